@@ -1,0 +1,47 @@
+"""What a solver returns, and the statuses, whose values are their advice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from hw4opt.terms.base import Array
+
+
+class Status(Enum):
+    """How a fit ended; `value` is the advice in words, `word` the contract's name."""
+
+    CERTIFIED = "the duality gap proves the answer to tolerance"
+    UNCERTIFIED = "the answer carries no proof; see the certificate's reason, or solve with another solver"
+    INACCURATE = "the gap is proven but above tolerance; raise --max-iterations, loosen --tol, or try --solver interior"
+    ITERATION_LIMIT = "stopped at the iteration limit; raise --max-iterations or try --solver interior"
+    INFEASIBLE = "no function of this design satisfies the constraints; loosen or drop one of them"
+    UNBOUNDED = "the objective has no minimum; give the ridge a weight above 0"
+    NO_FINITE_MAXIMUM = "the likelihood has no finite maximum; give the ridge a weight above 0"
+    INTERRUPTED = "interrupted; what was done is kept"
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every solver takes. tol: the relative gap aimed at; max_iterations None: the solver's own limit."""
+
+    tol: float = 1e-9
+    max_iterations: int | None = None
+    backend: str | None = None  # of `cvxpy`: the solver behind it
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A batch's points and duals. w (b, r); duals one (b, rows) array a piece of the form; reached: which rule ended each problem."""
+
+    w: Array
+    duals: list[Array]
+    reached: list[Status]
+    iterations: np.ndarray
+    interior: Array | None = None  # strictly feasible points, where the solver has them

@@ -1,0 +1,22 @@
+"""The term `convex`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hw4opt.terms import Differences, PiecewiseQuadratic, Table
+
+
+@dataclass(frozen=True)
+class Convex(PiecewiseQuadratic):
+    """Slopes between neighbouring distinct x do not fall: z = D² f ≥ 0.   (Hildreth 1954.)"""
+
+    @property
+    def acts(self) -> Differences:
+        return Differences(2)
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return (Table(high=0),)
+
+    def model(self, cp: Any, z: Any) -> Any:
+        return [z >= 0]

@@ -1,0 +1,30 @@
+"""The term `decreasing`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hw4opt.terms import Differences, PiecewiseQuadratic, Slope, Table, check_whole
+
+
+@dataclass(frozen=True)
+class Decreasing(PiecewiseQuadratic):
+    """f_{j+1} ≤ f_j over the distinct sorted x: z = D f ≤ 0. With `column`, of several:
+    z = ∂f/∂x_column ≤ 0 at the data rows.
+    """
+
+    column: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.column is not None:
+            check_whole("decreasing", "column", self.column, low=0, high=1_000_000)
+
+    @property
+    def acts(self) -> Differences | Slope:
+        return Differences(1) if self.column is None else Slope(self.column)
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return (Table(low=0),)
+
+    def model(self, cp: Any, z: Any) -> Any:
+        return [z <= 0]

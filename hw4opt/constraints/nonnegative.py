@@ -1,0 +1,18 @@
+"""The term `nonnegative`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hw4opt.terms import PiecewiseQuadratic, Table
+
+
+@dataclass(frozen=True)
+class Nonnegative(PiecewiseQuadratic):
+    """f(x_i) ≥ 0 at every data row:  z = f ≥ 0."""
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return (Table(high=0),)
+
+    def model(self, cp: Any, z: Any) -> Any:
+        return [z >= 0]

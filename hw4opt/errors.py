@@ -1,0 +1,36 @@
+"""One tree of exceptions; every message is a sentence that says what the user can do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class Hw4Error(Exception):
+    """Root of every error this package raises on purpose."""
+
+
+class InputError(Hw4Error, ValueError):
+    """Data, an option or a parameter is wrong; the message names it and says what is accepted."""
+
+
+class UnknownNameError(InputError):
+    """A loss, regularizer, constraint, kernel, solver or column of that name does not exist."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        super().__init__(f"no {kind} {name!r}{hint}; there are {', '.join(known)}")
+
+
+class RefusedError(Hw4Error):
+    """A solver cannot take this problem; the message names what it needs and what stands against it."""
+
+
+class ModelFileError(Hw4Error):
+    """A model file is damaged, or newer than this package."""
+
+
+class NotCertifiedError(Hw4Error):
+    """Raised by `Result.raise_for_status` when the answer does not carry a proof."""

@@ -1,0 +1,64 @@
+"""A point strictly inside every constraint, or the word that there is none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from hw4opt.answer import Options
+from hw4opt.form import Block, Form, Sheet
+from hw4opt.solvers import interior
+from hw4opt.terms import Differences
+from hw4opt.terms.base import Array
+
+MARGINS = (0.25, 1e-2, 1e-4, 1e-6)  # of the data's spread
+
+
+def strictly_feasible(form: Form) -> Array | None:
+    """The smallest w (r,) of one problem that keeps a margin in every constraint row, or None if none was found for any margin.
+
+    Margins follow the shape: a rising line for order 1, a parabola for order 2, part of the room for bounds.
+    """
+    constraints = [block for block in form.blocks if any(_is_constraint(sheet) for sheet in block.sheets) and not block.is_loss]
+    if not constraints:
+        return None
+    loss = form.blocks[0]
+    spread = float(np.ptp(loss.offset)) or 1.0
+    for margin in MARGINS:
+        tight = tuple(_tighten(form, block, margin * spread) for block in constraints)
+        part = Form(form.design, tight, np.ones(1))
+        answer = interior.solve(part, Options(tol=1e-6))
+        zs = [block.rows.take(form.design.matrix @ answer.w[0]) for block in constraints]
+        if all(_inside(sheet, z) for block, z in zip(constraints, zs, strict=True) for sheet in block.sheets):
+            return answer.w[0]
+    return None
+
+
+def _is_constraint(sheet: Sheet) -> bool:
+    return (sheet.low is None) != (sheet.high is None) and bool(np.all(sheet.quadratic == 0))
+
+
+def _inside(sheet: Sheet, z: Array) -> bool:
+    v = z - sheet.shift[0]
+    room = -v if sheet.high is None else v
+    return bool(np.all(room[sheet.active[0] > 0] > 0)) if sheet.active is not None else bool(np.all(room > 0))
+
+
+def _tighten(form: Form, block: Block, margin: float) -> Block:
+    x = form.design.base_x
+    acts = block.terms[0].acts
+    step: Array | float = margin
+    if isinstance(acts, Differences):
+        rows, width = block.rows, float(x[-1, 0] - x[0, 0])
+        first = np.arange(rows.count) if rows.index is None else rows.index[:, 0]
+        last = first + acts.order if rows.index is None else rows.index[:, -1]
+        step = margin * (x[last, 0] - x[first, 0]) / width**acts.order
+    sheets = []
+    for sheet in block.sheets:
+        move = step
+        if len(block.sheets) == 2:  # bounds on both sides: never more than a part of the room
+            room = abs(float(block.sheets[0].shift.flat[0] - block.sheets[1].shift.flat[0]))
+            move = np.minimum(step, room / 4)
+        sheets.append(replace(sheet, shift=np.atleast_2d(sheet.shift + (-move if sheet.high is None else move))))
+    return replace(block, sheets=tuple(sheets))

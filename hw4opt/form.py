@@ -1,0 +1,501 @@
+"""The algebra of a problem: minimise over w in R^r   ridge ‖w‖² + Σ_k f_k(A_k w + c_k),  A_k = S_k B,  for a batch over one B.
+
+Piecewise linear-quadratic terms arrive as sheets f*(u) = ½ q u² + shift·u on low ≤ u ≤ high, with the offset c folded into the shift;
+smooth losses as gradient and curvature. Solvers see pieces: uniform runs of rows, with no term's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from hw4opt.design import Design, difference_coefficients
+from hw4opt.errors import InputError
+from hw4opt.problem import Problem
+from hw4opt.rows import Chunk, RowMap, chunks, each
+from hw4opt.terms import Differences, Loss, PiecewiseQuadratic, Smooth, Table, Term, Values
+from hw4opt.terms.base import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """ω (½ q u² + shift u) on low ≤ u ≤ high, arrays (b, 1) or (b, m); a side that is unbounded is None. `active` 0 takes a row out."""
+
+    quadratic: Array
+    shift: Array
+    low: Array | None
+    high: Array | None
+    active: Array | None
+
+    def cut(self, columns: slice, batch: np.ndarray | slice = slice(None)) -> Sheet:
+        def part(array: Array | None) -> Array | None:
+            if array is None:
+                return None
+            array = array[batch]
+            return array if array.shape[1] == 1 else array[:, columns]
+
+        return Sheet(*(part(array) for array in (self.quadratic, self.shift, self.low, self.high, self.active)))  # type: ignore[arg-type]
+
+    def slope(self, v: Array) -> Array:
+        """u in ∂f at v = z - shift: the nearest end where that is an interval; infinite where v is outside the domain."""
+        low = -np.inf if self.low is None else self.low
+        high = np.inf if self.high is None else self.high
+        with np.errstate(divide="ignore", invalid="ignore"):
+            free = np.where(self.quadratic > 0, v / self.quadratic, np.where(v > 0, np.inf, np.where(v < 0, -np.inf, 0.0)))
+        u = np.clip(free, low, high)
+        return u if self.active is None else np.where(self.active > 0, u, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class SmoothRows:
+    """A smooth loss on its rows: f(z) = ω ℓ(A w + offset, y)."""
+
+    term: Smooth
+    targets: Array
+    offset: Array
+    weights: Array
+
+    def cut(self, columns: slice, batch: np.ndarray | slice = slice(None)) -> SmoothRows:
+        def part(array: Array) -> Array:
+            array = array[batch]
+            return array if array.shape[1] == 1 else array[:, columns]
+
+        return SmoothRows(self.term, part(self.targets), part(self.offset), part(self.weights))
+
+    def gradient(self, z: Array) -> Array:
+        return self.weights * self.term.gradient(z + self.offset, self.targets)
+
+    def curvature(self, z: Array) -> Array:
+        return self.weights * self.term.curvature(z + self.offset, self.targets)
+
+    def value(self, z: Array) -> Array:
+        return self.weights * self.term.pointwise(z + self.offset, self.targets)
+
+    def slack(self, z: Array, u: Array) -> Array:
+        """f(z) + f*(u) - z u of each row, u in the domain of f*; never negative."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            p = np.where(self.weights > 0, u / self.weights, 0.0)
+        t = z + self.offset
+        each_row = self.term.pointwise(t, self.targets) + self.term.conjugate_pointwise(p, self.targets) - t * p
+        return self.weights * np.maximum(each_row, 0.0)
+
+    def clip(self, u: Array) -> Array:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.weights > 0, self.weights * self.term.clip_dual(u / self.weights, self.targets), 0.0)
+
+    def prox(self, v: Array, step: Array) -> Array:
+        return np.where(self.weights > 0, self.term.prox(v + self.offset, step * self.weights, self.targets) - self.offset, v)
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """One term's rows: its terms (one a problem), its row map, offset c, row weights, and its sheets or smooth rows."""
+
+    terms: tuple[Term, ...]
+    rows: RowMap
+    offset: Array  # (b, m) or (b, 1): the term acts on A w + offset
+    weights: Array  # (b, m) or (b, 1); 0 takes the row out
+    sheets: tuple[Sheet, ...]
+    smooth: SmoothRows | None
+
+    @property
+    def name(self) -> str:
+        return self.terms[0].name
+
+    @property
+    def is_loss(self) -> bool:
+        return isinstance(self.terms[0], Loss)
+
+    def cut(self, batch: np.ndarray) -> Block:
+        terms = tuple(self.terms[i] for i in batch)
+        sheets = tuple(sheet.cut(slice(None), batch) for sheet in self.sheets)
+        smooth = None if self.smooth is None else self.smooth.cut(slice(None), batch)
+        return replace(self, terms=terms, offset=self.offset[batch], weights=self.weights[batch], sheets=sheets, smooth=smooth)
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A run of rows of one sheet (or of the smooth loss), with its part of A."""
+
+    chunk: Chunk
+    block: int
+    sheet: Sheet | None
+    smooth: SmoothRows | None
+
+    @property
+    def is_quadratic(self) -> bool:
+        """Whether its rows have no sides: u = (A w - t)/q everywhere."""
+        return self.sheet is not None and self.sheet.low is None and self.sheet.high is None
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Pieces with sides (or one smooth piece) that a solver treats as one: small forms stack those whose sheets have the same sides."""
+
+    members: tuple[tuple[int, Piece], ...]  # place among the form's pieces, piece
+    sheet: Sheet | None
+    smooth: SmoothRows | None
+    chunk: Chunk
+    length: Array | float  # root mean square of the rows of A
+
+    @property
+    def size(self) -> int:
+        return len(self.chunk)
+
+    @property
+    def matrix(self) -> Array:
+        return self.chunk.matrix
+
+    def gram(self, a: Array, weights: Array) -> Array:
+        return self.chunk.gram(a, weights)
+
+    @cached_property
+    def count(self) -> Array | int:
+        """How many sides its rows have, (b,) or one number."""
+        if self.sheet is None:
+            return 0
+        sides = (self.sheet.low is not None) + (self.sheet.high is not None)
+        if self.sheet.active is None:
+            return sides * self.size
+        return sides * np.broadcast_to(self.sheet.active, (len(self.sheet.active), self.size)).sum(axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Fixed:
+    """½ wᵀ h w + bᵀ w + c: the rows without sides, whose u = (A w - t)/q is known; h (b, r, r)."""
+
+    h: Array
+    b: Array
+    c: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """The batch's algebra. `ridge` (b,); `penalty` (b, r) = 2 ridge on penalised columns, so that the quadratic is ½ wᵀ diag(penalty) w."""
+
+    design: Design
+    blocks: tuple[Block, ...]
+    ridge: Array
+
+    @property
+    def batch(self) -> int:
+        return len(self.ridge)
+
+    @cached_property
+    def penalty(self) -> Array:
+        return 2 * self.ridge[:, None] * self.design.penalized
+
+    @cached_property
+    def _chunks(self) -> dict[int, list[Chunk]]:
+        """Chunks by row map, shared by blocks that share it."""
+        return {id(block.rows): list(chunks(block.rows, self.design.matrix)) for block in self.blocks}
+
+    @cached_property
+    def pieces(self) -> list[Piece]:
+        found = []
+        for number, block in enumerate(self.blocks):
+            for sheet in (*block.sheets, *([None] if block.smooth else [])):
+                for chunk in self._chunks[id(block.rows)]:
+                    span = slice(chunk.low, chunk.high)
+                    smooth = block.smooth.cut(span) if block.smooth and sheet is None else None
+                    found.append(Piece(chunk, number, None if sheet is None else sheet.cut(span), smooth))
+        return found
+
+    @cached_property
+    def _lengths(self) -> list[float]:
+        """Root mean square row of A, by block."""
+        square, totals = {}, []
+        for block in self.blocks:
+            key = id(block.rows)
+            if key not in square:
+                square[key] = sum(each(lambda chunk: float(np.square(chunk.matrix).sum()), self._chunks[key]))
+            totals.append(np.sqrt(square[key] / max(block.rows.count, 1)) or 1.0)
+        return totals
+
+    @property
+    def loss_length(self) -> float:
+        return self._lengths[0]
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """Everything but rows without sides, small forms stacked by which sides are bounded."""
+        groups: dict[object, list[tuple[int, Piece]]] = {}
+        for place, piece in enumerate(self.pieces):
+            if piece.is_quadratic:
+                continue
+            stack = piece.sheet is not None and piece.chunk.kept
+            key = (piece.sheet.low is None, piece.sheet.high is None) if stack and piece.sheet is not None else place
+            groups.setdefault(key, []).append((place, piece))
+        return [self._stack(tuple(members)) for members in groups.values()]
+
+    def _stack(self, members: tuple[tuple[int, Piece], ...]) -> Run:
+        if len(members) == 1:
+            piece = members[0][1]
+            return Run(members, piece.sheet, piece.smooth, piece.chunk, self._lengths[piece.block])
+        sizes = [len(piece.chunk) for _, piece in members]
+        sheets = [piece.sheet for _, piece in members if piece.sheet is not None]
+
+        def side(name: str) -> Array | None:
+            parts = [getattr(sheet, name) for sheet in sheets]
+            if all(part is None for part in parts):
+                return None
+            wide = [np.broadcast_to(1.0 if part is None else part, (self.batch, size)) for part, size in zip(parts, sizes, strict=True)]
+            return np.concatenate(wide, axis=1)
+
+        sheet = Sheet(*(side(name) for name in ("quadratic", "shift", "low", "high", "active")))  # type: ignore[arg-type]
+        lengths = np.concatenate([np.full(size, self._lengths[piece.block]) for size, (_, piece) in zip(sizes, members, strict=True)])
+        key = tuple(id(piece.chunk) for _, piece in members)
+        stacks = self.__dict__.setdefault("_stacked", {})
+        if key not in stacks:
+            stacks[key] = Chunk.of(np.concatenate([piece.chunk.matrix for _, piece in members]))
+        return Run(members, sheet, None, stacks[key], lengths)
+
+    @cached_property
+    def fixed(self) -> Fixed:
+        """The quadratic of the rows without sides."""
+        b, r = self.penalty.shape
+        total = Fixed(np.zeros((b, r, r)), np.zeros((b, r)), np.zeros(b))
+
+        def one(piece: Piece) -> tuple[Array, Array, Array]:
+            a, sheet = piece.chunk.matrix, piece.sheet
+            assert sheet is not None
+            weight = np.broadcast_to((1.0 if sheet.active is None else sheet.active) / sheet.quadratic, (b, len(piece.chunk)))
+            pull = weight * sheet.shift
+            return piece.chunk.gram(a, weight), -pull @ a, 0.5 * (pull * sheet.shift).sum(axis=1)
+
+        for h, pull, constant in each(one, [piece for piece in self.pieces if piece.is_quadratic]):
+            total.h[:] += h
+            total.b[:] += pull
+            total.c[:] += constant
+        return total
+
+    def pieces_from_runs(self, of_runs: Sequence[Array], w: Array) -> list[Array]:
+        """The pieces' duals: the runs' arrays cut up, and f'(A w) on pieces without kinks."""
+        found = [self._slope(piece, w) if piece.is_quadratic or piece.smooth else w[:, :0] for piece in self.pieces]
+        for run, array in zip(self.runs, of_runs, strict=True):
+            low = 0
+            for place, piece in run.members:
+                if piece.smooth is None:
+                    found[place] = array[:, low : low + len(piece.chunk)]
+                low += len(piece.chunk)
+        return found
+
+    def runs_from_pieces(self, duals: Sequence[Array]) -> list[Array]:
+        """The runs' duals from the pieces'."""
+        return [np.concatenate([duals[place] for place, _ in run.members], axis=1) for run in self.runs]
+
+    @staticmethod
+    def _slope(piece: Piece, w: Array) -> Array:
+        z = w @ piece.chunk.matrix.T
+        return piece.smooth.gradient(z) if piece.sheet is None else piece.sheet.slope(z - piece.sheet.shift)  # type: ignore[union-attr]
+
+    def cut(self, batch: np.ndarray) -> Form:
+        """The same form for some of the problems."""
+        part = Form(self.design, tuple(block.cut(batch) for block in self.blocks), self.ridge[batch])
+        part.__dict__["_chunks"] = self._chunks
+        if "fixed" in self.__dict__:
+            part.__dict__["fixed"] = Fixed(self.fixed.h[batch], self.fixed.b[batch], self.fixed.c[batch])
+        part.__dict__["_lengths"] = self._lengths
+        part.__dict__["_stacked"] = self.__dict__.setdefault("_stacked", {})
+        return part
+
+    def forward(self, w: Array) -> list[Array]:
+        """A w of every piece, each (b, rows)."""
+        return each(lambda piece: w @ piece.chunk.matrix.T, self.pieces)
+
+    def adjoint(self, duals: Sequence[Array]) -> Array:
+        """Aᵀ u, shape (b, r)."""
+        if not self.pieces:
+            return np.zeros_like(self.penalty)
+        return sum(each(lambda pair: pair[1] @ pair[0].chunk.matrix, list(zip(self.pieces, duals, strict=True))))  # type: ignore[return-value]
+
+    def duals_of_blocks(self, duals: Sequence[Array]) -> list[Array]:
+        """u_k of every term, (b, m) each: a term's sheets added up."""
+        totals = [np.zeros((self.batch, block.rows.count)) for block in self.blocks]
+        for piece, u in zip(self.pieces, duals, strict=True):
+            totals[piece.block][:, piece.chunk.low : piece.chunk.high] += u
+        return totals
+
+    def split_duals(self, of_blocks: Sequence[Array]) -> list[Array]:
+        """The pieces' duals from the terms' (b, m): clipped into each sheet's interval, what is left going to the next sheet."""
+        found, left = [], [np.array(u, dtype=float) for u in of_blocks]
+        for piece in self.pieces:
+            rest = left[piece.block][:, piece.chunk.low : piece.chunk.high]
+            u = piece.smooth.clip(rest) if piece.sheet is None else clip_dual(piece.sheet, rest)  # type: ignore[union-attr]
+            rest -= u
+            found.append(u)
+        return found
+
+    def spread(self, duals: Sequence[Array]) -> Array:
+        """Σ_k S_kᵀ u_k over the base rows, shape (b, N)."""
+        size = len(self.design.matrix)
+        total = np.zeros((self.batch, size))
+        for block, u in zip(self.blocks, self.duals_of_blocks(duals), strict=True):
+            total += block.rows.spread(u, size)
+        return total
+
+
+def clip_dual(sheet: Sheet, u: Array) -> Array:
+    """The nearest u in the domain of the sheet's conjugate."""
+    u = np.clip(u, -np.inf if sheet.low is None else sheet.low, np.inf if sheet.high is None else sheet.high)
+    return u if sheet.active is None else u * sheet.active
+
+
+def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.ndarray] | None = None) -> Form:
+    """The form of one problem, or of a batch that shares x, kernel, intercept and the kinds of its terms (`InputError` if it does not).
+
+    held_out     for each problem the data rows (of those with weight above 0) that are left out altogether: their losses go, and
+                 differences run over the points that remain
+    """
+    batch = [problems] if isinstance(problems, Problem) else list(problems)
+    if not batch:
+        raise InputError("there is no problem to solve")
+    first = batch[0]
+    for number, problem in enumerate(batch[1:], 1):
+        _check_shared(first, problem, number)
+    design = first.design
+    loss_keep = None if held_out is None else _keep_mask(len(design.x), held_out)
+    maps: dict[object, tuple[RowMap, Array | None]] = {}
+    blocks = []
+    for position in range(len(first.terms)):
+        terms = tuple(problem.terms[position] for problem in batch)
+        acts = terms[0].acts
+        if acts not in maps:
+            maps[acts] = _rows_of(design, terms[0], held_out)
+        rows, mask = maps[acts]
+        active = loss_keep if isinstance(acts, Values) else mask
+        block = _loss_block(batch, terms, rows, active) if position == 0 else _term_block(terms, rows, active)
+        if block is not None:
+            blocks.append(block)
+    return Form(design, tuple(blocks), np.array([problem.ridge for problem in batch], dtype=float))
+
+
+def _check_shared(first: Problem, other: Problem, number: int) -> None:
+    same_rows = other.x is first.x or np.array_equal(other.x, first.x)
+    same_active = (other.active is None and first.active is None) or np.array_equal(
+        np.arange(len(first.y)) if first.active is None else first.active, np.arange(len(other.y)) if other.active is None else other.active
+    )
+    if not (same_rows and same_active and other.kernel == first.kernel and other.intercept == first.intercept and other.standardize == first.standardize):
+        raise InputError(
+            f"problem {number} of the batch differs from the first in x, kernel, intercept or rows of weight 0; a batch shares them"
+        )
+    kinds = [(type(term), term.acts) for term in first.terms]
+    if [(type(term), term.acts) for term in other.terms] != kinds:
+        raise InputError(
+            f"problem {number} of the batch has other terms than the first; a batch shares their kinds and differs in parameters"
+        )
+
+
+def _keep_mask(size: int, held_out: Sequence[np.ndarray]) -> Array:
+    keep = np.ones((len(held_out), size))
+    for row, held in enumerate(held_out):
+        keep[row, held] = 0.0
+    return keep
+
+
+def _rows_of(design: Design, term: Term, held_out: Sequence[np.ndarray] | None) -> tuple[RowMap, Array | None]:
+    """The term's row map and, for folds, which of its rows each problem has."""
+    rows = design.rows(term.acts, term.name)
+    if held_out is None or isinstance(term.acts, Values):
+        return rows, None
+    if isinstance(term.acts, Differences):
+        return _fold_differences(design, term.acts.order, held_out)
+    if rows.count == len(design.x) and design.row_of is None and rows.first and design.kernel is not None:
+        return rows, _keep_mask(rows.count, held_out)  # slopes at the data rows leave with their rows
+    return rows, None
+
+
+def _fold_differences(design: Design, order: int, held_out: Sequence[np.ndarray]) -> tuple[RowMap, Array]:
+    """The union of every fold's difference rows, and which rows each fold has: those that touch a lost point give way to merged ones."""
+    size = len(design.base_x)
+    count = max(size - order, 0)
+    windows = [tuple(range(j, j + order + 1)) for j in range(count)]
+    place = {window: j for j, window in enumerate(windows)}
+    have: list[np.ndarray] = []
+    for held in held_out:
+        left = np.arange(size)
+        if len(held):
+            left = np.delete(left, held) if design.row_of is None else np.unique(np.delete(design.row_of, held))
+        mine = np.lib.stride_tricks.sliding_window_view(left, order + 1) if len(left) > order else np.empty((0, order + 1), dtype=int)
+        merged = mine[:, -1] - mine[:, 0] > order
+        rows = [place.setdefault(window, len(place)) for window in map(tuple, mine[merged].tolist())]
+        have.append(np.concatenate([mine[~merged, 0], np.array(rows, dtype=int)]))
+    mask = np.zeros((len(held_out), len(place)))
+    for fold, rows in enumerate(have):
+        mask[fold, rows] = 1.0
+    index = np.array(list(place), dtype=int).reshape(len(place), order + 1)
+    return RowMap(len(place), index=index, coef=difference_coefficients(design.base_x[:, 0], order, index)), mask
+
+
+def _loss_block(batch: Sequence[Problem], terms: tuple[Term, ...], rows: RowMap, active: Array | None) -> Block:
+    kept = [slice(None) if problem.active is None else problem.active for problem in batch]
+    y = np.stack([problem.y[rows_] for problem, rows_ in zip(batch, kept, strict=True)])
+    plain = all(problem.weights is None for problem in batch)
+    weights = (
+        np.ones((len(batch), 1))
+        if plain
+        else np.stack(
+            [np.ones(len(problem.y))[r] if problem.weights is None else problem.weights[r] for problem, r in zip(batch, kept, strict=True)]
+        )
+    )
+    offset = (
+        np.zeros((len(batch), 1))
+        if all(problem.offset is None for problem in batch)
+        else np.stack(
+            [np.zeros(len(problem.y))[r] if problem.offset is None else problem.offset[r] for problem, r in zip(batch, kept, strict=True)]
+        )
+    )
+    held = weights if active is None else weights * active
+    if isinstance(terms[0], Smooth):
+        targets = np.stack([term.check_targets(row) for term, row in zip(terms, y, strict=True)])  # type: ignore[attr-defined]
+        return Block(terms, rows, offset, held, (), SmoothRows(terms[0], targets, offset, held))
+    return _sheet_block(terms, rows, offset - y, None if plain else weights, active, held)
+
+
+def _term_block(terms: tuple[Term, ...], rows: RowMap, active: Array | None) -> Block | None:
+    if not rows.count:
+        return None
+    ones = np.ones((len(terms), 1))
+    return _sheet_block(terms, rows, 0 * ones, None, active, ones if active is None else active)
+
+
+def _sheet_block(
+    terms: tuple[Term, ...], rows: RowMap, offset: Array, weights: Array | None, active: Array | None, held: Array
+) -> Block | None:
+    tables = [term.tables for term in terms if isinstance(term, PiecewiseQuadratic)]
+    sheets = []
+    for copy in range(len(tables[0])):
+        column = [row[copy] for row in tables]
+        sheets.append(_sheet(column, offset, weights, active))
+    present = [sheet for sheet in sheets if sheet is not None]
+    return Block(terms, rows, offset, held, tuple(present), None) if present else None
+
+
+def _sheet(tables: Sequence[Table], offset: Array, weights: Array | None, active: Array | None) -> Sheet | None:
+    def column(name: str) -> Array:
+        first = getattr(tables[0], name)
+        same = all(table is tables[0] for table in tables)
+        return np.full((len(tables), 1), first) if same else np.array([[getattr(table, name)] for table in tables], dtype=float)
+
+    quadratic, low, high = column("quadratic"), column("low"), column("high")
+    shift = column("linear") - offset
+    empty = low == high  # weight 0: the row takes no part
+    if empty.all():
+        return None
+    if empty.any():
+        active = np.where(empty, 0.0, 1.0 if active is None else active)
+        low, high = np.where(empty, -1.0, low), np.where(empty, 1.0, high)
+    if weights is not None:
+        quadratic, low, high = quadratic / weights, low * weights, high * weights
+    return Sheet(quadratic, shift, None if np.isinf(low).all() else low, None if np.isinf(high).all() else high, active)
+
+
+def fold_lists(folds: np.ndarray) -> list[np.ndarray]:
+    """Row lists from a fold number a row."""
+    order = np.argsort(folds, kind="stable")
+    edges = np.searchsorted(folds[order], np.arange(folds.max() + 2))
+    return [order[low:high] for low, high in pairwise(edges)]

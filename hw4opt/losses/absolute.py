@@ -1,0 +1,18 @@
+"""The term `absolute`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hw4opt.terms import Loss, PiecewiseQuadratic, Table
+
+
+@dataclass(frozen=True)
+class Absolute(PiecewiseQuadratic, Loss):
+    """Σ |z|,  z = fitted - y of shape (n,): least absolute deviations, the conditional median.   (Koenker and Bassett 1978.)"""
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return (Table(low=-1, high=1),)
+
+    def model(self, cp: Any, z: Any) -> Any:
+        return cp.abs(z)

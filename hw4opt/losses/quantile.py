@@ -1,0 +1,26 @@
+"""The term `quantile`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hw4opt.terms import Loss, PiecewiseQuadratic, Table, check_parameter
+
+
+@dataclass(frozen=True)
+class Quantile(PiecewiseQuadratic, Loss):
+    """Σ max(-tau z, (1 - tau) z),  z = fitted - y of shape (n,): about a share tau of the y lie below the fit.
+
+    0 < tau < 1; tau = ½ is half the absolute loss.   (Koenker and Bassett 1978.)
+    """
+
+    tau: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_parameter("quantile", "tau", self.tau, low=0, high=1, strict=True)
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return (Table(low=-self.tau, high=1 - self.tau),)
+
+    def model(self, cp: Any, z: Any) -> Any:
+        return cp.maximum(-self.tau * z, (1 - self.tau) * z)

@@ -1,0 +1,18 @@
+"""The term `squared`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hw4opt.terms import Loss, PiecewiseQuadratic, Table
+
+
+@dataclass(frozen=True)
+class Squared(PiecewiseQuadratic, Loss):
+    """Σ z²,  z = fitted - y of shape (n,), any real.   No factor ½.   (Assignment 2a.)"""
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return (Table(quadratic=0.5),)
+
+    def model(self, cp: Any, z: Any) -> Any:
+        return cp.square(z)

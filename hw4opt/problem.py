@@ -1,0 +1,219 @@
+"""The description of a regression, in words: data, kernel, loss, regularizers, constraints. Immutable; knows no algebra and no solver."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hw4opt.design import Design
+from hw4opt.errors import InputError
+from hw4opt.kernels import Kernel, Precomputed
+from hw4opt.losses.squared import Squared
+from hw4opt.regularizers.ridge import Ridge
+from hw4opt.terms import Loss, PiecewiseQuadratic, Slope, Smooth, Term, Values
+from hw4opt.terms.base import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """minimise over f   Σ_i ω_i loss(f(x_i) + o_i, y_i) + Σ regularizers(f),  subject to the constraints.
+
+    x            (n,) or (n, d), finite; for `Precomputed()`, the Gram matrix (n, n)
+    y            (n,) targets
+    kernel       a `Kernel`: f is in its RKHS;  None: a linear design f(x) = ⟨w, x⟩
+    loss         one `Loss`; residual losses act on f(x_i) + o_i - y_i
+    regularizers, constraints    sequences of terms, no two of one name; a problem without `Ridge` has ridge weight 0
+    weights      (n,) ω ≥ 0 of the rows' losses; weight 0 removes the row before anything is built
+    offset       (n,) o, added to f in the loss; tv, bounds and shapes act on f itself
+    intercept    one more, unpenalised column of ones
+    standardize  measure every x column from its mean in units of its standard deviation; gamma is then in those units
+
+    Raises `InputError`, whose sentence names what is wrong.
+    """
+
+    x: ArrayLike
+    y: ArrayLike
+    kernel: Kernel | None = None
+    loss: Loss = field(default_factory=Squared)
+    regularizers: Sequence[Term] = ()
+    constraints: Sequence[Term] = ()
+    weights: ArrayLike | None = None
+    offset: ArrayLike | None = None
+    intercept: bool = False
+    standardize: bool = False
+
+    def __post_init__(self) -> None:
+        x = _array("x", self.x)
+        x = x[:, None] if x.ndim == 1 else x
+        y = _array("y", self.y)
+        if x.ndim != 2 or y.ndim != 1 or len(x) != len(y):
+            raise InputError(f"x has shape {np.shape(self.x)} and y {np.shape(self.y)}; give x (n,) or (n, d) and y (n,)")
+        if len(y) < 2:
+            raise InputError(f"there is {'one row' if len(y) == 1 else 'no row'}; a regression needs at least two")
+        settle = {"x": x, "y": y, "regularizers": tuple(self.regularizers), "constraints": tuple(self.constraints)}
+        for name in ("weights", "offset"):
+            if (given := getattr(self, name)) is not None:
+                settle[name] = _array(name, given)
+                if settle[name].shape != y.shape:
+                    raise InputError(f"{name} has shape {settle[name].shape}; it needs one entry a row, {y.shape}")
+        for name, value in settle.items():
+            object.__setattr__(self, name, value)
+        self._check_weights()
+        self._check_terms()
+        self._check_design()
+
+    def _check_weights(self) -> None:
+        if self.weights is None:
+            return
+        if self.weights.min() < 0:
+            row = int(np.argmin(self.weights))
+            raise InputError(f"weights holds {self.weights[row]:g} in row {row}; weights must be 0 or more")
+        if np.count_nonzero(self.weights) < 2:
+            raise InputError("fewer than two rows have a weight above 0; a regression needs at least two")
+
+    def _check_terms(self) -> None:
+        if not isinstance(self.loss, Loss):
+            raise InputError(f"loss is {self.loss!r}; give one of hw4opt's losses, as in Huber(delta=1)")
+        names: set[str] = set()
+        for term in (*self.regularizers, *self.constraints):
+            if not isinstance(term, Term) or isinstance(term, Loss):
+                raise InputError(f"{term!r} is no regularizer or constraint")
+            if term.name in names:
+                raise InputError(f"{term.name} is given twice; a problem holds each term once (bounds:lower=0,upper=1 sets both bounds)")
+            names.add(term.name)
+        conflict(self.constraints)
+        if isinstance(self.loss, Smooth):
+            self.loss.check_targets(self.y)
+
+    def _check_design(self) -> None:
+        x = self.active_x
+        if isinstance(self.kernel, Precomputed):
+            if x.shape[0] != x.shape[1]:
+                raise InputError(f"a precomputed kernel needs the Gram matrix (n, n); x has shape {x.shape}")
+            if np.abs(x - x.T).max() > 1e-8 * np.abs(x).max():
+                raise InputError("the precomputed Gram matrix is not symmetric")
+        elif self.kernel is not None and np.all(x == x[0]):
+            raise InputError("x is constant; a kernel design needs at least two different x")
+        for term in self.terms:
+            if isinstance(term.acts, Slope) and not 0 <= term.acts.column < x.shape[1]:
+                raise InputError(f"{term.name}: column {term.acts.column} does not exist; there are {x.shape[1]} x columns, counted from 0")
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """Loss, regularizers but ridge, constraints: everything that becomes rows of the form."""
+        return (self.loss, *(term for term in self.regularizers if not isinstance(term, Ridge)), *self.constraints)
+
+    @property
+    def ridge(self) -> float:
+        """The weight of the ridge, 0 without one."""
+        return next((term.weight for term in self.regularizers if isinstance(term, Ridge)), 0.0)
+
+    @cached_property
+    def active(self) -> np.ndarray | None:
+        """The rows with a weight above 0, or None for all of them."""
+        if self.weights is None or self.weights.min() > 0:
+            return None
+        return np.flatnonzero(self.weights)
+
+    @property
+    def active_x(self) -> Array:
+        """The rows of x with a weight above 0 (and of a precomputed Gram matrix, the columns too)."""
+        if self.active is None:
+            return self.x
+        return self.x[np.ix_(self.active, self.active)] if isinstance(self.kernel, Precomputed) else self.x[self.active]
+
+    @cached_property
+    def scaling(self) -> tuple[Array, Array]:
+        """Center and spread of the x columns: mean and standard deviation with `standardize`, else 0 and 1."""
+        x = self.active_x
+        if not self.standardize:
+            return np.zeros(x.shape[1]), np.ones(x.shape[1])
+        spread = x.std(axis=0)
+        return x.mean(axis=0), np.where(spread > 0, spread, 1.0)
+
+    def features(self, x: ArrayLike) -> Array:
+        """New x in the units of the design, shape (m, d); raises `InputError` for another number of columns."""
+        x = _array("x", x)
+        x = x[:, None] if x.ndim == 1 and self.x.shape[1] == 1 else np.atleast_2d(x)
+        if x.shape[1] != self.x.shape[1]:
+            raise InputError(f"x has {x.shape[1]} columns; the fit has {self.x.shape[1]}")
+        if isinstance(self.kernel, Precomputed):
+            return x if self.active is None else x[:, self.active]
+        if not self.standardize:
+            return x
+        center, spread = self.scaling
+        return (x - center) / spread
+
+    @cached_property
+    def design(self) -> Design:
+        """The data's functionals and reduced basis; problems made by `replace` with other terms share it."""
+        slopes = sorted({term.acts.column for term in self.terms if isinstance(term.acts, Slope)})
+        x = self.active_x
+        if self.standardize:
+            center, spread = self.scaling
+            x = (x - center) / spread
+        return Design(x, self.kernel, self.intercept, tuple(slopes))
+
+    def share_design(self, design: Design) -> None:
+        """Use a design that was built for the same rows, kernel and functionals."""
+        self.__dict__["design"] = design
+
+    @property
+    def hyperparameters(self) -> dict[str, float]:
+        """gamma and every term weight by name; a kernel design always has gamma and ridge."""
+        found: dict[str, float] = {} if self.kernel is None or isinstance(self.kernel, Precomputed) else {"gamma": self.kernel.gamma}
+        if self.kernel is not None:
+            found["ridge"] = self.ridge
+        return found | {term.name: term.weight for term in self.regularizers if hasattr(term, "weight")}
+
+    def with_hyperparameters(self, values: Mapping[str, float]) -> Problem:
+        """The same problem at other values of gamma, term weights, or `term.parameter` (`huber.delta`)."""
+        changed: dict[str, object] = {}
+        terms = {term.name: term for term in (self.loss, *self.regularizers, *self.constraints)}
+        for name, value in values.items():
+            owner, _, parameter = name.partition(".")
+            if owner == "gamma" and self.kernel is not None:
+                changed["kernel"] = dataclasses.replace(self.kernel, gamma=value)
+            elif owner in terms or owner == "ridge":
+                terms[owner] = dataclasses.replace(terms.get(owner, Ridge(0.0)), **{parameter or "weight": value})  # type: ignore[type-var]
+            else:
+                raise InputError(f"no hyper-parameter {name!r}; there are {', '.join(self.hyperparameters)}")
+        ridge = () if any(isinstance(term, Ridge) for term in self.regularizers) or "ridge" not in terms else (terms["ridge"],)
+        changed["loss"] = terms[self.loss.name]
+        changed["regularizers"] = (*ridge, *(terms[term.name] for term in self.regularizers))
+        changed["constraints"] = tuple(terms[term.name] for term in self.constraints)
+        fresh = dataclasses.replace(self, **changed)  # type: ignore[arg-type]
+        if "kernel" not in changed and "design" in self.__dict__:
+            fresh.share_design(self.design)
+        return fresh
+
+
+def conflict(constraints: Sequence[Term]) -> None:
+    """Raise `InputError` if no value at all satisfies the constraints on fitted values, naming the two terms that conflict."""
+    low, high = (-np.inf, ""), (np.inf, "")
+    for term in constraints:
+        if isinstance(term, PiecewiseQuadratic) and isinstance(term.acts, Values):
+            for table in term.tables:
+                if table.low == 0:
+                    high = min(high, (table.linear, term.name))
+                if table.high == 0:
+                    low = max(low, (table.linear, term.name))
+    if low[0] > high[0]:
+        raise InputError(f"{low[1]} asks for f ≥ {low[0]:g} and {high[1]} for f ≤ {high[0]:g}: the two conflict and no fit exists")
+
+
+def _array(name: str, values: ArrayLike) -> Array:
+    try:
+        array = np.array(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} does not hold numbers: {error}") from error
+    if not np.isfinite(array).all():
+        place = np.argwhere(~np.isfinite(array))[0]
+        raise InputError(f"{name} holds {array[tuple(place)]} in row {place[0]}; give finite numbers or drop the row")
+    array.setflags(write=False)
+    return array

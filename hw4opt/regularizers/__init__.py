@@ -1,0 +1,1 @@
+"""One regularizer a file; the file's name is its name on the command line."""

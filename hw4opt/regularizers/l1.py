@@ -1,0 +1,27 @@
+"""The term `l1`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hw4opt.terms import Coefficients, PiecewiseQuadratic, Table, check_parameter
+
+
+@dataclass(frozen=True)
+class L1(PiecewiseQuadratic):
+    """weight ‖w‖₁ of the coefficients of a linear design, intercept excluded;  z = w.   weight ≥ 0.   (Tibshirani 1996, the lasso.)"""
+
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_parameter("l1", "weight", self.weight, low=0)
+
+    @property
+    def acts(self) -> Coefficients:
+        return Coefficients()
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return (Table(low=-self.weight, high=self.weight),)
+
+    def model(self, cp: Any, z: Any) -> Any:
+        return self.weight * cp.abs(z)

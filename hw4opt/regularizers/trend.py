@@ -1,0 +1,32 @@
+"""The term `trend`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hw4opt.terms import Differences, PiecewiseQuadratic, Table, check_parameter, check_whole
+
+
+@dataclass(frozen=True)
+class Trend(PiecewiseQuadratic):
+    """weight ‖D^order f‖₁ over the distinct sorted x, D^order by divided differences.
+
+    Order 1 is total variation, order 2 Σ |changes of slope|;  z = D^order f;  weight ≥ 0, order a whole number from 1.   (Kim et al. 2009; Tibshirani 2014.)
+    """
+
+    weight: float = 1.0
+    order: int = 2
+
+    def __post_init__(self) -> None:
+        check_parameter("trend", "weight", self.weight, low=0)
+        check_whole("trend", "order", self.order, low=1, high=4)
+
+    @property
+    def acts(self) -> Differences:
+        return Differences(int(self.order))
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return (Table(low=-self.weight, high=self.weight),)
+
+    def model(self, cp: Any, z: Any) -> Any:
+        return self.weight * cp.abs(z)

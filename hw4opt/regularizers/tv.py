@@ -1,0 +1,27 @@
+"""The term `tv`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hw4opt.terms import Differences, PiecewiseQuadratic, Table, check_parameter
+
+
+@dataclass(frozen=True)
+class TotalVariation(PiecewiseQuadratic):
+    """weight ‖D f‖₁ = weight Σ |f_{j+1} - f_j| over the distinct sorted x;  z = D f.   weight ≥ 0.   (Assignment 2c; Rudin et al. 1992.)"""
+
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_parameter("tv", "weight", self.weight, low=0)
+
+    @property
+    def acts(self) -> Differences:
+        return Differences(1)
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return (Table(low=-self.weight, high=self.weight),)
+
+    def model(self, cp: Any, z: Any) -> Any:
+        return self.weight * cp.abs(z)

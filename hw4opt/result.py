@@ -1,0 +1,275 @@
+"""What a fit returns: predictions, the certificate, and the model file."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hw4opt.answer import Status
+from hw4opt.certificate import Certificate, certify
+from hw4opt.design import Basis, Design
+from hw4opt.errors import InputError, ModelFileError, NotCertifiedError, RefusedError
+from hw4opt.files import write_text
+from hw4opt.form import canonicalize
+from hw4opt.kernels import find_kernel
+from hw4opt.problem import Problem
+from hw4opt.terms import Smooth, Term, find, names
+from hw4opt.terms.base import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The answer to a `Problem`.
+
+    w            (r,) point in the reduced basis; `predict` is what most need
+    duals        u_k of every term by name, u_k ∈ ∂f_k at the answer, unscaled
+    status       how the fit ended; its value is the advice in words
+    certificate  what is proven
+    seconds      the solve alone
+    """
+
+    problem: Problem
+    solver: str
+    status: Status
+    certificate: Certificate
+    w: Array
+    duals: dict[str, Array]
+    iterations: int
+    seconds: float
+    context: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def message(self) -> str:
+        """The advice: the status in words, with the certificate's reason where there is one."""
+        reason = self.certificate.reason
+        return self.status.value if reason is None else f"{self.status.value}: {reason}"
+
+    @property
+    def objective(self) -> float:
+        """Σ ω_i ℓ(y_i, f_i) + every penalty."""
+        return self.certificate.objective
+
+    @property
+    def design(self) -> Design:
+        return self.problem.design
+
+    @property
+    def rank(self) -> int:
+        """Columns of the reduced basis."""
+        return len(self.w)
+
+    @cached_property
+    def fitted(self) -> Array:
+        """Linear predictor (with offset) of every input row, those of weight 0 included, shape (n,)."""
+        if self.problem.active is None:
+            base = self.design.matrix[: len(self.design.base_x)] @ self.w
+            f = base if self.design.row_of is None else base[self.design.row_of]
+        else:
+            f = self.predict(self.problem.x)
+        return f if self.problem.offset is None else f + self.problem.offset
+
+    @property
+    def mean(self) -> Array | None:
+        """The expected targets (logistic: probabilities of y = 1), or None for residual losses."""
+        return self.problem.loss.mean(self.fitted) if isinstance(self.problem.loss, Smooth) else None
+
+    @property
+    def coef(self) -> Array | None:
+        """Coefficients of a linear design, intercept excluded, in units of the raw x."""
+        if self.problem.kernel is not None:
+            return None
+        return self.w[: self.problem.x.shape[1]] / self.problem.scaling[1]
+
+    @property
+    def intercept(self) -> float | None:
+        """The intercept, or None without one."""
+        if not self.problem.intercept:
+            return None
+        if self.problem.kernel is not None:
+            return float(self.w[-1])
+        center, spread = self.problem.scaling
+        return float(self.w[-1] - self.w[:-1] @ (center / spread))
+
+    @cached_property
+    def dual_coef(self) -> Array | None:
+        """α = -(Σ_k S_kᵀ u_k)/(2 ridge), one entry an input row: f(x) = Σ α_i k(x_i, x). None for a linear design or ridge 0.
+
+        Rows that repeat an x carry their share on the first of them; rows of weight 0 carry 0. Slope constraints add kernel derivatives
+        to the sum, which α does not hold.
+        """
+        if self.problem.kernel is None or self.problem.ridge == 0:
+            return None
+        form = canonicalize(self.problem)
+        size = len(self.design.matrix)
+        spread = np.zeros((1, size))
+        for block in form.blocks:
+            spread += block.rows.spread(self.duals[block.name][None], size)
+        alpha = self.design.dual_coef(spread[0], self.problem.ridge)
+        if self.problem.active is None:
+            return alpha
+        out = np.zeros(len(self.problem.y))
+        out[self.problem.active] = alpha
+        return out
+
+    def predict(self, x: ArrayLike) -> Array:
+        """f at new x (m,) or (m, d), without offset, shape (m,)."""
+        return self.design.evaluate(self.problem.features(x)) @ self.w
+
+    def bound(self, x: ArrayLike) -> Array | None:
+        """Proven |f̂(x) - f*(x)| at new x, shape (m,): √(k(x,x)) times the certificate's norm bound; None where nothing is proven."""
+        if self.certificate.norm_bound is None:
+            return None
+        try:
+            return np.sqrt(self.design.diagonal(self.problem.features(x))) * self.certificate.norm_bound
+        except RefusedError:
+            return None
+
+    @property
+    def prediction_error_bound(self) -> float | None:
+        """The largest bound over the data rows."""
+        if self.certificate.norm_bound is None:
+            return None
+        return float(np.sqrt(self.design.diagonal(self.design.x).max())) * self.certificate.norm_bound
+
+    def raise_for_status(self) -> Result:
+        """Return self if certified; raise `NotCertifiedError` with the advice otherwise."""
+        if self.status is not Status.CERTIFIED:
+            raise NotCertifiedError(self.message)
+        return self
+
+    def verify(self) -> Certificate:
+        """Compute the certificate anew from the problem, w and duals: nothing stored is believed."""
+        form = canonicalize(self.problem)
+        duals = form.split_duals([self.duals[block.name][None] for block in form.blocks])
+        return certify(form, self.w[None], duals).certificates[0]
+
+    def plot(self, axes: Axes | None = None, truth: Array | None = None) -> Axes:
+        """Data, fit and (if given) truth on matplotlib axes; see `hw4opt.plotting.plot_fit`."""
+        from hw4opt.plotting import plot_fit
+
+        return plot_fit(self, axes, truth)
+
+    def save(self, path: str | Path) -> None:
+        """Write one self-contained JSON file (arrays in base64), in one piece."""
+        write_text(path, json.dumps(_pack(self), allow_nan=False))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Result:
+        """Read a model file; raises `ModelFileError` if it is damaged, of another kind, or newer than this package."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelFileError(f"cannot read the model file {path}: {getattr(error, 'strerror', None) or 'it is not text'}") from error
+        try:
+            return _unpack(json.loads(text))
+        except ModelFileError as error:
+            raise ModelFileError(f"{path}: {error}") from error
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ModelFileError(f"{path} is no model file of hw4opt, or it is damaged") from error
+
+
+def _pack(result: Result) -> dict[str, Any]:
+    problem, basis = result.problem, result.design.reduced
+    arrays = {"x": problem.x, "y": problem.y, "weights": problem.weights, "offset": problem.offset, "w": result.w}
+    return {
+        "format": FORMAT,
+        "kind": "hw4opt model",
+        "arrays": {name: _encode(array) for name, array in arrays.items() if array is not None},
+        "kernel": None if problem.kernel is None else {"name": problem.kernel.name, **_parameters(problem.kernel)},
+        "loss": _word(problem.loss),
+        "regularizers": [_word(term) for term in problem.regularizers],
+        "constraints": [_word(term) for term in problem.constraints],
+        "intercept": problem.intercept,
+        "standardize": problem.standardize,
+        "basis": None
+        if basis is None
+        else {"points": _encode(basis.points), "columns": basis.columns.tolist(), "factor": _encode(basis.factor), "complete": basis.complete},
+        "duals": {name: _encode(u) for name, u in result.duals.items()},
+        "solver": result.solver,
+        "status": result.status.word,
+        "certificate": result.certificate.as_dict(),
+        "iterations": result.iterations,
+        "seconds": result.seconds,
+        "context": result.context,
+    }
+
+
+def _unpack(stored: dict[str, Any]) -> Result:
+    if stored.get("kind") != "hw4opt model":
+        raise ModelFileError("it is no model file of hw4opt")
+    if stored["format"] > FORMAT:
+        raise ModelFileError(f"its format {stored['format']} is newer than this hw4opt reads ({FORMAT}); upgrade hw4opt")
+    arrays = {name: _decode(text) for name, text in stored["arrays"].items()}
+    kernel = None if stored["kernel"] is None else find_kernel(**stored["kernel"])
+    try:
+        problem = Problem(
+            arrays["x"],
+            arrays["y"],
+            kernel,
+            _term("loss", stored["loss"]),  # type: ignore[arg-type]
+            [_term("regularizer", word) for word in stored["regularizers"]],
+            [_term("constraint", word) for word in stored["constraints"]],
+            arrays.get("weights"),
+            arrays.get("offset"),
+            stored["intercept"],
+            stored["standardize"],
+        )
+    except InputError as error:
+        raise ModelFileError(f"it is damaged: {error}") from error
+    if stored["basis"] is not None:
+        kept, fresh = stored["basis"], problem.design
+        basis = Basis(fresh.kernel, _decode(kept["points"]), np.array(kept["columns"]), _decode(kept["factor"]), kept["complete"])  # type: ignore[arg-type]
+        problem.share_design(dataclasses.replace(fresh, basis=basis))
+    if len(arrays["w"]) != problem.design.matrix.shape[1]:
+        raise ModelFileError("it is damaged: the point does not fit the basis")
+    return Result(
+        problem,
+        stored["solver"],
+        Status[stored["status"].upper()],
+        Certificate(**stored["certificate"]),
+        arrays["w"],
+        {name: _decode(text) for name, text in stored["duals"].items()},
+        stored["iterations"],
+        stored["seconds"],
+        stored["context"],
+    )
+
+
+def _parameters(thing: Any) -> dict[str, Any]:
+    values = {item.name: getattr(thing, item.name) for item in dataclasses.fields(thing)}
+    return {name: value for name, value in values.items() if not (isinstance(value, float) and math.isinf(value)) and value is not None}
+
+
+def _word(term: Term) -> dict[str, Any]:
+    return {"name": term.name, **_parameters(term)}
+
+
+def _term(kind: str, word: dict[str, Any]) -> Term:
+    word = dict(word)
+    name = word.pop("name")
+    if name not in names(kind):
+        raise ModelFileError(f"it names a {kind} {name!r} that this hw4opt does not have; upgrade hw4opt")
+    return find(kind, name, **word)
+
+
+def _encode(array: Array) -> dict[str, Any]:
+    data = np.ascontiguousarray(array, dtype="<f8")
+    return {"shape": list(data.shape), "float64": base64.b64encode(data.tobytes()).decode("ascii")}
+
+
+def _decode(stored: dict[str, Any]) -> Array:
+    return np.frombuffer(base64.b64decode(stored["float64"], validate=True), dtype="<f8").reshape(stored["shape"]).astype(float)

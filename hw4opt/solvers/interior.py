@@ -1,0 +1,264 @@
+"""Mehrotra's predictor-corrector on the box dual, batched.
+
+    minimise over w   ½ wᵀ P w + Σ_i max over l_i ≤ u_i ≤ h_i of  (a_iᵀw - t_i) u_i - ½ q_i u_i²  + Σ smooth f(a_iᵀ w)
+
+with slack duals s ≥ 0 of both sides, d = u - l and h - u:   P w + Aᵀu = 0,   A w - t = q u + s_high - s_low,   s d = τ.
+Rows without sides (squared loss) have u = (A w - t)/q and are folded into the quadratic once. Eliminating s and u of the others leaves
+one (r, r) system a step, (H₀ + Aᵀ W A) dw = …, with W = 1/(q + Σ s/d), and W = f'' on smooth rows. Rows are visited a run at a time in
+three passes: residuals and H; the affine direction and the corrector's right side; the step.
+(Mehrotra 1992; Gertz and Wright 2003; damping of smooth rows: Sun and Tran-Dinh 2019.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw4opt.active_set import polish
+from hw4opt.answer import Answer, Options, Status
+from hw4opt.form import Form, Run, Sheet
+from hw4opt.linear import factor
+from hw4opt.rows import each
+from hw4opt.terms.base import Array
+
+LIMIT = 100
+BACK = 0.995  # share of the way to the boundary
+EARLY = 1e-6  # relative gap at which the active set is tried for the first time
+TINY = 1e-300
+
+
+def refuse(form: Form) -> str | None:
+    """Takes every form."""
+    return None
+
+
+@dataclass
+class Row:
+    """The state of one run: duals u, slack duals s of its sides, and what the first pass of a step leaves for the next two."""
+
+    run: Run
+    u: Array
+    sides: list[tuple[float, Array]]
+    s: list[Array]
+    d: list[Array]
+    ratio: list[Array]
+    weight: Array
+    k: Array
+    du: Array
+
+    def cut(self, run: Run, stay: np.ndarray) -> Row:
+        sides = [(sign, bound[stay]) for sign, bound in self.sides]
+        parts = ([one[stay] for one in group] for group in (self.s, self.d, self.ratio))
+        return Row(run, self.u[stay], sides, *parts, self.weight[stay], self.k[stay], self.du[stay])
+
+
+@dataclass
+class State:
+    """Sums over all rows at a point: H and right sides of the step, complementarity, and how far from done."""
+
+    h: Array
+    base: Array
+    right: Array
+    comp: Array
+    gap: Array
+    scale: Array
+
+    def cut(self, stay: np.ndarray) -> State:
+        return State(*(array[stay] for array in (self.h, self.base, self.right, self.comp, self.gap, self.scale)))
+
+
+def solve(form: Form, options: Options) -> Answer:
+    """Every problem of the batch; each leaves when it is done: finished exactly at EARLY, or at the tolerance."""
+    limit = options.max_iterations or LIMIT
+    b = form.batch
+    w, reached, iterations = np.zeros(form.penalty.shape), [Status.ITERATION_LIMIT] * b, np.full(b, limit)
+    interior, duals = w.copy(), [np.zeros((b, run.size)) for run in form.runs]
+    part, rows, point = form, start(form), np.zeros_like(w)
+    active, best, tried = np.arange(b), np.full(b, np.inf), np.zeros(b, dtype=bool)
+    for iteration in range(limit + 1):
+        state = evaluate(part, rows, point)
+        better = (state.gap < best[active]) | (iteration == 0)
+        best[active[better]] = state.gap[better]
+        relative = state.gap / state.scale
+        lost = ~np.isfinite(relative) | ((state.gap > 1e3 * best[active]) & (best[active] <= 1e-4 * state.scale))
+        good, last = relative <= options.tol, iteration == limit
+        now = better & ((relative <= EARLY) & ~tried[active] | good | last) if form.runs else good | last
+        tried[active[now]] = True
+        if now.any():
+            place = np.flatnonzero(now)
+            sub = part.cut(place) if len(place) < len(active) else part
+            before = [row.u[place] for row in rows]
+            finish = polish(sub, point[place], before, 0.5 * options.tol * state.scale[place])
+            good[place] |= finish.gap <= 0.5 * options.tol * state.scale[place]
+            w[active[place]], interior[active[place]] = finish.w, point[place]
+            for target, u in zip(duals, finish.duals, strict=True):
+                target[active[place]] = u
+        done = good | lost | last
+        iterations[active[done]] = iteration
+        for problem in active[good]:
+            reached[problem] = Status.CERTIFIED
+        if done.all():
+            break
+        if done.any():
+            stay = np.flatnonzero(~done)
+            active, part, point, state = active[stay], part.cut(stay), point[stay], state.cut(stay)
+            rows = [row.cut(run, stay) for row, run in zip(rows, part.runs, strict=True)]
+        point = step(part, rows, point, state)
+    return Answer(w, form.pieces_from_runs(duals, w), reached, iterations, interior)
+
+
+def sides_of(sheet: Sheet) -> list[tuple[float, Array]]:
+    """(+1, high) and (-1, low), the bounded ones: distances are sign·(bound - u)."""
+    return [(sign, bound) for sign, bound in ((1.0, sheet.high), (-1.0, sheet.low)) if bound is not None]
+
+
+def start(form: Form) -> list[Row]:
+    """w = 0; u near the slope there, pulled inside; s from the row equation plus a share of the loss's own scale.
+
+    Every sheet is measured in its own units: rows of D B are short, so their z are small and their duals large.
+    """
+    sizes, slopes = [], []
+    for piece in form.pieces:
+        if piece.sheet is not None and form.blocks[piece.block].is_loss:
+            v = np.broadcast_to(-piece.sheet.shift, (form.batch, len(piece.chunk)))
+            sizes.append(np.abs(v).mean(axis=1))
+            slopes.append(np.abs(piece.sheet.slope(v)).mean(axis=1))
+    scales = [np.mean(found, axis=0)[:, None] if found else np.ones((form.batch, 1)) for found in (sizes, slopes)]
+    z_scale, u_scale = (np.where((scale > 1e-290) & (scale < 1e290), scale, 1.0) for scale in scales)
+    return [_start_row(form, run, z_scale, u_scale) for run in form.runs]
+
+
+def _start_row(form: Form, run: Run, z_scale: Array, u_scale: Array) -> Row:
+    shape = (form.batch, run.size)
+    empty = np.zeros((form.batch, 0))
+    if run.sheet is None:
+        return Row(run, np.zeros(shape), [], [], [], [], empty, empty, empty)
+    sheet, sides, ratio = run.sheet, sides_of(run.sheet), run.length / form.loss_length
+    v = np.broadcast_to(-sheet.shift, shape)
+    reach = 10 * u_scale / ratio
+    low = None if sheet.low is None else sheet.low + (0.1 * (sheet.high - sheet.low) if sheet.high is not None else reach)
+    high = None if sheet.high is None else sheet.high - (0.1 * (sheet.high - sheet.low) if sheet.low is not None else reach)
+    u = np.clip(sheet.slope(v), low, high)
+    u = u if sheet.active is None else np.where(sheet.active > 0, u, 0.5 * (low + high) if low is not None and high is not None else 0.0)
+    excess = v - sheet.quadratic * u
+    s = [np.maximum(sign * excess, 0) + z_scale * ratio for sign, _ in sides]
+    return Row(run, u, sides, s, [], [], empty, empty, empty)
+
+
+def evaluate(form: Form, rows: list[Row], w: Array) -> State:
+    """First pass: residuals, H, the affine right side, and the gap that complementarity and residuals leave."""
+    penalty, fixed = form.penalty, form.fixed
+    quadratic = np.matmul(fixed.h, w[:, :, None])[:, :, 0]
+    h, pull, right = fixed.h.copy(), fixed.b + quadratic, 0.0
+    comp, leak, value = 0.0, 0.0, 0.5 * (w * quadratic).sum(axis=1) - fixed.c
+    for gram, adjoint, affine, products, leaks, dual in each(lambda row: _evaluate_row(row, w), rows):
+        h += gram
+        pull = pull + adjoint
+        right = right + affine
+        comp = comp + products
+        leak = leak + leaks
+        value = value + dual
+    norm = penalty * w
+    residual = norm + pull
+    off = np.where(penalty > 0, 0.5 * residual * residual / np.maximum(penalty, TINY), np.abs(residual * w)).sum(axis=1)
+    scale = np.maximum(np.abs(value + 0.5 * (norm * w).sum(axis=1)), TINY)
+    return State(h, -residual, right, comp + np.zeros(len(w)), comp + leak + off, scale)
+
+
+def _evaluate_row(row: Row, w: Array) -> tuple[Array, Array, Array | float, Array | float, Array | float, Array]:
+    run, a = row.run, row.run.matrix
+    z = w @ a.T
+    if run.sheet is None:
+        smooth = run.smooth
+        row.u, row.weight = smooth.gradient(z), smooth.curvature(z)  # type: ignore[union-attr]
+        return run.gram(a, row.weight), row.u @ a, 0.0, 0.0, 0.0, (z * row.u - smooth.value(z)).sum(axis=1)  # type: ignore[union-attr]
+    sheet = run.sheet
+    qu = sheet.quadratic * row.u
+    row.k = k = qu + sheet.shift - z
+    total, rest, comp = sheet.quadratic, k, 0.0
+    row.d, row.ratio = [], []
+    for (sign, bound), s in zip(row.sides, row.s, strict=True):
+        d = bound - row.u if sign > 0 else row.u - bound
+        ratio = s / d
+        total, rest = total + ratio, rest + s if sign > 0 else rest - s
+        comp = comp + np.vecdot(s, d if sheet.active is None else d * sheet.active)
+        row.d.append(d)
+        row.ratio.append(ratio)
+    row.weight = weight = 1.0 / total if sheet.active is None else sheet.active / total
+    dual_u = row.u if sheet.active is None else row.u * sheet.active
+    leak = np.vecdot(np.abs(rest), np.abs(dual_u))
+    dual = np.vecdot(0.5 * qu + sheet.shift, dual_u)
+    return run.gram(a, weight), dual_u @ a, (weight * k) @ a, comp, leak, dual
+
+
+def step(form: Form, rows: list[Row], w: Array, state: State) -> Array:
+    """Predictor, centring by its success, corrector, and the step to near the boundary; updates the rows and returns the new w."""
+    solve_h = factor(state.h, form.penalty)
+    direction = solve_h(state.base + state.right)
+    sided = [row for row in rows if row.sides]
+    target = np.zeros((len(w), 1))
+    if sided:
+        found = each(lambda row: _affine_row(row, direction), sided)
+        steepest = np.max([one[0] for one in found], axis=0)
+        length = 1.0 / np.maximum(steepest, 1.0)
+        center, second, cross = (sum(one[place] for one in found) for place in (1, 2, 3))
+        after = np.maximum((1 - length) * state.comp + length**2 * cross, 0.0)
+        count = np.maximum(sum(run.count for run in form.runs), 1)
+        target = (after**3 / np.maximum(state.comp, TINY) ** 2 / count)[:, None]
+        direction = solve_h(state.base + state.right + target * center + second)
+    moves = each(lambda row: _move_row(row, direction, target), rows)
+    if not moves:
+        return w + direction
+    length = np.minimum(1.0, BACK / np.maximum(np.max([one[0] for one in moves], axis=0), TINY))
+    stretch = np.maximum(np.max([one[2] for one in moves], axis=0), 1e-12)
+    length = np.minimum(length, np.log1p(stretch) / stretch)[:, None]
+
+    def advance(pair: tuple[Row, tuple[Array | float, list[Array], Array | float]]) -> None:
+        row, (_, ds, _) = pair
+        if row.sides:
+            row.u = row.u + length * row.du
+            row.s = [s + length * change for s, change in zip(row.s, ds, strict=True)]
+
+    each(advance, list(zip(rows, moves, strict=True)))
+    return w + length * direction
+
+
+def _affine_row(row: Row, dw: Array) -> tuple[Array, Array, Array, Array]:
+    """The steepest approach to a side, AᵀW of the centring and second-order terms, and Σ ds dd."""
+    a, active = row.run.matrix, row.run.sheet.active  # type: ignore[union-attr]
+    row.du = du = row.weight * (dw @ a.T - row.k)
+    center, second, cross, steepest = 0.0, 0.0, 0.0, 0.0
+    for (sign, _), s, d, ratio in zip(row.sides, row.s, row.d, row.ratio, strict=True):
+        approach = du / d  # the side's distance shrinks by sign·approach, its s by 1 - sign·approach
+        top, bottom = approach.max(axis=1), approach.min(axis=1)
+        steepest = np.maximum(steepest, np.maximum(top, 1 - bottom) if sign > 0 else np.maximum(-bottom, 1 + top))
+        product = du * (sign * s - ratio * du)
+        cross = cross + (product if active is None else product * active).sum(axis=1)
+        center = center + sign / d
+        second = second - sign * product / d
+    return np.broadcast_to(steepest, len(dw)), (row.weight * center) @ a, (row.weight * second) @ a, cross  # type: ignore[return-value]
+
+
+def _move_row(row: Row, dw: Array, target: Array) -> tuple[Array | float, list[Array], Array | float]:
+    """Sets du; gives the steepest approach to a side, ds of the combined direction, and the largest |dz| of a smooth row."""
+    a = row.run.matrix
+    if row.run.sheet is None:
+        return np.zeros(len(dw)), [], np.abs(dw @ a.T).max(axis=1)
+    active, before = row.run.sheet.active, row.du
+    k, aims = row.k, []
+    for (sign, _), s, d, ratio in zip(row.sides, row.s, row.d, row.ratio, strict=True):
+        aim = (target - before * (sign * s - ratio * before)) / d
+        aims.append(aim - s)
+        k = k + aim if sign > 0 else k - aim
+    row.du = du = row.weight * (dw @ a.T - k)
+    steepest, ds = np.zeros(len(dw)), []
+    for (sign, _), s, d, ratio, aim in zip(row.sides, row.s, row.d, row.ratio, aims, strict=True):
+        pull = ratio * du
+        change = aim + pull if sign > 0 else aim - pull
+        change = change if active is None else change * active
+        ds.append(change)
+        approach = du / d
+        near = approach.max(axis=1) if sign > 0 else -approach.min(axis=1)
+        steepest = np.maximum(steepest, np.maximum(near, -(change / s).min(axis=1)))
+    return steepest, ds, np.zeros(len(dw))

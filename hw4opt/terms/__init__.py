@@ -1,0 +1,34 @@
+"""What a term is: the base classes of losses, regularizers and constraints."""
+
+from hw4opt.terms.base import (
+    Coefficients,
+    Differences,
+    Loss,
+    PiecewiseQuadratic,
+    Slope,
+    Smooth,
+    Table,
+    Term,
+    Values,
+    check_parameter,
+    check_whole,
+)
+from hw4opt.terms.registry import find, load, names, parameters
+
+__all__ = [
+    "Coefficients",
+    "Differences",
+    "Loss",
+    "PiecewiseQuadratic",
+    "Slope",
+    "Smooth",
+    "Table",
+    "Term",
+    "Values",
+    "check_parameter",
+    "check_whole",
+    "find",
+    "load",
+    "names",
+    "parameters",
+]
