@@ -110,3 +110,15 @@ def respond(run: Run, z: Array, center: Array, eps: Array) -> tuple[Array, Array
     u = u if sheet.high is None else np.minimum(u, sheet.high)
     weight = rate * (u == free)
     return (u, weight) if sheet.active is None else (u * sheet.active, weight * sheet.active)
+
+
+def magnitude(form: Form, w: Array, z: Sequence[Array], duals: Sequence[Array]) -> Array:
+    """|D|, the size of the dual objective at (w, u): what a tolerance is relative to, (b,)."""
+    quadratic = np.matmul(form.fixed.h, w[:, :, None])[:, :, 0]
+    value = 0.5 * (w * (quadratic + form.penalty * w)).sum(axis=1) - form.fixed.c
+    for run, one, u in zip(form.runs, z, duals, strict=True):
+        if run.sheet is None:
+            value += (one * u - run.smooth.value(one)).sum(axis=1)  # type: ignore[union-attr]
+        else:
+            value += ((0.5 * run.sheet.quadratic * u + run.sheet.shift) * u).sum(axis=1)
+    return np.maximum(np.abs(value), 1e-300)

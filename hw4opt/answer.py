@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
@@ -45,3 +45,4 @@ class Answer:
     reached: list[Status]
     iterations: np.ndarray
     interior: Array | None = None  # strictly feasible points, where the solver has them
+    notes: dict[int, str] = field(default_factory=dict)  # by problem: a sentence on what went wrong

@@ -32,7 +32,9 @@ def fit(problem: Problem, solver: str = "auto", tol: float | None = None, max_it
     return fit_batch([problem], solver, tol, max_iterations)[0]
 
 
-def fit_batch(problems: Sequence[Problem], solver: str = "auto", tol: float | None = None, max_iterations: int | None = None) -> list[Result]:
+def fit_batch(
+    problems: Sequence[Problem], solver: str = "auto", tol: float | None = None, max_iterations: int | None = None
+) -> list[Result]:
     """Solve many problems that share x, kernel, intercept and the kinds of their terms as one batch; as `fit` otherwise.
 
     `seconds` of each result is its share of the batch's time.
@@ -60,6 +62,7 @@ def fit_batch(problems: Sequence[Problem], solver: str = "auto", tol: float | No
             {block.name: u[i] for block, u in zip(form.blocks, duals, strict=True)},
             int(answer.iterations[i]),
             seconds,
+            answer.notes.get(i),
         )
         for i, problem in enumerate(problems)
     ]
@@ -76,7 +79,9 @@ def choose(form: Form, solver: str, tol: float | None, max_iterations: int | Non
         raise InputError(f"tol is {tol!r}; it must lie between 0 and 1")
     if max_iterations is not None and max_iterations < 1:
         raise InputError(f"max_iterations is {max_iterations!r}; it must be 1 or more")
-    options = Options(TOLERANCES.get(name, 1e-8) if tol is None else tol, max_iterations, module.backend(backend) if name == "cvxpy" else None)
+    options = Options(
+        TOLERANCES.get(name, 1e-8) if tol is None else tol, max_iterations, module.backend(backend) if name == "cvxpy" else None
+    )
     if refusal := module.refuse(form):
         raise RefusedError(f"{solver} refuses this problem: {refusal}")
     return name, options

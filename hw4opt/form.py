@@ -72,6 +72,11 @@ class SmoothRows:
     def curvature(self, z: Array) -> Array:
         return self.weights * self.term.curvature(z + self.offset, self.targets)
 
+    @property
+    def steepest(self) -> Array:
+        """An upper bound of f''."""
+        return self.weights * self.term.steepest
+
     def value(self, z: Array) -> Array:
         return self.weights * self.term.pointwise(z + self.offset, self.targets)
 
@@ -221,6 +226,26 @@ class Form:
         return self._lengths[0]
 
     @cached_property
+    def scales(self) -> tuple[Array, Array]:
+        """Typical size of the loss's z and u at w = 0, (b, 1) each: the units of a start or a step. Without a loss, from the shifts."""
+        if not any(block.is_loss for block in self.blocks):
+            size = np.max([np.abs(sheet.shift).mean(axis=1) for block in self.blocks for sheet in block.sheets], axis=0)[:, None]
+            return size, 2 * self.ridge[:, None] * size / self.loss_length**2
+        sizes, slopes = [], []
+        for piece in self.pieces:
+            if self.blocks[piece.block].is_loss:
+                zero = np.zeros((self.batch, len(piece.chunk)))
+                if piece.sheet is None:
+                    sizes.append(np.ones(self.batch))
+                    slopes.append(np.abs(piece.smooth.gradient(zero)).mean(axis=1))  # type: ignore[union-attr]
+                else:
+                    v = zero - piece.sheet.shift
+                    sizes.append(np.abs(v).mean(axis=1))
+                    slopes.append(np.abs(piece.sheet.slope(v)).mean(axis=1))
+        found = [np.mean(one, axis=0)[:, None] if one else np.ones((self.batch, 1)) for one in (sizes, slopes)]
+        return tuple(np.where((one > 1e-290) & (one < 1e290), one, 1.0) for one in found)  # type: ignore[return-value]
+
+    @cached_property
     def runs(self) -> list[Run]:
         """Everything but rows without sides, small forms stacked by which sides are bounded."""
         groups: dict[object, list[tuple[int, Piece]]] = {}
@@ -300,6 +325,8 @@ class Form:
         if "fixed" in self.__dict__:
             part.__dict__["fixed"] = Fixed(self.fixed.h[batch], self.fixed.b[batch], self.fixed.c[batch])
         part.__dict__["_lengths"] = self._lengths
+        if "scales" in self.__dict__:
+            part.__dict__["scales"] = tuple(scale[batch] for scale in self.scales)
         part.__dict__["_stacked"] = self.__dict__.setdefault("_stacked", {})
         return part
 
@@ -379,7 +406,13 @@ def _check_shared(first: Problem, other: Problem, number: int) -> None:
     same_active = (other.active is None and first.active is None) or np.array_equal(
         np.arange(len(first.y)) if first.active is None else first.active, np.arange(len(other.y)) if other.active is None else other.active
     )
-    if not (same_rows and same_active and other.kernel == first.kernel and other.intercept == first.intercept and other.standardize == first.standardize):
+    if not (
+        same_rows
+        and same_active
+        and other.kernel == first.kernel
+        and other.intercept == first.intercept
+        and other.standardize == first.standardize
+    ):
         raise InputError(
             f"problem {number} of the batch differs from the first in x, kernel, intercept or rows of weight 0; a batch shares them"
         )

@@ -53,3 +53,8 @@ def _many(gram: Array) -> Callable[[Array], Array] | None:
         return x
 
     return solve
+
+
+def largest_eigenvalue(matrix: Array) -> Array:
+    """Of every symmetric matrix of the batch, (b,), and a little more, so that it can bound a step."""
+    return np.maximum(np.linalg.eigvalsh(matrix)[:, -1], 1e-300) * (1 + 1e-10)

@@ -40,6 +40,7 @@ class Result:
     status       how the fit ended; its value is the advice in words
     certificate  what is proven
     seconds      the solve alone
+    note         what the solver said, if it failed
     """
 
     problem: Problem
@@ -50,12 +51,13 @@ class Result:
     duals: dict[str, Array]
     iterations: int
     seconds: float
+    note: str | None = None
     context: dict[str, Any] = field(default_factory=dict)
 
     @property
     def message(self) -> str:
-        """The advice: the status in words, with the certificate's reason where there is one."""
-        reason = self.certificate.reason
+        """The advice: the status in words, with what the solver said, or the certificate's reason, where there is one."""
+        reason = self.note or self.certificate.reason
         return self.status.value if reason is None else f"{self.status.value}: {reason}"
 
     @property
@@ -197,13 +199,19 @@ def _pack(result: Result) -> dict[str, Any]:
         "standardize": problem.standardize,
         "basis": None
         if basis is None
-        else {"points": _encode(basis.points), "columns": basis.columns.tolist(), "factor": _encode(basis.factor), "complete": basis.complete},
+        else {
+            "points": _encode(basis.points),
+            "columns": basis.columns.tolist(),
+            "factor": _encode(basis.factor),
+            "complete": basis.complete,
+        },
         "duals": {name: _encode(u) for name, u in result.duals.items()},
         "solver": result.solver,
         "status": result.status.word,
         "certificate": result.certificate.as_dict(),
         "iterations": result.iterations,
         "seconds": result.seconds,
+        "note": result.note,
         "context": result.context,
     }
 
@@ -245,6 +253,7 @@ def _unpack(stored: dict[str, Any]) -> Result:
         {name: _decode(text) for name, text in stored["duals"].items()},
         stored["iterations"],
         stored["seconds"],
+        stored["note"],
         stored["context"],
     )
 

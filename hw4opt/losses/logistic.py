@@ -1,7 +1,7 @@
 """The term `logistic`."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,6 +17,8 @@ class Logistic(Smooth):
 
     Conjugate: p log p + (1 - p) log(1 - p) with p = -y u in [0, 1].   (Maximum likelihood for Bernoulli targets.)
     """
+
+    steepest: ClassVar[float] = 0.25
 
     def check_targets(self, y: Array) -> Array:
         values = set(np.unique(y).tolist())

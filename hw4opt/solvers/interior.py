@@ -118,14 +118,7 @@ def start(form: Form) -> list[Row]:
 
     Every sheet is measured in its own units: rows of D B are short, so their z are small and their duals large.
     """
-    sizes, slopes = [], []
-    for piece in form.pieces:
-        if piece.sheet is not None and form.blocks[piece.block].is_loss:
-            v = np.broadcast_to(-piece.sheet.shift, (form.batch, len(piece.chunk)))
-            sizes.append(np.abs(v).mean(axis=1))
-            slopes.append(np.abs(piece.sheet.slope(v)).mean(axis=1))
-    scales = [np.mean(found, axis=0)[:, None] if found else np.ones((form.batch, 1)) for found in (sizes, slopes)]
-    z_scale, u_scale = (np.where((scale > 1e-290) & (scale < 1e290), scale, 1.0) for scale in scales)
+    z_scale, u_scale = form.scales
     return [_start_row(form, run, z_scale, u_scale) for run in form.runs]
 
 
@@ -139,7 +132,10 @@ def _start_row(form: Form, run: Run, z_scale: Array, u_scale: Array) -> Row:
     reach = 10 * u_scale / ratio
     low = None if sheet.low is None else sheet.low + (0.1 * (sheet.high - sheet.low) if sheet.high is not None else reach)
     high = None if sheet.high is None else sheet.high - (0.1 * (sheet.high - sheet.low) if sheet.low is not None else reach)
-    u = np.clip(sheet.slope(v), low, high)
+    slope = sheet.slope(v)
+    if low is None or high is None:
+        slope = np.where(np.isfinite(slope), slope, low if high is None else high)
+    u = np.clip(slope, low, high)
     u = u if sheet.active is None else np.where(sheet.active > 0, u, 0.5 * (low + high) if low is not None and high is not None else 0.0)
     excess = v - sheet.quadratic * u
     s = [np.maximum(sign * excess, 0) + z_scale * ratio for sign, _ in sides]

@@ -194,6 +194,7 @@ class Smooth(Loss):
     """A twice differentiable loss of z = fitted with targets y, |f'''| ≤ f'' (so that damped Newton steps are safe: Bach 2010)."""
 
     targets: ClassVar[bool] = True
+    steepest: ClassVar[float] = np.inf  # an upper bound of f''
 
     @abstractmethod
     def gradient(self, z: Array, y: Array) -> Array:

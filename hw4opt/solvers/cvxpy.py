@@ -1,0 +1,123 @@
+"""The compiled model, for any solver that cvxpy knows: the independent witness. The only file that imports cvxpy.
+
+    minimise  ridge ‖w‖² + Σ_k Σ_i ω_ki f_k(z_k)_i    subject to  z_k = A_k w + c_k,
+
+every term through its own hand-written `model`. u_k is minus the dual value of the k-th equality. Never the Gram matrix: its
+quadratic form fails cvxpy's own check on real kernels.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import cvxpy as cp
+import numpy as np
+
+from hw4opt.answer import Answer, Options, Status
+from hw4opt.errors import RefusedError, UnknownNameError
+from hw4opt.form import Block, Form
+from hw4opt.terms import Loss, Smooth
+from hw4opt.terms.base import Array
+
+DEFAULT = "CLARABEL"
+SETTINGS: dict[str, dict[str, Any]] = {  # tightened: their defaults leave relative gaps of 1e-4 to 1e-7
+    "CLARABEL": {"tol_gap_abs": 1e-11, "tol_gap_rel": 1e-11, "tol_feas": 1e-11, "max_iter": 500},
+    "OSQP": {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iter": 400_000, "polishing": True},
+    "ECOS": {"abstol": 1e-9, "reltol": 1e-9, "feastol": 1e-9, "max_iters": 500},
+    "SCS": {"eps_abs": 1e-10, "eps_rel": 1e-10, "max_iters": 400_000},
+    "PIQP": {"eps_abs": 1e-9, "eps_rel": 1e-10, "max_iter": 1000},
+    "PROXQP": {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iter": 20_000},
+}
+ENDED = {
+    "optimal": Status.CERTIFIED,
+    "optimal_inaccurate": Status.INACCURATE,
+    "infeasible": Status.INFEASIBLE,
+    "infeasible_inaccurate": Status.INFEASIBLE,
+    "unbounded": Status.UNBOUNDED,
+    "unbounded_inaccurate": Status.UNBOUNDED,
+    "user_limit": Status.ITERATION_LIMIT,
+}
+ITERATIONS = {"OSQP": "max_iter", "CLARABEL": "max_iter", "PIQP": "max_iter", "PROXQP": "max_iter"}
+
+
+def backends() -> list[str]:
+    """The solvers that cvxpy finds installed."""
+    return sorted(cp.installed_solvers())
+
+
+def backend(name: str) -> str:
+    """The solver's name as cvxpy spells it; raises `UnknownNameError`, which lists the installed ones."""
+    wanted = name.upper() or DEFAULT
+    if wanted not in backends():
+        raise UnknownNameError("installed cvxpy solver", name.upper(), backends())
+    return wanted
+
+
+def refuse(form: Form) -> str | None:
+    """Takes every form; whether the solver behind does is known only once the model is compiled."""
+    return None
+
+
+def solve(form: Form, options: Options) -> Answer:
+    """Problem by problem."""
+    found = [_solve_one(form.cut(np.array([i])), options) for i in range(form.batch)]
+    points, duals, reached, iterations, notes = zip(*found, strict=True)
+    of_blocks = [np.concatenate([one[k] for one in duals]) for k in range(len(form.blocks))]
+    said = {i: note for i, note in enumerate(notes) if note is not None}
+    return Answer(np.stack(points), form.split_duals(of_blocks), list(reached), np.array(iterations), notes=said)
+
+
+def _solve_one(form: Form, options: Options) -> tuple[Array, list[Array], Status, int, str | None]:
+    name = options.backend or DEFAULT
+    settings = dict(SETTINGS.get(name, {}))
+    if options.max_iterations is not None:
+        settings[ITERATIONS.get(name, "max_iters")] = options.max_iterations
+    w = cp.Variable(form.penalty.shape[1])
+    parts = [_compile(form, block, w) for block in form.blocks]
+    ridge = float(form.ridge[0]) * cp.sum_squares(w[np.flatnonzero(form.design.penalized)]) if form.ridge[0] > 0 else 0
+    objective = sum((part[1] for part in parts), ridge)
+    model = cp.Problem(cp.Minimize(objective), [constraint for part in parts for constraint in part[2]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "solution may be inaccurate": the certificate says by how much
+        try:
+            model.get_problem_data(name)
+        except (cp.error.SolverError, cp.error.DCPError, ValueError) as error:
+            raise RefusedError(f"cvxpy:{name} cannot take this kind of problem") from error
+        note = None
+        try:
+            model.solve(solver=name, **settings)
+        except Exception as error:  # solvers raise whatever they like
+            note = f"cvxpy:{name} failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+    reached = ENDED.get(model.status, Status.UNCERTIFIED)
+    steps = model.solver_stats.num_iters if model.solver_stats is not None else None
+    duals = [_dual(part, block) for part, block in zip(parts, form.blocks, strict=True)]
+    point = np.zeros(w.shape) if w.value is None else np.nan_to_num(np.asarray(w.value, dtype=float))
+    return point, duals, reached, int(steps or 0), note
+
+
+def _compile(form: Form, block: Block, w: Any) -> tuple[Any, Any, list[Any], np.ndarray]:
+    """The linking equality, the objective's part, all constraints, and which rows the block has."""
+    weights = np.broadcast_to(block.weights, (1, block.rows.count))[0]
+    have = np.flatnonzero(weights > 0)
+    z = cp.Variable(len(have))
+    offset = np.broadcast_to(block.offset, (1, block.rows.count))[0, have]
+    link = z == block.rows.take(form.design.matrix)[have] @ w + offset
+    term = block.terms[0]
+    if isinstance(term, Smooth) and block.smooth is not None:
+        face = term.model(cp, z, block.smooth.targets[0, have])
+    else:
+        face = term.model(cp, z)
+    if isinstance(face, list):
+        return link, 0, [link, *face], have
+    if isinstance(term, Loss) and np.any(weights[have] != 1):
+        face = cp.multiply(weights[have], face)
+    return link, cp.sum(face), [link], have
+
+
+def _dual(part: tuple[Any, Any, list[Any], np.ndarray], block: Block) -> Array:
+    u = np.zeros((1, block.rows.count))
+    value = part[0].dual_value
+    if value is not None:
+        u[0, part[3]] = -np.nan_to_num(np.asarray(value, dtype=float))
+    return u
