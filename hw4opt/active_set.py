@@ -5,8 +5,8 @@ q = 0 get a quadratic ε, so that
 
     P w + Aᵀ u⁺(w) = 0,   u⁺ = clip((A w - t + ε u₀)/(q + ε), l, h)
 
-is piecewise linear; Newton solves it exactly once the active set is right, and u₀ ← u⁺ removes ε again. The result is taken only where
-its duality gap is below the one before.
+is the gradient of a convex piecewise quadratic; Newton with a line search solves it, exactly once the active set is right, and u₀ ← u⁺
+removes ε again. The result is taken only where its duality gap is below the one before.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from hw4opt.linear import factor
 from hw4opt.terms.base import Array
 
 SMOOTHING = 1e-3  # ε, in units of z over u
-ROUNDS = 6
-EXACT = 1e-14  # of the gap at which there is nothing left to gain, relative to the aim
+ROUNDS = 8
+EXACT = 1e-5  # of the aim: there is nothing left to gain below
 LARGEST = 50_000_000  # rows × r²: above it a finish costs more than it gives
 
 
@@ -35,40 +35,102 @@ class Finish:
     gap: Array
 
 
-def polish(form: Form, w: Array, duals: Sequence[Array], aim: Array, rounds: int = ROUNDS) -> Finish:
-    """Finish (w, one dual array a run). A problem is left alone once its gap is below `aim` (b,) and no longer falls fast."""
+@dataclass
+class Iterate:
+    """Where the problems that are still going stand; arrays by run."""
+
+    part: Form
+    active: np.ndarray
+    w: Array
+    z: list[Array]
+    center: list[Array]
+    epsilon: list[Array]
+
+    def cut(self, stay: np.ndarray) -> Iterate:
+        z, center, epsilon = ([one[stay] for one in group] for group in (self.z, self.center, self.epsilon))
+        return Iterate(self.part.cut(stay), self.active[stay], self.w[stay], z, center, epsilon)
+
+    def respond(self, z: Sequence[Array]) -> tuple[list[Array], list[Array]]:
+        """u⁺ and its slopes of every run."""
+        found = [respond(*args) for args in zip(self.part.runs, z, self.center, self.epsilon, strict=True)]
+        return [u for u, _ in found], [weight for _, weight in found]
+
+
+def polish(form: Form, w: Array, duals: Sequence[Array], gap: Array | None, aim: Array, rounds: int = ROUNDS) -> Finish:
+    """Finish (w, one dual array a run) of that gap, if it is known. A problem is left alone once its gap is well below `aim` (b,)."""
     z = [w @ run.matrix.T for run in form.runs]
-    duals = list(duals)
-    gap = measure(form, w, z, duals)
-    best_w, best_u, best = w.copy(), [u.copy() for u in duals], gap.copy()
-    rows = sum(run.size for run in form.runs)
-    if rows * form.penalty.shape[1] ** 2 > LARGEST or not form.runs:
-        return Finish(best_w, best_u, best)
+    best = Finish(w.copy(), [u.copy() for u in duals], measure(form, w, z, duals) if gap is None else gap.copy())
+    if sum(run.size for run in form.runs) * form.penalty.shape[1] ** 2 > LARGEST or not form.runs:
+        return best
     epsilon = [_smoothing(run, one, u) for run, one, u in zip(form.runs, z, duals, strict=True)]
-    active, part = np.arange(form.batch), form
-    for _ in range(rounds):
-        answers = [respond(run, one, u, eps) for run, one, u, eps in zip(part.runs, z, duals, epsilon, strict=True)]
-        gram, residual = part.fixed.h.copy(), part.penalty * w + part.fixed.b + np.matmul(part.fixed.h, w[:, :, None])[:, :, 0]
-        for run, (u, weight) in zip(part.runs, answers, strict=True):
-            gram += run.gram(run.matrix, weight)
-            residual += u @ run.matrix
-        w = w - factor(gram, part.penalty)(residual)
-        z = [w @ run.matrix.T for run in part.runs]
-        duals = [respond(run, one, u, eps)[0] for run, one, u, eps in zip(part.runs, z, duals, epsilon, strict=True)]
-        gap = measure(part, w, z, duals)
-        before = best[active]
-        better = gap < before
-        best[active[better]], best_w[active[better]] = gap[better], w[better]
-        for kept, fresh in zip(best_u, duals, strict=True):
-            kept[active[better]] = fresh[better]
-        going = (gap > EXACT * aim[active]) & ~((before <= aim[active]) & (gap > 1e-2 * before))
-        if not going.any():
+    now = Iterate(form, np.arange(form.batch), w, z, list(duals), epsilon)
+    for number in range(rounds + 1):
+        u, weights = now.respond(now.z)
+        gap = measure(now.part, now.w, now.z, u)
+        before = best.gap[now.active]
+        _keep(best, now, u, gap, gap < before)
+        settled = (gap <= EXACT * aim[now.active]) | ((before <= aim[now.active]) & (gap > 0.1 * before))
+        if settled.all() or number == rounds:
             break
-        if not going.all():
-            stay = np.flatnonzero(going)
-            active, part, w = active[stay], part.cut(stay), w[stay]
-            z, duals, epsilon = ([one[stay] for one in group] for group in (z, duals, epsilon))
-    return Finish(best_w, best_u, best)
+        if settled.any():
+            stay = np.flatnonzero(~settled)
+            now = now.cut(stay)
+            u, weights = [one[stay] for one in u], [one[stay] for one in weights]
+        _newton(now, u, weights)
+    return best
+
+
+def _keep(best: Finish, now: Iterate, u: Sequence[Array], gap: Array, better: np.ndarray) -> None:
+    place = now.active[better]
+    best.gap[place], best.w[place] = gap[better], now.w[better]
+    for kept, fresh in zip(best.duals, u, strict=True):
+        kept[place] = fresh[better]
+
+
+def _newton(now: Iterate, u: list[Array], weights: list[Array]) -> None:
+    """Move u₀ where the inner problem is solved well enough, then one Newton step with a line search."""
+    part, runs = now.part, now.part.runs
+    base = part.penalty * now.w + part.fixed.b + np.matvec(part.fixed.h, now.w)
+    gradient = base + sum((one @ run.matrix for run, one in zip(runs, u, strict=True)), 0.0)
+    moved = sum((np.vecdot(eps * (one - c), one - c) for eps, one, c in zip(now.epsilon, u, now.center, strict=True)), 0.0)
+    safe = np.where(part.penalty > 0, part.penalty, 1.0)
+    left = np.where(part.penalty > 0, np.square(gradient) / safe, np.abs(gradient * now.w)).sum(axis=1)
+    solved = (left <= moved)[:, None]
+    if solved.any():
+        now.center = [np.where(solved, one, c) for one, c in zip(u, now.center, strict=True)]
+        u, weights = now.respond(now.z)
+        gradient = base + sum((one @ run.matrix for run, one in zip(runs, u, strict=True)), 0.0)
+    gram = part.fixed.h.copy()
+    for run, weight in zip(runs, weights, strict=True):
+        gram += run.gram(run.matrix, weight)
+    d = -factor(gram, part.penalty)(gradient)
+    dz = [d @ run.matrix.T for run in runs]
+    curve = np.vecdot(d, part.penalty * d + np.matvec(part.fixed.h, d))
+    length = _line_search(now, dz, np.vecdot(d, base), curve, np.vecdot(d, gradient))
+    now.w = now.w + length * d
+    now.z = [one + length * change for one, change in zip(now.z, dz, strict=True)]
+
+
+def _line_search(now: Iterate, dz: Sequence[Array], linear: Array, curve: Array, start: Array) -> Array:
+    """A step at which the slope along d has all but vanished, by false position between 0 and 1; (b, 1)."""
+
+    def slope(length: Array) -> Array:
+        u, _ = now.respond([one + length * change for one, change in zip(now.z, dz, strict=True)])
+        return linear + length[:, 0] * curve + sum((np.vecdot(change, one) for change, one in zip(dz, u, strict=True)), 0.0)
+
+    length, low, high = np.ones((len(start), 1)), np.zeros((len(start), 1)), np.ones((len(start), 1))
+    here = slope(length)
+    at_low, at_high = start, here
+    for _ in range(8):
+        past, short = here > 0.1 * np.abs(start), (here < -0.5 * np.abs(start)) & (length[:, 0] < 1)
+        if not (past | short).any():
+            break
+        high, at_high = np.where(past[:, None], length, high), np.where(past, here, at_high)
+        low, at_low = np.where(short[:, None], length, low), np.where(short, here, at_low)
+        share = np.clip(-at_low / np.maximum(at_high - at_low, 1e-300), 0.1, 0.9)[:, None]
+        length = np.where((past | short)[:, None], low + share * (high - low), length)
+        here = slope(length)
+    return length
 
 
 def measure(form: Form, w: Array, z: Sequence[Array], duals: Sequence[Array]) -> Array:

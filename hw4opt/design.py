@@ -7,6 +7,7 @@ Schneider 2012). Fitted values are B w, αᵀKα = ‖w‖². A linear design is
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -59,38 +60,55 @@ def _against(kernel: Kernel, x: Array, column: int, points: Array, columns: np.n
     return out
 
 
+WHOLE = 600  # candidates up to which their whole Gram matrix is cheaper than its columns one by one
+
+
 def _pivot(kernel: Kernel, x: Array, columns: np.ndarray, diagonal: Array, limit: int) -> tuple[np.ndarray, Array, bool]:
     """Greedy pivots among the candidates, the inverse of their Cholesky factor, and whether the truncation level was reached."""
-    left = diagonal.copy()
-    scale = np.ones_like(left)
-    for column in np.unique(columns):
-        mine = columns == column
-        scale[mine] = diagonal[columns == columns[0]].max() / max(diagonal[mine].max(), 1e-300)
-    floor = TRUNCATION * float((left * scale).max())
+    kinds = [(int(column), columns == column) for column in np.unique(columns)]
+    largest = diagonal[kinds[0][1]].max()
+    weight = np.ones_like(diagonal)  # slopes are measured in units of values
+    for _, mine in kinds[1:]:
+        weight[mine] = largest / max(diagonal[mine].max(), 1e-300)
+    column_of = _columns(kernel, x, columns, kinds)
+    left = diagonal * weight
+    floor = TRUNCATION * float(left.max())
     rows = np.empty((min(64, limit), len(x)))
     pivots: list[int] = []
     while len(pivots) < limit:
-        best = int((left * scale).argmax())
-        if left[best] * scale[best] <= floor:
+        best = int(left.argmax())
+        if left[best] <= floor:
             break
         done = len(pivots)
         if done == len(rows):
             rows = np.concatenate([rows, np.empty((min(done, limit - done), len(x)))])
-        fresh = rows[done]
-        if isinstance(kernel, Precomputed):
-            fresh[:] = x[:, best]
-        else:
-            for column in np.unique(columns):
-                mine = columns == column
-                fresh[mine] = kernel.between(x[mine], int(column), x[best : best + 1], int(columns[best]))[:, 0]
+        fresh = column_of(best)
         if done:
-            fresh -= rows[:done, best] @ rows[:done]
-        fresh /= math.sqrt(left[best])
-        left -= fresh * fresh
+            fresh = fresh - rows[:done, best] @ rows[:done]
+        fresh = fresh / math.sqrt(left[best] / weight[best])
+        rows[done] = fresh
+        left -= weight * fresh * fresh
         left[best] = 0.0
         pivots.append(best)
     chosen = np.array(pivots, dtype=int)
-    return chosen, np.linalg.inv(np.triu(rows[: len(chosen), chosen])), bool((left * scale).max() <= floor)
+    return chosen, np.linalg.inv(np.triu(rows[: len(chosen), chosen])), bool(left.max() <= floor)
+
+
+def _columns(kernel: Kernel, x: Array, columns: np.ndarray, kinds: list[tuple[int, np.ndarray]]) -> Callable[[int], Array]:
+    """The Gram matrix of the candidates, by column."""
+    if isinstance(kernel, Precomputed):
+        return lambda j: x[:, j]
+    if len(kinds) == 1 and len(x) <= WHOLE:
+        gram = kernel.gram(x, x)
+        return lambda j: gram[j]
+
+    def column(j: int) -> Array:
+        out = np.empty(len(x))
+        for kind, mine in kinds:
+            out[mine] = kernel.between(x[mine], kind, x[j : j + 1], int(columns[j]))[:, 0]
+        return out
+
+    return column
 
 
 def build_basis(kernel: Kernel, x: Array, slopes: tuple[int, ...] = (), limit: int | None = None) -> tuple[Basis, Array]:

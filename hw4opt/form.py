@@ -31,7 +31,7 @@ class Sheet:
     high: Array | None
     active: Array | None
 
-    def cut(self, columns: slice, batch: np.ndarray | slice = slice(None)) -> Sheet:
+    def cut(self, columns: slice | np.ndarray, batch: np.ndarray | slice = slice(None)) -> Sheet:
         def part(array: Array | None) -> Array | None:
             if array is None:
                 return None
@@ -59,7 +59,7 @@ class SmoothRows:
     offset: Array
     weights: Array
 
-    def cut(self, columns: slice, batch: np.ndarray | slice = slice(None)) -> SmoothRows:
+    def cut(self, columns: slice | np.ndarray, batch: np.ndarray | slice = slice(None)) -> SmoothRows:
         def part(array: Array) -> Array:
             array = array[batch]
             return array if array.shape[1] == 1 else array[:, columns]
@@ -395,7 +395,7 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
             maps[acts] = _rows_of(design, terms[0], held_out)
         rows, mask = maps[acts]
         active = loss_keep if isinstance(acts, Values) else mask
-        block = _loss_block(batch, terms, rows, active) if position == 0 else _term_block(terms, rows, active)
+        block = _loss_block(batch, terms, rows, active) if position == 0 else term_block(terms, rows, active)
         if block is not None:
             blocks.append(block)
     return Form(design, tuple(blocks), np.array([problem.ridge for problem in batch], dtype=float))
@@ -448,18 +448,20 @@ def _fold_differences(design: Design, order: int, held_out: Sequence[np.ndarray]
     count = max(size - order, 0)
     windows = [tuple(range(j, j + order + 1)) for j in range(count)]
     place = {window: j for j, window in enumerate(windows)}
-    have: list[np.ndarray] = []
+    have: dict[int, np.ndarray] = {}
     for held in held_out:
+        if id(held) in have:
+            continue
         left = np.arange(size)
         if len(held):
             left = np.delete(left, held) if design.row_of is None else np.unique(np.delete(design.row_of, held))
         mine = np.lib.stride_tricks.sliding_window_view(left, order + 1) if len(left) > order else np.empty((0, order + 1), dtype=int)
         merged = mine[:, -1] - mine[:, 0] > order
         rows = [place.setdefault(window, len(place)) for window in map(tuple, mine[merged].tolist())]
-        have.append(np.concatenate([mine[~merged, 0], np.array(rows, dtype=int)]))
+        have[id(held)] = np.concatenate([mine[~merged, 0], np.array(rows, dtype=int)])
     mask = np.zeros((len(held_out), len(place)))
-    for fold, rows in enumerate(have):
-        mask[fold, rows] = 1.0
+    for row, held in zip(mask, held_out, strict=True):
+        row[have[id(held)]] = 1.0
     index = np.array(list(place), dtype=int).reshape(len(place), order + 1)
     return RowMap(len(place), index=index, coef=difference_coefficients(design.base_x[:, 0], order, index)), mask
 
@@ -486,17 +488,17 @@ def _loss_block(batch: Sequence[Problem], terms: tuple[Term, ...], rows: RowMap,
     if isinstance(terms[0], Smooth):
         targets = np.stack([term.check_targets(row) for term, row in zip(terms, y, strict=True)])  # type: ignore[attr-defined]
         return Block(terms, rows, offset, held, (), SmoothRows(terms[0], targets, offset, held))
-    return _sheet_block(terms, rows, offset - y, None if plain else weights, active, held)
+    return sheet_block(terms, rows, offset - y, None if plain else weights, active, held)
 
 
-def _term_block(terms: tuple[Term, ...], rows: RowMap, active: Array | None) -> Block | None:
+def term_block(terms: tuple[Term, ...], rows: RowMap, active: Array | None) -> Block | None:
     if not rows.count:
         return None
     ones = np.ones((len(terms), 1))
-    return _sheet_block(terms, rows, 0 * ones, None, active, ones if active is None else active)
+    return sheet_block(terms, rows, 0 * ones, None, active, ones if active is None else active)
 
 
-def _sheet_block(
+def sheet_block(
     terms: tuple[Term, ...], rows: RowMap, offset: Array, weights: Array | None, active: Array | None, held: Array
 ) -> Block | None:
     tables = [term.tables for term in terms if isinstance(term, PiecewiseQuadratic)]

@@ -50,6 +50,9 @@ class Logistic(Smooth):
     def mean(self, z: Array) -> Array:
         return self._miss(z, np.float64(-1.0))
 
+    def observed(self, y: Array) -> Array:
+        return (1 + y) / 2
+
     def unattained(self, z: Array, y: Array) -> bool:
         return bool(np.all(y * z > 0))
 

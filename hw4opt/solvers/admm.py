@@ -56,7 +56,7 @@ def solve(form: Form, options: Options) -> Answer:
             z[place] = fresh
         if iteration == check or iteration == limit or not form.runs:
             goal = 0.5 * options.tol * magnitude(form, w, az, u)
-            finish = polish(form, w, u, goal)
+            finish = polish(form, w, u, None, goal)
             better = (finish.gap < best)[:, None]
             kept_w = np.where(better, finish.w, kept_w)
             kept_u = [np.where(better, new, old) for new, old in zip(finish.duals, kept_u, strict=True)]

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.active_set import polish
+from hw4opt.active_set import magnitude, polish
 from hw4opt.answer import Answer, Options, Status
+from hw4opt.coarse import thin
 from hw4opt.form import Form, Run, Sheet
 from hw4opt.linear import factor
 from hw4opt.rows import each
@@ -25,6 +26,9 @@ from hw4opt.terms.base import Array
 LIMIT = 100
 BACK = 0.995  # share of the way to the boundary
 EARLY = 1e-6  # relative gap at which the active set is tried for the first time
+LARGE = 60_000  # data rows from which one problem starts at the solution of a part of them,
+PART = 16_000  # about so many
+NEAR, NEAR_PART = 0.3, 3e-2  # relative gap of a start from least squares, and from a part of the rows
 TINY = 1e-300
 
 
@@ -46,6 +50,11 @@ class Row:
     weight: Array
     k: Array
     du: Array
+
+    def dual(self, place: np.ndarray) -> Array:
+        """u of some problems, 0 on rows that they do not have (where the state keeps a harmless inner point)."""
+        active = None if self.run.sheet is None else self.run.sheet.active
+        return self.u[place] if active is None else self.u[place] * active[place]
 
     def cut(self, run: Run, stay: np.ndarray) -> Row:
         sides = [(sign, bound[stay]) for sign, bound in self.sides]
@@ -74,7 +83,8 @@ def solve(form: Form, options: Options) -> Answer:
     b = form.batch
     w, reached, iterations = np.zeros(form.penalty.shape), [Status.ITERATION_LIMIT] * b, np.full(b, limit)
     interior, duals = w.copy(), [np.zeros((b, run.size)) for run in form.runs]
-    part, rows, point = form, start(form), np.zeros_like(w)
+    rows, point = start(form)
+    part = form
     active, best, tried = np.arange(b), np.full(b, np.inf), np.zeros(b, dtype=bool)
     for iteration in range(limit + 1):
         state = evaluate(part, rows, point)
@@ -88,8 +98,8 @@ def solve(form: Form, options: Options) -> Answer:
         if now.any():
             place = np.flatnonzero(now)
             sub = part.cut(place) if len(place) < len(active) else part
-            before = [row.u[place] for row in rows]
-            finish = polish(sub, point[place], before, 0.5 * options.tol * state.scale[place])
+            before = [row.dual(place) for row in rows]
+            finish = polish(sub, point[place], before, state.gap[place], 0.5 * options.tol * state.scale[place])
             good[place] |= finish.gap <= 0.5 * options.tol * state.scale[place]
             w[active[place]], interior[active[place]] = finish.w, point[place]
             for target, u in zip(duals, finish.duals, strict=True):
@@ -113,13 +123,56 @@ def sides_of(sheet: Sheet) -> list[tuple[float, Array]]:
     return [(sign, bound) for sign, bound in ((1.0, sheet.high), (-1.0, sheet.low)) if bound is not None]
 
 
-def start(form: Form) -> list[Row]:
-    """w = 0; u near the slope there, pulled inside; s from the row equation plus a share of the loss's own scale.
+def start(form: Form) -> tuple[list[Row], Array]:
+    """u near the slope at w = 0, pulled inside; s from the row equation plus a share of the loss's own scale.
 
-    Every sheet is measured in its own units: rows of D B are short, so their z are small and their duals large.
+    Every sheet is measured in its own units: rows of D B are short, so their z are small and their duals large. Where every row has both
+    sides, the start is centred at a first guess of w: least squares, or for large problems the solution on a part of the rows.
     """
     z_scale, u_scale = form.scales
-    return [_start_row(form, run, z_scale, u_scale) for run in form.runs]
+    rows = [_start_row(form, run, z_scale, u_scale) for run in form.runs]
+    if not rows or not all(len(row.sides) == 2 for row in rows):
+        return rows, np.zeros(form.penalty.shape)
+    if form.batch == 1 and len(form.design.x) > LARGE:
+        w, near = solve(thin(form, len(form.design.x) // PART), Options(tol=1e-4)).interior, NEAR_PART
+    else:
+        w, near = _least_squares(form, u_scale / z_scale), NEAR
+    assert w is not None
+    zs = each(lambda row: w @ row.run.matrix.T, rows)
+    slopes = [row.run.sheet.slope(z - row.run.sheet.shift) for row, z in zip(rows, zs, strict=True)]  # type: ignore[union-attr]
+    count = sum(row.run.count for row in rows)
+    target = (near * magnitude(form, w, zs, slopes) / np.maximum(count, 1))[:, None]
+    each(lambda pair: _center(*pair, target), list(zip(rows, zs, strict=True)))
+    return rows, w
+
+
+def _least_squares(form: Form, weight: Array) -> Array:
+    """w of the ridge and the loss's targets alone, every residual squared."""
+    h, right = form.fixed.h.copy(), -form.fixed.b
+    for piece in form.pieces:
+        if form.blocks[piece.block].is_loss and piece.sheet is not None and not piece.is_quadratic:
+            wide = np.broadcast_to(weight if piece.sheet.active is None else weight * piece.sheet.active, (form.batch, len(piece.chunk)))
+            a = piece.chunk.matrix
+            h += piece.chunk.gram(a, wide)
+            right = right + (wide * piece.sheet.shift) @ a
+    return factor(h, form.penalty)(right)
+
+
+def _center(row: Row, z: Array, target: Array) -> None:
+    """u with v = q u + τ/(h - u) - τ/(u - l) up to rounding, and s = τ/d: the row's point on the central path."""
+    (_, high), (_, low) = row.sides
+    v = z - row.run.sheet.shift  # type: ignore[union-attr]
+    middle, half, q = 0.5 * (high + low), 0.5 * (high - low), row.run.sheet.quadratic  # type: ignore[union-attr]
+    reach = v - q * middle
+    t = reach * half / (target / half + q * half + np.hypot(target / half, reach))
+    for _ in range(6):
+        room = half * half - t * t
+        slope = q + 2 * target * (half * half + t * t) / (room * room)
+        t = np.clip(t - (q * t + 2 * target * t / room - reach) / slope, 0.5 * (t - half), 0.5 * (t + half))
+    row.u = middle + t
+    s = [target / (half - t), target / (half + t)]
+    excess = v - q * row.u - s[0] + s[1]
+    row.s = [s[0] + np.maximum(excess, 0), s[1] + np.maximum(-excess, 0)]
 
 
 def _start_row(form: Form, run: Run, z_scale: Array, u_scale: Array) -> Row:
@@ -136,7 +189,6 @@ def _start_row(form: Form, run: Run, z_scale: Array, u_scale: Array) -> Row:
     if low is None or high is None:
         slope = np.where(np.isfinite(slope), slope, low if high is None else high)
     u = np.clip(slope, low, high)
-    u = u if sheet.active is None else np.where(sheet.active > 0, u, 0.5 * (low + high) if low is not None and high is not None else 0.0)
     excess = v - sheet.quadratic * u
     s = [np.maximum(sign * excess, 0) + z_scale * ratio for sign, _ in sides]
     return Row(run, u, sides, s, [], [], empty, empty, empty)

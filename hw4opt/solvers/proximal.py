@@ -81,7 +81,7 @@ def solve(form: Form, options: Options) -> Answer:
             here_w, here_u = point_of(x)
             z = [here_w @ run.matrix.T for run in form.runs]
             goal = 0.5 * options.tol * magnitude(form, here_w, z, here_u)
-            finish = polish(form, here_w, here_u, goal)
+            finish = polish(form, here_w, here_u, None, goal)
             better = (finish.gap < best)[:, None]
             w = np.where(better, finish.w, w)
             u = [np.where(better, new, old) for new, old in zip(finish.duals, u, strict=True)]

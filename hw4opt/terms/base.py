@@ -220,6 +220,10 @@ class Smooth(Loss):
     def mean(self, z: Array) -> Array:
         """The expected target at linear predictor z."""
 
+    def observed(self, y: Array) -> Array:
+        """The targets on the scale of `mean`."""
+        return y
+
     def unattained(self, z: Array, y: Array) -> bool:
         """Whether this fit shows that, without penalty, the loss can be lowered for ever."""
         return False

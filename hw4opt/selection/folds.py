@@ -1,0 +1,36 @@
+"""Which rows each fold holds out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hw4opt.errors import InputError
+
+Folds = list[np.ndarray]
+
+
+def leave_one_out(size: int) -> Folds:
+    """Fold i holds out row i."""
+    return list(np.arange(size)[:, None])
+
+
+def k_fold(size: int, count: int, *, order: str = "shuffled", groups: ArrayLike | None = None, seed: int = 0) -> Folds:
+    """`count` folds of nearly equal size.
+
+    order     shuffled (by `seed`) or contiguous
+    groups    (n,) labels: rows of one group leave together
+
+    Raises `InputError` for fewer than 2 folds, or more folds than rows or groups.
+    """
+    if order not in ("shuffled", "contiguous"):
+        raise InputError(f"folds is {order!r}; there are shuffled and contiguous")
+    labels = np.arange(size) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    units = int(labels.max()) + 1
+    if not 2 <= count <= units:
+        what = "rows" if groups is None else "groups"
+        raise InputError(f"kfold:{count} needs between 2 and {units} folds, one for each of the {units} {what} at most")
+    places = np.random.default_rng(seed).permutation(units) if order == "shuffled" else np.arange(units)
+    fold_of_unit = np.empty(units, dtype=int)
+    fold_of_unit[places] = np.arange(units) * count // units
+    return [np.flatnonzero(fold_of_unit[labels] == fold) for fold in range(count)]

@@ -1,0 +1,76 @@
+"""Default ranges of hyper-parameters, in the data's own units."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hw4opt.errors import InputError
+from hw4opt.problem import Problem
+from hw4opt.terms import Differences, Smooth
+from hw4opt.terms.base import Array
+
+RANK = 200  # the largest basis the search asks for: in one dimension the rank is about 4 √gamma · range
+
+
+def default_range(problem: Problem, name: str) -> tuple[float, float]:
+    """(low, high) for gamma or a term's weight; raises `InputError` for what is searched only when its range is named."""
+    if name == "gamma":
+        return _gamma(problem)
+    noise, spread = _noise(problem)
+    slope = _slope(problem, noise)
+    if name == "ridge":
+        unit = slope / noise * _size(problem)
+        return 1e-4 * unit, 10 * unit
+    term = next((term for term in problem.regularizers if term.name == name), None)
+    if term is None:
+        raise InputError(f"no range is known for {name!r}; give one, as in --grid {name}=0.1:10:7")
+    if isinstance(term.acts, Differences):
+        length = float(np.ptp(problem.design.base_x[:, 0])) ** (term.acts.order - 1)
+        return 0.03 * slope * length, 30 * slope * length * len(problem.design.base_x) ** (0.5 * (term.acts.order - 1))
+    pull = np.abs(problem.design.x.T @ np.full(len(problem.design.x), slope)).max() or 1.0
+    return 1e-4 * pull, pull
+
+
+def _gamma(problem: Problem) -> tuple[float, float]:
+    x = problem.design.base_x
+    if x.shape[1] == 1:
+        width = float(np.ptp(x[:, 0]))
+        return 1 / width**2, (RANK / (4 * width)) ** 2
+    sample = x[np.linspace(0, len(x) - 1, min(len(x), 500)).astype(int)]
+    apart = np.square(sample[:, None] - sample[None]).sum(axis=2)
+    middle = float(np.median(apart[apart > 0]))
+    return 0.02 / middle, 20 / middle
+
+
+def _noise(problem: Problem) -> tuple[float, float]:
+    """A robust size of the noise (from differences of neighbours in x, where there is an order) and the spread of y."""
+    y = problem.y if problem.active is None else problem.y[problem.active]
+    spread = float(np.std(y)) or 1.0
+    if isinstance(problem.loss, Smooth) or problem.design.x.shape[1] != 1:
+        return spread, spread
+    steps = np.abs(np.diff(y[np.argsort(problem.design.x[:, 0], kind="stable")]))
+    return max(float(np.median(steps)) / 0.954, 1e-3 * spread), spread
+
+
+def _slope(problem: Problem, noise: float) -> float:
+    """|ℓ'| at a residual of the noise's size."""
+    loss = problem.loss
+    if isinstance(loss, Smooth):
+        return 0.25
+    step = 1e-3 * noise
+    there: Array = loss.pointwise(np.array([noise, noise + step]))
+    return float((there[1] - there[0]) / step) or 1.0
+
+
+def _size(problem: Problem) -> float:
+    """The mean diagonal of the kernel, or of XXᵀ."""
+    return float(problem.design.diagonal(problem.design.x).mean()) or 1.0
+
+
+def log_grid(low: float, high: float, count: int) -> Array:
+    """`count` values from low to high, log-spaced; raises `InputError` unless 0 < low ≤ high."""
+    if not (0 < low <= high < math.inf) or count < 1:
+        raise InputError(f"a grid {low:g}:{high:g}:{count} needs 0 < LOW ≤ HIGH and COUNT ≥ 1")
+    return np.geomspace(low, high, count) if count > 1 else np.array([low])
