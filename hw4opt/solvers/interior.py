@@ -39,7 +39,8 @@ def refuse(form: Form) -> str | None:
 
 @dataclass
 class Row:
-    """The state of one run: duals u, slack duals s of its sides, and what the first pass of a step leaves for the next two."""
+    """The state of one run: duals u, slack duals s of its sides and the distances d to them (kept apart from u: near the end they are
+    smaller than its rounding), and what the first pass of a step leaves for the next two."""
 
     run: Run
     u: Array
@@ -173,6 +174,7 @@ def _center(row: Row, z: Array, target: Array) -> None:
     s = [target / (half - t), target / (half + t)]
     excess = v - q * row.u - s[0] + s[1]
     row.s = [s[0] + np.maximum(excess, 0), s[1] + np.maximum(-excess, 0)]
+    row.d = [half - t, half + t]
 
 
 def _start_row(form: Form, run: Run, z_scale: Array, u_scale: Array) -> Row:
@@ -191,7 +193,8 @@ def _start_row(form: Form, run: Run, z_scale: Array, u_scale: Array) -> Row:
     u = np.clip(slope, low, high)
     excess = v - sheet.quadratic * u
     s = [np.maximum(sign * excess, 0) + z_scale * ratio for sign, _ in sides]
-    return Row(run, u, sides, s, [], [], empty, empty, empty)
+    d = [sign * (bound - u) for sign, bound in sides]
+    return Row(run, u, sides, s, d, [], empty, empty, empty)
 
 
 def evaluate(form: Form, rows: list[Row], w: Array) -> State:
@@ -225,13 +228,11 @@ def _evaluate_row(row: Row, w: Array) -> tuple[Array, Array, Array | float, Arra
     qu = sheet.quadratic * row.u
     row.k = k = qu + sheet.shift - z
     total, rest, comp = sheet.quadratic, k, 0.0
-    row.d, row.ratio = [], []
-    for (sign, bound), s in zip(row.sides, row.s, strict=True):
-        d = bound - row.u if sign > 0 else row.u - bound
+    row.ratio = []
+    for (sign, _), s, d in zip(row.sides, row.s, row.d, strict=True):
         ratio = s / d
         total, rest = total + ratio, rest + s if sign > 0 else rest - s
         comp = comp + np.vecdot(s, d if sheet.active is None else d * sheet.active)
-        row.d.append(d)
         row.ratio.append(ratio)
     row.weight = weight = 1.0 / total if sheet.active is None else sheet.active / total
     dual_u = row.u if sheet.active is None else row.u * sheet.active
@@ -267,6 +268,7 @@ def step(form: Form, rows: list[Row], w: Array, state: State) -> Array:
         if row.sides:
             row.u = row.u + length * row.du
             row.s = [s + length * change for s, change in zip(row.s, ds, strict=True)]
+            row.d = [d - sign * length * row.du for d, (sign, _) in zip(row.d, row.sides, strict=True)]
 
     each(advance, list(zip(rows, moves, strict=True)))
     return w + length * direction
