@@ -161,7 +161,7 @@ def _balance(form: Form, duals: list[Array], free: np.ndarray) -> tuple[list[Arr
         slope = sum(np.einsum("bm,mi,mj->bij", keep, c, c) for keep, c in zip(inside, matrices, strict=True))
         slope = slope + 1e-12 * np.maximum(np.trace(slope, axis1=1, axis2=2), 1e-300)[:, None, None] * np.eye(len(columns))
         newton = np.linalg.solve(slope, best[:, :, None])[:, :, 0]
-        length = np.ones((form.batch, 1))
+        length, tried, left = np.ones((form.batch, 1)), moved, best
         for _ in range(30):
             tried = [_clip(piece, u - (shift + length * newton) @ c.T) for piece, u, c in zip(form.pieces, duals, matrices, strict=True)]
             left = residual(tried)

@@ -10,7 +10,7 @@ from hw4opt.rows import RowMap
 
 
 def thin(form: Form, stride: int) -> Form:
-    """Every `stride`-th data row in the order of x, at `stride` times its weight, over the same basis: the same w, nearly the same optimum."""
+    """Every `stride`-th data row in the order of x, at `stride` times its weight, over the same basis: nearly the same optimum."""
     design = form.design
     order = np.arange(len(design.x)) if design.row_of is None else np.argsort(design.row_of, kind="stable")
     keep = order[stride // 2 :: stride]

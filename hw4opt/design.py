@@ -212,7 +212,7 @@ class Design:
 
     @cached_property
     def left_over(self) -> Array:
-        """d_j = k(x_j, x_j) - ‖b(x_j)‖² of every functional, never below rounding; zero for a linear design: what the truncation leaves out."""
+        """d_j = k(x_j, x_j) - ‖b(x_j)‖² of every functional, never below rounding: what truncation leaves out; 0 for a linear design."""
         if self.kernel is None or self.reduced is None:
             return np.zeros(len(self.matrix))
         exact = np.concatenate([_diagonal(self.kernel, self.base_x, column) for column in (VALUE, *self.slopes)])

@@ -7,175 +7,19 @@ smooth losses as gradient and curvature. Solvers see pieces: uniform runs of row
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
+from hw4opt.blocks import Block, Fixed, Piece, Run, Sheet, SmoothRows, clip_dual
 from hw4opt.design import Design, difference_coefficients
 from hw4opt.errors import InputError
 from hw4opt.problem import Problem
 from hw4opt.rows import Chunk, RowMap, chunks, each
-from hw4opt.terms import Differences, Loss, PiecewiseQuadratic, Smooth, Table, Term, Values
+from hw4opt.terms import Differences, PiecewiseQuadratic, Smooth, Table, Term, Values
 from hw4opt.terms.base import Array
-
-
-@dataclass(frozen=True, eq=False)
-class Sheet:
-    """ω (½ q u² + shift u) on low ≤ u ≤ high, arrays (b, 1) or (b, m); a side that is unbounded is None. `active` 0 takes a row out."""
-
-    quadratic: Array
-    shift: Array
-    low: Array | None
-    high: Array | None
-    active: Array | None
-
-    def cut(self, columns: slice | np.ndarray, batch: np.ndarray | slice = slice(None)) -> Sheet:
-        def part(array: Array | None) -> Array | None:
-            if array is None:
-                return None
-            array = array[batch]
-            return array if array.shape[1] == 1 else array[:, columns]
-
-        return Sheet(*(part(array) for array in (self.quadratic, self.shift, self.low, self.high, self.active)))  # type: ignore[arg-type]
-
-    def slope(self, v: Array) -> Array:
-        """u in ∂f at v = z - shift: the nearest end where that is an interval; infinite where v is outside the domain."""
-        low = -np.inf if self.low is None else self.low
-        high = np.inf if self.high is None else self.high
-        with np.errstate(divide="ignore", invalid="ignore"):
-            free = np.where(self.quadratic > 0, v / self.quadratic, np.where(v > 0, np.inf, np.where(v < 0, -np.inf, 0.0)))
-        u = np.clip(free, low, high)
-        return u if self.active is None else np.where(self.active > 0, u, 0.0)
-
-
-@dataclass(frozen=True, eq=False)
-class SmoothRows:
-    """A smooth loss on its rows: f(z) = ω ℓ(A w + offset, y)."""
-
-    term: Smooth
-    targets: Array
-    offset: Array
-    weights: Array
-
-    def cut(self, columns: slice | np.ndarray, batch: np.ndarray | slice = slice(None)) -> SmoothRows:
-        def part(array: Array) -> Array:
-            array = array[batch]
-            return array if array.shape[1] == 1 else array[:, columns]
-
-        return SmoothRows(self.term, part(self.targets), part(self.offset), part(self.weights))
-
-    def gradient(self, z: Array) -> Array:
-        return self.weights * self.term.gradient(z + self.offset, self.targets)
-
-    def curvature(self, z: Array) -> Array:
-        return self.weights * self.term.curvature(z + self.offset, self.targets)
-
-    @property
-    def steepest(self) -> Array:
-        """An upper bound of f''."""
-        return self.weights * self.term.steepest
-
-    def value(self, z: Array) -> Array:
-        return self.weights * self.term.pointwise(z + self.offset, self.targets)
-
-    def slack(self, z: Array, u: Array) -> Array:
-        """f(z) + f*(u) - z u of each row, u in the domain of f*; never negative."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            p = np.where(self.weights > 0, u / self.weights, 0.0)
-        t = z + self.offset
-        each_row = self.term.pointwise(t, self.targets) + self.term.conjugate_pointwise(p, self.targets) - t * p
-        return self.weights * np.maximum(each_row, 0.0)
-
-    def clip(self, u: Array) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(self.weights > 0, self.weights * self.term.clip_dual(u / self.weights, self.targets), 0.0)
-
-    def prox(self, v: Array, step: Array) -> Array:
-        return np.where(self.weights > 0, self.term.prox(v + self.offset, step * self.weights, self.targets) - self.offset, v)
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """One term's rows: its terms (one a problem), its row map, offset c, row weights, and its sheets or smooth rows."""
-
-    terms: tuple[Term, ...]
-    rows: RowMap
-    offset: Array  # (b, m) or (b, 1): the term acts on A w + offset
-    weights: Array  # (b, m) or (b, 1); 0 takes the row out
-    sheets: tuple[Sheet, ...]
-    smooth: SmoothRows | None
-
-    @property
-    def name(self) -> str:
-        return self.terms[0].name
-
-    @property
-    def is_loss(self) -> bool:
-        return isinstance(self.terms[0], Loss)
-
-    def cut(self, batch: np.ndarray) -> Block:
-        terms = tuple(self.terms[i] for i in batch)
-        sheets = tuple(sheet.cut(slice(None), batch) for sheet in self.sheets)
-        smooth = None if self.smooth is None else self.smooth.cut(slice(None), batch)
-        return replace(self, terms=terms, offset=self.offset[batch], weights=self.weights[batch], sheets=sheets, smooth=smooth)
-
-
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """A run of rows of one sheet (or of the smooth loss), with its part of A."""
-
-    chunk: Chunk
-    block: int
-    sheet: Sheet | None
-    smooth: SmoothRows | None
-
-    @property
-    def is_quadratic(self) -> bool:
-        """Whether its rows have no sides: u = (A w - t)/q everywhere."""
-        return self.sheet is not None and self.sheet.low is None and self.sheet.high is None
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """Pieces with sides (or one smooth piece) that a solver treats as one: small forms stack those whose sheets have the same sides."""
-
-    members: tuple[tuple[int, Piece], ...]  # place among the form's pieces, piece
-    sheet: Sheet | None
-    smooth: SmoothRows | None
-    chunk: Chunk
-    length: Array | float  # root mean square of the rows of A
-
-    @property
-    def size(self) -> int:
-        return len(self.chunk)
-
-    @property
-    def matrix(self) -> Array:
-        return self.chunk.matrix
-
-    def gram(self, a: Array, weights: Array) -> Array:
-        return self.chunk.gram(a, weights)
-
-    @cached_property
-    def count(self) -> Array | int:
-        """How many sides its rows have, (b,) or one number."""
-        if self.sheet is None:
-            return 0
-        sides = (self.sheet.low is not None) + (self.sheet.high is not None)
-        if self.sheet.active is None:
-            return sides * self.size
-        return sides * np.broadcast_to(self.sheet.active, (len(self.sheet.active), self.size)).sum(axis=1)
-
-
-@dataclass(frozen=True, eq=False)
-class Fixed:
-    """½ wᵀ h w + bᵀ w + c: the rows without sides, whose u = (A w - t)/q is known; h (b, r, r)."""
-
-    h: Array
-    b: Array
-    c: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -366,12 +210,6 @@ class Form:
         return total
 
 
-def clip_dual(sheet: Sheet, u: Array) -> Array:
-    """The nearest u in the domain of the sheet's conjugate."""
-    u = np.clip(u, -np.inf if sheet.low is None else sheet.low, np.inf if sheet.high is None else sheet.high)
-    return u if sheet.active is None else u * sheet.active
-
-
 def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.ndarray] | None = None) -> Form:
     """The form of one problem, or of a batch that shares x, kernel, intercept and the kinds of its terms (`InputError` if it does not).
 
@@ -488,7 +326,9 @@ def _loss_block(batch: Sequence[Problem], terms: tuple[Term, ...], rows: RowMap,
     if isinstance(terms[0], Smooth):
         targets = np.stack([term.check_targets(row) for term, row in zip(terms, y, strict=True)])  # type: ignore[attr-defined]
         return Block(terms, rows, offset, held, (), SmoothRows(terms[0], targets, offset, held))
-    return sheet_block(terms, rows, offset - y, None if plain else weights, active, held)
+    block = sheet_block(terms, rows, offset - y, None if plain else weights, active, held)
+    assert block is not None  # only a weight of 0 empties a sheet, and losses have none
+    return block
 
 
 def term_block(terms: tuple[Term, ...], rows: RowMap, active: Array | None) -> Block | None:

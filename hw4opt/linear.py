@@ -23,13 +23,13 @@ def factor(gram: Array, penalty: Array) -> Callable[[Array], Array]:
     gram *= root[:, :, None]
     gram *= root[:, None, :]
     diagonal += SHIFT * gram.shape[1]
-    solve = _many(gram) if len(gram) >= MANY else None
-    if solve is None:
+    many = _many(gram) if len(gram) >= MANY else None
 
-        def solve(right: Array) -> Array:
-            return np.linalg.solve(gram, right[:, :, None])[:, :, 0]
+    def solve(right: Array) -> Array:
+        right = root * right
+        return root * (np.linalg.solve(gram, right[:, :, None])[:, :, 0] if many is None else many(right))
 
-    return lambda right: root * solve(root * right)
+    return solve
 
 
 def _many(gram: Array) -> Callable[[Array], Array] | None:

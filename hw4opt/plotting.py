@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator
 
 from hw4opt.result import Result
 from hw4opt.terms import Smooth
@@ -45,16 +46,36 @@ def plot_fit(result: Result, axes: Axes | None = None, truth: Truth | None = Non
     return axes
 
 
+def plot_predictions(result: Result, x: Array, axes: Axes) -> Axes:
+    """Add a fit's predictions at new x (m, d) to its figure: on the curve, or as a strip along the fitted axis of several columns."""
+    predicted = _shown(result, result.predict(x))
+    if x.shape[1] == 1:
+        axes.scatter(x[:, 0], predicted, marker="D", s=20, color=MARK, alpha=0.8, linewidths=0, label="predictions", zorder=6)
+    else:
+        bottom = axes.get_ylim()[0]
+        axes.scatter(predicted, np.full(len(predicted), bottom), marker="|", color=MARK, label="predictions", zorder=6, clip_on=False)
+    axes.legend(frameon=False, loc="best")
+    return axes
+
+
 def plot_path(
     results: Sequence[Result], name: str, values: Sequence[float], scores: Sequence[float | None], errors: Sequence[float | None]
 ) -> Figure:
     """Held-out scores with their standard errors along one hyper-parameter and, of one x column, the fits themselves."""
     one_column = np.asarray(results[0].problem.x).shape[1] == 1
-    figure = Figure(figsize=(11.5 if one_column else 7, 4.8), layout="constrained")
+    figure = Figure(figsize=(12 if one_column else 7, 4.8), layout="constrained")
     spots = figure.subplots(1, 2 if one_column else 1, squeeze=False)[0]
-    _draw_scores(spots[-1], name, np.array(values), np.array(scores, dtype=float), np.array(errors, dtype=float), results)
+    known = np.array(scores, dtype=float)
+    best = int(np.nanargmin(known)) if np.isfinite(known).any() else None
     if one_column:
-        _draw_family(spots[0], name, values, results)
+        _draw_family(spots[0], name, values, results, best)
+    if best is None:
+        spots[-1].plot(values, [result.objective for result in results], color=FIT, marker="o", ms=4, lw=1.6)
+        spots[-1].set_ylabel("objective")
+    else:
+        _draw_scores(spots[-1], name, np.array(values), known, np.array(errors, dtype=float), best)
+    spots[-1].set_xscale("log")
+    spots[-1].set_xlabel(name)
     for axes in spots:
         _plain(axes)
     return figure
@@ -74,6 +95,7 @@ def plot_check(rows: Sequence[Row]) -> Figure:
         axes.set_xscale("log")
         axes.hlines(names, min(sizes, default=1) / 3, sizes, color=DATA, lw=1)
         axes.scatter(sizes, names, c=colors, s=36, zorder=3)
+        axes.xaxis.set_major_locator(LogLocator(numticks=7))
         axes.set_xlabel(label)
         _plain(axes)
     gaps.invert_yaxis()
@@ -183,34 +205,28 @@ def _mark_residuals(axes: Axes, x: Array, observed: Array, fitted: Array) -> Non
         )
 
 
-def _draw_family(axes: Axes, name: str, values: Sequence[float], results: Sequence[Result]) -> None:
+def _draw_family(axes: Axes, name: str, values: Sequence[float], results: Sequence[Result], best: int | None) -> None:
     x: Array = np.asarray(results[0].problem.x)[:, 0]
     dense = np.linspace(x.min(), x.max(), DENSE // 2)
     _draw_points(axes, x, _observed(results[0]), "data")
-    norm = LogNorm(min(values), max(values))
-    colors = colormaps["viridis"]
+    shades = ScalarMappable(LogNorm(min(values), max(values)), colormaps["viridis"])
     for value, result in zip(values, results, strict=True):
-        axes.plot(dense, _shown(result, result.predict(dense)), color=colors(norm(value)), lw=1.4, alpha=0.9)
+        axes.plot(dense, _shown(result, result.predict(dense)), color=shades.to_rgba(value), lw=1.3, alpha=0.9)
+    if best is not None:
+        axes.plot(dense, _shown(results[best], results[best].predict(dense)), color=MARK, lw=2.2, label="lowest held-out error")
+    figure_of(axes).colorbar(shades, ax=axes, label=name, pad=0.02)
     names, target = _names(results[0])
     axes.set_xlabel(names[0])
     axes.set_ylabel(target)
-    axes.set_title(f"fits, {name} {min(values):.3g} (dark) to {max(values):.3g} (bright)", loc="left", fontsize=11)
+    axes.set_title(f"fits along {name}", loc="left", fontsize=11)
+    axes.legend(frameon=False, loc="best")
 
 
-def _draw_scores(axes: Axes, name: str, values: Array, scores: Array, errors: Array, results: Sequence[Result]) -> None:
-    axes.set_xscale("log")
-    axes.set_xlabel(name)
-    if np.isfinite(scores).any():
-        axes.errorbar(values, scores, yerr=errors, color=FIT, marker="o", ms=4, lw=1.6, elinewidth=0.9, ecolor=DATA, capsize=2)
-        best = int(np.nanargmin(scores))
-        axes.scatter([values[best]], [scores[best]], s=110, facecolors="none", edgecolors=MARK, linewidths=1.6, zorder=4)
-        axes.set_ylabel("held-out error, ± one standard error")
-        axes.set_title(f"lowest at {name} = {values[best]:.4g}", loc="left", fontsize=11)
-    else:
-        axes.plot(values, [result.objective for result in results], color=FIT, marker="o", ms=4, lw=1.6)
-        axes.set_ylabel("objective")
-    axes.xaxis.set_minor_locator(LogLocator(subs="auto"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+def _draw_scores(axes: Axes, name: str, values: Array, scores: Array, errors: Array, best: int) -> None:
+    axes.errorbar(values, scores, yerr=errors, color=FIT, marker="o", ms=4, lw=1.6, elinewidth=0.9, ecolor=DATA, capsize=2)
+    axes.scatter([values[best]], [scores[best]], s=110, facecolors="none", edgecolors=MARK, linewidths=1.6, zorder=4)
+    axes.set_ylabel("held-out error, ± one standard error")
+    axes.set_title(f"lowest at {name} = {values[best]:.4g}", loc="left", fontsize=11)
 
 
 def _title(result: Result, axes: Axes) -> None:
@@ -227,15 +243,3 @@ def _word(term: object) -> str:
     """A term and its parameters, as in huber delta=1; sides of bounds that are open are left out."""
     given = {key: value for key, value in vars(term).items() if isinstance(value, int | float) and np.isfinite(value)}
     return " ".join([getattr(term, "name", ""), *(f"{key}={value:.4g}" for key, value in given.items())])
-
-
-def plot_predictions(result: Result, x: Array, axes: Axes) -> Axes:
-    """Add a fit's predictions at new x (m, d) to its figure: on the curve, or as a strip along the fitted axis of several columns."""
-    predicted = _shown(result, result.predict(x))
-    if x.shape[1] == 1:
-        axes.scatter(x[:, 0], predicted, marker="D", s=20, color=MARK, alpha=0.8, linewidths=0, label="predictions", zorder=6)
-    else:
-        bottom = axes.get_ylim()[0]
-        axes.scatter(predicted, np.full(len(predicted), bottom), marker="|", color=MARK, label="predictions", zorder=6, clip_on=False)
-    axes.legend(frameon=False, loc="best")
-    return axes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -19,7 +19,7 @@ from hw4opt.terms import Loss, PiecewiseQuadratic, Slope, Smooth, Term, Values
 from hw4opt.terms.base import Array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Problem:
     """minimise over f   Σ_i ω_i loss(f(x_i) + o_i, y_i) + Σ regularizers(f),  subject to the constraints.
 
@@ -36,32 +36,49 @@ class Problem:
     Raises `InputError`, whose sentence names what is wrong.
     """
 
-    x: ArrayLike
-    y: ArrayLike
-    kernel: Kernel | None = None
-    loss: Loss = field(default_factory=Squared)
-    regularizers: Sequence[Term] = ()
-    constraints: Sequence[Term] = ()
-    weights: ArrayLike | None = None
-    offset: ArrayLike | None = None
-    intercept: bool = False
-    standardize: bool = False
+    x: Array
+    y: Array
+    kernel: Kernel | None
+    loss: Loss
+    regularizers: tuple[Term, ...]
+    constraints: tuple[Term, ...]
+    weights: Array | None
+    offset: Array | None
+    intercept: bool
+    standardize: bool
 
-    def __post_init__(self) -> None:
-        x = _array("x", self.x)
+    def __init__(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        kernel: Kernel | None = None,
+        loss: Loss | None = None,
+        regularizers: Sequence[Term] = (),
+        constraints: Sequence[Term] = (),
+        weights: ArrayLike | None = None,
+        offset: ArrayLike | None = None,
+        intercept: bool = False,
+        standardize: bool = False,
+    ) -> None:
+        x, y = _array("x", x), _array("y", y)
+        shapes = x.shape, y.shape
         x = x[:, None] if x.ndim == 1 else x
-        y = _array("y", self.y)
         if x.ndim != 2 or y.ndim != 1 or len(x) != len(y):
-            raise InputError(f"x has shape {np.shape(self.x)} and y {np.shape(self.y)}; give x (n,) or (n, d) and y (n,)")
+            raise InputError(f"x has shape {shapes[0]} and y {shapes[1]}; give x (n,) or (n, d) and y (n,)")
         if len(y) < 2:
             raise InputError(f"there is {'one row' if len(y) == 1 else 'no row'}; a regression needs at least two")
-        settle = {"x": x, "y": y, "regularizers": tuple(self.regularizers), "constraints": tuple(self.constraints)}
-        for name in ("weights", "offset"):
-            if (given := getattr(self, name)) is not None:
-                settle[name] = _array(name, given)
-                if settle[name].shape != y.shape:
-                    raise InputError(f"{name} has shape {settle[name].shape}; it needs one entry a row, {y.shape}")
-        for name, value in settle.items():
+        columns = {name: None if given is None else _array(name, given) for name, given in (("weights", weights), ("offset", offset))}
+        for name, column in columns.items():
+            if column is not None and column.shape != y.shape:
+                raise InputError(f"{name} has shape {column.shape}; it needs one entry a row, {y.shape}")
+        settled = {"x": x, "y": y, "kernel": kernel, "loss": Squared() if loss is None else loss, **columns}
+        settled |= {
+            "regularizers": tuple(regularizers),
+            "constraints": tuple(constraints),
+            "intercept": intercept,
+            "standardize": standardize,
+        }
+        for name, value in settled.items():
             object.__setattr__(self, name, value)
         self._check_weights()
         self._check_terms()
@@ -111,7 +128,7 @@ class Problem:
     @property
     def ridge(self) -> float:
         """The weight of the ridge, 0 without one."""
-        return next((term.weight for term in self.regularizers if isinstance(term, Ridge)), 0.0)
+        return next((float(term.weight) for term in self.regularizers if isinstance(term, Ridge)), 0.0)
 
     @cached_property
     def active(self) -> np.ndarray | None:
@@ -169,7 +186,7 @@ class Problem:
         found: dict[str, float] = {} if self.kernel is None or isinstance(self.kernel, Precomputed) else {"gamma": self.kernel.gamma}
         if self.kernel is not None:
             found["ridge"] = self.ridge
-        return found | {term.name: term.weight for term in self.regularizers if hasattr(term, "weight")}
+        return found | {term.name: getattr(term, "weight") for term in self.regularizers if hasattr(term, "weight")}  # noqa: B009
 
     def with_hyperparameters(self, values: Mapping[str, float]) -> Problem:
         """The same problem at other values of gamma, term weights, or `term.parameter` (`huber.delta`)."""

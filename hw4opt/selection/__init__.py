@@ -214,4 +214,5 @@ def _edge(axis: Axis, setting: Setting) -> str | None:
     value = setting[axis.name]
     if axis.low == axis.high or axis.low * 1.001 < value < axis.high / 1.001:
         return None
-    return f"the best {axis.name} = {value:.4g} lies on the edge of its range {axis.low:.4g} to {axis.high:.4g}; widen it with --grid {axis.name}=LOW:HIGH:COUNT"
+    where = f"the best {axis.name} = {value:.4g} lies on the edge of its range {axis.low:.4g} to {axis.high:.4g}"
+    return f"{where}; widen it with --grid {axis.name}=LOW:HIGH:COUNT"

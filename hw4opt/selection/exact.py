@@ -1,8 +1,9 @@
 """Exact held-out fits by low-rank changes of the full fit.
 
-At the full optimum every row is in one of three states: u at its low end, at its high end, or free; a free row with curvature (q > 0) has
-u = (z - t)/q, a free row without has z = t (the set E). A fold takes rows away (and merges differences), after which few rows change
-state. With H = P + Σ_{free, q>0} a aᵀ/q, and E held by its multipliers, the response of every row to a change of a few is known from r-vectors,
+At the full optimum every row is in one of three states: u at its low end, at its high end, or free. A free row with curvature (q > 0)
+has u = (z - t)/q, a free row without has z = t (the set E). A fold takes rows away (and merges differences), after which few rows change
+state. With H = P + Σ_{free, q>0} a aᵀ/q, and E held by its multipliers, the response of every row to a change of a few is
+known from r-vectors,
 
     δw = Σ_{j changed} y_j p_j,      p_j = (H⁻¹ - H⁻¹A_EᵀR A_E H⁻¹) a_j,   or  p_j = H⁻¹A_EᵀR e_j  for j in E,      R = (A_E H⁻¹ A_Eᵀ)⁻¹,
 
@@ -84,8 +85,8 @@ def union_of(form: Form) -> Folds:
     return Folds(a, tuple(len(piece.chunk) for piece in form.pieces), np.concatenate(full), have, np.concatenate(loss))
 
 
-def _active(sheet: Sheet) -> Array:
-    return np.ones((1, 1)) if sheet.active is None else sheet.active
+def _active(sheet: Sheet | None) -> Array:
+    return np.ones((1, 1)) if sheet is None or sheet.active is None else sheet.active
 
 
 def run(settings: Form, w: Array, duals: Sequence[Array], folds: Folds) -> Solved:
@@ -150,7 +151,7 @@ def _hold(
     a: Array, inverse: Array, p: Array, held: np.ndarray, place: np.ndarray, most: int, good: np.ndarray
 ) -> tuple[Array, Array, Array, np.ndarray]:
     """R, g and the responses p with the rows of E held at z = t."""
-    count, size, r = p.shape
+    count, _, r = p.shape
     setting, row = np.nonzero(held)
     a_e = np.zeros((count, most, r))
     a_e[setting, place[setting, row]] = a[row]
@@ -236,8 +237,10 @@ def _follow(
     out: Solved, folds: Folds, rows: Rows, base: Base, w: Array, penalty: Array, left: np.ndarray, setting: np.ndarray, fold: np.ndarray,
     state: np.ndarray,
 ) -> None:  # fmt: skip
-    """The path from the full fit to the fold, one row's change of state at a time: what leaves goes on pulling with (1 - τ) of its dual, and
-    what appears with 1 - (1 - τ); in between z and u are linear in τ."""  # noqa: D205, D209
+    """The path from the full fit to the fold, one row's change of state at a time; in between z and u are linear in τ.
+
+    What leaves goes on pulling with 1 - τ of its dual, what appears is held back by 1 - τ of its own.
+    """
     state = state.copy()
     appear = folds.have[fold] & ~folds.full
     end = np.where(state == LOW, rows.low[setting], np.where(state == HIGH, rows.high[setting], 0.0))

@@ -18,7 +18,7 @@ def default_range(problem: Problem, name: str) -> tuple[float, float]:
     """(low, high) for gamma or a term's weight; raises `InputError` for what is searched only when its range is named."""
     if name == "gamma":
         return _gamma(problem)
-    noise, spread = _noise(problem)
+    noise = _noise(problem)
     slope = _slope(problem, noise)
     if name == "ridge":
         unit = slope / noise * _size(problem)
@@ -44,14 +44,14 @@ def _gamma(problem: Problem) -> tuple[float, float]:
     return 0.02 / middle, 20 / middle
 
 
-def _noise(problem: Problem) -> tuple[float, float]:
-    """A robust size of the noise (from differences of neighbours in x, where there is an order) and the spread of y."""
+def _noise(problem: Problem) -> float:
+    """A robust size of the noise: from differences of neighbours in x, where there is an order, else the spread of y."""
     y = problem.y if problem.active is None else problem.y[problem.active]
     spread = float(np.std(y)) or 1.0
     if isinstance(problem.loss, Smooth) or problem.design.x.shape[1] != 1:
-        return spread, spread
+        return spread
     steps = np.abs(np.diff(y[np.argsort(problem.design.x[:, 0], kind="stable")]))
-    return max(float(np.median(steps)) / 0.954, 1e-3 * spread), spread
+    return max(float(np.median(steps)) / 0.954, 1e-3 * spread)
 
 
 def _slope(problem: Problem, noise: float) -> float:

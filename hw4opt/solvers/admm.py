@@ -54,7 +54,7 @@ def solve(form: Form, options: Options) -> Answer:
             z_size = np.maximum(z_size, np.abs(az[place] * np.sqrt(units[place])).max(axis=1))
             dual_size = np.maximum(dual_size, np.abs(u[place]).max(axis=1))
             z[place] = fresh
-        if iteration == check or iteration == limit or not form.runs:
+        if iteration in (check, limit) or not form.runs:
             goal = 0.5 * options.tol * magnitude(form, w, az, u)
             finish = polish(form, w, u, None, goal)
             better = (finish.gap < best)[:, None]

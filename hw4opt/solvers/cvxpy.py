@@ -13,6 +13,7 @@ from typing import Any
 
 import cvxpy as cp
 import numpy as np
+from cvxpy.error import DCPError, SolverError
 
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.errors import RefusedError, UnknownNameError
@@ -82,7 +83,7 @@ def _solve_one(form: Form, options: Options) -> tuple[Array, list[Array], Status
         warnings.simplefilter("ignore")  # "solution may be inaccurate": the certificate says by how much
         try:
             model.get_problem_data(name)
-        except (cp.error.SolverError, cp.error.DCPError, ValueError) as error:
+        except (SolverError, DCPError, ValueError) as error:
             raise RefusedError(f"cvxpy:{name} cannot take this kind of problem") from error
         note = None
         try:
@@ -104,10 +105,8 @@ def _compile(form: Form, block: Block, w: Any) -> tuple[Any, Any, list[Any], np.
     offset = np.broadcast_to(block.offset, (1, block.rows.count))[0, have]
     link = z == block.rows.take(form.design.matrix)[have] @ w + offset
     term = block.terms[0]
-    if isinstance(term, Smooth) and block.smooth is not None:
-        face = term.model(cp, z, block.smooth.targets[0, have])
-    else:
-        face = term.model(cp, z)
+    targets = (block.smooth.targets[0, have],) if isinstance(term, Smooth) and block.smooth is not None else ()
+    face = term.model(cp, z, *targets)
     if isinstance(face, list):
         return link, 0, [link, *face], have
     if isinstance(term, Loss) and np.any(weights[have] != 1):

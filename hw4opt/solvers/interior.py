@@ -59,8 +59,8 @@ class Row:
 
     def cut(self, run: Run, stay: np.ndarray) -> Row:
         sides = [(sign, bound[stay]) for sign, bound in self.sides]
-        parts = ([one[stay] for one in group] for group in (self.s, self.d, self.ratio))
-        return Row(run, self.u[stay], sides, *parts, self.weight[stay], self.k[stay], self.du[stay])
+        s, d, ratio = ([one[stay] for one in group] for group in (self.s, self.d, self.ratio))
+        return Row(run, self.u[stay], sides, s, d, ratio, self.weight[stay], self.k[stay], self.du[stay])
 
 
 @dataclass

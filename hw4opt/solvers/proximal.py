@@ -14,6 +14,7 @@ Steps are per row, from the length of the rows of A. The shared finish ends it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -77,7 +78,7 @@ def solve(form: Form, options: Options) -> Answer:
         y = fresh + np.where(restart, 0.0, (momentum - 1) / following) * (fresh - x)
         momentum = np.where(restart, 1.0, following)
         x = fresh
-        if iteration == check or iteration == limit:
+        if iteration in (check, limit):
             here_w, here_u = point_of(x)
             z = [here_w @ run.matrix.T for run in form.runs]
             goal = 0.5 * options.tol * magnitude(form, here_w, z, here_u)
@@ -150,7 +151,7 @@ def _dual(form: Form) -> tuple[Array, Callable[[Array], Array], Callable[[Array]
     steps = [unit / longest for unit in units]
 
     def split(u: Array) -> list[Array]:
-        return [u[:, low:high] for low, high in zip(edges[:-1], edges[1:], strict=True)]
+        return [u[:, low:high] for low, high in pairwise(edges)]
 
     def w_of(u: Array) -> Array:
         return -np.matvec(q_inverse, form.fixed.b + sum((part @ run.matrix for run, part in zip(form.runs, split(u), strict=True)), 0.0))

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hw4opt.errors import InputError
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]  # of float64; NumPy's own stubs widen results to "floating"
 
 
 @dataclass(frozen=True)
