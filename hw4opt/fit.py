@@ -121,8 +121,8 @@ def _status(certificate: Certificate, reached: Status, tol: float) -> Status:
 
 
 def _unattained(form: Form, w: np.ndarray, i: int) -> bool:
-    smooth = form.blocks[0].smooth
-    if smooth is None or len(form.blocks) > 1:
+    loss, *others = form.blocks
+    if loss.smooth is None or others:
         return False
-    z = form.blocks[0].rows.take(form.design.matrix @ w[i]) + smooth.offset[i]
-    return smooth.term.unattained(z, smooth.targets[i])
+    z = loss.rows.take(form.design.matrix @ w[i]) + loss.smooth.offset[i]
+    return loss.smooth.term.unattained(z, loss.smooth.targets[i])

@@ -159,7 +159,7 @@ def _draw_curve(result: Result, axes: Axes, observed: Array, fitted: Array, trut
 
 def _draw_observed(result: Result, axes: Axes, observed: Array, fitted: Array) -> None:
     _draw_points(axes, fitted, observed, "data")
-    ends = [min(fitted.min(), observed.min()), max(fitted.max(), observed.max())]
+    ends = [fitted.min(), fitted.max()]
     axes.plot(ends, ends, color=FIT, lw=1.5, label="fitted = observed", zorder=2)
     _mark_residuals(axes, fitted, observed, fitted)
     names, target = _names(result)
@@ -210,8 +210,8 @@ def _draw_family(axes: Axes, name: str, values: Sequence[float], results: Sequen
     dense = np.linspace(x.min(), x.max(), DENSE // 2)
     _draw_points(axes, x, _observed(results[0]), "data")
     shades = ScalarMappable(LogNorm(min(values), max(values)), colormaps["viridis"])
-    for value, result in zip(values, results, strict=True):
-        axes.plot(dense, _shown(result, result.predict(dense)), color=shades.to_rgba(value), lw=1.3, alpha=0.9)
+    for color, result in zip(shades.to_rgba(np.array(values)), results, strict=True):
+        axes.plot(dense, _shown(result, result.predict(dense)), color=color, lw=1.3, alpha=0.9)
     if best is not None:
         axes.plot(dense, _shown(results[best], results[best].predict(dense)), color=MARK, lw=2.2, label="lowest held-out error")
     figure_of(axes).colorbar(shades, ax=axes, label=name, pad=0.02)
@@ -231,7 +231,7 @@ def _draw_scores(axes: Axes, name: str, values: Array, scores: Array, errors: Ar
 
 def _title(result: Result, axes: Axes) -> None:
     problem = result.problem
-    parts = [_word(problem.loss), *(_word(term) for term in problem.constraints)]
+    parts = [_word(problem.loss), *(_word(term, _names(result)[0]) for term in problem.constraints)]
     parts += [f"{name} {value:.4g}" for name, value in problem.hyperparameters.items()]
     gap = result.certificate.relative_gap
     proof = "no proven gap" if gap is None else f"relative gap {gap:.1e}"
@@ -239,7 +239,8 @@ def _title(result: Result, axes: Axes) -> None:
     axes.text(0, 1.02, f"{result.status.word}, {proof}, n = {len(result.fitted):,}", transform=axes.transAxes, fontsize=9, color=QUIET)
 
 
-def _word(term: object) -> str:
-    """A term and its parameters, as in huber delta=1; sides of bounds that are open are left out."""
+def _word(term: object, columns: Sequence[str] = ()) -> str:
+    """A term and its parameters, as in huber delta=1; sides of bounds that are open are left out, and columns go by their name."""
     given = {key: value for key, value in vars(term).items() if isinstance(value, int | float) and np.isfinite(value)}
-    return " ".join([getattr(term, "name", ""), *(f"{key}={value:.4g}" for key, value in given.items())])
+    values = [f"{key}={columns[int(value)] if key == 'column' else f'{value:.4g}'}" for key, value in given.items()]
+    return " ".join([getattr(term, "name", ""), *values])

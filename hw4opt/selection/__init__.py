@@ -158,7 +158,8 @@ def _plan(
         raise InputError(f"select is {method!r}; there are auto, loo, kfold:K and none")
     settings = sum(len(part) for part in _first_round(search, axes, seed))
     if labels is not None:
-        return problem, None, *_ten(size, folds, labels, seed), []
+        label, chosen = _ten(size, folds, labels, seed)
+        return problem, None, label, chosen, []
     each = _seconds_a_fit(problem, axes, size)
     if each * settings * size * 1.3 <= PATIENCE:
         return problem, None, "loo", leave_one_out(size), []
@@ -172,7 +173,8 @@ def _plan(
     rows = np.sort(np.random.default_rng(seed).choice(size, min(SUBSET, size), replace=False))
     rows = rows if problem.active is None else problem.active[rows]
     note = f"hyper-parameters were chosen by 10-fold on {len(rows)} of {size} rows (seed {seed}), their weights scaled to the full data"
-    return problem, rows, *_ten(len(rows), folds, None, seed), [note]
+    label, chosen = _ten(len(rows), folds, None, seed)
+    return problem, rows, label, chosen, [note]
 
 
 def _ten(size: int, folds: str, labels: np.ndarray | None, seed: int) -> tuple[str, Folds]:

@@ -187,10 +187,8 @@ def _start_row(form: Form, run: Run, z_scale: Array, u_scale: Array) -> Row:
     reach = 10 * u_scale / ratio
     low = None if sheet.low is None else sheet.low + (0.1 * (sheet.high - sheet.low) if sheet.high is not None else reach)
     high = None if sheet.high is None else sheet.high - (0.1 * (sheet.high - sheet.low) if sheet.low is not None else reach)
-    slope = sheet.slope(v)
-    if low is None or high is None:
-        slope = np.where(np.isfinite(slope), slope, low if high is None else high)
-    u = np.clip(slope, low, high)
+    slope, only = sheet.slope(v), low if high is None else high
+    u = np.clip(slope if only is None else np.where(np.isfinite(slope), slope, only), low, high)
     excess = v - sheet.quadratic * u
     s = [np.maximum(sign * excess, 0) + z_scale * ratio for sign, _ in sides]
     d = [sign * (bound - u) for sign, bound in sides]
@@ -201,8 +199,8 @@ def evaluate(form: Form, rows: list[Row], w: Array) -> State:
     """First pass: residuals, H, the affine right side, and the gap that complementarity and residuals leave."""
     penalty, fixed = form.penalty, form.fixed
     quadratic = np.matmul(fixed.h, w[:, :, None])[:, :, 0]
-    h, pull, right = fixed.h.copy(), fixed.b + quadratic, 0.0
-    comp, leak, value = 0.0, 0.0, 0.5 * (w * quadratic).sum(axis=1) - fixed.c
+    h, pull, right = fixed.h.copy(), fixed.b + quadratic, np.zeros_like(w)
+    comp, leak, value = np.zeros(len(w)), np.zeros(len(w)), 0.5 * (w * quadratic).sum(axis=1) - fixed.c
     for gram, adjoint, affine, products, leaks, dual in each(lambda row: _evaluate_row(row, w), rows):
         h += gram
         pull = pull + adjoint
@@ -214,7 +212,7 @@ def evaluate(form: Form, rows: list[Row], w: Array) -> State:
     residual = norm + pull
     off = np.where(penalty > 0, 0.5 * residual * residual / np.maximum(penalty, TINY), np.abs(residual * w)).sum(axis=1)
     scale = np.maximum(np.abs(value + 0.5 * (norm * w).sum(axis=1)), TINY)
-    return State(h, -residual, right, comp + np.zeros(len(w)), comp + leak + off, scale)
+    return State(h, -residual, right, comp, comp + leak + off, scale)
 
 
 def _evaluate_row(row: Row, w: Array) -> tuple[Array, Array, Array | float, Array | float, Array | float, Array]:
@@ -263,7 +261,7 @@ def step(form: Form, rows: list[Row], w: Array, state: State) -> Array:
     stretch = np.maximum(np.max([one[2] for one in moves], axis=0), 1e-12)
     length = np.minimum(length, np.log1p(stretch) / stretch)[:, None]
 
-    def advance(pair: tuple[Row, tuple[Array | float, list[Array], Array | float]]) -> None:
+    def advance(pair: tuple[Row, tuple[Array, list[Array], Array]]) -> None:
         row, (_, ds, _) = pair
         if row.sides:
             row.u = row.u + length * row.du
@@ -290,7 +288,7 @@ def _affine_row(row: Row, dw: Array) -> tuple[Array, Array, Array, Array]:
     return np.broadcast_to(steepest, len(dw)), (row.weight * center) @ a, (row.weight * second) @ a, cross  # type: ignore[return-value]
 
 
-def _move_row(row: Row, dw: Array, target: Array) -> tuple[Array | float, list[Array], Array | float]:
+def _move_row(row: Row, dw: Array, target: Array) -> tuple[Array, list[Array], Array]:
     """Sets du; gives the steepest approach to a side, ds of the combined direction, and the largest |dz| of a smooth row."""
     a = row.run.matrix
     if row.run.sheet is None:
