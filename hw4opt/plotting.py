@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -244,3 +244,27 @@ def _word(term: object, columns: Sequence[str] = ()) -> str:
     given = {key: value for key, value in vars(term).items() if isinstance(value, int | float) and np.isfinite(value)}
     values = [f"{key}={columns[int(value)] if key == 'column' else f'{value:.4g}'}" for key, value in given.items()]
     return " ".join([getattr(term, "name", ""), *values])
+
+
+def plot_heatmap(table: Sequence[Mapping[str, float]], across: str, up: str, title: str = "") -> Figure:
+    """Held-out score over two hyper-parameters, the best over the others, with the choice marked. Every tried setting is a point of a
+    nearest-neighbour map on log axes, so that refined grids are drawn as they are."""
+    from scipy.interpolate import NearestNDInterpolator
+
+    best: dict[tuple[float, float], float] = {}
+    for row in table:
+        spot = (row[across], row[up])
+        best[spot] = min(best.get(spot, np.inf), row["score"])
+    points, scores = np.log10(np.array(list(best))), np.array(list(best.values()))
+    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    axes = figure.subplots()
+    grids = [np.linspace(points[:, k].min(), points[:, k].max(), 240) for k in (0, 1)]
+    mesh = np.meshgrid(*grids)
+    shown = NearestNDInterpolator(points, scores, rescale=True)(*mesh)
+    image = axes.pcolormesh(10 ** mesh[0], 10 ** mesh[1], shown, norm=LogNorm(), cmap="viridis_r", shading="nearest", rasterized=True)
+    axes.plot(*10**points.T, ".", color="white", ms=2, alpha=0.5)
+    chosen = points[scores.argmin()]
+    axes.plot(*10**chosen, marker="*", ms=16, color=MARK, mec="white", mew=0.8)
+    axes.set(xscale="log", yscale="log", xlabel=across, ylabel=up, title=title)
+    figure.colorbar(image, ax=axes, label="held-out score (best over the other parameters)")
+    return figure
