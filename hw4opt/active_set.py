@@ -23,6 +23,8 @@ from hw4opt.terms.base import Array
 SMOOTHING = 1e-3  # ε, in units of z over u
 ROUNDS = 8
 EXACT = 1e-5  # of the aim: there is nothing left to gain below
+PRICE = 1e5  # of a violated constraint, in units of the largest |u|: blending back into the feasible set costs about so much
+ROUNDING = 1e-14  # of the largest z: no violation
 LARGEST = 50_000_000  # rows × r²: above it a finish costs more than it gives
 
 
@@ -93,9 +95,7 @@ def _newton(now: Iterate, u: list[Array], weights: list[Array]) -> None:
     base = part.penalty * now.w + part.fixed.b + np.matvec(part.fixed.h, now.w)
     gradient = base + sum((one @ run.matrix for run, one in zip(runs, u, strict=True)), 0.0)
     moved = sum((np.vecdot(eps * (one - c), one - c) for eps, one, c in zip(now.epsilon, u, now.center, strict=True)), 0.0)
-    safe = np.where(part.penalty > 0, part.penalty, 1.0)
-    left = np.where(part.penalty > 0, np.square(gradient) / safe, np.abs(gradient * now.w)).sum(axis=1)
-    solved = (left <= moved)[:, None]
+    solved = (2 * part.off_balance(now.w, gradient) <= moved)[:, None]
     if solved.any():
         now.center = [np.where(solved, one, c) for one, c in zip(u, now.center, strict=True)]
         u, weights = now.respond(now.z)
@@ -103,7 +103,7 @@ def _newton(now: Iterate, u: list[Array], weights: list[Array]) -> None:
     gram = part.fixed.h.copy()
     for run, weight in zip(runs, weights, strict=True):
         gram += run.gram(run.matrix, weight)
-    d = -factor(gram, part.penalty)(gradient)
+    d = -factor(gram, part.penalty + part.anchor)(gradient)
     dz = [d @ run.matrix.T for run in runs]
     curve = np.vecdot(d, part.penalty * d + np.matvec(part.fixed.h, d))
     length = _line_search(now, dz, np.vecdot(d, base), curve, np.vecdot(d, gradient))
@@ -145,11 +145,11 @@ def measure(form: Form, w: Array, z: Sequence[Array], duals: Sequence[Array]) ->
         sheet, v = run.sheet, one - run.sheet.shift
         p = sheet.slope(v)
         if sheet.low is None or sheet.high is None:
-            p = np.where(np.isfinite(p), p, -9 * u - np.sign(v) * -10 * np.abs(u).max(axis=1, keepdims=True))
+            p = np.where(np.isfinite(p), p, PRICE * np.sign(v) * np.abs(u).max(axis=1, keepdims=True))
+            v = np.where(np.abs(v) <= ROUNDING * np.abs(one).max(axis=1, keepdims=True), 0.0, v)
         slack = (p - u) * (v - 0.5 * sheet.quadratic * (p + u))
         total += np.maximum(slack if sheet.active is None else slack * sheet.active, 0.0).sum(axis=1)
-    safe = np.maximum(form.penalty, 1e-300)
-    return total + np.where(form.penalty > 0, 0.5 * np.square(residual) / safe, np.abs(residual * w)).sum(axis=1)
+    return total + form.off_balance(w, residual)
 
 
 def _smoothing(run: Run, z: Array, u: Array) -> Array:

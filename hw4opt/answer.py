@@ -24,6 +24,7 @@ class Status(Enum):
 
     @property
     def word(self) -> str:
+        """The contract's name of the status."""
         return self.name.lower()
 
 

@@ -221,9 +221,8 @@ def report(results: dict[str, Any]) -> str:
         for label in ("chosen", "reported"):
             if (row := part[label]) is not None:
                 score = f"{row['score']:.3f} ± {row['standard_error']:.2f}"
-                lines.append(
-                    f"| {name} {part['title']} | {label}: {_words(row['setting'])} | {score} | {row['rmse']:.3f} | {row['relative_gap']:.0e} |"
-                )
+                numbers = f"{score} | {row['rmse']:.3f} | {row['relative_gap']:.0e}"
+                lines.append(f"| {name} {part['title']} | {label}: {_words(row['setting'])} | {numbers} |")
     lines += ["", f"## Spread over {len(results['spread']['2a'])} draws of the noise", "", "Median and range.", ""]
     lines += [
         "| part | setting | chosen gamma | chosen ridge | chosen tv | leave-one-out loss | RMSE to the true f |",

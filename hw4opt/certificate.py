@@ -54,6 +54,7 @@ class Certificate:
         return self.relative_gap is not None and self.relative_gap <= tol and self.violation <= tol
 
     def as_dict(self) -> dict[str, Any]:
+        """The fields by name, for JSON."""
         return asdict(self)
 
 

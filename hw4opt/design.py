@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from hw4opt.errors import InputError, RefusedError
-from hw4opt.kernels import VALUE, Kernel, Precomputed
+from hw4opt.kernels import VALUE, Kernel, Polynomial, Precomputed
 from hw4opt.rows import RowMap, each
 from hw4opt.terms import Coefficients, Differences, Slope, Values
 from hw4opt.terms.base import Acts, Array
@@ -204,6 +204,13 @@ class Design:
         return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
     @property
+    def _degree(self) -> int | None:
+        """The degree of the polynomials that the design's functions are, None where they are not."""
+        if self.kernel is None:
+            return 1
+        return int(self.kernel.degree) if isinstance(self.kernel, Polynomial) else None
+
+    @property
     def penalized(self) -> np.ndarray:
         """(r,) True where the ridge acts: everything but the intercept."""
         flags = np.ones(self.matrix.shape[1], dtype=bool)
@@ -241,6 +248,8 @@ class Design:
                         "give increasing:column=NAME, or one x column" if owner in ("increasing", "decreasing") else "give one x column"
                     )
                     raise RefusedError(f"{owner} needs an order along one x column and there are {self.x.shape[1]}; {columns}")
+                if self._degree is not None and order > self._degree:
+                    return RowMap(0, first=0, coef=np.zeros((0, order + 1)))  # no function of the design has differences of this order
                 return RowMap(max(size - order, 0), first=0, coef=difference_coefficients(self.base_x[:, 0], order))
             case Slope(column):
                 if column not in self.slopes:

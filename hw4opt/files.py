@@ -17,6 +17,8 @@ def check_writable(path: str | Path) -> None:
     folder = path.parent
     if path.is_dir():
         raise InputError(f"{path} is a folder; give a file name")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is no regular file; give a file name")
     if not folder.is_dir():
         raise InputError(f"cannot write {path}: the folder {folder} does not exist")
     if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):

@@ -40,11 +40,10 @@ def fit_batch(
     `seconds` of each result is its share of the batch's time.
     """
     problems = list(problems)
-    for problem in problems[1:]:
-        if problem.x is problems[0].x and problem.kernel is problems[0].kernel:
-            problem.share_design(problems[0].design)
     with one_blas_thread():
         form = canonicalize(problems)
+        for problem in problems[1:]:
+            problem.share_design(form.design)
         name, options = choose(form, solver, tol, max_iterations)
         started = time.perf_counter()
         answer = load_solver(name).solve(form, options)

@@ -18,8 +18,10 @@ from hw4opt.design import Design, difference_coefficients
 from hw4opt.errors import InputError
 from hw4opt.problem import Problem
 from hw4opt.rows import Chunk, RowMap, chunks, each
-from hw4opt.terms import Differences, PiecewiseQuadratic, Smooth, Table, Term, Values
+from hw4opt.terms import Differences, PiecewiseQuadratic, Slope, Smooth, Table, Term, Values
 from hw4opt.terms.base import Array
+
+ANCHOR = 1e-6  # of the curvature that the loss would have if all its rows were free
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +125,32 @@ class Form:
             stacks[key] = Chunk.of(np.concatenate([piece.chunk.matrix for _, piece in members]))
         return Run(members, sheet, None, stacks[key], lengths)
 
+    def off_balance(self, w: Array, residual: Array) -> Array:
+        """What a residual of P w + Aᵀu = 0 costs, (b,): ½ ‖·‖² over the penalty, and where there is none, its size times that of w."""
+        if (self.penalty > 0).all():
+            return 0.5 * (np.square(residual) / self.penalty).sum(axis=1)
+        safe = np.where(self.penalty > 0, self.penalty, 1.0)
+        free = np.abs(residual) * np.maximum(np.abs(w), self._w_scale)
+        return np.where(self.penalty > 0, 0.5 * np.square(residual) / safe, free).sum(axis=1)
+
+    @cached_property
+    def _column_square(self) -> Array:
+        """Mean square of the loss's rows of A by column, (r,)."""
+        loss = [piece.chunk for piece in self.pieces if self.blocks[piece.block].is_loss]
+        total = sum(np.square(chunk.matrix).sum(axis=0) for chunk in loss)
+        return np.maximum(total / max(sum(len(chunk) for chunk in loss), 1), 1e-300)
+
+    @property
+    def _w_scale(self) -> Array:
+        """The size of w that moves the loss's z by its own scale, (b, r)."""
+        return self.scales[0] / np.sqrt(self._column_square)
+
+    @property
+    def anchor(self) -> Array:
+        """A little curvature for unpenalised columns, (b, r): a Newton step without it may have none there."""
+        z_scale, u_scale = self.scales
+        return np.where(self.penalty > 0, 0.0, ANCHOR * len(self.design.x) * u_scale / z_scale * self._column_square)
+
     @cached_property
     def fixed(self) -> Fixed:
         """The quadratic of the rows without sides."""
@@ -169,6 +197,7 @@ class Form:
         if "fixed" in self.__dict__:
             part.__dict__["fixed"] = Fixed(self.fixed.h[batch], self.fixed.b[batch], self.fixed.c[batch])
         part.__dict__["_lengths"] = self._lengths
+        part.__dict__["_column_square"] = self._column_square
         if "scales" in self.__dict__:
             part.__dict__["scales"] = tuple(scale[batch] for scale in self.scales)
         part.__dict__["_stacked"] = self.__dict__.setdefault("_stacked", {})
@@ -271,13 +300,22 @@ def _keep_mask(size: int, held_out: Sequence[np.ndarray]) -> Array:
 def _rows_of(design: Design, term: Term, held_out: Sequence[np.ndarray] | None) -> tuple[RowMap, Array | None]:
     """The term's row map and, for folds, which of its rows each problem has."""
     rows = design.rows(term.acts, term.name)
+    if not rows.count:
+        return rows, None
     if held_out is None or isinstance(term.acts, Values):
         return rows, None
     if isinstance(term.acts, Differences):
         return _fold_differences(design, term.acts.order, held_out)
-    if rows.count == len(design.x) and design.row_of is None and rows.first and design.kernel is not None:
-        return rows, _keep_mask(rows.count, held_out)  # slopes at the data rows leave with their rows
+    if isinstance(term.acts, Slope):  # slopes leave with the last row at their point
+        return rows, np.stack([np.isin(np.arange(rows.count), _points_left(design, held)) for held in held_out]).astype(float)
     return rows, None
+
+
+def _points_left(design: Design, held: np.ndarray) -> np.ndarray:
+    """The base points that still have a row, ascending."""
+    if not len(held):
+        return np.arange(len(design.base_x))
+    return np.delete(np.arange(len(design.x)), held) if design.row_of is None else np.unique(np.delete(design.row_of, held))
 
 
 def _fold_differences(design: Design, order: int, held_out: Sequence[np.ndarray]) -> tuple[RowMap, Array]:
@@ -290,9 +328,7 @@ def _fold_differences(design: Design, order: int, held_out: Sequence[np.ndarray]
     for held in held_out:
         if id(held) in have:
             continue
-        left = np.arange(size)
-        if len(held):
-            left = np.delete(left, held) if design.row_of is None else np.unique(np.delete(design.row_of, held))
+        left = _points_left(design, held)
         mine = np.lib.stride_tricks.sliding_window_view(left, order + 1) if len(left) > order else np.empty((0, order + 1), dtype=int)
         merged = mine[:, -1] - mine[:, 0] > order
         rows = [place.setdefault(window, len(place)) for window in map(tuple, mine[merged].tolist())]
@@ -332,6 +368,7 @@ def _loss_block(batch: Sequence[Problem], terms: tuple[Term, ...], rows: RowMap,
 
 
 def term_block(terms: tuple[Term, ...], rows: RowMap, active: Array | None) -> Block | None:
+    """The block of a regularizer or constraint, or None if it has no rows."""
     if not rows.count:
         return None
     ones = np.ones((len(terms), 1))
@@ -341,6 +378,7 @@ def term_block(terms: tuple[Term, ...], rows: RowMap, active: Array | None) -> B
 def sheet_block(
     terms: tuple[Term, ...], rows: RowMap, offset: Array, weights: Array | None, active: Array | None, held: Array
 ) -> Block | None:
+    """The block of a piecewise quadratic term, z = A w + offset, or None if every problem gives it weight 0."""
     tables = [term.tables for term in terms if isinstance(term, PiecewiseQuadratic)]
     sheets = []
     for copy in range(len(tables[0])):

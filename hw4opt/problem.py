@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,7 +32,8 @@ class Problem:
     weights      (n,) ω ≥ 0 of the rows' losses; weight 0 removes the row before anything is built
     offset       (n,) o, added to f in the loss; tv, bounds and shapes act on f itself
     intercept    one more, unpenalised column of ones
-    standardize  measure every x column from its mean in units of its standard deviation; gamma is then in those units
+    standardize  measure every x column from its mean (from 0 in a linear design without intercept) in units of its standard deviation;
+                 gamma is then in those units
 
     Raises `InputError`, whose sentence names what is wrong.
     """
@@ -108,13 +110,10 @@ class Problem:
             self.loss.check_targets(self.y)
 
     def _check_design(self) -> None:
-        x = self.active_x
         if isinstance(self.kernel, Precomputed):
-            if x.shape[0] != x.shape[1]:
-                raise InputError(f"a precomputed kernel needs the Gram matrix (n, n); x has shape {x.shape}")
-            if np.abs(x - x.T).max() > 1e-8 * np.abs(x).max():
-                raise InputError("the precomputed Gram matrix is not symmetric")
-        elif self.kernel is not None and np.all(x == x[0]):
+            _check_gram(self.x)
+        x = self.active_x
+        if self.kernel is not None and not isinstance(self.kernel, Precomputed) and np.all(x == x[0]):
             raise InputError("x is constant; a kernel design needs at least two different x")
         for term in self.terms:
             if isinstance(term.acts, Slope) and not 0 <= term.acts.column < x.shape[1]:
@@ -151,7 +150,8 @@ class Problem:
         if not self.standardize:
             return np.zeros(x.shape[1]), np.ones(x.shape[1])
         spread = x.std(axis=0)
-        return x.mean(axis=0), np.where(spread > 0, spread, 1.0)
+        center = np.zeros(x.shape[1]) if self.kernel is None and not self.intercept else x.mean(axis=0)
+        return center, np.where(spread > 0, spread, 1.0)
 
     def features(self, x: ArrayLike) -> Array:
         """New x in the units of the design, shape (m, d); raises `InputError` for another number of columns."""
@@ -192,12 +192,13 @@ class Problem:
         """The same problem at other values of gamma, term weights, or `term.parameter` (`huber.delta`)."""
         changed: dict[str, object] = {}
         terms = {term.name: term for term in (self.loss, *self.regularizers, *self.constraints)}
+        kernel = None if isinstance(self.kernel, Precomputed) else self.kernel
         for name, value in values.items():
             owner, _, parameter = name.partition(".")
-            if owner == "gamma" and self.kernel is not None:
-                changed["kernel"] = dataclasses.replace(self.kernel, gamma=value)
+            if kernel is not None and (name == "gamma" or owner == kernel.name):
+                changed["kernel"] = kernel = _with(kernel, parameter or "gamma", value, name)
             elif owner in terms or owner == "ridge":
-                terms[owner] = dataclasses.replace(terms.get(owner, Ridge(0.0)), **{parameter or "weight": value})  # type: ignore[type-var]
+                terms[owner] = _with(terms.get(owner, Ridge(0.0)), parameter or "weight", value, name)
             else:
                 raise InputError(f"no hyper-parameter {name!r}; there are {', '.join(self.hyperparameters)}")
         ridge = () if any(isinstance(term, Ridge) for term in self.regularizers) or "ridge" not in terms else (terms["ridge"],)
@@ -208,6 +209,28 @@ class Problem:
         if "kernel" not in changed and "design" in self.__dict__:
             fresh.share_design(self.design)
         return fresh
+
+
+Owner = TypeVar("Owner", Kernel, Term)
+
+
+def _with(owner: Owner, parameter: str, value: float, name: str) -> Owner:
+    """A term or kernel with one parameter changed; whole-number parameters are rounded."""
+    fields = {field.name: field for field in dataclasses.fields(owner)}  # type: ignore[arg-type]
+    if parameter not in fields:
+        raise InputError(f"no hyper-parameter {name!r}: {owner.name} has {', '.join(fields) or 'no parameters'}")
+    whole = isinstance(fields[parameter].default, int) and not isinstance(fields[parameter].default, bool)
+    return dataclasses.replace(owner, **{parameter: round(value) if whole else value})  # type: ignore[type-var]
+
+
+def _check_gram(x: Array) -> None:
+    if x.shape[0] != x.shape[1]:
+        raise InputError(f"a precomputed kernel needs the Gram matrix (n, n); x has shape {x.shape}")
+    largest = np.abs(x).max()
+    if np.abs(x - x.T).max() > 1e-8 * largest:
+        raise InputError("the precomputed Gram matrix is not symmetric")
+    if np.linalg.eigvalsh(x)[0] < -1e-8 * largest * len(x):
+        raise InputError("the precomputed Gram matrix is not positive semidefinite")
 
 
 def conflict(constraints: Sequence[Term]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import hashlib
 import json
 import math
 from dataclasses import dataclass, field
@@ -17,10 +18,10 @@ from numpy.typing import ArrayLike
 from hw4opt.answer import Status
 from hw4opt.certificate import Certificate, certify
 from hw4opt.design import Basis, Design
-from hw4opt.errors import InputError, ModelFileError, NotCertifiedError, RefusedError
+from hw4opt.errors import InputError, ModelFileError, NotCertifiedError
 from hw4opt.files import write_text
 from hw4opt.form import canonicalize
-from hw4opt.kernels import find_kernel
+from hw4opt.kernels import Precomputed, find_kernel
 from hw4opt.problem import Problem
 from hw4opt.terms import Smooth, Term, find, names
 from hw4opt.terms.base import Array
@@ -67,6 +68,7 @@ class Result:
 
     @property
     def design(self) -> Design:
+        """The data's functionals and reduced basis."""
         return self.problem.design
 
     @property
@@ -133,19 +135,19 @@ class Result:
 
     def bound(self, x: ArrayLike) -> Array | None:
         """Proven |f̂(x) - f*(x)| at new x, shape (m,): √(k(x,x)) times the certificate's norm bound; None where nothing is proven."""
-        if self.certificate.norm_bound is None:
-            return None
-        try:
-            return np.sqrt(self.design.diagonal(self.problem.features(x))) * self.certificate.norm_bound
-        except RefusedError:
-            return None
+        if self.certificate.norm_bound is None or isinstance(self.problem.kernel, Precomputed):
+            return None  # kernel rows of new points do not hold their k(x, x)
+        return np.sqrt(self.design.diagonal(self.problem.features(x))) * self.certificate.norm_bound
 
     @property
     def prediction_error_bound(self) -> float | None:
         """The largest bound over the data rows."""
         if self.certificate.norm_bound is None:
             return None
-        return float(np.sqrt(self.design.diagonal(self.design.x).max())) * self.certificate.norm_bound
+        diagonal = self.design.diagonal(self.design.x)
+        if self.problem.active is not None and not isinstance(self.problem.kernel, Precomputed):
+            diagonal = self.design.diagonal(self.problem.features(self.problem.x))
+        return float(np.sqrt(diagonal.max())) * self.certificate.norm_bound
 
     def raise_for_status(self) -> Result:
         """Return self if certified; raise `NotCertifiedError` with the advice otherwise."""
@@ -167,7 +169,8 @@ class Result:
 
     def save(self, path: str | Path) -> None:
         """Write one self-contained JSON file (arrays in base64), in one piece."""
-        write_text(path, json.dumps(_pack(self), allow_nan=False))
+        packed = _pack(self)
+        write_text(path, json.dumps({**packed, "sha256": _digest(packed)}, allow_nan=False))
 
     @classmethod
     def load(cls, path: str | Path) -> Result:
@@ -180,8 +183,12 @@ class Result:
             return _unpack(json.loads(text))
         except ModelFileError as error:
             raise ModelFileError(f"{path}: {error}") from error
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
             raise ModelFileError(f"{path} is no model file of hw4opt, or it is damaged") from error
+
+
+def _digest(packed: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(packed, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def _pack(result: Result) -> dict[str, Any]:
@@ -221,6 +228,8 @@ def _unpack(stored: dict[str, Any]) -> Result:
         raise ModelFileError("it is no model file of hw4opt")
     if stored["format"] > FORMAT:
         raise ModelFileError(f"its format {stored['format']} is newer than this hw4opt reads ({FORMAT}); upgrade hw4opt")
+    if stored.pop("sha256") != _digest(stored):
+        raise ModelFileError("it is damaged: its contents do not match their checksum")
     arrays = {name: _decode(text) for name, text in stored["arrays"].items()}
     kernel = None if stored["kernel"] is None else find_kernel(**stored["kernel"])
     try:
@@ -244,6 +253,9 @@ def _unpack(stored: dict[str, Any]) -> Result:
         problem.share_design(dataclasses.replace(fresh, basis=basis))
     if len(arrays["w"]) != problem.design.matrix.shape[1]:
         raise ModelFileError("it is damaged: the point does not fit the basis")
+    sizes = {block.name: block.rows.count for block in canonicalize(problem).blocks}
+    if sizes != {name: len(_decode(text)) for name, text in stored["duals"].items()}:
+        raise ModelFileError("it is damaged: the duals do not fit the terms")
     return Result(
         problem,
         stored["solver"],
@@ -260,7 +272,8 @@ def _unpack(stored: dict[str, Any]) -> Result:
 
 def _parameters(thing: Any) -> dict[str, Any]:
     values = {item.name: getattr(thing, item.name) for item in dataclasses.fields(thing)}
-    return {name: value for name, value in values.items() if not (isinstance(value, float) and math.isinf(value)) and value is not None}
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
+    return {name: value for name, value in plain.items() if value is not None and not math.isinf(value)}
 
 
 def _word(term: Term) -> dict[str, Any]:

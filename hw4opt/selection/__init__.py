@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -59,6 +60,7 @@ class _Search:
     folds: Folds
     metric: str
     progress: Callable[[int, int, float], None] | None
+    workers: int = 1
     tried: list[tuple[Tried, Score]] = field(default_factory=list)
 
     def best(self) -> tuple[Tried, Score]:
@@ -66,15 +68,26 @@ class _Search:
 
     def run(self, settings: list[Setting]) -> None:
         """Settings that share the basis (gamma, kernel parameters) go together."""
-        groups: dict[tuple[float, ...], list[Setting]] = {}
+        groups: dict[object, list[tuple[Setting, Problem]]] = {}
         for setting in settings:
-            groups.setdefault(tuple(value for name, value in setting.items() if name == "gamma"), []).append(setting)
-        for together in groups.values():
-            problems = [self.problem.with_hyperparameters(setting) for setting in together]
-            for setting, score in zip(together, score_settings(problems, self.folds, self.metric), strict=True):
+            problem = self.problem.with_hyperparameters(setting)
+            groups.setdefault((problem.kernel, *(term.acts for term in problem.terms)), []).append((setting, problem))
+        total = len(self.tried) + len(settings)
+        tasks = [([problem for _, problem in together], self.folds, self.metric) for together in groups.values()]
+        for together, scores in zip(groups.values(), _each(tasks, self.workers), strict=True):
+            for (setting, _), score in zip(together, scores, strict=True):
                 self.tried.append((Tried(setting, score.score, score.standard_error), score))
             if self.progress is not None:
-                self.progress(len(self.tried) * len(self.folds), len(settings) * len(self.folds), self.best()[0].score)
+                self.progress(len(self.tried) * len(self.folds), total * len(self.folds), self.best()[0].score)
+
+
+def _each(tasks: list[tuple[list[Problem], Folds, str]], workers: int) -> Iterator[list[Score]]:
+    """The scores of every group, in order; on several processes if asked (a group's arithmetic does not depend on it)."""
+    if workers == 1 or len(tasks) == 1:
+        yield from (score_settings(*task) for task in tasks)
+        return
+    with ProcessPoolExecutor(min(workers, len(tasks))) as pool:
+        yield from pool.map(score_settings, *zip(*tasks, strict=True))
 
 
 def select(
@@ -88,6 +101,7 @@ def select(
     groups: ArrayLike | None = None,
     seed: int = 0,
     one_se: bool = False,
+    workers: int = 1,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> Selection:
     """Choose the hyper-parameters named in `free` (and in `grid`) by held-out error.
@@ -95,6 +109,7 @@ def select(
     method    auto | loo | kfold:K.   auto: LOO where its predicted time is under a minute, else 10-fold, else on a subset of rows
     search    zoom | grid | random:N over log ranges; `grid` names (low, high, count) of an axis
     metric    loss | squared | absolute, averaged over held-out rows with their weights
+    workers   processes over which settings of different kernels are spread; the result does not depend on it
     one_se    the smoothest setting (largest weights, smallest gamma) within one standard error of the best
 
     Raises `InputError` for an unknown name or option, and for metric `loss` where a parameter of the loss is searched.
@@ -106,12 +121,14 @@ def select(
     if metric == "loss" and any(name.startswith(f"{problem.loss.name}.") for name in grid):
         raise InputError("metric loss would reward a shrinking loss while its parameter is searched; use metric squared or absolute")
     parse_search(search)
+    if workers < 1:
+        raise InputError(f"workers is {workers}; it must be 1 or more")
     names = list(dict.fromkeys((*free, *grid)))
     axes = [Axis(name, *grid[name]) if name in grid else Axis(name, *default_range(problem, name)) for name in names]
     for axis in axes:
         problem.with_hyperparameters({axis.name: axis.low})
     problem, rows, label, chosen, notes = _plan(problem, axes, method, folds, groups, seed, search)
-    state = _Search(problem if rows is None else _subset(problem, rows), chosen, metric, progress)
+    state = _Search(problem if rows is None else _subset(problem, rows), chosen, metric, progress, workers)
     interrupted = False
     try:
         for settings in rounds(search, axes, len(chosen), seed, lambda: state.best()[0]):

@@ -210,7 +210,7 @@ def evaluate(form: Form, rows: list[Row], w: Array) -> State:
         value = value + dual
     norm = penalty * w
     residual = norm + pull
-    off = np.where(penalty > 0, 0.5 * residual * residual / np.maximum(penalty, TINY), np.abs(residual * w)).sum(axis=1)
+    off = form.off_balance(w, residual)
     scale = np.maximum(np.abs(value + 0.5 * (norm * w).sum(axis=1)), TINY)
     return State(h, -residual, right, comp, comp + leak + off, scale)
 

@@ -1,0 +1,82 @@
+"""`hw4opt check`: one problem through every solver that takes it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import click
+
+from hw4cli.opt.choosing import check_choosing, choose, completed
+from hw4cli.opt.describe import describe
+from hw4cli.opt.endings import Exit, say
+from hw4cli.opt.options import CHOOSE, DESCRIBE, SAVE, SOLVER, WRITE, Choosing, Describing, Solving, Writing, options, take
+from hw4cli.opt.outputs import check_outputs, choice, draw, provenance, save, write_json
+from hw4cli.opt.progress import Bar
+from hw4cli.opt.report import figure_line, figure_text, show, warn
+from hw4cli.opt.solve import check_solver, fit_named
+from hw4opt import Status
+from hw4opt.crosscheck import Crosscheck, Row, crosscheck
+
+SOLVERS = click.option("--solver", multiple=True, help="Only these solvers; repeat for more. Default: every one there is.", **SOLVER)
+
+
+@click.command("check")
+@options(DESCRIBE, SOLVERS, CHOOSE, SAVE, WRITE)
+def command(solver: tuple[str, ...], **given: Any) -> int:
+    """Solve one problem with every solver that takes it, and compare.
+
+    Certified objectives must agree within their gaps, every native solver must certify what it takes, and at least two must certify.
+    What is not given is chosen first, as `hw4opt solve` does.
+    """
+    return check(solver, take(Describing, given), take(Choosing, given), take(Writing, given))
+
+
+def check(solvers: tuple[str, ...], describing: Describing, choosing: Choosing, writing: Writing) -> int:
+    """The exit status: 0 if the solvers agree, 1 if not."""
+    check_choosing(choosing)
+    for solver in solvers:
+        check_solver(solver)
+    check_outputs(writing, {"the data": describing.data})
+    description = describe(describing, (choosing.groups,))
+    with Bar("choosing", writing.quiet) as bar:
+        problem, selection = choose(description, choosing, describing.seed, bar.update)
+    completed(selection)
+    with Bar("solving", writing.quiet) as bar:
+        found = crosscheck(problem, solvers or None, bar.say)
+    message = "; ".join(found.faults) or "the solvers agree within their gaps"
+    if found.agrees:
+        draw(writing.plot, lambda: _figure(found))
+        if writing.save is not None:
+            save(fit_named(problem, description, Solving("auto", None, None), writing), writing.save)
+    record = provenance(writing.seed, description.table.sha256) | {
+        "status": (Status.CERTIFIED if found.agrees else Status.UNCERTIFIED).word,
+        "message": message,
+        "hyperparameters": problem.hyperparameters,
+        "selection": choice(selection, arrays=False),
+        "rows": [dataclasses.asdict(row) for row in found.rows],
+        "largest_difference": found.largest_difference,
+    }
+    write_json(record, writing.json)
+    _show(found, description.table.source, writing)
+    warn([*description.warnings, *(selection.notes if selection else [])])
+    if not found.agrees:
+        say(message)
+    return Exit.CERTIFIED if found.agrees else Exit.UNPROVEN
+
+
+def _figure(found: Crosscheck) -> Any:
+    from hw4opt.plotting import plot_check
+
+    return plot_check(found.rows)
+
+
+def _show(found: Crosscheck, source: str, writing: Writing) -> None:
+    columns = ("solver", "status", "objective", "relative gap", "seconds")
+    notes = [f"{row.solver}: {row.message}" for row in found.rows if row.status != Status.CERTIFIED.word]
+    largest = f"Largest difference of certified objectives: {found.largest_difference:.2g}"
+    show(writing, f"Every solver: {source}", columns, map(_cells, found.rows), [*notes, largest, *figure_line(writing, "check.png")])
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return row.solver, row.status, figure_text(row.objective, 12), figure_text(row.relative_gap, 2), figure_text(row.seconds, 2)

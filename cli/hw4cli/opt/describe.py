@@ -1,0 +1,176 @@
+"""From options to a `Problem`: read the table, find its columns, name the terms, and note which hyper-parameters were not given."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from hw4cli.opt.options import Describing
+from hw4cli.opt.words import Word, kernel_of, parse_word, term_of
+from hw4opt import InputError, Problem
+from hw4opt.datasets import Table, read_table, step_data, step_function
+from hw4opt.kernels import Kernel
+from hw4opt.terms import Loss, Term, load
+from hw4opt.terms.base import Array
+
+log = logging.getLogger("hw4opt.cli")
+
+SPREADS = 10.0  # times the smallest: from here on column spreads that differ are worth a warning
+
+
+@dataclass(frozen=True, eq=False)
+class Description:
+    """The problem, with 1 in place of every hyper-parameter in `free`; `given` names the parameters that were typed, as in huber.delta."""
+
+    problem: Problem
+    free: tuple[str, ...]
+    given: frozenset[str]
+    table: Table
+    x: tuple[str, ...]
+    y: str
+    truth: Callable[[Array], Array] | None
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What the options say before any data are known; constraints stay words, because they may name columns."""
+
+    kernel: Kernel | None
+    loss: Loss
+    regularizers: tuple[Term, ...]
+    constraints: tuple[Word, ...]
+    free: tuple[str, ...]
+    given: frozenset[str]
+
+
+def describe(options: Describing, roles: Sequence[str | None] = ()) -> Description:
+    """The problem that the options describe; `roles` are further columns that are no features. Raises `InputError`."""
+    model = _model(options)
+    table = _read(options)
+    names = _feature_names(options, table, roles)
+    x = np.column_stack([table.numbers(name) for name in names])
+    if model.kernel is not None:
+        _check_varies(x, names)
+    problem = Problem(
+        x,
+        table.numbers(options.y),
+        kernel=model.kernel,
+        loss=model.loss,
+        regularizers=model.regularizers,
+        constraints=_constraints(model.constraints, names),
+        weights=None if options.weights is None else _weights(table, options.weights),
+        intercept=options.intercept,
+        standardize=options.scale == "standard",
+    )
+    log.info("%s: %d rows, x %s, y %s", table.source, len(table), ", ".join(names), options.y)
+    truth = step_function if options.data is None and names == ("x",) and options.y == "y" else None
+    return Description(problem, model.free, model.given, table, names, options.y, truth, _warnings(problem, names))
+
+
+def _model(options: Describing) -> _Model:
+    """The words' names and parameters, checked before any file is read."""
+    linear = options.design == "linear"
+    for name, value in (("kernel", options.kernel), ("gamma", options.gamma)):
+        if linear and value is not None:
+            raise InputError(f"--{name} {value} belongs to a kernel design; drop it, or drop --design linear")
+    kernel = parse_word("--kernel", options.kernel or "rbf")
+    loss = parse_word("--loss", options.loss)
+    regularizers = [parse_word("--reg", text, short="weight") for text in options.reg]
+    if not linear and "ridge" not in [word.name for word in regularizers]:
+        regularizers.insert(0, Word("ridge", "ridge", {}))
+    constraints = tuple(parse_word("--constraint", text) for text in options.constraint)
+    for word in constraints:
+        load("constraint", word.name)
+    weightless = [word.name for word in regularizers if "weight" not in word.given]
+    return _Model(
+        None if linear else kernel_of("--kernel", kernel, 1.0 if options.gamma is None else options.gamma),
+        cast(Loss, term_of("loss", "--loss", loss)),
+        tuple(term_of("regularizer", "--reg", word) for word in regularizers),
+        constraints,
+        free=tuple(weightless if linear or options.gamma is not None else ["gamma", *weightless]),
+        given=_given([kernel, loss, *regularizers, *constraints], options.gamma),
+    )
+
+
+def _given(words: Sequence[Word], gamma: float | None) -> frozenset[str]:
+    """The names of the hyper-parameters and parameters that were typed."""
+    names = {word.name if key == "weight" else f"{word.name}.{key}" for word in words for key in word.given}
+    return frozenset(names if gamma is None else names | {"gamma"})
+
+
+def _read(options: Describing) -> Table:
+    if options.data is not None:
+        if options.n is not None:
+            raise InputError(f"--n {options.n} sizes the built-in data and {options.data} is a file; give one of them")
+        return read_table(options.data)
+    data = step_data(50 if options.n is None else options.n, options.seed)
+    return Table.of({"x": data.x, "y": data.y}, "the built-in step data")
+
+
+def _feature_names(options: Describing, table: Table, roles: Sequence[str | None]) -> tuple[str, ...]:
+    taken = [name for name in (options.y, options.weights, *roles) if name is not None]
+    for name in taken:
+        table.column(name)
+    if options.x is None:
+        names = tuple(name for name in table.names if name not in taken and table.is_numeric(name))
+        if not names:
+            raise InputError(f"{table.source} has no numeric column besides {', '.join(taken)}; name the features with --x")
+        return names
+    names = tuple(name.strip() for name in options.x.split(","))
+    for name in names:
+        table.column(name)
+        if names.count(name) > 1:
+            raise InputError(f"--x names the column {name!r} twice")
+        if name == options.y:
+            raise InputError(f"column {name!r} is both x and y")
+    return names
+
+
+def _weights(table: Table, name: str) -> Array:
+    weights = table.numbers(name)
+    if weights.min() < 0:
+        row = int(np.argmin(weights))
+        raise InputError(f"column {name!r} holds the weight {weights[row]:g} in row {row + 1}; weights must be 0 or more")
+    if not weights.any():
+        raise InputError(f"every weight in column {name!r} is 0; at least two rows need a weight above 0")
+    return weights
+
+
+def _check_varies(x: Array, names: Sequence[str]) -> None:
+    if len(x) > 1 and np.all(x == x[0]):
+        which = f"column {names[0]!r} is" if len(names) == 1 else f"columns {', '.join(names)} are"
+        raise InputError(f"{which} constant; a kernel design needs at least two different x")
+
+
+def _constraints(words: Sequence[Word], columns: Sequence[str]) -> list[Term]:
+    terms = [term_of("constraint", "--constraint", word, columns) for word in words]
+    for (one, first), (other, second) in itertools.combinations(zip(words, terms, strict=True), 2):
+        _check_bounds(one.text, first, other.text, second)
+    return terms
+
+
+def _check_bounds(one: str, first: Term, other: str, second: Term) -> None:
+    """Two sets of bounds of which one lies above the other: say so in the words that were typed."""
+    if first.name == second.name == "bounds":
+        lower = max(vars(first)["lower"], vars(second)["lower"])
+        upper = min(vars(first)["upper"], vars(second)["upper"])
+        if lower >= upper:
+            raise InputError(f"{one} and {other} conflict: f ≥ {lower:g} and f ≤ {upper:g} leave no fit; loosen or drop one of them")
+
+
+def _warnings(problem: Problem, names: Sequence[str]) -> tuple[str, ...]:
+    if problem.kernel is None or problem.standardize or len(names) < 2:
+        return ()
+    spreads = {name: float(np.std(column)) for name, column in zip(names, problem.active_x.T, strict=True)}
+    varying = {name: spread for name, spread in spreads.items() if spread > 0}
+    low, high = min(varying, key=lambda name: varying[name]), max(varying, key=lambda name: varying[name])
+    if varying[high] <= SPREADS * varying[low]:
+        return ()
+    apart = f"column {high!r} ({varying[high]:.3g}) and column {low!r} ({varying[low]:.3g})"
+    return (f"the spreads of {apart} differ over {SPREADS:g} times and one gamma serves both; --scale standard puts them on one scale",)

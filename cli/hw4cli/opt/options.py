@@ -1,0 +1,227 @@
+"""The options that several commands share, and the frozen records they become."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Describing:
+    """What the problem is."""
+
+    data: str | None
+    x: str | None
+    y: str
+    weights: str | None
+    n: int | None
+    seed: int
+    design: str
+    intercept: bool
+    scale: str
+    kernel: str | None
+    gamma: float | None
+    loss: str
+    reg: tuple[str, ...]
+    constraint: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Solving:
+    """How it is solved."""
+
+    solver: str
+    tol: float | None
+    max_iterations: int | None
+
+
+@dataclass(frozen=True)
+class Choosing:
+    """How what was not given is chosen."""
+
+    select: str
+    search: str
+    grid: tuple[str, ...]
+    metric: str
+    folds: str
+    groups: str | None
+    search_seed: int | None
+    one_se: bool
+    workers: int | None
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What is written, and where."""
+
+    json: str | None
+    plot: str | None
+    quiet: bool
+    seed: int
+    save: str | None = None
+    arrays: bool | None = None
+
+
+def take(record: type[R], given: Mapping[str, Any]) -> R:
+    """The record's own fields out of a command's options."""
+    return record(**{item.name: given[item.name] for item in dataclasses.fields(record) if item.name in given})  # type: ignore[arg-type]
+
+
+def _complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    def complete(context: click.Context, parameter: click.Parameter, start: str) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in _names(kind) if name.startswith(start)]
+
+    return complete
+
+
+def _names(kind: str) -> Sequence[str]:
+    if kind == "kernel":
+        from hw4cli.opt.words import kernel_names
+
+        return kernel_names()
+    if kind == "solver":
+        from hw4opt.solvers import solver_names
+
+        return ["auto", *solver_names()]
+    from hw4opt.terms import names
+
+    return names(kind)
+
+
+def _show_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        from hw4opt import __version__
+
+        click.echo(f"hw4opt {__version__}")
+        context.exit()
+
+
+def _log(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    if value:
+        import logging
+
+        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", force=True)
+        logging.getLogger("hw4opt").setLevel(logging.DEBUG)
+        logging.getLogger("py.warnings").setLevel(logging.WARNING)
+
+
+version = click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Show the version.")
+
+DATA = click.argument("data", required=False, metavar="[DATA]")
+
+DESCRIBE = (
+    DATA,
+    click.option("--x", metavar="COL[,COL…]", help="Feature columns; default: every numeric column that has no other role."),
+    click.option("--y", default="y", show_default=True, metavar="COL", help="Target column."),
+    click.option("--weights", metavar="COL", help="Row weights of the loss, ≥ 0; a row of weight 0 is left out."),
+    click.option("--n", type=int, metavar="N", help="Rows of the built-in step data (50); not together with DATA."),
+    click.option("--design", type=click.Choice(["kernel", "linear"]), default="kernel", show_default=True),
+    click.option("--intercept/--no-intercept", default=False, help="An unpenalised intercept; default no."),
+    click.option("--scale", type=click.Choice(["none", "standard"]), default="none", show_default=True, help="Standardise the x columns."),
+    click.option(
+        "--kernel",
+        metavar="NAME[:param=value,…]",
+        shell_complete=_complete("kernel"),
+        help="rbf (default), laplacian, matern32, matern52, polynomial:degree=3,coef0=1.",
+    ),
+    click.option("--gamma", type=float, metavar="G", help="The kernel's gamma, in units of the raw x."),
+    click.option(
+        "--loss",
+        default="squared",
+        show_default=True,
+        metavar="NAME[:param=value,…]",
+        shell_complete=_complete("loss"),
+        help="squared, huber:delta=1, absolute, quantile:tau=0.5, epsilon_insensitive:epsilon=0.1, logistic.",
+    ),
+    click.option(
+        "--reg",
+        multiple=True,
+        metavar="NAME[=WEIGHT]",
+        shell_complete=_complete("regularizer"),
+        help="ridge, tv, trend:order=2,weight=W, l1 (linear design); without a weight it is chosen. Repeat for more.",
+    ),
+    click.option(
+        "--constraint",
+        multiple=True,
+        metavar="NAME[:param=value,…]",
+        shell_complete=_complete("constraint"),
+        help="increasing, decreasing (of several x: increasing:column=COL), convex, concave, bounds:lower=0,upper=1, nonnegative. "
+        "Repeat for more.",
+    ),
+)
+
+SOLVER: dict[str, Any] = {"metavar": "NAME", "shell_complete": _complete("solver")}
+
+SOLVE = (
+    click.option("--solver", default="auto", show_default=True, help="auto, interior, admm, proximal, cvxpy, cvxpy:NAME.", **SOLVER),
+    click.option(
+        "--tol",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        metavar="T",
+        help="Relative gap to certify: 1e-9 (interior), 1e-8 (admm, proximal), 1e-6 (cvxpy).",
+    ),
+    click.option("--max-iterations", type=click.IntRange(min=1), metavar="N", help="Stop a solver after N iterations."),
+)
+
+CHOOSE = (
+    click.option(
+        "--select",
+        default="auto",
+        show_default=True,
+        metavar="auto|loo|kfold:K|none",
+        help="How what was not given (gamma, ridge, every weight) is chosen; with everything given, its held-out score.",
+    ),
+    click.option("--search", default="zoom", show_default=True, metavar="zoom|grid|random:N", help="Which settings are tried."),
+    click.option(
+        "--grid",
+        multiple=True,
+        metavar="NAME=LOW:HIGH:COUNT",
+        help="A log-spaced range; also for a parameter of the loss (delta=0.1:10:5). Repeat for more.",
+    ),
+    click.option(
+        "--metric",
+        type=click.Choice(["loss", "squared", "absolute"]),
+        default="loss",
+        show_default=True,
+        help="Error averaged over held-out rows.",
+    ),
+    click.option("--folds", type=click.Choice(["shuffled", "contiguous"]), default="shuffled", show_default=True),
+    click.option("--groups", metavar="COL", help="Rows with the same cell here leave together."),
+    click.option("--search-seed", type=click.IntRange(min=0), metavar="S", help="Seed of folds and random search; default: --seed."),
+    click.option("--one-se", is_flag=True, help="The smoothest setting within one standard error of the best."),
+    click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes for the search."),
+)
+
+ARRAYS = click.option(
+    "--arrays/--no-arrays", default=None, help="Keep the long arrays in the JSON, or leave them out; default: in, up to 100,000 rows."
+)
+SAVE = click.option("--save", metavar="PATH", help="Write the model, one self-contained JSON file.")
+
+WRITE = (
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="S", help="Seed of data and search."),
+    click.option("--json", metavar="PATH|-", help="Write the answer as JSON; with -, stdout holds it and nothing else."),
+    click.option("--plot", metavar="PATH", help="Write a figure: .png, .pdf, .svg, .jpg or .webp."),
+    click.option("-q", "--quiet", is_flag=True, help="No tables, no progress."),
+    click.option("-v", "--verbose", is_flag=True, expose_value=False, is_eager=True, callback=_log, help="Log to stderr."),
+    version,
+)
+
+
+def options(*groups: Callable[[F], F] | Sequence[Callable[[F], F]]) -> Callable[[F], F]:
+    """Decorate a command with options, listed in its help in this order."""
+    flat = [option for group in groups for option in (group if isinstance(group, tuple | list) else (group,))]
+
+    def decorate(act: F) -> F:
+        for option in reversed(flat):
+            act = option(act)  # type: ignore[operator]
+        return act
+
+    return decorate

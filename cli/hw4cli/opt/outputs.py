@@ -1,0 +1,177 @@
+"""What a command writes: paths checked before any work, JSON without NaN, figures and models in one piece."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from hw4cli.opt.options import Writing
+from hw4opt import InputError, Problem, Result, __version__
+from hw4opt.files import check_writable, write_text, write_with
+from hw4opt.terms.base import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from hw4opt.selection import Selection
+
+STDOUT = "-"
+FIGURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp")
+MANY = 100_000  # rows from which the long arrays stay out of the JSON unless asked for
+
+
+def check_outputs(writing: Writing, inputs: Mapping[str, str | None], **more: str | None) -> None:
+    """Raise `InputError` now for an output that could not be written later, that overwrites an input, or that is named twice."""
+    paths = {"json": writing.json, "plot": writing.plot, "save": writing.save, **more}
+    taken = {Path(path).resolve(): what for what, path in inputs.items() if path is not None}
+    for option, path in paths.items():
+        if path is None or (option == "json" and path == STDOUT):
+            continue
+        if option == "plot" and Path(path).suffix.lower() not in FIGURES:
+            raise InputError(f"--plot {path}: a figure's name ends in {', '.join(FIGURES)}")
+        _check_path(path)
+        where = Path(path).resolve()
+        if where in taken:
+            raise InputError(f"--{option} {path} would overwrite {taken[where]}; give another path")
+        taken[where] = f"--{option} {path}"
+
+
+def _check_path(path: str) -> None:
+    check_writable(path)
+    if Path(path).exists() and not Path(path).is_file():
+        raise InputError(f"cannot write {path}: it is no regular file")
+    try:
+        tempfile.TemporaryFile(dir=Path(path).parent).close()
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def command_line() -> str:
+    """The command as it was typed."""
+    return shlex.join(["hw4opt", *(click.get_current_context().find_object(list) or [])])
+
+
+def provenance(seed: int, sha256: str) -> dict[str, Any]:
+    """What every JSON says of where it comes from."""
+    where = f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}"
+    return {"version": __version__, "command": command_line(), "seed": seed, "platform": where, "data_sha256": sha256}
+
+
+def write_json(record: Mapping[str, Any], path: str | None) -> None:
+    """To the file, or to stdout for `-`; nowhere for None."""
+    if path is None:
+        return
+    text = json.dumps(plain(record), allow_nan=False) + "\n"
+    if path == STDOUT:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        write_text(path, text)
+
+
+def plain(value: Any) -> Any:
+    """The value in JSON's own types; NaN and infinities become null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist()) if value.dtype.kind != "f" or not np.isfinite(value).all() else value.tolist()
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def with_arrays(writing: Writing, rows: int) -> bool:
+    """Whether the JSON holds the long arrays."""
+    return rows <= MANY if writing.arrays is None else writing.arrays
+
+
+def answer(result: Result, arrays: bool) -> dict[str, Any]:
+    """A fit's part of the JSON."""
+    certificate, problem = result.certificate, result.problem
+    record: dict[str, Any] = {
+        "status": result.status.word,
+        "message": result.message,
+        "solver": result.solver,
+        "objective": result.objective,
+        "dual_objective": certificate.dual_objective,
+        "gap": certificate.gap,
+        "relative_gap": certificate.relative_gap,
+        "stationarity": certificate.stationarity,
+        "violation": certificate.violation,
+        "largest_drop": certificate.largest_drop,
+        "prediction_error_bound": result.prediction_error_bound,
+        "hyperparameters": {name: float(value) for name, value in problem.hyperparameters.items()},
+        "n": len(result.fitted),
+        "rank": result.rank,
+        "iterations": result.iterations,
+        "seconds": result.seconds,
+    }
+    if result.prediction_error_bound is None:
+        record["prediction_error_bound_reason"] = certificate.norm_bound_reason or certificate.reason
+    if problem.kernel is None:
+        record["coef"] = result.coef
+    if problem.kernel is None or problem.intercept:
+        record["intercept"] = result.intercept
+    return record | (_arrays(result) if arrays else {})
+
+
+def _arrays(result: Result) -> dict[str, Any]:
+    problem = result.problem
+    x: Array = np.asarray(problem.x)
+    record = {"x": x[:, 0] if x.shape[1] == 1 else x, "y": problem.y, "fitted": result.fitted}
+    if result.mean is not None:
+        record["mean"] = result.mean
+    return record if problem.kernel is None else record | {"dual_coef": result.dual_coef}
+
+
+def choice(selection: Selection | None, arrays: bool) -> dict[str, Any] | None:
+    """The selection's part of the JSON; its table names every hyper-parameter, the given ones too."""
+    if selection is None:
+        return None
+    given = selection.problem.hyperparameters
+    record = {
+        "method": selection.method,
+        "metric": selection.metric,
+        "score": selection.score,
+        "standard_error": selection.standard_error,
+        "fits": selection.fits,
+        "largest_fold_gap": selection.largest_fold_gap,
+        "seconds": selection.seconds,
+        "table": [{**given, **row} for row in selection.table],  # what was given stands beside what was tried
+        "notes": selection.notes,
+    }
+    return record | ({"predictions": selection.predictions} if arrays else {})
+
+
+def searched(problem: Problem, selection: Selection | None) -> dict[str, float]:
+    """Parameters such as huber.delta that the selection went through, at their chosen value."""
+    names = [name for name in (selection.table[0] if selection and selection.table else {}) if "." in name]
+    owners = {owner.name: owner for owner in (*problem.terms, problem.kernel) if owner is not None}
+    return {name: float(vars(owners[name.partition(".")[0]])[name.partition(".")[2]]) for name in names}
+
+
+def save(result: Result, path: str | None) -> None:
+    """Write the model; nothing for None."""
+    if path is not None:
+        result.save(path)
+
+
+def draw(path: str | None, make: Callable[[], Figure]) -> None:
+    """Write the figure; nothing for None."""
+    if path is None:
+        return
+    figure = make()
+    kind = Path(path).suffix.lower().lstrip(".")
+    write_with(path, lambda temporary: figure.savefig(temporary, format=kind, dpi=150))

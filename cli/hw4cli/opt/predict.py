@@ -1,0 +1,103 @@
+"""`hw4opt predict`: a saved model at new rows."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from hw4cli.opt.endings import Exit
+from hw4cli.opt.options import ARRAYS, SAVE, WRITE, Writing, options, take
+from hw4cli.opt.outputs import check_outputs, draw, provenance, save, with_arrays, write_json
+from hw4cli.opt.progress import Bar
+from hw4cli.opt.report import show
+from hw4opt import InputError, Result
+from hw4opt.datasets import Table, read_table
+from hw4opt.files import write_with
+from hw4opt.terms import Smooth
+from hw4opt.terms.base import Array
+
+log = logging.getLogger("hw4opt.cli")
+
+
+@click.command("predict")
+@click.argument("model")
+@click.argument("data")
+@click.option("--out", required=True, metavar="CSV", help="The input's columns, then prediction, and bound where one is proven.")
+@click.option("--x", metavar="COL[,COL…]", help="The model's feature columns in these data; default: those it was fitted to.")
+@options(SAVE, ARRAYS, WRITE)
+def command(model: str, data: str, out: str, x: str | None, **given: Any) -> int:
+    """Predict with a saved model: MODEL as `hw4opt solve --save` wrote it, DATA a CSV or Parquet file with the model's feature columns.
+
+    prediction is the linear predictor, without offset; logistic models add mean, the probability of y = 1. bound is a proven distance
+    from the exact optimum's prediction.
+    """
+    return predict(model, data, out, x, take(Writing, given))
+
+
+def predict(model: str, data: str, out: str, x: str | None, writing: Writing) -> int:
+    """The exit status 0; everything wrong is raised."""
+    check_outputs(writing, {"the model": model, "the data": data}, out=out)
+    result = Result.load(model)
+    table = read_table(data)
+    points = np.column_stack([table.numbers(name) for name in _feature_names(result, x, table)])
+    with Bar("predicting", writing.quiet):
+        columns = _columns(result, points)
+    _check_names(columns, table)
+    write_with(out, lambda path: _write(path, table, columns))
+    record = provenance(writing.seed, table.sha256) | {"status": result.status.word, "message": f"{len(table)} predictions in {out}"}
+    record |= {"model": model, "out": out, "n": len(table)}
+    write_json(record | (columns if with_arrays(writing, len(table)) else {}), writing.json)
+    draw(writing.plot, lambda: _figure(result, points))
+    save(result, writing.save)
+    show(writing, f"{len(table)} predictions of {model} in {out}", ("column", "lowest", "highest"), map(_span, columns, columns.values()))
+    return Exit.CERTIFIED
+
+
+def _feature_names(result: Result, x: str | None, table: Table) -> Sequence[str]:
+    names = [name.strip() for name in x.split(",")] if x is not None else result.context.get("x")
+    count = np.asarray(result.problem.x).shape[1]
+    if names is None:
+        raise InputError(f"the model does not name its {count} feature columns; give --x with {table.source}'s columns in their order")
+    if len(names) != count:
+        raise InputError(f"--x names {len(names)} columns and the model has {count} features")
+    return names
+
+
+def _columns(result: Result, points: Array) -> dict[str, Array]:
+    prediction = result.predict(points)
+    columns = {"prediction": prediction}
+    if isinstance(result.problem.loss, Smooth):
+        columns["mean"] = result.problem.loss.mean(prediction)
+    bound = result.bound(points)
+    return columns if bound is None else columns | {"bound": bound}
+
+
+def _check_names(columns: Mapping[str, Array], table: Table) -> None:
+    twice = next((name for name in columns if name in table.names), None)
+    if twice is not None:
+        raise InputError(f"{table.source} has a column {twice!r} already; rename or drop it, so that no input is lost")
+
+
+def _write(path: Path, table: Table, columns: Mapping[str, Array]) -> None:
+    cells = [table.text(name) for name in table.names] + [map(repr, values.tolist()) for values in columns.values()]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*table.names, *columns])
+        writer.writerows(zip(*cells, strict=True))
+    log.info("%s: %d rows", path, len(table))
+
+
+def _span(name: str, values: Array) -> tuple[str, str, str]:
+    return name, f"{values.min():.6g}", f"{values.max():.6g}"
+
+
+def _figure(result: Result, points: Array) -> Any:
+    from hw4opt.plotting import figure_of, plot_fit, plot_predictions
+
+    return figure_of(plot_predictions(result, points, plot_fit(result)))

@@ -1,0 +1,72 @@
+"""A progress bar on stderr: only on a terminal, and only for what takes over two seconds."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+DELAY = 2.0  # seconds
+
+
+class Bar:
+    """`with Bar("solving") as bar: …`; a bar without a total only pulses.
+
+    It waits on a timer, so that one long call that reports nothing gets its bar, too.
+    """
+
+    def __init__(self, text: str, quiet: bool = False, stream: TextIO | None = None, delay: float = DELAY) -> None:
+        self.text, self.stream, self.delay = text, sys.stderr if stream is None else stream, delay
+        self.shown = not quiet and self.stream.isatty()
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._drawn: Progress | None = None
+        self._state: tuple[int, int | None] = (0, None)
+
+    def __enter__(self) -> Bar:
+        if self.shown:
+            self._timer = threading.Timer(self.delay, self._start)
+            self._timer.daemon = True
+            self._timer.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        with self._lock:
+            self.shown = False
+            if self._drawn is not None:
+                self._drawn.stop()
+
+    def say(self, text: str) -> None:
+        """What is being done now."""
+        self.text = text
+        self._draw()
+
+    def update(self, done: int, total: int, best: float) -> None:
+        """`done` of `total`, and the best score so far."""
+        self._state = (done, total)
+        self.say(f"{self.text.partition(' · ')[0]} · best {best:.4g}")
+
+    def _draw(self) -> None:
+        with self._lock:
+            if self._drawn is not None:
+                done, total = self._state
+                self._drawn.update(self._drawn.task_ids[0], description=self.text, completed=done, total=total)
+
+    def _start(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        with self._lock:
+            if not self.shown:
+                return
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self._drawn = Progress(*columns, console=Console(file=self.stream), transient=True)
+            self._drawn.add_task(self.text, total=None)
+            self._drawn.start()
+        self._draw()

@@ -1,0 +1,85 @@
+"""Tables for people, and the sentences on stderr. rich is imported only to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from hw4cli.opt.endings import say
+from hw4cli.opt.options import Writing
+from hw4cli.opt.outputs import STDOUT, command_line, searched
+from hw4opt import Result
+
+if TYPE_CHECKING:
+    from hw4opt.selection import Selection
+
+
+def warn(sentences: Iterable[str]) -> None:
+    """Sentences that do not change what is done."""
+    for sentence in sentences:
+        say(f"warning: {sentence}")
+
+
+def show(writing: Writing, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], last: Iterable[str] = ()) -> None:
+    """One table and the lines under it; on stderr when stdout holds the JSON, nowhere with --quiet."""
+    if writing.quiet:
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(stderr=writing.json == STDOUT)
+    table = Table(box=SIMPLE_HEAD if any(columns) else None, pad_edge=False, show_header=any(columns), padding=(0, 2, 0, 0))
+    for place, column in enumerate(columns):
+        table.add_column(column, no_wrap=place < len(columns) - 1, overflow="fold", style="cyan" if place == 0 else None)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(Text(title, style="bold"), soft_wrap=True)
+    console.print(table)
+    for line in last:
+        console.print(Text(line), soft_wrap=True)
+
+
+def figure_line(writing: Writing, name: str) -> list[str]:
+    """The line that would make a figure, where none was asked for."""
+    return [] if writing.plot else [f"For a figure: {command_line()} --plot {name}"]
+
+
+def figure_text(value: float | None, digits: int = 6) -> str:
+    """A number for a table, – where there is none."""
+    return "–" if value is None else f"{value:.{digits}g}"
+
+
+def summary(result: Result, selection: Selection | None, free: Sequence[str]) -> list[tuple[str, str]]:
+    """The rows of a fit's table."""
+    certificate = result.certificate
+    chosen = {*free, *(name for row in (selection.table if selection else []) for name in row)}
+    values = result.problem.hyperparameters | searched(result.problem, selection)
+    rows = [(name, f"{value:.6g}{'  (chosen)' if name in chosen else ''}") for name, value in values.items()]
+    if selection is not None:
+        error = f"{selection.score:.6g} ± {selection.standard_error:.2g}"
+        rows.append((f"held-out {selection.metric}", f"{error}  ({selection.method}, {selection.fits} fits, {selection.seconds:.2f} s)"))
+    rows += [
+        ("objective", f"{result.objective:.10g}"),
+        ("relative gap", figure_text(certificate.relative_gap, 2)),
+        ("fit is exact to", _bound(result)),
+        ("solver", f"{result.solver}, {result.iterations} iterations, rank {result.rank}, {result.seconds:.2g} s"),
+        ("status", f"{result.status.word}: {result.message}"),
+    ]
+    return rows
+
+
+def _bound(result: Result) -> str:
+    bound = result.prediction_error_bound
+    if bound is None:
+        return f"– ({result.certificate.norm_bound_reason or result.certificate.reason})"
+    return f"{bound:.2g} at every data row"
+
+
+def title(result: Result, source: str) -> str:
+    """What was fitted to what."""
+    problem = result.problem
+    design = "linear design" if problem.kernel is None else f"{problem.kernel.name} kernel"
+    terms = " + ".join(term.name for term in (*problem.regularizers, *problem.constraints))
+    return f"{problem.loss.name} loss, {design}{', ' if terms else ''}{terms}: {source}, {len(result.fitted)} rows"

@@ -1,0 +1,98 @@
+"""`hw4opt solve`: one fit, proven; what was not given is chosen first."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hw4cli.opt.choosing import check_choosing, choose
+from hw4cli.opt.describe import Description, describe
+from hw4cli.opt.endings import Exit, say
+from hw4cli.opt.options import ARRAYS, CHOOSE, DESCRIBE, SAVE, SOLVE, WRITE, Choosing, Describing, Solving, Writing, options, take
+from hw4cli.opt.outputs import answer, check_outputs, choice, draw, provenance, save, searched, with_arrays, write_json
+from hw4cli.opt.progress import Bar
+from hw4cli.opt.report import figure_line, show, summary, title, warn
+from hw4opt import Problem, Result, Status, fit
+from hw4opt.solvers import load_solver
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+log = logging.getLogger("hw4opt.cli")
+
+
+@click.command("solve")
+@options(DESCRIBE, SOLVE, CHOOSE, SAVE, ARRAYS, WRITE)
+def command(**given: Any) -> int:
+    """Fit a penalised or shape-constrained regression, and prove it.
+
+    DATA is a CSV with a header, or a Parquet file. Left out: the step data of the assignment.
+    """
+    return solve(take(Describing, given), take(Solving, given), take(Choosing, given), take(Writing, given))
+
+
+def solve(describing: Describing, solving: Solving, choosing: Choosing, writing: Writing) -> int:
+    """The exit status: 0 certified, 1 not, 130 interrupted."""
+    check_choosing(choosing)
+    check_solver(solving.solver)
+    check_outputs(writing, {"the data": describing.data})
+    description = describe(describing, (choosing.groups,))
+    with Bar("choosing", writing.quiet) as bar:
+        problem, selection = choose(description, choosing, describing.seed, bar.update)
+    result = fit_named(problem, description, solving, writing)
+    status = Status.INTERRUPTED if selection is not None and selection.interrupted else result.status
+    warnings = [*description.warnings, *(selection.notes if selection else [])]
+    arrays = with_arrays(writing, len(problem.active_x))
+    record = provenance(writing.seed, description.table.sha256) | answer(result, arrays)
+    record |= {"selection": choice(selection, arrays), "warnings": warnings}
+    record["hyperparameters"] |= searched(problem, selection)
+    if status is Status.INTERRUPTED:
+        record |= {"status": status.word, "message": status.value}
+    if status is Status.CERTIFIED:
+        draw(writing.plot, lambda: figure(result, description))
+        save(result, writing.save)
+    write_json(record, writing.json)
+    show(
+        writing,
+        title(result, description.table.source),
+        ("", ""),
+        summary(result, selection, description.free),
+        figure_line(writing, "fit.png"),
+    )
+    warn(warnings)
+    return ending(status, result.message, writing)
+
+
+def figure(result: Result, description: Description) -> Figure:
+    """The fit's figure."""
+    from hw4opt.plotting import figure_of, plot_fit
+
+    return figure_of(plot_fit(result, truth=description.truth))
+
+
+def fit_named(problem: Problem, description: Description, solving: Solving, writing: Writing) -> Result:
+    """The fit, with the names of its columns on it."""
+    with Bar("solving", writing.quiet):
+        result = fit(problem, solving.solver, solving.tol, solving.max_iterations)
+    log.info("%s: %s after %d iterations", result.solver, result.status.word, result.iterations)
+    return dataclasses.replace(result, context={"x": list(description.x), "y": description.y})
+
+
+def check_solver(name: str) -> None:
+    """Raise `UnknownNameError` for a solver that does not exist, before any work."""
+    name, _, backend = name.partition(":")
+    module = load_solver("interior" if name == "auto" else name)
+    if name == "cvxpy":
+        module.backend(backend)
+
+
+def ending(status: Status, message: str, writing: Writing) -> Exit:
+    """The exit status, with a sentence where the answer carries no proof."""
+    if status is Status.CERTIFIED:
+        return Exit.CERTIFIED
+    kept = [f"--{option} {path}" for option, path in (("plot", writing.plot), ("save", writing.save)) if path is not None]
+    say(f"{status.word}: {message}" + (f" ({' and '.join(kept)} not written)" if kept else ""))
+    return Exit.INTERRUPTED if status is Status.INTERRUPTED else Exit.UNPROVEN

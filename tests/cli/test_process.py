@@ -1,0 +1,136 @@
+"""The command as a process: what it imports, Ctrl-C, pipes, completion, help, and the bar on a terminal."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hw4cli.opt.app import COMMANDS
+from hw4cli.opt.progress import Bar
+
+RUN = "import sys; from hw4cli.opt.app import main; status = main(sys.argv[1:])"
+HEAVY = {"cvxpy", "matplotlib", "pandas", "pyarrow", "scipy", "sklearn", "torch"}
+GIVEN = ["--loss", "huber", "--gamma", "54", "--reg", "ridge=0.1", "--reg", "tv=0.3", "--select", "none"]
+
+
+def process(*words: str, program: str = f"{RUN}; sys.exit(status)", **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=120, **options)
+
+
+@pytest.mark.parametrize(
+    ("words", "light"),
+    [
+        (["--help"], HEAVY | {"numpy", "rich", "hw4opt"}),
+        (["solve", *GIVEN], HEAVY),
+        (["solve", *GIVEN, "--json", "-", "--quiet"], HEAVY | {"rich"}),
+        (["solve", "--help"], HEAVY),
+        (["path", "--gamma", "54", "--vary", "ridge=0.1:1:2", "--select", "none"], HEAVY),
+    ],
+)
+def test_no_heavy_library_is_imported(words, light):
+    done = process(*words, program=f"{RUN}; print('MODULES', *sys.modules)")
+    modules = {name.partition(".")[0] for name in done.stdout.rpartition("MODULES ")[2].split()}
+    assert done.returncode == 0 and "hw4cli" in modules and not modules & light
+
+
+def test_ctrl_c_is_130_and_leaves_no_file(tmp_path):
+    words = ["solve", "--n", "3000", "--loss", "huber", "--reg", "tv", "--select", "loo", "--plot", "fit.png", "--save", "m.json"]
+    running = subprocess.Popen(
+        [sys.executable, "-c", f"{RUN}; sys.exit(status)", *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(2.5)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130 and "Traceback" not in err and "interrupted" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_pipe_is_no_traceback():
+    program = f"{sys.executable} -c '{RUN}; sys.exit(status)' solve {' '.join(GIVEN)} --json - --quiet"
+    done = subprocess.run(f"{program} | head -c 1", shell=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "{" and "Traceback" not in done.stderr
+
+
+def test_every_command_helps_and_tells_its_version(hw4opt):
+    from hw4opt import __version__
+
+    for words in ([], *([name] for name in COMMANDS)):
+        done = hw4opt(*words, "--help")
+        assert done.status == 0 and done.err == "" and "Usage: hw4opt" in done.out
+        assert hw4opt(*words, "--version").out == f"hw4opt {__version__}\n"
+    for option in ["--json", "--quiet", "--seed", "--plot", "--save", "-v", "--version", "--help"]:
+        assert all(option in hw4opt(name, "--help").out for name in COMMANDS)
+
+
+def test_solve_has_every_option_of_the_contract(hw4opt):
+    text = hw4opt("solve", "--help").out
+    options = """--x --y --weights --design --intercept --no-intercept --kernel --gamma --loss --reg --constraint --solver --tol
+        --max-iterations --select --search --grid --one-se --folds --groups --search-seed --workers --metric --scale --n --no-arrays"""
+    assert not [option for option in options.split() if option not in text]
+
+
+@pytest.mark.parametrize(
+    ("words", "number", "found"),
+    [
+        ("hw4opt s", 1, "solve"),
+        ("hw4opt solve --loss hu", 3, "huber"),
+        ("hw4opt solve --reg t", 3, "trend"),
+        ("hw4opt solve --kernel mat", 3, "matern52"),
+        ("hw4opt solve --solver ad", 3, "admm"),
+    ],
+)
+def test_the_shell_completes(words, number, found):
+    env = {**os.environ, "_HW4OPT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(number)}
+    assert found in process(env=env).stdout
+
+
+def test_verbose_shows_where_an_unexpected_error_came_from(hw4opt, monkeypatch):
+    program = f"import hw4cli.opt.solve as s; s.fit = lambda *a: 1 / 0; {RUN}; sys.exit(status)"
+    done = process("solve", *GIVEN, "-v", program=program)
+    assert done.returncode == 1 and "Traceback" in done.stderr and "ZeroDivisionError" in done.stderr
+    assert "Traceback" not in process("solve", *GIVEN, program=program).stderr
+
+
+def test_no_color_is_respected():
+    env = {**os.environ, "FORCE_COLOR": "1"}
+    assert "\x1b[" in process("solve", *GIVEN, env=env).stdout
+    assert "\x1b[3" not in process("solve", *GIVEN, env={**env, "NO_COLOR": "1"}).stdout
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_bar_waits_and_is_drawn_only_on_a_terminal():
+    for stream, quiet, delay, drawn in (
+        (Terminal(), False, 0.01, True),
+        (Terminal(), False, 60, False),
+        (Terminal(), True, 0.01, False),
+        (io.StringIO(), False, 0.01, False),
+    ):
+        with Bar("choosing", quiet, stream, delay) as bar:
+            time.sleep(0.4)
+            bar.update(1, 2, 3.5)
+            time.sleep(0.2)
+        assert ("choosing" in stream.getvalue()) == drawn
+
+
+def test_the_bar_leaves_with_an_error():
+    stream = Terminal()
+    with pytest.raises(KeyboardInterrupt), Bar("solving", stream=stream, delay=0.01):
+        time.sleep(0.3)
+        raise KeyboardInterrupt
+    assert "solving" in stream.getvalue()
+
+
+def test_the_seed_and_the_data_are_told(hw4opt):
+    one, other = (hw4opt("solve", *GIVEN, "--seed", seed, "--json", "-", "-q").json for seed in (0, 1))
+    assert (one["seed"], other["seed"]) == (0, 1) and one["data_sha256"] != other["data_sha256"]
+    assert one["command"] == "hw4opt solve --loss huber --gamma 54 --reg ridge=0.1 --reg tv=0.3 --select none --seed 0 --json - -q"
+    assert json.dumps(one, allow_nan=False)

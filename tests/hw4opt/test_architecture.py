@@ -1,0 +1,312 @@
+"""Who may import whom, what an import costs, and what is public: design.md §3, pinned by reading the source."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import hw4opt
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMED_TERMS = ("losses", "regularizers", "constraints")
+HEAVY = {"cvxpy", "matplotlib", "pandas", "scipy", "sklearn", "torch"}
+SOLVER_MAY = {"active_set", "answer", "coarse", "errors", "form", "linear", "rows", "terms"}  # and NumPy; cvxpy in its one file
+
+
+@cache
+def sources(package):
+    """Dotted module name → file, of everything in a package's folder."""
+    found = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        found[dotted.removesuffix(".__init__")] = path
+    return found
+
+
+@cache
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def typing_only(node):
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def nodes(node, deferred):
+    """All statements of a module; without `deferred` neither what functions import when called nor what only type checkers see."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if deferred or not (isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or typing_only(child)):
+            yield from nodes(child, deferred)
+
+
+def imports(module, path, deferred=True):
+    """Dotted names that a module imports: of `from a import b`, a.b where that is a module, else a."""
+    known = {name for package in ("hw4opt", "hw4nets") for name in sources(package)}
+    for node in nodes(tree(path), deferred):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = module.split(".")[: None if path.name == "__init__.py" else -1]
+                base = ".".join([*parts[: len(parts) - node.level + 1], *([base] if base else [])])
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                yield inner if inner in known else base
+
+
+def own(module, path, deferred=True):
+    """What a module imports of hw4opt: the first name below the package, as in `terms` or `solvers`."""
+    found = {name.removeprefix("hw4opt.") for name in imports(module, path, deferred) if name.split(".")[0] == "hw4opt"}
+    return {name.split(".")[0] for name in found}
+
+
+def outside(module, path, deferred=True):
+    """The third-party packages that a module imports."""
+    first = {name.split(".")[0] for name in imports(module, path, deferred)}
+    return first - set(sys.stdlib_module_names) - {"hw4opt", "__future__"}
+
+
+def part(folder):
+    return {name: path for name, path in sources("hw4opt").items() if name.split(".")[1:2] == [folder]}
+
+
+def solver_files():
+    return {name: path for name, path in part("solvers").items() if path.name != "__init__.py" and not path.stem.startswith("_")}
+
+
+# ---- directions ------------------------------------------------------------------------------------------------------
+
+
+def test_the_reader_of_imports_sees_every_way_of_writing_one(tmp_path):
+    """The tests below can fail: each spelling of an import is found."""
+    for line, expected in (
+        ("import cvxpy as cp", "cvxpy"),
+        ("from hw4opt.losses.huber import Huber", "hw4opt.losses.huber"),
+        ("from hw4opt import losses", "hw4opt.losses"),
+        ("from hw4opt.losses import huber", "hw4opt.losses.huber"),
+        ("from ..losses.huber import Huber", "hw4opt.losses.huber"),
+        ("from . import admm", "hw4opt.solvers.admm"),
+        ("def f():\n    import torch", "torch"),
+        ("if True:\n    import torch", "torch"),
+    ):
+        path = tmp_path / "planted.py"
+        path.write_text(line)
+        tree.cache_clear()
+        assert set(imports("hw4opt.solvers.planted", path)) == {expected}, line
+    assert not set(imports("hw4opt.solvers.planted", path, deferred=False)) - {"torch"}
+    tree.cache_clear()
+
+
+def test_terms_import_numpy_and_errors_alone():
+    for name, path in part("terms").items():
+        assert own(name, path) <= {"terms", "errors"}, name
+        assert outside(name, path) <= {"numpy"}, name
+
+
+@pytest.mark.parametrize("folder", NAMED_TERMS)
+def test_losses_regularizers_and_constraints_import_terms_alone(folder):
+    for name, path in part(folder).items():
+        assert own(name, path) <= {"terms", "errors"}, name
+        assert outside(name, path) <= {"numpy"}, name
+
+
+@pytest.mark.parametrize("name", solver_files())
+def test_a_solver_imports_the_form_and_no_other_solver_nor_any_term_by_name(name):
+    path = solver_files()[name]
+    assert own(name, path) <= SOLVER_MAY
+    assert outside(name, path) <= {"numpy", "cvxpy"}
+
+
+def test_what_solvers_share_names_no_solver_and_no_term():
+    for name in SOLVER_MAY - {"terms"}:
+        path = ROOT / "hw4opt" / f"{name}.py"
+        if path.exists():
+            assert not own(f"hw4opt.{name}", path) & {"solvers", "certificate", "result", "fit", *NAMED_TERMS}, name
+
+
+def test_cvxpy_is_imported_in_one_file():
+    found = {name for name, path in sources("hw4opt").items() if "cvxpy" in outside(name, path)}
+    assert found == {"hw4opt.solvers.cvxpy"}
+
+
+def test_the_certificate_knows_no_solver():
+    path = ROOT / "hw4opt" / "certificate.py"
+    assert own("hw4opt.certificate", path) <= {"errors", "form", "rows", "terms"}
+
+
+@pytest.mark.parametrize(
+    ("module", "may"),
+    [
+        ("errors", set()),
+        ("rows", {"terms"}),
+        ("kernels", {"errors", "terms"}),
+        ("design", {"errors", "kernels", "rows", "terms"}),
+        ("problem", {"design", "errors", "kernels", "terms", "losses", "regularizers"}),  # its defaults: Squared, and Ridge, which is λ
+    ],
+)
+def test_the_layers_below_the_solvers_import_downwards(module, may):
+    assert own(f"hw4opt.{module}", ROOT / "hw4opt" / f"{module}.py") <= may
+
+
+def test_the_form_knows_problems_and_designs_but_nothing_above():
+    assert not own("hw4opt.form", ROOT / "hw4opt" / "form.py") & {"solvers", "certificate", "result", "fit", "selection", *NAMED_TERMS}
+
+
+def test_the_problem_knows_no_algebra():
+    assert not own("hw4opt.problem", ROOT / "hw4opt" / "problem.py") & {"form", "blocks", "solvers", "certificate", "fit", "result"}
+
+
+def test_nothing_imports_in_a_circle():
+    graph = {}
+    for name, path in sources("hw4opt").items():
+        graph[name] = {one for one in imports(name, path, deferred=False) if one.startswith("hw4opt.") and one != name}
+    graph = {name: {one for one in needs if one in graph} for name, needs in graph.items()}
+    while graph:
+        leaves = {name for name, needs in graph.items() if not needs}
+        assert leaves, f"these import in a circle: {sorted(graph)}"
+        graph = {name: needs - leaves for name, needs in graph.items() if name not in leaves}
+
+
+def test_the_two_halves_do_not_know_each_other():
+    for name, path in sources("hw4nets").items():
+        assert not any(one.split(".")[0] == "hw4opt" for one in imports(name, path)), name
+    for name, path in sources("hw4opt").items():
+        assert not any(one.split(".")[0] in ("hw4nets", "hw4cli", "torch") for one in imports(name, path)), name
+    for half, other in (("opt", {"hw4nets", "torch", "torchvision"}), ("nets", {"hw4opt", "cvxpy"})):
+        for path in sorted((ROOT / "cli" / "hw4cli" / half).rglob("*.py")):
+            assert not {name.split(".")[0] for name in imports(f"hw4cli.{half}.{path.stem}", path)} & other, path
+
+
+# ---- cost of an import -----------------------------------------------------------------------------------------------
+
+SOLVE = """
+import sys, numpy, hw4opt
+from hw4opt import *
+x = numpy.linspace(0, 1, 30)
+problem = Problem(x, numpy.sin(6 * x), RBF(30.0), Huber(0.3), [Ridge(0.1), TotalVariation(0.1)], [Increasing()])
+result = fit(problem).raise_for_status()
+result.predict(x), result.bound(x), result.dual_coef, result.verify()
+for solver in ("admm", "proximal"):
+    fit(problem, solver, max_iterations=5)
+print(*sorted({name.split(".")[0] for name in sys.modules}))
+"""
+
+
+def modules_after(code):
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_importing_and_solving_load_nothing_heavy():
+    loaded = modules_after(SOLVE)
+    assert {"numpy", "hw4opt"} <= loaded
+    assert not loaded & HEAVY
+
+
+def test_the_cvxpy_solver_is_loaded_when_asked_for():
+    assert "cvxpy" in modules_after(SOLVE.replace("fit(problem).", "fit(problem, 'cvxpy', tol=1e-5)."))
+
+
+# ---- what is public --------------------------------------------------------------------------------------------------
+
+
+def test_public_names_are_pinned():
+    assert hw4opt.__all__ == [  # constants, classes, functions: the order that ruff keeps
+        "L1", "RBF", "Absolute", "Bounds", "Certificate", "Concave", "Convex", "Decreasing", "EpsilonInsensitive", "Huber", "Hw4Error",
+        "Increasing", "InputError", "Laplacian", "Logistic", "Matern32", "Matern52", "ModelFileError", "Nonnegative", "NotCertifiedError",
+        "Polynomial", "Precomputed", "Problem", "Quantile", "RefusedError", "Result", "Ridge", "Squared", "Status", "TotalVariation",
+        "Trend", "UnknownNameError", "fit", "fit_batch",
+    ]  # fmt: skip
+    assert all(hasattr(hw4opt, name) for name in hw4opt.__all__)
+    assert hw4opt.__version__.count(".") == 2
+
+
+def test_every_named_term_is_public():
+    for folder in NAMED_TERMS:
+        for name, path in part(folder).items():
+            if path.name != "__init__.py":
+                classes = [node.name for node in tree(path).body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+                assert len(classes) == 1 and classes[0] in hw4opt.__all__, name
+
+
+def definitions(path):
+    """(qualified name, node, whether it is a method) of the public classes, functions and methods of a file."""
+    for node in tree(path).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+            yield node.name, node, False
+            for inner in node.body if isinstance(node, ast.ClassDef) else []:
+                if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("_"):
+                    yield f"{node.name}.{inner.name}", inner, True
+
+
+def test_every_public_class_and_function_has_a_docstring():
+    missing = []
+    for name, path in sources("hw4opt").items():
+        if ast.get_docstring(tree(path)) is None:
+            missing.append(name)
+        missing += [f"{name}.{label}" for label, node, method in definitions(path) if not method and ast.get_docstring(node) is None]
+    assert not missing
+
+
+def test_every_public_method_of_a_public_class_has_a_docstring():
+    missing = []
+    for public in hw4opt.__all__:
+        item = getattr(hw4opt, public)
+        if inspect.isclass(item):
+            members = [
+                name for kind in item.__mro__ if kind.__module__.startswith("hw4opt") for name in vars(kind) if not name.startswith("_")
+            ]
+            for name in sorted(set(members)):
+                member = inspect.getattr_static(item, name)
+                functions = (
+                    isinstance(member, property | staticmethod | classmethod) or inspect.isfunction(member) or hasattr(member, "func")
+                )
+                if functions and not inspect.getdoc(getattr(item, name)):
+                    missing.append(f"{public}.{name}")
+    assert not missing
+
+
+def test_every_public_function_and_method_has_type_hints():
+    missing = []
+    for name, path in sources("hw4opt").items():
+        for label, node, method in definitions(path):
+            if isinstance(node, ast.FunctionDef):
+                static = any(ast.unparse(one) == "staticmethod" for one in node.decorator_list)
+                given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs][1 if method and not static else 0 :]
+                given += [one for one in (node.args.vararg, node.args.kwarg) if one is not None]
+                if node.returns is None or any(one.annotation is None for one in given):
+                    missing.append(f"{name}.{label}")
+    assert not missing
+
+
+@pytest.mark.parametrize("name", solver_files())
+def test_every_solver_file_has_refuse_and_solve(name):
+    functions = {node.name: node for node in tree(solver_files()[name]).body if isinstance(node, ast.FunctionDef)}
+    assert [one.arg for one in functions["refuse"].args.args] == ["form"]
+    assert ast.unparse(functions["refuse"].returns) == "str | None"
+    assert [one.arg for one in functions["solve"].args.args] == ["form", "options"]
+    assert ast.unparse(functions["solve"].returns) == "Answer"
+
+
+def test_the_layout_names_what_it_holds():
+    assert {name.rpartition(".")[2] for name in solver_files()} == {"admm", "cvxpy", "interior", "proximal"}
+    assert (ROOT / "hw4opt" / "py.typed").exists() and (ROOT / "hw4nets" / "py.typed").exists()
+    assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+def test_nothing_prints_or_shows():
+    """A library answers by what it returns: no print, and plt.show() never."""
+    for name, path in sources("hw4opt").items():
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call):
+                assert ast.unparse(node.func) != "print", name
+                assert not ast.unparse(node.func).endswith(".show"), name

@@ -1,0 +1,208 @@
+"""Kernels against formulas written here and in scikit-learn, derivatives against differences, and what a parameter may be."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from hw4opt.errors import InputError, RefusedError, UnknownNameError
+from hw4opt.kernels import KERNELS, RBF, VALUE, Laplacian, Matern32, Matern52, Polynomial, Precomputed, find_kernel
+
+KINDS = [
+    RBF(3.0),
+    Laplacian(2.5),
+    Matern32(1.5),
+    Matern52(0.75),
+    Polynomial(0.5),
+    Polynomial(1.25, degree=1, coef0=0),
+    Polynomial(0.8, 4, 2),
+]
+DIFFERENTIABLE = [kernel for kernel in KINDS if not isinstance(kernel, Laplacian)]
+TWICE = [kernel for kernel in DIFFERENTIABLE if not isinstance(kernel, Matern32)]  # Matern32 has a kinked second derivative at x = z
+
+
+def plain(kernel, x, z):
+    """k(x, z) of two points, by the formula of the contract."""
+    gamma, apart = kernel.gamma, np.linalg.norm(x - z)
+    t = apart * np.sqrt(2 * gamma)  # distance over length = 1/sqrt(2 gamma)
+    match kernel.name:
+        case "rbf":
+            return np.exp(-gamma * apart**2)
+        case "laplacian":
+            return np.exp(-gamma * np.abs(x - z).sum())
+        case "matern32":
+            return (1 + np.sqrt(3) * t) * np.exp(-np.sqrt(3) * t)
+        case "matern52":
+            return (1 + np.sqrt(5) * t + 5 * t**2 / 3) * np.exp(-np.sqrt(5) * t)
+        case "polynomial":
+            return (gamma * np.dot(x, z) + kernel.coef0) ** kernel.degree
+
+
+def sklearn_gram(kernel, x, z):
+    """The same from scikit-learn."""
+    gaussian = pytest.importorskip("sklearn.gaussian_process.kernels")
+    pairwise = pytest.importorskip("sklearn.metrics.pairwise")
+    length = 1 / np.sqrt(2 * kernel.gamma)
+    match kernel.name:
+        case "rbf":
+            return pairwise.rbf_kernel(x, z, gamma=kernel.gamma)
+        case "laplacian":
+            return pairwise.laplacian_kernel(x, z, gamma=kernel.gamma)
+        case "matern32":
+            return gaussian.Matern(length_scale=length, nu=1.5)(x, z)
+        case "matern52":
+            return gaussian.Matern(length_scale=length, nu=2.5)(x, z)
+        case "polynomial":
+            return pairwise.polynomial_kernel(x, z, degree=kernel.degree, gamma=kernel.gamma, coef0=kernel.coef0)
+
+
+def points(columns, seed=0):
+    """Two clouds of different size that share a point, with every pair of coordinates apart otherwise."""
+    random = np.random.default_rng([columns, seed])
+    x, z = random.normal(size=(7, columns)), random.normal(size=(5, columns))
+    z[0] = x[0]
+    return x, z
+
+
+every_kernel = pytest.mark.parametrize("kernel", KINDS, ids=str)
+every_width = pytest.mark.parametrize("columns", [1, 2, 4])
+
+
+@every_kernel
+@every_width
+def test_gram_is_the_formula(kernel, columns):
+    x, z = points(columns)
+    expected = [[plain(kernel, one, other) for other in z] for one in x]
+    assert_allclose(kernel.gram(x, z), expected, rtol=1e-13)
+    assert_allclose(kernel.between(x, VALUE, z, VALUE), expected, rtol=1e-13)
+    assert_allclose(kernel.diagonal(x), [plain(kernel, one, one) for one in x], rtol=1e-14)
+
+
+@every_kernel
+@every_width
+def test_gram_is_scikit_learns(kernel, columns):
+    x, z = points(columns)
+    assert_allclose(kernel.gram(x, z), sklearn_gram(kernel, x, z), rtol=1e-12)
+
+
+@every_kernel
+def test_gram_is_symmetric_positive_semidefinite_and_leaves_its_arguments(kernel):
+    x, _ = points(3)
+    before = x.copy()
+    gram = kernel.gram(x, x)
+    assert_allclose(gram, gram.T, rtol=1e-14)
+    assert np.linalg.eigvalsh(gram)[0] >= -1e-13 * np.abs(gram).max()
+    assert np.array_equal(x, before)
+
+
+@pytest.mark.parametrize("kernel", DIFFERENTIABLE, ids=str)
+@every_width
+def test_slope_is_the_derivative(kernel, columns):
+    x, z = points(columns)
+    h = 1e-6
+    for column in range(columns):
+        step = h * np.eye(columns)[column]
+        numeric = (kernel.gram(x + step, z) - kernel.gram(x - step, z)) / (2 * h)
+        assert_allclose(kernel.slope(x, z, column), numeric, rtol=1e-6, atol=1e-8)
+        assert_allclose(kernel.between(x, column, z, VALUE), numeric, rtol=1e-6, atol=1e-8)
+        numeric = (kernel.gram(x, z + step) - kernel.gram(x, z - step)) / (2 * h)
+        assert_allclose(kernel.between(x, VALUE, z, column), numeric, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("kernel", DIFFERENTIABLE, ids=str)
+@every_width
+def test_cross_slope_is_the_second_derivative(kernel, columns):
+    x, z = points(columns)
+    h = 1e-6
+    for first in range(columns):
+        for second in range(columns):
+            step = h * np.eye(columns)[second]
+            numeric = (kernel.slope(x, z + step, first) - kernel.slope(x, z - step, first)) / (2 * h)
+            found = kernel.cross_slope(x, z, first, second)
+            assert np.array_equal(kernel.between(x, first, z, second), found)
+            smooth = np.ones_like(found, dtype=bool)
+            smooth[0, 0] = kernel in TWICE  # x_0 = z_0
+            assert_allclose(found[smooth], numeric[smooth], rtol=1e-6, atol=1e-7)
+
+
+def test_matern32_has_the_variance_of_its_slope_at_the_same_point():
+    """The limit of ∂²k/∂x∂z for x → z from either side: 3/length² = 6 gamma (one column: differences see the kink)."""
+    x = np.array([[0.3], [2.0]])
+    assert_allclose(np.diagonal(Matern32(1.5).cross_slope(x, x, 0, 0)), 9.0, rtol=1e-14)
+    assert_allclose(Matern32(1.5).cross_slope(x, x + 1e-9, 0, 0)[0, 0], 9.0, rtol=1e-7)
+
+
+@pytest.mark.parametrize("kernel", DIFFERENTIABLE, ids=str)
+def test_values_and_slopes_together_are_positive_semidefinite(kernel):
+    x, _ = points(2, seed=1)
+    kinds = (VALUE, 0, 1)
+    gram = np.block([[kernel.between(x, one, x, other) for other in kinds] for one in kinds])
+    assert_allclose(gram, gram.T, rtol=1e-12, atol=1e-13 * np.abs(gram).max())
+    assert np.linalg.eigvalsh(gram)[0] >= -1e-12 * np.abs(gram).max()
+
+
+def test_a_polynomial_of_degree_one_has_no_second_power():
+    x, z = points(2)
+    assert_allclose(Polynomial(2.0, degree=1, coef0=3).cross_slope(x, z, 0, 0), 2.0, rtol=1e-14)
+    assert_allclose(Polynomial(2.0, degree=1, coef0=3).cross_slope(x, z, 0, 1), 0.0, atol=0)
+
+
+def test_precomputed_knows_its_diagonal_and_nothing_else():
+    gram = np.array([[2.0, 1.0], [1.0, 3.0]])
+    assert_allclose(Precomputed().diagonal(gram), [2, 3])
+    for call in (lambda: Precomputed().gram(gram, gram), lambda: Precomputed().diagonal(gram[:1])):
+        with pytest.raises(RefusedError, match="precomputed"):
+            call()
+
+
+@pytest.mark.parametrize("kernel", [Laplacian(1.0), Precomputed()], ids=str)
+def test_a_kernel_without_derivative_says_which_have_one(kernel):
+    x, z = points(1)
+    for call in (lambda: kernel.slope(x, z, 0), lambda: kernel.cross_slope(x, z, 0, 0), lambda: kernel.between(x, 0, z, VALUE)):
+        with pytest.raises(RefusedError, match=f"{kernel.name}.*derivative.*rbf, matern32, matern52 or polynomial"):
+            call()
+
+
+@pytest.mark.parametrize("name", sorted(KERNELS))
+@pytest.mark.parametrize("gamma", [0, -1, float("nan"), float("inf"), "text", None, True])
+def test_gamma_out_of_range_is_named(name, gamma):
+    with pytest.raises(InputError, match=rf"{name}: gamma is {gamma!r}; it must be a number above 0"):
+        find_kernel(name, gamma=gamma)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"degree": 0}, "polynomial: degree is 0; it must be a whole number between 1 and 50"),
+        ({"degree": 1.5}, "polynomial: degree is 1.5; it must be a whole number"),
+        ({"degree": float("nan")}, "polynomial: degree is nan"),
+        ({"degree": "text"}, "polynomial: degree is 'text'"),
+        ({"coef0": -0.5}, "polynomial: coef0 is -0.5; it must be a number at least 0"),
+        ({"coef0": float("nan")}, "polynomial: coef0 is nan"),
+    ],
+)
+def test_other_parameters_out_of_range_are_named(given, sentence):
+    with pytest.raises(InputError, match=sentence):
+        find_kernel("polynomial", **given)
+
+
+def test_a_whole_degree_may_be_written_as_a_float():
+    x, z = points(2)
+    assert_allclose(Polynomial(0.5, degree=3.0).gram(x, z), Polynomial(0.5, degree=3).gram(x, z), rtol=1e-15)
+
+
+def test_unknown_names_list_what_exists_and_suggest_the_nearest():
+    assert set(KERNELS) == {"rbf", "laplacian", "matern32", "matern52", "polynomial", "precomputed"}
+    with pytest.raises(UnknownNameError, match=r"no kernel 'rbff' \(did you mean 'rbf'\?\); there are laplacian, matern32, matern52"):
+        find_kernel("rbff")
+    with pytest.raises(UnknownNameError, match=r"parameter of rbf 'gama' \(did you mean 'gamma'\?\)"):
+        find_kernel("rbf", gama=1)
+
+
+@pytest.mark.parametrize("name", sorted(KERNELS))
+def test_find_kernel_finds_by_name_and_kernels_are_frozen_values(name):
+    kernel = find_kernel(name, gamma=2.0)
+    assert kernel.name == name and type(kernel) is KERNELS[name] and kernel.gamma == 2.0
+    assert kernel == find_kernel(name, gamma=2.0) and hash(kernel) == hash(find_kernel(name, gamma=2.0))
+    assert kernel != find_kernel(name, gamma=3.0)
+    with pytest.raises(AttributeError):
+        kernel.gamma = 1.0

@@ -1,0 +1,515 @@
+"""What a fit returns: predictions and coefficients against formulas, and a model file that comes back bit for bit or is refused."""
+
+import base64
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from hw4opt import (
+    L1,
+    RBF,
+    Absolute,
+    Bounds,
+    EpsilonInsensitive,
+    Huber,
+    Increasing,
+    InputError,
+    Laplacian,
+    Logistic,
+    Matern32,
+    Matern52,
+    ModelFileError,
+    NotCertifiedError,
+    Polynomial,
+    Precomputed,
+    Problem,
+    Quantile,
+    Result,
+    Ridge,
+    Squared,
+    Status,
+    TotalVariation,
+    Trend,
+    fit,
+)
+
+N = 24
+RANDOM = np.random.default_rng(1)
+X = RANDOM.uniform(size=N)
+WIDE = RANDOM.normal(size=(N, 3)) * [1.0, 10.0, 0.1] + [0.0, 5.0, 1.0]
+Y = np.sin(6 * X) + 0.2 * RANDOM.normal(size=N)
+WEIGHTS = RANDOM.integers(0, 3, size=N).astype(float)
+OFFSET = 0.3 * RANDOM.normal(size=N)
+NEW = RANDOM.uniform(-0.2, 1.2, size=9)
+NEW_WIDE = RANDOM.normal(size=(9, 3))
+
+PROBLEMS = {
+    "rbf": Problem(X, Y, RBF(30.0), Huber(0.4), [Ridge(0.1), TotalVariation(0.2)], [Increasing()]),
+    "rbf with everything": Problem(
+        X, Y, RBF(30.0), Quantile(0.3), [Ridge(0.1), Trend(0.1, order=3)], [Bounds(-1, 2)], WEIGHTS, OFFSET, True
+    ),
+    "a bound on one side": Problem(X, Y, RBF(3.0), Absolute(), [Ridge(0.1)], [Bounds(upper=0.5)], standardize=True),
+    "laplacian": Problem(WIDE, Y, Laplacian(0.3), EpsilonInsensitive(0.05), [Ridge(0.1)], standardize=True, intercept=True),
+    "matern32": Problem(X, Y, Matern32(5.0), Absolute(), [Ridge(0.1)], [Increasing(column=0)]),
+    "matern52": Problem(WIDE, Y, Matern52(0.2), Squared(), [Ridge(0.1)], weights=WEIGHTS, standardize=True),
+    "polynomial": Problem(X, Y, Polynomial(0.7, 5, 2.0), Squared(), [Ridge(0.01)]),
+    "precomputed": Problem(RBF(9.0).gram(X[:, None], X[:, None]), Y, Precomputed(), Huber(0.4), [Ridge(0.1)], weights=WEIGHTS),
+    "logistic": Problem(X, Y > 0, RBF(30.0), Logistic(), [Ridge(0.1), TotalVariation(0.1)], weights=WEIGHTS, offset=OFFSET),
+    "linear": Problem(WIDE, Y, None, Huber(0.4), [Ridge(0.1), L1(0.2)], [Increasing(column=1)], WEIGHTS, OFFSET, True, True),
+}
+FITS = {}
+
+
+def fitted(name):
+    """One fit a problem, shared by the tests of this module."""
+    if name not in FITS:
+        FITS[name] = fit(PROBLEMS[name])
+    return FITS[name]
+
+
+def new_points(name):
+    if name == "precomputed":
+        return RBF(9.0).gram(NEW[:, None], X[:, None])
+    return NEW_WIDE if PROBLEMS[name].x.shape[1] == 3 else NEW
+
+
+every_problem = pytest.mark.parametrize("name", PROBLEMS)
+
+
+# ---- the model file comes back ---------------------------------------------------------------------------------------
+
+
+@every_problem
+def test_a_model_comes_back_bit_for_bit(name, tmp_path):
+    result = fitted(name)
+    result.save(tmp_path / "model.json")
+    again = Result.load(tmp_path / "model.json")
+    assert_array_equal(again.w, result.w)
+    assert_array_equal(again.predict(new_points(name)), result.predict(new_points(name)))
+    assert_array_equal(again.fitted, result.fitted)
+    for method in ("bound",):
+        one, other = (getattr(item, method)(new_points(name)) for item in (result, again))
+        assert (one is None) == (other is None) and (one is None or np.array_equal(one, other))
+    for attribute in ("dual_coef", "coef", "mean"):
+        one, other = (getattr(item, attribute) for item in (result, again))
+        assert (one is None) == (other is None) and (one is None or np.array_equal(one, other))
+    for attribute in ("solver", "status", "certificate", "iterations", "seconds", "note", "intercept", "objective", "message", "rank"):
+        assert getattr(again, attribute) == getattr(result, attribute), attribute
+    assert again.duals.keys() == result.duals.keys()
+    assert all(np.array_equal(again.duals[term], u) for term, u in result.duals.items())
+    for item in ("kernel", "loss", "regularizers", "constraints", "intercept", "standardize"):
+        assert getattr(again.problem, item) == getattr(result.problem, item)
+    for item in ("x", "y", "weights", "offset"):
+        assert np.array_equal(getattr(again.problem, item), getattr(result.problem, item))
+
+
+@every_problem
+def test_verify_computes_the_proof_anew(name, tmp_path):
+    result = fitted(name)
+    assert result.status is Status.CERTIFIED
+    result.save(tmp_path / "model.json")
+    for item in (result, Result.load(tmp_path / "model.json")):
+        fresh = item.verify()
+        assert fresh.holds(1e-9)
+        assert fresh.objective == pytest.approx(result.objective, rel=1e-13)
+        assert fresh.gap == pytest.approx(result.certificate.gap, rel=1e-6, abs=1e-14 * abs(result.objective))
+        assert fresh.violation <= 1e-9
+
+
+def test_verify_believes_nothing_that_is_stored(tmp_path):
+    result = fitted("rbf")
+    assert dataclasses.replace(result, certificate=dataclasses.replace(result.certificate, gap=0.0)).verify().gap > 0
+    for wrong in (
+        dataclasses.replace(result, w=1.01 * result.w),
+        dataclasses.replace(result, duals={k: 0 * u for k, u in result.duals.items()}),
+    ):
+        assert not wrong.verify().holds(1e-9)
+
+
+def test_the_file_is_one_plain_json_object(tmp_path):
+    """Readable without this package: no pickle, no NaN, arrays as base64 of little-endian float64."""
+    path = tmp_path / "model.json"
+    fitted("a bound on one side").save(path)
+    stored = json.loads(path.read_text(), parse_constant=pytest.fail)
+    assert stored["format"] == 1
+    w = np.frombuffer(base64.b64decode(stored["arrays"]["w"]["float64"]), "<f8")
+    assert_array_equal(w, fitted("a bound on one side").w)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.json"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kernel": RBF(np.int64(30))},
+        {"kernel": RBF(np.float32(30))},
+        {"kernel": Polynomial(1.0, np.int64(3), np.float64(1))},
+        {"loss": Huber(np.float32(0.4))},
+        {"regularizers": [Ridge(np.float64(0.1)), TotalVariation(np.int32(1))]},
+        {"regularizers": [Ridge(0.1), Trend(0.1, order=np.int64(2))]},
+        {"constraints": [Bounds(np.float32(-1), np.int64(2))]},
+    ],
+    ids=str,
+)
+def test_parameters_may_be_numpy_numbers(change, tmp_path):
+    result = fit(dataclasses.replace(PROBLEMS["rbf"], **change))
+    result.save(tmp_path / "model.json")
+    assert_array_equal(Result.load(tmp_path / "model.json").predict(NEW), result.predict(NEW))
+
+
+def test_context_travels_with_the_model(tmp_path):
+    result = dataclasses.replace(fitted("rbf"), context={"columns": ["dose"], "seed": 3})
+    result.save(tmp_path / "model.json")
+    assert Result.load(tmp_path / "model.json").context == {"columns": ["dose"], "seed": 3}
+
+
+# ---- or it is refused ------------------------------------------------------------------------------------------------
+
+
+def stored_model(tmp_path, change=lambda stored: stored):
+    path = tmp_path / "model.json"
+    fitted("rbf").save(path)
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    return path
+
+
+def setting(*place, value):
+    def change(stored):
+        inner = stored
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = value
+        return stored
+
+    return change
+
+
+def dropping(*place):
+    def change(stored):
+        inner = stored
+        for key in place[:-1]:
+            inner = inner[key]
+        del inner[place[-1]]
+        return stored
+
+    return change
+
+
+def array(*values):
+    return {"shape": [len(values)], "float64": base64.b64encode(np.array(values, "<f8").tobytes()).decode()}
+
+
+DAMAGE = {
+    "an array cut short": setting("arrays", "w", "float64", value="AAAA"),
+    "an array that is no base64": setting("arrays", "x", "float64", value="¿?"),
+    "a shape that does not fit": setting("arrays", "x", "shape", value=[3, 3]),
+    "a shape that is text": setting("arrays", "x", "shape", value="many"),
+    "no point": dropping("arrays", "w"),
+    "a point of another rank": setting("arrays", "w", value=array(1.0, 2.0)),
+    "a point that is no number": setting("arrays", "w", value=array(*[float("nan")] * 31)),
+    "x with a nan": setting("arrays", "x", value=array(*[float("nan")] * N)),
+    "fewer targets": setting("arrays", "y", value=array(1.0, 2.0)),
+    "no basis": dropping("basis"),
+    "no factor": dropping("basis", "factor"),
+    "a factor of another size": setting("basis", "factor", value=array(1.0)),
+    "no kernel": dropping("kernel"),
+    "a kernel that does not exist": setting("kernel", "name", value="nonsense"),
+    "a kernel's parameter that does not exist": setting("kernel", "nonsense", value=1),
+    "a parameter out of range": setting("kernel", "gamma", value=-1),
+    "a loss that does not exist": setting("loss", "name", value="nonsense"),
+    "a loss without a name": dropping("loss", "name"),
+    "a loss's parameter that does not exist": setting("loss", "nonsense", value=1),
+    "regularizers that are no list": setting("regularizers", value=3),
+    "no duals": dropping("duals"),
+    "duals of a term lost": dropping("duals", "tv"),
+    "duals of another length": setting("duals", "tv", value=array(1.0, 2.0)),
+    "no certificate": dropping("certificate"),
+    "a certificate with a hole": dropping("certificate", "gap"),
+    "a status that does not exist": setting("status", value="splendid"),
+    "no format": dropping("format"),
+    "a format that is no number": setting("format", value="one"),
+    "no kind": dropping("kind"),
+    "another kind": setting("kind", value="a scikit-learn model"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_model_is_refused_in_a_sentence(damage, tmp_path):
+    path = stored_model(tmp_path, DAMAGE[damage])
+    with pytest.raises(ModelFileError) as caught:
+        Result.load(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_newer_format_asks_for_a_newer_version(tmp_path):
+    path = stored_model(tmp_path, setting("format", value=2))
+    with pytest.raises(ModelFileError, match=r"model.json: its format 2 is newer than this hw4opt reads \(1\); upgrade hw4opt"):
+        Result.load(path)
+
+
+def test_a_term_of_a_newer_version_is_named(tmp_path):
+    path = stored_model(tmp_path, setting("loss", value={"name": "tukey"}))
+    with pytest.raises(ModelFileError, match="it names a loss 'tukey' that this hw4opt does not have; upgrade hw4opt"):
+        Result.load(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x89PNG\r\n\x1a\n\x00\xff\xfe",
+        b"x,y\n1,2\n",
+        b"null",
+        b"[]",
+        b"3",
+        b'"text"',
+        b"{}",
+        b'{"kind": "hw4opt model"}',
+        b"[" * 100_000,
+    ],
+    ids=lambda content: content[:12].decode("latin1") or "empty",
+)
+def test_another_file_is_no_model(content, tmp_path):
+    path = tmp_path / "model.json"
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match="model"):
+        Result.load(path)
+
+
+def test_a_file_cut_anywhere_is_refused(tmp_path):
+    path = stored_model(tmp_path)
+    content = path.read_bytes()
+    for share in np.linspace(0, 1, 40, endpoint=False):
+        path.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(ModelFileError, match=str(path)):
+            Result.load(path)
+
+
+def test_a_flipped_character_is_noticed(tmp_path):
+    """A changed digit deep in an array still decodes; the file says it is certified, so it must not load as if it were."""
+    path = stored_model(tmp_path)
+    text = path.read_text()
+    for key in ('"w": {', '"x": {', '"factor": {', '"tv": {'):
+        place = text.index('"float64": "', text.index(key)) + len('"float64": "') + 9
+        flipped = text[:place] + ("B" if text[place] != "B" else "C") + text[place + 1 :]
+        path.write_text(flipped)
+        with pytest.raises(ModelFileError, match="damaged"):
+            Result.load(path)
+
+
+@pytest.mark.parametrize("missing", ["no such file", "a folder"])
+def test_a_file_that_cannot_be_read_is_named(missing, tmp_path):
+    path = tmp_path if missing == "a folder" else tmp_path / "none.json"
+    with pytest.raises(ModelFileError, match=f"cannot read the model file {path}"):
+        Result.load(path)
+
+
+def test_nothing_is_half_written(tmp_path):
+    """A model that cannot be serialized leaves the old file as it is, and no other file beside it."""
+    path = tmp_path / "model.json"
+    path.write_text("precious")
+    for context in ({"when": object()}, {"score": float("nan")}):
+        with pytest.raises((TypeError, ValueError)):
+            dataclasses.replace(fitted("rbf"), context=context).save(path)
+        assert path.read_text() == "precious"
+        assert [entry.name for entry in tmp_path.iterdir()] == ["model.json"]
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "model.json"
+    path.write_text("precious")
+
+    def full(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("hw4opt.files.os.replace", full)
+    with pytest.raises(OSError, match="no space"):
+        fitted("rbf").save(path)
+    assert path.read_text() == "precious" and [entry.name for entry in tmp_path.iterdir()] == ["model.json"]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    for path, sentence in ((tmp_path, "is a folder; give a file name"), (tmp_path / "none" / "m.json", "the folder .* does not exist")):
+        with pytest.raises(InputError, match=sentence):
+            fitted("rbf").save(path)
+
+
+# ---- predictions and coefficients ------------------------------------------------------------------------------------
+
+
+@every_problem
+def test_fitted_is_the_prediction_at_every_row_with_its_offset(name):
+    result, problem = fitted(name), PROBLEMS[name]
+    offset = 0 if problem.offset is None else problem.offset
+    assert result.fitted.shape == (N,)
+    assert_allclose(result.fitted, result.predict(problem.x) + offset, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", [name for name in PROBLEMS if name not in ("linear", "matern32")])
+def test_dual_coef_reproduces_the_predictions(name):
+    """f(x) = Σ α_i k(x_i, x) (+ intercept), α of input length: the assignment's representer theorem."""
+    result, problem = fitted(name), PROBLEMS[name]
+    assert result.dual_coef.shape == (N,)
+    points = new_points(name)
+    is_gram = isinstance(problem.kernel, Precomputed)
+    gram = points if is_gram else problem.kernel.gram(problem.features(points), problem.features(problem.x))
+    assert_allclose(gram @ result.dual_coef + (result.intercept or 0), result.predict(points), rtol=1e-6, atol=1e-6)
+    assert not np.any(result.dual_coef[WEIGHTS == 0]) or problem.weights is None
+
+
+def test_dual_coef_of_kernel_ridge_is_the_closed_form():
+    result = fit(Problem(X, Y, RBF(30.0), regularizers=[Ridge(0.2)]))
+    gram = RBF(30.0).gram(X[:, None], X[:, None])
+    assert_allclose(result.dual_coef, np.linalg.solve(gram + 0.2 * np.eye(N), Y), atol=1e-8)
+    assert_allclose(result.fitted, gram @ np.linalg.solve(gram + 0.2 * np.eye(N), Y), atol=1e-9)
+
+
+def test_dual_coef_of_repeated_x_stands_on_the_first_row():
+    x = np.round(X, 1)
+    result = fit(Problem(x, Y, RBF(30.0), Huber(0.4), [Ridge(0.1)]))
+    later = np.setdiff1d(np.arange(N), np.unique(x, return_index=True)[1])
+    assert later.size > 5 and not result.dual_coef[later].any()
+    assert_allclose(RBF(30.0).gram(NEW[:, None], x[:, None]) @ result.dual_coef, result.predict(NEW), atol=1e-8)
+
+
+def test_dual_coef_is_none_where_there_is_none():
+    assert fitted("linear").dual_coef is None
+    assert fit(Problem(WIDE, Y, Polynomial(0.01, 1))).dual_coef is None
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["plain", "weighted"])
+def test_a_linear_fit_with_intercept_is_least_squares(standardize, weights):
+    result = fit(Problem(WIDE, Y, intercept=True, weights=weights, standardize=standardize))
+    root = np.ones(N) if weights is None else np.sqrt(weights)
+    expected = np.linalg.lstsq(root[:, None] * np.column_stack([WIDE, np.ones(N)]), root * Y)[0]
+    assert result.status is Status.CERTIFIED
+    assert_allclose(np.append(result.coef, result.intercept), expected, rtol=1e-8, atol=1e-9)
+    assert_allclose(result.predict(NEW_WIDE), NEW_WIDE @ expected[:3] + expected[3], rtol=1e-8, atol=1e-8)
+
+
+def test_a_linear_fit_without_intercept_is_least_squares():
+    result = fit(Problem(WIDE, Y))
+    expected = np.linalg.lstsq(WIDE, Y)[0]
+    assert result.intercept is None and result.status is Status.CERTIFIED
+    assert_allclose(result.coef, expected, rtol=1e-8, atol=1e-10)
+
+
+def test_linear_ridge_is_the_closed_form():
+    result = fit(Problem(WIDE, Y, regularizers=[Ridge(0.7)], weights=WEIGHTS))
+    expected = np.linalg.solve(WIDE.T @ (WEIGHTS[:, None] * WIDE) + 0.7 * np.eye(3), WIDE.T @ (WEIGHTS * Y))
+    assert_allclose(result.coef, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize("intercept", [False, True])
+def test_coefficients_alone_reproduce_a_linear_prediction(standardize, intercept):
+    """In units of the raw x: whoever has coef and intercept has the model."""
+    result = fit(Problem(WIDE, Y + WIDE[:, 1], None, Squared(), [Ridge(0.1)], intercept=intercept, standardize=standardize))
+    assert_allclose(NEW_WIDE @ result.coef + (result.intercept or 0), result.predict(NEW_WIDE), rtol=1e-10)
+
+
+def test_coef_and_intercept_are_none_where_there_are_none():
+    assert fitted("rbf").coef is None and fitted("rbf").intercept is None
+    assert fitted("rbf with everything").coef is None and isinstance(fitted("rbf with everything").intercept, float)
+
+
+def test_mean_is_the_probability_of_a_one():
+    result = fitted("logistic")
+    assert_allclose(result.mean, 1 / (1 + np.exp(-result.fitted)), rtol=1e-12)
+    kept = WEIGHTS > 0
+    assert np.mean((result.mean > 0.5)[kept] == (Y > 0)[kept]) > 0.7
+    assert fitted("rbf").mean is None
+
+
+def test_labels_may_be_written_either_way():
+    result = fit(dataclasses.replace(PROBLEMS["logistic"], y=np.where(Y > 0, 1, -1)))
+    assert_allclose(result.fitted, fitted("logistic").fitted, atol=1e-9)
+    assert_allclose(result.mean, fitted("logistic").mean, atol=1e-9)
+
+
+def test_objective_is_every_part_added_up():
+    result = fitted("rbf")
+    f = result.fitted[np.argsort(X)]
+    residual = np.abs(result.fitted - Y)
+    huber = np.where(residual <= 0.4, residual**2, 0.8 * residual - 0.16).sum()
+    gram = RBF(30.0).gram(X[:, None], X[:, None])
+    ridge = 0.1 * result.dual_coef @ gram @ result.dual_coef
+    assert result.objective == pytest.approx(huber + 0.2 * np.abs(np.diff(f)).sum() + ridge, rel=1e-8)
+    assert np.diff(f).min() >= -1e-12
+
+
+@every_problem
+def test_the_wrong_number_of_columns_is_refused(name):
+    columns = PROBLEMS[name].x.shape[1]
+    for call in (fitted(name).predict, fitted(name).bound):
+        with pytest.raises(InputError, match=rf"x has {columns + 1} columns; the fit has {columns}"):
+            call(np.zeros((4, columns + 1)))
+
+
+def test_predictions_need_finite_numbers():
+    with pytest.raises(InputError, match="x holds nan in row 1"):
+        fitted("rbf").predict([0.0, np.nan])
+
+
+# ---- bound and status ------------------------------------------------------------------------------------------------
+
+
+def test_bound_is_the_norm_bound_times_the_root_of_the_kernel():
+    for name, diagonal in (("rbf", np.ones(9)), ("polynomial", (0.7 * NEW**2 + 2) ** 5)):
+        result = fitted(name)
+        assert_allclose(result.bound(new_points(name)), np.sqrt(diagonal) * result.certificate.norm_bound, rtol=1e-12)
+    linear = fitted("linear")
+    size = np.linalg.norm(linear.problem.features(NEW_WIDE), axis=1)
+    assert_allclose(linear.bound(NEW_WIDE), size * linear.certificate.norm_bound, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in PROBLEMS if name != "precomputed"])
+def test_prediction_error_bound_is_the_largest_over_the_rows(name):
+    result = fitted(name)
+    assert result.prediction_error_bound == pytest.approx(result.bound(PROBLEMS[name].x).max(), rel=1e-12)
+
+
+def test_prediction_error_bound_counts_rows_of_weight_zero():
+    """They are rows of the answer, too: `fitted` has them."""
+    far = WIDE.copy()
+    far[5] *= 100
+    weights = np.ones(N)
+    weights[5] = 0
+    result = fit(Problem(far, Y, None, Huber(0.4), [Ridge(0.1)], weights=weights))
+    assert result.prediction_error_bound == pytest.approx(result.bound(far).max(), rel=1e-12)
+
+
+def test_nothing_is_bounded_where_nothing_is_proven():
+    result = fit(Problem(WIDE, Y, None, Huber(0.4)))
+    assert result.certificate.norm_bound is None and "ridge is 0" in result.certificate.norm_bound_reason
+    assert result.bound(WIDE) is None and result.prediction_error_bound is None
+
+
+@pytest.mark.parametrize("count", [3, N])
+def test_a_precomputed_kernel_bounds_new_points_truly_or_not_at_all(count):
+    """New points come as their kernel rows, which do not hold k(x, x): as many rows as training points are no Gram matrix."""
+    gram = RBF(9.0).gram(X[:, None], X[:, None])
+    result = fit(Problem(gram, Y, Precomputed(), Huber(0.4), [Ridge(0.1)]))
+    new = np.random.default_rng(5).uniform(size=(count, 1))
+    bound = result.bound(RBF(9.0).gram(new, X[:, None]))
+    assert bound is None or np.all(bound >= result.certificate.norm_bound * (1 - 1e-12))  # √k(x, x) = 1
+
+
+def test_raise_for_status():
+    result = fitted("rbf")
+    assert result.raise_for_status() is result
+    early = fit(PROBLEMS["rbf"], max_iterations=1)
+    assert early.status is Status.ITERATION_LIMIT
+    with pytest.raises(NotCertifiedError, match="stopped at the iteration limit; raise --max-iterations"):
+        early.raise_for_status()
+
+
+def test_message_is_the_advice_with_the_reason():
+    result = fitted("rbf")
+    assert result.message == Status.CERTIFIED.value
+    certificate = dataclasses.replace(result.certificate, reason="because")
+    assert dataclasses.replace(result, status=Status.UNCERTIFIED, certificate=certificate).message.endswith(": because")
+    assert dataclasses.replace(result, note="the solver said").message.endswith(": the solver said")

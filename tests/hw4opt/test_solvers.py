@@ -1,0 +1,198 @@
+"""Every solver found × every reference problem that it does not refuse; refusals in sentences; batches; `auto`."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from hw4opt import (
+    L1,
+    RBF,
+    Absolute,
+    Bounds,
+    Huber,
+    Increasing,
+    InputError,
+    Laplacian,
+    Nonnegative,
+    Problem,
+    Ridge,
+    TotalVariation,
+    UnknownNameError,
+    fit,
+    fit_batch,
+)
+from hw4opt.crosscheck import crosscheck, every_solver
+from hw4opt.errors import RefusedError
+from hw4opt.fit import TOLERANCES
+from hw4opt.solvers import load_solver, solver_names
+
+BACKENDS = ("CLARABEL", "OSQP", "ECOS", "SCS")
+NATIVE = [name for name in solver_names() if name != "cvxpy"]
+SOLVERS = [*NATIVE, *(f"cvxpy:{name}" for name in BACKENDS)]
+REFUSED = {
+    "cvxpy:OSQP": {"logistic", "logistic, linear", "logistic, tv"},  # no exponential cone
+    "proximal": {  # neither the primal nor the dual has a smooth part
+        "l1, huber, ridge",
+        "absolute, linear",
+        "absolute, intercept",
+        "quantile, intercept",
+        "epsilon-insensitive, intercept",
+        "decreasing, linear",
+    },
+}
+
+
+def test_the_promised_solvers_are_found():
+    assert {"admm", "cvxpy", "interior", "proximal"} <= set(solver_names())
+    assert set(NATIVE) <= set(every_solver()) and "cvxpy:CLARABEL" in every_solver()
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_solver_certifies_and_agrees_with_the_oracle_or_refuses(solver, reference, oracle):
+    name, problem = reference
+    family, _, backend = solver.partition(":")
+    if backend and backend not in load_solver("cvxpy").backends():
+        pytest.skip(f"{backend} is not installed; it has no wheels for this Python")
+    if name in REFUSED.get(solver, ()):
+        with pytest.raises(RefusedError, match=r"proximal refuses this problem: with .* smooth; .* is not$|cvxpy:OSQP cannot take"):
+            fit(problem, solver)
+        return
+    result, best = fit(problem, solver), oracle(problem)
+    certificate = result.certificate
+    assert result.status.word == "certified", result.message
+    assert best.status.word == "certified", best.message
+    assert certificate.relative_gap <= TOLERANCES[family] and certificate.violation <= TOLERANCES[family]
+    allowed = 1e-6 if backend in ("ECOS", "SCS") else 1e-7
+    assert abs(result.objective - best.objective) <= allowed * abs(best.objective)
+
+
+def test_auto_says_which_solver_it_picked(reference):
+    name, problem = reference
+    result = fit(problem)
+    assert result.solver in NATIVE and result.status.word == "certified", name
+
+
+def test_the_solver_and_back_end_are_named(references):
+    assert fit(references["huber"], "cvxpy").solver == "cvxpy:CLARABEL"
+    assert fit(references["huber"], "cvxpy:osqp").solver == "cvxpy:OSQP"
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_duals_are_subgradients_with_the_same_sign_everywhere(solver, references):
+    if solver.startswith("cvxpy:") and solver[6:] not in load_solver("cvxpy").backends():
+        pytest.skip(f"{solver} is not installed")
+    problem = references["huber, tv"]
+    result = fit(problem, solver)
+    residual = result.fitted - problem.y
+    assert_allclose(result.duals["huber"], 2 * np.clip(residual, -1, 1), atol=2e-3)
+    jumps = np.diff(result.fitted)
+    clear = np.abs(jumps) > 1e-2
+    assert clear.sum() >= 3
+    assert_allclose(result.duals["tv"][clear], 0.36 * np.sign(jumps[clear]), atol=2e-3)
+
+
+@pytest.mark.parametrize("name", ["huber, tv", "monotone", "lasso", "logistic, linear"])
+def test_the_crosscheck_agrees(name, references):
+    found = crosscheck(references[name], [name for name in every_solver() if name != "cvxpy:ECOS_BB"])
+    assert found.agrees, found.faults
+    assert sum(row.status == "certified" for row in found.rows) >= 5
+    assert all(row.message.strip() for row in found.rows)
+
+
+@pytest.mark.parametrize(
+    ("solver", "problem", "sentence"),
+    [
+        (
+            "interior",
+            Problem(np.eye(3), [1, 2, 4], RBF(1), regularizers=[Ridge(1), TotalVariation(1)]),
+            "tv needs an order along one x column",
+        ),
+        ("interior", Problem(np.eye(3), [1, 2, 4], RBF(1), regularizers=[Ridge(1)], constraints=[Increasing()]), "increasing:column=NAME"),
+        (
+            "admm",
+            Problem([0, 1, 2], [1, 2, 4], RBF(1), regularizers=[Ridge(1), L1(1)]),
+            "l1 acts on coefficients and needs a linear design",
+        ),
+        ("interior", Problem([0, 1, 2], [1, 2, 4], Laplacian(1), constraints=[Increasing(0)]), "laplacian kernel has no derivative"),
+        ("proximal", Problem([0, 1, 2], [1, 2, 4], loss=Absolute()), "with ridge 0 proximal needs .* absolute is not"),
+    ],
+)
+def test_a_refusal_names_both_sides(solver, problem, sentence):
+    with pytest.raises(RefusedError, match=sentence):
+        fit(problem, solver)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"solver": "interor"}, "no solver 'interor' .did you mean 'interior'.*admm, auto, cvxpy, cvxpy:NAME, interior, proximal"),
+        ({"solver": "cvxpy:NOPE"}, "no installed cvxpy solver 'NOPE'.*CLARABEL"),
+        ({"solver": "admm:OSQP"}, "only cvxpy takes a name after a colon"),
+        ({"tol": 0}, "tol is 0; it must lie between 0 and 1"),
+        ({"tol": float("nan")}, "tol is nan"),
+        ({"max_iterations": 0}, "max_iterations is 0; it must be 1 or more"),
+    ],
+)
+def test_a_wrong_option_is_refused_in_a_sentence(options, sentence, references):
+    with pytest.raises((InputError, UnknownNameError), match=sentence):
+        fit(references["huber"], **options)
+
+
+@pytest.mark.parametrize("solver", ["interior", "admm", "proximal", "cvxpy:CLARABEL"])
+def test_a_fit_stopped_early_never_claims_more_than_it_has(solver, references, oracle):
+    for name in ("huber, tv", "monotone", "logistic, linear", "tv, trend 2"):
+        result, best = fit(references[name], solver, tol=1e-13, max_iterations=3), oracle(references[name])
+        gap = result.certificate.gap
+        assert result.status.word != "certified" or result.certificate.relative_gap <= 1e-13
+        assert gap is None or result.objective - best.objective <= gap + 1e-11 * best.objective
+
+
+BATCHES = {
+    "huber, tv": lambda y, draw: Problem(
+        X,
+        y,
+        KERNEL,
+        Huber(draw.uniform(0.2, 3)),
+        [Ridge(draw.uniform(0.05, 1)), TotalVariation(draw.uniform(0, 1))],
+        weights=draw.uniform(0.1, 2, 40),
+    ),
+    "increasing": lambda y, draw: Problem(X, y, KERNEL, Huber(draw.uniform(0.2, 3)), [Ridge(draw.uniform(0.05, 1))], [Increasing()]),
+    "lasso": lambda y, draw: Problem(X, y, regularizers=[L1(draw.uniform(0, 5))], weights=draw.uniform(0.1, 2, 40), intercept=True),
+}
+X, KERNEL = np.sort(np.random.default_rng(8).uniform(0, 3, 40)), RBF(4)
+
+
+@pytest.mark.parametrize("kind", BATCHES)
+@pytest.mark.parametrize("solver", NATIVE)
+def test_a_batch_equals_its_single_fits(solver, kind):
+    draw = np.random.default_rng(9)
+    problems = [BATCHES[kind](X + 0.3 * draw.standard_normal(40), draw) for _ in range(30)]
+    together = fit_batch(problems, solver, tol=1e-9)
+    alone = [fit(dataclasses.replace(problem), solver, tol=1e-9) for problem in problems]
+    assert len({id(result.problem.design) for result in together}) == 1
+    for one, other in zip(together, alone, strict=True):
+        assert one.status.word == other.status.word == "certified"
+        assert_allclose(one.objective, other.objective, rtol=2e-9)
+        assert np.abs(one.fitted - other.fitted).max() <= 1e-3
+
+
+def test_a_batch_that_shares_too_little_is_refused(references):
+    with pytest.raises(InputError, match="problem 1 of the batch differs from the first in x"):
+        fit_batch([references["squared"], references["huber"]])
+    with pytest.raises(InputError, match="problem 1 of the batch has other terms"):
+        fit_batch([Problem(X, X, KERNEL), Problem(X, X, KERNEL, Absolute())])
+    with pytest.raises(InputError, match="no problem"):
+        fit_batch([])
+
+
+@pytest.mark.parametrize("solver", ["interior", "admm", "cvxpy:CLARABEL"])
+def test_infeasible_is_said_only_where_no_function_is_feasible(solver):
+    x = np.linspace(-1, 1, 9)
+    never = fit(Problem(x, x, loss=Absolute(), constraints=[Bounds(lower=1)]), solver)  # a line through 0 is not above 1
+    assert never.status.word == "infeasible"
+    only_zero = fit(
+        Problem(x, x + 1, loss=Absolute(), constraints=[Nonnegative()]), solver
+    )  # f = 0 is feasible, though nothing is strictly so
+    assert only_zero.status.word != "infeasible"
