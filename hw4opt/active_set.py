@@ -145,7 +145,8 @@ def measure(form: Form, w: Array, z: Sequence[Array], duals: Sequence[Array]) ->
         sheet, v = run.sheet, one - run.sheet.shift
         p = sheet.slope(v)
         if sheet.low is None or sheet.high is None:
-            p = np.where(np.isfinite(p), p, PRICE * np.sign(v) * np.abs(u).max(axis=1, keepdims=True))
+            unit = np.maximum(np.abs(u).max(axis=1, keepdims=True), form.scales[1] * form.loss_length / run.length)
+            p = np.where(np.isfinite(p), p, u + PRICE * np.sign(v) * unit)
             v = np.where(np.abs(v) <= ROUNDING * np.abs(one).max(axis=1, keepdims=True), 0.0, v)
         slack = (p - u) * (v - 0.5 * sheet.quadratic * (p + u))
         total += np.maximum(slack if sheet.active is None else slack * sheet.active, 0.0).sum(axis=1)
@@ -175,7 +176,7 @@ def respond(run: Run, z: Array, center: Array, eps: Array) -> tuple[Array, Array
 
 
 def magnitude(form: Form, w: Array, z: Sequence[Array], duals: Sequence[Array]) -> Array:
-    """|D|, the size of the dual objective at (w, u): what a tolerance is relative to, (b,)."""
+    """The size of the dual objective at (w, u): what a tolerance is relative to, (b,)."""
     quadratic = np.matmul(form.fixed.h, w[:, :, None])[:, :, 0]
     value = 0.5 * (w * (quadratic + form.penalty * w)).sum(axis=1) - form.fixed.c
     for run, one, u in zip(form.runs, z, duals, strict=True):
@@ -183,4 +184,4 @@ def magnitude(form: Form, w: Array, z: Sequence[Array], duals: Sequence[Array]) 
             value += (one * u - run.smooth.value(one)).sum(axis=1)  # type: ignore[union-attr]
         else:
             value += ((0.5 * run.sheet.quadratic * u + run.sheet.shift) * u).sum(axis=1)
-    return np.maximum(np.abs(value), 1e-300)
+    return form.size(value)

@@ -37,6 +37,12 @@ class Sheet:
 
         return Sheet(*(part(array) for array in (self.quadratic, self.shift, self.low, self.high, self.active)))  # type: ignore[arg-type]
 
+    def value(self, v: Array) -> Array:
+        """f at v = z - shift, row by row; infinite outside the domain."""
+        u = self.slope(v)
+        with np.errstate(invalid="ignore"):
+            return np.where(np.isfinite(u), (v - 0.5 * self.quadratic * u) * u, np.inf)
+
     def slope(self, v: Array) -> Array:
         """u in ∂f at v = z - shift: the nearest end where that is an interval; infinite where v is outside the domain."""
         low = -np.inf if self.low is None else self.low
@@ -45,6 +51,9 @@ class Sheet:
             free = np.where(self.quadratic > 0, v / self.quadratic, np.where(v > 0, np.inf, np.where(v < 0, -np.inf, 0.0)))
         u = np.clip(free, low, high)
         return u if self.active is None else np.where(self.active > 0, u, 0.0)
+
+
+ROUNDING = 1e-12  # of z u and f: what a Fenchel-Young slack of 0 may come out as
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +87,13 @@ class SmoothRows:
         return self.weights * self.term.pointwise(z + self.offset, self.targets)
 
     def slack(self, z: Array, u: Array) -> Array:
-        """f(z) + f*(u) - z u of each row, u in the domain of f*; never negative."""
+        """f(z) + f*(u) - z u of each row, u in the domain of f*; infinite where it is negative: then f* is not f's conjugate."""
         with np.errstate(divide="ignore", invalid="ignore"):
             p = np.where(self.weights > 0, u / self.weights, 0.0)
         t = z + self.offset
         each_row = self.term.pointwise(t, self.targets) + self.term.conjugate_pointwise(p, self.targets) - t * p
-        return self.weights * np.maximum(each_row, 0.0)
+        size = np.abs(t * p) + self.term.pointwise(t, self.targets)
+        return self.weights * np.where(each_row < -ROUNDING * (size + 1), np.inf, np.maximum(each_row, 0.0))
 
     def clip(self, u: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -18,11 +18,10 @@ import numpy as np
 
 from hw4opt.form import Form, Piece, clip_dual
 from hw4opt.rows import each
-from hw4opt.terms import Differences
+from hw4opt.terms import Differences, Slope
 from hw4opt.terms.base import Array
 
 ROUNDING = 8 * np.finfo(float).eps  # of the largest fitted value: what evaluating a row may be off by
-FLOOR = 1e-6  # of the loss at w = 0: the smallest objective a relative gap is taken against
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,8 @@ def _balance(form: Form, duals: list[Array], free: np.ndarray) -> tuple[list[Arr
     """Move the duals inside their boxes until Cᵀu = 0 on the unpenalised columns: u(ν) = clip(u - C ν), Newton on ν."""
     columns = np.flatnonzero(free.any(axis=0))
     matrices = [piece.chunk.matrix[:, columns] for piece in form.pieces]
-    size = sum(np.abs(u) @ np.abs(c) for u, c in zip(duals, matrices, strict=True)) + 1e-300
+    unit = form.scales[1] * sum(np.abs(c).sum(axis=0) for c, piece in zip(matrices, form.pieces, strict=True) if piece.block == 0)
+    size = np.maximum(sum(np.abs(u) @ np.abs(c) for u, c in zip(duals, matrices, strict=True)), unit)
 
     def residual(us: Sequence[Array]) -> Array:
         return sum(u @ c for u, c in zip(us, matrices, strict=True)) * free[:, columns]  # type: ignore[return-value]
@@ -158,10 +158,11 @@ def _balance(form: Form, duals: list[Array], free: np.ndarray) -> tuple[list[Arr
         off = (np.abs(best) > level * size).any(axis=1)
         if not off.any():
             break
-        inside = [(_clip(piece, u) == u) * _gives(piece, u) for piece, u in zip(form.pieces, moved, strict=True)]
+        inside = [_gives(piece, u, best @ c.T) for piece, u, c in zip(form.pieces, moved, matrices, strict=True)]
         slope = sum(np.einsum("bm,mi,mj->bij", keep, c, c) for keep, c in zip(inside, matrices, strict=True))
         slope = slope + 1e-12 * np.maximum(np.trace(slope, axis1=1, axis2=2), 1e-300)[:, None, None] * np.eye(len(columns))
         newton = np.linalg.solve(slope, best[:, :, None])[:, :, 0]
+        newton = np.where(np.abs(newton) < 1e100, newton, 0.0)
         length, tried, left = np.ones((form.batch, 1)), moved, best
         for _ in range(30):
             tried = [_clip(piece, u - (shift + length * newton) @ c.T) for piece, u, c in zip(form.pieces, duals, matrices, strict=True)]
@@ -174,22 +175,22 @@ def _balance(form: Form, duals: list[Array], free: np.ndarray) -> tuple[list[Arr
     return list(moved), ~(np.abs(best) > 10 * level * size).any(axis=1)
 
 
-def _gives(piece: Piece, u: Array) -> Array:
-    """1 where a dual can move both ways (strictly inside its box)."""
+def _gives(piece: Piece, u: Array, pull: Array) -> Array:
+    """1 where a dual can move against `pull`: strictly inside its box, or at the end that it would leave."""
     if piece.sheet is None:
         return np.ones_like(u)
     low = -np.inf if piece.sheet.low is None else piece.sheet.low
     high = np.inf if piece.sheet.high is None else piece.sheet.high
-    inside = ((u > low) & (u < high)).astype(float)
-    return inside if piece.sheet.active is None else inside * piece.sheet.active
+    moves = (((u > low) | (pull < 0)) & ((u < high) | (pull > 0))).astype(float)
+    return moves if piece.sheet.active is None else moves * piece.sheet.active
 
 
-def _slack(piece: Piece, z: Array, u: Array, allowance: Array) -> tuple[Array, Array, Array]:
-    """Sums over rows of the Fenchel-Young slack, of f, and of f at w = 0; each part of the slack is a product of one sign."""
+def _slack(piece: Piece, z: Array, u: Array, allowance: Array) -> tuple[Array, Array]:
+    """Sums over rows of the Fenchel-Young slack, each part of it a product of one sign, and of f."""
     if piece.sheet is None:
         smooth = piece.smooth
         assert smooth is not None
-        return smooth.slack(z, u).sum(axis=1), smooth.value(z).sum(axis=1), smooth.value(np.zeros_like(z)).sum(axis=1)
+        return smooth.slack(z, u).sum(axis=1), smooth.value(z).sum(axis=1)
     sheet = piece.sheet
     v = z - sheet.shift
     out = _outside(piece, v)
@@ -202,12 +203,9 @@ def _slack(piece: Piece, z: Array, u: Array, allowance: Array) -> tuple[Array, A
         p = sheet.slope(v)
     slack = (p - u) * (v - 0.5 * sheet.quadratic * (p + u))
     value = (v - 0.5 * sheet.quadratic * p) * p
-    zero = -np.broadcast_to(sheet.shift, z.shape)
-    start = np.zeros_like(z) if out is not None else sheet.slope(zero)
-    at_zero = (zero - 0.5 * sheet.quadratic * start) * start
     if sheet.active is not None:
-        slack, value, at_zero = (array * sheet.active for array in (slack, value, at_zero))
-    return np.maximum(slack, 0).sum(axis=1) + extra, value.sum(axis=1), at_zero.sum(axis=1)
+        slack, value = slack * sheet.active, value * sheet.active
+    return np.maximum(slack, 0).sum(axis=1) + extra, value.sum(axis=1)
 
 
 def _assemble(
@@ -216,7 +214,6 @@ def _assemble(
     b = form.batch
     sums = each(lambda args: _slack(*args, allowance), list(zip(form.pieces, zs, duals, strict=True)))
     slack, value = (sum((one[place] for one in sums), np.zeros(b)) for place in (0, 1))
-    at_zero = sum((one[2] for one, piece in zip(sums, form.pieces, strict=True) if form.blocks[piece.block].is_loss), np.zeros(b))
     pulls = [u @ piece.chunk.matrix for piece, u in zip(form.pieces, duals, strict=True)]
     by_block = np.zeros((len(form.blocks), *w.shape))
     for piece, pull in zip(form.pieces, pulls, strict=True):
@@ -228,7 +225,7 @@ def _assemble(
         off = np.where(penalty > 0, 0.5 * np.square(residual) / penalty, np.abs(residual * w)).sum(axis=1)
     objective = value + form.ridge * norm
     gap = slack + off
-    scale = np.maximum(np.maximum(np.abs(objective), np.abs(objective - gap)), np.maximum(FLOOR * at_zero, 1e-300))
+    scale = form.size(np.maximum(np.abs(objective), np.abs(objective - gap)))
     stationarity = np.abs(residual).max(axis=1) / np.maximum(np.abs(by_block).max(axis=(0, 2)) if len(by_block) else 0, 1e-300)
     violation, drop = _violations(form, zs, allowance, w)
     truncation = _truncation(form, duals)
@@ -288,6 +285,8 @@ def _violations(form: Form, zs: Sequence[Array], allowance: Array, w: Array) -> 
                 ends = (x[1:, 0] - x[:-1, 0])[span] if rows.index is None else x[rows.index[span, 1], 0] - x[rows.index[span, 0], 0]
                 out = out / ends
             out = out * width
+        elif isinstance(acts, Slope):
+            out = out * float(np.ptp(x[:, acts.column]))
         worst = np.maximum(worst, out.max(axis=1, initial=0.0) / spread)
     for block in form.blocks:
         if isinstance(block.terms[0].acts, Differences) and block.terms[0].acts.order == 1 and any(_one_sided(s) for s in block.sheets):

@@ -1,4 +1,4 @@
-"""A point strictly inside every constraint, or the word that there is none."""
+"""A point strictly inside every constraint, or a proof that no point satisfies them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from hw4opt.answer import Options
-from hw4opt.form import Block, Form, Sheet
+from hw4opt.blocks import Block, Sheet, clip_dual
+from hw4opt.form import Form
 from hw4opt.solvers import interior
 from hw4opt.terms import Differences
 from hw4opt.terms.base import Array
 
+ABSURD = 1e9  # norm of w, in units of the constraints' own scale
 MARGINS = (0.25, 1e-2, 1e-4, 1e-6)  # of the data's spread
 
 
@@ -27,12 +29,34 @@ def strictly_feasible(form: Form) -> Array | None:
     spread = float(np.ptp(loss.offset)) or 1.0
     for margin in MARGINS:
         tight = tuple(_tighten(form, block, margin * spread) for block in constraints)
-        part = Form(form.design, tight, np.ones(1))
-        answer = interior.solve(part, Options(tol=1e-6))
+        answer = interior.solve(_alone(form, tight), Options(tol=1e-6))
         zs = [block.rows.take(form.design.matrix @ answer.w[0]) for block in constraints]
         if all(_inside(sheet, z) for block, z in zip(constraints, zs, strict=True) for sheet in block.sheets):
             return answer.w[0]
     return None
+
+
+def infeasible(form: Form) -> bool:
+    """Whether it is proven that only functions of absurd norm could satisfy the constraints of one problem.
+
+    Any w with A w inside and any u in the duals' cone have ‖w‖ ≥ -⟨shift, u⟩/‖Aᵀu‖ (Farkas): infinite if the constraints conflict.
+    """
+    constraints = tuple(block for block in form.blocks if any(_is_constraint(sheet) for sheet in block.sheets) and not block.is_loss)
+    if not constraints:
+        return False
+    part = _alone(form, constraints)
+    answer = interior.solve(part, Options(tol=1e-9, max_iterations=60))
+    duals = [clip_dual(piece.sheet, u) for piece, u in zip(part.pieces, answer.duals, strict=True) if piece.sheet is not None]
+    push = -sum(float(np.sum(piece.sheet.shift * u)) for piece, u in zip(part.pieces, duals, strict=True) if piece.sheet is not None)
+    pull = float(np.linalg.norm(part.adjoint(duals)))
+    return push > 0 and push > ABSURD * float(np.max(part.scales[0])) * pull
+
+
+def _alone(form: Form, blocks: tuple[Block, ...]) -> Form:
+    """The smallest w of some blocks alone; every column is penalised, so that an intercept stays finite."""
+    part = Form(form.design, blocks, np.ones(1))
+    part.__dict__["penalty"] = np.full((1, form.design.matrix.shape[1]), 2.0)
+    return part
 
 
 def _is_constraint(sheet: Sheet) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.certificate import Certificate, Proof, certify
 from hw4opt.errors import InputError, RefusedError
-from hw4opt.feasibility import strictly_feasible
+from hw4opt.feasibility import infeasible, strictly_feasible
 from hw4opt.form import Form, canonicalize
 from hw4opt.problem import Problem
 from hw4opt.result import Result
@@ -48,7 +48,7 @@ def fit_batch(
         started = time.perf_counter()
         answer = load_solver(name).solve(form, options)
         seconds = (time.perf_counter() - started) / len(problems)
-        proof, statuses = prove(form, answer, options.tol)
+        proof, statuses = prove(form, answer, options.tol, None if name == "cvxpy" else load_solver(name).solve)
     duals = form.duals_of_blocks(proof.duals)
     label = name if options.backend is None else f"{name}:{options.backend}"
     return [
@@ -86,24 +86,22 @@ def choose(form: Form, solver: str, tol: float | None, max_iterations: int | Non
     return name, options
 
 
-def prove(form: Form, answer: Answer, tol: float) -> tuple[Proof, list[Status]]:
-    """Certify, with a strictly feasible point to blend towards where the answer leaves the constraints; and the statuses."""
+def prove(form: Form, answer: Answer, tol: float, solve: Callable[[Form, Options], Answer] | None = None) -> tuple[Proof, list[Status]]:
+    """Certify; where that falls short, once more from a strictly feasible point and, for native solvers, from a tighter solve."""
     proof = certify(form, answer.w, answer.duals, answer.interior)
-    infeasible: set[int] = set()
-    open_ = [i for i, certificate in enumerate(proof.certificates) if certificate.reason is not None and certificate.violation > 0]
-    if open_:
-        inside = np.array(proof.w)
-        for i in open_:
-            point = strictly_feasible(form.cut(np.array([i])))
-            if point is None:
-                infeasible.add(i)
-            else:
-                inside[i] = point
-        proof = certify(form, answer.w, answer.duals, inside)
+    for i, certificate in enumerate(proof.certificates):
+        if certificate.holds(tol):
+            continue
+        one, w, duals = form.cut(np.array([i])), answer.w[i : i + 1], [u[i : i + 1] for u in answer.duals]
+        inside = strictly_feasible(one)
+        proof = _better(proof, i, one, w, duals, None if inside is None else inside[None])
+        if solve is not None and answer.reached[i] is Status.CERTIFIED and not proof.certificates[i].holds(tol):
+            again = solve(one, Options(tol=1e-3 * tol))
+            proof = _better(proof, i, one, again.w, again.duals, again.interior if inside is None else inside[None])
     statuses = []
     for i, certificate in enumerate(proof.certificates):
         status = _status(certificate, answer.reached[i], tol)
-        if status is Status.UNCERTIFIED and i in infeasible:
+        if status not in (Status.CERTIFIED, Status.INACCURATE) and infeasible(form.cut(np.array([i]))):
             status = Status.INFEASIBLE
         if form.ridge[i] == 0 and _unattained(form, proof.w, i):
             status = Status.UNBOUNDED
@@ -111,11 +109,25 @@ def prove(form: Form, answer: Answer, tol: float) -> tuple[Proof, list[Status]]:
     return proof, statuses
 
 
+def _better(proof: Proof, i: int, one: Form, w: np.ndarray, duals: list[np.ndarray], inside: np.ndarray | None) -> Proof:
+    """The proof with problem i's part replaced by a certificate at (w, duals), if that proves more."""
+    fresh = certify(one, w, duals, inside)
+    old, new = proof.certificates[i], fresh.certificates[0]
+    if new.relative_gap is None or (old.relative_gap is not None and old.relative_gap <= new.relative_gap):
+        return proof
+    certificates, points = list(proof.certificates), proof.w.copy()
+    certificates[i], points[i] = new, fresh.w[0]
+    every = [u.copy() for u in proof.duals]
+    for u, part in zip(every, fresh.duals, strict=True):
+        u[i] = part[0]
+    return Proof(certificates, points, every)
+
+
 def _status(certificate: Certificate, reached: Status, tol: float) -> Status:
     if certificate.holds(tol):
         return Status.CERTIFIED
     if certificate.relative_gap is None:
-        return reached if reached in (Status.INFEASIBLE, Status.UNBOUNDED) else Status.UNCERTIFIED
+        return reached if reached is Status.UNBOUNDED else Status.UNCERTIFIED
     return reached if reached is Status.ITERATION_LIMIT else Status.INACCURATE
 
 

@@ -21,6 +21,7 @@ from hw4opt.rows import Chunk, RowMap, chunks, each
 from hw4opt.terms import Differences, PiecewiseQuadratic, Slope, Smooth, Table, Term, Values
 from hw4opt.terms.base import Array
 
+FLOOR = 1e-6  # of the loss at w = 0: the smallest objective that a relative gap is taken against
 ANCHOR = 1e-6  # of the curvature that the loss would have if all its rows were free
 
 
@@ -125,6 +126,20 @@ class Form:
             stacks[key] = Chunk.of(np.concatenate([piece.chunk.matrix for _, piece in members]))
         return Run(members, sheet, None, stacks[key], lengths)
 
+    @cached_property
+    def at_zero(self) -> Array:
+        """The loss at w = 0, (b,)."""
+        total = np.zeros(self.batch)
+        for piece in self.pieces:
+            if self.blocks[piece.block].is_loss:
+                zero = np.zeros((self.batch, len(piece.chunk)))
+                total += (piece.smooth.value(zero) if piece.sheet is None else piece.sheet.value(zero - piece.sheet.shift)).sum(axis=1)  # type: ignore[union-attr]
+        return total
+
+    def size(self, value: Array) -> Array:
+        """What a gap is relative to: |value|, but never less than FLOOR of the loss at w = 0."""
+        return np.maximum(np.maximum(np.abs(value), FLOOR * self.at_zero), 1e-300)
+
     def off_balance(self, w: Array, residual: Array) -> Array:
         """What a residual of P w + Aᵀu = 0 costs, (b,): ½ ‖·‖² over the penalty, and where there is none, its size times that of w."""
         if (self.penalty > 0).all():
@@ -197,6 +212,8 @@ class Form:
         if "fixed" in self.__dict__:
             part.__dict__["fixed"] = Fixed(self.fixed.h[batch], self.fixed.b[batch], self.fixed.c[batch])
         part.__dict__["_lengths"] = self._lengths
+        if "at_zero" in self.__dict__:
+            part.__dict__["at_zero"] = self.at_zero[batch]
         part.__dict__["_column_square"] = self._column_square
         if "scales" in self.__dict__:
             part.__dict__["scales"] = tuple(scale[batch] for scale in self.scales)

