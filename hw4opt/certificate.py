@@ -30,7 +30,7 @@ class Certificate:
 
     objective, dual_objective    P(w) and P(w) - gap
     gap, relative_gap            P(w) - P* is at most gap; relative to max(|P|, |D|, 1e-6 · loss at w = 0)
-    stationarity                 ‖2 ridge w + Aᵀu‖∞ relative to the largest ‖A_kᵀu_k‖∞
+    stationarity                 ‖2 ridge w + Aᵀu‖∞ relative to the largest ‖A_kᵀu_k‖∞ (to |A|ᵀ|u| without ridge)
     violation                    worst constraint row: in units of y's spread; order rows as slope · x-range over that spread
     largest_drop                 largest fall below the running maximum (rise above the minimum) under an order constraint, units of y
     norm_bound                   √((gap + truncation)/ridge): times √k(x,x) it bounds |f̂(x) - f*(x)|
@@ -226,7 +226,11 @@ def _assemble(
     objective = value + form.ridge * norm
     gap = slack + off
     scale = form.size(np.maximum(np.abs(objective), np.abs(objective - gap)))
-    stationarity = np.abs(residual).max(axis=1) / np.maximum(np.abs(by_block).max(axis=(0, 2)) if len(by_block) else 0, 1e-300)
+    pull_size = np.abs(by_block).max(axis=(0, 2))
+    if (form.ridge == 0).any():  # nothing but the terms' own rows to cancel against
+        whole = sum(np.abs(u) @ np.abs(piece.chunk.matrix) for piece, u in zip(form.pieces, duals, strict=True))
+        pull_size = np.where(form.ridge == 0, np.max(whole, axis=1), pull_size)
+    stationarity = np.abs(residual).max(axis=1) / np.maximum(pull_size, 1e-300)
     violation, drop = _violations(form, zs, allowance, w)
     truncation = _truncation(form, duals)
     found = []

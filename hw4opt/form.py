@@ -77,6 +77,7 @@ class Form:
         """Typical size of the loss's z and u at w = 0, (b, 1) each: the units of a start or a step. Without a loss, from the shifts."""
         if not any(block.is_loss for block in self.blocks):
             size = np.max([np.abs(sheet.shift).mean(axis=1) for block in self.blocks for sheet in block.sheets], axis=0)[:, None]
+            size = np.where(size > 0, size, 1.0)
             return size, 2 * self.ridge[:, None] * size / self.loss_length**2
         sizes, slopes = [], []
         for piece in self.pieces:

@@ -24,6 +24,7 @@ from hw4opt.rows import each
 from hw4opt.terms.base import Array
 
 LIMIT = 100
+STEEPEST = 1e14  # of W, in units of the rest of H: more would swamp it
 SAFE = 0.2  # centring of a step after one that was no gain
 BACK = 0.995  # share of the way to the boundary
 EARLY = 1e-6  # relative gap at which the active set is tried for the first time
@@ -52,6 +53,7 @@ class Row:
     weight: Array
     k: Array
     du: Array
+    least: Array  # of 1/W
 
     def dual(self, place: np.ndarray) -> Array:
         """u of some problems, 0 on rows that they do not have (where the state keeps a harmless inner point)."""
@@ -61,7 +63,7 @@ class Row:
     def cut(self, run: Run, stay: np.ndarray) -> Row:
         sides = [(sign, bound[stay]) for sign, bound in self.sides]
         s, d, ratio = ([one[stay] for one in group] for group in (self.s, self.d, self.ratio))
-        return Row(run, self.u[stay], sides, s, d, ratio, self.weight[stay], self.k[stay], self.du[stay])
+        return Row(run, self.u[stay], sides, s, d, ratio, self.weight[stay], self.k[stay], self.du[stay], self.least[stay])
 
 
 @dataclass
@@ -209,7 +211,7 @@ def _start_row(form: Form, run: Run, z_scale: Array, u_scale: Array) -> Row:
     shape = (form.batch, run.size)
     empty = np.zeros((form.batch, 0))
     if run.sheet is None:
-        return Row(run, np.zeros(shape), [], [], [], [], empty, empty, empty)
+        return Row(run, np.zeros(shape), [], [], [], [], empty, empty, empty, empty)
     sheet, sides, ratio = run.sheet, sides_of(run.sheet), run.length / form.loss_length
     v = np.broadcast_to(-sheet.shift, shape)
     reach = 10 * u_scale / ratio
@@ -220,7 +222,9 @@ def _start_row(form: Form, run: Run, z_scale: Array, u_scale: Array) -> Row:
     excess = v - sheet.quadratic * u
     s = [np.maximum(sign * excess, 0) + z_scale * ratio for sign, _ in sides]
     d = [sign * (bound - u) for sign, bound in sides]
-    return Row(run, u, sides, s, d, [], empty, empty, empty)
+    curvature = np.where(form.ridge > 0, 2 * form.ridge, 0)[:, None] + 1e-6 * len(form.design.x) * u_scale / z_scale
+    least = np.square(run.length) / (STEEPEST * curvature)
+    return Row(run, u, sides, s, d, [], empty, empty, empty, np.broadcast_to(least, (form.batch, 1) if np.ndim(run.length) == 0 else shape))
 
 
 def evaluate(form: Form, rows: list[Row], w: Array) -> State:
@@ -260,6 +264,7 @@ def _evaluate_row(row: Row, w: Array) -> tuple[Array, Array, Array | float, Arra
         total, rest = total + ratio, rest + s if sign > 0 else rest - s
         comp = comp + np.vecdot(s, d if sheet.active is None else d * sheet.active)
         row.ratio.append(ratio)
+    total = np.maximum(total, row.least)
     row.weight = weight = 1.0 / total if sheet.active is None else sheet.active / total
     dual_u = row.u if sheet.active is None else row.u * sheet.active
     leak = np.vecdot(np.abs(rest), np.abs(dual_u))

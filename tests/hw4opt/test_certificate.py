@@ -519,7 +519,7 @@ def test_an_infeasible_point_is_blended_into_a_feasible_one_or_proves_nothing(sh
     w, duals = random_pairs(form, np.random.default_rng(8), scale=30.0)
     alone = certify(form, w, duals)
     outside = np.array([certificate.violation > 0 for certificate in alone.certificates])
-    assert outside.sum() >= 15
+    assert outside.sum() >= 10
     for certificate in np.array(alone.certificates)[outside]:
         assert certificate.gap is certificate.relative_gap is certificate.dual_objective is certificate.norm_bound is None
         assert "violated" in certificate.reason and certificate.norm_bound_reason == certificate.reason
