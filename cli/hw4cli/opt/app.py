@@ -21,6 +21,7 @@ COMMANDS = {
     "check": "Solve one problem with every solver and compare.",
     "predict": "Predict with a saved model.",
     "path": "Fits and held-out errors along one hyper-parameter.",
+    "reproduce": "Part 2 of the assignment, every figure and number.",
 }
 EPILOG = """\b
 Exit status: 0 certified · 1 an answer without proof, or solvers that disagree

@@ -61,7 +61,7 @@ def command_line() -> str:
     return shlex.join(["hw4opt", *(click.get_current_context().find_object(list) or [])])
 
 
-def provenance(seed: int, sha256: str) -> dict[str, Any]:
+def provenance(seed: int, sha256: str | None) -> dict[str, Any]:
     """What every JSON says of where it comes from."""
     where = f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}"
     return {"version": __version__, "command": command_line(), "seed": seed, "platform": where, "data_sha256": sha256}

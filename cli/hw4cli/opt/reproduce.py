@@ -1,0 +1,57 @@
+"""`hw4opt reproduce`: part 2 of the assignment, every figure and number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from hw4cli.opt.endings import Exit
+from hw4cli.opt.options import WRITE, Writing, options, take
+from hw4cli.opt.outputs import check_outputs, provenance, write_json
+from hw4cli.opt.progress import Bar
+from hw4cli.opt.report import show
+from hw4opt import InputError, Status
+
+
+@click.command("reproduce")
+@click.option("--out", required=True, metavar="DIR", help="The folder for report.md, results.json and the figures; made if absent.")
+@click.option("--draws", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="Draws of the noise for the spread.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes for the spread; default: the processors there are.")
+@options(WRITE)
+def command(out: str, draws: int, workers: int | None, **given: Any) -> int:
+    """Part 2 of the assignment: every hyper-parameter by exact leave-one-out, one figure and one heat map a part, and a report."""
+    return reproduce(out, draws, workers, take(Writing, given))
+
+
+def reproduce(out: str, draws: int, workers: int | None, writing: Writing) -> int:
+    """The exit status: 0 if every fit is certified, 1 if not."""
+    if writing.plot is not None:
+        raise InputError("reproduce writes its figures into --out; leave --plot out")
+    check_outputs(writing, {})
+    from hw4opt.assignment import reproduce as run
+
+    with Bar("reproducing", writing.quiet) as bar:
+        results = run(out, writing.seed, draws, workers, bar.say)
+    outcomes = [part[label] for part in results["parts"].values() for label in ("chosen", "reported") if part[label] is not None]
+    certified = all(outcome["status"] == Status.CERTIFIED.word for outcome in outcomes)
+    word = Status.CERTIFIED if certified else Status.INACCURATE
+    write_json(provenance(writing.seed, None) | {"status": word.word, "message": f"report in {out}/report.md"} | results, writing.json)
+    rows = [
+        _row(name, label, part) for name, part in results["parts"].items() for label in ("chosen", "reported") if part[label] is not None
+    ]
+    columns = ("part", "setting", "gamma", "ridge", "tv", "leave-one-out loss", "RMSE to the true f")
+    show(writing, "Part 2: regression with side information", columns, rows, [f"Report and figures: {out}/report.md"])
+    return Exit.CERTIFIED if certified else Exit.UNPROVEN
+
+
+def _row(name: str, label: str, part: dict[str, Any]) -> tuple[str, ...]:
+    outcome = part[label]
+    values = tuple(f"{outcome['setting'][key]:.3g}" if key in outcome["setting"] else "" for key in ("gamma", "ridge", "tv"))
+    return (
+        f"{name} {part['title']}",
+        label,
+        *values,
+        f"{outcome['score']:.3f} ± {outcome['standard_error']:.2f}",
+        f"{outcome['rmse']:.3f}",
+    )
