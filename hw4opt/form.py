@@ -143,11 +143,20 @@ class Form:
 
     def off_balance(self, w: Array, residual: Array) -> Array:
         """What a residual of P w + Aᵀu = 0 costs, (b,): ½ ‖·‖² over the penalty, and where there is none, its size times that of w."""
-        if (self.penalty > 0).all():
+        if self._all_penalized:
             return 0.5 * (np.square(residual) / self.penalty).sum(axis=1)
         safe = np.where(self.penalty > 0, self.penalty, 1.0)
         free = np.abs(residual) * np.maximum(np.abs(w), self._w_scale)
         return np.where(self.penalty > 0, 0.5 * np.square(residual) / safe, free).sum(axis=1)
+
+    @cached_property
+    def _all_penalized(self) -> bool:
+        return bool((self.penalty > 0).all())
+
+    @cached_property
+    def sides(self) -> Array:
+        """How many bounded sides the rows have, at least 1, (b,)."""
+        return np.maximum(sum((np.broadcast_to(run.count, self.batch) for run in self.runs), np.zeros(self.batch)), 1)
 
     @cached_property
     def _column_square(self) -> Array:

@@ -27,8 +27,10 @@ R = TypeVar("R")
 def each(act: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """`act` on every item, in order; on several threads where there are several large items (NumPy lets go of the lock)."""
     items = list(items)
+    if len(items) < 8:
+        return [act(item) for item in items]
     threads = min(len(items), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    if threads < 2 or len(items) < 8:
+    if threads < 2:
         return [act(item) for item in items]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(act, items))

@@ -31,6 +31,7 @@ EARLY = 1e-6  # relative gap at which the active set is tried for the first time
 LARGE = 60_000  # data rows from which one problem starts at the solution of a part of them,
 PART = 16_000  # about so many
 NEAR, NEAR_PART = 0.3, 3e-2  # relative gap of a start from least squares, and from a part of the rows
+CLEAR = 0.1  # units that a start keeps from a constraint
 TINY = 1e-300
 
 
@@ -156,24 +157,24 @@ def sides_of(sheet: Sheet) -> list[tuple[float, Array]]:
 def start(form: Form) -> tuple[list[Row], Array]:
     """u near the slope at w = 0, pulled inside; s from the row equation plus a share of the loss's own scale.
 
-    Every sheet is measured in its own units: rows of D B are short, so their z are small and their duals large. Where every row has both
-    sides, the start is centred at a first guess of w: least squares, or for large problems the solution on a part of the rows.
+    Every sheet is measured in its own units: rows of D B are short, so their z are small and their duals large. Unless there are smooth
+    rows, the start is centred at a first guess of w: least squares, or for large problems the solution on a part of the rows.
     """
     z_scale, u_scale = form.scales
     rows = [_start_row(form, run, z_scale, u_scale) for run in form.runs]
-    if not rows or not all(len(row.sides) == 2 for row in rows):
+    if not rows or any(row.run.sheet is None for row in rows):
         return rows, np.zeros(form.penalty.shape)
-    if form.batch == 1 and len(form.design.x) > LARGE:
+    boxed = all(len(row.sides) == 2 for row in rows)
+    if boxed and form.batch == 1 and len(form.design.x) > LARGE:
         w, near = solve(thin(form, len(form.design.x) // PART), Options(tol=1e-4)).interior, NEAR_PART
     else:
         w, near = _least_squares(form, u_scale / z_scale), NEAR
     assert w is not None
     zs = each(lambda row: w @ row.run.matrix.T, rows)
-    slopes = [row.run.sheet.slope(z - row.run.sheet.shift) for row, z in zip(rows, zs, strict=True)]  # type: ignore[union-attr]
-    count = sum(row.run.count for row in rows)
-    size = np.maximum(magnitude(form, w, zs, slopes), 1e-3 * (z_scale * u_scale)[:, 0] * count)
-    target = (near * size / np.maximum(count, 1))[:, None]
-    each(lambda pair: _center(*pair, target), list(zip(rows, zs, strict=True)))
+    slopes = [row.run.sheet.slope(z - row.run.sheet.shift) if boxed else row.u for row, z in zip(rows, zs, strict=True)]  # type: ignore[union-attr]
+    size = np.maximum(magnitude(form, w, zs, slopes), 1e-3 * (z_scale * u_scale)[:, 0] * form.sides)
+    target = (near * size / form.sides)[:, None]
+    each(lambda pair: _center(*pair, target, z_scale * pair[0].run.length / form.loss_length), list(zip(rows, zs, strict=True)))
     return rows, w
 
 
@@ -189,8 +190,18 @@ def _least_squares(form: Form, weight: Array) -> Array:
     return factor(h, form.penalty)(right)
 
 
-def _center(row: Row, z: Array, target: Array) -> None:
-    """u with v = q u + τ/(h - u) - τ/(u - l) up to rounding, and s = τ/d: the row's point on the central path."""
+def _center(row: Row, z: Array, target: Array, unit: Array) -> None:
+    """The row's point on the central path: v = q u + τ/(h - u) - τ/(u - l) up to rounding, and s = τ/d.
+
+    With one side, s d = τ at no less than a share of the row's unit from the constraint: a z outside it stays a residual.
+    """
+    if len(row.sides) == 1:
+        ((sign, bound),), q = row.sides, row.run.sheet.quadratic  # type: ignore[union-attr]
+        v = sign * (z - row.run.sheet.shift - q * bound)  # type: ignore[union-attr]
+        s = np.maximum(0.5 * (v + np.sqrt(v * v + 4 * q * target)), CLEAR * unit)
+        row.s, row.d = [s], [target / s]
+        row.u = bound - sign * row.d[0]
+        return
     (_, high), (_, low) = row.sides
     v = z - row.run.sheet.shift  # type: ignore[union-attr]
     middle, half, q = 0.5 * (high + low), 0.5 * (high - low), row.run.sheet.quadratic  # type: ignore[union-attr]
@@ -283,20 +294,27 @@ def step(form: Form, rows: list[Row], w: Array, state: State, slow: np.ndarray) 
     target = np.zeros((len(w), 1))
     if sided:
         found = each(lambda row: _affine_row(row, direction), sided)
-        steepest = np.max([one[0] for one in found], axis=0)
+        steepest, center, second, cross = found[0]
+        for one in found[1:]:
+            steepest, center, second, cross = np.maximum(steepest, one[0]), center + one[1], second + one[2], cross + one[3]
         length = 1.0 / np.maximum(steepest, 1.0)
-        center, second, cross = (sum(one[place] for one in found) for place in (1, 2, 3))
         after = np.maximum((1 - length) * state.comp + length**2 * cross, 0.0)
-        count = np.maximum(sum(run.count for run in form.runs), 1)
-        share = np.where(slow, SAFE, (after / np.maximum(state.comp, TINY)) ** 3)
-        target = (share * state.comp / count)[:, None]
-        direction = solve_h(state.base + state.right + target * center + np.where(slow[:, None], 0.0, second))
+        share = (after / np.maximum(state.comp, TINY)) ** 3
+        if slow.any():
+            share, second = np.where(slow, SAFE, share), np.where(slow[:, None], 0.0, second)
+        target = (share * state.comp / form.sides)[:, None]
+        direction = solve_h(state.base + state.right + target * center + second)
     moves = each(lambda row: _move_row(row, direction, target, slow), rows)
     if not moves:
         return w + direction
-    length = np.minimum(1.0, BACK / np.maximum(np.max([one[0] for one in moves], axis=0), TINY))
-    stretch = np.maximum(np.max([one[2] for one in moves], axis=0), 1e-12)
-    length = np.minimum(length, np.log1p(stretch) / stretch)[:, None]
+    steepest, _, stretch = moves[0]
+    for one in moves[1:]:
+        steepest, stretch = np.maximum(steepest, one[0]), np.maximum(stretch, one[2])
+    length = np.minimum(1.0, BACK / np.maximum(steepest, TINY))
+    if stretch.any():
+        stretch = np.maximum(stretch, 1e-12)
+        length = np.minimum(length, np.log1p(stretch) / stretch)
+    length = length[:, None]
 
     def advance(pair: tuple[Row, tuple[Array, list[Array], Array]]) -> None:
         row, (_, ds, _) = pair
@@ -331,7 +349,7 @@ def _move_row(row: Row, dw: Array, target: Array, slow: np.ndarray) -> tuple[Arr
     if row.run.sheet is None:
         return np.zeros(len(dw)), [], np.abs(dw @ a.T).max(axis=1)
     active, before = row.run.sheet.active, row.du
-    second = np.where(slow[:, None], 0.0, before)
+    second = np.where(slow[:, None], 0.0, before) if slow.any() else before
     k, aims = row.k, []
     for (sign, _), s, d, ratio in zip(row.sides, row.s, row.d, row.ratio, strict=True):
         aim = (target - second * (sign * s - ratio * before)) / d

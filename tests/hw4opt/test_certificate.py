@@ -324,6 +324,7 @@ def test_the_bound_is_true_for_problems_stopped_early(seed):
     new = random.uniform(-0.1, 1.1, size=(4, results[0].problem.x.shape[1]))
     ratios, _ = compare_with_bound(results, new)
     assert ratios.max(initial=0) <= 1
+    assert not {result.status for result in results} & {Status.INFEASIBLE, Status.UNBOUNDED}  # f = 0 satisfies every shape
 
 
 def test_the_stopped_problems_put_the_bound_to_the_test():
@@ -585,12 +586,23 @@ def test_feasible_without_an_inner_point_is_not_called_infeasible(kernel, shape)
     assert fit(problem).status is not Status.INFEASIBLE
 
 
-def test_contradictory_shapes_are_infeasible():
-    """A line through 0 cannot be 1 or more on both sides of it."""
-    x = np.linspace(-1, 1, 10)
-    result = fit(Problem(x, x, None, regularizers=[Ridge(0.1)], constraints=[Bounds(lower=1)]))
-    assert result.status is Status.INFEASIBLE and result.certificate.gap is None and result.certificate.violation > 0.1
-    assert result.bound(x) is None
+LINE = np.linspace(-1, 1, 10)
+OPPOSED = {
+    "a line through 0 above 1 on both sides": (None, [Bounds(lower=1)]),
+    "the same in a kernel's words": (Polynomial(1.0, 1, 0.0), [Bounds(lower=1)]),
+    "an odd cubic above 1": (Polynomial(1.0, 3, 0.0), [Bounds(lower=1)]),
+    "a parabola that rises on both sides": (Polynomial(1.0, 2, 0.0), [Increasing(), Bounds(lower=1e-3)]),
+}
+
+
+@pytest.mark.parametrize("case", OPPOSED)
+@pytest.mark.parametrize("solver", ["interior", "admm", "proximal"])
+def test_shapes_that_cannot_hold_prove_nothing(case, solver):
+    kernel, shape = OPPOSED[case]
+    result = fit(Problem(LINE, LINE, kernel, regularizers=[Ridge(0.1)], constraints=shape), solver, max_iterations=200)
+    assert result.status is Status.INFEASIBLE if "line" in case else result.status in (Status.INFEASIBLE, Status.UNCERTIFIED)
+    assert result.certificate.gap is None and result.certificate.norm_bound is None and result.certificate.violation > 1e-6
+    assert "violated" in result.certificate.reason and result.bound(LINE) is None
 
 
 # ---- unpenalised columns ---------------------------------------------------------------------------------------------
