@@ -66,7 +66,7 @@ def solve(form: Form, options: Options) -> Answer:
             if done.all() or not form.runs:
                 break
         if iteration % ADAPT == 0:
-            ratio = np.sqrt((primal / z_size) / np.maximum(move / np.maximum(dual_size, 1e-300), 1e-300))
+            ratio = np.sqrt((primal / z_size) / np.maximum(move / np.maximum(dual_size, 1e-300), 1e-30))
             change = np.where((ratio > 3) | (ratio < 1 / 3), np.clip(ratio, 1e-2, 1e2), 1.0)[:, None]
             if (change != 1).any():
                 rho = rho * change

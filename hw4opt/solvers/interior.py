@@ -302,7 +302,9 @@ def step(form: Form, rows: list[Row], w: Array, state: State, slow: np.ndarray) 
         share = (after / np.maximum(state.comp, TINY)) ** 3
         if slow.any():
             share, second = np.where(slow, SAFE, share), np.where(slow[:, None], 0.0, second)
-        target = (share * state.comp / form.sides)[:, None]
+        behind = np.maximum(state.gap - state.comp, 0)  # residuals: complementarity must not run ahead of them
+        wanted = np.where((behind > 10 * state.comp) & (state.gap < state.scale), SAFE * behind, share * state.comp)
+        target = (wanted / form.sides)[:, None]
         direction = solve_h(state.base + state.right + target * center + second)
     moves = each(lambda row: _move_row(row, direction, target, slow), rows)
     if not moves:
