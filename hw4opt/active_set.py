@@ -64,7 +64,7 @@ def polish(form: Form, w: Array, duals: Sequence[Array], gap: Array | None, aim:
     best = Finish(w.copy(), [u.copy() for u in duals], measure(form, w, z, duals) if gap is None else gap.copy())
     if sum(run.size for run in form.runs) * form.penalty.shape[1] ** 2 > LARGEST or not form.runs:
         return best
-    epsilon = [_smoothing(run, one, u) for run, one, u in zip(form.runs, z, duals, strict=True)]
+    epsilon = [_smoothing(form, run, one, u) for run, one, u in zip(form.runs, z, duals, strict=True)]
     now = Iterate(form, np.arange(form.batch), w, z, list(duals), epsilon)
     for number in range(rounds + 1):
         u, weights = now.respond(now.z)
@@ -153,13 +153,15 @@ def measure(form: Form, w: Array, z: Sequence[Array], duals: Sequence[Array]) ->
     return total + form.off_balance(w, residual)
 
 
-def _smoothing(run: Run, z: Array, u: Array) -> Array:
+def _smoothing(form: Form, run: Run, z: Array, u: Array) -> Array:
     """ε: SMOOTHING times the run's z over its u, 0 where the row has curvature of its own."""
     if run.sheet is None:
         return np.zeros((len(z), 1))
-    size = np.maximum(np.abs(u).max(axis=1, keepdims=True), 1e-300)
+    (z_scale, u_scale), loss_length = form.scales, form.loss_length
+    size = np.maximum(np.abs(u).max(axis=1, keepdims=True), ROUNDING * u_scale)
     unit = np.abs(z).mean(axis=1, keepdims=True) / np.mean(run.length) * run.length
-    return np.where(run.sheet.quadratic == 0, np.maximum(SMOOTHING * unit / size, 1e-290), 0.0)
+    least = ROUNDING * z_scale * run.length / (loss_length * size)
+    return np.where(run.sheet.quadratic == 0, np.maximum(SMOOTHING * unit / size, least), 0.0)
 
 
 def respond(run: Run, z: Array, center: Array, eps: Array) -> tuple[Array, Array]:

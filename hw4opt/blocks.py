@@ -47,10 +47,18 @@ class Sheet:
         """u in ∂f at v = z - shift: the nearest end where that is an interval; infinite where v is outside the domain."""
         low = -np.inf if self.low is None else self.low
         high = np.inf if self.high is None else self.high
-        with np.errstate(divide="ignore", invalid="ignore"):
-            free = np.where(self.quadratic > 0, v / self.quadratic, np.where(v > 0, np.inf, np.where(v < 0, -np.inf, 0.0)))
-        u = np.clip(free, low, high)
+        if self._curved:
+            free = v / self.quadratic
+        else:
+            steep = np.where(v > 0, np.inf, np.where(v < 0, -np.inf, 0.0))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                free = steep if not self.quadratic.any() else np.where(self.quadratic > 0, v / self.quadratic, steep)
+        u = np.minimum(np.maximum(free, low), high)
         return u if self.active is None else np.where(self.active > 0, u, 0.0)
+
+    @cached_property
+    def _curved(self) -> bool:
+        return bool((self.quadratic > 0).all())
 
 
 ROUNDING = 1e-12  # of z u and f: what a Fenchel-Young slack of 0 may come out as

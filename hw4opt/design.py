@@ -113,7 +113,8 @@ def _columns(kernel: Kernel, x: Array, columns: np.ndarray, kinds: list[tuple[in
 
 def build_basis(kernel: Kernel, x: Array, slopes: tuple[int, ...] = (), limit: int | None = None) -> tuple[Basis, Array]:
     """The basis over evaluation at the rows of x and the slopes there along the named columns, and its values at x."""
-    limit = limit or max(RANK_LIMIT, min(2 * RANK_LIMIT, len(x) * (1 + len(slopes))))
+    size = len(x) * (1 + len(slopes))
+    limit = limit or (size if size <= 2 * RANK_LIMIT else RANK_LIMIT)
     every = np.arange(len(x)) if len(x) <= CANDIDATES or isinstance(kernel, Precomputed) else None
     candidates = np.unique(np.linspace(0, len(x) - 1, CANDIDATES).astype(int)) if every is None else every
     while True:
