@@ -13,23 +13,19 @@ MANY = 96  # systems from which substitution across the batch beats one LU a rig
 
 
 def factor(gram: Array, penalty: Array) -> Callable[[Array], Array]:
-    """Scale to a unit diagonal, then factor: near the end W spans twenty orders of magnitude and only the scaled system is stable.
+    """Factor: near the end W spans twenty orders of magnitude, and LU is stable only on the system scaled to a unit diagonal.
 
     gram (b, r, r) is overwritten; penalty (b, r); the returned function takes and gives (b, r).
     """
     diagonal = np.einsum("bii->bi", gram)
     diagonal += penalty
+    diagonal *= 1 + SHIFT * gram.shape[1]
+    if len(gram) >= MANY and (many := _many(gram)) is not None:  # Cholesky minds no scaling
+        return many
     root = 1.0 / np.sqrt(np.maximum(diagonal, 1e-300))
     gram *= root[:, :, None]
     gram *= root[:, None, :]
-    diagonal += SHIFT * gram.shape[1]
-    many = _many(gram) if len(gram) >= MANY else None
-
-    def solve(right: Array) -> Array:
-        right = root * right
-        return root * (np.linalg.solve(gram, right[:, :, None])[:, :, 0] if many is None else many(right))
-
-    return solve
+    return lambda right: root * np.linalg.solve(gram, (root * right)[:, :, None])[:, :, 0]
 
 
 def _many(gram: Array) -> Callable[[Array], Array] | None:

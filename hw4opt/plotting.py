@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from matplotlib import colormaps
@@ -17,8 +17,19 @@ from hw4opt.result import Result
 from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 
-if TYPE_CHECKING:
-    from hw4opt.crosscheck import Row
+
+class SolverRow(Protocol):
+    """What a comparison shows of one solver's answer; `hw4opt.crosscheck.Row` is one."""
+
+    @property
+    def solver(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def relative_gap(self) -> float | None: ...
+    @property
+    def seconds(self) -> float | None: ...
+
 
 Truth = Array | Callable[[Array], Array]
 
@@ -81,7 +92,7 @@ def plot_path(
     return figure
 
 
-def plot_check(rows: Sequence[Row]) -> Figure:
+def plot_check(rows: Sequence[SolverRow]) -> Figure:
     """Relative gap and seconds of every solver that gave an answer."""
     solved = [row for row in rows if row.relative_gap is not None and row.seconds is not None]
     figure = Figure(figsize=(9, 1.2 + 0.36 * max(len(solved), 2)), layout="constrained")
