@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 
@@ -432,10 +431,3 @@ def _sheet(tables: Sequence[Table], offset: Array, weights: Array | None, active
     if weights is not None:
         quadratic, low, high = quadratic / weights, low * weights, high * weights
     return Sheet(quadratic, shift, None if np.isinf(low).all() else low, None if np.isinf(high).all() else high, active)
-
-
-def fold_lists(folds: np.ndarray) -> list[np.ndarray]:
-    """Row lists from a fold number a row."""
-    order = np.argsort(folds, kind="stable")
-    edges = np.searchsorted(folds[order], np.arange(folds.max() + 2))
-    return [order[low:high] for low, high in pairwise(edges)]
