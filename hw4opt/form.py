@@ -13,11 +13,12 @@ from functools import cached_property
 import numpy as np
 
 from hw4opt.blocks import Block, Fixed, Piece, Run, Sheet, SmoothRows, clip_dual
-from hw4opt.design import Design, difference_coefficients
+from hw4opt.design import Design
 from hw4opt.errors import InputError
+from hw4opt.fold_rows import fold_rows, keep_mask
 from hw4opt.problem import Problem
 from hw4opt.rows import Chunk, RowMap, chunks, each
-from hw4opt.terms import Differences, PiecewiseQuadratic, Slope, Smooth, Table, Term, Values
+from hw4opt.terms import PiecewiseQuadratic, Smooth, Table, Term, Values
 from hw4opt.terms.base import Array
 
 FLOOR = 1e-6  # of the loss at w = 0: the smallest objective that a relative gap is taken against
@@ -145,7 +146,7 @@ class Form:
         if self._all_penalized:
             return 0.5 * (np.square(residual) / self.penalty).sum(axis=1)
         safe = np.where(self.penalty > 0, self.penalty, 1.0)
-        free = np.abs(residual) * np.maximum(np.abs(w), self._w_scale)
+        free = np.abs(residual) * np.maximum(np.abs(w), self.w_scale)
         return np.where(self.penalty > 0, 0.5 * np.square(residual) / safe, free).sum(axis=1)
 
     @cached_property
@@ -165,7 +166,7 @@ class Form:
         return np.maximum(total / max(sum(len(chunk) for chunk in loss), 1), 1e-300)
 
     @property
-    def _w_scale(self) -> Array:
+    def w_scale(self) -> Array:
         """The size of w that moves the loss's z by its own scale, (b, r)."""
         return self.scales[0] / np.sqrt(self._column_square)
 
@@ -278,14 +279,14 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
     for number, problem in enumerate(batch[1:], 1):
         _check_shared(first, problem, number)
     design = first.design
-    loss_keep = None if held_out is None else _keep_mask(len(design.x), held_out)
+    loss_keep = None if held_out is None else keep_mask(len(design.x), held_out)
     maps: dict[object, tuple[RowMap, Array | None]] = {}
     blocks = []
     for position in range(len(first.terms)):
         terms = tuple(problem.terms[position] for problem in batch)
         acts = terms[0].acts
         if acts not in maps:
-            maps[acts] = _rows_of(design, terms[0], held_out)
+            maps[acts] = fold_rows(design, terms[0], held_out)
         rows, mask = maps[acts]
         active = loss_keep if isinstance(acts, Values) else mask
         block = _loss_block(batch, terms, rows, active) if position == 0 else term_block(terms, rows, active)
@@ -314,56 +315,6 @@ def _check_shared(first: Problem, other: Problem, number: int) -> None:
         raise InputError(
             f"problem {number} of the batch has other terms than the first; a batch shares their kinds and differs in parameters"
         )
-
-
-def _keep_mask(size: int, held_out: Sequence[np.ndarray]) -> Array:
-    keep = np.ones((len(held_out), size))
-    for row, held in enumerate(held_out):
-        keep[row, held] = 0.0
-    return keep
-
-
-def _rows_of(design: Design, term: Term, held_out: Sequence[np.ndarray] | None) -> tuple[RowMap, Array | None]:
-    """The term's row map and, for folds, which of its rows each problem has."""
-    rows = design.rows(term.acts, term.name)
-    if not rows.count:
-        return rows, None
-    if held_out is None or isinstance(term.acts, Values):
-        return rows, None
-    if isinstance(term.acts, Differences):
-        return _fold_differences(design, term.acts.order, held_out)
-    if isinstance(term.acts, Slope):  # slopes leave with the last row at their point
-        return rows, np.stack([np.isin(np.arange(rows.count), _points_left(design, held)) for held in held_out]).astype(float)
-    return rows, None
-
-
-def _points_left(design: Design, held: np.ndarray) -> np.ndarray:
-    """The base points that still have a row, ascending."""
-    if not len(held):
-        return np.arange(len(design.base_x))
-    return np.delete(np.arange(len(design.x)), held) if design.row_of is None else np.unique(np.delete(design.row_of, held))
-
-
-def _fold_differences(design: Design, order: int, held_out: Sequence[np.ndarray]) -> tuple[RowMap, Array]:
-    """The union of every fold's difference rows, and which rows each fold has: those that touch a lost point give way to merged ones."""
-    size = len(design.base_x)
-    count = max(size - order, 0)
-    windows = [tuple(range(j, j + order + 1)) for j in range(count)]
-    place = {window: j for j, window in enumerate(windows)}
-    have: dict[int, np.ndarray] = {}
-    for held in held_out:
-        if id(held) in have:
-            continue
-        left = _points_left(design, held)
-        mine = np.lib.stride_tricks.sliding_window_view(left, order + 1) if len(left) > order else np.empty((0, order + 1), dtype=int)
-        merged = mine[:, -1] - mine[:, 0] > order
-        rows = [place.setdefault(window, len(place)) for window in map(tuple, mine[merged].tolist())]
-        have[id(held)] = np.concatenate([mine[~merged, 0], np.array(rows, dtype=int)])
-    mask = np.zeros((len(held_out), len(place)))
-    for row, held in zip(mask, held_out, strict=True):
-        row[have[id(held)]] = 1.0
-    index = np.array(list(place), dtype=int).reshape(len(place), order + 1)
-    return RowMap(len(place), index=index, coef=difference_coefficients(design.base_x[:, 0], order, index)), mask
 
 
 def _loss_block(batch: Sequence[Problem], terms: tuple[Term, ...], rows: RowMap, active: Array | None) -> Block:

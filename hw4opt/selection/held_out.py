@@ -1,8 +1,8 @@
-"""Held-out predictions of many settings over one basis, exact fold by fold."""
+"""Held-out predictions of many settings, exact fold by fold."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,18 +10,23 @@ import numpy as np
 from hw4opt.answer import Options
 from hw4opt.certificate import certify
 from hw4opt.errors import InputError
-from hw4opt.form import canonicalize
+from hw4opt.form import Form, canonicalize
 from hw4opt.problem import Problem
-from hw4opt.selection import exact
+from hw4opt.selection import closed, exact
 from hw4opt.selection.folds import Folds
+from hw4opt.selection.layout import Layout, Union
+from hw4opt.selection.lines import EXACT, ROUNDS
+from hw4opt.selection.tableau import WHOLE
 from hw4opt.solvers import interior
 from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 from hw4opt.threads import one_blas_thread
 
 BATCH = 3_000_000  # rows × problems solved together: more would only leave the cache
+KEPT = 10_000_000  # entries of the responses of settings that are looked at together
 ANEW = 1e-13  # tolerance of folds solved anew: a prediction is off by the root of its gap
 FEW = 25  # rows a fold may lose for low-rank changes of the full fit to pay
+CLOSED = -1  # rounds of a fold in closed form
 METRICS = ("loss", "squared", "absolute")
 
 
@@ -29,7 +34,8 @@ METRICS = ("loss", "squared", "absolute")
 class Score:
     """Error over held-out rows: weighted mean and its standard error, predictions (n,) of f + offset, and the largest relative fold gap.
 
-    work    how many folds took how much: `changes` by low-rank changes of the full fit (by number of rounds), `interior` anew
+    work    how many folds took how much: `closed` by formula, `one_round` and `rounds` by low-rank changes of the full fit, `path` along a
+            path from it, `anew` by the interior point
     """
 
     score: float
@@ -39,108 +45,149 @@ class Score:
     work: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass
-class _Tasks:
-    """Predictions, gaps and work of every fold of every setting, filled in as they are found."""
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Predictions (S, n), relative gaps (S, F) and rounds (S, F) of every fold of S settings over one basis, as they are found."""
 
-    problems: Sequence[Problem]
     folds: Folds
     predictions: Array
     gaps: Array
     rounds: np.ndarray
 
     @classmethod
-    def of(cls, problems: Sequence[Problem], folds: Folds) -> _Tasks:
-        shape = (len(problems), len(folds))
-        return cls(
-            problems, folds, np.full((len(problems), len(problems[0].design.x)), np.nan), np.full(shape, np.inf), np.zeros(shape, dtype=int)
-        )
+    def none(cls, form: Form, folds: Folds) -> Found:
+        shape = (form.batch, len(folds))
+        return cls(folds, np.full((form.batch, len(form.design.x)), np.nan), np.full(shape, np.inf), np.zeros(shape, dtype=int))
+
+    def put(self, form: Form, settings: np.ndarray, span: slice, w: Array, gap: Array, rounds: np.ndarray | int) -> None:
+        """What is exact among w (S, F, r) of some settings and a run of folds."""
+        some = self.folds[span]
+        held, fold_of = np.concatenate(some), np.repeat(np.arange(len(some)), [len(one) for one in some])
+        b = form.design.matrix[held if form.design.row_of is None else form.design.row_of[held]]
+        good = gap <= EXACT
+        predicted = np.vecdot(w[:, fold_of], b)
+        self.predictions[settings[:, None], held] = np.where(good[:, fold_of], predicted, np.nan)
+        self.gaps[settings, span] = np.where(good, gap, np.inf)
+        self.rounds[settings, span] = np.where(good, rounds, 0)
+
+    def work(self) -> list[dict[str, int]]:
+        rounds = self.rounds
+        kinds = {
+            "closed": rounds == CLOSED,
+            "one_round": rounds == 1,
+            "rounds": (rounds > 1) & (rounds <= ROUNDS),
+            "path": rounds > ROUNDS,
+            "anew": rounds == 0,
+        }
+        counts = zip(*(mask.sum(axis=1).tolist() for mask in kinds.values()), strict=True)
+        return [dict(zip(kinds, row, strict=True)) for row in counts]
+
+
+class _Layouts:
+    """The folds in runs of a size, each with its rows: kept for the next gamma where there is one run only."""
+
+    def __init__(self, problem: Problem, folds: Folds) -> None:
+        rows = sum(max(len(problem.design.base_x), 1) for _ in problem.terms)
+        step = max(8, BATCH // rows // 2)
+        self.problem, self.folds = problem, folds
+        self.spans = [slice(low, min(low + step, len(folds))) for low in range(0, len(folds), step)]
+        self.only = Layout.of(problem, folds) if len(self.spans) == 1 else None
+
+    def __iter__(self) -> Iterator[tuple[slice, Layout]]:
+        for span in self.spans:
+            yield span, self.only or Layout.of(self.problem, self.folds[span])
 
 
 def score_settings(problems: Sequence[Problem], folds: Folds, metric: str = "loss") -> list[Score]:
-    """One score a problem; the problems share x, kernel and kinds of terms, and differ in weights and parameters."""
+    """One score a problem; the problems share x, y, weights and kinds of terms, and differ in hyper-parameters.
+
+    Those over one basis are solved together. Raises `InputError` for an unknown metric.
+    """
     if metric not in METRICS:
         raise InputError(f"metric is {metric!r}; there are {', '.join(METRICS)}")
+    groups: dict[object, list[int]] = {}
+    for place, problem in enumerate(problems):
+        groups.setdefault((problem.kernel, *(term.acts for term in problem.terms)), []).append(place)
+    layouts: dict[object, _Layouts] = {}
+    scores: dict[int, Score] = {}
+    with one_blas_thread():
+        for (_, *acts), places in groups.items():
+            together = [problems[place] for place in places]
+            found = _solve(together, folds, layouts, tuple(acts))
+            scores |= dict(zip(places, _scores(together, found, metric), strict=True))
+    return [scores[place] for place in range(len(problems))]
+
+
+def _solve(problems: Sequence[Problem], folds: Folds, layouts: dict[object, _Layouts], acts: tuple[object, ...]) -> Found:
+    """Every fold of settings over one basis, by the cheapest way that is exact."""
     for problem in problems[1:]:
         problem.share_design(problems[0].design)
-    tasks = _Tasks.of(problems, folds)
-    with one_blas_thread():
-        if _changes_pay(problems, folds):
-            _by_changes(tasks)
-        _anew(tasks)
-    return [
-        _score(problem, predicted, float(gaps.max()), _work(rounds), metric)
-        for problem, predicted, gaps, rounds in zip(problems, tasks.predictions, tasks.gaps, tasks.rounds, strict=True)
-    ]
+    form = canonicalize(problems)
+    found = Found.none(form, folds)
+    most = max(len(held) for held in folds)
+    if most == 1 and len(folds) == len(form.design.x) and closed.takes(form):
+        order = np.concatenate(folds)
+        for settings in _some(form, len(folds) * form.design.matrix.shape[1]):
+            w, gap = closed.solve(form.cut(settings))
+            found.put(form, settings, slice(None), w[:, order], gap[:, order], CLOSED)
+    elif not isinstance(problems[0].loss, Smooth) and most <= FEW:
+        if acts not in layouts:
+            layouts[acts] = _Layouts(problems[0], folds)
+        _by_changes(form, layouts[acts], found)
+    _anew(problems, folds, found)
+    return found
 
 
-def _changes_pay(problems: Sequence[Problem], folds: Folds) -> bool:
-    """Piecewise quadratic losses with every column penalised, and small folds."""
-    tame = not isinstance(problems[0].loss, Smooth) and not problems[0].design.intercept and all(problem.ridge > 0 for problem in problems)
-    return tame and max(len(held) for held in folds) <= FEW
+def _by_changes(form: Form, layouts: _Layouts, found: Found) -> None:
+    answer = interior.solve(form, Options(tol=0.1 * EXACT))
+    for span, layout in layouts:
+        union = Union.of(form, layout)
+        rows, rank = union.a.shape
+        lines = len(found.folds[span]) * rows
+        for settings in _some(form, max(lines, rows * (rank + (rows if rows <= WHOLE else 0)))):
+            duals = [u[settings] for u in answer.duals]
+            found.put(form, settings, span, *exact.run(form.cut(settings), answer.w[settings], duals, union))
 
 
-def _by_changes(tasks: _Tasks) -> None:
-    form = canonicalize(tasks.problems)
-    answer = interior.solve(form, Options(tol=0.1 * exact.EXACT))
-    rows = sum(block.rows.count for block in form.blocks)
-    per_chunk = max(8, BATCH // max(rows, 1) // 2)
-    for low in range(0, len(tasks.folds), per_chunk):
-        held = tasks.folds[low : low + per_chunk]
-        folds = exact.union_of(canonicalize([tasks.problems[0]] * len(held), held))
-        together = max(1, BATCH // (len(held) * len(folds.a)))
-        for first in range(0, len(tasks.problems), together):
-            part = np.arange(first, min(first + together, len(tasks.problems)))
-            sub = form.cut(part)
-            duals = [u[part] for u in answer.duals]
-            solved = exact.run(sub, answer.w[part], duals, folds)
-            good = solved.gap <= exact.EXACT
-            for place, rows_held in enumerate(held):
-                spot = folds.where(rows_held)
-                mine = part[good[:, place]]
-                tasks.predictions[mine[:, None], rows_held] = solved.z[good[:, place], place][:, spot]
-            tasks.gaps[first : first + len(part), low : low + len(held)] = np.where(good, solved.gap, np.inf)
-            tasks.rounds[first : first + len(part), low : low + len(held)] = np.where(good, solved.rounds, 0)
+def _some(form: Form, each: int) -> Iterator[np.ndarray]:
+    """The settings in runs, `each` entries a setting."""
+    step = max(1, KEPT // each)
+    return (np.arange(low, min(low + step, form.batch)) for low in range(0, form.batch, step))
 
 
-def _anew(tasks: _Tasks) -> None:
+def _anew(problems: Sequence[Problem], folds: Folds, found: Found) -> None:
     """What is left, by the interior point."""
-    design = tasks.problems[0].design
-    left = np.argwhere(~np.isfinite(tasks.gaps))
-    rows = sum(max(len(design.base_x), 1) for _ in tasks.problems[0].terms)
+    design = problems[0].design
+    left = np.argwhere(~np.isfinite(found.gaps))
+    rows = sum(max(len(design.base_x), 1) for _ in problems[0].terms)
     size = max(1, BATCH // rows)
     for low in range(0, len(left), size):
         part = left[low : low + size]
-        form = canonicalize([tasks.problems[setting] for setting, _ in part], [tasks.folds[fold] for _, fold in part])
+        form = canonicalize([problems[setting] for setting, _ in part], [folds[fold] for _, fold in part])
         answer = interior.solve(form, Options(tol=ANEW, max_iterations=60))
         proof = certify(form, answer.w, answer.duals, answer.interior)
         for (setting, fold), w, certificate in zip(part, proof.w, proof.certificates, strict=True):
-            held = tasks.folds[fold]
-            tasks.predictions[setting, held] = design.matrix[held if design.row_of is None else design.row_of[held]] @ w
-            tasks.gaps[setting, fold] = np.inf if certificate.relative_gap is None else certificate.relative_gap
+            held = folds[fold]
+            found.predictions[setting, held] = design.matrix[held if design.row_of is None else design.row_of[held]] @ w
+            found.gaps[setting, fold] = np.inf if certificate.relative_gap is None else certificate.relative_gap
 
 
-def _work(rounds: np.ndarray) -> dict[str, int]:
-    changes = rounds > 0
-    return {
-        "changes": int(changes.sum()),
-        "one_round": int((rounds == 1).sum()),
-        "path": int((rounds >= exact.ROUNDS).sum()),
-        "interior": int((~changes).sum()),
-    }
-
-
-def _score(problem: Problem, predictions: Array, gap: float, work: dict[str, int], metric: str) -> Score:
-    kept = slice(None) if problem.active is None else problem.active
-    y = problem.y[kept]
-    weights = np.ones(len(y)) if problem.weights is None else problem.weights[kept]
-    predictions = predictions if problem.offset is None else predictions + problem.offset[kept]
-    errors = error_of_rows(problem, predictions, y, metric)
-    mean = float(np.average(errors, weights=weights))
-    deviation = np.sqrt(np.square(weights * (errors - mean)).sum()) / weights.sum()
-    every = np.full(len(problem.y), np.nan)
-    every[kept] = predictions
-    return Score(mean, float(deviation), every, gap, work)
+def _scores(problems: Sequence[Problem], found: Found, metric: str) -> list[Score]:
+    first = problems[0]
+    kept = slice(None) if first.active is None else first.active
+    y = first.y[kept]
+    weights = np.ones(len(y)) if first.weights is None else first.weights[kept]
+    predictions = found.predictions if first.offset is None else found.predictions + first.offset[kept]
+    if all(problem.loss == first.loss for problem in problems):
+        errors = error_of_rows(first, predictions, y, metric)
+    else:
+        errors = np.stack([error_of_rows(problem, row, y, metric) for problem, row in zip(problems, predictions, strict=True)])
+    means = errors @ weights / weights.sum()
+    deviations = np.sqrt(np.square(weights * (errors - means[:, None])).sum(axis=1)) / weights.sum()
+    every = np.full((len(problems), len(first.y)), np.nan)
+    every[:, kept] = predictions
+    gaps = found.gaps.max(axis=1).tolist()
+    return [Score(*one) for one in zip(means.tolist(), deviations.tolist(), every, gaps, found.work(), strict=True)]
 
 
 def error_of_rows(problem: Problem, predictions: Array, y: Array, metric: str) -> Array:

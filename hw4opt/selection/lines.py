@@ -1,0 +1,173 @@
+"""Many folds of many settings at once: each a small system over the rows that differ from the full fit, and the gap it ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from hw4opt.selection.layout import Tables, Union
+from hw4opt.selection.tableau import FREE, HIGH, LOW, SLACK, Base, limits
+from hw4opt.terms.base import Array
+
+ROUNDS = 12  # in which rows take the states they ask for, before a fold is reached along its path
+CHANGED = 64  # rows of one fold that may differ from the full fit before it goes to the general solver
+WIDTHS = (0, 4, 8, 12, 16, 24, 32, 48, CHANGED)  # folds with about as many changed rows are solved together
+TOGETHER = 100_000  # folds × rows looked at together: arrays that stay in a core's cache
+EXACT = 1e-12  # relative gap of a fold that counts as exact
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """The full fits, and the lines to solve: every fold of every setting, setting by setting."""
+
+    union: Union
+    tables: Tables
+    base: Base
+    w_scale: Array  # (S, r) the size of w where a column has no penalty
+    setting: np.ndarray
+    fold: np.ndarray
+
+    def parts(self, lines: np.ndarray) -> Iterator[np.ndarray]:
+        step = max(16, TOGETHER // len(self.union.a))
+        return (lines[low : low + step] for low in range(0, len(lines), step))
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """Every line: w (L, r), relative gap, rounds that were needed, states and duals of all rows."""
+
+    w: Array
+    gap: Array
+    rounds: np.ndarray
+    state: np.ndarray
+    u: Array
+
+    @classmethod
+    def of(cls, task: Task) -> Solved:
+        lines, size = len(task.setting), len(task.union.a)
+        return cls(
+            np.zeros((lines, task.union.a.shape[1])),
+            np.full(lines, np.inf),
+            np.zeros(lines, dtype=int),
+            np.zeros((lines, size), dtype=np.int8),
+            np.zeros((lines, size)),
+        )
+
+
+class Changes:
+    """The rows of some lines that differ from the full fit, and the drivers y that put them where their states ask.
+
+    On each changed row α·y + β·response = γ, the response being that of z, or in E of minus the multiplier:
+
+    held before, now at an end:          response - stiff·y = u₀ - end         at an end or absent, now held:   response = t - z₀
+    curved and free now:    y + response/q = u₀ - (z₀ - t)/q                   else:      y - weight·response = u₀ - end
+    """
+
+    def __init__(self, task: Task, s: np.ndarray, state: np.ndarray) -> None:
+        base, tables = task.base, task.tables
+        self.task, self.s = task, s
+        self.line, self.row = line, row = np.nonzero(state != base.state[s])
+        at, self.now = s[line], state[line, row]
+        self.q, self.t = tables.q[at, row], tables.t[at, row]
+        self.ends = tables.low[at, row], tables.high[at, row]
+        self.z_ends = tables.z_low[at, row], tables.z_high[at, row]
+        self.held, self.u0, self.z0 = base.held[at, row], base.u[at, row], base.z[at, row]
+        self.free = self.now == FREE
+        curved = self.free & (self.q > 0)
+        self.into = self.free & ~curved  # rows that come into E
+        self.end = np.where(self.now == LOW, self.ends[0], np.where(self.now == HIGH, self.ends[1], 0.0))
+        rate = np.where(curved, 1.0 / np.where(self.q > 0, self.q, 1.0), 0.0)
+        self.alpha = np.where(self.held, -base.stiff[at, 0], np.where(self.into, 0.0, 1.0))
+        self.beta = np.where(self.held, -1.0, np.where(self.into, 1.0, np.where(curved, rate, -base.weight[at, row])))
+        apart = self.t - self.z0
+        self.gamma = np.where(curved, self.u0 + apart * rate, np.where(self.into, apart, self.u0 - self.end))
+        self.at = at
+
+    @property
+    def counts(self) -> np.ndarray:
+        return np.bincount(self.line, minlength=len(self.s))
+
+    def drivers(self, gamma: Array) -> Array:
+        """y of every changed row for right sides γ (rows, c)."""
+        counts = self.counts
+        first = np.cumsum(counts) - counts
+        y = np.zeros(gamma.shape)
+        for above, most in pairwise(WIDTHS):
+            mine = np.flatnonzero((counts > above) & (counts <= most))
+            if not len(mine):
+                continue
+            places = np.arange(counts[mine].max())
+            real = places < counts[mine][:, None]
+            take = np.where(real, first[mine][:, None] + places, first[mine][:, None])
+            matrix = self.task.base.entries(self.task.union.a, self.s[mine], self.row[take])
+            matrix *= np.where(real, self.beta[take], 0.0)[:, :, None]
+            np.einsum("bii->bi", matrix)[:] += np.where(real, self.alpha[take], 1.0)
+            y[take[real]] = _solve(matrix, np.where(real[:, :, None], gamma[take], 0.0))[real]
+        return y
+
+    def wide(self, y: Array) -> Array:
+        """The drivers among all rows, (b, M)."""
+        found = np.zeros((len(self.s), len(self.task.union.a)))
+        found[self.line, self.row] = y
+        return found
+
+    def positions(self, y: Array, x0: Array, u0: Array, t: Array) -> Array:
+        """x of all rows, (b, M): from x₀, and on changed rows that leave or come into E from t and u₀."""
+        x = x0 + by_setting(self.s, self.wide(y), lambda s, part: self.task.base.move(self.task.union.a, s, part))
+        special = (self.held & ~self.free) | (self.into & ~self.held)
+        x[self.line[special], self.row[special]] = np.where(self.held, t + y, u0 - y)[special]
+        return x
+
+    def limits(self) -> tuple[Array, Array]:
+        """What x of the changed rows has to lie between."""
+        return limits(self.now, self.q, self.ends, self.z_ends, SLACK * (np.abs(self.z0) + np.abs(self.t)))
+
+
+def by_setting(s: np.ndarray, y: Array, act) -> Array:
+    """`act(setting, lines of it)` for lines sorted by setting."""
+    cuts = [0, *(np.flatnonzero(np.diff(s)) + 1).tolist(), len(s)]
+    parts = [act(int(s[low]), y[low:high]) for low, high in pairwise(cuts) if high > low]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _solve(matrix: Array, right: Array) -> Array:
+    try:
+        return np.linalg.solve(matrix, right)
+    except np.linalg.LinAlgError:
+        matrix = matrix + 1e-13 * np.abs(matrix).max(axis=(1, 2), keepdims=True) * np.eye(matrix.shape[1])
+        return np.linalg.solve(matrix, right)
+
+
+def finish(task: Task, out: Solved, lines: np.ndarray, state: np.ndarray, x: Array, y: Array, number: int) -> None:
+    """Store lines at their states and positions, with the gap that they have there."""
+    if not len(lines):
+        return
+    tables, s = task.tables, task.setting[lines]
+    w = task.base.w[s] + by_setting(s, y, lambda one, part: part @ task.base.p[one])
+    q, free = tables.q[s], state == FREE
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inside = np.where(q > 0, (x - tables.t[s]) / q, x)
+    u = np.where(free, inside, np.where(state == LOW, tables.low[s], np.where(state == HIGH, tables.high[s], 0.0)))
+    out.w[lines], out.u[lines], out.state[lines], out.rounds[lines] = w, u, state, number
+    out.gap[lines] = gap_of(task, lines, w, u)
+
+
+def gap_of(task: Task, lines: np.ndarray, w: Array, u: Array) -> Array:
+    """Relative duality gap at (w, u) over the fold's own rows."""
+    tables, s, a = task.tables, task.setting[lines], task.union.a
+    q, t, z = tables.q[s], tables.t[s], w @ a.T
+    v = z - t
+    on = np.abs(v) <= 1e-13 * (np.abs(z) + np.abs(t) + 1e-300)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = np.clip(np.where(q > 0, v / q, np.where(on, u, np.sign(v) * np.inf)), tables.low[s], tables.high[s])
+    p = np.where(np.isfinite(p), p, -9 * u + np.sign(v) * 10 * np.abs(u).max(axis=1, keepdims=True))
+    slack = np.where(task.union.have[task.fold[lines]], (p - u) * (v - 0.5 * q * (p + u)), 0.0)
+    penalty = task.base.penalty[s]
+    residual = penalty * w + u @ a
+    with np.errstate(divide="ignore", invalid="ignore"):
+        off = np.where(penalty > 0, 0.5 * np.square(residual) / penalty, np.abs(residual) * np.maximum(np.abs(w), task.w_scale[s]))
+    size = np.abs(0.5 * (penalty * w * w).sum(axis=1) + np.vecdot(0.5 * q * u + t, u))
+    return (np.abs(slack).sum(axis=1) + off.sum(axis=1)) / np.maximum(size, 1e-300)
