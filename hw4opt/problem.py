@@ -190,24 +190,29 @@ class Problem:
 
     def with_hyperparameters(self, values: Mapping[str, float]) -> Problem:
         """The same problem at other values of gamma, term weights, or `term.parameter` (`huber.delta`)."""
-        changed: dict[str, object] = {}
         terms = {term.name: term for term in (self.loss, *self.regularizers, *self.constraints)}
         kernel = None if isinstance(self.kernel, Precomputed) else self.kernel
         for name, value in values.items():
             owner, _, parameter = name.partition(".")
             if kernel is not None and (name == "gamma" or owner == kernel.name):
-                changed["kernel"] = kernel = _with(kernel, parameter or "gamma", value, name)
+                kernel = _with(kernel, parameter or "gamma", value, name)
             elif owner in terms or owner == "ridge":
                 terms[owner] = _with(terms.get(owner, Ridge(0.0)), parameter or "weight", value, name)
             else:
                 raise InputError(f"no hyper-parameter {name!r}; there are {', '.join(self.hyperparameters)}")
         ridge = () if any(isinstance(term, Ridge) for term in self.regularizers) or "ridge" not in terms else (terms["ridge"],)
-        changed["loss"] = terms[self.loss.name]
-        changed["regularizers"] = (*ridge, *(terms[term.name] for term in self.regularizers))
-        changed["constraints"] = tuple(terms[term.name] for term in self.constraints)
-        fresh = dataclasses.replace(self, **changed)  # type: ignore[arg-type]
-        if "kernel" not in changed and "design" in self.__dict__:
-            fresh.share_design(self.design)
+        fresh = object.__new__(type(self))  # the data were checked when this problem was made, a term when it was made
+        fresh.__dict__.update(
+            self.__dict__,
+            loss=terms[self.loss.name],
+            regularizers=(*ridge, *(terms[term.name] for term in self.regularizers)),
+            constraints=tuple(terms[term.name] for term in self.constraints),
+        )
+        if kernel is not None and kernel != self.kernel:
+            fresh.__dict__["kernel"] = kernel
+            fresh.__dict__.pop("design", None)
+        if self.constraints:
+            conflict(fresh.constraints)
         return fresh
 
 
@@ -220,7 +225,7 @@ def _with(owner: Owner, parameter: str, value: float, name: str) -> Owner:
     if parameter not in fields:
         raise InputError(f"no hyper-parameter {name!r}: {owner.name} has {', '.join(fields) or 'no parameters'}")
     whole = isinstance(fields[parameter].default, int) and not isinstance(fields[parameter].default, bool)
-    return dataclasses.replace(owner, **{parameter: round(value) if whole else value})  # type: ignore[type-var]
+    return type(owner)(**{**{one: getattr(owner, one) for one in fields}, parameter: round(value) if whole else value})
 
 
 def _check_gram(x: Array) -> None:

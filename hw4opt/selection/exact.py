@@ -9,44 +9,80 @@ r_i/(1 - h_ii). The duality gap of every fold is computed from its own rows; wha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from hw4opt.form import Form
 from hw4opt.selection.follow import follow
-from hw4opt.selection.layout import Tables, Union
+from hw4opt.selection.layout import Layout, Tables, Union
 from hw4opt.selection.lines import CHANGED, EXACT, ROUNDS, Changes, Solved, Task, finish, gap_of
-from hw4opt.selection.tableau import ABSENT, FREE, HIGH, LOW, base_of
+from hw4opt.selection.tableau import ABSENT, FREE, HIGH, LOW, Base, base_of, states_of
 from hw4opt.terms.base import Array
 
 
-def run(form: Form, w: Array, duals: Sequence[Array], union: Union) -> tuple[Array, Array, np.ndarray]:
-    """w (S, F, r), relative gap and rounds (S, F) of every fold, from the full fits of the settings; an infinite gap: not found."""
-    tables = Tables.of(form, union.sizes)
-    u = np.zeros(tables.q.shape)
-    u[:, union.full] = np.concatenate(duals, axis=1)
-    shape = len(w), len(union.have)
-    setting, fold = (index.ravel() for index in np.indices(shape))
-    task = Task(union, tables, base_of(form, w, u, union, tables), form.w_scale, setting, fold)
-    out, start = Solved.of(task), first_states(task)
+@dataclass(frozen=True, eq=False)
+class FullFits:
+    """The settings of one basis, solved on all rows: w (S, r) and the duals u of all rows (S, m)."""
+
+    form: Form
+    w: Array
+    u: Array
+
+
+def solve_full(forms: Sequence[Form], nothing: Layout) -> tuple[list[FullFits], list[np.ndarray]]:
+    """The fits of settings on all rows where every row has curvature, from least squares; and which of them are exact, (S,) each.
+
+    nothing    the layout of one fold that holds out no row
+    """
+    unions = [Union.of(form, nothing) for form in forms]
+    parts = []
+    for form, union in zip(forms, unions, strict=True):
+        tables = Tables.of(form, union.sizes)
+        parts.append(base_of(form, union, tables, np.full(tables.q.shape, FREE, dtype=np.int8)))
+    task = Task.of(Base.stack(parts), unions[0].full, unions[0].have)
+    out = Solved.none(task)
+    settle(task, out, task.base.state)
+    places = [np.flatnonzero(task.base.basis == place) for place in range(len(forms))]
+    fits = [FullFits(form, out.w[mine, : form.penalty.shape[1]], out.u[mine]) for form, mine in zip(forms, places, strict=True)]
+    return fits, [out.gap[mine] <= EXACT for mine in places]
+
+
+def solve_folds(fits: Sequence[FullFits], layout: Layout) -> list[tuple[Array, Array, np.ndarray]]:
+    """For every basis: w (S, F, r), relative gap and rounds (S, F) of every fold; an infinite gap: not found."""
+    unions = [Union.of(one.form, layout) for one in fits]
+    base = Base.stack([_base(one, union) for one, union in zip(fits, unions, strict=True)])
+    task = Task.of(base, unions[0].full, unions[0].have)
+    out, start = Solved.none(task), first_states(task)
     left = settle(task, out, start)
     if len(left):
         follow(task, out, left, start[left])
     refine(task, out)
-    return out.w.reshape(*shape, -1), out.gap.reshape(shape), out.rounds.reshape(shape)
+    found, shape = [], (len(base.w), len(task.have))
+    for place, one in enumerate(fits):
+        mine = base.basis == place
+        w, gap, rounds = (array.reshape(*shape, *array.shape[1:])[mine] for array in (out.w, out.gap, out.rounds))
+        found.append((w[:, :, : one.w.shape[1]], gap, rounds))
+    return found
+
+
+def _base(fits: FullFits, union: Union) -> Base:
+    tables = Tables.of(fits.form, union.sizes)
+    u = np.zeros(tables.q.shape)
+    u[:, union.full] = fits.u
+    return base_of(fits.form, union, tables, states_of(u, union, tables), (fits.w, u))
 
 
 def first_states(task: Task) -> np.ndarray:
     """The full fit's states where the row stays; rows that appear (merged differences) by where their z lies."""
-    union, base, tables = task.union, task.base, task.tables
-    state = np.where(union.have[None], base.state[:, None, :], ABSENT)
-    appear = ~union.full
+    base, tables, appear = task.base, task.base.tables, ~task.full
+    state = np.where(task.have[None], base.state[:, None, :], ABSENT)
     if appear.any():
         z, t = base.z[:, appear], tables.t[:, appear]
         near = np.abs(z - t) <= 1e-10 * np.abs(base.z).max(axis=1, keepdims=True)
         down, up = np.isinf(tables.low[:, appear]) & (z < t), np.isinf(tables.high[:, appear]) & (z > t)
         fresh = np.where(near | down | up, FREE, np.where(z > t, HIGH, LOW))
-        state[:, :, appear] = np.where(union.have[None][:, :, appear], fresh[:, None, :], ABSENT)
+        state[:, :, appear] = np.where(task.have[None][:, :, appear], fresh[:, None, :], ABSENT)
     return state.reshape(-1, state.shape[2]).astype(np.int8)
 
 
@@ -102,9 +138,10 @@ def refine(task: Task, out: Solved) -> None:
 
 def _direct(task: Task, lines: np.ndarray, state: np.ndarray) -> tuple[Array, Array, np.ndarray]:
     """w, u at given states by one bordered system a line, refined once; and whether u stays inside its box."""
-    a, s = task.union.a, task.setting[lines]
-    q, t, low, high = task.tables.q[s], task.tables.t[s], task.tables.low[s], task.tables.high[s]
-    batch, r = len(s), a.shape[1]
+    s, tables = task.setting[lines], task.base.tables
+    a = task.base.a[task.base.basis[s]]
+    q, t, low, high = tables.q[s], tables.t[s], tables.low[s], tables.high[s]
+    batch, r = len(s), a.shape[2]
     free = state == FREE
     held = free & (q == 0)
     weight = np.where(free & (q > 0), 1.0 / np.where(q > 0, q, 1.0), 0.0)
@@ -113,13 +150,13 @@ def _direct(task: Task, lines: np.ndarray, state: np.ndarray) -> tuple[Array, Ar
     line, row = np.nonzero(held)
     column = r + (np.cumsum(held, axis=1) - 1)[line, row]
     matrix, right = np.zeros((batch, r + most, r + most)), np.zeros((batch, r + most))
-    for one, of_line in zip(matrix, weight, strict=True):
-        one[:r, :r] = (a.T * of_line) @ a
+    for one, rows, of_line in zip(matrix, a, weight, strict=True):
+        one[:r, :r] = (rows.T * of_line) @ rows
     np.einsum("bii->bi", matrix)[:, :r] += task.base.penalty[s]
-    matrix[line, column, :r] = a[row]
-    matrix[line, :r, column] = a[row]
+    matrix[line, column, :r] = a[line, row]
+    matrix[line, :r, column] = a[line, row]
     np.einsum("bii->bi", matrix)[:, r:] += np.arange(most) >= held.sum(axis=1)[:, None]
-    right[:, :r] = (weight * t - end) @ a
+    right[:, :r] = np.vecmat(weight * t - end, a)
     right[line, column] = t[line, row]
     root = 1.0 / np.sqrt(np.maximum(np.abs(matrix).max(axis=2), 1e-300))
     matrix = matrix * root[:, :, None] * root[:, None, :]
@@ -130,6 +167,6 @@ def _direct(task: Task, lines: np.ndarray, state: np.ndarray) -> tuple[Array, Ar
         return np.zeros((batch, r)), np.zeros(end.shape), np.zeros(batch, dtype=bool)
     x = x[:, :, 0] * root
     w = x[:, :r]
-    u = end + weight * (w @ a.T - t)
+    u = end + weight * (np.matvec(a, w) - t)
     u[line, row] = x[line, column]
     return w, u, (~free | ((u >= low) & (u <= high))).all(axis=1)

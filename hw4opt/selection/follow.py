@@ -17,9 +17,9 @@ EVENTS = 60  # changes of state along a path
 def follow(task: Task, out: Solved, lines: np.ndarray, start: np.ndarray) -> None:
     """Solve lines from their first states."""
     state, s, fold = start.copy(), task.setting[lines], task.fold[lines]
-    appear = task.union.have[fold] & ~task.union.full
-    end = np.where(state == LOW, task.tables.low[s], np.where(state == HIGH, task.tables.high[s], 0.0))
-    pull = np.where(appear, -end, np.where(task.union.have[fold] | ~task.union.full, 0.0, task.base.u[s]))
+    tables, have = task.base.tables, task.have[fold]
+    end = np.where(state == LOW, tables.low[s], np.where(state == HIGH, tables.high[s], 0.0))
+    pull = np.where(have & ~task.full, -end, np.where(have | ~task.full, 0.0, task.base.u[s]))
     tau, going = np.zeros(len(lines)), np.arange(len(lines))
     for number in range(EVENTS):
         going = going[(state[going] != task.base.state[s[going]]).sum(axis=1) <= CHANGED]

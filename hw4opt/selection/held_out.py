@@ -13,8 +13,9 @@ from hw4opt.errors import InputError
 from hw4opt.form import Form, canonicalize
 from hw4opt.problem import Problem
 from hw4opt.selection import closed, exact
+from hw4opt.selection.exact import FullFits
 from hw4opt.selection.folds import Folds
-from hw4opt.selection.layout import Layout, Union
+from hw4opt.selection.layout import Layout
 from hw4opt.selection.lines import EXACT, ROUNDS
 from hw4opt.selection.tableau import WHOLE
 from hw4opt.solvers import interior
@@ -59,8 +60,9 @@ class Found:
         shape = (form.batch, len(folds))
         return cls(folds, np.full((form.batch, len(form.design.x)), np.nan), np.full(shape, np.inf), np.zeros(shape, dtype=int))
 
-    def put(self, form: Form, settings: np.ndarray, span: slice, w: Array, gap: Array, rounds: np.ndarray | int) -> None:
-        """What is exact among w (S, F, r) of some settings and a run of folds."""
+    def put(self, form: Form, settings: np.ndarray, span: slice, solved: tuple[Array, Array, np.ndarray | int]) -> None:
+        """What is exact among (w (S, F, r), gap, rounds) of some settings and a run of folds."""
+        w, gap, rounds = solved
         some = self.folds[span]
         held, fold_of = np.concatenate(some), np.repeat(np.arange(len(some)), [len(one) for one in some])
         b = form.design.matrix[held if form.design.row_of is None else form.design.row_of[held]]
@@ -108,51 +110,96 @@ def score_settings(problems: Sequence[Problem], folds: Folds, metric: str = "los
     groups: dict[object, list[int]] = {}
     for place, problem in enumerate(problems):
         groups.setdefault((problem.kernel, *(term.acts for term in problem.terms)), []).append(place)
-    layouts: dict[object, _Layouts] = {}
+    kinds: dict[object, list[list[int]]] = {}
+    for (_, *acts), places in groups.items():
+        kinds.setdefault(tuple(acts), []).append(places)
     scores: dict[int, Score] = {}
     with one_blas_thread():
-        for (_, *acts), places in groups.items():
-            together = [problems[place] for place in places]
-            found = _solve(together, folds, layouts, tuple(acts))
-            scores |= dict(zip(places, _scores(together, found, metric), strict=True))
+        for of_kind in kinds.values():
+            together = [[problems[place] for place in places] for places in of_kind]
+            for places, mine, found in zip(of_kind, together, _solve(together, folds), strict=True):
+                scores |= dict(zip(places, _scores(mine, found, metric), strict=True))
     return [scores[place] for place in range(len(problems))]
 
 
-def _solve(problems: Sequence[Problem], folds: Folds, layouts: dict[object, _Layouts], acts: tuple[object, ...]) -> Found:
-    """Every fold of settings over one basis, by the cheapest way that is exact."""
-    for problem in problems[1:]:
-        problem.share_design(problems[0].design)
-    form = canonicalize(problems)
-    found = Found.none(form, folds)
-    most = max(len(held) for held in folds)
-    if most == 1 and len(folds) == len(form.design.x) and closed.takes(form):
-        order = np.concatenate(folds)
-        for settings in _some(form, len(folds) * form.design.matrix.shape[1]):
-            w, gap = closed.solve(form.cut(settings))
-            found.put(form, settings, slice(None), w[:, order], gap[:, order], CLOSED)
-    elif not isinstance(problems[0].loss, Smooth) and most <= FEW:
-        if acts not in layouts:
-            layouts[acts] = _Layouts(problems[0], folds)
-        _by_changes(form, layouts[acts], found)
-    _anew(problems, folds, found)
-    return found
+def _solve(groups: Sequence[Sequence[Problem]], folds: Folds) -> list[Found]:
+    """Every fold of every setting, grouped by basis, by the cheapest way that is exact."""
+    forms = []
+    for problems in groups:
+        for problem in problems[1:]:
+            problem.share_design(problems[0].design)
+        forms.append(canonicalize(problems))
+    founds = [Found.none(form, folds) for form in forms]
+    first, most = groups[0][0], max(len(held) for held in folds)
+    if most == 1 and len(folds) == len(forms[0].design.x) and closed.takes(forms[0]):
+        for form, found in zip(forms, founds, strict=True):
+            _in_closed_form(form, found)
+    elif not isinstance(first.loss, Smooth) and most <= FEW:
+        _by_changes(list(zip(forms, founds, strict=True)), _Layouts(first, folds))
+    for problems, found in zip(groups, founds, strict=True):
+        _anew(problems, folds, found)
+    return founds
 
 
-def _by_changes(form: Form, layouts: _Layouts, found: Found) -> None:
-    answer = interior.solve(form, Options(tol=0.1 * EXACT))
+def _in_closed_form(form: Form, found: Found) -> None:
+    order = np.concatenate(found.folds)
+    for settings in _some(form.batch, len(order) * form.design.matrix.shape[1]):
+        w, gap = closed.solve(form.cut(settings))
+        found.put(form, settings, slice(None), (w[:, order], gap[:, order], CLOSED))
+
+
+def _by_changes(tasks: Sequence[tuple[Form, Found]], layouts: _Layouts) -> None:
+    """Bases share their rounds as long as all of it stays small."""
+    fits: list[tuple[Found, np.ndarray, FullFits]] = []
+    for (_, found), full in zip(tasks, _full_fits([form for form, _ in tasks], layouts.problem), strict=True):
+        rows, form = full.u.shape[1], full.form
+        each = rows * (form.design.matrix.shape[1] + (2 * rows if rows <= WHOLE else len(found.folds)))
+        for settings in _some(form.batch, each):
+            fits.append((found, settings, FullFits(form.cut(settings), full.w[settings], full.u[settings])))
+        if sum(len(settings) for _, settings, _ in fits) * each > KEPT:
+            _folds_of(fits, layouts)
+            fits = []
+    if fits:
+        _folds_of(fits, layouts)
+
+
+def _full_fits(forms: Sequence[Form], problem: Problem) -> Iterator[FullFits]:
+    """Every setting on all rows: from least squares where every row has curvature, else and where that fails by the interior point."""
+    options = Options(tol=0.1 * EXACT)
+    rows = sum(block.rows.count for block in forms[0].blocks)
+    if rows > WHOLE or not all(_curved(form) for form in forms):
+        for form in forms:
+            answer = interior.solve(form, options)
+            yield FullFits(form, answer.w, np.concatenate(answer.duals, axis=1))
+        return
+    for full, exactly in zip(*exact.solve_full(forms, Layout.of(problem, [np.empty(0, dtype=int)])), strict=True):
+        if not exactly.all():
+            again = np.flatnonzero(~exactly)
+            answer = interior.solve(full.form.cut(again), options)
+            full.w[again], full.u[again] = answer.w, np.concatenate(answer.duals, axis=1)
+        yield full
+
+
+def _curved(form: Form) -> bool:
+    sheets = [sheet for block in form.blocks for sheet in block.sheets]
+    return all((sheet.quadratic > 0).all() and sheet.active is None for sheet in sheets) and bool((form.penalty > 0).all())
+
+
+def _folds_of(fits: Sequence[tuple[Found, np.ndarray, FullFits]], layouts: _Layouts) -> None:
+    kinds: dict[object, list[int]] = {}
+    for place, (_, _, one) in enumerate(fits):
+        kinds.setdefault(tuple((block.terms[0].acts, len(block.sheets)) for block in one.form.blocks), []).append(place)
     for span, layout in layouts:
-        union = Union.of(form, layout)
-        rows, rank = union.a.shape
-        lines = len(found.folds[span]) * rows
-        for settings in _some(form, max(lines, rows * (rank + (rows if rows <= WHOLE else 0)))):
-            duals = [u[settings] for u in answer.duals]
-            found.put(form, settings, span, *exact.run(form.cut(settings), answer.w[settings], duals, union))
+        for places in kinds.values():
+            mine = [fits[place] for place in places]
+            for (found, settings, one), solved in zip(mine, exact.solve_folds([one for _, _, one in mine], layout), strict=True):
+                found.put(one.form, settings, span, solved)
 
 
-def _some(form: Form, each: int) -> Iterator[np.ndarray]:
+def _some(settings: int, each: int) -> Iterator[np.ndarray]:
     """The settings in runs, `each` entries a setting."""
     step = max(1, KEPT // each)
-    return (np.arange(low, min(low + step, form.batch)) for low in range(0, form.batch, step))
+    return (np.arange(low, min(low + step, settings)) for low in range(0, settings, step))
 
 
 def _anew(problems: Sequence[Problem], folds: Folds, found: Found) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from hw4opt.selection.layout import Tables, Union
 from hw4opt.selection.tableau import FREE, HIGH, LOW, SLACK, Base, limits
 from hw4opt.terms.base import Array
 
@@ -21,17 +20,20 @@ EXACT = 1e-12  # relative gap of a fold that counts as exact
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """The full fits, and the lines to solve: every fold of every setting, setting by setting."""
+    """The full fits, and the lines to solve from them: every fold of every setting, setting by setting."""
 
-    union: Union
-    tables: Tables
     base: Base
-    w_scale: Array  # (S, r) the size of w where a column has no penalty
-    setting: np.ndarray
+    full: np.ndarray  # (M,) bool: the full data have the row
+    have: np.ndarray  # (F, M) bool: the fold has it
+    setting: np.ndarray  # (L,)
     fold: np.ndarray
 
+    @classmethod
+    def of(cls, base: Base, full: np.ndarray, have: np.ndarray) -> Task:
+        return cls(base, full, have, *(index.ravel() for index in np.indices((len(base.w), len(have)))))
+
     def parts(self, lines: np.ndarray) -> Iterator[np.ndarray]:
-        step = max(16, TOGETHER // len(self.union.a))
+        step = max(16, TOGETHER // len(self.full))
         return (lines[low : low + step] for low in range(0, len(lines), step))
 
 
@@ -46,10 +48,10 @@ class Solved:
     u: Array
 
     @classmethod
-    def of(cls, task: Task) -> Solved:
-        lines, size = len(task.setting), len(task.union.a)
+    def none(cls, task: Task) -> Solved:
+        lines, size = len(task.setting), len(task.full)
         return cls(
-            np.zeros((lines, task.union.a.shape[1])),
+            np.zeros((lines, task.base.w.shape[1])),
             np.full(lines, np.inf),
             np.zeros(lines, dtype=int),
             np.zeros((lines, size), dtype=np.int8),
@@ -67,8 +69,8 @@ class Changes:
     """
 
     def __init__(self, task: Task, s: np.ndarray, state: np.ndarray) -> None:
-        base, tables = task.base, task.tables
-        self.task, self.s = task, s
+        base, tables = task.base, task.base.tables
+        self.base, self.s = base, s
         self.line, self.row = line, row = np.nonzero(state != base.state[s])
         at, self.now = s[line], state[line, row]
         self.q, self.t = tables.q[at, row], tables.t[at, row]
@@ -84,7 +86,6 @@ class Changes:
         self.beta = np.where(self.held, -1.0, np.where(self.into, 1.0, np.where(curved, rate, -base.weight[at, row])))
         apart = self.t - self.z0
         self.gamma = np.where(curved, self.u0 + apart * rate, np.where(self.into, apart, self.u0 - self.end))
-        self.at = at
 
     @property
     def counts(self) -> np.ndarray:
@@ -102,7 +103,7 @@ class Changes:
             places = np.arange(counts[mine].max())
             real = places < counts[mine][:, None]
             take = np.where(real, first[mine][:, None] + places, first[mine][:, None])
-            matrix = self.task.base.entries(self.task.union.a, self.s[mine], self.row[take])
+            matrix = self.base.entries(self.s[mine], self.row[take])
             matrix *= np.where(real, self.beta[take], 0.0)[:, :, None]
             np.einsum("bii->bi", matrix)[:] += np.where(real, self.alpha[take], 1.0)
             y[take[real]] = _solve(matrix, np.where(real[:, :, None], gamma[take], 0.0))[real]
@@ -110,13 +111,13 @@ class Changes:
 
     def wide(self, y: Array) -> Array:
         """The drivers among all rows, (b, M)."""
-        found = np.zeros((len(self.s), len(self.task.union.a)))
+        found = np.zeros((len(self.s), self.base.x.shape[1]))
         found[self.line, self.row] = y
         return found
 
     def positions(self, y: Array, x0: Array, u0: Array, t: Array) -> Array:
         """x of all rows, (b, M): from x₀, and on changed rows that leave or come into E from t and u₀."""
-        x = x0 + by_setting(self.s, self.wide(y), lambda s, part: self.task.base.move(self.task.union.a, s, part))
+        x = x0 + groupwise(self.s, self.wide(y), self.base.move)
         special = (self.held & ~self.free) | (self.into & ~self.held)
         x[self.line[special], self.row[special]] = np.where(self.held, t + y, u0 - y)[special]
         return x
@@ -126,8 +127,8 @@ class Changes:
         return limits(self.now, self.q, self.ends, self.z_ends, SLACK * (np.abs(self.z0) + np.abs(self.t)))
 
 
-def by_setting(s: np.ndarray, y: Array, act) -> Array:
-    """`act(setting, lines of it)` for lines sorted by setting."""
+def groupwise(s: np.ndarray, y: Array, act: Callable[[int, Array], Array]) -> Array:
+    """`act(s, its lines of y)` of every run of equal s, one after the other."""
     cuts = [0, *(np.flatnonzero(np.diff(s)) + 1).tolist(), len(s)]
     parts = [act(int(s[low]), y[low:high]) for low, high in pairwise(cuts) if high > low]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -145,8 +146,8 @@ def finish(task: Task, out: Solved, lines: np.ndarray, state: np.ndarray, x: Arr
     """Store lines at their states and positions, with the gap that they have there."""
     if not len(lines):
         return
-    tables, s = task.tables, task.setting[lines]
-    w = task.base.w[s] + by_setting(s, y, lambda one, part: part @ task.base.p[one])
+    base, tables, s = task.base, task.base.tables, task.setting[lines]
+    w = base.w[s] + groupwise(s, y, lambda one, part: part @ base.p[one])
     q, free = tables.q[s], state == FREE
     with np.errstate(divide="ignore", invalid="ignore"):
         inside = np.where(q > 0, (x - tables.t[s]) / q, x)
@@ -157,17 +158,20 @@ def finish(task: Task, out: Solved, lines: np.ndarray, state: np.ndarray, x: Arr
 
 def gap_of(task: Task, lines: np.ndarray, w: Array, u: Array) -> Array:
     """Relative duality gap at (w, u) over the fold's own rows."""
-    tables, s, a = task.tables, task.setting[lines], task.union.a
-    q, t, z = tables.q[s], tables.t[s], w @ a.T
+    base, tables, s = task.base, task.base.tables, task.setting[lines]
+    basis, q, t, penalty = base.basis[s], tables.q[s], tables.t[s], base.penalty[s]
+    z = groupwise(basis, w, lambda g, part: part @ base.a[g].T)
     v = z - t
     on = np.abs(v) <= 1e-13 * (np.abs(z) + np.abs(t) + 1e-300)
     with np.errstate(divide="ignore", invalid="ignore"):
         p = np.clip(np.where(q > 0, v / q, np.where(on, u, np.sign(v) * np.inf)), tables.low[s], tables.high[s])
     p = np.where(np.isfinite(p), p, -9 * u + np.sign(v) * 10 * np.abs(u).max(axis=1, keepdims=True))
-    slack = np.where(task.union.have[task.fold[lines]], (p - u) * (v - 0.5 * q * (p + u)), 0.0)
-    penalty = task.base.penalty[s]
-    residual = penalty * w + u @ a
-    with np.errstate(divide="ignore", invalid="ignore"):
-        off = np.where(penalty > 0, 0.5 * np.square(residual) / penalty, np.abs(residual) * np.maximum(np.abs(w), task.w_scale[s]))
+    slack = np.where(task.have[task.fold[lines]], (p - u) * (v - 0.5 * q * (p + u)), 0.0)
+    residual = penalty * w + groupwise(basis, u, lambda g, part: part @ base.a[g])
+    if (penalty > 0).all():
+        off = 0.5 * np.square(residual) / penalty
+    else:
+        safe = np.where(penalty > 0, penalty, 1.0)
+        off = np.where(penalty > 0, 0.5 * np.square(residual) / safe, np.abs(residual) * np.maximum(np.abs(w), base.w_scale[s]))
     size = np.abs(0.5 * (penalty * w * w).sum(axis=1) + np.vecdot(0.5 * q * u + t, u))
     return (np.abs(slack).sum(axis=1) + off.sum(axis=1)) / np.maximum(size, 1e-300)

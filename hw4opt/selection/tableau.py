@@ -12,7 +12,8 @@ pivot of A H⁻¹Aᵀ on E. Large data do without T and form the products they n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -28,9 +29,13 @@ SLACK = 1e-12  # of |z| + |t|: what a row may be past its end before it leaves i
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """The full fits of S settings: states, positions, duals and responses of all rows, (S, M) unless said."""
+    """The full fits of S settings over one or several bases: states, positions, duals and responses of all rows, (S, M) unless said."""
 
+    a: Array  # (G, M, r) the rows over each basis, padded with columns of zeros
+    basis: np.ndarray  # (S,) which of them; ascending
+    tables: Tables
     w: Array  # (S, r)
+    w_scale: Array  # (S, r) the size of w where a column has no penalty
     penalty: Array  # (S, r)
     state: np.ndarray
     x: Array
@@ -46,13 +51,31 @@ class Base:
     tableau: Array | None  # (S, M, M)
     good: np.ndarray  # (S,) whether the responses could be computed
 
-    def entries(self, a: Array, s: np.ndarray, rows: np.ndarray) -> Array:
+    @classmethod
+    def stack(cls, parts: Sequence[Base]) -> Base:
+        """The settings of several bases as one."""
+        if len(parts) == 1:
+            return parts[0]
+        rank = max(part.w.shape[1] for part in parts)
+        found: dict[str, object] = {
+            "tables": Tables(*(np.concatenate([getattr(part.tables, one.name) for part in parts]) for one in fields(Tables))),
+            "pivots": [pair for part in parts for pair in part.pivots],
+            "basis": np.repeat(np.arange(len(parts)), [len(part.w) for part in parts]),
+        }
+        for name, empty in (("a", 0.0), ("p", 0.0), ("w", 0.0), ("w_scale", 1.0), ("penalty", 1.0)):
+            found[name] = np.concatenate([_widen(getattr(part, name), rank, empty) for part in parts])
+        whole = all(part.tableau is not None for part in parts)
+        found["tableau"] = np.concatenate([part.tableau for part in parts if part.tableau is not None]) if whole else None
+        rest = [one.name for one in fields(cls) if one.name not in found]
+        return cls(**found, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in rest})  # type: ignore[arg-type]
+
+    def entries(self, s: np.ndarray, rows: np.ndarray) -> Array:
         """T[row_l, row_k] at place (k, l) for each line's rows (b, w), shape (b, w, w)."""
         if self.tableau is not None:
             size = self.tableau.shape[1]
             flat = (s[:, None] * size + rows) * size
             return self.tableau.ravel()[flat[:, None, :] + rows[:, :, None]]
-        p, mine = self.p[s[:, None], rows], a[rows]
+        p, mine = self.p[s[:, None], rows], self.a[self.basis[s][:, None], rows]
         found = np.matmul(mine, p.transpose(0, 2, 1))
         held = self.held[s[:, None], rows]
         if held.any():
@@ -64,17 +87,23 @@ class Base:
                 found[line, inside[:, None], inside[None, :]] = -r_e[place[:, None], place[None, :]]
         return found
 
-    def move(self, a: Array, s: int, y: Array) -> Array:
+    def move(self, s: int, y: Array) -> Array:
         """yT of one setting, y (b, M)."""
         if self.tableau is not None:
             return y @ self.tableau[s]
-        members, r_e = self.pivots[s]
+        (members, r_e), a = self.pivots[s], self.a[self.basis[s]]
         out = (y @ self.p[s]) @ a.T
         if len(members):
             forces = y.copy()
             forces[:, members] = 0.0
             out[:, members] = (forces @ a) @ self.p[s, members].T - y[:, members] @ r_e
         return out
+
+
+def _widen(array: Array, rank: int, empty: float) -> Array:
+    """More columns at the end; the rows of one basis (M, r) become (1, M, rank)."""
+    pad = [(0, 0)] * (array.ndim - 1) + [(0, rank - array.shape[-1])]
+    return np.pad(array, pad, constant_values=empty)
 
 
 def limits(state: np.ndarray, q: Array, ends: tuple[Array, Array], z_ends: tuple[Array, Array], slack: Array) -> tuple[Array, Array]:
@@ -85,29 +114,38 @@ def limits(state: np.ndarray, q: Array, ends: tuple[Array, Array], z_ends: tuple
     return low, high
 
 
-def base_of(form: Form, w: Array, u: Array, union: Union, tables: Tables) -> Base:
-    """From the full fits w (S, r) and their duals u (S, M), 0 on rows that they do not have."""
-    a = union.a
-    z = w @ a.T
+def states_of(u: Array, union: Union, tables: Tables) -> np.ndarray:
+    """The states of duals u (S, M)."""
     state = np.where(u <= tables.low, LOW, np.where(u >= tables.high, HIGH, FREE)).astype(np.int8)
     state[:, ~union.full] = ABSENT
+    return state
+
+
+def base_of(form: Form, union: Union, tables: Tables, state: np.ndarray, point: tuple[Array, Array] | None = None) -> Base:
+    """From full fits (w (S, r), u (S, M)) in these states; without them, from the fits that have every row free: least squares."""
+    a = union.a
     free = state == FREE
     curved, held = free & (tables.q > 0), free & (tables.q == 0)
     weight = np.where(curved, 1.0 / np.where(tables.q > 0, tables.q, 1.0), 0.0)
     h = _gram(a, weight)
     np.einsum("bii->bi", h)[:] += form.penalty
-    stiff = np.zeros((len(w), 1))
+    stiff = np.zeros((form.batch, 1))
     if held.any() and not (form.penalty > 0).all():
         stiff = _stiffness(h, a, held)
         h += _gram(a, stiff * held)
     inverse, good = _inverse(h)
     p, pivots, good = _pivot(a, inverse, held, good)
+    w, u = (np.vecmat(weight * tables.t, p), np.zeros(state.shape)) if point is None else point
+    z = w @ a.T
     u = np.where(curved, (z - tables.t) * weight, u)
     slack = SLACK * (np.abs(z) + np.abs(tables.t))
     low, high = limits(state, tables.q, (tables.low, tables.high), (tables.z_low, tables.z_high), slack)
     z = np.where(held, tables.t, z)
     tableau = _tableau(a, p, pivots) if len(a) <= WHOLE else None
-    return Base(w, form.penalty, state, np.where(held, u, z), z, u, weight, stiff, held, low, high, p, pivots, tableau, good)
+    return Base(
+        a[None], np.zeros(form.batch, dtype=int), tables, w, form.w_scale, form.penalty, state, np.where(held, u, z), z, u, weight, stiff,
+        held, low, high, p, pivots, tableau, good,
+    )  # fmt: skip
 
 
 def _gram(a: Array, weight: Array) -> Array:
