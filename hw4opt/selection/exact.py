@@ -17,8 +17,10 @@ from hw4opt.form import Form
 from hw4opt.selection.follow import follow
 from hw4opt.selection.layout import Layout, Tables, Union
 from hw4opt.selection.lines import CHANGED, EXACT, ROUNDS, Changes, Solved, Task, finish, gap_of
-from hw4opt.selection.tableau import ABSENT, FREE, HIGH, LOW, Base, base_of, states_of
+from hw4opt.selection.tableau import ABSENT, FREE, HIGH, LOW, Base, base_of, likely_states, states_of
 from hw4opt.terms.base import Array
+
+VAGUE = 1e-9  # of the largest z: a row this far from its kink is not at it
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,22 +32,53 @@ class FullFits:
     u: Array
 
 
-def solve_full(forms: Sequence[Form], nothing: Layout) -> tuple[list[FullFits], list[np.ndarray]]:
-    """The fits of settings on all rows where every row has curvature, from least squares; and which of them are exact, (S,) each.
+def from_least_squares(forms: Sequence[Form], nothing: Layout) -> list[tuple[FullFits, np.ndarray]]:
+    """The fits of settings on all rows, started at every row free; and which of them are exact, (S,).
 
     nothing    the layout of one fold that holds out no row
     """
     unions = [Union.of(form, nothing) for form in forms]
-    parts = []
-    for form, union in zip(forms, unions, strict=True):
-        tables = Tables.of(form, union.sizes)
-        parts.append(base_of(form, union, tables, np.full(tables.q.shape, FREE, dtype=np.int8)))
-    task = Task.of(Base.stack(parts), unions[0].full, unions[0].have)
+    tables = [Tables.of(form, union.sizes) for form, union in zip(forms, unions, strict=True)]
+    return _settle_full(forms, unions, tables, [np.full(one.q.shape, FREE, dtype=np.int8) for one in tables])
+
+
+def sharpen(fits: Sequence[FullFits], nothing: Layout) -> None:
+    """Land on the exact fit, in place, where an interior point stopped at a row that is neither at an end of u nor at its kink."""
+    vague: list[tuple[FullFits, np.ndarray]] = []
+    unions, tables, states = [], [], []
+    for one in fits:
+        union = Union.of(one.form, nothing)
+        table = Tables.of(one.form, union.sizes)
+        z = one.w @ union.a.T
+        inside = (table.q == 0) & (one.u > table.low) & (one.u < table.high)
+        off = inside & (np.abs(z - table.t) > VAGUE * np.abs(z).max(axis=1, keepdims=True))
+        mine = np.flatnonzero(off.any(axis=1))
+        if len(mine):
+            table = Tables.of(one.form.cut(mine), union.sizes)
+            vague.append((one, mine))
+            unions.append(union)
+            tables.append(table)
+            states.append(likely_states(z[mine], one.u[mine], union, table))
+    if not vague:
+        return
+    found = _settle_full([one.form.cut(mine) for one, mine in vague], unions, tables, states)
+    for (one, mine), (sharp, exactly) in zip(vague, found, strict=True):
+        one.w[mine[exactly]], one.u[mine[exactly]] = sharp.w[exactly], sharp.u[exactly]
+
+
+def _settle_full(
+    forms: Sequence[Form], unions: Sequence[Union], tables: Sequence[Tables], states: Sequence[np.ndarray]
+) -> list[tuple[FullFits, np.ndarray]]:
+    base = Base.stack([base_of(*one) for one in zip(forms, unions, tables, states, strict=True)])
+    task = Task.of(base, unions[0].full, unions[0].have)
     out = Solved.none(task)
-    settle(task, out, task.base.state)
-    places = [np.flatnonzero(task.base.basis == place) for place in range(len(forms))]
-    fits = [FullFits(form, out.w[mine, : form.penalty.shape[1]], out.u[mine]) for form, mine in zip(forms, places, strict=True)]
-    return fits, [out.gap[mine] <= EXACT for mine in places]
+    settle(task, out, base.state)
+    refine(task, out)
+    found = []
+    for place, form in enumerate(forms):
+        mine = np.flatnonzero(base.basis == place)
+        found.append((FullFits(form, out.w[mine, : form.penalty.shape[1]], out.u[mine]), out.gap[mine] <= EXACT))
+    return found
 
 
 def solve_folds(fits: Sequence[FullFits], layout: Layout) -> list[tuple[Array, Array, np.ndarray]]:

@@ -163,21 +163,25 @@ def _by_changes(tasks: Sequence[tuple[Form, Found]], layouts: _Layouts) -> None:
         _folds_of(fits, layouts)
 
 
-def _full_fits(forms: Sequence[Form], problem: Problem) -> Iterator[FullFits]:
+def _full_fits(forms: Sequence[Form], problem: Problem) -> list[FullFits]:
     """Every setting on all rows: from least squares where every row has curvature, else and where that fails by the interior point."""
     options = Options(tol=0.1 * EXACT)
-    rows = sum(block.rows.count for block in forms[0].blocks)
-    if rows > WHOLE or not all(_curved(form) for form in forms):
-        for form in forms:
-            answer = interior.solve(form, options)
-            yield FullFits(form, answer.w, np.concatenate(answer.duals, axis=1))
-        return
-    for full, exactly in zip(*exact.solve_full(forms, Layout.of(problem, [np.empty(0, dtype=int)])), strict=True):
-        if not exactly.all():
-            again = np.flatnonzero(~exactly)
-            answer = interior.solve(full.form.cut(again), options)
-            full.w[again], full.u[again] = answer.w, np.concatenate(answer.duals, axis=1)
-        yield full
+    small = sum(block.rows.count for block in forms[0].blocks) <= WHOLE
+    nothing = Layout.of(problem, [np.empty(0, dtype=int)])
+    if small and all(_curved(form) for form in forms):
+        fits = []
+        for full, exactly in exact.from_least_squares(forms, nothing):
+            if not exactly.all():
+                again = np.flatnonzero(~exactly)
+                answer = interior.solve(full.form.cut(again), options)
+                full.w[again], full.u[again] = answer.w, np.concatenate(answer.duals, axis=1)
+            fits.append(full)
+        return fits
+    answers = [interior.solve(form, options) for form in forms]
+    fits = [FullFits(form, answer.w, np.concatenate(answer.duals, axis=1)) for form, answer in zip(forms, answers, strict=True)]
+    if small:
+        exact.sharpen(fits, nothing)
+    return fits
 
 
 def _curved(form: Form) -> bool:

@@ -121,8 +121,20 @@ def states_of(u: Array, union: Union, tables: Tables) -> np.ndarray:
     return state
 
 
+def likely_states(z: Array, u: Array, union: Union, tables: Tables) -> np.ndarray:
+    """The states that a nearly optimal point points to: each row's smaller distance, of z from its kink or of u from its end, is the 0."""
+    apart, tops = z - tables.t, np.abs(u).max(axis=1, keepdims=True)
+    near = np.abs(apart) / np.maximum(np.abs(z).max(axis=1, keepdims=True), 1e-300) * np.maximum(tops, 1e-300)
+    flat = tables.q == 0
+    low = np.where(flat, (apart < 0) & (u - tables.low < near), z < tables.z_low)
+    high = np.where(flat, (apart > 0) & (tables.high - u < near), z > tables.z_high)
+    state = np.where(low, LOW, np.where(high, HIGH, FREE)).astype(np.int8)
+    state[:, ~union.full] = ABSENT
+    return state
+
+
 def base_of(form: Form, union: Union, tables: Tables, state: np.ndarray, point: tuple[Array, Array] | None = None) -> Base:
-    """From full fits (w (S, r), u (S, M)) in these states; without them, from the fits that have every row free: least squares."""
+    """At the full fits (w (S, r), u (S, M)) in these states; without them, at the points that have these states, optimal or not."""
     a = union.a
     free = state == FREE
     curved, held = free & (tables.q > 0), free & (tables.q == 0)
@@ -135,13 +147,19 @@ def base_of(form: Form, union: Union, tables: Tables, state: np.ndarray, point: 
         h += _gram(a, stiff * held)
     inverse, good = _inverse(h)
     p, pivots, good = _pivot(a, inverse, held, good)
-    w, u = (np.vecmat(weight * tables.t, p), np.zeros(state.shape)) if point is None else point
+    tableau = _tableau(a, p, pivots) if len(a) <= WHOLE else None
+    if point is None:
+        assert tableau is not None
+        end = np.where(state == LOW, tables.low, np.where(state == HIGH, tables.high, 0.0))
+        drivers = np.where(free, np.where(held, tables.t, weight * tables.t), -end)
+        w, u = np.vecmat(drivers, p), np.where(held, np.vecmat(drivers, tableau) + stiff * tables.t, end)
+    else:
+        w, u = point
     z = w @ a.T
     u = np.where(curved, (z - tables.t) * weight, u)
     slack = SLACK * (np.abs(z) + np.abs(tables.t))
     low, high = limits(state, tables.q, (tables.low, tables.high), (tables.z_low, tables.z_high), slack)
     z = np.where(held, tables.t, z)
-    tableau = _tableau(a, p, pivots) if len(a) <= WHOLE else None
     return Base(
         a[None], np.zeros(form.batch, dtype=int), tables, w, form.w_scale, form.penalty, state, np.where(held, u, z), z, u, weight, stiff,
         held, low, high, p, pivots, tableau, good,
