@@ -17,10 +17,11 @@ from hw4opt.form import Form
 from hw4opt.selection.follow import follow
 from hw4opt.selection.layout import Layout, Tables, Union
 from hw4opt.selection.lines import CHANGED, EXACT, ROUNDS, Changes, Solved, Task, finish, gap_of
-from hw4opt.selection.tableau import ABSENT, FREE, HIGH, LOW, Base, base_of, likely_states, states_of
+from hw4opt.selection.tableau import ABSENT, FREE, HIGH, LOW, WHOLE, Base, base_of, likely_states, states_of
 from hw4opt.terms.base import Array
 
-VAGUE = 1e-9  # of the largest z: a row this far from its kink is not at it
+FREELY = 3  # rounds in which every row changes its state, before it is only those about as far off as the worst,
+AMONG = 0.9  # this share of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,53 +33,20 @@ class FullFits:
     u: Array
 
 
-def from_least_squares(forms: Sequence[Form], nothing: Layout) -> list[tuple[FullFits, np.ndarray]]:
-    """The fits of settings on all rows, started at every row free; and which of them are exact, (S,).
+def from_least_squares(forms: Sequence[Form], nothing: Layout) -> list[FullFits]:
+    """The fits of settings on all rows, by rounds from the fit that has every row free.
 
     nothing    the layout of one fold that holds out no row
     """
     unions = [Union.of(form, nothing) for form in forms]
     tables = [Tables.of(form, union.sizes) for form, union in zip(forms, unions, strict=True)]
-    return _settle_full(forms, unions, tables, [np.full(one.q.shape, FREE, dtype=np.int8) for one in tables])
-
-
-def sharpen(fits: Sequence[FullFits], nothing: Layout) -> None:
-    """Land on the exact fit, in place, where an interior point stopped at a row that is neither at an end of u nor at its kink."""
-    vague: list[tuple[FullFits, np.ndarray]] = []
-    unions, tables, states = [], [], []
-    for one in fits:
-        union = Union.of(one.form, nothing)
-        table = Tables.of(one.form, union.sizes)
-        z = one.w @ union.a.T
-        inside = (table.q == 0) & (one.u > table.low) & (one.u < table.high)
-        off = inside & (np.abs(z - table.t) > VAGUE * np.abs(z).max(axis=1, keepdims=True))
-        mine = np.flatnonzero(off.any(axis=1))
-        if len(mine):
-            table = Tables.of(one.form.cut(mine), union.sizes)
-            vague.append((one, mine))
-            unions.append(union)
-            tables.append(table)
-            states.append(likely_states(z[mine], one.u[mine], union, table))
-    if not vague:
-        return
-    found = _settle_full([one.form.cut(mine) for one, mine in vague], unions, tables, states)
-    for (one, mine), (sharp, exactly) in zip(vague, found, strict=True):
-        one.w[mine[exactly]], one.u[mine[exactly]] = sharp.w[exactly], sharp.u[exactly]
-
-
-def _settle_full(
-    forms: Sequence[Form], unions: Sequence[Union], tables: Sequence[Tables], states: Sequence[np.ndarray]
-) -> list[tuple[FullFits, np.ndarray]]:
-    base = Base.stack([base_of(*one) for one in zip(forms, unions, tables, states, strict=True)])
+    free = [np.full(one.q.shape, FREE, dtype=np.int8) for one in tables]
+    base = Base.stack([base_of(*one) for one in zip(forms, unions, tables, free, strict=True)])
     task = Task.of(base, unions[0].full, unions[0].have)
     out = Solved.none(task)
     settle(task, out, base.state)
-    refine(task, out)
-    found = []
-    for place, form in enumerate(forms):
-        mine = np.flatnonzero(base.basis == place)
-        found.append((FullFits(form, out.w[mine, : form.penalty.shape[1]], out.u[mine]), out.gap[mine] <= EXACT))
-    return found
+    places = [np.flatnonzero(base.basis == place) for place in range(len(forms))]
+    return [FullFits(form, out.w[mine, : form.penalty.shape[1]], out.u[mine]) for form, mine in zip(forms, places, strict=True)]
 
 
 def solve_folds(fits: Sequence[FullFits], layout: Layout) -> list[tuple[Array, Array, np.ndarray]]:
@@ -88,6 +56,7 @@ def solve_folds(fits: Sequence[FullFits], layout: Layout) -> list[tuple[Array, A
     task = Task.of(base, unions[0].full, unions[0].have)
     out, start = Solved.none(task), first_states(task)
     left = settle(task, out, start)
+    left = left[base.optimal[task.setting[left]]]
     if len(left):
         follow(task, out, left, start[left])
     refine(task, out)
@@ -100,9 +69,12 @@ def solve_folds(fits: Sequence[FullFits], layout: Layout) -> list[tuple[Array, A
 
 
 def _base(fits: FullFits, union: Union) -> Base:
+    """At the states of the full fits: of small data at the point that has these states, and optimal or not, folds start from it."""
     tables = Tables.of(fits.form, union.sizes)
     u = np.zeros(tables.q.shape)
     u[:, union.full] = fits.u
+    if len(union.a) <= WHOLE:
+        return base_of(fits.form, union, tables, likely_states(fits.w @ union.a.T, u, union, tables))
     return base_of(fits.form, union, tables, states_of(u, union, tables), (fits.w, u))
 
 
@@ -136,7 +108,7 @@ def settle(task: Task, out: Solved, start: np.ndarray) -> np.ndarray:
             y = changes.drivers(changes.gamma[:, None])[:, 0]
             s = changes.s
             x = changes.positions(y, task.base.x[s], changes.u0, changes.t)
-            done = ~_restate(task, changes, x, state, lines)
+            done = ~_restate(task, changes, x, state, lines, number > FREELY)
             finish(task, out, lines[done], state[lines[done]], x[done], changes.wide(y)[done], number)
             still.append(lines[~done])
         left = np.concatenate(still) if still else left[:0]
@@ -145,17 +117,25 @@ def settle(task: Task, out: Solved, start: np.ndarray) -> np.ndarray:
     return np.sort(np.concatenate([left, *lost]))
 
 
-def _restate(task: Task, changes: Changes, x: Array, state: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """Give every row the state its x asks for; which lines had such rows."""
+def _restate(task: Task, changes: Changes, x: Array, state: np.ndarray, lines: np.ndarray, worst: bool) -> np.ndarray:
+    """Give every row (or those about as far off as the worst) the state its x asks for; which lines had such rows."""
     base, s = task.base, changes.s
     low, high = base.low[s], base.high[s]
     low[changes.line, changes.row], high[changes.line, changes.row] = changes.limits()
     under, over = x < low, x > high
     line, row = np.nonzero(under | over)
-    now = state[lines[line], row]
-    state[lines[line], row] = np.where(now == FREE, np.where(under[line, row], LOW, HIGH), FREE)
     moved = np.zeros(len(lines), dtype=bool)
     moved[line] = True
+    now, under = state[lines[line], row], under[line, row]
+    if worst and len(line):
+        dual = (now == FREE) & (base.tables.q[s[line], row] == 0)
+        off = np.where(under, low[line, row] - x[line, row], x[line, row] - high[line, row]) / np.where(
+            dual, base.u_size[s[line]], base.z_size[s[line]]
+        )
+        first = np.flatnonzero(np.diff(line, prepend=-1))
+        keep = off >= AMONG * np.repeat(np.maximum.reduceat(off, first), np.diff(first, append=len(line)))
+        line, row, now, under = line[keep], row[keep], now[keep], under[keep]
+    state[lines[line], row] = np.where(now == FREE, np.where(under, LOW, HIGH), FREE)
     return moved
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +25,7 @@ from hw4opt.threads import one_blas_thread
 
 BATCH = 3_000_000  # rows × problems solved together: more would only leave the cache
 KEPT = 10_000_000  # entries of the responses of settings that are looked at together
+NEAR, NEARER = 1e-7, 1e-13  # relative gaps of full fits that the folds start from
 ANEW = 1e-13  # tolerance of folds solved anew: a prediction is off by the root of its gap
 FEW = 25  # rows a fold may lose for low-rank changes of the full fit to pay
 CLOSED = -1  # rounds of a fold in closed form
@@ -68,9 +69,9 @@ class Found:
         b = form.design.matrix[held if form.design.row_of is None else form.design.row_of[held]]
         good = gap <= EXACT
         predicted = np.vecdot(w[:, fold_of], b)
-        self.predictions[settings[:, None], held] = np.where(good[:, fold_of], predicted, np.nan)
-        self.gaps[settings, span] = np.where(good, gap, np.inf)
-        self.rounds[settings, span] = np.where(good, rounds, 0)
+        _put(self.predictions, (settings[:, None], held), good[:, fold_of], predicted)
+        _put(self.gaps, (settings, span), good, gap)
+        _put(self.rounds, (settings, span), good, rounds)
 
     def work(self) -> list[dict[str, int]]:
         rounds = self.rounds
@@ -83,6 +84,10 @@ class Found:
         }
         counts = zip(*(mask.sum(axis=1).tolist() for mask in kinds.values()), strict=True)
         return [dict(zip(kinds, row, strict=True)) for row in counts]
+
+
+def _put(target: np.ndarray, place: tuple[np.ndarray, np.ndarray | slice], good: np.ndarray, values: np.ndarray | int) -> None:
+    target[place] = np.where(good, values, target[place])
 
 
 class _Layouts:
@@ -149,39 +154,37 @@ def _in_closed_form(form: Form, found: Found) -> None:
 
 
 def _by_changes(tasks: Sequence[tuple[Form, Found]], layouts: _Layouts) -> None:
-    """Bases share their rounds as long as all of it stays small."""
-    fits: list[tuple[Found, np.ndarray, FullFits]] = []
-    for (_, found), full in zip(tasks, _full_fits([form for form, _ in tasks], layouts.problem), strict=True):
-        rows, form = full.u.shape[1], full.form
-        each = rows * (form.design.matrix.shape[1] + (2 * rows if rows <= WHOLE else len(found.folds)))
-        for settings in _some(form.batch, each):
-            fits.append((found, settings, FullFits(form.cut(settings), full.w[settings], full.u[settings])))
-        if sum(len(settings) for _, settings, _ in fits) * each > KEPT:
-            _folds_of(fits, layouts)
-            fits = []
-    if fits:
-        _folds_of(fits, layouts)
+    """Bases share their rounds as long as all of it stays small. What a near full fit leaves starts once more from a nearer one."""
+    small = sum(block.rows.count for block in tasks[0][0].blocks) <= WHOLE
+    if small and all(_curved(form) for form, _ in tasks):
+        nothing = Layout.of(layouts.problem, [np.empty(0, dtype=int)])
+        fits = exact.from_least_squares([form for form, _ in tasks], nothing)
+        _in_stacks([(found, np.arange(fit.form.batch), fit) for (_, found), fit in zip(tasks, fits, strict=True)], layouts)
+    for tol in (NEAR, NEARER) if small else (NEARER,):
+        left = [(form, found, np.flatnonzero(np.isinf(found.gaps).any(axis=1))) for form, found in tasks]
+        _in_stacks(((found, mine, _full(form.cut(mine), tol)) for form, found, mine in left if len(mine)), layouts)
 
 
-def _full_fits(forms: Sequence[Form], problem: Problem) -> list[FullFits]:
-    """Every setting on all rows: from least squares where every row has curvature, else and where that fails by the interior point."""
-    options = Options(tol=0.1 * EXACT)
-    small = sum(block.rows.count for block in forms[0].blocks) <= WHOLE
-    nothing = Layout.of(problem, [np.empty(0, dtype=int)])
-    if small and all(_curved(form) for form in forms):
-        fits = []
-        for full, exactly in exact.from_least_squares(forms, nothing):
-            if not exactly.all():
-                again = np.flatnonzero(~exactly)
-                answer = interior.solve(full.form.cut(again), options)
-                full.w[again], full.u[again] = answer.w, np.concatenate(answer.duals, axis=1)
-            fits.append(full)
-        return fits
-    answers = [interior.solve(form, options) for form in forms]
-    fits = [FullFits(form, answer.w, np.concatenate(answer.duals, axis=1)) for form, answer in zip(forms, answers, strict=True)]
-    if small:
-        exact.sharpen(fits, nothing)
-    return fits
+def _full(form: Form, tol: float) -> FullFits:
+    answer = interior.solve(form, Options(tol=tol))
+    return FullFits(form, answer.w, np.concatenate(answer.duals, axis=1))
+
+
+def _in_stacks(fits: Iterable[tuple[Found, np.ndarray, FullFits]], layouts: _Layouts) -> None:
+    """The folds of full fits (with the settings they are), as many together as stay small."""
+    stack: list[tuple[Found, np.ndarray, FullFits]] = []
+    size = 0
+    for found, settings, fit in fits:
+        rows = fit.u.shape[1]
+        each = rows * (fit.w.shape[1] + (2 * rows if rows <= WHOLE else len(found.folds)))
+        for part in _some(len(settings), each):
+            if size and size + len(part) * each > KEPT:
+                _folds_of(stack, layouts)
+                stack, size = [], 0
+            stack.append((found, settings[part], FullFits(fit.form.cut(part), fit.w[part], fit.u[part])))
+            size += len(part) * each
+    if stack:
+        _folds_of(stack, layouts)
 
 
 def _curved(form: Form) -> bool:

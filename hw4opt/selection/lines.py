@@ -11,7 +11,7 @@ import numpy as np
 from hw4opt.selection.tableau import FREE, HIGH, LOW, SLACK, Base, limits
 from hw4opt.terms.base import Array
 
-ROUNDS = 12  # in which rows take the states they ask for, before a fold is reached along its path
+ROUNDS = 30  # in which rows take the states they ask for, before a fold is reached along its path
 CHANGED = 64  # rows of one fold that may differ from the full fit before it goes to the general solver
 WIDTHS = (0, 4, 8, 12, 16, 24, 32, 48, CHANGED)  # folds with about as many changed rows are solved together
 TOGETHER = 100_000  # folds × rows looked at together: arrays that stay in a core's cache

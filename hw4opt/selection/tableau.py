@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 
@@ -68,6 +69,21 @@ class Base:
         found["tableau"] = np.concatenate([part.tableau for part in parts if part.tableau is not None]) if whole else None
         rest = [one.name for one in fields(cls) if one.name not in found]
         return cls(**found, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in rest})  # type: ignore[arg-type]
+
+    @cached_property
+    def optimal(self) -> np.ndarray:
+        """Whether every row is where its state asks, (S,): a path starts only there."""
+        return ((self.x >= self.low) & (self.x <= self.high)).all(axis=1)
+
+    @cached_property
+    def z_size(self) -> Array:
+        """The largest |z| of each setting, (S,)."""
+        return np.maximum(np.abs(self.z).max(axis=1), 1e-300)
+
+    @cached_property
+    def u_size(self) -> Array:
+        """The largest |u| of each setting, (S,)."""
+        return np.maximum(np.abs(self.u).max(axis=1), 1e-300)
 
     def entries(self, s: np.ndarray, rows: np.ndarray) -> Array:
         """T[row_l, row_k] at place (k, l) for each line's rows (b, w), shape (b, w, w)."""

@@ -38,6 +38,7 @@ from hw4opt import (
 from hw4opt.assignment import PARTS
 from hw4opt.datasets import step_data
 from hw4opt.selection import exact, k_fold, leave_one_out, score_settings, select
+from hw4opt.selection.lines import EXACT
 
 NEAR = 1e-6  # standard deviations of y between a held-out prediction and the refit's
 
@@ -311,14 +312,22 @@ def test_every_fold_of_the_assignment_is_exact(part):
     problem = part.problem(step_data()).with_hyperparameters(part.reported or {"gamma": 80.0, "ridge": 0.1})
     score = loo(problem)
     assert score.largest_gap <= 1e-12
-    assert score.work["changes"] == 50 and score.work["interior"] == 0
+    assert score.work["anew"] == 0 and sum(score.work.values()) == 50
+    assert (score.work["closed"] == 50) == (part.name == "2a")
 
 
-def test_settings_scored_together_are_settings_scored_alone():
-    problem = CASES["huber, tv"]
-    each = [problem.with_hyperparameters({"ridge": ridge, "tv": tv}) for ridge in (1e-3, 0.1, 5) for tv in (0.01, 1)]
-    together = score_settings(each, leave_one_out(14))
+@pytest.mark.parametrize("name", ["squared", "huber", "huber, tv", "increasing", "absolute, tv"])
+def test_settings_scored_together_are_settings_scored_alone(name):
+    """Bases of different rank share their rounds."""
+    problem = CASES[name]
+    weights = {"tv": 1.0} if "tv" in name else {}
+    each = [
+        problem.with_hyperparameters({"gamma": gamma, "ridge": ridge, **weights}) for ridge in (1e-3, 0.1, 5) for gamma in (0.01, 0.5, 8)
+    ]
+    together = score_settings(each, leave_one_out(len(problem.design.x)))
+    assert len({one.design.matrix.shape[1] for one in each}) > 1
     for one, score in zip(each, together, strict=True):
+        assert score.largest_gap <= 1e-9
         assert_allclose(score.predictions, loo(one).predictions, rtol=0, atol=NEAR * np.std(Y))
 
 
@@ -328,16 +337,15 @@ PATHS = ["huber", "huber, ridge 1e-4", "absolute, tv", "huber, tv, trend 2", "in
 def test_the_path_gives_what_the_rounds_give(monkeypatch):
     """With one round only, every fold whose states change goes along the path."""
     expected = {name: loo(CASES[name]) for name in PATHS}
-    lengths, solved, follow = [], [], exact._follow
+    lengths, solved, follow = [], [], exact.follow
 
-    def spy(out, *given):
-        follow(out, *given)
-        left = given[5]
-        lengths.append(len(left))
-        solved.append(int((out.gap[left] <= exact.EXACT).sum()))
+    def spy(task, out, lines, start):
+        follow(task, out, lines, start)
+        lengths.append(len(lines))
+        solved.append(int((out.gap[lines] <= EXACT).sum()))
 
     monkeypatch.setattr(exact, "ROUNDS", 1)
-    monkeypatch.setattr(exact, "_follow", spy)
+    monkeypatch.setattr(exact, "follow", spy)
     for name in PATHS:
         found = loo(CASES[name])
         assert_allclose(found.predictions, expected[name].predictions, rtol=0, atol=NEAR * np.std(Y), err_msg=name)
