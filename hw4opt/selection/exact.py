@@ -17,7 +17,7 @@ from hw4opt.form import Form
 from hw4opt.selection.follow import follow
 from hw4opt.selection.layout import Layout, Tables, Union
 from hw4opt.selection.lines import CHANGED, EXACT, ROUNDS, Changes, Solved, Task, finish, gap_of
-from hw4opt.selection.tableau import ABSENT, FREE, HIGH, LOW, WHOLE, Base, base_of, likely_states, states_of
+from hw4opt.selection.tableau import ABSENT, FREE, HIGH, LOW, WHOLE, Base, base_of, likely_states, loosened, states_of
 from hw4opt.terms.base import Array
 
 FREELY = 3  # rounds in which every row changes its state, before it is only those about as far off as the worst,
@@ -74,7 +74,8 @@ def _base(fits: FullFits, union: Union) -> Base:
     u = np.zeros(tables.q.shape)
     u[:, union.full] = fits.u
     if len(union.a) <= WHOLE:
-        return base_of(fits.form, union, tables, likely_states(fits.w @ union.a.T, u, union, tables))
+        base = base_of(fits.form, union, tables, likely_states(fits.w @ union.a.T, u, union, tables))
+        return base if base.good.all() else base_of(fits.form, union, tables, loosened(base, u))
     return base_of(fits.form, union, tables, states_of(u, union, tables), (fits.w, u))
 
 

@@ -112,17 +112,14 @@ def score_settings(problems: Sequence[Problem], folds: Folds, metric: str = "los
     """
     if metric not in METRICS:
         raise InputError(f"metric is {metric!r}; there are {', '.join(METRICS)}")
-    groups: dict[object, list[int]] = {}
+    kinds: dict[object, dict[object, list[int]]] = {}
     for place, problem in enumerate(problems):
-        groups.setdefault((problem.kernel, *(term.acts for term in problem.terms)), []).append(place)
-    kinds: dict[object, list[list[int]]] = {}
-    for (_, *acts), places in groups.items():
-        kinds.setdefault(tuple(acts), []).append(places)
+        kinds.setdefault(tuple(term.acts for term in problem.terms), {}).setdefault(problem.kernel, []).append(place)
     scores: dict[int, Score] = {}
     with one_blas_thread():
-        for of_kind in kinds.values():
-            together = [[problems[place] for place in places] for places in of_kind]
-            for places, mine, found in zip(of_kind, together, _solve(together, folds), strict=True):
+        for by_kernel in kinds.values():
+            together = [[problems[place] for place in places] for places in by_kernel.values()]
+            for places, mine, found in zip(by_kernel.values(), together, _solve(together, folds), strict=True):
                 scores |= dict(zip(places, _scores(mine, found, metric), strict=True))
     return [scores[place] for place in range(len(problems))]
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from hw4opt.selection.tableau import FREE, HIGH, LOW, SLACK, Base, limits
+from hw4opt.selection.tableau import FREE, HIGH, LOW, Base, limits
 from hw4opt.terms.base import Array
 
 ROUNDS = 30  # in which rows take the states they ask for, before a fold is reached along its path
@@ -72,7 +72,8 @@ class Changes:
         base, tables = task.base, task.base.tables
         self.base, self.s = base, s
         self.line, self.row = line, row = np.nonzero(state != base.state[s])
-        at, self.now = s[line], state[line, row]
+        self.at = at = s[line]
+        self.now = state[line, row]
         self.q, self.t = tables.q[at, row], tables.t[at, row]
         self.ends = tables.low[at, row], tables.high[at, row]
         self.z_ends = tables.z_low[at, row], tables.z_high[at, row]
@@ -124,7 +125,7 @@ class Changes:
 
     def limits(self) -> tuple[Array, Array]:
         """What x of the changed rows has to lie between."""
-        return limits(self.now, self.q, self.ends, self.z_ends, SLACK * (np.abs(self.z0) + np.abs(self.t)))
+        return limits(self.now, self.q, self.ends, self.z_ends, self.base.slack[self.at, self.row])
 
 
 def groupwise(s: np.ndarray, y: Array, act: Callable[[int, Array], Array]) -> Array:

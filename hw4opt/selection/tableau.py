@@ -25,7 +25,8 @@ from hw4opt.terms.base import Array
 ABSENT, LOW, FREE, HIGH = 0, 1, 2, 3
 SPREAD = 1e11  # of the pivots of A_E H⁻¹ A_Eᵀ: beyond it the rows of E depend on each other
 WHOLE = 600  # rows up to which T is kept
-SLACK = 1e-12  # of |z| + |t|: what a row may be past its end before it leaves it
+SLACK, TOUCH = 1e-12, 1e-14  # of |z| + |t|, and of the largest |z|: what a row may be past its end before it leaves it
+DEPENDENT = 1e-9  # of a row's square: what is left of it beside other rows of E if it depends on them
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,7 @@ class Base:
     weight: Array  # 1/q on free rows with curvature
     stiff: Array  # (S, 1) curvature lent to the rows of E, where some column has no penalty
     held: np.ndarray  # the row is in E
+    slack: Array  # what z may be past the end of u
     low: Array  # limits of x: outside them the row changes its state
     high: Array
     p: Array  # (S, M, r)
@@ -73,7 +75,7 @@ class Base:
     @cached_property
     def optimal(self) -> np.ndarray:
         """Whether every row is where its state asks, (S,): a path starts only there."""
-        return ((self.x >= self.low) & (self.x <= self.high)).all(axis=1)
+        return np.all((self.x >= self.low) & (self.x <= self.high), axis=1)
 
     @cached_property
     def z_size(self) -> Array:
@@ -149,6 +151,35 @@ def likely_states(z: Array, u: Array, union: Union, tables: Tables) -> np.ndarra
     return state
 
 
+def loosened(base: Base, u: Array) -> np.ndarray:
+    """The states with no more rows in E than are independent: the others go to their nearer end of u, those deep inside stay."""
+    state = base.state.copy()
+    for s in np.flatnonzero(~base.good):
+        members, a = np.flatnonzero(base.held[s]), base.a[base.basis[s]]
+        low, high = base.tables.low[s, members], base.tables.high[s, members]
+        room = np.minimum(u[s, members] - low, high - u[s, members])
+        h = (a.T * base.weight[s]) @ a + np.diag(base.penalty[s])
+        gram = a[members] @ np.linalg.lstsq(h, a[members].T, rcond=None)[0]
+        size = 1.0 / np.sqrt(np.maximum(np.diag(gram), 1e-300))
+        keep = _independent(gram * size[:, None] * size, room / max(room.max(initial=0), 1e-300))
+        down = ~np.isfinite(high) | (np.isfinite(low) & (u[s, members] - low <= high - u[s, members]))
+        state[s, members[~keep]] = np.where(down, LOW, HIGH)[~keep]
+    return state
+
+
+def _independent(gram: Array, worth: Array) -> np.ndarray:
+    """A maximal independent set by pivoted Cholesky, the worthy first."""
+    left, rows = np.diag(gram).copy(), np.zeros((0, len(gram)))
+    keep = np.zeros(len(gram), dtype=bool)
+    while (open_ := ~keep & (left > DEPENDENT)).any():
+        best = int(np.argmax(np.where(open_, left * (worth + 1e-3), -1.0)))
+        row = (gram[best] - rows[:, best] @ rows) / np.sqrt(left[best])
+        rows = np.vstack([rows, row])
+        left = left - row * row
+        keep[best] = True
+    return keep
+
+
 def base_of(form: Form, union: Union, tables: Tables, state: np.ndarray, point: tuple[Array, Array] | None = None) -> Base:
     """At the full fits (w (S, r), u (S, M)) in these states; without them, at the points that have these states, optimal or not."""
     a = union.a
@@ -173,12 +204,12 @@ def base_of(form: Form, union: Union, tables: Tables, state: np.ndarray, point: 
         w, u = point
     z = w @ a.T
     u = np.where(curved, (z - tables.t) * weight, u)
-    slack = SLACK * (np.abs(z) + np.abs(tables.t))
+    slack = SLACK * (np.abs(z) + np.abs(tables.t)) + TOUCH * np.abs(z).max(axis=1, keepdims=True)
     low, high = limits(state, tables.q, (tables.low, tables.high), (tables.z_low, tables.z_high), slack)
     z = np.where(held, tables.t, z)
     return Base(
         a[None], np.zeros(form.batch, dtype=int), tables, w, form.w_scale, form.penalty, state, np.where(held, u, z), z, u, weight, stiff,
-        held, low, high, p, pivots, tableau, good,
+        held, slack, low, high, p, pivots, tableau, good,
     )  # fmt: skip
 
 
