@@ -17,7 +17,7 @@ from hw4opt.form import Form
 from hw4opt.selection.follow import follow
 from hw4opt.selection.layout import Layout, Tables, Union
 from hw4opt.selection.lines import CHANGED, EXACT, ROUNDS, Changes, Solved, Task, finish, gap_of
-from hw4opt.selection.tableau import ABSENT, FREE, HIGH, LOW, WHOLE, Base, base_of, likely_states, loosened, states_of
+from hw4opt.selection.tableau import ABSENT, FREE, HIGH, LOW, Base, base_of, likely_states, loosened
 from hw4opt.terms.base import Array
 
 FREELY = 3  # rounds in which every row changes its state, before it is only those about as far off as the worst,
@@ -69,14 +69,12 @@ def solve_folds(fits: Sequence[FullFits], layout: Layout) -> list[tuple[Array, A
 
 
 def _base(fits: FullFits, union: Union) -> Base:
-    """At the states of the full fits: of small data at the point that has these states, and optimal or not, folds start from it."""
+    """At the states of the full fits, as far as their digits tell them: optimal or not, folds start from there."""
     tables = Tables.of(fits.form, union.sizes)
     u = np.zeros(tables.q.shape)
     u[:, union.full] = fits.u
-    if len(union.a) <= WHOLE:
-        base = base_of(fits.form, union, tables, likely_states(fits.w @ union.a.T, u, union, tables))
-        return base if base.good.all() else base_of(fits.form, union, tables, loosened(base, u))
-    return base_of(fits.form, union, tables, states_of(u, union, tables), (fits.w, u))
+    base = base_of(fits.form, union, tables, likely_states(fits.w @ union.a.T, u, union, tables))
+    return base if base.good.all() else base_of(fits.form, union, tables, loosened(base, u))
 
 
 def first_states(task: Task) -> np.ndarray:

@@ -157,7 +157,7 @@ def _by_changes(tasks: Sequence[tuple[Form, Found]], layouts: _Layouts) -> None:
         nothing = Layout.of(layouts.problem, [np.empty(0, dtype=int)])
         fits = exact.from_least_squares([form for form, _ in tasks], nothing)
         _in_stacks([(found, np.arange(fit.form.batch), fit) for (_, found), fit in zip(tasks, fits, strict=True)], layouts)
-    for tol in (NEAR, NEARER) if small else (NEARER,):
+    for tol in (NEAR, NEARER):
         left = [(form, found, np.flatnonzero(np.isinf(found.gaps).any(axis=1))) for form, found in tasks]
         _in_stacks(((found, mine, _full(form.cut(mine), tol)) for form, found, mine in left if len(mine)), layouts)
 

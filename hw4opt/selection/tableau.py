@@ -107,15 +107,18 @@ class Base:
 
     def move(self, s: int, y: Array) -> Array:
         """yT of one setting, y (b, M)."""
-        if self.tableau is not None:
-            return y @ self.tableau[s]
-        (members, r_e), a = self.pivots[s], self.a[self.basis[s]]
-        out = (y @ self.p[s]) @ a.T
-        if len(members):
-            forces = y.copy()
-            forces[:, members] = 0.0
-            out[:, members] = (forces @ a) @ self.p[s, members].T - y[:, members] @ r_e
-        return out
+        return y @ self.tableau[s] if self.tableau is not None else _moved(y, self.a[self.basis[s]], self.p[s], self.pivots[s])
+
+
+def _moved(y: Array, a: Array, p: Array, pivot: tuple[np.ndarray, Array]) -> Array:
+    """yT without T."""
+    members, r_e = pivot
+    out = (y @ p) @ a.T
+    if len(members):
+        forces = y.copy()
+        forces[:, members] = 0.0
+        out[:, members] = (forces @ a) @ p[members].T - y[:, members] @ r_e
+    return out
 
 
 def _widen(array: Array, rank: int, empty: float) -> Array:
@@ -130,13 +133,6 @@ def limits(state: np.ndarray, q: Array, ends: tuple[Array, Array], z_ends: tuple
     low = np.where(free, np.where(flat, ends[0], z_ends[0]), np.where(state == HIGH, z_ends[1] - slack, -np.inf))
     high = np.where(free, np.where(flat, ends[1], z_ends[1]), np.where(state == LOW, z_ends[0] + slack, np.inf))
     return low, high
-
-
-def states_of(u: Array, union: Union, tables: Tables) -> np.ndarray:
-    """The states of duals u (S, M)."""
-    state = np.where(u <= tables.low, LOW, np.where(u >= tables.high, HIGH, FREE)).astype(np.int8)
-    state[:, ~union.full] = ABSENT
-    return state
 
 
 def likely_states(z: Array, u: Array, union: Union, tables: Tables) -> np.ndarray:
@@ -180,8 +176,8 @@ def _independent(gram: Array, worth: Array) -> np.ndarray:
     return keep
 
 
-def base_of(form: Form, union: Union, tables: Tables, state: np.ndarray, point: tuple[Array, Array] | None = None) -> Base:
-    """At the full fits (w (S, r), u (S, M)) in these states; without them, at the points that have these states, optimal or not."""
+def base_of(form: Form, union: Union, tables: Tables, state: np.ndarray) -> Base:
+    """At the points that have these states, optimal or not."""
     a = union.a
     free = state == FREE
     curved, held = free & (tables.q > 0), free & (tables.q == 0)
@@ -195,13 +191,14 @@ def base_of(form: Form, union: Union, tables: Tables, state: np.ndarray, point: 
     inverse, good = _inverse(h)
     p, pivots, good = _pivot(a, inverse, held, good)
     tableau = _tableau(a, p, pivots) if len(a) <= WHOLE else None
-    if point is None:
-        assert tableau is not None
-        end = np.where(state == LOW, tables.low, np.where(state == HIGH, tables.high, 0.0))
-        drivers = np.where(free, np.where(held, tables.t, weight * tables.t), -end)
-        w, u = np.vecmat(drivers, p), np.where(held, np.vecmat(drivers, tableau) + stiff * tables.t, end)
+    end = np.where(state == LOW, tables.low, np.where(state == HIGH, tables.high, 0.0))
+    drivers = np.where(free, np.where(held, tables.t, weight * tables.t), -end)
+    w = np.vecmat(drivers, p)
+    if tableau is not None:
+        x = np.vecmat(drivers, tableau)
     else:
-        w, u = point
+        x = np.concatenate([_moved(drivers[s : s + 1], a, p[s], pivots[s]) for s in range(len(p))])
+    u = np.where(held, x + stiff * tables.t, end)
     z = w @ a.T
     u = np.where(curved, (z - tables.t) * weight, u)
     slack = SLACK * (np.abs(z) + np.abs(tables.t)) + TOUCH * np.abs(z).max(axis=1, keepdims=True)
