@@ -6,7 +6,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from hw4opt.fit import fit
 from hw4opt.kernels import RBF
 from hw4opt.losses.huber import Huber
 from hw4opt.losses.squared import Squared
+from hw4opt.parallel import spread
 from hw4opt.problem import Problem
 from hw4opt.regularizers.ridge import Ridge
 from hw4opt.regularizers.tv import TotalVariation
@@ -154,12 +154,7 @@ def _folder(out: str | Path) -> Path:
 
 
 def _spread(seeds: int, workers: int | None) -> dict[str, Any]:
-    count = min(workers or os.cpu_count() or 1, max(seeds, 1))
-    if count == 1:
-        draws = [spread_over(seed) for seed in range(seeds)]
-    else:
-        with ProcessPoolExecutor(count) as pool:
-            draws = list(pool.map(spread_over, range(seeds)))
+    draws = list(spread(spread_over, range(seeds), workers or os.cpu_count() or 1))
     return {part.name: [draw[part.name] for draw in draws] for part in PARTS}
 
 
@@ -168,7 +163,7 @@ def _figures(
 ) -> None:
     from matplotlib.figure import Figure
 
-    from hw4opt.plotting import plot_fit, plot_heatmap
+    from hw4opt.plotting import figure_of, plot_fit, plot_heatmap
 
     figure = Figure(figsize=(7.5, 4.6), layout="constrained")
     axes = plot_fit(result, figure.subplots(), step_function)
@@ -178,7 +173,7 @@ def _figures(
         axes.legend(frameon=False, loc="best")
     figure.suptitle(f"{part.name}: {part.title}", fontsize=10)
     write_with(folder / f"{part.name}_fit.png", lambda path: figure.savefig(path, dpi=130))
-    figure = plot_heatmap(selection.table, "gamma", "tv" if "tv" in part.free else "ridge", title=f"{part.name}: leave-one-out loss")
+    figure = figure_of(plot_heatmap(selection.table, "gamma", "tv" if "tv" in part.free else "ridge"))
     write_with(folder / f"{part.name}_heatmap.png", lambda path: figure.savefig(path, dpi=130))
 
 

@@ -13,6 +13,7 @@ from hw4opt.terms.base import Array
 
 
 def keep_mask(size: int, held_out: Sequence[np.ndarray]) -> Array:
+    """1 on the rows that stay, 0 on those held out, (folds, size)."""
     keep = np.ones((len(held_out), size))
     for row, held in enumerate(held_out):
         keep[row, held] = 0.0

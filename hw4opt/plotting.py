@@ -92,6 +92,65 @@ def plot_path(
     return figure
 
 
+def plot_heatmap(table: Sequence[Mapping[str, float]], across: str, up: str, axes: Axes | None = None) -> Axes:
+    """Held-out score over two hyper-parameters, the best over the others, with the lowest marked. Every tried setting is a point of a
+    nearest-neighbour map on log axes, so that refined grids are drawn as they are.
+
+    table     rows with the hyper-parameters and `score`, as `Selection.table`
+    """
+    from scipy.interpolate import NearestNDInterpolator
+
+    axes = _new_axes() if axes is None else axes
+    best: dict[tuple[float, float], float] = {}
+    for row in table:
+        spot = (row[across], row[up])
+        best[spot] = min(best.get(spot, np.inf), row["score"])
+    points, scores = np.log10(np.array(list(best))), np.array(list(best.values()))
+    grids = [np.linspace(points[:, k].min(), points[:, k].max(), 240) for k in (0, 1)]
+    mesh = np.meshgrid(*grids)
+    shown = NearestNDInterpolator(points, scores, rescale=True)(*mesh)
+    scale = LogNorm() if scores.min() > 0 else None
+    image = axes.pcolormesh(10 ** mesh[0], 10 ** mesh[1], shown, norm=scale, cmap="viridis_r", shading="nearest", rasterized=True)
+    axes.plot(*10**points.T, ".", color="white", ms=2, alpha=0.5)
+    chosen = points[scores.argmin()]
+    axes.plot(*10**chosen, marker="*", ms=16, color=MARK, mec="white", mew=0.8)
+    axes.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
+    lowest = ", ".join(f"{name} = {10**value:.4g}" for name, value in zip((across, up), chosen, strict=True))
+    axes.set_title(f"lowest held-out score at {lowest}", loc="left", fontsize=11)
+    others = [name for name in table[0] if name not in (across, up, "score", "standard_error")]
+    label = "held-out score" + (f" (lowest over {', '.join(others)})" if others else "")
+    figure_of(axes).colorbar(image, ax=axes, label=label)
+    return axes
+
+
+def plot_scores(table: Sequence[Mapping[str, float]], name: str, axes: Axes | None = None) -> Axes:
+    """Held-out score with its standard error along one hyper-parameter, with the lowest marked; `table` as `Selection.table`."""
+    axes = _new_axes() if axes is None else axes
+    rows = sorted(table, key=lambda row: row[name])
+    values, scores, errors = (np.array([row[key] for row in rows]) for key in (name, "score", "standard_error"))
+    _draw_scores(axes, name, values, scores, errors, int(scores.argmin()))
+    axes.set(xscale="log", xlabel=name)
+    _plain(axes)
+    return axes
+
+
+def plot_choice(result: Result, table: Sequence[Mapping[str, float]], truth: Truth | None = None) -> Figure:
+    """The fit, and beside it how its hyper-parameters were chosen: the scores along one of them, or a heat map over two (a third, or more,
+    at its best: the penalty that is not the ridge before the ridge)."""
+    varied = [name for name in table[0] if name not in ("score", "standard_error") and len({row[name] for row in table}) > 1]
+    if not varied:
+        return figure_of(plot_fit(result, truth=truth))
+    figure = Figure(figsize=(13.5, 5), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(7, 5))
+    plot_fit(result, left, truth)
+    if len(varied) == 1:
+        plot_scores(table, varied[0], right)
+    else:
+        others = [name for name in varied[1:] if name != "ridge"] or varied[1:]
+        plot_heatmap(table, varied[0], others[0], right)
+    return figure
+
+
 def plot_check(rows: Sequence[SolverRow]) -> Figure:
     """Relative gap and seconds of every solver that gave an answer."""
     solved = [row for row in rows if row.relative_gap is not None and row.seconds is not None]
@@ -255,27 +314,3 @@ def _word(term: object, columns: Sequence[str] = ()) -> str:
     given = {key: value for key, value in vars(term).items() if isinstance(value, int | float) and np.isfinite(value)}
     values = [f"{key}={columns[int(value)] if key == 'column' else f'{value:.4g}'}" for key, value in given.items()]
     return " ".join([getattr(term, "name", ""), *values])
-
-
-def plot_heatmap(table: Sequence[Mapping[str, float]], across: str, up: str, title: str = "") -> Figure:
-    """Held-out score over two hyper-parameters, the best over the others, with the choice marked. Every tried setting is a point of a
-    nearest-neighbour map on log axes, so that refined grids are drawn as they are."""
-    from scipy.interpolate import NearestNDInterpolator
-
-    best: dict[tuple[float, float], float] = {}
-    for row in table:
-        spot = (row[across], row[up])
-        best[spot] = min(best.get(spot, np.inf), row["score"])
-    points, scores = np.log10(np.array(list(best))), np.array(list(best.values()))
-    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
-    axes = figure.subplots()
-    grids = [np.linspace(points[:, k].min(), points[:, k].max(), 240) for k in (0, 1)]
-    mesh = np.meshgrid(*grids)
-    shown = NearestNDInterpolator(points, scores, rescale=True)(*mesh)
-    image = axes.pcolormesh(10 ** mesh[0], 10 ** mesh[1], shown, norm=LogNorm(), cmap="viridis_r", shading="nearest", rasterized=True)
-    axes.plot(*10**points.T, ".", color="white", ms=2, alpha=0.5)
-    chosen = points[scores.argmin()]
-    axes.plot(*10**chosen, marker="*", ms=16, color=MARK, mec="white", mew=0.8)
-    axes.set(xscale="log", yscale="log", xlabel=across, ylabel=up, title=title)
-    figure.colorbar(image, ax=axes, label="held-out score (best over the other parameters)")
-    return figure

@@ -103,6 +103,8 @@ def settle(task: Task, out: Solved, start: np.ndarray) -> np.ndarray:
             if wide.any():
                 lost.append(lines[wide])
                 lines = lines[~wide]
+                if not len(lines):
+                    continue
                 changes = Changes(task, task.setting[lines], state[lines])
             y = changes.drivers(changes.gamma[:, None])[:, 0]
             s = changes.s

@@ -12,7 +12,7 @@ from hw4opt.certificate import certify
 from hw4opt.errors import InputError
 from hw4opt.form import Form, canonicalize
 from hw4opt.problem import Problem
-from hw4opt.selection import closed, exact
+from hw4opt.selection import closed, exact, smooth
 from hw4opt.selection.exact import FullFits
 from hw4opt.selection.folds import Folds
 from hw4opt.selection.layout import Layout
@@ -36,8 +36,8 @@ METRICS = ("loss", "squared", "absolute")
 class Score:
     """Error over held-out rows: weighted mean and its standard error, predictions (n,) of f + offset, and the largest relative fold gap.
 
-    work    how many folds took how much: `closed` by formula, `one_round` and `rounds` by low-rank changes of the full fit, `path` along a
-            path from it, `anew` by the interior point
+    work    how many folds took how much: `closed` by formula, `one_round` and `rounds` by low-rank changes of the full fit (Newton steps
+            from it for smooth losses), `path` along a path from it, `anew` by the interior point
     """
 
     score: float
@@ -136,6 +136,9 @@ def _solve(groups: Sequence[Sequence[Problem]], folds: Folds) -> list[Found]:
     if most == 1 and len(folds) == len(forms[0].design.x) and closed.takes(forms[0]):
         for form, found in zip(forms, founds, strict=True):
             _in_closed_form(form, found)
+    elif most == 1 and smooth.takes(forms[0]):
+        for form, found in zip(forms, founds, strict=True):
+            _by_newton(form, found)
     elif not isinstance(first.loss, Smooth) and most <= FEW:
         _by_changes(list(zip(forms, founds, strict=True)), _Layouts(first, folds))
     for problems, found in zip(groups, founds, strict=True):
@@ -148,6 +151,17 @@ def _in_closed_form(form: Form, found: Found) -> None:
     for settings in _some(form.batch, len(order) * form.design.matrix.shape[1]):
         w, gap = closed.solve(form.cut(settings))
         found.put(form, settings, slice(None), (w[:, order], gap[:, order], CLOSED))
+
+
+def _by_newton(form: Form, found: Found) -> None:
+    answer = interior.solve(form, Options(tol=NEARER))
+    step = max(1, BATCH // len(form.design.x))
+    for setting, w in enumerate(answer.w):
+        one = np.array([setting])
+        for low in range(0, len(found.folds), step):
+            span = slice(low, min(low + step, len(found.folds)))
+            solved = smooth.solve(form.cut(one), w, np.concatenate(found.folds[span]))
+            found.put(form, one, span, tuple(array[None] for array in solved))  # type: ignore[arg-type]
 
 
 def _by_changes(tasks: Sequence[tuple[Form, Found]], layouts: _Layouts) -> None:

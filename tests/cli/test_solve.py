@@ -178,9 +178,9 @@ def test_an_unexpected_error_is_a_sentence_and_exit_1(hw4opt, monkeypatch):
 
 
 def test_an_interrupted_search_keeps_the_best_so_far(hw4opt, monkeypatch, tmp_path):
-    from hw4opt import selection
+    from hw4opt.selection import choose
 
-    score, calls = selection.score_settings, []
+    score, calls = choose.score_settings, []
 
     def interrupted(*given):
         calls.append(given)
@@ -188,7 +188,8 @@ def test_an_interrupted_search_keeps_the_best_so_far(hw4opt, monkeypatch, tmp_pa
             raise KeyboardInterrupt
         return score(*given)
 
-    monkeypatch.setattr(selection, "score_settings", interrupted)
+    monkeypatch.setattr(choose, "TOGETHER", 0)
+    monkeypatch.setattr(choose, "score_settings", interrupted)
     done = hw4opt("solve", "--select", "kfold:5", "--json", "-", "--save", "m.json", "--quiet")
     assert done.status == 130 and done.json["status"] == "interrupted"
     assert done.json["selection"]["score"] == min(row["score"] for row in done.json["selection"]["table"])

@@ -10,7 +10,8 @@ from numpy.testing import assert_allclose
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.model_selection import LeaveOneOut
 
-import hw4opt.selection as selecting
+import hw4opt.selection.choose as choosing
+import hw4opt.selection.plan as planning
 from hw4opt import (
     L1,
     RBF,
@@ -78,6 +79,8 @@ CASES = {
     "logistic": curve(Logistic(), y=LABELS, weights=W),
     "logistic, tv": curve(Logistic(), TotalVariation(0.2), y=LABELS),
     "logistic, increasing": curve(Logistic(), y=LABELS, constraints=[Increasing()]),
+    "logistic, ridge 1e-3, matern": curve(Logistic(), y=LABELS, ridge=1e-3, kernel=Matern52(1)),
+    "logistic, linear, intercept": Problem(WIDE, LABELS, loss=Logistic(), regularizers=[Ridge(0.1)], intercept=True, weights=W),
     "tv": curve(Squared(), TotalVariation(0.4), weights=W),
     "tv, ridge 1e-4": curve(Squared(), TotalVariation(2), ridge=1e-4),
     "huber, tv": curve(Huber(0.3), TotalVariation(0.4)),
@@ -331,6 +334,19 @@ def test_settings_scored_together_are_settings_scored_alone(name):
         assert_allclose(score.predictions, loo(one).predictions, rtol=0, atol=NEAR * np.std(Y))
 
 
+def test_folds_keep_the_scale_of_the_full_data():
+    """gamma means the same in every fold: leave-one-out of x measured beforehand."""
+    scaled = (X - X.mean()) / X.std()
+    given, before = (Problem(x, Y, RBF(3), Huber(0.3), [Ridge(0.05)], standardize=s) for x, s in ((X, True), (scaled, False)))
+    assert_allclose(loo(given).predictions, loo(before).predictions, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["logistic", "logistic, ridge 1e-3, matern", "logistic, linear, intercept", "bounds", "decreasing, tv"])
+def test_few_folds_need_the_interior_point(name):
+    score = loo(CASES[name])
+    assert score.work["anew"] <= 2 and sum(score.work.values()) >= 12
+
+
 PATHS = ["huber", "huber, ridge 1e-4", "absolute, tv", "huber, tv, trend 2", "increasing", "huber, convex", "epsilon-insensitive"]
 
 
@@ -445,7 +461,8 @@ def test_bad_options_are_refused(words, sentence):
         select(SMALL, **{"free": ["ridge"], "method": "loo", **words})
 
 
-def test_an_interrupted_search_keeps_its_best():
+def test_an_interrupted_search_keeps_its_best(monkeypatch):
+    monkeypatch.setattr(choosing, "TOGETHER", 0)
     calls = []
 
     def progress(done, total, score):
@@ -473,15 +490,15 @@ def test_auto_is_leave_one_out_for_fifty_rows():
 
 
 def test_auto_is_ten_fold_where_leave_one_out_would_take_too_long(monkeypatch):
-    monkeypatch.setattr(selecting, "_seconds_a_fit", lambda *_: 0.3)  # 13 settings: 122 s for 24 folds, 51 s for 10
+    monkeypatch.setattr(planning, "_cost", lambda *_: (0.0, 0.3))  # 13 settings: 122 s for 24 folds, 51 s for 10
     chosen = select(SMALL, ["ridge"])
-    assert chosen.method == "kfold:10" and "10-fold: exact leave-one-out was predicted to take 94 s" in chosen.notes[0]
+    assert chosen.method == "kfold:10" and "10-fold: exact leave-one-out was predicted to take 122 s" in chosen.notes[0]
     assert np.isfinite(chosen.predictions).all() and chosen.fits == 10 * len(chosen.table)
 
 
 def test_auto_takes_a_subset_where_ten_fold_would_take_too_long(monkeypatch):
-    monkeypatch.setattr(selecting, "PATIENCE", 0.0)
-    monkeypatch.setattr(selecting, "SUBSET", 20)
+    monkeypatch.setattr(planning, "PATIENCE", 0.0)
+    monkeypatch.setattr(planning, "SUBSET", 20)
     large = small(120)
     first, again, other = (select(large, ["ridge"], seed=seed) for seed in (0, 0, 1))
     assert first.method == "kfold:10" and "10-fold on 20 of 120 rows (seed 0)" in first.notes[0]

@@ -148,6 +148,7 @@ def choice(selection: Selection | None, arrays: bool) -> dict[str, Any] | None:
         "standard_error": selection.standard_error,
         "fits": selection.fits,
         "largest_fold_gap": selection.largest_fold_gap,
+        "work": selection.work,
         "seconds": selection.seconds,
         "table": [{**given, **row} for row in selection.table],  # what was given stands beside what was tried
         "notes": selection.notes,

@@ -21,6 +21,8 @@ from hw4opt.solvers import load_solver
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from hw4opt.selection import Selection
+
 log = logging.getLogger("hw4opt.cli")
 
 
@@ -52,7 +54,7 @@ def solve(describing: Describing, solving: Solving, choosing: Choosing, writing:
     if status is Status.INTERRUPTED:
         record |= {"status": status.word, "message": status.value}
     if status is Status.CERTIFIED:
-        draw(writing.plot, lambda: figure(result, description))
+        draw(writing.plot, lambda: figure(result, description, selection))
         save(result, writing.save)
     write_json(record, writing.json)
     show(
@@ -66,11 +68,13 @@ def solve(describing: Describing, solving: Solving, choosing: Choosing, writing:
     return ending(status, result.message, writing)
 
 
-def figure(result: Result, description: Description) -> Figure:
-    """The fit's figure."""
-    from hw4opt.plotting import figure_of, plot_fit
+def figure(result: Result, description: Description, selection: Selection | None) -> Figure:
+    """The fit's figure, beside it how its hyper-parameters were chosen."""
+    from hw4opt.plotting import figure_of, plot_choice, plot_fit
 
-    return figure_of(plot_fit(result, truth=description.truth))
+    if selection is None:
+        return figure_of(plot_fit(result, truth=description.truth))
+    return plot_choice(result, selection.table, description.truth)
 
 
 def fit_named(problem: Problem, description: Description, solving: Solving, writing: Writing) -> Result:

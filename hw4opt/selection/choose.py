@@ -1,0 +1,174 @@
+"""The search for hyper-parameters by held-out error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hw4opt.errors import InputError
+from hw4opt.parallel import spread
+from hw4opt.problem import Problem
+from hw4opt.selection.folds import Folds
+from hw4opt.selection.held_out import METRICS, Score, score_settings
+from hw4opt.selection.plan import plan, subset
+from hw4opt.selection.ranges import default_range
+from hw4opt.selection.search import Axis, Setting, Tried, parse_search, rounds
+from hw4opt.terms.base import Array
+
+TOGETHER = 2_000  # fits scored between two reports of progress, at least
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was chosen, and everything that was tried.
+
+    problem          the problem at the chosen hyper-parameters
+    method           loo | kfold:K
+    score            weighted mean error over held-out rows, with its standard error
+    predictions      (n,) held out, one an input row (NaN where weight 0, or outside the subset)
+    fits             folds × settings
+    largest_fold_gap of the chosen setting, relative
+    work             how many folds of all settings took how much; see `Score`
+    table            every setting with score and standard_error
+    notes            sentences the user should read: an edge, a subset, an interruption
+    """
+
+    problem: Problem
+    method: str
+    metric: str
+    score: float
+    standard_error: float
+    predictions: Array
+    fits: int
+    largest_fold_gap: float
+    work: dict[str, int]
+    seconds: float
+    table: list[dict[str, float]]
+    notes: list[str]
+    interrupted: bool
+
+
+@dataclass
+class _Search:
+    """What the search has so far."""
+
+    problem: Problem
+    folds: Folds
+    metric: str
+    progress: Callable[[int, int, float], None] | None
+    workers: int = 1
+    tried: list[tuple[Tried, Score]] = field(default_factory=list)
+
+    def best(self) -> tuple[Tried, Score]:
+        return min(self.tried, key=lambda pair: pair[0].score if np.isfinite(pair[0].score) else np.inf)
+
+    def run(self, settings: list[Setting]) -> None:
+        """Settings that share the basis (gamma, kernel parameters) go together, and small ones several bases together."""
+        bases: dict[object, list[tuple[Setting, Problem]]] = {}
+        for setting in settings:
+            problem = self.problem.with_hyperparameters(setting)
+            bases.setdefault((problem.kernel, *(term.acts for term in problem.terms)), []).append((setting, problem))
+        tasks: list[list[tuple[Setting, Problem]]] = []
+        for basis in bases.values():
+            if tasks and len(tasks[-1]) * len(self.folds) < TOGETHER:
+                tasks[-1].extend(basis)
+            else:
+                tasks.append(list(basis))
+        total = len(self.tried) + len(settings)
+        for task, scores in zip(tasks, spread(self._score, tasks, self.workers), strict=True):
+            for (setting, _), score in zip(task, scores, strict=True):
+                self.tried.append((Tried(setting, score.score, score.standard_error), score))
+            if self.progress is not None:
+                self.progress(len(self.tried) * len(self.folds), total * len(self.folds), self.best()[0].score)
+
+    def _score(self, task: list[tuple[Setting, Problem]]) -> list[Score]:
+        return score_settings([problem for _, problem in task], self.folds, self.metric)
+
+
+def select(
+    problem: Problem,
+    free: Sequence[str],
+    method: str = "auto",
+    search: str = "zoom",
+    grid: Mapping[str, tuple[float, float, int]] | None = None,
+    metric: str = "loss",
+    folds: str = "shuffled",
+    groups: ArrayLike | None = None,
+    seed: int = 0,
+    one_se: bool = False,
+    workers: int = 1,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> Selection:
+    """Choose the hyper-parameters named in `free` (and in `grid`) by held-out error.
+
+    method    auto | loo | kfold:K.   auto: LOO where its predicted time is under a minute, else 10-fold, else on a subset of rows
+    search    zoom | grid | random:N over log ranges; `grid` names (low, high, count) of an axis
+    metric    loss | squared | absolute, averaged over held-out rows with their weights
+    workers   processes over which the settings are spread; the result does not depend on it
+    one_se    the smoothest setting (largest weights, smallest gamma) within one standard error of the best
+
+    Raises `InputError` for an unknown name or option, and for metric `loss` where a parameter of the loss is searched.
+    """
+    started = time.perf_counter()
+    grid = dict(grid or {})
+    if metric not in METRICS:
+        raise InputError(f"metric is {metric!r}; there are {', '.join(METRICS)}")
+    if metric == "loss" and any(name.startswith(f"{problem.loss.name}.") for name in grid):
+        raise InputError("metric loss would reward a shrinking loss while its parameter is searched; use metric squared or absolute")
+    parse_search(search)
+    if workers < 1:
+        raise InputError(f"workers is {workers}; it must be 1 or more")
+    names = list(dict.fromkeys((*free, *grid)))
+    axes = [Axis(name, *grid[name]) if name in grid else Axis(name, *default_range(problem, name)) for name in names]
+    for axis in axes:
+        problem.with_hyperparameters({axis.name: axis.low})
+    problem, rows, label, chosen, notes = plan(problem, axes, (method, folds, search), groups, seed)
+    state = _Search(problem if rows is None else subset(problem, rows), chosen, metric, progress, workers)
+    interrupted = False
+    try:
+        for settings in rounds(search, axes, len(chosen), seed, lambda: state.best()[0]):
+            state.run(settings)
+    except KeyboardInterrupt:
+        if not state.tried:
+            raise
+        interrupted = True
+        notes.append(f"interrupted after {len(state.tried)} settings; the best so far is used")
+    best, score = _one_standard_error(state) if one_se else state.best()
+    notes += [note for axis in axes if (note := _edge(axis, best.setting)) is not None]
+    predictions = score.predictions
+    if rows is not None:
+        predictions = np.full(len(problem.y), np.nan)
+        predictions[rows] = score.predictions
+    return Selection(
+        problem=problem.with_hyperparameters(best.setting),
+        method=label,
+        metric=metric,
+        score=best.score,
+        standard_error=best.standard_error,
+        predictions=predictions,
+        fits=len(chosen) * len(state.tried),
+        largest_fold_gap=score.largest_gap,
+        work={name: sum(one.work[name] for _, one in state.tried) for name in score.work},
+        seconds=time.perf_counter() - started,
+        table=[{**one.setting, "score": one.score, "standard_error": one.standard_error} for one, _ in state.tried],
+        notes=notes,
+        interrupted=interrupted,
+    )
+
+
+def _one_standard_error(state: _Search) -> tuple[Tried, Score]:
+    best, _ = state.best()
+    near = [pair for pair in state.tried if pair[0].score <= best.score + best.standard_error]
+    return max(near, key=lambda pair: sum(np.log(value) * (-1 if name == "gamma" else 1) for name, value in pair[0].setting.items()))
+
+
+def _edge(axis: Axis, setting: Setting) -> str | None:
+    value = setting[axis.name]
+    if axis.low == axis.high or axis.low * 1.001 < value < axis.high / 1.001:
+        return None
+    where = f"the best {axis.name} = {value:.4g} lies on the edge of its range {axis.low:.4g} to {axis.high:.4g}"
+    return f"{where}; widen it with --grid {axis.name}=LOW:HIGH:COUNT"
