@@ -16,7 +16,7 @@ import numpy as np
 from hw4opt.form import Form
 from hw4opt.selection.follow import follow
 from hw4opt.selection.layout import Layout, Tables, Union
-from hw4opt.selection.lines import CHANGED, EXACT, ROUNDS, Changes, Solved, Task, finish, gap_of
+from hw4opt.selection.lines import CHANGED, EXACT, ROUNDS, Changes, Solved, Task, finish, gap_of, prove
 from hw4opt.selection.tableau import ABSENT, FREE, HIGH, LOW, Base, base_of, likely_states, loosened
 from hw4opt.terms.base import Array
 
@@ -45,6 +45,7 @@ def from_least_squares(forms: Sequence[Form], nothing: Layout) -> list[FullFits]
     task = Task.of(base, unions[0].full, unions[0].have)
     out = Solved.none(task)
     settle(task, out, base.state)
+    prove(task, out)
     places = [np.flatnonzero(base.basis == place) for place in range(len(forms))]
     return [FullFits(form, out.w[mine, : form.penalty.shape[1]], out.u[mine]) for form, mine in zip(forms, places, strict=True)]
 
@@ -59,6 +60,7 @@ def solve_folds(fits: Sequence[FullFits], layout: Layout) -> list[tuple[Array, A
     left = left[base.optimal[task.setting[left]]]
     if len(left):
         follow(task, out, left, start[left])
+    prove(task, out)
     refine(task, out)
     found, shape = [], (len(base.w), len(task.have))
     for place, one in enumerate(fits):

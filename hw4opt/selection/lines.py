@@ -39,23 +39,25 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """Every line: w (L, r), relative gap, rounds that were needed, states and duals of all rows."""
+    """Every line: w (L, r), the rounds that were needed (0: not found), states and positions x of all rows, then duals and relative gap."""
 
     w: Array
-    gap: Array
     rounds: np.ndarray
     state: np.ndarray
+    x: Array
     u: Array
+    gap: Array
 
     @classmethod
     def none(cls, task: Task) -> Solved:
         lines, size = len(task.setting), len(task.full)
         return cls(
-            np.zeros((lines, task.base.w.shape[1])),
-            np.full(lines, np.inf),
-            np.zeros(lines, dtype=int),
-            np.zeros((lines, size), dtype=np.int8),
-            np.zeros((lines, size)),
+            w=np.zeros((lines, task.base.w.shape[1])),
+            rounds=np.zeros(lines, dtype=int),
+            state=np.zeros((lines, size), dtype=np.int8),
+            x=np.zeros((lines, size)),
+            u=np.zeros((lines, size)),
+            gap=np.full(lines, np.inf),
         )
 
 
@@ -144,17 +146,22 @@ def _solve(matrix: Array, right: Array) -> Array:
 
 
 def finish(task: Task, out: Solved, lines: np.ndarray, state: np.ndarray, x: Array, y: Array, number: int) -> None:
-    """Store lines at their states and positions, with the gap that they have there."""
-    if not len(lines):
-        return
-    base, tables, s = task.base, task.base.tables, task.setting[lines]
-    w = base.w[s] + groupwise(s, y, lambda one, part: part @ base.p[one])
-    q, free = tables.q[s], state == FREE
-    with np.errstate(divide="ignore", invalid="ignore"):
-        inside = np.where(q > 0, (x - tables.t[s]) / q, x)
-    u = np.where(free, inside, np.where(state == LOW, tables.low[s], np.where(state == HIGH, tables.high[s], 0.0)))
-    out.w[lines], out.u[lines], out.state[lines], out.rounds[lines] = w, u, state, number
-    out.gap[lines] = gap_of(task, lines, w, u)
+    """Keep lines that settled at these states, positions and drivers."""
+    if len(lines):
+        s, p = task.setting[lines], task.base.p
+        out.w[lines] = task.base.w[s] + groupwise(s, y, lambda one, part: part @ p[one])
+        out.state[lines], out.x[lines], out.rounds[lines] = state, x, number
+
+
+def prove(task: Task, out: Solved) -> None:
+    """Duals and gaps of all lines that settled."""
+    tables = task.base.tables
+    for lines in task.parts(np.flatnonzero(out.rounds)):
+        s, state, x = task.setting[lines], out.state[lines], out.x[lines]
+        q, free = tables.q[s], state == FREE
+        u = np.where(q > 0, (x - tables.t[s]) / np.where(q > 0, q, 1.0), x)
+        u = np.where(free, u, np.where(state == LOW, tables.low[s], np.where(state == HIGH, tables.high[s], 0.0)))
+        out.u[lines], out.gap[lines] = u, gap_of(task, lines, out.w[lines], u)
 
 
 def gap_of(task: Task, lines: np.ndarray, w: Array, u: Array) -> Array:
