@@ -109,7 +109,8 @@ def plot_heatmap(table: Sequence[Mapping[str, float]], across: str, up: str, axe
     grids = [np.linspace(points[:, k].min(), points[:, k].max(), 240) for k in (0, 1)]
     mesh = np.meshgrid(*grids)
     shown = NearestNDInterpolator(points, scores, rescale=True)(*mesh)
-    scale = LogNorm() if scores.min() > 0 else None
+    top = max(float(np.quantile(scores, 0.9)), float(scores.min()) * 1.01)  # a few hopeless settings would take all the colors
+    scale = LogNorm(float(scores.min()), top) if scores.min() > 0 else None
     image = axes.pcolormesh(10 ** mesh[0], 10 ** mesh[1], shown, norm=scale, cmap="viridis_r", shading="nearest", rasterized=True)
     axes.plot(*10**points.T, ".", color="white", ms=2, alpha=0.5)
     chosen = points[scores.argmin()]
@@ -119,7 +120,7 @@ def plot_heatmap(table: Sequence[Mapping[str, float]], across: str, up: str, axe
     axes.set_title(f"lowest held-out score at {lowest}", loc="left", fontsize=11)
     others = [name for name in table[0] if name not in (across, up, "score", "standard_error")]
     label = "held-out score" + (f" (lowest over {', '.join(others)})" if others else "")
-    figure_of(axes).colorbar(image, ax=axes, label=label)
+    figure_of(axes).colorbar(image, ax=axes, label=label, extend="max" if scores.max() > top else "neither")
     return axes
 
 

@@ -40,8 +40,14 @@ def reproduce(out: str, draws: int, workers: int | None, writing: Writing) -> in
     rows = [
         _row(name, label, part) for name, part in results["parts"].items() for label in ("chosen", "reported") if part[label] is not None
     ]
-    columns = ("part", "setting", "gamma", "ridge", "tv", "leave-one-out loss", "RMSE to the true f")
-    show(writing, "Part 2: regression with side information", columns, rows, [f"Report and figures: {out}/report.md"])
+    columns = ("part", "setting", "gamma", "ridge", "tv", "LOO loss", "RMSE")
+    show(
+        writing,
+        "Part 2: regression with side information",
+        columns,
+        rows,
+        ["LOO: leave-one-out; RMSE: to the true f", f"Report and figures: {out}/report.md"],
+    )
     return Exit.CERTIFIED if certified else Exit.UNPROVEN
 
 
@@ -49,7 +55,7 @@ def _row(name: str, label: str, part: dict[str, Any]) -> tuple[str, ...]:
     outcome = part[label]
     values = tuple(f"{outcome['setting'][key]:.3g}" if key in outcome["setting"] else "" for key in ("gamma", "ridge", "tv"))
     return (
-        f"{name} {part['title']}",
+        name,
         label,
         *values,
         f"{outcome['score']:.3f} ± {outcome['standard_error']:.2f}",
