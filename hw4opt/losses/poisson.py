@@ -17,7 +17,7 @@ TINY = 1e-3  # … and up to which (1 + r) log(1 + r) - r comes from its series
 
 @dataclass(frozen=True)
 class Poisson(Smooth):
-    """Σ exp(z_i) - y_i z_i,  z = fitted (the log of the mean, offset included) of shape (n,), counts y = 0, 1, 2, …; any y ≥ 0 with `quasi`.
+    """Σ exp(z_i) - y_i z_i,  z = fitted (log of the mean, offset included) of shape (n,), counts y = 0, 1, …; with `quasi` any y ≥ 0.
 
     This is -log Π λ^y e^(-λ)/y! at λ = exp(z), without Σ log y_i!, which no fit can change. It is convex in w: f'' = exp(z) > 0 row by
     row, and z = Xw + offset is affine, so the Hessian Xᵀ diag(exp z) X is positive semidefinite everywhere. Every local maximum of the

@@ -19,14 +19,15 @@ import numpy as np
 
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.form import Fixed, Form, SmoothRows
-from hw4opt.rows import CHUNK, Chunk, RowMap, each
+from hw4opt.rows import Chunk, RowMap, each
 from hw4opt.terms.base import Array
 
 LIMIT = 100
-SHORT = 1e-7  # root mean square change of z in a step that is the last one: what is left is of the size of its square
+SHORT = 1e-5  # root mean square change of z in the last step: it leaves about its square, and one more with the same Hessian its cube
 ENOUGH = 1e-4  # share of the slope that a step has to gain (Armijo)
 NOISE = 1e-14  # of the sum of absolute values: what a value may be off by
 SHRINK, TRIALS = 0.25, 40
+PIECE = 16_384  # rows visited at a time
 EASY = 12  # steps within which the part's minimum must be found
 PART = 4_096  # rows of the part that a large problem starts on, for each 16 columns
 MANY = 8  # times as many rows as in the part from which it is worth while
@@ -88,7 +89,7 @@ def minimize(matrix: Array, smooth: SmoothRows, penalty: Array, start: Array | N
 
 
 def _parts(rows: RowMap, matrix: Array, smooth: SmoothRows) -> list[Part]:
-    bounds = [(low, min(low + CHUNK, rows.count)) for low in range(0, rows.count, CHUNK)]
+    bounds = [(low, min(low + PIECE, rows.count)) for low in range(0, rows.count, PIECE)]
     return [(Chunk(rows, matrix, low, high, keep=rows.index is not None), smooth.cut(slice(low, high))) for low, high in bounds]
 
 
@@ -166,6 +167,16 @@ class Objective:
             curvature = curvature + self.fixed.c
         return Point(value, NOISE * (size + np.abs(value)), gradient, hessian, curvature)
 
+    def gradient(self, w: Array) -> Array:
+        """The gradient alone."""
+
+        def one(part: Part) -> Array:
+            a = self.columns(part[0])
+            return part[1].gradient(w @ a.T) @ a
+
+        total = sum(each(one, self.parts), self.penalty * w)
+        return total if self.fixed is None else total + np.matvec(self.fixed.h, w) + self.fixed.b
+
     def value(self, w: Array) -> Array:
         """The value alone."""
 
@@ -215,12 +226,21 @@ class Objective:
         rows, size = sum(len(chunk) for chunk, _ in self.parts), PART * -(-self.penalty.shape[1] // 16)
         if rows < MANY * size or self.fixed is not None:
             return None
-        share, parts = size / rows, []
-        for number, (chunk, smooth) in enumerate(self.parts):
-            count = max(1, round(share * len(chunk)))
-            place = np.sort((np.arange(count) * len(chunk) // count + 7 * number) % len(chunk))
-            parts.append((Chunk.of(chunk.matrix[place]), smooth.cut(place)))
-        return replace(self, parts=parts, penalty=share * self.penalty)
+        share, matrix, smooth = size / rows, [], []
+        for number, (chunk, some) in enumerate(self.parts):
+            count = round(share * len(chunk))
+            place = np.sort((np.arange(count) * len(chunk) // max(count, 1) + 7 * number) % len(chunk))
+            matrix.append(chunk.matrix[place])
+            smooth.append(some.cut(place))
+        return replace(
+            self, parts=_parts(RowMap(sum(map(len, matrix)), first=0), np.concatenate(matrix), _join(smooth)), penalty=share * self.penalty
+        )
+
+
+def _join(smooth: Sequence[SmoothRows]) -> SmoothRows:
+    """Smooth rows behind each other."""
+    columns = zip(*((rows.targets, rows.offset, rows.weights) for rows in smooth), strict=True)
+    return SmoothRows(smooth[0].term, *(group[0] if group[0].shape[1] == 1 else np.concatenate(group, axis=1) for group in columns))
 
 
 def _minimize(whole: Objective, start: Array | None, limit: int) -> Minimum:
@@ -276,6 +296,7 @@ def _newton(whole: Objective, w: Array, here: Point, limit: int) -> Minimum:
             break
         stay = np.flatnonzero(~ended)
         active, part, w, here = active[stay], part.cut(stay), w[stay], there.cut(stay)
+    found.w[:] += np.where(found.converged[:, None], _descent(found.hessian, whole.penalty, whole.gradient(found.w)), 0.0)
     if whole.fixed is not None:
         found.hessian[:] -= whole.fixed.h
     return found
