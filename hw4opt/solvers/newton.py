@@ -71,7 +71,7 @@ def solve(form: Form, options: Options) -> Answer:
     whole = Objective(parts, form.fixed if any(piece.is_quadratic for piece in form.pieces) else None, form.penalty)
     found = _minimize(whole, None, options.max_iterations or LIMIT)
     reached = [Status.CERTIFIED if done else Status.ITERATION_LIMIT for done in found.converged]
-    return Answer(found.w, form.pieces_from_runs(_nothing(form), found.w), reached, found.iterations)
+    return Answer(found.w, form.pieces_from_runs(_nothing(form), found.w), reached, found.iterations, rank=found.rank)
 
 
 def minimize(matrix: Array, smooth: SmoothRows, penalty: Array, start: Array | None = None, limit: int = LIMIT) -> Minimum:
