@@ -1,0 +1,78 @@
+"""The EM algorithm's two steps, and the textbook's cycle of them.
+
+**Derivation** (assignment, problem 1b). Play count i comes from a mood Z_i in {1, …, k} that nobody saw, P(Z_i = j) = π_j, and given the mood
+y_i ~ Poisson(exp(x_iᵀw_j)). The likelihood of what was seen, Σ_i log Σ_j π_j p(y_i | x_i, w_j), is not concave. For any distribution q_i
+over the moods, by Jensen's inequality,
+
+    Σ_i log Σ_j π_j p(y_i | x_i, w_j)  ≥  Σ_i Σ_j q_ij log(π_j p(y_i | x_i, w_j) / q_ij),
+
+with equality for q_ij = γ_ij, the probability of mood j given y_i. The E-step makes the bound touch (likelihood.py); the M-step maximises
+it over π and w at that q, and there it falls apart into what is easy: π_j is the mean of γ_ij, and each w_j is one Poisson regression,
+convex, with row weights γ_ij (problem 1a). All k are one batch of the solver behind `hw4opt solve`. Since the bound touches before and
+rises after, the likelihood cannot fall (Dempster, Laird and Rubin 1977; Wang, Cockburn and Puterman 1998 for Poisson regressions).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hw4opt.blocks import SmoothRows
+from hw4opt.losses.poisson import Poisson
+from hw4opt.poisson.likelihood import LARGEST, Expectation, Point, expect
+from hw4opt.poisson.sample import Sample
+from hw4opt.solvers.newton import minimize
+from hw4opt.terms.base import Array
+
+EMPTY = 1e-7  # of a unit's mean weight: a component that holds less is empty
+
+
+class _Counts(Poisson):
+    """Poisson whose mean stays finite: a component's z at rows where it weighs nothing can be anything, and 0 · ∞ is no number."""
+
+    def mean(self, z: Array) -> Array:
+        return np.exp(np.minimum(z, LARGEST))
+
+
+def m_step(sample: Sample, responsibilities: Array, start: Array | None = None, limit: int | None = None) -> Point:
+    """The maximum of the bound at responsibilities (s, k, units): proportions in closed form, all s·k regressions in one batch.
+
+    start    coefficients to go on from, (s, k, p); an empty component keeps its own
+    limit    Newton steps; None: until exact
+    """
+    s, k, _ = responsibilities.shape
+    totals = responsibilities @ sample.unit_weights
+    coef = np.zeros((s, k, sample.matrix.shape[1])) if start is None else start.copy()
+    full = totals > EMPTY * sample.total / len(sample)
+    weights = sample.row_weights(responsibilities[full])
+    rows = SmoothRows(_Counts(quasi=True), _alike(sample.counts, weights), _alike(sample.offset, weights), weights)
+    penalty = np.broadcast_to(2 * sample.penalty, (len(weights), len(sample.penalty)))
+    options = {} if limit is None else {"limit": limit}
+    coef[full] = minimize(sample.matrix, rows, penalty, None if start is None else start[full], **options).w
+    with np.errstate(divide="ignore"):
+        return Point(coef, np.log(totals / sample.total))
+
+
+def _alike(values: Array, weights: Array) -> Array:
+    return np.broadcast_to(values, weights.shape)
+
+
+def cycle(sample: Sample, expectation: Expectation, point: Point, limit: int | None = None) -> Point:
+    """The M-step after an E-step."""
+    return m_step(sample, expectation.responsibilities, point.coef, limit)
+
+
+def plain(sample: Sample, labels: np.ndarray, k: int, cycles: int) -> tuple[Point, Array]:
+    """The textbook's EM from one label a unit: exactly so many cycles, and ℓ after the M-step of each."""
+    point = m_step(sample, one_hot(labels, k)[None])
+    trace = np.empty(cycles)
+    for t in range(cycles):
+        expectation = expect(sample, point)
+        trace[t] = expectation.log_likelihood[0]
+        if t + 1 < cycles:
+            point = cycle(sample, expectation, point)
+    return point, trace
+
+
+def one_hot(labels: np.ndarray, k: int) -> Array:
+    """Responsibilities (k, units) of hard labels."""
+    return (labels == np.arange(k)[:, None]).astype(float)
