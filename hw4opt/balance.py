@@ -2,6 +2,7 @@
 
 u(ν) = clip(u - give·C ν) by Newton on ν. The duals of a kinked row move evenly and stop at the ends of their box. Those of a smooth row
 give way in proportion to f'': for counts u(ν) = μ(1 - C ν) - y, with the means of rows that expect next to nothing all but left alone.
+Near an optimum that is what costs least; far from one it may not reach 0, and then smooth rows, too, move evenly.
 """
 
 from __future__ import annotations
@@ -50,15 +51,24 @@ def balance(form: Form, zs: Sequence[Array], duals: list[Array]) -> tuple[list[A
     free = form.penalty == 0
     if not free.any():
         return duals, np.ones(form.batch, dtype=bool)
+    bends = [None if piece.smooth is None else piece.smooth.curvature(z) for piece, z in zip(form.pieces, zs, strict=True)]
+    moved, reached = _move(form, bends, duals, free)
+    if reached.all() or all(bend is None for bend in bends):
+        return moved, reached
+    evenly, there = _move(form, [None] * len(bends), duals, free)
+    return [np.where(reached[:, None], one, other) for one, other in zip(moved, evenly, strict=True)], reached | there
+
+
+def _move(form: Form, bends: Sequence[Array | None], duals: list[Array], free: np.ndarray) -> tuple[list[Array], np.ndarray]:
     columns = np.flatnonzero(free.any(axis=0))
     whole = len(columns) == free.shape[1]
     rows = [
         _Free(
             piece,
             piece.chunk if whole else Chunk.of(piece.chunk.matrix[:, columns]),
-            None if piece.smooth is None else piece.smooth.curvature(z),
+            bend,
         )
-        for piece, z in zip(form.pieces, zs, strict=True)
+        for piece, bend in zip(form.pieces, bends, strict=True)
     ]
     unit = form.scales[1] * sum(each(lambda row: np.abs(row.chunk.matrix).sum(axis=0), [row for row in rows if row.piece.block == 0]))
 
@@ -100,8 +110,9 @@ def _shift(slope: Array, residual: Array) -> Array:
 
 
 def _gives(piece: Piece, u: Array, pull: Array) -> Array:
-    """1 where a dual of a sheet can move against `pull`: strictly inside its box, or at the end that it would leave."""
-    assert piece.sheet is not None
+    """1 where a dual can move against `pull`: strictly inside its box, or at the end that it would leave."""
+    if piece.sheet is None:
+        return np.ones_like(u)
     low = -np.inf if piece.sheet.low is None else piece.sheet.low
     high = np.inf if piece.sheet.high is None else piece.sheet.high
     moves = (((u > low) | (pull < 0)) & ((u < high) | (pull > 0))).astype(float)

@@ -73,6 +73,18 @@ class Poisson(Smooth):
     def clip_dual(self, u: Array, y: Array) -> Array:
         return np.maximum(u, -y)
 
+    def prox(self, v: ArrayLike, step: float | Array, y: ArrayLike = 1.0) -> Array:
+        """z + step exp(z) = v + step y =: c, or θ + exp θ = c + log step with θ = z + log step: Newton from the right, where it falls."""
+        v, y, step = np.broadcast_arrays(*(np.asarray(one, dtype=float) for one in (v, y, step)))
+        log_step = np.log(np.where(step > 0, step, 1.0))
+        level = v + step * y + log_step
+        theta = np.where(level > 1, np.log(np.maximum(level, 1.0)), level)
+        for _ in range(100):
+            theta, last = theta - (theta + np.exp(theta) - level) / (1 + np.exp(theta)), theta
+            if np.all(np.abs(theta - last) <= 1e-15 * (1 + np.abs(theta))):
+                break
+        return np.where(step > 0, theta - log_step, v)
+
     def guess(self, y: Array) -> Array:
         return np.log(y + 0.5)
 
