@@ -155,6 +155,18 @@ class Result:
         """f at new x (m,) or (m, d), without offset, shape (m,)."""
         return self.design.evaluate(self.problem.features(x)) @ self.w
 
+    def predict_mean(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
+        """The expected target at new x, shape (m,); for residual losses that is f. `offset` (m,) is needed where the fit had one.
+
+        Raises `InputError` where it is missing.
+        """
+        if (offset is None) != (self.problem.offset is None):
+            raise InputError(
+                "the fit had an offset; give offset, one entry a row" if offset is None else "the fit had no offset; drop offset"
+            )
+        z = self.predict(x) if offset is None else self.predict(x) + np.asarray(offset, dtype=float)
+        return self.problem.loss.mean(z) if isinstance(self.problem.loss, Smooth) else z
+
     def bound(self, x: ArrayLike) -> Array | None:
         """Proven |f̂(x) - f*(x)| at new x, shape (m,): √(k(x,x)) times the certificate's norm bound; None where nothing is proven."""
         x = self.problem.features(x)
