@@ -22,17 +22,17 @@ from hw4opt.terms.base import Array
 
 HALVINGS = 6
 FLAT = 1e-12  # an eigenvalue of I - R below it: the counts say nothing of that direction
-LONGEST = 1e6
 GRADIENT = 1e-6  # standard errors (of complete data) that the gradient may still ask for
 
 
 @dataclass(frozen=True, eq=False)
 class Climb:
-    """Where an ascent ended: ℓ after each of its cycles, and whether it is stationary to tolerance."""
+    """Where an ascent ended: ℓ after each of its cycles, the gradient's length there, and whether it is stationary to tolerance."""
 
     point: Point
     curvature: Curvature
     trace: list[float]
+    gradient: float
     stationary: bool
 
     @property
@@ -45,14 +45,24 @@ def climb(sample: Sample, point: Point, tol: float = 1e-10, limit: int = 500) ->
     here, trace = curvature(sample, point), []
     for _ in range(limit):
         step, gain, size = _direction(here)
-        if gain <= tol * abs(here.log_likelihood) and size <= GRADIENT:
-            return Climb(point, here, trace, True)
+        if _small(here, gain, size, tol):
+            break
         found = _search(sample, point, here, step)
         if found is None:
-            return Climb(point, here, trace, size <= GRADIENT)
+            break
         point, here = found
         trace.append(here.log_likelihood)
-    return Climb(point, here, trace, False)
+    return ended(point, here, trace, tol)
+
+
+def ended(point: Point, here: Curvature, trace: list[float], tol: float) -> Climb:
+    """The end of an ascent, judged by what another step would bring."""
+    _, gain, size = _direction(here)
+    return Climb(point, here, trace, size, _small(here, gain, size, tol))
+
+
+def _small(here: Curvature, gain: float, size: float, tol: float) -> bool:
+    return gain <= tol * abs(here.log_likelihood) and size <= GRADIENT
 
 
 def _direction(here: Curvature) -> tuple[Array, float, float]:

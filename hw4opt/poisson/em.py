@@ -24,6 +24,7 @@ from hw4opt.solvers.newton import minimize
 from hw4opt.terms.base import Array
 
 EMPTY = 1e-7  # of a unit's mean weight: a component that holds less is empty
+WILD = 1e8  # a coefficient of a column with mean square 1 that is no fit but a direction the rows say nothing of
 
 
 class _Counts(Poisson):
@@ -47,7 +48,9 @@ def m_step(sample: Sample, responsibilities: Array, start: Array | None = None, 
     rows = SmoothRows(_Counts(quasi=True), _alike(sample.counts, weights), _alike(sample.offset, weights), weights)
     penalty = np.broadcast_to(2 * sample.penalty, (len(weights), len(sample.penalty)))
     options = {} if limit is None else {"limit": limit}
-    coef[full] = minimize(sample.matrix, rows, penalty, None if start is None else start[full], **options).w
+    found = minimize(sample.matrix, rows, penalty, None if start is None else start[full], **options).w
+    usable = np.abs(found).max(axis=1, initial=0.0) < WILD  # False for NaN, too
+    coef[full] = np.where(usable[:, None], found, coef[full])
     with np.errstate(divide="ignore"):
         return Point(coef, np.log(totals / sample.total))
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from hw4opt.errors import InputError
 from hw4opt.losses.poisson import Poisson
 from hw4opt.terms.base import Array
 
@@ -137,6 +135,11 @@ class Sample:
             weights = weights[..., self.unit_of]
         return weights if self.inner is None else weights * self.inner
 
+    def at_scale(self, scale: Array) -> Sample:
+        """The same sample with columns scaled otherwise."""
+        ratio = self.scale / scale
+        return replace(self, matrix=self.matrix * ratio, penalty=self.penalty * ratio**2, scale=scale)
+
     def take(self, units: np.ndarray) -> Sample:
         """The sample of some units alone."""
         if self.first is None:
@@ -186,16 +189,3 @@ class Design:
     def active(self) -> Design:
         """Without the rows of weight 0."""
         return self if self.weights.all() else self.rows(self.weights > 0)
-
-
-def vector(name: str, values: ArrayLike | None, n: int, default: float) -> Array:
-    """A finite vector of n numbers; `default` everywhere for None."""
-    if values is None:
-        return np.full(n, default)
-    found = np.asarray(values, dtype=float)
-    if found.shape != (n,):
-        raise InputError(f"{name} has shape {found.shape} and there are {n} rows; give one number a row")
-    if not np.isfinite(found).all():
-        row = int(np.argmin(np.isfinite(found)))
-        raise InputError(f"{name} holds {found[row]} in row {row + 1}; give finite numbers or drop the row")
-    return found
