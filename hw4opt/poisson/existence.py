@@ -46,10 +46,11 @@ class Existence:
 
     def sentence(self, names: Sequence[str]) -> str:
         """What is wrong, with the columns' names."""
-        few = ", ".join(map(str, self.rows[:5])) + (f" and {len(self.rows) - 5} more" if len(self.rows) > 5 else "")
         along = " and ".join(names[column] for column in self.columns[:5]) + (" and others" if len(self.columns) > 5 else "")
+        few = ", ".join(map(str, self.rows[:5])) + (f" and {len(self.rows) - 5} more" if len(self.rows) > 5 else "")
+        means = "the mean of one row" if len(self.rows) == 1 else f"the means of {len(self.rows)} rows"
         towards = "" if self.supremum is None else f"; the log-likelihood rises towards {self.supremum:.10g} and never reaches it"
-        return f"along {along or 'a direction'} the means of {len(self.rows)} rows with y = 0 go to 0 (counted from 0: {few}){towards}"
+        return f"along {along or 'a direction'} {means} with y = 0 can fall to 0 for ever (counted from 0: {few}){towards}"
 
 
 def settle(form: Form, problem: int) -> Existence:
@@ -64,16 +65,17 @@ def settle(form: Form, problem: int) -> Existence:
     fixed = [block.rows.take(form.design.matrix)[rows][:, free] for block, rows in zip(form.blocks, pinned, strict=True) if len(rows)]
     scale = np.sqrt(sum((np.square(rows).sum(axis=0) for rows in (*fixed, a)), np.zeros(len(free))))
     scale = np.where(scale > 0, scale, 1.0)
-    a = _unit(a / scale)
+    a = a / scale
     span = _null_space(_unit(np.concatenate([*fixed, np.zeros((1, len(free)))]) / scale))
-    directions = _acting(a @ span)
+    inside = _unit(a) @ span
+    inside[np.linalg.norm(inside, axis=1) <= EXACT] = 0.0  # rounding
+    directions = _acting(inside)
     if directions is None:
         return Existence(True)
-    rows = a @ span @ directions
-    separated, v = _separate(rows, loss_rows >= 0)
+    separated = _separate(_unit(inside @ directions), loss_rows >= 0)
     if not separated.any():
         return Existence(True)
-    part = np.abs(span @ directions @ v)
+    part = np.abs(_shortest(a, separated, span))
     return Existence(False, tuple(loss_rows[separated].tolist()), tuple(free[part > STRICT * part.max()].tolist()))
 
 
@@ -157,36 +159,44 @@ def _acting(a: Array) -> Array | None:
     return vt[:count].T if count else None
 
 
-def _separate(a: Array, counts: np.ndarray) -> tuple[np.ndarray, Array]:
-    """The rows with a v < 0 for some v that has a v ≤ 0 everywhere, and such a v; only rows that count are looked for."""
-    separated, total = np.zeros(len(a), dtype=bool), np.zeros(a.shape[1])
-    while True:
-        left = ~separated
-        wanted = left & counts
-        v = _direction(a[left], a[wanted].sum(axis=0)) if wanted.any() else None
-        if v is None:
-            return separated, total
-        found = wanted & (a @ v < -STRICT)
-        if not found.any():
-            return separated, total
+def _separate(a: Array, counts: np.ndarray) -> np.ndarray:
+    """The rows with a v < 0 for some v that has a v ≤ 0 everywhere; only rows that count are looked for."""
+    separated = np.zeros(len(a), dtype=bool)
+    while (wanted := counts & ~separated).any():
+        v = _direction(np.unique(a[~separated], axis=0), a[wanted].sum(axis=0))
+        if v is None or not (found := wanted & (a @ v < -STRICT)).any():
+            break
         separated |= found
-        total = total + v
+    return separated
 
 
 def _direction(a: Array, objective: Array) -> Array | None:
     """v in a box with a v ≤ 0 that lowers objectiveᵀv as far as possible, checked; None if only v = 0 has that."""
+    v = _program(objective / max(float(np.abs(objective).max()), 1e-300), a, np.zeros(len(a)), (-1, 1))
+    if v is None or not (slopes := a @ v).min(initial=0.0) < -STRICT:
+        return None
+    for level in (1e-9, 1e-8, 1e-7, STRICT):  # rows that the program leaves at 0 but for its own tolerance
+        still = _null_space(np.concatenate([a[np.abs(slopes) <= level], np.zeros((1, len(v)))]))
+        exact = still @ (still.T @ v)
+        now = a @ exact
+        if now.max(initial=0.0) <= EXACT and now.min(initial=0.0) < -STRICT:
+            return exact
+    return None
+
+
+def _shortest(a: Array, separated: np.ndarray, span: Array) -> Array:
+    """The v in the span with the smallest Σ|v_j| along which every separated row falls: it names few columns."""
+    inside = a @ span
+    fall = np.where(separated, -np.linalg.norm(a[separated], axis=1).min(), 0.0)
+    size, count = span.shape
+    table = np.block([[inside, np.zeros((len(a), size))], [span, -np.eye(size)], [-span, -np.eye(size)]])
+    cost = np.concatenate([np.zeros(count), np.ones(size)])
+    found = _program(cost, table, np.concatenate([fall, np.zeros(2 * size)]), (None, None))
+    return span @ (inside[separated].sum(axis=0) if found is None else found[:count])
+
+
+def _program(cost: Array, a: Array, most: Array, box: tuple[float | None, float | None]) -> Array | None:
+    """argmin costᵀx subject to a x ≤ most and x in the box; None where the program finds none."""
     from scipy.optimize import linprog
 
-    distinct = np.unique(a, axis=0)
-    size = max(float(np.abs(objective).max()), 1e-300)
-    answer = linprog(objective / size, A_ub=distinct, b_ub=np.zeros(len(distinct)), bounds=(-1, 1), method="highs")
-    if answer.x is None or not (slopes := distinct @ answer.x).min(initial=0.0) < -STRICT:
-        return None
-    v = answer.x
-    for level in (1e-8, 1e-7, STRICT):  # rows that the program leaves at 0 but for its own tolerance
-        still = _null_space(np.concatenate([distinct[np.abs(slopes) <= level], np.zeros((1, len(v)))]))
-        v = still @ (still.T @ answer.x)
-        slopes_now = distinct @ v
-        if slopes_now.max(initial=0.0) <= EXACT and slopes_now.min(initial=0.0) < -STRICT:
-            return v
-    return None
+    return linprog(cost, A_ub=a, b_ub=most, bounds=box, method="highs").x

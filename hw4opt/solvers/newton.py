@@ -201,9 +201,10 @@ class Objective:
 
         def one(part: Part) -> Array:
             chunk, rows = part
-            return np.linalg.qr(chunk.matrix[:, columns] * (rows.weights > 0).any(axis=0)[:, None], mode="r")
+            held = np.any(rows.weights > 0, axis=0)
+            return np.asarray(np.linalg.qr(chunk.matrix[:, columns] * held[:, None], mode="r"))
 
-        return np.linalg.qr(np.concatenate(each(one, self.parts)), mode="r")
+        return np.asarray(np.linalg.qr(np.concatenate(each(one, self.parts)), mode="r"))
 
     def start(self) -> Array:
         """Weighted least squares of every row's own best z: one Newton step of the rows from there."""

@@ -89,7 +89,7 @@ def _likelihood(result: Result) -> list[tuple[str, str]]:
         errors = np.roll(errors, -1)  # the intercept is named last
     for place, (name, value) in enumerate(zip(names[:SHOWN], values[:SHOWN], strict=True)):
         rows.append((name, f"{value:.6g}" + ("" if errors is None else f" ± {errors[place]:.2g}")))
-    return rows
+    return rows if inference.reason is None else [*rows, ("standard errors", f"– ({inference.reason})")]
 
 
 def _bound(result: Result) -> str:

@@ -100,7 +100,8 @@ def left_out(result: Result) -> list[str]:
     existence = result.existence
     if existence is None or existence.finite or result.status is Status.NO_FINITE_MAXIMUM:
         return []
-    return [f"fitted without the rows that have no finite maximum: {existence.sentence(result.column_names)}"]
+    said = existence.sentence(result.column_names)
+    return [f"separated rows were dropped, and what the fit says at them means nothing: {said}"]
 
 
 def check_solver(name: str) -> None:
