@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.answer import Status
-from hw4opt.errors import InputError
+from hw4opt.errors import InputError, ModelFileError
+from hw4opt.files import write_text
 from hw4opt.poisson.check import INTERCEPT, matrix, vector
 from hw4opt.poisson.sample import Design
 from hw4opt.terms.base import Array
+
+KIND = "hw4opt moods"
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,66 @@ class Criteria:
     aic: float
     icl: float
     entropy: float
+
+
+@dataclass(frozen=True, eq=False)
+class Moods:
+    """The parameters alone: coef (k, p) of the columns `names`, proportions (k,), covariance (k, p, p) or None, and whether an offset was used."""
+
+    names: tuple[str, ...]
+    coef: Array
+    proportions: Array
+    covariance: Array | None
+    has_offset: bool = False
+
+    @property
+    def has_intercept(self) -> bool:
+        """Whether the first column is the intercept."""
+        return self.names[:1] == (INTERCEPT,)
+
+    def scores(self, x: ArrayLike) -> Array:
+        """xᵀw_j of new rows (m, d) in each mood, intercept in, offset not: (m, k)."""
+        return self._columns(x) @ self.coef.T
+
+    def score_errors(self, x: ArrayLike) -> Array | None:
+        """Standard errors of `scores`, (m, k): √(xᵀ Cov(w_j) x); None where coefficients have none."""
+        if self.covariance is None:
+            return None
+        columns = self._columns(x)
+        return np.sqrt(np.einsum("mp,kpq,mq->mk", columns, self.covariance, columns))
+
+    def predict(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
+        """The mean count of new rows, Σ_j π_j exp(xᵀw_j + offset), (m,)."""
+        if offset is None and self.has_offset:
+            raise InputError("the mixture was fitted with an offset; give one for the new rows")
+        scores = self.scores(x)
+        return np.exp(scores + vector("offset", offset, len(scores), 0.0)[:, None]) @ self.proportions
+
+    def save(self, path: str | Path) -> None:
+        """One JSON file, written in one piece; floats keep every digit."""
+        covariance = None if self.covariance is None else self.covariance.tolist()
+        record = {"kind": KIND, "format": 1, "names": self.names, "coef": self.coef.tolist(), "proportions": self.proportions.tolist()}
+        write_text(path, json.dumps(record | {"covariance": covariance, "has_offset": self.has_offset}, allow_nan=False) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Moods:
+        """What `save` wrote; raises `ModelFileError`."""
+        try:
+            stored = json.loads(Path(path).read_text(encoding="utf-8"))
+            if stored["kind"] != KIND or stored["format"] > 1:
+                raise ValueError("it is another kind of file")
+            covariance = None if stored["covariance"] is None else np.array(stored["covariance"], dtype=float)
+            arrays = np.array(stored["coef"], dtype=float), np.array(stored["proportions"], dtype=float)
+            return cls(tuple(stored["names"]), *arrays, covariance, bool(stored["has_offset"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelFileError(f"{path} is no file of moods: {error}") from error
+
+    def _columns(self, x: ArrayLike) -> Array:
+        found = matrix("x", x)
+        if found.shape[1] + self.has_intercept != len(self.names):
+            names = ", ".join(self.names[int(self.has_intercept) :])
+            raise InputError(f"x has {found.shape[1]} columns and the mixture was fitted to {names}")
+        return np.column_stack([np.ones(len(found)), found]) if self.has_intercept else found
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,32 +172,18 @@ class MixtureResult:
         return np.bincount(self.labels[self.design.weights > 0], minlength=self.k)
 
     @property
-    def has_intercept(self) -> bool:
-        """Whether the first column is the intercept."""
-        return self.feature_names[:1] == (INTERCEPT,)
+    def moods(self) -> Moods:
+        """What ranks and predicts, without the data."""
+        return Moods(self.feature_names, self.coef, self.proportions, self.uncertainty.covariance, bool(self.design.offset.any()))
 
     def scores(self, x: ArrayLike) -> Array:
-        """xᵀw_j of new rows (m, d) in each mood, intercept in, offset not: (m, k)."""
-        return self._columns(x) @ self.coef.T
+        """`Moods.scores` of new rows (m, d): (m, k)."""
+        return self.moods.scores(x)
 
     def score_errors(self, x: ArrayLike) -> Array | None:
-        """Standard errors of `scores`, (m, k): √(xᵀ Cov(w_j) x); None where coefficients have none."""
-        covariance = self.uncertainty.covariance
-        if covariance is None:
-            return None
-        columns = self._columns(x)
-        return np.sqrt(np.einsum("mp,kpq,mq->mk", columns, covariance, columns))
+        """`Moods.score_errors` of new rows (m, d): (m, k), or None."""
+        return self.moods.score_errors(x)
 
     def predict(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
-        """The mean count of new rows, Σ_j π_j exp(xᵀw_j + offset), (m,)."""
-        if offset is None and self.design.offset.any():
-            raise InputError("the mixture was fitted with an offset; give one for the new rows")
-        scores = self.scores(x)
-        return np.exp(scores + vector("offset", offset, len(scores), 0.0)[:, None]) @ self.proportions
-
-    def _columns(self, x: ArrayLike) -> Array:
-        found = matrix("x", x)
-        if found.shape[1] + self.has_intercept != len(self.feature_names):
-            names = ", ".join(self.feature_names[int(self.has_intercept) :])
-            raise InputError(f"x has {found.shape[1]} columns and the mixture was fitted to {names}")
-        return np.column_stack([np.ones(len(found)), found]) if self.has_intercept else found
+        """`Moods.predict` of new rows (m, d): (m,)."""
+        return self.moods.predict(x, offset)
