@@ -62,15 +62,10 @@ def balance(form: Form, zs: Sequence[Array], duals: list[Array]) -> tuple[list[A
 def _move(form: Form, bends: Sequence[Array | None], duals: list[Array], free: np.ndarray) -> tuple[list[Array], np.ndarray]:
     columns = np.flatnonzero(free.any(axis=0))
     whole = len(columns) == free.shape[1]
-    rows = [
-        _Free(
-            piece,
-            piece.chunk if whole else Chunk.of(piece.chunk.matrix[:, columns]),
-            bend,
-        )
-        for piece, bend in zip(form.pieces, bends, strict=True)
-    ]
-    unit = form.scales[1] * sum(each(lambda row: np.abs(row.chunk.matrix).sum(axis=0), [row for row in rows if row.piece.block == 0]))
+    chunks = [piece.chunk if whole else Chunk.of(piece.chunk.matrix[:, columns]) for piece in form.pieces]
+    rows = [_Free(*row) for row in zip(form.pieces, chunks, bends, strict=True)]
+    kinked = [row for row in rows if row.piece.block == 0 and row.give is None]
+    unit = form.scales[1] * sum(each(lambda row: np.abs(row.chunk.matrix).sum(axis=0), kinked), np.zeros(len(columns)))
 
     def total(one: Callable[[tuple[_Free, Array]], Array], us: Sequence[Array]) -> Array:
         return sum(each(one, list(zip(rows, us, strict=True))))  # type: ignore[return-value]
