@@ -1,7 +1,7 @@
 """Newton's method on the observed-data likelihood, safeguarded by EM.
 
-EM's step is C⁻¹g, with C the information that complete data would hold, and slow where the counts hold little of it. In the metric of C
-the observed information is  O = C^½ (I - R) C^½,  and R's eigenvalues are EM's rates of convergence (Dempster, Laird and Rubin 1977). A step
+EM's step is C⁻¹g, with C the information that complete data would hold: slow where the counts hold little of it. In the metric of C the
+observed information is  O = C^½ (I - R) C^½,  and R's eigenvalues are EM's rates of convergence (Dempster, Laird and Rubin 1977). A step
 
     d = C^-½ Q |I - Λ|⁻¹ Qᵀ C^-½ g,     R = Q Λ Qᵀ,
 

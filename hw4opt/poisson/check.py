@@ -108,7 +108,9 @@ def _check_counts(counts: Array, here: np.ndarray, quasi: bool) -> None:
         raise InputError(f"y holds {counts[row]:g} in row {row + 1}; counts must be 0 or more")
     if not quasi:
         for row in np.flatnonzero(here & (counts != np.floor(counts)))[:1]:
-            raise InputError(f"y holds {counts[row]:g} in row {row + 1}, which is no count; round it, or allow fractions with quasi (--quasi)")
+            raise InputError(
+                f"y holds {counts[row]:g} in row {row + 1}, which is no count; round it, or allow fractions with quasi (--quasi)"
+            )
     if not counts[here].any():
         raise InputError("every count in y is 0: no rate is above 0, and the likelihood has no finite maximum; look for the right column")
 

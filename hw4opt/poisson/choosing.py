@@ -42,7 +42,9 @@ class Choice:
         return {k: getattr(result.criteria, criterion) for k, result in self.results.items()}
 
 
-def choose_k(model: PoissonMixture, data: tuple[ArrayLike, ArrayLike, Rows], ks: Sequence[int], criterion: str = "bic", told: Told | None = None) -> Choice:
+def choose_k(
+    model: PoissonMixture, data: tuple[ArrayLike, ArrayLike, Rows], ks: Sequence[int], criterion: str = "bic", told: Told | None = None
+) -> Choice:
     """Fit every k to (x, y, rows) and take the best by a criterion: bic, aic, icl or held_out (5 folds of the units).
 
     Fits that did not end at a finite maximum take part, too: their likelihood is a supremum, and their status says so.

@@ -15,7 +15,7 @@ from hw4opt.form import canonicalize
 from hw4opt.losses.poisson import Poisson
 from hw4opt.poisson.ascent import Climb
 from hw4opt.poisson.existence import settle
-from hw4opt.poisson.likelihood import Point, expect, penalty
+from hw4opt.poisson.likelihood import LARGEST, Point, expect, penalty
 from hw4opt.poisson.moods import Criteria, MixtureResult, Starts, Uncertainty
 from hw4opt.poisson.sample import Design, Sample
 from hw4opt.poisson.search import Found
@@ -72,10 +72,12 @@ def conclude(run: Run, seconds: float) -> MixtureResult:
 
 def _ordered(climb: Climb) -> Climb:
     order = np.argsort(-climb.point.log_proportions[0], kind="stable")
-    k, p = climb.point.coef.shape[1:]
+    p = climb.point.coef.shape[2]
     place = (order[:, None] * (p + 1) + np.arange(p + 1)).ravel()
     end = climb.curvature
-    curvature = end._replace(gradient=end.gradient[place], complete=end.complete[np.ix_(place, place)], observed=end.observed[np.ix_(place, place)])
+    curvature = end._replace(
+        gradient=end.gradient[place], complete=end.complete[np.ix_(place, place)], observed=end.observed[np.ix_(place, place)]
+    )
     point = Point(climb.point.coef[:, order], climb.point.log_proportions[:, order])
     return Climb(point, curvature, climb.trace, climb.gradient, climb.stationary)
 
@@ -144,7 +146,7 @@ def _criteria(sample: Sample, climb: Climb, shares: Array) -> Criteria:
 def _dispersion(sample: Sample, point: Point, shares: Array) -> Array:
     """Pearson's χ² of each mood over its degrees of freedom; NaN where it has none."""
     weights = sample.row_weights(shares)
-    rates = np.exp(np.minimum(point.coef[0] @ sample.matrix.T + sample.offset, 350.0))
+    rates = np.exp(np.minimum(point.coef[0] @ sample.matrix.T + sample.offset, LARGEST))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         parts = np.where(weights > 0, weights * np.square(sample.counts - rates) / rates, 0.0)
         free = weights.sum(axis=1) - sample.matrix.shape[1]
@@ -152,10 +154,14 @@ def _dispersion(sample: Sample, point: Point, shares: Array) -> Array:
 
 
 def _status(run: Run, climb: Climb, endless: list[int]) -> tuple[Status, str]:
-    fewer = "" if climb.point.k == run.k else f"; {run.k - climb.point.k} of {run.k} moods emptied twice and were left out, so k is {climb.point.k}"
+    fewer = (
+        ""
+        if climb.point.k == run.k
+        else f"; {run.k - climb.point.k} of {run.k} moods emptied twice and were left out, so k is {climb.point.k}"
+    )
     if endless:
         which = f"mood{'s' if len(endless) > 1 else ''} {', '.join(str(mood + 1) for mood in endless)}"
-        advice = "its rates at some counts of 0 go to 0, and the likelihood shown is its supremum to tolerance; a ridge (--ridge W) makes it finite"
+        advice = "its rates at some counts of 0 go to 0, and the likelihood shown is the supremum to tolerance; a ridge (--ridge W) helps"
         return Status.NO_FINITE_MAXIMUM, f"{which} has no finite maximum: {advice}{fewer}"
     if not climb.stationary:
         why = "the cycles ended" if run.found is None else "the ascent ended"
@@ -178,14 +184,20 @@ def _starts(found: Found | None) -> Starts:
 def _warnings(run: Run, climb: Climb, dispersion: Array) -> list[str]:
     said, (k, p) = [], climb.point.coef.shape[1:]
     if climb.point.k < run.k:
-        said.append(f"{run.k} moods were asked for and {climb.point.k} are left: the others emptied, were put onto the worst-fitted rows, and emptied again")
+        said.append(
+            f"{run.k} moods were asked for and {climb.point.k} are left: the others emptied, were put onto the worst-fitted rows, and "
+            "emptied again"
+        )
     if run.found is not None and run.found.capped:
         said.append("the seconds of the search ran out before its budget: another machine may find another answer")
     if run.found is not None and run.found.failed:
         said.append(f"{run.found.failed} of {run.found.tried} starts failed")
     df, units = k * p + k - 1, run.sample.total
     if df >= units:
-        said.append(f"{df} parameters for {units:g} {'rows' if run.design.groups is None else 'groups'}: more than the data support; take a smaller k")
+        said.append(
+            f"{df} parameters for {units:g} {'rows' if run.design.groups is None else 'groups'}: more than the data support; "
+            "take a smaller k"
+        )
     wide = [f"{mood + 1} ({value:.3g})" for mood, value in enumerate(dispersion) if value > SPREAD]
     if wide:
         which = f"mood{'s' if len(wide) > 1 else ''} {', '.join(wide)}"
@@ -196,5 +208,3 @@ def _warnings(run: Run, climb: Climb, dispersion: Array) -> list[str]:
     if not climb.stationary:
         said.append("the point is not stationary")
     return said
-
-

@@ -1,6 +1,6 @@
 """The EM algorithm's two steps, and the textbook's cycle of them.
 
-**Derivation** (assignment, problem 1b). Play count i comes from a mood Z_i in {1, …, k} that nobody saw, P(Z_i = j) = π_j, and given the mood
+**Derivation** (assignment, problem 1b). Count i comes from a mood Z_i in {1, …, k} that nobody saw, P(Z_i = j) = π_j, and given the mood
 y_i ~ Poisson(exp(x_iᵀw_j)). The likelihood of what was seen, Σ_i log Σ_j π_j p(y_i | x_i, w_j), is not concave. For any distribution q_i
 over the moods, by Jensen's inequality,
 

@@ -22,7 +22,7 @@ from hw4opt.poisson.sample import Part, Sample
 from hw4opt.rows import each
 from hw4opt.terms.base import Array
 
-LARGEST = 350.0  # z up to which exp(z) is taken: at any count's density there is 0 in doubles, and products of it do not overflow
+LARGEST = 150.0  # z up to which exp(z) is taken: at any count's density there is 0 in doubles, and products of it do not overflow
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class Point:
 
 
 class Expectation(NamedTuple):
-    """What an E-step gives: log_likelihood (s,), less the penalty; responsibilities (s, k, units); densities (s, units) of the mixture, log."""
+    """An E-step: log_likelihood (s,) less the penalty, responsibilities (s, k, units), the mixture's log densities (s, units)."""
 
     log_likelihood: Array
     responsibilities: Array
@@ -106,8 +106,7 @@ def _posterior(part: Part, point: Point) -> tuple[Array, Array, Array]:
 
 def curvature(sample: Sample, point: Point) -> Curvature:
     """ℓ of one mixture with its gradient, the information of complete data, and that of the counts."""
-    _, k, p = point.coef.shape
-    pieces = each(lambda part: _curvature(part, point), sample.parts(k))
+    pieces = each(lambda part: _curvature(part, point), sample.parts(point.k))
     log_likelihood, gradient, complete, missing = (sum(column) for column in zip(*pieces, strict=True))
     return _assemble(sample, point, float(log_likelihood), (gradient, complete, missing))  # type: ignore[arg-type]
 

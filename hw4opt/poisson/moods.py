@@ -58,7 +58,7 @@ class Criteria:
 
 @dataclass(frozen=True, eq=False)
 class Moods:
-    """The parameters alone: coef (k, p) of the columns `names`, proportions (k,), covariance (k, p, p) or None, and whether an offset was used."""
+    """The parameters alone: coef (k, p) of the columns `names`, proportions (k,), covariance (k, p, p) or None; was there an offset."""
 
     names: tuple[str, ...]
     coef: Array

@@ -18,6 +18,7 @@ from hw4opt.terms.base import Array
 
 ALIKE = 0.8  # share of songs in common from which two playlists are said to be nearly the same
 DEFINING = 3
+BEYOND = 2.0  # log plays above the most played song from which a score is no forecast
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +57,26 @@ def defining_rows(result: MixtureResult, mood: int, count: int = DEFINING) -> np
     return members[np.argsort(-share[members], kind="stable")[:count]]
 
 
-def alike(lists: Sequence[Playlist]) -> list[str]:
-    """A sentence for every two playlists that hold nearly the same songs."""
+def cautions(result: MixtureResult, catalogue: ArrayLike, lists: Sequence[Playlist]) -> list[str]:
+    """A sentence for every playlist to be read with care: like another, drawn from far beyond the songs heard, or cut within a tie."""
     said = []
     for one, other in combinations(lists, 2):
         common = len(np.intersect1d(one.rows, other.rows))
         if common >= ALIKE * len(one.rows):
-            said.append(f"moods {one.mood + 1} and {other.mood + 1} share {common} of {len(one.rows)} songs: their playlists are nearly the same")
+            said.append(
+                f"moods {one.mood + 1} and {other.mood + 1} share {common} of {len(one.rows)} songs: their playlists are nearly the same"
+            )
+    scores = result.scores(catalogue)
+    heard = np.log(result.design.counts.max())
+    for one in lists:
+        if one.scores[0] > heard + BEYOND:
+            said.append(
+                f"mood {one.mood + 1} promises up to exp({one.scores[0]:.3g}) plays and the most played song has exp({heard:.3g}): its "
+                "songs lie far beyond those heard, where nothing is known; a ridge (--ridge W) holds it back"
+            )
+        tied = int((scores[:, one.mood] == one.scores[-1]).sum())
+        if tied > 1 and not np.isin(np.flatnonzero(scores[:, one.mood] == one.scores[-1]), one.rows).all():
+            said.append(f"mood {one.mood + 1}'s playlist is cut within {tied} songs of one score, of which the first rows were taken")
     return said
 
 

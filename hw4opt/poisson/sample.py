@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -78,9 +79,7 @@ class Sample:
             constants = np.add.reduceat(constants * weights[order], first)
         penalty = design.penalty / scale**2
         matrix = np.ascontiguousarray(features[order] / scale)
-        return cls(
-            matrix, counts[order], design.offset[order], inner, first, unit_weights, constants, penalty, scale, order, unit_of
-        )
+        return cls(matrix, counts[order], design.offset[order], inner, first, unit_weights, constants, penalty, scale, order, unit_of)
 
     def __len__(self) -> int:
         return len(self.unit_weights)
@@ -105,7 +104,7 @@ class Sample:
         n, cuts = len(self.counts), [0]
         while cuts[-1] < len(self):
             cuts.append(self._cut(cuts[-1], rows))
-        for low, high in zip(cuts, cuts[1:], strict=False):
+        for low, high in itertools.pairwise(cuts):
             start, end = (low, high) if self.first is None else (int(self.first[low]), n if high == len(self) else int(self.first[high]))
             here, units = slice(start, end), slice(low, high)
             yield Part(
@@ -145,8 +144,8 @@ class Sample:
         if self.first is None:
             rows, first, unit_of = units, None, np.arange(len(units))
         else:
-            bounds = np.append(self.first, len(self.counts))
-            pieces = [np.arange(bounds[u], bounds[u + 1]) for u in units]
+            bounds = np.append(self.first, len(self.counts)).tolist()
+            pieces = [np.arange(bounds[u], bounds[u + 1]) for u in units.tolist()]
             rows = np.concatenate(pieces)
             sizes = np.array([len(piece) for piece in pieces])
             first, unit_of = np.cumsum(sizes) - sizes, np.repeat(np.arange(len(units)), sizes)

@@ -132,7 +132,7 @@ def _relabelled(shares: Array, draw: Draw) -> Array:
 
 def _merged(shares: Array, sample: Sample, draw: Draw) -> Array:
     """Two components as one; the one that is free takes half of another's units: those above its regression on log counts, or some half."""
-    k, units = shares.shape
+    k = len(shares)
     if k < 2:
         return shares
     kept, free = draw.permutation(k)[:2]
@@ -142,7 +142,7 @@ def _merged(shares: Array, sample: Sample, draw: Draw) -> Array:
     if draw.uniform() < 0.5:
         side = _log_residuals(sample, shares[None, split : split + 1])[0, 0]
     else:
-        rows = sample.unit_sums((sample.matrix @ draw.standard_normal(sample.matrix.shape[1])))
+        rows = sample.unit_sums(sample.matrix @ draw.standard_normal(sample.matrix.shape[1]))
         side = rows / sample.unit_sums(np.ones(len(sample.counts)))
     members = shares[split] > 0.5
     half = side > np.quantile(side[members] if members.any() else side, draw.uniform(0.2, 0.8))

@@ -20,7 +20,7 @@ from hw4opt.datasets import Table, read_table
 from hw4opt.poisson.choosing import CRITERIA, Choice, choose_k
 from hw4opt.poisson.mixture import PoissonMixture
 from hw4opt.poisson.moods import MixtureResult
-from hw4opt.poisson.playlists import Playlist, alike, make_playlists, playlist_path, write_playlists
+from hw4opt.poisson.playlists import Playlist, cautions, make_playlists, playlist_path, write_playlists
 from hw4opt.poisson.search import Budget
 
 BUILT_IN = 3  # moods of the built-in listener
@@ -111,7 +111,11 @@ def em(listening: Listening, fitting: Fitting, ranking: Ranking, writing: Writin
         result, choice = _fit(listening, fitting, listened, bar)
     lists = [] if catalogue is None else make_playlists(result, features_of(catalogue, listened.names), ranking.top)
     texts = {} if catalogue is None else text_columns(catalogue)
-    warnings = [*listened.warnings, *result.warnings, *alike(lists)]
+    warnings = [
+        *listened.warnings,
+        *result.warnings,
+        *([] if catalogue is None else cautions(result, features_of(catalogue, listened.names), lists)),
+    ]
     if result.status is Status.CERTIFIED:
         draw(writing.plot, lambda: moods.figure(result, None if listened.truth is None else listened.truth.coef))
         if writing.save is not None:

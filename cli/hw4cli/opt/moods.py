@@ -76,20 +76,27 @@ def listed(lists: Sequence[Playlist], texts: dict[str, list[str]]) -> list[dict[
 
 def mood_columns(result: MixtureResult) -> list[str]:
     """The heads of the moods' table."""
-    return ["mood", "share", "of the plays", *result.feature_names]
+    return ["", *(f"mood {mood + 1}" for mood in range(result.k))]
 
 
 def mood_rows(result: MixtureResult, truth: Listener | None) -> list[list[str]]:
-    """A row a mood, and under it the true one where it is known."""
-    errors, match = result.uncertainty.standard_errors, None if truth is None else matched(result, truth)
-    rows = []
-    for mood, coef in enumerate(result.coef):
-        cells = [f"{value:.4g}" + ("" if errors is None else f" ± {errors[mood, place]:.2g}") for place, value in enumerate(coef)]
-        rows.append([str(mood + 1), f"{result.proportions[mood]:.1%}", f"{result.explained[mood]:.1%}", *cells])
-        if truth is not None and match is not None:
-            true = match[mood]
-            rows.append(["  true", f"{truth.proportions[true]:.1%}", "", *(f"{value:.4g}" for value in truth.coef[true])])
+    """A row a quantity: shares, then the coefficients, with the true ones where they are known."""
+    match = None if truth is None else matched(result, truth)
+    known = (None, None) if truth is None or match is None else (truth.proportions[match], truth.coef[match])
+    errors = result.uncertainty.standard_errors
+    rows = [["share of the rows", *(_beside(f"{share:.1%}", known[0], mood) for mood, share in enumerate(result.proportions))]]
+    rows.append(["share of the plays", *(f"{share:.1%}" for share in result.explained)])
+    for place, name in enumerate(result.feature_names):
+        true = None if known[1] is None else known[1][:, place]
+        cells = [
+            f"{result.coef[mood, place]:.4g}" + ("" if errors is None else f" ± {errors[mood, place]:.2g}") for mood in range(result.k)
+        ]
+        rows.append([name, *(_beside(cell, true, mood) for mood, cell in enumerate(cells))])
     return rows
+
+
+def _beside(cell: str, true: Array | None, mood: int) -> str:
+    return cell if true is None else f"{cell}  (true {true[mood]:g})"
 
 
 def matched(result: MixtureResult, truth: Listener) -> list[int] | None:
