@@ -33,9 +33,10 @@ class _Free:
     def pull(self, u: Array) -> Array:
         return u @ self.chunk.matrix
 
-    def size(self, u: Array) -> Array:
-        """|C|ᵀ of what u may be off by the rounding of: for smooth rows more than |u|, which is a difference."""
-        return (np.abs(u) if self.give is None else np.abs(u) + self.give) @ np.abs(self.chunk.matrix)
+    def both(self, u: Array) -> Array:
+        """Cᵀu, and |C|ᵀ of what u may be off by the rounding of: for smooth rows more than |u|, which is a difference; (2, b, c)."""
+        c = self.chunk.matrix
+        return np.stack([u @ c, (np.abs(u) if self.give is None else np.abs(u) + self.give) @ np.abs(c)])
 
     def slope(self, u: Array, pull: Array) -> Array:
         weight = _gives(self.piece, u, pull @ self.chunk.matrix.T) if self.give is None else self.give
@@ -73,9 +74,10 @@ def _move(form: Form, bends: Sequence[Array | None], duals: list[Array], free: n
     def residual(us: Sequence[Array]) -> Array:
         return total(lambda pair: pair[0].pull(pair[1]), us) * free[:, columns]
 
-    size = np.maximum(np.maximum(total(lambda pair: pair[0].size(pair[1]), duals), unit), 1e-300)
+    best, size = total(lambda pair: pair[0].both(pair[1]), duals)
+    best, size = best * free[:, columns], np.maximum(np.maximum(size, unit), 1e-300)
     level = 1e-14 * np.sqrt(sum(len(row.chunk) for row in rows))
-    best, moved = residual(duals), duals
+    moved = duals
     shift = np.zeros((form.batch, len(columns)))
     for _ in range(60):
         off = (np.abs(best) > level * size).any(axis=1)

@@ -164,7 +164,9 @@ def _assemble(
     b = form.batch
     sums = each(lambda args: _slack(*args, allowance), list(zip(form.pieces, zs, duals, strict=True)))
     slack, value = (sum((one[place] for one in sums), np.zeros(b)) for place in (0, 1))
-    pulls = each(lambda pair: pair[1] @ pair[0].chunk.matrix, list(zip(form.pieces, duals, strict=True)))
+    pulls, reaches = zip(
+        *each(_pull, list(zip(form.pieces, duals, [bool((form.ridge == 0).any())] * len(duals), strict=True))), strict=True
+    )
     by_block = np.zeros((len(form.blocks), *w.shape))
     for piece, pull in zip(form.pieces, pulls, strict=True):
         by_block[piece.block] += pull
@@ -178,7 +180,7 @@ def _assemble(
     scale = form.size(np.maximum(np.abs(objective), np.abs(objective - gap)))
     pull_size = np.abs(by_block).max(axis=(0, 2))
     if (form.ridge == 0).any():  # nothing but the terms' own rows to cancel against
-        whole = sum(each(lambda pair: np.abs(pair[1]) @ np.abs(pair[0].chunk.matrix), list(zip(form.pieces, duals, strict=True))))
+        whole = sum(reaches)
         pull_size = np.where(form.ridge == 0, np.max(whole, axis=1), pull_size)
     stationarity = np.abs(residual).max(axis=1) / np.maximum(pull_size, 1e-300)
     violation, drop = _violations(form, zs, allowance, w)
@@ -203,6 +205,13 @@ def _assemble(
             )
         )
     return found
+
+
+def _pull(args: tuple[Piece, Array, bool]) -> tuple[Array, Array | float]:
+    """Aᵀu of a piece, and |A|ᵀ|u| where that is asked for."""
+    piece, u, asked = args
+    a = piece.chunk.matrix
+    return u @ a, np.abs(u) @ np.abs(a) if asked else 0.0
 
 
 def _reason(form: Form, wrong: float, balanced: bool, gap: float) -> str | None:

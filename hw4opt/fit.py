@@ -212,7 +212,7 @@ def _status(certificate: Certificate, reached: Status, tol: float) -> Status:
 
 def _unattained(form: Form, w: np.ndarray, i: int) -> bool:
     loss, *others = form.blocks
-    if loss.smooth is None or others:
+    if loss.smooth is None or others or loss.smooth.term.existence:  # settled before the fit
         return False
     z = loss.rows.take(form.design.matrix @ w[i]) + loss.smooth.offset[i]
     return loss.smooth.term.unattained(z, loss.smooth.targets[i])
