@@ -39,7 +39,7 @@ QUESTIONS = {
     "poisson": (
         "Plain Poisson fits",
         "Seconds of one maximum-likelihood fit of counts with an intercept and no penalty, at each package's own defaults; for hw4opt the "
-        "whole of `Problem` and `fit()`, existence and certificate included. A peer counts as certified where its relative gap is within 1e-6.",
+        "whole of `Problem` and `fit()`, existence and certificate included. A peer is certified where its relative gap is within 1e-6.",
     ),
     "loo": (
         "Exact leave-one-out over whole grids",

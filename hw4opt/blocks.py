@@ -91,6 +91,11 @@ class SmoothRows:
     def value(self, z: Array) -> Array:
         return self.weights * self.term.pointwise(z + self.offset, self.targets)
 
+    def at_zero(self) -> Array:
+        """The size of f at w = 0, and no more than at each row's own best z: what a large offset makes of it says nothing."""
+        here, best = (np.abs(self.term.pointwise(z, self.targets)) for z in (self.offset, self.term.guess(self.targets)))
+        return self.weights * np.minimum(here, best)
+
     def slack(self, z: Array, u: Array) -> Array:
         """f(z) + f*(u) - z u of each row, u in the domain of f*."""
         with np.errstate(divide="ignore", invalid="ignore"):

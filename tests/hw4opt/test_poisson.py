@@ -276,6 +276,25 @@ def test_a_start_far_out_is_brought_back():
         assert_allclose(found.w, best.w, rtol=1e-10)
 
 
+@pytest.mark.parametrize("offset", [20.7, 300.0, 800.0, -800.0])
+def test_an_offset_of_any_size_is_taken_up_by_the_intercept(offset):
+    """And what a gap is relative to does not grow with it: P₀ at w = 0 would be 1e9 to infinite."""
+    x, y = songs(100)
+    plain, moved = fit(counts(x, y)), fit(counts(x, y, offset=np.full(100, offset))).raise_for_status()
+    assert_allclose(moved.coef, plain.coef, rtol=1e-9)
+    assert moved.intercept == pytest.approx(plain.intercept - offset, rel=1e-12)
+    form = canonicalize(moved.problem)
+    assert 0 < float(form.size(np.zeros(1))[0]) <= 1e-6 * (y + 0.5).sum()
+
+
+@pytest.mark.parametrize("level", [1.0, 12.0])
+def test_the_interior_point_starts_near_large_counts(level):
+    x, y = songs(200, level=level)
+    for problem in (counts(x, y, regularizers=[L1(2.0)]), Problem(x[:, 0], y, RBF(1), Poisson(), [Ridge(0.1), TotalVariation(1)])):
+        result = fit(problem).raise_for_status()
+        assert result.iterations <= 30
+
+
 def test_newton_solves_least_squares_too():
     x, y = songs(50)
     result = fit(Problem(x, y, loss=Squared(), intercept=True)).raise_for_status()
