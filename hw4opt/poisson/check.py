@@ -132,11 +132,17 @@ def _groups(labels: ArrayLike | None, n: int) -> np.ndarray | None:
 def check_components(design: Design, k: int) -> None:
     """No more moods than units, nor than rows that differ."""
     active = design.active
-    distinct = len(np.unique(np.column_stack([active.features, active.counts, active.offset]), axis=0)) if k > 1 else 1
-    if k > distinct:
+    columns = [*active.features.T, active.counts, active.offset]
+    few = max(100, 2 * k)  # rows among which k distinct ones are usually found
+    if _distinct(columns, few) < k and (distinct := _distinct(columns, None)) < k:
         raise InputError(f"k is {k} and there are {distinct} distinct rows; k must be {distinct} or less")
     if active.groups is not None and k > (count := len(np.unique(active.groups))):
         raise InputError(f"k is {k} and there are {count} groups; k must be {count} or less")
+
+
+def _distinct(columns: Sequence[Array], rows: int | None) -> int:
+    """How many of the first rows differ."""
+    return len(np.unique(np.column_stack([column[:rows] for column in columns]), axis=0))
 
 
 def check_labels(labels: ArrayLike, k: int, design: Design, sample: Sample) -> np.ndarray:

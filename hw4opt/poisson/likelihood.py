@@ -106,7 +106,7 @@ def _posterior(part: Part, point: Point) -> tuple[Array, Array, Array]:
 
 def curvature(sample: Sample, point: Point) -> Curvature:
     """ℓ of one mixture with its gradient, the information of complete data, and that of the counts."""
-    pieces = each(lambda part: _curvature(part, point), sample.parts(point.k))
+    pieces = each(lambda part: _curvature(part, point), sample.parts(point.k * point.coef.shape[2]))
     log_likelihood, gradient, complete, missing = (sum(column) for column in zip(*pieces, strict=True))
     return _assemble(sample, point, float(log_likelihood), (gradient, complete, missing))  # type: ignore[arg-type]
 
@@ -121,22 +121,22 @@ def _curvature(part: Part, point: Point) -> tuple[float, Array, Array, Array]:
         weights = weights * part.inner
     mean *= weights  # ω γ ι λ
     np.sqrt(mean, out=mean)
-    roots = np.sqrt(shares)
-    scores = np.ones((len(part.unit_weights), k, p + 1))
-    complete, missing = np.empty((k, p, p)), np.zeros((k, p + 1, k, p + 1))
+    roots, columns, size = np.sqrt(shares), part.matrix.T, np.sqrt(part.unit_weights)
+    scores = np.empty((k, p + 1, len(size)))
+    complete, missing, half = np.empty((k, p, p)), np.zeros((k, p + 1, k, p + 1)), np.empty(columns.shape)
     for c in range(k):
-        half = part.matrix * mean[c][:, None]
-        np.matmul(half.T, half, out=complete[c])
-        score = scores[:, c]
-        score[:, :p] = part.per_unit(np.multiply(part.matrix, residual[c][:, None], out=half))
-        score *= (roots[c] * np.sqrt(part.unit_weights))[:, None]  # √(ω γ) v
-        missing[c, :, c] = score.T @ score
-        score *= roots[c][:, None]  # √ω γ v
-    flat = scores.reshape(len(scores), -1)
-    gradient = (np.sqrt(part.unit_weights) @ flat).reshape(k, p + 1)
-    square = missing.reshape(flat.shape[1], -1)
-    square -= flat.T @ flat
-    return float(density @ part.unit_weights), gradient, complete, square
+        np.multiply(columns, mean[c], out=half)
+        np.matmul(half, half.T, out=complete[c])
+        score, outer = scores[c], roots[c] * size
+        score[:p] = part.per_unit(np.multiply(columns, residual[c], out=half))
+        score[:p] *= outer
+        score[p] = outer  # √(ω γ) v
+        missing[c, :, c] = score @ score.T
+        score *= roots[c]  # √ω γ v
+    flat = scores.reshape(k * (p + 1), -1)
+    square = missing.reshape(len(flat), -1)
+    square -= flat @ flat.T
+    return float(density @ part.unit_weights), (flat @ size).reshape(k, p + 1), complete, square
 
 
 def _assemble(sample: Sample, point: Point, log_likelihood: float, sums: tuple[Array, Array, Array]) -> Curvature:

@@ -33,8 +33,8 @@ class Part(NamedTuple):
         return values if self.first is None else np.repeat(values, np.diff(np.append(self.first, len(self.counts))), axis=-1)
 
     def per_unit(self, values: Array) -> Array:
-        """(units, …) from (rows, …): the sums over each unit's rows."""
-        return values if self.first is None else np.add.reduceat(values, self.first, axis=0)
+        """(…, units) from (…, rows): the sums over each unit's rows."""
+        return values if self.first is None else np.add.reduceat(values, self.first, axis=-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +46,7 @@ class Sample:
     A row weight is how often the row was seen. Seen twice alone it is two independent units (ω = 2); seen twice in a group it is two
     rows of that group (ι = 2, ω = 1). matrix = features / scale, so that every column has a mean square of 1.
 
+    matrix      in columns (Fortran's order), because what is done to it is done along its rows
     order       row j here is row order[j] of the input;  unit_of (n,)  the unit of each row here
     """
 
@@ -78,7 +79,7 @@ class Sample:
         if first is not None:
             constants = np.add.reduceat(constants * weights[order], first)
         penalty = design.penalty / scale**2
-        matrix = np.ascontiguousarray(features[order] / scale)
+        matrix = np.asfortranarray(features[order] / scale)
         return cls(matrix, counts[order], design.offset[order], inner, first, unit_weights, constants, penalty, scale, order, unit_of)
 
     def __len__(self) -> int:
@@ -150,7 +151,7 @@ class Sample:
             sizes = np.array([len(piece) for piece in pieces])
             first, unit_of = np.cumsum(sizes) - sizes, np.repeat(np.arange(len(units)), sizes)
         return Sample(
-            np.ascontiguousarray(self.matrix[rows]),
+            np.asfortranarray(self.matrix[rows]),
             self.counts[rows],
             self.offset[rows],
             None if self.inner is None else self.inner[rows],

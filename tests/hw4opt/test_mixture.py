@@ -374,3 +374,11 @@ def test_quasi_takes_fractions():
 def test_wrong_labels_are_a_sentence(labels, sentence):
     with pytest.raises(InputError, match=sentence):
         PoissonMixture(2).fit_plain(X, Y, labels, 3)
+
+
+def test_the_public_names_are_there_and_loaded_late():
+    import hw4opt.poisson as poisson
+
+    assert poisson.__all__ == sorted(poisson.__all__) and all(callable(getattr(poisson, name)) for name in poisson.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Mixture'"):
+        _ = poisson.Mixture
