@@ -92,6 +92,10 @@ class Poisson(Smooth):
         with np.errstate(over="ignore"):
             return np.exp(z)
 
+    def without_offset(self, y: Array, offset: Array) -> Array:
+        """Counts per unit of exposure."""
+        return y * self.mean(-offset)
+
     def normalizer(self, y: Array) -> Array:
         """log y!"""
         values, place = np.unique(y, return_inverse=True)

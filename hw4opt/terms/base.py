@@ -198,6 +198,7 @@ class Smooth(Loss):
     targets: ClassVar[bool] = True
     steepest: ClassVar[float] = np.inf  # an upper bound of f''
     existence: ClassVar[bool] = False  # whether a fit without ridge first settles that a minimum exists
+    expected: ClassVar[str] = "mean of"  # what `mean` is of the target, in words
 
     @abstractmethod
     def gradient(self, z: Array, y: Array) -> Array:
@@ -226,6 +227,10 @@ class Smooth(Loss):
     def observed(self, y: Array) -> Array:
         """The targets on the scale of `mean`."""
         return y
+
+    def without_offset(self, y: Array, offset: Array) -> Array:
+        """The targets, on the scale of `mean`, as an offset of 0 would have them."""
+        return self.observed(y)
 
     def unattained(self, z: Array, y: Array) -> bool:
         """Whether this fit shows that, without penalty, the loss can be lowered for ever."""

@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 
+from hw4opt import Result
+
 PLAIN = ["--design", "linear", "--loss", "poisson", "--intercept", "--y", "plays", "--reg", "ridge=0", "--select", "none"]
 
 
@@ -144,3 +146,13 @@ def test_a_curve_with_a_shape_on_the_log_rate(hw4opt, songs, tmp_path):
     assert record["status"] == "certified" and record["solver"] == "interior"
     curve = np.array(record["fitted"]) - np.log([int(row.split(",")[4]) for row in (tmp_path / songs).read_text().splitlines()[1:]])
     assert np.diff(curve[np.argsort(record["x"], kind="stable")]).min() >= -1e-8
+
+
+def test_the_figure_draws_counts_per_unit_of_exposure(hw4opt, songs, tmp_path):
+    given = ["--x", "tempo", "--y", "plays", "--loss", "poisson", "--gamma", "1e-3", "--reg", "ridge=0.1", "--exposure", "hours"]
+    hw4opt("solve", songs, *given, "--select", "none", "--save", "curve.json", "--plot", "curve.svg", "--quiet")
+    assert (tmp_path / "curve.svg").exists()
+    axes = Result.load(tmp_path / "curve.json").plot()
+    assert axes.get_ylabel() == "mean of plays per hours"
+    rows = [line.split(",") for line in (tmp_path / songs).read_text().splitlines()[1:]]
+    assert np.allclose(axes.collections[0].get_offsets()[:, 1], [int(row[1]) / int(row[4]) for row in rows])
