@@ -66,7 +66,7 @@ def _move(form: Form, bends: Sequence[Array | None], duals: list[Array], free: n
     chunks = [piece.chunk if whole else Chunk.of(piece.chunk.matrix[:, columns]) for piece in form.pieces]
     rows = [_Free(*row) for row in zip(form.pieces, chunks, bends, strict=True)]
     kinked = [row for row in rows if row.piece.block == 0 and row.give is None]
-    unit = form.scales[1] * sum(each(lambda row: np.abs(row.chunk.matrix).sum(axis=0), kinked), np.zeros(len(columns)))
+    unit = form.scales[1] * sum(each(lambda row: np.abs(row.chunk.matrix).sum(axis=0), kinked)) if kinked else 0.0
 
     def total(one: Callable[[tuple[_Free, Array]], Array], us: Sequence[Array]) -> Array:
         return sum(each(one, list(zip(rows, us, strict=True))))  # type: ignore[return-value]
