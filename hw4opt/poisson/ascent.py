@@ -80,7 +80,10 @@ class Axes:
 
 
 def climb(sample: Sample, point: Point, tol: float = 1e-10, limit: int = 500) -> Climb:
-    """Ascend from one mixture until the predicted relative gain is below tol and the gradient below `GRADIENT`."""
+    """Ascend from one mixture until the predicted relative gain is below tol and the gradient below `GRADIENT`.
+
+    Where rounding no longer lets ℓ tell two points apart, Newton's steps go on while they halve the gradient.
+    """
     here, trace, damping = curvature(sample, point), [], DAMPING
     for _ in range(limit):
         axes = Axes.of(here)
@@ -89,9 +92,12 @@ def climb(sample: Sample, point: Point, tol: float = 1e-10, limit: int = 500) ->
         there, damping = _search(sample, point, (axes, here.log_likelihood), damping)
         found = curvature(sample, there)
         if not found.log_likelihood > here.log_likelihood:
-            break
+            there = moved(point, axes.step(LEAST))
+            found = curvature(sample, there)
+            if found.log_likelihood < here.log_likelihood - sample.noise or Axes.of(found).size > 0.5 * axes.size:
+                break
         point, here = there, found
-        trace.append(here.log_likelihood)
+        trace.append(max([here.log_likelihood, *trace[-1:]]))
     return ended(point, here, trace, tol)
 
 

@@ -14,6 +14,7 @@ from hw4opt.losses.poisson import Poisson
 from hw4opt.terms.base import Array
 
 ENTRIES = 65_536  # of one (components, rows) array made at a time: it stays in a core's cache
+ROUNDING = 1e-15  # relative
 FEWEST = 1_024  # rows taken at a time, however many components there are
 
 
@@ -89,6 +90,11 @@ class Sample:
     def total(self) -> float:
         """Σ ω: what proportions are shares of."""
         return float(self.unit_weights.sum())
+
+    @cached_property
+    def noise(self) -> float:
+        """What ℓ may be off by for rounding: it sums numbers of the size of y log y."""
+        return ROUNDING * float(self.row_weights(np.ones(len(self))) @ ((self.counts + 1) * (1 + np.log1p(self.counts))))
 
     @cached_property
     def saturated(self) -> Array:

@@ -19,12 +19,12 @@ from hw4opt.terms.base import Array
 CHAIN = 24  # starts of one chain
 FINISHED = 4  # of a chain's starts, and …
 FINISHED_PERTURBED = 2  # … of a round of perturbations: as many are run to the end
-ROUND = 40  # perturbations tried side by side
-PATIENCE = 6  # rounds without a better maximum after which perturbing no longer pays
+ROUND = 60  # perturbations tried side by side
+PATIENCE = 5  # rounds without a better maximum after which perturbing no longer pays
 PATIENCE_EASY = 2  # the same where all finished starts of a chain agree
 AGREED = 3  # easy chains that end in the same maximum: another would, too
-SHORT = (2, 2, 3)  # cycles of a short run, between which the worse half is dropped
-INEXACT = 3  # Newton steps of a short run's M-steps
+SHORT = (1, 2, 3)  # cycles of a short run, between which the worse half is dropped
+INEXACT = 2  # Newton steps of a short run's M-steps
 SUBSET = 1_000  # units of which short runs see a sample where there are more
 MARGIN = 2e-3  # relative difference of ℓ on the part from which a maximum is not looked at on all units
 SAME = 1e-7  # relative difference of ℓ below which two maxima are one
@@ -40,8 +40,8 @@ class Budget:
     starts, perturbations    how many at most;  seconds  a further cap on the time, which does depend on the machine
     """
 
-    starts: int = 144
-    perturbations: int = 3_000
+    starts: int = 168
+    perturbations: int = 4_000
     seconds: float | None = None
 
     def __post_init__(self) -> None:
