@@ -95,7 +95,7 @@ def _everywhere(run: Run, point: Point, shares: Array) -> Array:
 
 def _without_maximum(design: Design, shares: Array) -> list[int]:
     """The moods whose own regression has no finite maximum: rows of theirs with y = 0 whose rates can go to 0 at no cost."""
-    if design.penalty[1:].any() or not (design.counts == 0).any():
+    if design.penalty.all() or not (design.counts == 0).any():
         return []
     return [mood for mood in range(shares.shape[1]) if not _finite(design, shares[:, mood] * design.weights)]
 
@@ -105,9 +105,7 @@ def _finite(design: Design, weights: Array) -> bool:
     own = weights > BELONGS
     if not (design.counts[own] == 0).any() or own.sum() < 2:
         return True
-    if not design.counts[own].any():
-        return False
-    x = design.features[own]
+    x = design.features[own][:, design.penalty == 0]  # what is penalised cannot go to infinity
     form = canonicalize(Problem(x, design.counts[own], loss=Poisson(quasi=True), weights=weights[own], offset=design.offset[own]))
     return settle(form, 0).finite
 
@@ -161,7 +159,8 @@ def _status(run: Run, climb: Climb, endless: list[int]) -> tuple[Status, str]:
     )
     if endless:
         which = f"mood{'s' if len(endless) > 1 else ''} {', '.join(str(mood + 1) for mood in endless)}"
-        advice = "its rates at some counts of 0 go to 0, and the likelihood shown is the supremum to tolerance; a ridge (--ridge W) helps"
+        advice = "its rates at some counts of 0 go to 0, and the likelihood shown is the supremum to tolerance; "
+        advice += "--ridge W makes it finite, with --no-intercept where all its counts are 0"
         return Status.NO_FINITE_MAXIMUM, f"{which} has no finite maximum: {advice}{fewer}"
     if not climb.stationary:
         why = "the cycles ended" if run.found is None else "the ascent ended"

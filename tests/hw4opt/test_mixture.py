@@ -292,6 +292,8 @@ def test_a_mood_of_zeros_alone_has_no_finite_maximum_and_a_ridge_gives_it_one():
     found = PoissonMixture(2, budget=QUICK).fit(x, y)
     assert found.status is Status.NO_FINITE_MAXIMUM and "mood 2 has no finite maximum" in found.message
     assert found.uncertainty.covariance is None and found.proportions[1] == pytest.approx((y == 0).mean(), abs=0.01)
+    assert PoissonMixture(2, ridge=0.1, budget=QUICK).fit(x, y).status is Status.NO_FINITE_MAXIMUM  # the intercept is free
+    assert PoissonMixture(2, ridge=0.1, intercept=False, budget=QUICK).fit(x, y).status is Status.CERTIFIED
 
 
 def test_an_emptied_component_is_reseeded_on_the_worst_fitted_rows():
