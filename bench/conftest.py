@@ -24,7 +24,10 @@ from threadpoolctl import threadpool_info, threadpool_limits  # noqa: E402
 
 from bench.record import Row  # noqa: E402
 
-PACKAGES = ("numpy", "scipy", "cvxpy", "clarabel", "osqp", "ecos", "scs", "piqp", "proxsuite", "click", "rich", "pytest-benchmark")
+PACKAGES = (
+    *("numpy", "scipy", "cvxpy", "clarabel", "osqp", "ecos", "scs", "piqp", "proxsuite", "scikit-learn", "glum", "statsmodels"),
+    *("click", "rich", "pytest-benchmark"),
+)
 LOAD_BEFORE = os.getloadavg()
 
 

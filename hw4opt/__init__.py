@@ -17,6 +17,7 @@ from hw4opt.losses.absolute import Absolute
 from hw4opt.losses.epsilon_insensitive import EpsilonInsensitive
 from hw4opt.losses.huber import Huber
 from hw4opt.losses.logistic import Logistic
+from hw4opt.losses.poisson import Poisson
 from hw4opt.losses.quantile import Quantile
 from hw4opt.losses.squared import Squared
 from hw4opt.problem import Problem
@@ -49,6 +50,7 @@ __all__ = [
     "ModelFileError",
     "Nonnegative",
     "NotCertifiedError",
+    "Poisson",
     "Polynomial",
     "Precomputed",
     "Problem",

@@ -19,7 +19,7 @@ class Status(Enum):
     ITERATION_LIMIT = "stopped at the iteration limit; raise --max-iterations or try --solver interior"
     INFEASIBLE = "no function of this design satisfies the constraints; loosen or drop one of them"
     UNBOUNDED = "the objective has no minimum; give the ridge a weight above 0"
-    NO_FINITE_MAXIMUM = "the likelihood has no finite maximum; give the ridge a weight above 0"
+    NO_FINITE_MAXIMUM = "the likelihood has no finite maximum; drop the separated rows, or give the ridge a weight above 0"
     INTERRUPTED = "interrupted; what was done is kept"
 
     @property
@@ -47,3 +47,4 @@ class Answer:
     iterations: np.ndarray
     interior: Array | None = None  # strictly feasible points, where the solver has them
     notes: dict[int, str] = field(default_factory=dict)  # by problem: a sentence on what went wrong
+    rank: int | None = None  # of the columns, where the solver finds it

@@ -61,9 +61,6 @@ class Sheet:
         return bool((self.quadratic > 0).all())
 
 
-ROUNDING = 1e-12  # of z u and f: what a Fenchel-Young slack of 0 may come out as
-
-
 @dataclass(frozen=True, eq=False)
 class SmoothRows:
     """A smooth loss on its rows: f(z) = ω ℓ(A w + offset, y)."""
@@ -94,14 +91,16 @@ class SmoothRows:
     def value(self, z: Array) -> Array:
         return self.weights * self.term.pointwise(z + self.offset, self.targets)
 
+    def at_zero(self) -> Array:
+        """The size of f at w = 0, and no more than at each row's own best z: what a large offset makes of it says nothing."""
+        here, best = (np.abs(self.term.pointwise(z, self.targets)) for z in (self.offset, self.term.guess(self.targets)))
+        return self.weights * np.minimum(here, best)
+
     def slack(self, z: Array, u: Array) -> Array:
-        """f(z) + f*(u) - z u of each row, u in the domain of f*; infinite where it is negative: then f* is not f's conjugate."""
+        """f(z) + f*(u) - z u of each row, u in the domain of f*."""
         with np.errstate(divide="ignore", invalid="ignore"):
             p = np.where(self.weights > 0, u / self.weights, 0.0)
-        t = z + self.offset
-        each_row = self.term.pointwise(t, self.targets) + self.term.conjugate_pointwise(p, self.targets) - t * p
-        size = np.abs(t * p) + self.term.pointwise(t, self.targets)
-        return self.weights * np.where(each_row < -ROUNDING * (size + 1), np.inf, np.maximum(each_row, 0.0))
+        return self.weights * self.term.slack(z + self.offset, p, self.targets)
 
     def clip(self, u: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from hw4opt.form import Form, Piece, clip_dual
+from hw4opt.balance import balance, clip
+from hw4opt.form import Form, Piece
 from hw4opt.rows import each
 from hw4opt.terms import Differences, Slope
 from hw4opt.terms.base import Array
@@ -72,12 +73,9 @@ def certify(form: Form, w: Array, duals: Sequence[Array], interior: Array | None
     Duals are first brought into the conjugates' domain, and onto Cᵀu = 0 for unpenalised columns C. An infeasible w is blended towards
     the strictly feasible `interior` (b, r), if that is given.
     """
-    duals = [_clip(piece, u) for piece, u in zip(form.pieces, duals, strict=True)]
-    free = form.penalty == 0
-    balanced = np.ones(form.batch, dtype=bool)
-    if free.any():
-        duals, balanced = _balance(form, duals, free)
+    duals = [clip(piece, u) for piece, u in zip(form.pieces, duals, strict=True)]
     zs = form.forward(w)
+    duals, balanced = balance(form, zs, duals)
     allowance = _allowance(form, zs)
     wrong = _worst(form, zs, allowance)
     if interior is not None and (wrong > 0).any():
@@ -85,10 +83,6 @@ def certify(form: Form, w: Array, duals: Sequence[Array], interior: Array | None
         zs = form.forward(w)
         wrong = _worst(form, zs, allowance)
     return Proof(_assemble(form, w, zs, duals, allowance, wrong, balanced), w, list(duals))
-
-
-def _clip(piece: Piece, u: Array) -> Array:
-    return piece.smooth.clip(u) if piece.sheet is None else clip_dual(piece.sheet, u)  # type: ignore[union-attr]
 
 
 def _allowance(form: Form, zs: Sequence[Array]) -> Array:
@@ -141,50 +135,6 @@ def _blend(form: Form, w: Array, zs: Sequence[Array], interior: Array, allowance
     return w + share * (interior - w)
 
 
-def _balance(form: Form, duals: list[Array], free: np.ndarray) -> tuple[list[Array], np.ndarray]:
-    """Move the duals inside their boxes until Cᵀu = 0 on the unpenalised columns: u(ν) = clip(u - C ν), Newton on ν."""
-    columns = np.flatnonzero(free.any(axis=0))
-    matrices = [piece.chunk.matrix[:, columns] for piece in form.pieces]
-    unit = form.scales[1] * sum(np.abs(c).sum(axis=0) for c, piece in zip(matrices, form.pieces, strict=True) if piece.block == 0)
-    size = np.maximum(sum(np.abs(u) @ np.abs(c) for u, c in zip(duals, matrices, strict=True)), unit)
-
-    def residual(us: Sequence[Array]) -> Array:
-        return sum(u @ c for u, c in zip(us, matrices, strict=True)) * free[:, columns]  # type: ignore[return-value]
-
-    level = 1e-14 * np.sqrt(sum(len(c) for c in matrices))
-    best, moved = residual(duals), duals
-    shift = np.zeros((form.batch, len(columns)))
-    for _ in range(60):
-        off = (np.abs(best) > level * size).any(axis=1)
-        if not off.any():
-            break
-        inside = [_gives(piece, u, best @ c.T) for piece, u, c in zip(form.pieces, moved, matrices, strict=True)]
-        slope = sum(np.einsum("bm,mi,mj->bij", keep, c, c) for keep, c in zip(inside, matrices, strict=True))
-        slope = slope + 1e-12 * np.maximum(np.trace(slope, axis1=1, axis2=2), 1e-300)[:, None, None] * np.eye(len(columns))
-        newton = np.linalg.solve(slope, best[:, :, None])[:, :, 0]
-        newton = np.where(np.abs(newton) < 1e100, newton, 0.0)
-        length, tried, left = np.ones((form.batch, 1)), moved, best
-        for _ in range(30):
-            tried = [_clip(piece, u - (shift + length * newton) @ c.T) for piece, u, c in zip(form.pieces, duals, matrices, strict=True)]
-            left = residual(tried)
-            worse = off & (np.abs(left / size).max(axis=1) >= np.abs(best / size).max(axis=1))
-            if not worse.any():
-                break
-            length = np.where(worse[:, None], length / 2, length)
-        shift, moved, best = shift + length * newton, tried, left
-    return list(moved), ~(np.abs(best) > 10 * level * size).any(axis=1)
-
-
-def _gives(piece: Piece, u: Array, pull: Array) -> Array:
-    """1 where a dual can move against `pull`: strictly inside its box, or at the end that it would leave."""
-    if piece.sheet is None:
-        return np.ones_like(u)
-    low = -np.inf if piece.sheet.low is None else piece.sheet.low
-    high = np.inf if piece.sheet.high is None else piece.sheet.high
-    moves = (((u > low) | (pull < 0)) & ((u < high) | (pull > 0))).astype(float)
-    return moves if piece.sheet.active is None else moves * piece.sheet.active
-
-
 def _slack(piece: Piece, z: Array, u: Array, allowance: Array) -> tuple[Array, Array]:
     """Sums over rows of the Fenchel-Young slack, each part of it a product of one sign, and of f."""
     if piece.sheet is None:
@@ -214,7 +164,9 @@ def _assemble(
     b = form.batch
     sums = each(lambda args: _slack(*args, allowance), list(zip(form.pieces, zs, duals, strict=True)))
     slack, value = (sum((one[place] for one in sums), np.zeros(b)) for place in (0, 1))
-    pulls = [u @ piece.chunk.matrix for piece, u in zip(form.pieces, duals, strict=True)]
+    pulls, reaches = zip(
+        *each(_pull, list(zip(form.pieces, duals, [bool((form.ridge == 0).any())] * len(duals), strict=True))), strict=True
+    )
     by_block = np.zeros((len(form.blocks), *w.shape))
     for piece, pull in zip(form.pieces, pulls, strict=True):
         by_block[piece.block] += pull
@@ -228,7 +180,7 @@ def _assemble(
     scale = form.size(np.maximum(np.abs(objective), np.abs(objective - gap)))
     pull_size = np.abs(by_block).max(axis=(0, 2))
     if (form.ridge == 0).any():  # nothing but the terms' own rows to cancel against
-        whole = sum(np.abs(u) @ np.abs(piece.chunk.matrix) for piece, u in zip(form.pieces, duals, strict=True))
+        whole = sum(reaches)
         pull_size = np.where(form.ridge == 0, np.max(whole, axis=1), pull_size)
     stationarity = np.abs(residual).max(axis=1) / np.maximum(pull_size, 1e-300)
     violation, drop = _violations(form, zs, allowance, w)
@@ -253,6 +205,13 @@ def _assemble(
             )
         )
     return found
+
+
+def _pull(args: tuple[Piece, Array, bool]) -> tuple[Array, Array | float]:
+    """Aᵀu of a piece, and |A|ᵀ|u| where that is asked for."""
+    piece, u, asked = args
+    a = piece.chunk.matrix
+    return u @ a, np.abs(u) @ np.abs(a) if asked else 0.0
 
 
 def _reason(form: Form, wrong: float, balanced: bool, gap: float) -> str | None:

@@ -11,7 +11,7 @@ from hw4opt.fit import fit
 from hw4opt.problem import Problem
 from hw4opt.solvers import load_solver, solver_names
 
-NATIVE = ("interior", "admm", "proximal")
+NATIVE = ("interior", "newton", "admm", "proximal")
 
 
 @dataclass(frozen=True)

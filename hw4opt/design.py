@@ -199,10 +199,16 @@ class Design:
             blocks = [values, *(np.tile(unit[c], (len(values), 1)) for c in self.slopes), unit]
         else:
             blocks = [values, *(basis.evaluate(self.base_x, column) for column in self.slopes)]
+        if len(blocks) == 1 and not self.intercept:
+            return blocks[0]
+        whole = np.zeros((sum(map(len, blocks)), values.shape[1] + self.intercept))
+        low = 0
+        for block in blocks:
+            whole[low : low + len(block), : values.shape[1]] = block
+            low += len(block)
         if self.intercept:
-            ones = [np.ones(len(self.base_x))] + [np.zeros(len(block)) for block in blocks[1:]]
-            blocks = [np.column_stack([block, one]) for block, one in zip(blocks, ones, strict=True)]
-        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+            whole[: len(values), -1] = 1.0
+        return whole
 
     @property
     def _degree(self) -> int | None:

@@ -1,7 +1,9 @@
-"""fit: canonicalize, refuse?, solve, certify."""
+"""fit: canonicalize, refuse?, does a minimum exist?, solve, certify."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -12,49 +14,82 @@ from hw4opt.certificate import Certificate, Proof, certify
 from hw4opt.errors import InputError, RefusedError
 from hw4opt.feasibility import infeasible, strictly_feasible
 from hw4opt.form import Form, canonicalize
+from hw4opt.poisson.existence import Existence, settle, without
 from hw4opt.problem import Problem
 from hw4opt.result import Result
 from hw4opt.solvers import load_solver
 from hw4opt.threads import one_blas_thread
 
-TOLERANCES = {"interior": 1e-9, "admm": 1e-8, "proximal": 1e-8, "cvxpy": 1e-6}
+TOLERANCES = {"interior": 1e-9, "newton": 1e-9, "admm": 1e-8, "proximal": 1e-8, "cvxpy": 1e-6}
 
 
-def fit(problem: Problem, solver: str = "auto", tol: float | None = None, max_iterations: int | None = None) -> Result:
+def fit(
+    problem: Problem, solver: str = "auto", tol: float | None = None, max_iterations: int | None = None, separated: str = "refuse"
+) -> Result:
     """Solve one problem and certify the answer.
 
-    solver    auto (the interior point) | interior | admm | proximal | cvxpy | cvxpy:NAME
-    tol       relative gap and violation to certify; default 1e-9 for interior, 1e-8 for admm and proximal, 1e-6 for cvxpy solvers
+    solver      auto (newton where every row is smooth, else interior) | interior | newton | admm | proximal | cvxpy | cvxpy:NAME
+    tol         relative gap and violation to certify; default 1e-9 for interior and newton, 1e-8 for admm and proximal, 1e-6 for cvxpy
+    separated   refuse | drop: what becomes of counts without ridge whose likelihood has no finite maximum. refuse: the result has the
+                status NO_FINITE_MAXIMUM, says in `existence` which rows are to blame, and holds no numbers; drop: the rest is fitted
 
     Raises `RefusedError` if the solver cannot take the problem, `InputError` for a bad option. An answer without proof is returned, with
     its status; `Result.raise_for_status` turns that into an exception.
     """
-    return fit_batch([problem], solver, tol, max_iterations)[0]
+    return fit_batch([problem], solver, tol, max_iterations, separated)[0]
 
 
 def fit_batch(
-    problems: Sequence[Problem], solver: str = "auto", tol: float | None = None, max_iterations: int | None = None
+    problems: Sequence[Problem],
+    solver: str = "auto",
+    tol: float | None = None,
+    max_iterations: int | None = None,
+    separated: str = "refuse",
 ) -> list[Result]:
     """Solve many problems that share x, kernel, intercept and the kinds of their terms as one batch; as `fit` otherwise.
 
     `seconds` of each result is its share of the batch's time.
     """
+    if separated not in ("refuse", "drop"):
+        raise InputError(f"separated is {separated!r}; there are refuse and drop")
     problems = list(problems)
     with one_blas_thread():
         form = canonicalize(problems)
         for problem in problems[1:]:
             problem.share_design(form.design)
         name, options = choose(form, solver, tol, max_iterations)
-        started = time.perf_counter()
-        answer = load_solver(name).solve(form, options)
-        seconds = (time.perf_counter() - started) / len(problems)
-        proof, statuses = prove(form, answer, options.tol, None if name == "cvxpy" else load_solver(name).solve)
+        settled = [_settled(form, i) for i in range(len(problems))]
+        endless = [i for i, one in enumerate(settled) if one is not None and not one.finite]
+        if not endless:
+            return _solve(problems, form, name, options, settled)
+        results: dict[int, Result] = {}
+        if others := [i for i in range(len(problems)) if i not in endless]:
+            part = _solve([problems[i] for i in others], form.cut(np.array(others)), name, options, [settled[i] for i in others])
+            results |= dict(zip(others, part, strict=True))
+        for i in endless:
+            existence = settled[i]
+            assert existence is not None
+            found = _endless(problems[i], form.cut(np.array([i])), name, options, existence)
+            results[i] = found if separated == "refuse" else _dropped(found, solver, tol, max_iterations)
+        return [results[i] for i in range(len(problems))]
+
+
+def _settled(form: Form, i: int) -> Existence | None:
+    """Whether problem i has a finite maximum; None for losses that always have one, or say so themselves."""
+    smooth = form.blocks[0].smooth
+    return settle(form, i) if smooth is not None and smooth.term.existence else None
+
+
+def _solve(problems: Sequence[Problem], form: Form, name: str, options: Options, settled: Sequence[Existence | None]) -> list[Result]:
+    started = time.perf_counter()
+    answer = load_solver(name).solve(form, options)
+    seconds = (time.perf_counter() - started) / len(problems)
+    proof, statuses = prove(form, answer, options.tol, None if name == "cvxpy" else load_solver(name).solve)
     duals = form.duals_of_blocks(proof.duals)
-    label = name if options.backend is None else f"{name}:{options.backend}"
     return [
         Result(
             problem,
-            label,
+            _label(name, options),
             statuses[i],
             proof.certificates[i],
             proof.w[i],
@@ -62,15 +97,59 @@ def fit_batch(
             int(answer.iterations[i]),
             seconds,
             answer.notes.get(i),
+            existence=settled[i],
+            columns=answer.rank,
         )
         for i, problem in enumerate(problems)
     ]
 
 
+def _label(name: str, options: Options) -> str:
+    return name if options.backend is None else f"{name}:{options.backend}"
+
+
+def _endless(problem: Problem, form: Form, name: str, options: Options, existence: Existence) -> Result:
+    """The result of a problem without a finite maximum: what to blame, the supremum, and no numbers that could be taken for a fit."""
+    started = time.perf_counter()
+    loss = form.blocks[0]
+    assert loss.smooth is not None
+    rest, lowest, supremum = without(form, existence.rows), 0.0, 0.0
+    smooth = rest.blocks[0].smooth
+    assert smooth is not None
+    if smooth.weights.any():
+        w = load_solver(name).solve(rest, options).w
+        lowest = float(smooth.value(loss.rows.take(form.design.matrix @ w[0])[None]).sum())
+        weights = np.broadcast_to(smooth.weights, smooth.targets.shape)
+        supremum = -lowest - float((weights * smooth.term.normalizer(smooth.targets[0])).sum())
+    rows = existence.rows if problem.active is None else tuple(problem.active[list(existence.rows)].tolist())
+    return Result(
+        problem,
+        _label(name, options),
+        Status.NO_FINITE_MAXIMUM,
+        Certificate(lowest, None, None, None, math.inf, 0.0, None, 0.0, None, "the infimum is not attained", "the infimum is not attained"),
+        np.full(form.design.matrix.shape[1], np.nan),
+        {block.name: np.full(block.rows.count, np.nan) for block in form.blocks},
+        0,
+        time.perf_counter() - started,
+        existence=dataclasses.replace(existence, rows=rows, supremum=supremum),
+    )
+
+
+def _dropped(endless: Result, solver: str, tol: float | None, max_iterations: int | None) -> Result:
+    """The fit without the separated rows; it remembers them."""
+    problem, existence = endless.problem, endless.existence
+    assert existence is not None
+    weights = np.ones(len(problem.y)) if problem.weights is None else problem.weights.copy()
+    weights[list(existence.rows)] = 0.0
+    rest = fit(dataclasses.replace(problem, weights=weights), solver, tol, max_iterations)
+    return dataclasses.replace(rest, existence=existence)
+
+
 def choose(form: Form, solver: str, tol: float | None, max_iterations: int | None) -> tuple[str, Options]:
     """The solver's name and options; raises `RefusedError` with the sentence of a solver that does not take the form."""
     name, _, backend = solver.partition(":")
-    name = "interior" if name == "auto" else name
+    if name == "auto":
+        name = "newton" if load_solver("newton").refuse(form) is None else "interior"
     module = load_solver(name)
     if backend and name != "cvxpy":
         raise InputError(f"solver {solver!r}: only cvxpy takes a name after a colon, as in cvxpy:CLARABEL")
@@ -133,7 +212,7 @@ def _status(certificate: Certificate, reached: Status, tol: float) -> Status:
 
 def _unattained(form: Form, w: np.ndarray, i: int) -> bool:
     loss, *others = form.blocks
-    if loss.smooth is None or others:
+    if loss.smooth is None or others or loss.smooth.term.existence:  # settled before the fit
         return False
     z = loss.rows.take(form.design.matrix @ w[i]) + loss.smooth.offset[i]
     return loss.smooth.term.unattained(z, loss.smooth.targets[i])

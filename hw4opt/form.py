@@ -134,7 +134,7 @@ class Form:
         for piece in self.pieces:
             if self.blocks[piece.block].is_loss:
                 zero = np.zeros((self.batch, len(piece.chunk)))
-                total += (piece.smooth.value(zero) if piece.sheet is None else piece.sheet.value(zero - piece.sheet.shift)).sum(axis=1)  # type: ignore[union-attr]
+                total += (piece.smooth.at_zero() if piece.sheet is None else piece.sheet.value(zero - piece.sheet.shift)).sum(axis=1)  # type: ignore[union-attr]
         return total
 
     def size(self, value: Array) -> Array:

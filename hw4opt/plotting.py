@@ -44,7 +44,7 @@ def plot_fit(result: Result, axes: Axes | None = None, truth: Truth | None = Non
     """Data, fit and (if given) truth, with the largest residuals marked; of several x columns, fitted against observed.
 
     truth     f at the data rows, shape (n,), or a function of x
-    Targets of logistic fits are drawn as 0 and 1, and their fit as a probability.
+    Targets of logistic fits are drawn as 0 and 1, and their fit as a probability; counts with an exposure as counts per unit of it.
     """
     axes = _new_axes() if axes is None else axes
     observed, fitted = _observed(result), _shown(result, result.fitted - _offset(result))
@@ -199,7 +199,9 @@ def _observed(result: Result) -> Array:
     """Targets on the scale of the drawing, shape (n,)."""
     y: Array = np.asarray(result.problem.y)
     loss = result.problem.loss
-    return (loss.check_targets(y) + 1) / 2 if loss.name == "logistic" and isinstance(loss, Smooth) else y - _offset(result)
+    if not isinstance(loss, Smooth):
+        return y - _offset(result)
+    return loss.without_offset(loss.check_targets(y), np.broadcast_to(_offset(result), y.shape))
 
 
 def _shown(result: Result, f: Array) -> Array:
@@ -224,7 +226,8 @@ def _draw_curve(result: Result, axes: Axes, observed: Array, fitted: Array, trut
     _mark_residuals(axes, x, observed, fitted)
     names, target = _names(result)
     axes.set_xlabel(names[0])
-    axes.set_ylabel(f"probability of {target}" if isinstance(result.problem.loss, Smooth) else target)
+    per = f" per {result.context['exposure']}" if "exposure" in result.context else ""
+    axes.set_ylabel(f"{result.problem.loss.expected} {target}{per}" if isinstance(result.problem.loss, Smooth) else target)
     axes.legend(frameon=False, loc="best")
 
 
@@ -312,6 +315,8 @@ def _title(result: Result, axes: Axes) -> None:
 
 def _word(term: object, columns: Sequence[str] = ()) -> str:
     """A term and its parameters, as in huber delta=1; sides of bounds that are open are left out, and columns go by their name."""
-    given = {key: value for key, value in vars(term).items() if isinstance(value, int | float) and np.isfinite(value)}
+    given = {
+        key: value for key, value in vars(term).items() if isinstance(value, int | float) and value is not False and np.isfinite(value)
+    }
     values = [f"{key}={columns[int(value)] if key == 'column' else f'{value:.4g}'}" for key, value in given.items()]
     return " ".join([getattr(term, "name", ""), *values])

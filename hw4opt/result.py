@@ -21,7 +21,9 @@ from hw4opt.design import Basis, Design
 from hw4opt.errors import InputError, ModelFileError, NotCertifiedError
 from hw4opt.files import write_text
 from hw4opt.form import canonicalize
+from hw4opt.inference import Inference, infer
 from hw4opt.kernels import Precomputed, find_kernel
+from hw4opt.poisson.existence import Existence
 from hw4opt.problem import Problem
 from hw4opt.terms import Smooth, Term, find, names
 from hw4opt.terms.base import Array
@@ -42,6 +44,8 @@ class Result:
     certificate  what is proven
     seconds      the solve alone
     note         what the solver said, if it failed
+    existence    of counts: whether the likelihood has a finite maximum, and if not, which rows stand in its way
+    columns      of the basis that are independent, where the solver found it
     """
 
     problem: Problem
@@ -54,11 +58,15 @@ class Result:
     seconds: float
     note: str | None = None
     context: dict[str, Any] = field(default_factory=dict)
+    existence: Existence | None = None
+    columns: int | None = None
 
     @property
     def message(self) -> str:
         """The advice: the status in words, with what the solver said, or the certificate's reason, where there is one."""
         reason = self.note or self.certificate.reason
+        if self.existence is not None and self.status is Status.NO_FINITE_MAXIMUM:
+            reason = self.existence.sentence(self.column_names)
         return self.status.value if reason is None else f"{self.status.value}: {reason}"
 
     @property
@@ -73,8 +81,15 @@ class Result:
 
     @property
     def rank(self) -> int:
-        """Columns of the reduced basis."""
-        return len(self.w)
+        """Independent columns: of the reduced basis, or of a linear design where the solver found some to be collinear."""
+        return len(self.w) if self.columns is None else self.columns
+
+    @property
+    def column_names(self) -> list[str]:
+        """What the columns of the design are called: the features of a linear design, "(intercept)" last."""
+        count = self.problem.x.shape[1] if self.problem.kernel is None else len(self.w) - self.problem.intercept
+        given = self.context.get("x") if self.problem.kernel is None else None
+        return [*(given or [f"column {j}" for j in range(count)]), *(["(intercept)"] if self.problem.intercept else [])]
 
     @cached_property
     def fitted(self) -> Array:
@@ -90,6 +105,13 @@ class Result:
     def mean(self) -> Array | None:
         """The expected targets (logistic: probabilities of y = 1), or None for residual losses."""
         return self.problem.loss.mean(self.fitted) if isinstance(self.problem.loss, Smooth) else None
+
+    @cached_property
+    def inference(self) -> Inference | None:
+        """Log-likelihood, deviance and standard errors of losses that are likelihoods; None for residual losses and without a fit."""
+        if not isinstance(self.problem.loss, Smooth) or self.status is Status.NO_FINITE_MAXIMUM:
+            return None
+        return infer(self.problem, self.w, self.rank)
 
     @property
     def coef(self) -> Array | None:
@@ -132,6 +154,18 @@ class Result:
     def predict(self, x: ArrayLike) -> Array:
         """f at new x (m,) or (m, d), without offset, shape (m,)."""
         return self.design.evaluate(self.problem.features(x)) @ self.w
+
+    def predict_mean(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
+        """The expected target at new x, shape (m,); for residual losses that is f. `offset` (m,) is needed where the fit had one.
+
+        Raises `InputError` where it is missing.
+        """
+        if (offset is None) != (self.problem.offset is None):
+            raise InputError(
+                "the fit had an offset; give offset, one entry a row" if offset is None else "the fit had no offset; drop offset"
+            )
+        z = self.predict(x) if offset is None else self.predict(x) + np.asarray(offset, dtype=float)
+        return self.problem.loss.mean(z) if isinstance(self.problem.loss, Smooth) else z
 
     def bound(self, x: ArrayLike) -> Array | None:
         """Proven |f̂(x) - f*(x)| at new x, shape (m,): √(k(x,x)) times the certificate's norm bound; None where nothing is proven."""
@@ -221,6 +255,8 @@ def _pack(result: Result) -> dict[str, Any]:
         "seconds": result.seconds,
         "note": result.note,
         "context": result.context,
+        "existence": None if result.existence is None else dataclasses.asdict(result.existence),
+        "columns": result.columns,
     }
 
 
@@ -271,7 +307,15 @@ def _unpack(stored: dict[str, Any]) -> Result:
         stored["seconds"],
         stored["note"],
         stored["context"],
+        _existence(stored.get("existence")),
+        stored.get("columns"),
     )
+
+
+def _existence(stored: dict[str, Any] | None) -> Existence | None:
+    if stored is None:
+        return None
+    return Existence(stored["finite"], tuple(stored["rows"]), tuple(stored["columns"]), stored["supremum"])
 
 
 def _parameters(thing: Any) -> dict[str, Any]:

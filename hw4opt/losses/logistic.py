@@ -19,6 +19,7 @@ class Logistic(Smooth):
     """
 
     steepest: ClassVar[float] = 0.25
+    expected: ClassVar[str] = "probability of"
 
     def check_targets(self, y: Array) -> Array:
         values = set(np.unique(y).tolist())

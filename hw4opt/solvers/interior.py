@@ -20,6 +20,7 @@ from hw4opt.answer import Answer, Options, Status
 from hw4opt.coarse import thin
 from hw4opt.form import Form, Run, Sheet
 from hw4opt.linear import factor
+from hw4opt.objective import Objective
 from hw4opt.rows import each
 from hw4opt.terms.base import Array
 
@@ -162,8 +163,10 @@ def start(form: Form) -> tuple[list[Row], Array]:
     """
     z_scale, u_scale = form.scales
     rows = [_start_row(form, run, z_scale, u_scale) for run in form.runs]
-    if not rows or any(row.run.sheet is None for row in rows):
+    if not rows:
         return rows, np.zeros(form.penalty.shape)
+    if any(row.run.sheet is None for row in rows):
+        return _start_smooth(form, rows)
     boxed = all(len(row.sides) == 2 for row in rows)
     if boxed and form.batch == 1 and len(form.design.x) > LARGE:
         w, near = solve(thin(form, len(form.design.x) // PART), Options(tol=1e-4)).interior, NEAR_PART
@@ -175,6 +178,22 @@ def start(form: Form) -> tuple[list[Row], Array]:
     size = np.maximum(magnitude(form, w, zs, slopes), 1e-3 * (z_scale * u_scale)[:, 0] * form.sides)
     target = (near * size / form.sides)[:, None]
     each(lambda pair: _center(*pair, target, z_scale * pair[0].run.length / form.loss_length), list(zip(rows, zs, strict=True)))
+    return rows, w
+
+
+def _start_smooth(form: Form, rows: list[Row]) -> tuple[list[Row], Array]:
+    """Centred at the least squares of the smooth rows' own best z, where that is better than w = 0: far from it their steps are short."""
+    parts = [(row.run.chunk, row.run.smooth) for row in rows if row.run.smooth is not None]
+    smooth, zero = Objective(parts, None, form.penalty), np.zeros(form.penalty.shape)
+    w = smooth.start()
+    sided, (z_scale, u_scale) = [row for row in rows if row.run.sheet is not None], form.scales
+    better = (smooth.at(w).value < smooth.at_zero()).all()
+    if not better or not sided:
+        return rows, w if better else zero
+    zs = [w @ row.run.matrix.T for row in sided]
+    target = NEAR * z_scale * u_scale * len(form.design.x) / form.sides[:, None]
+    for row, z in zip(sided, zs, strict=True):
+        _center(row, z, target, z_scale * row.run.length / form.loss_length)
     return rows, w
 
 

@@ -36,11 +36,16 @@ def refuse(form: Form) -> str | None:
         return None
     rough = sorted({form.blocks[piece.block].name for run in form.runs if not _is_smooth(run) for _, piece in run.members})
     free = "an unpenalised intercept" if form.design.intercept else "ridge 0"
-    return f"with {free} proximal needs every term but one on the coefficients to be smooth; {', '.join(rough)} is not"
+    return (
+        f"with {free} proximal needs every term but one on the coefficients to be smooth, of bounded curvature; {', '.join(rough)} is not"
+    )
 
 
 def _is_smooth(run: Run) -> bool:
-    return run.sheet is None or bool(np.all(run.sheet.quadratic > 0))
+    """Of bounded curvature."""
+    if run.sheet is None:
+        return bool(np.all(run.smooth.steepest < np.inf))  # type: ignore[union-attr]
+    return bool(np.all(run.sheet.quadratic > 0))
 
 
 def _on_coefficients(form: Form, run: Run) -> bool:

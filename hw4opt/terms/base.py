@@ -19,6 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from hw4opt.errors import InputError
 
+ROUNDING = 1e-12  # of z u and f: what a Fenchel-Young slack of 0 may come out as
+
 Array = NDArray[Any]  # of float64; NumPy's own stubs widen results to "floating"
 
 
@@ -195,6 +197,8 @@ class Smooth(Loss):
 
     targets: ClassVar[bool] = True
     steepest: ClassVar[float] = np.inf  # an upper bound of f''
+    existence: ClassVar[bool] = False  # whether a fit without ridge first settles that a minimum exists
+    expected: ClassVar[str] = "mean of"  # what `mean` is of the target, in words
 
     @abstractmethod
     def gradient(self, z: Array, y: Array) -> Array:
@@ -224,9 +228,31 @@ class Smooth(Loss):
         """The targets on the scale of `mean`."""
         return y
 
+    def without_offset(self, y: Array, offset: Array) -> Array:
+        """The targets, on the scale of `mean`, as an offset of 0 would have them."""
+        return self.observed(y)
+
     def unattained(self, z: Array, y: Array) -> bool:
         """Whether this fit shows that, without penalty, the loss can be lowered for ever."""
         return False
+
+    def guess(self, y: Array) -> Array:
+        """z near which each row's loss is small: where Newton's method starts."""
+        return np.zeros_like(y)
+
+    def normalizer(self, y: Array) -> Array:
+        """What each row's log-likelihood has besides minus the loss, whatever z is: the log-likelihood is -(loss + normalizer)."""
+        return np.zeros_like(y)
+
+    def deviance(self, z: Array, y: Array) -> Array:
+        """Twice the log-likelihood that each row falls short of its best possible one."""
+        return 2 * self.pointwise(z, y)
+
+    def slack(self, z: Array, u: Array, y: Array) -> Array:
+        """f(z) + f*(u) - z u of each row, u in the domain of f*; infinite where it is negative: then f* is not f's conjugate."""
+        value = self.pointwise(z, y)
+        each_row = value + self.conjugate_pointwise(u, y) - z * u
+        return np.where(each_row < -ROUNDING * (np.abs(z * u) + value + 1), np.inf, np.maximum(each_row, 0.0))
 
     @abstractmethod
     def model(self, cp: Any, z: Any, y: Array | float = 1.0) -> Any: ...

@@ -22,6 +22,7 @@ from hw4opt import (
     Matern32,
     Matern52,
     Nonnegative,
+    Poisson,
     Polynomial,
     Precomputed,
     Problem,
@@ -76,6 +77,8 @@ DRAW = np.random.default_rng(4)
 LABELS = np.sign(np.sin(3 * WAVE[0]) + 0.8 * DRAW.standard_normal(40))
 BINARY = 1.0 * (TABLE[1] + 2 * DRAW.standard_normal(40) > 3)
 WEIGHTS = DRAW.uniform(0.2, 2, 40) * (DRAW.uniform(size=40) > 0.2)
+COUNTS = 1.0 * DRAW.poisson(np.exp(TABLE[0] @ [0.5, -0.4, 0.0] + 1))
+PLAYS = 1.0 * DRAW.poisson(np.exp(WAVE[0] + np.sin(2 * WAVE[0])))
 GRAM = np.exp(-2 * np.abs(WAVE[0][:, None] - WAVE[0]))
 
 ASSIGNMENT = {
@@ -98,6 +101,13 @@ REFERENCES = ASSIGNMENT | {
     "logistic": Problem(WAVE[0], LABELS, RBF(1), Logistic(), [Ridge(0.1)]),
     "logistic, linear": Problem(TABLE[0], BINARY, loss=Logistic(), intercept=True),
     "logistic, tv": Problem(WAVE[0], LABELS, RBF(1), Logistic(), [Ridge(0.3), TotalVariation(0.5)]),
+    "counts": Problem(TABLE[0], COUNTS, loss=Poisson(), intercept=True),
+    "counts, ridge": Problem(TABLE[0], COUNTS, loss=Poisson(), regularizers=[Ridge(0.5)], intercept=True),
+    "counts, offset and weights": Problem(TABLE[0], COUNTS, loss=Poisson(), weights=WEIGHTS, offset=0.3 * TABLE[0][:, 1], intercept=True),
+    "counts, l1": Problem(TABLE[0], COUNTS, loss=Poisson(), regularizers=[L1(3)], intercept=True),
+    "counts, curve": Problem(WAVE[0], PLAYS, RBF(1), Poisson(), [Ridge(0.1)]),
+    "counts, tv": Problem(WAVE[0], PLAYS, RBF(1), Poisson(), [Ridge(0.1), TotalVariation(0.5)]),
+    "counts, increasing": Problem(WAVE[0], PLAYS, RBF(1), Poisson(), [Ridge(0.1)], [Increasing()]),
     "increasing, bounds": Problem(*WAVE, RBF(2), Huber(0.5), [Ridge(0.1)], [Increasing(), Bounds(0.2, 3)]),
     "decreasing, linear": Problem(
         WAVE[0], -WAVE[1], loss=Absolute(), regularizers=[Ridge(0.1)], constraints=[Decreasing()], intercept=True

@@ -659,7 +659,7 @@ def test_without_ridge_the_gap_is_true_and_the_bound_null_with_its_reason(loss, 
 def test_what_cannot_be_balanced_proves_nothing(monkeypatch):
     problem = one_problem(Absolute(), intercept=True)
     form = canonicalize(problem)
-    monkeypatch.setattr(hw4opt.certificate, "_balance", lambda form, duals, free: (duals, np.zeros(form.batch, dtype=bool)))
+    monkeypatch.setattr(hw4opt.certificate, "balance", lambda form, zs, duals: (duals, np.zeros(form.batch, dtype=bool)))
     certificate = certify(form, np.zeros(form.penalty.shape), [np.zeros((1, len(piece.chunk))) for piece in form.pieces]).certificates[0]
     assert certificate.gap is None and certificate.norm_bound is None and not certificate.holds(0.999)
     assert certificate.reason == "no dual point balances the unpenalised columns; give the ridge a weight above 0, or another solver"

@@ -10,7 +10,7 @@ from hw4opt.errors import InputError, UnknownNameError
 from hw4opt.terms import Coefficients, Differences, Loss, Slope, Term, Values, find, load, names, parameters
 
 SCOPE = {
-    "loss": {"squared", "huber", "absolute", "quantile", "epsilon_insensitive", "logistic"},
+    "loss": {"squared", "huber", "absolute", "quantile", "epsilon_insensitive", "logistic", "poisson"},
     "regularizer": {"ridge", "tv", "trend", "l1"},
     "constraint": {"increasing", "decreasing", "convex", "concave", "bounds", "nonnegative"},
 }
@@ -29,6 +29,7 @@ OUT_OF_RANGE = {
     ("huber", "delta"): [0, -1, "text"],
     ("quantile", "tau"): [0, 1, -0.1, 1.5, "text"],
     ("epsilon_insensitive", "epsilon"): [-0.1, "text"],
+    ("poisson", "quasi"): [-1, 0.5, 2, "text", None],
     ("ridge", "weight"): [-0.1, "text"],
     ("tv", "weight"): [-0.1, "text"],
     ("l1", "weight"): [-0.1, "text"],

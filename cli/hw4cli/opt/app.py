@@ -21,6 +21,7 @@ COMMANDS = {
     "check": "Solve one problem with every solver and compare.",
     "predict": "Predict with a saved model.",
     "path": "Fits and held-out errors along one hyper-parameter.",
+    "em": "A listener's moods from play counts, and a playlist for each.",
     "reproduce": "Part 2 of the assignment, every figure and number.",
 }
 EPILOG = """\b

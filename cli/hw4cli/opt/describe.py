@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 
+from hw4cli.opt import counts
 from hw4cli.opt.options import Describing
 from hw4cli.opt.words import Word, kernel_of, parse_word, term_of
-from hw4opt import InputError, Problem
+from hw4opt import InputError, Poisson, Problem
 from hw4opt.datasets import Table, read_table, step_data, step_function
 from hw4opt.kernels import Kernel
 from hw4opt.terms import Loss, Term, load
@@ -25,7 +26,10 @@ SPREADS = 10.0  # times the smallest: from here on column spreads that differ ar
 
 @dataclass(frozen=True, eq=False)
 class Description:
-    """The problem, with 1 in place of every hyper-parameter in `free`; `given` names the parameters that were typed, as in huber.delta."""
+    """The problem, with 1 in place of every hyper-parameter in `free`; `given` names the parameters that were typed, as in huber.delta.
+
+    offset    {"offset": column} or {"exposure": column}, where one was named
+    """
 
     problem: Problem
     free: tuple[str, ...]
@@ -33,6 +37,7 @@ class Description:
     table: Table
     x: tuple[str, ...]
     y: str
+    offset: Mapping[str, str]
     truth: Callable[[Array], Array] | None
     warnings: tuple[str, ...]
 
@@ -57,20 +62,28 @@ def describe(options: Describing, roles: Sequence[str | None] = ()) -> Descripti
     x = np.column_stack([table.numbers(name) for name in names])
     if model.kernel is not None:
         _check_varies(x, names)
+    weights = None if options.weights is None else _weights(table, options.weights)
+    y = table.numbers(options.y)
+    notes = counts.check(y, options.y, model.loss) if isinstance(model.loss, Poisson) else []
+    if isinstance(model.loss, Poisson) and model.kernel is None and options.intercept:
+        counts.check_columns(x if weights is None else x[weights > 0], names)
     problem = Problem(
         x,
-        table.numbers(options.y),
+        y,
         kernel=model.kernel,
         loss=model.loss,
         regularizers=model.regularizers,
         constraints=_constraints(model.constraints, names),
-        weights=None if options.weights is None else _weights(table, options.weights),
+        weights=weights,
+        offset=counts.offset(table, options.offset, options.exposure),
         intercept=options.intercept,
         standardize=options.scale == "standard",
     )
     log.info("%s: %d rows, x %s, y %s", table.source, len(table), ", ".join(names), options.y)
     truth = step_function if options.data is None and names == ("x",) and options.y == "y" else None
-    return Description(problem, model.free, model.given, table, names, options.y, truth, _warnings(problem, names))
+    warnings = (*notes, *_warnings(problem, names))
+    offset = {role: name for role, name in (("offset", options.offset), ("exposure", options.exposure)) if name is not None}
+    return Description(problem, model.free, model.given, table, names, options.y, offset, truth, warnings)
 
 
 def _model(options: Describing) -> _Model:
@@ -80,7 +93,7 @@ def _model(options: Describing) -> _Model:
         if linear and value is not None:
             raise InputError(f"--{name} {value} belongs to a kernel design; drop it, or drop --design linear")
     kernel = parse_word("--kernel", options.kernel or "rbf")
-    loss = parse_word("--loss", options.loss)
+    loss = counts.word(parse_word("--loss", options.loss), options)
     regularizers = [parse_word("--reg", text, short="weight") for text in options.reg]
     if not linear and "ridge" not in [word.name for word in regularizers]:
         regularizers.insert(0, Word("ridge", "ridge", {}))
@@ -114,7 +127,7 @@ def _read(options: Describing) -> Table:
 
 
 def _feature_names(options: Describing, table: Table, roles: Sequence[str | None]) -> tuple[str, ...]:
-    taken = [name for name in (options.y, options.weights, *roles) if name is not None]
+    taken = [name for name in (options.y, options.weights, options.offset, options.exposure, *roles) if name is not None]
     for name in taken:
         table.column(name)
     if options.x is None:
@@ -127,8 +140,9 @@ def _feature_names(options: Describing, table: Table, roles: Sequence[str | None
         table.column(name)
         if names.count(name) > 1:
             raise InputError(f"--x names the column {name!r} twice")
-        if name == options.y:
-            raise InputError(f"column {name!r} is both x and y")
+        for role, other in (("y", options.y), ("offset", options.offset), ("exposure", options.exposure)):
+            if name == other:
+                raise InputError(f"column {name!r} is both x and {role}")
     return names
 
 

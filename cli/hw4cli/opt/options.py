@@ -22,6 +22,9 @@ class Describing:
     x: str | None
     y: str
     weights: str | None
+    offset: str | None
+    exposure: str | None
+    quasi: bool
     n: int | None
     seed: int
     design: str
@@ -41,6 +44,7 @@ class Solving:
     solver: str
     tol: float | None
     max_iterations: int | None
+    separated: str = "refuse"
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,9 @@ DESCRIBE = (
     click.option("--x", metavar="COL[,COL…]", help="Feature columns; default: every numeric column that has no other role."),
     click.option("--y", default="y", show_default=True, metavar="COL", help="Target column."),
     click.option("--weights", metavar="COL", help="Row weights of the loss, ≥ 0; a row of weight 0 is left out."),
+    click.option("--offset", metavar="COL", help="Counts: a column added to the log of the mean."),
+    click.option("--exposure", metavar="COL", help="Counts: a column that the mean is proportional to, above 0."),
+    click.option("--quasi", is_flag=True, help="Counts: take fractions, too (quasi-likelihood)."),
     click.option("--n", type=int, metavar="N", help="Rows of the built-in step data (50); not together with DATA."),
     click.option("--design", type=click.Choice(["kernel", "linear"]), default="kernel", show_default=True),
     click.option("--intercept/--no-intercept", default=False, help="An unpenalised intercept; default no."),
@@ -139,7 +146,7 @@ DESCRIBE = (
         show_default=True,
         metavar="NAME[:param=value,…]",
         shell_complete=_complete("loss"),
-        help="squared, huber:delta=1, absolute, quantile:tau=0.5, epsilon_insensitive:epsilon=0.1, logistic.",
+        help="squared, huber:delta=1, absolute, quantile:tau=0.5, epsilon_insensitive:epsilon=0.1, logistic, poisson.",
     ),
     click.option(
         "--reg",
@@ -161,14 +168,24 @@ DESCRIBE = (
 SOLVER: dict[str, Any] = {"metavar": "NAME", "shell_complete": _complete("solver")}
 
 SOLVE = (
-    click.option("--solver", default="auto", show_default=True, help="auto, interior, admm, proximal, cvxpy, cvxpy:NAME.", **SOLVER),
+    click.option(
+        "--solver", default="auto", show_default=True, help="auto, interior, newton, admm, proximal, cvxpy, cvxpy:NAME.", **SOLVER
+    ),
     click.option(
         "--tol",
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
         metavar="T",
-        help="Relative gap to certify: 1e-9 (interior), 1e-8 (admm, proximal), 1e-6 (cvxpy).",
+        help="Relative gap to certify: 1e-9 (interior, newton), 1e-8 (admm, proximal), 1e-6 (cvxpy).",
     ),
     click.option("--max-iterations", type=click.IntRange(min=1), metavar="N", help="Stop a solver after N iterations."),
+)
+
+SEPARATED = click.option(
+    "--separated",
+    type=click.Choice(["refuse", "drop"]),
+    default="refuse",
+    show_default=True,
+    help="Counts without a finite maximum: say so, or fit the rows that have one.",
 )
 
 CHOOSE = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import platform
@@ -16,7 +17,7 @@ import click
 import numpy as np
 
 from hw4cli.opt.options import Writing
-from hw4opt import InputError, Problem, Result, __version__
+from hw4opt import InputError, Problem, Result, Status, __version__
 from hw4opt.files import check_writable, write_text, write_with
 from hw4opt.terms.base import Array
 
@@ -124,7 +125,25 @@ def answer(result: Result, arrays: bool) -> dict[str, Any]:
         record["coef"] = result.coef
     if problem.kernel is None or problem.intercept:
         record["intercept"] = result.intercept
-    return record | (_arrays(result) if arrays else {})
+    return record | likelihood(result) | (_arrays(result) if arrays else {})
+
+
+def likelihood(result: Result) -> dict[str, Any]:
+    """What a loss that is a likelihood adds; rows are counted from 0."""
+    record: dict[str, Any] = {}
+    inference, existence = result.inference, result.existence
+    if inference is not None:
+        record = dataclasses.asdict(inference)
+        if (reason := record.pop("reason")) is not None:
+            record["standard_errors_reason"] = reason
+    elif result.status is Status.NO_FINITE_MAXIMUM:
+        record = dict.fromkeys(("log_likelihood", "deviance", "dispersion", "standard_errors")) | {
+            "standard_errors_reason": "there is no fit"
+        }
+    if existence is not None:
+        columns = [result.column_names[column] for column in existence.columns]
+        record["existence"] = dataclasses.asdict(existence) | {"columns": columns}
+    return record
 
 
 def _arrays(result: Result) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 import numpy as np
 
+from hw4cli.opt import counts
 from hw4cli.opt.endings import Exit
 from hw4cli.opt.options import ARRAYS, SAVE, WRITE, Writing, options, take
 from hw4cli.opt.outputs import check_outputs, draw, provenance, save, with_arrays, write_json
@@ -30,24 +31,27 @@ log = logging.getLogger("hw4opt.cli")
 @click.argument("data")
 @click.option("--out", required=True, metavar="CSV", help="The input's columns, then prediction, and bound where one is proven.")
 @click.option("--x", metavar="COL[,COL…]", help="The model's feature columns in these data; default: those it was fitted to.")
+@click.option("--offset", metavar="COL", help="Counts: the offset column; default: the one it was fitted with.")
+@click.option("--exposure", metavar="COL", help="Counts: the exposure column; default: the one it was fitted with.")
 @options(SAVE, ARRAYS, WRITE)
-def command(model: str, data: str, out: str, x: str | None, **given: Any) -> int:
+def command(model: str, data: str, out: str, x: str | None, offset: str | None, exposure: str | None, **given: Any) -> int:
     """Predict with a saved model: MODEL as `hw4opt solve --save` wrote it, DATA a CSV or Parquet file with the model's feature columns.
 
-    prediction is the linear predictor, without offset; logistic models add mean, the probability of y = 1. bound is a proven distance
-    from the exact optimum's prediction.
+    prediction is the linear predictor; logistic models add mean, the probability of y = 1, and poisson models the expected count.
+    bound is a proven distance from the exact optimum's prediction.
     """
-    return predict(model, data, out, x, take(Writing, given))
+    return predict(model, data, out, x, {"offset": offset, "exposure": exposure}, take(Writing, given))
 
 
-def predict(model: str, data: str, out: str, x: str | None, writing: Writing) -> int:
+def predict(model: str, data: str, out: str, x: str | None, offset: Mapping[str, str | None], writing: Writing) -> int:
     """The exit status 0; everything wrong is raised."""
     check_outputs(writing, {"the model": model, "the data": data}, out=out)
     result = Result.load(model)
     table = read_table(data)
     points = np.column_stack([table.numbers(name) for name in _feature_names(result, x, table)])
+    added = _offset(result, offset, table)
     with Bar("predicting", writing.quiet):
-        columns = _columns(result, points)
+        columns = _columns(result, points, added)
     _check_names(columns, table)
     write_with(out, lambda path: _write(path, table, columns))
     record = provenance(writing.seed, table.sha256) | {"status": result.status.word, "message": f"{len(table)} predictions in {out}"}
@@ -69,11 +73,29 @@ def _feature_names(result: Result, x: str | None, table: Table) -> Sequence[str]
     return names
 
 
-def _columns(result: Result, points: Array) -> dict[str, Array]:
+def _offset(result: Result, named: Mapping[str, str | None], table: Table) -> Array | None:
+    """The offset of the new rows; raises `InputError` where the model needs one and none is named or there."""
+    given = {role: name for role, name in named.items() if name is not None}
+    if result.problem.offset is None:
+        if given:
+            raise InputError(f"--{next(iter(given))} {next(iter(given.values()))}: the model was fitted without an offset; drop it")
+        return None
+    given = given or {role: result.context[role] for role in named if role in result.context}
+    if not given:
+        raise InputError("the model was fitted with an offset and does not name its column; give --offset or --exposure")
+    for role, name in given.items():
+        if name not in table.names:
+            raise InputError(
+                f"the model was fitted with an {role} and {table.source} has no column {name!r}; add it, or name another with --{role}"
+            )
+    return counts.offset(table, given.get("offset"), given.get("exposure"))
+
+
+def _columns(result: Result, points: Array, offset: Array | None) -> dict[str, Array]:
     prediction = result.predict(points)
-    columns = {"prediction": prediction}
+    columns = {"prediction": prediction if offset is None else prediction + offset}
     if isinstance(result.problem.loss, Smooth):
-        columns["mean"] = result.problem.loss.mean(prediction)
+        columns["mean"] = result.predict_mean(points, offset)
     bound = result.bound(points)
     return columns if bound is None else columns | {"bound": bound}
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hw4cli.opt.endings import say
 from hw4cli.opt.options import Writing
 from hw4cli.opt.outputs import STDOUT, command_line, searched
@@ -12,6 +14,8 @@ from hw4opt import Result
 
 if TYPE_CHECKING:
     from hw4opt.selection import Selection
+
+SHOWN = 20  # coefficients in the table
 
 
 def warn(sentences: Iterable[str]) -> None:
@@ -62,12 +66,30 @@ def summary(result: Result, selection: Selection | None, free: Sequence[str]) ->
         rows.append((f"held-out {selection.metric}", f"{error}  ({selection.method}, {selection.fits} fits, {selection.seconds:.2f} s)"))
     rows += [
         ("objective", f"{result.objective:.10g}"),
+        *_likelihood(result),
         ("relative gap", figure_text(certificate.relative_gap, 2)),
         ("fit is exact to", _bound(result)),
         ("solver", f"{result.solver}, {result.iterations} iterations, rank {result.rank}, {result.seconds:.2g} s"),
         ("status", f"{result.status.word}: {result.message}"),
     ]
     return rows
+
+
+def _likelihood(result: Result) -> list[tuple[str, str]]:
+    """Log-likelihood, deviance, and the coefficients with their standard errors."""
+    inference = result.inference
+    if inference is None:
+        return []
+    rows = [("log-likelihood", f"{inference.log_likelihood:.10g}"), ("deviance", f"{inference.deviance:.6g}")]
+    if result.coef is None:
+        return rows
+    names, values = result.column_names, [*result.coef.tolist(), *([] if result.intercept is None else [result.intercept])]
+    errors = inference.standard_errors
+    if errors is not None and result.intercept is not None:
+        errors = np.roll(errors, -1)  # the intercept is named last
+    for place, (name, value) in enumerate(zip(names[:SHOWN], values[:SHOWN], strict=True)):
+        rows.append((name, f"{value:.6g}" + ("" if errors is None else f" ± {errors[place]:.2g}")))
+    return rows if inference.reason is None else [*rows, ("standard errors", f"– ({inference.reason})")]
 
 
 def _bound(result: Result) -> str:

@@ -11,7 +11,21 @@ import click
 from hw4cli.opt.choosing import check_choosing, choose
 from hw4cli.opt.describe import Description, describe
 from hw4cli.opt.endings import Exit, say
-from hw4cli.opt.options import ARRAYS, CHOOSE, DESCRIBE, SAVE, SOLVE, WRITE, Choosing, Describing, Solving, Writing, options, take
+from hw4cli.opt.options import (
+    ARRAYS,
+    CHOOSE,
+    DESCRIBE,
+    SAVE,
+    SEPARATED,
+    SOLVE,
+    WRITE,
+    Choosing,
+    Describing,
+    Solving,
+    Writing,
+    options,
+    take,
+)
 from hw4cli.opt.outputs import answer, check_outputs, choice, draw, provenance, save, searched, with_arrays, write_json
 from hw4cli.opt.progress import Bar
 from hw4cli.opt.report import figure_line, show, summary, title, warn
@@ -27,7 +41,7 @@ log = logging.getLogger("hw4opt.cli")
 
 
 @click.command("solve")
-@options(DESCRIBE, SOLVE, CHOOSE, SAVE, ARRAYS, WRITE)
+@options(DESCRIBE, SOLVE, SEPARATED, CHOOSE, SAVE, ARRAYS, WRITE)
 def command(**given: Any) -> int:
     """Fit a penalised or shape-constrained regression, and prove it.
 
@@ -46,7 +60,7 @@ def solve(describing: Describing, solving: Solving, choosing: Choosing, writing:
         problem, selection = choose(description, choosing, describing.seed, bar.update)
     result = fit_named(problem, description, solving, writing)
     status = Status.INTERRUPTED if selection is not None and selection.interrupted else result.status
-    warnings = [*description.warnings, *(selection.notes if selection else [])]
+    warnings = [*description.warnings, *(selection.notes if selection else []), *left_out(result)]
     arrays = with_arrays(writing, len(problem.active_x))
     record = provenance(writing.seed, description.table.sha256) | answer(result, arrays)
     record |= {"selection": choice(selection, arrays), "warnings": warnings}
@@ -80,9 +94,18 @@ def figure(result: Result, description: Description, selection: Selection | None
 def fit_named(problem: Problem, description: Description, solving: Solving, writing: Writing) -> Result:
     """The fit, with the names of its columns on it."""
     with Bar("solving", writing.quiet):
-        result = fit(problem, solving.solver, solving.tol, solving.max_iterations)
+        result = fit(problem, solving.solver, solving.tol, solving.max_iterations, solving.separated)
     log.info("%s: %s after %d iterations", result.solver, result.status.word, result.iterations)
-    return dataclasses.replace(result, context={"x": list(description.x), "y": description.y})
+    return dataclasses.replace(result, context={"x": list(description.x), "y": description.y, **description.offset})
+
+
+def left_out(result: Result) -> list[str]:
+    """The warning of a fit without its separated rows."""
+    existence = result.existence
+    if existence is None or existence.finite or result.status is Status.NO_FINITE_MAXIMUM:
+        return []
+    said = existence.sentence(result.column_names)
+    return [f"separated rows were dropped, and what the fit says at them means nothing: {said}"]
 
 
 def check_solver(name: str) -> None:

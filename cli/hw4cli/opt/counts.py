@@ -1,0 +1,60 @@
+"""What counts need beside a target: offset or exposure, `--quasi`, and the sentences on what they cannot be."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from hw4cli.opt.options import Describing
+from hw4cli.opt.words import Word
+from hw4opt import InputError, Poisson
+from hw4opt.datasets import Table
+from hw4opt.terms.base import Array
+
+
+def word(loss: Word, options: Describing) -> Word:
+    """The loss with what --quasi says; raises `InputError` for options of counts beside another loss."""
+    if loss.name != "poisson":
+        for name, value in (("offset", options.offset), ("exposure", options.exposure), ("quasi", options.quasi or None)):
+            if value is not None:
+                typed = f"--{name}" if value is True else f"--{name} {value}"
+                raise InputError(f"{typed} belongs to counts; drop it, or give --loss poisson")
+        return loss
+    return dataclasses.replace(loss, given=loss.given | {"quasi": "1"}) if options.quasi else loss
+
+
+def check(y: Array, name: str, loss: Poisson) -> list[str]:
+    """Raise `InputError` for a target that is no count; a warning where fractions are taken."""
+    if y.min() < 0:
+        row = int(np.argmin(y))
+        raise InputError(f"column {name!r} holds {y[row]:g} in row {row + 1}; counts are 0 or more")
+    fractions = y != np.floor(y)
+    if not fractions.any():
+        return []
+    if not loss.quasi:
+        row = int(np.argmax(fractions))
+        raise InputError(f"column {name!r} holds {y[row]:g} in row {row + 1}; counts are whole numbers, and --quasi takes fractions, too")
+    rows = int(fractions.sum())
+    return [f"{rows} {'row' if rows == 1 else 'rows'} of {name!r} hold fractions: a quasi-likelihood, in which log y! is log Γ(y + 1)"]
+
+
+def check_columns(x: Array, names: Sequence[str]) -> None:
+    """Raise `InputError` for a feature that is constant beside the intercept."""
+    for name, column in zip(names, x.T, strict=True):
+        if np.all(column == column[:1]):
+            raise InputError(f"column {name!r} is constant and stands beside the intercept; drop it from --x, or give --no-intercept")
+
+
+def offset(table: Table, offset: str | None, exposure: str | None) -> Array | None:
+    """The column added to the log of the mean, or the log of the one that it is proportional to; None without either."""
+    if offset is not None and exposure is not None:
+        raise InputError(f"--offset {offset} and --exposure {exposure} say the same thing twice; give one of them")
+    if exposure is None:
+        return None if offset is None else table.numbers(offset)
+    values = table.numbers(exposure)
+    if values.min() <= 0:
+        row = int(np.argmin(values))
+        raise InputError(f"column {exposure!r} holds the exposure {values[row]:g} in row {row + 1}; exposures must be above 0")
+    return np.log(values)

@@ -1,0 +1,215 @@
+"""`hw4opt em`: a listener's moods from play counts, and a playlist for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hw4cli.opt import moods
+from hw4cli.opt.endings import Exit, say
+from hw4cli.opt.listening import Listened, Listening, features_of, read, text_columns
+from hw4cli.opt.options import ARRAYS, DATA, SAVE, WRITE, Writing, options, take
+from hw4cli.opt.outputs import check_outputs, draw, provenance, with_arrays, write_json
+from hw4cli.opt.progress import Bar
+from hw4cli.opt.report import figure_line, show, warn
+from hw4opt import InputError, Status
+from hw4opt.datasets import Table, read_table
+from hw4opt.poisson.choosing import CRITERIA, Choice, choose_k
+from hw4opt.poisson.mixture import PoissonMixture
+from hw4opt.poisson.moods import MixtureResult
+from hw4opt.poisson.playlists import Playlist, cautions, make_playlists, playlist_path, write_playlists
+from hw4opt.poisson.search import Budget
+
+BUILT_IN = 3  # moods of the built-in listener
+CYCLES = 100
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How moods are looked for."""
+
+    k: int | None
+    k_range: str | None
+    criterion: str
+    restarts: int | None
+    search: int | None
+    search_seconds: float | None
+    ridge: float
+    plain: bool
+    cycles: int | None
+
+    @property
+    def counts(self) -> range | None:
+        """The k of --k-range."""
+        if self.k_range is None:
+            return None
+        low, _, high = self.k_range.partition(":")
+        if not (low.isdigit() and high.isdigit() and 1 <= int(low) <= int(high)):
+            raise InputError(f"--k-range {self.k_range}: give LOW:HIGH with 1 ≤ LOW ≤ HIGH, as in 1:6")
+        return range(int(low), int(high) + 1)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What playlists are made of."""
+
+    catalogue: str | None
+    top: int
+    playlists: str | None
+
+
+@click.command("em")
+@options(
+    DATA,
+    (
+        click.option("--x", metavar="COL[,COL…]", help="Feature columns; default: every numeric column that has no other role."),
+        click.option("--y", metavar="COL", help="The column of counts; default: y."),
+        click.option("--offset", metavar="COL", help="Added to the log of the rate."),
+        click.option("--exposure", metavar="COL", help="What the rate is proportional to, > 0."),
+        click.option("--weights", metavar="COL", help="How often a row was seen, ≥ 0; a row of weight 0 is left out."),
+        click.option("--groups", metavar="COL", help="Rows with the same cell here share one mood."),
+        click.option("--k", type=click.IntRange(min=1), metavar="K", help="Moods; 3 for the built-in listener."),
+        click.option("--k-range", metavar="LOW:HIGH", help="Try every k in the range, as in 1:6."),
+        click.option("--criterion", type=click.Choice(CRITERIA), default="bic", show_default=True, help="What chooses k in --k-range."),
+        click.option("--intercept/--no-intercept", default=True, help="A column of ones; default yes."),
+        click.option("--restarts", type=click.IntRange(min=1), metavar="R", help=f"Most starts; default {Budget().starts}."),
+        click.option("--search", type=click.IntRange(min=0), metavar="N", help=f"Most perturbations; default {Budget().perturbations}."),
+        click.option("--search-seconds", type=click.FloatRange(0, min_open=True), metavar="S", help="A further cap on the search."),
+        click.option("--ridge", type=click.FloatRange(min=0), default=0.0, show_default=True, metavar="W", help="W·Σ‖w‖² in the M-step."),
+        click.option("--quasi", is_flag=True, help="Take fractional counts."),
+        click.option("--plain", is_flag=True, help="The textbook's EM from the labels in --init, --cycles of it."),
+        click.option("--init", metavar="COL", help="With --plain: labels 0 … k-1, one a row."),
+        click.option("--cycles", type=click.IntRange(min=1), metavar="N", help=f"With --plain: exactly N cycles; default {CYCLES}."),
+        click.option("--catalogue", metavar="CSV", help="Songs with the same features, to rank; default: DATA's own."),
+        click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="Songs of a playlist."),
+        click.option("--playlists", metavar="DIR", help="Write mood_1.csv, mood_2.csv, … there; made if absent."),
+    ),
+    SAVE,
+    ARRAYS,
+    WRITE,
+)
+def command(**given: Any) -> int:
+    """Find a listener's k moods by EM, and make a playlist for each.
+
+    Every mood is a Poisson regression of the counts on the features; nobody says which count came from which mood. DATA is a CSV with a
+    header, or a Parquet file. Left out: a simulated listener, whose true moods are shown beside those found.
+    """
+    return em(take(Listening, given), take(Fitting, given), take(Ranking, given), take(Writing, given))
+
+
+def em(listening: Listening, fitting: Fitting, ranking: Ranking, writing: Writing) -> int:
+    """The exit status: 0 stationary to tolerance, 1 not."""
+    _check_words(listening, fitting)
+    _check_folder(ranking, fitting, {"the data": listening.data, "the catalogue": ranking.catalogue})
+    check_outputs(writing, {"the data": listening.data, "the catalogue": ranking.catalogue})
+    listened = read(listening)
+    catalogue = _catalogue(ranking, listened)
+    with Bar("searching", writing.quiet) as bar:
+        result, choice = _fit(listening, fitting, listened, bar)
+    lists = [] if catalogue is None else make_playlists(result, features_of(catalogue, listened.names), ranking.top)
+    texts = {} if catalogue is None else text_columns(catalogue)
+    warnings = [
+        *listened.warnings,
+        *result.warnings,
+        *([] if catalogue is None else cautions(result, features_of(catalogue, listened.names), lists)),
+    ]
+    if result.status is Status.CERTIFIED:
+        draw(writing.plot, lambda: moods.figure(result, None if listened.truth is None else listened.truth.coef))
+        if writing.save is not None:
+            result.moods.save(writing.save)
+        if ranking.playlists is not None:
+            write_playlists(ranking.playlists, lists, texts)
+    record = provenance(writing.seed, listened.table.sha256) | moods.answer(result, with_arrays(writing, len(listened.plays)))
+    record |= moods.chosen(choice) | moods.known(result, listened.truth) | {"warnings": warnings}
+    write_json(record | ({} if catalogue is None else {"playlists": moods.listed(lists, texts)}), writing.json)
+    _show(result, choice, listened, writing)
+    _show_lists(lists, texts, text_columns(listened.table), writing)
+    warn(warnings)
+    return _ending(result, ranking, writing)
+
+
+def _check_words(listening: Listening, fitting: Fitting) -> None:
+    """Raise `InputError` for options that do not go together, before any work."""
+    if fitting.k is not None and fitting.counts is not None:
+        raise InputError(f"--k {fitting.k} and --k-range {fitting.k_range} both say how many moods; give one of them")
+    if fitting.k is None and fitting.counts is None and listening.data is not None:
+        raise InputError("how many moods is not given; give --k K, or --k-range 1:6 to choose")
+    if not fitting.plain:
+        for name, value in (("init", listening.init), ("cycles", fitting.cycles)):
+            if value is not None:
+                raise InputError(f"--{name} {value} belongs to --plain; give --plain, too, or drop it")
+        return
+    if listening.init is None or fitting.k_range is not None:
+        raise InputError("--plain starts from given labels of one k: give --init COL and --k K")
+    for name, value in (("restarts", fitting.restarts), ("search", fitting.search), ("search-seconds", fitting.search_seconds)):
+        if value is not None:
+            raise InputError(f"--{name} {value} belongs to the search and --plain does none; drop one of them")
+
+
+def _check_folder(ranking: Ranking, fitting: Fitting, inputs: dict[str, str | None]) -> None:
+    if ranking.playlists is None:
+        return
+    folder = Path(ranking.playlists)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--playlists {folder} is a file; give a folder")
+    most = fitting.counts[-1] if fitting.counts is not None else fitting.k or BUILT_IN
+    for what, path in inputs.items():
+        if path is not None and Path(path).resolve() in {playlist_path(folder, mood).resolve() for mood in range(most)}:
+            raise InputError(f"--playlists {folder} would overwrite {what}; give another folder")
+
+
+def _catalogue(ranking: Ranking, listened: Listened) -> Table | None:
+    """The songs to rank, their features checked; None where no playlist is asked for."""
+    if ranking.catalogue is None and ranking.playlists is None:
+        return None
+    table = listened.table if ranking.catalogue is None else read_table(ranking.catalogue)
+    features_of(table, listened.names)
+    return table
+
+
+def _fit(listening: Listening, fitting: Fitting, listened: Listened, bar: Bar) -> tuple[MixtureResult, Choice | None]:
+    budget = Budget(
+        Budget().starts if fitting.restarts is None else fitting.restarts,
+        Budget().perturbations if fitting.search is None else fitting.search,
+        fitting.search_seconds,
+    )
+    k = fitting.k or BUILT_IN
+    model = PoissonMixture(k, listening.intercept, fitting.ridge, listening.quasi, budget, listening.seed)
+    data = listened.features, listened.plays, listened.rows
+    if fitting.plain:
+        assert listened.labels is not None
+        return model.fit_plain(data[0], data[1], listened.labels, fitting.cycles or CYCLES, data[2]), None
+    if fitting.counts is not None:
+        choice = choose_k(model, data, fitting.counts, fitting.criterion, lambda k: bar.say(f"searching {k} moods"))
+        return choice.best, choice
+    return model.fit(*data, bar.update), None
+
+
+def _show(result: MixtureResult, choice: Choice | None, listened: Listened, writing: Writing) -> None:
+    if choice is not None:
+        columns = [name for name in CRITERIA if choice.values(name)]
+        rows = [[str(k), *(f"{choice.values(name)[k]:.6g}" for name in columns)] for k in choice.results]
+        show(writing, f"Moods by {choice.criterion}", ["k", *columns], rows)
+    title = f"{result.k} moods: {listened.table.source}, {len(listened.plays)} rows"
+    lines = [*moods.notes(result, listened), *figure_line(writing, "moods.png")]
+    show(writing, title, moods.mood_columns(result), moods.mood_rows(result, listened.truth), lines)
+
+
+def _show_lists(lists: list[Playlist], texts: dict[str, list[str]], heard: dict[str, list[str]], writing: Writing) -> None:
+    for one in lists:
+        defining = ", ".join(moods.song(int(row), heard) for row in one.defining)
+        title = f"Mood {one.mood + 1}: {one.explained:.1%} of the plays" + (f", above all {defining}" if defining else "")
+        more = [f"… {len(one.rows)} songs"] if len(one.rows) > moods.SHOWN else []
+        show(writing, title, ("", "song", "score"), moods.playlist_rows(one, texts), more)
+
+
+def _ending(result: MixtureResult, ranking: Ranking, writing: Writing) -> Exit:
+    if result.status is Status.CERTIFIED:
+        return Exit.CERTIFIED
+    paths = (("plot", writing.plot), ("save", writing.save), ("playlists", ranking.playlists))
+    kept = [f"--{option} {path}" for option, path in paths if path is not None]
+    say(f"{result.status.word}: {result.message}" + (f" ({' and '.join(kept)} not written)" if kept else ""))
+    return Exit.UNPROVEN

@@ -1,0 +1,99 @@
+"""What `hw4opt em` reads: a table of songs and plays as features, counts and rows, or the built-in listener."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw4cli.opt import counts
+from hw4opt import InputError, Poisson
+from hw4opt.datasets import Table, read_table
+from hw4opt.poisson.check import Rows
+from hw4opt.poisson.listener import FEATURES, Listener, simulated_listener
+from hw4opt.terms.base import Array
+
+
+@dataclass(frozen=True)
+class Listening:
+    """The options that say what the data are."""
+
+    data: str | None
+    x: str | None
+    y: str | None
+    offset: str | None
+    exposure: str | None
+    weights: str | None
+    groups: str | None
+    init: str | None
+    intercept: bool
+    quasi: bool
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Listened:
+    """The data: features (n, d) of the columns `names`, counts, what rows have besides, initial labels, and the truth where it is known."""
+
+    table: Table
+    names: tuple[str, ...]
+    features: Array
+    plays: Array
+    rows: Rows
+    labels: Array | None
+    truth: Listener | None
+    warnings: tuple[str, ...]
+
+
+def read(options: Listening) -> Listened:
+    """Read the table and find its columns. Raises `InputError`."""
+    truth = simulated_listener(options.seed) if options.data is None else None
+    table = truth.table if truth is not None else read_table(str(options.data))
+    target = options.y or ("plays" if truth is not None else "y")
+    names = _features(options, table, target)
+    features, plays = features_of(table, names), table.numbers(target)
+    warnings = counts.check(plays, target, Poisson(quasi=options.quasi))
+    if not plays.any():
+        raise InputError(f"every count in column {target!r} is 0, so that the likelihood has no finite maximum; give the column of counts")
+    if options.intercept and len(table) > 1:
+        counts.check_columns(features, names)
+    rows = Rows(
+        counts.offset(table, options.offset, options.exposure),
+        None if options.weights is None else table.numbers(options.weights),
+        None if options.groups is None else table.labels(options.groups),
+        names,
+    )
+    labels = None if options.init is None else table.numbers(options.init)
+    return Listened(table, names, features, plays, rows, labels, truth, tuple(warnings))
+
+
+def features_of(table: Table, names: Sequence[str]) -> Array:
+    """The named columns as numbers, (n, d)."""
+    return np.column_stack([table.numbers(name) for name in names])
+
+
+def text_columns(table: Table) -> dict[str, list[str]]:
+    """The columns that hold text: what a playlist calls its songs."""
+    return {name: table.text(name) for name in table.names if not table.is_numeric(name)}
+
+
+def _features(options: Listening, table: Table, target: str) -> tuple[str, ...]:
+    roles = {"y": target, "offset": options.offset, "exposure": options.exposure, "weights": options.weights}
+    roles |= {"groups": options.groups, "init": options.init}
+    taken = {name: role for role, name in roles.items() if name is not None}
+    for name in taken:
+        table.column(name)
+    if options.x is None:
+        names = tuple(name for name in table.names if name not in taken and table.is_numeric(name))
+        if not names:
+            raise InputError(f"{table.source} has no numeric column besides {', '.join(taken)}; name the features with --x")
+        return names if options.data is not None else FEATURES
+    names = tuple(name.strip() for name in options.x.split(","))
+    for name in names:
+        table.column(name)
+        if names.count(name) > 1:
+            raise InputError(f"--x names the column {name!r} twice")
+        if name in taken:
+            raise InputError(f"column {name!r} is both x and {taken[name]}")
+    return names

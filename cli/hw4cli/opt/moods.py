@@ -1,0 +1,154 @@
+"""What `hw4opt em` says: its part of the JSON, its tables, and its figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hw4cli.opt.listening import Listened
+from hw4opt.poisson.choosing import Choice
+from hw4opt.poisson.listener import Listener
+from hw4opt.poisson.moods import MixtureResult
+from hw4opt.poisson.playlists import Playlist
+from hw4opt.terms.base import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN = 5  # songs of a playlist in the table
+
+
+def answer(result: MixtureResult, arrays: bool) -> dict[str, Any]:
+    """A mixture's part of the JSON."""
+    starts, uncertainty = result.starts, result.uncertainty
+    record: dict[str, Any] = {
+        "status": result.status.word,
+        "message": result.message,
+        "k": result.k,
+        "log_likelihood": result.log_likelihood,
+        "trace": result.trace,
+        "proportions": result.proportions,
+        "rates": result.coef,
+        "feature_names": result.feature_names,
+        "standard_errors": uncertainty.standard_errors,
+        "bic": result.criteria.bic,
+        "aic": result.criteria.aic,
+        "icl": result.criteria.icl,
+        "entropy": result.criteria.entropy,
+        "dispersion": result.dispersion,
+        "explained": result.explained,
+        "cluster_sizes": result.cluster_sizes,
+        "starts": vars(starts),
+        "cycles": result.cycles,
+        "seconds": result.seconds,
+        "gradient": result.gradient,
+    }
+    if uncertainty.reason is not None:
+        record["standard_errors_reason"] = uncertainty.reason
+    return record | ({"responsibilities": result.responsibilities} if arrays else {})
+
+
+def chosen(choice: Choice | None) -> dict[str, Any]:
+    """What --k-range adds to the JSON."""
+    if choice is None:
+        return {}
+    return {"criterion": choice.criterion, **{f"{name}_by_k": choice.values(name) for name in ("bic", "aic", "icl", "held_out")}}
+
+
+def listed(lists: Sequence[Playlist], texts: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """The playlists' part of the JSON; rows are counted from 0 there."""
+    return [
+        {
+            "mood": one.mood + 1,
+            "rows": one.rows,
+            **{name: [column[row] for row in one.rows] for name, column in texts.items()},
+            "scores": one.scores,
+            "standard_errors": one.standard_errors,
+            "explained": one.explained,
+            "defining_rows": one.defining,
+        }
+        for one in lists
+    ]
+
+
+def mood_columns(result: MixtureResult) -> list[str]:
+    """The heads of the moods' table."""
+    return ["", *(f"mood {mood + 1}" for mood in range(result.k))]
+
+
+def mood_rows(result: MixtureResult, truth: Listener | None) -> list[list[str]]:
+    """A row a quantity: shares, then the coefficients, with the true ones where they are known."""
+    match = None if truth is None else matched(result, truth)
+    known = (None, None) if truth is None or match is None else (truth.proportions[match], truth.coef[match])
+    errors = result.uncertainty.standard_errors
+    rows = [["share of the rows", *(_beside(f"{share:.1%}", known[0], mood) for mood, share in enumerate(result.proportions))]]
+    rows.append(["share of the plays", *(f"{share:.1%}" for share in result.explained)])
+    for place, name in enumerate(result.feature_names):
+        true = None if known[1] is None else known[1][:, place]
+        cells = [
+            f"{result.coef[mood, place]:.4g}" + ("" if errors is None else f" ± {errors[mood, place]:.2g}") for mood in range(result.k)
+        ]
+        rows.append([name, *(_beside(cell, true, mood) for mood, cell in enumerate(cells))])
+    return rows
+
+
+def _beside(cell: str, true: Array | None, mood: int) -> str:
+    return cell if true is None else f"{cell}  (true {true[mood]:g})"
+
+
+def matched(result: MixtureResult, truth: Listener) -> list[int] | None:
+    """The true mood of each mood found, by the nearest coefficients; None where they do not pair up."""
+    if result.coef.shape != truth.coef.shape:
+        return None
+    orders = list(permutations(range(result.k)))
+    return list(min(orders, key=lambda order: float(np.square(result.coef - truth.coef[list(order)]).sum())))
+
+
+def known(result: MixtureResult, truth: Listener | None) -> dict[str, Any]:
+    """True against found moods in the JSON, in the order found."""
+    match = None if truth is None else matched(result, truth)
+    if truth is None or match is None:
+        return {}
+    agree = float(np.mean(np.array(match)[result.labels] == truth.moods))
+    return {"truth": {"rates": truth.coef[match], "proportions": truth.proportions[match], "moods_right": agree}}
+
+
+def notes(result: MixtureResult, listened: Listened) -> list[str]:
+    """The lines under the moods' table."""
+    starts = result.starts
+    lines = [
+        f"log-likelihood {result.log_likelihood:.10g}, BIC {result.criteria.bic:.6g}, AIC {result.criteria.aic:.6g}, "
+        f"ICL {result.criteria.icl:.6g}; {result.cycles} cycles, {result.seconds:.2g} s",
+    ]
+    if starts.tried > 1:
+        beside = "" if starts.next_best is None else f"; the next maximum is {starts.next_best:.3g} lower"
+        lines.append(f"{starts.tried} starts tried, {starts.finished} finished, {starts.agreed} of them in this maximum{beside}")
+    truth = known(result, listened.truth).get("truth")
+    if truth is not None:
+        lines.append(f"true moods: {truth['moods_right']:.0%} of the songs are in the right one")
+    return [*lines, f"{result.status.word}: {result.message}"]
+
+
+def playlist_rows(one: Playlist, texts: dict[str, list[str]]) -> list[list[str]]:
+    """The first songs of a playlist."""
+    rows = []
+    for place, row in enumerate(one.rows[:SHOWN].tolist()):
+        error = "" if one.standard_errors is None else f" ± {one.standard_errors[place]:.2g}"
+        song = " · ".join(column[row] for column in texts.values()) or f"row {row + 1}"
+        rows.append([str(place + 1), song, f"{one.scores[place]:.4g}{error}"])
+    return rows
+
+
+def song(row: int, texts: dict[str, list[str]]) -> str:
+    """What a row is called."""
+    return next((column[row] for column in texts.values()), f"row {row + 1}")
+
+
+def figure(result: MixtureResult, truth: Array | None) -> Figure:
+    """The panels of --plot."""
+    from hw4opt.poisson.plotting import plot_mixture
+
+    return plot_mixture(result, truth)

@@ -1,0 +1,203 @@
+"""The objective of forms whose rows are smooth, batched over one design: what Newton's method asks of it.
+
+    ½ wᵀ(diag(penalty) + H₀)w + b₀ᵀw + Σ_i ω_i ℓ(a_iᵀw + o_i, y_i)
+
+One pass over the rows gives value, gradient and Hessian, a chunk at a time, so that memory beyond the data is that of a chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hw4opt.blocks import Fixed, SmoothRows
+from hw4opt.rows import Chunk, RowMap, each
+from hw4opt.terms.base import Array
+
+NOISE = 1e-14  # of the sum of absolute values: what a value may be off by
+PIECE = 16_384  # rows visited at a time
+PART = 2_048  # rows of the part that a large problem starts on, for each 16 columns
+MANY = 8  # times as many rows as in the part from which it is worth while
+WEAK = 1e-9  # squared pivot of a Hessian with unit diagonal below which its columns may be collinear
+
+Part = tuple[Chunk, SmoothRows]
+
+
+def parts_of(rows: RowMap, matrix: Array, smooth: SmoothRows) -> list[Part]:
+    """Smooth rows and their matrix, cut into pieces."""
+    bounds = [(low, min(low + PIECE, rows.count)) for low in range(0, rows.count, PIECE)]
+    return [(Chunk(rows, matrix, low, high, keep=rows.index is not None), smooth.cut(slice(low, high))) for low, high in bounds]
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """What one pass over the rows finds at w: value and what it may be off by, gradient, Hessian, and what a step's slope is relative to:
+    the sum of the curvatures, so that slope/curvature is a mean square of changes of z (of the quadratic's rows, their value at 0)."""
+
+    value: Array
+    noise: Array
+    gradient: Array
+    hessian: Array
+    curvature: Array
+
+    def cut(self, stay: np.ndarray) -> Point:
+        return Point(self.value[stay], self.noise[stay], self.gradient[stay], self.hessian[stay], self.curvature[stay])
+
+    def put(self, place: np.ndarray, other: Point) -> Point:
+        """This point with the problems `place` taken from another."""
+        for array, fresh in zip(
+            vars(mixed := Point(*(one.copy() for one in vars(self).values()))).values(), vars(other).values(), strict=True
+        ):
+            array[place] = fresh
+        return mixed
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """Rows in parts, the quadratic of rows that have none of their own, the penalty, and the columns in use (w = basis v)."""
+
+    parts: Sequence[Part]
+    fixed: Fixed | None
+    penalty: Array
+    basis: Array | None = None
+
+    def cut(self, stay: np.ndarray) -> Objective:
+        """Some of the problems."""
+        if len(stay) == len(self.penalty):
+            return self
+        fixed = None if self.fixed is None else Fixed(self.fixed.h[stay], self.fixed.b[stay], self.fixed.c[stay])
+        return replace(
+            self, parts=[(chunk, rows.cut(slice(None), stay)) for chunk, rows in self.parts], fixed=fixed, penalty=self.penalty[stay]
+        )
+
+    def columns(self, chunk: Chunk) -> Array:
+        """A of some rows, on the columns in use."""
+        return chunk.matrix if self.basis is None else chunk.matrix @ self.basis
+
+    def at(self, w: Array) -> Point:
+        """One pass over the rows."""
+
+        def one(part: Part) -> tuple[Array, Array, Array, Array, Array]:
+            chunk, rows = part
+            a = self.columns(chunk)
+            with np.errstate(over="ignore", invalid="ignore"):  # a step too far may end at infinity; it is taken back
+                z = w @ a.T
+                value, weight = rows.value(z), rows.curvature(z)
+                return value.sum(axis=1), np.abs(value).sum(axis=1), rows.gradient(z) @ a, chunk.gram(a, weight), weight.sum(axis=1)
+
+        b, r = w.shape
+        value, size, gradient, hessian, curvature = np.zeros(b), np.zeros(b), np.zeros((b, r)), np.zeros((b, r, r)), np.zeros(b)
+        for found in each(one, self.parts):
+            for total, term in zip((value, size, gradient, hessian, curvature), found, strict=True):
+                total += term
+        pull = self.penalty * w
+        value, gradient = value + 0.5 * np.vecdot(w, pull), gradient + pull
+        if self.fixed is not None:
+            bend = np.matvec(self.fixed.h, w)
+            value = value + np.vecdot(w, 0.5 * bend + self.fixed.b) + self.fixed.c
+            gradient, hessian = gradient + bend + self.fixed.b, hessian + self.fixed.h
+            curvature = curvature + self.fixed.c
+        return Point(value, NOISE * (size + np.abs(value)), gradient, hessian, curvature)
+
+    def gradient(self, w: Array) -> Array:
+        """The gradient alone."""
+
+        def one(part: Part) -> Array:
+            a = self.columns(part[0])
+            return part[1].gradient(w @ a.T) @ a
+
+        total = sum(each(one, self.parts), self.penalty * w)
+        return total if self.fixed is None else total + np.matvec(self.fixed.h, w) + self.fixed.b
+
+    def at_zero(self) -> Array:
+        """The value at w = 0."""
+        value = sum(each(lambda part: part[1].value(np.zeros((1, len(part[0])))).sum(axis=1), self.parts), np.zeros(len(self.penalty)))
+        return value if self.fixed is None else value + self.fixed.c
+
+    def on(self, basis: Array) -> Objective:
+        """The same on other columns; those that a penalty acts on must stand alone in the basis."""
+        fixed = self.fixed
+        if fixed is not None:
+            fixed = Fixed(basis.T @ fixed.h @ basis, fixed.b @ basis, fixed.c)
+        return replace(self, fixed=fixed, penalty=self.penalty @ (basis != 0), basis=basis)
+
+    def triangle(self, columns: np.ndarray) -> Array:
+        """R of A = QR for some columns of the rows that have a weight."""
+
+        def one(part: Part) -> Array:
+            chunk, rows = part
+            held = np.any(rows.weights > 0, axis=0)
+            return np.asarray(np.linalg.qr(chunk.matrix[:, columns] * held[:, None], mode="r"))
+
+        return np.asarray(np.linalg.qr(np.concatenate(each(one, self.parts)), mode="r"))
+
+    def start(self) -> Array:
+        """Weighted least squares of every row's own best z: one Newton step of the rows from there."""
+
+        def one(part: Part) -> tuple[Array, Array]:
+            chunk, rows = part
+            a = self.columns(chunk)
+            t = rows.term.guess(rows.targets)
+            weight = rows.weights * rows.term.curvature(t, rows.targets)
+            pull = weight * (t - rows.offset) - rows.weights * rows.term.gradient(t, rows.targets)
+            return chunk.gram(a, np.broadcast_to(weight, (len(self.penalty), len(chunk)))), np.broadcast_to(pull, weight.shape) @ a
+
+        b, r = self.penalty.shape
+        gram, pull = (np.zeros((b, r, r)), np.zeros((b, r))) if self.fixed is None else (self.fixed.h.copy(), -self.fixed.b)
+        for h, right in each(one, self.parts):
+            gram, pull = gram + h, pull + right
+        return descent(gram, self.penalty, -pull)
+
+    def some_rows(self) -> Objective | None:
+        """A part of the rows, spread over all of them; None where there are too few for that to pay."""
+        rows, size = sum(len(chunk) for chunk, _ in self.parts), PART * -(-self.penalty.shape[1] // 16)
+        if rows < MANY * size or self.fixed is not None:
+            return None
+        share, matrix, smooth = size / rows, [], []
+        for number, (chunk, some) in enumerate(self.parts):
+            count = round(share * len(chunk))
+            place = np.sort((np.arange(count) * len(chunk) // max(count, 1) + 7 * number) % len(chunk))
+            matrix.append(chunk.matrix[place])
+            smooth.append(some.cut(place))
+        return replace(
+            self,
+            parts=parts_of(RowMap(sum(map(len, matrix)), first=0), np.concatenate(matrix), _join(smooth)),
+            penalty=share * self.penalty,
+        )
+
+
+def _join(smooth: Sequence[SmoothRows]) -> SmoothRows:
+    """Smooth rows behind each other."""
+    columns = zip(*((rows.targets, rows.offset, rows.weights) for rows in smooth), strict=True)
+    return SmoothRows(smooth[0].term, *(group[0] if group[0].shape[1] == 1 else np.concatenate(group, axis=1) for group in columns))
+
+
+def descent(hessian: Array, penalty: Array, gradient: Array) -> Array:
+    """-(hessian + diag(penalty))⁻¹ gradient on columns scaled to a unit diagonal; directions without curvature are left alone."""
+    h = hessian.copy()
+    diagonal = np.einsum("bii->bi", h)
+    diagonal += penalty
+    root = np.where(diagonal > 0, 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), 0.0)
+    h *= root[:, :, None]
+    h *= root[:, None, :]
+    right, d = root * gradient, np.empty_like(gradient)
+    strong = least_pivot(h) > WEAK
+    if strong.any():
+        d[strong] = np.linalg.solve(h[strong], right[strong][:, :, None])[:, :, 0]
+    if not strong.all():
+        values, vectors = np.linalg.eigh(h[~strong])
+        level = np.finfo(float).eps * h.shape[1] * values[:, -1:]
+        along = np.matvec(vectors.transpose(0, 2, 1), right[~strong])
+        d[~strong] = np.matvec(vectors, np.where(values > level, along / np.where(values > level, values, 1.0), 0.0))
+    return -root * d
+
+
+def least_pivot(h: Array) -> Array:
+    """The smallest squared pivot of Cholesky's factor, (b,); 0 for all where one matrix is not positive definite."""
+    try:
+        lower = np.linalg.cholesky(h)
+    except np.linalg.LinAlgError:
+        return np.zeros(len(h))
+    return np.square(np.einsum("bii->bi", lower)).min(axis=1)

@@ -1,0 +1,148 @@
+"""Newton's method on the observed-data likelihood, damped towards EM and safeguarded by it.
+
+EM's step is C⁻¹g, with C the information that complete data would hold: slow where the counts hold little of it. In the metric of C the
+observed information is  O = C^½ (I - R) C^½,  and R's eigenvalues are EM's rates of convergence (Dempster, Laird and Rubin 1977). The step
+
+    d = C^-½ Q max(|I - Λ|, τ)⁻¹ Qᵀ C^-½ g,     R = Q Λ Qᵀ,
+
+is Newton's for τ = 0 where O is positive definite, and where it is not turns Newton's way to a saddle into a way up (Dauphin et al. 2014);
+for τ = 1 it is EM's (Lange 1995). τ falls where a step raises ℓ and rises where it does not; where no τ helps, the step is halved, and
+in the end a cycle of EM, which cannot lower ℓ, is the fall-back. One Newton step costs a few cycles of EM and replaces dozens: measured
+beside EM sped up by extrapolation (SQUAREM: Varadhan and Roland 2008), it is the faster one wherever EM is slow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw4opt.poisson.em import cycle
+from hw4opt.poisson.likelihood import Curvature, Point, curvature, expect
+from hw4opt.poisson.sample import Sample
+from hw4opt.terms.base import Array
+
+DAMPING, LEAST = 0.3, 1e-12  # τ at the start, and the least: below that the counts say nothing of a direction
+EASE, BRAKE = 0.3, 4.0  # what τ is multiplied with after a step that raised ℓ, and after one that did not
+HALVINGS = 8
+GAINS = 0.1  # what a step twice as long has to gain besides, of what the step gained
+SINGULAR = 1e-12  # eigenvalue of C with unit diagonal that is none
+GRADIENT = 1e-6  # standard errors (of complete data) that the gradient may still ask for
+
+
+@dataclass(frozen=True, eq=False)
+class Climb:
+    """Where an ascent ended: ℓ after each of its cycles, the gradient's length there, and whether it is stationary to tolerance."""
+
+    point: Point
+    curvature: Curvature
+    trace: list[float]
+    gradient: float
+    stationary: bool
+
+    @property
+    def log_likelihood(self) -> float:
+        return self.curvature.log_likelihood
+
+
+@dataclass(frozen=True, eq=False)
+class Axes:
+    """The gradient on the axes of I - R: slopes and rates (r,), and what turns a move along the axes into a step (K, r)."""
+
+    slopes: Array
+    rates: Array
+    turn: Array
+
+    @classmethod
+    def of(cls, here: Curvature) -> Axes:
+        """Of a point; directions that even complete data would not determine are left out."""
+        root = 1.0 / np.sqrt(np.maximum(here.complete.diagonal(), 1e-300))
+        values, vectors = np.linalg.eigh(here.complete * root * root[:, None])
+        kept = values > SINGULAR
+        half = root[:, None] * vectors[:, kept] / np.sqrt(values[kept])  # half halfᵀ = C⁻¹
+        rates, axes = np.linalg.eigh(half.T @ here.observed @ half)
+        turn = half @ axes
+        return cls(turn.T @ here.gradient, rates, turn)
+
+    def step(self, damping: float) -> Array:
+        """d for τ = damping."""
+        return self.turn @ (self.slopes / np.maximum(np.abs(self.rates), damping))
+
+    @property
+    def size(self) -> float:
+        """The gradient's length in C's metric: what EM would move by, in standard errors of complete data."""
+        return float(np.linalg.norm(self.slopes))
+
+    def small(self, here: Curvature, tol: float) -> bool:
+        """Whether Newton's step promises a relative gain of at most tol, and the gradient is small, too."""
+        gain = 0.5 * float((self.slopes**2 / np.maximum(np.abs(self.rates), LEAST)).sum())
+        return gain <= tol * abs(here.log_likelihood) and self.size <= GRADIENT
+
+
+def climb(sample: Sample, point: Point, tol: float = 1e-10, limit: int = 500) -> Climb:
+    """Ascend from one mixture until the predicted relative gain is below tol and the gradient below `GRADIENT`.
+
+    Where rounding no longer lets ℓ tell two points apart, Newton's steps go on while they halve the gradient.
+    """
+    here, trace, damping = curvature(sample, point), [], DAMPING
+    for _ in range(limit):
+        axes = Axes.of(here)
+        if axes.small(here, tol):
+            break
+        there, damping = _search(sample, point, (axes, here.log_likelihood), damping)
+        found = curvature(sample, there)
+        if not found.log_likelihood > here.log_likelihood:
+            there = moved(point, axes.step(LEAST))
+            found = curvature(sample, there)
+            if found.log_likelihood < here.log_likelihood - sample.noise or Axes.of(found).size > 0.5 * axes.size:
+                break
+        point, here = there, found
+        trace.append(max([here.log_likelihood, *trace[-1:]]))
+    return ended(point, here, trace, tol)
+
+
+def ended(point: Point, here: Curvature, trace: list[float], tol: float) -> Climb:
+    """The end of an ascent, judged by what another step would bring."""
+    axes = Axes.of(here)
+    return Climb(point, here, trace, axes.size, axes.small(here, tol))
+
+
+def _search(sample: Sample, point: Point, from_here: tuple[Axes, float], damping: float) -> tuple[Point, float]:
+    """A point with a larger ℓ, and the damping to go on with: more damping, then shorter steps, then a cycle of EM."""
+    axes, height = from_here
+    while damping < 1.0:
+        there, found = _tried(sample, point, axes.step(damping))
+        if found > height:
+            return _stretched(sample, point, axes.step(damping), (there, found, height)), max(EASE * damping, LEAST)
+        damping = min(max(BRAKE * damping, 1e-3), 1.0)
+    for power in range(HALVINGS):
+        there, found = _tried(sample, point, 0.5**power * axes.step(1.0))
+        if found > height:
+            return (_stretched(sample, point, axes.step(1.0), (there, found, height)) if power == 0 else there), 0.5
+    return cycle(sample, expect(sample, point), point), 1.0
+
+
+def _stretched(sample: Sample, point: Point, step: Array, reached: tuple[Point, float, float]) -> Point:
+    """The step doubled while that pays."""
+    there, found, height = reached
+    size = 1.0
+    while True:
+        size *= 2.0
+        further, higher = _tried(sample, point, size * step)
+        if not higher > found + GAINS * (found - height):
+            return there
+        there, found = further, higher
+
+
+def _tried(sample: Sample, point: Point, step: Array) -> tuple[Point, float]:
+    there = moved(point, step)
+    return there, float(expect(sample, there).log_likelihood[0])
+
+
+def moved(point: Point, step: Array) -> Point:
+    """The mixture a step away; proportions sum to one again."""
+    _, k, p = point.coef.shape
+    step = step.reshape(k, p + 1)
+    logits = point.log_proportions + step[:, p]
+    top = logits.max()
+    return Point(point.coef + step[:, :p], logits - top - np.log(np.exp(logits - top).sum()))

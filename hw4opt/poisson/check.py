@@ -1,0 +1,160 @@
+"""Input of a mixture, checked: a sentence for everything that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hw4opt.errors import InputError
+from hw4opt.poisson.sample import Design, Sample
+from hw4opt.terms.base import Array
+
+INTERCEPT = "(intercept)"
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What rows have besides features and counts.
+
+    offset     added to x_iᵀw (the log of an exposure), finite;  weights  ≥ 0: how often the row was seen, any real number; 0 is no row
+    groups     one label a row: all rows of a group (a session, a user) share one mood;  names  of the feature columns
+    """
+
+    offset: ArrayLike | None = None
+    weights: ArrayLike | None = None
+    groups: ArrayLike | None = None
+    names: Sequence[str] | None = None
+
+
+class Settings(Protocol):
+    """What a mixture says of its design."""
+
+    @property
+    def intercept(self) -> bool: ...
+    @property
+    def ridge(self) -> float: ...
+    @property
+    def quasi(self) -> bool: ...
+
+
+def check_design(x: ArrayLike, y: ArrayLike, rows: Rows, settings: Settings) -> Design:
+    """Features, counts and what rows have besides, as a design. Raises `InputError`."""
+    features = matrix("x", x)
+    n, d = features.shape
+    counts = vector("y", y, n, 0.0)
+    names = tuple(rows.names) if rows.names is not None else tuple(f"x{place + 1}" for place in range(d))
+    if len(names) != d:
+        raise InputError(f"names has {len(names)} entries and x {d} columns; give one a column")
+    weights = vector("weights", rows.weights, n, 1.0)
+    _check_weights(weights)
+    here = weights > 0
+    _check_counts(counts, here, settings.quasi)
+    if settings.intercept:
+        _check_varying(features[here], names)
+        features, names = np.column_stack([np.ones(n), features]), (INTERCEPT, *names)
+    if not features.shape[1]:
+        raise InputError("there is no feature and no intercept; give one of them")
+    penalty = np.full(features.shape[1], float(settings.ridge))
+    penalty[: int(settings.intercept)] = 0.0
+    return Design(features, counts, vector("offset", rows.offset, n, 0.0), weights, _groups(rows.groups, n), names, penalty)
+
+
+def matrix(name: str, values: ArrayLike) -> Array:
+    """A finite matrix (n, d); a vector is one column."""
+    try:
+        found = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} holds something that is no number; give numbers only") from error
+    found = found[:, None] if found.ndim == 1 else found
+    if found.ndim != 2:
+        raise InputError(f"{name} has shape {found.shape}; give (n,) or (n, d)")
+    if not np.isfinite(found).all():
+        row, column = np.argwhere(~np.isfinite(found))[0]
+        raise InputError(f"{name} holds {found[row, column]} in row {row + 1}, column {column + 1}; give finite numbers or drop the row")
+    return found
+
+
+def vector(name: str, values: ArrayLike | None, n: int, default: float) -> Array:
+    """A finite vector of n numbers; `default` everywhere for None."""
+    if values is None:
+        return np.full(n, default)
+    try:
+        found = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} holds something that is no number; give numbers only") from error
+    if found.shape != (n,):
+        raise InputError(f"{name} has shape {found.shape} and x {n} rows; give one number a row")
+    if not np.isfinite(found).all():
+        row = int(np.argmin(np.isfinite(found)))
+        raise InputError(f"{name} holds {found[row]} in row {row + 1}; give finite numbers or drop the row")
+    return found
+
+
+def _check_weights(weights: Array) -> None:
+    if len(weights) and weights.min() < 0:
+        row = int(np.argmin(weights))
+        raise InputError(f"weights holds {weights[row]:g} in row {row + 1}; weights must be 0 or more")
+    count = int((weights > 0).sum())
+    if count < 2:
+        raise InputError(f"there {'is one row' if count == 1 else 'are no rows'} with a weight above 0; a mixture needs at least two")
+
+
+def _check_counts(counts: Array, here: np.ndarray, quasi: bool) -> None:
+    for row in np.flatnonzero(here & (counts < 0))[:1]:
+        raise InputError(f"y holds {counts[row]:g} in row {row + 1}; counts must be 0 or more")
+    if not quasi:
+        for row in np.flatnonzero(here & (counts != np.floor(counts)))[:1]:
+            raise InputError(
+                f"y holds {counts[row]:g} in row {row + 1}, which is no count; round it, or allow fractions with quasi (--quasi)"
+            )
+    if not counts[here].any():
+        raise InputError("every count in y is 0: no rate is above 0, and the likelihood has no finite maximum; look for the right column")
+
+
+def _check_varying(features: Array, names: Sequence[str]) -> None:
+    for place in np.flatnonzero((features == features[:1]).all(axis=0))[:1]:
+        raise InputError(f"column {names[place]!r} is constant beside the intercept; drop it, or the intercept (--no-intercept)")
+
+
+def _groups(labels: ArrayLike | None, n: int) -> np.ndarray | None:
+    if labels is None:
+        return None
+    found = np.asarray(labels)
+    if found.shape != (n,):
+        raise InputError(f"groups has shape {found.shape} and x {n} rows; give one label a row")
+    return np.unique(found, return_inverse=True)[1]
+
+
+def check_components(design: Design, k: int) -> None:
+    """No more moods than units, nor than rows that differ."""
+    active = design.active
+    columns = [*active.features.T, active.counts, active.offset]
+    few = max(100, 2 * k)  # rows among which k distinct ones are usually found
+    if _distinct(columns, few) < k and (distinct := _distinct(columns, None)) < k:
+        raise InputError(f"k is {k} and there are {distinct} distinct rows; k must be {distinct} or less")
+    if active.groups is not None and k > (count := len(np.unique(active.groups))):
+        raise InputError(f"k is {k} and there are {count} groups; k must be {count} or less")
+
+
+def _distinct(columns: Sequence[Array], rows: int | None) -> int:
+    """How many of the first rows differ."""
+    return len(np.unique(np.column_stack([column[:rows] for column in columns]), axis=0))
+
+
+def check_labels(labels: ArrayLike, k: int, design: Design, sample: Sample) -> np.ndarray:
+    """Initial labels 0 … k-1, one a row of the input, as one a unit of the sample."""
+    found = vector("labels", labels, len(design.counts), 0.0)[design.weights > 0]
+    for row in np.flatnonzero((found != np.floor(found)) | (found < 0) | (found >= k))[:1]:
+        raise InputError(f"the initial labels hold {found[row]:g}; with k = {k} they must be whole numbers from 0 to {k - 1}")
+    missing = np.setdiff1d(np.arange(k), found)
+    if len(missing):
+        raise InputError(f"no row has the initial label {missing[0]}; every label from 0 to {k - 1} needs at least one row")
+    ordered = found[sample.order].astype(int)
+    marks = ordered if sample.first is None else ordered[sample.first]
+    if sample.first is not None and (marks[sample.unit_of] != ordered).any():
+        raise InputError("the initial labels differ within a group; all rows of a group share one mood")
+    return marks

@@ -1,0 +1,209 @@
+"""From where the search ended to what is said of it: moods in order, standard errors, criteria, dispersion, status and warnings.
+
+The observed information is exact (likelihood.py), so standard errors allow for not knowing the moods. BIC, AIC (Schwarz 1978, Akaike 1974)
+and ICL (Biernacki, Celeux and Govaert 2000) count every coefficient and k - 1 proportions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw4opt.answer import Status
+from hw4opt.form import canonicalize
+from hw4opt.losses.poisson import Poisson
+from hw4opt.poisson.ascent import Climb
+from hw4opt.poisson.existence import settle
+from hw4opt.poisson.likelihood import LARGEST, Point, expect, penalty
+from hw4opt.poisson.moods import Criteria, MixtureResult, Starts, Uncertainty
+from hw4opt.poisson.sample import Design, Sample
+from hw4opt.poisson.search import Found
+from hw4opt.problem import Problem
+from hw4opt.terms.base import Array
+
+SINGULAR = 1e-10  # eigenvalue of the information with unit diagonal below which something is not identified
+BELONGS = 1e-4  # responsibility from which a row counts as the mood's when its maximum is in question
+VANISHING = 1e-2  # rate at a count of 0 from which the question is asked
+SPREAD = 1.5  # dispersion from which counts are said to be no Poisson counts
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What a fit ended with; found None: a plain run, without search."""
+
+    k: int
+    design: Design
+    sample: Sample
+    climb: Climb
+    found: Found | None
+
+
+def conclude(run: Run, seconds: float) -> MixtureResult:
+    """The result, moods in descending proportion."""
+    sample, climb = run.sample, _ordered(run.climb)
+    point = climb.point
+    shares = expect(sample, point).responsibilities[0]
+    everywhere = _everywhere(run, point, shares)
+    endless = _without_maximum(run.design, everywhere)
+    dispersion = _dispersion(sample, point, shares)
+    uncertainty = _uncertainty(sample, climb, point, endless)
+    status, message = _status(run, climb, endless)
+    counts = run.design.counts * run.design.weights
+    return MixtureResult(
+        status,
+        message,
+        point.coef[0] / sample.scale,
+        np.exp(point.log_proportions[0]),
+        everywhere,
+        climb.log_likelihood,
+        np.array(climb.trace),
+        climb.gradient,
+        uncertainty,
+        _criteria(sample, climb, shares),
+        dispersion,
+        counts @ everywhere / counts.sum(),
+        _starts(run.found),
+        seconds,
+        tuple(_warnings(run, climb, dispersion)),
+        run.design,
+    )
+
+
+def _ordered(climb: Climb) -> Climb:
+    order = np.argsort(-climb.point.log_proportions[0], kind="stable")
+    p = climb.point.coef.shape[2]
+    place = (order[:, None] * (p + 1) + np.arange(p + 1)).ravel()
+    end = climb.curvature
+    curvature = end._replace(
+        gradient=end.gradient[place], complete=end.complete[np.ix_(place, place)], observed=end.observed[np.ix_(place, place)]
+    )
+    point = Point(climb.point.coef[:, order], climb.point.log_proportions[:, order])
+    return Climb(point, curvature, climb.trace, climb.gradient, climb.stationary)
+
+
+def _everywhere(run: Run, point: Point, shares: Array) -> Array:
+    """Responsibilities of every row of the input, (n, k); rows of weight 0 get theirs from the mixture."""
+    sample = run.sample
+    if len(sample.counts) < len(run.design.counts):
+        sample = Sample.of(run.design).at_scale(run.sample.scale)
+        shares = expect(sample, point).responsibilities[0]
+    found = np.empty((len(run.design.counts), len(shares)))
+    found[sample.order] = shares[:, sample.unit_of].T
+    return found
+
+
+def _without_maximum(design: Design, shares: Array) -> list[int]:
+    """The moods whose own regression has no finite maximum: rows of theirs with y = 0 whose rates can go to 0 at no cost."""
+    if design.penalty.all() or not (design.counts == 0).any():
+        return []
+    return [mood for mood in range(shares.shape[1]) if not _finite(design, shares[:, mood] * design.weights)]
+
+
+def _finite(design: Design, weights: Array) -> bool:
+    """Whether the regression with these weights has a finite maximum; rows that hardly belong to the mood do not hold it back."""
+    own = weights > BELONGS
+    if not (design.counts[own] == 0).any() or own.sum() < 2:
+        return True
+    x = design.features[own][:, design.penalty == 0]  # what is penalised cannot go to infinity
+    form = canonicalize(Problem(x, design.counts[own], loss=Poisson(quasi=True), weights=weights[own], offset=design.offset[own]))
+    return settle(form, 0).finite
+
+
+def _uncertainty(sample: Sample, climb: Climb, point: Point, endless: list[int]) -> Uncertainty:
+    if endless:
+        return Uncertainty(None, "not identified: coefficients of a mood without finite maximum")
+    if not climb.stationary:
+        return Uncertainty(None, "the point is not stationary")
+    information = climb.curvature.observed
+    diagonal = information.diagonal()
+    if not (diagonal > 0).all():
+        return Uncertainty(None, "not identified: the observed information is not positive definite")
+    root = 1 / np.sqrt(diagonal)
+    values, vectors = np.linalg.eigh(information * root * root[:, None])
+    if values[0] <= SINGULAR:
+        return Uncertainty(None, "not identified: the observed information is singular, so other coefficients fit as well")
+    inverse = (vectors / values @ vectors.T) * root * root[:, None]
+    k, p = point.coef.shape[1:]
+    blocks = inverse.reshape(k, p + 1, k, p + 1)
+    covariance = np.stack([blocks[c, :p, c, :p] for c in range(k)])
+    return Uncertainty(covariance / np.outer(sample.scale, sample.scale), None)
+
+
+def _criteria(sample: Sample, climb: Climb, shares: Array) -> Criteria:
+    k, p = climb.point.coef.shape[1:]
+    fit = climb.log_likelihood + float(penalty(sample, climb.point)[0])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = np.where(shares > 0, shares * np.log(shares), 0.0)
+    entropy = max(-float(parts.sum(axis=0) @ sample.unit_weights), 0.0)
+    df = k * p + k - 1
+    bic = -2 * fit + df * float(np.log(sample.total))
+    return Criteria(bic, -2 * fit + 2 * df, bic + 2 * entropy, entropy)
+
+
+def _dispersion(sample: Sample, point: Point, shares: Array) -> Array:
+    """Pearson's χ² of each mood over its degrees of freedom; NaN where it has none."""
+    weights = sample.row_weights(shares)
+    rates = np.exp(np.minimum(point.coef[0] @ sample.matrix.T + sample.offset, LARGEST))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        parts = np.where(weights > 0, weights * np.square(sample.counts - rates) / rates, 0.0)
+        free = weights.sum(axis=1) - sample.matrix.shape[1]
+        return np.where(free > 0, parts.sum(axis=1) / np.where(free > 0, free, 1.0), np.nan)
+
+
+def _status(run: Run, climb: Climb, endless: list[int]) -> tuple[Status, str]:
+    fewer = (
+        ""
+        if climb.point.k == run.k
+        else f"; {run.k - climb.point.k} of {run.k} moods emptied twice and were left out, so k is {climb.point.k}"
+    )
+    if endless:
+        which = f"mood{'s' if len(endless) > 1 else ''} {', '.join(str(mood + 1) for mood in endless)}"
+        advice = "its rates at some counts of 0 go to 0, and the likelihood shown is the supremum to tolerance; "
+        advice += "--ridge W makes it finite, with --no-intercept where all its counts are 0"
+        return Status.NO_FINITE_MAXIMUM, f"{which} has no finite maximum: {advice}{fewer}"
+    if not climb.stationary:
+        why = "the cycles ended" if run.found is None else "the ascent ended"
+        return Status.ITERATION_LIMIT, f"not stationary: {why} with a gradient of {climb.gradient:.1e} standard errors{fewer}"
+    return Status.CERTIFIED, f"stationary: the gradient asks for {climb.gradient:.1e} standard errors{_maximum(climb)}{fewer}"
+
+
+def _maximum(climb: Climb) -> str:
+    """A maximum has a positive definite information; without one the point may be a ridge or a saddle."""
+    values = np.linalg.eigvalsh(climb.curvature.observed)
+    return "; a local maximum" if values[0] > 0 else "; the likelihood is flat in some direction there"
+
+
+def _starts(found: Found | None) -> Starts:
+    if found is None:
+        return Starts(1, 1, 1, 0, None)
+    return Starts(found.tried, len(found.ends), found.agreed, found.failed, found.next_best)
+
+
+def _warnings(run: Run, climb: Climb, dispersion: Array) -> list[str]:
+    said, (k, p) = [], climb.point.coef.shape[1:]
+    if climb.point.k < run.k:
+        said.append(
+            f"{run.k} moods were asked for and {climb.point.k} are left: the others emptied, were put onto the worst-fitted rows, and "
+            "emptied again"
+        )
+    if run.found is not None and run.found.capped:
+        said.append("the seconds of the search ran out before its budget: another machine may find another answer")
+    if run.found is not None and run.found.failed:
+        said.append(f"{run.found.failed} of {run.found.tried} starts failed")
+    df, units = k * p + k - 1, run.sample.total
+    if df >= units:
+        said.append(
+            f"{df} parameters for {units:g} {'rows' if run.design.groups is None else 'groups'}: more than the data support; "
+            "take a smaller k"
+        )
+    wide = [f"{mood + 1} ({value:.3g})" for mood, value in enumerate(dispersion) if value > SPREAD]
+    if wide:
+        which = f"mood{'s' if len(wide) > 1 else ''} {', '.join(wide)}"
+        said.append(
+            f"counts are spread wider than Poisson counts in {which} times: standard errors are too small by the root of that, "
+            "responsibilities too sure, and criteria ask for too many moods"
+        )
+    if not climb.stationary:
+        said.append("the point is not stationary")
+    return said

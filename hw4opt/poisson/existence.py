@@ -1,0 +1,202 @@
+"""When the maximum likelihood of counts exists, settled before anything is fitted.
+
+The log-likelihood Σ ω_i (y_i z_i - exp z_i), z = Xw + offset, is concave. It has no finite maximum exactly if some direction v never
+lowers it and raises it for ever: x_iᵀv = 0 where y_i > 0 (else -exp z or y z pulls back), x_iᵀv ≤ 0 where y_i = 0, and < 0 in at least one
+of those rows, whose mean then goes to 0. Such rows are *separated*; without them, a maximum of the rest exists, and its likelihood is
+the supremum of the whole, to which separated rows add log 1 = 0.   (Correia, Guimarães and Zylkin 2019; Haberman 1974.)
+
+Full column rank of the rows with y > 0 therefore proves existence. Else v lies in their null space, and a linear program there finds it:
+maximise -Σ x_iᵀv over the rows with y = 0 in a box, again without the rows found, until none is left. Only ratios of rows matter, so
+columns and rows are scaled to unit length first. What the program finds is believed only after it is checked: v is projected onto the
+rows that it leaves at 0, and every sign is looked at again.
+
+The same holds for any form: a row of a term whose conjugate lives on [l, h] grows along v as h s for s = a_iᵀv > 0 and as l s for s < 0.
+It pins s to 0 if l < 0 < h, and is one-sided if l or h is 0. Penalised columns cannot take part.   (Rockafellar 1970, §8: recession.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hw4opt.form import Form
+from hw4opt.terms.base import Array
+
+SAMPLE = 2_048  # pinned rows that are looked at first, for each 16 columns
+PLAIN = 1e-8  # squared pivot of a Gram matrix with unit diagonal that proves full rank
+RANK = 1e-13  # singular value of scaled columns, over the largest, that counts as none
+STRICT = 1e-6  # of a row of unit length: the slope from which a row counts as separated
+EXACT = 1e-11  # … and up to which a slope is 0 but for rounding
+
+
+@dataclass(frozen=True)
+class Existence:
+    """Whether a finite maximum exists.
+
+    rows       the separated rows, counted from 0;  columns    of the design (the intercept last) that take part in their direction
+    supremum   of the log-likelihood, None where it was not needed
+    """
+
+    finite: bool
+    rows: tuple[int, ...] = ()
+    columns: tuple[int, ...] = ()
+    supremum: float | None = None
+
+    def sentence(self, names: Sequence[str]) -> str:
+        """What is wrong, with the columns' names."""
+        along = " and ".join(names[column] for column in self.columns[:5]) + (" and others" if len(self.columns) > 5 else "")
+        few = ", ".join(map(str, self.rows[:5])) + (f" and {len(self.rows) - 5} more" if len(self.rows) > 5 else "")
+        means = "the mean of one row" if len(self.rows) == 1 else f"the means of {len(self.rows)} rows"
+        towards = "" if self.supremum is None else f"; the log-likelihood rises towards {self.supremum:.10g} and never reaches it"
+        return f"along {along or 'a direction'} {means} with y = 0 can fall to 0 for ever (counted from 0: {few}){towards}"
+
+
+def settle(form: Form, problem: int) -> Existence:
+    """Whether a problem of the form has a finite maximum; rows are those of the form's loss."""
+    free = np.flatnonzero(form.penalty[problem] == 0)
+    if not len(free):
+        return Existence(True)
+    pinned, low_side = _sides(form, problem)
+    if _plainly_full(form, pinned[0], free):
+        return Existence(True)
+    a, loss_rows = _one_sided(form, low_side, free)
+    fixed = [block.rows.take(form.design.matrix)[rows][:, free] for block, rows in zip(form.blocks, pinned, strict=True) if len(rows)]
+    scale = np.sqrt(sum((np.square(rows).sum(axis=0) for rows in (*fixed, a)), np.zeros(len(free))))
+    scale = np.where(scale > 0, scale, 1.0)
+    a = a / scale
+    span = _null_space(_unit(np.concatenate([*fixed, np.zeros((1, len(free)))]) / scale))
+    inside = _unit(a) @ span
+    inside[np.linalg.norm(inside, axis=1) <= EXACT] = 0.0  # rounding
+    directions = _acting(inside)
+    if directions is None:
+        return Existence(True)
+    separated = _separate(_unit(inside @ directions), loss_rows >= 0)
+    if not separated.any():
+        return Existence(True)
+    part = np.abs(_shortest(a, separated, span))
+    return Existence(False, tuple(loss_rows[separated].tolist()), tuple(free[part > STRICT * part.max()].tolist()))
+
+
+def without(form: Form, rows: Sequence[int]) -> Form:
+    """The form of one problem without the losses of some rows."""
+    loss = form.blocks[0]
+    assert loss.smooth is not None
+    weights = np.broadcast_to(loss.weights, (1, loss.rows.count)).copy()
+    weights[:, list(rows)] = 0.0
+    lone = replace(loss, weights=weights, smooth=replace(loss.smooth, weights=weights))
+    return Form(form.design, (lone, *form.blocks[1:]), form.ridge)
+
+
+def _sides(form: Form, problem: int) -> tuple[list[np.ndarray], list[tuple[np.ndarray, Array]]]:
+    """By block: the rows that pin s to 0; and the one-sided rows with the sign that makes them s ≤ 0."""
+    pinned, one_sided = [], []
+    for block in form.blocks:
+        count = block.rows.count
+        low, high = np.zeros(count), np.zeros(count)
+        if block.smooth is not None:
+            rows = block.smooth.cut(slice(None), np.array([problem]))
+            y = np.broadcast_to(rows.targets, (1, count))
+            here = (np.broadcast_to(rows.weights, (1, count)) > 0)[0]
+            low, high = (np.where(here, rows.term.clip_dual(np.full((1, count), end), y)[0], 0.0) for end in (-np.inf, np.inf))
+        for sheet in block.sheets:
+            sheet = sheet.cut(slice(None), np.array([problem]))
+            here = np.ones((1, 1)) if sheet.active is None else sheet.active
+            low = low + np.broadcast_to(here * (-1.0 if sheet.low is None else sheet.low), (1, count))[0]
+            high = high + np.broadcast_to(here * (1.0 if sheet.high is None else sheet.high), (1, count))[0]
+        pinned.append(np.flatnonzero((low < 0) & (high > 0)))
+        alone = np.flatnonzero((low < 0) ^ (high > 0))
+        one_sided.append((alone, np.where(high[alone] > 0, 1.0, -1.0)))
+    return pinned, one_sided
+
+
+def _plainly_full(form: Form, pinned: np.ndarray, free: np.ndarray) -> bool:
+    """Whether a sample of the loss's pinned rows has full column rank beyond doubt."""
+    size = SAMPLE * -(-len(free) // 16)
+    some = pinned if len(pinned) <= size else pinned[np.arange(size) * len(pinned) // size]
+    if len(some) < len(free):
+        return False
+    base = form.blocks[0].rows
+    a = (form.design.matrix[some + (base.first or 0)] if base.index is None else form.design.matrix[base.index[some, 0]])[:, free]
+    gram = a.T @ a
+    root = np.sqrt(np.diagonal(gram))
+    if not root.all():
+        return False
+    try:
+        return bool(np.square(np.diagonal(np.linalg.cholesky(gram / np.outer(root, root)))).min() > PLAIN)
+    except np.linalg.LinAlgError:
+        return False
+
+
+def _one_sided(form: Form, sides: Sequence[tuple[np.ndarray, Array]], free: np.ndarray) -> tuple[Array, np.ndarray]:
+    """The one-sided rows as s ≤ 0 on the free columns, and which row of the loss each is (-1: of another term)."""
+    parts, numbers = [], []
+    for place, (block, (rows, sign)) in enumerate(zip(form.blocks, sides, strict=True)):
+        parts.append(sign[:, None] * block.rows.take(form.design.matrix)[rows][:, free])
+        numbers.append(rows if place == 0 else np.full(len(rows), -1))
+    return np.concatenate(parts), np.concatenate(numbers)
+
+
+def _unit(a: Array) -> Array:
+    """Rows of unit length, those of length 0 left."""
+    lengths = np.linalg.norm(a, axis=1)
+    return a / np.where(lengths > 0, lengths, 1.0)[:, None]
+
+
+def _null_space(a: Array) -> Array:
+    """Orthonormal v with a v = 0, as columns."""
+    _, s, vt = np.linalg.svd(np.linalg.qr(a, mode="r"))
+    return vt[int((s > RANK * max(s[0], 1e-300)).sum()) :].T
+
+
+def _acting(a: Array) -> Array | None:
+    """Orthonormal directions along which some row changes; None if there is none: the columns are only collinear."""
+    if not a.size:
+        return None
+    _, s, vt = np.linalg.svd(np.linalg.qr(a, mode="r"))
+    count = int((s > EXACT * np.sqrt(len(a))).sum())
+    return vt[:count].T if count else None
+
+
+def _separate(a: Array, counts: np.ndarray) -> np.ndarray:
+    """The rows with a v < 0 for some v that has a v ≤ 0 everywhere; only rows that count are looked for."""
+    separated = np.zeros(len(a), dtype=bool)
+    while (wanted := counts & ~separated).any():
+        v = _direction(np.unique(a[~separated], axis=0), a[wanted].sum(axis=0))
+        if v is None or not (found := wanted & (a @ v < -STRICT)).any():
+            break
+        separated |= found
+    return separated
+
+
+def _direction(a: Array, objective: Array) -> Array | None:
+    """v in a box with a v ≤ 0 that lowers objectiveᵀv as far as possible, checked; None if only v = 0 has that."""
+    v = _program(objective / max(float(np.abs(objective).max()), 1e-300), a, np.zeros(len(a)), (-1, 1))
+    if v is None or not (slopes := a @ v).min(initial=0.0) < -STRICT:
+        return None
+    for level in (1e-9, 1e-8, 1e-7, STRICT):  # rows that the program leaves at 0 but for its own tolerance
+        still = _null_space(np.concatenate([a[np.abs(slopes) <= level], np.zeros((1, len(v)))]))
+        exact = still @ (still.T @ v)
+        now = a @ exact
+        if now.max(initial=0.0) <= EXACT and now.min(initial=0.0) < -STRICT:
+            return exact
+    return None
+
+
+def _shortest(a: Array, separated: np.ndarray, span: Array) -> Array:
+    """The v in the span with the smallest Σ|v_j| along which every separated row falls: it names few columns."""
+    inside = a @ span
+    fall = np.where(separated, -np.linalg.norm(a[separated], axis=1).min(), 0.0)
+    size, count = span.shape
+    table = np.block([[inside, np.zeros((len(a), size))], [span, -np.eye(size)], [-span, -np.eye(size)]])
+    cost = np.concatenate([np.zeros(count), np.ones(size)])
+    found = _program(cost, table, np.concatenate([fall, np.zeros(2 * size)]), (None, None))
+    return span @ (inside[separated].sum(axis=0) if found is None else found[:count])
+
+
+def _program(cost: Array, a: Array, most: Array, box: tuple[float | None, float | None]) -> Array | None:
+    """argmin costᵀx subject to a x ≤ most and x in the box; None where the program finds none."""
+    from scipy.optimize import linprog
+
+    return linprog(cost, A_ub=a, b_ub=most, bounds=box, method="highs").x

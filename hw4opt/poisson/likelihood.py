@@ -1,0 +1,156 @@
+"""Passes over the rows: the E-step, and the observed log-likelihood with its first two derivatives.
+
+A unit u (a row, or the rows of a group) has, in component k, the log-density  h_uk = log π_k + Σ_i ι_i (y_i z_ik - exp z_ik),
+z_ik = x_iᵀw_k + o_i. The E-step is  γ_uk = exp(h_uk) / Σ_l exp(h_ul), and  ℓ = Σ_u ω_u (log Σ_k exp h_uk - Σ_i ι_i log y_i!),
+both with the largest h taken out first, so that densities of exp(-10⁵) divide as well as any.
+
+With π = softmax(α) and r_ik = ι_i (y_i - λ_ik), the gradient is  Σ_i ω γ_ik r_ik x_i  for w_k and  Σ_u ω γ_uk - Ω π_k  for α_k. The
+information that the counts hold is what complete data would hold less what the labels would add (Louis 1982): with
+v_uk = (Σ_{i in u} r_ik x_i, 1) in block k,
+
+    -∇²ℓ = blockdiag(Σ ω γ_ik ι_i λ_ik x_i x_iᵀ) + Ω (diag π - ππᵀ)  -  Σ_u ω [Σ_k γ_uk v_uk v_ukᵀ - v̄_u v̄_uᵀ],   v̄_u = Σ_k γ_uk v_uk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from hw4opt.poisson.sample import Part, Sample
+from hw4opt.rows import each
+from hw4opt.terms.base import Array
+
+LARGEST = 150.0  # z up to which exp(z) is taken: at any count's density there is 0 in doubles, and products of it do not overflow
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """Parameters of a batch of s mixtures: coef (s, k, p) of the scaled columns, log_proportions (s, k)."""
+
+    coef: Array
+    log_proportions: Array
+
+    def __len__(self) -> int:
+        return len(self.coef)
+
+    @property
+    def k(self) -> int:
+        return self.coef.shape[1]
+
+    def pick(self, which: np.ndarray | slice) -> Point:
+        """Some mixtures of the batch."""
+        return Point(self.coef[which], self.log_proportions[which])
+
+    @classmethod
+    def stack(cls, points: list[Point]) -> Point:
+        """Batches in a row as one."""
+        return cls(np.concatenate([point.coef for point in points]), np.concatenate([point.log_proportions for point in points]))
+
+
+class Expectation(NamedTuple):
+    """An E-step: log_likelihood (s,) less the penalty, responsibilities (s, k, units), the mixture's log densities (s, units)."""
+
+    log_likelihood: Array
+    responsibilities: Array
+    densities: Array
+
+
+class Curvature(NamedTuple):
+    """Of one mixture. gradient (K,) and the two informations (K, K) in (w_1, α_1, w_2, α_2, …), K = k (p + 1)."""
+
+    log_likelihood: float
+    gradient: Array
+    complete: Array
+    observed: Array
+
+
+def expect(sample: Sample, point: Point) -> Expectation:
+    """The E-step of every mixture of the batch."""
+    parts = sample.parts(point.coef.shape[0] * point.k)
+    found = each(lambda part: _posterior(part, point)[1:], parts)
+    shares = np.concatenate([share for share, _ in found], axis=-1) if len(found) > 1 else found[0][0]
+    densities = np.concatenate([density for _, density in found], axis=-1) if len(found) > 1 else found[0][1]
+    return Expectation(densities @ sample.unit_weights - penalty(sample, point), shares, densities)
+
+
+def penalty(sample: Sample, point: Point) -> Array:
+    """Σ_k Σ_j penalty_j w_kj², (s,)."""
+    return (np.square(point.coef) @ sample.penalty).sum(axis=1)
+
+
+def _posterior(part: Part, point: Point) -> tuple[Array, Array, Array]:
+    """λ (s, k, rows), γ (s, k, units), and the mixture's log-density (s, units)."""
+    s, k, p = point.coef.shape
+    z = (point.coef.reshape(-1, p) @ part.matrix.T).reshape(s, k, -1)
+    z += part.offset
+    np.minimum(z, LARGEST, out=z)
+    mean = np.exp(z)
+    z *= part.counts
+    z -= mean
+    if part.inner is not None:
+        z *= part.inner
+    if part.first is not None:
+        z = np.add.reduceat(z, part.first, axis=2)  # a unit's rows share their mood
+    z += point.log_proportions[:, :, None]
+    top = z.max(axis=1, keepdims=True)
+    z -= top
+    np.exp(z, out=z)
+    total = z.sum(axis=1, keepdims=True)
+    z /= total
+    density = np.log(total)
+    density += top
+    return mean, z, density[:, 0] - part.constants
+
+
+def curvature(sample: Sample, point: Point) -> Curvature:
+    """ℓ of one mixture with its gradient, the information of complete data, and that of the counts."""
+    pieces = each(lambda part: _curvature(part, point), sample.parts(point.k * point.coef.shape[2]))
+    log_likelihood, gradient, complete, missing = (sum(column) for column in zip(*pieces, strict=True))
+    return _assemble(sample, point, float(log_likelihood), (gradient, complete, missing))  # type: ignore[arg-type]
+
+
+def _curvature(part: Part, point: Point) -> tuple[float, Array, Array, Array]:
+    """A part's ℓ, Σ ω v̄ (k, p + 1), blocks Σ ω γ ι λ x xᵀ (k, p, p), and Σ_u ω [Σ_k γ v vᵀ - v̄ v̄ᵀ] (K, K)."""
+    mean, shares, density = (array[0] for array in _posterior(part, point))
+    k, p = point.coef.shape[1:]
+    residual, weights = part.counts - mean, part.per_row(shares * part.unit_weights)
+    if part.inner is not None:
+        residual *= part.inner
+        weights = weights * part.inner
+    mean *= weights  # ω γ ι λ
+    np.sqrt(mean, out=mean)
+    roots, columns, size = np.sqrt(shares), part.matrix.T, np.sqrt(part.unit_weights)
+    scores = np.empty((k, p + 1, len(size)))
+    complete, missing, half = np.empty((k, p, p)), np.zeros((k, p + 1, k, p + 1)), np.empty(columns.shape)
+    for c in range(k):
+        np.multiply(columns, mean[c], out=half)
+        np.matmul(half, half.T, out=complete[c])
+        score, outer = scores[c], roots[c] * size
+        score[:p] = part.per_unit(np.multiply(columns, residual[c], out=half))
+        score[:p] *= outer
+        score[p] = outer  # √(ω γ) v
+        missing[c, :, c] = score @ score.T
+        score *= roots[c]  # √ω γ v
+    flat = scores.reshape(k * (p + 1), -1)
+    square = missing.reshape(len(flat), -1)
+    square -= flat @ flat.T
+    return float(density @ part.unit_weights), (flat @ size).reshape(k, p + 1), complete, square
+
+
+def _assemble(sample: Sample, point: Point, log_likelihood: float, sums: tuple[Array, Array, Array]) -> Curvature:
+    """The penalty, and what the proportions alone bring: Ω (diag π - ππᵀ), plus Ω/k 11ᵀ along the direction that changes no proportion."""
+    gradient, complete, missing = sums
+    k, p = point.coef.shape[1:]
+    size, shares = k * (p + 1), np.exp(point.log_proportions[0])
+    gradient = gradient.copy()
+    gradient[:, :p] -= 2 * sample.penalty * point.coef[0]
+    gradient[:, p] -= sample.total * shares
+    blocks = np.zeros((k, p + 1, k, p + 1))
+    for c in range(k):
+        blocks[c, :p, c, :p] = complete[c]
+        blocks[c, range(p), c, range(p)] += 2 * sample.penalty
+    blocks[:, p, :, p] = sample.total * (np.diag(shares) - np.outer(shares, shares) + 1.0 / k)
+    full = blocks.reshape(size, size)
+    return Curvature(log_likelihood - float(penalty(sample, point)[0]), gradient.ravel(), full, full - missing)

@@ -1,0 +1,42 @@
+"""A simulated listener with known moods, so that EM can be seen to find them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from hw4opt.datasets import Table
+from hw4opt.terms.base import Array
+
+FEATURES = ("tempo", "energy", "acoustic")
+COEF = np.array([[2.0, 1.0, 0.8, -0.6], [2.6, -0.9, -0.7, 0.9], [1.2, 0.3, -1.0, -1.2]])  # intercept, then FEATURES
+PROPORTIONS = np.array([0.5, 0.3, 0.2])
+SONGS = 400
+
+
+class Listener(NamedTuple):
+    """Her songs' features (n, 3), plays, and the mood of each; the true coef (3, 4) with intercepts first, and proportions."""
+
+    x: Array
+    plays: Array
+    moods: np.ndarray
+    coef: Array
+    proportions: Array
+
+    @property
+    def table(self) -> Table:
+        """Song, plays and features, as a file would hold them."""
+        columns = {name: self.x[:, place] for place, name in enumerate(FEATURES)}
+        plain = Table.of({"plays": self.plays, **columns}, "the built-in listener")
+        songs = [f"song {number}" for number in range(1, len(self.plays) + 1)]
+        return Table({"song": songs, **plain.columns}, plain.source, plain.sha256)
+
+
+def simulated_listener(seed: int = 0, n: int = SONGS) -> Listener:
+    """n songs with standard normal features; mood j with probability 0.5, 0.3, 0.2; plays ~ Poisson(exp(w_jᵀ(1, x)))."""
+    draw = np.random.default_rng(seed)
+    x = draw.standard_normal((n, len(FEATURES)))
+    moods = draw.choice(len(PROPORTIONS), size=n, p=PROPORTIONS)
+    rates = np.exp(np.einsum("np,np->n", np.column_stack([np.ones(n), x]), COEF[moods]))
+    return Listener(x, draw.poisson(rates).astype(float), moods, COEF, PROPORTIONS)

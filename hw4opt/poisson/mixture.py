@@ -1,0 +1,95 @@
+"""`PoissonMixture`: k Poisson regressions and who listens in which mood."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hw4opt.errors import InputError
+from hw4opt.poisson.ascent import ended
+from hw4opt.poisson.check import Rows, check_components, check_design, check_labels
+from hw4opt.poisson.conclude import Run, conclude
+from hw4opt.poisson.em import plain
+from hw4opt.poisson.likelihood import curvature
+from hw4opt.poisson.moods import MixtureResult
+from hw4opt.poisson.sample import Design, Sample
+from hw4opt.poisson.search import Budget, Report, search
+
+
+@dataclass(frozen=True)
+class PoissonMixture:
+    """Counts with k moods:  P(Z_i = j) = π_j,  y_i | Z_i = j ~ Poisson(exp(x_iᵀw_j + offset_i)).   (Wang, Cockburn and Puterman 1998.)
+
+        ℓ(w, π) = Σ_i weights_i log Σ_j π_j p(y_i | x_i, w_j)  -  ridge Σ_j ‖w_j‖²
+
+    k            moods, 1 or more;  intercept  an unpenalised column of ones, first in `coef`
+    ridge        ≥ 0, on every coefficient but the intercept
+    quasi        allows fractional counts (with Γ(y + 1) for y!), whose likelihood is then that of no law
+    budget       how many starts and perturbations are tried;  seed  of both: the same seed gives the same answer
+    tol          relative change of ℓ that the last step may still promise
+
+    ℓ has many maxima, and on real counts, which are spread wider than a Poisson law within a mood, most starts end in one of their own.
+    `fit` therefore runs many short EMs side by side, finishes the best by Newton's method on ℓ itself and then perturbs the best found
+    while that pays; `starts` says how many ended in the same maximum and how far the next one is. No mood is dropped for being small.
+
+    Plays of the songs *heard* are at least 1, so that a law truncated at 0 would describe them better where rates are small; with rates
+    of many plays, as in real histories, e^-λ is nothing and the two agree.
+    """
+
+    k: int
+    intercept: bool = True
+    ridge: float = 0.0
+    quasi: bool = False
+    budget: Budget = field(default_factory=Budget)
+    seed: int = 0
+    tol: float = 1e-10
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise InputError(f"k is {self.k}; it must be 1 or more")
+        if not 0 <= self.ridge < np.inf:
+            raise InputError(f"ridge is {self.ridge}; it must be 0 or more")
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}; it must be 0 or more")
+
+    def design(self, x: ArrayLike, y: ArrayLike, rows: Rows | None = None) -> Design:
+        """The input, checked; raises `InputError`."""
+        return check_design(x, y, rows or Rows(), self)
+
+    def fit(self, x: ArrayLike, y: ArrayLike, rows: Rows | None = None, report: Report | None = None) -> MixtureResult:
+        """The best mixture that the budget finds for features x (n, d) and counts y (n,).
+
+        rows    offset, weights, groups and the columns' names;  report  called with (tried, of, best ℓ) as the search goes on
+        """
+        design = self.design(x, y, rows)
+        check_components(design, self.k)
+        started = time.perf_counter()
+        sample = Sample.of(design.active)
+        found = search(sample, self.k, self.budget, np.random.default_rng(self.seed), report)
+        if found.best is None:
+            raise InputError("no start led to a finite likelihood; look for features of extreme size, or give a ridge")
+        return conclude(Run(self.k, design, sample, found.best, found), time.perf_counter() - started)
+
+    def fit_plain(self, x: ArrayLike, y: ArrayLike, labels: ArrayLike, cycles: int, rows: Rows | None = None) -> MixtureResult:
+        """The textbook's EM: exactly so many cycles of E-step and exact M-step, the first M-step from labels 0 … k-1, one a row.
+
+        trace[t] is ℓ after the M-step of cycle t + 1. Nothing is tried twice, sped up, or re-seeded.
+        """
+        design = self.design(x, y, rows)
+        check_components(design, self.k)
+        if cycles < 1:
+            raise InputError(f"cycles is {cycles}; it must be 1 or more")
+        started = time.perf_counter()
+        sample = Sample.of(design.active)
+        marks = check_labels(labels, self.k, design, sample)
+        point, trace = plain(sample, marks, self.k, cycles)
+        end = curvature(sample, point)
+        climb = ended(point, end, trace.tolist(), self.tol)
+        return conclude(Run(self.k, design, sample, climb, None), time.perf_counter() - started)
+
+    def with_k(self, k: int) -> PoissonMixture:
+        """The same with another number of moods."""
+        return replace(self, k=k)

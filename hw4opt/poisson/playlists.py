@@ -1,0 +1,107 @@
+"""Playlists: the songs of a catalogue that each mood ranks highest by xᵀw_j.   (Assignment 1b.)"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hw4opt.errors import InputError
+from hw4opt.files import write_with
+from hw4opt.poisson.moods import MixtureResult
+from hw4opt.terms.base import Array
+
+ALIKE = 0.8  # share of songs in common from which two playlists are said to be nearly the same
+DEFINING = 3
+BEYOND = 2.0  # log plays above the most played song from which a score is no forecast
+
+
+@dataclass(frozen=True, eq=False)
+class Playlist:
+    """One mood's songs, best first.
+
+    rows              of the catalogue, from 0;  scores  xᵀw_j, the log of the expected plays;  standard_errors  of the scores, or None
+    explained         share of the listening that the mood explains;  defining  rows of the listener's own table that are most of it
+    """
+
+    mood: int
+    rows: np.ndarray
+    scores: Array
+    standard_errors: Array | None
+    explained: float
+    defining: np.ndarray
+
+
+def make_playlists(result: MixtureResult, catalogue: ArrayLike, top: int) -> list[Playlist]:
+    """The `top` rows of a catalogue (m, d) with the largest xᵀw_j, a list for each mood; ties by row order."""
+    if top < 1:
+        raise InputError(f"top is {top}; it must be 1 or more")
+    scores, errors = result.scores(catalogue), result.score_errors(catalogue)
+    lists = []
+    for mood in range(result.k):
+        rows = np.argsort(-scores[:, mood], kind="stable")[:top]
+        spread = None if errors is None else errors[rows, mood]
+        lists.append(Playlist(mood, rows, scores[rows, mood], spread, float(result.explained[mood]), defining_rows(result, mood)))
+    return lists
+
+
+def defining_rows(result: MixtureResult, mood: int, count: int = DEFINING) -> np.ndarray:
+    """The listener's own rows that make most of a mood: the largest γ_ij y_i among those that most likely belong to it."""
+    share = result.responsibilities[:, mood] * result.design.counts * result.design.weights
+    members = np.flatnonzero((result.labels == mood) & (share > 0))
+    return members[np.argsort(-share[members], kind="stable")[:count]]
+
+
+def cautions(result: MixtureResult, catalogue: ArrayLike, lists: Sequence[Playlist]) -> list[str]:
+    """A sentence for every playlist to be read with care: like another, drawn from far beyond the songs heard, or cut within a tie."""
+    said = []
+    for one, other in combinations(lists, 2):
+        common = len(np.intersect1d(one.rows, other.rows))
+        if common >= ALIKE * len(one.rows):
+            said.append(
+                f"moods {one.mood + 1} and {other.mood + 1} share {common} of {len(one.rows)} songs: their playlists are nearly the same"
+            )
+    scores = result.scores(catalogue)
+    heard = np.log(result.design.counts.max())
+    for one in lists:
+        if one.scores[0] > heard + BEYOND:
+            said.append(
+                f"mood {one.mood + 1} promises up to exp({one.scores[0]:.3g}) plays and the most played song has exp({heard:.3g}): its "
+                "songs lie far beyond those heard, where nothing is known; a ridge (--ridge W) holds it back"
+            )
+        tied = int((scores[:, one.mood] == one.scores[-1]).sum())
+        if tied > 1 and not np.isin(np.flatnonzero(scores[:, one.mood] == one.scores[-1]), one.rows).all():
+            said.append(f"mood {one.mood + 1}'s playlist is cut within {tied} songs of one score, of which the first rows were taken")
+    return said
+
+
+def playlist_path(folder: str | Path, mood: int) -> Path:
+    """Where a mood's playlist is written."""
+    return Path(folder) / f"mood_{mood + 1}.csv"
+
+
+def write_playlists(folder: str | Path, lists: Sequence[Playlist], texts: dict[str, list[str]]) -> list[Path]:
+    """mood_1.csv, mood_2.csv, …: rank, row (from 1), the text columns, score, standard_error; each file in one piece.
+
+    texts    the catalogue's text columns by name
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [playlist_path(folder, one.mood) for one in lists]
+    for path, one in zip(paths, lists, strict=True):
+        write_with(path, lambda temporary, one=one: _write(temporary, one, texts))
+    return paths
+
+
+def _write(path: Path, one: Playlist, texts: dict[str, list[str]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["rank", "row", *texts, "score", "standard_error"])
+        for rank, row in enumerate(one.rows.tolist()):
+            error = "" if one.standard_errors is None else repr(float(one.standard_errors[rank]))
+            writer.writerow([rank + 1, row + 1, *(column[row] for column in texts.values()), repr(float(one.scores[rank])), error])

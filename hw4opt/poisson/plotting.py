@@ -1,0 +1,107 @@
+"""The figure of a mixture: how the likelihood rose, each mood's coefficients, who belongs where, and fitted against observed counts."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hw4opt.poisson.likelihood import LARGEST
+from hw4opt.poisson.moods import MixtureResult
+from hw4opt.terms.base import Array
+
+COLORS = ("#0b5fa5", "#d08a2e", "#3a7d44", "#d1495b", "#6b4c9a", "#5c6670")
+TRUE = "#2b2b2b"
+MANY = 4_000  # rows drawn of larger data
+
+
+def plot_mixture(result: MixtureResult, truth: Array | None = None) -> Figure:
+    """Four panels; `truth`, coefficients (k, p) of the true moods in any order, is marked beside those found."""
+    figure = Figure(figsize=(12, 8.4), layout="constrained")
+    trace, coef, shares, fitted = figure.subplots(2, 2).ravel()
+    _trace(result, trace)
+    _coefficients(result, coef, truth)
+    _responsibilities(result, shares)
+    _fitted(result, fitted)
+    for axes in (trace, coef, shares, fitted):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25, lw=0.6)
+        axes.set_axisbelow(True)
+    return figure
+
+
+def color(mood: int) -> str:
+    """A mood's color."""
+    return COLORS[mood % len(COLORS)]
+
+
+def _trace(result: MixtureResult, axes: Axes) -> None:
+    """How far below the end each cycle was."""
+    short = result.log_likelihood - result.trace
+    axes.plot(
+        np.arange(1, len(short) + 1), np.maximum(short, 1e-12 * abs(result.log_likelihood)), color=COLORS[0], marker="o", ms=3, lw=1.4
+    )
+    axes.set_yscale("log")
+    axes.set_xlabel("cycle")
+    axes.set_ylabel("log-likelihood still to gain")
+    axes.set_title(f"log-likelihood {result.log_likelihood:.8g} after {result.cycles} cycles", loc="left", fontsize=10)
+
+
+def _coefficients(result: MixtureResult, axes: Axes, truth: Array | None) -> None:
+    """Coefficients with two standard errors, moods side by side; beyond ±10 times the usual size the axis is logarithmic."""
+    k, errors = result.k, result.uncertainty.standard_errors
+    places = np.arange(len(result.feature_names))
+    for mood, coef in enumerate(result.coef):
+        spots = places + (mood - (k - 1) / 2) * 0.7 / k
+        spread = None if errors is None else 2 * errors[mood]
+        label = f"mood {mood + 1}: {result.proportions[mood]:.0%} of rows, {result.explained[mood]:.0%} of counts"
+        axes.errorbar(spots, coef, yerr=spread, fmt="o", ms=5, color=color(mood), elinewidth=1.4, label=label)
+    if truth is not None:
+        for number, coef in enumerate(truth):
+            axes.hlines(coef, places - 0.42, places + 0.42, color=TRUE, lw=0.8, zorder=0, label="true" if number == 0 else "_")
+    axes.axhline(0, color=TRUE, lw=0.6)
+    size = np.abs(result.coef)
+    if size.max() > 10 * max(float(np.median(size)), 1e-12):
+        axes.set_yscale("symlog", linthresh=max(float(np.median(size)), 1e-6))
+    axes.set_xticks(places, result.feature_names, rotation=20, ha="right")
+    axes.set_title("coefficients, ± 2 standard errors" if errors is not None else "coefficients", loc="left", fontsize=10)
+    axes.legend(frameon=False, fontsize=8)
+
+
+def _responsibilities(result: MixtureResult, axes: Axes) -> None:
+    """Every row as a bar of its responsibilities, rows sorted by mood and certainty."""
+    shares = result.responsibilities
+    order = np.lexsort((-shares.max(axis=1), result.labels))
+    order = order[:: -(-len(order) // MANY)]
+    axes.stackplot(
+        np.arange(len(order)),
+        shares[order].T,
+        step="mid",
+        colors=[color(mood) for mood in range(result.k)],
+        lw=0,  # type: ignore[arg-type]
+    )
+    axes.set_xlim(-0.5, len(order) - 0.5)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("rows, sorted by mood")
+    axes.set_ylabel("responsibility")
+    axes.set_title(f"who belongs where: entropy {result.criteria.entropy:.3g}", loc="left", fontsize=10)
+
+
+def _fitted(result: MixtureResult, axes: Axes) -> None:
+    """Each row's count against the rate of its most probable mood."""
+    step = -(-len(result.labels) // MANY)
+    rates = np.exp(np.minimum(result.design.features @ result.coef.T + result.design.offset[:, None], LARGEST))
+    own = np.take_along_axis(rates, result.labels[:, None], axis=1)[:, 0]
+    y = result.design.counts
+    for mood in range(result.k):
+        rows = np.flatnonzero(result.labels == mood)[::step]
+        axes.scatter(np.maximum(own[rows], 1e-2), y[rows] + 0.5, s=14, color=color(mood), alpha=0.6, lw=0)
+    low, high = max(min(float(own.min()), float(y.min()) + 0.5), 1e-2), float(max(own.max(), y.max() + 0.5))
+    line = np.geomspace(low, high, 50)
+    axes.plot(line, line, color=TRUE, lw=0.8)
+    axes.fill_between(line, np.maximum(line - 2 * np.sqrt(line), 0.3), line + 2 * np.sqrt(line), color=TRUE, alpha=0.08, lw=0)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("fitted rate of the row's mood")
+    axes.set_ylabel("count + ½")
+    axes.set_title("observed against fitted; in the band: within two Poisson deviations", loc="left", fontsize=10)

@@ -1,0 +1,197 @@
+"""The data of a mixture as the passes over it want them: checked, columns scaled, rows sorted so that those of a group stand together."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from hw4opt.losses.poisson import Poisson
+from hw4opt.terms.base import Array
+
+ENTRIES = 65_536  # of one (components, rows) array made at a time: it stays in a core's cache
+ROUNDING = 1e-15  # relative
+FEWEST = 1_024  # rows taken at a time, however many components there are
+
+
+class Part(NamedTuple):
+    """Some units and their rows. first: the first row of each unit, None where every row is one."""
+
+    matrix: Array
+    counts: Array
+    offset: Array
+    inner: Array | None
+    first: np.ndarray | None
+    unit_weights: Array
+    constants: Array
+
+    def per_row(self, values: Array) -> Array:
+        """(…, rows) from (…, units): each row has its unit's."""
+        return values if self.first is None else np.repeat(values, np.diff(np.append(self.first, len(self.counts))), axis=-1)
+
+    def per_unit(self, values: Array) -> Array:
+        """(…, units) from (…, rows): the sums over each unit's rows."""
+        return values if self.first is None else np.add.reduceat(values, self.first, axis=-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Counts y (n,) with features, in units that share one mood: single rows, or the rows of a group.
+
+        ℓ = Σ_u ω_u log Σ_k π_k exp(Σ_{i in u} ι_i log p(y_i | x_iᵀw_k + o_i)) - Σ_k Σ_j penalty_j w_kj²
+
+    A row weight is how often the row was seen. Seen twice alone it is two independent units (ω = 2); seen twice in a group it is two
+    rows of that group (ι = 2, ω = 1). matrix = features / scale, so that every column has a mean square of 1.
+
+    matrix      in columns (Fortran's order), because what is done to it is done along its rows
+    order       row j here is row order[j] of the input;  unit_of (n,)  the unit of each row here
+    """
+
+    matrix: Array
+    counts: Array
+    offset: Array
+    inner: Array | None
+    first: np.ndarray | None
+    unit_weights: Array
+    constants: Array
+    penalty: Array
+    scale: Array
+    order: np.ndarray
+    unit_of: np.ndarray
+
+    @classmethod
+    def of(cls, design: Design) -> Sample:
+        """The sample of a design; rows of weight 0 stay in it, at no weight."""
+        features, counts, weights = design.features, design.counts, design.weights
+        scale = np.sqrt(np.mean(np.square(features), axis=0, where=(weights > 0)[:, None]))
+        scale[~(scale > 0)] = 1.0
+        order, first, unit_of = np.arange(len(counts)), None, np.arange(len(counts))
+        inner, unit_weights = None, weights
+        if design.groups is not None:
+            order = np.argsort(design.groups, kind="stable")
+            _, first, unit_of = np.unique(design.groups[order], return_index=True, return_inverse=True)
+            inner = weights[order]
+            unit_weights = np.ones(len(first))
+        constants = Poisson(quasi=True).normalizer(counts)[order]
+        if first is not None:
+            constants = np.add.reduceat(constants * weights[order], first)
+        penalty = design.penalty / scale**2
+        matrix = np.asfortranarray(features[order] / scale)
+        return cls(matrix, counts[order], design.offset[order], inner, first, unit_weights, constants, penalty, scale, order, unit_of)
+
+    def __len__(self) -> int:
+        return len(self.unit_weights)
+
+    @property
+    def total(self) -> float:
+        """Σ ω: what proportions are shares of."""
+        return float(self.unit_weights.sum())
+
+    @cached_property
+    def noise(self) -> float:
+        """What ℓ may be off by for rounding: it sums numbers of the size of y log y."""
+        return ROUNDING * float(self.row_weights(np.ones(len(self))) @ ((self.counts + 1) * (1 + np.log1p(self.counts))))
+
+    @cached_property
+    def saturated(self) -> Array:
+        """The log-density that each unit could have at most: at λ_i = y_i."""
+        counts = self.counts
+        best = counts * np.log(np.where(counts > 0, counts, 1.0)) - counts
+        return self.unit_sums(best if self.inner is None else best * self.inner) - self.constants
+
+    def parts(self, components: int) -> list[Part]:
+        """The sample in pieces whose (components, rows) arrays stay small."""
+        return list(self._parts(max(FEWEST, ENTRIES // components)))
+
+    def _parts(self, rows: int) -> Iterator[Part]:
+        n, cuts = len(self.counts), [0]
+        while cuts[-1] < len(self):
+            cuts.append(self._cut(cuts[-1], rows))
+        for low, high in itertools.pairwise(cuts):
+            start, end = (low, high) if self.first is None else (int(self.first[low]), n if high == len(self) else int(self.first[high]))
+            here, units = slice(start, end), slice(low, high)
+            yield Part(
+                self.matrix[here],
+                self.counts[here],
+                self.offset[here],
+                None if self.inner is None else self.inner[here],
+                None if self.first is None else self.first[units] - start,
+                self.unit_weights[units],
+                self.constants[units],
+            )
+
+    def _cut(self, low: int, rows: int) -> int:
+        """The unit before which a part that begins with unit `low` ends: whole groups, at least one."""
+        if self.first is None:
+            return min(low + rows, len(self))
+        return max(low + 1, int(np.searchsorted(self.first, self.first[low] + rows)))
+
+    def unit_sums(self, values: Array) -> Array:
+        """(…, units) from (…, n): the sums over each unit's rows."""
+        return values if self.first is None else np.add.reduceat(values, self.first, axis=-1)
+
+    def row_weights(self, responsibilities: Array) -> Array:
+        """What the M-step gives each row in each component: (…, n) from responsibilities (…, units)."""
+        weights = responsibilities * self.unit_weights
+        if self.first is not None:
+            weights = weights[..., self.unit_of]
+        return weights if self.inner is None else weights * self.inner
+
+    def at_scale(self, scale: Array) -> Sample:
+        """The same sample with columns scaled otherwise."""
+        ratio = self.scale / scale
+        return replace(self, matrix=self.matrix * ratio, penalty=self.penalty * ratio**2, scale=scale)
+
+    def take(self, units: np.ndarray) -> Sample:
+        """The sample of some units alone."""
+        if self.first is None:
+            rows, first, unit_of = units, None, np.arange(len(units))
+        else:
+            bounds = np.append(self.first, len(self.counts)).tolist()
+            pieces = [np.arange(bounds[u], bounds[u + 1]) for u in units.tolist()]
+            rows = np.concatenate(pieces)
+            sizes = np.array([len(piece) for piece in pieces])
+            first, unit_of = np.cumsum(sizes) - sizes, np.repeat(np.arange(len(units)), sizes)
+        return Sample(
+            np.asfortranarray(self.matrix[rows]),
+            self.counts[rows],
+            self.offset[rows],
+            None if self.inner is None else self.inner[rows],
+            first,
+            self.unit_weights[units],
+            self.constants[units],
+            self.penalty,
+            self.scale,
+            self.order[rows],
+            unit_of,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Checked input: features (n, p) with the intercept's ones first, counts, offset, weights (n,), groups (n,) of integers or None.
+
+    names      of the p columns;  penalty (p,)  of w_j², 0 for the intercept
+    """
+
+    features: Array
+    counts: Array
+    offset: Array
+    weights: Array
+    groups: np.ndarray | None
+    names: tuple[str, ...]
+    penalty: Array
+
+    def rows(self, keep: np.ndarray) -> Design:
+        """The design of some rows (a mask or indices)."""
+        groups = None if self.groups is None else self.groups[keep]
+        return Design(self.features[keep], self.counts[keep], self.offset[keep], self.weights[keep], groups, self.names, self.penalty)
+
+    @property
+    def active(self) -> Design:
+        """Without the rows of weight 0."""
+        return self if self.weights.all() else self.rows(self.weights > 0)

@@ -1,0 +1,240 @@
+"""The search for the best maximum: many short runs, the best of them finished, then perturbations of the best while they pay."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from hw4opt.errors import InputError
+from hw4opt.poisson.ascent import Climb, climb
+from hw4opt.poisson.em import EMPTY, cycle, m_step
+from hw4opt.poisson.likelihood import Expectation, Point, expect
+from hw4opt.poisson.sample import Sample
+from hw4opt.poisson.starts import given_to, perturbed, starts, worst
+from hw4opt.terms.base import Array
+
+CHAIN = 24  # starts of one chain
+FINISHED = 4  # of a chain's starts, and …
+FINISHED_PERTURBED = 2  # … of a round of perturbations: as many are run to the end
+ROUND = 60  # perturbations tried side by side
+PATIENCE = 5  # rounds without a better maximum after which perturbing no longer pays
+PATIENCE_EASY = 2  # the same where all finished starts of a chain agree
+AGREED = 3  # easy chains that end in the same maximum: another would, too
+SHORT = (1, 2, 3)  # cycles of a short run, between which the worse half is dropped
+INEXACT = 2  # Newton steps of a short run's M-steps
+SUBSET = 1_000  # units of which short runs see a sample where there are more
+MARGIN = 2e-3  # relative difference of ℓ on the part from which a maximum is not looked at on all units
+SAME = 1e-7  # relative difference of ℓ below which two maxima are one
+
+Report = Callable[[int, int, float], None]
+Draw = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much is tried, in counts, so that a seed gives one answer on every machine.
+
+    starts, perturbations    how many at most;  seconds  a further cap on the time, which does depend on the machine
+    """
+
+    starts: int = 168
+    perturbations: int = 4_000
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.starts < 1:
+            raise InputError(f"restarts is {self.starts}; it must be 1 or more")
+        if self.perturbations < 0:
+            raise InputError(f"search is {self.perturbations}; it must be 0 or more")
+        if self.seconds is not None and not self.seconds > 0:
+            raise InputError(f"search_seconds is {self.seconds}; it must be above 0")
+
+
+@dataclass
+class Found:
+    """What a search saw.
+
+    ends: ℓ of every run that was finished; failed: starts that ended nowhere; capped: the seconds ran out;
+    still: the last chain found nothing better than those before
+    """
+
+    best: Climb | None = None
+    tried: int = 0
+    perturbed: int = 0
+    failed: int = 0
+    ends: list[float] = field(default_factory=list)
+    capped: bool = False
+    still: bool = False
+
+    @property
+    def top(self) -> float:
+        """The largest ℓ so far."""
+        return max(self.ends, default=-np.inf)
+
+    @property
+    def agreed(self) -> int:
+        """Finished runs that ended in the best maximum."""
+        return sum(_same(end, self.top) for end in self.ends)
+
+    @property
+    def next_best(self) -> float | None:
+        """How far below the best the next maximum is."""
+        return min((self.top - end for end in self.ends if not _same(end, self.top)), default=None)
+
+    def take(self, climbs: list[Climb], tried: int, failed: int) -> None:
+        """Count runs."""
+        self.tried, self.failed = self.tried + tried, self.failed + failed
+        self.ends += [one.log_likelihood for one in climbs]
+        self.best = max([*climbs, *([self.best] if self.best else [])], key=_height, default=None)
+
+
+def search(sample: Sample, k: int, budget: Budget, draw: Draw, report: Report | None = None) -> Found:
+    """The best maximum of the budget's chains: each has its own starts and perturbs the best of them."""
+    found, clock, runs = Found(), _Clock(budget, report), _Runs(sample, k, draw)
+    left, easy = 1 if k == 1 else budget.starts, 0
+    while left > 0 and not clock.over(found) and easy < AGREED:
+        count = min(CHAIN, left)
+        left -= count
+        easy = _chain(runs, count, found, clock) + (easy if found.still else 0)
+    return found
+
+
+def _chain(runs: _Runs, count: int, found: Found, clock: _Clock) -> bool:
+    """Some starts, and perturbations of the best of them; whether every finished start had ended in the best maximum."""
+    before = found.top
+    climbs = runs.started(count, found)
+    best = max(climbs, key=_height, default=None)
+    clock.tell(found)
+    if best is None or runs.k == 1:
+        return False
+    easy = len(climbs) > 1 and all(_same(_height(one), _height(best)) for one in climbs)
+    idle, patience = 0, PATIENCE_EASY if easy else PATIENCE
+    while idle < patience and found.perturbed < clock.budget.perturbations and not clock.over(found):
+        there = max(runs.perturbed(best, min(ROUND, clock.budget.perturbations - found.perturbed), found), key=_height, default=best)
+        better = _height(there) > _height(best) and not _same(_height(there), _height(best))
+        best, idle = (there, 0) if better else (best, idle + 1)
+        easy = easy and not better
+        clock.tell(found)
+    found.still = _same(found.top, before)
+    return easy and _same(_height(best), found.top)
+
+
+class _Runs:
+    """Runs on a sample: short ones and their finish on a part of the units where there are many, then on all of them.
+
+    Most finished runs end where one ended before. What they end in on the part tells, and saves the finish on all.
+    """
+
+    def __init__(self, sample: Sample, k: int, draw: Draw) -> None:
+        self.sample, self.k, self.draw = sample, k, draw
+        self.part = sample if len(sample) <= SUBSET else sample.take(np.sort(draw.permutation(len(sample))[:SUBSET]))
+        self._known: list[tuple[float, Climb]] = []
+
+    def started(self, count: int, found: Found) -> list[Climb]:
+        """Starts of every family, the best of them finished."""
+        return self._finish(starts(self.part, self.k, count, self.draw), FINISHED, found)
+
+    def perturbed(self, best: Climb, count: int, found: Found) -> list[Climb]:
+        """Perturbations of one maximum, the best of them finished."""
+        found.perturbed += count
+        return self._finish(perturbed(self.part, expect(self.part, best.point), count, self.draw), FINISHED_PERTURBED, found)
+
+    def _finish(self, shares: Array, most: int, found: Found) -> list[Climb]:
+        points, history, failed = short_runs(self.part, shares)
+        climbs = [settle(self.part, points.pick(slice(i, i + 1)), history[i].tolist()) for i in range(min(len(points), most))]
+        if self.part is not self.sample:
+            climbs = [whole for climb in climbs if (whole := self._whole(climb)) is not None]
+        found.take(climbs, len(shares), failed)
+        return climbs
+
+    def _whole(self, climb: Climb) -> Climb | None:
+        """The climb gone on with on all units; None for one that ends too low on the part."""
+        height = _height(climb)
+        known = next((whole for part, whole in self._known if _same(part, height)), None)
+        best = max((part for part, _ in self._known), default=-np.inf)
+        if known is None and height > best - MARGIN * abs(height):
+            known = settle(self.sample, climb.point)
+            self._known.append((height, known))
+        return known
+
+
+def _height(climb: Climb) -> float:
+    return climb.log_likelihood
+
+
+def _same(one: float, other: float) -> bool:
+    return abs(one - other) <= SAME * abs(other)
+
+
+def short_runs(sample: Sample, shares: Array) -> tuple[Point, Array, int]:
+    """A few cycles of EM with inexact M-steps from each start, side by side.
+
+    The better ones, best first; ℓ after each of their M-steps, (s, cycles); and how many ended nowhere.
+    """
+    point, failed = m_step(sample, shares, limit=2 * INEXACT), 0
+    here = expect(sample, point)
+    history = here.log_likelihood[:, None]
+    for number, cycles in enumerate(SHORT):
+        for _ in range(cycles):
+            point = cycle(sample, here, point, INEXACT)
+            here = expect(sample, point)
+            history = np.column_stack([history, here.log_likelihood])
+        usable = np.isfinite(here.log_likelihood)
+        failed += int((~usable).sum())
+        order = np.argsort(-np.where(usable, here.log_likelihood, -np.inf), kind="stable")[: int(usable.sum())]
+        order = order[: len(order) if number + 1 == len(SHORT) else max(FINISHED, -(-len(order) // 2))]
+        point, history = point.pick(order), history[order]
+        here = Expectation(here.log_likelihood[order], here.responsibilities[order], here.densities[order])
+    return point, history, failed
+
+
+def settle(sample: Sample, point: Point, before: Sequence[float] = ()) -> Climb:
+    """Climb; a component that empties is put onto the worst-fitted units once, and left out if it empties again.
+
+    before    ℓ after earlier cycles of the same run, which its trace begins with
+    """
+    done = climb(sample, point)
+    empty = _empty(sample, done)
+    if len(empty):
+        done, before = climb(sample, _reseeded(sample, done.point, empty)), ()
+        empty = _empty(sample, done)
+    if len(empty):
+        kept = np.setdiff1d(np.arange(done.point.k), empty)
+        done = climb(sample, Point(done.point.coef[:, kept], done.point.log_proportions[:, kept]))
+    return replace(done, trace=[*before, *done.trace] or [done.log_likelihood])
+
+
+def _empty(sample: Sample, done: Climb) -> np.ndarray:
+    return np.flatnonzero(np.exp(done.point.log_proportions[0]) * len(sample) <= EMPTY)
+
+
+def _reseeded(sample: Sample, point: Point, empty: np.ndarray) -> Point:
+    here = expect(sample, point)
+    shares, badness = here.responsibilities[0].copy(), sample.saturated - here.densities[0]
+    size = max(sample.matrix.shape[1] + 1, len(sample) // (10 * point.k))
+    for place, component in enumerate(empty):
+        shares = given_to(shares, int(component), worst(badness, size * (place + 1))[size * place :])
+    return m_step(sample, shares[None])
+
+
+class _Clock:
+    """Time against the cap, and progress against the budget."""
+
+    def __init__(self, budget: Budget, report: Report | None) -> None:
+        self.budget, self.report = budget, report
+        self.end = None if budget.seconds is None else time.monotonic() + budget.seconds
+
+    def over(self, found: Found) -> bool:
+        """Whether the seconds have run out, which is noted."""
+        if self.end is None or found.best is None or time.monotonic() <= self.end:
+            return False
+        found.capped = True
+        return True
+
+    def tell(self, found: Found) -> None:
+        """Report progress."""
+        if self.report is not None:
+            self.report(found.tried, self.budget.starts + self.budget.perturbations, found.top)

@@ -1,0 +1,207 @@
+"""Newton's method for forms without kinks, batched over one design.
+
+    minimise over w   ½ wᵀ(diag(penalty) + H₀)w + b₀ᵀw + Σ_i ω_i ℓ(a_iᵀw + o_i, y_i),      ℓ smooth and convex, |ℓ'''| ≤ ℓ''
+
+The start is the weighted least squares of each row's own best z (of a count y: log(y + ½)), finished on a part of the rows where there
+are many. A step is solved on columns scaled to a unit diagonal and shortened until it lowers the value: that, not a clipped model, is what
+guards exp. Once a step is short, the Hessian has done its part: what is left is the step's square, and steps that keep the Hessian and see
+the rows only for the gradient take it down by the step's length each. Collinear columns: the free columns are replaced by an orthonormal
+set that spans as much, found from their triangular factor; w is then the shortest of the minimizers on scaled columns.
+(Bach 2010 for |ℓ'''| ≤ ℓ''; Björck 1996, §2.7 for the rank.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hw4opt.answer import Answer, Options, Status
+from hw4opt.form import Form, SmoothRows
+from hw4opt.objective import WEAK, Objective, Point, descent, least_pivot, parts_of
+from hw4opt.rows import RowMap
+from hw4opt.terms.base import Array
+
+LIMIT = 100
+SHORT = 1e-3  # root mean square change of z in a step after which the Hessian is kept,
+SHORTER = 1e-6  # or where that did not do: after which one such step is enough
+LAST = 1e-15  # root mean square change of z that a step may leave
+KEPT = 5  # steps with one Hessian
+ENOUGH = 1e-4  # share of the slope that a step has to gain (Armijo)
+SHRINK, TRIALS = 0.25, 40
+EASY = 12  # steps within which the part's minimum must be found
+RANK = 1e-13  # singular value of scaled columns, over the largest, that counts as none
+
+
+@dataclass(frozen=True, eq=False)
+class Minimum:
+    """The minimizers of a batch.
+
+    w           (b, r)
+    iterations  (b,) Hessians formed;  converged (b,): the last step was next to nothing (else the limit or rounding ended it)
+    rank        of the columns
+    """
+
+    w: Array
+    iterations: np.ndarray
+    converged: np.ndarray
+    rank: int
+
+
+def refuse(form: Form) -> str | None:
+    """Takes forms whose every row is smooth, or quadratic without sides."""
+    sided = {form.blocks[piece.block].name for piece in form.pieces if piece.smooth is None and not piece.is_quadratic}
+    if not sided:
+        return None
+    return f"newton needs every term to be smooth; {' and '.join(sorted(sided))} {'is' if len(sided) == 1 else 'are'} not"
+
+
+def solve(form: Form, options: Options) -> Answer:
+    """Every problem of the batch; the duals are the slopes of the rows."""
+    parts = []
+    for block in form.blocks:
+        if block.smooth is not None:
+            parts += parts_of(block.rows, form.design.matrix, block.smooth)
+    whole = Objective(parts, form.fixed if any(piece.is_quadratic for piece in form.pieces) else None, form.penalty)
+    found = _minimize(whole, None, options.max_iterations or LIMIT)
+    reached = [Status.CERTIFIED if done else Status.ITERATION_LIMIT for done in found.converged]
+    return Answer(found.w, form.pieces_from_runs(_nothing(form), found.w), reached, found.iterations, rank=found.rank)
+
+
+def minimize(matrix: Array, smooth: SmoothRows, penalty: Array, start: Array | None = None, limit: int = LIMIT) -> Minimum:
+    """Minimise Σ_i ω_i ℓ(a_iᵀw + o_i, y_i) + ½ wᵀ diag(penalty) w for a batch of weights, targets, offsets and penalties.
+
+    matrix   (n, r), rows a_i;  smooth: arrays (b, n), or (b, 1) where all rows are alike;  penalty (b, r), 0 on free columns
+    start    (b, r) or None for a start from the data
+    limit    passes over the rows
+
+    Memory beyond the arguments is that of some chunks of rows. Row weights of 0 are allowed; where the minimum lies at infinity, steps go
+    on until they gain nothing more.
+    """
+    parts = parts_of(RowMap(len(matrix), first=0), matrix, smooth)
+    return _minimize(Objective(parts, None, np.asarray(penalty, dtype=float)), start, limit)
+
+
+def _nothing(form: Form) -> list[Array]:
+    """Of the runs' duals none is needed: every run is smooth."""
+    return [np.zeros((form.batch, run.size)) for run in form.runs]
+
+
+def _minimize(whole: Objective, start: Array | None, limit: int) -> Minimum:
+    w, here = _bounded(whole, _first(whole) if start is None else np.array(start, dtype=float))
+    independent = _independent(whole, here)
+    if independent is None:
+        return _newton(whole, w, here, limit)
+    basis, inverse = independent
+    inner = whole.on(basis)
+    v = w @ inverse.T
+    found = _newton(inner, v, inner.at(v), limit)
+    return replace(found, w=found.w @ basis.T)
+
+
+def _first(whole: Objective) -> Array:
+    """The minimum over a part of the rows where that is cheap and found; else the least squares start over all of them."""
+    part = whole.some_rows()
+    if part is not None:
+        found = _newton(part, *_bounded(part, part.start()), EASY)
+        if found.converged.all():
+            return found.w
+    return whole.start()
+
+
+def _bounded(whole: Objective, w: Array) -> tuple[Array, Point]:
+    """w, halved until it is no worse than 0: far above the rows' best z Newton's steps are short, for exp is steep there."""
+    here, zero = whole.at(w), whole.at_zero()
+    for _ in range(TRIALS):
+        worse = ~(here.value <= zero)
+        if not worse.any():
+            break
+        w = np.where(worse[:, None], 0.5 * w, w)
+        here = whole.at(w)
+    return w, here
+
+
+def _newton(whole: Objective, w: Array, here: Point, limit: int) -> Minimum:
+    """Direction and step, until a step is short, after which the Hessian is kept, or until none lowers the value."""
+    b = len(w)
+    found = Minimum(w.copy(), np.full(b, limit), np.zeros(b, dtype=bool), w.shape[1])
+    active, part, short = np.arange(b), whole, np.full(b, SHORT)
+    for iteration in range(1, limit + 1):
+        d = descent(here.hessian, part.penalty, here.gradient)
+        slope = -np.vecdot(d, here.gradient)
+        near = slope <= short**2 * here.curvature
+        length, there = _search(part, w, d, slope, here, near)
+        w = w + length[:, None] * d
+        if near.any():
+            w, near, failed = _keep(part, w, here, slope, np.flatnonzero(near))
+            short[failed] = SHORTER
+            there = there.put(failed, part.cut(failed).at(w[failed])) if len(failed) else there
+        found.w[active] = w
+        ended = near | (length == 0)
+        found.iterations[active[ended]], found.converged[active[near]] = iteration, True
+        if ended.all():
+            break
+        stay = np.flatnonzero(~ended)
+        active, part, w, here, short = active[stay], part.cut(stay), w[stay], there.cut(stay), short[stay]
+    return found
+
+
+def _keep(whole: Objective, w: Array, here: Point, slope: Array, which: np.ndarray) -> tuple[Array, np.ndarray, np.ndarray]:
+    """Steps of the problems `which` with the Hessian of `here`, until the last two show that nothing is left.
+
+    Gives w, (b,) where that came to pass, and those of `which` where it did not.
+    """
+    part, at, v, last = whole.cut(which), here.cut(which), w[which], slope[which]
+    enough, done = last <= SHORTER**2 * at.curvature, np.zeros(len(which), dtype=bool)
+    for _ in range(KEPT):
+        gradient = part.gradient(v)
+        d = descent(at.hessian, part.penalty, gradient)
+        v = np.where(done[:, None], v, v + d)
+        before, last = last, np.abs(np.vecdot(d, gradient))
+        done |= enough | (last * last <= LAST**2 * at.curvature * before)
+        if done.all():
+            break
+    w, ended = w.copy(), np.zeros(len(w), dtype=bool)
+    w[which], ended[which] = v, done
+    return w, ended, which[~done]
+
+
+def _search(part: Objective, w: Array, d: Array, slope: Array, here: Point, short: np.ndarray) -> tuple[Array, Point]:
+    """Lengths of steps along d that lower the value enough, 0 where none does, and the points they lead to; a short step is 1, unseen."""
+    length, there, trying = np.ones(len(w)), here, np.flatnonzero(~short)
+    for _ in range(TRIALS):
+        if not len(trying):
+            break
+        found = part.cut(trying).at(w[trying] + length[trying, None] * d[trying])
+        lower = found.value <= here.value[trying] - ENOUGH * length[trying] * slope[trying] + here.noise[trying]
+        there = found if lower.all() and len(trying) == len(w) else there.put(trying[lower], found.cut(np.flatnonzero(lower)))
+        trying = trying[~lower]
+        length[trying] *= SHRINK
+    length[trying] = 0.0
+    return length, there
+
+
+def _independent(whole: Objective, here: Point) -> tuple[Array, Array] | None:
+    """A basis of as many columns as are independent, and its inverse on their span; None where the columns are plainly so.
+
+    One well-conditioned Hessian of the batch proves them independent. Else the free columns' triangular factor decides.
+    """
+    free = np.flatnonzero((whole.penalty == 0).all(axis=0))
+    if not len(free) or not whole.parts:
+        return None
+    h = here.hessian[:, free][:, :, free]
+    root = np.sqrt(np.maximum(np.einsum("bii->bi", h), 1e-300))
+    if (least_pivot(h / (root[:, :, None] * root[:, None, :])) > WEAK).any():
+        return None
+    factor = whole.triangle(free)
+    norms = np.linalg.norm(factor, axis=0)
+    scale = np.where(norms > 0, norms, 1.0)
+    _, s, vt = np.linalg.svd(factor / scale)
+    s = s[s > RANK * s[0]]
+    others = np.setdiff1d(np.arange(whole.penalty.shape[1]), free)
+    basis = np.zeros((whole.penalty.shape[1], len(others) + len(s)))
+    inverse = np.zeros(basis.shape[::-1])
+    basis[others, range(len(others))] = inverse[range(len(others)), others] = 1.0
+    basis[free, len(others) :] = (vt[: len(s)] / (s[:, None] * scale)).T
+    inverse[len(others) :, free] = vt[: len(s)] * s[:, None] * scale
+    return basis, inverse

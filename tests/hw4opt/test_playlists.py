@@ -1,0 +1,78 @@
+"""Playlists: order, ties, standard errors, shares, warnings, files."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from hw4opt import InputError
+from hw4opt.poisson.listener import simulated_listener
+from hw4opt.poisson.mixture import PoissonMixture
+from hw4opt.poisson.playlists import cautions, defining_rows, make_playlists, write_playlists
+from hw4opt.poisson.search import Budget
+
+
+@pytest.fixture(scope="module")
+def result():
+    listener = simulated_listener(1)
+    return PoissonMixture(3, budget=Budget(24, 40)).fit(listener.x, listener.plays)
+
+
+def test_songs_are_ranked_by_score_and_ties_by_row(result):
+    catalogue = np.random.default_rng(0).integers(-1, 2, size=(60, 3)).astype(float)
+    for mood, one in enumerate(make_playlists(result, catalogue, 25)):
+        scores = np.column_stack([np.ones(60), catalogue]) @ result.coef[mood]
+        assert one.rows.tolist() == sorted(range(60), key=lambda row: (-scores[row], row))[:25]
+        assert one.scores == pytest.approx(scores[one.rows])
+        assert (np.diff(one.scores) <= 0).all() and (np.diff(one.scores) == 0).any()
+
+
+def test_scores_carry_the_standard_error_of_a_linear_form(result):
+    song = np.array([[0.3, -1.0, 2.0]])
+    covariance = result.uncertainty.covariance
+    row = np.r_[1.0, song[0]]
+    for mood, one in enumerate(make_playlists(result, song, 5)):
+        assert len(one.rows) == 1 and one.standard_errors[0] == pytest.approx(np.sqrt(row @ covariance[mood] @ row))
+
+
+def test_shares_of_the_listening_add_up_and_the_songs_that_define_a_mood_are_its_own(result):
+    lists = make_playlists(result, result.design.features[:, 1:], 10)
+    assert sum(one.explained for one in lists) == pytest.approx(1)
+    for one in lists:
+        plays = result.design.counts * result.responsibilities[:, one.mood]
+        members = result.labels == one.mood
+        assert plays[one.defining].tolist() == sorted(plays[members], reverse=True)[: len(one.defining)]
+    assert len(defining_rows(result, 0, 5)) == 5
+
+
+def test_playlists_that_are_alike_far_out_or_cut_within_a_tie_are_warned_of(result):
+    catalogue = np.random.default_rng(0).normal(size=(20, 3))
+    said = cautions(result, catalogue, make_playlists(result, catalogue, 19))
+    assert sum("nearly the same" in one for one in said) == 3
+    said = cautions(result, 20 * catalogue, make_playlists(result, 20 * catalogue, 2))
+    assert any("lie far beyond those heard" in one for one in said)
+    same = np.zeros((9, 3))
+    assert any("cut within 9 songs of one score" in one for one in cautions(result, same, make_playlists(result, same, 4)))
+    assert not cautions(result, catalogue, make_playlists(result, catalogue, 2))
+
+
+def test_files_hold_rank_row_text_score_and_error(result, tmp_path):
+    catalogue = np.random.default_rng(3).normal(size=(30, 3))
+    lists = make_playlists(result, catalogue, 4)
+    paths = write_playlists(tmp_path / "lists", lists, {"song": [f"s, {row}" for row in range(30)]})
+    assert [path.name for path in paths] == ["mood_1.csv", "mood_2.csv", "mood_3.csv"]
+    for path, one in zip(paths, lists, strict=True):
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert list(rows[0]) == ["rank", "row", "song", "score", "standard_error"]
+        assert [int(row["row"]) - 1 for row in rows] == one.rows.tolist() and [row["rank"] for row in rows] == ["1", "2", "3", "4"]
+        assert [row["song"] for row in rows] == [f"s, {row}" for row in one.rows]
+        assert [float(row["score"]) for row in rows] == one.scores.tolist()
+        assert [float(row["standard_error"]) for row in rows] == one.standard_errors.tolist()
+
+
+def test_a_wrong_catalogue_is_a_sentence(result):
+    with pytest.raises(InputError, match="x has 2 columns and the mixture was fitted to"):
+        make_playlists(result, np.zeros((4, 2)), 3)
+    with pytest.raises(InputError, match="top is 0"):
+        make_playlists(result, np.zeros((4, 3)), 0)
