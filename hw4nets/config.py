@@ -15,11 +15,13 @@ class Config(Settings):
     """Everything that decides a training run besides the network, the images and the machine."""
 
     epochs: int = setting(10, "Passes over the training images.", limits=(1, 100_000))
-    batch_size: int = setting(128, "Images of a step; an incomplete last batch is left out.", limits=(1, 50_000), search=(64, 128, 256, 512))
+    batch_size: int = setting(
+        128, "Images of a step; what is left of an epoch is not used.", limits=(1, 50_000), search=(64, 128, 256, 512)
+    )
     seed: int = setting(0, "Seed of weights, order and augmentation.", limits=(0, 2**63 - 1))
 
     optimizer: str = setting("sgd", "Method.", choices=("sgd", "adamw", "muon"))
-    lr: float = setting(0.05, "Learning rate at its highest; with muon that of the filters.", limits=POSITIVE, search=Range(1e-3, 1.0, log=True))
+    lr: float = setting(0.05, "Highest learning rate; with muon that of filters.", limits=POSITIVE, search=Range(1e-3, 1.0, log=True))
     momentum: float = setting(0.9, "Momentum; AdamW's first beta.", limits=(0, 0.9999), search=Range(0.8, 0.97))
     nesterov: bool = setting(True, "Nesterov's form of the momentum.")
     weight_decay: float = setting(5e-4, "Pull of weights to 0; offsets have none.", limits=(0, 10), search=Range(1e-5, 1e-2, log=True))

@@ -102,7 +102,8 @@ def plot_study(numbers: Sequence[int], accuracies: Sequence[float | None], impor
     trials, bars = figure.subplots(1, 2, width_ratios=(3, 2))
     known = [(number, one) for number, one in zip(numbers, accuracies, strict=True) if one is not None]
     trials.scatter(*zip(*known, strict=True), color=TRAIN, s=26, label="trial")
-    trials.step(*zip(*((number, max(one for other, one in known if other <= number)) for number, _ in known), strict=True), where="post", color=TEST, lw=2, label="best so far")
+    best = np.maximum.accumulate([one for _, one in known])
+    trials.step([number for number, _ in known], best, where="post", color=TEST, lw=2, label="best so far")
     _accuracy_axes(trials, "validation accuracy (the last seen, of pruned trials)")
     trials.set_xlabel("trial")
     trials.legend(frameon=False, loc="lower right")
@@ -127,7 +128,9 @@ def _images(pixels: np.ndarray, places: np.ndarray, caption: Callable[[int], str
 
 
 def _mark_last(axes: Axes, x: float, y: float, color: str) -> None:
-    axes.annotate(f"{y:.1%}", (x, y), xytext=(6, 0), textcoords="offset points", va="center", color=color, fontsize=10, annotation_clip=False)
+    axes.annotate(
+        f"{y:.1%}", (x, y), xytext=(6, 0), textcoords="offset points", va="center", color=color, fontsize=10, annotation_clip=False
+    )
 
 
 def _accuracy_axes(axes: Axes, title: str) -> None:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from matplotlib.figure import Figure
@@ -66,7 +66,7 @@ def run(folder: Path, recipe: Recipe, data: Data, watch: Watch | None = None) ->
     with threads(recipe.config.threads):
         plain = prepare(model, recipe.changed({"compile": False}).config)
         evaluation = evaluate(model, data, plain, recipe.config.scale)
-    summary = _summary(recipe, data, model, history, evaluation, plain)
+    summary = _summary(recipe, data, _Measured(model, history, evaluation, plain))
     _draw(folder, recipe, data, history, evaluation)
     write_text(folder / SUMMARY, json.dumps(summary, indent=1) + "\n")
     return Outcome(summary, history, evaluation, model)
@@ -114,6 +114,13 @@ def _check_same(folder: Path, recipe: Recipe, data: Data) -> None:
         raise InputError(f"{folder} is a run on other images than {data.source}; give the same --data, or --overwrite")
 
 
+class _Measured(NamedTuple):
+    model: nn.Module
+    history: History
+    evaluation: Evaluation
+    execution: Execution
+
+
 class _Recording(Watch):
     """Keeps history.csv up to date, and passes everything on."""
 
@@ -143,7 +150,9 @@ def _row(line: dict[str, str]) -> Row:
     return Row(int(line.pop("epoch")), **{name: float(value) for name, value in line.items()})
 
 
-def _summary(recipe: Recipe, data: Data, model: nn.Module, history: History, evaluation: Evaluation, execution: Execution) -> dict[str, Any]:
+def _summary(
+    recipe: Recipe, data: Data, model: nn.Module, history: History, evaluation: Evaluation, execution: Execution
+) -> dict[str, Any]:
     train_seconds = sum(row.seconds_train for row in history.rows)
     images = sum(row.images_per_second * row.seconds_train for row in history.rows)
     cuda = execution.device.type == "cuda"
