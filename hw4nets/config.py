@@ -35,7 +35,7 @@ class Config(Settings):
     augment: str = setting("none", "Comma-separated: flip | alternating_flip, crop:PIXELS, cutout:PIXELS; or none.")
     average: str = setting("none", "Average of weights.", choices=("none", "ema", "lookahead"))
     average_decay: float = setting(0.99, "How slowly the average follows.", limits=(0, 0.999999))
-    scale: str = setting("standard", "Input scale: the channels' means and deviations, or ½ and ½.", choices=("standard", "half"))
+    input_scale: str = setting("standard", "Input scale: the channels' means and deviations, or ½ and ½.", choices=("standard", "half"))
 
     select: str = setting("none", "Images that choose the best epoch: none, validation (5,000 held out), test.", choices=SELECT)
     chosen_on: str = setting("none", "Images on which these settings were chosen.", choices=SELECT)

@@ -31,7 +31,7 @@ class Data:
     train, test   pixels uint8 (n, 3, 32, 32), labels int64 (n,) in 0 … 9
     pixels        "official", "synthetic" or "other: HEX", HEX being the start of the fingerprint
     sha256        the fingerprint of all labelled pixels, whatever their order
-    source        where they came from, in words
+    source        what `load` gets them from again: official, synthetic, or the path
     """
 
     train: Part
@@ -40,6 +40,11 @@ class Data:
     sha256: str
     source: str = ""
     classes: tuple[str, ...] = field(default=CLASSES)
+
+    @property
+    def title(self) -> str:
+        """The source without its folders."""
+        return Path(self.source).name
 
 
 def load(source: str, report: Report = lambda done, total: None) -> Data:
@@ -51,7 +56,7 @@ def load(source: str, report: Report = lambda done, total: None) -> Data:
     path = Path(source)
     if not path.exists():
         raise DataError(f"no data {source!r}: give official, synthetic, or the path of a folder or archive that exists")
-    return _cached(source_key(path), lambda: read(path, report), str(path))
+    return _cached(source_key(path), lambda: read(path, report), str(path.resolve()))
 
 
 def normalize(pixels: torch.Tensor, scale: str = "standard") -> torch.Tensor:
@@ -98,7 +103,7 @@ def synthetic(train: int = 2_000, test: int = 500, seed: int = 0) -> Data:
     coarse = draw.normal(size=(len(CLASSES), 3, 4, 4))
     patterns = np.kron(coarse, np.ones((8, 8)))
     parts = (_noisy(patterns, train, draw), _noisy(patterns, test, draw))
-    return Data(*parts, pixels="synthetic", sha256=fingerprint(*parts), source=f"synthetic, seed {seed}")
+    return Data(*parts, pixels="synthetic", sha256=fingerprint(*parts), source="synthetic")
 
 
 def _noisy(patterns: np.ndarray, count: int, draw: np.random.Generator) -> Part:

@@ -131,7 +131,7 @@ class Base(Net):
 
     def build(self) -> nn.Sequential:
         first = first_convolution(self.filters[0], self.sizes[0], self.whiten, self.padding[0])
-        second = nn.Conv2d(*self.filters, self.sizes[1], padding=self.padding[1])
+        second = nn.Conv2d(self.filters[0], self.filters[1], self.sizes[1], padding=self.padding[1])
         parts: list[nn.Module] = []
         for layer, filters, pool in zip((first, second), self.filters, self.pools, strict=True):
             norm = [nn.BatchNorm2d(filters)] if self.batch_norm else []
@@ -154,7 +154,7 @@ class Fast(Net):
     stem_filters: int = setting(24, "Filters of the first layer.", limits=MANY)
     stem_size: int = setting(2, "Width of the first filters in pixels.", limits=(1, 32))
     stem_stride: int = setting(1, "Step of the first layer in pixels.", limits=(1, 32))
-    scale: float = setting(1 / 9, "Factor of the outputs.", limits=(1e-6, 1e6))
+    output_scale: float = setting(1 / 9, "Factor of the outputs.", limits=(1e-6, 1e6))
     activation: str = activation_setting()
     pool: str = pool_setting()
     dropout: float = dropout_setting()
@@ -181,7 +181,7 @@ class Fast(Net):
             inputs = width
         last = nn.Linear(inputs, OUTPUTS, bias=False)
         drop = [nn.Dropout(self.dropout)] if self.dropout else []
-        return nn.Sequential(*parts, POOLS["max"](self.side()), nn.Flatten(), *drop, last, Scale(self.scale))
+        return nn.Sequential(*parts, POOLS["max"](self.side()), nn.Flatten(), *drop, last, Scale(self.output_scale))
 
     def _group(self, inputs: int, width: int, depth: int, pool: int) -> list[nn.Module]:
         parts: list[nn.Module] = []

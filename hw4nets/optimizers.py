@@ -70,7 +70,7 @@ class Muon(torch.optim.Optimizer):
                     self._move(weight, group)
 
     def _move(self, weight: Tensor, group: Mapping[str, Any]) -> None:
-        gradient = weight.grad
+        gradient: Tensor = weight.grad  # type: ignore[assignment]
         if not group["orthogonal"]:
             gradient = gradient.add(weight, alpha=group["weight_decay"])
         buffer = self.state[weight].setdefault("momentum_buffer", torch.zeros_like(weight))

@@ -22,16 +22,20 @@ def plot_curves(rows: Sequence[Row], title: str) -> Figure:
     """Training, test and (if there is one) validation accuracy over epochs; the last test accuracy is written at its end."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
-    epochs = [row.epoch for row in rows]
-    lines = [("training (while it is learned)", [row.train_accuracy for row in rows], TRAIN)]
-    if rows[0].validation_accuracy is not None:
-        lines.append(("validation", [row.validation_accuracy or 0.0 for row in rows], COLORS[3]))
-    lines.append(("test", [row.test_accuracy for row in rows], TEST))
-    for label, values, color in lines:
-        axes.plot(epochs, values, color=color, lw=2, marker="o", ms=4 if len(rows) < 40 else 0, label=label, clip_on=False)
-    _mark_last(axes, epochs[-1], rows[-1].test_accuracy, TEST)
+    _draw_curves(axes, rows)
     _accuracy_axes(axes, title)
     axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def plot_pair(tuned: Sequence[Row], own: Sequence[Row], title: str) -> Figure:
+    """Training and test accuracy of the chosen settings beside those of the assignment's own, over epochs."""
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    for axes, rows, name in zip(figure.subplots(1, 2, sharey=True), (tuned, own), ("chosen settings", "the assignment's"), strict=True):
+        _draw_curves(axes, rows)
+        _accuracy_axes(axes, f"{title} ({name})")
+    figure.axes[1].set_ylabel("")
+    figure.axes[0].legend(frameon=False, loc="lower right")
     return figure
 
 
@@ -92,7 +96,7 @@ def plot_worst(evaluation: Evaluation, data: Data, title: str) -> Figure:
 def plot_images(data: Data, columns: int = 8) -> Figure:
     """A grid of training images with their labels, a row a class."""
     places = np.concatenate([np.flatnonzero(data.train.labels == label)[:columns] for label in range(len(data.classes))])
-    heading = f"{data.source}: {len(data.train.labels):,} training and {len(data.test.labels):,} test images, pixels {data.pixels}"
+    heading = f"{data.title}: {len(data.train.labels):,} training and {len(data.test.labels):,} test images, pixels {data.pixels}"
     return _images(data.train.pixels, places, lambda place: data.classes[data.train.labels[place]], heading, columns)
 
 
@@ -112,6 +116,17 @@ def plot_study(numbers: Sequence[int], accuracies: Sequence[float | None], impor
     bars.set_title("share of the variation explained", loc="left", fontsize=11)
     _plain(bars)
     return figure
+
+
+def _draw_curves(axes: Axes, rows: Sequence[Row]) -> None:
+    epochs = [row.epoch for row in rows]
+    lines = [("training (while it is learned)", [row.train_accuracy for row in rows], TRAIN)]
+    if rows[0].validation_accuracy is not None:
+        lines.append(("validation", [row.validation_accuracy or 0.0 for row in rows], COLORS[3]))
+    lines.append(("test", [row.test_accuracy for row in rows], TEST))
+    for label, values, color in lines:
+        axes.plot(epochs, values, color=color, lw=2, marker="o", ms=4 if len(rows) < 40 else 0, label=label, clip_on=False)
+    _mark_last(axes, epochs[-1], rows[-1].test_accuracy, TEST)
 
 
 def _images(pixels: np.ndarray, places: np.ndarray, caption: Callable[[int], str], heading: str, columns: int) -> Figure:

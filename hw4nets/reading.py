@@ -59,7 +59,7 @@ def read(path: Path, report: Callable[[int, int], None] = lambda done, total: No
     if images and batches:
         raise DataError(f"{path} holds official batches and image folders; keep one of them")
     if images:
-        return Found(*(_image_part(path, part, images, report) for part in ("train", "test")))
+        return Found(_image_part(path, "train", images, report), _image_part(path, "test", images, report))
     if batches:
         return _batches(path, batches)
     raise DataError(f"{path} holds no CIFAR-10: wanted {ACCEPTED}")

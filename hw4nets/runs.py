@@ -65,7 +65,7 @@ def run(folder: Path, recipe: Recipe, data: Data, watch: Watch | None = None) ->
     _write_history(folder, history.rows)
     with threads(recipe.config.threads):
         plain = prepare(model, recipe.changed({"compile": False}).config)
-        evaluation = evaluate(model, data, plain, recipe.config.scale)
+        evaluation = evaluate(model, data, plain, recipe.config.input_scale)
     summary = _summary(recipe, data, _Measured(model, history, evaluation, plain))
     _draw(folder, recipe, data, history, evaluation)
     write_text(folder / SUMMARY, json.dumps(summary, indent=1) + "\n")
@@ -150,9 +150,8 @@ def _row(line: dict[str, str]) -> Row:
     return Row(int(line.pop("epoch")), **{name: float(value) for name, value in line.items()})
 
 
-def _summary(
-    recipe: Recipe, data: Data, model: nn.Module, history: History, evaluation: Evaluation, execution: Execution
-) -> dict[str, Any]:
+def _summary(recipe: Recipe, data: Data, measured: _Measured) -> dict[str, Any]:
+    model, history, evaluation, execution = measured
     train_seconds = sum(row.seconds_train for row in history.rows)
     images = sum(row.images_per_second * row.seconds_train for row in history.rows)
     cuda = execution.device.type == "cuda"

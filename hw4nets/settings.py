@@ -68,7 +68,7 @@ def settings_of(record: type[Settings]) -> list[dataclasses.Field[Any]]:
 def checked(item: dataclasses.Field[Any], value: Any) -> Any:
     """The value in the field's type, or `InputError` that names the field and says what is accepted."""
     kind = type(item.default)
-    if kind is tuple:
+    if isinstance(item.default, tuple):
         if not isinstance(value, list | tuple) or not value:
             raise InputError(f"{item.name} is {value!r}; give whole numbers, as in {','.join(map(str, item.default))}")
         return tuple(_number(item, one, int) for one in value)

@@ -144,7 +144,7 @@ def _step(run: Run, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 def _augmented(run: Run, images: Tensor, places: Tensor, epoch: int) -> Tensor:
     images = run.augmentation.pixels(images, run.generator, run.first_flipped[places], epoch)
-    values = run.augmentation.values(normalize(images, run.config.scale), run.generator)
+    values = run.augmentation.values(normalize(images, run.config.input_scale), run.generator)
     return run.execution.laid_out(values)
 
 
@@ -164,7 +164,7 @@ def _score(run: Run, row: Row) -> Row:
 
 
 def _tested(run: Run, part: tuple[Tensor, Tensor]) -> float:
-    return accuracy(outputs(run.model, part[0], run.execution, run.config.scale), part[1])
+    return accuracy(outputs(run.model, part[0], run.execution, run.config.input_scale), part[1])
 
 
 # ---- what a run holds --------------------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ class Run:
         execution = prepare(model, config)
         device = execution.device
         train = _on(train_part, device)
-        whiten(model, normalize(train[0][:WHITENED], config.scale))
+        whiten(model, normalize(train[0][:WHITENED], config.input_scale))
         generator = torch.Generator(device).manual_seed(config.seed)
         return cls(
             model,
