@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -98,10 +98,14 @@ def _write(whole: Mapping[str, Any], path: Path) -> None:
 
 def _second_name(path: Path, other: Path) -> None:
     """`other` becomes what `path` is now, in one piece: a second name for the same file where the file system has that, else a copy."""
-    with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as folder:
-        temporary = Path(folder) / other.name
+    temporary = other.with_name(f".{other.stem}.{secrets.token_hex(4)}{other.suffix}")
+    try:
         try:
             os.link(path, temporary)
         except OSError:
             shutil.copyfile(path, temporary)
         os.replace(temporary, other)
+    except OSError as error:
+        raise WriteError(f"cannot write {other}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -140,7 +140,7 @@ def _save_cache(path: Path, data: Data) -> None:
 def _load_cache(path: Path, source: str) -> Data | None:
     """What the cache holds, or None where it holds nothing whole: it is then decoded anew."""
     try:
-        with np.load(path, allow_pickle=False) as kept:  # checks the CRC of every array
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:  # checks the CRC of every array
             parts = [Part(*(kept[f"{name}_{kind}"] for kind in Part._fields)) for name in ("train", "test")]
             return Data(parts[0], parts[1], str(kept["pixels"]), str(kept["sha256"]), source)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

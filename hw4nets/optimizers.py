@@ -73,7 +73,9 @@ class Muon(torch.optim.Optimizer):
         gradient: Tensor = weight.grad  # type: ignore[assignment]
         if not group["orthogonal"]:
             gradient = gradient.add(weight, alpha=group["weight_decay"])
-        buffer = self.state[weight].setdefault("momentum_buffer", torch.zeros_like(weight))
+        if "momentum_buffer" not in self.state[weight]:
+            self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+        buffer = self.state[weight]["momentum_buffer"]
         buffer.mul_(group["momentum"]).add_(gradient)
         step = gradient.add(buffer, alpha=group["momentum"])
         if group["orthogonal"]:

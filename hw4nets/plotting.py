@@ -73,7 +73,7 @@ def plot_confusion(evaluation: Evaluation, classes: Sequence[str], title: str) -
     axes.set_ylabel("true")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_title(f"{title}: percent of each true class", loc="left", fontsize=11)
+    axes.set_title(f"{title}\npercent of each true class", loc="left", fontsize=10)
     return figure
 
 
@@ -89,7 +89,7 @@ def plot_worst(evaluation: Evaluation, data: Data, title: str) -> Figure:
         return f"{names[said]} {share:.0%}\nis {names[evaluation.labels[place]]}"
 
     mistakes = int((predicted != evaluation.labels).sum())
-    heading = f"{title}: the most confident of {mistakes:,} mistakes" if mistakes else f"{title}: no mistakes"
+    heading = f"{title}\n" + (f"the most confident of {mistakes:,} mistakes" if mistakes else "no mistakes")
     return _images(data.test.pixels, worst, caption, heading, columns=5)
 
 
@@ -130,15 +130,20 @@ def _draw_curves(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def _images(pixels: np.ndarray, places: np.ndarray, caption: Callable[[int], str], heading: str, columns: int) -> Figure:
+    """All images in one drawing, with words above each: an axes an image would take ten times as long."""
     count = -(-max(len(places), 1) // columns)
     lines = caption(int(places[0])).count("\n") + 1 if len(places) else 1
-    figure = Figure(figsize=(1.35 * columns, 0.55 + (1.2 + 0.2 * lines) * count), layout="constrained")
-    figure.suptitle(heading, x=0.01, ha="left", fontsize=11)
-    for number, axes in enumerate(figure.subplots(count, columns, squeeze=False).flat):
-        axes.set_axis_off()
-        if number < len(places):
-            axes.imshow(pixels[places[number]].transpose(1, 2, 0), interpolation="nearest")
-            axes.set_title(caption(int(places[number])), fontsize=9, color="#2b2b2b", pad=3)
+    cell = (36, 33 + 6 * lines)  # of an image with its words, in image pixels
+    mosaic = np.full((count * cell[1] + 12, columns * cell[0] + 4, 3), 255, np.uint8)
+    figure = Figure(figsize=(mosaic.shape[1] / 27, mosaic.shape[0] / 27))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.text(3, 6, heading, fontsize=10, va="center", color="#2b2b2b")
+    for number, place in enumerate(places):
+        left, bottom = 4 + number % columns * cell[0], 12 + (number // columns + 1) * cell[1] - 1
+        mosaic[bottom - 32 : bottom, left : left + 32] = pixels[place].transpose(1, 2, 0)
+        axes.text(left + 15.5, bottom - 33.5, caption(int(place)), fontsize=9, ha="center", va="bottom", color="#2b2b2b")
+    axes.imshow(mosaic, interpolation="nearest")
     return figure
 
 

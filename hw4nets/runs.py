@@ -19,7 +19,7 @@ from hw4nets.data import Data
 from hw4nets.errors import CheckpointError, InputError
 from hw4nets.evaluation import Evaluation, evaluate
 from hw4nets.execution import Execution, choose_device, prepare, threads
-from hw4nets.files import make_folder, write_text, write_with
+from hw4nets.files import make_folder, sweep, write_text, write_with
 from hw4nets.models import build, flops_per_image, parameter_count
 from hw4nets.plotting import plot_confusion, plot_curves, plot_worst
 from hw4nets.recipes import Recipe, read_recipe, read_toml
@@ -49,6 +49,7 @@ def open_run(folder: str | Path, recipe: Recipe, data: Data, resume: bool = Fals
     if there and not set(there) & set(FILES):
         raise InputError(f"{folder} holds files, and none of a run; give another --out")
     make_folder(path)
+    sweep(path, FILES)
     if overwrite:
         for name in FILES:
             (path / name).unlink(missing_ok=True)
@@ -181,7 +182,7 @@ def _summary(recipe: Recipe, data: Data, measured: _Measured) -> dict[str, Any]:
 
 
 def _draw(folder: Path, recipe: Recipe, data: Data, history: History, evaluation: Evaluation) -> None:
-    title = f"{recipe.shape.name}, pixels {data.pixels}, {evaluation.accuracy:.1%} of the test images"
+    title = f"{recipe.shape.name}, {evaluation.accuracy:.1%} of the test images right, pixels {data.pixels}"
     figures = {
         CURVES: plot_curves(history.rows, f"{recipe.shape.name}, pixels {data.pixels}"),
         CONFUSION: plot_confusion(evaluation, data.classes, title),

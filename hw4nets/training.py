@@ -270,15 +270,11 @@ def _resumed(run: Run, folder: Path | None, watch: Watch) -> History:
         return History(notes=tuple(notes))
     if state["config"] != run.config.values():
         changed = sorted(name for name, value in run.config.values().items() if state["config"].get(name) != value)
-        raise CheckpointError(
-            f"the checkpoint in {folder} is of other settings ({', '.join(changed)}); go on with the same ones, or --overwrite"
-        )
+        raise CheckpointError(f"the checkpoint in {folder} is of other settings ({', '.join(changed)}); take the same ones, or --overwrite")
     try:
         return replace(run.load(state), notes=tuple(notes))
     except (RuntimeError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"the checkpoint in {folder} does not fit this network; use the same --net and options, or --overwrite"
-        ) from error
+        raise CheckpointError(f"the checkpoint in {folder} is of another network; take the same one, or --overwrite") from error
 
 
 def _on(part: Part, device: torch.device) -> tuple[Tensor, Tensor]:

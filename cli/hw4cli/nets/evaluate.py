@@ -41,7 +41,7 @@ def command(run: str, checkpoint: str, device: str, seed: int, data: str | None,
     model, execution = load_model(folder / f"{checkpoint}.pt", recipe, device)
     images = load_shown(data or kept.get("data", "official"), writing.quiet)
     found = evaluate(model, images, execution, recipe.config.input_scale)
-    title = f"{recipe.shape.name}, pixels {images.pixels}, {percent(found.accuracy)} of the test images"
+    title = f"{recipe.shape.name}, {percent(found.accuracy)} of the test images right, pixels {images.pixels}"
     if writing.plot is not None:
         from hw4nets.plotting import plot_confusion
 
