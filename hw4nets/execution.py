@@ -69,6 +69,11 @@ def prepare(model: nn.Module, config: Config) -> Execution:
     return _compiled(model, config, plain) if config.compile else plain
 
 
+def check_machine(config: Config) -> None:
+    """Raise `InputError` now for a device or a precision that this machine does not have."""
+    _precision(config, choose_device(config.device))
+
+
 def choose_device(name: str) -> torch.device:
     """The device by name; `auto` is CUDA where there is one."""
     if name == "auto":

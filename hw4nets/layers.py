@@ -51,9 +51,6 @@ class WhitenedConv2d(nn.Conv2d):
 
     def __init__(self, filters: int, size: int, stride: int = 1, padding: int = 0, fixed: bool = True) -> None:
         super().__init__(3, filters, size, stride, padding)
-        most = 2 * 3 * size**2
-        if fixed and filters > most:
-            raise InputError(f"whitening patches of {size}×{size} gives at most {most} filters, not {filters}; take fewer, or whiten start")
         self.weight.requires_grad_(not fixed)
 
     @torch.no_grad()
@@ -65,6 +62,13 @@ class WhitenedConv2d(nn.Conv2d):
         scaled = (vectors / (values.clamp(min=0) + SMALLEST).sqrt()).T.flip(0)  # the largest eigenvalue first
         filters = torch.stack([scaled, -scaled], dim=1).reshape(-1, 3, size, size)[: self.out_channels]
         self.weight[: len(filters)] = filters.to(self.weight)
+
+
+def check_whitening(filters: int, size: int, whiten: str) -> None:
+    """Raise `InputError` for more fixed whitening filters than there are."""
+    most = 2 * 3 * size**2
+    if whiten == "fixed" and filters > most:
+        raise InputError(f"whitening patches of {size}×{size} gives at most {most} filters, not {filters}; take fewer, or whiten start")
 
 
 def first_convolution(filters: int, size: int, whiten: str, padding: int = 0, stride: int = 1) -> nn.Module:

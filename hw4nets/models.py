@@ -21,6 +21,7 @@ from hw4nets.layers import (
     WhitenedConv2d,
     activation_setting,
     batch_norm_setting,
+    check_whitening,
     convolved,
     dirac,
     dropout_setting,
@@ -87,6 +88,7 @@ class Conv(Net):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_whitening(self.M, self.p, self.whiten)
         self.side()
 
     def side(self) -> int:
@@ -120,6 +122,7 @@ class Base(Net):
         super().__post_init__()
         for name in ("filters", "sizes", "padding", "pools", "units"):
             _need(name, getattr(self, name), 2)
+        check_whitening(self.filters[0], self.sizes[0], self.whiten)
         self.side()
 
     def side(self) -> int:
@@ -164,6 +167,7 @@ class Fast(Net):
         super().__post_init__()
         for name in ("depths", "pools"):
             _need(name, getattr(self, name), len(self.widths))
+        check_whitening(self.stem_filters, self.stem_size, self.whiten)
         self.side()
 
     def side(self) -> int:

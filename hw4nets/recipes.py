@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import tomli_w
 
+from hw4nets.augment import Augmentation
 from hw4nets.config import Config
 from hw4nets.errors import InputError, UnknownNameError
 from hw4nets.models import Net, net
@@ -25,6 +26,9 @@ class Recipe:
 
     shape: Net
     config: Config
+
+    def __post_init__(self) -> None:
+        Augmentation.parse(self.config.augment)  # its words are checked before anything is made
 
     def changed(self, options: Mapping[str, Any]) -> Recipe:
         """With other options, of the network or of the training, by name."""
