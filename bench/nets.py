@@ -27,6 +27,7 @@ from hw4nets.training import Row, Watch
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS, RESULTS = ROOT / "runs" / "bench", ROOT / "bench" / "results" / "nets"
+RAW = argparse.RawDescriptionHelpFormatter
 HEADS = (
     "network",
     "settings",
@@ -122,12 +123,12 @@ def _date(folder: Path) -> str:
 
 def main() -> None:
     """Read the words, then measure one run after the other."""
-    parser = argparse.ArgumentParser(prog="python -m bench.nets", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="python -m bench.nets", description=__doc__, formatter_class=RAW)
     parser.add_argument("--data", required=True)
     parser.add_argument("--net", action="append", choices=list(NETS), help="repeat for more; default: all")
     parser.add_argument("--preset", default="tuned")
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a change of the settings, its value as in JSON")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a change; its value as in JSON")
     parser.add_argument("--label", default="", help="added to the name of changed settings")
     words = parser.parse_args()
     data = load(words.data)

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hw4nets.data import Data, normalize
-from hw4nets.execution import Execution
-
-BATCH = 500  # images of a forward pass; divides 10,000 and 50,000
+from hw4nets.execution import EVALUATED, Execution
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def outputs(model: nn.Module, images: Tensor, execution: Execution, scale: str, 
     model.eval()
     parts = []
     with execution.autocast():
-        for batch in images.split(BATCH):
+        for batch in images.split(EVALUATED):
             batch = normalize(batch.flip(-1) if mirrored else batch, scale)
             parts.append(execution.forward(execution.laid_out(batch)).float())
     model.train(was_training)

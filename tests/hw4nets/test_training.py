@@ -191,7 +191,7 @@ def test_both_memory_formats_train_alike(small):
 
 
 def test_without_a_compiler_training_goes_on_with_a_sentence(small, monkeypatch):
-    def broken(model):
+    def broken(model, **options):
         def call(x):
             raise RuntimeError("no working C++ compiler was found")
 
@@ -203,7 +203,7 @@ def test_without_a_compiler_training_goes_on_with_a_sentence(small, monkeypatch)
 
 
 def test_a_compiled_network_is_timed_apart(small, monkeypatch):
-    monkeypatch.setattr(torch, "compile", lambda model: model)
+    monkeypatch.setattr(torch, "compile", lambda model, **options: model)
     one, other = run(small, replace(QUICK, compile=True)), run(small, QUICK)
     assert one.seconds_compile > 0 and other.seconds_compile == 0 and timeless(one) == timeless(other)
 
