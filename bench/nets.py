@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hw4nets.data import Data, load
+from hw4nets.execution import keep_freed_memory
 from hw4nets.files import write_text
 from hw4nets.models import NETS
 from hw4nets.recipes import Recipe, preset
@@ -99,6 +100,7 @@ def table() -> str:
 
 def _line(name: str, ones: Sequence[Mapping[str, Any]]) -> str:
     test = [one["test_accuracy"] for one in ones]
+    place = ones[0]["machine"] if ones[0]["device"] == "cpu" else ones[0]["device"]
     spread = f" ± {100 * statistics.stdev(test):.2f}" if len(test) > 1 else ""
     cells = (
         ones[0]["net"],
@@ -111,7 +113,7 @@ def _line(name: str, ones: Sequence[Mapping[str, Any]]) -> str:
         f"{100 * statistics.mean(one['train_accuracy'] for one in ones):.2f} %",
         f"{statistics.median(one['seconds_train'] for one in ones) / 60:.1f}",
         f"{statistics.median(one['images_per_second'] for one in ones):,.0f}",
-        f"{ones[0]['machine'] if ones[0]['device'] == 'cpu' else ones[0]['device']}, {ones[0]['threads']} threads, torch {ones[0]['torch']}",
+        f"{place}, {ones[0]['threads']} threads, torch {ones[0]['torch']}",
     )
     return f"| {' | '.join(cells)} |"
 
@@ -131,6 +133,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a change; its value as in JSON")
     parser.add_argument("--label", default="", help="added to the name of changed settings")
     words = parser.parse_args()
+    keep_freed_memory()
     data = load(words.data)
     changes = {name: json.loads(value) for name, _, value in (change.partition("=") for change in words.set)}
     for seed in map(int, words.seeds.split(",")):

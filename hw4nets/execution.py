@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import platform
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +23,7 @@ from hw4nets.files import cache_folder, make_folder, write_text
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 EVALUATED = 500  # images of a forward pass in evaluation; divides 5,000, 10,000, 45,000 and 50,000
 MEASURED = 256  # images of a step that is timed to choose the memory format
+MMAP_MAX, TRIM_THRESHOLD = (-4, 0), (-1, 2**31 - 1)  # of <malloc.h>: no block from mmap; nothing given back below 2 GB
 CLEARLY = 0.9  # channels_last is chosen when it takes less than this part of the time
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -99,6 +102,20 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Let the process keep what torch frees on the CPU, for the next step to use; whether that could be arranged (glibc only).
+
+    glibc gives every block above 32 MB back to the system at once, and the next step's page faults fetch it again, zeroed: half of the
+    processor time of a training step of `conv`. It concerns the whole process, so programs ask for it, not `train`.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return False  # Windows, macOS, musl
+    return all(mallopt(option, value) for option, value in (MMAP_MAX, TRIM_THRESHOLD))
 
 
 def _precision(config: Config, device: torch.device) -> torch.dtype:

@@ -13,7 +13,7 @@ from hw4cli.nets.outputs import PROGRAM, check_outputs, line, percent, show, wri
 from hw4cli.nets.watching import Told, load_shown
 from hw4cli.progress import Bar
 from hw4nets.assignment import PRESETS, reproduce
-from hw4nets.execution import choose_device
+from hw4nets.execution import choose_device, keep_freed_memory
 
 
 @click.command("reproduce")
@@ -32,6 +32,7 @@ def command(data: str | None, out: str, epochs: int | None, **given: Any) -> int
     writing = take(Writing, given)
     check_outputs(writing)
     choose_device(given["device"])
+    keep_freed_memory()
     images = load_shown(data or "official", writing.quiet)
     changes = {name: given[name] for name in ("seed", "threads", "device")} | ({"epochs": epochs} if epochs else {})
     try:

@@ -16,7 +16,7 @@ from hw4cli.nets.train import chosen_recipe
 from hw4cli.nets.watching import load_shown
 from hw4cli.progress import Bar
 from hw4nets.errors import InputError, UnknownNameError
-from hw4nets.execution import check_machine
+from hw4nets.execution import check_machine, keep_freed_memory
 from hw4nets.recipes import Recipe
 from hw4nets.search import BEST_TOML, SAMPLERS, STUDY, Findings, Plan, default_space, search
 from hw4nets.settings import Range
@@ -45,6 +45,7 @@ def command(data: str | None, out: str, trials: int, sampler: str, vary: tuple[s
     check_outputs(writing)
     recipe = chosen_recipe(take(Chosen, given), changes)
     check_machine(recipe.config)
+    keep_freed_memory()
     plan = Plan(recipe, _space(recipe, vary, changes), trials, sampler, recipe.config.seed)
     if (Path(out) / STUDY).exists() and not resume:
         raise InputError(f"{out} holds a search; give --resume to go on, or another --out")

@@ -15,7 +15,7 @@ from hw4cli.nets.watching import Told, load_shown
 from hw4cli.progress import Bar
 from hw4nets.data import Data
 from hw4nets.errors import DivergedError, InputError
-from hw4nets.execution import check_machine
+from hw4nets.execution import check_machine, keep_freed_memory
 from hw4nets.models import net
 from hw4nets.recipes import PRESET, Recipe, preset, read_recipe, read_toml
 from hw4nets.runs import CONFIG, Outcome, open_run, run
@@ -41,6 +41,7 @@ def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: 
     kept = read_toml(Path(out) / CONFIG) if resume and (Path(out) / CONFIG).exists() else {}
     recipe = kept_recipe(Path(out), chosen, changes) if kept else chosen_recipe(chosen, changes)
     check_machine(recipe.config)
+    keep_freed_memory()
     images = load_shown(data or kept.get("data", "official"), writing.quiet)
     folder = open_run(out, recipe, images, resume, overwrite)
     return train(folder, recipe, images, writing)
