@@ -1,9 +1,43 @@
-"""Networks for CIFAR-10: data, models, training, selection and curves. Needs the extra `hw4opt[nets]`; holds nothing yet."""
+"""Networks for CIFAR-10: data, models, training, selection and curves. Needs the extra `hw4opt[nets]`.
+
+Names are loaded when they are first used: torch takes a second.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hw4nets.config import Config
+    from hw4nets.data import Data, load, synthetic
+    from hw4nets.errors import CheckpointError, DataError, DivergedError, InputError, NetsError, UnknownNameError, WriteError
+    from hw4nets.evaluation import Evaluation, evaluate
+    from hw4nets.models import NETS, Base, Conv, Fast, Hidden, Logistic, Net, build, net
+    from hw4nets.recipes import Recipe, preset
+    from hw4nets.training import History, Watch, train
+
+_HOMES = {
+    "config": ["Config"],
+    "data": ["Data", "load", "synthetic"],
+    "errors": ["CheckpointError", "DataError", "DivergedError", "InputError", "NetsError", "UnknownNameError", "WriteError"],
+    "evaluation": ["Evaluation", "evaluate"],
+    "models": ["NETS", "Base", "Conv", "Fast", "Hidden", "Logistic", "Net", "build", "net"],
+    "recipes": ["Recipe", "preset"],
+    "training": ["History", "Watch", "train"],
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "NETS", "Base", "CheckpointError", "Config", "Conv", "Data", "DataError", "DivergedError", "Evaluation", "Fast", "Hidden", "History",
+    "InputError", "Logistic", "Net", "NetsError", "Recipe", "UnknownNameError", "Watch", "WriteError", "build", "evaluate", "load", "net",
+    "preset", "synthetic", "train",
+]  # fmt: skip
 
 
-def __getattr__(name: str) -> str:
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"hw4nets.{_HOME[name]}"), name)
     if name == "__version__":
-        from importlib.metadata import version  # only when asked for: the import costs more than this package
+        from importlib.metadata import version
 
         return version("hw4opt")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from hw4cli.opt.app import COMMANDS
-from hw4cli.opt.progress import Bar
+from hw4cli.progress import Bar
 
 RUN = "import sys; from hw4cli.opt.app import main; status = main(sys.argv[1:])"
 HEAVY = {"cvxpy", "matplotlib", "pandas", "pyarrow", "scipy", "sklearn", "torch"}

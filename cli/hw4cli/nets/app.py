@@ -1,19 +1,70 @@
 """Entry point of `hw4nets`."""
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 
+import click
 
-def main() -> int:
-    """Say in one sentence why there is nothing to run; the exit status is that of a usage error."""
-    print(f"hw4nets: {_reason()}", file=sys.stderr)
-    return 2
+from hw4cli.endings import Exit, say
+from hw4cli.options import verbose_option, version_option
+from hw4cli.program import Commands, run
+
+COMMANDS = {
+    "train": "Train a network; curves, checkpoints and figures in one folder.",
+    "search": "Choose hyper-parameters on held-out training images.",
+    "evaluate": "Accuracy, confusions and worst mistakes of a trained network.",
+    "plot": "Compare runs: a table, and their curves in one figure.",
+    "data": "Download, verify and show the images.",
+    "reproduce": "Part 3 of the assignment, every figure and number.",
+}
+EPILOG = """\b
+Exit status: 0 finished · 1 the loss diverged, or a file could not be written
+             2 wrong input or usage · 130 interrupted
+Completion: eval "$(_HW4NETS_COMPLETE=bash_source hw4nets)"
+            (zsh: zsh_source, fish: fish_source)"""
+PROGRAM = "hw4nets"
+NO_TORCH = "torch is not installed; it comes with the extra: pip install 'hw4opt[nets]'"
 
 
-def _reason() -> str:
+class NetsCommands(Commands):
+    """The commands of this folder."""
+
+    texts, package = COMMANDS, "hw4cli.nets"
+
+    def unknown(self, name: str) -> Exception:
+        """What is raised for the name of no command."""
+        from hw4nets import UnknownNameError
+
+        return UnknownNameError("command", name, COMMANDS)
+
+
+@click.group(cls=NetsCommands, epilog=EPILOG, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+@version_option(PROGRAM)
+@verbose_option(PROGRAM)
+def app() -> None:
+    """The CIFAR-10 networks of the assignment: trained, chosen, evaluated and drawn.
+
+    `hw4nets train --net fast --data synthetic --out first` runs in seconds on built-in images.
+    """
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit status."""
     if find_spec("torch") is None:
-        return "torch is not installed; it comes with the extra: pip install 'hw4opt[nets]'"
-    return "no command exists yet in this version"
+        say(PROGRAM, NO_TORCH)
+        return Exit.WRONG
+    return run(app, PROGRAM, sys.argv[1:] if words is None else words, _judge)
+
+
+def _judge(error: Exception) -> tuple[str, Exit] | None:
+    from hw4nets import CheckpointError, InputError, NetsError
+
+    if isinstance(error, NetsError):
+        return str(error), Exit.WRONG if isinstance(error, InputError | CheckpointError) else Exit.UNPROVEN
+    return None
 
 
 if __name__ == "__main__":

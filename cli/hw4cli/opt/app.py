@@ -1,20 +1,15 @@
-"""Entry point of `hw4opt`: commands loaded when called, and every ending turned into an exit status and one sentence."""
+"""Entry point of `hw4opt`."""
 
 from __future__ import annotations
 
-import importlib
-import logging
-import os
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
-from hw4cli.opt.endings import Exit, say
+from hw4cli.endings import Exit
 from hw4cli.opt.options import version
+from hw4cli.program import Commands, run
 
 COMMANDS = {
     "solve": "Fit a penalised or shape-constrained regression, and prove it.",
@@ -31,39 +26,20 @@ Rows are counted from 1, the header not counted.
 Completion: eval "$(_HW4OPT_COMPLETE=bash_source hw4opt)"
             (zsh: zsh_source, fish: fish_source)"""
 
-log = logging.getLogger("hw4opt.cli")
+
+class OptCommands(Commands):
+    """The commands of this folder."""
+
+    texts, package = COMMANDS, "hw4cli.opt"
+
+    def unknown(self, name: str) -> Exception:
+        """What is raised for the name of no command."""
+        from hw4opt import UnknownNameError
+
+        return UnknownNameError("command", name, COMMANDS)
 
 
-class Commands(click.Group):
-    """A group that imports a command's module only when that command is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        return importlib.import_module(f"hw4cli.opt.{cmd_name}").command
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
-            from hw4opt import UnknownNameError
-
-            raise UnknownNameError("command", args[0], COMMANDS)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
-        from click.shell_completion import CompletionItem
-
-        names = [CompletionItem(name, help=text) for name, text in COMMANDS.items() if name.startswith(incomplete)]
-        return names + click.Command.shell_complete(self, ctx, incomplete)
-
-
-@click.group(cls=Commands, epilog=EPILOG, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=OptCommands, epilog=EPILOG, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 @version
 def app() -> None:
     """Describe a penalised or shape-constrained regression once, solve it with any solver, and get an answer that proves itself.
@@ -74,47 +50,15 @@ def app() -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit status."""
-    words = list(sys.argv[1:] if words is None else words)
-    with _quiet_warnings():
-        try:
-            return app.main(words, prog_name="hw4opt", standalone_mode=False, obj=words) or 0
-        except (click.Abort, KeyboardInterrupt):
-            return _end("interrupted", Exit.INTERRUPTED)
-        except click.ClickException as error:
-            return _end(error.format_message(), Exit.WRONG)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return Exit.UNPROVEN
-        except Exception as error:
-            return _failed(error)
+    return run(app, "hw4opt", sys.argv[1:] if words is None else words, _judge)
 
 
-def _failed(error: Exception) -> int:
+def _judge(error: Exception) -> tuple[str, Exit] | None:
     from hw4opt import Hw4Error, NotCertifiedError
 
-    log.debug("raised here", exc_info=True)
     if isinstance(error, Hw4Error):
-        return _end(str(error), Exit.UNPROVEN if isinstance(error, NotCertifiedError) else Exit.WRONG)
-    if isinstance(error, MemoryError):
-        return _end("there is not enough memory for this problem; take fewer rows", Exit.UNPROVEN)
-    return _end(f"an error that should not happen, {type(error).__name__}: {error}; -v shows where", Exit.UNPROVEN)
-
-
-def _end(sentence: str, status: Exit) -> Exit:
-    say(sentence)
-    return status
-
-
-@contextmanager
-def _quiet_warnings() -> Iterator[None]:
-    """Warnings of libraries go to the log, which only -v shows."""
-    logging.getLogger("py.warnings").addHandler(logging.NullHandler())
-    with warnings.catch_warnings():
-        logging.captureWarnings(True)
-        try:
-            yield
-        finally:
-            logging.captureWarnings(False)
+        return str(error), Exit.UNPROVEN if isinstance(error, NotCertifiedError) else Exit.WRONG
+    return None
 
 
 if __name__ == "__main__":

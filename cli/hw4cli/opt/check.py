@@ -12,9 +12,9 @@ from hw4cli.opt.describe import describe
 from hw4cli.opt.endings import Exit, say
 from hw4cli.opt.options import CHOOSE, DESCRIBE, SAVE, SOLVER, WRITE, Choosing, Describing, Solving, Writing, options, take
 from hw4cli.opt.outputs import check_outputs, choice, draw, provenance, save, write_json
-from hw4cli.opt.progress import Bar
 from hw4cli.opt.report import figure_line, figure_text, show, warn
 from hw4cli.opt.solve import check_solver, fit_named
+from hw4cli.progress import Bar
 from hw4opt import Status
 from hw4opt.crosscheck import Crosscheck, Row, crosscheck
 

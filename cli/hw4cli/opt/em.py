@@ -13,8 +13,8 @@ from hw4cli.opt.endings import Exit, say
 from hw4cli.opt.listening import Listened, Listening, features_of, read, text_columns
 from hw4cli.opt.options import ARRAYS, DATA, SAVE, WRITE, Writing, options, take
 from hw4cli.opt.outputs import check_outputs, draw, provenance, with_arrays, write_json
-from hw4cli.opt.progress import Bar
 from hw4cli.opt.report import figure_line, show, warn
+from hw4cli.progress import Bar
 from hw4opt import InputError, Status
 from hw4opt.datasets import Table, read_table
 from hw4opt.poisson.choosing import CRITERIA, Choice, choose_k

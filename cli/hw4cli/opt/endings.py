@@ -1,20 +1,13 @@
-"""How a command ends: its exit status, and its sentence on stderr."""
+"""How a command of `hw4opt` ends: its exit status, and its sentence on stderr."""
 
 from __future__ import annotations
 
-import sys
-from enum import IntEnum
+from hw4cli import endings
+from hw4cli.endings import Exit
 
-
-class Exit(IntEnum):
-    """The exit statuses of every command."""
-
-    CERTIFIED = 0
-    UNPROVEN = 1
-    WRONG = 2
-    INTERRUPTED = 130
+__all__ = ["Exit", "say"]
 
 
 def say(sentence: str) -> None:
     """One sentence on stderr, on one line."""
-    print(f"hw4opt: {' '.join(sentence.split()).removesuffix('.')}", file=sys.stderr)
+    endings.say("hw4opt", sentence)

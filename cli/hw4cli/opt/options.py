@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-F = TypeVar("F", bound=Callable[..., Any])
-R = TypeVar("R")
+from hw4cli.options import JSON, QUIET, options, take, verbose_option, version_option
+
+__all__ = ["ARRAYS", "CHOOSE", "DATA", "DESCRIBE", "SAVE", "SOLVE", "WRITE", "Choosing", "Describing", "Solving", "Writing"]
+__all__ += ["options", "take", "version"]  # for the commands, which declare everything from here
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,6 @@ class Writing:
     arrays: bool | None = None
 
 
-def take(record: type[R], given: Mapping[str, Any]) -> R:
-    """The record's own fields out of a command's options."""
-    return record(**{item.name: given[item.name] for item in dataclasses.fields(record) if item.name in given})  # type: ignore[arg-type]
-
-
 def _complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
     def complete(context: click.Context, parameter: click.Parameter, start: str) -> list[CompletionItem]:
         return [CompletionItem(name) for name in _names(kind) if name.startswith(start)]
@@ -100,24 +96,7 @@ def _names(kind: str) -> Sequence[str]:
     return names(kind)
 
 
-def _show_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-    if value and not context.resilient_parsing:
-        from hw4opt import __version__
-
-        click.echo(f"hw4opt {__version__}")
-        context.exit()
-
-
-def _log(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-    if value:
-        import logging
-
-        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", force=True)
-        logging.getLogger("hw4opt").setLevel(logging.DEBUG)
-        logging.getLogger("py.warnings").setLevel(logging.WARNING)
-
-
-version = click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="Show the version.")
+version = version_option("hw4opt")
 
 DATA = click.argument("data", required=False, metavar="[DATA]")
 
@@ -224,21 +203,9 @@ SAVE = click.option("--save", metavar="PATH", help="Write the model, one self-co
 
 WRITE = (
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="S", help="Seed of data and search."),
-    click.option("--json", metavar="PATH|-", help="Write the answer as JSON; with -, stdout holds it and nothing else."),
+    JSON,
     click.option("--plot", metavar="PATH", help="Write a figure: .png, .pdf, .svg, .jpg or .webp."),
-    click.option("-q", "--quiet", is_flag=True, help="No tables, no progress."),
-    click.option("-v", "--verbose", is_flag=True, expose_value=False, is_eager=True, callback=_log, help="Log to stderr."),
+    QUIET,
+    verbose_option("hw4opt"),
     version,
 )
-
-
-def options(*groups: Callable[[F], F] | Sequence[Callable[[F], F]]) -> Callable[[F], F]:
-    """Decorate a command with options, listed in its help in this order."""
-    flat = [option for group in groups for option in (group if isinstance(group, tuple | list) else (group,))]
-
-    def decorate(act: F) -> F:
-        for option in reversed(flat):
-            act = option(act)  # type: ignore[operator]
-        return act
-
-    return decorate

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
-import platform
-import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import numpy as np
 
+from hw4cli import records
 from hw4cli.opt.options import Writing
-from hw4opt import InputError, Problem, Result, Status, __version__
+from hw4cli.records import FIGURES, STDOUT, json_text
+from hw4opt import InputError, Problem, Result, Status
 from hw4opt.files import check_writable, write_text, write_with
 from hw4opt.terms.base import Array
 
@@ -26,8 +23,6 @@ if TYPE_CHECKING:
 
     from hw4opt.selection import Selection
 
-STDOUT = "-"
-FIGURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp")
 MANY = 100_000  # rows from which the long arrays stay out of the JSON unless asked for
 
 
@@ -59,38 +54,24 @@ def _check_path(path: str) -> None:
 
 def command_line() -> str:
     """The command as it was typed."""
-    return shlex.join(["hw4opt", *(click.get_current_context().find_object(list) or [])])
+    return records.command_line("hw4opt")
 
 
 def provenance(seed: int, sha256: str | None) -> dict[str, Any]:
     """What every JSON says of where it comes from."""
-    where = f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}"
-    return {"version": __version__, "command": command_line(), "seed": seed, "platform": where, "data_sha256": sha256}
+    return records.origin("hw4opt", seed, sha256)
 
 
 def write_json(record: Mapping[str, Any], path: str | None) -> None:
     """To the file, or to stdout for `-`; nowhere for None."""
     if path is None:
         return
-    text = json.dumps(plain(record), allow_nan=False) + "\n"
+    text = json_text(record)
     if path == STDOUT:
         sys.stdout.write(text)
         sys.stdout.flush()
     else:
         write_text(path, text)
-
-
-def plain(value: Any) -> Any:
-    """The value in JSON's own types; NaN and infinities become null."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist()) if value.dtype.kind != "f" or not np.isfinite(value).all() else value.tolist()
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def with_arrays(writing: Writing, rows: int) -> bool:

@@ -14,10 +14,10 @@ from hw4cli.opt.describe import Description, describe
 from hw4cli.opt.endings import Exit, say
 from hw4cli.opt.options import CHOOSE, DESCRIBE, SAVE, SOLVE, WRITE, Choosing, Describing, Solving, Writing, options, take
 from hw4cli.opt.outputs import check_outputs, draw, provenance, save, write_json
-from hw4cli.opt.progress import Bar
 from hw4cli.opt.report import figure_line, figure_text, show, warn
 from hw4cli.opt.solve import check_solver
 from hw4cli.opt.words import Range, parse_range
+from hw4cli.progress import Bar
 from hw4opt import Problem, Result, Status, fit, fit_batch
 
 if TYPE_CHECKING:

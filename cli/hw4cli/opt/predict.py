@@ -15,8 +15,8 @@ from hw4cli.opt import counts
 from hw4cli.opt.endings import Exit
 from hw4cli.opt.options import ARRAYS, SAVE, WRITE, Writing, options, take
 from hw4cli.opt.outputs import check_outputs, draw, provenance, save, with_arrays, write_json
-from hw4cli.opt.progress import Bar
 from hw4cli.opt.report import show
+from hw4cli.progress import Bar
 from hw4opt import InputError, Result
 from hw4opt.datasets import Table, read_table
 from hw4opt.files import write_with

@@ -9,7 +9,9 @@ import numpy as np
 
 from hw4cli.opt.endings import say
 from hw4cli.opt.options import Writing
-from hw4cli.opt.outputs import STDOUT, command_line, searched
+from hw4cli.opt.outputs import command_line, searched
+from hw4cli.records import STDOUT
+from hw4cli.tables import Table
 from hw4opt import Result
 
 if TYPE_CHECKING:
@@ -26,23 +28,8 @@ def warn(sentences: Iterable[str]) -> None:
 
 def show(writing: Writing, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], last: Iterable[str] = ()) -> None:
     """One table and the lines under it; on stderr when stdout holds the JSON, nowhere with --quiet."""
-    if writing.quiet:
-        return
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(stderr=writing.json == STDOUT)
-    table = Table(box=SIMPLE_HEAD if any(columns) else None, pad_edge=False, show_header=any(columns), padding=(0, 2, 0, 0))
-    for place, column in enumerate(columns):
-        table.add_column(column, no_wrap=place < len(columns) - 1, overflow="fold", style="cyan" if place == 0 else None)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(Text(title, style="bold"), soft_wrap=True)
-    console.print(table)
-    for line in last:
-        console.print(Text(line), soft_wrap=True)
+    if not writing.quiet:
+        Table(title, columns, rows, last).print(stderr=writing.json == STDOUT)
 
 
 def figure_line(writing: Writing, name: str) -> list[str]:

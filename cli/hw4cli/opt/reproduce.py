@@ -9,8 +9,8 @@ import click
 from hw4cli.opt.endings import Exit
 from hw4cli.opt.options import WRITE, Writing, options, take
 from hw4cli.opt.outputs import check_outputs, provenance, write_json
-from hw4cli.opt.progress import Bar
 from hw4cli.opt.report import show
+from hw4cli.progress import Bar
 from hw4opt import InputError, Status
 
 

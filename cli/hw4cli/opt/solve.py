@@ -27,8 +27,8 @@ from hw4cli.opt.options import (
     take,
 )
 from hw4cli.opt.outputs import answer, check_outputs, choice, draw, provenance, save, searched, with_arrays, write_json
-from hw4cli.opt.progress import Bar
 from hw4cli.opt.report import figure_line, show, summary, title, warn
+from hw4cli.progress import Bar
 from hw4opt import Problem, Result, Status, fit
 from hw4opt.solvers import load_solver
 

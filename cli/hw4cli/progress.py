@@ -47,6 +47,11 @@ class Bar:
         self.text = text
         self._draw()
 
+    def count(self, done: int, total: int) -> None:
+        """`done` of `total`."""
+        self._state = (done, total)
+        self._draw()
+
     def update(self, done: int, total: int, best: float) -> None:
         """`done` of `total`, and the best score so far."""
         self._state = (done, total)

@@ -1,0 +1,146 @@
+"""The accuracy table of hw4nets: one run a network and seed, results written as they come, stopped and gone on with at will.
+
+    python -m bench.nets --data PATH --net logistic --net hidden --seeds 0,1,2 [--preset tuned] [--set epochs=4 …]
+
+Runs (with checkpoints) lie in runs/bench/, which git ignores; what is kept goes to bench/results/nets/: summary, history and curves of each
+run, and table.md over all of them. A finished run is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+import shutil
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hw4nets.data import Data, load
+from hw4nets.execution import keep_freed_memory
+from hw4nets.files import write_text
+from hw4nets.models import NETS
+from hw4nets.recipes import Recipe, preset
+from hw4nets.runs import CURVES, HISTORY, SUMMARY, finished, open_run, run
+from hw4nets.training import Row, Watch
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS, RESULTS = ROOT / "runs" / "bench", ROOT / "bench" / "results" / "nets"
+RAW = argparse.RawDescriptionHelpFormatter
+HEADS = (
+    "network",
+    "settings",
+    "pixels",
+    "seeds",
+    "test, mean",
+    "least … most",
+    "flips averaged",
+    "training",
+    "minutes",
+    "images/s",
+    "machine",
+)
+
+
+class Printed(Watch):
+    """A line an epoch."""
+
+    def epoch(self, row: Row, epochs: int) -> None:
+        """On stdout at once, so that a log of it is up to date."""
+        print(f"  {row.epoch}/{epochs} loss {row.train_loss:.4f} train {row.train_accuracy:.4f} test {row.test_accuracy:.4f} "
+              f"{row.images_per_second:.0f} images/s {row.seconds_train:.1f} + {row.seconds_eval:.1f} s", flush=True)  # fmt: skip
+
+    def note(self, sentence: str) -> None:
+        """On stdout."""
+        print(f"  {sentence}", flush=True)
+
+
+def measure(name: str, recipe: Recipe, data: Data) -> None:
+    """One run: trained as far as it is not, and what is kept of it copied beside the others."""
+    folder = RUNS / name
+    summary = finished(folder, recipe, data)
+    if summary is None:
+        print(name, flush=True)
+        summary = run(open_run(folder, recipe, data, resume=True), recipe, data, Printed()).summary
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for file in (HISTORY, CURVES):
+        shutil.copyfile(folder / file, RESULTS / f"{name}.{file.rpartition('.')[2]}")
+    about = {"machine": machine(), "date": _date(folder), "recipe": recipe.values()}
+    write_text(RESULTS / f"{name}.json", json.dumps(summary | about, indent=1) + "\n")
+    write_text(RESULTS / "table.md", table())
+
+
+def machine() -> str:
+    """Processor and cores, without the host's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        return f"{model}, {sum(line.startswith('processor') for line in lines)} cores"
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def table() -> str:
+    """Every network and setting that has results: accuracies over its seeds."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for path in sorted(RESULTS.glob("*.json")):
+        one = json.loads(path.read_text(encoding="utf-8"))
+        groups.setdefault((path.stem.rpartition("_seed")[0], one["pixels"], one["device"]), []).append(one)
+    lines = [
+        "# Accuracy of the networks",
+        "",
+        "Plain test accuracy at the last epoch; `flips averaged` beside it. One line a network and setting.",
+        "",
+    ]
+    lines += [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
+    return "\n".join([*lines, *(_line(name, ones) for (name, *_), ones in groups.items())]) + "\n"
+
+
+def _line(name: str, ones: Sequence[Mapping[str, Any]]) -> str:
+    test = [one["test_accuracy"] for one in ones]
+    place = ones[0]["machine"] if ones[0]["device"] == "cpu" else ones[0]["device"]
+    spread = f" ± {100 * statistics.stdev(test):.2f}" if len(test) > 1 else ""
+    cells = (
+        ones[0]["net"],
+        name.partition("_")[2],
+        ones[0]["pixels"],
+        ", ".join(str(one["seed"]) for one in ones),
+        f"{100 * statistics.mean(test):.2f}{spread} %",
+        f"{100 * min(test):.2f} … {100 * max(test):.2f}",
+        f"{100 * statistics.mean(one['test_accuracy_flip'] for one in ones):.2f} %",
+        f"{100 * statistics.mean(one['train_accuracy'] for one in ones):.2f} %",
+        f"{statistics.median(one['seconds_train'] for one in ones) / 60:.1f}",
+        f"{statistics.median(one['images_per_second'] for one in ones):,.0f}",
+        f"{place}, {ones[0]['threads']} threads, torch {ones[0]['torch']}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _date(folder: Path) -> str:
+    """The day on which the run ended."""
+    return datetime.datetime.fromtimestamp((folder / SUMMARY).stat().st_mtime, datetime.UTC).date().isoformat()
+
+
+def main() -> None:
+    """Read the words, then measure one run after the other."""
+    parser = argparse.ArgumentParser(prog="python -m bench.nets", description=__doc__, formatter_class=RAW)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--net", action="append", choices=list(NETS), help="repeat for more; default: all")
+    parser.add_argument("--preset", default="tuned")
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a change; its value as in JSON")
+    parser.add_argument("--label", default="", help="added to the name of changed settings")
+    words = parser.parse_args()
+    keep_freed_memory()
+    data = load(words.data)
+    changes = {name: json.loads(value) for name, _, value in (change.partition("=") for change in words.set)}
+    for seed in map(int, words.seeds.split(",")):
+        for net in words.net or NETS:
+            label = "-".join(filter(None, (words.preset, words.label)))
+            measure(f"{net}_{label}_seed{seed}", preset(words.preset, net).changed(changes | {"seed": seed}), data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""`hw4nets evaluate`: what a trained network does on the test images."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hw4cli.endings import Exit
+from hw4cli.nets.options import DATA, PLOT, SAVE, SEED, WRITE, Writing, options, take
+from hw4cli.nets.outputs import check_outputs, figure_line, percent, save_plot, show, write_json
+from hw4cli.nets.watching import load_shown
+from hw4nets.data import Data
+from hw4nets.errors import InputError
+from hw4nets.evaluation import Evaluation, evaluate
+from hw4nets.files import write_text
+from hw4nets.recipes import read_recipe, read_toml
+from hw4nets.runs import CONFIG, load_model
+
+WORST = 10  # mistakes told in the JSON
+
+
+@click.command("evaluate")
+@click.argument("run", metavar="RUN")
+@click.option(
+    "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True, help="Of the last epoch, or the best."
+)
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda")
+@options(DATA, PLOT, SAVE, SEED, WRITE)
+def command(run: str, checkpoint: str, device: str, seed: int, data: str | None, **given: Any) -> int:
+    """Accuracy plain and with flips averaged, and confusions; --plot draws them, --save writes a row of probabilities an image (CSV)."""
+    writing = take(Writing, given)
+    check_outputs(writing)
+    folder = Path(run)
+    if not (folder / CONFIG).exists():
+        raise InputError(f"{run} is no run: it has no {CONFIG}; give the folder that train wrote")
+    recipe, kept = read_recipe(folder / CONFIG), read_toml(folder / CONFIG)
+    model, execution = load_model(folder / f"{checkpoint}.pt", recipe, device)
+    images = load_shown(data or kept.get("data", "official"), writing.quiet)
+    found = evaluate(model, images, execution, recipe.config.input_scale)
+    title = f"{recipe.shape.name}, {percent(found.accuracy)} of the test images right, pixels {images.pixels}"
+    if writing.plot is not None:
+        from hw4nets.plotting import plot_confusion
+
+        save_plot(writing, plot_confusion(found, images.classes, title))
+    if writing.save is not None:
+        write_text(writing.save, _predictions(found, images))
+    write_json(writing, seed, images.sha256, _record(found, images) | {"net": recipe.shape.name, "checkpoint": checkpoint})
+    last = [f"flips averaged: {percent(found.accuracy_flip)}", *figure_line(writing, "confusion.png")]
+    show(writing, title, ("class", "right", "most often taken for"), _rows(found, images), last)
+    return Exit.CERTIFIED
+
+
+def _record(found: Evaluation, images: Data) -> dict[str, Any]:
+    worst = [
+        {
+            "image": int(place),
+            "true": images.classes[found.labels[place]],
+            "predicted": images.classes[found.predicted[place]],
+            "probability": float(found.probabilities[place].max()),
+        }
+        for place in found.worst(WORST)
+    ]
+    return {
+        "status": "certified",
+        "message": "every test image was classified",
+        "test_accuracy": found.accuracy,
+        "test_accuracy_flip": found.accuracy_flip,
+        "classes": images.classes,
+        "confusion": found.confusion,
+        "worst": worst,
+        "pixels": images.pixels,
+    }
+
+
+def _rows(found: Evaluation, images: Data) -> list[tuple[str, str, str]]:
+    rows = []
+    for label, name in enumerate(images.classes):
+        counts = found.confusion[label].copy()
+        right, total = counts[label] / max(counts.sum(), 1), max(counts.sum(), 1)
+        counts[label] = 0
+        other = int(counts.argmax())
+        rows.append((name, percent(right), f"{images.classes[other]} {percent(counts[other] / total)}" if counts[other] else "–"))
+    return rows
+
+
+def _predictions(found: Evaluation, images: Data) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", "true", "predicted", *images.classes])
+    for place, (row, label) in enumerate(zip(found.probabilities, found.labels, strict=True)):
+        writer.writerow([place, images.classes[label], images.classes[row.argmax()], *(f"{value:.6g}" for value in row)])
+    return text.getvalue()

@@ -1,0 +1,45 @@
+"""`hw4nets plot`: runs beside each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hw4cli.endings import Exit
+from hw4cli.nets.options import PLOT, SEED, WRITE, Writing, options, take
+from hw4cli.nets.outputs import check_outputs, figure_line, percent, save_plot, show, write_json
+from hw4nets.errors import InputError
+from hw4nets.runs import read_history
+from hw4nets.training import Row
+
+
+def _first(histories: dict[str, tuple[Row, ...]]) -> tuple[tuple[Row, ...], str]:
+    run, rows = next(iter(histories.items()))
+    return rows, Path(run).name
+
+
+@click.command("plot")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN…")
+@options(PLOT, SEED, WRITE)
+def command(runs: tuple[str, ...], seed: int, **given: Any) -> int:
+    """A table of runs (unfinished ones, too); --plot draws their curves over epochs and over time."""
+    writing = take(Writing, given)
+    check_outputs(writing)
+    for run in runs:
+        if not Path(run).is_dir():
+            raise InputError(f"no run {run}: give folders that train wrote")
+    histories = {run: read_history(Path(run)) for run in runs}
+    if writing.plot is not None:
+        from hw4nets.plotting import plot_curves, plot_runs
+
+        save_plot(writing, plot_runs(histories) if len(runs) > 1 else plot_curves(*_first(histories)))
+    record = {
+        run: {"epochs": len(rows), "test_accuracy": rows[-1].test_accuracy, "seconds_train": sum(row.seconds_train for row in rows)}
+        for run, rows in histories.items()
+    }
+    write_json(writing, seed, None, {"status": "certified", "message": f"{len(runs)} runs", "runs": record})
+    rows = [(run, str(one["epochs"]), percent(one["test_accuracy"]), f"{one['seconds_train']:.1f}") for run, one in record.items()]
+    show(writing, "Runs", ("run", "epochs", "test", "seconds of training"), rows, figure_line(writing, "runs.png"))
+    return Exit.CERTIFIED

@@ -1,0 +1,128 @@
+"""`hw4nets search`: hyper-parameters chosen on held-out training images."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hw4cli.endings import Exit, say
+from hw4cli.nets.options import DATA, PLOT, RECIPE, SAVE, SETTINGS, WRITE, Chosen, Writing, options, settings_given, take
+from hw4cli.nets.outputs import PROGRAM, check_outputs, figure_line, percent, save_plot, show, write_json
+from hw4cli.nets.train import chosen_recipe
+from hw4cli.nets.watching import load_shown
+from hw4cli.progress import Bar
+from hw4nets.errors import InputError, UnknownNameError
+from hw4nets.execution import check_machine, keep_freed_memory
+from hw4nets.recipes import Recipe
+from hw4nets.search import BEST_TOML, SAMPLERS, STUDY, Findings, Plan, default_space, search
+from hw4nets.settings import Range
+
+SHOWN = 10
+
+
+@click.command("search")
+@options(RECIPE, DATA)
+@click.option("--out", required=True, metavar="DIR", help="The search's folder: study.sqlite, trials.csv, best.toml; made if absent.")
+@click.option(
+    "--trials", type=click.IntRange(min=1), default=30, show_default=True, metavar="N", help="In all; those of an earlier call count."
+)
+@click.option("--sampler", default="tpe", show_default=True, metavar="|".join(SAMPLERS), help="How settings are drawn.")
+@click.option(
+    "--vary", multiple=True, metavar="NAME[=LOW:HIGH|=A|B…]", help="Search this option only (and others so named). Repeat for more."
+)
+@click.option("--resume", is_flag=True, help="Go on with the search in the folder.")
+@options(SETTINGS, PLOT, SAVE, WRITE)
+def command(data: str | None, out: str, trials: int, sampler: str, vary: tuple[str, ...], resume: bool, **given: Any) -> int:
+    """Choose hyper-parameters: seeded trials judged on 5,000 held-out training images, poor ones ended early.
+
+    best.toml is what `hw4nets train --config` takes. The test images are not looked at.
+    """
+    writing, changes = take(Writing, given), settings_given(given)
+    check_outputs(writing)
+    recipe = chosen_recipe(take(Chosen, given), changes)
+    check_machine(recipe.config)
+    keep_freed_memory()
+    plan = Plan(recipe, _space(recipe, vary, changes), trials, sampler, recipe.config.seed)
+    if (Path(out) / STUDY).exists() and not resume:
+        raise InputError(f"{out} holds a search; give --resume to go on, or another --out")
+    images = load_shown(data or "official", writing.quiet)
+    try:
+        with Bar(f"searching {recipe.shape.name}", writing.quiet) as bar:
+            found = search(plan, images, Path(out), lambda trial, best: bar.update(trial.number, trials, best))
+    except KeyboardInterrupt:
+        say(PROGRAM, "interrupted; the same command with --resume goes on with the trials that are missing")
+        return Exit.INTERRUPTED
+    _write(found, Path(out), writing)
+    record = {"status": "certified", "message": f"best settings in {out}/{BEST_TOML}", "selected_on": "validation", "pixels": images.pixels}
+    record |= {"validation_accuracy": found.accuracy, "best": found.best.values(), "importances": found.importances}
+    write_json(writing, plan.seed, images.sha256, record | {"trials": [vars(trial) for trial in found.trials]})
+    show(writing, *_table(found, out, writing))
+    return Exit.CERTIFIED
+
+
+def _space(recipe: Recipe, vary: tuple[str, ...], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What is named, else everything that can be searched and was not given."""
+    known = default_space(recipe.shape)
+    if not vary:
+        return {name: where for name, where in known.items() if name not in changes}
+    options = known | recipe.shape.values() | recipe.config.values()
+    space = {}
+    for words in vary:
+        name, given, text = words.partition("=")
+        name = name.replace("-", "_")
+        if name not in options:
+            raise UnknownNameError(f"option of {recipe.shape.name} to vary", name, options)
+        if not given and name not in known:
+            raise InputError(f"--vary {name} has no range of its own; give {name}=LOW:HIGH or {name}=A|B")
+        space[name] = _where(recipe, name, text) if given else known[name]
+    return space
+
+
+def _where(recipe: Recipe, name: str, text: str) -> Range | tuple[Any, ...]:
+    """LOW:HIGH is even in the logarithm where LOW > 0 and HIGH ≥ 10 LOW; A|B are the values themselves."""
+    old = {**recipe.shape.values(), **recipe.config.values()}[name]
+    try:
+        if ":" in text and not isinstance(old, str):
+            kind = int if isinstance(old, int) else float
+            low, high = (kind(word) for word in text.split(":"))
+            if low >= high:
+                raise ValueError
+            return Range(low, high, log=low > 0 and high >= 10 * low)
+        return tuple(_value(old, word) for word in text.split("|"))
+    except ValueError as error:
+        raise InputError(f"--vary {name}={text}: give {name}=LOW:HIGH with LOW < HIGH, or values as in {name}=A|B") from error
+
+
+def _value(old: Any, word: str) -> Any:
+    if isinstance(old, bool):
+        if word not in ("true", "false"):
+            raise ValueError(word)
+        return word == "true"
+    return [int(one) for one in word.split(",")] if isinstance(old, list) else type(old)(word)
+
+
+def _write(found: Findings, folder: Path, writing: Writing) -> None:
+    if writing.plot is not None:
+        from hw4nets.plotting import plot_study
+
+        numbers = [trial.number for trial in found.trials]
+        save_plot(writing, plot_study(numbers, [trial.accuracy for trial in found.trials], found.importances))
+    if writing.save is not None:
+        shutil.copyfile(folder / BEST_TOML, writing.save)
+
+
+def _table(found: Findings, out: str, writing: Writing) -> tuple[str, list[str], list[list[str]], list[str]]:
+    order = sorted(found.trials, key=lambda trial: (trial.ended != "finished", -(trial.accuracy or 0.0)))
+    names = list(order[0].values)
+    rows = [[str(one.number), percent(one.accuracy), one.ended, *(_word(one.values.get(name)) for name in names)] for one in order[:SHOWN]]
+    title = f"{found.best.shape.name}: the best {len(rows)} of {len(found.trials)} trials, on held-out training images"
+    last = [f"To train with the best: hw4nets train --config {out}/{BEST_TOML} --out RUN", *figure_line(writing, "search.png")]
+    return title, ["trial", "validation", "ended", *names], rows, last
+
+
+def _word(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else "–" if value is None else str(value)

@@ -1,0 +1,122 @@
+"""`hw4nets train`: one network, one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hw4cli.endings import Exit, say
+from hw4cli.nets.options import DATA, PLOT, RECIPE, SAVE, SETTINGS, WRITE, Chosen, Writing, options, settings_given, take
+from hw4cli.nets.outputs import PROGRAM, check_outputs, percent, save_plot, show, write_json
+from hw4cli.nets.watching import Told, load_shown
+from hw4cli.progress import Bar
+from hw4nets.data import Data
+from hw4nets.errors import DivergedError, InputError
+from hw4nets.execution import check_machine, keep_freed_memory
+from hw4nets.models import net
+from hw4nets.recipes import PRESET, Recipe, preset, read_recipe, read_toml
+from hw4nets.runs import CONFIG, Outcome, open_run, run
+
+SHOWN = ("parameters", "flops_per_image", "best_epoch", "selected_on", "seconds_train", "images_per_second", "device", "pixels")
+
+
+@click.command("train")
+@options(RECIPE, DATA)
+@click.option("--out", required=True, metavar="RUN", help="The run's folder; made if absent.")
+@click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint, with its own settings.")
+@click.option("--overwrite", is_flag=True, help="Start anew in a folder that holds a run.")
+@options(SETTINGS, PLOT, SAVE, WRITE)
+def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: Any) -> int:
+    """Train a network: config, history, summary, figures and checkpoints in one folder.
+
+    What no option says comes from --config, else from the preset.
+    """
+    if resume and overwrite:
+        raise InputError("--resume goes on and --overwrite starts anew; give one of them")
+    writing, chosen, changes = take(Writing, given), take(Chosen, given), settings_given(given)
+    check_outputs(writing)
+    kept = read_toml(Path(out) / CONFIG) if resume and (Path(out) / CONFIG).exists() else {}
+    recipe = kept_recipe(Path(out), chosen, changes) if kept else chosen_recipe(chosen, changes)
+    check_machine(recipe.config)
+    keep_freed_memory()
+    images = load_shown(data or kept.get("data", "official"), writing.quiet)
+    folder = open_run(out, recipe, images, resume, overwrite)
+    return train(folder, recipe, images, writing)
+
+
+def train(folder: Path, recipe: Recipe, data: Data, writing: Writing) -> int:
+    """The exit status: 0 finished, 1 diverged, 130 interrupted."""
+    seed = recipe.config.seed
+    try:
+        with Bar(f"training {recipe.shape.name}", writing.quiet) as bar:
+            outcome = run(folder, recipe, data, Told(bar, writing))
+    except DivergedError as error:
+        say(PROGRAM, str(error))
+        write_json(writing, seed, data.sha256, {"status": "inaccurate", "message": str(error), "step": error.step, "lr": error.lr})
+        return Exit.UNPROVEN
+    except KeyboardInterrupt:
+        say(
+            PROGRAM,
+            f"interrupted; hw4nets train --out {folder} --resume goes on from the last epoch that ended",
+        )
+        return Exit.INTERRUPTED
+    _write(folder, recipe, data, outcome, writing)
+    return Exit.CERTIFIED
+
+
+def chosen_recipe(chosen: Chosen, changes: Mapping[str, Any]) -> Recipe:
+    """From a file, or from a preset; then what the options change."""
+    if chosen.config is not None and chosen.preset is not None:
+        raise InputError("--config and --preset both give settings; leave one out")
+    if chosen.net is not None:
+        net(chosen.net)
+    if chosen.config is not None:
+        recipe = read_recipe(chosen.config)
+        if chosen.net not in (None, recipe.shape.name):
+            raise InputError(f"--net {chosen.net}, but {chosen.config} is for {recipe.shape.name}; leave --net out")
+    elif chosen.net is None:
+        raise InputError("which network? give --net logistic, hidden, conv, base or fast, or --config TOML")
+    else:
+        recipe = preset(chosen.preset or PRESET, chosen.net)
+    return recipe.changed(changes)
+
+
+def kept_recipe(folder: Path, chosen: Chosen, changes: Mapping[str, Any]) -> Recipe:
+    """The run's own; what is asked besides must agree with it, which opening the run checks."""
+    recipe = read_recipe(folder / CONFIG)
+    if chosen.preset is None and chosen.config is None:
+        if chosen.net not in (None, recipe.shape.name):
+            raise InputError(f"{folder} is a run of {recipe.shape.name}, not {chosen.net}; leave --net out, or give another --out")
+        return recipe.changed(changes)
+    return chosen_recipe(Chosen(chosen.net or recipe.shape.name, chosen.preset, chosen.config), changes)
+
+
+def _write(folder: Path, recipe: Recipe, data: Data, outcome: Outcome, writing: Writing) -> None:
+    summary = outcome.summary
+    if writing.plot is not None:
+        from hw4nets.plotting import plot_curves
+
+        save_plot(writing, plot_curves(outcome.history.rows, f"{recipe.shape.name}, pixels {data.pixels}"))
+    if writing.save is not None:
+        import torch
+
+        from hw4nets.files import write_with
+
+        write_with(writing.save, lambda temporary: torch.save(outcome.model.state_dict(), temporary))
+    write_json(
+        writing, recipe.config.seed, data.sha256, {"status": "certified", "message": f"finished; everything is in {folder}"} | summary
+    )
+    rows = [
+        ("test accuracy", f"{percent(summary['test_accuracy'])}  (flips averaged: {percent(summary['test_accuracy_flip'])})"),
+        ("training accuracy", f"{percent(summary['train_accuracy'])}  (a full pass at the end)"),
+        *((name.replace("_", " "), _word(summary[name])) for name in SHOWN),
+    ]
+    last = [f"Curves, confusions and worst mistakes: {folder}", f"To compare: hw4nets plot {folder} OTHER_RUN --plot runs.png"]
+    show(writing, f"{recipe.shape.name}: {len(outcome.history.rows)} epochs on {data.title}", ("", ""), rows, last)
+
+
+def _word(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}" if isinstance(value, float) else str(value)

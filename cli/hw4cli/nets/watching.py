@@ -1,0 +1,47 @@
+"""Training as a person sees it: a bar within the epoch, a line after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hw4cli.nets.options import Writing
+from hw4cli.nets.outputs import line, warn
+from hw4cli.progress import Bar
+from hw4nets.data import Data, load
+from hw4nets.training import Row, Watch
+
+HEAD = "epoch  train loss   train     test   valid   images/s  train s   eval s"
+
+
+def load_shown(source: str, quiet: bool) -> Data:
+    """The images, with a bar while they are decoded."""
+    with Bar(f"reading {source if source in ('official', 'synthetic') else Path(source).name}", quiet) as bar:
+        return load(source, bar.count)
+
+
+class Told(Watch):
+    """A `Watch` that draws on a bar and prints a table line by line."""
+
+    def __init__(self, bar: Bar, writing: Writing) -> None:
+        self.bar, self.writing, self.headed = bar, writing, False
+
+    def batch(self, epoch: int, done: int, total: int) -> None:
+        """On the bar."""
+        self.bar.text = f"{self.bar.text.partition(' · ')[0]} · epoch {epoch}"
+        self.bar.count(done, total)
+
+    def epoch(self, row: Row, epochs: int) -> None:
+        """A line of the table."""
+        if not self.headed:
+            line(self.writing, HEAD)
+            self.headed = True
+        held_out = f"{row.validation_accuracy:7.2%}" if row.validation_accuracy is not None else "      –"
+        line(
+            self.writing,
+            f"{row.epoch:5d} {row.train_loss:11.4f} {row.train_accuracy:8.2%} {row.test_accuracy:8.2%} {held_out} "
+            f"{row.images_per_second:10,.0f} {row.seconds_train:8.1f} {row.seconds_eval:8.1f}",
+        )
+
+    def note(self, sentence: str) -> None:
+        """On stderr."""
+        warn(sentence)

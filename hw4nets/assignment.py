@@ -1,0 +1,122 @@
+"""Part 3 of the assignment: four networks with the chosen settings and with the assignment's own, one report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hw4nets.data import Data
+from hw4nets.files import make_folder, write_text
+from hw4nets.plotting import plot_pair
+from hw4nets.recipes import Recipe, preset
+from hw4nets.runs import finished, open_run, read_history, run, save_figure
+from hw4nets.training import Watch
+
+PRESETS = ("tuned", "assignment")
+SHOWN = ("epochs", "batch_size", "optimizer", "lr", "momentum", "weight_decay", "schedule", "label_smoothing", "augment", "average")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A letter of the assignment's problem 3."""
+
+    letter: str
+    net: str
+    title: str
+    formula: str
+
+
+PARTS = (
+    Part("3a", "logistic", "no hidden layer", "x_out = W vec(x) + b"),
+    Part("3b", "hidden", "one hidden layer", "x_out = W2 relu(W1 vec(x) + b1) + b2"),
+    Part("3c", "conv", "one convolution with max-pool", "x_out = W2 vec(MaxPool(relu(Conv2d(x, W1) + b1))) + b2"),
+    Part("3d", "base", "the tutorial's network, tuned", "two convolutions with pooling, three fully connected layers"),
+)
+
+Say = Callable[[str], None]
+
+
+def reproduce(
+    folder: Path, data: Data, options: Mapping[str, Any], watch: Watch | None = None, say: Say = lambda text: None
+) -> dict[str, Any]:
+    """Train what is not yet trained, and write report.md, results.json and one figure a network; gives what results.json holds.
+
+    options   changes to every recipe, such as {"epochs": 1} for a look
+    A run that is finished is kept, and one that was stopped goes on; so the same call again continues.
+    """
+    make_folder(folder)
+    results: dict[str, Any] = {"pixels": data.pixels, "data_sha256": data.sha256, "source": data.title, "parts": {}}
+    for part in PARTS:
+        outcomes = {}
+        for name in PRESETS:
+            say(f"{part.letter} {part.net}, {name}")
+            outcomes[name] = _one(_run_folder(folder, part, name), preset(name, part.net).changed(options), data, watch)
+        results["parts"][part.letter] = {"net": part.net, "title": part.title, "formula": part.formula, **outcomes}
+        _draw(folder, part)
+        write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
+        write_text(folder / "report.md", _report(results))
+    return results
+
+
+def _run_folder(folder: Path, part: Part, name: str) -> Path:
+    return folder / "runs" / f"{part.letter}_{part.net}_{name}"
+
+
+def _one(folder: Path, recipe: Recipe, data: Data, watch: Watch | None) -> dict[str, Any]:
+    summary = finished(folder, recipe, data)
+    if summary is None:
+        summary = run(open_run(folder, recipe, data, resume=True), recipe, data, watch).summary
+    return {"summary": summary, "shape": recipe.shape.values(), "train": recipe.config.values(), "folder": folder.name}
+
+
+def _draw(folder: Path, part: Part) -> None:
+    tuned, own = (read_history(_run_folder(folder, part, name)) for name in PRESETS)
+    figure = plot_pair(tuned, own, f"{part.letter}  {part.net}: {part.title}")
+    save_figure(folder / f"{part.letter}_{part.net}.png", figure)
+
+
+# ---- the report --------------------------------------------------------------------------------------------------------
+
+
+def _report(results: Mapping[str, Any]) -> str:
+    lines = [
+        "# Problem 3: deep learning architectures",
+        "",
+        f"Images: {results['source']}, pixels {results['pixels']} (sha256 {results['data_sha256'][:12]}…)."
+        + ("" if results["pixels"] == "official" else " Accuracies are not comparable with published ones."),
+        "Accuracies are those of the last epoch, without averaging over flips; training accuracy is a full pass over the training images.",
+        "",
+        *_table(results["parts"]),
+    ]
+    for letter, part in results["parts"].items():
+        lines += _section(letter, part)
+    return "\n".join(lines) + "\n"
+
+
+def _table(parts: Mapping[str, Any]) -> Sequence[str]:
+    heads = ("part", "network", "settings", "test", "training", "parameters", "epochs", "minutes", "chosen on")
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for letter, part in parts.items():
+        for name in PRESETS:
+            one = part[name]["summary"]
+            lines.append(
+                f"| {letter} | {part['net']} | {name} | {one['test_accuracy']:.1%} | {one['train_accuracy']:.1%} | {one['parameters']:,} "
+                f"| {one['epochs']} | {one['seconds_train'] / 60:.1f} | {one['selected_on']} |"
+            )
+    return lines
+
+
+def _section(letter: str, part: Mapping[str, Any]) -> Sequence[str]:
+    lines = ["", f"## {letter} {part['title']}", "", f"    {part['formula']}", ""]
+    lines += ["| | " + " | ".join(PRESETS) + " |", "|---|---|---|"]
+    for kind, names in (("shape", part["tuned"]["shape"]), ("train", SHOWN)):
+        for name in names:
+            lines.append(f"| {name} | " + " | ".join(_word(part[one][kind][name]) for one in PRESETS) + " |")
+    return [*lines, "", f"![accuracy over epochs]({letter}_{part['net']}.png)"]
+
+
+def _word(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

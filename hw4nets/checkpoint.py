@@ -1,0 +1,111 @@
+"""Checkpoints: written in one piece every epoch, with a checksum of their own, and the one before kept.
+
+A checkpoint is a nested dict of tensors, numbers and words, so that `torch.load(path, weights_only=True)` reads it: no pickle of code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hw4nets.errors import CheckpointError, WriteError
+from hw4nets.files import write_with
+
+VERSION = 1
+LAST, BEST, BEFORE = "last.pt", "best.pt", "before.pt"
+
+
+def save_checkpoint(folder: Path, state: Mapping[str, Any], best: bool) -> None:
+    """Write last.pt, keep what it was as before.pt, and make it best.pt if it is. last.pt exists and is whole at every moment."""
+    whole = {"version": VERSION, "state": state, "sha256": checksum(state)}
+    if (folder / LAST).exists():
+        _second_name(folder / LAST, folder / BEFORE)
+    write_with(folder / LAST, lambda temporary: _write(whole, temporary))
+    if best:
+        _second_name(folder / LAST, folder / BEST)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """The state, or `CheckpointError` with a sentence if the file is damaged, newer, or no checkpoint."""
+    try:
+        whole = torch.load(path, map_location="cpu", weights_only=True)
+        state, sha256, version = whole["state"], whole["sha256"], whole["version"]
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no checkpoint {path}") from error
+    except Exception as error:  # a damaged archive raises whatever its reader runs into
+        raise CheckpointError(f"{path} is damaged, or no checkpoint of hw4nets ({type(error).__name__})") from error
+    if version != VERSION:
+        raise CheckpointError(f"{path} has format {version}; this program reads format {VERSION}")
+    if checksum(state) != sha256:
+        raise CheckpointError(f"{path} is damaged: its checksum does not fit its content")
+    return state
+
+
+def newest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+    """The state of last.pt, else of the one before, else None; and a sentence for each that was refused."""
+    notes = []
+    for name in (LAST, BEFORE):
+        if (folder / name).exists():
+            try:
+                return load_checkpoint(folder / name), notes
+            except CheckpointError as error:
+                notes.append(f"{error}; going on from the checkpoint before it, if there is one")
+    return None, notes
+
+
+def checksum(state: Any) -> str:
+    """sha256 over every name, number, word and tensor of a nested dict, in order."""
+    digest = hashlib.sha256()
+    for piece in _pieces(state):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _pieces(value: Any) -> Iterator[bytes]:
+    if isinstance(value, Mapping):
+        for key, one in value.items():
+            yield repr(key).encode()
+            yield from _pieces(one)
+    elif isinstance(value, list | tuple):
+        yield str(len(value)).encode()
+        for one in value:
+            yield from _pieces(one)
+    elif isinstance(value, Tensor):
+        plain = value.detach().cpu().contiguous()
+        yield f"{plain.dtype} {tuple(plain.shape)}".encode()
+        yield plain.reshape(-1).view(torch.uint8).numpy().tobytes()
+    else:
+        yield repr(value).encode()
+
+
+def _write(whole: Mapping[str, Any], path: Path) -> None:
+    try:
+        with path.open("wb") as file:
+            torch.save(whole, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except RuntimeError as error:  # what torch makes of a full disk
+        raise WriteError(f"the checkpoint could not be written ({str(error).splitlines()[0]}); is the disk full?") from error
+
+
+def _second_name(path: Path, other: Path) -> None:
+    """`other` becomes what `path` is now, in one piece: a second name for the same file where the file system has that, else a copy."""
+    temporary = other.with_name(f".{other.stem}.{secrets.token_hex(4)}{other.suffix}")
+    try:
+        try:
+            os.link(path, temporary)
+        except OSError:
+            shutil.copyfile(path, temporary)
+        os.replace(temporary, other)
+    except OSError as error:
+        raise WriteError(f"cannot write {other}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,52 @@
+"""`Config`: how a network is trained, as one frozen record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hw4nets.settings import Range, Settings, setting
+
+SELECT = ("none", "validation", "test")
+POSITIVE = (1e-12, 1e6)
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """Everything that decides a training run besides the network, the images and the machine."""
+
+    epochs: int = setting(10, "Passes over the training images.", limits=(1, 100_000))
+    batch_size: int = setting(
+        128, "Images of a step; what is left of an epoch is not used.", limits=(1, 50_000), search=(64, 128, 256, 512)
+    )
+    seed: int = setting(0, "Seed of weights, order and augmentation.", limits=(0, 2**63 - 1))
+
+    optimizer: str = setting("sgd", "Method.", choices=("sgd", "adamw", "muon"))
+    lr: float = setting(0.05, "Highest learning rate; with muon that of filters.", limits=POSITIVE, search=Range(1e-3, 1.0, log=True))
+    momentum: float = setting(0.9, "Momentum; AdamW's first beta.", limits=(0, 0.9999), search=Range(0.8, 0.97))
+    nesterov: bool = setting(True, "Nesterov's form of the momentum.")
+    weight_decay: float = setting(5e-4, "Pull of weights to 0; offsets have none.", limits=(0, 10), search=Range(1e-5, 1e-2, log=True))
+    norm_bias_lr: float = setting(1.0, "Times the learning rate, for offsets of normalisation.", limits=POSITIVE)
+    side_lr: float = setting(0.05, "Learning rate of what muon does not orthogonalise.", limits=POSITIVE)
+    schedule: str = setting("triangular", "Learning rate over the run, after the warm-up.", choices=("constant", "triangular", "cosine"))
+    warmup: float = setting(0.2, "Part of the run over which the learning rate rises.", limits=(0, 0.95))
+    final_lr: float = setting(0.0, "Learning rate at the end, as a part of the highest.", limits=(0, 1))
+
+    label_smoothing: float = setting(0.0, "Part of a label spread over all classes.", limits=(0, 0.9), search=Range(0.0, 0.2))
+    augment: str = setting("none", "Comma-separated: flip | alternating_flip, crop:PIXELS, cutout:PIXELS; or none.")
+    average: str = setting("none", "Average of weights.", choices=("none", "ema", "lookahead"))
+    average_decay: float = setting(0.99, "How slowly the average follows.", limits=(0, 0.999999))
+    input_scale: str = setting("standard", "Input scale: the channels' means and deviations, or ½ and ½.", choices=("standard", "half"))
+
+    select: str = setting("none", "Images that choose the best epoch: none, validation (5,000 held out), test.", choices=SELECT)
+    chosen_on: str = setting("none", "Images on which these settings were chosen.", choices=SELECT)
+
+    device: str = setting("auto", "auto, cpu, cuda or cuda:NUMBER.")
+    threads: int = setting(0, "CPU threads; 0: torch's choice.", limits=(0, 4096))
+    precision: str = setting("auto", "auto: half where CUDA has it.", choices=("auto", "float32", "bfloat16", "float16"))
+    memory_format: str = setting("auto", "auto: by a short measurement.", choices=("auto", "contiguous", "channels_last"))
+    compile: bool = setting(False, "torch.compile; needs a C++ compiler.")
+
+    @property
+    def selected_on(self) -> str:
+        """On which images epoch or settings were chosen: what a report has to say."""
+        return self.select if self.select != "none" else self.chosen_on

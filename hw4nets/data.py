@@ -1,0 +1,176 @@
+"""CIFAR-10 as one pair of arrays: where from, decoded once, cached, and told apart by a fingerprint of its pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import torch
+
+from hw4nets.errors import DataError, InputError
+from hw4nets.files import cache_folder, make_folder, write_with
+from hw4nets.reading import CLASSES, SHAPE, Found, Part, read, source_key
+
+Report = Callable[[int, int], None]
+HELD_OUT = 5_000  # training images of a validation split, of 50,000
+# Channel means and deviations of the official training images, on the scale 0 … 1.
+MEAN = (0.4914, 0.4822, 0.4465)
+DEVIATION = (0.2470, 0.2435, 0.2616)
+SCALES = {"standard": (MEAN, DEVIATION), "half": ((0.5,) * 3, (0.5,) * 3)}
+
+
+@dataclass(frozen=True)
+class Data:
+    """Training and test images.
+
+    train, test   pixels uint8 (n, 3, 32, 32), labels int64 (n,) in 0 … 9
+    pixels        "official", "synthetic" or "other: HEX", HEX being the start of the fingerprint
+    sha256        the fingerprint of all labelled pixels, whatever their order
+    source        what `load` gets them from again: official, synthetic, or the path
+    """
+
+    train: Part
+    test: Part
+    pixels: str
+    sha256: str
+    source: str = ""
+    classes: tuple[str, ...] = field(default=CLASSES)
+
+    @property
+    def title(self) -> str:
+        """The source without its folders."""
+        return Path(self.source).name
+
+
+def load(source: str, report: Report = lambda done, total: None) -> Data:
+    """The images of `official` (downloaded), of a folder or archive, or `synthetic`; decoded once, then from the cache."""
+    if source == "synthetic":
+        return synthetic()
+    if source == "official":
+        return _cached("official", lambda: _download(report))
+    path = Path(source)
+    if not path.exists():
+        raise DataError(f"no data {source!r}: give official, synthetic, or the path of a folder or archive that exists")
+    return _cached(source_key(path), lambda: read(path, report), str(path.resolve()))
+
+
+def normalize(pixels: torch.Tensor, scale: str = "standard") -> torch.Tensor:
+    """(pixels/255 - mean) / deviation by channel, float32 (n, 3, 32, 32).
+
+    scale   standard: CIFAR-10's own means and deviations; half: ½ and ½, which maps to [-1, 1], as the tutorial does
+    """
+    mean, deviation = (torch.tensor(values, device=pixels.device).view(3, 1, 1) * 255 for values in SCALES[scale])
+    return pixels.to(torch.float32).sub_(mean).div_(deviation)
+
+
+def fingerprint(train: Part, test: Part) -> str:
+    """sha256 over every image with its label, in sorted order within a part: it knows pixels, not files or their order."""
+    digest = hashlib.sha256()
+    for part in (train, test):
+        rows = zip(part.labels.astype(np.uint8), np.ascontiguousarray(part.pixels), strict=True)
+        for one in sorted(hashlib.sha256(label.tobytes() + image.tobytes()).digest() for label, image in rows):
+            digest.update(one)
+        digest.update(b"|")
+    return digest.hexdigest()
+
+
+def hold_out(data: Data, seed: int, count: int | None = None) -> Data:
+    """Training images split in two, drawn by seed: `test` becomes the held-out ones, and the true test images are gone.
+
+    count   how many are held out; default: a tenth, 5,000 of 50,000
+    """
+    n = len(data.train.labels)
+    count = n * HELD_OUT // 50_000 if count is None else count
+    if not 0 < count < n:
+        raise InputError(f"{count} of {n} training images cannot be held out for validation")
+    order = np.random.default_rng(seed).permutation(n)
+    held, kept = np.sort(order[:count]), np.sort(order[count:])
+    return replace(
+        data,
+        train=Part(data.train.pixels[kept], data.train.labels[kept]),
+        test=Part(data.train.pixels[held], data.train.labels[held]),
+    )
+
+
+def synthetic(train: int = 2_000, test: int = 500, seed: int = 0) -> Data:
+    """Ten smooth coloured patterns, shifted and noisy: learnable in seconds, and like no photograph."""
+    draw = np.random.default_rng(seed)
+    coarse = draw.normal(size=(len(CLASSES), 3, 4, 4))
+    patterns = np.kron(coarse, np.ones((8, 8)))
+    parts = (_noisy(patterns, train, draw), _noisy(patterns, test, draw))
+    return Data(*parts, pixels="synthetic", sha256=fingerprint(*parts), source="synthetic")
+
+
+def _noisy(patterns: np.ndarray, count: int, draw: np.random.Generator) -> Part:
+    labels = np.arange(count) % len(patterns)
+    noise = draw.normal(scale=1.0, size=(count, *SHAPE))
+    shifts = draw.integers(-4, 5, size=count)
+    shifted = np.stack([np.roll(patterns[label], shift, axis=-1) for label, shift in zip(labels, shifts, strict=True)])
+    return Part(np.clip(128 + 24 * shifted + 56 * noise, 0, 255).astype(np.uint8), labels.astype(np.int64))
+
+
+# ---- cache -------------------------------------------------------------------------------------------------------------
+
+
+def _cached(key: str, make: Callable[[], Found], source: str = "official") -> Data:
+    path = cache_folder() / f"cifar10-{key}.npz"
+    kept = _load_cache(path, source)
+    if kept is not None:
+        return kept
+    make_folder(path.parent)
+    found = make()
+    sha256 = fingerprint(found.train, found.test)
+    data = Data(found.train, found.test, "official" if found.official else f"other: {sha256[:12]}", sha256, source)
+    write_with(path, lambda temporary: _save_cache(temporary, data))
+    return data
+
+
+def _save_cache(path: Path, data: Data) -> None:
+    names = {"pixels": np.array(data.pixels), "sha256": np.array(data.sha256)}
+    arrays = {f"{name}_{kind}": getattr(part, kind) for name, part in _parts(data) for kind in Part._fields}
+    with path.open("wb") as file:
+        np.savez(file, **names, **arrays)  # type: ignore[arg-type]
+
+
+def _load_cache(path: Path, source: str) -> Data | None:
+    """What the cache holds, or None where it holds nothing whole: it is then decoded anew."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:  # checks the CRC of every array
+            parts = [Part(*(kept[f"{name}_{kind}"] for kind in Part._fields)) for name in ("train", "test")]
+            return Data(parts[0], parts[1], str(kept["pixels"]), str(kept["sha256"]), source)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _parts(data: Data) -> tuple[tuple[str, Part], ...]:
+    return ("train", data.train), ("test", data.test)
+
+
+# ---- download ----------------------------------------------------------------------------------------------------------
+
+
+def _download(report: Report) -> Found:
+    """The official archive through torchvision, its md5 checked; it is deleted once it is decoded."""
+    import tempfile
+
+    from hw4nets.torchvision_import import torchvision_datasets
+
+    datasets = torchvision_datasets()
+    official = datasets.CIFAR10
+    with tempfile.TemporaryDirectory(prefix=".download-", dir=cache_folder()) as folder:
+        try:
+            datasets.utils.download_url(official.url, folder, official.filename, official.tgz_md5)
+        except URLError as error:
+            raise DataError(_no_download(official.url, f"{error.reason}")) from error
+        except (RuntimeError, OSError) as error:  # torchvision raises RuntimeError for a wrong md5
+            raise DataError(_no_download(official.url, f"{error}")) from error
+        return read(Path(folder) / official.filename, report)
+
+
+def _no_download(url: str, why: str) -> str:
+    return f"{url} could not be downloaded whole ({why.rstrip('.')}); try again, or give --data the path of a folder or archive"

@@ -1,0 +1,44 @@
+"""One tree of exceptions; every message is a sentence that says what the user can do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class NetsError(Exception):
+    """Root of every error this package raises on purpose."""
+
+
+class InputError(NetsError, ValueError):
+    """Data, an option or a parameter is wrong; the message names it and says what is accepted."""
+
+
+class UnknownNameError(InputError):
+    """A network, an option or a choice of that name does not exist."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = list(known)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        super().__init__(f"no {kind} {name!r}{hint}; there are {', '.join(known)}")
+
+
+class DataError(InputError):
+    """Images could not be had: no network, half a download, a wrong checksum, a missing class, a damaged file."""
+
+
+class CheckpointError(NetsError):
+    """A checkpoint is damaged, of another program, or does not fit the network."""
+
+
+class WriteError(NetsError):
+    """A file of the run could not be written: the disk is full, say. What stood there before still does."""
+
+
+class DivergedError(NetsError):
+    """The loss is no longer finite; `step` and `lr` say where. The checkpoint of the epoch before stands."""
+
+    def __init__(self, step: int, epoch: int, lr: float) -> None:
+        self.step, self.epoch, self.lr = step, epoch, lr
+        super().__init__(f"the loss stopped being finite at step {step} (epoch {epoch}), learning rate {lr:.4g}; take a smaller --lr")

@@ -1,0 +1,78 @@
+"""What a trained network does on images: accuracy plain and with flips averaged, confusions, most confident mistakes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hw4nets.data import Data, normalize
+from hw4nets.execution import EVALUATED, Execution
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Outputs on the test images.
+
+    probabilities    (n, 10), rows sum to 1
+    labels           (n,)
+    accuracy         plain
+    accuracy_flip    of the mean output of each image and its mirror image
+    """
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+    accuracy: float
+    accuracy_flip: float
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Class of each image, (n,)."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """Counts (10, 10): row the true class, column the predicted one."""
+        classes = self.probabilities.shape[1]
+        return np.bincount(self.labels * classes + self.predicted, minlength=classes**2).reshape(classes, classes)
+
+    def worst(self, count: int) -> np.ndarray:
+        """Places of the most confident mistakes: those whose true class got the least probability, at most `count`."""
+        wrong = np.flatnonzero(self.predicted != self.labels)
+        confidence = self.probabilities[wrong, self.predicted[wrong]]
+        return wrong[np.argsort(-confidence, kind="stable")[:count]]
+
+
+@torch.no_grad()
+def outputs(model: nn.Module, images: Tensor, execution: Execution, scale: str, mirrored: bool = False) -> Tensor:
+    """Outputs (n, 10) in float32 for uint8 images on the device; the network is left in training or evaluation mode as it was."""
+    was_training = model.training
+    model.eval()
+    parts = []
+    with execution.autocast():
+        for batch in images.split(EVALUATED):
+            batch = normalize(batch.flip(-1) if mirrored else batch, scale)
+            parts.append(execution.forward(execution.laid_out(batch)).float())
+    model.train(was_training)
+    return torch.cat(parts)
+
+
+def accuracy(out: Tensor, labels: Tensor) -> float:
+    """Part of the rows of `out` (n, 10) whose largest entry is at the label."""
+    return int((out.argmax(1) == labels).sum()) / len(labels)
+
+
+def evaluate(model: nn.Module, data: Data, execution: Execution, scale: str = "standard") -> Evaluation:
+    """Everything about the test images."""
+    images = torch.from_numpy(data.test.pixels).to(execution.device)
+    labels = torch.from_numpy(data.test.labels).to(execution.device)
+    straight = outputs(model, images, execution, scale)
+    mirrored = outputs(model, images, execution, scale, mirrored=True)
+    return Evaluation(
+        straight.softmax(1).cpu().numpy(),
+        data.test.labels,
+        accuracy(straight, labels),
+        accuracy((straight + mirrored) / 2, labels),
+    )

@@ -1,0 +1,213 @@
+"""Where and how fast a network runs: device, precision, memory format and compilation, each chosen once and said aloud."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hw4nets.config import Config
+from hw4nets.errors import InputError
+from hw4nets.files import cache_folder, make_folder, write_text
+
+FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+EVALUATED = 500  # images of a forward pass in evaluation; divides 5,000, 10,000, 45,000 and 50,000
+MEASURED = 256  # images of a step that is timed to choose the memory format
+MMAP_MAX, TRIM_THRESHOLD = (-4, 0), (-1, 2**31 - 1)  # of <malloc.h>: no block from mmap; nothing given back below 2 GB
+CLEARLY = 0.9  # channels_last is chosen when it takes less than this part of the time
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a network is run.
+
+    device          of weights and images
+    precision       of the matrix products of a pass; float32 everywhere else
+    memory_format   contiguous | channels_last
+    forward         the network, compiled or as it is
+    seconds         spent on compiling
+    notes           sentences about what could not be had
+    """
+
+    device: torch.device
+    precision: torch.dtype
+    memory_format: torch.memory_format
+    forward: Callable[[Tensor], Tensor]
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Mixed precision for the block."""
+        if self.precision is torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.precision)
+
+    def laid_out(self, images: Tensor) -> Tensor:
+        """The images in the memory format of the network."""
+        return images.contiguous(memory_format=self.memory_format)
+
+    def wait(self) -> None:
+        """Until the device has done what it was given, so that a clock can be read."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def prepare(model: nn.Module, config: Config) -> Execution:
+    """Move the network to its device and memory format, and compile it if asked; its weights keep their values."""
+    device = choose_device(config.device)
+    model.to(device)
+    name = _format_name(model, config, device)
+    model.to(memory_format=FORMATS[name])  # type: ignore[call-overload]
+    plain = Execution(device, _precision(config, device), FORMATS[name], model)
+    return _compiled(model, config, plain) if config.compile else plain
+
+
+def check_machine(config: Config) -> None:
+    """Raise `InputError` now for a device or a precision that this machine does not have."""
+    _precision(config, choose_device(config.device))
+
+
+def choose_device(name: str) -> torch.device:
+    """The device by name; `auto` is CUDA where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
+        raise InputError(f"no device {name!r}; give auto, cpu, cuda or cuda:NUMBER")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device {name} was asked for, but this torch ({torch.__version__}) finds no CUDA device; take --device cpu")
+    if kind == "cuda" and number and int(number) >= torch.cuda.device_count():
+        raise InputError(f"device {name} was asked for; there are cuda:0 … cuda:{torch.cuda.device_count() - 1}")
+    return torch.device("cpu" if kind == "cpu" else name)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Inside the block torch uses that many CPU threads; 0 leaves it as it is."""
+    before = torch.get_num_threads()
+    try:
+        if count:
+            torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Let the process keep what torch frees on the CPU, for the next step to use; whether that could be arranged (glibc only).
+
+    glibc gives every block above 32 MB back to the system at once, and the next step's page faults fetch it again, zeroed: half of the
+    processor time of a training step of `conv`. It concerns the whole process, so programs ask for it, not `train`.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return False  # Windows, macOS, musl
+    return all(mallopt(option, value) for option, value in (MMAP_MAX, TRIM_THRESHOLD))
+
+
+def _precision(config: Config, device: torch.device) -> torch.dtype:
+    if config.precision != "auto":
+        if config.precision == "float16" and device.type == "cpu":
+            raise InputError("precision float16 needs CUDA; take float32 or bfloat16")
+        return PRECISIONS[config.precision]
+    if device.type == "cpu":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+# ---- memory format: which is faster differs by network and machine, up to twice in either direction ------------------------
+
+
+def _format_name(model: nn.Module, config: Config, device: torch.device) -> str:
+    if not any(isinstance(layer, nn.Conv2d) for layer in model.modules()):
+        return "contiguous"
+    if config.memory_format != "auto":
+        return config.memory_format
+    if device.type == "cuda":
+        return "channels_last"  # the layout of its convolution units
+    return _remembered(model, config, device)
+
+
+def _remembered(model: nn.Module, config: Config, device: torch.device) -> str:
+    """Measured once a machine, network and batch size: the choice decides rounding, and a seed must give the same history again."""
+    words = (platform.node(), torch.__version__, torch.get_num_threads(), str(model), config.batch_size)
+    key = hashlib.sha256(repr(words).encode()).hexdigest()[:16]
+    path = cache_folder() / "memory_formats.json"
+    try:
+        known = json.loads(path.read_text())
+    except (OSError, ValueError):
+        known = {}
+    if known.get(key) not in FORMATS:
+        known[key] = _measured(model, min(config.batch_size, MEASURED), device)
+        make_folder(path.parent)
+        write_text(path, json.dumps(known, indent=1))
+    return known[key]
+
+
+def _measured(model: nn.Module, batch: int, device: torch.device) -> str:
+    seconds = {}
+    with _unchanged(model):
+        for name, layout in FORMATS.items():
+            model.to(memory_format=layout)  # type: ignore[call-overload]
+            images = torch.zeros(batch, 3, 32, 32, device=device).contiguous(memory_format=layout)
+            _step(model, images)
+            seconds[name] = min(_timed(lambda images=images: _step(model, images)) for _ in range(2))
+    return "channels_last" if seconds["channels_last"] < CLEARLY * seconds["contiguous"] else "contiguous"
+
+
+def _timed(act: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    act()
+    return time.perf_counter() - start
+
+
+def _step(forward: Callable[[Tensor], Tensor], images: Tensor) -> None:
+    F.cross_entropy(forward(images), torch.zeros(len(images), dtype=torch.long, device=images.device)).backward()
+
+
+@contextmanager
+def _unchanged(model: nn.Module) -> Iterator[None]:
+    """Whatever runs inside leaves weights, running figures, gradients and generators as they were."""
+    kept = {name: one.clone() for name, one in model.state_dict().items()}
+    was_training = model.training
+    try:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            yield
+    finally:
+        model.load_state_dict(kept)
+        model.zero_grad(set_to_none=True)
+        model.train(was_training)
+
+
+# ---- compilation -------------------------------------------------------------------------------------------------------
+
+
+def _compiled(model: nn.Module, config: Config, plain: Execution) -> Execution:
+    """Compile for training and for evaluation on zeros of the real shape, timed apart; without a compiler a note, and no compilation."""
+    forward = torch.compile(model, dynamic=False)  # one program a shape: those for any shape are slower
+    images, tested = (plain.laid_out(torch.zeros(n, 3, 32, 32, device=plain.device)) for n in (config.batch_size, EVALUATED))
+    start = time.perf_counter()
+    try:
+        with _unchanged(model), plain.autocast():
+            _step(forward, images)
+            with torch.no_grad():
+                model.eval()
+                forward(tested)
+    except Exception as error:  # whatever a compiler that is absent or too old makes torch raise
+        torch.compiler.reset()
+        note = f"torch.compile did not work here ({type(error).__name__}: {str(error).strip().splitlines()[0][:120]}); running uncompiled"
+        return Execution(plain.device, plain.precision, plain.memory_format, model, notes=(note,))
+    return Execution(plain.device, plain.precision, plain.memory_format, forward, seconds=time.perf_counter() - start)

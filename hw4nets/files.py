@@ -1,0 +1,86 @@
+"""Files that are never half-written, and where the user's cache is."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hw4nets.errors import InputError, WriteError
+
+CACHE = "HW4NETS_CACHE"  # the environment variable that moves the cache
+
+
+def cache_folder() -> Path:
+    """Where decoded images are kept: $HW4NETS_CACHE, else the platform's own place for caches."""
+    if os.environ.get(CACHE):
+        return Path(os.environ[CACHE])
+    home = Path.home()
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "hw4nets"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local") / "hw4nets" / "Cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "hw4nets"
+
+
+def make_folder(path: str | Path) -> Path:
+    """The folder, made where it is absent; a sentence where it cannot be."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise InputError(f"{path} is a file; give a folder") from error
+    except OSError as error:
+        raise InputError(f"cannot make the folder {path}: {error.strerror or error}") from error
+    if not os.access(path, os.W_OK):
+        raise InputError(f"cannot write into {path}: permission denied")
+    return path
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place when the block ends well, and vanishes otherwise."""
+    path = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, names: Iterable[str]) -> None:
+    """Remove the temporary files that a process left which was killed while it wrote these."""
+    for name in names:
+        stem, _, suffix = name.rpartition(".")
+        for path in folder.glob(f".{stem}.*.{suffix}"):
+            path.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file in one piece."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_with(path: str | Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file (a figure, say) that then becomes `path`."""
+    with replacing(path) as temporary:
+        write(temporary)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,117 @@
+"""The parts that networks are made of, and how large what they leave is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from hw4nets.errors import InputError
+from hw4nets.settings import setting
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "gelu": nn.GELU}
+POOLS: dict[str, Callable[[int], nn.Module]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
+WHITEN = ("no", "start", "fixed")
+SMALLEST = 5e-4  # added to a patch's variance before dividing by its root, in units of normalised pixels squared
+
+
+def activation_setting() -> str:
+    """Field `activation`."""
+    return setting("relu", "Nonlinearity.", choices=tuple(ACTIVATIONS), search=tuple(ACTIVATIONS))
+
+
+def pool_setting() -> str:
+    """Field `pool`."""
+    return setting("max", "Pooling.", choices=tuple(POOLS), search=tuple(POOLS))
+
+
+def batch_norm_setting() -> bool:
+    """Field `batch_norm`."""
+    return setting(False, "Batch normalisation after each linear map but the last.", search=(False, True))
+
+
+def dropout_setting() -> float:
+    """Field `dropout`."""
+    return setting(0.0, "Chance that an input of a fully connected layer is dropped.", limits=(0, 0.95))
+
+
+def whiten_setting(default: str) -> str:
+    """Field `whiten`."""
+    text = "First filters that whiten image patches: no; start (then trained); fixed (only their offsets are trained)."
+    return setting(default, text, choices=WHITEN)
+
+
+class WhitenedConv2d(nn.Conv2d):
+    """A convolution whose filters are the principal directions of image patches, each once with either sign.
+
+    Filter = ± e_j / sqrt(λ_j + 5e-4), where λ_j, e_j are the largest eigenvalues of the patches' covariance.  (Page 2019; Jordan 2024.)
+    Of `size`² × 3 inputs there are 2·3·size² such filters; with `fixed` no more are possible, else the rest stays as drawn.
+    """
+
+    def __init__(self, filters: int, size: int, stride: int = 1, padding: int = 0, fixed: bool = True) -> None:
+        super().__init__(3, filters, size, stride, padding)
+        self.weight.requires_grad_(not fixed)
+
+    @torch.no_grad()
+    def whiten(self, images: Tensor) -> None:
+        """Set the filters from normalised images (n, 3, 32, 32)."""
+        size = self.kernel_size[0]
+        patches = images.unfold(2, size, 1).unfold(3, size, 1).permute(0, 2, 3, 1, 4, 5).reshape(-1, 3 * size**2).double()
+        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+        scaled = (vectors / (values.clamp(min=0) + SMALLEST).sqrt()).T.flip(0)  # the largest eigenvalue first
+        filters = torch.stack([scaled, -scaled], dim=1).reshape(-1, 3, size, size)[: self.out_channels]
+        self.weight[: len(filters)] = filters.to(self.weight)
+
+
+def check_whitening(filters: int, size: int, whiten: str) -> None:
+    """Raise `InputError` for more fixed whitening filters than there are."""
+    most = 2 * 3 * size**2
+    if whiten == "fixed" and filters > most:
+        raise InputError(f"whitening patches of {size}×{size} gives at most {most} filters, not {filters}; take fewer, or whiten start")
+
+
+def first_convolution(filters: int, size: int, whiten: str, padding: int = 0, stride: int = 1) -> nn.Module:
+    """The convolution that sees the image, whitening or not."""
+    if whiten == "no":
+        return nn.Conv2d(3, filters, size, stride, padding)
+    return WhitenedConv2d(filters, size, stride, padding, fixed=whiten == "fixed")
+
+
+class Scale(nn.Module):
+    """x ↦ factor · x: outputs of a size that the loss starts well with."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape as x."""
+        return x * self.factor
+
+
+def norm_without_weight(channels: int) -> nn.BatchNorm2d:
+    """Batch normalisation with an offset and no factor: the ReLU network behind it does not need one.  (Page 2019.)"""
+    norm = nn.BatchNorm2d(channels, momentum=0.4)  # few epochs: the running figures must follow quickly
+    norm.weight.requires_grad_(False)
+    return norm
+
+
+def dirac(layer: nn.Conv2d) -> nn.Conv2d:
+    """The layer with its first filters passing each input channel on unchanged: signals and gradients go through from the start."""
+    nn.init.dirac_(layer.weight.data[: layer.in_channels])
+    return layer
+
+
+def convolved(size: int, filters: int, padding: int = 0, stride: int = 1, what: str = "p") -> int:
+    """Side of what a convolution leaves of `size`×`size`: ⌊(size + 2 padding - filters) / stride⌋ + 1."""
+    if filters > size + 2 * padding:
+        raise InputError(f"{what} = {filters} exceeds the {size}×{size} it slides over; take {what} ≤ {size + 2 * padding}")
+    return (size + 2 * padding - filters) // stride + 1
+
+
+def pooled(size: int, pool: int, what: str = "N") -> int:
+    """Side of what pooling leaves of `size`×`size`: ⌊size / pool⌋."""
+    if pool > size:
+        raise InputError(f"a pool of {what} = {pool} leaves nothing of {size}×{size}; take {what} ≤ {size}")
+    return size // pool

@@ -1,0 +1,190 @@
+"""How weights move: parameter groups, SGD, AdamW and Muon, schedules of the learning rate, and averages of weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hw4nets.config import Config
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+EVERY = 5  # steps between two updates of an average
+START = 0.2  # factor of the learning rate at the first step of a warm-up
+QUINTIC = (3.4445, -4.7750, 2.0315)  # Newton-Schulz coefficients of Jordan 2024: fast, singular values end in about 0.7 … 1.2
+
+# ---- parameter groups and optimizers -----------------------------------------------------------------------------------
+
+
+def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
+    """SGD, AdamW or Muon over the groups of `parameter_groups`; each group keeps its own full rate in `initial_lr`."""
+    groups = parameter_groups(model, config)
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, 0.999))
+    if config.optimizer == "muon":
+        return Muon(groups, lr=config.lr, momentum=config.momentum)
+    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov and config.momentum > 0)
+
+
+def parameter_groups(model: nn.Module, config: Config) -> list[dict[str, Any]]:
+    """Filters, other weights, offsets, offsets of normalisation: weight decay on weights alone, the last at `norm_bias_lr` times the rate.
+
+    With Muon only filters (4-D) are orthogonalised; everything else moves by SGD at `side_lr`.
+    """
+    norm_offsets = {id(layer.bias) for layer in model.modules() if isinstance(layer, NORMS)}
+    trained = [one for one in model.parameters() if one.requires_grad]
+    side = config.side_lr if config.optimizer == "muon" else config.lr
+    filters = [one for one in trained if one.ndim == 4]
+    weights = [one for one in trained if one.ndim in (2, 3)]
+    offsets = [one for one in trained if one.ndim < 2 and id(one) not in norm_offsets]
+    norms = [one for one in trained if id(one) in norm_offsets]
+    groups = [
+        {"params": filters, "lr": config.lr, "weight_decay": config.weight_decay, "orthogonal": config.optimizer == "muon"},
+        {"params": weights, "lr": side, "weight_decay": config.weight_decay, "orthogonal": False},
+        {"params": offsets, "lr": side, "weight_decay": 0.0, "orthogonal": False},
+        {"params": norms, "lr": side * config.norm_bias_lr, "weight_decay": 0.0, "orthogonal": False},
+    ]
+    return [group | {"initial_lr": group["lr"]} for group in groups if group["params"]]
+
+
+class Muon(torch.optim.Optimizer):
+    """Nesterov momentum whose step on filters is replaced by the nearest orthogonal matrix; SGD elsewhere.
+
+    g ← m g + ∇;  filters as matrices (out, in·p²) keep norm sqrt(out) and move by -lr · orthogonal(∇ + m g), others by -lr (∇ + m g).
+    (Jordan 2024. torch's own Muon takes 2-D weights only and works in bfloat16, which CPUs without it do slowly.)
+    """
+
+    def __init__(self, groups: Iterable[dict[str, Any]], lr: float, momentum: float) -> None:
+        super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": 0.0, "orthogonal": False})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """One step from the gradients that stand."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    self._move(weight, group)
+
+    def _move(self, weight: Tensor, group: Mapping[str, Any]) -> None:
+        gradient: Tensor = weight.grad  # type: ignore[assignment]
+        if not group["orthogonal"]:
+            gradient = gradient.add(weight, alpha=group["weight_decay"])
+        if "momentum_buffer" not in self.state[weight]:
+            self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+        buffer = self.state[weight]["momentum_buffer"]
+        buffer.mul_(group["momentum"]).add_(gradient)
+        step = gradient.add(buffer, alpha=group["momentum"])
+        if group["orthogonal"]:
+            weight.mul_(math.sqrt(len(weight)) / weight.norm())
+            step = orthogonal(step.reshape(len(step), -1)).view(step.shape)
+        weight.add_(step, alpha=-group["lr"])
+
+
+def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
+    """About U Vᵀ of matrix = U S Vᵀ (m, n), by Newton-Schulz: X ← aX + b(XXᵀ)X + c(XXᵀ)²X; half precision only on a GPU."""
+    a, b, c = QUINTIC
+    x = matrix.to(torch.bfloat16 if matrix.is_cuda else torch.float32)
+    x = x / (x.norm() + 1e-7)
+    wide = x.T if len(x) > x.shape[1] else x
+    for _ in range(steps):
+        square = wide @ wide.T
+        wide = a * wide + (b * square + c * square @ square) @ wide
+    return (wide.T if len(x) > x.shape[1] else wide).to(matrix.dtype)
+
+
+# ---- schedules ---------------------------------------------------------------------------------------------------------
+
+
+def factor(config: Config, step: int, total: int) -> float:
+    """What the learning rate is multiplied by at `step` of `total`, in 0 … 1: a warm-up, then constant, linear or cosine decay.
+
+    triangular   1 at the end of the warm-up, `final_lr` at the last step, straight lines between
+    """
+    rise = config.warmup * total
+    if step < rise:
+        return START + (1 - START) * step / rise
+    done = (step - rise) / max(total - rise, 1)
+    if config.schedule == "constant":
+        return 1.0
+    left = 1 - done if config.schedule == "triangular" else (1 + math.cos(math.pi * done)) / 2
+    return config.final_lr + (1 - config.final_lr) * left
+
+
+def set_rate(optimizer: torch.optim.Optimizer, times: float) -> None:
+    """Every group's learning rate = its full rate × `times`."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * times
+
+
+# ---- averages ----------------------------------------------------------------------------------------------------------
+
+
+class Averaging:
+    """A running average of a network's weights and running figures, updated every 5 steps.
+
+    none        no average
+    ema         a ← d a + (1-d) w with d = min(decay, (1+t)/(10+t)): tested are the averages, trained the weights
+    lookahead   a ← d a + (1-d) w, then w ← a, with d rising to `decay` as (step/total)³; at the last step w ← a   (Zhang 2019; Jordan 2024)
+    """
+
+    def __init__(self, model: nn.Module, kind: str, decay: float) -> None:
+        self.kind, self.decay = kind, decay
+        self.tensors = _floats(model)
+        self.average = [one.clone() for one in self.tensors] if kind != "none" else []
+
+    @torch.no_grad()
+    def step(self, step: int, total: int) -> None:
+        """After training step number `step` = 1 … total."""
+        if self.kind == "none" or (step % EVERY and step != total):
+            return
+        if self.kind == "ema":
+            keep = min(self.decay, (1 + step / EVERY) / (10 + step / EVERY))
+            self._follow(1 - keep)
+            return
+        if step < total:
+            self._follow(1 - self.decay * (step / total) ** 3)
+        _copy(self.average, self.tensors)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Inside the block the network has the weights that are to be tested."""
+        if self.kind != "ema":
+            yield
+            return
+        trained = [one.clone() for one in self.tensors]
+        _copy(self.average, self.tensors)
+        try:
+            yield
+        finally:
+            _copy(trained, self.tensors)
+
+    def adopt(self) -> None:
+        """The network's weights become those that are tested, for good."""
+        if self.kind == "ema":
+            _copy(self.average, self.tensors)
+
+    def _follow(self, part: float) -> None:
+        for average, tensor in zip(self.average, self.tensors, strict=True):
+            average.lerp_(tensor, part)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"average": list(self.average)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what a checkpoint kept."""
+        _copy(state["average"], self.average)
+
+
+@torch.no_grad()
+def _copy(source: Iterable[Tensor], target: Iterable[Tensor]) -> None:
+    for one, other in zip(source, target, strict=True):
+        other.copy_(one)
+
+
+def _floats(model: nn.Module) -> list[Tensor]:
+    return [one for one in model.state_dict().values() if one.is_floating_point()]

@@ -1,0 +1,169 @@
+"""Figures of runs and images, on matplotlib's object interface: nothing is shown, no global state is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from hw4nets.data import Data
+from hw4nets.evaluation import Evaluation
+from hw4nets.training import Row
+
+TEST, TRAIN, MARK, QUIET = "#0b5fa5", "#8a97a6", "#d1495b", "#5c6670"
+COLORS = ("#0b5fa5", "#d1495b", "#2f8f5b", "#e08e0b", "#7a4fa3", "#4c5a67", "#b0741d", "#11868c")
+WRONG_SHOWN = 20
+
+
+def plot_curves(rows: Sequence[Row], title: str) -> Figure:
+    """Training, test and (if there is one) validation accuracy over epochs; the last test accuracy is written at its end."""
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot()
+    _draw_curves(axes, rows)
+    _accuracy_axes(axes, title)
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def plot_pair(tuned: Sequence[Row], own: Sequence[Row], title: str) -> Figure:
+    """Training and test accuracy of the chosen settings beside those of the assignment's own, over epochs."""
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    for axes, rows, name in zip(figure.subplots(1, 2, sharey=True), (tuned, own), ("chosen settings", "the assignment's"), strict=True):
+        _draw_curves(axes, rows)
+        _accuracy_axes(axes, f"{title} ({name})")
+    figure.axes[1].set_ylabel("")
+    figure.axes[0].legend(frameon=False, loc="lower right")
+    return figure
+
+
+def plot_runs(runs: Mapping[str, Sequence[Row]]) -> Figure:
+    """Test accuracy of several runs (solid) with their training accuracy (dotted): over epochs, and over seconds of training."""
+    figure = Figure(figsize=(13, 5), layout="constrained")
+    by_epoch, by_time = figure.subplots(1, 2, sharey=True)
+    for place, (name, rows) in enumerate(runs.items()):
+        color = COLORS[place % len(COLORS)]
+        seconds = np.cumsum([row.seconds_train for row in rows])
+        for axes, x in ((by_epoch, [row.epoch for row in rows]), (by_time, seconds)):
+            axes.plot(x, [row.test_accuracy for row in rows], color=color, lw=2, label=f"{name} {rows[-1].test_accuracy:.1%}")
+            axes.plot(x, [row.train_accuracy for row in rows], color=color, lw=1, ls=":")
+    _accuracy_axes(by_epoch, "test (solid) and training (dotted) accuracy")
+    _accuracy_axes(by_time, "")
+    by_time.set_xlabel("seconds of training")
+    by_time.set_ylabel("")
+    by_epoch.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def plot_confusion(evaluation: Evaluation, classes: Sequence[str], title: str) -> Figure:
+    """Row: true class; column: predicted; each cell the part of its row in percent."""
+    shares = evaluation.confusion / np.maximum(evaluation.confusion.sum(axis=1, keepdims=True), 1)
+    figure = Figure(figsize=(7.5, 6.8), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)  # the root shows rare confusions, too
+    for row, column in np.ndindex(*shares.shape):
+        if shares[row, column] >= 0.0005:
+            text = f"{100 * shares[row, column]:.0f}" if shares[row, column] >= 0.00995 else f"{100 * shares[row, column]:.1f}"
+            axes.text(column, row, text, ha="center", va="center", fontsize=9, color="white" if shares[row, column] > 0.36 else "#2b2b2b")
+    axes.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title(f"{title}\npercent of each true class", loc="left", fontsize=10)
+    return figure
+
+
+def plot_worst(evaluation: Evaluation, data: Data, title: str) -> Figure:
+    """The most confident mistakes: what the network said with what probability, and what it is."""
+    worst = evaluation.worst(WRONG_SHOWN)
+    names = data.classes
+    predicted = evaluation.predicted
+
+    def caption(place: int) -> str:
+        said = predicted[place]
+        share = evaluation.probabilities[place, said]
+        return f"{names[said]} {share:.0%}\nis {names[evaluation.labels[place]]}"
+
+    mistakes = int((predicted != evaluation.labels).sum())
+    heading = f"{title}\n" + (f"the most confident of {mistakes:,} mistakes" if mistakes else "no mistakes")
+    return _images(data.test.pixels, worst, caption, heading, columns=5)
+
+
+def plot_images(data: Data, columns: int = 8) -> Figure:
+    """A grid of training images with their labels, a row a class."""
+    places = np.concatenate([np.flatnonzero(data.train.labels == label)[:columns] for label in range(len(data.classes))])
+    heading = f"{data.title}: {len(data.train.labels):,} training and {len(data.test.labels):,} test images, pixels {data.pixels}"
+    return _images(data.train.pixels, places, lambda place: data.classes[data.train.labels[place]], heading, columns)
+
+
+def plot_study(numbers: Sequence[int], accuracies: Sequence[float | None], importances: Mapping[str, float]) -> Figure:
+    """Validation accuracy of every trial with the best so far, and how much each option mattered."""
+    figure = Figure(figsize=(12, 4.8), layout="constrained")
+    trials, bars = figure.subplots(1, 2, width_ratios=(3, 2))
+    known = [(number, one) for number, one in zip(numbers, accuracies, strict=True) if one is not None]
+    trials.scatter(*zip(*known, strict=True), color=TRAIN, s=26, label="trial")
+    best = np.maximum.accumulate([one for _, one in known])
+    trials.step([number for number, _ in known], best, where="post", color=TEST, lw=2, label="best so far")
+    _accuracy_axes(trials, "validation accuracy (the last seen, of pruned trials)")
+    trials.set_xlabel("trial")
+    trials.legend(frameon=False, loc="lower right")
+    names = sorted(importances, key=lambda name: importances[name])
+    bars.barh(names, [importances[name] for name in names], color=TEST, height=0.6)
+    bars.set_title("share of the variation explained", loc="left", fontsize=11)
+    _plain(bars)
+    return figure
+
+
+def _draw_curves(axes: Axes, rows: Sequence[Row]) -> None:
+    epochs = [row.epoch for row in rows]
+    lines = [("training (while it is learned)", [row.train_accuracy for row in rows], TRAIN)]
+    if rows[0].validation_accuracy is not None:
+        lines.append(("validation", [row.validation_accuracy or 0.0 for row in rows], COLORS[3]))
+    lines.append(("test", [row.test_accuracy for row in rows], TEST))
+    for label, values, color in lines:
+        axes.plot(epochs, values, color=color, lw=2, marker="o", ms=4 if len(rows) < 40 else 0, label=label, clip_on=False)
+    _mark_last(axes, epochs[-1], rows[-1].test_accuracy, TEST)
+
+
+def _images(pixels: np.ndarray, places: np.ndarray, caption: Callable[[int], str], heading: str, columns: int) -> Figure:
+    """All images in one drawing, with words above each: an axes an image would take ten times as long."""
+    count = -(-max(len(places), 1) // columns)
+    lines = caption(int(places[0])).count("\n") + 1 if len(places) else 1
+    cell = (36, 33 + 6 * lines)  # of an image with its words, in image pixels
+    mosaic = np.full((count * cell[1] + 12, columns * cell[0] + 4, 3), 255, np.uint8)
+    figure = Figure(figsize=(mosaic.shape[1] / 27, mosaic.shape[0] / 27))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.text(3, 6, heading, fontsize=10, va="center", color="#2b2b2b")
+    for number, place in enumerate(places):
+        left, bottom = 4 + number % columns * cell[0], 12 + (number // columns + 1) * cell[1] - 1
+        mosaic[bottom - 32 : bottom, left : left + 32] = pixels[place].transpose(1, 2, 0)
+        axes.text(left + 15.5, bottom - 33.5, caption(int(place)), fontsize=9, ha="center", va="bottom", color="#2b2b2b")
+    axes.imshow(mosaic, interpolation="nearest")
+    return figure
+
+
+def _mark_last(axes: Axes, x: float, y: float, color: str) -> None:
+    axes.annotate(
+        f"{y:.1%}", (x, y), xytext=(6, 0), textcoords="offset points", va="center", color=color, fontsize=10, annotation_clip=False
+    )
+
+
+def _accuracy_axes(axes: Axes, title: str) -> None:
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("accuracy")
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.margins(x=0.03)
+    axes.set_title(title, loc="left", fontsize=11)
+    _plain(axes)
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, lw=0.6)
+    axes.set_axisbelow(True)

@@ -1,0 +1,106 @@
+"""A recipe is a network's shape with its `Config`: read from and written to TOML, or taken from a preset by name."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Self
+
+import tomli_w
+
+from hw4nets.augment import Augmentation
+from hw4nets.config import Config
+from hw4nets.errors import InputError, UnknownNameError
+from hw4nets.models import Net, net
+from hw4nets.settings import settings_of
+
+PRESET = "tuned"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained, and how."""
+
+    shape: Net
+    config: Config
+
+    def __post_init__(self) -> None:
+        Augmentation.parse(self.config.augment)  # its words are checked before anything is made
+
+    def changed(self, options: Mapping[str, Any]) -> Recipe:
+        """With other options, of the network or of the training, by name."""
+        ours = {item.name for item in settings_of(Config)}
+        training = {name: value for name, value in options.items() if name in ours}
+        others = {name: value for name, value in options.items() if name not in ours}
+        shape = net(self.shape.name, self.shape.values() | others) if others else self.shape
+        return Recipe(shape, Config.of("training", self.config.values() | training))
+
+    def values(self) -> dict[str, Any]:
+        """As TOML holds it: net, [shape], [train]."""
+        return {"net": self.shape.name, "shape": self.shape.values(), "train": self.config.values()}
+
+    def toml(self, **more: Any) -> str:
+        """As a TOML file, with other tables or words before it."""
+        return tomli_w.dumps(more | self.values())
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """From what TOML held; what is absent has its default."""
+        shape = net(values["net"], values.get("shape", {}))
+        return cls(shape, Config.of("training", values.get("train", {})))
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """From a TOML file, such as a run's config.toml or the best one of a search."""
+    values = read_toml(path)
+    if not isinstance(values.get("net"), str):
+        raise InputError(f'{path} names no network; it needs a line such as net = "conv"')
+    for name in ("shape", "train"):
+        if not isinstance(values.get(name, {}), dict):
+            raise InputError(f"{path}: [{name}] is no table")
+    try:
+        return Recipe.of(values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The content of a TOML file, or a sentence."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"no file {path}") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path} cannot be read as TOML: {error}") from error
+
+
+def preset_names() -> list[str]:
+    """The files in the folder presets."""
+    return sorted(item.name.removesuffix(".toml") for item in _presets().iterdir() if item.name.endswith(".toml"))
+
+
+def preset_nets(name: str) -> list[str]:
+    """The networks that a preset has settings for."""
+    if name not in preset_names():
+        raise UnknownNameError("preset", name, preset_names())
+    return list(_read_preset(name))
+
+
+def preset(name: str, of: str) -> Recipe:
+    """The preset's recipe for a network."""
+    known = preset_nets(name)
+    net(of)
+    if of not in known:
+        raise InputError(f"preset {name!r} has no {of}; it has {', '.join(known)}")
+    return Recipe.of({"net": of, **_read_preset(name)[of]})
+
+
+def _presets() -> Any:
+    return files("hw4nets") / "presets"
+
+
+def _read_preset(name: str) -> dict[str, Any]:
+    return tomllib.loads((_presets() / f"{name}.toml").read_text(encoding="utf-8"))

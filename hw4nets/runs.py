@@ -1,0 +1,198 @@
+"""A run folder: config.toml, history.csv, summary.json, figures and checkpoints, each always whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from hw4nets.checkpoint import BEFORE, BEST, LAST, load_checkpoint
+from hw4nets.data import Data
+from hw4nets.errors import CheckpointError, InputError
+from hw4nets.evaluation import Evaluation, evaluate
+from hw4nets.execution import Execution, choose_device, prepare, threads
+from hw4nets.files import make_folder, sweep, write_text, write_with
+from hw4nets.models import build, flops_per_image, parameter_count
+from hw4nets.plotting import plot_confusion, plot_curves, plot_worst
+from hw4nets.recipes import Recipe, read_recipe, read_toml
+from hw4nets.training import History, Row, Watch, train
+
+CONFIG, HISTORY, SUMMARY = "config.toml", "history.csv", "summary.json"
+CURVES, CONFUSION, WORST = "curves.png", "confusion.png", "worst.png"
+FILES = (CONFIG, HISTORY, SUMMARY, CURVES, CONFUSION, WORST, LAST, BEST, BEFORE)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run: its summary as in summary.json, its history, and what the network does on the test images."""
+
+    summary: dict[str, Any]
+    history: History
+    evaluation: Evaluation
+    model: nn.Module
+
+
+def open_run(folder: str | Path, recipe: Recipe, data: Data, resume: bool = False, overwrite: bool = False) -> Path:
+    """The run's folder with its config.toml; a folder with files is refused unless it is to be resumed or overwritten."""
+    path = Path(folder)
+    there = sorted(one.name for one in path.iterdir()) if path.is_dir() else []
+    if there and not resume and not overwrite:
+        raise InputError(f"{folder} holds files already; give --resume to go on, --overwrite to start anew, or another --out")
+    if there and not set(there) & set(FILES):
+        raise InputError(f"{folder} holds files, and none of a run; give another --out")
+    make_folder(path)
+    sweep(path, FILES)
+    if overwrite:
+        for name in FILES:
+            (path / name).unlink(missing_ok=True)
+    if resume and (path / CONFIG).exists():
+        _check_same(path, recipe, data)
+    write_text(path / CONFIG, recipe.toml(data=data.source, data_sha256=data.sha256))
+    return path
+
+
+def run(folder: Path, recipe: Recipe, data: Data, watch: Watch | None = None) -> Outcome:
+    """Train in an opened folder, going on from its checkpoint if it holds one, and write everything a run has."""
+    model = build(recipe.shape, recipe.config.seed)
+    history = train(model, data, recipe.config, folder, _Recording(folder, watch or Watch()))
+    _write_history(folder, history.rows)
+    with threads(recipe.config.threads):
+        plain = prepare(model, recipe.changed({"compile": False}).config)
+        evaluation = evaluate(model, data, plain, recipe.config.input_scale)
+    summary = _summary(recipe, data, _Measured(model, history, evaluation, plain))
+    _draw(folder, recipe, data, history, evaluation)
+    write_text(folder / SUMMARY, json.dumps(summary, indent=1) + "\n")
+    return Outcome(summary, history, evaluation, model)
+
+
+def finished(folder: Path, recipe: Recipe, data: Data) -> dict[str, Any] | None:
+    """The summary of a finished run of this recipe on these images, or None."""
+    if not (folder / SUMMARY).exists() or not (folder / CONFIG).exists():
+        return None
+    _check_same(folder, recipe, data)
+    return json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+
+
+def read_history(folder: Path) -> tuple[Row, ...]:
+    """The rows of history.csv."""
+    try:
+        with (folder / HISTORY).open(newline="", encoding="utf-8") as file:
+            return tuple(_row(line) for line in csv.DictReader(file))
+    except FileNotFoundError as error:
+        raise InputError(f"{folder} is no run with an epoch finished: it has no {HISTORY}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / HISTORY} cannot be read: {error}") from error
+
+
+def load_model(path: Path, recipe: Recipe, device: str = "auto") -> tuple[nn.Module, Execution]:
+    """The network of a checkpoint with the weights that were tested, ready to run uncompiled."""
+    model = build(recipe.shape, 0)
+    try:
+        model.load_state_dict(load_checkpoint(path)["weights"])
+    except (RuntimeError, KeyError) as error:
+        raise CheckpointError(f"{path} does not fit the network {recipe.shape.name} of {CONFIG}") from error
+    choose_device(device)
+    return model, prepare(model, recipe.changed({"compile": False, "device": device}).config)
+
+
+def _check_same(folder: Path, recipe: Recipe, data: Data) -> None:
+    kept = read_recipe(folder / CONFIG)
+    if kept.shape.name != recipe.shape.name:
+        raise InputError(f"{folder} is a run of {kept.shape.name}, not {recipe.shape.name}; give another --out, or --overwrite")
+    old, new = ({**one.shape.values(), **one.config.values()} for one in (kept, recipe))
+    changed = [f"{name} {old[name]}, not {new[name]}" for name in new if old[name] != new[name]]
+    if changed:
+        raise InputError(f"{folder} is a run with other settings ({'; '.join(changed)}); leave them out to go on, or --overwrite")
+    if read_toml(folder / CONFIG).get("data_sha256") != data.sha256:
+        raise InputError(f"{folder} is a run on other images than {data.source}; give the same --data, or --overwrite")
+
+
+class _Measured(NamedTuple):
+    model: nn.Module
+    history: History
+    evaluation: Evaluation
+    execution: Execution
+
+
+class _Recording(Watch):
+    """Keeps history.csv up to date, and passes everything on."""
+
+    def __init__(self, folder: Path, inner: Watch) -> None:
+        self.folder, self.inner = folder, inner
+        self.rows: list[Row] = list(read_history(folder)) if (folder / HISTORY).exists() else []
+        self.batch, self.note = inner.batch, inner.note  # type: ignore[method-assign]
+
+    def epoch(self, row: Row, epochs: int) -> None:
+        """One more line."""
+        self.rows = [*self.rows[: row.epoch - 1], row]
+        _write_history(self.folder, self.rows)
+        self.inner.epoch(row, epochs)
+
+
+def _write_history(folder: Path, rows: Sequence[Row]) -> None:
+    held_out = any(row.validation_accuracy is not None for row in rows)
+    names = [item.name for item in fields(Row) if held_out or item.name != "validation_accuracy"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([getattr(row, name) for name in names] for row in rows)
+    write_text(folder / HISTORY, text.getvalue())
+
+
+def _row(line: dict[str, str]) -> Row:
+    return Row(int(line.pop("epoch")), **{name: float(value) for name, value in line.items()})
+
+
+def _summary(recipe: Recipe, data: Data, measured: _Measured) -> dict[str, Any]:
+    model, history, evaluation, execution = measured
+    train_seconds = sum(row.seconds_train for row in history.rows)
+    images = sum(row.images_per_second * row.seconds_train for row in history.rows)
+    cuda = execution.device.type == "cuda"
+    return {
+        "net": recipe.shape.name,
+        "parameters": parameter_count(model),
+        "seed": recipe.config.seed,
+        "epochs": len(history.rows),
+        "test_accuracy": history.test_accuracy,
+        "test_accuracy_flip": evaluation.accuracy_flip,
+        "train_accuracy": history.train_accuracy,
+        "best_epoch": history.best_epoch,
+        "seconds_train": train_seconds,
+        "seconds_eval": sum(row.seconds_eval for row in history.rows),
+        "seconds_compile": history.seconds_compile,
+        "images_per_second": images / train_seconds,
+        "device": torch.cuda.get_device_name(execution.device) if cuda else "cpu",
+        "threads": recipe.config.threads or torch.get_num_threads(),
+        "memory_format": str(execution.memory_format).removeprefix("torch."),
+        "torch": torch.__version__,
+        "pixels": data.pixels,
+        "data_sha256": data.sha256,
+        "selected_on": recipe.config.selected_on,
+        "flops_per_image": flops_per_image(model),
+        "notes": list(history.notes),
+    }
+
+
+def _draw(folder: Path, recipe: Recipe, data: Data, history: History, evaluation: Evaluation) -> None:
+    title = f"{recipe.shape.name}, {evaluation.accuracy:.1%} of the test images right, pixels {data.pixels}"
+    figures = {
+        CURVES: plot_curves(history.rows, f"{recipe.shape.name}, pixels {data.pixels}"),
+        CONFUSION: plot_confusion(evaluation, data.classes, title),
+        WORST: plot_worst(evaluation, data, title),
+    }
+    for name, figure in figures.items():
+        save_figure(folder / name, figure)
+
+
+def save_figure(path: str | Path, figure: Figure) -> None:
+    """Write a figure in one piece; the name's ending says its kind."""
+    kind = Path(path).suffix.lower().lstrip(".")
+    write_with(path, lambda temporary: figure.savefig(temporary, format=kind, dpi=150))

@@ -1,0 +1,210 @@
+"""Choice of hyper-parameters on held-out training images: random or TPE (Optuna), pruned, in a study that goes on where it stopped."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hw4nets.config import Config
+from hw4nets.data import Data, hold_out
+from hw4nets.errors import DivergedError, InputError, UnknownNameError
+from hw4nets.files import make_folder, write_text
+from hw4nets.models import Net, build
+from hw4nets.recipes import Recipe
+from hw4nets.settings import Range, settings_of
+from hw4nets.training import SPLIT_SEED, Row, Watch, train
+
+if TYPE_CHECKING:
+    import optuna
+
+Space = Mapping[str, Range | tuple[Any, ...]]
+STUDY, TRIALS, BEST_TOML = "study.sqlite", "trials.csv", "best.toml"
+SAMPLERS = ("tpe", "random")
+UNPRUNED = 5  # trials that run to their end before any is pruned
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is searched: `space` around a recipe, `trials` in all (those of an earlier call counted), seeded."""
+
+    recipe: Recipe
+    space: Space
+    trials: int = 30
+    sampler: str = "tpe"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.sampler not in SAMPLERS:
+            raise UnknownNameError("sampler", self.sampler, SAMPLERS)
+        if self.trials < 1:
+            raise InputError(f"trials is {self.trials}; it must be 1 or more")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting: the validation accuracy of its last epoch, or the last seen where it was pruned; None where it could not run."""
+
+    number: int
+    values: Mapping[str, Any]
+    accuracy: float | None
+    epochs: int
+    ended: str  # finished | pruned | impossible | diverged
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All trials, the best finished one as a recipe, and how much of the accuracy's variation each option explains."""
+
+    trials: tuple[Trial, ...]
+    best: Recipe
+    accuracy: float
+    importances: Mapping[str, float]
+
+
+Heard = Callable[[Trial, float], None]
+
+
+def default_space(net: Net) -> dict[str, Range | tuple[Any, ...]]:
+    """Every option of the training and of the network that says where it can be searched."""
+    items = [*settings_of(Config), *settings_of(type(net))]
+    return {item.name: item.metadata["search"] for item in items if item.metadata["search"] is not None}
+
+
+def search(plan: Plan, data: Data, folder: Path, heard: Heard = lambda trial, best: None) -> Findings:
+    """Run the trials that are missing; writes study.sqlite, trials.csv and best.toml into the folder.
+
+    The test images are put away first: every trial sees training images only, 45,000 to learn and 5,000 to be judged by.
+    """
+    study = _study(plan, data, make_folder(folder))
+    held = hold_out(data, SPLIT_SEED)
+    for number in range(_done(study), plan.trials):
+        study.sampler = _sampler(plan, number)
+        study.optimize(lambda trial: _accuracy(trial, plan, held), n_trials=1)
+        _write_trials(folder, _trials(study))
+        last = _trials(study)[-1]
+        heard(last, max((one.accuracy for one in _finished(study)), default=float("nan")))  # type: ignore[type-var]
+    return _findings(plan, study, folder)
+
+
+def _accuracy(trial: optuna.Trial, plan: Plan, data: Data) -> float:
+    """Validation accuracy at the last epoch."""
+    import optuna
+
+    try:
+        recipe = plan.recipe.changed({name: _suggest(trial, name, where) for name, where in plan.space.items()} | {"select": "none"})
+        history = train(build(recipe.shape, recipe.config.seed), data, recipe.config, watch=_Pruning(trial))
+    except (InputError, DivergedError) as error:  # a filter wider than the image, say; a learning rate too high
+        trial.set_user_attr("ended", "impossible" if isinstance(error, InputError) else "diverged")
+        raise optuna.TrialPruned(str(error)) from error
+    return history.test_accuracy  # the held-out images stand in the place of the test images
+
+
+class _Pruning(Watch):
+    def __init__(self, trial: optuna.Trial) -> None:
+        self.trial = trial
+
+    def epoch(self, row: Row, epochs: int) -> None:
+        import optuna
+
+        self.trial.report(row.test_accuracy, row.epoch)
+        if row.epoch < epochs and self.trial.should_prune():
+            raise optuna.TrialPruned
+
+
+def _suggest(trial: optuna.Trial, name: str, where: Range | tuple[Any, ...]) -> Any:
+    if isinstance(where, tuple):
+        return json.loads(trial.suggest_categorical(name, [json.dumps(one) for one in where]))
+    if where.whole:
+        return trial.suggest_int(name, int(where.low), int(where.high), log=where.log)
+    return trial.suggest_float(name, where.low, where.high, log=where.log)
+
+
+# ---- the study ---------------------------------------------------------------------------------------------------------
+
+
+def _study(plan: Plan, data: Data, folder: Path) -> optuna.Study:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=1)
+    storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / STUDY).resolve()}")
+    study = optuna.create_study(storage=storage, study_name="search", direction="maximize", load_if_exists=True, pruner=pruner)
+    about = json.dumps(_about(plan, data), sort_keys=True)
+    if study.user_attrs.get("about", about) != about:
+        raise InputError(f"{folder} holds a search with other settings or images; give the same ones to go on, or another --out")
+    study.set_user_attr("about", about)
+    for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):  # what a killed search left
+        storage.set_trial_state_values(trial._trial_id, state=optuna.trial.TrialState.FAIL)
+    return study
+
+
+def _about(plan: Plan, data: Data) -> dict[str, Any]:
+    space = {name: list(where) if isinstance(where, tuple) else vars(where) for name, where in plan.space.items()}
+    return {"recipe": plan.recipe.values(), "space": space, "sampler": plan.sampler, "seed": plan.seed, "data": data.sha256}
+
+
+def _sampler(plan: Plan, number: int) -> optuna.samplers.BaseSampler:
+    """A fresh one for each trial, seeded by its number, so that a search that was stopped draws what it would have drawn."""
+    import optuna
+
+    seed = (plan.seed * 1_000_003 + number) % 2**32
+    kinds = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
+    return kinds[plan.sampler](seed=seed)
+
+
+def _ended(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    return [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
+
+
+def _done(study: optuna.Study) -> int:
+    return len(_ended(study))
+
+
+def _trials(study: optuna.Study) -> tuple[Trial, ...]:
+    return tuple(_trial(number, one) for number, one in enumerate(_ended(study), start=1))
+
+
+def _trial(number: int, one: optuna.trial.FrozenTrial) -> Trial:
+    seen = one.intermediate_values
+    values = {name: json.loads(value) if isinstance(value, str) else value for name, value in one.params.items()}
+    ended = one.user_attrs.get("ended", "finished" if one.state.name == "COMPLETE" else "pruned")
+    return Trial(number, values, seen[max(seen)] if seen else None, len(seen), ended)
+
+
+def _finished(study: optuna.Study) -> list[Trial]:
+    return [one for one in _trials(study) if one.ended == "finished"]
+
+
+def _findings(plan: Plan, study: optuna.Study, folder: Path) -> Findings:
+    finished = _finished(study)
+    if not finished:
+        raise InputError("no trial came to its end: none of the settings could run; narrow the space with --vary")
+    best = max(finished, key=lambda one: one.accuracy or 0.0)
+    recipe = plan.recipe.changed({**best.values, "select": "none", "chosen_on": "validation"})
+    note = f"trial {best.number} of {plan.trials}: validation accuracy {best.accuracy:.4f}"
+    write_text(folder / BEST_TOML, recipe.toml(note=note))
+    return Findings(_trials(study), recipe, best.accuracy or 0.0, _importances(study, len(finished)))
+
+
+def _importances(study: optuna.Study, finished: int) -> Mapping[str, float]:
+    import optuna
+
+    if finished < 4 or len({trial.value for trial in study.trials if trial.state.name == "COMPLETE"}) < 2:
+        return {}  # too few to say anything
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+    return optuna.importance.get_param_importances(study, evaluator=evaluator)
+
+
+def _write_trials(folder: Path, trials: tuple[Trial, ...]) -> None:
+    names = sorted({name for trial in trials for name in trial.values})
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["trial", "ended", "epochs", "validation_accuracy", *names])
+    for trial in trials:
+        writer.writerow([trial.number, trial.ended, trial.epochs, trial.accuracy, *(trial.values.get(name) for name in names)])
+    write_text(folder / TRIALS, text.getvalue())

@@ -1,0 +1,90 @@
+"""Frozen records of settings that check themselves: the one place where a setting's default, limits and words stand.
+
+The command line, TOML files and the search read them from here, so a new field is an option everywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from hw4nets.errors import InputError, UnknownNameError
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where a search looks: low … high, whole numbers if both are, evenly in the logarithm with `log`."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers count."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
+def setting(
+    default: Any, text: str, *, choices: Sequence[str] = (), limits: tuple[float, float] = (-math.inf, math.inf), search: Any = None
+) -> Any:
+    """A field: its default, what it is, the words or the closed interval accepted, and a `Range` or a tuple of values to search."""
+    return dataclasses.field(default=default, metadata={"text": text, "choices": tuple(choices), "limits": limits, "search": search})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of `Config` and of every network."""
+
+    def __post_init__(self) -> None:
+        for item in settings_of(type(self)):
+            object.__setattr__(self, item.name, checked(item, getattr(self, item.name)))
+
+    @classmethod
+    def of(cls, what: str, given: Mapping[str, Any]) -> Self:
+        """From names and values; an unknown name is an error that lists the known ones. `what` says whose they are."""
+        names = [item.name for item in settings_of(cls)]
+        for name in given:
+            if name not in names:
+                if not names:
+                    raise InputError(f"{what} has no options; leave {name} out")
+                raise UnknownNameError(f"option of {what}", name, names)
+        return cls(**given)
+
+    def values(self) -> dict[str, Any]:
+        """Names and values, tuples as lists: what TOML holds."""
+        pairs = ((item.name, getattr(self, item.name)) for item in settings_of(type(self)))
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in pairs}
+
+
+def settings_of(record: type[Settings]) -> list[dataclasses.Field[Any]]:
+    """The fields made with `setting`, in order."""
+    return [item for item in dataclasses.fields(record) if "text" in item.metadata]
+
+
+def checked(item: dataclasses.Field[Any], value: Any) -> Any:
+    """The value in the field's type, or `InputError` that names the field and says what is accepted."""
+    kind = type(item.default)
+    if isinstance(item.default, tuple):
+        if not isinstance(value, list | tuple) or not value:
+            raise InputError(f"{item.name} is {value!r}; give whole numbers, as in {','.join(map(str, item.default))}")
+        return tuple(_number(item, one, int) for one in value)
+    if kind in (int, float):
+        return _number(item, value, kind)
+    if not isinstance(value, kind):
+        raise InputError(f"{item.name} is {value!r}; give {'true or false' if kind is bool else 'a word'}")
+    if item.metadata["choices"] and value not in item.metadata["choices"]:
+        raise UnknownNameError(item.name, value, item.metadata["choices"])
+    return value
+
+
+def _number(item: dataclasses.Field[Any], value: Any, kind: type) -> Any:
+    low, high = item.metadata["limits"]
+    if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float) or not low <= value <= high:
+        number = "a whole number" if kind is int else "a number"
+        bounds = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more" if math.isfinite(low) else ""
+        raise InputError(f"{item.name} is {value!r}; it must be {number} {bounds}".rstrip())
+    return kind(value)

@@ -1,0 +1,105 @@
+"""Who may import whom inside hw4nets, what an import costs, what is public, and that it all says what it is."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hw4nets
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = {path.stem: path for path in sorted((ROOT / "hw4nets").glob("*.py"))}
+ORDER = [
+    "errors",
+    "files",
+    "settings",
+    "torchvision_import",
+    "config",
+    "reading",
+    "data",
+    "augment",
+    "layers",
+    "models",
+    "optimizers",
+    "execution",
+    "evaluation",
+    "checkpoint",
+    "training",
+    "recipes",
+    "plotting",
+    "runs",
+    "search",
+    "assignment",
+]  # each imports only what stands before it
+
+
+def tree(name):
+    return ast.parse(FILES[name].read_text(encoding="utf-8"))
+
+
+def own(name):
+    found = {node.module for node in ast.walk(tree(name)) if isinstance(node, ast.ImportFrom) and node.module}
+    return {module.removeprefix("hw4nets.") for module in found if module.startswith("hw4nets.")}
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "__init__"])
+def test_imports_point_downwards(name):
+    assert own(name) <= set(ORDER[: ORDER.index(name)])
+
+
+def test_every_file_has_its_place():
+    assert {*ORDER, "__init__"} == set(FILES)
+
+
+@pytest.mark.parametrize(
+    ("code", "light"),
+    [
+        ("import hw4nets, hw4nets.errors, hw4nets.config", {"torch", "numpy", "matplotlib", "optuna", "torchvision", "PIL"}),
+        ("from hw4nets import train, load, build, Config", {"matplotlib", "optuna", "torchvision", "PIL", "pandas"}),
+    ],
+)
+def test_an_import_loads_what_it_needs(code, light):
+    program = f"import sys; {code}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert not set(done.stdout.split()) & light
+
+
+def test_public_names_are_pinned_and_there():
+    assert hw4nets.__all__ == [
+        "NETS", "Base", "CheckpointError", "Config", "Conv", "Data", "DataError", "DivergedError", "Evaluation", "Fast", "Hidden",
+        "History", "InputError", "Logistic", "Net", "NetsError", "Recipe", "UnknownNameError", "Watch", "WriteError", "build", "evaluate",
+        "load", "net", "preset", "synthetic", "train",
+    ]  # fmt: skip
+    assert all(getattr(hw4nets, name) is not None for name in hw4nets.__all__) and hw4nets.__version__.count(".") == 2
+    with pytest.raises(AttributeError):
+        hw4nets.nosuch  # noqa: B018
+
+
+def public(name):
+    for node in tree(name).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+            yield node.name, node, False
+            for inner in node.body if isinstance(node, ast.ClassDef) else []:
+                if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("_"):
+                    yield f"{node.name}.{inner.name}", inner, True
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "__init__"])
+def test_everything_public_has_a_docstring_and_type_hints(name):
+    assert ast.get_docstring(tree(name))
+    for label, node, method in public(name):
+        inherited = method and node.name in ("build", "epoch")
+        assert inherited or ast.get_docstring(node), label
+        if isinstance(node, ast.FunctionDef):
+            given = [*node.args.args, *node.args.kwonlyargs][1 if method else 0 :]
+            assert node.returns is not None and all(one.annotation is not None for one in given), label
+
+
+def test_nothing_prints_or_shows():
+    for name in FILES:
+        for node in ast.walk(tree(name)):
+            if isinstance(node, ast.Call):
+                assert ast.unparse(node.func) != "print" and not ast.unparse(node.func).endswith(".show"), name

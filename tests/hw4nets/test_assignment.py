@@ -1,0 +1,45 @@
+"""Part 3 of the assignment on a few synthetic images: one report, one figure a network, and nothing done twice."""
+
+import json
+
+import pytest
+
+from hw4nets import assignment, recipes
+from hw4nets.assignment import PARTS, reproduce
+from hw4nets.recipes import Recipe
+from hw4nets.training import Watch
+
+SMALLER = {"hidden": {"M": 5}, "conv": {"M": 3}, "base": {"filters": (3, 4), "units": (8, 8)}, "logistic": {}}
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """The presets with smaller networks."""
+    real = recipes.preset
+
+    def small_preset(name, net) -> Recipe:
+        return real(name, net).changed(SMALLER[net] | {"batch_size": 20, "memory_format": "contiguous"})
+
+    monkeypatch.setattr(assignment, "preset", small_preset)
+
+
+def test_reproduce_writes_report_and_figures_and_keeps_what_is_finished(tmp_path, small, tiny):
+    class Count(Watch):
+        epochs = 0
+
+        def epoch(self, row, epochs):
+            self.epochs += 1
+
+    first, again = Count(), Count()
+    said = []
+    results = reproduce(tmp_path, small, {"epochs": 1, "threads": 1}, first, said.append)
+    assert reproduce(tmp_path, small, {"epochs": 1, "threads": 1}, again) == results
+    assert (first.epochs, again.epochs) == (8, 0) and said[:2] == ["3a logistic, tuned", "3a logistic, assignment"]
+    assert json.loads((tmp_path / "results.json").read_text()) == results
+    report = (tmp_path / "report.md").read_text()
+    for part in PARTS:
+        assert f"## {part.letter} {part.title}" in report and f"![accuracy over epochs]({part.letter}_{part.net}.png)" in report
+        assert (tmp_path / f"{part.letter}_{part.net}.png").read_bytes().startswith(b"\x89PNG")
+        shown = results["parts"][part.letter]["assignment"]["summary"]
+        assert f"| {part.letter} | {part.net} | assignment | {shown['test_accuracy']:.1%} |" in report
+    assert "pixels synthetic" in report and "not comparable" in report and "| lr | " in report and "nan" not in report

@@ -1,0 +1,207 @@
+"""A run that is killed goes on as if it had not been; a damaged checkpoint is refused, and the one before is used."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+
+from hw4nets import checkpoint
+from hw4nets.checkpoint import BEFORE, BEST, LAST, checksum, load_checkpoint, newest_checkpoint, save_checkpoint
+from hw4nets.config import Config
+from hw4nets.data import synthetic
+from hw4nets.errors import CheckpointError, DivergedError, WriteError
+from hw4nets.models import Conv, build
+from hw4nets.training import Watch, train
+
+SHAPE = Conv(M=8, N=7, batch_norm=True, dropout=0.3)
+EVERYTHING = Config(
+    epochs=6, batch_size=20, augment="alternating_flip,crop:2,cutout:6", average="ema", label_smoothing=0.1, select="validation", threads=1,
+    memory_format="channels_last",
+)  # fmt: skip
+TIMES = {"images_per_second": 0, "seconds_train": 0, "seconds_eval": 0}
+
+
+def timeless(history):
+    return [asdict(row) | TIMES for row in history.rows], history.best_epoch, history.train_accuracy
+
+
+class Stopped(Watch):
+    """Stops a run after an epoch, as Ctrl-C would."""
+
+    def __init__(self, after):
+        self.after = after
+
+    def epoch(self, row, epochs):
+        if row.epoch == self.after:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"average": "lookahead"}, {"optimizer": "muon"}, {"optimizer": "adamw", "lr": 0.002}, {"schedule": "cosine"}], ids=str
+)
+def test_a_run_goes_on_exactly(tmp_path, small, change):
+    config = replace(EVERYTHING, epochs=3, **change)
+    whole = train(model := build(SHAPE, 0), small, config)
+    for after in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            train(build(SHAPE, 0), small, config, tmp_path, Stopped(after))
+    other = build(SHAPE, 7)
+    resumed = train(other, small, config, tmp_path)
+    assert timeless(resumed) == timeless(whole)
+    assert all(torch.equal(one, other.state_dict()[name]) for name, one in model.state_dict().items())
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+sys.path[:0] = {path!r}
+from hw4nets.config import Config
+from hw4nets.data import synthetic
+from hw4nets.models import Conv, build
+from hw4nets.training import Watch, train
+class Loud(Watch):
+    def batch(self, epoch, done, total):
+        print("batch", epoch, flush=True)
+print("ready", flush=True)
+train(build({shape!r}, 0), synthetic(200, 50), {config!r}, Path(sys.argv[1]), Loud())
+print("done", flush=True)
+"""
+
+
+def test_kill_9_at_random_moments_then_resume_equals_the_uninterrupted_run(tmp_path):
+    """Each time the process is killed at a moment drawn after it has started to work, until it comes to its end."""
+    draw = random.Random(0)
+    config = replace(EVERYTHING, epochs=25)
+    script = SCRIPT.format(path=sys.path, shape=SHAPE, config=config)
+    kills = 0
+    for wait in [*(draw.uniform(0.0, 0.2) for _ in range(3)), None]:
+        running = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n" and running.stdout.readline().startswith("batch")
+        if wait is not None:
+            time.sleep(wait)
+            running.send_signal(signal.SIGKILL)
+        rest = running.communicate(timeout=60)[0]
+        kills += running.returncode == -signal.SIGKILL and "done" not in rest
+    assert kills >= 2 and running.returncode == 0
+    model = build(SHAPE, 0)
+    whole = train(model, synthetic(200, 50), config)
+    resumed = train(other := build(SHAPE, 0), synthetic(200, 50), config, tmp_path)  # nothing is left to do
+    assert timeless(resumed) == timeless(whole)
+    assert all(torch.equal(one, other.state_dict()[name]) for name, one in model.state_dict().items())
+
+
+def test_the_best_checkpoint_is_of_the_best_epoch(tmp_path, small):
+    history = train(build(SHAPE, 0), small, EVERYTHING, tmp_path)
+    assert len(load_checkpoint(tmp_path / BEST)["history"]) == history.best_epoch
+    assert len(load_checkpoint(tmp_path / LAST)["history"]) == 6 and len(load_checkpoint(tmp_path / BEFORE)["history"]) == 5
+    assert sorted(path.name for path in tmp_path.iterdir()) == [BEFORE, BEST, LAST]
+
+
+@pytest.fixture
+def saved(tmp_path):
+    for number in (1, 2):
+        save_checkpoint(tmp_path, {"number": number, "weights": {"w": torch.arange(100.0) + number}}, best=True)
+    return tmp_path
+
+
+def test_a_checkpoint_is_read_without_code(saved):
+    whole = torch.load(saved / LAST, weights_only=True)
+    assert whole["state"]["number"] == 2 and whole["sha256"] == checksum(whole["state"])
+
+
+def test_the_checksum_knows_names_numbers_words_and_tensors():
+    state = {"a": 1, "b": [1.5, "x", torch.zeros(3)]}
+    others = [
+        {"a": 2, "b": [1.5, "x", torch.zeros(3)]},
+        {"c": 1, "b": [1.5, "x", torch.zeros(3)]},
+        {"a": 1, "b": [1.5, "y", torch.zeros(3)]},
+        {"a": 1, "b": [1.5, "x", torch.zeros(3, 1)]},
+        {"a": 1, "b": [1.5, "x", torch.tensor([0, 0, 1e-30])]},
+        {"a": 1, "b": [1.5, "x"]},
+    ]
+    assert checksum(state) not in {checksum(one) for one in others}
+
+
+def changed_byte(path):
+    content = bytearray(path.read_bytes())
+    place = content.index(torch.arange(100.0).add(2).numpy().tobytes()[:64])
+    content[place + 5] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (changed_byte, "its checksum does not fit its content"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-200]), "is damaged, or no checkpoint"),
+        (lambda path: path.write_bytes(b""), "is damaged, or no checkpoint"),
+        (lambda path: torch.save({"a": 1}, path), "is damaged, or no checkpoint"),
+        (lambda path: torch.save({"version": 99, "state": {}, "sha256": ""}, path), "has format 99"),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_used(saved, damage, said):
+    damage(saved / LAST)
+    with pytest.raises(CheckpointError, match=said):
+        load_checkpoint(saved / LAST)
+    state, notes = newest_checkpoint(saved)
+    assert state is not None and state["number"] == 1 and len(notes) == 1 and said in notes[0]
+
+
+def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path, small):
+    whole = train(build(SHAPE, 0), small, EVERYTHING)
+    with pytest.raises(KeyboardInterrupt):
+        train(build(SHAPE, 0), small, EVERYTHING, tmp_path, Stopped(3))
+    (tmp_path / LAST).write_bytes(b"damaged")
+    resumed = train(build(SHAPE, 0), small, EVERYTHING, tmp_path)
+    assert timeless(resumed) == timeless(whole) and "damaged" in resumed.notes[0]
+
+
+def test_a_full_disk_is_a_sentence_and_the_old_checkpoint_stands(saved, monkeypatch):
+    before = (saved / LAST).read_bytes()
+    for error in (
+        OSError(28, "No space left on device"),
+        RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter failed"),
+    ):
+        monkeypatch.setattr(checkpoint.torch, "save", lambda *words, error=error: (_ for _ in ()).throw(error))
+        with pytest.raises(WriteError):
+            save_checkpoint(saved, {"number": 3}, best=True)
+        assert (saved / LAST).read_bytes() == before and len(list(saved.iterdir())) == 3
+
+
+def test_checkpoints_are_kept_where_files_have_one_name_only(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.link", lambda *words: (_ for _ in ()).throw(OSError("not here")))
+    for number in (1, 2):
+        save_checkpoint(tmp_path, {"number": number}, best=number == 1)
+    assert [load_checkpoint(tmp_path / name)["number"] for name in (LAST, BEFORE, BEST)] == [2, 1, 1]
+
+
+def test_other_settings_and_another_network_are_refused(tmp_path, small):
+    train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)
+    with pytest.raises(CheckpointError, match="of other settings \\(epochs\\)"):
+        train(build(SHAPE, 0), small, EVERYTHING, tmp_path)
+    with pytest.raises(CheckpointError, match="of another network"):
+        train(build(Conv(M=9), 0), small, replace(EVERYTHING, epochs=1), tmp_path)
+
+
+def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path, small):
+    config = replace(EVERYTHING, average="none")
+
+    class Poison(Watch):
+        def epoch(self, row, epochs):
+            if row.epoch == 2:
+                with torch.no_grad():
+                    next(model.parameters()).fill_(float("nan"))
+
+    model = build(SHAPE, 0)
+    with pytest.raises(DivergedError, match="epoch 3"):
+        train(model, small, config, tmp_path, Poison())
+    state = load_checkpoint(tmp_path / LAST)
+    assert len(state["history"]) == 2 and all(one.isfinite().all() for one in state["weights"].values())

@@ -1,0 +1,399 @@
+"""Every way in which images come, on small files made here; what is wrong with them is one sentence, and nothing is cached."""
+
+import functools
+import hashlib
+import http.server
+import pickle
+import tarfile
+import threading
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import hw4nets.reading
+from hw4nets.data import MEAN, fingerprint, hold_out, load, normalize, synthetic
+from hw4nets.errors import DataError, InputError
+from hw4nets.files import cache_folder
+from hw4nets.reading import CLASSES, OFFICIAL, Part
+from hw4nets.torchvision_import import torchvision_datasets
+
+# ---- making files ------------------------------------------------------------------------------------------------------
+
+
+def cut(parts):
+    """Training images in five batches, and the test batch, by official name."""
+    train, test = parts
+    pieces = np.array_split(np.arange(len(train.labels)), 5)
+    named = {f"data_batch_{number}": Part(train.pixels[piece], train.labels[piece]) for number, piece in enumerate(pieces, start=1)}
+    return named | {"test_batch": test}
+
+
+def write_binary(folder, parts):
+    for name, part in cut(parts).items():
+        rows = np.concatenate([part.labels[:, None].astype(np.uint8), part.pixels.reshape(len(part.labels), -1)], axis=1)
+        (folder / f"{name}.bin").write_bytes(rows.tobytes())
+
+
+def write_pickle(folder, parts, protocol=2):
+    for name, part in cut(parts).items():
+        batch = {b"data": part.pixels.reshape(len(part.labels), -1), b"labels": part.labels.tolist(), b"batch_label": b"x"}
+        (folder / name).write_bytes(pickle.dumps(batch, protocol=protocol))
+
+
+def write_images(folder, parts, ending="png"):
+    for which, part in zip(("train", "test"), parts, strict=True):
+        for number, (pixels, label) in enumerate(zip(part.pixels, part.labels, strict=True)):
+            path = folder / which / CLASSES[label] / f"{number:04d}.{ending}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels.transpose(1, 2, 0)).save(path)
+
+
+WRITERS = {"binary": write_binary, "pickle": write_pickle, "images": write_images}
+
+
+def pack(folder, archive):
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive, "w") as file:
+            for path in sorted(folder.rglob("*")):
+                file.write(path, path.relative_to(folder.parent))
+    else:
+        with tarfile.open(archive, f"w:{archive.suffix[1:]}") as file:
+            file.add(folder, folder.name)
+
+
+# ---- each format -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", WRITERS)
+@pytest.mark.parametrize("ending", ["", ".tar.gz", ".tar.xz", ".zip"])
+def test_every_format_gives_the_same_pixels(tmp_path, parts, form, ending):
+    folder = tmp_path / "cifar"
+    folder.mkdir()
+    WRITERS[form](folder, parts)
+    source = folder
+    if ending:
+        source = tmp_path / f"packed{ending}"
+        pack(folder, source)
+    data = load(str(source))
+    assert data.sha256 == fingerprint(*parts) and data.pixels == f"other: {data.sha256[:12]}"
+    assert data.train.pixels.shape == (20, 3, 32, 32) and data.test.pixels.dtype == np.uint8
+    for found, given in zip((data.train, data.test), parts, strict=True):
+        order = np.argsort(given.labels, kind="stable") if form == "images" else np.arange(len(given.labels))
+        assert np.array_equal(found.pixels, given.pixels[order]) and np.array_equal(found.labels, given.labels[order])
+
+
+def test_a_folder_around_the_batches_is_looked_into(tmp_path, parts):
+    inner = tmp_path / "outer" / "cifar-10-batches-py"
+    inner.mkdir(parents=True)
+    write_pickle(inner, parts)
+    (inner / "readme.html").write_text("not a batch")
+    assert load(str(tmp_path / "outer")).sha256 == fingerprint(*parts)
+
+
+def test_jpeg_is_read_as_pillow_decodes_it(tmp_path, parts):
+    write_images(tmp_path, parts, "jpg")
+    data = load(str(tmp_path))
+    first = np.asarray(Image.open(tmp_path / "train" / "airplane" / "0000.jpg")).transpose(2, 0, 1)
+    assert np.array_equal(data.train.pixels[0], first) and data.sha256 != fingerprint(*parts)
+
+
+def test_official_batches_are_told_by_their_checksums(tmp_path, parts, monkeypatch):
+    write_pickle(tmp_path, parts)
+    sums = {name: hashlib.md5((tmp_path / name).read_bytes()).hexdigest() for name in OFFICIAL}
+    monkeypatch.setattr(hw4nets.reading, "OFFICIAL", sums)
+    assert load(str(tmp_path)).pixels == "official"
+
+
+def test_the_official_checksums_are_torchvisions():
+    official = torchvision_datasets().CIFAR10
+    assert dict([*official.train_list, *official.test_list]) == OFFICIAL
+
+
+# ---- fingerprint and cache ---------------------------------------------------------------------------------------------
+
+
+def test_the_fingerprint_knows_every_pixel_and_label_but_no_order(parts, rng):
+    train, test = parts
+    order = rng.permutation(len(train.labels))
+    assert fingerprint(Part(train.pixels[order], train.labels[order]), test) == fingerprint(train, test)
+    changed = train.pixels.copy()
+    changed[7, 1, 30, 2] ^= 1
+    relabelled = train.labels.copy()
+    relabelled[0] = 9
+    others = {fingerprint(Part(changed, train.labels), test), fingerprint(Part(train.pixels, relabelled), test), fingerprint(test, train)}
+    assert len(others | {fingerprint(train, test)}) == 4
+
+
+def test_images_are_decoded_once(tmp_path, parts, cache, monkeypatch):
+    write_binary(tmp_path, parts)
+    first = load(str(tmp_path))
+    assert [path.suffix for path in cache.iterdir()] == [".npz"]
+    monkeypatch.setattr("hw4nets.data.read", lambda *words: pytest.fail("decoded again"))
+    again = load(str(tmp_path))
+    assert again.sha256 == first.sha256 and np.array_equal(again.train.pixels, first.train.pixels) and again.source == first.source
+
+
+def test_a_changed_source_and_a_damaged_cache_are_read_anew(tmp_path, parts, cache):
+    write_binary(tmp_path, parts)
+    first = load(str(tmp_path))
+    kept = next(cache.iterdir())
+    for content in (b"", kept.read_bytes()[:-500], bytes(kept.stat().st_size)):
+        kept.write_bytes(content)
+        assert load(str(tmp_path)).sha256 == first.sha256
+    train, test = parts
+    write_binary(tmp_path, (Part(255 - train.pixels, train.labels), test))
+    assert load(str(tmp_path)).sha256 not in (first.sha256,)
+
+
+def test_the_cache_is_where_the_platform_has_it(monkeypatch):
+    monkeypatch.delenv("HW4NETS_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    monkeypatch.setenv("LOCALAPPDATA", "/local")
+    for platform, expected in (("linux", "/somewhere/hw4nets"), ("win32", "/local/hw4nets/Cache")):
+        monkeypatch.setattr("sys.platform", platform)
+        assert cache_folder() == Path(expected)
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert cache_folder() == Path.home() / "Library" / "Caches" / "hw4nets"
+
+
+# ---- what is wrong -----------------------------------------------------------------------------------------------------
+
+
+def spoil_missing_batch(folder, parts):
+    write_binary(folder, parts)
+    (folder / "data_batch_3.bin").unlink()
+
+
+def spoil_cut_batch(folder, parts):
+    write_binary(folder, parts)
+    path = folder / "data_batch_2.bin"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def spoil_label(folder, parts):
+    write_binary(folder, parts)
+    content = bytearray((folder / "test_batch.bin").read_bytes())
+    content[0] = 77
+    (folder / "test_batch.bin").write_bytes(content)
+
+
+def spoil_pickle(folder, parts):
+    write_pickle(folder, parts)
+    path = folder / "data_batch_1"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def spoil_missing_class(folder, parts):
+    write_images(folder, parts)
+    for path in (folder / "train" / "ship").iterdir():
+        path.unlink()
+
+
+def spoil_binary_class(folder, parts):
+    train, test = parts
+    write_binary(folder, (train, Part(test.pixels[:9], test.labels[:9])))
+
+
+def spoil_unknown_class(folder, parts):
+    write_images(folder, parts)
+    (folder / "train" / "ship").rename(folder / "train" / "shipp")
+
+
+def spoil_cut_image(folder, parts):
+    write_images(folder, parts, "jpg")
+    path = folder / "test" / "cat" / "0003.jpg"
+    path.write_bytes(path.read_bytes()[:300])
+
+
+def spoil_no_image(folder, parts):
+    write_images(folder, parts)
+    (folder / "train" / "cat" / "0003.png").write_text("no image")
+
+
+def spoil_size(folder, parts):
+    write_images(folder, parts)
+    Image.new("RGB", (33, 32)).save(folder / "train" / "cat" / "0003.png")
+
+
+def spoil_both(folder, parts):
+    write_images(folder, parts)
+    write_binary(folder, parts)
+
+
+def spoil_twice(folder, parts):
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        write_binary(folder / name, parts)
+
+
+def spoil_nothing(folder, parts):
+    (folder / "notes.txt").write_text("hello")
+
+
+class Evil:
+    def __reduce__(self):
+        return (print, ("this must not run",))
+
+
+def spoil_program(folder, parts):
+    write_pickle(folder, parts)
+    (folder / "data_batch_1").write_bytes(pickle.dumps({b"data": Evil(), b"labels": []}))
+
+
+WRONG = [
+    (spoil_missing_batch, "lacks data_batch_3.bin"),
+    (spoil_cut_batch, "data_batch_2.bin has"),
+    (spoil_label, "holds the label 77"),
+    (spoil_pickle, "data_batch_1 is no batch of CIFAR-10, or is damaged"),
+    (spoil_missing_class, "train/ lacks images of ship"),
+    (spoil_binary_class, "the test batches hold no image of truck"),
+    (spoil_unknown_class, "'shipp' (did you mean 'ship'?)"),
+    (spoil_cut_image, "test/cat/0003.jpg is no image that can be decoded, or is cut short"),
+    (spoil_no_image, "train/cat/0003.png is no image"),
+    (spoil_size, "train/cat/0003.png is 33×32"),
+    (spoil_both, "official batches and image folders"),
+    (spoil_twice, "holds data_batch_1.bin twice"),
+    (spoil_nothing, "holds no CIFAR-10"),
+    (spoil_program, "builtins.print, which no batch needs"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "said"), WRONG, ids=[spoil.__name__[6:] for spoil, _ in WRONG])
+def test_wrong_images_are_a_sentence_and_nothing_is_cached(tmp_path, parts, cache, capsys, spoil, said):
+    spoil(tmp_path, parts)
+    with pytest.raises(InputError) as caught:
+        load(str(tmp_path))
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+    assert list(cache.iterdir()) == [] and capsys.readouterr().out == ""
+
+
+def test_half_an_archive_is_told(tmp_path, parts, cache):
+    folder = tmp_path / "cifar"
+    folder.mkdir()
+    write_binary(folder, parts)
+    for ending in (".tar.gz", ".tar.xz", ".zip"):
+        archive = tmp_path / f"half{ending}"
+        pack(folder, archive)
+        archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
+        with pytest.raises(DataError, match="cannot be read to its end"):
+            load(str(archive))
+    assert list(cache.iterdir()) == []
+
+
+def test_no_such_path():
+    with pytest.raises(DataError, match="no data 'nosuch': give official, synthetic, or the path"):
+        load("nosuch")
+
+
+def test_a_full_disk_leaves_no_cache(tmp_path, parts, cache, monkeypatch):
+    write_binary(tmp_path, parts)
+    monkeypatch.setattr("numpy.savez", lambda *words, **arrays: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(Exception, match="No space left on device"):
+        load(str(tmp_path))
+    assert list(cache.iterdir()) == []
+
+
+# ---- download ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A web server of one folder."""
+    folder = tmp_path / "web"
+    folder.mkdir()
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format, *words):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+@pytest.fixture
+def offered(server, tmp_path, parts, monkeypatch):
+    """The official archive, made here and offered by a server."""
+    folder, address = server
+    batches = tmp_path / "cifar-10-batches-py"
+    batches.mkdir()
+    write_pickle(batches, parts)
+    pack(batches, folder / "cifar-10-python.tar.gz")
+    official = torchvision_datasets().CIFAR10
+    monkeypatch.setattr(official, "url", f"{address}/cifar-10-python.tar.gz")
+    monkeypatch.setattr(official, "tgz_md5", hashlib.md5((folder / "cifar-10-python.tar.gz").read_bytes()).hexdigest())
+    return folder / "cifar-10-python.tar.gz"
+
+
+def test_the_official_archive_is_downloaded_and_decoded_once(offered, parts, cache, capsys):
+    assert load("official").sha256 == fingerprint(*parts)
+    offered.unlink()
+    assert load("official").sha256 == fingerprint(*parts)
+    assert [path.name for path in cache.iterdir()] == ["cifar10-official.npz"]
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("kind", ["half", "other", "absent", "no network"])
+def test_a_download_that_fails_is_a_sentence(offered, cache, monkeypatch, kind):
+    if kind == "half":
+        offered.write_bytes(offered.read_bytes()[:1000])
+    elif kind == "other":
+        offered.write_bytes(b"something else")
+    elif kind == "absent":
+        offered.unlink()
+    else:
+        monkeypatch.setattr(torchvision_datasets().CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
+    with pytest.raises(DataError, match=r"could not be downloaded whole .*give --data the path"):
+        load("official")
+    assert list(cache.iterdir()) == []
+
+
+def test_torchvision_imports_beside_a_torch_it_was_not_built_for():
+    datasets = torchvision_datasets()
+    assert datasets.CIFAR10.tgz_md5 == "c58f30108f718f92721af3b95e74349a"
+    assert datasets is torchvision_datasets()
+
+
+# ---- arrays ------------------------------------------------------------------------------------------------------------
+
+
+def test_normalize_is_the_formula(parts):
+    pixels = torch.from_numpy(parts[0].pixels)
+    x = normalize(pixels)
+    assert x.dtype == torch.float32
+    assert float(x[3, 1, 4, 5]) == pytest.approx((parts[0].pixels[3, 1, 4, 5] / 255 - MEAN[1]) / 0.2435, abs=1e-5)
+    half = normalize(pixels, "half")
+    assert half.min() >= -1 and half.max() <= 1
+    assert torch.equal(pixels, torch.from_numpy(parts[0].pixels))
+
+
+def test_hold_out_splits_the_training_images_and_puts_the_test_images_away(small):
+    held = hold_out(small, seed=0)
+    assert len(held.test.labels) == 20 and len(held.train.labels) == 180
+    rows = {image.tobytes() for image in (*held.train.pixels, *held.test.pixels)}
+    assert rows == {image.tobytes() for image in small.train.pixels}
+    assert np.array_equal(hold_out(small, 0).test.pixels, held.test.pixels)
+    assert not np.array_equal(hold_out(small, 1).test.pixels, held.test.pixels)
+    with pytest.raises(InputError, match="200 of 200"):
+        hold_out(small, 0, 200)
+
+
+def test_synthetic_images_are_seeded_and_balanced():
+    one, same, other = synthetic(40, 20), synthetic(40, 20), synthetic(40, 20, seed=1)
+    assert one.sha256 == same.sha256 != other.sha256 and one.pixels == "synthetic"
+    assert np.bincount(one.train.labels).tolist() == [4] * 10
+
+
+def test_a_pickle_of_python_2_is_read(tmp_path, parts):
+    """The official batches were pickled by Python 2: numpy.core names, text as bytes."""
+    write_pickle(tmp_path, parts, protocol=2)
+    content = (tmp_path / "data_batch_1").read_bytes()
+    old = content.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+    (tmp_path / "data_batch_1").write_bytes(old)
+    assert b"numpy.core.multiarray" in old
+    assert load(str(tmp_path)).sha256 == fingerprint(*parts)

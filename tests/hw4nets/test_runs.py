@@ -1,0 +1,174 @@
+"""A run folder from start to end: what it holds, what it refuses, and that resuming it changes nothing."""
+
+import csv
+import json
+import tomllib
+
+import pytest
+import torch
+
+from hw4nets.config import Config
+from hw4nets.errors import CheckpointError, InputError, WriteError
+from hw4nets.evaluation import evaluate
+from hw4nets.models import NETS, Conv, Logistic, Net
+from hw4nets.recipes import Recipe, preset, preset_names, preset_nets, read_recipe
+from hw4nets.runs import CONFIG, CONFUSION, CURVES, FILES, HISTORY, SUMMARY, WORST, finished, load_model, open_run, read_history, run
+from hw4nets.settings import settings_of
+from hw4nets.training import Watch
+
+RECIPE = Recipe(Conv(M=6, N=7), Config(epochs=2, batch_size=20, lr=0.02, memory_format="contiguous", threads=1))
+HEADER = "epoch,train_loss,train_accuracy,test_accuracy,images_per_second,seconds_train,seconds_eval"
+KEYS = """net parameters seed epochs test_accuracy test_accuracy_flip train_accuracy best_epoch seconds_train seconds_eval images_per_second
+    device pixels selected_on flops_per_image"""
+
+
+@pytest.fixture
+def done(tmp_path, small):
+    folder = open_run(tmp_path / "run", RECIPE, small)
+    return folder, run(folder, RECIPE, small)
+
+
+def test_a_run_folder_holds_what_the_contract_says(done, small):
+    folder, outcome = done
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    summary = json.loads((folder / SUMMARY).read_text())
+    assert set(KEYS.split()) <= set(summary) and summary == outcome.summary
+    assert (folder / HISTORY).read_text().splitlines()[0] == HEADER
+    assert read_history(folder) == outcome.history.rows
+    rows = list(csv.DictReader((folder / HISTORY).read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2"] and float(rows[-1]["test_accuracy"]) == summary["test_accuracy"]
+    assert summary["net"] == "conv" and summary["pixels"] == "synthetic" and summary["selected_on"] == "none" and summary["best_epoch"] == 2
+    assert summary["parameters"] == sum(one.numel() for one in outcome.model.parameters())
+    assert summary["images_per_second"] == pytest.approx(400 / summary["seconds_train"])
+    for name in (CURVES, CONFUSION, WORST):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+    assert tomllib.loads((folder / CONFIG).read_text())["data_sha256"] == small.sha256
+
+
+def test_the_checkpoint_is_the_network_that_was_tested(done, small):
+    folder, outcome = done
+    model, execution = load_model(folder / "last.pt", RECIPE)
+    found = evaluate(model, small, execution)
+    assert found.accuracy == outcome.summary["test_accuracy"] and found.accuracy_flip == outcome.summary["test_accuracy_flip"]
+    with pytest.raises(CheckpointError, match="does not fit the network logistic"):
+        load_model(folder / "last.pt", Recipe(Logistic(), Config()))
+
+
+def test_a_validation_split_adds_a_column(tmp_path, small):
+    recipe = RECIPE.changed({"select": "validation"})
+    folder = open_run(tmp_path / "run", recipe, small)
+    assert run(folder, recipe, small).summary["selected_on"] == "validation"
+    assert (folder / HISTORY).read_text().splitlines()[0] == HEADER + ",validation_accuracy"
+    assert read_history(folder)[0].validation_accuracy is not None
+
+
+def test_files_in_the_way_are_refused(done, tmp_path, small):
+    folder, _ = done
+    with pytest.raises(InputError, match="holds files already; give --resume to go on, --overwrite"):
+        open_run(folder, RECIPE, small)
+    other = tmp_path / "photos"
+    other.mkdir()
+    (other / "cat.jpg").write_text("mine")
+    for how in ({"overwrite": True}, {"resume": True}):
+        with pytest.raises(InputError, match="none of a run"):
+            open_run(other, RECIPE, small, **how)
+    (folder / "notes.txt").write_text("mine")
+    open_run(folder, RECIPE, small, overwrite=True)
+    assert sorted(path.name for path in folder.iterdir()) == [CONFIG, "notes.txt"]
+    with pytest.raises(InputError, match="is a file; give a folder"):
+        open_run(folder / "notes.txt", RECIPE, small)
+
+
+def test_a_stopped_run_goes_on_to_the_same_end(tmp_path, small):
+    class Stop(Watch):
+        def epoch(self, row, epochs):
+            raise KeyboardInterrupt
+
+    whole = run(open_run(tmp_path / "whole", RECIPE, small), RECIPE, small)
+    folder = open_run(tmp_path / "run", RECIPE, small)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, RECIPE, small, Stop())
+    assert len(read_history(folder)) == 1 and finished(folder, RECIPE, small) is None
+    (folder / ".last.abcd.pt").write_text("left by a killed process")
+    outcome = run(open_run(folder, RECIPE, small, resume=True), RECIPE, small)
+    assert not (folder / ".last.abcd.pt").exists()
+    assert [(row.train_loss, row.test_accuracy) for row in outcome.history.rows] == [
+        (row.train_loss, row.test_accuracy) for row in whole.history.rows
+    ]
+    assert finished(folder, RECIPE, small) == outcome.summary
+    again = run(open_run(folder, RECIPE, small, resume=True), RECIPE, small)
+    assert again.summary == outcome.summary
+
+
+def test_resuming_with_other_settings_or_images_is_refused(done, parts, small):
+    folder, _ = done
+    with pytest.raises(InputError, match=r"other settings \(M 6, not 7; lr 0.02, not 0.3\)"):
+        open_run(folder, RECIPE.changed({"M": 7, "lr": 0.3}), small, resume=True)
+    with pytest.raises(InputError, match="is a run of conv, not logistic"):
+        open_run(folder, Recipe(Logistic(), RECIPE.config), small, resume=True)
+    with pytest.raises(InputError, match="on other images"):
+        open_run(folder, RECIPE, type(small)(*parts, "synthetic", "0" * 64, "other"), resume=True)
+
+
+def test_a_full_disk_while_training_is_a_sentence(tmp_path, small, monkeypatch):
+    folder = open_run(tmp_path / "run", RECIPE, small)
+    monkeypatch.setattr(torch, "save", lambda *words: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(WriteError, match=r"cannot write .*last.pt: No space left on device"):
+        run(folder, RECIPE, small)
+    assert sorted(path.name for path in folder.iterdir()) == [CONFIG]
+
+
+def test_a_history_that_cannot_be_read(tmp_path):
+    with pytest.raises(InputError, match="no run with an epoch finished"):
+        read_history(tmp_path)
+    (tmp_path / HISTORY).write_text("epoch,train_loss\n1,x\n")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_history(tmp_path)
+
+
+# ---- recipes and presets -----------------------------------------------------------------------------------------------
+
+
+def test_a_recipe_goes_through_toml(tmp_path):
+    for name in preset_names():
+        for net in preset_nets(name):
+            recipe = preset(name, net)
+            (tmp_path / "r.toml").write_text(recipe.toml(data="synthetic"))
+            assert read_recipe(tmp_path / "r.toml") == recipe
+
+
+def test_the_default_preset_knows_every_network_and_the_assignments_its_own():
+    assert preset_nets("tuned") == list(NETS) and preset_nets("assignment") == ["logistic", "hidden", "conv", "base"]
+    conv = preset("assignment", "conv")
+    assert (conv.config.lr, conv.config.momentum, conv.config.batch_size) == (0.001, 0.05, 4)
+    assert conv.shape == Conv(M=1000, p=5, N=14) and conv.config.selected_on == "test"
+    with pytest.raises(InputError, match="preset 'assignment' has no fast; it has logistic, hidden, conv, base"):
+        preset("assignment", "fast")
+    with pytest.raises(InputError, match="no preset 'tunned' \\(did you mean 'tuned'"):
+        preset("tunned", "conv")
+
+
+def test_names_of_options_are_of_a_network_or_of_training():
+    """`changed` and the command line take both by name alone."""
+    training = {item.name for item in settings_of(Config)}
+    for net in NETS.values():
+        assert issubclass(net, Net) and not training & {item.name for item in settings_of(net)}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("net = ", "cannot be read as TOML"),
+        ("[train]\nlr = 1.0", "names no network"),
+        ('net = "cnov"', "no network 'cnov'"),
+        ('net = "conv"\nshape = 3', r"\[shape\] is no table"),
+        ('net = "conv"\n[shape]\nq = 1', "no option of conv 'q'"),
+        ('net = "conv"\n[train]\nlearning = 1', "no option of training 'learning'"),
+        ('net = "conv"\n[train]\nlr = "x"', "lr is 'x'; it must be a number"),
+        ('net = "conv"\n[train]\nlr = -1', "lr is -1; it must be a number from"),
+    ],
+)
+def test_wrong_toml_is_a_sentence(tmp_path, text, said):
+    (tmp_path / "r.toml").write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_recipe(tmp_path / "r.toml")

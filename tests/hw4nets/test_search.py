@@ -1,0 +1,98 @@
+"""Searches are seeded, go on where they stopped, never see a test image, and end in a recipe that trains."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from hw4nets import search as module
+from hw4nets.config import Config
+from hw4nets.errors import InputError
+from hw4nets.models import NETS, Conv, Hidden, Logistic
+from hw4nets.recipes import Recipe, read_recipe
+from hw4nets.search import BEST_TOML, STUDY, TRIALS, Plan, default_space, search
+from hw4nets.settings import Range
+
+RECIPE = Recipe(Logistic(), Config(epochs=2, batch_size=20, threads=1, memory_format="contiguous"))
+SPACE = {"lr": Range(1e-4, 1e-1, log=True), "momentum": Range(0.0, 0.9)}
+
+
+def values(found):
+    return [(dict(trial.values), trial.accuracy, trial.ended) for trial in found.trials]
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_search_is_seeded_and_goes_on_where_it_stopped(tmp_path, small, sampler):
+    plan = Plan(RECIPE, SPACE, 4, sampler)
+    whole = search(plan, small, tmp_path / "whole")
+    heard = []
+
+    def stop(trial, best):
+        heard.append(trial.number)
+        if trial.number == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search(plan, small, tmp_path / "part", stop)
+    resumed = search(plan, small, tmp_path / "part", lambda trial, best: heard.append(trial.number))
+    assert values(resumed) == values(whole) and heard == [1, 2, 3, 4]
+    assert sorted(path.name for path in (tmp_path / "part").iterdir()) == [BEST_TOML, STUDY, TRIALS]
+    assert values(search(Plan(RECIPE, SPACE, 2, sampler, seed=1), small, tmp_path / "other")) != values(whole)[:2]
+
+
+def test_the_best_trial_becomes_a_recipe_that_says_where_it_was_chosen(tmp_path, small):
+    found = search(Plan(RECIPE, SPACE, 5), small, tmp_path)
+    best = max((trial for trial in found.trials if trial.ended == "finished"), key=lambda trial: trial.accuracy or 0)
+    recipe = read_recipe(tmp_path / BEST_TOML)
+    assert recipe == found.best and recipe.config.lr == best.values["lr"] and recipe.config.selected_on == "validation"
+    assert found.accuracy == best.accuracy and set(found.importances) <= set(SPACE)
+    rows = list(csv.DictReader((tmp_path / TRIALS).read_text().splitlines()))
+    assert [row["trial"] for row in rows] == list("12345") and float(rows[0]["lr"]) == found.trials[0].values["lr"]
+
+
+def test_no_trial_sees_a_test_image(tmp_path, small, monkeypatch):
+    seen = []
+    train = module.train
+    monkeypatch.setattr(module, "train", lambda model, data, config, watch: seen.append(data) or train(model, data, config, watch=watch))
+    search(Plan(RECIPE, SPACE, 1), small, tmp_path)
+    rows = {image.tobytes() for part in (seen[0].train, seen[0].test) for image in part.pixels}
+    assert rows == {image.tobytes() for image in small.train.pixels} and not rows & {image.tobytes() for image in small.test.pixels}
+    assert np.array_equal(sorted(map(len, (seen[0].train.labels, seen[0].test.labels))), [20, 180])
+
+
+def test_settings_that_cannot_run_are_told_and_passed_over(tmp_path, small):
+    recipe = Recipe(Conv(M=4), RECIPE.config)
+    found = search(Plan(recipe, {"N": (14, 30), "lr": (0.01, 1e5)}, 6, "random"), small, tmp_path)
+    ended = {(trial.values["N"], trial.values["lr"]): trial.ended for trial in found.trials}
+    assert {ended[key] for key in ended if key[0] == 30} == {"impossible"}
+    assert found.best.shape == Conv(M=4, N=14)
+    with pytest.raises(InputError, match="no trial came to its end"):
+        search(Plan(recipe, {"N": (30, 31)}, 2, "random"), small, tmp_path / "none")
+
+
+def test_poor_trials_are_ended_early(tmp_path, small):
+    recipe = RECIPE.changed({"epochs": 6})
+    found = search(Plan(recipe, {"lr": Range(1e-7, 1e-1, log=True)}, 14, "random"), small, tmp_path)
+    pruned = [trial for trial in found.trials if trial.ended == "pruned"]
+    assert pruned and all(trial.epochs < 6 for trial in pruned)
+
+
+def test_another_search_in_the_folder_is_refused(tmp_path, small):
+    search(Plan(RECIPE, SPACE, 1), small, tmp_path)
+    with pytest.raises(InputError, match="holds a search with other settings or images"):
+        search(Plan(RECIPE, {"lr": SPACE["lr"]}, 1), small, tmp_path)
+
+
+def test_default_spaces_hold_what_can_be_searched():
+    for net in NETS.values():
+        space = default_space(net())
+        assert {"lr", "momentum", "batch_size", "weight_decay"} <= set(space) and "seed" not in space
+    assert {"M", "p", "N", "activation", "pool", "batch_norm"} <= set(default_space(Conv()))
+    assert default_space(Hidden())["M"].whole
+
+
+def test_wrong_plans():
+    with pytest.raises(InputError, match="no sampler 'tpa'"):
+        Plan(RECIPE, SPACE, 3, "tpa")
+    with pytest.raises(InputError, match="trials is 0"):
+        Plan(RECIPE, SPACE, 0)

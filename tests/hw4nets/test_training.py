@@ -1,0 +1,255 @@
+"""The loop learns, says the truth about it, and is the same again; each setting does what it says."""
+
+import subprocess
+import sys
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hw4nets import execution
+from hw4nets.config import Config
+from hw4nets.data import normalize, synthetic
+from hw4nets.errors import DivergedError, InputError
+from hw4nets.evaluation import evaluate
+from hw4nets.execution import Execution, choose_device, prepare
+from hw4nets.models import Base, Conv, Fast, Hidden, Logistic, build
+from hw4nets.reading import Part
+from hw4nets.training import Row, Watch, train
+
+QUICK = Config(epochs=2, batch_size=20, lr=0.02, memory_format="contiguous", threads=1)
+TINY = {
+    "logistic": Logistic(),
+    "hidden": Hidden(M=20),
+    "conv": Conv(M=8, N=7),
+    "base": Base(),
+    "fast": Fast(widths=(8, 8, 8), depths=(1, 1, 1)),
+}
+TIMES = ("images_per_second", "seconds_train", "seconds_eval")
+
+
+def timeless(history):
+    return [{item.name: getattr(row, item.name) for item in fields(Row) if item.name not in TIMES} for row in history.rows]
+
+
+def run(data, config, shape=TINY["conv"]):
+    return train(build(shape, config.seed), data, config)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_every_network_overfits_a_few_images(name):
+    data = synthetic(train=20, test=10)
+    rate = 0.2 if name == "fast" else 0.02
+    history = run(data, replace(QUICK, epochs=60, batch_size=10, lr=rate, weight_decay=0.0), TINY[name])
+    assert history.train_accuracy == 1.0 and history.rows[-1].train_loss < history.rows[0].train_loss / 2
+
+
+def test_the_table_is_what_a_plain_loop_counts(small):
+    """Loss and accuracy of each batch before its step, averaged; then accuracy on the test images."""
+    history = run(small, replace(QUICK, epochs=1, schedule="constant", warmup=0.0, weight_decay=0.0, momentum=0.0), TINY["logistic"])
+    model = build(TINY["logistic"], 0)
+    x, y = normalize(torch.from_numpy(small.train.pixels)), torch.from_numpy(small.train.labels)
+    generator = torch.Generator().manual_seed(0)
+    torch.rand(len(x), generator=generator)  # which images are mirrored first
+    losses, right = [], 0
+    for batch in torch.randperm(len(x), generator=generator).view(-1, 20):
+        out = model(x[batch])
+        loss = nn.functional.cross_entropy(out, y[batch])
+        model.zero_grad()
+        loss.backward()
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight -= 0.02 * weight.grad
+        losses.append(loss.item())
+        right += int((out.argmax(1) == y[batch]).sum())
+    test = model(normalize(torch.from_numpy(small.test.pixels))).argmax(1).numpy()
+    row = history.rows[0]
+    assert row.train_loss == pytest.approx(np.mean(losses), rel=1e-5) and row.train_accuracy == right / 200
+    assert row.test_accuracy == history.test_accuracy == pytest.approx((test == small.test.labels).mean())
+    full = model(x).argmax(1)
+    assert history.train_accuracy == pytest.approx(float((full == y).float().mean()))
+    assert row.images_per_second == pytest.approx(200 / row.seconds_train) and row.seconds_eval > 0
+
+
+def test_the_same_seed_gives_the_same_history_and_another_another(small):
+    config = replace(QUICK, augment="flip,crop:2,cutout:6", average="ema")
+    shape = Conv(M=8, N=7, dropout=0.3, batch_norm=True)
+    one, same, other = run(small, config, shape), run(small, config, shape), run(small, replace(config, seed=1), shape)
+    assert timeless(one) == timeless(same) != timeless(other)
+
+
+def test_training_leaves_torchs_generator_and_threads_alone(small):
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    run(small, replace(QUICK, epochs=1, threads=2), Conv(M=4, dropout=0.5))
+    assert torch.equal(torch.get_rng_state(), before) and torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optimizer": "adamw", "lr": 0.002}, {"optimizer": "muon"}, {"lr": 0.03}, {"momentum": 0.5}, {"nesterov": False},
+        {"weight_decay": 0.1},
+        {"schedule": "cosine"}, {"warmup": 0.5}, {"final_lr": 0.5}, {"label_smoothing": 0.2}, {"augment": "flip"}, {"augment": "crop:3"},
+        {"augment": "alternating_flip"}, {"augment": "cutout:8"}, {"average": "ema"}, {"average": "lookahead"}, {"input_scale": "half"},
+        {"batch_size": 10}, {"seed": 4}, {"select": "validation"}, {"norm_bias_lr": 10.0}, {"precision": "bfloat16"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_every_setting_changes_the_run(small, change, plain_run):
+    shape = Conv(M=8, N=7, batch_norm=True)
+    changed = train(model := build(shape, change.get("seed", 0)), small, replace(QUICK, **change))
+    weights = torch.cat([one.detach().reshape(-1) for one in model.parameters()])
+    assert len(changed.rows) == 2 and not torch.equal(weights, plain_run)
+
+
+@pytest.fixture(scope="module")
+def plain_run(small):
+    train(model := build(Conv(M=8, N=7, batch_norm=True), 0), small, QUICK)
+    return torch.cat([one.detach().reshape(-1) for one in model.parameters()])
+
+
+def test_side_lr_and_average_decay_change_what_uses_them(small):
+    for first, second in (
+        ({"optimizer": "muon", "side_lr": 0.01}, {"optimizer": "muon", "side_lr": 0.1}),
+        ({"average": "ema", "average_decay": 0.0}, {"average": "ema", "average_decay": 0.99}),
+    ):
+        weights = []
+        for change in (first, second):
+            train(model := build(TINY["conv"], 0), small, replace(QUICK, **change))
+            weights.append(torch.cat([one.detach().reshape(-1) for one in model.parameters()]))
+        assert not torch.equal(*weights)
+
+
+def test_what_selects_decides_the_best_epoch(small):
+    history = run(small, replace(QUICK, epochs=4, select="validation"))
+    scores = [row.validation_accuracy for row in history.rows]
+    assert history.best_epoch == 1 + scores.index(max(scores))
+    history = run(small, replace(QUICK, epochs=4, select="test"))
+    scores = [row.test_accuracy for row in history.rows]
+    assert history.best_epoch == 1 + scores.index(max(scores)) and history.rows[0].validation_accuracy is None
+    assert run(small, replace(QUICK, epochs=3)).best_epoch == 3
+    assert Config(select="test", chosen_on="validation").selected_on == "test"
+    assert Config(chosen_on="validation").selected_on == "validation"
+
+
+def test_a_loss_that_is_no_number_stops_with_step_and_rate(small):
+    config = replace(QUICK, lr=1e6, momentum=0.0, schedule="constant", warmup=0.0)
+    with pytest.raises(DivergedError, match=r"at step \d+ \(epoch 1\), learning rate 1e\+06; take a smaller --lr") as caught:
+        run(small, config, Hidden(M=20))
+    assert 1 < caught.value.step <= 10
+
+
+def test_a_batch_larger_than_the_images_is_all_of_them(small):
+    assert len(run(small, replace(QUICK, batch_size=500)).rows) == 2
+
+
+def test_the_watch_hears_batches_and_epochs(small):
+    heard = []
+
+    class Ear(Watch):
+        def batch(self, epoch, done, total):
+            heard.append((epoch, done, total))
+
+        def epoch(self, row, epochs):
+            heard.append((row.epoch, epochs))
+
+    train(build(TINY["logistic"], 0), small, QUICK, watch=Ear())
+    assert heard == [(1, 10, 10), (1, 2), (2, 10, 10), (2, 2)]
+
+
+# ---- device, memory format, compilation --------------------------------------------------------------------------------
+
+
+def test_devices():
+    assert choose_device("cpu") == torch.device("cpu")
+    for name, said in (("gpu", "give auto, cpu, cuda or cuda:NUMBER"), ("cuda:x", "no device 'cuda:x'")):
+        with pytest.raises(InputError, match=said):
+            choose_device(name)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_that_is_not_there_is_told():
+    with pytest.raises(InputError, match=r"device cuda was asked for, but this torch .* finds no CUDA device; take --device cpu"):
+        choose_device("cuda")
+    assert choose_device("auto") == torch.device("cpu")
+
+
+def test_the_memory_format_is_measured_once_and_leaves_the_network_alone(cache, monkeypatch):
+    model = build(Conv(M=4, batch_norm=True), 0)
+    before = {name: one.clone() for name, one in model.state_dict().items()}
+    first = prepare(model, replace(QUICK, memory_format="auto"))
+    assert all(torch.equal(one, before[name]) for name, one in model.state_dict().items())
+    assert all(one.grad is None for one in model.parameters()) and (cache / "memory_formats.json").exists()
+    monkeypatch.setattr(execution, "_measured", lambda *words: pytest.fail("measured again"))
+    assert prepare(model, replace(QUICK, memory_format="auto")).memory_format == first.memory_format
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
+def test_kept_memory_spares_the_page_faults():
+    """In a process of its own: blocks of 64 MB are fetched once, not at every use."""
+    program = """
+import resource, torch
+from hw4nets.execution import keep_freed_memory
+torch.set_num_threads(1)
+assert keep_freed_memory()
+for number in range(20):  # the first few find their places
+    torch.ones(16_000_000)
+    if number == 9:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 2000
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    if "assert keep_freed_memory()" in done.stderr:
+        pytest.skip("no mallopt in this C library")
+    assert done.returncode == 0, done.stderr
+
+
+def test_both_memory_formats_train_alike(small):
+    accuracies = [run(small, replace(QUICK, memory_format=name)).rows[-1].train_loss for name in ("contiguous", "channels_last")]
+    assert accuracies[0] == pytest.approx(accuracies[1], rel=1e-3)
+
+
+def test_without_a_compiler_training_goes_on_with_a_sentence(small, monkeypatch):
+    def broken(model, **options):
+        def call(x):
+            raise RuntimeError("no working C++ compiler was found")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    history = run(small, replace(QUICK, compile=True))
+    assert len(history.rows) == 2 and "torch.compile did not work here" in history.notes[0] and "C++ compiler" in history.notes[0]
+
+
+def test_a_compiled_network_is_timed_apart(small, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda model, **options: model)
+    one, other = run(small, replace(QUICK, compile=True)), run(small, QUICK)
+    assert one.seconds_compile > 0 and other.seconds_compile == 0 and timeless(one) == timeless(other)
+
+
+# ---- evaluation --------------------------------------------------------------------------------------------------------
+
+
+class Reader(nn.Module):
+    """Says the class that the first pixel's row of brightness spells, so that what is right is known."""
+
+    def forward(self, x):
+        return torch.stack([x[:, 0, 0, label] for label in range(10)], dim=1)
+
+
+def test_evaluation_counts_what_is_there():
+    pixels = np.zeros((30, 3, 32, 32), np.uint8)
+    labels, said = np.arange(30) % 10, (np.arange(30) % 10 + (np.arange(30) < 5)) % 10
+    pixels[np.arange(30), 0, 0, said] = np.linspace(50, 250, 30).astype(np.uint8)
+    data = replace(synthetic(20, 10), test=Part(pixels, labels))
+    found = evaluate(Reader(), data, Execution(torch.device("cpu"), torch.float32, torch.contiguous_format, Reader()))
+    assert found.accuracy == 25 / 30 and found.predicted.tolist() == said.tolist()
+    expected = np.zeros((10, 10), int)
+    np.add.at(expected, (labels, said), 1)
+    assert np.array_equal(found.confusion, expected) and found.confusion.sum() == 30
+    assert found.worst(3).tolist() == [4, 3, 2] and len(found.worst(20)) == 5
+    assert np.allclose(found.probabilities.sum(axis=1), 1)
+    assert found.accuracy_flip == 25 / 30  # a mirror image has no pixel where this network looks
