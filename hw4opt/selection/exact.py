@@ -16,12 +16,13 @@ import numpy as np
 from hw4opt.form import Form
 from hw4opt.selection.follow import follow
 from hw4opt.selection.layout import Layout, Tables, Union
-from hw4opt.selection.lines import CHANGED, EXACT, ROUNDS, Changes, Solved, Task, finish, gap_of, prove
+from hw4opt.selection.lines import CHANGED, EXACT, ROUNDS, TOGETHER, Changes, Solved, Task, duals_of, finish, gap_of, places, prove
 from hw4opt.selection.tableau import ABSENT, FREE, HIGH, LOW, Base, base_of, likely_states, loosened
 from hw4opt.terms.base import Array
 
-FREELY = 3  # rounds in which every row changes its state, before it is only those about as far off as the worst,
-AMONG = 0.9  # this share of it
+# rounds in which every row changes its state, before it is only those about as far off as the worst (this share of it): without and with
+# rows that have no curvature
+FREELY, AMONG = (8, 2), 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +46,10 @@ def from_least_squares(forms: Sequence[Form], nothing: Layout) -> list[FullFits]
     task = Task.of(base, unions[0].full, unions[0].have)
     out = Solved.none(task)
     settle(task, out, base.state)
-    prove(task, out)
     places = [np.flatnonzero(base.basis == place) for place in range(len(forms))]
-    return [FullFits(form, out.w[mine, : form.penalty.shape[1]], out.u[mine]) for form, mine in zip(forms, places, strict=True)]
+    return [
+        FullFits(form, out.w[mine, : form.penalty.shape[1]], duals_of(task, out, mine)) for form, mine in zip(forms, places, strict=True)
+    ]
 
 
 def solve_folds(fits: Sequence[FullFits], layout: Layout) -> list[tuple[Array, Array, np.ndarray]]:
@@ -99,7 +101,7 @@ def settle(task: Task, out: Solved, start: np.ndarray) -> np.ndarray:
     lost = []
     for number in range(1, ROUNDS + 1):
         still = []
-        for lines in task.parts(left):
+        for lines in task.parts(left, TOGETHER):
             changes = Changes(task, task.setting[lines], state[lines])
             wide = changes.counts > CHANGED
             if wide.any():
@@ -110,8 +112,8 @@ def settle(task: Task, out: Solved, start: np.ndarray) -> np.ndarray:
                 changes = Changes(task, task.setting[lines], state[lines])
             y = changes.drivers(changes.gamma[:, None])[:, 0]
             s = changes.s
-            x = changes.positions(y, task.base.x[s], changes.u0, changes.t)
-            done = ~_restate(task, changes, x, state, lines, number > FREELY)
+            x = changes.positions(y, task.base.x.take(s, axis=0), changes.u0, changes.t)
+            done = ~_restate(task, changes, x, state, lines, number > FREELY[task.base.flat])
             finish(task, out, lines[done], state[lines[done]], x[done], changes.wide(y)[done], number)
             still.append(lines[~done])
         left = np.concatenate(still) if still else left[:0]
@@ -123,10 +125,10 @@ def settle(task: Task, out: Solved, start: np.ndarray) -> np.ndarray:
 def _restate(task: Task, changes: Changes, x: Array, state: np.ndarray, lines: np.ndarray, worst: bool) -> np.ndarray:
     """Give every row (or those about as far off as the worst) the state its x asks for; which lines had such rows."""
     base, s = task.base, changes.s
-    low, high = base.low[s], base.high[s]
+    low, high = base.low.take(s, axis=0), base.high.take(s, axis=0)
     low[changes.line, changes.row], high[changes.line, changes.row] = changes.limits()
     under, over = x < low, x > high
-    line, row = np.nonzero(under | over)
+    line, row = places(under | over)
     moved = np.zeros(len(lines), dtype=bool)
     moved[line] = True
     now, under = state[lines[line], row], under[line, row]
@@ -144,12 +146,12 @@ def _restate(task: Task, changes: Changes, x: Array, state: np.ndarray, lines: n
 
 def refine(task: Task, out: Solved) -> None:
     """Lines whose states are settled but whose low-rank changes lost digits: solved at those states from their own system."""
-    for lines in task.parts(np.flatnonzero(np.isfinite(out.gap) & (out.gap > EXACT))):
+    for lines in task.parts(np.flatnonzero(np.isfinite(out.gap) & (out.gap > EXACT)), TOGETHER):
         w, u, sound = _direct(task, lines, out.state[lines])
         gap = gap_of(task, lines, w, u)
         better = sound & (gap < out.gap[lines])
         mine = lines[better]
-        out.u[mine], out.w[mine], out.gap[mine] = u[better], w[better], gap[better]
+        out.w[mine], out.gap[mine] = w[better], gap[better]
 
 
 def _direct(task: Task, lines: np.ndarray, state: np.ndarray) -> tuple[Array, Array, np.ndarray]:

@@ -73,6 +73,11 @@ class Base:
         return cls(**found, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in rest})  # type: ignore[arg-type]
 
     @cached_property
+    def flat(self) -> bool:
+        """Whether there are rows without curvature."""
+        return bool((self.tables.q == 0).any())
+
+    @cached_property
     def optimal(self) -> np.ndarray:
         """Whether every row is where its state asks, (S,): a path starts only there."""
         return np.all((self.x >= self.low) & (self.x <= self.high), axis=1)
@@ -122,9 +127,10 @@ def _moved(y: Array, a: Array, p: Array, pivot: tuple[np.ndarray, Array]) -> Arr
 
 
 def _widen(array: Array, rank: int, empty: float) -> Array:
-    """More columns at the end; the rows of one basis (M, r) become (1, M, rank)."""
-    pad = [(0, 0)] * (array.ndim - 1) + [(0, rank - array.shape[-1])]
-    return np.pad(array, pad, constant_values=empty)
+    """More columns at the end."""
+    wide = np.full((*array.shape[:-1], rank), empty)
+    wide[..., : array.shape[-1]] = array
+    return wide
 
 
 def limits(state: np.ndarray, q: Array, ends: tuple[Array, Array], z_ends: tuple[Array, Array], slack: Array) -> tuple[Array, Array]:
