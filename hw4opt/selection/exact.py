@@ -20,9 +20,10 @@ from hw4opt.selection.lines import CHANGED, EXACT, ROUNDS, TOGETHER, Changes, So
 from hw4opt.selection.tableau import ABSENT, FREE, HIGH, LOW, Base, base_of, likely_states, loosened
 from hw4opt.terms.base import Array
 
-# rounds in which every row changes its state, before it is only those about as far off as the worst (this share of it): without and with
-# rows that have no curvature
-FREELY, AMONG = (8, 2), 0.9
+FREELY, AMONG = (
+    1,
+    0.9,
+)  # rounds in which all rows without curvature change their states; later those about (this share) as far off as the worst
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +114,7 @@ def settle(task: Task, out: Solved, start: np.ndarray) -> np.ndarray:
             y = changes.drivers(changes.gamma[:, None])[:, 0]
             s = changes.s
             x = changes.positions(y, task.base.x.take(s, axis=0), changes.u0, changes.t)
-            done = ~_restate(task, changes, x, state, lines, number > FREELY[task.base.flat])
+            done = ~_restate(task, changes, x, state, lines, task.base.flat and number > FREELY)
             finish(task, out, lines[done], state[lines[done]], x[done], changes.wide(y)[done], number)
             still.append(lines[~done])
         left = np.concatenate(still) if still else left[:0]
@@ -123,7 +124,7 @@ def settle(task: Task, out: Solved, start: np.ndarray) -> np.ndarray:
 
 
 def _restate(task: Task, changes: Changes, x: Array, state: np.ndarray, lines: np.ndarray, worst: bool) -> np.ndarray:
-    """Give every row (or those about as far off as the worst) the state its x asks for; which lines had such rows."""
+    """Give every row (of those without curvature perhaps only the worst) the state its x asks for; which lines had such rows."""
     base, s = task.base, changes.s
     low, high = base.low.take(s, axis=0), base.high.take(s, axis=0)
     low[changes.line, changes.row], high[changes.line, changes.row] = changes.limits()
@@ -133,12 +134,12 @@ def _restate(task: Task, changes: Changes, x: Array, state: np.ndarray, lines: n
     moved[line] = True
     now, under = state[lines[line], row], under[line, row]
     if worst and len(line):
-        dual = (now == FREE) & (base.tables.q[s[line], row] == 0)
-        off = np.where(under, low[line, row] - x[line, row], x[line, row] - high[line, row]) / np.where(
-            dual, base.u_size[s[line]], base.z_size[s[line]]
-        )
+        curved = base.tables.q[s[line], row] > 0
+        size = np.where((now == FREE) & ~curved, base.u_size[s[line]], base.z_size[s[line]])
+        off = np.where(under, low[line, row] - x[line, row], x[line, row] - high[line, row]) / size
+        flat = np.where(curved, 0.0, off)
         first = np.flatnonzero(np.diff(line, prepend=-1))
-        keep = off >= AMONG * np.repeat(np.maximum.reduceat(off, first), np.diff(first, append=len(line)))
+        keep = curved | (off >= AMONG * np.repeat(np.maximum.reduceat(flat, first), np.diff(first, append=len(line))))
         line, row, now, under = line[keep], row[keep], now[keep], under[keep]
     state[lines[line], row] = np.where(now == FREE, np.where(under, LOW, HIGH), FREE)
     return moved
