@@ -252,12 +252,18 @@ def conflict(constraints: Sequence[Term]) -> None:
         raise InputError(f"{low[1]} asks for f ≥ {low[0]:g} and {high[1]} for f ≤ {high[0]:g}: the two conflict and no fit exists")
 
 
+def _all_finite(array: Array) -> bool:
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = array.sum()
+    return bool(np.isfinite(total)) or bool(np.isfinite(array).all())  # a sum may overflow; one that does not has no NaN in it
+
+
 def _array(name: str, values: ArrayLike) -> Array:
     try:
         array = np.array(values, dtype=float)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} does not hold numbers: {error}") from error
-    if not np.isfinite(array).all():
+    if not _all_finite(array):
         place = np.argwhere(~np.isfinite(array))[0]
         raise InputError(f"{name} holds {array[tuple(place)]} in row {place[0]}; give finite numbers or drop the row")
     array.setflags(write=False)

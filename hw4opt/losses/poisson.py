@@ -62,13 +62,20 @@ class Poisson(Smooth):
 
     def slack(self, z: Array, u: Array, y: Array) -> Array:
         """μ - μ' + μ' log(μ'/μ) with μ = exp(z), μ' = u + y: from μ'/μ - 1, so that nothing of the size of y cancels."""
+        z, u, y = np.broadcast_arrays(z, u, y)
         mean = self.mean(z)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             r = (u - (mean - y)) / mean
-            near = np.where(np.abs(r) <= TINY, r * r * (0.5 - r * (1 / 6 - r / 12)), (1 + r) * np.log1p(r) - r)
-            other = np.maximum(u + y, 0.0)
-            far = mean - other + np.where(other > 0, other * (np.log(other) - z), 0.0)
-            return np.maximum(np.where(np.abs(r) <= NEAR, mean * near, far), 0.0)
+            found = mean * (r * r * (0.5 - r * (1 / 6 - r / 12)))
+            if (some := ~(np.abs(r) <= TINY)).any():  # near an optimum there are none
+                found[some] = self._far_slack(r[some], mean[some], z[some], u[some] + y[some])
+        return np.maximum(found, 0.0)
+
+    @staticmethod
+    def _far_slack(r: Array, mean: Array, z: Array, other: Array) -> Array:
+        other = np.maximum(other, 0.0)
+        far = mean - other + np.where(other > 0, other * (np.log(other) - z), 0.0)
+        return np.where(np.abs(r) <= NEAR, mean * ((1 + r) * np.log1p(r) - r), far)
 
     def clip_dual(self, u: Array, y: Array) -> Array:
         return np.maximum(u, -y)

@@ -65,7 +65,7 @@ def solve(form: Form, options: Options) -> Answer:
     whole = Objective(parts, form.fixed if any(piece.is_quadratic for piece in form.pieces) else None, form.penalty)
     found = _minimize(whole, None, options.max_iterations or LIMIT)
     reached = [Status.CERTIFIED if done else Status.ITERATION_LIMIT for done in found.converged]
-    return Answer(found.w, form.pieces_from_runs(_nothing(form), found.w), reached, found.iterations, rank=found.rank)
+    return Answer(found.w, form.slopes(found.w), reached, found.iterations, rank=found.rank)
 
 
 def minimize(matrix: Array, smooth: SmoothRows, penalty: Array, start: Array | None = None, limit: int = LIMIT) -> Minimum:
@@ -80,11 +80,6 @@ def minimize(matrix: Array, smooth: SmoothRows, penalty: Array, start: Array | N
     """
     parts = parts_of(RowMap(len(matrix), first=0), matrix, smooth)
     return _minimize(Objective(parts, None, np.asarray(penalty, dtype=float)), start, limit)
-
-
-def _nothing(form: Form) -> list[Array]:
-    """Of the runs' duals none is needed: every run is smooth."""
-    return [np.zeros((form.batch, run.size)) for run in form.runs]
 
 
 def _minimize(whole: Objective, start: Array | None, limit: int) -> Minimum:
