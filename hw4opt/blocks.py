@@ -91,6 +91,11 @@ class SmoothRows:
     def value(self, z: Array) -> Array:
         return self.weights * self.term.pointwise(z + self.offset, self.targets)
 
+    def derivatives(self, z: Array) -> tuple[Array, Array, Array]:
+        """f, f' and f'' of each row."""
+        value, slope, bend = self.term.derivatives(z + self.offset, self.targets)
+        return self.weights * value, self.weights * slope, self.weights * bend
+
     def at_zero(self) -> Array:
         """The size of f at w = 0, and no more than at each row's own best z: what a large offset makes of it says nothing."""
         here, best = (np.abs(self.term.pointwise(z, self.targets)) for z in (self.offset, self.term.guess(self.targets)))

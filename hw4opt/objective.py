@@ -84,8 +84,8 @@ class Objective:
             a = self.columns(chunk)
             with np.errstate(over="ignore", invalid="ignore"):  # a step too far may end at infinity; it is taken back
                 z = w @ a.T
-                value, weight = rows.value(z), rows.curvature(z)
-                return value.sum(axis=1), np.abs(value).sum(axis=1), rows.gradient(z) @ a, chunk.gram(a, weight), weight.sum(axis=1)
+                value, slope, weight = rows.derivatives(z)
+                return value.sum(axis=1), np.abs(value).sum(axis=1), slope @ a, chunk.gram(a, weight), weight.sum(axis=1)
 
         b, r = w.shape
         value, size, gradient, hessian, curvature = np.zeros(b), np.zeros(b), np.zeros((b, r)), np.zeros((b, r, r)), np.zeros(b)

@@ -54,6 +54,10 @@ class Poisson(Smooth):
     def curvature(self, z: Array, y: Array) -> Array:
         return self.mean(z) + np.zeros_like(y)
 
+    def derivatives(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        mean = self.mean(z)
+        return mean - y * z, mean - y, mean
+
     def conjugate_pointwise(self, u: Array, y: Array) -> Array:
         mean = u + y
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -208,6 +208,10 @@ class Smooth(Loss):
     def curvature(self, z: Array, y: Array) -> Array:
         """f''(z) of each row."""
 
+    def derivatives(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        """f, f' and f'' of each row, for losses whose three have work in common."""
+        return self.pointwise(z, y), self.gradient(z, y), self.curvature(z, y)
+
     @abstractmethod
     def conjugate_pointwise(self, u: Array, y: Array) -> Array:
         """f*(u) of each row; infinite outside the domain."""
