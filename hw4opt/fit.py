@@ -28,7 +28,8 @@ def fit(
 ) -> Result:
     """Solve one problem and certify the answer.
 
-    solver      auto (newton where every row is smooth, else interior) | interior | newton | admm | proximal | cvxpy | cvxpy:NAME
+    solver      auto (newton for smooth losses and for least squares with unpenalised columns, else interior) | interior | newton | admm |
+                proximal | cvxpy | cvxpy:NAME
     tol         relative gap and violation to certify; default 1e-9 for interior and newton, 1e-8 for admm and proximal, 1e-6 for cvxpy
     separated   refuse | drop: what becomes of counts without ridge whose likelihood has no finite maximum. refuse: the result has the
                 status NO_FINITE_MAXIMUM, says in `existence` which rows are to blame, and holds no numbers; drop: the rest is fitted
@@ -149,7 +150,7 @@ def choose(form: Form, solver: str, tol: float | None, max_iterations: int | Non
     """The solver's name and options; raises `RefusedError` with the sentence of a solver that does not take the form."""
     name, _, backend = solver.partition(":")
     if name == "auto":
-        name = "newton" if load_solver("newton").refuse(form) is None else "interior"
+        name = _automatic(form)
     module = load_solver(name)
     if backend and name != "cvxpy":
         raise InputError(f"solver {solver!r}: only cvxpy takes a name after a colon, as in cvxpy:CLARABEL")
@@ -163,6 +164,12 @@ def choose(form: Form, solver: str, tol: float | None, max_iterations: int | Non
     if refusal := module.refuse(form):
         raise RefusedError(f"{solver} refuses this problem: {refusal}")
     return name, options
+
+
+def _automatic(form: Form) -> str:
+    """Newton for smooth losses, and where columns may be collinear: it finds their rank; the interior point for all else."""
+    wanted = any(block.smooth for block in form.blocks) or not (form.penalty > 0).all()
+    return "newton" if wanted and load_solver("newton").refuse(form) is None else "interior"
 
 
 def prove(form: Form, answer: Answer, tol: float, solve: Callable[[Form, Options], Answer] | None = None) -> tuple[Proof, list[Status]]:
