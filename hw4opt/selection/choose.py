@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -79,14 +80,16 @@ class _Search:
             else:
                 tasks.append(list(basis))
         total = len(self.tried) + len(settings)
-        for task, scores in zip(tasks, spread(self._score, tasks, self.workers), strict=True):
+        score = partial(_score, folds=self.folds, metric=self.metric)
+        for task, scores in zip(tasks, spread(score, tasks, self.workers), strict=True):
             for (setting, _), score in zip(task, scores, strict=True):
                 self.tried.append((Tried(setting, score.score, score.standard_error), score))
             if self.progress is not None:
                 self.progress(len(self.tried) * len(self.folds), total * len(self.folds), self.best()[0].score)
 
-    def _score(self, task: list[tuple[Setting, Problem]]) -> list[Score]:
-        return score_settings([problem for _, problem in task], self.folds, self.metric)
+
+def _score(task: list[tuple[Setting, Problem]], folds: Folds, metric: str) -> list[Score]:
+    return score_settings([problem for _, problem in task], folds, metric)
 
 
 def select(

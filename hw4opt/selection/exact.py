@@ -20,10 +20,8 @@ from hw4opt.selection.lines import CHANGED, EXACT, ROUNDS, TOGETHER, Changes, So
 from hw4opt.selection.tableau import ABSENT, FREE, HIGH, LOW, Base, base_of, likely_states, loosened
 from hw4opt.terms.base import Array
 
-FREELY, AMONG = (
-    1,
-    0.9,
-)  # rounds in which all rows without curvature change their states; later those about (this share) as far off as the worst
+FREELY = 1  # rounds in which all rows without curvature change their states; later those about as far off as the worst,
+AMONG = 0.9  # this share of it
 
 
 @dataclass(frozen=True, eq=False)

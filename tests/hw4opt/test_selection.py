@@ -28,6 +28,7 @@ from hw4opt import (
     Logistic,
     Matern52,
     Nonnegative,
+    Poisson,
     Problem,
     Quantile,
     Ridge,
@@ -58,6 +59,7 @@ def rough(n=14, seed=0):
 X, Y, W = rough()
 WIDE = np.random.default_rng(5).standard_normal((14, 3))
 LINE = WIDE @ [1.0, -2.0, 0.0] + 1 + 0.5 * np.random.default_rng(6).standard_t(2, 14)
+COUNTS = np.floor(3 * np.clip(Y, 0, 6))
 LABELS = np.where(np.median(Y) < Y, 1.0, -1.0)
 
 
@@ -80,6 +82,11 @@ CASES = {
     "logistic, increasing": curve(Logistic(), y=LABELS, constraints=[Increasing()]),
     "logistic, ridge 1e-3, matern": curve(Logistic(), y=LABELS, ridge=1e-3, kernel=Matern52(1)),
     "logistic, linear, intercept": Problem(WIDE, LABELS, loss=Logistic(), regularizers=[Ridge(0.1)], intercept=True, weights=W),
+    "poisson": curve(Poisson(), y=COUNTS, weights=W),
+    "poisson, tv": curve(Poisson(), TotalVariation(0.2), y=COUNTS),
+    "poisson, linear, offset": Problem(
+        WIDE, COUNTS, loss=Poisson(), regularizers=[Ridge(0.1)], intercept=True, offset=np.log1p(X), weights=W
+    ),
     "tv": curve(Squared(), TotalVariation(0.4), weights=W),
     "tv, ridge 1e-4": curve(Squared(), TotalVariation(2), ridge=1e-4),
     "huber, tv": curve(Huber(0.3), TotalVariation(0.4)),
@@ -340,7 +347,9 @@ def test_folds_keep_the_scale_of_the_full_data():
     assert_allclose(loo(given).predictions, loo(before).predictions, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["logistic", "logistic, ridge 1e-3, matern", "logistic, linear, intercept", "bounds", "decreasing, tv"])
+@pytest.mark.parametrize(
+    "name", ["logistic", "logistic, ridge 1e-3, matern", "logistic, linear, intercept", "poisson", "bounds", "decreasing, tv"]
+)
 def test_few_folds_need_the_interior_point(name):
     score = loo(CASES[name])
     assert score.work["anew"] <= 2 and sum(score.work.values()) >= 12
