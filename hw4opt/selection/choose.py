@@ -20,6 +20,7 @@ from hw4opt.selection.ranges import default_range
 from hw4opt.selection.search import Axis, Setting, Tried, parse_search, rounds
 from hw4opt.terms.base import Array
 
+PROVEN = 1e-9  # relative gap of held-out fits that needs no word
 TOGETHER = 2_000  # fits scored between two reports of progress, at least
 
 
@@ -142,6 +143,8 @@ def select(
         notes.append(f"interrupted after {len(state.tried)} settings; the best so far is used")
     best, score = _one_standard_error(state) if one_se else state.best()
     notes += [note for axis in axes if (note := _edge(axis, best.setting)) is not None]
+    if not score.largest_gap <= PROVEN:
+        notes.append(f"not every held-out fit is proven: the largest relative gap of the chosen setting is {score.largest_gap:.1e}")
     predictions = score.predictions
     if rows is not None:
         predictions = np.full(len(problem.y), np.nan)

@@ -30,6 +30,8 @@ def plan(
     size = len(problem.y) if problem.active is None else len(problem.active)
     labels = None if groups is None else np.asarray(groups)[slice(None) if problem.active is None else problem.active]
     kind, _, number = method.partition(":")
+    if method == "loo" and labels is not None:
+        raise InputError("leave-one-out holds out one row at a time and groups leave together; give select kfold:K with groups")
     if method == "loo":
         return problem, None, "loo", leave_one_out(size), []
     if kind == "kfold" and number.isdigit():

@@ -61,6 +61,9 @@ def rounds(search: str, axes: Sequence[Axis], folds: int, seed: int, best: Calla
         yield [dict(zip([axis.name for axis in axes], row, strict=True)) for row in np.exp(logs).tolist()]
         return
     coarse = COARSE.get(len(axes), 4)
+    settings = int(np.prod([float(axis.count or (coarse if kind == "zoom" else 10)) for axis in axes]))
+    if settings > MOST_FITS:
+        raise InputError(f"the grid has {settings:,} settings; a search takes {MOST_FITS:,} at most: give smaller counts, or random:N")
     grids = {axis.name: axis.grid(coarse if kind == "zoom" else 10) for axis in axes}
     yield _product(grids)
     if kind == "zoom":
