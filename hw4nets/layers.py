@@ -71,7 +71,7 @@ def check_whitening(filters: int, size: int, whiten: str) -> None:
         raise InputError(f"whitening patches of {size}×{size} gives at most {most} filters, not {filters}; take fewer, or whiten start")
 
 
-def first_convolution(filters: int, size: int, whiten: str, padding: int = 0, stride: int = 1) -> nn.Module:
+def first_convolution(filters: int, size: int, whiten: str, padding: int = 0, stride: int = 1) -> nn.Conv2d:
     """The convolution that sees the image, whitening or not."""
     if whiten == "no":
         return nn.Conv2d(3, filters, size, stride, padding)
