@@ -54,9 +54,6 @@ class Logistic(Smooth):
     def observed(self, y: Array) -> Array:
         return (1 + y) / 2
 
-    def unattained(self, z: Array, y: Array) -> bool:
-        return bool(np.all(y * z > 0))
-
     def model(self, cp: Any, z: Any, y: Array | float = 1.0) -> Any:
         return cp.logistic(cp.multiply(-y, z))
 

@@ -27,6 +27,7 @@ class Poisson(Smooth):
     """
 
     existence: ClassVar[bool] = True
+    steepening: ClassVar[bool] = True
 
     quasi: bool = False
 

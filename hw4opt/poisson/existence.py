@@ -12,6 +12,8 @@ rows that it leaves at 0, and every sign is looked at again.
 
 The same holds for any form: a row of a term whose conjugate lives on [l, h] grows along v as h s for s = a_iᵀv > 0 and as l s for s < 0.
 It pins s to 0 if l < 0 < h, and is one-sided if l or h is 0. Penalised columns cannot take part.   (Rockafellar 1970, §8: recession.)
+So labels are settled too: each row of a logistic loss is one-sided, and separated where a direction classifies it right and no row wrong
+(Albert and Anderson 1984: complete and quasi-complete separation).
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ SAMPLE = 2_048  # pinned rows that are looked at first, for each 16 columns
 PLAIN = 1e-8  # squared pivot of a Gram matrix with unit diagonal that proves full rank
 RANK = 1e-13  # singular value of scaled columns, over the largest, that counts as none
 STRICT = 1e-6  # of a row of unit length: the slope from which a row counts as separated
+INSIDE = 0.01  # of a row's weight: how far inside its domain a dual at a fit must be to pin the row, whatever the fit lacks
 EXACT = 1e-11  # … and up to which a slope is 0 but for rounding
 
 
@@ -53,13 +56,16 @@ class Existence:
         return f"along {along or 'a direction'} {means} with y = 0 can fall to 0 for ever (counted from 0: {few}){towards}"
 
 
-def settle(form: Form, problem: int) -> Existence:
-    """Whether a problem of the form has a finite maximum; rows are those of the form's loss."""
+def settle(form: Form, problem: int, w: Array | None = None) -> Existence:
+    """Whether a problem of the form has a finite maximum; rows are those of the form's loss.
+
+    w    (r,), a fit that is stationary to rounding: it pins more rows, and so saves the linear program
+    """
     free = np.flatnonzero(form.penalty[problem] == 0)
     if not len(free):
         return Existence(True)
     pinned, low_side = _sides(form, problem)
-    if _plainly_full(form, pinned[0], free):
+    if _plainly_full(form, pinned[0] if w is None else np.flatnonzero(inside_rows(form, problem, w[None])[0]), free):
         return Existence(True)
     a, loss_rows = _one_sided(form, low_side, free)
     fixed = [block.rows.take(form.design.matrix)[rows][:, free] for block, rows in zip(form.blocks, pinned, strict=True) if len(rows)]
@@ -77,6 +83,11 @@ def settle(form: Form, problem: int) -> Existence:
         return Existence(True)
     part = np.abs(_shortest(a, separated, span))
     return Existence(False, tuple(loss_rows[separated].tolist()), tuple(free[part > STRICT * part.max()].tolist()))
+
+
+def pinned_rows(form: Form, problem: int) -> np.ndarray:
+    """The rows of the loss along which no direction can be followed for ever."""
+    return _sides(form, problem)[0][0]
 
 
 def without(form: Form, rows: Sequence[int]) -> Form:
@@ -109,6 +120,22 @@ def _sides(form: Form, problem: int) -> tuple[list[np.ndarray], list[tuple[np.nd
         alone = np.flatnonzero((low < 0) ^ (high > 0))
         one_sided.append((alone, np.where(high[alone] > 0, 1.0, -1.0)))
     return pinned, one_sided
+
+
+def inside_rows(form: Form, problem: int, w: Array) -> np.ndarray:
+    """(F, rows) bool: the rows of the loss whose dual u = f'(a_iᵀw) lies inside the domain of f*, at each fit w (F, r).
+
+    Along a direction v that never costs anything every row grows by at least u_i a_iᵀv, and at a stationary point these add to 0: so no
+    row grows by more, and those with u_i inside do not move at all.
+    """
+    loss = form.blocks[0]
+    assert loss.smooth is not None
+    rows = loss.smooth.cut(slice(None), np.array([problem]))
+    shape = (1, loss.rows.count)
+    y, weights = np.broadcast_to(rows.targets, shape), np.broadcast_to(rows.weights, shape)
+    u = rows.gradient(w @ loss.rows.take(form.design.matrix).T)
+    low, high = (weights * rows.term.clip_dual(np.full(shape, end), y) for end in (-np.inf, np.inf))
+    return (u - low > INSIDE * weights) & (high - u > INSIDE * weights)
 
 
 def _plainly_full(form: Form, pinned: np.ndarray, free: np.ndarray) -> bool:

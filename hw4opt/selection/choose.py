@@ -143,6 +143,9 @@ def select(
         notes.append(f"interrupted after {len(state.tried)} settings; the best so far is used")
     best, score = _one_standard_error(state) if one_se else state.best()
     notes += [note for axis in axes if (note := _edge(axis, best.setting)) is not None]
+    if endless := score.work["endless"]:
+        said = f"{endless} of {len(chosen)} held-out fits of the chosen setting {'has' if endless == 1 else 'have'} no finite maximum"
+        notes.append(f"{said}: its held-out loss is infinite; give the ridge a weight above 0, or search it")
     if not score.largest_gap <= PROVEN:
         notes.append(f"not every held-out fit is proven: the largest relative gap of the chosen setting is {score.largest_gap:.1e}")
     predictions = score.predictions

@@ -10,9 +10,11 @@ import numpy as np
 from hw4opt.answer import Options
 from hw4opt.certificate import certify
 from hw4opt.errors import InputError
+from hw4opt.fit import unattained
 from hw4opt.form import Form, canonicalize
 from hw4opt.problem import Problem
 from hw4opt.selection import closed, exact, smooth
+from hw4opt.selection.endless import endless, endless_at
 from hw4opt.selection.exact import FullFits
 from hw4opt.selection.folds import Folds
 from hw4opt.selection.layout import Layout
@@ -34,10 +36,12 @@ METRICS = ("loss", "squared", "absolute")
 
 @dataclass(frozen=True)
 class Score:
-    """Error over held-out rows: weighted mean and its standard error, predictions (n,) of f + offset, and the largest relative fold gap.
+    """Error over held-out rows: weighted mean and its standard error, predictions (n,) of f + offset, the largest relative fold gap.
+
+    Where a fold has no finite maximum, the score is infinite, its predictions are NaN, and its gap does not count.
 
     work    how many folds took how much: `closed` by formula, `one_round` and `rounds` by low-rank changes of the full fit (Newton steps
-            from it for smooth losses), `path` along a path from it, `anew` by the interior point
+            from it for smooth losses), `path` along a path from it, `anew` by the interior point, `endless` not: no finite maximum
     """
 
     score: float
@@ -49,17 +53,22 @@ class Score:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Predictions (S, n), relative gaps (S, F) and rounds (S, F) of every fold of S settings over one basis, as they are found."""
+    """Predictions (S, n), relative gaps (S, F) and rounds (S, F) of every fold of S settings over one basis, as they are found.
+
+    endless (S, F)    folds without a finite maximum: nothing is predicted where they hold out
+    """
 
     folds: Folds
     predictions: Array
     gaps: Array
     rounds: np.ndarray
+    endless: np.ndarray
 
     @classmethod
-    def none(cls, form: Form, folds: Folds) -> Found:
+    def none(cls, problems: Sequence[Problem], form: Form, folds: Folds) -> Found:
         shape = (form.batch, len(folds))
-        return cls(folds, np.full((form.batch, len(form.design.x)), np.nan), np.full(shape, np.inf), np.zeros(shape, dtype=int))
+        predictions, gaps = np.full((form.batch, len(form.design.x)), np.nan), np.full(shape, np.inf)
+        return cls(folds, predictions, gaps, np.zeros(shape, dtype=int), endless(problems, form, folds))
 
     def put(self, form: Form, settings: np.ndarray, span: slice, solved: tuple[Array, Array, np.ndarray | int]) -> None:
         """What is exact among (w (S, F, r), gap, rounds) of some settings and a run of folds."""
@@ -67,7 +76,7 @@ class Found:
         some = self.folds[span]
         held, fold_of = np.concatenate(some), np.repeat(np.arange(len(some)), [len(one) for one in some])
         b = form.design.matrix[held if form.design.row_of is None else form.design.row_of[held]]
-        good = gap <= EXACT
+        good = (gap <= EXACT) & ~self.endless[settings, span]
         predicted = np.vecdot(w[:, fold_of], b)
         _put(self.predictions, (settings[:, None], held), good[:, fold_of], predicted)
         _put(self.gaps, (settings, span), good, gap)
@@ -80,7 +89,8 @@ class Found:
             "one_round": rounds == 1,
             "rounds": (rounds > 1) & (rounds <= ROUNDS),
             "path": rounds > ROUNDS,
-            "anew": rounds == 0,
+            "anew": (rounds == 0) & ~self.endless,
+            "endless": self.endless,
         }
         counts = zip(*(mask.sum(axis=1).tolist() for mask in kinds.values()), strict=True)
         return [dict(zip(kinds, row, strict=True)) for row in counts]
@@ -131,14 +141,14 @@ def _solve(groups: Sequence[Sequence[Problem]], folds: Folds) -> list[Found]:
         for problem in problems[1:]:
             problem.share_design(problems[0].design)
         forms.append(canonicalize(problems))
-    founds = [Found.none(form, folds) for form in forms]
+    founds = [Found.none(problems, form, folds) for problems, form in zip(groups, forms, strict=True)]
     first, most = groups[0][0], max(len(held) for held in folds)
     if most == 1 and len(folds) == len(forms[0].design.x) and closed.takes(forms[0]):
         for form, found in zip(forms, founds, strict=True):
             _in_closed_form(form, found)
     elif most == 1 and smooth.takes(forms[0]):
-        for form, found in zip(forms, founds, strict=True):
-            _by_newton(form, found)
+        for problems, form, found in zip(groups, forms, founds, strict=True):
+            _by_newton(problems, form, found)
     elif not isinstance(first.loss, Smooth) and most <= FEW:
         _by_changes(list(zip(forms, founds, strict=True)), _Layouts(first, folds))
     for problems, found in zip(groups, founds, strict=True):
@@ -153,7 +163,7 @@ def _in_closed_form(form: Form, found: Found) -> None:
         found.put(form, settings, slice(None), (w[:, order], gap[:, order], CLOSED))
 
 
-def _by_newton(form: Form, found: Found) -> None:
+def _by_newton(problems: Sequence[Problem], form: Form, found: Found) -> None:
     answer = interior.solve(form, Options(tol=NEARER))
     step = max(1, BATCH // len(form.design.x))
     for setting, w in enumerate(answer.w):
@@ -161,6 +171,7 @@ def _by_newton(form: Form, found: Found) -> None:
         for low in range(0, len(found.folds), step):
             span = slice(low, min(low + step, len(found.folds)))
             solved = smooth.solve(form.cut(one), w, np.concatenate(found.folds[span]))
+            found.endless[setting, span] |= endless_at(problems[setting], form.cut(one), found.folds[span], *solved[:2])
             found.put(form, one, span, tuple(array[None] for array in solved))  # type: ignore[arg-type]
 
 
@@ -223,7 +234,7 @@ def _some(settings: int, each: int) -> Iterator[np.ndarray]:
 def _anew(problems: Sequence[Problem], folds: Folds, found: Found) -> None:
     """What is left, by the interior point."""
     design = problems[0].design
-    left = np.argwhere(~np.isfinite(found.gaps))
+    left = np.argwhere(~np.isfinite(found.gaps) & ~found.endless)
     rows = sum(max(len(design.base_x), 1) for _ in problems[0].terms)
     size = max(1, BATCH // rows)
     for low in range(0, len(left), size):
@@ -231,7 +242,10 @@ def _anew(problems: Sequence[Problem], folds: Folds, found: Found) -> None:
         form = canonicalize([problems[setting] for setting, _ in part], [folds[fold] for _, fold in part])
         answer = interior.solve(form, Options(tol=ANEW, max_iterations=60))
         proof = certify(form, answer.w, answer.duals, answer.interior)
-        for (setting, fold), w, certificate in zip(part, proof.w, proof.certificates, strict=True):
+        for place, ((setting, fold), w, certificate) in enumerate(zip(part, proof.w, proof.certificates, strict=True)):
+            if unattained(form, proof, place):
+                found.endless[setting, fold] = True
+                continue
             held = folds[fold]
             found.predictions[setting, held] = design.matrix[held if design.row_of is None else design.row_of[held]] @ w
             found.gaps[setting, fold] = np.inf if certificate.relative_gap is None else certificate.relative_gap
@@ -243,15 +257,21 @@ def _scores(problems: Sequence[Problem], found: Found, metric: str) -> list[Scor
     y = first.y[kept]
     weights = np.ones(len(y)) if first.weights is None else first.weights[kept]
     predictions = found.predictions if first.offset is None else found.predictions + first.offset[kept]
+    lost = np.zeros(predictions.shape, dtype=bool)
+    for setting, fold in np.argwhere(found.endless):
+        lost[setting, found.folds[fold]] = True
+    known = np.where(lost, 0.0, predictions)
     if all(problem.loss == first.loss for problem in problems):
-        errors = error_of_rows(first, predictions, y, metric)
+        errors = error_of_rows(first, known, y, metric)
     else:
-        errors = np.stack([error_of_rows(problem, row, y, metric) for problem, row in zip(problems, predictions, strict=True)])
+        errors = np.stack([error_of_rows(problem, row, y, metric) for problem, row in zip(problems, known, strict=True)])
+    errors = np.where(lost, np.inf, errors)
     means = errors @ weights / weights.sum()
-    deviations = np.sqrt(np.square(weights * (errors - means[:, None])).sum(axis=1)) / weights.sum()
+    apart = errors - np.where(np.isfinite(means), means, 0.0)[:, None]
+    deviations = np.sqrt(np.square(weights * apart).sum(axis=1)) / weights.sum()
     every = np.full((len(problems), len(first.y)), np.nan)
     every[:, kept] = predictions
-    gaps = found.gaps.max(axis=1).tolist()
+    gaps = np.where(found.endless, 0.0, found.gaps).max(axis=1).tolist()
     return [Score(*one) for one in zip(means.tolist(), deviations.tolist(), every, gaps, found.work(), strict=True)]
 
 

@@ -322,7 +322,7 @@ def step(form: Form, rows: list[Row], w: Array, state: State, slow: np.ndarray) 
         if slow.any():
             share, second = np.where(slow, SAFE, share), np.where(slow[:, None], 0.0, second)
         behind = np.maximum(state.gap - state.comp, 0)  # residuals: complementarity must not run ahead of them
-        wanted = np.where((behind > 10 * state.comp) & (state.gap < state.scale), SAFE * behind, share * state.comp)
+        wanted = np.where((behind > 10 * state.comp) & (state.gap < state.scale), np.minimum(SAFE * behind, state.comp), share * state.comp)
         target = (wanted / form.sides)[:, None]
         direction = solve_h(state.base + state.right + target * center + second)
     moves = each(lambda row: _move_row(row, direction, target, slow), rows)
@@ -368,7 +368,8 @@ def _move_row(row: Row, dw: Array, target: Array, slow: np.ndarray) -> tuple[Arr
     """Sets du; gives the steepest approach to a side, ds of the combined direction, and the largest |dz| of a smooth row."""
     a = row.run.matrix
     if row.run.sheet is None:
-        return np.zeros(len(dw)), [], np.abs(dw @ a.T).max(axis=1)
+        dz = dw @ a.T
+        return np.zeros(len(dw)), [], (dz if row.run.smooth.term.steepening else np.abs(dz)).max(axis=1, initial=0.0)  # type: ignore[union-attr]
     active, before = row.run.sheet.active, row.du
     second = np.where(slow[:, None], 0.0, before) if slow.any() else before
     k, aims = row.k, []

@@ -198,6 +198,7 @@ class Smooth(Loss):
     targets: ClassVar[bool] = True
     steepest: ClassVar[float] = np.inf  # an upper bound of f''
     existence: ClassVar[bool] = False  # whether a fit without ridge first settles that a minimum exists
+    steepening: ClassVar[bool] = False  # whether f'' never falls as z rises: then no Newton step down is too long for the row
     expected: ClassVar[str] = "mean of"  # what `mean` is of the target, in words
 
     @abstractmethod
@@ -235,10 +236,6 @@ class Smooth(Loss):
     def without_offset(self, y: Array, offset: Array) -> Array:
         """The targets, on the scale of `mean`, as an offset of 0 would have them."""
         return self.observed(y)
-
-    def unattained(self, z: Array, y: Array) -> bool:
-        """Whether this fit shows that, without penalty, the loss can be lowered for ever."""
-        return False
 
     def guess(self, y: Array) -> Array:
         """z near which each row's loss is small: where Newton's method starts."""

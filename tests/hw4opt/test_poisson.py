@@ -295,6 +295,22 @@ def test_the_interior_point_starts_near_large_counts(level):
         assert result.iterations <= 30
 
 
+RATES = {"flat": lambda x, draw: np.full(len(x), 3.0), "rising": lambda x, draw: draw.poisson(np.exp(1 + x)).astype(float),
+         "falling": lambda x, draw: draw.poisson(np.exp(3 - 3 * x)).astype(float),
+         "0 on the left": lambda x, draw: np.where(x < 0.5, 0.0, draw.poisson(3, len(x)))}  # fmt: skip
+
+
+@pytest.mark.parametrize("gamma", [5, 50])
+@pytest.mark.parametrize("ridge", [1e-2, 1e-4, 1e-6, 1e-8])
+@pytest.mark.parametrize("name", RATES)
+def test_rising_rates_are_proven_at_any_ridge(name, ridge, gamma):
+    """Ties in x; with little ridge the residuals of the smooth rows are no measure of how far the interior point may go."""
+    draw = np.random.default_rng(0)
+    x = np.round(np.sort(draw.uniform(0, 1, 40)), 2)
+    result = fit(Problem(x, RATES[name](x, draw), RBF(gamma), Poisson(), [Ridge(ridge)], [Increasing()]))
+    assert result.status is Status.CERTIFIED and result.iterations <= 60
+
+
 def test_newton_solves_least_squares_too():
     x, y = songs(50)
     result = fit(Problem(x, y, loss=Squared(), intercept=True)).raise_for_status()

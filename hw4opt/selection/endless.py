@@ -1,0 +1,71 @@
+"""Folds whose likelihood has no finite maximum, though that of all rows may have one.
+
+Row i alone may hold a direction v back: without it the fit runs away along v, and since i was what held it, the loss at i grows without
+end. The held-out error of such a setting is infinite, and no number near it is shown. What has to be settled is the same as for a fit
+(poisson/existence.py): full column rank of the pinned rows that stay proves existence. It follows from one decomposition: with A = QR
+over all of them, those that stay have full rank where I - Q_fᵀQ_f is positive definite, Q_f being the rows of fold f.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hw4opt.form import Form, canonicalize
+from hw4opt.poisson.existence import RANK, inside_rows, pinned_rows, settle
+from hw4opt.problem import Problem
+from hw4opt.selection.folds import Folds
+from hw4opt.selection.lines import EXACT
+from hw4opt.terms.base import Array
+
+CERTAIN = 1e-8  # smallest eigenvalue of I - Q_fᵀQ_f that proves full rank
+
+
+def endless(problems: Sequence[Problem], form: Form, folds: Folds) -> np.ndarray:
+    """(S, F) bool: which folds of the problems, whose form this is, have no finite maximum; for losses that settle it before a fit."""
+    found = np.zeros((len(problems), len(folds)), dtype=bool)
+    smooth = form.blocks[0].smooth
+    if smooth is None or not smooth.term.existence:
+        return found
+    kinds, kind = np.unique(form.penalty == 0, axis=0, return_inverse=True)  # existence depends on which columns have no penalty
+    for which, free in enumerate(kinds):
+        settings = np.flatnonzero(kind.ravel() == which)
+        first = int(settings[0])
+        for fold in _doubtful(form, np.flatnonzero(free), pinned_rows(form, first), folds):
+            found[settings, fold] = not settle(canonicalize([problems[first]], [folds[fold]]), 0).finite
+    return found
+
+
+def endless_at(problem: Problem, form: Form, folds: Folds, w: Array, gap: Array) -> np.ndarray:
+    """(F,) bool, for other smooth losses: the same, from fits w (F, r) of the folds and their relative gaps."""
+    found = np.zeros(len(folds), dtype=bool)
+    smooth, free = form.blocks[0].smooth, np.flatnonzero(form.penalty[0] == 0)
+    if smooth is None or smooth.term.existence or not len(free):
+        return found
+    solved = gap <= EXACT
+    rows = np.flatnonzero(inside_rows(form, 0, w[solved]).all(axis=0))
+    for fold in set(_doubtful(form, free, rows, folds)) | set(np.flatnonzero(~solved)):
+        found[fold] = not settle(canonicalize([problem], [folds[fold]]), 0).finite
+    return found
+
+
+def _doubtful(form: Form, free: np.ndarray, rows: np.ndarray, folds: Folds) -> list[int]:
+    """The folds in which full rank of the free columns on the pinned rows is not plain."""
+    if not len(free):
+        return []
+    a = form.blocks[0].rows.take(form.design.matrix)[rows][:, free]
+    scale = np.sqrt(np.square(a).sum(axis=0))
+    if len(rows) < len(free) or not scale.all():
+        return list(range(len(folds)))
+    q, r = np.linalg.qr(a / scale)
+    if np.linalg.svd(r, compute_uv=False)[-1] <= np.sqrt(RANK):
+        return list(range(len(folds)))
+    place = np.full(form.blocks[0].rows.count, -1)
+    place[rows] = np.arange(len(rows))
+    return [fold for fold, held in enumerate(folds) if not _stays_full(q[place[held][place[held] >= 0]])]
+
+
+def _stays_full(leaving: Array) -> bool:
+    """Whether I - QᵀQ of the rows that leave is positive definite beyond doubt."""
+    return not len(leaving) or bool(1.0 - np.square(np.linalg.norm(leaving, 2)) > CERTAIN)
