@@ -144,6 +144,25 @@ def _diagonal(kernel: Kernel, x: Array, column: int) -> Array:
     )
 
 
+def with_room(x: Array, intercept: bool) -> Array:
+    """x (n, d) as the leading block of the matrix that a linear design makes of it: large data are copied once."""
+    n, d = x.shape
+    whole = np.empty((n + d, d + intercept))
+    whole[:n, :d], whole[n:, :d] = x, np.eye(d)
+    if intercept:
+        whole[:n, -1], whole[n:, -1] = 1.0, 0.0
+    whole.setflags(write=False)
+    return whole[:n, :d]
+
+
+def _around(x: Array, intercept: bool) -> Array | None:
+    """The matrix that `with_room` put x into, or None."""
+    whole, (n, d) = x.base, x.shape
+    if not isinstance(whole, np.ndarray) or whole.flags.writeable or whole.shape != (n + d, d + intercept):
+        return None
+    return whole if x.strides == whole.strides and x.ctypes.data == whole.ctypes.data else None
+
+
 @dataclass(frozen=True, eq=False)
 class Design:
     """The base rows (distinct sorted x in one dimension, else the data rows), the basis over them, and what terms may act on.
@@ -194,6 +213,8 @@ class Design:
     def matrix(self) -> Array:
         """B over all functionals: values, then slopes by column, then the coefficients of a linear design."""
         basis, values = self._built
+        if basis is None and not self.slopes and (around := _around(values, self.intercept)) is not None:
+            return around
         if basis is None:
             unit = np.eye(self.x.shape[1])
             blocks = [values, *(np.tile(unit[c], (len(values), 1)) for c in self.slopes), unit]

@@ -7,13 +7,13 @@ One pass over the rows gives value, gradient and Hessian, a chunk at a time, so 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hw4opt.blocks import Fixed, SmoothRows
-from hw4opt.rows import Chunk, RowMap, each
+from hw4opt.rows import OUTER, Chunk, RowMap, each, products
 from hw4opt.terms.base import Array
 
 NOISE = 1e-14  # of the sum of absolute values: what a value may be off by
@@ -25,10 +25,16 @@ WEAK = 1e-9  # squared pivot of a Hessian with unit diagonal below which its col
 Part = tuple[Chunk, SmoothRows]
 
 
-def parts_of(rows: RowMap, matrix: Array, smooth: SmoothRows) -> list[Part]:
-    """Smooth rows and their matrix, cut into pieces."""
+def pieces_of(rows: RowMap, matrix: Array) -> list[Chunk]:
+    """The rows, cut; whoever solves on them again and again keeps what is made of them."""
     bounds = [(low, min(low + PIECE, rows.count)) for low in range(0, rows.count, PIECE)]
-    return [(Chunk(rows, matrix, low, high, keep=rows.index is not None), smooth.cut(slice(low, high))) for low, high in bounds]
+    keep = rows.index is not None or products(rows.count, matrix.shape[1]) <= OUTER
+    return [Chunk(rows, matrix, low, high, keep=keep) for low, high in bounds]
+
+
+def parts_of(pieces: Sequence[Chunk], smooth: SmoothRows) -> list[Part]:
+    """The pieces with their smooth rows."""
+    return [(chunk, smooth.cut(slice(chunk.low, chunk.high))) for chunk in pieces]
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +169,7 @@ class Objective:
             smooth.append(some.cut(place))
         return replace(
             self,
-            parts=parts_of(RowMap(sum(map(len, matrix)), first=0), np.concatenate(matrix), _join(smooth)),
+            parts=parts_of(pieces_of(RowMap(sum(map(len, matrix)), first=0), np.concatenate(matrix)), _join(smooth)),
             penalty=share * self.penalty,
         )
 
@@ -176,22 +182,27 @@ def _join(smooth: Sequence[SmoothRows]) -> SmoothRows:
 
 def descent(hessian: Array, penalty: Array, gradient: Array) -> Array:
     """-(hessian + diag(penalty))⁻¹ gradient on columns scaled to a unit diagonal; directions without curvature are left alone."""
+    return descents(hessian, penalty)(gradient)
+
+
+def descents(hessian: Array, penalty: Array) -> Callable[[Array], Array]:
+    """`descent` of one Hessian for one gradient after the other."""
     h = hessian.copy()
     diagonal = np.einsum("bii->bi", h)
     diagonal += penalty
     root = np.where(diagonal > 0, 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), 0.0)
     h *= root[:, :, None]
     h *= root[:, None, :]
-    right, d = root * gradient, np.empty_like(gradient)
     strong = least_pivot(h) > WEAK
+    inverse = np.empty_like(h)
     if strong.any():
-        d[strong] = np.linalg.solve(h[strong], right[strong][:, :, None])[:, :, 0]
+        inverse[strong] = np.linalg.inv(h[strong])
     if not strong.all():
         values, vectors = np.linalg.eigh(h[~strong])
         level = np.finfo(float).eps * h.shape[1] * values[:, -1:]
-        along = np.matvec(vectors.transpose(0, 2, 1), right[~strong])
-        d[~strong] = np.matvec(vectors, np.where(values > level, along / np.where(values > level, values, 1.0), 0.0))
-    return -root * d
+        scale = np.where(values > level, 1 / np.where(values > level, values, 1.0), 0.0)
+        inverse[~strong] = np.matmul(vectors * scale[:, None, :], vectors.transpose(0, 2, 1))
+    return lambda gradient: -root * np.matvec(inverse, root * gradient)
 
 
 def least_pivot(h: Array) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.design import Design
+from hw4opt.design import Design, with_room
 from hw4opt.errors import InputError
 from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.losses.squared import Squared
@@ -62,7 +62,8 @@ class Problem:
         intercept: bool = False,
         standardize: bool = False,
     ) -> None:
-        x, y = _array("x", x), _array("y", y)
+        plain = kernel is None and weights is None and not standardize
+        x, y = _array("x", x, (lambda values: with_room(values, intercept)) if plain else np.array), _array("y", y)
         shapes = x.shape, y.shape
         x = x[:, None] if x.ndim == 1 else x
         if x.ndim != 2 or y.ndim != 1 or len(x) != len(y):
@@ -258,9 +259,11 @@ def _all_finite(array: Array) -> bool:
     return bool(np.isfinite(total)) or bool(np.isfinite(array).all())  # a sum may overflow; one that does not has no NaN in it
 
 
-def _array(name: str, values: ArrayLike) -> Array:
+def _array(name: str, values: ArrayLike, copy: Callable[[Array], Array] = np.array) -> Array:
+    """A finite copy that nobody writes to."""
     try:
-        array = np.array(values, dtype=float)
+        array = np.asarray(values, dtype=float)
+        array = copy(array) if array.ndim == 2 else np.array(array)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} does not hold numbers: {error}") from error
     if not _all_finite(array):

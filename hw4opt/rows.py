@@ -19,6 +19,7 @@ from hw4opt.terms.base import Array
 CHUNK = 4096  # rows of A made at a time: 4096 × 40 doubles stay in a core's cache
 DENSE = 2_000_000  # entries of A up to which it is kept
 OUTER = 4_000_000  # entries of the products a_i a_iᵀ up to which they are kept
+FEW, MANY = 3, 8  # problems from which the products pay: where they are kept, and where they are made for each use
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -115,25 +116,46 @@ class Chunk:
     def gram(self, a: Array, weights: Array) -> Array:
         """Aᵀ diag(weights_b) A for every b, shape (b, r, r)."""
         batch, r = weights.shape[0], a.shape[1]
-        if batch < 8:
+        keep = a is self._kept and products(len(a), r) <= OUTER  # a may be on other columns
+        if batch < FEW or (batch < MANY and not keep):
             total = np.empty((batch, r, r))
             for place, root in enumerate(np.sqrt(weights)):
                 half = a * root[:, None]
                 np.matmul(half.T, half, out=total[place])  # one matrix with itself: BLAS does half the work
             return total
-        if self._kept is not None and a.size * r <= OUTER:
+        if keep:
             if self._outer is None:
-                self._outer = _outer(a)
-            return (weights @ self._outer).reshape(batch, r, r)
-        step = max(1, OUTER // (r * r))
-        total = np.zeros((batch, r * r))
+                self._outer = _upper(a)
+            return _square(weights @ self._outer, r)
+        step = max(1, OUTER // products(1, r))
+        sums = np.zeros((batch, products(1, r)))
         for low in range(0, len(a), step):
-            total += weights[:, low : low + step] @ _outer(a[low : low + step])
-        return total.reshape(batch, r, r)
+            sums += weights[:, low : low + step] @ _upper(a[low : low + step])
+        return _square(sums, r)
 
 
-def _outer(a: Array) -> Array:
-    return (a[:, :, None] * a[:, None, :]).reshape(len(a), -1)
+def products(rows: int, r: int) -> int:
+    """Entries of the products of every two of r columns."""
+    return rows * (r * (r + 1) // 2)
+
+
+def _upper(a: Array) -> Array:
+    """a_i a_j for i ≤ j, row by row: (rows, r (r + 1)/2)."""
+    rows, r = a.shape
+    found, start = np.empty((rows, products(1, r))), 0
+    for i in range(r):
+        np.multiply(a[:, i : i + 1], a[:, i:], out=found[:, start : start + r - i])
+        start += r - i
+    return found
+
+
+def _square(sums: Array, r: int) -> Array:
+    """Symmetric (b, r, r) from the sums of `_upper`, (b, r (r + 1)/2)."""
+    total = np.empty((len(sums), r, r))
+    upper = np.triu_indices(r)
+    total[:, upper[0], upper[1]] = sums
+    total[:, upper[1], upper[0]] = sums
+    return total
 
 
 def chunks(rows: RowMap, basis: Array, size: int = CHUNK) -> Iterator[Chunk]:

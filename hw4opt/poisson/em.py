@@ -23,10 +23,11 @@ from hw4opt.blocks import SmoothRows
 from hw4opt.losses.poisson import Poisson
 from hw4opt.poisson.likelihood import LARGEST, Expectation, Point, expect
 from hw4opt.poisson.sample import Sample
-from hw4opt.solvers.newton import minimize
+from hw4opt.solvers.newton import Stop, minimize
 from hw4opt.terms.base import Array
 
 EMPTY = 1e-7  # of a unit's mean weight: a component that holds less is empty
+LEFT = 1e-11  # root mean square change of z that an exact M-step may lack: of ℓ that is the square
 WILD = 1e8  # a coefficient of a column with mean square 1 that is no fit but a direction the rows say nothing of
 
 
@@ -50,8 +51,8 @@ def m_step(sample: Sample, responsibilities: Array, start: Array | None = None, 
     weights = sample.row_weights(responsibilities[full])
     rows = SmoothRows(_Counts(quasi=True), _alike(sample.counts, weights), _alike(sample.offset, weights), weights)
     penalty = np.broadcast_to(2 * sample.penalty, (len(weights), len(sample.penalty)))
-    options = {} if limit is None else {"limit": limit}
-    found = minimize(sample.matrix, rows, penalty, None if start is None else start[full], **options).w
+    stop = Stop(left=LEFT) if limit is None else Stop(limit, LEFT)
+    found = minimize(sample.pieces, rows, penalty, None if start is None else start[full], stop).w
     usable = np.abs(found).max(axis=1, initial=0.0) < WILD  # False for NaN, too
     coef[full] = np.where(usable[:, None], found, coef[full])
     with np.errstate(divide="ignore"):

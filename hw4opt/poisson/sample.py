@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hw4opt.losses.poisson import Poisson
+from hw4opt.objective import pieces_of
+from hw4opt.rows import Chunk, RowMap
 from hw4opt.terms.base import Array
 
 ENTRIES = 65_536  # of one (components, rows) array made at a time: it stays in a core's cache
@@ -90,6 +92,11 @@ class Sample:
     def total(self) -> float:
         """Σ ω: what proportions are shares of."""
         return float(self.unit_weights.sum())
+
+    @cached_property
+    def pieces(self) -> list[Chunk]:
+        """The rows as M-steps visit them, with what they keep from one to the next."""
+        return pieces_of(RowMap(len(self.matrix), first=0), self.matrix)
 
     @cached_property
     def noise(self) -> float:

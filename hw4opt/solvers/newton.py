@@ -12,25 +12,34 @@ set that spans as much, found from their triangular factor; w is then the shorte
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.form import Form, SmoothRows
-from hw4opt.objective import WEAK, Objective, Point, descent, least_pivot, parts_of
-from hw4opt.rows import RowMap
+from hw4opt.objective import WEAK, Objective, Point, descent, descents, least_pivot, parts_of, pieces_of
+from hw4opt.rows import Chunk
 from hw4opt.terms.base import Array
 
 LIMIT = 100
 SHORT = 1e-3  # root mean square change of z in a step after which the Hessian is kept,
 SHORTER = 1e-6  # or where that did not do: after which one such step is enough
-LAST = 1e-15  # root mean square change of z that a step may leave
+LAST = 1e-15  # root mean square change of z that the last step may leave
 KEPT = 5  # steps with one Hessian
 ENOUGH = 1e-4  # share of the slope that a step has to gain (Armijo)
 SHRINK, TRIALS = 0.25, 40
 EASY = 12  # steps within which the part's minimum must be found
 RANK = 1e-13  # singular value of scaled columns, over the largest, that counts as none
+
+
+@dataclass(frozen=True)
+class Stop:
+    """When to end: passes over the rows at most, and the root mean square change of z that the last step may leave."""
+
+    limit: int = LIMIT
+    left: float = LAST
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,36 +70,34 @@ def solve(form: Form, options: Options) -> Answer:
     parts = []
     for block in form.blocks:
         if block.smooth is not None:
-            parts += parts_of(block.rows, form.design.matrix, block.smooth)
+            parts += parts_of(pieces_of(block.rows, form.design.matrix), block.smooth)
     whole = Objective(parts, form.fixed if any(piece.is_quadratic for piece in form.pieces) else None, form.penalty)
-    found = _minimize(whole, None, options.max_iterations or LIMIT)
+    found = _minimize(whole, None, Stop(options.max_iterations or LIMIT))
     reached = [Status.CERTIFIED if done else Status.ITERATION_LIMIT for done in found.converged]
     return Answer(found.w, form.slopes(found.w), reached, found.iterations, rank=found.rank)
 
 
-def minimize(matrix: Array, smooth: SmoothRows, penalty: Array, start: Array | None = None, limit: int = LIMIT) -> Minimum:
+def minimize(pieces: Sequence[Chunk], smooth: SmoothRows, penalty: Array, start: Array | None = None, stop: Stop = Stop()) -> Minimum:
     """Minimise Σ_i ω_i ℓ(a_iᵀw + o_i, y_i) + ½ wᵀ diag(penalty) w for a batch of weights, targets, offsets and penalties.
 
-    matrix   (n, r), rows a_i;  smooth: arrays (b, n), or (b, 1) where all rows are alike;  penalty (b, r), 0 on free columns
+    pieces   the rows a_i, of `pieces_of`;  smooth: arrays (b, n), or (b, 1) where all rows are alike;  penalty (b, r), 0 on free columns
     start    (b, r) or None for a start from the data
-    limit    passes over the rows
 
     Memory beyond the arguments is that of some chunks of rows. Row weights of 0 are allowed; where the minimum lies at infinity, steps go
     on until they gain nothing more.
     """
-    parts = parts_of(RowMap(len(matrix), first=0), matrix, smooth)
-    return _minimize(Objective(parts, None, np.asarray(penalty, dtype=float)), start, limit)
+    return _minimize(Objective(parts_of(pieces, smooth), None, np.asarray(penalty, dtype=float)), start, stop)
 
 
-def _minimize(whole: Objective, start: Array | None, limit: int) -> Minimum:
+def _minimize(whole: Objective, start: Array | None, stop: Stop) -> Minimum:
     w, here = _bounded(whole, _first(whole) if start is None else np.array(start, dtype=float))
     independent = _independent(whole, here)
     if independent is None:
-        return _newton(whole, w, here, limit)
+        return _newton(whole, w, here, stop)
     basis, inverse = independent
     inner = whole.on(basis)
     v = w @ inverse.T
-    found = _newton(inner, v, inner.at(v), limit)
+    found = _newton(inner, v, inner.at(v), stop)
     return replace(found, w=found.w @ basis.T)
 
 
@@ -98,15 +105,21 @@ def _first(whole: Objective) -> Array:
     """The minimum over a part of the rows where that is cheap and found; else the least squares start over all of them."""
     part = whole.some_rows()
     if part is not None:
-        found = _newton(part, *_bounded(part, part.start()), EASY)
+        found = _newton(part, *_bounded(part, part.start()), Stop(EASY))
         if found.converged.all():
             return found.w
     return whole.start()
 
 
 def _bounded(whole: Objective, w: Array) -> tuple[Array, Point]:
-    """w, halved until it is no worse than 0: far above the rows' best z Newton's steps are short, for exp is steep there."""
-    here, zero = whole.at(w), whole.at_zero()
+    """w, halved until it is no worse than 0: far above the rows' best z Newton's steps are short, for exp is steep there.
+
+    A convex value at 0 is no less than value - gradientᵀw: where that is plain, 0 need not be looked at.
+    """
+    here = whole.at(w)
+    if (np.isfinite(here.value) & (np.vecdot(here.gradient, w) <= here.curvature)).all():
+        return w, here
+    zero = whole.at_zero()
     for _ in range(TRIALS):
         worse = ~(here.value <= zero)
         if not worse.any():
@@ -116,19 +129,19 @@ def _bounded(whole: Objective, w: Array) -> tuple[Array, Point]:
     return w, here
 
 
-def _newton(whole: Objective, w: Array, here: Point, limit: int) -> Minimum:
+def _newton(whole: Objective, w: Array, here: Point, stop: Stop) -> Minimum:
     """Direction and step, until a step is short, after which the Hessian is kept, or until none lowers the value."""
     b = len(w)
-    found = Minimum(w.copy(), np.full(b, limit), np.zeros(b, dtype=bool), w.shape[1])
+    found = Minimum(w.copy(), np.full(b, stop.limit), np.zeros(b, dtype=bool), w.shape[1])
     active, part, short = np.arange(b), whole, np.full(b, SHORT)
-    for iteration in range(1, limit + 1):
+    for iteration in range(1, stop.limit + 1):
         d = descent(here.hessian, part.penalty, here.gradient)
         slope = -np.vecdot(d, here.gradient)
         near = slope <= short**2 * here.curvature
         length, there = _search(part, w, d, slope, here, near)
         w = w + length[:, None] * d
         if near.any():
-            w, near, failed = _keep(part, w, here, slope, np.flatnonzero(near))
+            w, near, failed = _keep(part, (w, here, slope), np.flatnonzero(near), stop.left)
             short[failed] = SHORTER
             there = there.put(failed, part.cut(failed).at(w[failed])) if len(failed) else there
         found.w[active] = w
@@ -141,21 +154,24 @@ def _newton(whole: Objective, w: Array, here: Point, limit: int) -> Minimum:
     return found
 
 
-def _keep(whole: Objective, w: Array, here: Point, slope: Array, which: np.ndarray) -> tuple[Array, np.ndarray, np.ndarray]:
-    """Steps of the problems `which` with the Hessian of `here`, until the last two show that nothing is left.
+def _keep(whole: Objective, behind: tuple[Array, Point, Array], which: np.ndarray, left: float) -> tuple[Array, np.ndarray, np.ndarray]:
+    """Steps of the problems `which` with the Hessian of the point behind a step (w after it, the point, its slope), until the last two
+    show that less than `left` is left.
 
     Gives w, (b,) where that came to pass, and those of `which` where it did not.
     """
+    w, here, slope = behind
     part, at, v, last = whole.cut(which), here.cut(which), w[which], slope[which]
-    enough, done = last <= SHORTER**2 * at.curvature, np.zeros(len(which), dtype=bool)
+    enough, done = last <= SHORTER**2 * at.curvature, last <= left * at.curvature  # what a step leaves is about its square
+    direct = descents(at.hessian, part.penalty)
     for _ in range(KEPT):
-        gradient = part.gradient(v)
-        d = descent(at.hessian, part.penalty, gradient)
-        v = np.where(done[:, None], v, v + d)
-        before, last = last, np.abs(np.vecdot(d, gradient))
-        done |= enough | (last * last <= LAST**2 * at.curvature * before)
         if done.all():
             break
+        gradient = part.gradient(v)
+        d = direct(gradient)
+        v = np.where(done[:, None], v, v + d)
+        before, last = last, np.abs(np.vecdot(d, gradient))
+        done |= enough | (last * last <= left**2 * at.curvature * before)
     w, ended = w.copy(), np.zeros(len(w), dtype=bool)
     w[which], ended[which] = v, done
     return w, ended, which[~done]

@@ -14,12 +14,18 @@ from scipy.optimize import linprog
 
 from hw4opt import L1, RBF, Increasing, InputError, Poisson, Problem, Result, Ridge, Squared, Status, TotalVariation, fit, fit_batch
 from hw4opt.form import SmoothRows, canonicalize
+from hw4opt.objective import pieces_of
 from hw4opt.poisson.existence import settle
+from hw4opt.rows import RowMap
 from hw4opt.solvers.newton import minimize
 
 LONG = np.longdouble
 more_digits = pytest.mark.skipif(np.finfo(LONG).eps > 1e-18, reason="long double has no more digits than double on this platform")
 TRUTH = np.array([0.3, -0.2, 0.1, 0.5, 0.05])
+
+
+def pieces(a):
+    return pieces_of(RowMap(len(a), first=0), a)
 
 
 def songs(n=400, seed=0, scale=1.0, offset=0.0, level=1.0):
@@ -252,15 +258,15 @@ def test_the_core_solves_a_batch_as_it_solves_each(n):
     y = draw.poisson(np.exp(x @ [[0.3, 0.1], [0.2, -0.4], [0.0, 0.1], [1.0, 0.2]])).T.astype(float)
     weights, offset = draw.uniform(size=(2, n)), draw.normal(0, 0.1, (2, n))
     penalty = np.array([[0, 0, 0, 0], [3.0, 3, 3, 0]])
-    both = minimize(x, SmoothRows(Poisson(), y, offset, weights), penalty)
+    both = minimize(pieces(x), SmoothRows(Poisson(), y, offset, weights), penalty)
     assert both.converged.all() and both.rank == 4
     for i in range(2):
         one = slice(i, i + 1)
-        alone = minimize(x, SmoothRows(Poisson(), y[one], offset[one], weights[one]), penalty[one])
+        alone = minimize(pieces(x), SmoothRows(Poisson(), y[one], offset[one], weights[one]), penalty[one])
         assert_allclose(both.w[i], alone.w[0], rtol=1e-11)
         mean = weights[i] * np.exp(x @ both.w[i] + offset[i])
         assert np.abs(x.T @ (mean - weights[i] * y[i]) + penalty[i] * both.w[i]).max() <= 1e-13 * n
-    again = minimize(x, SmoothRows(Poisson(), y, offset, weights), penalty, start=both.w)
+    again = minimize(pieces(x), SmoothRows(Poisson(), y, offset, weights), penalty, start=both.w)
     assert again.iterations.tolist() == [1, 1]
     assert_allclose(again.w, both.w, rtol=1e-12)
 
@@ -269,9 +275,9 @@ def test_a_start_far_out_is_brought_back():
     x, y = songs()
     a = np.column_stack([x, np.ones(400)])
     rows = SmoothRows(Poisson(), y[None], np.zeros((1, 1)), np.ones((1, 1)))
-    best = minimize(a, rows, np.zeros((1, 6)))
+    best = minimize(pieces(a), rows, np.zeros((1, 6)))
     for scale in (-50.0, 30.0, 1e3, 1e8):
-        found = minimize(a, rows, np.zeros((1, 6)), start=np.full((1, 6), scale))
+        found = minimize(pieces(a), rows, np.zeros((1, 6)), start=np.full((1, 6), scale))
         assert found.converged.all()
         assert_allclose(found.w, best.w, rtol=1e-10)
 
