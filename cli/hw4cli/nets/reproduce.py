@@ -20,11 +20,14 @@ from hw4nets.execution import choose_device, keep_freed_memory
 @options(DATA)
 @click.option("--out", required=True, metavar="DIR", help="The folder for report.md, results.json, figures and runs; made if absent.")
 @click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="For a look: so many epochs of every run.")
+@click.option(
+    "--own-epochs", type=click.IntRange(min=1), metavar="N", help="Epochs of the assignment's own settings (12 and 25 take hours)."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="S", help="Seed of every run.")
 @click.option("--threads", type=click.IntRange(min=0), default=0, metavar="N", help="CPU threads; default: torch's choice.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda")
 @options(WRITE)
-def command(data: str | None, out: str, epochs: int | None, **given: Any) -> int:
+def command(data: str | None, out: str, epochs: int | None, own_epochs: int | None, **given: Any) -> int:
     """Part 3 of the assignment: four networks with the chosen settings, and beside them with the assignment's own.
 
     Hours on a CPU. The same command again keeps what is finished and goes on with the rest.
@@ -37,7 +40,7 @@ def command(data: str | None, out: str, epochs: int | None, **given: Any) -> int
     changes = {name: given[name] for name in ("seed", "threads", "device")} | ({"epochs": epochs} if epochs else {})
     try:
         with Bar("reproducing", writing.quiet) as bar:
-            results = reproduce(Path(out), images, changes, Told(bar, writing), lambda text: line(writing, f"\n{text}"))
+            results = reproduce(Path(out), images, changes, own_epochs, Told(bar, writing), lambda text: line(writing, f"\n{text}"))
     except KeyboardInterrupt:
         say(PROGRAM, "interrupted; the same command goes on from the last epoch that ended")
         return Exit.INTERRUPTED
