@@ -14,6 +14,7 @@ import json
 import platform
 import shutil
 import statistics
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,15 +41,25 @@ HEADS = (
     "training",
     "minutes",
     "images/s",
+    "test pass",
+    "files",
     "machine",
 )
 
 
 class Printed(Watch):
-    """A line an epoch."""
+    """A line an epoch; and what an epoch takes besides training and the test pass: checkpoint, history, this line."""
+
+    def __init__(self) -> None:
+        self.last = 0.0
+        self.rest: list[float] = []
 
     def epoch(self, row: Row, epochs: int) -> None:
-        """On stdout at once, so that a log of it is up to date."""
+        """On stdout at once, so that a log of it is up to date. The first epoch has no other before it to be timed from."""
+        now = time.perf_counter()
+        if self.last:
+            self.rest.append((now - self.last - row.seconds_train - row.seconds_eval) / (now - self.last))
+        self.last = now
         print(f"  {row.epoch}/{epochs} loss {row.train_loss:.4f} train {row.train_accuracy:.4f} test {row.test_accuracy:.4f} "
               f"{row.images_per_second:.0f} images/s {row.seconds_train:.1f} + {row.seconds_eval:.1f} s", flush=True)  # fmt: skip
 
@@ -60,14 +71,16 @@ class Printed(Watch):
 def measure(name: str, recipe: Recipe, data: Data) -> None:
     """One run: trained as far as it is not, and what is kept of it copied beside the others."""
     folder = RUNS / name
-    summary = finished(folder, recipe, data)
+    summary, watch, kept = finished(folder, recipe, data), Printed(), RESULTS / f"{name}.json"
+    before = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     if summary is None:
         print(name, flush=True)
-        summary = run(open_run(folder, recipe, data, resume=True), recipe, data, Printed()).summary
+        summary = run(open_run(folder, recipe, data, resume=True), recipe, data, watch).summary
+    files = statistics.median(watch.rest) if watch.rest else before.get("part_of_files")
     RESULTS.mkdir(parents=True, exist_ok=True)
     for file in (HISTORY, CURVES):
         shutil.copyfile(folder / file, RESULTS / f"{name}.{file.rpartition('.')[2]}")
-    about = {"machine": machine(), "date": _date(folder), "recipe": recipe.values()}
+    about = {"part_of_files": files, "machine": machine(), "date": _date(folder), "recipe": recipe.values()}
     write_text(RESULTS / f"{name}.json", json.dumps(summary | about, indent=1) + "\n")
     write_text(RESULTS / "table.md", table())
 
@@ -92,6 +105,7 @@ def table() -> str:
         "# Accuracy of the networks",
         "",
         "Plain test accuracy at the last epoch; `flips averaged` beside it. One line a network and setting.",
+        "`test pass`: its seconds over those of training; `files`: what checkpoint, history and log take of an epoch.",
         "",
     ]
     lines += [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
@@ -113,9 +127,15 @@ def _line(name: str, ones: Sequence[Mapping[str, Any]]) -> str:
         f"{100 * statistics.mean(one['train_accuracy'] for one in ones):.2f} %",
         f"{statistics.median(one['seconds_train'] for one in ones) / 60:.1f}",
         f"{statistics.median(one['images_per_second'] for one in ones):,.0f}",
+        _percent([one["seconds_eval"] / one["seconds_train"] for one in ones]),
+        _percent([one["part_of_files"] for one in ones if one.get("part_of_files") is not None]),
         f"{place}, {ones[0]['threads']} threads, torch {ones[0]['torch']}",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _percent(parts: Sequence[float]) -> str:
+    return f"{statistics.median(parts):.1%}" if parts else "–"
 
 
 def _date(folder: Path) -> str:

@@ -32,8 +32,8 @@ def test_reproduce_writes_report_and_figures_and_keeps_what_is_finished(tmp_path
 
     first, again = Count(), Count()
     said = []
-    results = reproduce(tmp_path, small, {"epochs": 1, "threads": 1}, first, said.append)
-    assert reproduce(tmp_path, small, {"epochs": 1, "threads": 1}, again) == results
+    results = reproduce(tmp_path, small, {"epochs": 1, "threads": 1}, watch=first, say=said.append)
+    assert reproduce(tmp_path, small, {"epochs": 1, "threads": 1}, watch=again) == results
     assert (first.epochs, again.epochs) == (8, 0) and said[:2] == ["3a logistic, tuned", "3a logistic, assignment"]
     assert json.loads((tmp_path / "results.json").read_text()) == results
     report = (tmp_path / "report.md").read_text()
@@ -43,3 +43,9 @@ def test_reproduce_writes_report_and_figures_and_keeps_what_is_finished(tmp_path
         shown = results["parts"][part.letter]["assignment"]["summary"]
         assert f"| {part.letter} | {part.net} | assignment | {shown['test_accuracy']:.1%} |" in report
     assert "pixels synthetic" in report and "not comparable" in report and "| lr | " in report and "nan" not in report
+
+
+def test_the_assignments_own_settings_can_have_fewer_epochs(tmp_path, small, tiny):
+    results = reproduce(tmp_path, small, {"epochs": 2, "threads": 1}, own_epochs=1)
+    for part in results["parts"].values():
+        assert (part["tuned"]["summary"]["epochs"], part["assignment"]["summary"]["epochs"]) == (2, 1)
