@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.form import Form, Run
+from hw4opt.blocks import Run
+from hw4opt.form import Form
 from hw4opt.linear import factor
 from hw4opt.terms.base import Array
 

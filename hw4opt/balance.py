@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.form import Form, Piece, clip_dual
+from hw4opt.blocks import Piece, clip_dual
+from hw4opt.form import Form
 from hw4opt.rows import Chunk, each
 from hw4opt.terms.base import Array
 

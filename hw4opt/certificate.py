@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from hw4opt.balance import balance, clip
-from hw4opt.form import Form, Piece
+from hw4opt.blocks import Piece
+from hw4opt.form import Form
 from hw4opt.rows import each
 from hw4opt.terms import Differences, Slope
 from hw4opt.terms.base import Array

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from hw4opt.blocks import Block, SmoothRows
+from hw4opt.canonical import sheet_block, term_block
 from hw4opt.design import Design
-from hw4opt.form import Block, Form, SmoothRows, sheet_block, term_block
+from hw4opt.form import Form
 from hw4opt.rows import RowMap
 
 

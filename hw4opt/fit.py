@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from hw4opt.answer import Answer, Options, Status
+from hw4opt.canonical import canonicalize
 from hw4opt.certificate import Certificate, Proof, certify
 from hw4opt.errors import InputError, RefusedError
 from hw4opt.feasibility import infeasible, strictly_feasible
-from hw4opt.form import Form, canonicalize
+from hw4opt.form import Form
 from hw4opt.poisson.existence import Existence, settle, without
 from hw4opt.problem import Problem
 from hw4opt.result import Result

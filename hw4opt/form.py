@@ -12,13 +12,9 @@ from functools import cached_property
 
 import numpy as np
 
-from hw4opt.blocks import Block, Fixed, Piece, Run, Sheet, SmoothRows, clip_dual
+from hw4opt.blocks import Block, Fixed, Piece, Run, Sheet, clip_dual
 from hw4opt.design import Design
-from hw4opt.errors import InputError
-from hw4opt.fold_rows import fold_rows, keep_mask
-from hw4opt.problem import Problem
-from hw4opt.rows import Chunk, RowMap, chunks, each
-from hw4opt.terms import PiecewiseQuadratic, Smooth, Table, Term, Values
+from hw4opt.rows import Chunk, chunks, each
 from hw4opt.terms.base import Array
 
 FLOOR = 1e-6  # of the loss at w = 0: the smallest objective that a relative gap is taken against
@@ -268,121 +264,3 @@ class Form:
         for block, u in zip(self.blocks, self.duals_of_blocks(duals), strict=True):
             total += block.rows.spread(u, size)
         return total
-
-
-def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.ndarray] | None = None) -> Form:
-    """The form of one problem, or of a batch that shares x, kernel, intercept and the kinds of its terms (`InputError` if it does not).
-
-    held_out     for each problem the data rows (of those with weight above 0) that are left out altogether: their losses go, and
-                 differences run over the points that remain
-    """
-    batch = [problems] if isinstance(problems, Problem) else list(problems)
-    if not batch:
-        raise InputError("there is no problem to solve")
-    first = batch[0]
-    for number, problem in enumerate(batch[1:], 1):
-        _check_shared(first, problem, number)
-    design = first.design
-    loss_keep = None if held_out is None else keep_mask(len(design.x), held_out)
-    maps: dict[object, tuple[RowMap, Array | None]] = {}
-    blocks = []
-    for position in range(len(first.terms)):
-        terms = tuple(problem.terms[position] for problem in batch)
-        acts = terms[0].acts
-        if acts not in maps:
-            maps[acts] = fold_rows(design, terms[0], held_out)
-        rows, mask = maps[acts]
-        active = loss_keep if isinstance(acts, Values) else mask
-        block = _loss_block(batch, terms, rows, active) if position == 0 else term_block(terms, rows, active)
-        if block is not None:
-            blocks.append(block)
-    return Form(design, tuple(blocks), np.array([problem.ridge for problem in batch], dtype=float))
-
-
-def _check_shared(first: Problem, other: Problem, number: int) -> None:
-    same_rows = other.x is first.x or np.array_equal(other.x, first.x)
-    same_active = (other.active is None and first.active is None) or np.array_equal(
-        np.arange(len(first.y)) if first.active is None else first.active, np.arange(len(other.y)) if other.active is None else other.active
-    )
-    if not (
-        same_rows
-        and same_active
-        and other.kernel == first.kernel
-        and other.intercept == first.intercept
-        and other.standardize == first.standardize
-    ):
-        raise InputError(
-            f"problem {number} of the batch differs from the first in x, kernel, intercept or rows of weight 0; a batch shares them"
-        )
-    kinds = [(type(term), term.acts) for term in first.terms]
-    if [(type(term), term.acts) for term in other.terms] != kinds:
-        raise InputError(
-            f"problem {number} of the batch has other terms than the first; a batch shares their kinds and differs in parameters"
-        )
-
-
-def _loss_block(batch: Sequence[Problem], terms: tuple[Term, ...], rows: RowMap, active: Array | None) -> Block:
-    kept = [slice(None) if problem.active is None else problem.active for problem in batch]
-    y = np.stack([problem.y[rows_] for problem, rows_ in zip(batch, kept, strict=True)])
-    plain = all(problem.weights is None for problem in batch)
-    weights = (
-        np.ones((len(batch), 1))
-        if plain
-        else np.stack(
-            [np.ones(len(problem.y))[r] if problem.weights is None else problem.weights[r] for problem, r in zip(batch, kept, strict=True)]
-        )
-    )
-    offset = (
-        np.zeros((len(batch), 1))
-        if all(problem.offset is None for problem in batch)
-        else np.stack(
-            [np.zeros(len(problem.y))[r] if problem.offset is None else problem.offset[r] for problem, r in zip(batch, kept, strict=True)]
-        )
-    )
-    held = weights if active is None else weights * active
-    if isinstance(terms[0], Smooth):
-        targets = np.stack([term.check_targets(row) for term, row in zip(terms, y, strict=True)])  # type: ignore[attr-defined]
-        return Block(terms, rows, offset, held, (), SmoothRows(terms[0], targets, offset, held))
-    block = sheet_block(terms, rows, offset - y, None if plain else weights, active, held)
-    assert block is not None  # only a weight of 0 empties a sheet, and losses have none
-    return block
-
-
-def term_block(terms: tuple[Term, ...], rows: RowMap, active: Array | None) -> Block | None:
-    """The block of a regularizer or constraint, or None if it has no rows."""
-    if not rows.count:
-        return None
-    ones = np.ones((len(terms), 1))
-    return sheet_block(terms, rows, 0 * ones, None, active, ones if active is None else active)
-
-
-def sheet_block(
-    terms: tuple[Term, ...], rows: RowMap, offset: Array, weights: Array | None, active: Array | None, held: Array
-) -> Block | None:
-    """The block of a piecewise quadratic term, z = A w + offset, or None if every problem gives it weight 0."""
-    tables = [term.tables for term in terms if isinstance(term, PiecewiseQuadratic)]
-    sheets = []
-    for copy in range(len(tables[0])):
-        column = [row[copy] for row in tables]
-        sheets.append(_sheet(column, offset, weights, active))
-    present = [sheet for sheet in sheets if sheet is not None]
-    return Block(terms, rows, offset, held, tuple(present), None) if present else None
-
-
-def _sheet(tables: Sequence[Table], offset: Array, weights: Array | None, active: Array | None) -> Sheet | None:
-    def column(name: str) -> Array:
-        first = getattr(tables[0], name)
-        same = all(table is tables[0] for table in tables)
-        return np.full((len(tables), 1), first) if same else np.array([[getattr(table, name)] for table in tables], dtype=float)
-
-    quadratic, low, high = column("quadratic"), column("low"), column("high")
-    shift = column("linear") - offset
-    empty = low == high  # weight 0: the row takes no part
-    if empty.all():
-        return None
-    if empty.any():
-        active = np.where(empty, 0.0, 1.0 if active is None else active)
-        low, high = np.where(empty, -1.0, low), np.where(empty, 1.0, high)
-    if weights is not None:
-        quadratic, low, high = quadratic / weights, low * weights, high * weights
-    return Sheet(quadratic, shift, None if np.isinf(low).all() else low, None if np.isinf(high).all() else high, active)

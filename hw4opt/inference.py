@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.form import Form, canonicalize
+from hw4opt.canonical import canonicalize
+from hw4opt.form import Form
 from hw4opt.problem import Problem
 from hw4opt.rows import each
 from hw4opt.terms import Smooth

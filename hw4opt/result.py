@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import dataclasses
-import hashlib
-import json
-import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,22 +11,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.answer import Status
+from hw4opt.canonical import canonicalize
 from hw4opt.certificate import Certificate, certify
-from hw4opt.design import Basis, Design
-from hw4opt.errors import InputError, ModelFileError, NotCertifiedError
-from hw4opt.files import write_text
-from hw4opt.form import canonicalize
+from hw4opt.design import Design
+from hw4opt.errors import InputError, NotCertifiedError
 from hw4opt.inference import Inference, infer
-from hw4opt.kernels import Precomputed, find_kernel
+from hw4opt.kernels import Precomputed
 from hw4opt.poisson.existence import Existence
 from hw4opt.problem import Problem
-from hw4opt.terms import Smooth, Term, find, names
+from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-FORMAT = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,142 +196,13 @@ class Result:
 
     def save(self, path: str | Path) -> None:
         """Write one self-contained JSON file (arrays in base64), in one piece."""
-        packed = _pack(self)
-        write_text(path, json.dumps({**packed, "sha256": _digest(packed)}, allow_nan=False))
+        from hw4opt.model_file import save
+
+        save(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Result:
         """Read a model file; raises `ModelFileError` if it is damaged, of another kind, or newer than this package."""
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ModelFileError(f"cannot read the model file {path}: {getattr(error, 'strerror', None) or 'it is not text'}") from error
-        try:
-            return _unpack(json.loads(text))
-        except ModelFileError as error:
-            raise ModelFileError(f"{path}: {error}") from error
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
-            raise ModelFileError(f"{path} is no model file of hw4opt, or it is damaged") from error
+        from hw4opt.model_file import load
 
-
-def _digest(packed: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(packed, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
-def _pack(result: Result) -> dict[str, Any]:
-    problem, basis = result.problem, result.design.reduced
-    arrays = {"x": problem.x, "y": problem.y, "weights": problem.weights, "offset": problem.offset, "w": result.w}
-    return {
-        "format": FORMAT,
-        "kind": "hw4opt model",
-        "arrays": {name: _encode(array) for name, array in arrays.items() if array is not None},
-        "kernel": None if problem.kernel is None else {"name": problem.kernel.name, **_parameters(problem.kernel)},
-        "loss": _word(problem.loss),
-        "regularizers": [_word(term) for term in problem.regularizers],
-        "constraints": [_word(term) for term in problem.constraints],
-        "intercept": problem.intercept,
-        "standardize": problem.standardize,
-        "basis": None
-        if basis is None
-        else {
-            "points": _encode(basis.points),
-            "columns": basis.columns.tolist(),
-            "factor": _encode(basis.factor),
-            "complete": basis.complete,
-        },
-        "duals": {name: _encode(u) for name, u in result.duals.items()},
-        "solver": result.solver,
-        "status": result.status.word,
-        "certificate": result.certificate.as_dict(),
-        "iterations": result.iterations,
-        "seconds": result.seconds,
-        "note": result.note,
-        "context": result.context,
-        "existence": None if result.existence is None else dataclasses.asdict(result.existence),
-        "columns": result.columns,
-    }
-
-
-def _unpack(stored: dict[str, Any]) -> Result:
-    if stored.get("kind") != "hw4opt model":
-        raise ModelFileError("it is no model file of hw4opt")
-    if stored["format"] > FORMAT:
-        raise ModelFileError(f"its format {stored['format']} is newer than this hw4opt reads ({FORMAT}); upgrade hw4opt")
-    loss = _term("loss", stored["loss"])
-    regularizers = [_term("regularizer", word) for word in stored["regularizers"]]
-    constraints = [_term("constraint", word) for word in stored["constraints"]]
-    if stored.pop("sha256") != _digest(stored):
-        raise ModelFileError("it is damaged: its contents do not match their checksum")
-    arrays = {name: _decode(text) for name, text in stored["arrays"].items()}
-    kernel = None if stored["kernel"] is None else find_kernel(**stored["kernel"])
-    try:
-        problem = Problem(
-            arrays["x"],
-            arrays["y"],
-            kernel,
-            loss,  # type: ignore[arg-type]
-            regularizers,
-            constraints,
-            arrays.get("weights"),
-            arrays.get("offset"),
-            stored["intercept"],
-            stored["standardize"],
-        )
-    except InputError as error:
-        raise ModelFileError(f"it is damaged: {error}") from error
-    if stored["basis"] is not None:
-        kept, fresh = stored["basis"], problem.design
-        basis = Basis(fresh.kernel, _decode(kept["points"]), np.array(kept["columns"]), _decode(kept["factor"]), kept["complete"])  # type: ignore[arg-type]
-        problem.share_design(dataclasses.replace(fresh, basis=basis))
-    if len(arrays["w"]) != problem.design.matrix.shape[1]:
-        raise ModelFileError("it is damaged: the point does not fit the basis")
-    sizes = {block.name: block.rows.count for block in canonicalize(problem).blocks}
-    if sizes != {name: len(_decode(text)) for name, text in stored["duals"].items()}:
-        raise ModelFileError("it is damaged: the duals do not fit the terms")
-    return Result(
-        problem,
-        stored["solver"],
-        Status[stored["status"].upper()],
-        Certificate(**stored["certificate"]),
-        arrays["w"],
-        {name: _decode(text) for name, text in stored["duals"].items()},
-        stored["iterations"],
-        stored["seconds"],
-        stored["note"],
-        stored["context"],
-        _existence(stored.get("existence")),
-        stored.get("columns"),
-    )
-
-
-def _existence(stored: dict[str, Any] | None) -> Existence | None:
-    if stored is None:
-        return None
-    return Existence(stored["finite"], tuple(stored["rows"]), tuple(stored["columns"]), stored["supremum"])
-
-
-def _parameters(thing: Any) -> dict[str, Any]:
-    values = {item.name: getattr(thing, item.name) for item in dataclasses.fields(thing)}
-    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
-    return {name: value for name, value in plain.items() if value is not None and not math.isinf(value)}
-
-
-def _word(term: Term) -> dict[str, Any]:
-    return {"name": term.name, **_parameters(term)}
-
-
-def _term(kind: str, word: dict[str, Any]) -> Term:
-    word = dict(word)
-    name = word.pop("name")
-    if name not in names(kind):
-        raise ModelFileError(f"it names a {kind} {name!r} that this hw4opt does not have; upgrade hw4opt")
-    return find(kind, name, **word)
-
-
-def _encode(array: Array) -> dict[str, Any]:
-    data = np.ascontiguousarray(array, dtype="<f8")
-    return {"shape": list(data.shape), "float64": base64.b64encode(data.tobytes()).decode("ascii")}
-
-
-def _decode(stored: dict[str, Any]) -> Array:
-    return np.frombuffer(base64.b64decode(stored["float64"], validate=True), dtype="<f8").reshape(stored["shape"]).astype(float)
+        return load(path)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw4opt.answer import Status
-from hw4opt.form import canonicalize
+from hw4opt.canonical import canonicalize
 from hw4opt.losses.poisson import Poisson
 from hw4opt.poisson.ascent import Climb
 from hw4opt.poisson.existence import settle

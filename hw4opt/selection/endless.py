@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hw4opt.form import Form, canonicalize
+from hw4opt.canonical import canonicalize
+from hw4opt.form import Form
 from hw4opt.poisson.existence import RANK, inside_rows, pinned_rows, settle
 from hw4opt.problem import Problem
 from hw4opt.selection.folds import Folds

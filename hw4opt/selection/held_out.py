@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hw4opt.answer import Options
+from hw4opt.canonical import canonicalize
 from hw4opt.certificate import certify
 from hw4opt.errors import InputError
 from hw4opt.fit import unattained
-from hw4opt.form import Form, canonicalize
+from hw4opt.form import Form
 from hw4opt.problem import Problem
 from hw4opt.selection import closed, exact, smooth
 from hw4opt.selection.endless import endless, endless_at

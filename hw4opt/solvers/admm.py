@@ -13,7 +13,8 @@ import numpy as np
 
 from hw4opt.active_set import magnitude, polish
 from hw4opt.answer import Answer, Options, Status
-from hw4opt.form import Form, Run
+from hw4opt.blocks import Run
+from hw4opt.form import Form
 from hw4opt.terms.base import Array
 
 LIMIT = 20_000

@@ -16,8 +16,9 @@ import numpy as np
 from cvxpy.error import DCPError, SolverError
 
 from hw4opt.answer import Answer, Options, Status
+from hw4opt.blocks import Block
 from hw4opt.errors import RefusedError, UnknownNameError
-from hw4opt.form import Block, Form
+from hw4opt.form import Form
 from hw4opt.terms import Loss, Smooth
 from hw4opt.terms.base import Array
 

@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hw4opt.answer import Answer, Options, Status
-from hw4opt.form import Form, SmoothRows
+from hw4opt.blocks import SmoothRows
+from hw4opt.form import Form
 from hw4opt.objective import WEAK, Objective, Point, descent, descents, least_pivot, parts_of, pieces_of
 from hw4opt.rows import Chunk
 from hw4opt.terms.base import Array

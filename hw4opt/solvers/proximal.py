@@ -20,7 +20,8 @@ import numpy as np
 
 from hw4opt.active_set import magnitude, polish
 from hw4opt.answer import Answer, Options, Status
-from hw4opt.form import Form, Run
+from hw4opt.blocks import Run
+from hw4opt.form import Form
 from hw4opt.linear import largest_eigenvalue
 from hw4opt.terms import Coefficients
 from hw4opt.terms.base import Array
