@@ -3,7 +3,7 @@
 Row i alone may hold a direction v back: without it the fit runs away along v, and since i was what held it, the loss at i grows without
 end. The held-out error of such a setting is infinite, and no number near it is shown. What has to be settled is the same as for a fit
 (poisson/existence.py): full column rank of the pinned rows that stay proves existence. It follows from one decomposition: with A = QR
-over all of them, those that stay have full rank where I - Q_fᵀQ_f is positive definite, Q_f being the rows of fold f.
+over all of them, those that stay have full rank where I - Q_fᵀQ_f is positive definite, Q_f being the rows of fold f: where ‖Q_f‖ < 1.
 """
 
 from __future__ import annotations
@@ -62,11 +62,13 @@ def _doubtful(form: Form, free: np.ndarray, rows: np.ndarray, folds: Folds) -> l
     q, r = np.linalg.qr(a / scale)
     if np.linalg.svd(r, compute_uv=False)[-1] <= np.sqrt(RANK):
         return list(range(len(folds)))
-    place = np.full(form.blocks[0].rows.count, -1)
-    place[rows] = np.arange(len(rows))
-    return [fold for fold, held in enumerate(folds) if not _stays_full(q[place[held][place[held] >= 0]])]
+    inside = np.zeros((form.blocks[0].rows.count, len(free)))
+    inside[rows] = q
+    starts = np.cumsum([0, *map(len, folds[:-1])])
+    leaving = np.add.reduceat(np.square(inside).sum(axis=1)[np.concatenate(folds)], starts)
+    return [fold for fold in np.flatnonzero(1.0 - leaving <= CERTAIN).tolist() if not _stays_full(inside[folds[fold]])]
 
 
 def _stays_full(leaving: Array) -> bool:
     """Whether I - QᵀQ of the rows that leave is positive definite beyond doubt."""
-    return not len(leaving) or bool(1.0 - np.square(np.linalg.norm(leaving, 2)) > CERTAIN)
+    return bool(1.0 - np.square(np.linalg.norm(leaving, 2)) > CERTAIN)
