@@ -32,7 +32,7 @@ from hw4nets.training import Row, Watch
 ROOT = Path(__file__).resolve().parents[1]
 RUNS, RESULTS = ROOT / "runs" / "bench", ROOT / "bench" / "results" / "nets"
 RAW = argparse.RawDescriptionHelpFormatter
-BESIDE = "fast_tuned_seed0", "base_tuned-tutorial_seed0"
+BESIDE = "fast_tuned-compiled_seed0", "base_tuned-tutorial_seed0"
 HEADS = (
     "network",
     "settings",
