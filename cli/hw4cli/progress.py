@@ -71,7 +71,8 @@ class Bar:
             if not self.shown:
                 return
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            self._drawn = Progress(*columns, console=Console(file=self.stream), transient=True)
+            redirected = sys.stdout.isatty()  # a pipe must get its lines, which rich would draw above the bar
+            self._drawn = Progress(*columns, console=Console(file=self.stream), transient=True, redirect_stdout=redirected)
             self._drawn.add_task(self.text, total=None)
             self._drawn.start()
         self._draw()

@@ -122,6 +122,17 @@ def test_the_bar_waits_and_is_drawn_only_on_a_terminal():
         assert ("choosing" in stream.getvalue()) == drawn
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_is_printed_beside_the_bar_reaches_a_pipe(monkeypatch, terminal):
+    stream, out = Terminal(), Terminal() if terminal else io.StringIO()
+    monkeypatch.setattr("sys.stdout", out)
+    with Bar("choosing", stream=stream, delay=0.01):
+        time.sleep(0.3)
+        print("a line of the table")
+    assert ("a line of the table" in out.getvalue()) != terminal
+    assert ("a line of the table" in stream.getvalue()) == terminal
+
+
 def test_the_bar_leaves_with_an_error():
     stream = Terminal()
     with pytest.raises(KeyboardInterrupt), Bar("solving", stream=stream, delay=0.01):
