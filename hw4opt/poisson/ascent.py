@@ -8,17 +8,19 @@ observed information is  O = C^½ (I - R) C^½,  and R's eigenvalues are EM's ra
 is Newton's for τ = 0 where O is positive definite, and where it is not turns Newton's way to a saddle into a way up (Dauphin et al. 2014);
 for τ = 1 it is EM's (Lange 1995). τ falls where a step raises ℓ and rises where it does not; where no τ helps, the step is halved, and
 in the end a cycle of EM, which cannot lower ℓ, is the fall-back. One Newton step costs a few cycles of EM and replaces dozens: measured
-beside EM sped up by extrapolation (SQUAREM: Varadhan and Roland 2008), it is the faster one wherever EM is slow.
+beside EM sped up by extrapolation (SQUAREM: Varadhan and Roland 2008), it is the faster one wherever EM is slow. Where the parameters are
+too many for eigenvectors of O, steps are EM's (τ = 1), stretched while that pays.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from hw4opt.poisson.em import cycle
-from hw4opt.poisson.likelihood import Curvature, Point, curvature, expect
+from hw4opt.poisson.likelihood import Blocks, Curvature, Point, curvature, expect
 from hw4opt.poisson.sample import Sample
 from hw4opt.terms.base import Array
 
@@ -27,18 +29,30 @@ EASE, BRAKE = 0.3, 4.0  # what τ is multiplied with after a step that raised �
 HALVINGS = 8
 GAINS = 0.1  # what a step twice as long has to gain besides, of what the step gained
 SINGULAR = 1e-12  # eigenvalue of C with unit diagonal that is none
-GRADIENT = 1e-6  # standard errors (of complete data) that the gradient may still ask for
+GRADIENT = 1e-6  # standard errors (of complete data) that the gradient may still ask for, …
+ROUGH = 1e-3  # … and the most where rounding alone asks for more, with counts of 1e15
+
+Over = Callable[[], bool]
+
+
+def never() -> bool:
+    """The time that never is over."""
+    return False
 
 
 @dataclass(frozen=True, eq=False)
 class Climb:
-    """Where an ascent ended: ℓ after each of its cycles, the gradient's length there, and whether it is stationary to tolerance."""
+    """Where an ascent ended: ℓ after each of its cycles, the gradient's length there, and whether it is stationary to tolerance.
+
+    cut    its time was over before it ended
+    """
 
     point: Point
     curvature: Curvature
     trace: list[float]
     gradient: float
     stationary: bool
+    cut: bool = False
 
     @property
     def log_likelihood(self) -> float:
@@ -47,48 +61,59 @@ class Climb:
 
 @dataclass(frozen=True, eq=False)
 class Axes:
-    """The gradient on the axes of I - R: slopes and rates (r,), and what turns a move along the axes into a step (K, r)."""
+    """The gradient on the axes of I - R: slopes and rates (K,); half halfᵀ = C⁻¹; the axes Q (K, K), None where R is taken as 0."""
 
     slopes: Array
     rates: Array
-    turn: Array
+    half: Blocks
+    turn: Array | None
 
     @classmethod
     def of(cls, here: Curvature) -> Axes:
-        """Of a point; directions that even complete data would not determine are left out."""
-        root = 1.0 / np.sqrt(np.maximum(here.complete.diagonal(), 1e-300))
-        values, vectors = np.linalg.eigh(here.complete * root * root[:, None])
-        kept = values > SINGULAR
-        half = root[:, None] * vectors[:, kept] / np.sqrt(values[kept])  # half halfᵀ = C⁻¹
-        rates, axes = np.linalg.eigh(half.T @ here.observed @ half)
-        turn = half @ axes
-        return cls(turn.T @ here.gradient, rates, turn)
+        """Of a point; there is no slope along directions that even complete data would not determine."""
+        half = Blocks(_inverse_root(here.complete.coef), _inverse_root(here.complete.logits))
+        slopes = half.transposed.times(here.gradient)
+        if here.observed is None:
+            return cls(slopes, np.ones(len(slopes)), half, None)
+        rates, turn = np.linalg.eigh(half.transposed.times(half.transposed.times(here.observed).T))
+        return cls(turn.T @ slopes, rates, half, turn)
 
     def step(self, damping: float) -> Array:
         """d for τ = damping."""
-        return self.turn @ (self.slopes / np.maximum(np.abs(self.rates), damping))
+        move = self.slopes / np.maximum(np.abs(self.rates), damping)
+        return self.half.times(move if self.turn is None else self.turn @ move)
 
     @property
     def size(self) -> float:
         """The gradient's length in C's metric: what EM would move by, in standard errors of complete data."""
         return float(np.linalg.norm(self.slopes))
 
-    def small(self, here: Curvature, tol: float) -> bool:
+    def small(self, sample: Sample, here: Curvature, tol: float) -> bool:
         """Whether Newton's step promises a relative gain of at most tol, and the gradient is small, too."""
         gain = 0.5 * float((self.slopes**2 / np.maximum(np.abs(self.rates), LEAST)).sum())
-        return gain <= tol * abs(here.log_likelihood) and self.size <= GRADIENT
+        return gain <= tol * abs(here.log_likelihood) and self.size <= min(max(GRADIENT, sample.blur), ROUGH)
 
 
-def climb(sample: Sample, point: Point, tol: float = 1e-10, limit: int = 500) -> Climb:
-    """Ascend from one mixture until the predicted relative gain is below tol and the gradient below `GRADIENT`.
+def _inverse_root(matrices: Array) -> Array:
+    """H with H Hᵀ = M⁻¹ on the span of M, for symmetric M (…, m, m)."""
+    root = 1.0 / np.sqrt(np.maximum(np.einsum("...ii->...i", matrices), 1e-300))
+    values, vectors = np.linalg.eigh(matrices * root[..., None, :] * root[..., :, None])
+    kept = values > SINGULAR
+    return root[..., :, None] * vectors * np.where(kept, 1.0 / np.sqrt(np.where(kept, values, 1.0)), 0.0)[..., None, :]
+
+
+def climb(sample: Sample, point: Point, tol: float = 1e-10, limit: int = 500, over: Over = never) -> Climb:
+    """Ascend from one mixture until the predicted relative gain is below tol and the gradient below `GRADIENT`, or time is over.
 
     Where rounding no longer lets ℓ tell two points apart, Newton's steps go on while they halve the gradient.
     """
     here, trace, damping = curvature(sample, point), [], DAMPING
     for _ in range(limit):
         axes = Axes.of(here)
-        if axes.small(here, tol):
+        if axes.small(sample, here, tol):
             break
+        if over():
+            return Climb(point, here, trace, axes.size, False, cut=True)
         there, damping = _search(sample, point, (axes, here.log_likelihood), damping)
         found = curvature(sample, there)
         if not found.log_likelihood > here.log_likelihood:
@@ -98,13 +123,14 @@ def climb(sample: Sample, point: Point, tol: float = 1e-10, limit: int = 500) ->
                 break
         point, here = there, found
         trace.append(max([here.log_likelihood, *trace[-1:]]))
-    return ended(point, here, trace, tol)
+    return ended(sample, point, trace, tol, here)
 
 
-def ended(point: Point, here: Curvature, trace: list[float], tol: float) -> Climb:
-    """The end of an ascent, judged by what another step would bring."""
+def ended(sample: Sample, point: Point, trace: list[float], tol: float, here: Curvature | None = None) -> Climb:
+    """The end of an ascent, judged by what another step would bring; here: the curvature there, where it is known."""
+    here = curvature(sample, point) if here is None else here
     axes = Axes.of(here)
-    return Climb(point, here, trace, axes.size, axes.small(here, tol))
+    return Climb(point, here, trace, axes.size, axes.small(sample, here, tol))
 
 
 def _search(sample: Sample, point: Point, from_here: tuple[Axes, float], damping: float) -> tuple[Point, float]:

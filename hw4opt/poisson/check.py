@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.errors import InputError
-from hw4opt.poisson.sample import Design, Sample
+from hw4opt.poisson.sample import COUNTS, Design, Sample
 from hw4opt.terms.base import Array
 
 INTERCEPT = "(intercept)"
+LOGS = 300.0  # largest offset, as log of an exposure; apart by more than twice that, no rates are numbers side by side
+SMALLEST = 1e-290  # size of a column from which its coefficients are numbers that a double can hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +55,23 @@ def check_design(x: ArrayLike, y: ArrayLike, rows: Rows, settings: Settings) -> 
     _check_weights(weights)
     here = weights > 0
     _check_counts(counts, here, settings.quasi)
+    _check_sizes(features[here], names)
     if settings.intercept:
         _check_varying(features[here], names)
         features, names = np.column_stack([np.ones(n), features]), (INTERCEPT, *names)
     if not features.shape[1]:
         raise InputError("there is no feature and no intercept; give one of them")
+    if not features[here].any():
+        raise InputError("every feature is 0 in every row and there is no intercept, so that nothing can be fitted; give one of them")
     penalty = np.full(features.shape[1], float(settings.ridge))
     penalty[: int(settings.intercept)] = 0.0
-    return Design(features, counts, vector("offset", rows.offset, n, 0.0), weights, _groups(rows.groups, n), names, penalty)
+    offset = vector("offset", rows.offset, n, 0.0)
+    for row in np.flatnonzero(here & (np.abs(offset) > LOGS))[:1]:
+        raise InputError(
+            f"offset holds {offset[row]:g} in row {row + 1}; it is the log of an exposure, taken within ±{LOGS:g}; an exposure itself goes "
+            "to --exposure"
+        )
+    return Design(features, counts, offset, weights, _groups(rows.groups, n), names, penalty)
 
 
 def matrix(name: str, values: ArrayLike) -> Array:
@@ -98,6 +109,8 @@ def _check_weights(weights: Array) -> None:
     if len(weights) and weights.min() < 0:
         row = int(np.argmin(weights))
         raise InputError(f"weights holds {weights[row]:g} in row {row + 1}; weights must be 0 or more")
+    for row in np.flatnonzero(weights > COUNTS)[:1]:
+        raise InputError(f"weights holds {weights[row]:g} in row {row + 1}; weights are taken up to {COUNTS:g}")
     count = int((weights > 0).sum())
     if count < 2:
         raise InputError(f"there {'is one row' if count == 1 else 'are no rows'} with a weight above 0; a mixture needs at least two")
@@ -106,6 +119,8 @@ def _check_weights(weights: Array) -> None:
 def _check_counts(counts: Array, here: np.ndarray, quasi: bool) -> None:
     for row in np.flatnonzero(here & (counts < 0))[:1]:
         raise InputError(f"y holds {counts[row]:g} in row {row + 1}; counts must be 0 or more")
+    for row in np.flatnonzero(here & (counts > COUNTS))[:1]:
+        raise InputError(f"y holds {counts[row]:g} in row {row + 1}; counts are taken up to {COUNTS:g}")
     if not quasi:
         for row in np.flatnonzero(here & (counts != np.floor(counts)))[:1]:
             raise InputError(
@@ -113,6 +128,15 @@ def _check_counts(counts: Array, here: np.ndarray, quasi: bool) -> None:
             )
     if not counts[here].any():
         raise InputError("every count in y is 0: no rate is above 0, and the likelihood has no finite maximum; look for the right column")
+
+
+def _check_sizes(features: Array, names: Sequence[str]) -> None:
+    sizes = np.abs(features).max(axis=0)
+    for place in np.flatnonzero((sizes > 0) & (sizes < SMALLEST))[:1]:
+        raise InputError(
+            f"column {names[place]!r} holds nothing larger than {sizes[place]:.3g}, so that no number could hold its coefficient; "
+            f"multiply it by a power of 10, to {SMALLEST:g} or more"
+        )
 
 
 def _check_varying(features: Array, names: Sequence[str]) -> None:
@@ -137,7 +161,7 @@ def check_components(design: Design, k: int) -> None:
     if _distinct(columns, few) < k and (distinct := _distinct(columns, None)) < k:
         raise InputError(f"k is {k} and there are {distinct} distinct rows; k must be {distinct} or less")
     if active.groups is not None and k > (count := len(np.unique(active.groups))):
-        raise InputError(f"k is {k} and there are {count} groups; k must be {count} or less")
+        raise InputError(f"k is {k} and there {'is 1 group' if count == 1 else f'are {count} groups'}; k must be {count} or less")
 
 
 def _distinct(columns: Sequence[Array], rows: int | None) -> int:
@@ -147,9 +171,12 @@ def _distinct(columns: Sequence[Array], rows: int | None) -> int:
 
 def check_labels(labels: ArrayLike, k: int, design: Design, sample: Sample) -> np.ndarray:
     """Initial labels 0 … k-1, one a row of the input, as one a unit of the sample."""
-    found = vector("labels", labels, len(design.counts), 0.0)[design.weights > 0]
-    for row in np.flatnonzero((found != np.floor(found)) | (found < 0) | (found >= k))[:1]:
-        raise InputError(f"the initial labels hold {found[row]:g}; with k = {k} they must be whole numbers from 0 to {k - 1}")
+    given, here = vector("labels", labels, len(design.counts), 0.0), design.weights > 0
+    for row in np.flatnonzero(here & ((given != np.floor(given)) | (given < 0) | (given >= k)))[:1]:
+        raise InputError(
+            f"the initial labels hold {given[row]:g} in row {row + 1}; with k = {k} they must be whole numbers from 0 to {k - 1}"
+        )
+    found = given[here]
     missing = np.setdiff1d(np.arange(k), found)
     if len(missing):
         raise InputError(f"no row has the initial label {missing[0]}; every label from 0 to {k - 1} needs at least one row")

@@ -6,19 +6,20 @@ Held-out likelihood asks what the mixture says of units it has not seen.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.errors import InputError, UnknownNameError
-from hw4opt.poisson.check import Rows
+from hw4opt.poisson.check import Rows, check_components
 from hw4opt.poisson.likelihood import expect
 from hw4opt.poisson.mixture import PoissonMixture
 from hw4opt.poisson.moods import MixtureResult
 from hw4opt.poisson.sample import Design, Sample
-from hw4opt.poisson.search import search
+from hw4opt.poisson.search import Budget, search
 
 CRITERIA = ("bic", "aic", "icl", "held_out")
 FOLDS = 5
@@ -28,12 +29,24 @@ Told = Callable[[int], None]
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """The fit with the best criterion, and every k's: results by k, held_out by k (mean log-likelihood a held-out unit) or None."""
+    """The fit with the best criterion, and every k's: results by k, held_out by k (mean log-likelihood a held-out unit) or None.
+
+    untried    the k that the seconds did not suffice for
+    """
 
     best: MixtureResult
     results: dict[int, MixtureResult]
     held_out: dict[int, float] | None
     criterion: str
+    untried: tuple[int, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences that a reader should know, those of the best fit apart."""
+        if not self.untried:
+            return ()
+        few = f"k = {self.untried[0]}" + (f" to {self.untried[-1]}" if len(self.untried) > 1 else "")
+        return (f"the seconds ran out before {few}: {'it was' if len(self.untried) == 1 else 'they were'} not tried",)
 
     def values(self, criterion: str) -> dict[int, float]:
         """A criterion by k; smaller is better but for held_out."""
@@ -47,35 +60,63 @@ def choose_k(
 ) -> Choice:
     """Fit every k to (x, y, rows) and take the best by a criterion: bic, aic, icl or held_out (5 folds of the units).
 
-    Fits that did not end at a finite maximum take part, too: their likelihood is a supremum, and their status says so.
+    Fits that did not end at a finite maximum take part, too: their likelihood is a supremum, and their status says so. The seconds of the
+    model's budget are those of all k together: each gets its share of what is left, and once they are over no other is begun.
     """
-    if criterion not in CRITERIA:
-        raise UnknownNameError("criterion", criterion, CRITERIA)
-    if not ks or min(ks) < 1:
-        raise InputError("give at least one k, and each 1 or more")
-    results, held = {}, {}
-    for k in ks:
+    design = model.design(*data)
+    _check(design, ks, criterion)
+    results, held, clock = {}, {}, _Shares(model.budget, 1 + FOLDS * (criterion == "held_out"))
+    for place, k in enumerate(ks):
+        if results and clock.over():
+            break
         if told is not None:
             told(k)
-        results[k] = model.with_k(k).fit(*data)
+        here = replace(model, k=k, budget=clock.share(len(ks) - place))
+        results[k] = here.fit(*data)
         if criterion == "held_out":
-            held[k] = held_out(model.with_k(k), model.design(*data))
+            held[k] = held_out(here, design)
     scores = held if criterion == "held_out" else {k: -getattr(result.criteria, criterion) for k, result in results.items()}
     best = max(scores, key=lambda k: scores[k])
-    return Choice(results[best], results, held or None, criterion)
+    return Choice(results[best], results, held or None, criterion, tuple(ks[len(results) :]))
+
+
+def _check(design: Design, ks: Sequence[int], criterion: str) -> None:
+    if criterion not in CRITERIA:
+        raise UnknownNameError("criterion", criterion, CRITERIA)
+    ends = (ks[0], ks[-1]) if isinstance(ks, range) and ks else ks
+    if not ends or min(ends) < 1:
+        raise InputError("give at least one k, and each 1 or more")
+    check_components(design, max(ends))
+    if criterion == "held_out" and (units := len(Sample.of(design.active))) < 2 * FOLDS:
+        raise InputError(f"held-out likelihood takes {FOLDS} folds of at least two units and there are {units} units; use bic")
+
+
+class _Shares:
+    """The seconds of a budget, dealt out to searches: `parts` of them for each k."""
+
+    def __init__(self, budget: Budget, parts: int) -> None:
+        self.budget, self.parts = budget, parts
+        self.end = None if budget.seconds is None else time.monotonic() + budget.seconds
+
+    def over(self) -> bool:
+        """Whether they have run out."""
+        return self.end is not None and time.monotonic() >= self.end
+
+    def share(self, ks: int) -> Budget:
+        """What each search of one of so many k may take."""
+        if self.end is None:
+            return self.budget
+        return replace(self.budget, seconds=max(self.end - time.monotonic(), 1e-9) / (ks * self.parts))
 
 
 def held_out(model: PoissonMixture, design: Design, folds: int = FOLDS) -> float:
-    """Mean log-likelihood of units (weighted) under mixtures fitted without them."""
+    """Mean log-likelihood of units (weighted) under mixtures fitted without them; the model's seconds are those of each fold."""
     sample = Sample.of(design.active)
-    if len(sample) < 2 * folds:
-        raise InputError(f"held-out likelihood takes {folds} folds of at least two units and there are {len(sample)} units; use bic")
     draw = np.random.default_rng(model.seed)
     place = draw.permutation(len(sample)) % folds
     total = 0.0
     for fold in range(folds):
         found = search(sample.take(np.flatnonzero(place != fold)), model.k, model.budget, draw)
         held = sample.take(np.flatnonzero(place == fold))
-        assert found.best is not None
-        total += float(expect(held, found.best.point).densities[0] @ held.unit_weights)
+        total += float(expect(held, found.end.point).densities[0] @ held.unit_weights)
     return total / sample.total

@@ -6,7 +6,7 @@ and ICL (Biernacki, Celeux and Govaert 2000) count every coefficient and k - 1 p
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from hw4opt.canonical import canonicalize
 from hw4opt.losses.poisson import Poisson
 from hw4opt.poisson.ascent import Climb
 from hw4opt.poisson.existence import settle
-from hw4opt.poisson.likelihood import LARGEST, Point, expect, penalty
+from hw4opt.poisson.likelihood import LARGEST, MOST, Blocks, Point, expect, penalty
 from hw4opt.poisson.moods import Criteria, MixtureResult, Starts, Uncertainty
 from hw4opt.poisson.sample import Design, Sample
 from hw4opt.poisson.search import Found
@@ -75,18 +75,17 @@ def _ordered(climb: Climb) -> Climb:
     p = climb.point.coef.shape[2]
     place = (order[:, None] * (p + 1) + np.arange(p + 1)).ravel()
     end = climb.curvature
-    curvature = end._replace(
-        gradient=end.gradient[place], complete=end.complete[np.ix_(place, place)], observed=end.observed[np.ix_(place, place)]
-    )
-    point = Point(climb.point.coef[:, order], climb.point.log_proportions[:, order])
-    return Climb(point, curvature, climb.trace, climb.gradient, climb.stationary)
+    complete = Blocks(end.complete.coef[order], end.complete.logits[np.ix_(order, order)])
+    observed = None if end.observed is None else end.observed[np.ix_(place, place)]
+    curvature = end._replace(gradient=end.gradient[place], complete=complete, observed=observed)
+    return replace(climb, point=Point(climb.point.coef[:, order], climb.point.log_proportions[:, order]), curvature=curvature)
 
 
 def _everywhere(run: Run, point: Point, shares: Array) -> Array:
     """Responsibilities of every row of the input, (n, k); rows of weight 0 get theirs from the mixture."""
     sample = run.sample
     if len(sample.counts) < len(run.design.counts):
-        sample = Sample.of(run.design).at_scale(run.sample.scale)
+        sample = Sample.of(run.design)
         shares = expect(sample, point).responsibilities[0]
     found = np.empty((len(run.design.counts), len(shares)))
     found[sample.order] = shares[:, sample.unit_of].T
@@ -105,29 +104,35 @@ def _finite(design: Design, weights: Array) -> bool:
     own = weights > BELONGS
     if not (design.counts[own] == 0).any() or own.sum() < 2:
         return True
-    x = design.features[own][:, design.penalty == 0]  # what is penalised cannot go to infinity
+    x = (design.features[own] / design.scale)[:, design.penalty == 0]  # what is penalised cannot go to infinity
     form = canonicalize(Problem(x, design.counts[own], loss=Poisson(quasi=True), weights=weights[own], offset=design.offset[own]))
     return settle(form, 0).finite
 
 
 def _uncertainty(sample: Sample, climb: Climb, point: Point, endless: list[int]) -> Uncertainty:
     if endless:
-        return Uncertainty(None, "not identified: coefficients of a mood without finite maximum")
+        return Uncertainty.none("not identified: coefficients of a mood without finite maximum")
     if not climb.stationary:
-        return Uncertainty(None, "the point is not stationary")
+        return Uncertainty.none(f"the point is not stationary{': the seconds ran out' if climb.cut else ''}")
     information = climb.curvature.observed
+    if information is None:
+        return Uncertainty.none(f"not computed: the information of more than {MOST:,} parameters, k·(columns + 1), is not made")
     diagonal = information.diagonal()
     if not (diagonal > 0).all():
-        return Uncertainty(None, "not identified: the observed information is not positive definite")
+        return Uncertainty.none("not identified: the observed information is not positive definite")
     root = 1 / np.sqrt(diagonal)
     values, vectors = np.linalg.eigh(information * root * root[:, None])
     if values[0] <= SINGULAR:
-        return Uncertainty(None, "not identified: the observed information is singular, so other coefficients fit as well")
+        return Uncertainty.none("not identified: the observed information is singular, so other coefficients fit as well")
     inverse = (vectors / values @ vectors.T) * root * root[:, None]
     k, p = point.coef.shape[1:]
     blocks = inverse.reshape(k, p + 1, k, p + 1)
     covariance = np.stack([blocks[c, :p, c, :p] for c in range(k)])
-    return Uncertainty(covariance / np.outer(sample.scale, sample.scale), None)
+    errors = np.sqrt(np.einsum("kii->ki", covariance))
+    own = errors / sample.scale
+    if not np.isfinite(own).all():
+        return Uncertainty.none("not computed: they are larger than a number can be")
+    return Uncertainty(own, covariance / (errors[:, :, None] * errors[:, None, :]), None)
 
 
 def _criteria(sample: Sample, climb: Climb, shares: Array) -> Criteria:
@@ -152,24 +157,30 @@ def _dispersion(sample: Sample, point: Point, shares: Array) -> Array:
 
 
 def _status(run: Run, climb: Climb, endless: list[int]) -> tuple[Status, str]:
-    fewer = (
-        ""
-        if climb.point.k == run.k
-        else f"; {run.k - climb.point.k} of {run.k} moods emptied twice and were left out, so k is {climb.point.k}"
-    )
+    emptied = f"emptied{'' if _hurried(run) else ' twice'} and were left out, so k is {climb.point.k}"
+    fewer = "" if climb.point.k == run.k else f"; {run.k - climb.point.k} of {run.k} moods {emptied}"
     if endless:
         which = f"mood{'s' if len(endless) > 1 else ''} {', '.join(str(mood + 1) for mood in endless)}"
-        advice = "its rates at some counts of 0 go to 0, and the likelihood shown is the supremum to tolerance; "
+        reached = "the supremum to tolerance" if climb.stationary else "not yet the supremum, for the point is not stationary"
+        advice = f"its rates at some counts of 0 go to 0, and the likelihood shown is {reached}; "
         advice += "--ridge W makes it finite, with --no-intercept where all its counts are 0"
         return Status.NO_FINITE_MAXIMUM, f"{which} has no finite maximum: {advice}{fewer}"
     if not climb.stationary:
-        why = "the cycles ended" if run.found is None else "the ascent ended"
-        return Status.ITERATION_LIMIT, f"not stationary: {why} with a gradient of {climb.gradient:.1e} standard errors{fewer}"
+        why = "the seconds ran out" if climb.cut else "the cycles ended" if run.found is None else "the ascent ended"
+        more = "; give more seconds (--search-seconds) or a smaller k" if climb.cut else ""
+        return Status.ITERATION_LIMIT, f"not stationary: {why} with a gradient of {climb.gradient:.1e} standard errors{more}{fewer}"
     return Status.CERTIFIED, f"stationary: the gradient asks for {climb.gradient:.1e} standard errors{_maximum(climb)}{fewer}"
+
+
+def _hurried(run: Run) -> bool:
+    """Whether the seconds of the search ran out, so that a mood that emptied may not have had its second chance."""
+    return run.found is not None and run.found.capped
 
 
 def _maximum(climb: Climb) -> str:
     """A maximum has a positive definite information; without one the point may be a ridge or a saddle."""
+    if climb.curvature.observed is None:
+        return ""
     values = np.linalg.eigvalsh(climb.curvature.observed)
     return "; a local maximum" if values[0] > 0 else "; the likelihood is flat in some direction there"
 
@@ -184,10 +195,10 @@ def _warnings(run: Run, climb: Climb, dispersion: Array) -> list[str]:
     said, (k, p) = [], climb.point.coef.shape[1:]
     if climb.point.k < run.k:
         said.append(
-            f"{run.k} moods were asked for and {climb.point.k} are left: the others emptied, were put onto the worst-fitted rows, and "
-            "emptied again"
+            f"{run.k} moods were asked for and {climb.point.k} are left: the others emptied"
+            + ("" if _hurried(run) else ", were put onto the worst-fitted rows, and emptied again")
         )
-    if run.found is not None and run.found.capped:
+    if _hurried(run):
         said.append("the seconds of the search ran out before its budget: another machine may find another answer")
     if run.found is not None and run.found.failed:
         said.append(f"{run.found.failed} of {run.found.tried} starts failed")
@@ -197,11 +208,10 @@ def _warnings(run: Run, climb: Climb, dispersion: Array) -> list[str]:
             f"{df} parameters for {units:g} {'rows' if run.design.groups is None else 'groups'}: more than the data support; "
             "take a smaller k"
         )
-    wide = [f"{mood + 1} ({value:.3g})" for mood, value in enumerate(dispersion) if value > SPREAD]
+    wide = [f"{value:.3g} times in mood {mood + 1}" for mood, value in enumerate(dispersion) if value > SPREAD]
     if wide:
-        which = f"mood{'s' if len(wide) > 1 else ''} {', '.join(wide)}"
         said.append(
-            f"counts are spread wider than Poisson counts in {which} times: standard errors are too small by the root of that, "
+            f"counts are spread wider than Poisson counts, {', '.join(wide)}: standard errors are too small by the root of that, "
             "responsibilities too sure, and criteria ask for too many moods"
         )
     if not climb.stationary:

@@ -22,6 +22,7 @@ from hw4opt.poisson.sample import Part, Sample
 from hw4opt.rows import each
 from hw4opt.terms.base import Array
 
+MOST = 3_000  # parameters up to which the observed information is made: its eigenvectors take seconds there, and hours at ten times as many
 LARGEST = 150.0  # z up to which exp(z) is taken: at any count's density there is 0 in doubles, and products of it do not overflow
 
 
@@ -57,13 +58,37 @@ class Expectation(NamedTuple):
     densities: Array
 
 
+class Blocks(NamedTuple):
+    """A matrix of (w_1, α_1, w_2, α_2, …) that is 0 but for a block of each w_j, (k, p, p), and one of all the α, (k, k)."""
+
+    coef: Array
+    logits: Array
+
+    @property
+    def transposed(self) -> Blocks:
+        """The blocks' transposes."""
+        return Blocks(self.coef.swapaxes(1, 2), self.logits.T)
+
+    def times(self, values: Array) -> Array:
+        """The product with (K,) or (K, m)."""
+        k, p = self.coef.shape[:2]
+        rows = values.reshape(k, p + 1, -1)
+        found = np.empty_like(rows)
+        np.matmul(self.coef, rows[:, :p], out=found[:, :p])
+        np.matmul(self.logits, rows[:, p], out=found[:, p])
+        return found.reshape(values.shape)
+
+
 class Curvature(NamedTuple):
-    """Of one mixture. gradient (K,) and the two informations (K, K) in (w_1, α_1, w_2, α_2, …), K = k (p + 1)."""
+    """Of one mixture, in (w_1, α_1, w_2, α_2, …), K = k (p + 1) of them.
+
+    gradient (K,);  complete: the information of complete data;  observed (K, K): that of the counts, None for K above `MOST`
+    """
 
     log_likelihood: float
     gradient: Array
-    complete: Array
-    observed: Array
+    complete: Blocks
+    observed: Array | None
 
 
 def expect(sample: Sample, point: Point) -> Expectation:
@@ -106,7 +131,9 @@ def _posterior(part: Part, point: Point) -> tuple[Array, Array, Array]:
 
 def curvature(sample: Sample, point: Point) -> Curvature:
     """ℓ of one mixture with its gradient, the information of complete data, and that of the counts."""
-    pieces = each(lambda part: _curvature(part, point), sample.parts(point.k * point.coef.shape[2]))
+    k, p = point.coef.shape[1:]
+    act = _curvature if k * (p + 1) <= MOST else _slopes
+    pieces = each(lambda part: act(part, point), sample.parts(k * p))
     log_likelihood, gradient, complete, missing = (sum(column) for column in zip(*pieces, strict=True))
     return _assemble(sample, point, float(log_likelihood), (gradient, complete, missing))  # type: ignore[arg-type]
 
@@ -115,10 +142,7 @@ def _curvature(part: Part, point: Point) -> tuple[float, Array, Array, Array]:
     """A part's ℓ, Σ ω v̄ (k, p + 1), blocks Σ ω γ ι λ x xᵀ (k, p, p), and Σ_u ω [Σ_k γ v vᵀ - v̄ v̄ᵀ] (K, K)."""
     mean, shares, density = (array[0] for array in _posterior(part, point))
     k, p = point.coef.shape[1:]
-    residual, weights = part.counts - mean, part.per_row(shares * part.unit_weights)
-    if part.inner is not None:
-        residual *= part.inner
-        weights = weights * part.inner
+    residual, weights = _residuals(part, mean, shares)
     mean *= weights  # ω γ ι λ
     np.sqrt(mean, out=mean)
     roots, columns, size = np.sqrt(shares), part.matrix.T, np.sqrt(part.unit_weights)
@@ -139,18 +163,39 @@ def _curvature(part: Part, point: Point) -> tuple[float, Array, Array, Array]:
     return float(density @ part.unit_weights), (flat @ size).reshape(k, p + 1), complete, square
 
 
-def _assemble(sample: Sample, point: Point, log_likelihood: float, sums: tuple[Array, Array, Array]) -> Curvature:
-    """The penalty, and what the proportions alone bring: Ω (diag π - ππᵀ), plus Ω/k 11ᵀ along the direction that changes no proportion."""
+def _slopes(part: Part, point: Point) -> tuple[float, Array, Array, float]:
+    """The same without its last, for which 0 stands."""
+    mean, shares, density = (array[0] for array in _posterior(part, point))
+    residual, weights = _residuals(part, mean, shares)
+    mean *= weights
+    np.sqrt(mean, out=mean)
+    gradient = np.column_stack([(residual * part.per_row(shares * part.unit_weights)) @ part.matrix, shares @ part.unit_weights])
+    complete = np.stack([half @ half.T for half in (part.matrix.T * root for root in mean)])
+    return float(density @ part.unit_weights), gradient, complete, 0.0
+
+
+def _residuals(part: Part, mean: Array, shares: Array) -> tuple[Array, Array]:
+    """r = ι (y - λ) and ω γ ι, each (k, rows)."""
+    residual, weights = part.counts - mean, part.per_row(shares * part.unit_weights)
+    return (residual, weights) if part.inner is None else (residual * part.inner, weights * part.inner)
+
+
+def _assemble(sample: Sample, point: Point, log_likelihood: float, sums: tuple[Array, Array, Array | float]) -> Curvature:
+    """The sums over all parts, with the penalty and what the proportions alone bring.
+
+    That is Ω (diag π - ππᵀ), plus Ω/k 11ᵀ along the direction that changes no proportion.
+    """
     gradient, complete, missing = sums
     k, p = point.coef.shape[1:]
-    size, shares = k * (p + 1), np.exp(point.log_proportions[0])
-    gradient = gradient.copy()
+    shares, moods, place = np.exp(point.log_proportions[0]), np.arange(k), np.arange(p)
     gradient[:, :p] -= 2 * sample.penalty * point.coef[0]
     gradient[:, p] -= sample.total * shares
-    blocks = np.zeros((k, p + 1, k, p + 1))
-    for c in range(k):
-        blocks[c, :p, c, :p] = complete[c]
-        blocks[c, range(p), c, range(p)] += 2 * sample.penalty
-    blocks[:, p, :, p] = sample.total * (np.diag(shares) - np.outer(shares, shares) + 1.0 / k)
-    full = blocks.reshape(size, size)
-    return Curvature(log_likelihood - float(penalty(sample, point)[0]), gradient.ravel(), full, full - missing)
+    blocks = Blocks(complete, sample.total * (np.diag(shares) - np.outer(shares, shares) + 1.0 / k))
+    blocks.coef[:, place, place] += 2 * sample.penalty
+    observed = None
+    if isinstance(missing, np.ndarray):
+        observed = -missing
+        square = observed.reshape(k, p + 1, k, p + 1)
+        square[moods, :p, moods, :p] += blocks.coef
+        square[:, p, :, p] += blocks.logits
+    return Curvature(log_likelihood - float(penalty(sample, point)[0]), gradient.ravel(), blocks, observed)

@@ -13,7 +13,6 @@ from hw4opt.poisson.ascent import ended
 from hw4opt.poisson.check import Rows, check_components, check_design, check_labels
 from hw4opt.poisson.conclude import Run, conclude
 from hw4opt.poisson.em import plain
-from hw4opt.poisson.likelihood import curvature
 from hw4opt.poisson.moods import MixtureResult
 from hw4opt.poisson.sample import Design, Sample
 from hw4opt.poisson.search import Budget, Report, search
@@ -51,7 +50,7 @@ class PoissonMixture:
         if self.k < 1:
             raise InputError(f"k is {self.k}; it must be 1 or more")
         if not 0 <= self.ridge < np.inf:
-            raise InputError(f"ridge is {self.ridge}; it must be 0 or more")
+            raise InputError(f"ridge is {self.ridge}; it must be a number, 0 or more")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; it must be 0 or more")
 
@@ -69,9 +68,7 @@ class PoissonMixture:
         started = time.perf_counter()
         sample = Sample.of(design.active)
         found = search(sample, self.k, self.budget, np.random.default_rng(self.seed), report)
-        if found.best is None:
-            raise InputError("no start led to a finite likelihood; look for features of extreme size, or give a ridge")
-        return conclude(Run(self.k, design, sample, found.best, found), time.perf_counter() - started)
+        return conclude(Run(self.k, design, sample, found.end, found), time.perf_counter() - started)
 
     def fit_plain(self, x: ArrayLike, y: ArrayLike, labels: ArrayLike, cycles: int, rows: Rows | None = None) -> MixtureResult:
         """The textbook's EM: exactly so many cycles of E-step and exact M-step, the first M-step from labels 0 … k-1, one a row.
@@ -86,8 +83,7 @@ class PoissonMixture:
         sample = Sample.of(design.active)
         marks = check_labels(labels, self.k, design, sample)
         point, trace = plain(sample, marks, self.k, cycles)
-        end = curvature(sample, point)
-        climb = ended(point, end, trace.tolist(), self.tol)
+        climb = ended(sample, point, trace.tolist(), self.tol)
         return conclude(Run(self.k, design, sample, climb, None), time.perf_counter() - started)
 
     def with_k(self, k: int) -> PoissonMixture:

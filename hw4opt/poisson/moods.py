@@ -16,7 +16,7 @@ from hw4opt.poisson.check import INTERCEPT, matrix, vector
 from hw4opt.poisson.sample import Design
 from hw4opt.terms.base import Array
 
-KIND = "hw4opt moods"
+KIND, FORMAT = "hw4opt moods", 2
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,42 @@ class Starts:
 
 @dataclass(frozen=True, eq=False)
 class Uncertainty:
-    """From the inverse of the exact observed information: covariance (k, p, p) of each mood's coefficients, or None with the reason."""
+    """From the inverse of the exact observed information: of each mood's coefficients, or None with the reason.
 
-    covariance: Array | None
+    standard_errors (k, p) in the features' own units, correlation (k, p, p): where the one can be 1e-200, a covariance could not be held
+    """
+
+    standard_errors: Array | None
+    correlation: Array | None
     reason: str | None
 
+    @classmethod
+    def none(cls, reason: str) -> Uncertainty:
+        """Nothing but the reason."""
+        return cls(None, None, reason)
+
     @property
-    def standard_errors(self) -> Array | None:
-        """(k, p), or None."""
-        return None if self.covariance is None else np.sqrt(np.einsum("kii->ki", self.covariance))
+    def covariance(self) -> Array | None:
+        """(k, p, p), or None."""
+        if self.standard_errors is None or self.correlation is None:
+            return None
+        return self.correlation * self.standard_errors[:, :, None] * self.standard_errors[:, None, :]
+
+    def of_scores(self, columns: Array) -> Array | None:
+        """√(xᵀ Cov(w_j) x) of rows x (m, p) in each mood, (m, k), inf where it is beyond what a double can hold; None without errors."""
+        if self.standard_errors is None or self.correlation is None:
+            return None
+        with np.errstate(over="ignore", invalid="ignore"):
+            moods = zip(self.standard_errors, self.correlation, strict=True)
+            return np.column_stack([_length(columns * errors, correlation) for errors, correlation in moods])
+
+
+def _length(moves: Array, correlation: Array) -> Array:
+    """√(vᵀ R v) of rows v (m, p): the largest entry is taken out first, so that no square overflows."""
+    size = np.abs(moves).max(axis=1)
+    unit = moves / np.where(size > 0, size, 1.0)[:, None]
+    length = size * np.sqrt(np.maximum(np.vecdot(unit @ correlation, unit), 0.0))
+    return np.where(np.isnan(length), np.inf, length)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +85,12 @@ class Criteria:
 
 @dataclass(frozen=True, eq=False)
 class Moods:
-    """The parameters alone: coef (k, p) of the columns `names`, proportions (k,), covariance (k, p, p) or None; was there an offset."""
+    """The parameters alone: coef (k, p) of the columns `names`, proportions (k,), how sure they are; was there an offset."""
 
     names: tuple[str, ...]
     coef: Array
     proportions: Array
-    covariance: Array | None
+    uncertainty: Uncertainty
     has_offset: bool = False
 
     @property
@@ -72,15 +99,13 @@ class Moods:
         return self.names[:1] == (INTERCEPT,)
 
     def scores(self, x: ArrayLike) -> Array:
-        """xᵀw_j of new rows (m, d) in each mood, intercept in, offset not: (m, k)."""
-        return self._columns(x) @ self.coef.T
+        """xᵀw_j of new rows (m, d) in each mood, intercept in, offset not: (m, k); not finite where a double cannot hold it."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._columns(x) @ self.coef.T
 
     def score_errors(self, x: ArrayLike) -> Array | None:
-        """Standard errors of `scores`, (m, k): √(xᵀ Cov(w_j) x); None where coefficients have none."""
-        if self.covariance is None:
-            return None
-        columns = self._columns(x)
-        return np.sqrt(np.einsum("mp,kpq,mq->mk", columns, self.covariance, columns))
+        """Standard errors of `scores`, (m, k): `Uncertainty.of_scores`; None where coefficients have none."""
+        return self.uncertainty.of_scores(self._columns(x))
 
     def predict(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
         """The mean count of new rows, Σ_j π_j exp(xᵀw_j + offset), (m,)."""
@@ -91,20 +116,21 @@ class Moods:
 
     def save(self, path: str | Path) -> None:
         """One JSON file, written in one piece; floats keep every digit."""
-        covariance = None if self.covariance is None else self.covariance.tolist()
-        record = {"kind": KIND, "format": 1, "names": self.names, "coef": self.coef.tolist(), "proportions": self.proportions.tolist()}
-        write_text(path, json.dumps(record | {"covariance": covariance, "has_offset": self.has_offset}, allow_nan=False) + "\n")
+        sure = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self.uncertainty).items()}
+        record = {"kind": KIND, "format": FORMAT, "names": self.names, "coef": self.coef.tolist(), "proportions": self.proportions.tolist()}
+        write_text(path, json.dumps(record | {"uncertainty": sure, "has_offset": self.has_offset}, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Moods:
         """What `save` wrote; raises `ModelFileError`."""
         try:
             stored = json.loads(Path(path).read_text(encoding="utf-8"))
-            if stored["kind"] != KIND or stored["format"] > 1:
+            if stored["kind"] != KIND or stored["format"] != FORMAT:
                 raise ValueError("it is another kind of file")
-            covariance = None if stored["covariance"] is None else np.array(stored["covariance"], dtype=float)
+            sure = stored["uncertainty"]
+            errors, correlation = map(_stored, (sure["standard_errors"], sure["correlation"]))
             arrays = np.array(stored["coef"], dtype=float), np.array(stored["proportions"], dtype=float)
-            return cls(tuple(stored["names"]), *arrays, covariance, bool(stored["has_offset"]))
+            return cls(tuple(stored["names"]), *arrays, Uncertainty(errors, correlation, sure["reason"]), bool(stored["has_offset"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelFileError(f"{path} is no file of moods: {error}") from error
 
@@ -114,6 +140,10 @@ class Moods:
             names = ", ".join(self.names[int(self.has_intercept) :])
             raise InputError(f"x has {found.shape[1]} columns and the mixture was fitted to {names}")
         return np.column_stack([np.ones(len(found)), found]) if self.has_intercept else found
+
+
+def _stored(values: list | None) -> Array | None:
+    return None if values is None else np.array(values, dtype=float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +204,7 @@ class MixtureResult:
     @property
     def moods(self) -> Moods:
         """What ranks and predicts, without the data."""
-        return Moods(self.feature_names, self.coef, self.proportions, self.uncertainty.covariance, bool(self.design.offset.any()))
+        return Moods(self.feature_names, self.coef, self.proportions, self.uncertainty, bool(self.design.offset.any()))
 
     def scores(self, x: ArrayLike) -> Array:
         """`Moods.scores` of new rows (m, d): (m, k)."""

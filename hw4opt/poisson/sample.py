@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
@@ -18,6 +18,9 @@ from hw4opt.terms.base import Array
 ENTRIES = 65_536  # of one (components, rows) array made at a time: it stays in a core's cache
 ROUNDING = 1e-15  # relative
 FEWEST = 1_024  # rows taken at a time, however many components there are
+STIFF = 1e30  # largest penalty of a scaled coefficient: it holds at 0 all the same, and no square of it overflows
+FAR = 1e150  # largest scaled feature and offset: only rows of weight 0 can be as far from the others
+COUNTS = 1e18  # largest count: doubles hold a rate to 1e-16 of it, which is then a millionth of its standard deviation
 
 
 class Part(NamedTuple):
@@ -47,7 +50,7 @@ class Sample:
         ℓ = Σ_u ω_u log Σ_k π_k exp(Σ_{i in u} ι_i log p(y_i | x_iᵀw_k + o_i)) - Σ_k Σ_j penalty_j w_kj²
 
     A row weight is how often the row was seen. Seen twice alone it is two independent units (ω = 2); seen twice in a group it is two
-    rows of that group (ι = 2, ω = 1). matrix = features / scale, so that every column has a mean square of 1.
+    rows of that group (ι = 2, ω = 1). matrix = features / scale, so that every column has a mean square of 1 (`Design.scale`).
 
     matrix      in columns (Fortran's order), because what is done to it is done along its rows
     order       row j here is row order[j] of the input;  unit_of (n,)  the unit of each row here
@@ -68,9 +71,8 @@ class Sample:
     @classmethod
     def of(cls, design: Design) -> Sample:
         """The sample of a design; rows of weight 0 stay in it, at no weight."""
-        features, counts, weights = design.features, design.counts, design.weights
-        scale = np.sqrt(np.mean(np.square(features), axis=0, where=(weights > 0)[:, None]))
-        scale[~(scale > 0)] = 1.0
+        features, weights, scale = design.features, design.weights, design.scale
+        counts, offset = np.clip(design.counts, 0.0, COUNTS), np.clip(design.offset, -FAR, FAR)
         order, first, unit_of = np.arange(len(counts)), None, np.arange(len(counts))
         inner, unit_weights = None, weights
         if design.groups is not None:
@@ -81,9 +83,10 @@ class Sample:
         constants = Poisson(quasi=True).normalizer(counts)[order]
         if first is not None:
             constants = np.add.reduceat(constants * weights[order], first)
-        penalty = design.penalty / scale**2
-        matrix = np.asfortranarray(features[order] / scale)
-        return cls(matrix, counts[order], design.offset[order], inner, first, unit_weights, constants, penalty, scale, order, unit_of)
+        penalty = np.square(np.sqrt(design.penalty) / scale)
+        with np.errstate(over="ignore"):
+            matrix = np.clip(np.asfortranarray(features[order] / scale), -FAR, FAR)
+        return cls(matrix, counts[order], offset[order], inner, first, unit_weights, constants, penalty, scale, order, unit_of)
 
     def __len__(self) -> int:
         return len(self.unit_weights)
@@ -102,6 +105,11 @@ class Sample:
     def noise(self) -> float:
         """What ℓ may be off by for rounding: it sums numbers of the size of y log y."""
         return ROUNDING * float(self.row_weights(np.ones(len(self))) @ ((self.counts + 1) * (1 + np.log1p(self.counts))))
+
+    @cached_property
+    def blur(self) -> float:
+        """Standard errors that the gradient may be off by for rounding, which reaches the size of z·ε in every λ."""
+        return ROUNDING * float(1 + np.log1p(self.counts.max())) * float(self.row_weights(np.ones(len(self))) @ self.counts) ** 0.5
 
     @cached_property
     def saturated(self) -> Array:
@@ -147,11 +155,6 @@ class Sample:
         if self.first is not None:
             weights = weights[..., self.unit_of]
         return weights if self.inner is None else weights * self.inner
-
-    def at_scale(self, scale: Array) -> Sample:
-        """The same sample with columns scaled otherwise."""
-        ratio = self.scale / scale
-        return replace(self, matrix=self.matrix * ratio, penalty=self.penalty * ratio**2, scale=scale)
 
     def take(self, units: np.ndarray) -> Sample:
         """The sample of some units alone."""
@@ -202,3 +205,14 @@ class Design:
     def active(self) -> Design:
         """Without the rows of weight 0."""
         return self if self.weights.all() else self.rows(self.weights > 0)
+
+    @cached_property
+    def scale(self) -> Array:
+        """√ of each column's mean square over the rows of weight above 0, (p,); 1 for a column of zeros, and more under a stiff ridge.
+
+        A power of 2 near a column's largest entry is taken out first, which is exact: no square overflows or vanishes.
+        """
+        features = self.active.features
+        unit = np.ldexp(1.0, np.frexp(np.abs(features).max(axis=0))[1] - 1)
+        scale = unit * np.sqrt(np.mean(np.square(features / unit), axis=0))
+        return np.maximum(np.where(scale > 0, scale, 1.0), np.sqrt(self.penalty / STIFF))

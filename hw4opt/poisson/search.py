@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from hw4opt.errors import InputError
-from hw4opt.poisson.ascent import Climb, climb
+from hw4opt.poisson.ascent import Climb, Over, climb, never
 from hw4opt.poisson.em import EMPTY, cycle, m_step
 from hw4opt.poisson.likelihood import Expectation, Point, expect
 from hw4opt.poisson.sample import Sample
@@ -25,9 +26,12 @@ PATIENCE_EASY = 2  # the same where all finished starts of a chain agree
 AGREED = 3  # easy chains that end in the same maximum: another would, too
 SHORT = (1, 2, 3)  # cycles of a short run, between which the worse half is dropped
 INEXACT = 2  # Newton steps of a short run's M-steps
+BATCH = 100_000  # entries (starts, moods, rows) of the M-steps that begin side by side: time is looked at between batches
 SUBSET = 1_000  # units of which short runs see a sample where there are more
 MARGIN = 2e-3  # relative difference of ℓ on the part from which a maximum is not looked at on all units
 SAME = 1e-7  # relative difference of ℓ below which two maxima are one
+EACH = 24  # perturbations for each start, where their number is not given
+GRACE = 1.0  # seconds that the first run may take to its end when the search's are over: an answer that is stationary is worth them
 
 Report = Callable[[int, int, float], None]
 Draw = np.random.Generator
@@ -37,28 +41,34 @@ Draw = np.random.Generator
 class Budget:
     """How much is tried, in counts, so that a seed gives one answer on every machine.
 
-    starts, perturbations    how many at most;  seconds  a further cap on the time, which does depend on the machine
+    starts           how many at most;  perturbations  how many at most, None: `EACH` for each start
+    seconds          a further cap on the time, which does depend on the machine: runs are stopped where they are
     """
 
     starts: int = 168
-    perturbations: int = 4_000
+    perturbations: int | None = None
     seconds: float | None = None
 
     def __post_init__(self) -> None:
         if self.starts < 1:
             raise InputError(f"restarts is {self.starts}; it must be 1 or more")
-        if self.perturbations < 0:
+        if self.most < 0:
             raise InputError(f"search is {self.perturbations}; it must be 0 or more")
         if self.seconds is not None and not self.seconds > 0:
             raise InputError(f"search_seconds is {self.seconds}; it must be above 0")
+
+    @property
+    def most(self) -> int:
+        """Perturbations at most."""
+        return EACH * self.starts if self.perturbations is None else self.perturbations
 
 
 @dataclass
 class Found:
     """What a search saw.
 
-    ends: ℓ of every run that was finished; failed: starts that ended nowhere; capped: the seconds ran out;
-    still: the last chain found nothing better than those before
+    best: of the runs that were finished, where there is one; ends: ℓ of each of those; failed: starts that ended nowhere;
+    capped: the seconds ran out and stopped something; still: the last chain found nothing better than those before
     """
 
     best: Climb | None = None
@@ -68,6 +78,13 @@ class Found:
     ends: list[float] = field(default_factory=list)
     capped: bool = False
     still: bool = False
+
+    @property
+    def end(self) -> Climb:
+        """The best run. Raises `InputError` where every start failed."""
+        if self.best is None:
+            raise InputError("no start led to a finite likelihood; look for features of extreme size, or give a ridge")
+        return self.best
 
     @property
     def top(self) -> float:
@@ -87,18 +104,20 @@ class Found:
     def take(self, climbs: list[Climb], tried: int, failed: int) -> None:
         """Count runs."""
         self.tried, self.failed = self.tried + tried, self.failed + failed
-        self.ends += [one.log_likelihood for one in climbs]
-        self.best = max([*climbs, *([self.best] if self.best else [])], key=_height, default=None)
+        self.ends += [one.log_likelihood for one in climbs if not one.cut]
+        self.best = max([*climbs, *([self.best] if self.best else [])], key=lambda one: (not one.cut, _height(one)), default=None)
 
 
 def search(sample: Sample, k: int, budget: Budget, draw: Draw, report: Report | None = None) -> Found:
     """The best maximum of the budget's chains: each has its own starts and perturbs the best of them."""
-    found, clock, runs = Found(), _Clock(budget, report), _Runs(sample, k, draw)
+    found, clock = Found(), _Clock(budget, report)
+    runs = _Runs(sample, k, draw, clock)
     left, easy = 1 if k == 1 else budget.starts, 0
-    while left > 0 and not clock.over(found) and easy < AGREED:
+    while left > 0 and easy < AGREED and (found.best is None or not clock.over()):
         count = min(CHAIN, left)
         left -= count
         easy = _chain(runs, count, found, clock) + (easy if found.still else 0)
+    found.capped = clock.stopped
     return found
 
 
@@ -112,8 +131,8 @@ def _chain(runs: _Runs, count: int, found: Found, clock: _Clock) -> bool:
         return False
     easy = len(climbs) > 1 and all(_same(_height(one), _height(best)) for one in climbs)
     idle, patience = 0, PATIENCE_EASY if easy else PATIENCE
-    while idle < patience and found.perturbed < clock.budget.perturbations and not clock.over(found):
-        there = max(runs.perturbed(best, min(ROUND, clock.budget.perturbations - found.perturbed), found), key=_height, default=best)
+    while idle < patience and found.perturbed < clock.budget.most and not clock.over():
+        there = max(runs.perturbed(best, min(ROUND, clock.budget.most - found.perturbed), found), key=_height, default=best)
         better = _height(there) > _height(best) and not _same(_height(there), _height(best))
         best, idle = (there, 0) if better else (best, idle + 1)
         easy = easy and not better
@@ -128,8 +147,8 @@ class _Runs:
     Most finished runs end where one ended before. What they end in on the part tells, and saves the finish on all.
     """
 
-    def __init__(self, sample: Sample, k: int, draw: Draw) -> None:
-        self.sample, self.k, self.draw = sample, k, draw
+    def __init__(self, sample: Sample, k: int, draw: Draw, clock: _Clock) -> None:
+        self.sample, self.k, self.draw, self.clock = sample, k, draw, clock
         self.part = sample if len(sample) <= SUBSET else sample.take(np.sort(draw.permutation(len(sample))[:SUBSET]))
         self._known: list[tuple[float, Climb]] = []
 
@@ -143,20 +162,28 @@ class _Runs:
         return self._finish(perturbed(self.part, expect(self.part, best.point), count, self.draw), FINISHED_PERTURBED, found)
 
     def _finish(self, shares: Array, most: int, found: Found) -> list[Climb]:
-        points, history, failed = short_runs(self.part, shares)
-        climbs = [settle(self.part, points.pick(slice(i, i + 1)), history[i].tolist()) for i in range(min(len(points), most))]
-        if self.part is not self.sample:
-            climbs = [whole for climb in climbs if (whole := self._whole(climb)) is not None]
-        found.take(climbs, len(shares), failed)
+        short = short_runs(self.part, shares, self.clock.over)
+        climbs: list[Climb] = []
+        for i in range(min(len(short.points), most)):
+            first = found.best is None and not climbs
+            if not first and self.clock.over():
+                break
+            done = settle(self.part, short.points.pick(slice(i, i + 1)), short.history[i].tolist(), self._over(first))
+            done = done if self.part is self.sample else self._whole(done, self._over(first))
+            climbs += [] if done is None else [done]
+        found.take(climbs, short.tried, short.failed)
         return climbs
 
-    def _whole(self, climb: Climb) -> Climb | None:
+    def _over(self, first: bool) -> Over:
+        return self.clock.later(GRACE) if first else self.clock.over
+
+    def _whole(self, climb: Climb, over: Over) -> Climb | None:
         """The climb gone on with on all units; None for one that ends too low on the part."""
         height = _height(climb)
         known = next((whole for part, whole in self._known if _same(part, height)), None)
         best = max((part for part, _ in self._known), default=-np.inf)
         if known is None and height > best - MARGIN * abs(height):
-            known = settle(self.sample, climb.point)
+            known = settle(self.sample, climb.point, over=over)
             self._known.append((height, known))
         return known
 
@@ -169,16 +196,25 @@ def _same(one: float, other: float) -> bool:
     return abs(one - other) <= SAME * abs(other)
 
 
-def short_runs(sample: Sample, shares: Array) -> tuple[Point, Array, int]:
-    """A few cycles of EM with inexact M-steps from each start, side by side.
+class Short(NamedTuple):
+    """Short runs: the better ones, best first; ℓ after each of their M-steps, (s, cycles); how many were tried and how many failed."""
 
-    The better ones, best first; ℓ after each of their M-steps, (s, cycles); and how many ended nowhere.
-    """
-    point, failed = m_step(sample, shares, limit=2 * INEXACT), 0
+    points: Point
+    history: Array
+    tried: int
+    failed: int
+
+
+def short_runs(sample: Sample, shares: Array, over: Over = never) -> Short:
+    """A few cycles of EM with inexact M-steps from each start, side by side; fewer where time is over."""
+    point, failed = _begun(sample, shares, over), 0
+    tried = len(point)
     here = expect(sample, point)
     history = here.log_likelihood[:, None]
     for number, cycles in enumerate(SHORT):
         for _ in range(cycles):
+            if over():
+                break
             point = cycle(sample, here, point, INEXACT)
             here = expect(sample, point)
             history = np.column_stack([history, here.log_likelihood])
@@ -188,22 +224,34 @@ def short_runs(sample: Sample, shares: Array) -> tuple[Point, Array, int]:
         order = order[: len(order) if number + 1 == len(SHORT) else max(FINISHED, -(-len(order) // 2))]
         point, history = point.pick(order), history[order]
         here = Expectation(here.log_likelihood[order], here.responsibilities[order], here.densities[order])
-    return point, history, failed
+    return Short(point, history, tried, failed)
 
 
-def settle(sample: Sample, point: Point, before: Sequence[float] = ()) -> Climb:
-    """Climb; a component that empties is put onto the worst-fitted units once, and left out if it empties again.
+def _begun(sample: Sample, shares: Array, over: Over) -> Point:
+    """The first M-step of every start, or of some where time is over."""
+    size = max(1, BATCH // (shares.shape[1] * len(sample.counts)))
+    points: list[Point] = []
+    for low in range(0, len(shares), size):
+        if points and over():
+            break
+        points.append(m_step(sample, shares[low : low + size], limit=2 * INEXACT))
+    return Point.stack(points)
+
+
+def settle(sample: Sample, point: Point, before: Sequence[float] = (), over: Over = never) -> Climb:
+    """Climb; a component that empties is put onto the worst-fitted units once, and left out if it empties again or time is over.
 
     before    ℓ after earlier cycles of the same run, which its trace begins with
     """
-    done = climb(sample, point)
+    done = climb(sample, point, over=over)
     empty = _empty(sample, done)
-    if len(empty):
-        done, before = climb(sample, _reseeded(sample, done.point, empty)), ()
+    if len(empty) and not over():
+        again = climb(sample, _reseeded(sample, done.point, empty), over=over)
+        done, before = (done, before) if again.cut else (again, ())
         empty = _empty(sample, done)
     if len(empty):
         kept = np.setdiff1d(np.arange(done.point.k), empty)
-        done = climb(sample, Point(done.point.coef[:, kept], done.point.log_proportions[:, kept]))
+        done = climb(sample, Point(done.point.coef[:, kept], done.point.log_proportions[:, kept]), over=over)
     return replace(done, trace=[*before, *done.trace] or [done.log_likelihood])
 
 
@@ -221,20 +269,27 @@ def _reseeded(sample: Sample, point: Point, empty: np.ndarray) -> Point:
 
 
 class _Clock:
-    """Time against the cap, and progress against the budget."""
+    """Time against the cap, and progress against the budget; stopped: somebody asked when time was over."""
 
     def __init__(self, budget: Budget, report: Report | None) -> None:
-        self.budget, self.report = budget, report
-        self.end = None if budget.seconds is None else time.monotonic() + budget.seconds
+        self.budget, self.report, self.stopped = budget, report, False
+        self.end = np.inf if budget.seconds is None else time.monotonic() + budget.seconds
 
-    def over(self, found: Found) -> bool:
-        """Whether the seconds have run out, which is noted."""
-        if self.end is None or found.best is None or time.monotonic() <= self.end:
-            return False
-        found.capped = True
-        return True
+    def over(self) -> bool:
+        """Whether the seconds have run out: asked only by what would go on."""
+        return self._past(self.end)
+
+    def later(self, seconds: float) -> Over:
+        """The same for what may take so many seconds from now in any case."""
+        end = max(self.end, time.monotonic() + seconds)
+        return lambda: self._past(end)
+
+    def _past(self, end: float) -> bool:
+        past = end < np.inf and time.monotonic() > end
+        self.stopped |= past
+        return past
 
     def tell(self, found: Found) -> None:
         """Report progress."""
-        if self.report is not None:
-            self.report(found.tried, self.budget.starts + self.budget.perturbations, found.top)
+        if self.report is not None and found.best is not None:
+            self.report(found.tried, self.budget.starts + self.budget.most, _height(found.best))

@@ -79,7 +79,8 @@ def _log_residuals(sample: Sample, shares: Array) -> Array:
     target = np.log(sample.counts + 0.5) - sample.offset
     weights = (sample.row_weights(shares) + 1e-8).reshape(s * k, -1)
     gram = (weights @ (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)).reshape(-1, p, p)
-    np.einsum("bii->bi", gram)[...] *= 1 + 1e-10
+    diagonal = np.einsum("bii->bi", gram)
+    diagonal += 1e-10 * diagonal.max(axis=1, keepdims=True) + 1e-300
     coef = np.linalg.solve(gram, ((weights * target) @ x)[:, :, None])[:, :, 0]
     sizes = sample.unit_sums(np.ones(len(target)))
     return (sample.unit_sums(target - coef @ x.T) / sizes).reshape(s, k, -1)
