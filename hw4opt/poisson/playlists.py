@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -12,12 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.errors import InputError
-from hw4opt.files import write_with
+from hw4opt.files import replacing
 from hw4opt.poisson.moods import MixtureResult
 from hw4opt.terms.base import Array
 
 ALIKE = 0.8  # share of songs in common from which two playlists are said to be nearly the same
 DEFINING = 3
+BEFORE, AFTER = ("rank", "row"), ("score", "standard_error")  # columns of a file, the text columns between them
 BEYOND = 2.0  # log plays above the most played song from which a score is no forecast
 
 
@@ -25,7 +28,8 @@ BEYOND = 2.0  # log plays above the most played song from which a score is no fo
 class Playlist:
     """One mood's songs, best first.
 
-    rows              of the catalogue, from 0;  scores  xᵀw_j, the log of the expected plays;  standard_errors  of the scores, or None
+    rows              of the catalogue, from 0;  scores  xᵀw_j, the log of the expected plays;  standard_errors  of the scores, or None;
+                      neither is finite where a feature is too large for it
     explained         share of the listening that the mood explains;  defining  rows of the listener's own table that are most of it
     """
 
@@ -69,7 +73,12 @@ def cautions(result: MixtureResult, catalogue: ArrayLike, lists: Sequence[Playli
     scores = result.scores(catalogue)
     heard = np.log(result.design.counts.max())
     for one in lists:
-        if one.scores[0] > heard + BEYOND:
+        if wild := int((~_finite(one)).sum()):
+            said.append(
+                f"mood {one.mood + 1}: {wild} of {len(one.rows)} songs have a feature so large that no number holds the score or its "
+                "standard error, which is left empty"
+            )
+        if heard + BEYOND < one.scores[0] < np.inf:
             said.append(
                 f"mood {one.mood + 1} promises up to exp({one.scores[0]:.3g}) plays and the most played song has exp({heard:.3g}): its "
                 "songs lie far beyond those heard, where nothing is known; a ridge (--ridge W) holds it back"
@@ -80,28 +89,51 @@ def cautions(result: MixtureResult, catalogue: ArrayLike, lists: Sequence[Playli
     return said
 
 
+def _finite(one: Playlist) -> np.ndarray:
+    """Of each song, whether score and standard error are finite."""
+    return np.isfinite(one.scores) & (True if one.standard_errors is None else np.isfinite(one.standard_errors))
+
+
+def renamed(texts: dict[str, list[str]], taken: Collection[str]) -> dict[str, list[str]]:
+    """Columns by name; one whose name is taken goes by catalogue_NAME."""
+    found = {}
+    for name, column in texts.items():
+        own = name
+        while own in taken or (own != name and own in texts):
+            own = f"catalogue_{own}"
+        found[own] = column
+    return found
+
+
 def playlist_path(folder: str | Path, mood: int) -> Path:
     """Where a mood's playlist is written."""
     return Path(folder) / f"mood_{mood + 1}.csv"
 
 
 def write_playlists(folder: str | Path, lists: Sequence[Playlist], texts: dict[str, list[str]]) -> list[Path]:
-    """mood_1.csv, mood_2.csv, …: rank, row (from 1), the text columns, score, standard_error; each file in one piece.
+    """mood_1.csv, mood_2.csv, …: rank, row (from 1), the text columns, score, standard_error; all of them or, where one fails, none.
 
-    texts    the catalogue's text columns by name
+    texts    the catalogue's text columns by name; one named as a column above is written as catalogue_NAME
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [playlist_path(folder, one.mood) for one in lists]
-    for path, one in zip(paths, lists, strict=True):
-        write_with(path, lambda temporary, one=one: _write(temporary, one, texts))
+    with ExitStack() as stack:
+        for path, one in zip(paths, lists, strict=True):
+            _write(stack.enter_context(replacing(path)), one, renamed(texts, (*BEFORE, *AFTER)))
     return paths
 
 
 def _write(path: Path, one: Playlist, texts: dict[str, list[str]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["rank", "row", *texts, "score", "standard_error"])
+        writer.writerow([*BEFORE, *texts, *AFTER])
         for rank, row in enumerate(one.rows.tolist()):
-            error = "" if one.standard_errors is None else repr(float(one.standard_errors[rank]))
-            writer.writerow([rank + 1, row + 1, *(column[row] for column in texts.values()), repr(float(one.scores[rank])), error])
+            error = None if one.standard_errors is None else one.standard_errors[rank]
+            numbers = _cell(one.scores[rank]), _cell(error)
+            writer.writerow([rank + 1, row + 1, *(column[row] for column in texts.values()), *numbers])
+
+
+def _cell(value: float | None) -> str:
+    """Every digit; empty for what is no finite number."""
+    return "" if value is None or not math.isfinite(value) else repr(float(value))

@@ -18,12 +18,12 @@ def songs(tmp_path):
     path = tmp_path / "songs.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["song", "plays", "tempo", "loud", "day", "start", "hours", "flat", "half", "none", "minus", "gap"])
+        writer.writerow(["song", "plays", "tempo", "loud", "day", "start", "hours", "flat", "half", "none", "minus", "gap", "huge"])
         for i in range(80):
             x, mood = draw.normal(size=2), i // 4 % 2
             plays = draw.poisson(np.exp(2 + (0.9 if mood else -0.9) * x[0]))
             gap = "" if i == 6 else 1.5
-            writer.writerow([f"s{i}", plays, *x, f"d{i // 4}", i % 2, 1 + i % 3, 7, plays + 0.5, 0, plays - 100, gap])
+            writer.writerow([f"s{i}", plays, *x, f"d{i // 4}", i % 2, 1 + i % 3, 7, plays + 0.5, 0, plays - 100, gap, 1e6 * i])
     return path
 
 
@@ -80,6 +80,52 @@ def test_k_range_chooses_by_a_criterion(hw4opt, songs):
     assert held["k"] == 2 and held["held_out_by_k"]["2"] > held["held_out_by_k"]["1"]
 
 
+def test_the_seconds_cap_a_whole_range_and_say_what_was_not_tried(hw4opt, songs):
+    done = hw4opt("em", *DATA, "--k-range", "1:70", "--search-seconds", "1", "--json", "-", "--quiet")
+    tried = [int(k) for k in done.json["bic_by_k"]]
+    assert tried == list(range(1, len(tried) + 1)) and (len(tried) == 70 or f"before k = {len(tried) + 1}" in done.err)
+
+
+def test_columns_of_any_size_give_the_same_moods_and_playlists(hw4opt, songs, tmp_path):
+    rows = list(csv.DictReader(songs.read_text().splitlines()))
+    for size in ("1e160", "1e-200"):
+        with (tmp_path / "sized.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["song", "plays", "tempo", "loud"])
+            writer.writerows([[row["song"], row["plays"], float(row["tempo"]) * float(size), row["loud"]] for row in rows])
+        words = ["--y", "plays", "--k", "2", *QUICK, "--json", "-", "--quiet"]
+        sized = hw4opt("em", "sized.csv", *words, "--playlists", "sized").json
+        plain = hw4opt("em", *DATA, "--k", "2", *QUICK, "--json", "-", "--quiet", "--playlists", "plain").json
+        for key in ("rates", "standard_errors"):
+            assert np.array(sized[key]) * [1, float(size), 1] == pytest.approx(np.array(plain[key]), rel=1e-6)
+        for one, other in zip(sized["playlists"], plain["playlists"], strict=True):
+            assert one["song"] == other["song"] and one["standard_errors"] == pytest.approx(other["standard_errors"], rel=1e-6)
+
+
+def test_a_catalogue_may_name_its_columns_as_playlists_do(hw4opt, songs, tmp_path):
+    lines = ["rank,row,mood,scores,tempo,loud,score", *(f"first,r{i},sad,x,{i / 9},{-i / 9},top" for i in range(9))]
+    (tmp_path / "ranked.csv").write_text("\n".join(lines))
+    words = ["--k", "2", *QUICK, "--catalogue", "ranked.csv", "--playlists", "lists", "--json", "-", "--quiet"]
+    one = hw4opt("em", *DATA, *words).json["playlists"][0]
+    header = (tmp_path / "lists" / "mood_1.csv").read_text().splitlines()[0].split(",")
+    assert header == ["rank", "row", "catalogue_rank", "catalogue_row", "mood", "scores", "catalogue_score", "score", "standard_error"]
+    assert one["mood"] == 1 and one["catalogue_mood"] == ["sad"] * 9 and one["catalogue_scores"] == ["x"] * 9
+    assert one["catalogue_rank"] == ["first"] * 9 and one["scores"][0] == max(one["scores"])
+
+
+def test_scores_that_no_number_holds_are_null_and_said(hw4opt, songs, tmp_path):
+    rows = list(csv.DictReader(songs.read_text().splitlines()))
+    lines = ["plays,tempo", *(f"{row['plays']},{float(row['tempo']) * 1e-9}" for row in rows)]
+    (tmp_path / "small.csv").write_text("\n".join(lines))
+    (tmp_path / "far.csv").write_text("tempo\n1e-9\n1.7e308\n")
+    words = ["--y", "plays", "--k", "2", *QUICK, "--catalogue", "far.csv", "--playlists", "lists", "--json", "-"]
+    done = hw4opt("em", "small.csv", *words)
+    assert done.status == 0 and "left empty" in done.err
+    for number, one in enumerate(done.json["playlists"], 1):
+        assert one["standard_errors"][one["rows"].index(1)] is None and one["standard_errors"][one["rows"].index(0)] is not None
+        assert "inf" not in (tmp_path / "lists" / f"mood_{number}.csv").read_text()
+
+
 def test_groups_offsets_weights_ridge_and_files(hw4opt, songs, tmp_path):
     words = ["--groups", "day", "--exposure", "hours", "--weights", "hours", "--ridge", "0.5", "--plot", "m.png", "--save", "m.json"]
     done = hw4opt("em", *DATA, "--k", "2", *QUICK, *words, "--json", "o.json", "--quiet")
@@ -123,6 +169,10 @@ def test_a_mood_without_maximum_is_exit_1(hw4opt, tmp_path):
         (["songs.csv", "--y", "plays", "--x", "tempo"], "how many moods is not given"),
         ([*DATA, "--k", "2", "--k-range", "1:3"], "both say how many moods"),
         ([*DATA, "--k-range", "3:1"], "give LOW:HIGH"),
+        ([*DATA, "--k-range", "1:²"], "give LOW:HIGH"),
+        ([*DATA, "--k-range", "1:81"], "k is 81 and there are 80 distinct rows; k must be 80 or less"),
+        ([*DATA, "--k-range", "1:999999999999", "--playlists", "lists"], "k is 999999999999 and there are 80 distinct rows"),
+        ([*DATA, "--k-range", "1:21", "--groups", "day"], "k is 21 and there are 20 groups; k must be 20 or less"),
         ([*DATA, "--k", "0"], "0 is not in the range"),
         ([*DATA, "--k", "81"], "there are 80 distinct rows"),
         (["songs.csv", "--y", "play", "--k", "2"], "no column 'play' (did you mean 'plays'?)"),
@@ -140,7 +190,13 @@ def test_a_mood_without_maximum_is_exit_1(hw4opt, tmp_path):
         ([*DATA, "--k", "2", "--plain", "--init", "start", "--restarts", "3"], "belongs to the search"),
         ([*DATA, "--k", "3", "--plain", "--init", "start"], "no row has the initial label 2"),
         ([*DATA, "--k", "2", "--catalogue", "absent.csv"], "there is no file absent.csv"),
+        ([*DATA, "--k", "2", "--catalogue", "one.csv"], "the catalogue one.csv: no column 'loud'"),
         ([*DATA, "--k", "2", "--playlists", "songs.csv"], "is a file; give a folder"),
+        ([*DATA, "--k", "2", "--playlists", "songs.csv/lists"], "songs.csv is no folder"),
+        ([*DATA, "--k", "2", "--playlists", "x" * 300], "cannot write to --playlists"),
+        ([*DATA, "--k", "2", "--playlists", ".", "--save", "mood_2.csv"], "would overwrite --save mood_2.csv"),
+        ([*DATA, "--k", "2", "--plain", "--init", "hours"], "the initial labels hold 2 in row 2"),
+        ([*DATA, "--k", "2", "--offset", "huge"], "offset holds 1e+06 in row 2"),
         (["nothing.csv", "--k", "2"], "there is no file nothing.csv"),
         (["one.csv", "--y", "plays", "--k", "1"], "there is one row"),
         ([*DATA, "--k", "2", "--criterion", "magic"], "magic"),

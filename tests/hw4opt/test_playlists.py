@@ -8,7 +8,7 @@ import pytest
 from hw4opt import InputError
 from hw4opt.poisson.listener import simulated_listener
 from hw4opt.poisson.mixture import PoissonMixture
-from hw4opt.poisson.playlists import cautions, defining_rows, make_playlists, write_playlists
+from hw4opt.poisson.playlists import cautions, defining_rows, make_playlists, playlist_path, write_playlists
 from hw4opt.poisson.search import Budget
 
 
@@ -69,6 +69,41 @@ def test_files_hold_rank_row_text_score_and_error(result, tmp_path):
         assert [row["song"] for row in rows] == [f"s, {row}" for row in one.rows]
         assert [float(row["score"]) for row in rows] == one.scores.tolist()
         assert [float(row["standard_error"]) for row in rows] == one.standard_errors.tolist()
+
+
+def test_text_columns_named_as_a_playlists_own_are_written_under_another_name(result, tmp_path):
+    names = ["rank", "song", "score", "standard_error", "row", "catalogue_rank", "mood"]
+    texts = {name: [f"{name} {row}" for row in range(6)] for name in names}
+    lists = make_playlists(result, np.random.default_rng(3).normal(size=(6, 3)), 6)
+    with write_playlists(tmp_path, lists, texts)[0].open(newline="") as file:
+        header, *rows = list(csv.reader(file))
+    own = ["catalogue_catalogue_rank", "song", "catalogue_score", "catalogue_standard_error", "catalogue_row", "catalogue_rank", "mood"]
+    assert header == ["rank", "row", *own, "score", "standard_error"] and len(set(header)) == len(header)
+    assert rows[0][2:-2] == [texts[name][lists[0].rows[0]] for name in names]
+
+
+def test_scores_that_no_number_holds_are_empty_and_said(tmp_path):
+    listener = simulated_listener(1)
+    result = PoissonMixture(2, budget=Budget(24, 0)).fit(listener.x * 1e-9, listener.plays)
+    catalogue = np.vstack([listener.x[:3] * 1e-9, [[1.7e308, 0, 0], [1.7e308, -1.7e308, 1.7e308]]])
+    lists = make_playlists(result, catalogue, 5)
+    said = [one for one in cautions(result, catalogue, lists) if "left empty" in one]
+    assert said[0].startswith("mood 1: 2 of 5 songs have a feature so large") and len(said) == 2
+    assert not any("inf" in one for one in cautions(result, catalogue, lists))
+    for path, one in zip(write_playlists(tmp_path, lists, {}), lists, strict=True):
+        cells = {int(row["row"]) - 1: row for row in csv.DictReader(path.read_text().splitlines())}
+        assert all(cells[row]["score"] == cells[row]["standard_error"] == "" for row in (3, 4))
+        assert np.isfinite([float(cells[row]["standard_error"]) for row in range(3)]).all()
+        assert "inf" not in path.read_text() and "nan" not in path.read_text() and sorted(one.rows) == list(range(5))
+
+
+def test_playlists_are_written_all_or_none(result, tmp_path):
+    playlist_path(tmp_path, 0).write_text("old")
+    playlist_path(tmp_path, 2).mkdir()
+    with pytest.raises(InputError, match=r"mood_3\.csv is a folder"):
+        write_playlists(tmp_path, make_playlists(result, np.zeros((4, 3)), 2), {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mood_1.csv", "mood_3.csv"]
+    assert playlist_path(tmp_path, 0).read_text() == "old"
 
 
 def test_a_wrong_catalogue_is_a_sentence(result):

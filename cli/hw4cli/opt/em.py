@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +19,18 @@ from hw4cli.opt.report import figure_line, show, warn
 from hw4cli.progress import Bar
 from hw4opt import InputError, Status
 from hw4opt.datasets import Table, read_table
+from hw4opt.files import check_writable
 from hw4opt.poisson.choosing import CRITERIA, Choice, choose_k
 from hw4opt.poisson.mixture import PoissonMixture
 from hw4opt.poisson.moods import MixtureResult
-from hw4opt.poisson.playlists import Playlist, cautions, make_playlists, playlist_path, write_playlists
-from hw4opt.poisson.search import Budget
+from hw4opt.poisson.playlists import Playlist, cautions, make_playlists, write_playlists
+from hw4opt.poisson.search import EACH, Budget
 
 BUILT_IN = 3  # moods of the built-in listener
 CYCLES = 100
+PLAYLISTS = "Write mood_1.csv, mood_2.csv, … there; made if absent. A text column named rank, row, score, … is written as catalogue_rank, …"
+RANGE = re.compile(r"([0-9]{1,15}):([0-9]{1,15})")
+FILE = re.compile(r"mood_([1-9][0-9]{0,15})\.csv")  # `playlist_path`
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,10 @@ class Fitting:
         """The k of --k-range."""
         if self.k_range is None:
             return None
-        low, _, high = self.k_range.partition(":")
-        if not (low.isdigit() and high.isdigit() and 1 <= int(low) <= int(high)):
+        match = RANGE.fullmatch(self.k_range)
+        if match is None or not 1 <= (low := int(match[1])) <= (high := int(match[2])):
             raise InputError(f"--k-range {self.k_range}: give LOW:HIGH with 1 ≤ LOW ≤ HIGH, as in 1:6")
-        return range(int(low), int(high) + 1)
+        return range(low, high + 1)
 
 
 @dataclass(frozen=True)
@@ -72,12 +78,17 @@ class Ranking:
         click.option("--weights", metavar="COL", help="How often a row was seen, ≥ 0; a row of weight 0 is left out."),
         click.option("--groups", metavar="COL", help="Rows with the same cell here share one mood."),
         click.option("--k", type=click.IntRange(min=1), metavar="K", help="Moods; 3 for the built-in listener."),
-        click.option("--k-range", metavar="LOW:HIGH", help="Try every k in the range, as in 1:6."),
+        click.option("--k-range", metavar="LOW:HIGH", help="Try every k in the range, as in 1:6; at most as many as rows differ."),
         click.option("--criterion", type=click.Choice(CRITERIA), default="bic", show_default=True, help="What chooses k in --k-range."),
         click.option("--intercept/--no-intercept", default=True, help="A column of ones; default yes."),
         click.option("--restarts", type=click.IntRange(min=1), metavar="R", help=f"Most starts; default {Budget().starts}."),
-        click.option("--search", type=click.IntRange(min=0), metavar="N", help=f"Most perturbations; default {Budget().perturbations}."),
-        click.option("--search-seconds", type=click.FloatRange(0, min_open=True), metavar="S", help="A further cap on the search."),
+        click.option("--search", type=click.IntRange(min=0), metavar="N", help=f"Most perturbations; default {EACH} for each start."),
+        click.option(
+            "--search-seconds",
+            type=click.FloatRange(0, min_open=True),
+            metavar="S",
+            help="A further cap on the search, all k of --k-range together; runs stop where they are.",
+        ),
         click.option("--ridge", type=click.FloatRange(min=0), default=0.0, show_default=True, metavar="W", help="W·Σ‖w‖² in the M-step."),
         click.option("--quasi", is_flag=True, help="Take fractional counts."),
         click.option("--plain", is_flag=True, help="The textbook's EM from the labels in --init, --cycles of it."),
@@ -85,7 +96,7 @@ class Ranking:
         click.option("--cycles", type=click.IntRange(min=1), metavar="N", help=f"With --plain: exactly N cycles; default {CYCLES}."),
         click.option("--catalogue", metavar="CSV", help="Songs with the same features, to rank; default: DATA's own."),
         click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="Songs of a playlist."),
-        click.option("--playlists", metavar="DIR", help="Write mood_1.csv, mood_2.csv, … there; made if absent."),
+        click.option("--playlists", metavar="DIR", help=PLAYLISTS),
     ),
     SAVE,
     ARRAYS,
@@ -103,8 +114,9 @@ def command(**given: Any) -> int:
 def em(listening: Listening, fitting: Fitting, ranking: Ranking, writing: Writing) -> int:
     """The exit status: 0 stationary to tolerance, 1 not."""
     _check_words(listening, fitting)
-    _check_folder(ranking, fitting, {"the data": listening.data, "the catalogue": ranking.catalogue})
-    check_outputs(writing, {"the data": listening.data, "the catalogue": ranking.catalogue})
+    inputs = {"the data": listening.data, "the catalogue": ranking.catalogue}
+    check_outputs(writing, inputs)
+    _check_folder(ranking, fitting, inputs | {f"--{name} {path}": path for name, path in _written(writing)})
     listened = read(listening)
     catalogue = _catalogue(ranking, listened)
     with Bar("searching", writing.quiet) as bar:
@@ -113,6 +125,7 @@ def em(listening: Listening, fitting: Fitting, ranking: Ranking, writing: Writin
     texts = {} if catalogue is None else text_columns(catalogue)
     warnings = [
         *listened.warnings,
+        *(() if choice is None else choice.warnings),
         *result.warnings,
         *([] if catalogue is None else cautions(result, features_of(catalogue, listened.names), lists)),
     ]
@@ -149,31 +162,57 @@ def _check_words(listening: Listening, fitting: Fitting) -> None:
             raise InputError(f"--{name} {value} belongs to the search and --plain does none; drop one of them")
 
 
-def _check_folder(ranking: Ranking, fitting: Fitting, inputs: dict[str, str | None]) -> None:
+def _check_folder(ranking: Ranking, fitting: Fitting, files: dict[str, str | None]) -> None:
+    """Raise `InputError` now for playlists that could not be written later, or would overwrite one of the files."""
     if ranking.playlists is None:
         return
     folder = Path(ranking.playlists)
+    most = fitting.counts[-1] if fitting.counts is not None else fitting.k or BUILT_IN
+    try:
+        _check_writable(folder, most)
+    except OSError as error:
+        raise InputError(f"cannot write to --playlists {folder}: {error.strerror or error}") from error
+    for what, path in files.items():
+        if path is not None and _is_playlist(Path(path), folder, most):
+            raise InputError(f"--playlists {folder} would overwrite {what}; give another folder")
+
+
+def _check_writable(folder: Path, most: int) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--playlists {folder} is a file; give a folder")
-    most = fitting.counts[-1] if fitting.counts is not None else fitting.k or BUILT_IN
-    for what, path in inputs.items():
-        if path is not None and Path(path).resolve() in {playlist_path(folder, mood).resolve() for mood in range(most)}:
-            raise InputError(f"--playlists {folder} would overwrite {what}; give another folder")
+    above = next(one for one in (folder, *folder.parents) if one.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write to --playlists {folder}: {above} is {'not writable' if above.is_dir() else 'no folder'}")
+    if above == folder:
+        for path in folder.iterdir():
+            if _is_playlist(path, folder, most):
+                check_writable(path)
+
+
+def _is_playlist(path: Path, folder: Path, most: int) -> bool:
+    """Whether the file is that of one of so many moods."""
+    match = FILE.fullmatch(path.name)
+    return match is not None and int(match[1]) <= most and path.parent.resolve() == folder.resolve()
 
 
 def _catalogue(ranking: Ranking, listened: Listened) -> Table | None:
     """The songs to rank, their features checked; None where no playlist is asked for."""
     if ranking.catalogue is None and ranking.playlists is None:
         return None
-    table = listened.table if ranking.catalogue is None else read_table(ranking.catalogue)
-    features_of(table, listened.names)
+    if ranking.catalogue is None:
+        return listened.table
+    table = read_table(ranking.catalogue)
+    try:
+        features_of(table, listened.names)
+    except InputError as error:
+        raise InputError(f"the catalogue {ranking.catalogue}: {error}") from error
     return table
 
 
 def _fit(listening: Listening, fitting: Fitting, listened: Listened, bar: Bar) -> tuple[MixtureResult, Choice | None]:
     budget = Budget(
         Budget().starts if fitting.restarts is None else fitting.restarts,
-        Budget().perturbations if fitting.search is None else fitting.search,
+        fitting.search,
         fitting.search_seconds,
     )
     k = fitting.k or BUILT_IN
@@ -209,7 +248,11 @@ def _show_lists(lists: list[Playlist], texts: dict[str, list[str]], heard: dict[
 def _ending(result: MixtureResult, ranking: Ranking, writing: Writing) -> Exit:
     if result.status is Status.CERTIFIED:
         return Exit.CERTIFIED
-    paths = (("plot", writing.plot), ("save", writing.save), ("playlists", ranking.playlists))
+    paths = (*_written(writing)[1:], ("playlists", ranking.playlists))
     kept = [f"--{option} {path}" for option, path in paths if path is not None]
     say(f"{result.status.word}: {result.message}" + (f" ({' and '.join(kept)} not written)" if kept else ""))
     return Exit.UNPROVEN
+
+
+def _written(writing: Writing) -> tuple[tuple[str, str | None], ...]:
+    return ("json", writing.json), ("plot", writing.plot), ("save", writing.save)

@@ -12,7 +12,7 @@ from hw4cli.opt.listening import Listened
 from hw4opt.poisson.choosing import Choice
 from hw4opt.poisson.listener import Listener
 from hw4opt.poisson.moods import MixtureResult
-from hw4opt.poisson.playlists import Playlist
+from hw4opt.poisson.playlists import AFTER, BEFORE, Playlist, renamed
 from hw4opt.terms.base import Array
 
 if TYPE_CHECKING:
@@ -59,19 +59,20 @@ def chosen(choice: Choice | None) -> dict[str, Any]:
 
 
 def listed(lists: Sequence[Playlist], texts: dict[str, list[str]]) -> list[dict[str, Any]]:
-    """The playlists' part of the JSON; rows are counted from 0 there."""
-    return [
-        {
+    """The playlists' part of the JSON; rows are counted from 0 there, and a text column named as another key is catalogue_NAME."""
+    records = []
+    for one in lists:
+        record = {
             "mood": one.mood + 1,
             "rows": one.rows,
-            **{name: [column[row] for row in one.rows] for name, column in texts.items()},
             "scores": one.scores,
             "standard_errors": one.standard_errors,
             "explained": one.explained,
             "defining_rows": one.defining,
         }
-        for one in lists
-    ]
+        own = renamed(texts, (*BEFORE, *AFTER, *record))
+        records.append(record | {name: [column[row] for row in one.rows] for name, column in own.items()})
+    return records
 
 
 def mood_columns(result: MixtureResult) -> list[str]:
@@ -136,9 +137,9 @@ def playlist_rows(one: Playlist, texts: dict[str, list[str]]) -> list[list[str]]
     """The first songs of a playlist."""
     rows = []
     for place, row in enumerate(one.rows[:SHOWN].tolist()):
-        error = "" if one.standard_errors is None else f" ± {one.standard_errors[place]:.2g}"
+        error = np.nan if one.standard_errors is None else one.standard_errors[place]
         song = " · ".join(column[row] for column in texts.values()) or f"row {row + 1}"
-        rows.append([str(place + 1), song, f"{one.scores[place]:.4g}{error}"])
+        rows.append([str(place + 1), song, f"{one.scores[place]:.4g}" + (f" ± {error:.2g}" if np.isfinite(error) else "")])
     return rows
 
 
