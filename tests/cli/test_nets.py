@@ -184,14 +184,15 @@ def test_reproduce_writes_its_report(hw4nets, monkeypatch):
 
     heard = {}
 
-    def pretend(folder, data, changes, watch, say):
-        heard.update(changes, folder=folder)
+    def pretend(folder, data, changes, own_epochs, watch, say):
+        heard.update(changes, folder=folder, own_epochs=own_epochs)
         one = {"summary": {"test_accuracy": 0.5, "train_accuracy": 0.6}}
         return {"parts": {"3a": {"net": "logistic", "tuned": one, "assignment": one}}}
 
     monkeypatch.setattr(module, "reproduce", pretend)
-    done = hw4nets("reproduce", "--data", "synthetic", "--out", "r", "--epochs", "1", "--json", "-")
-    assert done.status == 0 and heard == {"seed": 0, "threads": 0, "device": "auto", "epochs": 1, "folder": Path("r")}
+    done = hw4nets("reproduce", "--data", "synthetic", "--out", "r", "--epochs", "2", "--own-epochs", "1", "--json", "-")
+    expected = {"seed": 0, "threads": 0, "device": "auto", "epochs": 2, "folder": Path("r"), "own_epochs": 1}
+    assert done.status == 0 and heard == expected
     assert done.json["message"] == "report in r/report.md" and "50.00 %" in done.err
 
 
