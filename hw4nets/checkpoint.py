@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hw4nets.errors import CheckpointError, WriteError
+from hw4nets.errors import CheckpointError, DamagedError, WriteError
 from hw4nets.files import write_with
 
 VERSION = 1
@@ -40,25 +40,48 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         state, sha256, version = whole["state"], whole["sha256"], whole["version"]
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no checkpoint {path}") from error
+    except MemoryError:
+        raise  # says nothing about the file
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # a damaged archive raises whatever its reader runs into
-        raise CheckpointError(f"{path} is damaged, or no checkpoint of hw4nets ({type(error).__name__})") from error
+        raise DamagedError(f"{path} is damaged, or no checkpoint of hw4nets ({type(error).__name__})") from error
     if version != VERSION:
         raise CheckpointError(f"{path} has format {version}; this program reads format {VERSION}")
     if checksum(state) != sha256:
-        raise CheckpointError(f"{path} is damaged: its checksum does not fit its content")
+        raise DamagedError(f"{path} is damaged: its checksum does not fit its content")
     return state
 
 
 def newest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """The state of last.pt, else of the one before, else None; and a sentence for each that was refused."""
-    notes = []
-    for name in (LAST, BEFORE):
-        if (folder / name).exists():
-            try:
-                return load_checkpoint(folder / name), notes
-            except CheckpointError as error:
-                notes.append(f"{error}; going on from the checkpoint before it, if there is one")
-    return None, notes
+    """The state of last.pt, or None where there is none; and sentences on the way.
+
+    A damaged last.pt gives way to before.pt, which takes its name, so that the next save keeps what is whole.
+    Raises `CheckpointError` when there are checkpoints and none can be used: training anew is the user's choice.
+    """
+    last, before = folder / LAST, folder / BEFORE
+    if not last.exists() and not before.exists():
+        return None, []
+    try:
+        return load_checkpoint(last if last.exists() else before), []
+    except DamagedError as error:
+        if not (last.exists() and before.exists()):
+            raise CheckpointError(f"{error}, and there is no other; --overwrite starts anew") from error
+        return _recovered(last, before, error)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; --overwrite starts anew") from error
+
+
+def _recovered(last: Path, before: Path, damage: DamagedError) -> tuple[dict[str, Any], list[str]]:
+    try:
+        state = load_checkpoint(before)
+    except CheckpointError as error:
+        raise CheckpointError(f"{damage}; {error}; --overwrite starts anew") from error
+    try:
+        os.replace(before, last)
+    except OSError as error:
+        raise WriteError(f"cannot write {last}: {error.strerror or error}") from error
+    return state, [f"{damage}; going on from the checkpoint before it"]
 
 
 def checksum(state: Any) -> str:
@@ -90,8 +113,6 @@ def _write(whole: Mapping[str, Any], path: Path) -> None:
     try:
         with path.open("wb") as file:
             torch.save(whole, file)
-            file.flush()
-            os.fsync(file.fileno())
     except RuntimeError as error:  # what torch makes of a full disk
         raise WriteError(f"the checkpoint could not be written ({str(error).splitlines()[0]}); is the disk full?") from error
 

@@ -32,6 +32,10 @@ class CheckpointError(NetsError):
     """A checkpoint is damaged, of another program, or does not fit the network."""
 
 
+class DamagedError(CheckpointError):
+    """A checkpoint's file is not what was written: the one before may still be whole."""
+
+
 class WriteError(NetsError):
     """A file of the run could not be written: the disk is full, say. What stood there before still does."""
 

@@ -53,6 +53,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
+        _to_disk(temporary)
         os.replace(temporary, path)
     except OSError as error:
         raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
@@ -78,6 +79,15 @@ def write_with(path: str | Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file (a figure, say) that then becomes `path`."""
     with replacing(path) as temporary:
         write(temporary)
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until the content is on the disk: a rename that outlives a power cut must not name an empty file."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -144,7 +144,6 @@ def changed_byte(path):
         (lambda path: path.write_bytes(path.read_bytes()[:-200]), "is damaged, or no checkpoint"),
         (lambda path: path.write_bytes(b""), "is damaged, or no checkpoint"),
         (lambda path: torch.save({"a": 1}, path), "is damaged, or no checkpoint"),
-        (lambda path: torch.save({"version": 99, "state": {}, "sha256": ""}, path), "has format 99"),
     ],
 )
 def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_used(saved, damage, said):
@@ -153,6 +152,34 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_used(saved, damag
         load_checkpoint(saved / LAST)
     state, notes = newest_checkpoint(saved)
     assert state is not None and state["number"] == 1 and len(notes) == 1 and said in notes[0]
+
+
+def test_the_checkpoint_before_a_damaged_one_is_not_overwritten_by_it(saved):
+    (saved / LAST).write_bytes(b"damaged")
+    newest_checkpoint(saved)
+    save_checkpoint(saved, {"number": 3}, best=False)
+    assert [load_checkpoint(saved / name)["number"] for name in (LAST, BEFORE)] == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: [(folder / name).write_bytes(b"damaged") for name in (LAST, BEFORE)], "before.pt is damaged"),
+        (lambda folder: [(folder / LAST).write_bytes(b"damaged"), (folder / BEFORE).unlink()], "there is no other"),
+        (lambda folder: torch.save({"version": 99, "state": {}, "sha256": ""}, folder / LAST), "has format 99"),
+        (lambda folder: [(folder / LAST).unlink(), (folder / LAST).mkdir()], "cannot be read"),
+    ],
+)
+def test_a_run_whose_checkpoints_cannot_be_used_is_not_silently_started_anew(saved, damage, said):
+    damage(saved)
+    with pytest.raises(CheckpointError, match=f"{said}.*--overwrite starts anew"):
+        newest_checkpoint(saved)
+
+
+def test_too_little_memory_is_no_damage(saved, monkeypatch):
+    monkeypatch.setattr(checkpoint.torch, "load", lambda *words, **options: (_ for _ in ()).throw(MemoryError))
+    with pytest.raises(MemoryError):
+        newest_checkpoint(saved)
 
 
 def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path, small):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import tomllib
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from hw4nets.config import Config
 from hw4nets.errors import CheckpointError, InputError, WriteError
 from hw4nets.evaluation import evaluate
+from hw4nets.files import write_text
 from hw4nets.models import NETS, Conv, Logistic, Net
 from hw4nets.recipes import Recipe, preset, preset_names, preset_nets, read_recipe
 from hw4nets.runs import CONFIG, CONFUSION, CURVES, FILES, HISTORY, SUMMARY, WORST, finished, load_model, open_run, read_history, run
@@ -116,6 +118,15 @@ def test_a_full_disk_while_training_is_a_sentence(tmp_path, small, monkeypatch):
     with pytest.raises(WriteError, match=r"cannot write .*last.pt: No space left on device"):
         run(folder, RECIPE, small)
     assert sorted(path.name for path in folder.iterdir()) == [CONFIG]
+
+
+def test_a_file_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
+    acts = []
+    fsync, replaced = os.fsync, os.replace
+    monkeypatch.setattr("os.fsync", lambda handle: acts.append(os.fstat(handle).st_size) or fsync(handle))
+    monkeypatch.setattr("os.replace", lambda *names: acts.append("renamed") or replaced(*names))
+    write_text(tmp_path / "a.txt", "four")
+    assert acts == [4, "renamed"]
 
 
 def test_a_history_that_cannot_be_read(tmp_path):
