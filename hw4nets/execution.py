@@ -8,16 +8,17 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hw4nets.config import Config
-from hw4nets.errors import InputError
+from hw4nets.errors import InputError, WriteError
 from hw4nets.files import cache_folder, make_folder, write_text
 
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -52,6 +53,11 @@ class Execution:
         if self.precision is torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, self.precision)
+
+    @property
+    def format_name(self) -> str:
+        """The memory format as a `Config` names it."""
+        return next(name for name, layout in FORMATS.items() if layout is self.memory_format)
 
     def laid_out(self, images: Tensor) -> Tensor:
         """The images in the memory format of the network."""
@@ -146,15 +152,22 @@ def _remembered(model: nn.Module, config: Config, device: torch.device) -> str:
     words = (platform.node(), torch.__version__, torch.get_num_threads(), str(model), config.batch_size)
     key = hashlib.sha256(repr(words).encode()).hexdigest()[:16]
     path = cache_folder() / "memory_formats.json"
-    try:
-        known = json.loads(path.read_text())
-    except (OSError, ValueError):
-        known = {}
-    if known.get(key) not in FORMATS:
+    known = _known(path)
+    if key not in known:
         known[key] = _measured(model, min(config.batch_size, MEASURED), device)
-        make_folder(path.parent)
-        write_text(path, json.dumps(known, indent=1))
+        with suppress(InputError, WriteError):  # without a cache it is measured again another time
+            make_folder(path.parent)
+            write_text(path, json.dumps(known, indent=1))
     return known[key]
+
+
+def _known(path: Path) -> dict[str, str]:
+    """What the cache holds and means something."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {key: name for key, name in kept.items() if name in list(FORMATS)} if isinstance(kept, dict) else {}
 
 
 def _measured(model: nn.Module, batch: int, device: torch.device) -> str:

@@ -13,6 +13,7 @@ from hw4nets.settings import setting
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "gelu": nn.GELU}
 POOLS: dict[str, Callable[[int], nn.Module]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
 WHITEN = ("no", "start", "fixed")
+TOGETHER = 250  # images whose patches are in memory at once
 SMALLEST = 5e-4  # added to a patch's variance before dividing by its root, in units of normalised pixels squared
 
 
@@ -57,11 +58,19 @@ class WhitenedConv2d(nn.Conv2d):
     def whiten(self, images: Tensor) -> None:
         """Set the filters from normalised images (n, 3, 32, 32)."""
         size = self.kernel_size[0]
-        patches = images.unfold(2, size, 1).unfold(3, size, 1).permute(0, 2, 3, 1, 4, 5).reshape(-1, 3 * size**2).double()
-        values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+        values, vectors = torch.linalg.eigh(_patch_covariance(images, size))
         scaled = (vectors / (values.clamp(min=0) + SMALLEST).sqrt()).T.flip(0)  # the largest eigenvalue first
         filters = torch.stack([scaled, -scaled], dim=1).reshape(-1, 3, size, size)[: self.out_channels]
         self.weight[: len(filters)] = filters.to(self.weight)
+
+
+def _patch_covariance(images: Tensor, size: int) -> Tensor:
+    """PᵀP / rows of P, whose rows are the patches of all images; summed over a few images at a time, as P is size² times the images."""
+    total = torch.zeros(3 * size**2, 3 * size**2, dtype=torch.float64, device=images.device)
+    for part in images.split(TOGETHER):
+        patches = part.unfold(2, size, 1).unfold(3, size, 1).permute(0, 2, 3, 1, 4, 5).reshape(-1, 3 * size**2).double()
+        total += patches.T @ patches
+    return total / (len(images) * (images.shape[2] - size + 1) * (images.shape[3] - size + 1))
 
 
 def check_whitening(filters: int, size: int, whiten: str) -> None:

@@ -65,7 +65,7 @@ def run(folder: Path, recipe: Recipe, data: Data, watch: Watch | None = None) ->
     history = train(model, data, recipe.config, folder, _Recording(folder, watch or Watch()))
     _write_history(folder, history.rows)
     with threads(recipe.config.threads):
-        plain = prepare(model, recipe.changed({"compile": False}).config)
+        plain = prepare(model, recipe.changed({"compile": False, "memory_format": history.memory_format}).config)
         evaluation = evaluate(model, data, plain, recipe.config.input_scale)
     summary = _summary(recipe, data, _Measured(model, history, evaluation, plain))
     _draw(folder, recipe, data, history, evaluation)
@@ -123,16 +123,23 @@ class _Measured(NamedTuple):
 
 
 class _Recording(Watch):
-    """Keeps history.csv up to date, and passes everything on."""
+    """Keeps history.csv as the checkpoint has it, and passes everything on."""
 
     def __init__(self, folder: Path, inner: Watch) -> None:
         self.folder, self.inner = folder, inner
-        self.rows: list[Row] = list(read_history(folder)) if (folder / HISTORY).exists() else []
+        self.rows: tuple[Row, ...] = ()
         self.batch, self.note = inner.batch, inner.note  # type: ignore[method-assign]
+
+    def start(self, history: History) -> None:
+        """The lines of the checkpoint: a process that was killed may have left others."""
+        self.rows = history.rows
+        if self.rows:
+            _write_history(self.folder, self.rows)
+        self.inner.start(history)
 
     def epoch(self, row: Row, epochs: int) -> None:
         """One more line."""
-        self.rows = [*self.rows[: row.epoch - 1], row]
+        self.rows = (*self.rows, row)
         _write_history(self.folder, self.rows)
         self.inner.epoch(row, epochs)
 

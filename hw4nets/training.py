@@ -50,6 +50,7 @@ class History:
     best_epoch              1-based; the last where nothing selects (`Config.select`)
     train_accuracy          of the final weights on all training images, unaugmented
     seconds_compile         apart from training
+    memory_format           contiguous | channels_last, the one trained in
     notes                   sentences on what could not be had
     """
 
@@ -57,6 +58,7 @@ class History:
     best_epoch: int = 0
     train_accuracy: float | None = None
     seconds_compile: float = 0.0
+    memory_format: str = "auto"
     notes: tuple[str, ...] = ()
 
     @property
@@ -74,6 +76,9 @@ class History:
 class Watch:
     """What a caller may want to hear; this one listens to nothing."""
 
+    def start(self, history: History) -> None:
+        """The run begins, after the epochs that its checkpoint holds."""
+
     def batch(self, epoch: int, done: int, total: int) -> None:
         """`done` of `total` steps of the epoch."""
 
@@ -88,12 +93,13 @@ def train(model: nn.Module, data: Data, config: Config, folder: Path | None = No
     """Train the network in place and give its history; the same seed, machine and thread count give the same history.
 
     folder   where checkpoints are written each epoch, and from which the run goes on if it holds one; None: nowhere
-    Raises `DivergedError` when the loss stops being finite; the checkpoint of the epoch before stands.
+    Raises `DivergedError` when loss or weights stop being finite; the checkpoint of the epoch before stands.
     """
     watch = watch or Watch()
     with threads(config.threads), _own_generators(config.seed):
-        run = Run.start(model, data, config)
-        history = _resumed(run, folder, watch)
+        state, notes = _kept(model, data, config, folder)
+        run = Run.start(model, data, config, state)
+        history = _begun(run, state, [*notes, *run.execution.notes], watch)
         for epoch in range(len(history.rows), config.epochs):
             row = _score(run, _fit(run, epoch, watch))
             history = history.extended(row, config.select)
@@ -150,15 +156,27 @@ def _augmented(run: Run, images: Tensor, places: Tensor, epoch: int) -> Tensor:
 
 def _check_finite(losses: Tensor, epoch: int, run: Run) -> None:
     if not bool(losses[-1].isfinite()):
-        step = epoch * run.steps + int((~losses.isfinite()).nonzero()[0])
-        raise DivergedError(step + 1, epoch + 1, run.config.lr * factor(run.config, step, run.total))
+        raise _diverged(run, epoch * run.steps + int((~losses.isfinite()).nonzero()[0]))
+
+
+def _check_tested(run: Run, epoch: int, out: Tensor) -> None:
+    """The loss is seen before each step: what the last step of an epoch broke shows in weights and outputs alone."""
+    weights = (one for one in run.model.state_dict().values() if one.is_floating_point())
+    if not all(bool(one.isfinite().all()) for one in (out, *weights)):
+        raise _diverged(run, epoch * run.steps - 1)
+
+
+def _diverged(run: Run, step: int) -> DivergedError:
+    return DivergedError(step + 1, step // run.steps + 1, run.config.lr * factor(run.config, step, run.total))
 
 
 def _score(run: Run, row: Row) -> Row:
     """The epoch with its test accuracy, and that of the held-out images if there are any."""
     start = time.perf_counter()
     with run.averaging.applied():
-        test = _tested(run, run.test)
+        out = outputs(run.model, run.test[0], run.execution, run.config.input_scale)
+        _check_tested(run, row.epoch, out)
+        test = accuracy(out, run.test[1])
         validation = _tested(run, run.validation) if run.validation is not None else None
     return replace(row, test_accuracy=test, validation_accuracy=validation, seconds_eval=time.perf_counter() - start)
 
@@ -186,17 +204,19 @@ class Run:
     generator: torch.Generator  # order and augmentation; dropout draws from torch's own
     first_flipped: Tensor
     augmentation: Augmentation
+    images: str  # the fingerprint of the data
 
     @classmethod
-    def start(cls, model: nn.Module, data: Data, config: Config) -> Run:
-        """At step 0."""
+    def start(cls, model: nn.Module, data: Data, config: Config, kept: Mapping[str, Any] | None = None) -> Run:
+        """At step 0; `kept` is the checkpoint that will be loaded, whose memory format is taken."""
         augmentation = Augmentation.parse(config.augment)
-        kept = hold_out(data, SPLIT_SEED) if config.select == "validation" else None
-        train_part, held = (kept.train, kept.test) if kept is not None else (data.train, None)
-        execution = prepare(model, config)
+        split = hold_out(data, SPLIT_SEED) if config.select == "validation" else None
+        train_part, held = (split.train, split.test) if split is not None else (data.train, None)
+        execution = prepare(model, replace(config, memory_format=(kept or {}).get("memory_format", config.memory_format)))
         device = execution.device
         train = _on(train_part, device)
-        whiten(model, normalize(train[0][:WHITENED], config.input_scale))
+        if kept is None:
+            whiten(model, normalize(train[0][:WHITENED], config.input_scale))
         generator = torch.Generator(device).manual_seed(config.seed)
         return cls(
             model,
@@ -211,6 +231,7 @@ class Run:
             generator,
             torch.rand(len(train[0]), generator=generator, device=device) < 0.5,
             augmentation,
+            data.sha256,
         )
 
     @property
@@ -241,6 +262,10 @@ class Run:
             "scaler": self.scaler.state_dict(),
             "generators": [self.generator.get_state(), torch.get_rng_state(), *_cuda_state(self.execution.device)],
             "history": [asdict(row) for row in history.rows],
+            "network": str(self.model),
+            "images": self.images,
+            "memory_format": self.execution.format_name,
+            "threads": torch.get_num_threads(),
         }
 
     def load(self, state: Mapping[str, Any]) -> History:
@@ -260,21 +285,37 @@ class Run:
         return history
 
 
-def _resumed(run: Run, folder: Path | None, watch: Watch) -> History:
-    """The history so far, and the run where it stopped; sentences on the way."""
+def _kept(model: nn.Module, data: Data, config: Config, folder: Path | None) -> tuple[dict[str, Any] | None, list[str]]:
+    """The checkpoint to go on from if there is one, and sentences on it; `CheckpointError` if it is of another run.
+
+    Older checkpoints do not say network, images, memory format and threads; those are taken on trust.
+    """
     state, notes = newest_checkpoint(folder) if folder is not None else (None, [])
-    notes += run.execution.notes
+    if state is None:
+        return None, notes
+    if state["config"] != config.values():
+        changed = sorted(name for name, value in config.values().items() if state["config"].get(name) != value)
+        raise CheckpointError(f"the checkpoint in {folder} is of other settings ({', '.join(changed)}); take the same ones, or --overwrite")
+    for name, now, what in (("network", str(model), "of another network"), ("images", data.sha256, "of a run on other images")):
+        if state.get(name, now) != now:
+            raise CheckpointError(f"the checkpoint in {folder} is {what}; take the same, or --overwrite")
+    before, now = state.get("threads", torch.get_num_threads()), torch.get_num_threads()
+    if before != now:
+        notes.append(f"the run used {before} CPU threads and goes on with {now}: rounding differs; OMP_NUM_THREADS={before} repeats it")
+    return state, notes
+
+
+def _begun(run: Run, state: Mapping[str, Any] | None, notes: list[str], watch: Watch) -> History:
+    """The history so far, and the run where it stopped; sentences on the way."""
     for sentence in notes:
         watch.note(sentence)
-    if state is None:
-        return History(notes=tuple(notes))
-    if state["config"] != run.config.values():
-        changed = sorted(name for name, value in run.config.values().items() if state["config"].get(name) != value)
-        raise CheckpointError(f"the checkpoint in {folder} is of other settings ({', '.join(changed)}); take the same ones, or --overwrite")
     try:
-        return replace(run.load(state), notes=tuple(notes))
+        history = run.load(state) if state is not None else History()
     except (RuntimeError, ValueError, KeyError) as error:
-        raise CheckpointError(f"the checkpoint in {folder} is of another network; take the same one, or --overwrite") from error
+        raise CheckpointError("the checkpoint is of another network; take the same one, or --overwrite") from error
+    history = replace(history, notes=tuple(notes), memory_format=run.execution.format_name)
+    watch.start(history)
+    return history
 
 
 def _on(part: Part, device: torch.device) -> tuple[Tensor, Tensor]:

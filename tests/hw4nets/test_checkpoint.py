@@ -10,12 +10,12 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from hw4nets import checkpoint
+from hw4nets import checkpoint, execution, training
 from hw4nets.checkpoint import BEFORE, BEST, LAST, checksum, load_checkpoint, newest_checkpoint, save_checkpoint
 from hw4nets.config import Config
 from hw4nets.data import synthetic
 from hw4nets.errors import CheckpointError, DivergedError, WriteError
-from hw4nets.models import Conv, build
+from hw4nets.models import Conv, Logistic, build
 from hw4nets.training import Watch, train
 
 SHAPE = Conv(M=8, N=7, batch_norm=True, dropout=0.3)
@@ -216,6 +216,46 @@ def test_other_settings_and_another_network_are_refused(tmp_path, small):
         train(build(SHAPE, 0), small, EVERYTHING, tmp_path)
     with pytest.raises(CheckpointError, match="of another network"):
         train(build(Conv(M=9), 0), small, replace(EVERYTHING, epochs=1), tmp_path)
+
+
+def test_other_images_are_refused_and_an_older_checkpoint_that_does_not_name_them_is_taken(tmp_path, small):
+    with pytest.raises(KeyboardInterrupt):
+        train(build(SHAPE, 0), small, EVERYTHING, tmp_path, Stopped(1))
+    with pytest.raises(CheckpointError, match="of a run on other images; take the same"):
+        train(build(SHAPE, 0), replace(small, sha256="0" * 64), EVERYTHING, tmp_path)
+    with pytest.raises(CheckpointError, match="of another network"):
+        train(build(replace(SHAPE, pool="average"), 0), small, EVERYTHING, tmp_path)
+    state = load_checkpoint(tmp_path / LAST)
+    older = {name: one for name, one in state.items() if name not in ("network", "images", "memory_format", "threads")}
+    save_checkpoint(tmp_path, older, best=False)
+    assert timeless(train(build(SHAPE, 0), small, EVERYTHING, tmp_path)) == timeless(train(build(SHAPE, 0), small, EVERYTHING))
+
+
+def test_a_run_goes_on_in_its_memory_format_and_says_that_threads_differ(tmp_path, small, monkeypatch):
+    config = replace(EVERYTHING, memory_format="auto", threads=0)
+    monkeypatch.setattr(execution, "_remembered", lambda *words: "channels_last")
+    with pytest.raises(KeyboardInterrupt):
+        train(build(SHAPE, 0), small, config, tmp_path, Stopped(2))
+    monkeypatch.setattr(execution, "_remembered", lambda *words: pytest.fail("chosen anew"))
+    with execution.threads(2):
+        history = train(build(SHAPE, 0), small, config, tmp_path)
+    assert history.memory_format == "channels_last" and "used 1 CPU threads and goes on with 2" in history.notes[0]
+
+
+def test_whitening_is_not_done_again_on_going_on(tmp_path, small, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        train(build(SHAPE, 0), small, EVERYTHING, tmp_path, Stopped(2))
+    monkeypatch.setattr(training, "whiten", lambda *words: pytest.fail("whitened anew"))
+    assert len(train(build(SHAPE, 0), small, EVERYTHING, tmp_path).rows) == 6
+
+
+def test_weights_that_overflow_in_the_last_step_of_an_epoch_are_not_kept(tmp_path, small):
+    """The loss is looked at before each step, so it does not know of the last one."""
+    config = Config(epochs=12, batch_size=200, lr=1e6, momentum=0.0, weight_decay=10.0, schedule="constant", warmup=0.0, threads=1)
+    with pytest.raises(DivergedError, match="take a smaller --lr") as caught:
+        train(build(Logistic(), 0), small, config, tmp_path)
+    state = load_checkpoint(tmp_path / LAST)
+    assert len(state["history"]) == caught.value.epoch - 1 > 0 and all(one.isfinite().all() for one in state["weights"].values())
 
 
 def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path, small):

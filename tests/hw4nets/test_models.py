@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from hw4nets import layers
 from hw4nets.data import normalize
 from hw4nets.errors import InputError, UnknownNameError
 from hw4nets.layers import WhitenedConv2d
@@ -117,6 +118,15 @@ def test_whitened_filters_whiten_patches(small):
     covariance = out @ out.T / out.shape[1]
     assert torch.allclose(covariance[::2, ::2], torch.eye(12, dtype=torch.double), atol=0.02)
     assert torch.allclose(layer.weight[::2], -layer.weight[1::2])
+
+
+def test_whitening_a_few_images_at_a_time_is_whitening_them_together(small, monkeypatch):
+    images = normalize(torch.from_numpy(small.train.pixels))
+    whole, parts = (build(Conv(M=20, whiten="fixed"), 0) for _ in range(2))
+    whiten(whole, images)
+    monkeypatch.setattr(layers, "TOGETHER", 7)
+    whiten(parts, images)
+    assert torch.allclose(whole[0].weight, parts[0].weight, atol=1e-6)
 
 
 def test_a_whitening_start_keeps_drawn_filters_beyond_those_there_are(small):

@@ -102,6 +102,22 @@ def test_a_stopped_run_goes_on_to_the_same_end(tmp_path, small):
     assert again.summary == outcome.summary
 
 
+@pytest.mark.parametrize(
+    "left", ["", "epoch,train_loss\n1,x\n", HEADER + "\n1,0,0,0,0,0,0\n2,0,0,0,0,0,0\n3,0,0,0,0,0,0\n"], ids=["empty", "damaged", "other"]
+)
+def test_the_history_is_healed_from_the_checkpoint(done, small, left):
+    folder, outcome = done
+    (folder / HISTORY).write_text(left)
+    heard = []
+
+    class Ear(Watch):
+        def start(self, history):
+            heard.append(read_history(folder))
+
+    run(open_run(folder, RECIPE, small, resume=True), RECIPE, small, Ear())
+    assert heard == [outcome.history.rows]
+
+
 def test_resuming_with_other_settings_or_images_is_refused(done, parts, small):
     folder, _ = done
     with pytest.raises(InputError, match=r"other settings \(M 6, not 7; lr 0.02, not 0.3\)"):

@@ -187,6 +187,22 @@ def test_the_memory_format_is_measured_once_and_leaves_the_network_alone(cache, 
     assert prepare(model, replace(QUICK, memory_format="auto")).memory_format == first.memory_format
 
 
+@pytest.mark.parametrize("content", ["[1]", '{"a": ["contiguous"]}', "\xff", None], ids=str)
+def test_a_cache_that_is_damaged_or_cannot_be_written_does_not_stop_a_run(cache, content):
+    path = cache / "memory_formats.json"
+    path.mkdir() if content is None else path.write_bytes(content.encode("latin-1"))
+    model = build(Conv(M=4), 0)
+    assert prepare(model, replace(QUICK, memory_format="auto")).format_name in ("contiguous", "channels_last")
+
+
+def test_values_of_a_cache_that_mean_nothing_are_measured_anew(cache, monkeypatch):
+    monkeypatch.setattr(execution, "_measured", lambda *words: "channels_last")
+    prepare(build(Conv(M=4), 0), replace(QUICK, memory_format="auto"))
+    path = cache / "memory_formats.json"
+    path.write_text(path.read_text().replace('"channels_last"', '["channels_last"]'))
+    assert prepare(build(Conv(M=4), 0), replace(QUICK, memory_format="auto")).format_name == "channels_last"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
 def test_kept_memory_spares_the_page_faults():
     """In a process of its own: blocks of 64 MB are fetched once, not at every use."""
