@@ -80,9 +80,11 @@ class Augmentation:
         """From comma-separated words: none, flip, alternating_flip, crop:PIXELS, cutout:PIXELS."""
         chosen: dict[str, str | int] = {}
         for word in filter(None, (word.strip() for word in words.split(","))):
-            name, _, number = word.partition(":")
+            name, colon, number = word.partition(":")
             if name not in WORDS:
                 raise UnknownNameError("augmentation", name, WORDS)
+            if colon and name not in ("crop", "cutout"):
+                raise InputError(f"augment {word!r}: {name} takes no number; only crop and cutout do")
             kind = name if name in ("crop", "cutout") else "flip"
             if kind in chosen:
                 raise InputError(f"augment {words!r} has {kind} twice; give it once")

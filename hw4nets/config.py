@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hw4nets.settings import Range, Settings, setting
 
-SELECT = ("none", "validation", "test")
+SELECT = ("none", "validation", "test")  # each worse for what a test accuracy says than the one before
 POSITIVE = (1e-12, 1e6)
 
 
@@ -20,11 +20,13 @@ class Config(Settings):
     )
     seed: int = setting(0, "Seed of weights, order and augmentation.", limits=(0, 2**63 - 1))
 
-    optimizer: str = setting("sgd", "Method.", choices=("sgd", "adamw", "muon"))
+    optimizer: str = setting("sgd", "Method; muon is for networks with convolutions.", choices=("sgd", "adamw", "muon"))
     lr: float = setting(0.05, "Highest learning rate; with muon that of filters.", limits=POSITIVE, search=Range(1e-3, 1.0, log=True))
     momentum: float = setting(0.9, "Momentum; AdamW's first beta.", limits=(0, 0.9999), search=Range(0.8, 0.97))
-    nesterov: bool = setting(True, "Nesterov's form of the momentum.")
-    weight_decay: float = setting(5e-4, "Pull of weights to 0; offsets have none.", limits=(0, 10), search=Range(1e-5, 1e-2, log=True))
+    nesterov: bool = setting(True, "Nesterov's form of the momentum; muon always has it.")
+    weight_decay: float = setting(
+        5e-4, "Pull of weights to 0; none for offsets, nor for muon's filters.", limits=(0, 10), search=Range(1e-5, 1e-2, log=True)
+    )
     norm_bias_lr: float = setting(1.0, "Times the learning rate, for offsets of normalisation.", limits=POSITIVE)
     side_lr: float = setting(0.05, "Learning rate of what muon does not orthogonalise.", limits=POSITIVE)
     schedule: str = setting("triangular", "Learning rate over the run, after the warm-up.", choices=("constant", "triangular", "cosine"))
@@ -48,5 +50,10 @@ class Config(Settings):
 
     @property
     def selected_on(self) -> str:
-        """On which images epoch or settings were chosen: what a report has to say."""
-        return self.select if self.select != "none" else self.chosen_on
+        """On which images epoch or settings were chosen, the worse of the two: what a report has to say."""
+        return worse(self.select, self.chosen_on)
+
+
+def worse(one: str, other: str) -> str:
+    """That of two words of `SELECT` which says less for a test accuracy."""
+    return max(one, other, key=SELECT.index)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hw4nets.config import Config
+from hw4nets.errors import InputError
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 EVERY = 5  # steps between two updates of an average
@@ -22,12 +23,21 @@ QUINTIC = (3.4445, -4.7750, 2.0315)  # Newton-Schulz coefficients of Jordan 2024
 
 def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
     """SGD, AdamW or Muon over the groups of `parameter_groups`; each group keeps its own full rate in `initial_lr`."""
+    check_together(model, config)
     groups = parameter_groups(model, config)
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, 0.999))
     if config.optimizer == "muon":
         return Muon(groups, lr=config.lr, momentum=config.momentum)
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov and config.momentum > 0)
+
+
+def check_together(model: nn.Module, config: Config) -> None:
+    """Raise `InputError` where network and settings do not go together: Muon has nothing to do, or a batch has no deviation."""
+    if config.optimizer == "muon" and not any(one.ndim == 4 and one.requires_grad for one in model.parameters()):
+        raise InputError("optimizer muon moves filters that are trained, and this network has none; take sgd or adamw")
+    if config.batch_size == 1 and any(isinstance(layer, nn.BatchNorm1d) for layer in model.modules()):
+        raise InputError("batch normalisation of fully connected layers needs a batch of two images or more; batch_size is 1")
 
 
 def parameter_groups(model: nn.Module, config: Config) -> list[dict[str, Any]]:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, Self
 
 import tomli_w
+import torch
 
 from hw4nets.augment import Augmentation
 from hw4nets.config import Config
 from hw4nets.errors import InputError, UnknownNameError
-from hw4nets.models import Net, net
+from hw4nets.models import Net, build, net
+from hw4nets.optimizers import check_together
 from hw4nets.settings import settings_of
 
 PRESET = "tuned"
@@ -28,7 +30,11 @@ class Recipe:
     config: Config
 
     def __post_init__(self) -> None:
-        Augmentation.parse(self.config.augment)  # its words are checked before anything is made
+        """What does not go together is told before anything is made."""
+        Augmentation.parse(self.config.augment)
+        if self.config.optimizer == "muon" or self.config.batch_size == 1:
+            with torch.device("meta"):  # its shapes without its numbers
+                check_together(build(self.shape, 0), self.config)
 
     def changed(self, options: Mapping[str, Any]) -> Recipe:
         """With other options, of the network or of the training, by name."""

@@ -1,4 +1,4 @@
-"""Choice of hyper-parameters on held-out training images: random or TPE (Optuna), pruned, in a study that goes on where it stopped."""
+"""Choice of hyper-parameters, on held-out training images unless the test images are asked for: random or TPE (Optuna), pruned, in a study that goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hw4nets.config import Config
+from hw4nets.config import Config, worse
 from hw4nets.data import Data, hold_out
 from hw4nets.errors import DivergedError, InputError, UnknownNameError
 from hw4nets.files import make_folder, write_text
@@ -44,10 +44,15 @@ class Plan:
         if self.trials < 1:
             raise InputError(f"trials is {self.trials}; it must be 1 or more")
 
+    @property
+    def judged_on(self) -> str:
+        """On which images trials are compared: validation, or test where that is asked for."""
+        return "test" if self.recipe.config.select == "test" else "validation"
+
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting: the validation accuracy of its last epoch, or the last seen where it was pruned; None where it could not run."""
+    """One setting: the accuracy on what judges (`Plan.judged_on`) of its last epoch, or the last seen where it was pruned; None where it could not run."""
 
     number: int
     values: Mapping[str, Any]
@@ -78,30 +83,32 @@ def default_space(net: Net) -> dict[str, Range | tuple[Any, ...]]:
 def search(plan: Plan, data: Data, folder: Path, heard: Heard = lambda trial, best: None) -> Findings:
     """Run the trials that are missing; writes study.sqlite, trials.csv and best.toml into the folder.
 
-    The test images are put away first: every trial sees training images only, 45,000 to learn and 5,000 to be judged by.
+    The test images are put away first: every trial sees training images only, 45,000 to learn and 5,000 to be judged by. Only where the
+    recipe says `select = "test"` the test images judge, and best.toml says so.
     """
     study = _study(plan, data, make_folder(folder))
-    held = hold_out(data, SPLIT_SEED)
+    held = data if plan.judged_on == "test" else hold_out(data, SPLIT_SEED)
     for number in range(_done(study), plan.trials):
         study.sampler = _sampler(plan, number)
         study.optimize(lambda trial: _accuracy(trial, plan, held), n_trials=1)
-        _write_trials(folder, _trials(study))
+        _write_trials(plan, _trials(study), folder)
+        _write_best(plan, study, folder)
         last = _trials(study)[-1]
         heard(last, max((one.accuracy for one in _finished(study)), default=float("nan")))  # type: ignore[type-var]
     return _findings(plan, study, folder)
 
 
 def _accuracy(trial: optuna.Trial, plan: Plan, data: Data) -> float:
-    """Validation accuracy at the last epoch."""
+    """Accuracy at the last epoch, on what judges."""
     import optuna
 
     try:
         recipe = plan.recipe.changed({name: _suggest(trial, name, where) for name, where in plan.space.items()} | {"select": "none"})
         history = train(build(recipe.shape, recipe.config.seed), data, recipe.config, watch=_Pruning(trial))
-    except (InputError, DivergedError) as error:  # a filter wider than the image, say; a learning rate too high
-        trial.set_user_attr("ended", "impossible" if isinstance(error, InputError) else "diverged")
+    except (ValueError, DivergedError) as error:  # a filter wider than the image, say; a learning rate too high
+        trial.set_user_attr("ended", "impossible" if isinstance(error, ValueError) else "diverged")
         raise optuna.TrialPruned(str(error)) from error
-    return history.test_accuracy  # the held-out images stand in the place of the test images
+    return history.test_accuracy  # images that are held out stand in the place of the test images
 
 
 class _Pruning(Watch):
@@ -184,11 +191,23 @@ def _findings(plan: Plan, study: optuna.Study, folder: Path) -> Findings:
     finished = _finished(study)
     if not finished:
         raise InputError("no trial came to its end: none of the settings could run; narrow the space with --vary")
-    best = max(finished, key=lambda one: one.accuracy or 0.0)
-    recipe = plan.recipe.changed({**best.values, "select": "none", "chosen_on": "validation"})
-    note = f"trial {best.number} of {plan.trials}: validation accuracy {best.accuracy:.4f}"
-    write_text(folder / BEST_TOML, recipe.toml(note=note))
-    return Findings(_trials(study), recipe, best.accuracy or 0.0, _importances(study, len(finished)))
+    best = _write_best(plan, study, folder) or finished[0]
+    return Findings(_trials(study), _recipe(plan, best), best.accuracy or 0.0, _importances(study, len(finished)))
+
+
+def _write_best(plan: Plan, study: optuna.Study, folder: Path) -> Trial | None:
+    """The best trial that is finished, in best.toml."""
+    best = max(_finished(study), key=lambda one: one.accuracy or 0.0, default=None)
+    if best is not None:
+        note = f"trial {best.number} of {plan.trials}: {plan.judged_on} accuracy {best.accuracy:.4f}"
+        write_text(folder / BEST_TOML, _recipe(plan, best).toml(note=note))
+    return best
+
+
+def _recipe(plan: Plan, best: Trial) -> Recipe:
+    """Its settings: chosen on what judged the trials, or on what the recipe around them was chosen on."""
+    chosen_on = worse(plan.judged_on, plan.recipe.config.chosen_on)
+    return plan.recipe.changed({**best.values, "select": "none", "chosen_on": chosen_on})
 
 
 def _importances(study: optuna.Study, finished: int) -> Mapping[str, float]:
@@ -200,11 +219,11 @@ def _importances(study: optuna.Study, finished: int) -> Mapping[str, float]:
     return optuna.importance.get_param_importances(study, evaluator=evaluator)
 
 
-def _write_trials(folder: Path, trials: tuple[Trial, ...]) -> None:
+def _write_trials(plan: Plan, trials: tuple[Trial, ...], folder: Path) -> None:
     names = sorted({name for trial in trials for name in trial.values})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "ended", "epochs", "validation_accuracy", *names])
+    writer.writerow(["trial", "ended", "epochs", f"{plan.judged_on}_accuracy", *names])
     for trial in trials:
         writer.writerow([trial.number, trial.ended, trial.epochs, trial.accuracy, *(trial.values.get(name) for name in names)])
     write_text(folder / TRIALS, text.getvalue())

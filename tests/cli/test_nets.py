@@ -169,13 +169,13 @@ def test_search_then_train(hw4nets):
     words = ["search", "--net", "conv", "--M", "4", "--data", "synthetic", "--epochs", "1", "--trials", "2", "--out", "s", "--threads", "1"]
     words += ["--vary", "lr=0.001:0.5", "--vary", "N=7|14", "--vary", "batch-norm"]
     done = hw4nets(*words, "--json", "-", "--plot", "s.png", "--save", "b.toml")
-    assert done.status == 0 and len(done.json["trials"]) == 2 and done.json["selected_on"] == "validation"
+    assert done.status == 0 and len(done.json["trials"]) == 2 and done.json["selected_on"] == "test"  # the preset's own settings were
     assert set(done.json["trials"][0]["values"]) == {"lr", "N", "batch_norm"} and Path("s.png").exists()
     assert "hw4nets train --config s/best.toml" in done.err
     assert hw4nets(*words).status == 2
     assert len(hw4nets(*words, "--resume", "--trials", "3", "--json", "-", "-q").json["trials"]) == 3
     assert hw4nets("train", "--config", "s/best.toml", "--data", "synthetic", "--out", "run", "--epochs", "1", "-q").status == 0
-    assert json.loads(Path("run/summary.json").read_text())["selected_on"] == "validation"
+    assert json.loads(Path("run/summary.json").read_text())["selected_on"] == "test"
     assert Path("b.toml").exists()
 
 
@@ -217,6 +217,13 @@ WRONG = [
     (["train", "--net", "conv", "--out", "r", "--lr", "-1"], "lr is -1.0; it must be a number from"),
     (["train", "--net", "conv", "--out", "r", "--epochs", "0"], "epochs is 0; it must be a whole number from 1"),
     (["train", "--net", "conv", "--out", "r", "--augment", "flop"], "no augmentation 'flop'"),
+    (["train", "--net", "conv", "--out", "r", "--augment", "flip:3"], "augment 'flip:3': flip takes no number"),
+    (["train", "--net", "hidden", "--out", "r", "--optimizer", "muon"], "this network has none; take sgd or adamw"),
+    (
+        ["train", "--net", "hidden", "--out", "r", "--batch-norm", "--batch-size", "1"],
+        "needs a batch of two images or more; batch_size is 1",
+    ),
+    (["train", "--net", "conv", "--M", "9", "--whiten", "fixed", "--out", "r", "--optimizer", "muon"], "this network has none"),
     (["train", "--net", "conv", "--out", "r", "--preset", "best"], "no preset 'best'"),
     (["train", "--net", "fast", "--out", "r", "--preset", "assignment"], "preset 'assignment' has no fast"),
     (["train", "--net", "conv", "--out", "r", "--config", "no.toml"], "no file no.toml"),

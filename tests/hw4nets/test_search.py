@@ -70,6 +70,38 @@ def test_settings_that_cannot_run_are_told_and_passed_over(tmp_path, small):
         search(Plan(recipe, {"N": (30, 31)}, 2, "random"), small, tmp_path / "none")
 
 
+def test_what_best_toml_was_chosen_on_is_the_worst_of_all_choices(tmp_path, small, monkeypatch):
+    """A recipe chosen on the test images stays so; --select test holds nothing out and says it."""
+    seen = []
+    train = module.train
+    monkeypatch.setattr(module, "train", lambda model, data, config, watch: seen.append(data) or train(model, data, config, watch=watch))
+    inherited = search(Plan(RECIPE.changed({"chosen_on": "test"}), SPACE, 1), small, tmp_path / "inherited")
+    asked = search(Plan(RECIPE.changed({"select": "test"}), SPACE, 1), small, tmp_path / "asked")
+    assert len(seen[0].train.labels) == 180 and seen[1] is small
+    assert (inherited.best.config.chosen_on, asked.best.config.chosen_on, asked.best.config.select) == ("test", "test", "none")
+    assert "test accuracy" in (tmp_path / "asked" / BEST_TOML).read_text()
+
+
+def test_a_search_that_is_stopped_has_its_best_so_far(tmp_path, small):
+    with pytest.raises(KeyboardInterrupt):
+        search(Plan(RECIPE, SPACE, 3), small, tmp_path, lambda trial, best: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert read_recipe(tmp_path / BEST_TOML).config.chosen_on == "validation"
+
+
+def test_a_trial_that_torch_cannot_run_is_impossible(tmp_path, small, monkeypatch):
+    """Batch normalisation of one value a channel, say, is torch's own ValueError."""
+    build = module.build
+
+    def picky(shape, seed):
+        if shape.M == 5:
+            raise ValueError("Expected more than 1 value per channel when training")
+        return build(shape, seed)
+
+    monkeypatch.setattr(module, "build", picky)
+    found = search(Plan(Recipe(Hidden(M=4), RECIPE.config), {"M": (4, 5)}, 4, "random", seed=1), small, tmp_path)
+    assert {trial.values["M"]: trial.ended for trial in found.trials} == {4: "finished", 5: "impossible"}
+
+
 def test_poor_trials_are_ended_early(tmp_path, small):
     recipe = RECIPE.changed({"epochs": 6})
     found = search(Plan(recipe, {"lr": Range(1e-7, 1e-1, log=True)}, 14, "random"), small, tmp_path)

@@ -133,6 +133,7 @@ def test_what_selects_decides_the_best_epoch(small):
     assert run(small, replace(QUICK, epochs=3)).best_epoch == 3
     assert Config(select="test", chosen_on="validation").selected_on == "test"
     assert Config(chosen_on="validation").selected_on == "validation"
+    assert Config(select="validation", chosen_on="test").selected_on == "test"
 
 
 def test_a_loss_that_is_no_number_stops_with_step_and_rate(small):

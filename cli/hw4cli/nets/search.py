@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from hw4cli.nets.watching import load_shown
 from hw4cli.progress import Bar
 from hw4nets.errors import InputError, UnknownNameError
 from hw4nets.execution import check_machine, keep_freed_memory
+from hw4nets.files import write_text
 from hw4nets.recipes import Recipe
 from hw4nets.search import BEST_TOML, SAMPLERS, STUDY, Findings, Plan, default_space, search
 from hw4nets.settings import Range
@@ -39,7 +39,7 @@ SHOWN = 10
 def command(data: str | None, out: str, trials: int, sampler: str, vary: tuple[str, ...], resume: bool, **given: Any) -> int:
     """Choose hyper-parameters: seeded trials judged on 5,000 held-out training images, poor ones ended early.
 
-    best.toml is what `hw4nets train --config` takes. The test images are not looked at.
+    best.toml is what `hw4nets train --config` takes. The test images are looked at with --select test only, and best.toml then says so.
     """
     writing, changes = take(Writing, given), settings_given(given)
     check_outputs(writing)
@@ -57,10 +57,15 @@ def command(data: str | None, out: str, trials: int, sampler: str, vary: tuple[s
         say(PROGRAM, "interrupted; the same command with --resume goes on with the trials that are missing")
         return Exit.INTERRUPTED
     _write(found, Path(out), writing)
-    record = {"status": "certified", "message": f"best settings in {out}/{BEST_TOML}", "selected_on": "validation", "pixels": images.pixels}
-    record |= {"validation_accuracy": found.accuracy, "best": found.best.values(), "importances": found.importances}
+    record = {"status": "certified", "message": f"best settings in {out}/{BEST_TOML}", "pixels": images.pixels}
+    record |= {
+        "selected_on": found.best.config.selected_on,
+        f"{plan.judged_on}_accuracy": found.accuracy,
+        "best": found.best.values(),
+        "importances": found.importances,
+    }
     write_json(writing, plan.seed, images.sha256, record | {"trials": [vars(trial) for trial in found.trials]})
-    show(writing, *_table(found, out, writing))
+    show(writing, *_table(plan, found, out, writing))
     return Exit.CERTIFIED
 
 
@@ -112,16 +117,17 @@ def _write(found: Findings, folder: Path, writing: Writing) -> None:
         numbers = [trial.number for trial in found.trials]
         save_plot(writing, plot_study(numbers, [trial.accuracy for trial in found.trials], found.importances))
     if writing.save is not None:
-        shutil.copyfile(folder / BEST_TOML, writing.save)
+        write_text(writing.save, (folder / BEST_TOML).read_text(encoding="utf-8"))
 
 
-def _table(found: Findings, out: str, writing: Writing) -> tuple[str, list[str], list[list[str]], list[str]]:
+def _table(plan: Plan, found: Findings, out: str, writing: Writing) -> tuple[str, list[str], list[list[str]], list[str]]:
     order = sorted(found.trials, key=lambda trial: (trial.ended != "finished", -(trial.accuracy or 0.0)))
     names = list(order[0].values)
     rows = [[str(one.number), percent(one.accuracy), one.ended, *(_word(one.values.get(name)) for name in names)] for one in order[:SHOWN]]
-    title = f"{found.best.shape.name}: the best {len(rows)} of {len(found.trials)} trials, on held-out training images"
+    judges = "the test images" if plan.judged_on == "test" else "held-out training images"
+    title = f"{found.best.shape.name}: the best {len(rows)} of {len(found.trials)} trials, on {judges}"
     last = [f"To train with the best: hw4nets train --config {out}/{BEST_TOML} --out RUN", *figure_line(writing, "search.png")]
-    return title, ["trial", "validation", "ended", *names], rows, last
+    return title, ["trial", plan.judged_on, "ended", *names], rows, last
 
 
 def _word(value: Any) -> str:
