@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import lzma
 import os
 import pickle
 import re
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +25,7 @@ SHAPE = (3, 32, 32)
 PIXELS = 3 * 32 * 32
 LARGEST = 64 << 20  # bytes of one file: an official batch has 31 MB
 DEPTH = 4  # folders searched below the one given
+UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError, RuntimeError)
 OFFICIAL = {  # md5 of the official batches (torchvision's CIFAR10.train_list and test_list)
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
     "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
@@ -77,7 +80,7 @@ def _collect(path: Path) -> dict[str, bytes]:
             if key in files:
                 raise DataError(f"{path} holds {key} twice; give the folder that holds it once")
             files[key] = content()
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+    except UNREADABLE as error:  # RuntimeError: the archive is encrypted
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} cannot be read to its end ({error}); it may be half a download: get it anew") from error
@@ -85,6 +88,9 @@ def _collect(path: Path) -> dict[str, bytes]:
 
 
 def _key(name: str) -> str:
+    """What macOS adds to archives and foreign folders (`__MACOSX/`, `._name`) has none."""
+    if any(part == "__MACOSX" or part.startswith("._") for part in name.split("/")):
+        return ""
     batch, image = BATCH.search(name), IMAGE.search(name)
     return batch.group(1) if batch else "/".join(image.groups()) if image else ""
 
@@ -104,9 +110,18 @@ def _entries(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
                 file = archive.extractfile(member) if member.isreg() and _key(member.name) and member.size <= LARGEST else None
                 if file is not None:
                     yield member.name, file.read
+            while archive.fileobj and archive.fileobj.read(1 << 20):  # gzip's checksum stands at the end, behind what tar reads
+                pass
 
 
 def _folder_entries(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    for name, file in _folder_files(path):
+        if _stat(file).st_size <= LARGEST:
+            yield name, file.read_bytes
+
+
+def _folder_files(path: Path) -> Iterator[tuple[str, Path]]:
+    """Every file that `_key` knows, in order, and its name below the folder's."""
     for folder, inner, names in os.walk(path):
         inner.sort()
         if len(Path(folder).relative_to(path).parts) >= DEPTH:
@@ -114,24 +129,31 @@ def _folder_entries(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
         for name in sorted(names):
             file = Path(folder, name)
             relative = f"{path.name}/{file.relative_to(path).as_posix()}"
-            if _key(relative) and file.stat().st_size <= LARGEST:
-                yield relative, file.read_bytes
+            if _key(relative):
+                yield relative, file
+
+
+def _stat(file: Path) -> os.stat_result:
+    try:
+        return file.stat()
+    except OSError as error:
+        why = "it is a link to nothing" if file.is_symlink() else error.strerror
+        raise DataError(f"{file} cannot be read ({why}); replace or remove it") from error
 
 
 def source_key(path: Path) -> str:
-    """Changes when the source does: a hash of its place and of size and time of the file, or of every file that counts."""
+    """Changes when the source does: a hash of its place and of size and time of the file, or of every file that counts.
+
+    Of those also name and number (inode): when two folders change names, every size and time still stands where it stood.
+    """
     digest = hashlib.sha256(str(path.resolve()).encode())
     if path.is_file():
-        stat = path.stat()
+        stat = _stat(path)
         digest.update(f"{stat.st_size} {stat.st_mtime_ns}".encode())
     else:
-        for folder, inner, names in os.walk(path):
-            inner.sort()
-            if len(Path(folder).relative_to(path).parts) >= DEPTH:
-                inner.clear()
-            for name in sorted(names):
-                stat = os.stat(os.path.join(folder, name))
-                digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}".encode())
+        for name, file in _folder_files(path):
+            stat = _stat(file)
+            digest.update(f"{name!r} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns}".encode(errors="backslashreplace"))
     return digest.hexdigest()[:20]
 
 

@@ -85,11 +85,14 @@ def read_history(folder: Path) -> tuple[Row, ...]:
     """The rows of history.csv."""
     try:
         with (folder / HISTORY).open(newline="", encoding="utf-8") as file:
-            return tuple(_row(line) for line in csv.DictReader(file))
+            rows = tuple(_row(line) for line in csv.DictReader(file))
     except FileNotFoundError as error:
         raise InputError(f"{folder} is no run with an epoch finished: it has no {HISTORY}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise InputError(f"{folder / HISTORY} cannot be read: {error}") from error
+    if not rows:
+        raise InputError(f"{folder} is no run with an epoch finished: its {HISTORY} has no row")
+    return rows
 
 
 def load_model(path: Path, recipe: Recipe, device: str = "auto") -> tuple[nn.Module, Execution]:

@@ -1,4 +1,4 @@
-"""Choice of hyper-parameters, on held-out training images unless the test images are asked for: random or TPE (Optuna), pruned, in a study that goes on where it stopped."""
+"""Choice of hyper-parameters on held-out training images: random or TPE (Optuna), pruned, in a study that goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting: the accuracy on what judges (`Plan.judged_on`) of its last epoch, or the last seen where it was pruned; None where it could not run."""
+    """One setting: the accuracy (`Plan.judged_on`) of its last epoch, or the last seen where it was pruned; None where it could not run."""
 
     number: int
     values: Mapping[str, Any]

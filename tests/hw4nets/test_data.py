@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import http.server
+import os
 import pickle
 import tarfile
 import threading
@@ -282,6 +283,76 @@ def test_half_an_archive_is_told(tmp_path, parts, cache):
         with pytest.raises(DataError, match="cannot be read to its end"):
             load(str(archive))
     assert list(cache.iterdir()) == []
+
+
+def packed(tmp_path, parts, ending):
+    folder = tmp_path / "cifar"
+    folder.mkdir(exist_ok=True)
+    write_binary(folder, parts)
+    archive = tmp_path / f"packed{ending}"
+    if ending == ".zip":
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+            for path in sorted(folder.iterdir()):
+                file.write(path, path.name)
+    else:
+        pack(folder, archive)
+    return archive
+
+
+@pytest.mark.parametrize("ending", [".tar.gz", ".tar.xz", ".tar.bz2", ".zip"])
+@pytest.mark.parametrize("where", [0.2, 0.5, 0.8])
+def test_flipped_bytes_in_an_archive_are_told(tmp_path, parts, cache, ending, where):
+    archive = packed(tmp_path, parts, ending)
+    content = bytearray(archive.read_bytes())
+    place = int(where * len(content))
+    content[place : place + 64] = bytes(255 - one for one in content[place : place + 64])
+    archive.write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        load(str(archive))
+    assert "cannot be read to its end" in str(caught.value) and list(cache.iterdir()) == []
+
+
+def test_an_encrypted_archive_is_told(tmp_path, parts):
+    archive = packed(tmp_path, parts, ".zip")
+    content = bytearray(archive.read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(mark) + flags] |= 1
+    archive.write_bytes(content)
+    with pytest.raises(DataError, match="is encrypted"):
+        load(str(archive))
+
+
+def test_images_under_another_label_are_read_anew(tmp_path, parts):
+    """Files of one size and time that change places: only their folders tell."""
+    write_images(tmp_path, parts)
+    cat, dog, spare = (tmp_path / "train" / name for name in ("cat", "dog", "spare"))
+    for folder in (cat, dog):
+        for number, path in enumerate(sorted(folder.iterdir())):
+            path.write_bytes(path.read_bytes().ljust(5_000, b"\0"))
+            os.utime(path, (0, 0))
+            path.rename(folder / f"{number}.png")
+    first = load(str(tmp_path))
+    for old, new in ((cat, spare), (dog, cat), (spare, dog)):
+        old.rename(new)
+    assert load(str(tmp_path)).sha256 != first.sha256
+
+
+def test_a_link_to_nothing_is_told_where_it_counts(tmp_path, parts):
+    write_images(tmp_path, parts)
+    (tmp_path / "notes").symlink_to(tmp_path / "nowhere")
+    assert len(load(str(tmp_path)).train.labels) == 20
+    (tmp_path / "train" / "cat" / "x.png").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"x.png cannot be read \(it is a link to nothing"):
+        load(str(tmp_path))
+
+
+def test_what_macos_adds_is_passed_over(tmp_path, parts):
+    write_images(tmp_path / "cifar", parts)
+    first = load(str(tmp_path)).sha256
+    for name in ("__MACOSX/cifar/train/cat/0003.png", "cifar/train/cat/._0003.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"no image")
+    assert load(str(tmp_path)).sha256 == first
 
 
 def test_no_such_path():

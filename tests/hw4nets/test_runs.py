@@ -148,9 +148,14 @@ def test_a_file_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
 def test_a_history_that_cannot_be_read(tmp_path):
     with pytest.raises(InputError, match="no run with an epoch finished"):
         read_history(tmp_path)
-    (tmp_path / HISTORY).write_text("epoch,train_loss\n1,x\n")
-    with pytest.raises(InputError, match="cannot be read"):
-        read_history(tmp_path)
+    for left in (HEADER + "\n", ""):
+        (tmp_path / HISTORY).write_text(left)
+        with pytest.raises(InputError, match="has no row"):
+            read_history(tmp_path)
+    for left in (HEADER + "\n1,x\n", HEADER + "\n1,0,0,0,0,0,0,7\n", HEADER + "\n1,0\n", "\0", "epoch,epochs\n1,2\n"):
+        (tmp_path / HISTORY).write_text(left)
+        with pytest.raises(InputError, match=r"cannot be read|no row"):
+            read_history(tmp_path)
 
 
 # ---- recipes and presets -----------------------------------------------------------------------------------------------
