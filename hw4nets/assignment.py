@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hw4nets.data import Data
+from hw4nets.errors import DivergedError
 from hw4nets.files import make_folder, write_text
 from hw4nets.plotting import plot_pair
 from hw4nets.recipes import Recipe, preset
-from hw4nets.runs import finished, open_run, read_history, run, save_figure
+from hw4nets.runs import clear_run, finished, open_run, read_history, run, save_figure
 from hw4nets.training import Watch
 
 PRESETS = ("tuned", "assignment")
@@ -51,7 +52,8 @@ def reproduce(
 
     options      changes to every recipe, such as {"epochs": 1} for a look
     own_epochs   epochs of the assignment's own settings: with batches of 4 they take hours
-    A run that is finished is kept, and one that was stopped goes on; so the same call again continues.
+    A run that is finished is kept, and one that was stopped goes on; so the same call again continues. One whose loss stops being finite
+    is told in the report, and the rest goes on.
     """
     make_folder(folder)
     results: dict[str, Any] = {"pixels": data.pixels, "data_sha256": data.sha256, "source": data.title, "parts": {}}
@@ -62,10 +64,23 @@ def reproduce(
             changes = {**options, "epochs": own_epochs} if name == "assignment" and own_epochs else options
             outcomes[name] = _one(_run_folder(folder, part, name), preset(name, part.net).changed(changes), data, watch)
         results["parts"][part.letter] = {"net": part.net, "title": part.title, "formula": part.formula, **outcomes}
-        _draw(folder, part)
+        if not diverged(results["parts"][part.letter]):
+            _draw(folder, part)
         write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
         write_text(folder / "report.md", _report(results))
     return results
+
+
+def diverged(part: Mapping[str, Any]) -> dict[str, str]:
+    """The settings of a part of the results whose loss stopped being finite, with the sentence about it."""
+    return {name: part[name]["diverged"] for name in PRESETS if "diverged" in part[name]}
+
+
+def start_anew(folder: Path) -> None:
+    """Forget the runs in the folder, finished ones too."""
+    for part in PARTS:
+        for name in PRESETS:
+            clear_run(_run_folder(folder, part, name))
 
 
 def _run_folder(folder: Path, part: Part, name: str) -> Path:
@@ -73,10 +88,12 @@ def _run_folder(folder: Path, part: Part, name: str) -> Path:
 
 
 def _one(folder: Path, recipe: Recipe, data: Data, watch: Watch | None) -> dict[str, Any]:
-    summary = finished(folder, recipe, data)
-    if summary is None:
-        summary = run(open_run(folder, recipe, data, resume=True), recipe, data, watch).summary
-    return {"summary": summary, "shape": recipe.shape.values(), "train": recipe.config.values(), "folder": folder.name}
+    settings = {"shape": recipe.shape.values(), "train": recipe.config.values(), "folder": folder.name}
+    try:
+        summary = finished(folder, recipe, data) or run(open_run(folder, recipe, data, resume=True), recipe, data, watch).summary
+    except DivergedError as error:
+        return {"diverged": str(error), **settings}
+    return {"summary": summary, **settings}
 
 
 def _draw(folder: Path, part: Part) -> None:
@@ -108,6 +125,9 @@ def _table(parts: Mapping[str, Any]) -> Sequence[str]:
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for letter, part in parts.items():
         for name in PRESETS:
+            if "diverged" in part[name]:
+                lines.append(f"| {letter} | {part['net']} | {name} | diverged | – | – | – | – | – |")
+                continue
             one = part[name]["summary"]
             lines.append(
                 f"| {letter} | {part['net']} | {name} | {one['test_accuracy']:.1%} | {one['train_accuracy']:.1%} | {one['parameters']:,} "
@@ -122,7 +142,8 @@ def _section(letter: str, part: Mapping[str, Any]) -> Sequence[str]:
     for kind, names in (("shape", part["tuned"]["shape"]), ("train", SHOWN)):
         for name in names:
             lines.append(f"| {name} | " + " | ".join(_word(part[one][kind][name]) for one in PRESETS) + " |")
-    return [*lines, "", f"![accuracy over epochs]({letter}_{part['net']}.png)"]
+    failed = [f"{name}: {sentence}." for name, sentence in diverged(part).items()]
+    return [*lines, "", *(failed or [f"![accuracy over epochs]({letter}_{part['net']}.png)"])]
 
 
 def _word(value: Any) -> str:

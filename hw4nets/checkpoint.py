@@ -28,9 +28,17 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any], best: bool) -> None:
     whole = {"version": VERSION, "state": state, "sha256": checksum(state)}
     if (folder / LAST).exists():
         _second_name(folder / LAST, folder / BEFORE)
-    write_with(folder / LAST, lambda temporary: _write(whole, temporary))
+    write_tensors(folder / LAST, whole)
     if best:
         _second_name(folder / LAST, folder / BEST)
+
+
+def write_tensors(path: str | Path, content: Mapping[str, Any]) -> None:
+    """`torch.save` in one piece; `WriteError` where the disk is full."""
+    try:
+        write_with(path, lambda temporary: _save(content, temporary))
+    except RuntimeError as error:  # what torch makes of a full disk
+        raise WriteError(f"cannot write {path} ({str(error).splitlines()[0]}); is the disk full?") from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -109,12 +117,9 @@ def _pieces(value: Any) -> Iterator[bytes]:
         yield repr(value).encode()
 
 
-def _write(whole: Mapping[str, Any], path: Path) -> None:
-    try:
-        with path.open("wb") as file:
-            torch.save(whole, file)
-    except RuntimeError as error:  # what torch makes of a full disk
-        raise WriteError(f"the checkpoint could not be written ({str(error).splitlines()[0]}); is the disk full?") from error
+def _save(content: Mapping[str, Any], path: Path) -> None:
+    with path.open("wb") as file:
+        torch.save(content, file)
 
 
 def _second_name(path: Path, other: Path) -> None:

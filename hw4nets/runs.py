@@ -51,12 +51,17 @@ def open_run(folder: str | Path, recipe: Recipe, data: Data, resume: bool = Fals
     make_folder(path)
     sweep(path, FILES)
     if overwrite:
-        for name in FILES:
-            (path / name).unlink(missing_ok=True)
+        clear_run(path)
     if resume and (path / CONFIG).exists():
         _check_same(path, recipe, data)
     write_text(path / CONFIG, recipe.toml(data=data.source, data_sha256=data.sha256))
     return path
+
+
+def clear_run(path: Path) -> None:
+    """Remove the files of a run; others stay."""
+    for name in FILES:
+        (path / name).unlink(missing_ok=True)
 
 
 def run(folder: Path, recipe: Recipe, data: Data, watch: Watch | None = None) -> Outcome:
@@ -78,7 +83,10 @@ def finished(folder: Path, recipe: Recipe, data: Data) -> dict[str, Any] | None:
     if not (folder / SUMMARY).exists() or not (folder / CONFIG).exists():
         return None
     _check_same(folder, recipe, data)
-    return json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    try:
+        return json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    except ValueError:
+        return None  # damaged: going on writes it again
 
 
 def read_history(folder: Path) -> tuple[Row, ...]:

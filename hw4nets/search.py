@@ -86,6 +86,8 @@ def search(plan: Plan, data: Data, folder: Path, heard: Heard = lambda trial, be
     The test images are put away first: every trial sees training images only, 45,000 to learn and 5,000 to be judged by. Only where the
     recipe says `select = "test"` the test images judge, and best.toml says so.
     """
+    import optuna  # noqa: F401  # where it is absent no folder is made
+
     study = _study(plan, data, make_folder(folder))
     held = data if plan.judged_on == "test" else hold_out(data, SPLIT_SEED)
     for number in range(_done(study), plan.trials):

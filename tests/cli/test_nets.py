@@ -153,7 +153,10 @@ def test_evaluate_tells_accuracies_and_confusions(hw4nets, trained):
 
 def test_plot_compares_runs(hw4nets, trained):
     assert hw4nets(*QUICK, "--out", "other", "--lr", "0.2", "-q").status == 0
-    done = hw4nets("plot", "run", "other", "--plot", "runs.png", "--json", "-")
+    done = hw4nets("plot", "run", "other", "--plot", "runs.png", "--save", "runs.csv", "--json", "-")
+    assert [line.split(",")[:2] for line in Path("runs.csv").read_text().splitlines()[1:]] == [
+        [run, n] for run in ("run", "other") for n in "12"
+    ]
     assert done.status == 0 and set(done.json["runs"]) == {"run", "other"} and Path("runs.png").exists() and "other" in done.err
     assert "--plot runs.png" in hw4nets("plot", "run").out
 
@@ -194,6 +197,23 @@ def test_reproduce_writes_its_report(hw4nets, monkeypatch):
     expected = {"seed": 0, "threads": 0, "device": "auto", "epochs": 2, "folder": Path("r"), "own_epochs": 1}
     assert done.status == 0 and heard == expected
     assert done.json["message"] == "report in r/report.md" and "50.00 %" in done.err
+
+
+def test_reproduce_tells_what_diverged_draws_saves_and_starts_anew(hw4nets, monkeypatch, trained):
+    from hw4cli.nets import reproduce as module
+
+    Path("r/runs").mkdir(parents=True)
+    trained.rename("r/runs/one")
+    good = {"summary": {"test_accuracy": 0.5, "train_accuracy": 0.6}, "folder": "one"}
+    parts = {"3a": {"net": "logistic", "tuned": good, "assignment": {"diverged": "the loss stopped", "folder": "other"}}}
+    cleared = []
+    monkeypatch.setattr(module, "reproduce", lambda *words: {"parts": parts})
+    monkeypatch.setattr(module, "start_anew", cleared.append)
+    words = ["reproduce", "--data", "synthetic", "--out", "r", "--overwrite", "--plot", "all.png", "--save", "all.json", "--json", "-"]
+    done = hw4nets(*words)
+    assert done.status == 1 and done.json["status"] == "inaccurate" and "3a assignment: the loss stopped" in done.json["message"]
+    assert "hw4nets: 3a assignment: the loss stopped" in done.err and cleared == [Path("r")]
+    assert Path("all.png").exists() and json.loads(Path("all.json").read_text())["parts"] == parts
 
 
 # ---- what is wrong -----------------------------------------------------------------------------------------------------
@@ -241,6 +261,7 @@ WRONG = [
     (["train", "--net", "conv", "--out", "r", "--device", "cpu", "--precision", "float16"], "precision float16 needs CUDA"),
     (["evaluate", "nosuch"], "nosuch is no run: it has no config.toml"),
     (["plot", "nosuch"], "no run nosuch"),
+    (["plot", "begun"], "begun is no run with an epoch finished: its history.csv has no row"),
     (["plot", "empty"], "empty is no run with an epoch finished"),
     (["search", "--net", "conv", "--data", "synthetic", "--out", "s", "--vary", "q"], "no option of conv to vary 'q'"),
     (["search", "--net", "conv", "--data", "synthetic", "--out", "s", "--vary", "lr=3:1"], "give lr=LOW:HIGH with LOW < HIGH"),
@@ -253,6 +274,8 @@ WRONG = [
 def test_bad_input_is_one_sentence_exit_2_and_nothing_written(hw4nets, tmp_path, words, said):
     (tmp_path / "c.toml").write_text('net = "logistic"\n')
     (tmp_path / "empty").mkdir()
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "history.csv").write_text(f"{HEADER}\n")
     before = sorted(path.name for path in tmp_path.rglob("*"))
     done = hw4nets(*words)
     assert done.status == 2 and done.out == "" and said in done.err, done
@@ -275,8 +298,43 @@ def test_a_loss_that_diverges_is_exit_1_with_step_and_rate(hw4nets):
 
 def test_a_full_disk_is_exit_1_and_a_sentence(hw4nets, monkeypatch):
     monkeypatch.setattr(torch, "save", lambda *words: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    done = hw4nets(*QUICK, "--out", "run", "-q")
+    done = hw4nets(*QUICK, "--out", "run", "-q", "--json", "-")
     assert done.status == 1 and "last.pt: No space left on device" in done.err and done.err.count("\n") == 1
+    assert done.json["status"] == "uncertified" and "No space left on device" in done.json["message"] and set(done.json) >= ORIGIN
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("PytorchStreamWriter failed\nat x")], ids=repr)
+def test_a_disk_that_is_full_for_save_is_exit_1_and_a_sentence(hw4nets, monkeypatch, error):
+    save = torch.save
+
+    def full(content, file):
+        if isinstance(content, dict) and "1.weight" in content:
+            raise error
+        save(content, file)
+
+    monkeypatch.setattr(torch, "save", full)
+    done = hw4nets(*QUICK, "--out", "run", "--save", "w.pt", "--json", "r.json", "-q")
+    assert done.status == 1 and "cannot write w.pt" in done.err and done.err.count("\n") == 1 and not Path("w.pt").exists()
+    assert json.loads(Path("r.json").read_text())["status"] == "uncertified"
+
+
+def test_figures_that_cannot_be_written_are_told_in_the_json(hw4nets, trained, monkeypatch):
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "savefig", lambda *words, **options: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    for words in (["evaluate", "run"], ["plot", "run"], ["data", "--data", "synthetic"]):
+        done = hw4nets(*words, "--plot", "a.png", "--json", "-", "-q")
+        assert done.status == 1 and "a.png: No space left on device" in done.err and done.json["status"] == "uncertified"
+
+
+@pytest.mark.parametrize(("words", "name"), [(QUICK, "tomli_w"), (QUICK, "matplotlib"), (["search", *QUICK[1:]], "optuna")])
+def test_without_another_package_of_the_extra_it_is_named(tmp_path, words, name):
+    program = f"import sys; sys.modules[{name!r}] = None; {RUN}"
+    done = process(*words, "--out", "r", program=program, cwd=tmp_path)
+    assert (
+        done.returncode == 2 and done.stderr == f"hw4nets: {name} is not installed; it comes with the extra: pip install 'hw4opt[nets]'\n"
+    )
+    assert done.stdout == "" and list(tmp_path.iterdir()) == []
 
 
 def test_without_torch_the_extra_is_named(hw4nets, monkeypatch):
@@ -293,7 +351,7 @@ def test_help_and_version_of_every_command(hw4nets):
         done = hw4nets(*words, "--help")
         assert done.status == 0 and done.err == "" and "Usage: hw4nets" in done.out
         assert hw4nets(*words, "--version").out.startswith("hw4nets 0.")
-        for option in ("--json", "--quiet", "--seed") if words else ():
+        for option in ("--json", "--quiet", "--seed", "--plot", "--save") if words else ():
             assert option in done.out
 
 

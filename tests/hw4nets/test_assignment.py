@@ -5,7 +5,8 @@ import json
 import pytest
 
 from hw4nets import assignment, recipes
-from hw4nets.assignment import PARTS, reproduce
+from hw4nets.assignment import PARTS, diverged, reproduce, start_anew
+from hw4nets.errors import DivergedError, InputError
 from hw4nets.recipes import Recipe
 from hw4nets.training import Watch
 
@@ -49,3 +50,28 @@ def test_the_assignments_own_settings_can_have_fewer_epochs(tmp_path, small, tin
     results = reproduce(tmp_path, small, {"epochs": 2, "threads": 1}, own_epochs=1)
     for part in results["parts"].values():
         assert (part["tuned"]["summary"]["epochs"], part["assignment"]["summary"]["epochs"]) == (2, 1)
+
+
+def test_a_loss_that_diverges_is_told_and_the_rest_goes_on(tmp_path, small, tiny, monkeypatch):
+    real = assignment.run
+
+    def failing(folder, recipe, data, watch):
+        if folder.name == "3b_hidden_tuned":
+            raise DivergedError(7, 1, 0.5)
+        return real(folder, recipe, data, watch)
+
+    monkeypatch.setattr(assignment, "run", failing)
+    results = reproduce(tmp_path, small, {"epochs": 1, "threads": 1})
+    assert list(results["parts"]) == [part.letter for part in PARTS]
+    assert diverged(results["parts"]["3b"]) == {"tuned": str(DivergedError(7, 1, 0.5))} and not diverged(results["parts"]["3d"])
+    report = (tmp_path / "report.md").read_text()
+    assert "| 3b | hidden | tuned | diverged |" in report and "tuned: the loss stopped being finite at step 7" in report
+    assert not (tmp_path / "3b_hidden.png").exists() and (tmp_path / "3d_base.png").exists()
+
+
+def test_runs_can_be_started_anew(tmp_path, small, tiny):
+    reproduce(tmp_path, small, {"epochs": 1, "threads": 1})
+    with pytest.raises(InputError, match=r"other settings .epochs 1, not 2.*--overwrite"):
+        reproduce(tmp_path, small, {"epochs": 2, "threads": 1})
+    start_anew(tmp_path)
+    assert reproduce(tmp_path, small, {"epochs": 2, "threads": 1})["parts"]["3d"]["tuned"]["summary"]["epochs"] == 2

@@ -118,6 +118,14 @@ def test_the_history_is_healed_from_the_checkpoint(done, small, left):
     assert heard == [outcome.history.rows]
 
 
+def test_a_damaged_summary_is_written_again(done, small):
+    folder, outcome = done
+    (folder / SUMMARY).write_text("{")
+    assert finished(folder, RECIPE, small) is None
+    run(open_run(folder, RECIPE, small, resume=True), RECIPE, small)
+    assert finished(folder, RECIPE, small) == outcome.summary
+
+
 def test_resuming_with_other_settings_or_images_is_refused(done, parts, small):
     folder, _ = done
     with pytest.raises(InputError, match=r"other settings \(M 6, not 7; lr 0.02, not 0.3\)"):

@@ -26,7 +26,8 @@ Exit status: 0 finished · 1 the loss diverged, or a file could not be written
 Completion: eval "$(_HW4NETS_COMPLETE=bash_source hw4nets)"
             (zsh: zsh_source, fish: fish_source)"""
 PROGRAM = "hw4nets"
-NO_TORCH = "torch is not installed; it comes with the extra: pip install 'hw4opt[nets]'"
+EXTRA = ("torch", "torchvision", "matplotlib", "optuna", "tomli_w", "PIL")
+MISSING = "{} is not installed; it comes with the extra: pip install 'hw4opt[nets]'"
 
 
 class NetsCommands(Commands):
@@ -54,7 +55,7 @@ def app() -> None:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit status."""
     if find_spec("torch") is None:
-        say(PROGRAM, NO_TORCH)
+        say(PROGRAM, MISSING.format("torch"))
         return Exit.WRONG
     return run(app, PROGRAM, sys.argv[1:] if words is None else words, _judge)
 
@@ -64,6 +65,9 @@ def _judge(error: Exception) -> tuple[str, Exit] | None:
 
     if isinstance(error, NetsError):
         return str(error), Exit.WRONG if isinstance(error, InputError | CheckpointError) else Exit.UNPROVEN
+    missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if missing in EXTRA:
+        return MISSING.format(missing), Exit.WRONG
     return None
 
 

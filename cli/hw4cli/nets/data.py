@@ -10,7 +10,7 @@ import numpy as np
 
 from hw4cli.endings import Exit
 from hw4cli.nets.options import DATA, PLOT, SAVE, SEED, WRITE, Writing, options, take
-from hw4cli.nets.outputs import check_outputs, figure_line, save_plot, show, write_json
+from hw4cli.nets.outputs import check_outputs, figure_line, recorded, save_plot, show, write_json
 from hw4cli.nets.watching import load_shown
 from hw4nets.data import Data
 from hw4nets.files import cache_folder, write_with
@@ -22,13 +22,15 @@ def command(data: str | None, seed: int, **given: Any) -> int:
     """Have the images ready: downloaded, verified, decoded and cached; --plot shows some of each class, --save keeps the arrays (.npz)."""
     writing = take(Writing, given)
     check_outputs(writing)
-    images = load_shown(data or "official", writing.quiet)
-    if writing.plot is not None:
-        from hw4nets.plotting import plot_images
+    with recorded(writing, seed):
+        images = load_shown(data or "official", writing.quiet)
+    with recorded(writing, seed, images.sha256):
+        if writing.plot is not None:
+            from hw4nets.plotting import plot_images
 
-        save_plot(writing, plot_images(images))
-    if writing.save is not None:
-        write_with(writing.save, lambda temporary: _save(images, temporary))
+            save_plot(writing, plot_images(images))
+        if writing.save is not None:
+            write_with(writing.save, lambda temporary: _save(images, temporary))
     counts = [np.bincount(part.labels, minlength=len(images.classes)) for part in (images.train, images.test)]
     record = {"status": "certified", "message": "the images are whole", "pixels": images.pixels, "source": images.source}
     record |= {"classes": images.classes, "train": counts[0], "test": counts[1], "cache": str(cache_folder())}

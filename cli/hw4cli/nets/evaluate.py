@@ -11,7 +11,7 @@ import click
 
 from hw4cli.endings import Exit
 from hw4cli.nets.options import DATA, PLOT, SAVE, SEED, WRITE, Writing, options, take
-from hw4cli.nets.outputs import check_outputs, figure_line, percent, save_plot, show, write_json
+from hw4cli.nets.outputs import check_outputs, figure_line, percent, recorded, save_plot, show, write_json
 from hw4cli.nets.watching import load_shown
 from hw4nets.data import Data
 from hw4nets.errors import InputError
@@ -42,12 +42,13 @@ def command(run: str, checkpoint: str, device: str, seed: int, data: str | None,
     images = load_shown(data or kept.get("data", "official"), writing.quiet)
     found = evaluate(model, images, execution, recipe.config.input_scale)
     title = f"{recipe.shape.name}, {percent(found.accuracy)} of the test images right, pixels {images.pixels}"
-    if writing.plot is not None:
-        from hw4nets.plotting import plot_confusion
+    with recorded(writing, seed, images.sha256):
+        if writing.plot is not None:
+            from hw4nets.plotting import plot_confusion
 
-        save_plot(writing, plot_confusion(found, images.classes, title))
-    if writing.save is not None:
-        write_text(writing.save, _predictions(found, images))
+            save_plot(writing, plot_confusion(found, images.classes, title))
+        if writing.save is not None:
+            write_text(writing.save, _predictions(found, images))
     write_json(writing, seed, images.sha256, _record(found, images) | {"net": recipe.shape.name, "checkpoint": checkpoint})
     last = [f"flips averaged: {percent(found.accuracy_flip)}", *figure_line(writing, "confusion.png")]
     show(writing, title, ("class", "right", "most often taken for"), _rows(found, images), last)

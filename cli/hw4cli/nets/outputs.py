@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from hw4cli.endings import say
 from hw4cli.nets.options import Writing
 from hw4cli.records import FIGURES, STDOUT, json_text
 from hw4cli.tables import Table
-from hw4nets.errors import InputError
+from hw4nets.errors import DivergedError, InputError, WriteError
 from hw4nets.files import write_text
 
 if TYPE_CHECKING:
@@ -56,6 +57,18 @@ def write_json(writing: Writing, seed: int, sha256: str | None, record: dict[str
         sys.stdout.flush()
     else:
         write_text(writing.json, text)
+
+
+@contextmanager
+def recorded(writing: Writing, seed: int, sha256: str | None = None) -> Iterator[None]:
+    """What ends the block with exit status 1 is told in the JSON, too."""
+    try:
+        yield
+    except (DivergedError, WriteError) as error:
+        status = "inaccurate" if isinstance(error, DivergedError) else "uncertified"
+        with suppress(WriteError):  # the first failure is the one to tell
+            write_json(writing, seed, sha256, {"status": status, "message": str(error)} | vars(error))
+        raise
 
 
 def show(writing: Writing, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], last: Iterable[str] = ()) -> None:

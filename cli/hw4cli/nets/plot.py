@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hw4cli.endings import Exit
-from hw4cli.nets.options import PLOT, SEED, WRITE, Writing, options, take
-from hw4cli.nets.outputs import check_outputs, figure_line, percent, save_plot, show, write_json
+from hw4cli.nets.options import PLOT, SAVE, SEED, WRITE, Writing, options, take
+from hw4cli.nets.outputs import check_outputs, figure_line, percent, recorded, save_plot, show, write_json
 from hw4nets.errors import InputError
+from hw4nets.files import write_text
 from hw4nets.runs import read_history
 from hw4nets.training import Row
 
@@ -20,21 +24,33 @@ def _first(histories: dict[str, tuple[Row, ...]]) -> tuple[tuple[Row, ...], str]
     return rows, Path(run).name
 
 
+def _table(histories: dict[str, tuple[Row, ...]]) -> str:
+    """Every epoch of every run, the run's folder in front."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["run", *(item.name for item in fields(Row))])
+    writer.writerows([run, *astuple(row)] for run, rows in histories.items() for row in rows)
+    return text.getvalue()
+
+
 @click.command("plot")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN…")
-@options(PLOT, SEED, WRITE)
+@options(PLOT, SAVE, SEED, WRITE)
 def command(runs: tuple[str, ...], seed: int, **given: Any) -> int:
-    """A table of runs (unfinished ones, too); --plot draws their curves over epochs and over time."""
+    """A table of runs (unfinished ones, too); --plot draws their curves over epochs and over time, --save writes all their epochs (CSV)."""
     writing = take(Writing, given)
     check_outputs(writing)
     for run in runs:
         if not Path(run).is_dir():
             raise InputError(f"no run {run}: give folders that train wrote")
     histories = {run: read_history(Path(run)) for run in runs}
-    if writing.plot is not None:
-        from hw4nets.plotting import plot_curves, plot_runs
+    with recorded(writing, seed):
+        if writing.plot is not None:
+            from hw4nets.plotting import plot_curves, plot_runs
 
-        save_plot(writing, plot_runs(histories) if len(runs) > 1 else plot_curves(*_first(histories)))
+            save_plot(writing, plot_runs(histories) if len(runs) > 1 else plot_curves(*_first(histories)))
+        if writing.save is not None:
+            write_text(writing.save, _table(histories))
     record = {
         run: {"epochs": len(rows), "test_accuracy": rows[-1].test_accuracy, "seconds_train": sum(row.seconds_train for row in rows)}
         for run, rows in histories.items()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hw4cli.endings import Exit, say
-from hw4cli.nets.options import DATA, WRITE, Writing, options, take
-from hw4cli.nets.outputs import PROGRAM, check_outputs, line, percent, show, write_json
+from hw4cli.nets.options import DATA, PLOT, SAVE, WRITE, Writing, options, take
+from hw4cli.nets.outputs import PROGRAM, check_outputs, line, percent, recorded, save_plot, show, write_json
 from hw4cli.nets.watching import Told, load_shown
 from hw4cli.progress import Bar
-from hw4nets.assignment import PRESETS, reproduce
+from hw4cli.records import json_text
+from hw4nets.assignment import PRESETS, diverged, reproduce, start_anew
 from hw4nets.execution import choose_device, keep_freed_memory
+from hw4nets.files import write_text
+from hw4nets.runs import read_history
 
 
 @click.command("reproduce")
@@ -26,8 +30,9 @@ from hw4nets.execution import choose_device, keep_freed_memory
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="S", help="Seed of every run.")
 @click.option("--threads", type=click.IntRange(min=0), default=0, metavar="N", help="CPU threads; default: torch's choice.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda")
-@options(WRITE)
-def command(data: str | None, out: str, epochs: int | None, own_epochs: int | None, **given: Any) -> int:
+@click.option("--overwrite", is_flag=True, help="Start all runs in the folder anew.")
+@options(PLOT, SAVE, WRITE)
+def command(data: str | None, out: str, epochs: int | None, own_epochs: int | None, overwrite: bool, **given: Any) -> int:
     """Part 3 of the assignment: four networks with the chosen settings, and beside them with the assignment's own.
 
     Hours on a CPU. The same command again keeps what is finished and goes on with the rest.
@@ -38,18 +43,39 @@ def command(data: str | None, out: str, epochs: int | None, own_epochs: int | No
     keep_freed_memory()
     images = load_shown(data or "official", writing.quiet)
     changes = {name: given[name] for name in ("seed", "threads", "device")} | ({"epochs": epochs} if epochs else {})
-    try:
-        with Bar("reproducing", writing.quiet) as bar:
-            results = reproduce(Path(out), images, changes, own_epochs, Told(bar, writing), lambda text: line(writing, f"\n{text}"))
-    except KeyboardInterrupt:
-        say(PROGRAM, "interrupted; the same command goes on from the last epoch that ended")
-        return Exit.INTERRUPTED
-    write_json(writing, given["seed"], images.sha256, {"status": "certified", "message": f"report in {out}/report.md"} | results)
-    rows = [
-        (f"{letter} {part['net']}", name, percent(part[name]["summary"]["test_accuracy"]), percent(part[name]["summary"]["train_accuracy"]))
-        for letter, part in results["parts"].items()
-        for name in PRESETS
-    ]
+    with recorded(writing, given["seed"], images.sha256):
+        if overwrite:
+            start_anew(Path(out))
+        try:
+            with Bar("reproducing", writing.quiet) as bar:
+                results = reproduce(Path(out), images, changes, own_epochs, Told(bar, writing), lambda text: line(writing, f"\n{text}"))
+        except KeyboardInterrupt:
+            say(PROGRAM, "interrupted; the same command goes on from the last epoch that ended")
+            return Exit.INTERRUPTED
+        _write(results, Path(out), writing)
+    failed = [f"{letter} {name}: {why}" for letter, part in results["parts"].items() for name, why in diverged(part).items()]
+    for sentence in failed:
+        say(PROGRAM, sentence)
+    record = {"status": "inaccurate" if failed else "certified", "message": "; ".join([f"report in {out}/report.md", *failed])}
+    write_json(writing, given["seed"], images.sha256, record | results)
     last = [f"Report and figures: {out}/report.md"]
-    show(writing, "Part 3: deep learning architectures", ("part", "settings", "test", "training"), rows, last)
-    return Exit.CERTIFIED
+    show(writing, "Part 3: deep learning architectures", ("part", "settings", "test", "training"), _rows(results["parts"]), last)
+    return Exit.UNPROVEN if failed else Exit.CERTIFIED
+
+
+def _write(results: Mapping[str, Any], folder: Path, writing: Writing) -> None:
+    """--plot: the curves of all runs together; --save: the results (JSON)."""
+    if writing.plot is not None:
+        from hw4nets.plotting import plot_runs
+
+        trained = [part[name] for part in results["parts"].values() for name in PRESETS if "summary" in part[name]]
+        save_plot(writing, plot_runs({one["folder"]: read_history(folder / "runs" / one["folder"]) for one in trained}))
+    if writing.save is not None:
+        write_text(writing.save, json_text(results))
+
+
+def _rows(parts: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    for letter, part in parts.items():
+        for name in PRESETS:
+            summary = part[name].get("summary", {"test_accuracy": None, "train_accuracy": None})
+            yield f"{letter} {part['net']}", name, percent(summary["test_accuracy"]), percent(summary["train_accuracy"])

@@ -10,7 +10,7 @@ import click
 
 from hw4cli.endings import Exit, say
 from hw4cli.nets.options import DATA, PLOT, RECIPE, SAVE, SETTINGS, WRITE, Chosen, Writing, options, settings_given, take
-from hw4cli.nets.outputs import PROGRAM, check_outputs, figure_line, percent, save_plot, show, write_json
+from hw4cli.nets.outputs import PROGRAM, check_outputs, figure_line, percent, recorded, save_plot, show, write_json
 from hw4cli.nets.train import chosen_recipe
 from hw4cli.nets.watching import load_shown
 from hw4cli.progress import Bar
@@ -50,13 +50,14 @@ def command(data: str | None, out: str, trials: int, sampler: str, vary: tuple[s
     if (Path(out) / STUDY).exists() and not resume:
         raise InputError(f"{out} holds a search; give --resume to go on, or another --out")
     images = load_shown(data or "official", writing.quiet)
-    try:
-        with Bar(f"searching {recipe.shape.name}", writing.quiet) as bar:
-            found = search(plan, images, Path(out), lambda trial, best: bar.update(trial.number, trials, best))
-    except KeyboardInterrupt:
-        say(PROGRAM, "interrupted; the same command with --resume goes on with the trials that are missing")
-        return Exit.INTERRUPTED
-    _write(found, Path(out), writing)
+    with recorded(writing, plan.seed, images.sha256):
+        try:
+            with Bar(f"searching {recipe.shape.name}", writing.quiet) as bar:
+                found = search(plan, images, Path(out), lambda trial, best: bar.update(trial.number, trials, best))
+        except KeyboardInterrupt:
+            say(PROGRAM, "interrupted; the same command with --resume goes on with the trials that are missing")
+            return Exit.INTERRUPTED
+        _write(found, Path(out), writing)
     record = {"status": "certified", "message": f"best settings in {out}/{BEST_TOML}", "pixels": images.pixels}
     record |= {
         "selected_on": found.best.config.selected_on,

@@ -10,11 +10,12 @@ import click
 
 from hw4cli.endings import Exit, say
 from hw4cli.nets.options import DATA, PLOT, RECIPE, SAVE, SETTINGS, WRITE, Chosen, Writing, options, settings_given, take
-from hw4cli.nets.outputs import PROGRAM, check_outputs, percent, save_plot, show, write_json
+from hw4cli.nets.outputs import PROGRAM, check_outputs, percent, recorded, save_plot, show, write_json
 from hw4cli.nets.watching import Told, load_shown
 from hw4cli.progress import Bar
+from hw4nets.checkpoint import write_tensors
 from hw4nets.data import Data
-from hw4nets.errors import DivergedError, InputError
+from hw4nets.errors import InputError
 from hw4nets.execution import check_machine, keep_freed_memory
 from hw4nets.models import net
 from hw4nets.recipes import PRESET, Recipe, preset, read_recipe, read_toml
@@ -43,20 +44,16 @@ def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: 
     check_machine(recipe.config)
     keep_freed_memory()
     images = load_shown(data or kept.get("data", "official"), writing.quiet)
-    folder = open_run(out, recipe, images, resume, overwrite)
-    return train(folder, recipe, images, writing)
+    with recorded(writing, recipe.config.seed, images.sha256):
+        folder = open_run(out, recipe, images, resume, overwrite)
+        return train(folder, recipe, images, writing)
 
 
 def train(folder: Path, recipe: Recipe, data: Data, writing: Writing) -> int:
-    """The exit status: 0 finished, 1 diverged, 130 interrupted."""
-    seed = recipe.config.seed
+    """The exit status: 0 finished, 130 interrupted."""
     try:
         with Bar(f"training {recipe.shape.name}", writing.quiet) as bar:
             outcome = run(folder, recipe, data, Told(bar, writing))
-    except DivergedError as error:
-        say(PROGRAM, str(error))
-        write_json(writing, seed, data.sha256, {"status": "inaccurate", "message": str(error), "step": error.step, "lr": error.lr})
-        return Exit.UNPROVEN
     except KeyboardInterrupt:
         say(
             PROGRAM,
@@ -101,11 +98,7 @@ def _write(folder: Path, recipe: Recipe, data: Data, outcome: Outcome, writing: 
 
         save_plot(writing, plot_curves(outcome.history.rows, f"{recipe.shape.name}, pixels {data.pixels}"))
     if writing.save is not None:
-        import torch
-
-        from hw4nets.files import write_with
-
-        write_with(writing.save, lambda temporary: torch.save(outcome.model.state_dict(), temporary))
+        write_tensors(writing.save, outcome.model.state_dict())
     write_json(
         writing, recipe.config.seed, data.sha256, {"status": "certified", "message": f"finished; everything is in {folder}"} | summary
     )
