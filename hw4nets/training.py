@@ -26,6 +26,7 @@ from hw4nets.reading import Part
 
 CHECK = 25  # steps between two looks at whether the loss is still finite: each look waits for the device
 WHITENED = 5_000  # training images that whitening filters are computed from
+TOLD = ("chosen_on",)  # settings that reports tell and that change no step: a run goes on without regard to them
 SPLIT_SEED = 0  # every run holds out the same images, so that runs can be compared
 
 
@@ -293,8 +294,8 @@ def _kept(model: nn.Module, data: Data, config: Config, folder: Path | None) -> 
     state, notes = newest_checkpoint(folder) if folder is not None else (None, [])
     if state is None:
         return None, notes
-    if state["config"] != config.values():
-        changed = sorted(name for name, value in config.values().items() if state["config"].get(name) != value)
+    changed = sorted(name for name, value in config.values().items() if name not in TOLD and state["config"].get(name) != value)
+    if changed:
         raise CheckpointError(f"the checkpoint in {folder} is of other settings ({', '.join(changed)}); take the same ones, or --overwrite")
     for name, now, what in (("network", str(model), "of another network"), ("images", data.sha256, "of a run on other images")):
         if state.get(name, now) != now:

@@ -231,6 +231,11 @@ def test_other_images_are_refused_and_an_older_checkpoint_that_does_not_name_the
     assert timeless(train(build(SHAPE, 0), small, EVERYTHING, tmp_path)) == timeless(train(build(SHAPE, 0), small, EVERYTHING))
 
 
+def test_a_run_goes_on_when_what_its_settings_were_chosen_on_is_put_right(tmp_path, small):
+    train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)
+    assert len(train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1, chosen_on="test"), tmp_path).rows) == 1
+
+
 def test_a_run_goes_on_in_its_memory_format_and_says_that_threads_differ(tmp_path, small, monkeypatch):
     config = replace(EVERYTHING, memory_format="auto", threads=0)
     monkeypatch.setattr(execution, "_remembered", lambda *words: "channels_last")
