@@ -20,6 +20,7 @@ from hw4nets.errors import CheckpointError, DamagedError, WriteError
 from hw4nets.files import write_with
 
 VERSION = 1
+NO_MEMORY = "can't allocate memory"  # in torch's RuntimeError
 LAST, BEST, BEFORE = "last.pt", "best.pt", "before.pt"
 
 
@@ -53,6 +54,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # a damaged archive raises whatever its reader runs into
+        if NO_MEMORY in str(error):
+            raise MemoryError(str(error)) from error
         raise DamagedError(f"{path} is damaged, or no checkpoint of hw4nets ({type(error).__name__})") from error
     if version != VERSION:
         raise CheckpointError(f"{path} has format {version}; this program reads format {VERSION}")

@@ -176,10 +176,13 @@ def test_a_run_whose_checkpoints_cannot_be_used_is_not_silently_started_anew(sav
         newest_checkpoint(saved)
 
 
-def test_too_little_memory_is_no_damage(saved, monkeypatch):
-    monkeypatch.setattr(checkpoint.torch, "load", lambda *words, **options: (_ for _ in ()).throw(MemoryError))
-    with pytest.raises(MemoryError):
-        newest_checkpoint(saved)
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")], ids=repr)
+def test_too_little_memory_is_no_damage(saved, monkeypatch, error):
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.torch, "load", lambda *words, **options: (_ for _ in ()).throw(error))
+        with pytest.raises(MemoryError):
+            newest_checkpoint(saved)
+    assert load_checkpoint(saved / LAST)["number"] == 2
 
 
 def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path, small):
