@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
@@ -151,11 +152,15 @@ def _upper(a: Array) -> Array:
 
 def _square(sums: Array, r: int) -> Array:
     """Symmetric (b, r, r) from the sums of `_upper`, (b, r (r + 1)/2)."""
-    total = np.empty((len(sums), r, r))
-    upper = np.triu_indices(r)
-    total[:, upper[0], upper[1]] = sums
-    total[:, upper[1], upper[0]] = sums
-    return total
+    return sums.take(_place(r), axis=1).reshape(len(sums), r, r)
+
+
+@cache
+def _place(r: int) -> np.ndarray:
+    """Where each entry of a symmetric matrix (r, r) stands in its upper triangle, (r²,)."""
+    place = np.zeros((r, r), dtype=int)
+    place[np.triu_indices(r)] = np.arange(products(1, r))
+    return np.maximum(place, place.T).ravel()
 
 
 def chunks(rows: RowMap, basis: Array, size: int = CHUNK) -> Iterator[Chunk]:
