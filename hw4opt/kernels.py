@@ -17,6 +17,7 @@ from hw4opt.errors import RefusedError, UnknownNameError
 from hw4opt.terms import check_parameter, check_whole
 from hw4opt.terms.base import Array
 
+FAR = 1e200  # exp(-√FAR) is 0, and √FAR times it, too: ∞ times it would not be
 VALUE = -1  # the "column" of an evaluation functional; others name the column that is differentiated
 
 
@@ -61,25 +62,38 @@ class Kernel(ABC):
 
 
 class _Radial(Kernel):
-    """k = φ(s), s = ‖x - z‖²."""
+    """k = φ(s), s = ‖x - z‖².   x and z are measured in 1/unit, where gamma is near 1: squares of 1e-200 or 1e200 would be 0 or inf."""
+
+    @property
+    def _unit(self) -> tuple[float, float]:
+        """(unit, gamma/unit²); a power of two, so that nothing is rounded."""
+        _, exponent = math.frexp(self.gamma)
+        unit = math.ldexp(1.0, exponent // 2)
+        return unit, self.gamma / unit / unit
 
     @abstractmethod
-    def _profile(self, s: Array, order: int) -> Array:
-        """φ, φ' or φ''."""
+    def _profile(self, s: Array, gamma: float, order: int) -> Array:
+        """φ, φ' or φ'' for that gamma."""
 
     def gram(self, x: Array, z: Array) -> Array:
-        return self._profile(_square_distance(x, z), 0)
+        unit, gamma = self._unit
+        with np.errstate(over="ignore"):  # what is too far apart to be squared is unrelated
+            return self._profile(_square_distance(unit * x, unit * z), gamma, 0)
 
     def diagonal(self, x: Array) -> Array:
         return np.ones(len(x))
 
     def slope(self, x: Array, z: Array, column: int) -> Array:
-        return 2 * self._profile(_square_distance(x, z), 1) * (x[:, column, None] - z[:, column])
+        unit, gamma = self._unit
+        x, z = unit * x, unit * z
+        return 2 * unit * (self._profile(_square_distance(x, z), gamma, 1) * (x[:, column, None] - z[:, column]))
 
     def cross_slope(self, x: Array, z: Array, first: int, second: int) -> Array:
+        unit, gamma = self._unit
+        x, z = unit * x, unit * z
         s = _square_distance(x, z)
         apart = (x[:, first, None] - z[:, first]) * (x[:, second, None] - z[:, second])
-        return -2 * self._profile(s, 1) * (first == second) - 4 * self._profile(s, 2) * apart
+        return unit * unit * (-2 * self._profile(s, gamma, 1) * (first == second) - 4 * self._profile(s, gamma, 2) * apart)
 
 
 @dataclass(frozen=True)
@@ -88,10 +102,10 @@ class RBF(_Radial):
 
     name: ClassVar[str] = "rbf"
 
-    def _profile(self, s: Array, order: int) -> Array:
-        value = np.multiply(s, -self.gamma)
+    def _profile(self, s: Array, gamma: float, order: int) -> Array:
+        value = np.multiply(s, -gamma)
         np.exp(value, out=value)
-        return (-self.gamma) ** order * value if order else value
+        return (-gamma) ** order * value if order else value
 
 
 @dataclass(frozen=True)
@@ -100,12 +114,12 @@ class Matern32(_Radial):
 
     name: ClassVar[str] = "matern32"
 
-    def _profile(self, s: Array, order: int) -> Array:
-        t = np.sqrt(6 * self.gamma * s)
+    def _profile(self, s: Array, gamma: float, order: int) -> Array:
+        t = np.sqrt(6 * gamma * np.minimum(s, FAR))
         decay = np.exp(-t)
         if order == 0:
             return (1 + t) * decay
-        return -3 * self.gamma * decay if order == 1 else 9 * self.gamma**2 * decay / np.maximum(t, 1e-150)
+        return -3 * gamma * decay if order == 1 else 9 * gamma**2 * decay / np.maximum(t, 1e-150)
 
 
 @dataclass(frozen=True)
@@ -114,12 +128,12 @@ class Matern52(_Radial):
 
     name: ClassVar[str] = "matern52"
 
-    def _profile(self, s: Array, order: int) -> Array:
-        t = np.sqrt(10 * self.gamma * s)
+    def _profile(self, s: Array, gamma: float, order: int) -> Array:
+        t = np.sqrt(10 * gamma * np.minimum(s, FAR))
         decay = np.exp(-t)
         if order == 0:
             return (1 + t + t * t / 3) * decay
-        return -5 / 3 * self.gamma * (1 + t) * decay if order == 1 else 25 / 3 * self.gamma**2 * decay
+        return -5 / 3 * gamma * (1 + t) * decay if order == 1 else 25 / 3 * gamma**2 * decay
 
 
 @dataclass(frozen=True)

@@ -126,8 +126,7 @@ def select(
     parse_search(search)
     if workers < 1:
         raise InputError(f"workers is {workers}; it must be 1 or more")
-    names = list(dict.fromkeys((*free, *grid)))
-    axes = [Axis(name, *grid[name]) if name in grid else Axis(name, *default_range(problem, name)) for name in names]
+    axes = _axes(problem, list(dict.fromkeys((*free, *grid))), grid)
     for axis in axes:
         problem.with_hyperparameters({axis.name: axis.low})
     problem, rows, label, chosen, notes = plan(problem, axes, (method, folds, search), groups, seed)
@@ -167,6 +166,16 @@ def select(
         notes=notes,
         interrupted=interrupted,
     )
+
+
+def _axes(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[float, float, int]]) -> list[Axis]:
+    """The range of every name, as `grid` gives it or by default; weights go by the size of the kernel at the lowest gamma."""
+    axes: dict[str, Axis] = {}
+    for name in sorted(names, key=lambda name: name != "gamma"):
+        axes[name] = Axis(name, *grid[name]) if name in grid else Axis(name, *default_range(problem, name))
+        if name == "gamma":
+            problem = problem.with_hyperparameters({name: axes[name].low})
+    return [axes[name] for name in names]
 
 
 def _one_standard_error(state: _Search) -> tuple[Tried, Score]:

@@ -70,7 +70,7 @@ def _first_round(search: str, axes: Sequence[Axis], seed: int) -> list[list[Sett
 def _cost(problem: Problem, axes: Sequence[Axis], size: int) -> tuple[float, float]:
     """Seconds of a setting before its folds, and of a fold: measured on few and on more, in the middle of the ranges and where fits are
     hardest (large gamma, small weights)."""
-    middle = {axis.name: float(np.sqrt(axis.low * axis.high)) for axis in axes}
+    middle = {axis.name: float(np.sqrt(axis.low) * np.sqrt(axis.high)) for axis in axes}
     hard = {axis.name: axis.high if axis.name == "gamma" else axis.low for axis in axes}
     few, more = (list(np.linspace(0, size - 1, min(size, count)).astype(int)[:, None]) for count in FOLDS_TIMED)
     fixed, each = 0.0, 0.0

@@ -7,10 +7,12 @@ import math
 import numpy as np
 
 from hw4opt.errors import InputError
+from hw4opt.kernels import Laplacian
 from hw4opt.problem import Problem
 from hw4opt.terms import Differences, Smooth
 from hw4opt.terms.base import Array
 
+NARROWEST, WIDEST = 1e-152, 1e152  # spans of x whose gammas are neither infinite nor 0
 RANK = 200  # the largest basis the search asks for: in one dimension the rank is about 4 √gamma · range
 
 
@@ -19,7 +21,7 @@ def default_range(problem: Problem, name: str) -> tuple[float, float]:
     if name == "gamma":
         return _gamma(problem)
     noise = _noise(problem)
-    slope = _slope(problem, noise)
+    slope = _slope(problem, noise) * (1.0 if problem.weights is None else float(problem.weights[problem.weights > 0].mean()))
     if name == "ridge":
         unit = slope / noise * _size(problem)
         return 1e-4 * unit, 10 * unit
@@ -34,14 +36,18 @@ def default_range(problem: Problem, name: str) -> tuple[float, float]:
 
 
 def _gamma(problem: Problem) -> tuple[float, float]:
+    """From the spread of x, in gamma's unit: 1/x for the laplacian, else 1/x²."""
     x = problem.design.base_x
+    width = float(np.ptp(x, axis=0).max())
+    if not NARROWEST <= width <= WIDEST:
+        raise InputError(f"x spans {width:.3g} and a gamma to match is beyond floating point; measure x in another unit")
+    unit = width if isinstance(problem.kernel, Laplacian) else width * width
     if x.shape[1] == 1:
-        width = float(np.ptp(x[:, 0]))
-        return 1 / width**2, (RANK / (4 * width)) ** 2
-    sample = x[np.linspace(0, len(x) - 1, min(len(x), 500)).astype(int)]
+        return 1 / unit, (RANK / 4) ** 2 / unit
+    sample = x[np.linspace(0, len(x) - 1, min(len(x), 500)).astype(int)] / width
     apart = np.square(sample[:, None] - sample[None]).sum(axis=2)
-    middle = float(np.median(apart[apart > 0]))
-    return 0.02 / middle, 20 / middle
+    middle = float(np.median(apart[apart > 0])) if apart.any() else 1.0
+    return 0.02 / middle / unit, 20 / middle / unit
 
 
 def _noise(problem: Problem) -> float:

@@ -206,3 +206,21 @@ def test_find_kernel_finds_by_name_and_kernels_are_frozen_values(name):
     assert kernel != find_kernel(name, gamma=3.0)
     with pytest.raises(AttributeError):
         kernel.gamma = 1.0
+
+
+@pytest.mark.parametrize("kernel", [RBF(3.0), Matern32(1.5), Matern52(0.75)], ids=str)
+@pytest.mark.parametrize("unit", [2.0**-450, 2.0**450])
+def test_the_unit_of_x_cancels_where_its_square_is_0_or_infinite(kernel, unit):
+    x, z = points(2)
+    other = type(kernel)(kernel.gamma / unit / unit)
+    assert np.array_equal(other.gram(unit * x, unit * z), kernel.gram(x, z))
+    assert np.array_equal(other.slope(unit * x, unit * z, 1) * unit, kernel.slope(x, z, 1))
+    assert np.array_equal(other.cross_slope(unit * x, unit * z, 0, 1) * unit * unit, kernel.cross_slope(x, z, 0, 1))
+
+
+@pytest.mark.parametrize("kernel", [RBF(1e-300), Matern32(1e300), Matern52(1e-300)], ids=str)
+def test_points_too_far_apart_to_be_squared_are_unrelated_or_the_same(kernel):
+    x = np.array([[0.0], [1e-170], [1e140]])
+    gram = kernel.gram(x, x)
+    assert np.isfinite(gram).all() and gram[0, 0] == 1 and gram[0, 1] == pytest.approx(1)
+    assert gram[0, 2] == (0 if kernel.gamma > 1 else pytest.approx(1))
