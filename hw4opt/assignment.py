@@ -20,7 +20,7 @@ from hw4opt.fit import fit
 from hw4opt.kernels import RBF
 from hw4opt.losses.huber import Huber
 from hw4opt.losses.squared import Squared
-from hw4opt.parallel import spread
+from hw4opt.parallel import Workers
 from hw4opt.problem import Problem
 from hw4opt.regularizers.ridge import Ridge
 from hw4opt.regularizers.tv import TotalVariation
@@ -78,6 +78,8 @@ class Outcome:
 def choose(part: Part, data: StepData) -> tuple[Selection, Result]:
     """Leave-one-out choice of every hyper-parameter of a part, and the fit there."""
     selection = select(part.problem(data), part.free, "loo")
+    if selection.interrupted:
+        raise KeyboardInterrupt  # the best so far is no result of the assignment's
     return selection, fit(selection.problem)
 
 
@@ -154,7 +156,8 @@ def _folder(out: str | Path) -> Path:
 
 
 def _spread(seeds: int, workers: int | None) -> dict[str, Any]:
-    draws = list(spread(spread_over, range(seeds), workers or os.cpu_count() or 1))
+    with Workers(workers or os.cpu_count() or 1) as processes:
+        draws = list(processes.spread(spread_over, range(seeds)))
     return {part.name: [draw[part.name] for draw in draws] for part in PARTS}
 
 

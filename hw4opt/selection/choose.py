@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.errors import InputError
-from hw4opt.parallel import spread
+from hw4opt.parallel import Workers
 from hw4opt.problem import Problem
 from hw4opt.selection.folds import Folds
 from hw4opt.selection.held_out import METRICS, Score, score_settings
@@ -21,7 +21,8 @@ from hw4opt.selection.search import Axis, Setting, Tried, parse_search, rounds
 from hw4opt.terms.base import Array
 
 PROVEN = 1e-9  # relative gap of held-out fits that needs no word
-TOGETHER = 2_000  # fits scored between two reports of progress, at least
+TOGETHER = 2_000  # fits from which another basis would gain nothing by joining
+AT_ONCE = 400_000  # rows × fits likewise, of the settings of one basis; an interruption loses no more than what is under way
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Selection:
     largest_fold_gap of the chosen setting, relative
     work             how many folds of all settings took how much; see `Score`
     table            every setting with score and standard_error
-    notes            sentences the user should read: an edge, a subset, an interruption
+    notes            sentences the user should read: an edge, a subset, unproven folds of any setting, an interruption
     """
 
     problem: Problem
@@ -62,35 +63,53 @@ class _Search:
     folds: Folds
     metric: str
     progress: Callable[[int, int, float], None] | None
-    workers: int = 1
+    workers: Workers
     tried: list[tuple[Tried, Score]] = field(default_factory=list)
 
     def best(self) -> tuple[Tried, Score]:
         return min(self.tried, key=lambda pair: pair[0].score if np.isfinite(pair[0].score) else np.inf)
 
     def run(self, settings: list[Setting]) -> None:
-        """Settings that share the basis (gamma, kernel parameters) go together, and small ones several bases together."""
-        bases: dict[object, list[tuple[Setting, Problem]]] = {}
-        for setting in settings:
-            problem = self.problem.with_hyperparameters(setting)
-            bases.setdefault((problem.kernel, *(term.acts for term in problem.terms)), []).append((setting, problem))
-        tasks: list[list[tuple[Setting, Problem]]] = []
-        for basis in bases.values():
-            if tasks and len(tasks[-1]) * len(self.folds) < TOGETHER:
-                tasks[-1].extend(basis)
-            else:
-                tasks.append(list(basis))
+        """Score the settings, and keep the scores of every task as it is done."""
+        tasks = self._tasks(settings)
         total = len(self.tried) + len(settings)
         score = partial(_score, folds=self.folds, metric=self.metric)
-        for task, scores in zip(tasks, spread(score, tasks, self.workers), strict=True):
-            for (setting, _), score in zip(task, scores, strict=True):
-                self.tried.append((Tried(setting, score.score, score.standard_error), score))
+        for task, scores in zip(tasks, self.workers.spread(score, tasks), strict=True):
+            for one, score in zip(task, scores, strict=True):
+                self.tried.append((Tried(one.setting, score.score, score.standard_error), score))
             if self.progress is not None:
                 self.progress(len(self.tried) * len(self.folds), total * len(self.folds), self.best()[0].score)
 
+    def _tasks(self, settings: list[Setting]) -> list[list[_Candidate]]:
+        """Settings that share the basis (gamma, kernel parameters) go together: small ones several bases together, large ones in parts."""
+        bases: dict[object, list[_Candidate]] = {}
+        for setting in settings:
+            problem = self.problem.with_hyperparameters(setting)
+            basis = bases.setdefault((problem.kernel, *(term.acts for term in problem.terms)), [])
+            basis.append(_Candidate(setting, problem, basis[0].problem if basis else problem))
+        tasks: list[list[_Candidate]] = []
+        most = max(1, AT_ONCE // (len(self.folds) * len(self.problem.y)))
+        for basis in bases.values():
+            if tasks and len(tasks[-1]) * len(self.folds) < TOGETHER and len(tasks[-1]) + len(basis) <= most:
+                tasks[-1].extend(basis)
+            else:
+                tasks.extend(basis[low : low + most] for low in range(0, len(basis), most))
+        return tasks
 
-def _score(task: list[tuple[Setting, Problem]], folds: Folds, metric: str) -> list[Score]:
-    return score_settings([problem for _, problem in task], folds, metric)
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A setting, its problem, and the first problem over the same basis."""
+
+    setting: Setting
+    problem: Problem
+    first: Problem
+
+
+def _score(task: list[_Candidate], folds: Folds, metric: str) -> list[Score]:
+    for one in task:
+        one.problem.share_design(one.first.design)  # built once in a process, when the first of them is scored
+    return score_settings([one.problem for one in task], folds, metric)
 
 
 def select(
@@ -130,23 +149,22 @@ def select(
     for axis in axes:
         problem.with_hyperparameters({axis.name: axis.low})
     problem, rows, label, chosen, notes = plan(problem, axes, (method, folds, search), groups, seed)
-    state = _Search(problem if rows is None else subset(problem, rows), chosen, metric, progress, workers)
     interrupted = False
-    try:
-        for settings in rounds(search, axes, len(chosen), seed, lambda: state.best()[0]):
-            state.run(settings)
-    except KeyboardInterrupt:
-        if not state.tried:
-            raise
-        interrupted = True
+    with Workers(workers) as processes:
+        state = _Search(problem if rows is None else subset(problem, rows), chosen, metric, progress, processes)
+        try:
+            for settings in rounds(search, axes, len(chosen), seed, lambda: state.best()[0]):
+                state.run(settings)
+        except KeyboardInterrupt:
+            if not state.tried:
+                raise
+            interrupted = True
+    if interrupted:
         notes.append(f"interrupted after {len(state.tried)} settings; the best so far is used")
     best, score = _one_standard_error(state) if one_se else state.best()
     notes += [note for axis in axes if (note := _edge(axis, best.setting)) is not None]
-    if endless := score.work["endless"]:
-        said = f"{endless} of {len(chosen)} held-out fits of the chosen setting {'has' if endless == 1 else 'have'} no finite maximum"
-        notes.append(f"{said}: its held-out loss is infinite; give the ridge a weight above 0, or search it")
-    if not score.largest_gap <= PROVEN:
-        notes.append(f"not every held-out fit is proven: the largest relative gap of the chosen setting is {score.largest_gap:.1e}")
+    notes += _endless(score, len(chosen))
+    notes += _unproven(score, [one for _, one in state.tried])
     predictions = score.predictions
     if rows is not None:
         predictions = np.full(len(problem.y), np.nan)
@@ -182,6 +200,26 @@ def _one_standard_error(state: _Search) -> tuple[Tried, Score]:
     best, _ = state.best()
     near = [pair for pair in state.tried if pair[0].score <= best.score + best.standard_error]
     return max(near, key=lambda pair: sum(np.log(value) * (-1 if name == "gamma" else 1) for name, value in pair[0].setting.items()))
+
+
+def _endless(score: Score, folds: int) -> list[str]:
+    """A sentence on the chosen setting's held-out fits without a finite maximum."""
+    if not (count := score.work["endless"]):
+        return []
+    said = f"{count} of {folds} held-out fits of the chosen setting {'has' if count == 1 else 'have'} no finite maximum"
+    return [f"{said}: its held-out loss is infinite; give the ridge a weight above 0, or search it"]
+
+
+def _unproven(chosen: Score, tried: Sequence[Score]) -> list[str]:
+    """Notes on held-out fits without proof: of the chosen setting, and of any, whose score may have misled the choice."""
+    notes = []
+    if not chosen.largest_gap <= PROVEN:
+        notes.append(f"not every held-out fit is proven: the largest relative gap of the chosen setting is {chosen.largest_gap:.1e}")
+    count = sum(not one.largest_gap <= PROVEN for one in tried)
+    if count and len(tried) > 1:
+        have, scores = ("has", "its score") if count == 1 else ("have", "their scores")
+        notes.append(f"{count} of {len(tried)} settings tried {have} a held-out fit without proof; {scores} may have misled the choice")
+    return notes
 
 
 def _edge(axis: Axis, setting: Setting) -> str | None:

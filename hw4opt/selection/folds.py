@@ -27,6 +27,8 @@ def k_fold(size: int, count: int, *, order: str = "shuffled", groups: ArrayLike 
         raise InputError(f"folds is {order!r}; there are shuffled and contiguous")
     labels = np.arange(size) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     units = int(labels.max()) + 1
+    if units == 1 and groups is not None:
+        raise InputError("there is one group only; rows of one group leave together, so at least two groups are needed")
     if not 2 <= count <= units:
         what = "rows" if groups is None else "groups"
         raise InputError(f"kfold:{count} needs between 2 and {units} folds, one for each of the {units} {what} at most")

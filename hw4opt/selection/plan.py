@@ -34,7 +34,7 @@ def plan(
         raise InputError("leave-one-out holds out one row at a time and groups leave together; give select kfold:K with groups")
     if method == "loo":
         return problem, None, "loo", leave_one_out(size), []
-    if kind == "kfold" and number.isdigit():
+    if kind == "kfold" and number.isdecimal():
         return problem, None, method, k_fold(size, int(number), order=folds, groups=labels, seed=seed), []
     if method != "auto":
         raise InputError(f"select is {method!r}; there are auto, loo, kfold:K and none")
@@ -47,7 +47,7 @@ def plan(
         seconds = MORE * settings * (fixed + each * size)
         if seconds <= PATIENCE:
             return problem, None, "loo", leave_one_out(size), []
-        if MORE * settings * 10 * (fixed + each) <= PATIENCE:
+        if size <= SUBSET or MORE * settings * 10 * (fixed + each) <= PATIENCE:
             note = f"10-fold: exact leave-one-out was predicted to take {seconds:.0f} s"
             return problem, None, *_ten(size, folds, None, seed), [note]
     rows = np.sort(np.random.default_rng(seed).choice(size, min(SUBSET, size), replace=False))

@@ -44,9 +44,15 @@ def parse_search(text: str) -> tuple[str, int]:
     name, _, number = text.partition(":")
     if name in ("zoom", "grid") and not number:
         return name, 0
-    if name == "random" and number.isdigit() and int(number) > 0:
+    if name == "random" and number.isdecimal() and int(number) > 0:
+        _check_most(int(number), "random:N has", "a smaller N")
         return name, int(number)
     raise InputError(f"search is {text!r}; there are zoom, grid and random:N")
+
+
+def _check_most(settings: int, what: str, give: str) -> None:
+    if settings > MOST_FITS:
+        raise InputError(f"{what} {settings:,} settings; a search takes {MOST_FITS:,} at most: give {give}")
 
 
 def rounds(search: str, axes: Sequence[Axis], folds: int, seed: int, best: Callable[[], Tried]) -> Iterator[list[Setting]]:
@@ -62,8 +68,7 @@ def rounds(search: str, axes: Sequence[Axis], folds: int, seed: int, best: Calla
         return
     coarse = COARSE.get(len(axes), 4)
     settings = int(np.prod([float(axis.count or (coarse if kind == "zoom" else 10)) for axis in axes]))
-    if settings > MOST_FITS:
-        raise InputError(f"the grid has {settings:,} settings; a search takes {MOST_FITS:,} at most: give smaller counts, or random:N")
+    _check_most(settings, "the grid has", "smaller counts, or random:N")
     grids = {axis.name: axis.grid(coarse if kind == "zoom" else 10) for axis in axes}
     yield _product(grids)
     if kind == "zoom":

@@ -29,6 +29,7 @@ from hw4opt import (
     Matern52,
     Nonnegative,
     Poisson,
+    Polynomial,
     Problem,
     Quantile,
     Ridge,
@@ -291,6 +292,13 @@ def test_more_folds_than_groups_and_unknown_orders_are_refused():
         k_fold(6, 3, order="sorted")
 
 
+def test_one_group_alone_is_refused():
+    with pytest.raises(InputError, match=r"^there is one group only; .* at least two groups are needed$"):
+        k_fold(6, 2, groups=["a"] * 6)
+    with pytest.raises(InputError, match="one group only"):
+        select(SMALL, ["ridge"], groups=np.zeros(24))
+
+
 @pytest.mark.parametrize("constraint", [Convex(), Increasing()])
 def test_of_two_points_one_remains(constraint):
     """No difference is left: f is the multiple of k(·, x_j) that kernel ridge gives."""
@@ -456,6 +464,9 @@ def test_a_parameter_of_the_loss_needs_another_metric():
         ({"metric": "cubic"}, "metric is 'cubic'"),
         ({"search": "random:0"}, "search is 'random:0'"),
         ({"search": "climb"}, "search is 'climb'"),
+        ({"search": "random:²"}, "search is 'random:²'"),
+        ({"search": "random:20001"}, "random:N has 20,001 settings; a search takes 20,000 at most"),
+        ({"method": "kfold:²"}, "select is 'kfold:²'"),
         ({"method": "bootstrap"}, "select is 'bootstrap'"),
         ({"workers": 0}, "workers is 0"),
         ({"grid": {"ridge": (1, 0.1, 3)}, "search": "grid"}, "needs 0 < LOW"),
@@ -485,6 +496,89 @@ def test_an_interrupted_search_keeps_its_best(monkeypatch):
     assert [done for done, _, _ in calls] == [7 * 24, 14 * 24, 21 * 24] and calls[0][1] == 49 * 24
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interruption_keeps_parts_of_a_basis(monkeypatch, workers):
+    monkeypatch.setattr(choosing, "AT_ONCE", 2 * 24 * 24)
+    calls = []
+
+    def progress(done, total, score):
+        calls.append(done)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+
+    chosen = select(SMALL, ["gamma", "ridge"], "loo", progress=progress, workers=workers)
+    assert calls == [24 * count for count in (2, 4, 6, 7, 9)] and chosen.interrupted and len(chosen.table) == 9
+
+
+def test_settings_in_parts_are_settings_together(monkeypatch):
+    together = select(SMALL, ["gamma", "ridge"], "loo", "grid")
+    monkeypatch.setattr(choosing, "AT_ONCE", 0)
+    apart = select(SMALL, ["gamma", "ridge"], "loo", "grid")
+    assert [row["ridge"] for row in apart.table] == [row["ridge"] for row in together.table]
+    assert_allclose([row["score"] for row in apart.table], [row["score"] for row in together.table], rtol=1e-9)
+
+
+def doubtful(monkeypatch, worst):
+    """Scores as they are, with a largest gap by the ridge."""
+
+    def scored(problems, folds, metric="loss"):
+        found = score_settings(problems, folds, metric)
+        return [dataclasses.replace(one, largest_gap=worst(problem.ridge)) for one, problem in zip(found, problems, strict=True)]
+
+    monkeypatch.setattr(choosing, "score_settings", scored)
+
+
+@pytest.mark.parametrize(
+    ("worst", "said"),
+    [
+        (lambda ridge: 1e-9, []),
+        (
+            lambda ridge: 1e-3 if ridge > 500 else 0,
+            ["1 of 7 settings tried has a held-out fit without proof; its score may have misled the choice"],
+        ),
+        (lambda ridge: np.nan if ridge < 1e-4 else 0, ["2 of 7 settings tried have a held-out fit without proof; their scores may have"]),
+        (lambda ridge: 1e-3, ["the largest relative gap of the chosen setting is 1.0e-03", "7 of 7 settings tried have"]),
+    ],
+)
+def test_settings_with_an_unproven_fold_are_counted(monkeypatch, worst, said):
+    doubtful(monkeypatch, worst)
+    chosen = select(SMALL, [], "loo", "grid", grid={"ridge": (1e-6, 1e3, 7)})
+    assert len(chosen.notes) == len(said) and all(words in note for words, note in zip(said, chosen.notes, strict=True))
+
+
+def test_one_setting_without_proof_is_said_once(monkeypatch):
+    doubtful(monkeypatch, lambda ridge: np.inf)
+    (note,) = select(SMALL, [], "loo").notes
+    assert "the largest relative gap of the chosen setting is inf" in note
+
+
+UNITS = [RBF(1.0), Laplacian(1.0), Matern52(1.0), Polynomial(1.0)]
+
+
+@pytest.mark.parametrize("kernel", UNITS, ids=lambda kernel: kernel.name)
+@pytest.mark.parametrize("unit", [1e-150, 1e-3, 1e150])
+def test_default_ranges_are_in_the_unit_of_x(kernel, unit):
+    one, other = (
+        select(dataclasses.replace(SMALL, kernel=kernel, x=SMALL.x * u), ["gamma", "ridge"], "kfold:2", "grid") for u in (1, unit)
+    )
+    gammas, ridges = ([[row[name] for row in chosen.table] for chosen in (one, other)] for name in ("gamma", "ridge"))
+    expected = np.array(gammas[0]) / unit
+    assert_allclose(gammas[1], expected if kernel.name == "laplacian" else expected / unit, rtol=1e-9)
+    assert_allclose(ridges[1], ridges[0], rtol=1e-9)
+    assert_allclose(other.predictions, one.predictions, atol=1e-6)
+
+
+def test_default_ranges_follow_the_weights():
+    one, other = (select(dataclasses.replace(SMALL, weights=np.full(24, w)), ["ridge"], "kfold:2", "grid") for w in (1.0, 1e6))
+    assert_allclose([row["ridge"] for row in other.table], [1e6 * row["ridge"] for row in one.table], rtol=1e-9)
+    assert_allclose(other.predictions, one.predictions, atol=1e-6)
+
+
+def test_an_x_without_a_gamma_is_refused():
+    with pytest.raises(InputError, match=r"x spans 9.*e-161 and a gamma to match is beyond floating point; measure x in another unit"):
+        select(dataclasses.replace(SMALL, x=SMALL.x * 1e-160), ["gamma", "ridge"], "loo")
+
+
 def test_results_do_not_depend_on_the_workers():
     one, two = (select(SMALL, ["gamma", "ridge"], "loo", "random:4", seed=3, workers=workers) for workers in (1, 2))
     assert one.table == two.table and one.problem.hyperparameters == two.problem.hyperparameters
@@ -502,6 +596,13 @@ def test_auto_is_ten_fold_where_leave_one_out_would_take_too_long(monkeypatch):
     chosen = select(SMALL, ["ridge"])
     assert chosen.method == "kfold:10" and "10-fold: exact leave-one-out was predicted to take 122 s" in chosen.notes[0]
     assert np.isfinite(chosen.predictions).all() and chosen.fits == 10 * len(chosen.table)
+
+
+def test_auto_is_ten_fold_where_no_part_of_the_rows_is_left_to_take(monkeypatch):
+    monkeypatch.setattr(planning, "_cost", lambda *_: (0.0, 9.0))
+    chosen = select(SMALL, ["ridge"], search="random:2")
+    assert chosen.method == "kfold:10" and "10-fold: exact leave-one-out was predicted" in chosen.notes[0]
+    assert np.isfinite(chosen.predictions).all()
 
 
 def test_auto_takes_a_subset_where_ten_fold_would_take_too_long(monkeypatch):
