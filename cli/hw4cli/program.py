@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import importlib
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,10 +58,24 @@ class Commands(click.Group):
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
 
-def run(app: click.Group, program: str, words: Sequence[str], judge: Callable[[Exception], tuple[str, Exit] | None]) -> int:
-    """Run a command line and give its exit status; `judge` knows the program's own exceptions, and gives None for others."""
-    words = list(words)
-    with _quiet_warnings():
+def run(app: click.Group, program: str, words: Sequence[str] | None, judge: Callable[[Exception], tuple[str, Exit] | None]) -> int:
+    """Run a command line and give its exit status; `judge` knows the program's own exceptions, and gives None for others.
+
+    Without words, those of the process, which then has nothing left to interrupt: Ctrl-C no longer strikes while the interpreter ends.
+    """
+    if words is not None:
+        return _run(app, program, list(words), judge)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who called
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    try:
+        return _run(app, program, sys.argv[1:], judge)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _run(app: click.Group, program: str, words: list[str], judge: Callable[[Exception], tuple[str, Exit] | None]) -> int:
+    with _quiet_warnings(), _no_interruption_lost():
         try:
             return app.main(words, prog_name=program, standalone_mode=False, obj=words) or 0
         except (click.Abort, KeyboardInterrupt):
@@ -76,6 +93,9 @@ def run(app: click.Group, program: str, words: Sequence[str], judge: Callable[[E
 def _unexpected(error: Exception) -> tuple[str, Exit]:
     if isinstance(error, MemoryError):
         return "there is not enough memory for this problem; take fewer rows", Exit.UNPROVEN
+    if isinstance(error, OSError) and error.strerror:
+        where = f" ({error.filename})" if error.filename else ""
+        return f"the system ended it: {error.strerror}{where}", Exit.UNPROVEN
     return f"an error that should not happen, {type(error).__name__}: {error}; -v shows where", Exit.UNPROVEN
 
 
@@ -94,3 +114,28 @@ def _quiet_warnings() -> Iterator[None]:
             yield
         finally:
             logging.captureWarnings(False)
+
+
+def _interrupt() -> None:
+    if os.name == "posix":
+        os.kill(os.getpid(), signal.SIGINT)  # ends a wait, too
+    else:
+        _thread.interrupt_main()
+
+
+@contextmanager
+def _no_interruption_lost() -> Iterator[None]:
+    """Ctrl-C that strikes in a destructor or a callback, where Python prints and drops what is raised, is raised again a moment later."""
+    before = sys.unraisablehook
+
+    def again(dropped: sys.UnraisableHookArgs) -> None:
+        if dropped.exc_type is KeyboardInterrupt:
+            threading.Timer(0.01, _interrupt).start()
+        else:
+            before(dropped)
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before

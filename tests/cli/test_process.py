@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,65 @@ def test_ctrl_c_is_130_and_leaves_no_file(tmp_path):
     _, err = running.communicate(timeout=60)
     assert running.returncode == 130 and "Traceback" not in err and "interrupted" in err
     assert list(tmp_path.iterdir()) == []
+
+
+def children(parent: int) -> list[int]:
+    """The living processes that a process has started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            state, owner = (path / "stat").read_text().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue
+        if int(owner) == parent and state != "Z":
+            found.append(int(path.name))
+    return found
+
+
+def wait_for(what, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
+@pytest.mark.parametrize("later", [0.0, 0.1])
+def test_ctrl_c_is_for_the_parent_of_workers(later):
+    """A terminal sends it to the whole group, and workers have just begun to import."""
+    words = ["solve", "--n", "400", "--loss", "huber", "--reg", "tv", "--select", "loo", "--workers", "2", "--quiet"]
+    running = subprocess.Popen(
+        [sys.executable, "-c", f"{RUN}; sys.exit(status)", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(lambda: len(children(running.pid)) >= 2)
+    workers = children(running.pid)
+    time.sleep(later)
+    os.killpg(running.pid, signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130 and err.strip() == "hw4opt: interrupted"
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is another thing there")
+def test_ctrl_c_has_nothing_left_to_strike_once_the_answer_is_out():
+    program = f"{RUN.replace('sys.argv[1:]', '')}; import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+    assert process("--version", program=program).stdout.splitlines()[-1] == "True"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="it needs a shell")
+@pytest.mark.parametrize(("closed", "other"), [(">&-", "stderr"), ("2>&-", "stdout")])
+def test_a_closed_stream_is_as_good_as_a_silent_one(closed, other):
+    program = f"{RUN.replace('sys.argv[1:]', '')}; sys.exit(status)"
+    done = subprocess.run(
+        f"{sys.executable} -c '{program}' solve {' '.join(GIVEN)} --json - {closed}", shell=True, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0 and "Error" not in done.stdout + done.stderr
+    if other == "stdout":
+        assert json.loads(done.stdout)["status"] == "certified"
 
 
 def test_a_closed_pipe_is_no_traceback():
@@ -118,6 +178,8 @@ def test_the_bar_waits_and_is_drawn_only_on_a_terminal():
         with Bar("choosing", quiet, stream, delay) as bar:
             time.sleep(0.4)
             bar.update(1, 2, 3.5)
+            if drawn:
+                wait_for(lambda: "choosing" in stream.getvalue())  # noqa: B023
             time.sleep(0.2)
         assert ("choosing" in stream.getvalue()) == drawn
 
@@ -136,7 +198,7 @@ def test_what_is_printed_beside_the_bar_reaches_a_pipe(monkeypatch, terminal):
 def test_the_bar_leaves_with_an_error():
     stream = Terminal()
     with pytest.raises(KeyboardInterrupt), Bar("solving", stream=stream, delay=0.01):
-        time.sleep(0.3)
+        wait_for(lambda: "solving" in stream.getvalue())
         raise KeyboardInterrupt
     assert "solving" in stream.getvalue()
 

@@ -50,7 +50,7 @@ def app() -> None:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit status."""
-    return run(app, "hw4opt", sys.argv[1:] if words is None else words, _judge)
+    return run(app, "hw4opt", words, _judge)
 
 
 def _judge(error: Exception) -> tuple[str, Exit] | None:
