@@ -1,8 +1,12 @@
 """`hw4opt reproduce`."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from hw4opt import assignment
 
 
 def test_reproduce_writes_the_report_the_numbers_and_the_figures(hw4opt, tmp_path):
@@ -28,6 +32,47 @@ def test_reproduce_writes_the_report_the_numbers_and_the_figures(hw4opt, tmp_pat
     report = (folder / "report.md").read_text()
     assert all(f"({name})" in report for name in figures)
     assert all(f"{part['chosen']['score']:.3f}" in report for part in results["parts"].values())
+
+
+def interrupted_in_the_middle(out, *_):
+    (Path(out) / "2a_fit.png").write_text("new")
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("out", ["new/part2", "."])
+def test_an_interruption_leaves_nothing(hw4opt, tmp_path, monkeypatch, out):
+    monkeypatch.setattr(assignment, "reproduce", interrupted_in_the_middle)
+    done = hw4opt("reproduce", "--out", out)
+    assert done.status == 130 and done.err.strip() == "hw4opt: interrupted" and list(tmp_path.iterdir()) == []
+
+
+def test_an_interruption_leaves_an_older_report_as_it_was(hw4opt, tmp_path, monkeypatch):
+    (tmp_path / "2a_fit.png").write_text("old")
+    monkeypatch.setattr(assignment, "reproduce", interrupted_in_the_middle)
+    assert hw4opt("reproduce", "--out", ".").status == 130
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("2a_fit.png", "old")]
+
+
+def test_an_interrupted_search_is_no_result(hw4opt, tmp_path, monkeypatch):
+    monkeypatch.setattr(assignment, "select", lambda *_: SimpleNamespace(interrupted=True))
+    assert hw4opt("reproduce", "--out", "new").status == 130 and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("out", "words", "said"),
+    [
+        ("there/new", [], "there is a file; give a folder"),
+        ("old", ["--json", "old/results.json"], "--json old/results.json would overwrite the results"),
+        ("loose", [], "cannot write into the folder loose: File exists"),
+    ],
+)
+def test_a_folder_that_cannot_be_filled(hw4opt, tmp_path, monkeypatch, out, words, said):
+    (tmp_path / "there").write_text("kept")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "loose").symlink_to("nowhere")
+    monkeypatch.setattr(assignment, "reproduce", lambda *_: {})
+    done = hw4opt("reproduce", "--out", out, *words)
+    assert done.status == 2 and said in done.err and sorted(path.name for path in tmp_path.iterdir()) == ["loose", "old", "there"]
 
 
 def test_out_that_is_a_file_is_bad_input(hw4opt, tmp_path):

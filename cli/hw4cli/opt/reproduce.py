@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -28,11 +33,11 @@ def reproduce(out: str, draws: int, workers: int | None, writing: Writing) -> in
     """The exit status: 0 if every fit is certified, 1 if not."""
     if writing.plot is not None:
         raise InputError("reproduce writes its figures into --out; leave --plot out")
-    check_outputs(writing, {})
+    check_outputs(writing, {"the report": f"{out}/report.md", "the results": f"{out}/results.json"})
     from hw4opt.assignment import reproduce as run
 
-    with Bar("reproducing", writing.quiet) as bar:
-        results = run(out, writing.seed, draws, workers, bar.say)
+    with Bar("reproducing", writing.quiet) as bar, filling(Path(out)) as folder:
+        results = run(folder, writing.seed, draws, workers, bar.say)
     outcomes = [part[label] for part in results["parts"].values() for label in ("chosen", "reported") if part[label] is not None]
     certified = all(outcome["status"] == Status.CERTIFIED.word for outcome in outcomes)
     word = Status.CERTIFIED if certified else Status.INACCURATE
@@ -49,6 +54,32 @@ def reproduce(out: str, draws: int, workers: int | None, writing: Writing) -> in
         ["LOO: leave-one-out; RMSE: to the true f", f"Report and figures: {out}/report.md"],
     )
     return Exit.CERTIFIED if certified else Exit.UNPROVEN
+
+
+@contextmanager
+def filling(out: Path) -> Iterator[Path]:
+    """An empty folder whose files move to `out` (made if absent) when the block ends well, and vanish otherwise; raises `InputError`."""
+    there = next(place for place in (out, *out.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise InputError(f"{there} is a file; give a folder")
+    with _named(out):
+        part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=there))
+    try:
+        yield part
+        with _named(out):
+            out.mkdir(parents=True, exist_ok=True)
+            for file in sorted(part.iterdir()):
+                file.replace(out / file.name)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write into the folder {folder}: {error.strerror}") from error
 
 
 def _row(name: str, label: str, part: dict[str, Any]) -> tuple[str, ...]:
