@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
@@ -28,6 +29,11 @@ def options(*groups: Callable[[F], F] | Sequence[Callable[[F], F]]) -> Callable[
 def take(record: type[R], given: Mapping[str, Any]) -> R:
     """The record's own fields out of a command's options."""
     return record(**{item.name: given[item.name] for item in dataclasses.fields(record) if item.name in given})  # type: ignore[arg-type]
+
+
+def typed(name: str) -> bool:
+    """Whether that option of the command under way was typed, even at its default."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def version_option(program: str) -> Callable[[F], F]:

@@ -19,6 +19,18 @@ def with_weights(*weights: object) -> str:
     return "\n".join([lines[0] + ",w", *(f"{line},{weights[i % len(weights)]}" for i, line in enumerate(lines[1:]))]) + "\n"
 
 
+def with_groups(*groups: str) -> str:
+    lines = GOOD.splitlines()
+    return "\n".join([lines[0] + ",g", *(f"{line},{groups[i % len(groups)]}" for i, line in enumerate(lines[1:]))]) + "\n"
+
+
+def scaled(x: float, y: float) -> str:
+    return "x,y\n" + "".join(f"{i / 20 * x!r},{i % 5 * y!r}\n" for i in range(20))
+
+
+SETTLED = ["--gamma", "3", "--reg", "ridge=1", "--select", "none"]
+
+
 @pytest.fixture
 def refused(hw4opt, tmp_path):
     """Call with outputs that exist already; check what must hold of every refusal; give the sentence."""
@@ -65,6 +77,19 @@ FILES = [
     (GOOD, ["--select", "kfold:21"], "there are 20 rows; K must lie between 2 and 20"),
     (GOOD, ["--n", "50"], "--n 50"),
     (GOOD, ["--json", "d.csv"], "--json d.csv would overwrite the data"),
+    (with_groups("a"), ["--groups", "g"], "--groups g: there is one group only; its rows leave together, so at least two"),
+    (with_groups("a"), ["--groups", "g", "--select", "kfold:10"], "--groups g: there is one group only"),
+    (with_groups("a", "b"), ["--groups", "g", "--select", "kfold:3"], "column 'g' has 2 groups; K must lie between 2 and 2"),
+    (
+        with_groups("a", "b"),
+        ["--groups", "g", "--select", "loo"],
+        "--groups g keeps rows together and --select loo holds out one at a time",
+    ),
+    (with_groups("a", "b"), ["--groups", "g", "--x", "x", *SETTLED], "--groups g is for held-out rows and --select none holds none out"),
+    (scaled(1e-160, 1), [], "column 'x' has a spread of 9.5e-161, whose square is beyond floating point; measure it in another unit"),
+    (scaled(1e160, 1), ["--scale", "standard"], "column 'x' has a spread of 9.5e+159"),
+    (scaled(1, 1e-160), ["--design", "linear", "--reg", "ridge"], "column 'y' has a spread of 4e-160"),
+    (scaled(1, 1e300), [], "column 'y' has a spread of 4e+300"),
 ]
 
 
@@ -123,6 +148,8 @@ WORDS = [
     (["--select", "kfold:51"], "K must lie between 2 and 50"),
     (["--select", "kfold"], "there are auto, loo, kfold:K"),
     (["--search", "random:0"], "random:N"),
+    (["--search", "random:99999999999"], "99,999,999,999 settings; a search takes 20,000 at most"),
+    (["--solver", "interior:CLARABEL"], "--solver interior:CLARABEL: only cvxpy takes a name after a colon"),
     (["--search", "fine"], "zoom, grid and random:N"),
     (["--grid", "gamma=1:2"], "NAME=LOW:HIGH:COUNT"),
     (["--grid", "gamma=2:1:5"], "0 < LOW < HIGH"),
@@ -141,6 +168,43 @@ WORDS = [
     (["--nosuch"], "No such option '--nosuch'"),
     (["a.csv", "b.csv"], "unexpected extra argument"),
 ]
+
+
+IDLE = [
+    (["--search", "zoom", *SETTLED], "--search zoom is for choosing and --select none chooses nothing; drop one of them"),
+    (["--metric", "loss", *SETTLED], "--metric loss is for choosing"),
+    (["--folds", "shuffled", *SETTLED], "--folds shuffled is for choosing"),
+    (["--search-seed", "0", *SETTLED], "--search-seed 0 is for choosing"),
+    (["--one-se", *SETTLED], "--one-se is for choosing"),
+    (["--workers", "1", *SETTLED], "--workers 1 is for choosing"),
+    (["--search", "grid", *SETTLED[:4]], "--search grid is for choosing and every hyper-parameter is given; drop it, or give a --grid"),
+    (["--one-se", *SETTLED[:4]], "--one-se is for choosing and every hyper-parameter is given"),
+    (["--folds", "contiguous", "--select", "loo"], "--folds contiguous: with --select loo every row is a fold of its own"),
+    (["--search-seed", "3", "--select", "loo"], "--search-seed 3: nothing is drawn with the given --select, --folds and --search"),
+    (["--search-seed", "3", "--select", "kfold:5", "--folds", "contiguous"], "--search-seed 3: nothing is drawn"),
+    (["--separated", "drop"], "--separated drop belongs to counts; drop it, or give --loss poisson"),
+    (["--separated", "refuse", "--loss", "huber"], "--separated refuse belongs to counts"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), IDLE)
+def test_an_option_that_would_be_ignored(refused, words, said):
+    assert said in refused("solve", *words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--groups", "g", *SETTLED],  # which then is no feature
+        ["--search-seed", "3", "--select", "loo", "--search", "random:2"],
+        ["--search-seed", "3", "--select", "kfold:5", *SETTLED[:4]],
+        ["--one-se", "--grid", "ridge=0.1:1:2", "--search", "grid", *SETTLED[:2]],
+        ["--seed", "3", *SETTLED],
+    ],
+)
+def test_an_option_that_says_something(hw4opt, tmp_path, words):
+    (tmp_path / "d.csv").write_text(with_groups("1", "2"))
+    assert hw4opt("solve", "d.csv", *words).status == 0
 
 
 @pytest.mark.parametrize(("words", "said"), WORDS)
@@ -177,6 +241,19 @@ def test_parquet_without_its_reader(refused, tmp_path, monkeypatch):
         (["path", "--vary", "ride=1:2:3"], "no hyper-parameter 'ride' (did you mean 'ridge'?)"),
         (["path", "--vary", "gamma=1:2:3", "--gamma", "2"], "gamma is given a value, too"),
         (["path", "--vary", "ridge=1:2:3", "--select", "none"], "gamma is not given; give --gamma G"),
+        (
+            ["path", "--vary", "ridge=1:2:3", "--grid", "ridge=1:3:2"],
+            "--grid ridge and --vary ridge give two ranges of one hyper-parameter",
+        ),
+        (["path", "--vary", "ridge=1:2:3", "--gamma", "2", "--one-se"], "--one-se is for choosing and every hyper-parameter is given"),
+        (["path", "--vary", "ridge=1:2:3", "--gamma", "2", "--select", "none", "--save", "m"], "--save m keeps the model of lowest"),
+        (["check", *SETTLED, "--workers", "2"], "--workers 2 is for choosing"),
+        (["check", *SETTLED, "--solver", "admm", "--solver", "admm"], "--solver admm and --solver admm are one solver"),
+        (
+            ["check", *SETTLED, "--solver", "cvxpy", "--solver", "cvxpy:clarabel"],
+            "--solver cvxpy and --solver cvxpy:clarabel are one solver",
+        ),
+        (["check", *SETTLED, "--solver", "auto"], "--solver auto picks one of the others"),
         (["check", "--solver", "nosuch"], "no solver 'nosuch'"),
         (["check", "--select", "none"], "gamma and ridge are not given"),
         (["predict"], "Missing argument 'MODEL'"),

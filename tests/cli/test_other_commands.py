@@ -38,7 +38,7 @@ def test_solvers_that_disagree_are_exit_1(hw4opt, monkeypatch, tmp_path):
     monkeypatch.setattr(check, "crosscheck", lambda *_: Crosscheck(rows, 1.0, ["interior and admm differ by 1"]))
     done = hw4opt("check", *GIVEN, "--select", "none", "--json", "-", "--quiet", "--save", "m.json")
     assert done.status == 1 and done.json["message"] == "interior and admm differ by 1" and "differ by 1" in done.err
-    assert not (tmp_path / "m.json").exists()
+    assert not (tmp_path / "m.json").exists() and "(--save m.json not written)" in done.err
 
 
 def test_fewer_than_two_certified_solvers_are_exit_1(hw4opt):
@@ -178,3 +178,22 @@ def test_path_with_a_fit_that_is_not_certified_is_exit_1(hw4opt):
     words = ["--loss", "huber", "--gamma", "54", "--reg", "ridge=0.1", "--vary", "tv=0.1:1:2", "--reg", "tv", "--select", "none"]
     done = hw4opt("path", *words, "--solver", "admm", "--max-iterations", "1", "--json", "-", "--quiet")
     assert done.status == 1 and done.json["status"] != "certified" and "tv = 0.1: " in done.err
+
+
+def test_path_says_which_files_it_did_not_write(hw4opt, tmp_path):
+    words = ["--loss", "huber", "--gamma", "54", "--reg", "ridge=0.1", "--vary", "tv=0.1:1:2", "--reg", "tv", "--select", "kfold:2"]
+    done = hw4opt("path", *words, "--solver", "admm", "--max-iterations", "1", "--quiet", "--plot", "p.png", "--save", "m.json")
+    assert done.status == 1 and done.err.endswith("(--plot p.png and --save m.json not written)\n") and list(tmp_path.iterdir()) == []
+
+
+def test_path_keeps_the_offsets_column_in_its_model(hw4opt, tmp_path):
+    rows = "".join(f"{i},{i % 4 + i // 5},{1 + i % 3}\n" for i in range(30))
+    (tmp_path / "d.csv").write_text(f"x,y,hours\n{rows}")
+    words = ["--loss", "poisson", "--exposure", "hours", "--design", "linear", "--intercept", "--vary", "ridge=0.1:1:2", "--reg", "ridge"]
+    assert hw4opt("path", "d.csv", *words, "--save", "m.json", "-q").status == 0
+    assert hw4opt("predict", "m.json", "d.csv", "--out", "p.csv", "-q").status == 0
+
+
+def test_path_names_its_own_option_where_the_best_is_at_the_end(hw4opt):
+    done = hw4opt("path", "--gamma", "54", "--vary", "ridge=10:20:2", "--select", "kfold:5", "-q")
+    assert "widen it with --vary ridge=LOW:HIGH:COUNT" in done.err

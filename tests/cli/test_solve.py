@@ -1,11 +1,12 @@
 """`hw4opt solve`: the JSON, the choice of hyper-parameters, the files, the table."""
 
 import json
+import time
 
 import numpy as np
 import pytest
 
-from hw4cli.opt import solve
+from hw4cli.opt import outputs, solve
 from hw4opt import RBF, Absolute, Huber, Laplacian, Polynomial, Problem, Quantile, Result, Ridge, TotalVariation, Trend, fit
 from hw4opt.datasets import step_data
 
@@ -165,6 +166,47 @@ def test_the_tables_numbers_are_null_where_there_are_none(hw4opt, dose):
     assert done.json["relative_gap"] is None
 
 
+@pytest.mark.parametrize("kernel", ["rbf", "laplacian", "matern52", "polynomial"])
+def test_the_unit_of_x_changes_nothing_but_gamma(hw4opt, tmp_path, kernel):
+    """From 1e-150 to 1e150, of which squares are 0 or infinite; every range is found in the unit."""
+    y = np.sin(np.arange(24) / 4) + 0.1 * np.random.default_rng(0).standard_normal(24)
+    power = 1 if kernel == "laplacian" else 2
+    found = {}
+    for unit in (1.0, 1e-150, 1e150):
+        (tmp_path / "d.csv").write_text("dose,y\n" + "".join(f"{i / 23 * unit!r},{float(value)!r}\n" for i, value in enumerate(y)))
+        found[unit] = hw4opt("solve", "d.csv", "--kernel", kernel, "--search", "grid", "--json", "-", "-q").json
+    one = found[1.0]
+    for unit in (1e-150, 1e150):
+        assert found[unit]["hyperparameters"]["gamma"] * unit**power == pytest.approx(one["hyperparameters"]["gamma"], rel=1e-6)
+        assert found[unit]["hyperparameters"]["ridge"] == pytest.approx(one["hyperparameters"]["ridge"], rel=1e-6)
+        np.testing.assert_allclose(found[unit]["fitted"], one["fitted"], atol=1e-6)
+
+
+def test_a_full_disk_is_a_sentence(hw4opt, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(outputs, "write_text", full)
+    done = hw4opt("solve", *GIVEN, "--json", "a.json")
+    assert done.status == 1 and done.err.splitlines()[-1] == "hw4opt: the system ended it: No space left on device"
+
+
+def test_ctrl_c_in_a_destructor_is_not_lost(hw4opt, monkeypatch):
+    """Python prints what a destructor raises, and drops it."""
+
+    class Closing:
+        def __del__(self):
+            raise KeyboardInterrupt
+
+    def slow(*_):
+        Closing()
+        time.sleep(5)
+
+    monkeypatch.setattr(solve, "fit", slow)
+    done = hw4opt("solve", *GIVEN)
+    assert done.status == 130 and done.err.strip() == "hw4opt: interrupted"
+
+
 def test_an_unexpected_error_is_a_sentence_and_exit_1(hw4opt, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("in the\nmiddle")
@@ -192,5 +234,6 @@ def test_an_interrupted_search_keeps_the_best_so_far(hw4opt, monkeypatch, tmp_pa
     monkeypatch.setattr(choose, "score_settings", interrupted)
     done = hw4opt("solve", "--select", "kfold:5", "--json", "-", "--save", "m.json", "--quiet")
     assert done.status == 130 and done.json["status"] == "interrupted"
+    assert done.err.splitlines()[-1] == "hw4opt: interrupted; what was done is kept (--save m.json not written)"
     assert done.json["selection"]["score"] == min(row["score"] for row in done.json["selection"]["table"])
     assert not (tmp_path / "m.json").exists()

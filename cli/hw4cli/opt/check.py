@@ -11,12 +11,13 @@ from hw4cli.opt.choosing import check_choosing, choose, completed
 from hw4cli.opt.describe import describe
 from hw4cli.opt.endings import Exit, say
 from hw4cli.opt.options import CHOOSE, DESCRIBE, SAVE, SOLVER, WRITE, Choosing, Describing, Solving, Writing, options, take
-from hw4cli.opt.outputs import check_outputs, choice, draw, provenance, save, write_json
+from hw4cli.opt.outputs import check_outputs, choice, draw, provenance, save, unwritten, write_json
 from hw4cli.opt.report import figure_line, figure_text, show, warn
 from hw4cli.opt.solve import check_solver, fit_named
 from hw4cli.progress import Bar
-from hw4opt import Status
+from hw4opt import InputError, Status
 from hw4opt.crosscheck import Crosscheck, Row, crosscheck
+from hw4opt.solvers import load_solver
 
 SOLVERS = click.option("--solver", multiple=True, help="Only these solvers; repeat for more. Default: every one there is.", **SOLVER)
 
@@ -35,8 +36,7 @@ def command(solver: tuple[str, ...], **given: Any) -> int:
 def check(solvers: tuple[str, ...], describing: Describing, choosing: Choosing, writing: Writing) -> int:
     """The exit status: 0 if the solvers agree, 1 if not."""
     check_choosing(choosing)
-    for solver in solvers:
-        check_solver(solver)
+    _check_solvers(solvers)
     check_outputs(writing, {"the data": describing.data})
     description = describe(describing, (choosing.groups,))
     with Bar("choosing", writing.quiet) as bar:
@@ -61,8 +61,22 @@ def check(solvers: tuple[str, ...], describing: Describing, choosing: Choosing, 
     _show(found, description.table.source, writing)
     warn([*description.warnings, *(selection.notes if selection else [])])
     if not found.agrees:
-        say(message)
+        say(message + unwritten(writing))
     return Exit.CERTIFIED if found.agrees else Exit.UNPROVEN
+
+
+def _check_solvers(solvers: tuple[str, ...]) -> None:
+    """Raise `InputError` for solvers that do not exist, or are one and the same: no witness of itself."""
+    seen: dict[str, str] = {}
+    for solver in solvers:
+        check_solver(solver)
+        if solver == "auto":
+            raise InputError("--solver auto picks one of the others; name the solvers to compare")
+        kind, _, backend = solver.partition(":")
+        meant = f"cvxpy:{load_solver('cvxpy').backend(backend)}" if kind == "cvxpy" else solver
+        if meant in seen:
+            raise InputError(f"--solver {seen[meant]} and --solver {solver} are one solver; drop one of them, or name another")
+        seen[meant] = solver
 
 
 def _figure(found: Crosscheck) -> Any:

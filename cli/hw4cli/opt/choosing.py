@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hw4cli.opt.describe import Description
 from hw4cli.opt.options import Choosing
 from hw4cli.opt.words import Range, parse_range
+from hw4cli.options import typed
 from hw4opt import InputError, Problem, UnknownNameError
 
 if TYPE_CHECKING:
@@ -29,10 +32,13 @@ def choose(
     """
     ranges = _ranges(description, options)
     if along is not None:
+        if along.name in ranges:
+            raise InputError(f"--grid {along.name} and --vary {along.name} give two ranges of one hyper-parameter; drop the --grid")
         ranges[along.name] = along
     if options.select == "none":
         _check_given(description, options, along)
         return description.problem, None
+    check_open(options, {*description.free, *ranges})
     selection = held_out(description, description.problem, description.free, ranges, options, seed, progress)
     return selection.problem, selection
 
@@ -58,7 +64,7 @@ def held_out(
         grid={name: span.axis for name, span in ranges.items()},
         metric=options.metric,
         folds=options.folds,
-        groups=None if options.groups is None else description.table.labels(options.groups),
+        groups=_groups(description, problem, options),
         seed=seed if options.search_seed is None else options.search_seed,
         one_se=options.one_se,
         progress=progress,
@@ -66,6 +72,20 @@ def held_out(
     )
     log.info("%s: %d fits in %.2f s, score %.6g", selection.method, selection.fits, selection.seconds, selection.score)
     return selection
+
+
+def _groups(description: Description, problem: Problem, options: Choosing) -> np.ndarray | None:
+    """The group of every row; raises `InputError` where the rows in use have fewer groups than folds need."""
+    if options.groups is None:
+        return None
+    labels = description.table.labels(options.groups)
+    count = len(np.unique(labels if problem.active is None else labels[problem.active]))
+    if count == 1:
+        raise InputError(f"--groups {options.groups}: there is one group only; its rows leave together, so at least two groups are needed")
+    kind, _, folds = options.select.partition(":")
+    if kind == "kfold" and int(folds) > count:
+        raise InputError(f"--select {options.select}: column {options.groups!r} has {count} groups; K must lie between 2 and {count}")
+    return labels
 
 
 def completed(selection: Selection | None) -> None:
@@ -86,6 +106,43 @@ def check_choosing(options: Choosing) -> None:
         raise InputError(f"--search {options.search}: there are zoom, grid and random:N (as in random:50)")
     for text in options.grid:
         parse_range("--grid", text)
+    _check_meaning(options)
+
+
+def _check_meaning(options: Choosing) -> None:
+    """Raise `InputError` for options that were typed and that --select leaves without a meaning."""
+    if options.select == "none":
+        for name in ("search", "metric", "folds", "search_seed", "one_se", "workers"):
+            if typed(name):
+                raise InputError(f"{_as_typed(name, options)} is for choosing and --select none chooses nothing; drop one of them")
+        if options.groups is not None and typed("x"):  # without --x it says which column is no feature
+            raise InputError(f"--groups {options.groups} is for held-out rows and --select none holds none out; drop one of them")
+    if options.select == "loo":
+        if options.groups is not None:
+            raise InputError(
+                f"--groups {options.groups} keeps rows together and --select loo holds out one at a time; give --select kfold:K"
+            )
+        if typed("folds"):
+            raise InputError(f"--folds {options.folds}: with --select loo every row is a fold of its own; drop one of them")
+    if typed("search_seed") and not _draws(options):
+        raise InputError(f"--search-seed {options.search_seed}: nothing is drawn with the given --select, --folds and --search; drop it")
+
+
+def _as_typed(name: str, options: Choosing) -> str:
+    value = vars(options)[name]
+    return f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}")
+
+
+def _draws(options: Choosing) -> bool:
+    """Whether a seed matters: to random settings, shuffled folds, or rows of a subset."""
+    return options.search.startswith("random") or options.select == "auto" or (options.select != "loo" and options.folds == "shuffled")
+
+
+def check_open(options: Choosing, names: Collection[str]) -> None:
+    """Raise `InputError` for options on what is tried where nothing but one setting is."""
+    for name in ("search", "one_se"):
+        if not names and typed(name):
+            raise InputError(f"{_as_typed(name, options)} is for choosing and every hyper-parameter is given; drop it, or give a --grid")
 
 
 def _whole(text: str) -> bool:

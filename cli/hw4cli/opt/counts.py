@@ -9,8 +9,10 @@ import numpy as np
 
 from hw4cli.opt.options import Describing
 from hw4cli.opt.words import Word
+from hw4cli.options import typed
 from hw4opt import InputError, Poisson
 from hw4opt.datasets import Table
+from hw4opt.terms import Loss
 from hw4opt.terms.base import Array
 
 
@@ -23,6 +25,12 @@ def word(loss: Word, options: Describing) -> Word:
                 raise InputError(f"{typed} belongs to counts; drop it, or give --loss poisson")
         return loss
     return dataclasses.replace(loss, given=loss.given | {"quasi": "1"}) if options.quasi else loss
+
+
+def check_separated(loss: Loss, separated: str) -> None:
+    """Raise `InputError` for --separated beside another loss."""
+    if typed("separated") and not isinstance(loss, Poisson):
+        raise InputError(f"--separated {separated} belongs to counts; drop it, or give --loss poisson")
 
 
 def check(y: Array, name: str, loss: Poisson) -> list[str]:

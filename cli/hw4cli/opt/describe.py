@@ -21,6 +21,7 @@ from hw4opt.terms.base import Array
 
 log = logging.getLogger("hw4opt.cli")
 
+SMALLEST, LARGEST = 1e-152, 1e150  # a spread, and a number, that can be squared and summed
 SPREADS = 10.0  # times the smallest: from here on column spreads that differ are worth a warning
 
 
@@ -59,6 +60,8 @@ def describe(options: Describing, roles: Sequence[str | None] = ()) -> Descripti
     model = _model(options)
     table = _read(options)
     names = _feature_names(options, table, roles)
+    for name in (*names, options.y):
+        _check_size(name, table.numbers(name))
     x = np.column_stack([table.numbers(name) for name in names])
     if model.kernel is not None:
         _check_varies(x, names)
@@ -154,6 +157,14 @@ def _weights(table: Table, name: str) -> Array:
     if not weights.any():
         raise InputError(f"every weight in column {name!r} is 0; at least two rows need a weight above 0")
     return weights
+
+
+def _check_size(name: str, column: Array) -> None:
+    """Raise `InputError` for numbers whose squares are 0 or infinite."""
+    largest = float(np.abs(column).max())
+    span = float(np.ptp(column)) if largest <= LARGEST else largest
+    if largest > LARGEST or 0 < span < SMALLEST:
+        raise InputError(f"column {name!r} has a spread of {span:.3g}, whose square is beyond floating point; measure it in another unit")
 
 
 def _check_varies(x: Array, names: Sequence[str]) -> None:

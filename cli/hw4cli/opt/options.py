@@ -111,7 +111,13 @@ DESCRIBE = (
     click.option("--n", type=int, metavar="N", help="Rows of the built-in step data (50); not together with DATA."),
     click.option("--design", type=click.Choice(["kernel", "linear"]), default="kernel", show_default=True),
     click.option("--intercept/--no-intercept", default=False, help="An unpenalised intercept; default no."),
-    click.option("--scale", type=click.Choice(["none", "standard"]), default="none", show_default=True, help="Standardise the x columns."),
+    click.option(
+        "--scale",
+        type=click.Choice(["none", "standard"]),
+        default="none",
+        show_default=True,
+        help="Standardise the x columns, by all rows in use; held-out folds keep that scale.",
+    ),
     click.option(
         "--kernel",
         metavar="NAME[:param=value,…]",

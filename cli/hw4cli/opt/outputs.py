@@ -169,6 +169,12 @@ def save(result: Result, path: str | None) -> None:
         result.save(path)
 
 
+def unwritten(writing: Writing) -> str:
+    """What an answer without proof did not write, in brackets."""
+    kept = [f"--{option} {path}" for option, path in (("plot", writing.plot), ("save", writing.save)) if path is not None]
+    return f" ({' and '.join(kept)} not written)" if kept else ""
+
+
 def draw(path: str | None, make: Callable[[], Figure]) -> None:
     """Write the figure; nothing for None."""
     if path is None:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from hw4cli.opt.choosing import Progress, check_choosing, choose, completed, held_out, named
+from hw4cli.opt.choosing import Progress, check_choosing, check_open, choose, completed, held_out, named
 from hw4cli.opt.describe import Description, describe
 from hw4cli.opt.endings import Exit, say
 from hw4cli.opt.options import CHOOSE, DESCRIBE, SAVE, SOLVE, WRITE, Choosing, Describing, Solving, Writing, options, take
-from hw4cli.opt.outputs import check_outputs, draw, provenance, save, write_json
+from hw4cli.opt.outputs import check_outputs, draw, provenance, save, unwritten, write_json
 from hw4cli.opt.report import figure_line, figure_text, show, warn
 from hw4cli.opt.solve import check_solver
 from hw4cli.opt.words import Range, parse_range
 from hw4cli.progress import Bar
-from hw4opt import Problem, Result, Status, fit, fit_batch
+from hw4opt import InputError, Problem, Result, Status, fit, fit_batch
 
 if TYPE_CHECKING:
     from hw4opt.selection import Selection
@@ -59,6 +59,8 @@ def path(vary: str, describing: Describing, solving: Solving, choosing: Choosing
     span = parse_range("--vary", vary)
     check_choosing(choosing)
     check_solver(solving.solver)
+    if choosing.select == "none" and writing.save is not None:
+        raise InputError(f"--save {writing.save} keeps the model of lowest held-out error and --select none has none; drop one of them")
     check_outputs(writing, {"the data": describing.data})
     description = describe(describing, (choosing.groups,))
     span = named(description, "--vary", span)
@@ -73,10 +75,11 @@ def path(vary: str, describing: Describing, solving: Solving, choosing: Choosing
     failed = [point for point in points if point.result.status is not Status.CERTIFIED]
     if not failed:
         draw(writing.plot, lambda: _figure(span, points))
-        context = {"x": list(description.x), "y": description.y}
+        context = {"x": list(description.x), "y": description.y, **description.offset}
         save(dataclasses.replace(best.result, context=context), writing.save)
     worst = failed[0].result if failed else best.result
     notes = [*description.warnings, *(note for one in (selection, scores) if one is not None for note in one.notes)]
+    notes = [note.replace(f"--grid {span.name}=", f"--vary {span.name}=") for note in notes]
     record = provenance(writing.seed, description.table.sha256) | {
         "status": worst.status.word,
         "message": worst.message,
@@ -93,13 +96,15 @@ def path(vary: str, describing: Describing, solving: Solving, choosing: Choosing
     _show(description, span, points, best, writing)
     warn(notes)
     for point in failed:
-        say(f"{span.name} = {point.value:.6g}: {point.result.status.word}: {point.result.message}")
+        told = unwritten(writing) if point is failed[-1] else ""
+        say(f"{span.name} = {point.value:.6g}: {point.result.status.word}: {point.result.message}{told}")
     return Exit.UNPROVEN if failed else Exit.CERTIFIED
 
 
 def _others(description: Description, choosing: Choosing, span: Range, seed: int, progress: Progress) -> tuple[Problem, Selection | None]:
     """The problem with everything but the varied one settled."""
     if set(description.free) <= {span.name} and not choosing.grid and choosing.select != "none":
+        check_open(choosing, ())
         return description.problem, None
     return choose(description, choosing, seed, progress, along=span)
 

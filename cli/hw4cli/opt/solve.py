@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hw4cli.opt import counts
 from hw4cli.opt.choosing import check_choosing, choose
 from hw4cli.opt.describe import Description, describe
 from hw4cli.opt.endings import Exit, say
@@ -26,10 +27,10 @@ from hw4cli.opt.options import (
     options,
     take,
 )
-from hw4cli.opt.outputs import answer, check_outputs, choice, draw, provenance, save, searched, with_arrays, write_json
+from hw4cli.opt.outputs import answer, check_outputs, choice, draw, provenance, save, searched, unwritten, with_arrays, write_json
 from hw4cli.opt.report import figure_line, show, summary, title, warn
 from hw4cli.progress import Bar
-from hw4opt import Problem, Result, Status, fit
+from hw4opt import InputError, Problem, Result, Status, fit
 from hw4opt.solvers import load_solver
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def solve(describing: Describing, solving: Solving, choosing: Choosing, writing:
     check_solver(solving.solver)
     check_outputs(writing, {"the data": describing.data})
     description = describe(describing, (choosing.groups,))
+    counts.check_separated(description.problem.loss, solving.separated)
     with Bar("choosing", writing.quiet) as bar:
         problem, selection = choose(description, choosing, describing.seed, bar.update)
     result = fit_named(problem, description, solving, writing)
@@ -79,7 +81,7 @@ def solve(describing: Describing, solving: Solving, choosing: Choosing, writing:
         figure_line(writing, "fit.png"),
     )
     warn(warnings)
-    return ending(status, result.message, writing)
+    return ending(status, record["message"], writing)
 
 
 def figure(result: Result, description: Description, selection: Selection | None) -> Figure:
@@ -109,17 +111,18 @@ def left_out(result: Result) -> list[str]:
 
 
 def check_solver(name: str) -> None:
-    """Raise `UnknownNameError` for a solver that does not exist, before any work."""
-    name, _, backend = name.partition(":")
-    module = load_solver("interior" if name == "auto" else name)
-    if name == "cvxpy":
+    """Raise `InputError` for a solver that does not exist, before any work."""
+    kind, _, backend = name.partition(":")
+    module = load_solver("interior" if kind == "auto" else kind)
+    if kind == "cvxpy":
         module.backend(backend)
+    elif backend:
+        raise InputError(f"--solver {name}: only cvxpy takes a name after a colon, as in cvxpy:CLARABEL")
 
 
 def ending(status: Status, message: str, writing: Writing) -> Exit:
     """The exit status, with a sentence where the answer carries no proof."""
     if status is Status.CERTIFIED:
         return Exit.CERTIFIED
-    kept = [f"--{option} {path}" for option, path in (("plot", writing.plot), ("save", writing.save)) if path is not None]
-    say(f"{status.word}: {message}" + (f" ({' and '.join(kept)} not written)" if kept else ""))
+    say((message if status is Status.INTERRUPTED else f"{status.word}: {message}") + unwritten(writing))
     return Exit.INTERRUPTED if status is Status.INTERRUPTED else Exit.UNPROVEN
