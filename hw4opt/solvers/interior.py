@@ -181,8 +181,11 @@ def step(form: Form, rows: list[Row], w: Array, state: State, slow: np.ndarray) 
         share = (after / np.maximum(state.comp, TINY)) ** 3
         if slow.any():
             share, second = np.where(slow, SAFE, share), np.where(slow[:, None], 0.0, second)
-        behind = np.maximum(state.gap - state.comp, 0)  # residuals: complementarity must not run ahead of them
-        wanted = np.where((behind > 10 * state.comp) & (state.gap < state.scale), np.minimum(SAFE * behind, state.comp), share * state.comp)
+        behind = np.maximum(state.gap - state.comp, 0)  # residuals: complementarity must not run ahead of them,
+        catch_up = SAFE * behind
+        if len(sided) < len(rows):  # but those of smooth rows fall by themselves, and over a tiny ridge are no measure
+            catch_up = np.minimum(catch_up, state.comp)
+        wanted = np.where((behind > 10 * state.comp) & (state.gap < state.scale), catch_up, share * state.comp)
         target = (wanted / form.sides)[:, None]
         direction = solve_h(state.base + state.right + target * center + second)
     moves = each(lambda row: _move_row(row, direction, target, slow), rows)

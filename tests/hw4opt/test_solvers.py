@@ -11,10 +11,12 @@ from hw4opt import (
     RBF,
     Absolute,
     Bounds,
+    EpsilonInsensitive,
     Huber,
     Increasing,
     InputError,
     Laplacian,
+    Matern32,
     Nonnegative,
     Poisson,
     Problem,
@@ -229,3 +231,13 @@ def test_infeasible_is_said_only_where_no_function_is_feasible(solver):
         Problem(x, x + 1, loss=Absolute(), constraints=[Nonnegative()]), solver
     )  # f = 0 is feasible, though nothing is strictly so
     assert only_zero.status.word != "infeasible"
+
+
+@pytest.mark.parametrize("seed", [20, 27])
+def test_complementarity_waits_for_residuals(seed):
+    """Where it only keeps its size while they are far behind, these end at the iteration limit."""
+    draw = np.random.default_rng(seed)
+    x, y, offset = draw.uniform(-1, 1, (19, 2)), 1e-3 * draw.standard_normal(19), 1e-3 * draw.standard_normal(19)
+    loss, shape = EpsilonInsensitive(0), Increasing(column=0)
+    result = fit(Problem(x, y, Matern32(1), loss, [Ridge(1)], [shape], offset=offset, intercept=True, standardize=True), "interior")
+    assert result.status.word == "certified"
