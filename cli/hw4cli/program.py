@@ -9,9 +9,11 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import CodeType
 from typing import Any
 
 import click
@@ -116,13 +118,6 @@ def _quiet_warnings() -> Iterator[None]:
             logging.captureWarnings(False)
 
 
-def _interrupt() -> None:
-    if os.name == "posix":
-        os.kill(os.getpid(), signal.SIGINT)  # ends a wait, too
-    else:
-        _thread.interrupt_main()
-
-
 @contextmanager
 def _no_interruption_lost() -> Iterator[None]:
     """Ctrl-C that strikes in a destructor or a callback, where Python prints and drops what is raised, is raised again a moment later."""
@@ -130,7 +125,7 @@ def _no_interruption_lost() -> Iterator[None]:
 
     def again(dropped: sys.UnraisableHookArgs) -> None:
         if dropped.exc_type is KeyboardInterrupt:
-            threading.Timer(0.01, _interrupt).start()
+            threading.Thread(target=_interrupt, args=(again.__code__,), daemon=True).start()
         else:
             before(dropped)
 
@@ -139,3 +134,20 @@ def _no_interruption_lost() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = before
+
+
+def _interrupt(hook: CodeType) -> None:
+    """Ctrl-C as soon as the main thread is out of the hook, which would drop it once more."""
+    while hook in _under_way():
+        time.sleep(0.01)
+    if os.name == "posix":
+        os.kill(os.getpid(), signal.SIGINT)  # ends a wait, too
+    else:
+        _thread.interrupt_main()
+
+
+def _under_way() -> Iterator[CodeType]:
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    while frame is not None:
+        yield frame.f_code
+        frame = frame.f_back
