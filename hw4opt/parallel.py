@@ -84,7 +84,8 @@ class Workers:
         for process in self._processes:
             process.kill()
         for thread in self._threads:
-            thread.join()
+            if thread.ident is not None:  # Ctrl-C may strike before a thread has begun
+                thread.join()
         for process in self._processes:
             with process, suppress(OSError):  # waits, and closes its pipes
                 _pipes(process)[0].close()
