@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hw4nets.settings import Range, Settings, setting
 
 SELECT = ("none", "validation", "test")  # each worse for what a test accuracy says than the one before
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 POSITIVE = (1e-12, 1e6)
 
 
@@ -44,7 +45,11 @@ class Config(Settings):
 
     device: str = setting("auto", "auto, cpu, cuda or cuda:NUMBER.")
     threads: int = setting(0, "CPU threads; 0: torch's choice.", limits=(0, 4096))
-    precision: str = setting("auto", "auto: half where CUDA has it.", choices=("auto", "float32", "bfloat16", "float16"))
+    precision: str = setting(
+        "auto",
+        "Of matrix products; auto: half on CUDA, on a CPU by a short measurement.",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
     memory_format: str = setting("auto", "auto: by a short measurement.", choices=("auto", "contiguous", "channels_last"))
     compile: bool = setting(False, "torch.compile; needs a C++ compiler.")
 

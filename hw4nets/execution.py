@@ -5,12 +5,13 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
+import math
 import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -23,9 +24,10 @@ from hw4nets.files import cache_folder, make_folder, write_text
 
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 EVALUATED = 500  # images of a forward pass in evaluation; divides 5,000, 10,000, 45,000 and 50,000
-MEASURED = 256  # images of a step that is timed to choose the memory format
+MEASURED = 256  # images of a step that is timed to choose precision and memory format
 MMAP_MAX, TRIM_THRESHOLD = (-4, 0), (-1, 2**31 - 1)  # of <malloc.h>: no block from mmap; nothing given back below 2 GB
-CLEARLY = 0.9  # channels_last is chosen when it takes less than this part of the time
+CLEARLY = 0.9  # of the time of what is simpler must not be taken, for bfloat16 or channels_last to be chosen
+Way = tuple[str, str]  # names of a precision and of a memory format
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -50,14 +52,17 @@ class Execution:
 
     def autocast(self) -> AbstractContextManager[object]:
         """Mixed precision for the block."""
-        if self.precision is torch.float32:
-            return nullcontext()
-        return torch.autocast(self.device.type, self.precision)
+        return _mixed(self.device, self.precision)
 
     @property
     def format_name(self) -> str:
         """The memory format as a `Config` names it."""
         return next(name for name, layout in FORMATS.items() if layout is self.memory_format)
+
+    @property
+    def precision_name(self) -> str:
+        """The precision as a `Config` names it."""
+        return next(name for name, kind in PRECISIONS.items() if kind is self.precision)
 
     def laid_out(self, images: Tensor) -> Tensor:
         """The images in the memory format of the network."""
@@ -73,15 +78,16 @@ def prepare(model: nn.Module, config: Config) -> Execution:
     """Move the network to its device and memory format, and compile it if asked; its weights keep their values."""
     device = choose_device(config.device)
     model.to(device)
-    name = _format_name(model, config, device)
-    model.to(memory_format=FORMATS[name])  # type: ignore[call-overload]
-    plain = Execution(device, _precision(config, device), FORMATS[name], model)
+    ways = [(precision, layout) for precision in _precisions(config, device) for layout in _formats(model, config, device)]
+    precision, layout = ways[0] if len(ways) == 1 else _remembered(model, config, device, ways)
+    model.to(memory_format=FORMATS[layout])  # type: ignore[call-overload]
+    plain = Execution(device, PRECISIONS[precision], FORMATS[layout], model)
     return _compiled(model, config, plain) if config.compile else plain
 
 
 def check_machine(config: Config) -> None:
     """Raise `InputError` now for a device or a precision that this machine does not have."""
-    _precision(config, choose_device(config.device))
+    _precisions(config, choose_device(config.device))
 
 
 def choose_device(name: str) -> torch.device:
@@ -124,61 +130,72 @@ def keep_freed_memory() -> bool:
     return all(mallopt(option, value) for option, value in (MMAP_MAX, TRIM_THRESHOLD))
 
 
-def _precision(config: Config, device: torch.device) -> torch.dtype:
+# ---- precision and memory format: which is faster differs by network and machine, several times in either direction --------
+
+
+def _precisions(config: Config, device: torch.device) -> list[str]:
+    """Those to choose from: on a CPU bfloat16 too where it has instructions for it, with products of bfloat16 summed in float32."""
     if config.precision != "auto":
         if config.precision == "float16" and device.type == "cpu":
             raise InputError("precision float16 needs CUDA; take float32 or bfloat16")
-        return PRECISIONS[config.precision]
-    if device.type == "cpu":
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-
-
-# ---- memory format: which is faster differs by network and machine, up to twice in either direction ------------------------
-
-
-def _format_name(model: nn.Module, config: Config, device: torch.device) -> str:
-    if not any(isinstance(layer, nn.Conv2d) for layer in model.modules()):
-        return "contiguous"
-    if config.memory_format != "auto":
-        return config.memory_format
+        return [config.precision]
     if device.type == "cuda":
-        return "channels_last"  # the layout of its convolution units
-    return _remembered(model, config, device)
+        return ["bfloat16" if torch.cuda.is_bf16_supported() else "float16"]
+    return ["float32", "bfloat16"] if _cpu_has_bfloat16() else ["float32"]
 
 
-def _remembered(model: nn.Module, config: Config, device: torch.device) -> str:
+def _cpu_has_bfloat16() -> bool:
+    """AMX or AVX-512 BF16, as far as this torch can tell."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
+
+
+def _formats(model: nn.Module, config: Config, device: torch.device) -> list[str]:
+    if not any(isinstance(layer, nn.Conv2d) for layer in model.modules()):
+        return ["contiguous"]
+    if config.memory_format != "auto":
+        return [config.memory_format]
+    return ["channels_last"] if device.type == "cuda" else list(FORMATS)  # the layout of its convolution units
+
+
+def _remembered(model: nn.Module, config: Config, device: torch.device, ways: list[Way]) -> Way:
     """Measured once a machine, network and batch size: the choice decides rounding, and a seed must give the same history again."""
-    words = (platform.node(), torch.__version__, torch.get_num_threads(), str(model), config.batch_size)
+    words = (platform.node(), torch.__version__, torch.get_num_threads(), str(model), config.batch_size, ways)
     key = hashlib.sha256(repr(words).encode()).hexdigest()[:16]
-    path = cache_folder() / "memory_formats.json"
+    path = cache_folder() / "execution.json"
     known = _known(path)
-    if key not in known:
-        known[key] = _measured(model, min(config.batch_size, MEASURED), device)
+    if known.get(key) not in ways:
+        known[key] = _measured(model, min(config.batch_size, MEASURED), device, ways)
         with suppress(InputError, WriteError):  # without a cache it is measured again another time
             make_folder(path.parent)
             write_text(path, json.dumps(known, indent=1))
     return known[key]
 
 
-def _known(path: Path) -> dict[str, str]:
+def _known(path: Path) -> dict[str, Way]:
     """What the cache holds and means something."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return {key: name for key, name in kept.items() if name in list(FORMATS)} if isinstance(kept, dict) else {}
+    pairs = kept.items() if isinstance(kept, dict) else ()
+    return {key: (way[0], way[1]) for key, way in pairs if isinstance(way, list) and len(way) == 2}
 
 
-def _measured(model: nn.Module, batch: int, device: torch.device) -> str:
-    seconds = {}
+def _measured(model: nn.Module, batch: int, device: torch.device, ways: list[Way]) -> Way:
+    """The first way, or a later one that takes clearly less time for a step."""
+    best, least = ways[0], math.inf
     with _unchanged(model):
-        for name, layout in FORMATS.items():
+        for way in ways:
+            precision, layout = PRECISIONS[way[0]], FORMATS[way[1]]
             model.to(memory_format=layout)  # type: ignore[call-overload]
             images = torch.zeros(batch, 3, 32, 32, device=device).contiguous(memory_format=layout)
-            _step(model, images)
-            seconds[name] = min(_timed(lambda images=images: _step(model, images)) for _ in range(2))
-    return "channels_last" if seconds["channels_last"] < CLEARLY * seconds["contiguous"] else "contiguous"
+            step = partial(_step, model, images, precision)
+            step()
+            seconds = min(_timed(step) for _ in range(2))
+            if seconds < CLEARLY * least:
+                best, least = way, seconds
+    return best
 
 
 def _timed(act: Callable[[], None]) -> float:
@@ -187,8 +204,14 @@ def _timed(act: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-def _step(forward: Callable[[Tensor], Tensor], images: Tensor) -> None:
-    F.cross_entropy(forward(images), torch.zeros(len(images), dtype=torch.long, device=images.device)).backward()
+def _step(forward: Callable[[Tensor], Tensor], images: Tensor, precision: torch.dtype) -> None:
+    with _mixed(images.device, precision):
+        out = forward(images)
+    F.cross_entropy(out.float(), torch.zeros(len(images), dtype=torch.long, device=images.device)).backward()
+
+
+def _mixed(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
+    return nullcontext() if precision is torch.float32 else torch.autocast(device.type, precision)
 
 
 @contextmanager
@@ -214,9 +237,9 @@ def _compiled(model: nn.Module, config: Config, plain: Execution) -> Execution:
     images, tested = (plain.laid_out(torch.zeros(n, 3, 32, 32, device=plain.device)) for n in (config.batch_size, EVALUATED))
     start = time.perf_counter()
     try:
-        with _unchanged(model), plain.autocast():
-            _step(forward, images)
-            with torch.no_grad():
+        with _unchanged(model):
+            _step(forward, images, plain.precision)
+            with torch.no_grad(), plain.autocast():
                 model.eval()
                 forward(tested)
     except Exception as error:  # whatever a compiler that is absent or too old makes torch raise

@@ -23,7 +23,7 @@ from hw4nets.files import make_folder, sweep, write_text, write_with
 from hw4nets.models import build, flops_per_image, parameter_count
 from hw4nets.plotting import plot_confusion, plot_curves, plot_worst
 from hw4nets.recipes import Recipe, read_recipe, read_toml
-from hw4nets.training import History, Row, Watch, train
+from hw4nets.training import CHOSEN, History, Row, Watch, train
 
 CONFIG, HISTORY, SUMMARY = "config.toml", "history.csv", "summary.json"
 CURVES, CONFUSION, WORST = "curves.png", "confusion.png", "worst.png"
@@ -70,7 +70,8 @@ def run(folder: Path, recipe: Recipe, data: Data, watch: Watch | None = None) ->
     history = train(model, data, recipe.config, folder, _Recording(folder, watch or Watch()))
     _write_history(folder, history.rows)
     with threads(recipe.config.threads):
-        plain = prepare(model, recipe.changed({"compile": False, "memory_format": history.memory_format}).config)
+        trained = {"compile": False, "precision": history.precision, "memory_format": history.memory_format}
+        plain = prepare(model, recipe.changed(trained).config)
         evaluation = evaluate(model, data, plain, recipe.config.input_scale)
     summary = _summary(recipe, data, _Measured(model, history, evaluation, plain))
     _draw(folder, recipe, data, history, evaluation)
@@ -104,14 +105,19 @@ def read_history(folder: Path) -> tuple[Row, ...]:
 
 
 def load_model(path: Path, recipe: Recipe, device: str = "auto") -> tuple[nn.Module, Execution]:
-    """The network of a checkpoint with the weights that were tested, ready to run uncompiled."""
-    model = build(recipe.shape, 0)
+    """The network of a checkpoint with the weights that were tested, ready to run uncompiled as it was trained.
+
+    What a GPU trained in float16 runs in float32 on a CPU, which cannot do otherwise.
+    """
+    state, model = load_checkpoint(path), build(recipe.shape, 0)
     try:
-        model.load_state_dict(load_checkpoint(path)["weights"])
+        model.load_state_dict(state["weights"])
     except (RuntimeError, KeyError) as error:
         raise CheckpointError(f"{path} does not fit the network {recipe.shape.name} of {CONFIG}") from error
-    choose_device(device)
-    return model, prepare(model, recipe.changed({"compile": False, "device": device}).config)
+    trained = {name: state[name] for name in CHOSEN if name in state}
+    if choose_device(device).type == "cpu" and trained.get("precision") == "float16":
+        trained["precision"] = "float32"
+    return model, prepare(model, recipe.changed(trained | {"compile": False, "device": device}).config)
 
 
 def _check_same(folder: Path, recipe: Recipe, data: Data) -> None:
@@ -189,7 +195,8 @@ def _summary(recipe: Recipe, data: Data, measured: _Measured) -> dict[str, Any]:
         "images_per_second": images / train_seconds,
         "device": torch.cuda.get_device_name(execution.device) if cuda else "cpu",
         "threads": recipe.config.threads or torch.get_num_threads(),
-        "memory_format": str(execution.memory_format).removeprefix("torch."),
+        "precision": execution.precision_name,
+        "memory_format": execution.format_name,
         "torch": torch.__version__,
         "pixels": data.pixels,
         "data_sha256": data.sha256,

@@ -27,6 +27,7 @@ from hw4nets.reading import Part
 CHECK = 25  # steps between two looks at whether the loss is still finite: each look waits for the device
 WHITENED = 5_000  # training images that whitening filters are computed from
 TOLD = ("chosen_on",)  # settings that reports tell and that change no step: a run goes on without regard to them
+CHOSEN = ("precision", "memory_format")  # settings that `auto` may choose: a run that goes on keeps them
 SPLIT_SEED = 0  # every run holds out the same images, so that runs can be compared
 
 
@@ -52,6 +53,7 @@ class History:
     train_accuracy          of the final weights on all training images, unaugmented
     seconds_compile         apart from training
     memory_format           contiguous | channels_last, the one trained in
+    precision               float32 | bfloat16 | float16, that of the matrix products in training
     notes                   sentences on what could not be had
     """
 
@@ -60,6 +62,7 @@ class History:
     train_accuracy: float | None = None
     seconds_compile: float = 0.0
     memory_format: str = "auto"
+    precision: str = "auto"
     notes: tuple[str, ...] = ()
 
     @property
@@ -209,11 +212,11 @@ class Run:
 
     @classmethod
     def start(cls, model: nn.Module, data: Data, config: Config, kept: Mapping[str, Any] | None = None) -> Run:
-        """At step 0; `kept` is the checkpoint that will be loaded, whose memory format is taken."""
+        """At step 0; `kept` is the checkpoint that will be loaded, whose precision and memory format are taken."""
         augmentation = Augmentation.parse(config.augment)
         split = hold_out(data, SPLIT_SEED) if config.select == "validation" else None
         train_part, held = (split.train, split.test) if split is not None else (data.train, None)
-        execution = prepare(model, replace(config, memory_format=(kept or {}).get("memory_format", config.memory_format)))
+        execution = prepare(model, replace(config, **{name: kept[name] for name in CHOSEN if kept and name in kept}))
         device = execution.device
         train = _on(train_part, device)
         if kept is None:
@@ -266,6 +269,7 @@ class Run:
             "network": str(self.model),
             "images": self.images,
             "memory_format": self.execution.format_name,
+            "precision": self.execution.precision_name,
             "threads": torch.get_num_threads(),
         }
 
@@ -289,7 +293,7 @@ class Run:
 def _kept(model: nn.Module, data: Data, config: Config, folder: Path | None) -> tuple[dict[str, Any] | None, list[str]]:
     """The checkpoint to go on from if there is one, and sentences on it; `CheckpointError` if it is of another run.
 
-    Older checkpoints do not say network, images, memory format and threads; those are taken on trust.
+    Older checkpoints do not say network, images, precision, memory format and threads; those are taken on trust.
     """
     state, notes = newest_checkpoint(folder) if folder is not None else (None, [])
     if state is None:
@@ -314,7 +318,7 @@ def _begun(run: Run, state: Mapping[str, Any] | None, notes: list[str], watch: W
         history = run.load(state) if state is not None else History()
     except (RuntimeError, ValueError, KeyError) as error:
         raise CheckpointError("the checkpoint is of another network; take the same one, or --overwrite") from error
-    history = replace(history, notes=tuple(notes), memory_format=run.execution.format_name)
+    history = replace(history, notes=tuple(notes), memory_format=run.execution.format_name, precision=run.execution.precision_name)
     watch.start(history)
     return history
 

@@ -21,7 +21,7 @@ from hw4nets.training import Watch, train
 SHAPE = Conv(M=8, N=7, batch_norm=True, dropout=0.3)
 EVERYTHING = Config(
     epochs=6, batch_size=20, augment="alternating_flip,crop:2,cutout:6", average="ema", label_smoothing=0.1, select="validation", threads=1,
-    memory_format="channels_last",
+    precision="float32", memory_format="channels_last",
 )  # fmt: skip
 TIMES = {"images_per_second": 0, "seconds_train": 0, "seconds_eval": 0}
 
@@ -229,7 +229,7 @@ def test_other_images_are_refused_and_an_older_checkpoint_that_does_not_name_the
     with pytest.raises(CheckpointError, match="of another network"):
         train(build(replace(SHAPE, pool="average"), 0), small, EVERYTHING, tmp_path)
     state = load_checkpoint(tmp_path / LAST)
-    older = {name: one for name, one in state.items() if name not in ("network", "images", "memory_format", "threads")}
+    older = {name: one for name, one in state.items() if name not in ("network", "images", "precision", "memory_format", "threads")}
     save_checkpoint(tmp_path, older, best=False)
     assert timeless(train(build(SHAPE, 0), small, EVERYTHING, tmp_path)) == timeless(train(build(SHAPE, 0), small, EVERYTHING))
 
@@ -239,15 +239,16 @@ def test_a_run_goes_on_when_what_its_settings_were_chosen_on_is_put_right(tmp_pa
     assert len(train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1, chosen_on="test"), tmp_path).rows) == 1
 
 
-def test_a_run_goes_on_in_its_memory_format_and_says_that_threads_differ(tmp_path, small, monkeypatch):
-    config = replace(EVERYTHING, memory_format="auto", threads=0)
-    monkeypatch.setattr(execution, "_remembered", lambda *words: "channels_last")
+def test_a_run_goes_on_in_its_precision_and_memory_format_and_says_that_threads_differ(tmp_path, small, monkeypatch):
+    config = replace(EVERYTHING, precision="auto", memory_format="auto", threads=0)
+    monkeypatch.setattr(execution, "_remembered", lambda *words: ("bfloat16", "channels_last"))
     with pytest.raises(KeyboardInterrupt):
         train(build(SHAPE, 0), small, config, tmp_path, Stopped(2))
     monkeypatch.setattr(execution, "_remembered", lambda *words: pytest.fail("chosen anew"))
     with execution.threads(2):
         history = train(build(SHAPE, 0), small, config, tmp_path)
-    assert history.memory_format == "channels_last" and "used 1 CPU threads and goes on with 2" in history.notes[0]
+    assert (history.precision, history.memory_format) == ("bfloat16", "channels_last")
+    assert "used 1 CPU threads and goes on with 2" in history.notes[0]
 
 
 def test_whitening_is_not_done_again_on_going_on(tmp_path, small, monkeypatch):

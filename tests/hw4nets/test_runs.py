@@ -8,6 +8,7 @@ import tomllib
 import pytest
 import torch
 
+from hw4nets.checkpoint import load_checkpoint, save_checkpoint
 from hw4nets.config import Config
 from hw4nets.errors import CheckpointError, InputError, WriteError
 from hw4nets.evaluation import evaluate
@@ -54,6 +55,14 @@ def test_the_checkpoint_is_the_network_that_was_tested(done, small):
     assert found.accuracy == outcome.summary["test_accuracy"] and found.accuracy_flip == outcome.summary["test_accuracy_flip"]
     with pytest.raises(CheckpointError, match="does not fit the network logistic"):
         load_model(folder / "last.pt", Recipe(Logistic(), Config()))
+
+
+@pytest.mark.parametrize("trained, here", [("bfloat16", "bfloat16"), ("float16", "float32")])
+def test_a_network_is_evaluated_in_the_precision_of_its_training_where_that_can_be(done, trained, here):
+    folder, _ = done
+    save_checkpoint(folder, load_checkpoint(folder / "last.pt") | {"precision": trained}, best=False)
+    recipe = RECIPE.changed({"precision": trained})
+    assert load_model(folder / "last.pt", recipe, "cpu")[1].precision_name == here
 
 
 def test_a_validation_split_adds_a_column(tmp_path, small):

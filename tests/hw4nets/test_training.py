@@ -19,7 +19,7 @@ from hw4nets.models import Base, Conv, Fast, Hidden, Logistic, build
 from hw4nets.reading import Part
 from hw4nets.training import Row, Watch, train
 
-QUICK = Config(epochs=2, batch_size=20, lr=0.02, memory_format="contiguous", threads=1)
+QUICK = Config(epochs=2, batch_size=20, lr=0.02, precision="float32", memory_format="contiguous", threads=1)
 TINY = {
     "logistic": Logistic(),
     "hidden": Hidden(M=20),
@@ -183,25 +183,49 @@ def test_the_memory_format_is_measured_once_and_leaves_the_network_alone(cache, 
     before = {name: one.clone() for name, one in model.state_dict().items()}
     first = prepare(model, replace(QUICK, memory_format="auto"))
     assert all(torch.equal(one, before[name]) for name, one in model.state_dict().items())
-    assert all(one.grad is None for one in model.parameters()) and (cache / "memory_formats.json").exists()
+    assert all(one.grad is None for one in model.parameters()) and (cache / "execution.json").exists()
     monkeypatch.setattr(execution, "_measured", lambda *words: pytest.fail("measured again"))
     assert prepare(model, replace(QUICK, memory_format="auto")).memory_format == first.memory_format
 
 
-@pytest.mark.parametrize("content", ["[1]", '{"a": ["contiguous"]}', "\xff", None], ids=str)
+@pytest.mark.parametrize("content", ["[1]", '{"a": ["contiguous"], "b": [[], {}]}', "\xff", None], ids=str)
 def test_a_cache_that_is_damaged_or_cannot_be_written_does_not_stop_a_run(cache, content):
-    path = cache / "memory_formats.json"
+    path = cache / "execution.json"
     path.mkdir() if content is None else path.write_bytes(content.encode("latin-1"))
     model = build(Conv(M=4), 0)
     assert prepare(model, replace(QUICK, memory_format="auto")).format_name in ("contiguous", "channels_last")
 
 
 def test_values_of_a_cache_that_mean_nothing_are_measured_anew(cache, monkeypatch):
-    monkeypatch.setattr(execution, "_measured", lambda *words: "channels_last")
+    monkeypatch.setattr(execution, "_measured", lambda *words: ("float32", "channels_last"))
     prepare(build(Conv(M=4), 0), replace(QUICK, memory_format="auto"))
-    path = cache / "memory_formats.json"
-    path.write_text(path.read_text().replace('"channels_last"', '["channels_last"]'))
+    path = cache / "execution.json"
+    path.write_text(path.read_text().replace('"channels_last"', '"channels_first"'))
     assert prepare(build(Conv(M=4), 0), replace(QUICK, memory_format="auto")).format_name == "channels_last"
+
+
+@pytest.mark.parametrize("seconds, chosen", [
+    ([1, 1, 1, 1, 1, 1, 1, 1], ("float32", "contiguous")), ([9, 9, 9, 9, 8, 8, 6, 5], ("bfloat16", "channels_last")),
+    ([9, 9, 5, 6, 6, 6, 4.9, 4.8], ("float32", "channels_last")), ([9, 9, 9, 9, 7, 7, 9, 9], ("bfloat16", "contiguous")),
+])  # fmt: skip
+def test_precision_and_memory_format_are_the_first_that_none_beats_clearly(cache, monkeypatch, seconds, chosen):
+    times = iter(seconds)  # two a way, the ways in order
+    monkeypatch.setattr(execution, "_timed", lambda step: next(times))
+    monkeypatch.setattr(execution, "_cpu_has_bfloat16", lambda: True)
+    found = prepare(build(Conv(M=4), 0), replace(QUICK, precision="auto", memory_format="auto"))
+    assert (found.precision_name, found.format_name) == chosen
+    assert next(times, None) is None
+
+
+def test_a_cpu_without_bfloat16_is_not_asked_about_it(cache, monkeypatch):
+    monkeypatch.setattr(execution, "_cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr(execution, "_measured", lambda *words: pytest.fail("measured"))
+    assert prepare(build(Logistic(), 0), replace(QUICK, precision="auto")).precision_name == "float32"
+
+
+def test_bfloat16_trains_nearly_as_float32_does(small):
+    losses = [run(small, replace(QUICK, precision=name)).rows[-1].train_loss for name in ("float32", "bfloat16")]
+    assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.02)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
