@@ -26,6 +26,7 @@ from bench.record import Row  # noqa: E402
 
 PACKAGES = (
     *("numpy", "scipy", "cvxpy", "clarabel", "osqp", "ecos", "scs", "piqp", "proxsuite", "scikit-learn", "glum", "statsmodels"),
+    *("torch", "torchvision"),
     *("click", "rich", "pytest-benchmark"),
 )
 LOAD_BEFORE = os.getloadavg()

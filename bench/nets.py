@@ -32,7 +32,8 @@ from hw4nets.training import Row, Watch
 ROOT = Path(__file__).resolve().parents[1]
 RUNS, RESULTS = ROOT / "runs" / "bench", ROOT / "bench" / "results" / "nets"
 RAW = argparse.RawDescriptionHelpFormatter
-BESIDE = "fast_tuned-compiled_seed0", "base_tuned-tutorial_seed0"
+BESIDE = "fast_tuned_seed0", "base_tuned-tutorial_seed0"
+WITHOUT = "fast_tuned-without-"  # names of runs of `fast` that lack one of its steps
 HEADS = (
     "network",
     "settings",
@@ -112,8 +113,24 @@ def table() -> str:
         "",
     ]
     lines += [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
-    lines += [_line(name, ones) for (name, *_), ones in groups.items()]
+    lines += [_line(name, ones) for (name, *_), ones in groups.items() if not name.startswith(WITHOUT)]
+    lines += _steps(groups)
     return "\n".join([*lines, *_same_time(RESULTS / f"{BESIDE[0]}.csv", RESULTS / f"{BESIDE[1]}.csv")]) + "\n"
+
+
+def _steps(groups: Mapping[tuple[str, ...], Sequence[Mapping[str, Any]]]) -> list[str]:
+    """What each step of `fast` bought: its accuracy without it."""
+    whole = [one for (name, *_), ones in groups.items() if name == "fast_tuned" for one in ones]
+    lacking = {name.removeprefix(WITHOUT): ones for (name, *_), ones in groups.items() if name.startswith(WITHOUT)}
+    if not (whole and lacking):
+        return []
+    ours = statistics.mean(one["test_accuracy"] for one in whole)
+    lines = ["", f"`fast` ({ours:.2%}, seeds {', '.join(str(one['seed']) for one in whole)}) without one of its steps, seed 0:", ""]
+    lines += ["| without | test | points lost |", "|---|---|---|"]
+    found = {name.replace("-", " "): statistics.mean(one["test_accuracy"] for one in ones) for name, ones in lacking.items()}
+    return lines + [
+        f"| {name} | {test:.2%} | {100 * (ours - test):.2f} |" for name, test in sorted(found.items(), key=lambda pair: pair[1])
+    ]
 
 
 def _same_time(fast: Path, other: Path) -> list[str]:
@@ -123,17 +140,20 @@ def _same_time(fast: Path, other: Path) -> list[str]:
     ours, theirs = ([{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(path.open())] for path in (fast, other))
     seconds = sum(row["seconds_train"] for row in ours)
     reached = list(itertools.accumulate(row["seconds_train"] for row in theirs))
-    best = max(row["test_accuracy"] for row, time_ in zip(theirs, reached, strict=True) if time_ <= seconds)
+    within = [row["test_accuracy"] for row, time_ in zip(theirs, reached, strict=True) if time_ <= seconds]
+    if not within:
+        return []
     return [
         "",
         f"In the {seconds / 60:.1f} minutes of training that `fast` takes to {ours[-1]['test_accuracy']:.2%}, the tutorial's network "
-        f"(6 and 16 filters; {theirs[0]['images_per_second']:,.0f} images/s) reaches {best:.2%} at best.",
+        f"(6 and 16 filters; {theirs[0]['images_per_second']:,.0f} images/s) reaches {max(within):.2%} at best.",
     ]
 
 
 def _line(name: str, ones: Sequence[Mapping[str, Any]]) -> str:
     test = [one["test_accuracy"] for one in ones]
     place = ones[0]["machine"] if ones[0]["device"] == "cpu" else ones[0]["device"]
+    threads, precision = ones[0]["threads"], " and ".join(sorted({one.get("precision", "float32") for one in ones}))
     spread = f" ± {100 * statistics.stdev(test):.2f}" if len(test) > 1 else ""
     cells = (
         ones[0]["net"],
@@ -148,7 +168,7 @@ def _line(name: str, ones: Sequence[Mapping[str, Any]]) -> str:
         f"{statistics.median(one['images_per_second'] for one in ones):,.0f}",
         _percent([one["seconds_eval"] / one["seconds_train"] for one in ones]),
         _percent([one["part_of_files"] for one in ones if one.get("part_of_files") is not None]),
-        f"{place}, {ones[0]['threads']} threads, torch {ones[0]['torch']}",
+        f"{place}, {threads} thread{'s' * (threads > 1)}, {precision}, torch {ones[0]['torch']}",
     )
     return f"| {' | '.join(cells)} |"
 

@@ -30,8 +30,8 @@ class Row:
     """One line of a table.
 
     question, case, who    which table, which problem, which program
-    kind                   what a ratio can be taken over: hw4opt; cvxpy's assignment | factored | compiled | parameters; the direct
-                           solvers' split | box; floor
+    kind                   what a ratio can be taken over: hw4opt | hw4nets; cvxpy's assignment | factored | compiled | parameters; the
+                           direct solvers' split | box; floor
     work, of               problems solved in a timed round, and for how many the table says the seconds (a sample is scaled)
     relative_gap           the worst of the answers that were judged, or None if one carries no proof
     certified              whether all of them pass

@@ -95,7 +95,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
+    if name != "cpu" and (kind != "cuda" or (number and not number.isdecimal())):
         raise InputError(f"no device {name!r}; give auto, cpu, cuda or cuda:NUMBER")
     if kind == "cuda" and not torch.cuda.is_available():
         raise InputError(f"device {name} was asked for, but this torch ({torch.__version__}) finds no CUDA device; take --device cpu")

@@ -166,7 +166,7 @@ def test_the_watch_hears_batches_and_epochs(small):
 
 def test_devices():
     assert choose_device("cpu") == torch.device("cpu")
-    for name, said in (("gpu", "give auto, cpu, cuda or cuda:NUMBER"), ("cuda:x", "no device 'cuda:x'")):
+    for name, said in (("gpu", "give auto, cpu, cuda or cuda:NUMBER"), ("cuda:x", "no device 'cuda:x'"), ("cpu:3", "no device 'cpu:3'")):
         with pytest.raises(InputError, match=said):
             choose_device(name)
 

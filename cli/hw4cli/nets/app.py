@@ -57,7 +57,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if find_spec("torch") is None:
         say(PROGRAM, MISSING.format("torch"))
         return Exit.WRONG
-    return run(app, PROGRAM, sys.argv[1:] if words is None else words, _judge)
+    return run(app, PROGRAM, words, _judge)
 
 
 def _judge(error: Exception) -> tuple[str, Exit] | None:

@@ -1,0 +1,116 @@
+"""Training on 1,000 synthetic images: each network in the ways that it can run, and the tutorial's network beside the tutorial's loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="hw4nets needs torch: pip install 'hw4opt[nets]'")
+
+from bench.record import Row  # noqa: E402
+from hw4nets.data import synthetic  # noqa: E402
+from hw4nets.execution import keep_freed_memory, prepare, threads  # noqa: E402
+from hw4nets.models import build  # noqa: E402
+from hw4nets.recipes import Recipe, preset  # noqa: E402
+from hw4nets.torchvision_import import torchvision_datasets  # noqa: E402
+from hw4nets.training import History, train  # noqa: E402
+
+IMAGES, EPOCHS = 1_000, 3  # the first of which warms up
+BATCHES = (4, 128)  # the tutorial's, and one of a size that processors like
+WAYS = {
+    "float32, contiguous": {"precision": "float32", "memory_format": "contiguous"},
+    "float32, channels last": {"precision": "float32", "memory_format": "channels_last"},
+    "float32, channels last, compiled": {"precision": "float32", "memory_format": "channels_last", "compile": True},
+    "bfloat16, contiguous": {"precision": "bfloat16", "memory_format": "contiguous"},
+    "bfloat16, channels last": {"precision": "bfloat16", "memory_format": "channels_last"},
+    "bfloat16, channels last, compiled": {"precision": "bfloat16", "memory_format": "channels_last", "compile": True},
+}
+FLAT = ("float32, contiguous", "bfloat16, contiguous")  # for networks without convolutions
+EACH = [(net, way) for net in ("hidden", "conv", "base", "fast") for way in WAYS if net != "hidden" or way in FLAT]
+
+pytestmark = pytest.mark.usefixtures("one_core", "one_thread")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """torch's own count, as it was set when it was loaded."""
+    keep_freed_memory()
+    with threads(1):
+        yield
+
+
+def trained(recipe: Recipe) -> History:
+    return train(build(recipe.shape, 0), synthetic(IMAGES, 10), recipe.config)
+
+
+def filed(timed, case: str, who: str, kind: str, recipe: Recipe) -> None:
+    """The row of what `train` itself says of its epochs: neither the pass over the test images nor compilation is in it."""
+    histories: list[History] = []
+    timed.exactly(lambda: histories.append(trained(recipe)), 1)
+    history, execution = histories[0], prepare(build(recipe.shape, 0), recipe.config)
+    chosen = f"{history.precision}, {history.memory_format.replace('_', ' ')}"
+    note = "; ".join([chosen] * (kind == "hw4nets") + [f"{history.seconds_compile:.0f} s to compile"] * bool(history.seconds_compile))
+    assert execution.notes == (), execution.notes
+    seconds = [row.seconds_train for row in history.rows[1:]]
+    timed.file(Row("nets", case, who, kind, n=IMAGES, seconds=seconds, note=note))
+
+
+@pytest.mark.parametrize("variant", ("hidden", "conv", "base", "fast"))
+def test_ours(timed, variant: str) -> None:
+    filed(timed, f"{variant}, preset tuned", "hw4nets", "hw4nets", preset("tuned", variant).changed({"epochs": EPOCHS}))
+
+
+@pytest.mark.parametrize(("variant", "way"), EACH)
+def test_each_way(timed, variant: str, way: str) -> None:
+    filed(timed, f"{variant}, preset tuned", way, "way", preset("tuned", variant).changed(WAYS[way] | {"epochs": EPOCHS}))
+
+
+@pytest.mark.parametrize("variant", BATCHES)
+def test_the_tutorials_network(timed, variant: int) -> None:
+    recipe = preset("tutorial", "base").changed({"epochs": EPOCHS, "batch_size": variant})
+    filed(timed, f"the tutorial's network, batches of {variant}", "hw4nets", "hw4nets", recipe)
+
+
+@pytest.mark.parametrize("variant", BATCHES)
+def test_the_tutorials_loop(timed, variant: int) -> None:
+    """As in "Training a classifier": a DataLoader over images, each turned into a normalised tensor; loss.item() after each step."""
+    epoch = tutorial(variant)
+    timed(epoch, 4.0)
+    note = "DataLoader of torchvision's transforms over images of Pillow; in the same process"
+    timed.file(Row("nets", f"the tutorial's network, batches of {variant}", "the tutorial's loop", "peer", n=IMAGES, note=note))
+
+
+def tutorial(batch: int):
+    """One epoch of its loop over the same images."""
+    torchvision_datasets()  # so that transforms can be imported beside any torch
+    from PIL import Image
+    from torchvision import transforms
+
+    part = synthetic(IMAGES, 10).train
+    images = [Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0))) for pixels in part.pixels]
+    turned = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))])
+
+    class Images(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return len(images)
+
+        def __getitem__(self, place: int):
+            return turned(images[place]), int(part.labels[place])
+
+    loader = torch.utils.data.DataLoader(Images(), batch_size=batch, shuffle=True)
+    net = build(preset("tutorial", "base").shape, 0)
+    criterion, optimizer = torch.nn.CrossEntropyLoss(), torch.optim.SGD(net.parameters(), lr=0.001, momentum=0.9)
+
+    def epoch() -> float:
+        running = 0.0
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = criterion(net(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            running += loss.item()
+        return running
+
+    return epoch
