@@ -12,10 +12,11 @@ torch = pytest.importorskip("torch", reason="hw4nets needs torch: pip install 'h
 from bench.record import Row  # noqa: E402
 from hw4nets.data import synthetic  # noqa: E402
 from hw4nets.execution import keep_freed_memory, prepare, threads  # noqa: E402
+from hw4nets.history import History  # noqa: E402
 from hw4nets.models import build  # noqa: E402
 from hw4nets.recipes import Recipe, preset  # noqa: E402
 from hw4nets.torchvision_import import torchvision_datasets  # noqa: E402
-from hw4nets.training import History, train  # noqa: E402
+from hw4nets.training import train  # noqa: E402
 
 IMAGES, EPOCHS = 1_000, 3  # the first of which warms up
 BATCHES = (4, 128)  # the tutorial's, and one of a size that processors like

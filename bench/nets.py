@@ -24,10 +24,10 @@ from typing import Any
 from hw4nets.data import Data, load
 from hw4nets.execution import keep_freed_memory
 from hw4nets.files import write_text
+from hw4nets.history import Row, Watch
 from hw4nets.models import NETS
 from hw4nets.recipes import Recipe, preset
 from hw4nets.runs import CURVES, HISTORY, SUMMARY, finished, open_run, run
-from hw4nets.training import Row, Watch
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS, RESULTS = ROOT / "runs" / "bench", ROOT / "bench" / "results" / "nets"

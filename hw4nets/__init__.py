@@ -11,18 +11,20 @@ if TYPE_CHECKING:
     from hw4nets.data import Data, load, synthetic
     from hw4nets.errors import CheckpointError, DataError, DivergedError, InputError, NetsError, UnknownNameError, WriteError
     from hw4nets.evaluation import Evaluation, evaluate
+    from hw4nets.history import History, Watch
     from hw4nets.models import NETS, Base, Conv, Fast, Hidden, Logistic, Net, build, net
     from hw4nets.recipes import Recipe, preset
-    from hw4nets.training import History, Watch, train
+    from hw4nets.training import train
 
 _HOMES = {
     "config": ["Config"],
     "data": ["Data", "load", "synthetic"],
     "errors": ["CheckpointError", "DataError", "DivergedError", "InputError", "NetsError", "UnknownNameError", "WriteError"],
     "evaluation": ["Evaluation", "evaluate"],
+    "history": ["History", "Watch"],
     "models": ["NETS", "Base", "Conv", "Fast", "Hidden", "Logistic", "Net", "build", "net"],
     "recipes": ["Recipe", "preset"],
-    "training": ["History", "Watch", "train"],
+    "training": ["train"],
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -11,10 +11,10 @@ from typing import Any
 from hw4nets.data import Data
 from hw4nets.errors import DivergedError
 from hw4nets.files import make_folder, write_text
+from hw4nets.history import Watch
 from hw4nets.plotting import plot_pair
 from hw4nets.recipes import Recipe, preset
 from hw4nets.runs import clear_run, finished, open_run, read_history, run, save_figure
-from hw4nets.training import Watch
 
 PRESETS = ("tuned", "assignment")
 SHOWN = ("epochs", "batch_size", "optimizer", "lr", "momentum", "weight_decay", "schedule", "label_smoothing", "augment", "average")

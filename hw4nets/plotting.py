@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from hw4nets.data import Data
 from hw4nets.evaluation import Evaluation
-from hw4nets.training import Row
+from hw4nets.history import Row
 
 TEST, TRAIN, MARK, QUIET = "#0b5fa5", "#8a97a6", "#d1495b", "#5c6670"
 COLORS = ("#0b5fa5", "#d1495b", "#2f8f5b", "#e08e0b", "#7a4fa3", "#4c5a67", "#b0741d", "#11868c")

@@ -20,10 +20,12 @@ from hw4nets.errors import CheckpointError, InputError
 from hw4nets.evaluation import Evaluation, evaluate
 from hw4nets.execution import Execution, choose_device, prepare, threads
 from hw4nets.files import make_folder, sweep, write_text, write_with
+from hw4nets.history import History, Row, Watch
 from hw4nets.models import build, flops_per_image, parameter_count
 from hw4nets.plotting import plot_confusion, plot_curves, plot_worst
 from hw4nets.recipes import Recipe, read_recipe, read_toml
-from hw4nets.training import CHOSEN, History, Row, Watch, train
+from hw4nets.state import CHOSEN
+from hw4nets.training import train
 
 CONFIG, HISTORY, SUMMARY = "config.toml", "history.csv", "summary.json"
 CURVES, CONFUSION, WORST = "curves.png", "confusion.png", "worst.png"

@@ -14,10 +14,12 @@ from hw4nets.config import Config, worse
 from hw4nets.data import Data, hold_out
 from hw4nets.errors import DivergedError, InputError, UnknownNameError
 from hw4nets.files import make_folder, write_text
+from hw4nets.history import Row, Watch
 from hw4nets.models import Net, build
 from hw4nets.recipes import Recipe
 from hw4nets.settings import Range, settings_of
-from hw4nets.training import SPLIT_SEED, Row, Watch, train
+from hw4nets.state import SPLIT_SEED
+from hw4nets.training import train
 
 if TYPE_CHECKING:
     import optuna

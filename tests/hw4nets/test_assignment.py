@@ -7,8 +7,8 @@ import pytest
 from hw4nets import assignment, recipes
 from hw4nets.assignment import PARTS, diverged, reproduce, start_anew
 from hw4nets.errors import DivergedError, InputError
+from hw4nets.history import Watch
 from hw4nets.recipes import Recipe
-from hw4nets.training import Watch
 
 SMALLER = {"hidden": {"M": 5}, "conv": {"M": 3}, "base": {"filters": (3, 4), "units": (8, 8)}, "logistic": {}}
 

@@ -10,13 +10,14 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
-from hw4nets import checkpoint, execution, training
+from hw4nets import checkpoint, execution
 from hw4nets.checkpoint import BEFORE, BEST, LAST, checksum, load_checkpoint, newest_checkpoint, save_checkpoint
 from hw4nets.config import Config
 from hw4nets.data import synthetic
 from hw4nets.errors import CheckpointError, DivergedError, WriteError
+from hw4nets.history import Watch
 from hw4nets.models import Conv, Logistic, build
-from hw4nets.training import Watch, train
+from hw4nets.training import train
 
 SHAPE = Conv(M=8, N=7, batch_norm=True, dropout=0.3)
 EVERYTHING = Config(
@@ -65,7 +66,8 @@ sys.path[:0] = {path!r}
 from hw4nets.config import Config
 from hw4nets.data import synthetic
 from hw4nets.models import Conv, build
-from hw4nets.training import Watch, train
+from hw4nets.history import Watch
+from hw4nets.training import train
 class Loud(Watch):
     def batch(self, epoch, done, total):
         print("batch", epoch, flush=True)
@@ -254,7 +256,7 @@ def test_a_run_goes_on_in_its_precision_and_memory_format_and_says_that_threads_
 def test_whitening_is_not_done_again_on_going_on(tmp_path, small, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         train(build(SHAPE, 0), small, EVERYTHING, tmp_path, Stopped(2))
-    monkeypatch.setattr(training, "whiten", lambda *words: pytest.fail("whitened anew"))
+    monkeypatch.setattr("hw4nets.state.whiten", lambda *words: pytest.fail("whitened anew"))
     assert len(train(build(SHAPE, 0), small, EVERYTHING, tmp_path).rows) == 6
 
 

@@ -13,11 +13,11 @@ from hw4nets.config import Config
 from hw4nets.errors import CheckpointError, InputError, WriteError
 from hw4nets.evaluation import evaluate
 from hw4nets.files import write_text
+from hw4nets.history import Watch
 from hw4nets.models import NETS, Conv, Logistic, Net
 from hw4nets.recipes import Recipe, preset, preset_names, preset_nets, read_recipe
 from hw4nets.runs import CONFIG, CONFUSION, CURVES, FILES, HISTORY, SUMMARY, WORST, finished, load_model, open_run, read_history, run
 from hw4nets.settings import settings_of
-from hw4nets.training import Watch
 
 RECIPE = Recipe(Conv(M=6, N=7), Config(epochs=2, batch_size=20, lr=0.02, memory_format="contiguous", threads=1))
 HEADER = "epoch,train_loss,train_accuracy,test_accuracy,images_per_second,seconds_train,seconds_eval"

@@ -15,8 +15,8 @@ from hw4cli.nets.options import PLOT, SAVE, SEED, WRITE, Writing, options, take
 from hw4cli.nets.outputs import check_outputs, figure_line, percent, recorded, save_plot, show, write_json
 from hw4nets.errors import InputError
 from hw4nets.files import write_text
+from hw4nets.history import Row
 from hw4nets.runs import read_history
-from hw4nets.training import Row
 
 
 def _first(histories: dict[str, tuple[Row, ...]]) -> tuple[tuple[Row, ...], str]:

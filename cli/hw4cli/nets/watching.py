@@ -8,7 +8,7 @@ from hw4cli.nets.options import Writing
 from hw4cli.nets.outputs import line, warn
 from hw4cli.progress import Bar
 from hw4nets.data import Data, load
-from hw4nets.training import Row, Watch
+from hw4nets.history import Row, Watch
 
 HEAD = "epoch  train loss   train     test   valid   images/s  train s   eval s"
 

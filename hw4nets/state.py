@@ -1,0 +1,175 @@
+"""What moves while a network is trained, and how a checkpoint holds it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hw4nets.augment import Augmentation
+from hw4nets.checkpoint import newest_checkpoint
+from hw4nets.config import Config
+from hw4nets.data import Data, hold_out, normalize
+from hw4nets.errors import CheckpointError
+from hw4nets.execution import Execution, prepare
+from hw4nets.history import History, Row, Watch
+from hw4nets.models import whiten
+from hw4nets.optimizers import Averaging, make_optimizer
+from hw4nets.reading import Part
+
+WHITENED = 5_000  # training images that whitening filters are computed from
+TOLD = ("chosen_on",)  # settings that reports tell and that change no step: a run goes on without regard to them
+CHOSEN = ("precision", "memory_format")  # settings that `auto` may choose: a run that goes on keeps them
+SPLIT_SEED = 0  # every run holds out the same images, so that runs can be compared
+
+
+@dataclass
+class Run:
+    """Everything that moves while training; images lie on the device as uint8."""
+
+    model: nn.Module
+    config: Config
+    execution: Execution
+    train: tuple[Tensor, Tensor]
+    test: tuple[Tensor, Tensor]
+    validation: tuple[Tensor, Tensor] | None
+    optimizer: torch.optim.Optimizer
+    averaging: Averaging
+    scaler: torch.amp.GradScaler  # type: ignore[name-defined]
+    generator: torch.Generator  # order and augmentation; dropout draws from torch's own
+    first_flipped: Tensor
+    augmentation: Augmentation
+    images: str  # the fingerprint of the data
+
+    @classmethod
+    def start(cls, model: nn.Module, data: Data, config: Config, kept: Mapping[str, Any] | None = None) -> Run:
+        """At step 0; `kept` is the checkpoint that will be loaded, whose precision and memory format are taken."""
+        augmentation = Augmentation.parse(config.augment)
+        split = hold_out(data, SPLIT_SEED) if config.select == "validation" else None
+        train_part, held = (split.train, split.test) if split is not None else (data.train, None)
+        execution = prepare(model, replace(config, **{name: kept[name] for name in CHOSEN if kept and name in kept}))
+        device = execution.device
+        train = _on(train_part, device)
+        if kept is None:
+            whiten(model, normalize(train[0][:WHITENED], config.input_scale))
+        generator = torch.Generator(device).manual_seed(config.seed)
+        return cls(
+            model=model,
+            config=config,
+            execution=execution,
+            train=train,
+            test=_on(data.test, device),
+            validation=_on(held, device) if held is not None else None,
+            optimizer=make_optimizer(model, config),
+            averaging=Averaging(model, config.average, config.average_decay),
+            scaler=torch.amp.GradScaler(device.type, enabled=execution.precision is torch.float16),  # type: ignore[attr-defined]
+            generator=generator,
+            first_flipped=torch.rand(len(train[0]), generator=generator, device=device) < 0.5,
+            augmentation=augmentation,
+            images=data.sha256,
+        )
+
+    @property
+    def batch(self) -> int:
+        """Images of a step."""
+        return min(self.config.batch_size, len(self.train[0]))
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return len(self.train[0]) // self.batch
+
+    @property
+    def total(self) -> int:
+        """Steps of the run."""
+        return self.steps * self.config.epochs
+
+    def state(self, history: History) -> dict[str, Any]:
+        """What a checkpoint holds: `weights` as tested, and everything that going on needs."""
+        with self.averaging.applied():
+            weights = {name: one.detach().clone() for name, one in self.model.state_dict().items()}
+        return {
+            "config": self.config.values(),
+            "weights": weights,
+            "trained": self.model.state_dict() if self.averaging.kind == "ema" else {},
+            "optimizer": self.optimizer.state_dict(),
+            "averaging": self.averaging.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "generators": [self.generator.get_state(), torch.get_rng_state(), *_cuda_state(self.execution.device)],
+            "history": [asdict(row) for row in history.rows],
+            "network": str(self.model),
+            "images": self.images,
+            "memory_format": self.execution.format_name,
+            "precision": self.execution.precision_name,
+            "threads": torch.get_num_threads(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> History:
+        """Go on from there."""
+        self.model.load_state_dict(state["trained"] or state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.averaging.load_state_dict(state["averaging"])
+        self.scaler.load_state_dict(state["scaler"])
+        own, general, *cuda = state["generators"]
+        self.generator.set_state(own)
+        torch.set_rng_state(general)
+        for one in cuda:
+            torch.cuda.set_rng_state(one, self.execution.device)
+        history = History()
+        for row in state["history"]:
+            history = history.extended(Row(**row), self.config.select)
+        return history
+
+
+def kept_state(model: nn.Module, data: Data, config: Config, folder: Path | None) -> tuple[dict[str, Any] | None, list[str]]:
+    """The checkpoint to go on from if there is one, and sentences on it; `CheckpointError` if it is of another run.
+
+    Older checkpoints do not say network, images, precision, memory format and threads; those are taken on trust.
+    """
+    state, notes = newest_checkpoint(folder) if folder is not None else (None, [])
+    if state is None:
+        return None, notes
+    changed = sorted(name for name, value in config.values().items() if name not in TOLD and state["config"].get(name) != value)
+    if changed:
+        raise CheckpointError(f"the checkpoint in {folder} is of other settings ({', '.join(changed)}); take the same ones, or --overwrite")
+    for name, now, what in (("network", str(model), "of another network"), ("images", data.sha256, "of a run on other images")):
+        if state.get(name, now) != now:
+            raise CheckpointError(f"the checkpoint in {folder} is {what}; take the same, or --overwrite")
+    before, now = state.get("threads", torch.get_num_threads()), torch.get_num_threads()
+    if before != now:
+        notes.append(f"the run used {before} CPU threads and goes on with {now}: rounding differs; OMP_NUM_THREADS={before} repeats it")
+    return state, notes
+
+
+def begin(run: Run, state: Mapping[str, Any] | None, notes: list[str], watch: Watch) -> History:
+    """The history so far, and the run where it stopped; sentences on the way."""
+    for sentence in notes:
+        watch.note(sentence)
+    try:
+        history = run.load(state) if state is not None else History()
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise CheckpointError("the checkpoint is of another network; take the same one, or --overwrite") from error
+    history = replace(history, notes=tuple(notes), memory_format=run.execution.format_name, precision=run.execution.precision_name)
+    watch.start(history)
+    return history
+
+
+def _on(part: Part, device: torch.device) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(part.pixels).to(device), torch.from_numpy(part.labels).to(device)
+
+
+def _cuda_state(device: torch.device) -> list[Tensor]:
+    return [torch.cuda.get_rng_state(device)] if device.type == "cuda" else []
+
+
+@contextlib.contextmanager
+def own_generators(seed: int) -> Any:
+    """torch's global generators, which dropout uses, seeded for the run and given back as they were."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
