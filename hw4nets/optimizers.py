@@ -36,8 +36,8 @@ def check_together(model: nn.Module, config: Config) -> None:
     """Raise `InputError` where network and settings do not go together: Muon has nothing to do, or a batch has no deviation."""
     if config.optimizer == "muon" and not any(one.ndim == 4 and one.requires_grad for one in model.parameters()):
         raise InputError("optimizer muon moves filters that are trained, and this network has none; take sgd or adamw")
-    if config.batch_size == 1 and any(isinstance(layer, nn.BatchNorm1d) for layer in model.modules()):
-        raise InputError("batch normalisation of fully connected layers needs a batch of two images or more; batch_size is 1")
+    if config.batch_size == 1 and any(isinstance(layer, NORMS) for layer in model.modules()):
+        raise InputError("batch normalisation needs a batch of two images or more; batch_size is 1")
 
 
 def parameter_groups(model: nn.Module, config: Config) -> list[dict[str, Any]]:

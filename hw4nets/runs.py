@@ -48,7 +48,7 @@ def open_run(folder: str | Path, recipe: Recipe, data: Data, resume: bool = Fals
     there = sorted(one.name for one in path.iterdir()) if path.is_dir() else []
     if there and not resume and not overwrite:
         raise InputError(f"{folder} holds files already; give --resume to go on, --overwrite to start anew, or another --out")
-    if there and not set(there) & set(FILES):
+    if there and not _holds_run(path):
         raise InputError(f"{folder} holds files, and none of a run; give another --out")
     make_folder(path)
     sweep(path, FILES)
@@ -58,6 +58,16 @@ def open_run(folder: str | Path, recipe: Recipe, data: Data, resume: bool = Fals
         _check_same(path, recipe, data)
     write_text(path / CONFIG, recipe.toml(data=data.source, data_sha256=data.sha256))
     return path
+
+
+def _holds_run(path: Path) -> bool:
+    """Whether a checkpoint is there, or a config.toml of ours: the names of the other files are anybody's."""
+    if any((path / name).exists() for name in (LAST, BEST, BEFORE)):
+        return True
+    try:
+        return {"net", "data_sha256"} <= read_toml(path / CONFIG).keys()
+    except InputError:
+        return False
 
 
 def clear_run(path: Path) -> None:

@@ -16,7 +16,7 @@ from hw4nets.checkpoint import newest_checkpoint
 from hw4nets.config import Config
 from hw4nets.data import Data, hold_out, normalize
 from hw4nets.errors import CheckpointError
-from hw4nets.execution import Execution, prepare
+from hw4nets.execution import Execution, choose_device, prepare
 from hw4nets.history import History, Row, Watch
 from hw4nets.models import whiten
 from hw4nets.optimizers import Averaging, make_optimizer
@@ -107,6 +107,7 @@ class Run:
             "memory_format": self.execution.format_name,
             "precision": self.execution.precision_name,
             "threads": torch.get_num_threads(),
+            "device": self.execution.device.type,
         }
 
     def load(self, state: Mapping[str, Any]) -> History:
@@ -129,7 +130,7 @@ class Run:
 def kept_state(model: nn.Module, data: Data, config: Config, folder: Path | None) -> tuple[dict[str, Any] | None, list[str]]:
     """The checkpoint to go on from if there is one, and sentences on it; `CheckpointError` if it is of another run.
 
-    Older checkpoints do not say network, images, precision, memory format and threads; those are taken on trust.
+    Older checkpoints do not say network, images, precision, memory format, threads and device; those are taken on trust.
     """
     state, notes = newest_checkpoint(folder) if folder is not None else (None, [])
     if state is None:
@@ -140,6 +141,9 @@ def kept_state(model: nn.Module, data: Data, config: Config, folder: Path | None
     for name, now, what in (("network", str(model), "of another network"), ("images", data.sha256, "of a run on other images")):
         if state.get(name, now) != now:
             raise CheckpointError(f"the checkpoint in {folder} is {what}; take the same, or --overwrite")
+    before, now = state.get("device"), choose_device(config.device).type
+    if before not in (None, now):
+        raise CheckpointError(f"the run in {folder} was on {before} and goes on only there: generators of {now} draw otherwise")
     before, now = state.get("threads", torch.get_num_threads()), torch.get_num_threads()
     if before != now:
         notes.append(f"the run used {before} CPU threads and goes on with {now}: rounding differs; OMP_NUM_THREADS={before} repeats it")

@@ -16,6 +16,7 @@ from hw4nets.data import Data, normalize
 from hw4nets.errors import DivergedError
 from hw4nets.evaluation import accuracy, outputs
 from hw4nets.execution import threads
+from hw4nets.files import make_folder
 from hw4nets.history import History, Row, Watch
 from hw4nets.optimizers import factor, set_rate
 from hw4nets.state import Run, begin, kept_state, own_generators
@@ -23,22 +24,24 @@ from hw4nets.state import Run, begin, kept_state, own_generators
 CHECK = 25  # steps between two looks at whether the loss is still finite: each look waits for the device
 
 
-def train(model: nn.Module, data: Data, config: Config, folder: Path | None = None, watch: Watch | None = None) -> History:
+def train(model: nn.Module, data: Data, config: Config, folder: str | Path | None = None, watch: Watch | None = None) -> History:
     """Train the network in place and give its history; the same seed, machine and thread count give the same history.
 
-    folder   where checkpoints are written each epoch, and from which the run goes on if it holds one; None: nowhere
-    Raises `DivergedError` when loss or weights stop being finite; the checkpoint of the epoch before stands.
+    folder   where checkpoints are written each epoch, and from which the run goes on if it holds one; made if absent; None: nowhere
+    Raises `DivergedError` when loss or weights stop being finite, `CheckpointError` for a checkpoint that is unusable or of another run,
+    `WriteError` where none can be written, `InputError` for a device or settings that cannot be had. The last good checkpoint stands.
     """
     watch = watch or Watch()
+    place = make_folder(folder) if folder is not None else None
     with threads(config.threads), own_generators(config.seed):
-        state, notes = kept_state(model, data, config, folder)
+        state, notes = kept_state(model, data, config, place)
         run = Run.start(model, data, config, state)
         history = begin(run, state, [*notes, *run.execution.notes], watch)
         for epoch in range(len(history.rows), config.epochs):
             row = _score(run, _fit(run, epoch, watch))
             history = history.extended(row, config.select)
-            if folder is not None:
-                save_checkpoint(folder, run.state(history), best=history.best_epoch == row.epoch)
+            if place is not None:
+                save_checkpoint(place, run.state(history), best=history.best_epoch == row.epoch)
             watch.epoch(row, config.epochs)
         run.averaging.adopt()
         return replace(history, train_accuracy=_tested(run, run.train), seconds_compile=run.execution.seconds)

@@ -14,7 +14,7 @@ from hw4nets import checkpoint, execution
 from hw4nets.checkpoint import BEFORE, BEST, LAST, checksum, load_checkpoint, newest_checkpoint, save_checkpoint
 from hw4nets.config import Config
 from hw4nets.data import synthetic
-from hw4nets.errors import CheckpointError, DivergedError, WriteError
+from hw4nets.errors import CheckpointError, DivergedError, InputError, WriteError
 from hw4nets.history import Watch
 from hw4nets.models import Conv, Logistic, build
 from hw4nets.training import train
@@ -251,6 +251,22 @@ def test_a_run_goes_on_in_its_precision_and_memory_format_and_says_that_threads_
         history = train(build(SHAPE, 0), small, config, tmp_path)
     assert (history.precision, history.memory_format) == ("bfloat16", "channels_last")
     assert "used 1 CPU threads and goes on with 2" in history.notes[0]
+
+
+def test_a_run_of_another_kind_of_device_is_told_as_such(tmp_path, small):
+    train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)
+    save_checkpoint(tmp_path, load_checkpoint(tmp_path / LAST) | {"device": "cuda"}, best=False)
+    with pytest.raises(CheckpointError, match="was on cuda and goes on only there"):
+        train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)
+
+
+def test_the_folder_is_made_before_the_first_step(tmp_path, small):
+    folder = tmp_path / "deep" / "down"
+    train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), str(folder))
+    assert (folder / LAST).exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is a file; give a folder"):
+        train(build(SHAPE, 0), small, EVERYTHING, tmp_path / "file")
 
 
 def test_whitening_is_not_done_again_on_going_on(tmp_path, small, monkeypatch):

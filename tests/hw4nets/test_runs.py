@@ -57,6 +57,14 @@ def test_the_checkpoint_is_the_network_that_was_tested(done, small):
         load_model(folder / "last.pt", Recipe(Logistic(), Config()))
 
 
+@pytest.mark.parametrize("name, content", [("config.toml", 'net = "of another program"'), ("summary.json", "{}"), ("config.toml", "[")])
+def test_a_folder_of_another_program_is_not_overwritten(tmp_path, small, name, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match="holds files, and none of a run"):
+        open_run(tmp_path, RECIPE, small, overwrite=True)
+    assert (tmp_path / name).read_text() == content
+
+
 @pytest.mark.parametrize("trained, here", [("bfloat16", "bfloat16"), ("float16", "float32")])
 def test_a_network_is_evaluated_in_the_precision_of_its_training_where_that_can_be(done, trained, here):
     folder, _ = done

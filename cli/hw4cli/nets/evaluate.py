@@ -49,8 +49,11 @@ def command(run: str, checkpoint: str, device: str, seed: int, data: str | None,
             save_plot(writing, plot_confusion(found, images.classes, title))
         if writing.save is not None:
             write_text(writing.save, _predictions(found, images))
-    write_json(writing, seed, images.sha256, _record(found, images) | {"net": recipe.shape.name, "checkpoint": checkpoint})
-    last = [f"flips averaged: {percent(found.accuracy_flip)}", *figure_line(writing, "confusion.png")]
+    selected_on = recipe.config.selected_on
+    about = {"net": recipe.shape.name, "checkpoint": checkpoint, "selected_on": selected_on}
+    write_json(writing, seed, images.sha256, _record(found, images) | about)
+    chosen = f"epoch or settings chosen on: {selected_on}"
+    last = [f"flips averaged: {percent(found.accuracy_flip)}", chosen, *figure_line(writing, "confusion.png")]
     show(writing, title, ("class", "right", "most often taken for"), _rows(found, images), last)
     return Exit.CERTIFIED
 

@@ -16,7 +16,8 @@ from hw4cli.nets.outputs import check_outputs, figure_line, percent, recorded, s
 from hw4nets.errors import InputError
 from hw4nets.files import write_text
 from hw4nets.history import Row
-from hw4nets.runs import read_history
+from hw4nets.recipes import read_recipe, read_toml
+from hw4nets.runs import CONFIG, read_history
 
 
 def _first(histories: dict[str, tuple[Row, ...]]) -> tuple[tuple[Row, ...], str]:
@@ -31,6 +32,14 @@ def _table(histories: dict[str, tuple[Row, ...]]) -> str:
     writer.writerow(["run", *(item.name for item in fields(Row))])
     writer.writerows([run, *astuple(row)] for run, rows in histories.items() for row in rows)
     return text.getvalue()
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    """On what epoch or settings were chosen, and the start of the images' fingerprint, as far as the folder says."""
+    if not (folder / CONFIG).exists():
+        return {"selected_on": "unknown", "images": "unknown"}
+    images = read_toml(folder / CONFIG).get("data_sha256", "unknown")
+    return {"selected_on": read_recipe(folder / CONFIG).config.selected_on, "images": str(images)[:12]}
 
 
 @click.command("plot")
@@ -53,9 +62,14 @@ def command(runs: tuple[str, ...], seed: int, **given: Any) -> int:
             write_text(writing.save, _table(histories))
     record = {
         run: {"epochs": len(rows), "test_accuracy": rows[-1].test_accuracy, "seconds_train": sum(row.seconds_train for row in rows)}
+        | _about(Path(run))
         for run, rows in histories.items()
     }
     write_json(writing, seed, None, {"status": "certified", "message": f"{len(runs)} runs", "runs": record})
-    rows = [(run, str(one["epochs"]), percent(one["test_accuracy"]), f"{one['seconds_train']:.1f}") for run, one in record.items()]
-    show(writing, "Runs", ("run", "epochs", "test", "seconds of training"), rows, figure_line(writing, "runs.png"))
+    rows = [
+        (run, str(one["epochs"]), percent(one["test_accuracy"]), f"{one['seconds_train']:.1f}", one["selected_on"], one["images"])
+        for run, one in record.items()
+    ]
+    heads = ("run", "epochs", "test", "seconds of training", "chosen on", "images")
+    show(writing, "Runs", heads, rows, figure_line(writing, "runs.png"))
     return Exit.CERTIFIED
