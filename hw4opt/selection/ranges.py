@@ -31,7 +31,7 @@ def default_range(problem: Problem, name: str) -> tuple[float, float]:
     if isinstance(term.acts, Differences):
         length = float(np.ptp(problem.design.base_x[:, 0])) ** (term.acts.order - 1)
         return 0.03 * slope * length, 30 * slope * length * len(problem.design.base_x) ** (0.5 * (term.acts.order - 1))
-    pull = np.abs(problem.design.x.T @ np.full(len(problem.design.x), slope)).max() or 1.0
+    pull = slope * np.abs(problem.design.x).sum(axis=0).max() or 1.0  # signed, columns of mean 0 would cancel
     return 1e-4 * pull, pull
 
 

@@ -574,6 +574,17 @@ def test_default_ranges_follow_the_weights():
     assert_allclose(other.predictions, one.predictions, atol=1e-6)
 
 
+def test_the_default_range_of_l1_reaches_the_weight_at_which_all_is_zero():
+    """Also of standardised columns, whose sums are 0: there that weight is ‖Xᵀ(y - mean)‖∞."""
+    draw = np.random.default_rng(0)
+    x = draw.normal(5, 2, (60, 3))
+    y = x @ [1.0, -2.0, 0.0] + draw.standard_normal(60)
+    problem = Problem(x, y, None, Squared(), [L1(1.0)], intercept=True, standardize=True)
+    weights = [row["l1"] for row in select(problem, ["l1"], "kfold:5", "grid").table]
+    largest = np.abs(problem.design.x.T @ (y - y.mean())).max()
+    assert 0.5 * largest < max(weights) < 5 * largest and min(weights) == pytest.approx(1e-4 * max(weights))
+
+
 def test_an_x_without_a_gamma_is_refused():
     with pytest.raises(InputError, match=r"x spans 9.*e-161 and a gamma to match is beyond floating point; measure x in another unit"):
         select(dataclasses.replace(SMALL, x=SMALL.x * 1e-160), ["gamma", "ridge"], "loo")
