@@ -94,7 +94,7 @@ def plot_path(
 
 def plot_heatmap(table: Sequence[Mapping[str, float]], across: str, up: str, axes: Axes | None = None) -> Axes:
     """Held-out score over two hyper-parameters, the best over the others, with the lowest marked. Every tried setting is a point of a
-    nearest-neighbour map on log axes, so that refined grids are drawn as they are.
+    nearest-neighbour map on log axes, so that refined grids are drawn as they are; it is blank where no score is finite.
 
     table     rows with the hyper-parameters and `score`, as `Selection.table`
     """
@@ -105,22 +105,25 @@ def plot_heatmap(table: Sequence[Mapping[str, float]], across: str, up: str, axe
     for row in table:
         spot = (row[across], row[up])
         best[spot] = min(best.get(spot, np.inf), row["score"])
-    points, scores = np.log10(np.array(list(best))), np.array(list(best.values()))
+    points, scores = np.log10(np.array(list(best))), _finite(np.array(list(best.values())))
+    known = scores[np.isfinite(scores)]
+    axes.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
+    if not known.size:
+        return _no_score(axes)
     grids = [np.linspace(points[:, k].min(), points[:, k].max(), 240) for k in (0, 1)]
     mesh = np.meshgrid(*grids)
     shown = NearestNDInterpolator(points, scores, rescale=True)(*mesh)
-    top = max(float(np.quantile(scores, 0.9)), float(scores.min()) * 1.01)  # a few hopeless settings would take all the colors
-    scale = LogNorm(float(scores.min()), top) if scores.min() > 0 else None
+    top = max(float(np.quantile(known, 0.9)), float(known.min()) * 1.01)  # a few hopeless settings would take all the colors
+    scale = LogNorm(float(known.min()), top) if known.min() > 0 else None
     image = axes.pcolormesh(10 ** mesh[0], 10 ** mesh[1], shown, norm=scale, cmap="viridis_r", shading="nearest", rasterized=True)
     axes.plot(*10**points.T, ".", color="white", ms=2, alpha=0.5)
-    chosen = points[scores.argmin()]
+    chosen = points[np.nanargmin(scores)]
     axes.plot(*10**chosen, marker="*", ms=16, color=MARK, mec="white", mew=0.8)
-    axes.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
     lowest = ", ".join(f"{name} = {10**value:.4g}" for name, value in zip((across, up), chosen, strict=True))
     axes.set_title(f"lowest held-out score at {lowest}", loc="left", fontsize=11)
     others = [name for name in table[0] if name not in (across, up, "score", "standard_error")]
     label = "held-out score" + (f" (lowest over {', '.join(others)})" if others else "")
-    figure_of(axes).colorbar(image, ax=axes, label=label, extend="max" if scores.max() > top else "neither")
+    figure_of(axes).colorbar(image, ax=axes, label=label, extend="max" if known.max() > top else "neither")
     return axes
 
 
@@ -129,9 +132,11 @@ def plot_scores(table: Sequence[Mapping[str, float]], name: str, axes: Axes | No
     axes = _new_axes() if axes is None else axes
     rows = sorted(table, key=lambda row: row[name])
     values, scores, errors = (np.array([row[key] for row in rows]) for key in (name, "score", "standard_error"))
-    _draw_scores(axes, name, values, scores, errors, int(scores.argmin()))
     axes.set(xscale="log", xlabel=name)
     _plain(axes)
+    if not np.isfinite(scores).any():
+        return _no_score(axes)
+    _draw_scores(axes, name, values, scores, errors, int(np.nanargmin(_finite(scores))))
     return axes
 
 
@@ -189,6 +194,17 @@ def _plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25, lw=0.6)
     axes.set_axisbelow(True)
+
+
+def _finite(values: Array) -> Array:
+    """NaN for what is infinite: matplotlib leaves it out."""
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _no_score(axes: Axes) -> Axes:
+    axes.set(xscale="linear", yscale="linear", xticks=[], yticks=[])
+    axes.text(0.5, 0.5, "no finite score", transform=axes.transAxes, ha="center", va="center", color=QUIET)
+    return axes
 
 
 def _offset(result: Result) -> Array | float:
@@ -297,7 +313,9 @@ def _draw_family(axes: Axes, name: str, values: Sequence[float], results: Sequen
 
 
 def _draw_scores(axes: Axes, name: str, values: Array, scores: Array, errors: Array, best: int) -> None:
-    axes.errorbar(values, scores, yerr=errors, color=FIT, marker="o", ms=4, lw=1.6, elinewidth=0.9, ecolor=DATA, capsize=2)
+    axes.errorbar(
+        values, _finite(scores), yerr=_finite(errors), color=FIT, marker="o", ms=4, lw=1.6, elinewidth=0.9, ecolor=DATA, capsize=2
+    )
     axes.scatter([values[best]], [scores[best]], s=110, facecolors="none", edgecolors=MARK, linewidths=1.6, zorder=4)
     axes.set_ylabel("held-out error, ± one standard error")
     axes.set_title(f"lowest at {name} = {values[best]:.4g}", loc="left", fontsize=11)

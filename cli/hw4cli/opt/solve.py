@@ -69,10 +69,10 @@ def solve(describing: Describing, solving: Solving, choosing: Choosing, writing:
     record["hyperparameters"] |= searched(problem, selection)
     if status is Status.INTERRUPTED:
         record |= {"status": status.word, "message": status.value}
+    write_json(record, writing.json)
     if status is Status.CERTIFIED:
         draw(writing.plot, lambda: figure(result, description, selection))
         save(result, writing.save)
-    write_json(record, writing.json)
     show(
         writing,
         title(result, description.table.source),

@@ -1,0 +1,49 @@
+"""Figures of searches with infinite held-out scores: one row with counts, and every fold without it has no finite maximum."""
+
+import json
+
+import numpy as np
+import pytest
+
+from hw4cli.opt import solve
+from hw4opt.plotting import plot_heatmap, plot_scores
+
+WORDS = ["--design", "linear", "--intercept", "--loss", "poisson", "--reg", "ridge", "--plot", "f.png", "--json", "r.json", "--quiet"]
+
+
+@pytest.fixture
+def rare(tmp_path):
+    columns = np.random.default_rng(0).normal(size=(20, 2))
+    (tmp_path / "rare.csv").write_text("a,b,y\n" + "".join(f"{a},{b},{3 * (i == 7):d}\n" for i, (a, b) in enumerate(columns)))
+    return "rare.csv"
+
+
+@pytest.mark.parametrize("l1", ["l1", "l1=1"])
+def test_no_finite_score_is_an_empty_panel(hw4opt, rare, tmp_path, l1):
+    done = hw4opt("solve", rare, *WORDS, "--reg", l1)
+    assert done.status == 0 and "error" not in done.err
+    assert (tmp_path / "f.png").stat().st_size > 0
+    assert {row["score"] for row in json.loads((tmp_path / "r.json").read_text())["selection"]["table"]} == {None}
+
+
+def test_the_json_is_kept_where_the_figure_fails(hw4opt, rare, tmp_path, monkeypatch):
+    def fails(*_):
+        raise ValueError("no figure")
+
+    monkeypatch.setattr(solve, "figure", fails)
+    assert hw4opt("solve", rare, *WORDS).status == 1
+    assert json.loads((tmp_path / "r.json").read_text())["status"] == "certified"
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_only_finite_scores_are_drawn(bad):
+    table = [
+        {"a": a, "b": b, "score": bad if a == 0.1 else a + b, "standard_error": bad if a == 0.1 else 0.1}
+        for a in (0.1, 1.0, 10.0)
+        for b in (1.0, 2.0)
+    ]
+    for axes, lowest in ((plot_heatmap(table, "a", "b"), "a = 1, b = 1"), (plot_scores(table[::2], "a"), "a = 1")):
+        axes.figure.draw_without_rendering()
+        assert axes.get_title(loc="left").endswith(f"at {lowest}")
+    axes = plot_heatmap(table[:2], "b", "a")
+    assert [text.get_text() for text in axes.texts] == ["no finite score"]
