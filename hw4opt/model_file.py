@@ -29,9 +29,13 @@ FORMAT = 1
 
 
 def save(result: Result, path: str | Path) -> None:
-    """Write one self-contained file, in one piece."""
+    """Write one self-contained file, in one piece; raises `InputError` for a result with numbers that are not finite."""
     packed = _pack(result)
-    write_text(path, json.dumps({**packed, "sha256": _digest(packed)}, allow_nan=False))
+    try:
+        text = json.dumps({**packed, "sha256": _digest(packed)}, allow_nan=False)
+    except ValueError as error:
+        raise InputError(f"a model file holds finite numbers only and this result ({result.status.word}) has others: {error}") from error
+    write_text(path, text)
 
 
 def load(path: str | Path) -> Result:

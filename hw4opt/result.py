@@ -195,7 +195,7 @@ class Result:
         return plot_fit(self, axes, truth)
 
     def save(self, path: str | Path) -> None:
-        """Write one self-contained JSON file (arrays in base64), in one piece."""
+        """Write one self-contained JSON file (arrays in base64), in one piece; raises `InputError` for numbers that are not finite."""
         from hw4opt.model_file import save
 
         save(self, path)

@@ -24,6 +24,7 @@ from hw4opt import (
     Matern52,
     ModelFileError,
     NotCertifiedError,
+    Poisson,
     Polynomial,
     Precomputed,
     Problem,
@@ -332,6 +333,14 @@ def test_nothing_is_half_written(tmp_path):
             dataclasses.replace(fitted("rbf"), context=context).save(path)
         assert path.read_text() == "precious"
         assert [entry.name for entry in tmp_path.iterdir()] == ["model.json"]
+
+
+def test_a_result_without_numbers_is_not_saved(tmp_path):
+    result = fit(Problem([0, 0, 1, 1, 1], [1, 2, 0, 0, 0], None, Poisson(), intercept=True))
+    assert result.status is Status.NO_FINITE_MAXIMUM
+    with pytest.raises(InputError, match=r"^a model file holds finite numbers only and this result \(no_finite_maximum\) has others"):
+        result.save(tmp_path / "model.json")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
