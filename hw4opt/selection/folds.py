@@ -21,10 +21,11 @@ def k_fold(size: int, count: int, *, order: str = "shuffled", groups: ArrayLike 
     order     shuffled (by `seed`) or contiguous
     groups    (n,) labels: rows of one group leave together
 
-    Raises `InputError` for fewer than 2 folds, or more folds than rows or groups.
+    Raises `InputError` for fewer than 2 folds, more folds than rows or groups, or `groups` of another shape.
     """
     if order not in ("shuffled", "contiguous"):
         raise InputError(f"folds is {order!r}; there are shuffled and contiguous")
+    check_groups(groups, size)
     labels = np.arange(size) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     units = int(labels.max()) + 1
     if units == 1 and groups is not None:
@@ -36,3 +37,9 @@ def k_fold(size: int, count: int, *, order: str = "shuffled", groups: ArrayLike 
     fold_of_unit = np.empty(units, dtype=int)
     fold_of_unit[places] = np.arange(units) * count // units
     return [np.flatnonzero(fold_of_unit[labels] == fold) for fold in range(count)]
+
+
+def check_groups(groups: ArrayLike | None, size: int) -> None:
+    """Raise `InputError` unless there is one label a row."""
+    if groups is not None and np.shape(groups) != (size,):
+        raise InputError(f"groups has shape {np.shape(groups)}; it needs one label a row, {(size,)}")

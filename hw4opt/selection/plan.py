@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from hw4opt.errors import InputError
 from hw4opt.problem import Problem
-from hw4opt.selection.folds import Folds, k_fold, leave_one_out
+from hw4opt.selection.folds import Folds, check_groups, k_fold, leave_one_out
 from hw4opt.selection.held_out import score_settings
 from hw4opt.selection.search import Axis, Setting, Tried, rounds
 
@@ -28,6 +28,7 @@ def plan(
     """The folds for (method, order of folds, search), their label and what to tell the user; for data too large, a subset of rows."""
     method, folds, search = words
     size = len(problem.y) if problem.active is None else len(problem.active)
+    check_groups(groups, len(problem.y))
     labels = None if groups is None else np.asarray(groups)[slice(None) if problem.active is None else problem.active]
     kind, _, number = method.partition(":")
     if method == "loo" and labels is not None:

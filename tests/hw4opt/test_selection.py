@@ -292,6 +292,17 @@ def test_more_folds_than_groups_and_unknown_orders_are_refused():
         k_fold(6, 3, order="sorted")
 
 
+@pytest.mark.parametrize("count", [18, 30])
+def test_groups_are_one_label_a_row(count):
+    labels, said = np.arange(count) // 3, rf"^groups has shape \({count},\); it needs one label a row, \(24,\)$"
+    with pytest.raises(InputError, match=said):
+        k_fold(24, 3, groups=labels)
+    for problem in (SMALL, dataclasses.replace(SMALL, weights=np.arange(24) % 2)):
+        for method in ("kfold:3", "auto"):
+            with pytest.raises(InputError, match=said):
+                select(problem, ["ridge"], method, groups=labels)
+
+
 def test_one_group_alone_is_refused():
     with pytest.raises(InputError, match=r"^there is one group only; .* at least two groups are needed$"):
         k_fold(6, 2, groups=["a"] * 6)
