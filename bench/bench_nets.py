@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="hw4nets needs torch: pip install 'h
 
 from bench.record import Row  # noqa: E402
 from hw4nets.data import synthetic  # noqa: E402
-from hw4nets.execution import keep_freed_memory, prepare, threads  # noqa: E402
+from hw4nets.execution import keep_freed_memory, threads  # noqa: E402
 from hw4nets.history import History  # noqa: E402
 from hw4nets.models import build  # noqa: E402
 from hw4nets.recipes import Recipe, preset  # noqa: E402
@@ -31,7 +31,10 @@ WAYS = {
 FLAT = ("float32, contiguous", "bfloat16, contiguous")  # for networks without convolutions
 EACH = [(net, way) for net in ("hidden", "conv", "base", "fast") for way in WAYS if net != "hidden" or way in FLAT]
 
-pytestmark = pytest.mark.usefixtures("one_core", "one_thread")
+pytestmark = [
+    pytest.mark.usefixtures("one_core", "one_thread"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # torch's own, on compiling
+]
 
 
 @pytest.fixture
@@ -50,10 +53,10 @@ def filed(timed, case: str, who: str, kind: str, recipe: Recipe) -> None:
     """The row of what `train` itself says of its epochs: neither the pass over the test images nor compilation is in it."""
     histories: list[History] = []
     timed.exactly(lambda: histories.append(trained(recipe)), 1)
-    history, execution = histories[0], prepare(build(recipe.shape, 0), recipe.config)
+    history = histories[0]
     chosen = f"{history.precision}, {history.memory_format.replace('_', ' ')}"
     note = "; ".join([chosen] * (kind == "hw4nets") + [f"{history.seconds_compile:.0f} s to compile"] * bool(history.seconds_compile))
-    assert execution.notes == (), execution.notes
+    assert history.notes == (), history.notes  # a compiler that is not there
     seconds = [row.seconds_train for row in history.rows[1:]]
     timed.file(Row("nets", case, who, kind, n=IMAGES, seconds=seconds, note=note))
 
