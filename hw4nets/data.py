@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import zipfile
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.error import URLError
@@ -13,7 +15,7 @@ import numpy as np
 import torch
 
 from hw4nets.errors import DataError, InputError
-from hw4nets.files import cache_folder, make_folder, write_with
+from hw4nets.files import CACHE, cache_folder, make_folder, write_with
 from hw4nets.reading import CLASSES, SHAPE, Found, Part, read, source_key
 
 Report = Callable[[int, int], None]
@@ -122,7 +124,10 @@ def _cached(key: str, make: Callable[[], Found], source: str = "official") -> Da
     kept = _load_cache(path, source)
     if kept is not None:
         return kept
-    make_folder(path.parent)
+    try:
+        make_folder(path.parent)
+    except InputError as error:
+        raise InputError(f"{error}; decoded images are kept there: set {CACHE} to another folder") from error
     found = make()
     sha256 = fingerprint(found.train, found.test)
     data = Data(found.train, found.test, "official" if found.official else f"other: {sha256[:12]}", sha256, source)
@@ -164,7 +169,8 @@ def _download(report: Report) -> Found:
     official = datasets.CIFAR10
     with tempfile.TemporaryDirectory(prefix=".download-", dir=cache_folder()) as folder:
         try:
-            datasets.utils.download_url(official.url, folder, official.filename, official.tgz_md5)
+            with redirect_stderr(io.StringIO()):  # where torchvision draws a bar of its own, terminal or not
+                datasets.utils.download_url(official.url, folder, official.filename, official.tgz_md5)
         except URLError as error:
             raise DataError(_no_download(official.url, f"{error.reason}")) from error
         except (RuntimeError, OSError) as error:  # torchvision raises RuntimeError for a wrong md5

@@ -64,8 +64,13 @@ def accuracy(out: Tensor, labels: Tensor) -> float:
     return int((out.argmax(1) == labels).sum()) / len(labels)
 
 
-def evaluate(model: nn.Module, data: Data, execution: Execution, scale: str = "standard") -> Evaluation:
-    """Everything about the test images."""
+def evaluate(model: nn.Module, data: Data, execution: Execution | None = None, scale: str = "standard") -> Evaluation:
+    """Everything about the test images.
+
+    execution   how the network is run (hw4nets.execution.prepare); default: as it is, in float32
+    scale       the `input_scale` it was trained with
+    """
+    execution = execution or Execution.plain(model)
     images = torch.from_numpy(data.test.pixels).to(execution.device)
     labels = torch.from_numpy(data.test.labels).to(execution.device)
     straight = outputs(model, images, execution, scale)

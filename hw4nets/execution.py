@@ -50,6 +50,13 @@ class Execution:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def plain(cls, model: nn.Module) -> Execution:
+        """The network as it is: where its weights are, in float32, contiguous, uncompiled."""
+        weights = next(model.parameters(), None)
+        device = torch.device("cpu") if weights is None else weights.device
+        return cls(device, torch.float32, torch.contiguous_format, model)
+
     def autocast(self) -> AbstractContextManager[object]:
         """Mixed precision for the block."""
         return _mixed(self.device, self.precision)

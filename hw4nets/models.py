@@ -137,7 +137,8 @@ class Base(Net):
         parts: list[nn.Module] = []
         for layer, pool in zip((first, second), self.pools, strict=True):
             parts += _convolutional(layer, pool, self)
-        return nn.Sequential(*parts, nn.Flatten(), *_connected(self.filters[1] * self.side() ** 2, self.units, self))
+        inputs = self.filters[1] * self.side() ** 2
+        return nn.Sequential(*parts, nn.Flatten(), *_dropped(self), *_connected(inputs, self.units, self))
 
 
 @dataclass(frozen=True)
@@ -182,8 +183,7 @@ class Fast(Net):
             parts += self._group(inputs, width, depth, pool)
             inputs = width
         last = nn.Linear(inputs, OUTPUTS, bias=False)
-        drop = [nn.Dropout(self.dropout)] if self.dropout else []
-        return nn.Sequential(*parts, POOLS["max"](self.side()), nn.Flatten(), *drop, last, Scale(self.output_scale))
+        return nn.Sequential(*parts, POOLS["max"](self.side()), nn.Flatten(), *_dropped(self), last, Scale(self.output_scale))
 
     def _group(self, inputs: int, width: int, depth: int, pool: int) -> list[nn.Module]:
         parts: list[nn.Module] = []
@@ -251,15 +251,19 @@ def _convolutional(layer: nn.Conv2d, pool: int, shape: Conv | Base) -> list[nn.M
 
 
 def _connected(inputs: int, units: Sequence[int], shape: Hidden | Conv | Base) -> list[nn.Module]:
-    """Fully connected layers with `units` hidden ones, then the outputs."""
+    """Fully connected layers with `units` hidden ones, then the outputs; what the first one sees is the caller's to drop."""
     parts: list[nn.Module] = []
     for count in units:
-        parts += [nn.Dropout(shape.dropout)] if parts and shape.dropout else []
+        parts += _dropped(shape) if parts else []
         parts.append(nn.Linear(inputs, count))
         parts += [nn.BatchNorm1d(count)] if shape.batch_norm else []
         parts.append(ACTIVATIONS[shape.activation]())
         inputs = count
-    return [*parts, *([nn.Dropout(shape.dropout)] if shape.dropout else []), nn.Linear(inputs, OUTPUTS)]
+    return [*parts, *_dropped(shape), nn.Linear(inputs, OUTPUTS)]
+
+
+def _dropped(shape: Hidden | Conv | Base | Fast) -> list[nn.Module]:
+    return [nn.Dropout(shape.dropout)] if shape.dropout else []
 
 
 def _need(name: str, values: Sequence[int], count: int) -> None:

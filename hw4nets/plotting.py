@@ -13,7 +13,7 @@ from hw4nets.data import Data
 from hw4nets.evaluation import Evaluation
 from hw4nets.history import Row
 
-TEST, TRAIN, MARK, QUIET = "#0b5fa5", "#8a97a6", "#d1495b", "#5c6670"
+TEST, TRAIN, MARK = "#0b5fa5", "#8a97a6", "#d1495b"
 COLORS = ("#0b5fa5", "#d1495b", "#2f8f5b", "#e08e0b", "#7a4fa3", "#4c5a67", "#b0741d", "#11868c")
 WRONG_SHOWN = 20
 

@@ -34,6 +34,14 @@ OFFICIAL = {  # md5 of the official batches (torchvision's CIFAR10.train_list an
     "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
     "test_batch": "40351d587109b95175f43aff81a1287e",
 }
+OFFICIAL_BINARY = {  # SHA-1 of the same in the binary version (MXNet's gluon.data.vision.CIFAR10)
+    "data_batch_1.bin": "aadd24acce27caa71bf4b10992e9e7b2d74c2540",
+    "data_batch_2.bin": "c0ba65cce70568cd57b4e03e9ac8d2a5367c1795",
+    "data_batch_3.bin": "1dd00a74ab1d17a6e7d73e185b69dbf31242f295",
+    "data_batch_4.bin": "aab85764eb3584312d3c7f65fd2fd016e36a258e",
+    "data_batch_5.bin": "26e2849e66a845b7f1e4614ae70f4889ae604628",
+    "test_batch.bin": "67eb016db431130d61cd03c7ad570b013799c88c",
+}
 BATCH = re.compile(r"(?:^|/)((?:data_batch_[1-5]|test_batch)(?:\.bin)?)$")
 IMAGE = re.compile(r"(?:^|/)(train|test)/([^/]+)/([^/]+\.(?:jpe?g|png))$", re.IGNORECASE)
 ACCEPTED = "train/CLASS/*.jpg|png with test/CLASS/…, or the official data_batch_1 … test_batch (.bin too)"
@@ -197,18 +205,22 @@ def _decode(name: str, content: bytes) -> np.ndarray:
 
 def _batches(path: Path, files: Mapping[str, bytes]) -> Found:
     binary = any(name.endswith(".bin") for name in files)
-    names = [f"{name}{'.bin' if binary else ''}" for name in OFFICIAL]
+    names = list(OFFICIAL_BINARY if binary else OFFICIAL)
     missing = [name for name in names if name not in files]
     if missing:
         raise DataError(f"{path} lacks {', '.join(missing)}; the official batches are {', '.join(names)}")
     parts = [(_binary_batch if binary else _pickle_batch)(name, files[name]) for name in names]
-    official = all(hashlib.md5(files[name], usedforsecurity=False).hexdigest() == OFFICIAL.get(name) for name in names)
+    official = all(_digest(files[name], "sha1" if binary else "md5") == (OFFICIAL_BINARY | OFFICIAL)[name] for name in names)
     train = Part(*(np.concatenate(arrays) for arrays in zip(*parts[:-1], strict=True)))
     for which, part in (("training", train), ("test", parts[-1])):
         absent = sorted(set(range(len(CLASSES))) - set(part.labels.tolist()))
         if absent:
             raise DataError(f"{path}: the {which} batches hold no image of {', '.join(CLASSES[label] for label in absent)}")
     return Found(train, parts[-1], official)
+
+
+def _digest(content: bytes, kind: str) -> str:
+    return hashlib.new(kind, content, usedforsecurity=False).hexdigest()
 
 
 def _binary_batch(name: str, content: bytes) -> Part:

@@ -206,10 +206,6 @@ class Form:
         """f'(A w) of every piece, for forms without kinks."""
         return each(lambda piece: self._slope(piece, w), self.pieces)
 
-    def runs_from_pieces(self, duals: Sequence[Array]) -> list[Array]:
-        """The runs' duals from the pieces'."""
-        return [np.concatenate([duals[place] for place, _ in run.members], axis=1) for run in self.runs]
-
     @staticmethod
     def _slope(piece: Piece, w: Array) -> Array:
         z = w @ piece.chunk.matrix.T

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -74,6 +74,9 @@ class Problem:
         for name, column in columns.items():
             if column is not None and column.shape != y.shape:
                 raise InputError(f"{name} has shape {column.shape}; it needs one entry a row, {y.shape}")
+        for name, given in (("regularizers", regularizers), ("constraints", constraints)):
+            if not isinstance(given, Iterable) or isinstance(given, str):
+                raise InputError(f"{name} is {given!r}; give a list of them, as in [{given!r}]")
         settled = {"x": x, "y": y, "kernel": kernel, "loss": Squared() if loss is None else loss, **columns}
         settled |= {
             "regularizers": tuple(regularizers),
@@ -97,6 +100,8 @@ class Problem:
             raise InputError("fewer than two rows have a weight above 0; a regression needs at least two")
 
     def _check_terms(self) -> None:
+        if not (self.kernel is None or isinstance(self.kernel, Kernel)):
+            raise InputError(f"kernel is {self.kernel!r}; give one of hw4opt's kernels, as in RBF(gamma=80), or None for a linear design")
         if not isinstance(self.loss, Loss):
             raise InputError(f"loss is {self.loss!r}; give one of hw4opt's losses, as in Huber(delta=1)")
         names: set[str] = set()

@@ -27,6 +27,7 @@ from hw4opt.terms.base import Array
 DAMPING, LEAST = 0.3, 1e-12  # τ at the start, and the least: below that the counts say nothing of a direction
 EASE, BRAKE = 0.3, 4.0  # what τ is multiplied with after a step that raised ℓ, and after one that did not
 HALVINGS = 8
+PROMISED = 1e-10  # relative gain of ℓ that the last step may still promise
 GAINS = 0.1  # what a step twice as long has to gain besides, of what the step gained
 SINGULAR = 1e-12  # eigenvalue of C with unit diagonal that is none
 GRADIENT = 1e-6  # standard errors (of complete data) that the gradient may still ask for, …
@@ -88,10 +89,10 @@ class Axes:
         """The gradient's length in C's metric: what EM would move by, in standard errors of complete data."""
         return float(np.linalg.norm(self.slopes))
 
-    def small(self, sample: Sample, here: Curvature, tol: float) -> bool:
-        """Whether Newton's step promises a relative gain of at most tol, and the gradient is small, too."""
+    def small(self, sample: Sample, here: Curvature) -> bool:
+        """Whether Newton's step promises a relative gain of at most `PROMISED`, and the gradient is small, too."""
         gain = 0.5 * float((self.slopes**2 / np.maximum(np.abs(self.rates), LEAST)).sum())
-        return gain <= tol * abs(here.log_likelihood) and self.size <= min(max(GRADIENT, sample.blur), ROUGH)
+        return gain <= PROMISED * abs(here.log_likelihood) and self.size <= min(max(GRADIENT, sample.blur), ROUGH)
 
 
 def _inverse_root(matrices: Array) -> Array:
@@ -102,15 +103,15 @@ def _inverse_root(matrices: Array) -> Array:
     return root[..., :, None] * vectors * np.where(kept, 1.0 / np.sqrt(np.where(kept, values, 1.0)), 0.0)[..., None, :]
 
 
-def climb(sample: Sample, point: Point, tol: float = 1e-10, limit: int = 500, over: Over = never) -> Climb:
-    """Ascend from one mixture until the predicted relative gain is below tol and the gradient below `GRADIENT`, or time is over.
+def climb(sample: Sample, point: Point, limit: int = 500, over: Over = never) -> Climb:
+    """Ascend from one mixture until the predicted relative gain is below `PROMISED` and the gradient below `GRADIENT`, or time is over.
 
     Where rounding no longer lets ℓ tell two points apart, Newton's steps go on while they halve the gradient.
     """
     here, trace, damping = curvature(sample, point), [], DAMPING
     for _ in range(limit):
         axes = Axes.of(here)
-        if axes.small(sample, here, tol):
+        if axes.small(sample, here):
             break
         if over():
             return Climb(point, here, trace, axes.size, False, cut=True)
@@ -123,14 +124,14 @@ def climb(sample: Sample, point: Point, tol: float = 1e-10, limit: int = 500, ov
                 break
         point, here = there, found
         trace.append(max([here.log_likelihood, *trace[-1:]]))
-    return ended(sample, point, trace, tol, here)
+    return ended(sample, point, trace, here)
 
 
-def ended(sample: Sample, point: Point, trace: list[float], tol: float, here: Curvature | None = None) -> Climb:
+def ended(sample: Sample, point: Point, trace: list[float], here: Curvature | None = None) -> Climb:
     """The end of an ascent, judged by what another step would bring; here: the curvature there, where it is known."""
     here = curvature(sample, point) if here is None else here
     axes = Axes.of(here)
-    return Climb(point, here, trace, axes.size, axes.small(sample, here, tol))
+    return Climb(point, here, trace, axes.size, axes.small(sample, here))
 
 
 def _search(sample: Sample, point: Point, from_here: tuple[Axes, float], damping: float) -> tuple[Point, float]:

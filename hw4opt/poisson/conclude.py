@@ -24,7 +24,6 @@ from hw4opt.terms.base import Array
 
 SINGULAR = 1e-10  # eigenvalue of the information with unit diagonal below which something is not identified
 BELONGS = 1e-4  # responsibility from which a row counts as the mood's when its maximum is in question
-VANISHING = 1e-2  # rate at a count of 0 from which the question is asked
 SPREAD = 1.5  # dispersion from which counts are said to be no Poisson counts
 
 

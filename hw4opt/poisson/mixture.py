@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,7 +28,6 @@ class PoissonMixture:
     ridge        ≥ 0, on every coefficient but the intercept
     quasi        allows fractional counts (with Γ(y + 1) for y!), whose likelihood is then that of no law
     budget       how many starts and perturbations are tried;  seed  of both: the same seed gives the same answer
-    tol          relative change of ℓ that the last step may still promise
 
     ℓ has many maxima, and on real counts, which are spread wider than a Poisson law within a mood, most starts end in one of their own.
     `fit` therefore runs many short EMs side by side, finishes the best by Newton's method on ℓ itself and then perturbs the best found
@@ -44,7 +43,6 @@ class PoissonMixture:
     quasi: bool = False
     budget: Budget = field(default_factory=Budget)
     seed: int = 0
-    tol: float = 1e-10
 
     def __post_init__(self) -> None:
         if self.k < 1:
@@ -83,9 +81,5 @@ class PoissonMixture:
         sample = Sample.of(design.active)
         marks = check_labels(labels, self.k, design, sample)
         point, trace = plain(sample, marks, self.k, cycles)
-        climb = ended(sample, point, trace.tolist(), self.tol)
+        climb = ended(sample, point, trace.tolist())
         return conclude(Run(self.k, design, sample, climb, None), time.perf_counter() - started)
-
-    def with_k(self, k: int) -> PoissonMixture:
-        """The same with another number of moods."""
-        return replace(self, k=k)

@@ -134,7 +134,8 @@ def select(
     workers   processes over which the settings are spread; the result does not depend on it
     one_se    the smoothest setting (largest weights, smallest gamma) within one standard error of the best
 
-    Raises `InputError` for an unknown name or option, and for metric `loss` where a parameter of the loss is searched.
+    Raises `InputError` for an unknown name or option, for metric `loss` where a parameter of the loss is searched, and where several
+    settings are tried and none has a finite held-out error.
     """
     started = time.perf_counter()
     grid = dict(grid or {})
@@ -162,8 +163,11 @@ def select(
     if interrupted:
         notes.append(f"interrupted after {len(state.tried)} settings; the best so far is used")
     best, score = _one_standard_error(state) if one_se else state.best()
+    remedy = _remedy(problem, axes)
+    if len(state.tried) > 1 and not np.isfinite(best.score):
+        raise InputError(f"none of the {len(state.tried)} settings tried has a finite held-out error; give the values instead, or {remedy}")
     notes += [note for axis in axes if (note := _edge(axis, best.setting)) is not None]
-    notes += _endless(score, len(chosen))
+    notes += _endless(score, len(chosen), remedy)
     notes += _unproven(score, [one for _, one in state.tried])
     predictions = score.predictions
     if rows is not None:
@@ -202,12 +206,19 @@ def _one_standard_error(state: _Search) -> tuple[Tried, Score]:
     return max(near, key=lambda pair: sum(np.log(value) * (-1 if name == "gamma" else 1) for name, value in pair[0].setting.items()))
 
 
-def _endless(score: Score, folds: int) -> list[str]:
+def _remedy(problem: Problem, axes: Sequence[Axis]) -> str:
+    """What would give a held-out fit a finite maximum."""
+    if problem.ridge == 0 and all(axis.name != "ridge" for axis in axes):
+        return "give the ridge a weight above 0, or search it"
+    return "leave out what no penalty reaches (an intercept, say)"
+
+
+def _endless(score: Score, folds: int, remedy: str) -> list[str]:
     """A sentence on the chosen setting's held-out fits without a finite maximum."""
     if not (count := score.work["endless"]):
         return []
     said = f"{count} of {folds} held-out fits of the chosen setting {'has' if count == 1 else 'have'} no finite maximum"
-    return [f"{said}: its held-out loss is infinite; give the ridge a weight above 0, or search it"]
+    return [f"{said}: its held-out loss is infinite; {remedy}"]
 
 
 def _unproven(chosen: Score, tried: Sequence[Score]) -> list[str]:

@@ -20,8 +20,8 @@ def default_range(problem: Problem, name: str) -> tuple[float, float]:
     """(low, high) for gamma or a term's weight; raises `InputError` for what is searched only when its range is named."""
     if name == "gamma":
         return _gamma(problem)
-    noise = _noise(problem)
-    slope = _slope(problem, noise) * (1.0 if problem.weights is None else float(problem.weights[problem.weights > 0].mean()))
+    slope, noise = _slope_and_noise(problem)
+    slope *= 1.0 if problem.weights is None else float(problem.weights[problem.weights > 0].mean())
     if name == "ridge":
         unit = slope / noise * _size(problem)
         return 1e-4 * unit, 10 * unit
@@ -31,7 +31,7 @@ def default_range(problem: Problem, name: str) -> tuple[float, float]:
     if isinstance(term.acts, Differences):
         length = float(np.ptp(problem.design.base_x[:, 0])) ** (term.acts.order - 1)
         return 0.03 * slope * length, 30 * slope * length * len(problem.design.base_x) ** (0.5 * (term.acts.order - 1))
-    pull = slope * np.abs(problem.design.x).sum(axis=0).max() or 1.0  # signed, columns of mean 0 would cancel
+    pull = slope * float(np.abs(problem.design.x).sum(axis=0).max()) or 1.0  # signed, columns of mean 0 would cancel
     return 1e-4 * pull, pull
 
 
@@ -50,11 +50,27 @@ def _gamma(problem: Problem) -> tuple[float, float]:
     return 0.02 / middle / unit, 20 / middle / unit
 
 
+def _slope_and_noise(problem: Problem) -> tuple[float, float]:
+    """The size of |ℓ'| and of the residuals, as the best fit leaves them.
+
+    A smooth loss is looked at near its best constant, where residuals have the size of ℓ' / ℓ''; others at the noise in y.
+    """
+    if isinstance(problem.loss, Smooth):
+        loss, kept = problem.loss, slice(None) if problem.active is None else problem.active
+        y = loss.check_targets(problem.y)[kept]
+        offset = np.zeros_like(y) if problem.offset is None else problem.offset[kept]
+        z = loss.guess(loss.without_offset(y, offset).mean(keepdims=True)) + offset
+        slope = float(np.sqrt(np.square(loss.gradient(z, y)).mean()))
+        return slope, slope / float(loss.curvature(z, y).mean())
+    noise = _noise(problem)
+    return _slope(problem, noise), noise
+
+
 def _noise(problem: Problem) -> float:
     """A robust size of the noise: from differences of neighbours in x, where there is an order, else the spread of y."""
     y = problem.y if problem.active is None else problem.y[problem.active]
     spread = float(np.std(y)) or 1.0
-    if isinstance(problem.loss, Smooth) or problem.design.x.shape[1] != 1:
+    if problem.design.x.shape[1] != 1:
         return spread
     steps = np.abs(np.diff(y[np.argsort(problem.design.x[:, 0], kind="stable")]))
     return max(float(np.median(steps)) / 0.954, 1e-3 * spread)
@@ -62,11 +78,8 @@ def _noise(problem: Problem) -> float:
 
 def _slope(problem: Problem, noise: float) -> float:
     """|ℓ'| at a residual of the noise's size."""
-    loss = problem.loss
-    if isinstance(loss, Smooth):
-        return 0.25
     step = 1e-3 * noise
-    there: Array = loss.pointwise(np.array([noise, noise + step]))
+    there: Array = problem.loss.pointwise(np.array([noise, noise + step]))
     return float((there[1] - there[0]) / step) or 1.0
 
 

@@ -103,6 +103,14 @@ def test_tables_on_stdout_a_line_an_epoch_and_quiet_says_nothing(hw4nets):
     assert "hw4nets plot a" in loud.out and quiet == Done(0, "", "")
 
 
+def test_too_little_memory_is_a_sentence(hw4nets):
+    """Its filters alone have room; what they leave of a batch is 900 GB."""
+    done = hw4nets(
+        "train", "--net", "conv", "--M", "1000000", "--p", "3", "--N", "30", "--data", "synthetic", "--epochs", "1", "--out", "run"
+    )
+    assert done.status == 1 and "not enough memory for this; take a smaller batch_size" in done.err
+
+
 def test_the_same_seed_gives_the_same_history(hw4nets):
     for name in ("a", "b"):
         assert hw4nets(*QUICK, "--out", name, "-q", "--augment", "flip,crop:2").status == 0

@@ -8,7 +8,8 @@ import pytest
 from hw4cli.opt import solve
 from hw4opt.plotting import plot_heatmap, plot_scores
 
-WORDS = ["--design", "linear", "--intercept", "--loss", "poisson", "--reg", "ridge", "--plot", "f.png", "--json", "r.json", "--quiet"]
+FORM = ["--design", "linear", "--intercept", "--loss", "poisson", "--plot", "f.png", "--json", "r.json", "--quiet"]
+FREE, GIVEN = [*FORM, "--reg", "ridge"], [*FORM, "--reg", "ridge=1"]
 
 
 @pytest.fixture
@@ -19,11 +20,18 @@ def rare(tmp_path):
 
 
 @pytest.mark.parametrize("l1", ["l1", "l1=1"])
-def test_no_finite_score_is_an_empty_panel(hw4opt, rare, tmp_path, l1):
-    done = hw4opt("solve", rare, *WORDS, "--reg", l1)
-    assert done.status == 0 and "error" not in done.err
+def test_nothing_is_chosen_where_no_score_is_finite(hw4opt, rare, tmp_path, l1):
+    done = hw4opt("solve", rare, *FREE, "--reg", l1)
+    assert done.status == 2 and done.out == ""
+    assert "has a finite held-out error; give the values instead, or leave out what no penalty reaches" in done.err
+    assert not list(tmp_path.glob("[fr].*"))
+
+
+def test_one_setting_is_fitted_though_its_score_is_infinite(hw4opt, rare, tmp_path):
+    done = hw4opt("solve", rare, *GIVEN, "--select", "loo")
+    assert done.status == 0 and "leave out what no penalty reaches" in done.err
     assert (tmp_path / "f.png").stat().st_size > 0
-    assert {row["score"] for row in json.loads((tmp_path / "r.json").read_text())["selection"]["table"]} == {None}
+    assert [row["score"] for row in json.loads((tmp_path / "r.json").read_text())["selection"]["table"]] == [None]
 
 
 def test_the_json_is_kept_where_the_figure_fails(hw4opt, rare, tmp_path, monkeypatch):
@@ -31,7 +39,7 @@ def test_the_json_is_kept_where_the_figure_fails(hw4opt, rare, tmp_path, monkeyp
         raise ValueError("no figure")
 
     monkeypatch.setattr(solve, "figure", fails)
-    assert hw4opt("solve", rare, *WORDS).status == 1
+    assert hw4opt("solve", rare, *GIVEN, "--select", "loo").status == 1
     assert json.loads((tmp_path / "r.json").read_text())["status"] == "certified"
 
 

@@ -102,11 +102,15 @@ def test_jpeg_is_read_as_pillow_decodes_it(tmp_path, parts):
     assert np.array_equal(data.train.pixels[0], first) and data.sha256 != fingerprint(*parts)
 
 
-def test_official_batches_are_told_by_their_checksums(tmp_path, parts, monkeypatch):
-    write_pickle(tmp_path, parts)
-    sums = {name: hashlib.md5((tmp_path / name).read_bytes()).hexdigest() for name in OFFICIAL}
-    monkeypatch.setattr(hw4nets.reading, "OFFICIAL", sums)
+@pytest.mark.parametrize(("write", "table", "kind"), [(write_pickle, "OFFICIAL", "md5"), (write_binary, "OFFICIAL_BINARY", "sha1")])
+def test_official_batches_are_told_by_their_checksums(tmp_path, parts, monkeypatch, write, table, kind):
+    write(tmp_path, parts)
+    sums = {name: hashlib.new(kind, (tmp_path / name).read_bytes()).hexdigest() for name in getattr(hw4nets.reading, table)}
+    monkeypatch.setattr(hw4nets.reading, table, sums)
     assert load(str(tmp_path)).pixels == "official"
+    train, test = parts
+    write(tmp_path, (train, Part(test.pixels ^ 1, test.labels)))
+    assert load(str(tmp_path)).pixels.startswith("other")
 
 
 def test_the_official_checksums_are_torchvisions():
@@ -159,6 +163,14 @@ def test_the_cache_is_where_the_platform_has_it(monkeypatch):
         assert cache_folder() == Path(expected)
     monkeypatch.setattr("sys.platform", "darwin")
     assert cache_folder() == Path.home() / "Library" / "Caches" / "hw4nets"
+
+
+def test_a_cache_that_cannot_be_had_is_told_with_what_moves_it(tmp_path, parts, monkeypatch):
+    write_binary(tmp_path, parts)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HW4NETS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(InputError, match=r"file is a file; .* set HW4NETS_CACHE to another folder"):
+        load(str(tmp_path))
 
 
 # ---- what is wrong -----------------------------------------------------------------------------------------------------
@@ -406,7 +418,7 @@ def test_the_official_archive_is_downloaded_and_decoded_once(offered, parts, cac
     offered.unlink()
     assert load("official").sha256 == fingerprint(*parts)
     assert [path.name for path in cache.iterdir()] == ["cifar10-official.npz"]
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("kind", ["half", "other", "absent", "no network"])

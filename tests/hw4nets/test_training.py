@@ -14,7 +14,7 @@ from hw4nets.config import Config
 from hw4nets.data import normalize, synthetic
 from hw4nets.errors import DivergedError, InputError
 from hw4nets.evaluation import evaluate
-from hw4nets.execution import Execution, choose_device, prepare
+from hw4nets.execution import choose_device, prepare
 from hw4nets.history import Row, Watch
 from hw4nets.models import Base, Conv, Fast, Hidden, Logistic, build
 from hw4nets.reading import Part
@@ -287,7 +287,7 @@ def test_evaluation_counts_what_is_there():
     labels, said = np.arange(30) % 10, (np.arange(30) % 10 + (np.arange(30) < 5)) % 10
     pixels[np.arange(30), 0, 0, said] = np.linspace(50, 250, 30).astype(np.uint8)
     data = replace(synthetic(20, 10), test=Part(pixels, labels))
-    found = evaluate(Reader(), data, Execution(torch.device("cpu"), torch.float32, torch.contiguous_format, Reader()))
+    found = evaluate(Reader(), data)
     assert found.accuracy == 25 / 30 and found.predicted.tolist() == said.tolist()
     expected = np.zeros((10, 10), int)
     np.add.at(expected, (labels, said), 1)

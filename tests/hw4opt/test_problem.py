@@ -75,6 +75,13 @@ BAD = {
     "a loss class": (dict(loss=Huber), r"loss is <class .*; give one of hw4opt's losses"),
     "a regularizer as loss": (dict(loss=Ridge()), r"loss is Ridge\(weight=1.0\); give one of hw4opt's losses"),
     "a loss as regularizer": (dict(regularizers=[Huber()]), r"Huber\(delta=1.0\) is no regularizer or constraint"),
+    "a kernel by name": (dict(kernel="rbf"), r"kernel is 'rbf'; give one of hw4opt's kernels, as in RBF\(gamma=80\)"),
+    "a kernel class": (dict(kernel=RBF), r"kernel is <class .*; give one of hw4opt's kernels"),
+    "one regularizer": (
+        dict(regularizers=Ridge()),
+        r"regularizers is Ridge\(weight=1.0\); give a list of them, as in \[Ridge",
+    ),
+    "constraints by name": (dict(constraints="increasing"), r"constraints is 'increasing'; give a list of them"),
     "a number as constraint": (dict(constraints=[3]), r"3 is no regularizer or constraint"),
     "tv twice": (dict(regularizers=[TotalVariation(1), TotalVariation(2)]), r"tv is given twice; a problem holds each term once"),
     "ridge twice": (dict(regularizers=[Ridge(1), TotalVariation(2), Ridge(2)]), r"ridge is given twice"),

@@ -41,6 +41,7 @@ from hw4opt import (
 from hw4opt.assignment import PARTS
 from hw4opt.datasets import step_data
 from hw4opt.selection import exact, k_fold, leave_one_out, score_settings, select
+from hw4opt.selection.ranges import default_range
 
 NEAR = 1e-6  # standard deviations of y between a held-out prediction and the refit's
 
@@ -594,6 +595,18 @@ def test_the_default_range_of_l1_reaches_the_weight_at_which_all_is_zero():
     weights = [row["l1"] for row in select(problem, ["l1"], "kfold:5", "grid").table]
     largest = np.abs(problem.design.x.T @ (y - y.mean())).max()
     assert 0.5 * largest < max(weights) < 5 * largest and min(weights) == pytest.approx(1e-4 * max(weights))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e2, 1e4])
+def test_the_default_ranges_follow_the_size_of_counts(scale):
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(200, 3))
+    y = draw.poisson(scale * np.exp(x @ [0.5, -0.3, 0.0])).astype(float)
+    problem = Problem(x, y, None, Poisson(), [L1(1.0), Ridge(1.0)], intercept=True)
+    low, high = default_range(problem, "l1")
+    assert np.abs(x.T @ (y - y.mean())).max() == pytest.approx(high, rel=2) and low == pytest.approx(1e-4 * high)
+    ridge = np.sqrt(np.prod(default_range(problem, "ridge")))  # half the Hessian's diagonal over n and more: it neither rules nor vanishes
+    assert 1e-3 < ridge / (scale * 3) < 1e3
 
 
 def test_an_x_without_a_gamma_is_refused():
