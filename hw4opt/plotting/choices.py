@@ -1,0 +1,135 @@
+"""Figures of what was tried: held-out scores along one hyper-parameter or over two, and the fits along a path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from hw4opt.plotting.fits import DENSE, Truth, draw_points, names_of, observed_targets, plot_fit, shown
+from hw4opt.plotting.frame import DATA, FIT, MARK, QUIET, figure_of, finite, new_axes, plain
+from hw4opt.result import Result
+from hw4opt.terms.base import Array
+
+
+def plot_choice(result: Result, table: Sequence[Mapping[str, float]], truth: Truth | None = None) -> Figure:
+    """The fit, and beside it how its hyper-parameters were chosen: the scores along one of them, or a heat map over two (a third, or more,
+    at its best: the penalty that is not the ridge before the ridge)."""
+    varied = [name for name in table[0] if name not in ("score", "standard_error") and len({row[name] for row in table}) > 1]
+    if not varied:
+        return figure_of(plot_fit(result, truth=truth))
+    figure = Figure(figsize=(13.5, 5), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(7, 5))
+    plot_fit(result, left, truth)
+    if len(varied) == 1:
+        plot_scores(table, varied[0], right)
+    else:
+        others = [name for name in varied[1:] if name != "ridge"] or varied[1:]
+        plot_heatmap(table, varied[0], others[0], right)
+    return figure
+
+
+def plot_path(
+    results: Sequence[Result], name: str, values: Sequence[float], scores: Sequence[float | None], errors: Sequence[float | None]
+) -> Figure:
+    """Held-out scores with their standard errors along one hyper-parameter and, of one x column, the fits themselves."""
+    one_column = np.asarray(results[0].problem.x).shape[1] == 1
+    figure = Figure(figsize=(12 if one_column else 7, 4.8), layout="constrained")
+    spots = figure.subplots(1, 2 if one_column else 1, squeeze=False)[0]
+    known = np.array(scores, dtype=float)
+    best = int(np.nanargmin(known)) if np.isfinite(known).any() else None
+    if one_column:
+        _draw_family(spots[0], name, values, results, best)
+    if best is None:
+        spots[-1].plot(values, [result.objective for result in results], color=FIT, marker="o", ms=4, lw=1.6)
+        spots[-1].set_ylabel("objective")
+    else:
+        _draw_scores(spots[-1], name, np.array(values), known, np.array(errors, dtype=float), best)
+    spots[-1].set_xscale("log")
+    spots[-1].set_xlabel(name)
+    for axes in spots:
+        plain(axes)
+    return figure
+
+
+def plot_scores(table: Sequence[Mapping[str, float]], name: str, axes: Axes | None = None) -> Axes:
+    """Held-out score with its standard error along one hyper-parameter, with the lowest marked; `table` as `Selection.table`."""
+    axes = new_axes() if axes is None else axes
+    rows = sorted(table, key=lambda row: row[name])
+    values, scores, errors = (np.array([row[key] for row in rows]) for key in (name, "score", "standard_error"))
+    axes.set(xscale="log", xlabel=name)
+    plain(axes)
+    if not np.isfinite(scores).any():
+        return _no_score(axes)
+    _draw_scores(axes, name, values, scores, errors, int(np.nanargmin(finite(scores))))
+    return axes
+
+
+def plot_heatmap(table: Sequence[Mapping[str, float]], across: str, up: str, axes: Axes | None = None) -> Axes:
+    """Held-out score over two hyper-parameters, the best over the others, with the lowest marked. Every tried setting is a point of a
+    nearest-neighbour map on log axes, so that refined grids are drawn as they are; it is blank where no score is finite.
+
+    table     rows with the hyper-parameters and `score`, as `Selection.table`
+    """
+    from scipy.interpolate import NearestNDInterpolator
+
+    axes = new_axes() if axes is None else axes
+    best: dict[tuple[float, float], float] = {}
+    for row in table:
+        spot = (row[across], row[up])
+        best[spot] = min(best.get(spot, np.inf), row["score"])
+    points, scores = np.log10(np.array(list(best))), finite(np.array(list(best.values())))
+    known = scores[np.isfinite(scores)]
+    axes.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
+    if not known.size:
+        return _no_score(axes)
+    grids = [np.linspace(points[:, k].min(), points[:, k].max(), 240) for k in (0, 1)]
+    mesh = np.meshgrid(*grids)
+    nearest = NearestNDInterpolator(points, scores, rescale=True)(*mesh)
+    top = max(float(np.quantile(known, 0.9)), float(known.min()) * 1.01)  # a few hopeless settings would take all the colors
+    scale = LogNorm(float(known.min()), top) if known.min() > 0 else None
+    image = axes.pcolormesh(10 ** mesh[0], 10 ** mesh[1], nearest, norm=scale, cmap="viridis_r", shading="nearest", rasterized=True)
+    axes.plot(*10**points.T, ".", color="white", ms=2, alpha=0.5)
+    chosen = points[np.nanargmin(scores)]
+    axes.plot(*10**chosen, marker="*", ms=16, color=MARK, mec="white", mew=0.8)
+    lowest = ", ".join(f"{name} = {10**value:.4g}" for name, value in zip((across, up), chosen, strict=True))
+    axes.set_title(f"lowest held-out score at {lowest}", loc="left", fontsize=11)
+    others = [name for name in table[0] if name not in (across, up, "score", "standard_error")]
+    label = "held-out score" + (f" (lowest over {', '.join(others)})" if others else "")
+    figure_of(axes).colorbar(image, ax=axes, label=label, extend="max" if known.max() > top else "neither")
+    return axes
+
+
+def _draw_family(axes: Axes, name: str, values: Sequence[float], results: Sequence[Result], best: int | None) -> None:
+    x: Array = np.asarray(results[0].problem.x)[:, 0]
+    dense = np.linspace(x.min(), x.max(), DENSE // 2)
+    draw_points(axes, x, observed_targets(results[0]), "data")
+    shades = ScalarMappable(LogNorm(min(values), max(values)), colormaps["viridis"])
+    for color, result in zip(shades.to_rgba(np.array(values)), results, strict=True):
+        axes.plot(dense, shown(result, result.predict(dense)), color=color, lw=1.3, alpha=0.9)
+    if best is not None:
+        axes.plot(dense, shown(results[best], results[best].predict(dense)), color=MARK, lw=2.2, label="lowest held-out error")
+    figure_of(axes).colorbar(shades, ax=axes, label=name, pad=0.02)
+    names, target = names_of(results[0])
+    axes.set_xlabel(names[0])
+    axes.set_ylabel(target)
+    axes.set_title(f"fits along {name}", loc="left", fontsize=11)
+    axes.legend(frameon=False, loc="best")
+
+
+def _draw_scores(axes: Axes, name: str, values: Array, scores: Array, errors: Array, best: int) -> None:
+    axes.errorbar(values, finite(scores), yerr=finite(errors), color=FIT, marker="o", ms=4, lw=1.6, elinewidth=0.9, ecolor=DATA, capsize=2)
+    axes.scatter([values[best]], [scores[best]], s=110, facecolors="none", edgecolors=MARK, linewidths=1.6, zorder=4)
+    axes.set_ylabel("held-out error, ± one standard error")
+    axes.set_title(f"lowest at {name} = {values[best]:.4g}", loc="left", fontsize=11)
+
+
+def _no_score(axes: Axes) -> Axes:
+    axes.set(xscale="linear", yscale="linear", xticks=[], yticks=[])
+    axes.text(0.5, 0.5, "no finite score", transform=axes.transAxes, ha="center", va="center", color=QUIET)
+    return axes

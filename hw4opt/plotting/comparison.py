@@ -1,0 +1,46 @@
+"""The figure of solvers beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+
+from hw4opt.plotting.frame import DATA, FIT, MARK, plain
+
+
+class SolverRow(Protocol):
+    """What a comparison shows of one solver's answer; `hw4opt.crosscheck.Row` is one."""
+
+    @property
+    def solver(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def relative_gap(self) -> float | None: ...
+    @property
+    def seconds(self) -> float | None: ...
+
+
+def plot_check(rows: Sequence[SolverRow]) -> Figure:
+    """Relative gap and seconds of every solver that gave an answer."""
+    solved = [row for row in rows if row.relative_gap is not None and row.seconds is not None]
+    figure = Figure(figsize=(9, 1.2 + 0.36 * max(len(solved), 2)), layout="constrained")
+    gaps, times = figure.subplots(1, 2, sharey=True)
+    names = [row.solver for row in solved]
+    colors = [FIT if row.status == "certified" else MARK for row in solved]
+    for axes, sizes, label in (
+        (gaps, [max(row.relative_gap or 0.0, 1e-17) for row in solved], "relative gap"),
+        (times, [row.seconds or 0.0 for row in solved], "seconds"),
+    ):
+        axes.set_xscale("log")
+        axes.hlines(names, min(sizes, default=1) / 3, sizes, color=DATA, lw=1)
+        axes.scatter(sizes, names, c=colors, s=36, zorder=3)
+        axes.xaxis.set_major_locator(LogLocator(numticks=7))
+        axes.set_xlabel(label)
+        plain(axes)
+    gaps.invert_yaxis()
+    gaps.set_title("certified" if MARK not in colors else "certified (blue) and not (red)", loc="left", fontsize=10)
+    return figure

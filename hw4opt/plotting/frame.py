@@ -1,0 +1,35 @@
+"""Colors and axes that all figures share."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from hw4opt.terms.base import Array
+
+DATA, FIT, TRUE, MARK, QUIET = "#8a97a6", "#0b5fa5", "#2b2b2b", "#d1495b", "#5c6670"
+
+
+def figure_of(axes: Axes) -> Figure:
+    """The figure that holds the axes."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+def new_axes() -> Axes:
+    """Of a figure of their own."""
+    return Figure(figsize=(8, 5), layout="constrained").add_subplot()
+
+
+def plain(axes: Axes) -> None:
+    """Two spines and a faint grid behind what is drawn."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25, lw=0.6)
+    axes.set_axisbelow(True)
+
+
+def finite(values: Array) -> Array:
+    """NaN for what is infinite: matplotlib leaves it out."""
+    return np.where(np.isfinite(values), values, np.nan)
