@@ -110,7 +110,7 @@ def spread_over(seed: int) -> dict[str, dict[str, Any]]:
 def reproduce(
     out: str | Path, seed: int = 0, seeds: int = 20, workers: int | None = None, progress: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
-    """Write report.md, results.json and the figures of parts 2a-2d into the folder `out` (made if absent); gives what results.json holds.
+    """Write report.md, results.json, figures and models of parts 2a-2d into the folder `out`, made if absent; give what results.json holds.
 
     seed       of the noise in the figures and the first table;  seeds  how many draws (0, 1, …) the spread is over
     workers    processes for the spread (default: the processors there are)
@@ -125,6 +125,7 @@ def reproduce(
         selection, result = choose(part, data)
         reported = at_reported(part, data)
         _figures(folder, part, data, selection, result, reported)
+        result.save(folder / f"{part.name}_model.json")
         parts[part.name] = {
             "title": part.title,
             "chosen": vars(Outcome.of(result, selection.score, selection.standard_error)),
@@ -237,6 +238,7 @@ def report(results: dict[str, Any]) -> str:
                 lines.append(f"| {' | '.join(cells)} |")
     for name, part in results["parts"].items():
         lines += ["", f"## {name}: {part['title']}", "", f"![fit]({name}_fit.png)", "", f"![leave-one-out loss]({name}_heatmap.png)"]
+        lines += ["", f"The chosen fit is {name}_model.json; `hw4opt predict` takes it."]
         if name == "2c":
             lines += ["", "A variety of γ, λ₁ (tv) and λ₂ (ridge):", "", "![variety](2c_variety.png)"]
         lines += ["", f"{part['fits']} fits in {part['seconds']:.2f} s, largest relative gap of a fold {part['largest_fold_gap']:.0e}."]

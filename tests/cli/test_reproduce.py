@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hw4opt import assignment
+from hw4opt import Result, assignment
 
 
 def test_reproduce_writes_the_report_the_numbers_and_the_figures(hw4opt, tmp_path):
@@ -14,10 +14,14 @@ def test_reproduce_writes_the_report_the_numbers_and_the_figures(hw4opt, tmp_pat
     assert done.status == 0
     folder = tmp_path / "new" / "part2"
     figures = {f"2{part}_{kind}.png" for part in "abcd" for kind in ("fit", "heatmap")} | {"2c_variety.png"}
-    assert {path.name for path in folder.iterdir()} == figures | {"report.md", "results.json"}
+    models = {f"2{part}_model.json" for part in "abcd"}
+    assert {path.name for path in folder.iterdir()} == figures | models | {"report.md", "results.json"}
     assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in figures)
     results = done.json
     assert results["status"] == "certified" and set(results["parts"]) == set(results["spread"]) == {"2a", "2b", "2c", "2d"}
+    for model in sorted(models):
+        kept = Result.load(folder / model)
+        assert kept.problem.hyperparameters == results["parts"][model[:2]]["chosen"]["setting"]
     saved = json.loads((folder / "results.json").read_text())
     assert {name: results[name] for name in saved} == saved
     for name, part in results["parts"].items():

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from hw4cli.opt.endings import Exit
-from hw4cli.opt.options import WRITE, Writing, options, take
+from hw4cli.opt.options import SAVE, WRITE, Writing, options, take
 from hw4cli.opt.outputs import check_outputs, provenance, write_json
 from hw4cli.opt.report import show
 from hw4cli.progress import Bar
@@ -20,10 +20,10 @@ from hw4opt import InputError, Status
 
 
 @click.command("reproduce")
-@click.option("--out", required=True, metavar="DIR", help="The folder for report.md, results.json and the figures; made if absent.")
+@click.option("--out", required=True, metavar="DIR", help="The folder for report, figures and models; made if absent.")
 @click.option("--draws", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="Draws of the noise for the spread.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes for the spread; default: the processors there are.")
-@options(WRITE)
+@options(SAVE, WRITE)
 def command(out: str, draws: int, workers: int | None, **given: Any) -> int:
     """Part 2 of the assignment: every hyper-parameter by exact leave-one-out, one figure and one heat map a part, and a report."""
     return reproduce(out, draws, workers, take(Writing, given))
@@ -31,8 +31,9 @@ def command(out: str, draws: int, workers: int | None, **given: Any) -> int:
 
 def reproduce(out: str, draws: int, workers: int | None, writing: Writing) -> int:
     """The exit status: 0 if every fit is certified, 1 if not."""
-    if writing.plot is not None:
-        raise InputError("reproduce writes its figures into --out; leave --plot out")
+    for option, kind in (("plot", "figures"), ("save", "models")):
+        if getattr(writing, option) is not None:
+            raise InputError(f"reproduce writes its {kind} into --out; leave --{option} out")
     check_outputs(writing, {"the report": f"{out}/report.md", "the results": f"{out}/results.json"})
     from hw4opt.assignment import reproduce as run
 
