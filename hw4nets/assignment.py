@@ -17,7 +17,8 @@ from hw4nets.recipes import Recipe, preset
 from hw4nets.runs import clear_run, finished, open_run, read_history, run, save_figure
 
 PRESETS = ("tuned", "assignment")
-SHOWN = ("epochs", "batch_size", "optimizer", "lr", "momentum", "weight_decay", "schedule", "label_smoothing", "augment", "average")
+SHOWN = ("epochs", "batch_size", "optimizer", "lr", "side_lr", "momentum", "weight_decay", "schedule", "warmup")
+SHOWN += ("label_smoothing", "augment", "average")
 
 
 @dataclass(frozen=True)

@@ -1,147 +1,22 @@
-"""Data and kernel → linear functionals, a reduced basis B over them, and the row maps of the terms.
+"""Data and kernel → linear functionals, their matrix over a reduced basis, and the row maps of the terms.
 
-K ≈ B Bᵀ by pivoted (incomplete) Cholesky, which evaluates only the columns it needs (Fine and Scheinberg 2001; Harbrecht, Peters and
-Schneider 2012). Fitted values are B w, αᵀKα = ‖w‖². A linear design is the same with B = X.
+Fitted values are B w, αᵀKα = ‖w‖² (basis.py). A linear design is the same with B = X.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from hw4opt.basis import Basis, build_basis, diagonal_of
 from hw4opt.errors import InputError, RefusedError
-from hw4opt.kernels import VALUE, Kernel, Polynomial, Precomputed
-from hw4opt.rows import RowMap, each
+from hw4opt.kernels import VALUE, Kernel, Polynomial
+from hw4opt.rows import RowMap
 from hw4opt.terms import Coefficients, Differences, Slope, Values
 from hw4opt.terms.base import Acts, Array
-
-TRUNCATION = 1e-15  # of the largest k(x, x): what pivoting leaves
-ROUNDING = 2e-14  # what rounding alone can leave of a diagonal when all rows are checked
-RANK_LIMIT = 1_000
-CANDIDATES = 4_096
-BLOCK = 8_192
-
-
-@dataclass(frozen=True, eq=False)
-class Basis:
-    """Functions b_1 … b_r with b(x) = factorᵀ k(pivots, x), orthonormal in the RKHS."""
-
-    kernel: Kernel
-    points: Array  # (r, d) pivot points; for a precomputed kernel, (r, 1) row numbers
-    columns: np.ndarray  # (r,) VALUE, or the column along which the pivot functional differentiates
-    factor: Array  # (r, r) upper triangular
-    complete: bool  # False: the rank limit stopped it before the truncation level
-
-    def evaluate(self, x: Array, column: int = VALUE) -> Array:
-        """b of the functionals at x (or their slopes along a column), shape (m, r)."""
-        if isinstance(self.kernel, Precomputed):
-            return x[:, self.points[:, 0].astype(int)] @ self.factor
-        out = np.empty((len(x), len(self.points)))
-
-        def fill(low: int) -> None:
-            block = slice(low, low + BLOCK)
-            np.matmul(_against(self.kernel, x[block], column, self.points, self.columns), self.factor, out=out[block])
-
-        each(fill, range(0, len(x), BLOCK))
-        return out
-
-
-def _against(kernel: Kernel, x: Array, column: int, points: Array, columns: np.ndarray) -> Array:
-    kinds = np.unique(columns)
-    if len(kinds) == 1:
-        return kernel.between(x, column, points, int(kinds[0]))
-    out = np.empty((len(x), len(points)))
-    for kind in kinds:
-        out[:, columns == kind] = kernel.between(x, column, points[columns == kind], int(kind))
-    return out
-
-
-WHOLE = 600  # candidates up to which their whole Gram matrix is cheaper than its columns one by one
-
-
-def _pivot(kernel: Kernel, x: Array, columns: np.ndarray, diagonal: Array, limit: int) -> tuple[np.ndarray, Array, bool]:
-    """Greedy pivots among the candidates, the inverse of their Cholesky factor, and whether the truncation level was reached."""
-    kinds = [(int(column), columns == column) for column in np.unique(columns)]
-    largest = diagonal[kinds[0][1]].max()
-    weight = np.ones_like(diagonal)  # slopes are measured in units of values
-    for _, mine in kinds[1:]:
-        weight[mine] = largest / max(diagonal[mine].max(), 1e-300)
-    column_of = _columns(kernel, x, columns, kinds)
-    left = diagonal * weight
-    floor = TRUNCATION * float(left.max())
-    rows = np.empty((min(64, limit), len(x)))
-    pivots: list[int] = []
-    while len(pivots) < limit:
-        best = int(left.argmax())
-        if left[best] <= floor:
-            break
-        done = len(pivots)
-        if done == len(rows):
-            rows = np.concatenate([rows, np.empty((min(done, limit - done), len(x)))])
-        fresh = column_of(best)
-        if done:
-            fresh = fresh - rows[:done, best] @ rows[:done]
-        fresh = fresh / math.sqrt(left[best] / weight[best])
-        rows[done] = fresh
-        left -= weight * fresh * fresh
-        left[best] = 0.0
-        pivots.append(best)
-    chosen = np.array(pivots, dtype=int)
-    return chosen, np.linalg.inv(np.triu(rows[: len(chosen), chosen])), bool(left.max() <= floor)
-
-
-def _columns(kernel: Kernel, x: Array, columns: np.ndarray, kinds: list[tuple[int, np.ndarray]]) -> Callable[[int], Array]:
-    """The Gram matrix of the candidates, by column."""
-    if isinstance(kernel, Precomputed):
-        return lambda j: x[:, j]
-    if len(kinds) == 1 and len(x) <= WHOLE:
-        gram = kernel.gram(x, x)
-        return lambda j: gram[j]
-
-    def column(j: int) -> Array:
-        out = np.empty(len(x))
-        for kind, mine in kinds:
-            out[mine] = kernel.between(x[mine], kind, x[j : j + 1], int(columns[j]))[:, 0]
-        return out
-
-    return column
-
-
-def build_basis(kernel: Kernel, x: Array, slopes: tuple[int, ...] = (), limit: int | None = None) -> tuple[Basis, Array]:
-    """The basis over evaluation at the rows of x and the slopes there along the named columns, and its values at x."""
-    size = len(x) * (1 + len(slopes))
-    limit = limit or (size if size <= 2 * RANK_LIMIT else RANK_LIMIT)
-    every = np.arange(len(x)) if len(x) <= CANDIDATES or isinstance(kernel, Precomputed) else None
-    candidates = np.unique(np.linspace(0, len(x) - 1, CANDIDATES).astype(int)) if every is None else every
-    while True:
-        points = np.concatenate([x[candidates]] * (1 + len(slopes)))
-        columns = np.repeat([VALUE, *slopes], len(candidates))
-        diagonal = np.concatenate([_diagonal(kernel, x[candidates], column) for column in (VALUE, *slopes)])
-        if not diagonal.max() > 0:
-            raise InputError("the kernel is zero at every data point; give another kernel, or coef0 above 0")
-        pivots, factor, complete = _pivot(kernel, points, columns, diagonal, limit)
-        kept = pivots[:, None].astype(float) if isinstance(kernel, Precomputed) else points[pivots]
-        basis = Basis(kernel, kept, columns[pivots], factor, complete)
-        values = basis.evaluate(x)
-        if every is not None or not complete:
-            return basis, values
-        left = kernel.diagonal(x) - np.einsum("ij,ij->i", values, values)
-        worst = np.argpartition(left, -256)[-256:]
-        if left[worst].max() <= ROUNDING * diagonal.max():
-            return basis, values
-        candidates = np.union1d(candidates, worst)
-
-
-def _diagonal(kernel: Kernel, x: Array, column: int) -> Array:
-    if column == VALUE:
-        return kernel.diagonal(x)
-    return np.concatenate(
-        [np.diagonal(kernel.cross_slope(x[low : low + 256], x[low : low + 256], column, column)) for low in range(0, len(x), 256)]
-    )
 
 
 def with_room(x: Array, intercept: bool) -> Array:
@@ -250,7 +125,7 @@ class Design:
         """d_j = k(x_j, x_j) - ‖b(x_j)‖² of every functional, never below rounding: what truncation leaves out; 0 for a linear design."""
         if self.kernel is None or self.reduced is None:
             return np.zeros(len(self.matrix))
-        exact = np.concatenate([_diagonal(self.kernel, self.base_x, column) for column in (VALUE, *self.slopes)])
+        exact = np.concatenate([diagonal_of(self.kernel, self.base_x, column) for column in (VALUE, *self.slopes)])
         kernel_part = self.matrix[:, : self.matrix.shape[1] - self.intercept]
         kept = np.einsum("ij,ij->i", kernel_part, kernel_part)
         return np.maximum(exact - kept, 4 * np.finfo(float).eps * exact)

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from hw4opt.answer import Status
+from hw4opt.basis import Basis
 from hw4opt.canonical import canonicalize
 from hw4opt.certificate import Certificate
-from hw4opt.design import Basis
 from hw4opt.errors import InputError, ModelFileError
 from hw4opt.files import write_text
 from hw4opt.kernels import find_kernel

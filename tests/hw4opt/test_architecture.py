@@ -146,7 +146,8 @@ def test_the_certificate_knows_no_solver():
         ("errors", set()),
         ("rows", {"terms"}),
         ("kernels", {"errors", "terms"}),
-        ("design", {"errors", "kernels", "rows", "terms"}),
+        ("basis", {"errors", "kernels", "rows", "terms"}),
+        ("design", {"basis", "errors", "kernels", "rows", "terms"}),
         ("problem", {"design", "errors", "kernels", "terms", "losses", "regularizers"}),  # its defaults: Squared, and Ridge, which is λ
     ],
 )

@@ -45,10 +45,11 @@ from hw4opt import (
 )
 from hw4opt.active_set import Finish
 from hw4opt.answer import Options
+from hw4opt.basis import build_basis
 from hw4opt.canonical import canonicalize
 from hw4opt.certificate import certify
 from hw4opt.crosscheck import crosscheck
-from hw4opt.design import Design, build_basis
+from hw4opt.design import Design
 from hw4opt.feasibility import strictly_feasible
 from hw4opt.fit import prove
 from hw4opt.kernels import VALUE

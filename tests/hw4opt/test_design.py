@@ -39,9 +39,10 @@ from hw4opt import (
     fit,
 )
 from hw4opt.answer import Options
+from hw4opt.basis import ROUNDING, build_basis
 from hw4opt.canonical import canonicalize
 from hw4opt.certificate import certify
-from hw4opt.design import ROUNDING, Design, build_basis, difference_coefficients
+from hw4opt.design import Design, difference_coefficients
 from hw4opt.fit import prove
 from hw4opt.kernels import VALUE
 from hw4opt.rows import Chunk, RowMap, chunks, each

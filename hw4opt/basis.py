@@ -1,0 +1,140 @@
+"""Kernel and points → a reduced basis B with K ≈ B Bᵀ, by pivoted (incomplete) Cholesky, which evaluates only the columns it needs.
+
+(Fine and Scheinberg 2001; Harbrecht, Peters and Schneider 2012.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw4opt.errors import InputError
+from hw4opt.kernels import VALUE, Kernel, Precomputed
+from hw4opt.rows import each
+from hw4opt.terms.base import Array
+
+TRUNCATION = 1e-15  # of the largest k(x, x): what pivoting leaves
+ROUNDING = 2e-14  # what rounding alone can leave of a diagonal when all rows are checked
+RANK_LIMIT = 1_000
+CANDIDATES = 4_096
+BLOCK = 8_192
+WHOLE = 600  # candidates up to which their whole Gram matrix is cheaper than its columns one by one
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """Functions b_1 … b_r with b(x) = factorᵀ k(pivots, x), orthonormal in the RKHS."""
+
+    kernel: Kernel
+    points: Array  # (r, d) pivot points; for a precomputed kernel, (r, 1) row numbers
+    columns: np.ndarray  # (r,) VALUE, or the column along which the pivot functional differentiates
+    factor: Array  # (r, r) upper triangular
+    complete: bool  # False: the rank limit stopped it before the truncation level
+
+    def evaluate(self, x: Array, column: int = VALUE) -> Array:
+        """b of the functionals at x (or their slopes along a column), shape (m, r)."""
+        if isinstance(self.kernel, Precomputed):
+            return x[:, self.points[:, 0].astype(int)] @ self.factor
+        out = np.empty((len(x), len(self.points)))
+
+        def fill(low: int) -> None:
+            block = slice(low, low + BLOCK)
+            np.matmul(_against(self.kernel, x[block], column, self.points, self.columns), self.factor, out=out[block])
+
+        each(fill, range(0, len(x), BLOCK))
+        return out
+
+
+def _against(kernel: Kernel, x: Array, column: int, points: Array, columns: np.ndarray) -> Array:
+    kinds = np.unique(columns)
+    if len(kinds) == 1:
+        return kernel.between(x, column, points, int(kinds[0]))
+    out = np.empty((len(x), len(points)))
+    for kind in kinds:
+        out[:, columns == kind] = kernel.between(x, column, points[columns == kind], int(kind))
+    return out
+
+
+def _pivot(kernel: Kernel, x: Array, columns: np.ndarray, diagonal: Array, limit: int) -> tuple[np.ndarray, Array, bool]:
+    """Greedy pivots among the candidates, the inverse of their Cholesky factor, and whether the truncation level was reached."""
+    kinds = [(int(column), columns == column) for column in np.unique(columns)]
+    largest = diagonal[kinds[0][1]].max()
+    weight = np.ones_like(diagonal)  # slopes are measured in units of values
+    for _, mine in kinds[1:]:
+        weight[mine] = largest / max(diagonal[mine].max(), 1e-300)
+    column_of = _columns(kernel, x, columns, kinds)
+    left = diagonal * weight
+    floor = TRUNCATION * float(left.max())
+    rows = np.empty((min(64, limit), len(x)))
+    pivots: list[int] = []
+    while len(pivots) < limit:
+        best = int(left.argmax())
+        if left[best] <= floor:
+            break
+        done = len(pivots)
+        if done == len(rows):
+            rows = np.concatenate([rows, np.empty((min(done, limit - done), len(x)))])
+        fresh = column_of(best)
+        if done:
+            fresh = fresh - rows[:done, best] @ rows[:done]
+        fresh = fresh / math.sqrt(left[best] / weight[best])
+        rows[done] = fresh
+        left -= weight * fresh * fresh
+        left[best] = 0.0
+        pivots.append(best)
+    chosen = np.array(pivots, dtype=int)
+    return chosen, np.linalg.inv(np.triu(rows[: len(chosen), chosen])), bool(left.max() <= floor)
+
+
+def _columns(kernel: Kernel, x: Array, columns: np.ndarray, kinds: list[tuple[int, np.ndarray]]) -> Callable[[int], Array]:
+    """The Gram matrix of the candidates, by column."""
+    if isinstance(kernel, Precomputed):
+        return lambda j: x[:, j]
+    if len(kinds) == 1 and len(x) <= WHOLE:
+        gram = kernel.gram(x, x)
+        return lambda j: gram[j]
+
+    def column(j: int) -> Array:
+        out = np.empty(len(x))
+        for kind, mine in kinds:
+            out[mine] = kernel.between(x[mine], kind, x[j : j + 1], int(columns[j]))[:, 0]
+        return out
+
+    return column
+
+
+def build_basis(kernel: Kernel, x: Array, slopes: tuple[int, ...] = (), limit: int | None = None) -> tuple[Basis, Array]:
+    """The basis over evaluation at the rows of x and the slopes there along the named columns, and its values at x."""
+    size = len(x) * (1 + len(slopes))
+    limit = limit or (size if size <= 2 * RANK_LIMIT else RANK_LIMIT)
+    every = np.arange(len(x)) if len(x) <= CANDIDATES or isinstance(kernel, Precomputed) else None
+    candidates = np.unique(np.linspace(0, len(x) - 1, CANDIDATES).astype(int)) if every is None else every
+    while True:
+        points = np.concatenate([x[candidates]] * (1 + len(slopes)))
+        columns = np.repeat([VALUE, *slopes], len(candidates))
+        diagonal = np.concatenate([diagonal_of(kernel, x[candidates], column) for column in (VALUE, *slopes)])
+        if not diagonal.max() > 0:
+            raise InputError("the kernel is zero at every data point; give another kernel, or coef0 above 0")
+        pivots, factor, complete = _pivot(kernel, points, columns, diagonal, limit)
+        kept = pivots[:, None].astype(float) if isinstance(kernel, Precomputed) else points[pivots]
+        basis = Basis(kernel, kept, columns[pivots], factor, complete)
+        values = basis.evaluate(x)
+        if every is not None or not complete:
+            return basis, values
+        left = kernel.diagonal(x) - np.einsum("ij,ij->i", values, values)
+        worst = np.argpartition(left, -256)[-256:]
+        if left[worst].max() <= ROUNDING * diagonal.max():
+            return basis, values
+        candidates = np.union1d(candidates, worst)
+
+
+def diagonal_of(kernel: Kernel, x: Array, column: int = VALUE) -> Array:
+    """k(x, x) by row, or of the slopes along a column: ∂²k/∂x_c∂x'_c."""
+    if column == VALUE:
+        return kernel.diagonal(x)
+    return np.concatenate(
+        [np.diagonal(kernel.cross_slope(x[low : low + 256], x[low : low + 256], column, column)) for low in range(0, len(x), 256)]
+    )
