@@ -63,7 +63,7 @@ def choose_k(
     Fits that did not end at a finite maximum take part, too: their likelihood is a supremum, and their status says so. The seconds of the
     model's budget are those of all k together: each gets its share of what is left, and once they are over no other is begun.
     """
-    design = model.design(*data)
+    design, ks = model.design(*data), tuple(dict.fromkeys(ks))
     _check(design, ks, criterion)
     results, held, clock = {}, {}, _Shares(model.budget, 1 + FOLDS * (criterion == "held_out"))
     for place, k in enumerate(ks):
@@ -77,7 +77,7 @@ def choose_k(
             held[k] = held_out(here, design)
     scores = held if criterion == "held_out" else {k: -getattr(result.criteria, criterion) for k, result in results.items()}
     best = max(scores, key=lambda k: scores[k])
-    return Choice(results[best], results, held or None, criterion, tuple(ks[len(results) :]))
+    return Choice(results[best], results, held or None, criterion, ks[len(results) :])
 
 
 def _check(design: Design, ks: Sequence[int], criterion: str) -> None:

@@ -63,7 +63,8 @@ def defining_rows(result: MixtureResult, mood: int, count: int = DEFINING) -> np
 
 def cautions(result: MixtureResult, catalogue: ArrayLike, lists: Sequence[Playlist]) -> list[str]:
     """A sentence for every playlist to be read with care: like another, drawn from far beyond the songs heard, or cut within a tie."""
-    said = []
+    said: list[str] = []
+    lists = [one for one in lists if len(one.rows)]
     for one, other in combinations(lists, 2):
         common = len(np.intersect1d(one.rows, other.rows))
         if common >= ALIKE * len(one.rows):

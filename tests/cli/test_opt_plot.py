@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from hw4cli.opt import solve
+from hw4cli.opt import check, moods, path, solve
 from hw4opt.plotting import plot_heatmap, plot_scores
 
 FORM = ["--design", "linear", "--intercept", "--loss", "poisson", "--plot", "f.png", "--json", "r.json", "--quiet"]
@@ -34,12 +34,22 @@ def test_one_setting_is_fitted_though_its_score_is_infinite(hw4opt, rare, tmp_pa
     assert [row["score"] for row in json.loads((tmp_path / "r.json").read_text())["selection"]["table"]] == [None]
 
 
-def test_the_json_is_kept_where_the_figure_fails(hw4opt, rare, tmp_path, monkeypatch):
+COMMANDS = {
+    "solve": (solve, "figure", ["--n", "30", "--select", "none", "--gamma", "30", "--reg", "ridge=1"]),
+    "path": (path, "_figure", ["--n", "30", "--gamma", "30", "--vary", "ridge=0.1:1:2"]),
+    "check": (check, "_figure", ["--n", "30", "--gamma", "30", "--reg", "ridge=1"]),
+    "em": (moods, "figure", ["--k", "1"]),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_json_is_kept_where_the_figure_fails(hw4opt, tmp_path, monkeypatch, name):
     def fails(*_):
         raise ValueError("no figure")
 
-    monkeypatch.setattr(solve, "figure", fails)
-    assert hw4opt("solve", rare, *GIVEN, "--select", "loo").status == 1
+    module, function, words = COMMANDS[name]
+    monkeypatch.setattr(module, function, fails)
+    assert hw4opt(name, *words, "--plot", "f.png", "--json", "r.json", "--quiet").status == 1
     assert json.loads((tmp_path / "r.json").read_text())["status"] == "certified"
 
 

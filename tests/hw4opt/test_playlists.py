@@ -54,6 +54,7 @@ def test_playlists_that_are_alike_far_out_or_cut_within_a_tie_are_warned_of(resu
     same = np.zeros((9, 3))
     assert any("cut within 9 songs of one score" in one for one in cautions(result, same, make_playlists(result, same, 4)))
     assert not cautions(result, catalogue, make_playlists(result, catalogue, 2))
+    assert cautions(result, catalogue[:0], make_playlists(result, catalogue[:0], 2)) == []
 
 
 def test_files_hold_rank_row_text_score_and_error(result, tmp_path):

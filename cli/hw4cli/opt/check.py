@@ -45,10 +45,6 @@ def check(solvers: tuple[str, ...], describing: Describing, choosing: Choosing, 
     with Bar("solving", writing.quiet) as bar:
         found = crosscheck(problem, solvers or None, bar.say)
     message = "; ".join(found.faults) or "the solvers agree within their gaps"
-    if found.agrees:
-        draw(writing.plot, lambda: _figure(found))
-        if writing.save is not None:
-            save(fit_named(problem, description, Solving("auto", None, None), writing), writing.save)
     record = provenance(writing.seed, description.table.sha256) | {
         "status": (Status.CERTIFIED if found.agrees else Status.UNCERTIFIED).word,
         "message": message,
@@ -58,6 +54,10 @@ def check(solvers: tuple[str, ...], describing: Describing, choosing: Choosing, 
         "largest_difference": found.largest_difference,
     }
     write_json(record, writing.json)
+    if found.agrees:
+        draw(writing.plot, lambda: _figure(found))
+        if writing.save is not None:
+            save(fit_named(problem, description, Solving("auto", None, None), writing), writing.save)
     _show(found, description.table.source, writing)
     warn([*description.warnings, *(selection.notes if selection else [])])
     if not found.agrees:

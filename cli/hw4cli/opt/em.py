@@ -129,15 +129,15 @@ def em(listening: Listening, fitting: Fitting, ranking: Ranking, writing: Writin
         *result.warnings,
         *([] if catalogue is None else cautions(result, features_of(catalogue, listened.names), lists)),
     ]
+    record = provenance(writing.seed, listened.table.sha256) | moods.answer(result, with_arrays(writing, len(listened.plays)))
+    record |= moods.chosen(choice) | moods.known(result, listened.truth) | {"warnings": warnings}
+    write_json(record | ({} if catalogue is None else {"playlists": moods.listed(lists, texts)}), writing.json)
     if result.status is Status.CERTIFIED:
         draw(writing.plot, lambda: moods.figure(result, None if listened.truth is None else listened.truth.coef))
         if writing.save is not None:
             result.moods.save(writing.save)
         if ranking.playlists is not None:
             write_playlists(ranking.playlists, lists, texts)
-    record = provenance(writing.seed, listened.table.sha256) | moods.answer(result, with_arrays(writing, len(listened.plays)))
-    record |= moods.chosen(choice) | moods.known(result, listened.truth) | {"warnings": warnings}
-    write_json(record | ({} if catalogue is None else {"playlists": moods.listed(lists, texts)}), writing.json)
     _show(result, choice, listened, writing)
     _show_lists(lists, texts, text_columns(listened.table), writing)
     warn(warnings)

@@ -73,10 +73,6 @@ def path(vary: str, describing: Describing, solving: Solving, choosing: Choosing
         points = _points(problem, span, solving, scores)
     best = min(points, key=lambda point: np.inf if point.score is None else point.score)
     failed = [point for point in points if point.result.status is not Status.CERTIFIED]
-    if not failed:
-        draw(writing.plot, lambda: _figure(span, points))
-        context = {"x": list(description.x), "y": description.y, **description.offset}
-        save(dataclasses.replace(best.result, context=context), writing.save)
     worst = failed[0].result if failed else best.result
     notes = [*description.warnings, *(note for one in (selection, scores) if one is not None for note in one.notes)]
     notes = [note.replace(f"--grid {span.name}=", f"--vary {span.name}=") for note in notes]
@@ -93,6 +89,10 @@ def path(vary: str, describing: Describing, solving: Solving, choosing: Choosing
         "warnings": notes,
     }
     write_json(record, writing.json)
+    if not failed:
+        draw(writing.plot, lambda: _figure(span, points))
+        context = {"x": list(description.x), "y": description.y, **description.offset}
+        save(dataclasses.replace(best.result, context=context), writing.save)
     _show(description, span, points, best, writing)
     warn(notes)
     for point in failed:
