@@ -21,14 +21,17 @@ QUINTIC = (3.4445, -4.7750, 2.0315)  # Newton-Schulz coefficients of Jordan 2024
 # ---- parameter groups and optimizers -----------------------------------------------------------------------------------
 
 
-def make_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
-    """SGD, AdamW or Muon over the groups of `parameter_groups`; each group keeps its own full rate in `initial_lr`."""
+def make_optimizer(model: nn.Module, config: Config, precision: torch.dtype = torch.float32) -> torch.optim.Optimizer:
+    """SGD, AdamW or Muon over the groups of `parameter_groups`; each group keeps its own full rate in `initial_lr`.
+
+    precision   of the network's matrix products: Muon's are done in bfloat16 where those are
+    """
     check_together(model, config)
     groups = parameter_groups(model, config)
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, 0.999))
     if config.optimizer == "muon":
-        return Muon(groups, lr=config.lr, momentum=config.momentum)
+        return Muon(groups, lr=config.lr, momentum=config.momentum, half=precision is torch.bfloat16)
     return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov and config.momentum > 0)
 
 
@@ -65,11 +68,13 @@ class Muon(torch.optim.Optimizer):
     """Nesterov momentum whose step on filters is replaced by the nearest orthogonal matrix; SGD elsewhere.
 
     g ← m g + ∇;  filters as matrices (out, in·p²) keep norm sqrt(out) and move by -lr · orthogonal(∇ + m g), others by -lr (∇ + m g).
-    (Jordan 2024. torch's own Muon takes 2-D weights only and works in bfloat16, which CPUs without it do slowly.)
+    half    whether the orthogonal matrix is found in bfloat16
+    (Jordan 2024. torch's own Muon takes 2-D weights only and always works in bfloat16, which CPUs without it do slowly.)
     """
 
-    def __init__(self, groups: Iterable[dict[str, Any]], lr: float, momentum: float) -> None:
+    def __init__(self, groups: Iterable[dict[str, Any]], lr: float, momentum: float, half: bool = False) -> None:
         super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": 0.0, "orthogonal": False})
+        self.products = torch.bfloat16 if half else torch.float32
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -90,14 +95,14 @@ class Muon(torch.optim.Optimizer):
         step = gradient.add(buffer, alpha=group["momentum"])
         if group["orthogonal"]:
             weight.mul_(math.sqrt(len(weight)) / weight.norm())
-            step = orthogonal(step.reshape(len(step), -1)).view(step.shape)
+            step = orthogonal(step.reshape(len(step), -1), self.products).view(step.shape)
         weight.add_(step, alpha=-group["lr"])
 
 
-def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """About U Vᵀ of matrix = U S Vᵀ (m, n), by Newton-Schulz: X ← aX + b(XXᵀ)X + c(XXᵀ)²X; half precision only on a GPU."""
+def orthogonal(matrix: Tensor, products: torch.dtype = torch.float32, steps: int = 5) -> Tensor:
+    """About U Vᵀ of matrix = U S Vᵀ (m, n), by Newton-Schulz: X ← aX + b(XXᵀ)X + c(XXᵀ)²X, in the precision of `products`."""
     a, b, c = QUINTIC
-    x = matrix.to(torch.bfloat16 if matrix.is_cuda else torch.float32)
+    x = matrix.to(products)
     x = x / (x.norm() + 1e-7)
     wide = x.T if len(x) > x.shape[1] else x
     for _ in range(steps):

@@ -65,7 +65,7 @@ class Run:
             train=train,
             test=_on(data.test, device),
             validation=_on(held, device) if held is not None else None,
-            optimizer=make_optimizer(model, config),
+            optimizer=make_optimizer(model, config, execution.precision),
             averaging=Averaging(model, config.average, config.average_decay),
             scaler=torch.amp.GradScaler(device.type, enabled=execution.precision is torch.float16),  # type: ignore[attr-defined]
             generator=generator,

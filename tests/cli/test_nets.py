@@ -272,6 +272,7 @@ WRONG = [
     (["plot", "begun"], "begun is no run with an epoch finished: its history.csv has no row"),
     (["plot", "empty"], "empty is no run with an epoch finished"),
     (["search", "--net", "conv", "--data", "synthetic", "--out", "s", "--vary", "q"], "no option of conv to vary 'q'"),
+    (["search", "--net", "conv", "--data", "synthetic", "--out", "s", "--vary", "select=none|test"], "no option of conv to vary 'select'"),
     (["search", "--net", "conv", "--data", "synthetic", "--out", "s", "--vary", "lr=3:1"], "give lr=LOW:HIGH with LOW < HIGH"),
     (["search", "--net", "conv", "--data", "synthetic", "--out", "s", "--vary", "average"], "average has no range of its own"),
     (["search", "--net", "conv", "--data", "synthetic", "--out", "s", "--sampler", "x"], "no sampler 'x'; there are tpe, random"),

@@ -21,6 +21,7 @@ from hw4nets.recipes import Recipe
 from hw4nets.search import BEST_TOML, SAMPLERS, STUDY, Findings, Plan, default_space, search
 from hw4nets.settings import Range
 
+JUDGING = ("select", "chosen_on")  # they say how trials are compared
 SHOWN = 10
 
 
@@ -75,7 +76,7 @@ def _space(recipe: Recipe, vary: tuple[str, ...], changes: Mapping[str, Any]) ->
     known = default_space(recipe.shape)
     if not vary:
         return {name: where for name, where in known.items() if name not in changes}
-    options = known | recipe.shape.values() | recipe.config.values()
+    options = {name: value for name, value in {**recipe.shape.values(), **recipe.config.values()}.items() if name not in JUDGING}
     space = {}
     for words in vary:
         name, given, text = words.partition("=")
