@@ -104,7 +104,8 @@ def table() -> str:
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for path in sorted(RESULTS.glob("*.json")):
         one = json.loads(path.read_text(encoding="utf-8"))
-        groups.setdefault((path.stem.rpartition("_seed")[0], one["pixels"], one["device"]), []).append(one)
+        place = one["pixels"], one["device"], str(one["threads"]), one["precision"]
+        groups.setdefault((path.stem.rpartition("_seed")[0], *place), []).append(one)
     lines = [
         "# Accuracy of the networks",
         "",
@@ -153,7 +154,7 @@ def _same_time(fast: Path, other: Path) -> list[str]:
 def _line(name: str, ones: Sequence[Mapping[str, Any]]) -> str:
     test = [one["test_accuracy"] for one in ones]
     place = ones[0]["machine"] if ones[0]["device"] == "cpu" else ones[0]["device"]
-    threads, precision = ones[0]["threads"], " and ".join(sorted({one.get("precision", "float32") for one in ones}))
+    threads, precision = ones[0]["threads"], ones[0]["precision"]
     spread = f" ± {100 * statistics.stdev(test):.2f}" if len(test) > 1 else ""
     cells = (
         ones[0]["net"],

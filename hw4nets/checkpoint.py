@@ -16,11 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hw4nets.errors import CheckpointError, DamagedError, WriteError
+from hw4nets.errors import CheckpointError, DamagedError, WriteError, out_of_memory
 from hw4nets.files import write_with
 
 VERSION = 1
-NO_MEMORY = "can't allocate memory"  # in torch's RuntimeError
 LAST, BEST, BEFORE = "last.pt", "best.pt", "before.pt"
 
 
@@ -31,7 +30,12 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any], best: bool) -> None:
         _second_name(folder / LAST, folder / BEFORE)
     write_tensors(folder / LAST, whole)
     if best:
-        _second_name(folder / LAST, folder / BEST)
+        keep_as_best(folder)
+
+
+def keep_as_best(folder: Path) -> None:
+    """best.pt becomes what last.pt is."""
+    _second_name(folder / LAST, folder / BEST)
 
 
 def write_tensors(path: str | Path, content: Mapping[str, Any]) -> None:
@@ -49,13 +53,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         state, sha256, version = whole["state"], whole["sha256"], whole["version"]
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no checkpoint {path}") from error
-    except MemoryError:
-        raise  # says nothing about the file
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # a damaged archive raises whatever its reader runs into
-        if NO_MEMORY in str(error):
-            raise MemoryError(str(error)) from error
+        if out_of_memory(error):
+            raise MemoryError(str(error)) from error  # says nothing about the file
         raise DamagedError(f"{path} is damaged, or no checkpoint of hw4nets ({type(error).__name__})") from error
     if version != VERSION:
         raise CheckpointError(f"{path} has format {version}; this program reads format {VERSION}")

@@ -32,7 +32,7 @@ class Config(Settings):
     side_lr: float = setting(0.05, "Learning rate of what muon does not orthogonalise.", limits=POSITIVE)
     schedule: str = setting("triangular", "Learning rate over the run, after the warm-up.", choices=("constant", "triangular", "cosine"))
     warmup: float = setting(0.2, "Part of the run over which the learning rate rises.", limits=(0, 0.95))
-    final_lr: float = setting(0.0, "Learning rate at the end, as a part of the highest.", limits=(0, 1))
+    final_lr: float = setting(0.0, "Learning rate at the end, as a part of the highest; not of a constant schedule.", limits=(0, 1))
 
     label_smoothing: float = setting(0.0, "Part of a label spread over all classes.", limits=(0, 0.9), search=Range(0.0, 0.2))
     augment: str = setting("none", "Comma-separated: flip | alternating_flip, crop:PIXELS, cutout:PIXELS; or none.")
@@ -50,7 +50,7 @@ class Config(Settings):
         "Of matrix products; auto: half on CUDA, on a CPU by a short measurement.",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
-    memory_format: str = setting("auto", "auto: by a short measurement.", choices=("auto", "contiguous", "channels_last"))
+    memory_format: str = setting("auto", "Of convolutions; auto: on a CPU as measured.", choices=("auto", "contiguous", "channels_last"))
     compile: bool = setting(False, "torch.compile; needs a C++ compiler.")
 
     @property

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from urllib.error import URLError
 
@@ -44,6 +45,11 @@ class Data:
     classes: tuple[str, ...] = field(default=CLASSES)
 
     @property
+    def order(self) -> str:
+        """Tells the same images in another order, as far as their labels show it: batches are drawn by place."""
+        return hashlib.sha256(self.train.labels.tobytes()).hexdigest()[:12]
+
+    @property
     def title(self) -> str:
         """The source without its folders."""
         return Path(self.source).name
@@ -66,8 +72,15 @@ def normalize(pixels: torch.Tensor, scale: str = "standard") -> torch.Tensor:
 
     scale   standard: CIFAR-10's own means and deviations; half: ½ and ½, which maps to [-1, 1], as the tutorial does
     """
-    mean, deviation = (torch.tensor(values, device=pixels.device).view(3, 1, 1) * 255 for values in SCALES[scale])
+    mean, deviation = _scale(scale, pixels.device)
     return pixels.to(torch.float32).sub_(mean).div_(deviation)
+
+
+@cache
+def _scale(name: str, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Kept on the device: to copy them there in every step would make each step wait for it."""
+    mean, deviation = (torch.tensor(values, device=device).view(3, 1, 1) * 255 for values in SCALES[name])
+    return mean, deviation
 
 
 def fingerprint(train: Part, test: Part) -> str:

@@ -5,6 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+NO_MEMORY = ("can't allocate memory", "out of memory")  # in torch's RuntimeError, on a CPU and on a GPU
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether there was too little memory: numpy raises MemoryError, torch a RuntimeError that says so."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(one in str(error) for one in NO_MEMORY))
+
 
 class NetsError(Exception):
     """Root of every error this package raises on purpose."""

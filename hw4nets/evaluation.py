@@ -39,7 +39,7 @@ class Evaluation:
         return np.bincount(self.labels * classes + self.predicted, minlength=classes**2).reshape(classes, classes)
 
     def worst(self, count: int) -> np.ndarray:
-        """Places of the most confident mistakes: those whose true class got the least probability, at most `count`."""
+        """Places of the most confident mistakes, at most `count`: those whose wrong class got the most probability."""
         wrong = np.flatnonzero(self.predicted != self.labels)
         confidence = self.probabilities[wrong, self.predicted[wrong]]
         return wrong[np.argsort(-confidence, kind="stable")[:count]]

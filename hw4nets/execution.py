@@ -137,6 +137,13 @@ def keep_freed_memory() -> bool:
     return all(mallopt(option, value) for option, value in (MMAP_MAX, TRIM_THRESHOLD))
 
 
+@contextmanager
+def own_draws(device: torch.device) -> Iterator[None]:
+    """torch's global generators, of the CPU and of the device in use, are after the block what they were; others are not touched."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
 # ---- precision and memory format: which is faster differs by network and machine, several times in either direction --------
 
 
@@ -147,7 +154,8 @@ def _precisions(config: Config, device: torch.device) -> list[str]:
             raise InputError("precision float16 needs CUDA; take float32 or bfloat16")
         return [config.precision]
     if device.type == "cuda":
-        return ["bfloat16" if torch.cuda.is_bf16_supported() else "float16"]
+        with torch.cuda.device(device):
+            return ["bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"]
     return ["float32", "bfloat16"] if _cpu_has_bfloat16() else ["float32"]
 
 
@@ -227,7 +235,7 @@ def _unchanged(model: nn.Module) -> Iterator[None]:
     kept = {name: one.clone() for name, one in model.state_dict().items()}
     was_training = model.training
     try:
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        with own_draws(next(model.parameters()).device):
             yield
     finally:
         model.load_state_dict(kept)

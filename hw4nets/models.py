@@ -207,7 +207,7 @@ def net(name: str, given: Mapping[str, Any] | None = None) -> Net:
 def build(shape: Net, seed: int) -> nn.Sequential:
     """The network with weights drawn by seed; torch's global generator is left as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return shape.build()
 
 

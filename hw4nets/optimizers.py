@@ -117,7 +117,7 @@ def orthogonal(matrix: Tensor, products: torch.dtype = torch.float32, steps: int
 def factor(config: Config, step: int, total: int) -> float:
     """What the learning rate is multiplied by at `step` of `total`, in 0 … 1: a warm-up, then constant, linear or cosine decay.
 
-    triangular   1 at the end of the warm-up, `final_lr` at the last step, straight lines between
+    triangular   1 at the end of the warm-up, `final_lr` after the last step, straight lines between
     """
     rise = config.warmup * total
     if step < rise:
@@ -139,7 +139,7 @@ def set_rate(optimizer: torch.optim.Optimizer, times: float) -> None:
 
 
 class Averaging:
-    """A running average of a network's weights and running figures, updated every 5 steps.
+    """A running average a of a network's weights and running figures w, updated every 5 steps: for the t-th time after step 5 t.
 
     none        no average
     ema         a ← d a + (1-d) w with d = min(decay, (1+t)/(10+t)): tested are the averages, trained the weights

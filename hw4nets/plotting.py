@@ -94,26 +94,28 @@ def plot_worst(evaluation: Evaluation, data: Data, title: str) -> Figure:
 
 
 def plot_images(data: Data, columns: int = 8) -> Figure:
-    """A grid of training images with their labels, a row a class."""
+    """A grid of training images with their labels: the first of each class, a row a class where it has as many as columns."""
     places = np.concatenate([np.flatnonzero(data.train.labels == label)[:columns] for label in range(len(data.classes))])
     heading = f"{data.title}: {len(data.train.labels):,} training and {len(data.test.labels):,} test images, pixels {data.pixels}"
     return _images(data.train.pixels, places, lambda place: data.classes[data.train.labels[place]], heading, columns)
 
 
-def plot_study(numbers: Sequence[int], accuracies: Sequence[float | None], importances: Mapping[str, float]) -> Figure:
-    """Validation accuracy of every trial with the best so far, and how much each option mattered."""
+def plot_study(
+    numbers: Sequence[int], accuracies: Sequence[float | None], importances: Mapping[str, float], judged_on: str = "validation"
+) -> Figure:
+    """Accuracy of every trial with the best so far, and how much each option mattered."""
     figure = Figure(figsize=(12, 4.8), layout="constrained")
     trials, bars = figure.subplots(1, 2, width_ratios=(3, 2))
     known = [(number, one) for number, one in zip(numbers, accuracies, strict=True) if one is not None]
     trials.scatter(*zip(*known, strict=True), color=TRAIN, s=26, label="trial")
     best = np.maximum.accumulate([one for _, one in known])
     trials.step([number for number, _ in known], best, where="post", color=TEST, lw=2, label="best so far")
-    _accuracy_axes(trials, "validation accuracy (the last seen, of pruned trials)")
+    _accuracy_axes(trials, f"{judged_on} accuracy (the last seen, of pruned trials)")
     trials.set_xlabel("trial")
     trials.legend(frameon=False, loc="lower right")
     names = sorted(importances, key=lambda name: importances[name])
     bars.barh(names, [importances[name] for name in names], color=TEST, height=0.6)
-    bars.set_title("share of the variation explained", loc="left", fontsize=11)
+    bars.set_title("what decides whether a trial is among the best", loc="left", fontsize=11)
     _plain(bars)
     return figure
 

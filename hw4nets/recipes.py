@@ -15,11 +15,12 @@ import torch
 from hw4nets.augment import Augmentation
 from hw4nets.config import Config
 from hw4nets.errors import InputError, UnknownNameError
-from hw4nets.models import Net, build, net
+from hw4nets.models import NETS, Net, build, net
 from hw4nets.optimizers import check_together
 from hw4nets.settings import settings_of
 
 PRESET = "tuned"
+WORDS, TABLES = ("net", "data", "data_sha256", "note"), ("shape", "train")  # of a recipe's file
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,12 @@ def read_recipe(path: str | Path) -> Recipe:
     values = read_toml(path)
     if not isinstance(values.get("net"), str):
         raise InputError(f'{path} names no network; it needs a line such as net = "conv"')
-    for name in ("shape", "train"):
+    for name in values:
+        if name not in TABLES + WORDS:
+            ours = {item.name for item in (*settings_of(Config), *settings_of(NETS.get(values["net"], Net)))}
+            hint = "; it belongs into [shape] or [train]" if name in ours else ""
+            raise InputError(f"{path} has {name}{hint}; known are {', '.join(WORDS)}, [shape] and [train]")
+    for name in TABLES:
         if not isinstance(values.get(name, {}), dict):
             raise InputError(f"{path}: [{name}] is no table")
     try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hw4nets.config import Config, worse
 from hw4nets.data import Data, hold_out
-from hw4nets.errors import DivergedError, InputError, UnknownNameError
+from hw4nets.errors import DivergedError, InputError, UnknownNameError, out_of_memory
 from hw4nets.files import make_folder, write_text
 from hw4nets.history import Row, Watch
 from hw4nets.models import Net, build
@@ -65,7 +65,10 @@ class Trial:
 
 @dataclass(frozen=True)
 class Findings:
-    """All trials, the best finished one as a recipe, and how much of the accuracy's variation each option explains."""
+    """All trials, the best finished one as a recipe, and how much each option decides whether a trial is among the best.
+
+    importances    parts of 1, by how the values of the best tenth differ from those of all (PED-ANOVA: Watanabe, Bansal and Hutter 2023)
+    """
 
     trials: tuple[Trial, ...]
     best: Recipe
@@ -109,8 +112,11 @@ def _accuracy(trial: optuna.Trial, plan: Plan, data: Data) -> float:
     try:
         recipe = plan.recipe.changed({name: _suggest(trial, name, where) for name, where in plan.space.items()} | {"select": "none"})
         history = train(build(recipe.shape, recipe.config.seed), data, recipe.config, watch=_Pruning(trial))
-    except (ValueError, DivergedError) as error:  # a filter wider than the image, say; a learning rate too high
-        trial.set_user_attr("ended", "impossible" if isinstance(error, ValueError) else "diverged")
+    except (ValueError, DivergedError, RuntimeError, MemoryError) as error:  # a filter wider than the image, say; a rate too high
+        if isinstance(error, RuntimeError) and not out_of_memory(error):
+            raise
+        trial.set_user_attr("ended", "diverged" if isinstance(error, DivergedError) else "impossible")
+        trial.set_user_attr("why", str(error))
         raise optuna.TrialPruned(str(error)) from error
     return history.test_accuracy  # images that are held out stand in the place of the test images
 
@@ -194,7 +200,10 @@ def _finished(study: optuna.Study) -> list[Trial]:
 def _findings(plan: Plan, study: optuna.Study, folder: Path) -> Findings:
     finished = _finished(study)
     if not finished:
-        raise InputError("no trial came to its end: none of the settings could run; narrow the space with --vary")
+        why = next((one.user_attrs["why"] for one in reversed(_ended(study)) if "why" in one.user_attrs), "")
+        raise InputError(
+            f"no trial came to its end: none of the settings could run{f' ({why})' if why else ''}; narrow the space with --vary"
+        )
     best = _write_best(plan, study, folder) or finished[0]
     return Findings(_trials(study), _recipe(plan, best), best.accuracy or 0.0, _importances(study, len(finished)))
 

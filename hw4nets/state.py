@@ -16,7 +16,7 @@ from hw4nets.checkpoint import newest_checkpoint
 from hw4nets.config import Config
 from hw4nets.data import Data, hold_out, normalize
 from hw4nets.errors import CheckpointError
-from hw4nets.execution import Execution, choose_device, prepare
+from hw4nets.execution import Execution, choose_device, own_draws, prepare
 from hw4nets.history import History, Row, Watch
 from hw4nets.models import whiten
 from hw4nets.optimizers import Averaging, make_optimizer
@@ -45,6 +45,7 @@ class Run:
     first_flipped: Tensor
     augmentation: Augmentation
     images: str  # the fingerprint of the data
+    order: str  # in which order its training images come
 
     @classmethod
     def start(cls, model: nn.Module, data: Data, config: Config, kept: Mapping[str, Any] | None = None) -> Run:
@@ -72,6 +73,7 @@ class Run:
             first_flipped=torch.rand(len(train[0]), generator=generator, device=device) < 0.5,
             augmentation=augmentation,
             images=data.sha256,
+            order=data.order,
         )
 
     @property
@@ -104,6 +106,7 @@ class Run:
             "history": [asdict(row) for row in history.rows],
             "network": str(self.model),
             "images": self.images,
+            "order": self.order,
             "memory_format": self.execution.format_name,
             "precision": self.execution.precision_name,
             "threads": torch.get_num_threads(),
@@ -138,7 +141,11 @@ def kept_state(model: nn.Module, data: Data, config: Config, folder: Path | None
     changed = sorted(name for name, value in config.values().items() if name not in TOLD and state["config"].get(name) != value)
     if changed:
         raise CheckpointError(f"the checkpoint in {folder} is of other settings ({', '.join(changed)}); take the same ones, or --overwrite")
-    for name, now, what in (("network", str(model), "of another network"), ("images", data.sha256, "of a run on other images")):
+    for name, now, what in (
+        ("network", str(model), "of another network"),
+        ("images", data.sha256, "of a run on other images"),
+        ("order", data.order, "of a run on these images in another order"),
+    ):
         if state.get(name, now) != now:
             raise CheckpointError(f"the checkpoint in {folder} is {what}; take the same, or --overwrite")
     before, now = state.get("device"), choose_device(config.device).type
@@ -178,8 +185,12 @@ def _cuda_state(device: torch.device) -> list[Tensor]:
 
 
 @contextlib.contextmanager
-def own_generators(seed: int) -> Any:
+def own_generators(config: Config) -> Any:
     """torch's global generators, which dropout uses, seeded for the run and given back as they were."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
+    device = choose_device(config.device)
+    with own_draws(device):
+        torch.default_generator.manual_seed(config.seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(config.seed)
         yield

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hw4nets.checkpoint import save_checkpoint
+from hw4nets.checkpoint import keep_as_best, save_checkpoint
 from hw4nets.config import Config
 from hw4nets.data import Data, normalize
 from hw4nets.errors import DivergedError
@@ -25,7 +25,7 @@ CHECK = 25  # steps between two looks at whether the loss is still finite: each 
 
 
 def train(model: nn.Module, data: Data, config: Config, folder: str | Path | None = None, watch: Watch | None = None) -> History:
-    """Train the network in place and give its history; the same seed, machine and thread count give the same history.
+    """Train the network in place and give its history; on a CPU the same seed, machine and thread count give the same history.
 
     folder   where checkpoints are written each epoch, and from which the run goes on if it holds one; made if absent; None: nowhere
     Raises `DivergedError` when loss or weights stop being finite, `CheckpointError` for a checkpoint that is unusable or of another run,
@@ -33,10 +33,12 @@ def train(model: nn.Module, data: Data, config: Config, folder: str | Path | Non
     """
     watch = watch or Watch()
     place = make_folder(folder) if folder is not None else None
-    with threads(config.threads), own_generators(config.seed):
+    with threads(config.threads), own_generators(config):
         state, notes = kept_state(model, data, config, place)
         run = Run.start(model, data, config, state)
         history = begin(run, state, [*notes, *run.execution.notes], watch)
+        if place is not None and history.rows and history.best_epoch == len(history.rows):
+            keep_as_best(place)  # a process that was killed may have written last.pt alone
         for epoch in range(len(history.rows), config.epochs):
             row = _score(run, _fit(run, epoch, watch))
             history = history.extended(row, config.select)

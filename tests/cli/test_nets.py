@@ -22,6 +22,7 @@ from hw4nets.models import NETS  # noqa: E402
 from hw4nets.settings import settings_of  # noqa: E402
 
 RUN = "import sys; from hw4cli.nets.app import main; sys.exit(main(sys.argv[1:]))"
+VARY = ["search", "--net", "conv", "--data", "synthetic", "--out", "s", "--vary"]
 QUICK = ["train", "--net", "logistic", "--data", "synthetic", "--epochs", "2", "--threads", "1"]
 HEADER = "epoch,train_loss,train_accuracy,test_accuracy,images_per_second,seconds_train,seconds_eval"
 FILES = ["config.toml", "history.csv", "summary.json", "curves.png", "confusion.png", "worst.png", "last.pt", "best.pt"]
@@ -105,10 +106,10 @@ def test_tables_on_stdout_a_line_an_epoch_and_quiet_says_nothing(hw4nets):
 
 def test_too_little_memory_is_a_sentence(hw4nets):
     """Its filters alone have room; what they leave of a batch is 900 GB."""
-    done = hw4nets(
-        "train", "--net", "conv", "--M", "1000000", "--p", "3", "--N", "30", "--data", "synthetic", "--epochs", "1", "--out", "run"
-    )
+    words = [*QUICK, "--net", "conv", "--M", "1000000", "--p", "3", "--N", "30", "--out", "run", "--json", "-"]
+    done = hw4nets(*words)
     assert done.status == 1 and "not enough memory for this; take a smaller batch_size" in done.err
+    assert done.json["status"] == "uncertified" and "not enough memory" in done.json["message"]
 
 
 def test_the_same_seed_gives_the_same_history(hw4nets):
@@ -271,10 +272,14 @@ WRONG = [
     (["plot", "nosuch"], "no run nosuch"),
     (["plot", "begun"], "begun is no run with an epoch finished: its history.csv has no row"),
     (["plot", "empty"], "empty is no run with an epoch finished"),
-    (["search", "--net", "conv", "--data", "synthetic", "--out", "s", "--vary", "q"], "no option of conv to vary 'q'"),
-    (["search", "--net", "conv", "--data", "synthetic", "--out", "s", "--vary", "select=none|test"], "no option of conv to vary 'select'"),
-    (["search", "--net", "conv", "--data", "synthetic", "--out", "s", "--vary", "lr=3:1"], "give lr=LOW:HIGH with LOW < HIGH"),
-    (["search", "--net", "conv", "--data", "synthetic", "--out", "s", "--vary", "average"], "average has no range of its own"),
+    ([*VARY, "q"], "no option of conv to vary 'q'"),
+    ([*VARY, "select=none|test"], "no option of conv to vary 'select'"),
+    ([*VARY, "activation=foo|relu"], "--vary activation=foo|relu: no activation 'foo'"),
+    ([*VARY, "lr=-1:1"], "--vary lr=-1:1: lr is -1.0; it must be"),
+    ([*VARY, "batch-norm=0:1"], "give batch_norm=LOW:HIGH with LOW < HIGH, or"),
+    ([*VARY, "filters=8:16", "--net", "base"], "or values as in filters=A|B"),
+    ([*VARY, "lr=3:1"], "give lr=LOW:HIGH with LOW < HIGH"),
+    ([*VARY, "average"], "average has no range of its own"),
     (["search", "--net", "conv", "--data", "synthetic", "--out", "s", "--sampler", "x"], "no sampler 'x'; there are tpe, random"),
 ]
 
@@ -292,7 +297,6 @@ def test_bad_input_is_one_sentence_exit_2_and_nothing_written(hw4nets, tmp_path,
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_cuda_that_is_absent_is_told_before_anything_is_made(hw4nets, tmp_path):
     done = hw4nets(*QUICK, "--out", "run", "--device", "cuda")
     assert done.status == 2 and "finds no CUDA device; take --device cpu" in done.err and list(tmp_path.iterdir()) == []

@@ -7,16 +7,18 @@ import sys
 import time
 from dataclasses import asdict, replace
 
+import numpy as np
 import pytest
 import torch
 
 from hw4nets import checkpoint, execution
 from hw4nets.checkpoint import BEFORE, BEST, LAST, checksum, load_checkpoint, newest_checkpoint, save_checkpoint
 from hw4nets.config import Config
-from hw4nets.data import synthetic
+from hw4nets.data import fingerprint, synthetic
 from hw4nets.errors import CheckpointError, DivergedError, InputError, WriteError
 from hw4nets.history import Watch
 from hw4nets.models import Conv, Logistic, build
+from hw4nets.reading import Part
 from hw4nets.training import train
 
 SHAPE = Conv(M=8, N=7, batch_norm=True, dropout=0.3)
@@ -258,6 +260,22 @@ def test_a_run_of_another_kind_of_device_is_told_as_such(tmp_path, small):
     save_checkpoint(tmp_path, load_checkpoint(tmp_path / LAST) | {"device": "cuda"}, best=False)
     with pytest.raises(CheckpointError, match="was on cuda and goes on only there"):
         train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)
+
+
+def test_the_same_images_in_another_order_are_told(tmp_path, small):
+    train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)
+    places = np.argsort(small.train.labels, kind="stable")
+    sorted_by_class = replace(small, train=Part(small.train.pixels[places], small.train.labels[places]))
+    assert fingerprint(sorted_by_class.train, small.test) == small.sha256
+    with pytest.raises(CheckpointError, match="of a run on these images in another order"):
+        train(build(SHAPE, 0), sorted_by_class, replace(EVERYTHING, epochs=1), tmp_path)
+
+
+def test_the_best_checkpoint_is_made_up_for_where_a_kill_fell_before_it(tmp_path, small):
+    history = train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)
+    (tmp_path / BEST).unlink()
+    assert history.best_epoch == 1 and timeless(train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)) == timeless(history)
+    assert load_checkpoint(tmp_path / BEST)["history"] == load_checkpoint(tmp_path / LAST)["history"]
 
 
 def test_the_folder_is_made_before_the_first_step(tmp_path, small):

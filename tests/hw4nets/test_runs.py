@@ -220,6 +220,8 @@ def test_names_of_options_are_of_a_network_or_of_training():
         ('net = "cnov"', "no network 'cnov'"),
         ('net = "conv"\nshape = 3', r"\[shape\] is no table"),
         ('net = "conv"\n[shape]\nq = 1', "no option of conv 'q'"),
+        ('net = "conv"\nlr = 0.3', r"has lr; it belongs into \[shape\] or \[train\]; known are net"),
+        ('net = "conv"\n[training]\nlr = 0.3', r"has training; known are net, data, data_sha256, note, \[shape\] and \[train\]"),
         ('net = "conv"\n[train]\nlearning = 1', "no option of training 'learning'"),
         ('net = "conv"\n[train]\nlr = "x"', "lr is 'x'; it must be a number"),
         ('net = "conv"\n[train]\nlr = -1', "lr is -1; it must be a number from"),

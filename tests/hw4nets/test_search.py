@@ -1,6 +1,7 @@
 """Searches are seeded, go on where they stopped, never see a test image, and end in a recipe that trains."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,6 +101,27 @@ def test_a_trial_that_torch_cannot_run_is_impossible(tmp_path, small, monkeypatc
     monkeypatch.setattr(module, "build", picky)
     found = search(Plan(Recipe(Hidden(M=4), RECIPE.config), {"M": (4, 5)}, 4, "random", seed=1), small, tmp_path)
     assert {trial.values["M"]: trial.ended for trial in found.trials} == {4: "finished", 5: "impossible"}
+
+
+def test_a_trial_without_enough_memory_is_passed_over_and_every_other_error_is_not(tmp_path, small, monkeypatch):
+    """Else the search would draw and fail at it again each time that it goes on."""
+    build = module.build
+
+    def large(shape, seed):
+        if shape.M == 5:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+        if shape.M == 6:
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+        return build(shape, seed)
+
+    monkeypatch.setattr(module, "build", large)
+    plan = Plan(Recipe(Hidden(M=4), RECIPE.config), {"M": (4, 5)}, 4, "random", seed=1)
+    found = search(plan, small, tmp_path / "a")
+    assert {trial.values["M"]: trial.ended for trial in found.trials} == {4: "finished", 5: "impossible"}
+    with pytest.raises(InputError, match=r"none of the settings could run \(DefaultCPUAllocator: can't allocate memory"):
+        search(replace(plan, space={"M": (5,)}), small, tmp_path / "b")
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        search(replace(plan, space={"M": (6,)}), small, tmp_path / "c")
 
 
 def test_poor_trials_are_ended_early(tmp_path, small):

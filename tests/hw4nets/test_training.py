@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from hw4nets import execution
+from hw4nets import execution, state
 from hw4nets.config import Config
-from hw4nets.data import normalize, synthetic
+from hw4nets.data import DEVIATION, MEAN, normalize, synthetic
 from hw4nets.errors import DivergedError, InputError
 from hw4nets.evaluation import evaluate
 from hw4nets.execution import choose_device, prepare
@@ -172,7 +172,6 @@ def test_devices():
             choose_device(name)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_cuda_that_is_not_there_is_told():
     with pytest.raises(InputError, match=r"device cuda was asked for, but this torch .* finds no CUDA device; take --device cpu"):
         choose_device("cuda")
@@ -270,6 +269,20 @@ def test_a_compiled_network_is_timed_apart(small, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda model, **options: model)
     one, other = run(small, replace(QUICK, compile=True)), run(small, QUICK)
     assert one.seconds_compile > 0 and other.seconds_compile == 0 and timeless(one) == timeless(other)
+
+
+@pytest.mark.parametrize("count", [10, 64, 200])
+def test_whitening_looks_at_images_of_every_class_also_of_a_folder_in_their_order(small, monkeypatch, count):
+    places = np.argsort(small.train.labels, kind="stable")
+    sorted_by_class = replace(small, train=Part(small.train.pixels[places], small.train.labels[places]))
+    whitened = []
+    monkeypatch.setattr(state, "WHITENED", count)
+    monkeypatch.setattr(state, "whiten", lambda model, images: whitened.append(images))
+    train(build(Conv(M=4, N=14), 0), sorted_by_class, replace(QUICK, epochs=1))
+    labels = {image.tobytes(): label for image, label in zip(small.train.pixels, small.train.labels.tolist(), strict=True)}
+    pixels = (whitened[0] * torch.tensor(DEVIATION).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)).mul(255).round().byte().numpy()
+    seen = [labels[image.tobytes()] for image in pixels]
+    assert len(seen) == min(count, 200) and sorted(set(seen)) == list(range(10))
 
 
 # ---- evaluation --------------------------------------------------------------------------------------------------------

@@ -61,22 +61,18 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _judge(error: Exception) -> tuple[str, Exit] | None:
-    from hw4nets import CheckpointError, InputError, NetsError
+    from hw4nets.errors import CheckpointError, InputError, NetsError, out_of_memory
 
-    if _out_of_memory(error):
-        return "there is not enough memory for this; take a smaller batch_size, or a smaller network", Exit.UNPROVEN
+    if out_of_memory(error):
+        from hw4cli.nets.outputs import LITTLE_MEMORY
+
+        return LITTLE_MEMORY, Exit.UNPROVEN
     if isinstance(error, NetsError):
         return str(error), Exit.WRONG if isinstance(error, InputError | CheckpointError) else Exit.UNPROVEN
     missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if missing in EXTRA:
         return MISSING.format(missing), Exit.WRONG
     return None
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """numpy raises MemoryError; torch raises a RuntimeError that says so, in other words on a CPU than on a GPU."""
-    words = ("can't allocate memory", "out of memory")
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(one in str(error) for one in words))
 
 
 if __name__ == "__main__":

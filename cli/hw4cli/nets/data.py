@@ -22,8 +22,7 @@ def command(data: str | None, seed: int, **given: Any) -> int:
     """Have the images ready: downloaded, verified, decoded and cached; --plot shows some of each class, --save keeps the arrays (.npz)."""
     writing = take(Writing, given)
     check_outputs(writing)
-    with recorded(writing, seed):
-        images = load_shown(data or "official", writing.quiet)
+    images = load_shown(data or "official", writing, seed)
     with recorded(writing, seed, images.sha256):
         if writing.plot is not None:
             from hw4nets.plotting import plot_images

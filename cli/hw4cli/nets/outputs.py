@@ -14,13 +14,14 @@ from hw4cli.endings import say
 from hw4cli.nets.options import Writing
 from hw4cli.records import FIGURES, STDOUT, json_text
 from hw4cli.tables import Table
-from hw4nets.errors import DivergedError, InputError, WriteError
+from hw4nets.errors import DivergedError, InputError, WriteError, out_of_memory
 from hw4nets.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PROGRAM = "hw4nets"
+LITTLE_MEMORY = "there is not enough memory for this; take a smaller batch_size, or a smaller network"
 
 
 def check_outputs(writing: Writing) -> None:
@@ -64,10 +65,13 @@ def recorded(writing: Writing, seed: int, sha256: str | None = None) -> Iterator
     """What ends the block with exit status 1 is told in the JSON, too."""
     try:
         yield
-    except (DivergedError, WriteError) as error:
-        status = "inaccurate" if isinstance(error, DivergedError) else "uncertified"
-        with suppress(WriteError):  # the first failure is the one to tell
-            write_json(writing, seed, sha256, {"status": status, "message": str(error)} | vars(error))
+    except Exception as error:
+        lacking = out_of_memory(error)
+        if lacking or isinstance(error, DivergedError | WriteError):
+            status = "inaccurate" if isinstance(error, DivergedError) else "uncertified"
+            told = {"status": status, "message": LITTLE_MEMORY} if lacking else {"status": status, "message": str(error)} | vars(error)
+            with suppress(WriteError):  # the first failure is the one to tell
+                write_json(writing, seed, sha256, told)
         raise
 
 

@@ -41,7 +41,7 @@ def command(data: str | None, out: str, epochs: int | None, own_epochs: int | No
     check_outputs(writing)
     choose_device(given["device"])
     keep_freed_memory()
-    images = load_shown(data or "official", writing.quiet)
+    images = load_shown(data or "official", writing, given["seed"])
     changes = {name: given[name] for name in ("seed", "threads", "device")} | ({"epochs": epochs} if epochs else {})
     with recorded(writing, given["seed"], images.sha256):
         if overwrite:

@@ -19,7 +19,7 @@ from hw4nets.execution import check_machine, keep_freed_memory
 from hw4nets.files import write_text
 from hw4nets.recipes import Recipe
 from hw4nets.search import BEST_TOML, SAMPLERS, STUDY, Findings, Plan, default_space, search
-from hw4nets.settings import Range
+from hw4nets.settings import Range, checked, settings_of
 
 JUDGING = ("select", "chosen_on")  # they say how trials are compared
 SHOWN = 10
@@ -50,7 +50,7 @@ def command(data: str | None, out: str, trials: int, sampler: str, vary: tuple[s
     plan = Plan(recipe, _space(recipe, vary, changes), trials, sampler, recipe.config.seed)
     if (Path(out) / STUDY).exists() and not resume:
         raise InputError(f"{out} holds a search; give --resume to go on, or another --out")
-    images = load_shown(data or "official", writing.quiet)
+    images = load_shown(data or "official", writing, plan.seed)
     with recorded(writing, plan.seed, images.sha256):
         try:
             with Bar(f"searching {recipe.shape.name}", writing.quiet) as bar:
@@ -58,7 +58,7 @@ def command(data: str | None, out: str, trials: int, sampler: str, vary: tuple[s
         except KeyboardInterrupt:
             say(PROGRAM, "interrupted; the same command with --resume goes on with the trials that are missing")
             return Exit.INTERRUPTED
-        _write(found, Path(out), writing)
+        _write(found, Path(out), writing, plan.judged_on)
     record = {"status": "certified", "message": f"best settings in {out}/{BEST_TOML}", "pixels": images.pixels}
     record |= {
         "selected_on": found.best.config.selected_on,
@@ -91,15 +91,21 @@ def _space(recipe: Recipe, vary: tuple[str, ...], changes: Mapping[str, Any]) ->
 
 def _where(recipe: Recipe, name: str, text: str) -> Range | tuple[Any, ...]:
     """LOW:HIGH is even in the logarithm where LOW > 0 and HIGH ≥ 10 LOW; A|B are the values themselves."""
+    item = next(one for record in (recipe.shape, recipe.config) for one in settings_of(type(record)) if one.name == name)
     old = {**recipe.shape.values(), **recipe.config.values()}[name]
     try:
-        if ":" in text and not isinstance(old, str):
+        if ":" in text and isinstance(old, int | float) and not isinstance(old, bool):
             kind = int if isinstance(old, int) else float
-            low, high = (kind(word) for word in text.split(":"))
+            low, high = (checked(item, kind(word)) for word in text.split(":"))
             if low >= high:
                 raise ValueError
             return Range(low, high, log=low > 0 and high >= 10 * low)
-        return tuple(_value(old, word) for word in text.split("|"))
+        values = [_value(old, word) for word in text.split("|")]
+        for value in values:
+            checked(item, value)
+        return tuple(values)
+    except InputError as error:
+        raise InputError(f"--vary {name}={text}: {error}") from error
     except ValueError as error:
         raise InputError(f"--vary {name}={text}: give {name}=LOW:HIGH with LOW < HIGH, or values as in {name}=A|B") from error
 
@@ -112,12 +118,12 @@ def _value(old: Any, word: str) -> Any:
     return [int(one) for one in word.split(",")] if isinstance(old, list) else type(old)(word)
 
 
-def _write(found: Findings, folder: Path, writing: Writing) -> None:
+def _write(found: Findings, folder: Path, writing: Writing, judged_on: str) -> None:
     if writing.plot is not None:
         from hw4nets.plotting import plot_study
 
         numbers = [trial.number for trial in found.trials]
-        save_plot(writing, plot_study(numbers, [trial.accuracy for trial in found.trials], found.importances))
+        save_plot(writing, plot_study(numbers, [trial.accuracy for trial in found.trials], found.importances, judged_on))
     if writing.save is not None:
         write_text(writing.save, (folder / BEST_TOML).read_text(encoding="utf-8"))
 

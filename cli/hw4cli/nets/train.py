@@ -33,7 +33,7 @@ SHOWN = ("parameters", "flops_per_image", "best_epoch", "selected_on", "seconds_
 def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: Any) -> int:
     """Train a network: config, history, summary, figures and checkpoints in one folder.
 
-    What no option says comes from --config, else from the preset.
+    What no option says comes from --config, else from the preset; what a file leaves out has the default shown.
     """
     if resume and overwrite:
         raise InputError("--resume goes on and --overwrite starts anew; give one of them")
@@ -43,7 +43,7 @@ def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: 
     recipe = kept_recipe(Path(out), chosen, changes) if kept else chosen_recipe(chosen, changes)
     check_machine(recipe.config)
     keep_freed_memory()
-    images = load_shown(data or kept.get("data", "official"), writing.quiet)
+    images = load_shown(data or kept.get("data", "official"), writing, recipe.config.seed)
     with recorded(writing, recipe.config.seed, images.sha256):
         folder = open_run(out, recipe, images, resume, overwrite)
         return train(folder, recipe, images, writing)
@@ -98,7 +98,7 @@ def _write(folder: Path, recipe: Recipe, data: Data, outcome: Outcome, writing: 
 
         save_plot(writing, plot_curves(outcome.history.rows, f"{recipe.shape.name}, pixels {data.pixels}"))
     if writing.save is not None:
-        write_tensors(writing.save, outcome.model.state_dict())
+        write_tensors(writing.save, {name: one.cpu() for name, one in outcome.model.state_dict().items()})
     write_json(
         writing, recipe.config.seed, data.sha256, {"status": "certified", "message": f"finished; everything is in {folder}"} | summary
     )

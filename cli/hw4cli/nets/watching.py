@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hw4cli.nets.options import Writing
-from hw4cli.nets.outputs import line, warn
+from hw4cli.nets.outputs import line, recorded, warn
 from hw4cli.progress import Bar
 from hw4nets.data import Data, load
 from hw4nets.history import Row, Watch
@@ -13,9 +13,10 @@ from hw4nets.history import Row, Watch
 HEAD = "epoch  train loss   train     test   valid   images/s  train s   eval s"
 
 
-def load_shown(source: str, quiet: bool) -> Data:
+def load_shown(source: str, writing: Writing, seed: int) -> Data:
     """The images, with a bar while they are decoded."""
-    with Bar(f"reading {source if source in ('official', 'synthetic') else Path(source).name}", quiet) as bar:
+    name = source if source in ("official", "synthetic") else Path(source).name
+    with recorded(writing, seed), Bar(f"reading {name}", writing.quiet) as bar:
         return load(source, bar.count)
 
 
