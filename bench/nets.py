@@ -104,7 +104,7 @@ def table() -> str:
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for path in sorted(RESULTS.glob("*.json")):
         one = json.loads(path.read_text(encoding="utf-8"))
-        place = one["pixels"], one["device"], str(one["threads"]), one["precision"]
+        place = one["pixels"], one["device"], str(one["threads"]), _precision(one)
         groups.setdefault((path.stem.rpartition("_seed")[0], *place), []).append(one)
     lines = [
         "# Accuracy of the networks",
@@ -154,7 +154,7 @@ def _same_time(fast: Path, other: Path) -> list[str]:
 def _line(name: str, ones: Sequence[Mapping[str, Any]]) -> str:
     test = [one["test_accuracy"] for one in ones]
     place = ones[0]["machine"] if ones[0]["device"] == "cpu" else ones[0]["device"]
-    threads, precision = ones[0]["threads"], ones[0]["precision"]
+    threads, precision = ones[0]["threads"], _precision(ones[0])
     spread = f" ± {100 * statistics.stdev(test):.2f}" if len(test) > 1 else ""
     cells = (
         ones[0]["net"],
@@ -172,6 +172,11 @@ def _line(name: str, ones: Sequence[Mapping[str, Any]]) -> str:
         f"{place}, {threads} thread{'s' * (threads > 1)}, {precision}, torch {ones[0]['torch']}",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _precision(one: Mapping[str, Any]) -> str:
+    """Of a run's summary; before it was told, there was but one."""
+    return one.get("precision", "float32")
 
 
 def _percent(parts: Sequence[float]) -> str:

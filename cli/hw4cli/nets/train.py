@@ -33,7 +33,7 @@ SHOWN = ("parameters", "flops_per_image", "best_epoch", "selected_on", "seconds_
 def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: Any) -> int:
     """Train a network: config, history, summary, figures and checkpoints in one folder.
 
-    What no option says comes from --config, else from the preset; what a file leaves out has the default shown.
+    What no option says comes from --config, else from the preset. What a file leaves out is as in hw4nets.Config.
     """
     if resume and overwrite:
         raise InputError("--resume goes on and --overwrite starts anew; give one of them")

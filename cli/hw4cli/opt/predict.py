@@ -15,7 +15,7 @@ from hw4cli.opt import counts
 from hw4cli.opt.endings import Exit
 from hw4cli.opt.options import ARRAYS, SAVE, WRITE, Writing, options, take
 from hw4cli.opt.outputs import check_outputs, draw, provenance, save, with_arrays, write_json
-from hw4cli.opt.report import show
+from hw4cli.opt.report import figure_line, show
 from hw4cli.progress import Bar
 from hw4opt import InputError, Result
 from hw4opt.datasets import Table, read_table
@@ -59,7 +59,8 @@ def predict(model: str, data: str, out: str, x: str | None, offset: Mapping[str,
     write_json(record | (columns if with_arrays(writing, len(table)) else {}), writing.json)
     draw(writing.plot, lambda: _figure(result, points))
     save(result, writing.save)
-    show(writing, f"{len(table)} predictions of {model} in {out}", ("column", "lowest", "highest"), map(_span, columns, columns.values()))
+    title = f"{len(table)} predictions of {model} in {out}"
+    show(writing, title, ("column", "lowest", "highest"), map(_span, columns, columns.values()), figure_line(writing, "predicted.png"))
     return Exit.CERTIFIED
 
 

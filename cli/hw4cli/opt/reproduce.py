@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hw4cli.opt.endings import Exit
-from hw4cli.opt.options import SAVE, WRITE, Writing, options, take
-from hw4cli.opt.outputs import check_outputs, provenance, write_json
+from hw4cli.opt.options import WRITE, Writing, options, take
+from hw4cli.opt.outputs import check_outputs, draw, provenance, write_json
 from hw4cli.opt.report import show
 from hw4cli.progress import Bar
-from hw4opt import InputError, Status
+from hw4cli.records import json_text
+from hw4opt import InputError, Result, Status
+from hw4opt.files import write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @click.command("reproduce")
 @click.option("--out", required=True, metavar="DIR", help="The folder for report, figures and models; made if absent.")
 @click.option("--draws", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="Draws of the noise for the spread.")
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes for the spread; default: the processors there are.")
-@options(SAVE, WRITE)
+@click.option("--save", metavar="PATH", help="Write the results once more, as one JSON file.")
+@options(WRITE)
 def command(out: str, draws: int, workers: int | None, **given: Any) -> int:
     """Part 2 of the assignment: every hyper-parameter by exact leave-one-out, one figure and one heat map a part, and a report."""
     return reproduce(out, draws, workers, take(Writing, given))
@@ -31,9 +37,6 @@ def command(out: str, draws: int, workers: int | None, **given: Any) -> int:
 
 def reproduce(out: str, draws: int, workers: int | None, writing: Writing) -> int:
     """The exit status: 0 if every fit is certified, 1 if not."""
-    for option, kind in (("plot", "figures"), ("save", "models")):
-        if getattr(writing, option) is not None:
-            raise InputError(f"reproduce writes its {kind} into --out; leave --{option} out")
     check_outputs(writing, {"the report": f"{out}/report.md", "the results": f"{out}/results.json"})
     from hw4opt.assignment import reproduce as run
 
@@ -46,6 +49,9 @@ def reproduce(out: str, draws: int, workers: int | None, writing: Writing) -> in
     rows = [
         _row(name, label, part) for name, part in results["parts"].items() for label in ("chosen", "reported") if part[label] is not None
     ]
+    draw(writing.plot, lambda: _figure(results["parts"], Path(out)))
+    if writing.save is not None:
+        write_text(writing.save, json_text(results))
     columns = ("part", "setting", "gamma", "ridge", "tv", "LOO loss", "RMSE")
     show(
         writing,
@@ -81,6 +87,20 @@ def _named(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"cannot write into the folder {folder}: {error.strerror}") from error
+
+
+def _figure(parts: Mapping[str, Any], folder: Path) -> Figure:
+    """The chosen fit of every part."""
+    from matplotlib.figure import Figure
+
+    from hw4opt.datasets import step_function
+    from hw4opt.plotting import plot_fit
+
+    figure = Figure(figsize=(14, 9), layout="constrained")
+    for axes, (name, part) in zip(figure.subplots(2, 2).flat, parts.items(), strict=True):
+        plot_fit(Result.load(folder / f"{name}_model.json"), axes, step_function)
+        axes.set_xlabel(f"x   ({name}: {part['title']})")
+    return figure
 
 
 def _row(name: str, label: str, part: dict[str, Any]) -> tuple[str, ...]:
