@@ -63,8 +63,9 @@ def choose_k(
     Fits that did not end at a finite maximum take part, too: their likelihood is a supremum, and their status says so. The seconds of the
     model's budget are those of all k together: each gets its share of what is left, and once they are over no other is begun.
     """
-    design, ks = model.design(*data), tuple(dict.fromkeys(ks))
+    design = model.design(*data)
     _check(design, ks, criterion)
+    ks = tuple(dict.fromkeys(ks))
     results, held, clock = {}, {}, _Shares(model.budget, 1 + FOLDS * (criterion == "held_out"))
     for place, k in enumerate(ks):
         if results and clock.over():
