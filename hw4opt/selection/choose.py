@@ -160,10 +160,12 @@ def select(
             if not state.tried:
                 raise
             interrupted = True
-    if interrupted:
-        notes.append(f"interrupted after {len(state.tried)} settings; the best so far is used")
     best, score = _one_standard_error(state) if one_se else state.best()
     remedy = _remedy(problem, axes)
+    if interrupted:
+        if not np.isfinite(best.score):
+            raise KeyboardInterrupt  # there is no best so far
+        notes.append(f"interrupted after {len(state.tried)} settings; the best so far is used")
     if len(state.tried) > 1 and not np.isfinite(best.score):
         raise InputError(f"none of the {len(state.tried)} settings tried has a finite held-out error; give the values instead, or {remedy}")
     notes += [note for axis in axes if (note := _edge(axis, best.setting)) is not None]

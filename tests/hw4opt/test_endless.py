@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw4opt import RBF, Increasing, Logistic, Poisson, Problem, Ridge, Status, fit
+from hw4opt import RBF, Increasing, InputError, Logistic, Poisson, Problem, Ridge, Status, fit
 from hw4opt.canonical import canonicalize
 from hw4opt.selection import k_fold, leave_one_out, score_settings, select
 from hw4opt.selection.endless import endless
@@ -111,3 +111,17 @@ def test_labels_that_a_line_separates_have_no_finite_maximum(x, status):
 def test_the_search_says_it():
     chosen = select(counts(X, Y), [], "loo")
     assert any("1 of 12 held-out fits of the chosen setting has no finite maximum" in note for note in chosen.notes)
+
+
+def test_an_interruption_before_any_finite_score_is_an_interruption_and_else_nothing_is_chosen():
+    y = np.zeros(12)
+    y[3] = 2.0
+    problem = Problem(np.random.default_rng(0).normal(size=(12, 2)), y, None, Poisson(), [Ridge(1.0)], intercept=True)
+
+    def stop(done, total, best):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        select(problem, ["ridge"], "loo", progress=stop)
+    with pytest.raises(InputError, match=r"none of the .* settings tried has a finite held-out error"):
+        select(problem, ["ridge"], "loo")
