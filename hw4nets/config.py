@@ -48,7 +48,7 @@ class Config(Settings):
     precision: str = setting(
         "auto",
         "Of matrix products; auto: half on CUDA, on a CPU by a short measurement.",
-        choices=("auto", "float32", "bfloat16", "float16"),
+        choices=PRECISIONS,
     )
     memory_format: str = setting("auto", "Of convolutions; auto: on a CPU as measured.", choices=("auto", "contiguous", "channels_last"))
     compile: bool = setting(False, "torch.compile; needs a C++ compiler.")

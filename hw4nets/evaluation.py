@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hw4nets.data import Data, normalize
-from hw4nets.execution import EVALUATED, Execution
+from hw4nets.execution import Execution
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def outputs(model: nn.Module, images: Tensor, execution: Execution, scale: str, 
     model.eval()
     parts = []
     with execution.autocast():
-        for batch in images.split(EVALUATED):
+        for batch in images.split(execution.evaluated):
             batch = normalize(batch.flip(-1) if mirrored else batch, scale)
             parts.append(execution.forward(execution.laid_out(batch)).float())
     model.train(was_training)

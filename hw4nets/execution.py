@@ -10,7 +10,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -23,7 +23,8 @@ from hw4nets.errors import InputError, WriteError
 from hw4nets.files import cache_folder, make_folder, write_text
 
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-EVALUATED = 500  # images of a forward pass in evaluation; divides 5,000, 10,000, 45,000 and 50,000
+EVALUATED = (500, 250, 125, 50, 25)  # images of a forward pass in evaluation; each divides 5,000, 10,000, 45,000 and 50,000
+HELD = 2**28  # bytes of the largest output of a layer in such a pass: beyond, memory takes the time (3× less at 1,000 filters on a CPU)
 MEASURED = 256  # images of a step that is timed to choose precision and memory format
 MMAP_MAX, TRIM_THRESHOLD = (-4, 0), (-1, 2**31 - 1)  # of <malloc.h>: no block from mmap; nothing given back below 2 GB
 CLEARLY = 0.9  # of the time of what is simpler must not be taken, for bfloat16 or channels_last to be chosen
@@ -39,6 +40,7 @@ class Execution:
     precision       of the matrix products of a pass; float32 everywhere else
     memory_format   contiguous | channels_last
     forward         the network, compiled or as it is
+    evaluated       images of a forward pass in evaluation
     seconds         spent on compiling
     notes           sentences about what could not be had
     """
@@ -47,6 +49,7 @@ class Execution:
     precision: torch.dtype
     memory_format: torch.memory_format
     forward: Callable[[Tensor], Tensor]
+    evaluated: int = EVALUATED[-1]
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
 
@@ -55,7 +58,7 @@ class Execution:
         """The network as it is: where its weights are, in float32, contiguous, uncompiled."""
         weights = next(model.parameters(), None)
         device = torch.device("cpu") if weights is None else weights.device
-        return cls(device, torch.float32, torch.contiguous_format, model)
+        return cls(device, torch.float32, torch.contiguous_format, model, _evaluated(model, device))
 
     def autocast(self) -> AbstractContextManager[object]:
         """Mixed precision for the block."""
@@ -88,7 +91,7 @@ def prepare(model: nn.Module, config: Config) -> Execution:
     ways = [(precision, layout) for precision in _precisions(config, device) for layout in _formats(model, config, device)]
     precision, layout = ways[0] if len(ways) == 1 else _remembered(model, config, device, ways)
     model.to(memory_format=FORMATS[layout])  # type: ignore[call-overload]
-    plain = Execution(device, PRECISIONS[precision], FORMATS[layout], model)
+    plain = Execution(device, PRECISIONS[precision], FORMATS[layout], model, _evaluated(model, device))
     return _compiled(model, config, plain) if config.compile else plain
 
 
@@ -243,13 +246,33 @@ def _unchanged(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
+def _evaluated(model: nn.Module, device: torch.device) -> int:
+    """The most images of `EVALUATED` with which no layer's output takes more than `HELD` bytes in float32."""
+    sizes: list[int] = []
+
+    def see(layer: nn.Module, inputs: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            sizes.append(output.numel() * torch.float32.itemsize)
+
+    was_training = model.training
+    hooks = [layer.register_forward_hook(see) for layer in model.modules()]
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, 3, 32, 32, device=device))
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return next((n for n in EVALUATED if n * max(sizes, default=0) <= HELD), EVALUATED[-1])
+
+
 # ---- compilation -------------------------------------------------------------------------------------------------------
 
 
 def _compiled(model: nn.Module, config: Config, plain: Execution) -> Execution:
     """Compile for training and for evaluation on zeros of the real shape, timed apart; without a compiler a note, and no compilation."""
     forward = torch.compile(model, dynamic=False)  # one program a shape: those for any shape are slower
-    images, tested = (plain.laid_out(torch.zeros(n, 3, 32, 32, device=plain.device)) for n in (config.batch_size, EVALUATED))
+    images, tested = (plain.laid_out(torch.zeros(n, 3, 32, 32, device=plain.device)) for n in (config.batch_size, plain.evaluated))
     start = time.perf_counter()
     try:
         with _unchanged(model):
@@ -260,5 +283,5 @@ def _compiled(model: nn.Module, config: Config, plain: Execution) -> Execution:
     except Exception as error:  # whatever a compiler that is absent or too old makes torch raise
         torch.compiler.reset()
         note = f"torch.compile did not work here ({type(error).__name__}: {str(error).strip().splitlines()[0][:120]}); running uncompiled"
-        return Execution(plain.device, plain.precision, plain.memory_format, model, notes=(note,))
-    return Execution(plain.device, plain.precision, plain.memory_format, forward, seconds=time.perf_counter() - start)
+        return replace(plain, notes=(note,))
+    return replace(plain, forward=forward, seconds=time.perf_counter() - start)

@@ -13,8 +13,8 @@ from hw4nets import execution, state
 from hw4nets.config import Config
 from hw4nets.data import DEVIATION, MEAN, normalize, synthetic
 from hw4nets.errors import DivergedError, InputError
-from hw4nets.evaluation import evaluate
-from hw4nets.execution import choose_device, prepare
+from hw4nets.evaluation import evaluate, outputs
+from hw4nets.execution import Execution, choose_device, prepare
 from hw4nets.history import Row, Watch
 from hw4nets.models import Base, Conv, Fast, Hidden, Logistic, build
 from hw4nets.reading import Part
@@ -226,6 +226,25 @@ def test_a_cpu_without_bfloat16_is_not_asked_about_it(cache, monkeypatch):
 def test_bfloat16_trains_nearly_as_float32_does(small):
     losses = [run(small, replace(QUICK, precision=name)).rows[-1].train_loss for name in ("float32", "bfloat16")]
     assert losses[0] != losses[1] and losses[0] == pytest.approx(losses[1], rel=0.02)
+
+
+@pytest.mark.parametrize("shape, images", [
+    (Logistic(), 500), (Conv(M=1000, N=7), 50), (Conv(M=100, N=7), 500), (Conv(M=300, N=7), 250), (Conv(M=100_000, N=7), 25),
+])  # fmt: skip
+def test_evaluation_takes_no_more_images_at_once_than_memory_serves_quickly(shape, images):
+    with torch.device("meta"):
+        model = shape.build()
+    assert execution._evaluated(model, torch.device("meta")) == images
+
+
+def test_evaluation_in_parts_gives_every_image_its_output(small):
+    model = build(Conv(M=4, N=14), 0)
+    images = torch.from_numpy(small.train.pixels)
+    ways = [replace(Execution.plain(model), evaluated=count) for count in (7, 25, 500)]
+    few, more, all_at_once = (outputs(model, images, way, "standard") for way in ways)
+    assert few.shape == (len(images), 10)
+    torch.testing.assert_close(few, all_at_once)
+    torch.testing.assert_close(more, all_at_once)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
