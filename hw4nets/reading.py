@@ -44,6 +44,7 @@ OFFICIAL_BINARY = {  # SHA-1 of the same in the binary version (MXNet's gluon.da
 }
 BATCH = re.compile(r"(?:^|/)((?:data_batch_[1-5]|test_batch)(?:\.bin)?)$")
 IMAGE = re.compile(r"(?:^|/)(train|test)/([^/]+)/([^/]+\.(?:jpe?g|png))$", re.IGNORECASE)
+PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"PK")  # how files of gzip, bzip2, xz and zip begin
 ACCEPTED = "train/CLASS/*.jpg|png with test/CLASS/…, or the official data_batch_1 … test_batch (.bin too)"
 
 
@@ -91,7 +92,8 @@ def _collect(path: Path) -> dict[str, bytes]:
     except UNREADABLE as error:  # RuntimeError: the archive is encrypted
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path} cannot be read to its end ({error}); it may be half a download: get it anew") from error
+        why = str(error).partition("\n")[0].rstrip(":")  # tarfile tells what every kind of archive found
+        raise DataError(f"{path} cannot be read to its end ({why}); it may be half a download: get it anew") from error
     return files
 
 
@@ -112,6 +114,8 @@ def _entries(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
             for item in archive.infolist():
                 if _key(item.filename) and item.file_size <= LARGEST:
                     yield item.filename, lambda item=item: archive.read(item)
+    elif not _packed(path):
+        raise DataError(f"{path} is no archive (tar, tar.gz, tar.bz2, tar.xz or zip); give one that holds {ACCEPTED}")
     else:
         with tarfile.open(path, "r:*") as archive:
             for member in archive:
@@ -120,6 +124,13 @@ def _entries(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
                     yield member.name, file.read
             while archive.fileobj and archive.fileobj.read(1 << 20):  # gzip's checksum stands at the end, behind what tar reads
                 pass
+
+
+def _packed(path: Path) -> bool:
+    """Whether the file is an archive, whole or cut short."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    return start.startswith(PACKED) or tarfile.is_tarfile(path)
 
 
 def _folder_entries(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw4nets.config import Config, worse
 from hw4nets.data import Data, hold_out
-from hw4nets.errors import DivergedError, InputError, UnknownNameError, out_of_memory
+from hw4nets.errors import DivergedError, InputError, NetsError, UnknownNameError, WriteError, out_of_memory
 from hw4nets.files import make_folder, write_text
 from hw4nets.history import Row, Watch
 from hw4nets.models import Net, build
@@ -93,16 +94,19 @@ def search(plan: Plan, data: Data, folder: Path, heard: Heard = lambda trial, be
     """
     import optuna  # noqa: F401  # where it is absent no folder is made
 
-    study = _study(plan, data, make_folder(folder))
+    place = make_folder(folder) / STUDY
+    with _told(InputError, f"{place} cannot be read", "remove it to search anew, or give another --out"):
+        study = _study(plan, data, place)
     held = data if plan.judged_on == "test" else hold_out(data, SPLIT_SEED)
-    for number in range(_done(study), plan.trials):
-        study.sampler = _sampler(plan, number)
-        study.optimize(lambda trial: _accuracy(trial, plan, held), n_trials=1)
-        _write_trials(plan, _trials(study), folder)
-        _write_best(plan, study, folder)
-        last = _trials(study)[-1]
-        heard(last, max((one.accuracy for one in _finished(study)), default=float("nan")))  # type: ignore[type-var]
-    return _findings(plan, study, folder)
+    with _told(WriteError, f"{place} could not be written", "the same command goes on with the trials it holds"):
+        for number in range(_done(study), plan.trials):
+            study.sampler = _sampler(plan, number)
+            study.optimize(lambda trial: _accuracy(trial, plan, held), n_trials=1)
+            _write_trials(plan, _trials(study), folder)
+            _write_best(plan, study, folder)
+            last = _trials(study)[-1]
+            heard(last, max((one.accuracy for one in _finished(study)), default=float("nan")))  # type: ignore[type-var]
+        return _findings(plan, study, folder)
 
 
 def _accuracy(trial: optuna.Trial, plan: Plan, data: Data) -> float:
@@ -144,16 +148,29 @@ def _suggest(trial: optuna.Trial, name: str, where: Range | tuple[Any, ...]) -> 
 # ---- the study ---------------------------------------------------------------------------------------------------------
 
 
-def _study(plan: Plan, data: Data, folder: Path) -> optuna.Study:
+@contextmanager
+def _told(kind: type[NetsError], what: str, advice: str) -> Iterator[None]:
+    """Errors of the study's database as a sentence."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, StorageInternalError) as error:
+        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+        raise kind(f"{what} ({getattr(cause, 'orig', cause)}); {advice}") from error
+
+
+def _study(plan: Plan, data: Data, place: Path) -> optuna.Study:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=1)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / STUDY).resolve()}")
+    storage = optuna.storages.RDBStorage(f"sqlite:///{place.resolve()}")
     study = optuna.create_study(storage=storage, study_name="search", direction="maximize", load_if_exists=True, pruner=pruner)
     about = json.dumps(_about(plan, data), sort_keys=True)
     if study.user_attrs.get("about", about) != about:
-        raise InputError(f"{folder} holds a search with other settings or images; give the same ones to go on, or another --out")
+        raise InputError(f"{place.parent} holds a search with other settings or images; give the same ones to go on, or another --out")
     study.set_user_attr("about", about)
     for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):  # what a killed search left
         storage.set_trial_state_values(trial._trial_id, state=optuna.trial.TrialState.FAIL)

@@ -292,8 +292,18 @@ def test_half_an_archive_is_told(tmp_path, parts, cache):
         archive = tmp_path / f"half{ending}"
         pack(folder, archive)
         archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
-        with pytest.raises(DataError, match="cannot be read to its end"):
+        with pytest.raises(DataError, match="cannot be read to its end") as caught:
             load(str(archive))
+        assert "\n" not in str(caught.value)
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", b"\x89PNG" * 100])
+def test_a_file_that_is_no_archive_is_told(tmp_path, cache, content):
+    path = tmp_path / "table.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"table.csv is no archive \(tar, tar.gz, tar.bz2, tar.xz or zip\)"):
+        load(str(path))
     assert list(cache.iterdir()) == []
 
 
@@ -393,7 +403,11 @@ def server(tmp_path):
         def log_message(self, format, *words):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as running:
+    class Server(http.server.ThreadingHTTPServer):
+        def handle_error(self, request, client_address):
+            """A client that hangs up early is not told on stderr: a test looks at what the program writes there."""
+
+    with Server(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield folder, f"http://127.0.0.1:{running.server_port}"
         running.shutdown()

@@ -8,7 +8,7 @@ import pytest
 
 from hw4nets import search as module
 from hw4nets.config import Config
-from hw4nets.errors import InputError
+from hw4nets.errors import InputError, WriteError
 from hw4nets.models import NETS, Conv, Hidden, Logistic
 from hw4nets.recipes import Recipe, read_recipe
 from hw4nets.search import BEST_TOML, STUDY, TRIALS, Plan, default_space, search
@@ -135,6 +135,23 @@ def test_another_search_in_the_folder_is_refused(tmp_path, small):
     search(Plan(RECIPE, SPACE, 1), small, tmp_path)
     with pytest.raises(InputError, match="holds a search with other settings or images"):
         search(Plan(RECIPE, {"lr": SPACE["lr"]}, 1), small, tmp_path)
+
+
+def test_a_damaged_study_is_told(tmp_path, small):
+    search(Plan(RECIPE, SPACE, 1), small, tmp_path)
+    place = tmp_path / STUDY
+    place.write_bytes(place.read_bytes()[: place.stat().st_size // 3])
+    with pytest.raises(InputError, match=r"study.sqlite cannot be read \(database disk image is malformed\); remove it") as caught:
+        search(Plan(RECIPE, SPACE, 2), small, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_study_that_cannot_be_written_is_told(tmp_path, small):
+    def damage(trial, best):
+        (tmp_path / STUDY).write_bytes(b"no database" * 1000)
+
+    with pytest.raises(WriteError, match=r"study.sqlite could not be written \(.*database.*\); the same command"):
+        search(Plan(RECIPE, SPACE, 3), small, tmp_path, damage)
 
 
 def test_default_spaces_hold_what_can_be_searched():
