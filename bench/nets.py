@@ -27,19 +27,20 @@ from hw4nets.files import write_text
 from hw4nets.history import Row, Watch
 from hw4nets.models import NETS
 from hw4nets.recipes import Recipe, preset
-from hw4nets.runs import CURVES, HISTORY, SUMMARY, finished, open_run, run
+from hw4nets.runs import CURVES, HISTORY, SUMMARY, Outcome, finished, open_run, run
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS, RESULTS = ROOT / "runs" / "bench", ROOT / "bench" / "results" / "nets"
 RAW = argparse.RawDescriptionHelpFormatter
 BESIDE = "fast_tuned_seed0", "base_tuned-tutorial_seed0"
-WITHOUT = "fast_tuned-without-"  # names of runs of `fast` that lack one of its steps
+FAST, CHANGED = "fast_tuned", ("-without-", "-with-")  # names of runs of `fast` that lack one of its steps, or have another setting
 HEADS = (
     "network",
     "settings",
     "pixels",
     "seeds",
     "test, mean",
+    "asked, aim",
     "least … most",
     "flips averaged",
     "training",
@@ -47,22 +48,32 @@ HEADS = (
     "images/s",
     "test pass",
     "files",
+    "chosen on",
     "machine",
+    "ended",
 )
+ASKED = {"logistic": (39, 41), "hidden": (57, 62), "conv": (70, 80), "base": (87, 89), "fast": (87, None)}  # percent: asked, aim
 
 
 class Printed(Watch):
-    """A line an epoch; and what an epoch takes besides training and the test pass: checkpoint, history, this line."""
+    """A line an epoch; and the seconds that an epoch takes besides training and the test pass: checkpoint, history, this line."""
 
     def __init__(self) -> None:
         self.last = 0.0
         self.rest: list[float] = []
 
+    def part(self, outcome: Outcome) -> float | None:
+        """Of the whole run, what files and figures take; None where no two epochs of it were seen."""
+        if not self.rest:
+            return None
+        files = statistics.median(self.rest) * outcome.summary["epochs"] + outcome.seconds_figures
+        return files / (outcome.summary["seconds_train"] + outcome.summary["seconds_eval"] + files)
+
     def epoch(self, row: Row, epochs: int) -> None:
         """On stdout at once, so that a log of it is up to date. The first epoch has no other before it to be timed from."""
         now = time.perf_counter()
         if self.last:
-            self.rest.append((now - self.last - row.seconds_train - row.seconds_eval) / (now - self.last))
+            self.rest.append(now - self.last - row.seconds_train - row.seconds_eval)
         self.last = now
         print(f"  {row.epoch}/{epochs} loss {row.train_loss:.4f} train {row.train_accuracy:.4f} test {row.test_accuracy:.4f} "
               f"{row.images_per_second:.0f} images/s {row.seconds_train:.1f} + {row.seconds_eval:.1f} s", flush=True)  # fmt: skip
@@ -76,11 +87,11 @@ def measure(name: str, recipe: Recipe, data: Data) -> None:
     """One run: trained as far as it is not, and what is kept of it copied beside the others."""
     folder = RUNS / name
     summary, watch, kept = finished(folder, recipe, data), Printed(), RESULTS / f"{name}.json"
-    before = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    files = json.loads(kept.read_text(encoding="utf-8")).get("part_of_files") if kept.exists() else None
     if summary is None:
         print(name, flush=True)
-        summary = run(open_run(folder, recipe, data, resume=True), recipe, data, watch).summary
-    files = statistics.median(watch.rest) if watch.rest else before.get("part_of_files")
+        outcome = run(open_run(folder, recipe, data, resume=True), recipe, data, watch)
+        summary, files = outcome.summary, watch.part(outcome) or files
     RESULTS.mkdir(parents=True, exist_ok=True)
     for file in (HISTORY, CURVES):
         shutil.copyfile(folder / file, RESULTS / f"{name}.{file.rpartition('.')[2]}")
@@ -109,29 +120,34 @@ def table() -> str:
     lines = [
         "# Accuracy of the networks",
         "",
-        "Plain test accuracy at the last epoch; `flips averaged` beside it. One line a network and setting.",
-        "`test pass`: its seconds over those of training; `files`: what checkpoint, history and log take of an epoch.",
+        "On the JPEG copy of CIFAR-10: not comparable with accuracies on the official pixels.",
+        "Plain test accuracy at the last epoch; `flips averaged` beside it. One line a network and setting; other work ran beside.",
+        "`test pass`: its seconds over those of training; `files`: what checkpoints, history, log and figures take of the run.",
         "",
     ]
     lines += [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
-    lines += [_line(name, ones) for (name, *_), ones in groups.items() if not name.startswith(WITHOUT)]
+    lines += [_line(name, ones) for (name, *_), ones in groups.items() if not name.startswith(tuple(FAST + one for one in CHANGED))]
     lines += _steps(groups)
     return "\n".join([*lines, *_same_time(RESULTS / f"{BESIDE[0]}.csv", RESULTS / f"{BESIDE[1]}.csv")]) + "\n"
 
 
 def _steps(groups: Mapping[tuple[str, ...], Sequence[Mapping[str, Any]]]) -> list[str]:
-    """What each step of `fast` bought: its accuracy without it."""
-    whole = [one for (name, *_), ones in groups.items() if name == "fast_tuned" for one in ones]
-    lacking = {name.removeprefix(WITHOUT): ones for (name, *_), ones in groups.items() if name.startswith(WITHOUT)}
-    if not (whole and lacking):
+    """What each step of `fast` bought: its accuracy without it; and what other shapes and methods reach."""
+    named = {name.removeprefix(FAST): ones for (name, *_), ones in groups.items() if name.startswith(FAST)}
+    whole, changed = named.pop("", []), {name[1:].replace("-", " "): ones[0] for name, ones in named.items() if name.startswith(CHANGED)}
+    if not (whole and changed):
         return []
-    ours = statistics.mean(one["test_accuracy"] for one in whole)
-    lines = ["", f"`fast` ({ours:.2%}, seeds {', '.join(str(one['seed']) for one in whole)}) without one of its steps, seed 0:", ""]
-    lines += ["| without | test | points lost |", "|---|---|---|"]
-    found = {name.replace("-", " "): statistics.mean(one["test_accuracy"] for one in ones) for name, ones in lacking.items()}
-    return lines + [
-        f"| {name} | {test:.2%} | {100 * (ours - test):.2f} |" for name, test in sorted(found.items(), key=lambda pair: pair[1])
+    ours, spread = whole[0], 100 * statistics.stdev(one["test_accuracy"] for one in whole) if len(whole) > 1 else 0.0
+    lines = [
+        "",
+        f"`fast` without one of its steps, and with another setting, each with seed 0 ({len(whole)} seeds of it: ± {spread:.2f}):",
+        "",
     ]
+    lines += ["| | test | points lost | training minutes | million multiply-adds an image |", "|---|---|---|---|---|"]
+    for name, one in [("as it is", ours), *sorted(changed.items(), key=lambda pair: pair[1]["test_accuracy"])]:
+        test, lost = one["test_accuracy"], 100 * (ours["test_accuracy"] - one["test_accuracy"])
+        lines.append(f"| {name} | {test:.2%} | {lost:.2f} | {one['seconds_train'] / 60:.1f} | {one['flops_per_image'] / 2e6:.0f} |")
+    return lines
 
 
 def _same_time(fast: Path, other: Path) -> list[str]:
@@ -147,7 +163,8 @@ def _same_time(fast: Path, other: Path) -> list[str]:
     return [
         "",
         f"In the {seconds / 60:.1f} minutes of training that `fast` takes to {ours[-1]['test_accuracy']:.2%}, the tutorial's network "
-        f"(6 and 16 filters; {theirs[0]['images_per_second']:,.0f} images/s) reaches {max(within):.2%} at best.",
+        f"(6 and 16 filters; {theirs[0]['images_per_second']:,.0f} images/s) reaches {max(within):.2%} at best, "
+        f"after {reached[len(within) - 1] / 60:.1f} minutes of its own schedule.",
     ]
 
 
@@ -162,6 +179,7 @@ def _line(name: str, ones: Sequence[Mapping[str, Any]]) -> str:
         ones[0]["pixels"],
         ", ".join(str(one["seed"]) for one in ones),
         f"{100 * statistics.mean(test):.2f}{spread} %",
+        ", ".join(f"{one} %" for one in ASKED[ones[0]["net"]] if one) if name.endswith("_tuned") else "–",
         f"{100 * min(test):.2f} … {100 * max(test):.2f}",
         f"{100 * statistics.mean(one['test_accuracy_flip'] for one in ones):.2f} %",
         f"{100 * statistics.mean(one['train_accuracy'] for one in ones):.2f} %",
@@ -169,7 +187,9 @@ def _line(name: str, ones: Sequence[Mapping[str, Any]]) -> str:
         f"{statistics.median(one['images_per_second'] for one in ones):,.0f}",
         _percent([one["seconds_eval"] / one["seconds_train"] for one in ones]),
         _percent([one["part_of_files"] for one in ones if one.get("part_of_files") is not None]),
+        ones[0]["selected_on"],
         f"{place}, {threads} thread{'s' * (threads > 1)}, {precision}, torch {ones[0]['torch']}",
+        max(one["date"] for one in ones),
     )
     return f"| {' | '.join(cells)} |"
 

@@ -17,8 +17,9 @@ from hw4nets.recipes import Recipe, preset
 from hw4nets.runs import clear_run, finished, open_run, read_history, run, save_figure
 
 PRESETS = ("tuned", "assignment")
-SHOWN = ("epochs", "batch_size", "optimizer", "lr", "side_lr", "momentum", "weight_decay", "schedule", "warmup")
-SHOWN += ("label_smoothing", "augment", "average")
+HIDDEN = ("seed", "select", "chosen_on", "device", "threads", "precision", "memory_format", "compile")  # of the run, not of the settings
+NEEDS = {"side_lr": ("optimizer", ("muon",)), "average_decay": ("average", ("ema", "lookahead"))}  # elsewhere they do nothing
+NOTHING = "–"
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,12 @@ def reproduce(
         for name in PRESETS:
             say(f"{part.letter} {part.net}, {name}")
             changes = {**options, "epochs": own_epochs} if name == "assignment" and own_epochs else options
-            outcomes[name] = _one(_run_folder(folder, part, name), preset(name, part.net).changed(changes), data, watch)
+            whole = preset(name, part.net)
+            outcomes[name] = _one(_run_folder(folder, part, name), whole.changed(changes), data, watch)
+            outcomes[name]["preset_epochs"] = whole.config.epochs
         results["parts"][part.letter] = {"net": part.net, "title": part.title, "formula": part.formula, **outcomes}
         if not diverged(results["parts"][part.letter]):
-            _draw(folder, part)
+            _draw(folder, part, data.pixels)
         write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
         write_text(folder / "report.md", _report(results))
     return results
@@ -97,9 +100,9 @@ def _one(folder: Path, recipe: Recipe, data: Data, watch: Watch | None) -> dict[
     return {"summary": summary, **settings}
 
 
-def _draw(folder: Path, part: Part) -> None:
+def _draw(folder: Path, part: Part, pixels: str) -> None:
     tuned, own = (read_history(_run_folder(folder, part, name)) for name in PRESETS)
-    figure = plot_pair(tuned, own, f"{part.letter}  {part.net}: {part.title}")
+    figure = plot_pair(tuned, own, f"{part.letter}  {part.net}: {part.title}; pixels {pixels}")
     save_figure(folder / f"{part.letter}_{part.net}.png", figure)
 
 
@@ -140,11 +143,22 @@ def _table(parts: Mapping[str, Any]) -> Sequence[str]:
 def _section(letter: str, part: Mapping[str, Any]) -> Sequence[str]:
     lines = ["", f"## {letter} {part['title']}", "", f"    {part['formula']}", ""]
     lines += ["| | " + " | ".join(PRESETS) + " |", "|---|---|---|"]
-    for kind, names in (("shape", part["tuned"]["shape"]), ("train", SHOWN)):
-        for name in names:
-            lines.append(f"| {name} | " + " | ".join(_word(part[one][kind][name]) for one in PRESETS) + " |")
+    for name in part["tuned"]["shape"]:
+        lines.append(f"| {name} | " + " | ".join(_word(part[one]["shape"][name]) for one in PRESETS) + " |")
+    for name in part["tuned"]["train"]:
+        cells = [_setting(part[one], name) for one in PRESETS]
+        if name not in HIDDEN and set(cells) != {NOTHING}:
+            lines.append(f"| {name} | {' | '.join(cells)} |")
     failed = [f"{name}: {sentence}." for name, sentence in diverged(part).items()]
     return [*lines, "", *(failed or [f"![accuracy over epochs]({letter}_{part['net']}.png)"])]
+
+
+def _setting(one: Mapping[str, Any], name: str) -> str:
+    """The setting as it was used: what does nothing is a dash, and epochs that were cut say of how many."""
+    train, whole = one["train"], one["preset_epochs"]
+    if name in NEEDS and train[NEEDS[name][0]] not in NEEDS[name][1]:
+        return NOTHING
+    return f"{train[name]}, cut from {whole}" if name == "epochs" and train[name] < whole else _word(train[name])
 
 
 def _word(value: Any) -> str:

@@ -61,12 +61,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def sweep(folder: Path, names: Iterable[str]) -> None:
-    """Remove the temporary files that a process left which was killed while it wrote these."""
-    for name in names:
-        stem, _, suffix = name.rpartition(".")
-        for path in folder.glob(f".{stem}.*.{suffix}"):
-            path.unlink(missing_ok=True)
+def left_over(folder: Path, names: Iterable[str]) -> list[Path]:
+    """The temporary files that a process left which was killed while it wrote these."""
+    pairs = (name.rpartition(".") for name in names)
+    return [path for stem, _, suffix in pairs for path in folder.glob(f".{stem}.*.{suffix}")]
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hw4nets.errors import InputError
-from hw4nets.settings import setting
+from hw4nets.settings import Range, setting
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "gelu": nn.GELU}
 POOLS: dict[str, Callable[[int], nn.Module]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
@@ -34,7 +34,7 @@ def batch_norm_setting() -> bool:
 
 def dropout_setting() -> float:
     """Field `dropout`."""
-    return setting(0.0, "Chance that an input of a fully connected layer is dropped.", limits=(0, 0.95))
+    return setting(0.0, "Chance that an input of a fully connected layer is dropped.", limits=(0, 0.95), search=Range(0.0, 0.5))
 
 
 def whiten_setting(default: str) -> str:

@@ -78,7 +78,7 @@ class Conv(Net):
     """x ↦ W₂ vec(MaxPool_N(relu(Conv2d(x, W₁) + b₁))) + b₂;  M filters p×p×3, W₂ (10, M ⌊(33-p)/N⌋²).   (Assignment 3c.)"""
 
     name: ClassVar[str] = "conv"
-    M: int = setting(100, "Filters.", limits=MANY, search=Range(50, 500, log=True))
+    M: int = setting(100, "Filters.", limits=MANY, search=Range(50, 1000, log=True))
     p: int = setting(5, "Width of a filter in pixels.", limits=(1, 1000), search=Range(3, 9))
     N: int = setting(14, "Width of the pool in pixels.", limits=(1, 1000), search=(4, 5, 7, 9, 14))
     activation: str = activation_setting()
@@ -106,11 +106,17 @@ class Base(Net):
     """Two convolutions, each with relu and pool, then three fully connected layers.   (Assignment 3d; defaults: the tutorial's network.)"""
 
     name: ClassVar[str] = "base"
-    filters: tuple[int, ...] = setting((6, 16), "Filters of the two convolutions.", limits=MANY)
-    sizes: tuple[int, ...] = setting((5, 5), "Widths of their filters in pixels.", limits=(1, 1000))
+    filters: tuple[int, ...] = setting(
+        (6, 16), "Filters of the two convolutions.", limits=MANY, search=((6, 16), (32, 64), (64, 128), (64, 256), (128, 256))
+    )
+    sizes: tuple[int, ...] = setting(
+        (5, 5), "Widths of their filters in pixels.", limits=(1, 1000), search=((3, 3), (5, 3), (5, 5), (7, 5))
+    )
     padding: tuple[int, ...] = setting((0, 0), "Pixels of zeros around their inputs.", limits=(0, 16))
     pools: tuple[int, ...] = setting((2, 2), "Widths of the two pools in pixels.", limits=(1, 32))
-    units: tuple[int, ...] = setting((120, 84), "Units of the two hidden fully connected layers.", limits=MANY)
+    units: tuple[int, ...] = setting(
+        (120, 84), "Units of the two hidden fully connected layers.", limits=MANY, search=((120, 84), (256, 128), (512, 256))
+    )
     activation: str = activation_setting()
     pool: str = pool_setting()
     batch_norm: bool = batch_norm_setting()
@@ -150,7 +156,9 @@ class Fast(Net):
     """
 
     name: ClassVar[str] = "fast"
-    widths: tuple[int, ...] = setting((64, 128, 128), "Filters of each group.", limits=MANY)
+    widths: tuple[int, ...] = setting(
+        (64, 128, 128), "Filters of each group.", limits=MANY, search=((32, 64, 64), (48, 96, 192), (64, 128, 128), (64, 256, 256))
+    )
     depths: tuple[int, ...] = setting((2, 2, 2), "Convolutions of each group.", limits=(1, 32))
     pools: tuple[int, ...] = setting((2, 2, 2), "Width of each group's pool; 1 for none.", limits=(1, 32))
     stem_filters: int = setting(24, "Filters of the first layer.", limits=MANY)

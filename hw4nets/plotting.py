@@ -30,18 +30,20 @@ def plot_curves(rows: Sequence[Row], title: str) -> Figure:
 
 def plot_pair(tuned: Sequence[Row], own: Sequence[Row], title: str) -> Figure:
     """Training and test accuracy of the chosen settings beside those of the assignment's own, over epochs."""
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    _heading(figure, title)
     for axes, rows, name in zip(figure.subplots(1, 2, sharey=True), (tuned, own), ("chosen settings", "the assignment's"), strict=True):
         _draw_curves(axes, rows)
-        _accuracy_axes(axes, f"{title} ({name})")
+        _accuracy_axes(axes, name)
     figure.axes[1].set_ylabel("")
     figure.axes[0].legend(frameon=False, loc="lower right")
     return figure
 
 
-def plot_runs(runs: Mapping[str, Sequence[Row]]) -> Figure:
+def plot_runs(runs: Mapping[str, Sequence[Row]], title: str) -> Figure:
     """Test accuracy of several runs (solid) with their training accuracy (dotted): over epochs, and over seconds of training."""
-    figure = Figure(figsize=(13, 5), layout="constrained")
+    figure = Figure(figsize=(13, 5.2), layout="constrained")
+    _heading(figure, title)
     by_epoch, by_time = figure.subplots(1, 2, sharey=True)
     for place, (name, rows) in enumerate(runs.items()):
         color = COLORS[place % len(COLORS)]
@@ -101,10 +103,11 @@ def plot_images(data: Data, columns: int = 8) -> Figure:
 
 
 def plot_study(
-    numbers: Sequence[int], accuracies: Sequence[float | None], importances: Mapping[str, float], judged_on: str = "validation"
+    numbers: Sequence[int], accuracies: Sequence[float | None], importances: Mapping[str, float], judged_on: str, title: str
 ) -> Figure:
     """Accuracy of every trial with the best so far, and how much each option mattered."""
-    figure = Figure(figsize=(12, 4.8), layout="constrained")
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    _heading(figure, title)
     trials, bars = figure.subplots(1, 2, width_ratios=(3, 2))
     known = [(number, one) for number, one in zip(numbers, accuracies, strict=True) if one is not None]
     trials.scatter(*zip(*known, strict=True), color=TRAIN, s=26, label="trial")
@@ -155,11 +158,15 @@ def _mark_last(axes: Axes, x: float, y: float, color: str) -> None:
     )
 
 
+def _heading(figure: Figure, title: str) -> None:
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+
+
 def _accuracy_axes(axes: Axes, title: str) -> None:
     axes.set_xlabel("epoch")
     axes.set_ylabel("accuracy")
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.margins(x=0.03)
     axes.set_title(title, loc="left", fontsize=11)
     _plain(axes)

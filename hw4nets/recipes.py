@@ -20,7 +20,7 @@ from hw4nets.optimizers import check_together
 from hw4nets.settings import settings_of
 
 PRESET = "tuned"
-WORDS, TABLES = ("net", "data", "data_sha256", "note"), ("shape", "train")  # of a recipe's file
+WORDS, TABLES = ("net", "data", "pixels", "data_sha256", "note"), ("shape", "train")  # of a recipe's file
 
 
 @dataclass(frozen=True)

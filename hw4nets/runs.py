@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,7 +20,7 @@ from hw4nets.data import Data
 from hw4nets.errors import CheckpointError, InputError
 from hw4nets.evaluation import Evaluation, evaluate
 from hw4nets.execution import Execution, choose_device, prepare, threads
-from hw4nets.files import make_folder, sweep, write_text, write_with
+from hw4nets.files import left_over, make_folder, write_text, write_with
 from hw4nets.history import History, Row, Watch
 from hw4nets.models import build, flops_per_image, parameter_count
 from hw4nets.plotting import plot_confusion, plot_curves, plot_worst
@@ -34,29 +35,32 @@ FILES = (CONFIG, HISTORY, SUMMARY, CURVES, CONFUSION, WORST, LAST, BEST, BEFORE)
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run: its summary as in summary.json, its history, and what the network does on the test images."""
+    """A finished run: its summary as in summary.json, its history, what the network does on the test images, and what figures took."""
 
     summary: dict[str, Any]
     history: History
     evaluation: Evaluation
     model: nn.Module
+    seconds_figures: float
 
 
 def open_run(folder: str | Path, recipe: Recipe, data: Data, resume: bool = False, overwrite: bool = False) -> Path:
     """The run's folder with its config.toml; a folder with files is refused unless it is to be resumed or overwritten."""
     path = Path(folder)
-    there = sorted(one.name for one in path.iterdir()) if path.is_dir() else []
+    left = left_over(path, FILES)
+    there = set(path.iterdir()) - set(left) if path.is_dir() else set()
     if there and not resume and not overwrite:
         raise InputError(f"{folder} holds files already; give --resume to go on, --overwrite to start anew, or another --out")
     if there and not _holds_run(path):
         raise InputError(f"{folder} holds files, and none of a run; give another --out")
     make_folder(path)
-    sweep(path, FILES)
+    for one in left:
+        one.unlink(missing_ok=True)
     if overwrite:
         clear_run(path)
     if resume and (path / CONFIG).exists():
         _check_same(path, recipe, data)
-    write_text(path / CONFIG, recipe.toml(data=data.source, data_sha256=data.sha256))
+    write_text(path / CONFIG, recipe.toml(data=data.source, pixels=data.pixels, data_sha256=data.sha256))
     return path
 
 
@@ -86,9 +90,11 @@ def run(folder: Path, recipe: Recipe, data: Data, watch: Watch | None = None) ->
         plain = prepare(model, recipe.changed(trained).config)
         evaluation = evaluate(model, data, plain, recipe.config.input_scale)
     summary = _summary(recipe, data, _Measured(model, history, evaluation, plain))
+    start = time.perf_counter()
     _draw(folder, recipe, data, history, evaluation)
+    seconds = time.perf_counter() - start
     write_text(folder / SUMMARY, json.dumps(summary, indent=1) + "\n")
-    return Outcome(summary, history, evaluation, model)
+    return Outcome(summary, history, evaluation, model, seconds)
 
 
 def finished(folder: Path, recipe: Recipe, data: Data) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from hw4nets.data import Data, hold_out
 from hw4nets.errors import DivergedError, InputError, NetsError, UnknownNameError, WriteError, out_of_memory
 from hw4nets.files import make_folder, write_text
 from hw4nets.history import Row, Watch
-from hw4nets.models import Net, build
+from hw4nets.models import build
 from hw4nets.recipes import Recipe
 from hw4nets.settings import Range, settings_of
 from hw4nets.state import SPLIT_SEED
@@ -80,15 +80,31 @@ class Findings:
 Heard = Callable[[Trial, float], None]
 
 
-def default_space(net: Net) -> dict[str, Range | tuple[Any, ...]]:
-    """Every option of the training and of the network that says where it can be searched."""
-    items = [*settings_of(Config), *settings_of(type(net))]
-    return {item.name: item.metadata["search"] for item in items if item.metadata["search"] is not None}
+def default_space(recipe: Recipe) -> dict[str, Range | tuple[Any, ...]]:
+    """Every option of the training and of the network that says where it can be searched; the recipe's own value is among the choices."""
+    items, own = [*settings_of(Config), *settings_of(type(recipe.shape))], _options(recipe)
+    return {item.name: _with(item.metadata["search"], own[item.name]) for item in items if item.metadata["search"] is not None}
+
+
+def _options(recipe: Recipe) -> dict[str, Any]:
+    return {**recipe.shape.values(), **recipe.config.values()}
+
+
+def _with(where: Range | tuple[Any, ...], value: Any) -> Range | tuple[Any, ...]:
+    return where if isinstance(where, Range) or _holds(where, value) else (*where, value)
+
+
+def _holds(where: Range | tuple[Any, ...], value: Any) -> bool:
+    """Whether the value is one that can be drawn."""
+    if isinstance(where, Range):
+        return where.low <= value <= where.high
+    return json.dumps(value) in [json.dumps(one) for one in where]
 
 
 def search(plan: Plan, data: Data, folder: Path, heard: Heard = lambda trial, best: None) -> Findings:
     """Run the trials that are missing; writes study.sqlite, trials.csv and best.toml into the folder.
 
+    The first trial has the recipe's own values, as far as the space holds them, so that the best is never worse than what was there.
     The test images are put away first: every trial sees training images only, 45,000 to learn and 5,000 to be judged by. Only where the
     recipe says `select = "test"` the test images judge, and best.toml says so.
     """
@@ -101,6 +117,8 @@ def search(plan: Plan, data: Data, folder: Path, heard: Heard = lambda trial, be
     with _told(WriteError, f"{place} could not be written", "the same command goes on with the trials it holds"):
         for number in range(_done(study), plan.trials):
             study.sampler = _sampler(plan, number)
+            if number == 0:
+                _ask_first(plan, study)
             study.optimize(lambda trial: _accuracy(trial, plan, held), n_trials=1)
             _write_trials(plan, _trials(study), folder)
             _write_best(plan, study, folder)
@@ -175,6 +193,16 @@ def _study(plan: Plan, data: Data, place: Path) -> optuna.Study:
     for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):  # what a killed search left
         storage.set_trial_state_values(trial._trial_id, state=optuna.trial.TrialState.FAIL)
     return study
+
+
+def _ask_first(plan: Plan, study: optuna.Study) -> None:
+    """The next trial has the recipe's own values, unless a search that was killed has asked for it."""
+    from optuna.trial import TrialState
+
+    own = _options(plan.recipe)
+    held = {name: own[name] for name, where in plan.space.items() if _holds(where, own[name])}
+    if held and not study.get_trials(states=[TrialState.WAITING]):
+        study.enqueue_trial({name: json.dumps(one) if isinstance(plan.space[name], tuple) else one for name, one in held.items()})
 
 
 def _about(plan: Plan, data: Data) -> dict[str, Any]:

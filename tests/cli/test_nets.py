@@ -1,7 +1,9 @@
 """`hw4nets` as a person meets it: what it writes, what it refuses and how, and how it ends."""
 
+import csv
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -168,7 +170,9 @@ def test_plot_compares_runs(hw4nets, trained):
         [run, n] for run in ("run", "other") for n in "12"
     ]
     assert done.status == 0 and set(done.json["runs"]) == {"run", "other"} and Path("runs.png").exists() and "other" in done.err
-    assert "--plot runs.png" in hw4nets("plot", "run").out
+    assert {(one["pixels"], one["selected_on"]) for one in done.json["runs"].values()} == {("synthetic", "test")}
+    told = hw4nets("plot", "run").out
+    assert "--plot runs.png" in told and "synthetic" in told
 
 
 def test_data_shows_images(hw4nets):
@@ -184,7 +188,7 @@ def test_search_then_train(hw4nets):
     done = hw4nets(*words, "--json", "-", "--plot", "s.png", "--save", "b.toml")
     assert done.status == 0 and len(done.json["trials"]) == 2 and done.json["selected_on"] == "test"  # the preset's own settings were
     assert set(done.json["trials"][0]["values"]) == {"lr", "N", "batch_norm"} and Path("s.png").exists()
-    assert "hw4nets train --config s/best.toml" in done.err
+    assert "hw4nets train --config s/best.toml" in done.err and "on held-out training images, pixels synthetic" in done.err
     assert hw4nets(*words).status == 2
     assert len(hw4nets(*words, "--resume", "--trials", "3", "--json", "-", "-q").json["trials"]) == 3
     assert hw4nets("train", "--config", "s/best.toml", "--data", "synthetic", "--out", "run", "--epochs", "1", "-q").status == 0
@@ -206,7 +210,7 @@ def test_reproduce_writes_its_report(hw4nets, monkeypatch):
     done = hw4nets("reproduce", "--data", "synthetic", "--out", "r", "--epochs", "2", "--own-epochs", "1", "--json", "-")
     expected = {"seed": 0, "threads": 0, "device": "auto", "epochs": 2, "folder": Path("r"), "own_epochs": 1}
     assert done.status == 0 and heard == expected
-    assert done.json["message"] == "report in r/report.md" and "50.00 %" in done.err
+    assert done.json["message"] == "report in r/report.md" and "50.00 %" in done.err and "architectures, pixels synthetic" in done.err
 
 
 def test_reproduce_tells_what_diverged_draws_saves_and_starts_anew(hw4nets, monkeypatch, trained):
@@ -389,6 +393,27 @@ def test_training_imports_neither_the_other_half_nor_the_search():
     done = process("train", "--help", program=program)
     modules = {name.partition(".")[0] for name in done.stdout.rpartition("MODULES ")[2].split()}
     assert "torch" in modules and not modules & {"hw4opt", "cvxpy", "optuna", "torchvision", "sklearn"}
+
+
+def test_kill_9_then_resume_gives_the_history_of_a_run_that_nothing_stopped(tmp_path):
+    """The command is killed at moments drawn between its start and its end, the very first writes among them."""
+    draw, kills = random.Random(1), 0
+    words = [*QUICK[:5], "--epochs", "20", "--threads", "1", "-q", "--out"]
+    start = time.perf_counter()
+    process(*words, "whole", cwd=tmp_path)
+    whole = time.perf_counter() - start
+    for _ in range(6):
+        running = subprocess.Popen([sys.executable, "-c", RUN, *words, "run", "--resume"], cwd=tmp_path)
+        try:
+            running.wait(draw.uniform(0.5, 1.0) * whole)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            kills += running.wait() == -signal.SIGKILL
+    assert process(*words, "run", "--resume", cwd=tmp_path).returncode == 0 and kills
+    histories = [list(csv.DictReader((tmp_path / name / "history.csv").open())) for name in ("whole", "run")]
+    timeless = [[{name: row[name] for name in row if "second" not in name} for row in rows] for rows in histories]
+    assert timeless[0] == timeless[1] and len(timeless[0]) == 20
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(path.name for path in (tmp_path / "whole").iterdir())
 
 
 def test_ctrl_c_is_130_and_the_run_goes_on(tmp_path):

@@ -50,6 +50,13 @@ def test_the_assignments_own_settings_can_have_fewer_epochs(tmp_path, small, tin
     results = reproduce(tmp_path, small, {"epochs": 2, "threads": 1}, own_epochs=1)
     for part in results["parts"].values():
         assert (part["tuned"]["summary"]["epochs"], part["assignment"]["summary"]["epochs"]) == (2, 1)
+    sections = (tmp_path / "report.md").read_text().split("\n## ")[1:]
+    for part, text in zip(PARTS, sections, strict=True):
+        tuned, own = (recipes.preset(name, part.net).config for name in ("tuned", "assignment"))
+        assert f"| epochs | 2, cut from {tuned.epochs} | 1, cut from {own.epochs} |" in text
+        assert "| input_scale | standard | half |" in text and "| nesterov | True | False |" in text and "| seed |" not in text
+        assert f"| average_decay | {tuned.average_decay} | – |" in text
+        assert (f"| side_lr | {tuned.side_lr} | – |" in text) == (part.net == "base")
 
 
 def test_a_loss_that_diverges_is_told_and_the_rest_goes_on(tmp_path, small, tiny, monkeypatch):

@@ -92,10 +92,20 @@ def test_files_in_the_way_are_refused(done, tmp_path, small):
         with pytest.raises(InputError, match="none of a run"):
             open_run(other, RECIPE, small, **how)
     (folder / "notes.txt").write_text("mine")
+    (folder / ".last.abcd.pt").write_text("left by a killed process")
     open_run(folder, RECIPE, small, overwrite=True)
     assert sorted(path.name for path in folder.iterdir()) == [CONFIG, "notes.txt"]
     with pytest.raises(InputError, match="is a file; give a folder"):
         open_run(folder / "notes.txt", RECIPE, small)
+
+
+def test_a_process_killed_at_its_first_write_leaves_nothing_in_the_way(tmp_path, small):
+    for number, how in enumerate(({}, {"resume": True}, {"overwrite": True})):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / ".config.abcd.toml").write_text('net = "con')
+        open_run(folder, RECIPE, small, **how)
+        assert [path.name for path in folder.iterdir()] == [CONFIG]
 
 
 def test_a_stopped_run_goes_on_to_the_same_end(tmp_path, small):
@@ -221,7 +231,7 @@ def test_names_of_options_are_of_a_network_or_of_training():
         ('net = "conv"\nshape = 3', r"\[shape\] is no table"),
         ('net = "conv"\n[shape]\nq = 1', "no option of conv 'q'"),
         ('net = "conv"\nlr = 0.3', r"has lr; it belongs into \[shape\] or \[train\]; known are net"),
-        ('net = "conv"\n[training]\nlr = 0.3', r"has training; known are net, data, data_sha256, note, \[shape\] and \[train\]"),
+        ('net = "conv"\n[training]\nlr = 0.3', r"has training; known are net, data, pixels, data_sha256, note, \[shape\] and \[train\]"),
         ('net = "conv"\n[train]\nlearning = 1', "no option of training 'learning'"),
         ('net = "conv"\n[train]\nlr = "x"', "lr is 'x'; it must be a number"),
         ('net = "conv"\n[train]\nlr = -1', "lr is -1; it must be a number from"),

@@ -1,6 +1,7 @@
 """Searches are seeded, go on where they stopped, never see a test image, and end in a recipe that trains."""
 
 import csv
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 from hw4nets import search as module
 from hw4nets.config import Config
 from hw4nets.errors import InputError, WriteError
-from hw4nets.models import NETS, Conv, Hidden, Logistic
-from hw4nets.recipes import Recipe, read_recipe
+from hw4nets.models import NETS, Base, Conv, Hidden, Logistic
+from hw4nets.recipes import Recipe, preset, read_recipe
 from hw4nets.search import BEST_TOML, STUDY, TRIALS, Plan, default_space, search
 from hw4nets.settings import Range
 
@@ -154,12 +155,49 @@ def test_a_study_that_cannot_be_written_is_told(tmp_path, small):
         search(Plan(RECIPE, SPACE, 3), small, tmp_path, damage)
 
 
-def test_default_spaces_hold_what_can_be_searched():
-    for net in NETS.values():
-        space = default_space(net())
+def test_default_spaces_hold_what_can_be_searched_and_the_tuned_settings():
+    for net in NETS:
+        recipe = preset("tuned", net)
+        space, own = default_space(recipe), {**recipe.shape.values(), **recipe.config.values()}
         assert {"lr", "momentum", "batch_size", "weight_decay"} <= set(space) and "seed" not in space
-    assert {"M", "p", "N", "activation", "pool", "batch_norm"} <= set(default_space(Conv()))
-    assert default_space(Hidden())["M"].whole
+        for name, where in space.items():
+            if isinstance(where, Range):
+                assert where.low <= own[name] <= where.high, (net, name)
+            else:
+                assert [json.dumps(one) for one in where].count(json.dumps(own[name])) == 1, (net, name)
+    assert {"M", "p", "N", "activation", "pool", "batch_norm", "dropout"} <= set(default_space(preset("tuned", "conv")))
+    assert {"filters", "sizes", "units", "dropout"} <= set(default_space(preset("tuned", "base")))
+    assert "widths" in default_space(preset("tuned", "fast")) and default_space(preset("tuned", "hidden"))["M"].whole
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_the_first_trial_has_the_values_of_the_recipe_as_far_as_the_space_holds_them(tmp_path, small, sampler):
+    recipe = Recipe(Base(filters=(2, 3)), RECIPE.config)
+    space = {"filters": ((1, 2), (2, 3)), "lr": Range(1e-3, 1e-1, log=True), "momentum": Range(0.1, 0.5), "batch_norm": (True,)}
+    first, second = search(Plan(recipe, space, 2, sampler), small, tmp_path).trials
+    assert first.values["filters"] == [2, 3] and first.values["lr"] == RECIPE.config.lr and second.values["lr"] != first.values["lr"]
+    assert 0.1 <= first.values["momentum"] <= 0.5 and first.values["batch_norm"] is True
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_search_that_was_killed_within_a_trial_does_that_trial_again(tmp_path, small, monkeypatch, after):
+    """What such a process leaves is a trial that is running for ever."""
+    plan = Plan(RECIPE, SPACE, 3)
+    whole = search(plan, small, tmp_path / "whole")
+    accuracy, calls = module._accuracy, []
+
+    def killed(trial, *words):
+        calls.append(trial)
+        if len(calls) > after:
+            raise SystemExit  # the one exception that Optuna lets through without marking the trial
+        return accuracy(trial, *words)
+
+    monkeypatch.setattr(module, "_accuracy", killed)
+    with pytest.raises(SystemExit):
+        search(plan, small, tmp_path / "part")
+    assert calls[-1].study.get_trials()[-1].state.name == "RUNNING"
+    monkeypatch.setattr(module, "_accuracy", accuracy)
+    assert values(search(plan, small, tmp_path / "part")) == values(whole)
 
 
 def test_wrong_plans():

@@ -20,9 +20,11 @@ from hw4nets.recipes import read_recipe, read_toml
 from hw4nets.runs import CONFIG, read_history
 
 
-def _first(histories: dict[str, tuple[Row, ...]]) -> tuple[tuple[Row, ...], str]:
-    run, rows = next(iter(histories.items()))
-    return rows, Path(run).name
+def _draw(writing: Writing, histories: dict[str, tuple[Row, ...]], pixels: str) -> None:
+    from hw4nets.plotting import plot_curves, plot_runs
+
+    (run, rows), *others = histories.items()
+    save_plot(writing, plot_runs(histories, pixels) if others else plot_curves(rows, f"{Path(run).name}, {pixels}"))
 
 
 def _table(histories: dict[str, tuple[Row, ...]]) -> str:
@@ -35,11 +37,11 @@ def _table(histories: dict[str, tuple[Row, ...]]) -> str:
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    """On what epoch or settings were chosen, and the start of the images' fingerprint, as far as the folder says."""
+    """On what epoch or settings were chosen, and which pixels were learned, as far as the folder says."""
     if not (folder / CONFIG).exists():
-        return {"selected_on": "unknown", "images": "unknown"}
-    images = read_toml(folder / CONFIG).get("data_sha256", "unknown")
-    return {"selected_on": read_recipe(folder / CONFIG).config.selected_on, "images": str(images)[:12]}
+        return {"selected_on": "unknown", "pixels": "unknown"}
+    pixels = read_toml(folder / CONFIG).get("pixels", "unknown")
+    return {"selected_on": read_recipe(folder / CONFIG).config.selected_on, "pixels": str(pixels)}
 
 
 @click.command("plot")
@@ -53,23 +55,21 @@ def command(runs: tuple[str, ...], seed: int, **given: Any) -> int:
         if not Path(run).is_dir():
             raise InputError(f"no run {run}: give folders that train wrote")
     histories = {run: read_history(Path(run)) for run in runs}
-    with recorded(writing, seed):
-        if writing.plot is not None:
-            from hw4nets.plotting import plot_curves, plot_runs
-
-            save_plot(writing, plot_runs(histories) if len(runs) > 1 else plot_curves(*_first(histories)))
-        if writing.save is not None:
-            write_text(writing.save, _table(histories))
     record = {
         run: {"epochs": len(rows), "test_accuracy": rows[-1].test_accuracy, "seconds_train": sum(row.seconds_train for row in rows)}
         | _about(Path(run))
         for run, rows in histories.items()
     }
+    with recorded(writing, seed):
+        if writing.plot is not None:
+            _draw(writing, histories, "pixels " + "; ".join(sorted({one["pixels"] for one in record.values()})))
+        if writing.save is not None:
+            write_text(writing.save, _table(histories))
     write_json(writing, seed, None, {"status": "certified", "message": f"{len(runs)} runs", "runs": record})
     rows = [
-        (run, str(one["epochs"]), percent(one["test_accuracy"]), f"{one['seconds_train']:.1f}", one["selected_on"], one["images"])
+        (run, str(one["epochs"]), percent(one["test_accuracy"]), f"{one['seconds_train']:.1f}", one["selected_on"], one["pixels"])
         for run, one in record.items()
     ]
-    heads = ("run", "epochs", "test", "seconds of training", "chosen on", "images")
+    heads = ("run", "epochs", "test", "seconds of training", "chosen on", "pixels")
     show(writing, "Runs", heads, rows, figure_line(writing, "runs.png"))
     return Exit.CERTIFIED

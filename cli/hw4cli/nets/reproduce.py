@@ -52,24 +52,25 @@ def command(data: str | None, out: str, epochs: int | None, own_epochs: int | No
         except KeyboardInterrupt:
             say(PROGRAM, "interrupted; the same command goes on from the last epoch that ended")
             return Exit.INTERRUPTED
-        _write(results, Path(out), writing)
+        _write(results, Path(out), writing, images.pixels)
     failed = [f"{letter} {name}: {why}" for letter, part in results["parts"].items() for name, why in diverged(part).items()]
     for sentence in failed:
         say(PROGRAM, sentence)
     record = {"status": "inaccurate" if failed else "certified", "message": "; ".join([f"report in {out}/report.md", *failed])}
     write_json(writing, given["seed"], images.sha256, record | results)
-    last = [f"Report and figures: {out}/report.md"]
-    show(writing, "Part 3: deep learning architectures", ("part", "settings", "test", "training"), _rows(results["parts"]), last)
+    title, heads = f"Part 3: deep learning architectures, pixels {images.pixels}", ("part", "settings", "test", "training")
+    show(writing, title, heads, _rows(results["parts"]), [f"Report and figures: {out}/report.md"])
     return Exit.UNPROVEN if failed else Exit.CERTIFIED
 
 
-def _write(results: Mapping[str, Any], folder: Path, writing: Writing) -> None:
+def _write(results: Mapping[str, Any], folder: Path, writing: Writing, pixels: str) -> None:
     """--plot: the curves of all runs together; --save: the results (JSON)."""
     if writing.plot is not None:
         from hw4nets.plotting import plot_runs
 
         trained = [part[name] for part in results["parts"].values() for name in PRESETS if "summary" in part[name]]
-        save_plot(writing, plot_runs({one["folder"]: read_history(folder / "runs" / one["folder"]) for one in trained}))
+        histories = {one["folder"]: read_history(folder / "runs" / one["folder"]) for one in trained}
+        save_plot(writing, plot_runs(histories, f"pixels {pixels}"))
     if writing.save is not None:
         write_text(writing.save, json_text(results))
 

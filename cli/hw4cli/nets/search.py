@@ -40,6 +40,8 @@ SHOWN = 10
 def command(data: str | None, out: str, trials: int, sampler: str, vary: tuple[str, ...], resume: bool, **given: Any) -> int:
     """Choose hyper-parameters: seeded trials judged on 5,000 held-out training images, poor ones ended early.
 
+    The first trial has the recipe's own values. Each trains for all epochs of the recipe: give fewer with --epochs, or hours.
+
     best.toml is what `hw4nets train --config` takes. The test images are looked at with --select test only, and best.toml then says so.
     """
     writing, changes = take(Writing, given), settings_given(given)
@@ -58,7 +60,7 @@ def command(data: str | None, out: str, trials: int, sampler: str, vary: tuple[s
         except KeyboardInterrupt:
             say(PROGRAM, "interrupted; the same command with --resume goes on with the trials that are missing")
             return Exit.INTERRUPTED
-        _write(found, Path(out), writing, plan.judged_on)
+        _write(plan, found, Path(out), writing, images.pixels)
     record = {"status": "certified", "message": f"best settings in {out}/{BEST_TOML}", "pixels": images.pixels}
     record |= {
         "selected_on": found.best.config.selected_on,
@@ -67,13 +69,13 @@ def command(data: str | None, out: str, trials: int, sampler: str, vary: tuple[s
         "importances": found.importances,
     }
     write_json(writing, plan.seed, images.sha256, record | {"trials": [vars(trial) for trial in found.trials]})
-    show(writing, *_table(plan, found, out, writing))
+    show(writing, *_table(plan, found, images.pixels, out, writing))
     return Exit.CERTIFIED
 
 
 def _space(recipe: Recipe, vary: tuple[str, ...], changes: Mapping[str, Any]) -> dict[str, Any]:
     """What is named, else everything that can be searched and was not given."""
-    known = default_space(recipe.shape)
+    known = default_space(recipe)
     if not vary:
         return {name: where for name, where in known.items() if name not in changes}
     options = {name: value for name, value in {**recipe.shape.values(), **recipe.config.values()}.items() if name not in JUDGING}
@@ -118,22 +120,23 @@ def _value(old: Any, word: str) -> Any:
     return [int(one) for one in word.split(",")] if isinstance(old, list) else type(old)(word)
 
 
-def _write(found: Findings, folder: Path, writing: Writing, judged_on: str) -> None:
+def _write(plan: Plan, found: Findings, folder: Path, writing: Writing, pixels: str) -> None:
     if writing.plot is not None:
         from hw4nets.plotting import plot_study
 
-        numbers = [trial.number for trial in found.trials]
-        save_plot(writing, plot_study(numbers, [trial.accuracy for trial in found.trials], found.importances, judged_on))
+        numbers, accuracies = ([getattr(trial, name) for trial in found.trials] for name in ("number", "accuracy"))
+        title = f"{plan.recipe.shape.name}: {len(numbers)} trials, pixels {pixels}"
+        save_plot(writing, plot_study(numbers, accuracies, found.importances, plan.judged_on, title))
     if writing.save is not None:
         write_text(writing.save, (folder / BEST_TOML).read_text(encoding="utf-8"))
 
 
-def _table(plan: Plan, found: Findings, out: str, writing: Writing) -> tuple[str, list[str], list[list[str]], list[str]]:
+def _table(plan: Plan, found: Findings, pixels: str, out: str, writing: Writing) -> tuple[str, list[str], list[list[str]], list[str]]:
     order = sorted(found.trials, key=lambda trial: (trial.ended != "finished", -(trial.accuracy or 0.0)))
     names = list(order[0].values)
     rows = [[str(one.number), percent(one.accuracy), one.ended, *(_word(one.values.get(name)) for name in names)] for one in order[:SHOWN]]
     judges = "the test images" if plan.judged_on == "test" else "held-out training images"
-    title = f"{found.best.shape.name}: the best {len(rows)} of {len(found.trials)} trials, on {judges}"
+    title = f"{found.best.shape.name}: the best {len(rows)} of {len(found.trials)} trials, on {judges}, pixels {pixels}"
     last = [f"To train with the best: hw4nets train --config {out}/{BEST_TOML} --out RUN", *figure_line(writing, "search.png")]
     return title, ["trial", plan.judged_on, "ended", *names], rows, last
 
