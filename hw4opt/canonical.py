@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -107,12 +108,22 @@ def sheet_block(
 ) -> Block | None:
     """The block of a piecewise quadratic term, z = A w + offset, or None if every problem gives it weight 0."""
     tables = [term.tables for term in terms if isinstance(term, PiecewiseQuadratic)]
+    _check_sides(terms[0].name, tables)
     sheets = []
     for copy in range(len(tables[0])):
         column = [row[copy] for row in tables]
         sheets.append(_sheet(column, offset, weights, active))
     present = [sheet for sheet in sheets if sheet is not None]
     return Block(terms, rows, offset, held, tuple(present), None) if present else None
+
+
+def _check_sides(name: str, tables: Sequence[Sequence[Table]]) -> None:
+    """Problems of a batch share a term's rows: what bounds f from below in one cannot bound it from above in another."""
+    if all(row is tables[0] for row in tables):
+        return
+    sides = [tuple((math.isinf(table.low), math.isinf(table.high)) for table in row) for row in tables]
+    if number := next((i for i, one in enumerate(sides) if one != sides[0]), None):
+        raise InputError(f"problem {number} of the batch has {name} on other sides than the first; a batch shares them")
 
 
 def _sheet(tables: Sequence[Table], offset: Array, weights: Array | None, active: Array | None) -> Sheet | None:

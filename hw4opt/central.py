@@ -126,16 +126,17 @@ def _center(row: Row, z: Array, target: Array, unit: Array) -> None:
     v = z - row.run.sheet.shift  # type: ignore[union-attr]
     middle, half, q = 0.5 * (high + low), 0.5 * (high - low), row.run.sheet.quadratic  # type: ignore[union-attr]
     reach = v - q * middle
-    t = reach * half / (target / half + q * half + np.hypot(target / half, reach))
+    pull = target / half
+    t = reach / (pull + q * half + np.hypot(pull, reach))  # in units of half, which of a small weight has no square
     for _ in range(6):
-        room = half * half - t * t
-        slope = q + 2 * target * (half * half + t * t) / (room * room)
-        t = np.clip(t - (q * t + 2 * target * t / room - reach) / slope, 0.5 * (t - half), 0.5 * (t + half))
-    row.u = middle + t
-    s = [target / (half - t), target / (half + t)]
+        room = (1 - t) * (1 + t)
+        slope = q * half + 2 * pull * (1 + t * t) / (room * room)
+        t = np.clip(t - (q * half * t + 2 * pull * t / room - reach) / slope, 0.5 * (t - 1), 0.5 * (t + 1))
+    row.u = middle + half * t
+    s = [pull / (1 - t), pull / (1 + t)]
     excess = v - q * row.u - s[0] + s[1]
     row.s = [s[0] + np.maximum(excess, 0), s[1] + np.maximum(-excess, 0)]
-    row.d = [half - t, half + t]
+    row.d = [half * (1 - t), half * (1 + t)]
 
 
 def _start_row(form: Form, run: Run, z_scale: Array, u_scale: Array) -> Row:

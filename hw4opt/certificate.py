@@ -23,7 +23,7 @@ from hw4opt.rows import each
 from hw4opt.terms import Differences, Slope
 from hw4opt.terms.base import Array
 
-ROUNDING = 8 * np.finfo(float).eps  # of the largest fitted value: what evaluating a row may be off by
+ROUNDING = 8 * np.finfo(float).eps  # of the largest fitted value (of a slope's own products): what evaluating a row may be off by
 
 
 @dataclass(frozen=True)
@@ -77,19 +77,27 @@ def certify(form: Form, w: Array, duals: Sequence[Array], interior: Array | None
     duals = [clip(piece, u) for piece, u in zip(form.pieces, duals, strict=True)]
     zs = form.forward(w)
     duals, balanced = balance(form, zs, duals)
-    allowance = _allowance(form, zs)
-    wrong = _worst(form, zs, allowance)
+    allowances = _allowances(form, w, zs)
+    wrong = _worst(form, zs, allowances)
     if interior is not None and (wrong > 0).any():
-        w = _blend(form, w, zs, interior, allowance, wrong > 0)
+        w = _blend(form, w, zs, interior, allowances, wrong > 0)
         zs = form.forward(w)
-        wrong = _worst(form, zs, allowance)
-    return Proof(_assemble(form, w, zs, duals, allowance, wrong, balanced), w, list(duals))
+        wrong = _worst(form, zs, allowances)
+    return Proof(_assemble(form, w, zs, duals, allowances, wrong, balanced), w, list(duals))
 
 
-def _allowance(form: Form, zs: Sequence[Array]) -> Array:
-    """What rounding may do to a fitted value, (b, 1)."""
+def _allowances(form: Form, w: Array, zs: Sequence[Array]) -> list[Array]:
+    """What rounding may do to the rows of each piece, (b, 1) or (b, m), in units of the rows."""
     fitted = [np.abs(z).max(axis=1) for piece, z in zip(form.pieces, zs, strict=True) if piece.block == 0]
-    return ROUNDING * np.max(fitted, axis=0)[:, None]
+    value = ROUNDING * np.max(fitted, axis=0)[:, None]
+    return [_allowance(form, piece, w, value) for piece in form.pieces]
+
+
+def _allowance(form: Form, piece: Piece, w: Array, value: Array) -> Array:
+    """That of a row's fitted values, amplified by its coefficients; slopes are in units of f over x, and no sum of fitted values."""
+    if isinstance(form.blocks[piece.block].terms[0].acts, Slope):
+        return ROUNDING * (np.abs(w) @ np.abs(piece.chunk.matrix).T)
+    return value * _row_size(piece)
 
 
 def _row_size(piece: Piece) -> Array | float:
@@ -109,26 +117,26 @@ def _outside(piece: Piece, v: Array) -> Array | None:
     return out if sheet.active is None else out * sheet.active
 
 
-def _worst(form: Form, zs: Sequence[Array], allowance: Array) -> Array:
+def _worst(form: Form, zs: Sequence[Array], allowances: Sequence[Array]) -> Array:
     """The largest constraint violation beyond rounding, (b,), in units of each row."""
     worst = np.zeros(form.batch)
-    for piece, z in zip(form.pieces, zs, strict=True):
+    for piece, z, allowance in zip(form.pieces, zs, allowances, strict=True):
         if piece.sheet is not None and (out := _outside(piece, z - piece.sheet.shift)) is not None:
-            worst = np.maximum(worst, (out - allowance * _row_size(piece)).max(axis=1, initial=0.0))
+            worst = np.maximum(worst, (out - allowance).max(axis=1, initial=0.0))
     return worst
 
 
-def _blend(form: Form, w: Array, zs: Sequence[Array], interior: Array, allowance: Array, which: np.ndarray) -> Array:
+def _blend(form: Form, w: Array, zs: Sequence[Array], interior: Array, allowances: Sequence[Array], which: np.ndarray) -> Array:
     """The nearest feasible point on the way to `interior`."""
     share = np.zeros(form.batch)
-    for piece, z, inside in zip(form.pieces, zs, form.forward(interior), strict=True):
+    for piece, z, inside, allowance in zip(form.pieces, zs, form.forward(interior), allowances, strict=True):
         if piece.sheet is None or _outside(piece, z) is None:
             continue
         sign = -1.0 if piece.sheet.high is None else 1.0
         v, v_inside = sign * (z - piece.sheet.shift), sign * (inside - piece.sheet.shift)
         with np.errstate(divide="ignore", invalid="ignore"):
             needed = np.where(v < 0, -v / (v_inside - v), 0.0)
-        needed = np.where((v < 0) & (v_inside <= 0), np.where(v < -allowance * _row_size(piece), 1.0, 0.0), needed)
+        needed = np.where((v < 0) & (v_inside <= 0), np.where(v < -allowance, 1.0, 0.0), needed)
         if piece.sheet.active is not None:
             needed = needed * piece.sheet.active
         share = np.maximum(share, needed.max(axis=1, initial=0.0))
@@ -147,7 +155,7 @@ def _slack(piece: Piece, z: Array, u: Array, allowance: Array) -> tuple[Array, A
     out = _outside(piece, v)
     extra = np.zeros(len(z))
     if out is not None:  # a constraint: rounding beyond the boundary counts as on it, at its price
-        extra = (np.abs(u) * np.minimum(out, allowance * _row_size(piece))).sum(axis=1)
+        extra = (np.abs(u) * np.minimum(out, allowance)).sum(axis=1)
         p = np.zeros_like(u)
         v = np.where(out > 0, 0.0, v)
     else:
@@ -160,10 +168,16 @@ def _slack(piece: Piece, z: Array, u: Array, allowance: Array) -> tuple[Array, A
 
 
 def _assemble(
-    form: Form, w: Array, zs: Sequence[Array], duals: Sequence[Array], allowance: Array, wrong: Array, balanced: np.ndarray
+    form: Form,
+    w: Array,
+    zs: Sequence[Array],
+    duals: Sequence[Array],
+    allowances: Sequence[Array],
+    wrong: Array,
+    balanced: np.ndarray,
 ) -> list[Certificate]:
     b = form.batch
-    sums = each(lambda args: _slack(*args, allowance), list(zip(form.pieces, zs, duals, strict=True)))
+    sums = each(lambda args: _slack(*args), list(zip(form.pieces, zs, duals, allowances, strict=True)))
     slack, value = (sum((one[place] for one in sums), np.zeros(b)) for place in (0, 1))
     pulls, reaches = zip(
         *each(_pull, list(zip(form.pieces, duals, [bool((form.ridge == 0).any())] * len(duals), strict=True))), strict=True
@@ -184,7 +198,7 @@ def _assemble(
         whole = sum(reaches)
         pull_size = np.where(form.ridge == 0, np.max(whole, axis=1), pull_size)
     stationarity = np.abs(residual).max(axis=1) / np.maximum(pull_size, 1e-300)
-    violation, drop = _violations(form, zs, allowance, w)
+    violation, drop = _violations(form, zs, allowances, w)
     truncation = _truncation(form, duals)
     found = []
     for i in range(b):
@@ -229,18 +243,18 @@ def _bound_reason(form: Form, ridge: float) -> str | None:
     return "the bound covers the fit without its unpenalised intercept" if form.design.intercept else None
 
 
-def _violations(form: Form, zs: Sequence[Array], allowance: Array, w: Array) -> tuple[Array, Array | None]:
+def _violations(form: Form, zs: Sequence[Array], allowances: Sequence[Array], w: Array) -> tuple[Array, Array | None]:
     """The worst constraint row beyond rounding, scaled; and the largest drop under an order-1 constraint."""
     loss = form.blocks[0]
     spread = np.ptp(loss.offset, axis=1) if loss.offset.shape[1] > 1 else np.ones(form.batch)
     spread = np.where(spread > 0, spread, 1.0)
     x = form.design.base_x
     worst, drop = np.zeros(form.batch), None
-    for piece, z in zip(form.pieces, zs, strict=True):
+    for piece, z, allowance in zip(form.pieces, zs, allowances, strict=True):
         if piece.sheet is None or (out := _outside(piece, z - piece.sheet.shift)) is None:
             continue
         acts = form.blocks[piece.block].terms[0].acts
-        out = np.maximum(out - allowance * _row_size(piece), 0)
+        out = np.maximum(out - allowance, 0)
         if isinstance(acts, Differences):
             width = float(x[-1, 0] - x[0, 0])
             rows = piece.chunk.rows

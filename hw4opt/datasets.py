@@ -88,6 +88,8 @@ class Table:
         cells = self.column(name)
         try:
             values = np.array(cells, dtype=float)
+            if values.ndim != 1:  # a column of lists
+                raise ValueError
         except (TypeError, ValueError):
             values = np.fromiter((_number(cell) for cell in cells), dtype=float, count=len(cells))
         if not np.isfinite(values).all():

@@ -34,7 +34,8 @@ def fit(
                 proximal | cvxpy | cvxpy:NAME
     tol         relative gap and violation to certify; default 1e-9 for interior and newton, 1e-8 for admm and proximal, 1e-6 for cvxpy
     separated   refuse | drop: what becomes of counts without ridge whose likelihood has no finite maximum. refuse: the result has the
-                status NO_FINITE_MAXIMUM, says in `existence` which rows are to blame, and holds no numbers; drop: the rest is fitted
+                status NO_FINITE_MAXIMUM, says in `existence` which rows are to blame, and holds no numbers; drop: the rest is fitted,
+                where two rows or more are left
 
     Raises `RefusedError` if the solver cannot take the problem, `InputError` for a bad option. An answer without proof is returned, with
     its status; `Result.raise_for_status` turns that into an exception.
@@ -144,6 +145,8 @@ def _dropped(endless: Result, solver: str, tol: float | None, max_iterations: in
     assert existence is not None
     weights = np.ones(len(problem.y)) if problem.weights is None else problem.weights.copy()
     weights[list(existence.rows)] = 0.0
+    if np.count_nonzero(weights) < 2:
+        return endless  # nothing is left to fit
     rest = fit(dataclasses.replace(problem, weights=weights), solver, tol, max_iterations)
     return dataclasses.replace(rest, existence=existence)
 

@@ -58,6 +58,7 @@ def _digest(packed: dict[str, Any]) -> str:
 
 def _pack(result: Result) -> dict[str, Any]:
     problem, basis = result.problem, result.design.reduced
+    blocks = [block.name for block in canonicalize(problem).blocks]  # a batch has rows for a term of weight 0, too
     arrays = {"x": problem.x, "y": problem.y, "weights": problem.weights, "offset": problem.offset, "w": result.w}
     return {
         "format": FORMAT,
@@ -77,7 +78,7 @@ def _pack(result: Result) -> dict[str, Any]:
             "factor": _encode(basis.factor),
             "complete": basis.complete,
         },
-        "duals": {name: _encode(u) for name, u in result.duals.items()},
+        "duals": {name: _encode(result.duals[name]) for name in blocks},
         "solver": result.solver,
         "status": result.status.word,
         "certificate": result.certificate.as_dict(),

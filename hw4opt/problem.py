@@ -16,8 +16,11 @@ from hw4opt.errors import InputError
 from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.losses.squared import Squared
 from hw4opt.regularizers.ridge import Ridge
-from hw4opt.terms import Loss, PiecewiseQuadratic, Slope, Smooth, Term, Values
+from hw4opt.terms import Loss, PiecewiseQuadratic, Slope, Smooth, Term, Values, registry
 from hw4opt.terms.base import Array
+
+NO_WEIGHT = 1e-60  # of the largest: below, a row's loss is lost in the rounding of the others'
+CONSTANT = 1e-14  # of the largest entry: the spread that rounding alone gives a constant column
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -29,11 +32,11 @@ class Problem:
     kernel       a `Kernel`: f is in its RKHS;  None: a linear design f(x) = ⟨w, x⟩
     loss         one `Loss`; residual losses act on f(x_i) + o_i - y_i
     regularizers, constraints    sequences of terms, no two of one name; a problem without `Ridge` has ridge weight 0
-    weights      (n,) ω ≥ 0 of the rows' losses; weight 0 removes the row before anything is built
+    weights      (n,) ω ≥ 0 of the rows' losses; weight 0 (below 1e-60 of the largest) removes the row before anything is built
     offset       (n,) o, added to f in the loss; tv, bounds and shapes act on f itself
     intercept    one more, unpenalised column of ones
-    standardize  measure every x column from its mean (from 0 in a linear design without intercept) in units of its standard deviation;
-                 gamma is then in those units
+    standardize  measure every x column from its mean (from 0 in a linear design without intercept) in units of its standard deviation
+                 (a constant one in its own); gamma is then in those units
 
     Raises `InputError`, whose sentence names what is wrong.
     """
@@ -86,16 +89,19 @@ class Problem:
         }
         for name, value in settled.items():
             object.__setattr__(self, name, value)
-        self._check_weights()
+        self._settle_weights()
         self._check_terms()
         self._check_design()
 
-    def _check_weights(self) -> None:
+    def _settle_weights(self) -> None:
         if self.weights is None:
             return
         if self.weights.min() < 0:
             row = int(np.argmin(self.weights))
             raise InputError(f"weights holds {self.weights[row]:g} in row {row}; weights must be 0 or more")
+        tiny = (self.weights < NO_WEIGHT * self.weights.max()) & (self.weights > 0)
+        if tiny.any():
+            object.__setattr__(self, "weights", _array("weights", np.where(tiny, 0.0, self.weights)))
         if np.count_nonzero(self.weights) < 2:
             raise InputError("fewer than two rows have a weight above 0; a regression needs at least two")
 
@@ -105,9 +111,14 @@ class Problem:
         if not isinstance(self.loss, Loss):
             raise InputError(f"loss is {self.loss!r}; give one of hw4opt's losses, as in Huber(delta=1)")
         names: set[str] = set()
-        for term in (*self.regularizers, *self.constraints):
+        for kind, other, term in (
+            *(("regularizer", "constraint", term) for term in self.regularizers),
+            *(("constraint", "regularizer", term) for term in self.constraints),
+        ):
             if not isinstance(term, Term) or isinstance(term, Loss):
                 raise InputError(f"{term!r} is no regularizer or constraint")
+            if term.name in registry.names(other) and term.name not in registry.names(kind):
+                raise InputError(f"{term.name} is no {kind}; give it in {other}s, as in {other}s=[{term!r}]")
             if term.name in names:
                 raise InputError(f"{term.name} is given twice; a problem holds each term once (bounds:lower=0,upper=1 sets both bounds)")
             names.add(term.name)
@@ -118,6 +129,8 @@ class Problem:
     def _check_design(self) -> None:
         if isinstance(self.kernel, Precomputed):
             _check_gram(self.x)
+            if self.standardize:
+                raise InputError("standardize measures columns of x, and a precomputed kernel has none: standardize before computing it")
         x = self.active_x
         if self.kernel is not None and not isinstance(self.kernel, Precomputed) and np.all(x == x[0]):
             raise InputError("x is constant; a kernel design needs at least two different x")
@@ -157,7 +170,7 @@ class Problem:
             return np.zeros(x.shape[1]), np.ones(x.shape[1])
         spread = x.std(axis=0)
         center = np.zeros(x.shape[1]) if self.kernel is None and not self.intercept else x.mean(axis=0)
-        return center, np.where(spread > 0, spread, 1.0)
+        return center, np.where(spread > CONSTANT * np.abs(x).max(axis=0), spread, 1.0)
 
     def features(self, x: ArrayLike) -> Array:
         """New x in the units of the design, shape (m, d); raises `InputError` for another number of columns."""
@@ -193,6 +206,13 @@ class Problem:
         if self.kernel is not None:
             found["ridge"] = self.ridge
         return found | {term.name: getattr(term, "weight") for term in self.regularizers if hasattr(term, "weight")}  # noqa: B009
+
+    def settled(self, name: str, value: float) -> float:
+        """The value that `with_hyperparameters` takes for this one: whole-number parameters are rounded."""
+        owner_name, _, parameter = name.partition(".")
+        owners = (one for one in (*self.terms, self.kernel) if one is not None and one.name == owner_name)
+        whole = any(_is_whole(field) for owner in owners for field in dataclasses.fields(owner) if field.name == parameter)  # type: ignore[arg-type]
+        return float(round(value)) if whole else value
 
     def with_hyperparameters(self, values: Mapping[str, float]) -> Problem:
         """The same problem at other values of gamma, term weights, or `term.parameter` (`huber.delta`)."""
@@ -230,8 +250,12 @@ def _with(owner: Owner, parameter: str, value: float, name: str) -> Owner:
     fields = {field.name: field for field in dataclasses.fields(owner)}  # type: ignore[arg-type]
     if parameter not in fields:
         raise InputError(f"no hyper-parameter {name!r}: {owner.name} has {', '.join(fields) or 'no parameters'}")
-    whole = isinstance(fields[parameter].default, int) and not isinstance(fields[parameter].default, bool)
-    return type(owner)(**{**{one: getattr(owner, one) for one in fields}, parameter: round(value) if whole else value})
+    value = round(value) if _is_whole(fields[parameter]) else value
+    return type(owner)(**{**{one: getattr(owner, one) for one in fields}, parameter: value})
+
+
+def _is_whole(field: dataclasses.Field[object]) -> bool:
+    return isinstance(field.default, int) and not isinstance(field.default, bool)
 
 
 def _check_gram(x: Array) -> None:

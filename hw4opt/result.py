@@ -160,7 +160,10 @@ class Result:
         return self.problem.loss.mean(z) if isinstance(self.problem.loss, Smooth) else z
 
     def bound(self, x: ArrayLike) -> Array | None:
-        """Proven |f̂(x) - f*(x)| at new x, shape (m,): √(k(x,x)) times the certificate's norm bound; None where nothing is proven."""
+        """Proven |f̂(x) - f*(x)| at new x, shape (m,): √(k(x,x)) times the certificate's norm bound; None where nothing is proven.
+
+        With an intercept it bounds f without the intercept: no penalty reaches that, and several may be optimal.
+        """
         x = self.problem.features(x)
         if self.certificate.norm_bound is None or isinstance(self.problem.kernel, Precomputed):
             return None  # kernel rows of new points do not hold their k(x, x)
@@ -168,7 +171,7 @@ class Result:
 
     @property
     def prediction_error_bound(self) -> float | None:
-        """The largest bound over the data rows."""
+        """The largest bound over the data rows; with an intercept, of f without it."""
         if self.certificate.norm_bound is None:
             return None
         diagonal = self.design.diagonal(self.design.x)

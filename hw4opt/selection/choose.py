@@ -155,7 +155,7 @@ def select(
         state = _Search(problem if rows is None else subset(problem, rows), chosen, metric, progress, processes)
         try:
             for settings in rounds(search, axes, len(chosen), seed, lambda: state.best()[0]):
-                state.run(settings)
+                state.run(_distinct(problem, settings, state))
         except KeyboardInterrupt:
             if not state.tried:
                 raise
@@ -190,6 +190,15 @@ def select(
         notes=notes,
         interrupted=interrupted,
     )
+
+
+def _distinct(problem: Problem, settings: Sequence[Setting], state: _Search) -> list[Setting]:
+    """As they will be fitted: whole-number parameters rounded, and each setting once."""
+    rounded = [{name: problem.settled(name, value) for name, value in setting.items()} for setting in settings]
+    if rounded == settings:
+        return rounded
+    done = {tuple(tried.setting.items()) for tried, _ in state.tried}
+    return [dict(one) for one in dict.fromkeys(tuple(setting.items()) for setting in rounded) if one not in done]
 
 
 def _axes(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[float, float, int]]) -> list[Axis]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.errors import InputError
+from hw4opt.kernels import Precomputed
 from hw4opt.problem import Problem
 from hw4opt.selection.folds import Folds, check_groups, k_fold, leave_one_out
 from hw4opt.selection.held_out import score_settings
@@ -96,4 +97,5 @@ def subset(problem: Problem, rows: np.ndarray) -> Problem:
     size = len(problem.y) if problem.active is None else len(problem.active)
     weights = np.ones(len(problem.y)) if problem.weights is None else problem.weights
     offset = None if problem.offset is None else problem.offset[rows]
-    return replace(problem, x=problem.x[rows], y=problem.y[rows], weights=weights[rows] * (size / len(rows)), offset=offset)
+    x = problem.x[np.ix_(rows, rows)] if isinstance(problem.kernel, Precomputed) else problem.x[rows]
+    return replace(problem, x=x, y=problem.y[rows], weights=weights[rows] * (size / len(rows)), offset=offset)

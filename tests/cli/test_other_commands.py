@@ -1,13 +1,14 @@
 """`hw4opt check`, `predict` and `path`."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from hw4cli.opt import check
-from hw4opt import RBF, Huber, Problem, Result, Ridge, fit
+from hw4opt import RBF, Huber, Problem, Result, Ridge, Status, fit
 from hw4opt.crosscheck import Crosscheck, Row
 from hw4opt.datasets import step_data
 
@@ -75,6 +76,27 @@ def test_predict_without_a_proven_bound_has_no_such_column(hw4opt, dose, tmp_pat
     hw4opt("solve", dose, "--x", "dose,age", "--y", "response", "--design", "linear", "--select", "none", "--save", "m.json")
     assert hw4opt("predict", "m.json", dose, "--out", "p.csv", "--quiet").status == 0
     assert (tmp_path / "p.csv").read_text().splitlines()[0].endswith("response,prediction")
+
+
+def test_predict_with_an_intercept_says_why_it_has_no_bound(hw4opt, tmp_path):
+    """No penalty reaches the intercept, and several may be optimal: a bound beside a prediction that holds it would promise too much."""
+    solved = hw4opt("solve", *GIVEN, "--intercept", "--save", "m.json", "--json", "-")
+    assert solved.json["prediction_error_bound"] > 0 and "without its unpenalised intercept" in solved.json["prediction_error_bound_reason"]
+    assert "at every data row (the bound covers the fit without its unpenalised intercept)" in " ".join(solved.err.split())
+    (tmp_path / "d.csv").write_text("x\n0.5\n0.6\n")
+    done = hw4opt("predict", "m.json", "d.csv", "--out", "p.csv", "--x", "x", "--json", "-")
+    assert done.status == 0 and list(read(tmp_path / "p.csv")[0]) == ["x", "prediction"]
+    assert "unpenalised intercept" in done.json["bound_reason"] and "No proven bound" in done.err
+
+
+def test_predict_with_a_model_that_is_not_certified_is_exit_1(hw4opt, tmp_path):
+    data = step_data()
+    result = fit(Problem(data.x, data.y, kernel=RBF(54), loss=Huber(), regularizers=[Ridge(0.1)]))
+    dataclasses.replace(result, status=Status.ITERATION_LIMIT).save("m.json")
+    (tmp_path / "d.csv").write_text("x\n0.5\n")
+    done = hw4opt("predict", "m.json", "d.csv", "--out", "p.csv", "--x", "x", "--json", "-", "--quiet")
+    assert done.status == 1 and done.json["status"] == "iteration_limit" and "the model is not certified" in done.err
+    assert len(read(tmp_path / "p.csv")) == 1
 
 
 def test_predict_a_probability(hw4opt, tmp_path):
@@ -160,6 +182,12 @@ def test_path_along_anything(hw4opt, vary):
     full = "huber.delta" if name == "delta" else name
     assert done.status == 0 and [full in row for row in done.json["rows"]] == [True] * 3
     assert all(row["score"] > 0 for row in done.json["rows"])
+
+
+def test_path_along_a_whole_number_has_each_once(hw4opt):
+    words = ["--gamma", "54", "--reg", "ridge=0.1", "--reg", "trend:weight=0.1", "--vary", "order=1:4:7", "--select", "kfold:5"]
+    rows = hw4opt("path", *words, "--json", "-").json["rows"]
+    assert [row["trend.order"] for row in rows] == [1, 2, 3, 4]
 
 
 def test_path_chooses_what_else_is_not_given(hw4opt):

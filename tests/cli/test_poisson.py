@@ -59,6 +59,14 @@ def test_no_finite_maximum_ends_with_1_and_no_numbers(hw4opt, songs):
     assert record["log_likelihood"] == pytest.approx(existence["supremum"])
 
 
+def test_dropping_separated_rows_until_nothing_is_left(hw4opt, tmp_path):
+    (tmp_path / "s.csv").write_text("x,y\n0,0\n1,0\n2,3\n")
+    words = ["solve", "s.csv", "--design", "linear", "--intercept", "--loss", "poisson", "--select", "none", "--json", "-"]
+    refused, dropped = (hw4opt(*words, "--separated", how) for how in ("refuse", "drop"))
+    assert refused.status == dropped.status == 1
+    assert dropped.json["status"] == "no_finite_maximum" and dropped.json["existence"] == refused.json["existence"]
+
+
 def test_all_zero_counts(hw4opt, tmp_path):
     table(tmp_path / "zero.csv", plays=[0] * 10, tempo=range(10))
     done = hw4opt("solve", "zero.csv", *PLAIN, "--json", "-", "--quiet")

@@ -673,6 +673,23 @@ def test_the_bound_of_a_fit_with_intercept_says_what_it_covers():
     assert fit(one_problem(Huber(0.3))).certificate.norm_bound_reason is None
 
 
+@pytest.mark.parametrize("scale", [1e-15, 1.0, 1e15])
+def test_a_slope_is_judged_in_its_own_unit(scale):
+    """What rounding may do to a fitted value says nothing of slopes, whose unit is that of f over that of x."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(25, 2))
+    y = -x[:, 0] + x[:, 1] + 0.1 * rng.normal(size=25)
+    free = Problem(scale * x, y, kernel=RBF(0.1 / scale**2), regularizers=[Ridge(0.1)])
+    bound = dataclasses.replace(free, constraints=(Increasing(column=0),))
+    falling = canonicalize(free).design.evaluate(free.x)
+    w = np.linalg.lstsq(canonicalize(bound).design.matrix[:25], falling @ fit(free).w, rcond=None)[0]
+    form = canonicalize(bound)
+    certificate = certify(form, w[None], [np.zeros((1, len(piece.chunk))) for piece in form.pieces]).certificates[0]
+    assert certificate.violation > 0.5 and "violated" in certificate.reason
+    result = fit(bound).raise_for_status()
+    assert result.objective == pytest.approx(fit(dataclasses.replace(bound, x=x, kernel=RBF(0.1))).objective, rel=1e-7)
+
+
 @pytest.mark.parametrize("scale", [1e-9, 1e9])
 @pytest.mark.parametrize("loss", [Squared(), Huber(0.3), Absolute()], ids=lambda loss: loss.name)
 @pytest.mark.parametrize("intercept", [False, True])

@@ -134,6 +134,17 @@ def test_parquet_reads_as_its_csv(tmp_path):
         table.numbers("y")
 
 
+def test_a_column_of_lists_is_no_number(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    parquet.write_table(arrow.table({"x": [1.0, 2.0], "e": [[1.0, 2.0], [3.0, 4.0]]}), tmp_path / "d.parquet")
+    table = read_table(tmp_path / "d.parquet")
+    assert [table.is_numeric(name) for name in table.names] == [True, False]
+    with pytest.raises(InputError, match=r"column 'e' .*1.*2.* in row 1; give numbers or drop the row"):
+        table.numbers("e")
+
+
 def test_parquet_without_its_reader_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     path = write(tmp_path / "d.parquet", b"PAR1")

@@ -90,6 +90,15 @@ BAD = {
         dict(constraints=[Nonnegative(), Increasing(), Bounds(upper=-1)]),
         r"nonnegative asks for f ≥ 0 and bounds for f ≤ -1: the two conflict and no fit exists",
     ),
+    "ridge as constraint": (
+        dict(constraints=[Ridge(0.1)]),
+        r"ridge is no constraint; give it in regularizers, as in regularizers=\[Ridge\(weight=0.1\)\]",
+    ),
+    "a shape as regularizer": (dict(regularizers=[Ridge(), Increasing()]), r"increasing is no regularizer; give it in constraints, as in"),
+    "a gram matrix standardized": (
+        dict(x=GRAM, kernel=Precomputed(), standardize=True),
+        r"standardize measures columns of x",
+    ),
     "labels": (dict(loss=Logistic()), r"logistic needs labels 0 and 1, or -1 and 1; y holds"),
     "no such column": (dict(constraints=[Increasing(column=1)]), r"increasing: column 1 does not exist; there are 1 x columns, counted"),
     "gram is not square": (dict(x=GRAM[:, :3], kernel=Precomputed()), r"needs the Gram matrix \(n, n\); x has shape \(5, 3\)"),
@@ -210,6 +219,29 @@ def test_standardize_measures_columns_in_their_spread():
     assert_array_equal(Problem(x, Y, kernel=RBF(0.7)).scaling, [np.zeros(3), np.ones(3)])
 
 
+@pytest.mark.parametrize("kernel", [RBF(1.0), None], ids=["kernel", "linear"])
+def test_a_constant_column_is_not_measured_in_the_rounding_of_its_mean(kernel):
+    x = np.column_stack([np.linspace(0, 1, 12), np.full(12, 0.1)])
+    assert x[:, 1].std() > 0  # of rounding alone
+    result = fit(Problem(x, np.sin(5 * x[:, 0]), kernel=kernel, regularizers=[Ridge(0.01)], intercept=True, standardize=True))
+    assert_allclose(result.problem.scaling[1][1], 1)
+    assert abs(result.predict([0.5, 0.11])[0] - result.predict([0.5, 0.1])[0]) < 1e-3
+
+
+@pytest.mark.parametrize("terms", [[], [TotalVariation(0.1)]], ids=["alone", "tv"])
+@pytest.mark.parametrize("loss", [Squared(), Huber(), Absolute(), Quantile(0.3)], ids=lambda loss: loss.name)
+@pytest.mark.parametrize("width", [0.01, 0.02, 0.0425, 0.1])
+def test_weights_that_fall_to_nothing_leave_a_fit(loss, terms, width):
+    x = np.linspace(0, 1, 20)
+    weights = np.exp(-np.square((x - 0.5) / width))  # 0.1 … 0.01: least 1e-11, 8e-61, 4e-272, 0
+    problem = Problem(x, np.sin(5 * x) + 0.1 * np.cos(40 * x), RBF(5.0), loss, [Ridge(0.1), *terms], weights=weights)
+    result = fit(problem).raise_for_status()
+    kept = weights > 1e-60 * weights.max()
+    alone = fit(dataclasses.replace(problem, weights=np.where(kept, weights, 0)))
+    assert_array_equal(result.problem.active if not kept.all() else np.arange(20), np.flatnonzero(kept))
+    assert_array_equal(result.fitted, alone.fitted)
+
+
 def test_new_x_must_have_the_columns_of_the_fit():
     wide = Problem(np.column_stack([X, Y]), Y, kernel=RBF(1.0))
     assert wide.features([[1, 2]]).shape == (1, 2) and wide.features([1, 2]).shape == (1, 2)
@@ -305,12 +337,15 @@ def test_a_batch_shares_one_design(second):
         ({"weights": [1, 1, 0, 1, 1]}, "problem 1 of the batch differs .* rows of weight 0"),
         ({"loss": Squared()}, "problem 1 of the batch has other terms than the first"),
         ({"regularizers": [Ridge(0.5), Trend(1.0)]}, "problem 1 of the batch has other terms than the first"),
+        ({"constraints": [Bounds(lower=0)]}, "problem 1 of the batch has bounds on other sides than the first; a batch shares them"),
+        ({"constraints": [Bounds(upper=3)]}, "problem 1 of the batch has bounds on other sides"),
+        ({"constraints": [Bounds(lower=-9, upper=4)]}, None),
         ({"regularizers": []}, None),
         ({"weights": [1, 1, 3, 1, 1], "offset": Y, "y": Y + 1, "loss": Huber(3.0)}, None),
     ],
 )
 def test_a_batch_shares_x_kernel_and_kinds_of_terms(change, sentence):
-    problem = Problem(X, Y, RBF(3.0), Huber(), [Ridge(0.5)])
+    problem = Problem(X, Y, RBF(3.0), Huber(), [Ridge(0.5)], [Bounds(lower=-5, upper=5)])
     other = dataclasses.replace(problem, **change)
     if sentence is None:
         assert canonicalize([problem, other]).batch == 2

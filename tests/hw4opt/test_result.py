@@ -36,6 +36,7 @@ from hw4opt import (
     TotalVariation,
     Trend,
     fit,
+    fit_batch,
 )
 
 N = 24
@@ -496,6 +497,17 @@ def test_bound_is_the_norm_bound_times_the_root_of_the_kernel():
 def test_prediction_error_bound_is_the_largest_over_the_rows(name):
     result = fitted(name)
     assert result.prediction_error_bound == pytest.approx(result.bound(PROBLEMS[name].x).max(), rel=1e-12)
+
+
+def test_a_result_of_a_batch_is_saved_without_the_rows_of_a_term_that_it_lacks(tmp_path):
+    """In a batch a term of weight 0 has rows beside those that have weight."""
+    x = np.linspace(0, 1, 12)
+    problems = [Problem(x, np.sin(5 * x), RBF(5.0), regularizers=[Ridge(0.1), TotalVariation(weight)]) for weight in (0.0, 0.3)]
+    for result in fit_batch(problems):
+        result.save(tmp_path / "m.json")
+        again = Result.load(tmp_path / "m.json")
+        assert_array_equal(again.fitted, result.fitted)
+        assert again.verify().relative_gap == pytest.approx(result.certificate.relative_gap, abs=1e-12)
 
 
 def test_prediction_error_bound_counts_rows_of_weight_zero():

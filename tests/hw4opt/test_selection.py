@@ -30,10 +30,12 @@ from hw4opt import (
     Nonnegative,
     Poisson,
     Polynomial,
+    Precomputed,
     Problem,
     Quantile,
     Ridge,
     Squared,
+    Status,
     TotalVariation,
     Trend,
     fit,
@@ -447,6 +449,25 @@ def test_a_best_setting_on_the_edge_is_a_note(low, high, end):
     assert [note for note in chosen.notes if f"ridge = {end} lies on the edge" in note and "--grid ridge=" in note] == chosen.notes != []
     inside = select(SMALL, [], "loo", "grid", grid={"ridge": (1e-6, 1e4, 11)})
     assert inside.notes == []
+
+
+@pytest.mark.parametrize("search", ["grid", "zoom", "random:9"])
+def test_a_whole_number_is_tried_and_told_as_it_is_fitted_and_once(search):
+    x = np.linspace(0, 1, 30)
+    problem = Problem(x, np.sin(5 * x), RBF(5.0), regularizers=[Ridge(0.1), Trend(0.1, order=2)])
+    found = select(problem, [], "kfold:5", search, {"trend.order": (1, 4, 6)}, metric="squared")
+    orders = [row["trend.order"] for row in found.table]
+    assert set(orders) <= {1.0, 2.0, 3.0, 4.0} and len(set(orders)) == len(orders) > 1
+    assert found.problem.regularizers[1].order in orders and found.fits == 5 * len(orders)
+
+
+def test_a_subset_of_a_precomputed_kernel_has_its_rows_and_columns(monkeypatch):
+    x = np.linspace(0, 1, 40)
+    gram = np.exp(-5 * np.square(x[:, None] - x))
+    problem = Problem(gram, np.sin(5 * x), Precomputed(), regularizers=[Ridge(0.1)])
+    part = planning.subset(problem, np.arange(0, 40, 2))
+    assert_allclose(part.x, gram[::2, ::2])
+    assert fit(part).status is Status.CERTIFIED and (part.weights == 2).all()
 
 
 def test_one_standard_error_is_the_smoothest_within_it():

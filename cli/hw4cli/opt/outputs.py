@@ -100,8 +100,8 @@ def answer(result: Result, arrays: bool) -> dict[str, Any]:
         "iterations": result.iterations,
         "seconds": result.seconds,
     }
-    if result.prediction_error_bound is None:
-        record["prediction_error_bound_reason"] = certificate.norm_bound_reason or certificate.reason
+    if (reason := certificate.norm_bound_reason or certificate.reason) is not None:  # why there is none, or what it does not cover
+        record["prediction_error_bound_reason"] = reason
     if problem.kernel is None:
         record["coef"] = result.coef
     if problem.kernel is None or problem.intercept:

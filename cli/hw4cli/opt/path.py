@@ -117,7 +117,8 @@ def _scores(description: Description, problem: Problem, span: Range, choosing: C
 
 
 def _points(problem: Problem, span: Range, solving: Solving, scores: Selection | None) -> list[Point]:
-    values = np.geomspace(span.low, span.high, span.count).tolist()
+    spaced = np.geomspace(span.low, span.high, span.count).tolist()
+    values = list(dict.fromkeys(problem.settled(span.name, value) for value in spaced))  # a whole number is tried once
     results = _fits([problem.with_hyperparameters({span.name: value}) for value in values], solving)
     rows = [_nearest(span.name, value, scores) for value in values]
     return [

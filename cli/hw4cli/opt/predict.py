@@ -12,12 +12,12 @@ import click
 import numpy as np
 
 from hw4cli.opt import counts
-from hw4cli.opt.endings import Exit
+from hw4cli.opt.endings import Exit, say
 from hw4cli.opt.options import ARRAYS, SAVE, WRITE, Writing, options, take
 from hw4cli.opt.outputs import check_outputs, draw, provenance, save, with_arrays, write_json
 from hw4cli.opt.report import figure_line, show
 from hw4cli.progress import Bar
-from hw4opt import InputError, Result
+from hw4opt import InputError, Precomputed, Result, Status
 from hw4opt.datasets import Table, read_table
 from hw4opt.files import write_with
 from hw4opt.terms import Smooth
@@ -38,13 +38,13 @@ def command(model: str, data: str, out: str, x: str | None, offset: str | None, 
     """Predict with a saved model: MODEL as `hw4opt solve --save` wrote it, DATA a CSV or Parquet file with the model's feature columns.
 
     prediction is the linear predictor; logistic models add mean, the probability of y = 1, and poisson models the expected count.
-    bound is a proven distance from the exact optimum's prediction.
+    bound is a proven distance from the exact optimum's prediction; a model with an intercept, which no penalty reaches, has none.
     """
     return predict(model, data, out, x, {"offset": offset, "exposure": exposure}, take(Writing, given))
 
 
 def predict(model: str, data: str, out: str, x: str | None, offset: Mapping[str, str | None], writing: Writing) -> int:
-    """The exit status 0; everything wrong is raised."""
+    """The exit status: 0 for a certified model, 1 for another; everything wrong is raised."""
     check_outputs(writing, {"the model": model, "the data": data}, out=out)
     result = Result.load(model)
     table = read_table(data)
@@ -55,13 +55,26 @@ def predict(model: str, data: str, out: str, x: str | None, offset: Mapping[str,
     _check_names(columns, table)
     write_with(out, lambda path: _write(path, table, columns))
     record = provenance(writing.seed, table.sha256) | {"status": result.status.word, "message": f"{len(table)} predictions in {out}"}
+    if "bound" not in columns:
+        record["bound_reason"] = _unbound(result)
     record |= {"model": model, "out": out, "n": len(table)}
     write_json(record | (columns if with_arrays(writing, len(table)) else {}), writing.json)
     draw(writing.plot, lambda: _figure(result, points))
     save(result, writing.save)
     title = f"{len(table)} predictions of {model} in {out}"
-    show(writing, title, ("column", "lowest", "highest"), map(_span, columns, columns.values()), figure_line(writing, "predicted.png"))
-    return Exit.CERTIFIED
+    last = [*([] if "bound" in columns else [f"No proven bound: {_unbound(result)}"]), *figure_line(writing, "predicted.png")]
+    show(writing, title, ("column", "lowest", "highest"), map(_span, columns, columns.values()), last)
+    if result.status is Status.CERTIFIED:
+        return Exit.CERTIFIED
+    say(f"the model is not certified: {result.status.word}: {result.message}")
+    return Exit.UNPROVEN
+
+
+def _unbound(result: Result) -> str:
+    """Why there is no column `bound`."""
+    if isinstance(result.problem.kernel, Precomputed):
+        return "rows of a precomputed kernel do not hold k(x, x)"
+    return result.certificate.norm_bound_reason or result.certificate.reason or ""
 
 
 def _feature_names(result: Result, x: str | None, table: Table) -> Sequence[str]:
@@ -97,7 +110,7 @@ def _columns(result: Result, points: Array, offset: Array | None) -> dict[str, A
     columns = {"prediction": prediction if offset is None else prediction + offset}
     if isinstance(result.problem.loss, Smooth):
         columns["mean"] = result.predict_mean(points, offset)
-    bound = result.bound(points)
+    bound = None if result.problem.intercept else result.bound(points)
     return columns if bound is None else columns | {"bound": bound}
 
 

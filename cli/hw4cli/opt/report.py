@@ -80,10 +80,8 @@ def _likelihood(result: Result) -> list[tuple[str, str]]:
 
 
 def _bound(result: Result) -> str:
-    bound = result.prediction_error_bound
-    if bound is None:
-        return f"– ({result.certificate.norm_bound_reason or result.certificate.reason})"
-    return f"{bound:.2g} at every data row"
+    bound, reason = result.prediction_error_bound, result.certificate.norm_bound_reason or result.certificate.reason
+    return ("–" if bound is None else f"{bound:.2g} at every data row") + ("" if reason is None else f" ({reason})")
 
 
 def title(result: Result, source: str) -> str:
