@@ -69,16 +69,18 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 def newest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     """The state of last.pt, or None where there is none; and sentences on the way.
 
-    A damaged last.pt gives way to before.pt, which takes its name, so that the next save keeps what is whole.
+    A damaged or absent last.pt gives way to before.pt, which takes its name, so that the next save keeps what is whole.
     Raises `CheckpointError` when there are checkpoints and none can be used: training anew is the user's choice.
     """
     last, before = folder / LAST, folder / BEFORE
     if not last.exists() and not before.exists():
         return None, []
+    if not last.exists():
+        _rename(before, last)
     try:
-        return load_checkpoint(last if last.exists() else before), []
+        return load_checkpoint(last), []
     except DamagedError as error:
-        if not (last.exists() and before.exists()):
+        if not before.exists():
             raise CheckpointError(f"{error}, and there is no other; --overwrite starts anew") from error
         return _recovered(last, before, error)
     except CheckpointError as error:
@@ -90,11 +92,15 @@ def _recovered(last: Path, before: Path, damage: DamagedError) -> tuple[dict[str
         state = load_checkpoint(before)
     except CheckpointError as error:
         raise CheckpointError(f"{damage}; {error}; --overwrite starts anew") from error
-    try:
-        os.replace(before, last)
-    except OSError as error:
-        raise WriteError(f"cannot write {last}: {error.strerror or error}") from error
+    _rename(before, last)
     return state, [f"{damage}; going on from the checkpoint before it"]
+
+
+def _rename(path: Path, other: Path) -> None:
+    try:
+        os.replace(path, other)
+    except OSError as error:
+        raise WriteError(f"cannot write {other}: {error.strerror or error}") from error
 
 
 def checksum(state: Any) -> str:

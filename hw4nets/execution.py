@@ -181,13 +181,13 @@ def _remembered(model: nn.Module, config: Config, device: torch.device, ways: li
     words = (platform.node(), torch.__version__, torch.get_num_threads(), str(model), config.batch_size, ways)
     key = hashlib.sha256(repr(words).encode()).hexdigest()[:16]
     path = cache_folder() / "execution.json"
-    known = _known(path)
-    if known.get(key) not in ways:
-        known[key] = _measured(model, min(config.batch_size, MEASURED), device, ways)
+    way = _known(path).get(key)
+    if way not in ways:
+        way = _measured(model, min(config.batch_size, MEASURED), device, ways)
         with suppress(InputError, WriteError):  # without a cache it is measured again another time
             make_folder(path.parent)
-            write_text(path, json.dumps(known, indent=1))
-    return known[key]
+            write_text(path, json.dumps(_known(path) | {key: way}, indent=1))  # what others measured meanwhile stays
+    return way
 
 
 def _known(path: Path) -> dict[str, Way]:

@@ -6,11 +6,12 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hw4nets.errors import InputError, WriteError
 
+LOCK = ".lock"  # in a folder that a process works in
 CACHE = "HW4NETS_CACHE"  # the environment variable that moves the cache
 
 
@@ -38,6 +39,27 @@ def make_folder(path: str | Path) -> Path:
     if not os.access(path, os.W_OK):
         raise InputError(f"cannot write into {path}: permission denied")
     return path
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Inside the block no other process works in the folder; raises `InputError` where one does. A process that is killed lets go."""
+    from filelock import FileLock, Timeout
+
+    path = folder / LOCK
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(f"another process works in {folder}; wait for its end, or give another --out") from error
+    except OSError as error:
+        raise InputError(f"cannot write into {folder}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows removes no open file
+            path.unlink()
+        lock.release()
 
 
 @contextmanager

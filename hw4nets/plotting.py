@@ -102,17 +102,21 @@ def plot_images(data: Data, columns: int = 8) -> Figure:
     return _images(data.train.pixels, places, lambda place: data.classes[data.train.labels[place]], heading, columns)
 
 
-def plot_study(
-    numbers: Sequence[int], accuracies: Sequence[float | None], importances: Mapping[str, float], judged_on: str, title: str
-) -> Figure:
-    """Accuracy of every trial with the best so far, and how much each option mattered."""
+def plot_study(found: Sequence[tuple[int, float | None, bool]], importances: Mapping[str, float], judged_on: str, title: str) -> Figure:
+    """Accuracy of every trial with the best of the finished ones so far, and how much each option mattered.
+
+    found    of each trial its number, accuracy and whether it came to its end
+    """
     figure = Figure(figsize=(12, 5), layout="constrained")
     _heading(figure, title)
     trials, bars = figure.subplots(1, 2, width_ratios=(3, 2))
-    known = [(number, one) for number, one in zip(numbers, accuracies, strict=True) if one is not None]
-    trials.scatter(*zip(*known, strict=True), color=TRAIN, s=26, label="trial")
-    best = np.maximum.accumulate([one for _, one in known])
-    trials.step([number for number, _ in known], best, where="post", color=TEST, lw=2, label="best so far")
+    known = [(number, one, ended) for number, one, ended in found if one is not None]
+    for ended, label, face in ((True, "trial", TRAIN), (False, "trial that did not come to its end", "none")):
+        points = [(number, one) for number, one, how in known if how is ended]
+        trials.scatter([x for x, _ in points], [y for _, y in points], edgecolors=TRAIN, facecolors=face, s=26, label=label)
+    whole = [(number, one) for number, one, ended in known if ended]
+    best = np.maximum.accumulate([one for _, one in whole])
+    trials.step([number for number, _ in whole], best, where="post", color=TEST, lw=2, label="best so far")
     _accuracy_axes(trials, f"{judged_on} accuracy (the last seen, of pruned trials)")
     trials.set_xlabel("trial")
     trials.legend(frameon=False, loc="lower right")

@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,9 +120,10 @@ def _entries(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     else:
         with tarfile.open(path, "r:*") as archive:
             for member in archive:
-                file = archive.extractfile(member) if member.isreg() and _key(member.name) and member.size <= LARGEST else None
+                counts = (member.isreg() or member.islnk()) and _key(member.name) and member.size <= LARGEST
+                file = archive.extractfile(member) if counts else None
                 if file is not None:
-                    yield member.name, file.read
+                    yield member.name, partial(file.read, LARGEST)  # a hard link does not tell the size of its file
             while archive.fileobj and archive.fileobj.read(1 << 20):  # gzip's checksum stands at the end, behind what tar reads
                 pass
 

@@ -70,6 +70,9 @@ def read_recipe(path: str | Path) -> Recipe:
             ours = {item.name for item in (*settings_of(Config), *settings_of(NETS.get(values["net"], Net)))}
             hint = "; it belongs into [shape] or [train]" if name in ours else ""
             raise InputError(f"{path} has {name}{hint}; known are {', '.join(WORDS)}, [shape] and [train]")
+    for name in WORDS:
+        if not isinstance(values.get(name, ""), str):
+            raise InputError(f"{path}: {name} is {values[name]!r}; give text")
     for name in TABLES:
         if not isinstance(values.get(name, {}), dict):
             raise InputError(f"{path}: [{name}] is no table")

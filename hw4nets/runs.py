@@ -7,6 +7,7 @@ import io
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,12 +21,12 @@ from hw4nets.data import Data
 from hw4nets.errors import CheckpointError, InputError
 from hw4nets.evaluation import Evaluation, evaluate
 from hw4nets.execution import Execution, choose_device, prepare, threads
-from hw4nets.files import left_over, make_folder, write_text, write_with
+from hw4nets.files import LOCK, alone, left_over, make_folder, write_text, write_with
 from hw4nets.history import History, Row, Watch
 from hw4nets.models import build, flops_per_image, parameter_count
 from hw4nets.plotting import plot_confusion, plot_curves, plot_worst
 from hw4nets.recipes import Recipe, read_recipe, read_toml
-from hw4nets.state import CHOSEN
+from hw4nets.state import CHOSEN, TOLD
 from hw4nets.training import train
 
 CONFIG, HISTORY, SUMMARY = "config.toml", "history.csv", "summary.json"
@@ -46,32 +47,34 @@ class Outcome:
 
 def open_run(folder: str | Path, recipe: Recipe, data: Data, resume: bool = False, overwrite: bool = False) -> Path:
     """The run's folder with its config.toml; a folder with files is refused unless it is to be resumed or overwritten."""
-    path = Path(folder)
-    left = left_over(path, FILES)
-    there = set(path.iterdir()) - set(left) if path.is_dir() else set()
-    if there and not resume and not overwrite:
-        raise InputError(f"{folder} holds files already; give --resume to go on, --overwrite to start anew, or another --out")
-    if there and not _holds_run(path):
-        raise InputError(f"{folder} holds files, and none of a run; give another --out")
-    make_folder(path)
-    for one in left:
-        one.unlink(missing_ok=True)
-    if overwrite:
-        clear_run(path)
-    if resume and (path / CONFIG).exists():
-        _check_same(path, recipe, data)
-    write_text(path / CONFIG, recipe.toml(data=data.source, pixels=data.pixels, data_sha256=data.sha256))
+    path = make_folder(folder)
+    with alone(path):
+        left = left_over(path, FILES)
+        there = set(path.iterdir()) - {path / LOCK, *left}
+        if there and not resume and not overwrite:
+            raise InputError(f"{folder} holds files already; give --resume to go on, --overwrite to start anew, or another --out")
+        if there and not _holds_run(path):
+            raise InputError(f"{folder} holds files, and none of a run; give another --out")
+        for one in left:
+            one.unlink(missing_ok=True)
+        if overwrite:
+            clear_run(path)
+        if resume and (path / CONFIG).exists():
+            _check_same(path, recipe, data)
+        write_text(path / CONFIG, recipe.toml(data=data.source, pixels=data.pixels, data_sha256=data.sha256))
     return path
 
 
 def _holds_run(path: Path) -> bool:
-    """Whether a checkpoint is there, or a config.toml of ours: the names of the other files are anybody's."""
-    if any((path / name).exists() for name in (LAST, BEST, BEFORE)):
-        return True
-    try:
-        return {"net", "data_sha256"} <= read_toml(path / CONFIG).keys()
-    except InputError:
-        return False
+    """Whether a config.toml of ours is there, or a checkpoint of ours: names alone are anybody's."""
+    with suppress(InputError):
+        if {"net", "data_sha256"} <= read_toml(path / CONFIG).keys():
+            return True
+    for name in (LAST, BEST, BEFORE):
+        with suppress(CheckpointError):
+            load_checkpoint(path / name)
+            return True
+    return False
 
 
 def clear_run(path: Path) -> None:
@@ -81,7 +84,15 @@ def clear_run(path: Path) -> None:
 
 
 def run(folder: Path, recipe: Recipe, data: Data, watch: Watch | None = None) -> Outcome:
-    """Train in an opened folder, going on from its checkpoint if it holds one, and write everything a run has."""
+    """Train in an opened folder, going on from its checkpoint if it holds one, and write everything a run has.
+
+    Raises `InputError` where another process works in the folder.
+    """
+    with alone(folder):
+        return _run(folder, recipe, data, watch)
+
+
+def _run(folder: Path, recipe: Recipe, data: Data, watch: Watch | None) -> Outcome:
     model = build(recipe.shape, recipe.config.seed)
     history = train(model, data, recipe.config, folder, _Recording(folder, watch or Watch()))
     _write_history(folder, history.rows)
@@ -143,7 +154,7 @@ def _check_same(folder: Path, recipe: Recipe, data: Data) -> None:
     if kept.shape.name != recipe.shape.name:
         raise InputError(f"{folder} is a run of {kept.shape.name}, not {recipe.shape.name}; give another --out, or --overwrite")
     old, new = ({**one.shape.values(), **one.config.values()} for one in (kept, recipe))
-    changed = [f"{name} {old[name]}, not {new[name]}" for name in new if old[name] != new[name]]
+    changed = [f"{name} {old[name]}, not {new[name]}" for name in new if old[name] != new[name] and name not in TOLD]
     if changed:
         raise InputError(f"{folder} is a run with other settings ({'; '.join(changed)}); leave them out to go on, or --overwrite")
     if read_toml(folder / CONFIG).get("data_sha256") != data.sha256:

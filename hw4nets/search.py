@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw4nets.config import Config, worse
 from hw4nets.data import Data, hold_out
 from hw4nets.errors import DivergedError, InputError, NetsError, UnknownNameError, WriteError, out_of_memory
-from hw4nets.files import make_folder, write_text
+from hw4nets.files import alone, make_folder, write_text
 from hw4nets.history import Row, Watch
 from hw4nets.models import build
 from hw4nets.recipes import Recipe
@@ -91,7 +93,10 @@ def _options(recipe: Recipe) -> dict[str, Any]:
 
 
 def _with(where: Range | tuple[Any, ...], value: Any) -> Range | tuple[Any, ...]:
-    return where if isinstance(where, Range) or _holds(where, value) else (*where, value)
+    if isinstance(where, Range):
+        return where
+    alike = tuple(one for one in where if not isinstance(value, list) or len(one) == len(value))  # a network of as many groups
+    return alike if _holds(alike, value) else (*alike, value)
 
 
 def _holds(where: Range | tuple[Any, ...], value: Any) -> bool:
@@ -110,7 +115,12 @@ def search(plan: Plan, data: Data, folder: Path, heard: Heard = lambda trial, be
     """
     import optuna  # noqa: F401  # where it is absent no folder is made
 
-    place = make_folder(folder) / STUDY
+    with alone(make_folder(folder)):
+        return _search(plan, data, folder, heard)
+
+
+def _search(plan: Plan, data: Data, folder: Path, heard: Heard) -> Findings:
+    place = folder / STUDY
     with _told(InputError, f"{place} cannot be read", "remove it to search anew, or give another --out"):
         study = _study(plan, data, place)
     held = data if plan.judged_on == "test" else hold_out(data, SPLIT_SEED)
@@ -121,10 +131,10 @@ def search(plan: Plan, data: Data, folder: Path, heard: Heard = lambda trial, be
                 _ask_first(plan, study)
             study.optimize(lambda trial: _accuracy(trial, plan, held), n_trials=1)
             _write_trials(plan, _trials(study), folder)
-            _write_best(plan, study, folder)
+            _write_best(plan, study, data, folder)
             last = _trials(study)[-1]
             heard(last, max((one.accuracy for one in _finished(study)), default=float("nan")))  # type: ignore[type-var]
-        return _findings(plan, study, folder)
+        return _findings(plan, study, data, folder)
 
 
 def _accuracy(trial: optuna.Trial, plan: Plan, data: Data) -> float:
@@ -184,7 +194,8 @@ def _study(plan: Plan, data: Data, place: Path) -> optuna.Study:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=1)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{place.resolve()}")
+    connect = partial(sqlite3.connect, place)  # a path of its own, where an address would end at a question mark
+    storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": connect})
     study = optuna.create_study(storage=storage, study_name="search", direction="maximize", load_if_exists=True, pruner=pruner)
     about = json.dumps(_about(plan, data), sort_keys=True)
     if study.user_attrs.get("about", about) != about:
@@ -242,23 +253,25 @@ def _finished(study: optuna.Study) -> list[Trial]:
     return [one for one in _trials(study) if one.ended == "finished"]
 
 
-def _findings(plan: Plan, study: optuna.Study, folder: Path) -> Findings:
+def _findings(plan: Plan, study: optuna.Study, data: Data, folder: Path) -> Findings:
+    _write_trials(plan, _trials(study), folder)  # a process that was killed may have written one less
     finished = _finished(study)
     if not finished:
         why = next((one.user_attrs["why"] for one in reversed(_ended(study)) if "why" in one.user_attrs), "")
         raise InputError(
             f"no trial came to its end: none of the settings could run{f' ({why})' if why else ''}; narrow the space with --vary"
         )
-    best = _write_best(plan, study, folder) or finished[0]
+    best = _write_best(plan, study, data, folder) or finished[0]
     return Findings(_trials(study), _recipe(plan, best), best.accuracy or 0.0, _importances(study, len(finished)))
 
 
-def _write_best(plan: Plan, study: optuna.Study, folder: Path) -> Trial | None:
-    """The best trial that is finished, in best.toml."""
+def _write_best(plan: Plan, study: optuna.Study, data: Data, folder: Path) -> Trial | None:
+    """The best trial that is finished, in best.toml, with the images that it was found on."""
     best = max(_finished(study), key=lambda one: one.accuracy or 0.0, default=None)
     if best is not None:
         note = f"trial {best.number} of {plan.trials}: {plan.judged_on} accuracy {best.accuracy:.4f}"
-        write_text(folder / BEST_TOML, _recipe(plan, best).toml(note=note))
+        about = {"note": note, "data": data.source, "pixels": data.pixels, "data_sha256": data.sha256}
+        write_text(folder / BEST_TOML, _recipe(plan, best).toml(**about))
     return best
 
 

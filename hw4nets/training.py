@@ -98,10 +98,10 @@ def _check_finite(losses: Tensor, epoch: int, run: Run) -> None:
         raise _diverged(run, epoch * run.steps + int((~losses.isfinite()).nonzero()[0]))
 
 
-def _check_tested(run: Run, epoch: int, out: Tensor) -> None:
+def _check_weights(run: Run, epoch: int, *more: Tensor) -> None:
     """The loss is seen before each step: what the last step of an epoch broke shows in weights and outputs alone."""
     weights = (one for one in run.model.state_dict().values() if one.is_floating_point())
-    if not all(bool(one.isfinite().all()) for one in (out, *weights)):
+    if not all(bool(one.isfinite().all()) for one in (*more, *weights)):
         raise _diverged(run, epoch * run.steps - 1)
 
 
@@ -112,9 +112,10 @@ def _diverged(run: Run, step: int) -> DivergedError:
 def _score(run: Run, row: Row) -> Row:
     """The epoch with its test accuracy, and that of the held-out images if there are any."""
     start = time.perf_counter()
+    _check_weights(run, row.epoch)  # an average of them may be finite still
     with run.averaging.applied():
         out = outputs(run.model, run.test[0], run.execution, run.config.input_scale)
-        _check_tested(run, row.epoch, out)
+        _check_weights(run, row.epoch, out)
         test = accuracy(out, run.test[1])
         validation = _tested(run, run.validation) if run.validation is not None else None
     return replace(row, test_accuracy=test, validation_accuracy=validation, seconds_eval=time.perf_counter() - start)

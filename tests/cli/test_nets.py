@@ -163,6 +163,14 @@ def test_evaluate_tells_accuracies_and_confusions(hw4nets, trained):
     assert damaged.status == 2 and "is damaged" in damaged.err and damaged.out == ""
 
 
+def test_evaluate_tells_too_little_memory_in_the_json(hw4nets, trained, monkeypatch):
+    from hw4cli.nets import evaluate as module
+
+    monkeypatch.setattr(module, "evaluate", lambda *words: (_ for _ in ()).throw(MemoryError()))
+    done = hw4nets("evaluate", "run", "--json", "-")
+    assert done.status == 1 and done.json["status"] == "uncertified" and "not enough memory" in done.json["message"]
+
+
 def test_plot_compares_runs(hw4nets, trained):
     assert hw4nets(*QUICK, "--out", "other", "--lr", "0.2", "-q").status == 0
     done = hw4nets("plot", "run", "other", "--plot", "runs.png", "--save", "runs.csv", "--json", "-")
@@ -191,7 +199,13 @@ def test_search_then_train(hw4nets):
     assert "hw4nets train --config s/best.toml" in done.err and "on held-out training images, pixels synthetic" in done.err
     assert hw4nets(*words).status == 2
     assert len(hw4nets(*words, "--resume", "--trials", "3", "--json", "-", "-q").json["trials"]) == 3
-    assert hw4nets("train", "--config", "s/best.toml", "--data", "synthetic", "--out", "run", "--epochs", "1", "-q").status == 0
+    assert "For a figure" not in done.err
+    told = " ".join(hw4nets(*words, "--resume").out.split())
+    assert "For a figure: hw4nets search" in told and told.count("--resume") == 1 and told.endswith("--plot search.png")
+    words[words.index("s")] = "t"
+    told = " ".join(hw4nets(*words).out.split())
+    assert told.count("--resume --plot search.png") == 1  # the command again would meet the search that it has done
+    assert hw4nets("train", "--config", "s/best.toml", "--out", "run", "--epochs", "1", "-q").status == 0  # on the images of the search
     assert json.loads(Path("run/summary.json").read_text())["selected_on"] == "test"
     assert Path("b.toml").exists()
 

@@ -189,13 +189,17 @@ def test_too_little_memory_is_no_damage(saved, monkeypatch, error):
     assert load_checkpoint(saved / LAST)["number"] == 2
 
 
-def test_a_run_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path, small):
-    whole = train(build(SHAPE, 0), small, EVERYTHING)
+@pytest.mark.parametrize("select", ["none", "test"])
+@pytest.mark.parametrize("what", ["damaged", "absent"])
+def test_a_run_goes_on_from_the_checkpoint_before_the_last(tmp_path, small, what, select):
+    config = replace(EVERYTHING, select=select)
+    whole = train(build(SHAPE, 0), small, config)
     with pytest.raises(KeyboardInterrupt):
-        train(build(SHAPE, 0), small, EVERYTHING, tmp_path, Stopped(3))
-    (tmp_path / LAST).write_bytes(b"damaged")
-    resumed = train(build(SHAPE, 0), small, EVERYTHING, tmp_path)
-    assert timeless(resumed) == timeless(whole) and "damaged" in resumed.notes[0]
+        train(build(SHAPE, 0), small, config, tmp_path, Stopped(3))
+    (tmp_path / LAST).write_bytes(b"damaged") if what == "damaged" else (tmp_path / LAST).unlink()
+    resumed = train(build(SHAPE, 0), small, config, tmp_path)
+    assert timeless(resumed) == timeless(whole) and ["damaged" in note for note in resumed.notes] == [True] * (what == "damaged")
+    assert (tmp_path / BEST).exists() and len(load_checkpoint(tmp_path / LAST)["history"]) == 6
 
 
 def test_a_full_disk_is_a_sentence_and_the_old_checkpoint_stands(saved, monkeypatch):
@@ -294,13 +298,15 @@ def test_whitening_is_not_done_again_on_going_on(tmp_path, small, monkeypatch):
     assert len(train(build(SHAPE, 0), small, EVERYTHING, tmp_path).rows) == 6
 
 
-def test_weights_that_overflow_in_the_last_step_of_an_epoch_are_not_kept(tmp_path, small):
-    """The loss is looked at before each step, so it does not know of the last one."""
+@pytest.mark.parametrize("average", ["none", "ema", "lookahead"])
+def test_weights_that_overflow_in_the_last_step_of_an_epoch_are_not_kept(tmp_path, small, average):
+    """The loss is looked at before each step, so it does not know of the last one; nor does an average that has not followed yet."""
     config = Config(epochs=12, batch_size=200, lr=1e6, momentum=0.0, weight_decay=10.0, schedule="constant", warmup=0.0, threads=1)
     with pytest.raises(DivergedError, match="take a smaller --lr") as caught:
-        train(build(Logistic(), 0), small, config, tmp_path)
+        train(build(Logistic(), 0), small, replace(config, average=average), tmp_path)
     state = load_checkpoint(tmp_path / LAST)
-    assert len(state["history"]) == caught.value.epoch - 1 > 0 and all(one.isfinite().all() for one in state["weights"].values())
+    assert len(state["history"]) == caught.value.epoch - 1 > 0
+    assert all(one.isfinite().all() for kind in ("weights", "trained") for one in state[kind].values())
 
 
 def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path, small):

@@ -298,6 +298,18 @@ def test_half_an_archive_is_told(tmp_path, parts, cache):
     assert list(cache.iterdir()) == []
 
 
+def test_a_file_with_two_names_counts_twice_in_an_archive_as_in_a_folder(tmp_path, parts):
+    """A tar holds the second name as a hard link."""
+    folder = tmp_path / "cifar"
+    write_images(folder, parts)
+    one = next(folder.glob("train/cat/*.png"))
+    os.link(one, one.with_name("again.png"))
+    pack(folder, tmp_path / "cifar.tar.gz")
+    with tarfile.open(tmp_path / "cifar.tar.gz") as archive:
+        assert any(member.islnk() for member in archive)
+    assert load(str(tmp_path / "cifar.tar.gz")).sha256 == load(str(folder)).sha256
+
+
 @pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", b"\x89PNG" * 100])
 def test_a_file_that_is_no_archive_is_told(tmp_path, cache, content):
     path = tmp_path / "table.csv"

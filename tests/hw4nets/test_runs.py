@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -63,6 +65,50 @@ def test_a_folder_of_another_program_is_not_overwritten(tmp_path, small, name, c
     with pytest.raises(InputError, match="holds files, and none of a run"):
         open_run(tmp_path, RECIPE, small, overwrite=True)
     assert (tmp_path / name).read_text() == content
+
+
+def test_checkpoints_of_another_program_are_not_overwritten(tmp_path, small):
+    for name in ("last.pt", "best.pt"):
+        torch.save({"model": torch.zeros(3)}, tmp_path / name)
+    for how in ({"overwrite": True}, {"resume": True}):
+        with pytest.raises(InputError, match="holds files, and none of a run"):
+            open_run(tmp_path, RECIPE, small, **how)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best.pt", "last.pt"]
+
+
+def test_a_checkpoint_of_ours_is_a_run_without_its_config(done, small):
+    folder, outcome = done
+    (folder / CONFIG).unlink()
+    assert run(open_run(folder, RECIPE, small, resume=True), RECIPE, small).history.rows == outcome.history.rows
+
+
+def test_one_process_at_a_time_works_in_a_folder(done, small):
+    folder, _ = done
+    lines = f"""
+import sys
+from pathlib import Path
+from hw4nets.files import alone
+with alone(Path({str(folder)!r})):
+    print("in", flush=True)
+    sys.stdin.read()
+"""
+    other = subprocess.Popen([sys.executable, "-c", lines], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None and other.stdout.readline() == "in\n"
+    for act in (lambda: open_run(folder, RECIPE, small, overwrite=True), lambda: run(folder, RECIPE, small)):
+        with pytest.raises(InputError, match=r"another process works in .*; wait for its end, or give another --out"):
+            act()
+    other.kill()
+    other.communicate()
+    assert run(open_run(folder, RECIPE, small, resume=True), RECIPE, small).summary["epochs"] == 2
+    assert not (folder / ".lock").exists()
+
+
+def test_a_word_that_changes_no_step_does_not_stop_a_run_from_going_on(done, small):
+    folder, outcome = done
+    told = RECIPE.changed({"chosen_on": "test"})
+    assert finished(folder, told, small) == outcome.summary
+    assert run(open_run(folder, told, small, resume=True), told, small).summary["selected_on"] == "test"
+    assert read_recipe(folder / CONFIG).config.chosen_on == "test"
 
 
 @pytest.mark.parametrize("trained, here", [("bfloat16", "bfloat16"), ("float16", "float32")])

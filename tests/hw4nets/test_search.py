@@ -10,8 +10,9 @@ import pytest
 from hw4nets import search as module
 from hw4nets.config import Config
 from hw4nets.errors import InputError, WriteError
+from hw4nets.files import alone
 from hw4nets.models import NETS, Base, Conv, Hidden, Logistic
-from hw4nets.recipes import Recipe, preset, read_recipe
+from hw4nets.recipes import Recipe, preset, read_recipe, read_toml
 from hw4nets.search import BEST_TOML, STUDY, TRIALS, Plan, default_space, search
 from hw4nets.settings import Range
 
@@ -47,6 +48,8 @@ def test_the_best_trial_becomes_a_recipe_that_says_where_it_was_chosen(tmp_path,
     best = max((trial for trial in found.trials if trial.ended == "finished"), key=lambda trial: trial.accuracy or 0)
     recipe = read_recipe(tmp_path / BEST_TOML)
     assert recipe == found.best and recipe.config.lr == best.values["lr"] and recipe.config.selected_on == "validation"
+    kept = read_toml(tmp_path / BEST_TOML)
+    assert (kept["data"], kept["pixels"], kept["data_sha256"]) == (small.source, small.pixels, small.sha256)
     assert found.accuracy == best.accuracy and set(found.importances) <= set(SPACE)
     rows = list(csv.DictReader((tmp_path / TRIALS).read_text().splitlines()))
     assert [row["trial"] for row in rows] == list("12345") and float(rows[0]["lr"]) == found.trials[0].values["lr"]
@@ -138,6 +141,28 @@ def test_another_search_in_the_folder_is_refused(tmp_path, small):
         search(Plan(RECIPE, {"lr": SPACE["lr"]}, 1), small, tmp_path)
 
 
+def test_one_process_at_a_time_searches_in_a_folder(tmp_path, small):
+    plan = Plan(RECIPE, SPACE, 1)
+    with alone(tmp_path), pytest.raises(InputError, match="another process works in"):
+        search(plan, small, tmp_path)
+    assert len(search(plan, small, tmp_path).trials) == 1
+
+
+def test_trials_csv_is_healed_from_the_study(tmp_path, small):
+    plan = Plan(RECIPE, SPACE, 2)
+    search(plan, small, tmp_path)
+    whole = (tmp_path / TRIALS).read_text()
+    (tmp_path / TRIALS).write_text(whole[: len(whole) // 2])
+    search(plan, small, tmp_path)
+    assert (tmp_path / TRIALS).read_text() == whole
+
+
+def test_any_name_of_a_folder(tmp_path, small):
+    folder = tmp_path / "what? #1 50%20"
+    search(Plan(RECIPE, SPACE, 1), small, folder)
+    assert (folder / STUDY).exists() and [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
 def test_a_damaged_study_is_told(tmp_path, small):
     search(Plan(RECIPE, SPACE, 1), small, tmp_path)
     place = tmp_path / STUDY
@@ -167,6 +192,8 @@ def test_default_spaces_hold_what_can_be_searched_and_the_tuned_settings():
                 assert [json.dumps(one) for one in where].count(json.dumps(own[name])) == 1, (net, name)
     assert {"M", "p", "N", "activation", "pool", "batch_norm", "dropout"} <= set(default_space(preset("tuned", "conv")))
     assert {"filters", "sizes", "units", "dropout"} <= set(default_space(preset("tuned", "base")))
+    two = preset("tuned", "fast").changed({"widths": [64, 128], "depths": [2, 2], "pools": [2, 2]})
+    assert default_space(two)["widths"] == ([64, 128],)
     assert "widths" in default_space(preset("tuned", "fast")) and default_space(preset("tuned", "hidden"))["M"].whole
 
 

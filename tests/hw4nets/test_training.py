@@ -1,5 +1,6 @@
 """The loop learns, says the truth about it, and is the same again; each setting does what it says."""
 
+import json
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -215,6 +216,18 @@ def test_precision_and_memory_format_are_the_first_that_none_beats_clearly(cache
     found = prepare(build(Conv(M=4), 0), replace(QUICK, precision="auto", memory_format="auto"))
     assert (found.precision_name, found.format_name) == chosen
     assert next(times, None) is None
+
+
+def test_what_another_process_measured_meanwhile_is_kept(cache, monkeypatch):
+    path = cache / "execution.json"
+
+    def slow(*words):
+        path.write_text(json.dumps({"other": ["float32", "contiguous"]}))
+        return "float32", "channels_last"
+
+    monkeypatch.setattr(execution, "_measured", slow)
+    prepare(build(Conv(M=4), 0), replace(QUICK, memory_format="auto"))
+    assert sorted(json.loads(path.read_text()).values()) == [["float32", "channels_last"], ["float32", "contiguous"]]
 
 
 def test_a_cpu_without_bfloat16_is_not_asked_about_it(cache, monkeypatch):

@@ -38,9 +38,10 @@ def command(run: str, checkpoint: str, device: str, seed: int, data: str | None,
     if not (folder / CONFIG).exists():
         raise InputError(f"{run} is no run: it has no {CONFIG}; give the folder that train wrote")
     recipe, kept = read_recipe(folder / CONFIG), read_toml(folder / CONFIG)
-    model, execution = load_model(folder / f"{checkpoint}.pt", recipe, device)
-    images = load_shown(data or kept.get("data", "official"), writing, seed)
-    found = evaluate(model, images, execution, recipe.config.input_scale)
+    with recorded(writing, seed):
+        model, execution = load_model(folder / f"{checkpoint}.pt", recipe, device)
+        images = load_shown(data or kept.get("data", "official"), writing, seed)
+        found = evaluate(model, images, execution, recipe.config.input_scale)
     title = f"{recipe.shape.name}, {percent(found.accuracy)} of the test images right, pixels {images.pixels}"
     with recorded(writing, seed, images.sha256):
         if writing.plot is not None:

@@ -87,9 +87,9 @@ def line(writing: Writing, text: str) -> None:
         print(text, file=sys.stderr if writing.json == STDOUT else sys.stdout, flush=True)
 
 
-def figure_line(writing: Writing, name: str) -> list[str]:
-    """The line that would make a figure, where none was asked for."""
-    return [] if writing.plot else [f"For a figure: {records.command_line(PROGRAM)} --plot {name}"]
+def figure_line(writing: Writing, name: str, more: str = "") -> list[str]:
+    """The line that would make a figure, where none was asked for; `more` is what to type besides."""
+    return [] if writing.plot else [f"For a figure: {records.command_line(PROGRAM)}{more} --plot {name}"]
 
 
 def warn(sentence: str) -> None:

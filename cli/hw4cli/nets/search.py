@@ -69,7 +69,9 @@ def command(data: str | None, out: str, trials: int, sampler: str, vary: tuple[s
         "importances": found.importances,
     }
     write_json(writing, plan.seed, images.sha256, record | {"trials": [vars(trial) for trial in found.trials]})
-    show(writing, *_table(plan, found, images.pixels, out, writing))
+    go_on = "" if resume else " --resume"
+    last = [f"To train with the best: hw4nets train --config {out}/{BEST_TOML} --out RUN", *figure_line(writing, "search.png", go_on)]
+    show(writing, *_table(plan, found, images.pixels), last)
     return Exit.CERTIFIED
 
 
@@ -124,21 +126,20 @@ def _write(plan: Plan, found: Findings, folder: Path, writing: Writing, pixels: 
     if writing.plot is not None:
         from hw4nets.plotting import plot_study
 
-        numbers, accuracies = ([getattr(trial, name) for trial in found.trials] for name in ("number", "accuracy"))
-        title = f"{plan.recipe.shape.name}: {len(numbers)} trials, pixels {pixels}"
-        save_plot(writing, plot_study(numbers, accuracies, found.importances, plan.judged_on, title))
+        trials = [(trial.number, trial.accuracy, trial.ended == "finished") for trial in found.trials]
+        title = f"{plan.recipe.shape.name}: {len(found.trials)} trials, pixels {pixels}"
+        save_plot(writing, plot_study(trials, found.importances, plan.judged_on, title))
     if writing.save is not None:
         write_text(writing.save, (folder / BEST_TOML).read_text(encoding="utf-8"))
 
 
-def _table(plan: Plan, found: Findings, pixels: str, out: str, writing: Writing) -> tuple[str, list[str], list[list[str]], list[str]]:
+def _table(plan: Plan, found: Findings, pixels: str) -> tuple[str, list[str], list[list[str]]]:
     order = sorted(found.trials, key=lambda trial: (trial.ended != "finished", -(trial.accuracy or 0.0)))
     names = list(order[0].values)
     rows = [[str(one.number), percent(one.accuracy), one.ended, *(_word(one.values.get(name)) for name in names)] for one in order[:SHOWN]]
     judges = "the test images" if plan.judged_on == "test" else "held-out training images"
     title = f"{found.best.shape.name}: the best {len(rows)} of {len(found.trials)} trials, on {judges}, pixels {pixels}"
-    last = [f"To train with the best: hw4nets train --config {out}/{BEST_TOML} --out RUN", *figure_line(writing, "search.png")]
-    return title, ["trial", plan.judged_on, "ended", *names], rows, last
+    return title, ["trial", plan.judged_on, "ended", *names], rows
 
 
 def _word(value: Any) -> str:

@@ -33,7 +33,7 @@ SHOWN = ("parameters", "flops_per_image", "best_epoch", "selected_on", "seconds_
 def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: Any) -> int:
     """Train a network: config, history, summary, figures and checkpoints in one folder.
 
-    What no option says comes from --config, else from the preset. What a file leaves out is as in hw4nets.Config.
+    What no option says, the images too, comes from --config, else from the preset. What a file leaves out is as in hw4nets.Config.
     """
     if resume and overwrite:
         raise InputError("--resume goes on and --overwrite starts anew; give one of them")
@@ -43,7 +43,8 @@ def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: 
     recipe = kept_recipe(Path(out), chosen, changes) if kept else chosen_recipe(chosen, changes)
     check_machine(recipe.config)
     keep_freed_memory()
-    images = load_shown(data or kept.get("data", "official"), writing, recipe.config.seed)
+    source = kept or ({} if chosen.config is None else read_toml(chosen.config))
+    images = load_shown(data or source.get("data", "official"), writing, recipe.config.seed)
     with recorded(writing, recipe.config.seed, images.sha256):
         folder = open_run(out, recipe, images, resume, overwrite)
         return train(folder, recipe, images, writing)
