@@ -45,6 +45,13 @@ def one_thread() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def compiled_anew(tmp_path, monkeypatch) -> None:
+    """What a compiler made before is not found: seconds to compile are those of a first time."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    torch.compiler.reset()
+
+
 def trained(recipe: Recipe) -> History:
     return train(build(recipe.shape, 0), synthetic(IMAGES, 10), recipe.config)
 
