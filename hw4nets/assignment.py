@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hw4nets.data import Data
 from hw4nets.errors import DivergedError
-from hw4nets.files import make_folder, write_text
+from hw4nets.files import alone, make_folder, write_text
 from hw4nets.history import Watch
 from hw4nets.plotting import plot_pair
 from hw4nets.recipes import Recipe, preset
@@ -55,9 +55,21 @@ def reproduce(
     options      changes to every recipe, such as {"epochs": 1} for a look
     own_epochs   epochs of the assignment's own settings: with batches of 4 they take hours
     A run that is finished is kept, and one that was stopped goes on; so the same call again continues. One whose loss stops being finite
-    is told in the report, and the rest goes on.
+    is told in the report, and the rest goes on. Raises `InputError` where another process works in the folder.
     """
-    make_folder(folder)
+    with alone(make_folder(folder)):
+        return _reproduce(_Asked(folder, data, options, own_epochs), watch, say)
+
+
+class _Asked(NamedTuple):
+    folder: Path
+    data: Data
+    options: Mapping[str, Any]
+    own_epochs: int | None
+
+
+def _reproduce(asked: _Asked, watch: Watch | None, say: Say) -> dict[str, Any]:
+    folder, data, options, own_epochs = asked
     results: dict[str, Any] = {"pixels": data.pixels, "data_sha256": data.sha256, "source": data.title, "parts": {}}
     for part in PARTS:
         outcomes = {}
@@ -81,10 +93,11 @@ def diverged(part: Mapping[str, Any]) -> dict[str, str]:
 
 
 def start_anew(folder: Path) -> None:
-    """Forget the runs in the folder, finished ones too."""
-    for part in PARTS:
-        for name in PRESETS:
-            clear_run(_run_folder(folder, part, name))
+    """Forget the runs in the folder, finished ones too; raises `InputError` where another process works in it."""
+    with alone(make_folder(folder)):
+        for part in PARTS:
+            for name in PRESETS:
+                clear_run(_run_folder(folder, part, name))
 
 
 def _run_folder(folder: Path, part: Part, name: str) -> Path:

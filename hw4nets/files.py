@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hw4nets.errors import InputError, WriteError
 
-LOCK = ".lock"  # in a folder that a process works in
+LOCK = ".hw4nets.lock"  # in a folder that a process works in
 CACHE = "HW4NETS_CACHE"  # the environment variable that moves the cache
 
 
@@ -86,7 +86,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def left_over(folder: Path, names: Iterable[str]) -> list[Path]:
     """The temporary files that a process left which was killed while it wrote these."""
     pairs = (name.rpartition(".") for name in names)
-    return [path for stem, _, suffix in pairs for path in folder.glob(f".{stem}.*.{suffix}")]
+    return [path for stem, _, suffix in pairs for path in folder.glob(f".{stem}.????????.{suffix}")]
 
 
 def write_text(path: str | Path, text: str) -> None:

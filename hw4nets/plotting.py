@@ -112,8 +112,8 @@ def plot_study(found: Sequence[tuple[int, float | None, bool]], importances: Map
     trials, bars = figure.subplots(1, 2, width_ratios=(3, 2))
     known = [(number, one, ended) for number, one, ended in found if one is not None]
     for ended, label, face in ((True, "trial", TRAIN), (False, "trial that did not come to its end", "none")):
-        points = [(number, one) for number, one, how in known if how is ended]
-        trials.scatter([x for x, _ in points], [y for _, y in points], edgecolors=TRAIN, facecolors=face, s=26, label=label)
+        if points := [(number, one) for number, one, how in known if how is ended]:
+            trials.scatter(*zip(*points, strict=True), edgecolors=TRAIN, facecolors=face, s=26, label=label)
     whole = [(number, one) for number, one, ended in known if ended]
     best = np.maximum.accumulate([one for _, one in whole])
     trials.step([number for number, _ in whole], best, where="post", color=TEST, lw=2, label="best so far")

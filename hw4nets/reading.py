@@ -26,7 +26,8 @@ SHAPE = (3, 32, 32)
 PIXELS = 3 * 32 * 32
 LARGEST = 64 << 20  # bytes of one file: an official batch has 31 MB
 DEPTH = 4  # folders searched below the one given
-UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError, ValueError, RuntimeError)
+UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError)
+UNREADABLE += (ValueError, RuntimeError, KeyError)  # a number that is none; an encrypted archive; a link to a file that is not there
 OFFICIAL = {  # md5 of the official batches (torchvision's CIFAR10.train_list and test_list)
     "data_batch_1": "c99cafc152244af753f735de768cd75f",
     "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
@@ -90,7 +91,7 @@ def _collect(path: Path) -> dict[str, bytes]:
             if key in files:
                 raise DataError(f"{path} holds {key} twice; give the folder that holds it once")
             files[key] = content()
-    except UNREADABLE as error:  # RuntimeError: the archive is encrypted
+    except UNREADABLE as error:
         if isinstance(error, DataError):
             raise
         why = str(error).partition("\n")[0].rstrip(":")  # tarfile tells what every kind of archive found

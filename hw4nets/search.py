@@ -121,7 +121,7 @@ def search(plan: Plan, data: Data, folder: Path, heard: Heard = lambda trial, be
 
 def _search(plan: Plan, data: Data, folder: Path, heard: Heard) -> Findings:
     place = folder / STUDY
-    with _told(InputError, f"{place} cannot be read", "remove it to search anew, or give another --out"):
+    with _told(InputError, f"{place} cannot be read", "where it is damaged, move it away; or give another --out"):
         study = _study(plan, data, place)
     held = data if plan.judged_on == "test" else hold_out(data, SPLIT_SEED)
     with _told(WriteError, f"{place} could not be written", "the same command goes on with the trials it holds"):

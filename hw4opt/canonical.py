@@ -119,7 +119,7 @@ def sheet_block(
 
 def _check_sides(name: str, tables: Sequence[Sequence[Table]]) -> None:
     """Problems of a batch share a term's rows: what bounds f from below in one cannot bound it from above in another."""
-    if all(row is tables[0] for row in tables):
+    if len(tables) == 1:
         return
     sides = [tuple((math.isinf(table.low), math.isinf(table.high)) for table in row) for row in tables]
     if number := next((i for i, one in enumerate(sides) if one != sides[0]), None):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,6 +68,15 @@ class Proof:
     duals: list[Array]
 
 
+class _At(NamedTuple):
+    """Point and duals, with the rows at the point and what rounding may do to them, one array a piece."""
+
+    w: Array
+    zs: Sequence[Array]
+    duals: Sequence[Array]
+    allowances: Sequence[Array]
+
+
 def certify(form: Form, w: Array, duals: Sequence[Array], interior: Array | None = None) -> Proof:
     """Certificates at w (b, r) and one dual array a piece.
 
@@ -83,7 +92,7 @@ def certify(form: Form, w: Array, duals: Sequence[Array], interior: Array | None
         w = _blend(form, w, zs, interior, allowances, wrong > 0)
         zs = form.forward(w)
         wrong = _worst(form, zs, allowances)
-    return Proof(_assemble(form, w, zs, duals, allowances, wrong, balanced), w, list(duals))
+    return Proof(_assemble(form, _At(w, zs, duals, allowances), wrong, balanced), w, list(duals))
 
 
 def _allowances(form: Form, w: Array, zs: Sequence[Array]) -> list[Array]:
@@ -167,16 +176,8 @@ def _slack(piece: Piece, z: Array, u: Array, allowance: Array) -> tuple[Array, A
     return np.maximum(slack, 0).sum(axis=1) + extra, value.sum(axis=1)
 
 
-def _assemble(
-    form: Form,
-    w: Array,
-    zs: Sequence[Array],
-    duals: Sequence[Array],
-    allowances: Sequence[Array],
-    wrong: Array,
-    balanced: np.ndarray,
-) -> list[Certificate]:
-    b = form.batch
+def _assemble(form: Form, at: _At, wrong: Array, balanced: np.ndarray) -> list[Certificate]:
+    b, (w, zs, duals, allowances) = form.batch, at
     sums = each(lambda args: _slack(*args), list(zip(form.pieces, zs, duals, allowances, strict=True)))
     slack, value = (sum((one[place] for one in sums), np.zeros(b)) for place in (0, 1))
     pulls, reaches = zip(

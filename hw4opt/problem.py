@@ -20,7 +20,6 @@ from hw4opt.terms import Loss, PiecewiseQuadratic, Slope, Smooth, Term, Values, 
 from hw4opt.terms.base import Array
 
 NO_WEIGHT = 1e-60  # of the largest: below, a row's loss is lost in the rounding of the others'
-CONSTANT = 1e-14  # of the largest entry: the spread that rounding alone gives a constant column
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -35,8 +34,8 @@ class Problem:
     weights      (n,) ω ≥ 0 of the rows' losses; weight 0 (below 1e-60 of the largest) removes the row before anything is built
     offset       (n,) o, added to f in the loss; tv, bounds and shapes act on f itself
     intercept    one more, unpenalised column of ones
-    standardize  measure every x column from its mean (from 0 in a linear design without intercept) in units of its standard deviation
-                 (a constant one in its own); gamma is then in those units
+    standardize  measure every x column from its mean (from 0 in a linear design without intercept) in units of its standard deviation;
+                 gamma is then in those units, and a constant column keeps its own
 
     Raises `InputError`, whose sentence names what is wrong.
     """
@@ -170,7 +169,7 @@ class Problem:
             return np.zeros(x.shape[1]), np.ones(x.shape[1])
         spread = x.std(axis=0)
         center = np.zeros(x.shape[1]) if self.kernel is None and not self.intercept else x.mean(axis=0)
-        return center, np.where(spread > CONSTANT * np.abs(x).max(axis=0), spread, 1.0)
+        return center, np.where(np.ptp(x, axis=0) > 0, spread, 1.0)  # of a constant column, the rounding of its mean
 
     def features(self, x: ArrayLike) -> Array:
         """New x in the units of the design, shape (m, d); raises `InputError` for another number of columns."""

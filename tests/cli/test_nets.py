@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -196,7 +195,10 @@ def test_search_then_train(hw4nets):
     done = hw4nets(*words, "--json", "-", "--plot", "s.png", "--save", "b.toml")
     assert done.status == 0 and len(done.json["trials"]) == 2 and done.json["selected_on"] == "test"  # the preset's own settings were
     assert set(done.json["trials"][0]["values"]) == {"lr", "N", "batch_norm"} and Path("s.png").exists()
-    assert "hw4nets train --config s/best.toml" in done.err and "on held-out training images, pixels synthetic" in done.err
+    assert (
+        "hw4nets train --config s/best.toml --epochs 16 --out RUN" in " ".join(done.err.split())
+        and "on held-out training images, pixels synthetic" in done.err
+    )
     assert hw4nets(*words).status == 2
     assert len(hw4nets(*words, "--resume", "--trials", "3", "--json", "-", "-q").json["trials"]) == 3
     assert "For a figure" not in done.err
@@ -410,23 +412,26 @@ def test_training_imports_neither_the_other_half_nor_the_search():
 
 
 def test_kill_9_then_resume_gives_the_history_of_a_run_that_nothing_stopped(tmp_path):
-    """The command is killed at moments drawn between its start and its end, the very first writes among them."""
-    draw, kills = random.Random(1), 0
-    words = [*QUICK[:5], "--epochs", "20", "--threads", "1", "-q", "--out"]
-    start = time.perf_counter()
-    process(*words, "whole", cwd=tmp_path)
-    whole = time.perf_counter() - start
-    for _ in range(6):
+    """The command is killed as soon as it has begun, has its settings, its first checkpoint, and some epochs."""
+    words, run = [*QUICK[:5], "--epochs", "60", "--threads", "1", "-q", "--out"], tmp_path / "run"
+    begun: list[Callable[[], bool]] = [
+        run.exists,
+        (run / "config.toml").exists,
+        (run / "last.pt").exists,
+        lambda: len((run / "history.csv").read_text().splitlines()) > 5,
+    ]
+    for there in begun:
         running = subprocess.Popen([sys.executable, "-c", RUN, *words, "run", "--resume"], cwd=tmp_path)
-        try:
-            running.wait(draw.uniform(0.5, 1.0) * whole)
-        except subprocess.TimeoutExpired:
-            running.kill()
-            kills += running.wait() == -signal.SIGKILL
-    assert process(*words, "run", "--resume", cwd=tmp_path).returncode == 0 and kills
-    histories = [list(csv.DictReader((tmp_path / name / "history.csv").open())) for name in ("whole", "run")]
+        while not there():
+            assert running.poll() is None
+            time.sleep(0.002)
+        running.kill()
+        assert running.wait() == -signal.SIGKILL
+    for name in ("run", "whole"):
+        assert process(*words, name, *(["--resume"] if name == "run" else []), cwd=tmp_path).returncode == 0
+    histories = [list(csv.DictReader((tmp_path / name / "history.csv").read_text().splitlines())) for name in ("whole", "run")]
     timeless = [[{name: row[name] for name in row if "second" not in name} for row in rows] for rows in histories]
-    assert timeless[0] == timeless[1] and len(timeless[0]) == 20
+    assert timeless[0] == timeless[1] and len(timeless[0]) == 60
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(path.name for path in (tmp_path / "whole").iterdir())
 
 

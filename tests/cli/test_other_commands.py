@@ -86,7 +86,8 @@ def test_predict_with_an_intercept_says_why_it_has_no_bound(hw4opt, tmp_path):
     (tmp_path / "d.csv").write_text("x\n0.5\n0.6\n")
     done = hw4opt("predict", "m.json", "d.csv", "--out", "p.csv", "--x", "x", "--json", "-")
     assert done.status == 0 and list(read(tmp_path / "p.csv")[0]) == ["x", "prediction"]
-    assert "unpenalised intercept" in done.json["bound_reason"] and "No proven bound" in done.err
+    assert done.json["bound_reason"] == "predictions hold the intercept, which no penalty reaches"
+    assert "No proven bound: predictions hold the intercept" in done.err
 
 
 def test_predict_with_a_model_that_is_not_certified_is_exit_1(hw4opt, tmp_path):
@@ -95,7 +96,8 @@ def test_predict_with_a_model_that_is_not_certified_is_exit_1(hw4opt, tmp_path):
     dataclasses.replace(result, status=Status.ITERATION_LIMIT).save("m.json")
     (tmp_path / "d.csv").write_text("x\n0.5\n")
     done = hw4opt("predict", "m.json", "d.csv", "--out", "p.csv", "--x", "x", "--json", "-", "--quiet")
-    assert done.status == 1 and done.json["status"] == "iteration_limit" and "the model is not certified" in done.err
+    assert done.status == 1 and done.json["status"] == "iteration_limit" and "of a model that is not certified" in done.json["message"]
+    assert done.json["message"] in done.err
     assert len(read(tmp_path / "p.csv")) == 1
 
 

@@ -7,6 +7,7 @@ import pytest
 from hw4nets import assignment, recipes
 from hw4nets.assignment import PARTS, diverged, reproduce, start_anew
 from hw4nets.errors import DivergedError, InputError
+from hw4nets.files import alone
 from hw4nets.history import Watch
 from hw4nets.recipes import Recipe
 
@@ -74,6 +75,13 @@ def test_a_loss_that_diverges_is_told_and_the_rest_goes_on(tmp_path, small, tiny
     report = (tmp_path / "report.md").read_text()
     assert "| 3b | hidden | tuned | diverged |" in report and "tuned: the loss stopped being finite at step 7" in report
     assert not (tmp_path / "3b_hidden.png").exists() and (tmp_path / "3d_base.png").exists()
+
+
+def test_one_process_at_a_time_reproduces_in_a_folder(tmp_path, small):
+    with alone(tmp_path):
+        for act in (lambda: start_anew(tmp_path), lambda: reproduce(tmp_path, small, {})):
+            with pytest.raises(InputError, match="another process works in"):
+                act()
 
 
 def test_runs_can_be_started_anew(tmp_path, small, tiny):

@@ -310,6 +310,15 @@ def test_a_file_with_two_names_counts_twice_in_an_archive_as_in_a_folder(tmp_pat
     assert load(str(tmp_path / "cifar.tar.gz")).sha256 == load(str(folder)).sha256
 
 
+def test_a_second_name_of_a_file_that_is_not_in_the_archive_is_told(tmp_path, cache):
+    link = tarfile.TarInfo("cifar/train/cat/1.png")
+    link.type, link.linkname = tarfile.LNKTYPE, "elsewhere/1.png"
+    with tarfile.open(tmp_path / "links.tar", "w") as archive:
+        archive.addfile(link)
+    with pytest.raises(DataError, match=r"links.tar cannot be read to its end .*elsewhere/1.png"):
+        load(str(tmp_path / "links.tar"))
+
+
 @pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", b"\x89PNG" * 100])
 def test_a_file_that_is_no_archive_is_told(tmp_path, cache, content):
     path = tmp_path / "table.csv"

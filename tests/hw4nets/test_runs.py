@@ -14,7 +14,7 @@ from hw4nets.checkpoint import load_checkpoint, save_checkpoint
 from hw4nets.config import Config
 from hw4nets.errors import CheckpointError, InputError, WriteError
 from hw4nets.evaluation import evaluate
-from hw4nets.files import write_text
+from hw4nets.files import LOCK, write_text
 from hw4nets.history import Watch
 from hw4nets.models import NETS, Conv, Logistic, Net
 from hw4nets.recipes import Recipe, preset, preset_names, preset_nets, read_recipe
@@ -100,7 +100,7 @@ with alone(Path({str(folder)!r})):
     other.kill()
     other.communicate()
     assert run(open_run(folder, RECIPE, small, resume=True), RECIPE, small).summary["epochs"] == 2
-    assert not (folder / ".lock").exists()
+    assert not (folder / LOCK).exists()
 
 
 def test_a_word_that_changes_no_step_does_not_stop_a_run_from_going_on(done, small):
@@ -138,7 +138,7 @@ def test_files_in_the_way_are_refused(done, tmp_path, small):
         with pytest.raises(InputError, match="none of a run"):
             open_run(other, RECIPE, small, **how)
     (folder / "notes.txt").write_text("mine")
-    (folder / ".last.abcd.pt").write_text("left by a killed process")
+    (folder / ".last.abcd1234.pt").write_text("left by a killed process")
     open_run(folder, RECIPE, small, overwrite=True)
     assert sorted(path.name for path in folder.iterdir()) == [CONFIG, "notes.txt"]
     with pytest.raises(InputError, match="is a file; give a folder"):
@@ -149,9 +149,16 @@ def test_a_process_killed_at_its_first_write_leaves_nothing_in_the_way(tmp_path,
     for number, how in enumerate(({}, {"resume": True}, {"overwrite": True})):
         folder = tmp_path / str(number)
         folder.mkdir()
-        (folder / ".config.abcd.toml").write_text('net = "con')
+        (folder / ".config.abcd1234.toml").write_text('net = "con')
         open_run(folder, RECIPE, small, **how)
         assert [path.name for path in folder.iterdir()] == [CONFIG]
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in (".config.mine.toml", ".lock"):
+        (mine / name).write_text("of somebody")
+    with pytest.raises(InputError, match="none of a run"):
+        open_run(mine, RECIPE, small, overwrite=True)
+    assert sorted(path.name for path in mine.iterdir()) == [".config.mine.toml", ".lock"]
 
 
 def test_a_stopped_run_goes_on_to_the_same_end(tmp_path, small):
@@ -164,9 +171,9 @@ def test_a_stopped_run_goes_on_to_the_same_end(tmp_path, small):
     with pytest.raises(KeyboardInterrupt):
         run(folder, RECIPE, small, Stop())
     assert len(read_history(folder)) == 1 and finished(folder, RECIPE, small) is None
-    (folder / ".last.abcd.pt").write_text("left by a killed process")
+    (folder / ".last.abcd1234.pt").write_text("left by a killed process")
     outcome = run(open_run(folder, RECIPE, small, resume=True), RECIPE, small)
-    assert not (folder / ".last.abcd.pt").exists()
+    assert not (folder / ".last.abcd1234.pt").exists()
     assert [(row.train_loss, row.test_accuracy) for row in outcome.history.rows] == [
         (row.train_loss, row.test_accuracy) for row in whole.history.rows
     ]

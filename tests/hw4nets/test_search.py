@@ -167,7 +167,9 @@ def test_a_damaged_study_is_told(tmp_path, small):
     search(Plan(RECIPE, SPACE, 1), small, tmp_path)
     place = tmp_path / STUDY
     place.write_bytes(place.read_bytes()[: place.stat().st_size // 3])
-    with pytest.raises(InputError, match=r"study.sqlite cannot be read \(database disk image is malformed\); remove it") as caught:
+    with pytest.raises(
+        InputError, match=r"study.sqlite cannot be read \(database disk image is malformed\); where it is damaged, move"
+    ) as caught:
         search(Plan(RECIPE, SPACE, 2), small, tmp_path)
     assert "\n" not in str(caught.value)
 

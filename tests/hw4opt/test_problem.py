@@ -219,13 +219,19 @@ def test_standardize_measures_columns_in_their_spread():
     assert_array_equal(Problem(x, Y, kernel=RBF(0.7)).scaling, [np.zeros(3), np.ones(3)])
 
 
+@pytest.mark.parametrize("n", [12, 5000])
 @pytest.mark.parametrize("kernel", [RBF(1.0), None], ids=["kernel", "linear"])
-def test_a_constant_column_is_not_measured_in_the_rounding_of_its_mean(kernel):
-    x = np.column_stack([np.linspace(0, 1, 12), np.full(12, 0.1)])
+def test_a_constant_column_is_not_measured_in_the_rounding_of_its_mean(kernel, n):
+    x = np.column_stack([np.linspace(0, 1, n), np.full(n, 0.1)])
     assert x[:, 1].std() > 0  # of rounding alone
     result = fit(Problem(x, np.sin(5 * x[:, 0]), kernel=kernel, regularizers=[Ridge(0.01)], intercept=True, standardize=True))
     assert_allclose(result.problem.scaling[1][1], 1)
     assert abs(result.predict([0.5, 0.11])[0] - result.predict([0.5, 0.1])[0]) < 1e-3
+
+
+def test_a_column_far_from_0_is_measured_in_its_spread():
+    x = 1e15 + np.arange(8.0)
+    assert_allclose(Problem(x, x - 1e15, kernel=RBF(1.0), standardize=True).scaling[1], np.arange(8.0).std(), rtol=0.1)
 
 
 @pytest.mark.parametrize("terms", [[], [TotalVariation(0.1)]], ids=["alone", "tv"])

@@ -12,7 +12,7 @@ import click
 from hw4cli.endings import Exit
 from hw4cli.nets.options import DATA, PLOT, SAVE, SEED, WRITE, Writing, options, take
 from hw4cli.nets.outputs import check_outputs, figure_line, percent, recorded, save_plot, show, write_json
-from hw4cli.nets.watching import load_shown
+from hw4cli.nets.watching import load_named
 from hw4nets.data import Data
 from hw4nets.errors import InputError
 from hw4nets.evaluation import Evaluation, evaluate
@@ -40,7 +40,7 @@ def command(run: str, checkpoint: str, device: str, seed: int, data: str | None,
     recipe, kept = read_recipe(folder / CONFIG), read_toml(folder / CONFIG)
     with recorded(writing, seed):
         model, execution = load_model(folder / f"{checkpoint}.pt", recipe, device)
-        images = load_shown(data or kept.get("data", "official"), writing, seed)
+        images = load_named(data, kept, writing, seed)
         found = evaluate(model, images, execution, recipe.config.input_scale)
     title = f"{recipe.shape.name}, {percent(found.accuracy)} of the test images right, pixels {images.pixels}"
     with recorded(writing, seed, images.sha256):

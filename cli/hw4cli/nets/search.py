@@ -12,12 +12,12 @@ from hw4cli.endings import Exit, say
 from hw4cli.nets.options import DATA, PLOT, RECIPE, SAVE, SETTINGS, WRITE, Chosen, Writing, options, settings_given, take
 from hw4cli.nets.outputs import PROGRAM, check_outputs, figure_line, percent, recorded, save_plot, show, write_json
 from hw4cli.nets.train import chosen_recipe
-from hw4cli.nets.watching import load_shown
+from hw4cli.nets.watching import load_named
 from hw4cli.progress import Bar
 from hw4nets.errors import InputError, UnknownNameError
 from hw4nets.execution import check_machine, keep_freed_memory
 from hw4nets.files import write_text
-from hw4nets.recipes import Recipe
+from hw4nets.recipes import Recipe, read_toml
 from hw4nets.search import BEST_TOML, SAMPLERS, STUDY, Findings, Plan, default_space, search
 from hw4nets.settings import Range, checked, settings_of
 
@@ -40,19 +40,21 @@ SHOWN = 10
 def command(data: str | None, out: str, trials: int, sampler: str, vary: tuple[str, ...], resume: bool, **given: Any) -> int:
     """Choose hyper-parameters: seeded trials judged on 5,000 held-out training images, poor ones ended early.
 
-    The first trial has the recipe's own values. Each trains for all epochs of the recipe: give fewer with --epochs, or hours.
+    The first trial has the recipe's own values. Each trains for all epochs of the recipe, or for --epochs N; best.toml then
+    has N, too, and a last training wants more.
 
     best.toml is what `hw4nets train --config` takes. The test images are looked at with --select test only, and best.toml then says so.
     """
     writing, changes = take(Writing, given), settings_given(given)
     check_outputs(writing)
-    recipe = chosen_recipe(take(Chosen, given), changes)
+    chosen = take(Chosen, given)
+    recipe = chosen_recipe(chosen, changes)
     check_machine(recipe.config)
     keep_freed_memory()
     plan = Plan(recipe, _space(recipe, vary, changes), trials, sampler, recipe.config.seed)
     if (Path(out) / STUDY).exists() and not resume:
         raise InputError(f"{out} holds a search; give --resume to go on, or another --out")
-    images = load_shown(data or "official", writing, plan.seed)
+    images = load_named(data, {} if chosen.config is None else read_toml(chosen.config), writing, plan.seed)
     with recorded(writing, plan.seed, images.sha256):
         try:
             with Bar(f"searching {recipe.shape.name}", writing.quiet) as bar:
@@ -69,8 +71,12 @@ def command(data: str | None, out: str, trials: int, sampler: str, vary: tuple[s
         "importances": found.importances,
     }
     write_json(writing, plan.seed, images.sha256, record | {"trials": [vars(trial) for trial in found.trials]})
-    go_on = "" if resume else " --resume"
-    last = [f"To train with the best: hw4nets train --config {out}/{BEST_TOML} --out RUN", *figure_line(writing, "search.png", go_on)]
+    go_on, whole = "" if resume else " --resume", chosen_recipe(chosen, {}).config.epochs
+    epochs = f" --epochs {whole}" if whole != recipe.config.epochs else ""  # best.toml has those of a trial
+    last = [
+        f"To train with the best: hw4nets train --config {out}/{BEST_TOML}{epochs} --out RUN",
+        *figure_line(writing, "search.png", go_on),
+    ]
     show(writing, *_table(plan, found, images.pixels), last)
     return Exit.CERTIFIED
 

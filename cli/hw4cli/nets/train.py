@@ -11,7 +11,7 @@ import click
 from hw4cli.endings import Exit, say
 from hw4cli.nets.options import DATA, PLOT, RECIPE, SAVE, SETTINGS, WRITE, Chosen, Writing, options, settings_given, take
 from hw4cli.nets.outputs import PROGRAM, check_outputs, percent, recorded, save_plot, show, write_json
-from hw4cli.nets.watching import Told, load_shown
+from hw4cli.nets.watching import Told, load_named
 from hw4cli.progress import Bar
 from hw4nets.checkpoint import write_tensors
 from hw4nets.data import Data
@@ -44,7 +44,7 @@ def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: 
     check_machine(recipe.config)
     keep_freed_memory()
     source = kept or ({} if chosen.config is None else read_toml(chosen.config))
-    images = load_shown(data or source.get("data", "official"), writing, recipe.config.seed)
+    images = load_named(data, source, writing, recipe.config.seed)
     with recorded(writing, recipe.config.seed, images.sha256):
         folder = open_run(out, recipe, images, resume, overwrite)
         return train(folder, recipe, images, writing)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hw4cli.nets.options import Writing
 from hw4cli.nets.outputs import line, recorded, warn
@@ -18,6 +20,14 @@ def load_shown(source: str, writing: Writing, seed: int) -> Data:
     name = source if source in ("official", "synthetic") else Path(source).name
     with recorded(writing, seed), Bar(f"reading {name}", writing.quiet) as bar:
         return load(source, bar.count)
+
+
+def load_named(data: str | None, kept: Mapping[str, Any], writing: Writing, seed: int) -> Data:
+    """The images of --data, else those that a file of settings names; a word where these are no longer what they were."""
+    images = load_shown(data or kept.get("data", "official"), writing, seed)
+    if data is None and kept.get("data_sha256", images.sha256) != images.sha256:
+        warn(f"{kept.get('data', 'official')} holds other images now than when its settings were written")
+    return images
 
 
 class Told(Watch):

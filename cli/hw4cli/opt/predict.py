@@ -54,7 +54,9 @@ def predict(model: str, data: str, out: str, x: str | None, offset: Mapping[str,
         columns = _columns(result, points, added)
     _check_names(columns, table)
     write_with(out, lambda path: _write(path, table, columns))
-    record = provenance(writing.seed, table.sha256) | {"status": result.status.word, "message": f"{len(table)} predictions in {out}"}
+    certified = result.status is Status.CERTIFIED
+    message = f"{len(table)} predictions in {out}" + ("" if certified else f" of a model that is not certified: {result.message}")
+    record = provenance(writing.seed, table.sha256) | {"status": result.status.word, "message": message}
     if "bound" not in columns:
         record["bound_reason"] = _unbound(result)
     record |= {"model": model, "out": out, "n": len(table)}
@@ -64,14 +66,16 @@ def predict(model: str, data: str, out: str, x: str | None, offset: Mapping[str,
     title = f"{len(table)} predictions of {model} in {out}"
     last = [*([] if "bound" in columns else [f"No proven bound: {_unbound(result)}"]), *figure_line(writing, "predicted.png")]
     show(writing, title, ("column", "lowest", "highest"), map(_span, columns, columns.values()), last)
-    if result.status is Status.CERTIFIED:
+    if certified:
         return Exit.CERTIFIED
-    say(f"the model is not certified: {result.status.word}: {result.message}")
+    say(f"{result.status.word}: {message}")
     return Exit.UNPROVEN
 
 
 def _unbound(result: Result) -> str:
     """Why there is no column `bound`."""
+    if result.problem.intercept:
+        return "predictions hold the intercept, which no penalty reaches"
     if isinstance(result.problem.kernel, Precomputed):
         return "rows of a precomputed kernel do not hold k(x, x)"
     return result.certificate.norm_bound_reason or result.certificate.reason or ""
