@@ -418,7 +418,7 @@ def test_kill_9_then_resume_gives_the_history_of_a_run_that_nothing_stopped(tmp_
         run.exists,
         (run / "config.toml").exists,
         (run / "last.pt").exists,
-        lambda: len((run / "history.csv").read_text().splitlines()) > 5,
+        lambda: (run / "history.csv").exists() and len((run / "history.csv").read_text().splitlines()) > 5,
     ]
     for there in begun:
         running = subprocess.Popen([sys.executable, "-c", RUN, *words, "run", "--resume"], cwd=tmp_path)
