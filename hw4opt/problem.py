@@ -123,7 +123,8 @@ class Problem:
             names.add(term.name)
         conflict(self.constraints)
         if isinstance(self.loss, Smooth):
-            self.loss.check_targets(self.y)
+            kept = self.y if self.active is None else np.where(np.asarray(self.weights) > 0, self.y, self.y[self.active[0]])
+            self.loss.check_targets(kept)
 
     def _check_design(self) -> None:
         if isinstance(self.kernel, Precomputed):

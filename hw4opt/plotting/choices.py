@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from hw4opt.plotting.fits import DENSE, Truth, draw_points, names_of, observed_targets, plot_fit, shown
+from hw4opt.plotting.fits import DENSE, Truth, draw_points, drawn_rows, names_of, observed_targets, plot_fit, shown
 from hw4opt.plotting.frame import DATA, FIT, MARK, QUIET, figure_of, finite, new_axes, plain
 from hw4opt.result import Result
 from hw4opt.terms.base import Array
@@ -108,7 +108,7 @@ def plot_heatmap(table: Sequence[Mapping[str, float]], across: str, up: str, axe
 def _draw_family(axes: Axes, name: str, values: Sequence[float], results: Sequence[Result], best: int | None) -> None:
     x: Array = np.asarray(results[0].problem.x)[:, 0]
     dense = np.linspace(x.min(), x.max(), DENSE // 2)
-    draw_points(axes, x, observed_targets(results[0]), "data")
+    draw_points(axes, x[drawn_rows(results[0])], observed_targets(results[0]), "data")
     shades = ScalarMappable(LogNorm(min(values), max(values)), colormaps["viridis"])
     for color, result in zip(shades.to_rgba(np.array(values)), results, strict=True):
         axes.plot(dense, shown(result, result.predict(dense)), color=color, lw=1.3, alpha=0.9)

@@ -23,11 +23,12 @@ MOST_MARKS = 3
 def plot_fit(result: Result, axes: Axes | None = None, truth: Truth | None = None) -> Axes:
     """Data, fit and (if given) truth, with the largest residuals marked; of several x columns, fitted against observed.
 
+    Rows of weight 0 are not drawn.
     truth     f at the data rows, shape (n,), or a function of x
     Targets of logistic fits are drawn as 0 and 1, and their fit as a probability; counts with an exposure as counts per unit of it.
     """
     axes = new_axes() if axes is None else axes
-    observed, fitted = observed_targets(result), shown(result, result.fitted - _offset(result))
+    observed, fitted = observed_targets(result), shown(result, (result.fitted - _offset(result))[drawn_rows(result)])
     if np.asarray(result.problem.x).shape[1] == 1:
         _draw_curve(result, axes, observed, fitted, truth)
     else:
@@ -67,13 +68,16 @@ def draw_points(axes: Axes, x: Array, y: Array, label: str) -> None:
     axes.scatter(x, y, s=22 if few else 5, color=DATA, alpha=0.85 if few else 0.3, linewidths=0, label=label, rasterized=not few, zorder=2)
 
 
+def drawn_rows(result: Result) -> np.ndarray:
+    """The places of the rows that are drawn: those with a weight above 0."""
+    return np.arange(len(result.problem.y)) if result.problem.active is None else result.problem.active
+
+
 def observed_targets(result: Result) -> Array:
-    """Targets on the scale of the drawing, shape (n,)."""
-    y: Array = np.asarray(result.problem.y)
-    loss = result.problem.loss
-    if not isinstance(loss, Smooth):
-        return y - _offset(result)
-    return loss.without_offset(loss.check_targets(y), np.broadcast_to(_offset(result), y.shape))
+    """Targets of the drawn rows on the scale of the drawing."""
+    rows, loss = drawn_rows(result), result.problem.loss
+    y, offset = np.asarray(result.problem.y)[rows], np.broadcast_to(_offset(result), len(result.problem.y))[rows]
+    return loss.without_offset(loss.check_targets(y), offset) if isinstance(loss, Smooth) else y - offset
 
 
 def shown(result: Result, f: Array) -> Array:
@@ -96,12 +100,13 @@ def _offset(result: Result) -> Array | float:
 def _draw_curve(result: Result, axes: Axes, observed: Array, fitted: Array, truth: Truth | None) -> None:
     x: Array = np.asarray(result.problem.x)[:, 0]
     dense = np.union1d(np.linspace(x.min(), x.max(), DENSE), x if len(x) <= DENSE else x[:0])
-    draw_points(axes, x, observed, "data")
+    rows = drawn_rows(result)
+    draw_points(axes, x[rows], observed, "data")
     if truth is not None:
         at, values = (dense, truth(dense)) if callable(truth) else (np.sort(x), np.asarray(truth)[np.argsort(x, kind="stable")])
         axes.plot(at, values, color=TRUE, lw=1.1, ls=(0, (4, 2)), label="truth", zorder=2)
     axes.plot(dense, shown(result, result.predict(dense)), color=FIT, lw=2, label="fit", zorder=3)
-    _mark_residuals(axes, x, observed, fitted)
+    _mark_residuals(axes, x[rows], observed, fitted)
     names, target = names_of(result)
     axes.set_xlabel(names[0])
     per = f" per {result.context['exposure']}" if "exposure" in result.context else ""

@@ -7,9 +7,10 @@ observed information is  O = C^½ (I - R) C^½,  and R's eigenvalues are EM's ra
 
 is Newton's for τ = 0 where O is positive definite, and where it is not turns Newton's way to a saddle into a way up (Dauphin et al. 2014);
 for τ = 1 it is EM's (Lange 1995). τ falls where a step raises ℓ and rises where it does not; where no τ helps, the step is halved, and
-in the end a cycle of EM, which cannot lower ℓ, is the fall-back. One Newton step costs a few cycles of EM and replaces dozens: measured
-beside EM sped up by extrapolation (SQUAREM: Varadhan and Roland 2008), it is the faster one wherever EM is slow. Where the parameters are
-too many for eigenvectors of O, steps are EM's (τ = 1), stretched while that pays.
+in the end a cycle of EM, which cannot lower ℓ, is the fall-back. A point without slope where ℓ bends up is no end: the ascent goes on along
+the axis that bends most. One Newton step costs a few cycles of EM and replaces dozens: measured beside EM sped up by extrapolation
+(SQUAREM: Varadhan and Roland 2008), it is the faster one wherever EM is slow. Where the parameters are too many for eigenvectors of O,
+steps are EM's (τ = 1), stretched while that pays.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ GAINS = 0.1  # what a step twice as long has to gain besides, of what the step g
 SINGULAR = 1e-12  # eigenvalue of C with unit diagonal that is none
 GRADIENT = 1e-6  # standard errors (of complete data) that the gradient may still ask for, …
 ROUGH = 1e-3  # … and the most where rounding alone asks for more, with counts of 1e15
+BEND = 1e-8  # of an axis where ℓ bends up: its eigenvalue of I - R, below 0, from which a higher point is looked for along it
 
 Over = Callable[[], bool]
 
@@ -45,7 +47,8 @@ def never() -> bool:
 class Climb:
     """Where an ascent ended: ℓ after each of its cycles, the gradient's length there, and whether it is stationary to tolerance.
 
-    cut    its time was over before it ended
+    cut     its time was over before it ended;  saddle  it is stationary and there is a higher point along an axis without slope
+    failed  it came to where ℓ or its derivatives are no finite numbers
     """
 
     point: Point
@@ -54,10 +57,17 @@ class Climb:
     gradient: float
     stationary: bool
     cut: bool = False
+    saddle: bool = False
+    failed: bool = False
 
     @property
     def log_likelihood(self) -> float:
         return self.curvature.log_likelihood
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ended for good: neither for want of time, nor at a saddle, nor where numbers end."""
+        return not (self.cut or self.saddle or self.failed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +95,11 @@ class Axes:
         return self.half.times(move if self.turn is None else self.turn @ move)
 
     @property
+    def upward(self) -> Array | None:
+        """The direction along which ℓ bends up most, a standard error of complete data long; None where it does along none."""
+        return None if self.turn is None or self.rates[0] > -BEND else self.half.times(self.turn[:, 0])
+
+    @property
     def size(self) -> float:
         """The gradient's length in C's metric: what EM would move by, in standard errors of complete data."""
         return float(np.linalg.norm(self.slopes))
@@ -103,24 +118,30 @@ def _inverse_root(matrices: Array) -> Array:
     return root[..., :, None] * vectors * np.where(kept, 1.0 / np.sqrt(np.where(kept, values, 1.0)), 0.0)[..., None, :]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows ends the ascent, as failed
 def climb(sample: Sample, point: Point, limit: int = 500, over: Over = never) -> Climb:
     """Ascend from one mixture until the predicted relative gain is below `PROMISED` and the gradient below `GRADIENT`, or time is over.
 
-    Where rounding no longer lets ℓ tell two points apart, Newton's steps go on while they halve the gradient.
+    Where rounding no longer lets ℓ tell two points apart, Newton's steps go on while they halve the gradient. A saddle is left.
     """
     here, trace, damping = curvature(sample, point), [], DAMPING
     for _ in range(limit):
-        axes = Axes.of(here)
-        if axes.small(sample, here):
+        if not here.finite:
             break
+        axes = Axes.of(here)
+        small = axes.small(sample, here)
+        there = _higher(sample, point, axes, here.log_likelihood) if small else None
+        if small and there is None:
+            return Climb(point, here, trace, axes.size, True)
         if over():
             return Climb(point, here, trace, axes.size, False, cut=True)
-        there, damping = _search(sample, point, (axes, here.log_likelihood), damping)
+        there, damping = _search(sample, point, (axes, here.log_likelihood), damping) if there is None else (there, DAMPING)
         found = curvature(sample, there)
         if not found.log_likelihood > here.log_likelihood:
             there = moved(point, axes.step(LEAST))
             found = curvature(sample, there)
-            if found.log_likelihood < here.log_likelihood - sample.noise or Axes.of(found).size > 0.5 * axes.size:
+            lower = found.log_likelihood < here.log_likelihood - sample.noise
+            if found.finite and (lower or Axes.of(found).size > 0.5 * axes.size):
                 break
         point, here = there, found
         trace.append(max([here.log_likelihood, *trace[-1:]]))
@@ -130,8 +151,31 @@ def climb(sample: Sample, point: Point, limit: int = 500, over: Over = never) ->
 def ended(sample: Sample, point: Point, trace: list[float], here: Curvature | None = None) -> Climb:
     """The end of an ascent, judged by what another step would bring; here: the curvature there, where it is known."""
     here = curvature(sample, point) if here is None else here
+    if not here.finite:
+        return Climb(point, here, trace, np.inf, False, failed=True)
     axes = Axes.of(here)
-    return Climb(point, here, trace, axes.size, axes.small(sample, here))
+    small = axes.small(sample, here)
+    saddle = small and _higher(sample, point, axes, here.log_likelihood) is not None
+    return Climb(point, here, trace, axes.size, small, saddle=saddle)
+
+
+def _higher(sample: Sample, point: Point, axes: Axes, height: float) -> Point | None:
+    """A point higher than a stationary one, on either side along the axis where ℓ bends up; None at a maximum.
+
+    It must be higher by what the last step may promise and by rounding, too: only then is a bend more than rounding. The first length
+    tried is that from which a parabola of this bend is so much higher.
+    """
+    axis, gain = axes.upward, PROMISED * abs(height) + sample.noise
+    if axis is None:
+        return None
+    size = max(1.0, 2.0 * float(np.sqrt(gain / -axes.rates[0])))
+    for power in range(HALVINGS):
+        steps = [side * 0.5**power * size * axis for side in (1.0, -1.0)]
+        tried = [_tried(sample, point, step) for step in steps]
+        best = int(tried[1][1] > tried[0][1])
+        if tried[best][1] > height + gain:
+            return _stretched(sample, point, steps[best], (*tried[best], height))
+    return None
 
 
 def _search(sample: Sample, point: Point, from_here: tuple[Axes, float], damping: float) -> tuple[Point, float]:

@@ -95,12 +95,12 @@ def _without_maximum(design: Design, shares: Array) -> list[int]:
     """The moods whose own regression has no finite maximum: rows of theirs with y = 0 whose rates can go to 0 at no cost."""
     if design.penalty.all() or not (design.counts == 0).any():
         return []
-    return [mood for mood in range(shares.shape[1]) if not _finite(design, shares[:, mood] * design.weights)]
+    return [mood for mood in range(shares.shape[1]) if not _finite(design, shares[:, mood])]
 
 
-def _finite(design: Design, weights: Array) -> bool:
-    """Whether the regression with these weights has a finite maximum; rows that hardly belong to the mood do not hold it back."""
-    own = weights > BELONGS
+def _finite(design: Design, shares: Array) -> bool:
+    """Whether the regression of a mood has a finite maximum; rows that hardly belong to it do not hold it back, whatever they weigh."""
+    own, weights = (shares > BELONGS) & (design.weights > 0), shares * design.weights
     if not (design.counts[own] == 0).any() or own.sum() < 2:
         return True
     x = (design.features[own] / design.scale)[:, design.penalty == 0]  # what is penalised cannot go to infinity
@@ -116,11 +116,10 @@ def _uncertainty(sample: Sample, climb: Climb, point: Point, endless: list[int])
     information = climb.curvature.observed
     if information is None:
         return Uncertainty.none(f"not computed: the information of more than {MOST:,} parameters, k·(columns + 1), is not made")
-    diagonal = information.diagonal()
-    if not (diagonal > 0).all():
-        return Uncertainty.none("not identified: the observed information is not positive definite")
-    root = 1 / np.sqrt(diagonal)
-    values, vectors = np.linalg.eigh(information * root * root[:, None])
+    if climb.saddle:
+        return Uncertainty.none("not identified: the point is a saddle, and the observed information not positive definite")
+    unit, root = _unit(information)
+    values, vectors = np.linalg.eigh(unit)
     if values[0] <= SINGULAR:
         return Uncertainty.none("not identified: the observed information is singular, so other coefficients fit as well")
     inverse = (vectors / values @ vectors.T) * root * root[:, None]
@@ -132,6 +131,13 @@ def _uncertainty(sample: Sample, climb: Climb, point: Point, endless: list[int])
     if not np.isfinite(own).all():
         return Uncertainty.none("not computed: they are larger than a number can be")
     return Uncertainty(own, covariance / (errors[:, :, None] * errors[:, None, :]), None)
+
+
+def _unit(information: Array) -> tuple[Array, Array]:
+    """The information with unit diagonal, but where that is not above 0, and what its rows and columns were multiplied with."""
+    diagonal = information.diagonal()
+    root = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    return information * root * root[:, None], root
 
 
 def _criteria(sample: Sample, climb: Climb, shares: Array) -> Criteria:
@@ -168,6 +174,8 @@ def _status(run: Run, climb: Climb, endless: list[int]) -> tuple[Status, str]:
         why = "the seconds ran out" if climb.cut else "the cycles ended" if run.found is None else "the ascent ended"
         more = "; give more seconds (--search-seconds) or a smaller k" if climb.cut else ""
         return Status.ITERATION_LIMIT, f"not stationary: {why} with a gradient of {climb.gradient:.1e} standard errors{more}{fewer}"
+    if climb.saddle and run.found is not None:
+        return Status.ITERATION_LIMIT, f"a saddle: ℓ rises in some direction there; give another --seed or a smaller k{fewer}"
     return Status.CERTIFIED, f"stationary: the gradient asks for {climb.gradient:.1e} standard errors{_maximum(climb)}{fewer}"
 
 
@@ -177,11 +185,13 @@ def _hurried(run: Run) -> bool:
 
 
 def _maximum(climb: Climb) -> str:
-    """A maximum has a positive definite information; without one the point may be a ridge or a saddle."""
+    """A maximum has a positive definite information, as standard errors need it; without one the point may be a ridge or a saddle."""
     if climb.curvature.observed is None:
         return ""
-    values = np.linalg.eigvalsh(climb.curvature.observed)
-    return "; a local maximum" if values[0] > 0 else "; the likelihood is flat in some direction there"
+    if climb.saddle:
+        return "; a saddle: ℓ rises in some direction, try other labels"
+    values = np.linalg.eigvalsh(_unit(climb.curvature.observed)[0])
+    return "; a local maximum" if values[0] > SINGULAR else "; the likelihood is flat in some direction there"
 
 
 def _starts(found: Found | None) -> Starts:

@@ -90,6 +90,12 @@ class Curvature(NamedTuple):
     complete: Blocks
     observed: Array | None
 
+    @property
+    def finite(self) -> bool:
+        """Whether all of it are finite numbers."""
+        parts = (self.log_likelihood, self.gradient, *self.complete, 0.0 if self.observed is None else self.observed)
+        return all(bool(np.isfinite(part).all()) for part in parts)
+
 
 def expect(sample: Sample, point: Point) -> Expectation:
     """The E-step of every mixture of the batch."""

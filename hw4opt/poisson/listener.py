@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from hw4opt.datasets import Table
+from hw4opt.poisson.check import INTERCEPT
 from hw4opt.terms.base import Array
 
 FEATURES = ("tempo", "energy", "acoustic")
@@ -31,6 +33,11 @@ class Listener(NamedTuple):
         plain = Table.of({"plays": self.plays, **columns}, "the built-in listener")
         songs = [f"song {number}" for number in range(1, len(self.plays) + 1)]
         return Table({"song": songs, **plain.columns}, plain.source, plain.sha256)
+
+    def coef_of(self, names: Sequence[str]) -> Array | None:
+        """The true coefficients in the order of these columns; None where they are not the intercept and all features."""
+        own = (INTERCEPT, *FEATURES)
+        return self.coef[:, [own.index(name) for name in names]] if sorted(names) == sorted(own) else None
 
 
 def simulated_listener(seed: int = 0, n: int = SONGS) -> Listener:

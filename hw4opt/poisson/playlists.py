@@ -62,17 +62,19 @@ def defining_rows(result: MixtureResult, mood: int, count: int = DEFINING) -> np
 
 
 def cautions(result: MixtureResult, catalogue: ArrayLike, lists: Sequence[Playlist]) -> list[str]:
-    """A sentence for every playlist to be read with care: like another, drawn from far beyond the songs heard, or cut within a tie."""
+    """A sentence for every playlist to be read with care: like another, drawn from far beyond the songs heard, or cut within a tie.
+
+    Playlists that hold the whole catalogue differ in order alone, and are not said to be alike.
+    """
     said: list[str] = []
-    lists = [one for one in lists if len(one.rows)]
+    lists, scores = [one for one in lists if len(one.rows)], result.scores(catalogue)
     for one, other in combinations(lists, 2):
         common = len(np.intersect1d(one.rows, other.rows))
-        if common >= ALIKE * len(one.rows):
+        if len(one.rows) < len(scores) and common >= ALIKE * len(one.rows):
             said.append(
                 f"moods {one.mood + 1} and {other.mood + 1} share {common} of {len(one.rows)} songs: their playlists are nearly the same"
             )
-    scores = result.scores(catalogue)
-    heard = np.log(result.design.counts.max())
+    heard, unit = _most(result), " a unit of exposure" if result.design.offset.any() else ""
     for one in lists:
         if wild := int((~_finite(one)).sum()):
             said.append(
@@ -81,13 +83,20 @@ def cautions(result: MixtureResult, catalogue: ArrayLike, lists: Sequence[Playli
             )
         if heard + BEYOND < one.scores[0] < np.inf:
             said.append(
-                f"mood {one.mood + 1} promises up to exp({one.scores[0]:.3g}) plays and the most played song has exp({heard:.3g}): its "
-                "songs lie far beyond those heard, where nothing is known; a ridge (--ridge W) holds it back"
+                f"mood {one.mood + 1} promises up to exp({one.scores[0]:.3g}) plays{unit} and the most played song has exp({heard:.3g}): "
+                "its songs lie far beyond those heard, where nothing is known; a ridge (--ridge W) holds it back"
             )
         tied = int((scores[:, one.mood] == one.scores[-1]).sum())
         if tied > 1 and not np.isin(np.flatnonzero(scores[:, one.mood] == one.scores[-1]), one.rows).all():
             said.append(f"mood {one.mood + 1}'s playlist is cut within {tied} songs of one score, of which the first rows were taken")
     return said
+
+
+def _most(result: MixtureResult) -> float:
+    """The log of the plays of the most played song, over its exposure, as scores are."""
+    design = result.design.active
+    played = design.counts > 0
+    return float((np.log(design.counts[played]) - design.offset[played]).max())
 
 
 def _finite(one: Playlist) -> np.ndarray:

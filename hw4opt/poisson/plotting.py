@@ -50,11 +50,12 @@ def _trace(result: MixtureResult, axes: Axes) -> None:
 def _coefficients(result: MixtureResult, axes: Axes, truth: Array | None) -> None:
     """Coefficients with two standard errors, moods side by side; beyond ±10 times the usual size the axis is logarithmic."""
     k, errors = result.k, result.uncertainty.standard_errors
+    units = "rows" if result.design.groups is None else "groups"
     places = np.arange(len(result.feature_names))
     for mood, coef in enumerate(result.coef):
         spots = places + (mood - (k - 1) / 2) * 0.7 / k
         spread = None if errors is None else 2 * errors[mood]
-        label = f"mood {mood + 1}: {result.proportions[mood]:.0%} of rows, {result.explained[mood]:.0%} of counts"
+        label = f"mood {mood + 1}: {result.proportions[mood]:.0%} of {units}, {result.explained[mood]:.0%} of counts"
         axes.errorbar(spots, coef, yerr=spread, fmt="o", ms=5, color=color(mood), elinewidth=1.4, label=label)
     if truth is not None:
         for number, coef in enumerate(truth):
@@ -69,18 +70,18 @@ def _coefficients(result: MixtureResult, axes: Axes, truth: Array | None) -> Non
 
 
 def _responsibilities(result: MixtureResult, axes: Axes) -> None:
-    """Every row as a bar of its responsibilities, rows sorted by mood and certainty."""
+    """Every row as a bar of its responsibilities, rows sorted by mood and certainty; of many, some stand for those beside them."""
     shares = result.responsibilities
     order = np.lexsort((-shares.max(axis=1), result.labels))
     order = order[:: -(-len(order) // MANY)]
     axes.stackplot(
-        np.arange(len(order)),
+        np.linspace(0, len(shares) - 1, len(order)),
         shares[order].T,
         step="mid",
         colors=[color(mood) for mood in range(result.k)],
         lw=0,  # type: ignore[arg-type]
     )
-    axes.set_xlim(-0.5, len(order) - 0.5)
+    axes.set_xlim(-0.5, len(shares) - 0.5)
     axes.set_ylim(0, 1)
     axes.set_xlabel("rows, sorted by mood")
     axes.set_ylabel("responsibility")
@@ -88,18 +89,20 @@ def _responsibilities(result: MixtureResult, axes: Axes) -> None:
 
 
 def _fitted(result: MixtureResult, axes: Axes) -> None:
-    """Each row's count against the rate of its most probable mood."""
-    step = -(-len(result.labels) // MANY)
-    rates = np.exp(np.minimum(result.design.features @ result.coef.T + result.design.offset[:, None], LARGEST))
-    own = np.take_along_axis(rates, result.labels[:, None], axis=1)[:, 0]
-    y = result.design.counts
+    """Each row's count against the rate of its most probable mood; rows of weight 0 are left out."""
+    design, labels = result.design.active, result.labels[result.design.weights > 0]
+    step = -(-len(labels) // MANY)
+    rates = np.exp(np.minimum(design.features @ result.coef.T + design.offset[:, None], LARGEST))
+    own = np.take_along_axis(rates, labels[:, None], axis=1)[:, 0]
+    y = design.counts
     for mood in range(result.k):
-        rows = np.flatnonzero(result.labels == mood)[::step]
+        rows = np.flatnonzero(labels == mood)[::step]
         axes.scatter(np.maximum(own[rows], 1e-2), y[rows] + 0.5, s=14, color=color(mood), alpha=0.6, lw=0)
     low, high = max(min(float(own.min()), float(y.min()) + 0.5), 1e-2), float(max(own.max(), y.max() + 0.5))
-    line = np.geomspace(low, high, 50)
-    axes.plot(line, line, color=TRUE, lw=0.8)
-    axes.fill_between(line, np.maximum(line - 2 * np.sqrt(line), 0.3), line + 2 * np.sqrt(line), color=TRUE, alpha=0.08, lw=0)
+    line = np.geomspace(low, high, 200)
+    axes.plot(line, line + 0.5, color=TRUE, lw=0.8)
+    two = 2 * np.sqrt(line)
+    axes.fill_between(line, np.maximum(line - two, 0.0) + 0.5, line + two + 0.5, color=TRUE, alpha=0.08, lw=0)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("fitted rate of the row's mood")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ ROUNDING = 1e-15  # relative
 FEWEST = 1_024  # rows taken at a time, however many components there are
 STIFF = 1e30  # largest penalty of a scaled coefficient: it holds at 0 all the same, and no square of it overflows
 FAR = 1e150  # largest scaled feature and offset: only rows of weight 0 can be as far from the others
+FEW = 100  # units with a count above 0 that a part should hold: random units may hold none, and tell of no maximum
 COUNTS = 1e18  # largest count: doubles hold a rate to 1e-16 of it, which is then a millionth of its standard deviation
 
 
@@ -155,6 +156,25 @@ class Sample:
         if self.first is not None:
             weights = weights[..., self.unit_of]
         return weights if self.inner is None else weights * self.inner
+
+    def part(self, size: int, draw: np.random.Generator) -> Sample:
+        """Random units, so many of them; the sample itself where it has no more.
+
+        Where counts above 0 are rare, those units are up to half of the part, and weights make up for it: ℓ of the part stays that of
+        the sample but for chance.
+        """
+        if len(self) <= size:
+            return self
+        order = draw.permutation(len(self))
+        positive = self.unit_sums(self.counts)[order] > 0
+        if positive[:size].sum() >= min(FEW, positive.sum()):
+            return self.take(np.sort(order[:size]))
+        some, others = order[positive][: size // 2], order[~positive]
+        others = others[: size - len(some)]
+        weights = self.unit_weights.copy()
+        weights[some] *= positive.sum() / len(some)
+        weights[others] *= (~positive).sum() / len(others)
+        return replace(self, unit_weights=weights).take(np.sort(np.r_[some, others]))
 
     def take(self, units: np.ndarray) -> Sample:
         """The sample of some units alone."""

@@ -104,8 +104,8 @@ class Found:
     def take(self, climbs: list[Climb], tried: int, failed: int) -> None:
         """Count runs."""
         self.tried, self.failed = self.tried + tried, self.failed + failed
-        self.ends += [one.log_likelihood for one in climbs if not one.cut]
-        self.best = max([*climbs, *([self.best] if self.best else [])], key=lambda one: (not one.cut, _height(one)), default=None)
+        self.ends += [one.log_likelihood for one in climbs if one.finished]
+        self.best = max([*climbs, *([self.best] if self.best else [])], key=lambda one: (one.finished, _height(one)), default=None)
 
 
 def search(sample: Sample, k: int, budget: Budget, draw: Draw, report: Report | None = None) -> Found:
@@ -149,7 +149,7 @@ class _Runs:
 
     def __init__(self, sample: Sample, k: int, draw: Draw, clock: _Clock) -> None:
         self.sample, self.k, self.draw, self.clock = sample, k, draw, clock
-        self.part = sample if len(sample) <= SUBSET else sample.take(np.sort(draw.permutation(len(sample))[:SUBSET]))
+        self.part = sample.part(SUBSET, draw)
         self._known: list[tuple[float, Climb]] = []
 
     def started(self, count: int, found: Found) -> list[Climb]:
@@ -163,15 +163,16 @@ class _Runs:
 
     def _finish(self, shares: Array, most: int, found: Found) -> list[Climb]:
         short = short_runs(self.part, shares, self.clock.over)
-        climbs: list[Climb] = []
+        climbs, failed = [], short.failed
         for i in range(min(len(short.points), most)):
             first = found.best is None and not climbs
             if not first and self.clock.over():
                 break
             done = settle(self.part, short.points.pick(slice(i, i + 1)), short.history[i].tolist(), self._over(first))
-            done = done if self.part is self.sample else self._whole(done, self._over(first))
-            climbs += [] if done is None else [done]
-        found.take(climbs, short.tried, short.failed)
+            done = done if self.part is self.sample or done.failed else self._whole(done, self._over(first))
+            failed += done is not None and done.failed
+            climbs += [] if done is None or done.failed else [done]
+        found.take(climbs, short.tried, failed)
         return climbs
 
     def _over(self, first: bool) -> Over:
@@ -184,7 +185,7 @@ class _Runs:
         best = max((part for part, _ in self._known), default=-np.inf)
         if known is None and height > best - MARGIN * abs(height):
             known = settle(self.sample, climb.point, over=over)
-            self._known.append((height, known))
+            self._known += [] if known.failed else [(height, known)]
         return known
 
 
@@ -256,7 +257,8 @@ def settle(sample: Sample, point: Point, before: Sequence[float] = (), over: Ove
 
 
 def _empty(sample: Sample, done: Climb) -> np.ndarray:
-    return np.flatnonzero(np.exp(done.point.log_proportions[0]) * len(sample) <= EMPTY)
+    shares = np.exp(done.point.log_proportions[0])
+    return np.flatnonzero((shares * len(sample) <= EMPTY) & (not done.failed))
 
 
 def _reseeded(sample: Sample, point: Point, empty: np.ndarray) -> Point:

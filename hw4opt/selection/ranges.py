@@ -57,7 +57,7 @@ def _slope_and_noise(problem: Problem) -> tuple[float, float]:
     """
     if isinstance(problem.loss, Smooth):
         loss, kept = problem.loss, slice(None) if problem.active is None else problem.active
-        y = loss.check_targets(problem.y)[kept]
+        y = loss.check_targets(problem.y[kept])
         offset = np.zeros_like(y) if problem.offset is None else problem.offset[kept]
         z = loss.guess(loss.without_offset(y, offset).mean(keepdims=True)) + offset
         slope = float(np.sqrt(np.square(loss.gradient(z, y)).mean()))

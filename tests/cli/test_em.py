@@ -45,6 +45,63 @@ def test_the_built_in_listener_shows_true_against_found(hw4opt):
     assert record["icl"] == pytest.approx(record["bic"] + 2 * record["entropy"])
 
 
+@pytest.mark.parametrize(
+    "words", [["--x", "tempo,energy", "--k", "2"], ["--no-intercept", "--k", "2"], ["--offset", "tempo", "--k", "3"], ["--x", "energy"]]
+)
+def test_with_other_columns_there_is_no_truth_to_compare_with(hw4opt, tmp_path, words):
+    done = hw4opt("em", *words, "--restarts", "4", "--search", "0", "--plot", "a.png", "--json", "-")
+    assert done.status == 0 and "truth" not in done.json and "(true" not in done.err and (tmp_path / "a.png").exists()
+    assert "--offset" not in words or done.json["feature_names"] == ["(intercept)", "energy", "acoustic"]
+
+
+def test_the_truth_is_compared_in_the_order_of_the_columns(hw4opt):
+    words = [*QUICK, "--json", "-", "--quiet", "--plot", "a.png"]
+    plain = hw4opt("em", *words).json
+    turned = hw4opt("em", "--x", "acoustic,tempo,energy", *words).json
+    order = [plain["feature_names"].index(name) for name in turned["feature_names"]]
+    assert order == [0, 3, 1, 2] and turned["truth"]["moods_right"] == plain["truth"]["moods_right"]
+    assert turned["truth"]["rates"] == [[row[place] for place in order] for row in plain["truth"]["rates"]]
+
+
+def test_with_groups_proportions_are_shares_of_the_groups(hw4opt, songs):
+    words = ["--k", "2", "--restarts", "4", "--search", "0"]
+    assert "share of the groups" in hw4opt("em", *DATA, *words, "--groups", "day").out
+    assert "share of the rows" in hw4opt("em", *DATA, *words).out
+
+
+def test_rows_of_weight_0_are_left_out_whatever_they_hold(hw4opt, tmp_path):
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=60)
+    plays = draw.poisson(np.exp(2 + np.where(np.arange(60) % 2, 0.9, -0.9) * x))
+    rows = [f"{count},{tempo},1" for count, tempo in zip(plays, x, strict=True)]
+    words = ["--y", "plays", "--x", "tempo", "--k", "2", *QUICK, "--json", "-", "--quiet"]
+    (tmp_path / "plain.csv").write_text("\n".join(["plays,tempo,w", *rows]))
+    plain = hw4opt("em", "plain.csv", *words).json
+    for cell in ("-999", "0.5", "1e300"):
+        (tmp_path / "odd.csv").write_text("\n".join(["plays,tempo,w", f"{cell},0.1,0", *rows]))
+        done = hw4opt("em", "odd.csv", *words, "--weights", "w", "--plot", "a.png")
+        assert done.status == 0 and done.json["log_likelihood"] == pytest.approx(plain["log_likelihood"]), cell
+        assert done.json["warnings"] == plain["warnings"]
+    (tmp_path / "odd.csv").write_text("\n".join(["plays,tempo,w", "-999,0.1,0", "-3,0.1,1", *rows]))
+    assert "column 'plays' holds -3 in row 2" in hw4opt("em", "odd.csv", *words, "--weights", "w").err
+    (tmp_path / "odd.csv").write_text("\n".join(["plays,tempo,w", "5,0.1,0", "0,0.1,1", "0,0.3,1"]))
+    assert "every count in column 'plays' is 0" in hw4opt("em", "odd.csv", *words, "--weights", "w").err
+    (tmp_path / "odd.csv").write_text("\n".join(["plays,tempo,w", "5,0.1,0", "3,0.2,0"]))
+    assert "no rows with a weight above 0" in hw4opt("em", "odd.csv", *words, "--weights", "w").err
+
+
+def test_playlists_of_an_earlier_fit_with_more_moods_are_named(hw4opt, songs, tmp_path):
+    words = [*DATA, "--k", "2", "--restarts", "4", "--search", "0", "--json", "-", "--quiet", "--playlists"]
+    (tmp_path / "lists").mkdir()
+    for name in ("mood_2.csv", "mood_3.csv", "mood_10.csv", "mood_4.txt"):
+        (tmp_path / "lists" / name).write_text("old")
+    done = hw4opt("em", *words, "lists")
+    said = "--playlists lists also holds mood_3.csv, mood_10.csv, not of this fit: it has k = 2"
+    assert done.status == 0 and said in done.json["warnings"] and said in done.err
+    assert (tmp_path / "lists" / "mood_3.csv").read_text() == "old" != (tmp_path / "lists" / "mood_2.csv").read_text()
+    assert not any("also holds" in one for one in hw4opt("em", *words, "new").json["warnings"])
+
+
 def test_a_catalogue_becomes_playlists(hw4opt, songs, tmp_path):
     done = hw4opt("em", *DATA, "--k", "2", *QUICK, "--catalogue", "songs.csv", "--top", "5", "--playlists", "lists", "--json", "-")
     record = done.json

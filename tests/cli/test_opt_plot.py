@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hw4cli.opt import check, moods, path, solve
-from hw4opt.plotting import plot_heatmap, plot_scores
+from hw4opt import Result
+from hw4opt.plotting import plot_fit, plot_heatmap, plot_scores
 
 FORM = ["--design", "linear", "--intercept", "--loss", "poisson", "--plot", "f.png", "--json", "r.json", "--quiet"]
 FREE, GIVEN = [*FORM, "--reg", "ridge"], [*FORM, "--reg", "ridge=1"]
@@ -32,6 +33,28 @@ def test_one_setting_is_fitted_though_its_score_is_infinite(hw4opt, rare, tmp_pa
     assert done.status == 0 and "leave out what no penalty reaches" in done.err
     assert (tmp_path / "f.png").stat().st_size > 0
     assert [row["score"] for row in json.loads((tmp_path / "r.json").read_text())["selection"]["table"]] == [None]
+
+
+@pytest.mark.parametrize("unused", [-999, 0.5, 1e300])
+@pytest.mark.parametrize("columns", [1, 2])
+def test_a_row_of_weight_0_may_hold_any_target_and_is_not_drawn(hw4opt, tmp_path, columns, unused):
+    """It was left out before anything was built: what stands there is often what the fault was."""
+    draw = np.random.default_rng(1)
+    x, counts = draw.normal(size=(30, columns)), draw.poisson(3, size=30)
+    names = ["a", "b"][:columns]
+
+    def solved(target):
+        rows = [",".join([*map(str, x[i]), str(target if i == 4 else counts[i]), str(int(i != 4))]) for i in range(30)]
+        (tmp_path / "d.csv").write_text("\n".join([",".join([*names, "plays", "w"]), *rows]))
+        words = ["--y", "plays", "--weights", "w", "--loss", "poisson", "--gamma", "0.3", "--reg", "ridge", "--select", "kfold:5"]
+        done = hw4opt("solve", "d.csv", *words, "--json", "-", "--save", "m.json", "--plot", "f.png", "--quiet")
+        assert done.status == 0, done.err
+        return done.json
+
+    good, odd = solved(3), solved(unused)
+    assert (odd["objective"], odd["selection"]["score"]) == (good["objective"], good["selection"]["score"])
+    axes = plot_fit(Result.load("m.json"))
+    assert len(axes.collections[0].get_offsets()) == 29 and axes.get_ylim()[1] < 100
 
 
 COMMANDS = {

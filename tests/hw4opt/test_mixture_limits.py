@@ -2,16 +2,18 @@
 
 import itertools
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from hw4opt import InputError, Status
+from hw4opt import InputError, Poisson, Problem, Status, fit
 from hw4opt.poisson import ascent, choosing, likelihood, search
 from hw4opt.poisson.ascent import Axes, climb
 from hw4opt.poisson.check import Rows
 from hw4opt.poisson.choosing import choose_k
+from hw4opt.poisson.conclude import Run, conclude
 from hw4opt.poisson.em import m_step, one_hot
 from hw4opt.poisson.likelihood import Point, curvature
 from hw4opt.poisson.mixture import PoissonMixture
@@ -99,6 +101,133 @@ def test_a_column_of_zeros_is_not_identified_and_fits_all_the_same():
     x, y = listened(5)
     found = PoissonMixture(2, intercept=False, budget=QUICK).fit(np.column_stack([x, 0 * y]), y)
     assert np.isfinite(found.log_likelihood) and "not identified" in str(found.uncertainty.reason)
+
+
+# ---- counts above 0 in few of many rows --------------------------------------------------------------------------------
+
+
+def rare(seed, n=20_000):
+    draw = np.random.default_rng(seed)
+    x = draw.normal(size=(n, 2))
+    return x, draw.poisson(np.exp(-7.5 + 0.3 * x[:, 0])).astype(float)
+
+
+def six_of_5000(seed=3):
+    draw = np.random.default_rng(seed)
+    x, y = draw.normal(size=(5_000, 2)), np.zeros(5_000)
+    y[draw.permutation(5_000)[:6]] = 1 + draw.integers(3, size=6)
+    return x, y
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_rare_counts_in_many_rows_are_fitted_as_solve_fits_them(seed):
+    x, y = rare(seed)
+    found, alone = PoissonMixture(1).fit(x, y), fit(Problem(x, y, loss=Poisson(), intercept=True))
+    assert found.status is Status.CERTIFIED and found.starts.failed == 0
+    assert found.coef[0] == pytest.approx(np.r_[alone.intercept, alone.coef], abs=1e-5)
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(20_000) // 4])
+def test_a_part_holds_the_rare_counts_and_weighs_as_the_sample(groups):
+    x, y = rare(0)
+    y[:600] = 2
+    few, many = sample_of(x, np.r_[np.zeros(600), y[600:]], Rows(groups=groups)), sample_of(x, y, Rows(groups=groups))
+    for sample in (few, many):
+        units = sample.unit_sums(sample.counts) > 0
+        part = sample.part(1_000, np.random.default_rng(0))
+        held = part.unit_sums(part.counts) > 0
+        assert len(part) == 1_000 and held.sum() == min(units.sum(), 500)
+        assert part.unit_weights[held].sum() == pytest.approx(units.sum()) and part.total == pytest.approx(sample.total)
+    assert many.part(20_000, np.random.default_rng(0)) is many
+
+
+def test_an_ascent_that_overflows_fails_and_is_no_error():
+    x, y = rare(1)
+    lost = climb(sample_of(x, y), Point(np.array([[[-725.0, 0, 0]]]), np.zeros((1, 1))))
+    assert lost.failed and not lost.stationary and not lost.finished
+
+
+def test_failed_ascents_are_counted_and_left_out(monkeypatch):
+    x, y = listened(16)
+    plain, number = PoissonMixture(2, budget=QUICK).fit(x, y), itertools.count()
+
+    def failing(*given, **options):
+        return replace(climb(*given, **options), failed=next(number) % 2 == 0)
+
+    monkeypatch.setattr(search, "climb", failing)
+    found = PoissonMixture(2, budget=QUICK).fit(x, y)
+    assert found.starts.failed > 0 and any(said.endswith("starts failed") for said in found.warnings)
+    assert found.log_likelihood == pytest.approx(plain.log_likelihood)
+    monkeypatch.setattr(search, "climb", lambda *given, **options: replace(climb(*given, **options), failed=True))
+    with pytest.raises(InputError, match="no start led to a finite likelihood"):
+        PoissonMixture(2, budget=QUICK).fit(x, y)
+
+
+# ---- saddles and ridges ----------------------------------------------------------------------------------------------------
+
+
+def test_a_search_of_two_moods_does_not_end_in_the_saddle_of_one():
+    x, y = six_of_5000()
+    one, found = PoissonMixture(1).fit(x, y), PoissonMixture(2, budget=Budget(24, 60)).fit(x, y)
+    assert found.status is Status.CERTIFIED and found.message.endswith("; a local maximum")
+    assert found.log_likelihood == pytest.approx(-51.1914355, abs=1e-6) and one.log_likelihood == pytest.approx(-75.311858, abs=1e-6)
+
+
+def twins(seed=0):
+    """Every row twice, labels that tell the two apart: EM's two moods are one and the same for ever."""
+    x, y = listened(seed, 60)
+    return np.repeat(x, 2, axis=0), np.repeat(y, 2), np.tile([0, 1], 60)
+
+
+def test_an_ascent_leaves_a_saddle():
+    x, y, _ = twins()
+    sample, one = sample_of(x, y), PoissonMixture(1).fit(x, y)
+    saddle = Point(np.stack([one.coef * sample.scale] * 2, axis=1), np.log([[0.5, 0.5]]))
+    stuck = ascent.ended(sample, saddle, [])
+    assert stuck.stationary and stuck.saddle and not stuck.finished and np.linalg.eigvalsh(stuck.curvature.observed)[0] < -1
+    done = climb(sample, saddle)
+    assert done.finished and done.stationary and done.log_likelihood > one.log_likelihood + 10
+    assert np.linalg.eigvalsh(done.curvature.observed)[0] > 0 and (np.diff(done.trace) >= 0).all()
+    assert done.log_likelihood == pytest.approx(PoissonMixture(2, budget=QUICK).fit(x, y).log_likelihood)
+
+
+def test_a_plain_run_that_ends_in_a_saddle_says_so():
+    x, y, labels = twins()
+    found = PoissonMixture(2).fit_plain(x, y, labels, 30)
+    assert found.status is Status.CERTIFIED and found.message.endswith("; a saddle: ℓ rises in some direction, try other labels")
+    assert "a saddle" in str(found.uncertainty.reason) and found.uncertainty.standard_errors is None
+
+
+def test_a_saddle_is_no_finished_run_of_a_search():
+    x, y, labels = twins()
+    model = PoissonMixture(2)
+    design, sample = model.design(x, y), sample_of(x, y)
+    stuck = ascent.ended(sample, m_step(sample, one_hot(labels, 2)[None]), [])
+    found = search.Found()
+    found.take([stuck], 1, 0)
+    assert found.ends == [] and found.end is stuck
+    said = conclude(Run(2, design, sample, stuck, found), 0.0)
+    assert said.status is Status.ITERATION_LIMIT and said.message.startswith("a saddle: ℓ rises in some direction there")
+    found.take([replace(stuck, saddle=False)], 1, 0)
+    assert found.ends == [stuck.log_likelihood] and not found.end.saddle
+
+
+@pytest.mark.parametrize("seed", range(17, 22))
+def test_columns_that_say_the_same_are_flat_and_have_no_errors(seed):
+    x, y = listened(seed)
+    for column in (x[:, 0], 2 * x[:, 0] - 1, x.sum(axis=1)):
+        found = PoissonMixture(2, budget=Budget(4, 0)).fit(np.column_stack([x, column]), y)
+        assert found.status is Status.CERTIFIED and found.message.endswith("; the likelihood is flat in some direction there")
+        assert "singular" in str(found.uncertainty.reason)
+
+
+@pytest.mark.parametrize("weight", [1.0, 1 / 12_000, 1e-9])
+def test_a_mood_without_maximum_is_found_whatever_rows_weigh(weight):
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=12_000)
+    y = np.where(draw.uniform(size=12_000) < 0.4, 0, draw.poisson(40, 12_000)).astype(float)
+    found = PoissonMixture(2, budget=Budget(4, 0)).fit(x, y, Rows(weights=np.full(12_000, weight)))
+    assert found.status is Status.NO_FINITE_MAXIMUM and found.uncertainty.standard_errors is None
 
 
 X, Y = np.arange(12.0) % 5, np.arange(12.0)

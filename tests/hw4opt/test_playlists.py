@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hw4opt import InputError
+from hw4opt.poisson.check import Rows
 from hw4opt.poisson.listener import simulated_listener
 from hw4opt.poisson.mixture import PoissonMixture
 from hw4opt.poisson.playlists import cautions, defining_rows, make_playlists, playlist_path, write_playlists
@@ -55,6 +56,34 @@ def test_playlists_that_are_alike_far_out_or_cut_within_a_tie_are_warned_of(resu
     assert any("cut within 9 songs of one score" in one for one in cautions(result, same, make_playlists(result, same, 4)))
     assert not cautions(result, catalogue, make_playlists(result, catalogue, 2))
     assert cautions(result, catalogue[:0], make_playlists(result, catalogue[:0], 2)) == []
+
+
+def test_a_whole_catalogue_is_not_said_to_be_alike(result):
+    catalogue = np.random.default_rng(0).normal(size=(8, 3))
+    for top in (8, 20):
+        assert not any("nearly the same" in one for one in cautions(result, catalogue, make_playlists(result, catalogue, top)))
+    assert any("nearly the same" in one for one in cautions(result, catalogue, make_playlists(result, catalogue, 7)))
+
+
+@pytest.mark.parametrize("level", [8.0, -4.0])
+def test_scores_are_held_against_plays_over_their_exposure(level):
+    """Plays of a short exposure are few and their scores high; those of a long one are many and their scores low."""
+    draw = np.random.default_rng(0)
+    x, exposure = draw.normal(size=(150, 1)), np.exp(2.0 - level)
+    y = draw.poisson(np.exp(level + 0.5 * x[:, 0]) * exposure).astype(float)
+    found = PoissonMixture(1).fit(x, y, Rows(offset=np.full(150, np.log(exposure))))
+    assert not cautions(found, x, make_playlists(found, x, 3))
+    far = np.array([[15.0], [1.0]])
+    (said,) = cautions(found, far, make_playlists(found, far, 1))
+    assert f"plays a unit of exposure and the most played song has exp({np.log(y.max() / exposure):.3g})" in said
+
+
+def test_a_row_of_weight_0_is_no_song_heard():
+    listener = simulated_listener(1)
+    x, y = np.vstack([listener.x, [[0.0, 0, 0]]]), np.r_[listener.plays, 1e300]
+    found = PoissonMixture(1).fit(x, y, Rows(weights=np.r_[np.ones(len(listener.plays)), 0]))
+    alone, far = PoissonMixture(1).fit(*listener[:2]), 60 * listener.x
+    assert cautions(found, far, make_playlists(found, far, 1)) == cautions(alone, far, make_playlists(alone, far, 1)) != []
 
 
 def test_files_hold_rank_row_text_score_and_error(result, tmp_path):

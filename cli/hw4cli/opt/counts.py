@@ -33,8 +33,9 @@ def check_separated(loss: Loss, separated: str) -> None:
         raise InputError(f"--separated {separated} belongs to counts; drop it, or give --loss poisson")
 
 
-def check(y: Array, name: str, loss: Poisson) -> list[str]:
-    """Raise `InputError` for a target that is no count; a warning where fractions are taken."""
+def check(y: Array, name: str, loss: Poisson, weights: Array | None = None) -> list[str]:
+    """Raise `InputError` for a target that is no count in a row of weight above 0; a warning where fractions are taken."""
+    y = y if weights is None else np.where(weights > 0, y, 0.0)
     if y.min() < 0:
         row = int(np.argmin(y))
         raise InputError(f"column {name!r} holds {y[row]:g} in row {row + 1}; counts are 0 or more")

@@ -60,14 +60,15 @@ def describe(options: Describing, roles: Sequence[str | None] = ()) -> Descripti
     model = _model(options)
     table = _read(options)
     names = _feature_names(options, table, roles)
-    for name in (*names, options.y):
+    for name in names:
         _check_size(name, table.numbers(name))
     x = np.column_stack([table.numbers(name) for name in names])
     if model.kernel is not None:
         _check_varies(x, names)
     weights = None if options.weights is None else _weights(table, options.weights)
     y = table.numbers(options.y)
-    notes = counts.check(y, options.y, model.loss) if isinstance(model.loss, Poisson) else []
+    _check_size(options.y, y if weights is None else y[weights > 0])
+    notes = counts.check(y, options.y, model.loss, weights) if isinstance(model.loss, Poisson) else []
     if isinstance(model.loss, Poisson) and model.kernel is None and options.intercept:
         counts.check_columns(x if weights is None else x[weights > 0], names)
     problem = Problem(

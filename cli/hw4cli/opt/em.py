@@ -128,12 +128,13 @@ def em(listening: Listening, fitting: Fitting, ranking: Ranking, writing: Writin
         *(() if choice is None else choice.warnings),
         *result.warnings,
         *([] if catalogue is None else cautions(result, features_of(catalogue, listened.names), lists)),
+        *_left_over(result, ranking),
     ]
     record = provenance(writing.seed, listened.table.sha256) | moods.answer(result, with_arrays(writing, len(listened.plays)))
     record |= moods.chosen(choice) | moods.known(result, listened.truth) | {"warnings": warnings}
     write_json(record | ({} if catalogue is None else {"playlists": moods.listed(lists, texts)}), writing.json)
     if result.status is Status.CERTIFIED:
-        draw(writing.plot, lambda: moods.figure(result, None if listened.truth is None else listened.truth.coef))
+        draw(writing.plot, lambda: moods.figure(result, listened.truth))
         if writing.save is not None:
             result.moods.save(writing.save)
         if ranking.playlists is not None:
@@ -193,6 +194,17 @@ def _is_playlist(path: Path, folder: Path, most: int) -> bool:
     """Whether the file is that of one of so many moods."""
     match = FILE.fullmatch(path.name)
     return match is not None and int(match[1]) <= most and path.parent.resolve() == folder.resolve()
+
+
+def _left_over(result: MixtureResult, ranking: Ranking) -> list[str]:
+    """A sentence for playlists in the folder that this fit, which has fewer moods, does not write over."""
+    folder = Path(ranking.playlists or "")
+    if ranking.playlists is None or result.status is not Status.CERTIFIED or not folder.is_dir():
+        return []
+    numbers = sorted(int(match[1]) for path in folder.iterdir() if (match := FILE.fullmatch(path.name)))
+    files = [f"mood_{number}.csv" for number in numbers if number > result.k]
+    few = ", ".join(files[:5]) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
+    return [f"--playlists {folder} also holds {few}, not of this fit: it has k = {result.k}"] if files else []
 
 
 def _catalogue(ranking: Ranking, listened: Listened) -> Table | None:

@@ -53,14 +53,16 @@ def read(options: Listening) -> Listened:
     target = options.y or ("plays" if truth is not None else "y")
     names = _features(options, table, target)
     features, plays = features_of(table, names), table.numbers(target)
-    warnings = counts.check(plays, target, Poisson(quasi=options.quasi))
-    if not plays.any():
+    weights = None if options.weights is None else table.numbers(options.weights)
+    here = np.full(len(table), True) if weights is None else weights > 0
+    warnings = counts.check(plays, target, Poisson(quasi=options.quasi), weights)
+    if here.any() and not plays[here].any():
         raise InputError(f"every count in column {target!r} is 0, so that the likelihood has no finite maximum; give the column of counts")
-    if options.intercept and len(table) > 1:
-        counts.check_columns(features, names)
+    if options.intercept and here.sum() > 1:
+        counts.check_columns(features[here], names)
     rows = Rows(
         counts.offset(table, options.offset, options.exposure),
-        None if options.weights is None else table.numbers(options.weights),
+        weights,
         None if options.groups is None else table.labels(options.groups),
         names,
     )
@@ -85,10 +87,11 @@ def _features(options: Listening, table: Table, target: str) -> tuple[str, ...]:
     for name in taken:
         table.column(name)
     if options.x is None:
-        names = tuple(name for name in table.names if name not in taken and table.is_numeric(name))
+        known = FEATURES if options.data is None else table.names
+        names = tuple(name for name in known if name not in taken and table.is_numeric(name))
         if not names:
             raise InputError(f"{table.source} has no numeric column besides {', '.join(taken)}; name the features with --x")
-        return names if options.data is not None else FEATURES
+        return names
     names = tuple(name.strip() for name in options.x.split(","))
     for name in names:
         table.column(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import permutations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -82,10 +82,11 @@ def mood_columns(result: MixtureResult) -> list[str]:
 
 def mood_rows(result: MixtureResult, truth: Listener | None) -> list[list[str]]:
     """A row a quantity: shares, then the coefficients, with the true ones where they are known."""
-    match = None if truth is None else matched(result, truth)
-    known = (None, None) if truth is None or match is None else (truth.proportions[match], truth.coef[match])
+    found = None if truth is None else matched(result, truth)
+    known = (None, None) if truth is None or found is None else (truth.proportions[found.moods], found.coef)
     errors = result.uncertainty.standard_errors
-    rows = [["share of the rows", *(_beside(f"{share:.1%}", known[0], mood) for mood, share in enumerate(result.proportions))]]
+    share_of = f"share of the {'rows' if result.design.groups is None else 'groups'}"
+    rows = [[share_of, *(_beside(f"{share:.1%}", known[0], mood) for mood, share in enumerate(result.proportions))]]
     rows.append(["share of the plays", *(f"{share:.1%}" for share in result.explained)])
     for place, name in enumerate(result.feature_names):
         true = None if known[1] is None else known[1][:, place]
@@ -100,21 +101,30 @@ def _beside(cell: str, true: Array | None, mood: int) -> str:
     return cell if true is None else f"{cell}  (true {true[mood]:g})"
 
 
-def matched(result: MixtureResult, truth: Listener) -> list[int] | None:
-    """The true mood of each mood found, by the nearest coefficients; None where they do not pair up."""
-    if result.coef.shape != truth.coef.shape:
+class Match(NamedTuple):
+    """The true mood of each mood found, (k,), and its coefficients in the order of the columns found, (k, p)."""
+
+    moods: np.ndarray
+    coef: Array
+
+
+def matched(result: MixtureResult, truth: Listener) -> Match | None:
+    """By the nearest coefficients; None where moods or columns do not pair up."""
+    coef = truth.coef_of(result.feature_names)
+    if coef is None or len(coef) != result.k:
         return None
-    orders = list(permutations(range(result.k)))
-    return list(min(orders, key=lambda order: float(np.square(result.coef - truth.coef[list(order)]).sum())))
+    orders = [np.array(order) for order in permutations(range(result.k))]
+    moods = min(orders, key=lambda order: float(np.square(result.coef - coef[order]).sum()))
+    return Match(moods, coef[moods])
 
 
 def known(result: MixtureResult, truth: Listener | None) -> dict[str, Any]:
     """True against found moods in the JSON, in the order found."""
-    match = None if truth is None else matched(result, truth)
-    if truth is None or match is None:
+    found = None if truth is None else matched(result, truth)
+    if truth is None or found is None:
         return {}
-    agree = float(np.mean(np.array(match)[result.labels] == truth.moods))
-    return {"truth": {"rates": truth.coef[match], "proportions": truth.proportions[match], "moods_right": agree}}
+    agree = float(np.mean(found.moods[result.labels] == truth.moods))
+    return {"truth": {"rates": found.coef, "proportions": truth.proportions[found.moods], "moods_right": agree}}
 
 
 def notes(result: MixtureResult, listened: Listened) -> list[str]:
@@ -148,8 +158,8 @@ def song(row: int, texts: dict[str, list[str]]) -> str:
     return next((column[row] for column in texts.values()), f"row {row + 1}")
 
 
-def figure(result: MixtureResult, truth: Array | None) -> Figure:
-    """The panels of --plot."""
+def figure(result: MixtureResult, truth: Listener | None) -> Figure:
+    """The panels of --plot, the true coefficients marked where the columns are those of the truth."""
     from hw4opt.poisson.plotting import plot_mixture
 
-    return plot_mixture(result, truth)
+    return plot_mixture(result, None if truth is None else truth.coef_of(result.feature_names))
