@@ -24,7 +24,7 @@ from hw4nets.files import cache_folder, make_folder, write_text
 
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 EVALUATED = (500, 250, 125, 50, 25)  # images of a forward pass in evaluation; each divides 5,000, 10,000, 45,000 and 50,000
-HELD = 2**28  # bytes of the largest output of a layer in such a pass: beyond, memory takes the time (3× less at 1,000 filters on a CPU)
+HELD = 2**28  # bytes of the largest output of a layer in such a pass: beyond, a CPU spends its time on memory
 MEASURED = 256  # images of a step that is timed to choose precision and memory format
 MMAP_MAX, TRIM_THRESHOLD = (-4, 0), (-1, 2**31 - 1)  # of <malloc.h>: no block from mmap; nothing given back below 2 GB
 CLEARLY = 0.9  # of the time of what is simpler must not be taken, for bfloat16 or channels_last to be chosen
