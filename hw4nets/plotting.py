@@ -116,10 +116,11 @@ def plot_study(found: Sequence[tuple[int, float | None, bool]], importances: Map
             trials.scatter(*zip(*points, strict=True), edgecolors=TRAIN, facecolors=face, s=26, label=label)
     whole = [(number, one) for number, one, ended in known if ended]
     best = np.maximum.accumulate([one for _, one in whole])
-    trials.step([number for number, _ in whole], best, where="post", color=TEST, lw=2, label="best so far")
+    steps = [*(number for number, _ in whole), max(number for number, *_ in found)]
+    trials.step(steps, [*best, best[-1]], where="post", color=TEST, lw=2, label="best so far")
     _accuracy_axes(trials, f"{judged_on} accuracy (the last seen, of pruned trials)")
     trials.set_xlabel("trial")
-    trials.legend(frameon=False, loc="lower right")
+    trials.legend(frameon=False, loc="best")
     names = sorted(importances, key=lambda name: importances[name])
     bars.barh(names, [importances[name] for name in names], color=TEST, height=0.6)
     bars.set_title("what decides whether a trial is among the best", loc="left", fontsize=11)

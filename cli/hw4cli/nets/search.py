@@ -141,12 +141,11 @@ def _write(plan: Plan, found: Findings, folder: Path, writing: Writing, pixels: 
 
 def _table(plan: Plan, found: Findings, pixels: str) -> tuple[str, list[str], list[list[str]]]:
     order = sorted(found.trials, key=lambda trial: (trial.ended != "finished", -(trial.accuracy or 0.0)))
-    names = list(order[0].values)
-    rows = [[str(one.number), percent(one.accuracy), one.ended, *(_word(one.values.get(name)) for name in names)] for one in order[:SHOWN]]
+    rows = [[str(one.number), percent(one.accuracy), one.ended, _settings(one.values)] for one in order[:SHOWN]]
     judges = "the test images" if plan.judged_on == "test" else "held-out training images"
     title = f"{found.best.shape.name}: the best {len(rows)} of {len(found.trials)} trials, on {judges}, pixels {pixels}"
-    return title, ["trial", plan.judged_on, "ended", *names], rows
+    return title, ["trial", plan.judged_on, "ended", "settings"], rows
 
 
-def _word(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else "–" if value is None else str(value)
+def _settings(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {f'{value:.3g}' if isinstance(value, float) else value}" for name, value in values.items())
