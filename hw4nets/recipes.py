@@ -45,6 +45,11 @@ class Recipe:
         shape = net(self.shape.name, self.shape.values() | others) if others else self.shape
         return Recipe(shape, Config.of("training", self.config.values() | training))
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """Every option of the network and of the training by name, tuples as lists."""
+        return {**self.shape.values(), **self.config.values()}
+
     def values(self) -> dict[str, Any]:
         """As TOML holds it: net, [shape], [train]."""
         return {"net": self.shape.name, "shape": self.shape.values(), "train": self.config.values()}

@@ -153,7 +153,7 @@ def _check_same(folder: Path, recipe: Recipe, data: Data) -> None:
     kept = read_recipe(folder / CONFIG)
     if kept.shape.name != recipe.shape.name:
         raise InputError(f"{folder} is a run of {kept.shape.name}, not {recipe.shape.name}; give another --out, or --overwrite")
-    old, new = ({**one.shape.values(), **one.config.values()} for one in (kept, recipe))
+    old, new = kept.options, recipe.options
     changed = [f"{name} {old[name]}, not {new[name]}" for name in new if old[name] != new[name] and name not in TOLD]
     if changed:
         raise InputError(f"{folder} is a run with other settings ({'; '.join(changed)}); leave them out to go on, or --overwrite")

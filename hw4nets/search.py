@@ -84,12 +84,8 @@ Heard = Callable[[Trial, float], None]
 
 def default_space(recipe: Recipe) -> dict[str, Range | tuple[Any, ...]]:
     """Every option of the training and of the network that says where it can be searched; the recipe's own value is among the choices."""
-    items, own = [*settings_of(Config), *settings_of(type(recipe.shape))], _options(recipe)
+    items, own = [*settings_of(Config), *settings_of(type(recipe.shape))], recipe.options
     return {item.name: _with(item.metadata["search"], own[item.name]) for item in items if item.metadata["search"] is not None}
-
-
-def _options(recipe: Recipe) -> dict[str, Any]:
-    return {**recipe.shape.values(), **recipe.config.values()}
 
 
 def _with(where: Range | tuple[Any, ...], value: Any) -> Range | tuple[Any, ...]:
@@ -210,7 +206,7 @@ def _ask_first(plan: Plan, study: optuna.Study) -> None:
     """The next trial has the recipe's own values, unless a search that was killed has asked for it."""
     from optuna.trial import TrialState
 
-    own = _options(plan.recipe)
+    own = plan.recipe.options
     held = {name: own[name] for name, where in plan.space.items() if _holds(where, own[name])}
     if held and not study.get_trials(states=[TrialState.WAITING]):
         study.enqueue_trial({name: json.dumps(one) if isinstance(plan.space[name], tuple) else one for name, one in held.items()})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hw4opt.arrays import check_gram, finite_array
 from hw4opt.design import Design, with_room
 from hw4opt.errors import InputError
 from hw4opt.kernels import Kernel, Precomputed
@@ -65,14 +66,14 @@ class Problem:
         standardize: bool = False,
     ) -> None:
         plain = kernel is None and weights is None and not standardize
-        x, y = _array("x", x, (lambda values: with_room(values, intercept)) if plain else np.array), _array("y", y)
+        x, y = finite_array("x", x, (lambda values: with_room(values, intercept)) if plain else np.array), finite_array("y", y)
         shapes = x.shape, y.shape
         x = x[:, None] if x.ndim == 1 else x
         if x.ndim != 2 or y.ndim != 1 or len(x) != len(y):
             raise InputError(f"x has shape {shapes[0]} and y {shapes[1]}; give x (n,) or (n, d) and y (n,)")
         if len(y) < 2:
             raise InputError(f"there is {'one row' if len(y) == 1 else 'no row'}; a regression needs at least two")
-        columns = {name: None if given is None else _array(name, given) for name, given in (("weights", weights), ("offset", offset))}
+        columns = {name: None if given is None else finite_array(name, given) for name, given in (("weights", weights), ("offset", offset))}
         for name, column in columns.items():
             if column is not None and column.shape != y.shape:
                 raise InputError(f"{name} has shape {column.shape}; it needs one entry a row, {y.shape}")
@@ -100,7 +101,7 @@ class Problem:
             raise InputError(f"weights holds {self.weights[row]:g} in row {row}; weights must be 0 or more")
         tiny = (self.weights < NO_WEIGHT * self.weights.max()) & (self.weights > 0)
         if tiny.any():
-            object.__setattr__(self, "weights", _array("weights", np.where(tiny, 0.0, self.weights)))
+            object.__setattr__(self, "weights", finite_array("weights", np.where(tiny, 0.0, self.weights)))
         if np.count_nonzero(self.weights) < 2:
             raise InputError("fewer than two rows have a weight above 0; a regression needs at least two")
 
@@ -110,17 +111,16 @@ class Problem:
         if not isinstance(self.loss, Loss):
             raise InputError(f"loss is {self.loss!r}; give one of hw4opt's losses, as in Huber(delta=1)")
         names: set[str] = set()
-        for kind, other, term in (
-            *(("regularizer", "constraint", term) for term in self.regularizers),
-            *(("constraint", "regularizer", term) for term in self.constraints),
-        ):
+        for term in (*self.regularizers, *self.constraints):
             if not isinstance(term, Term) or isinstance(term, Loss):
                 raise InputError(f"{term!r} is no regularizer or constraint")
-            if term.name in registry.names(other) and term.name not in registry.names(kind):
-                raise InputError(f"{term.name} is no {kind}; give it in {other}s, as in {other}s=[{term!r}]")
             if term.name in names:
                 raise InputError(f"{term.name} is given twice; a problem holds each term once (bounds:lower=0,upper=1 sets both bounds)")
             names.add(term.name)
+        for terms, kind, other in ((self.regularizers, "regularizer", "constraint"), (self.constraints, "constraint", "regularizer")):
+            for term in terms:
+                if term.name in registry.names(other) and term.name not in registry.names(kind):
+                    raise InputError(f"{term.name} is no {kind}; give it in {other}s, as in {other}s=[{term!r}]")
         conflict(self.constraints)
         if isinstance(self.loss, Smooth):
             kept = self.y if self.active is None else np.where(np.asarray(self.weights) > 0, self.y, self.y[self.active[0]])
@@ -128,7 +128,7 @@ class Problem:
 
     def _check_design(self) -> None:
         if isinstance(self.kernel, Precomputed):
-            _check_gram(self.x)
+            check_gram(self.x)
             if self.standardize:
                 raise InputError("standardize measures columns of x, and a precomputed kernel has none: standardize before computing it")
         x = self.active_x
@@ -174,7 +174,7 @@ class Problem:
 
     def features(self, x: ArrayLike) -> Array:
         """New x in the units of the design, shape (m, d); raises `InputError` for another number of columns."""
-        x = _array("x", x)
+        x = finite_array("x", x)
         x = x[:, None] if x.ndim == 1 and self.x.shape[1] == 1 else np.atleast_2d(x)
         if x.shape[1] != self.x.shape[1]:
             raise InputError(f"x has {x.shape[1]} columns; the fit has {self.x.shape[1]}")
@@ -258,16 +258,6 @@ def _is_whole(field: dataclasses.Field[object]) -> bool:
     return isinstance(field.default, int) and not isinstance(field.default, bool)
 
 
-def _check_gram(x: Array) -> None:
-    if x.shape[0] != x.shape[1]:
-        raise InputError(f"a precomputed kernel needs the Gram matrix (n, n); x has shape {x.shape}")
-    largest = np.abs(x).max()
-    if np.abs(x - x.T).max() > 1e-8 * largest:
-        raise InputError("the precomputed Gram matrix is not symmetric")
-    if np.linalg.eigvalsh(x)[0] < -1e-8 * largest * len(x):
-        raise InputError("the precomputed Gram matrix is not positive semidefinite")
-
-
 def conflict(constraints: Sequence[Term]) -> None:
     """Raise `InputError` if no value at all satisfies the constraints on fitted values, naming the two terms that conflict."""
     low, high = (-np.inf, ""), (np.inf, "")
@@ -280,23 +270,3 @@ def conflict(constraints: Sequence[Term]) -> None:
                     low = max(low, (table.linear, term.name))
     if low[0] > high[0]:
         raise InputError(f"{low[1]} asks for f ≥ {low[0]:g} and {high[1]} for f ≤ {high[0]:g}: the two conflict and no fit exists")
-
-
-def _all_finite(array: Array) -> bool:
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = array.sum()
-    return bool(np.isfinite(total)) or bool(np.isfinite(array).all())  # a sum may overflow; one that does not has no NaN in it
-
-
-def _array(name: str, values: ArrayLike, copy: Callable[[Array], Array] = np.array) -> Array:
-    """A finite copy that nobody writes to."""
-    try:
-        array = np.asarray(values, dtype=float)
-        array = copy(array) if array.ndim == 2 else np.array(array)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} does not hold numbers: {error}") from error
-    if not _all_finite(array):
-        place = np.argwhere(~np.isfinite(array))[0]
-        raise InputError(f"{name} holds {array[tuple(place)]} in row {place[0]}; give finite numbers or drop the row")
-    array.setflags(write=False)
-    return array

@@ -96,7 +96,7 @@ def _most(result: MixtureResult) -> float:
     """The log of the plays of the most played song, over its exposure, as scores are."""
     design = result.design.active
     played = design.counts > 0
-    return float((np.log(design.counts[played]) - design.offset[played]).max())
+    return float((np.log(design.counts[played]) - design.offset[played]).max(initial=-np.inf))
 
 
 def _finite(one: Playlist) -> np.ndarray:

@@ -162,10 +162,9 @@ def test_evaluate_tells_accuracies_and_confusions(hw4nets, trained):
     assert damaged.status == 2 and "is damaged" in damaged.err and damaged.out == ""
 
 
-def test_evaluate_tells_too_little_memory_in_the_json(hw4nets, trained, monkeypatch):
-    from hw4cli.nets import evaluate as module
-
-    monkeypatch.setattr(module, "evaluate", lambda *words: (_ for _ in ()).throw(MemoryError()))
+@pytest.mark.parametrize("where", ["evaluate.load_model", "watching.load", "evaluate.evaluate"])
+def test_evaluate_tells_too_little_memory_in_the_json_once(hw4nets, trained, monkeypatch, where):
+    monkeypatch.setattr(f"hw4cli.nets.{where}", lambda *words: (_ for _ in ()).throw(MemoryError()))
     done = hw4nets("evaluate", "run", "--json", "-")
     assert done.status == 1 and done.json["status"] == "uncertified" and "not enough memory" in done.json["message"]
 

@@ -185,7 +185,7 @@ def test_a_study_that_cannot_be_written_is_told(tmp_path, small):
 def test_default_spaces_hold_what_can_be_searched_and_the_tuned_settings():
     for net in NETS:
         recipe = preset("tuned", net)
-        space, own = default_space(recipe), {**recipe.shape.values(), **recipe.config.values()}
+        space, own = default_space(recipe), recipe.options
         assert {"lr", "momentum", "batch_size", "weight_decay"} <= set(space) and "seed" not in space
         for name, where in space.items():
             if isinstance(where, Range):

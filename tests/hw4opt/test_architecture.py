@@ -148,7 +148,10 @@ def test_the_certificate_knows_no_solver():
         ("kernels", {"errors", "terms"}),
         ("basis", {"errors", "kernels", "rows", "terms"}),
         ("design", {"basis", "errors", "kernels", "rows", "terms"}),
-        ("problem", {"design", "errors", "kernels", "terms", "losses", "regularizers"}),  # its defaults: Squared, and Ridge, which is λ
+        (
+            "problem",
+            {"arrays", "design", "errors", "kernels", "terms", "losses", "regularizers"},
+        ),  # its defaults: Squared, and Ridge, which is λ
     ],
 )
 def test_the_layers_below_the_solvers_import_downwards(module, may):

@@ -40,10 +40,10 @@ def command(run: str, checkpoint: str, device: str, seed: int, data: str | None,
     recipe, kept = read_recipe(folder / CONFIG), read_toml(folder / CONFIG)
     with recorded(writing, seed):
         model, execution = load_model(folder / f"{checkpoint}.pt", recipe, device)
-        images = load_named(data, kept, writing, seed)
-        found = evaluate(model, images, execution, recipe.config.input_scale)
-    title = f"{recipe.shape.name}, {percent(found.accuracy)} of the test images right, pixels {images.pixels}"
+    images = load_named(data, kept, writing, seed)
     with recorded(writing, seed, images.sha256):
+        found = evaluate(model, images, execution, recipe.config.input_scale)
+        title = f"{recipe.shape.name}, {percent(found.accuracy)} of the test images right, pixels {images.pixels}"
         if writing.plot is not None:
             from hw4nets.plotting import plot_confusion
 

@@ -86,7 +86,7 @@ def _space(recipe: Recipe, vary: tuple[str, ...], changes: Mapping[str, Any]) ->
     known = default_space(recipe)
     if not vary:
         return {name: where for name, where in known.items() if name not in changes}
-    options = {name: value for name, value in {**recipe.shape.values(), **recipe.config.values()}.items() if name not in JUDGING}
+    options = {name: value for name, value in recipe.options.items() if name not in JUDGING}
     space = {}
     for words in vary:
         name, given, text = words.partition("=")
@@ -102,7 +102,7 @@ def _space(recipe: Recipe, vary: tuple[str, ...], changes: Mapping[str, Any]) ->
 def _where(recipe: Recipe, name: str, text: str) -> Range | tuple[Any, ...]:
     """LOW:HIGH is even in the logarithm where LOW > 0 and HIGH ≥ 10 LOW; A|B are the values themselves."""
     item = next(one for record in (recipe.shape, recipe.config) for one in settings_of(type(record)) if one.name == name)
-    old = {**recipe.shape.values(), **recipe.config.values()}[name]
+    old = recipe.options[name]
     try:
         if ":" in text and isinstance(old, int | float) and not isinstance(old, bool):
             kind = int if isinstance(old, int) else float
