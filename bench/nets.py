@@ -122,7 +122,8 @@ def table() -> str:
         "",
         "On the JPEG copy of CIFAR-10: not comparable with accuracies on the official pixels.",
         "Plain test accuracy at the last epoch; `flips averaged` beside it. One line a network and setting; other work ran beside.",
-        "`test pass`: its seconds over those of training; `files`: what checkpoints, history, log and figures take of the run.",
+        "`test pass`: its seconds over those of training; `files`: what checkpoints, history and log take of the run, and the figures",
+        "too in `logistic` and `tuned-compiled`, which ran after these began to be counted.",
         "",
     ]
     lines += [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
