@@ -30,11 +30,12 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Options:
-    """What every solver takes. tol: the relative gap aimed at; max_iterations None: the solver's own limit."""
+    """What every solver takes. tol: the relative gap aimed at; max_iterations None: the solver's own limit; time_limit: seconds or None."""
 
     tol: float = 1e-9
     max_iterations: int | None = None
-    backend: str | None = None  # of `cvxpy`: the solver behind it
+    backend: str | None = None  # of `cvxpy` and `qp`: the solver behind it
+    time_limit: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

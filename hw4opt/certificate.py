@@ -36,6 +36,8 @@ class Certificate:
     violation                    worst constraint row: in units of y's spread; order rows as slope · x-range over that spread
     largest_drop                 largest fall below the running maximum (rise above the minimum) under an order constraint, units of y
     norm_bound                   √((gap + truncation)/ridge): times √k(x,x) it bounds |f̂(x) - f*(x)|
+    gap_scale                    what the gap is relative to: gap = relative_gap · gap_scale
+    gap_rounding                 what rounding may have added to or taken from the gap
     """
 
     objective: float
@@ -49,6 +51,8 @@ class Certificate:
     norm_bound: float | None
     reason: str | None
     norm_bound_reason: str | None
+    gap_scale: float | None = None
+    gap_rounding: float = 0.0
 
     def holds(self, tol: float) -> bool:
         """Certified: relative gap and violation at most `tol`."""
@@ -218,6 +222,7 @@ def _assemble(form: Form, at: _At, wrong: Array, balanced: np.ndarray) -> list[C
                 norm_bound=None if reason or ridge == 0 else math.sqrt(size / ridge),
                 reason=reason,
                 norm_bound_reason=reason or _bound_reason(form, ridge),
+                gap_scale=float(scale[i]),
             )
         )
     return found
