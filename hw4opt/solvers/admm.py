@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hw4opt.active_set import magnitude, polish
+from hw4opt.active_set import polish
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.blocks import Run
 from hw4opt.form import Form
@@ -56,7 +56,7 @@ def solve(form: Form, options: Options) -> Answer:
             dual_size = np.maximum(dual_size, np.abs(u[place]).max(axis=1))
             z[place] = fresh
         if iteration in (check, limit) or not form.runs:
-            goal = 0.5 * options.tol * magnitude(form, w, az, u)
+            goal = 0.5 * options.tol * form.gap_scale(w, np.zeros(b))
             finish = polish(form, w, u, None, goal)
             better = (finish.gap < best)[:, None]
             kept_w = np.where(better, finish.w, kept_w)

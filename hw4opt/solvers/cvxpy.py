@@ -19,7 +19,7 @@ from hw4opt.answer import Answer, Options, Status
 from hw4opt.blocks import Block
 from hw4opt.errors import RefusedError, UnknownNameError
 from hw4opt.form import Form
-from hw4opt.terms import Loss, Smooth
+from hw4opt.terms import Loss, Smooth, Term
 from hw4opt.terms.base import Array
 
 DEFAULT = "CLARABEL"
@@ -77,9 +77,9 @@ def _solve_one(form: Form, options: Options) -> tuple[Array, list[Array], Status
         settings[ITERATIONS.get(name, "max_iters")] = options.max_iterations
     w = cp.Variable(form.penalty.shape[1])
     parts = [_compile(form, block, w) for block in form.blocks]
-    ridge = float(form.ridge[0]) * cp.sum_squares(w[np.flatnonzero(form.design.penalized)]) if form.ridge[0] > 0 else 0
-    objective = sum((part[1] for part in parts), ridge)
-    model = cp.Problem(cp.Minimize(objective), [constraint for part in parts for constraint in part[2]])
+    model = cp.Problem(
+        cp.Minimize(sum((part[1] for part in parts), _quadratic(form, w))), [constraint for part in parts for constraint in part[2]]
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "solution may be inaccurate": the certificate says by how much
         try:
@@ -98,21 +98,40 @@ def _solve_one(form: Form, options: Options) -> tuple[Array, list[Array], Status
     return point, duals, reached, int(steps or 0), note
 
 
+def _quadratic(form: Form, w: Any) -> Any:
+    """½ wᵀ diag(penalty) w."""
+    penalised = np.flatnonzero(form.penalty[0])
+    return cp.sum_squares(cp.multiply(np.sqrt(0.5 * form.penalty[0, penalised]), w[penalised])) if len(penalised) else 0
+
+
 def _compile(form: Form, block: Block, w: Any) -> tuple[Any, Any, list[Any], np.ndarray]:
     """The linking equality, the objective's part, all constraints, and which rows the block has."""
     weights = np.broadcast_to(block.weights, (1, block.rows.count))[0]
     have = np.flatnonzero(weights > 0)
     z = cp.Variable(len(have))
     offset = np.broadcast_to(block.offset, (1, block.rows.count))[0, have]
-    link = z == block.rows.take(form.design.matrix)[have] @ w + offset
-    term = block.terms[0]
-    targets = (block.smooth.targets[0, have],) if isinstance(term, Smooth) and block.smooth is not None else ()
-    face = term.model(cp, z, *targets)
-    if isinstance(face, list):
-        return link, 0, [link, *face], have
-    if isinstance(term, Loss) and np.any(weights[have] != 1):
-        face = cp.multiply(weights[have], face)
-    return link, cp.sum(face), [link], have
+    link = z == block.rows.take(form.matrix)[have] @ w + offset
+    cost, constraints = 0, [link]
+    for (term,) in block.terms:
+        targets = (block.smooth.targets[0, have],) if isinstance(term, Smooth) and block.smooth is not None else ()
+        worth, face = _face(form, term, z, targets)
+        if isinstance(face, list):
+            constraints += face
+            continue
+        scale = worth * weights[have] if isinstance(term, Loss) else np.full(len(have), worth)
+        cost = cost + (scale[0] * cp.sum(face) if np.all(scale == scale[0]) else cp.sum(cp.multiply(scale, face)))
+    return link, cost, constraints, have
+
+
+def _face(form: Form, term: Term, z: Any, targets: tuple[Array, ...]) -> tuple[float, Any]:
+    """The term's own model in the form's units, and what it has to be multiplied by; of a constraint, the list of its constraints."""
+    if form.units is None:
+        return 1.0, term.model(cp, z, *targets)
+    size, worth = float(form.units.size[0, 0]), float(form.units.worth[0, 0])
+    if targets or (scaled := term.in_units(size)) is None:
+        return 1 / worth, term.model(cp, size * z, *targets)
+    factor, same = scaled
+    return factor / worth, same.model(cp, z)
 
 
 def _dual(part: tuple[Any, Any, list[Any], np.ndarray], block: Block) -> Array:
