@@ -19,6 +19,7 @@ from hw4opt.pricing import stationarity_cost
 from hw4opt.rows import Chunk, chunks, each
 from hw4opt.terms.base import Array
 
+SHORTEST = 1e-3  # of the typical row: no row counts as shorter
 ANCHOR = 1e-6  # of the curvature that the loss would have if all its rows were free
 
 
@@ -129,7 +130,7 @@ class Form:
     def _stack(self, members: tuple[tuple[int, Piece], ...]) -> Run:
         if len(members) == 1:
             piece = members[0][1]
-            return Run(members, piece.sheet, piece.smooth, piece.chunk, self._lengths[piece.block])
+            return Run(members, piece.sheet, piece.smooth, piece.chunk, self._row_lengths(piece))
         sizes = [len(piece.chunk) for _, piece in members]
         sheets = [piece.sheet for _, piece in members if piece.sheet is not None]
 
@@ -141,7 +142,7 @@ class Form:
             return np.concatenate(wide, axis=1)
 
         sheet = Sheet(*(side(name) for name in ("quadratic", "shift", "low", "high", "active")))  # type: ignore[arg-type]
-        lengths = np.concatenate([np.full(size, self._lengths[piece.block]) for size, (_, piece) in zip(sizes, members, strict=True)])
+        lengths = np.concatenate([np.broadcast_to(self._row_lengths(piece), size) for size, (_, piece) in zip(sizes, members, strict=True)])
         key = tuple(id(piece.chunk) for _, piece in members)
         stacks = self.__dict__.setdefault("_stacked", {})
         if key not in stacks:
@@ -157,6 +158,13 @@ class Form:
         low, high = np.quantile(offset, (0.25, 0.75), axis=1)
         spread = np.where(high > low, high - low, np.ptp(offset, axis=1))
         return np.where(spread > 0, spread, 1.0)
+
+    def _row_lengths(self, piece: Piece) -> Array | float:
+        """Typical length of the rows of A: of differences, which are as short as their points are near, each row's own where A is kept."""
+        typical = self._lengths[piece.block]
+        if piece.chunk.rows.coef is None or not piece.chunk.kept:
+            return typical
+        return np.maximum(np.linalg.norm(piece.chunk.matrix, axis=1), SHORTEST * typical)
 
     @cached_property
     def reference(self) -> Reference:

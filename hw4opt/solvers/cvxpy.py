@@ -24,7 +24,7 @@ from hw4opt.terms.base import Array
 
 DEFAULT = "CLARABEL"
 SETTINGS: dict[str, dict[str, Any]] = {  # tightened: their defaults leave relative gaps of 1e-4 to 1e-7
-    "CLARABEL": {"tol_gap_abs": 1e-11, "tol_gap_rel": 1e-11, "tol_feas": 1e-11, "max_iter": 500},
+    "CLARABEL": {"tol_gap_abs": 1e-11, "tol_gap_rel": 1e-11, "tol_feas": 1e-11, "max_iter": 500, "accept_unknown": True},
     "OSQP": {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iter": 400_000, "polishing": True},
     "ECOS": {"abstol": 1e-9, "reltol": 1e-9, "feastol": 1e-9, "max_iters": 500},
     "SCS": {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iters": 100_000},
@@ -110,17 +110,25 @@ def _compile(form: Form, block: Block, w: Any) -> tuple[Any, Any, list[Any], np.
     have = np.flatnonzero(weights > 0)
     z = cp.Variable(len(have))
     offset = np.broadcast_to(block.offset, (1, block.rows.count))[0, have]
-    link = z == block.rows.take(form.matrix)[have] @ w + offset
+    a = block.rows.take(form.matrix)[have]
+    length = np.ones(len(have)) if block.rows.coef is None else _row_lengths(a)
+    link = z == (a / length[:, None]) @ w + offset / length
     cost, constraints = 0, [link]
     for (term,) in block.terms:
         targets = (block.smooth.targets[0, have],) if isinstance(term, Smooth) and block.smooth is not None else ()
-        worth, face = _face(form, term, z, targets)
+        worth, face = _face(form, term, z if np.all(length == 1) else cp.multiply(length, z), targets)
         if isinstance(face, list):
             constraints += face
             continue
         scale = worth * weights[have] if isinstance(term, Loss) else np.full(len(have), worth)
         cost = cost + (scale[0] * cp.sum(face) if np.all(scale == scale[0]) else cp.sum(cp.multiply(scale, face)))
-    return link, cost, constraints, have
+    return link, cost, constraints, have, length
+
+
+def _row_lengths(a: Array) -> Array:
+    """Of differences, which are as short as the points are near; 1 for a row of zeros."""
+    length = np.linalg.norm(a, axis=1)
+    return np.where(length > 0, length, 1.0)
 
 
 def _face(form: Form, term: Term, z: Any, targets: tuple[Array, ...]) -> tuple[float, Any]:
@@ -138,5 +146,5 @@ def _dual(part: tuple[Any, Any, list[Any], np.ndarray], block: Block) -> Array:
     u = np.zeros((1, block.rows.count))
     value = part[0].dual_value
     if value is not None:
-        u[0, part[3]] = -np.nan_to_num(np.asarray(value, dtype=float))
+        u[0, part[3]] = -np.nan_to_num(np.asarray(value, dtype=float)) / part[4]
     return u
