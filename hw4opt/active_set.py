@@ -22,6 +22,7 @@ from hw4opt.linear import factor
 from hw4opt.pricing import row_slack
 from hw4opt.terms.base import Array
 
+PRICE = 1e5  # of a violated constraint, in units of the largest |u|: a finish must not gain by violating one
 SMOOTHING = 1e-3  # ε, in units of z over u
 SHARPER = 0.3  # … and by what it shrinks when the duals' center moves: the steps then converge faster than linearly
 ROUNDS = 8  # of a finish that starts near the end,
@@ -151,7 +152,7 @@ def measure(form: Form, w: Array, z: Sequence[Array], duals: Sequence[Array]) ->
         unit = np.maximum(np.abs(u).max(axis=1, keepdims=True), form.scales[1] * form.loss_length / run.length)
         if sheet.low is None or sheet.high is None:
             v = np.where(np.abs(v) <= ROUNDING * np.abs(one).max(axis=1, keepdims=True), 0.0, v)
-        slack = row_slack(p, u, v, sheet.quadratic, unit)
+        slack = row_slack(p, u, v, sheet.quadratic, PRICE * unit)
         total += (slack if sheet.active is None else slack * sheet.active).sum(axis=1)
     return total + form.stationarity_cost(w, residual)
 

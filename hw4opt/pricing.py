@@ -9,17 +9,18 @@ import numpy as np
 
 from hw4opt.terms.base import Array
 
-VIOLATION_PRICE = 1e5  # of a violated constraint, in units of the largest |u|: blending back into the feasible set costs about so much
+ROUNDING = 16 * float(np.finfo(float).eps)  # of the largest fitted value: what rounding makes of a difference that is 0
 
 
-def row_slack(slope: Array, u: Array, v: Array, quadratic: Array | float, dual_scale: Array) -> Array:
-    """f(z) + f*(u) - z u of box-constrained quadratic rows, v = z - t; a violated constraint at VIOLATION_PRICE · dual_scale · |v|.
+def row_slack(slope: Array, u: Array, v: Array, quadratic: Array | float, price: Array) -> Array:
+    """f(z) + f*(u) - z u of box-constrained quadratic rows, v = z - t; a violated constraint at price · |v|.
 
-    slope    an element of ∂f(z), infinite where z is outside the domain;  dual_scale (b, 1): the largest |u|
+    slope    an element of ∂f(z), infinite where z is outside the domain
+    price    (b, 1) what blending back into the feasible set costs, some multiple of the largest |u|
     """
     p = slope
     if not np.isfinite(p).all():
-        p = np.where(np.isfinite(p), p, u + VIOLATION_PRICE * np.sign(v) * dual_scale)
+        p = np.where(np.isfinite(p), p, u + np.sign(v) * price)
     return np.maximum((p - u) * (v - 0.5 * quadratic * (p + u)), 0.0)
 
 
