@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from metamorphic.problems import spread
 
 from hw4opt import fit
 from hw4opt.certificate import Certificate
 from hw4opt.selection import leave_one_out, score_settings
 from hw4opt.terms import Smooth
+from metamorphic.problems import spread
 
 TIGHT = 1e-13  # tolerance of the solvers that can be exact
 EXACT = ("interior", "newton")

@@ -8,11 +8,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 
 import numpy as np
-from metamorphic import scaling
 
 from hw4opt import Bounds, Problem, Ridge
 from hw4opt.kernels import Precomputed
 from hw4opt.terms import Coefficients, Differences, Smooth, Values
+from metamorphic import scaling
 
 ROW = 5  # the row that is moved, doubled or made heavy
 
