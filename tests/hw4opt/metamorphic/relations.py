@@ -19,13 +19,19 @@ ROW = 5  # the row that is moved, doubled or made heavy
 
 @dataclass(frozen=True)
 class Change:
-    """The changed problem: f'[rows] = scale·f + shift and P' = factor·P + constant; `compared`: rows whose held-out loss keeps its meaning."""
+    """The changed problem: f'[rows] = scale·f + shift and P' = factor·P + constant.
+
+    loss      what a row's loss (and so a held-out score) is multiplied by
+    rows      of the changed problem that are those of the unchanged one, None for all in their order
+    compared  rows whose held-out loss keeps its meaning, None for all
+    """
 
     problem: Problem
     scale: float = 1.0
     shift: float = 0.0
     factor: float = 1.0
     constant: float = 0.0
+    loss: float = 1.0
     rows: np.ndarray | None = None
     compared: np.ndarray | None = None
 
@@ -90,8 +96,9 @@ class Outlier(Relation):
 
 
 class ScaleTargets(Relation):
-    """y' = s y, offset' = s offset, bounds' = s bounds, with a loss ℓ_{s θ}(s z) = s^p ℓ_θ(z) (delta, epsilon are in θ):  f' = s f, P' = s^p P.
+    """y' = s y, offset' = s offset, bounds' = s bounds, with a loss ℓ_{s θ}(s z) = s^p ℓ_θ(z):  f' = s f, P' = s^p P.
 
+    θ are delta or epsilon; p is 2 for squared and huber, 1 for absolute, quantile and epsilon_insensitive.
     A regularizer of degree q (ridge 2; tv, trend, l1 1) gets the weight × s^(p-q).
     """
 
@@ -106,7 +113,7 @@ class ScaleTargets(Relation):
         shapes = [Bounds(term.lower * s, term.upper * s) if isinstance(term, Bounds) else term for term in base.constraints]
         offset = None if base.offset is None else s * base.offset
         problem = replace(base, y=s * base.y, offset=offset, loss=loss, regularizers=kept, constraints=shapes)
-        return Change(problem, scale=s, factor=s**p)
+        return Change(problem, scale=s, factor=s**p, loss=s**p)
 
 
 def _with_x_scaled(problem, s, x):
@@ -214,7 +221,8 @@ class HeavyRows(Relation):
         return 0.75 + slope + x * x / 32 * (("convex" in names) - 1.0 * ("concave" in names))
 
     def change(self, base):
-        return Change(replace(base, weights=np.where(base.weights >= 2.0**40, 2.0**47, base.weights)))
+        heavy = base.weights >= 2.0**40
+        return Change(replace(base, weights=np.where(heavy, 2.0**47, base.weights)), compared=np.flatnonzero(~heavy))
 
 
 class Doubled(Relation):
