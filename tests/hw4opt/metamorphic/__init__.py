@@ -1,1 +1,0 @@
-"""Changes of a problem whose effect on the answer is known, and the problems they are tried on."""
