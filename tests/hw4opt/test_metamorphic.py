@@ -8,18 +8,18 @@ import random
 from functools import cache
 
 import pytest
-from metamorphic.compare import EXACT, compare, compare_held_out
-from metamorphic.problems import designs, problems
-from metamorphic.relations import RELATIONS
 
 from hw4opt import Ridge
 from hw4opt.canonical import canonicalize
 from hw4opt.solvers import load_solver, solver_names
 from hw4opt.terms import names
+from metamorphic.compare import EXACT, compare, compare_held_out
+from metamorphic.problems import designs, problems
+from metamorphic.relations import RELATIONS
 
 SLOWER = 41  # solvers that are not exact are tried on every so many problems
 FEWER = 2  # further sizes of a change on every so many
-FOLDS = 4  # and held-out fits
+FOLDS = 5  # and held-out fits
 SAMPLE = 4
 FIRST = {type(relation): name for name, relation in reversed(RELATIONS.items())}.values()
 HELD_OUT = [name for name, relation in RELATIONS.items() if relation.held_out]

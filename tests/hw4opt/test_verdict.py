@@ -9,9 +9,6 @@ from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
-from metamorphic import scaling
-from metamorphic.problems import DEFAULTS, dyadic, targets
-from metamorphic.problems import X as COLUMNS
 from numpy.testing import assert_allclose
 
 from hw4opt import (
@@ -32,6 +29,9 @@ from hw4opt import (
 from hw4opt.canonical import canonicalize
 from hw4opt.certificate import certify
 from hw4opt.terms import Smooth, find, names
+from metamorphic import scaling
+from metamorphic.problems import DEFAULTS, dyadic, targets
+from metamorphic.problems import X as COLUMNS
 
 LOSSES = [find("loss", name, **DEFAULTS.get(name, {})) for name in names("loss")]
 OF_RESIDUALS = [loss for loss in LOSSES if not isinstance(loss, Smooth)]

@@ -10,6 +10,7 @@ import numpy as np
 
 from hw4opt import fit
 from hw4opt.certificate import Certificate
+from hw4opt.fit import TOLERANCES
 from hw4opt.selection import leave_one_out, score_settings
 from hw4opt.terms import Smooth
 from metamorphic.problems import spread
@@ -23,7 +24,7 @@ LIMITS = {"admm": 5_000}  # iterations
 EPS = np.finfo(float).eps
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Solved:
     """The fit, with how far f without the intercept is proven (None: not), and whether it is certified."""
 
@@ -37,10 +38,10 @@ class Solved:
 
 
 @cache
-def solved(problem, solver):
-    """The fit at the tightest tolerance of exact solvers, certified if it reaches their default; at the default tolerance of others."""
-    result = fit(problem, solver, tol=TIGHT if solver in EXACT else None, max_iterations=LIMITS.get(solver))
-    certified = result.certificate.holds(PROVEN) if solver in EXACT else result.status.word == "certified"
+def solved(problem, solver, tol=None):
+    """The fit at that tolerance, certified if it reaches the solver's default one."""
+    result = fit(problem, solver, tol=tol, max_iterations=LIMITS.get(solver))
+    certified = result.status.word == "certified" if tol is None else result.certificate.holds(PROVEN)
     norm = result.certificate.norm_bound
     largest = np.sqrt(result.design.diagonal(result.design.x).max())
     return Solved(result, None if norm is None else largest * norm, certified)
@@ -75,12 +76,30 @@ def compare(relation, problem, solver):
     base = relation.base(problem)
     if base is None:
         return None
-    change = relation.change(base)
-    one, two = solved(base, solver), solved(change.problem, solver)
-    for which, found in (("unchanged", one), ("changed", two)):
-        if not found.certified:
-            return [f"the {which} problem is not certified: {found.result.message}"] if relation.core else []
-    return _fitted(base, change, one, two, solver) + _objective(change, one, two)
+    change, tol = relation.change(base), TIGHT if solver in EXACT else None
+    one, two = solved(base, solver, tol), solved(change.problem, solver, tol)
+    usual = solved(change.problem, solver)
+    faults = []
+    if one.certified:
+        faults = [fault for found in {two, usual} if found.certified for fault in _moved(base, change, one, found, solver)]
+    if relation.core:
+        named = {"unchanged": one, "changed": usual}
+        faults += [f"the {name} problem is not certified: {found.result.message}" for name, found in named.items() if not found.certified]
+    return faults
+
+
+def _moved(base, change, one, two, solver):
+    """What is wrong with a certified answer of the changed problem."""
+    return _priced(change, one, two, solver) + _fitted(base, change, one, two, solver) + _objective(change, one, two)
+
+
+def _priced(change, one, two, solver):
+    """The gap is within tolerance of what the unchanged certificate is relative to, moved as the objective is."""
+    tol = TOLERANCES.get(solver, PROVEN)
+    allowed = 1.1 * tol * change.factor * one.certificate.gap_scale
+    if two.certificate.gap <= allowed:
+        return []
+    return [f"certified at a gap of {two.certificate.gap:.1e}, allowed {allowed:.1e} by the scale of the unchanged problem"]
 
 
 def _fitted(base, change, one, two, solver):
@@ -105,6 +124,7 @@ def _objective(change, one, two):
     """Objectives: within both gaps, and 1e-9 of what the unchanged certificate is relative to."""
     expected, found = change.factor * one.result.objective + change.constant, two.result.objective
     allowed = two.certificate.gap + change.factor * (one.certificate.gap + 1e-9 * one.certificate.gap_scale)
+    allowed += two.certificate.gap_rounding + change.factor * one.certificate.gap_rounding
     allowed += 64 * EPS * len(one.result.fitted) * max(abs(expected), abs(change.constant))
     if abs(found - expected) <= allowed:
         return []
@@ -141,11 +161,11 @@ def _scores(problems):
 def compare_held_out(relation, problem):
     """None outside the relation's scope, or where held-out fits are not unique; else the faults, in sentences."""
     base = relation.base(problem)
-    if base is None or uniqueness(base, solved(base, "interior")) != "values":
+    if base is None or uniqueness(base, solved(base, "interior", TIGHT)) != "values":
         return None
     held = _scored(base)
     changes = [relation.change(one) for one in held.problems]
-    faults, unit = [], solved(base, "interior").certificate.gap_scale
+    faults, unit = [], solved(base, "interior", TIGHT).certificate.gap_scale
     others = _scores([change.problem for change in changes])
     allowed = []
     for setting, change, one, two in zip(held.problems, changes, held.scores, others, strict=True):
