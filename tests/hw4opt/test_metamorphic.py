@@ -20,7 +20,7 @@ from metamorphic.relations import RELATIONS
 SLOWER = 41  # solvers that are not exact are tried on every so many problems
 FEWER = 2  # further sizes of a change on every so many
 FOLDS = 5  # and held-out fits
-SAMPLE = 4
+SAMPLE = 3
 FIRST = {type(relation): name for name, relation in reversed(RELATIONS.items())}.values()
 HELD_OUT = [name for name, relation in RELATIONS.items() if relation.held_out]
 OTHERS = [name for name in solver_names() if name not in EXACT]

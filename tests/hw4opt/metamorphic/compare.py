@@ -78,7 +78,7 @@ def compare(relation, problem, solver):
         return None
     change, tol = relation.change(base), TIGHT if solver in EXACT else None
     one, two = solved(base, solver, tol), solved(change.problem, solver, tol)
-    usual = solved(change.problem, solver)
+    usual = solved(change.problem, solver, None)
     faults = []
     if one.certified:
         faults = [fault for found in {two, usual} if found.certified for fault in _moved(base, change, one, found, solver)]
