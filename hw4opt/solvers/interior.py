@@ -191,7 +191,7 @@ def _evaluate_row(row: Row, w: Array) -> tuple[Array, Array, Array | float, Arra
     total = np.maximum(total, row.least)
     row.weight = weight = 1.0 / total if sheet.active is None else sheet.active / total
     dual_u = row.u if sheet.active is None else row.u * sheet.active
-    leak = np.vecdot(np.abs(rest), np.abs(dual_u))
+    leak = np.vecdot(np.abs(rest) if row.exact is None else np.maximum(np.abs(rest) - row.exact, 0.0), np.abs(dual_u))
     dual = np.vecdot(0.5 * qu + sheet.shift, dual_u)
     return run.gram(a, weight), dual_u @ a, (weight * k) @ a, comp, leak, dual
 
