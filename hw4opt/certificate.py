@@ -234,7 +234,7 @@ def _unsure(form: Form, at: _At) -> list[Array]:
     """What rounding may do to z - shift of each piece's rows: that of r products, amplified by a row's coefficients."""
     fitted = [np.abs(z).max(axis=1) for piece, z in zip(form.pieces, at.zs, strict=True) if piece.block == 0]
     reach = np.maximum(np.abs(at.w) @ np.sqrt(form.column_square), np.max(fitted, axis=0))[:, None]
-    level = EPS * (np.sqrt(at.w.shape[1]) + 4)
+    level = 0.5 * EPS * (np.sqrt(at.w.shape[1]) + 4)
     found = []
     for piece, allowance in zip(form.pieces, at.allowances, strict=True):
         if isinstance(form.blocks[piece.block].acts, Slope):

@@ -150,4 +150,4 @@ def _zero_of_slopes(sheets: Sequence[Sheet], count: int) -> Array:
     at = start + np.cumsum(before * steps, axis=1) + np.cumsum(jump, axis=1) - jump  # just below each place
     first = (at + jump >= 0).argmax(axis=1)[:, None]
     low_end, rate, where = (np.take_along_axis(one, first, axis=1) for one in (at, before, place))
-    return np.where(low_end > 0, where - low_end / np.maximum(rate, 1e-300), where)
+    return where - np.where(low_end > 0, low_end, 0.0) / np.where(rate > 0, rate, 1.0)
