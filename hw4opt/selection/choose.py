@@ -11,18 +11,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.errors import InputError
+from hw4opt.losses.squared import Squared
 from hw4opt.parallel import Workers
 from hw4opt.problem import Problem
+from hw4opt.selection.axes import Axis, Setting, Tried
 from hw4opt.selection.folds import Folds
 from hw4opt.selection.held_out import METRICS, Score, score_settings
+from hw4opt.selection.notes import PROVEN, beyond, edge, endless, remedy_for, unproven
 from hw4opt.selection.plan import plan, subset
-from hw4opt.selection.ranges import default_range
-from hw4opt.selection.search import Axis, Setting, Tried, parse_search, rounds
+from hw4opt.selection.ranges import default_range, reach_of
+from hw4opt.selection.search import parse_search, rounds
 from hw4opt.terms.base import Array
 
-PROVEN = 1e-9  # relative gap of held-out fits that needs no word
 TOGETHER = 2_000  # fits from which another basis would gain nothing by joining
 AT_ONCE = 400_000  # rows × fits likewise, of the settings of one basis; an interruption loses no more than what is under way
+
+CHEAP = 500  # rows up to which leave-one-out in closed form costs next to nothing
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Selection:
     fits             folds × settings
     largest_fold_gap of the chosen setting, relative
     work             how many folds of all settings took how much; see `Score`
-    table            every setting with score and standard_error
+    table            every setting with score and standard_error; "unproven": True where a held-out fit is not proven, and a proven
+                     setting is chosen before those
     notes            sentences the user should read: an edge, a subset, unproven folds of any setting, an interruption
     """
 
@@ -66,8 +71,11 @@ class _Search:
     workers: Workers
     tried: list[tuple[Tried, Score]] = field(default_factory=list)
 
+    def history(self) -> list[Tried]:
+        return [one for one, _ in self.tried]
+
     def best(self) -> tuple[Tried, Score]:
-        return min(self.tried, key=lambda pair: pair[0].score if np.isfinite(pair[0].score) else np.inf)
+        return min(self.tried, key=lambda pair: pair[0].rank)
 
     def run(self, settings: list[Setting]) -> None:
         """Score the settings, and keep the scores of every task as it is done."""
@@ -76,7 +84,8 @@ class _Search:
         score = partial(_score, folds=self.folds, metric=self.metric)
         for task, scores in zip(tasks, self.workers.spread(score, tasks), strict=True):
             for one, score in zip(task, scores, strict=True):
-                self.tried.append((Tried(one.setting, score.score, score.standard_error), score))
+                proven = score.largest_gap <= PROVEN
+                self.tried.append((Tried(one.setting, score.score, score.standard_error, proven), score))
             if self.progress is not None:
                 self.progress(len(self.tried) * len(self.folds), total * len(self.folds), self.best()[0].score)
 
@@ -154,23 +163,23 @@ def select(
     with Workers(workers) as processes:
         state = _Search(problem if rows is None else subset(problem, rows), chosen, metric, progress, processes)
         try:
-            for settings in rounds(search, axes, len(chosen), seed, lambda: state.best()[0]):
+            for settings in rounds(search, axes, len(chosen), seed, state.history, _is_cheap(state)):
                 state.run(_distinct(problem, settings, state))
         except KeyboardInterrupt:
             if not state.tried:
                 raise
             interrupted = True
     best, score = _one_standard_error(state) if one_se else state.best()
-    remedy = _remedy(problem, axes)
+    remedy = remedy_for(problem, axes)
     if interrupted:
         if not np.isfinite(best.score):
             raise KeyboardInterrupt  # there is no best so far
         notes.append(f"interrupted after {len(state.tried)} settings; the best so far is used")
     if len(state.tried) > 1 and not np.isfinite(best.score):
         raise InputError(f"none of the {len(state.tried)} settings tried has a finite held-out error; give the values instead, or {remedy}")
-    notes += [note for axis in axes if (note := _edge(axis, best.setting)) is not None]
-    notes += _endless(score, len(chosen), remedy)
-    notes += _unproven(score, [one for _, one in state.tried])
+    notes += [note for axis in axes if (note := beyond(axis, state.history()) or edge(axis, best.setting)) is not None]
+    notes += endless(score, len(chosen), remedy)
+    notes += unproven(score, [one for _, one in state.tried])
     predictions = score.predictions
     if rows is not None:
         predictions = np.full(len(problem.y), np.nan)
@@ -186,10 +195,15 @@ def select(
         largest_fold_gap=score.largest_gap,
         work={name: sum(one.work[name] for _, one in state.tried) for name in score.work},
         seconds=time.perf_counter() - started,
-        table=[{**one.setting, "score": one.score, "standard_error": one.standard_error} for one, _ in state.tried],
+        table=[_row(one) for one in state.history()],
         notes=notes,
         interrupted=interrupted,
     )
+
+
+def _row(one: Tried) -> dict[str, float]:
+    row = {**one.setting, "score": one.score, "standard_error": one.standard_error}
+    return row if one.proven else row | {"unproven": True}
 
 
 def _distinct(problem: Problem, settings: Sequence[Setting], state: _Search) -> list[Setting]:
@@ -201,11 +215,22 @@ def _distinct(problem: Problem, settings: Sequence[Setting], state: _Search) -> 
     return [dict(one) for one in dict.fromkeys(tuple(setting.items()) for setting in rounded) if one not in done]
 
 
+def _is_cheap(state: _Search) -> bool:
+    """Whether the fits of every setting are a closed form: leave-one-out of few rows, squared loss and a ridge on everything."""
+    problem, size = state.problem, len(state.folds)
+    alone = isinstance(problem.loss, Squared) and len(problem.terms) == 1 and not problem.intercept
+    return alone and all(len(fold) == 1 for fold in state.folds) and size <= CHEAP
+
+
 def _axes(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[float, float, int]]) -> list[Axis]:
     """The range of every name, as `grid` gives it or by default; weights go by the size of the kernel at the lowest gamma."""
     axes: dict[str, Axis] = {}
     for name in sorted(names, key=lambda name: name != "gamma"):
-        axes[name] = Axis(name, *grid[name]) if name in grid else Axis(name, *default_range(problem, name))
+        if name in grid:
+            axes[name] = Axis(name, *grid[name])
+        else:
+            low, high = default_range(problem, name)
+            axes[name] = Axis(name, low, high, reach=reach_of(problem, name, low, high))
         if name == "gamma":
             problem = problem.with_hyperparameters({name: axes[name].low})
     return [axes[name] for name in names]
@@ -213,40 +238,5 @@ def _axes(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[float
 
 def _one_standard_error(state: _Search) -> tuple[Tried, Score]:
     best, _ = state.best()
-    near = [pair for pair in state.tried if pair[0].score <= best.score + best.standard_error]
+    near = [pair for pair in state.tried if pair[0].score <= best.score + best.standard_error and pair[0].proven >= best.proven]
     return max(near, key=lambda pair: sum(np.log(value) * (-1 if name == "gamma" else 1) for name, value in pair[0].setting.items()))
-
-
-def _remedy(problem: Problem, axes: Sequence[Axis]) -> str:
-    """What would give a held-out fit a finite maximum."""
-    if problem.ridge == 0 and all(axis.name != "ridge" for axis in axes):
-        return "give the ridge a weight above 0, or search it"
-    return "leave out what no penalty reaches (an intercept, say)"
-
-
-def _endless(score: Score, folds: int, remedy: str) -> list[str]:
-    """A sentence on the chosen setting's held-out fits without a finite maximum."""
-    if not (count := score.work["endless"]):
-        return []
-    said = f"{count} of {folds} held-out fits of the chosen setting {'has' if count == 1 else 'have'} no finite maximum"
-    return [f"{said}: its held-out loss is infinite; {remedy}"]
-
-
-def _unproven(chosen: Score, tried: Sequence[Score]) -> list[str]:
-    """Notes on held-out fits without proof: of the chosen setting, and of any, whose score may have misled the choice."""
-    notes = []
-    if not chosen.largest_gap <= PROVEN:
-        notes.append(f"not every held-out fit is proven: the largest relative gap of the chosen setting is {chosen.largest_gap:.1e}")
-    count = sum(not one.largest_gap <= PROVEN for one in tried)
-    if count and len(tried) > 1:
-        have, scores = ("has", "its score") if count == 1 else ("have", "their scores")
-        notes.append(f"{count} of {len(tried)} settings tried {have} a held-out fit without proof; {scores} may have misled the choice")
-    return notes
-
-
-def _edge(axis: Axis, setting: Setting) -> str | None:
-    value = setting[axis.name]
-    if axis.low == axis.high or axis.low * 1.001 < value < axis.high / 1.001:
-        return None
-    where = f"the best {axis.name} = {value:.4g} lies on the edge of its range {axis.low:.4g} to {axis.high:.4g}"
-    return f"{where}; widen it with --grid {axis.name}=LOW:HIGH:COUNT"

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike
 from hw4opt.errors import InputError
 from hw4opt.kernels import Precomputed
 from hw4opt.problem import Problem
+from hw4opt.selection.axes import Axis, Setting
 from hw4opt.selection.folds import Folds, check_groups, k_fold, leave_one_out
 from hw4opt.selection.held_out import score_settings
-from hw4opt.selection.search import Axis, Setting, Tried, rounds
+from hw4opt.selection.search import rounds
 
 PATIENCE = 60.0  # seconds: what `auto` may predict for exact LOO
 MORE = 1.3  # a search's fits over those of its first round
@@ -65,8 +66,7 @@ def _ten(size: int, folds: str, labels: np.ndarray | None, seed: int) -> tuple[s
 
 
 def _first_round(search: str, axes: Sequence[Axis], seed: int) -> list[list[Setting]]:
-    steps = rounds(search, axes, 1, seed, lambda: Tried({axis.name: axis.high for axis in axes}, 0.0, 0.0))
-    return [next(steps)]
+    return [next(rounds(search, axes, 1, seed, tuple))]
 
 
 def _cost(problem: Problem, axes: Sequence[Axis], size: int) -> tuple[float, float]:
