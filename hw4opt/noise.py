@@ -25,7 +25,7 @@ def noise_size(x: Array, y: Array) -> float:
     Never above the spread 1.4826 median |y - median y|, and at least 1e-3 of it. A median that is 0 leaves the zeros out. So less than a
     fourth of the rows can hold anything, a code of ±2³¹ say, and the size does not follow them.
     """
-    spread = _middle(np.abs(y - np.median(y))) / NORMAL
+    spread = spread_of(y)
     x, y = _ordered(x, y)
     steps = np.abs(np.diff(y)) / (NORMAL * math.sqrt(2))
     twins = np.all(x[1:] == x[:-1], axis=1)
@@ -36,6 +36,11 @@ def noise_size(x: Array, y: Array) -> float:
     else:
         size = _around_linear(x, y, spread)
     return max(min(size, spread), LEAST * spread)
+
+
+def spread_of(y: Array) -> float:
+    """median |y - median y| / 0.6745, zeros left out where that is 0: the standard deviation, where y is normal."""
+    return _middle(np.abs(y - np.median(y))) / NORMAL
 
 
 def _middle(sizes: Array) -> float:

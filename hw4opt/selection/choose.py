@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from hw4opt.selection.folds import Folds
 from hw4opt.selection.held_out import METRICS, Score, score_settings
 from hw4opt.selection.notes import PROVEN, beyond, edge, endless, remedy_for, unproven
 from hw4opt.selection.plan import plan, subset
-from hw4opt.selection.ranges import default_range, reach_of
+from hw4opt.selection.ranges import default_range, is_gamma, reach_of
 from hw4opt.selection.search import parse_search, rounds
 from hw4opt.terms.base import Array
 
@@ -34,8 +35,9 @@ class Selection:
     """What was chosen, and everything that was tried.
 
     problem          the problem at the chosen hyper-parameters
-    method           loo | kfold:K
-    score            weighted mean error over held-out rows, with its standard error
+    method           loo | loo:x | kfold:K
+    score            weighted mean error ē = Σ ω_i e_i / Σ ω_i over held-out rows
+    standard_error   √(Σ_u (Σ_{i in u} ω_i (e_i - ē))²) / Σ ω_i over units u: groups, rows of equal x (loo:x), else single rows
     predictions      (n,) held out, one an input row (NaN where weight 0, or outside the subset)
     fits             folds × settings
     largest_fold_gap of the chosen setting, relative
@@ -66,6 +68,7 @@ class _Search:
 
     problem: Problem
     folds: Folds
+    units: np.ndarray | None
     metric: str
     progress: Callable[[int, int, float], None] | None
     workers: Workers
@@ -81,7 +84,7 @@ class _Search:
         """Score the settings, and keep the scores of every task as it is done."""
         tasks = self._tasks(settings)
         total = len(self.tried) + len(settings)
-        score = partial(_score, folds=self.folds, metric=self.metric)
+        score = partial(_score, folds=self.folds, metric=self.metric, units=self.units)
         for task, scores in zip(tasks, self.workers.spread(score, tasks), strict=True):
             for one, score in zip(task, scores, strict=True):
                 proven = score.largest_gap <= PROVEN
@@ -115,10 +118,10 @@ class _Candidate:
     first: Problem
 
 
-def _score(task: list[_Candidate], folds: Folds, metric: str) -> list[Score]:
+def _score(task: list[_Candidate], folds: Folds, metric: str, units: np.ndarray | None) -> list[Score]:
     for one in task:
         one.problem.share_design(one.first.design)  # built once in a process, when the first of them is scored
-    return score_settings([one.problem for one in task], folds, metric)
+    return score_settings([one.problem for one in task], folds, metric, units)
 
 
 def select(
@@ -137,7 +140,10 @@ def select(
 ) -> Selection:
     """Choose the hyper-parameters named in `free` (and in `grid`) by held-out error.
 
-    method    auto | loo | kfold:K.   auto: LOO where its predicted time is under a minute, else 10-fold, else on a subset of rows
+    method    auto | loo | loo:x | kfold:K.   loo:x: rows of equal x leave together.   auto: LOO where its predicted time is under a minute
+              (loo:x where a kernel design of one column has at least 5 distinct x and more than a third of its rows share theirs), else
+              10-fold, else on a subset of rows
+    groups    (n,) labels: rows of one group leave together, in folds of kfold:K
     search    zoom | grid | random:N over log ranges; `grid` names (low, high, count) of an axis
     metric    loss | squared | absolute, averaged over held-out rows with their weights
     workers   processes over which the settings are spread; the result does not depend on it
@@ -158,12 +164,14 @@ def select(
     axes = _axes(problem, list(dict.fromkeys((*free, *grid))), grid)
     for axis in axes:
         problem.with_hyperparameters({axis.name: axis.low})
-    problem, rows, label, chosen, notes = plan(problem, axes, (method, folds, search), groups, seed)
+    way = plan(problem, axes, method, folds, search, groups, seed)
+    rows, notes = way.rows, way.notes
     interrupted = False
     with Workers(workers) as processes:
-        state = _Search(problem if rows is None else subset(problem, rows), chosen, metric, progress, processes)
+        searched = problem if rows is None else subset(problem, rows)
+        state = _Search(searched, way.folds, way.units, metric, progress, processes)
         try:
-            for settings in rounds(search, axes, len(chosen), seed, state.history, _is_cheap(state)):
+            for settings in rounds(search, axes, len(way.folds), seed, state.history, _is_cheap(state)):
                 state.run(_distinct(problem, settings, state))
         except KeyboardInterrupt:
             if not state.tried:
@@ -178,7 +186,7 @@ def select(
     if len(state.tried) > 1 and not np.isfinite(best.score):
         raise InputError(f"none of the {len(state.tried)} settings tried has a finite held-out error; give the values instead, or {remedy}")
     notes += [note for axis in axes if (note := beyond(axis, state.history()) or edge(axis, best.setting)) is not None]
-    notes += endless(score, len(chosen), remedy)
+    notes += endless(score, len(way.folds), remedy)
     notes += unproven(score, [one for _, one in state.tried])
     predictions = score.predictions
     if rows is not None:
@@ -186,12 +194,12 @@ def select(
         predictions[rows] = score.predictions
     return Selection(
         problem=problem.with_hyperparameters(best.setting),
-        method=label,
+        method=way.label,
         metric=metric,
         score=best.score,
         standard_error=best.standard_error,
         predictions=predictions,
-        fits=len(chosen) * len(state.tried),
+        fits=len(way.folds) * len(state.tried),
         largest_fold_gap=score.largest_gap,
         work={name: sum(one.work[name] for _, one in state.tried) for name in score.work},
         seconds=time.perf_counter() - started,
@@ -225,13 +233,13 @@ def _is_cheap(state: _Search) -> bool:
 def _axes(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[float, float, int]]) -> list[Axis]:
     """The range of every name, as `grid` gives it or by default; weights go by the size of the kernel at the lowest gamma."""
     axes: dict[str, Axis] = {}
-    for name in sorted(names, key=lambda name: name != "gamma"):
+    for name in sorted(names, key=lambda name: not is_gamma(problem, name)):
         if name in grid:
             axes[name] = Axis(name, *grid[name])
         else:
             low, high = default_range(problem, name)
             axes[name] = Axis(name, low, high, reach=reach_of(problem, name, low, high))
-        if name == "gamma":
+        if is_gamma(problem, name):
             problem = problem.with_hyperparameters({name: axes[name].low})
     return [axes[name] for name in names]
 
@@ -239,4 +247,11 @@ def _axes(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[float
 def _one_standard_error(state: _Search) -> tuple[Tried, Score]:
     best, _ = state.best()
     near = [pair for pair in state.tried if pair[0].score <= best.score + best.standard_error and pair[0].proven >= best.proven]
-    return max(near, key=lambda pair: sum(np.log(value) * (-1 if name == "gamma" else 1) for name, value in pair[0].setting.items()))
+    return max(near, key=lambda pair: (_smoothness(state.problem, pair[0].setting), -pair[0].score))
+
+
+def _smoothness(problem: Problem, setting: Setting) -> float:
+    """The sum of the logarithms of weights and of 1/gamma, by whichever name; other parameters have no smoother side."""
+    weights = {name for term in problem.regularizers for name in (term.name, f"{term.name}.weight")} | {"ridge", "ridge.weight"}
+    signs = {name: 1.0 if name in weights else -1.0 if is_gamma(problem, name) else 0.0 for name in setting}
+    return sum(signs[name] * math.log(value) for name, value in setting.items())

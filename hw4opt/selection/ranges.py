@@ -8,7 +8,6 @@ import numpy as np
 
 from hw4opt.errors import InputError
 from hw4opt.kernels import Laplacian
-from hw4opt.noise import noise_size
 from hw4opt.problem import Problem
 from hw4opt.terms import Differences, Smooth
 from hw4opt.terms.base import Array
@@ -44,6 +43,11 @@ def default_range(problem: Problem, name: str) -> tuple[float, float]:
         return 0.03 * slope * length, 30 * slope * length * len(problem.design.base_x) ** (0.5 * (term.acts.order - 1))
     pull = slope * float(np.abs(_columns(problem)).sum(axis=0).max()) or 1.0  # signed, columns of mean 0 would cancel
     return 1e-4 * pull, pull
+
+
+def is_gamma(problem: Problem, name: str) -> bool:
+    """Whether a hyper-parameter is the kernel's gamma, by either of its names (gamma, rbf.gamma)."""
+    return problem.kernel is not None and name in ("gamma", f"{problem.kernel.name}.gamma")
 
 
 def reach_of(problem: Problem, name: str, low: float, high: float) -> tuple[float, float]:
@@ -82,15 +86,7 @@ def _slope_and_noise(problem: Problem) -> tuple[float, float]:
         z = loss.guess(loss.without_offset(y, offset).mean(keepdims=True)) + offset
         slope = float(np.sqrt(np.square(loss.gradient(z, y)).mean()))
         return slope, slope / float(loss.curvature(z, y).mean())
-    noise = _noise(problem)
-    return _slope(problem, noise), noise
-
-
-def _noise(problem: Problem) -> float:
-    """The size of the noise in what is fitted; of targets that are all equal, 1."""
-    kept = slice(None) if problem.active is None else problem.active
-    y = problem.y[kept] if problem.offset is None else problem.y[kept] - problem.offset[kept]
-    return noise_size(problem.design.x, y) or 1.0
+    return _slope(problem, problem.noise), problem.noise
 
 
 def _slope(problem: Problem, noise: float) -> float:

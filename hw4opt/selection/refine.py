@@ -12,7 +12,7 @@ from hw4opt.terms.base import Array
 
 ENOUGH = 0.02  # of the standard error: a refinement that gains less is the last
 FINEST = 1.02  # factor between neighbours below which a zoom ends
-SAME = 1e-9  # of the score: a gain below that is none
+FLAT = 1e-3  # of the standard error: a step beyond a range that gains less is the last
 ON_EDGE = 1.001  # factor from a range's end within which a value lies on it
 STARTS = 3  # lowest local minima of a dense grid that are refined
 POLISHED, PROMISED = 12, 1e-7  # settings that a polish tries at most; gain, relative to the score, that it goes on for
@@ -55,7 +55,7 @@ def _outer(axis: Axis, step: float, best: Tried, tried: Sequence[Tried]) -> floa
 
 
 def _gained(last: Tried, now: Tried) -> bool:
-    return now.rank[:2] < last.rank[:2] or last.score - now.score > SAME * abs(last.score)
+    return now.rank[:2] < last.rank[:2] or last.score - now.score > FLAT * now.standard_error
 
 
 def _around(axis: Axis, value: float, step: float) -> list[float]:
@@ -91,14 +91,16 @@ def _apart(one: Tried, other: Tried, steps: Mapping[str, float]) -> float:
     return max(abs(math.log(one.setting[name] / other.setting[name])) / math.log(step) for name, step in steps.items() if step > 1)
 
 
-def local_minima(tried: Sequence[Tried], steps: Mapping[str, float]) -> list[Tried]:
-    """Those of lowest score among the settings that no neighbour a step away, also across, is better than."""
+def local_minima(axes: Sequence[Axis], tried: Sequence[Tried], steps: Mapping[str, float]) -> list[Tried]:
+    """The lowest, and those of lowest score inside the ranges that no neighbour a step away, also across, is better than."""
     best = lowest(tried)
     ranks = np.array([one.score if one.rank[:2] == best.rank[:2] else np.inf for one in tried])
     logs = np.array([[math.log(one.setting[name]) / math.log(step) for name, step in steps.items() if step > 1] for one in tried])
     near = np.abs(logs[:, None] - logs[None]).max(axis=2) <= LONGEST
     found = np.flatnonzero(np.isfinite(ranks) & (ranks <= np.where(near, ranks, np.inf).min(axis=1)))
-    return [tried[place] for place in found[np.argsort(ranks[found], kind="stable")][:STARTS]]
+    minima = [tried[place] for place in found[np.argsort(ranks[found], kind="stable")]]
+    inside = [one for one in minima if all(axis.low * ON_EDGE < one.setting[axis.name] < axis.high / ON_EDGE for axis in axes)]
+    return [best, *(one for one in inside if one is not best)][:STARTS]
 
 
 def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History) -> Iterator[list[Setting]]:
@@ -111,6 +113,8 @@ def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History) -> 
     length = LONGEST
     for _ in range(POLISHED):
         best, count = lowest(tried()), len(tried())
+        if not math.isfinite(best.score):
+            return
         center = np.log([best.setting[axis.name] for axis in axes])
         step = _model_step(*_nearby(best, axes, center, unit, tried()), length, abs(best.score))
         if step is None:

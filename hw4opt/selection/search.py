@@ -59,7 +59,7 @@ def rounds(search: str, axes: Sequence[Axis], folds: int, seed: int, tried: Hist
 
 def _refined(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, settings: int, dense: bool) -> Iterator[list[Setting]]:
     ends = steps
-    for start in local_minima(tried(), steps) if dense else [lowest(tried())]:
+    for start in local_minima(axes, tried(), steps) if dense else [lowest(tried())]:
         before = lowest(tried())
         last = yield from zoom(axes, steps, start, settings, tried)
         ends = last if start is before or lowest(tried()) is not before else ends
