@@ -119,4 +119,4 @@ def _verb(term: Term) -> str:
             return "lies above its lower hull" if above else "lies below its upper hull"
         case Differences() | Slope():
             return "falls" if above else "rises"
-    return "leaves them"
+    return "leaves its bounds"

@@ -27,7 +27,7 @@ from hw4opt.terms.base import Array
 TOGETHER = 2_000  # fits from which another basis would gain nothing by joining
 AT_ONCE = 400_000  # rows × fits likewise, of the settings of one basis; an interruption loses no more than what is under way
 
-CHEAP = 500  # rows up to which leave-one-out in closed form costs next to nothing
+CHEAP = 200  # rows up to which leave-one-out in closed form costs next to nothing
 
 
 @dataclass(frozen=True)

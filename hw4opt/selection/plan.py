@@ -52,11 +52,11 @@ def plan(problem: Problem, axes: Sequence[Axis], method: str, order: str, search
     if method in ("loo", "loo:x") and labels is not None:
         raise InputError("leave-one-out holds out one row (or x) at a time and groups leave together; give select kfold:K with groups")
     if method == "loo":
-        return Plan(None, "loo", leave_one_out(size), None, _on_twins(problem))
+        return Plan(None, "loo", leave_one_out(size), None, _on_twins(problem, labels))
     if method == "loo:x":
         return Plan(None, method, leave_x_out(problem.active_x), labels_of(problem.active_x), [])
     if kind == "kfold" and number.isdecimal():
-        return Plan(None, method, k_fold(size, int(number), order=order, groups=labels, seed=seed), labels, [])
+        return Plan(None, method, k_fold(size, int(number), order=order, groups=labels, seed=seed), labels, _on_twins(problem, labels))
     if method != "auto":
         raise InputError(f"select is {method!r}; there are auto, loo, loo:x, kfold:K and none")
     if labels is not None:
@@ -96,11 +96,11 @@ def _repeats(problem: Problem) -> tuple[np.ndarray | None, str, list[str]]:
     return labels, "loo:x", [note]
 
 
-def _on_twins(problem: Problem) -> list[str]:
-    """A note for leave-one-out by row where a kernel design has rows of equal x."""
-    if problem.kernel is None or not (count := shared(labels_of(problem.active_x))):
+def _on_twins(problem: Problem, labels: np.ndarray | None) -> list[str]:
+    """A note for folds of single rows where a kernel design has rows of equal x; none with groups, which rule."""
+    if problem.kernel is None or labels is not None or not (count := shared(labels_of(problem.active_x))):
         return []
-    said = f"{count} of {len(problem.active_x)} rows have twins: another row at the same x stays in the fit when one is left out"
+    said = f"{count} of {len(problem.active_x)} rows have twins: another row at the same x may stay in the fit when one is left out"
     return [f"{said}; select loo:x leaves equal x out together"]
 
 

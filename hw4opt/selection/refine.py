@@ -15,7 +15,9 @@ FINEST = 1.02  # factor between neighbours below which a zoom ends
 FLAT = 1e-3  # of the standard error: a step beyond a range that gains less is the last
 ON_EDGE = 1.001  # factor from a range's end within which a value lies on it
 STARTS = 3  # lowest local minima of a dense grid that are refined
-POLISHED, PROMISED = 12, 1e-7  # settings that a polish tries at most; gain, relative to the score, that it goes on for
+POLISHED, MISSES = 12, 2  # settings that a polish tries at most, and one after the other without a gain
+PATIENT = 4  # times as many of both where fits cost next to nothing
+PROMISED = 1e-7  # gain, relative to the score, that a polish goes on for
 AROUND, LONGEST = 2.5, 1.5  # in steps of the last zoom: settings that a quadratic model is fitted to, and its longest step
 
 History = Callable[[], Sequence[Tried]]
@@ -24,19 +26,18 @@ History = Callable[[], Sequence[Tried]]
 def beyond(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, near: bool) -> Iterator[list[Setting]]:
     """Walk out of default ranges on whose edge the best lies, one `step` (a factor) at a time, while that gains, up to each axis's reach.
 
-    near    also the neighbouring values of the axes that are not left; without it (random settings) they stay where the best is, and
+    near    also the neighbouring values of one axis that is not left; without it (random settings) they stay where the best is, and
             the lowest or highest value tried is an edge where it is less than a step from the end of its range
     """
     while math.isfinite((best := lowest(tried())).score):
         outer = {axis.name: value for axis in axes if (value := _outer(axis, steps[axis.name], best, tried())) is not None}
         if not outer:
             return
-        grids = {}
-        for axis in axes:
-            value = best.setting[axis.name]
-            beside = _around(axis, value, steps[axis.name]) if near else [value]
-            grids[axis.name] = [value, outer[axis.name]] if axis.name in outer else beside
-        yield [one for one in product(grids) if any(one[name] == value for name, value in outer.items())]
+        out = product({name: [best.setting[name], value] for name, value in outer.items()})[1:]
+        beside = [axis for axis in axes if near and axis.name not in outer]
+        around = [(axis.name, value) for axis in beside for value in _around(axis, best.setting[axis.name], steps[axis.name])]
+        aside = [{name: value} for name, value in around if value != best.setting[name]]
+        yield [best.setting | one | other for one in out for other in ({}, *aside)]
         if not _gained(best, lowest(tried())):
             return
 
@@ -103,15 +104,15 @@ def local_minima(axes: Sequence[Axis], tried: Sequence[Tried], steps: Mapping[st
     return [best, *(one for one in inside if one is not best)][:STARTS]
 
 
-def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History) -> Iterator[list[Setting]]:
+def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, patience: int) -> Iterator[list[Setting]]:
     """The minimum of a quadratic in the logarithms, fitted to the settings around the best; again, until it promises no gain.
 
-    A step that gains nothing halves the length of the next.
+    A step that gains nothing halves the length of the next one.
     """
     axes = [axis for axis in axes if steps[axis.name] > 1]
     unit = np.array([math.log(steps[axis.name]) for axis in axes])
-    length = LONGEST
-    for _ in range(POLISHED):
+    length, misses = LONGEST, 0
+    for _ in range(POLISHED * patience):
         best, count = lowest(tried()), len(tried())
         if not math.isfinite(best.score):
             return
@@ -124,7 +125,10 @@ def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History) -> 
         yield [best.setting | {axis.name: value for axis, value in zip(axes, values, strict=True)}]
         if len(tried()) == count:  # a whole number that was tried
             return
-        length = length if lowest(tried()) is not best else length / 2
+        missed = lowest(tried()) is best
+        length, misses = (length / 2, misses + 1) if missed else (length, 0)
+        if misses == MISSES * patience:
+            return
 
 
 def _nearby(best: Tried, axes: Sequence[Axis], center: Array, unit: Array, tried: Sequence[Tried]) -> tuple[Array, Array]:
@@ -144,7 +148,9 @@ def _model_step(places: Array, rises: Array, length: float, size: float) -> Arra
     columns = np.column_stack([places, places[:, upper[0]] * places[:, upper[1]]])
     if d == 0 or len(places) <= columns.shape[1]:
         return None
-    coef, _, rank, _ = np.linalg.lstsq(columns, rises, rcond=1e-10)
+    far = np.abs(places).max(axis=1)
+    trust = 1 / np.maximum(far, far[1]) ** 3  # the size of what a quadratic leaves out; the first place is the best's own
+    coef, _, rank, _ = np.linalg.lstsq(trust[:, None] * columns, trust * rises, rcond=1e-10)
     hessian = np.zeros((d, d))
     hessian[upper] = coef[d:]
     hessian += hessian.T

@@ -9,7 +9,7 @@ import numpy as np
 from hw4opt.errors import InputError
 from hw4opt.selection.axes import Axis, Setting, lowest, product
 from hw4opt.selection.ranges import log_grid
-from hw4opt.selection.refine import History, beyond, local_minima, polish, zoom
+from hw4opt.selection.refine import PATIENT, History, beyond, local_minima, polish, zoom
 
 DENSE = 25  # points of gamma in a dense first grid; its other axes have as many as an axis alone
 COARSE = {1: 13, 2: 7, 3: 5}  # points an axis of the first grid, by number of axes
@@ -63,7 +63,7 @@ def _refined(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, s
         before = lowest(tried())
         last = yield from zoom(axes, steps, start, settings, tried)
         ends = last if start is before or lowest(tried()) is not before else ends
-    yield from polish(axes, ends, tried)
+    yield from polish(axes, ends, tried, PATIENT if dense else 1)
 
 
 def _random(axes: Sequence[Axis], number: int, seed: int) -> list[Setting]:
