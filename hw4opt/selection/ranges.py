@@ -99,7 +99,10 @@ def _slope(problem: Problem, noise: float) -> float:
 def _columns(problem: Problem) -> Array:
     """The columns of a linear design, from their mean where an intercept is free."""
     x = problem.design.x
-    return x - x.mean(axis=0) if problem.intercept else x
+    if not problem.intercept:
+        return x
+    apart = x - x[0]  # exact where the level is large and the spread is not
+    return apart - apart.mean(axis=0)
 
 
 def _sizes(problem: Problem) -> tuple[float, float]:

@@ -18,6 +18,7 @@ STARTS = 3  # lowest local minima of a dense grid that are refined
 POLISHED, MISSES = 12, 2  # settings that a polish tries at most, and one after the other without a gain
 PATIENT = 4  # times as many of both where fits cost next to nothing
 PROMISED = 1e-7  # gain, relative to the score, that a polish goes on for
+CLOSEST = 1e-9  # relative distance of two settings that are the same
 AROUND, LONGEST = 2.5, 1.5  # in steps of the last zoom: settings that a quadratic model is fitted to, and its longest step
 
 History = Callable[[], Sequence[Tried]]
@@ -121,7 +122,10 @@ def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, pat
         if step is None:
             return
         limits = np.log([axis.limits for axis in axes])
-        values = np.exp(np.clip(center + step * unit, *limits.T)).tolist()
+        place = np.clip(center + step * unit, *limits.T)
+        if np.all(np.abs(place - center) < CLOSEST):
+            return
+        values = np.exp(place).tolist()
         yield [best.setting | {axis.name: value for axis, value in zip(axes, values, strict=True)}]
         if len(tried()) == count:  # a whole number that was tried
             return
@@ -149,7 +153,7 @@ def _model_step(places: Array, rises: Array, length: float, size: float) -> Arra
     if d == 0 or len(places) <= columns.shape[1]:
         return None
     far = np.abs(places).max(axis=1)
-    trust = 1 / np.maximum(far, far[1]) ** 3  # the size of what a quadratic leaves out; the first place is the best's own
+    trust = 1 / np.maximum(far, far[far > 0].min(initial=AROUND)) ** 3  # the size of what a quadratic leaves out
     coef, _, rank, _ = np.linalg.lstsq(trust[:, None] * columns, trust * rises, rcond=1e-10)
     hessian = np.zeros((d, d))
     hessian[upper] = coef[d:]
