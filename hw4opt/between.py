@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.kernels import Kernel, Laplacian, Polynomial, Precomputed
+from hw4opt.kernels import Kernel, Laplacian, Polynomial
 from hw4opt.noise import spread_of
 from hw4opt.result import Result
 from hw4opt.terms import Differences, PiecewiseQuadratic, Slope, Term, Values
@@ -21,7 +21,7 @@ COUNTS = 1e-6  # of the spread of y: a failure below that is none
 
 @dataclass(frozen=True)
 class Break:
-    """A constraint's largest failure between neighbouring distinct x: its size in units of y, and the x of its start and end."""
+    """A constraint's largest failure between the data rows: its size in units of y, and the x of its start and end."""
 
     term: Term
     size: float
@@ -30,20 +30,21 @@ class Break:
 
     def sentence(self, x: str = "x") -> str:
         """What a user should read; `x` is the name of the column."""
-        where = f"at {x} = {self.end:.4g}" if self.start == self.end else f"between {x} = {self.start:.4g} and {self.end:.4g}"
+        one = self.start == self.end
+        where = f"at {x} = {self.end:.4g}" if one else f"between {x} = {self.start:.4g} and {self.end:.4g}"
         holds = f"{self.term.name} holds at the data rows only: between them the curve"
         return f"{holds} {_verb(self.term)} by up to {self.size:.4g} {where}"
 
 
 def breaks(result: Result) -> list[Break]:
-    """The failures of more than 1e-6 of y's spread; none of a linear design, of several x columns or of constraints it cannot look at.
+    """The failures of more than 1e-6 of y's spread; none of a linear design, of several x columns or of a precomputed kernel.
 
-    The curve is evaluated at 20 steps a gap and, from both ends of gaps wider than that, at an eighth of the kernel's length. Of an order
-    constraint the largest fall (rise) from any point to a later one counts, of convex (concave) the largest distance from the lower (upper)
-    hull, of bounds the largest excess. What is found is a lower bound of the failure.
+    The curve is evaluated at 20 steps a gap and, from both ends of gaps wider than that, at steps of an eighth of the
+    kernel's length. Of an order constraint the largest fall (rise) from any point to a later one counts, of convex (concave)
+    the largest distance from the lower (upper) hull, of bounds the largest excess: each a lower bound of the failure.
     """
     problem = result.problem
-    if problem.kernel is None or isinstance(problem.kernel, Precomputed) or problem.x.shape[1] != 1 or not problem.constraints:
+    if not problem.constraints or problem.kernel is None or problem.x.shape[1] != 1:
         return []
     x = _points(np.unique(problem.active_x[:, 0]), _length(problem.kernel) * float(problem.scaling[1][0]))
     f = result.predict(x)

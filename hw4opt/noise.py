@@ -17,13 +17,13 @@ SUBSETS, ROWS, COLUMNS = 500, 2_000, 30  # of the robust linear fit: subsets tri
 def noise_size(x: Array, y: Array) -> float:
     """σ of the noise in y (n,), in units of y, at x (n, d); 0 only where y is constant.
 
-    Where at least n/3 neighbours have equal x, and in one column:  median |y_{i+1} - y_i| / (0.6745 √2)  over neighbours in x
-    (over those of equal x, where they are enough). Rows of equal x come in an order that says nothing of their y and does not depend on
-    the order of the rows given.
-    Several columns: 1.4826 (1 + 5/(n - p)) min median |y - b - ⟨w, x⟩| over exact fits to p = d + 1 rows each, 500 random sets of rows of
-    a fixed seed (least median of squares, Rousseeuw 1984); with more than 30 columns, or n ≤ 3p, the spread of y.
-    Never above the spread 1.4826 median |y - median y|, and at least 1e-3 of it. A median that is 0 leaves the zeros out. So less than a
-    fourth of the rows can hold anything, a code of ±2³¹ say, and the size does not follow them.
+    One column:  median |y_{i+1} - y_i| / (0.6745 √2)  over neighbours in x. Where at least n/3 pairs of neighbours have equal
+    x, also in several columns, over those alone. Rows of equal x come in an order that says nothing of their y and does not
+    depend on the order of the rows given.
+    Several columns:  1.4826 (1 + 5/(n - p)) min median |y - b - ⟨w, x⟩|  over exact fits to p = d + 1 rows each, 500 random
+    sets of rows of a fixed seed (least median of squares, Rousseeuw 1984); with more than 30 columns, or n ≤ 3p, the spread.
+    Never above the spread 1.4826 median |y - median y|, and at least 1e-3 of it. A median that is 0 leaves the zeros out.
+    So up to a fourth of the rows can hold anything, a code of ±2³¹ say, and the size does not follow them.
     """
     spread = spread_of(y)
     x, y = _ordered(x, y)

@@ -37,13 +37,13 @@ class Selection:
     problem          the problem at the chosen hyper-parameters
     method           loo | loo:x | kfold:K
     score            weighted mean error ē = Σ ω_i e_i / Σ ω_i over held-out rows
-    standard_error   √(Σ_u (Σ_{i in u} ω_i (e_i - ē))²) / Σ ω_i over units u: groups, rows of equal x (loo:x), else single rows
+    standard_error   √(Σ_u (Σ_{i in u} ω_i (e_i - ē))²) / Σ ω_i over units u: groups, rows of equal x (loo:x), else rows
     predictions      (n,) held out, one an input row (NaN where weight 0, or outside the subset)
     fits             folds × settings
     largest_fold_gap of the chosen setting, relative
     work             how many folds of all settings took how much; see `Score`
-    table            every setting with score and standard_error; "unproven": True where a held-out fit is not proven, and a proven
-                     setting is chosen before those
+    table            every setting with score and standard_error; "unproven": True where a held-out fit is not proven: a
+                     proven setting is chosen before those
     notes            sentences the user should read: an edge, a subset, unproven folds of any setting, an interruption
     """
 
@@ -140,9 +140,9 @@ def select(
 ) -> Selection:
     """Choose the hyper-parameters named in `free` (and in `grid`) by held-out error.
 
-    method    auto | loo | loo:x | kfold:K.   loo:x: rows of equal x leave together.   auto: LOO where its predicted time is under a minute
-              (loo:x where a kernel design of one column has at least 5 distinct x and more than a third of its rows share theirs), else
-              10-fold, else on a subset of rows
+    method    auto | loo | loo:x | kfold:K.   loo:x: rows of equal x leave together.   auto: LOO where its predicted time is
+              under a minute (loo:x where a kernel design of one column has at least 5 distinct x and more than a third of its
+              rows share theirs), else 10-fold, else on a subset of rows
     groups    (n,) labels: rows of one group leave together, in folds of kfold:K
     search    zoom | grid | random:N over log ranges; `grid` names (low, high, count) of an axis
     metric    loss | squared | absolute, averaged over held-out rows with their weights
@@ -224,7 +224,7 @@ def _distinct(problem: Problem, settings: Sequence[Setting], state: _Search) -> 
 
 
 def _is_cheap(state: _Search) -> bool:
-    """Whether the fits of every setting are a closed form: leave-one-out of few rows, squared loss and a ridge on everything."""
+    """Whether all fits are a closed form: leave-one-out of few rows, squared loss and a ridge on everything."""
     problem, size = state.problem, len(state.folds)
     alone = isinstance(problem.loss, Squared) and len(problem.terms) == 1 and not problem.intercept
     return alone and all(len(fold) == 1 for fold in state.folds) and size <= CHEAP
@@ -246,12 +246,14 @@ def _axes(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[float
 
 def _one_standard_error(state: _Search) -> tuple[Tried, Score]:
     best, _ = state.best()
-    near = [pair for pair in state.tried if pair[0].score <= best.score + best.standard_error and pair[0].proven >= best.proven]
+    good = [pair for pair in state.tried if pair[0].proven >= best.proven]
+    near = [pair for pair in good if pair[0].score <= best.score + best.standard_error]
     return max(near, key=lambda pair: (_smoothness(state.problem, pair[0].setting), -pair[0].score))
 
 
 def _smoothness(problem: Problem, setting: Setting) -> float:
     """The sum of the logarithms of weights and of 1/gamma, by whichever name; other parameters have no smoother side."""
-    weights = {name for term in problem.regularizers for name in (term.name, f"{term.name}.weight")} | {"ridge", "ridge.weight"}
+    terms = {"ridge", *(term.name for term in problem.regularizers)}
+    weights = terms | {f"{name}.weight" for name in terms}
     signs = {name: 1.0 if name in weights else -1.0 if is_gamma(problem, name) else 0.0 for name in setting}
     return sum(signs[name] * math.log(value) for name, value in setting.items())

@@ -16,7 +16,10 @@ def leave_one_out(size: int) -> Folds:
 
 
 def leave_x_out(x: ArrayLike) -> Folds:
-    """Each fold holds out the rows of one x (n, d): those with all columns equal. Raises `InputError` where all x are equal."""
+    """Each fold holds out the rows of one x (n, d): those with all columns equal.
+
+    Raises `InputError` where all x are equal.
+    """
     labels = labels_of(x)
     if labels.max() == 0:
         raise InputError("loo:x leaves rows of equal x out together and all rows have the same x")

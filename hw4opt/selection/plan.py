@@ -22,7 +22,8 @@ PATIENCE = 60.0  # seconds: what `auto` may predict for exact LOO
 MORE = 1.3  # a search's fits over those of its first round
 LARGEST = 20_000  # rows up to which folds are timed
 FOLDS_TIMED = 6, 24
-MANY_TWINS, DISTINCT = 1 / 3, 5  # share of rows with twins, and distinct x, from which `auto` leaves equal x out together
+MANY_TWINS = 1 / 3  # share of rows with twins above which `auto` leaves equal x out together
+DISTINCT = 5  # x from which it does
 SUBSET = 2_000  # rows of the coarse search where even 10-fold is predicted to take longer
 
 
@@ -50,13 +51,15 @@ def plan(problem: Problem, axes: Sequence[Axis], method: str, order: str, search
     labels = None if groups is None else np.asarray(groups)[slice(None) if problem.active is None else problem.active]
     kind, _, number = method.partition(":")
     if method in ("loo", "loo:x") and labels is not None:
-        raise InputError("leave-one-out holds out one row (or x) at a time and groups leave together; give select kfold:K with groups")
+        said = "leave-one-out holds out one row (or x) at a time and groups leave together"
+        raise InputError(f"{said}; give select kfold:K with groups")
     if method == "loo":
         return Plan(None, "loo", leave_one_out(size), None, _on_twins(problem, labels))
     if method == "loo:x":
         return Plan(None, method, leave_x_out(problem.active_x), labels_of(problem.active_x), [])
     if kind == "kfold" and number.isdecimal():
-        return Plan(None, method, k_fold(size, int(number), order=order, groups=labels, seed=seed), labels, _on_twins(problem, labels))
+        chosen = k_fold(size, int(number), order=order, groups=labels, seed=seed)
+        return Plan(None, method, chosen, labels, _on_twins(problem, labels))
     if method != "auto":
         raise InputError(f"select is {method!r}; there are auto, loo, loo:x, kfold:K and none")
     if labels is not None:
@@ -79,13 +82,14 @@ def _automatic(problem: Problem, axes: Sequence[Axis], order: str, search: str, 
             return Plan(None, *_ten(size, order, units, seed), units, [*notes, note])
     rows = np.sort(np.random.default_rng(seed).choice(size, min(SUBSET, size), replace=False))
     units = None if units is None else units[rows]
-    note = f"hyper-parameters were chosen by 10-fold on {len(rows)} of {size} rows (seed {seed}), their weights scaled to the full data"
+    said = f"hyper-parameters were chosen by 10-fold on {len(rows)} of {size} rows (seed {seed})"
+    note = f"{said}, their weights scaled to the full data"
     chosen = _ten(len(rows), order, units, seed)
     return Plan(rows if problem.active is None else problem.active[rows], *chosen, units, [*notes, note])
 
 
 def _repeats(problem: Problem) -> tuple[np.ndarray | None, str, list[str]]:
-    """Labels of equal x, method and note where `auto` leaves equal x out together: one column, many rows that share their x."""
+    """Labels of equal x, method and note where `auto` leaves equal x out together: one column, many rows with twins."""
     if problem.kernel is None or problem.x.shape[1] != 1:
         return None, "loo", []
     labels = labels_of(problem.active_x[:, 0])
@@ -100,8 +104,9 @@ def _on_twins(problem: Problem, labels: np.ndarray | None) -> list[str]:
     """A note for folds of single rows where a kernel design has rows of equal x; none with groups, which rule."""
     if problem.kernel is None or labels is not None or not (count := shared(labels_of(problem.active_x))):
         return []
-    said = f"{count} of {len(problem.active_x)} rows have twins: another row at the same x may stay in the fit when one is left out"
-    return [f"{said}; select loo:x leaves equal x out together"]
+    said = f"{count} of {len(problem.active_x)} rows have twins"
+    stays = "another row at the same x may stay in the fit when one is left out"
+    return [f"{said}: {stays}; select loo:x leaves equal x out together"]
 
 
 def _ten(size: int, order: str, labels: np.ndarray | None, seed: int) -> tuple[str, Folds]:
@@ -118,7 +123,8 @@ def _cost(problem: Problem, axes: Sequence[Axis], folds: Folds) -> tuple[float, 
     hardest (large gamma, small weights)."""
     middle = {axis.name: float(np.sqrt(axis.low) * np.sqrt(axis.high)) for axis in axes}
     hard = {axis.name: axis.high if is_gamma(problem, axis.name) else axis.low for axis in axes}
-    few, more = ([folds[place] for place in np.unique(np.linspace(0, len(folds) - 1, count).astype(int))] for count in FOLDS_TIMED)
+    places = (np.unique(np.linspace(0, len(folds) - 1, count).astype(int)) for count in FOLDS_TIMED)
+    few, more = ([folds[place] for place in some] for some in places)
     fixed, each = 0.0, 0.0
     for setting in (middle, hard):
         tried = problem.with_hyperparameters(setting)

@@ -21,11 +21,12 @@ RANK = 200  # the largest basis the search asks for: in one dimension the rank i
 def default_range(problem: Problem, name: str) -> tuple[float, float]:
     """(low, high) for gamma or a term's weight, in the units of x, y and the row weights.
 
-    ridge   1e-4 ω s k/σ to 10 ω s K/σ:  ω the median row weight, σ the size of the noise, s the size of the loss's slope there; k = K the
-            mean k(x_i, x_i) of a kernel, of a linear design the least and the sum of its columns' mean squares
+    ridge           1e-4 ω s k/σ to 10 ω s K/σ:  ω the median row weight, σ the size of the noise, s the size of the loss's slope
+                    there; k = K the mean k(x_i, x_i) of a kernel, of a linear design the least and the sum of its columns'
+                    mean squares
     tv, trend, l1   by ω s and the length of x, or the columns' largest Σ |x_i|
 
-    Columns of a linear design count from their mean where an intercept is free, as the fit does not depend on their level then.
+    Columns of a linear design count from their mean where an intercept is free: the fit does not depend on their level.
     Raises `InputError` for what is searched only when its range is named.
     """
     if name == "gamma":
@@ -51,8 +52,9 @@ def is_gamma(problem: Problem, name: str) -> bool:
 
 
 def reach_of(problem: Problem, name: str, low: float, high: float) -> tuple[float, float]:
-    """How far a search may go on beyond a default range: three decades each way, for gamma of a kernel in one column with more rows than
-    500 to a basis of about 500."""
+    """How far a search may go on beyond a default range: three decades each way; gamma of more than 500 distinct x only to a
+    basis of about 500 in one column.
+    """
     most = FURTHER
     if name == "gamma" and len(problem.design.base_x) > LARGEST_RANK:
         most = (LARGEST_RANK / RANK) ** (1 if isinstance(problem.kernel, Laplacian) else 2)
@@ -106,7 +108,7 @@ def _columns(problem: Problem) -> Array:
 
 
 def _sizes(problem: Problem) -> tuple[float, float]:
-    """The mean diagonal of the kernel, twice; of a linear design the least mean square of a column, and that of XXᵀ's diagonal."""
+    """The mean diagonal of the kernel, twice; of a linear design the least mean square of a column, and the sum of all."""
     if problem.kernel is not None:
         size = float(problem.design.diagonal(problem.design.x).mean()) or 1.0
         return size, size

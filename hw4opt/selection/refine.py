@@ -1,4 +1,4 @@
-"""What follows a first grid: the walk beyond a default range, the zoom around a best setting, and its polish by quadratic models."""
+"""What follows a first grid: the walk beyond a default range, the zoom around a best setting, and its polish."""
 
 from __future__ import annotations
 
@@ -19,25 +19,28 @@ POLISHED, MISSES = 12, 2  # settings that a polish tries at most, and one after 
 PATIENT = 4  # times as many of both where fits cost next to nothing
 PROMISED = 1e-7  # gain, relative to the score, that a polish goes on for
 CLOSEST = 1e-9  # relative distance of two settings that are the same
-AROUND, LONGEST = 2.5, 1.5  # in steps of the last zoom: settings that a quadratic model is fitted to, and its longest step
+AROUND = 2.5  # in steps of the last zoom: settings that a quadratic model is fitted to
+LONGEST = 1.5  # in steps: a polish's longest, and how far a neighbour lies at most
 
 History = Callable[[], Sequence[Tried]]
 
 
 def beyond(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, near: bool) -> Iterator[list[Setting]]:
-    """Walk out of default ranges on whose edge the best lies, one `step` (a factor) at a time, while that gains, up to each axis's reach.
+    """Walk out of default ranges on whose edge the best lies, one step (a factor) at a time, while that gains, up to their reach.
 
-    near    also the neighbouring values of one axis that is not left; without it (random settings) they stay where the best is, and
-            the lowest or highest value tried is an edge where it is less than a step from the end of its range
+    near    also the neighbouring values of one axis that is not left
+
+    An edge is the lowest or highest value tried, less than a step from the end of its range (random settings lie on none).
     """
     while math.isfinite((best := lowest(tried())).score):
-        outer = {axis.name: value for axis in axes if (value := _outer(axis, steps[axis.name], best, tried())) is not None}
+        moves = {axis.name: _outer(axis, steps[axis.name], best, tried()) for axis in axes}
+        outer = {name: value for name, value in moves.items() if value is not None}
         if not outer:
             return
         out = product({name: [best.setting[name], value] for name, value in outer.items()})[1:]
         beside = [axis for axis in axes if near and axis.name not in outer]
-        around = [(axis.name, value) for axis in beside for value in _around(axis, best.setting[axis.name], steps[axis.name])]
-        aside = [{name: value} for name, value in around if value != best.setting[name]]
+        around = {axis.name: _around(axis, best.setting[axis.name], steps[axis.name]) for axis in beside}
+        aside = [{name: value} for name, values in around.items() for value in values if value != best.setting[name]]
         yield [best.setting | one | other for one in out for other in ({}, *aside)]
         if not _gained(best, lowest(tried())):
             return
@@ -68,7 +71,7 @@ def _around(axis: Axis, value: float, step: float) -> list[float]:
 def zoom(
     axes: Sequence[Axis], steps: Mapping[str, float], start: Tried, settings: int, tried: History
 ) -> Generator[list[Setting], None, Mapping[str, float]]:
-    """Neighbours of the best so far around `start`, at half the (logarithmic) step each time, `settings` of them at most.
+    """Neighbours of the best around `start`, at half the (logarithmic) step each time, `settings` of them at most.
 
     Returns the steps it ended with.
     """
@@ -90,25 +93,28 @@ def zoom(
 
 def _apart(one: Tried, other: Tried, steps: Mapping[str, float]) -> float:
     """The largest distance of two settings along an axis, in steps."""
-    return max(abs(math.log(one.setting[name] / other.setting[name])) / math.log(step) for name, step in steps.items() if step > 1)
+    logs = {name: math.log(step) for name, step in steps.items() if step > 1}
+    return max(abs(math.log(one.setting[name] / other.setting[name])) / log for name, log in logs.items())
 
 
 def local_minima(axes: Sequence[Axis], tried: Sequence[Tried], steps: Mapping[str, float]) -> list[Tried]:
-    """The lowest, and those of lowest score inside the ranges that no neighbour a step away, also across, is better than."""
+    """The lowest, and inside the ranges the lowest of those that no neighbour a step away, also across, is better than."""
     best = lowest(tried)
     ranks = np.array([one.score if one.rank[:2] == best.rank[:2] else np.inf for one in tried])
-    logs = np.array([[math.log(one.setting[name]) / math.log(step) for name, step in steps.items() if step > 1] for one in tried])
+    unit = np.log([step for step in steps.values() if step > 1])
+    logs = np.log([[one.setting[name] for name, step in steps.items() if step > 1] for one in tried]) / unit
     near = np.abs(logs[:, None] - logs[None]).max(axis=2) <= LONGEST
     found = np.flatnonzero(np.isfinite(ranks) & (ranks <= np.where(near, ranks, np.inf).min(axis=1)))
     minima = [tried[place] for place in found[np.argsort(ranks[found], kind="stable")]]
-    inside = [one for one in minima if all(axis.low * ON_EDGE < one.setting[axis.name] < axis.high / ON_EDGE for axis in axes)]
+    ends = {axis.name: (axis.low * ON_EDGE, axis.high / ON_EDGE) for axis in axes}
+    inside = [one for one in minima if all(low < one.setting[name] < high for name, (low, high) in ends.items())]
     return [best, *(one for one in inside if one is not best)][:STARTS]
 
 
 def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, patience: int) -> Iterator[list[Setting]]:
     """The minimum of a quadratic in the logarithms, fitted to the settings around the best; again, until it promises no gain.
 
-    A step that gains nothing halves the length of the next one.
+    A step that gains nothing halves the length of the next one. `patience` multiplies how many are tried.
     """
     axes = [axis for axis in axes if steps[axis.name] > 1]
     unit = np.array([math.log(steps[axis.name]) for axis in axes])
@@ -136,9 +142,10 @@ def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, pat
 
 
 def _nearby(best: Tried, axes: Sequence[Axis], center: Array, unit: Array, tried: Sequence[Tried]) -> tuple[Array, Array]:
-    """Places (in steps from the best) and gains in score of the nearest settings, 3^d of them at most."""
+    """Places (in steps from the best) and rises in score of the nearest settings, 3^d of them at most."""
     finite = [one for one in tried if one.rank[:2] == best.rank[:2]]
-    places = (np.log([[one.setting[axis.name] for axis in axes] for one in finite]).reshape(len(finite), -1) - center) / unit
+    logs = np.log([[one.setting[axis.name] for axis in axes] for one in finite])
+    places = (logs.reshape(len(finite), -1) - center) / unit
     far = np.abs(places).max(axis=1, initial=0.0)
     order = np.argsort(far, kind="stable")[: 3 ** len(axes)]
     order = order[far[order] <= AROUND]

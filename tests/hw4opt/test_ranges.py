@@ -218,8 +218,7 @@ def test_an_offset_is_no_noise():
 
 
 def test_how_far_a_search_may_go_on():
-    x, y = sample(1)
-    problem = curves(Squared(), y)
+    problem = curves(Squared(), sample(1)[1])
     assert reach_of(problem, "ridge", 1.0, 10.0) == (1e-3, 1e4) and reach_of(problem, "gamma", 1.0, 10.0) == (1e-3, 1e4)
     many = Problem(np.linspace(0, 1, 600), np.zeros(600), RBF(2.0))
     low, high = reach_of(many, "gamma", 1.0, 10.0)
@@ -264,8 +263,13 @@ def test_a_model_file_holds_the_delta_that_was_found(tmp_path):
 def test_without_a_problem_an_automatic_delta_has_no_value():
     loss = Huber("auto")
     assert hash(loss) == hash(Huber("auto")) and loss.settle(lambda: 2.0) == Huber(2.69) and Huber(3.0).settle(lambda: 2.0) == Huber(3.0)
-    for use in (lambda: loss.value(np.ones(3)), lambda: loss.prox(np.ones(3), 1.0), lambda: loss.conjugate(np.ones(3)), lambda: loss.tables):
-        with pytest.raises(InputError, match='^huber: delta is "auto", which becomes a number in a Problem'):
+    for use in (
+        lambda: loss.value(np.ones(3)),
+        lambda: loss.prox(np.ones(3), 1.0),
+        lambda: loss.conjugate(np.ones(3)),
+        lambda: loss.tables,
+    ):
+        with pytest.raises(InputError, match=r'^huber: delta is "auto", which becomes a number in a Problem'):
             use()
     with pytest.raises(InputError, match="delta is 'car'; it must be a number above 0"):
         Huber("car")

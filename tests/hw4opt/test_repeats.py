@@ -44,7 +44,10 @@ def test_folds_by_x():
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(
     "problem",
-    [DOSES, dataclasses.replace(DOSES, loss=Squared(), constraints=[], regularizers=[Ridge(0.1), TotalVariation(1.0)], kernel=Matern52(0.01))],
+    [
+        DOSES,
+        dataclasses.replace(DOSES, loss=Squared(), constraints=[], regularizers=[Ridge(0.1), TotalVariation(1.0)], kernel=Matern52(0.01)),
+    ],
     ids=["huber, increasing", "tv"],
 )
 def test_leaving_equal_x_out_is_a_refit_without_them(problem, weighted):

@@ -691,3 +691,55 @@ def test_auto_keeps_groups_together():
     chosen = select(SMALL, ["ridge"], search="random:2", groups=labels)
     assert chosen.method == "kfold:6"
     agree(SMALL, chosen.predictions, refits(chosen.problem, tight, k_fold(24, 6, groups=labels)))
+
+
+# ---- the choice is as good as a long search
+
+
+def brute(problem, **values):
+    """The lowest leave-one-out score on a grid, of settings whose folds are proven."""
+    names = list(values)
+    grid = [dict(zip(names, one, strict=True)) for one in np.stack(np.meshgrid(*values.values()), axis=-1).reshape(-1, len(names))]
+    scores = score_settings([problem.with_hyperparameters(setting) for setting in grid], leave_one_out(len(problem.y)))
+    return min(one.score for one in scores if one.largest_gap <= 1e-9)
+
+
+def years():
+    draw = np.random.default_rng(3)
+    year = np.arange(1991.0, 2021)
+    return Problem(year, 14 + 0.02 * (year - 1991) + 0.15 * draw.standard_normal(30), None, Huber(0.2), [Ridge(1.0)], intercept=True)
+
+
+def towns():
+    """Populations near 1e6 beside ages."""
+    draw = np.random.default_rng(0)
+    x = np.column_stack([draw.lognormal(13.5, 0.7, 60), draw.uniform(20, 60, 60)])
+    y = 15 + 4e-6 * x[:, 0] + 0.3 * x[:, 1] + draw.standard_normal(60)
+    return Problem(x, y, None, Huber(1.0), [Ridge(1.0)], intercept=True)
+
+
+@pytest.mark.parametrize("problem", [years(), towns()], ids=["years", "towns"])
+def test_raw_columns_are_chosen_for_as_well_as_by_a_long_search(problem):
+    chosen = select(problem, ["ridge"], "loo")
+    assert chosen.largest_fold_gap <= 1e-9
+    assert chosen.score <= brute(problem, ridge=np.geomspace(1e-2, 1e9, 111)) * (1 + 1e-6)
+
+
+def test_rows_known_far_better_than_others_are_chosen_for():
+    """Weights are inverse variances; the score is all but that of five rows."""
+    draw = np.random.default_rng(4)
+    x = np.sort(draw.uniform(0, 5, 60))
+    weights = np.where(np.arange(60) % 12 == 5, 1e6, 4.0)
+    y = np.sin(x) + x + draw.standard_normal(60) / np.sqrt(weights)
+    problem = Problem(x, y, RBF(1.0), Squared(), [Ridge(1.0)], weights=weights)
+    chosen = select(problem, ["gamma", "ridge"], "loo")
+    assert chosen.score <= brute(problem, gamma=np.geomspace(0.02, 20, 61), ridge=np.geomspace(1e-3, 1e2, 61))
+
+
+def test_a_setting_without_proof_is_marked_and_not_chosen(monkeypatch):
+    plain = select(SMALL, [], "loo", "grid", grid={"ridge": (1e-6, 1e3, 7)})
+    best = best_of(plain)["ridge"]
+    doubtful(monkeypatch, lambda ridge: 1e-3 if ridge == best else 0)
+    chosen = select(SMALL, [], "loo", "grid", grid={"ridge": (1e-6, 1e3, 7)})
+    assert [row["ridge"] for row in chosen.table if row.get("unproven")] == [best]
+    assert chosen.score == sorted(row["score"] for row in chosen.table)[1]

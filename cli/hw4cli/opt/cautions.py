@@ -13,7 +13,7 @@ NEARLY = 0.95  # of the residuals: as many beyond delta are nearly all
 
 
 def cautions(result: Result, searched: Collection[str]) -> list[str]:
-    """Sentences on shapes that fail between the data rows, and on a delta of huber that no or nearly every residual lies beyond.
+    """Sentences on shapes that fail between the data rows, and on a delta that no or nearly every residual lies beyond.
 
     searched    parameters that the data chose: they need no word
     """
@@ -32,9 +32,6 @@ def _on_delta(result: Result) -> list[str]:
     count, delta = int((residuals > problem.loss.threshold).sum()), f"delta = {problem.loss.threshold:.4g}"
     if 0 < count < NEARLY * len(residuals):
         return []
-    said = (
-        f"{count} of {len(residuals)} residuals lie beyond huber's {delta}, which makes this nearly least absolute deviations"
-        if count
-        else f"no residual lies beyond huber's {delta}, which makes this least squares"
-    )
-    return [f"{said}; --loss huber:delta=auto takes delta from the noise in y"]
+    most = f"{count} of {len(residuals)} residuals lie" if count else "no residual lies"
+    makes = "nearly least absolute deviations" if count else "least squares"
+    return [f"{most} beyond huber's {delta}, which makes this {makes}; --loss huber:delta=auto takes delta from the noise in y"]
