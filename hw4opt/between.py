@@ -87,15 +87,15 @@ def _failure(term: Term, x: Array, f: Array, level: float) -> Break | None:
     match term.acts:
         case Values():
             at = int(np.argmin(f))
-            return Break(term, float(level - f[at]), x[at], x[at])
+            return Break(term, float(level - f[at]), float(x[at]), float(x[at]))
         case Differences(1) | Slope():
             at = int(np.argmax(np.maximum.accumulate(f) - f))
             top = int(np.argmax(f[: at + 1]))
-            return Break(term, float(f[top] - f[at]), x[top], x[at])
+            return Break(term, float(f[top] - f[at]), float(x[top]), float(x[at]))
         case Differences(2):
             above = f - np.interp(x, *_lower_hull(x, f))
             at = int(np.argmax(above))
-            return Break(term, float(above[at]), x[at], x[at])
+            return Break(term, float(above[at]), float(x[at]), float(x[at]))
     return None
 
 

@@ -47,7 +47,8 @@ def rounds(search: str, axes: Sequence[Axis], folds: int, seed: int, tried: Hist
         steps = {axis.name: (axis.high / axis.low) ** (1 / (GRID - 1)) for axis in axes}
         yield from beyond(axes, steps, tried, near=False)
         return
-    counts = _counts(kind, axes, dense and kind == "zoom")
+    dense = dense and kind == "zoom" and len(axes) <= 2
+    counts = _counts(kind, axes, dense)
     grids = {axis.name: log_grid(axis.low, axis.high, count).tolist() for axis, count in zip(axes, counts, strict=True)}
     yield product(grids)
     steps = {name: (grid[-1] / grid[0]) ** (1 / max(len(grid) - 1, 1)) for name, grid in grids.items()}
