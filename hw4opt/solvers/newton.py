@@ -61,9 +61,7 @@ class Minimum:
 
 def refuse(form: Form) -> str | None:
     """Takes forms whose every row is smooth, or quadratic without sides."""
-    sided = {
-        name for piece in form.pieces if piece.smooth is None and not piece.is_quadratic for name in form.blocks[piece.block].names
-    }
+    sided = {name for piece in form.pieces if piece.smooth is None and not piece.is_quadratic for name in form.blocks[piece.block].names}
     if not sided:
         return None
     return f"newton needs every term to be smooth; {' and '.join(sorted(sided))} {'is' if len(sided) == 1 else 'are'} not"

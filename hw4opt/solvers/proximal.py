@@ -35,7 +35,9 @@ def refuse(form: Form) -> str | None:
     """Needs the primal's or the dual's smooth part: see the sentence."""
     if _on_primal(form) or _dual_is_smooth(form):
         return None
-    rough = sorted({name for run in form.runs if not _is_smooth(run) for _, piece in run.members for name in form.blocks[piece.block].names})
+    rough = sorted(
+        {name for run in form.runs if not _is_smooth(run) for _, piece in run.members for name in form.blocks[piece.block].names}
+    )
     free = "an unpenalised intercept" if form.design.intercept else "ridge 0"
     return (
         f"with {free} proximal needs every term but one on the coefficients to be smooth, of bounded curvature; {', '.join(rough)} is not"

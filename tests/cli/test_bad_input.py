@@ -146,7 +146,7 @@ WORDS = [
     (["--select", "none", "--gamma", "3", "--reg", "ridge=1", "--reg", "tv"], "tv is not given; give --reg tv=WEIGHT"),
     (["--select", "kfold:1"], "K must be 2 or more"),
     (["--select", "kfold:51"], "K must lie between 2 and 50"),
-    (["--select", "kfold"], "there are auto, loo, kfold:K"),
+    (["--select", "kfold"], "there are auto, loo, loo:x, kfold:K"),
     (["--search", "random:0"], "random:N"),
     (["--search", "random:99999999999"], "99,999,999,999 settings; a search takes 20,000 at most"),
     (["--solver", "interior:CLARABEL"], "--solver interior:CLARABEL: only cvxpy takes a name after a colon"),

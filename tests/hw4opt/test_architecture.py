@@ -144,13 +144,14 @@ def test_the_certificate_knows_no_solver():
     ("module", "may"),
     [
         ("errors", set()),
+        ("noise", {"terms"}),
         ("rows", {"terms"}),
         ("kernels", {"errors", "terms"}),
         ("basis", {"errors", "kernels", "rows", "terms"}),
         ("design", {"basis", "errors", "kernels", "rows", "terms"}),
         (
             "problem",
-            {"arrays", "design", "errors", "kernels", "terms", "losses", "regularizers"},
+            {"arrays", "design", "errors", "kernels", "noise", "terms", "losses", "regularizers"},
         ),  # its defaults: Squared, and Ridge, which is λ
     ],
 )

@@ -48,7 +48,7 @@ def check(solvers: tuple[str, ...], describing: Describing, choosing: Choosing, 
     record = provenance(writing.seed, description.table.sha256) | {
         "status": (Status.CERTIFIED if found.agrees else Status.UNCERTIFIED).word,
         "message": message,
-        "hyperparameters": problem.hyperparameters,
+        "hyperparameters": {**problem.hyperparameters, **description.settled},
         "selection": choice(selection, arrays=False),
         "rows": [dataclasses.asdict(row) for row in found.rows],
         "largest_difference": found.largest_difference,

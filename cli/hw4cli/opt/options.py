@@ -131,7 +131,8 @@ DESCRIBE = (
         show_default=True,
         metavar="NAME[:param=value,…]",
         shell_complete=_complete("loss"),
-        help="squared, huber:delta=1, absolute, quantile:tau=0.5, epsilon_insensitive:epsilon=0.1, logistic, poisson.",
+        help="squared, huber:delta=1 (delta=auto: from the noise in y), absolute, quantile:tau=0.5, "
+        "epsilon_insensitive:epsilon=0.1, logistic, poisson.",
     ),
     click.option(
         "--reg",
@@ -178,8 +179,9 @@ CHOOSE = (
         "--select",
         default="auto",
         show_default=True,
-        metavar="auto|loo|kfold:K|none",
-        help="How what was not given (gamma, ridge, every weight) is chosen; with everything given, its held-out score.",
+        metavar="auto|loo|loo:x|kfold:K|none",
+        help="How what was not given (gamma, ridge, every weight) is chosen; with everything given, its held-out score. "
+        "loo:x leaves rows of equal x out together.",
     ),
     click.option("--search", default="zoom", show_default=True, metavar="zoom|grid|random:N", help="Which settings are tried."),
     click.option(

@@ -82,7 +82,9 @@ def path(vary: str, describing: Describing, solving: Solving, choosing: Choosing
         "solver": best.result.solver,
         "vary": span.name,
         "best": None if scores is None else best.value,
-        "hyperparameters": {name: value for name, value in problem.hyperparameters.items() if name != span.name},
+        "hyperparameters": {
+            name: value for name, value in (problem.hyperparameters | dict(description.settled)).items() if name != span.name
+        },
         "method": None if scores is None else scores.method,
         "metric": None if scores is None else scores.metric,
         "rows": [_row(span.name, point) for point in points],

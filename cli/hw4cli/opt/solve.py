@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hw4cli.opt import counts
+from hw4cli.opt.cautions import cautions
 from hw4cli.opt.choosing import check_choosing, choose
 from hw4cli.opt.describe import Description, describe
 from hw4cli.opt.endings import Exit, say
@@ -62,11 +63,12 @@ def solve(describing: Describing, solving: Solving, choosing: Choosing, writing:
         problem, selection = choose(description, choosing, describing.seed, bar.update)
     result = fit_named(problem, description, solving, writing)
     status = Status.INTERRUPTED if selection is not None and selection.interrupted else result.status
-    warnings = [*description.warnings, *(selection.notes if selection else []), *left_out(result)]
+    settled = {**description.settled, **searched(problem, selection)}
+    warnings = [*description.warnings, *(selection.notes if selection else []), *left_out(result), *cautions(result, settled)]
     arrays = with_arrays(writing, len(problem.active_x))
     record = provenance(writing.seed, description.table.sha256) | answer(result, arrays)
     record |= {"selection": choice(selection, arrays), "warnings": warnings}
-    record["hyperparameters"] |= searched(problem, selection)
+    record["hyperparameters"] |= settled
     if status is Status.INTERRUPTED:
         record |= {"status": status.word, "message": status.value}
     write_json(record, writing.json)
@@ -77,7 +79,7 @@ def solve(describing: Describing, solving: Solving, choosing: Choosing, writing:
         writing,
         title(result, description.table.source),
         ("", ""),
-        summary(result, selection, description.free),
+        summary(result, selection, description),
         figure_line(writing, "fit.png"),
     )
     warn(warnings)
