@@ -239,7 +239,7 @@ def _some(settings: int, each: int) -> Iterator[np.ndarray]:
 
 
 def _anew(problems: Sequence[Problem], folds: Folds, found: Found) -> None:
-    """What is left, by the interior point; what is still without proof once more in small batches, and then alone, by whatever proves it."""
+    """What is left, by the interior point; what is still without proof once more in small batches, then alone by whatever proves it."""
     rows = sum(max(len(problems[0].design.base_x), 1) for _ in problems[0].terms)
     _refit(problems, folds, found, max(1, BATCH // rows), _by_interior)
     _refit(problems, folds, found, REFIT, _by_interior)

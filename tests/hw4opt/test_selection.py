@@ -142,7 +142,7 @@ def refits(problem, solve, folds=None):
 
 def tight(problem):
     result = fit(problem, tol=1e-12)
-    assert result.certificate.relative_gap is not None and result.certificate.relative_gap <= 1e-12
+    assert result.certificate.gap is not None and result.certificate.gap <= 1e-12 * abs(result.objective)
     return result
 
 
