@@ -8,7 +8,9 @@ quadratic form fails cvxpy's own check on real kernels.
 
 from __future__ import annotations
 
+import math
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import cvxpy as cp
@@ -17,8 +19,10 @@ from cvxpy.error import DCPError, SolverError
 
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.blocks import Block
+from hw4opt.deadline import Deadline
 from hw4opt.errors import RefusedError, UnknownNameError
 from hw4opt.form import Form
+from hw4opt.parallel import in_own_process
 from hw4opt.terms import Loss, Smooth
 from hw4opt.terms.base import Array
 
@@ -41,6 +45,13 @@ ENDED = {
     "user_limit": Status.ITERATION_LIMIT,
 }
 ITERATIONS = {"OSQP": "max_iter", "CLARABEL": "max_iter", "PIQP": "max_iter", "PROXQP": "max_iter"}
+SECONDS = {"CLARABEL": "time_limit", "OSQP": "time_limit", "SCS": "time_limit_secs", "HIGHS": "time_limit"}
+ENDS = frozenset({"CLARABEL", "ECOS", "OSQP", "SCS"})  # each within a number of iterations
+HEARS = frozenset({"OSQP"})  # of those with an own time limit, what Ctrl-C ends with an exception
+GRACE = 1.0  # seconds that a backend has to return once its own time limit has ended it
+
+
+Found = tuple[Array, list[Array], Status, int, str | None]  # w, duals of the blocks, status, iterations, note
 
 
 def backends() -> list[str]:
@@ -63,18 +74,42 @@ def refuse(form: Form) -> str | None:
 
 def solve(form: Form, options: Options) -> Answer:
     """Problem by problem."""
-    found = [_solve_one(form.cut(np.array([i])), options) for i in range(form.batch)]
+    deadline = Deadline(options.time_limit)
+    found = [_limited(form.cut(np.array([i])), options, deadline) for i in range(form.batch)]
     points, duals, reached, iterations, notes = zip(*found, strict=True)
     of_blocks = [np.concatenate([one[k] for one in duals]) for k in range(len(form.blocks))]
     said = {i: note for i, note in enumerate(notes) if note is not None}
     return Answer(np.stack(points), form.split_duals(of_blocks), list(reached), np.array(iterations), notes=said)
 
 
-def _solve_one(form: Form, options: Options) -> tuple[Array, list[Array], Status, int, str | None]:
+def _limited(form: Form, options: Options, deadline: Deadline) -> Found:
+    """The backend's answer: here where it keeps to the limits by itself, else in a process that can be killed."""
     name = options.backend or DEFAULT
-    settings = dict(SETTINGS.get(name, {}))
+    settings, left = dict(SETTINGS.get(name, {})), deadline.left
     if options.max_iterations is not None:
         settings[ITERATIONS.get(name, "max_iters")] = options.max_iterations
+    if name in SECONDS and math.isfinite(left):
+        settings[SECONDS[name]], left = left, left + GRACE
+    if _stays_here(form, name, options):
+        found = _solve_one((form, name, settings))
+    else:
+        try:
+            found = in_own_process(_solve_one, (replace(form), name, settings), left)  # a copy without what it has kept for itself
+        except TimeoutError:
+            nothing = [np.zeros((1, block.rows.count)) for block in form.blocks]
+            found = np.zeros(form.penalty.shape[1]), nothing, Status.ITERATION_LIMIT, 0, None
+    late = deadline.passed() and found[2] in (Status.ITERATION_LIMIT, Status.INACCURATE)
+    return (*found[:2], Status.ITERATION_LIMIT, found[3], deadline.note) if late else found
+
+
+def _stays_here(form: Form, name: str, options: Options) -> bool:
+    """Whether the backend needs no other process; terms that are not of this package cannot go to one."""
+    own = all(type(term).__module__.startswith("hw4opt.") for block in form.blocks for term in block.terms)
+    return not own or name in (ENDS if options.time_limit is None else HEARS)
+
+
+def _solve_one(task: tuple[Form, str, dict[str, Any]]) -> Found:
+    form, name, settings = task
     w = cp.Variable(form.penalty.shape[1])
     parts = [_compile(form, block, w) for block in form.blocks]
     ridge = float(form.ridge[0]) * cp.sum_squares(w[np.flatnonzero(form.design.penalized)]) if form.ridge[0] > 0 else 0

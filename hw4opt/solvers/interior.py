@@ -18,6 +18,7 @@ import numpy as np
 from hw4opt.active_set import polish
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.central import Row, start
+from hw4opt.deadline import Deadline
 from hw4opt.form import Form
 from hw4opt.linear import factor
 from hw4opt.rows import each
@@ -52,7 +53,7 @@ class State:
 
 def solve(form: Form, options: Options) -> Answer:
     """Every problem of the batch; each leaves when it is done: finished exactly at EARLY, or at the tolerance."""
-    limit = options.max_iterations or LIMIT
+    limit, deadline = options.max_iterations or LIMIT, Deadline(options.time_limit)
     b = form.batch
     w, reached, iterations = np.zeros(form.penalty.shape), [Status.ITERATION_LIMIT] * b, np.full(b, limit)
     interior, duals = w.copy(), [np.zeros((b, run.size)) for run in form.runs]
@@ -73,7 +74,7 @@ def solve(form: Form, options: Options) -> Answer:
         best[active[better]] = state.gap[better]
         relative = state.gap / state.scale
         lost = ~np.isfinite(relative) | ((state.gap > 1e3 * best[active]) & (best[active] <= 1e-4 * state.scale))
-        good, last = relative <= 0.5 * options.tol, iteration == limit  # half: the certificate counts the gap its own way
+        good, last = relative <= 0.5 * options.tol, iteration == limit or deadline.passed()  # half: the certificate counts the gap its own way
         now = (better & (((relative <= EARLY) & ~tried[active]) | good)) | ((last | lost) & ~tried[active]) if form.runs else good | last
         now &= np.isfinite(relative) | last
         tried[active[now]] = True
@@ -98,7 +99,7 @@ def solve(form: Form, options: Options) -> Answer:
             rows = [row.cut(run, stay) for row, run in zip(rows, part.runs, strict=True)]
         slow = ~better[~done]
         point = step(part, rows, point, state, slow)
-    return Answer(w, form.pieces_from_runs(duals, w), reached, iterations, interior)
+    return Answer(w, form.pieces_from_runs(duals, w), reached, iterations, interior, deadline.notes(reached))
 
 
 def perfect_at_zero(form: Form) -> np.ndarray:
