@@ -54,3 +54,4 @@ class Answer:
     interior: Array | None = None  # strictly feasible points, where the solver has them
     notes: dict[int, str] = field(default_factory=dict)  # by problem: a sentence on what went wrong
     rank: int | None = None  # of the columns, where the solver finds it
+    seconds: float | None = None  # of the solve alone, where more than that had to be done, such as starting a process

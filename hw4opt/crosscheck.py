@@ -93,7 +93,7 @@ def crosscheck(
     largest, faults = _disagreements(rows, results)
     answers = {solver: result for solver, result in results.items() if _is_answer(result)}
     spread = robust_spread(problem.y if problem.active is None else problem.y[problem.active])
-    apart = {pair for pair in combinations(answers, 2) if _apart(*(answers[name] for name in pair), spread)}
+    apart = {(one, other) for one, other in combinations(answers, 2) if _apart(answers[one], answers[other], spread)}
     agreeing = {name: tuple(other for other in answers if other != name and not {(name, other), (other, name)} & apart) for name in answers}
     best = _best(answers, agreeing)
     rows = [_compared(row, answers, best, spread, agreeing.get(row.solver, ())) for row in rows]

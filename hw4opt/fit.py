@@ -97,7 +97,7 @@ def _settled(form: Form, i: int) -> Existence | None:
 def _solve(problems: Sequence[Problem], form: Form, name: str, options: Options, settled: Sequence[Existence | None]) -> list[Result]:
     started = time.perf_counter()
     answer = load_solver(name).solve(form, options)
-    seconds = (time.perf_counter() - started) / len(problems)
+    seconds = (time.perf_counter() - started if answer.seconds is None else answer.seconds) / len(problems)
     proof, statuses = prove(form, answer, options.tol, _again(name, options))
     duals = form.duals_of_blocks(proof.duals)
     return [
@@ -168,9 +168,7 @@ def _dropped(endless: Result, solver: str, tol: float | None, max_iterations: in
     return dataclasses.replace(rest, existence=existence)
 
 
-def choose(
-    form: Form, solver: str, tol: float | None, max_iterations: int | None, time_limit: float | None = None
-) -> tuple[str, Options]:
+def choose(form: Form, solver: str, tol: float | None, max_iterations: int | None, time_limit: float | None = None) -> tuple[str, Options]:
     """The solver's name and options; raises `RefusedError` with the sentence of a solver that does not take the form."""
     name, backend = split_name(_automatic(form) if solver == "auto" else solver)
     if tol is not None and not 0 < tol < 1:

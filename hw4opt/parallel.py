@@ -117,12 +117,19 @@ def in_own_process(act: Callable[[Task], Found], task: Task, seconds: float = ma
 
     seconds does not count the start of the process. Raises `TimeoutError`, and whatever the act raises.
     """
+    start_own_process(act)
+    workers, lock = _own_process(os.getpid())
+    with lock:
+        return workers.call(act, task, seconds)
+
+
+def start_own_process(act: Callable[[Any], Any]) -> None:
+    """Start the process of `in_own_process`, with what the act imports, unless it is there."""
     workers, lock = _own_process(os.getpid())
     with lock:
         if not workers.alive:
             workers.close()
-            workers.call(_warm, act)
-        return workers.call(act, task, seconds)
+        workers.call(_warm, act)
 
 
 @cache

@@ -8,7 +8,6 @@ quadratic form fails cvxpy's own check on real kernels.
 
 from __future__ import annotations
 
-import math
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -22,7 +21,7 @@ from hw4opt.blocks import Block
 from hw4opt.deadline import Deadline
 from hw4opt.errors import RefusedError, UnknownNameError
 from hw4opt.form import Form
-from hw4opt.parallel import in_own_process
+from hw4opt.parallel import in_own_process, start_own_process
 from hw4opt.terms import Loss, Smooth
 from hw4opt.terms.base import Array
 
@@ -47,8 +46,6 @@ ENDED = {
 ITERATIONS = {"OSQP": "max_iter", "CLARABEL": "max_iter", "PIQP": "max_iter", "PROXQP": "max_iter"}
 SECONDS = {"CLARABEL": "time_limit", "OSQP": "time_limit", "SCS": "time_limit_secs", "HIGHS": "time_limit"}
 ENDS = frozenset({"CLARABEL", "ECOS", "OSQP", "SCS"})  # each within a number of iterations
-HEARS = frozenset({"OSQP"})  # of those with an own time limit, what Ctrl-C ends with an exception
-GRACE = 1.0  # seconds that a backend has to return once its own time limit has ended it
 
 
 Found = tuple[Array, list[Array], Status, int, str | None]  # w, duals of the blocks, status, iterations, note
@@ -74,38 +71,45 @@ def refuse(form: Form) -> str | None:
 
 def solve(form: Form, options: Options) -> Answer:
     """Problem by problem."""
+    if not _stays_here(form, options):
+        start_own_process(_solve_one)
     deadline = Deadline(options.time_limit)
     found = [_limited(form.cut(np.array([i])), options, deadline) for i in range(form.batch)]
     points, duals, reached, iterations, notes = zip(*found, strict=True)
     of_blocks = [np.concatenate([one[k] for one in duals]) for k in range(len(form.blocks))]
     said = {i: note for i, note in enumerate(notes) if note is not None}
-    return Answer(np.stack(points), form.split_duals(of_blocks), list(reached), np.array(iterations), notes=said)
+    counts = np.array(iterations)
+    return Answer(np.stack(points), form.split_duals(of_blocks), list(reached), counts, notes=said, seconds=deadline.elapsed)
 
 
 def _limited(form: Form, options: Options, deadline: Deadline) -> Found:
     """The backend's answer: here where it keeps to the limits by itself, else in a process that can be killed."""
     name = options.backend or DEFAULT
-    settings, left = dict(SETTINGS.get(name, {})), deadline.left
+    settings = dict(SETTINGS.get(name, {}))
     if options.max_iterations is not None:
         settings[ITERATIONS.get(name, "max_iters")] = options.max_iterations
-    if name in SECONDS and math.isfinite(left):
-        settings[SECONDS[name]], left = left, left + GRACE
-    if _stays_here(form, name, options):
+    seconds = deadline.pass_on(settings, SECONDS.get(name))
+    if _stays_here(form, options):
         found = _solve_one((form, name, settings))
     else:
         try:
-            found = in_own_process(_solve_one, (replace(form), name, settings), left)  # a copy without what it has kept for itself
+            found = in_own_process(_solve_one, (replace(form), name, settings), seconds)  # a copy without what it has kept for itself
         except TimeoutError:
             nothing = [np.zeros((1, block.rows.count)) for block in form.blocks]
             found = np.zeros(form.penalty.shape[1]), nothing, Status.ITERATION_LIMIT, 0, None
-    late = deadline.passed() and found[2] in (Status.ITERATION_LIMIT, Status.INACCURATE)
-    return (*found[:2], Status.ITERATION_LIMIT, found[3], deadline.note) if late else found
+    point, duals, reached, steps, note = found
+    if deadline.passed() and reached in (Status.ITERATION_LIMIT, Status.INACCURATE):
+        reached, note = Status.ITERATION_LIMIT, deadline.note
+    return point, duals, reached, steps, note
 
 
-def _stays_here(form: Form, name: str, options: Options) -> bool:
-    """Whether the backend needs no other process; terms that are not of this package cannot go to one."""
+def _stays_here(form: Form, options: Options) -> bool:
+    """Whether the backend needs no process that can be killed: it ends by itself, and no limit is set.
+
+    Terms that are not of this package cannot go to another process.
+    """
     own = all(type(term).__module__.startswith("hw4opt.") for block in form.blocks for term in block.terms)
-    return not own or name in (ENDS if options.time_limit is None else HEARS)
+    return not own or (options.time_limit is None and (options.backend or DEFAULT) in ENDS)
 
 
 def _solve_one(task: tuple[Form, str, dict[str, Any]]) -> Found:

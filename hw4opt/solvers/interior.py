@@ -74,7 +74,10 @@ def solve(form: Form, options: Options) -> Answer:
         best[active[better]] = state.gap[better]
         relative = state.gap / state.scale
         lost = ~np.isfinite(relative) | ((state.gap > 1e3 * best[active]) & (best[active] <= 1e-4 * state.scale))
-        good, last = relative <= 0.5 * options.tol, iteration == limit or deadline.passed()  # half: the certificate counts the gap its own way
+        good, last = (
+            relative <= 0.5 * options.tol,
+            iteration == limit or deadline.passed(),
+        )  # half: the certificate counts the gap its own way
         now = (better & (((relative <= EARLY) & ~tried[active]) | good)) | ((last | lost) & ~tried[active]) if form.runs else good | last
         now &= np.isfinite(relative) | last
         tried[active[now]] = True

@@ -11,9 +11,9 @@ multiplier of the equality, or the finite bound corrected by the multiplier of t
 
 from __future__ import annotations
 
-import math
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,9 @@ import scipy.sparse as sparse
 
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.deadline import Deadline
-from hw4opt.errors import InputError, UnknownNameError
+from hw4opt.errors import InputError, RefusedError, UnknownNameError
 from hw4opt.form import Form
-from hw4opt.parallel import in_own_process
+from hw4opt.parallel import in_own_process, start_own_process
 from hw4opt.terms.base import Array
 
 try:
@@ -33,7 +33,7 @@ except ImportError as error:
 
 DEFAULT = "piqp"
 SETTINGS: dict[str, dict[str, Any]] = {  # tightened, as in cvxpy.py
-    "piqp": {"eps_abs": 1e-10, "eps_rel": 1e-11, "max_iter": 500},
+    "piqp": {"eps_abs": 1e-10, "eps_rel": 1e-11, "eps_duality_gap_abs": 1e-10, "eps_duality_gap_rel": 1e-11, "max_iter": 500},
     # it takes rows of small differences for infeasible, and with this option goes on to the nearest feasible point, which is the solution
     "proxqp": {"eps_abs": 1e-11, "eps_rel": 1e-12, "max_iter": 20_000, "primal_infeasibility_solving": True},
     "daqp": {"primal_tol": 1e-10, "dual_tol": 1e-11, "iter_limit": 100_000},
@@ -56,8 +56,8 @@ ITERATIONS = {  # the option that limits iterations
 SECONDS = {"highs": "time_limit", "clarabel": "time_limit", "osqp": "time_limit", "scs": "time_limit_secs"}
 DEFINITE = frozenset({"quadprog", "ecos"})  # need curvature of every variable
 ENDS = frozenset({"piqp", "proxqp", "daqp", "quadprog", "clarabel", "osqp", "ecos", "scs"})  # each within a number of iterations
+LARGEST = 50_000_000  # entries of P up to which a solver that takes only dense matrices is asked
 DENSE = 1_000_000  # entries of P up to which a solver that takes both is given dense matrices, which it solves more exactly
-GRACE = 1.0  # seconds that a backend has to return once its own time limit has ended it
 RIDGE = 1e-9  # of the largest diagonal entry: curvature that variables without any get for solvers in DEFINITE
 
 
@@ -83,6 +83,8 @@ def refuse(form: Form) -> str | None:
 
 def solve(form: Form, options: Options) -> Answer:
     """Problem by problem."""
+    if not _stays_here(options):
+        start_own_process(_run)
     deadline = Deadline(options.time_limit)
     found = [_solve_one(form.cut(np.array([i])), options, deadline) for i in range(form.batch)]
     duals = [np.concatenate(parts) for parts in zip(*(one.duals for one in found), strict=True)]
@@ -92,13 +94,14 @@ def solve(form: Form, options: Options) -> Answer:
         [status for one in found for status in one.reached],
         np.concatenate([one.iterations for one in found]),
         notes={i: note for i, one in enumerate(found) for note in one.notes.values()},
+        seconds=deadline.elapsed,
     )
 
 
 def _solve_one(form: Form, options: Options, deadline: Deadline) -> Answer:
-    name = options.backend or backend("")
+    name = options.backend or DEFAULT
     rows = _Rows.of(form)
-    program = _program(form, rows, name)
+    program = _suited(name, _program(form, rows))
     raw = _answer_of(name, program, options, deadline)
     w, u = raw.x[None, : form.penalty.shape[1]], rows.duals(raw)
     edges = np.cumsum([run.size for run in form.runs])[:-1]
@@ -153,13 +156,12 @@ class _Rows:
     def of(cls, form: Form) -> _Rows:
         def joined(name: str, default: float) -> Array:
             parts = [getattr(run.sheet, name) for run in form.runs]
-            parts = [default if part is None else part[0] for part in parts]
-            wide = [np.broadcast_to(part, run.size) for part, run in zip(parts, form.runs, strict=True)]
+            wide = [np.broadcast_to(default if part is None else part[0], run.size) for part, run in zip(parts, form.runs, strict=True)]
             return np.concatenate([np.zeros(0), *wide])
 
         a = np.concatenate([np.zeros((0, form.penalty.shape[1])), *(run.matrix for run in form.runs)])
-        names = {"quadratic": 0.0, "shift": 0.0, "low": -np.inf, "high": np.inf}
-        return cls(a, *(joined(name, default) for name, default in names.items()), joined("active", 1.0) > 0)
+        low, high = joined("low", -np.inf), joined("high", np.inf)
+        return cls(a, joined("quadratic", 0.0), joined("shift", 0.0), low, high, joined("active", 1.0) > 0)
 
     @property
     def one_sided(self) -> np.ndarray:
@@ -190,38 +192,47 @@ def _scatter(values: Array, places: np.ndarray) -> Array:
     return whole
 
 
-def _program(form: Form, rows: _Rows, name: str) -> Program:
+def _program(form: Form, rows: _Rows) -> Program:
+    """The program in sparse matrices."""
     one_sided, r = rows.one_sided, form.penalty.shape[1]
     split = rows.active & ~one_sided
     q, low, high = rows.quadratic[split], rows.low[split], rows.high[split]
-    curved, over, under = np.flatnonzero(q > 0), np.flatnonzero(np.isfinite(high)), np.flatnonzero(np.isfinite(low))
-    identity = sparse.eye_array(len(q), format="csc")
-    slack = len(over) + len(under)
+    curved, over, under = (np.flatnonzero(one) for one in (q > 0, np.isfinite(high), np.isfinite(low)))
+    slack, ones = len(over) + len(under), np.ones(len(q))
     h = form.fixed.h[0] + np.diag(form.penalty[0])
-    p = sparse.block_diag([0.5 * (h + h.T), sparse.diags_array(q[curved]), sparse.csc_array((slack, slack))], format="csc")
-    parts = [rows.a[split], -identity[:, curved] * q[curved], -identity[:, over], identity[:, under]]
-    a = sparse.hstack([sparse.csc_array(part) for part in parts], format="csc")
-    g = sparse.hstack([sparse.csc_array(rows.sign[one_sided, None] * rows.a[one_sided]), sparse.csc_array((one_sided.sum(), a.shape[1] - r))])
-    c = np.concatenate([form.fixed.b[0] + rows.end[one_sided] @ rows.a[one_sided], np.zeros(len(curved)), high[over], -low[under]])
-    least = np.concatenate([np.full(r + len(curved), -np.inf), np.zeros(slack)]) if slack else None
-
-    small = len(c) ** 2 <= DENSE and name in qpsolvers.dense_solvers
-    as_sparse = name in qpsolvers.sparse_solvers and not small
-
-    def shaped(matrix: Any) -> Any:
-        if not matrix.shape[0]:
-            return None
-        return sparse.csc_matrix(matrix) if as_sparse else matrix.toarray()
-
+    a = [sparse.csc_array(rows.a[split]), *(_columns(len(q), *one) for one in ((curved, -q), (over, -ones), (under, ones)))]
+    g = sparse.csc_array(rows.sign[one_sided, None] * rows.a[one_sided])
     return Program(
-        shaped(p),
-        c,
-        shaped(g),
-        (rows.sign * rows.shift)[one_sided] if one_sided.any() else None,
-        shaped(a),
-        rows.shift[split] if split.any() else None,
-        least,
+        p=sparse.block_diag([0.5 * (h + h.T), sparse.diags_array(q[curved]), sparse.csc_array((slack, slack))], format="csc"),
+        c=np.concatenate([form.fixed.b[0] + rows.end[one_sided] @ rows.a[one_sided], np.zeros(len(curved)), high[over], -low[under]]),
+        g=sparse.hstack([g, sparse.csc_array((int(one_sided.sum()), len(curved) + slack))], format="csc") if one_sided.any() else None,
+        h=(rows.sign * rows.shift)[one_sided] if one_sided.any() else None,
+        a=sparse.hstack(a, format="csc") if split.any() else None,
+        b=rows.shift[split] if split.any() else None,
+        least=np.concatenate([np.full(r + len(curved), -np.inf), np.zeros(slack)]) if slack else None,
     )
+
+
+def _columns(size: int, places: np.ndarray, values: Array) -> sparse.csc_array:
+    """The columns `places` of diag(values), values of shape (size,)."""
+    return sparse.csc_array((values[places], (places, np.arange(len(places)))), shape=(size, len(places)))
+
+
+def _suited(name: str, program: Program) -> Program:
+    """The program in the matrices that the backend takes; raises `RefusedError` where they are dense and too large."""
+    size = len(program.c)
+    if name in qpsolvers.dense_solvers and size**2 <= DENSE:
+        return _mapped(program, lambda matrix: matrix.toarray())
+    if name in qpsolvers.sparse_solvers:
+        return _mapped(program, sparse.csc_matrix)
+    if size**2 > LARGEST:
+        raise RefusedError(f"qp:{name} takes dense matrices, which are too large for {size} variables; take a sparse one, such as qp:piqp")
+    return _mapped(program, lambda matrix: matrix.toarray())
+
+
+def _mapped(program: Program, act: Callable[[Any], Any]) -> Program:
+    p, g, a = (None if matrix is None else act(matrix) for matrix in (program.p, program.g, program.a))
+    return replace(program, p=p, g=g, a=a)
 
 
 def _answer_of(name: str, program: Program, options: Options, deadline: Deadline) -> Raw:
@@ -231,15 +242,18 @@ def _answer_of(name: str, program: Program, options: Options, deadline: Deadline
         if name not in ITERATIONS:
             raise InputError(f"qp:{name} has no limit on iterations; leave out max_iterations, or set time_limit")
         settings[ITERATIONS[name]] = options.max_iterations
-    if options.time_limit is None and name in ENDS:
+    if _stays_here(options):
         return _run((name, program, settings))
-    left = deadline.left
-    if name in SECONDS and math.isfinite(left):
-        settings[SECONDS[name]], left = left, left + GRACE
+    seconds = deadline.pass_on(settings, SECONDS.get(name))
     try:
-        return in_own_process(_run, (name, program, settings), left)
+        return in_own_process(_run, (name, program, settings), seconds)
     except TimeoutError:
         return Raw.nothing(program, Status.ITERATION_LIMIT, deadline.note)
+
+
+def _stays_here(options: Options) -> bool:
+    """Whether the backend needs no process that can be killed: it ends by itself, and no limit is set."""
+    return options.time_limit is None and options.backend in ENDS
 
 
 def _run(task: tuple[str, Program, dict[str, Any]]) -> Raw:
@@ -260,7 +274,7 @@ def _run(task: tuple[str, Program, dict[str, Any]]) -> Raw:
         for part, right in ((found.y, program.b), (found.z, program.h))
     )
     info = found.extras.get("info")
-    status, note = (Status.CERTIFIED, None) if found.found else _unsolved(name, str(getattr(info, "status", "")))
+    status, note = (Status.CERTIFIED, None) if found.found else _unsolved(name, str(getattr(info, "status", "")).rpartition(".")[2])
     return Raw(np.asarray(found.x, dtype=float), y, z, status, int(getattr(info, "iter", 0)), note)
 
 

@@ -150,7 +150,7 @@ def test_the_shell_completes(words, number, found):
 
 
 def test_verbose_shows_where_an_unexpected_error_came_from(hw4opt, monkeypatch):
-    program = f"import hw4cli.opt.solve as s; s.fit = lambda *a: 1 / 0; {RUN}; sys.exit(status)"
+    program = f"import hw4cli.opt.solve as s; s.fit = lambda *a, **b: 1 / 0; {RUN}; sys.exit(status)"
     done = process("solve", *GIVEN, "-v", program=program)
     assert done.returncode == 1 and "Traceback" in done.stderr and "ZeroDivisionError" in done.stderr
     assert "Traceback" not in process("solve", *GIVEN, program=program).stderr

@@ -11,7 +11,20 @@ import click
 from hw4cli.opt.choosing import check_choosing, choose, completed
 from hw4cli.opt.describe import describe
 from hw4cli.opt.endings import Exit, say
-from hw4cli.opt.options import CHOOSE, DESCRIBE, SAVE, SOLVER, WRITE, Choosing, Describing, Solving, Writing, options, take, time_limit_option
+from hw4cli.opt.options import (
+    CHOOSE,
+    DESCRIBE,
+    SAVE,
+    SOLVER,
+    WRITE,
+    Choosing,
+    Describing,
+    Solving,
+    Writing,
+    options,
+    take,
+    time_limit_option,
+)
 from hw4cli.opt.outputs import check_outputs, choice, draw, provenance, save, unwritten, write_json
 from hw4cli.opt.report import figure_line, figure_text, show, warn
 from hw4cli.opt.solve import fit_named
@@ -107,35 +120,23 @@ def _figure(found: Crosscheck) -> Any:
 
 
 def _show(found: Crosscheck, source: str, writing: Writing) -> None:
-    columns = ("solver", "status", "objective", "relative gap", "fit apart by", "seconds", "agrees with")
+    columns = ("solver", "status", "objective", "rel. gap", "fit off", "seconds")
     notes = [f"{row.solver}: {row.message}" for row in found.rows if row.status != Status.CERTIFIED.word]
     largest = f"Largest difference of certified objectives: {found.largest_difference:.2g}"
-    apart = "\"fit apart by\": the largest distance from the best certified fit, in robust standard deviations of y"
-    notes += [largest, apart, *_odd(found)]
-    names = [row.solver for row in found.rows if row.fitted_difference is not None or row.agrees_with]
-    show(writing, f"Solvers compared: {source}", columns, (_cells(row, names) for row in found.rows), [*notes, *figure_line(writing, "check.png")])
+    notes += ["fit off: from the best certified fit, at most, in robust standard deviations of y", largest, *_agreements(found.rows)]
+    if found.odd_one_out is not None:
+        notes.append(f"{found.odd_one_out} is the odd one out: its answer lies apart from all others, some of which agree")
+    show(writing, f"Solvers compared: {source}", columns, map(_cells, found.rows), [*notes, *figure_line(writing, "check.png")])
 
 
-def _odd(found: Crosscheck) -> list[str]:
-    """The sentence about the odd one out."""
-    if found.odd_one_out is None:
-        return []
-    row = next(row for row in found.rows if row.solver == found.odd_one_out)
-    return [f"{row.solver} is the odd one out: its answer ({row.status}) lies apart from all others, some of which agree"]
+def _cells(row: Row) -> tuple[str, ...]:
+    figures = figure_text(row.objective, 10), figure_text(row.relative_gap, 2), figure_text(row.fitted_difference, 2)
+    return row.solver, row.status, *figures, figure_text(row.seconds, 2)
 
 
-def _cells(row: Row, names: Sequence[str]) -> tuple[str, ...]:
-    figures = figure_text(row.objective, 12), figure_text(row.relative_gap, 2), figure_text(row.fitted_difference, 2)
-    return row.solver, row.status, *figures, figure_text(row.seconds, 2), _agreement(row, names)
-
-
-def _agreement(row: Row, names: Sequence[str]) -> str:
-    """Whom of the solvers with an answer this one agrees with."""
-    if row.solver not in names:
-        return ""
-    missing = [name for name in names if name != row.solver and name not in row.agrees_with]
-    if not missing:
-        return "all"
-    if not row.agrees_with:
-        return "no other"
-    return f"all but {', '.join(missing)}" if len(missing) < len(row.agrees_with) else ", ".join(row.agrees_with)
+def _agreements(rows: Sequence[Row]) -> list[str]:
+    """Who agrees with whom, a line for every group."""
+    groups = {frozenset((row.solver, *row.agrees_with)) for row in rows if row.agrees_with}
+    named = [[row.solver for row in rows if row.solver in group] for group in groups]
+    lines = [f"Agree with each other: {', '.join(group)}" for group in sorted(named)]
+    return lines or ["No two answers agree"]
