@@ -55,7 +55,7 @@ ITERATIONS = {  # the option that limits iterations
 }
 SECONDS = {"highs": "time_limit", "clarabel": "time_limit", "osqp": "time_limit", "scs": "time_limit_secs"}
 DEFINITE = frozenset({"quadprog", "ecos"})  # need curvature of every variable
-ENDS = frozenset({"piqp", "proxqp", "daqp", "quadprog", "clarabel", "osqp", "ecos", "scs"})  # each within a number of iterations
+ENDS = frozenset({"piqp", "daqp", "quadprog", "clarabel", "osqp", "ecos", "scs"})  # soon, at their limit of iterations
 LARGEST = 50_000_000  # entries of P up to which a solver that takes only dense matrices is asked
 DENSE = 1_000_000  # entries of P up to which a solver that takes both is given dense matrices, which it solves more exactly
 RIDGE = 1e-9  # of the largest diagonal entry: curvature that variables without any get for solvers in DEFINITE
