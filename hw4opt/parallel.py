@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
@@ -183,10 +184,18 @@ def work() -> None:
     """What a worker does: tasks from stdin, outcomes to stdout, until the caller is done or gone."""
     tasks, outcomes = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a task prints is no outcome
+    Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     with suppress(EOFError, OSError, pickle.UnpicklingError):
         while True:
             outcomes.write(_outcome_of_next(tasks))
             outcomes.flush()
+
+
+def _leave_with(parent: int) -> None:
+    """End when the caller is gone, also in the middle of a task."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def _outcome_of_next(tasks: IO[bytes]) -> bytes:

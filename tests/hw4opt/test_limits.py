@@ -3,9 +3,12 @@
 import math
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,6 +33,16 @@ def rising(n=400, seed=0):
 HARD = Problem(*rising(), RBF(300.0), Huber(1), [Ridge(0.01), TotalVariation(0.3)], [Increasing()])
 STEPS = Problem(*rising(60), RBF(80.0), Squared(), [Ridge(0.1)], [Increasing()])
 COUNTS = Problem(rising()[0], np.floor(np.abs(rising()[1])), RBF(10), Poisson(), [Ridge(1e-3)])
+
+
+def gone(pid):
+    """Whether a process is no more, or only waits to be counted out by whoever owns it now."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 def needs(solver):
@@ -169,6 +182,22 @@ def test_ctrl_c_ends_the_wait_and_the_process():
     assert time.monotonic() - started < 5
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+@posix
+def test_the_process_goes_with_its_caller_even_in_the_middle_of_a_task(tmp_path):
+    task = f"open({str(tmp_path / 'pid')!r}, 'w').write(str({OS}.getpid())) and {LONG}"
+    caller = subprocess.Popen([sys.executable, "-c", f"from hw4opt.parallel import in_own_process; in_own_process(eval, {task!r})"])
+    end = time.monotonic() + 30
+    while not (tmp_path / "pid").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    time.sleep(0.2)
+    pid = int((tmp_path / "pid").read_text())
+    os.kill(pid, 0)
+    caller.kill()
+    caller.wait()
+    time.sleep(2)
+    assert gone(pid)
 
 
 @posix
