@@ -36,7 +36,8 @@ SETTINGS: dict[str, dict[str, Any]] = {  # tightened, as in cvxpy.py
     "piqp": {"eps_abs": 1e-10, "eps_rel": 1e-11, "eps_duality_gap_abs": 1e-10, "eps_duality_gap_rel": 1e-11, "max_iter": 500},
     # it takes rows of small differences for infeasible, and with this option goes on to the nearest feasible point, which is the solution
     "proxqp": {"eps_abs": 1e-11, "eps_rel": 1e-12, "max_iter": 20_000, "primal_infeasibility_solving": True},
-    "daqp": {"primal_tol": 1e-10, "dual_tol": 1e-11, "iter_limit": 100_000},
+    # with its own, smaller, proximal term it calls some feasible programs infeasible
+    "daqp": {"primal_tol": 1e-10, "eps_prox": -1e-4, "eta_prox": 1e-12, "iter_limit": 100_000},
     "highs": {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     "clarabel": {"tol_gap_abs": 1e-11, "tol_gap_rel": 1e-11, "tol_feas": 1e-11, "max_iter": 500},
     "osqp": {"eps_abs": 1e-10, "eps_rel": 1e-10, "max_iter": 400_000},
