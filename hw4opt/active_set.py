@@ -19,12 +19,15 @@ import numpy as np
 from hw4opt.blocks import Run
 from hw4opt.form import Form
 from hw4opt.linear import factor
+from hw4opt.pricing import row_slack
 from hw4opt.terms.base import Array
 
+PRICE = 1e5  # of a violated constraint, in units of the largest |u|: a finish must not gain by violating one
 SMOOTHING = 1e-3  # ε, in units of z over u
-ROUNDS = 8
+SHARPER = 0.3  # … and by what it shrinks when the duals' center moves: the steps then converge faster than linearly
+ROUNDS = 8  # of a finish that starts near the end,
+LONG = 20  # and of one that starts from a first-order method
 EXACT = 1e-5  # of the aim: there is nothing left to gain below
-PRICE = 1e5  # of a violated constraint, in units of the largest |u|: blending back into the feasible set costs about so much
 ROUNDING = 1e-14  # of the largest z: no violation
 LARGEST = 50_000_000  # rows × r²: above it a finish costs more than it gives
 
@@ -96,9 +99,10 @@ def _newton(now: Iterate, u: list[Array], weights: list[Array]) -> None:
     base = part.penalty * now.w + part.fixed.b + np.matvec(part.fixed.h, now.w)
     gradient = base + sum((one @ run.matrix for run, one in zip(runs, u, strict=True)), 0.0)
     moved = sum((np.vecdot(eps * (one - c), one - c) for eps, one, c in zip(now.epsilon, u, now.center, strict=True)), 0.0)
-    solved = (2 * part.off_balance(now.w, gradient) <= moved)[:, None]
+    solved = (2 * part.stationarity_cost(now.w, gradient) <= moved)[:, None]
     if solved.any():
         now.center = [np.where(solved, one, c) for one, c in zip(u, now.center, strict=True)]
+        now.epsilon = [np.where(solved, SHARPER * one, one) for one in now.epsilon]
         u, weights = now.respond(now.z)
         gradient = base + sum((one @ run.matrix for run, one in zip(runs, u, strict=True)), 0.0)
     gram = part.fixed.h.copy()
@@ -145,13 +149,12 @@ def measure(form: Form, w: Array, z: Sequence[Array], duals: Sequence[Array]) ->
             continue
         sheet, v = run.sheet, one - run.sheet.shift
         p = sheet.slope(v)
+        unit = np.maximum(np.abs(u).max(axis=1, keepdims=True), form.scales[1] * form.loss_length / run.length)
         if sheet.low is None or sheet.high is None:
-            unit = np.maximum(np.abs(u).max(axis=1, keepdims=True), form.scales[1] * form.loss_length / run.length)
-            p = np.where(np.isfinite(p), p, u + PRICE * np.sign(v) * unit)
             v = np.where(np.abs(v) <= ROUNDING * np.abs(one).max(axis=1, keepdims=True), 0.0, v)
-        slack = (p - u) * (v - 0.5 * sheet.quadratic * (p + u))
-        total += np.maximum(slack if sheet.active is None else slack * sheet.active, 0.0).sum(axis=1)
-    return total + form.off_balance(w, residual)
+        slack = row_slack(p, u, v, sheet.quadratic, PRICE * unit)
+        total += (slack if sheet.active is None else slack * sheet.active).sum(axis=1)
+    return total + form.stationarity_cost(w, residual)
 
 
 def _smoothing(form: Form, run: Run, z: Array, u: Array) -> Array:
@@ -177,14 +180,3 @@ def respond(run: Run, z: Array, center: Array, eps: Array) -> tuple[Array, Array
     weight = rate * (u == free)
     return (u, weight) if sheet.active is None else (u * sheet.active, weight * sheet.active)
 
-
-def magnitude(form: Form, w: Array, z: Sequence[Array], duals: Sequence[Array]) -> Array:
-    """The size of the dual objective at (w, u): what a tolerance is relative to, (b,)."""
-    quadratic = np.matmul(form.fixed.h, w[:, :, None])[:, :, 0]
-    value = 0.5 * (w * (quadratic + form.penalty * w)).sum(axis=1) - form.fixed.c
-    for run, one, u in zip(form.runs, z, duals, strict=True):
-        if run.sheet is None:
-            value += (one * u - run.smooth.value(one)).sum(axis=1)  # type: ignore[union-attr]
-        else:
-            value += ((0.5 * run.sheet.quadratic * u + run.sheet.shift) * u).sum(axis=1)
-    return form.size(value)

@@ -8,8 +8,10 @@ from functools import cached_property
 import numpy as np
 
 from hw4opt.rows import Chunk, RowMap
-from hw4opt.terms import Loss, Smooth, Term
-from hw4opt.terms.base import Array
+from hw4opt.terms import Loss, PiecewiseQuadratic, Smooth, Term
+from hw4opt.terms.base import Acts, Array
+
+EPS = float(np.finfo(float).eps)
 
 
 def clip_dual(sheet: Sheet, u: Array) -> Array:
@@ -36,6 +38,12 @@ class Sheet:
             return array if array.shape[1] == 1 else array[:, columns]
 
         return Sheet(*(part(array) for array in (self.quadratic, self.shift, self.low, self.high, self.active)))  # type: ignore[arg-type]
+
+    def in_units(self, size: Array, worth: Array) -> Sheet:
+        """The sheet of f(size·z)/worth."""
+        rate = size / worth
+        low, high = (None if bound is None else bound * rate for bound in (self.low, self.high))
+        return Sheet(self.quadratic * (worth / np.square(size)), self.shift / size, low, high, self.active)
 
     def value(self, v: Array) -> Array:
         """f at v = z - shift, row by row; infinite outside the domain."""
@@ -96,16 +104,15 @@ class SmoothRows:
         value, slope, bend = self.term.derivatives(z + self.offset, self.targets)
         return self.weights * value, self.weights * slope, self.weights * bend
 
-    def at_zero(self) -> Array:
-        """The size of f at w = 0, and no more than at each row's own best z: what a large offset makes of it says nothing."""
-        here, best = (np.abs(self.term.pointwise(z, self.targets)) for z in (self.offset, self.term.guess(self.targets)))
-        return self.weights * np.minimum(here, best)
-
     def slack(self, z: Array, u: Array) -> Array:
         """f(z) + f*(u) - z u of each row, u in the domain of f*."""
         with np.errstate(divide="ignore", invalid="ignore"):
             p = np.where(self.weights > 0, u / self.weights, 0.0)
         return self.weights * self.term.slack(z + self.offset, p, self.targets)
+
+    def slack_rounding(self, z: Array, u: Array, slack: Array) -> Array:
+        """What rounding of its own formula may do to the slack of each row."""
+        return self.weights * self.term.slack_rounding(z + self.offset, u / np.where(self.weights > 0, self.weights, 1.0), self.targets) + EPS * slack
 
     def clip(self, u: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -117,28 +124,50 @@ class SmoothRows:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """One term's rows: its terms (one a problem), its row map, offset c, row weights, and its sheets or smooth rows."""
+    """The rows of one term, or of several that add up on them: row map, offset c, row weights, and sheets or smooth rows."""
 
-    terms: tuple[Term, ...]
+    terms: tuple[tuple[Term, ...], ...]  # every term's instances, one a problem
     rows: RowMap
-    offset: Array  # (b, m) or (b, 1): the term acts on A w + offset
+    offset: Array  # (b, m) or (b, 1): the terms act on A w + offset
     weights: Array  # (b, m) or (b, 1); 0 takes the row out
     sheets: tuple[Sheet, ...]
     smooth: SmoothRows | None
 
     @property
-    def name(self) -> str:
-        return self.terms[0].name
+    def names(self) -> tuple[str, ...]:
+        return tuple(instances[0].name for instances in self.terms)
+
+    @property
+    def acts(self) -> Acts:
+        return self.terms[0][0].acts
 
     @property
     def is_loss(self) -> bool:
-        return isinstance(self.terms[0], Loss)
+        return isinstance(self.terms[0][0], Loss)
 
     def cut(self, batch: np.ndarray) -> Block:
-        terms = tuple(self.terms[i] for i in batch)
+        terms = tuple(tuple(instances[i] for i in batch) for instances in self.terms)
         sheets = tuple(sheet.cut(slice(None), batch) for sheet in self.sheets)
         smooth = None if self.smooth is None else self.smooth.cut(slice(None), batch)
         return replace(self, terms=terms, offset=self.offset[batch], weights=self.weights[batch], sheets=sheets, smooth=smooth)
+
+    def in_units(self, size: Array, worth: Array) -> Block:
+        """The rows of z/size with f/worth, (b, 1) each: u is then u·size/worth."""
+        sheets = tuple(sheet.in_units(size, worth) for sheet in self.sheets)
+        smooth = None if self.smooth is None else replace(self.smooth, weights=self.smooth.weights / worth)
+        return replace(self, offset=self.offset / size, sheets=sheets, smooth=smooth)
+
+    def split(self, u: Array) -> dict[str, Array]:
+        """The dual of every term (b, m) from that of their sum: each takes what its own interval holds."""
+        if len(self.terms) == 1:
+            return {self.names[0]: u}
+        found, rest = {}, u
+        for name, instances in zip(self.names, self.terms, strict=True):
+            tables = [one.tables[0] for one in instances if isinstance(one, PiecewiseQuadratic)]
+            low, high = (np.array([[getattr(table, end)] for table in tables]) for end in ("low", "high"))
+            found[name] = np.clip(rest, low, high)
+            rest = rest - found[name]
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,3 +224,6 @@ class Fixed:
     h: Array
     b: Array
     c: Array
+
+    def cut(self, batch: np.ndarray) -> Fixed:
+        return Fixed(self.h[batch], self.b[batch], self.c[batch])

@@ -13,7 +13,7 @@ from hw4opt.fold_rows import fold_rows, keep_mask
 from hw4opt.form import Form
 from hw4opt.problem import Problem
 from hw4opt.rows import RowMap
-from hw4opt.terms import PiecewiseQuadratic, Smooth, Table, Term, Values
+from hw4opt.terms import Loss, PiecewiseQuadratic, Smooth, Table, Term, Values
 from hw4opt.terms.base import Array
 
 
@@ -31,19 +31,46 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
         _check_shared(first, problem, number)
     design = first.design
     loss_keep = None if held_out is None else keep_mask(len(design.x), held_out)
+    level = np.array([[problem.level] for problem in batch])
     maps: dict[object, tuple[RowMap, Array | None]] = {}
     blocks = []
-    for position in range(len(first.terms)):
-        terms = tuple(problem.terms[position] for problem in batch)
-        acts = terms[0].acts
+    for group in _shared_rows(first):
+        columns = [tuple(problem.terms[position] for problem in batch) for position in group]
+        acts = columns[0][0].acts
         if acts not in maps:
-            maps[acts] = fold_rows(design, terms[0], held_out)
+            maps[acts] = fold_rows(design, columns[0][0], held_out)
         rows, mask = maps[acts]
         active = loss_keep if isinstance(acts, Values) else mask
-        block = _loss_block(batch, terms, rows, active) if position == 0 else term_block(terms, rows, active)
-        if block is not None:
+        if group == [0]:
+            blocks.append(_loss_block(batch, columns[0], rows, active))
+        elif (block := term_block(columns, rows, active, level if isinstance(acts, Values) else 0 * level)) is not None:
             blocks.append(block)
-    return Form(design, tuple(blocks), np.array([problem.ridge for problem in batch], dtype=float))
+    ridge = np.array([problem.ridge for problem in batch], dtype=float)
+    return Form(design, tuple(blocks), 2 * ridge[:, None] * design.penalized, design.matrix)
+
+
+def _shared_rows(problem: Problem) -> list[list[int]]:
+    """The places of the terms, those together that act on the same rows without curvature: total variation beside an order, say.
+
+    Such functions of one z add up to one, f* on [Σ low, Σ high], as long as that interval has an end.
+    """
+    groups: list[list[int]] = []
+    for place, term in enumerate(problem.terms):
+        mate = next((group for group in groups if place and _add_up([problem.terms[one] for one in group], term)), None)
+        if mate is None:
+            groups.append([place])
+        else:
+            mate.append(place)
+    return groups
+
+
+def _add_up(group: Sequence[Term], term: Term) -> bool:
+    tables = [one.tables for one in (*group, term) if isinstance(one, PiecewiseQuadratic)]
+    if len(tables) <= len(group) or any(one.acts != term.acts or isinstance(one, Loss) for one in group):
+        return False
+    if any(len(row) > 1 or row[0].quadratic or row[0].linear for row in tables):
+        return False
+    return not (math.isinf(sum(row[0].low for row in tables)) and math.isinf(sum(row[0].high for row in tables)))
 
 
 def _check_shared(first: Problem, other: Problem, number: int) -> None:
@@ -89,32 +116,37 @@ def _loss_block(batch: Sequence[Problem], terms: tuple[Term, ...], rows: RowMap,
     held = weights if active is None else weights * active
     if isinstance(terms[0], Smooth):
         targets = np.stack([term.check_targets(row) for term, row in zip(terms, y, strict=True)])  # type: ignore[attr-defined]
-        return Block(terms, rows, offset, held, (), SmoothRows(terms[0], targets, offset, held))
-    block = sheet_block(terms, rows, offset - y, None if plain else weights, active, held)
-    assert block is not None  # only a weight of 0 empties a sheet, and losses have none
-    return block
+        return Block((terms,), rows, offset, held, (), SmoothRows(terms[0], targets, offset, held))
+    target = y - np.array([[problem.level] for problem in batch])  # first: as long as y is near its level, nothing is rounded
+    sheets = _sheets(terms[0].name, [_tables(term) for term in terms], offset - target, None if plain else weights, active)
+    return Block((terms,), rows, offset - target, held, sheets, None)
 
 
-def term_block(terms: tuple[Term, ...], rows: RowMap, active: Array | None) -> Block | None:
-    """The block of a regularizer or constraint, or None if it has no rows."""
-    if not rows.count:
+def term_block(columns: Sequence[tuple[Term, ...]], rows: RowMap, active: Array | None, offset: Array) -> Block | None:
+    """The block of regularizers or constraints that share their rows, z = A w + offset; None if it has no rows, or weight 0 everywhere."""
+    columns = [terms for terms in columns if any(table.low < table.high for term in terms for table in _tables(term))]
+    if not rows.count or not columns:
         return None
-    ones = np.ones((len(terms), 1))
-    return sheet_block(terms, rows, 0 * ones, None, active, ones if active is None else active)
+    if len(columns) == 1:
+        tables = [_tables(term) for term in columns[0]]
+    else:
+        each = [[_tables(term)[0] for term in terms] for terms in zip(*columns, strict=True)]
+        tables = [(Table(low=sum(one.low for one in row), high=sum(one.high for one in row)),) for row in each]
+    sheets = _sheets(columns[0][0].name, tables, offset, None, active)
+    return Block(tuple(columns), rows, offset, np.ones((len(offset), 1)) if active is None else active, sheets, None)
 
 
-def sheet_block(
-    terms: tuple[Term, ...], rows: RowMap, offset: Array, weights: Array | None, active: Array | None, held: Array
-) -> Block | None:
-    """The block of a piecewise quadratic term, z = A w + offset, or None if every problem gives it weight 0."""
-    tables = [term.tables for term in terms if isinstance(term, PiecewiseQuadratic)]
-    _check_sides(terms[0].name, tables)
-    sheets = []
-    for copy in range(len(tables[0])):
-        column = [row[copy] for row in tables]
-        sheets.append(_sheet(column, offset, weights, active))
-    present = [sheet for sheet in sheets if sheet is not None]
-    return Block(terms, rows, offset, held, tuple(present), None) if present else None
+def _tables(term: Term) -> tuple[Table, ...]:
+    return term.tables if isinstance(term, PiecewiseQuadratic) else ()
+
+
+def _sheets(
+    name: str, tables: Sequence[Sequence[Table]], offset: Array, weights: Array | None, active: Array | None
+) -> tuple[Sheet, ...]:
+    """The sheets of a piecewise quadratic term, those left out that have weight 0 in every problem."""
+    _check_sides(name, tables)
+    sheets = [_sheet([row[copy] for row in tables], offset, weights, active) for copy in range(len(tables[0]))]
+    return tuple(sheet for sheet in sheets if sheet is not None)
 
 
 def _check_sides(name: str, tables: Sequence[Sequence[Table]]) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.active_set import magnitude
 from hw4opt.answer import Answer, Options
 from hw4opt.blocks import Run, Sheet
 from hw4opt.coarse import thin
@@ -17,10 +16,13 @@ from hw4opt.objective import Objective
 from hw4opt.rows import each
 from hw4opt.terms.base import Array
 
-STEEPEST = 1e14  # of W, in units of the rest of H: more would swamp it
+STEEPEST = 1e14  # of W, in units of the rest of H: more would swamp it,
+STEEPEST_ROWS = 1e20  # but where steps can be solved on the rows themselves
+ROWS = 5_000_000  # rows × r² up to which they can
 LARGE = 60_000  # data rows from which one problem starts at the solution of a part of them,
 PART = 16_000  # about so many
 NEAR, NEAR_PART = 0.3, 3e-2  # relative gap of a start from least squares, and from a part of the rows
+SLACK_SHARE = 0.3  # of the mean residual: the slack of a row that starts in the middle of its bounds
 CLEAR = 0.1  # units that a start keeps from a constraint
 
 
@@ -39,6 +41,7 @@ class Row:
     k: Array
     du: Array
     least: Array  # of 1/W
+    reach: Array | float = np.inf  # a |u| beyond what the loss could ask for
 
     def dual(self, place: np.ndarray) -> Array:
         """u of some problems, 0 on rows that they do not have (where the state keeps a harmless inner point)."""
@@ -48,7 +51,13 @@ class Row:
     def cut(self, run: Run, stay: np.ndarray) -> Row:
         sides = [(sign, bound[stay]) for sign, bound in self.sides]
         s, d, ratio = ([one[stay] for one in group] for group in (self.s, self.d, self.ratio))
-        return Row(run, self.u[stay], sides, s, d, ratio, self.weight[stay], self.k[stay], self.du[stay], self.least[stay])
+        reach = self.reach[stay] if isinstance(self.reach, np.ndarray) else self.reach
+        return Row(run, self.u[stay], sides, s, d, ratio, self.weight[stay], self.k[stay], self.du[stay], self.least[stay], reach)
+
+
+def small(form: Form) -> bool:
+    """Whether a nearly singular step can be solved on the rows themselves."""
+    return sum(run.size for run in form.runs) * form.penalty.shape[1] ** 2 <= ROWS
 
 
 def sides_of(sheet: Sheet) -> list[tuple[float, Array]]:
@@ -76,7 +85,7 @@ def start(form: Form, solve: Callable[[Form, Options], Answer]) -> tuple[list[Ro
     assert w is not None
     zs = each(lambda row: w @ row.run.matrix.T, rows)
     slopes = [row.run.sheet.slope(z - row.run.sheet.shift) if boxed else row.u for row, z in zip(rows, zs, strict=True)]  # type: ignore[union-attr]
-    size = np.maximum(magnitude(form, w, zs, slopes), 1e-3 * (z_scale * u_scale)[:, 0] * form.sides)
+    size = np.maximum(_dual_size(form, w, zs, slopes), 1e-3 * (z_scale * u_scale)[:, 0] * form.sides)
     target = (near * size / form.sides)[:, None]
     each(lambda pair: _center(*pair, target, z_scale * pair[0].run.length / form.loss_length), list(zip(rows, zs, strict=True)))
     return rows, w
@@ -137,6 +146,19 @@ def _center(row: Row, z: Array, target: Array, unit: Array) -> None:
     excess = v - q * row.u - s[0] + s[1]
     row.s = [s[0] + np.maximum(excess, 0), s[1] + np.maximum(-excess, 0)]
     row.d = [half * (1 - t), half * (1 + t)]
+    if (wide := half > row.reach).any():
+        _start_inside(row, v, unit, np.broadcast_to(wide, row.u.shape))
+
+
+def _start_inside(row: Row, v: Array, unit: Array, wide: np.ndarray) -> None:
+    """Rows whose bounds are far beyond any dual that the loss could ask for start in the middle, with slacks that cover their residuals."""
+    (_, high), (_, low) = row.sides
+    u = np.clip(0.0, low, high)
+    residual = v - row.run.sheet.quadratic * u  # type: ignore[union-attr]
+    least = SLACK_SHARE * np.maximum(np.abs(residual).mean(axis=1, keepdims=True), unit)
+    row.u = np.where(wide, u, row.u)
+    row.s = [np.where(wide, np.maximum(sign * residual, 0) + least, s) for (sign, _), s in zip(row.sides, row.s, strict=True)]
+    row.d = [np.where(wide, sign * (bound - u), d) for (sign, bound), d in zip(row.sides, row.d, strict=True)]
 
 
 def _start_row(form: Form, run: Run, z_scale: Array, u_scale: Array) -> Row:
@@ -154,6 +176,16 @@ def _start_row(form: Form, run: Run, z_scale: Array, u_scale: Array) -> Row:
     excess = v - sheet.quadratic * u
     s = [np.maximum(sign * excess, 0) + z_scale * ratio for sign, _ in sides]
     d = [sign * (bound - u) for sign, bound in sides]
-    curvature = np.where(form.ridge > 0, 2 * form.ridge, 0)[:, None] + 1e-6 * len(form.design.x) * u_scale / z_scale
-    least = np.square(run.length) / (STEEPEST * curvature)
-    return Row(run, u, sides, s, d, [], empty, empty, empty, np.broadcast_to(least, (form.batch, 1) if np.ndim(run.length) == 0 else shape))
+    curvature = form.penalty.max(axis=1, keepdims=True) + 1e-6 * len(form.design.x) * u_scale / z_scale
+    least = np.square(run.length) / ((STEEPEST_ROWS if small(form) else STEEPEST) * curvature)
+    least = np.broadcast_to(least, (form.batch, 1) if np.ndim(run.length) == 0 else shape)
+    return Row(run, u, sides, s, d, [], empty, empty, empty, least, reach)
+
+
+def _dual_size(form: Form, w: Array, z: Sequence[Array], duals: Sequence[Array]) -> Array:
+    """The size of the dual objective at (w, u), (b,)."""
+    value = 0.5 * np.vecdot(w, np.matvec(form.fixed.h, w) + form.penalty * w) - form.fixed.c
+    for run, one, u in zip(form.runs, z, duals, strict=True):
+        assert run.sheet is not None
+        value += ((0.5 * run.sheet.quadratic * u + run.sheet.shift) * u).sum(axis=1)
+    return np.abs(value)

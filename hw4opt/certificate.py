@@ -17,13 +17,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hw4opt.balance import balance, clip
-from hw4opt.blocks import Piece
+from hw4opt.blocks import Piece, Sheet
 from hw4opt.form import Form
 from hw4opt.rows import each
 from hw4opt.terms import Differences, Slope
 from hw4opt.terms.base import Array
 
-ROUNDING = 8 * np.finfo(float).eps  # of the largest fitted value (of a slope's own products): what evaluating a row may be off by
+EPS = float(np.finfo(float).eps)
+ROUNDING = 8 * EPS  # of the largest fitted value (of a slope's own products): what evaluating a row may be off by
+TRUNCATED = 1e-6  # of gap_scale: what the truncated basis may leave out of a certified answer
+PLAINLY = 1e-9  # of gap_scale: a truncation that needs no closer look
+EXACT_ROWS = 5_000  # functionals up to which truncation is computed, not bounded
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,13 @@ class Certificate:
     """What is proven of one answer. None stands for "not proven"; `reason` says why.
 
     objective, dual_objective    P(w) and P(w) - gap
-    gap, relative_gap            P(w) - P* is at most gap; relative to max(|P|, |D|, 1e-6 · loss at w = 0)
+    gap, relative_gap            P(w) - P* is at most gap; relative to gap_scale
     stationarity                 ‖2 ridge w + Aᵀu‖∞ relative to the largest ‖A_kᵀu_k‖∞ (to |A|ᵀ|u| without ridge)
-    violation                    worst constraint row: in units of y's spread; order rows as slope · x-range over that spread
+    violation                    worst constraint row: in units of y's interquartile range; order rows as slope · x-range over that
     largest_drop                 largest fall below the running maximum (rise above the minimum) under an order constraint, units of y
     norm_bound                   √((gap + truncation)/ridge): times √k(x,x) it bounds |f̂(x) - f*(x)|
-    gap_scale                    what the gap is relative to: gap = relative_gap · gap_scale
-    gap_rounding                 what rounding may have added to or taken from the gap
+    gap_scale                    what the fit explains (gap_scale.py)
+    gap_rounding                 what rounding may have added to or taken from the sum that is the gap
     """
 
     objective: float
@@ -55,8 +59,16 @@ class Certificate:
     gap_rounding: float = 0.0
 
     def holds(self, tol: float) -> bool:
-        """Certified: relative gap and violation at most `tol`."""
-        return self.relative_gap is not None and self.relative_gap <= tol and self.violation <= tol
+        """Certified: gap + gap_rounding at most `tol` · gap_scale, violation at most `tol`, truncation at most max(tol, 1e-6) · gap_scale.
+
+        A fit with nothing to explain (gap_scale 0) holds where its gap is rounding alone.
+        """
+        if self.gap is None or self.gap_scale is None or self.violation > tol:
+            return False
+        if self.gap_scale == 0:
+            return self.gap <= self.gap_rounding
+        proven = self.gap + self.gap_rounding <= tol * self.gap_scale
+        return proven and self.truncation <= max(tol, TRUNCATED) * self.gap_scale
 
     def as_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
@@ -108,7 +120,7 @@ def _allowances(form: Form, w: Array, zs: Sequence[Array]) -> list[Array]:
 
 def _allowance(form: Form, piece: Piece, w: Array, value: Array) -> Array:
     """That of a row's fitted values, amplified by its coefficients; slopes are in units of f over x, and no sum of fitted values."""
-    if isinstance(form.blocks[piece.block].terms[0].acts, Slope):
+    if isinstance(form.blocks[piece.block].acts, Slope):
         return ROUNDING * (np.abs(w) @ np.abs(piece.chunk.matrix).T)
     return value * _row_size(piece)
 
@@ -157,33 +169,92 @@ def _blend(form: Form, w: Array, zs: Sequence[Array], interior: Array, allowance
     return w + share * (interior - w)
 
 
-def _slack(piece: Piece, z: Array, u: Array, allowance: Array) -> tuple[Array, Array]:
-    """Sums over rows of the Fenchel-Young slack, each part of it a product of one sign, and of f."""
+class _Sums(NamedTuple):
+    """Sums over the rows of a piece, (b,): the Fenchel-Young slack, f, and what rounding may do to the slack."""
+
+    slack: Array
+    value: Array
+    rounding: Array
+
+
+def _sums(piece: Piece, z: Array, u: Array, allowance: Array, unsure: Array) -> _Sums:
+    """`unsure`: what rounding may do to z and to its distance from a breakpoint, (b, 1) or (b, m)."""
     if piece.sheet is None:
-        smooth = piece.smooth
-        assert smooth is not None
-        return smooth.slack(z, u).sum(axis=1), smooth.value(z).sum(axis=1)
-    sheet = piece.sheet
+        return _smooth_sums(piece, z, u, unsure)
+    sheet, q = piece.sheet, piece.sheet.quadratic
     v = z - sheet.shift
-    out = _outside(piece, v)
-    extra = np.zeros(len(z))
-    if out is not None:  # a constraint: rounding beyond the boundary counts as on it, at its price
-        extra = (np.abs(u) * np.minimum(out, allowance)).sum(axis=1)
-        p = np.zeros_like(u)
-        v = np.where(out > 0, 0.0, v)
+    low, high = (-np.inf if sheet.low is None else sheet.low), (np.inf if sheet.high is None else sheet.high)
+    cancels = piece.chunk.rows.coef is not None or _outside(piece, v) is not None
+    extra, at_kink = np.zeros(len(z)), np.zeros(v.shape, dtype=bool)
+    if cancels and not np.any(q):  # rounding beyond a breakpoint counts as on it, at its price
+        at_kink = np.abs(v) <= allowance
+        extra = (np.abs(u) * np.where(at_kink, np.abs(v), 0.0)).sum(axis=1)
+        v = np.where(at_kink, 0.0, v)
+        p = np.where(v > 0, high, np.where(v < 0, low, u))
+        finite = np.isfinite(p)  # a violation is counted apart
+        p, v = np.where(finite, p, 0.0), np.where(finite, v, 0.0)
+        u_at = np.where(finite, u, 0.0)
     else:
-        p = sheet.slope(v)
-    slack = (p - u) * (v - 0.5 * sheet.quadratic * (p + u))
-    value = (v - 0.5 * sheet.quadratic * p) * p
+        p, u_at = sheet.slope(v), u
+    slack = (p - u_at) * (v - 0.5 * q * (p + u_at))
+    value = (v - 0.5 * q * p) * p
+    rounding = _rounding(sheet, (v, p, u_at), unsure, at_kink)
     if sheet.active is not None:
-        slack, value = slack * sheet.active, value * sheet.active
-    return np.maximum(slack, 0).sum(axis=1) + extra, value.sum(axis=1)
+        slack, value, rounding = slack * sheet.active, value * sheet.active, rounding * sheet.active
+    return _Sums(np.maximum(slack, 0).sum(axis=1) + extra, value.sum(axis=1), rounding.sum(axis=1))
+
+
+def _rounding(sheet: Sheet, at: tuple[Array, Array, Array], unsure: Array, at_kink: Array) -> Array:
+    """What an error of `unsure` in v does to the slack of a row, whose slope in v is p - u and whose curvature is 1/q."""
+    v, p, u = at
+    q = sheet.quadratic
+    unsure = unsure + EPS * (np.abs(v) + q * np.abs(u))
+    first = np.abs(p - u) * unsure
+    if not np.any(q == 0):
+        return first + np.square(unsure) / (2 * q)
+    width = np.inf if sheet.low is None or sheet.high is None else sheet.high - sheet.low
+    crosses = np.where(at_kink, np.abs(u), np.where(np.isfinite(width), width, np.abs(u))) * unsure
+    flat = np.where(np.abs(v) <= unsure, np.maximum(first, crosses), first)
+    return np.where(q > 0, first + np.square(unsure) / (2 * np.where(q > 0, q, 1.0)), flat)
+
+
+def _smooth_sums(piece: Piece, z: Array, u: Array, unsure: Array) -> _Sums:
+    smooth = piece.smooth
+    assert smooth is not None
+    slack, value = smooth.slack(z, u), smooth.value(z)
+    rounding = np.abs(smooth.gradient(z) - u) * unsure + 0.5 * smooth.curvature(z) * np.square(unsure) + smooth.slack_rounding(z, u, slack)
+    return _Sums(slack.sum(axis=1), value.sum(axis=1), rounding.sum(axis=1))
+
+
+def _unsure(form: Form, at: _At) -> list[Array]:
+    """What rounding may do to z - shift of each piece's rows: that of r products, amplified by a row's coefficients."""
+    fitted = [np.abs(z).max(axis=1) for piece, z in zip(form.pieces, at.zs, strict=True) if piece.block == 0]
+    reach = np.maximum(np.abs(at.w) @ np.sqrt(form.column_square), np.max(fitted, axis=0))[:, None]
+    level = EPS * (np.sqrt(at.w.shape[1]) + 4)
+    found = []
+    for piece, allowance in zip(form.pieces, at.allowances, strict=True):
+        if isinstance(form.blocks[piece.block].acts, Slope):
+            found.append(allowance)
+        else:
+            shift = piece.smooth.offset if piece.sheet is None else piece.sheet.shift  # type: ignore[union-attr]
+            found.append(level * reach * _row_size(piece) + EPS * np.abs(shift))
+    return found
+
+
+def _residual_rounding(form: Form, duals: Sequence[Array], w: Array) -> Array:
+    """What rounding may do to the sums P w + Aᵀu, (b, r)."""
+    squares = np.zeros((len(form.blocks), form.batch))
+    for piece, u in zip(form.pieces, duals, strict=True):
+        squares[piece.block] += np.square(u).sum(axis=1)
+    rows = sum(block.rows.count for block in form.blocks)
+    sums = sum(np.sqrt(squares[k])[:, None] * form.column_lengths(k) for k in range(len(form.blocks)))
+    return EPS * ((np.sqrt(rows) + 4) * sums + form.penalty * np.abs(w))
 
 
 def _assemble(form: Form, at: _At, wrong: Array, balanced: np.ndarray) -> list[Certificate]:
     b, (w, zs, duals, allowances) = form.batch, at
-    sums = each(lambda args: _slack(*args), list(zip(form.pieces, zs, duals, allowances, strict=True)))
-    slack, value = (sum((one[place] for one in sums), np.zeros(b)) for place in (0, 1))
+    sums = each(lambda args: _sums(*args), list(zip(form.pieces, zs, duals, allowances, _unsure(form, at), strict=True)))
+    slack, value, rounding = (sum((one[place] for one in sums), np.zeros(b)) for place in range(3))
     pulls, reaches = zip(
         *each(_pull, list(zip(form.pieces, duals, [bool((form.ridge == 0).any())] * len(duals), strict=True))), strict=True
     )
@@ -193,18 +264,22 @@ def _assemble(form: Form, at: _At, wrong: Array, balanced: np.ndarray) -> list[C
     penalty = form.penalty
     residual = penalty * w + by_block.sum(axis=0)
     norm = np.square(w * (penalty > 0)).sum(axis=1)
+    unsure = _residual_rounding(form, duals, w)
+    reach = np.maximum(np.abs(w), form.w_scale)
     with np.errstate(divide="ignore", invalid="ignore"):
-        off = np.where(penalty > 0, 0.5 * np.square(residual) / penalty, np.abs(residual * w)).sum(axis=1)
+        off = np.where(penalty > 0, 0.5 * np.square(residual) / penalty, np.abs(residual) * reach).sum(axis=1)
+        squared = (np.abs(residual) * unsure + 0.5 * np.square(unsure)) / penalty
+        rounding = rounding + np.where(penalty > 0, squared, unsure * np.abs(w)).sum(axis=1)
     objective = value + form.ridge * norm
     gap = slack + off
-    scale = form.size(np.maximum(np.abs(objective), np.abs(objective - gap)))
+    scale = form.gap_scale(w, gap, zs)
     pull_size = np.abs(by_block).max(axis=(0, 2))
     if (form.ridge == 0).any():  # nothing but the terms' own rows to cancel against
         whole = sum(reaches)
         pull_size = np.where(form.ridge == 0, np.max(whole, axis=1), pull_size)
     stationarity = np.abs(residual).max(axis=1) / np.maximum(pull_size, 1e-300)
     violation, drop = _violations(form, zs, allowances, w)
-    truncation = _truncation(form, duals)
+    truncation = _truncation(form, duals, scale)
     found = []
     for i in range(b):
         reason = _reason(form, wrong[i], bool(balanced[i]), float(gap[i]))
@@ -214,7 +289,7 @@ def _assemble(form: Form, at: _At, wrong: Array, balanced: np.ndarray) -> list[C
                 objective=float(objective[i]),
                 dual_objective=None if reason else float(objective[i] - gap[i]),
                 gap=None if reason else float(gap[i]),
-                relative_gap=None if reason else float(gap[i] / scale[i]),
+                relative_gap=None if reason else _relative(float(gap[i]), float(scale[i]), float(rounding[i])),
                 stationarity=float(stationarity[i]),
                 violation=float(violation[i]),
                 largest_drop=None if drop is None else float(drop[i]),
@@ -223,9 +298,16 @@ def _assemble(form: Form, at: _At, wrong: Array, balanced: np.ndarray) -> list[C
                 reason=reason,
                 norm_bound_reason=reason or _bound_reason(form, ridge),
                 gap_scale=float(scale[i]),
+                gap_rounding=float(rounding[i]),
             )
         )
     return found
+
+
+def _relative(gap: float, scale: float, rounding: float) -> float | None:
+    if scale > 0:
+        return gap / scale
+    return 0.0 if gap <= rounding else None
 
 
 def _pull(args: tuple[Piece, Array, bool]) -> tuple[Array, Array | float]:
@@ -251,15 +333,13 @@ def _bound_reason(form: Form, ridge: float) -> str | None:
 
 def _violations(form: Form, zs: Sequence[Array], allowances: Sequence[Array], w: Array) -> tuple[Array, Array | None]:
     """The worst constraint row beyond rounding, scaled; and the largest drop under an order-1 constraint."""
-    loss = form.blocks[0]
-    spread = np.ptp(loss.offset, axis=1) if loss.offset.shape[1] > 1 else np.ones(form.batch)
-    spread = np.where(spread > 0, spread, 1.0)
+    spread = form.target_spread
     x = form.design.base_x
     worst, drop = np.zeros(form.batch), None
     for piece, z, allowance in zip(form.pieces, zs, allowances, strict=True):
         if piece.sheet is None or (out := _outside(piece, z - piece.sheet.shift)) is None:
             continue
-        acts = form.blocks[piece.block].terms[0].acts
+        acts = form.blocks[piece.block].acts
         out = np.maximum(out - allowance, 0)
         if isinstance(acts, Differences):
             width = float(x[-1, 0] - x[0, 0])
@@ -273,8 +353,8 @@ def _violations(form: Form, zs: Sequence[Array], allowances: Sequence[Array], w:
             out = out * float(np.ptp(x[:, acts.column]))
         worst = np.maximum(worst, out.max(axis=1, initial=0.0) / spread)
     for block in form.blocks:
-        if isinstance(block.terms[0].acts, Differences) and block.terms[0].acts.order == 1 and any(_one_sided(s) for s in block.sheets):
-            fitted = w @ form.design.matrix[: len(x)].T
+        if isinstance(block.acts, Differences) and block.acts.order == 1 and any(_one_sided(s) for s in block.sheets):
+            fitted = w @ form.matrix[: len(x)].T
             fitted = fitted if block.sheets[0].low is None else -fitted
             fall = (np.maximum.accumulate(fitted, axis=1) - fitted).max(axis=1)
             drop = fall if drop is None else np.maximum(drop, fall)
@@ -285,9 +365,16 @@ def _one_sided(sheet: object) -> bool:
     return (sheet.low is None) != (sheet.high is None) and bool(np.all(sheet.quadratic == 0))  # type: ignore[attr-defined]
 
 
-def _truncation(form: Form, duals: Sequence[Array]) -> Array:
-    """ridge (Σ_j |α_j| √d_j)², α = -Sᵀu/(2 ridge): what the basis leaves out of the kernel."""
+def _truncation(form: Form, duals: Sequence[Array], scale: Array) -> Array:
+    """What the basis leaves out of the kernel: sᵀ(K - BBᵀ)s/(4 ridge), s = Sᵀu, up to EXACT_ROWS functionals.
+
+    Above, and where that is plainly enough, the bound (Σ_j |s_j| √d_j)²/(4 ridge) with d = diag(K - BBᵀ).
+    """
     if form.design.kernel is None or not (form.ridge > 0).any():
         return np.zeros(form.batch)
-    sums = np.abs(form.spread(duals)) @ np.sqrt(form.design.left_over)
-    return np.where(form.ridge > 0, np.square(sums) / (4 * np.where(form.ridge > 0, form.ridge, 1.0)), 0.0)
+    s, ridge = form.spread(duals), np.where(form.ridge > 0, form.ridge, 1.0)
+    bound = np.square(np.abs(s) @ np.sqrt(form.design.left_over)) / (4 * ridge)
+    unclear = np.flatnonzero((bound > PLAINLY * scale) & (form.ridge > 0))
+    if s.shape[1] <= EXACT_ROWS and len(unclear):
+        bound[unclear] = np.minimum(bound[unclear], form.design.left_out(s[unclear]) / (4 * ridge[unclear]))
+    return np.where(form.ridge > 0, bound, 0.0)

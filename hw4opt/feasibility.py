@@ -8,6 +8,7 @@ import numpy as np
 
 from hw4opt.answer import Options
 from hw4opt.blocks import Block, Sheet, clip_dual
+from hw4opt.equilibrate import solve_scaled
 from hw4opt.form import Form
 from hw4opt.solvers import interior
 from hw4opt.terms import Differences
@@ -25,12 +26,11 @@ def strictly_feasible(form: Form) -> Array | None:
     constraints = [block for block in form.blocks if any(_is_constraint(sheet) for sheet in block.sheets) and not block.is_loss]
     if not constraints:
         return None
-    loss = form.blocks[0]
-    spread = float(np.ptp(loss.offset)) or 1.0
+    spread = float(form.target_spread[0])
     for margin in MARGINS:
         tight = tuple(_tighten(form, block, margin * spread) for block in constraints)
-        answer = interior.solve(_alone(form, tight), Options(tol=1e-6))
-        zs = [block.rows.take(form.design.matrix @ answer.w[0]) for block in constraints]
+        answer = solve_scaled(interior.solve, _alone(form, tight), Options(tol=1e-6))
+        zs = [block.rows.take(form.matrix @ answer.w[0]) for block in constraints]
         if all(_inside(sheet, z) for block, z in zip(constraints, zs, strict=True) for sheet in block.sheets):
             return answer.w[0]
     return None
@@ -45,7 +45,7 @@ def infeasible(form: Form) -> bool:
     if not constraints:
         return False
     part = _alone(form, constraints)
-    answer = interior.solve(part, Options(tol=1e-9, max_iterations=60))
+    answer = solve_scaled(interior.solve, part, Options(tol=1e-9, max_iterations=60))
     duals = [clip_dual(piece.sheet, u) for piece, u in zip(part.pieces, answer.duals, strict=True) if piece.sheet is not None]
     push = -sum(float(np.sum(piece.sheet.shift * u)) for piece, u in zip(part.pieces, duals, strict=True) if piece.sheet is not None)
     pull = float(np.linalg.norm(part.adjoint(duals)))
@@ -54,9 +54,7 @@ def infeasible(form: Form) -> bool:
 
 def _alone(form: Form, blocks: tuple[Block, ...]) -> Form:
     """The smallest w of some blocks alone; every column is penalised, so that an intercept stays finite."""
-    part = Form(form.design, blocks, np.ones(1))
-    part.__dict__["penalty"] = np.full((1, form.design.matrix.shape[1]), 2.0)
-    return part
+    return Form(form.design, blocks, np.full((1, form.matrix.shape[1]), 2.0), form.matrix)
 
 
 def _is_constraint(sheet: Sheet) -> bool:
@@ -71,7 +69,7 @@ def _inside(sheet: Sheet, z: Array) -> bool:
 
 def _tighten(form: Form, block: Block, margin: float) -> Block:
     x = form.design.base_x
-    acts = block.terms[0].acts
+    acts = block.acts
     step: Array | float = margin
     if isinstance(acts, Differences):
         rows, width = block.rows, float(x[-1, 0] - x[0, 0])

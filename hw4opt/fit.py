@@ -12,6 +12,7 @@ import numpy as np
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.canonical import canonicalize
 from hw4opt.certificate import Certificate, Proof, certify
+from hw4opt.equilibrate import solve_scaled
 from hw4opt.errors import InputError, RefusedError
 from hw4opt.feasibility import infeasible, strictly_feasible
 from hw4opt.form import Form
@@ -21,7 +22,8 @@ from hw4opt.result import Result
 from hw4opt.solvers import load_solver, native_solvers, split_name
 from hw4opt.threads import one_blas_thread
 
-TOLERANCES = {"interior": 1e-9, "newton": 1e-9, "admm": 1e-8, "proximal": 1e-8, "qp": 1e-8, "cvxpy": 1e-6}
+TOLERANCES = {"interior": 1e-9, "newton": 1e-9, "admm": 1e-8, "proximal": 1e-6, "qp": 1e-8, "cvxpy": 1e-6}
+UNATTAINED = "the infimum is not attained"
 STATIONARY = 1e-6  # relative gap of a fit that shows by its duals which rows it rests on
 
 
@@ -96,10 +98,10 @@ def _settled(form: Form, i: int) -> Existence | None:
 
 def _solve(problems: Sequence[Problem], form: Form, name: str, options: Options, settled: Sequence[Existence | None]) -> list[Result]:
     started = time.perf_counter()
-    answer = load_solver(name).solve(form, options)
+    answer = solve_with(name, form, options)
     seconds = (time.perf_counter() - started if answer.seconds is None else answer.seconds) / len(problems)
     proof, statuses = prove(form, answer, options.tol, _again(name, options))
-    duals = form.duals_of_blocks(proof.duals)
+    duals = form.duals_of_terms(proof.duals)
     return [
         Result(
             problem,
@@ -107,7 +109,7 @@ def _solve(problems: Sequence[Problem], form: Form, name: str, options: Options,
             statuses[i],
             proof.certificates[i],
             proof.w[i],
-            {block.name: u[i] for block, u in zip(form.blocks, duals, strict=True)},
+            {name: u[i] for name, u in duals.items()},
             int(answer.iterations[i]),
             seconds,
             answer.notes.get(i),
@@ -118,11 +120,17 @@ def _solve(problems: Sequence[Problem], form: Form, name: str, options: Options,
     ]
 
 
+def solve_with(name: str, form: Form, options: Options) -> Answer:
+    """The answer of the solver of that name; all but those whose steps no scale of columns changes work on the scaled form."""
+    module = load_solver(name)
+    return module.solve(form, options) if getattr(module, "SCALE_FREE", False) else solve_scaled(module.solve, form, options)
+
+
 def _again(name: str, options: Options) -> Callable[[Form, Options], Answer] | None:
     """The solver under the same time limit, for a tighter solve; None for backends, which stand for themselves."""
     if name not in native_solvers():
         return None
-    return lambda form, tighter: load_solver(name).solve(form, dataclasses.replace(tighter, time_limit=options.time_limit))
+    return lambda form, tighter: solve_with(name, form, dataclasses.replace(tighter, time_limit=options.time_limit))
 
 
 def _label(name: str, options: Options) -> str:
@@ -138,8 +146,8 @@ def _endless(problem: Problem, form: Form, name: str, options: Options, existenc
     smooth = rest.blocks[0].smooth
     assert smooth is not None
     if smooth.weights.any():
-        w = load_solver(name).solve(rest, options).w
-        lowest = float(smooth.value(loss.rows.take(form.design.matrix @ w[0])[None]).sum())
+        w = solve_with(name, rest, options).w
+        lowest = float(smooth.value(loss.rows.take(form.matrix @ w[0])[None]).sum())
         weights = np.broadcast_to(smooth.weights, smooth.targets.shape)
         supremum = -lowest - float((weights * smooth.term.normalizer(smooth.targets[0])).sum())
     rows = existence.rows if problem.active is None else tuple(problem.active[list(existence.rows)].tolist())
@@ -147,9 +155,9 @@ def _endless(problem: Problem, form: Form, name: str, options: Options, existenc
         problem,
         _label(name, options),
         Status.NO_FINITE_MAXIMUM,
-        Certificate(lowest, None, None, None, math.inf, 0.0, None, 0.0, None, "the infimum is not attained", "the infimum is not attained"),
-        np.full(form.design.matrix.shape[1], np.nan),
-        {block.name: np.full(block.rows.count, np.nan) for block in form.blocks},
+        Certificate(lowest, None, None, None, math.inf, 0.0, None, 0.0, None, UNATTAINED, UNATTAINED),
+        np.full(form.matrix.shape[1], np.nan),
+        {name: np.full(block.rows.count, np.nan) for block in form.blocks for name in block.names},
         0,
         time.perf_counter() - started,
         existence=dataclasses.replace(existence, rows=rows, supremum=supremum),

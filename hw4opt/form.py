@@ -14,33 +14,54 @@ import numpy as np
 
 from hw4opt.blocks import Block, Fixed, Piece, Run, Sheet, clip_dual
 from hw4opt.design import Design
+from hw4opt.gap_scale import Reference, excess_of_pieces, median_of_positive, reference
+from hw4opt.pricing import stationarity_cost
 from hw4opt.rows import Chunk, chunks, each
 from hw4opt.terms.base import Array
 
-FLOOR = 1e-6  # of the loss at w = 0: the smallest objective that a relative gap is taken against
+SHORTEST = 1e-3  # of the typical row: no row counts as shorter
 ANCHOR = 1e-6  # of the curvature that the loss would have if all its rows were free
 
 
 @dataclass(frozen=True, eq=False)
+class Units:
+    """In what a scaled form is measured: z = size·z', f = worth·f' (b, 1 each)."""
+
+    size: Array
+    worth: Array
+
+    def cut(self, batch: np.ndarray) -> Units:
+        return Units(self.size[batch], self.worth[batch])
+
+
+@dataclass(frozen=True, eq=False)
 class Form:
-    """The batch's algebra. `ridge` (b,); `penalty` (b, r) = 2 ridge on penalised columns, so that the quadratic is ½ wᵀ diag(penalty) w."""
+    """The batch's algebra.
+
+    penalty    (b, r): the quadratic is ½ wᵀ diag(penalty) w, 2 ridge on penalised columns and 0 on others
+    matrix     (N, r) B, the design's functionals over the columns in use
+    units      None for the form as the user wrote it; what a scaled one is measured in (equilibrate.py)
+    """
 
     design: Design
     blocks: tuple[Block, ...]
-    ridge: Array
+    penalty: Array
+    matrix: Array
+    units: Units | None = None
 
     @property
     def batch(self) -> int:
-        return len(self.ridge)
+        return len(self.penalty)
 
     @cached_property
-    def penalty(self) -> Array:
-        return 2 * self.ridge[:, None] * self.design.penalized
+    def ridge(self) -> Array:
+        """The weight of ‖w‖², (b,); 0 where no column is penalised."""
+        return 0.5 * self.penalty.max(axis=1, initial=0.0)
 
     @cached_property
     def _chunks(self) -> dict[int, list[Chunk]]:
         """Chunks by row map, shared by blocks that share it."""
-        return {id(block.rows): list(chunks(block.rows, self.design.matrix)) for block in self.blocks}
+        return {id(block.rows): list(chunks(block.rows, self.matrix)) for block in self.blocks}
 
     @cached_property
     def pieces(self) -> list[Piece]:
@@ -54,15 +75,21 @@ class Form:
         return found
 
     @cached_property
+    def _squares(self) -> dict[int, Array]:
+        """Sums of squares of A by column, (r,), by row map."""
+        return {
+            key: sum(each(lambda chunk: np.square(chunk.matrix).sum(axis=0), parts), np.zeros(self.matrix.shape[1]))
+            for key, parts in self._chunks.items()
+        }
+
+    @cached_property
     def _lengths(self) -> list[float]:
         """Root mean square row of A, by block."""
-        square, totals = {}, []
-        for block in self.blocks:
-            key = id(block.rows)
-            if key not in square:
-                square[key] = sum(each(lambda chunk: float(np.square(chunk.matrix).sum()), self._chunks[key]))
-            totals.append(np.sqrt(square[key] / max(block.rows.count, 1)) or 1.0)
-        return totals
+        return [float(np.sqrt(self._squares[id(block.rows)].sum() / max(block.rows.count, 1))) or 1.0 for block in self.blocks]
+
+    def column_lengths(self, block: int) -> Array:
+        """‖a_j‖ over the rows of a block, (r,)."""
+        return np.sqrt(self._squares[id(self.blocks[block].rows)])
 
     @property
     def loss_length(self) -> float:
@@ -70,23 +97,22 @@ class Form:
 
     @cached_property
     def scales(self) -> tuple[Array, Array]:
-        """Typical size of the loss's z and u at w = 0, (b, 1) each: the units of a start or a step. Without a loss, from the shifts."""
+        """Typical size of the loss's z and u at w = 0, (b, 1) each: medians, which no outlier moves. Without a loss, from the shifts."""
+        if self.units is not None and any(block.is_loss for block in self.blocks):
+            return np.ones((self.batch, 1)), np.ones((self.batch, 1))
         if not any(block.is_loss for block in self.blocks):
             size = np.max([np.abs(sheet.shift).mean(axis=1) for block in self.blocks for sheet in block.sheets], axis=0)[:, None]
             size = np.where(size > 0, size, 1.0)
-            return size, 2 * self.ridge[:, None] * size / self.loss_length**2
-        sizes, slopes = [], []
-        for piece in self.pieces:
-            if self.blocks[piece.block].is_loss:
-                zero = np.zeros((self.batch, len(piece.chunk)))
-                if piece.sheet is None:
-                    sizes.append(np.ones(self.batch))
-                    slopes.append(np.abs(piece.smooth.gradient(zero)).mean(axis=1))  # type: ignore[union-attr]
-                else:
-                    v = zero - piece.sheet.shift
-                    sizes.append(np.abs(v).mean(axis=1))
-                    slopes.append(np.abs(piece.sheet.slope(v)).mean(axis=1))
-        found = [np.mean(one, axis=0)[:, None] if one else np.ones((self.batch, 1)) for one in (sizes, slopes)]
+            return size, self.penalty.max(axis=1, keepdims=True) * size / self.loss_length**2
+        loss = self.blocks[0]
+        if loss.smooth is not None:
+            term, targets = loss.smooth.term, loss.smooth.targets
+            curvature = loss.smooth.weights * term.curvature(term.guess(targets), targets)
+            found = np.ones((self.batch, 1)), curvature.mean(axis=1, keepdims=True)
+        else:
+            v = [np.broadcast_to(-sheet.shift, (self.batch, loss.rows.count)) for sheet in loss.sheets]
+            slopes = [sheet.slope(one) for sheet, one in zip(loss.sheets, v, strict=True)]
+            found = [np.mean([median_of_positive(np.abs(one)) for one in each], axis=0)[:, None] for each in (v, slopes)]
         return tuple(np.where((one > 1e-290) & (one < 1e290), one, 1.0) for one in found)  # type: ignore[return-value]
 
     @cached_property
@@ -104,7 +130,7 @@ class Form:
     def _stack(self, members: tuple[tuple[int, Piece], ...]) -> Run:
         if len(members) == 1:
             piece = members[0][1]
-            return Run(members, piece.sheet, piece.smooth, piece.chunk, self._lengths[piece.block])
+            return Run(members, piece.sheet, piece.smooth, piece.chunk, self._row_lengths(piece))
         sizes = [len(piece.chunk) for _, piece in members]
         sheets = [piece.sheet for _, piece in members if piece.sheet is not None]
 
@@ -116,7 +142,7 @@ class Form:
             return np.concatenate(wide, axis=1)
 
         sheet = Sheet(*(side(name) for name in ("quadratic", "shift", "low", "high", "active")))  # type: ignore[arg-type]
-        lengths = np.concatenate([np.full(size, self._lengths[piece.block]) for size, (_, piece) in zip(sizes, members, strict=True)])
+        lengths = np.concatenate([np.broadcast_to(self._row_lengths(piece), size) for size, (_, piece) in zip(sizes, members, strict=True)])
         key = tuple(id(piece.chunk) for _, piece in members)
         stacks = self.__dict__.setdefault("_stacked", {})
         if key not in stacks:
@@ -124,30 +150,46 @@ class Form:
         return Run(members, sheet, None, stacks[key], lengths)
 
     @cached_property
-    def at_zero(self) -> Array:
-        """The loss at w = 0, (b,)."""
-        total = np.zeros(self.batch)
-        for piece in self.pieces:
-            if self.blocks[piece.block].is_loss:
-                zero = np.zeros((self.batch, len(piece.chunk)))
-                total += (piece.smooth.at_zero() if piece.sheet is None else piece.sheet.value(zero - piece.sheet.shift)).sum(axis=1)  # type: ignore[union-attr]
-        return total
+    def target_spread(self) -> Array:
+        """The interquartile range of the loss's targets (their range where that is 0; 1 where they are equal), (b,): a unit of y."""
+        offset = self.blocks[0].offset
+        if offset.shape[1] == 1:
+            return np.ones(self.batch)
+        low, high = np.quantile(offset, (0.25, 0.75), axis=1)
+        spread = np.where(high > low, high - low, np.ptp(offset, axis=1))
+        return np.where(spread > 0, spread, 1.0)
 
-    def size(self, value: Array) -> Array:
-        """What a gap is relative to: |value|, but never less than FLOOR of the loss at w = 0."""
-        return np.maximum(np.maximum(np.abs(value), FLOOR * self.at_zero), 1e-300)
-
-    def off_balance(self, w: Array, residual: Array) -> Array:
-        """What a residual of P w + Aᵀu = 0 costs, (b,): ½ ‖·‖² over the penalty, and where there is none, its size times that of w."""
-        if self._all_penalized:
-            return 0.5 * (np.square(residual) / self.penalty).sum(axis=1)
-        safe = np.where(self.penalty > 0, self.penalty, 1.0)
-        free = np.abs(residual) * np.maximum(np.abs(w), self.w_scale)
-        return np.where(self.penalty > 0, 0.5 * np.square(residual) / safe, free).sum(axis=1)
+    def _row_lengths(self, piece: Piece) -> Array | float:
+        """Typical length of the rows of A: of differences, which are as short as their points are near, each row's own where A is kept."""
+        typical = self._lengths[piece.block]
+        if piece.chunk.rows.coef is None or not piece.chunk.kept:
+            return typical
+        return np.maximum(np.linalg.norm(piece.chunk.matrix, axis=1), SHORTEST * typical)
 
     @cached_property
-    def _all_penalized(self) -> bool:
-        return bool((self.penalty > 0).all())
+    def reference(self) -> Reference:
+        """The trivial fit, beside which a gap is judged."""
+        return reference(self.blocks[0], self.design.intercept)
+
+    def gap_scale(self, w: Array, gap: Array, zs: Sequence[Array] | None = None) -> Array:
+        """What a gap (b,) at w is relative to (gap_scale.py); `zs`: A w by piece, if it is known. Infinite without a loss."""
+        if not self.blocks or not self.blocks[0].is_loss:
+            return np.full(self.batch, np.inf)
+        zs = [w @ piece.chunk.matrix.T if piece.block == 0 or piece.sheet is not None else w for piece in self.pieces] if zs is None else zs
+        pairs = list(zip(self.pieces, zs, strict=True))
+        penalties = 0.5 * np.vecdot(w, self.penalty * w)
+        for piece, z in pairs:
+            if piece.block > 0 and piece.sheet is not None:
+                value = piece.sheet.value(z - piece.sheet.shift)
+                value = value if piece.sheet.active is None else value * piece.sheet.active
+                penalties = penalties + np.where(np.isfinite(value), value, 0.0).sum(axis=1)
+        loss = [pair for pair in pairs if pair[0].block == 0]
+        excess = excess_of_pieces(self.blocks[0], [piece for piece, _ in loss], [z for _, z in loss])
+        return self.reference.scale(excess, penalties, gap)
+
+    def stationarity_cost(self, w: Array, residual: Array) -> Array:
+        """What a residual of P w + Aᵀu = 0 costs, (b,)."""
+        return stationarity_cost(self.penalty, residual, w, self.w_scale)
 
     @cached_property
     def sides(self) -> Array:
@@ -155,22 +197,22 @@ class Form:
         return np.maximum(sum((np.broadcast_to(run.count, self.batch) for run in self.runs), np.zeros(self.batch)), 1)
 
     @cached_property
-    def _column_square(self) -> Array:
+    def column_square(self) -> Array:
         """Mean square of the loss's rows of A by column, (r,)."""
-        loss = [piece.chunk for piece in self.pieces if self.blocks[piece.block].is_loss]
-        total = sum(np.square(chunk.matrix).sum(axis=0) for chunk in loss)
-        return np.maximum(total / max(sum(len(chunk) for chunk in loss), 1), 1e-300)
+        loss = self.blocks[0].rows if self.blocks and self.blocks[0].is_loss else None
+        total = np.zeros(self.matrix.shape[1]) if loss is None else self._squares[id(loss)] / max(loss.count, 1)
+        return np.maximum(total, 1e-300)
 
     @property
     def w_scale(self) -> Array:
         """The size of w that moves the loss's z by its own scale, (b, r)."""
-        return self.scales[0] / np.sqrt(self._column_square)
+        return self.scales[0] / np.sqrt(self.column_square)
 
     @property
     def anchor(self) -> Array:
         """A little curvature for unpenalised columns, (b, r): a Newton step without it may have none there."""
         z_scale, u_scale = self.scales
-        return np.where(self.penalty > 0, 0.0, ANCHOR * len(self.design.x) * u_scale / z_scale * self._column_square)
+        return np.where(self.penalty > 0, 0.0, ANCHOR * len(self.design.x) * u_scale / z_scale * self.column_square)
 
     @cached_property
     def fixed(self) -> Fixed:
@@ -213,17 +255,16 @@ class Form:
 
     def cut(self, batch: np.ndarray) -> Form:
         """The same form for some of the problems."""
-        part = Form(self.design, tuple(block.cut(batch) for block in self.blocks), self.ridge[batch])
+        units = None if self.units is None else self.units.cut(batch)
+        part = Form(self.design, tuple(block.cut(batch) for block in self.blocks), self.penalty[batch], self.matrix, units)
         part.__dict__["_chunks"] = self._chunks
-        if "fixed" in self.__dict__:
-            part.__dict__["fixed"] = Fixed(self.fixed.h[batch], self.fixed.b[batch], self.fixed.c[batch])
-        part.__dict__["_lengths"] = self._lengths
-        if "at_zero" in self.__dict__:
-            part.__dict__["at_zero"] = self.at_zero[batch]
-        part.__dict__["_column_square"] = self._column_square
+        part.__dict__["_squares"] = self._squares
+        part.__dict__["_stacked"] = self.__dict__.setdefault("_stacked", {})
+        for name in ("fixed", "reference"):
+            if name in self.__dict__:
+                part.__dict__[name] = self.__dict__[name].cut(batch)
         if "scales" in self.__dict__:
             part.__dict__["scales"] = tuple(scale[batch] for scale in self.scales)
-        part.__dict__["_stacked"] = self.__dict__.setdefault("_stacked", {})
         return part
 
     def forward(self, w: Array) -> list[Array]:
@@ -237,14 +278,21 @@ class Form:
         return sum(each(lambda pair: pair[1] @ pair[0].chunk.matrix, list(zip(self.pieces, duals, strict=True))))  # type: ignore[return-value]
 
     def duals_of_blocks(self, duals: Sequence[Array]) -> list[Array]:
-        """u_k of every term, (b, m) each: a term's sheets added up."""
+        """u of every block, (b, m) each: its sheets added up."""
         totals = [np.zeros((self.batch, block.rows.count)) for block in self.blocks]
         for piece, u in zip(self.pieces, duals, strict=True):
             totals[piece.block][:, piece.chunk.low : piece.chunk.high] += u
         return totals
 
+    def duals_of_terms(self, duals: Sequence[Array]) -> dict[str, Array]:
+        """u of every term by name, (b, m) each."""
+        found: dict[str, Array] = {}
+        for block, u in zip(self.blocks, self.duals_of_blocks(duals), strict=True):
+            found |= block.split(u)
+        return found
+
     def split_duals(self, of_blocks: Sequence[Array]) -> list[Array]:
-        """The pieces' duals from the terms' (b, m): clipped into each sheet's interval, what is left going to the next sheet."""
+        """The pieces' duals from the blocks' (b, m): clipped into each sheet's interval, what is left going to the next sheet."""
         found, left = [], [np.array(u, dtype=float) for u in of_blocks]
         for piece in self.pieces:
             rest = left[piece.block][:, piece.chunk.low : piece.chunk.high]
@@ -255,8 +303,9 @@ class Form:
 
     def spread(self, duals: Sequence[Array]) -> Array:
         """Σ_k S_kᵀ u_k over the base rows, shape (b, N)."""
-        size = len(self.design.matrix)
+        size = len(self.matrix)
         total = np.zeros((self.batch, size))
         for block, u in zip(self.blocks, self.duals_of_blocks(duals), strict=True):
             total += block.rows.spread(u, size)
         return total
+

@@ -65,7 +65,7 @@ def _standard_errors(problem: Problem, form: Form, w: Array, rank: int) -> tuple
     if problem.kernel is not None:
         return None, "a kernel design has no coefficients to speak of; the prediction error bound tells how far the fit is from the optimum"
     if problem.ridge > 0 or len(form.blocks) > 1:
-        names = [*(["ridge"] if problem.ridge > 0 else []), *(block.name for block in form.blocks[1:])]
+        names = [*(["ridge"] if problem.ridge > 0 else []), *(name for block in form.blocks[1:] for name in block.names)]
         return None, f"the fit is no maximum of the likelihood alone ({', '.join(names)} takes part)"
     if rank < len(w):
         return None, f"not identified: the columns are collinear (rank {rank} of {len(w)})"

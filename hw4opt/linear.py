@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -12,10 +12,13 @@ SHIFT = 1e-15  # relative: keeps singular directions (collinear columns, ridge 0
 MANY = 96  # systems from which substitution across the batch beats one LU a right side
 
 
-def factor(gram: Array, penalty: Array) -> Callable[[Array], Array]:
+def factor(
+    gram: Array, penalty: Array, rows: Callable[[int], Array] | None = None, steep: Sequence[int] = ()
+) -> Callable[[Array], Array]:
     """Factor: near the end W spans twenty orders of magnitude, and LU is stable only on the system scaled to a unit diagonal.
 
-    gram (b, r, r) is overwritten; penalty (b, r); the returned function takes and gives (b, r).
+    gram (b, r, r) is overwritten; penalty (b, r); the returned function takes and gives (b, r). `rows` gives √W A of one problem,
+    (m, r): for the problems `steep` their QR decomposition serves, whose condition is only the root of the system's.
     """
     diagonal = np.einsum("bii->bi", gram)
     diagonal += penalty
@@ -25,7 +28,36 @@ def factor(gram: Array, penalty: Array) -> Callable[[Array], Array]:
     root = 1.0 / np.sqrt(np.maximum(diagonal, 1e-300))
     gram *= root[:, :, None]
     gram *= root[:, None, :]
-    return lambda right: root * np.linalg.solve(gram, (root * right)[:, :, None])[:, :, 0]
+
+    def solve(right: Array) -> Array:
+        return root * np.linalg.solve(gram, (root * right)[:, :, None])[:, :, 0]
+
+    if rows is None or not len(steep):
+        return solve
+    return _with_triangles(solve, {i: _triangle(rows(i), penalty[i]) for i in steep})
+
+
+def _with_triangles(solve: Callable[[Array], Array], triangles: dict[int, tuple[Array, Array]]) -> Callable[[Array], Array]:
+    """`solve`, but for some problems by R of their rows, H = diag(1/s) RᵀR diag(1/s)."""
+
+    def mixed(right: Array) -> Array:
+        found = solve(right) if len(triangles) < len(right) else np.zeros_like(right)
+        for i, (r, scale) in triangles.items():
+            found[i] = scale * np.linalg.solve(r, np.linalg.solve(r.T, scale * right[i]))
+        return found
+
+    return mixed
+
+
+def _triangle(rows: Array, penalty: Array) -> tuple[Array, Array]:
+    """R of the rows and the roots of the penalty, on columns of unit length, and what scales them; the largest rows first."""
+    whole = np.concatenate([rows, np.diag(np.sqrt(penalty))])
+    whole = whole[np.argsort(-np.abs(whole).max(axis=1), kind="stable")]
+    scale = 1.0 / np.maximum(np.linalg.norm(whole, axis=0), 1e-150)
+    r = np.linalg.qr(whole * scale, mode="r")
+    diagonal = np.diagonal(r)
+    r[np.diag_indices(len(r))] = np.where(diagonal == 0, 1.0, diagonal)  # a column of zeros takes no part
+    return r, scale
 
 
 def _many(gram: Array) -> Callable[[Array], Array] | None:

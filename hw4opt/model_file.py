@@ -25,7 +25,7 @@ from hw4opt.result import Result
 from hw4opt.terms import Term, find, names
 from hw4opt.terms.base import Array
 
-FORMAT = 1
+FORMAT = 2  # 1: an intercept was measured from 0
 
 
 def save(result: Result, path: str | Path) -> None:
@@ -58,7 +58,7 @@ def _digest(packed: dict[str, Any]) -> str:
 
 def _pack(result: Result) -> dict[str, Any]:
     problem, basis = result.problem, result.design.reduced
-    blocks = [block.name for block in canonicalize(problem).blocks]  # a batch has rows for a term of weight 0, too
+    blocks = [name for block in canonicalize(problem).blocks for name in block.names]  # a batch has rows for a term of weight 0, too
     arrays = {"x": problem.x, "y": problem.y, "weights": problem.weights, "offset": problem.offset, "w": result.w}
     return {
         "format": FORMAT,
@@ -124,7 +124,9 @@ def _unpack(stored: dict[str, Any]) -> Result:
         problem.share_design(dataclasses.replace(fresh, basis=basis))
     if len(arrays["w"]) != problem.design.matrix.shape[1]:
         raise ModelFileError("it is damaged: the point does not fit the basis")
-    sizes = {block.name: block.rows.count for block in canonicalize(problem).blocks}
+    if stored["format"] < 2:
+        arrays["w"] = _from_zero(problem, arrays["w"])
+    sizes = {name: block.rows.count for block in canonicalize(problem).blocks for name in block.names}
     if sizes != {name: len(_decode(text)) for name, text in stored["duals"].items()}:
         raise ModelFileError("it is damaged: the duals do not fit the terms")
     return Result(
@@ -141,6 +143,17 @@ def _unpack(stored: dict[str, Any]) -> Result:
         _existence(stored.get("existence")),
         stored.get("columns"),
     )
+
+
+def _from_zero(problem: Problem, w: Array) -> Array:
+    """A point whose intercept was measured from 0, and with raw columns, as the problem measures it."""
+    if not problem.intercept:
+        return w
+    w = w.copy()
+    w[-1] -= problem.level
+    if not problem.standardize and problem.kernel is None:
+        w[-1] += problem.scaling[0] @ w[:-1]
+    return w
 
 
 def _existence(stored: dict[str, Any] | None) -> Existence | None:

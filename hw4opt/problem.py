@@ -21,6 +21,7 @@ from hw4opt.terms import Loss, PiecewiseQuadratic, Slope, Smooth, Term, Values, 
 from hw4opt.terms.base import Array
 
 NO_WEIGHT = 1e-60  # of the largest: below, a row's loss is lost in the rounding of the others'
+FAR_FROM_ZERO = 4.0  # ranges of a column: from there on an intercept makes up for a center, so that differences keep their digits
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -164,13 +165,37 @@ class Problem:
 
     @cached_property
     def scaling(self) -> tuple[Array, Array]:
-        """Center and spread of the x columns: mean and standard deviation with `standardize`, else 0 and 1."""
+        """Center and spread of the x columns: mean and standard deviation with `standardize`, else 0 and 1.
+
+        A column of a linear design with intercept that lies farther from 0 than its range allows for is measured from its middle: the
+        intercept makes up for it, and the fit is the same but for rounding.
+        """
         x = self.active_x
         if not self.standardize:
-            return np.zeros(x.shape[1]), np.ones(x.shape[1])
+            return self._far_centers(x), np.ones(x.shape[1])
         spread = x.std(axis=0)
         center = np.zeros(x.shape[1]) if self.kernel is None and not self.intercept else x.mean(axis=0)
         return center, np.where(np.ptp(x, axis=0) > 0, spread, 1.0)  # of a constant column, the rounding of its mean
+
+    def _far_centers(self, x: Array) -> Array:
+        if self.kernel is not None or not self.intercept:
+            return np.zeros(x.shape[1])
+        low, high = x.min(axis=0), x.max(axis=0)
+        far = np.maximum(np.abs(low), np.abs(high)) > FAR_FROM_ZERO * (high - low)
+        return np.where(far, low + 0.5 * (high - low), 0.0)
+
+    @cached_property
+    def level(self) -> float:
+        """What a free intercept is measured from: a median of the targets of a residual loss, else 0.
+
+        The fit is w[-1] + level + …: however large the level of y is, residuals keep the digits of its spread.
+        """
+        if not self.intercept or isinstance(self.loss, Smooth):
+            return 0.0
+        targets = self.y if self.offset is None else self.y - self.offset
+        targets = targets if self.active is None else targets[self.active]
+        middle = (len(targets) - 1) // 2
+        return float(np.partition(targets, middle)[middle])
 
     def features(self, x: ArrayLike) -> Array:
         """New x in the units of the design, shape (m, d); raises `InputError` for another number of columns."""
@@ -180,20 +205,20 @@ class Problem:
             raise InputError(f"x has {x.shape[1]} columns; the fit has {self.x.shape[1]}")
         if isinstance(self.kernel, Precomputed):
             return x if self.active is None else x[:, self.active]
-        if not self.standardize:
-            return x
+        return self._measured(x)
+
+    def _measured(self, x: Array) -> Array:
+        """x in the units of the design."""
         center, spread = self.scaling
-        return (x - center) / spread
+        if self.standardize:
+            return (x - center) / spread
+        return x - center if center.any() else x
 
     @cached_property
     def design(self) -> Design:
         """The data's functionals and reduced basis; problems made by `replace` with other terms share it."""
         slopes = sorted({term.acts.column for term in self.terms if isinstance(term.acts, Slope)})
-        x = self.active_x
-        if self.standardize:
-            center, spread = self.scaling
-            x = (x - center) / spread
-        return Design(x, self.kernel, self.intercept, tuple(slopes))
+        return Design(self._measured(self.active_x), self.kernel, self.intercept, tuple(slopes))
 
     def share_design(self, design: Design) -> None:
         """Use a design that was built for the same rows, kernel and functionals."""

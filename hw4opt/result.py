@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.answer import Status
+from hw4opt.blocks import Block
 from hw4opt.canonical import canonicalize
 from hw4opt.certificate import Certificate, certify
 from hw4opt.design import Design
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 class Result:
     """The answer to a `Problem`.
 
-    w            (r,) point in the reduced basis; `predict` is what most need
+    w            (r,) point in the reduced basis, an intercept last and measured from `problem.level`; `predict` is what most need
     duals        u_k of every term by name, u_k ∈ ∂f_k at the answer, unscaled
     status       how the fit ended; its value is the advice in words
     certificate  what is proven
@@ -88,7 +89,7 @@ class Result:
         """Linear predictor (with offset) of every input row, those of weight 0 included, shape (n,)."""
         if self.problem.active is None:
             base = self.design.matrix[: len(self.design.base_x)] @ self.w
-            f = base if self.design.row_of is None else base[self.design.row_of]
+            f = self.problem.level + (base if self.design.row_of is None else base[self.design.row_of])
         else:
             f = self.predict(self.problem.x)
         return f if self.problem.offset is None else f + self.problem.offset
@@ -118,9 +119,9 @@ class Result:
         if not self.problem.intercept:
             return None
         if self.problem.kernel is not None:
-            return float(self.w[-1])
+            return float(self.w[-1] + self.problem.level)
         center, spread = self.problem.scaling
-        return float(self.w[-1] - self.w[:-1] @ (center / spread))
+        return float(self.w[-1] - self.w[:-1] @ (center / spread) + self.problem.level)
 
     @cached_property
     def dual_coef(self) -> Array | None:
@@ -135,7 +136,7 @@ class Result:
         size = len(self.design.matrix)
         spread = np.zeros((1, size))
         for block in form.blocks:
-            spread += block.rows.spread(self.duals[block.name][None], size)
+            spread += block.rows.spread(self._dual_of(block), size)
         alpha = self.design.dual_coef(spread[0], self.problem.ridge)
         if self.problem.active is None:
             return alpha
@@ -145,7 +146,7 @@ class Result:
 
     def predict(self, x: ArrayLike) -> Array:
         """f at new x (m,) or (m, d), without offset, shape (m,)."""
-        return self.design.evaluate(self.problem.features(x)) @ self.w
+        return self.design.evaluate(self.problem.features(x)) @ self.w + self.problem.level
 
     def predict_mean(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
         """The expected target at new x, shape (m,); for residual losses that is f. `offset` (m,) is needed where the fit had one.
@@ -188,8 +189,12 @@ class Result:
     def verify(self) -> Certificate:
         """Compute the certificate anew from the problem, w and duals: nothing stored is believed."""
         form = canonicalize(self.problem)
-        duals = form.split_duals([self.duals[block.name][None] for block in form.blocks])
+        duals = form.split_duals([self._dual_of(block) for block in form.blocks])
         return certify(form, self.w[None], duals).certificates[0]
+
+    def _dual_of(self, block: Block) -> Array:
+        """The dual of a block's rows, (1, m): of the terms that share them, the sum."""
+        return np.sum([self.duals[name] for name in block.names], axis=0)[None]
 
     def plot(self, axes: Axes | None = None, truth: Array | None = None) -> Axes:
         """Data, fit and (if given) truth on matplotlib axes; see `hw4opt.plotting.plot_fit`."""

@@ -1,5 +1,7 @@
 """The term `bounds`."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +31,9 @@ class Bounds(PiecewiseQuadratic):
         above = (Table(linear=self.upper, low=0),) if self.upper < math.inf else ()
         below = (Table(linear=self.lower, high=0),) if self.lower > -math.inf else ()
         return above + below
+
+    def in_units(self, size: float) -> tuple[float, Bounds]:
+        return 1.0, Bounds(self.lower / size, self.upper / size)
 
     def model(self, cp: Any, z: Any) -> Any:
         above = [z <= self.upper] if self.upper < math.inf else []

@@ -1,5 +1,7 @@
 """The term `concave`."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,9 @@ class Concave(PiecewiseQuadratic):
     @property
     def tables(self) -> tuple[Table, ...]:
         return (Table(low=0),)
+
+    def in_units(self, size: float) -> tuple[float, Concave]:
+        return 1.0, self
 
     def model(self, cp: Any, z: Any) -> Any:
         return [z <= 0]

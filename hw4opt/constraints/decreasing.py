@@ -1,5 +1,7 @@
 """The term `decreasing`."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +27,9 @@ class Decreasing(PiecewiseQuadratic):
     @property
     def tables(self) -> tuple[Table, ...]:
         return (Table(low=0),)
+
+    def in_units(self, size: float) -> tuple[float, Decreasing]:
+        return 1.0, self
 
     def model(self, cp: Any, z: Any) -> Any:
         return [z <= 0]

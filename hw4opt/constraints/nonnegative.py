@@ -1,5 +1,7 @@
 """The term `nonnegative`."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,9 @@ class Nonnegative(PiecewiseQuadratic):
     @property
     def tables(self) -> tuple[Table, ...]:
         return (Table(high=0),)
+
+    def in_units(self, size: float) -> tuple[float, Nonnegative]:
+        return 1.0, self
 
     def model(self, cp: Any, z: Any) -> Any:
         return [z >= 0]

@@ -1,5 +1,7 @@
 """The term `absolute`."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,9 @@ class Absolute(PiecewiseQuadratic, Loss):
     @property
     def tables(self) -> tuple[Table, ...]:
         return (Table(low=-1, high=1),)
+
+    def in_units(self, size: float) -> tuple[float, Absolute]:
+        return size, self
 
     def model(self, cp: Any, z: Any) -> Any:
         return cp.abs(z)

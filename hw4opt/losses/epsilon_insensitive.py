@@ -1,5 +1,7 @@
 """The term `epsilon_insensitive`."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,9 @@ class EpsilonInsensitive(PiecewiseQuadratic, Loss):
     @property
     def tables(self) -> tuple[Table, ...]:
         return (Table(linear=self.epsilon, low=0, high=1), Table(linear=-self.epsilon, low=-1, high=0))
+
+    def in_units(self, size: float) -> tuple[float, EpsilonInsensitive]:
+        return size, EpsilonInsensitive(self.epsilon / size)
 
     def model(self, cp: Any, z: Any) -> Any:
         return cp.pos(cp.abs(z) - self.epsilon)

@@ -1,5 +1,7 @@
 """The term `huber`."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,9 @@ class Huber(PiecewiseQuadratic, Loss):
     @property
     def tables(self) -> tuple[Table, ...]:
         return (Table(quadratic=0.5, low=-2 * self.delta, high=2 * self.delta),)
+
+    def in_units(self, size: float) -> tuple[float, Huber]:
+        return size * size, Huber(self.delta / size)
 
     def model(self, cp: Any, z: Any) -> Any:
         return cp.huber(z, self.delta)

@@ -76,6 +76,11 @@ class Poisson(Smooth):
                 found[some] = self._far_slack(r[some], mean[some], z[some], u[some] + y[some])
         return np.maximum(found, 0.0)
 
+    def slack_rounding(self, z: Array, u: Array, y: Array) -> Array:
+        """μ - μ' is off by the last digit of u + y and of exp(z), and the slack by log(μ'/μ) times that, about."""
+        mean = self.mean(z)
+        return 4 * np.finfo(float).eps * np.abs(u + y - mean)
+
     @staticmethod
     def _far_slack(r: Array, mean: Array, z: Array, other: Array) -> Array:
         other = np.maximum(other, 0.0)

@@ -1,5 +1,7 @@
 """The term `quantile`."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,9 @@ class Quantile(PiecewiseQuadratic, Loss):
     @property
     def tables(self) -> tuple[Table, ...]:
         return (Table(low=-self.tau, high=1 - self.tau),)
+
+    def in_units(self, size: float) -> tuple[float, Quantile]:
+        return size, self
 
     def model(self, cp: Any, z: Any) -> Any:
         return cp.maximum(-self.tau * z, (1 - self.tau) * z)

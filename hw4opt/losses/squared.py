@@ -1,5 +1,7 @@
 """The term `squared`."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,9 @@ class Squared(PiecewiseQuadratic, Loss):
     @property
     def tables(self) -> tuple[Table, ...]:
         return (Table(quadratic=0.5),)
+
+    def in_units(self, size: float) -> tuple[float, Squared]:
+        return size * size, self
 
     def model(self, cp: Any, z: Any) -> Any:
         return cp.square(z)

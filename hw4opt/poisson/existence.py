@@ -68,7 +68,7 @@ def settle(form: Form, problem: int, w: Array | None = None) -> Existence:
     if _plainly_full(form, pinned[0] if w is None else np.flatnonzero(inside_rows(form, problem, w[None])[0]), free):
         return Existence(True)
     a, loss_rows = _one_sided(form, low_side, free)
-    fixed = [block.rows.take(form.design.matrix)[rows][:, free] for block, rows in zip(form.blocks, pinned, strict=True) if len(rows)]
+    fixed = [block.rows.take(form.matrix)[rows][:, free] for block, rows in zip(form.blocks, pinned, strict=True) if len(rows)]
     scale = np.sqrt(sum((np.square(rows).sum(axis=0) for rows in (*fixed, a)), np.zeros(len(free))))
     scale = np.where(scale > 0, scale, 1.0)
     a = a / scale
@@ -97,7 +97,7 @@ def without(form: Form, rows: Sequence[int]) -> Form:
     weights = np.broadcast_to(loss.weights, (1, loss.rows.count)).copy()
     weights[:, list(rows)] = 0.0
     lone = replace(loss, weights=weights, smooth=replace(loss.smooth, weights=weights))
-    return Form(form.design, (lone, *form.blocks[1:]), form.ridge)
+    return replace(form, blocks=(lone, *form.blocks[1:]))
 
 
 def _sides(form: Form, problem: int) -> tuple[list[np.ndarray], list[tuple[np.ndarray, Array]]]:
@@ -133,7 +133,7 @@ def inside_rows(form: Form, problem: int, w: Array) -> np.ndarray:
     rows = loss.smooth.cut(slice(None), np.array([problem]))
     shape = (1, loss.rows.count)
     y, weights = np.broadcast_to(rows.targets, shape), np.broadcast_to(rows.weights, shape)
-    u = rows.gradient(w @ loss.rows.take(form.design.matrix).T)
+    u = rows.gradient(w @ loss.rows.take(form.matrix).T)
     low, high = (weights * rows.term.clip_dual(np.full(shape, end), y) for end in (-np.inf, np.inf))
     return (u - low > INSIDE * weights) & (high - u > INSIDE * weights)
 
@@ -145,7 +145,7 @@ def _plainly_full(form: Form, pinned: np.ndarray, free: np.ndarray) -> bool:
     if len(some) < len(free):
         return False
     base = form.blocks[0].rows
-    a = (form.design.matrix[some + (base.first or 0)] if base.index is None else form.design.matrix[base.index[some, 0]])[:, free]
+    a = (form.matrix[some + (base.first or 0)] if base.index is None else form.matrix[base.index[some, 0]])[:, free]
     gram = a.T @ a
     root = np.sqrt(np.diagonal(gram))
     if not root.all():
@@ -160,7 +160,7 @@ def _one_sided(form: Form, sides: Sequence[tuple[np.ndarray, Array]], free: np.n
     """The one-sided rows as s ≤ 0 on the free columns, and which row of the loss each is (-1: of another term)."""
     parts, numbers = [], []
     for place, (block, (rows, sign)) in enumerate(zip(form.blocks, sides, strict=True)):
-        parts.append(sign[:, None] * block.rows.take(form.design.matrix)[rows][:, free])
+        parts.append(sign[:, None] * block.rows.take(form.matrix)[rows][:, free])
         numbers.append(rows if place == 0 else np.full(len(rows), -1))
     return np.concatenate(parts), np.concatenate(numbers)
 

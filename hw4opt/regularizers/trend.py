@@ -1,5 +1,7 @@
 """The term `trend`."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +29,9 @@ class Trend(PiecewiseQuadratic):
     @property
     def tables(self) -> tuple[Table, ...]:
         return (Table(low=-self.weight, high=self.weight),)
+
+    def in_units(self, size: float) -> tuple[float, Trend]:
+        return size, self
 
     def model(self, cp: Any, z: Any) -> Any:
         return self.weight * cp.abs(z)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from hw4opt.form import Form
+from hw4opt.pricing import stationarity_cost
 from hw4opt.terms.base import Array
 
 
@@ -37,14 +38,11 @@ def solve(form: Form) -> tuple[Array, Array]:
     left_out = (t - z) / (1.0 - rate @ np.square(u).T)
     full = (rate * (u.T @ t)) @ v.T
     w = full[:, None, :] - ((rate[:, None, :] * u) * left_out[:, :, None]) @ v.T
-    return w, _gap(a, t, penalty, w)
+    return w, _gap(a, t, form.penalty[:, None, :], w) / form.gap_scale(full, np.zeros(form.batch))[:, None]
 
 
 def _gap(a: Array, t: Array, penalty: Array, w: Array) -> Array:
-    """½ ‖P w + Aᵀ(A w - t)‖²/P over the rows of each fold, relative to the dual objective."""
+    """What P w + Aᵀ(A w - t) over the rows of each fold costs, (S, n): at those duals, no row costs anything."""
     apart = w @ a.T - t
     np.einsum("sii->si", apart)[:] = 0.0
-    norm = penalty[:, :, None] * w
-    gap = 0.5 * np.square(norm + apart @ a).sum(axis=2) / penalty
-    size = 0.5 * np.vecdot(norm, w) + np.vecdot(0.5 * apart + t, apart)
-    return gap / np.maximum(np.abs(size), 1e-300)
+    return stationarity_cost(penalty, penalty * w + apart @ a, w, np.zeros(1))

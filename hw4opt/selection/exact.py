@@ -41,7 +41,8 @@ def from_least_squares(forms: Sequence[Form], nothing: Layout) -> list[FullFits]
     unions = [Union.of(form, nothing) for form in forms]
     tables = [Tables.of(form, union.sizes) for form, union in zip(forms, unions, strict=True)]
     free = [np.full(one.q.shape, FREE, dtype=np.int8) for one in tables]
-    base = Base.stack([base_of(*one) for one in zip(forms, unions, tables, free, strict=True)])
+    unjudged = [np.ones(form.batch) for form in forms]
+    base = Base.stack([base_of(*one) for one in zip(forms, unions, tables, free, unjudged, strict=True)])
     task = Task.of(base, unions[0].full, unions[0].have)
     out = Solved.none(task)
     settle(task, out, base.state)
@@ -76,8 +77,9 @@ def _base(fits: FullFits, union: Union) -> Base:
     tables = Tables.of(fits.form, union.sizes)
     u = np.zeros(tables.q.shape)
     u[:, union.full] = fits.u
-    base = base_of(fits.form, union, tables, likely_states(fits.w @ union.a.T, u, union, tables))
-    return base if base.good.all() else base_of(fits.form, union, tables, loosened(base, u))
+    scale = fits.form.gap_scale(fits.w, np.zeros(len(fits.w)))
+    base = base_of(fits.form, union, tables, likely_states(fits.w @ union.a.T, u, union, tables), scale)
+    return base if base.good.all() else base_of(fits.form, union, tables, loosened(base, u), scale)
 
 
 def first_states(task: Task) -> np.ndarray:

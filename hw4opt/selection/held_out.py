@@ -10,6 +10,7 @@ import numpy as np
 from hw4opt.answer import Options
 from hw4opt.canonical import canonicalize
 from hw4opt.certificate import certify
+from hw4opt.equilibrate import solve_scaled
 from hw4opt.errors import InputError
 from hw4opt.fit import unattained
 from hw4opt.form import Form
@@ -165,7 +166,7 @@ def _in_closed_form(form: Form, found: Found) -> None:
 
 
 def _by_newton(problems: Sequence[Problem], form: Form, found: Found) -> None:
-    answer = interior.solve(form, Options(tol=NEARER))
+    answer = solve_scaled(interior.solve, form, Options(tol=NEARER))
     step = max(1, BATCH // len(form.design.x))
     for setting, w in enumerate(answer.w):
         one = np.array([setting])
@@ -189,7 +190,7 @@ def _by_changes(tasks: Sequence[tuple[Form, Found]], layouts: _Layouts) -> None:
 
 
 def _full(form: Form, tol: float) -> FullFits:
-    answer = interior.solve(form, Options(tol=tol))
+    answer = solve_scaled(interior.solve, form, Options(tol=tol))
     return FullFits(form, answer.w, np.concatenate(answer.duals, axis=1))
 
 
@@ -218,7 +219,7 @@ def _curved(form: Form) -> bool:
 def _folds_of(fits: Sequence[tuple[Found, np.ndarray, FullFits]], layouts: _Layouts) -> None:
     kinds: dict[object, list[int]] = {}
     for place, (_, _, one) in enumerate(fits):
-        kinds.setdefault(tuple((block.terms[0].acts, len(block.sheets)) for block in one.form.blocks), []).append(place)
+        kinds.setdefault(tuple((block.acts, len(block.sheets)) for block in one.form.blocks), []).append(place)
     for span, layout in layouts:
         for places in kinds.values():
             mine = [fits[place] for place in places]
@@ -241,7 +242,7 @@ def _anew(problems: Sequence[Problem], folds: Folds, found: Found) -> None:
     for low in range(0, len(left), size):
         part = left[low : low + size]
         form = canonicalize([problems[setting] for setting, _ in part], [folds[fold] for _, fold in part])
-        answer = interior.solve(form, Options(tol=ANEW, max_iterations=60))
+        answer = solve_scaled(interior.solve, form, Options(tol=ANEW, max_iterations=60))
         proof = certify(form, answer.w, answer.duals, answer.interior)
         for place, ((setting, fold), w, certificate) in enumerate(zip(part, proof.w, proof.certificates, strict=True)):
             if unattained(form, proof, place):
@@ -255,7 +256,7 @@ def _anew(problems: Sequence[Problem], folds: Folds, found: Found) -> None:
 def _scores(problems: Sequence[Problem], found: Found, metric: str) -> list[Score]:
     first = problems[0]
     kept = slice(None) if first.active is None else first.active
-    y = first.y[kept]
+    y = first.y[kept] - first.level  # predictions, too, are measured from the level of a free intercept
     weights = np.ones(len(y)) if first.weights is None else first.weights[kept]
     predictions = found.predictions if first.offset is None else found.predictions + first.offset[kept]
     lost = np.zeros(predictions.shape, dtype=bool)
@@ -271,7 +272,7 @@ def _scores(problems: Sequence[Problem], found: Found, metric: str) -> list[Scor
     apart = errors - np.where(np.isfinite(means), means, 0.0)[:, None]
     deviations = np.sqrt(np.square(weights * apart).sum(axis=1)) / weights.sum()
     every = np.full((len(problems), len(first.y)), np.nan)
-    every[:, kept] = predictions
+    every[:, kept] = predictions + first.level
     gaps = np.where(found.endless, 0.0, found.gaps).max(axis=1).tolist()
     return [Score(*one) for one in zip(means.tolist(), deviations.tolist(), every, gaps, found.work(), strict=True)]
 

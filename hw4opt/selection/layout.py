@@ -48,7 +48,7 @@ class Union:
     @classmethod
     def of(cls, form: Form, layout: Layout) -> Union:
         matrices = {acts: rows.take(form.design.matrix) for acts, (rows, _) in layout.maps.items()}
-        sheets = [(block.terms[0].acts, block.rows.count) for block in form.blocks for _ in block.sheets]
+        sheets = [(block.acts, block.rows.count) for block in form.blocks for _ in block.sheets]
         return cls(
             a=np.concatenate([matrices[acts] for acts, _ in sheets]),
             sizes=tuple(len(matrices[acts]) for acts, _ in sheets),

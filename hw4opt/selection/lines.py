@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from hw4opt.pricing import ROUNDING, row_slack, stationarity_cost
 from hw4opt.selection.tableau import FREE, HIGH, LOW, Base, limits
 from hw4opt.terms.base import Array
 
@@ -16,6 +17,7 @@ ROUNDS = 30  # in which rows take the states they ask for, before a fold is reac
 CHANGED = 64  # rows of one fold that may differ from the full fit before it goes to the general solver
 WIDTHS = (0, 4, 8, 12, 16, 24, 32, 48, CHANGED)  # folds with about as many changed rows are solved together
 TOGETHER, PROVEN = 64_000, 16_000  # folds × rows looked at, and proven, together: arrays that stay in a core's cache
+PRICE = 10.0  # of a violated constraint, in units of the largest |u|: violations of settled folds are hardly more than rounding
 EXACT = 1e-12  # relative gap of a fold that counts as exact
 
 
@@ -181,7 +183,7 @@ def duals_of(task: Task, out: Solved, lines: np.ndarray) -> Array:
 
 
 def gap_of(task: Task, lines: np.ndarray, w: Array, u: Array) -> Array:
-    """Relative duality gap at (w, u) over the fold's own rows."""
+    """Duality gap at (w, u) over the fold's own rows, relative to what the full fit of its setting explains."""
     base, s = task.base, task.setting[lines]
     basis = base.basis[s]
     q, t, low, high = (one.take(s, axis=0) for one in (base.tables.q, base.tables.t, base.tables.low, base.tables.high))
@@ -189,27 +191,16 @@ def gap_of(task: Task, lines: np.ndarray, w: Array, u: Array) -> Array:
     v = z - t
     p = _slopes(base, v, q, z, u, t)
     p = np.minimum(np.maximum(p, low, out=p), high, out=p)
-    if base.flat:
-        p = np.where(np.isfinite(p), p, -9 * u + np.sign(v) * 10 * np.abs(u).max(axis=1, keepdims=True))
-    half = 0.5 * q
-    size = np.vecdot(half * u + t, u)
-    v -= half * (p + u)
-    slack = np.abs((p - u) * v)
+    slack = row_slack(p, u, v, q, PRICE * np.maximum(np.abs(u).max(axis=1, keepdims=True), base.u_scale[s]))
     slack *= task.have.take(task.fold[lines], axis=0)
     penalty = base.penalty[s]
-    norm = penalty * w
-    residual = norm + groupwise(basis, u, lambda g, part: part @ base.a[g])
-    if (penalty > 0).all():
-        off = 0.5 * np.square(residual) / penalty
-    else:
-        safe = np.where(penalty > 0, penalty, 1.0)
-        off = np.where(penalty > 0, 0.5 * np.square(residual) / safe, np.abs(residual) * np.maximum(np.abs(w), base.w_scale[s]))
-    return (slack.sum(axis=1) + off.sum(axis=1)) / np.maximum(np.abs(0.5 * np.vecdot(norm, w) + size), 1e-300)
+    residual = penalty * w + groupwise(basis, u, lambda g, part: part @ base.a[g])
+    return (slack.sum(axis=1) + stationarity_cost(penalty, residual, w, base.w_scale[s])) / base.gap_scale[s]
 
 
 def _slopes(base: Base, v: Array, q: Array, z: Array, u: Array, t: Array) -> Array:
-    """v/q; where q = 0, u itself at the kink, infinite beside it."""
+    """v/q; where q = 0, u itself at the breakpoint (but for the rounding of fitted values), infinite beside it."""
     if not base.flat:
         return v / q
-    on = np.abs(v) <= 1e-13 * (np.abs(z) + np.abs(t) + 1e-300)
+    on = np.abs(v) <= np.maximum(1e-13 * (np.abs(z) + np.abs(t) + 1e-300), ROUNDING * np.abs(z).max(axis=1, keepdims=True))
     return np.where(q > 0, v / np.where(q > 0, q, 1.0), np.where(on, u, np.where(v > 0, np.inf, -np.inf)))

@@ -37,12 +37,12 @@ def solve(form: Form, w: Array, held: np.ndarray) -> tuple[Array, Array, np.ndar
         inverse = np.linalg.inv((a.T * curvature) @ a + np.diag(penalty))
     except np.linalg.LinAlgError:
         return np.tile(w, (len(held), 1)), np.full(len(held), np.inf), np.zeros(len(held), dtype=int)
-    pull = a[held] @ inverse
+    pull, scale = a[held] @ inverse, form.gap_scale(w[None], np.zeros(1))
     rest = curvature[held] / np.maximum(1.0 - curvature[held] * np.vecdot(pull, a[held]), 1e-12)
     found, gaps, own = np.tile(w, (len(held), 1)), np.full(len(held), np.inf), np.zeros(len(held), dtype=bool)
     steps, going = np.zeros(len(held), dtype=int), np.arange(len(held))
     for number in range(1, STEPS + 1):
-        gradient, gap = _gradient(form, smooth, a, found[going], held[going])
+        gradient, gap = _gradient(form, smooth, a, found[going], held[going], scale)
         slow = ~(gap <= SLOW * gaps[going]) & (number > 2)
         done = (gap <= ENOUGH * EXACT) | ~np.isfinite(gap) | (slow & own[going] & (gap <= EXACT))
         own[going] |= slow
@@ -71,16 +71,11 @@ def _damped(smooth: SmoothRows, a: Array, penalty: Array, at: tuple[Array, np.nd
     return steps * (np.log1p(stretch) / stretch)[:, None]
 
 
-def _gradient(form: Form, smooth: SmoothRows, a: Array, w: Array, held: np.ndarray) -> tuple[Array, Array]:
-    """The gradient at w (F, r) without the held rows, and the gap at the duals f'(z), relative to the dual objective."""
+def _gradient(form: Form, smooth: SmoothRows, a: Array, w: Array, held: np.ndarray, scale: Array) -> tuple[Array, Array]:
+    """The gradient at w (F, r) without the held rows, and the gap at the duals f'(z), relative to `scale`."""
     z = w @ a.T
     with np.errstate(over="ignore", invalid="ignore"):
-        u, value = smooth.gradient(z), smooth.value(z)
-    line = np.arange(len(w))
-    u[line, held], value[line, held] = 0.0, 0.0
-    norm = form.penalty * w
-    gradient = norm + u @ a
-    safe = np.where(form.penalty > 0, form.penalty, 1.0)
-    off = np.where(form.penalty > 0, 0.5 * np.square(gradient) / safe, np.abs(gradient) * np.maximum(np.abs(w), form.w_scale))
-    size = 0.5 * np.vecdot(norm, w) + (z * u - value).sum(axis=1)
-    return gradient, off.sum(axis=1) / np.maximum(np.abs(size), 1e-300)
+        u = smooth.gradient(z)
+    u[np.arange(len(w)), held] = 0.0
+    gradient = form.penalty * w + u @ a
+    return gradient, form.stationarity_cost(w, gradient) / scale

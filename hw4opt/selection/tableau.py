@@ -38,6 +38,8 @@ class Base:
     tables: Tables
     w: Array  # (S, r)
     w_scale: Array  # (S, r) the size of w where a column has no penalty
+    u_scale: Array  # (S, 1) typical |u| of the loss
+    gap_scale: Array  # (S,) what a fold's gap is relative to: what the full fit explains
     penalty: Array  # (S, r)
     state: np.ndarray
     x: Array
@@ -182,7 +184,7 @@ def _independent(gram: Array, worth: Array) -> np.ndarray:
     return keep
 
 
-def base_of(form: Form, union: Union, tables: Tables, state: np.ndarray) -> Base:
+def base_of(form: Form, union: Union, tables: Tables, state: np.ndarray, gap_scale: Array) -> Base:
     """At the points that have these states, optimal or not."""
     a = union.a
     free = state == FREE
@@ -211,7 +213,7 @@ def base_of(form: Form, union: Union, tables: Tables, state: np.ndarray) -> Base
     low, high = limits(state, tables.q, (tables.low, tables.high), (tables.z_low, tables.z_high), slack)
     z = np.where(held, tables.t, z)
     return Base(
-        a[None], np.zeros(form.batch, dtype=int), tables, w, form.w_scale, form.penalty, state, np.where(held, u, z), z, u, weight, stiff,
+        a[None], np.zeros(form.batch, dtype=int), tables, w, form.w_scale, form.scales[1], gap_scale, form.penalty, state, np.where(held, u, z), z, u, weight, stiff,
         held, slack, low, high, p, pivots, tableau, good,
     )  # fmt: skip
 

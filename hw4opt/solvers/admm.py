@@ -11,14 +11,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hw4opt.active_set import magnitude, polish
+from hw4opt.active_set import LONG, polish
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.blocks import Run
 from hw4opt.deadline import Deadline
 from hw4opt.form import Form
 from hw4opt.terms.base import Array
 
-LIMIT = 20_000
+LIMIT = 5_000
 RELAX = 1.6
 ADAPT = 50  # steps between looks at rho
 FIRST = 100  # steps before the first finish; the next ones after 2, 4, 8 … times as many
@@ -58,8 +58,8 @@ def solve(form: Form, options: Options) -> Answer:
             z[place] = fresh
         last = iteration == limit or deadline.passed()
         if iteration == check or last or not form.runs:
-            goal = 0.5 * options.tol * magnitude(form, w, az, u)
-            finish = polish(form, w, u, None, goal)
+            goal = 0.5 * options.tol * form.gap_scale(w, np.zeros(b))
+            finish = polish(form, w, u, None, goal, LONG)
             better = (finish.gap < best)[:, None]
             kept_w = np.where(better, finish.w, kept_w)
             kept_u = [np.where(better, new, old) for new, old in zip(finish.duals, kept_u, strict=True)]

@@ -22,12 +22,12 @@ from hw4opt.deadline import Deadline
 from hw4opt.errors import RefusedError, UnknownNameError
 from hw4opt.form import Form
 from hw4opt.parallel import in_own_process, start_own_process
-from hw4opt.terms import Loss, Smooth
+from hw4opt.terms import Loss, Smooth, Term
 from hw4opt.terms.base import Array
 
 DEFAULT = "CLARABEL"
 SETTINGS: dict[str, dict[str, Any]] = {  # tightened: their defaults leave relative gaps of 1e-4 to 1e-7
-    "CLARABEL": {"tol_gap_abs": 1e-11, "tol_gap_rel": 1e-11, "tol_feas": 1e-11, "max_iter": 500},
+    "CLARABEL": {"tol_gap_abs": 1e-11, "tol_gap_rel": 1e-11, "tol_feas": 1e-11, "max_iter": 500, "accept_unknown": True},
     "OSQP": {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iter": 400_000, "polishing": True},
     "ECOS": {"abstol": 1e-9, "reltol": 1e-9, "feastol": 1e-9, "max_iters": 500},
     "SCS": {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iters": 100_000},
@@ -108,7 +108,7 @@ def _stays_here(form: Form, options: Options) -> bool:
 
     Terms that are not of this package cannot go to another process.
     """
-    own = all(type(term).__module__.startswith("hw4opt.") for block in form.blocks for term in block.terms)
+    own = all(type(term).__module__.startswith("hw4opt.") for block in form.blocks for terms in block.terms for term in terms)
     return not own or (options.time_limit is None and (options.backend or DEFAULT) in ENDS)
 
 
@@ -116,9 +116,9 @@ def _solve_one(task: tuple[Form, str, dict[str, Any]]) -> Found:
     form, name, settings = task
     w = cp.Variable(form.penalty.shape[1])
     parts = [_compile(form, block, w) for block in form.blocks]
-    ridge = float(form.ridge[0]) * cp.sum_squares(w[np.flatnonzero(form.design.penalized)]) if form.ridge[0] > 0 else 0
-    objective = sum((part[1] for part in parts), ridge)
-    model = cp.Problem(cp.Minimize(objective), [constraint for part in parts for constraint in part[2]])
+    model = cp.Problem(
+        cp.Minimize(sum((part[1] for part in parts), _quadratic(form, w))), [constraint for part in parts for constraint in part[2]]
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "solution may be inaccurate": the certificate says by how much
         try:
@@ -137,26 +137,53 @@ def _solve_one(task: tuple[Form, str, dict[str, Any]]) -> Found:
     return point, duals, reached, int(steps or 0), note
 
 
+def _quadratic(form: Form, w: Any) -> Any:
+    """½ wᵀ diag(penalty) w."""
+    penalised = np.flatnonzero(form.penalty[0])
+    return cp.sum_squares(cp.multiply(np.sqrt(0.5 * form.penalty[0, penalised]), w[penalised])) if len(penalised) else 0
+
+
 def _compile(form: Form, block: Block, w: Any) -> tuple[Any, Any, list[Any], np.ndarray]:
     """The linking equality, the objective's part, all constraints, and which rows the block has."""
     weights = np.broadcast_to(block.weights, (1, block.rows.count))[0]
     have = np.flatnonzero(weights > 0)
     z = cp.Variable(len(have))
     offset = np.broadcast_to(block.offset, (1, block.rows.count))[0, have]
-    link = z == block.rows.take(form.design.matrix)[have] @ w + offset
-    term = block.terms[0]
-    targets = (block.smooth.targets[0, have],) if isinstance(term, Smooth) and block.smooth is not None else ()
-    face = term.model(cp, z, *targets)
-    if isinstance(face, list):
-        return link, 0, [link, *face], have
-    if isinstance(term, Loss) and np.any(weights[have] != 1):
-        face = cp.multiply(weights[have], face)
-    return link, cp.sum(face), [link], have
+    a = block.rows.take(form.matrix)[have]
+    length = np.ones(len(have)) if block.rows.coef is None else _row_lengths(a)
+    link = z == (a / length[:, None]) @ w + offset / length
+    cost, constraints = 0, [link]
+    for (term,) in block.terms:
+        targets = (block.smooth.targets[0, have],) if isinstance(term, Smooth) and block.smooth is not None else ()
+        worth, face = _face(form, term, z if np.all(length == 1) else cp.multiply(length, z), targets)
+        if isinstance(face, list):
+            constraints += face
+            continue
+        scale = worth * weights[have] if isinstance(term, Loss) else np.full(len(have), worth)
+        cost = cost + (scale[0] * cp.sum(face) if np.all(scale == scale[0]) else cp.sum(cp.multiply(scale, face)))
+    return link, cost, constraints, have, length
+
+
+def _row_lengths(a: Array) -> Array:
+    """Of differences, which are as short as the points are near; 1 for a row of zeros."""
+    length = np.linalg.norm(a, axis=1)
+    return np.where(length > 0, length, 1.0)
+
+
+def _face(form: Form, term: Term, z: Any, targets: tuple[Array, ...]) -> tuple[float, Any]:
+    """The term's own model in the form's units, and what it has to be multiplied by; of a constraint, the list of its constraints."""
+    if form.units is None:
+        return 1.0, term.model(cp, z, *targets)
+    size, worth = float(form.units.size[0, 0]), float(form.units.worth[0, 0])
+    if targets or (scaled := term.in_units(size)) is None:
+        return 1 / worth, term.model(cp, size * z, *targets)
+    factor, same = scaled
+    return factor / worth, same.model(cp, z)
 
 
 def _dual(part: tuple[Any, Any, list[Any], np.ndarray], block: Block) -> Array:
     u = np.zeros((1, block.rows.count))
     value = part[0].dual_value
     if value is not None:
-        u[0, part[3]] = -np.nan_to_num(np.asarray(value, dtype=float))
+        u[0, part[3]] = -np.nan_to_num(np.asarray(value, dtype=float)) / part[4]
     return u

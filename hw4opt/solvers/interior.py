@@ -11,13 +11,14 @@ three passes: residuals and H; the affine direction and the corrector's right si
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from hw4opt.active_set import polish
 from hw4opt.answer import Answer, Options, Status
-from hw4opt.central import Row, start
+from hw4opt.central import Row, small, start
 from hw4opt.deadline import Deadline
 from hw4opt.form import Form
 from hw4opt.linear import factor
@@ -28,6 +29,8 @@ LIMIT = 100
 SAFE = 0.2  # centring of a step after one that was no gain
 BACK = 0.995  # share of the way to the boundary
 EARLY = 1e-7  # relative gap at which the active set is tried for the first time
+CLOSE = 1e-4  # … and from which on the gap is judged by what the fit explains
+STEEP = 1e12  # W of a row, over that of a typical row of the loss, from which a step is solved on the rows themselves
 TINY = 1e-300
 
 
@@ -74,10 +77,8 @@ def solve(form: Form, options: Options) -> Answer:
         best[active[better]] = state.gap[better]
         relative = state.gap / state.scale
         lost = ~np.isfinite(relative) | ((state.gap > 1e3 * best[active]) & (best[active] <= 1e-4 * state.scale))
-        good, last = (
-            relative <= 0.5 * options.tol,
-            iteration == limit or deadline.passed(),
-        )  # half: the certificate counts the gap its own way
+        good = relative <= 0.5 * options.tol  # half: the certificate counts the gap its own way
+        last = iteration == limit or deadline.passed()
         now = (better & (((relative <= EARLY) & ~tried[active]) | good)) | ((last | lost) & ~tried[active]) if form.runs else good | last
         now &= np.isfinite(relative) | last
         tried[active[now]] = True
@@ -136,9 +137,16 @@ def evaluate(form: Form, rows: list[Row], w: Array) -> State:
         value = value + dual
     norm = penalty * w
     residual = norm + pull
-    off = form.off_balance(w, residual)
-    scale = form.size(value + 0.5 * (norm * w).sum(axis=1))
-    return State(h, -residual, right, comp, comp + leak + off, scale)
+    gap = comp + leak + form.stationarity_cost(w, residual)
+    return State(h, -residual, right, comp, gap, _scale(form, w, gap, value + 0.5 * (norm * w).sum(axis=1)))
+
+
+def _scale(form: Form, w: Array, gap: Array, dual: Array) -> Array:
+    """What a gap is relative to: the size of the dual objective far from the end, and near it what the fit explains."""
+    rough = np.maximum(np.abs(dual), 1e-300)
+    if (gap > CLOSE * rough).all():
+        return rough
+    return np.minimum(rough, form.gap_scale(w, gap))
 
 
 def _evaluate_row(row: Row, w: Array) -> tuple[Array, Array, Array | float, Array | float, Array | float, Array]:
@@ -171,7 +179,7 @@ def step(form: Form, rows: list[Row], w: Array, state: State, slow: np.ndarray) 
 
     Where the last step was no gain (`slow`), a plain well-centred step breaks the cycle that Mehrotra's correction can fall into.
     """
-    solve_h = factor(state.h, form.penalty)
+    solve_h = factor(state.h, form.penalty, _weighted_rows(form, rows), _steep(form, rows))
     direction = solve_h(state.base + state.right)
     sided = [row for row in rows if row.sides]
     target = np.zeros((len(w), 1))
@@ -213,6 +221,28 @@ def step(form: Form, rows: list[Row], w: Array, state: State, slow: np.ndarray) 
 
     each(advance, list(zip(rows, moves, strict=True)))
     return w + length * direction
+
+
+def _steep(form: Form, rows: list[Row]) -> np.ndarray:
+    """The problems whose rows' weights differ so much that their sum has lost the small ones."""
+    if not small(form):
+        return np.empty(0, dtype=int)
+    most = np.max([np.max(row.weight * np.square(row.run.length), axis=1) for row in rows], axis=0, initial=0.0)
+    return np.flatnonzero(most > STEEP * form.loss_length**2 * form.scales[1][:, 0] / form.scales[0][:, 0])
+
+
+def _weighted_rows(form: Form, rows: list[Row]) -> Callable[[int], Array]:
+    """√W A of one problem's rows, those without sides by a root of their sum."""
+
+    def of(problem: int) -> Array:
+        values, vectors = np.linalg.eigh(form.fixed.h[problem])
+        parts = [np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T]
+        for row in rows:
+            weight = np.broadcast_to(row.weight, (form.batch, row.run.size))[problem]
+            parts.append(np.sqrt(weight)[:, None] * row.run.matrix)
+        return np.concatenate(parts)
+
+    return of
 
 
 def _affine_row(row: Row, dw: Array) -> tuple[Array, Array, Array, Array]:

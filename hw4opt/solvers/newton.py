@@ -25,6 +25,7 @@ from hw4opt.objective import WEAK, Objective, Point, descent, descents, least_pi
 from hw4opt.rows import Chunk
 from hw4opt.terms.base import Array
 
+SCALE_FREE = True  # a step is solved on columns scaled to a unit diagonal
 LIMIT = 100
 SHORT = 1e-3  # root mean square change of z in a step after which the Hessian is kept,
 SHORTER = 1e-6  # or where that did not do: after which one such step is enough
@@ -62,7 +63,9 @@ class Minimum:
 
 def refuse(form: Form) -> str | None:
     """Takes forms whose every row is smooth, or quadratic without sides."""
-    sided = {form.blocks[piece.block].name for piece in form.pieces if piece.smooth is None and not piece.is_quadratic}
+    sided = {
+        name for piece in form.pieces if piece.smooth is None and not piece.is_quadratic for name in form.blocks[piece.block].names
+    }
     if not sided:
         return None
     return f"newton needs every term to be smooth; {' and '.join(sorted(sided))} {'is' if len(sided) == 1 else 'are'} not"
@@ -73,7 +76,7 @@ def solve(form: Form, options: Options) -> Answer:
     parts = []
     for block in form.blocks:
         if block.smooth is not None:
-            parts += parts_of(pieces_of(block.rows, form.design.matrix), block.smooth)
+            parts += parts_of(pieces_of(block.rows, form.matrix), block.smooth)
     whole = Objective(parts, form.fixed if any(piece.is_quadratic for piece in form.pieces) else None, form.penalty)
     deadline = Deadline(options.time_limit)
     found = _minimize(whole, None, Stop(options.max_iterations or LIMIT, deadline=deadline))

@@ -18,7 +18,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from hw4opt.active_set import magnitude, polish
+from hw4opt.active_set import LONG, polish
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.blocks import Run
 from hw4opt.deadline import Deadline
@@ -36,7 +36,7 @@ def refuse(form: Form) -> str | None:
     """Needs the primal's or the dual's smooth part: see the sentence."""
     if _on_primal(form) or _dual_is_smooth(form):
         return None
-    rough = sorted({form.blocks[piece.block].name for run in form.runs if not _is_smooth(run) for _, piece in run.members})
+    rough = sorted({name for run in form.runs if not _is_smooth(run) for _, piece in run.members for name in form.blocks[piece.block].names})
     free = "an unpenalised intercept" if form.design.intercept else "ridge 0"
     return (
         f"with {free} proximal needs every term but one on the coefficients to be smooth, of bounded curvature; {', '.join(rough)} is not"
@@ -51,7 +51,7 @@ def _is_smooth(run: Run) -> bool:
 
 
 def _on_coefficients(form: Form, run: Run) -> bool:
-    return all(isinstance(form.blocks[piece.block].terms[0].acts, Coefficients) for _, piece in run.members)
+    return all(isinstance(form.blocks[piece.block].acts, Coefficients) for _, piece in run.members)
 
 
 def _on_primal(form: Form) -> bool:
@@ -88,9 +88,8 @@ def solve(form: Form, options: Options) -> Answer:
         last = iteration == limit or deadline.passed()
         if iteration == check or last:
             here_w, here_u = point_of(x)
-            z = [here_w @ run.matrix.T for run in form.runs]
-            goal = 0.5 * options.tol * magnitude(form, here_w, z, here_u)
-            finish = polish(form, here_w, here_u, None, goal)
+            goal = 0.5 * options.tol * form.gap_scale(here_w, np.zeros(form.batch))
+            finish = polish(form, here_w, here_u, None, goal, LONG)
             better = (finish.gap < best)[:, None]
             w = np.where(better, finish.w, w)
             u = [np.where(better, new, old) for new, old in zip(finish.duals, u, strict=True)]

@@ -59,7 +59,7 @@ DEFINITE = frozenset({"quadprog", "ecos"})  # need curvature of every variable
 ENDS = frozenset({"piqp", "daqp", "quadprog", "clarabel", "osqp", "ecos", "scs"})  # soon, at their limit of iterations
 LARGEST = 50_000_000  # entries of P up to which a solver that takes only dense matrices is asked
 DENSE = 1_000_000  # entries of P up to which a solver that takes both is given dense matrices, which it solves more exactly
-RIDGE = 1e-9  # of the largest diagonal entry: curvature that variables without any get for solvers in DEFINITE
+RIDGE = 1e-10  # of the largest diagonal entry: curvature that variables without any get for solvers in DEFINITE
 
 
 def backends() -> list[str]:
@@ -78,7 +78,7 @@ def backend(name: str) -> str:
 
 def refuse(form: Form) -> str | None:
     """Takes forms whose every row is piecewise linear-quadratic."""
-    smooth = sorted({form.blocks[piece.block].name for piece in form.pieces if piece.smooth is not None})
+    smooth = sorted({form.blocks[piece.block].names[0] for piece in form.pieces if piece.smooth is not None})
     return f"a quadratic program holds no {smooth[0]} loss; take newton, interior or cvxpy" if smooth else None
 
 

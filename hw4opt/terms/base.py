@@ -98,6 +98,10 @@ class Term(ABC):
     def model(self, cp: Any, z: Any) -> Any:
         """The cvxpy face, one entry a row (`cp` is the cvxpy module); for a constraint, the list of cvxpy constraints."""
 
+    def in_units(self, size: float) -> tuple[float, Term] | None:
+        """(c, g) with f(size z) = c g(z), g of the same kind: how a cvxpy model is written in units of its data; None: not known."""
+        return None
+
 
 class Loss(Term):
     """A term of the data. Residual losses act on z = fitted - y; those with `targets` on z = fitted and y apart."""
@@ -254,6 +258,10 @@ class Smooth(Loss):
         value = self.pointwise(z, y)
         each_row = value + self.conjugate_pointwise(u, y) - z * u
         return np.where(each_row < -ROUNDING * (np.abs(z * u) + value + 1), np.inf, np.maximum(each_row, 0.0))
+
+    def slack_rounding(self, z: Array, u: Array, y: Array) -> Array:
+        """What rounding may do to `slack` beyond its own last digit: of f(z) + f*(u) - z u, that of its three parts."""
+        return 4 * np.finfo(float).eps * (np.abs(z * u) + np.abs(self.pointwise(z, y)))
 
     @abstractmethod
     def model(self, cp: Any, z: Any, y: Array | float = 1.0) -> Any: ...

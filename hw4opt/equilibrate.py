@@ -1,0 +1,84 @@
+"""A form in units of its own, for every solver and for the cvxpy model, and the way back.
+
+    w = size·T v,   z = size·z',   f = worth·f',   u = (worth/size) u'
+
+size and worth/size are typical values of the loss's z and u, so that rows have unit targets and unit slopes. T scales the columns to
+a Hessian of unit diagonal, t_j = 1/√(p_j/h + Σ_i a_ij²) with h = worth/size² a typical curvature (columns of unit length would raise the
+condition of a kernel's basis), and centers them where an intercept is free. Certificate, gap, duals and bounds are of the form as given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hw4opt.answer import Answer, Options
+from hw4opt.form import Form, Units
+from hw4opt.terms.base import Array
+
+ROUNDING = 1e-15
+EMPTY = 1e-290  # mean square of a column that is 0 everywhere
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """The scaled form, and what leads back: w = size·(columns v - intercept's share)."""
+
+    form: Form
+    columns: Array  # (r,) t_j
+    centers: Array  # (r,) of the scaled columns, taken up by the intercept, which is the last column
+    units: Units
+
+    def point(self, v: Array) -> Array:
+        """w (b, r) of the form as given."""
+        w = v * self.columns
+        if self.centers.any():
+            w[:, -1] -= v @ self.centers
+        return self.units.size * w
+
+    def answer(self, found: Answer) -> Answer:
+        """The scaled form's answer for the form as given."""
+        rate = self.units.worth / self.units.size
+        interior = None if found.interior is None else self.point(found.interior)
+        return replace(found, w=self.point(found.w), duals=[rate * u for u in found.duals], interior=interior)
+
+
+def solve_scaled(solve: Callable[[Form, Options], Answer], form: Form, options: Options) -> Answer:
+    """The answer of a solver that works on the scaled form, for the form as given."""
+    scaled = equilibrate(form)
+    return scaled.answer(solve(scaled.form, options))
+
+
+def equilibrate(form: Form) -> Scaled:
+    """The form with unit rows and a Hessian of unit diagonal. Problems of a batch share the columns' scale, as they share the matrix."""
+    size, slope = form.scales
+    units = Units(size, size * slope)
+    matrix, values = form.matrix, len(form.design.base_x)
+    curvature = float(np.exp(np.mean(np.log(slope / size))))
+    penalty = np.exp(np.mean(np.log(np.maximum(form.penalty, 1e-300)), axis=0)) * (form.penalty > 0).all(axis=0)
+    centers = _centers(form)
+    around = np.maximum(form.column_square - np.square(centers), ROUNDING * form.column_square)  # a constant column is 0 around its mean
+    square = np.where(around > EMPTY, around, 0.0) * form.blocks[0].rows.count
+    total = penalty / curvature + square
+    columns = 1.0 / np.sqrt(np.where(total > 0, total, 1.0))
+    scaled = matrix * columns
+    if centers.any():
+        scaled[:values] -= np.outer(matrix[:values, -1], centers * columns)
+    # a column that is 0 everywhere: held at 0, which costs nothing
+    fixed = np.where((total > 0) | (form.penalty > 0), form.penalty, curvature)
+    p = fixed * np.square(columns) * (np.square(size) / units.worth)
+    blocks = tuple(block.in_units(size, units.worth) for block in form.blocks)
+    return Scaled(Form(form.design, blocks, p, scaled, units), columns, centers * columns, units)
+
+
+def _centers(form: Form) -> Array:
+    """The mean of every column over the loss's rows where a last column of ones is free, else 0, (r,)."""
+    if not form.design.intercept or not form.blocks[0].is_loss or (form.penalty[:, -1] > 0).any():
+        return np.zeros(form.matrix.shape[1])
+    rows = form.blocks[0].rows
+    centers = rows.take(form.matrix).mean(axis=0)
+    centers[-1] = 0.0
+    return centers
+

@@ -1,0 +1,33 @@
+"""What solvers and folds count as the duality gap of a point: one price for rows, one for stationarity.
+
+The certificate has formulas of its own, so that it can contradict these.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hw4opt.terms.base import Array
+
+ROUNDING = 16 * float(np.finfo(float).eps)  # of the largest fitted value: what rounding makes of a difference that is 0
+
+
+def row_slack(slope: Array, u: Array, v: Array, quadratic: Array | float, price: Array) -> Array:
+    """f(z) + f*(u) - z u of box-constrained quadratic rows, v = z - t; a violated constraint at price · |v|.
+
+    slope    an element of ∂f(z), infinite where z is outside the domain
+    price    (b, 1) what blending back into the feasible set costs, some multiple of the largest |u|
+    """
+    p = slope
+    if not np.isfinite(p).all():
+        p = np.where(np.isfinite(p), p, u + np.sign(v) * price)
+    return np.maximum((p - u) * (v - 0.5 * quadratic * (p + u)), 0.0)
+
+
+def stationarity_cost(penalty: Array, residual: Array, w: Array, w_scale: Array) -> Array:
+    """What a residual of diag(penalty) w + Aᵀu = 0 costs, (b,): ½ residual²/penalty, and |residual|·max(|w|, w_scale) on free columns."""
+    if (penalty > 0).all():
+        return 0.5 * (np.square(residual) / penalty).sum(axis=-1)
+    safe = np.where(penalty > 0, penalty, 1.0)
+    free = np.abs(residual) * np.maximum(np.abs(w), w_scale)
+    return np.where(penalty > 0, 0.5 * np.square(residual) / safe, free).sum(axis=-1)
