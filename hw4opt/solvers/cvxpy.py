@@ -9,6 +9,7 @@ quadratic form fails cvxpy's own check on real kernels.
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import cvxpy as cp
@@ -17,8 +18,10 @@ from cvxpy.error import DCPError, SolverError
 
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.blocks import Block
+from hw4opt.deadline import Deadline
 from hw4opt.errors import RefusedError, UnknownNameError
 from hw4opt.form import Form
+from hw4opt.parallel import in_own_process, start_own_process
 from hw4opt.terms import Loss, Smooth, Term
 from hw4opt.terms.base import Array
 
@@ -41,6 +44,11 @@ ENDED = {
     "user_limit": Status.ITERATION_LIMIT,
 }
 ITERATIONS = {"OSQP": "max_iter", "CLARABEL": "max_iter", "PIQP": "max_iter", "PROXQP": "max_iter"}
+SECONDS = {"CLARABEL": "time_limit", "OSQP": "time_limit", "SCS": "time_limit_secs", "HIGHS": "time_limit"}
+ENDS = frozenset({"CLARABEL", "ECOS", "OSQP", "SCS"})  # each within a number of iterations
+
+
+Found = tuple[Array, list[Array], Status, int, str | None]  # w, duals of the blocks, status, iterations, note
 
 
 def backends() -> list[str]:
@@ -63,18 +71,49 @@ def refuse(form: Form) -> str | None:
 
 def solve(form: Form, options: Options) -> Answer:
     """Problem by problem."""
-    found = [_solve_one(form.cut(np.array([i])), options) for i in range(form.batch)]
+    if not _stays_here(form, options):
+        start_own_process(_solve_one)
+    deadline = Deadline(options.time_limit)
+    found = [_limited(form.cut(np.array([i])), options, deadline) for i in range(form.batch)]
     points, duals, reached, iterations, notes = zip(*found, strict=True)
     of_blocks = [np.concatenate([one[k] for one in duals]) for k in range(len(form.blocks))]
     said = {i: note for i, note in enumerate(notes) if note is not None}
-    return Answer(np.stack(points), form.split_duals(of_blocks), list(reached), np.array(iterations), notes=said)
+    counts = np.array(iterations)
+    return Answer(np.stack(points), form.split_duals(of_blocks), list(reached), counts, notes=said, seconds=deadline.elapsed)
 
 
-def _solve_one(form: Form, options: Options) -> tuple[Array, list[Array], Status, int, str | None]:
+def _limited(form: Form, options: Options, deadline: Deadline) -> Found:
+    """The backend's answer: here where it keeps to the limits by itself, else in a process that can be killed."""
     name = options.backend or DEFAULT
     settings = dict(SETTINGS.get(name, {}))
     if options.max_iterations is not None:
         settings[ITERATIONS.get(name, "max_iters")] = options.max_iterations
+    seconds = deadline.pass_on(settings, SECONDS.get(name))
+    if _stays_here(form, options):
+        found = _solve_one((form, name, settings))
+    else:
+        try:
+            found = in_own_process(_solve_one, (replace(form), name, settings), seconds)  # a copy without what it has kept for itself
+        except TimeoutError:
+            nothing = [np.zeros((1, block.rows.count)) for block in form.blocks]
+            found = np.zeros(form.penalty.shape[1]), nothing, Status.ITERATION_LIMIT, 0, None
+    point, duals, reached, steps, note = found
+    if deadline.passed() and reached in (Status.ITERATION_LIMIT, Status.INACCURATE):
+        reached, note = Status.ITERATION_LIMIT, deadline.note
+    return point, duals, reached, steps, note
+
+
+def _stays_here(form: Form, options: Options) -> bool:
+    """Whether the backend needs no process that can be killed: it ends by itself, and no limit is set.
+
+    Terms that are not of this package cannot go to another process.
+    """
+    own = all(type(term).__module__.startswith("hw4opt.") for block in form.blocks for terms in block.terms for term in terms)
+    return not own or (options.time_limit is None and (options.backend or DEFAULT) in ENDS)
+
+
+def _solve_one(task: tuple[Form, str, dict[str, Any]]) -> Found:
+    form, name, settings = task
     w = cp.Variable(form.penalty.shape[1])
     parts = [_compile(form, block, w) for block in form.blocks]
     model = cp.Problem(

@@ -149,7 +149,7 @@ WORDS = [
     (["--select", "kfold"], "there are auto, loo, loo:x, kfold:K"),
     (["--search", "random:0"], "random:N"),
     (["--search", "random:99999999999"], "99,999,999,999 settings; a search takes 20,000 at most"),
-    (["--solver", "interior:CLARABEL"], "--solver interior:CLARABEL: only cvxpy takes a name after a colon"),
+    (["--solver", "interior:CLARABEL"], "solver 'interior:CLARABEL': only cvxpy and qp take a name after a colon"),
     (["--search", "fine"], "zoom, grid and random:N"),
     (["--grid", "gamma=1:2"], "NAME=LOW:HIGH:COUNT"),
     (["--grid", "gamma=2:1:5"], "0 < LOW < HIGH"),
