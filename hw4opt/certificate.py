@@ -70,6 +70,19 @@ class Certificate:
         proven = self.gap + self.gap_rounding <= tol * self.gap_scale
         return proven and self.truncation <= max(tol, TRUNCATED) * self.gap_scale
 
+    def shortfall(self, tol: float) -> str | None:
+        """What keeps the answer from being certified, in words; None if nothing does, or if `reason` says it."""
+        if self.gap is None or not self.gap_scale or self.holds(tol):
+            return None
+        if self.truncation > max(tol, TRUNCATED) * self.gap_scale:
+            left = f"what the kernel's basis leaves out may count for {self.truncation / self.gap_scale:.1e} of what the fit explains"
+            return f"{left} (at most {max(tol, TRUNCATED):.0e}); a larger ridge, or a smaller weight of tv or trend, lowers it"
+        if self.violation > tol:
+            return f"a constraint is violated by {self.violation:.1e} of y's spread"
+        if self.gap > tol * self.gap_scale:
+            return f"the relative gap is {self.gap / self.gap_scale:.1e} (at most {tol:.0e})"
+        return f"rounding alone may count for {self.gap_rounding / self.gap_scale:.1e} of what the fit explains (at most {tol:.0e})"
+
     def as_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
         return asdict(self)

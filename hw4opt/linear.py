@@ -51,10 +51,8 @@ def _triangle(rows: Array, penalty: Array) -> tuple[Array, Array]:
     whole = np.concatenate([rows, np.diag(np.sqrt(penalty))])
     whole = whole[np.argsort(-np.abs(whole).max(axis=1), kind="stable")]
     scale = 1.0 / np.maximum(np.linalg.norm(whole, axis=0), 1e-150)
-    r = np.linalg.qr(whole * scale, mode="r")
-    diagonal = np.diagonal(r)
-    r[np.diag_indices(len(r))] = np.where(diagonal == 0, 1.0, diagonal)  # a column of zeros takes no part
-    return r, scale
+    r = np.asarray(np.linalg.qr(whole * scale, mode="r"))
+    return r + np.diag(np.where(np.diagonal(r) == 0, 1.0, 0.0)), scale  # a column of zeros takes no part
 
 
 def _many(gram: Array) -> Callable[[Array], Array] | None:

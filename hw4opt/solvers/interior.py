@@ -251,12 +251,15 @@ def step(form: Form, rows: list[Row], w: Array, state: State, slow: np.ndarray) 
     return w + length * direction
 
 
-def _steep(form: Form, rows: list[Row]) -> np.ndarray:
+def _steep(form: Form, rows: list[Row]) -> list[int]:
     """The problems whose rows' weights differ so much that their sum has lost the small ones."""
-    if not small(form):
-        return np.empty(0, dtype=int)
-    most = np.max([np.max(row.weight * np.square(row.run.length), axis=1) for row in rows], axis=0, initial=0.0)
-    return np.flatnonzero(most > STEEP * form.loss_length**2 * form.scales[1][:, 0] / form.scales[0][:, 0])
+    unit = STEEP * form.loss_length**2 * form.scales[1][:, 0] / form.scales[0][:, 0]
+    steep: set[int] = set()
+    for row in rows if small(form) else []:
+        longest = np.square(np.max(row.run.length))
+        if row.weight.max() * longest > unit.min():  # else none of them, seen at once
+            steep |= set(np.flatnonzero((row.weight * np.square(row.run.length)).max(axis=1) > unit).tolist())
+    return sorted(steep)
 
 
 def _weighted_rows(form: Form, rows: list[Row]) -> Callable[[int], Array]:
