@@ -351,7 +351,6 @@ def _bound_reason(form: Form, ridge: float) -> str | None:
 
 def _violations(form: Form, zs: Sequence[Array], allowances: Sequence[Array], w: Array) -> tuple[Array, Array | None]:
     """The worst constraint row beyond rounding, scaled; and the largest drop under an order-1 constraint."""
-    spread = form.target_spread
     x = form.design.base_x
     worst, drop = np.zeros(form.batch), None
     for piece, z, allowance in zip(form.pieces, zs, allowances, strict=True):
@@ -369,7 +368,7 @@ def _violations(form: Form, zs: Sequence[Array], allowances: Sequence[Array], w:
             out = out * width
         elif isinstance(acts, Slope):
             out = out * float(np.ptp(x[:, acts.column]))
-        worst = np.maximum(worst, out.max(axis=1, initial=0.0) / spread)
+        worst = np.maximum(worst, out.max(axis=1, initial=0.0) / form.target_spread)
     for block in form.blocks:
         if isinstance(block.acts, Differences) and block.acts.order == 1 and any(_one_sided(s) for s in block.sheets):
             fitted = w @ form.matrix[: len(x)].T

@@ -29,7 +29,8 @@ LIMIT = 100
 SAFE = 0.2  # centring of a step after one that was no gain
 BACK = 0.995  # share of the way to the boundary
 EARLY = 1e-7  # relative gap at which the active set is tried for the first time
-CLOSE = 1e-4  # … and from which on the gap is judged by what the fit explains
+NOTHING = 1e-16  # of the least that a gap can be relative to: done, whatever the scale
+CLOSE = 1e-6  # … and from which on the gap is judged by what the fit explains
 STEEP = 1e12  # W of a row, over that of a typical row of the loss, from which a step is solved on the rows themselves
 STALL = 8  # steps without gain, near the end, after which there is nothing more to gain
 TINY = 1e-300
@@ -172,7 +173,7 @@ def evaluate(form: Form, rows: list[Row], w: Array) -> State:
 def _scale(form: Form, w: Array, gap: Array, dual: Array) -> Array:
     """What a gap is relative to: the size of the dual objective far from the end, and near it what the fit explains."""
     rough = np.maximum(np.abs(dual), 1e-300)
-    if (gap > CLOSE * rough).all():
+    if (gap > CLOSE * rough).all() or (form.blocks[0].is_loss and (gap <= NOTHING * form.reference.least).all()):
         return rough
     return np.minimum(rough, form.gap_scale(w, gap))
 
