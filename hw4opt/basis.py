@@ -82,7 +82,7 @@ def _pivot(kernel: Kernel, x: Array, columns: np.ndarray, diagonal: Array, limit
             fresh = fresh - rows[:done, best] @ rows[:done]
         fresh = fresh / math.sqrt(left[best] / weight[best])
         rows[done] = fresh
-        left -= weight * fresh * fresh
+        left -= fresh * fresh if len(kinds) == 1 else weight * fresh * fresh
         left[best] = 0.0
         pivots.append(best)
     chosen = np.array(pivots, dtype=int)

@@ -238,8 +238,8 @@ def _rounding(sheet: Sheet, at: tuple[Array, Array, Array], unsure: Array, at_ki
 def _smooth_sums(piece: Piece, z: Array, u: Array, unsure: Array) -> _Sums:
     smooth = piece.smooth
     assert smooth is not None
-    slack, value = smooth.slack(z, u), smooth.value(z)
-    rounding = np.abs(smooth.gradient(z) - u) * unsure + 0.5 * smooth.curvature(z) * np.square(unsure) + smooth.slack_rounding(z, u, slack)
+    slack, (value, slope, curvature) = smooth.slack(z, u), smooth.derivatives(z)
+    rounding = np.abs(slope - u) * unsure + 0.5 * curvature * np.square(unsure) + smooth.slack_rounding(z, u, slack)
     return _Sums(slack.sum(axis=1), value.sum(axis=1), rounding.sum(axis=1))
 
 
@@ -282,11 +282,15 @@ def _assemble(form: Form, at: _At, wrong: Array, balanced: np.ndarray) -> list[C
     residual = penalty * w + by_block.sum(axis=0)
     norm = np.square(w * (penalty > 0)).sum(axis=1)
     unsure = _residual_rounding(form, duals, w)
-    reach = np.maximum(np.abs(w), form.w_scale)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        off = np.where(penalty > 0, 0.5 * np.square(residual) / penalty, np.abs(residual) * reach).sum(axis=1)
-        squared = (np.abs(residual) * unsure + 0.5 * np.square(unsure)) / penalty
-        rounding = rounding + np.where(penalty > 0, squared, unsure * np.abs(w)).sum(axis=1)
+    if (penalty > 0).all():
+        off = (0.5 * np.square(residual) / penalty).sum(axis=1)
+        rounding = rounding + (unsure * (np.abs(residual) + 0.5 * unsure) / penalty).sum(axis=1)
+    else:
+        free, reach = penalty == 0, np.maximum(np.abs(w), form.w_scale)
+        safe = np.where(free, 1.0, penalty)
+        off = np.where(free, np.abs(residual) * reach, 0.5 * np.square(residual) / safe).sum(axis=1)
+        squared = unsure * (np.abs(residual) + 0.5 * unsure) / safe
+        rounding = rounding + np.where(free, unsure * np.abs(w), squared).sum(axis=1)
     objective = value + form.ridge * norm
     gap = slack + off
     scale = form.gap_scale(w, gap, zs)

@@ -121,9 +121,10 @@ def _solve(problems: Sequence[Problem], form: Form, name: str, options: Options,
 
 
 def solve_with(name: str, form: Form, options: Options) -> Answer:
-    """The answer of the solver of that name; all but those whose steps no scale of columns changes work on the scaled form."""
+    """The answer of the solver of that name, which works on the scaled form unless its steps are the same in any unit."""
     module = load_solver(name)
-    return module.solve(form, options) if getattr(module, "SCALE_FREE", False) else solve_scaled(module.solve, form, options)
+    scale_free = getattr(module, "scale_free", None)
+    return module.solve(form, options) if scale_free is not None and scale_free(form) else solve_scaled(module.solve, form, options)
 
 
 def _again(name: str, options: Options) -> Callable[[Form, Options], Answer] | None:

@@ -81,7 +81,7 @@ def _above_least(rows: Sheet | SmoothRows, z: Array) -> Array:
     if isinstance(rows, Sheet):
         value = rows.value(z - rows.shift)
         return value if rows.active is None else value * rows.active
-    return rows.weights * rows.term.slack(z + rows.offset, np.zeros_like(z), rows.targets)  # f + f*(0), and f*(0) = -min f
+    return rows.weights * rows.term.excess(z + rows.offset, rows.targets)
 
 
 def _excess(loss: Block, z: Array) -> Array:

@@ -12,6 +12,7 @@ from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 
 NEAR = 0.5  # |μ'/μ - 1| up to which the slack is taken from that ratio, and beyond from the logarithms themselves
+MODERATE = 1e6  # counts whose loss keeps nine digits beside y log y
 TINY = 1e-3  # … and up to which (1 + r) log(1 + r) - r comes from its series
 
 
@@ -75,6 +76,12 @@ class Poisson(Smooth):
             if (some := ~(np.abs(r) <= TINY)).any():  # near an optimum there are none
                 found[some] = self._far_slack(r[some], mean[some], z[some], u[some] + y[some])
         return np.maximum(found, 0.0)
+
+    def excess(self, z: Array, y: Array) -> Array:
+        """exp z - y + y (log y - z): half the deviance; from the parts themselves as long as they are no larger than MODERATE."""
+        if not y.max(initial=0.0) <= MODERATE:
+            return self.slack(z, np.zeros_like(z), y)
+        return np.maximum(self.mean(z) - y + y * (np.log(np.where(y > 0, y, 1.0)) - z), 0.0)
 
     def slack_rounding(self, z: Array, u: Array, y: Array) -> Array:
         """μ - μ' is off by the last digit of u + y and of exp(z), and the slack by log(μ'/μ) times that, about."""

@@ -32,6 +32,7 @@ EARLY = 1e-7  # relative gap at which the active set is tried for the first time
 NOTHING = 1e-16  # of the least that a gap can be relative to: done, whatever the scale
 CLOSE = 1e-6  # … and from which on the gap is judged by what the fit explains
 STEEP = 1e12  # W of a row, over that of a typical row of the loss, from which a step is solved on the rows themselves
+WIDE = 1e-2  # relative gap above which no row's weight is that large
 STALL = 8  # steps without gain, near the end, after which there is nothing more to gain
 TINY = 1e-300
 
@@ -39,6 +40,14 @@ TINY = 1e-300
 def refuse(form: Form) -> str | None:
     """Takes every form."""
     return None
+
+
+def scale_free(form: Form) -> bool:
+    """Every step is solved on columns scaled to a unit diagonal: a kernel's basis, orthonormal as it is, needs no other scale.
+
+    Raw columns do, and columns beside an intercept that their means overlap with; but where no row has sides there is one step.
+    """
+    return not form.runs or (form.design.kernel is not None and not form.design.intercept and form.blocks[0].is_loss)
 
 
 @dataclass
@@ -208,7 +217,8 @@ def step(form: Form, rows: list[Row], w: Array, state: State, slow: np.ndarray) 
 
     Where the last step was no gain (`slow`), a plain well-centred step breaks the cycle that Mehrotra's correction can fall into.
     """
-    solve_h = factor(state.h, form.penalty, _weighted_rows(form, rows), _steep(form, rows))
+    near = (state.gap <= WIDE * state.scale).any()
+    solve_h = factor(state.h, form.penalty, _weighted_rows(form, rows), _steep(form, rows) if near else ())
     direction = solve_h(state.base + state.right)
     sided = [row for row in rows if row.sides]
     target = np.zeros((len(w), 1))

@@ -25,7 +25,6 @@ from hw4opt.objective import WEAK, Objective, Point, descent, descents, least_pi
 from hw4opt.rows import Chunk
 from hw4opt.terms.base import Array
 
-SCALE_FREE = True  # a step is solved on columns scaled to a unit diagonal
 LIMIT = 100
 SHORT = 1e-3  # root mean square change of z in a step after which the Hessian is kept,
 SHORTER = 1e-6  # or where that did not do: after which one such step is enough
@@ -67,6 +66,11 @@ def refuse(form: Form) -> str | None:
     if not sided:
         return None
     return f"newton needs every term to be smooth; {' and '.join(sorted(sided))} {'is' if len(sided) == 1 else 'are'} not"
+
+
+def scale_free(form: Form) -> bool:
+    """Every step is solved on columns scaled to a unit diagonal."""
+    return True
 
 
 def solve(form: Form, options: Options) -> Answer:

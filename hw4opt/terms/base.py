@@ -266,6 +266,10 @@ class Smooth(Loss):
         each_row = value + self.conjugate_pointwise(u, y) - z * u
         return np.where(each_row < -ROUNDING * (np.abs(z * u) + value + 1), np.inf, np.maximum(each_row, 0.0))
 
+    def excess(self, z: Array, y: Array) -> Array:
+        """f(z) - min f of each row: f(z) + f*(0)."""
+        return self.slack(z, np.zeros_like(z), y)
+
     def slack_rounding(self, z: Array, u: Array, y: Array) -> Array:
         """What rounding may do to `slack` beyond its own last digit: of f(z) + f*(u) - z u, that of its three parts."""
         return 4 * np.finfo(float).eps * (np.abs(z * u) + np.abs(self.pointwise(z, y)))
