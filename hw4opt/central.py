@@ -151,9 +151,10 @@ def _center(row: Row, z: Array, target: Array, unit: Array) -> None:
 
 
 def _start_inside(row: Row, v: Array, unit: Array, wide: np.ndarray) -> None:
-    """Rows whose bounds are far beyond any dual that the loss could ask for start in the middle, with slacks that cover their residuals."""
+    """Rows whose bounds are far beyond any dual that the loss could ask for start near u = 0, with slacks that cover their residuals."""
     (_, high), (_, low) = row.sides
-    u = np.clip(0.0, low, high)
+    inside = np.minimum(row.reach, 0.5 * (high - low))  # where a bound is 0, as of one half of an insensitive loss
+    u = np.clip(0.0, low + inside, high - inside)
     residual = v - row.run.sheet.quadratic * u  # type: ignore[union-attr]
     least = SLACK_SHARE * np.maximum(np.abs(residual).mean(axis=1, keepdims=True), unit)
     row.u = np.where(wide, u, row.u)
