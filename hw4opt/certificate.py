@@ -63,7 +63,7 @@ class Certificate:
 
         A fit with nothing to explain (gap_scale 0) holds where its gap is rounding alone.
         """
-        if self.gap is None or self.gap_scale is None or self.violation > tol:
+        if self.gap is None or self.gap_scale is None or not self.violation <= tol:  # not a number is no proof
             return False
         if self.gap_scale == 0:
             return self.gap <= self.gap_rounding
