@@ -476,7 +476,7 @@ def test_a_folds_objective_is_that_of_the_rows_that_remain(shape, layout, folds,
         rest = np.delete(np.arange(13), out)
         reduced = Problem(x[rest], problem.y[rest], RBF(60.0), loss, problem.regularizers, shape[1], weights[rest], offset[rest])
         slope = design.rows(Slope(0), "").take(design.matrix)[_base_rows(design)][rest] @ point if design.slopes else None
-        total, outside = objective_by_hand(reduced, values[rest] @ point, slope)
+        total, outside = objective_by_hand(reduced, values[rest] @ point + problem.level, slope)
         assert one.objective - 0.1 * np.square(point[:-1]).sum() == pytest.approx(total, rel=1e-10)
         assert worst == pytest.approx(outside, rel=1e-9, abs=1e-12)
         assert (one.violation > 0) == (outside > 0)
@@ -528,7 +528,7 @@ def test_a_linear_designs_fold_is_the_fit_without_its_rows():
     for row, w in enumerate(answer.w):
         rest = np.delete(np.arange(12), row)
         alone = fit(Problem(x[rest], y[rest], None, problem.loss, problem.regularizers, problem.constraints, intercept=True), tol=1e-11)
-        assert_allclose(np.append(x[row], 1) @ w, alone.predict(x[row])[0], atol=1e-7 * y.std())
+        assert_allclose(np.append(x[row], 1) @ w + problem.level, alone.predict(x[row])[0], atol=1e-7 * y.std())
 
 
 def test_folds_of_several_problems_and_of_rows_of_weight_zero():

@@ -142,7 +142,8 @@ def refits(problem, solve, folds=None):
 
 def tight(problem):
     result = fit(problem, tol=1e-12)
-    assert result.certificate.relative_gap is not None and result.certificate.relative_gap <= 1e-12
+    certificate = result.certificate
+    assert certificate.gap is not None and certificate.gap <= 1e-12 * max(certificate.gap_scale, abs(certificate.objective))
     return result
 
 
