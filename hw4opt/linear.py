@@ -18,7 +18,8 @@ def factor(
     """Factor: near the end W spans twenty orders of magnitude, and LU is stable only on the system scaled to a unit diagonal.
 
     gram (b, r, r) is overwritten; penalty (b, r); the returned function takes and gives (b, r). `rows` gives √W A of one problem,
-    (m, r): for the problems `steep` their QR decomposition serves, whose condition is only the root of the system's.
+    (m, r): for the problems `steep` their QR decomposition serves, whose condition is only the root of the system's (not in large
+    batches, where it would cost more than a second solve of the few that need it).
     """
     diagonal = np.einsum("bii->bi", gram)
     diagonal += penalty
@@ -32,9 +33,7 @@ def factor(
     def solve(right: Array) -> Array:
         return root * np.linalg.solve(gram, (root * right)[:, :, None])[:, :, 0]
 
-    if rows is None or not len(steep):
-        return solve
-    return _with_triangles(solve, {i: _triangle(rows(i), penalty[i]) for i in steep})
+    return _with_triangles(solve, {i: _triangle(rows(i), penalty[i]) for i in steep}) if rows is not None and len(steep) else solve
 
 
 def _with_triangles(solve: Callable[[Array], Array], triangles: dict[int, tuple[Array, Array]]) -> Callable[[Array], Array]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from hw4opt.answer import Options
 from hw4opt.canonical import canonicalize
-from hw4opt.certificate import certify
+from hw4opt.certificate import Proof, certify
 from hw4opt.equilibrate import solve_scaled
 from hw4opt.errors import InputError
-from hw4opt.fit import unattained
+from hw4opt.fit import prove, solve_with, unattained
 from hw4opt.form import Form
 from hw4opt.problem import Problem
 from hw4opt.selection import closed, exact, smooth
@@ -31,6 +32,8 @@ BATCH = 3_000_000  # rows × problems solved together: more would only leave the
 KEPT = 10_000_000  # entries of the responses of settings that are looked at together
 NEAR, NEARER = 1e-7, 1e-13  # relative gaps of full fits that the folds start from
 ANEW = 1e-13  # tolerance of folds solved anew: a prediction is off by the root of its gap
+PROVEN = 1e-9  # relative gap of a held-out fit that counts as proven
+REFIT = 32  # folds without proof that are solved together once more, their steps on the rows themselves
 FEW = 25  # rows a fold may lose for low-rank changes of the full fit to pay
 CLOSED = -1  # rounds of a fold in closed form
 METRICS = ("loss", "squared", "absolute")
@@ -234,23 +237,46 @@ def _some(settings: int, each: int) -> Iterator[np.ndarray]:
 
 
 def _anew(problems: Sequence[Problem], folds: Folds, found: Found) -> None:
-    """What is left, by the interior point."""
+    """What is left, by the interior point; what is still without proof once more in small batches, and then alone, by whatever proves it."""
+    rows = sum(max(len(problems[0].design.base_x), 1) for _ in problems[0].terms)
+    _refit(problems, folds, found, max(1, BATCH // rows), _by_interior)
+    _refit(problems, folds, found, REFIT, _by_interior)
+    _refit(problems, folds, found, 1, _alone)
+
+
+def _by_interior(form: Form) -> Proof:
+    answer = solve_scaled(interior.solve, form, Options(tol=ANEW, max_iterations=60))
+    return certify(form, answer.w, answer.duals, answer.interior)
+
+
+def _alone(form: Form) -> Proof:
+    """One fold as a fit would solve it, and if that does not prove it, by ADMM."""
+    options = Options(tol=PROVEN)
+    proof, _ = prove(form, solve_with("interior", form, options), options.tol, partial(solve_with, "interior"))
+    if proof.certificates[0].holds(options.tol):
+        return proof
+    other, _ = prove(form, solve_with("admm", form, options), options.tol)
+    return other if other.certificates[0].holds(options.tol) else proof
+
+
+def _refit(problems: Sequence[Problem], folds: Folds, found: Found, size: int, solve: Callable[[Form], Proof]) -> None:
+    """Folds without proof, `size` of them together."""
     design = problems[0].design
-    left = np.argwhere(~np.isfinite(found.gaps) & ~found.endless)
-    rows = sum(max(len(design.base_x), 1) for _ in problems[0].terms)
-    size = max(1, BATCH // rows)
+    left = np.argwhere(~(found.gaps <= PROVEN) & ~found.endless)
     for low in range(0, len(left), size):
         part = left[low : low + size]
         form = canonicalize([problems[setting] for setting, _ in part], [folds[fold] for _, fold in part])
-        answer = solve_scaled(interior.solve, form, Options(tol=ANEW, max_iterations=60))
-        proof = certify(form, answer.w, answer.duals, answer.interior)
+        proof = solve(form)
         for place, ((setting, fold), w, certificate) in enumerate(zip(part, proof.w, proof.certificates, strict=True)):
             if unattained(form, proof, place):
                 found.endless[setting, fold] = True
                 continue
+            gap = np.inf if certificate.relative_gap is None else certificate.relative_gap
+            if gap > found.gaps[setting, fold]:
+                continue
             held = folds[fold]
             found.predictions[setting, held] = design.matrix[held if design.row_of is None else design.row_of[held]] @ w
-            found.gaps[setting, fold] = np.inf if certificate.relative_gap is None else certificate.relative_gap
+            found.gaps[setting, fold] = gap
 
 
 def _scores(problems: Sequence[Problem], found: Found, metric: str) -> list[Score]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.active_set import polish
+from hw4opt.active_set import Finish, polish
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.central import Row, small, start
 from hw4opt.form import Form
@@ -53,21 +53,43 @@ class State:
         return State(*(array[stay] for array in (self.h, self.base, self.right, self.comp, self.gap, self.scale)))
 
 
+@dataclass
+class Kept:
+    """The best point of every problem: w (b, r), one dual array a run, its gap (b,), and the interior point that it came from."""
+
+    w: Array
+    duals: list[Array]
+    gap: Array
+    interior: Array
+
+    @classmethod
+    def none(cls, form: Form) -> Kept:
+        b, zero = form.batch, np.zeros(form.penalty.shape)
+        return cls(zero, [np.zeros((b, run.size)) for run in form.runs], np.full(b, np.inf), zero.copy())
+
+    def take(self, place: np.ndarray, found: Finish, interior: Array) -> None:
+        """Points of some problems, where they are no worse than what is kept."""
+        better = ~(found.gap > self.gap[place])
+        place = place[better]
+        self.w[place], self.gap[place], self.interior[place] = found.w[better], found.gap[better], interior[better]
+        for target, u in zip(self.duals, found.duals, strict=True):
+            target[place] = u[better]
+
+
 def solve(form: Form, options: Options) -> Answer:
     """Every problem of the batch; each leaves when it is done: finished exactly at EARLY, or at the tolerance."""
     limit = options.max_iterations or LIMIT
     b = form.batch
-    w, reached, iterations = np.zeros(form.penalty.shape), [Status.ITERATION_LIMIT] * b, np.full(b, limit)
-    interior, duals = w.copy(), [np.zeros((b, run.size)) for run in form.runs]
+    reached, iterations, kept = [Status.ITERATION_LIMIT] * b, np.full(b, limit), Kept.none(form)
     rows, point = start(form, solve)
     part = form
     active, best, tried = np.arange(b), np.full(b, np.inf), np.zeros(b, dtype=bool)
     if (nothing := perfect_at_zero(form)).any():
-        w[nothing], iterations[nothing] = 0.0, 0
+        iterations[nothing] = 0
         active = np.flatnonzero(~nothing)
         reached = [Status.CERTIFIED if done else Status.ITERATION_LIMIT for done in nothing]
         if not len(active):
-            return Answer(w, form.pieces_from_runs(duals, w), reached, iterations, interior)
+            return Answer(kept.w, form.pieces_from_runs(kept.duals, kept.w), reached, iterations, kept.interior)
         part, point = form.cut(active), point[active]
         rows = [row.cut(run, active) for row, run in zip(rows, part.runs, strict=True)]
     for iteration in range(limit + 1):
@@ -86,9 +108,11 @@ def solve(form: Form, options: Options) -> Answer:
             before = [row.dual(place) for row in rows]
             finish = polish(sub, point[place], before, state.gap[place], 0.5 * options.tol * state.scale[place])
             good[place] |= finish.gap <= 0.5 * options.tol * state.scale[place]
-            w[active[place]], interior[active[place]] = finish.w, point[place]
-            for target, u in zip(duals, finish.duals, strict=True):
-                target[active[place]] = u
+            kept.take(active[place], finish, point[place])
+        elsewhere = np.flatnonzero(~now & better & (relative <= EARLY) & (state.gap < kept.gap[active]))
+        if len(elsewhere):
+            raw = Finish(point[elsewhere], [row.dual(elsewhere) for row in rows], state.gap[elsewhere])
+            kept.take(active[elsewhere], raw, point[elsewhere])
         done = good | lost | last
         iterations[active[done]] = iteration
         for problem in active[good]:
@@ -101,7 +125,7 @@ def solve(form: Form, options: Options) -> Answer:
             rows = [row.cut(run, stay) for row, run in zip(rows, part.runs, strict=True)]
         slow = ~better[~done]
         point = step(part, rows, point, state, slow)
-    return Answer(w, form.pieces_from_runs(duals, w), reached, iterations, interior)
+    return Answer(kept.w, form.pieces_from_runs(kept.duals, kept.w), reached, iterations, kept.interior)
 
 
 def perfect_at_zero(form: Form) -> np.ndarray:
