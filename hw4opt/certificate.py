@@ -263,14 +263,13 @@ def _assemble(form: Form, at: _At, wrong: Array, balanced: np.ndarray) -> list[C
         by_block[piece.block] += pull
     penalty = form.penalty
     residual = penalty * w + by_block.sum(axis=0)
-    norm = np.square(w * (penalty > 0)).sum(axis=1)
     unsure = _residual_rounding(form, duals, w)
     reach = np.maximum(np.abs(w), form.w_scale)
     with np.errstate(divide="ignore", invalid="ignore"):
         off = np.where(penalty > 0, 0.5 * np.square(residual) / penalty, np.abs(residual) * reach).sum(axis=1)
         squared = (np.abs(residual) * unsure + 0.5 * np.square(unsure)) / penalty
         rounding = rounding + np.where(penalty > 0, squared, unsure * np.abs(w)).sum(axis=1)
-    objective = value + form.ridge * norm
+    objective = value + 0.5 * np.vecdot(w, penalty * w)
     gap = slack + off
     scale = form.gap_scale(w, gap, zs)
     pull_size = np.abs(by_block).max(axis=(0, 2))
