@@ -12,9 +12,7 @@ SHIFT = 1e-15  # relative: keeps singular directions (collinear columns, ridge 0
 MANY = 96  # systems from which substitution across the batch beats one LU a right side
 
 
-def factor(
-    gram: Array, penalty: Array, rows: Callable[[int], Array] | None = None, steep: Sequence[int] = ()
-) -> Callable[[Array], Array]:
+def factor(gram: Array, penalty: Array, rows: Callable[[int], Array] | None = None, steep: Sequence[int] = ()) -> Callable[[Array], Array]:
     """Factor: near the end W spans twenty orders of magnitude, and LU is stable only on the system scaled to a unit diagonal.
 
     gram (b, r, r) is overwritten; penalty (b, r); the returned function takes and gives (b, r). `rows` gives √W A of one problem,

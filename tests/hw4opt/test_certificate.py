@@ -716,7 +716,7 @@ def test_the_proof_does_not_depend_on_the_unit_of_y(scale, loss, intercept):
 
 @every_loss
 def test_the_relative_gap_is_relative_to_what_the_fit_explains(loss):
-    """max(min(P̂, E), 1e-4 L), from the loss of each row at f and at f = 0 (their minima are 0); test_gap_scale.py has weights and levels."""
+    """max(min(P̂, E), 1e-4 L), from every row's loss at f and at f = 0; test_gap_scale.py has weights and levels."""
     problem = one_problem(loss, regularizers=[TotalVariation(0.3)], offset=True)
     form = canonicalize([problem] * 20)
     y = loss.check_targets(problem.y) if loss.targets else problem.y

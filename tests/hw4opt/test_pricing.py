@@ -1,4 +1,4 @@
-"""The price of a row and of stationarity, which solvers and folds stop by, against the certificate's own formulas and against long doubles."""
+"""The price of a row and of stationarity, which solvers and folds stop by, against the certificate's own and long doubles."""
 
 import numpy as np
 import pytest

@@ -308,7 +308,7 @@ def first_format(path, x, y, kernel, basis, regularizers, w, u, standardize=Fals
 def test_a_linear_model_of_the_first_format_is_the_same_fit(far, standardize, tmp_path):
     """Least squares on two columns, one of them perhaps far from 0, with targets at a level of 50."""
     draw = np.random.default_rng(6)
-    x = draw.normal(size=(12, 2)) + [0.0, far]
+    x = draw.normal(size=(12, 2)) + np.array([0.0, far])
     y = 50 + x @ [1.0, -2.0] + draw.normal(size=12)
     used = (x - x.mean(axis=0)) / x.std(axis=0) if standardize else x
     w = np.linalg.lstsq(np.column_stack([used, np.ones(12)]), y)[0]
