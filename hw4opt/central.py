@@ -22,6 +22,9 @@ ROWS = 5_000_000  # rows × r² up to which they can
 LARGE = 60_000  # data rows from which one problem starts at the solution of a part of them,
 PART = 16_000  # about so many
 NEAR, NEAR_PART = 0.3, 3e-2  # relative gap of a start from least squares, and from a part of the rows
+FAR_ROUNDING = 1e4  # typical targets: from there on the rounding of a row would hide what the other rows lack
+NEAREST = 1e-14  # share of the way to a bound that a start keeps from it
+FAR_OUT = 10.0  # typical targets: from there on a row of a bounded slope pulls no more than one at that distance
 SLACK_SHARE = 0.3  # of the mean residual: the slack of a row that starts in the middle of its bounds
 CLEAR = 0.1  # units that a start keeps from a constraint
 
@@ -42,6 +45,7 @@ class Row:
     du: Array
     least: Array  # of 1/W
     reach: Array | float = np.inf  # a |u| beyond what the loss could ask for
+    exact: Array | None = None  # rounding of the row equation where targets are far out: no residual
 
     def dual(self, place: np.ndarray) -> Array:
         """u of some problems, 0 on rows that they do not have (where the state keeps a harmless inner point)."""
@@ -52,7 +56,8 @@ class Row:
         sides = [(sign, bound[stay]) for sign, bound in self.sides]
         s, d, ratio = ([one[stay] for one in group] for group in (self.s, self.d, self.ratio))
         reach = self.reach[stay] if isinstance(self.reach, np.ndarray) else self.reach
-        return Row(run, self.u[stay], sides, s, d, ratio, self.weight[stay], self.k[stay], self.du[stay], self.least[stay], reach)
+        exact = None if self.exact is None else self.exact[stay]
+        return Row(run, self.u[stay], sides, s, d, ratio, self.weight[stay], self.k[stay], self.du[stay], self.least[stay], reach, exact)
 
 
 def small(form: Form) -> bool:
@@ -108,11 +113,13 @@ def _start_smooth(form: Form, rows: list[Row]) -> tuple[list[Row], Array]:
 
 
 def _least_squares(form: Form, weight: Array) -> Array:
-    """w of the ridge and the loss's targets alone, every residual squared."""
+    """w of the ridge and the loss's targets alone, every residual squared, those far out with less weight: none pulls more than one unit."""
     h, right = form.fixed.h.copy(), -form.fixed.b
     for piece in form.pieces:
         if form.blocks[piece.block].is_loss and piece.sheet is not None and not piece.is_quadratic:
             wide = np.broadcast_to(weight if piece.sheet.active is None else weight * piece.sheet.active, (form.batch, len(piece.chunk)))
+            z_scale = form.scales[0]
+            wide = wide * np.minimum(1.0, FAR_OUT * z_scale / np.maximum(np.abs(piece.sheet.shift), FAR_OUT * z_scale))
             a = piece.chunk.matrix
             h += piece.chunk.gram(a, wide)
             right = right + (wide * piece.sheet.shift) @ a
@@ -137,10 +144,12 @@ def _center(row: Row, z: Array, target: Array, unit: Array) -> None:
     reach = v - q * middle
     pull = target / half
     t = reach / (pull + q * half + np.hypot(pull, reach))  # in units of half, which of a small weight has no square
+    t = np.clip(t, NEAREST - 1, 1 - NEAREST)
     for _ in range(6):
         room = (1 - t) * (1 + t)
         slope = q * half + 2 * pull * (1 + t * t) / (room * room)
         t = np.clip(t - (q * half * t + 2 * pull * t / room - reach) / slope, 0.5 * (t - 1), 0.5 * (t + 1))
+    t = np.clip(t, NEAREST - 1, 1 - NEAREST)
     row.u = middle + half * t
     s = [pull / (1 - t), pull / (1 + t)]
     excess = v - q * row.u - s[0] + s[1]
@@ -151,9 +160,9 @@ def _center(row: Row, z: Array, target: Array, unit: Array) -> None:
 
 
 def _start_inside(row: Row, v: Array, unit: Array, wide: np.ndarray) -> None:
-    """Rows whose bounds are far beyond any dual that the loss could ask for start near u = 0, with slacks that cover their residuals."""
+    """Rows whose bounds are far beyond any dual that the loss could ask for start in the middle, with slacks that cover their residuals."""
     (_, high), (_, low) = row.sides
-    inside = np.minimum(row.reach, 0.5 * (high - low))  # where a bound is 0, as of one half of an insensitive loss
+    inside = 0.1 * np.minimum(high - low, row.reach)
     u = np.clip(0.0, low + inside, high - inside)
     residual = v - row.run.sheet.quadratic * u  # type: ignore[union-attr]
     least = SLACK_SHARE * np.maximum(np.abs(residual).mean(axis=1, keepdims=True), unit)
@@ -180,7 +189,9 @@ def _start_row(form: Form, run: Run, z_scale: Array, u_scale: Array) -> Row:
     curvature = form.penalty.max(axis=1, keepdims=True) + 1e-6 * len(form.design.x) * u_scale / z_scale
     least = np.square(run.length) / ((STEEPEST_ROWS if small(form) else STEEPEST) * curvature)
     least = np.broadcast_to(least, (form.batch, 1) if np.ndim(run.length) == 0 else shape)
-    return Row(run, u, sides, s, d, [], empty, empty, empty, least, reach)
+    far = np.abs(sheet.shift).max() > FAR_ROUNDING * z_scale.max()
+    exact = 8 * np.finfo(float).eps * np.broadcast_to(np.abs(sheet.shift), shape) if far else None
+    return Row(run, u, sides, s, d, [], empty, empty, empty, least, reach, exact)
 
 
 def _dual_size(form: Form, w: Array, z: Sequence[Array], duals: Sequence[Array]) -> Array:

@@ -210,12 +210,16 @@ def _rounding(sheet: Sheet, at: tuple[Array, Array, Array], unsure: Array, at_ki
     q = sheet.quadratic
     unsure = unsure + EPS * (np.abs(v) + q * np.abs(u))
     first = np.abs(p - u) * unsure
+    low, high = (-np.inf if sheet.low is None else sheet.low), (np.inf if sheet.high is None else sheet.high)
+    with np.errstate(invalid="ignore"):
+        bends = (q > 0) & (v + unsure >= q * low) & (v - unsure <= q * high)
+    second = np.where(bends, np.square(unsure) / (2 * np.where(q > 0, q, 1.0)), 0.0)
     if not np.any(q == 0):
-        return first + np.square(unsure) / (2 * q)
+        return first + second
     width = np.inf if sheet.low is None or sheet.high is None else sheet.high - sheet.low
     crosses = np.where(at_kink, np.abs(u), np.where(np.isfinite(width), width, np.abs(u))) * unsure
     flat = np.where(np.abs(v) <= unsure, np.maximum(first, crosses), first)
-    return np.where(q > 0, first + np.square(unsure) / (2 * np.where(q > 0, q, 1.0)), flat)
+    return np.where(q > 0, first + second, flat)
 
 
 def _smooth_sums(piece: Piece, z: Array, u: Array, unsure: Array) -> _Sums:
@@ -230,7 +234,7 @@ def _unsure(form: Form, at: _At) -> list[Array]:
     """What rounding may do to z - shift of each piece's rows: that of r products, amplified by a row's coefficients."""
     fitted = [np.abs(z).max(axis=1) for piece, z in zip(form.pieces, at.zs, strict=True) if piece.block == 0]
     reach = np.maximum(np.abs(at.w) @ np.sqrt(form.column_square), np.max(fitted, axis=0))[:, None]
-    level = EPS * (np.sqrt(at.w.shape[1]) + 4)
+    level = 0.5 * EPS * (np.sqrt(at.w.shape[1]) + 4)
     found = []
     for piece, allowance in zip(form.pieces, at.allowances, strict=True):
         if isinstance(form.blocks[piece.block].acts, Slope):
@@ -276,7 +280,8 @@ def _assemble(form: Form, at: _At, wrong: Array, balanced: np.ndarray) -> list[C
     if (form.ridge == 0).any():  # nothing but the terms' own rows to cancel against
         whole = sum(reaches)
         pull_size = np.where(form.ridge == 0, np.max(whole, axis=1), pull_size)
-    stationarity = np.abs(residual).max(axis=1) / np.maximum(pull_size, 1e-300)
+    largest = np.abs(residual).max(axis=1, initial=0.0)
+    stationarity = np.where(largest > 0, largest / np.where(pull_size > 0, pull_size, largest + (largest == 0)), 0.0)
     violation, drop = _violations(form, zs, allowances, w)
     truncation = _truncation(form, duals, scale)
     found = []

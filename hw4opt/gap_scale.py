@@ -12,7 +12,7 @@ none of these sums.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,10 +23,7 @@ from hw4opt.terms.base import Array
 LEAST = 1e-4  # of L: the scale of a fit that explains nothing
 LARGEST_SHARE = 100.0  # medians: the most that one row, or one weight, counts
 SAMPLE = 512  # rows among which the best constant is looked for
-CANDIDATES = 17
-ROUNDS = 3
-BEYOND = 40.0  # of the rows' own best z: how far off the best constant of a smooth loss is looked for
-STEPS, CLOSE = 60, 1e-6
+NEWTON, LONGEST = 8, 2.0  # steps to the best constant of a smooth loss, and the longest
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +72,7 @@ def _above_least(rows: Sheet | SmoothRows, z: Array) -> Array:
     if isinstance(rows, Sheet):
         value = rows.value(z - rows.shift)
         return value if rows.active is None else value * rows.active
-    return rows.weights * (0.5 * rows.term.deviance(z + rows.offset, rows.targets))
+    return rows.weights * rows.term.slack(z + rows.offset, np.zeros_like(z), rows.targets)  # f + f*(0), and f*(0) = -min f
 
 
 def _excess(loss: Block, z: Array) -> Array:
@@ -102,61 +99,55 @@ def median_of_positive(values: Array) -> Array:
 
 
 def _best_constant(loss: Block) -> Array:
-    """The constant of least loss, (b, 1), to a small part of the distance between two of 17 quantiles of the rows' own best z.
-
-    Of a smooth loss it may lie beyond them all, as where most counts are 0: Newton's method inside a shrinking bracket finds it.
-    """
-    if loss.smooth is not None:
-        return _best_constant_of_smooth(loss.smooth, loss.rows.count)
+    """The constant of least loss, (b, 1), among some of the rows where there are many."""
     count = loss.rows.count
     some = np.arange(count) if count <= SAMPLE else np.linspace(0, count - 1, SAMPLE).astype(int)
-    value, best = _value_on(loss, some)
-    grid = np.quantile(best, np.linspace(0, 1, CANDIDATES), axis=1).T
-    lines = np.arange(len(grid))
-    for _ in range(ROUNDS):
-        lowest = value(grid[:, None, :]).argmin(axis=1)
-        low, high = grid[lines, np.maximum(lowest - 1, 0)], grid[lines, np.minimum(lowest + 1, CANDIDATES - 1)]
-        middle = grid[lines, lowest]
-        half = CANDIDATES // 2
-        below, above = (np.linspace(one, other, half + 1, axis=1) for one, other in ((low, middle), (middle, high)))
-        grid = np.concatenate([below, above[:, 1:]], axis=1)
-    return grid[lines, value(grid[:, None, :]).argmin(axis=1)][:, None]
+    if loss.smooth is not None:
+        return _smooth_constant(loss.smooth.cut(some))
+    return _zero_of_slopes([sheet.cut(some) for sheet in loss.sheets], len(some))
 
 
-def _best_constant_of_smooth(rows: SmoothRows, count: int) -> Array:
-    """The c with Σ f_i'(c) = 0, (b, 1); where there is none, a c from which on the loss hardly falls."""
-    own = np.broadcast_to(rows.term.guess(rows.targets) - rows.offset, (len(rows.weights), count))
-    low, high = own.min(axis=1, keepdims=True) - BEYOND, own.max(axis=1, keepdims=True) + BEYOND
-    c = own.mean(axis=1, keepdims=True)
-    for _ in range(STEPS):
-        z = np.broadcast_to(c, own.shape)
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            slope = rows.gradient(z).sum(axis=1, keepdims=True)
-            newton = c - slope / rows.curvature(z).sum(axis=1, keepdims=True)
-        low, high = np.where(slope <= 0, c, low), np.where(slope > 0, c, high)
-        last, c = c, np.where((newton > low) & (newton < high), newton, 0.5 * (low + high))
-        if (np.abs(c - last) <= CLOSE).all():
-            break
+def _smooth_constant(rows: SmoothRows) -> Array:
+    """By Newton's method, no step longer than LONGEST."""
+    weights = np.broadcast_to(rows.weights, rows.targets.shape)
+    total = np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
+    c = (weights * (rows.term.guess(rows.targets) - rows.offset)).sum(axis=1, keepdims=True) / total
+    for _ in range(NEWTON):
+        z = np.broadcast_to(c, rows.targets.shape)
+        slope, curvature = (one.sum(axis=1, keepdims=True) for one in (rows.gradient(z), rows.curvature(z)))
+        c = c - np.clip(slope / np.maximum(curvature, 1e-300), -LONGEST, LONGEST)
     return c
 
 
-def _value_on(loss: Block, some: np.ndarray) -> tuple[Callable[[Array], Array], Array]:
-    """Σ f_i(c) over some rows for constants c (b, 1, k), giving (b, k); and each row's own best z, (b, rows)."""
-    sheets = [sheet.cut(some) for sheet in loss.sheets]
-    columns = [_deepened(sheet, len(some)) for sheet in sheets]
-    own = np.broadcast_to(sheets[0].shift, (len(sheets[0].shift), len(some)))
+def _zero_of_slopes(sheets: Sequence[Sheet], count: int) -> Array:
+    """Where Σ f'(c) changes its sign, (b, 1): a rising piecewise linear function, walked from breakpoint to breakpoint.
 
-    def value(c: Array) -> Array:
-        found = 0.0
-        for sheet in columns:
-            each = sheet.value(c - sheet.shift)
-            found = found + (each if sheet.active is None else each * sheet.active).sum(axis=1)
-        return np.asarray(found)
-
-    return value, own
-
-
-def _deepened(sheet: Sheet, rows: int) -> Sheet:
-    """The sheet with arrays (b, rows, 1)."""
-    arrays = (sheet.quadratic, sheet.shift, sheet.low, sheet.high, sheet.active)
-    return Sheet(*(None if one is None else np.broadcast_to(one, (len(one), rows))[:, :, None] for one in arrays))  # type: ignore[arg-type]
+    A row adds low, from t + q low on (c - t)/q, and from t + q high on high; without curvature it jumps from low to high at t.
+    """
+    b = len(sheets[0].shift)
+    places, jumps, bends = [], [], []
+    rise, level = np.zeros((b, 1)), np.zeros((b, 1))
+    for sheet in sheets:
+        q, t = (np.broadcast_to(one, (b, count)) for one in (sheet.quadratic, sheet.shift))
+        here = np.ones((b, count)) if sheet.active is None else np.broadcast_to(sheet.active, (b, count))
+        rate = here / np.where(q > 0, q, np.inf)
+        if sheet.low is None or sheet.high is None:
+            rise, level = rise + rate.sum(axis=1, keepdims=True), level - (rate * t).sum(axis=1, keepdims=True)
+            continue
+        low, high = (np.broadcast_to(one, (b, count)) for one in (sheet.low, sheet.high))
+        level = level + (here * low).sum(axis=1, keepdims=True)
+        places += [t + q * low, t + q * high]
+        jumps += [np.where(q > 0, 0.0, here * (high - low)), np.zeros((b, count))]
+        bends += [rate, -rate]
+    if not places:
+        return -level / np.maximum(rise, 1e-300)
+    order = np.argsort(np.concatenate(places, axis=1), axis=1, kind="stable")
+    place, jump, bend = (np.take_along_axis(np.concatenate(one, axis=1), order, axis=1) for one in (places, jumps, bends))
+    slope = rise + np.cumsum(bend, axis=1)  # after each place
+    before = np.concatenate([rise, slope[:, :-1]], axis=1)
+    steps = np.diff(place, axis=1, prepend=place[:, :1])
+    start = level + rise * place[:, :1]
+    at = start + np.cumsum(before * steps, axis=1) + np.cumsum(jump, axis=1) - jump  # just below each place
+    first = (at + jump >= 0).argmax(axis=1)[:, None]
+    low_end, rate, where = (np.take_along_axis(one, first, axis=1) for one in (at, before, place))
+    return where - np.where(low_end > 0, low_end, 0.0) / np.where(rate > 0, rate, 1.0)

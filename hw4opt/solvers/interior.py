@@ -30,6 +30,7 @@ BACK = 0.995  # share of the way to the boundary
 EARLY = 1e-7  # relative gap at which the active set is tried for the first time
 CLOSE = 1e-4  # … and from which on the gap is judged by what the fit explains
 STEEP = 1e12  # W of a row, over that of a typical row of the loss, from which a step is solved on the rows themselves
+STALL = 8  # steps without gain, near the end, after which there is nothing more to gain
 TINY = 1e-300
 
 
@@ -83,7 +84,7 @@ def solve(form: Form, options: Options) -> Answer:
     reached, iterations, kept = [Status.ITERATION_LIMIT] * b, np.full(b, limit), Kept.none(form)
     rows, point = start(form, solve)
     part = form
-    active, best, tried = np.arange(b), np.full(b, np.inf), np.zeros(b, dtype=bool)
+    active, best, tried, stalled = np.arange(b), np.full(b, np.inf), np.zeros(b, dtype=bool), np.zeros(b, dtype=int)
     if (nothing := perfect_at_zero(form)).any():
         iterations[nothing] = 0
         active = np.flatnonzero(~nothing)
@@ -96,8 +97,10 @@ def solve(form: Form, options: Options) -> Answer:
         state = evaluate(part, rows, point)
         better = (state.gap < best[active]) | (iteration == 0)
         best[active[better]] = state.gap[better]
+        stalled[active] = np.where(better, 0, stalled[active] + 1)
         relative = state.gap / state.scale
         lost = ~np.isfinite(relative) | ((state.gap > 1e3 * best[active]) & (best[active] <= 1e-4 * state.scale))
+        lost |= (stalled[active] >= STALL) & (best[active] <= EARLY * state.scale)  # rounding allows no more
         good, last = relative <= 0.5 * options.tol, iteration == limit  # half: the certificate counts the gap its own way
         now = (better & (((relative <= EARLY) & ~tried[active]) | good)) | ((last | lost) & ~tried[active]) if form.runs else good | last
         now &= np.isfinite(relative) | last
@@ -191,7 +194,7 @@ def _evaluate_row(row: Row, w: Array) -> tuple[Array, Array, Array | float, Arra
     total = np.maximum(total, row.least)
     row.weight = weight = 1.0 / total if sheet.active is None else sheet.active / total
     dual_u = row.u if sheet.active is None else row.u * sheet.active
-    leak = np.vecdot(np.abs(rest), np.abs(dual_u))
+    leak = np.vecdot(np.abs(rest) if row.exact is None else np.maximum(np.abs(rest) - row.exact, 0.0), np.abs(dual_u))
     dual = np.vecdot(0.5 * qu + sheet.shift, dual_u)
     return run.gram(a, weight), dual_u @ a, (weight * k) @ a, comp, leak, dual
 

@@ -53,7 +53,12 @@ def optimum(problem):
     """(w, duals of every piece) of a certified fit."""
     result = fit(problem, "interior", tol=1e-12)
     assert result.certificate.holds(1e-9), result.message
-    return result.w, [result.duals[block.name] for block in canonicalize(problem).blocks]
+    return result.w, block_duals(problem, result)
+
+
+def block_duals(problem, result):
+    """One array a block of the form: terms that share their rows are added up."""
+    return [sum(result.duals[name] for name in block.names) for block in canonicalize(problem).blocks]
 
 
 def certificate(problem, w, duals):
@@ -141,7 +146,8 @@ def test_a_level_of_y_beside_an_intercept_moves_the_scale_not_at_all(loss):
     raised[-1] = 1.0
     plain = certificate(problem, w, duals).gap_scale
     for c in FAR[:-1]:
-        lifted = certificate(replace(problem, y=problem.y + c), w + c * raised, duals).gap_scale
+        higher = replace(problem, y=problem.y + c)  # its points are measured from its own level
+        lifted = certificate(higher, w + (c - (higher.level - problem.level)) * raised, duals).gap_scale
         assert_allclose(lifted, plain, rtol=1e-6)
 
 
@@ -267,7 +273,7 @@ def test_a_trivial_fit_that_is_infeasible_certifies_nothing(loss):
     problem = replace(curve(loss, intercept=True), constraints=[Bounds(5.0, 6.0)])
     result = fit(problem, "interior")
     assert result.certificate.gap <= 1e-8 * result.objective
-    duals = [result.duals[block.name] for block in canonicalize(problem).blocks]
+    duals = block_duals(problem, result)
     zero = [np.zeros_like(u) for u in duals]
     trivial, feasible = np.zeros(len(result.w)), np.zeros(len(result.w))
     trivial[-1], feasible[-1] = float(np.mean(problem.y)), 5.75
@@ -283,7 +289,7 @@ def test_a_trivial_fit_that_is_infeasible_certifies_nothing(loss):
 def test_data_that_leave_nothing_to_explain_are_certified_at_rounding_level_only(loss):
     problem = replace(curve(loss, intercept=True), y=np.full(32, 3.0))
     right = np.zeros(problem.design.matrix.shape[1])
-    right[-1] = 3.0
+    right[-1] = 3.0 - problem.level
     duals = [np.zeros(32)]
     assert certificate(problem, right, duals).holds(1e-9)
     assert fit(problem, "interior").status is Status.CERTIFIED

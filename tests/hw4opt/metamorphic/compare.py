@@ -78,25 +78,26 @@ def compare(relation, problem, solver):
         return None
     change, tol = relation.change(base), TIGHT if solver in EXACT else None
     one, two = solved(base, solver, tol), solved(change.problem, solver, tol)
-    usual = solved(change.problem, solver, None)
-    faults = []
+    plain, usual = solved(base, solver, None), solved(change.problem, solver, None)
+    faults, scale = [], max(one.certificate.gap_scale, plain.certificate.gap_scale)  # optima need not be unique
     if one.certified:
-        faults = [fault for found in {two, usual} if found.certified for fault in _moved(base, change, one, found, solver)]
+        for found in {two, usual}:
+            faults += (_moved(base, change, one, found, solver) + _priced(change, scale, found, solver)) if found.certified else []
     if relation.core:
-        named = {"unchanged": one, "changed": usual}
+        named = {"unchanged": plain, "changed": usual}
         faults += [f"the {name} problem is not certified: {found.result.message}" for name, found in named.items() if not found.certified]
     return faults
 
 
 def _moved(base, change, one, two, solver):
     """What is wrong with a certified answer of the changed problem."""
-    return _priced(change, one, two, solver) + _fitted(base, change, one, two, solver) + _objective(change, one, two)
+    return _fitted(base, change, one, two, solver) + _objective(change, one, two)
 
 
-def _priced(change, one, two, solver):
+def _priced(change, scale, two, solver):
     """The gap is within tolerance of what the unchanged certificate is relative to, moved as the objective is."""
     tol = TOLERANCES.get(solver, PROVEN)
-    allowed = 1.1 * tol * change.factor * one.certificate.gap_scale
+    allowed = 1.1 * tol * change.factor * scale
     if two.certificate.gap <= allowed:
         return []
     return [f"certified at a gap of {two.certificate.gap:.1e}, allowed {allowed:.1e} by the scale of the unchanged problem"]
