@@ -179,4 +179,3 @@ def respond(run: Run, z: Array, center: Array, eps: Array) -> tuple[Array, Array
     u = u if sheet.high is None else np.minimum(u, sheet.high)
     weight = rate * (u == free)
     return (u, weight) if sheet.active is None else (u * sheet.active, weight * sheet.active)
-

@@ -16,7 +16,7 @@ class Status(Enum):
     CERTIFIED = "the duality gap proves the answer to tolerance"
     UNCERTIFIED = "the answer carries no proof; see the certificate's reason, or solve with another solver"
     INACCURATE = "the gap is proven but above tolerance; raise --max-iterations, loosen --tol, or take another solver"
-    ITERATION_LIMIT = "stopped at the iteration limit; raise --max-iterations or take another solver"
+    ITERATION_LIMIT = "stopped at its limit; raise --max-iterations or --time-limit, or take another solver"
     INFEASIBLE = "no function of this design satisfies the constraints; loosen or drop one of them"
     UNBOUNDED = "the objective has no minimum; give the ridge a weight above 0"
     NO_FINITE_MAXIMUM = "the likelihood has no finite maximum; drop the separated rows, or give the ridge a weight above 0"
@@ -30,7 +30,12 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Options:
-    """What every solver takes. tol: the relative gap aimed at; max_iterations None: the solver's own limit; time_limit: seconds or None."""
+    """What every solver takes.
+
+    tol              the relative gap aimed at
+    max_iterations   None: the solver's own limit
+    time_limit       seconds; None: no limit. With a limit, infinity included, a backend that is deaf to Ctrl-C runs in its own process
+    """
 
     tol: float = 1e-9
     max_iterations: int | None = None
@@ -49,3 +54,4 @@ class Answer:
     interior: Array | None = None  # strictly feasible points, where the solver has them
     notes: dict[int, str] = field(default_factory=dict)  # by problem: a sentence on what went wrong
     rank: int | None = None  # of the columns, where the solver finds it
+    seconds: float | None = None  # of the solve alone, where more than that had to be done, such as starting a process

@@ -112,7 +112,8 @@ class SmoothRows:
 
     def slack_rounding(self, z: Array, u: Array, slack: Array) -> Array:
         """What rounding of its own formula may do to the slack of each row."""
-        return self.weights * self.term.slack_rounding(z + self.offset, u / np.where(self.weights > 0, self.weights, 1.0), self.targets) + EPS * slack
+        each = self.term.slack_rounding(z + self.offset, u / np.where(self.weights > 0, self.weights, 1.0), self.targets)
+        return self.weights * each + EPS * slack
 
     def clip(self, u: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):

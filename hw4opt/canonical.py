@@ -140,9 +140,7 @@ def _tables(term: Term) -> tuple[Table, ...]:
     return term.tables if isinstance(term, PiecewiseQuadratic) else ()
 
 
-def _sheets(
-    name: str, tables: Sequence[Sequence[Table]], offset: Array, weights: Array | None, active: Array | None
-) -> tuple[Sheet, ...]:
+def _sheets(name: str, tables: Sequence[Sequence[Table]], offset: Array, weights: Array | None, active: Array | None) -> tuple[Sheet, ...]:
     """The sheets of a piecewise quadratic term, those left out that have weight 0 in every problem."""
     _check_sides(name, tables)
     sheets = [_sheet([row[copy] for row in tables], offset, weights, active) for copy in range(len(tables[0]))]

@@ -90,7 +90,7 @@ def start(form: Form, solve: Callable[[Form, Options], Answer]) -> tuple[list[Ro
     assert w is not None
     zs = each(lambda row: w @ row.run.matrix.T, rows)
     slopes = [row.run.sheet.slope(z - row.run.sheet.shift) if boxed else row.u for row, z in zip(rows, zs, strict=True)]  # type: ignore[union-attr]
-    size = np.maximum(_dual_size(form, w, zs, slopes), 1e-3 * (z_scale * u_scale)[:, 0] * form.sides)
+    size = np.maximum(_dual_size(form, w, slopes), 1e-3 * (z_scale * u_scale)[:, 0] * form.sides)
     target = (near * size / form.sides)[:, None]
     each(lambda pair: _center(*pair, target, z_scale * pair[0].run.length / form.loss_length), list(zip(rows, zs, strict=True)))
     return rows, w
@@ -113,7 +113,7 @@ def _start_smooth(form: Form, rows: list[Row]) -> tuple[list[Row], Array]:
 
 
 def _least_squares(form: Form, weight: Array) -> Array:
-    """w of the ridge and the loss's targets alone, every residual squared, those far out with less weight: none pulls more than one unit."""
+    """w of the ridge and the loss's targets alone, every residual squared; those far out weigh less, so that none pulls more than a few."""
     h, right = form.fixed.h.copy(), -form.fixed.b
     for piece in form.pieces:
         if form.blocks[piece.block].is_loss and piece.sheet is not None and not piece.is_quadratic:
@@ -194,10 +194,10 @@ def _start_row(form: Form, run: Run, z_scale: Array, u_scale: Array) -> Row:
     return Row(run, u, sides, s, d, [], empty, empty, empty, least, reach, exact)
 
 
-def _dual_size(form: Form, w: Array, z: Sequence[Array], duals: Sequence[Array]) -> Array:
+def _dual_size(form: Form, w: Array, duals: Sequence[Array]) -> Array:
     """The size of the dual objective at (w, u), (b,)."""
     value = 0.5 * np.vecdot(w, np.matvec(form.fixed.h, w) + form.penalty * w) - form.fixed.c
-    for run, one, u in zip(form.runs, z, duals, strict=True):
+    for run, u in zip(form.runs, duals, strict=True):
         assert run.sheet is not None
         value += ((0.5 * run.sheet.quadratic * u + run.sheet.shift) * u).sum(axis=1)
     return np.abs(value)

@@ -20,7 +20,7 @@ from hw4opt.balance import balance, clip
 from hw4opt.blocks import Piece, Sheet
 from hw4opt.form import Form
 from hw4opt.rows import each
-from hw4opt.terms import Differences, Slope
+from hw4opt.terms import Coefficients, Differences, Slope
 from hw4opt.terms.base import Array
 
 EPS = float(np.finfo(float).eps)
@@ -120,7 +120,7 @@ def _allowances(form: Form, w: Array, zs: Sequence[Array]) -> list[Array]:
 
 def _allowance(form: Form, piece: Piece, w: Array, value: Array) -> Array:
     """That of a row's fitted values, amplified by its coefficients; slopes are in units of f over x, and no sum of fitted values."""
-    if isinstance(form.blocks[piece.block].acts, Slope):
+    if isinstance(form.blocks[piece.block].acts, Slope | Coefficients):
         return ROUNDING * (np.abs(w) @ np.abs(piece.chunk.matrix).T)
     return value * _row_size(piece)
 
@@ -236,9 +236,9 @@ def _unsure(form: Form, at: _At) -> list[Array]:
     reach = np.maximum(np.abs(at.w) @ np.sqrt(form.column_square), np.max(fitted, axis=0))[:, None]
     level = 0.5 * EPS * (np.sqrt(at.w.shape[1]) + 4)
     found = []
-    for piece, allowance in zip(form.pieces, at.allowances, strict=True):
-        if isinstance(form.blocks[piece.block].acts, Slope):
-            found.append(allowance)
+    for piece in form.pieces:
+        if isinstance(form.blocks[piece.block].acts, Slope | Coefficients):  # in units of their own
+            found.append(level * (np.abs(at.w) @ np.abs(piece.chunk.matrix).T))
         else:
             shift = piece.smooth.offset if piece.sheet is None else piece.sheet.shift  # type: ignore[union-attr]
             found.append(level * reach * _row_size(piece) + EPS * np.abs(shift))

@@ -1,22 +1,36 @@
-"""One problem through every solver that takes it: independent witnesses in one table."""
+"""One problem through many solvers: independent witnesses in one table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
 
 from hw4opt.answer import Status
 from hw4opt.errors import Hw4Error
 from hw4opt.fit import fit
 from hw4opt.problem import Problem
-from hw4opt.solvers import load_solver, solver_names
+from hw4opt.result import Result
+from hw4opt.solvers import FAMILIES, installed, native_solvers
+from hw4opt.terms.base import Array
 
-NATIVE = ("interior", "newton", "admm", "proximal")
+USUAL = ("cvxpy:CLARABEL", "cvxpy:ECOS", "cvxpy:OSQP", "cvxpy:SCS", "qp:daqp", "qp:piqp", "qp:proxqp")
+TIME_LIMIT = 60.0  # seconds a solver
+ANSWERS = (Status.CERTIFIED, Status.INACCURATE, Status.UNCERTIFIED, Status.ITERATION_LIMIT)
+ROUNDING = 1e-9  # of gap_scale: what objectives may differ by beyond their gaps
+OBJECTIVE_APART = 1e-4  # of gap_scale: beyond it an objective without proof lies apart from another
+FITTED_APART = 1e-2  # of y's robust spread: beyond it fitted values without proof lie apart from others
 
 
 @dataclass(frozen=True)
 class Row:
-    """One solver's answer, or the sentence with which it refused or failed (objective None)."""
+    """One solver's answer, or the sentence with which it refused or failed (objective None).
+
+    fitted_difference   max |fitted - those of the best certified answer|, relative to y's robust spread
+    agrees_with         the solvers whose answers do not lie apart from this one
+    """
 
     solver: str
     status: str
@@ -25,57 +39,155 @@ class Row:
     relative_gap: float | None
     seconds: float | None
     message: str
+    fitted_difference: float | None = None
+    agrees_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Crosscheck:
-    """largest_difference: between two certified objectives. `faults` are the reasons for which the check fails, in sentences."""
+    """largest_difference: between two certified objectives. `faults` are the reasons for which the check fails, in sentences.
+
+    odd_one_out   the solver whose answer lies apart from those of all others, which do not all lie apart from each other
+    """
 
     rows: list[Row]
     largest_difference: float
     faults: list[str]
+    odd_one_out: str | None = None
 
     @property
     def agrees(self) -> bool:
         return not self.faults
 
 
+def default_solvers() -> list[str]:
+    """The native solvers, and of `USUAL` what is installed."""
+    backends = [name for family in FAMILIES for name in installed(family)]
+    return [*native_solvers(), *(name for name in USUAL if name in backends)]
+
+
 def every_solver() -> list[str]:
-    """The native solvers, and cvxpy:NAME for every solver that cvxpy finds installed."""
-    backends = load_solver("cvxpy").backends()
-    return [name for name in solver_names() if name != "cvxpy"] + [f"cvxpy:{name}" for name in backends]
+    """The native solvers, and cvxpy:NAME and qp:NAME for every backend that is installed."""
+    return [*native_solvers(), *(name for family in FAMILIES for name in installed(family))]
 
 
-def crosscheck(problem: Problem, solvers: Sequence[str] | None = None, progress: Callable[[str], None] | None = None) -> Crosscheck:
-    """Solve with every solver; certified objectives must agree within gap_a + gap_b + 1e-9 |P|, and every native solver must certify."""
-    rows = []
-    for solver in solvers or every_solver():
+def crosscheck(
+    problem: Problem,
+    solvers: Sequence[str] | None = None,
+    progress: Callable[[str], None] | None = None,
+    time_limit: float | None = TIME_LIMIT,
+) -> Crosscheck:
+    """Solve with every solver named; without names, with the default ones.
+
+    Certified objectives must agree within gap_a + gap_b + 1e-9 gap_scale (the smaller of the two answers' scales), every native solver
+    must certify what it takes, and at least two solvers must. time_limit: seconds a solver; None: no limit.
+    """
+    rows, results = [], {}
+    for solver in default_solvers() if solvers is None else solvers:
         if progress is not None:
             progress(solver)
-        rows.append(_row(problem, solver))
-    certified = [row for row in rows if row.status == Status.CERTIFIED.word]
+        row, result = _row(problem, solver, time_limit)
+        rows.append(row)
+        if result is not None:
+            results[solver] = result
+    largest, faults = _disagreements(rows, results)
+    answers = {solver: result for solver, result in results.items() if _is_answer(result)}
+    spread = robust_spread(problem.y if problem.active is None else problem.y[problem.active])
+    apart = {(one, other) for one, other in combinations(answers, 2) if _apart(answers[one], answers[other], spread)}
+    agreeing = {name: tuple(other for other in answers if other != name and not {(name, other), (other, name)} & apart) for name in answers}
+    best = _best(answers, agreeing)
+    rows = [_compared(row, answers, best, spread, agreeing.get(row.solver, ())) for row in rows]
+    return Crosscheck(rows, largest, faults, _odd_one_out(rows, answers))
+
+
+def robust_spread(y: Array) -> float:
+    """1.4826 times the median distance from the median; the standard deviation where that is 0, and 1 where that is 0, too."""
+    y = np.asarray(y, dtype=float)
+    spread = 1.4826 * float(np.median(np.abs(y - np.median(y))))
+    return spread or float(y.std()) or 1.0
+
+
+def _row(problem: Problem, solver: str, time_limit: float | None) -> tuple[Row, Result | None]:
+    try:
+        result = fit(problem, solver, time_limit=time_limit)
+    except Hw4Error as error:
+        return Row(solver, "refused", None, None, None, None, str(error)), None
+    certificate = result.certificate
+    row = Row(solver, result.status.word, result.objective, certificate.gap, certificate.relative_gap, result.seconds, result.message)
+    return row, result
+
+
+def _disagreements(rows: Sequence[Row], results: dict[str, Result]) -> tuple[float, list[str]]:
+    """The largest difference of two certified objectives, and the reasons for which the check fails."""
     faults = [f"{row.solver} accepted the problem and is not certified: {row.message}" for row in rows if _failed(row)]
+    certified = {solver: result for solver, result in results.items() if result.status is Status.CERTIFIED}
     if len(certified) < 2:
         faults.append(f"fewer than two solvers are certified ({len(certified)})")
     largest = 0.0
-    for place, one in enumerate(certified):
-        for other in certified[place + 1 :]:
-            assert one.objective is not None and other.objective is not None and one.gap is not None and other.gap is not None
-            difference = abs(one.objective - other.objective)
-            largest = max(largest, difference)
-            if difference > one.gap + other.gap + 1e-9 * max(abs(one.objective), abs(other.objective)):
-                faults.append(f"{one.solver} and {other.solver} differ by {difference:.2e}, more than their gaps allow")
-    return Crosscheck(rows, largest, faults)
+    for one, other in combinations(certified, 2):
+        difference, allowed = _differ(certified[one], certified[other])
+        largest = max(largest, difference)
+        if difference > allowed:
+            faults.append(f"{one} and {other} differ by {difference:.2e}, more than their gaps allow")
+    return largest, faults
 
 
 def _failed(row: Row) -> bool:
-    return row.solver in NATIVE and row.status not in (Status.CERTIFIED.word, "refused")
+    return row.solver in native_solvers() and row.status not in (Status.CERTIFIED.word, "refused")
 
 
-def _row(problem: Problem, solver: str) -> Row:
-    try:
-        result = fit(problem, solver)
-    except Hw4Error as error:
-        return Row(solver, "refused", None, None, None, None, str(error))
-    certificate = result.certificate
-    return Row(solver, result.status.word, result.objective, certificate.gap, certificate.relative_gap, result.seconds, result.message)
+def _scale(one: Result, other: Result) -> float:
+    return min(result.certificate.gap_scale or abs(result.objective) for result in (one, other))
+
+
+def _differ(one: Result, other: Result) -> tuple[float, float]:
+    """How far two certified objectives lie apart, and how far they may."""
+    gaps = (one.certificate.gap or 0.0) + (other.certificate.gap or 0.0)
+    return abs(one.objective - other.objective), gaps + ROUNDING * _scale(one, other)
+
+
+def _is_answer(result: Result) -> bool:
+    """Whether the solver gave a point; one that failed, or was killed, leaves w = 0."""
+    finite = np.isfinite(result.objective) and bool(np.isfinite(result.fitted).all())
+    return finite and result.status in ANSWERS and (result.status is Status.CERTIFIED or bool(result.w.any()))
+
+
+def _apart(one: Result, other: Result, spread: float) -> bool:
+    """Whether two answers contradict each other: certified ones beyond what is proven, others beyond what is plain to see.
+
+    Fitted values count where the ridge makes them unique.
+    """
+    difference, allowed = _differ(one, other)
+    if one.status is other.status is Status.CERTIFIED:
+        bounds = [result.prediction_error_bound for result in (one, other)]
+        proven = sum(np.inf if bound is None or one.problem.intercept else bound for bound in bounds) / spread
+        return difference > allowed or _fitted_difference(one, other, spread) > proven + ROUNDING
+    if difference > OBJECTIVE_APART * _scale(one, other):
+        return True
+    return one.problem.ridge > 0 and _fitted_difference(one, other, spread) > FITTED_APART
+
+
+def _fitted_difference(one: Result, other: Result, spread: float) -> float:
+    return float(np.abs(one.fitted - other.fitted).max()) / spread
+
+
+def _best(answers: dict[str, Result], agreeing: dict[str, tuple[str, ...]]) -> Result | None:
+    """The certified answer that most others agree with, and of these the one of smallest relative gap."""
+    certified = [name for name, result in answers.items() if result.status is Status.CERTIFIED]
+    first = min(certified, key=lambda name: (-len(agreeing[name]), answers[name].certificate.relative_gap or 0.0), default=None)
+    return None if first is None else answers[first]
+
+
+def _compared(row: Row, answers: dict[str, Result], best: Result | None, spread: float, agrees_with: tuple[str, ...]) -> Row:
+    """The row with what it has in common with the others."""
+    if best is None or row.solver not in answers:
+        return replace(row, agrees_with=agrees_with)
+    return replace(row, agrees_with=agrees_with, fitted_difference=_fitted_difference(answers[row.solver], best, spread))
+
+
+def _odd_one_out(rows: Sequence[Row], answers: Collection[str]) -> str | None:
+    """Of the finished answers that lie apart from all others the one farthest off, if others agree."""
+    alone = [row for row in rows if row.solver in answers and not row.agrees_with and row.status != Status.ITERATION_LIMIT.word]
+    if not alone or not any(row.agrees_with for row in rows):
+        return None
+    return max(alone, key=lambda row: row.fitted_difference or 0.0).solver

@@ -81,4 +81,3 @@ def _centers(form: Form) -> Array:
     centers = rows.take(form.matrix).mean(axis=0)
     centers[-1] = 0.0
     return centers
-

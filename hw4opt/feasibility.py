@@ -11,7 +11,7 @@ from hw4opt.blocks import Block, Sheet, clip_dual
 from hw4opt.equilibrate import solve_scaled
 from hw4opt.form import Form
 from hw4opt.solvers import interior
-from hw4opt.terms import Differences
+from hw4opt.terms import Differences, Slope
 from hw4opt.terms.base import Array
 
 ABSURD = 1e9  # norm of w, in units of the constraints' own scale
@@ -76,6 +76,8 @@ def _tighten(form: Form, block: Block, margin: float) -> Block:
         first = np.arange(rows.count) if rows.index is None else rows.index[:, 0]
         last = first + acts.order if rows.index is None else rows.index[:, -1]
         step = margin * (x[last, 0] - x[first, 0]) / width**acts.order
+    elif isinstance(acts, Slope):
+        step = margin / (float(np.ptp(x[:, acts.column])) or 1.0)
     sheets = []
     for sheet in block.sheets:
         move = step

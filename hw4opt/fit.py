@@ -6,7 +6,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 
@@ -20,30 +19,39 @@ from hw4opt.form import Form
 from hw4opt.poisson.existence import Existence, settle, without
 from hw4opt.problem import Problem
 from hw4opt.result import Result
-from hw4opt.solvers import load_solver
+from hw4opt.solvers import load_solver, native_solvers, split_name
 from hw4opt.threads import one_blas_thread
 
-TOLERANCES = {"interior": 1e-9, "newton": 1e-9, "admm": 1e-8, "proximal": 1e-6, "cvxpy": 1e-6}
+TOLERANCES = {"interior": 1e-9, "newton": 1e-9, "admm": 1e-8, "proximal": 1e-6, "qp": 1e-8, "cvxpy": 1e-6}
 UNATTAINED = "the infimum is not attained"
 STATIONARY = 1e-6  # relative gap of a fit that shows by its duals which rows it rests on
 
 
 def fit(
-    problem: Problem, solver: str = "auto", tol: float | None = None, max_iterations: int | None = None, separated: str = "refuse"
+    problem: Problem,
+    solver: str = "auto",
+    tol: float | None = None,
+    max_iterations: int | None = None,
+    separated: str = "refuse",
+    time_limit: float | None = None,
 ) -> Result:
     """Solve one problem and certify the answer.
 
     solver      auto (newton for smooth losses and for least squares with unpenalised columns, else interior) | interior | newton | admm |
-                proximal | cvxpy | cvxpy:NAME
-    tol         relative gap and violation to certify; default 1e-9 for interior and newton, 1e-8 for admm and proximal, 1e-6 for cvxpy
+                proximal | cvxpy | cvxpy:NAME | qp | qp:NAME
+    tol         relative gap and violation to certify; default 1e-9 for interior and newton, 1e-8 for admm, proximal and qp, 1e-6 for
+                cvxpy
     separated   refuse | drop: what becomes of counts without ridge whose likelihood has no finite maximum. refuse: the result has the
                 status NO_FINITE_MAXIMUM, says in `existence` which rows are to blame, and holds no numbers; drop: the rest is fitted,
                 where two rows or more are left
+    time_limit  seconds that the solver may take, without the start of a process that it may need; None: no limit. A fit that is
+                stopped has the status ITERATION_LIMIT and says so in `note`. With a limit, `math.inf` included, Ctrl-C ends a backend
+                that ignores it
 
     Raises `RefusedError` if the solver cannot take the problem, `InputError` for a bad option. An answer without proof is returned, with
     its status; `Result.raise_for_status` turns that into an exception.
     """
-    return fit_batch([problem], solver, tol, max_iterations, separated)[0]
+    return fit_batch([problem], solver, tol, max_iterations, separated, time_limit)[0]
 
 
 def fit_batch(
@@ -52,10 +60,11 @@ def fit_batch(
     tol: float | None = None,
     max_iterations: int | None = None,
     separated: str = "refuse",
+    time_limit: float | None = None,
 ) -> list[Result]:
     """Solve many problems that share x, kernel, intercept and the kinds of their terms as one batch; as `fit` otherwise.
 
-    `seconds` of each result is its share of the batch's time.
+    time_limit is that of the whole batch. `seconds` of each result is its share of the batch's time.
     """
     if separated not in ("refuse", "drop"):
         raise InputError(f"separated is {separated!r}; there are refuse and drop")
@@ -64,7 +73,7 @@ def fit_batch(
         form = canonicalize(problems)
         for problem in problems[1:]:
             problem.share_design(form.design)
-        name, options = choose(form, solver, tol, max_iterations)
+        name, options = choose(form, solver, tol, max_iterations, time_limit)
         settled = [_settled(form, i) for i in range(len(problems))]
         endless = [i for i, one in enumerate(settled) if one is not None and not one.finite]
         if not endless:
@@ -77,7 +86,7 @@ def fit_batch(
             existence = settled[i]
             assert existence is not None
             found = _endless(problems[i], form.cut(np.array([i])), name, options, existence)
-            results[i] = found if separated == "refuse" else _dropped(found, solver, tol, max_iterations)
+            results[i] = found if separated == "refuse" else _dropped(found, solver, tol, max_iterations, time_limit)
         return [results[i] for i in range(len(problems))]
 
 
@@ -90,8 +99,8 @@ def _settled(form: Form, i: int) -> Existence | None:
 def _solve(problems: Sequence[Problem], form: Form, name: str, options: Options, settled: Sequence[Existence | None]) -> list[Result]:
     started = time.perf_counter()
     answer = solve_with(name, form, options)
-    seconds = (time.perf_counter() - started) / len(problems)
-    proof, statuses = prove(form, answer, options.tol, None if name == "cvxpy" else partial(solve_with, name))
+    seconds = (time.perf_counter() - started if answer.seconds is None else answer.seconds) / len(problems)
+    proof, statuses = prove(form, answer, options.tol, _again(name, options))
     duals = form.duals_of_terms(proof.duals)
     return [
         Result(
@@ -115,6 +124,13 @@ def solve_with(name: str, form: Form, options: Options) -> Answer:
     """The answer of the solver of that name; all but those whose steps no scale of columns changes work on the scaled form."""
     module = load_solver(name)
     return module.solve(form, options) if getattr(module, "SCALE_FREE", False) else solve_scaled(module.solve, form, options)
+
+
+def _again(name: str, options: Options) -> Callable[[Form, Options], Answer] | None:
+    """The solver under the same time limit, for a tighter solve; None for backends, which stand for themselves."""
+    if name not in native_solvers():
+        return None
+    return lambda form, tighter: solve_with(name, form, dataclasses.replace(tighter, time_limit=options.time_limit))
 
 
 def _label(name: str, options: Options) -> str:
@@ -148,7 +164,7 @@ def _endless(problem: Problem, form: Form, name: str, options: Options, existenc
     )
 
 
-def _dropped(endless: Result, solver: str, tol: float | None, max_iterations: int | None) -> Result:
+def _dropped(endless: Result, solver: str, tol: float | None, max_iterations: int | None, time_limit: float | None) -> Result:
     """The fit without the separated rows; it remembers them."""
     problem, existence = endless.problem, endless.existence
     assert existence is not None
@@ -156,28 +172,22 @@ def _dropped(endless: Result, solver: str, tol: float | None, max_iterations: in
     weights[list(existence.rows)] = 0.0
     if np.count_nonzero(weights) < 2:
         return endless  # nothing is left to fit
-    rest = fit(dataclasses.replace(problem, weights=weights), solver, tol, max_iterations)
+    rest = fit(dataclasses.replace(problem, weights=weights), solver, tol, max_iterations, time_limit=time_limit)
     return dataclasses.replace(rest, existence=existence)
 
 
-def choose(form: Form, solver: str, tol: float | None, max_iterations: int | None) -> tuple[str, Options]:
+def choose(form: Form, solver: str, tol: float | None, max_iterations: int | None, time_limit: float | None = None) -> tuple[str, Options]:
     """The solver's name and options; raises `RefusedError` with the sentence of a solver that does not take the form."""
-    name, _, backend = solver.partition(":")
-    if name == "auto":
-        name = _automatic(form)
-    module = load_solver(name)
-    if backend and name != "cvxpy":
-        raise InputError(f"solver {solver!r}: only cvxpy takes a name after a colon, as in cvxpy:CLARABEL")
+    name, backend = split_name(_automatic(form) if solver == "auto" else solver)
     if tol is not None and not 0 < tol < 1:
         raise InputError(f"tol is {tol!r}; it must lie between 0 and 1")
     if max_iterations is not None and max_iterations < 1:
         raise InputError(f"max_iterations is {max_iterations!r}; it must be 1 or more")
-    options = Options(
-        TOLERANCES.get(name, 1e-8) if tol is None else tol, max_iterations, module.backend(backend) if name == "cvxpy" else None
-    )
-    if refusal := module.refuse(form):
+    if time_limit is not None and not time_limit > 0:
+        raise InputError(f"time_limit is {time_limit!r}; it must be above 0")
+    if refusal := load_solver(name).refuse(form):
         raise RefusedError(f"{solver} refuses this problem: {refusal}")
-    return name, options
+    return name, Options(TOLERANCES.get(name, 1e-8) if tol is None else tol, max_iterations, backend, time_limit)
 
 
 def _automatic(form: Form) -> str:

@@ -308,4 +308,3 @@ class Form:
         for block, u in zip(self.blocks, self.duals_of_blocks(duals), strict=True):
             total += block.rows.spread(u, size)
         return total
-

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
+import math
 import os
 import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from types import TracebackType
 from typing import IO, Any, TypeVar
 
@@ -47,7 +51,12 @@ class Workers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._end()
+        self.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether a worker is waiting for tasks."""
+        return bool(self._processes) and all(process.poll() is None for process in self._processes)
 
     def spread(self, act: Callable[[Task], Found], tasks: Sequence[Task]) -> Iterator[Found]:
         """`act` of every task, in their order as they are done; here if one worker is enough. What a worker raises is raised here."""
@@ -57,10 +66,21 @@ class Workers:
         try:
             yield from self._spread(act, tasks)
         except BaseException:
-            self._end()  # tasks are under way that nobody wants any more
+            self.close()  # tasks are under way that nobody wants any more
             raise
 
-    def _spread(self, act: Callable[[Task], Found], tasks: Sequence[Task]) -> Iterator[Found]:
+    def call(self, act: Callable[[Task], Found], task: Task, seconds: float = math.inf) -> Found:
+        """`act` of one task, in a worker that is killed after so many seconds (`TimeoutError`), or when the wait is interrupted."""
+        try:
+            return next(self._spread(act, [task], seconds))
+        except Empty:
+            self.close()
+            raise TimeoutError(f"a task took longer than {seconds:g} s") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _spread(self, act: Callable[[Task], Found], tasks: Sequence[Task], seconds: float = math.inf) -> Iterator[Found]:
         waiting: Waiting = SimpleQueue()
         outcomes: Outcomes = SimpleQueue()
         for place, task in enumerate(tasks):
@@ -74,13 +94,14 @@ class Workers:
         found: dict[int, Found] = {}
         for place in range(len(tasks)):
             while place not in found:
-                where, good, outcome = outcomes.get()
+                where, good, outcome = outcomes.get(timeout=seconds if math.isfinite(seconds) else None)
                 if not good:
                     raise outcome
                 found[where] = outcome
             yield found.pop(place)
 
-    def _end(self) -> None:
+    def close(self) -> None:
+        """Kill the workers; the next call starts new ones."""
         for process in self._processes:
             process.kill()
         for thread in self._threads:
@@ -90,6 +111,37 @@ class Workers:
             with process, suppress(OSError):  # waits, and closes its pipes
                 _pipes(process)[0].close()
         self._processes, self._threads = [], []
+
+
+def in_own_process(act: Callable[[Task], Found], task: Task, seconds: float = math.inf) -> Found:
+    """`act` of a task in a process that is kept for the next call, and killed after so many seconds or by Ctrl-C.
+
+    seconds does not count the start of the process. Raises `TimeoutError`, and whatever the act raises.
+    """
+    start_own_process(act)
+    workers, lock = _own_process(os.getpid())
+    with lock:
+        return workers.call(act, task, seconds)
+
+
+def start_own_process(act: Callable[[Any], Any]) -> None:
+    """Start the process of `in_own_process`, with what the act imports, unless it is there."""
+    workers, lock = _own_process(os.getpid())
+    with lock:
+        if not workers.alive:
+            workers.close()
+        workers.call(_warm, act)
+
+
+@cache
+def _own_process(pid: int) -> tuple[Workers, Lock]:  # a forked process has its own
+    workers = Workers(1)
+    atexit.register(workers.close)
+    return workers, Lock()
+
+
+def _warm(act: object) -> None:
+    """Receiving the act has imported what it needs."""
 
 
 def _start() -> subprocess.Popen[bytes]:
@@ -132,10 +184,26 @@ def work() -> None:
     """What a worker does: tasks from stdin, outcomes to stdout, until the caller is done or gone."""
     tasks, outcomes = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a task prints is no outcome
+    Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()
     with suppress(EOFError, OSError, pickle.UnpicklingError):
         while True:
-            outcomes.write(_outcome(*pickle.load(tasks)))
+            outcomes.write(_outcome_of_next(tasks))
             outcomes.flush()
+
+
+def _leave_with(parent: int) -> None:
+    """End when the caller is gone, also in the middle of a task."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _outcome_of_next(tasks: IO[bytes]) -> bytes:
+    try:
+        act, task = pickle.load(tasks)
+    except (AttributeError, ImportError) as error:  # what it speaks of exists in the caller alone
+        return pickle.dumps((False, error))
+    return _outcome(act, task)
 
 
 def _outcome(act: Callable[[Any], Any], task: Any) -> bytes:

@@ -16,6 +16,7 @@ from hw4opt.design import Design, with_room
 from hw4opt.errors import InputError
 from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.losses.squared import Squared
+from hw4opt.noise import noise_size
 from hw4opt.regularizers.ridge import Ridge
 from hw4opt.terms import Loss, PiecewiseQuadratic, Slope, Smooth, Term, Values, registry
 from hw4opt.terms.base import Array
@@ -31,7 +32,7 @@ class Problem:
     x            (n,) or (n, d), finite; for `Precomputed()`, the Gram matrix (n, n)
     y            (n,) targets
     kernel       a `Kernel`: f is in its RKHS;  None: a linear design f(x) = ⟨w, x⟩
-    loss         one `Loss`; residual losses act on f(x_i) + o_i - y_i
+    loss         one `Loss`; residual losses act on f(x_i) + o_i - y_i. `Huber("auto")` gets its delta here
     regularizers, constraints    sequences of terms, no two of one name; a problem without `Ridge` has ridge weight 0
     weights      (n,) ω ≥ 0 of the rows' losses; weight 0 (below 1e-60 of the largest) removes the row before anything is built
     offset       (n,) o, added to f in the loss; tv, bounds and shapes act on f itself
@@ -93,6 +94,7 @@ class Problem:
         self._settle_weights()
         self._check_terms()
         self._check_design()
+        object.__setattr__(self, "loss", self.loss.settle(lambda: self.noise))
 
     def _settle_weights(self) -> None:
         if self.weights is None:
@@ -155,6 +157,13 @@ class Problem:
         if self.weights is None or self.weights.min() > 0:
             return None
         return np.flatnonzero(self.weights)
+
+    @cached_property
+    def noise(self) -> float:
+        """A robust size of the noise in y (less the offset) over the rows in use, in units of y; 1 where those are all equal."""
+        kept = slice(None) if self.active is None else self.active
+        y = self.y[kept] if self.offset is None else self.y[kept] - self.offset[kept]
+        return noise_size(self.active_x, y) or 1.0
 
     @property
     def active_x(self) -> Array:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from hw4opt.terms import Loss, PiecewiseQuadratic, Table, check_parameter
+from hw4opt.errors import InputError
+from hw4opt.terms import AUTO, Loss, PiecewiseQuadratic, Table, check_parameter
+
+EFFICIENT = 1.345  # times σ: 95 % of least squares' efficiency where the noise is normal (Holland and Welsch 1977)
 
 
 @dataclass(frozen=True)
@@ -13,19 +17,40 @@ class Huber(PiecewiseQuadratic, Loss):
     """Σ h(z),  h(z) = z² if |z| ≤ delta, else 2 delta |z| - delta²;  z = fitted - y of shape (n,).
 
     cvxpy's scale, twice scikit-learn's; delta > 0 in units of y.   (Huber 1964; assignment 2b has delta = 1.)
+
+    delta = "auto": 1.345 σ, fixed once when a `Problem` is made of it (its `loss` holds the number), so that folds and paths keep it;
+    σ is the noise of all rows of weight above 0, as `hw4opt.noise.noise_size` estimates it: from differences of neighbours in x in one
+    column, from a least median of squares fit in several. Outside a problem such a loss has no value; asking for one raises `InputError`.
     """
 
-    delta: float = 1.0
+    delta: float | str = 1.0
+    automatic: ClassVar[tuple[str, ...]] = ("delta",)
 
     def __post_init__(self) -> None:
-        check_parameter("huber", "delta", self.delta, low=0, strict=True)
+        if not self._open:
+            check_parameter("huber", "delta", self.delta, low=0, strict=True)  # type: ignore[arg-type]
+
+    @property
+    def _open(self) -> bool:
+        return isinstance(self.delta, str) and self.delta == AUTO
+
+    @property
+    def threshold(self) -> float:
+        """delta as a number; raises `InputError` for "auto"."""
+        if isinstance(self.delta, str):
+            raise InputError('huber: delta is "auto", which becomes a number in a Problem; take the loss from there, or give a number')
+        return self.delta
+
+    def settle(self, noise: Callable[[], float]) -> Huber:
+        """This loss with delta as a number; noise() gives σ in units of y."""
+        return Huber(EFFICIENT * noise()) if self._open else self
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        return (Table(quadratic=0.5, low=-2 * self.delta, high=2 * self.delta),)
+        return (Table(quadratic=0.5, low=-2 * self.threshold, high=2 * self.threshold),)
 
     def in_units(self, size: float) -> tuple[float, Huber]:
-        return size * size, Huber(self.delta / size)
+        return size * size, Huber(self.threshold / size)
 
     def model(self, cp: Any, z: Any) -> Any:
-        return cp.huber(z, self.delta)
+        return cp.huber(z, self.threshold)

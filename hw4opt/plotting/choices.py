@@ -16,11 +16,13 @@ from hw4opt.plotting.frame import DATA, FIT, MARK, QUIET, figure_of, finite, new
 from hw4opt.result import Result
 from hw4opt.terms.base import Array
 
+SCORED = ("score", "standard_error", "unproven")  # what a row of `Selection.table` holds besides hyper-parameters
+
 
 def plot_choice(result: Result, table: Sequence[Mapping[str, float]], truth: Truth | None = None) -> Figure:
     """The fit, and beside it how its hyper-parameters were chosen: the scores along one of them, or a heat map over two (a third, or more,
     at its best: the penalty that is not the ridge before the ridge)."""
-    varied = [name for name in table[0] if name not in ("score", "standard_error") and len({row[name] for row in table}) > 1]
+    varied = [name for name in table[0] if name not in SCORED and len({row[name] for row in table}) > 1]
     if not varied:
         return figure_of(plot_fit(result, truth=truth))
     figure = Figure(figsize=(13.5, 5), layout="constrained")
@@ -99,7 +101,7 @@ def plot_heatmap(table: Sequence[Mapping[str, float]], across: str, up: str, axe
     axes.plot(*10**chosen, marker="*", ms=16, color=MARK, mec="white", mew=0.8)
     lowest = ", ".join(f"{name} = {10**value:.4g}" for name, value in zip((across, up), chosen, strict=True))
     axes.set_title(f"lowest held-out score at {lowest}", loc="left", fontsize=11)
-    others = [name for name in table[0] if name not in (across, up, "score", "standard_error")]
+    others = [name for name in table[0] if name not in (across, up, *SCORED)]
     label = "held-out score" + (f" (lowest over {', '.join(others)})" if others else "")
     figure_of(axes).colorbar(image, ax=axes, label=label, extend="max" if known.max() > top else "neither")
     return axes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,18 +12,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.errors import InputError
+from hw4opt.losses.squared import Squared
 from hw4opt.parallel import Workers
 from hw4opt.problem import Problem
+from hw4opt.selection.axes import Axis, Setting, Tried
 from hw4opt.selection.folds import Folds
-from hw4opt.selection.held_out import METRICS, Score, score_settings
+from hw4opt.selection.held_out import METRICS, PROVEN, Score, score_settings
+from hw4opt.selection.notes import beyond, edge, endless, remedy_for, unproven
 from hw4opt.selection.plan import plan, subset
-from hw4opt.selection.ranges import default_range
-from hw4opt.selection.search import Axis, Setting, Tried, parse_search, rounds
+from hw4opt.selection.ranges import default_range, is_gamma, reach_of
+from hw4opt.selection.search import parse_search, rounds
 from hw4opt.terms.base import Array
 
-PROVEN = 1e-9  # relative gap of held-out fits that needs no word
 TOGETHER = 2_000  # fits from which another basis would gain nothing by joining
 AT_ONCE = 400_000  # rows × fits likewise, of the settings of one basis; an interruption loses no more than what is under way
+
+CHEAP = 200  # rows up to which leave-one-out in closed form costs next to nothing
 
 
 @dataclass(frozen=True)
@@ -30,13 +35,15 @@ class Selection:
     """What was chosen, and everything that was tried.
 
     problem          the problem at the chosen hyper-parameters
-    method           loo | kfold:K
-    score            weighted mean error over held-out rows, with its standard error
+    method           loo | loo:x | kfold:K
+    score            weighted mean error ē = Σ ω_i e_i / Σ ω_i over held-out rows
+    standard_error   √(Σ_u (Σ_{i in u} ω_i (e_i - ē))²) / Σ ω_i over units u: groups, rows of equal x (loo:x), else rows
     predictions      (n,) held out, one an input row (NaN where weight 0, or outside the subset)
     fits             folds × settings
     largest_fold_gap of the chosen setting, relative
     work             how many folds of all settings took how much; see `Score`
-    table            every setting with score and standard_error
+    table            every setting with score and standard_error; "unproven": True where a held-out fit is not proven: a
+                     proven setting is chosen before those
     notes            sentences the user should read: an edge, a subset, unproven folds of any setting, an interruption
     """
 
@@ -61,22 +68,27 @@ class _Search:
 
     problem: Problem
     folds: Folds
+    units: np.ndarray | None
     metric: str
     progress: Callable[[int, int, float], None] | None
     workers: Workers
     tried: list[tuple[Tried, Score]] = field(default_factory=list)
 
+    def history(self) -> list[Tried]:
+        return [one for one, _ in self.tried]
+
     def best(self) -> tuple[Tried, Score]:
-        return min(self.tried, key=lambda pair: pair[0].score if np.isfinite(pair[0].score) else np.inf)
+        return min(self.tried, key=lambda pair: pair[0].rank)
 
     def run(self, settings: list[Setting]) -> None:
         """Score the settings, and keep the scores of every task as it is done."""
         tasks = self._tasks(settings)
         total = len(self.tried) + len(settings)
-        score = partial(_score, folds=self.folds, metric=self.metric)
+        score = partial(_score, folds=self.folds, metric=self.metric, units=self.units)
         for task, scores in zip(tasks, self.workers.spread(score, tasks), strict=True):
             for one, score in zip(task, scores, strict=True):
-                self.tried.append((Tried(one.setting, score.score, score.standard_error), score))
+                proven = score.largest_gap <= PROVEN
+                self.tried.append((Tried(one.setting, score.score, score.standard_error, proven), score))
             if self.progress is not None:
                 self.progress(len(self.tried) * len(self.folds), total * len(self.folds), self.best()[0].score)
 
@@ -106,10 +118,10 @@ class _Candidate:
     first: Problem
 
 
-def _score(task: list[_Candidate], folds: Folds, metric: str) -> list[Score]:
+def _score(task: list[_Candidate], folds: Folds, metric: str, units: np.ndarray | None) -> list[Score]:
     for one in task:
         one.problem.share_design(one.first.design)  # built once in a process, when the first of them is scored
-    return score_settings([one.problem for one in task], folds, metric)
+    return score_settings([one.problem for one in task], folds, metric, units)
 
 
 def select(
@@ -128,7 +140,10 @@ def select(
 ) -> Selection:
     """Choose the hyper-parameters named in `free` (and in `grid`) by held-out error.
 
-    method    auto | loo | kfold:K.   auto: LOO where its predicted time is under a minute, else 10-fold, else on a subset of rows
+    method    auto | loo | loo:x | kfold:K.   loo:x: rows of equal x leave together.   auto: LOO where its predicted time is
+              under a minute (loo:x where a kernel design of one column has at least 5 distinct x and more than a third of its
+              rows share theirs), else 10-fold, else on a subset of rows
+    groups    (n,) labels: rows of one group leave together, in folds of kfold:K
     search    zoom | grid | random:N over log ranges; `grid` names (low, high, count) of an axis
     metric    loss | squared | absolute, averaged over held-out rows with their weights
     workers   processes over which the settings are spread; the result does not depend on it
@@ -149,47 +164,54 @@ def select(
     axes = _axes(problem, list(dict.fromkeys((*free, *grid))), grid)
     for axis in axes:
         problem.with_hyperparameters({axis.name: axis.low})
-    problem, rows, label, chosen, notes = plan(problem, axes, (method, folds, search), groups, seed)
+    way = plan(problem, axes, method, folds, search, groups, seed)
+    rows, notes = way.rows, way.notes
     interrupted = False
     with Workers(workers) as processes:
-        state = _Search(problem if rows is None else subset(problem, rows), chosen, metric, progress, processes)
+        searched = problem if rows is None else subset(problem, rows)
+        state = _Search(searched, way.folds, way.units, metric, progress, processes)
         try:
-            for settings in rounds(search, axes, len(chosen), seed, lambda: state.best()[0]):
+            for settings in rounds(search, axes, len(way.folds), seed, state.history, _is_cheap(state)):
                 state.run(_distinct(problem, settings, state))
         except KeyboardInterrupt:
             if not state.tried:
                 raise
             interrupted = True
     best, score = _one_standard_error(state) if one_se else state.best()
-    remedy = _remedy(problem, axes)
+    remedy = remedy_for(problem, axes)
     if interrupted:
         if not np.isfinite(best.score):
             raise KeyboardInterrupt  # there is no best so far
         notes.append(f"interrupted after {len(state.tried)} settings; the best so far is used")
     if len(state.tried) > 1 and not np.isfinite(best.score):
         raise InputError(f"none of the {len(state.tried)} settings tried has a finite held-out error; give the values instead, or {remedy}")
-    notes += [note for axis in axes if (note := _edge(axis, best.setting)) is not None]
-    notes += _endless(score, len(chosen), remedy)
-    notes += _unproven(score, [one for _, one in state.tried])
+    notes += [note for axis in axes if (note := beyond(axis, state.history()) or edge(axis, best.setting)) is not None]
+    notes += endless(score, len(way.folds), remedy)
+    notes += unproven(score, [one for _, one in state.tried])
     predictions = score.predictions
     if rows is not None:
         predictions = np.full(len(problem.y), np.nan)
         predictions[rows] = score.predictions
     return Selection(
         problem=problem.with_hyperparameters(best.setting),
-        method=label,
+        method=way.label,
         metric=metric,
         score=best.score,
         standard_error=best.standard_error,
         predictions=predictions,
-        fits=len(chosen) * len(state.tried),
+        fits=len(way.folds) * len(state.tried),
         largest_fold_gap=score.largest_gap,
         work={name: sum(one.work[name] for _, one in state.tried) for name in score.work},
         seconds=time.perf_counter() - started,
-        table=[{**one.setting, "score": one.score, "standard_error": one.standard_error} for one, _ in state.tried],
+        table=[_row(one) for one in state.history()],
         notes=notes,
         interrupted=interrupted,
     )
+
+
+def _row(one: Tried) -> dict[str, float]:
+    row = {**one.setting, "score": one.score, "standard_error": one.standard_error}
+    return row if one.proven else row | {"unproven": True}
 
 
 def _distinct(problem: Problem, settings: Sequence[Setting], state: _Search) -> list[Setting]:
@@ -201,52 +223,37 @@ def _distinct(problem: Problem, settings: Sequence[Setting], state: _Search) -> 
     return [dict(one) for one in dict.fromkeys(tuple(setting.items()) for setting in rounded) if one not in done]
 
 
+def _is_cheap(state: _Search) -> bool:
+    """Whether all fits are a closed form: leave-one-out of few rows, squared loss and a ridge on everything."""
+    problem, size = state.problem, len(state.folds)
+    alone = isinstance(problem.loss, Squared) and len(problem.terms) == 1 and not problem.intercept
+    return alone and all(len(fold) == 1 for fold in state.folds) and size <= CHEAP
+
+
 def _axes(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[float, float, int]]) -> list[Axis]:
     """The range of every name, as `grid` gives it or by default; weights go by the size of the kernel at the lowest gamma."""
     axes: dict[str, Axis] = {}
-    for name in sorted(names, key=lambda name: name != "gamma"):
-        axes[name] = Axis(name, *grid[name]) if name in grid else Axis(name, *default_range(problem, name))
-        if name == "gamma":
+    for name in sorted(names, key=lambda name: not is_gamma(problem, name)):
+        if name in grid:
+            axes[name] = Axis(name, *grid[name])
+        else:
+            low, high = default_range(problem, name)
+            axes[name] = Axis(name, low, high, reach=reach_of(problem, name, low, high))
+        if is_gamma(problem, name):
             problem = problem.with_hyperparameters({name: axes[name].low})
     return [axes[name] for name in names]
 
 
 def _one_standard_error(state: _Search) -> tuple[Tried, Score]:
     best, _ = state.best()
-    near = [pair for pair in state.tried if pair[0].score <= best.score + best.standard_error]
-    return max(near, key=lambda pair: sum(np.log(value) * (-1 if name == "gamma" else 1) for name, value in pair[0].setting.items()))
+    good = [pair for pair in state.tried if pair[0].proven >= best.proven]
+    near = [pair for pair in good if pair[0].score <= best.score + best.standard_error]
+    return max(near, key=lambda pair: (_smoothness(state.problem, pair[0].setting), -pair[0].score))
 
 
-def _remedy(problem: Problem, axes: Sequence[Axis]) -> str:
-    """What would give a held-out fit a finite maximum."""
-    if problem.ridge == 0 and all(axis.name != "ridge" for axis in axes):
-        return "give the ridge a weight above 0, or search it"
-    return "leave out what no penalty reaches (an intercept, say)"
-
-
-def _endless(score: Score, folds: int, remedy: str) -> list[str]:
-    """A sentence on the chosen setting's held-out fits without a finite maximum."""
-    if not (count := score.work["endless"]):
-        return []
-    said = f"{count} of {folds} held-out fits of the chosen setting {'has' if count == 1 else 'have'} no finite maximum"
-    return [f"{said}: its held-out loss is infinite; {remedy}"]
-
-
-def _unproven(chosen: Score, tried: Sequence[Score]) -> list[str]:
-    """Notes on held-out fits without proof: of the chosen setting, and of any, whose score may have misled the choice."""
-    notes = []
-    if not chosen.largest_gap <= PROVEN:
-        notes.append(f"not every held-out fit is proven: the largest relative gap of the chosen setting is {chosen.largest_gap:.1e}")
-    count = sum(not one.largest_gap <= PROVEN for one in tried)
-    if count and len(tried) > 1:
-        have, scores = ("has", "its score") if count == 1 else ("have", "their scores")
-        notes.append(f"{count} of {len(tried)} settings tried {have} a held-out fit without proof; {scores} may have misled the choice")
-    return notes
-
-
-def _edge(axis: Axis, setting: Setting) -> str | None:
-    value = setting[axis.name]
-    if axis.low == axis.high or axis.low * 1.001 < value < axis.high / 1.001:
-        return None
-    where = f"the best {axis.name} = {value:.4g} lies on the edge of its range {axis.low:.4g} to {axis.high:.4g}"
-    return f"{where}; widen it with --grid {axis.name}=LOW:HIGH:COUNT"
+def _smoothness(problem: Problem, setting: Setting) -> float:
+    """The sum of the logarithms of weights and of 1/gamma, by whichever name; other parameters have no smoother side."""
+    terms = {"ridge", *(term.name for term in problem.regularizers)}
+    weights = terms | {f"{name}.weight" for name in terms}
+    signs = {name: 1.0 if name in weights else -1.0 if is_gamma(problem, name) else 0.0 for name in setting}
+    return sum(signs[name] * math.log(value) for name, value in setting.items())

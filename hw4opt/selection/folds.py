@@ -15,6 +15,29 @@ def leave_one_out(size: int) -> Folds:
     return list(np.arange(size)[:, None])
 
 
+def leave_x_out(x: ArrayLike) -> Folds:
+    """Each fold holds out the rows of one x (n, d): those with all columns equal.
+
+    Raises `InputError` where all x are equal.
+    """
+    labels = labels_of(x)
+    if labels.max() == 0:
+        raise InputError("loo:x leaves rows of equal x out together and all rows have the same x")
+    order = np.argsort(labels, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
+
+
+def labels_of(x: ArrayLike) -> np.ndarray:
+    """(n,) whole numbers from 0, the same for rows of x (n,) or (n, d) with all columns equal."""
+    return np.unique(np.asarray(x), axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def shared(labels: np.ndarray) -> int:
+    """How many rows have a label that another row has, too."""
+    counts = np.bincount(labels)
+    return int(counts[counts > 1].sum())
+
+
 def k_fold(size: int, count: int, *, order: str = "shuffled", groups: ArrayLike | None = None, seed: int = 0) -> Folds:
     """`count` folds of nearly equal size.
 

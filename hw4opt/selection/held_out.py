@@ -120,8 +120,10 @@ class _Layouts:
             yield span, self.only or Layout.of(self.problem, self.folds[span])
 
 
-def score_settings(problems: Sequence[Problem], folds: Folds, metric: str = "loss") -> list[Score]:
+def score_settings(problems: Sequence[Problem], folds: Folds, metric: str = "loss", units: np.ndarray | None = None) -> list[Score]:
     """One score a problem; the problems share x, y, weights and kinds of terms, and differ in hyper-parameters.
+
+    units    labels of the rows in use: rows of one label count as one in the standard error
 
     Those over one basis are solved together. Raises `InputError` for an unknown metric.
     """
@@ -135,7 +137,7 @@ def score_settings(problems: Sequence[Problem], folds: Folds, metric: str = "los
         for by_kernel in kinds.values():
             together = [[problems[place] for place in places] for places in by_kernel.values()]
             for places, mine, found in zip(by_kernel.values(), together, _solve(together, folds), strict=True):
-                scores |= dict(zip(places, _scores(mine, found, metric), strict=True))
+                scores |= dict(zip(places, _scores(mine, found, metric, units), strict=True))
     return [scores[place] for place in range(len(problems))]
 
 
@@ -237,7 +239,7 @@ def _some(settings: int, each: int) -> Iterator[np.ndarray]:
 
 
 def _anew(problems: Sequence[Problem], folds: Folds, found: Found) -> None:
-    """What is left, by the interior point; what is still without proof once more in small batches, and then alone, by whatever proves it."""
+    """What is left, by the interior point; what is still without proof once more in small batches, then alone by whatever proves it."""
     rows = sum(max(len(problems[0].design.base_x), 1) for _ in problems[0].terms)
     _refit(problems, folds, found, max(1, BATCH // rows), _by_interior)
     _refit(problems, folds, found, REFIT, _by_interior)
@@ -279,7 +281,7 @@ def _refit(problems: Sequence[Problem], folds: Folds, found: Found, size: int, s
             found.gaps[setting, fold] = gap
 
 
-def _scores(problems: Sequence[Problem], found: Found, metric: str) -> list[Score]:
+def _scores(problems: Sequence[Problem], found: Found, metric: str, units: np.ndarray | None) -> list[Score]:
     first = problems[0]
     kept = slice(None) if first.active is None else first.active
     y = first.y[kept] - first.level  # predictions, too, are measured from the level of a free intercept
@@ -296,11 +298,20 @@ def _scores(problems: Sequence[Problem], found: Found, metric: str) -> list[Scor
     errors = np.where(lost, np.inf, errors)
     means = errors @ weights / weights.sum()
     apart = errors - np.where(np.isfinite(means), means, 0.0)[:, None]
-    deviations = np.sqrt(np.square(weights * apart).sum(axis=1)) / weights.sum()
+    deviations = np.sqrt(np.square(_sums(weights * apart, units)).sum(axis=1)) / weights.sum()
     every = np.full((len(problems), len(first.y)), np.nan)
     every[:, kept] = predictions + first.level
     gaps = np.where(found.endless, 0.0, found.gaps).max(axis=1).tolist()
     return [Score(*one) for one in zip(means.tolist(), deviations.tolist(), every, gaps, found.work(), strict=True)]
+
+
+def _sums(rows: Array, units: np.ndarray | None) -> Array:
+    """(S, n) summed over the rows of each unit."""
+    if units is None:
+        return rows
+    labels = np.unique(units, return_inverse=True)[1]
+    order = np.argsort(labels, kind="stable")
+    return np.add.reduceat(rows[:, order], np.flatnonzero(np.diff(labels[order], prepend=-1)), axis=1)
 
 
 def error_of_rows(problem: Problem, predictions: Array, y: Array, metric: str) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,69 +12,119 @@ from numpy.typing import ArrayLike
 from hw4opt.errors import InputError
 from hw4opt.kernels import Precomputed
 from hw4opt.problem import Problem
-from hw4opt.selection.folds import Folds, check_groups, k_fold, leave_one_out
+from hw4opt.selection.axes import Axis, Setting
+from hw4opt.selection.folds import Folds, check_groups, k_fold, labels_of, leave_one_out, leave_x_out, shared
 from hw4opt.selection.held_out import score_settings
-from hw4opt.selection.search import Axis, Setting, Tried, rounds
+from hw4opt.selection.ranges import is_gamma
+from hw4opt.selection.search import rounds
 
 PATIENCE = 60.0  # seconds: what `auto` may predict for exact LOO
 MORE = 1.3  # a search's fits over those of its first round
 LARGEST = 20_000  # rows up to which folds are timed
 FOLDS_TIMED = 6, 24
+MANY_TWINS = 1 / 3  # share of rows with twins above which `auto` leaves equal x out together
+DISTINCT = 5  # x from which it does
 SUBSET = 2_000  # rows of the coarse search where even 10-fold is predicted to take longer
 
 
-def plan(
-    problem: Problem, axes: Sequence[Axis], words: tuple[str, str, str], groups: ArrayLike | None, seed: int
-) -> tuple[Problem, np.ndarray | None, str, Folds, list[str]]:
-    """The folds for (method, order of folds, search), their label and what to tell the user; for data too large, a subset of rows."""
-    method, folds, search = words
+@dataclass(frozen=True)
+class Plan:
+    """The folds of a search.
+
+    rows     the subset that is searched on, of data too large, else None
+    label    the method, as in `Selection`
+    units    (rows,) labels of rows that leave together as one, None where every row is a unit of its own
+    notes    what to tell the user
+    """
+
+    rows: np.ndarray | None
+    label: str
+    folds: Folds
+    units: np.ndarray | None
+    notes: list[str]
+
+
+def plan(problem: Problem, axes: Sequence[Axis], method: str, order: str, search: str, groups: ArrayLike | None, seed: int) -> Plan:
+    """The folds for a method, order of folds and search; raises `InputError` for what does not go together."""
     size = len(problem.y) if problem.active is None else len(problem.active)
     check_groups(groups, len(problem.y))
     labels = None if groups is None else np.asarray(groups)[slice(None) if problem.active is None else problem.active]
     kind, _, number = method.partition(":")
-    if method == "loo" and labels is not None:
-        raise InputError("leave-one-out holds out one row at a time and groups leave together; give select kfold:K with groups")
+    if method in ("loo", "loo:x") and labels is not None:
+        said = "leave-one-out holds out one row (or x) at a time and groups leave together"
+        raise InputError(f"{said}; give select kfold:K with groups")
     if method == "loo":
-        return problem, None, "loo", leave_one_out(size), []
+        return Plan(None, "loo", leave_one_out(size), None, _on_twins(problem, labels))
+    if method == "loo:x":
+        return Plan(None, method, leave_x_out(problem.active_x), labels_of(problem.active_x), [])
     if kind == "kfold" and number.isdecimal():
-        return problem, None, method, k_fold(size, int(number), order=folds, groups=labels, seed=seed), []
+        chosen = k_fold(size, int(number), order=order, groups=labels, seed=seed)
+        return Plan(None, method, chosen, labels, _on_twins(problem, labels))
     if method != "auto":
-        raise InputError(f"select is {method!r}; there are auto, loo, kfold:K and none")
-    settings = sum(len(part) for part in _first_round(search, axes, seed))
+        raise InputError(f"select is {method!r}; there are auto, loo, loo:x, kfold:K and none")
     if labels is not None:
-        label, chosen = _ten(size, folds, labels, seed)
-        return problem, None, label, chosen, []
+        return Plan(None, *_ten(size, order, labels, seed), labels, [])
+    return _automatic(problem, axes, order, search, seed)
+
+
+def _automatic(problem: Problem, axes: Sequence[Axis], order: str, search: str, seed: int) -> Plan:
+    size = len(problem.active_x)
+    settings = sum(len(part) for part in _first_round(search, axes, seed))
+    units, label, notes = _repeats(problem)
+    exact = leave_one_out(size) if units is None else leave_x_out(problem.active_x)
     if size <= LARGEST:
-        fixed, each = _cost(problem, axes, size)
-        seconds = MORE * settings * (fixed + each * size)
+        fixed, each = _cost(problem, axes, exact)
+        seconds = MORE * settings * (fixed + each * len(exact))
         if seconds <= PATIENCE:
-            return problem, None, "loo", leave_one_out(size), []
+            return Plan(None, label, exact, units, notes)
         if size <= SUBSET or MORE * settings * 10 * (fixed + each) <= PATIENCE:
             note = f"10-fold: exact leave-one-out was predicted to take {seconds:.0f} s"
-            return problem, None, *_ten(size, folds, None, seed), [note]
+            return Plan(None, *_ten(size, order, units, seed), units, [*notes, note])
     rows = np.sort(np.random.default_rng(seed).choice(size, min(SUBSET, size), replace=False))
-    rows = rows if problem.active is None else problem.active[rows]
-    note = f"hyper-parameters were chosen by 10-fold on {len(rows)} of {size} rows (seed {seed}), their weights scaled to the full data"
-    label, chosen = _ten(len(rows), folds, None, seed)
-    return problem, rows, label, chosen, [note]
+    units = None if units is None else units[rows]
+    said = f"hyper-parameters were chosen by 10-fold on {len(rows)} of {size} rows (seed {seed})"
+    note = f"{said}, their weights scaled to the full data"
+    chosen = _ten(len(rows), order, units, seed)
+    return Plan(rows if problem.active is None else problem.active[rows], *chosen, units, [*notes, note])
 
 
-def _ten(size: int, folds: str, labels: np.ndarray | None, seed: int) -> tuple[str, Folds]:
+def _repeats(problem: Problem) -> tuple[np.ndarray | None, str, list[str]]:
+    """Labels of equal x, method and note where `auto` leaves equal x out together: one column, many rows with twins."""
+    if problem.kernel is None or problem.x.shape[1] != 1:
+        return None, "loo", []
+    labels = labels_of(problem.active_x[:, 0])
+    count = shared(labels)
+    if count <= MANY_TWINS * len(labels) or labels.max() + 1 < DISTINCT:
+        return None, "loo", []
+    note = f"{count} of {len(labels)} rows share their x with another row: equal x are left out together (select loo:x)"
+    return labels, "loo:x", [note]
+
+
+def _on_twins(problem: Problem, labels: np.ndarray | None) -> list[str]:
+    """A note for folds of single rows where a kernel design has rows of equal x; none with groups, which rule."""
+    if problem.kernel is None or labels is not None or not (count := shared(labels_of(problem.active_x))):
+        return []
+    said = f"{count} of {len(problem.active_x)} rows have twins"
+    stays = "another row at the same x may stay in the fit when one is left out"
+    return [f"{said}: {stays}; select loo:x leaves equal x out together"]
+
+
+def _ten(size: int, order: str, labels: np.ndarray | None, seed: int) -> tuple[str, Folds]:
     count = min(10, size if labels is None else len(np.unique(labels)))
-    return f"kfold:{count}", k_fold(size, count, order=folds, groups=labels, seed=seed)
+    return f"kfold:{count}", k_fold(size, count, order=order, groups=labels, seed=seed)
 
 
 def _first_round(search: str, axes: Sequence[Axis], seed: int) -> list[list[Setting]]:
-    steps = rounds(search, axes, 1, seed, lambda: Tried({axis.name: axis.high for axis in axes}, 0.0, 0.0))
-    return [next(steps)]
+    return [next(rounds(search, axes, 1, seed, tuple))]
 
 
-def _cost(problem: Problem, axes: Sequence[Axis], size: int) -> tuple[float, float]:
+def _cost(problem: Problem, axes: Sequence[Axis], folds: Folds) -> tuple[float, float]:
     """Seconds of a setting before its folds, and of a fold: measured on few and on more, in the middle of the ranges and where fits are
     hardest (large gamma, small weights)."""
     middle = {axis.name: float(np.sqrt(axis.low) * np.sqrt(axis.high)) for axis in axes}
-    hard = {axis.name: axis.high if axis.name == "gamma" else axis.low for axis in axes}
-    few, more = (list(np.linspace(0, size - 1, min(size, count)).astype(int)[:, None]) for count in FOLDS_TIMED)
+    hard = {axis.name: axis.high if is_gamma(problem, axis.name) else axis.low for axis in axes}
+    places = (np.unique(np.linspace(0, len(folds) - 1, count).astype(int)) for count in FOLDS_TIMED)
+    few, more = ([folds[place] for place in some] for some in places)
     fixed, each = 0.0, 0.0
     for setting in (middle, hard):
         tried = problem.with_hyperparameters(setting)

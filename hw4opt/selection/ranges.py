@@ -13,26 +13,52 @@ from hw4opt.terms import Differences, Smooth
 from hw4opt.terms.base import Array
 
 NARROWEST, WIDEST = 1e-152, 1e152  # spans of x whose gammas are neither infinite nor 0
+FURTHER = 1e3  # times: how far a search may leave a default range
+LARGEST_RANK = 500  # the largest basis that it then asks for
 RANK = 200  # the largest basis the search asks for: in one dimension the rank is about 4 √gamma · range
 
 
 def default_range(problem: Problem, name: str) -> tuple[float, float]:
-    """(low, high) for gamma or a term's weight; raises `InputError` for what is searched only when its range is named."""
+    """(low, high) for gamma or a term's weight, in the units of x, y and the row weights.
+
+    ridge           1e-4 ω s k/σ to 10 ω s K/σ:  ω the median row weight, σ the size of the noise, s the size of the loss's slope
+                    there; k = K the mean k(x_i, x_i) of a kernel, of a linear design the least and the sum of its columns'
+                    mean squares
+    tv, trend, l1   by ω s and the length of x, or the columns' largest Σ |x_i|
+
+    Columns of a linear design count from their mean where an intercept is free: the fit does not depend on their level.
+    Raises `InputError` for what is searched only when its range is named.
+    """
     if name == "gamma":
         return _gamma(problem)
     slope, noise = _slope_and_noise(problem)
-    slope *= 1.0 if problem.weights is None else float(problem.weights[problem.weights > 0].mean())
+    slope *= 1.0 if problem.weights is None else float(np.median(problem.weights[problem.weights > 0]))
     if name == "ridge":
-        unit = slope / noise * _size(problem)
-        return 1e-4 * unit, 10 * unit
+        least, most = _sizes(problem)
+        return 1e-4 * slope / noise * least, 10 * slope / noise * most
     term = next((term for term in problem.regularizers if term.name == name), None)
     if term is None:
         raise InputError(f"no range is known for {name!r}; give one, as in --grid {name}=0.1:10:7")
     if isinstance(term.acts, Differences):
         length = float(np.ptp(problem.design.base_x[:, 0])) ** (term.acts.order - 1)
         return 0.03 * slope * length, 30 * slope * length * len(problem.design.base_x) ** (0.5 * (term.acts.order - 1))
-    pull = slope * float(np.abs(problem.design.x).sum(axis=0).max()) or 1.0  # signed, columns of mean 0 would cancel
+    pull = slope * float(np.abs(_columns(problem)).sum(axis=0).max()) or 1.0  # signed, columns of mean 0 would cancel
     return 1e-4 * pull, pull
+
+
+def is_gamma(problem: Problem, name: str) -> bool:
+    """Whether a hyper-parameter is the kernel's gamma, by either of its names (gamma, rbf.gamma)."""
+    return problem.kernel is not None and name in ("gamma", f"{problem.kernel.name}.gamma")
+
+
+def reach_of(problem: Problem, name: str, low: float, high: float) -> tuple[float, float]:
+    """How far a search may go on beyond a default range: three decades each way; gamma of more than 500 distinct x only to a
+    basis of about 500 in one column.
+    """
+    most = FURTHER
+    if name == "gamma" and len(problem.design.base_x) > LARGEST_RANK:
+        most = (LARGEST_RANK / RANK) ** (1 if isinstance(problem.kernel, Laplacian) else 2)
+    return low / FURTHER, high * most
 
 
 def _gamma(problem: Problem) -> tuple[float, float]:
@@ -62,18 +88,7 @@ def _slope_and_noise(problem: Problem) -> tuple[float, float]:
         z = loss.guess(loss.without_offset(y, offset).mean(keepdims=True)) + offset
         slope = float(np.sqrt(np.square(loss.gradient(z, y)).mean()))
         return slope, slope / float(loss.curvature(z, y).mean())
-    noise = _noise(problem)
-    return _slope(problem, noise), noise
-
-
-def _noise(problem: Problem) -> float:
-    """A robust size of the noise: from differences of neighbours in x, where there is an order, else the spread of y."""
-    y = problem.y if problem.active is None else problem.y[problem.active]
-    spread = float(np.std(y)) or 1.0
-    if problem.design.x.shape[1] != 1:
-        return spread
-    steps = np.abs(np.diff(y[np.argsort(problem.design.x[:, 0], kind="stable")]))
-    return max(float(np.median(steps)) / 0.954, 1e-3 * spread)
+    return _slope(problem, problem.noise), problem.noise
 
 
 def _slope(problem: Problem, noise: float) -> float:
@@ -83,9 +98,23 @@ def _slope(problem: Problem, noise: float) -> float:
     return float((there[1] - there[0]) / step) or 1.0
 
 
-def _size(problem: Problem) -> float:
-    """The mean diagonal of the kernel, or of XXᵀ."""
-    return float(problem.design.diagonal(problem.design.x).mean()) or 1.0
+def _columns(problem: Problem) -> Array:
+    """The columns of a linear design, from their mean where an intercept is free."""
+    x = problem.design.x
+    if not problem.intercept:
+        return x
+    apart = x - x[0]  # exact where the level is large and the spread is not
+    return apart - apart.mean(axis=0)
+
+
+def _sizes(problem: Problem) -> tuple[float, float]:
+    """The mean diagonal of the kernel, twice; of a linear design the least mean square of a column, and the sum of all."""
+    if problem.kernel is not None:
+        size = float(problem.design.diagonal(problem.design.x).mean()) or 1.0
+        return size, size
+    squares = np.square(_columns(problem)[:, np.ptp(problem.design.x, axis=0) > 0]).mean(axis=0)
+    squares = squares[squares > 0]
+    return (float(squares.min()), float(squares.sum())) if len(squares) else (1.0, 1.0)
 
 
 def log_grid(low: float, high: float, count: int) -> Array:

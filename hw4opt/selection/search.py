@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from hw4opt.errors import InputError
+from hw4opt.selection.axes import Axis, Setting, lowest, product
 from hw4opt.selection.ranges import log_grid
+from hw4opt.selection.refine import PATIENT, History, beyond, local_minima, polish, zoom
 
-Setting = dict[str, float]
+DENSE = 25  # points of gamma in a dense first grid; its other axes have as many as an axis alone
 COARSE = {1: 13, 2: 7, 3: 5}  # points an axis of the first grid, by number of axes
+GRID = 10  # points an axis of `grid` without a count
 MOST_FITS = 20_000
-ENOUGH = 0.02  # of the standard error: a refinement that gains less is the last
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One hyper-parameter's range, with the number of points if the user named it."""
-
-    name: str
-    low: float
-    high: float
-    count: int | None = None
-
-    def grid(self, default: int) -> list[float]:
-        return log_grid(self.low, self.high, self.count or default).tolist()
-
-
-@dataclass(frozen=True)
-class Tried:
-    """A setting with its score and standard error."""
-
-    setting: Setting
-    score: float
-    standard_error: float
 
 
 def parse_search(text: str) -> tuple[str, int]:
@@ -55,50 +33,51 @@ def _check_most(settings: int, what: str, give: str) -> None:
         raise InputError(f"{what} {settings:,} settings; a search takes {MOST_FITS:,} at most: give {give}")
 
 
-def rounds(search: str, axes: Sequence[Axis], folds: int, seed: int, best: Callable[[], Tried]) -> Iterator[list[Setting]]:
-    """Lists of settings to try next; `best` gives the best one so far."""
+def rounds(search: str, axes: Sequence[Axis], folds: int, seed: int, tried: History, dense: bool = False) -> Iterator[list[Setting]]:
+    """Lists of settings to try next; `tried` gives those that were.
+
+    dense    for fits that cost next to nothing: a finer first grid, of which several local minima are refined
+    """
     kind, number = parse_search(search)
     if not axes:
         yield [{}]
         return
     if kind == "random":
-        rng = np.random.default_rng(seed)
-        logs = rng.uniform(np.log([axis.low for axis in axes]), np.log([axis.high for axis in axes]), (number, len(axes)))
-        yield [dict(zip([axis.name for axis in axes], row, strict=True)) for row in np.exp(logs).tolist()]
+        yield _random(axes, number, seed)
+        steps = {axis.name: (axis.high / axis.low) ** (1 / (GRID - 1)) for axis in axes}
+        yield from beyond(axes, steps, tried, near=False)
         return
-    coarse = COARSE.get(len(axes), 4)
-    settings = int(np.prod([float(axis.count or (coarse if kind == "zoom" else 10)) for axis in axes]))
-    _check_most(settings, "the grid has", "smaller counts, or random:N")
-    grids = {axis.name: axis.grid(coarse if kind == "zoom" else 10) for axis in axes}
-    yield _product(grids)
-    if kind == "zoom":
-        spent = int(np.prod([len(grid) for grid in grids.values()])) * folds
-        yield from _zoom(axes, grids, folds, spent, best)
+    dense = dense and kind == "zoom" and len(axes) <= 2
+    counts = _counts(kind, axes, dense)
+    grids = {axis.name: log_grid(axis.low, axis.high, count).tolist() for axis, count in zip(axes, counts, strict=True)}
+    yield product(grids)
+    steps = {name: (grid[-1] / grid[0]) ** (1 / max(len(grid) - 1, 1)) for name, grid in grids.items()}
+    yield from beyond(axes, steps, tried, near=True)
+    settings = MOST_FITS // folds - (0 if dense else len(tried()))
+    if kind == "zoom" and settings >= 3 ** len(axes):
+        yield from _refined(axes, steps, tried, settings, dense)
 
 
-def _product(grids: Mapping[str, Sequence[float]]) -> list[Setting]:
-    return [dict(zip(grids, values, strict=True)) for values in itertools.product(*grids.values())]
+def _refined(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, settings: int, dense: bool) -> Iterator[list[Setting]]:
+    ends = steps
+    for start in local_minima(axes, tried(), steps) if dense else [lowest(tried())]:
+        before = lowest(tried())
+        last = yield from zoom(axes, steps, start, settings, tried)
+        ends = last if start is before or lowest(tried()) is not before else ends
+    yield from polish(axes, ends, tried, PATIENT if dense else 1)
 
 
-def _zoom(
-    axes: Sequence[Axis], grids: Mapping[str, list[float]], folds: int, spent: int, best: Callable[[], Tried]
-) -> Iterator[list[Setting]]:
-    factor = {name: (grid[-1] / grid[0]) ** (1 / max(len(grid) - 1, 1)) for name, grid in grids.items()}
-    last = best()
-    while spent + 3 ** len(axes) * folds <= MOST_FITS:
-        factor = {name: float(np.sqrt(step)) for name, step in factor.items()}
-        if max(factor.values()) < 1.02:
-            return
-        around = {
-            axis.name: sorted({min(max(last.setting[axis.name] * factor[axis.name] ** k, axis.low), axis.high) for k in (-1, 0, 1)})
-            for axis in axes
-        }
-        settings = [setting for setting in _product(around) if setting != last.setting]
-        if not settings:
-            return
-        yield settings
-        spent += len(settings) * folds
-        now = best()
-        if last.score - now.score < ENOUGH * now.standard_error and max(factor.values()) < 1.5:
-            return
-        last = now
+def _random(axes: Sequence[Axis], number: int, seed: int) -> list[Setting]:
+    rng = np.random.default_rng(seed)
+    logs = rng.uniform(np.log([axis.low for axis in axes]), np.log([axis.high for axis in axes]), (number, len(axes)))
+    return [dict(zip([axis.name for axis in axes], row, strict=True)) for row in np.exp(logs).tolist()]
+
+
+def _counts(kind: str, axes: Sequence[Axis], dense: bool) -> list[int]:
+    default = COARSE.get(len(axes), 4) if kind == "zoom" else GRID
+    if dense:
+        counts = [axis.points(DENSE if axis.name == "gamma" else COARSE[1]) for axis in axes]
+    else:
+        counts = [axis.points(default) for axis in axes]
+    _check_most(int(np.prod([float(count) for count in counts])), "the grid has", "smaller counts, or random:N")
+    return counts

@@ -213,7 +213,8 @@ def base_of(form: Form, union: Union, tables: Tables, state: np.ndarray, gap_sca
     low, high = limits(state, tables.q, (tables.low, tables.high), (tables.z_low, tables.z_high), slack)
     z = np.where(held, tables.t, z)
     return Base(
-        a[None], np.zeros(form.batch, dtype=int), tables, w, form.w_scale, form.scales[1], gap_scale, form.penalty, state, np.where(held, u, z), z, u, weight, stiff,
+        a[None], np.zeros(form.batch, dtype=int), tables, w, form.w_scale, form.scales[1], gap_scale, form.penalty,
+        state, np.where(held, u, z), z, u, weight, stiff,
         held, slack, low, high, p, pivots, tableau, good,
     )  # fmt: skip
 

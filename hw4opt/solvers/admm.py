@@ -14,6 +14,7 @@ import numpy as np
 from hw4opt.active_set import LONG, polish
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.blocks import Run
+from hw4opt.deadline import Deadline
 from hw4opt.form import Form
 from hw4opt.terms.base import Array
 
@@ -30,7 +31,7 @@ def refuse(form: Form) -> str | None:
 
 def solve(form: Form, options: Options) -> Answer:
     """The whole batch, each problem with its own rho, until every finish certifies or the limit is reached."""
-    limit = options.max_iterations or LIMIT
+    limit, deadline = options.max_iterations or LIMIT, Deadline(options.time_limit)
     b = form.batch
     w, best = np.zeros(form.penalty.shape), np.full(b, np.inf)
     units, rho = [_unit(form, run) for run in form.runs], np.ones((b, 1))
@@ -55,7 +56,8 @@ def solve(form: Form, options: Options) -> Answer:
             z_size = np.maximum(z_size, np.abs(az[place] * np.sqrt(units[place])).max(axis=1))
             dual_size = np.maximum(dual_size, np.abs(u[place]).max(axis=1))
             z[place] = fresh
-        if iteration in (check, limit) or not form.runs:
+        last = iteration == limit or deadline.passed()
+        if iteration == check or last or not form.runs:
             goal = 0.5 * options.tol * form.gap_scale(w, np.zeros(b))
             finish = polish(form, w, u, None, goal, LONG)
             better = (finish.gap < best)[:, None]
@@ -64,7 +66,9 @@ def solve(form: Form, options: Options) -> Answer:
             best, done = np.minimum(best, finish.gap), np.minimum(best, finish.gap) <= goal
             iterations = np.where(done & (iterations == limit), iteration, iterations)
             check *= 2
-            if done.all() or not form.runs:
+            if last:
+                iterations, limit = np.minimum(iterations, iteration), iteration
+            if done.all() or last or not form.runs:
                 break
         if iteration % ADAPT == 0:
             ratio = np.sqrt((primal / z_size) / np.maximum(move / np.maximum(dual_size, 1e-300), 1e-30))
@@ -73,7 +77,7 @@ def solve(form: Form, options: Options) -> Answer:
                 rho = rho * change
                 inverse = _invert(form, grams, rho)
     reached = [Status.CERTIFIED if count < limit or limit == 0 else Status.ITERATION_LIMIT for count in iterations]
-    return Answer(kept_w, form.pieces_from_runs(kept_u, kept_w), reached, iterations)
+    return Answer(kept_w, form.pieces_from_runs(kept_u, kept_w), reached, iterations, notes=deadline.notes(reached))
 
 
 def _unit(form: Form, run: Run) -> Array:

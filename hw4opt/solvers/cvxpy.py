@@ -9,7 +9,8 @@ quadratic form fails cvxpy's own check on real kernels.
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import cvxpy as cp
 import numpy as np
@@ -17,9 +18,11 @@ from cvxpy.error import DCPError, SolverError
 
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.blocks import Block
+from hw4opt.deadline import Deadline
 from hw4opt.errors import RefusedError, UnknownNameError
 from hw4opt.form import Form
-from hw4opt.terms import Loss, Smooth, Term
+from hw4opt.parallel import in_own_process, start_own_process
+from hw4opt.terms import Loss, Smooth, Term, Values
 from hw4opt.terms.base import Array
 
 DEFAULT = "CLARABEL"
@@ -41,6 +44,11 @@ ENDED = {
     "user_limit": Status.ITERATION_LIMIT,
 }
 ITERATIONS = {"OSQP": "max_iter", "CLARABEL": "max_iter", "PIQP": "max_iter", "PROXQP": "max_iter"}
+SECONDS = {"CLARABEL": "time_limit", "OSQP": "time_limit", "SCS": "time_limit_secs", "HIGHS": "time_limit"}
+ENDS = frozenset({"CLARABEL", "ECOS", "OSQP", "SCS"})  # each within a number of iterations
+
+
+Found = tuple[Array, list[Array], Status, int, str | None]  # w, duals of the blocks, status, iterations, note
 
 
 def backends() -> list[str]:
@@ -63,22 +71,54 @@ def refuse(form: Form) -> str | None:
 
 def solve(form: Form, options: Options) -> Answer:
     """Problem by problem."""
-    found = [_solve_one(form.cut(np.array([i])), options) for i in range(form.batch)]
+    if not _stays_here(form, options):
+        start_own_process(_solve_one)
+    deadline = Deadline(options.time_limit)
+    found = [_limited(form.cut(np.array([i])), options, deadline) for i in range(form.batch)]
     points, duals, reached, iterations, notes = zip(*found, strict=True)
     of_blocks = [np.concatenate([one[k] for one in duals]) for k in range(len(form.blocks))]
     said = {i: note for i, note in enumerate(notes) if note is not None}
-    return Answer(np.stack(points), form.split_duals(of_blocks), list(reached), np.array(iterations), notes=said)
+    counts = np.array(iterations)
+    return Answer(np.stack(points), form.split_duals(of_blocks), list(reached), counts, notes=said, seconds=deadline.elapsed)
 
 
-def _solve_one(form: Form, options: Options) -> tuple[Array, list[Array], Status, int, str | None]:
+def _limited(form: Form, options: Options, deadline: Deadline) -> Found:
+    """The backend's answer: here where it keeps to the limits by itself, else in a process that can be killed."""
     name = options.backend or DEFAULT
     settings = dict(SETTINGS.get(name, {}))
     if options.max_iterations is not None:
         settings[ITERATIONS.get(name, "max_iters")] = options.max_iterations
+    seconds = deadline.pass_on(settings, SECONDS.get(name))
+    if _stays_here(form, options):
+        found = _solve_one((form, name, settings))
+    else:
+        try:
+            found = in_own_process(_solve_one, (replace(form), name, settings), seconds)  # a copy without what it has kept for itself
+        except TimeoutError:
+            nothing = [np.zeros((1, block.rows.count)) for block in form.blocks]
+            found = np.zeros(form.penalty.shape[1]), nothing, Status.ITERATION_LIMIT, 0, None
+    point, duals, reached, steps, note = found
+    if deadline.passed() and reached in (Status.ITERATION_LIMIT, Status.INACCURATE):
+        reached, note = Status.ITERATION_LIMIT, deadline.note
+    return point, duals, reached, steps, note
+
+
+def _stays_here(form: Form, options: Options) -> bool:
+    """Whether the backend needs no process that can be killed: it ends by itself, and no limit is set.
+
+    Terms that are not of this package cannot go to another process.
+    """
+    own = all(type(term).__module__.startswith("hw4opt.") for block in form.blocks for terms in block.terms for term in terms)
+    return not own or (options.time_limit is None and (options.backend or DEFAULT) in ENDS)
+
+
+def _solve_one(task: tuple[Form, str, dict[str, Any]]) -> Found:
+    form, name, settings = task
     w = cp.Variable(form.penalty.shape[1])
     parts = [_compile(form, block, w) for block in form.blocks]
     model = cp.Problem(
-        cp.Minimize(sum((part[1] for part in parts), _quadratic(form, w))), [constraint for part in parts for constraint in part[2]]
+        cp.Minimize(sum((part.cost for part in parts), _quadratic(form, w))),
+        [constraint for part in parts for constraint in part.constraints],
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "solution may be inaccurate": the certificate says by how much
@@ -104,47 +144,58 @@ def _quadratic(form: Form, w: Any) -> Any:
     return cp.sum_squares(cp.multiply(np.sqrt(0.5 * form.penalty[0, penalised]), w[penalised])) if len(penalised) else 0
 
 
-def _compile(form: Form, block: Block, w: Any) -> tuple[Any, Any, list[Any], np.ndarray]:
-    """The linking equality, the objective's part, all constraints, and which rows the block has."""
+class _Part(NamedTuple):
+    """One block's linking equality z = A w + c on the rows that it has, its cost and constraints, and in what each row is measured."""
+
+    link: Any
+    cost: Any
+    constraints: list[Any]
+    rows: np.ndarray
+    lengths: Array
+
+
+def _compile(form: Form, block: Block, w: Any) -> _Part:
     weights = np.broadcast_to(block.weights, (1, block.rows.count))[0]
-    have = np.flatnonzero(weights > 0)
-    z = cp.Variable(len(have))
-    offset = np.broadcast_to(block.offset, (1, block.rows.count))[0, have]
-    a = block.rows.take(form.matrix)[have]
-    length = np.ones(len(have)) if block.rows.coef is None else _row_lengths(a)
-    link = z == (a / length[:, None]) @ w + offset / length
+    rows = np.flatnonzero(weights > 0)
+    a, offset = block.rows.take(form.matrix)[rows], np.broadcast_to(block.offset, (1, block.rows.count))[0, rows]
+    lengths = np.ones(len(rows)) if isinstance(block.acts, Values) else _row_lengths(a)
+    z = cp.Variable(len(rows))
+    link = z == (a / lengths[:, None]) @ w + offset / lengths
     cost, constraints = 0, [link]
     for (term,) in block.terms:
-        targets = (block.smooth.targets[0, have],) if isinstance(term, Smooth) and block.smooth is not None else ()
-        worth, face = _face(form, term, z if np.all(length == 1) else cp.multiply(length, z), targets)
+        targets = (block.smooth.targets[0, rows],) if isinstance(term, Smooth) and block.smooth is not None else ()
+        scale, face = _face(form, term, z, lengths, targets)
         if isinstance(face, list):
             constraints += face
             continue
-        scale = worth * weights[have] if isinstance(term, Loss) else np.full(len(have), worth)
+        scale = scale * weights[rows] if isinstance(term, Loss) else scale
         cost = cost + (scale[0] * cp.sum(face) if np.all(scale == scale[0]) else cp.sum(cp.multiply(scale, face)))
-    return link, cost, constraints, have, length
+    return _Part(link, cost, constraints, rows, lengths)
 
 
 def _row_lengths(a: Array) -> Array:
-    """Of differences, which are as short as the points are near; 1 for a row of zeros."""
+    """Differences are as short as their points are near, slopes are in units of their own; 1 for a row of zeros."""
     length = np.linalg.norm(a, axis=1)
     return np.where(length > 0, length, 1.0)
 
 
-def _face(form: Form, term: Term, z: Any, targets: tuple[Array, ...]) -> tuple[float, Any]:
-    """The term's own model in the form's units, and what it has to be multiplied by; of a constraint, the list of its constraints."""
-    if form.units is None:
-        return 1.0, term.model(cp, z, *targets)
-    size, worth = float(form.units.size[0, 0]), float(form.units.worth[0, 0])
-    if targets or (scaled := term.in_units(size)) is None:
-        return 1 / worth, term.model(cp, size * z, *targets)
-    factor, same = scaled
-    return factor / worth, same.model(cp, z)
+def _face(form: Form, term: Term, z: Any, lengths: Array, targets: tuple[Array, ...]) -> tuple[Array, Any]:
+    """The term's own model in the units of form and rows, and each row's factor; of a constraint, the list of its constraints.
+
+    A cone is the same in any unit, and a term of degree 1 takes the unit as a factor: neither has the lengths inside its model.
+    """
+    size, worth = (1.0, 1.0) if form.units is None else (float(one[0, 0]) for one in (form.units.size, form.units.worth))
+    if targets or (doubled := term.in_units(2.0)) is None:
+        return np.ones(len(lengths)) / worth, term.model(cp, cp.multiply(size * lengths, z), *targets)
+    if doubled in ((1.0, term), (2.0, term)):
+        return (size * lengths / worth if doubled[0] == 2.0 else np.ones(len(lengths))), term.model(cp, z)
+    factor, same = term.in_units(size)  # type: ignore[misc]
+    return np.full(len(lengths), factor / worth), same.model(cp, z if np.all(lengths == 1) else cp.multiply(lengths, z))
 
 
-def _dual(part: tuple[Any, Any, list[Any], np.ndarray], block: Block) -> Array:
+def _dual(part: _Part, block: Block) -> Array:
     u = np.zeros((1, block.rows.count))
-    value = part[0].dual_value
+    value = part.link.dual_value
     if value is not None:
-        u[0, part[3]] = -np.nan_to_num(np.asarray(value, dtype=float)) / part[4]
+        u[0, part.rows] = -np.nan_to_num(np.asarray(value, dtype=float)) / part.lengths
     return u

@@ -19,6 +19,7 @@ import numpy as np
 from hw4opt.active_set import Finish, polish
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.central import Row, small, start
+from hw4opt.deadline import Deadline
 from hw4opt.form import Form
 from hw4opt.linear import factor
 from hw4opt.rows import each
@@ -79,7 +80,7 @@ class Kept:
 
 def solve(form: Form, options: Options) -> Answer:
     """Every problem of the batch; each leaves when it is done: finished exactly at EARLY, or at the tolerance."""
-    limit = options.max_iterations or LIMIT
+    limit, deadline = options.max_iterations or LIMIT, Deadline(options.time_limit)
     b = form.batch
     reached, iterations, kept = [Status.ITERATION_LIMIT] * b, np.full(b, limit), Kept.none(form)
     rows, point = start(form, solve)
@@ -101,7 +102,8 @@ def solve(form: Form, options: Options) -> Answer:
         relative = state.gap / state.scale
         lost = ~np.isfinite(relative) | ((state.gap > 1e3 * best[active]) & (best[active] <= 1e-4 * state.scale))
         lost |= (stalled[active] >= STALL) & (best[active] <= EARLY * state.scale)  # rounding allows no more
-        good, last = relative <= 0.5 * options.tol, iteration == limit  # half: the certificate counts the gap its own way
+        good = relative <= 0.5 * options.tol  # half: the certificate counts the gap its own way
+        last = iteration == limit or deadline.passed()
         now = (better & (((relative <= EARLY) & ~tried[active]) | good)) | ((last | lost) & ~tried[active]) if form.runs else good | last
         now &= np.isfinite(relative) | last
         tried[active[now]] = True
@@ -128,7 +130,8 @@ def solve(form: Form, options: Options) -> Answer:
             rows = [row.cut(run, stay) for row, run in zip(rows, part.runs, strict=True)]
         slow = ~better[~done]
         point = step(part, rows, point, state, slow)
-    return Answer(kept.w, form.pieces_from_runs(kept.duals, kept.w), reached, iterations, kept.interior)
+    notes = deadline.notes(reached)
+    return Answer(kept.w, form.pieces_from_runs(kept.duals, kept.w), reached, iterations, kept.interior, notes)
 
 
 def perfect_at_zero(form: Form) -> np.ndarray:

@@ -13,12 +13,13 @@ set that spans as much, found from their triangular factor; w is then the shorte
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.blocks import SmoothRows
+from hw4opt.deadline import Deadline
 from hw4opt.form import Form
 from hw4opt.objective import WEAK, Objective, Point, descent, descents, least_pivot, parts_of, pieces_of
 from hw4opt.rows import Chunk
@@ -38,10 +39,11 @@ RANK = 1e-13  # singular value of scaled columns, over the largest, that counts 
 
 @dataclass(frozen=True)
 class Stop:
-    """When to end: passes over the rows at most, and the root mean square change of z that the last step may leave."""
+    """When to end: passes over the rows at most, the root mean square change of z that the last step may leave, and the time."""
 
     limit: int = LIMIT
     left: float = LAST
+    deadline: Deadline = field(default_factory=lambda: Deadline(None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +63,7 @@ class Minimum:
 
 def refuse(form: Form) -> str | None:
     """Takes forms whose every row is smooth, or quadratic without sides."""
-    sided = {
-        name for piece in form.pieces if piece.smooth is None and not piece.is_quadratic for name in form.blocks[piece.block].names
-    }
+    sided = {name for piece in form.pieces if piece.smooth is None and not piece.is_quadratic for name in form.blocks[piece.block].names}
     if not sided:
         return None
     return f"newton needs every term to be smooth; {' and '.join(sorted(sided))} {'is' if len(sided) == 1 else 'are'} not"
@@ -76,9 +76,10 @@ def solve(form: Form, options: Options) -> Answer:
         if block.smooth is not None:
             parts += parts_of(pieces_of(block.rows, form.matrix), block.smooth)
     whole = Objective(parts, form.fixed if any(piece.is_quadratic for piece in form.pieces) else None, form.penalty)
-    found = _minimize(whole, None, Stop(options.max_iterations or LIMIT))
+    deadline = Deadline(options.time_limit)
+    found = _minimize(whole, None, Stop(options.max_iterations or LIMIT, deadline=deadline))
     reached = [Status.CERTIFIED if done else Status.ITERATION_LIMIT for done in found.converged]
-    return Answer(found.w, form.slopes(found.w), reached, found.iterations, rank=found.rank)
+    return Answer(found.w, form.slopes(found.w), reached, found.iterations, notes=deadline.notes(reached), rank=found.rank)
 
 
 def minimize(pieces: Sequence[Chunk], smooth: SmoothRows, penalty: Array, start: Array | None = None, stop: Stop = Stop()) -> Minimum:
@@ -149,9 +150,9 @@ def _newton(whole: Objective, w: Array, here: Point, stop: Stop) -> Minimum:
             short[failed] = SHORTER
             there = there.put(failed, part.cut(failed).at(w[failed])) if len(failed) else there
         found.w[active] = w
-        ended = near | (length == 0)
-        found.iterations[active[ended]], found.converged[active[near]] = iteration, True
-        if ended.all():
+        ended, late = near | (length == 0), stop.deadline.passed()
+        found.iterations[active[ended | late]], found.converged[active[near]] = iteration, True
+        if ended.all() or late:
             break
         stay = np.flatnonzero(~ended)
         active, part, w, here, short = active[stay], part.cut(stay), w[stay], there.cut(stay), short[stay]

@@ -21,6 +21,7 @@ import numpy as np
 from hw4opt.active_set import LONG, polish
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.blocks import Run
+from hw4opt.deadline import Deadline
 from hw4opt.form import Form
 from hw4opt.linear import largest_eigenvalue
 from hw4opt.terms import Coefficients
@@ -35,7 +36,9 @@ def refuse(form: Form) -> str | None:
     """Needs the primal's or the dual's smooth part: see the sentence."""
     if _on_primal(form) or _dual_is_smooth(form):
         return None
-    rough = sorted({name for run in form.runs if not _is_smooth(run) for _, piece in run.members for name in form.blocks[piece.block].names})
+    rough = sorted(
+        {name for run in form.runs if not _is_smooth(run) for _, piece in run.members for name in form.blocks[piece.block].names}
+    )
     free = "an unpenalised intercept" if form.design.intercept else "ridge 0"
     return (
         f"with {free} proximal needs every term but one on the coefficients to be smooth, of bounded curvature; {', '.join(rough)} is not"
@@ -72,7 +75,7 @@ def _quadratic(form: Form) -> Array:
 
 def solve(form: Form, options: Options) -> Answer:
     """The whole batch until every finish certifies or the limit is reached."""
-    limit = options.max_iterations or LIMIT
+    limit, deadline = options.max_iterations or LIMIT, Deadline(options.time_limit)
     start, advance, point_of = (_primal if _on_primal(form) else _dual)(form)
     w, u = point_of(start)
     best, iterations, check = np.full(form.batch, np.inf), np.full(form.batch, limit), FIRST
@@ -84,7 +87,8 @@ def solve(form: Form, options: Options) -> Answer:
         y = fresh + np.where(restart, 0.0, (momentum - 1) / following) * (fresh - x)
         momentum = np.where(restart, 1.0, following)
         x = fresh
-        if iteration in (check, limit):
+        last = iteration == limit or deadline.passed()
+        if iteration == check or last:
             here_w, here_u = point_of(x)
             goal = 0.5 * options.tol * form.gap_scale(here_w, np.zeros(form.batch))
             finish = polish(form, here_w, here_u, None, goal, LONG)
@@ -94,10 +98,12 @@ def solve(form: Form, options: Options) -> Answer:
             best = np.minimum(best, finish.gap)
             iterations = np.where((best <= goal) & (iterations == limit), iteration, iterations)
             check *= 2
-            if (best <= goal).all():
+            if last:
+                iterations, limit = np.minimum(iterations, iteration), iteration
+            if (best <= goal).all() or last:
                 break
     reached = [Status.CERTIFIED if count < limit else Status.ITERATION_LIMIT for count in iterations]
-    return Answer(w, form.pieces_from_runs(u, w), reached, iterations)
+    return Answer(w, form.pieces_from_runs(u, w), reached, iterations, notes=deadline.notes(reached))
 
 
 def _slope(run: Run, z: Array) -> Array:

@@ -1,6 +1,7 @@
 """What a term is: the base classes of losses, regularizers and constraints."""
 
 from hw4opt.terms.base import (
+    AUTO,
     Coefficients,
     Differences,
     Loss,
@@ -16,6 +17,7 @@ from hw4opt.terms.base import (
 from hw4opt.terms.registry import find, load, names, parameters
 
 __all__ = [
+    "AUTO",
     "Coefficients",
     "Differences",
     "Loss",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hw4opt.errors import InputError
 
+AUTO = "auto"  # in place of a number: a parameter that follows the data
 ROUNDING = 1e-12  # of z u and f: what a Fenchel-Young slack of 0 may come out as
 
 Array = NDArray[Any]  # of float64; NumPy's own stubs widen results to "floating"
@@ -107,6 +109,11 @@ class Loss(Term):
     """A term of the data. Residual losses act on z = fitted - y; those with `targets` on z = fitted and y apart."""
 
     targets: ClassVar[bool] = False
+    automatic: ClassVar[tuple[str, ...]] = ()  # parameters that may be "auto" until a problem is made
+
+    def settle(self, noise: Callable[[], float]) -> Loss:
+        """The loss with every parameter as a number; noise() gives the size of the noise in y, in units of y."""
+        return self
 
     @abstractmethod
     def pointwise(self, z: ArrayLike, y: ArrayLike = 0.0) -> Array:

@@ -38,7 +38,7 @@ def parameters(term: type[Term]) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(term))  # type: ignore[arg-type]
 
 
-def find(kind: str, name: str, **given: float) -> Term:
+def find(kind: str, name: str, **given: float | str) -> Term:
     """The term of that name with those parameters; raises `InputError` for a parameter it does not have."""
     term = load(kind, name)
     known = parameters(term)

@@ -53,3 +53,21 @@ def dose(tmp_path) -> Path:
         for i in range(40):
             writer.writerow([f"s{i}", x[i], 20 + 7 * i % 60, 1 + i % 2, "abcd"[i % 4], np.sqrt(i) + 0.3 * rng.standard_normal()])
     return path
+
+
+@pytest.fixture
+def children() -> Callable[[int], list[int]]:
+    """pid → the living processes that it has started."""
+
+    def living(parent: int) -> list[int]:
+        found = []
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                state, owner = (path / "stat").read_text().rpartition(")")[2].split()[:2]
+            except OSError:
+                continue
+            if int(owner) == parent and state != "Z":
+                found.append(int(path.name))
+        return found
+
+    return living

@@ -51,19 +51,6 @@ def test_ctrl_c_is_130_and_leaves_no_file(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def children(parent: int) -> list[int]:
-    """The living processes that a process has started."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            state, owner = (path / "stat").read_text().rpartition(")")[2].split()[:2]
-        except OSError:
-            continue
-        if int(owner) == parent and state != "Z":
-            found.append(int(path.name))
-    return found
-
-
 def wait_for(what, seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     while not what():
@@ -73,7 +60,7 @@ def wait_for(what, seconds: float = 30.0) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
 @pytest.mark.parametrize("later", [0.0, 0.1])
-def test_ctrl_c_is_for_the_parent_of_workers(later):
+def test_ctrl_c_is_for_the_parent_of_workers(later, children):
     """A terminal sends it to the whole group, and workers have just begun to import."""
     words = ["solve", "--n", "400", "--loss", "huber", "--reg", "tv", "--select", "loo", "--workers", "2", "--quiet"]
     running = subprocess.Popen(
@@ -150,7 +137,7 @@ def test_the_shell_completes(words, number, found):
 
 
 def test_verbose_shows_where_an_unexpected_error_came_from(hw4opt, monkeypatch):
-    program = f"import hw4cli.opt.solve as s; s.fit = lambda *a: 1 / 0; {RUN}; sys.exit(status)"
+    program = f"import hw4cli.opt.solve as s; s.fit = lambda *a, **b: 1 / 0; {RUN}; sys.exit(status)"
     done = process("solve", *GIVEN, "-v", program=program)
     assert done.returncode == 1 and "Traceback" in done.stderr and "ZeroDivisionError" in done.stderr
     assert "Traceback" not in process("solve", *GIVEN, program=program).stderr

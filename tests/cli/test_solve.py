@@ -198,7 +198,7 @@ def test_ctrl_c_in_a_destructor_is_not_lost(hw4opt, monkeypatch):
         def __del__(self):
             raise KeyboardInterrupt
 
-    def slow(*_):
+    def slow(*_, **__):
         Closing()
         time.sleep(5)
 
@@ -208,14 +208,14 @@ def test_ctrl_c_in_a_destructor_is_not_lost(hw4opt, monkeypatch):
 
 
 def test_an_unexpected_error_is_a_sentence_and_exit_1(hw4opt, monkeypatch):
-    def broken(*_):
+    def broken(*_, **__):
         raise ZeroDivisionError("in the\nmiddle")
 
     monkeypatch.setattr(solve, "fit", broken)
     done = hw4opt("solve", *GIVEN)
     assert done.status == 1 and done.err.count("\n") == 1
     assert "ZeroDivisionError: in the middle; -v shows where" in done.err
-    monkeypatch.setattr(solve, "fit", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    monkeypatch.setattr(solve, "fit", lambda *_, **__: (_ for _ in ()).throw(MemoryError()))
     assert "not enough memory" in hw4opt("solve", *GIVEN).err
 
 

@@ -14,7 +14,21 @@ import hw4opt
 ROOT = Path(__file__).resolve().parents[2]
 NAMED_TERMS = ("losses", "regularizers", "constraints")
 HEAVY = {"cvxpy", "matplotlib", "pandas", "scipy", "sklearn", "torch"}
-SOLVER_MAY = {"active_set", "answer", "blocks", "central", "errors", "form", "linear", "objective", "pricing", "rows", "terms"}  # and NumPy
+SOLVER_MAY = {
+    "active_set",
+    "answer",
+    "blocks",
+    "central",
+    "deadline",
+    "errors",
+    "form",
+    "linear",
+    "objective",
+    "parallel",
+    "pricing",
+    "rows",
+    "terms",
+}  # and NumPy
 
 
 @cache
@@ -120,7 +134,7 @@ def test_losses_regularizers_and_constraints_import_terms_alone(folder):
 def test_a_solver_imports_the_form_and_no_other_solver_nor_any_term_by_name(name):
     path = solver_files()[name]
     assert own(name, path) <= SOLVER_MAY
-    assert outside(name, path) <= {"numpy", "cvxpy"}
+    assert outside(name, path) <= {"numpy", "cvxpy", "qpsolvers", "scipy"}
 
 
 def test_what_solvers_share_names_no_solver_and_no_term():
@@ -135,6 +149,11 @@ def test_cvxpy_is_imported_in_one_file():
     assert found == {"hw4opt.solvers.cvxpy"}
 
 
+def test_qpsolvers_is_imported_in_one_file():
+    found = {name for name, path in sources("hw4opt").items() if "qpsolvers" in outside(name, path)}
+    assert found == {"hw4opt.solvers.qp"}
+
+
 def test_the_certificate_knows_no_solver():
     path = ROOT / "hw4opt" / "certificate.py"
     assert own("hw4opt.certificate", path) <= {"balance", "blocks", "errors", "form", "rows", "terms"}
@@ -144,13 +163,14 @@ def test_the_certificate_knows_no_solver():
     ("module", "may"),
     [
         ("errors", set()),
+        ("noise", {"terms"}),
         ("rows", {"terms"}),
         ("kernels", {"errors", "terms"}),
         ("basis", {"errors", "kernels", "rows", "terms"}),
         ("design", {"basis", "errors", "kernels", "rows", "terms"}),
         (
             "problem",
-            {"arrays", "design", "errors", "kernels", "terms", "losses", "regularizers"},
+            {"arrays", "design", "errors", "kernels", "noise", "terms", "losses", "regularizers"},
         ),  # its defaults: Squared, and Ridge, which is λ
         ("blocks", {"rows", "terms"}),
         ("pricing", {"terms"}),
@@ -326,7 +346,7 @@ def test_every_solver_file_has_refuse_and_solve(name):
 
 
 def test_the_layout_names_what_it_holds():
-    assert {name.rpartition(".")[2] for name in solver_files()} == {"admm", "cvxpy", "interior", "newton", "proximal"}
+    assert {name.rpartition(".")[2] for name in solver_files()} == {"admm", "cvxpy", "interior", "newton", "proximal", "qp"}
     assert (ROOT / "hw4opt" / "py.typed").exists() and (ROOT / "hw4nets" / "py.typed").exists()
     assert not list((ROOT / "tests").rglob("__init__.py"))
 

@@ -370,7 +370,7 @@ def test_an_empty_batch_is_refused():
     [
         ({"solver": "nonsense"}, "no solver 'nonsense'.*; there are admm, auto"),
         ({"solver": "interor"}, "did you mean 'interior'"),
-        ({"solver": "admm:OSQP"}, "only cvxpy takes a name after a colon"),
+        ({"solver": "admm:OSQP"}, "only cvxpy and qp take a name after a colon"),
         ({"tol": 0}, "tol is 0; it must lie between 0 and 1"),
         ({"tol": float("nan")}, "tol is nan"),
         ({"max_iterations": 0}, "max_iterations is 0; it must be 1 or more"),

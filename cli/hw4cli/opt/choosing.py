@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hw4opt.cli")
 
+LEAVE_ONE_OUT = ("loo", "loo:x")
+
 Progress = Callable[[int, int, float], None]
 
 
@@ -97,8 +99,8 @@ def completed(selection: Selection | None) -> None:
 def check_choosing(options: Choosing) -> None:
     """Raise `InputError` for what is wrong whatever the data are."""
     kind, _, count = options.select.partition(":")
-    if not (options.select in ("auto", "loo", "none") or (kind == "kfold" and _whole(count))):
-        raise InputError(f"--select {options.select}: there are auto, loo, kfold:K (as in kfold:10) and none")
+    if not (options.select in ("auto", *LEAVE_ONE_OUT, "none") or (kind == "kfold" and _whole(count))):
+        raise InputError(f"--select {options.select}: there are auto, loo, loo:x, kfold:K (as in kfold:10) and none")
     if kind == "kfold" and int(count) < 2:
         raise InputError(f"--select {options.select}: K must be 2 or more")
     kind, _, count = options.search.partition(":")
@@ -117,13 +119,14 @@ def _check_meaning(options: Choosing) -> None:
                 raise InputError(f"{_as_typed(name, options)} is for choosing and --select none chooses nothing; drop one of them")
         if options.groups is not None and typed("x"):  # without --x it says which column is no feature
             raise InputError(f"--groups {options.groups} is for held-out rows and --select none holds none out; drop one of them")
-    if options.select == "loo":
+    if options.select in LEAVE_ONE_OUT:
         if options.groups is not None:
-            raise InputError(
-                f"--groups {options.groups} keeps rows together and --select loo holds out one at a time; give --select kfold:K"
-            )
+            said = f"--groups {options.groups} keeps rows together and --select {options.select} holds out one at a time"
+            raise InputError(f"{said}; give --select kfold:K")
         if typed("folds"):
-            raise InputError(f"--folds {options.folds}: with --select loo every row is a fold of its own; drop one of them")
+            one = "row" if options.select == "loo" else "x"
+            said = f"--folds {options.folds}: with --select {options.select} every {one} is a fold of its own"
+            raise InputError(f"{said}; drop one of them")
     if typed("search_seed") and not _draws(options):
         raise InputError(f"--search-seed {options.search_seed}: nothing is drawn with the given --select, --folds and --search; drop it")
 
@@ -135,7 +138,11 @@ def _as_typed(name: str, options: Choosing) -> str:
 
 def _draws(options: Choosing) -> bool:
     """Whether a seed matters: to random settings, shuffled folds, or rows of a subset."""
-    return options.search.startswith("random") or options.select == "auto" or (options.select != "loo" and options.folds == "shuffled")
+    return (
+        options.search.startswith("random")
+        or options.select == "auto"
+        or (options.select not in LEAVE_ONE_OUT and options.folds == "shuffled")
+    )
 
 
 def check_open(options: Choosing, names: Collection[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -16,7 +16,7 @@ from hw4cli.opt.words import Word, kernel_of, parse_word, term_of
 from hw4opt import InputError, Poisson, Problem
 from hw4opt.datasets import Table, read_table, step_data, step_function
 from hw4opt.kernels import Kernel
-from hw4opt.terms import Loss, Term, load
+from hw4opt.terms import AUTO, Loss, Term, load
 from hw4opt.terms.base import Array
 
 log = logging.getLogger("hw4opt.cli")
@@ -30,6 +30,7 @@ class Description:
     """The problem, with 1 in place of every hyper-parameter in `free`; `given` names the parameters that were typed, as in huber.delta.
 
     offset    {"offset": column} or {"exposure": column}, where one was named
+    settled   parameters of the loss that the data settled, as huber.delta of huber:delta=auto
     """
 
     problem: Problem
@@ -41,6 +42,7 @@ class Description:
     offset: Mapping[str, str]
     truth: Callable[[Array], Array] | None
     warnings: tuple[str, ...]
+    settled: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,11 @@ def describe(options: Describing, roles: Sequence[str | None] = ()) -> Descripti
     truth = step_function if options.data is None and names == ("x",) and options.y == "y" else None
     warnings = (*notes, *_warnings(problem, names))
     offset = {role: name for role, name in (("offset", options.offset), ("exposure", options.exposure)) if name is not None}
-    return Description(problem, model.free, model.given, table, names, options.y, offset, truth, warnings)
+    return Description(problem, model.free, model.given, table, names, options.y, offset, truth, warnings, _settled(model.loss, problem))
+
+
+def _settled(loss: Loss, problem: Problem) -> dict[str, float]:
+    return {f"{loss.name}.{name}": float(vars(problem.loss)[name]) for name in loss.automatic if vars(loss)[name] == AUTO}
 
 
 def _model(options: Describing) -> _Model:

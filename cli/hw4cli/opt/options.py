@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from hw4cli.options import JSON, QUIET, options, take, verbose_option, version_option
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 __all__ = ["ARRAYS", "CHOOSE", "DATA", "DESCRIBE", "SAVE", "SOLVE", "WRITE", "Choosing", "Describing", "Solving", "Writing"]
 __all__ += ["options", "take", "version"]  # for the commands, which declare everything from here
@@ -46,6 +49,7 @@ class Solving:
     tol: float | None
     max_iterations: int | None
     separated: str = "refuse"
+    time_limit: float = math.inf  # none, but with one a solver that is deaf to Ctrl-C runs where it can be killed
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,16 @@ def _names(kind: str) -> Sequence[str]:
     if kind == "solver":
         from hw4opt.solvers import solver_names
 
-        return ["auto", *solver_names()]
+        return ["auto", *solver_names()]  # backends would take their libraries' import
     from hw4opt.terms import names
 
     return names(kind)
+
+
+def time_limit_option(default: float, text: str) -> Callable[[F], F]:
+    """--time-limit of a command."""
+    kind = click.FloatRange(0, min_open=True)
+    return click.option("--time-limit", type=kind, default=default, show_default=False, metavar="SECONDS", help=text)
 
 
 version = version_option("hw4opt")
@@ -131,7 +141,8 @@ DESCRIBE = (
         show_default=True,
         metavar="NAME[:param=value,…]",
         shell_complete=_complete("loss"),
-        help="squared, huber:delta=1, absolute, quantile:tau=0.5, epsilon_insensitive:epsilon=0.1, logistic, poisson.",
+        help="squared, huber:delta=1 (delta=auto: from the noise in y), absolute, quantile:tau=0.5, "
+        "epsilon_insensitive:epsilon=0.1, logistic, poisson.",
     ),
     click.option(
         "--reg",
@@ -154,15 +165,16 @@ SOLVER: dict[str, Any] = {"metavar": "NAME", "shell_complete": _complete("solver
 
 SOLVE = (
     click.option(
-        "--solver", default="auto", show_default=True, help="auto, interior, newton, admm, proximal, cvxpy, cvxpy:NAME.", **SOLVER
+        "--solver", default="auto", show_default=True, help="auto, interior, newton, admm, proximal, cvxpy:NAME, qp:NAME.", **SOLVER
     ),
     click.option(
         "--tol",
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
         metavar="T",
-        help="Relative gap to certify: 1e-9 (interior, newton), 1e-8 (admm, proximal), 1e-6 (cvxpy).",
+        help="Relative gap to certify: 1e-9 (interior, newton), 1e-8 (admm, proximal, qp), 1e-6 (cvxpy).",
     ),
     click.option("--max-iterations", type=click.IntRange(min=1), metavar="N", help="Stop a solver after N iterations."),
+    time_limit_option(math.inf, "Stop the solver after so many seconds; default: no limit."),
 )
 
 SEPARATED = click.option(
@@ -178,8 +190,9 @@ CHOOSE = (
         "--select",
         default="auto",
         show_default=True,
-        metavar="auto|loo|kfold:K|none",
-        help="How what was not given (gamma, ridge, every weight) is chosen; with everything given, its held-out score.",
+        metavar="auto|loo|loo:x|kfold:K|none",
+        help="How what was not given (gamma, ridge, every weight) is chosen; with everything given, its held-out score. "
+        "loo:x leaves rows of equal x out together.",
     ),
     click.option("--search", default="zoom", show_default=True, metavar="zoom|grid|random:N", help="Which settings are tried."),
     click.option(

@@ -15,7 +15,7 @@ from hw4cli.opt.endings import Exit, say
 from hw4cli.opt.options import CHOOSE, DESCRIBE, SAVE, SOLVE, WRITE, Choosing, Describing, Solving, Writing, options, take
 from hw4cli.opt.outputs import check_outputs, draw, provenance, save, unwritten, write_json
 from hw4cli.opt.report import figure_line, figure_text, show, warn
-from hw4cli.opt.solve import check_solver
+from hw4cli.opt.solve import check_solver, how
 from hw4cli.opt.words import Range, parse_range
 from hw4cli.progress import Bar
 from hw4opt import InputError, Problem, Result, Status, fit, fit_batch
@@ -82,7 +82,9 @@ def path(vary: str, describing: Describing, solving: Solving, choosing: Choosing
         "solver": best.result.solver,
         "vary": span.name,
         "best": None if scores is None else best.value,
-        "hyperparameters": {name: value for name, value in problem.hyperparameters.items() if name != span.name},
+        "hyperparameters": {
+            name: value for name, value in (problem.hyperparameters | dict(description.settled)).items() if name != span.name
+        },
         "method": None if scores is None else scores.method,
         "metric": None if scores is None else scores.metric,
         "rows": [_row(span.name, point) for point in points],
@@ -131,10 +133,9 @@ def _fits(problems: Sequence[Problem], solving: Solving) -> list[Result]:
     first = problems[0]
     kinds = [[term.acts for term in problem.terms] for problem in problems]
     shared = all(problem.kernel == first.kernel for problem in problems) and all(kind == kinds[0] for kind in kinds)
-    how = (solving.solver, solving.tol, solving.max_iterations)
     if shared and len(problems) * len(first.active_x) <= BATCH:
-        return fit_batch(problems, *how)
-    return [fit(problem, *how) for problem in problems]
+        return fit_batch(problems, **how(solving))
+    return [fit(problem, **how(solving)) for problem in problems]
 
 
 def _nearest(name: str, value: float, scores: Selection | None) -> dict[str, float]:

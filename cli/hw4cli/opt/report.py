@@ -15,6 +15,7 @@ from hw4cli.tables import Table
 from hw4opt import Result
 
 if TYPE_CHECKING:
+    from hw4cli.opt.describe import Description
     from hw4opt.selection import Selection
 
 SHOWN = 20  # coefficients in the table
@@ -42,12 +43,13 @@ def figure_text(value: float | None, digits: int = 6) -> str:
     return "–" if value is None else f"{value:.{digits}g}"
 
 
-def summary(result: Result, selection: Selection | None, free: Sequence[str]) -> list[tuple[str, str]]:
+def summary(result: Result, selection: Selection | None, description: Description) -> list[tuple[str, str]]:
     """The rows of a fit's table."""
     certificate = result.certificate
-    chosen = {*free, *(name for row in (selection.table if selection else []) for name in row)}
-    values = result.problem.hyperparameters | searched(result.problem, selection)
-    rows = [(name, f"{value:.6g}{'  (chosen)' if name in chosen else ''}") for name, value in values.items()]
+    chosen = {*description.free, *(name for row in (selection.table if selection else []) for name in row)}
+    values = {**result.problem.hyperparameters, **description.settled, **searched(result.problem, selection)}
+    how = dict.fromkeys(description.settled, "  (auto)") | dict.fromkeys(chosen, "  (chosen)")
+    rows = [(name, f"{value:.6g}{how.get(name, '')}") for name, value in values.items()]
     if selection is not None:
         error = f"{selection.score:.6g} ± {selection.standard_error:.2g}"
         rows.append((f"held-out {selection.metric}", f"{error}  ({selection.method}, {selection.fits} fits, {selection.seconds:.2f} s)"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hw4cli.opt import counts
+from hw4cli.opt.cautions import cautions
 from hw4cli.opt.choosing import check_choosing, choose
 from hw4cli.opt.describe import Description, describe
 from hw4cli.opt.endings import Exit, say
@@ -30,8 +31,8 @@ from hw4cli.opt.options import (
 from hw4cli.opt.outputs import answer, check_outputs, choice, draw, provenance, save, searched, unwritten, with_arrays, write_json
 from hw4cli.opt.report import figure_line, show, summary, title, warn
 from hw4cli.progress import Bar
-from hw4opt import InputError, Problem, Result, Status, fit
-from hw4opt.solvers import load_solver
+from hw4opt import Problem, Result, Status, fit
+from hw4opt.solvers import split_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,11 +63,12 @@ def solve(describing: Describing, solving: Solving, choosing: Choosing, writing:
         problem, selection = choose(description, choosing, describing.seed, bar.update)
     result = fit_named(problem, description, solving, writing)
     status = Status.INTERRUPTED if selection is not None and selection.interrupted else result.status
-    warnings = [*description.warnings, *(selection.notes if selection else []), *left_out(result)]
+    settled = {**description.settled, **searched(problem, selection)}
+    warnings = [*description.warnings, *(selection.notes if selection else []), *left_out(result), *cautions(result, settled)]
     arrays = with_arrays(writing, len(problem.active_x))
     record = provenance(writing.seed, description.table.sha256) | answer(result, arrays)
     record |= {"selection": choice(selection, arrays), "warnings": warnings}
-    record["hyperparameters"] |= searched(problem, selection)
+    record["hyperparameters"] |= settled
     if status is Status.INTERRUPTED:
         record |= {"status": status.word, "message": status.value}
     write_json(record, writing.json)
@@ -77,7 +79,7 @@ def solve(describing: Describing, solving: Solving, choosing: Choosing, writing:
         writing,
         title(result, description.table.source),
         ("", ""),
-        summary(result, selection, description.free),
+        summary(result, selection, description),
         figure_line(writing, "fit.png"),
     )
     warn(warnings)
@@ -96,9 +98,19 @@ def figure(result: Result, description: Description, selection: Selection | None
 def fit_named(problem: Problem, description: Description, solving: Solving, writing: Writing) -> Result:
     """The fit, with the names of its columns on it."""
     with Bar("solving", writing.quiet):
-        result = fit(problem, solving.solver, solving.tol, solving.max_iterations, solving.separated)
+        result = fit(problem, **how(solving), separated=solving.separated)
     log.info("%s: %s after %d iterations", result.solver, result.status.word, result.iterations)
     return dataclasses.replace(result, context={"x": list(description.x), "y": description.y, **description.offset})
+
+
+def how(solving: Solving) -> dict[str, Any]:
+    """What every fit is given."""
+    return {
+        "solver": solving.solver,
+        "tol": solving.tol,
+        "max_iterations": solving.max_iterations,
+        "time_limit": solving.time_limit,
+    }
 
 
 def left_out(result: Result) -> list[str]:
@@ -112,12 +124,8 @@ def left_out(result: Result) -> list[str]:
 
 def check_solver(name: str) -> None:
     """Raise `InputError` for a solver that does not exist, before any work."""
-    kind, _, backend = name.partition(":")
-    module = load_solver("interior" if kind == "auto" else kind)
-    if kind == "cvxpy":
-        module.backend(backend)
-    elif backend:
-        raise InputError(f"--solver {name}: only cvxpy takes a name after a colon, as in cvxpy:CLARABEL")
+    if name != "auto":
+        split_name(name)
 
 
 def ending(status: Status, message: str, writing: Writing) -> Exit:

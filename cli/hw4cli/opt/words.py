@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hw4opt.errors import InputError, UnknownNameError
 from hw4opt.kernels import KERNELS, Kernel, Precomputed, find_kernel
-from hw4opt.terms import Term, find, load, parameters
+from hw4opt.terms import AUTO, Term, find, load, parameters
 
 EVERYWHERE = "everywhere"  # a shape at every x: a later version
 
@@ -81,12 +81,21 @@ def number(option: str, word: Word, key: str) -> float:
 
 def term_of(kind: str, option: str, word: Word, columns: Sequence[str] = ()) -> Term:
     """The loss, regularizer or constraint of that name; a `column` is named by its header among `columns`."""
-    known = parameters(load(kind, word.name))
+    term = load(kind, word.name)
+    known = parameters(term)
     for key in word.given:
         if key not in known:
             raise UnknownNameError(f"parameter of {word.name}", key, known or ("none",))
-    values = {key: _place(word.given[key], columns) if key == "column" else number(option, word, key) for key in word.given}
-    return find(kind, word.name, **values)
+    automatic = automatic_parameters(term, word)
+    values = {
+        key: _place(word.given[key], columns) if key == "column" else number(option, word, key) for key in word.given.keys() - automatic
+    }
+    return find(kind, word.name, **values, **dict.fromkeys(automatic, AUTO))
+
+
+def automatic_parameters(term: Term | type[Term], word: Word) -> set[str]:
+    """The parameters that the word leaves to the data, as in huber:delta=auto."""
+    return {key for key in getattr(term, "automatic", ()) if word.given.get(key) == AUTO}
 
 
 def _place(name: str, columns: Sequence[str]) -> int:

@@ -1,0 +1,123 @@
+"""How far a shape that holds at the data rows fails between them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw4opt.kernels import Kernel, Laplacian, Polynomial
+from hw4opt.noise import spread_of
+from hw4opt.result import Result
+from hw4opt.terms import Differences, PiecewiseQuadratic, Slope, Term, Values
+from hw4opt.terms.base import Array
+
+EVEN = 20  # steps that every gap is divided into
+FINE, FAR = 8, 6  # steps a length of the kernel, and lengths from both ends of a gap over which they are taken
+MOST = 50_000  # points looked at: of more gaps, the widest
+COUNTS = 1e-6  # of the spread of y: a failure below that is none
+
+
+@dataclass(frozen=True)
+class Break:
+    """A constraint's largest failure between the data rows: its size in units of y, and the x of its start and end."""
+
+    term: Term
+    size: float
+    start: float
+    end: float
+
+    def sentence(self, x: str = "x") -> str:
+        """What a user should read; `x` is the name of the column."""
+        one = self.start == self.end
+        where = f"at {x} = {self.end:.4g}" if one else f"between {x} = {self.start:.4g} and {self.end:.4g}"
+        holds = f"{self.term.name} holds at the data rows only: between them the curve"
+        return f"{holds} {_verb(self.term)} by up to {self.size:.4g} {where}"
+
+
+def breaks(result: Result) -> list[Break]:
+    """The failures of more than 1e-6 of y's spread; none of a linear design, of several x columns or of a precomputed kernel.
+
+    The curve is evaluated at 20 steps a gap and, from both ends of gaps wider than that, at steps of an eighth of the
+    kernel's length. Of an order constraint the largest fall (rise) from any point to a later one counts, of convex (concave)
+    the largest distance from the lower (upper) hull, of bounds the largest excess: each a lower bound of the failure.
+    """
+    problem = result.problem
+    if not problem.constraints or problem.kernel is None or problem.x.shape[1] != 1:
+        return []
+    x = _points(np.unique(problem.active_x[:, 0]), _length(problem.kernel) * float(problem.scaling[1][0]))
+    f = result.predict(x)
+    least = COUNTS * spread_of(problem.y if problem.active is None else problem.y[problem.active])
+    return [found for term in problem.constraints if (found := _break(term, x, f)) is not None and found.size > least]
+
+
+def _length(kernel: Kernel) -> float:
+    """The distance over which the kernel's functions vary, in the design's x."""
+    if isinstance(kernel, Polynomial):
+        return math.inf
+    return 1 / kernel.gamma if isinstance(kernel, Laplacian) else 1 / math.sqrt(2 * kernel.gamma)
+
+
+def _points(x: Array, length: float) -> Array:
+    """Sorted points within the widest gaps of sorted x, their ends included."""
+    gaps = np.diff(x)
+    fine = np.arange(1, FINE * FAR) * (length / FINE) if length / FINE < gaps.max() / EVEN else np.empty(0)
+    widest = np.argsort(-gaps, kind="stable")[: max(MOST // (EVEN + 2 * len(fine)), 1)]
+    low, gap = x[widest, None], gaps[widest, None]
+    even = low + gap * (np.arange(EVEN + 1) / EVEN)
+    inside = fine < gap
+    return np.unique(np.concatenate([even.ravel(), (low + fine)[inside], (x[widest + 1, None] - fine)[inside]]))
+
+
+def _break(term: Term, x: Array, f: Array) -> Break | None:
+    if not isinstance(term, PiecewiseQuadratic):
+        return None
+    found = [_failure(term, x, f * side, level * side) for side, level in _sides(term)]
+    return max((one for one in found if one is not None), key=lambda one: one.size, default=None)
+
+
+def _sides(term: PiecewiseQuadratic) -> list[tuple[int, float]]:
+    """(side, level): side · z ≥ side · level for what the term acts on."""
+    return [(1 if table.high == 0 else -1, table.linear) for table in term.tables if 0 in (table.low, table.high)]
+
+
+def _failure(term: Term, x: Array, f: Array, level: float) -> Break | None:
+    """The largest failure of f ≥ level, of f rising, or of f convex, by what the term acts on."""
+    match term.acts:
+        case Values():
+            at = int(np.argmin(f))
+            return Break(term, float(level - f[at]), float(x[at]), float(x[at]))
+        case Differences(1) | Slope():
+            at = int(np.argmax(np.maximum.accumulate(f) - f))
+            top = int(np.argmax(f[: at + 1]))
+            return Break(term, float(f[top] - f[at]), float(x[top]), float(x[at]))
+        case Differences(2):
+            above = f - np.interp(x, *_lower_hull(x, f))
+            at = int(np.argmax(above))
+            return Break(term, float(above[at]), float(x[at]), float(x[at]))
+    return None
+
+
+def _lower_hull(x: Array, f: Array) -> tuple[list[float], list[float]]:
+    """The corners of the largest convex function below the points (Andrew 1979)."""
+    corners: list[tuple[float, float]] = []
+    for u, v in zip(x.tolist(), f.tolist(), strict=True):
+        while len(corners) > 1:
+            (a, fa), (b, fb) = corners[-2:]
+            if (fb - fa) * (u - b) < (v - fb) * (b - a):
+                break
+            corners.pop()
+        corners.append((u, v))
+    return [u for u, _ in corners], [v for _, v in corners]
+
+
+def _verb(term: Term) -> str:
+    """What the curve does where the term fails, as in "falls"."""
+    above = isinstance(term, PiecewiseQuadratic) and _sides(term)[0][0] > 0
+    match term.acts:
+        case Differences(2):
+            return "lies above its lower hull" if above else "lies below its upper hull"
+        case Differences() | Slope():
+            return "falls" if above else "rises"
+    return "leaves its bounds"

@@ -1,0 +1,59 @@
+"""Sentences that a search ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hw4opt.problem import Problem
+from hw4opt.selection.axes import Axis, Setting, Tried, lowest
+from hw4opt.selection.held_out import PROVEN, Score
+from hw4opt.selection.refine import ON_EDGE
+
+
+def remedy_for(problem: Problem, axes: Sequence[Axis]) -> str:
+    """What would give a held-out fit a finite maximum."""
+    if problem.ridge == 0 and all(axis.name != "ridge" for axis in axes):
+        return "give the ridge a weight above 0, or search it"
+    return "leave out what no penalty reaches (an intercept, say)"
+
+
+def endless(score: Score, folds: int, remedy: str) -> list[str]:
+    """A sentence on the chosen setting's held-out fits without a finite maximum."""
+    if not (count := score.work["endless"]):
+        return []
+    said = f"{count} of {folds} held-out fits of the chosen setting {'has' if count == 1 else 'have'} no finite maximum"
+    return [f"{said}: its held-out loss is infinite; {remedy}"]
+
+
+def unproven(chosen: Score, tried: Sequence[Score]) -> list[str]:
+    """Notes on held-out fits without proof: of the chosen setting, and of any."""
+    notes = []
+    if not chosen.largest_gap <= PROVEN:
+        notes.append(f"not every held-out fit is proven: the largest relative gap of the chosen setting is {chosen.largest_gap:.1e}")
+    count = sum(not one.largest_gap <= PROVEN for one in tried)
+    if count and len(tried) > 1:
+        have, scores, were = ("has", "its score", "it was") if count == 1 else ("have", "their scores", "they were")
+        so = f"{were} not chosen" if chosen.largest_gap <= PROVEN else f"{scores} may have misled the choice"
+        notes.append(f"{count} of {len(tried)} settings tried {have} a held-out fit without proof; {so}")
+    return notes
+
+
+def beyond(axis: Axis, tried: Sequence[Tried]) -> str | None:
+    """A sentence on a search that left the axis's default range and did not come to the end of what it may try."""
+    values = [one.setting[axis.name] for one in tried]
+    ends = [("down", min(values))] if min(values) < axis.low / ON_EDGE else []
+    ends += [("up", max(values))] if max(values) > axis.high * ON_EDGE else []
+    if not ends or edge(axis, lowest(tried).setting) is not None:
+        return None
+    where = " and ".join(f"{way} to {value:.4g}" for way, value in ends)
+    return f"{axis.name} was searched beyond its default range {axis.low:.4g} to {axis.high:.4g}, {where}"
+
+
+def edge(axis: Axis, setting: Setting) -> str | None:
+    """A sentence on a value at the end of what the search may try."""
+    value = setting[axis.name]
+    low, high = axis.limits
+    if low == high or low * ON_EDGE < value < high / ON_EDGE:
+        return None
+    where = f"the best {axis.name} = {value:.4g} lies on the edge of its range {low:.4g} to {high:.4g}"
+    return f"{where}; widen it with --grid {axis.name}=LOW:HIGH:COUNT"

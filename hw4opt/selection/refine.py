@@ -1,0 +1,172 @@
+"""What follows a first grid: the walk beyond a default range, the zoom around a best setting, and its polish."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from hw4opt.selection.axes import Axis, Setting, Tried, lowest, product
+from hw4opt.terms.base import Array
+
+ENOUGH = 0.02  # of the standard error: a refinement that gains less is the last
+FINEST = 1.02  # factor between neighbours below which a zoom ends
+FLAT = 1e-3  # of the standard error: a step beyond a range that gains less is the last
+ON_EDGE = 1.001  # factor from a range's end within which a value lies on it
+STARTS = 3  # lowest local minima of a dense grid that are refined
+POLISHED, MISSES = 12, 2  # settings that a polish tries at most, and one after the other without a gain
+PATIENT = 4  # times as many of both where fits cost next to nothing
+PROMISED = 1e-7  # gain, relative to the score, that a polish goes on for
+CLOSEST = 1e-9  # relative distance of two settings that are the same
+AROUND = 2.5  # in steps of the last zoom: settings that a quadratic model is fitted to
+LONGEST = 1.5  # in steps: a polish's longest, and how far a neighbour lies at most
+
+History = Callable[[], Sequence[Tried]]
+
+
+def beyond(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, near: bool) -> Iterator[list[Setting]]:
+    """Walk out of default ranges on whose edge the best lies, one step (a factor) at a time, while that gains, up to their reach.
+
+    near    also the neighbouring values of one axis that is not left
+
+    An edge is the lowest or highest value tried, less than a step from the end of its range (random settings lie on none).
+    """
+    while math.isfinite((best := lowest(tried())).score):
+        moves = {axis.name: _outer(axis, steps[axis.name], best, tried()) for axis in axes}
+        outer = {name: value for name, value in moves.items() if value is not None}
+        if not outer:
+            return
+        out = product({name: [best.setting[name], value] for name, value in outer.items()})[1:]
+        beside = [axis for axis in axes if near and axis.name not in outer]
+        around = {axis.name: _around(axis, best.setting[axis.name], steps[axis.name]) for axis in beside}
+        aside = [{name: value} for name, values in around.items() for value in values if value != best.setting[name]]
+        yield [best.setting | one | other for one in out for other in ({}, *aside)]
+        if not _gained(best, lowest(tried())):
+            return
+
+
+def _outer(axis: Axis, step: float, best: Tried, tried: Sequence[Tried]) -> float | None:
+    """The next value beyond the edge that the best lies on, None where it lies on none or may not go on."""
+    if axis.reach is None:
+        return None
+    value, values = best.setting[axis.name], [one.setting[axis.name] for one in tried]
+    least, most = axis.reach
+    if value <= min(values) * ON_EDGE and value < axis.low * step and value > least * ON_EDGE:
+        return max(value / step, least)
+    if value >= max(values) / ON_EDGE and value > axis.high / step and value < most / ON_EDGE:
+        return min(value * step, most)
+    return None
+
+
+def _gained(last: Tried, now: Tried) -> bool:
+    return now.rank[:2] < last.rank[:2] or last.score - now.score > FLAT * now.standard_error
+
+
+def _around(axis: Axis, value: float, step: float) -> list[float]:
+    low, high = axis.limits
+    return sorted({min(max(value * step**k, low), high) for k in (-1, 0, 1)})
+
+
+def zoom(
+    axes: Sequence[Axis], steps: Mapping[str, float], start: Tried, settings: int, tried: History
+) -> Generator[list[Setting], None, Mapping[str, float]]:
+    """Neighbours of the best around `start`, at half the (logarithmic) step each time, `settings` of them at most.
+
+    Returns the steps it ended with.
+    """
+    last = start
+    while settings >= 3 ** len(axes) and math.sqrt(max(steps.values())) >= FINEST:
+        steps = {name: math.sqrt(step) for name, step in steps.items()}
+        around = {axis.name: _around(axis, last.setting[axis.name], steps[axis.name]) for axis in axes}
+        some = [setting for setting in product(around) if setting != last.setting]
+        if not some:
+            break
+        yield some
+        settings -= len(some)
+        now = lowest([one for one in tried() if _apart(one, last, steps) <= LONGEST])
+        if last.score - now.score < ENOUGH * now.standard_error and max(steps.values()) < 1.5:
+            break
+        last = now
+    return steps
+
+
+def _apart(one: Tried, other: Tried, steps: Mapping[str, float]) -> float:
+    """The largest distance of two settings along an axis, in steps."""
+    logs = {name: math.log(step) for name, step in steps.items() if step > 1}
+    return max(abs(math.log(one.setting[name] / other.setting[name])) / log for name, log in logs.items())
+
+
+def local_minima(axes: Sequence[Axis], tried: Sequence[Tried], steps: Mapping[str, float]) -> list[Tried]:
+    """The lowest, and inside the ranges the lowest of those that no neighbour a step away, also across, is better than."""
+    best = lowest(tried)
+    ranks = np.array([one.score if one.rank[:2] == best.rank[:2] else np.inf for one in tried])
+    unit = np.log([step for step in steps.values() if step > 1])
+    logs = np.log([[one.setting[name] for name, step in steps.items() if step > 1] for one in tried]) / unit
+    near = np.abs(logs[:, None] - logs[None]).max(axis=2) <= LONGEST
+    found = np.flatnonzero(np.isfinite(ranks) & (ranks <= np.where(near, ranks, np.inf).min(axis=1)))
+    minima = [tried[place] for place in found[np.argsort(ranks[found], kind="stable")]]
+    ends = {axis.name: (axis.low * ON_EDGE, axis.high / ON_EDGE) for axis in axes}
+    inside = [one for one in minima if all(low < one.setting[name] < high for name, (low, high) in ends.items())]
+    return [best, *(one for one in inside if one is not best)][:STARTS]
+
+
+def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, patience: int) -> Iterator[list[Setting]]:
+    """The minimum of a quadratic in the logarithms, fitted to the settings around the best; again, until it promises no gain.
+
+    A step that gains nothing halves the length of the next one. `patience` multiplies how many are tried.
+    """
+    axes = [axis for axis in axes if steps[axis.name] > 1]
+    unit = np.array([math.log(steps[axis.name]) for axis in axes])
+    length, misses = LONGEST, 0
+    for _ in range(POLISHED * patience):
+        best, count = lowest(tried()), len(tried())
+        if not math.isfinite(best.score):
+            return
+        center = np.log([best.setting[axis.name] for axis in axes])
+        step = _model_step(*_nearby(best, axes, center, unit, tried()), length, abs(best.score))
+        if step is None:
+            return
+        limits = np.log([axis.limits for axis in axes])
+        place = np.clip(center + step * unit, *limits.T)
+        if np.all(np.abs(place - center) < CLOSEST):
+            return
+        values = np.exp(place).tolist()
+        yield [best.setting | {axis.name: value for axis, value in zip(axes, values, strict=True)}]
+        if len(tried()) == count:  # a whole number that was tried
+            return
+        missed = lowest(tried()) is best
+        length, misses = (length / 2, misses + 1) if missed else (length, 0)
+        if misses == MISSES * patience:
+            return
+
+
+def _nearby(best: Tried, axes: Sequence[Axis], center: Array, unit: Array, tried: Sequence[Tried]) -> tuple[Array, Array]:
+    """Places (in steps from the best) and rises in score of the nearest settings, 3^d of them at most."""
+    finite = [one for one in tried if one.rank[:2] == best.rank[:2]]
+    logs = np.log([[one.setting[axis.name] for axis in axes] for one in finite])
+    places = (logs.reshape(len(finite), -1) - center) / unit
+    far = np.abs(places).max(axis=1, initial=0.0)
+    order = np.argsort(far, kind="stable")[: 3 ** len(axes)]
+    order = order[far[order] <= AROUND]
+    return places[order], np.array([finite[place].score for place in order]) - best.score
+
+
+def _model_step(places: Array, rises: Array, length: float, size: float) -> Array | None:
+    """The step to the minimum of the quadratic, None where it has none, is not determined, or gains less than counts."""
+    d = places.shape[1]
+    upper = np.triu_indices(d)
+    columns = np.column_stack([places, places[:, upper[0]] * places[:, upper[1]]])
+    if d == 0 or len(places) <= columns.shape[1]:
+        return None
+    far = np.abs(places).max(axis=1)
+    trust = 1 / np.maximum(far, far[far > 0].min(initial=AROUND)) ** 3  # the size of what a quadratic leaves out
+    coef, _, rank, _ = np.linalg.lstsq(trust[:, None] * columns, trust * rises, rcond=1e-10)
+    hessian = np.zeros((d, d))
+    hessian[upper] = coef[d:]
+    hessian += hessian.T
+    if rank < columns.shape[1] or not np.linalg.eigvalsh(hessian)[0] > 0:
+        return None
+    step = np.clip(-np.linalg.solve(hessian, coef[:d]), -length, length)
+    gain = -(coef[:d] @ step + 0.5 * step @ hessian @ step)
+    return step if gain > PROMISED * size else None
