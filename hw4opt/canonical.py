@@ -65,12 +65,13 @@ def _shared_rows(problem: Problem) -> list[list[int]]:
 
 
 def _add_up(group: Sequence[Term], term: Term) -> bool:
-    tables = [one.tables for one in (*group, term) if isinstance(one, PiecewiseQuadratic)]
-    if len(tables) <= len(group) or any(one.acts != term.acts or isinstance(one, Loss) for one in group):
+    tables = [_tables(one) for one in (*group, term)]
+    if any(one.acts != term.acts or isinstance(one, Loss) for one in group):
         return False
-    if any(len(row) > 1 or row[0].quadratic or row[0].linear for row in tables):
+    if any(len(row) != 1 or row[0].quadratic or row[0].linear for row in tables):
         return False
-    return not (math.isinf(sum(row[0].low for row in tables)) and math.isinf(sum(row[0].high for row in tables)))
+    (low, high) = (sum(getattr(row[0], end) for row in tables) for end in ("low", "high"))
+    return not (math.isinf(low) and math.isinf(high))
 
 
 def _check_shared(first: Problem, other: Problem, number: int) -> None:

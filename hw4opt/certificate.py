@@ -70,6 +70,19 @@ class Certificate:
         proven = self.gap + self.gap_rounding <= tol * self.gap_scale
         return proven and self.truncation <= max(tol, TRUNCATED) * self.gap_scale
 
+    def shortfall(self, tol: float) -> str | None:
+        """What keeps the answer from being certified, in words; None if nothing does, or if `reason` says it."""
+        if self.gap is None or not self.gap_scale or self.holds(tol):
+            return None
+        if self.truncation > max(tol, TRUNCATED) * self.gap_scale:
+            left = f"what the kernel's basis leaves out may count for {self.truncation / self.gap_scale:.1e} of what the fit explains"
+            return f"{left} (at most {max(tol, TRUNCATED):.0e}); a larger ridge, or a smaller weight of tv or trend, lowers it"
+        if self.violation > tol:
+            return f"a constraint is violated by {self.violation:.1e} of y's spread"
+        if self.gap > tol * self.gap_scale:
+            return f"the relative gap is {self.gap / self.gap_scale:.1e} (at most {tol:.0e})"
+        return f"rounding alone may count for {self.gap_rounding / self.gap_scale:.1e} of what the fit explains (at most {tol:.0e})"
+
     def as_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
         return asdict(self)
@@ -337,7 +350,6 @@ def _bound_reason(form: Form, ridge: float) -> str | None:
 
 def _violations(form: Form, zs: Sequence[Array], allowances: Sequence[Array], w: Array) -> tuple[Array, Array | None]:
     """The worst constraint row beyond rounding, scaled; and the largest drop under an order-1 constraint."""
-    spread = form.target_spread
     x = form.design.base_x
     worst, drop = np.zeros(form.batch), None
     for piece, z, allowance in zip(form.pieces, zs, allowances, strict=True):
@@ -355,7 +367,7 @@ def _violations(form: Form, zs: Sequence[Array], allowances: Sequence[Array], w:
             out = out * width
         elif isinstance(acts, Slope):
             out = out * float(np.ptp(x[:, acts.column]))
-        worst = np.maximum(worst, out.max(axis=1, initial=0.0) / spread)
+        worst = np.maximum(worst, out.max(axis=1, initial=0.0) / form.target_spread)
     for block in form.blocks:
         if isinstance(block.acts, Differences) and block.acts.order == 1 and any(_one_sided(s) for s in block.sheets):
             fitted = w @ form.matrix[: len(x)].T

@@ -70,7 +70,10 @@ def equilibrate(form: Form) -> Scaled:
     fixed = np.where((total > 0) | (form.penalty > 0), form.penalty, curvature)
     p = fixed * np.square(columns) * (np.square(size) / units.worth)
     blocks = tuple(block.in_units(size, units.worth) for block in form.blocks)
-    return Scaled(Form(form.design, blocks, p, scaled, units), columns, centers * columns, units)
+    found = Form(form.design, blocks, p, scaled, units)
+    if form.blocks[0].is_loss:
+        found.__dict__["reference"] = form.reference.in_units(units.worth)  # the same rows: looked at once
+    return Scaled(found, columns, centers * columns, units)
 
 
 def _centers(form: Form) -> Array:

@@ -112,7 +112,7 @@ def _solve(problems: Sequence[Problem], form: Form, name: str, options: Options,
             {name: u[i] for name, u in duals.items()},
             int(answer.iterations[i]),
             seconds,
-            answer.notes.get(i),
+            answer.notes.get(i) or proof.certificates[i].shortfall(options.tol),
             existence=settled[i],
             columns=answer.rank,
         )

@@ -155,8 +155,10 @@ class Form:
         offset = self.blocks[0].offset
         if offset.shape[1] == 1:
             return np.ones(self.batch)
-        low, high = np.quantile(offset, (0.25, 0.75), axis=1)
-        spread = np.where(high > low, high - low, np.ptp(offset, axis=1))
+        quarter = (offset.shape[1] - 1) // 4
+        ranked = np.partition(offset, (quarter, -1 - quarter), axis=1)
+        middle = ranked[:, -1 - quarter] - ranked[:, quarter]
+        spread = np.where(middle > 0, middle, np.ptp(offset, axis=1))
         return np.where(spread > 0, spread, 1.0)
 
     def _row_lengths(self, piece: Piece) -> Array | float:

@@ -38,10 +38,19 @@ class Reference:
     def cut(self, batch: np.ndarray) -> Reference:
         return Reference(self.explained[batch], self.floor[batch], self.cap[batch], self.share[batch])
 
+    def in_units(self, worth: Array) -> Reference:
+        """That of f/worth, (b, 1)."""
+        return Reference(self.explained / worth[:, 0], self.floor / worth[:, 0], self.cap / worth, self.share)
+
+    @property
+    def least(self) -> Array:
+        """The smallest gap_scale that there can be, (b,)."""
+        return LEAST * self.floor
+
     def scale(self, excess: Array, penalties: Array, gap: Array) -> Array:
         """gap_scale (b,) of points with these r (b, n), penalties and gaps (b,)."""
         left = np.minimum(self.share * excess, self.cap).sum(axis=1) + penalties
-        return np.maximum(np.minimum(left, self.explained - left + gap), LEAST * self.floor)
+        return np.maximum(np.minimum(left, self.explained - left + gap), self.least)
 
 
 def reference(loss: Block, free_level: bool) -> Reference:

@@ -52,10 +52,8 @@ def _triangle(rows: Array, penalty: Array) -> tuple[Array, Array]:
     whole = np.concatenate([rows, np.diag(np.where(empty, 1.0, np.sqrt(penalty)))])
     whole = whole[np.argsort(-np.abs(whole).max(axis=1), kind="stable")]
     scale = 1.0 / np.maximum(np.linalg.norm(whole, axis=0), 1e-150)
-    r = np.linalg.qr(whole * scale, mode="r")
-    diagonal = np.diagonal(r)
-    r[np.diag_indices(len(r))] = np.where(diagonal == 0, SHIFT, diagonal)
-    return r, scale
+    r = np.asarray(np.linalg.qr(whole * scale, mode="r"))
+    return r + np.diag(np.where(np.diagonal(r) == 0, SHIFT, 0.0)), scale
 
 
 def _many(gram: Array) -> Callable[[Array], Array] | None:

@@ -29,7 +29,8 @@ LIMIT = 100
 SAFE = 0.2  # centring of a step after one that was no gain
 BACK = 0.995  # share of the way to the boundary
 EARLY = 1e-7  # relative gap at which the active set is tried for the first time
-CLOSE = 1e-4  # … and from which on the gap is judged by what the fit explains
+NOTHING = 1e-16  # of the least that a gap can be relative to: done, whatever the scale
+CLOSE = 1e-6  # … and from which on the gap is judged by what the fit explains
 STEEP = 1e12  # W of a row, over that of a typical row of the loss, from which a step is solved on the rows themselves
 STALL = 8  # steps without gain, near the end, after which there is nothing more to gain
 TINY = 1e-300
@@ -172,7 +173,7 @@ def evaluate(form: Form, rows: list[Row], w: Array) -> State:
 def _scale(form: Form, w: Array, gap: Array, dual: Array) -> Array:
     """What a gap is relative to: the size of the dual objective far from the end, and near it what the fit explains."""
     rough = np.maximum(np.abs(dual), 1e-300)
-    if (gap > CLOSE * rough).all():
+    if (gap > CLOSE * rough).all() or (form.blocks[0].is_loss and (gap <= NOTHING * form.reference.least).all()):
         return rough
     return np.minimum(rough, form.gap_scale(w, gap))
 
@@ -251,12 +252,15 @@ def step(form: Form, rows: list[Row], w: Array, state: State, slow: np.ndarray) 
     return w + length * direction
 
 
-def _steep(form: Form, rows: list[Row]) -> np.ndarray:
+def _steep(form: Form, rows: list[Row]) -> list[int]:
     """The problems whose rows' weights differ so much that their sum has lost the small ones."""
-    if not small(form):
-        return np.empty(0, dtype=int)
-    most = np.max([np.max(row.weight * np.square(row.run.length), axis=1) for row in rows], axis=0, initial=0.0)
-    return np.flatnonzero(most > STEEP * form.loss_length**2 * form.scales[1][:, 0] / form.scales[0][:, 0])
+    unit = STEEP * form.loss_length**2 * form.scales[1][:, 0] / form.scales[0][:, 0]
+    steep: set[int] = set()
+    for row in rows if small(form) else []:
+        longest = np.square(np.max(row.run.length))
+        if row.weight.max() * longest > unit.min():  # else none of them, seen at once
+            steep |= set(np.flatnonzero((row.weight * np.square(row.run.length)).max(axis=1) > unit).tolist())
+    return sorted(steep)
 
 
 def _weighted_rows(form: Form, rows: list[Row]) -> Callable[[int], Array]:

@@ -12,7 +12,7 @@ from hw4cli.opt.options import Writing
 from hw4cli.opt.outputs import command_line, searched
 from hw4cli.records import STDOUT
 from hw4cli.tables import Table
-from hw4opt import Result
+from hw4opt import Certificate, Result
 
 if TYPE_CHECKING:
     from hw4cli.opt.describe import Description
@@ -56,7 +56,7 @@ def summary(result: Result, selection: Selection | None, description: Descriptio
     rows += [
         ("objective", f"{result.objective:.10g}"),
         *_likelihood(result),
-        ("relative gap", figure_text(certificate.relative_gap, 2)),
+        ("relative gap", _gap(certificate)),
         ("fit is exact to", _bound(result)),
         ("solver", f"{result.solver}, {result.iterations} iterations, rank {result.rank}, {result.seconds:.2g} s"),
         ("status", f"{result.status.word}: {result.message}"),
@@ -79,6 +79,14 @@ def _likelihood(result: Result) -> list[tuple[str, str]]:
     for place, (name, value) in enumerate(zip(names[:SHOWN], values[:SHOWN], strict=True)):
         rows.append((name, f"{value:.6g}" + ("" if errors is None else f" ± {errors[place]:.2g}")))
     return rows if inference.reason is None else [*rows, ("standard errors", f"– ({inference.reason})")]
+
+
+def _gap(certificate: Certificate) -> str:
+    """The gap and what else counts against an answer, relative to what the fit explains."""
+    gap, scale = figure_text(certificate.relative_gap, 2), certificate.gap_scale
+    if not scale:
+        return gap
+    return f"{gap}  (rounding {certificate.gap_rounding / scale:.1g}, truncated basis {certificate.truncation / scale:.1g})"
 
 
 def _bound(result: Result) -> str:
