@@ -98,7 +98,8 @@ def _move(form: Form, bends: Sequence[Array | None], duals: list[Array], free: n
                 break
             length = np.where(worse[:, None], length / 2, length)
         shift, moved, best = shift + length * newton, tried, left
-    for _ in range(REFINED):  # what is left costs its size times w, which of large counts is more than the gap may be
+    # what is left costs its size times w, of large counts more than the gap may be; duals of kinked rows are dear to move off their ends
+    for _ in range(REFINED if any(bend is not None for bend in bends) else 0):
         if not (np.abs(best) > EPS * size).any():
             break
         step = shift + _shift(total(lambda pair: pair[0].slope(pair[1], best), moved), best)  # noqa: B023
