@@ -29,6 +29,7 @@ from hw4opt import Certificate, Problem
 from hw4opt.answer import Options
 from hw4opt.canonical import canonicalize
 from hw4opt.certificate import certify
+from hw4opt.equilibrate import solve_scaled
 from hw4opt.solvers import interior
 
 T = TypeVar("T")
@@ -79,7 +80,7 @@ def judge(problem: Problem, w: np.ndarray, held: tuple[int, ...] = ()) -> Certif
     An infeasible w is moved into the constraints first, as `fit` does for cvxpy's solvers.
     """
     form = canonicalize([problem], [np.array(held, dtype=int)] if held else None)
-    ours = interior.solve(form, Options(tol=1e-10))
+    ours = solve_scaled(interior.solve, form, Options(tol=1e-10))
     return certify(form, w[None], ours.duals, ours.interior).certificates[0]
 
 

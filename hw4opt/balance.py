@@ -17,6 +17,9 @@ from hw4opt.form import Form
 from hw4opt.rows import Chunk, each
 from hw4opt.terms.base import Array
 
+EPS = float(np.finfo(float).eps)
+REFINED = 2  # Newton steps after Cᵀu is 0 but for the rounding of a worst case
+
 
 def clip(piece: Piece, u: Array) -> Array:
     """The nearest u in the domain of the piece's conjugate."""
@@ -95,6 +98,16 @@ def _move(form: Form, bends: Sequence[Array | None], duals: list[Array], free: n
                 break
             length = np.where(worse[:, None], length / 2, length)
         shift, moved, best = shift + length * newton, tried, left
+    # what is left costs its size times w, of large counts more than the gap may be; duals of kinked rows are dear to move off their ends
+    for _ in range(REFINED if any(bend is not None for bend in bends) else 0):
+        if not (np.abs(best) > EPS * size).any():
+            break
+        step = shift + _shift(total(lambda pair: pair[0].slope(pair[1], best), moved), best)  # noqa: B023
+        tried = each(lambda pair: pair[0].moved(pair[1], step), list(zip(rows, duals, strict=True)))  # noqa: B023
+        left = residual(tried)
+        better = (np.abs(left / size).max(axis=1) < np.abs(best / size).max(axis=1))[:, None]
+        shift, best = np.where(better, step, shift), np.where(better, left, best)
+        moved = [np.where(better, new, old) for new, old in zip(tried, moved, strict=True)]
     return list(moved), ~(np.abs(best) > 10 * level * size).any(axis=1)
 
 

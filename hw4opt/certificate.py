@@ -63,7 +63,7 @@ class Certificate:
 
         A fit with nothing to explain (gap_scale 0) holds where its gap is rounding alone.
         """
-        if self.gap is None or self.gap_scale is None or self.violation > tol:
+        if self.gap is None or self.gap_scale is None or not self.violation <= tol:  # not a number is no proof
             return False
         if self.gap_scale == 0:
             return self.gap <= self.gap_rounding
@@ -280,7 +280,6 @@ def _assemble(form: Form, at: _At, wrong: Array, balanced: np.ndarray) -> list[C
         by_block[piece.block] += pull
     penalty = form.penalty
     residual = penalty * w + by_block.sum(axis=0)
-    norm = np.square(w * (penalty > 0)).sum(axis=1)
     unsure = _residual_rounding(form, duals, w)
     if (penalty > 0).all():
         off = (0.5 * np.square(residual) / penalty).sum(axis=1)
@@ -291,7 +290,7 @@ def _assemble(form: Form, at: _At, wrong: Array, balanced: np.ndarray) -> list[C
         off = np.where(free, np.abs(residual) * reach, 0.5 * np.square(residual) / safe).sum(axis=1)
         squared = unsure * (np.abs(residual) + 0.5 * unsure) / safe
         rounding = rounding + np.where(free, unsure * np.abs(w), squared).sum(axis=1)
-    objective = value + form.ridge * norm
+    objective = value + 0.5 * np.vecdot(w, penalty * w)
     gap = slack + off
     scale = form.gap_scale(w, gap, zs)
     pull_size = np.abs(by_block).max(axis=(0, 2))

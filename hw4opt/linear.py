@@ -48,11 +48,12 @@ def _with_triangles(solve: Callable[[Array], Array], triangles: dict[int, tuple[
 
 def _triangle(rows: Array, penalty: Array) -> tuple[Array, Array]:
     """R of the rows and the roots of the penalty, on columns of unit length, and what scales them; the largest rows first."""
-    whole = np.concatenate([rows, np.diag(np.sqrt(penalty))])
+    empty = (penalty == 0) & ~rows.any(axis=0)  # a column of zeros takes no part: a row of its own holds it at 0
+    whole = np.concatenate([rows, np.diag(np.where(empty, 1.0, np.sqrt(penalty)))])
     whole = whole[np.argsort(-np.abs(whole).max(axis=1), kind="stable")]
     scale = 1.0 / np.maximum(np.linalg.norm(whole, axis=0), 1e-150)
     r = np.asarray(np.linalg.qr(whole * scale, mode="r"))
-    return r + np.diag(np.where(np.diagonal(r) == 0, 1.0, 0.0)), scale  # a column of zeros takes no part
+    return r + np.diag(np.where(np.diagonal(r) == 0, SHIFT, 0.0)), scale
 
 
 def _many(gram: Array) -> Callable[[Array], Array] | None:

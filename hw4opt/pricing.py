@@ -30,4 +30,5 @@ def stationarity_cost(penalty: Array, residual: Array, w: Array, w_scale: Array)
         return 0.5 * (np.square(residual) / penalty).sum(axis=-1)
     safe = np.where(penalty > 0, penalty, 1.0)
     free = np.abs(residual) * np.maximum(np.abs(w), w_scale)
-    return np.where(penalty > 0, 0.5 * np.square(residual) / safe, free).sum(axis=-1)
+    squared = np.square(np.where(penalty > 0, residual, 0.0))  # a residual on a free column may have no square
+    return np.where(penalty > 0, 0.5 * squared / safe, free).sum(axis=-1)

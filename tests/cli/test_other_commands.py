@@ -207,7 +207,7 @@ def test_path_without_scores(hw4opt, tmp_path):
 def test_path_with_a_fit_that_is_not_certified_is_exit_1(hw4opt):
     words = ["--loss", "huber", "--gamma", "54", "--reg", "ridge=0.1", "--vary", "tv=0.1:1:2", "--reg", "tv", "--select", "none"]
     done = hw4opt("path", *words, "--solver", "admm", "--max-iterations", "1", "--json", "-", "--quiet")
-    assert done.status == 1 and done.json["status"] != "certified" and "tv = 0.1: " in done.err
+    assert done.status == 1 and done.json["status"] != "certified" and "tv = 1: " in done.err
 
 
 def test_path_says_which_files_it_did_not_write(hw4opt, tmp_path):

@@ -25,6 +25,7 @@ SOLVER_MAY = {
     "linear",
     "objective",
     "parallel",
+    "pricing",
     "rows",
     "terms",
 }  # and NumPy
@@ -171,14 +172,38 @@ def test_the_certificate_knows_no_solver():
             "problem",
             {"arrays", "design", "errors", "kernels", "noise", "terms", "losses", "regularizers"},
         ),  # its defaults: Squared, and Ridge, which is λ
+        ("blocks", {"rows", "terms"}),
+        ("pricing", {"terms"}),
+        ("gap_scale", {"blocks", "terms"}),
+        ("form", {"blocks", "design", "gap_scale", "pricing", "rows", "terms"}),
+        ("canonical", {"blocks", "errors", "fold_rows", "form", "problem", "rows", "terms"}),
+        ("equilibrate", {"answer", "form", "terms"}),
     ],
 )
 def test_the_layers_below_the_solvers_import_downwards(module, may):
     assert own(f"hw4opt.{module}", ROOT / "hw4opt" / f"{module}.py") <= may
 
 
-def test_the_form_knows_problems_and_designs_but_nothing_above():
-    assert not own("hw4opt.form", ROOT / "hw4opt" / "form.py") & {"solvers", "certificate", "result", "fit", "selection", *NAMED_TERMS}
+LAYERS = [
+    *("errors", "terms", "rows", "kernels", "basis", "design", "problem", "blocks", "pricing", "gap_scale", "form", "canonical"),
+    *("equilibrate", "active_set", "central", "solvers", "certificate", "fit"),
+]
+
+
+def test_the_spine_imports_downwards():
+    """Terms → design → problem → blocks → form → solvers → certificate → fit: none knows a layer above its own."""
+    for place, layer in enumerate(LAYERS):
+        found = {name: path for name, path in sources("hw4opt").items() if name.split(".")[1:2] == [layer]}
+        assert found, layer
+        for name, path in found.items():
+            assert not own(name, path) & set(LAYERS[place + 1 :]), name
+
+
+def test_the_certificate_has_formulas_of_its_own():
+    """What solvers and folds count as a gap cannot agree with it by being the same code."""
+    path = ROOT / "hw4opt" / "certificate.py"
+    assert not own("hw4opt.certificate", path) & {"pricing", "active_set", "central", "linear", "equilibrate"}
+    assert "stationarity_cost" not in path.read_text(encoding="utf-8")
 
 
 def test_the_problem_knows_no_algebra():

@@ -137,7 +137,7 @@ def test_the_file_is_one_plain_json_object(tmp_path):
     path = tmp_path / "model.json"
     fitted("a bound on one side").save(path)
     stored = json.loads(path.read_text(), parse_constant=pytest.fail)
-    assert stored["format"] == 1
+    assert stored["format"] == 2
     w = np.frombuffer(base64.b64decode(stored["arrays"]["w"]["float64"]), "<f8")
     assert_array_equal(w, fitted("a bound on one side").w)
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.json"]
@@ -263,9 +263,89 @@ def test_the_checksum_covers_everything(tmp_path):
 
 
 def test_a_newer_format_asks_for_a_newer_version(tmp_path):
-    path = stored_model(tmp_path, setting("format", value=2))
-    with pytest.raises(ModelFileError, match=r"model.json: its format 2 is newer than this hw4opt reads \(1\); upgrade hw4opt"):
+    path = stored_model(tmp_path, setting("format", value=3))
+    with pytest.raises(ModelFileError, match=r"model.json: its format 3 is newer than this hw4opt reads \(2\); upgrade hw4opt"):
         Result.load(path)
+
+
+def first_format(path, x, y, kernel, basis, regularizers, w, u, standardize=False):
+    """A file as the first format wrote it, made from its description: f = B w with an intercept that is measured from 0."""
+    encode = lambda values: {  # noqa: E731
+        "shape": list(np.shape(values)),
+        "float64": base64.b64encode(np.ascontiguousarray(values, "<f8").tobytes()).decode(),
+    }
+    certificate = {"objective": 1.0, "dual_objective": 1.0, "gap": 0.0, "relative_gap": 0.0, "stationarity": 0.0, "violation": 0.0}
+    certificate |= {"largest_drop": None, "truncation": 0.0, "norm_bound": None, "reason": None, "norm_bound_reason": None}
+    stored = {
+        "format": 1,
+        "kind": "hw4opt model",
+        "arrays": {"x": encode(x), "y": encode(y), "w": encode(w)},
+        "kernel": kernel,
+        "loss": {"name": "squared"},
+        "regularizers": regularizers,
+        "constraints": [],
+        "intercept": True,
+        "standardize": standardize,
+        "basis": None if basis is None else {name: encode(one) if isinstance(one, np.ndarray) else one for name, one in basis.items()},
+        "duals": {"squared": encode(u)},
+        "solver": "newton",
+        "status": "certified",
+        "certificate": certificate,
+        "iterations": 1,
+        "seconds": 0.1,
+        "note": None,
+        "context": {},
+        "existence": None,
+        "columns": None,
+    }
+    digest = hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps({**stored, "sha256": digest}))
+    return path
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize("far", [0.0, 1e3], ids=["near 0", "a far column"])
+def test_a_linear_model_of_the_first_format_is_the_same_fit(far, standardize, tmp_path):
+    """Least squares on two columns, one of them perhaps far from 0, with targets at a level of 50."""
+    draw = np.random.default_rng(6)
+    x = draw.normal(size=(12, 2)) + np.array([0.0, far])
+    y = 50 + x @ [1.0, -2.0] + draw.normal(size=12)
+    used = (x - x.mean(axis=0)) / x.std(axis=0) if standardize else x
+    w = np.linalg.lstsq(np.column_stack([used, np.ones(12)]), y)[0]
+    fitted = used @ w[:2] + w[2]
+    path = first_format(tmp_path / "old.json", x, y, None, None, [], w, 2 * (fitted - y), standardize)
+    result = Result.load(path)
+    assert_allclose(result.fitted, fitted, rtol=1e-12)
+    assert_allclose(result.predict(x), fitted, rtol=1e-12)
+    plain = np.linalg.lstsq(np.column_stack([x, np.ones(12)]), y)[0]
+    assert_allclose(result.coef, plain[:2], rtol=1e-9)
+    assert result.intercept == pytest.approx(plain[2], rel=1e-9)
+    assert result.problem.level == np.sort(y)[5] and result.verify().holds(1e-9)
+    result.save(tmp_path / "new.json")
+    again = Result.load(tmp_path / "new.json")
+    assert json.loads((tmp_path / "new.json").read_text())["format"] == 2
+    assert_array_equal(again.fitted, result.fitted)
+
+
+def test_a_kernel_model_of_the_first_format_is_the_same_fit(tmp_path):
+    """Three pivots with the Cholesky factor of their Gram matrix: f = Σ w_j b_j + w_3, ridge 0.5 on the first three."""
+    x, y = np.array([0.0, 0.4, 1.0]), np.array([107.0, 101.0, 105.0])
+    gram = np.exp(-2 * (x[:, None] - x) ** 2)
+    factor = np.linalg.inv(np.linalg.cholesky(gram)).T
+    values = np.column_stack([gram @ factor, np.ones(3)])
+    w = np.linalg.solve(values.T @ values + 0.5 * np.diag([1, 1, 1, 0.0]), values.T @ y)
+    basis = {"points": x[:, None], "columns": [-1, -1, -1], "factor": factor, "complete": True}
+    kernel, ridge = {"name": "rbf", "gamma": 2.0}, [{"name": "ridge", "weight": 0.5}]
+    result = Result.load(first_format(tmp_path / "old.json", x[:, None], y, kernel, basis, ridge, w, 2 * (values @ w - y)))
+    assert_allclose(result.fitted, values @ w, rtol=1e-12)
+    assert_allclose(result.predict([0.7]), np.exp(-2 * (0.7 - x) ** 2) @ factor @ w[:3] + w[3], rtol=1e-12)
+    assert result.intercept == pytest.approx(w[3], rel=1e-12) and result.problem.level == 105 and result.verify().holds(1e-9)
+
+
+def test_a_model_of_the_first_format_without_intercept_is_not_moved(tmp_path):
+    assert not fitted("rbf").problem.intercept
+    path = stored_model(tmp_path, setting("format", value=1), signed=True)
+    assert_array_equal(Result.load(path).w, fitted("rbf").w)
 
 
 def test_a_term_of_a_newer_version_is_named(tmp_path):

@@ -94,6 +94,9 @@ def test_a_solver_certifies_and_agrees_with_the_oracle_or_refuses(solver, refere
     assert result.status.word == "certified", result.message
     assert best.status.word == "certified", best.message
     assert certificate.relative_gap <= TOLERANCES[family] and certificate.violation <= TOLERANCES[family]
+    if family == "proximal":
+        result = fit(problem, solver, tol=1e-8)  # of which its default is 100 times
+        assert result.status.word == "certified", result.message
     allowed = 1e-6 if backend in ("ECOS", "SCS") else 1e-7
     assert abs(result.objective - best.objective) <= allowed * abs(best.objective)
 

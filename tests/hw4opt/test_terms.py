@@ -191,6 +191,30 @@ def check_model(term):
             assert_allclose(cp.sum(f.model(cp, cp.Constant(RANDOM))).value, f.value(RANDOM), rtol=1e-12)
 
 
+def check_units(term):
+    """`in_units`: f(size z) = c g(z), of the values and of the cvxpy faces; powers of two, so that breakpoints stay on the grid."""
+    for size in (2.0**-20, 0.25, 8.0, 2.0**30):
+        scaled = term.in_units(size)
+        if scaled is None:
+            return
+        factor, same = scaled
+        assert type(same) is type(term) and same.acts == term.acts
+        f, g = _view(term, {}), _view(same, {})
+        z = np.concatenate([GRID / size, GRID, RANDOM])
+        expected = f.each(size * z)
+        with np.errstate(invalid="ignore"):
+            found = np.where(g.each(z) == 0, 0.0, factor * g.each(z))
+        assert_allclose(found, expected, rtol=1e-12)
+        face = g.model(cp, cp.Variable(z.size, value=z))
+        if isinstance(face, list):
+            row = cp.Variable(1)
+            for point, value in zip(z, expected, strict=True):
+                row.value = np.array([point])
+                assert all(np.all(one.violation() == 0) for one in g.model(cp, row)) == (value == 0), f"at {point}"
+        else:
+            assert_allclose(factor * face.value, f.model(cp, cp.Constant(size * z)).value, rtol=1e-12)
+
+
 def check_derivatives(term):
     """Gradient and curvature are those of `value`, |f'''| ≤ f'', and `clip_dual` goes to the nearest u where f* is finite."""
     h = 1e-5
@@ -206,7 +230,7 @@ def check_derivatives(term):
         assert np.all(np.abs(u - clipped) <= np.abs(u[:, None] - domain).min(axis=1) + 1e-12)
 
 
-CHECKS = [check_value, check_prox, check_conjugate, check_fenchel_young, check_model]
+CHECKS = [check_value, check_prox, check_conjugate, check_fenchel_young, check_model, check_units]
 
 
 # ---- every term ------------------------------------------------------------------------------------------------------
@@ -232,6 +256,11 @@ def test_value_is_the_formula(kind, name, given):
     for f in faces(find(kind, name, **given)):
         assert_allclose(f.each(z), FORMULAS[name](z, **given, **f.more), rtol=1e-13)
         assert_allclose(rows(f.value, z), FORMULAS[name](z, **given, **f.more), rtol=1e-13)
+
+
+def test_all_but_smooth_losses_and_the_ridge_know_their_units():
+    known = {name for kind, name, given in (one.values for one in TERMS) if find(kind, name, **given).in_units(2.0) is not None}
+    assert known >= FORMULAS.keys() - {"logistic", "poisson", "ridge"}
 
 
 def test_the_tables_name_terms_that_exist():
@@ -345,7 +374,25 @@ class ClippedTooFar(Logistic):
         return 0.5 * super().clip_dual(u, y)
 
 
+class SameUnits(Huber):
+    def in_units(self, size):
+        return size * size, self
+
+
+class UnitsOfTheFactor(Absolute):
+    def in_units(self, size):
+        return size * size, self
+
+
+class UnitsOfTheModel(Quantile):
+    def in_units(self, size):
+        return size, type(self)(1 - self.tau)
+
+
 PLANTED = [
+    (check_units, SameUnits()),
+    (check_units, UnitsOfTheFactor()),
+    (check_units, UnitsOfTheModel(0.75)),
     (check_value, MeanInsteadOfSum()),
     (check_prox, ProxKinkAtDelta()),
     (check_prox, ProxShiftedNearItsKink()),
