@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from hw4opt.blocks import Block, Sheet, SmoothRows
+from hw4opt.design import Design
 from hw4opt.errors import InputError
 from hw4opt.fold_rows import fold_rows, keep_mask
 from hw4opt.form import Form
 from hw4opt.problem import Problem
-from hw4opt.rows import RowMap
+from hw4opt.rows import DENSE, RowMap
 from hw4opt.terms import Loss, PiecewiseQuadratic, Smooth, Table, Term, Values
 from hw4opt.terms.base import Array
+
+ROW_ROUNDING = 2 * float(np.finfo(float).eps)  # of the largest entry of B, times the row's coefficients: entries of D B that are nothing
 
 
 def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.ndarray] | None = None) -> Form:
@@ -44,7 +48,7 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
         if group == [0]:
             blocks.append(_loss_block(batch, columns[0], rows, active))
         elif (block := term_block(columns, rows, active, level if isinstance(acts, Values) else 0 * level)) is not None:
-            blocks.append(block)
+            blocks.append(_without_rounding(block, design))
     ridge = np.array([problem.ridge for problem in batch], dtype=float)
     return Form(design, tuple(blocks), 2 * ridge[:, None] * design.penalized, design.matrix)
 
@@ -135,6 +139,24 @@ def term_block(columns: Sequence[tuple[Term, ...]], rows: RowMap, active: Array 
         tables = [(Table(low=sum(one.low for one in row), high=sum(one.high for one in row)),) for row in each]
     sheets = _sheets(columns[0][0].name, tables, offset, None, active)
     return Block(tuple(columns), rows, offset, np.ones((len(offset), 1)) if active is None else active, sheets, None)
+
+
+def _without_rounding(block: Block, design: Design) -> Block:
+    """The block without differences that no function of the design can have: rows of D B whose entries are rounding alone.
+
+    Their duals would be arbitrary, and what they ask of f is met to rounding whatever it is.
+    """
+    coef = block.rows.coef
+    if coef is None or block.rows.count * design.matrix.shape[1] > DENSE:
+        return block
+    rows = block.rows.take(design.matrix)
+    least = ROW_ROUNDING * np.abs(coef).sum(axis=1) * np.abs(design.matrix).max()
+    there = np.abs(rows).max(axis=1) > least
+    if there.all():
+        return block
+    keep = np.broadcast_to(there.astype(float), (len(block.offset), block.rows.count))
+    sheets = tuple(replace(sheet, active=keep if sheet.active is None else keep * sheet.active) for sheet in block.sheets)
+    return replace(block, weights=block.weights * keep, sheets=sheets)
 
 
 def _tables(term: Term) -> tuple[Table, ...]:

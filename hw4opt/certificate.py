@@ -27,7 +27,7 @@ EPS = float(np.finfo(float).eps)
 ROUNDING = 8 * EPS  # of the largest fitted value (of a slope's own products): what evaluating a row may be off by
 TRUNCATED = 1e-6  # of gap_scale: what the truncated basis may leave out of a certified answer
 PLAINLY = 1e-9  # of gap_scale: a truncation that needs no closer look
-EXACT_ROWS = 5_000  # functionals up to which truncation is computed, not bounded
+EXACT_ROWS = 5_000  # functionals up to which truncation is looked at closely whether that matters or not
 
 
 @dataclass(frozen=True)
@@ -388,13 +388,15 @@ def _one_sided(sheet: object) -> bool:
 def _truncation(form: Form, duals: Sequence[Array], scale: Array) -> Array:
     """What the basis leaves out of the kernel: sᵀ(K - BBᵀ)s/(4 ridge), s = Sᵀu, up to EXACT_ROWS functionals.
 
-    Above, and where that is plainly enough, the bound (Σ_j |s_j| √d_j)²/(4 ridge) with d = diag(K - BBᵀ).
+    Above, where that is enough for an answer to be certified, and below, where it is next to nothing, it is the bound
+    (Σ_j |s_j| √d_j)²/(4 ridge) with d = diag(K - BBᵀ), which costs no kernel values.
     """
     if form.design.kernel is None or not (form.ridge > 0).any():
         return np.zeros(form.batch)
     s, ridge = form.spread(duals), np.where(form.ridge > 0, form.ridge, 1.0)
     bound = np.square(np.abs(s) @ np.sqrt(form.design.left_over)) / (4 * ridge)
-    unclear = np.flatnonzero((bound > PLAINLY * scale) & (form.ridge > 0))
-    if s.shape[1] <= EXACT_ROWS and len(unclear):
+    plainly = PLAINLY if s.shape[1] <= EXACT_ROWS else TRUNCATED
+    unclear = np.flatnonzero((bound > plainly * scale) & (form.ridge > 0))
+    if len(unclear):
         bound[unclear] = np.minimum(bound[unclear], form.design.left_out(s[unclear]) / (4 * ridge[unclear]))
     return np.where(form.ridge > 0, bound, 0.0)

@@ -13,12 +13,11 @@ import numpy as np
 
 from hw4opt.basis import Basis, build_basis, diagonal_of
 from hw4opt.errors import InputError, RefusedError
-from hw4opt.kernels import VALUE, Kernel, Polynomial, Precomputed
+from hw4opt.kernels import VALUE, Kernel, Polynomial
 from hw4opt.rows import RowMap
 from hw4opt.terms import Coefficients, Differences, Slope, Values
 from hw4opt.terms.base import Acts, Array
-
-LONG_ROWS = 256  # rows of the Gram matrix made at a time in long doubles
+from hw4opt.truncation import left_out
 
 
 def with_room(x: Array, intercept: bool) -> Array:
@@ -133,26 +132,10 @@ class Design:
         return np.maximum(exact - kept, 4 * np.finfo(float).eps * exact)
 
     def left_out(self, s: Array) -> Array:
-        """sᵀ(K - BBᵀ)s of each row of s (b, N), in long doubles, with what their rounding may add: K and BBᵀ agree to 15 digits."""
-        assert self.kernel is not None
-        wide, size = s.astype(np.longdouble), len(self.base_x)
-        x = self.base_x.astype(np.longdouble)
-        kept = self.matrix[:, : self.matrix.shape[1] - self.intercept].astype(np.longdouble)
-        product = np.zeros(wide.shape, dtype=np.longdouble)
-        for low in range(0, size, LONG_ROWS):
-            some = slice(low, low + LONG_ROWS)
-            for one, first in enumerate((VALUE, *self.slopes)):
-                for other, second in enumerate((VALUE, *self.slopes)):
-                    mine = wide[:, other * size : (other + 1) * size]
-                    product[:, one * size : (one + 1) * size][:, some] += mine @ self._long_gram(x, some, first, second).T
-        largest = float(max(diagonal_of(self.kernel, self.base_x, column).max() for column in (VALUE, *self.slopes)))
-        rounding = float(np.finfo(np.longdouble).eps) * largest * np.square(np.abs(s).sum(axis=1))
-        found = (product * wide).sum(axis=1) - np.square(wide @ kept).sum(axis=1)
-        return np.maximum(found.astype(float), 0.0) + rounding
-
-    def _long_gram(self, x: Array, some: slice, first: int, second: int) -> Array:
-        assert self.kernel is not None
-        return x[some] if isinstance(self.kernel, Precomputed) else self.kernel.between(x[some], first, x, second)
+        """sᵀ(K - BBᵀ)s of each row of s (b, N) or a little more, (b,): what truncation leaves out of a kernel design."""
+        assert self.reduced is not None
+        kernel_part = self.matrix[:, : self.matrix.shape[1] - self.intercept]
+        return left_out(self.reduced, self.base_x, self.slopes, kernel_part, s)
 
     def diagonal(self, x: Array) -> Array:
         """k(x, x) of the kernel, or ‖x‖² of a linear design."""

@@ -3,11 +3,11 @@
     gap_scale = max(min(P̂, E), 1e-4 L)
     P̂ = Σ_i min(r_i, C) + penalties of w,            r_i = f_i(z_i) - min f_i          of the loss's rows
     E = Σ_i min(ℓ_i, C) - Σ_i min(r_i, C) - penalties of w + gap,      ℓ_i = f_i(z⁰_i) - min f_i
-    L = (number of ℓ_i > 0) · m,   C = min(100 m, the second largest ℓ_i),   m the median of the positive ℓ_i
+    L = (number of ℓ_i > 0) · (the median of the positive ℓ_i),   C = the second largest ℓ_i
 
-z⁰ is the best constant where an intercept is free, else f = 0. A weight counts at most 100 times the median weight. The cap C keeps one
-row, however large its target, from lifting the scale above what the other rows explain; a level, or a constant part of a loss, is in
-none of these sums.
+z⁰ is the best constant where an intercept is free, else f = 0. A weight counts at most as 100 times the median weight, or as the second
+largest if that is more (weights that fall from one row to the next have a median that says nothing). So no row, however large its target
+or weight, lifts the scale above what the other rows explain; and a level, or a constant part of a loss, is in none of these sums.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hw4opt.blocks import Block, Piece, Sheet, SmoothRows
 from hw4opt.terms.base import Array
 
 LEAST = 1e-4  # of L: the scale of a fit that explains nothing
-LARGEST_SHARE = 100.0  # medians: the most that one row, or one weight, counts
+LARGEST_SHARE = 100.0  # medians: the most that one weight counts
 SAMPLE = 512  # rows among which the best constant is looked for
 NEWTON, LONGEST = 8, 2.0  # steps to the best constant of a smooth loss, and the longest
 
@@ -61,9 +61,8 @@ def reference(loss: Block, free_level: bool) -> Reference:
     lost = share * _excess(loss, np.broadcast_to(constant, weights.shape))
     count = (lost > 0).sum(axis=1)
     ranked = -np.partition(-lost, 1, axis=1) if lost.shape[1] > 1 else np.repeat(lost, 2, axis=1)
-    median = median_of_positive(lost)
-    cap = np.where(count > 1, np.minimum(LARGEST_SHARE * median, ranked[:, 1]), median)[:, None]
-    return Reference(np.minimum(lost, cap).sum(axis=1), count * median, cap, share)
+    cap = np.where(count > 1, ranked[:, 1], ranked[:, 0])[:, None]
+    return Reference(np.minimum(lost, cap).sum(axis=1), count * median_of_positive(lost), cap, share)
 
 
 def excess_of_pieces(block: Block, pieces: Sequence[Piece], zs: Sequence[Array]) -> Array:
@@ -90,8 +89,9 @@ def _excess(loss: Block, z: Array) -> Array:
 
 
 def _share(weights: Array) -> Array:
-    """min(1, 100 · median weight / weight)."""
-    most = LARGEST_SHARE * median_of_positive(weights)[:, None]
+    """By what each row counts so that no weight is above 100 medians and above the second largest."""
+    second = -np.partition(-weights, 1, axis=1)[:, 1:2]
+    most = np.maximum(LARGEST_SHARE * median_of_positive(weights)[:, None], second)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(weights > most, most / weights, 1.0)
 

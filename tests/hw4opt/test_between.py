@@ -86,7 +86,7 @@ def test_the_distance_from_the_hull_of_a_curve_that_should_be_convex(side):
         (Bounds(upper=5.0), lambda f: f.max() - 5),
         (Bounds(lower=1.0, upper=6.0), lambda f: max(1 - f.min(), f.max() - 6)),
     ],
-    ids=str,
+    ids=["nonnegative", "above", "below", "between"],
 )
 def test_the_largest_excess_over_bounds(constraint, excess):
     x = np.arange(12.0)

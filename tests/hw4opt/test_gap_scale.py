@@ -118,7 +118,7 @@ def scale_by_hand(problem, w, gap, least=0.0):
     lost = [share * above_least(problem.loss, constant + o, y) for share, (y, o, _) in zip(shares, rows, strict=True)]
     lost = [one if one > least else 0.0 for one in lost]
     median, count = lower_median(lost), sum(one > 0 for one in lost)
-    cap = min(100 * median, sorted(lost)[-2]) if count > 1 else median
+    cap = sorted(lost)[-2] if count > 1 else max(lost)
     penalties = penalties_of(problem, w, f)
     remains = sum(min(one, cap) for one in left) + penalties
     explained = sum(min(one, cap) for one in lost) - remains + gap

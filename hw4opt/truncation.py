@@ -1,0 +1,121 @@
+"""What a reduced basis leaves out of its kernel, as a dual sees it: sᵀ(K - BBᵀ)s.
+
+K and BBᵀ agree to the last digits of doubles, so the pivoted Cholesky decomposition of K is redone in long doubles and goes on where B
+stopped. With its factor Y, over the pivots of B and some more,
+
+    sᵀ(K - BBᵀ)s ≤ ‖Yᵀs‖² - ‖Bᵀs‖² + (Σ_i |s_i| √d_i)²,      d = diag(K - YYᵀ), some four digits below what B leaves.
+
+A pass visits the rows in blocks, so that memory is that of a block; time grows as N r².   (Fine and Scheinberg 2001.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw4opt.basis import Basis, diagonal_of
+from hw4opt.kernels import VALUE, Kernel, Precomputed
+from hw4opt.terms.base import Array
+
+Long = np.longdouble
+EPS = float(np.finfo(Long).eps)
+LEFT = 4 * EPS  # of the largest k(x, x): where pivoting in long doubles ends
+LARGEST_RANK = 300  # beyond it, long doubles take too long
+MORE = 32  # pivots at most beyond those of the basis,
+CANDIDATES = 512  # among so many points
+BLOCK = 4_096
+
+
+@dataclass(frozen=True, eq=False)
+class _Pivots:
+    """Functionals (points (P, d), the column along which each differentiates), and the Cholesky factor (P, P) of their Gram matrix."""
+
+    kernel: Kernel
+    points: Array
+    columns: np.ndarray
+    factor: Array
+
+    def solve(self, x: Array, column: int) -> Array:
+        """Y of the functionals at x, (P, m), by forward substitution."""
+        y = _between(self.kernel, self.points, self.columns, x, column)
+        for k, row in enumerate(self.factor):
+            y[k] = (y[k] - row[:k] @ y[:k]) / row[k]
+        return y
+
+
+def left_out(basis: Basis, x: Array, slopes: tuple[int, ...], matrix: Array, s: Array) -> Array:
+    """An upper bound of sᵀ(K - BBᵀ)s, (b,), for s (b, N) over the values at x and the slopes there along each column of `slopes`.
+
+    matrix (N, r) is B; of a precomputed kernel, K is x itself. Infinite where the rank is beyond LARGEST_RANK.
+    """
+    if len(basis.points) > LARGEST_RANK:
+        return np.full(len(s), np.inf)
+    pivots = _pivots(basis, x, slopes)
+    kept, whole = np.zeros((len(s), matrix.shape[1]), dtype=Long), np.zeros((len(s), len(pivots.points)), dtype=Long)
+    rest, largest = np.zeros(len(s)), 0.0
+    for place, column in enumerate((VALUE, *slopes)):
+        for low in range(0, len(x), BLOCK):
+            points = x[low : low + BLOCK]
+            rows = slice(place * len(x) + low, place * len(x) + low + len(points))
+            exact = (
+                np.diagonal(x)[low : low + BLOCK] if isinstance(basis.kernel, Precomputed) else diagonal_of(basis.kernel, points, column)
+            )
+            y, mine = pivots.solve(points, column), s[:, rows].astype(Long)
+            d = np.maximum((exact - np.square(y).sum(axis=0)).astype(float), 0.0) + LEFT * exact
+            whole, kept = whole + mine @ y.T, kept + mine @ matrix[rows].astype(Long)
+            rest, largest = rest + np.abs(s[:, rows]) @ np.sqrt(d), max(largest, float(exact.max()))
+    found = (np.square(whole).sum(axis=1) - np.square(kept).sum(axis=1)).astype(float)
+    rounding = len(pivots.points) * largest * np.square(EPS * np.abs(s).sum(axis=1))
+    return np.maximum(found, 0.0) + np.square(rest) + rounding
+
+
+def _pivots(basis: Basis, x: Array, slopes: tuple[int, ...]) -> _Pivots:
+    """The basis's own, then the greediest among some points until LEFT is reached."""
+    some = x if len(x) <= CANDIDATES else x[np.linspace(0, len(x) - 1, CANDIDATES).astype(int)]
+    if isinstance(basis.kernel, Precomputed):
+        some = np.arange(len(x))[:: max(1, len(x) // CANDIDATES), None].astype(float)
+    kinds = (VALUE, *slopes)
+    points = np.concatenate([basis.points, *[some] * len(kinds)])
+    columns = np.concatenate([basis.columns, np.repeat(kinds, len(some))])
+    own, most = len(basis.points), len(basis.points) + MORE
+    rows, chosen = np.zeros((most, len(points)), dtype=Long), []
+    left = _diagonals(basis.kernel, points, columns, x)
+    floor = LEFT * left.max()
+    while len(chosen) < most:
+        best = len(chosen) if len(chosen) < own else int(left.argmax())
+        if left[best] <= floor:
+            break
+        done = len(chosen)
+        fresh = _between(basis.kernel, points, columns, _rows_of(basis.kernel, x, points[best]), int(columns[best]))[:, 0]
+        rows[done] = (fresh - rows[:done, best] @ rows[:done]) / np.sqrt(left[best])
+        left = left - np.square(rows[done])
+        left[best] = 0
+        chosen.append(best)
+    factor = rows[: len(chosen), chosen].T
+    return _Pivots(basis.kernel, points[chosen], columns[chosen], factor)
+
+
+def _rows_of(kernel: Kernel, x: Array, point: Array) -> Array:
+    """A point as `_between` takes it: of a precomputed kernel, its row of the Gram matrix."""
+    return x[int(point[0])][None] if isinstance(kernel, Precomputed) else point[None]
+
+
+def _diagonals(kernel: Kernel, points: Array, columns: np.ndarray, x: Array) -> Array:
+    if isinstance(kernel, Precomputed):
+        return np.diagonal(x)[points[:, 0].astype(int)].astype(Long)
+    out = np.empty(len(points), dtype=Long)
+    for kind in np.unique(columns):
+        out[columns == kind] = diagonal_of(kernel, points[columns == kind], int(kind))
+    return out
+
+
+def _between(kernel: Kernel, points: Array, columns: np.ndarray, x: Array, column: int) -> Array:
+    """The Gram matrix of the functionals and those of one kind at x, (P, m), in long doubles."""
+    if isinstance(kernel, Precomputed):
+        return x[:, points[:, 0].astype(int)].T.astype(Long)
+    out, wide = np.empty((len(points), len(x)), dtype=Long), x.astype(Long)
+    for kind in np.unique(columns):
+        mine = columns == kind
+        out[mine] = kernel.between(points[mine].astype(Long), int(kind), wide, column)
+    return out
