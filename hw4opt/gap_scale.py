@@ -1,13 +1,14 @@
 """What a duality gap is relative to: what the fit explains.
 
     gap_scale = max(min(P̂, E), 1e-4 L)
-    P̂ = Σ_i min(r_i, C) + penalties of w,            r_i = f_i(z_i) - min f_i          of the loss's rows
-    E = Σ_i min(ℓ_i, C) - Σ_i min(r_i, C) - penalties of w + gap,      ℓ_i = f_i(z⁰_i) - min f_i
-    L = (number of ℓ_i > 0) · (the median of the positive ℓ_i),   C = the second largest ℓ_i
+    P̂ = Σ_i r_i + penalties of w,                r_i = f_i(z_i) - min f_i              of the loss's rows
+    E = Σ_i (ℓ_i - r_i) - penalties of w + gap,  ℓ_i = f_i(z⁰_i) - min f_i
+    L = (number of ℓ_i > 0) · (the median of the positive ℓ_i)
 
-z⁰ is the best constant where an intercept is free, else f = 0. A weight counts at most as 100 times the median weight, or as the second
-largest if that is more (weights that fall from one row to the next have a median that says nothing). So no row, however large its target
-or weight, lifts the scale above what the other rows explain; and a level, or a constant part of a loss, is in none of these sums.
+z⁰ is the best constant where an intercept is free, else f = 0. In both sums the largest row counts as the second largest; a weight counts
+at most as 100 times the median weight, or as the second largest if that is more (weights that fall from one row to the next have a median
+that says nothing). So no row, however large its target or weight, lifts the scale above what the others explain; and a level, or a
+constant part of a loss, is in none of these sums.
 """
 
 from __future__ import annotations
@@ -28,19 +29,18 @@ NEWTON, LONGEST = 8, 2.0  # steps to the best constant of a smooth loss, and the
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The trivial fit: what its rows lose, Σ min(ℓ_i, C) and L (b,), the cap C (b, 1), and by what each row counts, (b, n) or (b, 1)."""
+    """The trivial fit: what its rows lose, ℓ_i (b, n), L (b,), and by what each row counts, (b, n) or (b, 1)."""
 
-    explained: Array
+    lost: Array
     floor: Array
-    cap: Array
     share: Array
 
     def cut(self, batch: np.ndarray) -> Reference:
-        return Reference(self.explained[batch], self.floor[batch], self.cap[batch], self.share[batch])
+        return Reference(self.lost[batch], self.floor[batch], self.share[batch])
 
     def in_units(self, worth: Array) -> Reference:
         """That of f/worth, (b, 1)."""
-        return Reference(self.explained / worth[:, 0], self.floor / worth[:, 0], self.cap / worth, self.share)
+        return Reference(self.lost / worth, self.floor / worth[:, 0], self.share)
 
     @property
     def least(self) -> Array:
@@ -49,8 +49,10 @@ class Reference:
 
     def scale(self, excess: Array, penalties: Array, gap: Array) -> Array:
         """gap_scale (b,) of points with these r (b, n), penalties and gaps (b,)."""
-        left = np.minimum(self.share * excess, self.cap).sum(axis=1) + penalties
-        return np.maximum(np.minimum(left, self.explained - left + gap), self.least)
+        left = self.share * excess
+        with np.errstate(invalid="ignore"):  # a point outside every domain explains nothing
+            remains, explained = _without_largest(left) + penalties, _without_largest(self.lost - left) - penalties + gap
+            return np.fmax(np.fmin(remains, explained), self.least)
 
 
 def reference(loss: Block, free_level: bool) -> Reference:
@@ -59,10 +61,14 @@ def reference(loss: Block, free_level: bool) -> Reference:
     share = _share(weights) if loss.weights.shape[1] > 1 else np.ones((len(weights), 1))
     constant = _best_constant(loss) if free_level else np.zeros((len(weights), 1))
     lost = share * _excess(loss, np.broadcast_to(constant, weights.shape))
-    count = (lost > 0).sum(axis=1)
-    ranked = -np.partition(-lost, 1, axis=1) if lost.shape[1] > 1 else np.repeat(lost, 2, axis=1)
-    cap = np.where(count > 1, ranked[:, 1], ranked[:, 0])[:, None]
-    return Reference(np.minimum(lost, cap).sum(axis=1), count * median_of_positive(lost), cap, share)
+    return Reference(lost, (lost > 0).sum(axis=1) * median_of_positive(lost), share)
+
+
+def _without_largest(rows: Array) -> Array:
+    """Their sum, (b,), the largest taken for the second largest."""
+    if rows.shape[1] < 2:
+        return rows.sum(axis=1)
+    return np.minimum(rows, np.partition(rows, -2, axis=1)[:, -2:-1]).sum(axis=1)
 
 
 def excess_of_pieces(block: Block, pieces: Sequence[Piece], zs: Sequence[Array]) -> Array:

@@ -58,9 +58,8 @@ def left_out(basis: Basis, x: Array, slopes: tuple[int, ...], matrix: Array, s: 
         for low in range(0, len(x), BLOCK):
             points = x[low : low + BLOCK]
             rows = slice(place * len(x) + low, place * len(x) + low + len(points))
-            exact = (
-                np.diagonal(x)[low : low + BLOCK] if isinstance(basis.kernel, Precomputed) else diagonal_of(basis.kernel, points, column)
-            )
+            given = isinstance(basis.kernel, Precomputed)
+            exact = np.diagonal(x)[low : low + BLOCK] if given else diagonal_of(basis.kernel, points, column)
             y, mine = pivots.solve(points, column), s[:, rows].astype(Long)
             d = np.maximum((exact - np.square(y).sum(axis=0)).astype(float), 0.0) + LEFT * exact
             whole, kept = whole + mine @ y.T, kept + mine @ matrix[rows].astype(Long)
@@ -88,7 +87,9 @@ def _pivots(basis: Basis, x: Array, slopes: tuple[int, ...]) -> _Pivots:
             break
         done = len(chosen)
         fresh = _between(basis.kernel, points, columns, _rows_of(basis.kernel, x, points[best]), int(columns[best]))[:, 0]
-        rows[done] = (fresh - rows[:done, best] @ rows[:done]) / np.sqrt(left[best])
+        root = np.sqrt(left[best])
+        rows[done] = (fresh - rows[:done, best] @ rows[:done]) / root
+        rows[done, best] = root  # as it is but for rounding
         left = left - np.square(rows[done])
         left[best] = 0
         chosen.append(best)

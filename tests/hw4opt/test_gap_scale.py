@@ -107,21 +107,27 @@ def penalties_of(problem, w, f):
     return total
 
 
+def without_largest(values):
+    """Their sum, the largest taken for the second largest."""
+    ranked = sorted(values)
+    return sum([*ranked[:-1], ranked[-2]])
+
+
 def scale_by_hand(problem, w, gap, least=0.0):
     """max(min(P̂, E), 1e-4 L); the constant, which the code finds on its own ways, has tests of its own. ℓ_i up to `least` count as 0."""
     rows = rows_of(problem)
     typical = lower_median([weight for _, _, weight in rows])
-    shares = [min(1.0, 100 * typical / weight) * weight for _, _, weight in rows]
+    most = max(100 * typical, sorted(weight for _, _, weight in rows)[-2])
+    shares = [min(weight, most) for _, _, weight in rows]
     f = problem.design.evaluate(problem.features(problem.active_x)) @ w + problem.level
     constant = problem.level + float(_best_constant(canonicalize(problem).blocks[0])[0, 0]) if problem.intercept else 0.0
     left = [share * above_least(problem.loss, z + o, y) for share, z, (y, o, _) in zip(shares, f, rows, strict=True)]
     lost = [share * above_least(problem.loss, constant + o, y) for share, (y, o, _) in zip(shares, rows, strict=True)]
     lost = [one if one > least else 0.0 for one in lost]
     median, count = lower_median(lost), sum(one > 0 for one in lost)
-    cap = sorted(lost)[-2] if count > 1 else max(lost)
     penalties = penalties_of(problem, w, f)
-    remains = sum(min(one, cap) for one in left) + penalties
-    explained = sum(min(one, cap) for one in lost) - remains + gap
+    remains = without_largest(left) + penalties
+    explained = without_largest([one - other for one, other in zip(lost, left, strict=True)]) - penalties + gap
     return max(min(remains, explained), 1e-4 * count * median)
 
 
@@ -170,7 +176,7 @@ def test_the_scale_is_the_formula(loss, setting):
         np.testing.assert_allclose(found, expected, rtol=1e-11)
         assert together == pytest.approx(found[0], rel=1e-11)
         sides.append(np.array(expected))
-    assert np.ptp(np.log(np.concatenate(sides))) > 1  # several branches of max and min
+    assert np.ptp(np.log(np.concatenate(sides))) > 0.5  # several branches of max and min
 
 
 @every_loss

@@ -68,7 +68,7 @@ def test_a_deadline():
 
 @pytest.mark.parametrize(("solver", "problem"), [("interior", HARD), ("admm", HARD), ("proximal", HARD), ("newton", COUNTS)])
 def test_a_native_solver_looks_at_the_clock(solver, problem):
-    assert fit(problem, solver, max_iterations=3).note is None
+    assert "time limit" not in (fit(problem, solver, max_iterations=3).note or "")
     stopped = fit(problem, solver, tol=1e-14, time_limit=1e-6)
     assert stopped.status.word == "iteration_limit" and stopped.iterations <= 1
     assert stopped.note == NOTE.format("1e-06") and stopped.note in stopped.message
