@@ -27,7 +27,14 @@ from hw4opt.terms.base import Array
 
 DEFAULT = "CLARABEL"
 SETTINGS: dict[str, dict[str, Any]] = {  # tightened: their defaults leave relative gaps of 1e-4 to 1e-7
-    "CLARABEL": {"tol_gap_abs": 1e-11, "tol_gap_rel": 1e-11, "tol_feas": 1e-11, "max_iter": 500, "accept_unknown": True},
+    "CLARABEL": {
+        "tol_gap_abs": 1e-11,
+        "tol_gap_rel": 1e-11,
+        "tol_feas": 1e-11,
+        "max_iter": 500,
+        "accept_unknown": True,
+        "static_regularization_constant": 1e-12,
+    },
     "OSQP": {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iter": 400_000, "polishing": True},
     "ECOS": {"abstol": 1e-9, "reltol": 1e-9, "feastol": 1e-9, "max_iters": 500},
     "SCS": {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iters": 100_000},
@@ -158,7 +165,7 @@ def _compile(form: Form, block: Block, w: Any) -> _Part:
     weights = np.broadcast_to(block.weights, (1, block.rows.count))[0]
     rows = np.flatnonzero(weights > 0)
     a, offset = block.rows.take(form.matrix)[rows], np.broadcast_to(block.offset, (1, block.rows.count))[0, rows]
-    lengths = np.ones(len(rows)) if isinstance(block.acts, Values) else _row_lengths(a)
+    lengths = np.ones(len(rows)) if isinstance(block.acts, Values) else _row_lengths(a, form.loss_length)
     z = cp.Variable(len(rows))
     link = z == (a / lengths[:, None]) @ w + offset / lengths
     cost, constraints = 0, [link]
@@ -173,9 +180,12 @@ def _compile(form: Form, block: Block, w: Any) -> _Part:
     return _Part(link, cost, constraints, rows, lengths)
 
 
-def _row_lengths(a: Array) -> Array:
-    """Differences are as short as their points are near, slopes are in units of their own; 1 for a row of zeros."""
-    length = np.linalg.norm(a, axis=1)
+def _row_lengths(a: Array, unit: float) -> Array:
+    """In units of a typical row of the loss: differences are as short as their points are near, slopes in units of their own.
+
+    1 for a row of zeros.
+    """
+    length = np.linalg.norm(a, axis=1) / unit
     return np.where(length > 0, length, 1.0)
 
 

@@ -167,7 +167,8 @@ def test_the_certificate_knows_no_solver():
         ("rows", {"terms"}),
         ("kernels", {"errors", "terms"}),
         ("basis", {"errors", "kernels", "rows", "terms"}),
-        ("design", {"basis", "errors", "kernels", "rows", "terms"}),
+        ("truncation", {"basis", "kernels", "terms"}),
+        ("design", {"basis", "errors", "kernels", "rows", "terms", "truncation"}),
         (
             "problem",
             {"arrays", "design", "errors", "kernels", "noise", "terms", "losses", "regularizers"},
@@ -176,7 +177,7 @@ def test_the_certificate_knows_no_solver():
         ("pricing", {"terms"}),
         ("gap_scale", {"blocks", "terms"}),
         ("form", {"blocks", "design", "gap_scale", "pricing", "rows", "terms"}),
-        ("canonical", {"blocks", "errors", "fold_rows", "form", "problem", "rows", "terms"}),
+        ("canonical", {"blocks", "design", "errors", "fold_rows", "form", "problem", "rows", "terms"}),
         ("equilibrate", {"answer", "form", "terms"}),
     ],
 )
@@ -185,7 +186,21 @@ def test_the_layers_below_the_solvers_import_downwards(module, may):
 
 
 LAYERS = [
-    *("errors", "terms", "rows", "kernels", "basis", "design", "problem", "blocks", "pricing", "gap_scale", "form", "canonical"),
+    *(
+        "errors",
+        "terms",
+        "rows",
+        "kernels",
+        "basis",
+        "truncation",
+        "design",
+        "problem",
+        "blocks",
+        "pricing",
+        "gap_scale",
+        "form",
+        "canonical",
+    ),
     *("equilibrate", "active_set", "central", "solvers", "certificate", "fit"),
 ]
 

