@@ -23,6 +23,7 @@ LARGE = 60_000  # data rows from which one problem starts at the solution of a p
 PART = 16_000  # about so many
 NEAR, NEAR_PART = 0.3, 3e-2  # relative gap of a start from least squares, and from a part of the rows
 FAR_ROUNDING = 1e4  # typical targets: from there on the rounding of a row would hide what the other rows lack
+NEAR_BOUND = 1e-6  # of a bound: a distance to it that tells u better than u itself
 NEAREST = 1e-14  # share of the way to a bound that a start keeps from it
 FAR_OUT = 10.0  # typical targets: from there on a row of a bounded slope pulls no more than one at that distance
 SLACK_SHARE = 0.3  # of the mean residual: the slack of a row that starts in the middle of its bounds
@@ -49,8 +50,10 @@ class Row:
 
     def dual(self, place: np.ndarray) -> Array:
         """u of some problems, 0 on rows that they do not have (where the state keeps a harmless inner point)."""
-        active = None if self.run.sheet is None else self.run.sheet.active
-        return self.u[place] if active is None else self.u[place] * active[place]
+        active, u = (None if self.run.sheet is None else self.run.sheet.active), self.u[place]
+        for (sign, bound), d in zip(self.sides, self.d, strict=True):  # near a bound, the distance has digits that u has not
+            u = np.where(d[place] <= NEAR_BOUND * np.abs(bound[place]), bound[place] - sign * d[place], u)
+        return u if active is None else u * active[place]
 
     def cut(self, run: Run, stay: np.ndarray) -> Row:
         sides = [(sign, bound[stay]) for sign, bound in self.sides]
