@@ -131,6 +131,11 @@ class Design:
         kept = np.einsum("ij,ij->i", kernel_part, kernel_part)
         return np.maximum(exact - kept, 4 * np.finfo(float).eps * exact)
 
+    @cached_property
+    def largest(self) -> float:
+        """The largest k(x, x) of the data rows, or ‖x‖² of a linear design; 1 where that is 0."""
+        return float(self.diagonal(self.base_x).max()) or 1.0
+
     def left_out(self, s: Array) -> Array:
         """sᵀ(K - BBᵀ)s of each row of s (b, N) or a little more, (b,): what truncation leaves out of a kernel design."""
         assert self.reduced is not None

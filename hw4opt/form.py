@@ -171,7 +171,8 @@ class Form:
     @cached_property
     def reference(self) -> Reference:
         """The trivial fit, beside which a gap is judged."""
-        return reference(self.blocks[0], self.design.intercept)
+        charged = self.ridge * np.square(self.target_spread) / self.design.largest
+        return reference(self.blocks[0], self.design.intercept, charged)
 
     def gap_scale(self, w: Array, gap: Array, zs: Sequence[Array] | None = None) -> Array:
         """What a gap (b,) at w is relative to (gap_scale.py); `zs`: A w by piece, if it is known. Infinite without a loss."""

@@ -1,10 +1,13 @@
 """What a duality gap is relative to: what the fit explains.
 
-    gap_scale = max(min(P̂, E), 1e-4 L)
+    gap_scale = max(min(P̂, max(E, R)), 1e-4 L)
     P̂ = Σ_i r_i + penalties of w,                r_i = f_i(z_i) - min f_i              of the loss's rows
     E = Σ_i (ℓ_i - r_i) - penalties of w + gap,  ℓ_i = f_i(z⁰_i) - min f_i
+    R = ridge · (interquartile range of the targets)²/max k(x, x)
     L = (number of ℓ_i > 0) · (the median of the positive ℓ_i)
 
+R is what the ridge charges for a function as large as the targets' spread: a gap of tol · R proves every prediction to √tol of that spread,
+whatever the fit explains. It matters where constraints that the trivial fit violates make E negative.
 z⁰ is the best constant where an intercept is free, else f = 0. In both sums the largest row counts as the second largest; a weight counts
 at most as 100 times the median weight, or as the second largest if that is more (weights that fall from one row to the next have a median
 that says nothing). So no row, however large its target or weight, lifts the scale above what the others explain; and a level, or a
@@ -29,18 +32,19 @@ NEWTON, LONGEST = 8, 2.0  # steps to the best constant of a smooth loss, and the
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The trivial fit: what its rows lose, ℓ_i (b, n), L (b,), and by what each row counts, (b, n) or (b, 1)."""
+    """The trivial fit: what its rows lose, ℓ_i (b, n), L and R (b,), and by what each row counts, (b, n) or (b, 1)."""
 
     lost: Array
     floor: Array
+    charged: Array
     share: Array
 
     def cut(self, batch: np.ndarray) -> Reference:
-        return Reference(self.lost[batch], self.floor[batch], self.share[batch])
+        return Reference(self.lost[batch], self.floor[batch], self.charged[batch], self.share[batch])
 
     def in_units(self, worth: Array) -> Reference:
         """That of f/worth, (b, 1)."""
-        return Reference(self.lost / worth, self.floor / worth[:, 0], self.share)
+        return Reference(self.lost / worth, self.floor / worth[:, 0], self.charged / worth[:, 0], self.share)
 
     @property
     def least(self) -> Array:
@@ -52,16 +56,16 @@ class Reference:
         left = self.share * excess
         with np.errstate(invalid="ignore"):  # a point outside every domain explains nothing
             remains, explained = _without_largest(left) + penalties, _without_largest(self.lost - left) - penalties + gap
-            return np.fmax(np.fmin(remains, explained), self.least)
+            return np.fmax(np.fmin(remains, np.fmax(explained, self.charged)), self.least)
 
 
-def reference(loss: Block, free_level: bool) -> Reference:
-    """The trivial fit of the loss's block; `free_level`: a constant costs nothing."""
+def reference(loss: Block, free_level: bool, charged: Array) -> Reference:
+    """The trivial fit of the loss's block; `free_level`: a constant costs nothing;  charged (b,): R."""
     weights = np.broadcast_to(loss.weights, (len(loss.weights), loss.rows.count))
     share = _share(weights) if loss.weights.shape[1] > 1 else np.ones((len(weights), 1))
     constant = _best_constant(loss) if free_level else np.zeros((len(weights), 1))
     lost = share * _excess(loss, np.broadcast_to(constant, weights.shape))
-    return Reference(lost, (lost > 0).sum(axis=1) * median_of_positive(lost), share)
+    return Reference(lost, (lost > 0).sum(axis=1) * median_of_positive(lost), charged, share)
 
 
 def _without_largest(rows: Array) -> Array:

@@ -730,7 +730,9 @@ def test_the_relative_gap_is_relative_to_what_the_fit_explains(loss):
         penalties = certificate.objective - left.sum()
         remains, explained = (np.minimum(each, np.sort(each)[-2]).sum() for each in (left, lost - left))
         remains, explained = remains + penalties, explained - penalties + certificate.gap
-        size = max(min(remains, explained), 1e-4 * len(positive) * median)
+        spread = np.subtract(*np.sort(problem.y - problem.offset)[[-1 - 15 // 4, 15 // 4]]) if not loss.targets else 1.0
+        charged = problem.ridge * spread**2
+        size = max(min(remains, max(explained, charged)), 1e-4 * len(positive) * median)
         assert certificate.gap_scale == pytest.approx(size, rel=1e-9)
         assert certificate.relative_gap == pytest.approx(certificate.gap / size, rel=1e-9)
 

@@ -128,7 +128,13 @@ def scale_by_hand(problem, w, gap, least=0.0):
     penalties = penalties_of(problem, w, f)
     remains = without_largest(left) + penalties
     explained = without_largest([one - other for one, other in zip(lost, left, strict=True)]) - penalties + gap
-    return max(min(remains, explained), 1e-4 * count * median)
+    targets = sorted(y - o for y, o, _ in rows) if problem.loss.name not in ("logistic", "poisson") else [0.0, 1.0]
+    quarter = (len(targets) - 1) // 4
+    spread = targets[-1 - quarter] - targets[quarter]
+    x = problem.features(problem.active_x)
+    largest = max(float(np.sum(np.square(one))) for one in x) if problem.kernel is None else 1.0
+    charged = problem.ridge * spread**2 / largest
+    return max(min(remains, max(explained, charged)), 1e-4 * count * median)
 
 
 # ---- the code against it ---------------------------------------------------------------------------------------------
