@@ -77,11 +77,12 @@ def _pivot(kernel: Kernel, x: Array, columns: np.ndarray, diagonal: Array, limit
         done = len(pivots)
         if done == len(rows):
             rows = np.concatenate([rows, np.empty((min(done, limit - done), len(x)))])
-        fresh = column_of(best)
+        fresh = rows[done]
         if done:
-            fresh = fresh - rows[:done, best] @ rows[:done]
-        fresh = fresh / math.sqrt(left[best] / weight[best])
-        rows[done] = fresh
+            np.subtract(column_of(best), np.dot(rows[:done, best], rows[:done]), out=fresh)
+        else:
+            fresh[:] = column_of(best)
+        fresh *= 1 / math.sqrt(left[best] / weight[best])
         left -= fresh * fresh if len(kinds) == 1 else weight * fresh * fresh
         left[best] = 0.0
         pivots.append(best)

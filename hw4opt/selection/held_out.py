@@ -11,7 +11,6 @@ import numpy as np
 from hw4opt.answer import Options
 from hw4opt.canonical import canonicalize
 from hw4opt.certificate import Proof, certify
-from hw4opt.equilibrate import solve_scaled
 from hw4opt.errors import InputError
 from hw4opt.fit import prove, solve_with, unattained
 from hw4opt.form import Form
@@ -23,7 +22,6 @@ from hw4opt.selection.folds import Folds
 from hw4opt.selection.layout import Layout
 from hw4opt.selection.lines import EXACT, ROUNDS
 from hw4opt.selection.tableau import WHOLE
-from hw4opt.solvers import interior
 from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 from hw4opt.threads import one_blas_thread
@@ -171,7 +169,7 @@ def _in_closed_form(form: Form, found: Found) -> None:
 
 
 def _by_newton(problems: Sequence[Problem], form: Form, found: Found) -> None:
-    answer = solve_scaled(interior.solve, form, Options(tol=NEARER))
+    answer = solve_with("interior", form, Options(tol=NEARER))
     step = max(1, BATCH // len(form.design.x))
     for setting, w in enumerate(answer.w):
         one = np.array([setting])
@@ -195,7 +193,7 @@ def _by_changes(tasks: Sequence[tuple[Form, Found]], layouts: _Layouts) -> None:
 
 
 def _full(form: Form, tol: float) -> FullFits:
-    answer = solve_scaled(interior.solve, form, Options(tol=tol))
+    answer = solve_with("interior", form, Options(tol=tol))
     return FullFits(form, answer.w, np.concatenate(answer.duals, axis=1))
 
 
@@ -247,7 +245,7 @@ def _anew(problems: Sequence[Problem], folds: Folds, found: Found) -> None:
 
 
 def _by_interior(form: Form) -> Proof:
-    answer = solve_scaled(interior.solve, form, Options(tol=ANEW, max_iterations=60))
+    answer = solve_with("interior", form, Options(tol=ANEW, max_iterations=60))
     return certify(form, answer.w, answer.duals, answer.interior)
 
 
