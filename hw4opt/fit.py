@@ -39,8 +39,8 @@ def fit(
 
     solver      auto (newton for smooth losses and for least squares with unpenalised columns, else interior) | interior | newton | admm |
                 proximal | cvxpy | cvxpy:NAME | qp | qp:NAME
-    tol         relative gap and violation to certify; default 1e-9 for interior and newton, 1e-8 for admm, proximal and qp, 1e-6 for
-                cvxpy
+    tol         what to certify, as `Certificate.holds` says; default 1e-9 for interior and newton, 1e-8 for admm and qp, 1e-6 for
+                proximal and cvxpy
     separated   refuse | drop: what becomes of counts without ridge whose likelihood has no finite maximum. refuse: the result has the
                 status NO_FINITE_MAXIMUM, says in `existence` which rows are to blame, and holds no numbers; drop: the rest is fitted,
                 where two rows or more are left
