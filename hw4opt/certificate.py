@@ -70,6 +70,10 @@ class Certificate:
         proven = self.gap + self.gap_rounding <= tol * self.gap_scale
         return proven and self.truncation <= max(tol, TRUNCATED) * self.gap_scale
 
+    def solved(self, tol: float) -> bool:
+        """Whether gap and violation are within `tol`, so that only rounding and truncation may fall short: no solver can better those."""
+        return self.gap is not None and self.gap_scale is not None and self.gap <= tol * self.gap_scale and self.violation <= tol
+
     def shortfall(self, tol: float) -> str | None:
         """What keeps the answer from being certified, in words; None if nothing does, or if `reason` says it."""
         if self.gap is None or not self.gap_scale or self.holds(tol):

@@ -2,7 +2,8 @@
 
     w = size·T v,   z = size·z',   f = worth·f',   u = (worth/size) u'
 
-size and worth/size are typical values of the loss's z and u, so that rows have unit targets and unit slopes. T scales the columns to
+size and worth/size are typical values of the loss's z and u, so that rows have unit targets and unit slopes; where the ridge outweighs
+the loss, worth is what it charges, so that the objective is of unit size a row. T scales the columns to
 a Hessian of unit diagonal, t_j = 1/√(p_j/h + Σ_i a_ij²) with h = worth/size² a typical curvature (columns of unit length would raise the
 condition of a kernel's basis), and centers them where an intercept is free. Certificate, gap, duals and bounds are of the form as given.
 """
@@ -54,7 +55,9 @@ def solve_scaled(solve: Callable[[Form, Options], Answer], form: Form, options: 
 def equilibrate(form: Form) -> Scaled:
     """The form with unit rows and a Hessian of unit diagonal. Problems of a batch share the columns' scale, as they share the matrix."""
     size, slope = form.scales
-    units = Units(size, size * slope)
+    charged = form.ridge * np.square(form.target_spread) / form.design.largest if form.blocks[0].is_loss else np.zeros(form.batch)
+    worth = np.maximum(size * slope, charged[:, None] / max(form.blocks[0].rows.count, 1))
+    slope, units = worth / size, Units(size, worth)
     matrix, values = form.matrix, len(form.design.base_x)
     curvature = float(np.exp(np.mean(np.log(slope / size))))
     penalty = np.exp(np.mean(np.log(np.maximum(form.penalty, 1e-300)), axis=0)) * (form.penalty > 0).all(axis=0)

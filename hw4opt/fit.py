@@ -201,7 +201,7 @@ def prove(form: Form, answer: Answer, tol: float, solve: Callable[[Form, Options
     """Certify; where that falls short, once more from a strictly feasible point and, for native solvers, from a tighter solve."""
     proof = certify(form, answer.w, answer.duals, answer.interior)
     for i, certificate in enumerate(proof.certificates):
-        if certificate.holds(tol):
+        if certificate.holds(tol) or certificate.solved(tol):
             continue
         one, w, duals = form.cut(np.array([i])), answer.w[i : i + 1], [u[i : i + 1] for u in answer.duals]
         inside = strictly_feasible(one)

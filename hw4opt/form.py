@@ -98,8 +98,6 @@ class Form:
     @cached_property
     def scales(self) -> tuple[Array, Array]:
         """Typical size of the loss's z and u at w = 0, (b, 1) each: medians, which no outlier moves. Without a loss, from the shifts."""
-        if self.units is not None and any(block.is_loss for block in self.blocks):
-            return np.ones((self.batch, 1)), np.ones((self.batch, 1))
         if not any(block.is_loss for block in self.blocks):
             size = np.max([np.abs(sheet.shift).mean(axis=1) for block in self.blocks for sheet in block.sheets], axis=0)[:, None]
             size = np.where(size > 0, size, 1.0)
