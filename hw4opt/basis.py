@@ -82,7 +82,7 @@ def _pivot(kernel: Kernel, x: Array, columns: np.ndarray, diagonal: Array, limit
             np.subtract(column_of(best), np.dot(rows[:done, best], rows[:done]), out=fresh)
         else:
             fresh[:] = column_of(best)
-        fresh *= 1 / math.sqrt(left[best] / weight[best])
+        fresh /= math.sqrt(left[best] / weight[best])
         left -= fresh * fresh if len(kinds) == 1 else weight * fresh * fresh
         left[best] = 0.0
         pivots.append(best)

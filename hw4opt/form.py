@@ -149,9 +149,12 @@ class Form:
 
     @cached_property
     def target_spread(self) -> Array:
-        """The interquartile range of the loss's targets (their range where that is 0; 1 where they are equal), (b,): a unit of y."""
+        """The interquartile range of the loss's targets (their range where that is 0), (b,): a unit of y.
+
+        1 where they are equal, and for smooth losses, whose z has a unit of its own.
+        """
         offset = self.blocks[0].offset
-        if offset.shape[1] == 1:
+        if offset.shape[1] == 1 or self.blocks[0].smooth is not None:
             return np.ones(self.batch)
         quarter = (offset.shape[1] - 1) // 4
         ranked = np.partition(offset, (quarter, -1 - quarter), axis=1)

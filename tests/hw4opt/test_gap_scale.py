@@ -182,7 +182,7 @@ def test_the_scale_is_the_formula(loss, setting):
         np.testing.assert_allclose(found, expected, rtol=1e-11)
         assert together == pytest.approx(found[0], rel=1e-11)
         sides.append(np.array(expected))
-    assert np.ptp(np.log(np.concatenate(sides))) > 0.3  # several branches of max and min
+    assert loss.targets or np.ptp(np.log(np.concatenate(sides))) > 0.3  # several branches of max and min; R alone for most of those
 
 
 @every_loss
@@ -277,7 +277,7 @@ def test_an_outlier_moved_further_out_changes_nothing(loss, intercept):
 
 def test_a_fit_that_explains_nothing_is_judged_by_the_floor():
     """At w = 0 with no gap E is 0: the scale is 1e-4 L, not 0 and not the loss."""
-    problem = one_problem(Squared(), 9)
+    problem = dataclasses.replace(one_problem(Squared(), 9), regularizers=[])  # without a ridge, which would charge for any function
     form = canonicalize(problem)
     lost = [y * y for y in problem.y]
     expected = 1e-4 * len(lost) * lower_median(lost)
