@@ -48,13 +48,16 @@ def infeasible(form: Form) -> bool:
     answer = solve_scaled(interior.solve, part, Options(tol=1e-9, max_iterations=60))
     duals = [clip_dual(piece.sheet, u) for piece, u in zip(part.pieces, answer.duals, strict=True) if piece.sheet is not None]
     push = -sum(float(np.sum(piece.sheet.shift * u)) for piece, u in zip(part.pieces, duals, strict=True) if piece.sheet is not None)
-    pull = float(np.linalg.norm(part.adjoint(duals)))
+    pull = float(np.linalg.norm(part.adjoint(duals) / np.sqrt(0.5 * part.penalty)))
     return push > 0 and push > ABSURD * float(np.max(part.scales[0])) * pull
 
 
 def _alone(form: Form, blocks: tuple[Block, ...]) -> Form:
-    """The smallest w of some blocks alone; every column is penalised, so that an intercept stays finite."""
-    return Form(form.design, blocks, np.full((1, form.matrix.shape[1]), 2.0), form.matrix)
+    """The smallest w of some blocks alone; every column is penalised, raw ones in units of their size, so that an intercept stays finite."""
+    size = (
+        np.ones(form.matrix.shape[1]) if form.design.kernel is not None else np.where(form.column_square > 1e-290, form.column_square, 1.0)
+    )
+    return Form(form.design, blocks, 2 * size[None], form.matrix)
 
 
 def _is_constraint(sheet: Sheet) -> bool:
