@@ -8,7 +8,7 @@ import numpy as np
 
 from hw4opt.answer import Options
 from hw4opt.blocks import Block, Sheet, clip_dual
-from hw4opt.equilibrate import solve_scaled
+from hw4opt.equilibrate import EMPTY, solve_scaled
 from hw4opt.form import Form
 from hw4opt.solvers import interior
 from hw4opt.terms import Differences, Slope
@@ -53,10 +53,13 @@ def infeasible(form: Form) -> bool:
 
 
 def _alone(form: Form, blocks: tuple[Block, ...]) -> Form:
-    """The smallest w of some blocks alone; every column is penalised, raw ones in units of their size, so that an intercept stays finite."""
-    size = (
-        np.ones(form.matrix.shape[1]) if form.design.kernel is not None else np.where(form.column_square > 1e-290, form.column_square, 1.0)
-    )
+    """The smallest w of some blocks alone.
+
+    Every column is penalised, so that an intercept stays finite; raw ones in units of their size.
+    """
+    size = np.ones(form.matrix.shape[1])
+    if form.design.kernel is None:
+        size = np.where(form.column_square > EMPTY, form.column_square, 1.0)
     return Form(form.design, blocks, 2 * size[None], form.matrix)
 
 

@@ -21,6 +21,7 @@ CLOSE = 1e-6  # of y's robust spread: fitted values of exact solvers, held-out p
 PROVEN = 1e-9  # relative gap of a certified fit of an exact solver, and of a held-out fit
 STRENGTHS = (0.25, 1.0, 4.0)  # settings tried by leave-one-out, times the first regularizer's weight
 LIMITS = {"admm": 5_000}  # iterations
+SAME = 2.0  # scales of one problem in two forms: a row that counts twice as one row or as two is the largest or is not
 EPS = np.finfo(float).eps
 
 
@@ -104,7 +105,7 @@ def _moved(base, change, one, two, solver):
 def _priced(change, scale, two, solver):
     """The gap is within tolerance of what the unchanged certificate is relative to, moved as the objective is."""
     tol = TOLERANCES.get(solver, PROVEN)
-    allowed = 1.1 * tol * change.factor * scale
+    allowed = SAME * tol * change.factor * scale
     if two.certificate.gap <= allowed:
         return []
     return [f"certified at a gap of {two.certificate.gap:.1e}, allowed {allowed:.1e} by the scale of the unchanged problem"]
