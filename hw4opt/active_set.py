@@ -70,7 +70,18 @@ def polish(form: Form, w: Array, duals: Sequence[Array], gap: Array | None, aim:
         return best
     epsilon = [_smoothing(form, run, one, u) for run, one, u in zip(form.runs, z, duals, strict=True)]
     now = Iterate(form, np.arange(form.batch), w, z, list(duals), epsilon)
+    with np.errstate(over="ignore", invalid="ignore"):  # a step of an exponential loss may overflow; what is kept stands
+        _rounds(best, now, aim, rounds)
+    return best
+
+
+def _rounds(best: Finish, now: Iterate, aim: Array, rounds: int) -> None:
+    """Newton steps until every problem is settled; the best points go into `best`."""
     for number in range(rounds + 1):
+        finite = np.isfinite(now.w).all(axis=1)
+        if not finite.any():
+            break
+        now = now if finite.all() else now.cut(np.flatnonzero(finite))
         u, weights = now.respond(now.z)
         gap = measure(now.part, now.w, now.z, u)
         before = best.gap[now.active]
@@ -83,7 +94,6 @@ def polish(form: Form, w: Array, duals: Sequence[Array], gap: Array | None, aim:
             now = now.cut(stay)
             u, weights = [one[stay] for one in u], [one[stay] for one in weights]
         _newton(now, u, weights)
-    return best
 
 
 def _keep(best: Finish, now: Iterate, u: Sequence[Array], gap: Array, better: np.ndarray) -> None:
