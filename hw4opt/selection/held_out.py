@@ -31,6 +31,7 @@ KEPT = 10_000_000  # entries of the responses of settings that are looked at tog
 NEAR, NEARER = 1e-7, 1e-13  # relative gaps of full fits that the folds start from
 ANEW = 1e-13  # tolerance of folds solved anew: a prediction is off by the root of its gap
 PROVEN = 1e-9  # relative gap of a held-out fit that counts as proven
+MOST_REFITS, MOST_ALONE = 1_000, 16  # folds of one basis that are refitted in small batches, and alone
 REFIT = 32  # folds without proof that are solved together once more, their steps on the rows themselves
 FEW = 25  # rows a fold may lose for low-rank changes of the full fit to pay
 CLOSED = -1  # rounds of a fold in closed form
@@ -240,8 +241,8 @@ def _anew(problems: Sequence[Problem], folds: Folds, found: Found) -> None:
     """What is left, by the interior point; what is still without proof once more in small batches, then alone by whatever proves it."""
     rows = sum(max(len(problems[0].design.base_x), 1) for _ in problems[0].terms)
     _refit(problems, folds, found, max(1, BATCH // rows), _by_interior)
-    _refit(problems, folds, found, REFIT, _by_interior)
-    _refit(problems, folds, found, 1, _alone)
+    _refit(problems, folds, found, REFIT, _by_interior, MOST_REFITS)
+    _refit(problems, folds, found, 1, _alone, MOST_ALONE)
 
 
 def _by_interior(form: Form) -> Proof:
@@ -259,10 +260,12 @@ def _alone(form: Form) -> Proof:
     return other if other.certificates[0].holds(options.tol) else proof
 
 
-def _refit(problems: Sequence[Problem], folds: Folds, found: Found, size: int, solve: Callable[[Form], Proof]) -> None:
-    """Folds without proof, `size` of them together."""
+def _refit(
+    problems: Sequence[Problem], folds: Folds, found: Found, size: int, solve: Callable[[Form], Proof], most: int | None = None
+) -> None:
+    """Folds without proof, `size` of them together and `most` at most: where there are more, no refit would change the verdict."""
     design = problems[0].design
-    left = np.argwhere(~(found.gaps <= PROVEN) & ~found.endless)
+    left = np.argwhere(~(found.gaps <= PROVEN) & ~found.endless)[:most]
     for low in range(0, len(left), size):
         part = left[low : low + size]
         form = canonicalize([problems[setting] for setting, _ in part], [folds[fold] for _, fold in part])
