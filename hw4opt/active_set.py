@@ -24,9 +24,9 @@ from hw4opt.terms.base import Array
 
 PRICE = 1e5  # of a violated constraint, in units of the largest |u|: a finish must not gain by violating one
 SMOOTHING = 1e-3  # ε, in units of z over u
-SHARPER = 0.3  # … and by what it shrinks when the duals' center moves: the steps then converge faster than linearly
+SMOOTHING_FACTOR = 0.3  # … and by what it shrinks when the duals' center moves: the steps then converge faster than linearly
 ROUNDS = 8  # of a finish that starts near the end,
-LONG = 40  # and of one that starts from a first-order method
+FIRST_ORDER_ROUNDS = 40  # and of one that starts from a first-order method
 EXACT = 1e-5  # of the aim: there is nothing left to gain below
 ROUNDING = 1e-14  # of the largest z: no violation
 LARGEST = 50_000_000  # rows × r²: above it a finish costs more than it gives
@@ -112,7 +112,7 @@ def _newton(now: Iterate, u: list[Array], weights: list[Array]) -> None:
     solved = (2 * part.stationarity_cost(now.w, gradient) <= moved)[:, None]
     if solved.any():
         now.center = [np.where(solved, one, c) for one, c in zip(u, now.center, strict=True)]
-        now.epsilon = [np.where(solved, SHARPER * one, one) for one in now.epsilon]
+        now.epsilon = [np.where(solved, SMOOTHING_FACTOR * one, one) for one in now.epsilon]
         u, weights = now.respond(now.z)
         gradient = base + sum((one @ run.matrix for run, one in zip(runs, u, strict=True)), 0.0)
     gram = part.fixed.h.copy()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hw4opt.active_set import LONG, polish
+from hw4opt.active_set import FIRST_ORDER_ROUNDS, polish
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.blocks import Run
 from hw4opt.deadline import Deadline
@@ -59,7 +59,7 @@ def solve(form: Form, options: Options) -> Answer:
         last = iteration == limit or deadline.passed()
         if iteration == check or last or not form.runs:
             goal = 0.5 * options.tol * form.gap_scale(w, np.zeros(b))
-            finish = polish(form, w, u, None, goal, LONG)
+            finish = polish(form, w, u, None, goal, FIRST_ORDER_ROUNDS)
             better = (finish.gap < best)[:, None]
             kept_w = np.where(better, finish.w, kept_w)
             kept_u = [np.where(better, new, old) for new, old in zip(finish.duals, kept_u, strict=True)]

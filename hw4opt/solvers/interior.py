@@ -29,11 +29,11 @@ LIMIT = 100
 SAFE = 0.2  # centring of a step after one that was no gain
 BACK = 0.995  # share of the way to the boundary
 EARLY = 1e-7  # relative gap at which the active set is tried for the first time
-NOTHING = 1e-16  # of the least that a gap can be relative to: done, whatever the scale
-CLOSE = 1e-6  # … and from which on the gap is judged by what the fit explains
-STEEP = 1e12  # W of a row, over that of a typical row of the loss, from which a step is solved on the rows themselves
-WIDE = 1e-2  # relative gap above which no row's weight is that large
-STALL = 8  # steps without gain, near the end, after which there is nothing more to gain
+NEGLIGIBLE_GAP = 1e-16  # of the least that a gap can be relative to: done, whatever the scale
+GAP_SCALE_FROM = 1e-6  # … and from which on the gap is judged by what the fit explains
+STEEP_WEIGHT = 1e12  # W of a row, over that of a typical row of the loss, from which a step is solved on the rows themselves
+STEEP_ROWS_GAP = 1e-2  # relative gap above which no row's weight is that large
+STALLED_STEPS = 8  # steps without gain, near the end, after which there is nothing more to gain
 TINY = 1e-300
 
 
@@ -111,7 +111,7 @@ def solve(form: Form, options: Options) -> Answer:
         stalled[active] = np.where(better, 0, stalled[active] + 1)
         relative = state.gap / state.scale
         lost = ~np.isfinite(relative) | ((state.gap > 1e3 * best[active]) & (best[active] <= 1e-4 * state.scale))
-        lost |= (stalled[active] >= STALL) & (best[active] <= EARLY * state.scale)  # rounding allows no more
+        lost |= (stalled[active] >= STALLED_STEPS) & (best[active] <= EARLY * state.scale)  # rounding allows no more
         good = relative <= 0.5 * options.tol  # half: the certificate counts the gap its own way
         last = iteration == limit or deadline.passed()
         now = (better & (((relative <= EARLY) & ~tried[active]) | good)) | ((last | lost) & ~tried[active]) if form.runs else good | last
@@ -182,7 +182,7 @@ def evaluate(form: Form, rows: list[Row], w: Array) -> State:
 def _scale(form: Form, w: Array, gap: Array, dual: Array) -> Array:
     """What a gap is relative to: the size of the dual objective far from the end, and near it what the fit explains."""
     rough = np.maximum(np.abs(dual), 1e-300)
-    if (gap > CLOSE * rough).all() or (form.blocks[0].is_loss and (gap <= NOTHING * form.reference.least).all()):
+    if (gap > GAP_SCALE_FROM * rough).all() or (form.blocks[0].is_loss and (gap <= NEGLIGIBLE_GAP * form.reference.least).all()):
         return rough
     return np.minimum(rough, form.gap_scale(w, gap))
 
@@ -217,7 +217,7 @@ def step(form: Form, rows: list[Row], w: Array, state: State, slow: np.ndarray) 
 
     Where the last step was no gain (`slow`), a plain well-centred step breaks the cycle that Mehrotra's correction can fall into.
     """
-    near = (state.gap <= WIDE * state.scale).any()
+    near = (state.gap <= STEEP_ROWS_GAP * state.scale).any()
     solve_h = factor(state.h, form.penalty, _weighted_rows(form, rows), _steep(form, rows) if near else ())
     direction = solve_h(state.base + state.right)
     sided = [row for row in rows if row.sides]
@@ -264,7 +264,7 @@ def step(form: Form, rows: list[Row], w: Array, state: State, slow: np.ndarray) 
 
 def _steep(form: Form, rows: list[Row]) -> list[int]:
     """The problems whose rows' weights differ so much that their sum has lost the small ones."""
-    unit = STEEP * form.loss_length**2 * form.scales[1][:, 0] / form.scales[0][:, 0]
+    unit = STEEP_WEIGHT * form.loss_length**2 * form.scales[1][:, 0] / form.scales[0][:, 0]
     steep: set[int] = set()
     for row in rows if small(form) else []:
         longest = np.square(np.max(row.run.length))

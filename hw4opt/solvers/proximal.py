@@ -18,7 +18,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from hw4opt.active_set import LONG, polish
+from hw4opt.active_set import FIRST_ORDER_ROUNDS, polish
 from hw4opt.answer import Answer, Options, Status
 from hw4opt.blocks import Run
 from hw4opt.deadline import Deadline
@@ -91,7 +91,7 @@ def solve(form: Form, options: Options) -> Answer:
         if iteration == check or last:
             here_w, here_u = point_of(x)
             goal = 0.5 * options.tol * form.gap_scale(here_w, np.zeros(form.batch))
-            finish = polish(form, here_w, here_u, None, goal, LONG)
+            finish = polish(form, here_w, here_u, None, goal, FIRST_ORDER_ROUNDS)
             better = (finish.gap < best)[:, None]
             w = np.where(better, finish.w, w)
             u = [np.where(better, new, old) for new, old in zip(finish.duals, u, strict=True)]
