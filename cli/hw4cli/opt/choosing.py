@@ -78,9 +78,9 @@ def held_out(
 
 def _groups(description: Description, problem: Problem, options: Choosing) -> np.ndarray | None:
     """The group of every row; raises `InputError` where the rows in use have fewer groups than folds need."""
-    if options.groups is None:
+    labels = description.groups
+    if labels is None:
         return None
-    labels = description.table.labels(options.groups)
     count = len(np.unique(labels if problem.active is None else labels[problem.active]))
     if count == 1:
         raise InputError(f"--groups {options.groups}: there is one group only; its rows leave together, so at least two groups are needed")
