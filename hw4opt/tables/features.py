@@ -142,7 +142,8 @@ class Features:
         """
         here = np.ones(len(table), dtype=bool) if here is None else here
         own = [column.name for column in self.columns] if names is None else names
-        return np.column_stack([column.values(table, name, here) for column, name in zip(self.columns, own, strict=True)])
+        blocks = [column.values(table, name, here) for column, name in zip(self.columns, own, strict=True)]
+        return np.hstack(blocks) if blocks else np.empty((len(table), 0))
 
     def stored(self) -> list[dict[str, Any]]:
         """As a model file keeps them."""

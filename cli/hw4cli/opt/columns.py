@@ -88,17 +88,21 @@ def _without(values: Any, blank: np.ndarray) -> Array:
     return found
 
 
-def read_sheet(table: Table, reading: Reading, roles: Roles, drop_first: bool, known: Sequence[str] | None = None) -> Sheet:
+def read_sheet(
+    table: Table, reading: Reading, roles: Roles, drop_first: bool, known: Sequence[str] | None = None, bare: bool = False
+) -> Sheet:
     """The columns in their roles. Raises `InputError`.
 
     drop_first    the first level of a column of text is left to the intercept;  known  the columns looked at where --x is not given
+    bare          a table without any feature will do
     """
     for name in (*roles.taken, *reading.categorical):
         table.column(name)
-    names = feature_names(table, reading, roles, known)
-    warnings = (
-        left_out(table, [name for name in table.names if name not in {*names, *roles.taken}]) if roles.x is None and known is None else []
-    )
+    names = _feature_names(table, reading, roles, known)
+    if not names and not bare:
+        _refuse_bare(table, roles)
+    used = {*names, *roles.taken}
+    warnings = left_out(table, [name for name in table.names if name not in used]) if roles.x is None and known is None else []
     weights = None if roles.weights is None else table.floats(roles.weights)
     here = np.ones(len(table), dtype=bool) if weights is None else ~(weights == 0)
     texts = {*reading.categorical, *([] if roles.groups is None else [roles.groups])}
@@ -137,6 +141,8 @@ class NewRows:
 
 def features_of(result: Result) -> Features | None:
     """The feature columns that the model was fitted to, None where it does not name them; raises `ModelFileError`."""
+    if not isinstance(result.context, dict):
+        raise ModelFileError("the model file is damaged: it says nothing of its columns")
     names, count = result.context.get("x"), result.problem.x.shape[1]
     if "features" in result.context:
         features = Features.load(result.context["features"])
@@ -151,11 +157,14 @@ def features_of(result: Result) -> Features | None:
     return features
 
 
-def new_rows(table: Table, features: Features, missing: str, names: Sequence[str] | None = None) -> NewRows:
-    """The features of a table other than the one that was fitted; `names` are its columns where they are called otherwise."""
+def new_rows(table: Table, features: Features, missing: str, names: Sequence[str] | None = None, more: Sequence[str] = ()) -> NewRows:
+    """The features of a table other than the one that was fitted; `names` are its columns where they are called otherwise.
+
+    more    columns of numbers that are used besides
+    """
     names = [column.name for column in features.columns] if names is None else names
     texts = {name for name, column in zip(names, features.columns, strict=True) if isinstance(column, Levels)}
-    gaps = _gaps(table, texts, names)
+    gaps = _gaps(table, texts, [*names, *more])
     dropped = np.logical_or.reduce(list(gaps.values()))
     if dropped.any() and missing == "refuse":
         _refuse(table, None, gaps)
@@ -165,22 +174,15 @@ def new_rows(table: Table, features: Features, missing: str, names: Sequence[str
     return NewRows(x, ~dropped, (_on_dropped(dropped, gaps),) if dropped.any() else ())
 
 
-def feature_names(table: Table, reading: Reading, roles: Roles, known: Sequence[str] | None = None) -> tuple[str, ...]:
-    """The feature columns: those of --x, else every one of numbers that has no other role, and those of --categorical."""
+def _feature_names(table: Table, reading: Reading, roles: Roles, known: Sequence[str] | None) -> tuple[str, ...]:
+    """The feature columns: those of --x, else all of numbers (none: of dates) that have no other role, and those of --categorical."""
     taken = roles.taken
     if (other := next((name for name in reading.categorical if name in taken), None)) is not None:
         raise InputError(f"column {other!r} is both --categorical and {taken[other]}")
     if roles.x is None:
         free = [name for name in known or table.names if name not in taken]
         kinds = {name: "numbers" if name in reading.categorical else _kind(table, name) for name in free}
-        names = [name for name in free if kinds[name] == "numbers"] or [name for name in free if kinds[name] == "times"]
-        if not names:
-            text = next((name for name in free if kinds[name] == "text"), None)
-            advice = (
-                "name the features with --x" if text is None else f"--categorical {text} takes the levels of a column of text as features"
-            )
-            raise InputError(f"{table.source} has no numeric column besides {', '.join(taken)}; {advice}")
-        return tuple(names)
+        return tuple([name for name in free if kinds[name] == "numbers"] or [name for name in free if kinds[name] == "times"])
     names = [name.strip() for name in roles.x.split(",")]
     for name in names:
         table.column(name)
@@ -189,6 +191,12 @@ def feature_names(table: Table, reading: Reading, roles: Roles, known: Sequence[
     if (twice := repeated(names)) is not None:
         raise InputError(f"--x names the column {twice!r} twice")
     return tuple(dict.fromkeys([*names, *reading.categorical]))
+
+
+def _refuse_bare(table: Table, roles: Roles) -> None:
+    text = next((name for name in table.names if name not in roles.taken and _kind(table, name) == "text"), None)
+    advice = "name the features with --x" if text is None else f"--categorical {text} takes the levels of its text as features"
+    raise InputError(f"{table.source} has no numeric column besides {', '.join(roles.taken)}; {advice}")
 
 
 def _kind(table: Table, name: str) -> str:
@@ -251,7 +259,7 @@ def _on_dropped(dropped: np.ndarray, gaps: Mapping[str, np.ndarray]) -> str:
     rows = np.flatnonzero(dropped) + 1
     columns = listed(repr(name) for name, gap in gaps.items() if gap.any())
     many = f"{len(rows)} row{' misses' if len(rows) == 1 else 's miss'} a cell of {columns} and {'is' if len(rows) == 1 else 'are'} dropped"
-    return f"{many}: {listed(map(str, rows.tolist()))}; rows of the answer are counted without"
+    return f"{many}: {listed(map(str, rows.tolist()))}; row numbers of the fit leave them out"
 
 
 def _weights(table: Table, name: str, rows: np.ndarray) -> Array:

@@ -52,7 +52,7 @@ def read(options: Listening) -> Listened:
     table = truth.table if truth is not None else read_table(str(options.data), options.max_input)
     target = options.y or ("plays" if truth is not None else "y")
     roles = Roles(options.x, target, options.weights, options.offset, options.exposure, options.groups, options.init)
-    sheet = read_sheet(table, options, roles, options.intercept, None if truth is None else FEATURES)
+    sheet = read_sheet(table, options, roles, options.intercept, None if truth is None else FEATURES, bare=options.intercept)
     names, features, plays, here = sheet.features.names, sheet.x, sheet.y, sheet.here
     warnings = [*sheet.warnings, *counts.check(plays, target, Poisson(quasi=options.quasi), here)]
     if here.any() and not plays[here].any():

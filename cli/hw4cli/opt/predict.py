@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,8 +72,10 @@ def predict(asking: Asking, offset: Mapping[str, str | None], writing: Writing) 
     check_outputs(writing, {"the model": asking.model, "the data": asking.data}, out=asking.out)
     result = Result.load(asking.model)
     table = read_table(asking.data, asking.max_input)
-    new = _new_rows(result, asking, table)
-    added = _offset(result, offset, table, new.here)
+    offset = _offset_column(result, offset, table)
+    new = _new_rows(result, asking, table, tuple(offset.values()))
+    added = counts.offset(table, offset.get("offset"), offset.get("exposure"), new.here)
+    added = None if added is None else added[new.here]
     names = None if (features := features_of(result)) is None else features.names
     place = Place.of(result, new.x, np.flatnonzero(new.here))
     points = place.nearest if asking.outside == "clip" else new.x
@@ -113,23 +115,7 @@ def _unbound(result: Result) -> str:
     return result.certificate.norm_bound_reason or result.certificate.reason or ""
 
 
-def _features(result: Result) -> Features | None:
-    """The feature columns that the model was fitted to, None where it does not name them; raises `ModelFileError`."""
-    names, count = result.context.get("x"), result.problem.x.shape[1]
-    if "features" in result.context:
-        features = Features.load(result.context["features"])
-    elif names is None:
-        return None
-    elif isinstance(names, list) and all(isinstance(name, str) for name in names):
-        features = Features(tuple(map(Numbers, names)))
-    else:
-        raise ModelFileError("the model file is damaged: its columns have no names")
-    if len(features.names) != count:
-        raise ModelFileError(f"the model file is damaged: it names {len(features.names)} features and has {count}")
-    return features
-
-
-def _new_rows(result: Result, asking: Asking, table: Table) -> NewRows:
+def _new_rows(result: Result, asking: Asking, table: Table, more: Sequence[str]) -> NewRows:
     features, count = features_of(result), result.problem.x.shape[1]
     names = None if asking.x is None else [name.strip() for name in asking.x.split(",")]
     if features is None and names is None:
@@ -138,7 +124,7 @@ def _new_rows(result: Result, asking: Asking, table: Table) -> NewRows:
         features = Features(tuple(Numbers(f"x{place}") for place in range(count)))
     if names is not None and len(names) != len(features.columns):
         raise InputError(f"--x names {len(names)} columns and the model has {len(features.columns)} features")
-    return new_rows(table, features, asking.missing, names)
+    return new_rows(table, features, asking.missing, names, more)
 
 
 def _units(result: Result) -> list[str]:
@@ -147,14 +133,14 @@ def _units(result: Result) -> list[str]:
     return [] if unit is None else [f"predictions are {unit}"]
 
 
-def _offset(result: Result, named: Mapping[str, str | None], table: Table, here: np.ndarray) -> Array | None:
-    """The offset of the new rows; raises `InputError` where the model needs one and none is named or there."""
+def _offset_column(result: Result, named: Mapping[str, str | None], table: Table) -> dict[str, str]:
+    """The column of the offset or exposure by its role; raises `InputError` where the model needs one and none is named or there."""
     given = {role: name for role, name in named.items() if name is not None}
     if result.problem.offset is None:
         if given:
             raise InputError(f"--{next(iter(given))} {next(iter(given.values()))}: the model was fitted without an offset; drop it")
-        return None
-    given = given or {role: result.context[role] for role in named if role in result.context}
+        return {}
+    given = given or {role: str(result.context[role]) for role in named if role in result.context}
     if not given:
         raise InputError("the model was fitted with an offset and does not name its column; give --offset or --exposure")
     for role, name in given.items():
@@ -162,8 +148,7 @@ def _offset(result: Result, named: Mapping[str, str | None], table: Table, here:
             raise InputError(
                 f"the model was fitted with an {role} and {table.source} has no column {name!r}; add it, or name another with --{role}"
             )
-    found = counts.offset(table, given.get("offset"), given.get("exposure"), here)
-    return None if found is None else found[here]
+    return given
 
 
 def _columns(result: Result, points: Array, offset: Array | None) -> dict[str, Array]:
