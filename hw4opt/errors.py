@@ -7,11 +7,11 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 LONGEST = 60  # characters of a name in a list
-FEW = 25  # names in a list
+FEW = 20  # names in a list
 
 
 def listed(names: Iterable[str]) -> str:
-    """The names for a sentence, as in "a, b, c and 99,997 more": at most 25 of them, and each cut at 60 characters."""
+    """The names for a sentence, as in "a, b, c and 99,997 more": at most 20 of them, and each cut at 60 characters."""
     names = names if isinstance(names, Sequence) else list(names)
     shown = ", ".join(map(shortened, itertools.islice(names, FEW)))
     return shown + (f" and {len(names) - FEW:,} more" if len(names) > FEW else "")

@@ -15,6 +15,7 @@ from hw4opt.tables.times import DAY, SECOND, Times, moment_text
 from hw4opt.terms.base import Array
 
 MOST_LEVELS = 1_000
+FARTHEST = 10**28  # nanoseconds from 1970 that a file can hold
 
 
 @dataclass(frozen=True)
@@ -162,8 +163,9 @@ class Features:
 def _load(kind: str, **fields: Any) -> Column:
     if kind == Levels.kind:
         fields["levels"] = tuple(fields["levels"])
-    column = KINDS[kind](**fields)
     wanted = {"name": str, "levels": tuple, "first": int, "dates": bool, "zoned": bool, "dropped": bool}
-    if not all(type(value) is wanted[key] for key, value in fields.items()) or not all(isinstance(name, str) for name in column.names):
+    right = all(type(value) is wanted[key] for key, value in fields.items())
+    right = right and all(type(level) is str for level in fields.get("levels", ())) and abs(fields.get("first", 0)) < FARTHEST
+    if not right:
         raise ValueError
-    return column
+    return KINDS[kind](**fields)

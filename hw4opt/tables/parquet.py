@@ -77,6 +77,10 @@ class ArrowCells:
         try:
             return ["" if one is None else str(one) for one in column.to_pylist()]
         except (ValueError, OverflowError, NotImplementedError, arrow.ArrowException):  # a value that no Python object holds
+            pass
+        try:
+            return ["" if one is None else one for one in column.cast(arrow.string()).to_pylist()]
+        except arrow.ArrowException:
             return [" ".join(column.slice(row, 1).to_string().split()) for row in range(len(column))]
 
 

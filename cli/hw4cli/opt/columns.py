@@ -37,8 +37,11 @@ class Roles:
     @property
     def taken(self) -> dict[str, str]:
         """Column → role, of those that are no features."""
-        roles = {role: name for role, name in reversed(vars(self).items()) if role != "x" and name is not None}
-        return {name: role for role, name in roles.items()}
+        found: dict[str, str] = {}
+        for role, name in vars(self).items():
+            if role != "x" and name is not None:
+                found.setdefault(name, role)
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,11 +101,14 @@ def read_sheet(
     """
     for name in (*roles.taken, *reading.categorical):
         table.column(name)
-    names = _feature_names(table, reading, roles, known)
-    if not names and not bare:
-        _refuse_bare(table, roles)
-    used = {*names, *roles.taken}
-    warnings = left_out(table, [name for name in table.names if name not in used]) if roles.x is None and known is None else []
+    names, warnings = _named(table, reading, roles), []
+    if roles.x is None:
+        used = {*names, *roles.taken}
+        kinds = {name: _kind(table, name) for name in known or table.names if name not in used}
+        names = _by_default(table, kinds, names)
+        warnings = left_out(table, kinds, names) if known is None else []
+        if not names and not bare:
+            _refuse_bare(table, roles, kinds)
     weights = None if roles.weights is None else table.floats(roles.weights)
     here = np.ones(len(table), dtype=bool) if weights is None else ~(weights == 0)
     texts = {*reading.categorical, *([] if roles.groups is None else [roles.groups])}
@@ -174,27 +180,30 @@ def new_rows(table: Table, features: Features, missing: str, names: Sequence[str
     return NewRows(x, ~dropped, (_on_dropped(dropped, gaps),) if dropped.any() else ())
 
 
-def _feature_names(table: Table, reading: Reading, roles: Roles, known: Sequence[str] | None) -> tuple[str, ...]:
-    """The feature columns: those of --x, else all of numbers (none: of dates) that have no other role, and those of --categorical."""
+def _named(table: Table, reading: Reading, roles: Roles) -> list[str]:
+    """The feature columns of --x and --categorical."""
     taken = roles.taken
     if (other := next((name for name in reading.categorical if name in taken), None)) is not None:
         raise InputError(f"column {other!r} is both --categorical and {taken[other]}")
-    if roles.x is None:
-        free = [name for name in known or table.names if name not in taken]
-        kinds = {name: "numbers" if name in reading.categorical else _kind(table, name) for name in free}
-        return tuple([name for name in free if kinds[name] == "numbers"] or [name for name in free if kinds[name] == "times"])
-    names = [name.strip() for name in roles.x.split(",")]
+    names = [] if roles.x is None else [name.strip() for name in roles.x.split(",")]
     for name in names:
         table.column(name)
         if name in taken and taken[name] not in ("weights", "groups", "init"):
             raise InputError(f"column {name!r} is both x and {taken[name]}")
     if (twice := repeated(names)) is not None:
         raise InputError(f"--x names the column {twice!r} twice")
-    return tuple(dict.fromkeys([*names, *reading.categorical]))
+    return list(dict.fromkeys([*names, *reading.categorical]))
 
 
-def _refuse_bare(table: Table, roles: Roles) -> None:
-    text = next((name for name in table.names if name not in roles.taken and _kind(table, name) == "text"), None)
+def _by_default(table: Table, kinds: Mapping[str, str], categorical: Collection[str]) -> list[str]:
+    """Without --x: the columns of numbers, or, where there is none, of dates; beside those of --categorical, in the table's order."""
+    numbers = {name for name, kind in kinds.items() if kind == "numbers"} | set(categorical)
+    taken = numbers or {name for name, kind in kinds.items() if kind == "times"}
+    return [name for name in table.names if name in taken]
+
+
+def _refuse_bare(table: Table, roles: Roles, kinds: Mapping[str, str]) -> None:
+    text = next((name for name, kind in kinds.items() if kind == "text"), None)
     advice = "name the features with --x" if text is None else f"--categorical {text} takes the levels of its text as features"
     raise InputError(f"{table.source} has no numeric column besides {', '.join(roles.taken)}; {advice}")
 
@@ -226,12 +235,14 @@ WORDS = {
 }
 
 
-def left_out(table: Table, names: Iterable[str]) -> list[str]:
+def left_out(table: Table, kinds: Mapping[str, str], features: Collection[str]) -> list[str]:
     """A sentence for each kind of column that is no feature by default."""
     found: dict[str, list[str]] = {}
-    for name in names:
-        found.setdefault(_kind(table, name), []).append(name)
-    return [_on_left_out(table, kind, of_kind) for kind, of_kind in found.items() if kind in WORDS]
+    used = set(features)
+    for name, kind in kinds.items():
+        if name not in used:
+            found.setdefault(kind, []).append(name)
+    return [_on_left_out(table, kind, of_kind) for kind, of_kind in found.items()]
 
 
 def _on_left_out(table: Table, kind: str, names: Sequence[str]) -> str:

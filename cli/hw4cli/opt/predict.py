@@ -13,7 +13,7 @@ import click
 import numpy as np
 
 from hw4cli.opt import counts
-from hw4cli.opt.columns import NewRows, features_of, new_rows
+from hw4cli.opt.columns import LARGEST, NewRows, features_of, new_rows
 from hw4cli.opt.endings import Exit, say
 from hw4cli.opt.options import ARRAYS, READ, SAVE, WRITE, Reading, Writing, options, take
 from hw4cli.opt.outputs import check_outputs, draw, provenance, save, with_arrays, write_json
@@ -94,7 +94,8 @@ def predict(asking: Asking, offset: Mapping[str, str | None], writing: Writing) 
     record |= {"model": asking.model, "out": asking.out, "n": len(points), "outside_rows": place.rows[place.outside]}
     record |= {"dropped_rows": np.flatnonzero(~new.here), "warnings": warnings}
     write_json(record | (columns if with_arrays(writing, len(points)) else {}), writing.json)
-    draw(writing.plot, lambda: _figure(result, points[np.isfinite(columns["prediction"])]))
+    drawable = np.logical_and.reduce([np.abs(values) <= LARGEST for values in columns.values()])
+    draw(writing.plot, lambda: _figure(result, points[drawable]))
     save(result, writing.save)
     title = f"{len(points)} predictions of {asking.model} in {asking.out}"
     last = [*([] if "bound" in columns else [f"No proven bound: {_unbound(result)}"]), *figure_line(writing, "predicted.png")]
