@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("hw4opt.cli")
 
 LEAVE_ONE_OUT = ("loo", "loo:x")
+WHOLE = re.compile(r"-?[0-9]{1,15}")
 
 Progress = Callable[[int, int, float], None]
 
@@ -153,7 +155,7 @@ def check_open(options: Choosing, names: Collection[str]) -> None:
 
 
 def _whole(text: str) -> bool:
-    return text.removeprefix("-").isdecimal()
+    return WHOLE.fullmatch(text) is not None
 
 
 def _ranges(description: Description, options: Choosing) -> dict[str, Range]:

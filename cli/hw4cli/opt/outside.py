@@ -39,7 +39,7 @@ class Place:
     @property
     def beyond(self) -> np.ndarray:
         """(m, d) whether the row lies below or above the fitted ones in that column."""
-        return np.logical_or(self.x < self.low, self.x > self.high)
+        return self.nearest != self.x
 
     @property
     def outside(self) -> np.ndarray:
