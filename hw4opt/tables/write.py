@@ -15,7 +15,7 @@ def write_csv(path: str | Path, names: Sequence[str], columns: Iterable[Sequence
 
     Raises `InputError` for a cell that is too long to be read again.
     """
-    columns = [[cell.replace("\0", "\\x00") for cell in column] if "\0" in "".join(column) else column for column in columns]
+    names, *columns = map(_without_zero, (names, *columns))
     for name, column in zip(names, columns, strict=True):
         if max(map(len, column), default=0) > csv.field_size_limit():
             row = next(row for row, cell in enumerate(column, 1) if len(cell) > csv.field_size_limit())
@@ -28,6 +28,10 @@ def write_csv(path: str | Path, names: Sequence[str], columns: Iterable[Sequence
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL)
         writer.writerow(names)
         writer.writerows(zip(*columns, strict=True))
+
+
+def _without_zero(texts: Sequence[str]) -> Sequence[str]:
+    return [text.replace("\0", "\\x00") for text in texts] if "\0" in "".join(texts) else texts
 
 
 def number_cells(values: Iterable[float | None]) -> list[str]:

@@ -68,6 +68,10 @@ class Sheet:
         """An array's rows without those that were dropped; None stays None."""
         return values if values is None or not self.dropped.any() else values[~self.dropped]
 
+    def counted(self, values: Array) -> Array:
+        """An array's rows that count."""
+        return values if self.here.all() else values[self.here]
+
     def record(self) -> dict[str, Any]:
         """Its part of the JSON; rows are counted from 0."""
         return {"features": self.features.names, "dropped_rows": np.flatnonzero(self.dropped)}
@@ -127,9 +131,11 @@ def read_sheet(
     target = _plain_column(table, roles.y, here)
     if (twice := repeated(features.names)) is not None:
         raise InputError(f"two features are named {twice!r}; rename a column")
-    x, y = features.matrix(table, here), target.values(table, roles.y, here)
-    blank = ~here & ~((np.abs(x) <= LARGEST).all(axis=1) & (np.abs(y[:, 0]) <= LARGEST))
-    x[blank], y = x[np.argmax(here)], np.where(blank, y[np.argmax(here), 0], y[:, 0])
+    x, y = features.matrix(table, here), target.values(table, roles.y, here)[:, 0]
+    blank = ~here
+    if blank.any():
+        blank[blank] = ~((np.abs(x[blank]) <= LARGEST).all(axis=1) & (np.abs(y[blank]) <= LARGEST))
+        x[blank], y = x[np.argmax(here)], np.where(blank, y[np.argmax(here)], y)
     warnings += [sentence for column in features.columns if (sentence := _on_column(column)) is not None]
     if isinstance(target, Moments):
         warnings.append(f"column {roles.y!r} is taken as {target.unit}, and so are predictions")
@@ -289,7 +295,10 @@ def _column(table: Table, name: str, here: np.ndarray, reading: Reading, drop_fi
         return Levels.of(table, name, here, drop_first)
     column = _plain_column(table, name, here)
     if isinstance(column, Numbers) and not table.is_numeric(name) and (wrong := here & ~np.isfinite(table.floats(name))).any():
-        table.refuse(name, int(np.argmax(wrong)), f"give numbers, or --categorical {name} to take its levels as 0/1 columns")
+        row = int(np.argmax(wrong))
+        comma = DECIMAL_COMMA.fullmatch(table.text(name)[row].strip())
+        other = "with a point" if comma else f"or --categorical {name} to take its levels as 0/1 columns"
+        table.refuse(name, row, f"give numbers{'' if comma else ','} {other}")
     return column
 
 

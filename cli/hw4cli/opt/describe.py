@@ -77,14 +77,14 @@ def describe(options: Describing, groups: str | None = None) -> Description:
     roles = Roles(options.x, options.y, options.weights, options.offset, options.exposure, groups)
     sheet = read_sheet(table, options, roles, drop_first=model.kernel is None and options.intercept)
     names, here = sheet.features.names, sheet.here
-    for name, column in zip(names, sheet.x[here].T, strict=True):
+    for name, column in zip(names, sheet.counted(sheet.x).T, strict=True):
         _check_size(name, column)
-    _check_size(options.y, sheet.y[here])
+    _check_size(options.y, sheet.counted(sheet.y))
     if model.kernel is not None:
-        _check_varies(sheet.x[here], names)
+        _check_varies(sheet.counted(sheet.x), names)
     notes = counts.check(sheet.y, options.y, model.loss, here) if isinstance(model.loss, Poisson) else []
     if isinstance(model.loss, Poisson) and model.kernel is None and options.intercept:
-        counts.check_columns(sheet.x[here], names)
+        counts.check_columns(sheet.counted(sheet.x), names)
     problem = Problem(
         sheet.kept(sheet.x),
         sheet.kept(sheet.y),

@@ -55,10 +55,10 @@ def read(options: Listening) -> Listened:
     sheet = read_sheet(table, options, roles, options.intercept, None if truth is None else FEATURES, bare=options.intercept)
     names, features, plays, here = sheet.features.names, sheet.x, sheet.y, sheet.here
     warnings = [*sheet.warnings, *counts.check(plays, target, Poisson(quasi=options.quasi), here)]
-    if here.any() and not plays[here].any():
+    if here.any() and not sheet.counted(plays).any():
         raise InputError(f"every count in column {target!r} is 0, so that the likelihood has no finite maximum; give the column of counts")
     if options.intercept and here.sum() > 1:
-        counts.check_columns(features[here], names)
+        counts.check_columns(sheet.counted(features), names)
     rows = Rows(
         sheet.kept(counts.offset(table, options.offset, options.exposure, here)),
         sheet.kept(sheet.weights),

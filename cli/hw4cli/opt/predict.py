@@ -92,7 +92,7 @@ def predict(asking: Asking, offset: Mapping[str, str | None], writing: Writing) 
     if "bound" not in columns:
         record["bound_reason"] = _unbound(result)
     record |= {"model": asking.model, "out": asking.out, "n": len(points), "outside_rows": place.rows[place.outside]}
-    record |= {"dropped_rows": np.flatnonzero(~new.here), "warnings": warnings}
+    record |= {"features": names, "dropped_rows": np.flatnonzero(~new.here), "warnings": warnings}
     write_json(record | (columns if with_arrays(writing, len(points)) else {}), writing.json)
     drawable = np.logical_and.reduce([np.abs(values) <= LARGEST for values in columns.values()])
     draw(writing.plot, lambda: _figure(result, points[drawable]))
