@@ -156,7 +156,7 @@ class Features:
         try:
             columns = [_load(**one) for one in stored]
         except (TypeError, KeyError, ValueError) as error:
-            raise ModelFileError("it is damaged: its feature columns are not as this hw4opt writes them") from error
+            raise ModelFileError("the model file is damaged: its feature columns are not as this hw4opt writes them") from error
         return cls(tuple(columns))
 
 

@@ -1,5 +1,6 @@
 """Which columns and rows of a table are taken: features named, levels, dates, missing cells, streams."""
 
+import hashlib
 import io
 import json
 import os
@@ -148,6 +149,20 @@ def test_a_mixture_takes_levels_too(hw4opt, tmp_path):
     table(tmp_path / "b.csv", {"y": plays, "o": [int(c == "Oslo") for c in city], "s": [int(c == "Ås") for c in city]})
     ours, by_hand = (answer(hw4opt("em", name, *more, *words)) for name, more in (("a.csv", ["--categorical", "city"]), ("b.csv", [])))
     assert ours["feature_names"] == ["(intercept)", "city=Oslo", "city=Ås"] and ours["rates"] == by_hand["rates"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"x": 3}, {"x": [1, 2, 3]}, {"x": ["a"]}, {"x": ["a", "b", "c"]}, {"features": 3}, {"features": []}, None, 3, []]
+)
+def test_a_model_whose_columns_are_not_what_they_should_be_is_refused(hw4opt, towns, change):
+    hw4opt("solve", "towns.csv", "--categorical", "city", *LINEAR, "--intercept", "--save", "m.json")
+    stored = json.loads((towns / "m.json").read_text())
+    del stored["sha256"]
+    stored["context"] = stored["context"] | change if isinstance(change, dict) else change
+    digest = hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
+    (towns / "h.json").write_text(json.dumps(stored | {"sha256": digest}))
+    done = hw4opt("predict", "h.json", "towns.csv", "--out", "p.csv", "--plot", "p.png")
+    assert done.status == 2 and "the model file is damaged" in done.err and not (towns / "p.csv").exists()
 
 
 # ---- dates -----------------------------------------------------------------------------------------------------------

@@ -124,7 +124,8 @@ def read_sheet(
     if dropped.any():
         if not here.any():
             raise InputError(f"every row of {table.source} misses a cell of {listed(map(repr, gaps))}; --missing drop leaves none")
-        warnings.append(_on_dropped(dropped, {name: gap & dropped for name, gap in gaps.items()}))
+        said = _on_dropped(dropped, {name: gap & dropped for name, gap in gaps.items()})
+        warnings.append(f"{said}; what is said of rows of the fit counts those that stay")
     if weights is not None:
         weights = _weights(table, str(roles.weights), here | (weights == 0))
     features = Features(tuple(_column(table, name, here, reading, drop_first) for name in names))
@@ -156,16 +157,15 @@ def features_of(result: Result) -> Features | None:
     if not isinstance(result.context, dict):
         raise ModelFileError("the model file is damaged: it says nothing of its columns")
     names, count = result.context.get("x"), result.problem.x.shape[1]
-    if "features" in result.context:
-        features = Features.load(result.context["features"])
-    elif names is None:
+    if names is None:
         return None
-    elif isinstance(names, list) and all(isinstance(name, str) for name in names):
-        features = Features(tuple(map(Numbers, names)))
-    else:
-        raise ModelFileError("the model file is damaged: its columns have no names")
-    if len(features.names) != count:
-        raise ModelFileError(f"the model file is damaged: it names {len(features.names)} features and has {count}")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(names) != count:
+        raise ModelFileError(f"the model file is damaged: it does not name its {count} features")
+    if "features" not in result.context:
+        return Features(tuple(map(Numbers, names)))
+    features = Features.load(result.context["features"])
+    if list(features.names) != names:
+        raise ModelFileError("the model file is damaged: its features have two sets of names")
     return features
 
 
@@ -276,7 +276,7 @@ def _on_dropped(dropped: np.ndarray, gaps: Mapping[str, np.ndarray]) -> str:
     rows = np.flatnonzero(dropped) + 1
     columns = listed(repr(name) for name, gap in gaps.items() if gap.any())
     many = f"{len(rows)} row{' misses' if len(rows) == 1 else 's miss'} a cell of {columns} and {'is' if len(rows) == 1 else 'are'} dropped"
-    return f"{many}: {listed(map(str, rows.tolist()))}; row numbers of the fit leave them out"
+    return f"{many}: {listed(map(str, rows.tolist()))}"
 
 
 def _weights(table: Table, name: str, rows: np.ndarray) -> Array:
