@@ -39,12 +39,12 @@ class Place:
     @property
     def beyond(self) -> np.ndarray:
         """(m, d) whether the row lies below or above the fitted ones in that column."""
-        return self.nearest != self.x
+        return np.not_equal(self.nearest, self.x)
 
     @property
     def outside(self) -> np.ndarray:
         """(m,) whether it does in any column."""
-        return self.beyond.any(axis=1)
+        return np.asarray(self.beyond.any(axis=1))
 
     @property
     def nearest(self) -> Array:
