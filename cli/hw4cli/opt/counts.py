@@ -56,13 +56,17 @@ def check_columns(x: Array, names: Sequence[str]) -> None:
             raise InputError(f"column {name!r} is constant and stands beside the intercept; drop it from --x, or give --no-intercept")
 
 
-def offset(table: Table, offset: str | None, exposure: str | None) -> Array | None:
-    """The column added to the log of the mean, or the log of the one that it is proportional to; None without either."""
+def offset(table: Table, offset: str | None, exposure: str | None, here: np.ndarray | None = None) -> Array | None:
+    """The column added to the log of the mean, or the log of the one that it is proportional to; None without either.
+
+    here (n,)    the rows that count: others are 0 where they hold nothing that can be one
+    """
     if offset is not None and exposure is not None:
         raise InputError(f"--offset {offset} and --exposure {exposure} say the same thing twice; give one of them")
     if exposure is None:
-        return None if offset is None else table.numbers(offset)
-    values = table.numbers(exposure)
+        return None if offset is None else np.nan_to_num(table.numbers(offset, here), nan=0.0)
+    values = table.numbers(exposure, here)
+    values = values if here is None else np.where(here, values, 1.0)
     if values.min() <= 0:
         row = int(np.argmin(values))
         raise InputError(f"column {exposure!r} holds the exposure {values[row]:g} in row {row + 1}; exposures must be above 0")

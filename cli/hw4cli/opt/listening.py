@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hw4cli.opt import counts
+from hw4cli.opt.columns import Roles, Sheet, new_rows, read_sheet
+from hw4cli.opt.options import Reading
 from hw4opt import InputError, Poisson
-from hw4opt.datasets import Table, read_table
 from hw4opt.poisson.check import Rows
 from hw4opt.poisson.listener import FEATURES, Listener, simulated_listener
+from hw4opt.tables import Table, read_table
 from hw4opt.terms.base import Array
 
 
 @dataclass(frozen=True)
-class Listening:
+class Listening(Reading):
     """The options that say what the data are."""
 
     data: str | None
@@ -34,10 +35,9 @@ class Listening:
 
 @dataclass(frozen=True, eq=False)
 class Listened:
-    """The data: features (n, d) of the columns `names`, counts, what rows have besides, initial labels, and the truth where it is known."""
+    """The data: features (n, d), counts, what rows have besides, initial labels, and the truth where it is known."""
 
-    table: Table
-    names: tuple[str, ...]
+    sheet: Sheet
     features: Array
     plays: Array
     rows: Rows
@@ -49,54 +49,50 @@ class Listened:
 def read(options: Listening) -> Listened:
     """Read the table and find its columns. Raises `InputError`."""
     truth = simulated_listener(options.seed) if options.data is None else None
-    table = truth.table if truth is not None else read_table(str(options.data))
+    table = truth.table if truth is not None else read_table(str(options.data), options.max_input)
     target = options.y or ("plays" if truth is not None else "y")
-    names = _features(options, table, target)
-    features, plays = features_of(table, names), table.numbers(target)
-    weights = None if options.weights is None else table.numbers(options.weights)
-    here = np.full(len(table), True) if weights is None else weights > 0
-    warnings = counts.check(plays, target, Poisson(quasi=options.quasi), weights)
-    if here.any() and not plays[here].any():
+    roles = Roles(options.x, target, options.weights, options.offset, options.exposure, options.groups, options.init)
+    sheet = read_sheet(table, options, roles, options.intercept, None if truth is None else FEATURES, bare=options.intercept)
+    names, features, plays, here = sheet.features.names, sheet.x, sheet.y, sheet.here
+    warnings = [*sheet.warnings, *counts.check(plays, target, Poisson(quasi=options.quasi), here)]
+    if here.any() and not sheet.counted(plays).any():
         raise InputError(f"every count in column {target!r} is 0, so that the likelihood has no finite maximum; give the column of counts")
     if options.intercept and here.sum() > 1:
-        counts.check_columns(features[here], names)
+        counts.check_columns(sheet.counted(features), names)
     rows = Rows(
-        counts.offset(table, options.offset, options.exposure),
-        weights,
-        None if options.groups is None else table.labels(options.groups),
+        sheet.kept(counts.offset(table, options.offset, options.exposure, here)),
+        sheet.kept(sheet.weights),
+        None if options.groups is None else sheet.kept(table.labels(options.groups, here)),
         names,
     )
-    labels = None if options.init is None else table.numbers(options.init)
-    return Listened(table, names, features, plays, rows, labels, truth, tuple(warnings))
+    labels = None if options.init is None else sheet.kept(np.nan_to_num(table.numbers(options.init, here)))
+    return Listened(sheet, sheet.kept(features), sheet.kept(plays), rows, labels, truth, tuple(warnings))
 
 
-def features_of(table: Table, names: Sequence[str]) -> Array:
-    """The named columns as numbers, (n, d)."""
-    return np.column_stack([table.numbers(name) for name in names])
+@dataclass(frozen=True, eq=False)
+class Songs:
+    """The rows of a table that playlists are made of: features (m, d) of its rows (from 0), and what it says in text."""
+
+    x: Array
+    rows: np.ndarray
+    texts: dict[str, list[str]]
+    warnings: tuple[str, ...] = ()
+
+
+def catalogue(listened: Listened, path: str | None, reading: Reading) -> Songs:
+    """The songs to rank, those of the listener's own table for None. Raises `InputError`."""
+    sheet = listened.sheet
+    if path is None:
+        rows = np.flatnonzero(~(sheet.dropped | sheet.blank))
+        return Songs(sheet.x[rows], rows, text_columns(sheet.table))
+    table = read_table(path, reading.max_input)
+    try:
+        new = new_rows(table, sheet.features, reading.missing)
+    except InputError as error:
+        raise InputError(f"the catalogue {path}: {error}") from error
+    return Songs(new.x, np.flatnonzero(new.here), text_columns(table), new.warnings)
 
 
 def text_columns(table: Table) -> dict[str, list[str]]:
     """The columns that hold text: what a playlist calls its songs."""
     return {name: table.text(name) for name in table.names if not table.is_numeric(name)}
-
-
-def _features(options: Listening, table: Table, target: str) -> tuple[str, ...]:
-    roles = {"y": target, "offset": options.offset, "exposure": options.exposure, "weights": options.weights}
-    roles |= {"groups": options.groups, "init": options.init}
-    taken = {name: role for role, name in roles.items() if name is not None}
-    for name in taken:
-        table.column(name)
-    if options.x is None:
-        known = FEATURES if options.data is None else table.names
-        names = tuple(name for name in known if name not in taken and table.is_numeric(name))
-        if not names:
-            raise InputError(f"{table.source} has no numeric column besides {', '.join(taken)}; name the features with --x")
-        return names
-    names = tuple(name.strip() for name in options.x.split(","))
-    for name in names:
-        table.column(name)
-        if names.count(name) > 1:
-            raise InputError(f"--x names the column {name!r} twice")
-        if name in taken:
-            raise InputError(f"column {name!r} is both x and {taken[name]}")
-    return names

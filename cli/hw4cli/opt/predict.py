@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import csv
+import itertools
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,33 @@ import click
 import numpy as np
 
 from hw4cli.opt import counts
+from hw4cli.opt.columns import LARGEST, NewRows, features_of, new_rows
 from hw4cli.opt.endings import Exit, say
-from hw4cli.opt.options import ARRAYS, SAVE, WRITE, Writing, options, take
+from hw4cli.opt.options import ARRAYS, READ, SAVE, WRITE, Reading, Writing, options, take
 from hw4cli.opt.outputs import check_outputs, draw, provenance, save, with_arrays, write_json
-from hw4cli.opt.report import figure_line, show
+from hw4cli.opt.outside import OUTSIDE, Place
+from hw4cli.opt.report import figure_line, show, warn
 from hw4cli.progress import Bar
 from hw4opt import InputError, Precomputed, Result, Status
-from hw4opt.datasets import Table, read_table
 from hw4opt.files import write_with
+from hw4opt.tables import Table, read_table
+from hw4opt.tables.features import Features, Numbers
+from hw4opt.tables.write import number_cells, write_csv
 from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 
 log = logging.getLogger("hw4opt.cli")
+
+
+@dataclass(frozen=True)
+class Asking(Reading):
+    """What is predicted by what."""
+
+    model: str
+    data: str
+    out: str
+    x: str | None
+    outside: str
 
 
 @click.command("predict")
@@ -31,41 +47,60 @@ log = logging.getLogger("hw4opt.cli")
 @click.argument("data")
 @click.option("--out", required=True, metavar="CSV", help="The input's columns, then prediction, and bound where one is proven.")
 @click.option("--x", metavar="COL[,COL…]", help="The model's feature columns in these data; default: those it was fitted to.")
+@click.option(
+    "--outside",
+    type=click.Choice(list(OUTSIDE)),
+    default="keep",
+    show_default=True,
+    help="Rows outside the range of the fitted rows: predict there, leave the cell empty, or predict at the nearest x inside.",
+)
 @click.option("--offset", metavar="COL", help="Counts: the offset column; default: the one it was fitted with.")
 @click.option("--exposure", metavar="COL", help="Counts: the exposure column; default: the one it was fitted with.")
-@options(SAVE, ARRAYS, WRITE)
-def command(model: str, data: str, out: str, x: str | None, offset: str | None, exposure: str | None, **given: Any) -> int:
+@options(READ, SAVE, ARRAYS, WRITE)
+def command(offset: str | None, exposure: str | None, **given: Any) -> int:
     """Predict with a saved model: MODEL as `hw4opt solve --save` wrote it, DATA a CSV or Parquet file with the model's feature columns.
 
     prediction is the linear predictor; logistic models add mean, the probability of y = 1, and poisson models the expected count.
     bound is a proven distance from the exact optimum's prediction; a model with an intercept, which no penalty reaches, has none.
+    A prediction that is no finite number is an empty cell.
     """
-    return predict(model, data, out, x, {"offset": offset, "exposure": exposure}, take(Writing, given))
+    return predict(take(Asking, {**given, "categorical": ()}), {"offset": offset, "exposure": exposure}, take(Writing, given))
 
 
-def predict(model: str, data: str, out: str, x: str | None, offset: Mapping[str, str | None], writing: Writing) -> int:
+def predict(asking: Asking, offset: Mapping[str, str | None], writing: Writing) -> int:
     """The exit status: 0 for a certified model, 1 for another; everything wrong is raised."""
-    check_outputs(writing, {"the model": model, "the data": data}, out=out)
-    result = Result.load(model)
-    table = read_table(data)
-    points = np.column_stack([table.numbers(name) for name in _feature_names(result, x, table)])
-    added = _offset(result, offset, table)
+    check_outputs(writing, {"the model": asking.model, "the data": asking.data}, out=asking.out)
+    result = Result.load(asking.model)
+    table = read_table(asking.data, asking.max_input)
+    offset = _offset_column(result, offset, table)
+    new = _new_rows(result, asking, table, tuple(offset.values()))
+    added = counts.offset(table, offset.get("offset"), offset.get("exposure"), new.here)
+    added = None if added is None else added[new.here]
+    names = None if (features := features_of(result)) is None else features.names
+    place = Place.of(result, new.x, np.flatnonzero(new.here))
+    points = place.nearest if asking.outside == "clip" else new.x
     with Bar("predicting", writing.quiet):
         columns = _columns(result, points, added)
+    if asking.outside == "empty":
+        columns = {name: np.where(place.outside, np.nan, values) for name, values in columns.items()}
     _check_names(columns, table)
-    write_with(out, lambda path: _write(path, table, columns))
+    warnings = [*new.warnings, *_units(result), *place.warnings(names, asking.outside), *place.lost(columns, asking.outside)]
+    write_with(asking.out, lambda path: _write(path, table, new.here, columns))
     certified = result.status is Status.CERTIFIED
-    message = f"{len(table)} predictions in {out}" + ("" if certified else f" of a model that is not certified: {result.message}")
+    message = f"{len(points)} predictions in {asking.out}" + ("" if certified else f" of a model that is not certified: {result.message}")
     record = provenance(writing.seed, table.sha256) | {"status": result.status.word, "message": message}
     if "bound" not in columns:
         record["bound_reason"] = _unbound(result)
-    record |= {"model": model, "out": out, "n": len(table)}
-    write_json(record | (columns if with_arrays(writing, len(table)) else {}), writing.json)
-    draw(writing.plot, lambda: _figure(result, points))
+    record |= {"model": asking.model, "out": asking.out, "n": len(points), "outside_rows": place.rows[place.outside]}
+    record |= {"features": names, "dropped_rows": np.flatnonzero(~new.here), "warnings": warnings}
+    write_json(record | (columns if with_arrays(writing, len(points)) else {}), writing.json)
+    drawable = np.logical_and.reduce([np.abs(values) <= LARGEST for values in columns.values()])
+    draw(writing.plot, lambda: _figure(result, points[drawable]))
     save(result, writing.save)
-    title = f"{len(table)} predictions of {model} in {out}"
+    title = f"{len(points)} predictions of {asking.model} in {asking.out}"
     last = [*([] if "bound" in columns else [f"No proven bound: {_unbound(result)}"]), *figure_line(writing, "predicted.png")]
     show(writing, title, ("column", "lowest", "highest"), map(_span, columns, columns.values()), last)
+    warn(warnings)
     if certified:
         return Exit.CERTIFIED
     say(f"{result.status.word}: {message}")
@@ -81,60 +116,67 @@ def _unbound(result: Result) -> str:
     return result.certificate.norm_bound_reason or result.certificate.reason or ""
 
 
-def _feature_names(result: Result, x: str | None, table: Table) -> Sequence[str]:
-    names = [name.strip() for name in x.split(",")] if x is not None else result.context.get("x")
-    count = np.asarray(result.problem.x).shape[1]
-    if names is None:
+def _new_rows(result: Result, asking: Asking, table: Table, more: Sequence[str]) -> NewRows:
+    features, count = features_of(result), result.problem.x.shape[1]
+    names = None if asking.x is None else [name.strip() for name in asking.x.split(",")]
+    if features is None and names is None:
         raise InputError(f"the model does not name its {count} feature columns; give --x with {table.source}'s columns in their order")
-    if len(names) != count:
-        raise InputError(f"--x names {len(names)} columns and the model has {count} features")
-    return names
+    if features is None:
+        features = Features(tuple(Numbers(f"x{place}") for place in range(count)))
+    if names is not None and len(names) != len(features.columns):
+        raise InputError(f"--x names {len(names)} columns and the model has {len(features.columns)} features")
+    return new_rows(table, features, asking.missing, names, more)
 
 
-def _offset(result: Result, named: Mapping[str, str | None], table: Table) -> Array | None:
-    """The offset of the new rows; raises `InputError` where the model needs one and none is named or there."""
+def _units(result: Result) -> list[str]:
+    """The sentence for a model of dates."""
+    unit = result.context.get("target_unit")
+    return [] if unit is None else [f"predictions are {unit}"]
+
+
+def _offset_column(result: Result, named: Mapping[str, str | None], table: Table) -> dict[str, str]:
+    """The column of the offset or exposure by its role; raises `InputError` where the model needs one and none is named or there."""
     given = {role: name for role, name in named.items() if name is not None}
     if result.problem.offset is None:
         if given:
             raise InputError(f"--{next(iter(given))} {next(iter(given.values()))}: the model was fitted without an offset; drop it")
-        return None
-    given = given or {role: result.context[role] for role in named if role in result.context}
+        return {}
+    given = given or {role: str(result.context[role]) for role in named if role in result.context}
     if not given:
         raise InputError("the model was fitted with an offset and does not name its column; give --offset or --exposure")
     for role, name in given.items():
-        if name not in table.names:
+        if name not in table.columns:
             raise InputError(
                 f"the model was fitted with an {role} and {table.source} has no column {name!r}; add it, or name another with --{role}"
             )
-    return counts.offset(table, given.get("offset"), given.get("exposure"))
+    return given
 
 
 def _columns(result: Result, points: Array, offset: Array | None) -> dict[str, Array]:
-    prediction = result.predict(points)
-    columns = {"prediction": prediction if offset is None else prediction + offset}
-    if isinstance(result.problem.loss, Smooth):
-        columns["mean"] = result.predict_mean(points, offset)
-    bound = None if result.problem.intercept else result.bound(points)
+    with np.errstate(all="ignore"):
+        prediction = result.predict(points)
+        columns = {"prediction": prediction if offset is None else prediction + offset}
+        if isinstance(result.problem.loss, Smooth):
+            columns["mean"] = result.predict_mean(points, offset)
+        bound = None if result.problem.intercept else result.bound(points)
     return columns if bound is None else columns | {"bound": bound}
 
 
 def _check_names(columns: Mapping[str, Array], table: Table) -> None:
-    twice = next((name for name in columns if name in table.names), None)
+    twice = next((name for name in columns if name in table.columns), None)
     if twice is not None:
         raise InputError(f"{table.source} has a column {twice!r} already; rename or drop it, so that no input is lost")
 
 
-def _write(path: Path, table: Table, columns: Mapping[str, Array]) -> None:
-    cells = [table.text(name) for name in table.names] + [map(repr, values.tolist()) for values in columns.values()]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*table.names, *columns])
-        writer.writerows(zip(*cells, strict=True))
-    log.info("%s: %d rows", path, len(table))
+def _write(path: Path, table: Table, here: np.ndarray, columns: Mapping[str, Array]) -> None:
+    texts = [list(itertools.compress(table.text(name), here)) for name in table.names]
+    write_csv(path, [*table.names, *columns], [*texts, *(number_cells(values.tolist()) for values in columns.values())])
+    log.info("%s: %d rows", path, here.sum())
 
 
 def _span(name: str, values: Array) -> tuple[str, str, str]:
-    return name, f"{values.min():.6g}", f"{values.max():.6g}"
+    finite = values[np.isfinite(values)]
+    return (name, f"{finite.min():.6g}", f"{finite.max():.6g}") if len(finite) else (name, "–", "–")
 
 
 def _figure(result: Result, points: Array) -> Any:

@@ -13,6 +13,7 @@ from hw4cli.opt.outputs import command_line, searched
 from hw4cli.records import STDOUT
 from hw4cli.tables import Table
 from hw4opt import Certificate, Result
+from hw4opt.errors import listed
 
 if TYPE_CHECKING:
     from hw4cli.opt.describe import Description
@@ -49,7 +50,8 @@ def summary(result: Result, selection: Selection | None, description: Descriptio
     chosen = {*description.free, *(name for row in (selection.table if selection else []) for name in row)}
     values = {**result.problem.hyperparameters, **description.settled, **searched(result.problem, selection)}
     how = dict.fromkeys(description.settled, "  (auto)") | dict.fromkeys(chosen, "  (chosen)")
-    rows = [(name, f"{value:.6g}{how.get(name, '')}") for name, value in values.items()]
+    rows = [("x", listed(description.sheet.features.names))]
+    rows += [(name, f"{value:.6g}{how.get(name, '')}") for name, value in values.items()]
     if selection is not None:
         error = f"{selection.score:.6g} ± {selection.standard_error:.2g}"
         rows.append((f"held-out {selection.metric}", f"{error}  ({selection.method}, {selection.fits} fits, {selection.seconds:.2f} s)"))
