@@ -10,11 +10,19 @@ from pathlib import Path
 
 from hw4opt.errors import InputError
 
+KEPT = 100  # bytes of a file's name in that of its temporary one, which is never too long where the name is not
+
 
 def check_writable(path: str | Path) -> None:
     """Raise `InputError` now if a file could not be put there later."""
     path = Path(path)
-    folder = path.parent
+    try:
+        _check(path, path.parent)
+    except OSError as error:  # a name that is too long, a loop of links
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _check(path: Path, folder: Path) -> None:
     if path.is_dir():
         raise InputError(f"{path} is a folder; give a file name")
     if path.exists() and not path.is_file():
@@ -30,7 +38,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when the block ends well, and vanishes otherwise."""
     path = Path(path)
     check_writable(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=_prefix(path), dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -51,6 +59,10 @@ def write_with(path: str | Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file (a figure, say) that then becomes `path`."""
     with replacing(path) as temporary:
         write(temporary)
+
+
+def _prefix(path: Path) -> str:
+    return f".{os.fsencode(path.name)[:KEPT].decode(errors='ignore')}."
 
 
 def _umask() -> int:

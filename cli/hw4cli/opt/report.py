@@ -10,7 +10,7 @@ import numpy as np
 from hw4cli.opt.endings import say
 from hw4cli.opt.options import Writing
 from hw4cli.opt.outputs import command_line, searched
-from hw4cli.records import STDOUT
+from hw4cli.outputs import STDOUT
 from hw4cli.tables import Table
 from hw4opt import Certificate, Result
 
