@@ -135,7 +135,7 @@ def _save(content: Mapping[str, Any], path: Path) -> None:
 
 def _second_name(path: Path, other: Path) -> None:
     """`other` becomes what `path` is now, in one piece: a second name for the same file where the file system has that, else a copy."""
-    temporary = other.with_name(f".{other.name}.{secrets.token_hex(4)}")
+    temporary = other.with_name(f".{other.stem}.{secrets.token_hex(4)}{other.suffix}")
     try:
         try:
             os.link(path, temporary)

@@ -12,7 +12,7 @@ from pathlib import Path
 from hw4nets.errors import InputError, WriteError
 
 LOCK = ".hw4nets.lock"  # in a folder that a process works in
-KEPT = 100  # bytes of a file's name in that of its temporary one, which is never too long where the name is not
+KEPT = 100  # bytes of a name's stem and suffix in that of its temporary file, which is never too long where the name is not
 CACHE = "HW4NETS_CACHE"  # the environment variable that moves the cache
 
 
@@ -68,7 +68,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when the block ends well, and vanishes otherwise."""
     path = Path(path)
     try:
-        handle, name = tempfile.mkstemp(prefix=_prefix(path), dir=path.parent)
+        stem, suffix = _affixes(path)
+        handle, name = tempfile.mkstemp(prefix=f".{stem}.", suffix=suffix, dir=path.parent)
     except OSError as error:
         raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
     os.close(handle)
@@ -86,7 +87,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 def left_over(folder: Path, names: Iterable[str]) -> list[Path]:
     """The temporary files that a process left which was killed while it wrote these."""
-    return [path for name in names for path in folder.glob(f".{name}.????????")]
+    pairs = (name.rpartition(".") for name in names)
+    return [path for stem, _, suffix in pairs for path in folder.glob(f".{stem}.????????.{suffix}")]
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -110,8 +112,9 @@ def _to_disk(path: Path) -> None:
         os.close(handle)
 
 
-def _prefix(path: Path) -> str:
-    return f".{os.fsencode(path.name)[:KEPT].decode(errors='ignore')}."
+def _affixes(path: Path) -> list[str]:
+    """Stem and suffix of the name, cut where they are long."""
+    return [os.fsencode(part)[:KEPT].decode(errors="ignore") for part in (path.stem, path.suffix)]
 
 
 def _umask() -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hw4opt.errors import InputError
 
-KEPT = 100  # bytes of a file's name in that of its temporary one, which is never too long where the name is not
+KEPT = 100  # bytes of a name's stem and suffix in that of its temporary file, which is never too long where the name is not
 
 
 def check_writable(path: str | Path) -> None:
@@ -38,7 +38,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when the block ends well, and vanishes otherwise."""
     path = Path(path)
     check_writable(path)
-    handle, name = tempfile.mkstemp(prefix=_prefix(path), dir=path.parent)
+    stem, suffix = _affixes(path)
+    handle, name = tempfile.mkstemp(prefix=f".{stem}.", suffix=suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -61,8 +62,9 @@ def write_with(path: str | Path, write: Callable[[Path], None]) -> None:
         write(temporary)
 
 
-def _prefix(path: Path) -> str:
-    return f".{os.fsencode(path.name)[:KEPT].decode(errors='ignore')}."
+def _affixes(path: Path) -> list[str]:
+    """Stem and suffix of the name, cut where they are long."""
+    return [os.fsencode(part)[:KEPT].decode(errors="ignore") for part in (path.stem, path.suffix)]
 
 
 def _umask() -> int:

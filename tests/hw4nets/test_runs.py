@@ -138,7 +138,7 @@ def test_files_in_the_way_are_refused(done, tmp_path, small):
         with pytest.raises(InputError, match="none of a run"):
             open_run(other, RECIPE, small, **how)
     (folder / "notes.txt").write_text("mine")
-    (folder / ".last.pt.abcd1234").write_text("left by a killed process")
+    (folder / ".last.abcd1234.pt").write_text("left by a killed process")
     open_run(folder, RECIPE, small, overwrite=True)
     assert sorted(path.name for path in folder.iterdir()) == [CONFIG, "notes.txt"]
     with pytest.raises(InputError, match="is a file; give a folder"):
@@ -149,7 +149,7 @@ def test_a_process_killed_at_its_first_write_leaves_nothing_in_the_way(tmp_path,
     for number, how in enumerate(({}, {"resume": True}, {"overwrite": True})):
         folder = tmp_path / str(number)
         folder.mkdir()
-        (folder / ".config.toml.abcd1234").write_text('net = "con')
+        (folder / ".config.abcd1234.toml").write_text('net = "con')
         open_run(folder, RECIPE, small, **how)
         assert [path.name for path in folder.iterdir()] == [CONFIG]
     mine = tmp_path / "mine"
@@ -171,9 +171,9 @@ def test_a_stopped_run_goes_on_to_the_same_end(tmp_path, small):
     with pytest.raises(KeyboardInterrupt):
         run(folder, RECIPE, small, Stop())
     assert len(read_history(folder)) == 1 and finished(folder, RECIPE, small) is None
-    (folder / ".last.pt.abcd1234").write_text("left by a killed process")
+    (folder / ".last.abcd1234.pt").write_text("left by a killed process")
     outcome = run(open_run(folder, RECIPE, small, resume=True), RECIPE, small)
-    assert not (folder / ".last.pt.abcd1234").exists()
+    assert not (folder / ".last.abcd1234.pt").exists()
     assert [(row.train_loss, row.test_accuracy) for row in outcome.history.rows] == [
         (row.train_loss, row.test_accuracy) for row in whole.history.rows
     ]

@@ -13,6 +13,7 @@ from hw4cli.nets.options import Writing
 from hw4cli.outputs import STDOUT, Files, check_figure, check_files, inputs, named_files, outputs
 from hw4cli.records import json_text
 from hw4cli.tables import Table
+from hw4cli.texts import printable
 from hw4nets.errors import DivergedError, WriteError, out_of_memory
 from hw4nets.files import write_text
 
@@ -67,7 +68,8 @@ def recorded(writing: Writing, seed: int, sha256: str | None = None) -> Iterator
 def show(writing: Writing, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], last: Iterable[str] = ()) -> None:
     """One table; on stderr when stdout holds the JSON, nowhere with --quiet."""
     if not writing.quiet:
-        Table(title, columns, rows, last).print(stderr=writing.json == STDOUT)
+        table = Table(printable(title), columns, ([*map(printable, row)] for row in rows), map(printable, last))
+        table.print(stderr=writing.json == STDOUT)
 
 
 def line(writing: Writing, text: str) -> None:
