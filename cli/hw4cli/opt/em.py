@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ from hw4cli.opt.listening import Listened, Listening, Songs, catalogue, read, te
 from hw4cli.opt.options import ARRAYS, CATEGORICAL, DATA, READ, SAVE, WRITE, Writing, options, take
 from hw4cli.opt.outputs import check_outputs, draw, provenance, with_arrays, write_json
 from hw4cli.opt.report import figure_line, show, warn
+from hw4cli.outputs import Files
 from hw4cli.progress import Bar
 from hw4opt import InputError, Status
-from hw4opt.files import check_writable
 from hw4opt.poisson.choosing import CRITERIA, Choice, choose_k
 from hw4opt.poisson.mixture import PoissonMixture
 from hw4opt.poisson.moods import MixtureResult
@@ -120,8 +119,7 @@ def em(listening: Listening, fitting: Fitting, ranking: Ranking, writing: Writin
     """The exit status: 0 stationary to tolerance, 1 not."""
     _check_words(listening, fitting, ranking)
     inputs = {"the data": listening.data, "the catalogue": ranking.catalogue}
-    check_outputs(writing, inputs)
-    _check_folder(ranking, fitting, inputs | {f"--{name} {path}": path for name, path in _written(writing)})
+    check_outputs(writing, inputs, *_playlist_files(ranking, fitting))
     listened = read(listening)
     songs = None if ranking.catalogue is None and ranking.playlists is None else catalogue(listened, ranking.catalogue, listening)
     with Bar("searching", writing.quiet) as bar:
@@ -172,37 +170,17 @@ def _check_words(listening: Listening, fitting: Fitting, ranking: Ranking) -> No
             raise InputError(f"--{name} {value} belongs to the search and --plain does none; drop one of them")
 
 
-def _check_folder(ranking: Ranking, fitting: Fitting, files: dict[str, str | None]) -> None:
-    """Raise `InputError` now for playlists that could not be written later, or would overwrite one of the files."""
+def _playlist_files(ranking: Ranking, fitting: Fitting) -> list[Files]:
+    """The files that the most moods would be written to; none without --playlists."""
     if ranking.playlists is None:
-        return
-    folder = Path(ranking.playlists)
+        return []
     most = fitting.counts[-1] if fitting.counts is not None else fitting.k or BUILT_IN
-    try:
-        _check_writable(folder, most)
-    except OSError as error:
-        raise InputError(f"cannot write to --playlists {folder}: {error.strerror or error}") from error
-    for what, path in files.items():
-        if path is not None and _is_playlist(Path(path), folder, most):
-            raise InputError(f"--playlists {folder} would overwrite {what}; give another folder")
 
+    def meant(name: str) -> bool:
+        match = FILE.fullmatch(name)
+        return match is not None and int(match[1]) <= most
 
-def _check_writable(folder: Path, most: int) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--playlists {folder} is a file; give a folder")
-    above = next(one for one in (folder, *folder.parents) if one.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise InputError(f"cannot write to --playlists {folder}: {above} is {'not writable' if above.is_dir() else 'no folder'}")
-    if above == folder:
-        for path in folder.iterdir():
-            if _is_playlist(path, folder, most):
-                check_writable(path)
-
-
-def _is_playlist(path: Path, folder: Path, most: int) -> bool:
-    """Whether the file is that of one of so many moods."""
-    match = FILE.fullmatch(path.name)
-    return match is not None and int(match[1]) <= most and path.parent.resolve() == folder.resolve()
+    return [Files(f"--playlists {ranking.playlists}", ranking.playlists, meant)]
 
 
 def _left_over(result: MixtureResult, ranking: Ranking) -> list[str]:

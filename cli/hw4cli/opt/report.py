@@ -10,8 +10,9 @@ import numpy as np
 from hw4cli.opt.endings import say
 from hw4cli.opt.options import Writing
 from hw4cli.opt.outputs import command_line, searched
-from hw4cli.records import STDOUT
+from hw4cli.outputs import STDOUT
 from hw4cli.tables import Table
+from hw4cli.texts import printable
 from hw4opt import Certificate, Result
 from hw4opt.errors import listed
 
@@ -31,7 +32,9 @@ def warn(sentences: Iterable[str]) -> None:
 def show(writing: Writing, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], last: Iterable[str] = ()) -> None:
     """One table and the lines under it; on stderr when stdout holds the JSON, nowhere with --quiet."""
     if not writing.quiet:
-        Table(title, columns, rows, last).print(stderr=writing.json == STDOUT)
+        cells = ([*map(printable, row)] for row in rows)
+        table = Table(printable(title), [*map(printable, columns)], cells, map(printable, last))
+        table.print(stderr=writing.json == STDOUT)
 
 
 def figure_line(writing: Writing, name: str) -> list[str]:
