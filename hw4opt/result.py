@@ -16,7 +16,7 @@ from hw4opt.canonical import canonicalize
 from hw4opt.certificate import Certificate, certify
 from hw4opt.design import Design
 from hw4opt.errors import InputError, NotCertifiedError
-from hw4opt.inference import Inference, infer
+from hw4opt.inference import ERRORS, Inference, infer
 from hw4opt.kernels import Precomputed
 from hw4opt.poisson.existence import Existence
 from hw4opt.problem import Problem
@@ -102,9 +102,16 @@ class Result:
     @cached_property
     def inference(self) -> Inference | None:
         """Log-likelihood, deviance and standard errors of losses that are likelihoods; None for residual losses and without a fit."""
+        return self.infer()
+
+    def infer(self, errors: str = ERRORS[0]) -> Inference | None:
+        """`inference` with standard errors of another kind: information, dispersion or sandwich (`hw4opt.inference.infer`).
+
+        Raises `InputError` for another word.
+        """
         if not isinstance(self.problem.loss, Smooth) or self.status is Status.NO_FINITE_MAXIMUM:
             return None
-        return infer(self.problem, self.w, self.rank)
+        return infer(self.problem, self.w, self.rank, self.column_names, errors)
 
     @property
     def coef(self) -> Array | None:
@@ -145,8 +152,27 @@ class Result:
         return out
 
     def predict(self, x: ArrayLike) -> Array:
-        """f at new x (m,) or (m, d), without offset, shape (m,)."""
-        return self.design.evaluate(self.problem.features(x)) @ self.w + self.problem.level
+        """f at new x (m,) or (m, d), without offset, shape (m,).
+
+        Where separated rows were dropped it is the limit along which the likelihood rises: -inf or inf at rows that go with them, NaN
+        where that limit is undetermined (hw4opt.poisson.separated).
+        """
+        rows = self.design.evaluate(self.problem.features(x))
+        f = rows @ self.w + self.problem.level
+        return f + self._drift(rows) if self.is_without_separated_rows else f
+
+    @property
+    def is_without_separated_rows(self) -> bool:
+        """Whether this is the fit of the rows that are left once those without a finite maximum are dropped."""
+        return self.existence is not None and not self.existence.finite and self.status is not Status.NO_FINITE_MAXIMUM
+
+    def _drift(self, rows: Array) -> Array:
+        from hw4opt.poisson.separated import drift
+
+        assert self.existence is not None and self.problem.active is not None
+        parts = (self.problem.active, list(self.existence.rows))
+        kept, dropped = (self.design.evaluate(self.problem.features(self.problem.x[part])) for part in parts)
+        return drift(kept, dropped, rows)
 
     def predict_mean(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
         """The expected target at new x, shape (m,); for residual losses that is f. `offset` (m,) is needed where the fit had one.

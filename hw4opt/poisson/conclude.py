@@ -12,6 +12,7 @@ import numpy as np
 
 from hw4opt.answer import Status
 from hw4opt.canonical import canonicalize
+from hw4opt.inference import WIDE
 from hw4opt.losses.poisson import Poisson
 from hw4opt.poisson.ascent import Climb
 from hw4opt.poisson.existence import settle
@@ -24,7 +25,6 @@ from hw4opt.terms.base import Array
 
 SINGULAR = 1e-10  # eigenvalue of the information with unit diagonal below which something is not identified
 BELONGS = 1e-4  # responsibility from which a row counts as the mood's when its maximum is in question
-SPREAD = 1.5  # dispersion from which counts are said to be no Poisson counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +101,11 @@ def _without_maximum(design: Design, shares: Array) -> list[int]:
 def _finite(design: Design, shares: Array) -> bool:
     """Whether the regression of a mood has a finite maximum; rows that hardly belong to it do not hold it back, whatever they weigh."""
     own, weights = (shares > BELONGS) & (design.weights > 0), shares * design.weights
-    if not (design.counts[own] == 0).any() or own.sum() < 2:
+    if not (design.counts[own] == 0).any():
         return True
-    x = (design.features[own] / design.scale)[:, design.penalty == 0]  # what is penalised cannot go to infinity
-    form = canonicalize(Problem(x, design.counts[own], loss=Poisson(quasi=True), weights=weights[own], offset=design.offset[own]))
+    rows = np.resize(np.flatnonzero(own), max(2, own.sum()))  # a lone row twice: a problem has two or more
+    x = (design.features[rows] / design.scale)[:, design.penalty == 0]  # what is penalised cannot go to infinity
+    form = canonicalize(Problem(x, design.counts[rows], loss=Poisson(quasi=True), weights=weights[rows], offset=design.offset[rows]))
     return settle(form, 0).finite
 
 
@@ -217,7 +218,7 @@ def _warnings(run: Run, climb: Climb, dispersion: Array) -> list[str]:
             f"{df} parameters for {units:g} {'rows' if run.design.groups is None else 'groups'}: more than the data support; "
             "take a smaller k"
         )
-    wide = [f"{value:.3g} times in mood {mood + 1}" for mood, value in enumerate(dispersion) if value > SPREAD]
+    wide = [f"{value:.3g} times in mood {mood + 1}" for mood, value in enumerate(dispersion) if value > WIDE]
     if wide:
         said.append(
             f"counts are spread wider than Poisson counts, {', '.join(wide)}: standard errors are too small by the root of that, "

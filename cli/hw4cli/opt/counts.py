@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hw4cli.opt.options import Describing
+from hw4cli.opt.options import Describing, Solving
 from hw4cli.opt.words import Word
 from hw4cli.options import typed
 from hw4opt import InputError, Poisson
 from hw4opt.datasets import Table
-from hw4opt.terms import Loss
+from hw4opt.terms import Loss, Smooth
 from hw4opt.terms.base import Array
 
 
@@ -27,10 +27,12 @@ def word(loss: Word, options: Describing) -> Word:
     return dataclasses.replace(loss, given=loss.given | {"quasi": "1"}) if options.quasi else loss
 
 
-def check_separated(loss: Loss, separated: str) -> None:
-    """Raise `InputError` for --separated beside another loss."""
+def check_likelihood(loss: Loss, solving: Solving) -> None:
+    """Raise `InputError` for --separated or --errors beside a loss that has no use for it."""
     if typed("separated") and not isinstance(loss, Poisson):
-        raise InputError(f"--separated {separated} belongs to counts; drop it, or give --loss poisson")
+        raise InputError(f"--separated {solving.separated} belongs to counts; drop it, or give --loss poisson")
+    if typed("errors") and not isinstance(loss, Smooth):
+        raise InputError(f"--errors {solving.errors} belongs to likelihoods; drop it, or give --loss poisson or logistic")
 
 
 def check(y: Array, name: str, loss: Poisson, weights: Array | None = None) -> list[str]:

@@ -14,7 +14,7 @@ from hw4cli.options import JSON, QUIET, options, take, verbose_option, version_o
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-__all__ = ["ARRAYS", "CHOOSE", "DATA", "DESCRIBE", "SAVE", "SOLVE", "WRITE", "Choosing", "Describing", "Solving", "Writing"]
+__all__ = ["ARRAYS", "CHOOSE", "DATA", "DESCRIBE", "ERRORS", "SAVE", "SOLVE", "WRITE", "Choosing", "Describing", "Solving", "Writing"]
 __all__ += ["options", "take", "version"]  # for the commands, which declare everything from here
 
 
@@ -49,6 +49,7 @@ class Solving:
     tol: float | None
     max_iterations: int | None
     separated: str = "refuse"
+    errors: str = "information"
     time_limit: float = math.inf  # none, but with one a solver that is deaf to Ctrl-C runs where it can be killed
 
 
@@ -183,6 +184,14 @@ SEPARATED = click.option(
     default="refuse",
     show_default=True,
     help="Counts without a finite maximum: say so, or fit the rows that have one.",
+)
+
+ERRORS = click.option(
+    "--errors",
+    type=click.Choice(["information", "dispersion", "sandwich"]),
+    default="information",
+    show_default=True,
+    help="Standard errors of a likelihood: from its information, times the root of the dispersion (quasi-likelihood), or HC0.",
 )
 
 CHOOSE = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hw4cli.opt import counts
 from hw4cli.opt.endings import Exit, say
 from hw4cli.opt.options import ARRAYS, SAVE, WRITE, Writing, options, take
 from hw4cli.opt.outputs import check_outputs, draw, provenance, save, with_arrays, write_json
-from hw4cli.opt.report import figure_line, show
+from hw4cli.opt.report import figure_line, show, warn
 from hw4cli.progress import Bar
 from hw4opt import InputError, Precomputed, Result, Status
 from hw4opt.datasets import Table, read_table
@@ -59,13 +60,15 @@ def predict(model: str, data: str, out: str, x: str | None, offset: Mapping[str,
     record = provenance(writing.seed, table.sha256) | {"status": result.status.word, "message": message}
     if "bound" not in columns:
         record["bound_reason"] = _unbound(result)
-    record |= {"model": model, "out": out, "n": len(table)}
+    warnings = _undefined(result, columns)
+    record |= {"model": model, "out": out, "n": len(table), "warnings": warnings}
     write_json(record | (columns if with_arrays(writing, len(table)) else {}), writing.json)
     draw(writing.plot, lambda: _figure(result, points))
     save(result, writing.save)
     title = f"{len(table)} predictions of {model} in {out}"
     last = [*([] if "bound" in columns else [f"No proven bound: {_unbound(result)}"]), *figure_line(writing, "predicted.png")]
     show(writing, title, ("column", "lowest", "highest"), map(_span, columns, columns.values()), last)
+    warn(warnings)
     if certified:
         return Exit.CERTIFIED
     say(f"{result.status.word}: {message}")
@@ -125,7 +128,7 @@ def _check_names(columns: Mapping[str, Array], table: Table) -> None:
 
 
 def _write(path: Path, table: Table, columns: Mapping[str, Array]) -> None:
-    cells = [table.text(name) for name in table.names] + [map(repr, values.tolist()) for values in columns.values()]
+    cells = [table.text(name) for name in table.names] + [map(_cell, values.tolist()) for values in columns.values()]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*table.names, *columns])
@@ -133,8 +136,33 @@ def _write(path: Path, table: Table, columns: Mapping[str, Array]) -> None:
     log.info("%s: %d rows", path, len(table))
 
 
+def _cell(value: float) -> str:
+    """A number, or nothing where there is none."""
+    return repr(value) if math.isfinite(value) else ""
+
+
+def _undefined(result: Result, columns: Mapping[str, Array]) -> list[str]:
+    """A sentence on rows whose prediction is the limit that separated columns have, or has none."""
+    f, loss = columns["prediction"], result.problem.loss
+    if not result.is_without_separated_rows or result.existence is None or not isinstance(loss, Smooth) or np.isfinite(f).all():
+        return []
+    names = result.existence.columns_named(result.column_names)
+    low, others = np.flatnonzero(f == -np.inf), np.flatnonzero(~np.isfinite(f) & (f != -np.inf))
+    least = f"{float(loss.mean(np.array([-np.inf]))[0]):g}"
+    said = [f"along {names} the means of {_rows(low)} fall to their limit {least} and have no linear predictor"] if len(low) else []
+    return [*said, *([f"{_rows(others)} have no prediction, because the likelihood has no maximum along {names}"] if len(others) else [])]
+
+
+def _rows(places: np.ndarray) -> str:
+    """Rows of the file, counted from 1."""
+    few = ", ".join(str(place + 1) for place in places[:5])
+    more = f" and {len(places) - 5} more" if len(places) > 5 else ""
+    return f"row{'s' if len(places) > 1 else ''} {few}{more}"
+
+
 def _span(name: str, values: Array) -> tuple[str, str, str]:
-    return name, f"{values.min():.6g}", f"{values.max():.6g}"
+    values = values[np.isfinite(values)]
+    return (name, f"{values.min():.6g}", f"{values.max():.6g}") if len(values) else (name, "–", "–")
 
 
 def _figure(result: Result, points: Array) -> Any:
