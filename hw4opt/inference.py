@@ -68,7 +68,7 @@ def infer(problem: Problem, w: Array, rank: int, names: Sequence[str], errors: s
         if errors == "dispersion" and found is not None and dispersion is not None:
             found = found * np.sqrt(dispersion)
     return Inference(
-        -float((weights * (rows.term.pointwise(t, y) + rows.term.normalizer(y))).sum()),
+        -float((weights * (rows.term.excess(t, y) + rows.term.least(y))).sum()),
         float((weights * rows.term.deviance(t, y)).sum()),
         dispersion,
         errors,

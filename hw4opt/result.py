@@ -59,8 +59,15 @@ class Result:
         """The advice: the status in words, with what the solver said, or the certificate's reason, where there is one."""
         reason = self.note or self.certificate.reason
         if self.existence is not None and self.status is Status.NO_FINITE_MAXIMUM:
-            reason = self.existence.sentence(self.column_names)
+            reason = self.existence_sentence
         return self.status.value if reason is None else f"{self.status.value}: {reason}"
+
+    @property
+    def existence_sentence(self) -> str | None:
+        """Which rows stand in the way of a finite maximum, and along which columns; None where none does."""
+        if self.existence is None or self.existence.finite or not isinstance(self.problem.loss, Smooth):
+            return None
+        return self.existence.sentence(self.column_names, float(self.problem.loss.mean(np.array([-np.inf]))[0]))
 
     @property
     def objective(self) -> float:

@@ -92,8 +92,8 @@ def _everywhere(run: Run, point: Point, shares: Array) -> Array:
 
 
 def _without_maximum(design: Design, shares: Array) -> list[int]:
-    """The moods whose own regression has no finite maximum: rows of theirs with y = 0 whose rates can go to 0 at no cost."""
-    if design.penalty.all() or not (design.counts == 0).any():
+    """The moods whose own regression has no finite maximum: rows of theirs with the least count whose rates can go to 0 at no cost."""
+    if design.penalty.all() or not (design.counts == design.law.least).any():
         return []
     return [mood for mood in range(shares.shape[1]) if not _finite(design, shares[:, mood])]
 
@@ -101,11 +101,12 @@ def _without_maximum(design: Design, shares: Array) -> list[int]:
 def _finite(design: Design, shares: Array) -> bool:
     """Whether the regression of a mood has a finite maximum; rows that hardly belong to it do not hold it back, whatever they weigh."""
     own, weights = (shares > BELONGS) & (design.weights > 0), shares * design.weights
-    if not (design.counts[own] == 0).any():
+    if not (design.counts[own] == design.law.least).any():
         return True
     rows = np.resize(np.flatnonzero(own), max(2, own.sum()))  # a lone row twice: a problem has two or more
     x = (design.features[rows] / design.scale)[:, design.penalty == 0]  # what is penalised cannot go to infinity
-    form = canonicalize(Problem(x, design.counts[rows], loss=Poisson(quasi=True), weights=weights[rows], offset=design.offset[rows]))
+    loss = Poisson(quasi=True, truncated=design.law.least == 1)
+    form = canonicalize(Problem(x, design.counts[rows], loss=loss, weights=weights[rows], offset=design.offset[rows]))
     return settle(form, 0).finite
 
 
@@ -155,9 +156,10 @@ def _criteria(sample: Sample, climb: Climb, shares: Array) -> Criteria:
 def _dispersion(sample: Sample, point: Point, shares: Array) -> Array:
     """Pearson's χ² of each mood over its degrees of freedom; NaN where it has none."""
     weights = sample.row_weights(shares)
-    rates = np.exp(np.minimum(point.coef[0] @ sample.matrix.T + sample.offset, LARGEST))
+    z = np.minimum(point.coef[0] @ sample.matrix.T + sample.offset, LARGEST)
+    _, rise, variance = sample.law.derivatives(z)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        parts = np.where(weights > 0, weights * np.square(sample.counts - rates) / rates, 0.0)
+        parts = np.where(weights > 0, weights * np.square(sample.counts - sample.law.least - rise) / variance, 0.0)
         free = weights.sum(axis=1) - sample.matrix.shape[1]
         return np.where(free > 0, parts.sum(axis=1) / np.where(free > 0, free, 1.0), np.nan)
 
@@ -168,8 +170,9 @@ def _status(run: Run, climb: Climb, endless: list[int]) -> tuple[Status, str]:
     if endless:
         which = f"mood{'s' if len(endless) > 1 else ''} {', '.join(str(mood + 1) for mood in endless)}"
         reached = "the supremum to tolerance" if climb.stationary else "not yet the supremum, for the point is not stationary"
-        advice = f"its rates at some counts of 0 go to 0, and the likelihood shown is {reached}; "
-        advice += "--ridge W makes it finite, with --no-intercept where all its counts are 0"
+        least = f"{run.design.law.least:g}"
+        advice = f"its rates at some counts of {least} go to 0, and the likelihood shown is {reached}; "
+        advice += f"--ridge W makes it finite, with --no-intercept where all its counts are {least}"
         return Status.NO_FINITE_MAXIMUM, f"{which} has no finite maximum: {advice}{fewer}"
     if not climb.stationary:
         why = "the seconds ran out" if climb.cut else "the cycles ended" if run.found is None else "the ascent ended"
@@ -217,6 +220,12 @@ def _warnings(run: Run, climb: Climb, dispersion: Array) -> list[str]:
         said.append(
             f"{df} parameters for {units:g} {'rows' if run.design.groups is None else 'groups'}: more than the data support; "
             "take a smaller k"
+        )
+    weights = run.design.active.weights
+    if weights.sum() < len(weights) * (1 - 1e-9):
+        said.append(
+            f"the weights of {len(weights)} rows sum to {weights.sum():.4g}: a weight is how often a row was seen, so that standard errors, "
+            "BIC, AIC and ICL are those of so few rows, and choose too few moods"
         )
     wide = [f"{value:.3g} times in mood {mood + 1}" for mood, value in enumerate(dispersion) if value > WIDE]
     if wide:

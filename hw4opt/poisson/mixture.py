@@ -27,14 +27,16 @@ class PoissonMixture:
     k            moods, 1 or more;  intercept  an unpenalised column of ones, first in `coef`
     ridge        ≥ 0, on every coefficient but the intercept
     quasi        allows fractional counts (with Γ(y + 1) for y!), whose likelihood is then that of no law
+    truncated    the counts are those of rows that were seen because they are at least 1: each mood's law is truncated at 0, its mean
+                 λ/(1 - e^-λ) with λ = exp(x_iᵀw_j + offset_i)
     budget       how many starts and perturbations are tried;  seed  of both: the same seed gives the same answer
 
     ℓ has many maxima, and on real counts, which are spread wider than a Poisson law within a mood, most starts end in one of their own.
     `fit` therefore runs many short EMs side by side, finishes the best by Newton's method on ℓ itself and then perturbs the best found
     while that pays; `starts` says how many ended in the same maximum and how far the next one is. No mood is dropped for being small.
 
-    Plays of the songs *heard* are at least 1, so that a law truncated at 0 would describe them better where rates are small; with rates
-    of many plays, as in real histories, e^-λ is nothing and the two agree.
+    Plays of the songs *heard* are at least 1: `truncated` describes them better where rates are small; with rates of many plays e^-λ is
+    nothing and the two laws agree.
     """
 
     k: int
@@ -43,6 +45,7 @@ class PoissonMixture:
     quasi: bool = False
     budget: Budget = field(default_factory=Budget)
     seed: int = 0
+    truncated: bool = False
 
     def __post_init__(self) -> None:
         if self.k < 1:

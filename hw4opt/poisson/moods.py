@@ -15,8 +15,9 @@ from hw4opt.files import write_text
 from hw4opt.poisson.check import INTERCEPT, matrix, vector
 from hw4opt.poisson.sample import Design
 from hw4opt.terms.base import Array
+from hw4opt.terms.laws import Law, law_of
 
-KIND, FORMAT = "hw4opt moods", 2
+KIND, FORMATS = "hw4opt moods", (2, 3)  # 2: no truncated law
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,19 @@ class Criteria:
 
 @dataclass(frozen=True, eq=False)
 class Moods:
-    """The parameters alone: coef (k, p) of the columns `names`, proportions (k,), how sure they are; was there an offset."""
+    """The parameters alone: coef (k, p) of the columns `names`, proportions (k,), how sure they are; was there an offset; is the law truncated."""
 
     names: tuple[str, ...]
     coef: Array
     proportions: Array
     uncertainty: Uncertainty
     has_offset: bool = False
+    truncated: bool = False
+
+    @property
+    def law(self) -> Law:
+        """The law of the counts."""
+        return law_of(self.truncated)
 
     @property
     def has_intercept(self) -> bool:
@@ -108,29 +115,50 @@ class Moods:
         return self.uncertainty.of_scores(self._columns(x))
 
     def predict(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
-        """The mean count of new rows, Σ_j π_j exp(xᵀw_j + offset), (m,)."""
+        """The mean count of new rows, Σ_j π_j λ_j with λ_j = exp(xᵀw_j + offset), or λ_j/(1 - e^-λ_j) of a truncated law, (m,)."""
+        return self.means(x, offset) @ self.proportions
+
+    def means(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
+        """The mean count of new rows in each mood, (m, k)."""
+        return self.law.least + self.law.rise(self._log_rates(x, offset))
+
+    def posterior(self, x: ArrayLike, y: ArrayLike, offset: ArrayLike | None = None) -> Array:
+        """The probability of each mood given the count y (m,) of new rows, (m, k). Raises `InputError` for what is no count of the law."""
+        z = self._log_rates(x, offset)
+        counts = vector("y", y, len(z), 0.0)
+        for row in np.flatnonzero(counts < self.law.least)[:1]:
+            raise InputError(f"y holds {counts[row]:g} in row {row + 1}; counts of this mixture are {self.law.least:g} or more")
+        above = (counts - self.law.least)[:, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log(self.proportions) - self.law.divergence(z, above, above - self.law.rise(z))
+            shares = np.exp(logs - logs.max(axis=1, keepdims=True))
+            return shares / shares.sum(axis=1, keepdims=True)
+
+    def _log_rates(self, x: ArrayLike, offset: ArrayLike | None) -> Array:
         if offset is None and self.has_offset:
             raise InputError("the mixture was fitted with an offset; give one for the new rows")
         scores = self.scores(x)
-        return np.exp(scores + vector("offset", offset, len(scores), 0.0)[:, None]) @ self.proportions
+        return scores + vector("offset", offset, len(scores), 0.0)[:, None]
 
     def save(self, path: str | Path) -> None:
         """One JSON file, written in one piece; floats keep every digit."""
         sure = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self.uncertainty).items()}
-        record = {"kind": KIND, "format": FORMAT, "names": self.names, "coef": self.coef.tolist(), "proportions": self.proportions.tolist()}
-        write_text(path, json.dumps(record | {"uncertainty": sure, "has_offset": self.has_offset}, allow_nan=False) + "\n")
+        record = {"kind": KIND, "format": FORMATS[-1], "names": self.names, "coef": self.coef.tolist(), "proportions": self.proportions.tolist()}
+        write_text(path, json.dumps(record | {"uncertainty": sure, "has_offset": self.has_offset, "truncated": self.truncated}, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Moods:
         """What `save` wrote; raises `ModelFileError`."""
         try:
             stored = json.loads(Path(path).read_text(encoding="utf-8"))
-            if stored["kind"] != KIND or stored["format"] != FORMAT:
+            if stored["kind"] != KIND or stored["format"] not in FORMATS:
                 raise ValueError("it is another kind of file")
             sure = stored["uncertainty"]
             errors, correlation = map(_stored, (sure["standard_errors"], sure["correlation"]))
             arrays = np.array(stored["coef"], dtype=float), np.array(stored["proportions"], dtype=float)
-            return cls(tuple(stored["names"]), *arrays, Uncertainty(errors, correlation, sure["reason"]), bool(stored["has_offset"]))
+            known = Uncertainty(errors, correlation, sure["reason"])
+            flags = bool(stored["has_offset"]), bool(stored.get("truncated", False))
+            return cls(tuple(stored["names"]), *arrays, known, *flags)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelFileError(f"{path} is no file of moods: {error}") from error
 
@@ -204,7 +232,7 @@ class MixtureResult:
     @property
     def moods(self) -> Moods:
         """What ranks and predicts, without the data."""
-        return Moods(self.feature_names, self.coef, self.proportions, self.uncertainty, bool(self.design.offset.any()))
+        return Moods(self.feature_names, self.coef, self.proportions, self.uncertainty, bool(self.design.offset.any()), self.design.law.least == 1)
 
     def scores(self, x: ArrayLike) -> Array:
         """`Moods.scores` of new rows (m, d): (m, k)."""

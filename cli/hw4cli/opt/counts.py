@@ -35,20 +35,28 @@ def check_likelihood(loss: Loss, solving: Solving) -> None:
         raise InputError(f"--errors {solving.errors} belongs to likelihoods; drop it, or give --loss poisson or logistic")
 
 
-def check(y: Array, name: str, loss: Poisson, weights: Array | None = None) -> list[str]:
-    """Raise `InputError` for a target that is no count in a row of weight above 0; a warning where fractions are taken."""
-    y = y if weights is None else np.where(weights > 0, y, 0.0)
-    if y.min() < 0:
+def check(y: Array, name: str, loss: Poisson, weights: Array | None, truncation: str) -> list[str]:
+    """Raise `InputError` for a target that is no count in a row of weight above 0; warnings on fractions, and on counts without a 0."""
+    if weights is not None:
+        if not (weights > 0).any():
+            return []
+        y = np.where(weights > 0, y, y[weights > 0][0])
+    least = loss.law.least
+    if y.min() < least:
         row = int(np.argmin(y))
-        raise InputError(f"column {name!r} holds {y[row]:g} in row {row + 1}; counts are 0 or more")
+        kind = "counts truncated at 0 are 1 or more" if loss.truncated else "counts are 0 or more"
+        raise InputError(f"column {name!r} holds {y[row]:g} in row {row + 1}; {kind}")
+    said = []
+    if least == 0 and y.min() >= 1:
+        said.append(f"every count in {name!r} is 1 or more: {truncation} fits the law of counts that were seen because they are at least 1")
     fractions = y != np.floor(y)
     if not fractions.any():
-        return []
+        return said
     if not loss.quasi:
         row = int(np.argmax(fractions))
         raise InputError(f"column {name!r} holds {y[row]:g} in row {row + 1}; counts are whole numbers, and --quasi takes fractions, too")
     rows = int(fractions.sum())
-    return [f"{rows} {'row' if rows == 1 else 'rows'} of {name!r} hold fractions: a quasi-likelihood, in which log y! is log Γ(y + 1)"]
+    return [*said, f"{rows} {'row' if rows == 1 else 'rows'} of {name!r} hold fractions: a quasi-likelihood, in which log y! is log Γ(y + 1)"]
 
 
 def check_columns(x: Array, names: Sequence[str]) -> None:

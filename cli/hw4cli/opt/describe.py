@@ -70,7 +70,7 @@ def describe(options: Describing, roles: Sequence[str | None] = ()) -> Descripti
     weights = None if options.weights is None else _weights(table, options.weights)
     y = table.numbers(options.y)
     _check_size(options.y, y if weights is None else y[weights > 0])
-    notes = counts.check(y, options.y, model.loss, weights) if isinstance(model.loss, Poisson) else []
+    notes = counts.check(y, options.y, model.loss, weights, "--loss poisson:truncated=1") if isinstance(model.loss, Poisson) else []
     if isinstance(model.loss, Poisson) and model.kernel is None and options.intercept:
         counts.check_columns(x if weights is None else x[weights > 0], names)
     problem = Problem(

@@ -91,6 +91,7 @@ class Ranking:
         ),
         click.option("--ridge", type=click.FloatRange(min=0), default=0.0, show_default=True, metavar="W", help="W·Σ‖w‖² in the M-step."),
         click.option("--quasi", is_flag=True, help="Take fractional counts."),
+        click.option("--truncated", is_flag=True, help="The law of counts that were seen because they are at least 1."),
         click.option("--plain", is_flag=True, help="The textbook's EM from the labels in --init, --cycles of it."),
         click.option("--init", metavar="COL", help="With --plain: labels 0 … k-1, one a row."),
         click.option("--cycles", type=click.IntRange(min=1), metavar="N", help=f"With --plain: exactly N cycles; default {CYCLES}."),
@@ -228,7 +229,7 @@ def _fit(listening: Listening, fitting: Fitting, listened: Listened, bar: Bar) -
         fitting.search_seconds,
     )
     k = fitting.k or BUILT_IN
-    model = PoissonMixture(k, listening.intercept, fitting.ridge, listening.quasi, budget, listening.seed)
+    model = PoissonMixture(k, listening.intercept, fitting.ridge, listening.quasi, budget, listening.seed, listening.truncated)
     data = listened.features, listened.plays, listened.rows
     if fitting.plain:
         assert listened.labels is not None

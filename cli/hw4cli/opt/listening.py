@@ -29,6 +29,7 @@ class Listening:
     init: str | None
     intercept: bool
     quasi: bool
+    truncated: bool
     seed: int
 
 
@@ -55,9 +56,14 @@ def read(options: Listening) -> Listened:
     features, plays = features_of(table, names), table.numbers(target)
     weights = None if options.weights is None else table.numbers(options.weights)
     here = np.full(len(table), True) if weights is None else weights > 0
-    warnings = counts.check(plays, target, Poisson(quasi=options.quasi), weights)
-    if here.any() and not plays[here].any():
-        raise InputError(f"every count in column {target!r} is 0, so that the likelihood has no finite maximum; give the column of counts")
+    loss = Poisson(quasi=options.quasi, truncated=options.truncated)
+    warnings = counts.check(plays, target, loss, weights, "--truncated")
+    if here.any() and (plays[here] == (least := loss.law.least)).all():
+        raise InputError(
+            f"every count in column {target!r} is {least:g}, so that the likelihood has no finite maximum; give the column of counts"
+        )
+    if not names:
+        warnings.append(f"{table.source} has no numeric column besides {target!r}: each mood is a rate alone")
     if options.intercept and here.sum() > 1:
         counts.check_columns(features[here], names)
     rows = Rows(
@@ -72,7 +78,7 @@ def read(options: Listening) -> Listened:
 
 def features_of(table: Table, names: Sequence[str]) -> Array:
     """The named columns as numbers, (n, d)."""
-    return np.column_stack([table.numbers(name) for name in names])
+    return np.column_stack([np.empty((len(table), 0)), *(table.numbers(name) for name in names)])
 
 
 def text_columns(table: Table) -> dict[str, list[str]]:
@@ -89,7 +95,7 @@ def _features(options: Listening, table: Table, target: str) -> tuple[str, ...]:
     if options.x is None:
         known = FEATURES if options.data is None else table.names
         names = tuple(name for name in known if name not in taken and table.is_numeric(name))
-        if not names:
+        if not names and not options.intercept:
             raise InputError(f"{table.source} has no numeric column besides {', '.join(taken)}; name the features with --x")
         return names
     names = tuple(name.strip() for name in options.x.split(","))

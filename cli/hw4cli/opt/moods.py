@@ -28,6 +28,7 @@ def answer(result: MixtureResult, arrays: bool) -> dict[str, Any]:
         "status": result.status.word,
         "message": result.message,
         "k": result.k,
+        "truncated": result.design.law.least == 1,
         "log_likelihood": result.log_likelihood,
         "trace": result.trace,
         "proportions": result.proportions,

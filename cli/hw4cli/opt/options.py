@@ -143,7 +143,7 @@ DESCRIBE = (
         metavar="NAME[:param=value,…]",
         shell_complete=_complete("loss"),
         help="squared, huber:delta=1 (delta=auto: from the noise in y), absolute, quantile:tau=0.5, "
-        "epsilon_insensitive:epsilon=0.1, logistic, poisson.",
+        "epsilon_insensitive:epsilon=0.1, logistic, poisson (truncated=1: counts of at least 1).",
     ),
     click.option(
         "--reg",

@@ -117,10 +117,9 @@ def how(solving: Solving) -> dict[str, Any]:
 
 def left_out(result: Result) -> list[str]:
     """The warning of a fit without its separated rows."""
-    existence = result.existence
-    if existence is None or not result.is_without_separated_rows:
+    if not result.is_without_separated_rows:
         return []
-    said = existence.sentence(result.column_names)
+    said = result.existence_sentence
     return [f"separated rows were dropped, and the fit gives them the limit of their mean, with no linear predictor: {said}"]
 
 
