@@ -115,7 +115,8 @@ def _standard_errors(
         squares = np.square(found).sum(axis=1)
     if not lost.any():
         return np.sqrt(squares), None
-    which = [names[place] for place in np.flatnonzero(np.roll(lost, -1) if problem.intercept else lost)]
+    ordered = np.roll(lost, -1) if problem.intercept else lost  # the intercept is named last
+    which = [name for name, missing in zip(names, ordered.tolist(), strict=True) if missing]
     why = f"the columns are collinear (rank {rank} of {len(w)})" if rank < len(w) else "the observed information is singular"
     few = ", ".join(which[:5]) + (f" and {len(which) - 5} more" if len(which) > 5 else "")
     return (None if lost.all() else np.where(lost, np.nan, np.sqrt(squares))), f"not identified: {few}; {why}"

@@ -92,7 +92,8 @@ class Poisson(Smooth):
         """Half the deviance; from the parts themselves as long as they are no larger than MODERATE."""
         if not y.max(initial=0.0) <= MODERATE:
             return self.slack(z, np.zeros_like(z), y)
-        return np.maximum(self.pointwise(z, y) + self.law.conjugate(self._above(y)), 0.0)
+        above = self._above(y)
+        return np.maximum(self.law.cumulant(z) - above * z + self.law.conjugate(above), 0.0)
 
     def slack_rounding(self, z: Array, u: Array, y: Array) -> Array:
         """The mean at z is off by its last digit, as u + y is, and the slack by the way between the two parameters times that, about."""

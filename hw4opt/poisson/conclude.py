@@ -224,8 +224,8 @@ def _warnings(run: Run, climb: Climb, dispersion: Array) -> list[str]:
     weights = run.design.active.weights
     if weights.sum() < len(weights) * (1 - 1e-9):
         said.append(
-            f"the weights of {len(weights)} rows sum to {weights.sum():.4g}: a weight is how often a row was seen, so that standard errors, "
-            "BIC, AIC and ICL are those of so few rows, and choose too few moods"
+            f"the weights of {len(weights)} rows sum to {weights.sum():.4g}: a weight is how often a row was seen, so that standard "
+            "errors, BIC, AIC and ICL are those of so few rows, and choose too few moods"
         )
     wide = [f"{value:.3g} times in mood {mood + 1}" for mood, value in enumerate(dispersion) if value > WIDE]
     if wide:

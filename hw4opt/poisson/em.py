@@ -56,7 +56,9 @@ def m_step(sample: Sample, responsibilities: Array, start: Array | None = None, 
     coef = np.zeros((s, k, sample.matrix.shape[1])) if start is None else start.copy()
     full = totals > EMPTY * sample.total / len(sample)
     weights = sample.row_weights(responsibilities[full])
-    rows = SmoothRows(_Counts(quasi=True, truncated=sample.law.least == 1), _alike(sample.counts, weights), _alike(sample.offset, weights), weights)
+    rows = SmoothRows(
+        _Counts(quasi=True, truncated=sample.law.least == 1), _alike(sample.counts, weights), _alike(sample.offset, weights), weights
+    )
     penalty = np.broadcast_to(2 * sample.penalty, (len(weights), len(sample.penalty)))
     stop = Stop(left=LEFT) if limit is None else Stop(limit, LEFT)
     found = minimize(sample.pieces, rows, penalty, None if start is None else start[full], stop).w

@@ -2,9 +2,9 @@
 
 A unit u (a row, or the rows of a group) has, in component k, the log-density  h_uk = log π_k + Σ_i ι_i (y_i z_ik - exp z_ik),
 z_ik = x_iᵀw_k + o_i. The E-step is  γ_uk = exp(h_uk) / Σ_l exp(h_ul), and  ℓ = Σ_u ω_u (log Σ_k exp h_uk - Σ_i ι_i log y_i!),
-both with the largest h taken out first, so that densities of exp(-10⁵) divide as well as any. Of counts truncated at 0 the log-density is that
-of their law (terms/laws.py), and λ their mean in r, their variance in the information below. Above 10⁶, where y z and log y! would cancel,
-h is what the row falls short of the best λ, and the constant what is left there.
+both with the largest h taken out first, so that densities of exp(-10⁵) divide as well as any. Of counts truncated at 0 the log-density
+is that of their law (terms/laws.py), λ their mean in r, and their variance in the information below. Above 10⁶, where y z and log y! would
+cancel, h is what the row falls short of the best λ, and the constant what is left there.
 
 With π = softmax(α) and r_ik = ι_i (y_i - λ_ik), the gradient is  Σ_i ω γ_ik r_ik x_i  for w_k and  Σ_u ω γ_uk - Ω π_k  for α_k. The
 information that the counts hold is what complete data would hold less what the labels would add (Louis 1982): with

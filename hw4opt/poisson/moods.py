@@ -86,7 +86,10 @@ class Criteria:
 
 @dataclass(frozen=True, eq=False)
 class Moods:
-    """The parameters alone: coef (k, p) of the columns `names`, proportions (k,), how sure they are; was there an offset; is the law truncated."""
+    """The parameters alone: coef (k, p) of the columns `names`, proportions (k,), how sure they are.
+
+    has_offset    whether they were fitted with an offset;  truncated  whether the law is that of counts of at least 1
+    """
 
     names: tuple[str, ...]
     coef: Array
@@ -143,8 +146,17 @@ class Moods:
     def save(self, path: str | Path) -> None:
         """One JSON file, written in one piece; floats keep every digit."""
         sure = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self.uncertainty).items()}
-        record = {"kind": KIND, "format": FORMATS[-1], "names": self.names, "coef": self.coef.tolist(), "proportions": self.proportions.tolist()}
-        write_text(path, json.dumps(record | {"uncertainty": sure, "has_offset": self.has_offset, "truncated": self.truncated}, allow_nan=False) + "\n")
+        record = {
+            "kind": KIND,
+            "format": FORMATS[-1],
+            "names": self.names,
+            "coef": self.coef.tolist(),
+            "proportions": self.proportions.tolist(),
+        }
+        write_text(
+            path,
+            json.dumps(record | {"uncertainty": sure, "has_offset": self.has_offset, "truncated": self.truncated}, allow_nan=False) + "\n",
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> Moods:
@@ -232,7 +244,9 @@ class MixtureResult:
     @property
     def moods(self) -> Moods:
         """What ranks and predicts, without the data."""
-        return Moods(self.feature_names, self.coef, self.proportions, self.uncertainty, bool(self.design.offset.any()), self.design.law.least == 1)
+        return Moods(
+            self.feature_names, self.coef, self.proportions, self.uncertainty, bool(self.design.offset.any()), self.design.law.least == 1
+        )
 
     def scores(self, x: ArrayLike) -> Array:
         """`Moods.scores` of new rows (m, d): (m, k)."""

@@ -94,7 +94,9 @@ class Sample:
         penalty = np.square(np.sqrt(design.penalty) / scale)
         with np.errstate(over="ignore"):
             matrix = np.clip(np.asfortranarray(features[order] / scale), -FAR, FAR)
-        return cls(matrix, counts[order], offset[order], inner, first, unit_weights, constants, penalty, scale, order, unit_of, design.law, large)
+        return cls(
+            matrix, counts[order], offset[order], inner, first, unit_weights, constants, penalty, scale, order, unit_of, design.law, large
+        )
 
     def __len__(self) -> int:
         return len(self.unit_weights)

@@ -304,7 +304,7 @@ def _affine_row(row: Row, dw: Array) -> tuple[Array, Array, Array, Array]:
 
 
 def _move_row(row: Row, dw: Array, target: Array, slow: np.ndarray) -> tuple[Array, list[Array], Array]:
-    """Sets du; gives the steepest approach to a side, ds of the combined direction, and the largest |dz| of a smooth row, times its self-concordance."""
+    """Sets du; gives the steepest approach to a side, ds of the combined direction, and c times the largest |dz| of a smooth row."""
     a = row.run.matrix
     if row.run.sheet is None:
         term = row.run.smooth.term  # type: ignore[union-attr]

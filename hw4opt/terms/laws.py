@@ -149,8 +149,8 @@ class ZeroTruncatedLaw(Law):
     def divergence(self, z: Array, m: Array, lacking: Array) -> Array:
         """An integral near by, the parts of c far off.
 
-        With z' = z + δ, c'(z') = m, the divergence is ∫₀^δ s c''(z + s) ds: near by, δ comes from δ ∫₀¹ c''(z + s δ) ds = lacking, and both integrals
-        from Gauss's rule, in which nothing cancels; else from the parts of c, whose divergences are positive, too.
+        With z' = z + δ, c'(z') = m, the divergence is ∫₀^δ s c''(z + s) ds. Near by, δ comes from δ ∫₀¹ c''(z + s δ) ds = lacking, and both
+        integrals from Gauss's rule, in which nothing cancels; else it is that of the parts of c, whose divergences are positive, too.
         """
         z, m, lacking = np.broadcast_arrays(z, m, lacking)
         rise = self.rise(z)

@@ -56,7 +56,10 @@ def check(y: Array, name: str, loss: Poisson, weights: Array | None, truncation:
         row = int(np.argmax(fractions))
         raise InputError(f"column {name!r} holds {y[row]:g} in row {row + 1}; counts are whole numbers, and --quasi takes fractions, too")
     rows = int(fractions.sum())
-    return [*said, f"{rows} {'row' if rows == 1 else 'rows'} of {name!r} hold fractions: a quasi-likelihood, in which log y! is log Γ(y + 1)"]
+    return [
+        *said,
+        f"{rows} {'row' if rows == 1 else 'rows'} of {name!r} hold fractions: a quasi-likelihood, in which log y! is log Γ(y + 1)",
+    ]
 
 
 def check_columns(x: Array, names: Sequence[str]) -> None:
