@@ -12,11 +12,11 @@ import numpy as np
 
 from hw4opt.answer import Status
 from hw4opt.canonical import canonicalize
-from hw4opt.inference import WIDE
+from hw4opt.inference import ERRORS, WIDE
 from hw4opt.losses.poisson import Poisson
 from hw4opt.poisson.ascent import Climb
 from hw4opt.poisson.existence import settle
-from hw4opt.poisson.likelihood import LARGEST, MOST, Blocks, Point, expect, penalty
+from hw4opt.poisson.likelihood import LARGEST, MOST, Blocks, Point, expect, penalty, scores_outer
 from hw4opt.poisson.moods import Criteria, MixtureResult, Starts, Uncertainty
 from hw4opt.poisson.sample import Design, Sample
 from hw4opt.poisson.search import Found
@@ -29,13 +29,14 @@ BELONGS = 1e-4  # responsibility from which a row counts as the mood's when its 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a fit ended with; found None: a plain run, without search."""
+    """What a fit ended with; found None: a plain run, without search; errors: which standard errors are wanted."""
 
     k: int
     design: Design
     sample: Sample
     climb: Climb
     found: Found | None
+    errors: str = ERRORS[0]
 
 
 def conclude(run: Run, seconds: float) -> MixtureResult:
@@ -46,7 +47,7 @@ def conclude(run: Run, seconds: float) -> MixtureResult:
     everywhere = _everywhere(run, point, shares)
     endless = _without_maximum(run.design, everywhere)
     dispersion = _dispersion(sample, point, shares)
-    uncertainty = _uncertainty(sample, climb, point, endless)
+    uncertainty = _uncertainty(run, climb, dispersion, endless)
     status, message = _status(run, climb, endless)
     counts = run.design.counts * run.design.weights
     return MixtureResult(
@@ -110,7 +111,8 @@ def _finite(design: Design, shares: Array) -> bool:
     return settle(form, 0).finite
 
 
-def _uncertainty(sample: Sample, climb: Climb, point: Point, endless: list[int]) -> Uncertainty:
+def _uncertainty(run: Run, climb: Climb, dispersion: Array, endless: list[int]) -> Uncertainty:
+    sample, point = run.sample, climb.point
     if endless:
         return Uncertainty.none("not identified: coefficients of a mood without finite maximum")
     if not climb.stationary:
@@ -125,9 +127,15 @@ def _uncertainty(sample: Sample, climb: Climb, point: Point, endless: list[int])
     if values[0] <= SINGULAR:
         return Uncertainty.none("not identified: the observed information is singular, so other coefficients fit as well")
     inverse = (vectors / values @ vectors.T) * root * root[:, None]
+    if run.errors == "sandwich":
+        inverse = inverse @ scores_outer(sample, point) @ inverse
     k, p = point.coef.shape[1:]
     blocks = inverse.reshape(k, p + 1, k, p + 1)
     covariance = np.stack([blocks[c, :p, c, :p] for c in range(k)])
+    if run.errors == "dispersion":
+        if not np.isfinite(dispersion).all():
+            return Uncertainty.none("a mood has no degrees of freedom left to estimate a dispersion from")
+        covariance *= dispersion[:, None, None]
     errors = np.sqrt(np.einsum("kii->ki", covariance))
     own = errors / sample.scale
     if not np.isfinite(own).all():
@@ -230,8 +238,9 @@ def _warnings(run: Run, climb: Climb, dispersion: Array) -> list[str]:
     wide = [f"{value:.3g} times in mood {mood + 1}" for mood, value in enumerate(dispersion) if value > WIDE]
     if wide:
         said.append(
-            f"counts are spread wider than Poisson counts, {', '.join(wide)}: standard errors are too small by the root of that, "
-            "responsibilities too sure, and criteria ask for too many moods"
+            f"counts are spread wider than Poisson counts, {', '.join(wide)}: "
+            + ("standard errors are too small by the root of that, " if run.errors == ERRORS[0] else "")
+            + "responsibilities too sure, and criteria ask for too many moods"
         )
     if not climb.stationary:
         said.append("the point is not stationary")

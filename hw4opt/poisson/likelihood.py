@@ -198,6 +198,24 @@ def _residuals(part: Part, rise: Array, shares: Array) -> tuple[Array, Array]:
     return (residual, weights) if part.inner is None else (residual * part.inner, weights * part.inner)
 
 
+def scores_outer(sample: Sample, point: Point) -> Array:
+    """Σ_u ω s_u s_uᵀ of one mixture in (w_1, α_1, w_2, …), (K, K), s_u the gradient of unit u: v̄_u with π taken from the α's."""
+    k, p = point.coef.shape[1:]
+    shares = np.exp(point.log_proportions[0])
+
+    def one(part: Part) -> Array:
+        found = _posterior(part, point)
+        residual = _residuals(part, found.rise[0], found.shares[0])[0]
+        scores = np.empty((k, p + 1, len(part.unit_weights)))
+        for c, row in enumerate(residual):
+            scores[c, :p] = part.per_unit(part.matrix.T * row) * found.shares[0, c]
+            scores[c, p] = found.shares[0, c] - shares[c]
+        flat = scores.reshape(k * (p + 1), -1) * np.sqrt(part.unit_weights)
+        return flat @ flat.T
+
+    return sum(each(one, sample.parts(k * p)), np.zeros((k * (p + 1),) * 2))
+
+
 def _assemble(sample: Sample, point: Point, log_likelihood: float, sums: tuple[Array, Array, Array | float]) -> Curvature:
     """The sums over all parts, with the penalty and what the proportions alone bring.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike
 from hw4opt.answer import Status
 from hw4opt.errors import InputError, ModelFileError
 from hw4opt.files import write_text
+from hw4opt.losses.poisson import Poisson
 from hw4opt.poisson.check import INTERCEPT, matrix, vector
 from hw4opt.poisson.sample import Design
 from hw4opt.terms.base import Array
-from hw4opt.terms.laws import Law, law_of
+from hw4opt.terms.laws import Law
 
 KIND, FORMATS = "hw4opt moods", (2, 3)  # 2: no truncated law
 
@@ -89,6 +90,7 @@ class Moods:
     """The parameters alone: coef (k, p) of the columns `names`, proportions (k,), how sure they are.
 
     has_offset    whether they were fitted with an offset;  truncated  whether the law is that of counts of at least 1
+    context       names of the columns they were fitted to, by role: y, offset, exposure, groups
     """
 
     names: tuple[str, ...]
@@ -97,11 +99,17 @@ class Moods:
     uncertainty: Uncertainty
     has_offset: bool = False
     truncated: bool = False
+    context: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def loss(self) -> Poisson:
+        """The loss of one mood."""
+        return Poisson(quasi=True, truncated=self.truncated)
 
     @property
     def law(self) -> Law:
         """The law of the counts."""
-        return law_of(self.truncated)
+        return self.loss.law
 
     @property
     def has_intercept(self) -> bool:
@@ -125,15 +133,23 @@ class Moods:
         """The mean count of new rows in each mood, (m, k)."""
         return self.law.least + self.law.rise(self._log_rates(x, offset))
 
-    def posterior(self, x: ArrayLike, y: ArrayLike, offset: ArrayLike | None = None) -> Array:
-        """The probability of each mood given the count y (m,) of new rows, (m, k). Raises `InputError` for what is no count of the law."""
+    def posterior(self, x: ArrayLike, y: ArrayLike, offset: ArrayLike | None = None, groups: ArrayLike | None = None) -> Array:
+        """The probability of each mood given the counts y (m,) of new rows, (m, k).
+
+        groups    (m,) labels: rows of a group share one mood, and all their counts tell of it
+        Raises `InputError` for what is no count of the law.
+        """
         z = self._log_rates(x, offset)
         counts = vector("y", y, len(z), 0.0)
         for row in np.flatnonzero(counts < self.law.least)[:1]:
             raise InputError(f"y holds {counts[row]:g} in row {row + 1}; counts of this mixture are {self.law.least:g} or more")
         above = (counts - self.law.least)[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
-            logs = np.log(self.proportions) - self.law.divergence(z, above, above - self.law.rise(z))
+            logs = -self.law.divergence(z, above, above - self.law.rise(z))
+            if groups is not None:
+                unit = np.unique(np.asarray(groups), return_inverse=True)[1]
+                logs = np.stack([np.bincount(unit, of_mood) for of_mood in logs.T], axis=1)[unit]
+            logs = np.log(self.proportions) + logs
             shares = np.exp(logs - logs.max(axis=1, keepdims=True))
             return shares / shares.sum(axis=1, keepdims=True)
 
@@ -155,8 +171,21 @@ class Moods:
         }
         write_text(
             path,
-            json.dumps(record | {"uncertainty": sure, "has_offset": self.has_offset, "truncated": self.truncated}, allow_nan=False) + "\n",
+            json.dumps(
+                record | {"uncertainty": sure, "has_offset": self.has_offset, "truncated": self.truncated, "context": self.context},
+                allow_nan=False,
+            )
+            + "\n",
         )
+
+    @staticmethod
+    def is_file(path: str | Path) -> bool:
+        """Whether `save` wrote the file, by how it begins."""
+        try:
+            with Path(path).open(encoding="utf-8", errors="replace") as file:
+                return f'"kind": "{KIND}"' in file.read(100)
+        except OSError:
+            return False
 
     @classmethod
     def load(cls, path: str | Path) -> Moods:
@@ -170,8 +199,9 @@ class Moods:
             arrays = np.array(stored["coef"], dtype=float), np.array(stored["proportions"], dtype=float)
             known = Uncertainty(errors, correlation, sure["reason"])
             flags = bool(stored["has_offset"]), bool(stored.get("truncated", False))
-            return cls(tuple(stored["names"]), *arrays, known, *flags)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            context = {str(role): str(name) for role, name in stored.get("context", {}).items()}
+            return cls(tuple(stored["names"]), *arrays, known, *flags, context)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelFileError(f"{path} is no file of moods: {error}") from error
 
     def _columns(self, x: ArrayLike) -> Array:

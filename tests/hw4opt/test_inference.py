@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy import stats
 
 from hw4opt import InputError, Logistic, Poisson, Problem, Squared, fit
+from hw4opt.poisson import Budget, PoissonMixture, Rows
 
 
 def sample(n=300, seed=3):
@@ -75,3 +77,36 @@ def test_statsmodels_agrees():
     for errors, how in (("information", {}), ("dispersion", {"scale": "X2"}), ("sandwich", {"cov_type": "HC0"})):
         peer = model.fit(tol=1e-13, **how)
         assert_allclose(result.infer(errors).standard_errors, peer.bse, rtol=1e-6)
+
+
+@pytest.mark.parametrize("truncated", [False, True])
+@pytest.mark.parametrize("groups", [False, True])
+def test_the_sandwich_of_a_mixture_is_that_of_differences(truncated, groups):
+    """Scores and information by differences of each unit's log-density, written here; weights in."""
+    draw = np.random.default_rng(4)
+    x, which = draw.standard_normal((90, 1)), np.arange(90) // 3 % 2 == 0
+    y = truncated + draw.poisson(np.exp(np.where(which, 2.5 + 0.4 * x[:, 0], 0.3 - 0.4 * x[:, 0]))).astype(float)
+    weights, labels = draw.integers(1, 4, 90).astype(float), np.arange(90) // 3
+    rows = Rows(None, weights, labels if groups else None)
+    result = PoissonMixture(2, truncated=truncated, errors="sandwich", budget=Budget(24, 20)).fit(x, y, rows)
+    at = np.array([*result.coef.ravel(), np.log(result.proportions[0] / result.proportions[1])])
+
+    def densities(values):
+        z = np.column_stack([np.ones(90), x]) @ values[:4].reshape(2, 2).T
+        each = stats.poisson.logpmf(y[:, None], np.exp(z)) - (np.log(-np.expm1(-np.exp(z))) if truncated else 0.0)
+        if groups:
+            each = np.array([(weights[:, None] * each)[labels == one].sum(axis=0) for one in range(30)])
+        return np.logaddexp.reduce(each + np.array([values[4], 0.0]), axis=1) - np.logaddexp(values[4], 0.0)
+
+    of_units, h, steps = (np.ones(30) if groups else weights), 1e-4, 1e-4 * np.eye(5)
+    scores = np.array([(densities(at + step) - densities(at - step)) / (2 * h) for step in steps])
+    value = lambda step: of_units @ densities(at + step)  # noqa: E731
+    hessian = [[(value(s + t) - value(s - t) - value(t - s) + value(-s - t)) / (4 * h * h) for t in steps] for s in steps]
+    inverse = np.linalg.inv(hessian)
+    expected = np.sqrt(np.diagonal(inverse @ (scores * of_units) @ scores.T @ inverse))[:4].reshape(2, 2)
+    assert_allclose(result.uncertainty.standard_errors, expected, rtol=1e-4)
+
+
+def test_a_mixture_refuses_errors_of_no_kind():
+    with pytest.raises(InputError, match="errors is 'robust'; there are information"):
+        PoissonMixture(1, errors="robust")

@@ -35,7 +35,7 @@ def check_likelihood(loss: Loss, solving: Solving) -> None:
         raise InputError(f"--errors {solving.errors} belongs to likelihoods; drop it, or give --loss poisson or logistic")
 
 
-def check(y: Array, name: str, loss: Poisson, weights: Array | None, truncation: str) -> list[str]:
+def check(y: Array, name: str, loss: Poisson, weights: Array | None, truncation: str | None) -> list[str]:
     """Raise `InputError` for a target that is no count in a row of weight above 0; warnings on fractions, and on counts without a 0."""
     if weights is not None:
         if not (weights > 0).any():
@@ -47,7 +47,7 @@ def check(y: Array, name: str, loss: Poisson, weights: Array | None, truncation:
         kind = "counts truncated at 0 are 1 or more" if loss.truncated else "counts are 0 or more"
         raise InputError(f"column {name!r} holds {y[row]:g} in row {row + 1}; {kind}")
     said = []
-    if least == 0 and y.min() >= 1:
+    if truncation is not None and least == 0 and y.min() >= 1:
         said.append(f"every count in {name!r} is 1 or more: {truncation} fits the law of counts that were seen because they are at least 1")
     fractions = y != np.floor(y)
     if not fractions.any():

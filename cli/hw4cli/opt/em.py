@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import click
 from hw4cli.opt import moods
 from hw4cli.opt.endings import Exit, say
 from hw4cli.opt.listening import Listened, Listening, features_of, read, text_columns
-from hw4cli.opt.options import ARRAYS, DATA, SAVE, WRITE, Writing, options, take
+from hw4cli.opt.options import ARRAYS, DATA, ERRORS, SAVE, WRITE, Writing, options, take
 from hw4cli.opt.outputs import check_outputs, draw, provenance, with_arrays, write_json
 from hw4cli.opt.report import figure_line, show, warn
 from hw4cli.progress import Bar
@@ -46,6 +46,7 @@ class Fitting:
     ridge: float
     plain: bool
     cycles: int | None
+    errors: str
 
     @property
     def counts(self) -> range | None:
@@ -99,6 +100,7 @@ class Ranking:
         click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="Songs of a playlist."),
         click.option("--playlists", metavar="DIR", help=PLAYLISTS),
     ),
+    ERRORS,
     SAVE,
     ARRAYS,
     WRITE,
@@ -132,12 +134,13 @@ def em(listening: Listening, fitting: Fitting, ranking: Ranking, writing: Writin
         *_left_over(result, ranking),
     ]
     record = provenance(writing.seed, listened.table.sha256) | moods.answer(result, with_arrays(writing, len(listened.plays)))
+    record["errors"] = fitting.errors
     record |= moods.chosen(choice) | moods.known(result, listened.truth) | {"warnings": warnings}
     write_json(record | ({} if catalogue is None else {"playlists": moods.listed(lists, texts)}), writing.json)
     if result.status is Status.CERTIFIED:
         draw(writing.plot, lambda: moods.figure(result, listened.truth))
         if writing.save is not None:
-            result.moods.save(writing.save)
+            replace(result.moods, context=listening.roles(listened)).save(writing.save)
         if ranking.playlists is not None:
             write_playlists(ranking.playlists, lists, texts)
     _show(result, choice, listened, writing)
@@ -229,7 +232,9 @@ def _fit(listening: Listening, fitting: Fitting, listened: Listened, bar: Bar) -
         fitting.search_seconds,
     )
     k = fitting.k or BUILT_IN
-    model = PoissonMixture(k, listening.intercept, fitting.ridge, listening.quasi, budget, listening.seed, listening.truncated)
+    model = PoissonMixture(
+        k, listening.intercept, fitting.ridge, listening.quasi, budget, listening.seed, listening.truncated, fitting.errors
+    )
     data = listened.features, listened.plays, listened.rows
     if fitting.plain:
         assert listened.labels is not None

@@ -32,10 +32,18 @@ class Listening:
     truncated: bool
     seed: int
 
+    def roles(self, listened: Listened) -> dict[str, str]:
+        """The columns that have a role, for the model file."""
+        given = {"y": listened.target, "offset": self.offset, "exposure": self.exposure, "groups": self.groups}
+        return {role: name for role, name in given.items() if name is not None}
+
 
 @dataclass(frozen=True, eq=False)
 class Listened:
-    """The data: features (n, d) of the columns `names`, counts, what rows have besides, initial labels, and the truth where it is known."""
+    """The data: features (n, d) of the columns `names`, counts of the column `target`, what rows have besides, and initial labels.
+
+    truth    the listener, where she is simulated
+    """
 
     table: Table
     names: tuple[str, ...]
@@ -44,6 +52,7 @@ class Listened:
     rows: Rows
     labels: Array | None
     truth: Listener | None
+    target: str
     warnings: tuple[str, ...]
 
 
@@ -73,7 +82,7 @@ def read(options: Listening) -> Listened:
         names,
     )
     labels = None if options.init is None else table.numbers(options.init)
-    return Listened(table, names, features, plays, rows, labels, truth, tuple(warnings))
+    return Listened(table, names, features, plays, rows, labels, truth, target, tuple(warnings))
 
 
 def features_of(table: Table, names: Sequence[str]) -> Array:

@@ -16,11 +16,13 @@ from hw4cli.opt import counts
 from hw4cli.opt.endings import Exit, say
 from hw4cli.opt.options import ARRAYS, SAVE, WRITE, Writing, options, take
 from hw4cli.opt.outputs import check_outputs, draw, provenance, save, with_arrays, write_json
-from hw4cli.opt.report import figure_line, show, warn
+from hw4cli.opt.predict_moods import Columns, predict_moods
+from hw4cli.opt.report import figure_line, show, span, warn
 from hw4cli.progress import Bar
 from hw4opt import InputError, Precomputed, Result, Status
 from hw4opt.datasets import Table, read_table
 from hw4opt.files import write_with
+from hw4opt.poisson.moods import Moods
 from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 
@@ -34,14 +36,32 @@ log = logging.getLogger("hw4opt.cli")
 @click.option("--x", metavar="COL[,COL…]", help="The model's feature columns in these data; default: those it was fitted to.")
 @click.option("--offset", metavar="COL", help="Counts: the offset column; default: the one it was fitted with.")
 @click.option("--exposure", metavar="COL", help="Counts: the exposure column; default: the one it was fitted with.")
+@click.option("--y", metavar="COL", help="Of a mixture: the column of counts that tell the mood; default: the one it was fitted to.")
 @options(SAVE, ARRAYS, WRITE)
-def command(model: str, data: str, out: str, x: str | None, offset: str | None, exposure: str | None, **given: Any) -> int:
-    """Predict with a saved model: MODEL as `hw4opt solve --save` wrote it, DATA a CSV or Parquet file with the model's feature columns.
+def command(model: str, data: str, out: str, x: str | None, offset: str | None, exposure: str | None, y: str | None, **given: Any) -> int:
+    """Predict with a saved model: MODEL as `hw4opt solve --save` or `em --save` wrote it, DATA a CSV or Parquet file of its columns.
 
     prediction is the linear predictor; logistic models add mean, the probability of y = 1, and poisson models the expected count.
     bound is a proven distance from the exact optimum's prediction; a model with an intercept, which no penalty reaches, has none.
+    Of a mixture: mood, responsibility_1, … and mean given the row's count; without a column of counts, the mean over all moods.
     """
-    return predict(model, data, out, x, {"offset": offset, "exposure": exposure}, take(Writing, given))
+    writing, added = take(Writing, given), {"offset": offset, "exposure": exposure}
+    if Moods.is_file(model):
+        return _of_mixture(model, data, out, Columns(x, y, added), writing)
+    if y is not None:
+        raise InputError(f"--y {y} belongs to a mixture, as `hw4opt em --save` writes it, and {model} is none; drop it")
+    return predict(model, data, out, x, added, writing)
+
+
+def _of_mixture(model: str, data: str, out: str, named: Columns, writing: Writing) -> int:
+    check_outputs(writing, {"the model": model, "the data": data}, out=out)
+    table = read_table(data)
+
+    def write(columns: Mapping[str, Array]) -> None:
+        _check_names(columns, table)
+        write_with(out, lambda path: _write(path, table, columns))
+
+    return predict_moods((model, out), table, named, writing, write)
 
 
 def predict(model: str, data: str, out: str, x: str | None, offset: Mapping[str, str | None], writing: Writing) -> int:
@@ -67,7 +87,7 @@ def predict(model: str, data: str, out: str, x: str | None, offset: Mapping[str,
     save(result, writing.save)
     title = f"{len(table)} predictions of {model} in {out}"
     last = [*([] if "bound" in columns else [f"No proven bound: {_unbound(result)}"]), *figure_line(writing, "predicted.png")]
-    show(writing, title, ("column", "lowest", "highest"), map(_span, columns, columns.values()), last)
+    show(writing, title, ("column", "lowest", "highest"), [(name, *span(values)) for name, values in columns.items()], last)
     warn(warnings)
     if certified:
         return Exit.CERTIFIED
@@ -158,11 +178,6 @@ def _rows(places: np.ndarray) -> str:
     few = ", ".join(str(place + 1) for place in places[:5])
     more = f" and {len(places) - 5} more" if len(places) > 5 else ""
     return f"row{'s' if len(places) > 1 else ''} {few}{more}"
-
-
-def _span(name: str, values: Array) -> tuple[str, str, str]:
-    values = values[np.isfinite(values)]
-    return (name, f"{values.min():.6g}", f"{values.max():.6g}") if len(values) else (name, "–", "–")
 
 
 def _figure(result: Result, points: Array) -> Any:

@@ -14,6 +14,7 @@ from hw4cli.records import STDOUT
 from hw4cli.tables import Table
 from hw4opt import Certificate, Result
 from hw4opt.inference import ERRORS
+from hw4opt.terms.base import Array
 
 if TYPE_CHECKING:
     from hw4cli.opt.describe import Description
@@ -42,6 +43,12 @@ def figure_line(writing: Writing, name: str) -> list[str]:
 def figure_text(value: float | None, digits: int = 6) -> str:
     """A number for a table, – where there is none."""
     return "–" if value is None else f"{value:.{digits}g}"
+
+
+def span(values: Array) -> tuple[str, str]:
+    """The lowest and the highest of the finite values, for a table."""
+    values = values[np.isfinite(values)]
+    return (f"{values.min():.6g}", f"{values.max():.6g}") if len(values) else ("–", "–")
 
 
 def summary(result: Result, selection: Selection | None, description: Description, errors: str = ERRORS[0]) -> list[tuple[str, str]]:
