@@ -40,7 +40,7 @@ def check(y: Array, name: str, loss: Poisson, weights: Array | None, truncation:
     if weights is not None:
         if not (weights > 0).any():
             return []
-        y = np.where(weights > 0, y, y[weights > 0][0])
+        y = np.where(weights > 0, y, 1.0)
     least = loss.law.least
     if y.min() < least:
         row = int(np.argmin(y))
