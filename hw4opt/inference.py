@@ -119,7 +119,7 @@ def _standard_errors(
     which = [name for name, missing in zip(names, ordered.tolist(), strict=True) if missing]
     why = f"the columns are collinear (rank {rank} of {len(w)})" if rank < len(w) else "the observed information is singular"
     few = ", ".join(which[:5]) + (f" and {len(which) - 5} more" if len(which) > 5 else "")
-    return (None if lost.all() else np.where(lost, np.nan, np.sqrt(squares))), f"not identified: {few}; {why}"
+    return np.where(lost, np.nan, np.sqrt(squares)), f"not identified: {few}; {why}"
 
 
 def _inverse_root(unit: Array, rank: int) -> tuple[Array, Array]:

@@ -10,6 +10,9 @@ maximise -Σ x_iᵀv over the rows with y = 0 in a box, again without the rows f
 columns and rows are scaled to unit length first. What the program finds is believed only after it is checked: v is projected onto the
 rows that it leaves at 0, and every sign is looked at again.
 
+Counts truncated at 0 behave alike with y = 1 in place of y = 0: their loss log(exp(exp z) - 1) - y z falls to 0 as z falls if y = 1, and
+rises without bound on both sides if y > 1. Separated rows then have a mean that goes to 1.
+
 The same holds for any form: a row of a term whose conjugate lives on [l, h] grows along v as h s for s = a_iᵀv > 0 and as l s for s < 0.
 It pins s to 0 if l < 0 < h, and is one-sided if l or h is 0. Penalised columns cannot take part.   (Rockafellar 1970, §8: recession.)
 So labels are settled too: each row of a logistic loss is one-sided, and separated where a direction classifies it right and no row wrong

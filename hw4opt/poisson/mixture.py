@@ -58,6 +58,9 @@ class PoissonMixture:
             raise InputError(f"ridge is {self.ridge}; it must be a number, 0 or more")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; it must be 0 or more")
+        for name in ("intercept", "quasi", "truncated"):
+            if (value := getattr(self, name)) not in (False, True):
+                raise InputError(f"{name} is {value!r}; give True or False")
         if self.errors not in ERRORS:
             raise InputError(f"errors is {self.errors!r}; there are {', '.join(ERRORS)}")
 

@@ -213,3 +213,16 @@ def test_standard_errors_of_moods_in_three_kinds(hw4opt, listener):
     alone = hw4opt(*listener[:-4], "--k", 1, "--errors", "sandwich", "--json", "-", "--quiet").json["standard_errors"][0]
     words = ["--y", "plays", "--x", "tempo", "--exposure", "hours", *PLAIN, "--errors", "sandwich", "--json", "-", "--quiet"]
     assert alone == pytest.approx(hw4opt("solve", "listener.csv", *words).json["standard_errors"], rel=1e-6)
+
+
+def test_a_fit_that_identifies_nothing_prints_no_coefficient(hw4opt, tmp_path):
+    (tmp_path / "s.csv").write_text("x,y\n0,0\n0,0\n1,3\n1,2\n1,4\n1,1\n")
+    done = hw4opt("solve", "s.csv", *PLAIN, "--separated", "drop", "--save", "m.json", "--plot", "a.png", "--json", "-")
+    assert done.status == 0 and done.json["standard_errors"] is None and "x, (intercept)" in done.json["standard_errors_reason"]
+    assert done.json["fitted"][:2] == [None, None] and done.json["mean"] == pytest.approx([0, 0, 2.5, 2.5, 2.5, 2.5])
+    assert done.err.count("– (not identified)") == 2
+    (tmp_path / "n.csv").write_text("x\n0\n1\n2\n0.5\n")
+    done = hw4opt("predict", "m.json", "n.csv", "--out", "p.csv", "--plot", "b.png", "--json", "-")
+    assert done.json["mean"] == [0, pytest.approx(2.5), None, 0]
+    assert [row["prediction"] == "" for row in rows_of("p.csv")] == [True, False, True, True] and rows_of("p.csv")[2]["mean"] == ""
+    assert "rows 1, 4 fall to their limit 0" in done.err and "no prediction for row 3" in done.err

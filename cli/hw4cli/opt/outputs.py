@@ -121,6 +121,8 @@ def likelihood(result: Result, errors: str) -> dict[str, Any]:
         record = dataclasses.asdict(inference)
         if (reason := record.pop("reason")) is not None:
             record["standard_errors_reason"] = reason
+            if inference.standard_errors is not None and np.isnan(inference.standard_errors).all():
+                record["standard_errors"] = None
     elif result.status is Status.NO_FINITE_MAXIMUM:
         record = dict.fromkeys(("log_likelihood", "deviance", "dispersion", "standard_errors"))
         record |= {"errors": errors, "standard_errors_reason": "there is no fit"}

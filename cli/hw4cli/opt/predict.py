@@ -170,7 +170,7 @@ def _undefined(result: Result, columns: Mapping[str, Array]) -> list[str]:
     low, others = np.flatnonzero(f == -np.inf), np.flatnonzero(~np.isfinite(f) & (f != -np.inf))
     least = f"{float(loss.mean(np.array([-np.inf]))[0]):g}"
     said = [f"along {names} the means of {_rows(low)} fall to their limit {least} and have no linear predictor"] if len(low) else []
-    return [*said, *([f"{_rows(others)} have no prediction, because the likelihood has no maximum along {names}"] if len(others) else [])]
+    return [*said, *([f"no prediction for {_rows(others)}: the likelihood has no maximum along {names}"] if len(others) else [])]
 
 
 def _rows(places: np.ndarray) -> str:
