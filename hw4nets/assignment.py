@@ -92,6 +92,11 @@ def diverged(part: Mapping[str, Any]) -> dict[str, str]:
     return {name: part[name]["diverged"] for name in PRESETS if "diverged" in part[name]}
 
 
+def is_written(name: str) -> bool:
+    """Whether `reproduce` writes a file of that name below its folder."""
+    return name in ("report.md", "results.json", *(f"{part.letter}_{part.net}.png" for part in PARTS)) or name.startswith("runs/")
+
+
 def start_anew(folder: Path) -> None:
     """Forget the runs in the folder, finished ones too; raises `InputError` where another process works in it."""
     with alone(make_folder(folder)):

@@ -12,6 +12,7 @@ from pathlib import Path
 from hw4nets.errors import InputError, WriteError
 
 LOCK = ".hw4nets.lock"  # in a folder that a process works in
+KEPT = 100  # bytes of a name's stem and suffix in that of its temporary file, which is never too long where the name is not
 CACHE = "HW4NETS_CACHE"  # the environment variable that moves the cache
 
 
@@ -67,7 +68,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when the block ends well, and vanishes otherwise."""
     path = Path(path)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        stem, suffix = _affixes(path)
+        handle, name = tempfile.mkstemp(prefix=f".{stem}.", suffix=suffix, dir=path.parent)
     except OSError as error:
         raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
     os.close(handle)
@@ -108,6 +110,11 @@ def _to_disk(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _affixes(path: Path) -> list[str]:
+    """Stem and suffix of the name, cut where they are long."""
+    return [os.fsencode(part)[:KEPT].decode(errors="ignore") for part in (path.stem, path.suffix)]
 
 
 def _umask() -> int:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 Space = Mapping[str, Range | tuple[Any, ...]]
 STUDY, TRIALS, BEST_TOML = "study.sqlite", "trials.csv", "best.toml"
+FILES = (STUDY, f"{STUDY}-journal", TRIALS, BEST_TOML)
 SAMPLERS = ("tpe", "random")
 UNPRUNED = 5  # trials that run to their end before any is pruned
 

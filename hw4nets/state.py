@@ -20,7 +20,7 @@ from hw4nets.execution import Execution, choose_device, own_draws, prepare
 from hw4nets.history import History, Row, Watch
 from hw4nets.models import whiten
 from hw4nets.optimizers import Averaging, make_optimizer
-from hw4nets.reading import Part
+from hw4nets.parts import Part
 
 WHITENED = 5_000  # training images that whitening filters are computed from
 TOLD = ("chosen_on",)  # settings that reports tell and that change no step: a run goes on without regard to them

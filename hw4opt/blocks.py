@@ -85,11 +85,26 @@ class SmoothRows:
 
         return SmoothRows(self.term, part(self.targets), part(self.offset), part(self.weights))
 
+    def _weighted(self, values: Array) -> Array:
+        """A row of weight 0 counts nothing, though its own loss be infinite."""
+        if self._all_count:
+            return self.weights * values
+        with np.errstate(invalid="ignore"):
+            return np.where(self.weights > 0, self.weights * values, 0.0)
+
+    @cached_property
+    def _all_count(self) -> bool:
+        return bool((self.weights > 0).all())
+
     def gradient(self, z: Array) -> Array:
-        return self.weights * self.term.gradient(z + self.offset, self.targets)
+        return self._weighted(self.term.gradient(z + self.offset, self.targets))
 
     def curvature(self, z: Array) -> Array:
-        return self.weights * self.term.curvature(z + self.offset, self.targets)
+        return self._weighted(self.term.curvature(z + self.offset, self.targets))
+
+    def excess(self, z: Array) -> Array:
+        """f(z) - min f of each row."""
+        return self._weighted(self.term.excess(z + self.offset, self.targets))
 
     @property
     def steepest(self) -> Array:
@@ -97,23 +112,23 @@ class SmoothRows:
         return self.weights * self.term.steepest
 
     def value(self, z: Array) -> Array:
-        return self.weights * self.term.pointwise(z + self.offset, self.targets)
+        return self._weighted(self.term.pointwise(z + self.offset, self.targets))
 
     def derivatives(self, z: Array) -> tuple[Array, Array, Array]:
         """f, f' and f'' of each row."""
         value, slope, bend = self.term.derivatives(z + self.offset, self.targets)
-        return self.weights * value, self.weights * slope, self.weights * bend
+        return self._weighted(value), self._weighted(slope), self._weighted(bend)
 
     def slack(self, z: Array, u: Array) -> Array:
         """f(z) + f*(u) - z u of each row, u in the domain of f*."""
         with np.errstate(divide="ignore", invalid="ignore"):
             p = np.where(self.weights > 0, u / self.weights, 0.0)
-        return self.weights * self.term.slack(z + self.offset, p, self.targets)
+        return self._weighted(self.term.slack(z + self.offset, p, self.targets))
 
     def slack_rounding(self, z: Array, u: Array, slack: Array) -> Array:
         """What rounding of its own formula may do to the slack of each row."""
         each = self.term.slack_rounding(z + self.offset, u / np.where(self.weights > 0, self.weights, 1.0), self.targets)
-        return self.weights * each + EPS * slack
+        return self._weighted(each) + EPS * slack
 
     def clip(self, u: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -390,7 +390,7 @@ def _one_sided(sheet: object) -> bool:
 
 
 def _truncation(form: Form, duals: Sequence[Array], scale: Array) -> Array:
-    """What the basis leaves out of the kernel: sᵀ(K - BBᵀ)s/(4 ridge), s = Sᵀu, up to EXACT_ROWS functionals.
+    """What the basis leaves out of the kernel: |sᵀ(K - BBᵀ)s|/(4 ridge), s = Sᵀu, up to EXACT_ROWS functionals.
 
     Above, where that is enough for an answer to be certified, and below, where it is next to nothing, it is the bound
     (Σ_j |s_j| √d_j)²/(4 ridge) with d = diag(K - BBᵀ), which costs no kernel values.

@@ -3,7 +3,23 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Sequence
+
+LONGEST = 60  # characters of a name in a list
+FEW = 20  # names in a list
+
+
+def listed(names: Iterable[str]) -> str:
+    """The names for a sentence, as in "a, b, c and 99,997 more": at most 20 of them, and each cut at 60 characters."""
+    names = names if isinstance(names, Sequence) else list(names)
+    shown = ", ".join(map(shortened, itertools.islice(names, FEW)))
+    return shown + (f" and {len(names) - FEW:,} more" if len(names) > FEW else "")
+
+
+def shortened(name: str) -> str:
+    """A name that no sentence drowns in."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 class Hw4Error(Exception):
@@ -19,9 +35,9 @@ class UnknownNameError(InputError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5) if len(name) <= LONGEST else []
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        super().__init__(f"no {kind} {name!r}{hint}; there are {', '.join(known)}")
+        super().__init__(f"no {kind} {shortened(name)!r}{hint}; there are {listed(known)}")
 
 
 class RefusedError(Hw4Error):

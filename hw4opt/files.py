@@ -10,11 +10,19 @@ from pathlib import Path
 
 from hw4opt.errors import InputError
 
+KEPT = 100  # bytes of a name's stem and suffix in that of its temporary file, which is never too long where the name is not
+
 
 def check_writable(path: str | Path) -> None:
     """Raise `InputError` now if a file could not be put there later."""
     path = Path(path)
-    folder = path.parent
+    try:
+        _check(path, path.parent)
+    except OSError as error:  # a name that is too long, a loop of links
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _check(path: Path, folder: Path) -> None:
     if path.is_dir():
         raise InputError(f"{path} is a folder; give a file name")
     if path.exists() and not path.is_file():
@@ -30,7 +38,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when the block ends well, and vanishes otherwise."""
     path = Path(path)
     check_writable(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+    stem, suffix = _affixes(path)
+    handle, name = tempfile.mkstemp(prefix=f".{stem}.", suffix=suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -51,6 +60,11 @@ def write_with(path: str | Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file (a figure, say) that then becomes `path`."""
     with replacing(path) as temporary:
         write(temporary)
+
+
+def _affixes(path: Path) -> list[str]:
+    """Stem and suffix of the name, cut where they are long."""
+    return [os.fsencode(part)[:KEPT].decode(errors="ignore") for part in (path.stem, path.suffix)]
 
 
 def _umask() -> int:

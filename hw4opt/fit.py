@@ -205,10 +205,10 @@ def prove(form: Form, answer: Answer, tol: float, solve: Callable[[Form, Options
             continue
         one, w, duals = form.cut(np.array([i])), answer.w[i : i + 1], [u[i : i + 1] for u in answer.duals]
         inside = strictly_feasible(one)
-        proof = _better(proof, i, one, w, duals, None if inside is None else inside[None])
+        proof = better_proof(proof, i, one, w, duals, None if inside is None else inside[None])
         if solve is not None and answer.reached[i] is Status.CERTIFIED and not proof.certificates[i].holds(tol):
             again = solve(one, Options(tol=1e-3 * tol))
-            proof = _better(proof, i, one, again.w, again.duals, again.interior if inside is None else inside[None])
+            proof = better_proof(proof, i, one, again.w, again.duals, again.interior if inside is None else inside[None])
     statuses = []
     for i, certificate in enumerate(proof.certificates):
         status = _status(certificate, answer.reached[i], tol)
@@ -220,7 +220,7 @@ def prove(form: Form, answer: Answer, tol: float, solve: Callable[[Form, Options
     return proof, statuses
 
 
-def _better(proof: Proof, i: int, one: Form, w: np.ndarray, duals: list[np.ndarray], inside: np.ndarray | None) -> Proof:
+def better_proof(proof: Proof, i: int, one: Form, w: np.ndarray, duals: list[np.ndarray], inside: np.ndarray | None) -> Proof:
     """The proof with problem i's part replaced by a certificate at (w, duals), if that proves more."""
     fresh = certify(one, w, duals, inside)
     old, new = proof.certificates[i], fresh.certificates[0]

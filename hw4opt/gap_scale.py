@@ -90,7 +90,7 @@ def _above_least(rows: Sheet | SmoothRows, z: Array) -> Array:
     if isinstance(rows, Sheet):
         value = rows.value(z - rows.shift)
         return value if rows.active is None else value * rows.active
-    return rows.weights * rows.term.excess(z + rows.offset, rows.targets)
+    return rows.excess(z)
 
 
 def _excess(loss: Block, z: Array) -> Array:

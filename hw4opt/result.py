@@ -164,22 +164,24 @@ class Result:
         Where separated rows were dropped it is the limit along which the likelihood rises: -inf or inf at rows that go with them, NaN
         where that limit is undetermined (hw4opt.poisson.separated).
         """
-        rows = self.design.evaluate(self.problem.features(x))
-        f = rows @ self.w + self.problem.level
-        return f + self._drift(rows) if self.is_without_separated_rows else f
+        f = self.design.evaluate(self.problem.features(x)) @ self.w + self.problem.level
+        return f + self.drift(x) if self.is_without_separated_rows else f
 
     @property
     def is_without_separated_rows(self) -> bool:
         """Whether this is the fit of the rows that are left once those without a finite maximum are dropped."""
         return self.existence is not None and not self.existence.finite and self.status is not Status.NO_FINITE_MAXIMUM
 
-    def _drift(self, rows: Array) -> Array:
+    def drift(self, x: ArrayLike) -> Array:
+        """What dropping the separated rows adds to f at new x, (m,): 0 where f stays, -inf, inf, or NaN where it is undetermined."""
         from hw4opt.poisson.separated import drift
 
-        assert self.existence is not None and self.problem.active is not None
+        features = self.problem.features(x)
+        if not self.is_without_separated_rows or self.existence is None or self.problem.active is None:
+            return np.zeros(len(features))
         parts = (self.problem.active, list(self.existence.rows))
         kept, dropped = (self.design.evaluate(self.problem.features(self.problem.x[part])) for part in parts)
-        return drift(kept, dropped, rows)
+        return drift(kept, dropped, self.design.evaluate(features))
 
     def predict_mean(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
         """The expected target at new x, shape (m,); for residual losses that is f. `offset` (m,) is needed where the fit had one.

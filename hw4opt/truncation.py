@@ -1,9 +1,9 @@
-"""What a reduced basis leaves out of its kernel, as a dual sees it: sᵀ(K - BBᵀ)s.
+"""What a reduced basis leaves out of its kernel, as a dual sees it: |sᵀ(K - BBᵀ)s|.
 
 K and BBᵀ agree to the last digits of doubles, so the pivoted Cholesky decomposition of K is redone in long doubles and goes on where B
 stopped. With its factor Y, over the pivots of B and some more,
 
-    sᵀ(K - BBᵀ)s ≤ ‖Yᵀs‖² - ‖Bᵀs‖² + (Σ_i |s_i| √d_i)²,      d = diag(K - YYᵀ), some four digits below what B leaves.
+    |sᵀ(K - BBᵀ)s| ≤ |‖Yᵀs‖² - ‖Bᵀs‖²| + (Σ_i |s_i| √d_i)²,      d = diag(K - YYᵀ), some four digits below what B leaves.
 
 A pass visits the rows in blocks, so that memory is that of a block; time grows as N r².   (Fine and Scheinberg 2001.)
 """
@@ -45,7 +45,7 @@ class _Pivots:
 
 
 def left_out(basis: Basis, x: Array, slopes: tuple[int, ...], matrix: Array, s: Array) -> Array:
-    """An upper bound of sᵀ(K - BBᵀ)s, (b,), for s (b, N) over the values at x and the slopes there along each column of `slopes`.
+    """An upper bound of |sᵀ(K - BBᵀ)s|, (b,), for s (b, N) over the values at x and the slopes there along each column of `slopes`.
 
     matrix (N, r) is B; of a precomputed kernel, K is x itself. Infinite where the rank is beyond LARGEST_RANK.
     """
@@ -66,7 +66,7 @@ def left_out(basis: Basis, x: Array, slopes: tuple[int, ...], matrix: Array, s: 
             rest, largest = rest + np.abs(s[:, rows]) @ np.sqrt(d), max(largest, float(exact.max()))
     found = (np.square(whole).sum(axis=1) - np.square(kept).sum(axis=1)).astype(float)
     rounding = len(pivots.points) * largest * np.square(EPS * np.abs(s).sum(axis=1))
-    return np.maximum(found, 0.0) + np.square(rest) + rounding
+    return np.abs(found) + np.square(rest) + rounding  # below 0 where the rounding of B outweighs what B leaves
 
 
 def _pivots(basis: Basis, x: Array, slopes: tuple[int, ...]) -> _Pivots:

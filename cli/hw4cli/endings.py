@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from enum import IntEnum
+
+from hw4cli.texts import one_line
 
 
 class Exit(IntEnum):
@@ -16,5 +19,6 @@ class Exit(IntEnum):
 
 
 def say(program: str, sentence: str) -> None:
-    """One sentence on stderr, on one line."""
-    print(f"{program}: {' '.join(sentence.split()).removesuffix('.')}", file=sys.stderr)
+    """One sentence on stderr, on one line; where that is closed or full, nobody can be told."""
+    with suppress(OSError, ValueError):
+        print(f"{program}: {one_line(sentence).removesuffix('.')}", file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import importlib
+import io
 import logging
 import os
 import signal
@@ -49,6 +50,13 @@ class Commands(click.Group):
             raise self.unknown(args[0])
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """click prints an empty line for Ctrl-C, and none for an abort."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise click.Abort from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(self.texts.items()))
@@ -76,9 +84,31 @@ def run(app: click.Group, program: str, words: Sequence[str] | None, judge: Call
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _run(app: click.Group, program: str, words: list[str], judge: Callable[[Exception], tuple[str, Exit] | None]) -> int:
-    with _quiet_warnings(), _no_interruption_lost():
+def _flushed(program: str, status: int) -> int:
+    """The status, or that of a failure where what was printed cannot be written: the interpreter would end in another one."""
+    for stream in (sys.stdout, sys.stderr):
         try:
+            stream.flush()
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if status == Exit.CERTIFIED and stream is sys.stdout:
+                status = _end(program, f"stdout cannot be written: {error.strerror}", Exit.UNPROVEN)
+    return status
+
+
+def _run(app: click.Group, program: str, words: list[str], judge: Callable[[Exception], tuple[str, Exit] | None]) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what the stream's encoding lacks is no reason to end
+    return _flushed(program, _ended(app, program, words, judge))
+
+
+def _ended(app: click.Group, program: str, words: list[str], judge: Callable[[Exception], tuple[str, Exit] | None]) -> int:
+    with _quiet_warnings(), _no_interruption_lost(), _no_backend():
+        try:
+            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # in the place of that of `hw4cli.start`
+            _check_words(words)
             return app.main(words, prog_name=program, standalone_mode=False, obj=words) or 0
         except (click.Abort, KeyboardInterrupt):
             return _end(program, "interrupted", Exit.INTERRUPTED)
@@ -90,6 +120,18 @@ def _run(app: click.Group, program: str, words: list[str], judge: Callable[[Exce
         except Exception as error:
             logging.getLogger(f"{program}.cli").debug("raised here", exc_info=True)
             return _end(program, *(judge(error) or _unexpected(error)))
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Raise `click.UsageError` for a word that no file could hold later."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            shown = os.fsencode(word).decode(errors="backslashreplace")
+            raise click.UsageError(f"the word '{shown}' is no UTF-8; rename the file, or spell it in UTF-8") from error
+        if "\0" in word:
+            raise click.UsageError(f"the word {word!r} holds a zero byte; no name can")
 
 
 def _unexpected(error: Exception) -> tuple[str, Exit]:
@@ -116,6 +158,19 @@ def _quiet_warnings() -> Iterator[None]:
             yield
         finally:
             logging.captureWarnings(False)
+
+
+@contextmanager
+def _no_backend() -> Iterator[None]:
+    """Figures are drawn into files and need no backend: that of a notebook's shell, which may not be there, is not looked for."""
+    before = os.environ.get("MPLBACKEND")
+    os.environ["MPLBACKEND"] = "agg"
+    try:
+        yield
+    finally:
+        os.environ.pop("MPLBACKEND")
+        if before is not None:
+            os.environ["MPLBACKEND"] = before
 
 
 @contextmanager

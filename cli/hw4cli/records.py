@@ -13,9 +13,6 @@ from typing import Any
 import click
 import numpy as np
 
-STDOUT = "-"
-FIGURES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp")
-
 
 def plain(value: Any) -> Any:
     """The value in JSON's own types; NaN and infinities become null."""

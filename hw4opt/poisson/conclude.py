@@ -6,13 +6,15 @@ and ICL (Biernacki, Celeux and Govaert 2000) count every coefficient and k - 1 p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hw4opt.answer import Status
 from hw4opt.canonical import canonicalize
-from hw4opt.inference import ERRORS, WIDE
+from hw4opt.errors import listed
+from hw4opt.inference import ERRORS, IDENTIFIED, WIDE
 from hw4opt.losses.poisson import Poisson
 from hw4opt.poisson.ascent import Climb
 from hw4opt.poisson.existence import settle
@@ -122,25 +124,35 @@ def _uncertainty(run: Run, climb: Climb, dispersion: Array, endless: list[int]) 
         return Uncertainty.none(f"not computed: the information of more than {MOST:,} parameters, k·(columns + 1), is not made")
     if climb.saddle:
         return Uncertainty.none("not identified: the point is a saddle, and the observed information not positive definite")
+    if run.errors == "dispersion" and not np.isfinite(dispersion).all():
+        return Uncertainty.none("a mood has no degrees of freedom left to estimate a dispersion from")
     unit, root = _unit(information)
     values, vectors = np.linalg.eigh(unit)
-    if values[0] <= SINGULAR:
+    flat = values <= SINGULAR
+    k, p = point.coef.shape[1:]
+    lost = (np.linalg.norm(vectors[:, flat], axis=1) > IDENTIFIED).reshape(k, p + 1)
+    if lost[:, p].any() or lost[:, :p].all():  # where shares are not, two moods are the same, or one is nearly empty
         return Uncertainty.none("not identified: the observed information is singular, so other coefficients fit as well")
-    inverse = (vectors / values @ vectors.T) * root * root[:, None]
+    lost = lost[:, :p]
+    why = _not_identified(lost, run.design.names) if lost.any() else None
+    inverse = (vectors[:, ~flat] / values[~flat] @ vectors[:, ~flat].T) * root * root[:, None]
     if run.errors == "sandwich":
         inverse = inverse @ scores_outer(sample, point) @ inverse
-    k, p = point.coef.shape[1:]
     blocks = inverse.reshape(k, p + 1, k, p + 1)
     covariance = np.stack([blocks[c, :p, c, :p] for c in range(k)])
     if run.errors == "dispersion":
-        if not np.isfinite(dispersion).all():
-            return Uncertainty.none("a mood has no degrees of freedom left to estimate a dispersion from")
         covariance *= dispersion[:, None, None]
-    errors = np.sqrt(np.einsum("kii->ki", covariance))
+    errors = np.where(lost, np.nan, np.sqrt(np.einsum("kii->ki", covariance)))
     own = errors / sample.scale
-    if not np.isfinite(own).all():
+    if not np.isfinite(own[~lost]).all():
         return Uncertainty.none("not computed: they are larger than a number can be")
-    return Uncertainty(own, covariance / (errors[:, :, None] * errors[:, None, :]), None)
+    return Uncertainty(own, covariance / (errors[:, :, None] * errors[:, None, :]), why)
+
+
+def _not_identified(lost: np.ndarray, names: Sequence[str]) -> str:
+    """The sentence on the coefficients (k, p) that are not."""
+    which = listed([f"{names[place]} of mood {mood + 1}" for mood, place in np.argwhere(lost).tolist()])
+    return f"not identified: {which}; the observed information is singular, so other coefficients fit as well"
 
 
 def _unit(information: Array) -> tuple[Array, Array]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from numpy.typing import ArrayLike
 from hw4opt.errors import InputError
 from hw4opt.files import replacing
 from hw4opt.poisson.moods import MixtureResult
+from hw4opt.tables.write import number_cells, write_csv
 from hw4opt.terms.base import Array
 
 ALIKE = 0.8  # share of songs in common from which two playlists are said to be nearly the same
@@ -29,7 +28,7 @@ class Playlist:
     """One mood's songs, best first.
 
     rows              of the catalogue, from 0;  scores  xᵀw_j, the log of the expected plays;  standard_errors  of the scores, or None;
-                      neither is finite where a feature is too large for it
+                      neither is finite where a feature is too large for it, and an error is NaN where it is not identified
     explained         share of the listening that the mood explains;  defining  rows of the listener's own table that are most of it
     """
 
@@ -100,8 +99,8 @@ def _most(result: MixtureResult) -> float:
 
 
 def _finite(one: Playlist) -> np.ndarray:
-    """Of each song, whether score and standard error are finite."""
-    return np.isfinite(one.scores) & (True if one.standard_errors is None else np.isfinite(one.standard_errors))
+    """Of each song, whether score and standard error are finite; an error of what is not identified is NaN and does not count."""
+    return np.isfinite(one.scores) & (True if one.standard_errors is None else ~np.isinf(one.standard_errors))
 
 
 def renamed(texts: dict[str, list[str]], taken: Collection[str]) -> dict[str, list[str]]:
@@ -135,15 +134,8 @@ def write_playlists(folder: str | Path, lists: Sequence[Playlist], texts: dict[s
 
 
 def _write(path: Path, one: Playlist, texts: dict[str, list[str]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*BEFORE, *texts, *AFTER])
-        for rank, row in enumerate(one.rows.tolist()):
-            error = None if one.standard_errors is None else one.standard_errors[rank]
-            numbers = _cell(one.scores[rank]), _cell(error)
-            writer.writerow([rank + 1, row + 1, *(column[row] for column in texts.values()), *numbers])
-
-
-def _cell(value: float | None) -> str:
-    """Every digit; empty for what is no finite number."""
-    return "" if value is None or not math.isfinite(value) else repr(float(value))
+    rows = one.rows.tolist()
+    errors = [None] * len(rows) if one.standard_errors is None else one.standard_errors.tolist()
+    ranks = [str(rank) for rank in range(1, len(rows) + 1)], [str(row + 1) for row in rows]
+    cells = [[column[row] for row in rows] for column in texts.values()]
+    write_csv(path, [*BEFORE, *texts, *AFTER], [*ranks, *cells, number_cells(one.scores.tolist()), number_cells(errors)])

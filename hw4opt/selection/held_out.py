@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from hw4opt.answer import Options
 from hw4opt.canonical import canonicalize
 from hw4opt.certificate import Proof, certify
 from hw4opt.errors import InputError
-from hw4opt.fit import prove, solve_with, unattained
+from hw4opt.feasibility import strictly_feasible
+from hw4opt.fit import better_proof, prove, solve_with, unattained
 from hw4opt.form import Form
 from hw4opt.problem import Problem
 from hw4opt.selection import closed, exact, smooth
@@ -22,7 +23,7 @@ from hw4opt.selection.folds import Folds
 from hw4opt.selection.layout import Layout
 from hw4opt.selection.lines import EXACT, ROUNDS
 from hw4opt.selection.tableau import WHOLE
-from hw4opt.terms import Smooth
+from hw4opt.terms import Smooth, Term
 from hw4opt.terms.base import Array
 from hw4opt.threads import one_blas_thread
 
@@ -245,12 +246,18 @@ def _anew(problems: Sequence[Problem], folds: Folds, found: Found) -> None:
     _refit(problems, folds, found, 1, _alone, MOST_ALONE)
 
 
-def _by_interior(form: Form) -> Proof:
+def _by_interior(form: Form, inside: Callable[[int], Array | None]) -> Proof:
+    """All by the interior point; a problem that breaks a constraint by what its steps could not resolve is moved towards `inside` it."""
     answer = solve_with("interior", form, Options(tol=ANEW, max_iterations=60))
-    return certify(form, answer.w, answer.duals, answer.interior)
+    proof = certify(form, answer.w, answer.duals, answer.interior)
+    for i in [i for i, certificate in enumerate(proof.certificates) if certificate.gap is None]:
+        if (point := inside(i)) is not None:
+            one, duals = form.cut(np.array([i])), [u[i : i + 1] for u in answer.duals]
+            proof = better_proof(proof, i, one, answer.w[i : i + 1], duals, point[None])
+    return proof
 
 
-def _alone(form: Form) -> Proof:
+def _alone(form: Form, inside: Callable[[int], Array | None]) -> Proof:
     """One fold as a fit would solve it, and if that does not prove it, by ADMM."""
     options = Options(tol=PROVEN)
     proof, _ = prove(form, solve_with("interior", form, options), options.tol, partial(solve_with, "interior"))
@@ -260,16 +267,23 @@ def _alone(form: Form) -> Proof:
     return other if other.certificates[0].holds(options.tol) else proof
 
 
-def _refit(
-    problems: Sequence[Problem], folds: Folds, found: Found, size: int, solve: Callable[[Form], Proof], most: int | None = None
-) -> None:
+_Refitted = Callable[[Form, Callable[[int], Array | None]], Proof]
+
+
+def _refit(problems: Sequence[Problem], folds: Folds, found: Found, size: int, solve: _Refitted, most: int | None = None) -> None:
     """Folds without proof, `size` of them together and `most` at most: where there are more, no refit would change the verdict."""
     design = problems[0].design
+
+    @cache
+    def inside(constraints: tuple[Term, ...]) -> Array | None:
+        """A point strictly inside the constraints of all rows: of a fold's rows, too, which are some of them or merged ones."""
+        return strictly_feasible(canonicalize(next(problem for problem in problems if problem.constraints == constraints)))
+
     left = np.argwhere(~(found.gaps <= PROVEN) & ~found.endless)[:most]
     for low in range(0, len(left), size):
         part = left[low : low + size]
         form = canonicalize([problems[setting] for setting, _ in part], [folds[fold] for _, fold in part])
-        proof = solve(form)
+        proof = solve(form, lambda place: inside(problems[part[place, 0]].constraints))  # noqa: B023
         for place, ((setting, fold), w, certificate) in enumerate(zip(part, proof.w, proof.certificates, strict=True)):
             if unattained(form, proof, place):
                 found.endless[setting, fold] = True

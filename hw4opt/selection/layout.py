@@ -41,20 +41,30 @@ class Union:
     """The sheets' rows one after the other over one basis: A (M, r), and which rows the full data and each fold have."""
 
     a: Array
+    unit: Array  # (M,) of each row's z, where fitted values have 1: how far their rounding is amplified
     sizes: tuple[int, ...]  # rows of each sheet
+    values: int  # how many rows, the first ones, are fitted values
     full: np.ndarray  # (M,) bool
     have: np.ndarray  # (F, M) bool
 
     @classmethod
     def of(cls, form: Form, layout: Layout) -> Union:
         matrices = {acts: rows.take(form.design.matrix) for acts, (rows, _) in layout.maps.items()}
+        units = {acts: _unit(rows, matrices[acts], form.loss_length) for acts, (rows, _) in layout.maps.items()}
         sheets = [(block.acts, block.rows.count) for block in form.blocks for _ in block.sheets]
         return cls(
             a=np.concatenate([matrices[acts] for acts, _ in sheets]),
+            unit=np.concatenate([units[acts] for acts, _ in sheets]),
+            values=len(matrices[sheets[0][0]]),
             sizes=tuple(len(matrices[acts]) for acts, _ in sheets),
             full=np.concatenate([np.arange(len(matrices[acts])) < count for acts, count in sheets]),
             have=np.concatenate([layout.maps[acts][1] for acts, _ in sheets], axis=1),
         )
+
+
+def _unit(rows: RowMap, matrix: Array, length: float) -> Array:
+    """Σ|coef| of differences; of others ‖a‖ beside that of a fitted value's typical row."""
+    return np.linalg.norm(matrix, axis=1) / length if rows.coef is None else np.abs(rows.coef).sum(axis=1)
 
 
 @dataclass(frozen=True, eq=False)

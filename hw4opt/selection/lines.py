@@ -19,6 +19,7 @@ WIDTHS = (0, 4, 8, 12, 16, 24, 32, 48, CHANGED)  # folds with about as many chan
 TOGETHER, PROVEN = 64_000, 16_000  # folds × rows looked at, and proven, together: arrays that stay in a core's cache
 PRICE = 10.0  # of a violated constraint, in units of the largest |u|: violations of settled folds are hardly more than rounding
 EXACT = 1e-12  # relative gap of a fold that counts as exact
+NEAR = 1e-13  # of a row's |z|: on its breakpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,9 +188,10 @@ def gap_of(task: Task, lines: np.ndarray, w: Array, u: Array) -> Array:
     base, s = task.base, task.setting[lines]
     basis = base.basis[s]
     q, t, low, high = (one.take(s, axis=0) for one in (base.tables.q, base.tables.t, base.tables.low, base.tables.high))
+    u = np.minimum(np.maximum(u, low), high)  # beyond its box f*(u) is infinite, however near the breakpoint z is
     z = groupwise(basis, w, lambda g, part: part @ base.a[g].T)
     v = z - t
-    p = _slopes(base, v, q, z, u, t)
+    p = _slopes(base, v, q, z, u, base.reach(basis, z))
     p = np.minimum(np.maximum(p, low, out=p), high, out=p)
     slack = row_slack(p, u, v, q, PRICE * np.maximum(np.abs(u).max(axis=1, keepdims=True), base.u_scale[s]))
     slack *= task.have.take(task.fold[lines], axis=0)
@@ -198,9 +200,10 @@ def gap_of(task: Task, lines: np.ndarray, w: Array, u: Array) -> Array:
     return (slack.sum(axis=1) + stationarity_cost(penalty, residual, w, base.w_scale[s])) / base.gap_scale[s]
 
 
-def _slopes(base: Base, v: Array, q: Array, z: Array, u: Array, t: Array) -> Array:
-    """v/q; where q = 0, u itself at the breakpoint (but for the rounding of fitted values), infinite beside it."""
+def _slopes(base: Base, v: Array, q: Array, z: Array, u: Array, reach: Array) -> Array:
+    """v/q; where q = 0, infinite beside the breakpoint, and within rounding of it the slope by which v costs |u v|."""
     if not base.flat:
         return v / q
-    on = np.abs(v) <= np.maximum(1e-13 * (np.abs(z) + np.abs(t) + 1e-300), ROUNDING * np.abs(z).max(axis=1, keepdims=True))
-    return np.where(q > 0, v / np.where(q > 0, q, 1.0), np.where(on, u, np.where(v > 0, np.inf, -np.inf)))
+    on = np.abs(v) <= np.maximum(NEAR * np.abs(z), ROUNDING * reach)
+    beside = np.where(v > 0, np.inf, -np.inf)
+    return np.where(q > 0, v / np.where(q > 0, q, 1.0), np.where(on, u + np.copysign(u, v), beside))

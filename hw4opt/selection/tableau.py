@@ -25,7 +25,7 @@ from hw4opt.terms.base import Array
 ABSENT, LOW, FREE, HIGH = 0, 1, 2, 3
 SPREAD = 1e11  # of the pivots of A_E H⁻¹ A_Eᵀ: beyond it the rows of E depend on each other
 WHOLE = 600  # rows up to which T is kept
-SLACK, TOUCH = 1e-12, 1e-14  # of |z| + |t|, and of the largest |z|: what a row may be past its end before it leaves it
+SLACK, TOUCH = 1e-12, 1e-14  # of |z| + |t|, and of the largest fitted value: what a row may be past its end before it leaves it
 DEPENDENT = 1e-9  # of a row's square: what is left of it beside other rows of E if it depends on them
 
 
@@ -34,6 +34,8 @@ class Base:
     """The full fits of S settings over one or several bases: states, positions, duals and responses of all rows, (S, M) unless said."""
 
     a: Array  # (G, M, r) the rows over each basis, padded with columns of zeros
+    unit: Array  # (G, M) of each row's z, where fitted values have 1
+    values: int  # how many rows, the first ones, are fitted values
     basis: np.ndarray  # (S,) which of them; ascending
     tables: Tables
     w: Array  # (S, r)
@@ -65,6 +67,7 @@ class Base:
         found: dict[str, object] = {
             "tables": Tables(*(np.concatenate([getattr(part.tables, one.name) for part in parts]) for one in fields(Tables))),
             "pivots": [pair for part in parts for pair in part.pivots],
+            "values": parts[0].values,
             "basis": np.repeat(np.arange(len(parts)), [len(part.w) for part in parts]),
         }
         for name, empty in (("a", 0.0), ("p", 0.0), ("w", 0.0), ("w_scale", 1.0), ("penalty", 1.0)):
@@ -84,15 +87,19 @@ class Base:
         """Whether every row is where its state asks, (S,): a path starts only there."""
         return np.all((self.x >= self.low) & (self.x <= self.high), axis=1)
 
+    def reach(self, basis: np.ndarray, z: Array) -> Array:
+        """The largest fitted value among z (b, M), in the units of every row, (b, M)."""
+        return reach(z, self.unit[basis], self.values)
+
     @cached_property
     def z_size(self) -> Array:
-        """The largest |z| of each setting, (S,)."""
-        return np.maximum(np.abs(self.z).max(axis=1), 1e-300)
+        """What counts as one of z, (S, M)."""
+        return np.maximum(self.reach(self.basis, self.z), 1e-300)
 
     @cached_property
     def u_size(self) -> Array:
-        """The largest |u| of each setting, (S,)."""
-        return np.maximum(np.abs(self.u).max(axis=1), 1e-300)
+        """What counts as one of u, (S, M)."""
+        return np.maximum(_largest(self.u, self.unit[self.basis]), 1e-300)
 
     def entries(self, s: np.ndarray, rows: np.ndarray) -> Array:
         """T[row_l, row_k] at place (k, l) for each line's rows (b, w), shape (b, w, w)."""
@@ -135,6 +142,16 @@ def _widen(array: Array, rank: int, empty: float) -> Array:
     return wide
 
 
+def reach(z: Array, unit: Array, values: int) -> Array:
+    """The largest fitted value among z (b, M), of which the first `values` are that, in the units of every row, (b, M)."""
+    return np.abs(z[:, :values]).max(axis=1, keepdims=True) * unit
+
+
+def _largest(u: Array, unit: Array) -> Array:
+    """The largest |u| beside fitted values, in the units of every row's u, (b, M)."""
+    return (np.abs(u) * unit).max(axis=1, keepdims=True) / np.where(unit > 0, unit, 1.0)
+
+
 def limits(state: np.ndarray, q: Array, ends: tuple[Array, Array], z_ends: tuple[Array, Array], slack: Array) -> tuple[Array, Array]:
     """Between what x of a row in this state has to lie: u in E within its box, z where the ends of u put it."""
     free, flat = state == FREE, q == 0
@@ -145,8 +162,8 @@ def limits(state: np.ndarray, q: Array, ends: tuple[Array, Array], z_ends: tuple
 
 def likely_states(z: Array, u: Array, union: Union, tables: Tables) -> np.ndarray:
     """The states that a nearly optimal point points to: each row's smaller distance, of z from its kink or of u from its end, is the 0."""
-    apart, tops = z - tables.t, np.abs(u).max(axis=1, keepdims=True)
-    near = np.abs(apart) / np.maximum(np.abs(z).max(axis=1, keepdims=True), 1e-300) * np.maximum(tops, 1e-300)
+    apart, whole = z - tables.t, reach(z, union.unit, union.values)
+    near = np.abs(apart) / np.maximum(whole, 1e-300) * np.maximum(_largest(u, union.unit), 1e-300)
     flat = tables.q == 0
     low = np.where(flat, (apart < 0) & (u - tables.low < near), z < tables.z_low)
     high = np.where(flat, (apart > 0) & (tables.high - u < near), z > tables.z_high)
@@ -209,11 +226,12 @@ def base_of(form: Form, union: Union, tables: Tables, state: np.ndarray, gap_sca
     u = np.where(held, x + stiff * tables.t, end)
     z = w @ a.T
     u = np.where(curved, (z - tables.t) * weight, u)
-    slack = SLACK * (np.abs(z) + np.abs(tables.t)) + TOUCH * np.abs(z).max(axis=1, keepdims=True)
+    slack = SLACK * (np.abs(z) + np.abs(tables.t)) + TOUCH * reach(z, union.unit, union.values)
     low, high = limits(state, tables.q, (tables.low, tables.high), (tables.z_low, tables.z_high), slack)
     z = np.where(held, tables.t, z)
     return Base(
-        a[None], np.zeros(form.batch, dtype=int), tables, w, form.w_scale, form.scales[1], gap_scale, form.penalty,
+        a[None], union.unit[None], union.values, np.zeros(form.batch, dtype=int), tables,
+        w, form.w_scale, form.scales[1], gap_scale, form.penalty,
         state, np.where(held, u, z), z, u, weight, stiff,
         held, slack, low, high, p, pivots, tableau, good,
     )  # fmt: skip

@@ -87,7 +87,7 @@ def test_rows_of_weight_0_are_left_out_whatever_they_hold(hw4opt, tmp_path):
     (tmp_path / "odd.csv").write_text("\n".join(["plays,tempo,w", "5,0.1,0", "0,0.1,1", "0,0.3,1"]))
     assert "every count in column 'plays' is 0" in hw4opt("em", "odd.csv", *words, "--weights", "w").err
     (tmp_path / "odd.csv").write_text("\n".join(["plays,tempo,w", "5,0.1,0", "3,0.2,0"]))
-    assert "no rows with a weight above 0" in hw4opt("em", "odd.csv", *words, "--weights", "w").err
+    assert "every weight in column 'w' is 0" in hw4opt("em", "odd.csv", *words, "--weights", "w").err
 
 
 def test_playlists_of_an_earlier_fit_with_more_moods_are_named(hw4opt, songs, tmp_path):

@@ -65,7 +65,9 @@ def test_columns_weights_and_scale(hw4opt, dose):
 def test_every_numeric_column_without_another_role_is_a_feature(hw4opt, dose):
     record = hw4opt("solve", dose, "--y", "response", "--weights", "weight", "--groups", "group", *GIVEN, "--json", "-").json
     assert np.shape(record["x"]) == (40, 2)
-    assert len(record["warnings"]) == 1 and "--scale standard" in record["warnings"][0]
+    assert record["features"] == ["dose", "age"]
+    left_out, spreads = record["warnings"]
+    assert "column 'id' holds text" in left_out and "--scale standard" in spreads
 
 
 def test_a_constraint_on_one_of_several_columns(hw4opt, dose):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hw4nets.data import Data, synthetic
-from hw4nets.reading import CLASSES, Part
+from hw4nets.parts import CLASSES, Part
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -18,7 +18,7 @@ from hw4nets.data import fingerprint, synthetic
 from hw4nets.errors import CheckpointError, DivergedError, InputError, WriteError
 from hw4nets.history import Watch
 from hw4nets.models import Conv, Logistic, build
-from hw4nets.reading import Part
+from hw4nets.parts import Part
 from hw4nets.training import train
 
 SHAPE = Conv(M=8, N=7, batch_norm=True, dropout=0.3)

@@ -1,10 +1,13 @@
 """Every way in which images come, on small files made here; what is wrong with them is one sentence, and nothing is cached."""
 
 import functools
+import gzip
 import hashlib
 import http.server
+import io
 import os
 import pickle
+import struct
 import tarfile
 import threading
 import zipfile
@@ -15,56 +18,14 @@ import pytest
 import torch
 from PIL import Image
 
-import hw4nets.reading
+import hw4nets.batches
+from cifar_files import WRITERS, pack, write_binary, write_images, write_pickle
+from hw4nets.batches import OFFICIAL
 from hw4nets.data import MEAN, fingerprint, hold_out, load, normalize, synthetic
 from hw4nets.errors import DataError, InputError
 from hw4nets.files import cache_folder
-from hw4nets.reading import CLASSES, OFFICIAL, Part
+from hw4nets.parts import Part
 from hw4nets.torchvision_import import torchvision_datasets
-
-# ---- making files ------------------------------------------------------------------------------------------------------
-
-
-def cut(parts):
-    """Training images in five batches, and the test batch, by official name."""
-    train, test = parts
-    pieces = np.array_split(np.arange(len(train.labels)), 5)
-    named = {f"data_batch_{number}": Part(train.pixels[piece], train.labels[piece]) for number, piece in enumerate(pieces, start=1)}
-    return named | {"test_batch": test}
-
-
-def write_binary(folder, parts):
-    for name, part in cut(parts).items():
-        rows = np.concatenate([part.labels[:, None].astype(np.uint8), part.pixels.reshape(len(part.labels), -1)], axis=1)
-        (folder / f"{name}.bin").write_bytes(rows.tobytes())
-
-
-def write_pickle(folder, parts, protocol=2):
-    for name, part in cut(parts).items():
-        batch = {b"data": part.pixels.reshape(len(part.labels), -1), b"labels": part.labels.tolist(), b"batch_label": b"x"}
-        (folder / name).write_bytes(pickle.dumps(batch, protocol=protocol))
-
-
-def write_images(folder, parts, ending="png"):
-    for which, part in zip(("train", "test"), parts, strict=True):
-        for number, (pixels, label) in enumerate(zip(part.pixels, part.labels, strict=True)):
-            path = folder / which / CLASSES[label] / f"{number:04d}.{ending}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels.transpose(1, 2, 0)).save(path)
-
-
-WRITERS = {"binary": write_binary, "pickle": write_pickle, "images": write_images}
-
-
-def pack(folder, archive):
-    if archive.suffix == ".zip":
-        with zipfile.ZipFile(archive, "w") as file:
-            for path in sorted(folder.rglob("*")):
-                file.write(path, path.relative_to(folder.parent))
-    else:
-        with tarfile.open(archive, f"w:{archive.suffix[1:]}") as file:
-            file.add(folder, folder.name)
-
 
 # ---- each format -------------------------------------------------------------------------------------------------------
 
@@ -105,8 +66,8 @@ def test_jpeg_is_read_as_pillow_decodes_it(tmp_path, parts):
 @pytest.mark.parametrize(("write", "table", "kind"), [(write_pickle, "OFFICIAL", "md5"), (write_binary, "OFFICIAL_BINARY", "sha1")])
 def test_official_batches_are_told_by_their_checksums(tmp_path, parts, monkeypatch, write, table, kind):
     write(tmp_path, parts)
-    sums = {name: hashlib.new(kind, (tmp_path / name).read_bytes()).hexdigest() for name in getattr(hw4nets.reading, table)}
-    monkeypatch.setattr(hw4nets.reading, table, sums)
+    sums = {name: hashlib.new(kind, (tmp_path / name).read_bytes()).hexdigest() for name in getattr(hw4nets.batches, table)}
+    monkeypatch.setattr(hw4nets.batches, table, sums)
     assert load(str(tmp_path)).pixels == "official"
     train, test = parts
     write(tmp_path, (train, Part(test.pixels ^ 1, test.labels)))
@@ -152,6 +113,71 @@ def test_a_changed_source_and_a_damaged_cache_are_read_anew(tmp_path, parts, cac
     train, test = parts
     write_binary(tmp_path, (Part(255 - train.pixels, train.labels), test))
     assert load(str(tmp_path)).sha256 not in (first.sha256,)
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_a_source_that_changes_with_size_and_time_as_they_were_is_read_anew(tmp_path, parts, form):
+    train, test = parts
+    seen = set()
+    for pixels in (train.pixels // 2, train.pixels // 3):
+        WRITERS[form](tmp_path, (Part(pixels, train.labels), test))
+        for path in [path for path in tmp_path.rglob("*") if path.is_file()]:
+            if form == "images":
+                path.write_bytes(path.read_bytes().ljust(5_000, b"\0"))
+            os.utime(path, (0, 0))
+        seen.add(load(str(tmp_path)).sha256)
+    assert len(seen) == 2
+
+
+def entry(cache):
+    """What the cache's one file holds, and how to write it anew."""
+    path = next(cache.iterdir())
+    with np.load(path) as kept:
+        arrays = {name: kept[name] for name in kept.files}
+    return arrays, lambda changed: np.savez(path, **changed)
+
+
+def test_a_cache_entry_is_not_believed(tmp_path, parts, cache):
+    """Other pixels, labels or words in it, whether its fingerprint fits them or not, are not what was put there."""
+    write_binary(tmp_path, parts)
+    first = load(str(tmp_path))
+    arrays, write = entry(cache)
+    other = arrays["train_pixels"] ^ 1
+    sha256 = np.array(fingerprint(Part(other, arrays["train_labels"]), Part(arrays["test_pixels"], arrays["test_labels"])))
+    for change in (
+        {"pixels": np.array("official")},
+        {"train_pixels": other},
+        {"train_pixels": other, "sha256": sha256, "key": np.array("of another source")},
+        {"train_labels": arrays["train_labels"] + 0.5},
+        {"train_labels": arrays["train_labels"] + 10},
+        {"train_labels": arrays["train_labels"][:, None]},
+        {"train_pixels": arrays["train_pixels"][:, :, :31]},
+        {"train_pixels": np.array("pixels")},
+        {"sha256": np.arange(3)},
+        {"key": np.zeros((2, 2))},
+        {"data_batch_1": np.zeros(3, np.uint8)},
+    ):
+        write(arrays | change)
+        again = load(str(tmp_path))
+        assert (again.sha256, again.pixels) == (first.sha256, first.pixels) and np.array_equal(again.train.pixels, first.train.pixels)
+    write({"key": arrays["key"], "sha256": arrays["sha256"]})
+    assert load(str(tmp_path)).sha256 == first.sha256
+
+
+def test_official_is_proven_by_the_batches_in_the_cache(tmp_path, parts, cache, monkeypatch):
+    write_pickle(tmp_path, parts)
+    sums = {name: hashlib.md5((tmp_path / name).read_bytes()).hexdigest() for name in OFFICIAL}
+    monkeypatch.setattr(hw4nets.batches, "OFFICIAL", sums)
+    first = load(str(tmp_path))
+    with monkeypatch.context() as changed:
+        changed.setattr("hw4nets.data.read", lambda *words: pytest.fail("decoded again"))
+        again = load(str(tmp_path))
+    assert first.pixels == again.pixels == "official" and again.sha256 == first.sha256
+    arrays, write = entry(cache)
+    spoiled = arrays["data_batch_2"].copy()
+    spoiled[-4000] ^= 1
+    write(arrays | {"data_batch_2": spoiled})
+    assert load(str(tmp_path)).pixels == "official" and np.array_equal(entry(cache)[0]["data_batch_2"], arrays["data_batch_2"])
 
 
 def test_the_cache_is_where_the_platform_has_it(monkeypatch):
@@ -296,6 +322,72 @@ def test_half_an_archive_is_told(tmp_path, parts, cache):
             load(str(archive))
         assert "\n" not in str(caught.value)
     assert list(cache.iterdir()) == []
+
+
+def bomb(path, kind):
+    """An archive of a few kilobytes that unpacks to 40 MiB or more."""
+    zeros = bytes(20 << 20)
+    if kind.startswith("zip"):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for number in range(2):
+                archive.writestr(f"train/cat/{number}.png", zeros)
+        if kind == "zip that hides it":
+            path.write_bytes(path.read_bytes().replace(struct.pack("<I", len(zeros)), struct.pack("<I", 1_000)))
+        return
+    with tarfile.open(path, f"w:{kind[4:] if kind.startswith('tar.') else 'gz'}") as archive:
+        for letter in "ab" if kind == "long names" else "":
+            archive.addfile(tarfile.TarInfo(letter * len(zeros)))
+        for number in range(1 if kind == "links" else 3):
+            member = tarfile.TarInfo(f"other/{number}" if kind.startswith("tar") else f"train/cat/{number}.png")
+            member.size = 3_000 if kind == "after the end" else len(zeros)
+            archive.addfile(member, io.BytesIO(zeros))
+        for number in range(1, 3 if kind == "links" else 0):
+            link = tarfile.TarInfo(f"train/cat/{number}.png")
+            link.type, link.linkname = tarfile.LNKTYPE, "train/cat/0.png"
+            archive.addfile(link)
+    if kind == "after the end":
+        path.write_bytes(path.read_bytes() + gzip.compress(zeros + zeros))
+
+
+@pytest.mark.parametrize("kind", ["zip", "zip that hides it", "tar.gz", "tar.xz", "long names", "after the end", "links"])
+def test_an_archive_that_unpacks_to_too_much_is_told(tmp_path, cache, monkeypatch, kind):
+    monkeypatch.setattr("hw4nets.archives.LARGEST_SOURCE", 30 << 20)
+    bomb(tmp_path / "bomb", kind)
+    with pytest.raises(DataError, match="CRC" if kind.endswith("hides it") else "holds or unpacks to more than"):
+        load(str(tmp_path / "bomb"))
+    assert list(cache.iterdir()) == []
+
+
+def test_too_many_files_are_told(tmp_path, parts, monkeypatch):
+    monkeypatch.setattr("hw4nets.archives.MOST_FILES", 20)
+    write_images(tmp_path / "cifar", parts)
+    pack(tmp_path / "cifar", tmp_path / "a.zip")
+    pack(tmp_path / "cifar", tmp_path / "a.tar.gz")
+    for name in ("cifar", "a.zip", "a.tar.gz"):
+        with pytest.raises(DataError, match="or 20 files"):
+            load(str(tmp_path / name))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_pipes_and_devices_are_refused_and_not_waited_for(tmp_path, parts):
+    write_images(tmp_path / "cifar", parts)
+    os.mkfifo(tmp_path / "cifar" / "train" / "cat" / "x.png")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    for source in (tmp_path / "cifar", tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(DataError, match="no regular file"):
+            load(str(source))
+    with pytest.raises(DataError, match="no data"):
+        load(str(tmp_path / "loop"))
+
+
+def test_a_hard_link_to_what_has_no_class_of_its_own_is_followed(tmp_path, parts):
+    write_images(tmp_path / "cifar", parts)
+    (tmp_path / "cifar" / "all").mkdir()
+    for number, path in enumerate(sorted(tmp_path.glob("cifar/t*/*/*.png"))):
+        os.link(path, tmp_path / "cifar" / "all" / f"{number}.png")
+    pack(tmp_path / "cifar", tmp_path / "cifar.tar.gz")
+    assert load(str(tmp_path / "cifar.tar.gz")).sha256 == fingerprint(*parts)
 
 
 def test_a_file_with_two_names_counts_twice_in_an_archive_as_in_a_folder(tmp_path, parts):

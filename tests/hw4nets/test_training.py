@@ -18,7 +18,7 @@ from hw4nets.evaluation import evaluate, outputs
 from hw4nets.execution import Execution, choose_device, prepare
 from hw4nets.history import Row, Watch
 from hw4nets.models import Base, Conv, Fast, Hidden, Logistic, build
-from hw4nets.reading import Part
+from hw4nets.parts import Part
 from hw4nets.training import train
 
 QUICK = Config(epochs=2, batch_size=20, lr=0.02, precision="float32", memory_format="contiguous", threads=1)

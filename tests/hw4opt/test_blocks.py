@@ -6,7 +6,23 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from hw4opt import RBF, Bounds, Decreasing, Huber, Increasing, Nonnegative, Problem, Ridge, Squared, TotalVariation, Trend, fit, fit_batch
+from hw4opt import (
+    RBF,
+    Bounds,
+    Decreasing,
+    Huber,
+    Increasing,
+    Nonnegative,
+    Poisson,
+    Problem,
+    Ridge,
+    Squared,
+    TotalVariation,
+    Trend,
+    fit,
+    fit_batch,
+)
+from hw4opt.blocks import SmoothRows
 from hw4opt.canonical import canonicalize
 from hw4opt.certificate import certify
 
@@ -107,3 +123,11 @@ def test_a_fit_has_a_dual_of_every_term_that_proves_it(group, solver):
     assert again.holds(1e-6 if solver == "cvxpy" else 1e-8)
     pull = 2 * 0.1 * result.w + sum(block.rows.take(form.matrix).T @ result.duals[name] for block in form.blocks for name in block.names)
     assert np.abs(pull).max() <= 1e-3
+
+
+def test_a_smooth_row_of_weight_0_counts_nothing_though_its_loss_be_infinite():
+    weights = np.array([[1.0, 0.0]])
+    rows = SmoothRows(Poisson(), np.array([[2.0, 2.0]]), np.zeros((1, 1)), weights)
+    z, u = np.array([[0.5, 1e4]]), np.array([[-0.5, 0.0]])
+    for found in (rows.value(z), rows.gradient(z), rows.curvature(z), rows.excess(z), rows.slack(z, u), *rows.derivatives(z)):
+        assert np.isfinite(found).all() and found[0, 0] != 0 and found[0, 1] == 0

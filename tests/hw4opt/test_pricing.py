@@ -1,5 +1,7 @@
 """The price of a row and of stationarity, which solvers and folds stop by, against the certificate's own and long doubles."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -16,12 +18,17 @@ from hw4opt import (
     Ridge,
     Squared,
     TotalVariation,
+    Trend,
+    fit,
 )
 from hw4opt.active_set import measure
+from hw4opt.answer import Options
 from hw4opt.canonical import canonicalize
 from hw4opt.certificate import certify
 from hw4opt.feasibility import strictly_feasible
+from hw4opt.fit import solve_with
 from hw4opt.pricing import row_slack, stationarity_cost
+from hw4opt.selection import exact, layout, leave_one_out, lines
 
 SHEETS = {
     "squared": (0.5, -np.inf, np.inf),
@@ -125,3 +132,36 @@ def test_a_solvers_measure_is_the_certificates_gap(name):
         assert (found[~feasible] > 10 * worst).all()
     else:
         assert feasible.all()
+
+
+def folds_of(problem, held_out):
+    """The task of all folds with what it was solved to: w and u of every row."""
+    form = canonicalize(problem)
+    answer = solve_with("interior", form, Options(tol=1e-13))
+    fits = exact.FullFits(form, answer.w, np.concatenate(answer.duals, axis=1))
+    union = layout.Union.of(form, layout.Layout.of(problem, held_out))
+    task = lines.Task.of(exact._base(fits, union), union.full, union.have)
+    out = lines.Solved.none(task)
+    assert len(exact.settle(task, out, exact.first_states(task))) == 0
+    return task, out.w, lines.duals_of(task, out, np.arange(len(held_out)))
+
+
+@pytest.mark.parametrize("stretch", [1.0, 2.0**-30, 2.0**30])
+@pytest.mark.parametrize(("order", "weight", "stronger"), [(1, 0.05, 40.0), (2, 1e-3, 40.0)])
+def test_the_gap_of_a_fold_is_no_less_than_what_is_missing(order, weight, stronger, stretch):
+    """Also where u lies beyond its box at a breakpoint (differences that only a stronger penalty makes 0), whatever the units of x."""
+    x, y = np.arange(14) / 16, np.array([0.0, 3, 1, 4, 1, 5, 2, 6, 2, 5, 2, 4, 0, 3])
+    problems = [
+        Problem(x * stretch, y, RBF(30.0 / stretch**2), Absolute(), [Ridge(0.2), Trend(weight * scale * stretch ** (order - 1), order)])
+        for scale in (1.0, stronger)
+    ]
+    held_out = leave_one_out(14)
+    (task, w, u), (_, other_w, other_u) = (folds_of(problem, held_out) for problem in problems)
+    counts = np.ones((14, 14)) - np.eye(14)
+    best = [fit(replace(problems[0], weights=row), tol=1e-12) for row in counts]
+    assert lines.gap_of(task, np.arange(14), w, u).max() < 1e-11
+    found = lines.gap_of(task, np.arange(14), other_w, other_u) * task.base.gap_scale[0]
+    for rows, one, optimum, gap in zip(held_out, other_w, best, found, strict=True):
+        form = canonicalize([problems[0]], [rows])
+        missing = certify(form, one[None], [np.zeros((1, len(piece.chunk))) for piece in form.pieces]).certificates[0].objective
+        assert gap >= missing - optimum.objective > 1e-3

@@ -11,7 +11,7 @@ import numpy as np
 from hw4cli.endings import Exit
 from hw4cli.nets.options import DATA, PLOT, SAVE, SEED, WRITE, Writing, options, take
 from hw4cli.nets.outputs import check_outputs, figure_line, recorded, save_plot, show, write_json
-from hw4cli.nets.watching import load_shown
+from hw4cli.nets.watching import load_shown, source_path
 from hw4nets.data import Data
 from hw4nets.files import cache_folder, write_with
 
@@ -21,8 +21,9 @@ from hw4nets.files import cache_folder, write_with
 def command(data: str | None, seed: int, **given: Any) -> int:
     """Have the images ready: downloaded, verified, decoded and cached; --plot shows some of each class, --save keeps the arrays (.npz)."""
     writing = take(Writing, given)
-    check_outputs(writing)
-    images = load_shown(data or "official", writing, seed)
+    source = data or "official"
+    check_outputs(writing, {"the data": source_path(source)})
+    images = load_shown(source, writing, seed)
     with recorded(writing, seed, images.sha256):
         if writing.plot is not None:
             from hw4nets.plotting import plot_images

@@ -12,7 +12,7 @@ import click
 from hw4cli.endings import Exit
 from hw4cli.nets.options import DATA, PLOT, SAVE, SEED, WRITE, Writing, options, take
 from hw4cli.nets.outputs import check_outputs, figure_line, percent, recorded, save_plot, show, write_json
-from hw4cli.nets.watching import load_named
+from hw4cli.nets.watching import load_named, named_source, source_path
 from hw4nets.data import Data
 from hw4nets.errors import InputError
 from hw4nets.evaluation import Evaluation, evaluate
@@ -33,11 +33,11 @@ WORST = 10  # mistakes told in the JSON
 def command(run: str, checkpoint: str, device: str, seed: int, data: str | None, **given: Any) -> int:
     """Accuracy plain and with flips averaged, and confusions; --plot draws them, --save writes a row of probabilities an image (CSV)."""
     writing = take(Writing, given)
-    check_outputs(writing)
     folder = Path(run)
     if not (folder / CONFIG).exists():
         raise InputError(f"{run} is no run: it has no {CONFIG}; give the folder that train wrote")
     recipe, kept = read_recipe(folder / CONFIG), read_toml(folder / CONFIG)
+    check_outputs(writing, {"the data": source_path(named_source(data, kept))}, runs=[run])
     with recorded(writing, seed):
         model, execution = load_model(folder / f"{checkpoint}.pt", recipe, device)
     images = load_named(data, kept, writing, seed)

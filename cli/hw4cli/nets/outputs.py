@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hw4cli import records
 from hw4cli.endings import say
 from hw4cli.nets.options import Writing
-from hw4cli.records import FIGURES, STDOUT, json_text
+from hw4cli.outputs import STDOUT, Files, check_figure, check_files, inputs, named_files, outputs
+from hw4cli.records import json_text
 from hw4cli.tables import Table
-from hw4nets.errors import DivergedError, InputError, WriteError, out_of_memory
+from hw4cli.texts import printable
+from hw4nets.errors import DivergedError, WriteError, out_of_memory
 from hw4nets.files import write_text
 
 if TYPE_CHECKING:
@@ -24,28 +24,18 @@ PROGRAM = "hw4nets"
 LITTLE_MEMORY = "there is not enough memory for this; take a smaller batch_size, or a smaller network"
 
 
-def check_outputs(writing: Writing) -> None:
-    """Raise `InputError` now for a file that could not be written later."""
-    taken: dict[Path, str] = {}
-    for option in ("json", "plot", "save"):
-        path = getattr(writing, option)
-        if path is None or (option == "json" and path == STDOUT):
-            continue
-        if option == "plot" and Path(path).suffix.lower() not in FIGURES:
-            raise InputError(f"--plot {path}: a figure's name ends in {', '.join(FIGURES)}")
-        _check_path(Path(path))
-        if Path(path).resolve() in taken:
-            raise InputError(f"--{option} {path} would overwrite {taken[Path(path).resolve()]}; give another path")
-        taken[Path(path).resolve()] = f"--{option} {path}"
+def check_outputs(writing: Writing, read: Mapping[str, str | None], *folders: Files, runs: Sequence[str] = ()) -> None:
+    """Refuse now what could not be written later, or would overwrite an input, a file of a run that is read, or another output."""
+    check_figure(writing.plot)
+    written = outputs({"json": writing.json, "plot": writing.plot, "save": writing.save})
+    check_files([*written, *folders], [*inputs(read, folders=True), *(run_files(f"the run {run}", run) for run in runs)])
 
 
-def _check_path(path: Path) -> None:
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path} is a folder, or no regular file; give a file name")
-    if not path.parent.is_dir():
-        raise InputError(f"cannot write {path}: the folder {path.parent} does not exist")
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"cannot write {path}: permission denied")
+def run_files(what: str, folder: str, kept: Sequence[str] = ()) -> Files:
+    """The files of a run, but those that are kept."""
+    from hw4nets.runs import FILES
+
+    return Files(what, folder, named_files(set(FILES) - set(kept)))
 
 
 def write_json(writing: Writing, seed: int, sha256: str | None, record: dict[str, Any]) -> None:
@@ -78,7 +68,8 @@ def recorded(writing: Writing, seed: int, sha256: str | None = None) -> Iterator
 def show(writing: Writing, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], last: Iterable[str] = ()) -> None:
     """One table; on stderr when stdout holds the JSON, nowhere with --quiet."""
     if not writing.quiet:
-        Table(title, columns, rows, last).print(stderr=writing.json == STDOUT)
+        table = Table(printable(title), columns, ([*map(printable, row)] for row in rows), map(printable, last))
+        table.print(stderr=writing.json == STDOUT)
 
 
 def line(writing: Writing, text: str) -> None:

@@ -50,7 +50,7 @@ def _about(folder: Path) -> dict[str, Any]:
 def command(runs: tuple[str, ...], seed: int, **given: Any) -> int:
     """A table of runs (unfinished ones, too); --plot draws their curves over epochs and over time, --save writes all their epochs (CSV)."""
     writing = take(Writing, given)
-    check_outputs(writing)
+    check_outputs(writing, {}, runs=runs)
     for run in runs:
         if not Path(run).is_dir():
             raise InputError(f"no run {run}: give folders that train wrote")

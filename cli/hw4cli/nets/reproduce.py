@@ -11,10 +11,11 @@ import click
 from hw4cli.endings import Exit, say
 from hw4cli.nets.options import DATA, PLOT, SAVE, WRITE, Writing, options, take
 from hw4cli.nets.outputs import PROGRAM, check_outputs, line, percent, recorded, save_plot, show, write_json
-from hw4cli.nets.watching import Told, load_shown
+from hw4cli.nets.watching import Told, load_shown, source_path
+from hw4cli.outputs import Files
 from hw4cli.progress import Bar
 from hw4cli.records import json_text
-from hw4nets.assignment import PRESETS, diverged, reproduce, start_anew
+from hw4nets.assignment import PRESETS, diverged, is_written, reproduce, start_anew
 from hw4nets.execution import choose_device, keep_freed_memory
 from hw4nets.files import write_text
 from hw4nets.runs import read_history
@@ -38,10 +39,11 @@ def command(data: str | None, out: str, epochs: int | None, own_epochs: int | No
     Hours on a CPU. The same command again keeps what is finished and goes on with the rest.
     """
     writing = take(Writing, given)
-    check_outputs(writing)
+    source = data or "official"
+    check_outputs(writing, {"the data": source_path(source)}, Files(f"--out {out}", out, is_written))
     choose_device(given["device"])
     keep_freed_memory()
-    images = load_shown(data or "official", writing, given["seed"])
+    images = load_shown(source, writing, given["seed"])
     changes = {name: given[name] for name in ("seed", "threads", "device")} | ({"epochs": epochs} if epochs else {})
     with recorded(writing, given["seed"], images.sha256):
         if overwrite:

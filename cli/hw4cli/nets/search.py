@@ -12,13 +12,14 @@ from hw4cli.endings import Exit, say
 from hw4cli.nets.options import DATA, PLOT, RECIPE, SAVE, SETTINGS, WRITE, Chosen, Writing, options, settings_given, take
 from hw4cli.nets.outputs import PROGRAM, check_outputs, figure_line, percent, recorded, save_plot, show, write_json
 from hw4cli.nets.train import chosen_recipe
-from hw4cli.nets.watching import load_named
+from hw4cli.nets.watching import load_named, named_source, source_path
+from hw4cli.outputs import Files, named_files
 from hw4cli.progress import Bar
 from hw4nets.errors import InputError, UnknownNameError
 from hw4nets.execution import check_machine, keep_freed_memory
 from hw4nets.files import write_text
 from hw4nets.recipes import Recipe, read_toml
-from hw4nets.search import BEST_TOML, SAMPLERS, STUDY, Findings, Plan, default_space, search
+from hw4nets.search import BEST_TOML, FILES, SAMPLERS, STUDY, Findings, Plan, default_space, search
 from hw4nets.settings import Range, checked, settings_of
 
 JUDGING = ("select", "chosen_on")  # they say how trials are compared
@@ -45,16 +46,17 @@ def command(data: str | None, out: str, trials: int, sampler: str, vary: tuple[s
 
     best.toml is what `hw4nets train --config` takes. The test images are looked at with --select test only, and best.toml then says so.
     """
-    writing, changes = take(Writing, given), settings_given(given)
-    check_outputs(writing)
-    chosen = take(Chosen, given)
+    writing, changes, chosen = take(Writing, given), settings_given(given), take(Chosen, given)
+    settings = {} if chosen.config is None else read_toml(chosen.config)
+    read = {f"--config {chosen.config}": chosen.config, "the data": source_path(named_source(data, settings))}
+    check_outputs(writing, read, Files(f"--out {out}", out, named_files(FILES)))
     recipe = chosen_recipe(chosen, changes)
     check_machine(recipe.config)
     keep_freed_memory()
     plan = Plan(recipe, _space(recipe, vary, changes), trials, sampler, recipe.config.seed)
     if (Path(out) / STUDY).exists() and not resume:
         raise InputError(f"{out} holds a search; give --resume to go on, or another --out")
-    images = load_named(data, {} if chosen.config is None else read_toml(chosen.config), writing, plan.seed)
+    images = load_named(data, settings, writing, plan.seed)
     with recorded(writing, plan.seed, images.sha256):
         try:
             with Bar(f"searching {recipe.shape.name}", writing.quiet) as bar:

@@ -10,8 +10,8 @@ import click
 
 from hw4cli.endings import Exit, say
 from hw4cli.nets.options import DATA, PLOT, RECIPE, SAVE, SETTINGS, WRITE, Chosen, Writing, options, settings_given, take
-from hw4cli.nets.outputs import PROGRAM, check_outputs, percent, recorded, save_plot, show, write_json
-from hw4cli.nets.watching import Told, load_named
+from hw4cli.nets.outputs import PROGRAM, check_outputs, percent, recorded, run_files, save_plot, show, write_json
+from hw4cli.nets.watching import Told, load_named, named_source, source_path
 from hw4cli.progress import Bar
 from hw4nets.checkpoint import write_tensors
 from hw4nets.data import Data
@@ -38,12 +38,14 @@ def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: 
     if resume and overwrite:
         raise InputError("--resume goes on and --overwrite starts anew; give one of them")
     writing, chosen, changes = take(Writing, given), take(Chosen, given), settings_given(given)
-    check_outputs(writing)
     kept = read_toml(Path(out) / CONFIG) if resume and (Path(out) / CONFIG).exists() else {}
+    source = kept or ({} if chosen.config is None else read_toml(chosen.config))
+    read = {f"--config {chosen.config}": chosen.config, "the data": source_path(named_source(data, source))}
+    read |= {"the run's settings": str(Path(out) / CONFIG)} if kept else {}
+    check_outputs(writing, read, run_files(f"--out {out}", out, kept=[CONFIG] if kept else []))
     recipe = kept_recipe(Path(out), chosen, changes) if kept else chosen_recipe(chosen, changes)
     check_machine(recipe.config)
     keep_freed_memory()
-    source = kept or ({} if chosen.config is None else read_toml(chosen.config))
     images = load_named(data, source, writing, recipe.config.seed)
     with recorded(writing, recipe.config.seed, images.sha256):
         folder = open_run(out, recipe, images, resume, overwrite)

@@ -17,14 +17,24 @@ HEAD = "epoch  train loss   train     test   valid   images/s  train s   eval s"
 
 def load_shown(source: str, writing: Writing, seed: int) -> Data:
     """The images, with a bar while they are decoded."""
-    name = source if source in ("official", "synthetic") else Path(source).name
+    name = source if source_path(source) is None else Path(source).name
     with recorded(writing, seed), Bar(f"reading {name}", writing.quiet) as bar:
         return load(source, bar.count)
 
 
+def named_source(data: str | None, kept: Mapping[str, Any]) -> str:
+    """--data, else what a file of settings names."""
+    return data or kept.get("data", "official")
+
+
+def source_path(source: str) -> str | None:
+    """The folder or archive; None where the images are no file of the user's."""
+    return None if source in ("official", "synthetic") else source
+
+
 def load_named(data: str | None, kept: Mapping[str, Any], writing: Writing, seed: int) -> Data:
     """The images of --data, else those that a file of settings names; a word where these are no longer what they were."""
-    images = load_shown(data or kept.get("data", "official"), writing, seed)
+    images = load_shown(named_source(data, kept), writing, seed)
     if data is None and kept.get("data_sha256", images.sha256) != images.sha256:
         warn(f"{kept.get('data', 'official')} holds other images now than when its settings were written")
     return images

@@ -73,7 +73,7 @@ def check(witnesses: Witnesses, describing: Describing, choosing: Choosing, writ
     check_choosing(choosing)
     _check_solvers(witnesses.solvers)
     check_outputs(writing, {"the data": describing.data})
-    description = describe(describing, (choosing.groups,))
+    description = describe(describing, choosing.groups)
     with Bar("choosing", writing.quiet) as bar:
         problem, selection = choose(description, choosing, describing.seed, bar.update)
     completed(selection)
@@ -89,13 +89,14 @@ def check(witnesses: Witnesses, describing: Describing, choosing: Choosing, writ
         "largest_difference": found.largest_difference,
         "odd_one_out": found.odd_one_out,
     }
-    write_json(record, writing.json)
+    warnings = [*description.warnings, *(selection.notes if selection else [])]
+    write_json(record | description.sheet.record() | {"warnings": warnings}, writing.json)
     if found.agrees:
         draw(writing.plot, lambda: _figure(found))
         if writing.save is not None:
             save(fit_named(problem, description, Solving("auto", None, None), writing), writing.save)
     _show(found, description.table.source, writing)
-    warn([*description.warnings, *(selection.notes if selection else [])])
+    warn(warnings)
     if not found.agrees:
         say(message + unwritten(writing))
     return Exit.CERTIFIED if found.agrees else Exit.UNPROVEN

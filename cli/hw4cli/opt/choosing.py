@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("hw4opt.cli")
 
 LEAVE_ONE_OUT = ("loo", "loo:x")
+WHOLE = re.compile(r"-?[0-9]{1,15}")
 
 Progress = Callable[[int, int, float], None]
 
@@ -78,9 +80,9 @@ def held_out(
 
 def _groups(description: Description, problem: Problem, options: Choosing) -> np.ndarray | None:
     """The group of every row; raises `InputError` where the rows in use have fewer groups than folds need."""
-    if options.groups is None:
+    labels = description.groups
+    if labels is None:
         return None
-    labels = description.table.labels(options.groups)
     count = len(np.unique(labels if problem.active is None else labels[problem.active]))
     if count == 1:
         raise InputError(f"--groups {options.groups}: there is one group only; its rows leave together, so at least two groups are needed")
@@ -153,7 +155,7 @@ def check_open(options: Choosing, names: Collection[str]) -> None:
 
 
 def _whole(text: str) -> bool:
-    return text.removeprefix("-").isdecimal()
+    return WHOLE.fullmatch(text) is not None
 
 
 def _ranges(description: Description, options: Choosing) -> dict[str, Range]:

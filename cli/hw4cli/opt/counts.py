@@ -11,7 +11,7 @@ from hw4cli.opt.options import Describing, Solving
 from hw4cli.opt.words import Word
 from hw4cli.options import typed
 from hw4opt import InputError, Poisson
-from hw4opt.datasets import Table
+from hw4opt.tables import Table
 from hw4opt.terms import Loss, Smooth
 from hw4opt.terms.base import Array
 
@@ -35,12 +35,14 @@ def check_likelihood(loss: Loss, solving: Solving) -> None:
         raise InputError(f"--errors {solving.errors} belongs to likelihoods; drop it, or give --loss poisson or logistic")
 
 
-def check(y: Array, name: str, loss: Poisson, weights: Array | None, truncation: str | None) -> list[str]:
-    """Raise `InputError` for a target that is no count in a row of weight above 0; warnings on fractions, and on counts without a 0."""
-    if weights is not None:
-        if not (weights > 0).any():
-            return []
-        y = np.where(weights > 0, y, 1.0)
+def check(y: Array, name: str, loss: Poisson, here: np.ndarray, truncation: str | None) -> list[str]:
+    """Raise `InputError` for a target that is no count in a row `here` (n,); warnings on fractions, and on counts without a 0.
+
+    truncation    the option that fits the law of counts of at least 1; None: no word on it
+    """
+    if not here.any():
+        return []
+    y = np.where(here, y, 1.0)
     least = loss.law.least
     if y.min() < least:
         row = int(np.argmin(y))
@@ -69,13 +71,17 @@ def check_columns(x: Array, names: Sequence[str]) -> None:
             raise InputError(f"column {name!r} is constant and stands beside the intercept; drop it from --x, or give --no-intercept")
 
 
-def offset(table: Table, offset: str | None, exposure: str | None) -> Array | None:
-    """The column added to the log of the mean, or the log of the one that it is proportional to; None without either."""
+def offset(table: Table, offset: str | None, exposure: str | None, here: np.ndarray | None = None) -> Array | None:
+    """The column added to the log of the mean, or the log of the one that it is proportional to; None without either.
+
+    here (n,)    the rows that count: others are 0 where they hold nothing that can be one
+    """
     if offset is not None and exposure is not None:
         raise InputError(f"--offset {offset} and --exposure {exposure} say the same thing twice; give one of them")
     if exposure is None:
-        return None if offset is None else table.numbers(offset)
-    values = table.numbers(exposure)
+        return None if offset is None else np.nan_to_num(table.numbers(offset, here), nan=0.0)
+    values = table.numbers(exposure, here)
+    values = values if here is None else np.where(here, values, 1.0)
     if values.min() <= 0:
         row = int(np.argmin(values))
         raise InputError(f"column {exposure!r} holds the exposure {values[row]:g} in row {row + 1}; exposures must be above 0")

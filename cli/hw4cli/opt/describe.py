@@ -6,22 +6,25 @@ import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
 from hw4cli.opt import counts
+from hw4cli.opt.columns import LARGEST, Roles, Sheet, read_sheet
 from hw4cli.opt.options import Describing
 from hw4cli.opt.words import Word, kernel_of, parse_word, term_of
 from hw4opt import InputError, Poisson, Problem
-from hw4opt.datasets import Table, read_table, step_data, step_function
+from hw4opt.datasets import step_data, step_function
+from hw4opt.errors import listed
 from hw4opt.kernels import Kernel
+from hw4opt.tables import Table, read_table
 from hw4opt.terms import AUTO, Loss, Term, load
 from hw4opt.terms.base import Array
 
 log = logging.getLogger("hw4opt.cli")
 
-SMALLEST, LARGEST = 1e-152, 1e150  # a spread, and a number, that can be squared and summed
+SMALLEST = 1e-152  # a spread that can be squared
 SPREADS = 10.0  # times the smallest: from here on column spreads that differ are worth a warning
 
 
@@ -29,20 +32,30 @@ SPREADS = 10.0  # times the smallest: from here on column spreads that differ ar
 class Description:
     """The problem, with 1 in place of every hyper-parameter in `free`; `given` names the parameters that were typed, as in huber.delta.
 
-    offset    {"offset": column} or {"exposure": column}, where one was named
+    offset    {"offset": column} or {"exposure": column}, where one was named;  groups (n,)  the number of each row's group
     settled   parameters of the loss that the data settled, as huber.delta of huber:delta=auto
     """
 
     problem: Problem
     free: tuple[str, ...]
     given: frozenset[str]
-    table: Table
-    x: tuple[str, ...]
+    sheet: Sheet
     y: str
     offset: Mapping[str, str]
+    groups: np.ndarray | None
     truth: Callable[[Array], Array] | None
     warnings: tuple[str, ...]
     settled: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def table(self) -> Table:
+        """What was read."""
+        return self.sheet.table
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What a model file keeps of the columns."""
+        return {**self.sheet.context(), "y": self.y, **self.offset}
 
 
 @dataclass(frozen=True)
@@ -57,39 +70,39 @@ class _Model:
     given: frozenset[str]
 
 
-def describe(options: Describing, roles: Sequence[str | None] = ()) -> Description:
-    """The problem that the options describe; `roles` are further columns that are no features. Raises `InputError`."""
+def describe(options: Describing, groups: str | None = None) -> Description:
+    """The problem that the options describe; `groups` is the column of groups, which is no feature. Raises `InputError`."""
     model = _model(options)
     table = _read(options)
-    names = _feature_names(options, table, roles)
-    for name in names:
-        _check_size(name, table.numbers(name))
-    x = np.column_stack([table.numbers(name) for name in names])
+    roles = Roles(options.x, options.y, options.weights, options.offset, options.exposure, groups)
+    sheet = read_sheet(table, options, roles, drop_first=model.kernel is None and options.intercept)
+    names, here = sheet.features.names, sheet.here
+    for name, column in zip(names, sheet.counted(sheet.x).T, strict=True):
+        _check_size(name, column)
+    _check_size(options.y, sheet.counted(sheet.y))
     if model.kernel is not None:
-        _check_varies(x, names)
-    weights = None if options.weights is None else _weights(table, options.weights)
-    y = table.numbers(options.y)
-    _check_size(options.y, y if weights is None else y[weights > 0])
-    notes = counts.check(y, options.y, model.loss, weights, "--loss poisson:truncated=1") if isinstance(model.loss, Poisson) else []
+        _check_varies(sheet.counted(sheet.x), names)
+    notes = counts.check(sheet.y, options.y, model.loss, here, "--loss poisson:truncated=1") if isinstance(model.loss, Poisson) else []
     if isinstance(model.loss, Poisson) and model.kernel is None and options.intercept:
-        counts.check_columns(x if weights is None else x[weights > 0], names)
+        counts.check_columns(sheet.counted(sheet.x), names)
     problem = Problem(
-        x,
-        y,
+        sheet.kept(sheet.x),
+        sheet.kept(sheet.y),
         kernel=model.kernel,
         loss=model.loss,
         regularizers=model.regularizers,
         constraints=_constraints(model.constraints, names),
-        weights=weights,
-        offset=counts.offset(table, options.offset, options.exposure),
+        weights=sheet.kept(sheet.weights),
+        offset=sheet.kept(counts.offset(table, options.offset, options.exposure, here)),
         intercept=options.intercept,
         standardize=options.scale == "standard",
     )
     log.info("%s: %d rows, x %s, y %s", table.source, len(table), ", ".join(names), options.y)
     truth = step_function if options.data is None and names == ("x",) and options.y == "y" else None
-    warnings = (*notes, *_warnings(problem, names))
+    warnings = (*sheet.warnings, *notes, *_warnings(problem, names))
     offset = {role: name for role, name in (("offset", options.offset), ("exposure", options.exposure)) if name is not None}
-    return Description(problem, model.free, model.given, table, names, options.y, offset, truth, warnings, _settled(model.loss, problem))
+    labels = None if groups is None else sheet.kept(table.labels(groups, here))
+    return Description(problem, model.free, model.given, sheet, options.y, offset, labels, truth, warnings, _settled(model.loss, problem))
 
 
 def _settled(loss: Loss, problem: Problem) -> dict[str, float]:
@@ -131,39 +144,9 @@ def _read(options: Describing) -> Table:
     if options.data is not None:
         if options.n is not None:
             raise InputError(f"--n {options.n} sizes the built-in data and {options.data} is a file; give one of them")
-        return read_table(options.data)
+        return read_table(options.data, options.max_input)
     data = step_data(50 if options.n is None else options.n, options.seed)
     return Table.of({"x": data.x, "y": data.y}, "the built-in step data")
-
-
-def _feature_names(options: Describing, table: Table, roles: Sequence[str | None]) -> tuple[str, ...]:
-    taken = [name for name in (options.y, options.weights, options.offset, options.exposure, *roles) if name is not None]
-    for name in taken:
-        table.column(name)
-    if options.x is None:
-        names = tuple(name for name in table.names if name not in taken and table.is_numeric(name))
-        if not names:
-            raise InputError(f"{table.source} has no numeric column besides {', '.join(taken)}; name the features with --x")
-        return names
-    names = tuple(name.strip() for name in options.x.split(","))
-    for name in names:
-        table.column(name)
-        if names.count(name) > 1:
-            raise InputError(f"--x names the column {name!r} twice")
-        for role, other in (("y", options.y), ("offset", options.offset), ("exposure", options.exposure)):
-            if name == other:
-                raise InputError(f"column {name!r} is both x and {role}")
-    return names
-
-
-def _weights(table: Table, name: str) -> Array:
-    weights = table.numbers(name)
-    if weights.min() < 0:
-        row = int(np.argmin(weights))
-        raise InputError(f"column {name!r} holds the weight {weights[row]:g} in row {row + 1}; weights must be 0 or more")
-    if not weights.any():
-        raise InputError(f"every weight in column {name!r} is 0; at least two rows need a weight above 0")
-    return weights
 
 
 def _check_size(name: str, column: Array) -> None:
@@ -176,7 +159,7 @@ def _check_size(name: str, column: Array) -> None:
 
 def _check_varies(x: Array, names: Sequence[str]) -> None:
     if len(x) > 1 and np.all(x == x[0]):
-        which = f"column {names[0]!r} is" if len(names) == 1 else f"columns {', '.join(names)} are"
+        which = f"column {names[0]!r} is" if len(names) == 1 else f"columns {listed(names)} are"
         raise InputError(f"{which} constant; a kernel design needs at least two different x")
 
 
@@ -199,7 +182,7 @@ def _check_bounds(one: str, first: Term, other: str, second: Term) -> None:
 def _warnings(problem: Problem, names: Sequence[str]) -> tuple[str, ...]:
     if problem.kernel is None or problem.standardize or len(names) < 2:
         return ()
-    spreads = {name: float(np.std(column)) for name, column in zip(names, problem.active_x.T, strict=True)}
+    spreads = dict(zip(names, problem.active_x.std(axis=0).tolist(), strict=True))
     varying = {name: spread for name, spread in spreads.items() if spread > 0}
     low, high = min(varying, key=lambda name: varying[name]), max(varying, key=lambda name: varying[name])
     if varying[high] <= SPREADS * varying[low]:

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import os
+import dataclasses
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from hw4cli.opt import moods
 from hw4cli.opt.endings import Exit, say
-from hw4cli.opt.listening import Listened, Listening, features_of, read, text_columns
-from hw4cli.opt.options import ARRAYS, DATA, ERRORS, SAVE, WRITE, Writing, options, take
+from hw4cli.opt.listening import Listened, Listening, Songs, catalogue, read, text_columns
+from hw4cli.opt.options import ARRAYS, CATEGORICAL, DATA, ERRORS, READ, SAVE, WRITE, Writing, options, take
 from hw4cli.opt.outputs import check_outputs, draw, provenance, with_arrays, write_json
 from hw4cli.opt.report import figure_line, show, warn
+from hw4cli.outputs import Files
 from hw4cli.progress import Bar
 from hw4opt import InputError, Status
-from hw4opt.datasets import Table, read_table
-from hw4opt.files import check_writable
 from hw4opt.poisson.choosing import CRITERIA, Choice, choose_k
 from hw4opt.poisson.mixture import PoissonMixture
 from hw4opt.poisson.moods import MixtureResult
 from hw4opt.poisson.playlists import Playlist, cautions, make_playlists, write_playlists
 from hw4opt.poisson.search import EACH, Budget
+from hw4opt.tables import STDIN
 
 BUILT_IN = 3  # moods of the built-in listener
 CYCLES = 100
@@ -73,6 +75,8 @@ class Ranking:
     DATA,
     (
         click.option("--x", metavar="COL[,COL…]", help="Feature columns; default: every numeric column that has no other role."),
+        CATEGORICAL,
+        *READ,
         click.option("--y", metavar="COL", help="The column of counts; default: y."),
         click.option("--offset", metavar="COL", help="Added to the log of the rate."),
         click.option("--exposure", metavar="COL", help="What the rate is proportional to, > 0."),
@@ -116,41 +120,43 @@ def command(**given: Any) -> int:
 
 def em(listening: Listening, fitting: Fitting, ranking: Ranking, writing: Writing) -> int:
     """The exit status: 0 stationary to tolerance, 1 not."""
-    _check_words(listening, fitting)
+    _check_words(listening, fitting, ranking)
     inputs = {"the data": listening.data, "the catalogue": ranking.catalogue}
-    check_outputs(writing, inputs)
-    _check_folder(ranking, fitting, inputs | {f"--{name} {path}": path for name, path in _written(writing)})
+    check_outputs(writing, inputs, *_playlist_files(ranking, fitting))
     listened = read(listening)
-    catalogue = _catalogue(ranking, listened)
+    songs = None if ranking.catalogue is None and ranking.playlists is None else catalogue(listened, ranking.catalogue, listening)
     with Bar("searching", writing.quiet) as bar:
         result, choice = _fit(listening, fitting, listened, bar)
-    lists = [] if catalogue is None else make_playlists(result, features_of(catalogue, listened.names), ranking.top)
-    texts = {} if catalogue is None else text_columns(catalogue)
+    lists = [] if songs is None else make_playlists(result, songs.x, ranking.top)
+    texts = {} if songs is None else songs.texts
     warnings = [
         *listened.warnings,
         *(() if choice is None else choice.warnings),
         *result.warnings,
-        *([] if catalogue is None else cautions(result, features_of(catalogue, listened.names), lists)),
+        *([] if songs is None else [*songs.warnings, *cautions(result, songs.x, lists)]),
         *_left_over(result, ranking),
     ]
-    record = provenance(writing.seed, listened.table.sha256) | moods.answer(result, with_arrays(writing, len(listened.plays)))
-    record["errors"] = fitting.errors
-    record |= moods.chosen(choice) | moods.known(result, listened.truth) | {"warnings": warnings}
-    write_json(record | ({} if catalogue is None else {"playlists": moods.listed(lists, texts)}), writing.json)
+    lists = [] if songs is None else _in_table(lists, songs, listened)
+    record = provenance(writing.seed, listened.sheet.table.sha256) | moods.answer(result, with_arrays(writing, len(listened.plays)))
+    record |= {"errors": fitting.errors} | moods.chosen(choice) | moods.known(result, listened.truth)
+    record |= listened.sheet.record() | {"warnings": warnings} | ({} if songs is None else {"playlists": moods.listed(lists, texts)})
+    write_json(listened.sheet.blanked(record), writing.json)
     if result.status is Status.CERTIFIED:
         draw(writing.plot, lambda: moods.figure(result, listened.truth))
         if writing.save is not None:
-            replace(result.moods, context=listening.roles(listened)).save(writing.save)
+            dataclasses.replace(result.moods, context=listening.context(listened)).save(writing.save)
         if ranking.playlists is not None:
             write_playlists(ranking.playlists, lists, texts)
     _show(result, choice, listened, writing)
-    _show_lists(lists, texts, text_columns(listened.table), writing)
+    _show_lists(lists, texts, text_columns(listened.sheet.table), writing)
     warn(warnings)
     return _ending(result, ranking, writing)
 
 
-def _check_words(listening: Listening, fitting: Fitting) -> None:
+def _check_words(listening: Listening, fitting: Fitting, ranking: Ranking) -> None:
     """Raise `InputError` for options that do not go together, before any work."""
+    if listening.data == ranking.catalogue == STDIN:
+        raise InputError("DATA and --catalogue are both standard input, which is read once; give a file for one of them")
     if fitting.k is not None and fitting.counts is not None:
         raise InputError(f"--k {fitting.k} and --k-range {fitting.k_range} both say how many moods; give one of them")
     if fitting.k is None and fitting.counts is None and listening.data is not None:
@@ -167,37 +173,17 @@ def _check_words(listening: Listening, fitting: Fitting) -> None:
             raise InputError(f"--{name} {value} belongs to the search and --plain does none; drop one of them")
 
 
-def _check_folder(ranking: Ranking, fitting: Fitting, files: dict[str, str | None]) -> None:
-    """Raise `InputError` now for playlists that could not be written later, or would overwrite one of the files."""
+def _playlist_files(ranking: Ranking, fitting: Fitting) -> list[Files]:
+    """The files that the most moods would be written to; none without --playlists."""
     if ranking.playlists is None:
-        return
-    folder = Path(ranking.playlists)
+        return []
     most = fitting.counts[-1] if fitting.counts is not None else fitting.k or BUILT_IN
-    try:
-        _check_writable(folder, most)
-    except OSError as error:
-        raise InputError(f"cannot write to --playlists {folder}: {error.strerror or error}") from error
-    for what, path in files.items():
-        if path is not None and _is_playlist(Path(path), folder, most):
-            raise InputError(f"--playlists {folder} would overwrite {what}; give another folder")
 
+    def meant(name: str) -> bool:
+        match = FILE.fullmatch(name)
+        return match is not None and int(match[1]) <= most
 
-def _check_writable(folder: Path, most: int) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--playlists {folder} is a file; give a folder")
-    above = next(one for one in (folder, *folder.parents) if one.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise InputError(f"cannot write to --playlists {folder}: {above} is {'not writable' if above.is_dir() else 'no folder'}")
-    if above == folder:
-        for path in folder.iterdir():
-            if _is_playlist(path, folder, most):
-                check_writable(path)
-
-
-def _is_playlist(path: Path, folder: Path, most: int) -> bool:
-    """Whether the file is that of one of so many moods."""
-    match = FILE.fullmatch(path.name)
-    return match is not None and int(match[1]) <= most and path.parent.resolve() == folder.resolve()
+    return [Files(f"--playlists {ranking.playlists}", ranking.playlists, meant)]
 
 
 def _left_over(result: MixtureResult, ranking: Ranking) -> list[str]:
@@ -211,18 +197,10 @@ def _left_over(result: MixtureResult, ranking: Ranking) -> list[str]:
     return [f"--playlists {folder} also holds {few}, not of this fit: it has k = {result.k}"] if files else []
 
 
-def _catalogue(ranking: Ranking, listened: Listened) -> Table | None:
-    """The songs to rank, their features checked; None where no playlist is asked for."""
-    if ranking.catalogue is None and ranking.playlists is None:
-        return None
-    if ranking.catalogue is None:
-        return listened.table
-    table = read_table(ranking.catalogue)
-    try:
-        features_of(table, listened.names)
-    except InputError as error:
-        raise InputError(f"the catalogue {ranking.catalogue}: {error}") from error
-    return table
+def _in_table(lists: Sequence[Playlist], songs: Songs, listened: Listened) -> list[Playlist]:
+    """The playlists by rows of the tables, also where some were dropped."""
+    own = np.flatnonzero(~listened.sheet.dropped)
+    return [dataclasses.replace(one, rows=songs.rows[one.rows], defining=own[one.defining]) for one in lists]
 
 
 def _fit(listening: Listening, fitting: Fitting, listened: Listened, bar: Bar) -> tuple[MixtureResult, Choice | None]:
@@ -250,7 +228,7 @@ def _show(result: MixtureResult, choice: Choice | None, listened: Listened, writ
         columns = [name for name in CRITERIA if choice.values(name)]
         rows = [[str(k), *(f"{choice.values(name)[k]:.6g}" for name in columns)] for k in choice.results]
         show(writing, f"Moods by {choice.criterion}", ["k", *columns], rows)
-    title = f"{result.k} moods: {listened.table.source}, {len(listened.plays)} rows"
+    title = f"{result.k} moods: {listened.sheet.table.source}, {len(listened.plays)} rows"
     lines = [*moods.notes(result, listened), *figure_line(writing, "moods.png")]
     show(writing, title, moods.mood_columns(result), moods.mood_rows(result, listened.truth), lines)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,12 +15,24 @@ from hw4cli.options import JSON, QUIET, options, take, verbose_option, version_o
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-__all__ = ["ARRAYS", "CHOOSE", "DATA", "DESCRIBE", "ERRORS", "SAVE", "SOLVE", "WRITE", "Choosing", "Describing", "Solving", "Writing"]
+BYTES = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([kKMGT]?)(i?)B?")
+
+__all__ = ["ARRAYS", "CATEGORICAL", "CHOOSE", "DATA", "DESCRIBE", "ERRORS", "READ", "SAVE", "SOLVE", "WRITE"]
+__all__ += ["Choosing", "Describing", "Reading", "Solving", "Writing"]
 __all__ += ["options", "take", "version"]  # for the commands, which declare everything from here
 
 
 @dataclass(frozen=True)
-class Describing:
+class Reading:
+    """How a table is read, and which of its rows and columns are taken."""
+
+    max_input: int
+    missing: str
+    categorical: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Describing(Reading):
     """What the problem is."""
 
     data: str | None
@@ -107,13 +120,43 @@ def time_limit_option(default: float, text: str) -> Callable[[F], F]:
     return click.option("--time-limit", type=kind, default=default, show_default=False, metavar="SECONDS", help=text)
 
 
+def _bytes(context: click.Context, parameter: click.Parameter, text: str) -> int:
+    """A number of bytes such as 500M or 2GiB."""
+    match = BYTES.fullmatch(text.strip())
+    if match is None or not (size := float(match[1]) * (1024 if match[3] else 1000) ** " KMGT".index(match[2].upper() or " ")):
+        raise click.BadParameter(f"{text}: give a number of bytes such as 500M, 2G or 2GiB")
+    return int(size)
+
+
 version = version_option("hw4opt")
 
 DATA = click.argument("data", required=False, metavar="[DATA]")
 
+READ = (
+    click.option(
+        "--missing",
+        type=click.Choice(["refuse", "drop"]),
+        default="refuse",
+        show_default=True,
+        help="Rows that miss a cell of a column that is used (empty, NA, nan, …): refuse them, or go on without.",
+    ),
+    click.option(
+        "--max-input", default="2G", show_default=True, metavar="BYTES", callback=_bytes, help="Most bytes read of one table: 500M, 2GiB."
+    ),
+)
+CATEGORICAL = click.option(
+    "--categorical",
+    multiple=True,
+    metavar="COL",
+    help="A column whose levels become 0/1 features COL=level; beside the intercept of a linear design the first is left out. "
+    "Repeat for more.",
+)
+
 DESCRIBE = (
     DATA,
     click.option("--x", metavar="COL[,COL…]", help="Feature columns; default: every numeric column that has no other role."),
+    CATEGORICAL,
+    *READ,
     click.option("--y", default="y", show_default=True, metavar="COL", help="Target column."),
     click.option("--weights", metavar="COL", help="Row weights of the loss, ≥ 0; a row of weight 0 is left out."),
     click.option("--offset", metavar="COL", help="Counts: a column added to the log of the mean."),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,10 @@ import numpy as np
 
 from hw4cli import records
 from hw4cli.opt.options import Writing
-from hw4cli.records import FIGURES, STDOUT, json_text
-from hw4opt import InputError, Problem, Result, Status
-from hw4opt.files import check_writable, write_text, write_with
+from hw4cli.outputs import STDOUT, Files, check_figure, check_files, inputs, outputs
+from hw4cli.records import json_text
+from hw4opt import Problem, Result, Status
+from hw4opt.files import write_text, write_with
 from hw4opt.inference import ERRORS
 from hw4opt.terms.base import Array
 
@@ -27,30 +27,11 @@ if TYPE_CHECKING:
 MANY = 100_000  # rows from which the long arrays stay out of the JSON unless asked for
 
 
-def check_outputs(writing: Writing, inputs: Mapping[str, str | None], **more: str | None) -> None:
-    """Raise `InputError` now for an output that could not be written later, that overwrites an input, or that is named twice."""
-    paths = {"json": writing.json, "plot": writing.plot, "save": writing.save, **more}
-    taken = {Path(path).resolve(): what for what, path in inputs.items() if path is not None}
-    for option, path in paths.items():
-        if path is None or (option == "json" and path == STDOUT):
-            continue
-        if option == "plot" and Path(path).suffix.lower() not in FIGURES:
-            raise InputError(f"--plot {path}: a figure's name ends in {', '.join(FIGURES)}")
-        _check_path(path)
-        where = Path(path).resolve()
-        if where in taken:
-            raise InputError(f"--{option} {path} would overwrite {taken[where]}; give another path")
-        taken[where] = f"--{option} {path}"
-
-
-def _check_path(path: str) -> None:
-    check_writable(path)
-    if Path(path).exists() and not Path(path).is_file():
-        raise InputError(f"cannot write {path}: it is no regular file")
-    try:
-        tempfile.TemporaryFile(dir=Path(path).parent).close()
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+def check_outputs(writing: Writing, read: Mapping[str, str | None], *folders: Files, **more: str | None) -> None:
+    """Refuse now what could not be written later, or would overwrite an input or another output; `more` are further options."""
+    check_figure(writing.plot)
+    written = {"json": writing.json, "plot": writing.plot, "save": writing.save, **more}
+    check_files([*outputs(written), *folders], inputs(read))
 
 
 def command_line() -> str:

@@ -62,7 +62,7 @@ def path(vary: str, describing: Describing, solving: Solving, choosing: Choosing
     if choosing.select == "none" and writing.save is not None:
         raise InputError(f"--save {writing.save} keeps the model of lowest held-out error and --select none has none; drop one of them")
     check_outputs(writing, {"the data": describing.data})
-    description = describe(describing, (choosing.groups,))
+    description = describe(describing, choosing.groups)
     span = named(description, "--vary", span)
     with Bar("choosing", writing.quiet) as bar:
         problem, selection = _others(description, choosing, span, describing.seed, bar.update)
@@ -90,11 +90,11 @@ def path(vary: str, describing: Describing, solving: Solving, choosing: Choosing
         "rows": [_row(span.name, point) for point in points],
         "warnings": notes,
     }
+    record |= description.sheet.record()
     write_json(record, writing.json)
     if not failed:
         draw(writing.plot, lambda: _figure(span, points))
-        context = {"x": list(description.x), "y": description.y, **description.offset}
-        save(dataclasses.replace(best.result, context=context), writing.save)
+        save(dataclasses.replace(best.result, context=description.context), writing.save)
     _show(description, span, points, best, writing)
     warn(notes)
     for point in failed:

@@ -2,83 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
 from hw4cli.opt import counts
-from hw4cli.opt.endings import Exit
-from hw4cli.opt.listening import features_of
+from hw4cli.opt.columns import features_of, target_of
 from hw4cli.opt.options import Writing
-from hw4cli.opt.outputs import provenance, with_arrays, write_json
-from hw4cli.opt.report import show, span, warn
+from hw4cli.opt.outside import emptied
+from hw4cli.opt.predictors import Asking, Rows, Said, Told
 from hw4opt import InputError, Status
-from hw4opt.datasets import Table
 from hw4opt.poisson.moods import Moods
+from hw4opt.tables import Table
+from hw4opt.tables.features import Features
 from hw4opt.terms.base import Array
 
-
-@dataclass(frozen=True)
-class Columns:
-    """The columns that were named: features, counts, offset or exposure."""
-
-    x: str | None
-    y: str | None
-    offset: Mapping[str, str | None]
+NO_FIGURE = "predictions of a mixture have no figure; `hw4opt em --plot` draws its moods"
 
 
-def predict_moods(
-    paths: tuple[str, str], table: Table, named: Columns, writing: Writing, write: Callable[[dict[str, Array]], None]
-) -> Exit:
-    """The exit status; paths: of the model and of what is written, by `write`."""
-    model, out = paths
-    if writing.plot is not None:
-        raise InputError(f"--plot {writing.plot}: predictions of a mixture have no figure; `hw4opt em --plot` draws its moods")
-    moods = Moods.load(model)
-    columns, said = _columns(moods, named, table)
-    lost = np.flatnonzero(~np.isfinite(np.column_stack([*columns.values()])).all(axis=1))
-    if len(lost):
-        said.append(f"{len(lost)} rows, the first of them {lost[0] + 1}, have a rate that no number holds: their cells are empty")
-    write(columns)
-    message = f"{len(table)} predictions in {out}"
-    record = provenance(writing.seed, table.sha256) | {"status": Status.CERTIFIED.word, "message": message, "k": len(moods.proportions)}
-    record |= {"model": model, "out": out, "n": len(table), "warnings": said}
-    write_json(record | (columns if with_arrays(writing, len(table)) else {}), writing.json)
-    if writing.save is not None:
-        moods.save(writing.save)
-    rows = [(name, *span(values)) for name, values in columns.items()]
-    show(writing, f"{len(table)} predictions of {model} in {out}", ("column", "lowest", "highest"), rows)
-    warn(said)
-    return Exit.CERTIFIED
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Moods: see `Predictor`."""
 
+    moods: Moods
+    what: ClassVar[str] = "mixture"
 
-def _columns(moods: Moods, named: Columns, table: Table) -> tuple[dict[str, Array], list[str]]:
-    names = moods.names[int(moods.has_intercept) :]
-    chosen = names if named.x is None else [name.strip() for name in named.x.split(",")]
-    if len(chosen) != len(names):
-        raise InputError(f"--x names {len(chosen)} columns and the mixture has {len(names)} features")
-    x, offset = features_of(table, chosen), _offset(moods, named.offset, table)
-    means = moods.means(x, offset)
-    target = named.y or moods.context.get("y")
-    if named.y is None and target not in table.names:
-        missing = f"{table.source} has no column {target!r}" if target else "no column of counts is named with --y"
-        return {"mean": means @ moods.proportions}, [f"{missing}: mean is that over all moods, by their proportions, whatever the count"]
-    y = table.numbers(str(target))
-    said = counts.check(y, str(target), moods.loss, None, None)
-    groups, role = None, moods.context.get("groups")
-    if role in table.names:
-        groups = table.labels(str(role))
-    elif role is not None:
-        said.append(f"{table.source} has no column {role!r}, whose rows share a mood: each row is judged by its own count alone")
-    shares = moods.posterior(x, y, offset, groups)
-    found = {"mood": 1 + shares.argmax(axis=1)} | {f"responsibility_{j + 1}": share for j, share in enumerate(shares.T)}
-    return found | {"mean": (shares * np.where(shares > 0, means, 0.0)).sum(axis=1)}, said
+    @property
+    def context(self) -> Mapping[str, Any]:
+        return self.moods.context
 
+    @property
+    def features(self) -> Features | None:
+        return features_of({**self.context, "x": list(self.moods.features)}, self.count)
 
-def _offset(moods: Moods, named: Mapping[str, str | None], table: Table) -> Array | None:
-    given = {role: name for role, name in named.items() if name is not None}
-    given = given or {role: moods.context[role] for role in named if role in moods.context}
-    if not given and moods.has_offset:
-        raise InputError("the mixture was fitted with an offset and does not name its column; give --offset or --exposure")
-    return counts.offset(table, given.get("offset"), given.get("exposure"))
+    @property
+    def count(self) -> int:
+        return len(self.moods.features)
+
+    @property
+    def has_offset(self) -> bool:
+        return self.moods.has_offset or "offset" in self.context or "exposure" in self.context
+
+    @property
+    def span(self) -> Array | None:
+        return self.moods.span
+
+    def check(self, asking: Asking, writing: Writing) -> None:
+        """There is no figure."""
+        if writing.plot is not None:
+            raise InputError(f"--plot {writing.plot}: {NO_FIGURE}")
+
+    def told(self, asking: Asking, table: Table) -> Told:
+        """The counts, and the groups whose rows share a mood."""
+        name = asking.y or self.context.get("y")
+        if asking.y is None and name not in table.columns:
+            missing = f"{table.source} has no column {name!r}" if name else "no column of counts is named with --y"
+            return Told(warnings=(f"{missing}: mean is that over all moods, by their proportions, whatever the count",))
+        groups, target = self.context.get("groups"), target_of(self.context, str(name))
+        if groups is None or groups in table.columns:
+            return Told(target, str(name), groups)
+        alone = f"{table.source} has no column {groups!r}, whose rows share a mood: each row is judged by its own count alone"
+        return Told(target, str(name), None, (alone,))
+
+    def columns(self, rows: Rows) -> dict[str, Array]:
+        """mood, responsibilities and mean given the counts, else the mean over all moods."""
+        with np.errstate(all="ignore"):
+            means = self.moods.means(rows.x, rows.offset)
+            if rows.y is None:
+                return {"mean": means @ self.moods.proportions}
+            shares = self.moods.posterior(rows.x, rows.y, rows.offset, rows.groups)
+            mean = (shares * np.where(shares > 0, means, 0.0)).sum(axis=1)
+        mood = emptied(1 + shares.argmax(axis=1), np.isnan(shares[:, 0]))
+        return {"mood": mood, **{f"responsibility_{j}": share for j, share in enumerate(shares.T, 1)}, "mean": mean}
+
+    def said(self, rows: Rows, told: Told) -> Said:
+        """On fractions among the counts."""
+        sentences = []
+        if rows.y is not None:
+            y = np.ones(len(rows.here))
+            y[rows.here] = rows.y
+            sentences = counts.check(y, told.name, self.moods.loss, rows.here, None)
+        return Said(sentences, np.zeros(len(rows.x), dtype=bool))
+
+    def ending(self, message: str, columns: Mapping[str, Array]) -> dict[str, Any]:
+        """That of a mixture, which is saved where it is stationary alone."""
+        return {"status": Status.CERTIFIED.word, "message": message, "k": len(self.moods.proportions)}
+
+    def figure(self, x: Array) -> Any:
+        """There is none."""
+        raise InputError(NO_FIGURE)
+
+    def save(self, path: str) -> None:
+        """Write it again."""
+        self.moods.save(path)

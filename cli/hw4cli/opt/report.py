@@ -10,9 +10,11 @@ import numpy as np
 from hw4cli.opt.endings import say
 from hw4cli.opt.options import Writing
 from hw4cli.opt.outputs import command_line, searched
-from hw4cli.records import STDOUT
+from hw4cli.outputs import STDOUT
 from hw4cli.tables import Table
+from hw4cli.texts import printable
 from hw4opt import Certificate, Result
+from hw4opt.errors import listed
 from hw4opt.inference import ERRORS
 from hw4opt.terms.base import Array
 
@@ -32,7 +34,9 @@ def warn(sentences: Iterable[str]) -> None:
 def show(writing: Writing, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], last: Iterable[str] = ()) -> None:
     """One table and the lines under it; on stderr when stdout holds the JSON, nowhere with --quiet."""
     if not writing.quiet:
-        Table(title, columns, rows, last).print(stderr=writing.json == STDOUT)
+        cells = ([*map(printable, row)] for row in rows)
+        table = Table(printable(title), [*map(printable, columns)], cells, map(printable, last))
+        table.print(stderr=writing.json == STDOUT)
 
 
 def figure_line(writing: Writing, name: str) -> list[str]:
@@ -47,6 +51,7 @@ def figure_text(value: float | None, digits: int = 6) -> str:
 
 def span(values: Array) -> tuple[str, str]:
     """The lowest and the highest of the finite values, for a table."""
+    values = np.asarray(values, dtype=float)
     values = values[np.isfinite(values)]
     return (f"{values.min():.6g}", f"{values.max():.6g}") if len(values) else ("–", "–")
 
@@ -57,7 +62,8 @@ def summary(result: Result, selection: Selection | None, description: Descriptio
     chosen = {*description.free, *(name for row in (selection.table if selection else []) for name in row)}
     values = {**result.problem.hyperparameters, **description.settled, **searched(result.problem, selection)}
     how = dict.fromkeys(description.settled, "  (auto)") | dict.fromkeys(chosen, "  (chosen)")
-    rows = [(name, f"{value:.6g}{how.get(name, '')}") for name, value in values.items()]
+    rows = [("x", listed(description.sheet.features.names))]
+    rows += [(name, f"{value:.6g}{how.get(name, '')}") for name, value in values.items()]
     if selection is not None:
         error = f"{selection.score:.6g} ± {selection.standard_error:.2g}"
         rows.append((f"held-out {selection.metric}", f"{error}  ({selection.method}, {selection.fits} fits, {selection.seconds:.2f} s)"))
@@ -85,17 +91,17 @@ def _likelihood(result: Result, errors: str) -> list[tuple[str, str]]:
     if own is not None and result.intercept is not None:
         own = np.roll(own, -1)  # the intercept is named last
     for place, (name, value) in enumerate(zip(names[:SHOWN], values[:SHOWN], strict=True)):
-        rows.append((name, _coefficient(value, None if own is None else own[place])))
+        rows.append((name, coefficient(value, None if own is None else own[place])))
     if inference.errors != ERRORS[0]:
         rows.append(("± are", f"{inference.errors} standard errors"))
     return rows if inference.reason is None else [*rows, ("standard errors", f"– ({inference.reason})")]
 
 
-def _coefficient(value: float, error: float | None) -> str:
+def coefficient(value: float, error: float | None, digits: int = 6) -> str:
     """A coefficient with its standard error, which is NaN where it is not identified."""
     if error is None:
-        return f"{value:.6g}"
-    return "– (not identified)" if np.isnan(error) else f"{value:.6g} ± {error:.2g}"
+        return f"{value:.{digits}g}"
+    return "– (not identified)" if np.isnan(error) else f"{value:.{digits}g} ± {error:.2g}"
 
 
 def _gap(certificate: Certificate) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from hw4cli.opt.endings import Exit
 from hw4cli.opt.options import WRITE, Writing, options, take
 from hw4cli.opt.outputs import check_outputs, draw, provenance, write_json
 from hw4cli.opt.report import show
+from hw4cli.outputs import Files
 from hw4cli.progress import Bar
 from hw4cli.records import json_text
 from hw4opt import InputError, Result, Status
@@ -22,6 +24,9 @@ from hw4opt.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+WRITTEN = re.compile(r"report\.md|results\.json|2[a-d]_(fit|heatmap|variety)\.png|2[a-d]_model\.json")
 
 
 @click.command("reproduce")
@@ -37,7 +42,7 @@ def command(out: str, draws: int, workers: int | None, **given: Any) -> int:
 
 def reproduce(out: str, draws: int, workers: int | None, writing: Writing) -> int:
     """The exit status: 0 if every fit is certified, 1 if not."""
-    check_outputs(writing, {"the report": f"{out}/report.md", "the results": f"{out}/results.json"})
+    check_outputs(writing, {}, Files(f"--out {out}", out, lambda name: WRITTEN.fullmatch(name) is not None))
     from hw4opt.assignment import reproduce as run
 
     with Bar("reproducing", writing.quiet) as bar, filling(Path(out)) as folder:
@@ -70,7 +75,7 @@ def filling(out: Path) -> Iterator[Path]:
     if not there.is_dir():
         raise InputError(f"{there} is a file; give a folder")
     with _named(out):
-        part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=there))
+        part = Path(tempfile.mkdtemp(prefix=".hw4opt-", dir=there))
     try:
         yield part
         with _named(out):

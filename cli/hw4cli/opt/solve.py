@@ -58,7 +58,7 @@ def solve(describing: Describing, solving: Solving, choosing: Choosing, writing:
     check_choosing(choosing)
     check_solver(solving.solver)
     check_outputs(writing, {"the data": describing.data})
-    description = describe(describing, (choosing.groups,))
+    description = describe(describing, choosing.groups)
     counts.check_likelihood(description.problem.loss, solving)
     with Bar("choosing", writing.quiet) as bar:
         problem, selection = choose(description, choosing, describing.seed, bar.update)
@@ -69,11 +69,11 @@ def solve(describing: Describing, solving: Solving, choosing: Choosing, writing:
     warnings += on_dispersion(result, solving.errors)
     arrays = with_arrays(writing, len(problem.active_x))
     record = provenance(writing.seed, description.table.sha256) | answer(result, arrays, solving.errors)
-    record |= {"selection": choice(selection, arrays), "warnings": warnings}
+    record |= description.sheet.record() | {"selection": choice(selection, arrays), "warnings": warnings}
     record["hyperparameters"] |= settled
     if status is Status.INTERRUPTED:
         record |= {"status": status.word, "message": status.value}
-    write_json(record, writing.json)
+    write_json(description.sheet.blanked(record), writing.json)
     if status is Status.CERTIFIED:
         draw(writing.plot, lambda: figure(result, description, selection))
         save(result, writing.save)
@@ -102,7 +102,7 @@ def fit_named(problem: Problem, description: Description, solving: Solving, writ
     with Bar("solving", writing.quiet):
         result = fit(problem, **how(solving), separated=solving.separated)
     log.info("%s: %s after %d iterations", result.solver, result.status.word, result.iterations)
-    return dataclasses.replace(result, context={"x": list(description.x), "y": description.y, **description.offset})
+    return dataclasses.replace(result, context=description.context)
 
 
 def how(solving: Solving) -> dict[str, Any]:

@@ -133,9 +133,10 @@ def _fitted(base, change, one, two, solver):
 
 
 def _objective(change, one, two):
-    """Objectives: within both gaps, and 1e-9 of what the unchanged certificate is relative to."""
+    """Objectives: within both gaps, what both bases leave out, and 1e-9 of what the unchanged certificate is relative to."""
     expected, found = change.factor * one.result.objective + change.constant, two.result.objective
     allowed = two.certificate.gap + change.factor * (one.certificate.gap + 1e-9 * one.certificate.gap_scale)
+    allowed += two.certificate.truncation + change.factor * one.certificate.truncation
     allowed += two.certificate.gap_rounding + change.factor * one.certificate.gap_rounding
     allowed += 64 * EPS * len(one.result.fitted) * max(abs(expected), abs(change.constant))
     if abs(found - expected) <= allowed:

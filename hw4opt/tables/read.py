@@ -1,0 +1,126 @@
+"""Tables from files, pipes and standard input."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import itertools
+import math
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from hw4opt.errors import InputError
+from hw4opt.tables.table import Table, check_names, number
+
+STDIN = "-"
+MOST_BYTES = 2_000_000_000
+ROWS_AT_ONCE = 65_536
+BYTES_AT_ONCE = 1_048_576
+WIDE = (b"\xff\xfe", b"\xfe\xff")  # the first bytes of UTF-16 text, and of UTF-32 text
+
+
+def read_table(path: str | Path, most: int = MOST_BYTES) -> Table:
+    """A CSV file with a header, or a Parquet file; `-` is standard input. Raises `InputError`, whose sentence names the file and its fault.
+
+    most    bytes that are read: a file that holds more is refused, as are devices and sockets; a FIFO is read as a file is
+    """
+    source = "standard input" if str(path) == STDIN else str(path)
+    data = _read(path, source, most)
+    if data[:4] == b"PAR1" or Path(path).suffix.lower() in (".parquet", ".pq"):
+        from hw4opt.tables.parquet import parquet_columns
+
+        columns = parquet_columns(source, data, most)
+    else:
+        columns = _csv_columns(source, data)
+    table = Table(columns, source, hashlib.sha256(data).hexdigest())
+    if not len(table):
+        raise InputError(f"{source} has {'a header' if columns else 'no columns'} and no rows")
+    return table
+
+
+def _read(path: str | Path, source: str, most: int) -> bytes:
+    try:
+        if str(path) == STDIN:
+            if sys.stdin is None:
+                raise InputError("there is no standard input to read; give a CSV or Parquet file")
+            return _up_to(sys.stdin.buffer, source, most)
+        status = os.stat(path)
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            kind = "a socket" if stat.S_ISSOCK(status.st_mode) else "a device"
+            raise InputError(f"{path} is {kind}; give a CSV or Parquet file, or - for standard input")
+        if status.st_size > most and stat.S_ISREG(status.st_mode):
+            raise InputError(_too_large(source, most))
+        with open(path, "rb") as file:
+            return _up_to(file, source, most)
+    except IsADirectoryError as error:
+        raise InputError(f"{path} is a folder; give a CSV or Parquet file") from error
+    except FileNotFoundError as error:
+        raise InputError(f"there is no file {path}") from error
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {source}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _up_to(file: BinaryIO, source: str, most: int) -> bytes:
+    parts, size = [], 0
+    while part := file.read(BYTES_AT_ONCE):
+        size += len(part)
+        if size > most:
+            raise InputError(_too_large(source, most))
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _too_large(source: str, most: int) -> str:
+    return f"{source} holds more than {most:,} bytes, the most that is read (--max-input); give a larger --max-input, or fewer rows"
+
+
+def _csv_columns(source: str, data: bytes) -> dict[str, list[str]]:
+    if data.startswith(WIDE):
+        raise InputError(f"{source} is UTF-16 text; save it as UTF-8")
+    if b"\0" in data:
+        raise InputError(f"{source} is a binary file (byte {data.index(0)} is 0); give a CSV with a header, or Parquet")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{source} is not UTF-8 text (byte {error.start}); give a CSV with a header, or Parquet") from error
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows = filter(None, reader)
+    try:
+        header = next(rows, None)
+        if header is None:
+            raise InputError(f"{source} is empty; give a CSV with a header")
+        return _columns(source, _header(source, header), rows)
+    except csv.Error as error:
+        raise InputError(f"{source} is not a readable CSV: line {reader.line_num}: {error}") from error
+
+
+def _header(source: str, cells: Sequence[str]) -> list[str]:
+    names = [cell.strip() for cell in cells]
+    if all(math.isfinite(number(name)) for name in names):
+        raise InputError(f"the first line of {source} holds numbers only; give a CSV with a header")
+    if len(names) == 1 and (mark := next((mark for mark in ";\t" if mark in names[0]), None)):
+        raise InputError(f"{source} is separated by {'tabs' if mark != ';' else 'semicolons'}; give a CSV separated by commas")
+    check_names(source, names)
+    return names
+
+
+def _columns(source: str, names: Sequence[str], rows: Iterator[list[str]]) -> dict[str, list[str]]:
+    columns: list[list[str]] = [[] for _ in names]
+    while chunk := list(itertools.islice(rows, max(ROWS_AT_ONCE // len(names), 1))):
+        if set(map(len, chunk)) != {len(names)}:
+            _refuse_width(source, len(names), chunk, len(columns[0]))
+        for column, cells in zip(columns, zip(*chunk, strict=True), strict=True):
+            column.extend(cells)
+    return dict(zip(names, columns, strict=True))
+
+
+def _refuse_width(source: str, width: int, rows: Iterable[list[str]], before: int) -> None:
+    place, count = next((place, len(row)) for place, row in enumerate(rows, before + 1) if len(row) != width)
+    raise InputError(f"{source} has {count} cells in row {place} and {width} in the header; every row needs as many as the header")
