@@ -1,19 +1,24 @@
-"""What a likelihood says beside its maximum: its value, the deviance, and standard errors from the observed information."""
+"""What a likelihood says beside its maximum: its value, the deviance, and standard errors of what is identified."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hw4opt.canonical import canonicalize
+from hw4opt.errors import InputError
 from hw4opt.form import Form
 from hw4opt.problem import Problem
 from hw4opt.rows import each
 from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 
-SINGULAR = 1e-13  # squared pivot of the information with unit diagonal below which nothing is identified
+ERRORS = ("information", "dispersion", "sandwich")  # what standard errors are made of, the default first
+WIDE = 1.5  # dispersion from which counts are said to be no Poisson counts
+SINGULAR = 1e-13  # squared pivot or eigenvalue of the information with unit diagonal below which a direction is not identified
+IDENTIFIED = 1e-6  # share of a coefficient that may lie in such directions
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,32 +27,52 @@ class Inference:
 
     log_likelihood    Σ ω_i log p(y_i), with everything that the loss leaves out (of counts, log y!)
     deviance          twice what it falls short of the best that any means could reach
-    dispersion        Σ ω (y - μ)²/μ over the degrees of freedom: 1 for counts that are Poisson; None without degrees of freedom
-    standard_errors   [intercept, coef …] in units of the raw x, the roots of the diagonal of the inverse of Xᵀ diag(ω f'') X;
-                      None where that says nothing, and `reason` says why
+    dispersion        Σ ω (y - μ)²/var(μ) over the degrees of freedom: 1 for counts that are Poisson; None without degrees of freedom
+    errors            which standard errors these are, one of `ERRORS`
+    standard_errors   [intercept, coef …] in units of the raw x; NaN for a coefficient that is not identified, None where there are none
+    reason            why some or all are missing
     """
 
     log_likelihood: float
     deviance: float
     dispersion: float | None
+    errors: str
     standard_errors: Array | None
     reason: str | None
 
 
-def infer(problem: Problem, w: Array, rank: int) -> Inference:
-    """Log-likelihood, deviance and standard errors of a likelihood at w (r,); `rank` of the columns."""
+def infer(problem: Problem, w: Array, rank: int, names: Sequence[str], errors: str = ERRORS[0]) -> Inference:
+    """Log-likelihood, deviance and standard errors of a likelihood at w (r,); `rank` of the columns, which are called `names`.
+
+    With I = Xᵀ diag(ω f'') X, the covariance is
+        information   I⁻¹
+        dispersion    φ I⁻¹, φ the dispersion: that of a quasi-likelihood (Wedderburn 1974)
+        sandwich      I⁻¹ (Σ ω f'² x xᵀ) I⁻¹, right also where the variance is not the law's (HC0: Huber 1967, White 1980)
+    Raises `InputError` for another word.
+    """
+    if errors not in ERRORS:
+        raise InputError(f"errors is {errors!r}; there are {', '.join(ERRORS)}")
     form = canonicalize(problem)
     rows = form.blocks[0].smooth
     assert rows is not None and isinstance(rows.term, Smooth)
     z = form.blocks[0].rows.take(form.design.matrix @ w)
     t, y = z + rows.offset[0], rows.targets[0]
     weights = np.broadcast_to(rows.weights[0], y.shape)
-    errors, reason = _standard_errors(problem, form, w, rank)
+    dispersion = _dispersion(rows.term, t, y, weights, rank)
+    reason = _withheld(problem, form)
+    found = None
+    if reason is None and errors == "dispersion" and dispersion is None:
+        reason = "there are no degrees of freedom left to estimate a dispersion from"
+    if reason is None:
+        found, reason = _standard_errors(problem, form, w, rank, errors, names)
+        if errors == "dispersion" and found is not None and dispersion is not None:
+            found = found * np.sqrt(dispersion)
     return Inference(
-        -float((weights * (rows.term.pointwise(t, y) + rows.term.normalizer(y))).sum()),
+        -float((weights * (rows.term.excess(t, y) + rows.term.least(y))).sum()),
         float((weights * rows.term.deviance(t, y)).sum()),
-        _dispersion(rows.term, t, y, weights, rank),
+        dispersion,
         errors,
+        found,
         reason,
     )
 
@@ -61,34 +86,67 @@ def _dispersion(term: Smooth, t: Array, y: Array, weights: Array, rank: int) -> 
     return found if np.isfinite(found) else None
 
 
-def _standard_errors(problem: Problem, form: Form, w: Array, rank: int) -> tuple[Array | None, str | None]:
+def _withheld(problem: Problem, form: Form) -> str | None:
+    """Why a fit has no standard errors at all."""
     if problem.kernel is not None:
-        return None, "a kernel design has no coefficients to speak of; the prediction error bound tells how far the fit is from the optimum"
+        return "a kernel design has no coefficients to speak of; the prediction error bound tells how far the fit is from the optimum"
     if problem.ridge > 0 or len(form.blocks) > 1:
         names = [*(["ridge"] if problem.ridge > 0 else []), *(name for block in form.blocks[1:] for name in block.names)]
-        return None, f"the fit is no maximum of the likelihood alone ({', '.join(names)} takes part)"
-    if rank < len(w):
-        return None, f"not identified: the columns are collinear (rank {rank} of {len(w)})"
-    information = _information(form, w)
+        return f"the fit is no maximum of the likelihood alone ({', '.join(names)} takes part)"
+    return None
+
+
+def _standard_errors(
+    problem: Problem, form: Form, w: Array, rank: int, errors: str, names: Sequence[str]
+) -> tuple[Array | None, str | None]:
+    """Those of the coefficients that are identified, NaN for the others, which the reason names."""
+    information = _weighted_gram(form, w, "curvature")
     root = np.sqrt(np.diagonal(information))
-    scaled = information / np.outer(root, root) if root.all() else np.zeros_like(information)
-    try:
-        lower = np.linalg.cholesky(scaled)
-    except np.linalg.LinAlgError:
-        lower = np.zeros_like(scaled)
-    if np.square(np.diagonal(lower)).min() <= SINGULAR:
-        return None, "not identified: the observed information is singular"
-    map_ = _to_raw(problem, len(w)) / root
-    return np.linalg.norm(np.linalg.solve(lower, map_.T), axis=0), None
+    root = np.where(root > 0, root, 1.0)
+    half, unknown = _inverse_root(information / np.outer(root, root), rank)
+    to_raw = _to_raw(problem, len(w)) / root
+    length = np.linalg.norm(to_raw, axis=1)
+    lost = np.linalg.norm(to_raw @ unknown, axis=1) > IDENTIFIED * length
+    found = to_raw @ half
+    if errors == "sandwich":
+        scores = _weighted_gram(form, w, "scores") / np.outer(root, root)
+        squares = np.einsum("ij,jk,ik->i", found, half.T @ scores @ half, found)
+    else:
+        squares = np.square(found).sum(axis=1)
+    if not lost.any():
+        return np.sqrt(squares), None
+    ordered = np.roll(lost, -1) if problem.intercept else lost  # the intercept is named last
+    which = [name for name, missing in zip(names, ordered.tolist(), strict=True) if missing]
+    why = f"the columns are collinear (rank {rank} of {len(w)})" if rank < len(w) else "the observed information is singular"
+    few = ", ".join(which[:5]) + (f" and {len(which) - 5} more" if len(which) > 5 else "")
+    return np.where(lost, np.nan, np.sqrt(squares)), f"not identified: {few}; {why}"
 
 
-def _information(form: Form, w: Array) -> Array:
-    """Xᵀ diag(ω f'') X, (r, r)."""
+def _inverse_root(unit: Array, rank: int) -> tuple[Array, Array]:
+    """H with H Hᵀ = M⁻¹ on the span of M, which has a unit diagonal, and an orthonormal basis of what M says nothing of, as columns."""
+    if rank == len(unit):
+        try:
+            lower = np.linalg.cholesky(unit)
+        except np.linalg.LinAlgError:
+            lower = np.zeros_like(unit)
+        if np.square(np.diagonal(lower)).min() > SINGULAR:
+            return np.linalg.inv(lower).T, np.zeros((len(unit), 0))
+    values, vectors = np.linalg.eigh(unit)
+    missing = max(len(unit) - rank, int((values <= SINGULAR).sum()))
+    return vectors[:, missing:] / np.sqrt(values[missing:]), vectors[:, :missing]
+
+
+def _weighted_gram(form: Form, w: Array, kind: str) -> Array:
+    """Xᵀ diag(ω f'') X (curvature) or Xᵀ diag(ω f'²) X (scores), (r, r)."""
 
     def one(args: tuple[int, Array]) -> Array:
         piece = form.pieces[args[0]]
         assert piece.smooth is not None
-        return piece.chunk.gram(piece.chunk.matrix, piece.smooth.curvature(args[1]))[0]
+        if kind == "curvature":
+            weights = piece.smooth.curvature(args[1])
+        else:
+            weights = piece.smooth.weights * np.square(piece.smooth.term.gradient(args[1] + piece.smooth.offset, piece.smooth.targets))
+        return piece.chunk.gram(piece.chunk.matrix, weights)[0]
 
     return sum(each(one, list(enumerate(form.forward(w[None])))), np.zeros((len(w), len(w))))
 

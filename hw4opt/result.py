@@ -16,7 +16,7 @@ from hw4opt.canonical import canonicalize
 from hw4opt.certificate import Certificate, certify
 from hw4opt.design import Design
 from hw4opt.errors import InputError, NotCertifiedError
-from hw4opt.inference import Inference, infer
+from hw4opt.inference import ERRORS, Inference, infer
 from hw4opt.kernels import Precomputed
 from hw4opt.poisson.existence import Existence
 from hw4opt.problem import Problem
@@ -59,8 +59,15 @@ class Result:
         """The advice: the status in words, with what the solver said, or the certificate's reason, where there is one."""
         reason = self.note or self.certificate.reason
         if self.existence is not None and self.status is Status.NO_FINITE_MAXIMUM:
-            reason = self.existence.sentence(self.column_names)
+            reason = self.existence_sentence
         return self.status.value if reason is None else f"{self.status.value}: {reason}"
+
+    @property
+    def existence_sentence(self) -> str | None:
+        """Which rows stand in the way of a finite maximum, and along which columns; None where none does."""
+        if self.existence is None or self.existence.finite or not isinstance(self.problem.loss, Smooth):
+            return None
+        return self.existence.sentence(self.column_names, float(self.problem.loss.mean(np.array([-np.inf]))[0]))
 
     @property
     def objective(self) -> float:
@@ -102,9 +109,16 @@ class Result:
     @cached_property
     def inference(self) -> Inference | None:
         """Log-likelihood, deviance and standard errors of losses that are likelihoods; None for residual losses and without a fit."""
+        return self.infer()
+
+    def infer(self, errors: str = ERRORS[0]) -> Inference | None:
+        """`inference` with standard errors of another kind: information, dispersion or sandwich (`hw4opt.inference.infer`).
+
+        Raises `InputError` for another word.
+        """
         if not isinstance(self.problem.loss, Smooth) or self.status is Status.NO_FINITE_MAXIMUM:
             return None
-        return infer(self.problem, self.w, self.rank)
+        return infer(self.problem, self.w, self.rank, self.column_names, errors)
 
     @property
     def coef(self) -> Array | None:
@@ -145,8 +159,29 @@ class Result:
         return out
 
     def predict(self, x: ArrayLike) -> Array:
-        """f at new x (m,) or (m, d), without offset, shape (m,)."""
-        return self.design.evaluate(self.problem.features(x)) @ self.w + self.problem.level
+        """f at new x (m,) or (m, d), without offset, shape (m,).
+
+        Where separated rows were dropped it is the limit along which the likelihood rises: -inf or inf at rows that go with them, NaN
+        where that limit is undetermined (hw4opt.poisson.separated).
+        """
+        f = self.design.evaluate(self.problem.features(x)) @ self.w + self.problem.level
+        return f + self.drift(x) if self.is_without_separated_rows else f
+
+    @property
+    def is_without_separated_rows(self) -> bool:
+        """Whether this is the fit of the rows that are left once those without a finite maximum are dropped."""
+        return self.existence is not None and not self.existence.finite and self.status is not Status.NO_FINITE_MAXIMUM
+
+    def drift(self, x: ArrayLike) -> Array:
+        """What dropping the separated rows adds to f at new x, (m,): 0 where f stays, -inf, inf, or NaN where it is undetermined."""
+        from hw4opt.poisson.separated import drift
+
+        features = self.problem.features(x)
+        if not self.is_without_separated_rows or self.existence is None or self.problem.active is None:
+            return np.zeros(len(features))
+        parts = (self.problem.active, list(self.existence.rows))
+        kept, dropped = (self.design.evaluate(self.problem.features(self.problem.x[part])) for part in parts)
+        return drift(kept, dropped, self.design.evaluate(features))
 
     def predict_mean(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
         """The expected target at new x, shape (m,); for residual losses that is f. `offset` (m,) is needed where the fit had one.

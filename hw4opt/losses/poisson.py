@@ -10,36 +10,54 @@ from numpy.typing import ArrayLike
 from hw4opt.errors import InputError
 from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
+from hw4opt.terms.laws import Law, law_of
 
-NEAR = 0.5  # |μ'/μ - 1| up to which the slack is taken from that ratio, and beyond from the logarithms themselves
 MODERATE = 1e6  # counts whose loss keeps nine digits beside y log y
-TINY = 1e-3  # … and up to which (1 + r) log(1 + r) - r comes from its series
+LARGE = 100.0  # count from which four terms of Stirling's series are exact, and truncation at 0 is nothing
+HALVINGS, SERIES = 10, 8  # of the truncated law's cvxpy model: halvings of the rate, and terms of the series that is left
 
 
 @dataclass(frozen=True)
 class Poisson(Smooth):
-    """Σ exp(z_i) - y_i z_i,  z = fitted (log of the mean, offset included) of shape (n,), counts y = 0, 1, …; with `quasi` any y ≥ 0.
+    """Σ exp(z_i) - y_i z_i,  z = fitted (log of the rate, offset included) of shape (n,), counts y = 0, 1, …; with `quasi` any y ≥ 0.
 
     This is -log Π λ^y e^(-λ)/y! at λ = exp(z), without Σ log y_i!, which no fit can change. It is convex in w: f'' = exp(z) > 0 row by
     row, and z = Xw + offset is affine, so the Hessian Xᵀ diag(exp z) X is positive semidefinite everywhere. Every local maximum of the
     likelihood is therefore a global one, unique where X has full column rank, and Newton's method with a line search finds it; that a
     maximum exists at all is another question (hw4opt.poisson.existence).
     Conjugate: μ log μ - μ with μ = u + y ≥ 0.   (Assignment 1a; McCullagh and Nelder 1989, ch. 6.)
+
+    With `truncated` the counts are those of rows that were seen because they are at least 1, y = 1, 2, …; with `quasi` any y ≥ 1:
+        Σ log(exp(exp z_i) - 1) - y_i z_i,    that is -log Π λ^y e^(-λ)/(y! (1 - e^(-λ))), without Σ log y_i!
+    f'' is the variance of that law, so that it is convex, too; its mean is λ/(1 - e^(-λ)).   (hw4opt.terms.laws)
     """
 
     existence: ClassVar[bool] = True
     steepening: ClassVar[bool] = True
 
     quasi: bool = False
+    truncated: bool = False
 
     def __post_init__(self) -> None:
-        if self.quasi not in (False, True):
-            raise InputError(f"poisson: quasi is {self.quasi!r}; it must be 0 (counts) or 1 (any target of 0 or more)")
+        for name, meaning in (("quasi", "whole counts) or 1 (fractions, too"), ("truncated", "any count) or 1 (counts of at least 1")):
+            if (value := getattr(self, name)) not in (False, True):
+                raise InputError(f"poisson: {name} is {value!r}; it must be 0 ({meaning})")
+
+    @property
+    def law(self) -> Law:
+        """The law of the counts."""
+        return law_of(self.truncated)
+
+    @property
+    def self_concordance(self) -> float:
+        """c with |f'''| ≤ c f''."""
+        return self.law.self_concordance
 
     def check_targets(self, y: Array) -> Array:
         row = int(np.argmin(y))  # a NaN comes first
-        if not y[row] >= 0:
-            raise InputError(f"poisson needs counts, 0 or more; y holds {y[row]:g} in row {row}")
+        if not y[row] >= self.law.least:
+            kind = "counts of at least 1, being truncated" if self.truncated else "counts, 0 or more"
+            raise InputError(f"poisson needs {kind}; y holds {y[row]:g} in row {row}")
         fraction = y != np.floor(y)
         if not self.quasi and fraction.any():
             row = int(np.argmax(fraction))
@@ -48,86 +66,110 @@ class Poisson(Smooth):
 
     def pointwise(self, z: ArrayLike, y: ArrayLike = 1.0) -> Array:
         z = np.asarray(z, dtype=float)
-        return self.mean(z) - np.asarray(y) * z
+        return self.law.cumulant(z) - self._above(y) * z
 
     def gradient(self, z: Array, y: Array) -> Array:
-        return self.mean(z) - y
+        return self.law.rise(z) - self._above(y)
 
     def curvature(self, z: Array, y: Array) -> Array:
-        return self.mean(z) + np.zeros_like(y)
+        return self.law.variance(z) + np.zeros_like(y)
 
     def derivatives(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
-        mean = self.mean(z)
-        return mean - y * z, mean - y, mean
+        cumulant, rise, variance = self.law.derivatives(z)
+        above = self._above(y)
+        return cumulant - above * z, rise - above, variance
 
     def conjugate_pointwise(self, u: Array, y: Array) -> Array:
-        mean = u + y
-        with np.errstate(divide="ignore", invalid="ignore"):
-            value = np.where(mean > 0, mean * np.log(mean), 0.0) - mean
-        return np.where(mean >= 0, value, np.inf)
+        m = u + self._above(y)
+        return np.where(m >= 0, self.law.conjugate(np.maximum(m, 0.0)), np.inf)
 
     def slack(self, z: Array, u: Array, y: Array) -> Array:
-        """μ - μ' + μ' log(μ'/μ) with μ = exp(z), μ' = u + y: from μ'/μ - 1, so that nothing of the size of y cancels."""
-        z, u, y = np.broadcast_arrays(z, u, y)
-        mean = self.mean(z)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            r = (u - (mean - y)) / mean
-            found = mean * (r * r * (0.5 - r * (1 / 6 - r / 12)))
-            if (some := ~(np.abs(r) <= TINY)).any():  # near an optimum there are none
-                found[some] = self._far_slack(r[some], mean[some], z[some], u[some] + y[some])
-        return np.maximum(found, 0.0)
+        """The divergence of the law between the mean at z and u + y."""
+        above = self._above(y)
+        return self.law.divergence(z, np.maximum(u + above, 0.0), u - (self.law.rise(z) - above))
 
     def excess(self, z: Array, y: Array) -> Array:
-        """exp z - y + y (log y - z): half the deviance; from the parts themselves as long as they are no larger than MODERATE."""
+        """Half the deviance; from the parts themselves as long as they are no larger than MODERATE."""
         if not y.max(initial=0.0) <= MODERATE:
             return self.slack(z, np.zeros_like(z), y)
-        return np.maximum(self.mean(z) - y + y * (np.log(np.where(y > 0, y, 1.0)) - z), 0.0)
+        above = self._above(y)
+        return np.maximum(self.law.cumulant(z) - above * z + self.law.conjugate(above), 0.0)
 
     def slack_rounding(self, z: Array, u: Array, y: Array) -> Array:
-        """μ - μ' is off by the last digit of u + y and of exp(z), and the slack by log(μ'/μ) times that, about."""
-        mean = self.mean(z)
-        return 4 * np.finfo(float).eps * np.abs(u + y - mean)
-
-    @staticmethod
-    def _far_slack(r: Array, mean: Array, z: Array, other: Array) -> Array:
-        other = np.maximum(other, 0.0)
-        far = mean - other + np.where(other > 0, other * (np.log(other) - z), 0.0)
-        return np.where(np.abs(r) <= NEAR, mean * ((1 + r) * np.log1p(r) - r), far)
+        """The mean at z is off by its last digit, as u + y is, and the slack by the way between the two parameters times that, about."""
+        rise, above = self.law.rise(z), self._above(y)
+        lacking = u - (rise - above)
+        if not self.truncated:
+            return 4 * np.finfo(float).eps * np.abs(lacking)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            way = np.where(u > -above, np.abs(np.log1p(lacking / rise)), 0.0)  # a bound of it, because c'' ≥ c'
+            return 4 * np.finfo(float).eps * (np.abs(u) + above + rise) * way
 
     def clip_dual(self, u: Array, y: Array) -> Array:
-        return np.maximum(u, -y)
+        return np.maximum(u, -self._above(y))
 
     def prox(self, v: ArrayLike, step: float | Array, y: ArrayLike = 1.0) -> Array:
-        """z + step exp(z) = v + step y =: c, or θ + exp θ = c + log step with θ = z + log step: Newton from the right, where it falls."""
+        """z + step c'(z) = v + step (y - least): Newton's method from the right, where it falls, for c' is convex and rises."""
         v, y, step = np.broadcast_arrays(*(np.asarray(one, dtype=float) for one in (v, y, step)))
-        log_step = np.log(np.where(step > 0, step, 1.0))
-        level = v + step * y + log_step
-        theta = np.where(level > 1, np.log(np.maximum(level, 1.0)), level)
+        level = v + step * self._above(y)
+        z = _log_prox(level, 0.5 * step if self.truncated else step)  # c' ≥ μ/2
+        if not self.truncated:
+            return z
         for _ in range(100):
-            theta, last = theta - (theta + np.exp(theta) - level) / (1 + np.exp(theta)), theta
-            if np.all(np.abs(theta - last) <= 1e-15 * (1 + np.abs(theta))):
+            _, rise, variance = self.law.derivatives(z)
+            z, last = z - (z + step * rise - level) / (1 + step * variance), z
+            if np.all(np.abs(z - last) <= 1e-15 * (1 + np.abs(z))):
                 break
-        return np.where(step > 0, theta - log_step, v)
+        return z
 
     def guess(self, y: Array) -> Array:
-        return np.log(y + 0.5)
+        return self.law.inverse(self._above(y) + 0.5)
 
     def mean(self, z: Array) -> Array:
-        with np.errstate(over="ignore"):
-            return np.exp(z)
+        return self.law.least + self.law.rise(z)
 
     def without_offset(self, y: Array, offset: Array) -> Array:
-        """Counts per unit of exposure."""
-        return y * self.mean(-offset)
+        """The mean that a row fitted exactly would have without its offset: counts per unit of exposure."""
+        return self.mean(self.law.inverse(self._above(y)) - offset)
 
     def normalizer(self, y: Array) -> Array:
         """log y!"""
         values, place = np.unique(y, return_inverse=True)
         return np.array([math.lgamma(value + 1) for value in values.tolist()])[place]
 
+    def least(self, y: Array) -> Array:
+        """½ log(2π y) + δ(y) with Stirling's error δ, in which nothing of the size of log y! cancels.   (Loader 2000.)"""
+        large = np.maximum(y, LARGE)
+        square = large * large
+        error = (1 / 12 - (1 / 360 - (1 / 1260 - 1 / 1680 / square) / square) / square) / large
+        return np.where(y > LARGE, 0.5 * np.log(2 * np.pi * large) + error, super().least(np.minimum(y, LARGE)))
+
     def deviance(self, z: Array, y: Array) -> Array:
-        """2 (y log(y/μ) - y + μ) of each row."""
+        """2 (y log(y/μ) - y + μ) of each row; of the truncated law likewise, twice what it falls short of the best parameter."""
         return 2 * self.slack(z, np.zeros_like(z), y)
 
     def model(self, cp: Any, z: Any, y: Array | float = 1.0) -> Any:
-        return cp.exp(z) - cp.multiply(y, z)
+        """exp z - y z. Truncated, with s = exp(z)/2^10: log((e^s - 1)/s) + z + Σ_j log(1 + e^(2^j s)) - 10 log 2 - y z, j = 0 … 9."""
+        if not self.truncated:
+            return cp.exp(z) - cp.multiply(y, z)
+        rate = cp.exp(z)
+        halved = [cp.logistic(rate / 2.0**j) for j in range(1, HALVINGS + 1)]
+        terms = [k * (z - HALVINGS * math.log(2)) - math.lgamma(k + 2) for k in range(SERIES)]
+        rest = cp.log_sum_exp(cp.vstack(terms), axis=0)
+        return sum(halved) + rest - HALVINGS * math.log(2) - cp.multiply(y - 1, z)
+
+    def _above(self, y: ArrayLike) -> Array:
+        """What the counts hold above the least of the law."""
+        return np.asarray(y, dtype=float) - self.law.least if self.truncated else np.asarray(y, dtype=float)
+
+
+def _log_prox(level: Array, step: Array) -> Array:
+    """z + step exp(z) = level, or θ + exp θ = level + log step with θ = z + log step: Newton from the right, where it falls."""
+    log_step = np.log(np.where(step > 0, step, 1.0))
+    aim = level + log_step
+    theta = np.where(aim > 1, np.log(np.maximum(aim, 1.0)), aim)
+    for _ in range(100):
+        theta, last = theta - (theta + np.exp(theta) - aim) / (1 + np.exp(theta)), theta
+        if np.all(np.abs(theta - last) <= 1e-15 * (1 + np.abs(theta))):
+            break
+    return np.where(step > 0, theta - log_step, level)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from hw4opt.errors import InputError
 from hw4opt.poisson.sample import COUNTS, Design, Sample
 from hw4opt.terms.base import Array
+from hw4opt.terms.laws import law_of
 
 INTERCEPT = "(intercept)"
 LOGS = 300.0  # largest offset, as log of an exposure; apart by more than twice that, no rates are numbers side by side
@@ -41,6 +42,8 @@ class Settings(Protocol):
     def ridge(self) -> float: ...
     @property
     def quasi(self) -> bool: ...
+    @property
+    def truncated(self) -> bool: ...
 
 
 def check_design(x: ArrayLike, y: ArrayLike, rows: Rows, settings: Settings) -> Design:
@@ -54,7 +57,8 @@ def check_design(x: ArrayLike, y: ArrayLike, rows: Rows, settings: Settings) -> 
     weights = vector("weights", rows.weights, n, 1.0)
     _check_weights(weights)
     here = weights > 0
-    _check_counts(counts, here, settings.quasi)
+    law = law_of(settings.truncated)
+    _check_counts(counts, here, settings.quasi, law.least)
     _check_sizes(features[here], names)
     if settings.intercept:
         _check_varying(features[here], names)
@@ -71,7 +75,7 @@ def check_design(x: ArrayLike, y: ArrayLike, rows: Rows, settings: Settings) -> 
             f"offset holds {offset[row]:g} in row {row + 1}; it is the log of an exposure, taken within ±{LOGS:g}; an exposure itself goes "
             "to --exposure"
         )
-    return Design(features, counts, offset, weights, _groups(rows.groups, n), names, penalty)
+    return Design(features, counts, offset, weights, _groups(rows.groups, n), names, penalty, law)
 
 
 def matrix(name: str, values: ArrayLike) -> Array:
@@ -116,9 +120,9 @@ def _check_weights(weights: Array) -> None:
         raise InputError(f"there {'is one row' if count == 1 else 'are no rows'} with a weight above 0; a mixture needs at least two")
 
 
-def _check_counts(counts: Array, here: np.ndarray, quasi: bool) -> None:
-    for row in np.flatnonzero(here & (counts < 0))[:1]:
-        raise InputError(f"y holds {counts[row]:g} in row {row + 1}; counts must be 0 or more")
+def _check_counts(counts: Array, here: np.ndarray, quasi: bool, least: float) -> None:
+    for row in np.flatnonzero(here & (counts < least))[:1]:
+        raise InputError(f"y holds {counts[row]:g} in row {row + 1}; {'truncated ' if least else ''}counts must be {least:g} or more")
     for row in np.flatnonzero(here & (counts > COUNTS))[:1]:
         raise InputError(f"y holds {counts[row]:g} in row {row + 1}; counts are taken up to {COUNTS:g}")
     if not quasi:
@@ -126,8 +130,8 @@ def _check_counts(counts: Array, here: np.ndarray, quasi: bool) -> None:
             raise InputError(
                 f"y holds {counts[row]:g} in row {row + 1}, which is no count; round it, or allow fractions with quasi (--quasi)"
             )
-    if not counts[here].any():
-        raise InputError("every count in y is 0: no rate is above 0, and the likelihood has no finite maximum; look for the right column")
+    if (counts[here] == least).all():
+        raise InputError(f"every count in y is {least:g}, so that the likelihood has no finite maximum; look for the right column")
 
 
 def _check_sizes(features: Array, names: Sequence[str]) -> None:

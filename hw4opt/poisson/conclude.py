@@ -6,16 +6,19 @@ and ICL (Biernacki, Celeux and Govaert 2000) count every coefficient and k - 1 p
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hw4opt.answer import Status
 from hw4opt.canonical import canonicalize
+from hw4opt.errors import listed
+from hw4opt.inference import ERRORS, IDENTIFIED, WIDE
 from hw4opt.losses.poisson import Poisson
 from hw4opt.poisson.ascent import Climb
 from hw4opt.poisson.existence import settle
-from hw4opt.poisson.likelihood import LARGEST, MOST, Blocks, Point, expect, penalty
+from hw4opt.poisson.likelihood import LARGEST, MOST, Blocks, Point, expect, penalty, scores_outer
 from hw4opt.poisson.moods import Criteria, MixtureResult, Starts, Uncertainty
 from hw4opt.poisson.sample import Design, Sample
 from hw4opt.poisson.search import Found
@@ -24,18 +27,18 @@ from hw4opt.terms.base import Array
 
 SINGULAR = 1e-10  # eigenvalue of the information with unit diagonal below which something is not identified
 BELONGS = 1e-4  # responsibility from which a row counts as the mood's when its maximum is in question
-SPREAD = 1.5  # dispersion from which counts are said to be no Poisson counts
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What a fit ended with; found None: a plain run, without search."""
+    """What a fit ended with; found None: a plain run, without search; errors: which standard errors are wanted."""
 
     k: int
     design: Design
     sample: Sample
     climb: Climb
     found: Found | None
+    errors: str = ERRORS[0]
 
 
 def conclude(run: Run, seconds: float) -> MixtureResult:
@@ -46,7 +49,7 @@ def conclude(run: Run, seconds: float) -> MixtureResult:
     everywhere = _everywhere(run, point, shares)
     endless = _without_maximum(run.design, everywhere)
     dispersion = _dispersion(sample, point, shares)
-    uncertainty = _uncertainty(sample, climb, point, endless)
+    uncertainty = _uncertainty(run, climb, dispersion, endless)
     status, message = _status(run, climb, endless)
     counts = run.design.counts * run.design.weights
     return MixtureResult(
@@ -92,8 +95,8 @@ def _everywhere(run: Run, point: Point, shares: Array) -> Array:
 
 
 def _without_maximum(design: Design, shares: Array) -> list[int]:
-    """The moods whose own regression has no finite maximum: rows of theirs with y = 0 whose rates can go to 0 at no cost."""
-    if design.penalty.all() or not (design.counts == 0).any():
+    """The moods whose own regression has no finite maximum: rows of theirs with the least count whose rates can go to 0 at no cost."""
+    if design.penalty.all() or not (design.counts == design.law.least).any():
         return []
     return [mood for mood in range(shares.shape[1]) if not _finite(design, shares[:, mood])]
 
@@ -101,14 +104,17 @@ def _without_maximum(design: Design, shares: Array) -> list[int]:
 def _finite(design: Design, shares: Array) -> bool:
     """Whether the regression of a mood has a finite maximum; rows that hardly belong to it do not hold it back, whatever they weigh."""
     own, weights = (shares > BELONGS) & (design.weights > 0), shares * design.weights
-    if not (design.counts[own] == 0).any() or own.sum() < 2:
+    if not (design.counts[own] == design.law.least).any():
         return True
-    x = (design.features[own] / design.scale)[:, design.penalty == 0]  # what is penalised cannot go to infinity
-    form = canonicalize(Problem(x, design.counts[own], loss=Poisson(quasi=True), weights=weights[own], offset=design.offset[own]))
+    rows = np.resize(np.flatnonzero(own), max(2, own.sum()))  # a lone row twice: a problem has two or more
+    x = (design.features[rows] / design.scale)[:, design.penalty == 0]  # what is penalised cannot go to infinity
+    loss = Poisson(quasi=True, truncated=design.law.least == 1)
+    form = canonicalize(Problem(x, design.counts[rows], loss=loss, weights=weights[rows], offset=design.offset[rows]))
     return settle(form, 0).finite
 
 
-def _uncertainty(sample: Sample, climb: Climb, point: Point, endless: list[int]) -> Uncertainty:
+def _uncertainty(run: Run, climb: Climb, dispersion: Array, endless: list[int]) -> Uncertainty:
+    sample, point = run.sample, climb.point
     if endless:
         return Uncertainty.none("not identified: coefficients of a mood without finite maximum")
     if not climb.stationary:
@@ -118,19 +124,35 @@ def _uncertainty(sample: Sample, climb: Climb, point: Point, endless: list[int])
         return Uncertainty.none(f"not computed: the information of more than {MOST:,} parameters, k·(columns + 1), is not made")
     if climb.saddle:
         return Uncertainty.none("not identified: the point is a saddle, and the observed information not positive definite")
+    if run.errors == "dispersion" and not np.isfinite(dispersion).all():
+        return Uncertainty.none("a mood has no degrees of freedom left to estimate a dispersion from")
     unit, root = _unit(information)
     values, vectors = np.linalg.eigh(unit)
-    if values[0] <= SINGULAR:
-        return Uncertainty.none("not identified: the observed information is singular, so other coefficients fit as well")
-    inverse = (vectors / values @ vectors.T) * root * root[:, None]
+    flat = values <= SINGULAR
     k, p = point.coef.shape[1:]
+    lost = (np.linalg.norm(vectors[:, flat], axis=1) > IDENTIFIED).reshape(k, p + 1)
+    if lost[:, p].any() or lost[:, :p].all():  # where shares are not, two moods are the same, or one is nearly empty
+        return Uncertainty.none("not identified: the observed information is singular, so other coefficients fit as well")
+    lost = lost[:, :p]
+    why = _not_identified(lost, run.design.names) if lost.any() else None
+    inverse = (vectors[:, ~flat] / values[~flat] @ vectors[:, ~flat].T) * root * root[:, None]
+    if run.errors == "sandwich":
+        inverse = inverse @ scores_outer(sample, point) @ inverse
     blocks = inverse.reshape(k, p + 1, k, p + 1)
     covariance = np.stack([blocks[c, :p, c, :p] for c in range(k)])
-    errors = np.sqrt(np.einsum("kii->ki", covariance))
+    if run.errors == "dispersion":
+        covariance *= dispersion[:, None, None]
+    errors = np.where(lost, np.nan, np.sqrt(np.einsum("kii->ki", covariance)))
     own = errors / sample.scale
-    if not np.isfinite(own).all():
+    if not np.isfinite(own[~lost]).all():
         return Uncertainty.none("not computed: they are larger than a number can be")
-    return Uncertainty(own, covariance / (errors[:, :, None] * errors[:, None, :]), None)
+    return Uncertainty(own, covariance / (errors[:, :, None] * errors[:, None, :]), why)
+
+
+def _not_identified(lost: np.ndarray, names: Sequence[str]) -> str:
+    """The sentence on the coefficients (k, p) that are not."""
+    which = listed([f"{names[place]} of mood {mood + 1}" for mood, place in np.argwhere(lost).tolist()])
+    return f"not identified: {which}; the observed information is singular, so other coefficients fit as well"
 
 
 def _unit(information: Array) -> tuple[Array, Array]:
@@ -154,9 +176,10 @@ def _criteria(sample: Sample, climb: Climb, shares: Array) -> Criteria:
 def _dispersion(sample: Sample, point: Point, shares: Array) -> Array:
     """Pearson's χ² of each mood over its degrees of freedom; NaN where it has none."""
     weights = sample.row_weights(shares)
-    rates = np.exp(np.minimum(point.coef[0] @ sample.matrix.T + sample.offset, LARGEST))
+    z = np.minimum(point.coef[0] @ sample.matrix.T + sample.offset, LARGEST)
+    _, rise, variance = sample.law.derivatives(z)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        parts = np.where(weights > 0, weights * np.square(sample.counts - rates) / rates, 0.0)
+        parts = np.where(weights > 0, weights * np.square(sample.counts - sample.law.least - rise) / variance, 0.0)
         free = weights.sum(axis=1) - sample.matrix.shape[1]
         return np.where(free > 0, parts.sum(axis=1) / np.where(free > 0, free, 1.0), np.nan)
 
@@ -167,8 +190,9 @@ def _status(run: Run, climb: Climb, endless: list[int]) -> tuple[Status, str]:
     if endless:
         which = f"mood{'s' if len(endless) > 1 else ''} {', '.join(str(mood + 1) for mood in endless)}"
         reached = "the supremum to tolerance" if climb.stationary else "not yet the supremum, for the point is not stationary"
-        advice = f"its rates at some counts of 0 go to 0, and the likelihood shown is {reached}; "
-        advice += "--ridge W makes it finite, with --no-intercept where all its counts are 0"
+        least = f"{run.design.law.least:g}"
+        advice = f"its rates at some counts of {least} go to 0, and the likelihood shown is {reached}; "
+        advice += f"--ridge W makes it finite, with --no-intercept where all its counts are {least}"
         return Status.NO_FINITE_MAXIMUM, f"{which} has no finite maximum: {advice}{fewer}"
     if not climb.stationary:
         why = "the seconds ran out" if climb.cut else "the cycles ended" if run.found is None else "the ascent ended"
@@ -217,11 +241,18 @@ def _warnings(run: Run, climb: Climb, dispersion: Array) -> list[str]:
             f"{df} parameters for {units:g} {'rows' if run.design.groups is None else 'groups'}: more than the data support; "
             "take a smaller k"
         )
-    wide = [f"{value:.3g} times in mood {mood + 1}" for mood, value in enumerate(dispersion) if value > SPREAD]
+    weights = run.design.active.weights
+    if weights.sum() < len(weights) * (1 - 1e-9):
+        said.append(
+            f"the weights of {len(weights)} rows sum to {weights.sum():.4g}: a weight is how often a row was seen, so that standard "
+            "errors, BIC, AIC and ICL are those of so few rows, and choose too few moods"
+        )
+    wide = [f"{value:.3g} times in mood {mood + 1}" for mood, value in enumerate(dispersion) if value > WIDE]
     if wide:
         said.append(
-            f"counts are spread wider than Poisson counts, {', '.join(wide)}: standard errors are too small by the root of that, "
-            "responsibilities too sure, and criteria ask for too many moods"
+            f"counts are spread wider than Poisson counts, {', '.join(wide)}: "
+            + ("standard errors are too small by the root of that, " if run.errors == ERRORS[0] else "")
+            + "responsibilities too sure, and criteria ask for too many moods"
         )
     if not climb.stationary:
         said.append("the point is not stationary")

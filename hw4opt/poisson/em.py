@@ -32,10 +32,17 @@ WILD = 1e8  # a coefficient of a column with mean square 1 that is no fit but a 
 
 
 class _Counts(Poisson):
-    """Poisson whose mean stays finite: a component's z at rows where it weighs nothing can be anything, and 0 · ∞ is no number."""
+    """Counts whose mean stays finite: a component's z at rows where it weighs nothing can be anything, and 0 · ∞ is no number."""
 
-    def mean(self, z: Array) -> Array:
-        return np.exp(z if z.size and z.max() <= LARGEST else np.minimum(z, LARGEST))
+    def derivatives(self, z: Array, y: Array) -> tuple[Array, Array, Array]:
+        return super().derivatives(_bounded(z), y)
+
+    def gradient(self, z: Array, y: Array) -> Array:
+        return super().gradient(_bounded(z), y)
+
+
+def _bounded(z: Array) -> Array:
+    return z if z.size and z.max() <= LARGEST else np.minimum(z, LARGEST)
 
 
 def m_step(sample: Sample, responsibilities: Array, start: Array | None = None, limit: int | None = None) -> Point:
@@ -49,7 +56,9 @@ def m_step(sample: Sample, responsibilities: Array, start: Array | None = None, 
     coef = np.zeros((s, k, sample.matrix.shape[1])) if start is None else start.copy()
     full = totals > EMPTY * sample.total / len(sample)
     weights = sample.row_weights(responsibilities[full])
-    rows = SmoothRows(_Counts(quasi=True), _alike(sample.counts, weights), _alike(sample.offset, weights), weights)
+    rows = SmoothRows(
+        _Counts(quasi=True, truncated=sample.law.least == 1), _alike(sample.counts, weights), _alike(sample.offset, weights), weights
+    )
     penalty = np.broadcast_to(2 * sample.penalty, (len(weights), len(sample.penalty)))
     stop = Stop(left=LEFT) if limit is None else Stop(limit, LEFT)
     found = minimize(sample.pieces, rows, penalty, None if start is None else start[full], stop).w

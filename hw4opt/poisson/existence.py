@@ -10,6 +10,9 @@ maximise -Σ x_iᵀv over the rows with y = 0 in a box, again without the rows f
 columns and rows are scaled to unit length first. What the program finds is believed only after it is checked: v is projected onto the
 rows that it leaves at 0, and every sign is looked at again.
 
+Counts truncated at 0 behave alike with y = 1 in place of y = 0: their loss log(exp(exp z) - 1) - y z falls to 0 as z falls if y = 1, and
+rises without bound on both sides if y > 1. Separated rows then have a mean that goes to 1.
+
 The same holds for any form: a row of a term whose conjugate lives on [l, h] grows along v as h s for s = a_iᵀv > 0 and as l s for s < 0.
 It pins s to 0 if l < 0 < h, and is one-sided if l or h is 0. Penalised columns cannot take part.   (Rockafellar 1970, §8: recession.)
 So labels are settled too: each row of a logistic loss is one-sided, and separated where a direction classifies it right and no row wrong
@@ -47,13 +50,18 @@ class Existence:
     columns: tuple[int, ...] = ()
     supremum: float | None = None
 
-    def sentence(self, names: Sequence[str]) -> str:
-        """What is wrong, with the columns' names."""
+    def columns_named(self, names: Sequence[str]) -> str:
+        """The columns of the direction, by name."""
         along = " and ".join(names[column] for column in self.columns[:5]) + (" and others" if len(self.columns) > 5 else "")
+        return along or "a direction"
+
+    def sentence(self, names: Sequence[str], least: float = 0.0) -> str:
+        """What is wrong, with the columns' names; least: the smallest count of the law."""
         few = ", ".join(map(str, self.rows[:5])) + (f" and {len(self.rows) - 5} more" if len(self.rows) > 5 else "")
         means = "the mean of one row" if len(self.rows) == 1 else f"the means of {len(self.rows)} rows"
         towards = "" if self.supremum is None else f"; the log-likelihood rises towards {self.supremum:.10g} and never reaches it"
-        return f"along {along or 'a direction'} {means} with y = 0 can fall to 0 for ever (counted from 0: {few}){towards}"
+        falls = f"{means} with y = {least:g} can fall to {least:g} for ever"
+        return f"along {self.columns_named(names)} {falls} (counted from 0: {few}){towards}"
 
 
 def settle(form: Form, problem: int, w: Array | None = None) -> Existence:
@@ -72,13 +80,13 @@ def settle(form: Form, problem: int, w: Array | None = None) -> Existence:
     scale = np.sqrt(sum((np.square(rows).sum(axis=0) for rows in (*fixed, a)), np.zeros(len(free))))
     scale = np.where(scale > 0, scale, 1.0)
     a = a / scale
-    span = _null_space(_unit(np.concatenate([*fixed, np.zeros((1, len(free)))]) / scale))
-    inside = _unit(a) @ span
+    span = null_space(unit_rows(np.concatenate([*fixed, np.zeros((1, len(free)))]) / scale))
+    inside = unit_rows(a) @ span
     inside[np.linalg.norm(inside, axis=1) <= EXACT] = 0.0  # rounding
-    directions = _acting(inside)
+    directions = acting(inside)
     if directions is None:
         return Existence(True)
-    separated = _separate(_unit(inside @ directions), loss_rows >= 0)
+    separated = _separate(unit_rows(inside @ directions), loss_rows >= 0)
     if not separated.any():
         return Existence(True)
     part = np.abs(_shortest(a, separated, span))
@@ -165,19 +173,19 @@ def _one_sided(form: Form, sides: Sequence[tuple[np.ndarray, Array]], free: np.n
     return np.concatenate(parts), np.concatenate(numbers)
 
 
-def _unit(a: Array) -> Array:
+def unit_rows(a: Array) -> Array:
     """Rows of unit length, those of length 0 left."""
     lengths = np.linalg.norm(a, axis=1)
     return a / np.where(lengths > 0, lengths, 1.0)[:, None]
 
 
-def _null_space(a: Array) -> Array:
+def null_space(a: Array) -> Array:
     """Orthonormal v with a v = 0, as columns."""
     _, s, vt = np.linalg.svd(np.linalg.qr(a, mode="r"))
     return vt[int((s > RANK * max(s[0], 1e-300)).sum()) :].T
 
 
-def _acting(a: Array) -> Array | None:
+def acting(a: Array) -> Array | None:
     """Orthonormal directions along which some row changes; None if there is none: the columns are only collinear."""
     if not a.size:
         return None
@@ -203,7 +211,7 @@ def _direction(a: Array, objective: Array) -> Array | None:
     if v is None or not (slopes := a @ v).min(initial=0.0) < -STRICT:
         return None
     for level in (1e-9, 1e-8, 1e-7, STRICT):  # rows that the program leaves at 0 but for its own tolerance
-        still = _null_space(np.concatenate([a[np.abs(slopes) <= level], np.zeros((1, len(v)))]))
+        still = null_space(np.concatenate([a[np.abs(slopes) <= level], np.zeros((1, len(v)))]))
         exact = still @ (still.T @ v)
         now = a @ exact
         if now.max(initial=0.0) <= EXACT and now.min(initial=0.0) < -STRICT:

@@ -2,7 +2,9 @@
 
 A unit u (a row, or the rows of a group) has, in component k, the log-density  h_uk = log π_k + Σ_i ι_i (y_i z_ik - exp z_ik),
 z_ik = x_iᵀw_k + o_i. The E-step is  γ_uk = exp(h_uk) / Σ_l exp(h_ul), and  ℓ = Σ_u ω_u (log Σ_k exp h_uk - Σ_i ι_i log y_i!),
-both with the largest h taken out first, so that densities of exp(-10⁵) divide as well as any.
+both with the largest h taken out first, so that densities of exp(-10⁵) divide as well as any. Of counts truncated at 0 the log-density
+is that of their law (terms/laws.py), λ their mean in r, and their variance in the information below. Above 10⁶, where y z and log y! would
+cancel, h is what the row falls short of the best λ, and the constant what is left there.
 
 With π = softmax(α) and r_ik = ι_i (y_i - λ_ik), the gradient is  Σ_i ω γ_ik r_ik x_i  for w_k and  Σ_u ω γ_uk - Ω π_k  for α_k. The
 information that the counts hold is what complete data would hold less what the labels would add (Louis 1982): with
@@ -100,7 +102,7 @@ class Curvature(NamedTuple):
 def expect(sample: Sample, point: Point) -> Expectation:
     """The E-step of every mixture of the batch."""
     parts = sample.parts(point.coef.shape[0] * point.k)
-    found = each(lambda part: _posterior(part, point)[1:], parts)
+    found = each(lambda part: _posterior(part, point)[2:], parts)
     shares = np.concatenate([share for share, _ in found], axis=-1) if len(found) > 1 else found[0][0]
     densities = np.concatenate([density for _, density in found], axis=-1) if len(found) > 1 else found[0][1]
     return Expectation(densities @ sample.unit_weights - penalty(sample, point), shares, densities)
@@ -111,15 +113,27 @@ def penalty(sample: Sample, point: Point) -> Array:
     return (np.square(point.coef) @ sample.penalty).sum(axis=1)
 
 
-def _posterior(part: Part, point: Point) -> tuple[Array, Array, Array]:
-    """λ (s, k, rows), γ (s, k, units), and the mixture's log-density (s, units)."""
+class _Posterior(NamedTuple):
+    """Mean less the law's least count and variance (s, k, rows), which may share memory, γ (s, k, units), the log-density (s, units)."""
+
+    rise: Array
+    variance: Array
+    shares: Array
+    density: Array
+
+
+def _posterior(part: Part, point: Point) -> _Posterior:
+    """The E-step on a part."""
     s, k, p = point.coef.shape
     z = (point.coef.reshape(-1, p) @ part.matrix.T).reshape(s, k, -1)
     z += part.offset
     np.minimum(z, LARGEST, out=z)
-    mean = np.exp(z)
-    z *= part.counts
-    z -= mean
+    cumulant, rise, variance = part.law.derivatives(z)
+    if part.large:
+        z = -part.law.divergence(z, part.above, part.above - rise)
+    else:
+        z *= part.above
+        z -= cumulant
     if part.inner is not None:
         z *= part.inner
     if part.first is not None:
@@ -132,7 +146,7 @@ def _posterior(part: Part, point: Point) -> tuple[Array, Array, Array]:
     z /= total
     density = np.log(total)
     density += top
-    return mean, z, density[:, 0] - part.constants
+    return _Posterior(rise, variance, z, density[:, 0] - part.constants)
 
 
 def curvature(sample: Sample, point: Point) -> Curvature:
@@ -146,16 +160,15 @@ def curvature(sample: Sample, point: Point) -> Curvature:
 
 def _curvature(part: Part, point: Point) -> tuple[float, Array, Array, Array]:
     """A part's ℓ, Σ ω v̄ (k, p + 1), blocks Σ ω γ ι λ x xᵀ (k, p, p), and Σ_u ω [Σ_k γ v vᵀ - v̄ v̄ᵀ] (K, K)."""
-    mean, shares, density = (array[0] for array in _posterior(part, point))
+    rise, variance, shares, density = (array[0] for array in _posterior(part, point))
     k, p = point.coef.shape[1:]
-    residual, weights = _residuals(part, mean, shares)
-    mean *= weights  # ω γ ι λ
-    np.sqrt(mean, out=mean)
+    residual, weights = _residuals(part, rise, shares)
+    halves = np.sqrt(variance * weights)  # √ω γ ι λ
     roots, columns, size = np.sqrt(shares), part.matrix.T, np.sqrt(part.unit_weights)
     scores = np.empty((k, p + 1, len(size)))
     complete, missing, half = np.empty((k, p, p)), np.zeros((k, p + 1, k, p + 1)), np.empty(columns.shape)
     for c in range(k):
-        np.multiply(columns, mean[c], out=half)
+        np.multiply(columns, halves[c], out=half)
         np.matmul(half, half.T, out=complete[c])
         score, outer = scores[c], roots[c] * size
         score[:p] = part.per_unit(np.multiply(columns, residual[c], out=half))
@@ -171,19 +184,36 @@ def _curvature(part: Part, point: Point) -> tuple[float, Array, Array, Array]:
 
 def _slopes(part: Part, point: Point) -> tuple[float, Array, Array, float]:
     """The same without its last, for which 0 stands."""
-    mean, shares, density = (array[0] for array in _posterior(part, point))
-    residual, weights = _residuals(part, mean, shares)
-    mean *= weights
-    np.sqrt(mean, out=mean)
+    rise, variance, shares, density = (array[0] for array in _posterior(part, point))
+    residual, weights = _residuals(part, rise, shares)
+    halves = np.sqrt(variance * weights)
     gradient = np.column_stack([(residual * part.per_row(shares * part.unit_weights)) @ part.matrix, shares @ part.unit_weights])
-    complete = np.stack([half @ half.T for half in (part.matrix.T * root for root in mean)])
+    complete = np.stack([half @ half.T for half in (part.matrix.T * root for root in halves)])
     return float(density @ part.unit_weights), gradient, complete, 0.0
 
 
-def _residuals(part: Part, mean: Array, shares: Array) -> tuple[Array, Array]:
+def _residuals(part: Part, rise: Array, shares: Array) -> tuple[Array, Array]:
     """r = ι (y - λ) and ω γ ι, each (k, rows)."""
-    residual, weights = part.counts - mean, part.per_row(shares * part.unit_weights)
+    residual, weights = part.above - rise, part.per_row(shares * part.unit_weights)
     return (residual, weights) if part.inner is None else (residual * part.inner, weights * part.inner)
+
+
+def scores_outer(sample: Sample, point: Point) -> Array:
+    """Σ_u ω s_u s_uᵀ of one mixture in (w_1, α_1, w_2, …), (K, K), s_u the gradient of unit u: v̄_u with π taken from the α's."""
+    k, p = point.coef.shape[1:]
+    shares = np.exp(point.log_proportions[0])
+
+    def one(part: Part) -> Array:
+        found = _posterior(part, point)
+        residual = _residuals(part, found.rise[0], found.shares[0])[0]
+        scores = np.empty((k, p + 1, len(part.unit_weights)))
+        for c, row in enumerate(residual):
+            scores[c, :p] = part.per_unit(part.matrix.T * row) * found.shares[0, c]
+            scores[c, p] = found.shares[0, c] - shares[c]
+        flat = scores.reshape(k * (p + 1), -1) * np.sqrt(part.unit_weights)
+        return flat @ flat.T
+
+    return sum(each(one, sample.parts(k * p)), np.zeros((k * (p + 1),) * 2))
 
 
 def _assemble(sample: Sample, point: Point, log_likelihood: float, sums: tuple[Array, Array, Array | float]) -> Curvature:

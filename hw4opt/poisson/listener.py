@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw4opt.datasets import Table
 from hw4opt.poisson.check import INTERCEPT
+from hw4opt.tables import Table
 from hw4opt.terms.base import Array
 
 FEATURES = ("tempo", "energy", "acoustic")

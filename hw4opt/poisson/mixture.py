@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.errors import InputError
+from hw4opt.inference import ERRORS
 from hw4opt.poisson.ascent import ended
 from hw4opt.poisson.check import Rows, check_components, check_design, check_labels
 from hw4opt.poisson.conclude import Run, conclude
@@ -27,14 +28,18 @@ class PoissonMixture:
     k            moods, 1 or more;  intercept  an unpenalised column of ones, first in `coef`
     ridge        ≥ 0, on every coefficient but the intercept
     quasi        allows fractional counts (with Γ(y + 1) for y!), whose likelihood is then that of no law
+    truncated    the counts are those of rows that were seen because they are at least 1: each mood's law is truncated at 0, its mean
+                 λ/(1 - e^-λ) with λ = exp(x_iᵀw_j + offset_i)
+    errors       standard errors from the observed information, with each mood's times the root of its dispersion (which takes the moods
+                 as known), or sandwich: HC0 with the scores of the units
     budget       how many starts and perturbations are tried;  seed  of both: the same seed gives the same answer
 
     ℓ has many maxima, and on real counts, which are spread wider than a Poisson law within a mood, most starts end in one of their own.
     `fit` therefore runs many short EMs side by side, finishes the best by Newton's method on ℓ itself and then perturbs the best found
     while that pays; `starts` says how many ended in the same maximum and how far the next one is. No mood is dropped for being small.
 
-    Plays of the songs *heard* are at least 1, so that a law truncated at 0 would describe them better where rates are small; with rates
-    of many plays, as in real histories, e^-λ is nothing and the two agree.
+    Plays of the songs *heard* are at least 1: `truncated` describes them better where rates are small; with rates of many plays e^-λ is
+    nothing and the two laws agree.
     """
 
     k: int
@@ -43,6 +48,8 @@ class PoissonMixture:
     quasi: bool = False
     budget: Budget = field(default_factory=Budget)
     seed: int = 0
+    truncated: bool = False
+    errors: str = ERRORS[0]
 
     def __post_init__(self) -> None:
         if self.k < 1:
@@ -51,6 +58,11 @@ class PoissonMixture:
             raise InputError(f"ridge is {self.ridge}; it must be a number, 0 or more")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}; it must be 0 or more")
+        for name in ("intercept", "quasi", "truncated"):
+            if (value := getattr(self, name)) not in (False, True):
+                raise InputError(f"{name} is {value!r}; give True or False")
+        if self.errors not in ERRORS:
+            raise InputError(f"errors is {self.errors!r}; there are {', '.join(ERRORS)}")
 
     def design(self, x: ArrayLike, y: ArrayLike, rows: Rows | None = None) -> Design:
         """The input, checked; raises `InputError`."""
@@ -66,7 +78,7 @@ class PoissonMixture:
         started = time.perf_counter()
         sample = Sample.of(design.active)
         found = search(sample, self.k, self.budget, np.random.default_rng(self.seed), report)
-        return conclude(Run(self.k, design, sample, found.end, found), time.perf_counter() - started)
+        return conclude(Run(self.k, design, sample, found.end, found, self.errors), time.perf_counter() - started)
 
     def fit_plain(self, x: ArrayLike, y: ArrayLike, labels: ArrayLike, cycles: int, rows: Rows | None = None) -> MixtureResult:
         """The textbook's EM: exactly so many cycles of E-step and exact M-step, the first M-step from labels 0 … k-1, one a row.
@@ -82,4 +94,4 @@ class PoissonMixture:
         marks = check_labels(labels, self.k, design, sample)
         point, trace = plain(sample, marks, self.k, cycles)
         climb = ended(sample, point, trace.tolist())
-        return conclude(Run(self.k, design, sample, climb, None), time.perf_counter() - started)
+        return conclude(Run(self.k, design, sample, climb, None, self.errors), time.perf_counter() - started)

@@ -28,7 +28,7 @@ class Playlist:
     """One mood's songs, best first.
 
     rows              of the catalogue, from 0;  scores  xᵀw_j, the log of the expected plays;  standard_errors  of the scores, or None;
-                      neither is finite where a feature is too large for it
+                      neither is finite where a feature is too large for it, and an error is NaN where it is not identified
     explained         share of the listening that the mood explains;  defining  rows of the listener's own table that are most of it
     """
 
@@ -99,8 +99,8 @@ def _most(result: MixtureResult) -> float:
 
 
 def _finite(one: Playlist) -> np.ndarray:
-    """Of each song, whether score and standard error are finite."""
-    return np.isfinite(one.scores) & (True if one.standard_errors is None else np.isfinite(one.standard_errors))
+    """Of each song, whether score and standard error are finite; an error of what is not identified is NaN and does not count."""
+    return np.isfinite(one.scores) & (True if one.standard_errors is None else ~np.isinf(one.standard_errors))
 
 
 def renamed(texts: dict[str, list[str]], taken: Collection[str]) -> dict[str, list[str]]:

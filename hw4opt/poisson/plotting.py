@@ -92,7 +92,7 @@ def _fitted(result: MixtureResult, axes: Axes) -> None:
     """Each row's count against the rate of its most probable mood; rows of weight 0 are left out."""
     design, labels = result.design.active, result.labels[result.design.weights > 0]
     step = -(-len(labels) // MANY)
-    rates = np.exp(np.minimum(design.features @ result.coef.T + design.offset[:, None], LARGEST))
+    rates = design.law.least + design.law.rise(np.minimum(design.features @ result.coef.T + design.offset[:, None], LARGEST))
     own = np.take_along_axis(rates, labels[:, None], axis=1)[:, 0]
     y = design.counts
     for mood in range(result.k):

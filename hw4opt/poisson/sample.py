@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw4opt.losses.poisson import Poisson
+from hw4opt.losses.poisson import MODERATE, Poisson
 from hw4opt.objective import pieces_of
 from hw4opt.rows import Chunk, RowMap
 from hw4opt.terms.base import Array
+from hw4opt.terms.laws import PLAIN, Law
 
 ENTRIES = 65_536  # of one (components, rows) array made at a time: it stays in a core's cache
 ROUNDING = 1e-15  # relative
@@ -25,19 +26,21 @@ COUNTS = 1e18  # largest count: doubles hold a rate to 1e-16 of it, which is the
 
 
 class Part(NamedTuple):
-    """Some units and their rows. first: the first row of each unit, None where every row is one."""
+    """Some units and their rows. first: the first row of each unit, None where every row is one; above: counts less the law's least."""
 
     matrix: Array
-    counts: Array
+    above: Array
     offset: Array
     inner: Array | None
     first: np.ndarray | None
     unit_weights: Array
     constants: Array
+    law: Law
+    large: bool
 
     def per_row(self, values: Array) -> Array:
         """(…, rows) from (…, units): each row has its unit's."""
-        return values if self.first is None else np.repeat(values, np.diff(np.append(self.first, len(self.counts))), axis=-1)
+        return values if self.first is None else np.repeat(values, np.diff(np.append(self.first, len(self.above))), axis=-1)
 
     def per_unit(self, values: Array) -> Array:
         """(…, units) from (…, rows): the sums over each unit's rows."""
@@ -55,6 +58,7 @@ class Sample:
 
     matrix      in columns (Fortran's order), because what is done to it is done along its rows
     order       row j here is row order[j] of the input;  unit_of (n,)  the unit of each row here
+    constants   what the log-density of each unit has besides its h, whatever the mixture;  large: h is what a row falls short of its best
     """
 
     matrix: Array
@@ -68,6 +72,8 @@ class Sample:
     scale: Array
     order: np.ndarray
     unit_of: np.ndarray
+    law: Law
+    large: bool
 
     @classmethod
     def of(cls, design: Design) -> Sample:
@@ -81,13 +87,16 @@ class Sample:
             _, first, unit_of = np.unique(design.groups[order], return_index=True, return_inverse=True)
             inner = weights[order]
             unit_weights = np.ones(len(first))
-        constants = Poisson(quasi=True).normalizer(counts)[order]
+        loss, large = Poisson(quasi=True, truncated=design.law.least == 1), bool(counts.max() > MODERATE)
+        constants = (loss.least(counts) if large else loss.normalizer(counts))[order]
         if first is not None:
             constants = np.add.reduceat(constants * weights[order], first)
         penalty = np.square(np.sqrt(design.penalty) / scale)
         with np.errstate(over="ignore"):
             matrix = np.clip(np.asfortranarray(features[order] / scale), -FAR, FAR)
-        return cls(matrix, counts[order], offset[order], inner, first, unit_weights, constants, penalty, scale, order, unit_of)
+        return cls(
+            matrix, counts[order], offset[order], inner, first, unit_weights, constants, penalty, scale, order, unit_of, design.law, large
+        )
 
     def __len__(self) -> int:
         return len(self.unit_weights)
@@ -114,9 +123,8 @@ class Sample:
 
     @cached_property
     def saturated(self) -> Array:
-        """The log-density that each unit could have at most: at λ_i = y_i."""
-        counts = self.counts
-        best = counts * np.log(np.where(counts > 0, counts, 1.0)) - counts
+        """The log-density that each unit could have at most: at a mean of y_i."""
+        best = np.zeros(len(self.counts)) if self.large else self.law.conjugate(self.counts - self.law.least)
         return self.unit_sums(best if self.inner is None else best * self.inner) - self.constants
 
     def parts(self, components: int) -> list[Part]:
@@ -132,12 +140,14 @@ class Sample:
             here, units = slice(start, end), slice(low, high)
             yield Part(
                 self.matrix[here],
-                self.counts[here],
+                self.counts[here] - self.law.least,
                 self.offset[here],
                 None if self.inner is None else self.inner[here],
                 None if self.first is None else self.first[units] - start,
                 self.unit_weights[units],
                 self.constants[units],
+                self.law,
+                self.large,
             )
 
     def _cut(self, low: int, rows: int) -> int:
@@ -198,6 +208,8 @@ class Sample:
             self.scale,
             self.order[rows],
             unit_of,
+            self.law,
+            self.large,
         )
 
 
@@ -205,7 +217,7 @@ class Sample:
 class Design:
     """Checked input: features (n, p) with the intercept's ones first, counts, offset, weights (n,), groups (n,) of integers or None.
 
-    names      of the p columns;  penalty (p,)  of w_j², 0 for the intercept
+    names      of the p columns;  penalty (p,)  of w_j², 0 for the intercept;  law  of the counts
     """
 
     features: Array
@@ -215,11 +227,19 @@ class Design:
     groups: np.ndarray | None
     names: tuple[str, ...]
     penalty: Array
+    law: Law = PLAIN
 
     def rows(self, keep: np.ndarray) -> Design:
         """The design of some rows (a mask or indices)."""
         groups = None if self.groups is None else self.groups[keep]
-        return Design(self.features[keep], self.counts[keep], self.offset[keep], self.weights[keep], groups, self.names, self.penalty)
+        return replace(
+            self,
+            features=self.features[keep],
+            counts=self.counts[keep],
+            offset=self.offset[keep],
+            weights=self.weights[keep],
+            groups=groups,
+        )
 
     @property
     def active(self) -> Design:

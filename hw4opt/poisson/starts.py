@@ -76,7 +76,7 @@ def _log_residuals(sample: Sample, shares: Array) -> Array:
     """Residuals of log(y + ½) from the weighted regressions of each component, means over each unit's rows: (s, k, units)."""
     s, k, _ = shares.shape
     x, p = sample.matrix, sample.matrix.shape[1]
-    target = np.log(sample.counts + 0.5) - sample.offset
+    target = sample.law.inverse(sample.counts - sample.law.least + 0.5) - sample.offset
     weights = (sample.row_weights(shares) + 1e-8).reshape(s * k, -1)
     gram = (weights @ (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)).reshape(-1, p, p)
     diagonal = np.einsum("bii->bi", gram)

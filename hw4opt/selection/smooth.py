@@ -60,14 +60,14 @@ def solve(form: Form, w: Array, held: np.ndarray) -> tuple[Array, Array, np.ndar
 
 
 def _damped(smooth: SmoothRows, a: Array, penalty: Array, at: tuple[Array, np.ndarray], gradient: Array) -> Array:
-    """Steps with the fold's own Hessian, shortened so that they are safe where |f'''| ≤ f''."""
+    """Steps with the fold's own Hessian, shortened so that they are safe where |f'''| ≤ c f''."""
     w, held = at
     curvature = np.array(np.broadcast_to(smooth.curvature(w @ a.T), (len(w), len(a))))
     curvature[np.arange(len(w)), held] = 0.0
     steps = np.empty_like(w)
     for place, of_row in enumerate(curvature):
         steps[place] = np.linalg.lstsq((a.T * of_row) @ a + np.diag(penalty), gradient[place], rcond=None)[0]
-    stretch = np.maximum(np.abs(steps @ a.T).max(axis=1), 1e-12)
+    stretch = np.maximum(smooth.term.self_concordance * np.abs(steps @ a.T).max(axis=1), 1e-12)
     return steps * (np.log1p(stretch) / stretch)[:, None]
 
 

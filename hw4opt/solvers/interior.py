@@ -304,11 +304,12 @@ def _affine_row(row: Row, dw: Array) -> tuple[Array, Array, Array, Array]:
 
 
 def _move_row(row: Row, dw: Array, target: Array, slow: np.ndarray) -> tuple[Array, list[Array], Array]:
-    """Sets du; gives the steepest approach to a side, ds of the combined direction, and the largest |dz| of a smooth row."""
+    """Sets du; gives the steepest approach to a side, ds of the combined direction, and c times the largest |dz| of a smooth row."""
     a = row.run.matrix
     if row.run.sheet is None:
-        dz = dw @ a.T
-        return np.zeros(len(dw)), [], (dz if row.run.smooth.term.steepening else np.abs(dz)).max(axis=1, initial=0.0)  # type: ignore[union-attr]
+        term = row.run.smooth.term  # type: ignore[union-attr]
+        dz = term.self_concordance * (dw @ a.T)
+        return np.zeros(len(dw)), [], (dz if term.steepening else np.abs(dz)).max(axis=1, initial=0.0)
     active, before = row.run.sheet.active, row.du
     second = np.where(slow[:, None], 0.0, before) if slow.any() else before
     k, aims = row.k, []

@@ -36,4 +36,4 @@ def _without_zero(texts: Sequence[str]) -> Sequence[str]:
 
 def number_cells(values: Iterable[float | None]) -> list[str]:
     """Every digit; empty for what is no finite number."""
-    return ["" if value is None or not math.isfinite(value) else repr(float(value)) for value in values]
+    return ["" if value is None or not math.isfinite(value) else str(value) for value in values]

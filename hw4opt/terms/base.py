@@ -204,13 +204,18 @@ class PiecewiseQuadratic(Term):
 
 
 class Smooth(Loss):
-    """A twice differentiable loss of z = fitted with targets y, |f'''| ≤ f'' (so that damped Newton steps are safe: Bach 2010)."""
+    """A twice differentiable loss of z = fitted with targets y, |f'''| ≤ c f'' (so that damped Newton steps are safe: Bach 2010)."""
 
     targets: ClassVar[bool] = True
     steepest: ClassVar[float] = np.inf  # an upper bound of f''
     existence: ClassVar[bool] = False  # whether a fit without ridge first settles that a minimum exists
     steepening: ClassVar[bool] = False  # whether f'' never falls as z rises: then no Newton step down is too long for the row
     expected: ClassVar[str] = "mean of"  # what `mean` is of the target, in words
+
+    @property
+    def self_concordance(self) -> float:
+        """The c of |f'''| ≤ c f''."""
+        return 1.0
 
     @abstractmethod
     def gradient(self, z: Array, y: Array) -> Array:
@@ -255,6 +260,10 @@ class Smooth(Loss):
     def normalizer(self, y: Array) -> Array:
         """What each row's log-likelihood has besides minus the loss, whatever z is: the log-likelihood is -(loss + normalizer)."""
         return np.zeros_like(y)
+
+    def least(self, y: Array) -> Array:
+        """Minus the log-likelihood that each row has at its best z: that of any z is -(excess + least)."""
+        return self.normalizer(y) - self.conjugate_pointwise(np.zeros_like(y), y)
 
     def deviance(self, z: Array, y: Array) -> Array:
         """Twice the log-likelihood that each row falls short of its best possible one."""

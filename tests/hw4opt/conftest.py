@@ -108,6 +108,11 @@ REFERENCES = ASSIGNMENT | {
     "counts, curve": Problem(WAVE[0], PLAYS, RBF(1), Poisson(), [Ridge(0.1)]),
     "counts, tv": Problem(WAVE[0], PLAYS, RBF(1), Poisson(), [Ridge(0.1), TotalVariation(0.5)]),
     "counts, increasing": Problem(WAVE[0], PLAYS, RBF(1), Poisson(), [Ridge(0.1)], [Increasing()]),
+    "counts of at least 1": Problem(
+        TABLE[0], COUNTS + 1, loss=Poisson(truncated=True), weights=WEIGHTS, offset=0.3 * TABLE[0][:, 1], intercept=True
+    ),
+    "counts of at least 1, l1": Problem(TABLE[0], COUNTS + 1, loss=Poisson(truncated=True), regularizers=[L1(3)], intercept=True),
+    "counts of at least 1, increasing": Problem(WAVE[0], PLAYS + 1, RBF(1), Poisson(truncated=True), [Ridge(0.1)], [Increasing()]),
     "increasing, bounds": Problem(*WAVE, RBF(2), Huber(0.5), [Ridge(0.1)], [Increasing(), Bounds(0.2, 3)]),
     "decreasing, linear": Problem(
         WAVE[0], -WAVE[1], loss=Absolute(), regularizers=[Ridge(0.1)], constraints=[Decreasing()], intercept=True

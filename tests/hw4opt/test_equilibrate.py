@@ -29,8 +29,8 @@ from hw4opt.certificate import certify
 from hw4opt.equilibrate import equilibrate, solve_scaled
 from hw4opt.solvers import interior, load_solver
 
-LOSSES = [Squared(), Huber(30.0), Absolute(), Quantile(0.8), EpsilonInsensitive(15.0), Logistic(), Poisson()]
-every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+LOSSES = [Squared(), Huber(30.0), Absolute(), Quantile(0.8), EpsilonInsensitive(15.0), Logistic(), Poisson(), Poisson(truncated=True)]
+every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name + " truncated" * getattr(loss, "truncated", False))
 SETTINGS = {
     "kernel": dict(kernel=RBF(20.0)),
     "kernel, intercept, tv": dict(kernel=RBF(20.0), regularizers=[TotalVariation(0.3)], intercept=True),
@@ -45,7 +45,7 @@ def one_problem(loss, seed, kernel=None, regularizers=(), constraints=(), interc
     random = np.random.default_rng(7)
     x = random.uniform(size=15)[:, None] if kernel else random.normal(size=(15, 3)) * [1e-3, 1.0, 1e4] + [0.0, 2.0, 3e4]
     y = 100 * np.random.default_rng(seed).normal(size=15)
-    y = {"logistic": y > 0, "poisson": np.abs(np.round(y))}.get(loss.name, y)
+    y = {"logistic": y > 0, "poisson": np.abs(np.round(y)) + getattr(loss, "truncated", False)}.get(loss.name, y)
     weights = random.uniform(0.5, 2, size=15)
     return Problem(x, y, kernel, loss, [Ridge(0.2), *regularizers], constraints, weights, random.normal(size=15), intercept)
 

@@ -33,8 +33,8 @@ from hw4opt.equilibrate import equilibrate
 from hw4opt.feasibility import strictly_feasible
 from hw4opt.gap_scale import _best_constant, median_of_positive
 
-LOSSES = [Squared(), Huber(0.4), Absolute(), Quantile(0.8), EpsilonInsensitive(0.15), Logistic(), Poisson()]
-every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
+LOSSES = [Squared(), Huber(0.4), Absolute(), Quantile(0.8), EpsilonInsensitive(0.15), Logistic(), Poisson(), Poisson(truncated=True)]
+every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name + " truncated" * getattr(loss, "truncated", False))
 GAUSSIAN = RBF(20.0)
 SETTINGS = {
     "plain": {},
@@ -66,8 +66,16 @@ def above_least(loss, z, y):
             return max(abs(r) - loss.epsilon, 0.0)
         case "logistic":
             return math.log1p(math.exp(-z if y > 0 else z))
+        case "poisson" if loss.truncated:
+            value = lambda z: math.exp(z) + math.log(-math.expm1(-math.exp(z))) - y * z  # noqa: E731
+            return value(z) - (value(optimize.brentq(lambda t: mean(t) - y, -30, 6, xtol=1e-14)) if y > 1 else 0.0)
         case "poisson":
             return math.exp(z) - y * z - (y - y * math.log(y) if y > 0 else 0.0)
+
+
+def mean(z):
+    """Of counts of at least 1."""
+    return math.exp(z) / -math.expm1(-math.exp(z))
 
 
 def lower_median(values):
@@ -144,7 +152,9 @@ def one_problem(loss, seed, kernel=GAUSSIAN, regularizers=(), constraints=(), we
     random = np.random.default_rng([seed, rows])
     x = random.uniform(size=rows)
     y = np.sin(6 * x) + 0.3 * random.standard_t(2, size=rows)
-    y = {"logistic": y > 0, "poisson": random.poisson(np.exp(1 + np.sin(6 * x)))}.get(loss.name, y + 2.0 * intercept)
+    y = {"logistic": y > 0, "poisson": random.poisson(np.exp(1 + np.sin(6 * x))) + getattr(loss, "truncated", False)}.get(
+        loss.name, y + 2.0 * intercept
+    )
     weights = random.uniform(0.3, 2, size=rows) * (random.random(rows) < 0.8) if weighted or intercept else None
     if weighted:
         weights[np.flatnonzero(weights)[0]] *= 1e4  # counts as 100 medians

@@ -30,6 +30,7 @@ OUT_OF_RANGE = {
     ("quantile", "tau"): [0, 1, -0.1, 1.5, "text"],
     ("epsilon_insensitive", "epsilon"): [-0.1, "text"],
     ("poisson", "quasi"): [-1, 0.5, 2, "text", None],
+    ("poisson", "truncated"): [-1, 0.5, 2, "text", None],
     ("ridge", "weight"): [-0.1, "text"],
     ("tv", "weight"): [-0.1, "text"],
     ("l1", "weight"): [-0.1, "text"],

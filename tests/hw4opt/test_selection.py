@@ -87,6 +87,8 @@ CASES = {
     "logistic, ridge 1e-3, matern": curve(Logistic(), y=LABELS, ridge=1e-3, kernel=Matern52(1)),
     "logistic, linear, intercept": Problem(WIDE, LABELS, loss=Logistic(), regularizers=[Ridge(0.1)], intercept=True, weights=W),
     "poisson": curve(Poisson(), y=COUNTS, weights=W),
+    "truncated": curve(Poisson(truncated=True), y=COUNTS + 1, weights=W),
+    "truncated, linear": Problem(WIDE, COUNTS + 1, loss=Poisson(truncated=True), regularizers=[Ridge(0.1)], intercept=True),
     "poisson, tv": curve(Poisson(), TotalVariation(0.2), y=COUNTS),
     "poisson, linear, offset": Problem(
         WIDE, COUNTS, loss=Poisson(), regularizers=[Ridge(0.1)], intercept=True, offset=np.log1p(X), weights=W

@@ -43,6 +43,7 @@ SMOOTH = {
     "counts",
     "counts, ridge",
     "counts, offset and weights",
+    "counts of at least 1",
     "counts, curve",
 }
 REFUSED = {
@@ -57,6 +58,8 @@ REFUSED = {
         "counts, ridge",
         "counts, offset and weights",
         "counts, l1",
+        "counts of at least 1",
+        "counts of at least 1, l1",
     },
 }
 
@@ -202,9 +205,12 @@ BATCHES = {
     "lasso": lambda y, draw: Problem(X, y, regularizers=[L1(draw.uniform(0, 5))], weights=draw.uniform(0.1, 2, 40), intercept=True),
     "squared": lambda y, draw: Problem(X, y, KERNEL, Squared(), [Ridge(draw.uniform(0.05, 1))], weights=draw.uniform(0.1, 2, 40)),
     "counts": lambda y, draw: Problem(X, np.floor(np.abs(y)), loss=Poisson(), weights=draw.uniform(0.1, 2, 40), intercept=True),
+    "counts of at least 1": lambda y, draw: Problem(
+        X, 1 + np.floor(np.abs(y)), loss=Poisson(truncated=True), weights=draw.uniform(0.1, 2, 40), intercept=True
+    ),
     "counts, curve": lambda y, draw: Problem(X, np.floor(np.abs(y)), KERNEL, Poisson(), [Ridge(draw.uniform(0.05, 1))], intercept=True),
 }
-PLAIN = {"squared", "counts", "counts, curve"}
+PLAIN = {"squared", "counts", "counts of at least 1", "counts, curve"}
 X, KERNEL = np.sort(np.random.default_rng(8).uniform(0, 3, 40)), RBF(4)
 
 

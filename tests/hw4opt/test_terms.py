@@ -27,7 +27,7 @@ EXAMPLES = {
     "huber": [{}, {"delta": 1.5}],
     "quantile": [{}, {"tau": 0.75}],
     "epsilon_insensitive": [{}, {"epsilon": 0.5}, {"epsilon": 0}],
-    "poisson": [{}, {"quasi": True}],
+    "poisson": [{}, {"quasi": True}, {"truncated": True}],
     "ridge": WEIGHTS,
     "tv": WEIGHTS,
     "l1": WEIGHTS,
@@ -49,7 +49,7 @@ FORMULAS = {
     "quantile": lambda z, tau=0.5: np.where(z < 0, -tau * z, (1 - tau) * z),
     "epsilon_insensitive": lambda z, epsilon=0.1: np.where(np.abs(z) > epsilon, np.abs(z) - epsilon, 0),
     "logistic": lambda z, y: -special.log_expit(y * z),
-    "poisson": lambda z, y, quasi=False: np.exp(z) - y * z,
+    "poisson": lambda z, y, quasi=False, truncated=False: (np.log(np.expm1(np.exp(z))) if truncated else np.exp(z)) - y * z,
     "ridge": lambda z, weight=1.0: weight * z**2,
     "tv": lambda z, weight=1.0: weight * np.abs(z),
     "l1": lambda z, weight=1.0: weight * np.abs(z),
@@ -77,8 +77,13 @@ TERMS = [
 
 def faces(term):
     """The term's faces as functions of z alone: one view of it, or one a target value."""
-    targets = term.check_targets(np.array([0.0, 1.0])) if getattr(term, "targets", False) else []
+    targets = term.check_targets(_targets(term)) if getattr(term, "targets", False) else []
     return [_view(term, {"y": y}) for y in targets] or [_view(term, {})]
+
+
+def _targets(term):
+    """0 and 1, or 1 and 2 for counts of at least 1."""
+    return np.array([0.0, 1.0]) + float(getattr(term, "truncated", False))
 
 
 def _view(term, more):
@@ -216,14 +221,14 @@ def check_units(term):
 
 
 def check_derivatives(term):
-    """Gradient and curvature are those of `value`, |f'''| ≤ f'', and `clip_dual` goes to the nearest u where f* is finite."""
+    """Gradient and curvature are those of `value`, |f'''| ≤ c f'', and `clip_dual` goes to the nearest u where f* is finite."""
     h = 1e-5
     for f in faces(term):
         z = np.linspace(-6, 6, 49)
         each, third = rows(f.value, np.array([z + h, z - h])), np.subtract(f.curvature(z + h), f.curvature(z - h)) / (2 * h)
         assert_allclose(f.gradient(z), (each[0] - each[1]) / (2 * h), rtol=1e-7, atol=1e-8)
         assert_allclose(f.curvature(z), np.subtract(f.gradient(z + h), f.gradient(z - h)) / (2 * h), rtol=1e-7, atol=1e-9)
-        assert np.all(np.abs(third) <= f.curvature(z) * (1 + 1e-6) + 1e-9)
+        assert np.all(np.abs(third) <= term.self_concordance * f.curvature(z) * (1 + 1e-6) + 1e-9)
         u = np.concatenate([GRID, RANDOM])
         clipped, domain = f.clip_dual(u), u[np.isfinite(rows(f.conjugate, u))]
         assert np.all(np.isfinite(rows(f.conjugate, clipped)))

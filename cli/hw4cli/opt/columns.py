@@ -10,7 +10,7 @@ import numpy as np
 
 from hw4cli.opt.left_out import kind_of, left_out
 from hw4cli.opt.options import Reading
-from hw4opt import InputError, ModelFileError, Result
+from hw4opt import InputError, ModelFileError
 from hw4opt.errors import listed
 from hw4opt.tables import Table
 from hw4opt.tables.features import Column, Features, Levels, Moments, Numbers
@@ -85,7 +85,7 @@ class Sheet:
         """What a model file keeps, so that new rows are read as these were."""
         plain = all(isinstance(column, Numbers) for column in self.features.columns)
         found: dict[str, Any] = {"x": list(self.features.names)} | ({} if plain else {"features": self.features.stored()})
-        return found | ({"target_unit": self.target.unit} if isinstance(self.target, Moments) else {})
+        return found | ({"target": Features((self.target,)).stored()} if isinstance(self.target, Moments) else {})
 
 
 def _without(values: Any, blank: np.ndarray) -> Array:
@@ -151,34 +151,50 @@ class NewRows:
     warnings: tuple[str, ...]
 
 
-def features_of(result: Result) -> Features | None:
-    """The feature columns that the model was fitted to, None where it does not name them; raises `ModelFileError`."""
-    if not isinstance(result.context, dict):
+def features_of(context: Any, count: int) -> Features | None:
+    """The `count` features that a model with this context was fitted to, None where it does not name them; raises `ModelFileError`."""
+    if not isinstance(context, dict):
         raise ModelFileError("the model file is damaged: it says nothing of its columns")
-    names, count = result.context.get("x"), result.problem.x.shape[1]
+    names = context.get("x")
     if names is None:
         return None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(names) != count:
         raise ModelFileError(f"the model file is damaged: it does not name its {count} features")
-    if "features" not in result.context:
+    if "features" not in context:
         return Features(tuple(map(Numbers, names)))
-    features = Features.load(result.context["features"])
+    features = Features.load(context["features"])
     if list(features.names) != names:
         raise ModelFileError("the model file is damaged: its features have two sets of names")
     return features
 
 
-def new_rows(table: Table, features: Features, missing: str, names: Sequence[str] | None = None, more: Sequence[str] = ()) -> NewRows:
+def target_of(context: Mapping[str, Any], name: str) -> Column:
+    """What a model with this context takes the column `name` of targets for; raises `ModelFileError`."""
+    columns = Features.load(context["target"]).columns if "target" in context else (Numbers(name),)
+    if len(columns) != 1 or isinstance(columns[0], Levels):
+        raise ModelFileError("the model file is damaged: it has no column of targets")
+    return columns[0]
+
+
+def new_rows(
+    table: Table,
+    features: Features,
+    missing: str,
+    names: Sequence[str] | None = None,
+    more: Sequence[str] = (),
+    groups: str | None = None,
+) -> NewRows:
     """The features of a table other than the one that was fitted; `names` are its columns where they are called otherwise.
 
-    more    columns of numbers that are used besides
+    more    columns of numbers that are used besides;  groups  a column of groups that is, too
     """
     names = [column.name for column in features.columns] if names is None else names
     texts = {name for name, column in zip(names, features.columns, strict=True) if isinstance(column, Levels)}
-    gaps = _gaps(table, texts, [*names, *more])
-    dropped = np.logical_or.reduce(list(gaps.values()))
+    used = [*names, *more, *([] if groups is None else [groups])]
+    gaps = _gaps(table, texts if groups is None else {*texts, groups}, used)
+    dropped = np.logical_or.reduce([np.zeros(len(table), dtype=bool), *gaps.values()])
     if dropped.any() and missing == "refuse":
-        _refuse(table, None, gaps)
+        _refuse(table, groups, gaps)
     if dropped.all():
         raise InputError(f"every row of {table.source} misses a cell of {listed(map(repr, gaps))}; --missing drop leaves none")
     x = features.matrix(table, ~dropped, names)[~dropped]

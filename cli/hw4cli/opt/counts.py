@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hw4cli.opt.options import Describing
+from hw4cli.opt.options import Describing, Solving
 from hw4cli.opt.words import Word
 from hw4cli.options import typed
 from hw4opt import InputError, Poisson
-from hw4opt.datasets import Table
-from hw4opt.terms import Loss
+from hw4opt.tables import Table
+from hw4opt.terms import Loss, Smooth
 from hw4opt.terms.base import Array
 
 
@@ -27,26 +27,41 @@ def word(loss: Word, options: Describing) -> Word:
     return dataclasses.replace(loss, given=loss.given | {"quasi": "1"}) if options.quasi else loss
 
 
-def check_separated(loss: Loss, separated: str) -> None:
-    """Raise `InputError` for --separated beside another loss."""
+def check_likelihood(loss: Loss, solving: Solving) -> None:
+    """Raise `InputError` for --separated or --errors beside a loss that has no use for it."""
     if typed("separated") and not isinstance(loss, Poisson):
-        raise InputError(f"--separated {separated} belongs to counts; drop it, or give --loss poisson")
+        raise InputError(f"--separated {solving.separated} belongs to counts; drop it, or give --loss poisson")
+    if typed("errors") and not isinstance(loss, Smooth):
+        raise InputError(f"--errors {solving.errors} belongs to likelihoods; drop it, or give --loss poisson or logistic")
 
 
-def check(y: Array, name: str, loss: Poisson, weights: Array | None = None) -> list[str]:
-    """Raise `InputError` for a target that is no count in a row of weight above 0; a warning where fractions are taken."""
-    y = y if weights is None else np.where(weights > 0, y, 0.0)
-    if y.min() < 0:
+def check(y: Array, name: str, loss: Poisson, here: np.ndarray, truncation: str | None) -> list[str]:
+    """Raise `InputError` for a target that is no count in a row `here` (n,); warnings on fractions, and on counts without a 0.
+
+    truncation    the option that fits the law of counts of at least 1; None: no word on it
+    """
+    if not here.any():
+        return []
+    y = np.where(here, y, 1.0)
+    least = loss.law.least
+    if y.min() < least:
         row = int(np.argmin(y))
-        raise InputError(f"column {name!r} holds {y[row]:g} in row {row + 1}; counts are 0 or more")
+        kind = "counts truncated at 0 are 1 or more" if loss.truncated else "counts are 0 or more"
+        raise InputError(f"column {name!r} holds {y[row]:g} in row {row + 1}; {kind}")
+    said = []
+    if truncation is not None and least == 0 and y.min() >= 1:
+        said.append(f"every count in {name!r} is 1 or more: {truncation} fits the law of counts that were seen because they are at least 1")
     fractions = y != np.floor(y)
     if not fractions.any():
-        return []
+        return said
     if not loss.quasi:
         row = int(np.argmax(fractions))
         raise InputError(f"column {name!r} holds {y[row]:g} in row {row + 1}; counts are whole numbers, and --quasi takes fractions, too")
     rows = int(fractions.sum())
-    return [f"{rows} {'row' if rows == 1 else 'rows'} of {name!r} hold fractions: a quasi-likelihood, in which log y! is log Γ(y + 1)"]
+    return [
+        *said,
+        f"{rows} {'row' if rows == 1 else 'rows'} of {name!r} hold fractions: a quasi-likelihood, in which log y! is log Γ(y + 1)",
+    ]
 
 
 def check_columns(x: Array, names: Sequence[str]) -> None:

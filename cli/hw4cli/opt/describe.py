@@ -82,7 +82,7 @@ def describe(options: Describing, groups: str | None = None) -> Description:
     _check_size(options.y, sheet.counted(sheet.y))
     if model.kernel is not None:
         _check_varies(sheet.counted(sheet.x), names)
-    notes = counts.check(sheet.y, options.y, model.loss, here) if isinstance(model.loss, Poisson) else []
+    notes = counts.check(sheet.y, options.y, model.loss, here, "--loss poisson:truncated=1") if isinstance(model.loss, Poisson) else []
     if isinstance(model.loss, Poisson) and model.kernel is None and options.intercept:
         counts.check_columns(sheet.counted(sheet.x), names)
     problem = Problem(

@@ -15,7 +15,7 @@ import numpy as np
 from hw4cli.opt import moods
 from hw4cli.opt.endings import Exit, say
 from hw4cli.opt.listening import Listened, Listening, Songs, catalogue, read, text_columns
-from hw4cli.opt.options import ARRAYS, CATEGORICAL, DATA, READ, SAVE, WRITE, Writing, options, take, whole
+from hw4cli.opt.options import ARRAYS, CATEGORICAL, DATA, ERRORS, READ, SAVE, WRITE, Writing, options, take, whole
 from hw4cli.opt.outputs import check_outputs, draw, provenance, with_arrays, write_json
 from hw4cli.opt.report import figure_line, show, warn
 from hw4cli.outputs import Files
@@ -48,6 +48,7 @@ class Fitting:
     ridge: float
     plain: bool
     cycles: int | None
+    errors: str
 
     @property
     def counts(self) -> range | None:
@@ -95,6 +96,7 @@ class Ranking:
         ),
         click.option("--ridge", type=click.FloatRange(min=0), default=0.0, show_default=True, metavar="W", help="W·Σ‖w‖² in the M-step."),
         click.option("--quasi", is_flag=True, help="Take fractional counts."),
+        click.option("--truncated", is_flag=True, help="The law of counts that were seen because they are at least 1."),
         click.option("--plain", is_flag=True, help="The textbook's EM from the labels in --init, --cycles of it."),
         click.option("--init", metavar="COL", help="With --plain: labels 0 … k-1, one a row."),
         click.option("--cycles", type=whole(1), metavar="N", help=f"With --plain: exactly N cycles; default {CYCLES}."),
@@ -102,6 +104,7 @@ class Ranking:
         click.option("--top", type=whole(1), default=20, show_default=True, metavar="N", help="Songs of a playlist."),
         click.option("--playlists", metavar="DIR", help=PLAYLISTS),
     ),
+    ERRORS,
     SAVE,
     ARRAYS,
     WRITE,
@@ -135,13 +138,13 @@ def em(listening: Listening, fitting: Fitting, ranking: Ranking, writing: Writin
     ]
     lists = [] if songs is None else _in_table(lists, songs, listened)
     record = provenance(writing.seed, listened.sheet.table.sha256) | moods.answer(result, with_arrays(writing, len(listened.plays)))
-    record |= moods.chosen(choice) | moods.known(result, listened.truth) | listened.sheet.record() | {"warnings": warnings}
-    record |= {} if songs is None else {"playlists": moods.listed(lists, texts)}
+    record |= {"errors": fitting.errors} | moods.chosen(choice) | moods.known(result, listened.truth)
+    record |= listened.sheet.record() | {"warnings": warnings} | ({} if songs is None else {"playlists": moods.listed(lists, texts)})
     write_json(listened.sheet.blanked(record), writing.json)
     if result.status is Status.CERTIFIED:
         draw(writing.plot, lambda: moods.figure(result, listened.truth))
         if writing.save is not None:
-            result.moods.save(writing.save)
+            dataclasses.replace(result.moods, context=listening.context(listened)).save(writing.save)
         if ranking.playlists is not None:
             write_playlists(ranking.playlists, lists, texts)
     _show(result, choice, listened, writing)
@@ -207,7 +210,9 @@ def _fit(listening: Listening, fitting: Fitting, listened: Listened, bar: Bar) -
         fitting.search_seconds,
     )
     k = fitting.k or BUILT_IN
-    model = PoissonMixture(k, listening.intercept, fitting.ridge, listening.quasi, budget, listening.seed)
+    model = PoissonMixture(
+        k, listening.intercept, fitting.ridge, listening.quasi, budget, listening.seed, listening.truncated, fitting.errors
+    )
     data = listened.features, listened.plays, listened.rows
     if fitting.plain:
         assert listened.labels is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -30,12 +31,21 @@ class Listening(Reading):
     init: str | None
     intercept: bool
     quasi: bool
+    truncated: bool
     seed: int
+
+    def context(self, listened: Listened) -> dict[str, Any]:
+        """What a model file keeps of the columns."""
+        roles = {"y": listened.target, "offset": self.offset, "exposure": self.exposure, "groups": self.groups}
+        return {**listened.sheet.context(), **{role: name for role, name in roles.items() if name is not None}}
 
 
 @dataclass(frozen=True, eq=False)
 class Listened:
-    """The data: features (n, d), counts, what rows have besides, initial labels, and the truth where it is known."""
+    """The data: features (n, d), counts of the column `target`, what rows have besides, and initial labels.
+
+    truth    the listener, where she is simulated
+    """
 
     sheet: Sheet
     features: Array
@@ -43,6 +53,7 @@ class Listened:
     rows: Rows
     labels: Array | None
     truth: Listener | None
+    target: str
     warnings: tuple[str, ...]
 
 
@@ -54,9 +65,14 @@ def read(options: Listening) -> Listened:
     roles = Roles(options.x, target, options.weights, options.offset, options.exposure, options.groups, options.init)
     sheet = read_sheet(table, options, roles, options.intercept, None if truth is None else FEATURES, bare=options.intercept)
     names, features, plays, here = sheet.features.names, sheet.x, sheet.y, sheet.here
-    warnings = [*sheet.warnings, *counts.check(plays, target, Poisson(quasi=options.quasi), here)]
-    if here.any() and not sheet.counted(plays).any():
-        raise InputError(f"every count in column {target!r} is 0, so that the likelihood has no finite maximum; give the column of counts")
+    loss = Poisson(quasi=options.quasi, truncated=options.truncated)
+    warnings = [*sheet.warnings, *counts.check(plays, target, loss, here, "--truncated")]
+    if here.any() and (sheet.counted(plays) == (least := loss.law.least)).all():
+        raise InputError(
+            f"every count in column {target!r} is {least:g}, so that the likelihood has no finite maximum; give the column of counts"
+        )
+    if not names:
+        warnings.append(f"{table.source} has no numeric column besides {target!r}: each mood is a rate alone")
     if options.intercept and here.sum() > 1:
         counts.check_columns(sheet.counted(features), names)
     rows = Rows(
@@ -66,7 +82,7 @@ def read(options: Listening) -> Listened:
         names,
     )
     labels = None if options.init is None else sheet.kept(np.nan_to_num(table.numbers(options.init, here)))
-    return Listened(sheet, sheet.kept(features), sheet.kept(plays), rows, labels, truth, tuple(warnings))
+    return Listened(sheet, sheet.kept(features), sheet.kept(plays), rows, labels, truth, target, tuple(warnings))
 
 
 @dataclass(frozen=True, eq=False)

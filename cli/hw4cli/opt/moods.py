@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hw4cli.opt.listening import Listened
+from hw4cli.opt.report import coefficient
 from hw4opt.poisson.choosing import Choice
 from hw4opt.poisson.listener import Listener
 from hw4opt.poisson.moods import MixtureResult
@@ -28,6 +29,7 @@ def answer(result: MixtureResult, arrays: bool) -> dict[str, Any]:
         "status": result.status.word,
         "message": result.message,
         "k": result.k,
+        "truncated": result.design.law.least == 1,
         "log_likelihood": result.log_likelihood,
         "trace": result.trace,
         "proportions": result.proportions,
@@ -91,7 +93,7 @@ def mood_rows(result: MixtureResult, truth: Listener | None) -> list[list[str]]:
     for place, name in enumerate(result.feature_names):
         true = None if known[1] is None else known[1][:, place]
         cells = [
-            f"{result.coef[mood, place]:.4g}" + ("" if errors is None else f" ± {errors[mood, place]:.2g}") for mood in range(result.k)
+            coefficient(result.coef[mood, place], None if errors is None else errors[mood, place], digits=4) for mood in range(result.k)
         ]
         rows.append([name, *(_beside(cell, true, mood) for mood, cell in enumerate(cells))])
     return rows

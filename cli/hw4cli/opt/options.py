@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 BYTES = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([kKMGT]?)(i?)B?")
 
-__all__ = ["ARRAYS", "CATEGORICAL", "CHOOSE", "DATA", "DESCRIBE", "READ", "SAVE", "SOLVE", "WRITE"]
+__all__ = ["ARRAYS", "CATEGORICAL", "CHOOSE", "DATA", "DESCRIBE", "ERRORS", "READ", "SAVE", "SOLVE", "WRITE"]
 __all__ += ["Choosing", "Describing", "Reading", "Solving", "Writing"]
 __all__ += ["options", "take", "version", "whole"]  # for the commands, which declare everything from here
 
@@ -62,6 +62,7 @@ class Solving:
     tol: float | None
     max_iterations: int | None
     separated: str = "refuse"
+    errors: str = "information"
     time_limit: float = math.inf  # none, but with one a solver that is deaf to Ctrl-C runs where it can be killed
 
 
@@ -185,7 +186,7 @@ DESCRIBE = (
         metavar="NAME[:param=value,…]",
         shell_complete=_complete("loss"),
         help="squared, huber:delta=1 (delta=auto: from the noise in y), absolute, quantile:tau=0.5, "
-        "epsilon_insensitive:epsilon=0.1, logistic, poisson.",
+        "epsilon_insensitive:epsilon=0.1, logistic, poisson (truncated=1: counts of at least 1).",
     ),
     click.option(
         "--reg",
@@ -226,6 +227,14 @@ SEPARATED = click.option(
     default="refuse",
     show_default=True,
     help="Counts without a finite maximum: say so, or fit the rows that have one.",
+)
+
+ERRORS = click.option(
+    "--errors",
+    type=click.Choice(["information", "dispersion", "sandwich"]),
+    default="information",
+    show_default=True,
+    help="Standard errors of a likelihood: from its information, times the root of the dispersion (quasi-likelihood), or HC0.",
 )
 
 CHOOSE = (

@@ -16,6 +16,7 @@ from hw4cli.outputs import STDOUT, Files, check_figure, check_files, inputs, out
 from hw4cli.records import json_text
 from hw4opt import Problem, Result, Status
 from hw4opt.files import write_text, write_with
+from hw4opt.inference import ERRORS
 from hw4opt.terms.base import Array
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def with_arrays(writing: Writing, rows: int) -> bool:
     return rows <= MANY if writing.arrays is None else writing.arrays
 
 
-def answer(result: Result, arrays: bool) -> dict[str, Any]:
-    """A fit's part of the JSON."""
+def answer(result: Result, arrays: bool, errors: str = ERRORS[0]) -> dict[str, Any]:
+    """A fit's part of the JSON; errors: of which kind its standard errors are."""
     certificate, problem = result.certificate, result.problem
     record: dict[str, Any] = {
         "status": result.status.word,
@@ -90,21 +91,22 @@ def answer(result: Result, arrays: bool) -> dict[str, Any]:
         record["coef"] = result.coef
     if problem.kernel is None or problem.intercept:
         record["intercept"] = result.intercept
-    return record | likelihood(result) | (_arrays(result) if arrays else {})
+    return record | likelihood(result, errors) | (_arrays(result) if arrays else {})
 
 
-def likelihood(result: Result) -> dict[str, Any]:
+def likelihood(result: Result, errors: str) -> dict[str, Any]:
     """What a loss that is a likelihood adds; rows are counted from 0."""
     record: dict[str, Any] = {}
-    inference, existence = result.inference, result.existence
+    inference, existence = result.infer(errors), result.existence
     if inference is not None:
         record = dataclasses.asdict(inference)
         if (reason := record.pop("reason")) is not None:
             record["standard_errors_reason"] = reason
+            if inference.standard_errors is not None and np.isnan(inference.standard_errors).all():
+                record["standard_errors"] = None
     elif result.status is Status.NO_FINITE_MAXIMUM:
-        record = dict.fromkeys(("log_likelihood", "deviance", "dispersion", "standard_errors")) | {
-            "standard_errors_reason": "there is no fit"
-        }
+        record = dict.fromkeys(("log_likelihood", "deviance", "dispersion", "standard_errors"))
+        record |= {"errors": errors, "standard_errors_reason": "there is no fit"}
     if existence is not None:
         columns = [result.column_names[column] for column in existence.columns]
         record["existence"] = dataclasses.asdict(existence) | {"columns": columns}

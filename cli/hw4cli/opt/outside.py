@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt import Precomputed, Result
 from hw4opt.errors import listed
 from hw4opt.terms.base import Array
 
@@ -29,12 +28,10 @@ class Place:
     rows: np.ndarray
 
     @classmethod
-    def of(cls, result: Result, x: Array, rows: np.ndarray) -> Place:
-        """Beside the rows of weight above 0 that were fitted."""
-        if isinstance(result.problem.kernel, Precomputed):  # rows of a Gram matrix lie nowhere
-            return cls(x, np.full(x.shape[1], -np.inf), np.full(x.shape[1], np.inf), rows)
-        fitted = result.problem.active_x
-        return cls(x, fitted.min(axis=0), fitted.max(axis=0), rows)
+    def of(cls, span: Array | None, x: Array, rows: np.ndarray) -> Place:
+        """Beside fitted rows whose lowest and highest x are `span` (2, d); None: they lie nowhere."""
+        low, high = np.repeat([[-np.inf], [np.inf]], x.shape[1], axis=1) if span is None else span
+        return cls(x, low, high, rows)
 
     @property
     def beyond(self) -> np.ndarray:
@@ -59,18 +56,22 @@ class Place:
         places = np.flatnonzero(self.beyond.any(axis=0)).tolist()
         spans = listed([f"{names[at] if names else f'x{at + 1}'} from {self.low[at]:.6g} to {self.high[at]:.6g}" for at in places])
         return [
-            f"{_numbered(outside)} {'lies' if len(outside) == 1 else 'lie'} outside the range of the fitted rows ({spans}); {OUTSIDE[what]}"
+            f"{numbered(outside)} {'lies' if len(outside) == 1 else 'lie'} outside the range of the fitted rows ({spans}); {OUTSIDE[what]}"
         ]
 
-    def lost(self, columns: Mapping[str, Array], what: str) -> list[str]:
-        """The sentence on predictions that are no finite number, for another reason than being left empty."""
-        lost = ~np.logical_and.reduce([np.isfinite(values) for values in columns.values()])
-        lost &= ~self.outside if what == "empty" else True
+    def lost(self, columns: Mapping[str, Array], but: np.ndarray) -> list[str]:
+        """The sentence on predictions that are no finite number, in rows other than those of the mask `but` (m,)."""
+        lost = ~but & ~np.logical_and.reduce([np.isfinite(np.asarray(values, dtype=float)) for values in columns.values()])
         if not lost.any():
             return []
-        return [f"{_numbered(self.rows[lost])}: a prediction, or its bound, is beyond floating point and left empty"]
+        return [f"{numbered(self.rows[lost])}: a prediction, or its bound, is beyond floating point and left empty"]
 
 
-def _numbered(rows: np.ndarray) -> str:
-    """As in "rows 2, 3"."""
+def emptied(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The values (m,) with nothing in these rows: NaN among floats, None among whole numbers."""
+    return np.where(rows, np.nan if values.dtype.kind == "f" else np.array(None), values) if rows.any() else values
+
+
+def numbered(rows: np.ndarray) -> str:
+    """Rows (from 0) for a sentence, as in "rows 2, 3"."""
     return f"row{'' if len(rows) == 1 else 's'} {listed([str(row + 1) for row in rows.tolist()])}"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +12,25 @@ import click
 import numpy as np
 
 from hw4cli.opt import counts
-from hw4cli.opt.columns import LARGEST, NewRows, features_of, new_rows
+from hw4cli.opt.columns import LARGEST, NewRows, new_rows
 from hw4cli.opt.endings import Exit, say
-from hw4cli.opt.options import ARRAYS, READ, SAVE, WRITE, Reading, Writing, options, take
-from hw4cli.opt.outputs import check_outputs, draw, provenance, save, with_arrays, write_json
-from hw4cli.opt.outside import OUTSIDE, Place
-from hw4cli.opt.report import figure_line, show, warn
+from hw4cli.opt.options import ARRAYS, READ, SAVE, WRITE, Writing, options, take
+from hw4cli.opt.outputs import check_outputs, draw, provenance, with_arrays, write_json
+from hw4cli.opt.outside import OUTSIDE, Place, emptied
+from hw4cli.opt.predict_curve import Curve
+from hw4cli.opt.predict_moods import Mixture
+from hw4cli.opt.predictors import Asking, Predictor, Rows, Told
+from hw4cli.opt.report import figure_line, show, span, warn
 from hw4cli.progress import Bar
-from hw4opt import InputError, Precomputed, Result, Status
+from hw4opt import InputError, Result, Status
 from hw4opt.files import write_with
+from hw4opt.poisson.moods import Moods
 from hw4opt.tables import Table, read_table
 from hw4opt.tables.features import Features, Numbers
 from hw4opt.tables.write import number_cells, write_csv
-from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 
 log = logging.getLogger("hw4opt.cli")
-
-
-@dataclass(frozen=True)
-class Asking(Reading):
-    """What is predicted by what."""
-
-    model: str
-    data: str
-    out: str
-    x: str | None
-    outside: str
 
 
 @click.command("predict")
@@ -56,110 +47,99 @@ class Asking(Reading):
 )
 @click.option("--offset", metavar="COL", help="Counts: the offset column; default: the one it was fitted with.")
 @click.option("--exposure", metavar="COL", help="Counts: the exposure column; default: the one it was fitted with.")
+@click.option("--y", metavar="COL", help="Of a mixture: the column of counts that tell the mood; default: the one it was fitted to.")
 @options(READ, SAVE, ARRAYS, WRITE)
 def command(offset: str | None, exposure: str | None, **given: Any) -> int:
-    """Predict with a saved model: MODEL as `hw4opt solve --save` wrote it, DATA a CSV or Parquet file with the model's feature columns.
+    """Predict with a saved model: MODEL as `hw4opt solve --save` or `em --save` wrote it, DATA a CSV or Parquet file of its columns.
 
     prediction is the linear predictor; logistic models add mean, the probability of y = 1, and poisson models the expected count.
     bound is a proven distance from the exact optimum's prediction; a model with an intercept, which no penalty reaches, has none.
+    Of a mixture: mood, responsibility_1, … and mean given the row's count; without a column of counts, the mean over all moods.
     A prediction that is no finite number is an empty cell.
     """
     return predict(take(Asking, {**given, "categorical": ()}), {"offset": offset, "exposure": exposure}, take(Writing, given))
 
 
-def predict(asking: Asking, offset: Mapping[str, str | None], writing: Writing) -> int:
+def predict(asking: Asking, named: Mapping[str, str | None], writing: Writing) -> int:
     """The exit status: 0 for a certified model, 1 for another; everything wrong is raised."""
     check_outputs(writing, {"the model": asking.model, "the data": asking.data}, out=asking.out)
-    result = Result.load(asking.model)
+    model: Predictor = Mixture(Moods.load(asking.model)) if Moods.is_file(asking.model) else Curve(Result.load(asking.model))
+    model.check(asking, writing)
     table = read_table(asking.data, asking.max_input)
-    offset = _offset_column(result, offset, table)
-    new = _new_rows(result, asking, table, tuple(offset.values()))
-    added = counts.offset(table, offset.get("offset"), offset.get("exposure"), new.here)
-    added = None if added is None else added[new.here]
-    names = None if (features := features_of(result)) is None else features.names
-    place = Place.of(result, new.x, np.flatnonzero(new.here))
-    points = place.nearest if asking.outside == "clip" else new.x
+    told, offset = model.told(asking, table), _offset_column(model, named, table)
+    new = _new_rows(model, asking, table, told, tuple(offset.values()))
+    rows, place = _rows(model, asking, table, told, offset, new)
+    said = model.said(rows, told)
     with Bar("predicting", writing.quiet):
-        columns = _columns(result, points, added)
-    if asking.outside == "empty":
-        columns = {name: np.where(place.outside, np.nan, values) for name, values in columns.items()}
+        columns = model.columns(rows)
+    left_empty = place.outside if asking.outside == "empty" else np.zeros(len(rows.x), dtype=bool)
+    columns = {name: emptied(values, left_empty) for name, values in columns.items()}
     _check_names(columns, table)
-    warnings = [*new.warnings, *_units(result), *place.warnings(names, asking.outside), *place.lost(columns, asking.outside)]
-    write_with(asking.out, lambda path: _write(path, table, new.here, columns))
-    certified = result.status is Status.CERTIFIED
-    message = f"{len(points)} predictions in {asking.out}" + ("" if certified else f" of a model that is not certified: {result.message}")
-    record = provenance(writing.seed, table.sha256) | {"status": result.status.word, "message": message}
-    if "bound" not in columns:
-        record["bound_reason"] = _unbound(result)
-    record |= {"model": asking.model, "out": asking.out, "n": len(points), "outside_rows": place.rows[place.outside]}
-    record |= {"features": names, "dropped_rows": np.flatnonzero(~new.here), "warnings": warnings}
-    write_json(record | (columns if with_arrays(writing, len(points)) else {}), writing.json)
-    drawable = np.logical_and.reduce([np.abs(values) <= LARGEST for values in columns.values()])
-    draw(writing.plot, lambda: _figure(result, points[drawable]))
-    save(result, writing.save)
-    title = f"{len(points)} predictions of {asking.model} in {asking.out}"
-    last = [*([] if "bound" in columns else [f"No proven bound: {_unbound(result)}"]), *figure_line(writing, "predicted.png")]
-    show(writing, title, ("column", "lowest", "highest"), map(_span, columns, columns.values()), last)
+    names = None if model.features is None else model.features.names
+    warnings = [*new.warnings, *told.warnings, *said.sentences, *place.warnings(names, asking.outside)]
+    warnings += place.lost(columns, left_empty | said.rows)
+    write_with(asking.out, lambda path: _write(path, table, rows.here, columns))
+    record = provenance(writing.seed, table.sha256) | model.ending(f"{len(rows.x)} predictions in {asking.out}", columns)
+    record |= {"model": asking.model, "out": asking.out, "n": len(rows.x), "outside_rows": place.rows[place.outside]}
+    record |= {"features": names, "dropped_rows": np.flatnonzero(~rows.here), "warnings": warnings}
+    write_json(record | (columns if with_arrays(writing, len(rows.x)) else {}), writing.json)
+    draw(writing.plot, lambda: model.figure(rows.x[np.logical_and.reduce([np.abs(values) <= LARGEST for values in columns.values()])]))
+    if writing.save is not None:
+        model.save(writing.save)
+    _show(model, asking, writing, record, columns)
     warn(warnings)
-    if certified:
+    if record["status"] == Status.CERTIFIED.word:
         return Exit.CERTIFIED
-    say(f"{result.status.word}: {message}")
+    say(f"{record['status']}: {record['message']}")
     return Exit.UNPROVEN
 
 
-def _unbound(result: Result) -> str:
-    """Why there is no column `bound`."""
-    if result.problem.intercept:
-        return "predictions hold the intercept, which no penalty reaches"
-    if isinstance(result.problem.kernel, Precomputed):
-        return "rows of a precomputed kernel do not hold k(x, x)"
-    return result.certificate.norm_bound_reason or result.certificate.reason or ""
-
-
-def _new_rows(result: Result, asking: Asking, table: Table, more: Sequence[str]) -> NewRows:
-    features, count = features_of(result), result.problem.x.shape[1]
+def _new_rows(model: Predictor, asking: Asking, table: Table, told: Told, more: tuple[str, ...]) -> NewRows:
+    """The rows that miss no cell; x (m, d) of the features, then the counts where they are told."""
+    features = model.features
     names = None if asking.x is None else [name.strip() for name in asking.x.split(",")]
     if features is None and names is None:
-        raise InputError(f"the model does not name its {count} feature columns; give --x with {table.source}'s columns in their order")
+        raise InputError(
+            f"the {model.what} does not name its {model.count} feature columns; give --x with {table.source}'s columns in their order"
+        )
     if features is None:
-        features = Features(tuple(Numbers(f"x{place}") for place in range(count)))
-    if names is not None and len(names) != len(features.columns):
-        raise InputError(f"--x names {len(names)} columns and the model has {len(features.columns)} features")
-    return new_rows(table, features, asking.missing, names, more)
+        features = Features(tuple(Numbers(f"x{place}") for place in range(model.count)))
+    if names is None:
+        names = [column.name for column in features.columns]
+    if len(names) != len(features.columns):
+        raise InputError(f"--x names {len(names)} columns and the {model.what} has {len(features.columns)} features")
+    if told.counts is not None:
+        features, names = Features((*features.columns, told.counts)), [*names, told.name]
+    return new_rows(table, features, asking.missing, names, more, told.groups)
 
 
-def _units(result: Result) -> list[str]:
-    """The sentence for a model of dates."""
-    unit = result.context.get("target_unit")
-    return [] if unit is None else [f"predictions are {unit}"]
+def _rows(model: Predictor, asking: Asking, table: Table, told: Told, offset: Mapping[str, str], new: NewRows) -> tuple[Rows, Place]:
+    """What is predicted at, moved into the range of the fitted rows where that is asked for, and where it lay."""
+    x, y = (new.x, None) if told.counts is None else (new.x[:, :-1], new.x[:, -1])
+    place = Place.of(model.span, x, np.flatnonzero(new.here))
+    added = counts.offset(table, offset.get("offset"), offset.get("exposure"), new.here)
+    added = None if added is None else added[new.here]
+    groups = None if told.groups is None else table.labels(told.groups, new.here)[new.here]
+    return Rows(place.nearest if asking.outside == "clip" else x, added, y, groups, new.here), place
 
 
-def _offset_column(result: Result, named: Mapping[str, str | None], table: Table) -> dict[str, str]:
+def _offset_column(model: Predictor, named: Mapping[str, str | None], table: Table) -> dict[str, str]:
     """The column of the offset or exposure by its role; raises `InputError` where the model needs one and none is named or there."""
     given = {role: name for role, name in named.items() if name is not None}
-    if result.problem.offset is None:
+    if not model.has_offset:
         if given:
-            raise InputError(f"--{next(iter(given))} {next(iter(given.values()))}: the model was fitted without an offset; drop it")
+            raise InputError(f"--{next(iter(given))} {next(iter(given.values()))}: the {model.what} was fitted without an offset; drop it")
         return {}
-    given = given or {role: str(result.context[role]) for role in named if role in result.context}
+    given = given or {role: str(model.context[role]) for role in named if role in model.context}
     if not given:
-        raise InputError("the model was fitted with an offset and does not name its column; give --offset or --exposure")
+        raise InputError(f"the {model.what} was fitted with an offset and does not name its column; give --offset or --exposure")
     for role, name in given.items():
         if name not in table.columns:
             raise InputError(
-                f"the model was fitted with an {role} and {table.source} has no column {name!r}; add it, or name another with --{role}"
+                f"the {model.what} was fitted with an {role} and {table.source} has no column {name!r}; "
+                f"add it, or name another with --{role}"
             )
     return given
-
-
-def _columns(result: Result, points: Array, offset: Array | None) -> dict[str, Array]:
-    with np.errstate(all="ignore"):
-        prediction = result.predict(points)
-        columns = {"prediction": prediction if offset is None else prediction + offset}
-        if isinstance(result.problem.loss, Smooth):
-            columns["mean"] = result.predict_mean(points, offset)
-        bound = None if result.problem.intercept else result.bound(points)
-    return columns if bound is None else columns | {"bound": bound}
 
 
 def _check_names(columns: Mapping[str, Array], table: Table) -> None:
@@ -174,12 +154,8 @@ def _write(path: Path, table: Table, here: np.ndarray, columns: Mapping[str, Arr
     log.info("%s: %d rows", path, here.sum())
 
 
-def _span(name: str, values: Array) -> tuple[str, str, str]:
-    finite = values[np.isfinite(values)]
-    return (name, f"{finite.min():.6g}", f"{finite.max():.6g}") if len(finite) else (name, "–", "–")
-
-
-def _figure(result: Result, points: Array) -> Any:
-    from hw4opt.plotting import figure_of, plot_fit, plot_predictions
-
-    return figure_of(plot_predictions(result, points, plot_fit(result)))
+def _show(model: Predictor, asking: Asking, writing: Writing, record: Mapping[str, Any], columns: Mapping[str, Array]) -> None:
+    unproven = [f"No proven bound: {record['bound_reason']}"] if "bound_reason" in record else []
+    last = [*unproven, *(figure_line(writing, "predicted.png") if isinstance(model, Curve) else [])]
+    rows = [(name, *span(values)) for name, values in columns.items()]
+    show(writing, f"{record['n']} predictions of {asking.model} in {asking.out}", ("column", "lowest", "highest"), rows, last)

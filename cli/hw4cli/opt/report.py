@@ -15,6 +15,8 @@ from hw4cli.tables import Table
 from hw4cli.texts import printable
 from hw4opt import Certificate, Result
 from hw4opt.errors import listed
+from hw4opt.inference import ERRORS
+from hw4opt.terms.base import Array
 
 if TYPE_CHECKING:
     from hw4cli.opt.describe import Description
@@ -47,8 +49,15 @@ def figure_text(value: float | None, digits: int = 6) -> str:
     return "–" if value is None else f"{value:.{digits}g}"
 
 
-def summary(result: Result, selection: Selection | None, description: Description) -> list[tuple[str, str]]:
-    """The rows of a fit's table."""
+def span(values: Array) -> tuple[str, str]:
+    """The lowest and the highest of the finite values, for a table."""
+    values = np.asarray(values, dtype=float)
+    values = values[np.isfinite(values)]
+    return (f"{values.min():.6g}", f"{values.max():.6g}") if len(values) else ("–", "–")
+
+
+def summary(result: Result, selection: Selection | None, description: Description, errors: str = ERRORS[0]) -> list[tuple[str, str]]:
+    """The rows of a fit's table; errors: of which kind its standard errors are."""
     certificate = result.certificate
     chosen = {*description.free, *(name for row in (selection.table if selection else []) for name in row)}
     values = {**result.problem.hyperparameters, **description.settled, **searched(result.problem, selection)}
@@ -60,7 +69,7 @@ def summary(result: Result, selection: Selection | None, description: Descriptio
         rows.append((f"held-out {selection.metric}", f"{error}  ({selection.method}, {selection.fits} fits, {selection.seconds:.2f} s)"))
     rows += [
         ("objective", f"{result.objective:.10g}"),
-        *_likelihood(result),
+        *_likelihood(result, errors),
         ("relative gap", _gap(certificate)),
         ("fit is exact to", _bound(result)),
         ("solver", f"{result.solver}, {result.iterations} iterations, rank {result.rank}, {result.seconds:.2g} s"),
@@ -69,21 +78,30 @@ def summary(result: Result, selection: Selection | None, description: Descriptio
     return rows
 
 
-def _likelihood(result: Result) -> list[tuple[str, str]]:
+def _likelihood(result: Result, errors: str) -> list[tuple[str, str]]:
     """Log-likelihood, deviance, and the coefficients with their standard errors."""
-    inference = result.inference
+    inference = result.infer(errors)
     if inference is None:
         return []
     rows = [("log-likelihood", f"{inference.log_likelihood:.10g}"), ("deviance", f"{inference.deviance:.6g}")]
     if result.coef is None:
         return rows
     names, values = result.column_names, [*result.coef.tolist(), *([] if result.intercept is None else [result.intercept])]
-    errors = inference.standard_errors
-    if errors is not None and result.intercept is not None:
-        errors = np.roll(errors, -1)  # the intercept is named last
+    own = inference.standard_errors
+    if own is not None and result.intercept is not None:
+        own = np.roll(own, -1)  # the intercept is named last
     for place, (name, value) in enumerate(zip(names[:SHOWN], values[:SHOWN], strict=True)):
-        rows.append((name, f"{value:.6g}" + ("" if errors is None else f" ± {errors[place]:.2g}")))
+        rows.append((name, coefficient(value, None if own is None else own[place])))
+    if inference.errors != ERRORS[0]:
+        rows.append(("± are", f"{inference.errors} standard errors"))
     return rows if inference.reason is None else [*rows, ("standard errors", f"– ({inference.reason})")]
+
+
+def coefficient(value: float, error: float | None, digits: int = 6) -> str:
+    """A coefficient with its standard error, which is NaN where it is not identified."""
+    if error is None:
+        return f"{value:.{digits}g}"
+    return "– (not identified)" if np.isnan(error) else f"{value:.{digits}g} ± {error:.2g}"
 
 
 def _gap(certificate: Certificate) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hw4cli.opt import counts
-from hw4cli.opt.cautions import cautions
+from hw4cli.opt.cautions import cautions, on_dispersion
 from hw4cli.opt.choosing import check_choosing, choose
 from hw4cli.opt.describe import Description, describe
 from hw4cli.opt.endings import Exit, say
@@ -17,6 +17,7 @@ from hw4cli.opt.options import (
     ARRAYS,
     CHOOSE,
     DESCRIBE,
+    ERRORS,
     SAVE,
     SEPARATED,
     SOLVE,
@@ -43,7 +44,7 @@ log = logging.getLogger("hw4opt.cli")
 
 
 @click.command("solve")
-@options(DESCRIBE, SOLVE, SEPARATED, CHOOSE, SAVE, ARRAYS, WRITE)
+@options(DESCRIBE, SOLVE, SEPARATED, ERRORS, CHOOSE, SAVE, ARRAYS, WRITE)
 def command(**given: Any) -> int:
     """Fit a penalised or shape-constrained regression, and prove it.
 
@@ -58,15 +59,16 @@ def solve(describing: Describing, solving: Solving, choosing: Choosing, writing:
     check_solver(solving.solver)
     check_outputs(writing, {"the data": describing.data})
     description = describe(describing, choosing.groups)
-    counts.check_separated(description.problem.loss, solving.separated)
+    counts.check_likelihood(description.problem.loss, solving)
     with Bar("choosing", writing.quiet) as bar:
         problem, selection = choose(description, choosing, describing.seed, bar.update)
     result = fit_named(problem, description, solving, writing)
     status = Status.INTERRUPTED if selection is not None and selection.interrupted else result.status
     settled = {**description.settled, **searched(problem, selection)}
     warnings = [*description.warnings, *(selection.notes if selection else []), *left_out(result), *cautions(result, settled)]
+    warnings += on_dispersion(result, solving.errors)
     arrays = with_arrays(writing, len(problem.active_x))
-    record = provenance(writing.seed, description.table.sha256) | answer(result, arrays)
+    record = provenance(writing.seed, description.table.sha256) | answer(result, arrays, solving.errors)
     record |= description.sheet.record() | {"selection": choice(selection, arrays), "warnings": warnings}
     record["hyperparameters"] |= settled
     if status is Status.INTERRUPTED:
@@ -79,7 +81,7 @@ def solve(describing: Describing, solving: Solving, choosing: Choosing, writing:
         writing,
         title(result, description.table.source),
         ("", ""),
-        summary(result, selection, description),
+        summary(result, selection, description, solving.errors),
         figure_line(writing, "fit.png"),
     )
     warn(warnings)
@@ -115,11 +117,10 @@ def how(solving: Solving) -> dict[str, Any]:
 
 def left_out(result: Result) -> list[str]:
     """The warning of a fit without its separated rows."""
-    existence = result.existence
-    if existence is None or existence.finite or result.status is Status.NO_FINITE_MAXIMUM:
+    if not result.is_without_separated_rows:
         return []
-    said = existence.sentence(result.column_names)
-    return [f"separated rows were dropped, and what the fit says at them means nothing: {said}"]
+    said = result.existence_sentence
+    return [f"separated rows were dropped, and the fit gives them the limit of their mean, with no linear predictor: {said}"]
 
 
 def check_solver(name: str) -> None:

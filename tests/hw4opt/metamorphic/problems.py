@@ -27,6 +27,7 @@ DEFAULTS = {  # others are taken as their file has them
     "l1": {"weight": 0.5},
     "polynomial": {"gamma": 0.5},
 }
+VARIANTS = {"poisson": [{"truncated": True}]}  # of a term that is another one by a parameter
 PAIRS = [("increasing", "bounds"), ("decreasing", "convex")]
 
 
@@ -44,13 +45,13 @@ def _columns():
 
 
 def _targets():
-    """What a loss may take: values, counts or labels; the first that it accepts is used."""
+    """What a loss may take: values, counts, counts of at least 1, or labels; the first that it accepts is used."""
     draw = np.random.default_rng(8)
     x = _columns()["one"][:, 0]
     signal = x / 2 + np.sin(2 * x) / 2
     values = dyadic(signal + 0.25 * draw.standard_normal(ROWS))
     counts = 1.0 * draw.poisson(np.exp(0.5 * signal + 0.75))
-    return [values, counts, 1.0 * (signal + draw.logistic(size=ROWS) > 0)]
+    return [values, counts, counts + 1, 1.0 * (signal + draw.logistic(size=ROWS) > 0)]
 
 
 X, Y = _columns(), _targets()
@@ -128,16 +129,17 @@ def _problem(loss, kept, constraints, design, number):
 @cache
 def problems():
     """name → problem. Designs are dealt out in turn, one kernel and one linear design for each set of terms that one takes."""
-    losses = [find("loss", name, **DEFAULTS.get(name, {})) for name in names("loss")]
+    losses = {name: find("loss", name, **DEFAULTS.get(name, {})) for name in names("loss")}
+    losses |= {f"{name} {' '.join(given)}": find("loss", name, **given) for name, many in VARIANTS.items() for given in many}
     shapes = [(), *((name,) for name in names("constraint")), *PAIRS]
     found, turn = {}, itertools.count()
     for linear in (False, True):
         order = [name for name, (_, kernel, _) in designs().items() if (kernel is None) == linear]
-        for loss, kept, constraints in itertools.product(losses, _regularizers(linear), shapes):
+        for (label, loss), kept, constraints in itertools.product(losses.items(), _regularizers(linear), shapes):
             number = next(turn)
             for design in list(order):
                 if (problem := _problem(loss, kept, constraints, design, number)) is not None:
-                    terms = ", ".join([loss.name, *(term.name for term in kept), *constraints])
+                    terms = ", ".join([label, *(term.name for term in kept), *constraints])
                     found[f"{design}: {terms}"] = problem
                     order.remove(design)
                     order.append(design)

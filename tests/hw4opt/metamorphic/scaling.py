@@ -58,7 +58,7 @@ def has_minimum(loss, y):
     if not isinstance(loss, Smooth):
         return True
     y = loss.check_targets(y)
-    y = y[y > 0][:1] if (y > 0).any() else y[:1]
+    y = np.array([y.max()])
     z = np.linspace(-40, 40, 801)
     return 0 < int(np.argmin(loss.pointwise(z, np.broadcast_to(y, z.shape)))) < 800
 

@@ -1,0 +1,51 @@
+"""What a fit without its separated rows says of a row: the limit of the predictions along which the likelihood rises for ever.
+
+With K the rows that were kept and S those that were separated (existence.py), the directions v with Kv = 0 and Sv < 0 are followed
+without end. The predictor of a row x in the span of K stays. Beyond it, it falls without end if xᵀv < 0 for every such v, which is so where
+x is, but for that span, a combination of rows of S with weights ≥ 0 (Farkas); it rises without end where -x is; and it is undetermined
+elsewhere, as it is outside the span of K and S, where columns are collinear in the data and not in x.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hw4opt.poisson.existence import EXACT, acting, null_space, unit_rows
+from hw4opt.terms.base import Array
+
+BEYOND = 1e-9  # of a row's length: what may lie outside the span of the kept rows for rounding
+
+
+def drift(kept: Array, separated: Array, rows: Array) -> Array:
+    """What is added to the predictor of each of `rows` (m, r): 0 where it stays, -inf, inf, or NaN where it is undetermined."""
+    scale = np.sqrt(np.square(kept).sum(axis=0) + np.square(separated).sum(axis=0))
+    scale = np.where(scale > 0, scale, 1.0)
+    span = null_space(unit_rows(np.concatenate([kept / scale, np.zeros((1, len(scale)))])))
+    generators = unit_rows(separated / scale) @ span
+    directions = acting(generators)
+    if directions is None:
+        return np.zeros(len(rows))
+    beyond = unit_rows(rows / scale) @ span
+    inside = beyond @ directions
+    inside[np.linalg.norm(beyond, axis=1) <= BEYOND] = 0.0
+    distinct, place = np.unique(unit_rows(inside).round(9), axis=0, return_inverse=True)
+    found = np.array([_drift(generators @ directions, one) for one in distinct])[place.ravel()]
+    return np.where(np.linalg.norm(beyond - beyond @ directions @ directions.T, axis=1) <= BEYOND, found, np.nan)
+
+
+def _drift(generators: Array, row: Array) -> float:
+    if not row.any():
+        return 0.0
+    for sign in (1.0, -1.0):
+        if _in_cone(unit_rows(generators), sign * row):
+            return -sign * np.inf
+    return np.nan
+
+
+def _in_cone(generators: Array, row: Array) -> bool:
+    """Whether the row, of unit length, is a combination of the generators with weights ≥ 0."""
+    if len(row) == 1:
+        return bool((generators[:, 0] * row[0] > EXACT).any())
+    from scipy.optimize import nnls
+
+    return nnls(np.unique(generators.round(12), axis=0).T, row)[1] <= 1e3 * BEYOND
