@@ -5,6 +5,18 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 60  # characters of a value in a sentence
+
+
+def shown(value: object) -> str:
+    """A value as a sentence shows it: its repr, cut where it is long."""
+    try:
+        text = repr(value)
+    except Exception:  # a foreign object's, or an integer of more digits than Python prints
+        text = f"a value of type {type(value).__name__}"
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
 
 class Hw4Error(Exception):
     """Root of every error this package raises on purpose."""
@@ -19,9 +31,9 @@ class UnknownNameError(InputError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name[:LONGEST], known, n=1, cutoff=0.5)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        super().__init__(f"no {kind} {name!r}{hint}; there are {', '.join(known)}")
+        super().__init__(f"no {kind} {shown(name)}{hint}; there are {', '.join(known)}")
 
 
 class RefusedError(Hw4Error):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from hw4opt.answer import Answer, Options, Status
+from hw4opt.arguments import check_word, checked
 from hw4opt.canonical import canonicalize
 from hw4opt.certificate import Certificate, Proof, certify
 from hw4opt.equilibrate import solve_scaled
@@ -27,6 +28,7 @@ UNATTAINED = "the infimum is not attained"
 STATIONARY = 1e-6  # relative gap of a fit that shows by its duals which rows it rests on
 
 
+@checked
 def fit(
     problem: Problem,
     solver: str = "auto",
@@ -54,6 +56,7 @@ def fit(
     return fit_batch([problem], solver, tol, max_iterations, separated, time_limit)[0]
 
 
+@checked
 def fit_batch(
     problems: Sequence[Problem],
     solver: str = "auto",
@@ -66,8 +69,7 @@ def fit_batch(
 
     time_limit is that of the whole batch. `seconds` of each result is its share of the batch's time.
     """
-    if separated not in ("refuse", "drop"):
-        raise InputError(f"separated is {separated!r}; there are refuse and drop")
+    check_word("separated", separated, ("refuse", "drop"))
     problems = list(problems)
     with one_blas_thread():
         form = canonicalize(problems)

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from hw4opt.arguments import checked
 from hw4opt.errors import RefusedError, UnknownNameError
 from hw4opt.terms import check_parameter, check_whole
 from hw4opt.terms.base import Array
@@ -37,6 +38,11 @@ class Kernel(ABC):
 
     def __post_init__(self) -> None:
         check_parameter(self.name, "gamma", self.gamma, low=0, strict=True)
+
+    @property
+    def label(self) -> str:
+        """What its hyper-parameters go by besides gamma: the name."""
+        return self.name
 
     @abstractmethod
     def gram(self, x: Array, z: Array) -> Array:
@@ -203,6 +209,7 @@ class Precomputed(Kernel):
 KERNELS: dict[str, type[Kernel]] = {kernel.name: kernel for kernel in (RBF, Laplacian, Matern32, Matern52, Polynomial, Precomputed)}
 
 
+@checked
 def find_kernel(name: str, **given: float) -> Kernel:
     """The kernel of that name; raises `UnknownNameError` for a name or parameter that does not exist."""
     if name not in KERNELS:

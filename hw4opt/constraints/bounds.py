@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from hw4opt.arguments import is_finite, is_number
 from hw4opt.errors import InputError
 from hw4opt.terms import PiecewiseQuadratic, Table, check_parameter
 
@@ -19,7 +20,7 @@ class Bounds(PiecewiseQuadratic):
 
     def __post_init__(self) -> None:
         for name, value in (("lower", self.lower), ("upper", self.upper)):
-            if not (isinstance(value, int | float) and math.isinf(value)):
+            if not is_number(value) or is_finite(value):
                 check_parameter("bounds", name, value)
         if self.lower == -math.inf and self.upper == math.inf:
             raise InputError("bounds needs lower, upper or both, as in bounds:lower=0,upper=1")

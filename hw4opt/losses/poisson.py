@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.errors import InputError
+from hw4opt.arguments import is_number
+from hw4opt.arrays import broadcast, real_array
+from hw4opt.errors import InputError, shown
 from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 
@@ -33,8 +35,8 @@ class Poisson(Smooth):
     quasi: bool = False
 
     def __post_init__(self) -> None:
-        if self.quasi not in (False, True):
-            raise InputError(f"poisson: quasi is {self.quasi!r}; it must be 0 (counts) or 1 (any target of 0 or more)")
+        if not (isinstance(self.quasi, bool | np.bool_) or is_number(self.quasi)) or self.quasi not in (False, True):
+            raise InputError(f"poisson: quasi is {shown(self.quasi)}; it must be 0 (counts) or 1 (any target of 0 or more)")
 
     def check_targets(self, y: Array) -> Array:
         row = int(np.argmin(y))  # a NaN comes first
@@ -47,8 +49,8 @@ class Poisson(Smooth):
         return y
 
     def pointwise(self, z: ArrayLike, y: ArrayLike = 1.0) -> Array:
-        z = np.asarray(z, dtype=float)
-        return self.mean(z) - np.asarray(y) * z
+        z = real_array("z", z)
+        return self.mean(z) - real_array("y", y) * z
 
     def gradient(self, z: Array, y: Array) -> Array:
         return self.mean(z) - y
@@ -99,7 +101,7 @@ class Poisson(Smooth):
 
     def prox(self, v: ArrayLike, step: float | Array, y: ArrayLike = 1.0) -> Array:
         """z + step exp(z) = v + step y =: c, or θ + exp θ = c + log step with θ = z + log step: Newton from the right, where it falls."""
-        v, y, step = np.broadcast_arrays(*(np.asarray(one, dtype=float) for one in (v, y, step)))
+        v, y, step = broadcast(v=v, y=y, step=step)
         log_step = np.log(np.where(step > 0, step, 1.0))
         level = v + step * y + log_step
         theta = np.where(level > 1, np.log(np.maximum(level, 1.0)), level)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hw4opt.arguments import check_fields, check_seed, checked
 from hw4opt.errors import InputError
 from hw4opt.poisson.ascent import ended
 from hw4opt.poisson.check import Rows, check_components, check_design, check_labels
@@ -45,17 +46,19 @@ class PoissonMixture:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.k < 1:
             raise InputError(f"k is {self.k}; it must be 1 or more")
         if not 0 <= self.ridge < np.inf:
             raise InputError(f"ridge is {self.ridge}; it must be a number, 0 or more")
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}; it must be 0 or more")
+        check_seed(self.seed)
 
+    @checked
     def design(self, x: ArrayLike, y: ArrayLike, rows: Rows | None = None) -> Design:
         """The input, checked; raises `InputError`."""
         return check_design(x, y, rows or Rows(), self)
 
+    @checked
     def fit(self, x: ArrayLike, y: ArrayLike, rows: Rows | None = None, report: Report | None = None) -> MixtureResult:
         """The best mixture that the budget finds for features x (n, d) and counts y (n,).
 
@@ -68,6 +71,7 @@ class PoissonMixture:
         found = search(sample, self.k, self.budget, np.random.default_rng(self.seed), report)
         return conclude(Run(self.k, design, sample, found.end, found), time.perf_counter() - started)
 
+    @checked
     def fit_plain(self, x: ArrayLike, y: ArrayLike, labels: ArrayLike, cycles: int, rows: Rows | None = None) -> MixtureResult:
         """The textbook's EM: exactly so many cycles of E-step and exact M-step, the first M-step from labels 0 … k-1, one a row.
 

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.answer import Status
+from hw4opt.arguments import checked
+from hw4opt.arrays import ReadOnly, read_only
 from hw4opt.errors import InputError, ModelFileError
 from hw4opt.files import write_text
 from hw4opt.poisson.check import INTERCEPT, matrix, vector
@@ -114,6 +116,7 @@ class Moods:
         scores = self.scores(x)
         return np.exp(scores + vector("offset", offset, len(scores), 0.0)[:, None]) @ self.proportions
 
+    @checked
     def save(self, path: str | Path) -> None:
         """One JSON file, written in one piece; floats keep every digit."""
         sure = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self.uncertainty).items()}
@@ -121,6 +124,7 @@ class Moods:
         write_text(path, json.dumps(record | {"uncertainty": sure, "has_offset": self.has_offset}, allow_nan=False) + "\n")
 
     @classmethod
+    @checked
     def load(cls, path: str | Path) -> Moods:
         """What `save` wrote; raises `ModelFileError`."""
         try:
@@ -147,7 +151,7 @@ def _stored(values: list | None) -> Array | None:
 
 
 @dataclass(frozen=True, eq=False)
-class MixtureResult:
+class MixtureResult(ReadOnly):
     """k moods in descending proportion.
 
     status, message    stationary to tolerance (`Status.CERTIFIED`) or what stands against it
@@ -175,6 +179,9 @@ class MixtureResult:
     seconds: float
     warnings: tuple[str, ...]
     design: Design
+
+    def __post_init__(self) -> None:
+        read_only((self.coef, self.proportions, self.responsibilities, self.trace, self.dispersion, self.explained))
 
     @property
     def k(self) -> int:

@@ -1,5 +1,6 @@
 """What a term is: the base classes of losses, regularizers and constraints."""
 
+from hw4opt.arguments import check_parameter, check_whole
 from hw4opt.terms.base import (
     AUTO,
     Coefficients,
@@ -11,8 +12,6 @@ from hw4opt.terms.base import (
     Table,
     Term,
     Values,
-    check_parameter,
-    check_whole,
 )
 from hw4opt.terms.registry import find, load, names, parameters
 
