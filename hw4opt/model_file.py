@@ -127,7 +127,8 @@ def _unpack(stored: dict[str, Any]) -> Result:
     if stored["format"] < 2:
         arrays["w"] = _from_zero(problem, arrays["w"])
     sizes = {name: block.rows.count for block in canonicalize(problem).blocks for name in block.names}
-    if sizes != {name: len(_decode(text)) for name, text in stored["duals"].items()}:
+    duals = {label: _decode(stored["duals"][label if label in stored["duals"] else label.partition(":")[0]]) for label in sizes}
+    if len(duals) != len(stored["duals"]) or any(duals[label].shape != (count,) for label, count in sizes.items()):
         raise ModelFileError("it is damaged: the duals do not fit the terms")
     return Result(
         problem,
@@ -135,7 +136,7 @@ def _unpack(stored: dict[str, Any]) -> Result:
         Status[stored["status"].upper()],
         Certificate(**stored["certificate"]),
         arrays["w"],
-        {name: _decode(text) for name, text in stored["duals"].items()},
+        duals,
         stored["iterations"],
         stored["seconds"],
         stored["note"],

@@ -19,7 +19,7 @@ from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.losses.squared import Squared
 from hw4opt.noise import noise_size
 from hw4opt.regularizers.ridge import Ridge
-from hw4opt.terms import Loss, PiecewiseQuadratic, Slope, Smooth, Term, Values, registry
+from hw4opt.terms import Coefficients, Loss, PiecewiseQuadratic, Slope, Smooth, Term, Values, registry
 from hw4opt.terms.base import Array
 
 NO_WEIGHT = 1e-60  # of the largest: below, a row's loss is lost in the rounding of the others'
@@ -232,7 +232,8 @@ class Problem(ReadOnly):
     def design(self) -> Design:
         """The data's functionals and reduced basis; problems made by `replace` with other terms share it."""
         slopes = sorted({term.acts.column for term in self.terms if isinstance(term.acts, Slope)})
-        return Design(self._measured(self.active_x), self.kernel, self.intercept, tuple(slopes))
+        spread = self.scaling[1] if self.standardize else None
+        return Design(self._measured(self.active_x), self.kernel, self.intercept, tuple(slopes), spread=spread)
 
     def share_design(self, design: Design) -> None:
         """Use a design that was built for the same rows, kernel and functionals."""
@@ -302,14 +303,17 @@ def _is_whole(field: dataclasses.Field[object]) -> bool:
 
 
 def conflict(constraints: Sequence[Term]) -> None:
-    """Raise `InputError` if no value at all satisfies the constraints on fitted values, naming the two terms that conflict."""
-    low, high = (-np.inf, ""), (np.inf, "")
-    for term in constraints:
-        if isinstance(term, PiecewiseQuadratic) and isinstance(term.acts, Values):
-            for table in term.tables:
-                if table.low == 0:
-                    high = min(high, (table.linear, term.name))
-                if table.high == 0:
-                    low = max(low, (table.linear, term.name))
-    if low[0] > high[0]:
-        raise InputError(f"{low[1]} asks for f ≥ {low[0]:g} and {high[1]} for f ≤ {high[0]:g}: the two conflict and no fit exists")
+    """Raise `InputError` if no value satisfies the constraints on fitted values, or those on coefficients, naming the two that conflict."""
+    for acts, what in ((Values(), "f"), (Coefficients(raw=True), "every coefficient")):
+        low, high = (-np.inf, ""), (np.inf, "")
+        for term in constraints:
+            if isinstance(term, PiecewiseQuadratic) and term.acts == acts:
+                for table in term.tables:
+                    if table.low == 0:
+                        high = min(high, (table.linear, term.name))
+                    if table.high == 0:
+                        low = max(low, (table.linear, term.name))
+        if low[0] > high[0]:
+            raise InputError(
+                f"{low[1]} asks for {what} ≥ {low[0]:g} and {high[1]} for {what} ≤ {high[0]:g}: the two conflict and no fit exists"
+            )

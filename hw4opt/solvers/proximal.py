@@ -53,7 +53,9 @@ def _is_smooth(run: Run) -> bool:
 
 
 def _on_coefficients(form: Form, run: Run) -> bool:
-    return all(isinstance(form.blocks[piece.block].acts, Coefficients) for _, piece in run.members)
+    """Whether the run is the l1 block: a weight on both sides of every coefficient."""
+    both = run.sheet is not None and run.sheet.low is not None and run.sheet.high is not None
+    return both and all(isinstance(form.blocks[piece.block].acts, Coefficients) for _, piece in run.members)
 
 
 def _on_primal(form: Form) -> bool:

@@ -13,12 +13,14 @@ from hw4opt.terms.base import (
     Term,
     Values,
 )
+from hw4opt.terms.interval import Interval
 from hw4opt.terms.registry import find, load, names, parameters
 
 __all__ = [
     "AUTO",
     "Coefficients",
     "Differences",
+    "Interval",
     "Loss",
     "PiecewiseQuadratic",
     "Slope",

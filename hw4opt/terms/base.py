@@ -50,7 +50,10 @@ class Slope:
 
 @dataclass(frozen=True)
 class Coefficients:
-    """The term acts on the coefficients of a linear design (the intercept excluded)."""
+    """The term acts on the coefficients of a linear design (the intercept excluded): of the columns as the design measures them, or of
+    the raw ones."""
+
+    raw: bool = False
 
 
 Acts = Values | Differences | Slope | Coefficients

@@ -287,7 +287,8 @@ def test_the_cvxpy_solver_is_loaded_when_asked_for():
 
 def test_public_names_are_pinned():
     assert hw4opt.__all__ == [  # constants, classes, functions: the order that ruff keeps
-        "L1", "RBF", "Absolute", "Bounds", "Certificate", "Concave", "Convex", "Decreasing", "EpsilonInsensitive", "Huber", "Hw4Error",
+        "L1", "RBF", "Absolute", "Bounds", "Certificate", "CoefBounds", "CoefNonnegative", "Concave",
+        "Convex", "Decreasing", "EpsilonInsensitive", "Huber", "Hw4Error",
         "Increasing", "InputError", "Laplacian", "Logistic", "Matern32", "Matern52", "ModelFileError", "Nonnegative", "NotCertifiedError",
         "Poisson", "Polynomial", "Precomputed", "Problem", "Quantile", "RefusedError", "Result", "Ridge", "Squared", "Status",
         "TotalVariation", "Trend", "UnknownNameError", "fit", "fit_batch",
