@@ -176,19 +176,22 @@ class Polynomial(Kernel):
         degree = int(self.degree)
         if drop > degree:
             return np.zeros((len(x), len(z)))
-        return math.perm(degree, drop) * self.gamma**drop * (self.gamma * (x @ z.T) + self.coef0) ** (degree - drop)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused where the basis is built
+            return math.perm(degree, drop) * np.float64(self.gamma) ** drop * (self.gamma * (x @ z.T) + self.coef0) ** (degree - drop)
 
     def gram(self, x: Array, z: Array) -> Array:
         return self._power(x, z, 0)
 
     def diagonal(self, x: Array) -> Array:
-        return (self.gamma * np.square(x).sum(axis=1) + self.coef0) ** int(self.degree)
+        with np.errstate(over="ignore"):
+            return (self.gamma * np.square(x).sum(axis=1) + self.coef0) ** int(self.degree)
 
     def slope(self, x: Array, z: Array, column: int) -> Array:
         return self._power(x, z, 1) * z[:, column]
 
     def cross_slope(self, x: Array, z: Array, first: int, second: int) -> Array:
-        return self._power(x, z, 1) * (first == second) + self._power(x, z, 2) * z[:, first] * x[:, second, None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._power(x, z, 1) * (first == second) + self._power(x, z, 2) * z[:, first] * x[:, second, None]
 
 
 @dataclass(frozen=True)
