@@ -14,7 +14,11 @@ def shown(value: object) -> str:
         text = repr(value)
     except Exception:  # a foreign object's, or an integer of more digits than Python prints
         text = f"a value of type {type(value).__name__}"
-    text = " ".join(text.split())
+    return cut(" ".join(text.split()))
+
+
+def cut(text: str) -> str:
+    """The text as a sentence quotes it: its beginning, where it is long."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 

@@ -254,7 +254,7 @@ CALLBACKS = ("progress", "report", "told", "truth")
 NO_ARGUMENTS_OF_ITS_OWN = {
     "Certificate", "Choice", "MixtureResult", "Moods", "Playlist", "Result", "Score", "Selection", "SolverRow", "Status",  # records
     "Hw4Error", "InputError", "ModelFileError", "NotCertifiedError", "RefusedError", "UnknownNameError",
-    "Coefficients", "Differences", "Loss", "PiecewiseQuadratic", "Slope", "Smooth", "Table", "Term", "Values",  # bases and tags
+    "Coefficients", "Differences", "Interval", "Loss", "PiecewiseQuadratic", "Slope", "Smooth", "Table", "Term", "Values",  # bases and tags
     "AUTO", "Truth", "check_parameter", "check_whole", "load", "names", "parameters", "figure_of", "plot_check",
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ from hw4cli.opt.words import Range, parse_range
 from hw4cli.options import typed
 from hw4opt import InputError, Problem, UnknownNameError
 from hw4opt.arguments import whole_of
-from hw4opt.errors import shown
+from hw4opt.errors import cut
 
 if TYPE_CHECKING:
     from hw4opt.selection import Selection
@@ -102,12 +102,12 @@ def check_choosing(options: Choosing) -> None:
     """Raise `InputError` for what is wrong whatever the data are."""
     kind, _, count = options.select.partition(":")
     if not (options.select in ("auto", *LEAVE_ONE_OUT, "none") or (kind == "kfold" and whole_of(count.removeprefix("-")) is not None)):
-        raise InputError(f"--select {shown(options.select)}: there are auto, loo, loo:x, kfold:K (as in kfold:10) and none")
+        raise InputError(f"--select {cut(options.select)}: there are auto, loo, loo:x, kfold:K (as in kfold:10) and none")
     if kind == "kfold" and int(count) < 2:
         raise InputError(f"--select {options.select}: K must be 2 or more")
     kind, _, count = options.search.partition(":")
     if not (options.search in ("zoom", "grid") or (kind == "random" and whole_of(count))):
-        raise InputError(f"--search {shown(options.search)}: there are zoom, grid and random:N (as in random:50)")
+        raise InputError(f"--search {cut(options.search)}: there are zoom, grid and random:N (as in random:50)")
     for text in options.grid:
         parse_range("--grid", text)
     _check_meaning(options)

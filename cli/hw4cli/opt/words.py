@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hw4opt.arguments import whole_of
-from hw4opt.errors import InputError, UnknownNameError, shown
+from hw4opt.errors import InputError, UnknownNameError, cut
 from hw4opt.kernels import KERNELS, Kernel, Precomputed, find_kernel
 from hw4opt.terms import AUTO, Term, find, load, parameters
 
@@ -70,7 +70,7 @@ def parse_range(option: str, text: str) -> Range:
             raise ValueError
     except (ValueError, IndexError):
         said = f"give NAME=LOW:HIGH:COUNT with 0 < LOW < HIGH and COUNT ≥ 2 (at most {MOST_POINTS:,}), as in ridge=0.01:1:5"
-        raise InputError(f"{option} {shown(text)}: {said}") from None
+        raise InputError(f"{option} {cut(text)}: {said}") from None
     return Range(name, low, high, count)
 
 
