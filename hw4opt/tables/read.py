@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from hw4opt.arguments import checked
 from hw4opt.errors import InputError
 from hw4opt.tables.table import Table, check_names, number
 
@@ -24,6 +25,7 @@ BYTES_AT_ONCE = 1_048_576
 WIDE = (b"\xff\xfe", b"\xfe\xff")  # the first bytes of UTF-16 text, and of UTF-32 text
 
 
+@checked
 def read_table(path: str | Path, most: int = MOST_BYTES) -> Table:
     """A CSV file with a header, or a Parquet file; `-` is standard input. Raises `InputError`, whose sentence names the file and its fault.
 
