@@ -47,7 +47,8 @@ def _held(form: Form, w: Array, duals: list[Array]) -> Iterator[_Held]:
         margin = INSIDE * (np.where(np.isfinite(high - low), high - low, largest))
         columns = slice(piece.chunk.low, piece.chunk.high)
         place = sheet.shift / _factors(piece)
-        near = np.abs(w[:, columns] - place) <= NEAR * form.w_scale[:, columns]
+        scale = form.w_scale[:, columns]
+        near = (np.abs(w[:, columns] - place) <= NEAR * scale) | (scale == 0)
         yield _Held(columns, (u > low + margin) & (u < high - margin) & (margin > 0) & near, np.broadcast_to(place, near.shape))
 
 

@@ -16,11 +16,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hw4opt.answer import Answer, Options
-from hw4opt.form import Form, Units
+from hw4opt.form import EMPTY, Form, Units
 from hw4opt.terms.base import Array
 
 ROUNDING = 1e-15
-EMPTY = 1e-290  # mean square of a column that is 0 everywhere
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ import numpy as np
 
 from hw4opt.answer import Options
 from hw4opt.blocks import Block, Sheet, clip_dual
-from hw4opt.equilibrate import EMPTY, solve_scaled
-from hw4opt.form import Form
+from hw4opt.equilibrate import solve_scaled
+from hw4opt.form import EMPTY, Form
 from hw4opt.solvers import interior
 from hw4opt.terms import Coefficients, Differences, Slope
 from hw4opt.terms.base import Array

@@ -191,7 +191,8 @@ class ScaleWeights(Relation):
 
 
 class HeavyRows(Relation):
-    """Fewer rows than the rank weigh 2^40 and then 2^47 times the others: f' = f and P' = P up to 2^-40.
+    """Fewer rows than the rank weigh 2^40 and then 2^47 times the others: f' = f, and P' = P but for what those rows
+    cost at least, up to 2^-40.
 
     The heavy rows lie at distinct x, on a function that satisfies the constraints; of losses with targets it is one row, as any level does.
     Losses whose rows have no minimum (logistic) are out: their fit there goes on for ever.
@@ -226,7 +227,9 @@ class HeavyRows(Relation):
 
     def change(self, base):
         heavy = base.weights >= 2.0**40
-        return Change(replace(base, weights=np.where(heavy, 2.0**47, base.weights)), compared=np.flatnonzero(~heavy))
+        least = -base.loss.conjugate_pointwise(np.zeros(heavy.sum()), base.y[heavy]).sum() if isinstance(base.loss, Smooth) else 0.0
+        problem = replace(base, weights=np.where(heavy, 2.0**47, base.weights))
+        return Change(problem, constant=(2.0**47 - 2.0**40) * least, compared=np.flatnonzero(~heavy))
 
 
 class Doubled(Relation):
