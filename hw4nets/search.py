@@ -129,6 +129,8 @@ def _search(plan: Plan, data: Data, folder: Path, heard: Heard) -> Findings:
             if number == 0:
                 _ask_first(plan, study)
             study.optimize(lambda trial: _accuracy(trial, plan, held), n_trials=1)
+            if _done(study) != number + 1:
+                raise InputError(f"{place} does not keep the trials that end; move it away, or give another --out")
             _write_trials(plan, _trials(study), folder)
             _write_best(plan, study, data, folder)
             last = _trials(study)[-1]
@@ -210,6 +212,9 @@ def _study(plan: Plan, data: Data, place: Path) -> optuna.Study:
 
 def _check_trials(plan: Plan, study: optuna.Study) -> None:
     """Raise ValueError for trials that this search cannot have made."""
+    for place, kept in enumerate(study.get_trials(deepcopy=False)):
+        if kept.number != place or type(kept._trial_id) is not int or any(type(step) is not int for step in kept.intermediate_values):
+            raise ValueError(f"its trial {place} is not in its place")
     for one in _trials(study):
         drawn = all(name in plan.space and _holds(plan.space[name], value) for name, value in one.values.items())
         if one.ended not in ENDED or not drawn:

@@ -134,3 +134,22 @@ def test_figures_need_no_backend(program, backend, tmp_path):
     words = ["solve", *GIVEN] if program == "hw4opt" else ["data", "--data", "synthetic"]
     done = command(program, *words, "--plot", "a.png", cwd=tmp_path, env=env)
     assert done.returncode == 0 and (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG"), done.stderr
+
+
+@pytest.mark.parametrize("digits", [30, 300, 5_000])
+def test_numbers_of_any_length_are_a_sentence(hw4opt, digits):
+    many = "9" * digits
+    settled = ["solve", *GIVEN]
+    for words in (
+        *([*settled, option, many] for option in ("--n", "--seed", "--max-iterations")),
+        *(["solve", option, value] for option, value in (("--select", f"kfold:{many}"), ("--search", f"random:{many}"))),
+        *(["solve", option, many] for option in ("--workers", "--search-seed")),
+        ["solve", "--grid", f"gamma=1:2:{many}"],
+        ["path", "--vary", f"ridge=1:2:{many}"],
+        *(["em", option, many] for option in ("--k", "--cycles", "--restarts", "--search", "--top", "--seed")),
+        ["em", "--k-range", f"1:{many}"],
+        ["reproduce", "--out", "r", "--draws", many],
+    ):
+        done = hw4opt(*words)
+        assert done.status == 2 and done.out == "" and done.err.count("\n") == 1, done
+        assert "should not happen" not in done.err and len(done.err) < LONGEST + 50
