@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
 from dataclasses import dataclass, field, replace
@@ -63,9 +64,17 @@ def load(source: str, report: Report = lambda done, total: None) -> Data:
     if source == "official":
         return _cached("official", lambda: _download(report))
     path = Path(source)
-    if not path.exists():
+    try:
+        place = os.path.realpath(path)
+        place.encode()
+        there = path.exists()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{source!r} lies in a folder whose name is no UTF-8, which no settings can name; rename it") from error
+    except (OSError, ValueError) as error:  # a name that is too long; a zero byte
+        raise DataError(f"no data {source!r}: {getattr(error, 'strerror', None) or error}") from error
+    if not there:
         raise DataError(f"no data {source!r}: give official, synthetic, or the path of a folder or archive that exists")
-    return _cached(source_key(path), lambda: read(path, report), str(path.resolve()))
+    return _cached(source_key(path), lambda: read(path, report), place)
 
 
 def normalize(pixels: torch.Tensor, scale: str = "standard") -> torch.Tensor:

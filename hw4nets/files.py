@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hw4nets.errors import InputError, WriteError
 
+MOST_TEXT = 64 << 20
 LOCK = ".hw4nets.lock"  # in a folder that a process works in
 KEPT = 100  # bytes of a name's stem and suffix in that of its temporary file, which is never too long where the name is not
 CACHE = "HW4NETS_CACHE"  # the environment variable that moves the cache
@@ -89,6 +90,23 @@ def left_over(folder: Path, names: Iterable[str]) -> list[Path]:
     """The temporary files that a process left which was killed while it wrote these."""
     pairs = (name.rpartition(".") for name in names)
     return [path for stem, _, suffix in pairs for path in folder.glob(f".{stem}.????????.{suffix}")]
+
+
+def read_text(path: str | Path) -> str:
+    """The content of a regular file of at most MOST_TEXT bytes in UTF-8; raises FileNotFoundError, and `InputError` for all else."""
+    path = Path(path)
+    try:
+        if not path.is_file() and path.exists():
+            raise InputError(f"{path} is no regular file")
+        with path.open("rb") as file:
+            content = file.read(MOST_TEXT + 1)
+        if len(content) > MOST_TEXT:
+            raise InputError(f"{path} has more than {MOST_TEXT >> 20} MiB: it is none of this program's files")
+        return content.decode()
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def write_text(path: str | Path, text: str) -> None:

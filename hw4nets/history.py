@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 
@@ -17,6 +18,18 @@ class Row:
     seconds_train: float
     seconds_eval: float
     validation_accuracy: float | None = None
+
+
+def check_row(row: Row, place: int) -> None:
+    """Raise ValueError for what no epoch of that place, counted from 1, can have been."""
+    values = vars(row).copy()
+    if values.pop("epoch") != place:
+        raise ValueError(f"epoch {place} is not in its place")
+    if values["validation_accuracy"] is None:
+        values.pop("validation_accuracy")
+    for name, value in values.items():
+        if not isinstance(value, int | float) or not math.isfinite(value) or (name.endswith("accuracy") and not 0 <= value <= 1):
+            raise ValueError(f"epoch {place} has no {name} that can be")
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ import torch
 from hw4nets.augment import Augmentation
 from hw4nets.config import Config
 from hw4nets.errors import InputError, UnknownNameError
+from hw4nets.files import read_text
 from hw4nets.models import NETS, Net, build, net
 from hw4nets.optimizers import check_together
-from hw4nets.settings import settings_of
+from hw4nets.settings import settings_of, shown
 
 PRESET = "tuned"
 WORDS, TABLES = ("net", "data", "pixels", "data_sha256", "note"), ("shape", "train")  # of a recipe's file
@@ -77,7 +78,7 @@ def read_recipe(path: str | Path) -> Recipe:
             raise InputError(f"{path} has {name}{hint}; known are {', '.join(WORDS)}, [shape] and [train]")
     for name in WORDS:
         if not isinstance(values.get(name, ""), str):
-            raise InputError(f"{path}: {name} is {values[name]!r}; give text")
+            raise InputError(f"{path}: {name} is {shown(values[name])}; give text")
     for name in TABLES:
         if not isinstance(values.get(name, {}), dict):
             raise InputError(f"{path}: [{name}] is no table")
@@ -90,10 +91,12 @@ def read_recipe(path: str | Path) -> Recipe:
 def read_toml(path: str | Path) -> dict[str, Any]:
     """The content of a TOML file, or a sentence."""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path))
     except FileNotFoundError as error:
         raise InputError(f"no file {path}") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:  # beside what TOML forbids, numbers of thousands of digits and thousands of brackets
         raise InputError(f"{path} cannot be read as TOML: {error}") from error
 
 

@@ -18,11 +18,11 @@ from torch import nn
 
 from hw4nets.checkpoint import BEFORE, BEST, LAST, load_checkpoint
 from hw4nets.data import Data
-from hw4nets.errors import CheckpointError, InputError
+from hw4nets.errors import CheckpointError, InputError, out_of_memory
 from hw4nets.evaluation import Evaluation, evaluate
 from hw4nets.execution import Execution, choose_device, prepare, threads
-from hw4nets.files import LOCK, alone, left_over, make_folder, write_text, write_with
-from hw4nets.history import History, Row, Watch
+from hw4nets.files import LOCK, alone, left_over, make_folder, read_text, write_text, write_with
+from hw4nets.history import History, Row, Watch, check_row
 from hw4nets.models import build, flops_per_image, parameter_count
 from hw4nets.plotting import plot_confusion, plot_curves, plot_worst
 from hw4nets.recipes import Recipe, read_recipe, read_toml
@@ -31,6 +31,11 @@ from hw4nets.training import train
 
 CONFIG, HISTORY, SUMMARY = "config.toml", "history.csv", "summary.json"
 CURVES, CONFUSION, WORST = "curves.png", "confusion.png", "worst.png"
+REPORTED = {  # of a summary, in a report
+    **dict.fromkeys(("test_accuracy", "train_accuracy", "seconds_train"), (float, int)),
+    **dict.fromkeys(("parameters", "epochs"), (int,)),
+    "selected_on": (str,),
+}
 FILES = (CONFIG, HISTORY, SUMMARY, CURVES, CONFUSION, WORST, LAST, BEST, BEFORE)
 
 
@@ -114,19 +119,20 @@ def finished(folder: Path, recipe: Recipe, data: Data) -> dict[str, Any] | None:
         return None
     _check_same(folder, recipe, data)
     try:
-        return json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    except ValueError:
+        summary = json.loads(read_text(folder / SUMMARY))
+        return summary if all(type(summary[name]) in kinds for name, kinds in REPORTED.items()) else None
+    except (ValueError, RecursionError, LookupError, TypeError):
         return None  # damaged: going on writes it again
 
 
 def read_history(folder: Path) -> tuple[Row, ...]:
     """The rows of history.csv."""
     try:
-        with (folder / HISTORY).open(newline="", encoding="utf-8") as file:
-            rows = tuple(_row(line) for line in csv.DictReader(file))
+        lines = csv.DictReader(io.StringIO(read_text(folder / HISTORY), newline=""))
+        rows = tuple(_row(line, place) for place, line in enumerate(lines, start=1))
     except FileNotFoundError as error:
         raise InputError(f"{folder} is no run with an epoch finished: it has no {HISTORY}") from error
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         raise InputError(f"{folder / HISTORY} cannot be read: {error}") from error
     if not rows:
         raise InputError(f"{folder} is no run with an epoch finished: its {HISTORY} has no row")
@@ -141,7 +147,9 @@ def load_model(path: Path, recipe: Recipe, device: str = "auto") -> tuple[nn.Mod
     state, model = load_checkpoint(path), build(recipe.shape, 0)
     try:
         model.load_state_dict(state["weights"])
-    except (RuntimeError, KeyError) as error:
+    except Exception as error:  # what is no dict of tensors of these shapes fails in many ways
+        if out_of_memory(error):
+            raise
         raise CheckpointError(f"{path} does not fit the network {recipe.shape.name} of {CONFIG}") from error
     trained = {name: state[name] for name in CHOSEN if name in state}
     if choose_device(device).type == "cpu" and trained.get("precision") == "float16":
@@ -200,8 +208,10 @@ def _write_history(folder: Path, rows: Sequence[Row]) -> None:
     write_text(folder / HISTORY, text.getvalue())
 
 
-def _row(line: dict[str, str]) -> Row:
-    return Row(int(line.pop("epoch")), **{name: float(value) for name, value in line.items()})
+def _row(line: dict[str, str], place: int) -> Row:
+    row = Row(int(line.pop("epoch")), **{name: float(value) for name, value in line.items()})
+    check_row(row, place)
+    return row
 
 
 def _summary(recipe: Recipe, data: Data, measured: _Measured) -> dict[str, Any]:

@@ -31,6 +31,7 @@ Space = Mapping[str, Range | tuple[Any, ...]]
 STUDY, TRIALS, BEST_TOML = "study.sqlite", "trials.csv", "best.toml"
 FILES = (STUDY, f"{STUDY}-journal", TRIALS, BEST_TOML)
 SAMPLERS = ("tpe", "random")
+ENDED = ("finished", "pruned", "impossible", "diverged")
 UNPRUNED = 5  # trials that run to their end before any is pruned
 
 
@@ -64,7 +65,7 @@ class Trial:
     values: Mapping[str, Any]
     accuracy: float | None
     epochs: int
-    ended: str  # finished | pruned | impossible | diverged
+    ended: str  # one of ENDED
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ def _search(plan: Plan, data: Data, folder: Path, heard: Heard) -> Findings:
     place = folder / STUDY
     with _told(InputError, f"{place} cannot be read", "where it is damaged, move it away; or give another --out"):
         study = _study(plan, data, place)
+        _check_trials(plan, study)
     held = data if plan.judged_on == "test" else hold_out(data, SPLIT_SEED)
     with _told(WriteError, f"{place} could not be written", "the same command goes on with the trials it holds"):
         for number in range(_done(study), plan.trials):
@@ -175,13 +177,16 @@ def _suggest(trial: optuna.Trial, name: str, where: Range | tuple[Any, ...]) -> 
 
 @contextmanager
 def _told(kind: type[NetsError], what: str, advice: str) -> Iterator[None]:
-    """Errors of the study's database as a sentence."""
+    """Errors of the study's database as a sentence; while it is read, whatever a foreign content makes of its readers."""
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
+    foreign = Exception if kind is InputError else SQLAlchemyError
     try:
         yield
-    except (SQLAlchemyError, StorageInternalError) as error:
+    except (NetsError, MemoryError):
+        raise
+    except (SQLAlchemyError, StorageInternalError, foreign) as error:
         cause = error.__cause__ if isinstance(error, StorageInternalError) else error
         raise kind(f"{what} ({getattr(cause, 'orig', cause)}); {advice}") from error
 
@@ -201,6 +206,16 @@ def _study(plan: Plan, data: Data, place: Path) -> optuna.Study:
     for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):  # what a killed search left
         storage.set_trial_state_values(trial._trial_id, state=optuna.trial.TrialState.FAIL)
     return study
+
+
+def _check_trials(plan: Plan, study: optuna.Study) -> None:
+    """Raise ValueError for trials that this search cannot have made."""
+    for one in _trials(study):
+        drawn = all(name in plan.space and _holds(plan.space[name], value) for name, value in one.values.items())
+        if one.ended not in ENDED or not drawn:
+            raise ValueError(f"trial {one.number} is none of this search")
+        if (one.accuracy is None and one.ended == "finished") or not 0 <= (one.accuracy or 0.0) <= 1:
+            raise ValueError(f"trial {one.number} has no accuracy that can be")
 
 
 def _ask_first(plan: Plan, study: optuna.Study) -> None:

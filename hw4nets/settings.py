@@ -13,6 +13,8 @@ from typing import Any, Self
 
 from hw4nets.errors import InputError, UnknownNameError
 
+SHOWN = 100  # characters of a wrong value in a sentence
+
 
 @dataclass(frozen=True)
 class Range:
@@ -70,15 +72,24 @@ def checked(item: dataclasses.Field[Any], value: Any) -> Any:
     kind = type(item.default)
     if isinstance(item.default, tuple):
         if not isinstance(value, list | tuple) or not value:
-            raise InputError(f"{item.name} is {value!r}; give whole numbers, as in {','.join(map(str, item.default))}")
+            raise InputError(f"{item.name} is {shown(value)}; give whole numbers, as in {','.join(map(str, item.default))}")
         return tuple(_number(item, one, int) for one in value)
     if kind in (int, float):
         return _number(item, value, kind)
     if not isinstance(value, kind):
-        raise InputError(f"{item.name} is {value!r}; give {'true or false' if kind is bool else 'a word'}")
+        raise InputError(f"{item.name} is {shown(value)}; give {'true or false' if kind is bool else 'a word'}")
     if item.metadata["choices"] and value not in item.metadata["choices"]:
         raise UnknownNameError(item.name, value, item.metadata["choices"])
     return value
+
+
+def shown(value: Any) -> str:
+    """A value for a sentence, however large it is."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python shows
+        return "a number of thousands of digits"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _number(item: dataclasses.Field[Any], value: Any, kind: type) -> Any:
@@ -86,5 +97,5 @@ def _number(item: dataclasses.Field[Any], value: Any, kind: type) -> Any:
     if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float) or not low <= value <= high:
         number = "a whole number" if kind is int else "a number"
         bounds = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more" if math.isfinite(low) else ""
-        raise InputError(f"{item.name} is {value!r}; it must be {number} {bounds}".rstrip())
+        raise InputError(f"{item.name} is {shown(value)}; it must be {number} {bounds}".rstrip())
     return kind(value)

@@ -15,9 +15,9 @@ from hw4nets.augment import Augmentation
 from hw4nets.checkpoint import newest_checkpoint
 from hw4nets.config import Config
 from hw4nets.data import Data, hold_out, normalize
-from hw4nets.errors import CheckpointError
+from hw4nets.errors import CheckpointError, out_of_memory
 from hw4nets.execution import Execution, choose_device, own_draws, prepare
-from hw4nets.history import History, Row, Watch
+from hw4nets.history import History, Row, Watch, check_row
 from hw4nets.models import whiten
 from hw4nets.optimizers import Averaging, make_optimizer
 from hw4nets.parts import Part
@@ -25,6 +25,11 @@ from hw4nets.parts import Part
 WHITENED = 5_000  # training images that whitening filters are computed from
 TOLD = ("chosen_on",)  # settings that reports tell and that change no step: a run goes on without regard to them
 CHOSEN = ("precision", "memory_format")  # settings that `auto` may choose: a run that goes on keeps them
+KINDS = {  # of what every checkpoint of a run holds
+    **dict.fromkeys(("config", "weights", "trained", "optimizer", "averaging", "scaler"), dict),
+    **dict.fromkeys(("generators", "history"), list),
+}
+LATER = {"threads": int, **dict.fromkeys(("network", "images", "order", "memory_format", "precision", "device"), str)}  # of newer ones, too
 SPLIT_SEED = 0  # every run holds out the same images, so that runs can be compared
 
 
@@ -116,7 +121,10 @@ class Run:
     def load(self, state: Mapping[str, Any]) -> History:
         """Go on from there."""
         self.model.load_state_dict(state["trained"] or state["weights"])
+        _check_alike(self.optimizer.state_dict()["param_groups"], state["optimizer"]["param_groups"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for weight, moving in self.optimizer.state.items():
+            _check_moving(weight, moving)
         self.averaging.load_state_dict(state["averaging"])
         self.scaler.load_state_dict(state["scaler"])
         own, general, *cuda = state["generators"]
@@ -125,8 +133,9 @@ class Run:
         for one in cuda:
             torch.cuda.set_rng_state(one, self.execution.device)
         history = History()
-        for row in state["history"]:
-            history = history.extended(Row(**row), self.config.select)
+        for place, values in enumerate(state["history"], start=1):
+            check_row(row := Row(**values), place)
+            history = history.extended(row, self.config.select)
         return history
 
 
@@ -138,6 +147,10 @@ def kept_state(model: nn.Module, data: Data, config: Config, folder: Path | None
     state, notes = newest_checkpoint(folder) if folder is not None else (None, [])
     if state is None:
         return None, notes
+    known = KINDS | {name: kind for name, kind in LATER.items() if name in state}
+    wrong = [name for name, kind in known.items() if not isinstance(state.get(name), kind)]
+    if wrong:
+        raise CheckpointError(f"the checkpoint in {folder} is of no run: it has no {wrong[0]} that can be; --overwrite starts anew")
     changed = sorted(name for name, value in config.values().items() if name not in TOLD and state["config"].get(name) != value)
     if changed:
         raise CheckpointError(f"the checkpoint in {folder} is of other settings ({', '.join(changed)}); take the same ones, or --overwrite")
@@ -163,11 +176,32 @@ def begin(run: Run, state: Mapping[str, Any] | None, notes: list[str], watch: Wa
         watch.note(sentence)
     try:
         history = run.load(state) if state is not None else History()
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise CheckpointError("the checkpoint is of another network; take the same one, or --overwrite") from error
+    except Exception as error:  # what is no such dict of tensors fails in many ways
+        if out_of_memory(error):
+            raise
+        raise CheckpointError("the checkpoint is of another network, or no run's; take the same one, or --overwrite") from error
     history = replace(history, notes=tuple(notes), memory_format=run.execution.format_name, precision=run.execution.precision_name)
     watch.start(history)
     return history
+
+
+def _check_alike(ours: Any, kept: Any) -> None:
+    """Raise ValueError where lists and dicts hold other keys or other kinds of values than ours; settings that move may differ."""
+    if isinstance(ours, dict | list | tuple):
+        if type(ours) is not type(kept) or len(ours) != len(kept) or (isinstance(ours, dict) and ours.keys() != kept.keys()):
+            raise ValueError("other keys")
+        for name in ours if isinstance(ours, dict) else range(len(ours)):
+            _check_alike(ours[name], kept[name])
+    elif type(ours) is not type(kept) and not (isinstance(ours, int | float) and isinstance(kept, int | float)):
+        raise ValueError("other kinds of values")
+
+
+def _check_moving(weight: Tensor, moving: Any) -> None:
+    """Raise ValueError for what no optimizer keeps of a weight: numbers, and tensors of its shape."""
+    for value in moving.values():
+        shaped = isinstance(value, Tensor) and value.shape in ((), weight.shape)
+        if not shaped and not isinstance(value, int | float | None):
+            raise ValueError("other kinds of values")
 
 
 def _spread(images: Tensor, count: int) -> Tensor:

@@ -5,6 +5,8 @@ import logging
 from hw4opt.answer import Status
 from hw4opt.certificate import Certificate
 from hw4opt.constraints.bounds import Bounds
+from hw4opt.constraints.coef_bounds import CoefBounds
+from hw4opt.constraints.coef_nonnegative import CoefNonnegative
 from hw4opt.constraints.concave import Concave
 from hw4opt.constraints.convex import Convex
 from hw4opt.constraints.decreasing import Decreasing
@@ -35,6 +37,8 @@ __all__ = [
     "Absolute",
     "Bounds",
     "Certificate",
+    "CoefBounds",
+    "CoefNonnegative",
     "Concave",
     "Convex",
     "Decreasing",

@@ -1,34 +1,112 @@
-"""Arrays as a problem holds them: checked, copied, and written by nobody."""
+"""What an array may be, for every public callable: real, finite numbers, copied and written by nobody."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import datetime
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from hw4opt.errors import InputError
-from hw4opt.terms.base import Array
+from hw4opt.errors import InputError, shown
+
+Array = NDArray[Any]  # of float64; NumPy's own stubs widen results to "floating"
+
+NOTHING = (type(None), np.ma.core.MaskedConstant)
+DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 
 
-def finite_array(name: str, values: ArrayLike, copy: Callable[[Array], Array] = np.array) -> Array:
-    """A finite copy that nobody writes to."""
+def real_array(name: str, values: ArrayLike, first_row: int = 0) -> Array:
+    """The values as float64, in any number of dimensions; finite or not.
+
+    Taken: what NumPy makes an array of numbers (lists, data frames, tensors), bool as 0 and 1, a masked array without masked values,
+    complex numbers without imaginary parts. Refused with `InputError`: masked values, imaginary parts, dates and time differences,
+    text, None, ragged lists, sparse matrices, integers beyond a double, and whatever is no array. Rows are counted from `first_row`.
+    """
+    if type(values) is np.ndarray and values.dtype == np.float64:
+        return values
+    raw: Any = values
+    if hasattr(raw, "toarray") and not isinstance(raw, np.ndarray):
+        raise InputError(f"{name} is a sparse matrix; give {name}.toarray()")
     try:
-        array = np.asarray(values, dtype=float)
-        array = copy(array) if array.ndim == 2 else np.array(array)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} does not hold numbers: {error}") from error
+        raw = _without_masks(name, raw, first_row) if isinstance(raw, list | tuple) else raw
+        array = np.asarray(_unmasked(name, raw, first_row) if isinstance(raw, np.ma.MaskedArray) else raw)
+    except InputError:
+        raise
+    except Exception as error:  # a ragged list, or whatever a foreign object raises
+        raise InputError(f"{name} does not hold numbers: {_first_line(error)}") from error
+    return _as_float(name, array, values, first_row)
+
+
+def finite_array(name: str, values: ArrayLike, copy: Callable[[Array], Array] = np.array, first_row: int = 0) -> Array:
+    """A finite copy that nobody writes to; rows are counted from `first_row` in sentences. Raises `InputError` as `real_array` does."""
+    array = real_array(name, values, first_row)
+    array = copy(array) if array.ndim == 2 else np.array(array)
     if not _all_finite(array):
         place = np.argwhere(~np.isfinite(array))[0]
-        raise InputError(f"{name} holds {array[tuple(place)]} in row {place[0]}; give finite numbers or drop the row")
+        raise InputError(f"{name} holds {array[tuple(place)]}{_row(place, first_row)}; give finite numbers or drop the row")
     array.setflags(write=False)
     return array
 
 
-def _all_finite(array: Array) -> bool:
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = array.sum()
-    return bool(np.isfinite(total)) or bool(np.isfinite(array).all())  # a sum may overflow; one that does not has no NaN in it
+def finite_column(name: str, values: ArrayLike, rows: int, first_row: int = 0) -> Array:
+    """A finite vector of so many numbers that nobody writes to; raises `InputError`."""
+    array = finite_array(name, values, first_row=first_row)
+    if array.shape != (rows,):
+        raise InputError(f"{name} has shape {array.shape}; it needs one entry a row, {(rows,)}")
+    return array
+
+
+def broadcast(**values: ArrayLike) -> list[Array]:
+    """The arrays in one common shape; raises `InputError`, as `real_array` does, and for shapes that have none."""
+    arrays = [real_array(name, one) for name, one in values.items()]
+    try:
+        return list(np.broadcast_arrays(*arrays))
+    except ValueError as error:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in zip(values, arrays, strict=True))
+        raise InputError(f"the shapes do not go together: {shapes}") from error
+
+
+def group_numbers(name: str, labels: ArrayLike, rows: int, first_row: int = 0) -> np.ndarray:
+    """Labels of any one kind, one a row, as numbers from 0; raises `InputError` for a label that is missing (None, NaN, NaT, masked)."""
+    if isinstance(labels, np.ma.MaskedArray):
+        labels = _unmasked(name, labels, first_row)
+    try:
+        array = np.asarray(labels)
+    except Exception as error:
+        raise InputError(f"{name} holds no labels: {_first_line(error)}") from error
+    if array.shape != (rows,):
+        raise InputError(f"{name} has shape {array.shape}; it needs one label a row, {(rows,)}")
+    try:
+        missing = np.array([label is None or bool(label != label) for label in array.tolist()] if array.dtype == object else array != array)
+        if missing.any():
+            raise InputError(f"{name} has no label in row {int(np.argmax(missing)) + first_row}; give every row one, or drop the row")
+        return np.unique(array, return_inverse=True)[1]
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{name} holds labels of several kinds ({_first_line(error)}); give all text, or all numbers") from error
+
+
+def read_only(value: Any) -> Any:
+    """The value, with every array in it locked: arrays, and those in tuples, lists and mappings."""
+    if isinstance(value, np.ndarray):
+        value.setflags(write=False)
+    elif isinstance(value, Mapping):
+        read_only(list(value.values()))
+    elif isinstance(value, tuple | list):
+        for one in value:
+            read_only(one)
+    return value
+
+
+class ReadOnly:
+    """A record whose arrays stay locked when it is copied or unpickled, which NumPy's own copies do not."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(read_only(state))
 
 
 def check_gram(x: Array) -> None:
@@ -40,3 +118,84 @@ def check_gram(x: Array) -> None:
         raise InputError("the precomputed Gram matrix is not symmetric")
     if np.linalg.eigvalsh(x)[0] < -1e-8 * largest * len(x):
         raise InputError("the precomputed Gram matrix is not positive semidefinite")
+
+
+def _without_masks(name: str, values: Any, first_row: int) -> Any:
+    """A list, or the masked array that it makes if it holds masked arrays: NumPy's arrays of lists forget the masks."""
+    kinds = set(map(type, values))
+    if kinds & {list, tuple}:
+        kinds |= set(map(type, chain.from_iterable(row for row in values if isinstance(row, list | tuple))))
+    if type(np.ma.masked) in kinds:
+        rows = (row if isinstance(row, list | tuple) else (row,) for row in values)
+        place = next(place for place, row in enumerate(rows) if any(cell is np.ma.masked for cell in row))
+        raise InputError(f"{name} is masked{_row((place,), first_row)}; fill the value in or drop the row")
+    return np.ma.array(values) if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds) else values
+
+
+def _unmasked(name: str, values: Any, first_row: int) -> Array:
+    masked = np.argwhere(np.ma.getmaskarray(values))
+    if len(masked):
+        raise InputError(f"{name} is masked{_row(masked[0], first_row)}; fill the value in or drop the row")
+    return np.ma.getdata(values)
+
+
+def _as_float(name: str, array: Array, values: Any, first_row: int) -> Array:
+    kind = array.dtype.kind
+    if kind == "O" and array.ndim:
+        return _of_objects(name, array, first_row)
+    if kind in "mM":
+        raise InputError(f"{name} holds {'dates' if kind == 'M' else 'time differences'}; give days or seconds as numbers")
+    if kind in "UT" and array.ndim:
+        raise _no_number(name, array, first_row)
+    if kind not in "biufc":
+        raise InputError(f"{name} is {shown(values)}; give an array of numbers")
+    if kind == "c":
+        imaginary = np.argwhere(np.imag(array) != 0)
+        if len(imaginary):
+            raise InputError(f"{name} holds complex numbers{_row(imaginary[0], first_row)}; give real ones")
+        array = np.real(array)
+    with np.errstate(over="ignore"):
+        return np.asarray(array, dtype=float)
+
+
+def _of_objects(name: str, array: Array, first_row: int) -> Array:
+    """Numbers among Python objects (decimals, or integers that no NumPy integer holds)."""
+    kinds = set(map(type, array.flat))
+    if any(issubclass(kind, str | bytes | complex | np.complexfloating | np.ndarray | Iterable) or kind in NOTHING for kind in kinds):
+        raise _no_number(name, array, first_row)
+    if any(issubclass(kind, DATES) for kind in kinds):
+        raise InputError(f"{name} holds dates or times; give days or seconds as numbers")
+    try:
+        return array.astype(float)
+    except Exception as error:
+        raise InputError(f"{name} does not hold numbers: {_first_line(error)}") from error
+
+
+def _no_number(name: str, array: Array, first_row: int) -> InputError:
+    """The sentence on the first cell that is no number, or on text that says one."""
+    cells = list(zip(np.ndindex(array.shape), array.flat, strict=True))
+    place, cell = next((pair for pair in cells if not _says_number(pair[1])), cells[0])
+    cell = cell.item() if isinstance(cell, np.generic) else cell
+    return InputError(f"{name} does not hold numbers: {shown(cell)}{_row(place, first_row)}; give numbers, or drop the row")
+
+
+def _says_number(cell: Any) -> bool:
+    try:
+        float(cell)
+        return True
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _row(place: Any, first_row: int) -> str:
+    return f" in row {int(place[0]) + first_row}" if len(place) else ""
+
+
+def _first_line(error: Exception) -> str:
+    return shown(str(error).partition("\n")[0]).strip("'\"") or type(error).__name__
+
+
+def _all_finite(array: Array) -> bool:
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = array.sum()
+    return bool(np.isfinite(total)) or bool(np.isfinite(array).all())  # a sum may overflow; one that does not has no NaN in it

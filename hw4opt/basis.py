@@ -16,6 +16,7 @@ from hw4opt.kernels import VALUE, Kernel, Precomputed
 from hw4opt.rows import each
 from hw4opt.terms.base import Array
 
+LARGEST = 1e150  # k(x, x) that can be squared and summed
 TRUNCATION = 1e-15  # of the largest k(x, x): what pivoting leaves
 ROUNDING = 2e-14  # what rounding alone can leave of a diagonal when all rows are checked
 RANK_LIMIT = 1_000
@@ -117,6 +118,7 @@ def build_basis(kernel: Kernel, x: Array, slopes: tuple[int, ...] = (), limit: i
         points = np.concatenate([x[candidates]] * (1 + len(slopes)))
         columns = np.repeat([VALUE, *slopes], len(candidates))
         diagonal = np.concatenate([diagonal_of(kernel, x[candidates], column) for column in (VALUE, *slopes)])
+        check_size(kernel, diagonal)
         if not diagonal.max() > 0:
             raise InputError("the kernel is zero at every data point; give another kernel, or coef0 above 0")
         pivots, factor, complete = _pivot(kernel, points, columns, diagonal, limit)
@@ -130,6 +132,18 @@ def build_basis(kernel: Kernel, x: Array, slopes: tuple[int, ...] = (), limit: i
         if left[worst].max() <= ROUNDING * diagonal.max():
             return basis, values
         candidates = np.union1d(candidates, worst)
+
+
+def check_size(kernel: Kernel, diagonal: Array) -> None:
+    """Raise `InputError`, naming kernel and parameters, where k(x, x) at the data is not finite, or its square would not be."""
+    with np.errstate(invalid="ignore"):
+        largest = float(np.max(diagonal))
+    if largest <= LARGEST:
+        return
+    given = ", ".join(f"{name} = {value:g}" for name, value in vars(kernel).items())
+    what = f"{largest:.3g}" if math.isfinite(largest) else "no finite number"
+    said = f"the {kernel.name} kernel with {given} is {what} at a data point, where {LARGEST:g} is the most"
+    raise InputError(f"{said}; give a smaller gamma or degree, or measure x in another unit")
 
 
 def diagonal_of(kernel: Kernel, x: Array, column: int = VALUE) -> Array:

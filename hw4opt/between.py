@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.kernels import Kernel, Laplacian, Polynomial
+from hw4opt.kernels import Kernel, Laplacian, Polynomial, Precomputed
 from hw4opt.noise import spread_of
 from hw4opt.result import Result
 from hw4opt.terms import Differences, PiecewiseQuadratic, Slope, Term, Values
@@ -16,40 +17,99 @@ from hw4opt.terms.base import Array
 EVEN = 20  # steps that every gap is divided into
 FINE, FAR = 8, 6  # steps a length of the kernel, and lengths from both ends of a gap over which they are taken
 MOST = 50_000  # points looked at: of more gaps, the widest
+ROWS, NEIGHBOURS, SHARES = 2_000, 3, (0.2, 0.4, 0.6, 0.8)  # several columns: rows looked at, neighbours of each, and points on the way
 COUNTS = 1e-6  # of the spread of y: a failure below that is none
 
 
 @dataclass(frozen=True)
 class Break:
-    """A constraint's largest failure between the data rows: its size in units of y, and the x of its start and end."""
+    """A constraint's largest failure between the data rows: its size in units of y, and the x of its start and end.
+
+    point    of several x columns, where it is (start and end are then those of the first column); the size of a slope's failure is the
+             slope, in units of y over those of its column
+    """
 
     term: Term
     size: float
     start: float
     end: float
+    point: tuple[float, ...] | None = None
 
-    def sentence(self, x: str = "x") -> str:
-        """What a user should read; `x` is the name of the column."""
+    def sentence(self, *names: str) -> str:
+        """What a user should read; `names` are those of the x columns."""
+        x, *_ = names = names or ("x",)
+        if self.point is not None:
+            names = names if len(names) == len(self.point) else tuple(f"x{place + 1}" for place in range(len(self.point)))
+            return self._at(names, self.point)
         one = self.start == self.end
         where = f"at {x} = {self.end:.4g}" if one else f"between {x} = {self.start:.4g} and {self.end:.4g}"
         holds = f"{self.term.name} holds at the data rows only: between them the curve"
         return f"{holds} {_verb(self.term)} by up to {self.size:.4g} {where}"
 
+    def _at(self, names: Sequence[str], point: Sequence[float]) -> str:
+        where = ", ".join(f"{name} = {value:.4g}" for name, value in zip(names, point, strict=True))
+        name, along, unit = self.term.name, "", ""
+        if isinstance(self.term.acts, Slope):
+            column = names[self.term.acts.column]
+            name, along, unit = f"{name}:column={column}", f" along {column}", " a unit"
+        said = f"{name} holds at the data rows only: between them the curve {_verb(self.term)}{along}"
+        return f"{said} by up to {self.size:.4g}{unit} at {where}"
+
 
 def breaks(result: Result) -> list[Break]:
-    """The failures of more than 1e-6 of y's spread; none of a linear design, of several x columns or of a precomputed kernel.
+    """The failures of more than 1e-6 of y's spread; none of a linear design or of a precomputed kernel.
 
-    The curve is evaluated at 20 steps a gap and, from both ends of gaps wider than that, at steps of an eighth of the
+    One column: the curve is evaluated at 20 steps a gap and, from both ends of gaps wider than that, at steps of an eighth of the
     kernel's length. Of an order constraint the largest fall (rise) from any point to a later one counts, of convex (concave)
     the largest distance from the lower (upper) hull, of bounds the largest excess: each a lower bound of the failure.
+    Several columns: at 4 points between each row and its 3 nearest (columns in units of their spread), the largest excess over bounds
+    and the steepest slope of the wrong sign.
     """
     problem = result.problem
-    if not problem.constraints or problem.kernel is None or problem.x.shape[1] != 1:
+    if not problem.constraints or problem.kernel is None or isinstance(problem.kernel, Precomputed):
         return []
+    least = COUNTS * spread_of(problem.y if problem.active is None else problem.y[problem.active])
+    if problem.x.shape[1] != 1:
+        return list(_breaks_of_columns(result, least))
     x = _points(np.unique(problem.active_x[:, 0]), _length(problem.kernel) * float(problem.scaling[1][0]))
     f = result.predict(x)
-    least = COUNTS * spread_of(problem.y if problem.active is None else problem.y[problem.active])
     return [found for term in problem.constraints if (found := _break(term, x, f)) is not None and found.size > least]
+
+
+def _breaks_of_columns(result: Result, least: float) -> Iterator[Break]:
+    """The worst of some points between neighbouring rows, for every constraint; slopes count over the range of their column."""
+    problem = result.problem
+    x = _between_neighbours(problem.active_x)
+    spread, design = problem.scaling[1], problem.design
+    for term in problem.constraints:
+        if not isinstance(term, PiecewiseQuadratic) or design.reduced is None:
+            continue
+        match term.acts:
+            case Values():
+                z, unit = result.predict(x), 1.0
+            case Slope(column):
+                rows = design.reduced.evaluate(problem.features(x), column)
+                z, unit = rows @ result.w[: rows.shape[1]] / spread[column], float(np.ptp(problem.active_x[:, column]))
+            case _:
+                continue
+        short = np.max([side * (level - z) for side, level in _sides(term)], axis=0)
+        at = int(np.argmax(short))
+        if short[at] * unit > least:
+            yield Break(term, float(short[at]), float(x[at, 0]), float(x[at, 0]), tuple(x[at].tolist()))
+
+
+def _between_neighbours(x: Array) -> Array:
+    """Points on the way from rows to their nearest others, (m, d); of many rows, those of an even part."""
+    spread = np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1.0)
+    rows = np.unique(np.linspace(0, len(x) - 1, min(len(x), ROWS)).astype(int))
+    unit = x[rows] / spread
+    squares = np.square(unit).sum(axis=1)
+    apart = squares[:, None] + squares - 2 * unit @ unit.T
+    np.fill_diagonal(apart, np.inf)
+    count = min(NEIGHBOURS, len(rows) - 1)
+    near = np.argpartition(apart, count - 1, axis=1)[:, :count] if count < len(rows) - 1 else np.argsort(apart, axis=1)[:, :count]
+    start, end = np.repeat(rows, count), rows[near.ravel()]
+    return np.concatenate([x[start] + share * (x[end] - x[start]) for share in SHARES])
 
 
 def _length(kernel: Kernel) -> float:

@@ -151,7 +151,8 @@ class Block:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(instances[0].name for instances in self.terms)
+        """The labels of the terms."""
+        return tuple(instances[0].label for instances in self.terms)
 
     @property
     def acts(self) -> Acts:

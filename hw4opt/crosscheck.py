@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from hw4opt.answer import Status
+from hw4opt.arguments import checked
 from hw4opt.errors import Hw4Error
 from hw4opt.fit import fit
 from hw4opt.problem import Problem
@@ -71,6 +72,7 @@ def every_solver() -> list[str]:
     return [*native_solvers(), *(name for family in FAMILIES for name in installed(family))]
 
 
+@checked
 def crosscheck(
     problem: Problem,
     solvers: Sequence[str] | None = None,

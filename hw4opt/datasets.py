@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hw4opt.arguments import check_seed, checked
+from hw4opt.arrays import real_array
 from hw4opt.errors import InputError
 from hw4opt.tables import Table, read_table
 from hw4opt.terms.base import Array
@@ -26,15 +28,15 @@ class StepData(NamedTuple):
 
 def step_function(x: ArrayLike) -> Array:
     """f(x) = 10 Σ_k 1{x ≥ k/5}, k = 1..4, shape of x. An x that rounding left just below k/5 counts as k/5."""
-    return 10 * np.clip(np.floor(5 * np.asarray(x, dtype=float) + 1e-9), 0, 4)
+    return 10 * np.clip(np.floor(5 * real_array("x", x) + 1e-9), 0, 4)
 
 
+@checked
 def step_data(n: int = 50, seed: int = 0) -> StepData:
     """x_i = (i-1)/(n-1),  y_i = f(x_i) + ε_i,  ε = default_rng(seed).standard_normal(n), and one outlier, y_25 = 0.   (Assignment 2.)"""
     if n <= OUTLIER:
         raise InputError(f"n is {n}; the step data have an outlier at i = {OUTLIER + 1}, so n must be {OUTLIER + 1} or more")
-    if seed < 0:
-        raise InputError(f"seed is {seed}; it must be 0 or more")
+    check_seed(seed)
     x = np.arange(n) / (n - 1)
     truth = step_function(x)
     y = truth + np.random.default_rng(seed).standard_normal(n)

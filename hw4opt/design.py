@@ -43,8 +43,8 @@ def _around(x: Array, intercept: bool) -> Array | None:
 class Design:
     """The base rows (distinct sorted x in one dimension, else the data rows), the basis over them, and what terms may act on.
 
-    x (n, d) as used (weight 0 removed, scaled if asked); `base_x` (N, d); `row_of` (n,) base row of each data row, or None if they are
-    the same; `matrix` (N + slopes + coefficients, r) = B with unpenalised columns last.
+    x (n, d) as used (weight 0 removed, scaled if asked, by `spread` (d,)); `base_x` (N, d); `row_of` (n,) base row of each data row, or
+    None if they are the same; `matrix` (N + slopes + coefficients, r) = B with unpenalised columns last.
     """
 
     x: Array
@@ -52,6 +52,7 @@ class Design:
     intercept: bool
     slopes: tuple[int, ...] = ()
     basis: Basis | None = None
+    spread: Array | None = None
 
     @cached_property
     def _distinct(self) -> tuple[Array, np.ndarray | None]:
@@ -170,10 +171,13 @@ class Design:
                 if column not in self.slopes:
                     raise InputError(f"{owner}: column {column} does not exist; there are {self.x.shape[1]} x columns, counted from 0")
                 return RowMap(size, first=size * (1 + self.slopes.index(column)))
-            case Coefficients():
+            case Coefficients(raw):
                 if self.kernel is not None:
                     raise RefusedError(f"{owner} acts on coefficients and needs a linear design")
-                return RowMap(self.x.shape[1], first=size * (1 + len(self.slopes)))
+                count, first = self.x.shape[1], size * (1 + len(self.slopes))
+                if not raw or self.spread is None:
+                    return RowMap(count, first=first)
+                return RowMap(count, index=first + np.arange(count)[:, None], coef=1 / self.spread[:, None])
 
     def dual_coef(self, spread: Array, ridge: float) -> Array:
         """α = -Sᵀu/(2 ridge) over the data rows: one entry a distinct x, on its first data row (the others are 0)."""

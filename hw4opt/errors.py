@@ -6,7 +6,7 @@ import difflib
 import itertools
 from collections.abc import Iterable, Sequence
 
-LONGEST = 60  # characters of a name in a list
+LONGEST = 60  # characters of a name or a value in a sentence
 FEW = 20  # names in a list
 
 
@@ -17,9 +17,18 @@ def listed(names: Iterable[str]) -> str:
     return shown + (f" and {len(names) - FEW:,} more" if len(names) > FEW else "")
 
 
-def shortened(name: str) -> str:
-    """A name that no sentence drowns in."""
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+def shortened(text: str) -> str:
+    """The text as a sentence quotes it: its beginning, where it is long."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def shown(value: object) -> str:
+    """A value as a sentence shows it: its repr, cut where it is long."""
+    try:
+        text = repr(value)
+    except Exception:  # a foreign object's, or an integer of more digits than Python prints
+        text = f"a value of type {type(value).__name__}"
+    return shortened(" ".join(text.split()))
 
 
 class Hw4Error(Exception):
@@ -35,9 +44,9 @@ class UnknownNameError(InputError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5) if len(name) <= LONGEST else []
+        near = difflib.get_close_matches(name[:LONGEST], known, n=1, cutoff=0.5)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        super().__init__(f"no {kind} {shortened(name)!r}{hint}; there are {listed(known)}")
+        super().__init__(f"no {kind} {shown(name)}{hint}; there are {listed(known)}")
 
 
 class RefusedError(Hw4Error):

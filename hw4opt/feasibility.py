@@ -11,7 +11,7 @@ from hw4opt.blocks import Block, Sheet, clip_dual
 from hw4opt.equilibrate import EMPTY, solve_scaled
 from hw4opt.form import Form
 from hw4opt.solvers import interior
-from hw4opt.terms import Differences, Slope
+from hw4opt.terms import Coefficients, Differences, Slope
 from hw4opt.terms.base import Array
 
 ABSURD = 1e9  # norm of w, in units of the constraints' own scale
@@ -84,6 +84,9 @@ def _tighten(form: Form, block: Block, margin: float) -> Block:
         step = margin * (x[last, 0] - x[first, 0]) / width**acts.order
     elif isinstance(acts, Slope):
         step = margin / (float(np.ptp(x[:, acts.column])) or 1.0)
+    elif isinstance(acts, Coefficients):
+        width = np.ptp(x, axis=0) * (1.0 if form.design.spread is None or not acts.raw else form.design.spread)
+        step = margin / np.where(width > 0, width, 1.0)
     sheets = []
     for sheet in block.sheets:
         move = step

@@ -13,6 +13,10 @@ from hw4opt.errors import InputError
 KEPT = 100  # bytes of a name's stem and suffix in that of its temporary file, which is never too long where the name is not
 
 
+class _UnwrittenError(OSError):
+    """Names the file that was to be written, not its temporary one."""
+
+
 def check_writable(path: str | Path) -> None:
     """Raise `InputError` now if a file could not be put there later."""
     path = Path(path)
@@ -35,7 +39,7 @@ def _check(path: Path, folder: Path) -> None:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when the block ends well, and vanishes otherwise."""
+    """A temporary file beside `path` that takes its place when the block ends well, and vanishes otherwise; OSError names `path`."""
     path = Path(path)
     check_writable(path)
     stem, suffix = _affixes(path)
@@ -46,6 +50,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
+    except _UnwrittenError:  # of another file, within this block
+        raise
+    except OSError as error:  # a full disk, say
+        raise _UnwrittenError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -6,10 +6,13 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
+from types import ModuleType
 
 import numpy as np
 
 from hw4opt.answer import Answer, Options, Status
+from hw4opt.arguments import check_word, checked
+from hw4opt.breakpoints import on_breakpoints
 from hw4opt.canonical import canonicalize
 from hw4opt.certificate import Certificate, Proof, certify
 from hw4opt.equilibrate import solve_scaled
@@ -19,14 +22,16 @@ from hw4opt.form import Form
 from hw4opt.poisson.existence import Existence, settle, without
 from hw4opt.problem import Problem
 from hw4opt.result import Result
-from hw4opt.solvers import load_solver, native_solvers, split_name
+from hw4opt.solvers import FAMILIES, load_solver, native_solvers, split_name
 from hw4opt.threads import one_blas_thread
+from hw4opt.working_set import lasso, solve_over_sets
 
 TOLERANCES = {"interior": 1e-9, "newton": 1e-9, "admm": 1e-8, "proximal": 1e-6, "qp": 1e-8, "cvxpy": 1e-6}
 UNATTAINED = "the infimum is not attained"
 STATIONARY = 1e-6  # relative gap of a fit that shows by its duals which rows it rests on
 
 
+@checked
 def fit(
     problem: Problem,
     solver: str = "auto",
@@ -54,6 +59,7 @@ def fit(
     return fit_batch([problem], solver, tol, max_iterations, separated, time_limit)[0]
 
 
+@checked
 def fit_batch(
     problems: Sequence[Problem],
     solver: str = "auto",
@@ -66,8 +72,7 @@ def fit_batch(
 
     time_limit is that of the whole batch. `seconds` of each result is its share of the batch's time.
     """
-    if separated not in ("refuse", "drop"):
-        raise InputError(f"separated is {separated!r}; there are refuse and drop")
+    check_word("separated", separated, ("refuse", "drop"))
     problems = list(problems)
     with one_blas_thread():
         form = canonicalize(problems)
@@ -123,6 +128,12 @@ def _solve(problems: Sequence[Problem], form: Form, name: str, options: Options,
 def solve_with(name: str, form: Form, options: Options) -> Answer:
     """The answer of the solver of that name, which works on the scaled form unless its steps are the same in any unit."""
     module = load_solver(name)
+    if name not in FAMILIES and (whole := lasso(form)) is not None:
+        return solve_over_sets(whole, lambda part, part_options: _solve_with(module, part, part_options), options)
+    return _solve_with(module, form, options)
+
+
+def _solve_with(module: ModuleType, form: Form, options: Options) -> Answer:
     scale_free = getattr(module, "scale_free", None)
     return module.solve(form, options) if scale_free is not None and scale_free(form) else solve_scaled(module.solve, form, options)
 
@@ -209,6 +220,7 @@ def prove(form: Form, answer: Answer, tol: float, solve: Callable[[Form, Options
         if solve is not None and answer.reached[i] is Status.CERTIFIED and not proof.certificates[i].holds(tol):
             again = solve(one, Options(tol=1e-3 * tol))
             proof = better_proof(proof, i, one, again.w, again.duals, again.interior if inside is None else inside[None])
+    proof = _on_breakpoints(form, proof, tol)
     statuses = []
     for i, certificate in enumerate(proof.certificates):
         status = _status(certificate, answer.reached[i], tol)
@@ -218,6 +230,18 @@ def prove(form: Form, answer: Answer, tol: float, solve: Callable[[Form, Options
             status = Status.UNBOUNDED
         statuses.append(status)
     return proof, statuses
+
+
+def _on_breakpoints(form: Form, proof: Proof, tol: float) -> Proof:
+    """The proof with coefficients exactly on the breakpoints that their duals hold them at, of problems that stay certified."""
+    w = on_breakpoints(form, proof.w, proof.duals)
+    if w is None:
+        return proof
+    fresh = certify(form, w, proof.duals)
+    kept = np.array([new.holds(tol) for new in fresh.certificates])
+    certificates = [new if keep else old for keep, new, old in zip(kept, fresh.certificates, proof.certificates, strict=True)]
+    duals = [np.where(kept[:, None], new, old) for new, old in zip(fresh.duals, proof.duals, strict=True)]
+    return Proof(certificates, np.where(kept[:, None], fresh.w, proof.w), duals)
 
 
 def better_proof(proof: Proof, i: int, one: Form, w: np.ndarray, duals: list[np.ndarray], inside: np.ndarray | None) -> Proof:

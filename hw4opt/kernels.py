@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from hw4opt.arguments import checked
 from hw4opt.errors import RefusedError, UnknownNameError
 from hw4opt.terms import check_parameter, check_whole
 from hw4opt.terms.base import Array
@@ -37,6 +38,11 @@ class Kernel(ABC):
 
     def __post_init__(self) -> None:
         check_parameter(self.name, "gamma", self.gamma, low=0, strict=True)
+
+    @property
+    def label(self) -> str:
+        """What its hyper-parameters go by besides gamma: the name."""
+        return self.name
 
     @abstractmethod
     def gram(self, x: Array, z: Array) -> Array:
@@ -170,19 +176,22 @@ class Polynomial(Kernel):
         degree = int(self.degree)
         if drop > degree:
             return np.zeros((len(x), len(z)))
-        return math.perm(degree, drop) * self.gamma**drop * (self.gamma * (x @ z.T) + self.coef0) ** (degree - drop)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused where the basis is built
+            return math.perm(degree, drop) * np.float64(self.gamma) ** drop * (self.gamma * (x @ z.T) + self.coef0) ** (degree - drop)
 
     def gram(self, x: Array, z: Array) -> Array:
         return self._power(x, z, 0)
 
     def diagonal(self, x: Array) -> Array:
-        return (self.gamma * np.square(x).sum(axis=1) + self.coef0) ** int(self.degree)
+        with np.errstate(over="ignore"):
+            return (self.gamma * np.square(x).sum(axis=1) + self.coef0) ** int(self.degree)
 
     def slope(self, x: Array, z: Array, column: int) -> Array:
         return self._power(x, z, 1) * z[:, column]
 
     def cross_slope(self, x: Array, z: Array, first: int, second: int) -> Array:
-        return self._power(x, z, 1) * (first == second) + self._power(x, z, 2) * z[:, first] * x[:, second, None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._power(x, z, 1) * (first == second) + self._power(x, z, 2) * z[:, first] * x[:, second, None]
 
 
 @dataclass(frozen=True)
@@ -203,6 +212,7 @@ class Precomputed(Kernel):
 KERNELS: dict[str, type[Kernel]] = {kernel.name: kernel for kernel in (RBF, Laplacian, Matern32, Matern52, Polynomial, Precomputed)}
 
 
+@checked
 def find_kernel(name: str, **given: float) -> Kernel:
     """The kernel of that name; raises `UnknownNameError` for a name or parameter that does not exist."""
     if name not in KERNELS:

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from hw4opt.answer import Status
+from hw4opt.arguments import check_argument, check_fields
 from hw4opt.basis import Basis
 from hw4opt.canonical import canonicalize
 from hw4opt.certificate import Certificate
-from hw4opt.errors import InputError, ModelFileError
+from hw4opt.errors import Hw4Error, InputError, ModelFileError, shown
 from hw4opt.files import write_text
-from hw4opt.kernels import find_kernel
+from hw4opt.kernels import VALUE, Precomputed, find_kernel
 from hw4opt.poisson.existence import Existence
 from hw4opt.problem import Problem
 from hw4opt.result import Result
@@ -48,7 +49,9 @@ def load(path: str | Path) -> Result:
         return _unpack(json.loads(text))
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except Hw4Error as error:
+        raise ModelFileError(f"{path} is damaged: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
         raise ModelFileError(f"{path} is no model file of hw4opt, or it is damaged") from error
 
 
@@ -103,39 +106,38 @@ def _unpack(stored: dict[str, Any]) -> Result:
         raise ModelFileError("it is damaged: its contents do not match their checksum")
     arrays = {name: _decode(text) for name, text in stored["arrays"].items()}
     kernel = None if stored["kernel"] is None else find_kernel(**stored["kernel"])
-    try:
-        problem = Problem(
-            arrays["x"],
-            arrays["y"],
-            kernel,
-            loss,  # type: ignore[arg-type]
-            regularizers,
-            constraints,
-            arrays.get("weights"),
-            arrays.get("offset"),
-            stored["intercept"],
-            stored["standardize"],
-        )
-    except InputError as error:
-        raise ModelFileError(f"it is damaged: {error}") from error
+    problem = Problem(
+        arrays["x"],
+        arrays["y"],
+        kernel,
+        loss,  # type: ignore[arg-type]
+        regularizers,
+        constraints,
+        arrays.get("weights"),
+        arrays.get("offset"),
+        stored["intercept"],
+        stored["standardize"],
+    )
     if stored["basis"] is not None:
         kept, fresh = stored["basis"], problem.design
         basis = Basis(fresh.kernel, _decode(kept["points"]), np.array(kept["columns"]), _decode(kept["factor"]), kept["complete"])  # type: ignore[arg-type]
+        _check_basis(problem, basis)
         problem.share_design(dataclasses.replace(fresh, basis=basis))
     if len(arrays["w"]) != problem.design.matrix.shape[1]:
         raise ModelFileError("it is damaged: the point does not fit the basis")
     if stored["format"] < 2:
         arrays["w"] = _from_zero(problem, arrays["w"])
     sizes = {name: block.rows.count for block in canonicalize(problem).blocks for name in block.names}
-    if sizes != {name: len(_decode(text)) for name, text in stored["duals"].items()}:
+    duals = {label: _decode(stored["duals"][label if label in stored["duals"] else label.partition(":")[0]]) for label in sizes}
+    if len(duals) != len(stored["duals"]) or any(duals[label].shape != (count,) for label, count in sizes.items()):
         raise ModelFileError("it is damaged: the duals do not fit the terms")
-    return Result(
+    result = Result(
         problem,
         stored["solver"],
         Status[stored["status"].upper()],
         Certificate(**stored["certificate"]),
         arrays["w"],
-        {name: _decode(text) for name, text in stored["duals"].items()},
+        duals,
         stored["iterations"],
         stored["seconds"],
         stored["note"],
@@ -143,6 +145,39 @@ def _unpack(stored: dict[str, Any]) -> Result:
         _existence(stored.get("existence")),
         stored.get("columns"),
     )
+    _check_records(result)
+    return result
+
+
+def _check_basis(problem: Problem, basis: Basis) -> None:
+    """Raise `InputError` for a basis that is none of the problem's design."""
+    r, width = len(basis.points), 1 if isinstance(problem.kernel, Precomputed) else problem.x.shape[1]
+    kinds = {VALUE, *problem.design.slopes}
+    if basis.points.shape != (r, width) or basis.factor.shape != (r, r) or basis.columns.shape != (r,):
+        raise InputError("the basis does not fit the data")
+    if not isinstance(basis.complete, bool) or not {type(column) for column in basis.columns.tolist()} <= {int}:
+        raise InputError("the basis holds something that is no column")
+    if not set(basis.columns.tolist()) <= kinds or (isinstance(problem.kernel, Precomputed) and not _are_rows(basis.points, problem)):
+        raise InputError("the basis names a column or row that the data do not have")
+
+
+def _are_rows(points: Array, problem: Problem) -> bool:
+    return bool(np.isin(points, np.arange(len(problem.active_x))).all())
+
+
+def _check_records(result: Result) -> None:
+    """Raise `InputError` for a field of another kind, and for names that are not those of the columns."""
+    check_fields(result)
+    check_fields(result.certificate)
+    if result.existence is not None:
+        check_fields(result.existence)
+        if not {*result.existence.rows} <= {*range(len(result.problem.y))} or not {*result.existence.columns} <= {*range(result.w.size)}:
+            raise InputError("existence names a row or column that the data do not have")
+    names, count = result.context.get("x"), result.problem.x.shape[1]
+    if names is not None and (not isinstance(names, list) or len(names) != count or not all(isinstance(name, str) for name in names)):
+        raise InputError(f"the names of the {count} x columns are {shown(names)}")
+    for role in ("y", "offset", "exposure"):
+        check_argument(f"the name of {role}", result.context.get(role), "str | None", {})
 
 
 def _from_zero(problem: Problem, w: Array) -> Array:

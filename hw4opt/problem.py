@@ -11,14 +11,15 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.arrays import check_gram, finite_array
+from hw4opt.arguments import check_argument, checked, is_finite
+from hw4opt.arrays import ReadOnly, check_gram, finite_array, finite_column, read_only
 from hw4opt.design import Design, with_room
-from hw4opt.errors import InputError
+from hw4opt.errors import InputError, shown
 from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.losses.squared import Squared
 from hw4opt.noise import noise_size
 from hw4opt.regularizers.ridge import Ridge
-from hw4opt.terms import Loss, PiecewiseQuadratic, Slope, Smooth, Term, Values, registry
+from hw4opt.terms import Coefficients, Loss, PiecewiseQuadratic, Slope, Smooth, Term, Values, registry
 from hw4opt.terms.base import Array
 
 NO_WEIGHT = 1e-60  # of the largest: below, a row's loss is lost in the rounding of the others'
@@ -26,14 +27,14 @@ FAR_FROM_ZERO = 4.0  # ranges of a column: from there on an intercept makes up f
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class Problem:
+class Problem(ReadOnly):
     """minimise over f   Σ_i ω_i loss(f(x_i) + o_i, y_i) + Σ regularizers(f),  subject to the constraints.
 
-    x            (n,) or (n, d), finite; for `Precomputed()`, the Gram matrix (n, n)
+    x            (n,) or (n, d), finite real numbers as `arrays.real_array` takes them; for `Precomputed()`, the Gram matrix (n, n)
     y            (n,) targets
     kernel       a `Kernel`: f is in its RKHS;  None: a linear design f(x) = ⟨w, x⟩
     loss         one `Loss`; residual losses act on f(x_i) + o_i - y_i. `Huber("auto")` gets its delta here
-    regularizers, constraints    sequences of terms, no two of one name; a problem without `Ridge` has ridge weight 0
+    regularizers, constraints    sequences of terms, no two of one name and column; a problem without `Ridge` has ridge weight 0
     weights      (n,) ω ≥ 0 of the rows' losses; weight 0 (below 1e-60 of the largest) removes the row before anything is built
     offset       (n,) o, added to f in the loss; tv, bounds and shapes act on f itself
     intercept    one more, unpenalised column of ones
@@ -67,6 +68,8 @@ class Problem:
         intercept: bool = False,
         standardize: bool = False,
     ) -> None:
+        for name, flag in (("intercept", intercept), ("standardize", standardize)):
+            check_argument(name, flag, "bool", {})
         plain = kernel is None and weights is None and not standardize
         x, y = finite_array("x", x, (lambda values: with_room(values, intercept)) if plain else np.array), finite_array("y", y)
         shapes = x.shape, y.shape
@@ -75,19 +78,17 @@ class Problem:
             raise InputError(f"x has shape {shapes[0]} and y {shapes[1]}; give x (n,) or (n, d) and y (n,)")
         if len(y) < 2:
             raise InputError(f"there is {'one row' if len(y) == 1 else 'no row'}; a regression needs at least two")
-        columns = {name: None if given is None else finite_array(name, given) for name, given in (("weights", weights), ("offset", offset))}
-        for name, column in columns.items():
-            if column is not None and column.shape != y.shape:
-                raise InputError(f"{name} has shape {column.shape}; it needs one entry a row, {y.shape}")
+        given_columns = (("weights", weights), ("offset", offset))
+        columns = {name: None if given is None else finite_column(name, given, len(y)) for name, given in given_columns}
         for name, given in (("regularizers", regularizers), ("constraints", constraints)):
-            if not isinstance(given, Iterable) or isinstance(given, str):
-                raise InputError(f"{name} is {given!r}; give a list of them, as in [{given!r}]")
+            if not isinstance(given, Iterable) or isinstance(given, str | np.ndarray):
+                raise InputError(f"{name} is {shown(given)}; give a list of them, as in [{shown(given)}]")
         settled = {"x": x, "y": y, "kernel": kernel, "loss": Squared() if loss is None else loss, **columns}
         settled |= {
             "regularizers": tuple(regularizers),
             "constraints": tuple(constraints),
-            "intercept": intercept,
-            "standardize": standardize,
+            "intercept": bool(intercept),
+            "standardize": bool(standardize),
         }
         for name, value in settled.items():
             object.__setattr__(self, name, value)
@@ -110,16 +111,18 @@ class Problem:
 
     def _check_terms(self) -> None:
         if not (self.kernel is None or isinstance(self.kernel, Kernel)):
-            raise InputError(f"kernel is {self.kernel!r}; give one of hw4opt's kernels, as in RBF(gamma=80), or None for a linear design")
+            raise InputError(
+                f"kernel is {shown(self.kernel)}; give one of hw4opt's kernels, as in RBF(gamma=80), or None for a linear design"
+            )
         if not isinstance(self.loss, Loss):
-            raise InputError(f"loss is {self.loss!r}; give one of hw4opt's losses, as in Huber(delta=1)")
-        names: set[str] = set()
+            raise InputError(f"loss is {shown(self.loss)}; give one of hw4opt's losses, as in Huber(delta=1)")
+        labels: set[str] = set()
         for term in (*self.regularizers, *self.constraints):
             if not isinstance(term, Term) or isinstance(term, Loss):
-                raise InputError(f"{term!r} is no regularizer or constraint")
-            if term.name in names:
-                raise InputError(f"{term.name} is given twice; a problem holds each term once (bounds:lower=0,upper=1 sets both bounds)")
-            names.add(term.name)
+                raise InputError(f"{shown(term)} is no regularizer or constraint")
+            if term.label in labels:
+                raise InputError(f"{term.label} is given twice; a problem holds each term once (bounds:lower=0,upper=1 sets both bounds)")
+            labels.add(term.label)
         for terms, kind, other in ((self.regularizers, "regularizer", "constraint"), (self.constraints, "constraint", "regularizer")):
             for term in terms:
                 if term.name in registry.names(other) and term.name not in registry.names(kind):
@@ -156,7 +159,7 @@ class Problem:
         """The rows with a weight above 0, or None for all of them."""
         if self.weights is None or self.weights.min() > 0:
             return None
-        return np.flatnonzero(self.weights)
+        return read_only(np.flatnonzero(self.weights))
 
     @cached_property
     def noise(self) -> float:
@@ -181,10 +184,10 @@ class Problem:
         """
         x = self.active_x
         if not self.standardize:
-            return self._far_centers(x), np.ones(x.shape[1])
+            return read_only((self._far_centers(x), np.ones(x.shape[1])))
         spread = x.std(axis=0)
         center = np.zeros(x.shape[1]) if self.kernel is None and not self.intercept else x.mean(axis=0)
-        return center, np.where(np.ptp(x, axis=0) > 0, spread, 1.0)  # of a constant column, the rounding of its mean
+        return read_only((center, np.where(np.ptp(x, axis=0) > 0, spread, 1.0)))  # of a constant column, the rounding of its mean
 
     def _far_centers(self, x: Array) -> Array:
         if self.kernel is not None or not self.intercept:
@@ -210,6 +213,8 @@ class Problem:
         """New x in the units of the design, shape (m, d); raises `InputError` for another number of columns."""
         x = finite_array("x", x)
         x = x[:, None] if x.ndim == 1 and self.x.shape[1] == 1 else np.atleast_2d(x)
+        if x.ndim != 2:
+            raise InputError(f"x has shape {x.shape}; give (m,) or (m, d)")
         if x.shape[1] != self.x.shape[1]:
             raise InputError(f"x has {x.shape[1]} columns; the fit has {self.x.shape[1]}")
         if isinstance(self.kernel, Precomputed):
@@ -227,7 +232,8 @@ class Problem:
     def design(self) -> Design:
         """The data's functionals and reduced basis; problems made by `replace` with other terms share it."""
         slopes = sorted({term.acts.column for term in self.terms if isinstance(term.acts, Slope)})
-        return Design(self._measured(self.active_x), self.kernel, self.intercept, tuple(slopes))
+        spread = self.scaling[1] if self.standardize else None
+        return Design(self._measured(self.active_x), self.kernel, self.intercept, tuple(slopes), spread=spread)
 
     def share_design(self, design: Design) -> None:
         """Use a design that was built for the same rows, kernel and functionals."""
@@ -239,34 +245,38 @@ class Problem:
         found: dict[str, float] = {} if self.kernel is None or isinstance(self.kernel, Precomputed) else {"gamma": self.kernel.gamma}
         if self.kernel is not None:
             found["ridge"] = self.ridge
-        return found | {term.name: getattr(term, "weight") for term in self.regularizers if hasattr(term, "weight")}  # noqa: B009
+        return found | {term.label: getattr(term, "weight") for term in self.regularizers if hasattr(term, "weight")}  # noqa: B009
 
+    @checked
     def settled(self, name: str, value: float) -> float:
         """The value that `with_hyperparameters` takes for this one: whole-number parameters are rounded."""
         owner_name, _, parameter = name.partition(".")
-        owners = (one for one in (*self.terms, self.kernel) if one is not None and one.name == owner_name)
+        owners = (one for one in (*self.terms, self.kernel) if one is not None and one.label == owner_name)
         whole = any(_is_whole(field) for owner in owners for field in dataclasses.fields(owner) if field.name == parameter)  # type: ignore[arg-type]
-        return float(round(value)) if whole else value
+        return float(round(value)) if whole and is_finite(value) else value
 
+    @checked
     def with_hyperparameters(self, values: Mapping[str, float]) -> Problem:
         """The same problem at other values of gamma, term weights, or `term.parameter` (`huber.delta`)."""
-        terms = {term.name: term for term in (self.loss, *self.regularizers, *self.constraints)}
+        terms = {term.label: term for term in (self.loss, *self.regularizers, *self.constraints)}
         kernel = None if isinstance(self.kernel, Precomputed) else self.kernel
         for name, value in values.items():
+            if isinstance(value, str):  # a parameter that follows the data was settled when the problem was made
+                raise InputError(f"{name} is {shown(value)}; it must be a number")
             owner, _, parameter = name.partition(".")
             if kernel is not None and (name == "gamma" or owner == kernel.name):
                 kernel = _with(kernel, parameter or "gamma", value, name)
             elif owner in terms or owner == "ridge":
                 terms[owner] = _with(terms.get(owner, Ridge(0.0)), parameter or "weight", value, name)
             else:
-                raise InputError(f"no hyper-parameter {name!r}; there are {', '.join(self.hyperparameters)}")
+                raise InputError(f"no hyper-parameter {shown(name)}; there are {', '.join(self.hyperparameters)}")
         ridge = () if any(isinstance(term, Ridge) for term in self.regularizers) or "ridge" not in terms else (terms["ridge"],)
         fresh = object.__new__(type(self))  # the data were checked when this problem was made, a term when it was made
         fresh.__dict__.update(
             self.__dict__,
-            loss=terms[self.loss.name],
-            regularizers=(*ridge, *(terms[term.name] for term in self.regularizers)),
-            constraints=tuple(terms[term.name] for term in self.constraints),
+            loss=terms[self.loss.label],
+            regularizers=(*ridge, *(terms[term.label] for term in self.regularizers)),
+            constraints=tuple(terms[term.label] for term in self.constraints),
         )
         if kernel is not None and kernel != self.kernel:
             fresh.__dict__["kernel"] = kernel
@@ -283,8 +293,8 @@ def _with(owner: Owner, parameter: str, value: float, name: str) -> Owner:
     """A term or kernel with one parameter changed; whole-number parameters are rounded."""
     fields = {field.name: field for field in dataclasses.fields(owner)}  # type: ignore[arg-type]
     if parameter not in fields:
-        raise InputError(f"no hyper-parameter {name!r}: {owner.name} has {', '.join(fields) or 'no parameters'}")
-    value = round(value) if _is_whole(fields[parameter]) else value
+        raise InputError(f"no hyper-parameter {shown(name)}: {owner.name} has {', '.join(fields) or 'no parameters'}")
+    value = round(value) if _is_whole(fields[parameter]) and is_finite(value) else value
     return type(owner)(**{**{one: getattr(owner, one) for one in fields}, parameter: value})
 
 
@@ -293,14 +303,17 @@ def _is_whole(field: dataclasses.Field[object]) -> bool:
 
 
 def conflict(constraints: Sequence[Term]) -> None:
-    """Raise `InputError` if no value at all satisfies the constraints on fitted values, naming the two terms that conflict."""
-    low, high = (-np.inf, ""), (np.inf, "")
-    for term in constraints:
-        if isinstance(term, PiecewiseQuadratic) and isinstance(term.acts, Values):
-            for table in term.tables:
-                if table.low == 0:
-                    high = min(high, (table.linear, term.name))
-                if table.high == 0:
-                    low = max(low, (table.linear, term.name))
-    if low[0] > high[0]:
-        raise InputError(f"{low[1]} asks for f ≥ {low[0]:g} and {high[1]} for f ≤ {high[0]:g}: the two conflict and no fit exists")
+    """Raise `InputError` if no value satisfies the constraints on fitted values, or those on coefficients, naming the two that conflict."""
+    for acts, what in ((Values(), "f"), (Coefficients(raw=True), "every coefficient")):
+        low, high = (-np.inf, ""), (np.inf, "")
+        for term in constraints:
+            if isinstance(term, PiecewiseQuadratic) and term.acts == acts:
+                for table in term.tables:
+                    if table.low == 0:
+                        high = min(high, (table.linear, term.name))
+                    if table.high == 0:
+                        low = max(low, (table.linear, term.name))
+        if low[0] > high[0]:
+            raise InputError(
+                f"{low[1]} asks for {what} ≥ {low[0]:g} and {high[1]} for {what} ≤ {high[0]:g}: the two conflict and no fit exists"
+            )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.answer import Status
+from hw4opt.arguments import check_argument, checked
+from hw4opt.arrays import ReadOnly, finite_column, read_only
 from hw4opt.blocks import Block
 from hw4opt.canonical import canonicalize
 from hw4opt.certificate import Certificate, certify
@@ -28,11 +32,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
-    """The answer to a `Problem`.
+class Result(ReadOnly):
+    """The answer to a `Problem`; its arrays are locked.
 
     w            (r,) point in the reduced basis, an intercept last and measured from `problem.level`; `predict` is what most need
-    duals        u_k of every term by name, u_k ∈ ∂f_k at the answer, unscaled
+    duals        u_k of every term by its label (the name, of a slope name:column=j), u_k ∈ ∂f_k at the answer, unscaled
     status       how the fit ended; its value is the advice in words
     certificate  what is proven
     seconds      the solve alone
@@ -46,13 +50,23 @@ class Result:
     status: Status
     certificate: Certificate
     w: Array
-    duals: dict[str, Array]
+    duals: Mapping[str, Array]
     iterations: int
     seconds: float
     note: str | None = None
     context: dict[str, Any] = field(default_factory=dict)
     existence: Existence | None = None
     columns: int | None = None
+
+    def __post_init__(self) -> None:
+        read_only((self.w, self.duals))
+        object.__setattr__(self, "duals", MappingProxyType(dict(self.duals)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"duals": dict(self.duals)}  # a proxy cannot be pickled
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state | {"duals": MappingProxyType(state["duals"])})
 
     @property
     def message(self) -> str:
@@ -99,7 +113,7 @@ class Result:
             f = self.problem.level + (base if self.design.row_of is None else base[self.design.row_of])
         else:
             f = self.predict(self.problem.x)
-        return f if self.problem.offset is None else f + self.problem.offset
+        return read_only(f if self.problem.offset is None else f + self.problem.offset)
 
     @property
     def mean(self) -> Array | None:
@@ -153,10 +167,10 @@ class Result:
             spread += block.rows.spread(self._dual_of(block), size)
         alpha = self.design.dual_coef(spread[0], self.problem.ridge)
         if self.problem.active is None:
-            return alpha
+            return read_only(alpha)
         out = np.zeros(len(self.problem.y))
         out[self.problem.active] = alpha
-        return out
+        return read_only(out)
 
     def predict(self, x: ArrayLike) -> Array:
         """f at new x (m,) or (m, d), without offset, shape (m,).
@@ -192,7 +206,8 @@ class Result:
             raise InputError(
                 "the fit had an offset; give offset, one entry a row" if offset is None else "the fit had no offset; drop offset"
             )
-        z = self.predict(x) if offset is None else self.predict(x) + np.asarray(offset, dtype=float)
+        z = self.predict(x)
+        z = z if offset is None else z + finite_column("offset", offset, len(z))
         return self.problem.loss.mean(z) if isinstance(self.problem.loss, Smooth) else z
 
     def bound(self, x: ArrayLike) -> Array | None:
@@ -237,6 +252,7 @@ class Result:
 
         return plot_fit(self, axes, truth)
 
+    @checked
     def save(self, path: str | Path) -> None:
         """Write one self-contained JSON file (arrays in base64), in one piece; raises `InputError` for numbers that are not finite."""
         from hw4opt.model_file import save
@@ -248,4 +264,5 @@ class Result:
         """Read a model file; raises `ModelFileError` if it is damaged, of another kind, or newer than this package."""
         from hw4opt.model_file import load
 
+        check_argument("path", path, "str | Path", {})
         return load(path)

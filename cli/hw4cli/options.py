@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+LARGEST = 2**63 - 1  # what counts and seeds of libraries hold
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
 
@@ -29,6 +30,11 @@ def options(*groups: Callable[[F], F] | Sequence[Callable[[F], F]]) -> Callable[
 def take(record: type[R], given: Mapping[str, Any]) -> R:
     """The record's own fields out of a command's options."""
     return record(**{item.name: given[item.name] for item in dataclasses.fields(record) if item.name in given})  # type: ignore[arg-type]
+
+
+def whole(low: int | None = None) -> click.IntRange:
+    """The type of an option that takes a whole number of `low` or more."""
+    return click.IntRange(low, LARGEST)
 
 
 def typed(name: str) -> bool:

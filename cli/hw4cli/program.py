@@ -7,6 +7,7 @@ import importlib
 import io
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -20,6 +21,8 @@ from typing import Any
 import click
 
 from hw4cli.endings import Exit, say
+
+DIGITS = re.compile(r"[0-9]{401,}")  # the largest double has 309, and Python turns no more than 4,300 into a number
 
 
 class Commands(click.Group):
@@ -123,13 +126,15 @@ def _ended(app: click.Group, program: str, words: list[str], judge: Callable[[Ex
 
 
 def _check_words(words: Sequence[str]) -> None:
-    """Raise `click.UsageError` for a word that no file could hold later."""
+    """Raise `click.UsageError` for a word that no name or number can be."""
     for word in words:
         try:
             word.encode()
         except UnicodeEncodeError as error:
             shown = os.fsencode(word).decode(errors="backslashreplace")
             raise click.UsageError(f"the word '{shown}' is no UTF-8; rename the file, or spell it in UTF-8") from error
+        if digits := DIGITS.search(word):
+            raise click.UsageError(f"the word '{word[:40]}…' holds a number of {len(digits[0])} digits; 400 are read at most")
         if "\0" in word:
             raise click.UsageError(f"the word {word!r} holds a zero byte; no name can")
 

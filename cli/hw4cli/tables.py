@@ -1,14 +1,26 @@
-"""A table for people. rich is imported only to draw."""
+"""A table for people, as wide as their terminal. rich is imported only to draw."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+GAP = 2  # spaces between columns
+SHORTEST = 24  # characters that a column of text is left before it goes to a block of its own
 
 
 @dataclass(frozen=True)
 class Table:
-    """A title, columns (all empty: no head), rows, and the lines under it."""
+    """A title, columns (all empty: no head), rows, and the lines under it.
+
+    What is wider than the terminal goes on below, in blocks of whole columns that begin with the first one. Only the last column wraps,
+    between words. No number, word or column is ever cut: what has no room at all runs over the edge.
+    """
 
     title: str
     columns: Sequence[str]
@@ -17,19 +29,81 @@ class Table:
 
     def print(self, stderr: bool) -> None:
         """On stdout, or on stderr."""
-        from rich.box import SIMPLE_HEAD
         from rich.console import Console
-        from rich.table import Table as Drawn
         from rich.text import Text
 
         console = Console(stderr=stderr)
-        headed = any(self.columns)
-        table = Drawn(box=SIMPLE_HEAD if headed else None, pad_edge=False, show_header=headed, padding=(0, 2, 0, 0))
-        for place, column in enumerate(self.columns):
-            table.add_column(column, no_wrap=place < len(self.columns) - 1, overflow="fold", style="cyan" if place == 0 else None)
-        for row in self.rows:
-            table.add_row(*map(Text, row))
         console.print(Text(self.title, style="bold"), soft_wrap=True)
-        console.print(table)
+        for line in self._lines(console):
+            console.print(line, soft_wrap=True)
         for line in self.last:
             console.print(Text(line), soft_wrap=True)
+
+    def _lines(self, console: Console) -> Iterator[Text]:
+        """The table's lines, an empty one between blocks."""
+        from rich.cells import cell_len
+        from rich.text import Text
+
+        grid = [[" ".join(cell.splitlines()) for cell in row] for row in (self.columns, *self.rows)]
+        widths = [max(map(cell_len, column)) for column in zip(*grid, strict=True)]
+        words = max((cell_len(word) for row in grid for word in row[-1].split()), default=0)
+        headed = any(self.columns)
+        rule = "─" if console.encoding.startswith("utf") else "-"
+        if headed:
+            yield Text()
+        for number, block in enumerate(_blocks(widths, max(words, SHORTEST), console.width)):
+            if number:
+                yield Text()
+            room = console.width - sum(widths[place] + GAP for place in block[:-1])
+            wrapped = block[-1] == len(widths) - 1 and len(widths) > 1
+            inside = [min(widths[place], max(room, words)) if wrapped and place == block[-1] else widths[place] for place in block]
+            for place, row in enumerate(grid):
+                if headed or place:
+                    yield from _row([row[column] for column in block], inside, "bold" if headed and not place else "")
+                if headed and not place:
+                    yield Text(rule * (sum(inside) + GAP * (len(inside) - 1)))
+        if headed:
+            yield Text()
+
+
+def _blocks(widths: Sequence[int], shortest: int, room: int) -> list[list[int]]:
+    """The columns of every block, by place: the first column, and as many others as there is room for, the last at its shortest."""
+    blocks = [[0]]
+    for place in range(1, len(widths)):
+        needed = min(widths[place], shortest) if place == len(widths) - 1 else widths[place]
+        if len(blocks[-1]) > 1 and sum(widths[one] + GAP for one in blocks[-1]) + needed > room:
+            blocks.append([0])
+        blocks[-1].append(place)
+    return blocks
+
+
+def _row(cells: Sequence[str], widths: Sequence[int], style: str) -> Iterator[Text]:
+    """One row's lines: the last cell wraps to its width."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    for number, part in enumerate(_wrapped(cells[-1], widths[-1])):
+        line = Text(style=style)
+        for place, (cell, width) in enumerate(zip([*cells[:-1], part], widths, strict=True)):
+            shown = cell if not number or place == len(cells) - 1 else ""
+            line.append(shown, style="cyan" if place == 0 else None)
+            if place < len(cells) - 1:
+                line.append(" " * (width - cell_len(shown) + GAP))
+        line.rstrip()
+        yield line
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """The text in lines of at most that width, broken between words; a longer word stands alone."""
+    from rich.cells import cell_len
+
+    if cell_len(text) <= width:
+        return [text]
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if lines[-1] and cell_len(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines

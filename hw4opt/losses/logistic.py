@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hw4opt.arrays import real_array
 from hw4opt.errors import InputError
 from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
@@ -30,7 +31,7 @@ class Logistic(Smooth):
         raise InputError(f"logistic needs labels 0 and 1, or -1 and 1; y holds {min(values - {-1.0, 0.0, 1.0}, default=-1.0):g}")
 
     def pointwise(self, z: ArrayLike, y: ArrayLike = 1.0) -> Array:
-        return np.logaddexp(0, -np.asarray(y) * np.asarray(z, dtype=float))
+        return np.logaddexp(0, -real_array("y", y) * real_array("z", z))
 
     def gradient(self, z: Array, y: Array) -> Array:
         return -y * self._miss(z, y)

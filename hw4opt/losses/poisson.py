@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.errors import InputError
+from hw4opt.arguments import is_number
+from hw4opt.arrays import broadcast, real_array
+from hw4opt.errors import InputError, shown
 from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 from hw4opt.terms.laws import Law, law_of
@@ -40,8 +42,9 @@ class Poisson(Smooth):
 
     def __post_init__(self) -> None:
         for name, meaning in (("quasi", "whole counts) or 1 (fractions, too"), ("truncated", "any count) or 1 (counts of at least 1")):
-            if (value := getattr(self, name)) not in (False, True):
-                raise InputError(f"poisson: {name} is {value!r}; it must be 0 ({meaning})")
+            value = getattr(self, name)
+            if not (isinstance(value, bool | np.bool_) or is_number(value)) or value not in (False, True):
+                raise InputError(f"poisson: {name} is {shown(value)}; it must be 0 ({meaning})")
 
     @property
     def law(self) -> Law:
@@ -65,8 +68,8 @@ class Poisson(Smooth):
         return y
 
     def pointwise(self, z: ArrayLike, y: ArrayLike = 1.0) -> Array:
-        z = np.asarray(z, dtype=float)
-        return self.law.cumulant(z) - self._above(y) * z
+        z = real_array("z", z)
+        return self.law.cumulant(z) - self._above(real_array("y", y)) * z
 
     def gradient(self, z: Array, y: Array) -> Array:
         return self.law.rise(z) - self._above(y)
@@ -110,7 +113,7 @@ class Poisson(Smooth):
 
     def prox(self, v: ArrayLike, step: float | Array, y: ArrayLike = 1.0) -> Array:
         """z + step c'(z) = v + step (y - least): Newton's method from the right, where it falls, for c' is convex and rises."""
-        v, y, step = np.broadcast_arrays(*(np.asarray(one, dtype=float) for one in (v, y, step)))
+        v, y, step = broadcast(v=v, y=y, step=step)
         level = v + step * self._above(y)
         z = _log_prox(level, 0.5 * step if self.truncated else step)  # c' ≥ μ/2
         if not self.truncated:

@@ -11,6 +11,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from hw4opt.arguments import checked, is_finite
+from hw4opt.errors import InputError
+from hw4opt.errors import shown as short
 from hw4opt.plotting.fits import DENSE, Truth, draw_points, drawn_rows, names_of, observed_targets, plot_fit, shown
 from hw4opt.plotting.frame import DATA, FIT, MARK, QUIET, figure_of, finite, new_axes, plain
 from hw4opt.result import Result
@@ -19,9 +22,11 @@ from hw4opt.terms.base import Array
 SCORED = ("score", "standard_error", "unproven")  # what a row of `Selection.table` holds besides hyper-parameters
 
 
+@checked
 def plot_choice(result: Result, table: Sequence[Mapping[str, float]], truth: Truth | None = None) -> Figure:
     """The fit, and beside it how its hyper-parameters were chosen: the scores along one of them, or a heat map over two (a third, or more,
     at its best: the penalty that is not the ridge before the ridge)."""
+    _check_table(table)
     varied = [name for name in table[0] if name not in SCORED and len({row[name] for row in table}) > 1]
     if not varied:
         return figure_of(plot_fit(result, truth=truth))
@@ -36,14 +41,18 @@ def plot_choice(result: Result, table: Sequence[Mapping[str, float]], truth: Tru
     return figure
 
 
+@checked
 def plot_path(
     results: Sequence[Result], name: str, values: Sequence[float], scores: Sequence[float | None], errors: Sequence[float | None]
 ) -> Figure:
     """Held-out scores with their standard errors along one hyper-parameter and, of one x column, the fits themselves."""
+    sizes = len(results), len(values), len(scores), len(errors)
+    if not results or len(set(sizes)) > 1:
+        raise InputError(f"results, values, scores and errors have {sizes} entries; give as many of each, at least one")
     one_column = np.asarray(results[0].problem.x).shape[1] == 1
     figure = Figure(figsize=(12 if one_column else 7, 4.8), layout="constrained")
     spots = figure.subplots(1, 2 if one_column else 1, squeeze=False)[0]
-    known = np.array(scores, dtype=float)
+    known = np.array([np.nan if score is None else score for score in scores])
     best = int(np.nanargmin(known)) if np.isfinite(known).any() else None
     if one_column:
         _draw_family(spots[0], name, values, results, best)
@@ -51,7 +60,14 @@ def plot_path(
         spots[-1].plot(values, [result.objective for result in results], color=FIT, marker="o", ms=4, lw=1.6)
         spots[-1].set_ylabel("objective")
     else:
-        _draw_scores(spots[-1], name, np.array(values), known, np.array(errors, dtype=float), best)
+        _draw_scores(
+            spots[-1],
+            name,
+            np.array(values),
+            known,
+            np.array([np.nan if error is None else error for error in errors]),
+            best,
+        )
     spots[-1].set_xscale("log")
     spots[-1].set_xlabel(name)
     for axes in spots:
@@ -59,8 +75,10 @@ def plot_path(
     return figure
 
 
+@checked
 def plot_scores(table: Sequence[Mapping[str, float]], name: str, axes: Axes | None = None) -> Axes:
     """Held-out score with its standard error along one hyper-parameter, with the lowest marked; `table` as `Selection.table`."""
+    _check_table(table, name)
     axes = new_axes() if axes is None else axes
     rows = sorted(table, key=lambda row: row[name])
     values, scores, errors = (np.array([row[key] for row in rows]) for key in (name, "score", "standard_error"))
@@ -72,6 +90,7 @@ def plot_scores(table: Sequence[Mapping[str, float]], name: str, axes: Axes | No
     return axes
 
 
+@checked
 def plot_heatmap(table: Sequence[Mapping[str, float]], across: str, up: str, axes: Axes | None = None) -> Axes:
     """Held-out score over two hyper-parameters, the best over the others, with the lowest marked. Every tried setting is a point of a
     nearest-neighbour map on log axes, so that refined grids are drawn as they are; it is blank where no score is finite.
@@ -80,6 +99,7 @@ def plot_heatmap(table: Sequence[Mapping[str, float]], across: str, up: str, axe
     """
     from scipy.interpolate import NearestNDInterpolator
 
+    _check_table(table, across, up)
     axes = new_axes() if axes is None else axes
     best: dict[tuple[float, float], float] = {}
     for row in table:
@@ -105,6 +125,15 @@ def plot_heatmap(table: Sequence[Mapping[str, float]], across: str, up: str, axe
     label = "held-out score" + (f" (lowest over {', '.join(others)})" if others else "")
     figure_of(axes).colorbar(image, ax=axes, label=label, extend="max" if known.max() > top else "neither")
     return axes
+
+
+def _check_table(table: Sequence[Mapping[str, float]], *names: str) -> None:
+    """Raise `InputError` unless there is a row, and each has a score and a number above 0 under these names."""
+    if not len(table):
+        raise InputError("table has no rows; give rows as those of Selection.table")
+    for name in (*SCORED[:2], *names):
+        if not all((name in SCORED and name in row) or (is_finite(row.get(name)) and row[name] > 0) for row in table):
+            raise InputError(f"table has a row without a number above 0 for {short(name)}; give rows as those of Selection.table")
 
 
 def _draw_family(axes: Axes, name: str, values: Sequence[float], results: Sequence[Result], best: int | None) -> None:

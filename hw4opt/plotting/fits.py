@@ -6,7 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 
+from hw4opt.arguments import checked
+from hw4opt.arrays import finite_column, real_array
+from hw4opt.errors import InputError
 from hw4opt.plotting.frame import DATA, FIT, MARK, QUIET, TRUE, new_axes, plain
 from hw4opt.result import Result
 from hw4opt.terms import Smooth
@@ -20,6 +24,7 @@ FAR = 6.0  # times the usual size of a residual: an outlier
 MOST_MARKS = 3
 
 
+@checked
 def plot_fit(result: Result, axes: Axes | None = None, truth: Truth | None = None) -> Axes:
     """Data, fit and (if given) truth, with the largest residuals marked; of several x columns, fitted against observed.
 
@@ -38,11 +43,12 @@ def plot_fit(result: Result, axes: Axes | None = None, truth: Truth | None = Non
     return axes
 
 
-def plot_predictions(result: Result, x: Array, axes: Axes) -> Axes:
+@checked
+def plot_predictions(result: Result, x: ArrayLike, axes: Axes) -> Axes:
     """Add a fit's predictions at new x (m, d) to its figure: on the curve, or as a strip along the fitted axis of several columns."""
-    predicted = shown(result, result.predict(x))
-    if x.shape[1] == 1:
-        axes.scatter(x[:, 0], predicted, marker="D", s=20, color=MARK, alpha=0.8, linewidths=0, label="predictions", zorder=6)
+    predicted, x = shown(result, result.predict(x)), real_array("x", x)
+    if result.problem.x.shape[1] == 1:
+        axes.scatter(x.ravel(), predicted, marker="D", s=20, color=MARK, alpha=0.8, linewidths=0, label="predictions", zorder=6)
     else:
         bottom = axes.get_ylim()[0]
         axes.scatter(predicted, np.full(len(predicted), bottom), marker="|", color=MARK, label="predictions", zorder=6, clip_on=False)
@@ -50,9 +56,11 @@ def plot_predictions(result: Result, x: Array, axes: Axes) -> Axes:
     return axes
 
 
-def outliers(residuals: Array) -> np.ndarray:
+def outliers(residuals: ArrayLike) -> np.ndarray:
     """The largest residual and up to two more that stand out and are near it in size, largest first; none where all are 0."""
-    size = np.abs(residuals)
+    size = np.abs(real_array("residuals", residuals))
+    if size.ndim != 1 or not len(size):
+        raise InputError(f"residuals has shape {size.shape}; give (n,), at least one")
     first = np.argsort(-size, kind="stable")[:MOST_MARKS]
     keep = size[first] > max(FAR * float(np.median(size)), size[first[0]] / 3)
     keep[0] = size[first[0]] > 0
@@ -103,7 +111,9 @@ def _draw_curve(result: Result, axes: Axes, observed: Array, fitted: Array, trut
     rows = drawn_rows(result)
     draw_points(axes, x[rows], observed, "data")
     if truth is not None:
-        at, values = (dense, truth(dense)) if callable(truth) else (np.sort(x), np.asarray(truth)[np.argsort(x, kind="stable")])
+        at = dense if callable(truth) else np.sort(x)
+        values = finite_column("truth", truth(dense) if callable(truth) else truth, len(at))
+        values = values if callable(truth) else values[np.argsort(x, kind="stable")]
         axes.plot(at, values, color=TRUE, lw=1.1, ls=(0, (4, 2)), label="truth", zorder=2)
     axes.plot(dense, shown(result, result.predict(dense)), color=FIT, lw=2, label="fit", zorder=3)
     _mark_residuals(axes, x[rows], observed, fitted)

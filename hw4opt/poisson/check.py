@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hw4opt.arrays import group_numbers, real_array
 from hw4opt.errors import InputError
 from hw4opt.poisson.sample import COUNTS, Design, Sample
 from hw4opt.terms.base import Array
@@ -80,10 +81,7 @@ def check_design(x: ArrayLike, y: ArrayLike, rows: Rows, settings: Settings) -> 
 
 def matrix(name: str, values: ArrayLike) -> Array:
     """A finite matrix (n, d); a vector is one column."""
-    try:
-        found = np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} holds something that is no number; give numbers only") from error
+    found = np.array(real_array(name, values, first_row=1))
     found = found[:, None] if found.ndim == 1 else found
     if found.ndim != 2:
         raise InputError(f"{name} has shape {found.shape}; give (n,) or (n, d)")
@@ -97,10 +95,7 @@ def vector(name: str, values: ArrayLike | None, n: int, default: float) -> Array
     """A finite vector of n numbers; `default` everywhere for None."""
     if values is None:
         return np.full(n, default)
-    try:
-        found = np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} holds something that is no number; give numbers only") from error
+    found = np.array(real_array(name, values, first_row=1))
     if found.shape != (n,):
         raise InputError(f"{name} has shape {found.shape} and x {n} rows; give one number a row")
     if not np.isfinite(found).all():
@@ -151,10 +146,7 @@ def _check_varying(features: Array, names: Sequence[str]) -> None:
 def _groups(labels: ArrayLike | None, n: int) -> np.ndarray | None:
     if labels is None:
         return None
-    found = np.asarray(labels)
-    if found.shape != (n,):
-        raise InputError(f"groups has shape {found.shape} and x {n} rows; give one label a row")
-    return np.unique(found, return_inverse=True)[1]
+    return group_numbers("groups", labels, n, first_row=1)
 
 
 def check_components(design: Design, k: int) -> None:

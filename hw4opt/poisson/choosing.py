@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hw4opt.arguments import checked
 from hw4opt.errors import InputError, UnknownNameError
 from hw4opt.poisson.check import Rows, check_components
 from hw4opt.poisson.likelihood import expect
@@ -55,6 +56,7 @@ class Choice:
         return {k: getattr(result.criteria, criterion) for k, result in self.results.items()}
 
 
+@checked
 def choose_k(
     model: PoissonMixture, data: tuple[ArrayLike, ArrayLike, Rows], ks: Sequence[int], criterion: str = "bic", told: Told | None = None
 ) -> Choice:
@@ -63,6 +65,9 @@ def choose_k(
     Fits that did not end at a finite maximum take part, too: their likelihood is a supremum, and their status says so. The seconds of the
     model's budget are those of all k together: each gets its share of what is left, and once they are over no other is begun.
     """
+    if not isinstance(data, tuple) or len(data) != 3:
+        raise InputError("data is no triple; give (x, y, Rows(…))")
+    ks = ks if isinstance(ks, range) else tuple(ks)
     design = model.design(*data)
     _check(design, ks, criterion)
     ks = tuple(dict.fromkeys(ks))

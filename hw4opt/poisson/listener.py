@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hw4opt.arguments import check_seed, checked
+from hw4opt.errors import InputError
 from hw4opt.poisson.check import INTERCEPT
 from hw4opt.tables import Table
 from hw4opt.terms.base import Array
@@ -40,8 +42,12 @@ class Listener(NamedTuple):
         return self.coef[:, [own.index(name) for name in names]] if sorted(names) == sorted(own) else None
 
 
+@checked
 def simulated_listener(seed: int = 0, n: int = SONGS) -> Listener:
     """n songs with standard normal features; mood j with probability 0.5, 0.3, 0.2; plays ~ Poisson(exp(w_jᵀ(1, x)))."""
+    check_seed(seed)
+    if n < 1:
+        raise InputError(f"n is {n}; it must be 1 or more")
     draw = np.random.default_rng(seed)
     x = draw.standard_normal((n, len(FEATURES)))
     moods = draw.choice(len(PROPORTIONS), size=n, p=PROPORTIONS)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hw4opt.arguments import check_fields, check_seed, check_word, checked
 from hw4opt.errors import InputError
 from hw4opt.inference import ERRORS
 from hw4opt.poisson.ascent import ended
@@ -52,22 +53,20 @@ class PoissonMixture:
     errors: str = ERRORS[0]
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.k < 1:
             raise InputError(f"k is {self.k}; it must be 1 or more")
         if not 0 <= self.ridge < np.inf:
             raise InputError(f"ridge is {self.ridge}; it must be a number, 0 or more")
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}; it must be 0 or more")
-        for name in ("intercept", "quasi", "truncated"):
-            if (value := getattr(self, name)) not in (False, True):
-                raise InputError(f"{name} is {value!r}; give True or False")
-        if self.errors not in ERRORS:
-            raise InputError(f"errors is {self.errors!r}; there are {', '.join(ERRORS)}")
+        check_seed(self.seed)
+        check_word("errors", self.errors, ERRORS)
 
+    @checked
     def design(self, x: ArrayLike, y: ArrayLike, rows: Rows | None = None) -> Design:
         """The input, checked; raises `InputError`."""
         return check_design(x, y, rows or Rows(), self)
 
+    @checked
     def fit(self, x: ArrayLike, y: ArrayLike, rows: Rows | None = None, report: Report | None = None) -> MixtureResult:
         """The best mixture that the budget finds for features x (n, d) and counts y (n,).
 
@@ -80,6 +79,7 @@ class PoissonMixture:
         found = search(sample, self.k, self.budget, np.random.default_rng(self.seed), report)
         return conclude(Run(self.k, design, sample, found.end, found, self.errors), time.perf_counter() - started)
 
+    @checked
     def fit_plain(self, x: ArrayLike, y: ArrayLike, labels: ArrayLike, cycles: int, rows: Rows | None = None) -> MixtureResult:
         """The textbook's EM: exactly so many cycles of E-step and exact M-step, the first M-step from labels 0 … k-1, one a row.
 

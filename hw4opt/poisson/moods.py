@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.answer import Status
+from hw4opt.arguments import checked
+from hw4opt.arrays import ReadOnly, read_only
 from hw4opt.errors import InputError, ModelFileError
 from hw4opt.files import write_text
 from hw4opt.losses.poisson import Poisson
@@ -176,6 +178,7 @@ class Moods:
         scores = self.scores(x)
         return scores + vector("offset", offset, len(scores), 0.0)[:, None]
 
+    @checked
     def save(self, path: str | Path) -> None:
         """One JSON file, written in one piece; floats keep every digit."""
         record = {"kind": KIND, "format": FORMATS[-1], **_kept(vars(self)), "uncertainty": _kept(vars(self.uncertainty))}
@@ -193,6 +196,7 @@ class Moods:
             return False
 
     @classmethod
+    @checked
     def load(cls, path: str | Path) -> Moods:
         """What `save` wrote; raises `ModelFileError`."""
         try:
@@ -237,7 +241,7 @@ def _stored(values: list | None, *shape: int) -> Array | None:
 
 
 @dataclass(frozen=True, eq=False)
-class MixtureResult:
+class MixtureResult(ReadOnly):
     """k moods in descending proportion.
 
     status, message    stationary to tolerance (`Status.CERTIFIED`) or what stands against it
@@ -265,6 +269,9 @@ class MixtureResult:
     seconds: float
     warnings: tuple[str, ...]
     design: Design
+
+    def __post_init__(self) -> None:
+        read_only((self.coef, self.proportions, self.responsibilities, self.trace, self.dispersion, self.explained))
 
     @property
     def k(self) -> int:

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.errors import InputError
+from hw4opt.arguments import checked
+from hw4opt.errors import InputError, shown
 from hw4opt.files import replacing
 from hw4opt.poisson.moods import MixtureResult
 from hw4opt.tables.write import number_cells, write_csv
@@ -40,6 +41,7 @@ class Playlist:
     defining: np.ndarray
 
 
+@checked
 def make_playlists(result: MixtureResult, catalogue: ArrayLike, top: int) -> list[Playlist]:
     """The `top` rows of a catalogue (m, d) with the largest xᵀw_j, a list for each mood; ties by row order."""
     if top < 1:
@@ -119,13 +121,20 @@ def playlist_path(folder: str | Path, mood: int) -> Path:
     return Path(folder) / f"mood_{mood + 1}.csv"
 
 
+@checked
 def write_playlists(folder: str | Path, lists: Sequence[Playlist], texts: dict[str, list[str]]) -> list[Path]:
     """mood_1.csv, mood_2.csv, …: rank, row (from 1), the text columns, score, standard_error; all of them or, where one fails, none.
 
     texts    the catalogue's text columns by name; one named as a column above is written as catalogue_NAME
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    for name, cells in texts.items():
+        if not isinstance(cells, Sequence) or any(len(cells) <= one.rows.max(initial=-1) for one in lists):
+            raise InputError(f"texts[{name!r}] is {shown(cells)}; give a cell for each row of the catalogue")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder}: {error.strerror}") from error
     paths = [playlist_path(folder, one.mood) for one in lists]
     with ExitStack() as stack:
         for path, one in zip(paths, lists, strict=True):

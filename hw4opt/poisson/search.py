@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hw4opt.arguments import check_fields
 from hw4opt.errors import InputError
 from hw4opt.poisson.ascent import Climb, Over, climb, never
 from hw4opt.poisson.em import EMPTY, cycle, m_step
@@ -50,6 +51,7 @@ class Budget:
     seconds: float | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.starts < 1:
             raise InputError(f"restarts is {self.starts}; it must be 1 or more")
         if self.most < 0:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hw4opt.arrays import real_array
 from hw4opt.terms import Term, check_parameter
 from hw4opt.terms.base import Array
 
@@ -23,13 +24,14 @@ class Ridge(Term):
         check_parameter("ridge", "weight", self.weight, low=0)
 
     def value(self, z: ArrayLike) -> float:
-        return self.weight * float(np.square(np.asarray(z, dtype=float)).sum())
+        return self.weight * float(np.square(real_array("z", z)).sum())
 
     def prox(self, v: ArrayLike, step: float) -> Array:
-        return np.asarray(v, dtype=float) / (1 + 2 * step * self.weight)
+        check_parameter("ridge", "step", step, low=0, strict=True)
+        return real_array("v", v) / (1 + 2 * step * self.weight)
 
     def conjugate(self, u: ArrayLike) -> float:
-        square = float(np.square(np.asarray(u, dtype=float)).sum())
+        square = float(np.square(real_array("u", u)).sum())
         if self.weight == 0:
             return 0.0 if square == 0 else float("inf")
         return square / (4 * self.weight)

@@ -7,6 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from hw4opt.arguments import is_finite
+from hw4opt.errors import InputError, shown
+
+MOST_POINTS = 1_000_000
+
 Setting = dict[str, float]
 
 
@@ -23,6 +28,16 @@ class Axis:
     high: float
     count: int | None = None
     reach: tuple[float, float] | None = None
+
+    @classmethod
+    def given(cls, name: str, span: Sequence[float]) -> Axis:
+        """The axis of a range (low, high, count) that the user named; raises `InputError`."""
+        values = tuple(span) if isinstance(span, Sequence) else ()
+        if len(values) == 3 and all(map(is_finite, values)):
+            low, high, count = values
+            if 0 < low <= high and count == int(count) and 1 <= count <= MOST_POINTS:
+                return cls(name, float(low), float(high), int(count))
+        raise InputError(f"grid of {name} is {shown(span)}; (low, high, count) needs 0 < LOW ≤ HIGH and a COUNT from 1 to {MOST_POINTS:,}")
 
     @property
     def limits(self) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hw4opt.arguments import check_seed, check_word, checked
 from hw4opt.errors import InputError
 from hw4opt.losses.squared import Squared
 from hw4opt.parallel import Workers
@@ -124,6 +125,7 @@ def _score(task: list[_Candidate], folds: Folds, metric: str, units: np.ndarray 
     return score_settings([one.problem for one in task], folds, metric, units)
 
 
+@checked
 def select(
     problem: Problem,
     free: Sequence[str],
@@ -154,11 +156,11 @@ def select(
     """
     started = time.perf_counter()
     grid = dict(grid or {})
-    if metric not in METRICS:
-        raise InputError(f"metric is {metric!r}; there are {', '.join(METRICS)}")
+    check_word("metric", metric, METRICS)
     if metric == "loss" and any(name.startswith(f"{problem.loss.name}.") for name in grid):
         raise InputError("metric loss would reward a shrinking loss while its parameter is searched; use metric squared or absolute")
     parse_search(search)
+    check_seed(seed)
     if workers < 1:
         raise InputError(f"workers is {workers}; it must be 1 or more")
     axes = _axes(problem, list(dict.fromkeys((*free, *grid))), grid)
@@ -235,7 +237,7 @@ def _axes(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[float
     axes: dict[str, Axis] = {}
     for name in sorted(names, key=lambda name: not is_gamma(problem, name)):
         if name in grid:
-            axes[name] = Axis(name, *grid[name])
+            axes[name] = Axis.given(name, grid[name])
         else:
             low, high = default_range(problem, name)
             axes[name] = Axis(name, low, high, reach=reach_of(problem, name, low, high))
@@ -253,7 +255,7 @@ def _one_standard_error(state: _Search) -> tuple[Tried, Score]:
 
 def _smoothness(problem: Problem, setting: Setting) -> float:
     """The sum of the logarithms of weights and of 1/gamma, by whichever name; other parameters have no smoother side."""
-    terms = {"ridge", *(term.name for term in problem.regularizers)}
+    terms = {"ridge", *(term.label for term in problem.regularizers)}
     weights = terms | {f"{name}.weight" for name in terms}
     signs = {name: 1.0 if name in weights else -1.0 if is_gamma(problem, name) else 0.0 for name in setting}
     return sum(signs[name] * math.log(value) for name, value in setting.items())

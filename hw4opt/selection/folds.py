@@ -5,13 +5,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.errors import InputError
+from hw4opt.arguments import check_seed, check_word, checked
+from hw4opt.arrays import group_numbers, real_array
+from hw4opt.errors import InputError, shown
 
 Folds = list[np.ndarray]
 
 
+def _check_size(size: int) -> None:
+    if size < 1:
+        raise InputError(f"size is {size}; it must be 1 or more")
+
+
+@checked
 def leave_one_out(size: int) -> Folds:
-    """Fold i holds out row i."""
+    """Fold i holds out row i; raises `InputError` for no row."""
+    _check_size(size)
     return list(np.arange(size)[:, None])
 
 
@@ -29,7 +38,7 @@ def leave_x_out(x: ArrayLike) -> Folds:
 
 def labels_of(x: ArrayLike) -> np.ndarray:
     """(n,) whole numbers from 0, the same for rows of x (n,) or (n, d) with all columns equal."""
-    return np.unique(np.asarray(x), axis=0, return_inverse=True)[1].reshape(-1)
+    return np.unique(real_array("x", x), axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def shared(labels: np.ndarray) -> int:
@@ -38,6 +47,7 @@ def shared(labels: np.ndarray) -> int:
     return int(counts[counts > 1].sum())
 
 
+@checked
 def k_fold(size: int, count: int, *, order: str = "shuffled", groups: ArrayLike | None = None, seed: int = 0) -> Folds:
     """`count` folds of nearly equal size.
 
@@ -46,10 +56,10 @@ def k_fold(size: int, count: int, *, order: str = "shuffled", groups: ArrayLike 
 
     Raises `InputError` for fewer than 2 folds, more folds than rows or groups, or `groups` of another shape.
     """
-    if order not in ("shuffled", "contiguous"):
-        raise InputError(f"folds is {order!r}; there are shuffled and contiguous")
-    check_groups(groups, size)
-    labels = np.arange(size) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    check_word("folds", order, ("shuffled", "contiguous"))
+    _check_size(size)
+    check_seed(seed)
+    labels = np.arange(size) if groups is None else group_numbers("groups", groups, size)
     units = int(labels.max()) + 1
     if units == 1 and groups is not None:
         raise InputError("there is one group only; rows of one group leave together, so at least two groups are needed")
@@ -62,7 +72,11 @@ def k_fold(size: int, count: int, *, order: str = "shuffled", groups: ArrayLike 
     return [np.flatnonzero(fold_of_unit[labels] == fold) for fold in range(count)]
 
 
-def check_groups(groups: ArrayLike | None, size: int) -> None:
-    """Raise `InputError` unless there is one label a row."""
-    if groups is not None and np.shape(groups) != (size,):
-        raise InputError(f"groups has shape {np.shape(groups)}; it needs one label a row, {(size,)}")
+def check_folds(folds: Folds, size: int) -> None:
+    """Raise `InputError` unless every fold is an array of some of the rows 0 … size - 1."""
+    if not isinstance(folds, list | tuple) or not folds:
+        raise InputError(f"folds is {shown(folds)}; give a list of arrays of rows, as k_fold does")
+    for fold in folds:
+        rows = isinstance(fold, np.ndarray) and fold.ndim == 1 and fold.dtype.kind in "iu" and len(fold) > 0
+        if not rows or fold.min() < 0 or fold.max() >= size:
+            raise InputError(f"a fold is {shown(fold)}; it must be an array of rows from 0 to {size - 1}")

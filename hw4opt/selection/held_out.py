@@ -9,9 +9,9 @@ from functools import cache, partial
 import numpy as np
 
 from hw4opt.answer import Options
+from hw4opt.arguments import check_word, checked
 from hw4opt.canonical import canonicalize
 from hw4opt.certificate import Proof, certify
-from hw4opt.errors import InputError
 from hw4opt.feasibility import strictly_feasible
 from hw4opt.fit import better_proof, prove, solve_with, unattained
 from hw4opt.form import Form
@@ -19,7 +19,7 @@ from hw4opt.problem import Problem
 from hw4opt.selection import closed, exact, smooth
 from hw4opt.selection.endless import endless, endless_at
 from hw4opt.selection.exact import FullFits
-from hw4opt.selection.folds import Folds
+from hw4opt.selection.folds import Folds, check_folds
 from hw4opt.selection.layout import Layout
 from hw4opt.selection.lines import EXACT, ROUNDS
 from hw4opt.selection.tableau import WHOLE
@@ -120,15 +120,18 @@ class _Layouts:
             yield span, self.only or Layout.of(self.problem, self.folds[span])
 
 
+@checked
 def score_settings(problems: Sequence[Problem], folds: Folds, metric: str = "loss", units: np.ndarray | None = None) -> list[Score]:
     """One score a problem; the problems share x, y, weights and kinds of terms, and differ in hyper-parameters.
 
     units    labels of the rows in use: rows of one label count as one in the standard error
 
-    Those over one basis are solved together. Raises `InputError` for an unknown metric.
+    Those over one basis are solved together. Raises `InputError` for an unknown metric, and for folds that are no
+    rows.
     """
-    if metric not in METRICS:
-        raise InputError(f"metric is {metric!r}; there are {', '.join(METRICS)}")
+    check_word("metric", metric, METRICS)
+    if problems:
+        check_folds(folds, len(problems[0].active_x))
     kinds: dict[object, dict[object, list[int]]] = {}
     for place, problem in enumerate(problems):
         kinds.setdefault(tuple(term.acts for term in problem.terms), {}).setdefault(problem.kernel, []).append(place)

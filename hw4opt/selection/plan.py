@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.errors import InputError
+from hw4opt.arguments import whole_of
+from hw4opt.arrays import group_numbers
+from hw4opt.errors import InputError, shown
 from hw4opt.kernels import Precomputed
 from hw4opt.problem import Problem
 from hw4opt.selection.axes import Axis, Setting
-from hw4opt.selection.folds import Folds, check_groups, k_fold, labels_of, leave_one_out, leave_x_out, shared
+from hw4opt.selection.folds import Folds, k_fold, labels_of, leave_one_out, leave_x_out, shared
 from hw4opt.selection.held_out import score_settings
 from hw4opt.selection.ranges import is_gamma
 from hw4opt.selection.search import rounds
@@ -47,8 +49,11 @@ class Plan:
 def plan(problem: Problem, axes: Sequence[Axis], method: str, order: str, search: str, groups: ArrayLike | None, seed: int) -> Plan:
     """The folds for a method, order of folds and search; raises `InputError` for what does not go together."""
     size = len(problem.y) if problem.active is None else len(problem.active)
-    check_groups(groups, len(problem.y))
-    labels = None if groups is None else np.asarray(groups)[slice(None) if problem.active is None else problem.active]
+    labels = (
+        None
+        if groups is None
+        else group_numbers("groups", groups, len(problem.y))[slice(None) if problem.active is None else problem.active]
+    )
     kind, _, number = method.partition(":")
     if method in ("loo", "loo:x") and labels is not None:
         said = "leave-one-out holds out one row (or x) at a time and groups leave together"
@@ -57,11 +62,11 @@ def plan(problem: Problem, axes: Sequence[Axis], method: str, order: str, search
         return Plan(None, "loo", leave_one_out(size), None, _on_twins(problem, labels))
     if method == "loo:x":
         return Plan(None, method, leave_x_out(problem.active_x), labels_of(problem.active_x), [])
-    if kind == "kfold" and number.isdecimal():
-        chosen = k_fold(size, int(number), order=order, groups=labels, seed=seed)
+    if kind == "kfold" and (count := whole_of(number)) is not None:
+        chosen = k_fold(size, count, order=order, groups=labels, seed=seed)
         return Plan(None, method, chosen, labels, _on_twins(problem, labels))
     if method != "auto":
-        raise InputError(f"select is {method!r}; there are auto, loo, loo:x, kfold:K and none")
+        raise InputError(f"select is {shown(method)}; there are auto, loo, loo:x, kfold:K and none")
     if labels is not None:
         return Plan(None, *_ten(size, order, labels, seed), labels, [])
     return _automatic(problem, axes, order, search, seed)

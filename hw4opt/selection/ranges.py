@@ -36,7 +36,7 @@ def default_range(problem: Problem, name: str) -> tuple[float, float]:
     if name == "ridge":
         least, most = _sizes(problem)
         return 1e-4 * slope / noise * least, 10 * slope / noise * most
-    term = next((term for term in problem.regularizers if term.name == name), None)
+    term = next((term for term in problem.regularizers if term.label == name), None)
     if term is None:
         raise InputError(f"no range is known for {name!r}; give one, as in --grid {name}=0.1:10:7")
     if isinstance(term.acts, Differences):

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from hw4opt.errors import InputError
+from hw4opt.arguments import whole_of
+from hw4opt.errors import InputError, shown
 from hw4opt.selection.axes import Axis, Setting, lowest, product
 from hw4opt.selection.ranges import log_grid
 from hw4opt.selection.refine import PATIENT, History, beyond, local_minima, polish, zoom
@@ -22,10 +23,10 @@ def parse_search(text: str) -> tuple[str, int]:
     name, _, number = text.partition(":")
     if name in ("zoom", "grid") and not number:
         return name, 0
-    if name == "random" and number.isdecimal() and int(number) > 0:
-        _check_most(int(number), "random:N has", "a smaller N")
-        return name, int(number)
-    raise InputError(f"search is {text!r}; there are zoom, grid and random:N")
+    if name == "random" and (count := whole_of(number)):
+        _check_most(count, "random:N has", "a smaller N")
+        return name, count
+    raise InputError(f"search is {shown(text)}; there are zoom, grid and random:N")
 
 
 def _check_most(settings: int, what: str, give: str) -> None:

@@ -53,7 +53,9 @@ def _is_smooth(run: Run) -> bool:
 
 
 def _on_coefficients(form: Form, run: Run) -> bool:
-    return all(isinstance(form.blocks[piece.block].acts, Coefficients) for _, piece in run.members)
+    """Whether the run is the l1 block: a weight on both sides of every coefficient."""
+    both = run.sheet is not None and run.sheet.low is not None and run.sheet.high is not None
+    return both and all(isinstance(form.blocks[piece.block].acts, Coefficients) for _, piece in run.members)
 
 
 def _on_primal(form: Form) -> bool:
@@ -133,8 +135,8 @@ def _primal(form: Form) -> tuple[Array, Callable[[Array], Array], Callable[[Arra
     def advance(w: Array) -> Array:
         v = w - step * gradient(w)
         for run in rough:  # the l1 block: its matrix picks coefficients
-            picked = run.matrix.argmax(axis=1)
-            length = step[:, picked]
+            picked, factor = _picked(run)
+            length = step[:, picked] * factor
             v[:, picked] -= length * np.clip(v[:, picked] / length, run.sheet.low, run.sheet.high)  # type: ignore[union-attr]
         return v
 
@@ -145,10 +147,17 @@ def _primal(form: Form) -> tuple[Array, Callable[[Array], Array], Callable[[Arra
             if _is_smooth(run):
                 duals.append(_slope(run, w @ run.matrix.T))
             else:
-                duals.append(np.clip(-pull @ run.matrix.T, run.sheet.low, run.sheet.high))  # type: ignore[union-attr]
+                picked, factor = _picked(run)
+                duals.append(np.clip(-pull[:, picked] / factor, run.sheet.low, run.sheet.high))  # type: ignore[union-attr]
         return w, duals
 
     return np.zeros(form.penalty.shape), advance, point_of
+
+
+def _picked(run: Run) -> tuple[np.ndarray, Array]:
+    """The column that each row of the l1 block acts on, and by what factor."""
+    columns = run.matrix.argmax(axis=1)
+    return columns, run.matrix[np.arange(run.size), columns]
 
 
 def _dual(form: Form) -> tuple[Array, Callable[[Array], Array], Callable[[Array], Point]]:

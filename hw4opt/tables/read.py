@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from hw4opt.arguments import checked
 from hw4opt.errors import InputError
 from hw4opt.tables.table import Table, check_names, number
 
@@ -24,6 +25,7 @@ BYTES_AT_ONCE = 1_048_576
 WIDE = (b"\xff\xfe", b"\xfe\xff")  # the first bytes of UTF-16 text, and of UTF-32 text
 
 
+@checked
 def read_table(path: str | Path, most: int = MOST_BYTES) -> Table:
     """A CSV file with a header, or a Parquet file; `-` is standard input. Raises `InputError`, whose sentence names the file and its fault.
 
@@ -56,7 +58,7 @@ def _read(path: str | Path, source: str, most: int) -> bytes:
         if status.st_size > most and stat.S_ISREG(status.st_mode):
             raise InputError(_too_large(source, most))
         with open(path, "rb") as file:
-            return _up_to(file, source, most)
+            return _up_to(file, source, most, max(status.st_size + 1, BYTES_AT_ONCE))  # a regular file in one piece
     except IsADirectoryError as error:
         raise InputError(f"{path} is a folder; give a CSV or Parquet file") from error
     except FileNotFoundError as error:
@@ -67,9 +69,9 @@ def _read(path: str | Path, source: str, most: int) -> bytes:
         raise InputError(f"cannot read {source}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _up_to(file: BinaryIO, source: str, most: int) -> bytes:
+def _up_to(file: BinaryIO, source: str, most: int, at_once: int = BYTES_AT_ONCE) -> bytes:
     parts, size = [], 0
-    while part := file.read(BYTES_AT_ONCE):
+    while part := file.read(at_once):
         size += len(part)
         if size > most:
             raise InputError(_too_large(source, most))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -53,7 +54,7 @@ class PlainCells:
                     return values
         except (TypeError, ValueError):
             pass
-        return np.fromiter((number(cell) for cell in self.cells), dtype=float, count=len(self))
+        return np.fromiter(map(number, self.cells), dtype=float, count=len(self))
 
     def times(self) -> Times:
         return parse_times(self.text())
@@ -67,9 +68,10 @@ def is_plain(text: str) -> bool:
 def number(cell: object) -> float:
     """The cell as a number, NaN where it is none."""
     try:
-        return math.nan if isinstance(cell, str) and not is_plain(cell) else float(cell)  # type: ignore[arg-type]
+        value = float(cell)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return math.nan
+    return math.nan if isinstance(cell, str) and not is_plain(cell) else value
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +136,8 @@ class Table:
         """Whether most cells that are not missing are ISO 8601 dates or date-times."""
         cells = self.column(name)
         if isinstance(cells, PlainCells):
-            held = [cell for cell in cells.text() if not is_missing(cell)]
-            if parse_times(held[:SAMPLE]).here.sum() <= MOSTLY * len(held[:SAMPLE]):
+            held = first_cells(cells.text())
+            if parse_times(held).here.sum() <= MOSTLY * len(held):
                 return False
         return bool(self.times(name).here.sum() > MOSTLY * (len(self) - self.missing(name).sum()))
 
@@ -176,6 +178,11 @@ class Table:
 def is_missing(cell: str) -> bool:
     """Whether a cell is empty or a word for a missing number."""
     return cell.strip().casefold() in MISSING
+
+
+def first_cells(cells: Iterable[str], count: int = SAMPLE) -> list[str]:
+    """The first cells that are not missing."""
+    return list(itertools.islice((cell for cell in cells if not is_missing(cell)), count))
 
 
 def _complaint(text: str) -> str:

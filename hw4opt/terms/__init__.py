@@ -1,5 +1,6 @@
 """What a term is: the base classes of losses, regularizers and constraints."""
 
+from hw4opt.arguments import check_parameter, check_whole
 from hw4opt.terms.base import (
     AUTO,
     Coefficients,
@@ -11,15 +12,15 @@ from hw4opt.terms.base import (
     Table,
     Term,
     Values,
-    check_parameter,
-    check_whole,
 )
+from hw4opt.terms.interval import Interval
 from hw4opt.terms.registry import find, load, names, parameters
 
 __all__ = [
     "AUTO",
     "Coefficients",
     "Differences",
+    "Interval",
     "Loss",
     "PiecewiseQuadratic",
     "Slope",

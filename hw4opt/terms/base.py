@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from hw4opt.errors import InputError
+from hw4opt.arguments import check_parameter
+from hw4opt.arrays import Array, broadcast, real_array
 
 AUTO = "auto"  # in place of a number: a parameter that follows the data
 ROUNDING = 1e-12  # of z u and f: what a Fenchel-Young slack of 0 may come out as
-
-Array = NDArray[Any]  # of float64; NumPy's own stubs widen results to "floating"
 
 
 @dataclass(frozen=True)
@@ -51,24 +50,13 @@ class Slope:
 
 @dataclass(frozen=True)
 class Coefficients:
-    """The term acts on the coefficients of a linear design (the intercept excluded)."""
+    """The term acts on the coefficients of a linear design (the intercept excluded): of the columns as the design measures them, or of
+    the raw ones."""
+
+    raw: bool = False
 
 
 Acts = Values | Differences | Slope | Coefficients
-
-
-def check_whole(owner: str, name: str, value: object, *, low: int, high: int) -> None:
-    """Raise `InputError` unless `value` is a whole number from low to high."""
-    if not isinstance(value, int | float | np.number) or isinstance(value, bool) or not low <= value <= high or value != int(value):
-        raise InputError(f"{owner}: {name} is {value!r}; it must be a whole number between {low} and {high}")
-
-
-def check_parameter(owner: str, name: str, value: float, *, low: float = -math.inf, high: float = math.inf, strict: bool = False) -> None:
-    """Raise `InputError` unless `value` is a finite number in [low, high] (open at both ends if `strict`)."""
-    number = isinstance(value, int | float | np.number) and not isinstance(value, bool) and abs(value) < math.inf
-    if not number or value < low or value > high or (strict and value in (low, high)):
-        between = f"{'above' if strict else 'at least'} {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
-        raise InputError(f"{owner}: {name} is {value!r}; it must be a number" + ("" if low == -math.inf else f" {between}"))
 
 
 class Term(ABC):
@@ -78,6 +66,11 @@ class Term(ABC):
     def name(self) -> str:
         """The name on the command line: the name of the term's file."""
         return type(self).__module__.rpartition(".")[2]
+
+    @property
+    def label(self) -> str:
+        """What tells the term from others of its name in a problem: the name, and the x column where the term acts along one of several."""
+        return f"{self.name}:column={self.acts.column}" if isinstance(self.acts, Slope) else self.name
 
     @property
     def acts(self) -> Acts:
@@ -161,17 +154,18 @@ class PiecewiseQuadratic(Term):
 
     def pointwise(self, z: ArrayLike, y: ArrayLike = 0.0) -> Array:
         """f of each row."""
-        z = np.asarray(z, dtype=float)
+        z = real_array("z", z)
         return sum((table.pointwise(z) for table in self.tables), np.zeros_like(z))
 
     def value(self, z: ArrayLike) -> float:
         return float(self.pointwise(z).sum())
 
     def prox(self, v: ArrayLike, step: float) -> Array:
-        return self._root(np.asarray(v, dtype=float) / step, 1.0 / step)
+        check_parameter(self.name, "step", step, low=0, strict=True)
+        return self._root(real_array("v", v) / step, 1.0 / step)
 
     def conjugate(self, u: ArrayLike) -> float:
-        u = np.asarray(u, dtype=float)
+        u = real_array("u", u)
         z = self._root(u, 0.0)
         with np.errstate(invalid="ignore"):
             each = np.where(np.isfinite(z), u * np.where(np.isfinite(z), z, 0) - self.pointwise(np.where(np.isfinite(z), z, 0)), math.inf)
@@ -290,11 +284,11 @@ class Smooth(Loss):
         return float(self.pointwise(z, y).sum())
 
     def conjugate(self, u: ArrayLike, y: ArrayLike = 1.0) -> float:
-        return float(self.conjugate_pointwise(np.asarray(u, dtype=float), np.asarray(y, dtype=float)).sum())
+        return float(self.conjugate_pointwise(real_array("u", u), real_array("y", y)).sum())
 
     def prox(self, v: ArrayLike, step: float | Array, y: ArrayLike = 1.0) -> Array:
         """argmin f(z) + (z - v)²/(2 step): z + step f'(z) = v by Newton inside a shrinking bracket."""
-        v, y = np.broadcast_arrays(np.asarray(v, dtype=float), np.asarray(y, dtype=float))
+        v, y, step = broadcast(v=v, y=y, step=step)
         pull = step * self.gradient(v, y)
         low, high = np.minimum(v, v - pull), np.maximum(v, v - pull)
         z = 0.5 * (low + high)

@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 from functools import cache
 
+from hw4opt.arguments import check_word, checked
 from hw4opt.errors import InputError, UnknownNameError
 from hw4opt.terms.base import Term
 
@@ -16,6 +17,7 @@ FOLDERS = {"loss": "hw4opt.losses", "regularizer": "hw4opt.regularizers", "const
 @cache
 def names(kind: str) -> tuple[str, ...]:
     """The names of a kind of term ('loss', 'regularizer' or 'constraint'), sorted."""
+    check_word("kind", kind, FOLDERS)
     folder = importlib.import_module(FOLDERS[kind])
     return tuple(sorted(module.name for module in pkgutil.iter_modules(folder.__path__) if not module.name.startswith("_")))
 
@@ -38,6 +40,7 @@ def parameters(term: type[Term]) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(term))  # type: ignore[arg-type]
 
 
+@checked
 def find(kind: str, name: str, **given: float | str) -> Term:
     """The term of that name with those parameters; raises `InputError` for a parameter it does not have."""
     term = load(kind, name)

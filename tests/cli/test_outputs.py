@@ -188,6 +188,24 @@ def test_an_empty_folder_name_is_no_name(command, capsys):
     assert "--out: the name is empty; give a folder" in capsys.readouterr().err and sorted(Path().iterdir()) == before
 
 
+def test_a_full_disk_is_exit_1_and_names_the_file(hw4opt, monkeypatch):
+    """No playlist is left half-written, and none of an earlier call is lost."""
+    Path("s.csv").write_text("plays,tempo\n" + "".join(f"{i % 4 + 1},{i / 7}\n" for i in range(30)))
+    Path("p").mkdir()
+    Path("p/mood_2.csv").write_text("of an earlier call")
+    writes = []
+
+    def full(*words):
+        writes.append(words)
+        if len(writes) > 1:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hw4opt.poisson.playlists._write", full)
+    done = hw4opt("em", "s.csv", "--y", "plays", "--k", 2, "--ridge", 1, "--playlists", "p", "-q")
+    assert done.status == 1 and "No space left on device (p/mood_2.csv)" in done.err.splitlines()[-1], done
+    assert sorted(path.name for path in Path("p").iterdir()) == ["mood_2.csv"] and Path("p/mood_2.csv").read_text() == "of an earlier call"
+
+
 def test_em_leaves_its_data_alone(hw4opt):
     rows = "plays,tempo\n" + "".join(f"{i % 4 + 1},{i / 7}\n" for i in range(30))
     for name, words in {

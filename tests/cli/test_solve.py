@@ -239,3 +239,29 @@ def test_an_interrupted_search_keeps_the_best_so_far(hw4opt, monkeypatch, tmp_pa
     assert done.err.splitlines()[-1] == "hw4opt: interrupted; what was done is kept (--save m.json not written)"
     assert done.json["selection"]["score"] == min(row["score"] for row in done.json["selection"]["table"])
     assert not (tmp_path / "m.json").exists()
+
+
+def test_terms_are_told_apart_by_their_column(hw4opt, tmp_path):
+    draw = np.random.default_rng(0)
+    rows = np.column_stack([draw.uniform(size=(30, 2)), draw.standard_normal(30)])
+    np.savetxt(tmp_path / "ab.csv", rows, delimiter=",", header="a,b,y", comments="")
+    words = ["solve", "ab.csv", "--gamma", "2", "--reg", "ridge=0.1", "--select", "none"]
+    shapes = ["--constraint", "increasing:column=a", "--constraint", "increasing:column=b"]
+    done = hw4opt(*words, *shapes, "--save", "m.json")
+    assert done.status == 0 and "increasing:column=a + increasing:column=b" in done.out
+    assert hw4opt("predict", "m.json", "ab.csv", "--out", "p.csv").status == 0
+    twice = hw4opt(*words, *shapes, "--constraint", "increasing:column=b")
+    assert twice.status == 2 and "--constraint increasing:column=b is given twice" in twice.err
+
+
+def test_constraints_on_fitted_values_of_a_linear_design_say_so(hw4opt, tmp_path):
+    draw = np.random.default_rng(0)
+    rows = np.column_stack([draw.uniform(size=(30, 2)), draw.standard_normal(30)])
+    np.savetxt(tmp_path / "ab.csv", rows, delimiter=",", header="a,b,y", comments="")
+    words = ["solve", "ab.csv", "--design", "linear", "--intercept", "--select", "none", "--json", "-"]
+    said = hw4opt(*words, "--constraint", "nonnegative").json["warnings"]
+    assert said == ["nonnegative holds for the fitted values, not for the coefficients; --constraint coef_nonnegative is for those"]
+    done = hw4opt(*words, "--constraint", "coef_nonnegative", "--constraint", "coef_bounds:upper=0.1")
+    assert done.json["warnings"] == [] and min(done.json["coef"]) >= 0 and max(done.json["coef"]) <= 0.1 + 1e-9
+    kernel = hw4opt("solve", *GIVEN, "--constraint", "coef_nonnegative")
+    assert kernel.status == 2 and "needs a linear design" in kernel.err

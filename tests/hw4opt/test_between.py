@@ -99,8 +99,6 @@ def test_the_largest_excess_over_bounds(constraint, excess):
 def test_what_is_not_looked_at():
     assert breaks(fit(Problem(DOSE, RESPONSE, None, regularizers=[Ridge(1.0)], constraints=[Bounds(upper=20)]))) == []
     assert breaks(fit(Problem(DOSE, RESPONSE, RBF(1e-3), regularizers=[Ridge(1.0)]))) == []
-    x = np.column_stack([DOSE, RESPONSE])
-    assert breaks(fit(Problem(x, RESPONSE, RBF(1e-3), regularizers=[Ridge(1.0)], constraints=[Bounds(upper=20)]))) == []
     gram = RBF(1e-3).gram(DOSE[:, None], DOSE[:, None])
     assert breaks(fit(Problem(gram, RESPONSE, Precomputed(), regularizers=[Ridge(1.0)], constraints=[Bounds(upper=20)]))) == []
 
@@ -141,3 +139,37 @@ def test_the_lower_hull_is_the_largest_convex_function_below():
     assert np.all(np.diff(np.diff(v) / np.diff(u)) > 0) and np.all(np.interp(x, u, v) <= f + 1e-12)
     assert set(u) <= set(x) and u[0] == x[0] and u[-1] == x[-1]
     assert _lower_hull(np.arange(4.0), np.arange(4.0)) == ([0.0, 3.0], [0.0, 3.0])
+
+
+def test_several_columns_are_looked_at_between_neighbouring_rows():
+    """A failure that is named is there: the slope and the value at the point, from the curve itself."""
+    draw = np.random.default_rng(0)
+    x = draw.uniform(size=(40, 2)) * [1, 1000]
+    y = x[:, 0] - (x[:, 1] / 1000) ** 2 + 0.2 * draw.standard_normal(40)
+    shapes = [Increasing(0), Decreasing(1), Bounds(-0.5, 0.6)]
+    result = fit(Problem(x, y, RBF(20.0), regularizers=[Ridge(0.01)], constraints=shapes, standardize=True)).raise_for_status()
+    found = {one.term.label: one for one in breaks(result)}
+    assert set(found) <= {"increasing:column=0", "decreasing:column=1", "bounds"} and len(found) >= 2
+    for label, one in found.items():
+        point = np.array(one.point)
+        assert ((x.min(axis=0) <= point) & (point <= x.max(axis=0))).all()
+        if label == "bounds":
+            f = result.predict(point[None])[0]
+            assert one.size == pytest.approx(max(f - 0.6, -0.5 - f))
+        else:
+            step = np.zeros(2)
+            step[one.term.acts.column] = 1e-4 * np.ptp(x[:, one.term.acts.column])
+            low, high = result.predict(np.array([point - step, point + step]))
+            slope = (high - low) / (2 * step.sum())
+            assert one.size == pytest.approx(-slope if label.startswith("increasing") else slope, rel=1e-4)
+        sentence = one.sentence("dose", "age")
+        assert "holds at the data rows only: between them the curve" in sentence and f"age = {point[1]:.4g}" in sentence
+    assert "increasing:column=dose" in found["increasing:column=0"].sentence("dose", "age")
+
+
+def test_a_plane_fails_nowhere_between_its_rows():
+    x = np.random.default_rng(0).uniform(size=(30, 2))
+    result = fit(
+        Problem(x, x[:, 0] - x[:, 1], Polynomial(1.0, 1, 0.0), regularizers=[Ridge(1e-3)], constraints=[Increasing(0), Bounds(-2, 2)])
+    )
+    assert breaks(result.raise_for_status()) == []

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from hw4opt import Increasing, Problem, Ridge, fit
 from hw4opt.errors import InputError, RefusedError, UnknownNameError
 from hw4opt.kernels import KERNELS, RBF, VALUE, Laplacian, Matern32, Matern52, Polynomial, Precomputed, find_kernel
 
@@ -224,3 +225,14 @@ def test_points_too_far_apart_to_be_squared_are_unrelated_or_the_same(kernel):
     gram = kernel.gram(x, x)
     assert np.isfinite(gram).all() and gram[0, 0] == 1 and gram[0, 1] == pytest.approx(1)
     assert gram[0, 2] == (0 if kernel.gamma > 1 else pytest.approx(1))
+
+
+@pytest.mark.parametrize("slopes", [[], [Increasing(0)]])
+@pytest.mark.parametrize(
+    ("kernel", "size"), [(Polynomial(1.0, 50, 1.0), 1e9), (Polynomial(1.0, 3, 1.0), 1e60), (Polynomial(1.0, 2, 1e200), 1.0)]
+)
+def test_a_kernel_that_overflows_is_refused_by_name_and_parameters(kernel, size, slopes):
+    x = size * np.linspace(0, 1, 8)
+    said = rf"the polynomial kernel with gamma = 1, degree = {kernel.degree}, coef0 = .* at a data point, where 1e\+150 is the most"
+    with pytest.raises(InputError, match=said):
+        fit(Problem(x, x, kernel, regularizers=[Ridge(1.0)], constraints=slopes))

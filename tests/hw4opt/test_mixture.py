@@ -358,7 +358,7 @@ X, Y = np.arange(12.0) % 5, np.arange(12.0)
         (X, Y, Rows(weights=0 * X), 2, "there are no rows"),
         (X, Y, Rows(offset=X[:3]), 2, "offset has shape"),
         (X, Y, Rows(groups=X % 2), 3, "k is 3 and there are 2 groups"),
-        (["a"] * 12, Y, Rows(), 2, "x holds something that is no number"),
+        (["a"] * 12, Y, Rows(), 2, "x does not hold numbers: 'a' in row 1"),
     ],
 )
 def test_wrong_input_is_a_sentence(x, y, rows, k, sentence):

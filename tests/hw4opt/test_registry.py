@@ -12,7 +12,7 @@ from hw4opt.terms import Coefficients, Differences, Loss, Slope, Term, Values, f
 SCOPE = {
     "loss": {"squared", "huber", "absolute", "quantile", "epsilon_insensitive", "logistic", "poisson"},
     "regularizer": {"ridge", "tv", "trend", "l1"},
-    "constraint": {"increasing", "decreasing", "convex", "concave", "bounds", "nonnegative"},
+    "constraint": {"increasing", "decreasing", "convex", "concave", "bounds", "nonnegative", "coef_bounds", "coef_nonnegative"},
 }
 ACTS = {
     "tv": Differences(1),
@@ -22,6 +22,8 @@ ACTS = {
     "convex": Differences(2),
     "concave": Differences(2),
     "l1": Coefficients(),
+    "coef_bounds": Coefficients(raw=True),
+    "coef_nonnegative": Coefficients(raw=True),
 }
 EVERY = [(kind, name) for kind in SCOPE for name in names(kind)]
 PARAMETERS = [(kind, name, parameter) for kind, name in EVERY for parameter in parameters(load(kind, name))]
@@ -38,6 +40,8 @@ OUT_OF_RANGE = {
     ("trend", "order"): [0, 5, 1.5, float("inf"), "text", None],
     ("bounds", "lower"): [float("inf"), "text"],
     ("bounds", "upper"): [-float("inf"), "text"],
+    ("coef_bounds", "lower"): [float("inf"), "text"],
+    ("coef_bounds", "upper"): [-float("inf"), "text"],
     ("increasing", "column"): [-1, 1.5],
     ("decreasing", "column"): [-1, 1.5],
 }
@@ -62,7 +66,7 @@ def test_a_file_holds_one_frozen_documented_term_of_its_name(kind, name):
 
 @pytest.mark.parametrize(("kind", "name"), EVERY)
 def test_a_term_says_what_it_acts_on(kind, name):
-    term = find(kind, name, **({"lower": 0} if name == "bounds" else {}))
+    term = find(kind, name, **({"lower": 0} if name in ("bounds", "coef_bounds") else {}))
     assert term.name == name
     assert term.acts == ACTS.get(name, Values()) or name not in SCOPE[kind]
     assert term == dataclasses.replace(term) and hash(term) == hash(dataclasses.replace(term))

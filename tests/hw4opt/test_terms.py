@@ -33,6 +33,7 @@ EXAMPLES = {
     "l1": WEIGHTS,
     "trend": [*WEIGHTS, {"weight": 0.25, "order": 1}],
     "bounds": [{"lower": -1}, {"upper": 0.5}, {"lower": -0.25, "upper": 1.5}],
+    "coef_bounds": [{"lower": -1}, {"lower": -0.25, "upper": 1.5}],
     "increasing": [{}, {"column": 1}],
     "decreasing": [{}, {"column": 1}],
 }
@@ -60,6 +61,8 @@ FORMULAS = {
     "concave": lambda z: indicator(z <= 0),
     "nonnegative": lambda z: indicator(z >= 0),
     "bounds": lambda z, lower=-np.inf, upper=np.inf: indicator((z >= lower) & (z <= upper)),
+    "coef_bounds": lambda z, lower=-np.inf, upper=np.inf: indicator((z >= lower) & (z <= upper)),
+    "coef_nonnegative": lambda z: indicator(z >= 0),
 }
 GRID = np.arange(-12, 13) / 4
 RANDOM = np.random.default_rng(4).normal(scale=2, size=20)

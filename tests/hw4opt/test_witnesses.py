@@ -28,7 +28,7 @@ from hw4opt import (
     fit,
 )
 
-SHORT = {  # relative gaps at which a backend ends short of 1e-6
+SHORT = {  # relative gaps at which a backend may end short of 1e-6
     ("gagurine: absolute, bounds", "cvxpy:ECOS"): 1e-5,
     ("decay: absolute, bounds", "cvxpy:ECOS"): 1e-5,
     ("gagurine: raw, increasing", "cvxpy:ECOS"): 1e-5,
@@ -186,7 +186,7 @@ def test_every_solver_certifies(name, solver):
         pytest.skip(result)
     tol, _ = SOLVERS[solver]
     if (short := SHORT.get((name, solver))) is not None:  # what is left is told: no more than so much, and never certified beyond it
-        assert tol < result.certificate.relative_gap <= short and result.status.word != "certified"
+        assert result.certificate.relative_gap <= short and (result.status.word == "certified") == result.certificate.holds(tol)
         return
     assert result.status.word == "certified", f"{result.message}; relative gap {result.certificate.relative_gap}"
     assert result.certificate.holds(tol)

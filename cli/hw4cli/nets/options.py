@@ -10,14 +10,14 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from hw4cli.options import JSON, QUIET, options, take, verbose_option, version_option
+from hw4cli.options import JSON, QUIET, options, take, verbose_option, version_option, whole
 from hw4nets.config import Config
 from hw4nets.errors import InputError
 from hw4nets.models import NETS
 from hw4nets.recipes import PRESET, preset_names
 from hw4nets.settings import settings_of
 
-__all__ = ["DATA", "PLOT", "RECIPE", "SAVE", "SEED", "SETTINGS", "WRITE", "Chosen", "Writing", "options", "settings_given", "take"]
+__all__ = ["DATA", "PLOT", "RECIPE", "SAVE", "SEED", "SETTINGS", "WRITE", "Chosen", "Writing", "options", "settings_given", "take", "whole"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ DATA = click.option(
     help="CIFAR-10 to download; a folder or archive with its batches or with train/CLASS/*.jpg; or built-in images.",
 )
 PLOT = click.option("--plot", metavar="PATH", help="Write a figure: .png, .pdf, .svg, .jpg or .webp.")
-SEED = click.option("--seed", type=click.IntRange(min=0), default=0, metavar="S", help="Noted in the JSON; nothing is drawn here.")
+SEED = click.option("--seed", type=whole(0), default=0, metavar="S", help="Noted in the JSON; nothing is drawn here.")
 SAVE = click.option("--save", metavar="PATH", help="Write the result to a file of its own.")
 WRITE = (JSON, QUIET, verbose_option("hw4nets"), version_option("hw4nets"))
 

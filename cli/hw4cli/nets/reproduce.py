@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hw4cli.endings import Exit, say
-from hw4cli.nets.options import DATA, PLOT, SAVE, WRITE, Writing, options, take
+from hw4cli.nets.options import DATA, PLOT, SAVE, WRITE, Writing, options, take, whole
 from hw4cli.nets.outputs import PROGRAM, check_outputs, line, percent, recorded, save_plot, show, write_json
 from hw4cli.nets.watching import Told, load_shown, source_path
 from hw4cli.outputs import Files
@@ -24,12 +24,10 @@ from hw4nets.runs import read_history
 @click.command("reproduce")
 @options(DATA)
 @click.option("--out", required=True, metavar="DIR", help="The folder for report.md, results.json, figures and runs; made if absent.")
-@click.option("--epochs", type=click.IntRange(min=1), metavar="N", help="For a look: so many epochs of every run.")
-@click.option(
-    "--own-epochs", type=click.IntRange(min=1), metavar="N", help="Epochs of the assignment's own settings (12 and 25 take hours)."
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="S", help="Seed of every run.")
-@click.option("--threads", type=click.IntRange(min=0), default=0, metavar="N", help="CPU threads; default: torch's choice.")
+@click.option("--epochs", type=whole(1), metavar="N", help="For a look: so many epochs of every run.")
+@click.option("--own-epochs", type=whole(1), metavar="N", help="Epochs of the assignment's own settings (12 and 25 take hours).")
+@click.option("--seed", type=whole(0), default=0, show_default=True, metavar="S", help="Seed of every run.")
+@click.option("--threads", type=whole(0), default=0, metavar="N", help="CPU threads; default: torch's choice.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda")
 @click.option("--overwrite", is_flag=True, help="Start all runs in the folder anew.")
 @options(PLOT, SAVE, WRITE)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hw4cli.endings import Exit, say
-from hw4cli.nets.options import DATA, PLOT, RECIPE, SAVE, SETTINGS, WRITE, Chosen, Writing, options, settings_given, take
+from hw4cli.nets.options import DATA, PLOT, RECIPE, SAVE, SETTINGS, WRITE, Chosen, Writing, options, settings_given, take, whole
 from hw4cli.nets.outputs import PROGRAM, check_outputs, figure_line, percent, recorded, save_plot, show, write_json
 from hw4cli.nets.train import chosen_recipe
 from hw4cli.nets.watching import load_named, named_source, source_path
@@ -24,14 +25,13 @@ from hw4nets.settings import Range, checked, settings_of
 
 JUDGING = ("select", "chosen_on")  # they say how trials are compared
 SHOWN = 10
+COMBINATIONS = 200  # tried before a value of --vary counts as impossible
 
 
 @click.command("search")
 @options(RECIPE, DATA)
 @click.option("--out", required=True, metavar="DIR", help="The search's folder: study.sqlite, trials.csv, best.toml; made if absent.")
-@click.option(
-    "--trials", type=click.IntRange(min=1), default=30, show_default=True, metavar="N", help="In all; those of an earlier call count."
-)
+@click.option("--trials", type=whole(1), default=30, show_default=True, metavar="N", help="In all; those of an earlier call count.")
 @click.option("--sampler", default="tpe", show_default=True, metavar="|".join(SAMPLERS), help="How settings are drawn.")
 @click.option(
     "--vary", multiple=True, metavar="NAME[=LOW:HIGH|=A|B…]", help="Search this option only (and others so named). Repeat for more."
@@ -98,7 +98,25 @@ def _space(recipe: Recipe, vary: tuple[str, ...], changes: Mapping[str, Any]) ->
         if not given and name not in known:
             raise InputError(f"--vary {name} has no range of its own; give {name}=LOW:HIGH or {name}=A|B")
         space[name] = _where(recipe, name, text) if given else known[name]
+    _check_runs(recipe, {name: where for name, where in space.items() if where != known.get(name)})
     return space
+
+
+def _check_runs(recipe: Recipe, space: Mapping[str, Any]) -> None:
+    """Raise `InputError` for a value that the network takes with no choice of the others that were named."""
+    values = {name: [where.low, where.high] if isinstance(where, Range) else list(where) for name, where in space.items()}
+    for name, own in values.items():
+        others = [[(other, one) for one in (recipe.options[other], *values[other])] for other in values if other != name]
+        for value in own:
+            errors = []
+            for choice in islice(product(*others), COMBINATIONS):
+                try:
+                    recipe.changed({**dict(choice), name: value})
+                    break
+                except InputError as error:
+                    errors.append(error)
+            else:
+                raise InputError(f"--vary {name} with {value}: {errors[0]}") from errors[0]
 
 
 def _where(recipe: Recipe, name: str, text: str) -> Range | tuple[Any, ...]:

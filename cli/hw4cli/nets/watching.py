@@ -10,7 +10,9 @@ from hw4cli.nets.options import Writing
 from hw4cli.nets.outputs import line, recorded, warn
 from hw4cli.progress import Bar
 from hw4nets.data import Data, load
+from hw4nets.errors import InputError
 from hw4nets.history import Row, Watch
+from hw4nets.settings import shown
 
 HEAD = "epoch  train loss   train     test   valid   images/s  train s   eval s"
 
@@ -24,7 +26,10 @@ def load_shown(source: str, writing: Writing, seed: int) -> Data:
 
 def named_source(data: str | None, kept: Mapping[str, Any]) -> str:
     """--data, else what a file of settings names."""
-    return data or kept.get("data", "official")
+    source = data or kept.get("data", "official")
+    if not isinstance(source, str):
+        raise InputError(f"the settings' data is {shown(source)}; give text")
+    return source
 
 
 def source_path(source: str) -> str | None:

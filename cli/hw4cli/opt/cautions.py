@@ -20,8 +20,8 @@ def cautions(result: Result, searched: Collection[str]) -> list[str]:
     """
     if result.status is not Status.CERTIFIED:
         return []
-    names = result.context.get("x") or ["x"]
-    found = [one.sentence(names[0]) for one in breaks(result)]
+    names = result.context.get("x") or ()
+    found = [one.sentence(*names) for one in breaks(result)]
     return found if "huber.delta" in searched else [*found, *_on_delta(result)]
 
 

@@ -15,6 +15,8 @@ from hw4cli.opt.options import Choosing
 from hw4cli.opt.words import Range, parse_range
 from hw4cli.options import typed
 from hw4opt import InputError, Problem, UnknownNameError
+from hw4opt.arguments import whole_of
+from hw4opt.errors import shortened
 
 if TYPE_CHECKING:
     from hw4opt.selection import Selection
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("hw4opt.cli")
 
 LEAVE_ONE_OUT = ("loo", "loo:x")
-WHOLE = re.compile(r"-?[0-9]{1,15}")
 
 Progress = Callable[[int, int, float], None]
 
@@ -101,13 +102,13 @@ def completed(selection: Selection | None) -> None:
 def check_choosing(options: Choosing) -> None:
     """Raise `InputError` for what is wrong whatever the data are."""
     kind, _, count = options.select.partition(":")
-    if not (options.select in ("auto", *LEAVE_ONE_OUT, "none") or (kind == "kfold" and _whole(count))):
-        raise InputError(f"--select {options.select}: there are auto, loo, loo:x, kfold:K (as in kfold:10) and none")
+    if not (options.select in ("auto", *LEAVE_ONE_OUT, "none") or (kind == "kfold" and whole_of(count.removeprefix("-")) is not None)):
+        raise InputError(f"--select {shortened(options.select)}: there are auto, loo, loo:x, kfold:K (as in kfold:10) and none")
     if kind == "kfold" and int(count) < 2:
         raise InputError(f"--select {options.select}: K must be 2 or more")
     kind, _, count = options.search.partition(":")
-    if not (options.search in ("zoom", "grid") or (kind == "random" and _whole(count) and int(count) > 0)):
-        raise InputError(f"--search {options.search}: there are zoom, grid and random:N (as in random:50)")
+    if not (options.search in ("zoom", "grid") or (kind == "random" and whole_of(count))):
+        raise InputError(f"--search {shortened(options.search)}: there are zoom, grid and random:N (as in random:50)")
     for text in options.grid:
         parse_range("--grid", text)
     _check_meaning(options)
@@ -152,10 +153,6 @@ def check_open(options: Choosing, names: Collection[str]) -> None:
     for name in ("search", "one_se"):
         if not names and typed(name):
             raise InputError(f"{_as_typed(name, options)} is for choosing and every hyper-parameter is given; drop it, or give a --grid")
-
-
-def _whole(text: str) -> bool:
-    return WHOLE.fullmatch(text) is not None
 
 
 def _ranges(description: Description, options: Choosing) -> dict[str, Range]:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from hw4cli.opt.left_out import kind_of, left_out
 from hw4cli.opt.options import Reading
 from hw4opt import InputError, ModelFileError
 from hw4opt.errors import listed
 from hw4opt.tables import Table
 from hw4opt.tables.features import Column, Features, Levels, Moments, Numbers
-from hw4opt.tables.table import DECIMAL_COMMA, MOSTLY, SAMPLE, is_missing, repeated
+from hw4opt.tables.table import DECIMAL_COMMA, repeated
 from hw4opt.terms.base import Array
 
 LARGEST = 1e150  # a number that can be squared and summed
-INDEX = re.compile(r"|Unnamed: 0(\.\d+)?|__index_level_\d+__")  # what pandas calls an index that has no name
 ADVICE = "drop the row, or give --missing drop"
 
 
@@ -108,7 +107,7 @@ def read_sheet(
     names, warnings = _named(table, reading, roles), []
     if roles.x is None:
         used = {*names, *roles.taken}
-        kinds = {name: _kind(table, name) for name in known or table.names if name not in used}
+        kinds = {name: kind_of(table, name) for name in known or table.names if name not in used}
         names = _by_default(table, kinds, names)
         warnings = left_out(table, kinds, names) if known is None else []
         if not names and not bare:
@@ -228,52 +227,6 @@ def _refuse_bare(table: Table, roles: Roles, kinds: Mapping[str, str]) -> None:
     text = next((name for name, kind in kinds.items() if kind == "text"), None)
     advice = "name the features with --x" if text is None else f"--categorical {text} takes the levels of its text as features"
     raise InputError(f"{table.source} has no numeric column besides {', '.join(roles.taken)}; {advice}")
-
-
-def _kind(table: Table, name: str) -> str:
-    """What a column holds: numbers, times, text, decimal commas, few numbers, nothing, or pandas' index."""
-    if INDEX.fullmatch(name):
-        return "index"
-    if table.is_numeric(name):
-        return "numbers"
-    if table.is_times(name):
-        return "times"
-    missing = table.missing(name)
-    if missing.all():
-        return "nothing"
-    if np.count_nonzero(~np.isnan(table.floats(name))) > MOSTLY * np.count_nonzero(~missing):
-        return "few"
-    sample = [cell.strip() for cell in table.text(name) if not is_missing(cell)][:SAMPLE]
-    return "commas" if sum(map(bool, map(DECIMAL_COMMA.fullmatch, sample))) > MOSTLY * len(sample) else "text"
-
-
-WORDS = {
-    "index": ("{is} an index without a name of its own", "name the features with --x to take it"),
-    "times": ("{holds} dates", "--x {first} takes it as days or seconds since the first"),
-    "commas": ("{holds} decimal commas ({cell})", "write them with a point"),
-    "text": ("{holds} text ({cell})", "--categorical {first} takes its levels as 0/1 columns"),
-    "few": ("{misses} a number in most rows", "--x {first} takes it, with --missing drop in the rows where it is known"),
-    "nothing": ("{is} empty", "name the features with --x"),
-}
-
-
-def left_out(table: Table, kinds: Mapping[str, str], features: Collection[str]) -> list[str]:
-    """A sentence for each kind of column that is no feature by default."""
-    found: dict[str, list[str]] = {}
-    used = set(features)
-    for name, kind in kinds.items():
-        if name not in used:
-            found.setdefault(kind, []).append(name)
-    return [_on_left_out(table, kind, of_kind) for kind, of_kind in found.items()]
-
-
-def _on_left_out(table: Table, kind: str, names: Sequence[str]) -> str:
-    one, (what, advice) = len(names) == 1, WORDS[kind]
-    cell = next((cell for cell in table.text(names[0]) if not is_missing(cell)), "")[:40]
-    verbs = {"is": "is", "holds": "holds", "misses": "misses"} if one else {"is": "are", "holds": "hold", "misses": "miss"}
-    said = what.format(cell=repr(cell), **verbs)
-    columns = f"column{'' if one else 's'} {listed(map(repr, names))}"
-    return f"{columns} {said} and {verbs['is']} left out of the features; {advice.format(first=names[0])}"
 
 
 def _gaps(table: Table, texts: Collection[str], names: Iterable[str]) -> dict[str, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -19,12 +19,13 @@ from hw4opt.datasets import step_data, step_function
 from hw4opt.errors import listed
 from hw4opt.kernels import Kernel
 from hw4opt.tables import Table, read_table
-from hw4opt.terms import AUTO, Loss, Term, load
+from hw4opt.terms import AUTO, Interval, Loss, Term, load
 from hw4opt.terms.base import Array
 
 log = logging.getLogger("hw4opt.cli")
 
 SMALLEST = 1e-152  # a spread that can be squared
+ON_COEFFICIENTS = {"nonnegative": "coef_nonnegative", "bounds": "coef_bounds:lower=,upper="}
 SPREADS = 10.0  # times the smallest: from here on column spreads that differ are worth a warning
 
 
@@ -166,20 +167,37 @@ def _check_varies(x: Array, names: Sequence[str]) -> None:
 def _constraints(words: Sequence[Word], columns: Sequence[str]) -> list[Term]:
     terms = [term_of("constraint", "--constraint", word, columns) for word in words]
     for (one, first), (other, second) in itertools.combinations(zip(words, terms, strict=True), 2):
+        if first == second:
+            raise InputError(f"--constraint {one.text} is given twice; drop one of them")
         _check_bounds(one.text, first, other.text, second)
     return terms
 
 
 def _check_bounds(one: str, first: Term, other: str, second: Term) -> None:
     """Two sets of bounds of which one lies above the other: say so in the words that were typed."""
-    if first.name == second.name == "bounds":
+    if first.name == second.name and isinstance(first, Interval):
+        what = "f" if first.name == "bounds" else "every coefficient"
         lower = max(vars(first)["lower"], vars(second)["lower"])
         upper = min(vars(first)["upper"], vars(second)["upper"])
         if lower >= upper:
-            raise InputError(f"{one} and {other} conflict: f ≥ {lower:g} and f ≤ {upper:g} leave no fit; loosen or drop one of them")
+            raise InputError(
+                f"{one} and {other} conflict: {what} ≥ {lower:g} and {what} ≤ {upper:g} leave no fit; loosen or drop one of them"
+            )
 
 
 def _warnings(problem: Problem, names: Sequence[str]) -> tuple[str, ...]:
+    return (*_on_coefficients(problem), *_on_spreads(problem, names))
+
+
+def _on_coefficients(problem: Problem) -> Iterator[str]:
+    """What a linear design's constraints hold: fitted values, where coefficients may be meant."""
+    for term in problem.constraints if problem.kernel is None else ():
+        if term.name in ("nonnegative", "bounds"):
+            said = f"{term.name} holds for the fitted values, not for the coefficients"
+            yield f"{said}; --constraint {ON_COEFFICIENTS[term.name]} is for those"
+
+
+def _on_spreads(problem: Problem, names: Sequence[str]) -> tuple[str, ...]:
     if problem.kernel is None or problem.standardize or len(names) < 2:
         return ()
     spreads = dict(zip(names, problem.active_x.std(axis=0).tolist(), strict=True))

@@ -15,7 +15,7 @@ import numpy as np
 from hw4cli.opt import moods
 from hw4cli.opt.endings import Exit, say
 from hw4cli.opt.listening import Listened, Listening, Songs, catalogue, read, text_columns
-from hw4cli.opt.options import ARRAYS, CATEGORICAL, DATA, ERRORS, READ, SAVE, WRITE, Writing, options, take
+from hw4cli.opt.options import ARRAYS, CATEGORICAL, DATA, ERRORS, READ, SAVE, WRITE, Writing, options, take, whole
 from hw4cli.opt.outputs import check_outputs, draw, provenance, with_arrays, write_json
 from hw4cli.opt.report import figure_line, show, warn
 from hw4cli.outputs import Files
@@ -82,12 +82,12 @@ class Ranking:
         click.option("--exposure", metavar="COL", help="What the rate is proportional to, > 0."),
         click.option("--weights", metavar="COL", help="How often a row was seen, ≥ 0; a row of weight 0 is left out."),
         click.option("--groups", metavar="COL", help="Rows with the same cell here share one mood."),
-        click.option("--k", type=click.IntRange(min=1), metavar="K", help="Moods; 3 for the built-in listener."),
+        click.option("--k", type=whole(1), metavar="K", help="Moods; 3 for the built-in listener."),
         click.option("--k-range", metavar="LOW:HIGH", help="Try every k in the range, as in 1:6; at most as many as rows differ."),
         click.option("--criterion", type=click.Choice(CRITERIA), default="bic", show_default=True, help="What chooses k in --k-range."),
         click.option("--intercept/--no-intercept", default=True, help="A column of ones; default yes."),
-        click.option("--restarts", type=click.IntRange(min=1), metavar="R", help=f"Most starts; default {Budget().starts}."),
-        click.option("--search", type=click.IntRange(min=0), metavar="N", help=f"Most perturbations; default {EACH} for each start."),
+        click.option("--restarts", type=whole(1), metavar="R", help=f"Most starts; default {Budget().starts}."),
+        click.option("--search", type=whole(0), metavar="N", help=f"Most perturbations; default {EACH} for each start."),
         click.option(
             "--search-seconds",
             type=click.FloatRange(0, min_open=True),
@@ -99,9 +99,9 @@ class Ranking:
         click.option("--truncated", is_flag=True, help="The law of counts that were seen because they are at least 1."),
         click.option("--plain", is_flag=True, help="The textbook's EM from the labels in --init, --cycles of it."),
         click.option("--init", metavar="COL", help="With --plain: labels 0 … k-1, one a row."),
-        click.option("--cycles", type=click.IntRange(min=1), metavar="N", help=f"With --plain: exactly N cycles; default {CYCLES}."),
+        click.option("--cycles", type=whole(1), metavar="N", help=f"With --plain: exactly N cycles; default {CYCLES}."),
         click.option("--catalogue", metavar="CSV", help="Songs with the same features, to rank; default: DATA's own."),
-        click.option("--top", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="Songs of a playlist."),
+        click.option("--top", type=whole(1), default=20, show_default=True, metavar="N", help="Songs of a playlist."),
         click.option("--playlists", metavar="DIR", help=PLAYLISTS),
     ),
     ERRORS,

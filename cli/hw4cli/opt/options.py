@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from hw4cli.options import JSON, QUIET, options, take, verbose_option, version_option
+from hw4cli.options import JSON, QUIET, options, take, verbose_option, version_option, whole
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,7 +19,7 @@ BYTES = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([kKMGT]?)(i?)B?")
 
 __all__ = ["ARRAYS", "CATEGORICAL", "CHOOSE", "DATA", "DESCRIBE", "ERRORS", "READ", "SAVE", "SOLVE", "WRITE"]
 __all__ += ["Choosing", "Describing", "Reading", "Solving", "Writing"]
-__all__ += ["options", "take", "version"]  # for the commands, which declare everything from here
+__all__ += ["options", "take", "version", "whole"]  # for the commands, which declare everything from here
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ DESCRIBE = (
     click.option("--offset", metavar="COL", help="Counts: a column added to the log of the mean."),
     click.option("--exposure", metavar="COL", help="Counts: a column that the mean is proportional to, above 0."),
     click.option("--quasi", is_flag=True, help="Counts: take fractions, too (quasi-likelihood)."),
-    click.option("--n", type=int, metavar="N", help="Rows of the built-in step data (50); not together with DATA."),
+    click.option("--n", type=whole(), metavar="N", help="Rows of the built-in step data (50); not together with DATA."),
     click.option("--design", type=click.Choice(["kernel", "linear"]), default="kernel", show_default=True),
     click.option("--intercept/--no-intercept", default=False, help="An unpenalised intercept; default no."),
     click.option(
@@ -200,8 +200,8 @@ DESCRIBE = (
         multiple=True,
         metavar="NAME[:param=value,…]",
         shell_complete=_complete("constraint"),
-        help="increasing, decreasing (of several x: increasing:column=COL), convex, concave, bounds:lower=0,upper=1, nonnegative. "
-        "Repeat for more.",
+        help="increasing, decreasing (of several x: increasing:column=COL), convex, concave, bounds:lower=0,upper=1, nonnegative; "
+        "of a linear design's coefficients: coef_nonnegative, coef_bounds:lower=0,upper=1. Repeat for more.",
     ),
 )
 
@@ -217,7 +217,7 @@ SOLVE = (
         metavar="T",
         help="Relative gap to certify: 1e-9 (interior, newton), 1e-8 (admm, qp), 1e-6 (proximal, cvxpy).",
     ),
-    click.option("--max-iterations", type=click.IntRange(min=1), metavar="N", help="Stop a solver after N iterations."),
+    click.option("--max-iterations", type=whole(1), metavar="N", help="Stop a solver after N iterations."),
     time_limit_option(math.inf, "Stop the solver after so many seconds; default: no limit."),
 )
 
@@ -262,9 +262,9 @@ CHOOSE = (
     ),
     click.option("--folds", type=click.Choice(["shuffled", "contiguous"]), default="shuffled", show_default=True),
     click.option("--groups", metavar="COL", help="Rows with the same cell here leave together."),
-    click.option("--search-seed", type=click.IntRange(min=0), metavar="S", help="Seed of folds and random search; default: --seed."),
+    click.option("--search-seed", type=whole(0), metavar="S", help="Seed of folds and random search; default: --seed."),
     click.option("--one-se", is_flag=True, help="The smoothest setting within one standard error of the best."),
-    click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes for the search."),
+    click.option("--workers", type=whole(1), metavar="N", help="Processes for the search."),
 )
 
 ARRAYS = click.option(
@@ -273,7 +273,7 @@ ARRAYS = click.option(
 SAVE = click.option("--save", metavar="PATH", help="Write the model, one self-contained JSON file.")
 
 WRITE = (
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="S", help="Seed of data and search."),
+    click.option("--seed", type=whole(0), default=0, show_default=True, metavar="S", help="Seed of data and search."),
     JSON,
     click.option("--plot", metavar="PATH", help="Write a figure: .png, .pdf, .svg, .jpg or .webp."),
     QUIET,

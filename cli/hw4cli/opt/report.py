@@ -16,6 +16,7 @@ from hw4cli.texts import printable
 from hw4opt import Certificate, Result
 from hw4opt.errors import listed
 from hw4opt.inference import ERRORS
+from hw4opt.terms import Slope, Term
 from hw4opt.terms.base import Array
 
 if TYPE_CHECKING:
@@ -117,9 +118,15 @@ def _bound(result: Result) -> str:
     return ("–" if bound is None else f"{bound:.2g} at every data row") + ("" if reason is None else f" ({reason})")
 
 
+def _label(term: Term, result: Result) -> str:
+    """The term's label, its x column by name."""
+    names = result.context.get("x")
+    return f"{term.name}:column={names[term.acts.column]}" if isinstance(term.acts, Slope) and names else term.label
+
+
 def title(result: Result, source: str) -> str:
     """What was fitted to what."""
     problem = result.problem
     design = "linear design" if problem.kernel is None else f"{problem.kernel.name} kernel"
-    terms = " + ".join(term.name for term in (*problem.regularizers, *problem.constraints))
+    terms = " + ".join(_label(term, result) for term in (*problem.regularizers, *problem.constraints))
     return f"{problem.loss.name} loss, {design}{', ' if terms else ''}{terms}: {source}, {len(result.fitted)} rows"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hw4cli.opt.endings import Exit
-from hw4cli.opt.options import WRITE, Writing, options, take
+from hw4cli.opt.options import WRITE, Writing, options, take, whole
 from hw4cli.opt.outputs import check_outputs, draw, provenance, write_json
 from hw4cli.opt.report import show
 from hw4cli.outputs import Files
@@ -31,8 +31,8 @@ WRITTEN = re.compile(r"report\.md|results\.json|2[a-d]_(fit|heatmap|variety)\.pn
 
 @click.command("reproduce")
 @click.option("--out", required=True, metavar="DIR", help="The folder for report, figures and models; made if absent.")
-@click.option("--draws", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="Draws of the noise for the spread.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes for the spread; default: the processors there are.")
+@click.option("--draws", type=whole(1), default=20, show_default=True, metavar="N", help="Draws of the noise for the spread.")
+@click.option("--workers", type=whole(1), metavar="N", help="Processes for the spread; default: the processors there are.")
 @click.option("--save", metavar="PATH", help="Write the results once more, as one JSON file.")
 @options(WRITE)
 def command(out: str, draws: int, workers: int | None, **given: Any) -> int:

@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hw4opt.errors import InputError, UnknownNameError
+from hw4opt.arguments import whole_of
+from hw4opt.errors import InputError, UnknownNameError, shortened
 from hw4opt.kernels import KERNELS, Kernel, Precomputed, find_kernel
 from hw4opt.terms import AUTO, Term, find, load, parameters
 
+MOST_POINTS = 1_000_000  # of a range
 EVERYWHERE = "everywhere"  # a shape at every x: a later version
 
 
@@ -63,11 +65,12 @@ def parse_range(option: str, text: str) -> Range:
     name, _, rest = (part.strip() for part in text.partition("="))
     parts = rest.split(":")
     try:
-        low, high, count = float(parts[0]), float(parts[1]), int(parts[2])
-        if not (name and len(parts) == 3 and 0 < low < high < math.inf and count >= 2):
+        low, high, count = float(parts[0]), float(parts[1]), whole_of(parts[2])
+        if not (name and len(parts) == 3 and 0 < low < high < math.inf and count is not None and 2 <= count <= MOST_POINTS):
             raise ValueError
     except (ValueError, IndexError):
-        raise InputError(f"{option} {text}: give NAME=LOW:HIGH:COUNT with 0 < LOW < HIGH and COUNT ≥ 2, as in ridge=0.01:1:5") from None
+        said = f"give NAME=LOW:HIGH:COUNT with 0 < LOW < HIGH and COUNT ≥ 2 (at most {MOST_POINTS:,}), as in ridge=0.01:1:5"
+        raise InputError(f"{option} {shortened(text)}: {said}") from None
     return Range(name, low, high, count)
 
 

@@ -21,6 +21,7 @@ DEFAULTS = {  # others are taken as their file has them
     "quantile": {"tau": 0.75},
     "epsilon_insensitive": {"epsilon": 0.25},
     "bounds": {"lower": -1.0, "upper": 1.5},
+    "coef_bounds": {"lower": -0.25, "upper": 0.375},
     "ridge": {"weight": 0.125},
     "tv": {"weight": 0.25},
     "trend": {"weight": 0.0625},

@@ -11,7 +11,7 @@ import numpy as np
 
 from hw4opt import Bounds, Problem, Ridge
 from hw4opt.kernels import Precomputed
-from hw4opt.terms import Coefficients, Differences, Smooth, Values
+from hw4opt.terms import Coefficients, Differences, Interval, Smooth, Values
 from metamorphic import scaling
 
 ROW = 5  # the row that is moved, doubled or made heavy
@@ -103,14 +103,14 @@ class ScaleTargets(Relation):
     """
 
     def base(self, problem):
-        moves = all(isinstance(term, Bounds) or scaling.is_cone(term) for term in problem.constraints)
+        moves = all(isinstance(term, Interval) or scaling.is_cone(term) for term in problem.constraints)
         return problem if moves and scaling.of_loss(problem.loss, 2.0) is not None else None
 
     def change(self, base):
         s = 2.0**self.power
         loss, p = scaling.of_loss(base.loss, s)
         kept = [replace(term, weight=term.weight * s ** (p - scaling.degree(term))) for term in base.regularizers]
-        shapes = [Bounds(term.lower * s, term.upper * s) if isinstance(term, Bounds) else term for term in base.constraints]
+        shapes = [scaling.times(term, s) for term in base.constraints]
         offset = None if base.offset is None else s * base.offset
         problem = replace(base, y=s * base.y, offset=offset, loss=loss, regularizers=kept, constraints=shapes)
         return Change(problem, scale=s, factor=s**p, loss=s**p)
@@ -126,10 +126,12 @@ def _with_x_scaled(problem, s, x):
             return replace(term, weight=term.weight * s ** (term.acts.order - 1))
         return replace(term, weight=term.weight * s) if isinstance(term.acts, Coefficients) else term
 
+    shapes = [scaling.times(term, 1 / s) if isinstance(term.acts, Coefficients) else term for term in problem.constraints]
+
     kernel = problem.kernel
     if kernel is not None:
         kernel = replace(kernel, gamma=kernel.gamma * s ** -scaling.power_of_gamma(kernel))
-    return replace(problem, x=x, kernel=kernel, regularizers=[scaled(term) for term in problem.regularizers])
+    return replace(problem, x=x, kernel=kernel, regularizers=[scaled(term) for term in problem.regularizers], constraints=shapes)
 
 
 class ScaleX(Relation):
@@ -163,6 +165,8 @@ class Columns(Relation):
     def base(self, problem):
         if isinstance(problem.kernel, Precomputed):
             return None
+        if any(isinstance(term.acts, Coefficients) and not scaling.is_cone(term) for term in problem.constraints):
+            return None  # one interval for coefficients of several units
         penalized = any(isinstance(term, Ridge) or isinstance(term.acts, Coefficients) for term in problem.regularizers)
         plain = problem.kernel is None and problem.intercept and not penalized
         return problem if plain else replace(problem, standardize=True)

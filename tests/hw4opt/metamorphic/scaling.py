@@ -5,9 +5,9 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from hw4opt import Decreasing, Increasing
+from hw4opt import CoefBounds, Decreasing, Increasing
 from hw4opt.errors import InputError
-from hw4opt.terms import Differences, PiecewiseQuadratic, Slope, Smooth
+from hw4opt.terms import Coefficients, Differences, Interval, PiecewiseQuadratic, Slope, Smooth
 
 Z = np.array([-37.5, -3.25, -0.8, -0.3, -0.02, 0.0, 0.07, 0.4, 0.9, 2.75, 41.0])
 
@@ -46,6 +46,11 @@ def degree(term):
     """q with f(2 z) = 2^q f(z)."""
     z = np.array([0.5, -1.25, 2.0])
     return round(np.log2(term.value(2 * z) / term.value(z)))
+
+
+def times(term, s):
+    """The constraint on s z that says the same as `term` of z."""
+    return replace(term, lower=term.lower * s, upper=term.upper * s) if isinstance(term, Interval) else term
 
 
 def is_cone(term):
@@ -88,6 +93,9 @@ def mirrored(term):
     """The constraint on f(-x) that says the same as `term` of f(x)."""
     if isinstance(term, Increasing | Decreasing):
         return (Decreasing if isinstance(term, Increasing) else Increasing)(term.column)
+    if isinstance(term.acts, Coefficients):
+        lower, upper = (getattr(term, name, default) for name, default in (("lower", 0.0), ("upper", np.inf)))
+        return CoefBounds(-upper, -lower)
     odd = isinstance(term.acts, Slope) or (isinstance(term.acts, Differences) and term.acts.order % 2 == 1)
     symmetric = isinstance(term, PiecewiseQuadratic) and term.value(Z) == term.value(-Z)
     assert symmetric or not odd, f"{term.name}: say here what it becomes when x is reflected"

@@ -1,0 +1,165 @@
+"""What a scalar argument may be: one rule for every public callable, read off its annotations."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, ParamSpec, TypeVar, get_origin
+
+import numpy as np
+
+from hw4opt.errors import LONGEST, InputError, shown
+
+MOST_DIGITS = 18  # of a whole number in a text: all of them fit into 64 bits
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def is_number(value: object) -> bool:
+    """Whether this is one real number that a double holds; infinite is one, NaN and a bool are none."""
+    if isinstance(value, bool | np.timedelta64) or not isinstance(value, int | float | np.integer | np.floating):
+        return False
+    try:
+        return not math.isnan(float(value))
+    except OverflowError:
+        return False
+
+
+def is_finite(value: object) -> bool:
+    """Whether this is one finite real number."""
+    return is_number(value) and abs(value) < math.inf  # type: ignore[arg-type]
+
+
+def whole_of(text: str) -> int | None:
+    """The whole number, 0 or more, that a text of decimal digits says; None for any other text, and for one of more than 18 digits."""
+    return int(text) if text.isdecimal() and len(text.lstrip("0")) <= MOST_DIGITS and len(text) <= LONGEST else None
+
+
+def check_whole(owner: str, name: str, value: object, *, low: float, high: float) -> None:
+    """Raise `InputError` unless `value` is a whole number from low to high."""
+    if not (is_number(value) and low <= value <= high and value == int(value)):  # type: ignore[operator, call-overload]
+        raise InputError(f"{owner}: {name} is {shown(value)}; it must be a whole number between {low} and {high}")
+
+
+def check_parameter(owner: str, name: str, value: object, *, low: float = -math.inf, high: float = math.inf, strict: bool = False) -> None:
+    """Raise `InputError` unless `value` is a finite number in [low, high] (open at both ends if `strict`)."""
+    fits = is_finite(value) and low <= value <= high  # type: ignore[operator]
+    if not fits or (strict and value in (low, high)):
+        between = f"{'above' if strict else 'at least'} {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+        raise InputError(f"{owner}: {name} is {shown(value)}; it must be a number" + ("" if low == -math.inf else f" {between}"))
+
+
+def check_seed(seed: int) -> None:
+    """Raise `InputError` for a seed that NumPy does not take."""
+    if seed < 0:
+        raise InputError(f"seed is {seed}; it must be 0 or more")
+
+
+def check_word(name: str, value: object, known: Iterable[str]) -> None:
+    """Raise `InputError` unless `value` is one of the known words."""
+    *others, last = known
+    if not isinstance(value, str) or value not in (*others, last):
+        raise InputError(f"{name} is {shown(value)}; there are {', '.join(others)} and {last}")
+
+
+def check_argument(name: str, value: object, annotation: str, namespace: Mapping[str, Any]) -> None:
+    """Raise `InputError` for a value that is not of the annotated kind; kinds that have no rule here take anything.
+
+    bool, int, float, str, a path, None, a class, a Sequence and what it holds, a Mapping and its keys, a Callable, and their unions. A
+    float is any real number, infinite ones included; a whole number is no bool.
+    """
+    rules = [_rule(word, namespace) for word in _union(annotation)]
+    known = [rule for rule in rules if rule is not None]
+    if len(known) == len(rules) and not any(fits(value) for _, fits in known):
+        raise InputError(f"{name} is {shown(value)}; it must be {' or '.join(dict.fromkeys(wanted for wanted, _ in known))}")
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, with every argument checked against its annotation before it is called."""
+    signature = inspect.signature(function)
+    named_one_by_one = (one for one in signature.parameters.values() if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD))
+    kinds = {one.name: one.annotation for one in named_one_by_one if isinstance(one.annotation, str)}
+
+    @functools.wraps(function)
+    def call(*args: P.args, **named: P.kwargs) -> R:
+        for name, value in signature.bind(*args, **named).arguments.items():
+            if name in kinds:
+                check_argument(name, value, kinds[name], function.__globals__)
+        return function(*args, **named)
+
+    return call
+
+
+def check_fields(record: Any) -> None:
+    """Raise `InputError` for a field of a dataclass that is not of the annotated kind."""
+    namespace = vars(inspect.getmodule(type(record)))
+    for item in fields(record):
+        check_argument(item.name, getattr(record, item.name), str(item.type), namespace)
+
+
+Rule = tuple[str, Callable[[object], bool]]
+
+NAME_BYTES = 255  # of a file or folder: what file systems take
+
+
+def _is_path(value: object) -> bool:
+    try:
+        name = os.fsencode(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return b"\0" not in name and all(len(part) <= NAME_BYTES for part in name.split(os.fsencode(os.sep)))
+
+
+RULES: dict[str, Rule] = {
+    "None": ("None", lambda value: value is None),
+    "bool": ("True or False", lambda value: isinstance(value, bool | np.bool_)),
+    "int": ("a whole number", lambda value: isinstance(value, int | np.integer) and is_number(value)),
+    "float": ("a number", is_number),
+    "str": ("a string", lambda value: isinstance(value, str)),
+    "Path": (f"a path of names up to {NAME_BYTES} bytes", lambda value: isinstance(value, str | os.PathLike) and _is_path(value)),
+    "Sequence": ("a sequence", lambda value: isinstance(value, Sequence) or (isinstance(value, np.ndarray) and value.ndim == 1)),
+    "Mapping": ("a mapping", lambda value: isinstance(value, Mapping)),
+    "dict": ("a dictionary", lambda value: isinstance(value, dict)),
+    "Callable": ("a function", callable),
+}
+
+
+@functools.cache
+def _union(annotation: str) -> tuple[str, ...]:
+    """The members of a union: what stands between bars outside brackets."""
+    words, depth = [""], 0
+    for letter in annotation.replace(" ", ""):
+        depth += (letter == "[") - (letter == "]")
+        if letter == "|" and not depth:
+            words.append("")
+        else:
+            words[-1] += letter
+    return tuple("Path" if word == "str" and "Path" in annotation.split(" | ") else word for word in words)
+
+
+def _rule(word: str, namespace: Mapping[str, Any]) -> Rule | None:
+    head, _, inner = word.removesuffix("]").partition("[")
+    if head not in RULES:
+        kind = namespace.get(head)
+        if get_origin(kind) is Callable:
+            return RULES["Callable"]
+        return (f"{'an' if head[0] in 'AEIOU' else 'a'} {head}", lambda value: isinstance(value, kind)) if isinstance(kind, type) else None
+    wanted, fits = RULES[head]
+    held = inner if head == "Sequence" else inner.partition(",")[0] if head in ("Mapping", "dict") else ""
+    rules = [_rule(one, namespace) for one in _union(held)] if held else [None]
+    known = [rule for rule in rules if rule is not None]
+    if len(known) < len(rules):
+        return wanted, fits
+    each = " or ".join(one for one, _ in known)
+
+    def holds(value: Any) -> bool:
+        if not fits(value) or isinstance(value, str):
+            return False
+        return isinstance(value, range) or all(any(rule(one) for _, rule in known) for one in value)
+
+    return f"{wanted} of which each is {each}", holds
