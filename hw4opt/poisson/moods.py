@@ -209,7 +209,10 @@ class Moods:
             errors, correlation = _stored(sure["standard_errors"], k, p), _stored(sure["correlation"], k, p, p)
             flags = bool(stored["has_offset"]), bool(stored.get("truncated", False))
             span, context = _stored(stored.get("span"), 2, p - (names[:1] == (INTERCEPT,))), stored.get("context", {})
-            if coef is None or proportions is None or not all(isinstance(name, str) for name in (*names, *context)):
+            roles = (context[role] for role in ("y", "offset", "exposure", "groups") if role in context)
+            if not isinstance(context, dict) or not all(isinstance(name, str) for name in (*names, *roles)):
+                raise ValueError("its columns have no names")
+            if coef is None or proportions is None:
                 raise ValueError("something is missing")
             if not np.isfinite(coef).all() or not (proportions >= 0).all() or not abs(proportions.sum() - 1) < NEARLY:
                 raise ValueError("its coefficients or proportions are none")

@@ -1,6 +1,7 @@
 """Counts that lead astray in silence: each situation gets its sentence or its right value (data in tests/data)."""
 
 import csv
+import json
 import re
 import shutil
 from pathlib import Path
@@ -227,3 +228,129 @@ def test_a_fit_that_identifies_nothing_prints_no_coefficient(hw4opt, tmp_path):
     assert done.json["mean"] == [0, pytest.approx(2.5), None, 0]
     assert [row["prediction"] == "" for row in rows_of("p.csv")] == [True, False, True, True] and rows_of("p.csv")[2]["mean"] == ""
     assert "rows 1, 4 fall to their limit 0" in done.err and "no prediction for row 3" in done.err
+
+
+# ---- tables of a mixture ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """Counts by place, day and tempo, with a group: d.csv, a model of two moods in m.json, and the words that made it."""
+    draw = np.random.default_rng(4)
+    rows = []
+    for i in range(160):
+        place, day, tempo, mood = "abc"[i % 3], i % 28 + 1, draw.normal(), i % 2
+        plays = draw.poisson(np.exp((3 if mood else 0.5) + 0.3 * (place == "b") + 0.01 * day + 0.2 * tempo))
+        rows.append(f"{plays},{place},2026-01-{day:02d},{tempo!r},u{i // 2}")
+    (tmp_path / "d.csv").write_text("\n".join(["plays,place,day,tempo,user", *rows]) + "\n")
+    return ["em", "d.csv", "--y", "plays", "--x", "day,tempo", "--categorical", "place", "--k", 2, "--search", 10, "--save", "m.json"]
+
+
+def test_a_mixture_reads_new_tables_as_it_read_its_own(hw4opt, mixed, tmp_path):
+    record = hw4opt(*mixed, "--json", "-", "--quiet").json
+    assert record["features"] == ["day", "tempo", "place=b", "place=c"] == record["feature_names"][1:]
+    done = hw4opt("predict", "m.json", "d.csv", "--out", "p.csv", "--json", "-")
+    assert done.status == 0 and done.json["features"] == record["features"] and done.json["dropped_rows"] == []
+    shares = np.column_stack([done.json["responsibility_1"], done.json["responsibility_2"]])
+    assert np.allclose(shares, record["responsibilities"], atol=1e-9) and {row["mood"] for row in rows_of("p.csv")} == {"1", "2"}
+
+    head, *rows = (tmp_path / "d.csv").read_text().splitlines()
+    rows[1], rows[4] = "," + rows[1].partition(",")[2], rows[4].replace("2026-01-05", "")
+    (tmp_path / "gaps.csv").write_text("\n".join([head, *rows]) + "\n")
+    refused = hw4opt("predict", "m.json", "gaps.csv", "--out", "q.csv")
+    assert refused.status == 2 and "column 'day' is empty in row 5" in refused.err and "--missing drop" in refused.err
+    dropped = hw4opt("predict", "m.json", "gaps.csv", "--out", "q.csv", "--missing", "drop", "--json", "-")
+    assert dropped.status == 0 and dropped.json["dropped_rows"] == [1, 4] and "2 rows miss a cell" in dropped.json["warnings"][0]
+    assert rows_of("q.csv") == [row for place, row in enumerate(rows_of("p.csv")) if place not in (1, 4)]
+
+    (tmp_path / "level.csv").write_text(f"{head}\n{rows[0]}\n3,z,2026-01-02,0.1,u\n")
+    done = hw4opt("predict", "m.json", "level.csv", "--out", "r.csv")
+    assert done.status == 2 and "column 'place' holds the level 'z' in row 2; the levels fitted are a, b, c" in done.err
+    done = hw4opt("predict", "m.json", "d.csv", "--out", "r.csv", "--max-input", "1k")
+    assert done.status == 2 and "--max-input" in done.err
+    (tmp_path / "half.csv").write_text(f"{head}\n{rows[0]}\n2.5,a,2026-01-02,0.1,u\n")
+    done = hw4opt("predict", "m.json", "half.csv", "--out", "r.csv")
+    assert done.status == 0 and "1 row of 'plays' holds fractions" in done.err
+
+
+def test_a_mixture_names_dropped_rows_groups_and_rows_that_are_no_counts(hw4opt, mixed, tmp_path):
+    hw4opt(*mixed, "--groups", "user", "--quiet")
+    head, *rows = (tmp_path / "d.csv").read_text().splitlines()
+    (tmp_path / "g.csv").write_text("\n".join([head, *rows[:3], rows[3].rpartition(",")[0] + ",", *rows[4:6]]) + "\n")
+    done = hw4opt("predict", "m.json", "g.csv", "--out", "p.csv")
+    assert done.status == 2 and "column 'user' is empty in row 4; give every row a group" in done.err
+    done = hw4opt("predict", "m.json", "g.csv", "--out", "p.csv", "--missing", "drop", "--json", "-", "--quiet")
+    assert done.status == 0 and done.json["dropped_rows"] == [3] and done.json["mood"][0] == done.json["mood"][1]
+    (tmp_path / "c.csv").write_text("\n".join([head, f",{rows[0].partition(',')[2]}", f"-2,{rows[1].partition(',')[2]}"]) + "\n")
+    done = hw4opt("predict", "m.json", "c.csv", "--out", "q.csv", "--missing", "drop")
+    assert done.status == 2 and "column 'plays' holds -2 in row 2" in done.err and not (tmp_path / "q.csv").exists()
+
+
+@pytest.mark.parametrize("what", ["keep", "empty", "clip"])
+def test_rows_outside_the_range_of_a_mixture(hw4opt, mixed, tmp_path, what):
+    hw4opt(*mixed, "--quiet")
+    (tmp_path / "n.csv").write_text("place,day,tempo,plays\na,2026-01-02,0.1,20\na,2026-05-01,0.1,20\na,2026-01-28,0.1,20\n")
+    done = hw4opt("predict", "m.json", "n.csv", "--out", "p.csv", "--outside", what, "--json", "-", "--quiet")
+    (said,) = done.json["warnings"]
+    assert done.status == 0 and done.json["outside_rows"] == [1] and said.startswith("row 2 lies outside") and "day from 0 to 27" in said
+    _, outside, edge = rows_of("p.csv")
+    cells = [[row[name] for name in ("mood", "responsibility_1", "responsibility_2", "mean")] for row in (outside, edge)]
+    assert (cells[0] == ["", "", "", ""]) == (what == "empty") and (cells[0] == cells[1]) == (what == "clip")
+    assert edge["mood"] in ("1", "2") and (done.json["mood"][1] is None) == (what == "empty")
+
+
+def test_what_no_number_holds_of_a_mixture_is_empty(hw4opt, listener, tmp_path):
+    hw4opt(*listener, "--save", "m.json", "--quiet")
+    (tmp_path / "n.csv").write_text("tempo,hours,user\n0.2,1,u\n1e308,1,u\n")
+    done = hw4opt("predict", "m.json", "n.csv", "--out", "p.csv", "--json", "-", "--quiet")
+    assert done.status == 0 and "row 2: a prediction" in done.json["warnings"][-1]
+    assert rows_of("p.csv")[0]["mean"] and not rows_of("p.csv")[1]["mean"]
+    assert not {"nan", "inf"} & set((tmp_path / "p.csv").read_text().lower().replace("\n", ",").split(","))
+
+
+def test_moods_of_columns_that_say_the_same_have_the_errors_that_are_known(hw4opt, listener, tmp_path):
+    head, *rows = (tmp_path / "listener.csv").read_text().splitlines()
+    draw = np.random.default_rng(5).normal(size=len(rows))
+    lines = [f"{row},{other!r},{2 * other!r}" for row, other in zip(rows, draw.tolist(), strict=True)]
+    (tmp_path / "listener.csv").write_text("\n".join([f"{head},one,two", *lines]) + "\n")
+    words = ["--errors", "sandwich", "--json", "-", "--search", 20]
+    listener = [*listener[:4], "--x", "tempo,one", *listener[6:-2], *words]
+    known = hw4opt(*listener, "--quiet").json
+    listener[5] = "tempo,one,two"
+    done = hw4opt(*listener)
+    errors = done.json["standard_errors"]
+    assert done.status == 0 and "one of mood 1, two of mood 1, one of mood 2" in done.json["standard_errors_reason"]
+    for mine, other in zip(errors, known["standard_errors"], strict=True):
+        assert mine[2:] == [None, None] and mine[:2] == pytest.approx(other[:2], rel=1e-5)
+    assert done.err.count("– (not identified)") == 4
+    kept = hw4opt(*listener, "--save", "m.json", "--playlists", "lists", "--top", 3)
+    assert kept.status == 0 and all(row["standard_error"] == "" for row in rows_of("lists/mood_1.csv"))
+    assert not any("so large" in one for one in kept.json["warnings"])
+    assert hw4opt("predict", "m.json", "listener.csv", "--out", "p.csv", "--quiet").status == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("coef", [[1.0]]),
+        ("coef", None),
+        ("coef", [[1e999, 0.0], [0.0, 0.0]]),
+        ("proportions", [0.5]),
+        ("proportions", [2.0, -1.0]),
+        ("names", "xy"),
+        ("names", [1, 2]),
+        ("span", [[0.0], [1.0], [2.0]]),
+        ("uncertainty", []),
+        ("context", [3]),
+        ("context", {"features": [3]}),
+        ("context", {"target": []}),
+        ("context", {"y": ["a"]}),
+        ("format", 99),
+    ],
+)
+def test_a_damaged_file_of_moods_is_refused(hw4opt, listener, tmp_path, key, value):
+    hw4opt(*listener, "--save", "m.json", "--quiet")
+    stored = json.loads((tmp_path / "m.json").read_text())
+    (tmp_path / "m.json").write_text(json.dumps(stored | {key: value}))
+    done = hw4opt("predict", "m.json", "listener.csv", "--out", "p.csv")
+    assert done.status == 2 and "should not" not in done.err and not done.out and not (tmp_path / "p.csv").exists(), done.err

@@ -58,10 +58,8 @@ def check(y: Array, name: str, loss: Poisson, here: np.ndarray, truncation: str 
         row = int(np.argmax(fractions))
         raise InputError(f"column {name!r} holds {y[row]:g} in row {row + 1}; counts are whole numbers, and --quasi takes fractions, too")
     rows = int(fractions.sum())
-    return [
-        *said,
-        f"{rows} {'row' if rows == 1 else 'rows'} of {name!r} hold fractions: a quasi-likelihood, in which log y! is log Γ(y + 1)",
-    ]
+    held = f"1 row of {name!r} holds" if rows == 1 else f"{rows} rows of {name!r} hold"
+    return [*said, f"{held} fractions: a quasi-likelihood, in which log y! is log Γ(y + 1)"]
 
 
 def check_columns(x: Array, names: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from hw4cli.opt import counts
-from hw4cli.opt.columns import LARGEST, NewRows, new_rows
+from hw4cli.opt.columns import LARGEST, NewRows, new_rows, target_of
 from hw4cli.opt.endings import Exit, say
 from hw4cli.opt.options import ARRAYS, READ, SAVE, WRITE, Writing, options, take
 from hw4cli.opt.outputs import check_outputs, draw, provenance, with_arrays, write_json
@@ -26,7 +26,7 @@ from hw4opt import InputError, Result, Status
 from hw4opt.files import write_with
 from hw4opt.poisson.moods import Moods
 from hw4opt.tables import Table, read_table
-from hw4opt.tables.features import Features, Numbers
+from hw4opt.tables.features import Features, Moments, Numbers
 from hw4opt.tables.write import number_cells, write_csv
 from hw4opt.terms.base import Array
 
@@ -76,7 +76,7 @@ def predict(asking: Asking, named: Mapping[str, str | None], writing: Writing) -
     columns = {name: emptied(values, left_empty) for name, values in columns.items()}
     _check_names(columns, table)
     names = None if model.features is None else model.features.names
-    warnings = [*new.warnings, *told.warnings, *said.sentences, *place.warnings(names, asking.outside)]
+    warnings = [*new.warnings, *_units(model), *told.warnings, *said.sentences, *place.warnings(names, asking.outside)]
     warnings += place.lost(columns, left_empty | said.rows)
     write_with(asking.out, lambda path: _write(path, table, rows.here, columns))
     record = provenance(writing.seed, table.sha256) | model.ending(f"{len(rows.x)} predictions in {asking.out}", columns)
@@ -121,6 +121,12 @@ def _rows(model: Predictor, asking: Asking, table: Table, told: Told, offset: Ma
     added = None if added is None else added[new.here]
     groups = None if told.groups is None else table.labels(told.groups, new.here)[new.here]
     return Rows(place.nearest if asking.outside == "clip" else x, added, y, groups, new.here), place
+
+
+def _units(model: Predictor) -> list[str]:
+    """The sentence for a model of dates."""
+    target = target_of(model.context, "")
+    return [f"predictions are {target.unit}"] if isinstance(target, Moments) else []
 
 
 def _offset_column(model: Predictor, named: Mapping[str, str | None], table: Table) -> dict[str, str]:

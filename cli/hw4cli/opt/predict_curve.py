@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hw4cli.opt.columns import features_of, target_of
+from hw4cli.opt.columns import features_of
 from hw4cli.opt.options import Writing
 from hw4cli.opt.outside import numbered
 from hw4cli.opt.predictors import Asking, Rows, Said, Told
 from hw4opt import InputError, Precomputed, Result, Status
 from hw4opt.tables import Table
-from hw4opt.tables.features import Features, Moments
+from hw4opt.tables.features import Features
 from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 
@@ -69,11 +69,10 @@ class Curve:
         return columns if bound is None else columns | {"bound": bound}
 
     def said(self, rows: Rows, told: Told) -> Said:
-        """The unit of dates; the rows whose prediction is the limit that separated columns have, or has none."""
-        target = target_of(self.context, "")
+        """The rows whose prediction is the limit that separated columns have, or has none."""
         with np.errstate(all="ignore"):
             drift = self.result.drift(rows.x)
-        sentences = [f"predictions are {target.unit}"] if isinstance(target, Moments) else []
+        sentences: list[str] = []
         existence, loss = self.result.existence, self.result.problem.loss
         if not drift.any() or existence is None or not isinstance(loss, Smooth):
             return Said(sentences, np.zeros(len(drift), dtype=bool))
