@@ -127,14 +127,15 @@ def _ended(app: click.Group, program: str, words: list[str], judge: Callable[[Ex
 
 def _check_words(words: Sequence[str]) -> None:
     """Raise `click.UsageError` for a word that no name or number can be."""
-    for word in words:
+    for before, word in zip(["", *words], words, strict=False):
         try:
             word.encode()
         except UnicodeEncodeError as error:
             shown = os.fsencode(word).decode(errors="backslashreplace")
             raise click.UsageError(f"the word '{shown}' is no UTF-8; rename the file, or spell it in UTF-8") from error
         if digits := DIGITS.search(word):
-            raise click.UsageError(f"the word '{word[:40]}…' holds a number of {len(digits[0])} digits; 400 are read at most")
+            name = before if before.startswith("--") else "the word"
+            raise click.UsageError(f"{name} '{word[:40]}…' holds a number of {len(digits[0])} digits; 400 are read at most")
         if "\0" in word:
             raise click.UsageError(f"the word {word!r} holds a zero byte; no name can")
 
