@@ -100,7 +100,7 @@ def _check_file(one: Files, path: str) -> None:
 
 def _check_folder(one: Files, meant: Callable[[str], bool]) -> None:
     """One that is there, or can be made."""
-    there = next(str(path) for path in (Path(one.path), *Path(one.path).absolute().parents) if _stat(str(path)) is not None)
+    there = next(str(path) for path in (Path(one.path), *Path(one.path).parents) if _stat(str(path)) is not None)
     if not os.path.isdir(there):
         itself = there == str(Path(one.path))
         raise click.UsageError(f"{one.what} is a file; give a folder" if itself else f"cannot write to {one.what}: {there} is no folder")

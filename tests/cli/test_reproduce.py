@@ -66,8 +66,8 @@ def test_an_interrupted_search_is_no_result(hw4opt, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("out", "words", "said"),
     [
-        ("there/new", [], "there is a file; give a folder"),
-        ("old", ["--json", "old/results.json"], "--json old/results.json would overwrite the results"),
+        ("there/new", [], "cannot write to --out there/new: there is no folder"),
+        ("old", ["--json", "old/results.json"], "--out old would overwrite --json old/results.json; give another folder"),
         ("loose", [], "cannot write into the folder loose: File exists"),
     ],
 )
