@@ -162,7 +162,7 @@ def test_a_model_whose_columns_are_not_what_they_should_be_is_refused(hw4opt, to
     digest = hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
     (towns / "h.json").write_text(json.dumps(stored | {"sha256": digest}))
     done = hw4opt("predict", "h.json", "towns.csv", "--out", "p.csv", "--plot", "p.png")
-    assert done.status == 2 and "h.json is damaged" in done.err and not (towns / "p.csv").exists()
+    assert done.status == 2 and "damaged" in done.err and not (towns / "p.csv").exists()
 
 
 # ---- dates -----------------------------------------------------------------------------------------------------------
