@@ -242,25 +242,37 @@ def _some(settings: int, each: int) -> Iterator[np.ndarray]:
 
 
 def _anew(problems: Sequence[Problem], folds: Folds, found: Found) -> None:
-    """What is left, by the interior point; what is still without proof once more in small batches, then alone by whatever proves it."""
+    """What is left, by the interior point; what is still without proof once more in small batches, then alone by whatever proves it.
+
+    Where no point lies strictly inside the constraints of all rows, the folds are not looked at twice.
+    """
+
+    @cache
+    def inside(constraints: tuple[Term, ...]) -> Array | None:
+        """A point strictly inside the constraints of all rows: of a fold's rows, too, which are some of them or merged ones."""
+        return strictly_feasible(canonicalize(next(problem for problem in problems if problem.constraints == constraints)))
+
     rows = sum(max(len(problems[0].design.base_x), 1) for _ in problems[0].terms)
-    _refit(problems, folds, found, max(1, BATCH // rows), _by_interior)
-    _refit(problems, folds, found, REFIT, _by_interior, MOST_REFITS)
-    _refit(problems, folds, found, 1, _alone, MOST_ALONE)
+    left = np.argwhere(~(found.gaps <= PROVEN) & ~found.endless)
+    _refit(problems, folds, found, left, max(1, BATCH // rows), partial(_by_interior, inside))
+    for size, most, solve in ((REFIT, MOST_REFITS, partial(_by_interior, inside)), (1, MOST_ALONE, _alone)):
+        left = np.argwhere(~(found.gaps <= PROVEN) & ~found.endless)
+        possible = [not problems[setting].constraints or inside(problems[setting].constraints) is not None for setting, _ in left]
+        _refit(problems, folds, found, left[possible][:most], size, solve)
 
 
-def _by_interior(form: Form, inside: Callable[[int], Array | None]) -> Proof:
+def _by_interior(inside: Callable[[tuple[Term, ...]], Array | None], problems: Sequence[Problem], form: Form) -> Proof:
     """All by the interior point; a problem that breaks a constraint by what its steps could not resolve is moved towards `inside` it."""
     answer = solve_with("interior", form, Options(tol=ANEW, max_iterations=60))
     proof = certify(form, answer.w, answer.duals, answer.interior)
     for i in [i for i, certificate in enumerate(proof.certificates) if certificate.gap is None]:
-        if (point := inside(i)) is not None:
+        if (point := inside(problems[i].constraints)) is not None:
             one, duals = form.cut(np.array([i])), [u[i : i + 1] for u in answer.duals]
             proof = better_proof(proof, i, one, answer.w[i : i + 1], duals, point[None])
     return proof
 
 
-def _alone(form: Form, inside: Callable[[int], Array | None]) -> Proof:
+def _alone(problems: Sequence[Problem], form: Form) -> Proof:
     """One fold as a fit would solve it, and if that does not prove it, by ADMM."""
     options = Options(tol=PROVEN)
     proof, _ = prove(form, solve_with("interior", form, options), options.tol, partial(solve_with, "interior"))
@@ -270,23 +282,21 @@ def _alone(form: Form, inside: Callable[[int], Array | None]) -> Proof:
     return other if other.certificates[0].holds(options.tol) else proof
 
 
-_Refitted = Callable[[Form, Callable[[int], Array | None]], Proof]
-
-
-def _refit(problems: Sequence[Problem], folds: Folds, found: Found, size: int, solve: _Refitted, most: int | None = None) -> None:
-    """Folds without proof, `size` of them together and `most` at most: where there are more, no refit would change the verdict."""
+def _refit(
+    problems: Sequence[Problem],
+    folds: Folds,
+    found: Found,
+    left: np.ndarray,
+    size: int,
+    solve: Callable[[Sequence[Problem], Form], Proof],
+) -> None:
+    """The folds `left`, (m, 2) of setting and fold, `size` of them together; what proves more is kept."""
     design = problems[0].design
-
-    @cache
-    def inside(constraints: tuple[Term, ...]) -> Array | None:
-        """A point strictly inside the constraints of all rows: of a fold's rows, too, which are some of them or merged ones."""
-        return strictly_feasible(canonicalize(next(problem for problem in problems if problem.constraints == constraints)))
-
-    left = np.argwhere(~(found.gaps <= PROVEN) & ~found.endless)[:most]
     for low in range(0, len(left), size):
         part = left[low : low + size]
-        form = canonicalize([problems[setting] for setting, _ in part], [folds[fold] for _, fold in part])
-        proof = solve(form, lambda place: inside(problems[part[place, 0]].constraints))  # noqa: B023
+        mine = [problems[setting] for setting, _ in part]
+        form = canonicalize(mine, [folds[fold] for _, fold in part])
+        proof = solve(mine, form)
         for place, ((setting, fold), w, certificate) in enumerate(zip(part, proof.w, proof.certificates, strict=True)):
             if unattained(form, proof, place):
                 found.endless[setting, fold] = True
