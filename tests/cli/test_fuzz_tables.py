@@ -1,6 +1,6 @@
 """Hostile tables and words: whatever comes in, an exit status of the contract, a sentence, and inputs as they were.
 
-A sample of each by default; `-m slow` takes thirty times as many. Derandomised: the same cases in every run.
+A sample of each by default; `-m full` takes thirty times as many. Derandomised: the same cases in every run.
 """
 
 import csv
@@ -58,10 +58,10 @@ class Folder:
 
 
 def sized(strategy):
-    """The test twice: a sample, and many examples under the marker `slow`."""
+    """The test twice: a sample, and many examples under the marker `full`."""
 
     def decorate(test):
-        @pytest.mark.parametrize("count", [SAMPLE, pytest.param(MANY, marks=pytest.mark.slow)])
+        @pytest.mark.parametrize("count", [SAMPLE, pytest.param(MANY, marks=pytest.mark.full)])
         def fuzz(count):
             options = {"deadline": None, "derandomize": True, "database": None, "suppress_health_check": list(HealthCheck)}
             settings(max_examples=count, **options)(given(strategy)(lambda drawn: test(drawn)))()

@@ -121,6 +121,7 @@ def test_the_same_seed_gives_the_same_history(hw4nets):
     assert [line.split(",")[:4] for line in one] == [line.split(",")[:4] for line in other]
 
 
+@pytest.mark.slow
 def test_options_reach_the_run(hw4nets):
     words = "--net base --data synthetic --epochs 1 --filters 3,4 --sizes 3,3 --units 9,8 --batch-norm --dropout 0.1 --activation gelu"
     assert hw4nets("train", *words.split(), "--out", "run", "--lr", "0.03", "--seed", "5", "--no-nesterov", "-q").status == 0
@@ -188,6 +189,7 @@ def test_data_shows_images(hw4nets):
     assert "airplane" in hw4nets("data", "--data", "synthetic").out
 
 
+@pytest.mark.slow
 def test_search_then_train(hw4nets):
     words = ["search", "--net", "conv", "--M", "4", "--data", "synthetic", "--epochs", "1", "--trials", "2", "--out", "s", "--threads", "1"]
     words += ["--vary", "lr=0.001:0.5", "--vary", "N=7|14", "--vary", "batch-norm"]
@@ -360,6 +362,7 @@ def test_figures_that_cannot_be_written_are_told_in_the_json(hw4nets, trained, m
         assert done.status == 1 and "a.png: No space left on device" in done.err and done.json["status"] == "uncertified"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "name"), [(QUICK, "tomli_w"), (QUICK, "matplotlib"), (["search", *QUICK[1:]], "optuna")])
 def test_without_another_package_of_the_extra_it_is_named(tmp_path, words, name):
     program = f"import sys; sys.modules[{name!r}] = None; {RUN}"
@@ -403,6 +406,7 @@ def test_help_needs_no_torch_library():
     assert not modules & {"torch", "torchvision", "numpy", "matplotlib", "optuna", "rich", "hw4opt", "hw4nets"}
 
 
+@pytest.mark.slow
 def test_training_imports_neither_the_other_half_nor_the_search():
     program = f"{RUN.replace('sys.exit(main(sys.argv[1:]))', 'main(sys.argv[1:])')}; print('MODULES', *sys.modules)"
     done = process("train", "--help", program=program)
@@ -410,6 +414,7 @@ def test_training_imports_neither_the_other_half_nor_the_search():
     assert "torch" in modules and not modules & {"hw4opt", "cvxpy", "optuna", "torchvision", "sklearn"}
 
 
+@pytest.mark.slow
 def test_kill_9_then_resume_gives_the_history_of_a_run_that_nothing_stopped(tmp_path):
     """The command is killed as soon as it has begun, has its settings, its first checkpoint, and some epochs."""
     words, run = [*QUICK[:5], "--epochs", "60", "--threads", "1", "-q", "--out"], tmp_path / "run"
@@ -434,6 +439,7 @@ def test_kill_9_then_resume_gives_the_history_of_a_run_that_nothing_stopped(tmp_
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(path.name for path in (tmp_path / "whole").iterdir())
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_130_and_the_run_goes_on(tmp_path):
     words = [*QUICK[:5], "--epochs", "2000", "--threads", "1", "--out", "run"]
     running = subprocess.Popen([sys.executable, "-c", RUN, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -457,6 +463,7 @@ def test_ctrl_c_is_130_and_the_run_goes_on(tmp_path):
     again.communicate()
 
 
+@pytest.mark.slow
 def test_the_shell_completes():
     for words, number, found in (
         ("hw4nets s", 1, "search"),
@@ -467,12 +474,14 @@ def test_the_shell_completes():
         assert found in process(env=env).stdout
 
 
+@pytest.mark.slow
 def test_no_color_is_respected(tmp_path):
     env = {**os.environ, "FORCE_COLOR": "1"}
     words = ["data", "--data", "synthetic"]
     assert "\x1b[" in process(*words, env=env).stdout and "\x1b[3" not in process(*words, env={**env, "NO_COLOR": "1"}).stdout
 
 
+@pytest.mark.slow
 def test_a_whole_run_takes_seconds(tmp_path):
     start = time.monotonic()
     done = process("train", "--net", "fast", "--widths", "8,16,16", "--data", "synthetic", "--epochs", "2", "--out", "run", cwd=tmp_path)

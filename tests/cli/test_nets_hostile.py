@@ -1,6 +1,6 @@
 """Files that `hw4nets` reads, changed by chance and on purpose, and words that mean nothing: a sentence and an exit status, never more.
 
-A few seeds of each kind run always; with the marker `slow` many do. Every draw is seeded.
+A few seeds of each kind run always; with the marker `full` many do. Every draw is seeded.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from hw4cli.nets.app import COMMANDS, main  # noqa: E402
 from hw4nets.checkpoint import VERSION, checksum  # noqa: E402
 from hw4nets.parts import Part  # noqa: E402
 
-SEEDS = [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 40))]
+SEEDS = [*range(2), *(pytest.param(seed, marks=pytest.mark.full) for seed in range(2, 40))]
 QUICK = ["--net", "logistic", "--data", "synthetic", "--epochs", "1", "--threads", "1", "-q"]
 SEARCH = ["search", *QUICK, "--trials", "2", "--out", "study"]
 

@@ -9,6 +9,7 @@ import pytest
 from hw4opt import Result, assignment
 
 
+@pytest.mark.slow
 def test_reproduce_writes_the_report_the_numbers_and_the_figures(hw4opt, tmp_path):
     done = hw4opt("reproduce", "--out", "new/part2", "--draws", 1, "--workers", 1, "--json", "-", "--plot", "all.png", "--save", "all.json")
     assert done.status == 0

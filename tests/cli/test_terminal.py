@@ -14,6 +14,7 @@ import pytest
 from hw4cli.texts import LONGEST, one_line, printable
 
 GIVEN = ["--gamma", "20", "--reg", "ridge=0.01", "--select", "none"]
+SLOW = pytest.mark.slow
 PROGRAMS = ["hw4opt", *(["hw4nets"] if find_spec("torch") else [])]
 NETS = pytest.mark.skipif("hw4nets" not in PROGRAMS, reason="torch is not installed")
 
@@ -32,7 +33,7 @@ def test_the_entry_points_are_these():
     assert 'hw4opt = "hw4cli.start:hw4opt"' in text and 'hw4nets = "hw4cli.start:hw4nets"' in text
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("cp1252", marks=SLOW), pytest.param("latin-1", marks=SLOW)])
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_help_and_tables_fit_any_encoding(program, encoding, tmp_path):
     env = {**os.environ, "PYTHONIOENCODING": encoding, "HW4NETS_CACHE": str(tmp_path)}
@@ -127,7 +128,7 @@ def test_interrupted_is_one_line(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("backend", ["module://matplotlib_inline_that_is_not_there.backend_inline", "nosuch"])
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline_that_is_not_there.backend_inline", pytest.param("nosuch", marks=SLOW)])
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_figures_need_no_backend(program, backend, tmp_path):
     env = {**os.environ, "MPLBACKEND": backend, "HW4NETS_CACHE": str(tmp_path / "cache")}

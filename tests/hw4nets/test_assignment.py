@@ -25,6 +25,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(assignment, "preset", small_preset)
 
 
+@pytest.mark.slow
 def test_reproduce_writes_report_and_figures_and_keeps_what_is_finished(tmp_path, small, tiny):
     class Count(Watch):
         epochs = 0
@@ -47,6 +48,7 @@ def test_reproduce_writes_report_and_figures_and_keeps_what_is_finished(tmp_path
     assert "pixels synthetic" in report and "not comparable" in report and "| lr | " in report and "nan" not in report
 
 
+@pytest.mark.slow
 def test_the_assignments_own_settings_can_have_fewer_epochs(tmp_path, small, tiny):
     results = reproduce(tmp_path, small, {"epochs": 2, "threads": 1}, own_epochs=1)
     for part in results["parts"].values():
@@ -60,6 +62,7 @@ def test_the_assignments_own_settings_can_have_fewer_epochs(tmp_path, small, tin
         assert (f"| side_lr | {tuned.side_lr} | – |" in text) == (part.net == "base")
 
 
+@pytest.mark.slow
 def test_a_loss_that_diverges_is_told_and_the_rest_goes_on(tmp_path, small, tiny, monkeypatch):
     real = assignment.run
 
@@ -84,6 +87,7 @@ def test_one_process_at_a_time_reproduces_in_a_folder(tmp_path, small):
                 act()
 
 
+@pytest.mark.slow
 def test_runs_can_be_started_anew(tmp_path, small, tiny):
     reproduce(tmp_path, small, {"epochs": 1, "threads": 1})
     with pytest.raises(InputError, match=r"other settings .epochs 1, not 2.*--overwrite"):

@@ -79,6 +79,7 @@ print("done", flush=True)
 """
 
 
+@pytest.mark.slow
 def test_kill_9_at_random_moments_then_resume_equals_the_uninterrupted_run(tmp_path):
     """Each time the process is killed at a moment drawn after it has started to work, until it comes to its end."""
     draw = random.Random(0)

@@ -182,6 +182,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(tmp_path, small):
     assert again.summary == outcome.summary
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "left", ["", "epoch,train_loss\n1,x\n", HEADER + "\n1,0,0,0,0,0,0\n2,0,0,0,0,0,0\n3,0,0,0,0,0,0\n"], ids=["empty", "damaged", "other"]
 )

@@ -24,6 +24,7 @@ def values(found):
     return [(dict(trial.values), trial.accuracy, trial.ended) for trial in found.trials]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_a_search_is_seeded_and_goes_on_where_it_stopped(tmp_path, small, sampler):
     plan = Plan(RECIPE, SPACE, 4, sampler)

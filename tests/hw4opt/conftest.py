@@ -161,3 +161,10 @@ def oracle():
         return known[id(problem)][1]
 
     return solve
+
+
+def pytest_collection_modifyitems(items):
+    """One backend takes half a minute for one problem."""
+    for item in items:
+        if "[counts of at least 1, increasing-cvxpy:SCS]" in item.name:
+            item.add_marker(pytest.mark.slow)

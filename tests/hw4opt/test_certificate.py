@@ -318,6 +318,7 @@ def compare_with_bound(results, new):
     return np.array(ratios), np.array(sharp)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
 def test_the_bound_is_true_for_problems_stopped_early(seed):
     """More than a thousand: 40 batches of 40."""
@@ -378,6 +379,7 @@ def cut_off(kernel, limit, intercept=False):
             yield fit(truncated(problem, limit))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", SLOW, ids=str)
 @pytest.mark.parametrize("limit", [8, 20])
 @pytest.mark.parametrize("intercept", [False, True])

@@ -24,6 +24,7 @@ def refitted(x, y, folds, weights):
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_endless_folds_are_those_whose_refit_has_no_maximum(data):
@@ -75,6 +76,7 @@ def test_a_kernel_with_a_shape_is_settled_too():
     assert found.tolist() == [status is Status.NO_FINITE_MAXIMUM for status in alone]
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_folds_of_labels_without_a_maximum_are_those_of_refits(data):

@@ -93,6 +93,7 @@ def test_the_limit_of_a_batch_is_one_limit():
 # ---- backends --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["cvxpy:CLARABEL", "cvxpy:ECOS", "cvxpy:OSQP", "cvxpy:SCS", "cvxpy:HIGHS", "qp:proxqp", "qp:piqp"])
 def test_a_backend_is_stopped(solver):
     needs(solver)

@@ -1,7 +1,7 @@
 """Changes that cannot move the optimum, or move it in a known way, over every loss × regularizer × constraint × design × solver found.
 
 Certified has to mean right: a certified answer of the changed problem is that of the unchanged one, moved as `metamorphic.relations` says.
-A seeded sample runs by default; `pytest -m slow` runs all of it.
+A seeded sample runs by default; `pytest -m full` runs all of it.
 """
 
 import random
@@ -57,14 +57,14 @@ def folds(relation, chosen):
     return [(name, lambda name=name: compare_held_out(relation, problems()[name])) for name in chosen]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize(("name", "solver"), RUNS)
 def test_certified_fits_move_as_the_problem_does(name, solver):
     chosen = taken(solver)
     report(fits(RELATIONS[name], solver, chosen if name in FIRST else chosen[list(RELATIONS).index(name) % FEWER :: FEWER]))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("name", HELD_OUT)
 def test_held_out_predictions_move_as_the_problem_does(name):
     report(folds(RELATIONS[name], list(problems())[HELD_OUT.index(name) % FOLDS :: FOLDS]))

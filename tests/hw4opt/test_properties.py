@@ -119,6 +119,7 @@ def problems(draw, kernel, columns):
     return Problem(x, y, kernel or None, loss, regularizers, constraints, weights, offset, intercept, draw(st.integers(0, 9)) == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kernel", "columns"), [(True, 1), (True, 2), (False, 1), (False, 3)])
 def test_native_agrees_with_the_compiled_model(kernel, columns, oracle):
     @settings(max_examples=EXAMPLES)

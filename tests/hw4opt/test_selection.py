@@ -199,6 +199,7 @@ def problems(draw):
     return Problem(x, y, kernel, loss, [ridge, *others], shapes, weights)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(problems())
 def test_leave_one_out_is_a_refit_for_any_problem(problem):

@@ -243,6 +243,7 @@ def test_all_separated_rows_are_found_and_no_others(seed, shape):
     assert list(found.rows) == expected.tolist() and found.finite == (not len(expected))
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1))
 def test_the_likelihood_rises_for_ever_exactly_where_that_is_said(seed):
     """By brute force: 200 directions of a small design, followed far."""

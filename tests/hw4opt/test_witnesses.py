@@ -1,6 +1,6 @@
 """Every solver certifies ordinary problems from its own point and duals, and all of them agree: seven kinds on six series like real ones.
 
-gamma reaches 2,000/range², the ridge 1e-2, y 1e-1 to 1e5, and x repeats. One of each kind runs by default; `pytest -m slow` runs all.
+gamma reaches 2,000/range², the ridge 1e-2, y 1e-1 to 1e5, and x repeats. One of each kind runs by default; `pytest -m full` runs all.
 """
 
 import itertools
@@ -150,7 +150,7 @@ NAMES += ["mcycle: raw, increasing", "gagurine: raw, increasing", "gagurine: raw
 
 
 def marked(names):
-    return [pytest.param(name, marks=[] if name in SAMPLE else pytest.mark.slow) for name in names]
+    return [pytest.param(name, marks=[] if name in SAMPLE else pytest.mark.full) for name in names]
 
 
 @cache
