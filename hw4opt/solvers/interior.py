@@ -114,7 +114,7 @@ def solve(form: Form, options: Options) -> Answer:
         lost |= (stalled[active] >= STALLED_STEPS) & (best[active] <= EARLY * state.scale)  # rounding allows no more
         good = relative <= 0.5 * options.tol  # half: the certificate counts the gap its own way
         last = iteration == limit or deadline.passed()
-        now = (better & (((relative <= EARLY) & ~tried[active]) | good)) | ((last | lost) & ~tried[active]) if form.runs else good | last
+        now = (better & (((relative <= EARLY) & ~tried[active]) | good)) | last | lost if form.runs else good | last
         now &= np.isfinite(relative) | last
         tried[active[now]] = True
         if now.any():
