@@ -145,10 +145,10 @@ def _judge(data: Data, w: np.ndarray) -> tuple[float, float]:
     """The relative gap at w beside our dual point, and the units of log-likelihood that w falls short."""
     problem = _problem(data)
     best, form = fit(problem), canonicalize(problem)
-    duals = form.split_duals([best.duals[block.names[0]][None] for block in form.blocks])
+    u = form.split_duals([best.duals[block.names[0]][None] for block in form.blocks])
     measured = np.append(w[:-1], w[-1] + problem.scaling[0] @ w[:-1])  # a column far from 0 is measured from its middle
     with np.errstate(all="ignore"):
-        gap = certify(form, measured[None], duals).certificates[0].relative_gap
+        gap = certify(form, measured[None], u).certificates[0].relative_gap
         z = data.x @ w[:-1] + w[-1]
         short = float(Poisson().value(z, data.y)) - best.objective
     return float("inf") if gap is None else gap, max(short, 0.0)

@@ -81,7 +81,7 @@ def judge(problem: Problem, w: np.ndarray, held: tuple[int, ...] = ()) -> Certif
     """
     form = canonicalize([problem], [np.array(held, dtype=int)] if held else None)
     ours = solve_scaled(interior.solve, form, Options(tol=1e-10))
-    return certify(form, w[None], ours.duals, ours.interior).certificates[0]
+    return certify(form, w[None], ours.u, ours.interior).certificates[0]
 
 
 def worst(tasks: Sequence[tuple[Problem, tuple[int, ...]]], points: Sequence[np.ndarray], most: int = 24) -> tuple[float | None, bool]:

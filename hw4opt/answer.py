@@ -45,10 +45,10 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """A batch's points and duals. w (b, r); duals one (b, rows) array a piece of the form; reached: which rule ended each problem."""
+    """A batch's points w (b, r) and duals u (b, M) of the form's rows; reached: which rule ended each problem."""
 
     w: Array
-    duals: list[Array]
+    u: Array
     reached: list[Status]
     iterations: np.ndarray
     interior: Array | None = None  # strictly feasible points, where the solver has them

@@ -51,20 +51,21 @@ class _Free:
         return clip(self.piece, u - (by if self.give is None else self.give * by))
 
 
-def balance(form: Form, zs: Sequence[Array], duals: list[Array]) -> tuple[list[Array], np.ndarray]:
-    """The duals moved inside their boxes until Cᵀu = 0 on the unpenalised columns, and (b,) whether that was reached; z = A w."""
+def balance(form: Form, z: Array, u: Array) -> tuple[Array, np.ndarray]:
+    """u (b, M) moved inside its box until Cᵀu = 0 on the unpenalised columns, and (b,) whether that was reached; z = A w."""
     free = form.penalty == 0
     if not free.any():
-        return duals, np.ones(form.batch, dtype=bool)
-    bends = [None if piece.smooth is None else piece.smooth.curvature(z) for piece, z in zip(form.pieces, zs, strict=True)]
-    moved, reached = _move(form, bends, duals, free)
+        return u, np.ones(form.batch, dtype=bool)
+    bends = [None if piece.smooth is None else piece.smooth.curvature(z[:, piece.span]) for piece in form.pieces]
+    moved, reached = _move(form, bends, u, free)
     if reached.all() or all(bend is None for bend in bends):
         return moved, reached
-    evenly, there = _move(form, [None] * len(bends), duals, free)
-    return [np.where(reached[:, None], one, other) for one, other in zip(moved, evenly, strict=True)], reached | there
+    evenly, there = _move(form, [None] * len(bends), u, free)
+    return np.where(reached[:, None], moved, evenly), reached | there
 
 
-def _move(form: Form, bends: Sequence[Array | None], duals: list[Array], free: np.ndarray) -> tuple[list[Array], np.ndarray]:
+def _move(form: Form, bends: Sequence[Array | None], u: Array, free: np.ndarray) -> tuple[Array, np.ndarray]:
+    duals = form.by_piece(u)
     columns = np.flatnonzero(free.any(axis=0))
     whole = len(columns) == free.shape[1]
     chunks = [piece.chunk if whole else Chunk.of(piece.chunk.matrix[:, columns]) for piece in form.pieces]
@@ -108,7 +109,7 @@ def _move(form: Form, bends: Sequence[Array | None], duals: list[Array], free: n
         better = (np.abs(left / size).max(axis=1) < np.abs(best / size).max(axis=1))[:, None]
         shift, best = np.where(better, step, shift), np.where(better, left, best)
         moved = [np.where(better, new, old) for new, old in zip(tried, moved, strict=True)]
-    return list(moved), ~(np.abs(best) > 10 * level * size).any(axis=1)
+    return np.concatenate([u[:, :0], *moved], axis=1), ~(np.abs(best) > 10 * level * size).any(axis=1)
 
 
 def _shift(slope: Array, residual: Array) -> Array:

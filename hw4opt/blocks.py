@@ -189,10 +189,11 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A run of rows of one sheet (or of the smooth loss), with its part of A."""
+    """A run of rows of one sheet (or of the smooth loss), with its part of A and its place in the table of all rows."""
 
     chunk: Chunk
     block: int
+    span: slice
     sheet: Sheet | None
     smooth: SmoothRows | None
 
@@ -206,7 +207,7 @@ class Piece:
 class Run:
     """Pieces with sides (or one smooth piece) that a solver treats as one: small forms stack those whose sheets have the same sides."""
 
-    members: tuple[tuple[int, Piece], ...]  # place among the form's pieces, piece
+    members: tuple[Piece, ...]
     sheet: Sheet | None
     smooth: SmoothRows | None
     chunk: Chunk

@@ -25,31 +25,32 @@ class _Held:
     place: Array
 
 
-def on_breakpoints(form: Form, w: Array, duals: list[Array]) -> Array | None:
+def on_breakpoints(form: Form, w: Array, u: Array) -> Array | None:
     """w (b, r) with every coefficient whose dual is strictly inside its interval, and which is near the breakpoint, on it.
 
     A dual u_j strictly inside the interval of ∂f at a breakpoint is in ∂f nowhere else: at the optimum the coefficient lies there.
     None where nothing moves. Whether the point proves as much is for the certificate to say.
     """
     moved = w.copy()
-    for one in _held(form, w, duals):
+    for one in _held(form, w, u):
         moved[:, one.columns] = np.where(one.held, one.place, moved[:, one.columns])
     return None if np.array_equal(moved, w) else moved
 
 
-def _held(form: Form, w: Array, duals: list[Array]) -> Iterator[_Held]:
-    for piece, u in zip(form.pieces, duals, strict=True):
+def _held(form: Form, w: Array, u: Array) -> Iterator[_Held]:
+    for piece in form.pieces:
         sheet = piece.sheet
         if sheet is None or not isinstance(form.blocks[piece.block].acts, Coefficients) or sheet.quadratic.any():
             continue
         low, high = (-np.inf if sheet.low is None else sheet.low), (np.inf if sheet.high is None else sheet.high)
-        largest = np.abs(u).max(axis=1, keepdims=True)
+        mine = u[:, piece.span]
+        largest = np.abs(mine).max(axis=1, keepdims=True)
         margin = INSIDE * (np.where(np.isfinite(high - low), high - low, largest))
         columns = slice(piece.chunk.low, piece.chunk.high)
         place = sheet.shift / _factors(piece)
         scale = form.w_scale[:, columns]
         near = (np.abs(w[:, columns] - place) <= NEAR * scale) | (scale == 0)
-        yield _Held(columns, (u > low + margin) & (u < high - margin) & (margin > 0) & near, np.broadcast_to(place, near.shape))
+        yield _Held(columns, (mine > low + margin) & (mine < high - margin) & (margin > 0) & near, np.broadcast_to(place, near.shape))
 
 
 def _factors(piece: Piece) -> Array | float:

@@ -94,11 +94,11 @@ class Certificate:
 
 @dataclass(frozen=True, eq=False)
 class Proof:
-    """Certificates of a batch, with the points and duals they speak of (blended and projected where that was needed)."""
+    """Certificates of a batch, with the points w (b, r) and duals u (b, M) they speak of (blended and projected where that was needed)."""
 
     certificates: list[Certificate]
     w: Array
-    duals: list[Array]
+    u: Array
 
 
 class _At(NamedTuple):
@@ -110,22 +110,22 @@ class _At(NamedTuple):
     allowances: Sequence[Array]
 
 
-def certify(form: Form, w: Array, duals: Sequence[Array], interior: Array | None = None) -> Proof:
-    """Certificates at w (b, r) and one dual array a piece.
+def certify(form: Form, w: Array, u: Array, interior: Array | None = None) -> Proof:
+    """Certificates at w (b, r) and u (b, M).
 
     Duals are first brought into the conjugates' domain, and onto Cᵀu = 0 for unpenalised columns C. An infeasible w is blended towards
     the strictly feasible `interior` (b, r), if that is given.
     """
-    duals = [clip(piece, u) for piece, u in zip(form.pieces, duals, strict=True)]
-    zs = form.forward(w)
-    duals, balanced = balance(form, zs, duals)
+    z = form.forward(w)
+    u, balanced = balance(form, z, form.of_pieces(lambda piece: clip(piece, u[:, piece.span])))
+    zs = form.by_piece(z)
     allowances = _allowances(form, w, zs)
     wrong = _worst(form, zs, allowances)
     if interior is not None and (wrong > 0).any():
         w = _blend(form, w, zs, interior, allowances, wrong > 0)
-        zs = form.forward(w)
+        zs = form.by_piece(form.forward(w))
         wrong = _worst(form, zs, allowances)
-    return Proof(_assemble(form, _At(w, zs, duals, allowances), wrong, balanced), w, list(duals))
+    return Proof(_assemble(form, _At(w, zs, form.by_piece(u), allowances), u, wrong, balanced), w, u)
 
 
 def _allowances(form: Form, w: Array, zs: Sequence[Array]) -> list[Array]:
@@ -171,7 +171,7 @@ def _worst(form: Form, zs: Sequence[Array], allowances: Sequence[Array]) -> Arra
 def _blend(form: Form, w: Array, zs: Sequence[Array], interior: Array, allowances: Sequence[Array], which: np.ndarray) -> Array:
     """The nearest feasible point on the way to `interior`."""
     share = np.zeros(form.batch)
-    for piece, z, inside, allowance in zip(form.pieces, zs, form.forward(interior), allowances, strict=True):
+    for piece, z, inside, allowance in zip(form.pieces, zs, form.by_piece(form.forward(interior)), allowances, strict=True):
         if piece.sheet is None or _outside(piece, z) is None:
             continue
         sign = -1.0 if piece.sheet.high is None else 1.0
@@ -272,7 +272,7 @@ def _residual_rounding(form: Form, duals: Sequence[Array], w: Array) -> Array:
     return EPS * ((np.sqrt(rows) + 4) * sums + form.penalty * np.abs(w))
 
 
-def _assemble(form: Form, at: _At, wrong: Array, balanced: np.ndarray) -> list[Certificate]:
+def _assemble(form: Form, at: _At, u: Array, wrong: Array, balanced: np.ndarray) -> list[Certificate]:
     b, (w, zs, duals, allowances) = form.batch, at
     sums = each(lambda args: _sums(*args), list(zip(form.pieces, zs, duals, allowances, _unsure(form, at), strict=True)))
     slack, value, rounding = (sum((one[place] for one in sums), np.zeros(b)) for place in range(3))
@@ -304,7 +304,7 @@ def _assemble(form: Form, at: _At, wrong: Array, balanced: np.ndarray) -> list[C
     largest = np.abs(residual).max(axis=1, initial=0.0)
     stationarity = np.where(largest > 0, largest / np.where(pull_size > 0, pull_size, largest + (largest == 0)), 0.0)
     violation, drop = _violations(form, zs, allowances, w)
-    truncation = _truncation(form, duals, scale)
+    truncation = _truncation(form, u, scale)
     found = []
     for i in range(b):
         reason = _reason(form, wrong[i], bool(balanced[i]), float(gap[i]))
@@ -389,7 +389,7 @@ def _one_sided(sheet: object) -> bool:
     return (sheet.low is None) != (sheet.high is None) and bool(np.all(sheet.quadratic == 0))  # type: ignore[attr-defined]
 
 
-def _truncation(form: Form, duals: Sequence[Array], scale: Array) -> Array:
+def _truncation(form: Form, u: Array, scale: Array) -> Array:
     """What the basis leaves out of the kernel: |sᵀ(K - BBᵀ)s|/(4 ridge), s = Sᵀu, up to EXACT_ROWS functionals.
 
     Above, where that is enough for an answer to be certified, and below, where it is next to nothing, it is the bound
@@ -397,7 +397,7 @@ def _truncation(form: Form, duals: Sequence[Array], scale: Array) -> Array:
     """
     if form.design.kernel is None or not (form.ridge > 0).any():
         return np.zeros(form.batch)
-    s, ridge = form.spread(duals), np.where(form.ridge > 0, form.ridge, 1.0)
+    s, ridge = form.spread(u), np.where(form.ridge > 0, form.ridge, 1.0)
     bound = np.square(np.abs(s) @ np.sqrt(form.design.left_over)) / (4 * ridge)
     plainly = PLAINLY if s.shape[1] <= EXACT_ROWS else TRUNCATED
     unclear = np.flatnonzero((bound > plainly * scale) & (form.ridge > 0))

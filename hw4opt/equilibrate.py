@@ -42,7 +42,7 @@ class Scaled:
         """The scaled form's answer for the form as given."""
         rate = self.units.worth / self.units.size
         interior = None if found.interior is None else self.point(found.interior)
-        return replace(found, w=self.point(found.w), duals=[rate * u for u in found.duals], interior=interior)
+        return replace(found, w=self.point(found.w), u=rate * found.u, interior=interior)
 
 
 def solve_scaled(solve: Callable[[Form, Options], Answer], form: Form, options: Options) -> Answer:

@@ -46,9 +46,10 @@ def infeasible(form: Form) -> bool:
         return False
     part = _alone(form, constraints)
     answer = solve_scaled(interior.solve, part, Options(tol=1e-9, max_iterations=60))
-    duals = [clip_dual(piece.sheet, u) for piece, u in zip(part.pieces, answer.duals, strict=True) if piece.sheet is not None]
-    push = -sum(float(np.sum(piece.sheet.shift * u)) for piece, u in zip(part.pieces, duals, strict=True) if piece.sheet is not None)
-    pull = float(np.linalg.norm(part.adjoint(duals) / np.sqrt(0.5 * part.penalty)))
+    sheets = [(piece.span, piece.sheet) for piece in part.pieces if piece.sheet is not None]
+    u = np.concatenate([clip_dual(sheet, answer.u[:, span]) for span, sheet in sheets], axis=1)
+    push = -sum(float(np.sum(sheet.shift * u[:, span])) for span, sheet in sheets)
+    pull = float(np.linalg.norm(part.adjoint(u) / np.sqrt(0.5 * part.penalty)))
     return push > 0 and push > ABSURD * float(np.max(part.scales[0])) * pull
 
 

@@ -106,7 +106,7 @@ def _solve(problems: Sequence[Problem], form: Form, name: str, options: Options,
     answer = solve_with(name, form, options)
     seconds = (time.perf_counter() - started if answer.seconds is None else answer.seconds) / len(problems)
     proof, statuses = prove(form, answer, options.tol, _again(name, options))
-    duals = form.duals_of_terms(proof.duals)
+    duals = form.duals_of_terms(proof.u)
     return [
         Result(
             problem,
@@ -210,16 +210,16 @@ def _automatic(form: Form) -> str:
 
 def prove(form: Form, answer: Answer, tol: float, solve: Callable[[Form, Options], Answer] | None = None) -> tuple[Proof, list[Status]]:
     """Certify; where that falls short, once more from a strictly feasible point and, for native solvers, from a tighter solve."""
-    proof = certify(form, answer.w, answer.duals, answer.interior)
+    proof = certify(form, answer.w, answer.u, answer.interior)
     for i, certificate in enumerate(proof.certificates):
         if certificate.holds(tol) or certificate.solved(tol):
             continue
-        one, w, duals = form.cut(np.array([i])), answer.w[i : i + 1], [u[i : i + 1] for u in answer.duals]
+        one, w, u = form.cut(np.array([i])), answer.w[i : i + 1], answer.u[i : i + 1]
         inside = strictly_feasible(one)
-        proof = better_proof(proof, i, one, w, duals, None if inside is None else inside[None])
+        proof = better_proof(proof, i, one, w, u, None if inside is None else inside[None])
         if solve is not None and answer.reached[i] is Status.CERTIFIED and not proof.certificates[i].holds(tol):
             again = solve(one, Options(tol=1e-3 * tol))
-            proof = better_proof(proof, i, one, again.w, again.duals, again.interior if inside is None else inside[None])
+            proof = better_proof(proof, i, one, again.w, again.u, again.interior if inside is None else inside[None])
     proof = _on_breakpoints(form, proof, tol)
     statuses = []
     for i, certificate in enumerate(proof.certificates):
@@ -234,28 +234,24 @@ def prove(form: Form, answer: Answer, tol: float, solve: Callable[[Form, Options
 
 def _on_breakpoints(form: Form, proof: Proof, tol: float) -> Proof:
     """The proof with coefficients exactly on the breakpoints that their duals hold them at, of problems that stay certified."""
-    w = on_breakpoints(form, proof.w, proof.duals)
+    w = on_breakpoints(form, proof.w, proof.u)
     if w is None:
         return proof
-    fresh = certify(form, w, proof.duals)
+    fresh = certify(form, w, proof.u)
     kept = np.array([new.holds(tol) for new in fresh.certificates])
     certificates = [new if keep else old for keep, new, old in zip(kept, fresh.certificates, proof.certificates, strict=True)]
-    duals = [np.where(kept[:, None], new, old) for new, old in zip(fresh.duals, proof.duals, strict=True)]
-    return Proof(certificates, np.where(kept[:, None], fresh.w, proof.w), duals)
+    return Proof(certificates, *(np.where(kept[:, None], new, old) for new, old in ((fresh.w, proof.w), (fresh.u, proof.u))))
 
 
-def better_proof(proof: Proof, i: int, one: Form, w: np.ndarray, duals: list[np.ndarray], inside: np.ndarray | None) -> Proof:
-    """The proof with problem i's part replaced by a certificate at (w, duals), if that proves more."""
-    fresh = certify(one, w, duals, inside)
+def better_proof(proof: Proof, i: int, one: Form, w: np.ndarray, u: np.ndarray, inside: np.ndarray | None) -> Proof:
+    """The proof with problem i's part replaced by a certificate at (w, u), if that proves more."""
+    fresh = certify(one, w, u, inside)
     old, new = proof.certificates[i], fresh.certificates[0]
     if new.relative_gap is None or (old.relative_gap is not None and old.relative_gap <= new.relative_gap):
         return proof
-    certificates, points = list(proof.certificates), proof.w.copy()
-    certificates[i], points[i] = new, fresh.w[0]
-    every = [u.copy() for u in proof.duals]
-    for u, part in zip(every, fresh.duals, strict=True):
-        u[i] = part[0]
-    return Proof(certificates, points, every)
+    certificates, points, duals = list(proof.certificates), proof.w.copy(), proof.u.copy()
+    certificates[i], points[i], duals[i] = new, fresh.w[0], fresh.u[0]
+    return Proof(certificates, points, duals)
 
 
 def _status(certificate: Certificate, reached: Status, tol: float) -> Status:

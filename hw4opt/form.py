@@ -6,7 +6,7 @@ smooth losses as gradient and curvature. Solvers see pieces: uniform runs of row
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -66,13 +66,33 @@ class Form:
 
     @cached_property
     def pieces(self) -> list[Piece]:
-        found = []
+        found, low = [], 0
         for number, block in enumerate(self.blocks):
             for sheet in (*block.sheets, *([None] if block.smooth else [])):
                 for chunk in self._chunks[id(block.rows)]:
-                    span = slice(chunk.low, chunk.high)
-                    smooth = block.smooth.cut(span) if block.smooth and sheet is None else None
-                    found.append(Piece(chunk, number, None if sheet is None else sheet.cut(span), smooth))
+                    rows, span = slice(chunk.low, chunk.high), slice(low, low + len(chunk))
+                    smooth = block.smooth.cut(rows) if block.smooth and sheet is None else None
+                    found.append(Piece(chunk, number, span, None if sheet is None else sheet.cut(rows), smooth))
+                    low = span.stop
+        return found
+
+    @property
+    def size(self) -> int:
+        """M: the rows of all terms, those of two pieces twice; the length of a dual vector."""
+        return self.pieces[-1].span.stop if self.pieces else 0
+
+    def by_piece(self, rows: Array) -> list[Array]:
+        """An array (b, M) of all rows, cut up."""
+        return [rows[:, piece.span] for piece in self.pieces]
+
+    def of_pieces(self, act: Callable[[Piece], Array]) -> Array:
+        """The array (b, M) of all rows that `act` gives piece by piece."""
+        found = np.empty((self.batch, self.size))
+
+        def fill(piece: Piece) -> None:
+            found[:, piece.span] = act(piece)
+
+        each(fill, self.pieces)
         return found
 
     @cached_property
@@ -117,21 +137,21 @@ class Form:
     @cached_property
     def runs(self) -> list[Run]:
         """Everything but rows without sides, small forms stacked by which sides are bounded."""
-        groups: dict[object, list[tuple[int, Piece]]] = {}
-        for place, piece in enumerate(self.pieces):
+        groups: dict[object, list[Piece]] = {}
+        for piece in self.pieces:
             if piece.is_quadratic:
                 continue
             stack = piece.sheet is not None and piece.chunk.kept
-            key = (piece.sheet.low is None, piece.sheet.high is None) if stack and piece.sheet is not None else place
-            groups.setdefault(key, []).append((place, piece))
+            key = (piece.sheet.low is None, piece.sheet.high is None) if stack and piece.sheet is not None else piece.span.start
+            groups.setdefault(key, []).append(piece)
         return [self._stack(tuple(members)) for members in groups.values()]
 
-    def _stack(self, members: tuple[tuple[int, Piece], ...]) -> Run:
+    def _stack(self, members: tuple[Piece, ...]) -> Run:
         if len(members) == 1:
-            piece = members[0][1]
+            piece = members[0]
             return Run(members, piece.sheet, piece.smooth, piece.chunk, self._row_lengths(piece))
-        sizes = [len(piece.chunk) for _, piece in members]
-        sheets = [piece.sheet for _, piece in members if piece.sheet is not None]
+        sizes = [len(piece.chunk) for piece in members]
+        sheets = [piece.sheet for piece in members if piece.sheet is not None]
 
         def side(name: str) -> Array | None:
             parts = [getattr(sheet, name) for sheet in sheets]
@@ -141,11 +161,11 @@ class Form:
             return np.concatenate(wide, axis=1)
 
         sheet = Sheet(*(side(name) for name in ("quadratic", "shift", "low", "high", "active")))  # type: ignore[arg-type]
-        lengths = np.concatenate([np.broadcast_to(self._row_lengths(piece), size) for size, (_, piece) in zip(sizes, members, strict=True)])
-        key = tuple(id(piece.chunk) for _, piece in members)
+        lengths = np.concatenate([np.broadcast_to(self._row_lengths(piece), size) for size, piece in zip(sizes, members, strict=True)])
+        key = tuple(id(piece.chunk) for piece in members)
         stacks = self.__dict__.setdefault("_stacked", {})
         if key not in stacks:
-            stacks[key] = Chunk.of(np.concatenate([piece.chunk.matrix for _, piece in members]))
+            stacks[key] = Chunk.of(np.concatenate([piece.chunk.matrix for piece in members]))
         return Run(members, sheet, None, stacks[key], lengths)
 
     @cached_property
@@ -238,20 +258,20 @@ class Form:
             total.c[:] += constant
         return total
 
-    def pieces_from_runs(self, of_runs: Sequence[Array], w: Array) -> list[Array]:
-        """The pieces' duals: the runs' arrays cut up, and f'(A w) on pieces without kinks."""
-        found = [self._slope(piece, w) if piece.is_quadratic or piece.smooth else w[:, :0] for piece in self.pieces]
+    def duals_from_runs(self, of_runs: Sequence[Array], w: Array) -> Array:
+        """u (b, M): the runs' arrays, and f'(A w) on rows without kinks."""
+        given: dict[int, Array] = {}
         for run, array in zip(self.runs, of_runs, strict=True):
             low = 0
-            for place, piece in run.members:
+            for piece in run.members:
                 if piece.smooth is None:
-                    found[place] = array[:, low : low + len(piece.chunk)]
+                    given[piece.span.start] = array[:, low : low + len(piece.chunk)]
                 low += len(piece.chunk)
-        return found
+        return self.of_pieces(lambda piece: given[piece.span.start] if piece.span.start in given else self._slope(piece, w))
 
-    def slopes(self, w: Array) -> list[Array]:
-        """f'(A w) of every piece, for forms without kinks."""
-        return each(lambda piece: self._slope(piece, w), self.pieces)
+    def slopes(self, w: Array) -> Array:
+        """f'(A w) of every row (b, M), for forms without kinks."""
+        return self.of_pieces(lambda piece: self._slope(piece, w))
 
     @staticmethod
     def _slope(piece: Piece, w: Array) -> Array:
@@ -272,44 +292,42 @@ class Form:
             part.__dict__["scales"] = tuple(scale[batch] for scale in self.scales)
         return part
 
-    def forward(self, w: Array) -> list[Array]:
-        """A w of every piece, each (b, rows)."""
-        return each(lambda piece: w @ piece.chunk.matrix.T, self.pieces)
+    def forward(self, w: Array) -> Array:
+        """A w, (b, M)."""
+        return self.of_pieces(lambda piece: w @ piece.chunk.matrix.T)
 
-    def adjoint(self, duals: Sequence[Array]) -> Array:
+    def adjoint(self, u: Array) -> Array:
         """Aᵀ u, shape (b, r)."""
-        if not self.pieces:
-            return np.zeros_like(self.penalty)
-        return sum(each(lambda pair: pair[1] @ pair[0].chunk.matrix, list(zip(self.pieces, duals, strict=True))))  # type: ignore[return-value]
+        return sum(each(lambda piece: u[:, piece.span] @ piece.chunk.matrix, self.pieces), np.zeros_like(self.penalty))
 
-    def duals_of_blocks(self, duals: Sequence[Array]) -> list[Array]:
+    def duals_of_blocks(self, u: Array) -> list[Array]:
         """u of every block, (b, m) each: its sheets added up."""
         totals = [np.zeros((self.batch, block.rows.count)) for block in self.blocks]
-        for piece, u in zip(self.pieces, duals, strict=True):
-            totals[piece.block][:, piece.chunk.low : piece.chunk.high] += u
+        for piece in self.pieces:
+            totals[piece.block][:, piece.chunk.low : piece.chunk.high] += u[:, piece.span]
         return totals
 
-    def duals_of_terms(self, duals: Sequence[Array]) -> dict[str, Array]:
+    def duals_of_terms(self, u: Array) -> dict[str, Array]:
         """u of every term by name, (b, m) each."""
         found: dict[str, Array] = {}
-        for block, u in zip(self.blocks, self.duals_of_blocks(duals), strict=True):
-            found |= block.split(u)
+        for block, of_block in zip(self.blocks, self.duals_of_blocks(u), strict=True):
+            found |= block.split(of_block)
         return found
 
-    def split_duals(self, of_blocks: Sequence[Array]) -> list[Array]:
-        """The pieces' duals from the blocks' (b, m): clipped into each sheet's interval, what is left going to the next sheet."""
-        found, left = [], [np.array(u, dtype=float) for u in of_blocks]
+    def split_duals(self, of_blocks: Sequence[Array]) -> Array:
+        """u (b, M) from the duals of the blocks (b, m): clipped into each sheet's interval, what is left going to the next sheet."""
+        found, left = np.empty((self.batch, self.size)), [np.array(u, dtype=float) for u in of_blocks]
         for piece in self.pieces:
             rest = left[piece.block][:, piece.chunk.low : piece.chunk.high]
             u = piece.smooth.clip(rest) if piece.sheet is None else clip_dual(piece.sheet, rest)  # type: ignore[union-attr]
             rest -= u
-            found.append(u)
+            found[:, piece.span] = u
         return found
 
-    def spread(self, duals: Sequence[Array]) -> Array:
-        """Σ_k S_kᵀ u_k over the base rows, shape (b, N)."""
+    def spread(self, u: Array) -> Array:
+        """Sᵀ u over the base rows, shape (b, N)."""
         size = len(self.matrix)
         total = np.zeros((self.batch, size))
-        for block, u in zip(self.blocks, self.duals_of_blocks(duals), strict=True):
-            total += block.rows.spread(u, size)
+        for block, of_block in zip(self.blocks, self.duals_of_blocks(u), strict=True):
+            total += block.rows.spread(of_block, size)
         return total

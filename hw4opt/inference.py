@@ -148,7 +148,7 @@ def _weighted_gram(form: Form, w: Array, kind: str) -> Array:
             weights = piece.smooth.weights * np.square(piece.smooth.term.gradient(args[1] + piece.smooth.offset, piece.smooth.targets))
         return piece.chunk.gram(piece.chunk.matrix, weights)[0]
 
-    return sum(each(one, list(enumerate(form.forward(w[None])))), np.zeros((len(w), len(w))))
+    return sum(each(one, list(enumerate(form.by_piece(form.forward(w[None]))))), np.zeros((len(w), len(w))))
 
 
 def _to_raw(problem: Problem, size: int) -> Array:

@@ -239,8 +239,8 @@ class Result(ReadOnly):
     def verify(self) -> Certificate:
         """Compute the certificate anew from the problem, w and duals: nothing stored is believed."""
         form = canonicalize(self.problem)
-        duals = form.split_duals([self._dual_of(block) for block in form.blocks])
-        return certify(form, self.w[None], duals).certificates[0]
+        u = form.split_duals([self._dual_of(block) for block in form.blocks])
+        return certify(form, self.w[None], u).certificates[0]
 
     def _dual_of(self, block: Block) -> Array:
         """The dual of a block's rows, (1, m): of the terms that share them, the sum."""

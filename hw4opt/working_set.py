@@ -99,8 +99,8 @@ def solve_over_sets(whole: _Lasso, solve: Callable[[Form, Options], Answer], opt
         part = whole.restricted(chosen)
         left = None if options.time_limit is None else max(options.time_limit - (time.monotonic() - started), 1e-9)
         answer = solve(part, replace(options, time_limit=left))
-        duals, _ = balance(part, part.forward(answer.w), list(answer.duals))
-        of_blocks = part.duals_of_blocks(duals)
+        u, _ = balance(part, part.forward(answer.w), answer.u)
+        of_blocks = part.duals_of_blocks(u)
         pull = whole.pull(of_blocks)
         over = _beyond(pull, low, high)
         over[:, chosen] = -np.inf
@@ -115,8 +115,9 @@ def solve_over_sets(whole: _Lasso, solve: Callable[[Form, Options], Answer], opt
 def _slopes_at(form: Form, w: Array, without: int) -> list[Array]:
     """A dual of every block but one at w: the slopes there, 0 where they are not finite."""
     found = [np.zeros((form.batch, block.rows.count)) for block in form.blocks]
-    for piece, z in zip(form.pieces, form.forward(w), strict=True):
+    for piece in form.pieces:
         if piece.block != without:
+            z = w @ piece.chunk.matrix.T
             slope = piece.smooth.gradient(z) if piece.sheet is None else piece.sheet.slope(z - piece.sheet.shift)  # type: ignore[union-attr]
             found[piece.block][:, piece.chunk.low : piece.chunk.high] += np.where(np.isfinite(slope), slope, 0.0)
     return found
@@ -144,4 +145,4 @@ def _assembled(whole: _Lasso, chosen: np.ndarray, answer: Answer, of_blocks: Seq
     every = [u if place == whole.place else one for place, one in enumerate(of_blocks)]
     w = widened(answer.w)
     assert w is not None
-    return replace(answer, w=w, duals=form.split_duals(every), interior=widened(answer.interior))
+    return replace(answer, w=w, u=form.split_duals(every), interior=widened(answer.interior))

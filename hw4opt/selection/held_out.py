@@ -199,7 +199,7 @@ def _by_changes(tasks: Sequence[tuple[Form, Found]], layouts: _Layouts) -> None:
 
 def _full(form: Form, tol: float) -> FullFits:
     answer = solve_with("interior", form, Options(tol=tol))
-    return FullFits(form, answer.w, np.concatenate(answer.duals, axis=1))
+    return FullFits(form, answer.w, answer.u)
 
 
 def _in_stacks(fits: Iterable[tuple[Found, np.ndarray, FullFits]], layouts: _Layouts) -> None:
@@ -264,11 +264,10 @@ def _anew(problems: Sequence[Problem], folds: Folds, found: Found) -> None:
 def _by_interior(inside: Callable[[tuple[Term, ...]], Array | None], problems: Sequence[Problem], form: Form) -> Proof:
     """All by the interior point; a problem that breaks a constraint by what its steps could not resolve is moved towards `inside` it."""
     answer = solve_with("interior", form, Options(tol=ANEW, max_iterations=60))
-    proof = certify(form, answer.w, answer.duals, answer.interior)
+    proof = certify(form, answer.w, answer.u, answer.interior)
     for i in [i for i, certificate in enumerate(proof.certificates) if certificate.gap is None]:
         if (point := inside(problems[i].constraints)) is not None:
-            one, duals = form.cut(np.array([i])), [u[i : i + 1] for u in answer.duals]
-            proof = better_proof(proof, i, one, answer.w[i : i + 1], duals, point[None])
+            proof = better_proof(proof, i, form.cut(np.array([i])), answer.w[i : i + 1], answer.u[i : i + 1], point[None])
     return proof
 
 

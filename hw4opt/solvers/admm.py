@@ -77,7 +77,7 @@ def solve(form: Form, options: Options) -> Answer:
                 rho = rho * change
                 inverse = _invert(form, grams, rho)
     reached = [Status.CERTIFIED if count < limit or limit == 0 else Status.ITERATION_LIMIT for count in iterations]
-    return Answer(kept_w, form.pieces_from_runs(kept_u, kept_w), reached, iterations, notes=deadline.notes(reached))
+    return Answer(kept_w, form.duals_from_runs(kept_u, kept_w), reached, iterations, notes=deadline.notes(reached))
 
 
 def _unit(form: Form, run: Run) -> Array:

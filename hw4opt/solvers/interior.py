@@ -101,7 +101,7 @@ def solve(form: Form, options: Options) -> Answer:
         active = np.flatnonzero(~nothing)
         reached = [Status.CERTIFIED if done else Status.ITERATION_LIMIT for done in nothing]
         if not len(active):
-            return Answer(kept.w, form.pieces_from_runs(kept.duals, kept.w), reached, iterations, kept.interior)
+            return Answer(kept.w, form.duals_from_runs(kept.duals, kept.w), reached, iterations, kept.interior)
         part, point = form.cut(active), point[active]
         rows = [row.cut(run, active) for row, run in zip(rows, part.runs, strict=True)]
     for iteration in range(limit + 1):
@@ -141,7 +141,7 @@ def solve(form: Form, options: Options) -> Answer:
         slow = ~better[~done]
         point = step(part, rows, point, state, slow)
     notes = deadline.notes(reached)
-    return Answer(kept.w, form.pieces_from_runs(kept.duals, kept.w), reached, iterations, kept.interior, notes)
+    return Answer(kept.w, form.duals_from_runs(kept.duals, kept.w), reached, iterations, kept.interior, notes)
 
 
 def perfect_at_zero(form: Form) -> np.ndarray:

@@ -36,9 +36,7 @@ def refuse(form: Form) -> str | None:
     """Needs the primal's or the dual's smooth part: see the sentence."""
     if _on_primal(form) or _dual_is_smooth(form):
         return None
-    rough = sorted(
-        {name for run in form.runs if not _is_smooth(run) for _, piece in run.members for name in form.blocks[piece.block].names}
-    )
+    rough = sorted({name for run in form.runs if not _is_smooth(run) for piece in run.members for name in form.blocks[piece.block].names})
     free = "an unpenalised intercept" if form.design.intercept else "ridge 0"
     return (
         f"with {free} proximal needs every term but one on the coefficients to be smooth, of bounded curvature; {', '.join(rough)} is not"
@@ -55,7 +53,7 @@ def _is_smooth(run: Run) -> bool:
 def _on_coefficients(form: Form, run: Run) -> bool:
     """Whether the run is the l1 block: a weight on both sides of every coefficient."""
     both = run.sheet is not None and run.sheet.low is not None and run.sheet.high is not None
-    return both and all(isinstance(form.blocks[piece.block].acts, Coefficients) for _, piece in run.members)
+    return both and all(isinstance(form.blocks[piece.block].acts, Coefficients) for piece in run.members)
 
 
 def _on_primal(form: Form) -> bool:
@@ -105,7 +103,7 @@ def solve(form: Form, options: Options) -> Answer:
             if (best <= goal).all() or last:
                 break
     reached = [Status.CERTIFIED if count < limit else Status.ITERATION_LIMIT for count in iterations]
-    return Answer(w, form.pieces_from_runs(u, w), reached, iterations, notes=deadline.notes(reached))
+    return Answer(w, form.duals_from_runs(u, w), reached, iterations, notes=deadline.notes(reached))
 
 
 def _slope(run: Run, z: Array) -> Array:

@@ -88,10 +88,10 @@ def solve(form: Form, options: Options) -> Answer:
         start_own_process(_run)
     deadline = Deadline(options.time_limit)
     found = [_solve_one(form.cut(np.array([i])), options, deadline) for i in range(form.batch)]
-    duals = [np.concatenate(parts) for parts in zip(*(one.duals for one in found), strict=True)]
+    u = np.concatenate([one.u for one in found])
     return Answer(
         np.concatenate([one.w for one in found]),
-        duals,
+        u,
         [status for one in found for status in one.reached],
         np.concatenate([one.iterations for one in found]),
         notes={i: note for i, one in enumerate(found) for note in one.notes.values()},
@@ -108,7 +108,7 @@ def _solve_one(form: Form, options: Options, deadline: Deadline) -> Answer:
     edges = np.cumsum([run.size for run in form.runs])[:-1]
     of_runs = [part[None] for part in np.split(u, edges)] if form.runs else []
     notes = {} if raw.note is None else {0: raw.note}
-    return Answer(w, form.pieces_from_runs(of_runs, w), [raw.status], np.array([raw.iterations]), notes=notes)
+    return Answer(w, form.duals_from_runs(of_runs, w), [raw.status], np.array([raw.iterations]), notes=notes)
 
 
 @dataclass(frozen=True, eq=False)

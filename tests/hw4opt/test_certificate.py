@@ -351,7 +351,7 @@ def test_the_bound_is_attained(kernel):
     best = basis.T @ np.sign(y) / (2 * ridge)
     for row in (0, 3, 7):
         away = 0.01 * basis[row]
-        certificate = certify(form, (best + away)[None], [-np.sign(y)[None]]).certificates[0]
+        certificate = certify(form, (best + away)[None], -np.sign(y)[None]).certificates[0]
         size = math.sqrt(problem.design.diagonal(x)[row])
         assert certificate.norm_bound * size == pytest.approx(basis[row] @ away, rel=1e-5)
 
@@ -449,7 +449,7 @@ def random_pairs(form, random, scale=1.0):
     """A point and duals for every problem of the batch, of very different sizes."""
     sizes = scale * 10 ** random.uniform(-3, 1, size=(form.batch, 1))
     w = sizes * random.normal(size=form.penalty.shape)
-    return w, [sizes[::-1] * random.normal(size=(form.batch, len(piece.chunk))) for piece in form.pieces]
+    return w, sizes[::-1] * random.normal(size=(form.batch, form.size))
 
 
 def dual_by_hand(problem, form, duals, i):
@@ -494,7 +494,7 @@ def test_the_gap_is_primal_minus_dual_and_never_below_what_is_missing(loss, sett
         assert certificate.objective == pytest.approx(objective, rel=1e-9)
         assert certificate.gap >= 0
         assert certificate.gap >= objective - best - 1e-8 * abs(best)
-        dual = dual_by_hand(problem, form, proof.duals, i)
+        dual = dual_by_hand(problem, form, proof.u, i)
         size = abs(objective) + abs(dual)
         assert certificate.dual_objective == pytest.approx(objective - certificate.gap, abs=1e-11 * size)
         if loss.name == "epsilon_insensitive":  # two sheets: random duals of each add up to a dual that one conjugate prices lower
@@ -551,7 +551,7 @@ def test_an_infeasible_point_is_blended_into_a_feasible_one_or_proves_nothing(sh
         if outside[i]:
             assert 0 < share <= 1
             short = w[i] + 0.99 * share * (inside - w[i])
-            assert certify(form.cut(np.array([i])), short[None], [u[i : i + 1] for u in duals]).certificates[0].violation > 0
+            assert certify(form.cut(np.array([i])), short[None], duals[i : i + 1]).certificates[0].violation > 0
 
 
 @every_shape
@@ -561,7 +561,7 @@ def test_a_strictly_feasible_point_is_found_for_every_shape(shape, intercept):
     form = canonicalize(one_problem(Squared(), constraints=shape, intercept=intercept))
     inside = strictly_feasible(form)
     assert np.abs(inside).max() < 1e3
-    for piece, z in zip(form.pieces, form.forward(inside[None]), strict=True):
+    for piece, z in zip(form.pieces, form.by_piece(form.forward(inside[None])), strict=True):
         if piece.block > 0:
             room = piece.sheet.shift - z if piece.sheet.high is None else z - piece.sheet.shift
             assert room.min() > 0
@@ -625,8 +625,8 @@ def test_duals_are_moved_onto_zero_sum_for_an_intercept(loss):
     w, duals = random_pairs(form, np.random.default_rng(9))
     proof = certify(form, w, duals)
     best = optimum(problem).objective
-    pulls = form.adjoint(proof.duals)
-    size = sum(np.abs(u).sum(axis=1) for u in proof.duals)
+    pulls = form.adjoint(proof.u)
+    size = np.abs(proof.u).sum(axis=1)
     assert np.all(np.abs(pulls[:, -1]) <= 1e-11 * size)
     assert np.abs(form.adjoint(duals)[:, -1]).min() > 1e-4  # they were not before
     for i, certificate in enumerate(proof.certificates):
@@ -639,11 +639,11 @@ def test_duals_that_all_stand_at_one_end_can_be_balanced(loss, side):
     """Nothing can move by a Newton step there, but u = 0 is in every loss's domain: one column takes a bisection."""
     problem = one_problem(loss, intercept=True)
     form = canonicalize(problem)
-    proof = certify(form, np.zeros(form.penalty.shape), [np.full((1, len(piece.chunk)), 1e3 * side) for piece in form.pieces])
+    proof = certify(form, np.zeros(form.penalty.shape), np.full((1, form.size), 1e3 * side))
     certificate = proof.certificates[0]
     assert certificate.reason is None
     assert certificate.gap >= objective_by_hand(problem, proof.w[0]) - optimum(problem).objective - 1e-8
-    assert abs(form.adjoint(proof.duals)[0, -1]) <= 1e-11
+    assert abs(form.adjoint(proof.u)[0, -1]) <= 1e-11
 
 
 @every_loss
@@ -670,7 +670,7 @@ def test_what_cannot_be_balanced_proves_nothing(monkeypatch):
     problem = one_problem(Absolute(), intercept=True)
     form = canonicalize(problem)
     monkeypatch.setattr(hw4opt.certificate, "balance", lambda form, zs, duals: (duals, np.zeros(form.batch, dtype=bool)))
-    certificate = certify(form, np.zeros(form.penalty.shape), [np.zeros((1, len(piece.chunk))) for piece in form.pieces]).certificates[0]
+    certificate = certify(form, np.zeros(form.penalty.shape), np.zeros((1, form.size))).certificates[0]
     assert certificate.gap is None and certificate.norm_bound is None and not certificate.holds(0.999)
     assert certificate.reason == "no dual point balances the unpenalised columns; give the ridge a weight above 0, or another solver"
 
@@ -693,7 +693,7 @@ def test_a_slope_is_judged_in_its_own_unit(scale):
     falling = canonicalize(free).design.evaluate(free.x)
     w = np.linalg.lstsq(canonicalize(bound).design.matrix[:25], falling @ fit(free).w, rcond=None)[0]
     form = canonicalize(bound)
-    certificate = certify(form, w[None], [np.zeros((1, len(piece.chunk))) for piece in form.pieces]).certificates[0]
+    certificate = certify(form, w[None], np.zeros((1, form.size))).certificates[0]
     assert certificate.violation > 0.5 and "violated" in certificate.reason
     result = fit(bound).raise_for_status()
     assert result.objective == pytest.approx(fit(dataclasses.replace(bound, x=x, kernel=RBF(0.1))).objective, rel=1e-7)
@@ -787,7 +787,7 @@ def steep(term, w, x=None, y=None, kernel=None):
     x = np.array([0.0, 1.0, 3.0, 4.0, 8.0]) if x is None else x
     y = np.array([2.0, 0.0, 10.0, 4.0, 4.0]) if y is None else y
     form = canonicalize(Problem(x, y, kernel, regularizers=[Ridge(0.1)], constraints=[term]))
-    return certify(form, np.atleast_2d(w), [np.zeros((1, len(piece.chunk))) for piece in form.pieces]).certificates[0]
+    return certify(form, np.atleast_2d(w), np.zeros((1, form.size))).certificates[0]
 
 
 def test_violation_by_hand():
@@ -1002,10 +1002,10 @@ def test_a_dual_outside_its_domain_is_brought_into_it_before_it_counts():
     problem = one_problem(Absolute(), regularizers=[TotalVariation(0.3)])
     result = fit(problem)
     form = canonicalize(problem)
-    duals = [2 * u for u in form.split_duals([u[None] for u in result.duals.values()])]
+    duals = 2 * form.split_duals([u[None] for u in result.duals.values()])
     proof = certify(form, result.w[None], duals)
     assert proof.certificates[0].dual_objective <= optimum(problem).objective * (1 + 1e-9)
-    assert all(np.abs(u).max() <= bound for u, bound in zip(form.duals_of_blocks(proof.duals), (1.0, 0.3), strict=True))
+    assert all(np.abs(u).max() <= bound for u, bound in zip(form.duals_of_blocks(proof.u), (1.0, 0.3), strict=True))
 
 
 def test_a_solvers_word_is_not_believed():

@@ -525,7 +525,7 @@ def test_a_folds_objective_is_that_of_the_rows_that_remain(shape, layout, folds,
     w = random.normal(size=form.penalty.shape)
     values = design.rows(Values(), "").take(design.matrix)
     by_fold = _violated(form, w)
-    certificates = certify(form, w, [np.zeros((len(held), len(piece.chunk))) for piece in form.pieces]).certificates
+    certificates = certify(form, w, np.zeros((len(held), form.size))).certificates
     for one, out, point, worst in zip(certificates, held, w, by_fold, strict=True):
         rest = np.delete(np.arange(13), out)
         reduced = Problem(x[rest], problem.y[rest], RBF(60.0), loss, problem.regularizers, shape[1], weights[rest], offset[rest])
@@ -543,7 +543,7 @@ def _base_rows(design):
 def _violated(form, w):
     """The worst violated row of each problem, from the form's sheets: rows with a conjugate that is linear and bounded on one side."""
     worst = np.zeros(form.batch)
-    for piece, z in zip(form.pieces, form.forward(w), strict=True):
+    for piece, z in zip(form.pieces, form.by_piece(form.forward(w)), strict=True):
         sheet = piece.sheet
         if sheet is not None and (sheet.low is None) != (sheet.high is None) and not sheet.quadratic.any():
             out = (z - sheet.shift) * (1 if sheet.high is None else -1) * (1 if sheet.active is None else sheet.active)

@@ -61,7 +61,7 @@ def random_pair(scaled):
     """A point and duals of the scaled form; the point holds the wide bounds, and slopes may or may not rise."""
     random = np.random.default_rng(8)
     v = 0.3 * random.normal(size=scaled.form.penalty.shape)
-    return v, [random.normal(size=(scaled.form.batch, len(piece.chunk))) for piece in scaled.form.pieces]
+    return v, random.normal(size=(scaled.form.batch, scaled.form.size))
 
 
 @every_loss
@@ -72,11 +72,11 @@ def test_rows_penalties_and_gradients_map_back(loss, setting):
     scaled = equilibrate(form)
     v, duals = random_pair(scaled)
     w, units = scaled.point(v), scaled.units
-    for mine, other in zip(form.forward(w), scaled.form.forward(v), strict=True):
+    for mine, other in zip(form.by_piece(form.forward(w)), scaled.form.by_piece(scaled.form.forward(v)), strict=True):
         assert_allclose(mine, units.size * other, rtol=1e-11, atol=1e-11 * np.abs(mine).max())
     if not scaled.centers.any():
         assert_allclose((form.penalty * w * w).sum(axis=1), units.worth[:, 0] * (scaled.form.penalty * v * v).sum(axis=1), rtol=1e-12)
-    u = [units.worth / units.size * one for one in duals]
+    u = units.worth / units.size * duals
     residual = form.penalty * w + form.adjoint(u)
     inner = units.size * scaled.columns * residual
     inner = inner - units.size * scaled.centers * residual[:, -1:]
@@ -94,9 +94,9 @@ def test_objective_and_gap_are_the_scaled_ones_times_their_worth(loss, setting):
     v, duals = random_pair(scaled)
     answer = interior.solve(scaled.form, Options(tol=1e-6))
     known = 0
-    for point, of_rows in ((v, duals), (answer.w, answer.duals)):
+    for point, of_rows in ((v, duals), (answer.w, answer.u)):
         inner = certify(scaled.form, point, of_rows)
-        outer = certify(form, scaled.point(inner.w), [scaled.units.worth / scaled.units.size * u for u in inner.duals])
+        outer = certify(form, scaled.point(inner.w), scaled.units.worth / scaled.units.size * inner.u)
         for one, other, worth in zip(outer.certificates, inner.certificates, scaled.units.worth[:, 0], strict=True):
             assert one.objective == pytest.approx(worth * other.objective, rel=1e-9)
             assert (one.gap is None) == (other.gap is None) or "slopes" in setting

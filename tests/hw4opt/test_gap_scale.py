@@ -200,8 +200,7 @@ def test_the_certificate_divides_by_it(loss):
     problem = one_problem(loss, 1, regularizers=[TotalVariation(0.3)], weighted=True)
     form = canonicalize([problem] * 8)
     w = points(problem, form)
-    duals = [np.zeros((8, len(piece.chunk))) for piece in form.pieces]
-    for point, certificate in zip(w, certify(form, w, duals).certificates, strict=True):
+    for point, certificate in zip(w, certify(form, w, np.zeros((8, form.size))).certificates, strict=True):
         by_hand = scale_by_hand(problem, point, certificate.gap)
         assert certificate.gap_scale == pytest.approx(by_hand, rel=1e-12)
         assert certificate.relative_gap == pytest.approx(certificate.gap / by_hand, rel=1e-12)

@@ -119,9 +119,8 @@ def test_a_solvers_measure_is_the_certificates_gap(name):
     if "creasing" in name:
         inside = strictly_feasible(form.cut(np.array([0])))
         w = random.uniform(1, 3, size=(30, 1)) * inside + np.where(np.arange(30) % 2, 1.0, 1e-3)[:, None] * w
-    duals = form.pieces_from_runs([0.3 * random.normal(size=(30, run.size)) for run in form.runs], w)
-    first = certify(form, w, duals)
-    of_runs = [np.concatenate([first.duals[place] for place, _ in run.members], axis=1) for run in form.runs]
+    first = certify(form, w, form.duals_from_runs([0.3 * random.normal(size=(30, run.size)) for run in form.runs], w))
+    of_runs = [np.concatenate([first.u[:, piece.span] for piece in run.members], axis=1) for run in form.runs]
     found = measure(form, w, [w @ run.matrix.T for run in form.runs], of_runs)
     feasible = np.array([certificate.gap is not None for certificate in first.certificates])
     gaps = np.array([certificate.gap for certificate in first.certificates if certificate.gap is not None])
@@ -138,7 +137,7 @@ def folds_of(problem, held_out):
     """The task of all folds with what it was solved to: w and u of every row."""
     form = canonicalize(problem)
     answer = solve_with("interior", form, Options(tol=1e-13))
-    fits = exact.FullFits(form, answer.w, np.concatenate(answer.duals, axis=1))
+    fits = exact.FullFits(form, answer.w, answer.u)
     union = layout.Union.of(form, layout.Layout.of(problem, held_out))
     task = lines.Task.of(exact._base(fits, union), union.full, union.have)
     out = lines.Solved.none(task)
@@ -163,5 +162,5 @@ def test_the_gap_of_a_fold_is_no_less_than_what_is_missing(order, weight, strong
     found = lines.gap_of(task, np.arange(14), other_w, other_u) * task.base.gap_scale[0]
     for rows, one, optimum, gap in zip(held_out, other_w, best, found, strict=True):
         form = canonicalize([problems[0]], [rows])
-        missing = certify(form, one[None], [np.zeros((1, len(piece.chunk))) for piece in form.pieces]).certificates[0].objective
+        missing = certify(form, one[None], np.zeros((1, form.size))).certificates[0].objective
         assert gap >= missing - optimum.objective > 1e-3
