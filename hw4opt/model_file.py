@@ -46,12 +46,13 @@ def load(path: str | Path) -> Result:
     except (OSError, UnicodeDecodeError) as error:
         raise ModelFileError(f"cannot read the model file {path}: {getattr(error, 'strerror', None) or 'it is not text'}") from error
     try:
-        return _unpack(json.loads(text))
+        with np.errstate(over="raise", invalid="raise"):  # parameters that no fit has had
+            return _unpack(json.loads(text))
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from error
     except Hw4Error as error:
         raise ModelFileError(f"{path} is damaged: {error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
         raise ModelFileError(f"{path} is no model file of hw4opt, or it is damaged") from error
 
 
