@@ -154,10 +154,11 @@ class ZeroTruncatedLaw(Law):
         """
         z, m, lacking = np.broadcast_arrays(z, m, lacking)
         rise = self.rise(z)
-        found = np.empty(z.shape)
-        near = np.abs(lacking) <= NEAR * rise
+        found = np.full(z.shape, np.inf)  # where the mean at z is beyond floating point
+        near = (np.abs(lacking) <= NEAR * rise) & (rise > 0) & np.isfinite(rise)
+        far = ~near & np.isfinite(rise)
         found[near] = self._near(z[near], lacking[near])
-        found[~near] = self._far(z[~near], m[~near])
+        found[far] = self._far(z[far], m[far])
         return found
 
     def _near(self, z: Array, lacking: Array) -> Array:

@@ -389,3 +389,12 @@ def test_statsmodels_agrees():
     assert_allclose(result.inference.standard_errors, peer.bse, rtol=1e-5)
     assert result.inference.log_likelihood == pytest.approx(peer.llf, rel=1e-8)
     assert_allclose(result.mean, peer.predict(offset=offset), rtol=1e-8)
+
+
+def test_a_slack_is_a_number_however_small_or_large_the_mean():
+    """exp(z) is 0 from -746 on and infinite from 710 on: nothing is lacking there, or everything."""
+    y = np.array([1.0, 1.0, 3.0, 1.0, 3.0])
+    z = np.array([-800.0, -760.0, -800.0, 720.0, 720.0])
+    u = np.array([0.0, 0.5, -2.0, 0.0, 0.0])
+    found = Poisson(truncated=True).slack(z, u, y)
+    assert found[0] == 0 and found[1] > 100 and found[2] == 0 and np.isinf(found[3:]).all()
