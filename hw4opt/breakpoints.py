@@ -12,8 +12,8 @@ from hw4opt.form import Form
 from hw4opt.terms import Coefficients
 from hw4opt.terms.base import Array
 
-INSIDE = 1e-7  # of the interval's width (of the largest dual where it has one end): a dual this far from the ends holds its row
-NEAR = 1e-3  # of the fitted values' scale: what a coefficient may be off its breakpoint and count as on it
+INNER_MARGIN = 1e-7  # of the interval's width (of the largest dual where it has one end): a dual this far from the ends holds its row
+NEAR_BREAKPOINT = 1e-3  # of the fitted values' scale: what a coefficient may be off its breakpoint and count as on it
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,11 +45,11 @@ def _held(form: Form, w: Array, u: Array) -> Iterator[_Held]:
         low, high = (-np.inf if sheet.low is None else sheet.low), (np.inf if sheet.high is None else sheet.high)
         mine = u[:, piece.span]
         largest = np.abs(mine).max(axis=1, keepdims=True)
-        margin = INSIDE * (np.where(np.isfinite(high - low), high - low, largest))
+        margin = INNER_MARGIN * (np.where(np.isfinite(high - low), high - low, largest))
         columns = slice(piece.chunk.low, piece.chunk.high)
         place = sheet.shift / _factors(piece)
         scale = form.w_scale[:, columns]
-        near = (np.abs(w[:, columns] - place) <= NEAR * scale) | (scale == 0)
+        near = (np.abs(w[:, columns] - place) <= NEAR_BREAKPOINT * scale) | (scale == 0)
         yield _Held(columns, (mine > low + margin) & (mine < high - margin) & (margin > 0) & near, np.broadcast_to(place, near.shape))
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hw4opt.answer import Answer, Options
-from hw4opt.form import EMPTY, Form, Units
+from hw4opt.form import EMPTY_COLUMN_SQUARE, Form, Units
 from hw4opt.terms.base import Array
 
 ROUNDING = 1e-15
@@ -62,7 +62,7 @@ def equilibrate(form: Form) -> Scaled:
     penalty = np.exp(np.mean(np.log(np.maximum(form.penalty, 1e-300)), axis=0)) * (form.penalty > 0).all(axis=0)
     centers = _centers(form)
     around = np.maximum(form.column_square - np.square(centers), ROUNDING * form.column_square)  # a constant column is 0 around its mean
-    square = np.where(around > EMPTY, around, 0.0) * form.blocks[0].rows.count
+    square = np.where(around > EMPTY_COLUMN_SQUARE, around, 0.0) * form.blocks[0].rows.count
     total = penalty / curvature + square
     columns = 1.0 / np.sqrt(np.where(total > 0, total, 1.0))
     scaled = matrix * columns

@@ -6,20 +6,20 @@ import difflib
 import itertools
 from collections.abc import Iterable, Sequence
 
-LONGEST = 60  # characters of a name or a value in a sentence
-FEW = 20  # names in a list
+LONGEST_TEXT = 60  # characters of a name or a value in a sentence
+MOST_NAMES = 20  # names in a list
 
 
 def listed(names: Iterable[str]) -> str:
     """The names for a sentence, as in "a, b, c and 99,997 more": at most 20 of them, and each cut at 60 characters."""
     names = names if isinstance(names, Sequence) else list(names)
-    shown = ", ".join(map(shortened, itertools.islice(names, FEW)))
-    return shown + (f" and {len(names) - FEW:,} more" if len(names) > FEW else "")
+    shown = ", ".join(map(shortened, itertools.islice(names, MOST_NAMES)))
+    return shown + (f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else "")
 
 
 def shortened(text: str) -> str:
     """The text as a sentence quotes it: its beginning, where it is long."""
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…"
 
 
 def shown(value: object) -> str:
@@ -44,7 +44,7 @@ class UnknownNameError(InputError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        near = difflib.get_close_matches(name[:LONGEST], known, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name[:LONGEST_TEXT], known, n=1, cutoff=0.5)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         super().__init__(f"no {kind} {shown(name)}{hint}; there are {listed(known)}")
 

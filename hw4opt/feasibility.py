@@ -9,7 +9,7 @@ import numpy as np
 from hw4opt.answer import Options
 from hw4opt.blocks import Block, Sheet, clip_dual
 from hw4opt.equilibrate import solve_scaled
-from hw4opt.form import EMPTY, Form
+from hw4opt.form import EMPTY_COLUMN_SQUARE, Form
 from hw4opt.solvers import interior
 from hw4opt.terms import Coefficients, Differences, Slope
 from hw4opt.terms.base import Array
@@ -60,7 +60,7 @@ def _alone(form: Form, blocks: tuple[Block, ...]) -> Form:
     """
     size = np.ones(form.matrix.shape[1])
     if form.design.kernel is None:
-        size = np.where(form.column_square > EMPTY, form.column_square, 1.0)
+        size = np.where(form.column_square > EMPTY_COLUMN_SQUARE, form.column_square, 1.0)
     return Form(form.design, blocks, 2 * size[None], form.matrix)
 
 

@@ -20,7 +20,7 @@ from hw4opt.rows import Chunk, chunks, each
 from hw4opt.terms.base import Array
 
 SHORTEST = 1e-3  # of the typical row: no row counts as shorter
-EMPTY = 1e-290  # mean square of a column that is 0 in every row
+EMPTY_COLUMN_SQUARE = 1e-290  # mean square of a column that is 0 in every row
 ANCHOR = 1e-6  # of the curvature that the loss would have if all its rows were free
 
 
@@ -231,7 +231,7 @@ class Form:
     @property
     def w_scale(self) -> Array:
         """The size of w that moves the loss's z by its own scale, (b, r); 0 for a column that is 0 in every row of the loss."""
-        return np.where(self.column_square > EMPTY, self.scales[0] / np.sqrt(self.column_square), 0.0)
+        return np.where(self.column_square > EMPTY_COLUMN_SQUARE, self.scales[0] / np.sqrt(self.column_square), 0.0)
 
     @property
     def anchor(self) -> Array:

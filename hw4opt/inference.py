@@ -16,9 +16,9 @@ from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 
 ERRORS = ("information", "dispersion", "sandwich")  # what standard errors are made of, the default first
-WIDE = 1.5  # dispersion from which counts are said to be no Poisson counts
-SINGULAR = 1e-13  # squared pivot or eigenvalue of the information with unit diagonal below which a direction is not identified
-IDENTIFIED = 1e-6  # share of a coefficient that may lie in such directions
+OVERDISPERSION = 1.5  # dispersion from which counts are said to be no Poisson counts
+SINGULAR_PIVOT = 1e-13  # squared pivot or eigenvalue of the information with unit diagonal below which a direction is not identified
+UNIDENTIFIED_SHARE = 1e-6  # share of a coefficient that may lie in such directions
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,7 @@ def _standard_errors(
     half, unknown = _inverse_root(information / np.outer(root, root), rank)
     to_raw = _to_raw(problem, len(w)) / root
     length = np.linalg.norm(to_raw, axis=1)
-    lost = np.linalg.norm(to_raw @ unknown, axis=1) > IDENTIFIED * length
+    lost = np.linalg.norm(to_raw @ unknown, axis=1) > UNIDENTIFIED_SHARE * length
     found = to_raw @ half
     if errors == "sandwich":
         scores = _weighted_gram(form, w, "scores") / np.outer(root, root)
@@ -129,10 +129,10 @@ def _inverse_root(unit: Array, rank: int) -> tuple[Array, Array]:
             lower = np.linalg.cholesky(unit)
         except np.linalg.LinAlgError:
             lower = np.zeros_like(unit)
-        if np.square(np.diagonal(lower)).min() > SINGULAR:
+        if np.square(np.diagonal(lower)).min() > SINGULAR_PIVOT:
             return np.linalg.inv(lower).T, np.zeros((len(unit), 0))
     values, vectors = np.linalg.eigh(unit)
-    missing = max(len(unit) - rank, int((values <= SINGULAR).sum()))
+    missing = max(len(unit) - rank, int((values <= SINGULAR_PIVOT).sum()))
     return vectors[:, missing:] / np.sqrt(values[missing:]), vectors[:, :missing]
 
 

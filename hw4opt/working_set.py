@@ -21,10 +21,10 @@ from hw4opt.rows import RowMap
 from hw4opt.terms import Coefficients
 from hw4opt.terms.base import Array
 
-MANY = 100  # columns from which the set is smaller by enough
-FIRST = 20  # columns to begin with
+LEAST_COLUMNS = 100  # columns from which the set is smaller by enough
+FIRST_COLUMNS = 20  # columns to begin with
 GROWTH = 2  # times: by what the set grows at most
-BEYOND = 1e-13  # of the weight: rounding of a_jᵀu
+PULL_ROUNDING = 1e-13  # of the weight: rounding of a_jᵀu
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ def lasso(form: Form) -> _Lasso | None:
     if len(places) != 1 or form.design.kernel is not None:
         return None
     block = form.blocks[places[0]]
-    return _Lasso(form, places[0], np.arange(block.rows.count)) if block.rows.count >= MANY and _is_l1(block) else None
+    return _Lasso(form, places[0], np.arange(block.rows.count)) if block.rows.count >= LEAST_COLUMNS and _is_l1(block) else None
 
 
 def _is_l1(block: Block) -> bool:
@@ -93,7 +93,7 @@ def solve_over_sets(whole: _Lasso, solve: Callable[[Form, Options], Answer], opt
     zero = np.zeros_like(form.penalty)
     low, high = whole.bounds
     beyond = _beyond(whole.pull(_slopes_at(form, zero, whole.place)), low, high).max(axis=0)
-    chosen = np.sort(np.argsort(-beyond, kind="stable")[:FIRST])
+    chosen = np.sort(np.argsort(-beyond, kind="stable")[:FIRST_COLUMNS])
     started = time.monotonic()
     while True:
         part = whole.restricted(chosen)
@@ -104,10 +104,10 @@ def solve_over_sets(whole: _Lasso, solve: Callable[[Form, Options], Answer], opt
         pull = whole.pull(of_blocks)
         over = _beyond(pull, low, high)
         over[:, chosen] = -np.inf
-        missing = np.flatnonzero((over > BEYOND * np.maximum(high, -low)).any(axis=0))
+        missing = np.flatnonzero((over > PULL_ROUNDING * np.maximum(high, -low)).any(axis=0))
         if not len(missing):
             return _assembled(whole, chosen, answer, of_blocks, pull)
-        most = max(GROWTH * len(chosen) - len(chosen), FIRST)
+        most = max(GROWTH * len(chosen) - len(chosen), FIRST_COLUMNS)
         worst = missing[np.argsort(-over[:, missing].max(axis=0), kind="stable")[:most]]
         chosen = np.union1d(chosen, worst)
 

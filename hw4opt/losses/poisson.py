@@ -14,8 +14,8 @@ from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 from hw4opt.terms.laws import Law, law_of
 
-MODERATE = 1e6  # counts whose loss keeps nine digits beside y log y
-LARGE = 100.0  # count from which four terms of Stirling's series are exact, and truncation at 0 is nothing
+MODERATE_COUNT = 1e6  # counts whose loss keeps nine digits beside y log y
+LARGE_COUNT = 100.0  # count from which four terms of Stirling's series are exact, and truncation at 0 is nothing
 HALVINGS, SERIES = 10, 8  # of the truncated law's cvxpy model: halvings of the rate, and terms of the series that is left
 
 
@@ -92,8 +92,8 @@ class Poisson(Smooth):
         return self.law.divergence(z, np.maximum(u + above, 0.0), u - (self.law.rise(z) - above))
 
     def excess(self, z: Array, y: Array) -> Array:
-        """Half the deviance; from the parts themselves as long as they are no larger than MODERATE."""
-        if not y.max(initial=0.0) <= MODERATE:
+        """Half the deviance; from the parts themselves as long as they are no larger than MODERATE_COUNT."""
+        if not y.max(initial=0.0) <= MODERATE_COUNT:
             return self.slack(z, np.zeros_like(z), y)
         above = self._above(y)
         return np.maximum(self.law.cumulant(z) - above * z + self.law.conjugate(above), 0.0)
@@ -142,10 +142,10 @@ class Poisson(Smooth):
 
     def least(self, y: Array) -> Array:
         """½ log(2π y) + δ(y) with Stirling's error δ, in which nothing of the size of log y! cancels.   (Loader 2000.)"""
-        large = np.maximum(y, LARGE)
+        large = np.maximum(y, LARGE_COUNT)
         square = large * large
         error = (1 / 12 - (1 / 360 - (1 / 1260 - 1 / 1680 / square) / square) / square) / large
-        return np.where(y > LARGE, 0.5 * np.log(2 * np.pi * large) + error, super().least(np.minimum(y, LARGE)))
+        return np.where(y > LARGE_COUNT, 0.5 * np.log(2 * np.pi * large) + error, super().least(np.minimum(y, LARGE_COUNT)))
 
     def deviance(self, z: Array, y: Array) -> Array:
         """2 (y log(y/μ) - y + μ) of each row; of the truncated law likewise, twice what it falls short of the best parameter."""

@@ -14,7 +14,7 @@ import numpy as np
 from hw4opt.answer import Status
 from hw4opt.canonical import canonicalize
 from hw4opt.errors import listed
-from hw4opt.inference import ERRORS, IDENTIFIED, WIDE
+from hw4opt.inference import ERRORS, OVERDISPERSION, UNIDENTIFIED_SHARE
 from hw4opt.losses.poisson import Poisson
 from hw4opt.poisson.ascent import Climb
 from hw4opt.poisson.existence import settle
@@ -130,7 +130,7 @@ def _uncertainty(run: Run, climb: Climb, dispersion: Array, endless: list[int]) 
     values, vectors = np.linalg.eigh(unit)
     flat = values <= SINGULAR
     k, p = point.coef.shape[1:]
-    lost = (np.linalg.norm(vectors[:, flat], axis=1) > IDENTIFIED).reshape(k, p + 1)
+    lost = (np.linalg.norm(vectors[:, flat], axis=1) > UNIDENTIFIED_SHARE).reshape(k, p + 1)
     if lost[:, p].any() or lost[:, :p].all():  # where shares are not, two moods are the same, or one is nearly empty
         return Uncertainty.none("not identified: the observed information is singular, so other coefficients fit as well")
     lost = lost[:, :p]
@@ -247,7 +247,7 @@ def _warnings(run: Run, climb: Climb, dispersion: Array) -> list[str]:
             f"the weights of {len(weights)} rows sum to {weights.sum():.4g}: a weight is how often a row was seen, so that standard "
             "errors, BIC, AIC and ICL are those of so few rows, and choose too few moods"
         )
-    wide = [f"{value:.3g} times in mood {mood + 1}" for mood, value in enumerate(dispersion) if value > WIDE]
+    wide = [f"{value:.3g} times in mood {mood + 1}" for mood, value in enumerate(dispersion) if value > OVERDISPERSION]
     if wide:
         said.append(
             f"counts are spread wider than Poisson counts, {', '.join(wide)}: "

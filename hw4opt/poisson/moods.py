@@ -22,7 +22,7 @@ from hw4opt.terms.base import Array
 from hw4opt.terms.laws import Law
 
 KIND, FORMATS = "hw4opt moods", (2, 3)  # 2: no truncated law, no span, no context
-NEARLY = 1e-6  # what proportions may sum to beside 1
+PROPORTIONS_ROUNDING = 1e-6  # what proportions may sum to beside 1
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ class Moods:
                 raise ValueError("its columns have no names")
             if coef is None or proportions is None:
                 raise ValueError("something is missing")
-            if not np.isfinite(coef).all() or not (proportions >= 0).all() or not abs(proportions.sum() - 1) < NEARLY:
+            if not np.isfinite(coef).all() or not (proportions >= 0).all() or not abs(proportions.sum() - 1) < PROPORTIONS_ROUNDING:
                 raise ValueError("its coefficients or proportions are none")
             return cls(names, coef, proportions, Uncertainty(errors, correlation, sure["reason"]), *flags, span, context)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:

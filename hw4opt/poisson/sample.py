@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw4opt.losses.poisson import MODERATE, Poisson
+from hw4opt.losses.poisson import MODERATE_COUNT, Poisson
 from hw4opt.objective import pieces_of
 from hw4opt.rows import Chunk, RowMap
 from hw4opt.terms.base import Array
@@ -87,7 +87,7 @@ class Sample:
             _, first, unit_of = np.unique(design.groups[order], return_index=True, return_inverse=True)
             inner = weights[order]
             unit_weights = np.ones(len(first))
-        loss, large = Poisson(quasi=True, truncated=design.law.least == 1), bool(counts.max() > MODERATE)
+        loss, large = Poisson(quasi=True, truncated=design.law.least == 1), bool(counts.max() > MODERATE_COUNT)
         constants = (loss.least(counts) if large else loss.normalizer(counts))[order]
         if first is not None:
             constants = np.add.reduceat(constants * weights[order], first)

@@ -13,7 +13,7 @@ import numpy as np
 from hw4opt.poisson.existence import EXACT, acting, null_space, unit_rows
 from hw4opt.terms.base import Array
 
-BEYOND = 1e-9  # of a row's length: what may lie outside the span of the kept rows for rounding
+SPAN_ROUNDING = 1e-9  # of a row's length: what may lie outside the span of the kept rows for rounding
 
 
 def drift(kept: Array, separated: Array, rows: Array) -> Array:
@@ -27,10 +27,10 @@ def drift(kept: Array, separated: Array, rows: Array) -> Array:
         return np.zeros(len(rows))
     beyond = unit_rows(rows / scale) @ span
     inside = beyond @ directions
-    inside[np.linalg.norm(beyond, axis=1) <= BEYOND] = 0.0
+    inside[np.linalg.norm(beyond, axis=1) <= SPAN_ROUNDING] = 0.0
     distinct, place = np.unique(unit_rows(inside).round(9), axis=0, return_inverse=True)
     found = np.array([_drift(generators @ directions, one) for one in distinct])[place.ravel()]
-    return np.where(np.linalg.norm(beyond - beyond @ directions @ directions.T, axis=1) <= BEYOND, found, np.nan)
+    return np.where(np.linalg.norm(beyond - beyond @ directions @ directions.T, axis=1) <= SPAN_ROUNDING, found, np.nan)
 
 
 def _drift(generators: Array, row: Array) -> float:
@@ -48,4 +48,4 @@ def _in_cone(generators: Array, row: Array) -> bool:
         return bool((generators[:, 0] * row[0] > EXACT).any())
     from scipy.optimize import nnls
 
-    return nnls(np.unique(generators.round(12), axis=0).T, row)[1] <= 1e3 * BEYOND
+    return nnls(np.unique(generators.round(12), axis=0).T, row)[1] <= 1e3 * SPAN_ROUNDING

@@ -19,7 +19,7 @@ WIDTHS = (0, 4, 8, 12, 16, 24, 32, 48, CHANGED)  # folds with about as many chan
 TOGETHER, PROVEN = 64_000, 16_000  # folds × rows looked at, and proven, together: arrays that stay in a core's cache
 PRICE = 10.0  # of a violated constraint, in units of the largest |u|: violations of settled folds are hardly more than rounding
 EXACT = 1e-12  # relative gap of a fold that counts as exact
-NEAR = 1e-13  # of a row's |z|: on its breakpoint
+BREAKPOINT_ROUNDING = 1e-13  # of a row's |z|: on its breakpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,6 +204,6 @@ def _slopes(base: Base, v: Array, q: Array, z: Array, u: Array, reach: Array) ->
     """v/q; where q = 0, infinite beside the breakpoint, and within rounding of it the slope by which v costs |u v|."""
     if not base.flat:
         return v / q
-    on = np.abs(v) <= np.maximum(NEAR * np.abs(z), ROUNDING * reach)
+    on = np.abs(v) <= np.maximum(BREAKPOINT_ROUNDING * np.abs(z), ROUNDING * reach)
     beside = np.where(v > 0, np.inf, -np.inf)
     return np.where(q > 0, v / np.where(q > 0, q, 1.0), np.where(on, u + np.copysign(u, v), beside))

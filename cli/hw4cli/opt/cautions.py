@@ -8,7 +8,7 @@ import numpy as np
 
 from hw4opt import Huber, Poisson, Result, Status
 from hw4opt.between import breaks
-from hw4opt.inference import ERRORS, WIDE
+from hw4opt.inference import ERRORS, OVERDISPERSION
 
 NEARLY = 0.95  # of the residuals: as many beyond delta are nearly all
 
@@ -30,7 +30,7 @@ def on_dispersion(result: Result, errors: str) -> list[str]:
     inference, quasi = result.inference, result.infer("dispersion")
     if not isinstance(result.problem.loss, Poisson) or result.problem.kernel is not None or inference is None or quasi is None:
         return []
-    if errors != ERRORS[0] or inference.dispersion is None or inference.dispersion <= WIDE:
+    if errors != ERRORS[0] or inference.dispersion is None or inference.dispersion <= OVERDISPERSION:
         return []
     said = f"counts are spread wider than Poisson counts: the dispersion is {inference.dispersion:.3g}"
     if inference.standard_errors is None or quasi.standard_errors is None:
