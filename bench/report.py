@@ -37,6 +37,15 @@ QUESTIONS = {
     ),
     "scaling": ("From n = 200 to 10⁶", "Seconds of one fit and peak memory, each run in a process of its own; imports are not timed."),
     "startup": ("Whole processes of the command line", "Wall time from start to exit, files cached, no thread pins in their environment."),
+    "reading": (
+        "Reading a CSV of 10⁶ rows and 5 columns",
+        "Seconds to arrays of numbers, each run in a process of its own without its imports.",
+    ),
+    "lasso": (
+        "l1 on more columns than rows",
+        "Seconds of one fit of squared loss and l1, the weight a tenth of that from which on every coefficient is 0; for hw4opt the whole "
+        "of `Problem` and `fit()`, certificate included. A peer is certified where its objective is within 1e-6 of gap_scale.",
+    ),
     "poisson": (
         "Plain Poisson fits",
         "Seconds of one maximum-likelihood fit of counts with an intercept and no penalty, at each package's own defaults; for hw4opt the "
