@@ -14,8 +14,8 @@ import pytest
 
 from bench.record import OURS, Row, Target
 from hw4opt import Poisson, Problem, fit
-from hw4opt.canonical import canonicalize
 from hw4opt.certificate import certify
+from hw4opt.form.canonicalize import canonicalize
 
 PASSES = 1e-6  # relative gap at which a peer's answer counts
 PEERS = ("scikit-learn newton-cholesky", "scikit-learn lbfgs", "glum", "statsmodels GLM")
@@ -145,7 +145,7 @@ def _judge(data: Data, w: np.ndarray) -> tuple[float, float]:
     """The relative gap at w beside our dual point, and the units of log-likelihood that w falls short."""
     problem = _problem(data)
     best, form = fit(problem), canonicalize(problem)
-    u = form.split_duals([best.duals[block.names[0]][None] for block in form.blocks])
+    u = form.split_duals([best.duals[rows.names[0]][None] for rows in form.terms])
     measured = np.append(w[:-1], w[-1] + problem.scaling[0] @ w[:-1])  # a column far from 0 is measured from its middle
     with np.errstate(all="ignore"):
         gap = certify(form, measured[None], u).certificates[0].relative_gap

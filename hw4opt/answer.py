@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -41,6 +42,17 @@ class Options:
     max_iterations: int | None = None
     backend: str | None = None  # of `cvxpy` and `qp`: the solver behind it
     time_limit: float | None = None
+
+
+class Start(NamedTuple):
+    """A point that a solver may start from: w (b, r) and u (b, M)."""
+
+    w: Array
+    u: Array
+
+    def cut(self, batch: np.ndarray) -> Start:
+        """Some of the problems."""
+        return Start(self.w[batch], self.u[batch])
 
 
 @dataclass(frozen=True, eq=False)

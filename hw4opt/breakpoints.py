@@ -1,4 +1,4 @@
-"""Coefficients that the duals hold at a breakpoint of their term, put there exactly: zeros of l1, ends of bounds."""
+"""Coefficients that the duals hold at a breakpoint of their term, put there exactly: zeros of l1, the bounds of bounded ones."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.blocks import Piece
-from hw4opt.form import Form
+from hw4opt.form import Form, TermRows
 from hw4opt.terms import Coefficients
 from hw4opt.terms.base import Array
 
@@ -18,7 +17,7 @@ NEAR_BREAKPOINT = 1e-3  # of the fitted values' scale: what a coefficient may be
 
 @dataclass(frozen=True, eq=False)
 class _Held:
-    """Rows of one piece that act on coefficients: (b, m) which are held, and where their coefficients belong."""
+    """Rows of one function that act on coefficients: (b, m) which are held, and where their coefficients belong."""
 
     columns: slice
     held: np.ndarray
@@ -38,22 +37,24 @@ def on_breakpoints(form: Form, w: Array, u: Array) -> Array | None:
 
 
 def _held(form: Form, w: Array, u: Array) -> Iterator[_Held]:
-    for piece in form.pieces:
-        sheet = piece.sheet
-        if sheet is None or not isinstance(form.blocks[piece.block].acts, Coefficients) or sheet.quadratic.any():
+    for term, spans in zip(form.terms, form.spans, strict=True):
+        if not isinstance(term.acts, Coefficients):
             continue
-        low, high = (-np.inf if sheet.low is None else sheet.low), (np.inf if sheet.high is None else sheet.high)
-        mine = u[:, piece.span]
-        largest = np.abs(mine).max(axis=1, keepdims=True)
-        margin = INNER_MARGIN * (np.where(np.isfinite(high - low), high - low, largest))
-        columns = slice(piece.chunk.low, piece.chunk.high)
-        place = sheet.shift / _factors(piece)
-        scale = form.w_scale[:, columns]
-        near = (np.abs(w[:, columns] - place) <= NEAR_BREAKPOINT * scale) | (scale == 0)
-        yield _Held(columns, (mine > low + margin) & (mine < high - margin) & (margin > 0) & near, np.broadcast_to(place, near.shape))
+        for box, span in zip(term.boxes, spans, strict=True):
+            if box.quadratic.any():
+                continue
+            mine = u[:, span]
+            largest = np.abs(mine).max(axis=1, keepdims=True)
+            width = box.high - box.low
+            margin = INNER_MARGIN * np.where(np.isfinite(width), width, largest)
+            columns = slice(0, term.count)
+            place = box.shift / _factors(term)
+            scale = form.w_scale[:, columns]
+            near = (np.abs(w[:, columns] - place) <= NEAR_BREAKPOINT * scale) | (scale == 0)
+            inside = (mine > box.low + margin) & (mine < box.high - margin) & (margin > 0)
+            yield _Held(columns, inside & near, np.broadcast_to(place, near.shape))
 
 
-def _factors(piece: Piece) -> Array | float:
-    """z = factor · w of the piece's rows: 1, or what turns a coefficient into that of the raw column."""
-    coef = piece.chunk.rows.coef
-    return 1.0 if coef is None else coef[piece.chunk.low : piece.chunk.high, 0]
+def _factors(term: TermRows) -> Array | float:
+    """z = factor · w of the term's rows: 1, or what turns a coefficient into that of the raw column."""
+    return 1.0 if term.map.coef is None else term.map.coef[:, 0]

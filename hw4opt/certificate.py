@@ -10,18 +10,16 @@ that bound, d = diag(K - BBᵀ).   (Rockafellar 1970, §31; Fine and Scheinberg 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from hw4opt.balance import balance, clip
-from hw4opt.blocks import Piece, Sheet
-from hw4opt.form import Form
+from hw4opt.dual_projection import project_dual
+from hw4opt.form import BoxRows, Form, RowBlock, SmoothRows, TermRows
 from hw4opt.rows import each
 from hw4opt.terms import Coefficients, Differences, Slope
-from hw4opt.terms.base import Array
+from hw4opt.terms.base import Acts, Array
 
 EPS = float(np.finfo(float).eps)
 ROUNDING = 8 * EPS  # of the largest fitted value (of a slope's own products): what evaluating a row may be off by
@@ -101,13 +99,11 @@ class Proof:
     u: Array
 
 
-class _At(NamedTuple):
-    """Point and duals, with the rows at the point and what rounding may do to them, one array a piece."""
+class _Rounding(NamedTuple):
+    """What rounding may do to the rows, (b, M) each: to z - shift where that decides about a breakpoint, and to z - shift."""
 
-    w: Array
-    zs: Sequence[Array]
-    duals: Sequence[Array]
-    allowances: Sequence[Array]
+    breakpoint: Array
+    residual: Array
 
 
 def certify(form: Form, w: Array, u: Array, interior: Array | None = None) -> Proof:
@@ -117,196 +113,180 @@ def certify(form: Form, w: Array, u: Array, interior: Array | None = None) -> Pr
     the strictly feasible `interior` (b, r), if that is given.
     """
     z = form.forward(w)
-    u, balanced = balance(form, z, form.of_pieces(lambda piece: clip(piece, u[:, piece.span])))
-    zs = form.by_piece(z)
-    allowances = _allowances(form, w, zs)
-    wrong = _worst(form, zs, allowances)
+    u, balanced = project_dual(form, z, form.clip_dual(u))
+    allowed = _breakpoint_rounding(form, w, z)
+    wrong = _worst_violation(form, z, allowed)
     if interior is not None and (wrong > 0).any():
-        w = _blend(form, w, zs, interior, allowances, wrong > 0)
-        zs = form.by_piece(form.forward(w))
-        wrong = _worst(form, zs, allowances)
-    return Proof(_assemble(form, _At(w, zs, form.by_piece(u), allowances), u, wrong, balanced), w, u)
+        w = _blend(form, w, z, interior, allowed, wrong > 0)
+        z = form.forward(w)
+        wrong = _worst_violation(form, z, allowed)
+    rounding = _Rounding(allowed, _residual_rounding(form, w, z))
+    return Proof(_assemble(form, w, z, u, rounding, wrong, balanced), w, u)
 
 
-def _allowances(form: Form, w: Array, zs: Sequence[Array]) -> list[Array]:
-    """What rounding may do to the rows of each piece, (b, 1) or (b, m), in units of the rows."""
-    fitted = [np.abs(z).max(axis=1) for piece, z in zip(form.pieces, zs, strict=True) if piece.block == 0]
-    value = ROUNDING * np.max(fitted, axis=0)[:, None]
-    return [_allowance(form, piece, w, value) for piece in form.pieces]
+def _breakpoint_rounding(form: Form, w: Array, z: Array) -> Array:
+    """That of a row's fitted values, amplified by its coefficients, (b, M); slopes, in units of f over x, are no sums of fitted values."""
+    largest = np.abs(z[:, : form.loss.count]).max(axis=1, keepdims=True)
+    return _row_rounding(form, w, ROUNDING * largest, ROUNDING)
 
 
-def _allowance(form: Form, piece: Piece, w: Array, value: Array) -> Array:
-    """That of a row's fitted values, amplified by its coefficients; slopes are in units of f over x, and no sum of fitted values."""
-    if isinstance(form.blocks[piece.block].acts, Slope | Coefficients):
-        return ROUNDING * (np.abs(w) @ np.abs(piece.chunk.matrix).T)
-    return value * _row_size(piece)
+def _residual_rounding(form: Form, w: Array, z: Array) -> Array:
+    """That of r products and of the shift, amplified by a row's coefficients, (b, M)."""
+    largest = np.abs(z[:, : form.loss.count]).max(axis=1)
+    reach = np.maximum(np.abs(w) @ np.sqrt(form.column_square), largest)[:, None]
+    level = 0.5 * EPS * (np.sqrt(w.shape[1]) + 4)
+    found = _row_rounding(form, w, level * reach, level)
+    for term, spans in zip(form.terms, form.spans, strict=True):
+        for rows, span in zip(term.functions, spans, strict=True):
+            if not _in_own_units(term.acts):
+                found[:, span] += EPS * np.abs(rows.shift)
+    return found
 
 
-def _row_size(piece: Piece) -> Array | float:
-    """Σ_c |coef| of a piece's rows: how far the rounding of fitted values is amplified."""
-    coef = piece.chunk.rows.coef
-    if coef is None:
-        return 1.0
-    return 2.0 if piece.chunk.rows.is_difference else np.abs(coef[piece.chunk.low : piece.chunk.high]).sum(axis=1)
+def _row_rounding(form: Form, w: Array, of_values: Array, of_products: float) -> Array:
+    """`of_values` (b, 1) times Σ|coef| of each row, or of rows in units of their own `of_products` times |A||w|; (b, M)."""
+    found = np.empty((form.batch, form.size))
+    for term, spans in zip(form.terms, form.spans, strict=True):
+        coef = term.map.coef
+        if _in_own_units(term.acts):
+            size = of_products * (np.abs(w) @ np.abs(term.map.take(form.matrix)).T)
+        else:
+            size = of_values * (1.0 if coef is None else 2.0 if term.map.is_difference else np.abs(coef).sum(axis=1))
+        for span in spans:
+            found[:, span] = size
+    return found
 
 
-def _outside(piece: Piece, v: Array) -> Array | None:
-    """How far v lies outside the domain of a piece, or None if the domain is everything."""
-    sheet = piece.sheet
-    if sheet is None or not np.all(sheet.quadratic == 0) or (sheet.low is not None and sheet.high is not None):
-        return None
-    out = np.maximum(v if sheet.high is None else -v, 0.0)
-    return out if sheet.active is None else out * sheet.active
+def _in_own_units(acts: Acts) -> bool:
+    return isinstance(acts, Slope | Coefficients)
 
 
-def _worst(form: Form, zs: Sequence[Array], allowances: Sequence[Array]) -> Array:
+def _constrained(form: Form) -> list[tuple[RowBlock, BoxRows]]:
+    return [(block, block.rows) for block in form.blocks if isinstance(block.rows, BoxRows) and block.rows.has_constraints]
+
+
+def _worst_violation(form: Form, z: Array, allowed: Array) -> Array:
     """The largest constraint violation beyond rounding, (b,), in units of each row."""
     worst = np.zeros(form.batch)
-    for piece, z, allowance in zip(form.pieces, zs, allowances, strict=True):
-        if piece.sheet is not None and (out := _outside(piece, z - piece.sheet.shift)) is not None:
-            worst = np.maximum(worst, (out - allowance).max(axis=1, initial=0.0))
+    for block, rows in _constrained(form):
+        beyond = rows.violation(z[:, block.span]) - allowed[:, block.span]
+        worst = np.maximum(worst, beyond.max(axis=1, initial=0.0))
     return worst
 
 
-def _blend(form: Form, w: Array, zs: Sequence[Array], interior: Array, allowances: Sequence[Array], which: np.ndarray) -> Array:
+def _blend(form: Form, w: Array, z: Array, interior: Array, allowed: Array, which: np.ndarray) -> Array:
     """The nearest feasible point on the way to `interior`."""
-    share = np.zeros(form.batch)
-    for piece, z, inside, allowance in zip(form.pieces, zs, form.by_piece(form.forward(interior)), allowances, strict=True):
-        if piece.sheet is None or _outside(piece, z) is None:
-            continue
-        sign = -1.0 if piece.sheet.high is None else 1.0
-        v, v_inside = sign * (z - piece.sheet.shift), sign * (inside - piece.sheet.shift)
+    share, inside = np.zeros(form.batch), form.forward(interior)
+    for block, rows in _constrained(form):
+        sign = np.where(np.isinf(rows.high), -1.0, 1.0)
+        v, v_inside = (sign * (one[:, block.span] - rows.shift) for one in (z, inside))
         with np.errstate(divide="ignore", invalid="ignore"):
             needed = np.where(v < 0, -v / (v_inside - v), 0.0)
-        needed = np.where((v < 0) & (v_inside <= 0), np.where(v < -allowance, 1.0, 0.0), needed)
-        if piece.sheet.active is not None:
-            needed = needed * piece.sheet.active
+        outside = np.where(v < -allowed[:, block.span], 1.0, 0.0)
+        needed = np.where((v < 0) & (v_inside <= 0), outside, needed)
+        needed = np.where(rows.one_sided, needed, 0.0)
         share = np.maximum(share, needed.max(axis=1, initial=0.0))
     share = np.where(which, np.minimum(share * (1 + 1e-9), 1.0), 0.0)[:, None]
     return w + share * (interior - w)
 
 
 class _Sums(NamedTuple):
-    """Sums over the rows of a piece, (b,): the Fenchel-Young slack, f, and what rounding may do to the slack."""
+    """Sums over the rows of a block, (b,): the Fenchel-Young slack, f, and what rounding may do to the slack."""
 
     slack: Array
     value: Array
     rounding: Array
 
 
-def _sums(piece: Piece, z: Array, u: Array, allowance: Array, unsure: Array) -> _Sums:
-    """`unsure`: what rounding may do to z and to its distance from a breakpoint, (b, 1) or (b, m)."""
-    if piece.sheet is None:
-        return _smooth_sums(piece, z, u, unsure)
-    sheet, q = piece.sheet, piece.sheet.quadratic
-    v = z - sheet.shift
-    low, high = (-np.inf if sheet.low is None else sheet.low), (np.inf if sheet.high is None else sheet.high)
-    cancels = piece.chunk.rows.coef is not None or _outside(piece, v) is not None
-    extra, at_kink = np.zeros(len(z)), np.zeros(v.shape, dtype=bool)
-    if cancels and not np.any(q):  # rounding beyond a breakpoint counts as on it, at its price
-        at_kink = np.abs(v) <= allowance
-        extra = (np.abs(u) * np.where(at_kink, np.abs(v), 0.0)).sum(axis=1)
-        v = np.where(at_kink, 0.0, v)
-        p = np.where(v > 0, high, np.where(v < 0, low, u))
-        finite = np.isfinite(p)  # a violation is counted apart
-        p, v = np.where(finite, p, 0.0), np.where(finite, v, 0.0)
-        u_at = np.where(finite, u, 0.0)
-    else:
-        p, u_at = sheet.slope(v), u
-    slack = (p - u_at) * (v - 0.5 * q * (p + u_at))
+def _sums(form: Form, block: RowBlock, z: Array, u: Array, rounding: _Rounding) -> _Sums:
+    here = block.span
+    unsure = rounding.residual[:, here]
+    if isinstance(block.rows, SmoothRows):
+        return _smooth_sums(block.rows, z[:, here], u[:, here], unsure)
+    assert isinstance(block.rows, BoxRows)
+    rows, q, u = block.rows, block.rows.quadratic, u[:, here]
+    v = z[:, here] - rows.shift
+    extra, met = np.zeros(len(z)), np.zeros(v.shape, dtype=bool)
+    if (cancels := _cancels(form, block, rows)).any():  # rounding beyond a breakpoint counts as on it, at its price
+        met = cancels & (np.abs(v) <= rounding.breakpoint[:, here])
+        extra = (np.abs(u) * np.where(met, np.abs(v), 0.0)).sum(axis=1)
+        v = np.where(met, 0.0, v)
+    p = _best_dual(rows, v)
+    p = np.where(cancels & (v == 0), u, p)
+    finite = np.isfinite(p)
+    if not finite.all():  # a violation is counted apart
+        p, v, u = np.where(finite, p, 0.0), np.where(finite, v, 0.0), np.where(np.isfinite(u), u, 0.0)
+    slack = (p - u) * (v - 0.5 * q * (p + u))
     value = (v - 0.5 * q * p) * p
-    rounding = _rounding(sheet, (v, p, u_at), unsure, at_kink)
-    if sheet.active is not None:
-        slack, value, rounding = slack * sheet.active, value * sheet.active, rounding * sheet.active
-    return _Sums(np.maximum(slack, 0).sum(axis=1) + extra, value.sum(axis=1), rounding.sum(axis=1))
+    unsure = np.where(rows.open, _slack_rounding(rows, v, p, u, unsure, met), 0.0)
+    return _Sums(np.maximum(slack, 0).sum(axis=1) + extra, value.sum(axis=1), unsure.sum(axis=1))
 
 
-def _rounding(sheet: Sheet, at: tuple[Array, Array, Array], unsure: Array, at_kink: Array) -> Array:
+def _cancels(form: Form, block: RowBlock, rows: BoxRows) -> np.ndarray:
+    """(b, m) or (1, m) bool: rows without curvature that are differences of fitted values, or constraints."""
+    differences = np.zeros((1, block.count), dtype=bool)
+    for part in block.parts:
+        differences[:, part.rows] = form.terms[part.term].map.coef is not None
+    return (differences & (rows.quadratic == 0)) | rows.one_sided
+
+
+def _best_dual(rows: BoxRows, v: Array) -> Array:
+    """The u at which v u - ½ q u² is largest on low ≤ u ≤ high."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        free = np.where(rows.quadratic > 0, v / rows.quadratic, np.where(v == 0, 0.0, np.copysign(np.inf, v)))
+    return np.clip(free, rows.low, rows.high)
+
+
+def _slack_rounding(rows: BoxRows, v: Array, p: Array, u: Array, unsure: Array, met: Array) -> Array:
     """What an error of `unsure` in v does to the slack of a row, whose slope in v is p - u and whose curvature is 1/q."""
-    v, p, u = at
-    q = sheet.quadratic
+    q = rows.quadratic
     unsure = unsure + EPS * (np.abs(v) + q * np.abs(u))
     first = np.abs(p - u) * unsure
-    low, high = (-np.inf if sheet.low is None else sheet.low), (np.inf if sheet.high is None else sheet.high)
     with np.errstate(invalid="ignore"):
-        bends = (q > 0) & (v + unsure >= q * low) & (v - unsure <= q * high)
+        bends = (q > 0) & (v + unsure >= q * rows.low) & (v - unsure <= q * rows.high)
     second = np.where(bends, np.square(unsure) / (2 * np.where(q > 0, q, 1.0)), 0.0)
     if not np.any(q == 0):
         return first + second
-    width = np.inf if sheet.low is None or sheet.high is None else sheet.high - sheet.low
-    crosses = np.where(at_kink, np.abs(u), np.where(np.isfinite(width), width, np.abs(u))) * unsure
+    width = rows.high - rows.low
+    crosses = np.where(met | np.isinf(width), np.abs(u), width) * unsure
     flat = np.where(np.abs(v) <= unsure, np.maximum(first, crosses), first)
     return np.where(q > 0, first + second, flat)
 
 
-def _smooth_sums(piece: Piece, z: Array, u: Array, unsure: Array) -> _Sums:
-    smooth = piece.smooth
-    assert smooth is not None
-    slack, (value, slope, curvature) = smooth.slack(z, u), smooth.derivatives(z)
-    rounding = np.abs(slope - u) * unsure + 0.5 * curvature * np.square(unsure) + smooth.slack_rounding(z, u, slack)
+def _smooth_sums(rows: SmoothRows, z: Array, u: Array, unsure: Array) -> _Sums:
+    slack, (value, slope, curvature) = rows.slack(z, u), rows.derivatives(z)
+    rounding = np.abs(slope - u) * unsure + 0.5 * curvature * np.square(unsure) + rows.slack_rounding(z, u, slack)
     return _Sums(slack.sum(axis=1), value.sum(axis=1), rounding.sum(axis=1))
 
 
-def _unsure(form: Form, at: _At) -> list[Array]:
-    """What rounding may do to z - shift of each piece's rows: that of r products, amplified by a row's coefficients."""
-    fitted = [np.abs(z).max(axis=1) for piece, z in zip(form.pieces, at.zs, strict=True) if piece.block == 0]
-    reach = np.maximum(np.abs(at.w) @ np.sqrt(form.column_square), np.max(fitted, axis=0))[:, None]
-    level = 0.5 * EPS * (np.sqrt(at.w.shape[1]) + 4)
-    found = []
-    for piece in form.pieces:
-        if isinstance(form.blocks[piece.block].acts, Slope | Coefficients):  # in units of their own
-            found.append(level * (np.abs(at.w) @ np.abs(piece.chunk.matrix).T))
-        else:
-            shift = piece.smooth.offset if piece.sheet is None else piece.sheet.shift  # type: ignore[union-attr]
-            found.append(level * reach * _row_size(piece) + EPS * np.abs(shift))
-    return found
-
-
-def _residual_rounding(form: Form, duals: Sequence[Array], w: Array) -> Array:
+def _pull_rounding(form: Form, u: Array, w: Array) -> Array:
     """What rounding may do to the sums P w + Aᵀu, (b, r)."""
-    squares = np.zeros((len(form.blocks), form.batch))
-    for piece, u in zip(form.pieces, duals, strict=True):
-        squares[piece.block] += np.square(u).sum(axis=1)
-    rows = sum(block.rows.count for block in form.blocks)
-    sums = sum(np.sqrt(squares[k])[:, None] * form.column_lengths(k) for k in range(len(form.blocks)))
+    rows = sum(term.count for term in form.terms)
+    sums = np.zeros_like(w)
+    for term, spans in zip(form.terms, form.spans, strict=True):
+        square = sum((np.square(u[:, span]).sum(axis=1) for span in spans), np.zeros(len(w)))
+        sums += np.sqrt(square)[:, None] * form.column_lengths(term)
     return EPS * ((np.sqrt(rows) + 4) * sums + form.penalty * np.abs(w))
 
 
-def _assemble(form: Form, at: _At, u: Array, wrong: Array, balanced: np.ndarray) -> list[Certificate]:
-    b, (w, zs, duals, allowances) = form.batch, at
-    sums = each(lambda args: _sums(*args), list(zip(form.pieces, zs, duals, allowances, _unsure(form, at), strict=True)))
-    slack, value, rounding = (sum((one[place] for one in sums), np.zeros(b)) for place in range(3))
-    pulls, reaches = zip(
-        *each(_pull, list(zip(form.pieces, duals, [bool((form.ridge == 0).any())] * len(duals), strict=True))), strict=True
-    )
-    by_block = np.zeros((len(form.blocks), *w.shape))
-    for piece, pull in zip(form.pieces, pulls, strict=True):
-        by_block[piece.block] += pull
-    penalty = form.penalty
-    residual = penalty * w + by_block.sum(axis=0)
-    unsure = _residual_rounding(form, duals, w)
-    if (penalty > 0).all():
-        off = (0.5 * np.square(residual) / penalty).sum(axis=1)
-        rounding = rounding + (unsure * (np.abs(residual) + 0.5 * unsure) / penalty).sum(axis=1)
-    else:
-        free, reach = penalty == 0, np.maximum(np.abs(w), form.w_scale)
-        safe = np.where(free, 1.0, penalty)
-        off = np.where(free, np.abs(residual) * reach, 0.5 * np.square(residual) / safe).sum(axis=1)
-        squared = unsure * (np.abs(residual) + 0.5 * unsure) / safe
-        rounding = rounding + np.where(free, unsure * np.abs(w), squared).sum(axis=1)
-    objective = value + 0.5 * np.vecdot(w, penalty * w)
-    gap = slack + off
-    scale = form.gap_scale(w, gap, zs)
-    pull_size = np.abs(by_block).max(axis=(0, 2))
+def _assemble(form: Form, w: Array, z: Array, u: Array, rounding: _Rounding, wrong: Array, balanced: np.ndarray) -> list[Certificate]:
+    sums = each(lambda block: _sums(form, block, z, u, rounding), form.blocks)
+    slack, value, of_slack = (sum((one[place] for one in sums), np.zeros(form.batch)) for place in range(3))
+    pulls = form.adjoint_of_terms(u)
+    residual = form.penalty * w + pulls.sum(axis=0)
+    cost, of_cost = _stationarity_cost(form, w, residual, _pull_rounding(form, u, w))
+    objective, gap, unsure = value + 0.5 * np.vecdot(w, form.penalty * w), slack + cost, of_slack + of_cost
+    scale = form.gap_scale(w, gap, z)
+    pull_size = np.abs(pulls).max(axis=(0, 2))
     if (form.ridge == 0).any():  # nothing but the terms' own rows to cancel against
-        whole = sum(reaches)
-        pull_size = np.where(form.ridge == 0, np.max(whole, axis=1), pull_size)
+        reach = sum(each(lambda block: np.abs(u[:, block.span]) @ np.abs(block.matrix), form.blocks), np.zeros_like(w))
+        pull_size = np.where(form.ridge == 0, np.max(reach, axis=1), pull_size)
     largest = np.abs(residual).max(axis=1, initial=0.0)
     stationarity = np.where(largest > 0, largest / np.where(pull_size > 0, pull_size, largest + (largest == 0)), 0.0)
-    violation, drop = _violations(form, zs, allowances, w)
+    violation, drop = _violations(form, z, rounding.breakpoint), _largest_drop(form, w)
     truncation = _truncation(form, u, scale)
     found = []
-    for i in range(b):
+    for i in range(form.batch):
         reason = _reason(form, wrong[i], bool(balanced[i]), float(gap[i]))
         ridge, size = float(form.ridge[i]), float(gap[i] + truncation[i])
         found.append(
@@ -314,7 +294,7 @@ def _assemble(form: Form, at: _At, u: Array, wrong: Array, balanced: np.ndarray)
                 objective=float(objective[i]),
                 dual_objective=None if reason else float(objective[i] - gap[i]),
                 gap=None if reason else float(gap[i]),
-                relative_gap=None if reason else _relative(float(gap[i]), float(scale[i]), float(rounding[i])),
+                relative_gap=None if reason else _relative(float(gap[i]), float(scale[i]), float(unsure[i])),
                 stationarity=float(stationarity[i]),
                 violation=float(violation[i]),
                 largest_drop=None if drop is None else float(drop[i]),
@@ -323,23 +303,29 @@ def _assemble(form: Form, at: _At, u: Array, wrong: Array, balanced: np.ndarray)
                 reason=reason,
                 norm_bound_reason=reason or _bound_reason(form, ridge),
                 gap_scale=float(scale[i]),
-                gap_rounding=float(rounding[i]),
+                gap_rounding=float(unsure[i]),
             )
         )
     return found
+
+
+def _stationarity_cost(form: Form, w: Array, residual: Array, unsure: Array) -> tuple[Array, Array]:
+    """What a residual of P w + Aᵀu = 0 costs, and what rounding of it may, (b,) each; on free columns |residual| times the size of w."""
+    penalty = form.penalty
+    if (penalty > 0).all():
+        rounding = (unsure * (np.abs(residual) + 0.5 * unsure) / penalty).sum(axis=1)
+        return (0.5 * np.square(residual) / penalty).sum(axis=1), rounding
+    free, safe = penalty == 0, np.where(penalty == 0, 1.0, penalty)
+    of_free = np.abs(residual) * np.maximum(np.abs(w), form.w_scale)
+    cost = np.where(free, of_free, 0.5 * np.square(residual) / safe).sum(axis=1)
+    squared = unsure * (np.abs(residual) + 0.5 * unsure) / safe
+    return cost, np.where(free, unsure * np.abs(w), squared).sum(axis=1)
 
 
 def _relative(gap: float, scale: float, rounding: float) -> float | None:
     if scale > 0:
         return gap / scale
     return 0.0 if gap <= rounding else None
-
-
-def _pull(args: tuple[Piece, Array, bool]) -> tuple[Array, Array | float]:
-    """Aᵀu of a piece, and |A|ᵀ|u| where that is asked for."""
-    piece, u, asked = args
-    a = piece.chunk.matrix
-    return u @ a, np.abs(u) @ np.abs(a) if asked else 0.0
 
 
 def _reason(form: Form, wrong: float, balanced: bool, gap: float) -> str | None:
@@ -356,37 +342,42 @@ def _bound_reason(form: Form, ridge: float) -> str | None:
     return "the bound covers the fit without its unpenalised intercept" if form.design.intercept else None
 
 
-def _violations(form: Form, zs: Sequence[Array], allowances: Sequence[Array], w: Array) -> tuple[Array, Array | None]:
-    """The worst constraint row beyond rounding, scaled; and the largest drop under an order-1 constraint."""
-    x = form.design.base_x
-    worst, drop = np.zeros(form.batch), None
-    for piece, z, allowance in zip(form.pieces, zs, allowances, strict=True):
-        if piece.sheet is None or (out := _outside(piece, z - piece.sheet.shift)) is None:
+def _violations(form: Form, z: Array, allowed: Array) -> Array:
+    """The worst constraint row beyond rounding, (b,), in units of y's spread: differences and slopes as changes over the range of x."""
+    worst = np.zeros(form.batch)
+    for term, spans in zip(form.terms, form.spans, strict=True):
+        for rows, span in zip(term.boxes, spans, strict=False):
+            if rows.has_constraints:
+                out = np.maximum(rows.violation(z[:, span]) - allowed[:, span], 0.0) * _violation_unit(form, term)
+                worst = np.maximum(worst, out.max(axis=1, initial=0.0) / form.target_spread)
+    return worst
+
+
+def _violation_unit(form: Form, term: TermRows) -> Array | float:
+    """What turns a row's violation into a change of f over the range of x, (m,) or one number."""
+    x, acts, rows = form.design.base_x, term.acts, term.map
+    if isinstance(acts, Slope):
+        return float(np.ptp(x[:, acts.column]))
+    if not isinstance(acts, Differences):
+        return 1.0
+    width = float(x[-1, 0] - x[0, 0])
+    if acts.order > 1:
+        return width
+    gaps = x[1:, 0] - x[:-1, 0] if rows.index is None else x[rows.index[:, 1], 0] - x[rows.index[:, 0], 0]
+    return width / gaps
+
+
+def _largest_drop(form: Form, w: Array) -> Array | None:
+    """The largest fall below the running maximum (rise above the minimum) under an order constraint, (b,); None without one."""
+    drop = None
+    for term in form.terms:
+        if not (isinstance(term.acts, Differences) and term.acts.order == 1 and any(one.has_constraints for one in term.boxes)):
             continue
-        acts = form.blocks[piece.block].acts
-        out = np.maximum(out - allowance, 0)
-        if isinstance(acts, Differences):
-            width = float(x[-1, 0] - x[0, 0])
-            rows = piece.chunk.rows
-            if acts.order == 1:
-                span = slice(piece.chunk.low, piece.chunk.high)
-                ends = (x[1:, 0] - x[:-1, 0])[span] if rows.index is None else x[rows.index[span, 1], 0] - x[rows.index[span, 0], 0]
-                out = out / ends
-            out = out * width
-        elif isinstance(acts, Slope):
-            out = out * float(np.ptp(x[:, acts.column]))
-        worst = np.maximum(worst, out.max(axis=1, initial=0.0) / form.target_spread)
-    for block in form.blocks:
-        if isinstance(block.acts, Differences) and block.acts.order == 1 and any(_one_sided(s) for s in block.sheets):
-            fitted = w @ form.matrix[: len(x)].T
-            fitted = fitted if block.sheets[0].low is None else -fitted
-            fall = (np.maximum.accumulate(fitted, axis=1) - fitted).max(axis=1)
-            drop = fall if drop is None else np.maximum(drop, fall)
-    return worst, drop
-
-
-def _one_sided(sheet: object) -> bool:
-    return (sheet.low is None) != (sheet.high is None) and bool(np.all(sheet.quadratic == 0))  # type: ignore[attr-defined]
+        fitted = w @ form.matrix[: len(form.design.base_x)].T
+        fitted = fitted if not term.boxes[0].low_bounded else -fitted
+        fall = (np.maximum.accumulate(fitted, axis=1) - fitted).max(axis=1)
+        drop = fall if drop is None else np.maximum(drop, fall)
+    return drop
 
 
 def _truncation(form: Form, u: Array, scale: Array) -> Array:

@@ -10,15 +10,15 @@ from types import ModuleType
 
 import numpy as np
 
-from hw4opt.answer import Answer, Options, Status
+from hw4opt.answer import Answer, Options, Start, Status
 from hw4opt.arguments import check_word, checked
 from hw4opt.breakpoints import on_breakpoints
-from hw4opt.canonical import canonicalize
 from hw4opt.certificate import Certificate, Proof, certify
-from hw4opt.equilibrate import solve_scaled
 from hw4opt.errors import InputError, RefusedError
 from hw4opt.feasibility import infeasible, strictly_feasible
 from hw4opt.form import Form
+from hw4opt.form.canonicalize import canonicalize
+from hw4opt.form.equilibrate import solve_scaled
 from hw4opt.poisson.existence import Existence, settle, without
 from hw4opt.problem import Problem
 from hw4opt.result import Result
@@ -97,7 +97,7 @@ def fit_batch(
 
 def _settled(form: Form, i: int) -> Existence | None:
     """Whether problem i has a finite maximum; None for losses that always have one, or say so themselves."""
-    smooth = form.blocks[0].smooth
+    smooth = form.loss.smooth
     return settle(form, i) if smooth is not None and smooth.term.existence else None
 
 
@@ -106,7 +106,7 @@ def _solve(problems: Sequence[Problem], form: Form, name: str, options: Options,
     answer = solve_with(name, form, options)
     seconds = (time.perf_counter() - started if answer.seconds is None else answer.seconds) / len(problems)
     proof, statuses = prove(form, answer, options.tol, _again(name, options))
-    duals = form.duals_of_terms(proof.u)
+    duals = form.duals_by_name(proof.u)
     return [
         Result(
             problem,
@@ -125,17 +125,19 @@ def _solve(problems: Sequence[Problem], form: Form, name: str, options: Options,
     ]
 
 
-def solve_with(name: str, form: Form, options: Options) -> Answer:
+def solve_with(name: str, form: Form, options: Options, start: Start | None = None) -> Answer:
     """The answer of the solver of that name, which works on the scaled form unless its steps are the same in any unit."""
     module = load_solver(name)
     if name not in FAMILIES and (whole := lasso(form)) is not None:
-        return solve_over_sets(whole, lambda part, part_options: _solve_with(module, part, part_options), options)
-    return _solve_with(module, form, options)
+        return solve_over_sets(whole, lambda *part: _solve_with(module, *part), options)
+    return _solve_with(module, form, options, start)
 
 
-def _solve_with(module: ModuleType, form: Form, options: Options) -> Answer:
+def _solve_with(module: ModuleType, form: Form, options: Options, start: Start | None) -> Answer:
     scale_free = getattr(module, "scale_free", None)
-    return module.solve(form, options) if scale_free is not None and scale_free(form) else solve_scaled(module.solve, form, options)
+    if scale_free is not None and scale_free(form):
+        return module.solve(form, options, start)
+    return solve_scaled(module.solve, form, options, start)
 
 
 def _again(name: str, options: Options) -> Callable[[Form, Options], Answer] | None:
@@ -152,14 +154,13 @@ def _label(name: str, options: Options) -> str:
 def _endless(problem: Problem, form: Form, name: str, options: Options, existence: Existence) -> Result:
     """The result of a problem without a finite maximum: what to blame, the supremum, and no numbers that could be taken for a fit."""
     started = time.perf_counter()
-    loss = form.blocks[0]
-    assert loss.smooth is not None
+    loss = form.loss
     rest, lowest, supremum = without(form, existence.rows), 0.0, 0.0
-    smooth = rest.blocks[0].smooth
+    smooth = rest.loss.smooth
     assert smooth is not None
     if smooth.weights.any():
         w = solve_with(name, rest, options).w
-        lowest = float(smooth.value(loss.rows.take(form.matrix @ w[0])[None]).sum())
+        lowest = float(smooth.value(loss.map.take(form.matrix @ w[0])[None]).sum())
         weights = np.broadcast_to(smooth.weights, smooth.targets.shape)
         supremum = -lowest - float((weights * smooth.term.normalizer(smooth.targets[0])).sum())
     rows = existence.rows if problem.active is None else tuple(problem.active[list(existence.rows)].tolist())
@@ -169,7 +170,7 @@ def _endless(problem: Problem, form: Form, name: str, options: Options, existenc
         Status.NO_FINITE_MAXIMUM,
         Certificate(lowest, None, None, None, math.inf, 0.0, None, 0.0, None, UNATTAINED, UNATTAINED),
         np.full(form.matrix.shape[1], np.nan),
-        {name: np.full(block.rows.count, np.nan) for block in form.blocks for name in block.names},
+        {name: np.full(term.count, np.nan) for term in form.terms for name in term.names},
         0,
         time.perf_counter() - started,
         existence=dataclasses.replace(existence, rows=rows, supremum=supremum),
@@ -204,7 +205,7 @@ def choose(form: Form, solver: str, tol: float | None, max_iterations: int | Non
 
 def _automatic(form: Form) -> str:
     """Newton for smooth losses, and where columns may be collinear: it finds their rank; the interior point for all else."""
-    wanted = any(block.smooth for block in form.blocks) or not (form.penalty > 0).all()
+    wanted = any(block.kind.smooth for block in form.blocks) or not (form.penalty > 0).all()
     return "newton" if wanted and load_solver("newton").refuse(form) is None else "interior"
 
 
@@ -264,7 +265,7 @@ def _status(certificate: Certificate, reached: Status, tol: float) -> Status:
 
 def unattained(form: Form, proof: Proof, i: int) -> bool:
     """Whether a loss that is not settled before the fit, such as the logistic one, has only an infimum in problem i."""
-    smooth = form.blocks[0].smooth
+    smooth = form.loss.smooth
     if smooth is None or smooth.term.existence:
         return False
     return not settle(form, i, proof.w[i] if proof.certificates[i].holds(STATIONARY) else None).finite

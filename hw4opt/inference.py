@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.canonical import canonicalize
 from hw4opt.errors import InputError
-from hw4opt.form import Form
+from hw4opt.form import Form, RowBlock, SmoothRows
+from hw4opt.form.canonicalize import canonicalize
 from hw4opt.problem import Problem
 from hw4opt.rows import each
 from hw4opt.terms import Smooth
@@ -53,9 +53,9 @@ def infer(problem: Problem, w: Array, rank: int, names: Sequence[str], errors: s
     if errors not in ERRORS:
         raise InputError(f"errors is {errors!r}; there are {', '.join(ERRORS)}")
     form = canonicalize(problem)
-    rows = form.blocks[0].smooth
+    rows = form.loss.smooth
     assert rows is not None and isinstance(rows.term, Smooth)
-    z = form.blocks[0].rows.take(form.design.matrix @ w)
+    z = form.loss.map.take(form.design.matrix @ w)
     t, y = z + rows.offset[0], rows.targets[0]
     weights = np.broadcast_to(rows.weights[0], y.shape)
     dispersion = _dispersion(rows.term, t, y, weights, rank)
@@ -90,8 +90,8 @@ def _withheld(problem: Problem, form: Form) -> str | None:
     """Why a fit has no standard errors at all."""
     if problem.kernel is not None:
         return "a kernel design has no coefficients to speak of; the prediction error bound tells how far the fit is from the optimum"
-    if problem.ridge > 0 or len(form.blocks) > 1:
-        names = [*(["ridge"] if problem.ridge > 0 else []), *(name for block in form.blocks[1:] for name in block.names)]
+    if problem.ridge > 0 or len(form.terms) > 1:
+        names = [*(["ridge"] if problem.ridge > 0 else []), *(name for term in form.terms[1:] for name in term.names)]
         return f"the fit is no maximum of the likelihood alone ({', '.join(names)} takes part)"
     return None
 
@@ -139,16 +139,15 @@ def _inverse_root(unit: Array, rank: int) -> tuple[Array, Array]:
 def _weighted_gram(form: Form, w: Array, kind: str) -> Array:
     """Xᵀ diag(ω f'') X (curvature) or Xᵀ diag(ω f'²) X (scores), (r, r)."""
 
-    def one(args: tuple[int, Array]) -> Array:
-        piece = form.pieces[args[0]]
-        assert piece.smooth is not None
+    def one(block: RowBlock) -> Array:
+        rows, z = block.rows, w[None] @ block.matrix.T
+        assert isinstance(rows, SmoothRows)
         if kind == "curvature":
-            weights = piece.smooth.curvature(args[1])
-        else:
-            weights = piece.smooth.weights * np.square(piece.smooth.term.gradient(args[1] + piece.smooth.offset, piece.smooth.targets))
-        return piece.chunk.gram(piece.chunk.matrix, weights)[0]
+            return block.gram(rows.curvature(z))[0]
+        slopes = rows.term.gradient(z + rows.offset, rows.targets)
+        return block.gram(rows.weights * np.square(slopes))[0]
 
-    return sum(each(one, list(enumerate(form.by_piece(form.forward(w[None]))))), np.zeros((len(w), len(w))))
+    return sum(each(one, form.blocks), np.zeros((len(w), len(w))))
 
 
 def _to_raw(problem: Problem, size: int) -> Array:

@@ -15,10 +15,10 @@ import numpy as np
 from hw4opt.answer import Status
 from hw4opt.arguments import check_argument, check_fields
 from hw4opt.basis import Basis
-from hw4opt.canonical import canonicalize
 from hw4opt.certificate import Certificate
 from hw4opt.errors import Hw4Error, InputError, ModelFileError, shown
 from hw4opt.files import write_text
+from hw4opt.form.canonicalize import canonicalize
 from hw4opt.kernels import VALUE, Precomputed, find_kernel
 from hw4opt.poisson.existence import Existence
 from hw4opt.problem import Problem
@@ -62,7 +62,7 @@ def _digest(packed: dict[str, Any]) -> str:
 
 def _pack(result: Result) -> dict[str, Any]:
     problem, basis = result.problem, result.design.reduced
-    blocks = [name for block in canonicalize(problem).blocks for name in block.names]  # a batch has rows for a term of weight 0, too
+    labels = [name for term in canonicalize(problem).terms for name in term.names]  # a batch has rows for a term of weight 0, too
     arrays = {"x": problem.x, "y": problem.y, "weights": problem.weights, "offset": problem.offset, "w": result.w}
     return {
         "format": FORMAT,
@@ -82,7 +82,7 @@ def _pack(result: Result) -> dict[str, Any]:
             "factor": _encode(basis.factor),
             "complete": basis.complete,
         },
-        "duals": {name: _encode(result.duals[name]) for name in blocks},
+        "duals": {name: _encode(result.duals[name]) for name in labels},
         "solver": result.solver,
         "status": result.status.word,
         "certificate": result.certificate.as_dict(),
@@ -128,7 +128,7 @@ def _unpack(stored: dict[str, Any]) -> Result:
         raise ModelFileError("it is damaged: the point does not fit the basis")
     if stored["format"] < 2:
         arrays["w"] = _from_zero(problem, arrays["w"])
-    sizes = {name: block.rows.count for block in canonicalize(problem).blocks for name in block.names}
+    sizes = {name: term.count for term in canonicalize(problem).terms for name in term.names}
     duals = {label: _decode(stored["duals"][label if label in stored["duals"] else label.partition(":")[0]]) for label in sizes}
     if len(duals) != len(stored["duals"]) or any(duals[label].shape != (count,) for label, count in sizes.items()):
         raise ModelFileError("it is damaged: the duals do not fit the terms")

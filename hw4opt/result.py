@@ -15,11 +15,11 @@ from numpy.typing import ArrayLike
 from hw4opt.answer import Status
 from hw4opt.arguments import check_argument, checked
 from hw4opt.arrays import ReadOnly, finite_column, read_only
-from hw4opt.blocks import Block
-from hw4opt.canonical import canonicalize
 from hw4opt.certificate import Certificate, certify
 from hw4opt.design import Design
 from hw4opt.errors import InputError, NotCertifiedError
+from hw4opt.form import TermRows
+from hw4opt.form.canonicalize import canonicalize
 from hw4opt.inference import ERRORS, Inference, infer
 from hw4opt.kernels import Precomputed
 from hw4opt.poisson.existence import Existence
@@ -163,8 +163,8 @@ class Result(ReadOnly):
         form = canonicalize(self.problem)
         size = len(self.design.matrix)
         spread = np.zeros((1, size))
-        for block in form.blocks:
-            spread += block.rows.spread(self._dual_of(block), size)
+        for term in form.terms:
+            spread += term.map.spread(self._dual_of(term), size)
         alpha = self.design.dual_coef(spread[0], self.problem.ridge)
         if self.problem.active is None:
             return read_only(alpha)
@@ -239,12 +239,12 @@ class Result(ReadOnly):
     def verify(self) -> Certificate:
         """Compute the certificate anew from the problem, w and duals: nothing stored is believed."""
         form = canonicalize(self.problem)
-        u = form.split_duals([self._dual_of(block) for block in form.blocks])
+        u = form.split_duals([self._dual_of(term) for term in form.terms])
         return certify(form, self.w[None], u).certificates[0]
 
-    def _dual_of(self, block: Block) -> Array:
-        """The dual of a block's rows, (1, m): of the terms that share them, the sum."""
-        return np.sum([self.duals[name] for name in block.names], axis=0)[None]
+    def _dual_of(self, rows: TermRows) -> Array:
+        """The dual of these rows, (1, m): of the terms that share them, the sum."""
+        return np.sum([self.duals[name] for name in rows.names], axis=0)[None]
 
     def plot(self, axes: Axes | None = None, truth: Array | None = None) -> Axes:
         """Data, fit and (if given) truth on matplotlib axes; see `hw4opt.plotting.plot_fit`."""

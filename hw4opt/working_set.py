@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hw4opt.answer import Answer, Options
-from hw4opt.balance import balance
-from hw4opt.blocks import Block
-from hw4opt.form import Form
+from hw4opt.answer import Answer, Options, Start
+from hw4opt.dual_projection import project_dual
+from hw4opt.form import BoxRows, Form, TermRows
 from hw4opt.rows import RowMap
 from hw4opt.terms import Coefficients
 from hw4opt.terms.base import Array
@@ -29,98 +28,86 @@ PULL_ROUNDING = 1e-13  # of the weight: rounding of a_jᵀu
 
 @dataclass(frozen=True, eq=False)
 class _Lasso:
-    """A form and its l1 block: place among the blocks, and the columns (p,) that its rows are the coefficients of."""
+    """A form and its l1 term: its place, and the columns (p,) that its rows are the coefficients of."""
 
     form: Form
     place: int
     columns: np.ndarray
 
     def restricted(self, chosen: np.ndarray) -> Form:
-        """The form over some of the l1 block's columns, and those that it does not act on."""
-        form, block = self.form, self.form.blocks[self.place]
-        first = block.rows.first or 0
-        rows = RowMap(len(chosen), index=(first + chosen)[:, None])
-        weights = block.weights if block.weights.shape[1] == 1 else block.weights[:, chosen]
-        offset = block.offset if block.offset.shape[1] == 1 else block.offset[:, chosen]
-        part = replace(block, rows=rows, weights=weights, offset=offset, sheets=tuple(sheet.cut(chosen) for sheet in block.sheets))
+        """The form over some of the l1 term's columns, and those that it does not act on."""
+        form, term = self.form, self.form.terms[self.place]
+        rows = RowMap(len(chosen), index=((term.map.first or 0) + chosen)[:, None])
+        weights, offset = (one if one.shape[1] == 1 else one[:, chosen] for one in (term.weights, term.offset))
+        part = TermRows(term.terms, rows, offset, weights, (self.box.cut(chosen),))
         kept = self.kept(chosen)
-        blocks = (*form.blocks[: self.place], part, *form.blocks[self.place + 1 :])
-        return Form(form.design, blocks, form.penalty[:, kept], form.matrix[:, kept], form.units)
+        terms = (*form.terms[: self.place], part, *form.terms[self.place + 1 :])
+        return Form(form.design, terms, form.penalty[:, kept], form.matrix[:, kept], form.units)
 
     def kept(self, chosen: np.ndarray) -> np.ndarray:
         """The columns of the restricted form."""
         return np.sort(np.concatenate([chosen, np.arange(len(self.columns), self.form.penalty.shape[1])]))
 
-    def pull(self, of_blocks: Sequence[Array]) -> Array:
-        """a_jᵀu of the other blocks' duals, (b, p)."""
+    def pull(self, of_terms: Sequence[Array]) -> Array:
+        """a_jᵀu of the other terms' duals, (b, p)."""
         spread = np.zeros((self.form.batch, len(self.form.matrix)))
-        for place, (block, u) in enumerate(zip(self.form.blocks, of_blocks, strict=True)):
+        for place, (term, u) in enumerate(zip(self.form.terms, of_terms, strict=True)):
             if place != self.place:
-                spread += block.rows.spread(u, len(self.form.matrix))
+                spread += term.map.spread(u, len(self.form.matrix))
         used = np.flatnonzero(spread.any(axis=0))
         return spread[:, used] @ self.form.matrix[used][:, : len(self.columns)]
 
     @property
-    def bounds(self) -> tuple[Array, Array]:
-        """Of the l1 block's duals, (b, 1) each."""
-        sheet = self.form.blocks[self.place].sheets[0]
-        assert sheet.low is not None and sheet.high is not None
-        return sheet.low, sheet.high
+    def box(self) -> BoxRows:
+        """The l1 term's function, whose duals have bounds (b, 1)."""
+        return self.form.terms[self.place].boxes[0]
 
 
 def lasso(form: Form) -> _Lasso | None:
-    """The form's l1 block over many columns; None where there is none, or where other terms act on coefficients, too."""
-    places = [place for place, block in enumerate(form.blocks) if isinstance(block.acts, Coefficients)]
+    """The form's l1 term over many columns; None where there is none, or where other terms act on coefficients, too."""
+    places = [place for place, term in enumerate(form.terms) if isinstance(term.acts, Coefficients)]
     if len(places) != 1 or form.design.kernel is not None:
         return None
-    block = form.blocks[places[0]]
-    return _Lasso(form, places[0], np.arange(block.rows.count)) if block.rows.count >= LEAST_COLUMNS and _is_l1(block) else None
+    term = form.terms[places[0]]
+    return _Lasso(form, places[0], np.arange(term.count)) if term.count >= LEAST_COLUMNS and _is_l1(term) else None
 
 
-def _is_l1(block: Block) -> bool:
+def _is_l1(term: TermRows) -> bool:
     """One |w_j| a row: least at 0, whichever way."""
-    if len(block.sheets) != 1 or block.rows.coef is not None:
+    if len(term.functions) != 1 or not term.boxes or term.map.coef is not None:
         return False
-    (sheet,) = block.sheets
-    if sheet.low is None or sheet.high is None or sheet.low.shape[1] > 1 or sheet.active is not None:
+    (box,) = term.boxes
+    if box.low.shape[1] > 1 or not np.isfinite(box.low).all() or not np.isfinite(box.high).all():
         return False
-    return not sheet.quadratic.any() and not sheet.shift.any() and bool((sheet.low < 0).all() and (sheet.high > 0).all())
+    return not box.quadratic.any() and not box.shift.any() and bool((box.low < 0).all() and (box.high > 0).all())
 
 
-def solve_over_sets(whole: _Lasso, solve: Callable[[Form, Options], Answer], options: Options) -> Answer:
+def solve_over_sets(whole: _Lasso, solve: Callable[[Form, Options, Start | None], Answer], options: Options) -> Answer:
     """The answer of `solve` over sets of columns that grow until none is missing."""
-    form = whole.form
-    zero = np.zeros_like(form.penalty)
-    low, high = whole.bounds
-    beyond = _beyond(whole.pull(_slopes_at(form, zero, whole.place)), low, high).max(axis=0)
+    form, low, high = whole.form, whole.box.low, whole.box.high
+    beyond = _beyond(whole.pull(_slopes_at_zero(form)), low, high).max(axis=0)
     chosen = np.sort(np.argsort(-beyond, kind="stable")[:FIRST_COLUMNS])
     started = time.monotonic()
     while True:
         part = whole.restricted(chosen)
         left = None if options.time_limit is None else max(options.time_limit - (time.monotonic() - started), 1e-9)
-        answer = solve(part, replace(options, time_limit=left))
-        u, _ = balance(part, part.forward(answer.w), answer.u)
-        of_blocks = part.duals_of_blocks(u)
-        pull = whole.pull(of_blocks)
+        answer = solve(part, replace(options, time_limit=left), None)
+        of_terms = part.of_terms(project_dual(part, part.forward(answer.w), answer.u).u)
+        pull = whole.pull(of_terms)
         over = _beyond(pull, low, high)
         over[:, chosen] = -np.inf
         missing = np.flatnonzero((over > PULL_ROUNDING * np.maximum(high, -low)).any(axis=0))
         if not len(missing):
-            return _assembled(whole, chosen, answer, of_blocks, pull)
+            return _assembled(whole, chosen, answer, of_terms, pull)
         most = max(GROWTH * len(chosen) - len(chosen), FIRST_COLUMNS)
         worst = missing[np.argsort(-over[:, missing].max(axis=0), kind="stable")[:most]]
         chosen = np.union1d(chosen, worst)
 
 
-def _slopes_at(form: Form, w: Array, without: int) -> list[Array]:
-    """A dual of every block but one at w: the slopes there, 0 where they are not finite."""
-    found = [np.zeros((form.batch, block.rows.count)) for block in form.blocks]
-    for piece in form.pieces:
-        if piece.block != without:
-            z = w @ piece.chunk.matrix.T
-            slope = piece.smooth.gradient(z) if piece.sheet is None else piece.sheet.slope(z - piece.sheet.shift)  # type: ignore[union-attr]
-            found[piece.block][:, piece.chunk.low : piece.chunk.high] += np.where(np.isfinite(slope), slope, 0.0)
-    return found
+def _slopes_at_zero(form: Form) -> list[Array]:
+    """A dual of every term at w = 0: the slopes there, 0 where they are not finite."""
+    slopes = form.gradient(np.zeros((form.batch, form.size)))
+    return form.of_terms(np.where(np.isfinite(slopes), slopes, 0.0))
 
 
 def _beyond(pull: Array, low: Array, high: Array) -> Array:
@@ -128,21 +115,17 @@ def _beyond(pull: Array, low: Array, high: Array) -> Array:
     return np.maximum(-pull - high, low + pull)
 
 
-def _assembled(whole: _Lasso, chosen: np.ndarray, answer: Answer, of_blocks: Sequence[Array], pull: Array) -> Answer:
+def _assembled(whole: _Lasso, chosen: np.ndarray, answer: Answer, of_terms: Sequence[Array], pull: Array) -> Answer:
     """The answer of the whole form: 0 outside the set, where the duals are what balances the others'."""
     form, kept = whole.form, whole.kept(chosen)
 
-    def widened(w: Array | None) -> Array | None:
-        if w is None:
-            return None
+    def widened(w: Array) -> Array:
         wide = np.zeros_like(form.penalty)
         wide[:, kept] = w
         return wide
 
-    low, high = whole.bounds
-    u = np.clip(-pull, low, high)
-    u[:, chosen] = of_blocks[whole.place]
-    every = [u if place == whole.place else one for place, one in enumerate(of_blocks)]
-    w = widened(answer.w)
-    assert w is not None
-    return replace(answer, w=w, u=form.split_duals(every), interior=widened(answer.interior))
+    u = np.clip(-pull, whole.box.low, whole.box.high)
+    u[:, chosen] = of_terms[whole.place]
+    every = [u if place == whole.place else one for place, one in enumerate(of_terms)]
+    interior = None if answer.interior is None else widened(answer.interior)
+    return replace(answer, w=widened(answer.w), u=form.split_duals(every), interior=interior)

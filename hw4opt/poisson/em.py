@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hw4opt.blocks import SmoothRows
+from hw4opt.form import SmoothRows
 from hw4opt.losses.poisson import Poisson
 from hw4opt.poisson.likelihood import LARGEST, Expectation, Point, expect
 from hw4opt.poisson.sample import Sample

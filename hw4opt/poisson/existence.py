@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hw4opt.form import Form
+from hw4opt.form import Form, Rows, SmoothRows
 from hw4opt.terms.base import Array
 
 SAMPLE = 2_048  # pinned rows that are looked at first, for each 16 columns
@@ -76,7 +76,7 @@ def settle(form: Form, problem: int, w: Array | None = None) -> Existence:
     if _plainly_full(form, pinned[0] if w is None else np.flatnonzero(inside_rows(form, problem, w[None])[0]), free):
         return Existence(True)
     a, loss_rows = _one_sided(form, low_side, free)
-    fixed = [block.rows.take(form.matrix)[rows][:, free] for block, rows in zip(form.blocks, pinned, strict=True) if len(rows)]
+    fixed = [term.map.take(form.matrix)[rows][:, free] for term, rows in zip(form.terms, pinned, strict=True) if len(rows)]
     scale = np.sqrt(sum((np.square(rows).sum(axis=0) for rows in (*fixed, a)), np.zeros(len(free))))
     scale = np.where(scale > 0, scale, 1.0)
     a = a / scale
@@ -100,34 +100,37 @@ def pinned_rows(form: Form, problem: int) -> np.ndarray:
 
 def without(form: Form, rows: Sequence[int]) -> Form:
     """The form of one problem without the losses of some rows."""
-    loss = form.blocks[0]
-    assert loss.smooth is not None
-    weights = np.broadcast_to(loss.weights, (1, loss.rows.count)).copy()
+    loss, smooth = form.loss, _smooth_of(form)
+    weights = np.broadcast_to(loss.weights, (1, loss.count)).copy()
     weights[:, list(rows)] = 0.0
-    lone = replace(loss, weights=weights, smooth=replace(loss.smooth, weights=weights))
-    return replace(form, blocks=(lone, *form.blocks[1:]))
+    lone = replace(loss, weights=weights, functions=(replace(smooth, weights=weights),))
+    return replace(form, terms=(lone, *form.terms[1:]))
+
+
+def _smooth_of(form: Form) -> SmoothRows:
+    """The functions of the form's loss, which is smooth."""
+    (rows,) = form.loss.functions
+    assert isinstance(rows, SmoothRows)
+    return rows
 
 
 def _sides(form: Form, problem: int) -> tuple[list[np.ndarray], list[tuple[np.ndarray, Array]]]:
-    """By block: the rows that pin s to 0; and the one-sided rows with the sign that makes them s ≤ 0."""
+    """By term: the rows that pin s to 0; and the one-sided rows with the sign that makes them s ≤ 0."""
     pinned, one_sided = [], []
-    for block in form.blocks:
-        count = block.rows.count
-        low, high = np.zeros(count), np.zeros(count)
-        if block.smooth is not None:
-            rows = block.smooth.cut(slice(None), np.array([problem]))
-            y = np.broadcast_to(rows.targets, (1, count))
-            here = (np.broadcast_to(rows.weights, (1, count)) > 0)[0]
-            low, high = (np.where(here, rows.term.clip_dual(np.full((1, count), end), y)[0], 0.0) for end in (-np.inf, np.inf))
-        for sheet in block.sheets:
-            sheet = sheet.cut(slice(None), np.array([problem]))
-            here = np.ones((1, 1)) if sheet.active is None else sheet.active
-            low = low + np.broadcast_to(here * (-1.0 if sheet.low is None else sheet.low), (1, count))[0]
-            high = high + np.broadcast_to(here * (1.0 if sheet.high is None else sheet.high), (1, count))[0]
+    for term in form.terms:
+        low, high = np.zeros(term.count), np.zeros(term.count)
+        for rows in term.functions:
+            low, high = low + _domain(rows, problem, -np.inf, term.count), high + _domain(rows, problem, np.inf, term.count)
         pinned.append(np.flatnonzero((low < 0) & (high > 0)))
         alone = np.flatnonzero((low < 0) ^ (high > 0))
         one_sided.append((alone, np.where(high[alone] > 0, 1.0, -1.0)))
     return pinned, one_sided
+
+
+def _domain(rows: Rows, problem: int, end: float, count: int) -> Array:
+    """The lower (end -inf) or upper (end inf) bound of each row's dual, (count,), infinite ones as 1."""
+    bound = rows.cut(slice(None), np.array([problem])).clip_dual(np.full((1, count), end))[0]
+    return np.where(np.isinf(bound), np.copysign(1.0, end), bound)
 
 
 def inside_rows(form: Form, problem: int, w: Array) -> np.ndarray:
@@ -136,12 +139,10 @@ def inside_rows(form: Form, problem: int, w: Array) -> np.ndarray:
     Along a direction v that never costs anything every row grows by at least u_i a_iᵀv, and at a stationary point these add to 0: so no
     row grows by more, and those with u_i inside do not move at all.
     """
-    loss = form.blocks[0]
-    assert loss.smooth is not None
-    rows = loss.smooth.cut(slice(None), np.array([problem]))
-    shape = (1, loss.rows.count)
+    loss, rows = form.loss, _smooth_of(form).cut(slice(None), np.array([problem]))
+    shape = (1, loss.count)
     y, weights = np.broadcast_to(rows.targets, shape), np.broadcast_to(rows.weights, shape)
-    u = rows.gradient(w @ loss.rows.take(form.matrix).T)
+    u = rows.gradient(w @ loss.map.take(form.matrix).T)
     low, high = (weights * rows.term.clip_dual(np.full(shape, end), y) for end in (-np.inf, np.inf))
     return (u - low > INSIDE * weights) & (high - u > INSIDE * weights)
 
@@ -152,7 +153,7 @@ def _plainly_full(form: Form, pinned: np.ndarray, free: np.ndarray) -> bool:
     some = pinned if len(pinned) <= size else pinned[np.arange(size) * len(pinned) // size]
     if len(some) < len(free):
         return False
-    base = form.blocks[0].rows
+    base = form.loss.map
     a = (form.matrix[some + (base.first or 0)] if base.index is None else form.matrix[base.index[some, 0]])[:, free]
     gram = a.T @ a
     root = np.sqrt(np.diagonal(gram))
@@ -167,8 +168,8 @@ def _plainly_full(form: Form, pinned: np.ndarray, free: np.ndarray) -> bool:
 def _one_sided(form: Form, sides: Sequence[tuple[np.ndarray, Array]], free: np.ndarray) -> tuple[Array, np.ndarray]:
     """The one-sided rows as s ≤ 0 on the free columns, and which row of the loss each is (-1: of another term)."""
     parts, numbers = [], []
-    for place, (block, (rows, sign)) in enumerate(zip(form.blocks, sides, strict=True)):
-        parts.append(sign[:, None] * block.rows.take(form.matrix)[rows][:, free])
+    for place, (term, (rows, sign)) in enumerate(zip(form.terms, sides, strict=True)):
+        parts.append(sign[:, None] * term.map.take(form.matrix)[rows][:, free])
         numbers.append(rows if place == 0 else np.full(len(rows), -1))
     return np.concatenate(parts), np.concatenate(numbers)
 

@@ -12,25 +12,24 @@ from __future__ import annotations
 import numpy as np
 
 from hw4opt.form import Form
-from hw4opt.pricing import stationarity_cost
+from hw4opt.form.pricing import stationarity_cost
 from hw4opt.terms.base import Array
 
 
 def takes(form: Form) -> bool:
-    """One quadratic without sides, its rows alike in every setting, and a ridge on every column."""
-    if len(form.blocks) != 1 or len(form.blocks[0].sheets) != 1 or not (form.penalty > 0).all():
+    """Quadratic rows, alike in every setting, and a ridge on every column."""
+    if len(form.terms) != 1 or len(form.loss.boxes) != 1 or not (form.penalty > 0).all():
         return False
-    sheet = form.blocks[0].sheets[0]
-    same = all((array == array[:1]).all() for array in (sheet.quadratic, sheet.shift))
-    return same and sheet.low is None and sheet.high is None and sheet.active is None
+    (box,) = form.loss.boxes
+    same = all((array == array[:1]).all() for array in (box.quadratic, box.shift))
+    return same and box.all_open and not (box.low_bounded or box.high_bounded)
 
 
 def solve(form: Form) -> tuple[Array, Array]:
     """w (S, n, r) without each row in turn, and its relative gap (S, n)."""
-    block = form.blocks[0]
-    rows, sheet, penalty = block.rows.take(form.design.matrix), block.sheets[0], form.penalty[:, :1]
-    root = 1.0 / np.sqrt(sheet.quadratic[0])[:, None]
-    a, t = root * rows, root[:, 0] * sheet.shift[0]
+    box, penalty = form.loss.boxes[0], form.penalty[:, :1]
+    root = 1.0 / np.sqrt(box.quadratic[0])[:, None]
+    a, t = root * form.loss.map.take(form.design.matrix), root[:, 0] * box.shift[0]
     values, v = np.linalg.eigh(a.T @ a)
     u = a @ v
     rate = 1.0 / (np.maximum(values, 0.0) + penalty)

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hw4opt.canonical import canonicalize
 from hw4opt.form import Form
+from hw4opt.form.canonicalize import canonicalize
 from hw4opt.poisson.existence import RANK, inside_rows, pinned_rows, settle
 from hw4opt.problem import Problem
 from hw4opt.selection.folds import Folds
@@ -26,7 +26,7 @@ CERTAIN = 1e-8  # smallest eigenvalue of I - Q_fᵀQ_f that proves full rank
 def endless(problems: Sequence[Problem], form: Form, folds: Folds) -> np.ndarray:
     """(S, F) bool: which folds of the problems, whose form this is, have no finite maximum; for losses that settle it before a fit."""
     found = np.zeros((len(problems), len(folds)), dtype=bool)
-    smooth = form.blocks[0].smooth
+    smooth = form.loss.smooth
     if smooth is None or not smooth.term.existence:
         return found
     kinds, kind = np.unique(form.penalty == 0, axis=0, return_inverse=True)  # existence depends on which columns have no penalty
@@ -41,7 +41,7 @@ def endless(problems: Sequence[Problem], form: Form, folds: Folds) -> np.ndarray
 def endless_at(problem: Problem, form: Form, folds: Folds, w: Array, gap: Array) -> np.ndarray:
     """(F,) bool, for other smooth losses: the same, from fits w (F, r) of the folds and their relative gaps."""
     found = np.zeros(len(folds), dtype=bool)
-    smooth, free = form.blocks[0].smooth, np.flatnonzero(form.penalty[0] == 0)
+    smooth, free = form.loss.smooth, np.flatnonzero(form.penalty[0] == 0)
     if smooth is None or smooth.term.existence or not len(free):
         return found
     solved = gap <= EXACT
@@ -55,14 +55,14 @@ def _doubtful(form: Form, free: np.ndarray, rows: np.ndarray, folds: Folds) -> l
     """The folds in which full rank of the free columns on the pinned rows is not plain."""
     if not len(free):
         return []
-    a = form.blocks[0].rows.take(form.design.matrix)[rows][:, free]
+    a = form.loss.map.take(form.design.matrix)[rows][:, free]
     scale = np.sqrt(np.square(a).sum(axis=0))
     if len(rows) < len(free) or not scale.all():
         return list(range(len(folds)))
     q, r = np.linalg.qr(a / scale)
     if np.linalg.svd(r, compute_uv=False)[-1] <= np.sqrt(RANK):
         return list(range(len(folds)))
-    inside = np.zeros((form.blocks[0].rows.count, len(free)))
+    inside = np.zeros((form.loss.count, len(free)))
     inside[rows] = q
     starts = np.cumsum([0, *map(len, folds[:-1])])
     leaving = np.add.reduceat(np.square(inside).sum(axis=1)[np.concatenate(folds)], starts)

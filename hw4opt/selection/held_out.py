@@ -10,11 +10,11 @@ import numpy as np
 
 from hw4opt.answer import Options
 from hw4opt.arguments import check_word, checked
-from hw4opt.canonical import canonicalize
 from hw4opt.certificate import Proof, certify
 from hw4opt.feasibility import strictly_feasible
 from hw4opt.fit import better_proof, prove, solve_with, unattained
 from hw4opt.form import Form
+from hw4opt.form.canonicalize import canonicalize
 from hw4opt.problem import Problem
 from hw4opt.selection import closed, exact, smooth
 from hw4opt.selection.endless import endless, endless_at
@@ -187,7 +187,7 @@ def _by_newton(problems: Sequence[Problem], form: Form, found: Found) -> None:
 
 def _by_changes(tasks: Sequence[tuple[Form, Found]], layouts: _Layouts) -> None:
     """Bases share their rounds as long as all of it stays small. What a near full fit leaves starts once more from a nearer one."""
-    small = sum(block.rows.count for block in tasks[0][0].blocks) <= WHOLE
+    small = sum(term.count for term in tasks[0][0].terms) <= WHOLE
     if small and all(_curved(form) for form, _ in tasks):
         nothing = Layout.of(layouts.problem, [np.empty(0, dtype=int)])
         fits = exact.from_least_squares([form for form, _ in tasks], nothing)
@@ -220,14 +220,14 @@ def _in_stacks(fits: Iterable[tuple[Found, np.ndarray, FullFits]], layouts: _Lay
 
 
 def _curved(form: Form) -> bool:
-    sheets = [sheet for block in form.blocks for sheet in block.sheets]
-    return all((sheet.quadratic > 0).all() and sheet.active is None for sheet in sheets) and bool((form.penalty > 0).all())
+    boxes = [box for term in form.terms for box in term.boxes]
+    return all((box.quadratic > 0).all() and box.all_open for box in boxes) and bool((form.penalty > 0).all())
 
 
 def _folds_of(fits: Sequence[tuple[Found, np.ndarray, FullFits]], layouts: _Layouts) -> None:
     kinds: dict[object, list[int]] = {}
     for place, (_, _, one) in enumerate(fits):
-        kinds.setdefault(tuple((block.acts, len(block.sheets)) for block in one.form.blocks), []).append(place)
+        kinds.setdefault(tuple((term.acts, len(term.functions)) for term in one.form.terms), []).append(place)
     for span, layout in layouts:
         for places in kinds.values():
             mine = [fits[place] for place in places]

@@ -38,11 +38,11 @@ class Layout:
 
 @dataclass(frozen=True, eq=False)
 class Union:
-    """The sheets' rows one after the other over one basis: A (M, r), and which rows the full data and each fold have."""
+    """All functions' rows one after the other over one basis: A (M, r), and which rows the full data and each fold have."""
 
     a: Array
     unit: Array  # (M,) of each row's z, where fitted values have 1: how far their rounding is amplified
-    sizes: tuple[int, ...]  # rows of each sheet
+    sizes: tuple[int, ...]  # rows of each function
     values: int  # how many rows, the first ones, are fitted values
     full: np.ndarray  # (M,) bool
     have: np.ndarray  # (F, M) bool
@@ -51,14 +51,14 @@ class Union:
     def of(cls, form: Form, layout: Layout) -> Union:
         matrices = {acts: rows.take(form.design.matrix) for acts, (rows, _) in layout.maps.items()}
         units = {acts: _unit(rows, matrices[acts], form.loss_length) for acts, (rows, _) in layout.maps.items()}
-        sheets = [(block.acts, block.rows.count) for block in form.blocks for _ in block.sheets]
+        listed = [(term.acts, term.count) for term in form.terms for _ in term.functions]
         return cls(
-            a=np.concatenate([matrices[acts] for acts, _ in sheets]),
-            unit=np.concatenate([units[acts] for acts, _ in sheets]),
-            values=len(matrices[sheets[0][0]]),
-            sizes=tuple(len(matrices[acts]) for acts, _ in sheets),
-            full=np.concatenate([np.arange(len(matrices[acts])) < count for acts, count in sheets]),
-            have=np.concatenate([layout.maps[acts][1] for acts, _ in sheets], axis=1),
+            a=np.concatenate([matrices[acts] for acts, _ in listed]),
+            unit=np.concatenate([units[acts] for acts, _ in listed]),
+            values=len(matrices[listed[0][0]]),
+            sizes=tuple(len(matrices[acts]) for acts, _ in listed),
+            full=np.concatenate([np.arange(len(matrices[acts])) < count for acts, count in listed]),
+            have=np.concatenate([layout.maps[acts][1] for acts, _ in listed], axis=1),
         )
 
 
@@ -80,14 +80,13 @@ class Tables:
 
     @classmethod
     def of(cls, form: Form, sizes: Sequence[int]) -> Tables:
-        sheets = [sheet for block in form.blocks for sheet in block.sheets]
+        boxes = [box for term in form.terms for box in term.boxes]
 
-        def wide(name: str, none: float) -> Array:
-            arrays = [getattr(sheet, name) for sheet in sheets]
-            parts = [np.full((form.batch, 1), none) if array is None else array for array in arrays]
-            return np.concatenate([np.broadcast_to(part, (form.batch, size)) for part, size in zip(parts, sizes, strict=True)], axis=1)
+        def joined(arrays: list[Array]) -> Array:
+            wide = [np.broadcast_to(one, (form.batch, size)) for one, size in zip(arrays, sizes, strict=True)]
+            return np.concatenate(wide, axis=1)
 
-        active = wide("active", 1.0) > 0
-        q, t = wide("quadratic", 0.0), wide("shift", 0.0)
-        low, high = np.where(active, wide("low", -np.inf), 0.0), np.where(active, wide("high", np.inf), 0.0)
-        return cls(q, t, low, high, *(t + np.where(np.isfinite(end), q * np.where(np.isfinite(end), end, 0.0), end) for end in (low, high)))
+        q, t = joined([box.quadratic for box in boxes]), joined([box.shift for box in boxes])
+        low, high = joined([box.low for box in boxes]), joined([box.high for box in boxes])
+        breakpoints = (t + np.where(np.isfinite(end), q * np.where(np.isfinite(end), end, 0.0), end) for end in (low, high))
+        return cls(q, t, low, high, *breakpoints)

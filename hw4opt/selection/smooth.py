@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw4opt.blocks import SmoothRows
-from hw4opt.form import Form
+from hw4opt.form import Form, SmoothRows
 from hw4opt.selection.lines import EXACT
 from hw4opt.terms.base import Array
 
@@ -23,15 +22,14 @@ ENOUGH = 1e-6  # of what counts as exact
 
 def takes(form: Form) -> bool:
     """One smooth loss, and nothing beside it but the ridge."""
-    return len(form.blocks) == 1 and form.blocks[0].smooth is not None
+    return len(form.terms) == 1 and form.loss.smooth is not None
 
 
 def solve(form: Form, w: Array, held: np.ndarray) -> tuple[Array, Array, np.ndarray]:
     """w (F, r) without each of the rows `held` (F,), relative gap and steps (F,), from the full fit w (r,) of a form of one problem."""
-    (block,) = form.blocks
-    smooth = block.smooth
+    smooth = form.loss.smooth
     assert smooth is not None
-    a, penalty = block.rows.take(form.design.matrix), form.penalty[0]
+    a, penalty = form.loss.map.take(form.design.matrix), form.penalty[0]
     curvature = np.broadcast_to(smooth.curvature((a @ w)[None]), (1, len(a)))[0]
     try:
         inverse = np.linalg.inv((a.T * curvature) @ a + np.diag(penalty))

@@ -1,8 +1,8 @@
-"""ADMM on z = A w, over-relaxed, equilibrated, with adaptive rho; one factorisation serves until rho changes. Then the shared finish.
+"""ADMM on z = A w, over-relaxed, equilibrated, with adaptive rho; one factorisation serves until rho changes. Then polished.
 
     w ← argmin ½ wᵀ P w + Σ ρ_i/2 (a_iᵀw - z_i + u_i/ρ_i)²,     z ← prox of f at the relaxed A w + u/ρ,     u ← u + ρ (A w - z)
 
-u is the unscaled dual. Rows without sides stay in the quadratic. (Boyd et al. 2011; Stellato et al. 2020 for rho.)
+u is the unscaled dual. Rows without bounds stay in the quadratic. (Boyd et al. 2011; Stellato et al. 2020 for rho.)
 """
 
 from __future__ import annotations
@@ -11,17 +11,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hw4opt.active_set import FIRST_ORDER_ROUNDS, polish
-from hw4opt.answer import Answer, Options, Status
-from hw4opt.blocks import Run
-from hw4opt.deadline import Deadline
-from hw4opt.form import Form
+from hw4opt.answer import Answer, Options, Start
+from hw4opt.first_order import iterate
+from hw4opt.form import Form, RowBlock
 from hw4opt.terms.base import Array
 
-LIMIT = 5_000
-RELAX = 1.6
-ADAPT = 50  # steps between looks at rho
-FIRST = 100  # steps before the first finish; the next ones after 2, 4, 8 … times as many
+STEP_LIMIT = 5_000
+RELAXATION = 1.6
+RHO_INTERVAL = 50  # steps between looks at rho
 
 
 def refuse(form: Form) -> str | None:
@@ -29,66 +26,66 @@ def refuse(form: Form) -> str | None:
     return None
 
 
-def solve(form: Form, options: Options) -> Answer:
-    """The whole batch, each problem with its own rho, until every finish certifies or the limit is reached."""
-    limit, deadline = options.max_iterations or LIMIT, Deadline(options.time_limit)
-    b = form.batch
-    w, best = np.zeros(form.penalty.shape), np.full(b, np.inf)
-    units, rho = [_unit(form, run) for run in form.runs], np.ones((b, 1))
-    z = [np.zeros((b, run.size)) for run in form.runs]
-    u = [np.zeros((b, run.size)) for run in form.runs]
-    grams = [run.gram(run.matrix, np.broadcast_to(unit, (b, run.size))) for run, unit in zip(form.runs, units, strict=True)]
-    inverse = _invert(form, grams, rho)
-    kept_w, kept_u, iterations, check = w, u, np.full(b, limit), FIRST
-    for iteration in range(1, limit + 1):
-        right = -form.fixed.b + sum(
-            ((rho * unit * one - dual) @ run.matrix for run, unit, one, dual in zip(form.runs, units, z, u, strict=True)), 0.0
-        )
-        w = inverse(right)
-        az = [w @ run.matrix.T for run in form.runs]
+def solve(form: Form, options: Options, start: Start | None = None) -> Answer:
+    """The whole batch, each problem with its own rho, until every polished point is solved or the limit is reached."""
+    return iterate(_Admm(form, start), form, options, STEP_LIMIT)
+
+
+class _Admm:
+    """The state: w, and z and u by nonquadratic block; (b, 1) rho."""
+
+    def __init__(self, form: Form, start: Start | None) -> None:
+        b = form.batch
+        self.form, self.blocks = form, form.nonquadratic
+        self.w = np.zeros(form.penalty.shape) if start is None else start.w
+        self.z = [self.w @ block.matrix.T for block in self.blocks]
+        self.u = [np.zeros((b, block.count)) if start is None else start.u[:, block.span] for block in self.blocks]
+        self.units = [_unit(form, block) for block in self.blocks]
+        self.grams = [block.gram(np.broadcast_to(unit, (b, block.count))) for block, unit in zip(self.blocks, self.units, strict=True)]
+        self.rho = np.ones((b, 1))
+        self.inverse = _invert(form, self.grams, self.rho)
+
+    def point(self) -> Start:
+        u = np.zeros((self.form.batch, self.form.size))
+        for block, one in zip(self.blocks, self.u, strict=True):
+            u[:, block.span] = one
+        return Start(self.w, u)
+
+    def step(self, number: int) -> None:
+        b = self.form.batch
+        rows = list(zip(self.blocks, self.units, self.z, self.u, strict=True))
+        pulls = ((self.rho * unit * z - u) @ block.matrix for block, unit, z, u in rows)
+        self.w = self.inverse(-self.form.quadratic.b + sum(pulls, 0.0))
         primal, dual_size, move, z_size = np.zeros(b), np.zeros(b), np.zeros(b), np.full(b, 1e-300)
-        for place, run in enumerate(form.runs):
-            step = 1.0 / (rho * units[place])
-            mixed = RELAX * az[place] + (1 - RELAX) * z[place]
-            fresh, u[place] = _prox(run, mixed, u[place], step)
-            move = np.maximum(move, np.abs((fresh - z[place]) / step).max(axis=1))
-            primal = np.maximum(primal, np.abs((az[place] - fresh) * np.sqrt(units[place])).max(axis=1))
-            z_size = np.maximum(z_size, np.abs(az[place] * np.sqrt(units[place])).max(axis=1))
-            dual_size = np.maximum(dual_size, np.abs(u[place]).max(axis=1))
-            z[place] = fresh
-        last = iteration == limit or deadline.passed()
-        if iteration == check or last or not form.runs:
-            goal = 0.5 * options.tol * form.gap_scale(w, np.zeros(b))
-            finish = polish(form, w, u, None, goal, FIRST_ORDER_ROUNDS)
-            better = (finish.gap < best)[:, None]
-            kept_w = np.where(better, finish.w, kept_w)
-            kept_u = [np.where(better, new, old) for new, old in zip(finish.duals, kept_u, strict=True)]
-            best, done = np.minimum(best, finish.gap), np.minimum(best, finish.gap) <= goal
-            iterations = np.where(done & (iterations == limit), iteration, iterations)
-            check *= 2
-            if last:
-                iterations, limit = np.minimum(iterations, iteration), iteration
-            if done.all() or last or not form.runs:
-                break
-        if iteration % ADAPT == 0:
-            ratio = np.sqrt((primal / z_size) / np.maximum(move / np.maximum(dual_size, 1e-300), 1e-30))
-            change = np.where((ratio > 3) | (ratio < 1 / 3), np.clip(ratio, 1e-2, 1e2), 1.0)[:, None]
-            if (change != 1).any():
-                rho = rho * change
-                inverse = _invert(form, grams, rho)
-    reached = [Status.CERTIFIED if count < limit or limit == 0 else Status.ITERATION_LIMIT for count in iterations]
-    return Answer(kept_w, form.duals_from_runs(kept_u, kept_w), reached, iterations, notes=deadline.notes(reached))
+        for place, (block, unit, z, u) in enumerate(rows):
+            az, step = self.w @ block.matrix.T, 1.0 / (self.rho * unit)
+            relaxed = RELAXATION * az + (1 - RELAXATION) * z
+            dual = block.rows.prox_dual(relaxed, u, step)
+            fresh = relaxed + step * (u - dual)
+            move = np.maximum(move, np.abs((fresh - z) / step).max(axis=1))
+            primal = np.maximum(primal, np.abs((az - fresh) * np.sqrt(unit)).max(axis=1))
+            z_size = np.maximum(z_size, np.abs(az * np.sqrt(unit)).max(axis=1))
+            dual_size = np.maximum(dual_size, np.abs(dual).max(axis=1))
+            self.z[place], self.u[place] = fresh, dual
+        if number % RHO_INTERVAL == 0:
+            self._adapt(np.sqrt((primal / z_size) / np.maximum(move / np.maximum(dual_size, 1e-300), 1e-30)))
+
+    def _adapt(self, ratio: Array) -> None:
+        """Follow the ratio of primal to dual residuals, (b,), where it is far from 1."""
+        change = np.where((ratio > 3) | (ratio < 1 / 3), np.clip(ratio, 1e-2, 1e2), 1.0)[:, None]
+        if (change != 1).any():
+            self.rho = self.rho * change
+            self.inverse = _invert(self.form, self.grams, self.rho)
 
 
-def _unit(form: Form, run: Run) -> Array:
+def _unit(form: Form, block: RowBlock) -> Array:
     """The natural rho of each row: dual over primal scale, from the loss at w = 0 and the length of the rows of A."""
-    z_scale, u_scale = form.scales
-    return u_scale / z_scale * np.square(form.loss_length / run.length)
+    return form.scales.u / form.scales.z * np.square(form.loss_length / block.length)
 
 
 def _invert(form: Form, grams: list[Array], rho: Array) -> Callable[[Array], Array]:
     """x ↦ (P + H₀ + ρ G)⁻¹ x, with one refinement."""
-    h = form.fixed.h + sum((rho[:, :, None] * gram for gram in grams), 0.0)
+    h = form.quadratic.h + sum((rho[:, :, None] * gram for gram in grams), 0.0)
     np.einsum("bii->bi", h)[:] += form.penalty
     root = 1 / np.sqrt(np.maximum(np.einsum("bii->bi", h), 1e-300))
     scaled = h * root[:, :, None] * root[:, None, :]
@@ -100,17 +97,3 @@ def _invert(form: Form, grams: list[Array], rho: Array) -> Callable[[Array], Arr
         return x + np.matvec(inverse, right - np.matvec(h, x))
 
     return solve_h
-
-
-def _prox(run: Run, z: Array, u: Array, step: Array) -> tuple[Array, Array]:
-    """z⁺ = prox of f at z + step u, and the new dual u + (z - z⁺)/step."""
-    at = z + step * u
-    if run.sheet is None:
-        fresh = run.smooth.prox(at, step)  # type: ignore[union-attr]
-        return fresh, (at - fresh) / step
-    sheet = run.sheet
-    dual = (at - sheet.shift) / (sheet.quadratic + step)
-    dual = dual if sheet.low is None else np.maximum(dual, sheet.low)
-    dual = dual if sheet.high is None else np.minimum(dual, sheet.high)
-    dual = dual if sheet.active is None else dual * sheet.active
-    return at - step * dual, dual

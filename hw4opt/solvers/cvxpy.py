@@ -16,13 +16,12 @@ import cvxpy as cp
 import numpy as np
 from cvxpy.error import DCPError, SolverError
 
-from hw4opt.answer import Answer, Options, Status
-from hw4opt.blocks import Block
+from hw4opt.answer import Answer, Options, Start, Status
 from hw4opt.deadline import Deadline
 from hw4opt.errors import RefusedError, UnknownNameError
-from hw4opt.form import Form
+from hw4opt.form import Form, TermRows
 from hw4opt.parallel import in_own_process, start_own_process
-from hw4opt.terms import Loss, Smooth, Term, Values
+from hw4opt.terms import Loss, Term, Values
 from hw4opt.terms.base import Array
 
 DEFAULT = "CLARABEL"
@@ -55,7 +54,14 @@ SECONDS = {"CLARABEL": "time_limit", "OSQP": "time_limit", "SCS": "time_limit_se
 ENDS = frozenset({"CLARABEL", "ECOS", "OSQP", "SCS"})  # each within a number of iterations
 
 
-Found = tuple[Array, list[Array], Status, int, str | None]  # w, duals of the blocks, status, iterations, note
+class Found(NamedTuple):
+    """A backend's answer to one problem: w (r,), the duals of the terms (1, m), how it ended, iterations, and what went wrong."""
+
+    w: Array
+    duals: list[Array]
+    reached: Status
+    iterations: int
+    note: str | None
 
 
 def backends() -> list[str]:
@@ -76,17 +82,21 @@ def refuse(form: Form) -> str | None:
     return None
 
 
-def solve(form: Form, options: Options) -> Answer:
-    """Problem by problem."""
+def solve(form: Form, options: Options, start: Start | None = None) -> Answer:
+    """Problem by problem; not every backend takes a start, so none is given one."""
     if not _stays_here(form, options):
         start_own_process(_solve_one)
     deadline = Deadline(options.time_limit)
     found = [_limited(form.cut(np.array([i])), options, deadline) for i in range(form.batch)]
-    points, duals, reached, iterations, notes = zip(*found, strict=True)
-    of_blocks = [np.concatenate([one[k] for one in duals]) for k in range(len(form.blocks))]
-    said = {i: note for i, note in enumerate(notes) if note is not None}
-    counts = np.array(iterations)
-    return Answer(np.stack(points), form.split_duals(of_blocks), list(reached), counts, notes=said, seconds=deadline.elapsed)
+    of_terms = [np.concatenate([one.duals[k] for one in found]) for k in range(len(form.terms))]
+    return Answer(
+        np.stack([one.w for one in found]),
+        form.split_duals(of_terms),
+        [one.reached for one in found],
+        np.array([one.iterations for one in found]),
+        notes={i: one.note for i, one in enumerate(found) if one.note is not None},
+        seconds=deadline.elapsed,
+    )
 
 
 def _limited(form: Form, options: Options, deadline: Deadline) -> Found:
@@ -102,12 +112,11 @@ def _limited(form: Form, options: Options, deadline: Deadline) -> Found:
         try:
             found = in_own_process(_solve_one, (replace(form), name, settings), seconds)  # a copy without what it has kept for itself
         except TimeoutError:
-            nothing = [np.zeros((1, block.rows.count)) for block in form.blocks]
-            found = np.zeros(form.penalty.shape[1]), nothing, Status.ITERATION_LIMIT, 0, None
-    point, duals, reached, steps, note = found
-    if deadline.passed() and reached in (Status.ITERATION_LIMIT, Status.INACCURATE):
-        reached, note = Status.ITERATION_LIMIT, deadline.note
-    return point, duals, reached, steps, note
+            nothing = [np.zeros((1, term.count)) for term in form.terms]
+            found = Found(np.zeros(form.penalty.shape[1]), nothing, Status.ITERATION_LIMIT, 0, None)
+    if deadline.passed() and found.reached in (Status.ITERATION_LIMIT, Status.INACCURATE):
+        return found._replace(reached=Status.ITERATION_LIMIT, note=deadline.note)
+    return found
 
 
 def _stays_here(form: Form, options: Options) -> bool:
@@ -115,14 +124,14 @@ def _stays_here(form: Form, options: Options) -> bool:
 
     Terms that are not of this package cannot go to another process.
     """
-    own = all(type(term).__module__.startswith("hw4opt.") for block in form.blocks for terms in block.terms for term in terms)
+    own = all(type(term).__module__.startswith("hw4opt.") for rows in form.terms for terms in rows.terms for term in terms)
     return not own or (options.time_limit is None and (options.backend or DEFAULT) in ENDS)
 
 
 def _solve_one(task: tuple[Form, str, dict[str, Any]]) -> Found:
     form, name, settings = task
     w = cp.Variable(form.penalty.shape[1])
-    parts = [_compile(form, block, w) for block in form.blocks]
+    parts = [_compile(form, rows, w) for rows in form.terms]
     model = cp.Problem(
         cp.Minimize(sum((part.cost for part in parts), _quadratic(form, w))),
         [constraint for part in parts for constraint in part.constraints],
@@ -140,9 +149,9 @@ def _solve_one(task: tuple[Form, str, dict[str, Any]]) -> Found:
             note = f"cvxpy:{name} failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
     reached = ENDED.get(model.status, Status.UNCERTIFIED)
     steps = model.solver_stats.num_iters if model.solver_stats is not None else None
-    duals = [_dual(part, block) for part, block in zip(parts, form.blocks, strict=True)]
+    duals = [_dual(part, rows.count) for part, rows in zip(parts, form.terms, strict=True)]
     point = np.zeros(w.shape) if w.value is None else np.nan_to_num(np.asarray(w.value, dtype=float))
-    return point, duals, reached, int(steps or 0), note
+    return Found(point, duals, reached, int(steps or 0), note)
 
 
 def _quadratic(form: Form, w: Any) -> Any:
@@ -152,7 +161,7 @@ def _quadratic(form: Form, w: Any) -> Any:
 
 
 class _Part(NamedTuple):
-    """One block's linking equality z = A w + c on the rows that it has, its cost and constraints, and in what each row is measured."""
+    """One term's linking equality z = A w + c on the rows that it has, its cost and constraints, and in what each row is measured."""
 
     link: Any
     cost: Any
@@ -161,16 +170,17 @@ class _Part(NamedTuple):
     lengths: Array
 
 
-def _compile(form: Form, block: Block, w: Any) -> _Part:
-    weights = np.broadcast_to(block.weights, (1, block.rows.count))[0]
+def _compile(form: Form, term_rows: TermRows, w: Any) -> _Part:
+    weights = np.broadcast_to(term_rows.weights, (1, term_rows.count))[0]
     rows = np.flatnonzero(weights > 0)
-    a, offset = block.rows.take(form.matrix)[rows], np.broadcast_to(block.offset, (1, block.rows.count))[0, rows]
-    lengths = np.ones(len(rows)) if isinstance(block.acts, Values) else _row_lengths(a, form.loss_length)
+    a, offset = term_rows.map.take(form.matrix)[rows], np.broadcast_to(term_rows.offset, (1, term_rows.count))[0, rows]
+    lengths = np.ones(len(rows)) if isinstance(term_rows.acts, Values) else _row_lengths(a, form.loss_length)
     z = cp.Variable(len(rows))
     link = z == (a / lengths[:, None]) @ w + offset / lengths
     cost, constraints = 0, [link]
-    for (term,) in block.terms:
-        targets = (block.smooth.targets[0, rows],) if isinstance(term, Smooth) and block.smooth is not None else ()
+    smooth = term_rows.smooth
+    targets = () if smooth is None else (smooth.targets[0, rows],)
+    for (term,) in term_rows.terms:
         scale, face = _face(form, term, z, lengths, targets)
         if isinstance(face, list):
             constraints += face
@@ -203,8 +213,8 @@ def _face(form: Form, term: Term, z: Any, lengths: Array, targets: tuple[Array, 
     return np.full(len(lengths), factor / worth), same.model(cp, z if np.all(lengths == 1) else cp.multiply(lengths, z))
 
 
-def _dual(part: _Part, block: Block) -> Array:
-    u = np.zeros((1, block.rows.count))
+def _dual(part: _Part, count: int) -> Array:
+    u = np.zeros((1, count))
     value = part.link.dual_value
     if value is not None:
         u[0, part.rows] = -np.nan_to_num(np.asarray(value, dtype=float)) / part.lengths

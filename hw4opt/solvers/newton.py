@@ -17,12 +17,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hw4opt.answer import Answer, Options, Status
-from hw4opt.blocks import SmoothRows
+from hw4opt.answer import Answer, Options, Start, Status
 from hw4opt.deadline import Deadline
-from hw4opt.form import Form
-from hw4opt.objective import WEAK, Objective, Point, descent, descents, least_pivot, parts_of, pieces_of
+from hw4opt.form import Form, SmoothRows
 from hw4opt.rows import Chunk
+from hw4opt.smooth_objective import WEAK, Objective, Point, descent, descents, least_pivot, parts_of, pieces_of
 from hw4opt.terms.base import Array
 
 LIMIT = 100
@@ -61,11 +60,12 @@ class Minimum:
 
 
 def refuse(form: Form) -> str | None:
-    """Takes forms whose every row is smooth, or quadratic without sides."""
-    sided = {name for piece in form.pieces if piece.smooth is None and not piece.is_quadratic for name in form.blocks[piece.block].names}
-    if not sided:
+    """Takes forms whose every row is smooth or quadratic."""
+    rough = [form.terms[part.term] for block in form.nonquadratic if not block.kind.smooth for part in block.parts]
+    names = sorted({name for term in rough for name in term.names})
+    if not names:
         return None
-    return f"newton needs every term to be smooth; {' and '.join(sorted(sided))} {'is' if len(sided) == 1 else 'are'} not"
+    return f"newton needs every term to be smooth; {' and '.join(names)} {'is' if len(names) == 1 else 'are'} not"
 
 
 def scale_free(form: Form) -> bool:
@@ -73,17 +73,18 @@ def scale_free(form: Form) -> bool:
     return True
 
 
-def solve(form: Form, options: Options) -> Answer:
+def solve(form: Form, options: Options, start: Start | None = None) -> Answer:
     """Every problem of the batch; the duals are the slopes of the rows."""
     parts = []
-    for block in form.blocks:
-        if block.smooth is not None:
-            parts += parts_of(pieces_of(block.rows, form.matrix), block.smooth)
-    whole = Objective(parts, form.fixed if any(piece.is_quadratic for piece in form.pieces) else None, form.penalty)
+    for term in form.terms:
+        if (smooth := term.smooth) is not None:
+            parts += parts_of(pieces_of(term.map, form.matrix), smooth)
+    has_quadratic = any(block.kind.is_quadratic for block in form.blocks)
+    whole = Objective(parts, form.quadratic if has_quadratic else None, form.penalty)
     deadline = Deadline(options.time_limit)
-    found = _minimize(whole, None, Stop(options.max_iterations or LIMIT, deadline=deadline))
+    found = _minimize(whole, None if start is None else start.w, Stop(options.max_iterations or LIMIT, deadline=deadline))
     reached = [Status.CERTIFIED if done else Status.ITERATION_LIMIT for done in found.converged]
-    return Answer(found.w, form.slopes(found.w), reached, found.iterations, notes=deadline.notes(reached), rank=found.rank)
+    return Answer(found.w, form.gradient(form.forward(found.w)), reached, found.iterations, notes=deadline.notes(reached), rank=found.rank)
 
 
 def minimize(pieces: Sequence[Chunk], smooth: SmoothRows, penalty: Array, start: Array | None = None, stop: Stop = Stop()) -> Minimum:

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sparse
 
-from hw4opt.answer import Answer, Options, Status
+from hw4opt.answer import Answer, Options, Start, Status
 from hw4opt.deadline import Deadline
 from hw4opt.errors import InputError, RefusedError, UnknownNameError
-from hw4opt.form import Form
+from hw4opt.form import BoxRows, Form
 from hw4opt.parallel import in_own_process, start_own_process
 from hw4opt.terms.base import Array
 
@@ -78,12 +78,12 @@ def backend(name: str) -> str:
 
 def refuse(form: Form) -> str | None:
     """Takes forms whose every row is piecewise linear-quadratic."""
-    smooth = sorted({form.blocks[piece.block].names[0] for piece in form.pieces if piece.smooth is not None})
+    smooth = sorted(term.names[0] for term in form.terms if term.smooth is not None)
     return f"a quadratic program holds no {smooth[0]} loss; take newton, interior or cvxpy" if smooth else None
 
 
-def solve(form: Form, options: Options) -> Answer:
-    """Problem by problem."""
+def solve(form: Form, options: Options, start: Start | None = None) -> Answer:
+    """Problem by problem; not every backend takes a start, so none is given one."""
     if not _stays_here(options):
         start_own_process(_run)
     deadline = Deadline(options.time_limit)
@@ -104,11 +104,10 @@ def _solve_one(form: Form, options: Options, deadline: Deadline) -> Answer:
     rows = _Rows.of(form)
     program = _suited(name, _program(form, rows))
     raw = _answer_of(name, program, options, deadline)
-    w, u = raw.x[None, : form.penalty.shape[1]], rows.duals(raw)
-    edges = np.cumsum([run.size for run in form.runs])[:-1]
-    of_runs = [part[None] for part in np.split(u, edges)] if form.runs else []
+    w, u = raw.x[None, : form.penalty.shape[1]], np.zeros((1, form.size))
+    u[:, rows.places] = rows.duals(raw)
     notes = {} if raw.note is None else {0: raw.note}
-    return Answer(w, form.duals_from_runs(of_runs, w), [raw.status], np.array([raw.iterations]), notes=notes)
+    return Answer(w, form.complete_dual(u, w), [raw.status], np.array([raw.iterations]), notes=notes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,30 +143,39 @@ class Raw:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """All rows with bounds of a form of one problem, arrays (m,) with infinite bounds; a (m, r)."""
+    """All nonquadratic rows of a form of one problem, (m,) each, a (m, r), and their places in the table of all rows."""
 
+    places: np.ndarray
     a: Array
     quadratic: Array
     shift: Array
     low: Array
     high: Array
-    active: np.ndarray
+    open: np.ndarray
 
     @classmethod
     def of(cls, form: Form) -> _Rows:
-        def joined(name: str, default: float) -> Array:
-            parts = [getattr(run.sheet, name) for run in form.runs]
-            wide = [np.broadcast_to(default if part is None else part[0], run.size) for part, run in zip(parts, form.runs, strict=True)]
-            return np.concatenate([np.zeros(0), *wide])
+        blocks = form.nonquadratic
+        boxes = [block.rows for block in blocks if isinstance(block.rows, BoxRows)]
+        sizes = [block.count for block in blocks]
 
-        a = np.concatenate([np.zeros((0, form.penalty.shape[1])), *(run.matrix for run in form.runs)])
-        low, high = joined("low", -np.inf), joined("high", np.inf)
-        return cls(a, joined("quadratic", 0.0), joined("shift", 0.0), low, high, joined("active", 1.0) > 0)
+        def joined(arrays: list[Array]) -> Array:
+            return np.concatenate([np.zeros(0), *(np.broadcast_to(a[0], m) for a, m in zip(arrays, sizes, strict=True))])
+
+        return cls(
+            np.concatenate([np.zeros(0, dtype=int), *(np.arange(block.span.start, block.span.stop) for block in blocks)]),
+            np.concatenate([np.zeros((0, form.penalty.shape[1])), *(block.matrix for block in blocks)]),
+            joined([box.quadratic for box in boxes]),
+            joined([box.shift for box in boxes]),
+            joined([box.low for box in boxes]),
+            joined([box.high for box in boxes]),
+            joined([box.open for box in boxes]) > 0,
+        )
 
     @property
     def one_sided(self) -> np.ndarray:
         """Rows that are a linear cost on one side of shift, and forbidden on the other."""
-        return self.active & (self.quadratic == 0) & (np.isinf(self.low) | np.isinf(self.high))
+        return self.open & (self.quadratic == 0) & (np.isinf(self.low) | np.isinf(self.high))
 
     @property
     def sign(self) -> Array:
@@ -175,15 +183,15 @@ class _Rows:
         return np.where(np.isinf(self.low), -1.0, 1.0)
 
     @property
-    def end(self) -> Array:
+    def bound(self) -> Array:
         """The finite bound of a one-sided row."""
         return np.where(np.isinf(self.low), self.high, self.low)
 
     def duals(self, raw: Raw) -> Array:
-        """u of every row, 0 where it is not active."""
-        u, one_sided = np.zeros(len(self.shift)), self.one_sided
-        u[one_sided] = (self.end + self.sign * _scatter(raw.z, one_sided))[one_sided]
-        u[self.active & ~one_sided] = raw.y
+        """u of every row."""
+        u, one_sided = np.where(self.open, 0.0, self.low), self.one_sided
+        u[one_sided] = (self.bound + self.sign * _scatter(raw.z, one_sided))[one_sided]
+        u[self.open & ~one_sided] = raw.y
         return u
 
 
@@ -196,16 +204,17 @@ def _scatter(values: Array, places: np.ndarray) -> Array:
 def _program(form: Form, rows: _Rows) -> Program:
     """The program in sparse matrices."""
     one_sided, r = rows.one_sided, form.penalty.shape[1]
-    split = rows.active & ~one_sided
+    split = rows.open & ~one_sided
     q, low, high = rows.quadratic[split], rows.low[split], rows.high[split]
     curved, over, under = (np.flatnonzero(one) for one in (q > 0, np.isfinite(high), np.isfinite(low)))
     slack, ones = len(over) + len(under), np.ones(len(q))
-    h = form.fixed.h[0] + np.diag(form.penalty[0])
+    h = form.quadratic.h[0] + np.diag(form.penalty[0])
+    linear = rows.bound[one_sided] @ rows.a[one_sided] + rows.low[~rows.open] @ rows.a[~rows.open]
     a = [sparse.csc_array(rows.a[split]), *(_columns(len(q), *one) for one in ((curved, -q), (over, -ones), (under, ones)))]
     g = sparse.csc_array(rows.sign[one_sided, None] * rows.a[one_sided])
     return Program(
         p=sparse.block_diag([0.5 * (h + h.T), sparse.diags_array(q[curved]), sparse.csc_array((slack, slack))], format="csc"),
-        c=np.concatenate([form.fixed.b[0] + rows.end[one_sided] @ rows.a[one_sided], np.zeros(len(curved)), high[over], -low[under]]),
+        c=np.concatenate([form.quadratic.b[0] + linear, np.zeros(len(curved)), high[over], -low[under]]),
         g=sparse.hstack([g, sparse.csc_array((int(one_sided.sum()), len(curved) + slack))], format="csc") if one_sided.any() else None,
         h=(rows.sign * rows.shift)[one_sided] if one_sided.any() else None,
         a=sparse.hstack(a, format="csc") if split.any() else None,

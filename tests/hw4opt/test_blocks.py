@@ -22,9 +22,9 @@ from hw4opt import (
     fit,
     fit_batch,
 )
-from hw4opt.blocks import SmoothRows
-from hw4opt.canonical import canonicalize
 from hw4opt.certificate import certify
+from hw4opt.form import SmoothRows
+from hw4opt.form.canonicalize import canonicalize
 
 RANDOM = np.random.default_rng(1)
 X = np.sort(RANDOM.uniform(size=20))
@@ -50,19 +50,18 @@ def interval(term):
 @pytest.mark.parametrize("group", GROUPS)
 def test_terms_on_the_same_rows_are_one_block(group):
     problem = problem_of(group)
-    loss, shared = canonicalize(problem).blocks
+    loss, shared = canonicalize(problem).terms
     assert loss.names == ("squared",) and shared.names == tuple(term.name for term in problem.terms[1:])
-    (sheet,) = shared.sheets
+    (box,) = shared.boxes
     low, high = (sum(ends) for ends in zip(*(interval(term) for term in problem.terms[1:]), strict=True))
-    assert (-np.inf if sheet.low is None else sheet.low.item()) == low
-    assert (np.inf if sheet.high is None else sheet.high.item()) == high
+    assert (box.low.item(), box.high.item()) == (low, high)
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_dual_is_split_into_one_of_each_term(group):
     """Each in its own interval, together the sum, and Fenchel-tight wherever the sum is: f_k(z) + f_k*(u_k) = z u_k."""
     problem = problem_of(group)
-    block = canonicalize(problem).blocks[1]
+    block = canonicalize(problem).terms[1]
     low, high = (sum(ends) for ends in zip(*(interval(term) for term in problem.terms[1:]), strict=True))
     low, high = max(low, -40.0), min(high, 40.0)
     u = np.concatenate([RANDOM.uniform(low, high, size=15), [low, high, 0.0, 0.5 * low]])[None]
@@ -85,7 +84,7 @@ def test_problems_of_a_batch_are_split_by_their_own_weights():
     first = problem_of("tv, increasing")
     batch = [dataclasses.replace(first, regularizers=[Ridge(0.1), TotalVariation(weight)]) for weight in (0.0, 0.3, 2.0)]
     form = canonicalize(batch)
-    block = form.blocks[1]
+    block = form.terms[1]
     u = np.tile(np.linspace(-5, 2, 19), (3, 1))
     u = np.minimum(u, [[0.0], [0.3], [2.0]])
     found = block.split(u)
@@ -102,9 +101,9 @@ def test_problems_of_a_batch_are_split_by_their_own_weights():
 def test_what_has_no_end_or_other_rows_stays_apart():
     """Increasing and decreasing add up to f* = 0 everywhere; bounds have a curvature of their own, a trend of order 2 other rows."""
     both = Problem(X, Y, RBF(20.0), Squared(), [Ridge(0.1)], [Increasing(), Decreasing()])
-    assert [block.names for block in canonicalize(both).blocks] == [("squared",), ("increasing",), ("decreasing",)]
+    assert [term.names for term in canonicalize(both).terms] == [("squared",), ("increasing",), ("decreasing",)]
     values = Problem(X, Y, RBF(20.0), Huber(0.3), [Ridge(0.1), TotalVariation(0.1), Trend(0.1)], [Bounds(0, 5), Nonnegative()])
-    assert [block.names for block in canonicalize(values).blocks] == [("huber",), ("tv",), ("trend",), ("bounds",), ("nonnegative",)]
+    assert [term.names for term in canonicalize(values).terms] == [("huber",), ("tv",), ("trend",), ("bounds",), ("nonnegative",)]
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -118,10 +117,10 @@ def test_a_fit_has_a_dual_of_every_term_that_proves_it(group, solver):
         least, most = interval(term)
         assert (result.duals[term.name] >= least - 1e-12).all() and (result.duals[term.name] <= most + 1e-12).all()
     form = canonicalize(problem)
-    of_blocks = [np.sum([result.duals[name] for name in block.names], axis=0)[None] for block in form.blocks]
-    again = certify(form, result.w[None], form.split_duals(of_blocks)).certificates[0]
+    of_terms = [np.sum([result.duals[name] for name in rows.names], axis=0)[None] for rows in form.terms]
+    again = certify(form, result.w[None], form.split_duals(of_terms)).certificates[0]
     assert again.holds(1e-6 if solver == "cvxpy" else 1e-8)
-    pull = 2 * 0.1 * result.w + sum(block.rows.take(form.matrix).T @ result.duals[name] for block in form.blocks for name in block.names)
+    pull = 2 * 0.1 * result.w + sum(rows.map.take(form.matrix).T @ result.duals[name] for rows in form.terms for name in rows.names)
     assert np.abs(pull).max() <= 1e-3
 
 

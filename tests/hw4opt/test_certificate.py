@@ -40,19 +40,22 @@ from hw4opt import (
     Status,
     TotalVariation,
     Trend,
+    first_order,
     fit,
     fit_batch,
 )
-from hw4opt.active_set import Finish
 from hw4opt.answer import Options
 from hw4opt.basis import build_basis
-from hw4opt.canonical import canonicalize
 from hw4opt.certificate import certify
 from hw4opt.crosscheck import crosscheck
 from hw4opt.design import Design
+from hw4opt.dual_projection import Projected
 from hw4opt.feasibility import strictly_feasible
 from hw4opt.fit import prove
+from hw4opt.form import BoxRows
+from hw4opt.form.canonicalize import canonicalize
 from hw4opt.kernels import VALUE
+from hw4opt.polish import Polished
 from hw4opt.solvers import load_solver
 from hw4opt.terms import Coefficients, Differences, Slope, Table, Values
 
@@ -458,7 +461,7 @@ def dual_by_hand(problem, form, duals, i):
     keep = np.arange(len(problem.y)) if problem.active is None else problem.active
     values = design.evaluate(problem.features(problem.active_x))
     x, first = np.unique(problem.active_x[:, 0], return_index=True)
-    of_terms = form.duals_of_terms(duals)
+    of_terms = form.duals_by_name(duals)
     for term in problem.terms:
         u = of_terms[term.name][i]
         if term is problem.loss:
@@ -561,9 +564,10 @@ def test_a_strictly_feasible_point_is_found_for_every_shape(shape, intercept):
     form = canonicalize(one_problem(Squared(), constraints=shape, intercept=intercept))
     inside = strictly_feasible(form)
     assert np.abs(inside).max() < 1e3
-    for piece, z in zip(form.pieces, form.by_piece(form.forward(inside[None])), strict=True):
-        if piece.block > 0:
-            room = piece.sheet.shift - z if piece.sheet.high is None else z - piece.sheet.shift
+    for term in form.terms[1:]:
+        for box in term.boxes:
+            z = term.map.take(form.matrix @ inside)
+            room = np.where(np.isinf(box.high), box.shift - z, z - box.shift)
             assert room.min() > 0
 
 
@@ -669,7 +673,8 @@ def test_without_ridge_the_gap_is_true_and_the_bound_null_with_its_reason(loss, 
 def test_what_cannot_be_balanced_proves_nothing(monkeypatch):
     problem = one_problem(Absolute(), intercept=True)
     form = canonicalize(problem)
-    monkeypatch.setattr(hw4opt.certificate, "balance", lambda form, zs, duals: (duals, np.zeros(form.batch, dtype=bool)))
+    unreached = lambda form, z, u: Projected(u, np.zeros(form.batch, dtype=bool))  # noqa: E731
+    monkeypatch.setattr(hw4opt.certificate, "project_dual", unreached)
     certificate = certify(form, np.zeros(form.penalty.shape), np.zeros((1, form.size))).certificates[0]
     assert certificate.gap is None and certificate.norm_bound is None and not certificate.holds(0.999)
     assert certificate.reason == "no dual point balances the unpenalised columns; give the ridge a weight above 0, or another solver"
@@ -775,7 +780,7 @@ def test_stationarity_is_small_at_a_certified_answer_and_not_away_from_it(loss, 
     form = canonicalize(problem)
     duals = form.split_duals([u[None] for u in result.duals.values()])
     if problem.ridge:
-        pulls = [block.rows.take(problem.design.matrix).T @ result.duals[block.names[0]] for block in form.blocks]
+        pulls = [rows.map.take(problem.design.matrix).T @ result.duals[rows.names[0]] for rows in form.terms]
         residual = 2 * problem.ridge * np.where(problem.design.penalized, 1.5 * result.w, 0) + sum(pulls)
         largest = max(np.abs(pull).max() for pull in pulls)
         away = certify(form, 1.5 * result.w[None], duals).certificates[0]
@@ -885,43 +890,37 @@ def test_rounding_alone_does_not_take_the_proof_away():
 # ---- planted faults --------------------------------------------------------------------------------------------------
 
 
-def believe(form, w, duals, aim, *more):
-    """A finish that changes nothing and claims that all is well."""
-    return Finish(w, list(duals), np.zeros(form.batch))
+def believe(form, w, u, gap, aim, rounds):
+    """Polishing that changes nothing and claims that all is well."""
+    return Polished(w, u, np.zeros(form.batch))
 
 
-def wrong_prox(run, z, u, step):
-    """ADMM's prox with a box that is 5 % too wide: at the kink, where a test of the smooth part sees nothing."""
-    sheet = run.sheet
-    at = z + step * u
-    dual = (at - sheet.shift) / (sheet.quadratic + step)
-    dual = np.clip(dual, -np.inf if sheet.low is None else 1.05 * sheet.low, np.inf if sheet.high is None else 1.05 * sheet.high)
-    return at - step * dual, dual
+@pytest.fixture
+def first_order_methods_alone(monkeypatch):
+    """They are not polished, and believed after 4,000 steps."""
+    monkeypatch.setattr(first_order, "polish", believe)
+    monkeypatch.setattr(first_order, "FIRST_POLISH", 4000)
 
 
 @pytest.mark.parametrize("loss", [Huber(0.3), Absolute(), Quantile(0.8)], ids=lambda loss: loss.name)
-def test_a_wrong_prox_is_caught(loss, monkeypatch):
-    """The solver converges, and says so; the certificate, which has not its prox, does not believe it."""
+def test_a_wrong_prox_is_caught(loss, monkeypatch, first_order_methods_alone):
+    """A box that is 5 % too wide: the solver converges, and says so; the certificate, which has not its prox, does not believe it."""
     problem = one_problem(loss, regularizers=[TotalVariation(0.3)])
-    admm = load_solver("admm")
-    monkeypatch.setattr(admm, "polish", believe)
-    monkeypatch.setattr(admm, "FIRST", 4000)
     assert fit(problem, "admm", tol=1e-5).status is Status.CERTIFIED  # without the fault these steps are enough
-    monkeypatch.setattr(admm, "_prox", wrong_prox)
+    right = BoxRows.prox_dual
+    wide = lambda rows: BoxRows(rows.quadratic, rows.shift, 1.05 * rows.low, 1.05 * rows.high)  # noqa: E731
+    monkeypatch.setattr(BoxRows, "prox_dual", lambda rows, *at: right(wide(rows), *at))
     result = fit(problem, "admm", tol=1e-5)
     assert result.status in (Status.INACCURATE, Status.ITERATION_LIMIT)
     missing = result.objective - optimum(problem).objective
     assert result.certificate.gap >= missing > 1e-5 * result.objective
 
 
-def test_a_wrong_prox_of_the_dual_is_caught(monkeypatch):
+def test_a_wrong_prox_of_the_dual_is_caught(monkeypatch, first_order_methods_alone):
     problem = one_problem(Huber(0.3), regularizers=[TotalVariation(0.3)])
-    proximal = load_solver("proximal")
-    monkeypatch.setattr(proximal, "polish", believe)
-    monkeypatch.setattr(proximal, "FIRST", 4000)
     assert fit(problem, "proximal", tol=1e-5).status is Status.CERTIFIED
-    right = proximal._prox_conjugate
-    monkeypatch.setattr(proximal, "_prox_conjugate", lambda run, v, step: right(run, 0.98 * v, step))
+    right = BoxRows.prox_dual
+    monkeypatch.setattr(BoxRows, "prox_dual", lambda rows, z, center, step: right(rows, 0.98 * z, 0.98 * center, step))
     result = fit(problem, "proximal", tol=1e-5)
     assert result.status is not Status.CERTIFIED
     assert result.certificate.gap >= result.objective - optimum(problem).objective > 0
@@ -1005,7 +1004,7 @@ def test_a_dual_outside_its_domain_is_brought_into_it_before_it_counts():
     duals = 2 * form.split_duals([u[None] for u in result.duals.values()])
     proof = certify(form, result.w[None], duals)
     assert proof.certificates[0].dual_objective <= optimum(problem).objective * (1 + 1e-9)
-    assert all(np.abs(u).max() <= bound for u, bound in zip(form.duals_of_blocks(proof.u), (1.0, 0.3), strict=True))
+    assert all(np.abs(u).max() <= bound for u, bound in zip(form.of_terms(proof.u), (1.0, 0.3), strict=True))
 
 
 def test_a_solvers_word_is_not_believed():

@@ -41,10 +41,11 @@ from hw4opt import (
 )
 from hw4opt.answer import Options
 from hw4opt.basis import ROUNDING, build_basis
-from hw4opt.canonical import canonicalize
 from hw4opt.certificate import certify
 from hw4opt.design import Design, difference_coefficients
 from hw4opt.fit import prove
+from hw4opt.form import BoxRows
+from hw4opt.form.canonicalize import canonicalize
 from hw4opt.kernels import VALUE
 from hw4opt.rows import Chunk, RowMap, chunks, each
 from hw4opt.solvers import load_solver
@@ -432,17 +433,17 @@ def test_large_forms_in_chunks_are_small_forms(terms, monkeypatch):
     y = np.sin(6 * x) + 0.2 * random.normal(size=40)
     problem = Problem(x, y > 0 if isinstance(terms[0], Logistic) else y, RBF(20.0), terms[0], [Ridge(0.1), *terms[1]], terms[2])
     small = canonicalize(problem)
-    assert len(small.pieces) <= 5  # they are made when first asked for: now, before the limits change
+    assert len(small.blocks) <= 5  # they are made when first asked for: now, before the limits change
     monkeypatch.setattr(hw4opt.rows, "DENSE", 0)
-    monkeypatch.setattr(hw4opt.form, "chunks", partial(chunks, size=4))
+    monkeypatch.setattr(hw4opt.form.operator, "chunks", partial(chunks, size=4))
     large = canonicalize(problem)
-    assert len(large.pieces) >= 20
+    assert len(large.blocks) >= 20
     w = random.normal(size=small.penalty.shape)
-    u = [random.normal(size=(1, block.rows.count)) for block in small.blocks]
+    u = [random.normal(size=(1, term.count)) for term in small.terms]
     halves = [form.split_duals(u) for form in (small, large)]
     assert_allclose(large.adjoint(halves[1]), small.adjoint(halves[0]), rtol=1e-11, atol=1e-12)
     assert_allclose(large.spread(halves[1]), small.spread(halves[0]), rtol=1e-12, atol=1e-13)
-    assert_allclose(large.fixed.h, small.fixed.h, rtol=1e-12, atol=1e-13)
+    assert_allclose(large.quadratic.h, small.quadratic.h, rtol=1e-12, atol=1e-13)
     assert_allclose(large.scales, small.scales, rtol=1e-12)
     one, other = (certify(form, w, duals).certificates[0] for form, duals in zip((small, large), halves, strict=True))
     assert other.objective == pytest.approx(one.objective, rel=1e-12)
@@ -541,13 +542,13 @@ def _base_rows(design):
 
 
 def _violated(form, w):
-    """The worst violated row of each problem, from the form's sheets: rows with a conjugate that is linear and bounded on one side."""
-    worst = np.zeros(form.batch)
-    for piece, z in zip(form.pieces, form.by_piece(form.forward(w)), strict=True):
-        sheet = piece.sheet
-        if sheet is not None and (sheet.low is None) != (sheet.high is None) and not sheet.quadratic.any():
-            out = (z - sheet.shift) * (1 if sheet.high is None else -1) * (1 if sheet.active is None else sheet.active)
-            worst = np.maximum(worst, out.max(axis=1, initial=0))
+    """The worst violated row of each problem, from the form: rows with a conjugate that is linear and bounded on one side."""
+    worst, z = np.zeros(form.batch), form.forward(w)
+    for block in form.blocks:
+        rows = block.rows
+        if isinstance(rows, BoxRows) and not rows.quadratic.any():
+            sign = np.where(np.isinf(rows.high), 1, np.where(np.isinf(rows.low), -1, 0))
+            worst = np.maximum(worst, ((z[:, block.span] - rows.shift) * sign).max(axis=1, initial=0))
     return worst
 
 

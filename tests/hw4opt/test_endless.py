@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw4opt import RBF, Increasing, InputError, Logistic, Poisson, Problem, Ridge, Status, fit
-from hw4opt.canonical import canonicalize
+from hw4opt.form.canonicalize import canonicalize
 from hw4opt.selection import k_fold, leave_one_out, score_settings, select
 from hw4opt.selection.endless import endless
 

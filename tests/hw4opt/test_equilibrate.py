@@ -24,9 +24,9 @@ from hw4opt import (
     fit,
 )
 from hw4opt.answer import Options
-from hw4opt.canonical import canonicalize
 from hw4opt.certificate import certify
-from hw4opt.equilibrate import equilibrate, solve_scaled
+from hw4opt.form.canonicalize import canonicalize
+from hw4opt.form.equilibrate import equilibrate, solve_scaled
 from hw4opt.solvers import interior, load_solver
 
 LOSSES = [Squared(), Huber(30.0), Absolute(), Quantile(0.8), EpsilonInsensitive(15.0), Logistic(), Poisson(), Poisson(truncated=True)]
@@ -72,8 +72,9 @@ def test_rows_penalties_and_gradients_map_back(loss, setting):
     scaled = equilibrate(form)
     v, duals = random_pair(scaled)
     w, units = scaled.point(v), scaled.units
-    for mine, other in zip(form.by_piece(form.forward(w)), scaled.form.by_piece(scaled.form.forward(v)), strict=True):
-        assert_allclose(mine, units.size * other, rtol=1e-11, atol=1e-11 * np.abs(mine).max())
+    z, scaled_z = form.forward(w), scaled.form.forward(v)
+    for span in (span for spans in form.spans for span in spans):
+        assert_allclose(z[:, span], units.size * scaled_z[:, span], rtol=1e-11, atol=1e-11 * np.abs(z[:, span]).max())
     if not scaled.centers.any():
         assert_allclose((form.penalty * w * w).sum(axis=1), units.worth[:, 0] * (scaled.form.penalty * v * v).sum(axis=1), rtol=1e-12)
     u = units.worth / units.size * duals
@@ -114,10 +115,10 @@ def test_targets_slopes_and_the_hessians_diagonal_are_of_unit_size(loss, setting
     """p'_j + Σ_i a'_ij² = 1 on penalised columns and on free ones, of one problem at its own typical curvature."""
     form = canonicalize(batch(loss, setting)[1])
     scaled = equilibrate(form)
-    rows = scaled.form.blocks[0].rows.take(scaled.form.matrix)
+    rows = scaled.form.loss.map.take(scaled.form.matrix)
     diagonal = scaled.form.penalty[0] + np.square(rows).sum(axis=0)
     assert_allclose(diagonal, 1.0, rtol=1e-9)
-    typical = [np.median(np.abs(sheet.shift)) for sheet in scaled.form.blocks[0].sheets]
+    typical = [np.median(np.abs(box.shift)) for box in scaled.form.loss.boxes]
     assert all(0.3 < one < 3 for one in typical)
     if scaled.form.design.intercept:
         assert_allclose(rows[:, :-1].sum(axis=0), 0.0, atol=1e-9)
@@ -150,8 +151,8 @@ def test_problems_of_a_batch_share_the_columns_and_have_units_of_their_own():
     assert_allclose(scaled.units.size[1], 1e3 * scaled.units.size[0], rtol=1e-12)
     assert_allclose(scaled.units.worth[1], 1e6 * scaled.units.worth[0], rtol=1e-12)
     assert scaled.form.matrix.shape == form.matrix.shape
-    for sheet in scaled.form.blocks[0].sheets:
-        assert_allclose(sheet.shift[1], sheet.shift[0], rtol=1e-12)
+    for box in scaled.form.loss.boxes:
+        assert_allclose(box.shift[1], box.shift[0], rtol=1e-12)
     found = solve_scaled(interior.solve, form, Options(tol=1e-9))
     assert_allclose(found.w[1], 1e3 * found.w[0], rtol=1e-6, atol=1e-6 * np.abs(found.w[1]).max())
 

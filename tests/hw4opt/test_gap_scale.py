@@ -27,11 +27,11 @@ from hw4opt import (
     Trend,
     fit,
 )
-from hw4opt.canonical import canonicalize
 from hw4opt.certificate import certify
-from hw4opt.equilibrate import equilibrate
 from hw4opt.feasibility import strictly_feasible
-from hw4opt.gap_scale import _best_constant, median_of_positive
+from hw4opt.form.canonicalize import canonicalize
+from hw4opt.form.equilibrate import equilibrate
+from hw4opt.form.gap_scale import _best_constant, median_of_positive
 
 LOSSES = [Squared(), Huber(0.4), Absolute(), Quantile(0.8), EpsilonInsensitive(0.15), Logistic(), Poisson(), Poisson(truncated=True)]
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name + " truncated" * getattr(loss, "truncated", False))
@@ -128,7 +128,7 @@ def scale_by_hand(problem, w, gap, least=0.0):
     most = max(100 * typical, sorted(weight for _, _, weight in rows)[-2])
     shares = [min(weight, most) for _, _, weight in rows]
     f = problem.design.evaluate(problem.features(problem.active_x)) @ w + problem.level
-    constant = problem.level + float(_best_constant(canonicalize(problem).blocks[0])[0, 0]) if problem.intercept else 0.0
+    constant = problem.level + float(_best_constant(canonicalize(problem).loss)[0, 0]) if problem.intercept else 0.0
     left = [share * above_least(problem.loss, z + o, y) for share, z, (y, o, _) in zip(shares, f, rows, strict=True)]
     lost = [share * above_least(problem.loss, constant + o, y) for share, (y, o, _) in zip(shares, rows, strict=True)]
     lost = [one if one > least else 0.0 for one in lost]
@@ -212,7 +212,7 @@ def test_the_certificate_divides_by_it(loss):
 def test_the_best_constant_is_near_the_best(loss, weighted, rows):
     """To 1/256 of the largest distance between two of 17 quantiles of the rows' own best constants (0.02 of smooth losses)."""
     problem = one_problem(loss, 3, intercept=True, weighted=weighted, rows=rows)
-    found = problem.level + float(_best_constant(canonicalize(problem).blocks[0])[0, 0])
+    found = problem.level + float(_best_constant(canonicalize(problem).loss)[0, 0])
     exact = best_constant(problem)
     total = lambda c: sum(w * above_least(loss, c + o, y) for y, o, w in rows_of(problem))  # noqa: E731
     own = [y - o for y, o, _ in rows_of(problem)]
@@ -223,7 +223,7 @@ def test_the_best_constant_is_near_the_best(loss, weighted, rows):
 
 def test_of_many_rows_a_sample_gives_the_constant():
     problem = one_problem(Huber(0.4), 3, intercept=True, rows=2000)
-    found = problem.level + float(_best_constant(canonicalize(problem).blocks[0])[0, 0])
+    found = problem.level + float(_best_constant(canonicalize(problem).loss)[0, 0])
     assert abs(found - best_constant(problem)) <= 0.1 * np.std(np.sin(6 * problem.x))
 
 
@@ -300,12 +300,12 @@ def test_rare_events_have_little_to_explain():
     y[[5, 80, 300]] = 1
     for loss in (Logistic(), Poisson()):
         problem = Problem(x, y, loss=loss, intercept=True, regularizers=[Ridge(1.0)])
-        found = float(_best_constant(canonicalize(problem).blocks[0])[0, 0])
+        found = float(_best_constant(canonicalize(problem).loss)[0, 0])
         assert found == pytest.approx(math.log(3 / 397) if loss.name == "logistic" else math.log(3 / 400), abs=1e-4)
         none = dataclasses.replace(problem, y=0 * y)
-        assert _best_constant(canonicalize(none).blocks[0])[0, 0] < -8  # its loss is next to nothing there
+        assert _best_constant(canonicalize(none).loss)[0, 0] < -8  # its loss is next to nothing there
         big = dataclasses.replace(problem, offset=np.where(x[:, 0] > 0.5, 800.0, 0.0))
-        assert np.isfinite(_best_constant(canonicalize(big).blocks[0])).all()
+        assert np.isfinite(_best_constant(canonicalize(big).loss)).all()
 
 
 @every_loss

@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 
 from hw4opt import Ridge
-from hw4opt.canonical import canonicalize
+from hw4opt.form.canonicalize import canonicalize
 from hw4opt.solvers import load_solver, solver_names
 from hw4opt.terms import names
 from metamorphic.compare import EXACT, compare, compare_held_out

@@ -21,13 +21,13 @@ from hw4opt import (
     Trend,
     fit,
 )
-from hw4opt.active_set import measure
 from hw4opt.answer import Options
-from hw4opt.canonical import canonicalize
 from hw4opt.certificate import certify
 from hw4opt.feasibility import strictly_feasible
 from hw4opt.fit import solve_with
-from hw4opt.pricing import row_slack, stationarity_cost
+from hw4opt.form.canonicalize import canonicalize
+from hw4opt.form.pricing import row_slack, stationarity_cost
+from hw4opt.polish import measure
 from hw4opt.selection import exact, layout, leave_one_out, lines
 
 SHEETS = {
@@ -119,9 +119,8 @@ def test_a_solvers_measure_is_the_certificates_gap(name):
     if "creasing" in name:
         inside = strictly_feasible(form.cut(np.array([0])))
         w = random.uniform(1, 3, size=(30, 1)) * inside + np.where(np.arange(30) % 2, 1.0, 1e-3)[:, None] * w
-    first = certify(form, w, form.duals_from_runs([0.3 * random.normal(size=(30, run.size)) for run in form.runs], w))
-    of_runs = [np.concatenate([first.u[:, piece.span] for piece in run.members], axis=1) for run in form.runs]
-    found = measure(form, w, [w @ run.matrix.T for run in form.runs], of_runs)
+    first = certify(form, w, form.complete_dual(0.3 * random.normal(size=(30, form.size)), w))
+    found = measure(form, w, [w @ block.matrix.T for block in form.nonquadratic], first.u)
     feasible = np.array([certificate.gap is not None for certificate in first.certificates])
     gaps = np.array([certificate.gap for certificate in first.certificates if certificate.gap is not None])
     np.testing.assert_allclose(found[feasible], gaps, rtol=1e-9)

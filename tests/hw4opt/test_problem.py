@@ -31,7 +31,7 @@ from hw4opt import (
     fit,
     fit_batch,
 )
-from hw4opt.canonical import canonicalize
+from hw4opt.form.canonicalize import canonicalize
 
 X = np.array([0.1, 0.4, 0.2, 0.9, 0.7])
 Y = np.array([1.0, 2.0, 0.5, 3.0, 2.5])

@@ -13,7 +13,7 @@ from scipy import stats
 from scipy.optimize import linprog, minimize
 
 from hw4opt import RBF, Increasing, InputError, Poisson, Problem, Result, Ridge, Status, fit
-from hw4opt.canonical import canonicalize
+from hw4opt.form.canonicalize import canonicalize
 from hw4opt.poisson import Moods, PoissonMixture, Rows
 from hw4opt.poisson.existence import settle
 from hw4opt.poisson.likelihood import Point, curvature

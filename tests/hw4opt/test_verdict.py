@@ -26,8 +26,8 @@ from hw4opt import (
     TotalVariation,
     fit,
 )
-from hw4opt.canonical import canonicalize
 from hw4opt.certificate import certify
+from hw4opt.form.canonicalize import canonicalize
 from hw4opt.terms import Smooth, find, names
 from metamorphic import scaling
 from metamorphic.problems import DEFAULTS, dyadic, targets
@@ -58,7 +58,7 @@ def optimum(problem):
 
 def block_duals(problem, result):
     """One array a block of the form: terms that share their rows are added up."""
-    return [sum(result.duals[name] for name in block.names) for block in canonicalize(problem).blocks]
+    return [sum(result.duals[name] for name in rows.names) for rows in canonicalize(problem).terms]
 
 
 def certificate(problem, w, duals):

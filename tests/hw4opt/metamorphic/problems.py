@@ -10,8 +10,8 @@ from functools import cache
 import numpy as np
 
 from hw4opt import Problem, Ridge
-from hw4opt.canonical import canonicalize
 from hw4opt.errors import InputError, RefusedError
+from hw4opt.form.canonicalize import canonicalize
 from hw4opt.kernels import KERNELS, find_kernel
 from hw4opt.terms import Coefficients, Differences, Smooth, Values, find, load, names, parameters
 

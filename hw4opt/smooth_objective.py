@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hw4opt.blocks import Fixed, SmoothRows
+from hw4opt.form import Quadratic, SmoothRows
 from hw4opt.rows import OUTER, Chunk, RowMap, each, products
 from hw4opt.terms.base import Array
 
@@ -65,7 +65,7 @@ class Objective:
     """Rows in parts, the quadratic of rows that have none of their own, the penalty, and the columns in use (w = basis v)."""
 
     parts: Sequence[Part]
-    fixed: Fixed | None
+    fixed: Quadratic | None
     penalty: Array
     basis: Array | None = None
 
@@ -73,7 +73,7 @@ class Objective:
         """Some of the problems."""
         if len(stay) == len(self.penalty):
             return self
-        fixed = None if self.fixed is None else Fixed(self.fixed.h[stay], self.fixed.b[stay], self.fixed.c[stay])
+        fixed = None if self.fixed is None else self.fixed.cut(stay)
         return replace(
             self, parts=[(chunk, rows.cut(slice(None), stay)) for chunk, rows in self.parts], fixed=fixed, penalty=self.penalty[stay]
         )
@@ -126,7 +126,7 @@ class Objective:
         """The same on other columns; those that a penalty acts on must stand alone in the basis."""
         fixed = self.fixed
         if fixed is not None:
-            fixed = Fixed(basis.T @ fixed.h @ basis, fixed.b @ basis, fixed.c)
+            fixed = Quadratic(basis.T @ fixed.h @ basis, fixed.b @ basis, fixed.c)
         return replace(self, fixed=fixed, penalty=self.penalty @ (basis != 0), basis=basis)
 
     def triangle(self, columns: np.ndarray) -> Array:

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.blocks import Block, Piece, Sheet, SmoothRows
+from hw4opt.form.rows import BoxRows, SmoothRows
+from hw4opt.form.term_rows import TermRows
 from hw4opt.terms.base import Array
 
 LEAST = 1e-4  # of L: the scale of a fit that explains nothing
@@ -59,12 +60,12 @@ class Reference:
             return np.fmax(np.fmin(remains, np.fmax(explained, self.charged)), self.least)
 
 
-def reference(loss: Block, free_level: bool, charged: Array) -> Reference:
-    """The trivial fit of the loss's block; `free_level`: a constant costs nothing;  charged (b,): R."""
-    weights = np.broadcast_to(loss.weights, (len(loss.weights), loss.rows.count))
+def reference(loss: TermRows, free_level: bool, charged: Array) -> Reference:
+    """The trivial fit of the loss; `free_level`: a constant costs nothing;  charged (b,): R."""
+    weights = np.broadcast_to(loss.weights, (len(loss.weights), loss.count))
     share = _share(weights) if loss.weights.shape[1] > 1 else np.ones((len(weights), 1))
     constant = _best_constant(loss) if free_level else np.zeros((len(weights), 1))
-    lost = share * _excess(loss, np.broadcast_to(constant, weights.shape))
+    lost = share * loss.excess(np.broadcast_to(constant, weights.shape))
     return Reference(lost, (lost > 0).sum(axis=1) * median_of_positive(lost), charged, share)
 
 
@@ -73,29 +74,6 @@ def _without_largest(rows: Array) -> Array:
     if rows.shape[1] < 2:
         return rows.sum(axis=1)
     return np.minimum(rows, np.partition(rows, -2, axis=1)[:, -2:-1]).sum(axis=1)
-
-
-def excess_of_pieces(block: Block, pieces: Sequence[Piece], zs: Sequence[Array]) -> Array:
-    """r_i = f_i(z_i) - min f_i of the loss's rows, (b, n), from the pieces that make them up."""
-    total = np.zeros((len(zs[0]), block.rows.count))
-    for piece, z in zip(pieces, zs, strict=True):
-        rows = piece.smooth if piece.sheet is None else piece.sheet
-        assert rows is not None
-        total[:, piece.chunk.low : piece.chunk.high] += _above_least(rows, z)
-    return total
-
-
-def _above_least(rows: Sheet | SmoothRows, z: Array) -> Array:
-    """f(z) - min f, row by row; a loss of box-constrained quadratic rows is least where it is 0."""
-    if isinstance(rows, Sheet):
-        value = rows.value(z - rows.shift)
-        return value if rows.active is None else value * rows.active
-    return rows.excess(z)
-
-
-def _excess(loss: Block, z: Array) -> Array:
-    rows: Sequence[Sheet | SmoothRows] = loss.sheets if loss.smooth is None else (loss.smooth,)
-    return sum((_above_least(one, z) for one in rows), np.zeros_like(z))
 
 
 def _share(weights: Array) -> Array:
@@ -117,13 +95,12 @@ def median_of_positive(values: Array) -> Array:
     return ranked[np.arange(len(values)), place]
 
 
-def _best_constant(loss: Block) -> Array:
+def _best_constant(loss: TermRows) -> Array:
     """The constant of least loss, (b, 1), among some of the rows where there are many."""
-    count = loss.rows.count
-    some = np.arange(count) if count <= SAMPLE else np.linspace(0, count - 1, SAMPLE).astype(int)
-    if loss.smooth is not None:
-        return _smooth_constant(loss.smooth.cut(some))
-    return _zero_of_slopes([sheet.cut(some) for sheet in loss.sheets], len(some))
+    some = np.arange(loss.count) if loss.count <= SAMPLE else np.linspace(0, loss.count - 1, SAMPLE).astype(int)
+    if (smooth := loss.smooth) is not None:
+        return _smooth_constant(smooth.cut(some))
+    return _zero_of_slopes([box.cut(some) for box in loss.boxes], len(some))
 
 
 def _smooth_constant(rows: SmoothRows) -> Array:
@@ -138,25 +115,24 @@ def _smooth_constant(rows: SmoothRows) -> Array:
     return c
 
 
-def _zero_of_slopes(sheets: Sequence[Sheet], count: int) -> Array:
+def _zero_of_slopes(boxes: Sequence[BoxRows], count: int) -> Array:
     """Where Σ f'(c) changes its sign, (b, 1): a rising piecewise linear function, walked from breakpoint to breakpoint.
 
     A row adds low, from t + q low on (c - t)/q, and from t + q high on high; without curvature it jumps from low to high at t.
     """
-    b = len(sheets[0].shift)
+    b = len(boxes[0].shift)
     places, jumps, bends = [], [], []
     rise, level = np.zeros((b, 1)), np.zeros((b, 1))
-    for sheet in sheets:
-        q, t = (np.broadcast_to(one, (b, count)) for one in (sheet.quadratic, sheet.shift))
-        here = np.ones((b, count)) if sheet.active is None else np.broadcast_to(sheet.active, (b, count))
-        rate = here / np.where(q > 0, q, np.inf)
-        if sheet.low is None or sheet.high is None:
-            rise, level = rise + rate.sum(axis=1, keepdims=True), level - (rate * t).sum(axis=1, keepdims=True)
+    for box in boxes:
+        q, t, low, high = (np.broadcast_to(one, (b, count)) for one in (box.quadratic, box.shift, box.low, box.high))
+        rate = np.where(box.open, 1.0 / np.where(q > 0, q, np.inf), 0.0)
+        if not (box.low_bounded and box.high_bounded):
+            slope = np.where(box.open, -rate * t, low)
+            rise, level = rise + rate.sum(axis=1, keepdims=True), level + slope.sum(axis=1, keepdims=True)
             continue
-        low, high = (np.broadcast_to(one, (b, count)) for one in (sheet.low, sheet.high))
-        level = level + (here * low).sum(axis=1, keepdims=True)
+        level = level + low.sum(axis=1, keepdims=True)
         places += [t + q * low, t + q * high]
-        jumps += [np.where(q > 0, 0.0, here * (high - low)), np.zeros((b, count))]
+        jumps += [np.where(q > 0, 0.0, high - low), np.zeros((b, count))]
         bends += [rate, -rate]
     if not places:
         return -level / np.maximum(rise, 1e-300)

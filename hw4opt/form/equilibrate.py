@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hw4opt.answer import Answer, Options
-from hw4opt.form import EMPTY_COLUMN_SQUARE, Form, Units
+from hw4opt.answer import Answer, Options, Start
+from hw4opt.form.form import EMPTY_COLUMN_SQUARE, Form, Units
 from hw4opt.terms.base import Array
 
 ROUNDING = 1e-15
@@ -38,6 +38,13 @@ class Scaled:
             w[:, -1] -= v @ self.centers
         return self.units.size * w
 
+    def start(self, given: Start) -> Start:
+        """The scaled form's start from one of the form as given."""
+        v = given.w / (self.units.size * self.columns)
+        if self.centers.any():  # the share of the intercept, which is the last column
+            v[:, -1] += (v @ self.centers) / self.columns[-1]
+        return Start(v, given.u * (self.units.size / self.units.worth))
+
     def answer(self, found: Answer) -> Answer:
         """The scaled form's answer for the form as given."""
         rate = self.units.worth / self.units.size
@@ -45,24 +52,26 @@ class Scaled:
         return replace(found, w=self.point(found.w), u=rate * found.u, interior=interior)
 
 
-def solve_scaled(solve: Callable[[Form, Options], Answer], form: Form, options: Options) -> Answer:
+def solve_scaled(
+    solve: Callable[[Form, Options, Start | None], Answer], form: Form, options: Options, start: Start | None = None
+) -> Answer:
     """The answer of a solver that works on the scaled form, for the form as given."""
     scaled = equilibrate(form)
-    return scaled.answer(solve(scaled.form, options))
+    return scaled.answer(solve(scaled.form, options, None if start is None else scaled.start(start)))
 
 
 def equilibrate(form: Form) -> Scaled:
     """The form with unit rows and a Hessian of unit diagonal. Problems of a batch share the columns' scale, as they share the matrix."""
     size, slope = form.scales
-    charged = form.ridge * np.square(form.target_spread) / form.design.largest if form.blocks[0].is_loss else np.zeros(form.batch)
-    worth = np.maximum(size * slope, charged[:, None] / max(form.blocks[0].rows.count, 1))
+    charged = form.ridge * np.square(form.target_spread) / form.design.largest if form.has_loss else np.zeros(form.batch)
+    worth = np.maximum(size * slope, charged[:, None] / max(form.terms[0].count, 1))
     slope, units = worth / size, Units(size, worth)
     matrix, values = form.matrix, len(form.design.base_x)
     curvature = float(np.exp(np.mean(np.log(slope / size))))
     penalty = np.exp(np.mean(np.log(np.maximum(form.penalty, 1e-300)), axis=0)) * (form.penalty > 0).all(axis=0)
     centers = _centers(form)
     around = np.maximum(form.column_square - np.square(centers), ROUNDING * form.column_square)  # a constant column is 0 around its mean
-    square = np.where(around > EMPTY_COLUMN_SQUARE, around, 0.0) * form.blocks[0].rows.count
+    square = np.where(around > EMPTY_COLUMN_SQUARE, around, 0.0) * form.terms[0].count
     total = penalty / curvature + square
     columns = 1.0 / np.sqrt(np.where(total > 0, total, 1.0))
     scaled = matrix * columns
@@ -71,18 +80,17 @@ def equilibrate(form: Form) -> Scaled:
     # a column that is 0 everywhere: held at 0, which costs nothing
     fixed = np.where((total > 0) | (form.penalty > 0), form.penalty, curvature)
     p = fixed * np.square(columns) * (np.square(size) / units.worth)
-    blocks = tuple(block.in_units(size, units.worth) for block in form.blocks)
-    found = Form(form.design, blocks, p, scaled, units)
-    if form.blocks[0].is_loss:
-        found.__dict__["reference"] = form.reference.in_units(units.worth)  # the same rows: looked at once
+    terms = tuple(term.in_units(size, units.worth) for term in form.terms)
+    found = Form(form.design, terms, p, scaled, units)
+    if form.has_loss:
+        found.knowing(reference=form.reference.in_units(units.worth))  # the same rows: looked at once
     return Scaled(found, columns, centers * columns, units)
 
 
 def _centers(form: Form) -> Array:
     """The mean of every column over the loss's rows where a last column of ones is free, else 0, (r,)."""
-    if not form.design.intercept or not form.blocks[0].is_loss or (form.penalty[:, -1] > 0).any():
+    if not form.design.intercept or not form.has_loss or (form.penalty[:, -1] > 0).any():
         return np.zeros(form.matrix.shape[1])
-    rows = form.blocks[0].rows
-    centers = rows.take(form.matrix).mean(axis=0)
+    centers = form.loss.map.take(form.matrix).mean(axis=0)
     centers[-1] = 0.0
     return centers

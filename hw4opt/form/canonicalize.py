@@ -1,4 +1,4 @@
-"""From problems to their form: each term's rows, and its tables as sheets."""
+"""From problems to their form: each term's rows and their functions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from hw4opt.blocks import Block, Sheet, SmoothRows
 from hw4opt.design import Design
 from hw4opt.errors import InputError
 from hw4opt.fold_rows import fold_rows, keep_mask
-from hw4opt.form import Form
+from hw4opt.form.form import Form
+from hw4opt.form.rows import BoxRows, SmoothRows
+from hw4opt.form.term_rows import TermRows
 from hw4opt.problem import Problem
 from hw4opt.rows import DENSE, RowMap
 from hw4opt.terms import Loss, PiecewiseQuadratic, Smooth, Table, Term, Values
@@ -37,7 +38,7 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
     loss_keep = None if held_out is None else keep_mask(len(design.x), held_out)
     level = np.array([[problem.level] for problem in batch])
     maps: dict[object, tuple[RowMap, Array | None]] = {}
-    blocks = []
+    terms = []
     for group in _shared_rows(first):
         columns = [tuple(problem.terms[position] for problem in batch) for position in group]
         acts = columns[0][0].acts
@@ -46,11 +47,11 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
         rows, mask = maps[acts]
         active = loss_keep if isinstance(acts, Values) else mask
         if group == [0]:
-            blocks.append(_loss_block(batch, columns[0], rows, active))
-        elif (block := term_block(columns, rows, active, level if isinstance(acts, Values) else 0 * level)) is not None:
-            blocks.append(_without_rounding(block, design))
+            terms.append(_loss_rows(batch, columns[0], rows, active))
+        elif (found := term_rows(columns, rows, active, level if isinstance(acts, Values) else 0 * level)) is not None:
+            terms.append(_without_rounding(found, design))
     ridge = np.array([problem.ridge for problem in batch], dtype=float)
-    return Form(design, tuple(blocks), 2 * ridge[:, None] * design.penalized, design.matrix)
+    return Form(design, tuple(terms), 2 * ridge[:, None] * design.penalized, design.matrix)
 
 
 def _shared_rows(problem: Problem) -> list[list[int]]:
@@ -100,35 +101,36 @@ def _check_shared(first: Problem, other: Problem, number: int) -> None:
         )
 
 
-def _loss_block(batch: Sequence[Problem], terms: tuple[Term, ...], rows: RowMap, active: Array | None) -> Block:
-    kept = [slice(None) if problem.active is None else problem.active for problem in batch]
-    y = np.stack([problem.y[rows_] for problem, rows_ in zip(batch, kept, strict=True)])
-    plain = all(problem.weights is None for problem in batch)
-    weights = (
-        np.ones((len(batch), 1))
-        if plain
-        else np.stack(
-            [np.ones(len(problem.y))[r] if problem.weights is None else problem.weights[r] for problem, r in zip(batch, kept, strict=True)]
-        )
-    )
-    offset = (
-        np.zeros((len(batch), 1))
-        if all(problem.offset is None for problem in batch)
-        else np.stack(
-            [np.zeros(len(problem.y))[r] if problem.offset is None else problem.offset[r] for problem, r in zip(batch, kept, strict=True)]
-        )
-    )
+def _loss_rows(batch: Sequence[Problem], terms: tuple[Term, ...], rows: RowMap, active: Array | None) -> TermRows:
+    used = [slice(None) if problem.active is None else problem.active for problem in batch]
+    y = np.stack([problem.y[here] for problem, here in zip(batch, used, strict=True)])
+    weights = _stacked([problem.weights for problem in batch], used, len(batch[0].y), 1.0)
+    offset = _stacked([problem.offset for problem in batch], used, len(batch[0].y), 0.0)
     held = weights if active is None else weights * active
     if isinstance(terms[0], Smooth):
         targets = np.stack([term.check_targets(row) for term, row in zip(terms, y, strict=True)])  # type: ignore[attr-defined]
-        return Block((terms,), rows, offset, held, (), SmoothRows(terms[0], targets, offset, held))
+        return TermRows((terms,), rows, offset, held, (SmoothRows(terms[0], targets, offset, held),))
     target = y - np.array([[problem.level] for problem in batch])  # first: as long as y is near its level, nothing is rounded
-    sheets = _sheets(terms[0].name, [_tables(term) for term in terms], offset - target, None if plain else weights, active)
-    return Block((terms,), rows, offset - target, held, sheets, None)
+    boxes = [one.weighted(weights) for one in _boxes(terms[0].name, [_tables(term) for term in terms], offset - target)]
+    return TermRows((terms,), rows, offset - target, held, _present(boxes, active))
 
 
-def term_block(columns: Sequence[tuple[Term, ...]], rows: RowMap, active: Array | None, offset: Array) -> Block | None:
-    """The block of regularizers or constraints that share their rows, z = A w + offset; None if it has no rows, or weight 0 everywhere."""
+def _stacked(arrays: Sequence[Array | None], used: Sequence[slice | np.ndarray], count: int, default: float) -> Array:
+    """One array a problem, of the rows in use: (b, n), or (b, 1) of the default where no problem gives one."""
+    if all(array is None for array in arrays):
+        return np.full((len(arrays), 1), default)
+    whole = [np.full(count, default) if array is None else array for array in arrays]
+    return np.stack([array[here] for array, here in zip(whole, used, strict=True)])
+
+
+def _present(boxes: Sequence[BoxRows], active: Array | None) -> tuple[BoxRows, ...]:
+    """The functions of the rows that are there (`active`, None: all), without those that take part in no problem."""
+    here = boxes if active is None else [one.without(active == 0) for one in boxes]
+    return tuple(one for one in here if one.open.any() or one.low.any()) or tuple(here[:1])
+
+
+def term_rows(columns: Sequence[tuple[Term, ...]], rows: RowMap, active: Array | None, offset: Array) -> TermRows | None:
+    """Those of regularizers or constraints that share their rows, z = A w + offset; None if there are none, or of weight 0."""
     columns = [terms for terms in columns if any(table.low < table.high for term in terms for table in _tables(term))]
     if not rows.count or not columns:
         return None
@@ -137,37 +139,35 @@ def term_block(columns: Sequence[tuple[Term, ...]], rows: RowMap, active: Array 
     else:
         each = [[_tables(term)[0] for term in terms] for terms in zip(*columns, strict=True)]
         tables = [(Table(low=sum(one.low for one in row), high=sum(one.high for one in row)),) for row in each]
-    sheets = _sheets(columns[0][0].name, tables, offset, None, active)
-    return Block(tuple(columns), rows, offset, np.ones((len(offset), 1)) if active is None else active, sheets, None)
+    boxes = _present(_boxes(columns[0][0].name, tables, offset), active)
+    weights = np.ones((len(offset), 1)) if active is None else active
+    return TermRows(tuple(columns), rows, offset, weights, boxes)
 
 
-def _without_rounding(block: Block, design: Design) -> Block:
-    """The block without differences that no function of the design can have: rows of D B whose entries are rounding alone.
+def _without_rounding(term: TermRows, design: Design) -> TermRows:
+    """The rows without differences that no function of the design can have: rows of D B whose entries are rounding alone.
 
     Their duals would be arbitrary, and what they ask of f is met to rounding whatever it is.
     """
-    coef = block.rows.coef
-    if coef is None or block.rows.count * design.matrix.shape[1] > DENSE:
-        return block
-    rows = block.rows.take(design.matrix)
+    coef = term.map.coef
+    if coef is None or term.count * design.matrix.shape[1] > DENSE:
+        return term
+    rows = term.map.take(design.matrix)
     least = ROW_ROUNDING * np.abs(coef).sum(axis=1) * np.abs(design.matrix).max()
     there = np.abs(rows).max(axis=1) > least
     if there.all():
-        return block
-    keep = np.broadcast_to(there.astype(float), (len(block.offset), block.rows.count))
-    sheets = tuple(replace(sheet, active=keep if sheet.active is None else keep * sheet.active) for sheet in block.sheets)
-    return replace(block, weights=block.weights * keep, sheets=sheets)
+        return term
+    return replace(term, weights=term.weights * there, functions=tuple(box.without(~there[None]) for box in term.boxes))
 
 
 def _tables(term: Term) -> tuple[Table, ...]:
     return term.tables if isinstance(term, PiecewiseQuadratic) else ()
 
 
-def _sheets(name: str, tables: Sequence[Sequence[Table]], offset: Array, weights: Array | None, active: Array | None) -> tuple[Sheet, ...]:
-    """The sheets of a piecewise quadratic term, those left out that have weight 0 in every problem."""
+def _boxes(name: str, tables: Sequence[Sequence[Table]], offset: Array) -> list[BoxRows]:
+    """The functions of a piecewise quadratic term at z + offset, from its tables, one list a problem."""
     _check_sides(name, tables)
-    sheets = [_sheet([row[copy] for row in tables], offset, weights, active) for copy in range(len(tables[0]))]
-    return tuple(sheet for sheet in sheets if sheet is not None)
+    return [_box([row[copy] for row in tables], offset) for copy in range(len(tables[0]))]
 
 
 def _check_sides(name: str, tables: Sequence[Sequence[Table]]) -> None:
@@ -179,20 +179,12 @@ def _check_sides(name: str, tables: Sequence[Sequence[Table]]) -> None:
         raise InputError(f"problem {number} of the batch has {name} on other sides than the first; a batch shares them")
 
 
-def _sheet(tables: Sequence[Table], offset: Array, weights: Array | None, active: Array | None) -> Sheet | None:
+def _box(tables: Sequence[Table], offset: Array) -> BoxRows:
     def column(name: str) -> Array:
         first = getattr(tables[0], name)
         same = all(table is tables[0] for table in tables)
-        return np.full((len(tables), 1), first) if same else np.array([[getattr(table, name)] for table in tables], dtype=float)
+        if same:
+            return np.full((len(tables), 1), first)
+        return np.array([[getattr(table, name)] for table in tables], dtype=float)
 
-    quadratic, low, high = column("quadratic"), column("low"), column("high")
-    shift = column("linear") - offset
-    empty = low == high  # weight 0: the row takes no part
-    if empty.all():
-        return None
-    if empty.any():
-        active = np.where(empty, 0.0, 1.0 if active is None else active)
-        low, high = np.where(empty, -1.0, low), np.where(empty, 1.0, high)
-    if weights is not None:
-        quadratic, low, high = quadratic / weights, low * weights, high * weights
-    return Sheet(quadratic, shift, None if np.isinf(low).all() else low, None if np.isinf(high).all() else high, active)
+    return BoxRows(column("quadratic"), column("linear") - offset, column("low"), column("high"))

@@ -1,0 +1,150 @@
+"""A dual point for unpenalised columns C: they need Cᵀu = 0.
+
+u(ν) = clip(u - s·C ν) by Newton's method on ν. Duals of box-constrained rows have s = 1 and stop at their bounds. Those
+of a smooth row have s = f'': for counts u(ν) = μ(1 - C ν) - y, with the means of rows that expect next to nothing all but left alone.
+Near an optimum that is what costs least; far from one it may not reach 0, and then smooth rows, too, have s = 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from hw4opt.form import BoxRows, Form, RowBlock, SmoothRows
+from hw4opt.rows import Chunk, each
+from hw4opt.terms.base import Array
+
+EPS = float(np.finfo(float).eps)
+REFINEMENTS = 2  # Newton steps after Cᵀu is 0 but for the rounding of a worst case
+
+
+class Projected(NamedTuple):
+    """u (b, M), and (b,) whether Cᵀu = 0 was reached."""
+
+    u: Array
+    reached: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _FreeRows:
+    """The rows of one block on the unpenalised columns, and the sensitivity of their duals: u(ν) = clip(u - s·Cν)."""
+
+    block: RowBlock
+    chunk: Chunk
+    u: Array
+    sensitivity: Array | None  # None: 1 for every row
+
+    def pull(self, u: Array) -> Array:
+        """Cᵀu."""
+        return u @ self.chunk.matrix
+
+    def pull_and_size(self) -> Array:
+        """Cᵀu, and |C|ᵀ of what u may be off by the rounding of: for smooth rows more than |u|, which is a difference; (2, b, c)."""
+        c = self.chunk.matrix
+        size = np.abs(self.u) if self.sensitivity is None else np.abs(self.u) + self.sensitivity
+        return np.stack([self.u @ c, size @ np.abs(c)])
+
+    def slope(self, u: Array, residual: Array) -> Array:
+        """-d(Cᵀu)/dν."""
+        weight = self.sensitivity
+        if weight is None:
+            weight = _can_move(self.block, u, residual @ self.chunk.matrix.T)
+        return self.chunk.gram(self.chunk.matrix, weight)
+
+    def moved(self, shift: Array) -> Array:
+        """u(ν)."""
+        by = shift @ self.chunk.matrix.T
+        return self.block.rows.clip_dual(self.u - (by if self.sensitivity is None else self.sensitivity * by))
+
+
+def project_dual(form: Form, z: Array, u: Array) -> Projected:
+    """u (b, M) moved inside its domain until Cᵀu = 0 on the unpenalised columns; z = A w."""
+    free = form.penalty == 0
+    if not free.any():
+        return Projected(u, np.ones(form.batch, dtype=bool))
+    smooth = [isinstance(block.rows, SmoothRows) for block in form.blocks]
+    curvatures = [
+        block.rows.curvature(z[:, block.span]) if is_smooth else None for block, is_smooth in zip(form.blocks, smooth, strict=True)
+    ]
+    found = _project(form, curvatures, u, free)
+    if found.reached.all() or not any(smooth):
+        return found
+    uniform = _project(form, [None] * len(smooth), u, free)
+    return Projected(np.where(found.reached[:, None], found.u, uniform.u), found.reached | uniform.reached)
+
+
+def _project(form: Form, sensitivities: Sequence[Array | None], u: Array, free: np.ndarray) -> Projected:
+    columns = np.flatnonzero(free.any(axis=0))
+    whole = len(columns) == free.shape[1]
+    rows = [
+        _FreeRows(block, block.chunk if whole else Chunk.of(block.matrix[:, columns]), u[:, block.span], one)
+        for block, one in zip(form.blocks, sensitivities, strict=True)
+    ]
+
+    def total(act: Callable[[_FreeRows, Array], Array], duals: Sequence[Array]) -> Array:
+        return sum(each(lambda pair: act(*pair), list(zip(rows, duals, strict=True))))  # type: ignore[return-value]
+
+    def residual(duals: Sequence[Array]) -> Array:
+        return total(_FreeRows.pull, duals) * free[:, columns]
+
+    best, size = sum(each(_FreeRows.pull_and_size, rows))  # type: ignore[misc]
+    best, size = best * free[:, columns], np.maximum(np.maximum(size, _typical_pull(form, rows)), 1e-300)
+    level = 1e-14 * np.sqrt(sum(block.count for block in form.blocks))
+    moved = [row.u for row in rows]
+    shift = np.zeros((form.batch, len(columns)))
+    for _ in range(60):
+        off = (np.abs(best) > level * size).any(axis=1)
+        if not off.any():
+            break
+        newton = _newton_step(total(lambda row, dual: row.slope(dual, best), moved), best)  # noqa: B023
+        length, tried, left = np.ones((form.batch, 1)), moved, best
+        for _ in range(30):
+            step = shift + length * newton
+            tried = each(lambda row: row.moved(step), rows)  # noqa: B023
+            left = residual(tried)
+            worse = off & (np.abs(left / size).max(axis=1) >= np.abs(best / size).max(axis=1))
+            if not worse.any():
+                break
+            length = np.where(worse[:, None], length / 2, length)
+        shift, moved, best = shift + length * newton, tried, left
+    # what is left costs its size times w, of large counts more than the gap may be; a dual that leaves its bound costs more still
+    for _ in range(REFINEMENTS if any(one is not None for one in sensitivities) else 0):
+        if not (np.abs(best) > EPS * size).any():
+            break
+        step = shift + _newton_step(total(lambda row, dual: row.slope(dual, best), moved), best)  # noqa: B023
+        tried = each(lambda row: row.moved(step), rows)  # noqa: B023
+        left = residual(tried)
+        better = (np.abs(left / size).max(axis=1) < np.abs(best / size).max(axis=1))[:, None]
+        shift, best = np.where(better, step, shift), np.where(better, left, best)
+        moved = [np.where(better, new, old) for new, old in zip(tried, moved, strict=True)]
+    return Projected(np.concatenate([u[:, :0], *moved], axis=1), ~(np.abs(best) > 10 * level * size).any(axis=1))
+
+
+def _typical_pull(form: Form, rows: Sequence[_FreeRows]) -> Array | float:
+    """|C|ᵀ of typical duals of the loss, where they have bounds."""
+    of_loss = [row for row in rows if row.block.parts[0].term == 0 and row.sensitivity is None]
+    if not of_loss:
+        return 0.0
+    sizes = each(lambda row: np.abs(row.chunk.matrix[row.block.parts[0].rows]).sum(axis=0), of_loss)
+    return form.scales.u * sum(sizes)
+
+
+def _newton_step(slope: Array, residual: Array) -> Array:
+    """slope⁻¹ residual on columns scaled to a unit diagonal, 0 where that is absurd."""
+    diagonal = np.einsum("bii->bi", slope)
+    root = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    scaled = slope * root[:, :, None] * root[:, None, :] + 1e-12 * np.eye(slope.shape[1])
+    found = root * np.linalg.solve(scaled, (root * residual)[:, :, None])[:, :, 0]
+    return np.where(np.abs(found) < 1e100, found, 0.0)
+
+
+def _can_move(block: RowBlock, u: Array, pull: Array) -> Array:
+    """1 where a dual can move against `pull`: strictly inside its bounds, or at the one that it would leave."""
+    rows = block.rows
+    if not isinstance(rows, BoxRows):
+        return np.ones_like(u)
+    moves = ((u > rows.low) | (pull < 0)) & ((u < rows.high) | (pull > 0)) & rows.open
+    return moves.astype(float)

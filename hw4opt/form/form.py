@@ -1,0 +1,406 @@
+"""The algebra of a batch of problems over one basis: minimise over w in R^r
+
+    ½ Σ_j p_j w_j² + Σ_i f_i(a_iᵀw),      i = 1 … M,      A = (a_i) = S B.
+
+Every f_i is a box-constrained quadratic row or a smooth one (rows.py); A is a row operator (operator.py). Rows stand in the order of
+their terms, a term of two functions listing its rows twice; u (b, M) in that order is the only dual there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from hw4opt.design import Design
+from hw4opt.form.gap_scale import Reference, median_of_positive, reference
+from hw4opt.form.operator import Block, RowOperator
+from hw4opt.form.pricing import stationarity_cost
+from hw4opt.form.rows import BoxRows, Rows, SmoothRows
+from hw4opt.form.term_rows import TermRows
+from hw4opt.rows import Chunk, each
+from hw4opt.terms.base import Array
+
+EMPTY_COLUMN_SQUARE = 1e-290  # mean square of a column that is 0 in every row
+FREE_COLUMN_CURVATURE = 1e-6  # of the curvature that the loss would have if all its rows were free
+
+
+class Kind(NamedTuple):
+    """What solvers tell rows apart by: smooth, or whether duals are bounded below and above; without bounds f is quadratic."""
+
+    smooth: bool
+    low_bounded: bool
+    high_bounded: bool
+
+    @classmethod
+    def of(cls, rows: Rows) -> Kind:
+        return cls(False, rows.low_bounded, rows.high_bounded) if isinstance(rows, BoxRows) else cls(True, False, False)
+
+    @property
+    def is_quadratic(self) -> bool:
+        """Whether u = (z - shift)/quadratic everywhere."""
+        return not (self.smooth or self.low_bounded or self.high_bounded)
+
+
+class Part(NamedTuple):
+    """Which of a block's rows are of which term, counted from 0 in both."""
+
+    term: int
+    rows: slice
+
+
+@dataclass(frozen=True, eq=False)
+class RowBlock:
+    """Rows that are visited together: their places in the table of all rows, their part of A, their functions."""
+
+    span: slice
+    chunk: Chunk
+    rows: Rows
+    kind: Kind
+    length: Array | float  # typical length of the rows of A, (m,) or one number
+    parts: tuple[Part, ...]
+
+    @property
+    def matrix(self) -> Array:
+        """Their part of A, (m, r)."""
+        return self.chunk.matrix
+
+    @property
+    def count(self) -> int:
+        return self.span.stop - self.span.start
+
+    def gram(self, weights: Array) -> Array:
+        """AᵀWA, (b, r, r), for weights (b, m)."""
+        return self.chunk.gram(self.chunk.matrix, weights)
+
+    @cached_property
+    def bounds(self) -> Array | int:
+        """How many finite bounds the duals of its open rows have, (b,) or one number."""
+        if not isinstance(self.rows, BoxRows):
+            return 0
+        sides = self.kind.low_bounded + self.kind.high_bounded
+        return sides * np.broadcast_to(self.rows.open, (len(self.rows.open), self.count)).sum(axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """In what a scaled form is measured: z = size·z', f = worth·f' (b, 1 each)."""
+
+    size: Array
+    worth: Array
+
+    def cut(self, batch: np.ndarray) -> Units:
+        """Some of the problems."""
+        return Units(self.size[batch], self.worth[batch])
+
+
+@dataclass(frozen=True, eq=False)
+class Quadratic:
+    """½ wᵀ h w + bᵀ w + c, a batch; h (b, r, r), b (b, r), c (b,)."""
+
+    h: Array
+    b: Array
+    c: Array
+
+    def cut(self, batch: np.ndarray) -> Quadratic:
+        """Some of the problems."""
+        return Quadratic(self.h[batch], self.b[batch], self.c[batch])
+
+
+@dataclass(frozen=True, eq=False)
+class Form:
+    """The batch's algebra.
+
+    terms      whose rows these are; the loss first, if there is one
+    penalty    (b, r) p: 2 ridge on penalised columns and 0 on others
+    matrix     (N, r) B, the design's functionals over the columns in use
+    units      None for the form as the user wrote it; what a scaled one is measured in (equilibrate.py)
+    """
+
+    design: Design
+    terms: tuple[TermRows, ...]
+    penalty: Array
+    matrix: Array
+    units: Units | None = None
+
+    @property
+    def batch(self) -> int:
+        """b, the number of problems."""
+        return len(self.penalty)
+
+    @property
+    def loss(self) -> TermRows:
+        """The rows of the loss, where there is one."""
+        return self.terms[0]
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether the first term is a loss."""
+        return bool(self.terms) and self.terms[0].is_loss
+
+    @cached_property
+    def ridge(self) -> Array:
+        """The weight of ‖w‖², (b,); 0 where no column is penalised."""
+        return 0.5 * self.penalty.max(axis=1, initial=0.0)
+
+    @cached_property
+    def operator(self) -> RowOperator:
+        """A."""
+        listed = [(term.map, Kind.of(one)) for term in self.terms for one in term.functions]
+        return RowOperator([one for one, _ in listed], [kind for _, kind in listed], self.matrix)
+
+    @property
+    def size(self) -> int:
+        """M: the rows of all terms, those of two functions twice; the length of a dual vector."""
+        return self.operator.size
+
+    @cached_property
+    def spans(self) -> list[list[slice]]:
+        """The places of every term's rows, once for each of its functions."""
+        left = iter(self.operator.segments)
+        return [[next(left).span for _ in term.functions] for term in self.terms]
+
+    @cached_property
+    def blocks(self) -> list[RowBlock]:
+        """All rows, a block at a time."""
+        owners = [number for number, term in enumerate(self.terms) for _ in term.functions]
+        functions = [one for term in self.terms for one in term.functions]
+        spans = [segment.span for segment in self.operator.segments]
+        return [self._with_rows(block, list(zip(owners, spans, functions, strict=True))) for block in self.operator.blocks]
+
+    @staticmethod
+    def _with_rows(block: Block, segments: Sequence[tuple[int, slice, Rows]]) -> RowBlock:
+        low, high = block.span.start, block.span.stop
+        inside = [one for one in segments if one[1].start < high and low < one[1].stop]
+        parts = tuple(Part(term, slice(max(span.start, low) - low, min(span.stop, high) - low)) for term, span, _ in inside)
+        _, first, rows = inside[0]
+        if len(inside) > 1:
+            boxes = [rows for _, _, rows in inside if isinstance(rows, BoxRows)]
+            rows = BoxRows.join(boxes, [span.stop - span.start for _, span, _ in inside])
+        elif block.span != first:
+            rows = rows.cut(slice(low - first.start, high - first.start))
+        assert isinstance(block.kind, Kind)
+        return RowBlock(block.span, block.chunk, rows, block.kind, block.length, parts)
+
+    @cached_property
+    def nonquadratic(self) -> list[RowBlock]:
+        """The blocks that iterative solvers visit; the others are in `quadratic`."""
+        return [block for block in self.blocks if not block.kind.is_quadratic]
+
+    @cached_property
+    def quadratic(self) -> Quadratic:
+        """The sum of the rows that are quadratic, or linear, whatever z is."""
+        b, r = self.penalty.shape
+        h, pull, constant = np.zeros((b, r, r)), np.zeros((b, r)), np.zeros(b)
+
+        def one(block: RowBlock) -> tuple[Array, Array, Array]:
+            rows = block.rows
+            assert isinstance(rows, BoxRows)
+            a, wide = block.matrix, (b, block.count)
+            if rows.all_open:
+                weight = np.broadcast_to(1.0 / rows.quadratic, wide)
+                slope = -weight * rows.shift
+            else:
+                weight = np.broadcast_to(rows.largest_curvature, wide)
+                slope = np.where(rows.open, -weight * rows.shift, rows.low)
+            below = np.where(rows.open, -0.5, -1.0) * slope * rows.shift
+            return block.chunk.gram(a, weight), slope @ a, np.broadcast_to(below, wide).sum(axis=1)
+
+        for gram, slope, below in each(one, [block for block in self.blocks if block.kind.is_quadratic]):
+            h += gram
+            pull += slope
+            constant += below
+        return Quadratic(h, pull, constant)
+
+    def by_block(self, act: Callable[[RowBlock], Array]) -> Array:
+        """The array (b, M) of what `act` gives for each block."""
+        found = np.empty((self.batch, self.size))
+
+        def fill(block: RowBlock) -> None:
+            found[:, block.span] = act(block)
+
+        each(fill, self.blocks)
+        return found
+
+    def forward(self, w: Array) -> Array:
+        """A w, (b, M)."""
+        return self.operator.forward(w)
+
+    def adjoint(self, u: Array) -> Array:
+        """Aᵀu, (b, r)."""
+        return self.operator.adjoint(u)
+
+    def adjoint_of_terms(self, u: Array) -> Array:
+        """Aᵀu over the rows of each term, (terms, b, r)."""
+        found = np.zeros((len(self.terms), *self.penalty.shape))
+
+        def pulls(block: RowBlock) -> list[Array]:
+            a, mine = block.matrix, u[:, block.span]
+            return [mine[:, part.rows] @ a[part.rows] for part in block.parts]
+
+        for block, of_parts in zip(self.blocks, each(pulls, self.blocks), strict=True):
+            for part, pull in zip(block.parts, of_parts, strict=True):
+                found[part.term] += pull
+        return found
+
+    def gradient(self, z: Array) -> Array:
+        """u in ∂f(z) of every row, (b, M)."""
+        return self.by_block(lambda block: block.rows.gradient(z[:, block.span]))
+
+    def clip_dual(self, u: Array) -> Array:
+        """The nearest u (b, M) in the domain of f*."""
+        return self.by_block(lambda block: block.rows.clip_dual(u[:, block.span]))
+
+    def complete_dual(self, u: Array, w: Array) -> Array:
+        """u (b, M) of the nonquadratic rows with the slopes at w on the others."""
+
+        def one(block: RowBlock) -> Array:
+            if block.kind.is_quadratic or block.kind.smooth:
+                return block.rows.gradient(w @ block.matrix.T)
+            return u[:, block.span]
+
+        return self.by_block(one)
+
+    def of_terms(self, values: Array) -> list[Array]:
+        """Sums over the functions of each term, (b, m) each, of values (b, M)."""
+        return [sum((values[:, span] for span in spans[1:]), values[:, spans[0]]) for spans in self.spans]
+
+    def duals_by_name(self, u: Array) -> dict[str, Array]:
+        """u of every term by its label, (b, m) each."""
+        found: dict[str, Array] = {}
+        for term, of_term in zip(self.terms, self.of_terms(u), strict=True):
+            found |= term.split(of_term)
+        return found
+
+    def split_duals(self, of_terms: Sequence[Array]) -> Array:
+        """u (b, M) from the duals of the terms (b, m): clipped into the domain of f*, what is left going to a term's next function."""
+        found = np.empty((self.batch, self.size))
+        for term, spans, u in zip(self.terms, self.spans, of_terms, strict=True):
+            rest = np.array(u, dtype=float)
+            for rows, span in zip(term.functions, spans, strict=True):
+                found[:, span] = rows.clip_dual(rest)
+                rest -= found[:, span]
+        return found
+
+    def spread(self, u: Array) -> Array:
+        """Sᵀu over the base rows, (b, N)."""
+        size = len(self.matrix)
+        pairs = zip(self.terms, self.of_terms(u), strict=True)
+        return sum((term.map.spread(of_term, size) for term, of_term in pairs), np.zeros((self.batch, size)))
+
+    def cut(self, batch: np.ndarray) -> Form:
+        """The same form for some of the problems."""
+        units = None if self.units is None else self.units.cut(batch)
+        part = Form(self.design, tuple(term.cut(batch) for term in self.terms), self.penalty[batch], self.matrix, units)
+        known: dict[str, object] = {"operator": self.operator, "spans": self.spans}
+        for name in ("quadratic", "reference"):
+            if name in self.__dict__:
+                known[name] = self.__dict__[name].cut(batch)
+        if "scales" in self.__dict__:
+            known["scales"] = Scales(*(scale[batch] for scale in self.scales))
+        return part.knowing(**known)
+
+    def knowing(self, **properties: object) -> Form:
+        """This form, with cached properties that are known already."""
+        self.__dict__.update(properties)
+        return self
+
+    def column_lengths(self, term: TermRows) -> Array:
+        """‖a_j‖ over the rows of a term, (r,)."""
+        return np.sqrt(self.operator.column_squares(term.map))
+
+    @cached_property
+    def loss_length(self) -> float:
+        """Root mean square row of A of the loss (without one, of the first term)."""
+        return self.operator.typical_length(self.terms[0].map)
+
+    @cached_property
+    def scales(self) -> Scales:
+        """Typical size of the loss's z and u at w = 0: medians, which no outlier moves. Without a loss, from the shifts."""
+        if not self.has_loss:
+            shifts = [np.abs(one.shift).mean(axis=1) for term in self.terms for one in term.functions]
+            size = np.max(shifts, axis=0)[:, None]
+            size = np.where(size > 0, size, 1.0)
+            return Scales(size, self.penalty.max(axis=1, keepdims=True) * size / self.loss_length**2)
+        if (smooth := self.loss.smooth) is not None:
+            curvature = smooth.weights * smooth.term.curvature(smooth.term.guess(smooth.targets), smooth.targets)
+            found = [np.ones((self.batch, 1)), curvature.mean(axis=1, keepdims=True)]
+        else:
+            v = [np.broadcast_to(-box.shift, (self.batch, self.loss.count)) for box in self.loss.boxes]
+            slopes = [box.gradient(np.zeros((1, 1))) for box in self.loss.boxes]
+            slopes = [np.broadcast_to(one, (self.batch, self.loss.count)) for one in slopes]
+            found = [np.mean([median_of_positive(np.abs(one)) for one in many], axis=0)[:, None] for many in (v, slopes)]
+        return Scales(*(np.where((one > 1e-290) & (one < 1e290), one, 1.0) for one in found))
+
+    @cached_property
+    def target_spread(self) -> Array:
+        """The interquartile range of the loss's targets (their range where that is 0), (b,): a unit of y.
+
+        1 where they are equal, and for smooth losses, whose z has a unit of its own.
+        """
+        offset = self.loss.offset
+        if offset.shape[1] == 1 or isinstance(self.loss.functions[0], SmoothRows):
+            return np.ones(self.batch)
+        quarter = (offset.shape[1] - 1) // 4
+        ranked = np.partition(offset, (quarter, -1 - quarter), axis=1)
+        middle = ranked[:, -1 - quarter] - ranked[:, quarter]
+        spread = np.where(middle > 0, middle, np.ptp(offset, axis=1))
+        return np.where(spread > 0, spread, 1.0)
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The trivial fit, beside which a gap is judged."""
+        charged = self.ridge * np.square(self.target_spread) / self.design.largest
+        return reference(self.loss, self.design.intercept, charged)
+
+    def gap_scale(self, w: Array, gap: Array, z: Array | None = None) -> Array:
+        """What a gap (b,) at w is relative to (gap_scale.py); z = A w, if it is known. Infinite without a loss."""
+        if not self.has_loss:
+            return np.full(self.batch, np.inf)
+        z = self.forward(w) if z is None else z
+        excess = self.by_block(lambda block: block.rows.excess(z[:, block.span]))
+        last = self.spans[0][-1].stop
+        others = excess[:, last:]
+        others = np.where(np.isfinite(others), others, 0.0).sum(axis=1)
+        penalties = 0.5 * np.vecdot(w, self.penalty * w) + others
+        lost = sum((excess[:, span] for span in self.spans[0][1:]), excess[:, self.spans[0][0]])
+        return self.reference.scale(lost, penalties, gap)
+
+    def stationarity_cost(self, w: Array, residual: Array) -> Array:
+        """What a residual of P w + Aᵀu = 0 costs, (b,)."""
+        return stationarity_cost(self.penalty, residual, w, self.w_scale)
+
+    @cached_property
+    def bounds(self) -> Array:
+        """How many finite bounds the duals of the rows have, at least 1, (b,)."""
+        counts = (np.broadcast_to(block.bounds, self.batch) for block in self.nonquadratic)
+        return np.maximum(sum(counts, np.zeros(self.batch)), 1)
+
+    @cached_property
+    def column_square(self) -> Array:
+        """Mean square of the loss's rows of A by column, (r,)."""
+        if not self.has_loss:
+            return np.full(self.matrix.shape[1], 1e-300)
+        total = self.operator.column_squares(self.loss.map) / max(self.loss.count, 1)
+        return np.maximum(total, 1e-300)
+
+    @property
+    def w_scale(self) -> Array:
+        """The size of w that moves the loss's z by its own scale, (b, r); 0 for a column that is 0 in every row of the loss."""
+        return np.where(self.column_square > EMPTY_COLUMN_SQUARE, self.scales.z / np.sqrt(self.column_square), 0.0)
+
+    @property
+    def proximal_term(self) -> Array:
+        """A little curvature for unpenalised columns, (b, r): a Newton step without it may have none there."""
+        curvature = FREE_COLUMN_CURVATURE * len(self.design.x) * self.scales.u / self.scales.z
+        return np.where(self.penalty > 0, 0.0, curvature * self.column_square)
+
+
+class Scales(NamedTuple):
+    """Typical sizes of the loss's z and u, (b, 1) each."""
+
+    z: Array
+    u: Array

@@ -1,0 +1,58 @@
+"""The same form on a part of its rows: a cheap first guess for large problems."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from hw4opt.design import Design
+from hw4opt.form.form import Form
+from hw4opt.form.rows import BoxRows, SmoothRows
+from hw4opt.form.term_rows import TermRows
+from hw4opt.rows import RowMap
+from hw4opt.terms.base import Array
+
+
+def subsample(form: Form, stride: int) -> Form:
+    """Every `stride`-th data row in the order of x, at `stride` times its weight, over the same columns: nearly the same optimum.
+
+    The other terms are those of the points that are left, for forms whose rows all take part.
+    """
+    design = form.design
+    order = np.arange(len(design.x)) if design.row_of is None else np.argsort(design.row_of, kind="stable")
+    keep = order[stride // 2 :: stride]
+    part = Design(design.x[keep], design.kernel, design.intercept, design.slopes, design.reduced)
+    maps = {acts: part.rows(acts, "") for acts in {term.acts for term in form.terms}}
+    terms = [_subsampled(term, maps[term.acts], keep, float(stride)) for term in form.terms if maps[term.acts].count]
+    return Form(part, tuple(terms), form.penalty, _matrix(form, keep), form.units)
+
+
+def _matrix(form: Form, keep: np.ndarray) -> Array:
+    """The functionals of the base rows that are left: values, slopes, and the coefficients of a linear design."""
+    design, size = form.design, len(form.design.base_x)
+    base = keep if design.row_of is None else np.unique(design.row_of[keep])
+    functionals = [base + size * k for k in range(1 + len(design.slopes))]
+    coefficients = np.arange(size * (1 + len(design.slopes)), len(form.matrix))
+    return form.matrix[np.concatenate([*functionals, coefficients])]
+
+
+def _subsampled(term: TermRows, rows: RowMap, keep: np.ndarray, factor: float) -> TermRows:
+    if not term.is_loss:
+        return replace(term, map=rows, functions=tuple(_everywhere(box) for box in term.boxes))
+    offset, weights = (array if array.shape[1] == 1 else array[:, keep] for array in (term.offset, term.weights))
+    functions = tuple(_weighted(one.cut(keep), factor) for one in term.functions)
+    return replace(term, map=rows, offset=offset, weights=weights * factor, functions=functions)
+
+
+def _everywhere(box: BoxRows) -> BoxRows:
+    """One row for all: those of a row that takes part."""
+    place = int(np.argmax(box.open[0])) if box.open.shape[1] > 1 else 0
+    arrays = (box.quadratic, box.shift, box.low, box.high)
+    return BoxRows(*(array if array.shape[1] == 1 else array[:, place : place + 1] for array in arrays))
+
+
+def _weighted(rows: BoxRows | SmoothRows, factor: float) -> BoxRows | SmoothRows:
+    if isinstance(rows, BoxRows):
+        return rows.weighted(np.array([[factor]]))
+    return replace(rows, weights=rows.weights * factor)
