@@ -14,8 +14,8 @@ import pytest
 
 from bench.record import OURS, Row, Target
 from hw4opt import Poisson, Problem, fit
-from hw4opt.certificate import certify
 from hw4opt.form.canonicalize import canonicalize
+from hw4opt.proof.certificate import certify
 
 PASSES = 1e-6  # relative gap at which a peer's answer counts
 PEERS = ("scikit-learn newton-cholesky", "scikit-learn lbfgs", "glum", "statsmodels GLM")

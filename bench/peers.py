@@ -26,10 +26,10 @@ import scipy.sparse as sp
 
 from bench.cases import Model
 from hw4opt import Certificate, Problem
-from hw4opt.answer import Options
-from hw4opt.certificate import certify
+from hw4opt.form.answer import Options
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.form.equilibrate import solve_scaled
+from hw4opt.proof.certificate import certify
 from hw4opt.solvers import interior
 
 T = TypeVar("T")

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from bench.record import CVXPY, DIRECT  # noqa: E402
-from hw4opt.files import write_text  # noqa: E402
+from hw4opt.running.files import write_text  # noqa: E402
 
 BUSY = 0.5  # load average before the session, of one core, from which a table says that the machine was not quiet
 OURS = ("hw4opt", "hw4nets")  # kinds that ratios are taken over

@@ -2,8 +2,6 @@
 
 import logging
 
-from hw4opt.answer import Status
-from hw4opt.certificate import Certificate
 from hw4opt.constraints.bounds import Bounds
 from hw4opt.constraints.coef_bounds import CoefBounds
 from hw4opt.constraints.coef_nonnegative import CoefNonnegative
@@ -14,6 +12,7 @@ from hw4opt.constraints.increasing import Increasing
 from hw4opt.constraints.nonnegative import Nonnegative
 from hw4opt.errors import Hw4Error, InputError, ModelFileError, NotCertifiedError, RefusedError, UnknownNameError
 from hw4opt.fit import fit, fit_batch
+from hw4opt.form.answer import Status
 from hw4opt.kernels import RBF, Laplacian, Matern32, Matern52, Polynomial, Precomputed
 from hw4opt.losses.absolute import Absolute
 from hw4opt.losses.epsilon_insensitive import EpsilonInsensitive
@@ -23,6 +22,7 @@ from hw4opt.losses.poisson import Poisson
 from hw4opt.losses.quantile import Quantile
 from hw4opt.losses.squared import Squared
 from hw4opt.problem import Problem
+from hw4opt.proof.certificate import Certificate
 from hw4opt.regularizers.l1 import L1
 from hw4opt.regularizers.ridge import Ridge
 from hw4opt.regularizers.trend import Trend

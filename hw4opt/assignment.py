@@ -15,16 +15,16 @@ import numpy as np
 from hw4opt.constraints.increasing import Increasing
 from hw4opt.datasets import StepData, step_data, step_function
 from hw4opt.errors import InputError
-from hw4opt.files import write_text, write_with
 from hw4opt.fit import fit
 from hw4opt.kernels import RBF
 from hw4opt.losses.huber import Huber
 from hw4opt.losses.squared import Squared
-from hw4opt.parallel import Workers
 from hw4opt.problem import Problem
 from hw4opt.regularizers.ridge import Ridge
 from hw4opt.regularizers.tv import TotalVariation
 from hw4opt.result import Result
+from hw4opt.running.files import write_text, write_with
+from hw4opt.running.processes import Workers
 from hw4opt.selection import Selection, leave_one_out, score_settings, select
 from hw4opt.terms import Loss, Term
 

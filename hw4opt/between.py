@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw4opt.kernels import Kernel, Laplacian, Polynomial, Precomputed
-from hw4opt.noise import spread_of
+from hw4opt.problem.noise import spread_of
 from hw4opt.result import Result
 from hw4opt.terms import Differences, PiecewiseQuadratic, Slope, Term, Values
 from hw4opt.terms.base import Array

@@ -8,14 +8,14 @@ from itertools import combinations
 
 import numpy as np
 
-from hw4opt.answer import Status
-from hw4opt.arguments import checked
 from hw4opt.errors import Hw4Error
 from hw4opt.fit import fit
+from hw4opt.form.answer import Status
 from hw4opt.problem import Problem
 from hw4opt.result import Result
 from hw4opt.solvers import FAMILIES, installed, native_solvers
 from hw4opt.terms.base import Array
+from hw4opt.validation.arguments import checked
 
 USUAL = ("cvxpy:CLARABEL", "cvxpy:ECOS", "cvxpy:OSQP", "cvxpy:SCS", "qp:daqp", "qp:piqp", "qp:proxqp")
 TIME_LIMIT = 60.0  # seconds a solver

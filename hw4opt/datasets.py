@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.arguments import check_seed, checked
-from hw4opt.arrays import real_array
 from hw4opt.errors import InputError
 from hw4opt.tables import Table, read_table
 from hw4opt.terms.base import Array
+from hw4opt.validation.arguments import check_seed, checked
+from hw4opt.validation.arrays import real_array
 
 __all__ = ["OUTLIER", "StepData", "Table", "read_table", "step_data", "step_function"]
 

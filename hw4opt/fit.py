@@ -10,21 +10,21 @@ from types import ModuleType
 
 import numpy as np
 
-from hw4opt.answer import Answer, Options, Start, Status
-from hw4opt.arguments import check_word, checked
-from hw4opt.breakpoints import on_breakpoints
-from hw4opt.certificate import Certificate, Proof, certify
 from hw4opt.errors import InputError, RefusedError
-from hw4opt.feasibility import infeasible, strictly_feasible
 from hw4opt.form import Form
+from hw4opt.form.answer import Answer, Options, Start, Status
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.form.equilibrate import solve_scaled
 from hw4opt.poisson.existence import Existence, settle, without
 from hw4opt.problem import Problem
+from hw4opt.proof.breakpoints import on_breakpoints
+from hw4opt.proof.certificate import Certificate, Proof, certify
+from hw4opt.proof.feasibility import infeasible, strictly_feasible
 from hw4opt.result import Result
+from hw4opt.running.threads import one_blas_thread
 from hw4opt.solvers import FAMILIES, load_solver, native_solvers, split_name
-from hw4opt.threads import one_blas_thread
-from hw4opt.working_set import lasso, solve_over_sets
+from hw4opt.solvers._working_set import lasso, solve_over_sets
+from hw4opt.validation.arguments import check_word, checked
 
 TOLERANCES = {"interior": 1e-9, "newton": 1e-9, "admm": 1e-8, "proximal": 1e-6, "qp": 1e-8, "cvxpy": 1e-6}
 UNATTAINED = "the infimum is not attained"

@@ -11,7 +11,7 @@ from hw4opt.errors import InputError
 from hw4opt.form import Form, RowBlock, SmoothRows
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.problem import Problem
-from hw4opt.rows import each
+from hw4opt.running.threads import parallel_map
 from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 
@@ -147,7 +147,7 @@ def _weighted_gram(form: Form, w: Array, kind: str) -> Array:
         slopes = rows.term.gradient(z + rows.offset, rows.targets)
         return block.gram(rows.weights * np.square(slopes))[0]
 
-    return sum(each(one, form.blocks), np.zeros((len(w), len(w))))
+    return sum(parallel_map(one, form.blocks), np.zeros((len(w), len(w))))
 
 
 def _to_raw(problem: Problem, size: int) -> Array:

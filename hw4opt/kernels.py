@@ -13,10 +13,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from hw4opt.arguments import checked
 from hw4opt.errors import RefusedError, UnknownNameError
 from hw4opt.terms import check_parameter, check_whole
 from hw4opt.terms.base import Array
+from hw4opt.validation.arguments import checked
 
 FAR = 1e200  # exp(-√FAR) is 0, and √FAR times it, too: ∞ times it would not be
 VALUE = -1  # the "column" of an evaluation functional; others name the column that is differentiated

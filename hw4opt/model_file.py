@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from hw4opt.answer import Status
-from hw4opt.arguments import check_argument, check_fields
-from hw4opt.basis import Basis
-from hw4opt.certificate import Certificate
+from hw4opt.design.basis import Basis
 from hw4opt.errors import Hw4Error, InputError, ModelFileError, shown
-from hw4opt.files import write_text
+from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.kernels import VALUE, Precomputed, find_kernel
 from hw4opt.poisson.existence import Existence
 from hw4opt.problem import Problem
+from hw4opt.proof.certificate import Certificate
 from hw4opt.result import Result
+from hw4opt.running.files import write_text
 from hw4opt.terms import Term, find, names
 from hw4opt.terms.base import Array
+from hw4opt.validation.arguments import check_argument, check_fields
 
 FORMAT = 2  # 1: an intercept was measured from 0
 

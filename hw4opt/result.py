@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.answer import Status
-from hw4opt.arguments import check_argument, checked
-from hw4opt.arrays import ReadOnly, finite_column, read_only
-from hw4opt.certificate import Certificate, certify
 from hw4opt.design import Design
 from hw4opt.errors import InputError, NotCertifiedError
 from hw4opt.form import TermRows
+from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.inference import ERRORS, Inference, infer
 from hw4opt.kernels import Precomputed
 from hw4opt.poisson.existence import Existence
 from hw4opt.problem import Problem
+from hw4opt.proof.certificate import Certificate, certify
 from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
+from hw4opt.validation.arguments import check_argument, checked
+from hw4opt.validation.arrays import ReadOnly, finite_column, read_only
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,13 +9,14 @@ from dataclasses import replace
 import numpy as np
 
 from hw4opt.design import Design
+from hw4opt.design.fold_rows import fold_rows, keep_mask
+from hw4opt.design.row_map import RowMap
 from hw4opt.errors import InputError
-from hw4opt.fold_rows import fold_rows, keep_mask
+from hw4opt.form.chunks import DENSE
 from hw4opt.form.form import Form
 from hw4opt.form.rows import BoxRows, SmoothRows
 from hw4opt.form.term_rows import TermRows
 from hw4opt.problem import Problem
-from hw4opt.rows import DENSE, RowMap
 from hw4opt.terms import Loss, PiecewiseQuadratic, Smooth, Table, Term, Values
 from hw4opt.terms.base import Array
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hw4opt.answer import Answer, Options, Start
+from hw4opt.form.answer import Answer, Options, Start
 from hw4opt.form.form import EMPTY_COLUMN_SQUARE, Form, Units
 from hw4opt.terms.base import Array
 

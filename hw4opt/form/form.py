@@ -16,12 +16,13 @@ from typing import NamedTuple
 import numpy as np
 
 from hw4opt.design import Design
+from hw4opt.form.chunks import Chunk
+from hw4opt.form.gap_cost import stationarity_cost
 from hw4opt.form.gap_scale import Reference, median_of_positive, reference
 from hw4opt.form.operator import Block, RowOperator
-from hw4opt.form.pricing import stationarity_cost
 from hw4opt.form.rows import BoxRows, Rows, SmoothRows
 from hw4opt.form.term_rows import TermRows
-from hw4opt.rows import Chunk, each
+from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import Array
 
 EMPTY_COLUMN_SQUARE = 1e-290  # mean square of a column that is 0 in every row
@@ -209,7 +210,7 @@ class Form:
             below = np.where(rows.open, -0.5, -1.0) * slope * rows.shift
             return block.chunk.gram(a, weight), slope @ a, np.broadcast_to(below, wide).sum(axis=1)
 
-        for gram, slope, below in each(one, [block for block in self.blocks if block.kind.is_quadratic]):
+        for gram, slope, below in parallel_map(one, [block for block in self.blocks if block.kind.is_quadratic]):
             h += gram
             pull += slope
             constant += below
@@ -222,7 +223,7 @@ class Form:
         def fill(block: RowBlock) -> None:
             found[:, block.span] = act(block)
 
-        each(fill, self.blocks)
+        parallel_map(fill, self.blocks)
         return found
 
     def forward(self, w: Array) -> Array:
@@ -241,7 +242,7 @@ class Form:
             a, mine = block.matrix, u[:, block.span]
             return [mine[:, part.rows] @ a[part.rows] for part in block.parts]
 
-        for block, of_parts in zip(self.blocks, each(pulls, self.blocks), strict=True):
+        for block, of_parts in zip(self.blocks, parallel_map(pulls, self.blocks), strict=True):
             for part, pull in zip(block.parts, of_parts, strict=True):
                 found[part.term] += pull
         return found

@@ -13,7 +13,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from hw4opt.rows import Chunk, RowMap, chunks, each
+from hw4opt.design.row_map import RowMap
+from hw4opt.form.chunks import Chunk, chunks
+from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import Array
 
 SHORTEST_ROW = 1e-3  # of the typical row: no row counts as shorter
@@ -100,12 +102,12 @@ class RowOperator:
     def adjoint(self, u: Array) -> Array:
         """Aᵀu, (b, r)."""
         zero = np.zeros((len(u), self.base.shape[1]))
-        return sum(each(lambda block: u[:, block.span] @ block.matrix, self.blocks), zero)
+        return sum(parallel_map(lambda block: u[:, block.span] @ block.matrix, self.blocks), zero)
 
     def gram(self, weights: Array) -> Array:
         """Aᵀ diag(weights) A, (b, r, r), for weights (b, M)."""
         r = self.base.shape[1]
-        parts = each(lambda block: block.chunk.gram(block.matrix, weights[:, block.span]), self.blocks)
+        parts = parallel_map(lambda block: block.chunk.gram(block.matrix, weights[:, block.span]), self.blocks)
         return sum(parts, np.zeros((len(weights), r, r)))
 
     def by_block(self, batch: int, act: Callable[[Block], Array]) -> Array:
@@ -115,13 +117,15 @@ class RowOperator:
         def fill(block: Block) -> None:
             found[:, block.span] = act(block)
 
-        each(fill, self.blocks)
+        parallel_map(fill, self.blocks)
         return found
 
     @cached_property
     def _column_squares(self) -> dict[int, Array]:
         zero = np.zeros(self.base.shape[1])
-        return {key: sum(each(lambda chunk: np.square(chunk.matrix).sum(axis=0), parts), zero) for key, parts in self._chunks.items()}
+        return {
+            key: sum(parallel_map(lambda chunk: np.square(chunk.matrix).sum(axis=0), parts), zero) for key, parts in self._chunks.items()
+        }
 
     def column_squares(self, rows: RowMap) -> Array:
         """Sums of squares of A by column over the rows of one map, (r,)."""

@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from hw4opt.form.pricing import row_slack
+from hw4opt.form.gap_cost import row_slack
 from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hw4opt.design.row_map import RowMap
 from hw4opt.form.rows import BoxRows, Rows, SmoothRows
-from hw4opt.rows import RowMap
 from hw4opt.terms import Loss, PiecewiseQuadratic, Term
 from hw4opt.terms.base import Acts, Array
 

@@ -19,8 +19,9 @@ class Huber(PiecewiseQuadratic, Loss):
     cvxpy's scale, twice scikit-learn's; delta > 0 in units of y.   (Huber 1964; assignment 2b has delta = 1.)
 
     delta = "auto": 1.345 σ, fixed once when a `Problem` is made of it (its `loss` holds the number), so that folds and paths keep it;
-    σ is the noise of all rows of weight above 0, as `hw4opt.noise.noise_size` estimates it: from differences of neighbours in x in one
-    column, from a least median of squares fit in several. Outside a problem such a loss has no value; asking for one raises `InputError`.
+    σ is the noise of all rows of weight above 0, as `hw4opt.problem.noise.noise_size` estimates it: from differences of neighbours in x
+    in one column, from a least median of squares fit in several. Outside a problem such a loss has no value; asking for one raises
+    `InputError`.
     """
 
     delta: float | str = 1.0

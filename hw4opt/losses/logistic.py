@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.arrays import real_array
 from hw4opt.errors import InputError
 from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
+from hw4opt.validation.arrays import real_array
 
 
 @dataclass(frozen=True)

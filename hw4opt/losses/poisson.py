@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.arguments import is_number
-from hw4opt.arrays import broadcast, real_array
 from hw4opt.errors import InputError, shown
 from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 from hw4opt.terms.laws import Law, law_of
+from hw4opt.validation.arguments import is_number
+from hw4opt.validation.arrays import broadcast, real_array
 
 MODERATE_COUNT = 1e6  # counts whose loss keeps nine digits beside y log y
 LARGE_COUNT = 100.0  # count from which four terms of Stirling's series are exact, and truncation at 0 is nothing

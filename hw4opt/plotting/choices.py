@@ -11,13 +11,13 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from hw4opt.arguments import checked, is_finite
 from hw4opt.errors import InputError
 from hw4opt.errors import shown as short
 from hw4opt.plotting.fits import DENSE, Truth, draw_points, drawn_rows, names_of, observed_targets, plot_fit, shown
 from hw4opt.plotting.frame import DATA, FIT, MARK, QUIET, figure_of, finite, new_axes, plain
 from hw4opt.result import Result
 from hw4opt.terms.base import Array
+from hw4opt.validation.arguments import checked, is_finite
 
 SCORED = ("score", "standard_error", "unproven")  # what a row of `Selection.table` holds besides hyper-parameters
 

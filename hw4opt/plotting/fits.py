@@ -8,13 +8,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from hw4opt.arguments import checked
-from hw4opt.arrays import finite_column, real_array
 from hw4opt.errors import InputError
 from hw4opt.plotting.frame import DATA, FIT, MARK, QUIET, TRUE, new_axes, plain
 from hw4opt.result import Result
 from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
+from hw4opt.validation.arguments import checked
+from hw4opt.validation.arrays import finite_column, real_array
 
 Truth = Array | Callable[[Array], Array]
 

@@ -9,11 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.arrays import group_numbers, real_array
 from hw4opt.errors import InputError
 from hw4opt.poisson.sample import COUNTS, Design, Sample
 from hw4opt.terms.base import Array
 from hw4opt.terms.laws import law_of
+from hw4opt.validation.arrays import group_numbers, real_array
 
 INTERCEPT = "(intercept)"
 LOGS = 300.0  # largest offset, as log of an exposure; apart by more than twice that, no rates are numbers side by side

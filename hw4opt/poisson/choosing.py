@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.arguments import checked
 from hw4opt.errors import InputError, UnknownNameError
 from hw4opt.poisson.check import Rows, check_components
 from hw4opt.poisson.likelihood import expect
@@ -21,6 +20,7 @@ from hw4opt.poisson.mixture import PoissonMixture
 from hw4opt.poisson.moods import MixtureResult
 from hw4opt.poisson.sample import Design, Sample
 from hw4opt.poisson.search import Budget, search
+from hw4opt.validation.arguments import checked
 
 CRITERIA = ("bic", "aic", "icl", "held_out")
 FOLDS = 5

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hw4opt.answer import Status
 from hw4opt.errors import listed
+from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.inference import ERRORS, OVERDISPERSION, UNIDENTIFIED_SHARE
 from hw4opt.losses.poisson import Poisson

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hw4opt.poisson.sample import Part, Sample
-from hw4opt.rows import each
+from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import Array
 
 MOST = 3_000  # parameters up to which the observed information is made: its eigenvectors take seconds there, and hours at ten times as many
@@ -102,7 +102,7 @@ class Curvature(NamedTuple):
 def expect(sample: Sample, point: Point) -> Expectation:
     """The E-step of every mixture of the batch."""
     parts = sample.parts(point.coef.shape[0] * point.k)
-    found = each(lambda part: _posterior(part, point)[2:], parts)
+    found = parallel_map(lambda part: _posterior(part, point)[2:], parts)
     shares = np.concatenate([share for share, _ in found], axis=-1) if len(found) > 1 else found[0][0]
     densities = np.concatenate([density for _, density in found], axis=-1) if len(found) > 1 else found[0][1]
     return Expectation(densities @ sample.unit_weights - penalty(sample, point), shares, densities)
@@ -153,7 +153,7 @@ def curvature(sample: Sample, point: Point) -> Curvature:
     """ℓ of one mixture with its gradient, the information of complete data, and that of the counts."""
     k, p = point.coef.shape[1:]
     act = _curvature if k * (p + 1) <= MOST else _slopes
-    pieces = each(lambda part: act(part, point), sample.parts(k * p))
+    pieces = parallel_map(lambda part: act(part, point), sample.parts(k * p))
     log_likelihood, gradient, complete, missing = (sum(column) for column in zip(*pieces, strict=True))
     return _assemble(sample, point, float(log_likelihood), (gradient, complete, missing))  # type: ignore[arg-type]
 
@@ -213,7 +213,7 @@ def scores_outer(sample: Sample, point: Point) -> Array:
         flat = scores.reshape(k * (p + 1), -1) * np.sqrt(part.unit_weights)
         return flat @ flat.T
 
-    return sum(each(one, sample.parts(k * p)), np.zeros((k * (p + 1),) * 2))
+    return sum(parallel_map(one, sample.parts(k * p)), np.zeros((k * (p + 1),) * 2))
 
 
 def _assemble(sample: Sample, point: Point, log_likelihood: float, sums: tuple[Array, Array, Array | float]) -> Curvature:

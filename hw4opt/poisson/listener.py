@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw4opt.arguments import check_seed, checked
 from hw4opt.errors import InputError
 from hw4opt.poisson.check import INTERCEPT
 from hw4opt.tables import Table
 from hw4opt.terms.base import Array
+from hw4opt.validation.arguments import check_seed, checked
 
 FEATURES = ("tempo", "energy", "acoustic")
 COEF = np.array([[2.0, 1.0, 0.8, -0.6], [2.6, -0.9, -0.7, 0.9], [1.2, 0.3, -1.0, -1.2]])  # intercept, then FEATURES

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.arguments import check_fields, check_seed, check_word, checked
 from hw4opt.errors import InputError
 from hw4opt.inference import ERRORS
 from hw4opt.poisson.ascent import ended
@@ -18,6 +17,7 @@ from hw4opt.poisson.em import plain
 from hw4opt.poisson.moods import MixtureResult
 from hw4opt.poisson.sample import Design, Sample
 from hw4opt.poisson.search import Budget, Report, search
+from hw4opt.validation.arguments import check_fields, check_seed, check_word, checked
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.answer import Status
-from hw4opt.arguments import checked
-from hw4opt.arrays import ReadOnly, read_only
 from hw4opt.errors import InputError, ModelFileError
-from hw4opt.files import write_text
+from hw4opt.form.answer import Status
 from hw4opt.losses.poisson import Poisson
 from hw4opt.poisson.check import INTERCEPT, matrix, vector
 from hw4opt.poisson.sample import Design
+from hw4opt.running.files import write_text
 from hw4opt.terms.base import Array
 from hw4opt.terms.laws import Law
+from hw4opt.validation.arguments import checked
+from hw4opt.validation.arrays import ReadOnly, read_only
 
 KIND, FORMATS = "hw4opt moods", (2, 3)  # 2: no truncated law, no span, no context
 PROPORTIONS_ROUNDING = 1e-6  # what proportions may sum to beside 1

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.arguments import checked
 from hw4opt.errors import InputError, shown
-from hw4opt.files import replacing
 from hw4opt.poisson.moods import MixtureResult
+from hw4opt.running.files import replacing
 from hw4opt.tables.write import number_cells, write_csv
 from hw4opt.terms.base import Array
+from hw4opt.validation.arguments import checked
 
 ALIKE = 0.8  # share of songs in common from which two playlists are said to be nearly the same
 DEFINING = 3

@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hw4opt.design.row_map import RowMap
+from hw4opt.form.chunks import Chunk
 from hw4opt.losses.poisson import MODERATE_COUNT, Poisson
-from hw4opt.rows import Chunk, RowMap
-from hw4opt.smooth_objective import pieces_of
+from hw4opt.solvers._smooth_objective import pieces_of
 from hw4opt.terms.base import Array
 from hw4opt.terms.laws import PLAIN, Law
 

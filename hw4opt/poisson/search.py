@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw4opt.arguments import check_fields
 from hw4opt.errors import InputError
 from hw4opt.poisson.ascent import Climb, Over, climb, never
 from hw4opt.poisson.em import EMPTY, cycle, m_step
@@ -17,6 +16,7 @@ from hw4opt.poisson.likelihood import Expectation, Point, expect
 from hw4opt.poisson.sample import Sample
 from hw4opt.poisson.starts import given_to, perturbed, starts, worst
 from hw4opt.terms.base import Array
+from hw4opt.validation.arguments import check_fields
 
 CHAIN = 24  # starts of one chain
 FINISHED = 4  # of a chain's starts, and …

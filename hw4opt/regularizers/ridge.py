@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.arrays import real_array
 from hw4opt.terms import Term, check_parameter
 from hw4opt.terms.base import Array
+from hw4opt.validation.arrays import real_array
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hw4opt.arguments import is_finite
 from hw4opt.errors import InputError, shown
+from hw4opt.validation.arguments import is_finite
 
 MOST_POINTS = 1_000_000
 

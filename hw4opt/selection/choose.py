@@ -11,11 +11,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.arguments import check_seed, check_word, checked
 from hw4opt.errors import InputError
 from hw4opt.losses.squared import Squared
-from hw4opt.parallel import Workers
 from hw4opt.problem import Problem
+from hw4opt.running.processes import Workers
 from hw4opt.selection.axes import Axis, Setting, Tried
 from hw4opt.selection.folds import Folds
 from hw4opt.selection.held_out import METRICS, PROVEN, Score, score_settings
@@ -24,6 +23,7 @@ from hw4opt.selection.plan import plan, subset
 from hw4opt.selection.ranges import default_range, is_gamma, reach_of
 from hw4opt.selection.search import parse_search, rounds
 from hw4opt.terms.base import Array
+from hw4opt.validation.arguments import check_seed, check_word, checked
 
 TOGETHER = 2_000  # fits from which another basis would gain nothing by joining
 AT_ONCE = 400_000  # rows × fits likewise, of the settings of one basis; an interruption loses no more than what is under way

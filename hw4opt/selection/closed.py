@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from hw4opt.form import Form
-from hw4opt.form.pricing import stationarity_cost
+from hw4opt.form.gap_cost import stationarity_cost
 from hw4opt.terms.base import Array
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.arguments import check_seed, check_word, checked
-from hw4opt.arrays import group_numbers, real_array
 from hw4opt.errors import InputError, shown
+from hw4opt.validation.arguments import check_seed, check_word, checked
+from hw4opt.validation.arrays import group_numbers, real_array
 
 Folds = list[np.ndarray]
 

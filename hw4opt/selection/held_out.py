@@ -8,14 +8,14 @@ from functools import cache, partial
 
 import numpy as np
 
-from hw4opt.answer import Options
-from hw4opt.arguments import check_word, checked
-from hw4opt.certificate import Proof, certify
-from hw4opt.feasibility import strictly_feasible
 from hw4opt.fit import better_proof, prove, solve_with, unattained
 from hw4opt.form import Form
+from hw4opt.form.answer import Options
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.problem import Problem
+from hw4opt.proof.certificate import Proof, certify
+from hw4opt.proof.feasibility import strictly_feasible
+from hw4opt.running.threads import one_blas_thread
 from hw4opt.selection import closed, exact, smooth
 from hw4opt.selection.endless import endless, endless_at
 from hw4opt.selection.exact import FullFits
@@ -25,7 +25,7 @@ from hw4opt.selection.lines import EXACT, ROUNDS
 from hw4opt.selection.tableau import WHOLE
 from hw4opt.terms import Smooth, Term
 from hw4opt.terms.base import Array
-from hw4opt.threads import one_blas_thread
+from hw4opt.validation.arguments import check_word, checked
 
 BATCH = 3_000_000  # rows × problems solved together: more would only leave the cache
 KEPT = 10_000_000  # entries of the responses of settings that are looked at together

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.fold_rows import fold_rows, keep_mask
+from hw4opt.design.fold_rows import fold_rows, keep_mask
+from hw4opt.design.row_map import RowMap
 from hw4opt.form import Form
 from hw4opt.problem import Problem
-from hw4opt.rows import RowMap
 from hw4opt.terms import Values
 from hw4opt.terms.base import Acts, Array
 

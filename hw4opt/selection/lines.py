@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from hw4opt.form.pricing import ROUNDING, row_slack, stationarity_cost
+from hw4opt.form.gap_cost import ROUNDING, row_slack, stationarity_cost
 from hw4opt.selection.tableau import FREE, HIGH, LOW, Base, limits
 from hw4opt.terms.base import Array
 

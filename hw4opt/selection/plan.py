@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.arguments import whole_of
-from hw4opt.arrays import group_numbers
 from hw4opt.errors import InputError, shown
 from hw4opt.kernels import Precomputed
 from hw4opt.problem import Problem
@@ -19,6 +17,8 @@ from hw4opt.selection.folds import Folds, k_fold, labels_of, leave_one_out, leav
 from hw4opt.selection.held_out import score_settings
 from hw4opt.selection.ranges import is_gamma
 from hw4opt.selection.search import rounds
+from hw4opt.validation.arguments import whole_of
+from hw4opt.validation.arrays import group_numbers
 
 PATIENCE = 60.0  # seconds: what `auto` may predict for exact LOO
 MORE = 1.3  # a search's fits over those of its first round

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from hw4opt.arguments import whole_of
 from hw4opt.errors import InputError, shown
 from hw4opt.selection.axes import Axis, Setting, lowest, product
 from hw4opt.selection.ranges import log_grid
 from hw4opt.selection.refine import PATIENT, History, beyond, local_minima, polish, zoom
+from hw4opt.validation.arguments import whole_of
 
 DENSE = 25  # points of gamma in a dense first grid; its other axes have as many as an axis alone
 COARSE = {1: 13, 2: 7, 3: 5}  # points an axis of the first grid, by number of axes

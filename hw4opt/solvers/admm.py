@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hw4opt.answer import Answer, Options, Start
-from hw4opt.first_order import iterate
 from hw4opt.form import Form, RowBlock
+from hw4opt.form.answer import Answer, Options, Start
+from hw4opt.solvers._first_order import iterate
 from hw4opt.terms.base import Array
 
 STEP_LIMIT = 5_000

@@ -16,11 +16,11 @@ import cvxpy as cp
 import numpy as np
 from cvxpy.error import DCPError, SolverError
 
-from hw4opt.answer import Answer, Options, Start, Status
-from hw4opt.deadline import Deadline
 from hw4opt.errors import RefusedError, UnknownNameError
 from hw4opt.form import Form, TermRows
-from hw4opt.parallel import in_own_process, start_own_process
+from hw4opt.form.answer import Answer, Options, Start, Status
+from hw4opt.running.processes import in_own_process, start_own_process
+from hw4opt.solvers._deadline import Deadline
 from hw4opt.terms import Loss, Term, Values
 from hw4opt.terms.base import Array
 

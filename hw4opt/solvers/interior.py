@@ -17,14 +17,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw4opt.answer import Answer, Options, Start, Status
-from hw4opt.deadline import Deadline
 from hw4opt.form import Form, SmoothRows
+from hw4opt.form.answer import Answer, Options, Start, Status
 from hw4opt.form.subsample import subsample
-from hw4opt.interior_start import BlockState, solves_on_rows, starting_point
-from hw4opt.normal_equations import factor
-from hw4opt.polish import Polished, polish
-from hw4opt.rows import each
+from hw4opt.running.threads import parallel_map
+from hw4opt.solvers._deadline import Deadline
+from hw4opt.solvers._interior_start import BlockState, solves_on_rows, starting_point
+from hw4opt.solvers._normal_equations import factor
+from hw4opt.solvers._polish import Polished, polish
 from hw4opt.terms.base import Array
 
 LIMIT = 100
@@ -195,7 +195,7 @@ def evaluate(form: Form, states: list[BlockState], w: Array) -> Sums:
     h, pull, right = quadratic.h.copy(), quadratic.b + bend, np.zeros_like(w)
     complementarity, residual_cost = np.zeros(len(w)), np.zeros(len(w))
     value = 0.5 * (w * bend).sum(axis=1) - quadratic.c
-    for one in each(lambda state: _evaluate_block(state, w), states):
+    for one in parallel_map(lambda state: _evaluate_block(state, w), states):
         h += one.gram
         pull = pull + one.adjoint
         right = right + one.affine
@@ -266,7 +266,7 @@ def step(form: Form, states: list[BlockState], w: Array, sums: Sums, slow: np.nd
     bounded = [state for state in states if state.bounds]
     target = np.zeros((len(w), 1))
     if bounded:
-        found = each(lambda state: _affine_block(state, direction), bounded)
+        found = parallel_map(lambda state: _affine_block(state, direction), bounded)
         steepest = found[0].steepest
         for one in found[1:]:
             steepest = np.maximum(steepest, one.steepest)
@@ -284,7 +284,7 @@ def step(form: Form, states: list[BlockState], w: Array, sums: Sums, slow: np.nd
         ahead = (infeasibility > 10 * sums.complementarity) & (sums.gap < sums.scale)
         target = (np.where(ahead, floor, share * sums.complementarity) / form.bounds)[:, None]
         direction = solve_h(sums.base + sums.right + target * center + second)
-    moves = each(lambda state: _move_block(state, direction, target, slow), states)
+    moves = parallel_map(lambda state: _move_block(state, direction, target, slow), states)
     if not moves:
         return w + direction
     steepest, stretch = moves[0].steepest, moves[0].stretch
@@ -303,7 +303,7 @@ def step(form: Form, states: list[BlockState], w: Array, sums: Sums, slow: np.nd
             state.s = [s + length * change for s, change in zip(state.s, move.ds, strict=True)]
             state.d = [d - sign * length * state.du for d, (sign, _) in zip(state.d, state.bounds, strict=True)]
 
-    each(advance, list(zip(states, moves, strict=True)))
+    parallel_map(advance, list(zip(states, moves, strict=True)))
     return w + length * direction
 
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hw4opt.answer import Answer, Options, Start, Status
-from hw4opt.deadline import Deadline
 from hw4opt.form import Form, SmoothRows
-from hw4opt.rows import Chunk
-from hw4opt.smooth_objective import WEAK, Objective, Point, descent, descents, least_pivot, parts_of, pieces_of
+from hw4opt.form.answer import Answer, Options, Start, Status
+from hw4opt.form.chunks import Chunk
+from hw4opt.solvers._deadline import Deadline
+from hw4opt.solvers._smooth_objective import WEAK, Objective, Point, descent, descents, least_pivot, parts_of, pieces_of
 from hw4opt.terms.base import Array
 
 LIMIT = 100

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw4opt.answer import Answer, Options, Start
-from hw4opt.first_order import iterate
 from hw4opt.form import BoxRows, Form, RowBlock
-from hw4opt.normal_equations import largest_eigenvalue
+from hw4opt.form.answer import Answer, Options, Start
+from hw4opt.solvers._first_order import iterate
+from hw4opt.solvers._normal_equations import largest_eigenvalue
 from hw4opt.terms import Coefficients
 from hw4opt.terms.base import Array
 

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sparse
 
-from hw4opt.answer import Answer, Options, Start, Status
-from hw4opt.deadline import Deadline
 from hw4opt.errors import InputError, RefusedError, UnknownNameError
 from hw4opt.form import BoxRows, Form
-from hw4opt.parallel import in_own_process, start_own_process
+from hw4opt.form.answer import Answer, Options, Start, Status
+from hw4opt.running.processes import in_own_process, start_own_process
+from hw4opt.solvers._deadline import Deadline
 from hw4opt.terms.base import Array
 
 try:

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from hw4opt.arguments import checked
 from hw4opt.errors import InputError
 from hw4opt.tables.table import Table, check_names, number
+from hw4opt.validation.arguments import checked
 
 STDIN = "-"
 MOST_BYTES = 2_000_000_000

@@ -1,6 +1,5 @@
 """What a term is: the base classes of losses, regularizers and constraints."""
 
-from hw4opt.arguments import check_parameter, check_whole
 from hw4opt.terms.base import (
     AUTO,
     Coefficients,
@@ -15,6 +14,7 @@ from hw4opt.terms.base import (
 )
 from hw4opt.terms.interval import Interval
 from hw4opt.terms.registry import find, load, names, parameters
+from hw4opt.validation.arguments import check_parameter, check_whole
 
 __all__ = [
     "AUTO",

@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.arguments import check_parameter
-from hw4opt.arrays import Array, broadcast, real_array
+from hw4opt.validation.arguments import check_parameter
+from hw4opt.validation.arrays import Array, broadcast, real_array
 
 AUTO = "auto"  # in place of a number: a parameter that follows the data
 ROUNDING = 1e-12  # of z u and f: what a Fenchel-Young slack of 0 may come out as

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from hw4opt.arguments import check_parameter, is_finite, is_number
 from hw4opt.errors import InputError
 from hw4opt.terms.base import PiecewiseQuadratic, Table
+from hw4opt.validation.arguments import check_parameter, is_finite, is_number
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import importlib
 import pkgutil
 from functools import cache
 
-from hw4opt.arguments import check_word, checked
 from hw4opt.errors import InputError, UnknownNameError
 from hw4opt.terms.base import Term
+from hw4opt.validation.arguments import check_word, checked
 
 FOLDERS = {"loss": "hw4opt.losses", "regularizer": "hw4opt.regularizers", "constraint": "hw4opt.constraints"}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hw4opt import Result
-from hw4opt.noise import noise_size
+from hw4opt.problem.noise import noise_size
 
 GIVEN = ["--gamma", "0.001", "--reg", "ridge=0.1"]
 

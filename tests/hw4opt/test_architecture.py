@@ -1,4 +1,4 @@
-"""Who may import whom, what an import costs, and what is public: design.md §3, pinned by reading the source."""
+"""Who may import whom, what an import costs, and what is public: pinned by reading the source."""
 
 import ast
 import inspect
@@ -14,22 +14,14 @@ import hw4opt
 ROOT = Path(__file__).resolve().parents[2]
 NAMED_TERMS = ("losses", "regularizers", "constraints")
 HEAVY = {"cvxpy", "matplotlib", "pandas", "scipy", "sklearn", "torch"}
-BASE = {"arguments", "arrays", "errors"}  # what an argument may be, and what is raised: for every module
-SOLVER_MAY = {
-    "active_set",
-    "answer",
-    "blocks",
-    "central",
-    "deadline",
-    "errors",
-    "form",
-    "linear",
-    "objective",
-    "parallel",
-    "pricing",
-    "rows",
-    "terms",
-}  # and NumPy
+# Each imports only what stands above it; imports inside functions count.
+ORDER = [
+    *("errors", "validation", "terms", "running", "kernels", "losses", "regularizers", "constraints", "design"),
+    *("problem", "form", "solvers", "proof", "inference", "poisson", "result", "model_file", "fit", "crosscheck", "between"),
+    *("tables", "datasets", "selection", "plotting", "assignment"),
+]
+# Result reads and writes model files, and draws itself; whether a maximum exists stands in the folder of counts.
+UPWARD = {("result", "model_file"), ("result", "plotting"), ("poisson", "tables")}
 
 
 @cache
@@ -118,31 +110,47 @@ def test_the_reader_of_imports_sees_every_way_of_writing_one(tmp_path):
     tree.cache_clear()
 
 
-def test_terms_import_numpy_and_errors_alone():
-    for name, path in part("terms").items():
-        assert own(name, path) <= {"terms", *BASE}, name
-        assert outside(name, path) <= {"numpy"}, name
+def rooms():
+    """Folder or module at the top of the package → {module: file} of it."""
+    found = {}
+    for name, path in sources("hw4opt").items():
+        if name != "hw4opt":
+            found.setdefault(name.split(".")[1], {})[name] = path
+    return found
 
 
-@pytest.mark.parametrize("folder", NAMED_TERMS)
-def test_losses_regularizers_and_constraints_import_terms_alone(folder):
+def test_every_room_has_its_place():
+    assert set(rooms()) == set(ORDER) and len(set(ORDER)) == len(ORDER)
+
+
+@pytest.mark.parametrize("room", ORDER)
+def test_a_room_imports_what_stands_above_it(room):
+    """One total order over all folders and modules: where a new thing goes is where its imports allow it."""
+    below = set(ORDER[ORDER.index(room) + 1 :])
+    for name, path in rooms()[room].items():
+        found = {other for other in own(name, path) & below if (room, other) not in UPWARD}
+        assert not found, f"{name} imports {sorted(found)}"
+
+
+def test_what_is_excepted_from_the_order_is_needed():
+    found = {(room, other) for room, files in rooms().items() for name, path in files.items() for other in own(name, path)}
+    assert found >= UPWARD
+
+
+@pytest.mark.parametrize("folder", ["terms", *NAMED_TERMS])
+def test_terms_need_numpy_alone(folder):
     for name, path in part(folder).items():
-        assert own(name, path) <= {"terms", *BASE}, name
+        assert own(name, path) <= {"errors", "terms", "validation"}, name
         assert outside(name, path) <= {"numpy"}, name
 
 
 @pytest.mark.parametrize("name", solver_files())
-def test_a_solver_imports_the_form_and_no_other_solver_nor_any_term_by_name(name):
+def test_a_solver_imports_no_other_solver_nor_any_term_by_name(name):
     path = solver_files()[name]
-    assert own(name, path) <= SOLVER_MAY | BASE
+    assert own(name, path) <= {"errors", "form", "running", "solvers", "terms"}
+    inner = {one.removeprefix("hw4opt.solvers.") for one in imports(name, path) if one.startswith("hw4opt.solvers.")}
+    assert all(one.startswith("_") for one in inner), inner
     assert outside(name, path) <= {"numpy", "cvxpy", "qpsolvers", "scipy"}
-
-
-def test_what_solvers_share_names_no_solver_and_no_term():
-    for name in SOLVER_MAY - {"terms"}:
-        path = ROOT / "hw4opt" / f"{name}.py"
-        if path.exists():
-            assert not own(f"hw4opt.{name}", path) & {"solvers", "certificate", "result", "fit", *NAMED_TERMS}, name
 
 
 def test_cvxpy_is_imported_in_one_file():
@@ -155,77 +163,13 @@ def test_qpsolvers_is_imported_in_one_file():
     assert found == {"hw4opt.solvers.qp"}
 
 
-def test_the_certificate_knows_no_solver():
-    path = ROOT / "hw4opt" / "certificate.py"
-    assert own("hw4opt.certificate", path) - BASE <= {"balance", "blocks", "errors", "form", "rows", "terms"}
-
-
-@pytest.mark.parametrize(
-    ("module", "may"),
-    [
-        ("errors", set()),
-        ("noise", {"terms"}),
-        ("rows", {"terms"}),
-        ("kernels", {"errors", "terms"}),
-        ("basis", {"errors", "kernels", "rows", "terms"}),
-        ("truncation", {"basis", "kernels", "terms"}),
-        ("design", {"basis", "errors", "kernels", "rows", "terms", "truncation"}),
-        (
-            "problem",
-            {"arrays", "design", "errors", "kernels", "noise", "terms", "losses", "regularizers"},
-        ),  # its defaults: Squared, and Ridge, which is λ
-        ("blocks", {"rows", "terms"}),
-        ("pricing", {"terms"}),
-        ("gap_scale", {"blocks", "terms"}),
-        ("form", {"blocks", "design", "gap_scale", "pricing", "rows", "terms"}),
-        ("canonical", {"blocks", "design", "errors", "fold_rows", "form", "problem", "rows", "terms"}),
-        ("equilibrate", {"answer", "form", "terms"}),
-    ],
-)
-def test_the_layers_below_the_solvers_import_downwards(module, may):
-    assert own(f"hw4opt.{module}", ROOT / "hw4opt" / f"{module}.py") <= may | BASE
-
-
-LAYERS = [
-    *(
-        "errors",
-        "arguments",
-        "arrays",
-        "terms",
-        "rows",
-        "kernels",
-        "basis",
-        "truncation",
-        "design",
-        "problem",
-        "blocks",
-        "pricing",
-        "gap_scale",
-        "form",
-        "canonical",
-    ),
-    *("equilibrate", "active_set", "central", "solvers", "certificate", "fit"),
-]
-
-
-def test_the_spine_imports_downwards():
-    """Terms → design → problem → blocks → form → solvers → certificate → fit: none knows a layer above its own."""
-    for place, layer in enumerate(LAYERS):
-        found = {name: path for name, path in sources("hw4opt").items() if name.split(".")[1:2] == [layer]}
-        assert found, layer
-        for name, path in found.items():
-            assert not own(name, path) & set(LAYERS[place + 1 :]), name
-
-
-def test_the_certificate_has_formulas_of_its_own():
+def test_the_certificate_knows_no_solver_and_has_formulas_of_its_own():
     """What solvers and folds count as a gap cannot agree with it by being the same code."""
-    path = ROOT / "hw4opt" / "certificate.py"
-    assert not own("hw4opt.certificate", path) & {"pricing", "active_set", "central", "linear", "equilibrate"}
-    assert "stationarity_cost" not in path.read_text(encoding="utf-8")
-
-
-def test_the_problem_knows_no_algebra():
-    assert not own("hw4opt.problem", ROOT / "hw4opt" / "problem.py") & {"form", "blocks", "solvers", "certificate", "fit", "result"}
+    path = ROOT / "hw4opt" / "proof" / "certificate.py"
+    assert own("hw4opt.proof.certificate", path) <= {"form", "running", "terms"}
+    found = set(imports("hw4opt.proof.certificate", path))
+    assert not found & {"hw4opt.form.gap_cost", "hw4opt.form.equilibrate"}
+    assert "form.stationarity_cost" not in path.read_text(encoding="utf-8")
 
 
 def test_nothing_imports_in_a_circle():
@@ -360,7 +304,7 @@ def test_every_solver_file_has_refuse_and_solve(name):
     functions = {node.name: node for node in tree(solver_files()[name]).body if isinstance(node, ast.FunctionDef)}
     assert [one.arg for one in functions["refuse"].args.args] == ["form"]
     assert ast.unparse(functions["refuse"].returns) == "str | None"
-    assert [one.arg for one in functions["solve"].args.args] == ["form", "options"]
+    assert [one.arg for one in functions["solve"].args.args] == ["form", "options", "start"]
     assert ast.unparse(functions["solve"].returns) == "Answer"
 
 

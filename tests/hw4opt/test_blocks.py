@@ -22,9 +22,9 @@ from hw4opt import (
     fit,
     fit_batch,
 )
-from hw4opt.certificate import certify
 from hw4opt.form import SmoothRows
 from hw4opt.form.canonicalize import canonicalize
+from hw4opt.proof.certificate import certify
 
 RANDOM = np.random.default_rng(1)
 X = np.sort(RANDOM.uniform(size=20))

@@ -14,7 +14,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
 
-import hw4opt.certificate
+import hw4opt.proof.certificate
 from hw4opt import (
     L1,
     RBF,
@@ -40,23 +40,23 @@ from hw4opt import (
     Status,
     TotalVariation,
     Trend,
-    first_order,
     fit,
     fit_batch,
 )
-from hw4opt.answer import Options
-from hw4opt.basis import build_basis
-from hw4opt.certificate import certify
 from hw4opt.crosscheck import crosscheck
 from hw4opt.design import Design
-from hw4opt.dual_projection import Projected
-from hw4opt.feasibility import strictly_feasible
+from hw4opt.design.basis import build_basis
 from hw4opt.fit import prove
 from hw4opt.form import BoxRows
+from hw4opt.form.answer import Options
 from hw4opt.form.canonicalize import canonicalize
+from hw4opt.form.dual_projection import Projected
 from hw4opt.kernels import VALUE
-from hw4opt.polish import Polished
+from hw4opt.proof.certificate import certify
+from hw4opt.proof.feasibility import strictly_feasible
+from hw4opt.solvers import _first_order as first_order
 from hw4opt.solvers import load_solver
+from hw4opt.solvers._polish import Polished
 from hw4opt.terms import Coefficients, Differences, Slope, Table, Values
 
 LOSSES = [Squared(), Huber(0.3), Absolute(), Quantile(0.8), EpsilonInsensitive(0.15), Logistic()]
@@ -396,7 +396,7 @@ def test_the_bound_holds_for_the_users_kernel_when_the_basis_is_cut_off(kernel, 
 
 def test_without_the_truncation_the_bound_would_be_false(monkeypatch):
     """The test above can fail: the same answers, were what is left over not counted."""
-    monkeypatch.setattr(hw4opt.certificate, "_truncation", lambda form, duals, scale: np.zeros(form.batch))
+    monkeypatch.setattr(hw4opt.proof.certificate, "_truncation", lambda form, duals, scale: np.zeros(form.batch))
     ratios, _ = compare_with_bound(cut_off(Laplacian(3.0), 8), np.random.default_rng(7).uniform(size=(10, 1)))
     assert np.all(ratios > 1)
 
@@ -410,8 +410,8 @@ def test_truncation_is_the_norm_of_what_is_left_over(monkeypatch):
     alpha = result.dual_coef[np.argsort(x[:, 0])]
     certificate = result.certificate
     assert certificate.truncation == pytest.approx(0.3 * alpha @ left @ alpha, rel=1e-9)
-    monkeypatch.setattr(hw4opt.certificate, "EXACT_ROWS", 29)
-    monkeypatch.setattr(hw4opt.certificate, "TRUNCATED", 1e9)  # it is plainly enough
+    monkeypatch.setattr(hw4opt.proof.certificate, "EXACT_ROWS", 29)
+    monkeypatch.setattr(hw4opt.proof.certificate, "TRUNCATED", 1e9)  # it is plainly enough
     bound = 0.3 * (np.abs(alpha) @ np.sqrt(np.maximum(np.diagonal(left), 0))) ** 2
     assert result.verify().truncation == pytest.approx(bound, rel=1e-6) and bound > 2 * certificate.truncation
     assert certificate.norm_bound == pytest.approx(math.sqrt((certificate.gap + certificate.truncation) / 0.3), rel=1e-12)
@@ -674,7 +674,7 @@ def test_what_cannot_be_balanced_proves_nothing(monkeypatch):
     problem = one_problem(Absolute(), intercept=True)
     form = canonicalize(problem)
     unreached = lambda form, z, u: Projected(u, np.zeros(form.batch, dtype=bool))  # noqa: E731
-    monkeypatch.setattr(hw4opt.certificate, "project_dual", unreached)
+    monkeypatch.setattr(hw4opt.proof.certificate, "project_dual", unreached)
     certificate = certify(form, np.zeros(form.penalty.shape), np.zeros((1, form.size))).certificates[0]
     assert certificate.gap is None and certificate.norm_bound is None and not certificate.holds(0.999)
     assert certificate.reason == "no dual point balances the unpenalised columns; give the ridge a weight above 0, or another solver"

@@ -10,7 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import hw4opt.design
 import hw4opt.form
-import hw4opt.rows
+import hw4opt.form.chunks
+import hw4opt.form.operator
 from hw4opt import (
     L1,
     RBF,
@@ -39,15 +40,17 @@ from hw4opt import (
     Trend,
     fit,
 )
-from hw4opt.answer import Options
-from hw4opt.basis import ROUNDING, build_basis
-from hw4opt.certificate import certify
 from hw4opt.design import Design, difference_coefficients
+from hw4opt.design.basis import ROUNDING, build_basis
+from hw4opt.design.row_map import RowMap
 from hw4opt.fit import prove
 from hw4opt.form import BoxRows
+from hw4opt.form.answer import Options
 from hw4opt.form.canonicalize import canonicalize
+from hw4opt.form.chunks import Chunk, chunks
 from hw4opt.kernels import VALUE
-from hw4opt.rows import Chunk, RowMap, chunks, each
+from hw4opt.proof.certificate import certify
+from hw4opt.running.threads import parallel_map
 from hw4opt.solvers import load_solver
 from hw4opt.terms import Coefficients, Differences, Slope, Values
 
@@ -392,7 +395,7 @@ def test_chunks_are_the_rows_in_order(name, monkeypatch):
     (whole,) = chunks(row_map, basis)
     assert whole.kept and len(whole) == row_map.count
     assert_allclose(whole.matrix, dense(row_map) @ basis, rtol=1e-12, atol=1e-13)
-    monkeypatch.setattr(hw4opt.rows, "DENSE", 0)
+    monkeypatch.setattr(hw4opt.form.chunks, "DENSE", 0)
     parts = list(chunks(row_map, basis, size=2))
     assert len(parts) == math.ceil(row_map.count / 2) and not any(part.kept for part in parts)
     assert_allclose(np.concatenate([part.matrix for part in parts]), whole.matrix, rtol=1e-14)
@@ -402,7 +405,7 @@ def test_chunks_are_the_rows_in_order(name, monkeypatch):
 @pytest.mark.parametrize("batch", [1, 3, 8, 20])
 @pytest.mark.parametrize("outer", [4_000_000, 30])
 def test_gram_is_the_weighted_product_for_every_batch(batch, keep, outer, monkeypatch):
-    monkeypatch.setattr(hw4opt.rows, "OUTER", outer)
+    monkeypatch.setattr(hw4opt.form.chunks, "OUTER", outer)
     random = np.random.default_rng(16)
     a, weights = random.normal(size=(11, 3)), random.uniform(size=(batch, 11))
     weights[:, 4] = 0
@@ -413,7 +416,7 @@ def test_gram_is_the_weighted_product_for_every_batch(batch, keep, outer, monkey
 
 def test_each_keeps_the_order_on_threads():
     for count in (0, 3, 200):
-        assert each(lambda item: item * item, range(count)) == [item * item for item in range(count)]
+        assert parallel_map(lambda item: item * item, range(count)) == [item * item for item in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -434,7 +437,7 @@ def test_large_forms_in_chunks_are_small_forms(terms, monkeypatch):
     problem = Problem(x, y > 0 if isinstance(terms[0], Logistic) else y, RBF(20.0), terms[0], [Ridge(0.1), *terms[1]], terms[2])
     small = canonicalize(problem)
     assert len(small.blocks) <= 5  # they are made when first asked for: now, before the limits change
-    monkeypatch.setattr(hw4opt.rows, "DENSE", 0)
+    monkeypatch.setattr(hw4opt.form.chunks, "DENSE", 0)
     monkeypatch.setattr(hw4opt.form.operator, "chunks", partial(chunks, size=4))
     large = canonicalize(problem)
     assert len(large.blocks) >= 20

@@ -23,10 +23,10 @@ from hw4opt import (
     TotalVariation,
     fit,
 )
-from hw4opt.answer import Options
-from hw4opt.certificate import certify
+from hw4opt.form.answer import Options
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.form.equilibrate import equilibrate, solve_scaled
+from hw4opt.proof.certificate import certify
 from hw4opt.solvers import interior, load_solver
 
 LOSSES = [Squared(), Huber(30.0), Absolute(), Quantile(0.8), EpsilonInsensitive(15.0), Logistic(), Poisson(), Poisson(truncated=True)]

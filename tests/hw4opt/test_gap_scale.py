@@ -27,11 +27,11 @@ from hw4opt import (
     Trend,
     fit,
 )
-from hw4opt.certificate import certify
-from hw4opt.feasibility import strictly_feasible
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.form.equilibrate import equilibrate
 from hw4opt.form.gap_scale import _best_constant, median_of_positive
+from hw4opt.proof.certificate import certify
+from hw4opt.proof.feasibility import strictly_feasible
 
 LOSSES = [Squared(), Huber(0.4), Absolute(), Quantile(0.8), EpsilonInsensitive(0.15), Logistic(), Poisson(), Poisson(truncated=True)]
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name + " truncated" * getattr(loss, "truncated", False))

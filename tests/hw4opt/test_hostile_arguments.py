@@ -36,8 +36,8 @@ from hw4opt import (
     selection,
     terms,
 )
-from hw4opt.arrays import finite_array, group_numbers, real_array
 from hw4opt.crosscheck import crosscheck
+from hw4opt.validation.arrays import finite_array, group_numbers, real_array
 
 N = 10
 DRAW = np.random.default_rng(0)

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from hw4opt import RBF, Huber, Increasing, Logistic, Poisson, Problem, Ridge, Squared, TotalVariation, fit, fit_batch
-from hw4opt.deadline import GRACE, Deadline
-from hw4opt.parallel import in_own_process
+from hw4opt.running.processes import in_own_process
 from hw4opt.solvers import installed, load_solver
+from hw4opt.solvers._deadline import GRACE, Deadline
 
 OS = "__import__('os')"
 LONG = "__import__('time').sleep(60)"
@@ -188,7 +188,9 @@ def test_ctrl_c_ends_the_wait_and_the_process():
 @posix
 def test_the_process_goes_with_its_caller_even_in_the_middle_of_a_task(tmp_path):
     task = f"open({str(tmp_path / 'pid')!r}, 'w').write(str({OS}.getpid())) and {LONG}"
-    caller = subprocess.Popen([sys.executable, "-c", f"from hw4opt.parallel import in_own_process; in_own_process(eval, {task!r})"])
+    caller = subprocess.Popen(
+        [sys.executable, "-c", f"from hw4opt.running.processes import in_own_process; in_own_process(eval, {task!r})"]
+    )
     end = time.monotonic() + 30
     while not (tmp_path / "pid").exists() and time.monotonic() < end:
         time.sleep(0.05)

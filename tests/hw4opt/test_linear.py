@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from hw4opt.normal_equations import MANY, factor, largest_eigenvalue
+from hw4opt.solvers._normal_equations import MANY, factor, largest_eigenvalue
 
 
 def exact(rows, penalty, right):

@@ -10,7 +10,7 @@ import pytest
 
 from hw4opt.errors import InputError
 from hw4opt.kernels import find_kernel
-from hw4opt.parallel import Workers
+from hw4opt.running.processes import Workers
 
 OS = "__import__('os')"
 LONG = "__import__('time').sleep(60)"

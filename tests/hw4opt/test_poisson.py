@@ -13,11 +13,11 @@ from scipy import special, stats
 from scipy.optimize import linprog
 
 from hw4opt import L1, RBF, Increasing, InputError, Poisson, Problem, Result, Ridge, Squared, Status, TotalVariation, fit, fit_batch
+from hw4opt.design.row_map import RowMap
 from hw4opt.form import SmoothRows
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.poisson.existence import settle
-from hw4opt.rows import RowMap
-from hw4opt.smooth_objective import pieces_of
+from hw4opt.solvers._smooth_objective import pieces_of
 from hw4opt.solvers.newton import minimize
 
 LONG = np.longdouble

@@ -21,14 +21,14 @@ from hw4opt import (
     Trend,
     fit,
 )
-from hw4opt.answer import Options
-from hw4opt.certificate import certify
-from hw4opt.feasibility import strictly_feasible
 from hw4opt.fit import solve_with
+from hw4opt.form.answer import Options
 from hw4opt.form.canonicalize import canonicalize
-from hw4opt.form.pricing import row_slack, stationarity_cost
-from hw4opt.polish import measure
+from hw4opt.form.gap_cost import row_slack, stationarity_cost
+from hw4opt.proof.certificate import certify
+from hw4opt.proof.feasibility import strictly_feasible
 from hw4opt.selection import exact, layout, leave_one_out, lines
+from hw4opt.solvers._polish import measure
 
 SHEETS = {
     "squared": (0.5, -np.inf, np.inf),

@@ -20,7 +20,7 @@ from hw4opt import (
     Trend,
     fit,
 )
-from hw4opt.noise import noise_size, spread_of
+from hw4opt.problem.noise import noise_size, spread_of
 from hw4opt.selection import leave_one_out, score_settings
 from hw4opt.selection.ranges import default_range, is_gamma, reach_of
 

@@ -431,7 +431,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     def full(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("hw4opt.files.os.replace", full)
+    monkeypatch.setattr("hw4opt.running.files.os.replace", full)
     with pytest.raises(OSError, match="no space"):
         fitted("rbf").save(path)
     assert path.read_text() == "precious" and [entry.name for entry in tmp_path.iterdir()] == ["model.json"]

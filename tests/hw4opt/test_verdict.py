@@ -26,8 +26,8 @@ from hw4opt import (
     TotalVariation,
     fit,
 )
-from hw4opt.certificate import certify
 from hw4opt.form.canonicalize import canonicalize
+from hw4opt.proof.certificate import certify
 from hw4opt.terms import Smooth, find, names
 from metamorphic import scaling
 from metamorphic.problems import DEFAULTS, dyadic, targets

@@ -14,8 +14,8 @@ from hw4cli.opt.options import Choosing
 from hw4cli.opt.words import Range, parse_range
 from hw4cli.options import typed
 from hw4opt import InputError, Problem, UnknownNameError
-from hw4opt.arguments import whole_of
 from hw4opt.errors import shortened
+from hw4opt.validation.arguments import whole_of
 
 if TYPE_CHECKING:
     from hw4opt.selection import Selection

@@ -15,8 +15,8 @@ from hw4cli.opt.options import Writing
 from hw4cli.outputs import STDOUT, Files, check_figure, check_files, inputs, outputs
 from hw4cli.records import json_text
 from hw4opt import Problem, Result, Status
-from hw4opt.files import write_text, write_with
 from hw4opt.inference import ERRORS
+from hw4opt.running.files import write_text, write_with
 from hw4opt.terms.base import Array
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from hw4cli.opt.predictors import Asking, Predictor, Rows, Told
 from hw4cli.opt.report import figure_line, show, span, warn
 from hw4cli.progress import Bar
 from hw4opt import InputError, Result, Status
-from hw4opt.files import write_with
 from hw4opt.poisson.moods import Moods
+from hw4opt.running.files import write_with
 from hw4opt.tables import Table, read_table
 from hw4opt.tables.features import Features, Moments, Numbers
 from hw4opt.tables.write import number_cells, write_csv

@@ -20,7 +20,7 @@ from hw4cli.outputs import Files
 from hw4cli.progress import Bar
 from hw4cli.records import json_text
 from hw4opt import InputError, Result, Status
-from hw4opt.files import write_text
+from hw4opt.running.files import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hw4opt.arguments import whole_of
 from hw4opt.errors import InputError, UnknownNameError, shortened
 from hw4opt.kernels import KERNELS, Kernel, Precomputed, find_kernel
 from hw4opt.terms import AUTO, Term, find, load, parameters
+from hw4opt.validation.arguments import whole_of
 
 MOST_POINTS = 1_000_000  # of a range
 EVERYWHERE = "everywhere"  # a shape at every x: a later version

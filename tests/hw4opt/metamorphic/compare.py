@@ -9,8 +9,8 @@ from functools import cache
 import numpy as np
 
 from hw4opt import RefusedError, fit
-from hw4opt.certificate import Certificate
 from hw4opt.fit import TOLERANCES
+from hw4opt.proof.certificate import Certificate
 from hw4opt.selection import leave_one_out, score_settings
 from hw4opt.terms import Smooth
 from metamorphic.problems import spread

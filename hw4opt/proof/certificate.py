@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hw4opt.dual_projection import project_dual
 from hw4opt.form import BoxRows, Form, RowBlock, SmoothRows, TermRows
-from hw4opt.rows import each
+from hw4opt.form.dual_projection import project_dual
+from hw4opt.running.threads import parallel_map
 from hw4opt.terms import Coefficients, Differences, Slope
 from hw4opt.terms.base import Acts, Array
 
@@ -270,7 +270,7 @@ def _pull_rounding(form: Form, u: Array, w: Array) -> Array:
 
 
 def _assemble(form: Form, w: Array, z: Array, u: Array, rounding: _Rounding, wrong: Array, balanced: np.ndarray) -> list[Certificate]:
-    sums = each(lambda block: _sums(form, block, z, u, rounding), form.blocks)
+    sums = parallel_map(lambda block: _sums(form, block, z, u, rounding), form.blocks)
     slack, value, of_slack = (sum((one[place] for one in sums), np.zeros(form.batch)) for place in range(3))
     pulls = form.adjoint_of_terms(u)
     residual = form.penalty * w + pulls.sum(axis=0)
@@ -279,7 +279,7 @@ def _assemble(form: Form, w: Array, z: Array, u: Array, rounding: _Rounding, wro
     scale = form.gap_scale(w, gap, z)
     pull_size = np.abs(pulls).max(axis=(0, 2))
     if (form.ridge == 0).any():  # nothing but the terms' own rows to cancel against
-        reach = sum(each(lambda block: np.abs(u[:, block.span]) @ np.abs(block.matrix), form.blocks), np.zeros_like(w))
+        reach = sum(parallel_map(lambda block: np.abs(u[:, block.span]) @ np.abs(block.matrix), form.blocks), np.zeros_like(w))
         pull_size = np.where(form.ridge == 0, np.max(reach, axis=1), pull_size)
     largest = np.abs(residual).max(axis=1, initial=0.0)
     stationarity = np.where(largest > 0, largest / np.where(pull_size > 0, pull_size, largest + (largest == 0)), 0.0)

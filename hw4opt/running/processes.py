@@ -31,7 +31,7 @@ try:
     sys.path[:] = pickle.load(sys.stdin.buffer)
 except EOFError:
     sys.exit()
-from hw4opt.parallel import work
+from hw4opt.running.processes import work
 work()
 """
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hw4opt.design import Design, difference_coefficients
-from hw4opt.rows import RowMap
+from hw4opt.design.row_map import RowMap
 from hw4opt.terms import Differences, Slope, Term, Values
 from hw4opt.terms.base import Array
 

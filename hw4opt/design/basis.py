@@ -13,7 +13,7 @@ import numpy as np
 
 from hw4opt.errors import InputError
 from hw4opt.kernels import VALUE, Kernel, Precomputed
-from hw4opt.rows import each
+from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import Array
 
 LARGEST = 1e150  # k(x, x) that can be squared and summed
@@ -45,7 +45,7 @@ class Basis:
             block = slice(low, low + BLOCK)
             np.matmul(_against(self.kernel, x[block], column, self.points, self.columns), self.factor, out=out[block])
 
-        each(fill, range(0, len(x), BLOCK))
+        parallel_map(fill, range(0, len(x), BLOCK))
         return out
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.basis import Basis, diagonal_of
+from hw4opt.design.basis import Basis, diagonal_of
 from hw4opt.kernels import VALUE, Kernel, Precomputed
 from hw4opt.terms.base import Array
 

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from hw4opt.form import BoxRows, Form, RowBlock, SmoothRows
-from hw4opt.rows import Chunk, each
+from hw4opt.form.chunks import Chunk
+from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import Array
 
 EPS = float(np.finfo(float).eps)
@@ -85,12 +86,12 @@ def _project(form: Form, sensitivities: Sequence[Array | None], u: Array, free: 
     ]
 
     def total(act: Callable[[_FreeRows, Array], Array], duals: Sequence[Array]) -> Array:
-        return sum(each(lambda pair: act(*pair), list(zip(rows, duals, strict=True))))  # type: ignore[return-value]
+        return sum(parallel_map(lambda pair: act(*pair), list(zip(rows, duals, strict=True))))  # type: ignore[return-value]
 
     def residual(duals: Sequence[Array]) -> Array:
         return total(_FreeRows.pull, duals) * free[:, columns]
 
-    best, size = sum(each(_FreeRows.pull_and_size, rows))  # type: ignore[misc]
+    best, size = sum(parallel_map(_FreeRows.pull_and_size, rows))  # type: ignore[misc]
     best, size = best * free[:, columns], np.maximum(np.maximum(size, _typical_pull(form, rows)), 1e-300)
     level = 1e-14 * np.sqrt(sum(block.count for block in form.blocks))
     moved = [row.u for row in rows]
@@ -103,7 +104,7 @@ def _project(form: Form, sensitivities: Sequence[Array | None], u: Array, free: 
         length, tried, left = np.ones((form.batch, 1)), moved, best
         for _ in range(30):
             step = shift + length * newton
-            tried = each(lambda row: row.moved(step), rows)  # noqa: B023
+            tried = parallel_map(lambda row: row.moved(step), rows)  # noqa: B023
             left = residual(tried)
             worse = off & (np.abs(left / size).max(axis=1) >= np.abs(best / size).max(axis=1))
             if not worse.any():
@@ -115,7 +116,7 @@ def _project(form: Form, sensitivities: Sequence[Array | None], u: Array, free: 
         if not (np.abs(best) > EPS * size).any():
             break
         step = shift + _newton_step(total(lambda row, dual: row.slope(dual, best), moved), best)  # noqa: B023
-        tried = each(lambda row: row.moved(step), rows)  # noqa: B023
+        tried = parallel_map(lambda row: row.moved(step), rows)  # noqa: B023
         left = residual(tried)
         better = (np.abs(left / size).max(axis=1) < np.abs(best / size).max(axis=1))[:, None]
         shift, best = np.where(better, step, shift), np.where(better, left, best)
@@ -128,7 +129,7 @@ def _typical_pull(form: Form, rows: Sequence[_FreeRows]) -> Array | float:
     of_loss = [row for row in rows if row.block.parts[0].term == 0 and row.sensitivity is None]
     if not of_loss:
         return 0.0
-    sizes = each(lambda row: np.abs(row.chunk.matrix[row.block.parts[0].rows]).sum(axis=0), of_loss)
+    sizes = parallel_map(lambda row: np.abs(row.chunk.matrix[row.block.parts[0].rows]).sum(axis=0), of_loss)
     return form.scales.u * sum(sizes)
 
 

@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hw4opt.design.row_map import RowMap
 from hw4opt.form import Quadratic, SmoothRows
-from hw4opt.rows import OUTER, Chunk, RowMap, each, products
+from hw4opt.form.chunks import OUTER, Chunk, products
+from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import Array
 
 NOISE = 1e-14  # of the sum of absolute values: what a value may be off by
@@ -95,7 +97,7 @@ class Objective:
 
         b, r = w.shape
         value, size, gradient, hessian, curvature = np.zeros(b), np.zeros(b), np.zeros((b, r)), np.zeros((b, r, r)), np.zeros(b)
-        for found in each(one, self.parts):
+        for found in parallel_map(one, self.parts):
             for total, term in zip((value, size, gradient, hessian, curvature), found, strict=True):
                 total += term
         pull = self.penalty * w
@@ -114,12 +116,14 @@ class Objective:
             a = self.columns(part[0])
             return part[1].gradient(w @ a.T) @ a
 
-        total = sum(each(one, self.parts), self.penalty * w)
+        total = sum(parallel_map(one, self.parts), self.penalty * w)
         return total if self.fixed is None else total + np.matvec(self.fixed.h, w) + self.fixed.b
 
     def at_zero(self) -> Array:
         """The value at w = 0."""
-        value = sum(each(lambda part: part[1].value(np.zeros((1, len(part[0])))).sum(axis=1), self.parts), np.zeros(len(self.penalty)))
+        value = sum(
+            parallel_map(lambda part: part[1].value(np.zeros((1, len(part[0])))).sum(axis=1), self.parts), np.zeros(len(self.penalty))
+        )
         return value if self.fixed is None else value + self.fixed.c
 
     def on(self, basis: Array) -> Objective:
@@ -137,7 +141,7 @@ class Objective:
             held = np.any(rows.weights > 0, axis=0)
             return np.asarray(np.linalg.qr(chunk.matrix[:, columns] * held[:, None], mode="r"))
 
-        return np.asarray(np.linalg.qr(np.concatenate(each(one, self.parts)), mode="r"))
+        return np.asarray(np.linalg.qr(np.concatenate(parallel_map(one, self.parts)), mode="r"))
 
     def start(self) -> Array:
         """Weighted least squares of every row's own best z: one Newton step of the rows from there."""
@@ -152,7 +156,7 @@ class Objective:
 
         b, r = self.penalty.shape
         gram, pull = (np.zeros((b, r, r)), np.zeros((b, r))) if self.fixed is None else (self.fixed.h.copy(), -self.fixed.b)
-        for h, right in each(one, self.parts):
+        for h, right in parallel_map(one, self.parts):
             gram, pull = gram + h, pull + right
         return descent(gram, self.penalty, -pull)
 

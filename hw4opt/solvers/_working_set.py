@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hw4opt.answer import Answer, Options, Start
-from hw4opt.dual_projection import project_dual
+from hw4opt.design.row_map import RowMap
 from hw4opt.form import BoxRows, Form, TermRows
-from hw4opt.rows import RowMap
+from hw4opt.form.answer import Answer, Options, Start
+from hw4opt.form.dual_projection import project_dual
 from hw4opt.terms import Coefficients
 from hw4opt.terms.base import Array
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from hw4opt.answer import Status
+from hw4opt.form.answer import Status
 
 GRACE = 1.0  # seconds that a backend has to return once its own time limit has ended it
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from hw4opt.form import BoxRows, Form, RowBlock, SmoothRows
-from hw4opt.normal_equations import factor
-from hw4opt.rows import each
-from hw4opt.smooth_objective import Objective
+from hw4opt.running.threads import parallel_map
+from hw4opt.solvers._normal_equations import factor
+from hw4opt.solvers._smooth_objective import Objective
 from hw4opt.terms.base import Array
 
 LARGEST_WEIGHT = 1e14  # of W, in units of the rest of H: more would swamp it,
@@ -117,12 +117,12 @@ def starting_point(form: Form, w: Array | None = None) -> tuple[list[BlockState]
     boxed = all(len(state.bounds) == 2 for state in states)
     warm = w is not None and boxed
     point = w if w is not None and boxed else _least_squares(form, u_scale / z_scale)
-    zs = each(lambda state: point @ state.block.matrix.T, states)
+    zs = parallel_map(lambda state: point @ state.block.matrix.T, states)
     slopes = [state.rows.gradient(z) if boxed else state.u for state, z in zip(states, zs, strict=True)]
     size = np.maximum(_dual_size(form, point, slopes), 1e-3 * (z_scale * u_scale)[:, 0] * form.bounds)
     target = ((GAP_OF_WARM_START if warm else GAP_OF_LEAST_SQUARES) * size / form.bounds)[:, None]
     ratio = z_scale / form.loss_length
-    each(lambda pair: _center(*pair, target, ratio * pair[0].block.length), list(zip(states, zs, strict=True)))
+    parallel_map(lambda pair: _center(*pair, target, ratio * pair[0].block.length), list(zip(states, zs, strict=True)))
     return states, point
 
 

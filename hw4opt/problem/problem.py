@@ -11,16 +11,16 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.arguments import check_argument, checked, is_finite
-from hw4opt.arrays import ReadOnly, check_gram, finite_array, finite_column, read_only
 from hw4opt.design import Design, with_room
 from hw4opt.errors import InputError, shown
 from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.losses.squared import Squared
-from hw4opt.noise import noise_size
+from hw4opt.problem.noise import noise_size
 from hw4opt.regularizers.ridge import Ridge
 from hw4opt.terms import Coefficients, Loss, PiecewiseQuadratic, Slope, Smooth, Term, Values, registry
 from hw4opt.terms.base import Array
+from hw4opt.validation.arguments import check_argument, checked, is_finite
+from hw4opt.validation.arrays import ReadOnly, check_gram, finite_array, finite_column, read_only
 
 NO_WEIGHT = 1e-60  # of the largest: below, a row's loss is lost in the rounding of the others'
 FAR_FROM_ZERO = 4.0  # ranges of a column: from there on an intercept makes up for a center, so that differences keep their digits

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from hw4opt.answer import Options
 from hw4opt.form import BoxRows, Form, TermRows
+from hw4opt.form.answer import Options
 from hw4opt.form.equilibrate import solve_scaled
 from hw4opt.form.form import EMPTY_COLUMN_SQUARE
 from hw4opt.solvers import interior

@@ -1,91 +1,22 @@
-"""Row maps S and the products with A = S B that every solver needs.
+"""Parts of A = S B and the products with them that every solver needs.
 
-A row map is sparse: row j of S touches `width` base points. Small problems keep A; large ones make it a chunk at a time from B, so
-that memory grows as n·r and D B is never stored.
+Small problems keep A; large ones make it a chunk at a time from B, so that memory grows as n·r and D B is never stored.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
-from typing import TypeVar
 
 import numpy as np
 
+from hw4opt.design.row_map import RowMap
 from hw4opt.terms.base import Array
 
 CHUNK = 4096  # rows of A made at a time: 4096 × 40 doubles stay in a core's cache
 DENSE = 2_000_000  # entries of A up to which it is kept
 OUTER = 4_000_000  # entries of the products a_i a_iᵀ up to which they are kept
 FEW, MANY = 3, 8  # problems from which the products pay: where they are kept, and where they are made for each use
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-
-def each(act: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """`act` on every item, in order; on several threads where there are several large items (NumPy lets go of the lock)."""
-    items = list(items)
-    if len(items) < 8:
-        return [act(item) for item in items]
-    threads = min(len(items), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    if threads < 2:
-        return [act(item) for item in items]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(act, items))
-
-
-@dataclass(frozen=True)
-class RowMap:
-    """S: row j is Σ_c coef[j, c] · base[index[j, c]]; with `first`, row j touches base rows first + j, first + j + 1, …
-
-    coef None means all ones (width 1).
-    """
-
-    count: int
-    first: int | None = None
-    index: np.ndarray | None = None
-    coef: Array | None = None
-
-    def take(self, base: Array, low: int = 0, high: int | None = None) -> Array:
-        """Rows low … high of S base, for base of shape (N,) or (N, r)."""
-        high = self.count if high is None else high
-        if self.index is not None:
-            parts = [base[self.index[low:high, c]] for c in range(self.index.shape[1])]
-        else:
-            start = self.first or 0
-            width = 1 if self.coef is None else self.coef.shape[1]
-            parts = [base[start + low + c : start + high + c] for c in range(width)]
-        if self.coef is None:
-            return parts[0]
-        if len(parts) == 2 and self.is_difference:
-            return parts[1] - parts[0]
-        coef = self.coef[low:high]
-        extra = (None,) * (base.ndim - 1)
-        return sum(
-            (coef[(slice(None), c, *extra)] * part for c, part in enumerate(parts[1:], 1)), coef[(slice(None), 0, *extra)] * parts[0]
-        )
-
-    @property
-    def is_difference(self) -> bool:
-        return self.coef is not None and self.coef.strides[0] == 0 and tuple(self.coef[0]) == (-1.0, 1.0)
-
-    def spread(self, u: Array, size: int) -> Array:
-        """Sᵀ u over `size` base rows, for u of shape (b, count); gives (b, size)."""
-        total = np.zeros((len(u), size))
-        width = 1 if self.coef is None else self.coef.shape[1]
-        for c in range(width):
-            part = u if self.coef is None else u * self.coef[:, c]
-            if self.index is None:
-                start = (self.first or 0) + c
-                total[:, start : start + self.count] += part
-            else:
-                for row, values in zip(total, part, strict=True):
-                    row += np.bincount(self.index[:, c], values, minlength=size)
-        return total
 
 
 class Chunk:

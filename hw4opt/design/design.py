@@ -11,13 +11,13 @@ from functools import cached_property
 
 import numpy as np
 
-from hw4opt.basis import Basis, build_basis, diagonal_of
+from hw4opt.design.basis import Basis, build_basis, diagonal_of
+from hw4opt.design.row_map import RowMap
+from hw4opt.design.truncation import left_out
 from hw4opt.errors import InputError, RefusedError
 from hw4opt.kernels import VALUE, Kernel, Polynomial
-from hw4opt.rows import RowMap
 from hw4opt.terms import Coefficients, Differences, Slope, Values
 from hw4opt.terms.base import Acts, Array
-from hw4opt.truncation import left_out
 
 
 def with_room(x: Array, intercept: bool) -> Array:

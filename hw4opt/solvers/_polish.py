@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw4opt.form import BoxRows, Form, RowBlock
-from hw4opt.normal_equations import factor
+from hw4opt.solvers._normal_equations import factor
 from hw4opt.terms.base import Array
 
 PRICE = 1e5  # of a violated constraint, in units of the largest |u|: polishing must not gain by violating one

@@ -6,10 +6,10 @@ from typing import Protocol
 
 import numpy as np
 
-from hw4opt.answer import Answer, Options, Start, Status
-from hw4opt.deadline import Deadline
 from hw4opt.form import Form
-from hw4opt.polish import FIRST_ORDER_ROUNDS, polish
+from hw4opt.form.answer import Answer, Options, Start, Status
+from hw4opt.solvers._deadline import Deadline
+from hw4opt.solvers._polish import FIRST_ORDER_ROUNDS, polish
 
 FIRST_POLISH = 100  # steps before the first polishing; the next ones after 2, 4, 8 … times as many
 

@@ -1,0 +1,59 @@
+"""Row maps S: sparse linear maps from base points to a term's rows; row j touches `width` base points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw4opt.terms.base import Array
+
+
+@dataclass(frozen=True)
+class RowMap:
+    """S: row j is Σ_c coef[j, c] · base[index[j, c]]; with `first`, row j touches base rows first + j, first + j + 1, …
+
+    coef None means all ones (width 1).
+    """
+
+    count: int
+    first: int | None = None
+    index: np.ndarray | None = None
+    coef: Array | None = None
+
+    def take(self, base: Array, low: int = 0, high: int | None = None) -> Array:
+        """Rows low … high of S base, for base of shape (N,) or (N, r)."""
+        high = self.count if high is None else high
+        if self.index is not None:
+            parts = [base[self.index[low:high, c]] for c in range(self.index.shape[1])]
+        else:
+            start = self.first or 0
+            width = 1 if self.coef is None else self.coef.shape[1]
+            parts = [base[start + low + c : start + high + c] for c in range(width)]
+        if self.coef is None:
+            return parts[0]
+        if len(parts) == 2 and self.is_difference:
+            return parts[1] - parts[0]
+        coef = self.coef[low:high]
+        extra = (None,) * (base.ndim - 1)
+        return sum(
+            (coef[(slice(None), c, *extra)] * part for c, part in enumerate(parts[1:], 1)), coef[(slice(None), 0, *extra)] * parts[0]
+        )
+
+    @property
+    def is_difference(self) -> bool:
+        return self.coef is not None and self.coef.strides[0] == 0 and tuple(self.coef[0]) == (-1.0, 1.0)
+
+    def spread(self, u: Array, size: int) -> Array:
+        """Sᵀ u over `size` base rows, for u of shape (b, count); gives (b, size)."""
+        total = np.zeros((len(u), size))
+        width = 1 if self.coef is None else self.coef.shape[1]
+        for c in range(width):
+            part = u if self.coef is None else u * self.coef[:, c]
+            if self.index is None:
+                start = (self.first or 0) + c
+                total[:, start : start + self.count] += part
+            else:
+                for row, values in zip(total, part, strict=True):
+                    row += np.bincount(self.index[:, c], values, minlength=size)
+        return total

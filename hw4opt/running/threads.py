@@ -1,0 +1,41 @@
+"""Threads: BLAS on one (the matrices are small, and more make them slower by up to a hundred times on a busy machine), NumPy on many."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+FEWEST_ITEMS = 8  # that several threads are started for
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Inside the block, BLAS uses one thread; what it used before comes back after."""
+    with _controller().limit(limits=1, user_api="blas"):
+        yield
+
+
+def parallel_map(act: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """`act` on every item, in order; on several threads where there are several large items (NumPy lets go of the lock)."""
+    items = list(items)
+    if len(items) < FEWEST_ITEMS:
+        return [act(item) for item in items]
+    threads = min(len(items), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    if threads < 2:
+        return [act(item) for item in items]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(act, items))

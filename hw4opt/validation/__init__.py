@@ -1,0 +1,1 @@
+"""What arguments may be, and arrays in the form that formulas use."""
