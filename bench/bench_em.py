@@ -16,9 +16,9 @@ import pytest
 from bench import em_child
 from bench.em_peers import CASES, LARGE, numpy_em, plain_em, squarem
 from bench.record import OURS, Row, Target
-from hw4opt.poisson.ascent import climb
-from hw4opt.poisson.em import m_step, one_hot
-from hw4opt.poisson.mixture import PoissonMixture
+from hw4opt.mixture.ascent import climb
+from hw4opt.mixture.em import m_step, one_hot
+from hw4opt.mixture.model import PoissonMixture
 
 FLEXMIX = 8.0 / 0.95  # times the seconds of the NumPy EM
 PEER = "numpy"

@@ -12,8 +12,8 @@ from typing import Any
 
 from bench.child import peak_bytes
 from bench.em_peers import LARGE
-from hw4opt.poisson.em import cycle, m_step, one_hot
-from hw4opt.poisson.likelihood import expect
+from hw4opt.mixture.em import cycle, m_step, one_hot
+from hw4opt.mixture.likelihood import expect
 
 CYCLES = 5
 

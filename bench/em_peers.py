@@ -7,10 +7,10 @@ from math import lgamma
 
 import numpy as np
 
-from hw4opt.poisson.em import cycle, textbook
-from hw4opt.poisson.likelihood import Point, expect
-from hw4opt.poisson.mixture import PoissonMixture
-from hw4opt.poisson.sample import Sample
+from hw4opt.mixture.em import cycle, textbook
+from hw4opt.mixture.likelihood import Point, expect
+from hw4opt.mixture.model import PoissonMixture
+from hw4opt.mixture.sample import Sample
 
 TOL = 1e-10  # relative change of the log-likelihood that ends a run
 MOST = 5_000

@@ -19,8 +19,8 @@ from hw4opt.equilibrate import solve_scaled
 from hw4opt.errors import InputError, RefusedError
 from hw4opt.feasibility import infeasible, strictly_feasible
 from hw4opt.form import Form
-from hw4opt.poisson.existence import Existence, settle, without
 from hw4opt.problem import Problem
+from hw4opt.proof.existence import Existence, settle, without
 from hw4opt.result import Result
 from hw4opt.solvers import FAMILIES, load_solver, native_solvers, split_name
 from hw4opt.threads import one_blas_thread

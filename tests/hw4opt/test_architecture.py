@@ -217,6 +217,25 @@ def test_the_spine_imports_downwards():
             assert not own(name, path) & set(LAYERS[place + 1 :]), name
 
 
+def test_the_proof_of_existence_knows_the_form_alone():
+    for name, path in part("proof").items():
+        assert own(name, path) - BASE <= {"proof", "form", "terms"}, name
+        assert outside(name, path) <= {"numpy", "scipy"}, name
+
+
+def test_nothing_below_the_mixture_imports_it():
+    """Mixtures stand on terms, form, solvers and proof; a module above them, or the old names of it, may import it."""
+    for name, path in sources("hw4opt").items():
+        if name.split(".")[1:2] not in (["mixture"], ["poisson"]):
+            assert "mixture" not in own(name, path), name
+        assert "poisson" not in own(name, path), name
+
+
+def test_the_mixture_knows_neither_fits_nor_their_selection():
+    for name, path in part("mixture").items():
+        assert not own(name, path) & {"fit", "result", "model_file", "crosscheck", "selection", "plotting", "assignment"}, name
+
+
 def test_the_certificate_has_formulas_of_its_own():
     """What solvers and folds count as a gap cannot agree with it by being the same code."""
     path = ROOT / "hw4opt" / "certificate.py"

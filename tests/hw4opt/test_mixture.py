@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from hw4opt import InputError, ModelFileError, Status
-from hw4opt.poisson.ascent import climb, moved
-from hw4opt.poisson.check import Rows
-from hw4opt.poisson.choosing import choose_k
-from hw4opt.poisson.em import cycle, m_step, one_hot
-from hw4opt.poisson.likelihood import Point, curvature, expect
-from hw4opt.poisson.listener import COEF, simulated_listener
-from hw4opt.poisson.mixture import PoissonMixture
-from hw4opt.poisson.moods import Moods
-from hw4opt.poisson.sample import Sample
-from hw4opt.poisson.search import Budget, settle
+from hw4opt.mixture.ascent import climb, moved
+from hw4opt.mixture.components import Components
+from hw4opt.mixture.em import cycle, m_step, one_hot
+from hw4opt.mixture.likelihood import Point, curvature, expect
+from hw4opt.mixture.listener import COEF, simulated_listener
+from hw4opt.mixture.model import PoissonMixture
+from hw4opt.mixture.sample import Sample
+from hw4opt.mixture.search import Budget, settle
+from hw4opt.mixture.selection import choose_k
+from hw4opt.mixture.validation import Rows
 
 PATENT = np.loadtxt(Path(__file__).parent / "data" / "patent.csv", delimiter=",", skiprows=1)
 QUICK = Budget(24, 80)
@@ -333,11 +333,11 @@ def test_moods_survive_a_file(tmp_path):
     x, y, _ = simulated(14)
     moods = PoissonMixture(2, budget=QUICK).fit(x, y).moods
     moods.save(tmp_path / "moods.json")
-    again = Moods.load(tmp_path / "moods.json")
+    again = Components.load(tmp_path / "moods.json")
     assert (again.scores(x) == moods.scores(x)).all() and (again.score_errors(x) == moods.score_errors(x)).all()
     (tmp_path / "moods.json").write_text("{}")
     with pytest.raises(ModelFileError):
-        Moods.load(tmp_path / "moods.json")
+        Components.load(tmp_path / "moods.json")
 
 
 X, Y = np.arange(12.0) % 5, np.arange(12.0)
@@ -379,8 +379,8 @@ def test_wrong_labels_are_a_sentence(labels, sentence):
 
 
 def test_the_public_names_are_there_and_loaded_late():
-    import hw4opt.poisson as poisson
+    import hw4opt.mixture as mixture
 
-    assert poisson.__all__ == sorted(poisson.__all__) and all(callable(getattr(poisson, name)) for name in poisson.__all__)
+    assert mixture.__all__ == sorted(mixture.__all__) and all(callable(getattr(mixture, name)) for name in mixture.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Mixture'"):
-        _ = poisson.Mixture
+        _ = mixture.Mixture

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from hw4opt.poisson.check import Rows
-from hw4opt.poisson.listener import simulated_listener
-from hw4opt.poisson.mixture import PoissonMixture
-from hw4opt.poisson.plotting import MANY, plot_mixture
-from hw4opt.poisson.search import Budget
+from hw4opt.mixture.listener import simulated_listener
+from hw4opt.mixture.model import PoissonMixture
+from hw4opt.mixture.plotting import MANY, plot_mixture
+from hw4opt.mixture.search import Budget
+from hw4opt.mixture.validation import Rows
 
 QUICK = Budget(4, 0)
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from hw4opt import InputError, Poisson, Problem, Status, fit
-from hw4opt.poisson import ascent, choosing, likelihood, search
-from hw4opt.poisson.ascent import Axes, climb
-from hw4opt.poisson.check import Rows
-from hw4opt.poisson.choosing import choose_k
-from hw4opt.poisson.conclude import Run, conclude
-from hw4opt.poisson.em import m_step, one_hot
-from hw4opt.poisson.likelihood import Point, curvature
-from hw4opt.poisson.mixture import PoissonMixture
-from hw4opt.poisson.sample import Sample
-from hw4opt.poisson.search import Budget
+from hw4opt.mixture import ascent, likelihood, search, selection
+from hw4opt.mixture.ascent import Axes, climb
+from hw4opt.mixture.em import m_step, one_hot
+from hw4opt.mixture.likelihood import Point, curvature
+from hw4opt.mixture.model import PoissonMixture
+from hw4opt.mixture.sample import Sample
+from hw4opt.mixture.search import Budget
+from hw4opt.mixture.selection import choose_k
+from hw4opt.mixture.summarize import Run, conclude
+from hw4opt.mixture.validation import Rows
 
 QUICK = Budget(24, 40)
 
@@ -277,7 +277,7 @@ def test_beyond_the_most_parameters_the_information_is_not_made(monkeypatch):
     point = m_step(sample, one_hot(np.arange(len(sample)) % 2, 2)[None])
     whole, plain = curvature(sample, point), PoissonMixture(2, budget=QUICK).fit(x, y)
     monkeypatch.setattr(likelihood, "MOST", 7)
-    monkeypatch.setattr("hw4opt.poisson.conclude.MOST", 7)
+    monkeypatch.setattr("hw4opt.mixture.summarize.MOST", 7)
     slim = curvature(sample, point)
     assert slim.observed is None and slim.log_likelihood == pytest.approx(whole.log_likelihood)
     assert slim.gradient == pytest.approx(whole.gradient, rel=1e-8, abs=1e-8)
@@ -323,7 +323,7 @@ def test_of_a_capped_search_the_best_finished_run_is_given(monkeypatch):
 def test_without_seconds_no_clock_changes_the_answer(monkeypatch):
     x, y = listened(11)
     one = PoissonMixture(3, budget=QUICK).fit(x, y)
-    ticking(monkeypatch, search, choosing)
+    ticking(monkeypatch, search, selection)
     other = PoissonMixture(3, budget=QUICK).fit(x, y)
     assert (one.coef == other.coef).all() and (one.trace == other.trace).all() and one.starts == other.starts
 
@@ -346,7 +346,7 @@ def test_perturbations_follow_the_starts_where_they_are_not_counted():
 
 def test_the_seconds_of_a_choice_are_those_of_all_k_together(monkeypatch):
     x, y = listened(14)
-    ticking(monkeypatch, search, choosing)
+    ticking(monkeypatch, search, selection)
     choice = choose_k(PoissonMixture(1, budget=Budget(24, 40, 30.0)), (x, y, Rows()), range(1, 9))
     assert choice.untried and list(choice.results) + list(choice.untried) == list(range(1, 9))
     assert choice.warnings == (f"the seconds ran out before k = {choice.untried[0]} to 8: they were not tried",)

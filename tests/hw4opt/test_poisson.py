@@ -16,7 +16,7 @@ from hw4opt import L1, RBF, Increasing, InputError, Poisson, Problem, Result, Ri
 from hw4opt.blocks import SmoothRows
 from hw4opt.canonical import canonicalize
 from hw4opt.objective import pieces_of
-from hw4opt.poisson.existence import settle
+from hw4opt.proof.existence import settle
 from hw4opt.rows import RowMap
 from hw4opt.solvers.newton import minimize
 

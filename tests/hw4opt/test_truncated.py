@@ -14,11 +14,11 @@ from scipy.optimize import linprog, minimize
 
 from hw4opt import RBF, Increasing, InputError, Poisson, Problem, Result, Ridge, Status, fit
 from hw4opt.canonical import canonicalize
-from hw4opt.poisson import Moods, PoissonMixture, Rows
-from hw4opt.poisson.existence import settle
-from hw4opt.poisson.likelihood import Point, curvature
-from hw4opt.poisson.sample import Sample
-from hw4opt.poisson.search import Budget
+from hw4opt.mixture import Components, PoissonMixture, Rows
+from hw4opt.mixture.likelihood import Point, curvature
+from hw4opt.mixture.sample import Sample
+from hw4opt.mixture.search import Budget
+from hw4opt.proof.existence import settle
 from hw4opt.terms.laws import PLAIN, ZERO_TRUNCATED
 
 TRUNCATED = Poisson(truncated=True)
@@ -353,7 +353,7 @@ def test_moods_are_found_saved_and_predict_the_truncated_mean(tmp_path):
     errors = result.uncertainty.standard_errors[order]
     assert (np.abs(result.coef[order] - [[0.2, 0.5], [2.5, -0.5]]) < 4 * errors).all()
     result.moods.save(tmp_path / "m.json")
-    kept = Moods.load(tmp_path / "m.json")
+    kept = Components.load(tmp_path / "m.json")
     rates = np.exp(np.column_stack([np.ones(1500), x]) @ result.coef.T + offset[:, None])
     means = rates / -np.expm1(-rates)
     assert kept.truncated and dataclasses.asdict(kept)["truncated"]

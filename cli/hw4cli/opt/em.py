@@ -21,11 +21,11 @@ from hw4cli.opt.report import figure_line, show, warn
 from hw4cli.outputs import Files
 from hw4cli.progress import Bar
 from hw4opt import InputError, Status
-from hw4opt.poisson.choosing import CRITERIA, Choice, choose_k
-from hw4opt.poisson.mixture import PoissonMixture
-from hw4opt.poisson.moods import MixtureResult
-from hw4opt.poisson.playlists import Playlist, cautions, make_playlists, write_playlists
-from hw4opt.poisson.search import EACH, Budget
+from hw4opt.mixture.components import MixtureResult
+from hw4opt.mixture.model import PoissonMixture
+from hw4opt.mixture.playlists import Playlist, cautions, make_playlists, write_playlists
+from hw4opt.mixture.search import EACH, Budget
+from hw4opt.mixture.selection import CRITERIA, Choice, choose_k
 from hw4opt.tables import STDIN
 
 BUILT_IN = 3  # moods of the built-in listener

@@ -10,10 +10,10 @@ import numpy as np
 
 from hw4cli.opt.listening import Listened
 from hw4cli.opt.report import coefficient
-from hw4opt.poisson.choosing import Choice
-from hw4opt.poisson.listener import Listener
-from hw4opt.poisson.moods import MixtureResult
-from hw4opt.poisson.playlists import AFTER, BEFORE, Playlist, renamed
+from hw4opt.mixture.components import MixtureResult
+from hw4opt.mixture.listener import Listener
+from hw4opt.mixture.playlists import AFTER, BEFORE, Playlist, renamed
+from hw4opt.mixture.selection import Choice
 from hw4opt.terms.base import Array
 
 if TYPE_CHECKING:
@@ -162,6 +162,6 @@ def song(row: int, texts: dict[str, list[str]]) -> str:
 
 def figure(result: MixtureResult, truth: Listener | None) -> Figure:
     """The panels of --plot, the true coefficients marked where the columns are those of the truth."""
-    from hw4opt.poisson.plotting import plot_mixture
+    from hw4opt.mixture.plotting import plot_mixture
 
     return plot_mixture(result, None if truth is None else truth.coef_of(result.feature_names))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw4opt.poisson.existence import EXACT, acting, null_space, unit_rows
+from hw4opt.proof.existence import EXACT, acting, null_space, unit_rows
 from hw4opt.terms.base import Array
 
 SPAN_ROUNDING = 1e-9  # of a row's length: what may lie outside the span of the kept rows for rounding

@@ -21,8 +21,8 @@ import numpy as np
 
 from hw4opt.blocks import SmoothRows
 from hw4opt.losses.poisson import Poisson
-from hw4opt.poisson.likelihood import LARGEST, Expectation, Point, expect
-from hw4opt.poisson.sample import Sample
+from hw4opt.mixture.likelihood import LARGEST, Expectation, Point, expect
+from hw4opt.mixture.sample import Sample
 from hw4opt.solvers.newton import Stop, minimize
 from hw4opt.terms.base import Array
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from hw4opt.arrays import group_numbers, real_array
 from hw4opt.errors import InputError
-from hw4opt.poisson.sample import COUNTS, Design, Sample
+from hw4opt.mixture.sample import COUNTS, Design, Sample
 from hw4opt.terms.base import Array
 from hw4opt.terms.laws import law_of
 

@@ -11,11 +11,11 @@ import numpy as np
 
 from hw4opt.arguments import check_fields
 from hw4opt.errors import InputError
-from hw4opt.poisson.ascent import Climb, Over, climb, never
-from hw4opt.poisson.em import EMPTY, cycle, m_step
-from hw4opt.poisson.likelihood import Expectation, Point, expect
-from hw4opt.poisson.sample import Sample
-from hw4opt.poisson.starts import given_to, perturbed, starts, worst
+from hw4opt.mixture.ascent import Climb, Over, climb, never
+from hw4opt.mixture.em import EMPTY, cycle, m_step
+from hw4opt.mixture.likelihood import Expectation, Point, expect
+from hw4opt.mixture.sample import Sample
+from hw4opt.mixture.starts import given_to, perturbed, starts, worst
 from hw4opt.terms.base import Array
 
 CHAIN = 24  # starts of one chain

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hw4opt.poisson.likelihood import LARGEST
-from hw4opt.poisson.moods import MixtureResult
+from hw4opt.mixture.components import MixtureResult
+from hw4opt.mixture.likelihood import LARGEST
 from hw4opt.terms.base import Array
 
 COLORS = ("#0b5fa5", "#d08a2e", "#3a7d44", "#d1495b", "#6b4c9a", "#5c6670")

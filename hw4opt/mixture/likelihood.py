@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw4opt.poisson.sample import Part, Sample
+from hw4opt.mixture.sample import Part, Sample
 from hw4opt.rows import each
 from hw4opt.terms.base import Array
 

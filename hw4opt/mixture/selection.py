@@ -15,12 +15,12 @@ from numpy.typing import ArrayLike
 
 from hw4opt.arguments import checked
 from hw4opt.errors import InputError, UnknownNameError
-from hw4opt.poisson.check import Rows, check_components
-from hw4opt.poisson.likelihood import expect
-from hw4opt.poisson.mixture import PoissonMixture
-from hw4opt.poisson.moods import MixtureResult
-from hw4opt.poisson.sample import Design, Sample
-from hw4opt.poisson.search import Budget, search
+from hw4opt.mixture.components import MixtureResult
+from hw4opt.mixture.likelihood import expect
+from hw4opt.mixture.model import PoissonMixture
+from hw4opt.mixture.sample import Design, Sample
+from hw4opt.mixture.search import Budget, search
+from hw4opt.mixture.validation import Rows, check_components
 
 CRITERIA = ("bic", "aic", "icl", "held_out")
 FOLDS = 5

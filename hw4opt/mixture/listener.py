@@ -9,7 +9,7 @@ import numpy as np
 
 from hw4opt.arguments import check_seed, checked
 from hw4opt.errors import InputError
-from hw4opt.poisson.check import INTERCEPT
+from hw4opt.mixture.validation import INTERCEPT
 from hw4opt.tables import Table
 from hw4opt.terms.base import Array
 

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 from scipy.optimize import linprog
 
 from hw4opt import Poisson, Problem, Result, Status, fit
-from hw4opt.poisson.separated import drift
+from hw4opt.proof.separation import drift
 
 
 def by_programs(kept, separated, row):

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hw4opt.poisson.em import one_hot
-from hw4opt.poisson.likelihood import Expectation
-from hw4opt.poisson.sample import Sample
+from hw4opt.mixture.em import one_hot
+from hw4opt.mixture.likelihood import Expectation
+from hw4opt.mixture.sample import Sample
 from hw4opt.terms.base import Array
 
 ROUNDS = 12  # of the regressions on log counts

@@ -16,8 +16,8 @@ from hw4opt.arrays import ReadOnly, read_only
 from hw4opt.errors import InputError, ModelFileError
 from hw4opt.files import write_text
 from hw4opt.losses.poisson import Poisson
-from hw4opt.poisson.check import INTERCEPT, matrix, vector
-from hw4opt.poisson.sample import Design
+from hw4opt.mixture.sample import Design
+from hw4opt.mixture.validation import INTERCEPT, matrix, vector
 from hw4opt.terms.base import Array
 from hw4opt.terms.laws import Law
 
@@ -98,7 +98,7 @@ class Criteria:
 
 
 @dataclass(frozen=True, eq=False)
-class Moods:
+class Components:
     """The parameters alone: coef (k, p) of the columns `names`, proportions (k,), how sure they are.
 
     has_offset    whether they were fitted with an offset;  truncated  whether the law is that of counts of at least 1
@@ -197,7 +197,7 @@ class Moods:
 
     @classmethod
     @checked
-    def load(cls, path: str | Path) -> Moods:
+    def load(cls, path: str | Path) -> Components:
         """What `save` wrote; raises `ModelFileError`."""
         try:
             stored = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -299,10 +299,10 @@ class MixtureResult(ReadOnly):
         return np.bincount(self.labels[self.design.weights > 0], minlength=self.k)
 
     @property
-    def moods(self) -> Moods:
+    def moods(self) -> Components:
         """What ranks and predicts, without the data."""
         features = self.design.active.features[:, int(self.feature_names[:1] == (INTERCEPT,)) :]
-        return Moods(
+        return Components(
             self.feature_names,
             self.coef,
             self.proportions,
@@ -313,13 +313,13 @@ class MixtureResult(ReadOnly):
         )
 
     def scores(self, x: ArrayLike) -> Array:
-        """`Moods.scores` of new rows (m, d): (m, k)."""
+        """`Components.scores` of new rows (m, d): (m, k)."""
         return self.moods.scores(x)
 
     def score_errors(self, x: ArrayLike) -> Array | None:
-        """`Moods.score_errors` of new rows (m, d): (m, k), or None."""
+        """`Components.score_errors` of new rows (m, d): (m, k), or None."""
         return self.moods.score_errors(x)
 
     def predict(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
-        """`Moods.predict` of new rows (m, d): (m,)."""
+        """`Components.predict` of new rows (m, d): (m,)."""
         return self.moods.predict(x, offset)

@@ -16,13 +16,13 @@ from hw4opt.canonical import canonicalize
 from hw4opt.errors import listed
 from hw4opt.inference import ERRORS, OVERDISPERSION, UNIDENTIFIED_SHARE
 from hw4opt.losses.poisson import Poisson
-from hw4opt.poisson.ascent import Climb
-from hw4opt.poisson.existence import settle
-from hw4opt.poisson.likelihood import LARGEST, MOST, Blocks, Point, expect, penalty, scores_outer
-from hw4opt.poisson.moods import Criteria, MixtureResult, Starts, Uncertainty
-from hw4opt.poisson.sample import Design, Sample
-from hw4opt.poisson.search import Found
+from hw4opt.mixture.ascent import Climb
+from hw4opt.mixture.components import Criteria, MixtureResult, Starts, Uncertainty
+from hw4opt.mixture.likelihood import LARGEST, MOST, Blocks, Point, expect, penalty, scores_outer
+from hw4opt.mixture.sample import Design, Sample
+from hw4opt.mixture.search import Found
 from hw4opt.problem import Problem
+from hw4opt.proof.existence import settle
 from hw4opt.terms.base import Array
 
 SINGULAR = 1e-10  # eigenvalue of the information with unit diagonal below which something is not identified

@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike
 from hw4opt.arguments import check_fields, check_seed, check_word, checked
 from hw4opt.errors import InputError
 from hw4opt.inference import ERRORS
-from hw4opt.poisson.ascent import ended
-from hw4opt.poisson.check import Rows, check_components, check_design, check_labels
-from hw4opt.poisson.conclude import Run, conclude
-from hw4opt.poisson.em import plain
-from hw4opt.poisson.moods import MixtureResult
-from hw4opt.poisson.sample import Design, Sample
-from hw4opt.poisson.search import Budget, Report, search
+from hw4opt.mixture.ascent import ended
+from hw4opt.mixture.components import MixtureResult
+from hw4opt.mixture.em import plain
+from hw4opt.mixture.sample import Design, Sample
+from hw4opt.mixture.search import Budget, Report, search
+from hw4opt.mixture.summarize import Run, conclude
+from hw4opt.mixture.validation import Rows, check_components, check_design, check_labels
 
 
 @dataclass(frozen=True)

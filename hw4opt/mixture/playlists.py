@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from hw4opt.arguments import checked
 from hw4opt.errors import InputError, shown
 from hw4opt.files import replacing
-from hw4opt.poisson.moods import MixtureResult
+from hw4opt.mixture.components import MixtureResult
 from hw4opt.tables.write import number_cells, write_csv
 from hw4opt.terms.base import Array
 

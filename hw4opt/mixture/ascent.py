@@ -20,9 +20,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.poisson.em import cycle
-from hw4opt.poisson.likelihood import Blocks, Curvature, Point, curvature, expect
-from hw4opt.poisson.sample import Sample
+from hw4opt.mixture.em import cycle
+from hw4opt.mixture.likelihood import Blocks, Curvature, Point, curvature, expect
+from hw4opt.mixture.sample import Sample
 from hw4opt.terms.base import Array
 
 DAMPING, LEAST = 0.3, 1e-12  # τ at the start, and the least: below that the counts say nothing of a direction
