@@ -16,7 +16,7 @@ import pytest
 from bench import em_child
 from bench.em_peers import CASES, LARGE, numpy_em, plain_em, squarem
 from bench.record import OURS, Row, Target
-from hw4opt.mixture.ascent import climb
+from hw4opt.mixture.ascent import ascend
 from hw4opt.mixture.em import m_step, one_hot
 from hw4opt.mixture.model import PoissonMixture
 
@@ -44,7 +44,7 @@ def test_plain(timed, variant: str) -> None:
 @cases
 def test_ours(timed, variant: str) -> None:
     sample, labels = CASES[variant].sample()
-    done = timed(lambda: climb(sample, m_step(sample, one_hot(labels, CASES[variant].k)[None])), 4.0)
+    done = timed(lambda: ascend(sample, m_step(sample, one_hot(labels, CASES[variant].k)[None])), 4.0)
     targets = (Target("times_faster", at_least=50 / FLEXMIX, than=(PEER,)),) if variant == "close" else ()
     note = f"{len(done.trace)} cycles, log-likelihood {done.log_likelihood:.6f}, gradient {done.gradient:.0e} standard errors"
     timed.file(Row("em", variant, OURS, "hw4opt", certified=done.stationary, n=5_000, note=note, targets=targets))

@@ -8,7 +8,7 @@ from math import lgamma
 import numpy as np
 
 from hw4opt.mixture.em import cycle, textbook
-from hw4opt.mixture.likelihood import Point, expect
+from hw4opt.mixture.likelihood import MixtureParameters, expect
 from hw4opt.mixture.model import PoissonMixture
 from hw4opt.mixture.sample import Sample
 
@@ -86,7 +86,7 @@ def plain_em(sample: Sample, labels: np.ndarray, k: int) -> tuple[float, int]:
     return last, MOST
 
 
-def squarem(sample: Sample, point: Point) -> tuple[float, int]:
+def squarem(sample: Sample, point: MixtureParameters) -> tuple[float, int]:
     """hw4opt's cycles extrapolated (Varadhan and Roland 2008, step length S3), falling back to EM where ℓ falls: ℓ and cycles of EM."""
     here, last = expect(sample, point), -np.inf
     for number in range(1, MOST // 3):
@@ -105,10 +105,10 @@ def squarem(sample: Sample, point: Point) -> tuple[float, int]:
     return last, MOST
 
 
-def _flat(point: Point) -> np.ndarray:
+def _flat(point: MixtureParameters) -> np.ndarray:
     return np.concatenate([point.coef.ravel(), point.log_proportions.ravel()])
 
 
-def _point(values: np.ndarray, like: Point) -> Point:
+def _point(values: np.ndarray, like: MixtureParameters) -> MixtureParameters:
     coef, logits = values[: like.coef.size].reshape(like.coef.shape), values[like.coef.size :]
-    return Point(coef, (logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max())[None])
+    return MixtureParameters(coef, (logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max())[None])

@@ -1,16 +1,19 @@
-"""The names that `hw4opt.poisson` had before it became `hw4opt.mixture` and `hw4opt.proof`; they go in version 1.0."""
+"""The names of `hw4opt.poisson` before it became `hw4opt.mixture` and `hw4opt.proof`; they go in version 1.0."""
 
 from __future__ import annotations
 
-import functools
 import importlib
 import sys
 import warnings
+from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hw4opt.mixture import Choice, PoissonMixture
 
 PLACES = {  # old module.name: new module.name
-    "ascent.climb": "mixture.ascent.climb",
+    "ascent.climb": "mixture.ascent.ascend",
     "ascent.moved": "mixture.ascent.moved",
     "check.Rows": "mixture.validation.Rows",
     "choosing.CRITERIA": "mixture.selection.CRITERIA",
@@ -22,7 +25,7 @@ PLACES = {  # old module.name: new module.name
     "em.textbook": "mixture.em.textbook",
     "existence.Existence": "proof.existence.Existence",
     "existence.settle": "proof.existence.settle",
-    "likelihood.Point": "mixture.likelihood.Point",
+    "likelihood.Point": "mixture.likelihood.MixtureParameters",
     "likelihood.curvature": "mixture.likelihood.curvature",
     "likelihood.expect": "mixture.likelihood.expect",
     "listener.COEF": "mixture.listener.COEF",
@@ -30,8 +33,11 @@ PLACES = {  # old module.name: new module.name
     "listener.Listener": "mixture.listener.Listener",
     "listener.simulated_listener": "mixture.listener.simulated_listener",
     "mixture.PoissonMixture": "mixture.model.PoissonMixture",
-    "moods.MixtureResult": "mixture.components.MixtureResult",
+    "moods.Criteria": "mixture.result.Criteria",
+    "moods.MixtureResult": "mixture.result.MixtureResult",
     "moods.Moods": "mixture.components.Components",
+    "moods.Starts": "mixture.result.Starts",
+    "moods.Uncertainty": "mixture.uncertainty.Uncertainty",
     "playlists.Playlist": "mixture.playlists.Playlist",
     "playlists.cautions": "mixture.playlists.cautions",
     "playlists.defining_rows": "mixture.playlists.defining_rows",
@@ -39,52 +45,63 @@ PLACES = {  # old module.name: new module.name
     "playlists.playlist_path": "mixture.playlists.playlist_path",
     "playlists.write_playlists": "mixture.playlists.write_playlists",
     "plotting.plot_mixture": "mixture.plotting.plot_mixture",
+    "sample.Design": "mixture.sample.Design",
     "sample.Sample": "mixture.sample.Sample",
     "search.Budget": "mixture.search.Budget",
-    "search.settle": "mixture.search.settle",
+    "search.settle": "mixture.runs.finish_run",
     "separated.drift": "proof.separation.drift",
 }
-PACKAGE_NAMES = (
-    "check.Rows",
-    "choosing.Choice",
-    "choosing.choose_k",
-    "listener.simulated_listener",
-    "mixture.PoissonMixture",
-    "moods.MixtureResult",
-    "moods.Moods",
-    "playlists.Playlist",
-    "playlists.make_playlists",
-    "playlists.write_playlists",
-    "search.Budget",
-)  # those of the package itself
-_MODULE_OF = {name.partition(".")[2]: name.partition(".")[0] for name in PACKAGE_NAMES}
+PACKAGE_NAMES = {  # of the package itself, and their old module
+    "Budget": "search",
+    "Choice": "choosing",
+    "MixtureResult": "moods",
+    "Moods": "moods",
+    "Playlist": "playlists",
+    "PoissonMixture": "mixture",
+    "Rows": "check",
+    "choose_k": "choosing",
+    "make_playlists": "playlists",
+    "simulated_listener": "listener",
+    "write_playlists": "playlists",
+}
+
+
+def _choose_k(model: PoissonMixture, data: Any, ks: Sequence[int], criterion: str = "bic", told: Any = None) -> Choice:
+    """`hw4opt.mixture.choose_k` with the arguments that it had: data is (x, y, rows), and told is progress."""
+    from hw4opt.errors import InputError
+    from hw4opt.mixture import choose_k
+
+    if not isinstance(data, tuple) or len(data) != 3:
+        raise InputError("data is no triple; give (x, y, Rows(…))")
+    x, y, rows = data
+    return choose_k(model, x, y, ks, rows, criterion, told)
+
+
+WITH_OLD_ARGUMENTS = {"choosing.choose_k": _choose_k}
 
 
 def _moved(module: str, name: str) -> Any:
-    """A name of an old module, from its new place, with a DeprecationWarning."""
+    """What an old module's name stands for, with a DeprecationWarning."""
     place = PLACES.get(f"{module}.{name}")
     if place is None:
         raise AttributeError(f"module {f'{__name__}.{module}'!r} has no attribute {name!r}")
     new_module, _, new_name = place.rpartition(".")
-    warnings.warn(
-        f"hw4opt.poisson's {name} is {new_name} of hw4opt.{new_module}; the old name goes in version 1.0",
-        DeprecationWarning,
-        stacklevel=3,
-    )
-    return getattr(importlib.import_module(f"hw4opt.{new_module}"), new_name)
+    message = f"hw4opt.poisson's {name} is now {new_name} of hw4opt.{new_module}; the old name goes in version 1.0"
+    warnings.warn(message, DeprecationWarning, stacklevel=3)
+    old = WITH_OLD_ARGUMENTS.get(f"{module}.{name}")
+    return getattr(importlib.import_module(f"hw4opt.{new_module}"), new_name) if old is None else old
 
 
 def __getattr__(name: str) -> Any:
-    module = _MODULE_OF.get(name)
-    if module is None:
+    if name not in PACKAGE_NAMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _moved(module, name)
+    return _moved(PACKAGE_NAMES[name], name)
 
 
 def _old_module(name: str) -> ModuleType:
-    """A module with nothing in it but the names that moved."""
+    """A module that holds nothing but the names that moved."""
     module = ModuleType(f"{__name__}.{name}")
-    module.__dict__["__getattr__"] = functools.partial(_moved, name)
+    module.__dict__["__getattr__"] = lambda attribute: _moved(name, attribute)
     return module
 
 

@@ -1,4 +1,4 @@
-"""`MixtureResult`: the moods found, and what can be asked of them."""
+"""`Components`: the parameters of a mixture without its data, what they predict, and their file."""
 
 from __future__ import annotations
 
@@ -10,99 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.answer import Status
 from hw4opt.arguments import checked
-from hw4opt.arrays import ReadOnly, read_only
 from hw4opt.errors import InputError, ModelFileError
 from hw4opt.files import write_text
 from hw4opt.losses.poisson import Poisson
-from hw4opt.mixture.sample import Design
-from hw4opt.mixture.validation import INTERCEPT, matrix, vector
+from hw4opt.mixture.uncertainty import Uncertainty
+from hw4opt.mixture.validation import INTERCEPT, real_matrix, real_vector
 from hw4opt.terms.base import Array
 from hw4opt.terms.laws import Law
 
-KIND, FORMATS = "hw4opt moods", (2, 3)  # 2: no truncated law, no span, no context
-PROPORTIONS_ROUNDING = 1e-6  # what proportions may sum to beside 1
-
-
-@dataclass(frozen=True)
-class Starts:
-    """What the search tried: starts and perturbations, how many of the finished ones agreed, how many ended nowhere, the next maximum.
-
-    next_best    how far below the best the next maximum is; None where every finished run agreed
-    """
-
-    tried: int
-    finished: int
-    agreed: int
-    failed: int
-    next_best: float | None
-
-
-@dataclass(frozen=True, eq=False)
-class Uncertainty:
-    """From the inverse of the exact observed information: of each mood's coefficients, or None with the reason.
-
-    standard_errors (k, p) in the features' own units, correlation (k, p, p): where the one can be 1e-200, a covariance could not be held.
-    Both are NaN for coefficients that are not identified, which the reason names.
-    """
-
-    standard_errors: Array | None
-    correlation: Array | None
-    reason: str | None
-
-    @classmethod
-    def none(cls, reason: str) -> Uncertainty:
-        """Nothing but the reason."""
-        return cls(None, None, reason)
-
-    @property
-    def covariance(self) -> Array | None:
-        """(k, p, p), or None."""
-        if self.standard_errors is None or self.correlation is None:
-            return None
-        return self.correlation * self.standard_errors[:, :, None] * self.standard_errors[:, None, :]
-
-    def of_scores(self, columns: Array) -> Array | None:
-        """√(xᵀ Cov(w_j) x) of rows x (m, p) in each mood, (m, k); None without errors.
-
-        inf where it is beyond what a double can hold; NaN where x is not 0 at a coefficient that is not identified
-        """
-        if self.standard_errors is None or self.correlation is None:
-            return None
-        found = []
-        for errors, correlation in zip(self.standard_errors, self.correlation, strict=True):
-            lost = np.isnan(errors)
-            with np.errstate(over="ignore", invalid="ignore"):
-                length = _length(columns[:, ~lost] * errors[~lost], correlation[np.ix_(~lost, ~lost)])
-            found.append(np.where(columns[:, lost].any(axis=1), np.nan, length))
-        return np.column_stack(found)
-
-
-def _length(moves: Array, correlation: Array) -> Array:
-    """√(vᵀ R v) of rows v (m, p): the largest entry is taken out first, so that no square overflows."""
-    size = np.abs(moves).max(axis=1, initial=0.0)
-    unit = moves / np.where(size > 0, size, 1.0)[:, None]
-    length = size * np.sqrt(np.maximum(np.vecdot(unit @ correlation, unit), 0.0))
-    return np.where(np.isnan(length), np.inf, length)
-
-
-@dataclass(frozen=True, eq=False)
-class Criteria:
-    """df = k p + k - 1; bic and aic of the unpenalised ℓ with n = Σ weights (groups: their number); icl = bic + 2·entropy."""
-
-    bic: float
-    aic: float
-    icl: float
-    entropy: float
+FILE_KIND = "hw4opt moods"  # what files have been marked with since format 2
+FILE_FORMATS = (2, 3)  # 2: no truncated law, no span, no context
+MAX_PROPORTIONS_ERROR = 1e-6  # difference from 1 of the sum of the proportions in a file
 
 
 @dataclass(frozen=True, eq=False)
 class Components:
-    """The parameters alone: coef (k, p) of the columns `names`, proportions (k,), how sure they are.
+    """The k components of a mixture: coef (k, p) of the columns `names`, proportions (k,), and their uncertainty.
 
     has_offset    whether they were fitted with an offset;  truncated  whether the law is that of counts of at least 1
-    span (2, d)   lowest and highest of the features fitted, None where that is not known
+    span (2, d)   lowest and highest of the features fitted; None where that is not known
     context       names of the columns they were fitted to, by role: y, offset, exposure, groups, and what features are made of
     """
 
@@ -122,7 +49,7 @@ class Components:
 
     @property
     def loss(self) -> Poisson:
-        """The loss of one mood."""
+        """The loss of one component."""
         return Poisson(quasi=True, truncated=self.truncated)
 
     @property
@@ -136,7 +63,7 @@ class Components:
         return self.names[:1] == (INTERCEPT,)
 
     def scores(self, x: ArrayLike) -> Array:
-        """xᵀw_j of new rows (m, d) in each mood, intercept in, offset not: (m, k); not finite where a double cannot hold it."""
+        """xᵀw_j of new rows (m, d) in each component, with the intercept and without offset: (m, k); may be infinite or NaN."""
         with np.errstate(over="ignore", invalid="ignore"):
             return self._columns(x) @ self.coef.T
 
@@ -145,29 +72,36 @@ class Components:
         return self.uncertainty.of_scores(self._columns(x))
 
     def predict(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
-        """The mean count of new rows, Σ_j π_j λ_j with λ_j = exp(xᵀw_j + offset), or λ_j/(1 - e^-λ_j) of a truncated law, (m,)."""
+        """The mean count Σ_j π_j λ_j of new rows, (m,).
+
+        λ_j = exp(xᵀw_j + offset), or λ_j/(1 - e^-λ_j) of a truncated law
+        """
         return self.means(x, offset) @ self.proportions
 
     def means(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
-        """The mean count of new rows in each mood, (m, k)."""
+        """The mean count of new rows in each component, (m, k)."""
         return self.law.least + self.law.rise(self._log_rates(x, offset))
 
-    def posterior(self, x: ArrayLike, y: ArrayLike, offset: ArrayLike | None = None, groups: ArrayLike | None = None) -> Array:
-        """The probability of each mood given the counts y (m,) of new rows, (m, k).
+    def posterior(
+        self, x: ArrayLike, y: ArrayLike, offset: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> Array:
+        """The probability of each component given the counts y (m,) of new rows, (m, k).
 
-        groups    (m,) labels: rows of a group share one mood, and all their counts tell of it
+        groups    (m,) labels: rows of a group share one component, whose probability depends on all their counts
         Raises `InputError` for what is no count of the law.
         """
         z = self._log_rates(x, offset)
-        counts = vector("y", y, len(z), 0.0)
+        counts = real_vector("y", y, len(z), 0.0)
         for row in np.flatnonzero(counts < self.law.least)[:1]:
-            raise InputError(f"y holds {counts[row]:g} in row {row + 1}; counts of this mixture are {self.law.least:g} or more")
+            raise InputError(
+                f"y holds {counts[row]:g} in row {row}; counts of this mixture are {self.law.least:g} or more"
+            )
         above = (counts - self.law.least)[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = -self.law.divergence(z, above, above - self.law.rise(z))
             if groups is not None:
                 unit = np.unique(np.asarray(groups), return_inverse=True)[1]
-                logs = np.stack([np.bincount(unit, of_mood) for of_mood in logs.T], axis=1)[unit]
+                logs = np.stack([np.bincount(unit, of_component) for of_component in logs.T], axis=1)[unit]
             logs = np.log(self.proportions) + logs
             shares = np.exp(logs - logs.max(axis=1, keepdims=True))
             return shares / shares.sum(axis=1, keepdims=True)
@@ -176,13 +110,13 @@ class Components:
         if offset is None and self.has_offset:
             raise InputError("the mixture was fitted with an offset; give one for the new rows")
         scores = self.scores(x)
-        return scores + vector("offset", offset, len(scores), 0.0)[:, None]
+        return scores + real_vector("offset", offset, len(scores), 0.0)[:, None]
 
     @checked
     def save(self, path: str | Path) -> None:
         """One JSON file, written in one piece; floats keep every digit."""
-        record = {"kind": KIND, "format": FORMATS[-1], **_kept(vars(self)), "uncertainty": _kept(vars(self.uncertainty))}
-        write_text(path, json.dumps(record, allow_nan=False) + "\n")
+        record = {"kind": FILE_KIND, "format": FILE_FORMATS[-1], **_encoded(vars(self))}
+        write_text(path, json.dumps(record | {"uncertainty": _encoded(vars(self.uncertainty))}, allow_nan=False) + "\n")
 
     @staticmethod
     def is_file(path: str | Path) -> bool:
@@ -191,7 +125,7 @@ class Components:
             if not Path(path).is_file():  # a FIFO can be read once
                 return False
             with Path(path).open(encoding="utf-8", errors="replace") as file:
-                return f'"kind": "{KIND}"' in file.read(100)
+                return f'"kind": "{FILE_KIND}"' in file.read(100)
         except (OSError, ValueError):
             return False
 
@@ -201,125 +135,57 @@ class Components:
         """What `save` wrote; raises `ModelFileError`."""
         try:
             stored = json.loads(Path(path).read_text(encoding="utf-8"))
-            if stored["kind"] != KIND or stored["format"] not in FORMATS:
+            if stored["kind"] != FILE_KIND or stored["format"] not in FILE_FORMATS:
                 raise ValueError("it is another kind of file")
-            names, sure = tuple(stored["names"]), stored["uncertainty"]
-            k, p = len(stored["proportions"]), len(names)
-            coef, proportions = _stored(stored["coef"], k, p), _stored(stored["proportions"], k)
-            errors, correlation = _stored(sure["standard_errors"], k, p), _stored(sure["correlation"], k, p, p)
-            flags = bool(stored["has_offset"]), bool(stored.get("truncated", False))
-            span, context = _stored(stored.get("span"), 2, p - (names[:1] == (INTERCEPT,))), stored.get("context", {})
-            roles = (context[role] for role in ("y", "offset", "exposure", "groups") if role in context)
-            if not isinstance(context, dict) or not all(isinstance(name, str) for name in (*names, *roles)):
-                raise ValueError("its columns have no names")
-            if coef is None or proportions is None:
-                raise ValueError("something is missing")
-            if not np.isfinite(coef).all() or not (proportions >= 0).all() or not abs(proportions.sum() - 1) < PROPORTIONS_ROUNDING:
-                raise ValueError("its coefficients or proportions are none")
-            return cls(names, coef, proportions, Uncertainty(errors, correlation, sure["reason"]), *flags, span, context)
+            return cls._decoded(stored)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            raise ModelFileError(f"{path} is no file of moods, or it is damaged: {error}") from error
+            raise ModelFileError(f"{path} is no file of a mixture, or it is damaged: {error}") from error
+
+    @classmethod
+    def _decoded(cls, stored: dict[str, Any]) -> Components:
+        names, uncertainty, context = tuple(stored["names"]), stored["uncertainty"], stored.get("context", {})
+        k, p = len(stored["proportions"]), len(names)
+        coef, proportions = _array(stored["coef"], k, p), _array(stored["proportions"], k)
+        roles = (context[role] for role in ("y", "offset", "exposure", "groups") if role in context)
+        if not isinstance(context, dict) or not all(isinstance(name, str) for name in (*names, *roles)):
+            raise ValueError("its columns have no names")
+        if coef is None or proportions is None:
+            raise ValueError("coefficients or proportions are missing")
+        if not np.isfinite(coef).all():
+            raise ValueError("its coefficients are not finite")
+        if not (proportions >= 0).all() or not abs(proportions.sum() - 1) < MAX_PROPORTIONS_ERROR:
+            raise ValueError("its proportions are not positive numbers with the sum 1")
+        return cls(
+            names,
+            coef,
+            proportions,
+            Uncertainty(
+                _array(uncertainty["standard_errors"], k, p),
+                _array(uncertainty["correlation"], k, p, p),
+                uncertainty["reason"],
+            ),
+            has_offset=bool(stored["has_offset"]),
+            truncated=bool(stored.get("truncated", False)),
+            span=_array(stored.get("span"), 2, p - (names[:1] == (INTERCEPT,))),
+            context=context,
+        )
 
     def _columns(self, x: ArrayLike) -> Array:
-        found = matrix("x", x)
+        found = real_matrix("x", x)
         if found.shape[1] + self.has_intercept != len(self.names):
             raise InputError(f"x has {found.shape[1]} columns and the mixture was fitted to {', '.join(self.features)}")
         return np.column_stack([np.ones(len(found)), found]) if self.has_intercept else found
 
 
-def _kept(fields: dict[str, Any]) -> dict[str, Any]:
+def _encoded(fields: dict[str, Any]) -> dict[str, Any]:
     """Arrays as lists, null for NaN."""
     arrays = {name: value for name, value in fields.items() if isinstance(value, np.ndarray)}
     return fields | {name: np.where(np.isnan(value), np.array(None), value).tolist() for name, value in arrays.items()}
 
 
-def _stored(values: list | None, *shape: int) -> Array | None:
+def _array(values: list | None, *shape: int) -> Array | None:
+    """The array of a list from a file, NaN for null; None for None. Raises `ValueError` for another shape."""
     found = None if values is None else np.array(values, dtype=float)
     if found is not None and found.shape != shape:
         raise ValueError(f"an array has the shape {found.shape} in place of {shape}")
     return found
-
-
-@dataclass(frozen=True, eq=False)
-class MixtureResult(ReadOnly):
-    """k moods in descending proportion.
-
-    status, message    stationary to tolerance (`Status.CERTIFIED`) or what stands against it
-    coef (k, p)        of `feature_names`, the intercept first;  proportions (k,)
-    responsibilities   (n, k), rows in input order: the probability of each mood given the row's count (its group's counts)
-    log_likelihood     with log y!, less the ridge penalty;  trace: the same after each cycle
-    dispersion (k,)    Σ γ (y - λ)²/λ over the degrees of freedom: 1 for Poisson counts
-    explained (k,)     share of all counts that falls to each mood
-    warnings           sentences that a reader should know
-    """
-
-    status: Status
-    message: str
-    coef: Array
-    proportions: Array
-    responsibilities: Array
-    log_likelihood: float
-    trace: Array
-    gradient: float
-    uncertainty: Uncertainty
-    criteria: Criteria
-    dispersion: Array
-    explained: Array
-    starts: Starts
-    seconds: float
-    warnings: tuple[str, ...]
-    design: Design
-
-    def __post_init__(self) -> None:
-        read_only((self.coef, self.proportions, self.responsibilities, self.trace, self.dispersion, self.explained))
-
-    @property
-    def k(self) -> int:
-        """The number of moods, which an emptied one may have lowered."""
-        return len(self.coef)
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Of the columns of `coef`."""
-        return self.design.names
-
-    @property
-    def cycles(self) -> int:
-        """Cycles of the run that found this maximum, after its start."""
-        return len(self.trace)
-
-    @property
-    def labels(self) -> np.ndarray:
-        """The most probable mood of each row, (n,)."""
-        return self.responsibilities.argmax(axis=1)
-
-    @property
-    def cluster_sizes(self) -> np.ndarray:
-        """Rows by most probable mood, (k,)."""
-        return np.bincount(self.labels[self.design.weights > 0], minlength=self.k)
-
-    @property
-    def moods(self) -> Components:
-        """What ranks and predicts, without the data."""
-        features = self.design.active.features[:, int(self.feature_names[:1] == (INTERCEPT,)) :]
-        return Components(
-            self.feature_names,
-            self.coef,
-            self.proportions,
-            self.uncertainty,
-            bool(self.design.offset.any()),
-            self.design.law.least == 1,
-            np.stack([features.min(axis=0), features.max(axis=0)]),
-        )
-
-    def scores(self, x: ArrayLike) -> Array:
-        """`Components.scores` of new rows (m, d): (m, k)."""
-        return self.moods.scores(x)
-
-    def score_errors(self, x: ArrayLike) -> Array | None:
-        """`Components.score_errors` of new rows (m, d): (m, k), or None."""
-        return self.moods.score_errors(x)
-
-    def predict(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
-        """`Components.predict` of new rows (m, d): (m,)."""
-        return self.moods.predict(x, offset)

@@ -1,16 +1,19 @@
-"""Passes over the rows: the E-step, and the observed log-likelihood with its first two derivatives.
+"""The E-step, and the observed log-likelihood with its first two derivatives: passes over the rows.
 
-A unit u (a row, or the rows of a group) has, in component k, the log-density  h_uk = log π_k + Σ_i ι_i (y_i z_ik - exp z_ik),
-z_ik = x_iᵀw_k + o_i. The E-step is  γ_uk = exp(h_uk) / Σ_l exp(h_ul), and  ℓ = Σ_u ω_u (log Σ_k exp h_uk - Σ_i ι_i log y_i!),
-both with the largest h taken out first, so that densities of exp(-10⁵) divide as well as any. Of counts truncated at 0 the log-density
-is that of their law (terms/laws.py), λ their mean in r, and their variance in the information below. Above 10⁶, where y z and log y! would
-cancel, h is what the row falls short of the best λ, and the constant what is left there.
+A unit u (a row, or the rows of a group) has, in component k, the log-density
+h_uk = log π_k + Σ_i ι_i (y_i z_ik - exp z_ik), z_ik = x_iᵀw_k + o_i. The E-step is  γ_uk = exp(h_uk) / Σ_l exp(h_ul), and
+ℓ = Σ_u ω_u (log Σ_k exp h_uk - Σ_i ι_i log y_i!). In both the largest h is subtracted first, so that densities as small as
+exp(-10⁵) are divided without loss. For counts truncated at 0 the log-density is that of their law (terms/laws.py), and
+below λ is their mean in r, and their variance in the information. Above 10⁶, where y z and log y! would cancel, h is what the
+row falls short of its largest log-density over λ, and the constant is that largest log-density.
 
-With π = softmax(α) and r_ik = ι_i (y_i - λ_ik), the gradient is  Σ_i ω γ_ik r_ik x_i  for w_k and  Σ_u ω γ_uk - Ω π_k  for α_k. The
-information that the counts hold is what complete data would hold less what the labels would add (Louis 1982): with
+With π = softmax(α) and r_ik = ι_i (y_i - λ_ik), the gradient is  Σ_i ω γ_ik r_ik x_i  for w_k and  Σ_u ω γ_uk - Ω π_k  for α_k.
+The observed information is that of complete data less the information of the missing labels (Louis 1982): with
 v_uk = (Σ_{i in u} r_ik x_i, 1) in block k,
 
-    -∇²ℓ = blockdiag(Σ ω γ_ik ι_i λ_ik x_i x_iᵀ) + Ω (diag π - ππᵀ)  -  Σ_u ω [Σ_k γ_uk v_uk v_ukᵀ - v̄_u v̄_uᵀ],   v̄_u = Σ_k γ_uk v_uk.
+    -∇²ℓ = blockdiag(Σ ω γ_ik ι_i λ_ik x_i x_iᵀ) + Ω (diag π - ππᵀ)  -  Σ_u ω [Σ_k γ_uk v_uk v_ukᵀ - v̄_u v̄_uᵀ],
+
+v̄_u = Σ_k γ_uk v_uk.
 """
 
 from __future__ import annotations
@@ -20,17 +23,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw4opt.mixture.sample import Part, Sample
+from hw4opt.mixture.sample import Sample, UnitBlock
 from hw4opt.rows import each
 from hw4opt.terms.base import Array
 
-MOST = 3_000  # parameters up to which the observed information is made: its eigenvectors take seconds there, and hours at ten times as many
-LARGEST = 150.0  # z up to which exp(z) is taken: at any count's density there is 0 in doubles, and products of it do not overflow
+MAX_INFORMATION_PARAMETERS = 3_000  # for which the observed information is formed: its eigenvectors take seconds there
+MAX_LOG_RATE = 150.0  # z at which exp(z) is cut off: the density of every count is 0 there in doubles, and products do not overflow
 
 
 @dataclass(frozen=True, eq=False)
-class Point:
-    """Parameters of a batch of s mixtures: coef (s, k, p) of the scaled columns, log_proportions (s, k)."""
+class MixtureParameters:
+    """A batch of s mixtures: coef (s, k, p) of the scaled columns, log_proportions (s, k)."""
 
     coef: Array
     log_proportions: Array
@@ -42,14 +45,17 @@ class Point:
     def k(self) -> int:
         return self.coef.shape[1]
 
-    def pick(self, which: np.ndarray | slice) -> Point:
+    def pick(self, which: np.ndarray | slice) -> MixtureParameters:
         """Some mixtures of the batch."""
-        return Point(self.coef[which], self.log_proportions[which])
+        return MixtureParameters(self.coef[which], self.log_proportions[which])
 
     @classmethod
-    def stack(cls, points: list[Point]) -> Point:
-        """Batches in a row as one."""
-        return cls(np.concatenate([point.coef for point in points]), np.concatenate([point.log_proportions for point in points]))
+    def stack(cls, points: list[MixtureParameters]) -> MixtureParameters:
+        """Batches one after another as one."""
+        return cls(
+            np.concatenate([point.coef for point in points]),
+            np.concatenate([point.log_proportions for point in points]),
+        )
 
 
 class Expectation(NamedTuple):
@@ -60,16 +66,16 @@ class Expectation(NamedTuple):
     densities: Array
 
 
-class Blocks(NamedTuple):
-    """A matrix of (w_1, α_1, w_2, α_2, …) that is 0 but for a block of each w_j, (k, p, p), and one of all the α, (k, k)."""
+class BlockMatrix(NamedTuple):
+    """A matrix over (w_1, α_1, w_2, α_2, …) that is 0 but for a block of each w_j, (k, p, p), and one of all the α, (k, k)."""
 
     coef: Array
     logits: Array
 
     @property
-    def transposed(self) -> Blocks:
+    def transposed(self) -> BlockMatrix:
         """The blocks' transposes."""
-        return Blocks(self.coef.swapaxes(1, 2), self.logits.T)
+        return BlockMatrix(self.coef.swapaxes(1, 2), self.logits.T)
 
     def times(self, values: Array) -> Array:
         """The product with (K,) or (K, m)."""
@@ -82,39 +88,42 @@ class Blocks(NamedTuple):
 
 
 class Curvature(NamedTuple):
-    """Of one mixture, in (w_1, α_1, w_2, α_2, …), K = k (p + 1) of them.
+    """ℓ of one mixture and its derivatives in (w_1, α_1, w_2, α_2, …), K = k (p + 1) of them.
 
-    gradient (K,);  complete: the information of complete data;  observed (K, K): that of the counts, None for K above `MOST`
+    gradient (K,);  complete: the information of complete data
+    observed (K, K): the observed information, None for K above `MAX_INFORMATION_PARAMETERS`
     """
 
     log_likelihood: float
     gradient: Array
-    complete: Blocks
+    complete: BlockMatrix
     observed: Array | None
 
     @property
     def finite(self) -> bool:
-        """Whether all of it are finite numbers."""
-        parts = (self.log_likelihood, self.gradient, *self.complete, 0.0 if self.observed is None else self.observed)
-        return all(bool(np.isfinite(part).all()) for part in parts)
+        """Whether all of them are finite."""
+        arrays = (self.log_likelihood, self.gradient, *self.complete, 0.0 if self.observed is None else self.observed)
+        return all(bool(np.isfinite(array).all()) for array in arrays)
 
 
-def expect(sample: Sample, point: Point) -> Expectation:
+def expect(sample: Sample, point: MixtureParameters) -> Expectation:
     """The E-step of every mixture of the batch."""
-    parts = sample.parts(point.coef.shape[0] * point.k)
-    found = each(lambda part: _posterior(part, point)[2:], parts)
+    found = each(lambda block: _block_posterior(block, point)[2:], sample.blocks(point.coef.shape[0] * point.k))
     shares = np.concatenate([share for share, _ in found], axis=-1) if len(found) > 1 else found[0][0]
     densities = np.concatenate([density for _, density in found], axis=-1) if len(found) > 1 else found[0][1]
     return Expectation(densities @ sample.unit_weights - penalty(sample, point), shares, densities)
 
 
-def penalty(sample: Sample, point: Point) -> Array:
+def penalty(sample: Sample, point: MixtureParameters) -> Array:
     """Σ_k Σ_j penalty_j w_kj², (s,)."""
     return (np.square(point.coef) @ sample.penalty).sum(axis=1)
 
 
-class _Posterior(NamedTuple):
-    """Mean less the law's least count and variance (s, k, rows), which may share memory, γ (s, k, units), the log-density (s, units)."""
+class _BlockPosterior(NamedTuple):
+    """The E-step of a block: γ (s, k, units) and the mixture's log-density (s, units).
+
+    rise       mean less the law's least count, (s, k, rows);  variance  of the counts, likewise; both may share memory
+    """
 
     rise: Array
     variance: Array
@@ -122,22 +131,21 @@ class _Posterior(NamedTuple):
     density: Array
 
 
-def _posterior(part: Part, point: Point) -> _Posterior:
-    """The E-step on a part."""
+def _block_posterior(block: UnitBlock, point: MixtureParameters) -> _BlockPosterior:
     s, k, p = point.coef.shape
-    z = (point.coef.reshape(-1, p) @ part.matrix.T).reshape(s, k, -1)
-    z += part.offset
-    np.minimum(z, LARGEST, out=z)
-    cumulant, rise, variance = part.law.derivatives(z)
-    if part.large:
-        z = -part.law.divergence(z, part.above, part.above - rise)
+    z = (point.coef.reshape(-1, p) @ block.matrix.T).reshape(s, k, -1)
+    z += block.offset
+    np.minimum(z, MAX_LOG_RATE, out=z)
+    cumulant, rise, variance = block.law.derivatives(z)
+    if block.has_large_counts:
+        z = -block.law.divergence(z, block.above, block.above - rise)
     else:
-        z *= part.above
+        z *= block.above
         z -= cumulant
-    if part.inner is not None:
-        z *= part.inner
-    if part.first is not None:
-        z = np.add.reduceat(z, part.first, axis=2)  # a unit's rows share their mood
+    if block.inner_weights is not None:
+        z *= block.inner_weights
+    if block.first_rows is not None:
+        z = np.add.reduceat(z, block.first_rows, axis=2)  # a unit's rows belong to one component
     z += point.log_proportions[:, :, None]
     top = z.max(axis=1, keepdims=True)
     z -= top
@@ -146,32 +154,49 @@ def _posterior(part: Part, point: Point) -> _Posterior:
     z /= total
     density = np.log(total)
     density += top
-    return _Posterior(rise, variance, z, density[:, 0] - part.constants)
+    return _BlockPosterior(rise, variance, z, density[:, 0] - block.constants)
 
 
-def curvature(sample: Sample, point: Point) -> Curvature:
-    """ℓ of one mixture with its gradient, the information of complete data, and that of the counts."""
+class _BlockSums(NamedTuple):
+    """What `curvature` sums over the blocks; `missing` is 0 where the observed information is not formed.
+
+    gradient   Σ ω v̄ (k, p + 1);  complete  blocks Σ ω γ ι λ x xᵀ (k, p, p);  missing  Σ_u ω [Σ_k γ v vᵀ - v̄ v̄ᵀ] (K, K)
+    """
+
+    log_likelihood: float
+    gradient: Array
+    complete: Array
+    missing: Array | float
+
+
+class _Residuals(NamedTuple):
+    """r = ι (y - λ) and ω γ ι, each (k, rows)."""
+
+    residual: Array
+    weights: Array
+
+
+def curvature(sample: Sample, point: MixtureParameters) -> Curvature:
+    """ℓ of one mixture with its gradient, the information of complete data, and the observed information."""
     k, p = point.coef.shape[1:]
-    act = _curvature if k * (p + 1) <= MOST else _slopes
-    pieces = each(lambda part: act(part, point), sample.parts(k * p))
-    log_likelihood, gradient, complete, missing = (sum(column) for column in zip(*pieces, strict=True))
-    return _assemble(sample, point, float(log_likelihood), (gradient, complete, missing))  # type: ignore[arg-type]
+    sums_of = _second_order_sums if k * (p + 1) <= MAX_INFORMATION_PARAMETERS else _first_order_sums
+    found = each(lambda block: sums_of(block, point), sample.blocks(k * p))
+    return _assemble(sample, point, _BlockSums(*(sum(column) for column in zip(*found, strict=True))))  # type: ignore[arg-type]
 
 
-def _curvature(part: Part, point: Point) -> tuple[float, Array, Array, Array]:
-    """A part's ℓ, Σ ω v̄ (k, p + 1), blocks Σ ω γ ι λ x xᵀ (k, p, p), and Σ_u ω [Σ_k γ v vᵀ - v̄ v̄ᵀ] (K, K)."""
-    rise, variance, shares, density = (array[0] for array in _posterior(part, point))
+def _second_order_sums(block: UnitBlock, point: MixtureParameters) -> _BlockSums:
+    rise, variance, shares, density = (array[0] for array in _block_posterior(block, point))
     k, p = point.coef.shape[1:]
-    residual, weights = _residuals(part, rise, shares)
+    residual, weights = _residuals(block, rise, shares)
     halves = np.sqrt(variance * weights)  # √ω γ ι λ
-    roots, columns, size = np.sqrt(shares), part.matrix.T, np.sqrt(part.unit_weights)
-    scores = np.empty((k, p + 1, len(size)))
+    roots, columns, root_weights = np.sqrt(shares), block.matrix.T, np.sqrt(block.unit_weights)
+    scores = np.empty((k, p + 1, len(root_weights)))
     complete, missing, half = np.empty((k, p, p)), np.zeros((k, p + 1, k, p + 1)), np.empty(columns.shape)
     for c in range(k):
         np.multiply(columns, halves[c], out=half)
         np.matmul(half, half.T, out=complete[c])
-        score, outer = scores[c], roots[c] * size
-        score[:p] = part.per_unit(np.multiply(columns, residual[c], out=half))
+        score, outer = scores[c], roots[c] * root_weights
+        score[:p] = block.per_unit(np.multiply(columns, residual[c], out=half))
         score[:p] *= outer
         score[p] = outer  # √(ω γ) v
         missing[c, :, c] = score @ score.T
@@ -179,59 +204,62 @@ def _curvature(part: Part, point: Point) -> tuple[float, Array, Array, Array]:
     flat = scores.reshape(k * (p + 1), -1)
     square = missing.reshape(len(flat), -1)
     square -= flat @ flat.T
-    return float(density @ part.unit_weights), (flat @ size).reshape(k, p + 1), complete, square
+    log_likelihood = float(density @ block.unit_weights)
+    return _BlockSums(log_likelihood, (flat @ root_weights).reshape(k, p + 1), complete, square)
 
 
-def _slopes(part: Part, point: Point) -> tuple[float, Array, Array, float]:
-    """The same without its last, for which 0 stands."""
-    rise, variance, shares, density = (array[0] for array in _posterior(part, point))
-    residual, weights = _residuals(part, rise, shares)
+def _first_order_sums(block: UnitBlock, point: MixtureParameters) -> _BlockSums:
+    rise, variance, shares, density = (array[0] for array in _block_posterior(block, point))
+    residual, weights = _residuals(block, rise, shares)
     halves = np.sqrt(variance * weights)
-    gradient = np.column_stack([(residual * part.per_row(shares * part.unit_weights)) @ part.matrix, shares @ part.unit_weights])
-    complete = np.stack([half @ half.T for half in (part.matrix.T * root for root in halves)])
-    return float(density @ part.unit_weights), gradient, complete, 0.0
+    of_coef = (residual * block.per_row(shares * block.unit_weights)) @ block.matrix
+    gradient = np.column_stack([of_coef, shares @ block.unit_weights])
+    complete = np.stack([half @ half.T for half in (block.matrix.T * root for root in halves)])
+    return _BlockSums(float(density @ block.unit_weights), gradient, complete, 0.0)
 
 
-def _residuals(part: Part, rise: Array, shares: Array) -> tuple[Array, Array]:
-    """r = ι (y - λ) and ω γ ι, each (k, rows)."""
-    residual, weights = part.above - rise, part.per_row(shares * part.unit_weights)
-    return (residual, weights) if part.inner is None else (residual * part.inner, weights * part.inner)
+def _residuals(block: UnitBlock, rise: Array, shares: Array) -> _Residuals:
+    residual, weights = block.above - rise, block.per_row(shares * block.unit_weights)
+    if block.inner_weights is None:
+        return _Residuals(residual, weights)
+    return _Residuals(residual * block.inner_weights, weights * block.inner_weights)
 
 
-def scores_outer(sample: Sample, point: Point) -> Array:
-    """Σ_u ω s_u s_uᵀ of one mixture in (w_1, α_1, w_2, …), (K, K), s_u the gradient of unit u: v̄_u with π taken from the α's."""
+def scores_outer(sample: Sample, point: MixtureParameters) -> Array:
+    """Σ_u ω s_u s_uᵀ of one mixture in (w_1, α_1, w_2, …), (K, K), with s_u the gradient of unit u: v̄_u less π in the α's."""
     k, p = point.coef.shape[1:]
     shares = np.exp(point.log_proportions[0])
 
-    def one(part: Part) -> Array:
-        found = _posterior(part, point)
-        residual = _residuals(part, found.rise[0], found.shares[0])[0]
-        scores = np.empty((k, p + 1, len(part.unit_weights)))
+    def of_block(block: UnitBlock) -> Array:
+        found = _block_posterior(block, point)
+        residual = _residuals(block, found.rise[0], found.shares[0]).residual
+        scores = np.empty((k, p + 1, len(block.unit_weights)))
         for c, row in enumerate(residual):
-            scores[c, :p] = part.per_unit(part.matrix.T * row) * found.shares[0, c]
+            scores[c, :p] = block.per_unit(block.matrix.T * row) * found.shares[0, c]
             scores[c, p] = found.shares[0, c] - shares[c]
-        flat = scores.reshape(k * (p + 1), -1) * np.sqrt(part.unit_weights)
+        flat = scores.reshape(k * (p + 1), -1) * np.sqrt(block.unit_weights)
         return flat @ flat.T
 
-    return sum(each(one, sample.parts(k * p)), np.zeros((k * (p + 1),) * 2))
+    return sum(each(of_block, sample.blocks(k * p)), np.zeros((k * (p + 1),) * 2))
 
 
-def _assemble(sample: Sample, point: Point, log_likelihood: float, sums: tuple[Array, Array, Array | float]) -> Curvature:
-    """The sums over all parts, with the penalty and what the proportions alone bring.
+def _assemble(sample: Sample, point: MixtureParameters, sums: _BlockSums) -> Curvature:
+    """The sums over all blocks, with the penalty and the terms of the proportions alone.
 
-    That is Ω (diag π - ππᵀ), plus Ω/k 11ᵀ along the direction that changes no proportion.
+    These are Ω (diag π - ππᵀ), plus Ω/k 11ᵀ along the direction that changes no proportion.
     """
-    gradient, complete, missing = sums
+    gradient, complete, missing = sums.gradient, sums.complete, sums.missing
     k, p = point.coef.shape[1:]
-    shares, moods, place = np.exp(point.log_proportions[0]), np.arange(k), np.arange(p)
+    shares, components, columns = np.exp(point.log_proportions[0]), np.arange(k), np.arange(p)
     gradient[:, :p] -= 2 * sample.penalty * point.coef[0]
     gradient[:, p] -= sample.total * shares
-    blocks = Blocks(complete, sample.total * (np.diag(shares) - np.outer(shares, shares) + 1.0 / k))
-    blocks.coef[:, place, place] += 2 * sample.penalty
+    information = BlockMatrix(complete, sample.total * (np.diag(shares) - np.outer(shares, shares) + 1.0 / k))
+    information.coef[:, columns, columns] += 2 * sample.penalty
     observed = None
     if isinstance(missing, np.ndarray):
         observed = -missing
         square = observed.reshape(k, p + 1, k, p + 1)
-        square[moods, :p, moods, :p] += blocks.coef
-        square[:, p, :, p] += blocks.logits
-    return Curvature(log_likelihood - float(penalty(sample, point)[0]), gradient.ravel(), blocks, observed)
+        square[components, :p, components, :p] += information.coef
+        square[:, p, :, p] += information.logits
+    log_likelihood = float(sums.log_likelihood) - float(penalty(sample, point)[0])
+    return Curvature(log_likelihood, gradient.ravel(), information, observed)

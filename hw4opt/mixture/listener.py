@@ -1,4 +1,4 @@
-"""A simulated listener with known moods, so that EM can be seen to find them."""
+"""A simulated listener whose plays come from known components, her moods: an example whose true answer is known."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from hw4opt.terms.base import Array
 FEATURES = ("tempo", "energy", "acoustic")
 COEF = np.array([[2.0, 1.0, 0.8, -0.6], [2.6, -0.9, -0.7, 0.9], [1.2, 0.3, -1.0, -1.2]])  # intercept, then FEATURES
 PROPORTIONS = np.array([0.5, 0.3, 0.2])
-SONGS = 400
+SONGS = 400  # by default
 
 
 class Listener(NamedTuple):
-    """Her songs' features (n, 3), plays, and the mood of each; the true coef (3, 4) with intercepts first, and proportions."""
+    """Features (n, 3) and plays of songs, and the mood of each; the true coef (3, 4), intercepts first, and proportions."""
 
     x: Array
     plays: Array

@@ -1,49 +1,48 @@
-"""The search for the best maximum: many short runs, the best of them finished, then perturbations of the best while they pay."""
+"""The search for the best maximum: many short runs, the best of them finished, then perturbations of the best while they gain."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from hw4opt.arguments import check_fields
 from hw4opt.errors import InputError
-from hw4opt.mixture.ascent import Climb, Over, climb, never
-from hw4opt.mixture.em import EMPTY, cycle, m_step
-from hw4opt.mixture.likelihood import Expectation, Point, expect
+from hw4opt.mixture.ascent import Ascent, TimeCheck
+from hw4opt.mixture.likelihood import expect
+from hw4opt.mixture.runs import MIN_SHORT_RUNS, finish_run, short_runs
 from hw4opt.mixture.sample import Sample
-from hw4opt.mixture.starts import given_to, perturbed, starts, worst
+from hw4opt.mixture.starts import Draw, draw_perturbations, draw_starts
 from hw4opt.terms.base import Array
 
-CHAIN = 24  # starts of one chain
-FINISHED = 4  # of a chain's starts, and …
-FINISHED_PERTURBED = 2  # … of a round of perturbations: as many are run to the end
-ROUND = 60  # perturbations tried side by side
-PATIENCE = 5  # rounds without a better maximum after which perturbing no longer pays
-PATIENCE_EASY = 2  # the same where all finished starts of a chain agree
-AGREED = 3  # easy chains that end in the same maximum: another would, too
-SHORT = (1, 2, 3)  # cycles of a short run, between which the worse half is dropped
-INEXACT = 2  # Newton steps of a short run's M-steps
-BATCH = 100_000  # entries (starts, moods, rows) of the M-steps that begin side by side: time is looked at between batches
-SUBSET = 1_000  # units of which short runs see a sample where there are more
-MARGIN = 2e-3  # relative difference of ℓ on the part from which a maximum is not looked at on all units
-SAME = 1e-7  # relative difference of ℓ below which two maxima are one
-EACH = 24  # perturbations for each start, where their number is not given
-GRACE = 1.0  # seconds that the first run may take to its end when the search's are over: an answer that is stationary is worth them
+STARTS_PER_CHAIN = 24
+FINISHED_STARTS = MIN_SHORT_RUNS  # of a chain's starts
+FINISHED_PERTURBATIONS = 2  # of a round of perturbations
+PERTURBATIONS_PER_ROUND = 60  # tried side by side
+PERTURBATIONS_PER_START = 24  # where their number is not given
+MAX_IDLE_ROUNDS = 5  # of perturbations without a better maximum, after which a chain ends
+MAX_IDLE_ROUNDS_AGREED = 2  # the same where all finished starts of the chain ended in one maximum
+AGREEING_CHAINS = 3  # one after another in the same maximum, after which the search ends
+SUBSAMPLE_UNITS = 1_000  # units that short runs use where there are more
+SUBSAMPLE_MARGIN = (
+    2e-3  # relative difference of ℓ from the best on the subsample, from which a run is not finished on all units
+)
+SAME_MAXIMUM = 1e-7  # relative difference of ℓ below which two maxima are one
+GRACE_SECONDS = (
+    1.0  # that the first run may take to converge where the search's are over: its answer is then stationary
+)
 
-Report = Callable[[int, int, float], None]
-Draw = np.random.Generator
+Progress = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)
 class Budget:
     """How much is tried, in counts, so that a seed gives one answer on every machine.
 
-    starts           how many at most;  perturbations  how many at most, None: `EACH` for each start
-    seconds          a further cap on the time, which does depend on the machine: runs are stopped where they are
+    starts           at most;  perturbations  at most, None: 24 for each start
+    seconds          a further limit, whose effect depends on the machine: runs are stopped where they are
     """
 
     starts: int = 168
@@ -53,36 +52,36 @@ class Budget:
     def __post_init__(self) -> None:
         check_fields(self)
         if self.starts < 1:
-            raise InputError(f"restarts is {self.starts}; it must be 1 or more")
+            raise InputError(f"starts is {self.starts}; it must be 1 or more")
         if self.most < 0:
-            raise InputError(f"search is {self.perturbations}; it must be 0 or more")
+            raise InputError(f"perturbations is {self.perturbations}; it must be 0 or more")
         if self.seconds is not None and not self.seconds > 0:
-            raise InputError(f"search_seconds is {self.seconds}; it must be above 0")
+            raise InputError(f"seconds is {self.seconds}; it must be above 0")
 
     @property
     def most(self) -> int:
         """Perturbations at most."""
-        return EACH * self.starts if self.perturbations is None else self.perturbations
+        return PERTURBATIONS_PER_START * self.starts if self.perturbations is None else self.perturbations
 
 
 @dataclass
-class Found:
-    """What a search saw.
+class SearchRecord:
+    """The runs of a search.
 
-    best: of the runs that were finished, where there is one; ends: ℓ of each of those; failed: starts that ended nowhere;
-    capped: the seconds ran out and stopped something; still: the last chain found nothing better than those before
+    best        of the runs to the end, None before there is one;  ends  ℓ of the finished ones
+    tried       starts and perturbations, perturbed of them perturbations, failed of them without a finite end
+    timed_out   the seconds ran out and stopped something
     """
 
-    best: Climb | None = None
+    best: Ascent | None = None
     tried: int = 0
     perturbed: int = 0
     failed: int = 0
     ends: list[float] = field(default_factory=list)
-    capped: bool = False
-    still: bool = False
+    timed_out: bool = False
 
     @property
-    def end(self) -> Climb:
+    def end(self) -> Ascent:
         """The best run. Raises `InputError` where every start failed."""
         if self.best is None:
             raise InputError("no start led to a finite likelihood; look for features of extreme size, or give a ridge")
@@ -90,7 +89,7 @@ class Found:
 
     @property
     def top(self) -> float:
-        """The largest ℓ so far."""
+        """The largest ℓ of a finished run."""
         return max(self.ends, default=-np.inf)
 
     @property
@@ -103,197 +102,127 @@ class Found:
         """How far below the best the next maximum is."""
         return min((self.top - end for end in self.ends if not _same(end, self.top)), default=None)
 
-    def take(self, climbs: list[Climb], tried: int, failed: int) -> None:
+    def add(self, runs: list[Ascent], tried: int, failed: int) -> None:
         """Count runs."""
         self.tried, self.failed = self.tried + tried, self.failed + failed
-        self.ends += [one.log_likelihood for one in climbs if one.finished]
-        self.best = max([*climbs, *([self.best] if self.best else [])], key=lambda one: (one.finished, _height(one)), default=None)
+        self.ends += [run.log_likelihood for run in runs if run.finished]
+        known = [] if self.best is None else [self.best]
+        self.best = max([*runs, *known], key=lambda run: (run.finished, run.log_likelihood), default=None)
 
 
-def search(sample: Sample, k: int, budget: Budget, draw: Draw, report: Report | None = None) -> Found:
+def search(sample: Sample, k: int, budget: Budget, draw: Draw, progress: Progress | None = None) -> SearchRecord:
     """The best maximum of the budget's chains: each has its own starts and perturbs the best of them."""
-    found, clock = Found(), _Clock(budget, report)
+    record, clock = SearchRecord(), _Clock(budget, progress)
     runs = _Runs(sample, k, draw, clock)
-    left, easy = 1 if k == 1 else budget.starts, 0
-    while left > 0 and easy < AGREED and (found.best is None or not clock.over()):
-        count = min(CHAIN, left)
+    left, agreeing = 1 if k == 1 else budget.starts, 0
+    while left > 0 and agreeing < AGREEING_CHAINS and (record.best is None or not clock.time_is_over()):
+        count, before = min(STARTS_PER_CHAIN, left), record.top
         left -= count
-        easy = _chain(runs, count, found, clock) + (easy if found.still else 0)
-    found.capped = clock.stopped
-    return found
+        agreed = _chain(runs, count, record, clock)
+        agreeing = agreed + (agreeing if _same(record.top, before) else 0)
+    record.timed_out = clock.stopped
+    return record
 
 
-def _chain(runs: _Runs, count: int, found: Found, clock: _Clock) -> bool:
-    """Some starts, and perturbations of the best of them; whether every finished start had ended in the best maximum."""
-    before = found.top
-    climbs = runs.started(count, found)
-    best = max(climbs, key=_height, default=None)
-    clock.tell(found)
+def _chain(runs: _Runs, count: int, record: SearchRecord, clock: _Clock) -> bool:
+    """Some starts, and perturbations of the best of them; whether all finished starts ended in the best maximum so far."""
+    ends = runs.from_starts(count, record)
+    best = max(ends, key=_height, default=None)
+    clock.report(record)
     if best is None or runs.k == 1:
         return False
-    easy = len(climbs) > 1 and all(_same(_height(one), _height(best)) for one in climbs)
-    idle, patience = 0, PATIENCE_EASY if easy else PATIENCE
-    while idle < patience and found.perturbed < clock.budget.most and not clock.over():
-        there = max(runs.perturbed(best, min(ROUND, clock.budget.most - found.perturbed), found), key=_height, default=best)
+    agreed = len(ends) > 1 and all(_same(end.log_likelihood, best.log_likelihood) for end in ends)
+    idle, max_idle = 0, MAX_IDLE_ROUNDS_AGREED if agreed else MAX_IDLE_ROUNDS
+    while idle < max_idle and record.perturbed < clock.budget.most and not clock.time_is_over():
+        size = min(PERTURBATIONS_PER_ROUND, clock.budget.most - record.perturbed)
+        there = max(runs.from_perturbations(best, size, record), key=_height, default=best)
         better = _height(there) > _height(best) and not _same(_height(there), _height(best))
         best, idle = (there, 0) if better else (best, idle + 1)
-        easy = easy and not better
-        clock.tell(found)
-    found.still = _same(found.top, before)
-    return easy and _same(_height(best), found.top)
+        agreed = agreed and not better
+        clock.report(record)
+    return agreed and _same(_height(best), record.top)
 
 
 class _Runs:
-    """Runs on a sample: short ones and their finish on a part of the units where there are many, then on all of them.
+    """Runs on a sample: short ones and their finish on a subsample where there are many units, then on all of them.
 
-    Most finished runs end where one ended before. What they end in on the part tells, and saves the finish on all.
+    Most finished runs end in a maximum that an earlier one ended in. On the subsample that is cheap to see, and saves the finish
+    on all units.
     """
 
     def __init__(self, sample: Sample, k: int, draw: Draw, clock: _Clock) -> None:
         self.sample, self.k, self.draw, self.clock = sample, k, draw, clock
-        self.part = sample.part(SUBSET, draw)
-        self._known: list[tuple[float, Climb]] = []
+        self.subsample = sample.subsample(SUBSAMPLE_UNITS, draw)
+        self._known: list[tuple[float, Ascent]] = []  # ℓ on the subsample, and the finish on all units
 
-    def started(self, count: int, found: Found) -> list[Climb]:
+    def from_starts(self, count: int, record: SearchRecord) -> list[Ascent]:
         """Starts of every family, the best of them finished."""
-        return self._finish(starts(self.part, self.k, count, self.draw), FINISHED, found)
+        return self._finish(draw_starts(self.subsample, self.k, count, self.draw), FINISHED_STARTS, record)
 
-    def perturbed(self, best: Climb, count: int, found: Found) -> list[Climb]:
+    def from_perturbations(self, best: Ascent, count: int, record: SearchRecord) -> list[Ascent]:
         """Perturbations of one maximum, the best of them finished."""
-        found.perturbed += count
-        return self._finish(perturbed(self.part, expect(self.part, best.point), count, self.draw), FINISHED_PERTURBED, found)
+        record.perturbed += count
+        shares = draw_perturbations(self.subsample, expect(self.subsample, best.point), count, self.draw)
+        return self._finish(shares, FINISHED_PERTURBATIONS, record)
 
-    def _finish(self, shares: Array, most: int, found: Found) -> list[Climb]:
-        short = short_runs(self.part, shares, self.clock.over)
-        climbs, failed = [], short.failed
+    def _finish(self, shares: Array, most: int, record: SearchRecord) -> list[Ascent]:
+        short = short_runs(self.subsample, shares, self.clock.time_is_over)
+        ends, failed = [], short.failed
         for i in range(min(len(short.points), most)):
-            first = found.best is None and not climbs
-            if not first and self.clock.over():
+            first = record.best is None and not ends
+            if not first and self.clock.time_is_over():
                 break
-            done = settle(self.part, short.points.pick(slice(i, i + 1)), short.history[i].tolist(), self._over(first))
-            done = done if self.part is self.sample or done.failed else self._whole(done, self._over(first))
-            failed += done is not None and done.failed
-            climbs += [] if done is None or done.failed else [done]
-        found.take(climbs, short.tried, failed)
-        return climbs
+            time_is_over = self.clock.after(GRACE_SECONDS) if first else self.clock.time_is_over
+            start = short.points.pick(slice(i, i + 1))
+            end = finish_run(self.subsample, start, short.history[i].tolist(), time_is_over)
+            if self.subsample is not self.sample and not end.failed:
+                end = self._on_all_units(end, time_is_over)
+            failed += end is not None and end.failed
+            ends += [] if end is None or end.failed else [end]
+        record.add(ends, short.tried, failed)
+        return ends
 
-    def _over(self, first: bool) -> Over:
-        return self.clock.later(GRACE) if first else self.clock.over
-
-    def _whole(self, climb: Climb, over: Over) -> Climb | None:
-        """The climb gone on with on all units; None for one that ends too low on the part."""
-        height = _height(climb)
-        known = next((whole for part, whole in self._known if _same(part, height)), None)
-        best = max((part for part, _ in self._known), default=-np.inf)
-        if known is None and height > best - MARGIN * abs(height):
-            known = settle(self.sample, climb.point, over=over)
+    def _on_all_units(self, run: Ascent, time_is_over: TimeCheck) -> Ascent | None:
+        """A run on the subsample, continued on all units; None for one that ended too low there."""
+        height = run.log_likelihood
+        known = next((whole for low, whole in self._known if _same(low, height)), None)
+        best = max((low for low, _ in self._known), default=-np.inf)
+        if known is None and height > best - SUBSAMPLE_MARGIN * abs(height):
+            known = finish_run(self.sample, run.point, time_is_over=time_is_over)
             self._known += [] if known.failed else [(height, known)]
         return known
 
 
-def _height(climb: Climb) -> float:
-    return climb.log_likelihood
+def _height(run: Ascent) -> float:
+    return run.log_likelihood
 
 
 def _same(one: float, other: float) -> bool:
-    return abs(one - other) <= SAME * abs(other)
-
-
-class Short(NamedTuple):
-    """Short runs: the better ones, best first; ℓ after each of their M-steps, (s, cycles); how many were tried and how many failed."""
-
-    points: Point
-    history: Array
-    tried: int
-    failed: int
-
-
-def short_runs(sample: Sample, shares: Array, over: Over = never) -> Short:
-    """A few cycles of EM with inexact M-steps from each start, side by side; fewer where time is over."""
-    point, failed = _begun(sample, shares, over), 0
-    tried = len(point)
-    here = expect(sample, point)
-    history = here.log_likelihood[:, None]
-    for number, cycles in enumerate(SHORT):
-        for _ in range(cycles):
-            if over():
-                break
-            point = cycle(sample, here, point, INEXACT)
-            here = expect(sample, point)
-            history = np.column_stack([history, here.log_likelihood])
-        usable = np.isfinite(here.log_likelihood)
-        failed += int((~usable).sum())
-        order = np.argsort(-np.where(usable, here.log_likelihood, -np.inf), kind="stable")[: int(usable.sum())]
-        order = order[: len(order) if number + 1 == len(SHORT) else max(FINISHED, -(-len(order) // 2))]
-        point, history = point.pick(order), history[order]
-        here = Expectation(here.log_likelihood[order], here.responsibilities[order], here.densities[order])
-    return Short(point, history, tried, failed)
-
-
-def _begun(sample: Sample, shares: Array, over: Over) -> Point:
-    """The first M-step of every start, or of some where time is over."""
-    size = max(1, BATCH // (shares.shape[1] * len(sample.counts)))
-    points: list[Point] = []
-    for low in range(0, len(shares), size):
-        if points and over():
-            break
-        points.append(m_step(sample, shares[low : low + size], limit=2 * INEXACT))
-    return Point.stack(points)
-
-
-def settle(sample: Sample, point: Point, before: Sequence[float] = (), over: Over = never) -> Climb:
-    """Climb; a component that empties is put onto the worst-fitted units once, and left out if it empties again or time is over.
-
-    before    ℓ after earlier cycles of the same run, which its trace begins with
-    """
-    done = climb(sample, point, over=over)
-    empty = _empty(sample, done)
-    if len(empty) and not over():
-        again = climb(sample, _reseeded(sample, done.point, empty), over=over)
-        done, before = (done, before) if again.cut else (again, ())
-        empty = _empty(sample, done)
-    if len(empty):
-        kept = np.setdiff1d(np.arange(done.point.k), empty)
-        done = climb(sample, Point(done.point.coef[:, kept], done.point.log_proportions[:, kept]), over=over)
-    return replace(done, trace=[*before, *done.trace] or [done.log_likelihood])
-
-
-def _empty(sample: Sample, done: Climb) -> np.ndarray:
-    shares = np.exp(done.point.log_proportions[0])
-    return np.flatnonzero((shares * len(sample) <= EMPTY) & (not done.failed))
-
-
-def _reseeded(sample: Sample, point: Point, empty: np.ndarray) -> Point:
-    here = expect(sample, point)
-    shares, badness = here.responsibilities[0].copy(), sample.saturated - here.densities[0]
-    size = max(sample.matrix.shape[1] + 1, len(sample) // (10 * point.k))
-    for place, component in enumerate(empty):
-        shares = given_to(shares, int(component), worst(badness, size * (place + 1))[size * place :])
-    return m_step(sample, shares[None])
+    return abs(one - other) <= SAME_MAXIMUM * abs(other)
 
 
 class _Clock:
-    """Time against the cap, and progress against the budget; stopped: somebody asked when time was over."""
+    """The time against the budget's seconds, and the progress; stopped: something asked for the time when it was over."""
 
-    def __init__(self, budget: Budget, report: Report | None) -> None:
-        self.budget, self.report, self.stopped = budget, report, False
+    def __init__(self, budget: Budget, progress: Progress | None) -> None:
+        self.budget, self.progress, self.stopped = budget, progress, False
         self.end = np.inf if budget.seconds is None else time.monotonic() + budget.seconds
 
-    def over(self) -> bool:
-        """Whether the seconds have run out: asked only by what would go on."""
-        return self._past(self.end)
+    def time_is_over(self) -> bool:
+        """Whether the seconds have run out: only asked before work that they would stop."""
+        return self._is_past(self.end)
 
-    def later(self, seconds: float) -> Over:
-        """The same for what may take so many seconds from now in any case."""
+    def after(self, seconds: float) -> TimeCheck:
+        """The same for work that may take at least so many seconds from now."""
         end = max(self.end, time.monotonic() + seconds)
-        return lambda: self._past(end)
+        return lambda: self._is_past(end)
 
-    def _past(self, end: float) -> bool:
+    def _is_past(self, end: float) -> bool:
         past = end < np.inf and time.monotonic() > end
         self.stopped |= past
         return past
 
-    def tell(self, found: Found) -> None:
+    def report(self, record: SearchRecord) -> None:
         """Report progress."""
-        if self.report is not None and found.best is not None:
-            self.report(found.tried, self.budget.starts + self.budget.most, _height(found.best))
+        if self.progress is not None and record.best is not None:
+            self.progress(record.tried, self.budget.starts + self.budget.most, record.best.log_likelihood)

@@ -1,12 +1,13 @@
-"""From where the search ended to what is said of it: moods in order, standard errors, criteria, dispersion, status and warnings.
+"""The result of a fit from where its search ended: standard errors, criteria, dispersion, status and warnings.
 
-The observed information is exact (likelihood.py), so standard errors allow for not knowing the moods. BIC, AIC (Schwarz 1978, Akaike 1974)
-and ICL (Biernacki, Celeux and Govaert 2000) count every coefficient and k - 1 proportions.
+The observed information is exact (likelihood.py), so standard errors allow for the components being unobserved. BIC, AIC
+(Schwarz 1978, Akaike 1974) and ICL (Biernacki, Celeux and Govaert 2000) count every coefficient and k - 1 proportions.
+Components are counted from 0 in sentences.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,246 +15,268 @@ import numpy as np
 from hw4opt.answer import Status
 from hw4opt.canonical import canonicalize
 from hw4opt.errors import listed
-from hw4opt.inference import ERRORS, OVERDISPERSION, UNIDENTIFIED_SHARE
+from hw4opt.inference import ERRORS, OVERDISPERSION
 from hw4opt.losses.poisson import Poisson
-from hw4opt.mixture.ascent import Climb
-from hw4opt.mixture.components import Criteria, MixtureResult, Starts, Uncertainty
-from hw4opt.mixture.likelihood import LARGEST, MOST, Blocks, Point, expect, penalty, scores_outer
+from hw4opt.mixture.ascent import Ascent
+from hw4opt.mixture.likelihood import (
+    MAX_INFORMATION_PARAMETERS,
+    MAX_LOG_RATE,
+    BlockMatrix,
+    MixtureParameters,
+    expect,
+    penalty,
+    scores_outer,
+)
+from hw4opt.mixture.result import Criteria, MixtureResult, Starts
 from hw4opt.mixture.sample import Design, Sample
-from hw4opt.mixture.search import Found
+from hw4opt.mixture.search import SearchRecord
+from hw4opt.mixture.uncertainty import SINGULAR_EIGENVALUE, Uncertainty, inverse, inverse_root_diagonal
 from hw4opt.problem import Problem
 from hw4opt.proof.existence import settle
 from hw4opt.terms.base import Array
 
-SINGULAR = 1e-10  # eigenvalue of the information with unit diagonal below which something is not identified
-BELONGS = 1e-4  # responsibility from which a row counts as the mood's when its maximum is in question
+MIN_RESPONSIBILITY = 1e-4  # of a row for it to belong to a component whose maximum is in question
+WEIGHT_ROUNDING = 1e-9  # relative, of a sum of weights
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
-    """What a fit ended with; found None: a plain run, without search; errors: which standard errors are wanted."""
+class FinishedFit:
+    """The end of a fit; record None: a plain run, without search; errors: the kind of standard errors."""
 
     k: int
     design: Design
     sample: Sample
-    climb: Climb
-    found: Found | None
+    end: Ascent
+    record: SearchRecord | None
     errors: str = ERRORS[0]
 
+    @property
+    def is_timed_out(self) -> bool:
+        """Whether the seconds of the search ran out, so that an empty component may not have been put elsewhere once."""
+        return self.record is not None and self.record.timed_out
 
-def conclude(run: Run, seconds: float) -> MixtureResult:
-    """The result, moods in descending proportion."""
-    sample, climb = run.sample, _ordered(run.climb)
-    point = climb.point
+
+def summarize(fit: FinishedFit, seconds: float) -> MixtureResult:
+    """The result, its components in descending proportion."""
+    fit = replace(fit, end=_ordered(fit.end))
+    sample, point = fit.sample, fit.end.point
     shares = expect(sample, point).responsibilities[0]
-    everywhere = _everywhere(run, point, shares)
-    endless = _without_maximum(run.design, everywhere)
+    responsibilities = _responsibilities(fit, shares)
+    without_maximum = _without_maximum(fit.design, responsibilities)
     dispersion = _dispersion(sample, point, shares)
-    uncertainty = _uncertainty(run, climb, dispersion, endless)
-    status, message = _status(run, climb, endless)
-    counts = run.design.counts * run.design.weights
+    status, message = _status(fit, without_maximum)
+    counts = fit.design.counts * fit.design.weights
     return MixtureResult(
-        status,
-        message,
-        point.coef[0] / sample.scale,
-        np.exp(point.log_proportions[0]),
-        everywhere,
-        climb.log_likelihood,
-        np.array(climb.trace),
-        climb.gradient,
-        uncertainty,
-        _criteria(sample, climb, shares),
-        dispersion,
-        counts @ everywhere / counts.sum(),
-        _starts(run.found),
-        seconds,
-        tuple(_warnings(run, climb, dispersion)),
-        run.design,
+        status=status,
+        message=message,
+        coef=point.coef[0] / sample.scale,
+        proportions=np.exp(point.log_proportions[0]),
+        responsibilities=responsibilities,
+        log_likelihood=fit.end.log_likelihood,
+        trace=np.array(fit.end.trace),
+        gradient=fit.end.gradient,
+        uncertainty=_uncertainty(fit, dispersion, without_maximum),
+        criteria=_criteria(sample, fit.end, shares),
+        dispersion=dispersion,
+        explained=counts @ responsibilities / counts.sum(),
+        starts=_starts(fit.record),
+        seconds=seconds,
+        warnings=tuple(_warnings(fit, dispersion)),
+        design=fit.design,
     )
 
 
-def _ordered(climb: Climb) -> Climb:
-    order = np.argsort(-climb.point.log_proportions[0], kind="stable")
-    p = climb.point.coef.shape[2]
-    place = (order[:, None] * (p + 1) + np.arange(p + 1)).ravel()
-    end = climb.curvature
-    complete = Blocks(end.complete.coef[order], end.complete.logits[np.ix_(order, order)])
-    observed = None if end.observed is None else end.observed[np.ix_(place, place)]
-    curvature = end._replace(gradient=end.gradient[place], complete=complete, observed=observed)
-    return replace(climb, point=Point(climb.point.coef[:, order], climb.point.log_proportions[:, order]), curvature=curvature)
+def _ordered(end: Ascent) -> Ascent:
+    """The same with the components in descending proportion."""
+    order = np.argsort(-end.point.log_proportions[0], kind="stable")
+    p = end.point.coef.shape[2]
+    parameters = (order[:, None] * (p + 1) + np.arange(p + 1)).ravel()
+    here = end.curvature
+    curvature = here._replace(
+        gradient=here.gradient[parameters],
+        complete=BlockMatrix(here.complete.coef[order], here.complete.logits[np.ix_(order, order)]),
+        observed=None if here.observed is None else here.observed[np.ix_(parameters, parameters)],
+    )
+    point = MixtureParameters(end.point.coef[:, order], end.point.log_proportions[:, order])
+    return replace(end, point=point, curvature=curvature)
 
 
-def _everywhere(run: Run, point: Point, shares: Array) -> Array:
-    """Responsibilities of every row of the input, (n, k); rows of weight 0 get theirs from the mixture."""
-    sample = run.sample
-    if len(sample.counts) < len(run.design.counts):
-        sample = Sample.of(run.design)
-        shares = expect(sample, point).responsibilities[0]
-    found = np.empty((len(run.design.counts), len(shares)))
+def _responsibilities(fit: FinishedFit, shares: Array) -> Array:
+    """Responsibilities of every row of the input, (n, k); those of rows of weight 0 are computed from the mixture."""
+    sample = fit.sample
+    if len(sample.counts) < len(fit.design.counts):
+        sample = Sample.of(fit.design)
+        shares = expect(sample, fit.end.point).responsibilities[0]
+    found = np.empty((len(fit.design.counts), len(shares)))
     found[sample.order] = shares[:, sample.unit_of].T
     return found
 
 
-def _without_maximum(design: Design, shares: Array) -> list[int]:
-    """The moods whose own regression has no finite maximum: rows of theirs with the least count whose rates can go to 0 at no cost."""
+def _without_maximum(design: Design, responsibilities: Array) -> list[int]:
+    """The components whose own regression has no finite maximum: at some rows of the least count its rate can go to 0 at no cost."""
     if design.penalty.all() or not (design.counts == design.law.least).any():
         return []
-    return [mood for mood in range(shares.shape[1]) if not _finite(design, shares[:, mood])]
+    return [c for c in range(responsibilities.shape[1]) if not _has_maximum(design, responsibilities[:, c])]
 
 
-def _finite(design: Design, shares: Array) -> bool:
-    """Whether the regression of a mood has a finite maximum; rows that hardly belong to it do not hold it back, whatever they weigh."""
-    own, weights = (shares > BELONGS) & (design.weights > 0), shares * design.weights
+def _has_maximum(design: Design, shares: Array) -> bool:
+    """Whether the regression of a component has a finite maximum over the rows that belong to it, whatever the others weigh."""
+    own, weights = (shares > MIN_RESPONSIBILITY) & (design.weights > 0), shares * design.weights
     if not (design.counts[own] == design.law.least).any():
         return True
-    rows = np.resize(np.flatnonzero(own), max(2, own.sum()))  # a lone row twice: a problem has two or more
-    x = (design.features[rows] / design.scale)[:, design.penalty == 0]  # what is penalised cannot go to infinity
+    rows = np.resize(np.flatnonzero(own), max(2, own.sum()))  # a single row twice: a problem has two or more
+    x = (design.features[rows] / design.scale)[:, design.penalty == 0]  # penalised coefficients stay finite
     loss = Poisson(quasi=True, truncated=design.law.least == 1)
-    form = canonicalize(Problem(x, design.counts[rows], loss=loss, weights=weights[rows], offset=design.offset[rows]))
-    return settle(form, 0).finite
+    problem = Problem(x, design.counts[rows], loss=loss, weights=weights[rows], offset=design.offset[rows])
+    return settle(canonicalize(problem), 0).finite
 
 
-def _uncertainty(run: Run, climb: Climb, dispersion: Array, endless: list[int]) -> Uncertainty:
-    sample, point = run.sample, climb.point
-    if endless:
-        return Uncertainty.none("not identified: coefficients of a mood without finite maximum")
-    if not climb.stationary:
-        return Uncertainty.none(f"the point is not stationary{': the seconds ran out' if climb.cut else ''}")
-    information = climb.curvature.observed
-    if information is None:
-        return Uncertainty.none(f"not computed: the information of more than {MOST:,} parameters, k·(columns + 1), is not made")
-    if climb.saddle:
-        return Uncertainty.none("not identified: the point is a saddle, and the observed information not positive definite")
-    if run.errors == "dispersion" and not np.isfinite(dispersion).all():
-        return Uncertainty.none("a mood has no degrees of freedom left to estimate a dispersion from")
-    unit, root = _unit(information)
-    values, vectors = np.linalg.eigh(unit)
-    flat = values <= SINGULAR
-    k, p = point.coef.shape[1:]
-    lost = (np.linalg.norm(vectors[:, flat], axis=1) > UNIDENTIFIED_SHARE).reshape(k, p + 1)
-    if lost[:, p].any() or lost[:, :p].all():  # where shares are not, two moods are the same, or one is nearly empty
-        return Uncertainty.none("not identified: the observed information is singular, so other coefficients fit as well")
-    lost = lost[:, :p]
-    why = _not_identified(lost, run.design.names) if lost.any() else None
-    inverse = (vectors[:, ~flat] / values[~flat] @ vectors[:, ~flat].T) * root * root[:, None]
-    if run.errors == "sandwich":
-        inverse = inverse @ scores_outer(sample, point) @ inverse
-    blocks = inverse.reshape(k, p + 1, k, p + 1)
-    covariance = np.stack([blocks[c, :p, c, :p] for c in range(k)])
-    if run.errors == "dispersion":
+def _uncertainty(fit: FinishedFit, dispersion: Array, without_maximum: list[int]) -> Uncertainty:
+    sample, end, information = fit.sample, fit.end, fit.end.curvature.observed
+    reason = _reason_for_no_errors(fit, dispersion, without_maximum)
+    if reason is not None or information is None:
+        return Uncertainty.none(reason or "not computed")
+    k, p = end.point.coef.shape[1:]
+    pseudo_inverse = inverse(information)
+    lost = pseudo_inverse.lost.reshape(k, p + 1)
+    if lost[:, p].any() or lost[:, :p].all():  # proportions are lost where components are equal, or one is nearly empty
+        return Uncertainty.none(
+            "not identified: the observed information is singular, so other coefficients fit as well"
+        )
+    lost, covariances = lost[:, :p], pseudo_inverse.matrix
+    if fit.errors == "sandwich":
+        covariances = covariances @ scores_outer(sample, end.point) @ covariances
+    of_components = covariances.reshape(k, p + 1, k, p + 1)
+    covariance = np.stack([of_components[c, :p, c, :p] for c in range(k)])
+    if fit.errors == "dispersion":
         covariance *= dispersion[:, None, None]
     errors = np.where(lost, np.nan, np.sqrt(np.einsum("kii->ki", covariance)))
-    own = errors / sample.scale
-    if not np.isfinite(own[~lost]).all():
+    unscaled = errors / sample.scale
+    if not np.isfinite(unscaled[~lost]).all():
         return Uncertainty.none("not computed: they are larger than a number can be")
-    return Uncertainty(own, covariance / (errors[:, :, None] * errors[:, None, :]), why)
+    reason = _not_identified(lost, fit.design.names) if lost.any() else None
+    return Uncertainty(unscaled, covariance / (errors[:, :, None] * errors[:, None, :]), reason)
+
+
+def _reason_for_no_errors(fit: FinishedFit, dispersion: Array, without_maximum: list[int]) -> str | None:
+    if without_maximum:
+        return "not identified: coefficients of a component without finite maximum"
+    if not fit.end.stationary:
+        return f"the point is not stationary{': the seconds ran out' if fit.end.timed_out else ''}"
+    if fit.end.curvature.observed is None:
+        most = f"{MAX_INFORMATION_PARAMETERS:,} parameters, k·(columns + 1)"
+        return f"not computed: the information of more than {most}, is not formed"
+    if fit.end.saddle:
+        return "not identified: the point is a saddle, and the observed information not positive definite"
+    if fit.errors == "dispersion" and not np.isfinite(dispersion).all():
+        return "a component has no degrees of freedom left to estimate a dispersion from"
+    return None
 
 
 def _not_identified(lost: np.ndarray, names: Sequence[str]) -> str:
     """The sentence on the coefficients (k, p) that are not."""
-    which = listed([f"{names[place]} of mood {mood + 1}" for mood, place in np.argwhere(lost).tolist()])
+    which = listed([f"{names[column]} of component {c}" for c, column in np.argwhere(lost).tolist()])
     return f"not identified: {which}; the observed information is singular, so other coefficients fit as well"
 
 
-def _unit(information: Array) -> tuple[Array, Array]:
-    """The information with unit diagonal, but where that is not above 0, and what its rows and columns were multiplied with."""
-    diagonal = information.diagonal()
-    root = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    return information * root * root[:, None], root
-
-
-def _criteria(sample: Sample, climb: Climb, shares: Array) -> Criteria:
-    k, p = climb.point.coef.shape[1:]
-    fit = climb.log_likelihood + float(penalty(sample, climb.point)[0])
+def _criteria(sample: Sample, end: Ascent, shares: Array) -> Criteria:
+    k, p = end.point.coef.shape[1:]
+    log_likelihood = end.log_likelihood + float(penalty(sample, end.point)[0])
     with np.errstate(divide="ignore", invalid="ignore"):
-        parts = np.where(shares > 0, shares * np.log(shares), 0.0)
-    entropy = max(-float(parts.sum(axis=0) @ sample.unit_weights), 0.0)
+        terms = np.where(shares > 0, shares * np.log(shares), 0.0)
+    entropy = max(-float(terms.sum(axis=0) @ sample.unit_weights), 0.0)
     df = k * p + k - 1
-    bic = -2 * fit + df * float(np.log(sample.total))
-    return Criteria(bic, -2 * fit + 2 * df, bic + 2 * entropy, entropy)
+    bic = -2 * log_likelihood + df * float(np.log(sample.total))
+    return Criteria(bic, -2 * log_likelihood + 2 * df, bic + 2 * entropy, entropy)
 
 
-def _dispersion(sample: Sample, point: Point, shares: Array) -> Array:
-    """Pearson's χ² of each mood over its degrees of freedom; NaN where it has none."""
+def _dispersion(sample: Sample, point: MixtureParameters, shares: Array) -> Array:
+    """Pearson's χ² of each component over its degrees of freedom; NaN where it has none."""
     weights = sample.row_weights(shares)
-    z = np.minimum(point.coef[0] @ sample.matrix.T + sample.offset, LARGEST)
+    z = np.minimum(point.coef[0] @ sample.matrix.T + sample.offset, MAX_LOG_RATE)
     _, rise, variance = sample.law.derivatives(z)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        parts = np.where(weights > 0, weights * np.square(sample.counts - sample.law.least - rise) / variance, 0.0)
+        squares = weights * np.square(sample.counts - sample.law.least - rise) / variance
+        chi2 = np.where(weights > 0, squares, 0.0).sum(axis=1)
         free = weights.sum(axis=1) - sample.matrix.shape[1]
-        return np.where(free > 0, parts.sum(axis=1) / np.where(free > 0, free, 1.0), np.nan)
+        return np.where(free > 0, chi2 / np.where(free > 0, free, 1.0), np.nan)
 
 
-def _status(run: Run, climb: Climb, endless: list[int]) -> tuple[Status, str]:
-    emptied = f"emptied{'' if _hurried(run) else ' twice'} and were left out, so k is {climb.point.k}"
-    fewer = "" if climb.point.k == run.k else f"; {run.k - climb.point.k} of {run.k} moods {emptied}"
-    if endless:
-        which = f"mood{'s' if len(endless) > 1 else ''} {', '.join(str(mood + 1) for mood in endless)}"
-        reached = "the supremum to tolerance" if climb.stationary else "not yet the supremum, for the point is not stationary"
-        least = f"{run.design.law.least:g}"
-        advice = f"its rates at some counts of {least} go to 0, and the likelihood shown is {reached}; "
-        advice += f"--ridge W makes it finite, with --no-intercept where all its counts are {least}"
-        return Status.NO_FINITE_MAXIMUM, f"{which} has no finite maximum: {advice}{fewer}"
-    if not climb.stationary:
-        why = "the seconds ran out" if climb.cut else "the cycles ended" if run.found is None else "the ascent ended"
-        more = "; give more seconds (--search-seconds) or a smaller k" if climb.cut else ""
-        return Status.ITERATION_LIMIT, f"not stationary: {why} with a gradient of {climb.gradient:.1e} standard errors{more}{fewer}"
-    if climb.saddle and run.found is not None:
-        return Status.ITERATION_LIMIT, f"a saddle: ℓ rises in some direction there; give another --seed or a smaller k{fewer}"
-    return Status.CERTIFIED, f"stationary: the gradient asks for {climb.gradient:.1e} standard errors{_maximum(climb)}{fewer}"
+def _status(fit: FinishedFit, without_maximum: list[int]) -> tuple[Status, str]:
+    end = fit.end
+    emptied = f"became empty{'' if fit.is_timed_out else ' twice'} and were left out, so k is {end.point.k}"
+    fewer = "" if end.point.k == fit.k else f"; {fit.k - end.point.k} of {fit.k} components {emptied}"
+    if without_maximum:
+        return Status.NO_FINITE_MAXIMUM, _no_maximum_sentence(fit, without_maximum) + fewer
+    if not end.stationary:
+        why = "the ascent ended" if fit.record is not None else "the cycles ended"
+        why = "the seconds ran out" if end.timed_out else why
+        advice = "; give more seconds or a smaller k" if end.timed_out else ""
+        gradient = f"a gradient of {end.gradient:.1e} standard errors"
+        return Status.ITERATION_LIMIT, f"not stationary: {why} with {gradient}{advice}{fewer}"
+    if end.saddle and fit.record is not None:
+        advice = "give another seed or a smaller k"
+        return Status.ITERATION_LIMIT, f"a saddle: ℓ rises in some direction there; {advice}{fewer}"
+    message = f"stationary: the gradient asks for {end.gradient:.1e} standard errors{_kind_of_point(end)}{fewer}"
+    return Status.CERTIFIED, message
 
 
-def _hurried(run: Run) -> bool:
-    """Whether the seconds of the search ran out, so that a mood that emptied may not have had its second chance."""
-    return run.found is not None and run.found.capped
+def _no_maximum_sentence(fit: FinishedFit, without_maximum: list[int]) -> str:
+    which = f"component{'s' if len(without_maximum) > 1 else ''} {', '.join(map(str, without_maximum))}"
+    least = f"{fit.design.law.least:g}"
+    reached = "the supremum to tolerance"
+    if not fit.end.stationary:
+        reached = "not yet the supremum, for the point is not stationary"
+    return (
+        f"{which} has no finite maximum: its rates at some counts of {least} go to 0, and the likelihood shown is {reached}; "
+        f"ridge=W makes it finite, with intercept=False where all its counts are {least}"
+    )
 
 
-def _maximum(climb: Climb) -> str:
-    """A maximum has a positive definite information, as standard errors need it; without one the point may be a ridge or a saddle."""
-    if climb.curvature.observed is None:
+def _kind_of_point(end: Ascent) -> str:
+    """Whether a stationary point is a maximum, by the eigenvalues of the observed information; empty where that is not formed."""
+    if end.curvature.observed is None:
         return ""
-    if climb.saddle:
+    if end.saddle:
         return "; a saddle: ℓ rises in some direction, try other labels"
-    values = np.linalg.eigvalsh(_unit(climb.curvature.observed)[0])
-    return "; a local maximum" if values[0] > SINGULAR else "; the likelihood is flat in some direction there"
+    root = inverse_root_diagonal(end.curvature.observed)
+    values = np.linalg.eigvalsh(end.curvature.observed * root * root[:, None])
+    if values[0] > SINGULAR_EIGENVALUE:
+        return "; a local maximum"
+    return "; the likelihood is flat in some direction there"
 
 
-def _starts(found: Found | None) -> Starts:
-    if found is None:
+def _starts(record: SearchRecord | None) -> Starts:
+    if record is None:
         return Starts(1, 1, 1, 0, None)
-    return Starts(found.tried, len(found.ends), found.agreed, found.failed, found.next_best)
+    return Starts(record.tried, len(record.ends), record.agreed, record.failed, record.next_best)
 
 
-def _warnings(run: Run, climb: Climb, dispersion: Array) -> list[str]:
-    said, (k, p) = [], climb.point.coef.shape[1:]
-    if climb.point.k < run.k:
-        said.append(
-            f"{run.k} moods were asked for and {climb.point.k} are left: the others emptied"
-            + ("" if _hurried(run) else ", were put onto the worst-fitted rows, and emptied again")
-        )
-    if _hurried(run):
-        said.append("the seconds of the search ran out before its budget: another machine may find another answer")
-    if run.found is not None and run.found.failed:
-        said.append(f"{run.found.failed} of {run.found.tried} starts failed")
-    df, units = k * p + k - 1, run.sample.total
+def _warnings(fit: FinishedFit, dispersion: Array) -> Iterator[str]:
+    k, p = fit.end.point.coef.shape[1:]
+    if k < fit.k:
+        moved = "" if fit.is_timed_out else ", were put onto the worst-fitted rows, and became empty again"
+        yield f"{fit.k} components were asked for and {k} are left: the others became empty{moved}"
+    if fit.is_timed_out:
+        yield "the seconds of the search ran out before its starts and perturbations were tried: another machine may find another answer"
+    if fit.record is not None and fit.record.failed:
+        yield f"{fit.record.failed} of {fit.record.tried} starts failed"
+    df, units = k * p + k - 1, fit.sample.total
     if df >= units:
-        said.append(
-            f"{df} parameters for {units:g} {'rows' if run.design.groups is None else 'groups'}: more than the data support; "
-            "take a smaller k"
+        kind = "rows" if fit.design.groups is None else "groups"
+        yield f"{df} parameters for {units:g} {kind}: more than the data support; take a smaller k"
+    weights = fit.design.active.weights
+    if weights.sum() < len(weights) * (1 - WEIGHT_ROUNDING):
+        yield (
+            f"the weights of {len(weights)} rows sum to {weights.sum():.4g}: a weight is how often a row was seen, so that "
+            "standard errors, BIC, AIC and ICL are those of so few rows, and choose too few components"
         )
-    weights = run.design.active.weights
-    if weights.sum() < len(weights) * (1 - 1e-9):
-        said.append(
-            f"the weights of {len(weights)} rows sum to {weights.sum():.4g}: a weight is how often a row was seen, so that standard "
-            "errors, BIC, AIC and ICL are those of so few rows, and choose too few moods"
-        )
-    wide = [f"{value:.3g} times in mood {mood + 1}" for mood, value in enumerate(dispersion) if value > OVERDISPERSION]
+    wide = [f"{value:.3g} times in component {c}" for c, value in enumerate(dispersion) if value > OVERDISPERSION]
     if wide:
-        said.append(
-            f"counts are spread wider than Poisson counts, {', '.join(wide)}: "
-            + ("standard errors are too small by the root of that, " if run.errors == ERRORS[0] else "")
-            + "responsibilities too sure, and criteria ask for too many moods"
+        too_small = "standard errors are too small by the root of that, " if fit.errors == ERRORS[0] else ""
+        yield (
+            f"counts are spread wider than Poisson counts, {', '.join(wide)}: {too_small}responsibilities too sure, and "
+            "criteria ask for too many components"
         )
-    if not climb.stationary:
-        said.append("the point is not stationary")
-    return said
+    if not fit.end.stationary:
+        yield "the point is not stationary"

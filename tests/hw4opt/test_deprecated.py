@@ -1,55 +1,98 @@
-"""Names that moved: the old ones still give the same objects, and warn."""
+"""Names that moved or were renamed: the old ones still work, and warn."""
 
-import importlib
 import sys
 
+import numpy as np
 import pytest
 
-from hw4opt.mixture import components, listener, model, playlists, search, selection, validation
+from hw4opt import InputError
+from hw4opt.mixture import (
+    ascent,
+    components,
+    em,
+    likelihood,
+    listener,
+    model,
+    playlists,
+    plotting,
+    result,
+    runs,
+    sample,
+    search,
+    selection,
+    uncertainty,
+    validation,
+)
+from hw4opt.proof import existence, separation
+
+X, Y = np.arange(12.0) % 5, np.arange(12.0)
+QUICK = search.Budget(2, 0)
 
 PACKAGE = {
     "Budget": search.Budget,
     "Choice": selection.Choice,
-    "MixtureResult": components.MixtureResult,
+    "MixtureResult": result.MixtureResult,
     "Moods": components.Components,
     "Playlist": playlists.Playlist,
     "PoissonMixture": model.PoissonMixture,
     "Rows": validation.Rows,
-    "choose_k": selection.choose_k,
     "make_playlists": playlists.make_playlists,
     "simulated_listener": listener.simulated_listener,
     "write_playlists": playlists.write_playlists,
 }
 MODULES = {
-    "ascent": ("climb", "moved"),
-    "check": ("Rows",),
-    "choosing": ("CRITERIA", "Choice", "choose_k"),
-    "em": ("cycle", "m_step", "one_hot", "textbook"),
-    "existence": ("Existence", "settle"),
-    "likelihood": ("Point", "curvature", "expect"),
-    "listener": ("COEF", "FEATURES", "Listener", "simulated_listener"),
-    "mixture": ("PoissonMixture",),
-    "moods": ("MixtureResult", "Moods"),
-    "playlists": ("Playlist", "cautions", "defining_rows", "make_playlists", "playlist_path", "write_playlists"),
-    "plotting": ("plot_mixture",),
-    "sample": ("Sample",),
-    "search": ("Budget", "settle"),
-    "separated": ("drift",),
+    "ascent.climb": ascent.ascend,
+    "ascent.moved": ascent.moved,
+    "check.Rows": validation.Rows,
+    "choosing.CRITERIA": selection.CRITERIA,
+    "choosing.Choice": selection.Choice,
+    "em.cycle": em.cycle,
+    "em.m_step": em.m_step,
+    "em.one_hot": em.one_hot,
+    "em.textbook": em.textbook,
+    "existence.Existence": existence.Existence,
+    "existence.settle": existence.settle,
+    "likelihood.Point": likelihood.MixtureParameters,
+    "likelihood.curvature": likelihood.curvature,
+    "likelihood.expect": likelihood.expect,
+    "listener.COEF": listener.COEF,
+    "listener.FEATURES": listener.FEATURES,
+    "listener.Listener": listener.Listener,
+    "listener.simulated_listener": listener.simulated_listener,
+    "mixture.PoissonMixture": model.PoissonMixture,
+    "moods.Criteria": result.Criteria,
+    "moods.MixtureResult": result.MixtureResult,
+    "moods.Moods": components.Components,
+    "moods.Starts": result.Starts,
+    "moods.Uncertainty": uncertainty.Uncertainty,
+    "playlists.Playlist": playlists.Playlist,
+    "playlists.cautions": playlists.cautions,
+    "playlists.defining_rows": playlists.defining_rows,
+    "playlists.make_playlists": playlists.make_playlists,
+    "playlists.playlist_path": playlists.playlist_path,
+    "playlists.write_playlists": playlists.write_playlists,
+    "plotting.plot_mixture": plotting.plot_mixture,
+    "sample.Design": sample.Design,
+    "sample.Sample": sample.Sample,
+    "search.Budget": search.Budget,
+    "search.settle": runs.finish_run,
+    "separated.drift": separation.drift,
 }
 
 
 @pytest.fixture(autouse=True)
-def first_import(monkeypatch):
-    """Every test imports the old names as a fresh process does."""
+def fresh_modules(monkeypatch):
+    """Every test imports the old names as a new process does."""
     for name in [name for name in sys.modules if name.startswith("hw4opt.poisson")]:
         monkeypatch.delitem(sys.modules, name)
 
 
 def imported(module, name):
-    """What `from module import name` gives, and the warnings on the way."""
+    """What `from module import name` gives, and the warnings on the way, all of them raised at the caller."""
     scope = {}
     with pytest.warns(DeprecationWarning) as caught:
-        exec(f"from {module} import {name} as found", scope)
+        exec(compile(f"from {module} import {name} as found", "caller.py", "exec"), scope)
+    assert {one.filename for one in caught} == {"caller.py"}
     return scope["found"], [str(one.message) for one in caught]
 
 
@@ -57,24 +100,52 @@ def imported(module, name):
 def test_names_of_the_old_package_warn_and_are_the_new_ones(name):
     found, said = imported("hw4opt.poisson", name)
     assert found is PACKAGE[name]
-    assert len(said) == 1 and name in said[0] and f"hw4opt.mixture.{PACKAGE[name].__module__.rpartition('.')[2]}" in said[0]
+    assert said == [
+        f"hw4opt.poisson's {name} is now {found.__name__} of {found.__module__}; the old name goes in version 1.0"
+    ]
 
 
-@pytest.mark.parametrize(("module", "name"), [(module, name) for module, names in MODULES.items() for name in names])
-def test_names_of_the_old_modules_warn_and_are_the_new_ones(module, name):
-    found, said = imported(f"hw4opt.poisson.{module}", name)
-    assert len(said) == 1 and "1.0" in said[0]
-    new_name, new_module = said[0].split(" is ")[1].split(";")[0].split(" of ")
-    assert found is getattr(importlib.import_module(new_module), new_name)
-    if name in PACKAGE:
-        assert found is PACKAGE[name]
+@pytest.mark.parametrize("name", MODULES)
+def test_names_of_the_old_modules_warn_and_are_the_new_ones(name):
+    module, _, own = name.partition(".")
+    found, said = imported(f"hw4opt.poisson.{module}", own)
+    assert found is MODULES[name] and len(said) == 1 and "goes in version 1.0" in said[0]
+
+
+def test_all_old_names_are_tested():
+    import hw4opt.poisson as old
+
+    assert {*old.PLACES} == {*MODULES, "choosing.choose_k"} and {*old.PACKAGE_NAMES} == {*PACKAGE, "choose_k"}
+
+
+@pytest.mark.parametrize("module", ["hw4opt.poisson", "hw4opt.poisson.choosing"])
+def test_the_old_choose_k_takes_its_old_arguments(module):
+    old, said = imported(module, "choose_k")
+    assert "choose_k of hw4opt.mixture.selection" in said[0]
+    mixture, tried = model.PoissonMixture(1, budget=QUICK), []
+    found = old(mixture, (X, Y, validation.Rows()), [1, 2], "aic", told=tried.append)
+    new = selection.choose_k(mixture, X, Y, [1, 2], criterion="aic")
+    assert tried == [1, 2] and found.values("aic") == new.values("aic") and found.best.k == new.best.k
+    with pytest.raises(InputError, match="data is no triple"):
+        old(mixture, (X, Y), [1])
 
 
 def test_an_old_name_that_never_was_is_an_error():
-    import hw4opt.poisson.search
-
-    import hw4opt.poisson
+    import hw4opt.poisson.search  # with hw4opt.poisson itself
 
     for module in (hw4opt.poisson, hw4opt.poisson.search):
         with pytest.raises(AttributeError, match="no attribute 'nothing'"):
             _ = module.nothing
+
+
+def test_report_is_progress_and_moods_are_components():
+    calls = []
+    mixture = model.PoissonMixture(2, budget=QUICK)
+    with pytest.warns(DeprecationWarning, match=r"PoissonMixture\.fit's argument report is now progress"):
+        found = mixture.fit(X, Y, report=lambda *call: calls.append(call))
+    assert calls and all(len(call) == 3 for call in calls)
+    with pytest.warns(DeprecationWarning, match=r"MixtureResult\.moods is now MixtureResult\.components"):
+        moods = found.moods
+    assert (moods.coef == found.components.coef).all()
+    with pytest.raises(TypeError):
+        mixture.fit(X, Y, told=None)

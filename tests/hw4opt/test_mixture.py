@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from hw4opt import InputError, ModelFileError, Status
-from hw4opt.mixture.ascent import climb, moved
+from hw4opt.mixture.ascent import ascend, moved
 from hw4opt.mixture.components import Components
 from hw4opt.mixture.em import cycle, m_step, one_hot
-from hw4opt.mixture.likelihood import Point, curvature, expect
+from hw4opt.mixture.likelihood import MixtureParameters, curvature, expect
 from hw4opt.mixture.listener import COEF, simulated_listener
 from hw4opt.mixture.model import PoissonMixture
+from hw4opt.mixture.runs import finish_run
 from hw4opt.mixture.sample import Sample
-from hw4opt.mixture.search import Budget, settle
+from hw4opt.mixture.search import Budget
 from hw4opt.mixture.selection import choose_k
 from hw4opt.mixture.validation import Rows
 
@@ -119,7 +120,7 @@ def test_no_cycle_lowers_the_likelihood(block):
             here = expect(sample, point)
             trace.append(here.log_likelihood[0])
             point = cycle(sample, here, point)
-        done = climb(sample, point, limit=60)
+        done = ascend(sample, point, limit=60)
         trace = np.array([*trace, expect(sample, point).log_likelihood[0], *done.trace])
         assert np.isfinite(trace).all() and (np.diff(trace) >= -1e-12 * np.abs(trace[:-1])).all(), seed
 
@@ -130,7 +131,7 @@ def test_gradient_and_information_are_the_derivatives(groups):
     x, y, _ = simulated(3, 60)
     rows = Rows(draw.normal(size=60) * 0.2, draw.uniform(0.5, 2, 60), draw.integers(20, size=60) if groups else None)
     sample = sample_of(x, y, rows, ridge=0.4)
-    point = Point(draw.normal(size=(1, 3, 3)) * 0.4 + np.array([1, 0, 0]), np.log([[0.2, 0.3, 0.5]]))
+    point = MixtureParameters(draw.normal(size=(1, 3, 3)) * 0.4 + np.array([1, 0, 0]), np.log([[0.2, 0.3, 0.5]]))
     here, step = curvature(sample, point), 1e-5
     unit = np.eye(12) * step
     pairs = [(curvature(sample, moved(point, one)), curvature(sample, moved(point, -one))) for one in unit]
@@ -167,7 +168,7 @@ def test_standard_errors_are_those_of_the_finite_difference_hessian():
 
 def test_the_patent_data_are_fitted_as_published():
     """R's flexmix: log-likelihood -203.533, BIC 441.05, weights 0.183, 0.240, 0.577, and BIC picks k = 3."""
-    choice = choose_k(PoissonMixture(1, budget=Budget(48, 240)), (PATENT[:, 1], PATENT[:, 0], Rows()), range(1, 6))
+    choice = choose_k(PoissonMixture(1, budget=Budget(48, 240)), PATENT[:, 1], PATENT[:, 0], range(1, 6))
     best = choice.best
     assert best.k == 3 and best.status is Status.CERTIFIED
     assert best.log_likelihood == pytest.approx(-203.533, abs=6e-4) and best.criteria.bic == pytest.approx(441.05, abs=6e-3)
@@ -192,9 +193,8 @@ def test_null_data_choose_one_mood():
         draw = np.random.default_rng(seed)
         x = draw.normal(size=(150, 2))
         y = draw.poisson(np.exp(1 + x @ [0.5, -0.3])).astype(float)
-        data = (x, y, Rows())
-        assert choose_k(PoissonMixture(1, budget=Budget(24, 48)), data, range(1, 4)).best.k == 1
-    held = choose_k(PoissonMixture(1, budget=Budget(24, 24)), data, range(1, 3), "held_out")
+        assert choose_k(PoissonMixture(1, budget=Budget(24, 48)), x, y, range(1, 4)).best.k == 1
+    held = choose_k(PoissonMixture(1, budget=Budget(24, 24)), x, y, range(1, 3), criterion="held_out")
     assert held.best.k == 1 and set(held.values("held_out")) == {1, 2}
 
 
@@ -290,7 +290,7 @@ def test_a_mood_of_zeros_alone_has_no_finite_maximum_and_a_ridge_gives_it_one():
     x = draw.normal(size=200)
     y = np.where(draw.uniform(size=200) < 0.4, 0, draw.poisson(8, 200)).astype(float)
     found = PoissonMixture(2, budget=QUICK).fit(x, y)
-    assert found.status is Status.NO_FINITE_MAXIMUM and "mood 2 has no finite maximum" in found.message
+    assert found.status is Status.NO_FINITE_MAXIMUM and "component 1 has no finite maximum" in found.message
     assert found.uncertainty.covariance is None and found.proportions[1] == pytest.approx((y == 0).mean(), abs=0.01)
     assert PoissonMixture(2, ridge=0.1, budget=QUICK).fit(x, y).status is Status.NO_FINITE_MAXIMUM  # the intercept is free
     assert PoissonMixture(2, ridge=0.1, intercept=False, budget=QUICK).fit(x, y).status is Status.CERTIFIED
@@ -301,8 +301,8 @@ def test_an_emptied_component_is_reseeded_on_the_worst_fitted_rows():
     y[:6] = 5_000.0
     sample = sample_of(x, y)
     point = m_step(sample, np.ones((1, 1, len(y))))
-    empty = Point(np.concatenate([point.coef, point.coef], axis=1), np.array([[0.0, -80.0]]))
-    done = settle(sample, empty)
+    empty = MixtureParameters(np.concatenate([point.coef, point.coef], axis=1), np.array([[0.0, -80.0]]))
+    done = finish_run(sample, empty)
     assert done.point.k == 2 and done.stationary and done.log_likelihood > expect(sample, point).log_likelihood[0] + 100
 
 
@@ -331,7 +331,7 @@ def test_a_cap_on_the_seconds_is_flagged():
 
 def test_moods_survive_a_file(tmp_path):
     x, y, _ = simulated(14)
-    moods = PoissonMixture(2, budget=QUICK).fit(x, y).moods
+    moods = PoissonMixture(2, budget=QUICK).fit(x, y).components
     moods.save(tmp_path / "moods.json")
     again = Components.load(tmp_path / "moods.json")
     assert (again.scores(x) == moods.scores(x)).all() and (again.score_errors(x) == moods.score_errors(x)).all()
@@ -346,19 +346,19 @@ X, Y = np.arange(12.0) % 5, np.arange(12.0)
 @pytest.mark.parametrize(
     ("x", "y", "rows", "k", "sentence"),
     [
-        (X, Y - 1, Rows(), 2, "y holds -1 in row 1; counts must be 0 or more"),
-        (X, Y + 0.5, Rows(), 2, "y holds 0.5 in row 1, which is no count"),
-        (X, Y * np.nan, Rows(), 2, "y holds nan in row 1"),
-        (np.where(X == 3, np.inf, X), Y, Rows(), 2, "x holds inf in row 4, column 1"),
+        (X, Y - 1, Rows(), 2, "y holds -1 in row 0; counts must be 0 or more"),
+        (X, Y + 0.5, Rows(), 2, "y holds 0.5 in row 0, which is no count"),
+        (X, Y * np.nan, Rows(), 2, "y holds nan in row 0"),
+        (np.where(X == 3, np.inf, X), Y, Rows(), 2, "x holds inf in row 3, column 0"),
         (X, 0 * Y, Rows(), 2, "every count in y is 0"),
         (X, Y, Rows(), 13, "k is 13 and there are 12 distinct rows"),
         (0 * X, Y % 3, Rows(names=["tempo"]), 2, "column 'tempo' is constant beside the intercept"),
         (X[:1], Y[:1] + 1, Rows(), 1, "there is one row"),
-        (X, Y, Rows(weights=-X), 2, "weights holds -4 in row 5"),
+        (X, Y, Rows(weights=-X), 2, "weights holds -4 in row 4"),
         (X, Y, Rows(weights=0 * X), 2, "there are no rows"),
         (X, Y, Rows(offset=X[:3]), 2, "offset has shape"),
         (X, Y, Rows(groups=X % 2), 3, "k is 3 and there are 2 groups"),
-        (["a"] * 12, Y, Rows(), 2, "x does not hold numbers: 'a' in row 1"),
+        (["a"] * 12, Y, Rows(), 2, "x does not hold numbers: 'a' in row 0"),
     ],
 )
 def test_wrong_input_is_a_sentence(x, y, rows, k, sentence):

@@ -5,7 +5,7 @@ import pytest
 
 from hw4opt.mixture.listener import simulated_listener
 from hw4opt.mixture.model import PoissonMixture
-from hw4opt.mixture.plotting import MANY, plot_mixture
+from hw4opt.mixture.plotting import MAX_ROWS_DRAWN, plot_mixture
 from hw4opt.mixture.search import Budget
 from hw4opt.mixture.validation import Rows
 
@@ -45,7 +45,7 @@ def test_counts_in_the_band_are_those_within_two_deviations(level):
 
 def test_of_many_rows_some_are_drawn_over_the_width_of_all():
     draw = np.random.default_rng(0)
-    n = MANY + 2_000
+    n = MAX_ROWS_DRAWN + 2_000
     x, moods = draw.normal(size=(n, 1)), draw.integers(2, size=n)
     result = PoissonMixture(2, budget=QUICK).fit(x, draw.poisson(np.exp(1 + 2 * moods)))
     axes = panels(result)[2]

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from hw4opt import InputError, Poisson, Problem, Status, fit
-from hw4opt.mixture import ascent, likelihood, search, selection
-from hw4opt.mixture.ascent import Axes, climb
+from hw4opt.mixture import ascent, likelihood, runs, search, selection
+from hw4opt.mixture.ascent import InformationAxes, ascend
 from hw4opt.mixture.em import m_step, one_hot
-from hw4opt.mixture.likelihood import Point, curvature
+from hw4opt.mixture.likelihood import MixtureParameters, curvature
 from hw4opt.mixture.model import PoissonMixture
 from hw4opt.mixture.sample import Sample
 from hw4opt.mixture.search import Budget
 from hw4opt.mixture.selection import choose_k
-from hw4opt.mixture.summarize import Run, conclude
+from hw4opt.mixture.summarize import FinishedFit, summarize
 from hw4opt.mixture.validation import Rows
 
 QUICK = Budget(24, 40)
@@ -134,16 +134,16 @@ def test_a_part_holds_the_rare_counts_and_weighs_as_the_sample(groups):
     few, many = sample_of(x, np.r_[np.zeros(600), y[600:]], Rows(groups=groups)), sample_of(x, y, Rows(groups=groups))
     for sample in (few, many):
         units = sample.unit_sums(sample.counts) > 0
-        part = sample.part(1_000, np.random.default_rng(0))
+        part = sample.subsample(1_000, np.random.default_rng(0))
         held = part.unit_sums(part.counts) > 0
         assert len(part) == 1_000 and held.sum() == min(units.sum(), 500)
         assert part.unit_weights[held].sum() == pytest.approx(units.sum()) and part.total == pytest.approx(sample.total)
-    assert many.part(20_000, np.random.default_rng(0)) is many
+    assert many.subsample(20_000, np.random.default_rng(0)) is many
 
 
 def test_an_ascent_that_overflows_fails_and_is_no_error():
     x, y = rare(1)
-    lost = climb(sample_of(x, y), Point(np.array([[[-725.0, 0, 0]]]), np.zeros((1, 1))))
+    lost = ascend(sample_of(x, y), MixtureParameters(np.array([[[-725.0, 0, 0]]]), np.zeros((1, 1))))
     assert lost.failed and not lost.stationary and not lost.finished
 
 
@@ -152,13 +152,13 @@ def test_failed_ascents_are_counted_and_left_out(monkeypatch):
     plain, number = PoissonMixture(2, budget=QUICK).fit(x, y), itertools.count()
 
     def failing(*given, **options):
-        return replace(climb(*given, **options), failed=next(number) % 2 == 0)
+        return replace(ascend(*given, **options), failed=next(number) % 2 == 0)
 
-    monkeypatch.setattr(search, "climb", failing)
+    monkeypatch.setattr(runs, "ascend", failing)
     found = PoissonMixture(2, budget=QUICK).fit(x, y)
     assert found.starts.failed > 0 and any(said.endswith("starts failed") for said in found.warnings)
     assert found.log_likelihood == pytest.approx(plain.log_likelihood)
-    monkeypatch.setattr(search, "climb", lambda *given, **options: replace(climb(*given, **options), failed=True))
+    monkeypatch.setattr(runs, "ascend", lambda *given, **options: replace(ascend(*given, **options), failed=True))
     with pytest.raises(InputError, match="no start led to a finite likelihood"):
         PoissonMixture(2, budget=QUICK).fit(x, y)
 
@@ -182,10 +182,10 @@ def twins(seed=0):
 def test_an_ascent_leaves_a_saddle():
     x, y, _ = twins()
     sample, one = sample_of(x, y), PoissonMixture(1).fit(x, y)
-    saddle = Point(np.stack([one.coef * sample.scale] * 2, axis=1), np.log([[0.5, 0.5]]))
-    stuck = ascent.ended(sample, saddle, [])
+    saddle = MixtureParameters(np.stack([one.coef * sample.scale] * 2, axis=1), np.log([[0.5, 0.5]]))
+    stuck = ascent.assessed(sample, saddle, [])
     assert stuck.stationary and stuck.saddle and not stuck.finished and np.linalg.eigvalsh(stuck.curvature.observed)[0] < -1
-    done = climb(sample, saddle)
+    done = ascend(sample, saddle)
     assert done.finished and done.stationary and done.log_likelihood > one.log_likelihood + 10
     assert np.linalg.eigvalsh(done.curvature.observed)[0] > 0 and (np.diff(done.trace) >= 0).all()
     assert done.log_likelihood == pytest.approx(PoissonMixture(2, budget=QUICK).fit(x, y).log_likelihood)
@@ -202,13 +202,13 @@ def test_a_saddle_is_no_finished_run_of_a_search():
     x, y, labels = twins()
     model = PoissonMixture(2)
     design, sample = model.design(x, y), sample_of(x, y)
-    stuck = ascent.ended(sample, m_step(sample, one_hot(labels, 2)[None]), [])
-    found = search.Found()
-    found.take([stuck], 1, 0)
+    stuck = ascent.assessed(sample, m_step(sample, one_hot(labels, 2)[None]), [])
+    found = search.SearchRecord()
+    found.add([stuck], 1, 0)
     assert found.ends == [] and found.end is stuck
-    said = conclude(Run(2, design, sample, stuck, found), 0.0)
+    said = summarize(FinishedFit(2, design, sample, stuck, found), 0.0)
     assert said.status is Status.ITERATION_LIMIT and said.message.startswith("a saddle: ℓ rises in some direction there")
-    found.take([replace(stuck, saddle=False)], 1, 0)
+    found.add([replace(stuck, saddle=False)], 1, 0)
     assert found.ends == [stuck.log_likelihood] and not found.end.saddle
 
 
@@ -237,9 +237,9 @@ X, Y = np.arange(12.0) % 5, np.arange(12.0)
     ("x", "y", "rows", "intercept", "sentence"),
     [
         (X * 1e-300, Y, Rows(names=["tempo"]), True, "column 'tempo' holds nothing larger than 4e-300"),
-        (X, Y * 1e18, Rows(), True, "y holds 2e+18 in row 3; counts are taken up to 1e+18"),
-        (X, Y, Rows(weights=Y * 1e300), True, "weights holds 1e+300 in row 2"),
-        (X, Y, Rows(offset=100 * Y), True, "offset holds 400 in row 5; it is the log of an exposure"),
+        (X, Y * 1e18, Rows(), True, "y holds 2e+18 in row 2; counts are taken up to 1e+18"),
+        (X, Y, Rows(weights=Y * 1e300), True, "weights holds 1e+300 in row 1"),
+        (X, Y, Rows(offset=100 * Y), True, "offset holds 400 in row 4; it is the log of an exposure"),
         (0 * X, Y, Rows(), False, "every feature is 0 in every row"),
         (X, Y, Rows(groups=0 * X), True, "k is 2 and there is 1 group"),
     ],
@@ -250,7 +250,7 @@ def test_what_no_number_can_hold_is_a_sentence(x, y, rows, intercept, sentence):
 
 
 def test_labels_that_are_none_are_named_with_their_row():
-    with pytest.raises(InputError, match="hold 7 in row 3"):
+    with pytest.raises(InputError, match="hold 7 in row 2"):
         PoissonMixture(2).fit_plain(X, Y, np.r_[0, 1, 7, X[3:] % 2], 3)
 
 
@@ -261,10 +261,10 @@ def test_steps_are_newtons_and_ems():
     """By blocks, against dense solves: C d = g for τ = 1, and O d = g for τ = 0 beside a maximum."""
     x, y = listened(6)
     sample = sample_of(x, y, Rows(weights=np.linspace(0.5, 2, len(y))), ridge=0.2)
-    top = climb(sample, m_step(sample, one_hot(np.arange(len(y)) % 2, 2)[None])).point
-    point = Point(top.coef + 1e-3 * np.random.default_rng(0).normal(size=top.coef.shape), top.log_proportions)
+    top = ascend(sample, m_step(sample, one_hot(np.arange(len(y)) % 2, 2)[None])).point
+    point = MixtureParameters(top.coef + 1e-3 * np.random.default_rng(0).normal(size=top.coef.shape), top.log_proportions)
     here = curvature(sample, point)
-    axes = Axes.of(here)
+    axes = InformationAxes.of(here)
     assert np.linalg.eigvalsh(here.observed)[0] > 0
     assert axes.step(1.0) == pytest.approx(np.linalg.solve(here.complete.times(np.eye(8)), here.gradient), rel=1e-8, abs=1e-12)
     assert axes.step(0.0) == pytest.approx(np.linalg.solve(here.observed, here.gradient), rel=1e-8, abs=1e-12)
@@ -276,8 +276,8 @@ def test_beyond_the_most_parameters_the_information_is_not_made(monkeypatch):
     sample = sample_of(x, y, rows)
     point = m_step(sample, one_hot(np.arange(len(sample)) % 2, 2)[None])
     whole, plain = curvature(sample, point), PoissonMixture(2, budget=QUICK).fit(x, y)
-    monkeypatch.setattr(likelihood, "MOST", 7)
-    monkeypatch.setattr("hw4opt.mixture.summarize.MOST", 7)
+    monkeypatch.setattr(likelihood, "MAX_INFORMATION_PARAMETERS", 7)
+    monkeypatch.setattr("hw4opt.mixture.summarize.MAX_INFORMATION_PARAMETERS", 7)
     slim = curvature(sample, point)
     assert slim.observed is None and slim.log_likelihood == pytest.approx(whole.log_likelihood)
     assert slim.gradient == pytest.approx(whole.gradient, rel=1e-8, abs=1e-8)
@@ -314,7 +314,7 @@ def test_of_a_capped_search_the_best_finished_run_is_given(monkeypatch):
     for seconds in (1, 10, 40):
         ticking(monkeypatch, search)
         found = search.search(sample_of(x, y), 5, Budget(48, 200, seconds), np.random.default_rng(0))
-        assert found.capped and found.best is not None and found.best.cut == (not found.ends), seconds
+        assert found.timed_out and found.best is not None and found.best.timed_out == (not found.ends), seconds
         assert not found.ends or found.best.log_likelihood == max(found.ends)
         statuses.add(found.best.stationary)
     assert statuses == {True, False}
@@ -331,26 +331,26 @@ def test_without_seconds_no_clock_changes_the_answer(monkeypatch):
 def test_large_batches_of_starts_begin_in_parts(monkeypatch):
     x, y = listened(12)
     whole = PoissonMixture(3, budget=QUICK).fit(x, y)
-    monkeypatch.setattr(search, "BATCH", 2_000)
+    monkeypatch.setattr(runs, "BATCH_ENTRIES", 2_000)
     parts = PoissonMixture(3, budget=QUICK).fit(x, y)
     assert parts.log_likelihood == pytest.approx(whole.log_likelihood, rel=1e-9) and parts.starts.tried == whole.starts.tried
 
 
 def test_perturbations_follow_the_starts_where_they_are_not_counted():
-    assert Budget(2).most == 2 * search.EACH and Budget(2, 0).most == 0
+    assert Budget(2).most == 2 * search.PERTURBATIONS_PER_START and Budget(2, 0).most == 0
     x, y = listened(13, spread=1.0)
-    assert PoissonMixture(4, budget=Budget(1)).fit(x, y).starts.tried <= 1 + search.EACH
-    with pytest.raises(InputError, match="search is -1"):
+    assert PoissonMixture(4, budget=Budget(1)).fit(x, y).starts.tried <= 1 + search.PERTURBATIONS_PER_START
+    with pytest.raises(InputError, match="perturbations is -1"):
         Budget(2, -1)
 
 
 def test_the_seconds_of_a_choice_are_those_of_all_k_together(monkeypatch):
     x, y = listened(14)
     ticking(monkeypatch, search, selection)
-    choice = choose_k(PoissonMixture(1, budget=Budget(24, 40, 30.0)), (x, y, Rows()), range(1, 9))
+    choice = choose_k(PoissonMixture(1, budget=Budget(24, 40, 30.0)), x, y, range(1, 9))
     assert choice.untried and list(choice.results) + list(choice.untried) == list(range(1, 9))
     assert choice.warnings == (f"the seconds ran out before k = {choice.untried[0]} to 8: they were not tried",)
-    assert choose_k(PoissonMixture(1, budget=QUICK), (x, y, Rows()), [1, 2]).warnings == ()
+    assert choose_k(PoissonMixture(1, budget=QUICK), x, y, [1, 2]).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -365,16 +365,16 @@ def test_the_seconds_of_a_choice_are_those_of_all_k_together(monkeypatch):
     ],
 )
 def test_a_choice_that_cannot_be_is_refused_before_any_search(ks, rows, criterion, sentence):
-    told = []
+    tried = []
     with pytest.raises(InputError, match=sentence):
-        choose_k(PoissonMixture(1), (X, Y, rows), ks, criterion, told.append)
-    assert not told
+        choose_k(PoissonMixture(1), X, Y, ks, rows, criterion, tried.append)
+    assert not tried
 
 
 def test_an_ascent_without_time_is_cut_where_it_stands():
     x, y = listened(15)
     sample = sample_of(x, y)
     point = m_step(sample, one_hot(np.arange(len(y)) % 2, 2)[None])
-    cut, whole = climb(sample, point, over=lambda: True), climb(sample, point)
-    assert cut.cut and not cut.stationary and cut.trace == [] and cut.gradient > ascent.GRADIENT
-    assert whole.stationary and not whole.cut and not climb(sample, whole.point, over=lambda: True).cut
+    cut, whole = ascend(sample, point, time_is_over=lambda: True), ascend(sample, point)
+    assert cut.timed_out and not cut.stationary and cut.trace == [] and cut.gradient > ascent.GRADIENT_TOLERANCE
+    assert whole.stationary and not whole.timed_out and not ascend(sample, whole.point, time_is_over=lambda: True).timed_out

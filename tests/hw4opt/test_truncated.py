@@ -15,7 +15,7 @@ from scipy.optimize import linprog, minimize
 from hw4opt import RBF, Increasing, InputError, Poisson, Problem, Result, Ridge, Status, fit
 from hw4opt.canonical import canonicalize
 from hw4opt.mixture import Components, PoissonMixture, Rows
-from hw4opt.mixture.likelihood import Point, curvature
+from hw4opt.mixture.likelihood import MixtureParameters, curvature
 from hw4opt.mixture.sample import Sample
 from hw4opt.mixture.search import Budget
 from hw4opt.proof.existence import settle
@@ -206,7 +206,7 @@ def test_what_these_counts_cannot_be_is_named():
     y[7] = 0
     with pytest.raises(InputError, match="counts of at least 1, being truncated; y holds 0 in row 7"):
         Problem(x, y, loss=TRUNCATED)
-    with pytest.raises(InputError, match="y holds 0 in row 8; truncated counts must be 1 or more"):
+    with pytest.raises(InputError, match="y holds 0 in row 7; truncated counts must be 1 or more"):
         PoissonMixture(2, truncated=True).fit(x, y)
     weights = np.ones(20)
     weights[7] = 0
@@ -315,7 +315,7 @@ def test_the_observed_likelihood_and_its_derivatives_are_right(groups):
     def point(values):
         rows = values.reshape(2, 3)
         logits = rows[:, 2] - np.logaddexp.reduce(rows[:, 2])
-        return Point(rows[None, :, :2] * sample.scale, logits[None])
+        return MixtureParameters(rows[None, :, :2] * sample.scale, logits[None])
 
     def value(values):
         rows = values.reshape(2, 3)
@@ -352,7 +352,7 @@ def test_moods_are_found_saved_and_predict_the_truncated_mean(tmp_path):
     order = np.argsort(result.coef[:, 0])
     errors = result.uncertainty.standard_errors[order]
     assert (np.abs(result.coef[order] - [[0.2, 0.5], [2.5, -0.5]]) < 4 * errors).all()
-    result.moods.save(tmp_path / "m.json")
+    result.components.save(tmp_path / "m.json")
     kept = Components.load(tmp_path / "m.json")
     rates = np.exp(np.column_stack([np.ones(1500), x]) @ result.coef.T + offset[:, None])
     means = rates / -np.expm1(-rates)
@@ -363,7 +363,7 @@ def test_moods_are_found_saved_and_predict_the_truncated_mean(tmp_path):
     expected = np.exp(joint - np.logaddexp.reduce(joint, axis=1)[:, None])
     assert_allclose(kept.posterior(x, y, offset), expected, atol=1e-12)
     assert_allclose(kept.posterior(x, y, offset), result.responsibilities, atol=1e-9)
-    with pytest.raises(InputError, match="y holds 0 in row 1; counts of this mixture are 1 or more"):
+    with pytest.raises(InputError, match="y holds 0 in row 0; counts of this mixture are 1 or more"):
         kept.posterior(x[:1], [0], offset[:1])
 
 
