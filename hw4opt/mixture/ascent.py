@@ -1,18 +1,18 @@
 """Newton's method on the observed-data likelihood, damped towards EM, with a cycle of EM as the fall-back.
 
-EM's step is C⁻¹g, with C the information of complete data: it is slow where the counts hold little of that information. In the
-metric of C the observed information is  O = C^½ (I - R) C^½,  and R's eigenvalues are EM's rates of convergence (Dempster, Laird
-and Rubin 1977). The step
+EM's step is C⁻¹g, with C the information of complete data: it is slow where the counts hold little of that information.
+In the metric of C the observed information is  O = C^½ (I - R) C^½,  and R's eigenvalues are EM's rates of convergence
+(Dempster, Laird and Rubin 1977). The step
 
     d = C^-½ Q max(|I - Λ|, τ)⁻¹ Qᵀ C^-½ g,     R = Q Λ Qᵀ,
 
-is Newton's for τ = 0 where O is positive definite, and an ascent direction in place of Newton's step to a saddle where it is not
-(Dauphin et al. 2014); for τ = 1 it is EM's (Lange 1995). τ is decreased after a step that raises ℓ and increased after one that
-does not; where no τ helps, the step is halved, and in the end a cycle of EM, which cannot lower ℓ, replaces it. A stationary
-point with a direction of positive curvature is a saddle: the ascent goes on along the direction of largest curvature. One Newton
-step costs a few cycles of EM and replaces dozens: it was measured faster than EM with extrapolation (SQUAREM: Varadhan and
-Roland 2008) wherever EM is slow. Where the parameters are too many for eigenvectors of O, steps are EM's (τ = 1), doubled while
-ℓ gains enough.
+is Newton's for τ = 0 where O is positive definite, and an ascent direction in place of Newton's step to a saddle
+where it is not (Dauphin et al. 2014); for τ = 1 it is EM's (Lange 1995). τ is decreased after a step that raises ℓ
+and increased after one that does not; where no τ helps, the step is halved, and in the end a cycle of EM, which
+cannot lower ℓ, replaces it. A stationary point with a direction of positive curvature is a saddle: the ascent goes
+on along the direction of largest curvature. One Newton step costs a few cycles of EM and replaces dozens: it was
+measured faster than EM with extrapolation (SQUAREM: Varadhan and Roland 2008) wherever EM is slow. Where the
+parameters are too many for eigenvectors of O, steps are EM's (τ = 1), doubled while ℓ gains enough.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class InformationAxes:
 
     @property
     def upward(self) -> Array | None:
-        """The direction of ℓ's largest curvature, a standard error of complete data long; None where that is not positive."""
+        """The direction of largest curvature, a standard error of complete data long; None where none is positive."""
         if self.turn is None or self.rates[0] > -MIN_NEGATIVE_CURVATURE:
             return None
         return self.half.times(self.turn[:, 0])
@@ -117,7 +117,7 @@ class InformationAxes:
         return float(np.linalg.norm(self.slopes))
 
     def within_tolerance(self, sample: Sample, here: Curvature) -> bool:
-        """Whether the predicted gain of Newton's step is at most `GAIN_TOLERANCE`, and the gradient is within its own."""
+        """Whether the predicted gain of Newton's step and the gradient are within their tolerances."""
         gain = 0.5 * float((self.slopes**2 / np.maximum(np.abs(self.rates), MIN_DAMPING)).sum())
         tolerance = min(max(GRADIENT_TOLERANCE, sample.gradient_rounding), MAX_GRADIENT_TOLERANCE)
         return gain <= GAIN_TOLERANCE * abs(here.log_likelihood) and self.gradient_length <= tolerance
@@ -136,8 +136,8 @@ def _inverse_root(matrices: Array) -> Array:
 def ascend(sample: Sample, point: MixtureParameters, limit: int = 500, time_is_over: TimeCheck = NO_DEADLINE) -> Ascent:
     """Ascend from one mixture until it is stationary to `GAIN_TOLERANCE` and `GRADIENT_TOLERANCE`, or time is over.
 
-    Where the values of ℓ no longer differ by more than rounding, Newton's steps go on while they halve the gradient. A saddle is
-    left along its direction of largest curvature.
+    Where the values of ℓ no longer differ by more than rounding, Newton's steps go on while they halve the gradient.
+    A saddle is left along its direction of largest curvature.
     """
     here, trace, damping = curvature(sample, point), [], FIRST_DAMPING
     for _ in range(limit):
@@ -196,8 +196,8 @@ def _point_above_saddle(
 ) -> MixtureParameters | None:
     """A point higher than a stationary one, on either side along the direction of largest curvature; None at a maximum.
 
-    It must be higher by more than the gain tolerance and rounding: a smaller difference proves no positive curvature. The first
-    length tried is that at which a parabola of this curvature is so much higher.
+    It must be higher by more than the gain tolerance and rounding: a smaller difference proves no positive
+    curvature. The first length tried is that at which a parabola of this curvature is so much higher.
     """
     axis, gain = axes.upward, GAIN_TOLERANCE * abs(height) + sample.log_likelihood_rounding
     if axis is None:

@@ -30,7 +30,7 @@ class Components:
 
     has_offset    whether they were fitted with an offset;  truncated  whether the law is that of counts of at least 1
     span (2, d)   lowest and highest of the features fitted; None where that is not known
-    context       names of the columns they were fitted to, by role: y, offset, exposure, groups, and what features are made of
+    context       names of the columns they were fitted to, by role: y, offset, exposure, groups, and features
     """
 
     names: tuple[str, ...]
@@ -63,7 +63,7 @@ class Components:
         return self.names[:1] == (INTERCEPT,)
 
     def scores(self, x: ArrayLike) -> Array:
-        """xᵀw_j of new rows (m, d) in each component, with the intercept and without offset: (m, k); may be infinite or NaN."""
+        """xᵀw_j of new rows (m, d) in each component, intercept in, offset not: (m, k); inf or NaN may occur."""
         with np.errstate(over="ignore", invalid="ignore"):
             return self._columns(x) @ self.coef.T
 

@@ -1,16 +1,17 @@
 """The M-step of the EM algorithm, and the textbook's cycles of both steps.
 
-**Derivation** (assignment, problem 1b). Count i belongs to an unobserved component Z_i in {1, …, k}, P(Z_i = j) = π_j, and given
-it y_i ~ Poisson(exp(x_iᵀw_j)). The observed-data likelihood Σ_i log Σ_j π_j p(y_i | x_i, w_j) is not concave. For any
-distribution q_i over the components, by Jensen's inequality,
+**Derivation** (assignment, problem 1b). Count i belongs to an unobserved component Z_i in {1, …, k}, P(Z_i = j) = π_j,
+and given it y_i ~ Poisson(exp(x_iᵀw_j)). The observed-data likelihood Σ_i log Σ_j π_j p(y_i | x_i, w_j) is not concave.
+For any distribution q_i over the components, by Jensen's inequality,
 
     Σ_i log Σ_j π_j p(y_i | x_i, w_j)  ≥  Σ_i Σ_j q_ij log(π_j p(y_i | x_i, w_j) / q_ij),
 
-with equality for q_ij = γ_ij, the probability of component j given y_i. The E-step sets q = γ, where the bound equals the
-likelihood (likelihood.py); the M-step maximises the bound over π and w, which are separate there: π_j is the mean of γ_ij, and
-each w_j is one Poisson regression, convex, with row weights γ_ij (problem 1a). All k are one batch of the solver behind
-`hw4opt solve`. Since the bound equals the likelihood before the M-step and is below it after, the likelihood cannot fall
-(Dempster, Laird and Rubin 1977; Wang, Cockburn and Puterman 1998 for Poisson regressions).
+with equality for q_ij = γ_ij, the probability of component j given y_i. The E-step sets q = γ, where the bound
+equals the likelihood (likelihood.py); the M-step maximises the bound over π and w, which are separate there: π_j is
+the mean of γ_ij, and each w_j is one Poisson regression, convex, with row weights γ_ij (problem 1a). All k are one
+batch of the solver behind `hw4opt solve`. Since the bound equals the likelihood before the M-step and is below it
+after, the likelihood cannot fall (Dempster, Laird and Rubin 1977; Wang, Cockburn and Puterman 1998 for Poisson
+regressions).
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def _bounded(z: Array) -> Array:
 def m_step(
     sample: Sample, responsibilities: Array, start: Array | None = None, limit: int | None = None
 ) -> MixtureParameters:
-    """The maximum of the bound at responsibilities (s, k, units): proportions in closed form, all s·k regressions in one batch.
+    """The maximum of the bound at responsibilities (s, k, units).
+
+    Proportions have a closed form, and all s·k regressions are one batch.
 
     start    coefficients that Newton's method starts from, (s, k, p); an empty component keeps its own
     limit    Newton steps; None: until `Z_TOLERANCE`
@@ -87,8 +90,8 @@ def cycle(
 def textbook(sample: Sample, labels: np.ndarray, k: int) -> Iterator[tuple[MixtureParameters, float]]:
     """The textbook's cycles from one label a unit, without end: the mixture after each M-step, and its ℓ.
 
-    The end of an M-step does not depend on its start: it starts from the extrapolation of the last cycles, which saves Newton
-    steps.
+    The end of an M-step does not depend on its start: it starts from the extrapolation of the last cycles, which
+    saves Newton steps.
     """
     point = m_step(sample, one_hot(labels, k)[None])
     move = before = np.zeros_like(point.coef)

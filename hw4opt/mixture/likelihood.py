@@ -1,14 +1,20 @@
 """The E-step, and the observed log-likelihood with its first two derivatives: passes over the rows.
 
 A unit u (a row, or the rows of a group) has, in component k, the log-density
-h_uk = log π_k + Σ_i ι_i (y_i z_ik - exp z_ik), z_ik = x_iᵀw_k + o_i. The E-step is  γ_uk = exp(h_uk) / Σ_l exp(h_ul), and
-ℓ = Σ_u ω_u (log Σ_k exp h_uk - Σ_i ι_i log y_i!). In both the largest h is subtracted first, so that densities as small as
-exp(-10⁵) are divided without loss. For counts truncated at 0 the log-density is that of their law (terms/laws.py), and
-below λ is their mean in r, and their variance in the information. Above 10⁶, where y z and log y! would cancel, h is what the
-row falls short of its largest log-density over λ, and the constant is that largest log-density.
 
-With π = softmax(α) and r_ik = ι_i (y_i - λ_ik), the gradient is  Σ_i ω γ_ik r_ik x_i  for w_k and  Σ_u ω γ_uk - Ω π_k  for α_k.
-The observed information is that of complete data less the information of the missing labels (Louis 1982): with
+    h_uk = log π_k + Σ_i ι_i (y_i z_ik - exp z_ik),     z_ik = x_iᵀw_k + o_i.
+
+The E-step and the log-likelihood are
+
+    γ_uk = exp(h_uk) / Σ_l exp(h_ul),     ℓ = Σ_u ω_u (log Σ_k exp h_uk - Σ_i ι_i log y_i!),
+
+both with the largest h subtracted first, so that densities as small as exp(-10⁵) are divided without loss. For counts
+truncated at 0 the log-density is that of their law (terms/laws.py), and below λ is their mean in r, and their variance
+in the information. Above 10⁶, where y z and log y! would cancel, h is what the row falls short of its largest
+log-density over λ, and the constant is that largest log-density.
+
+With π = softmax(α) and r_ik = ι_i (y_i - λ_ik), the gradient is Σ_i ω γ_ik r_ik x_i for w_k, and Σ_u ω γ_uk - Ω π_k for
+α_k. The observed information is that of complete data less the information of the missing labels (Louis 1982): with
 v_uk = (Σ_{i in u} r_ik x_i, 1) in block k,
 
     -∇²ℓ = blockdiag(Σ ω γ_ik ι_i λ_ik x_i x_iᵀ) + Ω (diag π - ππᵀ)  -  Σ_u ω [Σ_k γ_uk v_uk v_ukᵀ - v̄_u v̄_uᵀ],
@@ -28,7 +34,9 @@ from hw4opt.rows import each
 from hw4opt.terms.base import Array
 
 MAX_INFORMATION_PARAMETERS = 3_000  # for which the observed information is formed: its eigenvectors take seconds there
-MAX_LOG_RATE = 150.0  # z at which exp(z) is cut off: the density of every count is 0 there in doubles, and products do not overflow
+MAX_LOG_RATE = (
+    150.0  # where exp(z) is cut off: every count has density 0 there in doubles, and products do not overflow
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +67,7 @@ class MixtureParameters:
 
 
 class Expectation(NamedTuple):
-    """An E-step: log_likelihood (s,) less the penalty, responsibilities (s, k, units), the mixture's log densities (s, units)."""
+    """An E-step: log_likelihood (s,) less the penalty, responsibilities (s, k, units), log-densities (s, units)."""
 
     log_likelihood: Array
     responsibilities: Array
@@ -67,7 +75,7 @@ class Expectation(NamedTuple):
 
 
 class BlockMatrix(NamedTuple):
-    """A matrix over (w_1, α_1, w_2, α_2, …) that is 0 but for a block of each w_j, (k, p, p), and one of all the α, (k, k)."""
+    """A matrix over (w_1, α_1, w_2, α_2, …), 0 but for a block of each w_j, (k, p, p), and one of all α, (k, k)."""
 
     coef: Array
     logits: Array
@@ -226,7 +234,7 @@ def _residuals(block: UnitBlock, rise: Array, shares: Array) -> _Residuals:
 
 
 def scores_outer(sample: Sample, point: MixtureParameters) -> Array:
-    """Σ_u ω s_u s_uᵀ of one mixture in (w_1, α_1, w_2, …), (K, K), with s_u the gradient of unit u: v̄_u less π in the α's."""
+    """Σ_u ω s_u s_uᵀ of one mixture in (w_1, α_1, w_2, …), (K, K), of the units' gradients s_u: v̄_u less π in α."""
     k, p = point.coef.shape[1:]
     shares = np.exp(point.log_proportions[0])
 

@@ -20,7 +20,7 @@ SONGS = 400  # by default
 
 
 class Listener(NamedTuple):
-    """Features (n, 3) and plays of songs, and the mood of each; the true coef (3, 4), intercepts first, and proportions."""
+    """Features (n, 3), plays and moods of songs; the true coef (3, 4), intercepts first, and proportions."""
 
     x: Array
     plays: Array
@@ -37,14 +37,14 @@ class Listener(NamedTuple):
         return Table({"song": songs, **plain.columns}, plain.source, plain.sha256)
 
     def coef_of(self, names: Sequence[str]) -> Array | None:
-        """The true coefficients in the order of these columns; None where they are not the intercept and all features."""
+        """The true coefficients in the order of these columns; None unless they are the intercept and all features."""
         own = (INTERCEPT, *FEATURES)
         return self.coef[:, [own.index(name) for name in names]] if sorted(names) == sorted(own) else None
 
 
 @checked
 def simulated_listener(seed: int = 0, n: int = SONGS) -> Listener:
-    """n songs with standard normal features; mood j with probability 0.5, 0.3, 0.2; plays ~ Poisson(exp(w_jᵀ(1, x)))."""
+    """n songs: standard normal features, moods with probabilities 0.5, 0.3, 0.2, plays ~ Poisson(exp(w_jᵀ(1, x)))."""
     check_seed(seed)
     if n < 1:
         raise InputError(f"n is {n}; it must be 1 or more")

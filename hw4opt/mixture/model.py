@@ -25,24 +25,24 @@ from hw4opt.mixture.validation import Rows, check_components, check_design, chec
 class PoissonMixture:
     """Counts of k components:  P(Z_i = j) = π_j,  y_i | Z_i = j ~ Poisson(exp(x_iᵀw_j + offset_i)).
 
-        ℓ(w, π) = Σ_i weights_i log Σ_j π_j p(y_i | x_i, w_j)  -  ridge Σ_j ‖w_j‖²            (Wang, Cockburn and Puterman 1998.)
+        ℓ(w, π) = Σ_i weights_i log Σ_j π_j p(y_i | x_i, w_j)  -  ridge Σ_j ‖w_j‖²   (Wang, Cockburn and Puterman 1998.)
 
     k            components, 1 or more;  intercept  an unpenalised column of ones, first in `coef`
     ridge        ≥ 0, on every coefficient but the intercept
     quasi        allows fractional counts (with Γ(y + 1) for y!), whose likelihood is then that of no law
-    truncated    the counts are those of rows that were seen because they are at least 1: each component's law is truncated at 0,
-                 its mean λ/(1 - e^-λ) with λ = exp(x_iᵀw_j + offset_i)
-    errors       standard errors from the observed information; with each component's times the root of its dispersion (which takes
-                 the components as known); or sandwich: HC0 with the scores of the units
+    truncated    the counts are those of rows that were seen because they are at least 1: each component's law is
+                 truncated at 0, its mean λ/(1 - e^-λ) with λ = exp(x_iᵀw_j + offset_i)
+    errors       information: standard errors from the observed information;  dispersion: those of each component times
+                 the root of its dispersion (which takes the components as known);  sandwich: HC0 with the units' scores
     budget       how many starts and perturbations are tried;  seed  of both: the same seed gives the same answer
 
-    ℓ has many maxima, and for real counts, which are more dispersed than a Poisson law within a component, most starts end in a
-    maximum of their own. `fit` therefore runs many short EMs side by side, finishes the best by Newton's method on ℓ itself and
-    then perturbs the best found while that gains; `starts` says how many ended in the same maximum and how far below the next one
-    is. No component is dropped for being small.
+    ℓ has many maxima, and for real counts, which are more dispersed than a Poisson law within a component, most starts
+    end in a maximum of their own. `fit` therefore runs many short EMs side by side, finishes the best by Newton's
+    method on ℓ itself and then perturbs the best found while that gains; `starts` says how many ended in the same
+    maximum and how far below the next one is. No component is dropped for being small.
 
-    `truncated` describes counts better that are at least 1 by the way they were collected (plays of songs that were heard), where
-    rates are small; for large rates e^-λ is negligible and the two laws agree.
+    `truncated` describes counts better that are at least 1 by the way they were collected (plays of songs that were
+    heard), where rates are small; for large rates e^-λ is negligible and the two laws agree.
     """
 
     k: int
@@ -90,7 +90,9 @@ class PoissonMixture:
     def fit_plain(
         self, x: ArrayLike, y: ArrayLike, labels: ArrayLike, cycles: int, rows: Rows | None = None
     ) -> MixtureResult:
-        """The textbook's EM: exactly so many cycles of E-step and exact M-step, the first M-step from labels 0 … k-1, one a row.
+        """The textbook's EM: exactly so many cycles of E-step and exact M-step.
+
+        labels    0 … k-1, one a row: the first M-step is that of them
 
         trace[t] is ℓ after the M-step of cycle t + 1. There is one start, and no acceleration; empty components stay.
         """

@@ -1,4 +1,4 @@
-"""Playlists: the songs of a catalogue that each component of a listener's plays, a mood, ranks highest by xᵀw_j.  (Assignment 1b.)"""
+"""Playlists: the songs that each component of a listener's plays, a mood, ranks highest by xᵀw_j.   (Assignment 1b.)"""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Playlist:
 
     mood              the number of the component, from 0
     rows              of the catalogue, from 0
-    scores            xᵀw_j, the log of the expected plays;  standard_errors  of the scores, or None; neither is finite where a
-                      feature is too large for it, and an error is NaN where it is not identified
+    scores            xᵀw_j, the log of the expected plays;  standard_errors  of the scores, or None; neither is finite
+                      where a feature is too large for it, and an error is NaN where it is not identified
     explained         share of the plays that falls to the mood
     defining          rows of the listener's own table with most of these plays
     """
@@ -60,16 +60,17 @@ def make_playlists(result: MixtureResult, catalogue: ArrayLike, top: int) -> lis
 
 
 def defining_rows(result: MixtureResult, mood: int, count: int = DEFINING_ROWS) -> np.ndarray:
-    """The listener's own rows with most of a mood's plays: the largest γ_ij y_i among those that most likely belong to it."""
+    """The listener's own rows with most of a mood's plays: the largest γ_ij y_i of those labelled with it."""
     share = result.responsibilities[:, mood] * result.design.counts * result.design.weights
     members = np.flatnonzero((result.labels == mood) & (share > 0))
     return members[np.argsort(-share[members], kind="stable")[:count]]
 
 
 def cautions(result: MixtureResult, catalogue: ArrayLike, lists: Sequence[Playlist]) -> list[str]:
-    """A sentence for every playlist that is like another, far outside the fitted songs, or cut within a tie; moods count from 1.
+    """A sentence for every playlist that is like another, far outside the fitted songs, or cut within a tie.
 
-    Playlists that hold the whole catalogue differ in order alone, and are not compared.
+    Moods count from 1, as in the files' names. Playlists that hold the whole catalogue differ in order alone, and
+    are not compared.
     """
     lists, scores = [one for one in lists if len(one.rows)], result.scores(catalogue)
     found = list(_similar(lists, len(scores)))
@@ -78,18 +79,19 @@ def cautions(result: MixtureResult, catalogue: ArrayLike, lists: Sequence[Playli
         mood = one.mood + 1
         if unbounded := int((~_is_finite(one)).sum()):
             found.append(
-                f"mood {mood}: {unbounded} of {len(one.rows)} songs have a feature so large that no number holds the score or "
-                "its standard error, which is left empty"
+                f"mood {mood}: {unbounded} of {len(one.rows)} songs have a feature so large that no number holds the "
+                "score or its standard error, which is left empty"
             )
         if most + MAX_EXTRAPOLATION < one.scores[0] < np.inf:
             found.append(
-                f"mood {mood} promises up to exp({one.scores[0]:.3g}) plays{unit} and the most played song has exp({most:.3g}): "
-                "its songs lie far beyond those heard, where nothing is known; ridge=W holds it back"
+                f"mood {mood} promises up to exp({one.scores[0]:.3g}) plays{unit} and the most played song has "
+                f"exp({most:.3g}): its songs lie far beyond those heard, where nothing is known; ridge=W holds it back"
             )
         tied = np.flatnonzero(scores[:, one.mood] == one.scores[-1])
         if len(tied) > 1 and not np.isin(tied, one.rows).all():
             found.append(
-                f"mood {mood}'s playlist is cut within {len(tied)} songs of one score, of which the first rows were taken"
+                f"mood {mood}'s playlist is cut within {len(tied)} songs of one score, of which the first rows were "
+                "taken"
             )
     return found
 

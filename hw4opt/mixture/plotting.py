@@ -1,4 +1,4 @@
-"""The figure of a mixture: likelihood by cycle, coefficients by component, responsibilities, and fitted against observed counts."""
+"""The figure of a mixture: likelihood by cycle, coefficients, responsibilities, and observed against fitted counts."""
 
 from __future__ import annotations
 
@@ -59,14 +59,15 @@ def _trace(result: MixtureResult, axes: Axes) -> None:
 
 
 def _coefficients(result: MixtureResult, axes: Axes, truth: Array | None, names: Sequence[str]) -> None:
-    """Coefficients with two standard errors, components side by side; a log axis where one exceeds 10 times the median size."""
+    """Coefficients with two standard errors; a logarithmic axis where one exceeds 10 times their median size."""
     k, errors = result.k, result.uncertainty.standard_errors
     units = "rows" if result.design.groups is None else "groups"
     places = np.arange(len(result.feature_names))
     for component, coef in enumerate(result.coef):
         spots = places + (component - (k - 1) / 2) * 0.7 / k
         spread = None if errors is None else 2 * errors[component]
-        label = f"{names[component]}: {result.proportions[component]:.0%} of {units}, {result.explained[component]:.0%} of counts"
+        shares = f"{result.proportions[component]:.0%} of {units}, {result.explained[component]:.0%} of counts"
+        label = f"{names[component]}: {shares}"
         axes.errorbar(spots, coef, yerr=spread, fmt="o", ms=5, color=color(component), elinewidth=1.4, label=label)
     if truth is not None:
         for number, coef in enumerate(truth):
@@ -91,7 +92,7 @@ def _coefficients(result: MixtureResult, axes: Axes, truth: Array | None, names:
 
 
 def _responsibilities(result: MixtureResult, axes: Axes) -> None:
-    """Every row as a bar of its responsibilities, rows sorted by component and certainty; of many rows, evenly spaced ones."""
+    """Every row as a bar of its responsibilities, sorted by component and certainty; of many, evenly spaced ones."""
     shares = result.responsibilities
     order = np.lexsort((-shares.max(axis=1), result.labels))
     order = order[:: -(-len(order) // MAX_ROWS_DRAWN)]

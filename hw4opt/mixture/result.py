@@ -49,7 +49,7 @@ class MixtureResult(ReadOnly):
 
     status, message    stationary to tolerance (`Status.CERTIFIED`), or why not
     coef (k, p)        of `feature_names`, the intercept first;  proportions (k,)
-    responsibilities   (n, k), rows in input order: the probability of each component given the row's count (its group's counts)
+    responsibilities   (n, k), rows in input order: the probability of each component given the counts of the row's unit
     log_likelihood     with log y!, less the ridge penalty;  trace: the same after each cycle
     dispersion (k,)    Σ γ (y - λ)²/λ over the degrees of freedom: 1 for Poisson counts
     explained (k,)     share of all counts that falls to each component

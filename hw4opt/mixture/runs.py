@@ -22,7 +22,7 @@ MIN_SHORT_RUNS = 4  # that are kept when the worse half is dropped
 
 
 class ShortRuns(NamedTuple):
-    """The better short runs, best first; ℓ after each of their M-steps, (s, cycles); how many were tried and how many failed."""
+    """The better short runs, best first, with ℓ after each M-step, (s, cycles); how many were tried, and failed."""
 
     points: MixtureParameters
     history: Array
@@ -69,7 +69,8 @@ def finish_run(
 ) -> Ascent:
     """An ascent from a mixture to its end.
 
-    A component that becomes empty is put onto the worst-fitted units once, and left out if it becomes empty again or time is over.
+    A component that becomes empty is put onto the worst-fitted units once, and left out if it becomes empty again or
+    time is over.
 
     before    ℓ after earlier cycles of the same run, which its trace begins with
     """

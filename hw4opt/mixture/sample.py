@@ -30,7 +30,7 @@ MAX_COUNT = 1e18  # a double holds a rate to 1e-16 of it, there a millionth of i
 
 
 class UnitBlock(NamedTuple):
-    """Consecutive units and their rows: see `Sample`. above: counts less the law's least; first_rows: within the block."""
+    """Consecutive units and their rows: see `Sample`. above: counts less the law's least; first_rows: in the block."""
 
     matrix: Array
     above: Array
@@ -59,11 +59,11 @@ class Sample:
 
         ℓ = Σ_u ω_u log Σ_k π_k exp(Σ_{i in u} ι_i log p(y_i | x_iᵀw_k + o_i)) - Σ_k Σ_j penalty_j w_kj²
 
-    A row weight is how often the row was seen. Seen twice alone it is two independent units (ω = 2); seen twice in a group
-    it is two rows of that group (ι = 2, ω = 1).
+    A row weight is how often the row was seen. Seen twice alone it is two independent units (ω = 2); seen twice in a
+    group it is two rows of that group (ι = 2, ω = 1).
 
-    matrix              features / scale, so that every column has a mean square of 1 (`Design.scale`); in Fortran's order,
-                        because passes run along its rows
+    matrix              features / scale, so that every column has a mean square of 1 (`Design.scale`); in Fortran's
+                        order, because passes run along its rows
     inner_weights (n,)  ι, None where every row is a unit;  first_rows: the first row of each unit, None likewise
     unit_weights        ω;  unit_of (n,): the unit of each row
     constants           the part of each unit's log-density that does not depend on the parameters
@@ -197,8 +197,8 @@ class Sample:
     def subsample(self, size: int, draw: np.random.Generator) -> Sample:
         """`size` random units; the sample itself where it has no more.
 
-        Where counts above 0 are rare, up to half of the units drawn have one, and weights make up for it: but for chance, ℓ of
-        the subsample is that of the sample.
+        Where counts above 0 are rare, up to half of the units drawn have one, and weights make up for it: but for
+        chance, ℓ of the subsample is that of the sample.
         """
         if len(self) <= size:
             return self
@@ -239,9 +239,10 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Checked input: features (n, p) with the intercept's ones first, counts, offset, weights (n,), groups (n,) or None.
+    """Checked input: features (n, p) with the intercept's ones first; counts, offset, weights and groups (n,).
 
-    groups     numbers from 0;  names  of the p columns;  penalty (p,)  of w_j², 0 for the intercept;  law  of the counts
+    groups     numbers from 0, or None;  names  of the p columns
+    penalty    (p,)  of w_j², 0 for the intercept;  law  of the counts
     """
 
     features: Array
@@ -273,8 +274,9 @@ class Design:
     def scale(self) -> Array:
         """√ of each column's mean square over the rows of weight above 0, (p,); 1 for a column of zeros.
 
-        It is larger where the ridge is large beside the column, so that the scaled penalty is at most `MAX_SCALED_PENALTY`.
-        A power of 2 near a column's largest entry is taken out first, which is exact: no square overflows or vanishes.
+        It is larger where the ridge is large beside the column, so that the scaled penalty is at most
+        `MAX_SCALED_PENALTY`. A power of 2 near a column's largest entry is taken out first, which is exact: no
+        square overflows or vanishes.
         """
         features = self.active.features
         unit = np.ldexp(1.0, np.frexp(np.abs(features).max(axis=0))[1] - 1)

@@ -1,4 +1,4 @@
-"""The search for the best maximum: many short runs, the best of them finished, then perturbations of the best while they gain."""
+"""The search for the best maximum: many short runs, the best of them finished, then perturbations of the best."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def search(sample: Sample, k: int, budget: Budget, draw: Draw, progress: Progres
 
 
 def _chain(runs: _Runs, count: int, record: SearchRecord, clock: _Clock) -> bool:
-    """Some starts, and perturbations of the best of them; whether all finished starts ended in the best maximum so far."""
+    """Starts, and perturbations of the best of them; whether all finished starts ended in the best maximum so far."""
     ends = runs.from_starts(count, record)
     best = max(ends, key=_height, default=None)
     clock.report(record)
@@ -146,8 +146,8 @@ def _chain(runs: _Runs, count: int, record: SearchRecord, clock: _Clock) -> bool
 class _Runs:
     """Runs on a sample: short ones and their finish on a subsample where there are many units, then on all of them.
 
-    Most finished runs end in a maximum that an earlier one ended in. On the subsample that is cheap to see, and saves the finish
-    on all units.
+    Most finished runs end in a maximum that an earlier one ended in. On the subsample that is cheap to see, and
+    saves the finish on all units.
     """
 
     def __init__(self, sample: Sample, k: int, draw: Draw, clock: _Clock) -> None:
@@ -202,7 +202,7 @@ def _same(one: float, other: float) -> bool:
 
 
 class _Clock:
-    """The time against the budget's seconds, and the progress; stopped: something asked for the time when it was over."""
+    """The time against the budget's seconds, and the progress; stopped: something was stopped by the time."""
 
     def __init__(self, budget: Budget, progress: Progress | None) -> None:
         self.budget, self.progress, self.stopped = budget, progress, False

@@ -1,7 +1,7 @@
 """The number of components: the same search for every k, compared by a criterion.
 
-BIC picks the true k of well-separated components as n grows (Keribin 2000); AIC picks more; ICL fewer, those that single rows
-tell apart. Held-out likelihood is that of units that were left out of the fit.
+BIC picks the true k of well-separated components as n grows (Keribin 2000); AIC picks more; ICL fewer, those that
+single rows tell apart. Held-out likelihood is that of units that were left out of the fit.
 """
 
 from __future__ import annotations
@@ -69,10 +69,11 @@ def choose_k(
     criterion: str = "bic",
     progress: Progress | None = None,
 ) -> Choice:
-    """Fit the model with every k to (x, y, rows) and take the best by a criterion: bic, aic, icl or held_out (5 folds of units).
+    """Fit the model with every k to (x, y, rows) and take the best by a criterion.
 
-    Fits that did not end at a finite maximum take part, too: their likelihood is a supremum, and their status says so. The
-    seconds of the model's budget are those of all k together: each gets its share of what is left, and no k is begun after them.
+    The criterion is bic, aic, icl or held_out (5 folds of units). Fits that did not end at a finite maximum take part,
+    too: their likelihood is a supremum, and their status says so. The seconds of the model's budget are those of all k
+    together: each gets its share of what is left, and no k is begun after them.
 
     progress    called with every k before its fit
     """
@@ -105,7 +106,8 @@ def _check(design: Design, ks: Sequence[int], criterion: str) -> None:
     check_components(design, max(ends))
     if criterion == "held_out" and (units := len(Sample.of(design.active))) < 2 * HELD_OUT_FOLDS:
         raise InputError(
-            f"held-out likelihood takes {HELD_OUT_FOLDS} folds of at least two units and there are {units} units; use bic"
+            f"held-out likelihood takes {HELD_OUT_FOLDS} folds of at least two units and there are {units} units; "
+            "use bic"
         )
 
 
@@ -129,7 +131,7 @@ class _SharedTime:
 
 
 def held_out(model: PoissonMixture, design: Design, folds: int = HELD_OUT_FOLDS) -> float:
-    """Mean log-likelihood of units (weighted) under mixtures fitted without them; the model's seconds are those of each fold."""
+    """Mean log-likelihood of units (weighted) under mixtures fitted without them; the seconds are those of a fold."""
     sample = Sample.of(design.active)
     draw = np.random.default_rng(model.seed)
     fold_of = draw.permutation(len(sample)) % folds

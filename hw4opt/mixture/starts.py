@@ -1,9 +1,9 @@
 """Starts of a search, and perturbations of the best maximum found: responsibilities (s, k, units) for a first M-step.
 
-Counts of real data are more dispersed than a Poisson law, so that responsibilities are nearly 0 or 1 and almost every start ends
-in a maximum of its own. Starts therefore come from four families, and three kinds of perturbation of the best maximum make
-changes that EM cannot, because they lower the likelihood at first. (Compare split and merge EM: Ueda, Nakano, Ghahramani and
-Hinton 2000.)
+Counts of real data are more dispersed than a Poisson law, so that responsibilities are nearly 0 or 1 and almost
+every start ends in a maximum of its own. Starts therefore come from four families, and three kinds of perturbation
+of the best maximum make changes that EM cannot, because they lower the likelihood at first. (Compare split and merge
+EM: Ueda, Nakano, Ghahramani and Hinton 2000.)
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Draw = np.random.Generator
 def draw_starts(sample: Sample, k: int, count: int, draw: Draw) -> Array:
     """`count` starts, the families in turn."""
     families = (_log_regressions, _residual_quantiles, _random_subsets, _random_labels)
-    shares = [len(range(place, count, len(families))) for place in range(len(families))]
+    shares = [len(range(number, count, len(families))) for number in range(len(families))]
     found = [family(sample, k, share, draw) for family, share in zip(families, shares, strict=True) if share]
     return np.concatenate(found)
 
@@ -51,7 +51,7 @@ def _random_subsets(sample: Sample, k: int, count: int, draw: Draw) -> Array:
 
 
 def _residual_quantiles(sample: Sample, k: int, count: int, draw: Draw) -> Array:
-    """One regression on log counts; its residuals, with noise, are cut into k ranges: equal ones without noise the first time."""
+    """One regression on log counts, its residuals cut into k ranges: equal ones first, then random with noise."""
     residual = _log_residuals(sample, np.ones((1, 1, len(sample))))[0, 0]
     spread = residual.std() + 1e-300
     found = []
@@ -65,7 +65,7 @@ def _residual_quantiles(sample: Sample, k: int, count: int, draw: Draw) -> Array
 
 
 def _log_regressions(sample: Sample, k: int, count: int, draw: Draw) -> Array:
-    """k least-squares regressions on log counts from random labels, each unit then labelled by the nearest, and so on."""
+    """k regressions on log counts from random labels, each unit then labelled by the nearest, and so on."""
     labels = draw.integers(k, size=(count, len(sample)))
     for _ in range(MAX_REGRESSION_ROUNDS):
         distances = np.square(_log_residuals(sample, one_hot(labels, k)))
@@ -76,7 +76,7 @@ def _log_regressions(sample: Sample, k: int, count: int, draw: Draw) -> Array:
 
 
 def _log_residuals(sample: Sample, shares: Array) -> Array:
-    """Residuals of log(y + ½) from the weighted regressions of each component, means over each unit's rows: (s, k, units)."""
+    """Residuals of log(y + ½) from each component's weighted regression, means over each unit's rows: (s, k, units)."""
     s, k, _ = shares.shape
     x, p = sample.matrix, sample.matrix.shape[1]
     target = sample.law.inverse(sample.counts - sample.law.least + 0.5) - sample.offset

@@ -1,8 +1,8 @@
 """The result of a fit from where its search ended: standard errors, criteria, dispersion, status and warnings.
 
-The observed information is exact (likelihood.py), so standard errors allow for the components being unobserved. BIC, AIC
-(Schwarz 1978, Akaike 1974) and ICL (Biernacki, Celeux and Govaert 2000) count every coefficient and k - 1 proportions.
-Components are counted from 0 in sentences.
+The observed information is exact (likelihood.py), so standard errors allow for the components being unobserved. BIC,
+AIC (Schwarz 1978, Akaike 1974) and ICL (Biernacki, Celeux and Govaert 2000) count every coefficient and k - 1
+proportions. Components are counted from 0 in sentences.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class FinishedFit:
 
     @property
     def is_timed_out(self) -> bool:
-        """Whether the seconds of the search ran out, so that an empty component may not have been put elsewhere once."""
+        """Whether the seconds of the search ran out; an empty component may then not have been put elsewhere."""
         return self.record is not None and self.record.timed_out
 
 
@@ -113,14 +113,14 @@ def _responsibilities(fit: FinishedFit, shares: Array) -> Array:
 
 
 def _without_maximum(design: Design, responsibilities: Array) -> list[int]:
-    """The components whose own regression has no finite maximum: at some rows of the least count its rate can go to 0 at no cost."""
+    """The components whose own regression has no finite maximum: its rate goes to 0 at rows of the least count."""
     if design.penalty.all() or not (design.counts == design.law.least).any():
         return []
     return [c for c in range(responsibilities.shape[1]) if not _has_maximum(design, responsibilities[:, c])]
 
 
 def _has_maximum(design: Design, shares: Array) -> bool:
-    """Whether the regression of a component has a finite maximum over the rows that belong to it, whatever the others weigh."""
+    """Whether the regression of a component has a finite maximum over the rows that belong to it."""
     own, weights = (shares > MIN_RESPONSIBILITY) & (design.weights > 0), shares * design.weights
     if not (design.counts[own] == design.law.least).any():
         return True
@@ -217,24 +217,26 @@ def _status(fit: FinishedFit, without_maximum: list[int]) -> tuple[Status, str]:
     if end.saddle and fit.record is not None:
         advice = "give another seed or a smaller k"
         return Status.ITERATION_LIMIT, f"a saddle: ℓ rises in some direction there; {advice}{fewer}"
-    message = f"stationary: the gradient asks for {end.gradient:.1e} standard errors{_kind_of_point(end)}{fewer}"
+    message = f"stationary: the gradient is {end.gradient:.1e} standard errors long{_kind_of_point(end)}{fewer}"
     return Status.CERTIFIED, message
 
 
 def _no_maximum_sentence(fit: FinishedFit, without_maximum: list[int]) -> str:
-    which = f"component{'s' if len(without_maximum) > 1 else ''} {', '.join(map(str, without_maximum))}"
+    several = len(without_maximum) > 1
+    which = f"component{'s' if several else ''} {', '.join(map(str, without_maximum))} {'have' if several else 'has'}"
+    whose = "their" if several else "its"
     least = f"{fit.design.law.least:g}"
     reached = "the supremum to tolerance"
     if not fit.end.stationary:
         reached = "not yet the supremum, for the point is not stationary"
     return (
-        f"{which} has no finite maximum: its rates at some counts of {least} go to 0, and the likelihood shown is {reached}; "
-        f"ridge=W makes it finite, with intercept=False where all its counts are {least}"
+        f"{which} no finite maximum: {whose} rates at some counts of {least} go to 0, and the likelihood shown is "
+        f"{reached}; ridge=W makes it finite, with intercept=False where all {whose} counts are {least}"
     )
 
 
 def _kind_of_point(end: Ascent) -> str:
-    """Whether a stationary point is a maximum, by the eigenvalues of the observed information; empty where that is not formed."""
+    """Whether a stationary point is a maximum, by the eigenvalues of the observed information; "" without that."""
     if end.curvature.observed is None:
         return ""
     if end.saddle:
@@ -258,7 +260,7 @@ def _warnings(fit: FinishedFit, dispersion: Array) -> Iterator[str]:
         moved = "" if fit.is_timed_out else ", were put onto the worst-fitted rows, and became empty again"
         yield f"{fit.k} components were asked for and {k} are left: the others became empty{moved}"
     if fit.is_timed_out:
-        yield "the seconds of the search ran out before its starts and perturbations were tried: another machine may find another answer"
+        yield "the seconds of the search ran out before all was tried: another machine may find another answer"
     if fit.record is not None and fit.record.failed:
         yield f"{fit.record.failed} of {fit.record.tried} starts failed"
     df, units = k * p + k - 1, fit.sample.total
@@ -268,15 +270,15 @@ def _warnings(fit: FinishedFit, dispersion: Array) -> Iterator[str]:
     weights = fit.design.active.weights
     if weights.sum() < len(weights) * (1 - WEIGHT_ROUNDING):
         yield (
-            f"the weights of {len(weights)} rows sum to {weights.sum():.4g}: a weight is how often a row was seen, so that "
-            "standard errors, BIC, AIC and ICL are those of so few rows, and choose too few components"
+            f"the weights of {len(weights)} rows sum to {weights.sum():.4g}: a weight is how often a row was seen, so "
+            "that standard errors, BIC, AIC and ICL are those of so few rows, and choose too few components"
         )
     wide = [f"{value:.3g} times in component {c}" for c, value in enumerate(dispersion) if value > OVERDISPERSION]
     if wide:
         too_small = "standard errors are too small by the root of that, " if fit.errors == ERRORS[0] else ""
         yield (
-            f"counts are spread wider than Poisson counts, {', '.join(wide)}: {too_small}responsibilities too sure, and "
-            "criteria ask for too many components"
+            f"counts are spread wider than Poisson counts, {', '.join(wide)}: {too_small}responsibilities too sure, "
+            "and criteria ask for too many components"
         )
     if not fit.end.stationary:
         yield "the point is not stationary"

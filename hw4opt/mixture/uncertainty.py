@@ -17,9 +17,9 @@ SINGULAR_EIGENVALUE = 1e-10  # of the information with unit diagonal: along its 
 class Uncertainty:
     """Standard errors and correlations of each component's coefficients, or None with the reason.
 
-    From the inverse of the exact observed information. standard_errors (k, p) are in the features' own units, correlation is (k, p, p):
-    standard errors can be 1e-200, and a double holds no square of that, so that no covariance is stored.
-    Both are NaN for coefficients that are not identified, which the reason names.
+    From the inverse of the exact observed information. standard_errors (k, p) are in the features' own units,
+    correlation is (k, p, p): standard errors can be 1e-200, and a double holds no square of that, so that no
+    covariance is stored. Both are NaN for coefficients that are not identified, which the reason names.
     """
 
     standard_errors: Array | None

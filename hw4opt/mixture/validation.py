@@ -183,7 +183,8 @@ def check_labels(labels: ArrayLike, k: int, design: Design, sample: Sample) -> n
     given, active = real_vector("labels", labels, len(design.counts), 0.0), design.weights > 0
     for row in np.flatnonzero(active & ((given != np.floor(given)) | (given < 0) | (given >= k)))[:1]:
         raise InputError(
-            f"the initial labels hold {given[row]:g} in row {row}; with k = {k} they must be whole numbers from 0 to {k - 1}"
+            f"the initial labels hold {given[row]:g} in row {row}; with k = {k} they must be whole numbers from 0 to "
+            f"{k - 1}"
         )
     found = given[active]
     missing = np.setdiff1d(np.arange(k), found)

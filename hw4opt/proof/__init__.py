@@ -1,1 +1,1 @@
-"""Proof of an answer, and of there being one: when a finite maximum exists, and the limits of predictions where none does."""
+"""When a likelihood has a finite maximum, and the limits of predictions where it has none."""

@@ -1,4 +1,4 @@
-"""The library's sentences on mixtures in the words of the command line: moods and rows count from 1, options for arguments."""
+"""The library's sentences on mixtures in the command line's words: options, and moods and rows that count from 1."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _from_one(numbers: str) -> str:
 
 @contextmanager
 def errors_in_option_words(rows: np.ndarray) -> Iterator[None]:
-    """Raise an `InputError` again in the words of the command line; rows: the rows of the table that were given to the library."""
+    """Raise an `InputError` again in the command line's words; rows: the table's rows that the library was given."""
     try:
         yield
     except InputError as error:
