@@ -21,7 +21,10 @@ CYCLES = 5
 def run() -> dict[str, Any]:
     """In a child: what it measured."""
     done = subprocess.run(
-        [sys.executable, "-m", "bench.em_child"], cwd=Path(__file__).resolve().parent.parent, capture_output=True, text=True
+        [sys.executable, "-m", "bench.em_child"],
+        cwd=Path(__file__).resolve().parent.parent,
+        capture_output=True,
+        text=True,
     )
     done.check_returncode()
     return json.loads(done.stdout.splitlines()[-1])
