@@ -363,45 +363,6 @@ def test_components_survive_a_file(tmp_path):
         Components.load(tmp_path / "components.json")
 
 
-X, Y = np.arange(12.0) % 5, np.arange(12.0)
-
-
-@pytest.mark.parametrize(
-    ("x", "y", "rows", "k", "sentence"),
-    [
-        (X, Y - 1, Rows(), 2, "y holds -1 in row 0; counts must be 0 or more"),
-        (X, Y + 0.5, Rows(), 2, "y holds 0.5 in row 0, which is no count"),
-        (X, Y * np.nan, Rows(), 2, "y holds nan in row 0"),
-        (np.where(X == 3, np.inf, X), Y, Rows(), 2, "x holds inf in row 3, column 0"),
-        (X, 0 * Y, Rows(), 2, "every count in y is 0"),
-        (X, Y, Rows(), 13, "k is 13 and there are 12 distinct rows"),
-        (0 * X, Y % 3, Rows(names=["tempo"]), 2, "column 'tempo' is constant beside the intercept"),
-        (X[:1], Y[:1] + 1, Rows(), 1, "there is one row"),
-        (X, Y, Rows(weights=-X), 2, "weights holds -4 in row 4"),
-        (X, Y, Rows(weights=0 * X), 2, "there are no rows"),
-        (X, Y, Rows(offset=X[:3]), 2, "offset has shape"),
-        (X, Y, Rows(groups=X % 2), 3, "k is 3 and there are 2 groups"),
-        (["a"] * 12, Y, Rows(), 2, "x does not hold numbers: 'a' in row 0"),
-    ],
-)
-def test_wrong_input_is_a_sentence(x, y, rows, k, sentence):
-    with pytest.raises(InputError, match=sentence.replace("(", r"\(")):
-        PoissonMixture(k).fit(x, y, rows)
-
-
-def test_quasi_takes_fractions():
-    assert np.isfinite(PoissonMixture(2, quasi=True, budget=QUICK).fit(X, Y + 0.25).log_likelihood)
-
-
-@pytest.mark.parametrize(
-    ("labels", "sentence"),
-    [(X, "with k = 2 they must be whole numbers from 0 to 1"), (0 * X, "no row has the initial label 1")],
-)
-def test_wrong_labels_are_a_sentence(labels, sentence):
-    with pytest.raises(InputError, match=sentence):
-        PoissonMixture(2).fit_plain(X, Y, labels, 3)
-
-
 def test_the_public_names_are_there_and_loaded_late():
     import hw4opt.mixture as mixture
 

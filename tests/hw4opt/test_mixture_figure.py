@@ -72,3 +72,11 @@ def test_a_proportion_is_a_share_of_the_units(groups, unit):
     listener = simulated_listener(3)
     legend = panels(PoissonMixture(1).fit(listener.x, listener.plays, Rows(groups=groups)))[1].get_legend()
     assert f"100% of {unit}, 100% of counts" in legend.get_texts()[0].get_text()
+
+
+@pytest.mark.parametrize(("names", "expected"), [(None, ["component 0", "component 1"]), (["calm", "loud"],) * 2])
+def test_components_are_named_in_the_legend(names, expected):
+    listener = simulated_listener(3)
+    result = PoissonMixture(2, budget=QUICK).fit(listener.x, listener.plays)
+    texts = plot_mixture(result, names=names).axes[1].get_legend().get_texts()
+    assert [text.get_text().partition(":")[0] for text in texts] == expected
