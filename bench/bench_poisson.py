@@ -1,6 +1,7 @@
-"""Plain Poisson fits, described and solved anew each round with existence settled, beside the packages that people use for them.
+"""Plain Poisson fits, each round with the description and the proof of existence, beside packages in use for them.
 
-A peer's answer is judged by the certificate at its coefficients and our dual point: the gap proves how far its likelihood is from the best.
+A peer's answer is judged by the certificate at its coefficients and our dual point: the gap bounds what its
+likelihood lacks.
 """
 
 from __future__ import annotations
@@ -108,7 +109,19 @@ def test_ours(timed, variant: str) -> None:
     gap, proven = result.certificate.relative_gap, result.certificate.holds(1e-9)
     note = "fit(), existence settled" if data.exists else f"says so, and names {len(result.existence.rows)} rows"
     targets = TARGETS if len(data.y) == 100_000 else TARGETS[1:] if data.exists else ()
-    timed.file(Row("poisson", variant, OURS, OURS, relative_gap=gap, certified=proven, n=len(data.y), note=note, targets=targets))
+    timed.file(
+        Row(
+            "poisson",
+            variant,
+            OURS,
+            OURS,
+            relative_gap=gap,
+            certified=proven,
+            n=len(data.y),
+            note=note,
+            targets=targets,
+        )
+    )
 
 
 @variants
@@ -137,7 +150,9 @@ def test_peer(timed, variant: str, name: str) -> None:
     else:
         gap, short = _judge(data, w)
         note = f"log-likelihood {short:.1e} below the best, {warned}"
-        row = Row("poisson", variant, name, name, relative_gap=gap, certified=bool(gap <= PASSES), n=len(data.y), note=note)
+        row = Row(
+            "poisson", variant, name, name, relative_gap=gap, certified=bool(gap <= PASSES), n=len(data.y), note=note
+        )
     timed.file(row)
 
 

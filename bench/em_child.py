@@ -12,8 +12,8 @@ from typing import Any
 
 from bench.child import peak_bytes
 from bench.em_peers import LARGE
-from hw4opt.poisson.em import cycle, m_step, one_hot
-from hw4opt.poisson.likelihood import expect
+from hw4opt.mixture.em import cycle, m_step, one_hot
+from hw4opt.mixture.likelihood import expect
 
 CYCLES = 5
 
@@ -21,7 +21,10 @@ CYCLES = 5
 def run() -> dict[str, Any]:
     """In a child: what it measured."""
     done = subprocess.run(
-        [sys.executable, "-m", "bench.em_child"], cwd=Path(__file__).resolve().parent.parent, capture_output=True, text=True
+        [sys.executable, "-m", "bench.em_child"],
+        cwd=Path(__file__).resolve().parent.parent,
+        capture_output=True,
+        text=True,
     )
     done.check_returncode()
     return json.loads(done.stdout.splitlines()[-1])

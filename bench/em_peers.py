@@ -1,4 +1,4 @@
-"""EM as others write it, and data for it. None of it shares code with hw4opt, but `squarem`, which extrapolates hw4opt's own cycles."""
+"""EM as others write it, and data for it. Only `squarem`, which extrapolates hw4opt's cycles, shares code with it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from math import lgamma
 
 import numpy as np
 
-from hw4opt.poisson.em import cycle, textbook
-from hw4opt.poisson.likelihood import Point, expect
-from hw4opt.poisson.mixture import PoissonMixture
-from hw4opt.poisson.sample import Sample
+from hw4opt.mixture.em import cycle, textbook
+from hw4opt.mixture.likelihood import MixtureParameters, expect
+from hw4opt.mixture.model import PoissonMixture
+from hw4opt.mixture.sample import Sample
 
-TOL = 1e-10  # relative change of the log-likelihood that ends a run
-MOST = 5_000
+RELATIVE_CHANGE = 1e-10  # relative change of the log-likelihood that ends a run
+MAX_CYCLES = 5_000
 
 
 @dataclass(frozen=True)
 class Data:
-    """Counts of k moods: y ~ Poisson(exp(b_j + xᵀw_j)), w ~ spread · N(0, I), equal shares; labels drawn at random to start from."""
+    """Counts of k components: y ~ Poisson(exp(b_j + xᵀw_j)), w ~ spread · N(0, I), equal shares; random labels."""
 
     n: int
     d: int
@@ -30,8 +30,8 @@ class Data:
         """x (n, d), y (n,), labels (n,)."""
         draw = np.random.default_rng(self.seed)
         x, coef = draw.normal(size=(self.n, self.d)), draw.normal(size=(self.k, self.d)) * self.spread
-        base, moods = np.log(np.array([2.0, 5.0, 10.0, 20.0, 5.0])[: self.k]), draw.integers(self.k, size=self.n)
-        y = draw.poisson(np.exp(base[moods] + (x * coef[moods]).sum(axis=1))).astype(float)
+        base, components = np.log(np.array([2.0, 5.0, 10.0, 20.0, 5.0])[: self.k]), draw.integers(self.k, size=self.n)
+        y = draw.poisson(np.exp(base[components] + (x * coef[components]).sum(axis=1))).astype(float)
         return x, y, draw.integers(self.k, size=self.n)
 
     def sample(self) -> tuple[Sample, np.ndarray]:
@@ -48,13 +48,13 @@ LARGE = Data(1_000_000, 10, 3, 0.3)
 
 
 def numpy_em(data: Data) -> tuple[float, int]:
-    """(n, k) arrays, one component's Newton steps after the other: log-likelihood and cycles at a relative change of TOL."""
+    """(n, k) arrays, one component's Newton steps after the other: log-likelihood and cycles at convergence."""
     x, y, labels = data.draw()
     x = np.column_stack([np.ones(len(x)), x])
     gamma, factorials = np.eye(data.k)[labels], np.array([lgamma(value + 1) for value in y])
     coef = np.tile(np.linalg.lstsq(x, np.log(y + 0.5), rcond=None)[0], (data.k, 1))
     value, last = 0.0, -np.inf
-    for number in range(1, MOST + 1):
+    for number in range(1, MAX_CYCLES + 1):
         shares = gamma.mean(axis=0)
         for j in range(data.k):
             for _ in range(50):
@@ -70,28 +70,28 @@ def numpy_em(data: Data) -> tuple[float, int]:
         total = gamma.sum(axis=1, keepdims=True)
         gamma /= total
         value = float((top + np.log(total)).sum())
-        if abs(value - last) <= TOL * abs(value):
+        if abs(value - last) <= RELATIVE_CHANGE * abs(value):
             return value, number
         last = value
-    return value, MOST
+    return value, MAX_CYCLES
 
 
 def plain_em(sample: Sample, labels: np.ndarray, k: int) -> tuple[float, int]:
     """hw4opt's E-steps and exact M-steps to the same change."""
     last = -np.inf
     for number, (_, value) in enumerate(textbook(sample, labels, k), 1):
-        if abs(value - last) <= TOL * abs(value) or number == MOST:
+        if abs(value - last) <= RELATIVE_CHANGE * abs(value) or number == MAX_CYCLES:
             return value, number
         last = value
-    return last, MOST
+    return last, MAX_CYCLES
 
 
-def squarem(sample: Sample, point: Point) -> tuple[float, int]:
-    """hw4opt's cycles extrapolated (Varadhan and Roland 2008, step length S3), falling back to EM where ℓ falls: ℓ and cycles of EM."""
+def squarem(sample: Sample, point: MixtureParameters) -> tuple[float, int]:
+    """hw4opt's cycles extrapolated (Varadhan and Roland 2008, step length S3), or EM's where ℓ falls: ℓ and cycles."""
     here, last = expect(sample, point), -np.inf
-    for number in range(1, MOST // 3):
+    for number in range(1, MAX_CYCLES // 3):
         value = float(here.log_likelihood[0])
-        if abs(value - last) <= TOL * abs(value):
+        if abs(value - last) <= RELATIVE_CHANGE * abs(value):
             return value, 3 * number
         last = value
         one = cycle(sample, here, point)
@@ -102,13 +102,13 @@ def squarem(sample: Sample, point: Point) -> tuple[float, int]:
         there = cycle(sample, expect(sample, far), far)
         after = expect(sample, there)
         point, here = (there, after) if after.log_likelihood[0] >= value else (two, expect(sample, two))
-    return last, MOST
+    return last, MAX_CYCLES
 
 
-def _flat(point: Point) -> np.ndarray:
+def _flat(point: MixtureParameters) -> np.ndarray:
     return np.concatenate([point.coef.ravel(), point.log_proportions.ravel()])
 
 
-def _point(values: np.ndarray, like: Point) -> Point:
+def _point(values: np.ndarray, like: MixtureParameters) -> MixtureParameters:
     coef, logits = values[: like.coef.size].reshape(like.coef.shape), values[like.coef.size :]
-    return Point(coef, (logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max())[None])
+    return MixtureParameters(coef, (logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max())[None])

@@ -15,10 +15,10 @@ from hw4opt.form import Form
 from hw4opt.form.answer import Answer, Options, Start, Status
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.form.equilibrate import solve_scaled
-from hw4opt.poisson.existence import Existence, settle, without
 from hw4opt.problem import Problem
 from hw4opt.proof.breakpoints import on_breakpoints
 from hw4opt.proof.certificate import Certificate, Proof, certify
+from hw4opt.proof.existence import Existence, settle, without
 from hw4opt.proof.feasibility import infeasible, strictly_feasible
 from hw4opt.result import Result
 from hw4opt.running.threads import one_blas_thread

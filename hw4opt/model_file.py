@@ -17,9 +17,9 @@ from hw4opt.errors import Hw4Error, InputError, ModelFileError, shown
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.kernels import VALUE, Precomputed, find_kernel
-from hw4opt.poisson.existence import Existence
 from hw4opt.problem import Problem
 from hw4opt.proof.certificate import Certificate
+from hw4opt.proof.existence import Existence
 from hw4opt.result import Result
 from hw4opt.running.files import write_text
 from hw4opt.terms import Term, find, names

@@ -19,9 +19,9 @@ from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.inference import ERRORS, Inference, infer
 from hw4opt.kernels import Precomputed
-from hw4opt.poisson.existence import Existence
 from hw4opt.problem import Problem
 from hw4opt.proof.certificate import Certificate, certify
+from hw4opt.proof.existence import Existence
 from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_argument, checked
@@ -176,7 +176,7 @@ class Result(ReadOnly):
         """f at new x (m,) or (m, d), without offset, shape (m,).
 
         Where separated rows were dropped it is the limit along which the likelihood rises: -inf or inf at rows that go with them, NaN
-        where that limit is undetermined (hw4opt.poisson.separated).
+        where that limit is undetermined (hw4opt.proof.separation).
         """
         f = self.design.evaluate(self.problem.features(x)) @ self.w + self.problem.level
         return f + self.drift(x) if self.is_without_separated_rows else f
@@ -188,7 +188,7 @@ class Result(ReadOnly):
 
     def drift(self, x: ArrayLike) -> Array:
         """What dropping the separated rows adds to f at new x, (m,): 0 where f stays, -inf, inf, or NaN where it is undetermined."""
-        from hw4opt.poisson.separated import drift
+        from hw4opt.proof.separation import drift
 
         features = self.problem.features(x)
         if not self.is_without_separated_rows or self.existence is None or self.problem.active is None:

@@ -26,7 +26,7 @@ class Poisson(Smooth):
     This is -log Π λ^y e^(-λ)/y! at λ = exp(z), without Σ log y_i!, which no fit can change. It is convex in w: f'' = exp(z) > 0 row by
     row, and z = Xw + offset is affine, so the Hessian Xᵀ diag(exp z) X is positive semidefinite everywhere. Every local maximum of the
     likelihood is therefore a global one, unique where X has full column rank, and Newton's method with a line search finds it; that a
-    maximum exists at all is another question (hw4opt.poisson.existence).
+    maximum exists at all is another question (hw4opt.proof.existence).
     Conjugate: μ log μ - μ with μ = u + y ≥ 0.   (Assignment 1a; McCullagh and Nelder 1989, ch. 6.)
 
     With `truncated` the counts are those of rows that were seen because they are at least 1, y = 1, 2, …; with `quasi` any y ≥ 1:

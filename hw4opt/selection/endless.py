@@ -2,7 +2,7 @@
 
 Row i alone may hold a direction v back: without it the fit runs away along v, and since i was what held it, the loss at i grows without
 end. The held-out error of such a setting is infinite, and no number near it is shown. What has to be settled is the same as for a fit
-(poisson/existence.py): full column rank of the pinned rows that stay proves existence. It follows from one decomposition: with A = QR
+(proof/existence.py): full column rank of the pinned rows that stay proves existence. It follows from one decomposition: with A = QR
 over all of them, those that stay have full rank where I - Q_fᵀQ_f is positive definite, Q_f being the rows of fold f: where ‖Q_f‖ < 1.
 """
 
@@ -14,8 +14,8 @@ import numpy as np
 
 from hw4opt.form import Form
 from hw4opt.form.canonicalize import canonicalize
-from hw4opt.poisson.existence import RANK, inside_rows, pinned_rows, settle
 from hw4opt.problem import Problem
+from hw4opt.proof.existence import RANK, inside_rows, pinned_rows, settle
 from hw4opt.selection.folds import Folds
 from hw4opt.selection.lines import EXACT
 from hw4opt.terms.base import Array

@@ -200,7 +200,7 @@ def test_a_full_disk_is_exit_1_and_names_the_file(hw4opt, monkeypatch):
         if len(writes) > 1:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hw4opt.poisson.playlists._write", full)
+    monkeypatch.setattr("hw4opt.mixture.playlists._write", full)
     done = hw4opt("em", "s.csv", "--y", "plays", "--k", 2, "--ridge", 1, "--playlists", "p", "-q")
     assert done.status == 1 and "No space left on device (p/mood_2.csv)" in done.err.splitlines()[-1], done
     assert sorted(path.name for path in Path("p").iterdir()) == ["mood_2.csv"] and Path("p/mood_2.csv").read_text() == "of an earlier call"

@@ -17,11 +17,10 @@ HEAVY = {"cvxpy", "matplotlib", "pandas", "scipy", "sklearn", "torch"}
 # Each imports only what stands above it; imports inside functions count.
 ORDER = [
     *("errors", "validation", "terms", "running", "kernels", "losses", "regularizers", "constraints", "design"),
-    *("problem", "form", "solvers", "proof", "inference", "poisson", "result", "model_file", "fit", "crosscheck", "between"),
-    *("tables", "datasets", "selection", "plotting", "assignment"),
+    *("problem", "form", "solvers", "proof", "inference", "model_file", "tables", "mixture", "poisson"),
+    *("result", "fit", "crosscheck", "between", "datasets", "selection", "plotting", "assignment"),
 ]
-# Result reads and writes model files, and draws itself; whether a maximum exists stands in the folder of counts.
-UPWARD = {("result", "model_file"), ("result", "plotting"), ("poisson", "tables")}
+UPWARD = {("model_file", "result"), ("result", "plotting")}  # Result saves, loads and draws itself
 
 
 @cache

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 from hw4opt import InputError, Logistic, Poisson, Problem, Squared, fit
-from hw4opt.poisson import Budget, PoissonMixture, Rows
+from hw4opt.mixture import Budget, PoissonMixture, Rows
 
 
 def sample(n=300, seed=3):

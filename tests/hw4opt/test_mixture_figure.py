@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from hw4opt.poisson.check import Rows
-from hw4opt.poisson.listener import simulated_listener
-from hw4opt.poisson.mixture import PoissonMixture
-from hw4opt.poisson.plotting import MANY, plot_mixture
-from hw4opt.poisson.search import Budget
+from hw4opt.mixture.listener import simulated_listener
+from hw4opt.mixture.model import PoissonMixture
+from hw4opt.mixture.plotting import MAX_ROWS_DRAWN, plot_mixture
+from hw4opt.mixture.search import Budget
+from hw4opt.mixture.validation import Rows
 
 QUICK = Budget(4, 0)
 
@@ -21,7 +21,9 @@ def band(axes):
     """Of the band: rates, its lower and upper end there."""
     vertices = axes.collections[-1].get_paths()[0].vertices
     rates = np.unique(vertices[:, 0])
-    ends = np.array([[vertices[vertices[:, 0] == rate, 1].min(), vertices[vertices[:, 0] == rate, 1].max()] for rate in rates])
+    ends = np.array(
+        [[vertices[vertices[:, 0] == rate, 1].min(), vertices[vertices[:, 0] == rate, 1].max()] for rate in rates]
+    )
     return rates, *ends.T
 
 
@@ -36,7 +38,9 @@ def test_counts_in_the_band_are_those_within_two_deviations(level):
     fitted = result.predict(x)
     points = np.vstack([np.asarray(spots.get_offsets()) for spots in axes.collections[:-1]])
     assert points == pytest.approx(np.column_stack([fitted, y + 0.5]))
-    drawn = (points[:, 1] >= np.interp(fitted, rates, low) - 0.05) & (points[:, 1] <= np.interp(fitted, rates, high) + 0.05)
+    drawn = (points[:, 1] >= np.interp(fitted, rates, low) - 0.05) & (
+        points[:, 1] <= np.interp(fitted, rates, high) + 0.05
+    )
     within = np.abs(y - fitted) <= 2 * np.sqrt(fitted)
     clear = np.abs(np.abs(y - fitted) - 2 * np.sqrt(fitted)) > 0.1
     assert (drawn == within)[clear].all() and within.mean() > 0.8
@@ -45,9 +49,9 @@ def test_counts_in_the_band_are_those_within_two_deviations(level):
 
 def test_of_many_rows_some_are_drawn_over_the_width_of_all():
     draw = np.random.default_rng(0)
-    n = MANY + 2_000
-    x, moods = draw.normal(size=(n, 1)), draw.integers(2, size=n)
-    result = PoissonMixture(2, budget=QUICK).fit(x, draw.poisson(np.exp(1 + 2 * moods)))
+    n = MAX_ROWS_DRAWN + 2_000
+    x, components = draw.normal(size=(n, 1)), draw.integers(2, size=n)
+    result = PoissonMixture(2, budget=QUICK).fit(x, draw.poisson(np.exp(1 + 2 * components)))
     axes = panels(result)[2]
     drawn = axes.collections[0].get_paths()[0].vertices[:, 0]
     assert axes.get_xlim() == (-0.5, n - 0.5) and (drawn.min(), drawn.max()) == (0, n - 1)
@@ -68,3 +72,11 @@ def test_a_proportion_is_a_share_of_the_units(groups, unit):
     listener = simulated_listener(3)
     legend = panels(PoissonMixture(1).fit(listener.x, listener.plays, Rows(groups=groups)))[1].get_legend()
     assert f"100% of {unit}, 100% of counts" in legend.get_texts()[0].get_text()
+
+
+@pytest.mark.parametrize(("names", "expected"), [(None, ["component 0", "component 1"]), (["calm", "loud"],) * 2])
+def test_components_are_named_in_the_legend(names, expected):
+    listener = simulated_listener(3)
+    result = PoissonMixture(2, budget=QUICK).fit(listener.x, listener.plays)
+    texts = plot_mixture(result, names=names).axes[1].get_legend().get_texts()
+    assert [text.get_text().partition(":")[0] for text in texts] == expected

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from hw4opt import InputError
-from hw4opt.poisson.check import Rows
-from hw4opt.poisson.listener import simulated_listener
-from hw4opt.poisson.mixture import PoissonMixture
-from hw4opt.poisson.playlists import cautions, defining_rows, make_playlists, playlist_path, write_playlists
-from hw4opt.poisson.search import Budget
+from hw4opt.mixture.listener import simulated_listener
+from hw4opt.mixture.model import PoissonMixture
+from hw4opt.mixture.playlists import cautions, defining_rows, make_playlists, playlist_path, write_playlists
+from hw4opt.mixture.search import Budget
+from hw4opt.mixture.validation import Rows
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,9 @@ def test_playlists_that_are_alike_far_out_or_cut_within_a_tie_are_warned_of(resu
     said = cautions(result, 20 * catalogue, make_playlists(result, 20 * catalogue, 2))
     assert any("lie far beyond those heard" in one for one in said)
     same = np.zeros((9, 3))
-    assert any("cut within 9 songs of one score" in one for one in cautions(result, same, make_playlists(result, same, 4)))
+    assert any(
+        "cut within 9 songs of one score" in one for one in cautions(result, same, make_playlists(result, same, 4))
+    )
     assert not cautions(result, catalogue, make_playlists(result, catalogue, 2))
     assert cautions(result, catalogue[:0], make_playlists(result, catalogue[:0], 2)) == []
 
@@ -61,7 +63,9 @@ def test_playlists_that_are_alike_far_out_or_cut_within_a_tie_are_warned_of(resu
 def test_a_whole_catalogue_is_not_said_to_be_alike(result):
     catalogue = np.random.default_rng(0).normal(size=(8, 3))
     for top in (8, 20):
-        assert not any("nearly the same" in one for one in cautions(result, catalogue, make_playlists(result, catalogue, top)))
+        assert not any(
+            "nearly the same" in one for one in cautions(result, catalogue, make_playlists(result, catalogue, top))
+        )
     assert any("nearly the same" in one for one in cautions(result, catalogue, make_playlists(result, catalogue, 7)))
 
 
@@ -83,7 +87,9 @@ def test_a_row_of_weight_0_is_no_song_heard():
     x, y = np.vstack([listener.x, [[0.0, 0, 0]]]), np.r_[listener.plays, 1e300]
     found = PoissonMixture(1).fit(x, y, Rows(weights=np.r_[np.ones(len(listener.plays)), 0]))
     alone, far = PoissonMixture(1).fit(*listener[:2]), 60 * listener.x
-    assert cautions(found, far, make_playlists(found, far, 1)) == cautions(alone, far, make_playlists(alone, far, 1)) != []
+    assert (
+        cautions(found, far, make_playlists(found, far, 1)) == cautions(alone, far, make_playlists(alone, far, 1)) != []
+    )
 
 
 def test_files_hold_rank_row_text_score_and_error(result, tmp_path):
@@ -95,7 +101,12 @@ def test_files_hold_rank_row_text_score_and_error(result, tmp_path):
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
         assert list(rows[0]) == ["rank", "row", "song", "score", "standard_error"]
-        assert [int(row["row"]) - 1 for row in rows] == one.rows.tolist() and [row["rank"] for row in rows] == ["1", "2", "3", "4"]
+        assert [int(row["row"]) - 1 for row in rows] == one.rows.tolist() and [row["rank"] for row in rows] == [
+            "1",
+            "2",
+            "3",
+            "4",
+        ]
         assert [row["song"] for row in rows] == [f"s, {row}" for row in one.rows]
         assert [float(row["score"]) for row in rows] == one.scores.tolist()
         assert [float(row["standard_error"]) for row in rows] == one.standard_errors.tolist()
@@ -107,7 +118,15 @@ def test_text_columns_named_as_a_playlists_own_are_written_under_another_name(re
     lists = make_playlists(result, np.random.default_rng(3).normal(size=(6, 3)), 6)
     with write_playlists(tmp_path, lists, texts)[0].open(newline="") as file:
         header, *rows = list(csv.reader(file))
-    own = ["catalogue_catalogue_rank", "song", "catalogue_score", "catalogue_standard_error", "catalogue_row", "catalogue_rank", "mood"]
+    own = [
+        "catalogue_catalogue_rank",
+        "song",
+        "catalogue_score",
+        "catalogue_standard_error",
+        "catalogue_row",
+        "catalogue_rank",
+        "mood",
+    ]
     assert header == ["rank", "row", *own, "score", "standard_error"] and len(set(header)) == len(header)
     assert rows[0][2:-2] == [texts[name][lists[0].rows[0]] for name in names]
 

@@ -15,17 +15,18 @@ import numpy as np
 from hw4cli.opt import moods
 from hw4cli.opt.endings import Exit, say
 from hw4cli.opt.listening import Listened, Listening, Songs, catalogue, read, text_columns
+from hw4cli.opt.mixture_sentences import errors_in_option_words, in_option_words, with_option_words
 from hw4cli.opt.options import ARRAYS, CATEGORICAL, DATA, ERRORS, READ, SAVE, WRITE, Writing, options, take, whole
 from hw4cli.opt.outputs import check_outputs, draw, provenance, with_arrays, write_json
 from hw4cli.opt.report import figure_line, show, warn
 from hw4cli.outputs import Files
 from hw4cli.progress import Bar
 from hw4opt import InputError, Status
-from hw4opt.poisson.choosing import CRITERIA, Choice, choose_k
-from hw4opt.poisson.mixture import PoissonMixture
-from hw4opt.poisson.moods import MixtureResult
-from hw4opt.poisson.playlists import Playlist, cautions, make_playlists, write_playlists
-from hw4opt.poisson.search import EACH, Budget
+from hw4opt.mixture.model import PoissonMixture
+from hw4opt.mixture.playlists import Playlist, cautions, make_playlists, write_playlists
+from hw4opt.mixture.result import MixtureResult
+from hw4opt.mixture.search import PERTURBATIONS_PER_START, Budget
+from hw4opt.mixture.selection import CRITERIA, Choice, choose_k
 from hw4opt.tables import STDIN
 
 BUILT_IN = 3  # moods of the built-in listener
@@ -87,7 +88,7 @@ class Ranking:
         click.option("--criterion", type=click.Choice(CRITERIA), default="bic", show_default=True, help="What chooses k in --k-range."),
         click.option("--intercept/--no-intercept", default=True, help="A column of ones; default yes."),
         click.option("--restarts", type=whole(1), metavar="R", help=f"Most starts; default {Budget().starts}."),
-        click.option("--search", type=whole(0), metavar="N", help=f"Most perturbations; default {EACH} for each start."),
+        click.option("--search", type=whole(0), metavar="N", help=f"Most perturbations; default {PERTURBATIONS_PER_START} for each start."),
         click.option(
             "--search-seconds",
             type=click.FloatRange(0, min_open=True),
@@ -125,15 +126,17 @@ def em(listening: Listening, fitting: Fitting, ranking: Ranking, writing: Writin
     check_outputs(writing, inputs, *_playlist_files(ranking, fitting))
     listened = read(listening)
     songs = None if ranking.catalogue is None and ranking.playlists is None else catalogue(listened, ranking.catalogue, listening)
-    with Bar("searching", writing.quiet) as bar:
+    rows = np.flatnonzero(~listened.sheet.dropped)
+    with Bar("searching", writing.quiet) as bar, errors_in_option_words(rows):
         result, choice = _fit(listening, fitting, listened, bar)
+    result = with_option_words(result)
     lists = [] if songs is None else make_playlists(result, songs.x, ranking.top)
     texts = {} if songs is None else songs.texts
     warnings = [
         *listened.warnings,
         *(() if choice is None else choice.warnings),
         *result.warnings,
-        *([] if songs is None else [*songs.warnings, *cautions(result, songs.x, lists)]),
+        *([] if songs is None else [*songs.warnings, *map(in_option_words, cautions(result, songs.x, lists))]),
         *_left_over(result, ranking),
     ]
     lists = [] if songs is None else _in_table(lists, songs, listened)
@@ -144,7 +147,7 @@ def em(listening: Listening, fitting: Fitting, ranking: Ranking, writing: Writin
     if result.status is Status.CERTIFIED:
         draw(writing.plot, lambda: moods.figure(result, listened.truth))
         if writing.save is not None:
-            dataclasses.replace(result.moods, context=listening.context(listened)).save(writing.save)
+            dataclasses.replace(result.components, context=listening.context(listened)).save(writing.save)
         if ranking.playlists is not None:
             write_playlists(ranking.playlists, lists, texts)
     _show(result, choice, listened, writing)
@@ -218,7 +221,8 @@ def _fit(listening: Listening, fitting: Fitting, listened: Listened, bar: Bar) -
         assert listened.labels is not None
         return model.fit_plain(data[0], data[1], listened.labels, fitting.cycles or CYCLES, data[2]), None
     if fitting.counts is not None:
-        choice = choose_k(model, data, fitting.counts, fitting.criterion, lambda k: bar.say(f"searching {k} moods"))
+        x, y, rows = data
+        choice = choose_k(model, x, y, fitting.counts, rows, fitting.criterion, lambda k: bar.say(f"searching {k} moods"))
         return choice.best, choice
     return model.fit(*data, bar.update), None
 

@@ -11,8 +11,8 @@ from hw4cli.opt import counts
 from hw4cli.opt.columns import Roles, Sheet, new_rows, read_sheet
 from hw4cli.opt.options import Reading
 from hw4opt import InputError, Poisson
-from hw4opt.poisson.check import Rows
-from hw4opt.poisson.listener import FEATURES, Listener, simulated_listener
+from hw4opt.mixture.listener import FEATURES, Listener, simulated_listener
+from hw4opt.mixture.validation import Rows
 from hw4opt.tables import Table, read_table
 from hw4opt.terms.base import Array
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from hw4cli.opt.listening import Listened
 from hw4cli.opt.report import coefficient
-from hw4opt.poisson.choosing import Choice
-from hw4opt.poisson.listener import Listener
-from hw4opt.poisson.moods import MixtureResult
-from hw4opt.poisson.playlists import AFTER, BEFORE, Playlist, renamed
+from hw4opt.mixture.listener import Listener
+from hw4opt.mixture.playlists import LEADING_COLUMNS, TRAILING_COLUMNS, Playlist, renamed
+from hw4opt.mixture.result import MixtureResult
+from hw4opt.mixture.selection import Choice
 from hw4opt.terms.base import Array
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def listed(lists: Sequence[Playlist], texts: dict[str, list[str]]) -> list[dict[
             "explained": one.explained,
             "defining_rows": one.defining,
         }
-        own = renamed(texts, (*BEFORE, *AFTER, *record))
+        own = renamed(texts, (*LEADING_COLUMNS, *TRAILING_COLUMNS, *record))
         records.append(record | {name: [column[row] for row in one.rows] for name, column in own.items()})
     return records
 
@@ -162,6 +162,7 @@ def song(row: int, texts: dict[str, list[str]]) -> str:
 
 def figure(result: MixtureResult, truth: Listener | None) -> Figure:
     """The panels of --plot, the true coefficients marked where the columns are those of the truth."""
-    from hw4opt.poisson.plotting import plot_mixture
+    from hw4opt.mixture.plotting import plot_mixture
 
-    return plot_mixture(result, None if truth is None else truth.coef_of(result.feature_names))
+    coef = None if truth is None else truth.coef_of(result.feature_names)
+    return plot_mixture(result, coef, [f"mood {mood + 1}" for mood in range(result.k)])

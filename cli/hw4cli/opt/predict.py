@@ -23,7 +23,7 @@ from hw4cli.opt.predictors import Asking, Predictor, Rows, Told
 from hw4cli.opt.report import figure_line, show, span, warn
 from hw4cli.progress import Bar
 from hw4opt import InputError, Result, Status
-from hw4opt.poisson.moods import Moods
+from hw4opt.mixture.components import Components
 from hw4opt.running.files import write_with
 from hw4opt.tables import Table, read_table
 from hw4opt.tables.features import Features, Moments, Numbers
@@ -63,7 +63,7 @@ def command(offset: str | None, exposure: str | None, **given: Any) -> int:
 def predict(asking: Asking, named: Mapping[str, str | None], writing: Writing) -> int:
     """The exit status: 0 for a certified model, 1 for another; everything wrong is raised."""
     check_outputs(writing, {"the model": asking.model, "the data": asking.data}, out=asking.out)
-    model: Predictor = Mixture(Moods.load(asking.model)) if Moods.is_file(asking.model) else Curve(Result.load(asking.model))
+    model: Predictor = Mixture(Components.load(asking.model)) if Components.is_file(asking.model) else Curve(Result.load(asking.model))
     model.check(asking, writing)
     table = read_table(asking.data, asking.max_input)
     told, offset = model.told(asking, table), _offset_column(model, named, table)

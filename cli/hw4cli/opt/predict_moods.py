@@ -14,7 +14,7 @@ from hw4cli.opt.options import Writing
 from hw4cli.opt.outside import emptied
 from hw4cli.opt.predictors import Asking, Rows, Said, Told
 from hw4opt import InputError, Status
-from hw4opt.poisson.moods import Moods
+from hw4opt.mixture.components import Components
 from hw4opt.tables import Table
 from hw4opt.tables.features import Features
 from hw4opt.terms.base import Array
@@ -26,7 +26,7 @@ NO_FIGURE = "predictions of a mixture have no figure; `hw4opt em --plot` draws i
 class Mixture:
     """Moods: see `Predictor`."""
 
-    moods: Moods
+    moods: Components
     what: ClassVar[str] = "mixture"
 
     @property

@@ -1,4 +1,4 @@
-"""A simulated listener with known moods, so that EM can be seen to find them."""
+"""A simulated listener whose plays come from known components, her moods: an example whose true answer is known."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hw4opt.errors import InputError
-from hw4opt.poisson.check import INTERCEPT
+from hw4opt.mixture.validation import INTERCEPT
 from hw4opt.tables import Table
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_seed, checked
@@ -16,11 +16,11 @@ from hw4opt.validation.arguments import check_seed, checked
 FEATURES = ("tempo", "energy", "acoustic")
 COEF = np.array([[2.0, 1.0, 0.8, -0.6], [2.6, -0.9, -0.7, 0.9], [1.2, 0.3, -1.0, -1.2]])  # intercept, then FEATURES
 PROPORTIONS = np.array([0.5, 0.3, 0.2])
-SONGS = 400
+SONGS = 400  # by default
 
 
 class Listener(NamedTuple):
-    """Her songs' features (n, 3), plays, and the mood of each; the true coef (3, 4) with intercepts first, and proportions."""
+    """Features (n, 3), plays and moods of songs; the true coef (3, 4), intercepts first, and proportions."""
 
     x: Array
     plays: Array
@@ -37,14 +37,14 @@ class Listener(NamedTuple):
         return Table({"song": songs, **plain.columns}, plain.source, plain.sha256)
 
     def coef_of(self, names: Sequence[str]) -> Array | None:
-        """The true coefficients in the order of these columns; None where they are not the intercept and all features."""
+        """The true coefficients in the order of these columns; None unless they are the intercept and all features."""
         own = (INTERCEPT, *FEATURES)
         return self.coef[:, [own.index(name) for name in names]] if sorted(names) == sorted(own) else None
 
 
 @checked
 def simulated_listener(seed: int = 0, n: int = SONGS) -> Listener:
-    """n songs with standard normal features; mood j with probability 0.5, 0.3, 0.2; plays ~ Poisson(exp(w_jᵀ(1, x)))."""
+    """n songs: standard normal features, moods with probabilities 0.5, 0.3, 0.2, plays ~ Poisson(exp(w_jᵀ(1, x)))."""
     check_seed(seed)
     if n < 1:
         raise InputError(f"n is {n}; it must be 1 or more")

@@ -1,23 +1,27 @@
-"""What a fit without its separated rows says of a row: the limit of the predictions along which the likelihood rises for ever.
+"""Predictions of a fit without its separated rows: their limit along the directions in which the likelihood rises.
 
-With K the rows that were kept and S those that were separated (existence.py), the directions v with Kv = 0 and Sv < 0 are followed
-without end. The predictor of a row x in the span of K stays. Beyond it, it falls without end if xᵀv < 0 for every such v, which is so where
-x is, but for that span, a combination of rows of S with weights ≥ 0 (Farkas); it rises without end where -x is; and it is undetermined
-elsewhere, as it is outside the span of K and S, where columns are collinear in the data and not in x.
+Let K be the rows that were kept and S those that were separated (existence.py). The coefficients go to infinity
+along directions v with Kv = 0 and Sv < 0. The predictor of a row x in the span of K does not change. That of another
+x goes to -∞ if xᵀv < 0 for every such v, that is, where x less its part in the span is a combination of rows of S with
+weights ≥ 0 (Farkas); to ∞ where -x is one; and its limit is undetermined elsewhere. It is undetermined, too, outside
+the span of K and S, where columns are collinear in the data and not in x.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from hw4opt.poisson.existence import EXACT, acting, null_space, unit_rows
+from hw4opt.proof.existence import EXACT, acting, null_space, unit_rows
 from hw4opt.terms.base import Array
 
-SPAN_ROUNDING = 1e-9  # of a row's length: what may lie outside the span of the kept rows for rounding
+SPAN_ROUNDING = 1e-9  # of a row's length: its part outside the span of the kept rows that is rounding
+DIRECTION_DECIMALS = 9  # of unit rows that are distinguished
+GENERATOR_DECIMALS = 12  # of unit rows that span a cone, without their repetitions
+MAX_CONE_RESIDUAL = 1e-6  # of a unit row that lies in a cone
 
 
 def drift(kept: Array, separated: Array, rows: Array) -> Array:
-    """What is added to the predictor of each of `rows` (m, r): 0 where it stays, -inf, inf, or NaN where it is undetermined."""
+    """The limit of the change of the predictor of each of `rows` (m, r): 0, -inf, inf, or NaN where undetermined."""
     scale = np.sqrt(np.square(kept).sum(axis=0) + np.square(separated).sum(axis=0))
     scale = np.where(scale > 0, scale, 1.0)
     span = null_space(unit_rows(np.concatenate([kept / scale, np.zeros((1, len(scale)))])))
@@ -28,7 +32,7 @@ def drift(kept: Array, separated: Array, rows: Array) -> Array:
     beyond = unit_rows(rows / scale) @ span
     inside = beyond @ directions
     inside[np.linalg.norm(beyond, axis=1) <= SPAN_ROUNDING] = 0.0
-    distinct, place = np.unique(unit_rows(inside).round(9), axis=0, return_inverse=True)
+    distinct, place = np.unique(unit_rows(inside).round(DIRECTION_DECIMALS), axis=0, return_inverse=True)
     found = np.array([_drift(generators @ directions, one) for one in distinct])[place.ravel()]
     return np.where(np.linalg.norm(beyond - beyond @ directions @ directions.T, axis=1) <= SPAN_ROUNDING, found, np.nan)
 
@@ -48,4 +52,4 @@ def _in_cone(generators: Array, row: Array) -> bool:
         return bool((generators[:, 0] * row[0] > EXACT).any())
     from scipy.optimize import nnls
 
-    return nnls(np.unique(generators.round(12), axis=0).T, row)[1] <= 1e3 * SPAN_ROUNDING
+    return nnls(np.unique(generators.round(GENERATOR_DECIMALS), axis=0).T, row)[1] <= MAX_CONE_RESIDUAL

@@ -1,0 +1,134 @@
+"""`MixtureResult`: a fitted mixture with its data, and what was found on the way to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hw4opt.form.answer import Status
+from hw4opt.mixture.components import Components, Uncertainty
+from hw4opt.mixture.sample import Design
+from hw4opt.mixture.validation import INTERCEPT
+from hw4opt.terms.base import Array
+from hw4opt.validation.arrays import ReadOnly, read_only
+from hw4opt.validation.deprecation import warn_renamed
+
+
+@dataclass(frozen=True)
+class Starts:
+    """How many starts and perturbations were tried, run to the end, ended in the best maximum, and failed.
+
+    next_best    how far below the best the next maximum is; None where every finished run ended in the best
+    """
+
+    tried: int
+    finished: int
+    agreed: int
+    failed: int
+    next_best: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Criteria:
+    """Criteria with df = k p + k - 1 parameters; bic and aic of the unpenalised ℓ, icl = bic + 2·entropy.
+
+    n of bic is Σ weights, or the number of groups
+    """
+
+    bic: float
+    aic: float
+    icl: float
+    entropy: float
+
+
+@dataclass(frozen=True, eq=False)
+class MixtureResult(ReadOnly):
+    """A fitted mixture, its k components in descending proportion.
+
+    status, message    stationary to tolerance (`Status.CERTIFIED`), or why not
+    coef (k, p)        of `feature_names`, the intercept first;  proportions (k,)
+    responsibilities   (n, k), rows in input order: the probability of each component given the counts of the row's unit
+    log_likelihood     with log y!, less the ridge penalty;  trace: the same after each cycle
+    dispersion (k,)    Σ γ (y - λ)²/λ over the degrees of freedom: 1 for Poisson counts
+    explained (k,)     share of all counts that falls to each component
+    warnings           sentences that a reader should know
+    """
+
+    status: Status
+    message: str
+    coef: Array
+    proportions: Array
+    responsibilities: Array
+    log_likelihood: float
+    trace: Array
+    gradient: float
+    uncertainty: Uncertainty
+    criteria: Criteria
+    dispersion: Array
+    explained: Array
+    starts: Starts
+    seconds: float
+    warnings: tuple[str, ...]
+    design: Design
+
+    def __post_init__(self) -> None:
+        read_only((self.coef, self.proportions, self.responsibilities, self.trace, self.dispersion, self.explained))
+
+    @property
+    def k(self) -> int:
+        """The number of components, fewer than asked for where some became empty."""
+        return len(self.coef)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Of the columns of `coef`."""
+        return self.design.names
+
+    @property
+    def cycles(self) -> int:
+        """Cycles of the run that found this maximum, after its start."""
+        return len(self.trace)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The most probable component of each row, (n,)."""
+        return self.responsibilities.argmax(axis=1)
+
+    @property
+    def cluster_sizes(self) -> np.ndarray:
+        """Rows by most probable component, (k,)."""
+        return np.bincount(self.labels[self.design.weights > 0], minlength=self.k)
+
+    @property
+    def components(self) -> Components:
+        """The parameters without the data: they predict, and can be saved."""
+        features = self.design.active.features[:, int(self.feature_names[:1] == (INTERCEPT,)) :]
+        return Components(
+            self.feature_names,
+            self.coef,
+            self.proportions,
+            self.uncertainty,
+            has_offset=bool(self.design.offset.any()),
+            truncated=self.design.law.least == 1,
+            span=np.stack([features.min(axis=0), features.max(axis=0)]),
+        )
+
+    @property
+    def moods(self) -> Components:
+        """The name of `components` before version 1.0."""
+        warn_renamed("MixtureResult.moods", "MixtureResult.components")
+        return self.components
+
+    def scores(self, x: ArrayLike) -> Array:
+        """`Components.scores` of new rows (m, d): (m, k)."""
+        return self.components.scores(x)
+
+    def score_errors(self, x: ArrayLike) -> Array | None:
+        """`Components.score_errors` of new rows (m, d): (m, k), or None."""
+        return self.components.score_errors(x)
+
+    def predict(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
+        """`Components.predict` of new rows (m, d): (m,)."""
+        return self.components.predict(x, offset)
