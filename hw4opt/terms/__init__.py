@@ -1,20 +1,11 @@
 """What a term is: the base classes of losses, regularizers and constraints."""
 
 from hw4opt.arguments import check_parameter, check_whole
-from hw4opt.terms.base import (
-    AUTO,
-    Coefficients,
-    Differences,
-    Loss,
-    PiecewiseQuadratic,
-    Slope,
-    Smooth,
-    Table,
-    Term,
-    Values,
-)
+from hw4opt.terms.base import AUTO, Coefficients, Differences, Loss, Slope, Term, Values
 from hw4opt.terms.interval import Interval
+from hw4opt.terms.quadratic import PiecewiseQuadratic, Table
 from hw4opt.terms.registry import find, load, names, parameters
+from hw4opt.terms.smooth import Smooth
 
 __all__ = [
     "AUTO",

@@ -119,16 +119,44 @@ def test_a_near_miss_is_suggested():
         find("loss", "huber", dleta=1)
 
 
-def test_a_new_file_is_a_new_term(tmp_path, monkeypatch):
-    (tmp_path / "planted.py").write_text("from hw4opt.losses.absolute import Absolute\nclass New(Absolute):\n    'New.'\n")
+ABSOLUTE = "from typing import ClassVar\nfrom hw4opt.losses.absolute import Absolute\n"
+SOURCES = {  # of a file that adds a loss, or that cannot
+    "planted": ABSOLUTE + "class New(Absolute):\n    'New.'\n    name: ClassVar[str] = 'planted'\n",
+    "of_another_name": ABSOLUTE + "class New(Absolute):\n    'New.'\n",
+    "two_classes": ABSOLUTE + "class One(Absolute): ...\nclass Two(Absolute): ...\n",
+    "lacking": "from hw4opt.terms import Smooth\nclass New(Smooth):\n    name = 'lacking'\n",
+}
+
+
+@pytest.fixture
+def planted(tmp_path, monkeypatch):
+    """The folder of losses with files more, as SOURCES has them."""
+    for name, source in SOURCES.items():
+        (tmp_path / f"{name}.py").write_text(source)
     (tmp_path / "_private.py").write_text("")
     folder = importlib.import_module("hw4opt.losses")
     monkeypatch.setattr(folder, "__path__", [*folder.__path__, str(tmp_path)])
-    try:
-        names.cache_clear()
-        assert set(names("loss")) >= SCOPE["loss"] | {"planted"} and "_private" not in names("loss")
-        assert load("loss", "planted").__name__ == "New" and find("loss", "planted").name == "planted"
-    finally:
-        sys.modules.pop("hw4opt.losses.planted", None)
-        names.cache_clear()
-        load.cache_clear()
+    names.cache_clear()
+    yield
+    for name in SOURCES:
+        sys.modules.pop(f"hw4opt.losses.{name}", None)
+    names.cache_clear()
+    load.cache_clear()
+
+
+def test_a_new_file_is_a_new_term(planted):
+    assert set(names("loss")) >= SCOPE["loss"] | {"planted"} and "_private" not in names("loss")
+    assert load("loss", "planted").__name__ == "New" and find("loss", "planted").name == "planted"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("of_another_name", "of_another_name.py: the name of its class must be 'of_another_name'"),
+        ("two_classes", "two_classes.py has 2 public classes"),
+        ("lacking", "lacking.py: the class New lacks check_targets, clip_dual, conjugate_pointwise, curvature, gradient"),
+    ],
+)
+def test_a_file_that_is_no_term_says_why(planted, name, sentence):
+    with pytest.raises(InputError, match=sentence):
+        find("loss", name)

@@ -1,0 +1,166 @@
+"""Terms and kernels of a user's own classes: what a problem takes, and the sentences on what it does not."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from hw4opt import RBF, Huber, InputError, Problem, Ridge, Squared, TotalVariation, fit
+from hw4opt.terms import Differences, Loss, PiecewiseQuadratic, Table, Term, check_parameter
+
+X = np.linspace(0, 1, 25)
+Y = np.sin(5 * X) + 0.1 * np.cos(40 * X)
+
+
+@dataclass(frozen=True)
+class SquaredExcess(PiecewiseQuadratic, Loss):
+    """Σ max(z, 0)²."""
+
+    name: ClassVar[str] = "squared_excess"
+
+    @property
+    def tables(self):
+        return (Table(quadratic=0.5, low=0.0),)
+
+    def model(self, cp, z):
+        return cp.square(cp.pos(z))
+
+
+@dataclass(frozen=True)
+class Roughness(PiecewiseQuadratic):
+    """weight ‖D² f‖²."""
+
+    name: ClassVar[str] = "roughness"
+    weight: float = 1.0
+
+    def __post_init__(self):
+        check_parameter(self.name, "weight", self.weight, low=0)
+
+    @property
+    def acts(self):
+        return Differences(2)
+
+    @property
+    def tables(self):
+        return (Table(quadratic=0.5).times(self.weight),)
+
+    def model(self, cp, z):
+        return self.weight * cp.square(z)
+
+
+@dataclass(frozen=True)
+class DividingRoughness(Roughness):
+    """The same with a table that has no weight 0."""
+
+    @property
+    def tables(self):
+        return (Table(quadratic=0.5 / self.weight),)
+
+
+@dataclass(frozen=True)
+class LargestDifference(Term):
+    """max |Df|: no sum over rows, so that it has neither a table nor derivatives."""
+
+    name: ClassVar[str] = "largest_difference"
+
+    @property
+    def acts(self):
+        return Differences(1)
+
+    def value(self, z):
+        return float(np.abs(z).max())
+
+    def prox(self, v, step):
+        return v
+
+    def conjugate(self, u):
+        return 0.0 if np.abs(u).sum() <= 1 else np.inf
+
+    def model(self, cp, z):
+        return cp.norm_inf(z)
+
+
+@dataclass(frozen=True)
+class NoTable(SquaredExcess):
+    """A table is missing."""
+
+    @property
+    def tables(self):
+        return ()
+
+
+class NoName(PiecewiseQuadratic, Loss):
+    """A class without name that is no dataclass."""
+
+    tables: Any = (Table(quadratic=0.5),)
+    model: Any = None
+
+
+def smooth(**given):
+    return Problem(X, Y, **{"kernel": RBF(20.0), "loss": Squared(), "regularizers": [Ridge(0.01)], **given})
+
+
+@pytest.mark.parametrize("solver", ["auto", "cvxpy"])
+def test_two_classes_of_one_module_are_fitted_together(solver):
+    given = {"loss": SquaredExcess(), "regularizers": [Ridge(0.01), Roughness(0.3), TotalVariation(0.1)]}
+    result = fit(smooth(**given), solver)
+    assert result.status.word == "certified", result.message
+    assert set(result.duals) == {"squared_excess", "roughness", "tv"}
+    assert result.problem.hyperparameters == {"gamma": 20.0, "ridge": 0.01, "roughness": 0.3, "tv": 0.1}
+
+
+def test_a_squared_penalty_of_weight_0_takes_no_part():
+    without = fit(smooth()).raise_for_status()
+    none = fit(smooth(regularizers=[Ridge(0.01), Roughness(0.0)])).raise_for_status()
+    some = fit(smooth(regularizers=[Ridge(0.01), Roughness(3.0)])).raise_for_status()
+    assert_allclose(none.fitted, without.fitted, atol=1e-9)
+    assert np.abs(some.fitted - without.fitted).max() > 1e-3
+    assert np.abs(np.diff(some.fitted, 2)).sum() < np.abs(np.diff(none.fitted, 2)).sum()
+
+
+def test_times_scales_the_function():
+    z = np.linspace(-3, 3, 25)
+    for table in (Table(quadratic=0.5), Table(low=-1, high=2), Table(quadratic=0.25, linear=0.5, low=-1), Table(high=0)):
+        with np.errstate(invalid="ignore"):
+            assert_allclose(table.times(0.75).pointwise(z), 0.75 * table.pointwise(z), rtol=1e-14)
+        assert_allclose(table.times(0).pointwise(z), 0, atol=0)
+
+
+def refused(**given):
+    with pytest.raises(InputError) as caught:
+        smooth(**given)
+    return str(caught.value)
+
+
+def test_what_a_problem_cannot_hold_is_refused_in_a_sentence():
+    assert "largest_difference has neither a table nor derivatives; " in refused(regularizers=[LargestDifference()])
+    assert "squared_excess has 0 tables" in refused(loss=NoTable())
+    assert "DividingRoughness(weight=0) has no tables" in refused(regularizers=[DividingRoughness(0)])
+    assert "the class NoName is no frozen dataclass; put @dataclass(frozen=True) above it" == refused(loss=NoName())
+    nameless = dataclass(frozen=True)(type("NoName", (SquaredExcess,), {"name": ""}))
+    assert refused(loss=nameless()) == 'the class NoName has no name; give it one, as in name: ClassVar[str] = "no_name"'
+    spaced = dataclass(frozen=True)(type("Spaced", (SquaredExcess,), {"name": "two words"}))
+    assert "must be one word of letters, digits and _" in refused(loss=spaced())
+    assert "kernel is" in refused(kernel=SquaredExcess()) and "loss is" in refused(loss=Huber)
+
+
+@pytest.mark.parametrize("name", ["ridge", "gamma"])
+def test_the_names_of_hyperparameters_are_taken(name):
+    own = dataclass(frozen=True)(type("Own", (Roughness,), {"name": name}))
+    assert f"the name '{name}' of the class Own is taken" in refused(regularizers=[own()])
+
+
+def test_two_terms_of_one_name_are_refused():
+    own = dataclass(frozen=True)(type("Own", (Roughness,), {"name": "tv"}))
+    assert "tv is given twice" in refused(regularizers=[own(), TotalVariation()])
+    both = dataclass(frozen=True)(type("Own", (Roughness,), {"name": "squared"}))
+    assert "squared is given twice" in refused(regularizers=[both()])
+
+
+def test_hyperparameters_of_own_terms_are_changed_by_name():
+    changed = smooth(regularizers=[Ridge(0.01), Roughness(0.3)]).with_hyperparameters({"roughness": 0.5})
+    assert changed.regularizers == (Ridge(0.01), Roughness(0.5))
+    assert dataclasses.replace(changed).regularizers == changed.regularizers
