@@ -123,7 +123,12 @@ def test_a_squared_penalty_of_weight_0_takes_no_part():
 
 def test_times_scales_the_function():
     z = np.linspace(-3, 3, 25)
-    for table in (Table(quadratic=0.5), Table(low=-1, high=2), Table(quadratic=0.25, linear=0.5, low=-1), Table(high=0)):
+    for table in (
+        Table(quadratic=0.5),
+        Table(low=-1, high=2),
+        Table(quadratic=0.25, linear=0.5, low=-1),
+        Table(high=0),
+    ):
         with np.errstate(invalid="ignore"):
             assert_allclose(table.times(0.75).pointwise(z), 0.75 * table.pointwise(z), rtol=1e-14)
         assert_allclose(table.times(0).pointwise(z), 0, atol=0)
@@ -139,9 +144,11 @@ def test_what_a_problem_cannot_hold_is_refused_in_a_sentence():
     assert "largest_difference has neither a table nor derivatives; " in refused(regularizers=[LargestDifference()])
     assert "squared_excess has 0 tables" in refused(loss=NoTable())
     assert "DividingRoughness(weight=0) has no tables" in refused(regularizers=[DividingRoughness(0)])
-    assert "the class NoName is no frozen dataclass; put @dataclass(frozen=True) above it" == refused(loss=NoName())
+    assert refused(loss=NoName()) == "the class NoName is no frozen dataclass; put @dataclass(frozen=True) above it"
     nameless = dataclass(frozen=True)(type("NoName", (SquaredExcess,), {"name": ""}))
-    assert refused(loss=nameless()) == 'the class NoName has no name; give it one, as in name: ClassVar[str] = "no_name"'
+    assert (
+        refused(loss=nameless()) == 'the class NoName has no name; give it one, as in name: ClassVar[str] = "no_name"'
+    )
     spaced = dataclass(frozen=True)(type("Spaced", (SquaredExcess,), {"name": "two words"}))
     assert "must be one word of letters, digits and _" in refused(loss=spaced())
     assert "kernel is" in refused(kernel=SquaredExcess()) and "loss is" in refused(loss=Huber)

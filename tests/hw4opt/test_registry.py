@@ -12,7 +12,16 @@ from hw4opt.terms import Coefficients, Differences, Loss, Slope, Term, Values, f
 SCOPE = {
     "loss": {"squared", "huber", "absolute", "quantile", "epsilon_insensitive", "logistic", "poisson"},
     "regularizer": {"ridge", "tv", "trend", "l1"},
-    "constraint": {"increasing", "decreasing", "convex", "concave", "bounds", "nonnegative", "coef_bounds", "coef_nonnegative"},
+    "constraint": {
+        "increasing",
+        "decreasing",
+        "convex",
+        "concave",
+        "bounds",
+        "nonnegative",
+        "coef_bounds",
+        "coef_nonnegative",
+    },
 }
 ACTS = {
     "tv": Differences(1),
@@ -57,7 +66,9 @@ def test_the_promised_terms_are_there(kind):
 def test_a_file_holds_one_frozen_documented_term_of_its_name(kind, name):
     term = load(kind, name)
     classes = [item for item in vars(sys.modules[term.__module__]).values() if isinstance(item, type)]
-    assert [item for item in classes if item.__module__ == term.__module__ and not item.__name__.startswith("_")] == [term]
+    assert [item for item in classes if item.__module__ == term.__module__ and not item.__name__.startswith("_")] == [
+        term
+    ]
     assert issubclass(term, Loss if kind == "loss" else Term)
     assert term.__dataclass_params__.frozen
     assert term.__doc__ and not term.__doc__.startswith(f"{term.__name__}(")
@@ -85,7 +96,8 @@ def test_nan_is_refused_by_the_parameters_name(kind, name, parameter):
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "parameter", "value"), [(*owned, value) for owned in PARAMETERS for value in OUT_OF_RANGE.get(owned[1:], [])]
+    ("kind", "name", "parameter", "value"),
+    [(*owned, value) for owned in PARAMETERS for value in OUT_OF_RANGE.get(owned[1:], [])],
 )
 def test_a_value_out_of_range_is_refused_by_the_parameters_name(kind, name, parameter, value):
     with pytest.raises(InputError, match=f"{name}.*{parameter}"):
@@ -154,7 +166,10 @@ def test_a_new_file_is_a_new_term(planted):
     [
         ("of_another_name", "of_another_name.py: the name of its class must be 'of_another_name'"),
         ("two_classes", "two_classes.py has 2 public classes"),
-        ("lacking", "lacking.py: the class New lacks check_targets, clip_dual, conjugate_pointwise, curvature, gradient"),
+        (
+            "lacking",
+            "lacking.py: the class New lacks check_targets, clip_dual, conjugate_pointwise, curvature, gradient",
+        ),
     ],
 )
 def test_a_file_that_is_no_term_says_why(planted, name, sentence):
