@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -289,10 +289,10 @@ class Problem(ReadOnly):
     def settled(self, name: str, value: float) -> float:
         """The value that `with_hyperparameters` takes for this one: whole-number parameters are rounded."""
         owner_name, _, parameter = name.partition(".")
-        owners = (one for one in (*self.terms, self.kernel) if one is not None and one.label == owner_name)
+        owners: list[Any] = [one for one in (*self.terms, self.kernel) if one is not None and one.label == owner_name]
         whole = any(
             _is_whole(field) for owner in owners for field in dataclasses.fields(owner) if field.name == parameter
-        )  # type: ignore[arg-type]
+        )
         return float(round(value)) if whole and is_finite(value) else value
 
     @checked

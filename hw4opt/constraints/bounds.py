@@ -13,3 +13,4 @@ class Bounds(Interval):
     """lower ≤ f(x_i) ≤ upper at every data row, either bound left out;  z = f.   Units of y."""
 
     name: ClassVar[str] = "bounds"
+    usage: ClassVar[str] = "bounds:lower=0,upper=1"

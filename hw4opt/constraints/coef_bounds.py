@@ -16,6 +16,7 @@ class CoefBounds(Interval):
     """
 
     name: ClassVar[str] = "coef_bounds"
+    usage: ClassVar[str] = "coef_bounds:lower=0,upper=1 (coefficients of a linear design)"
 
     @property
     def acts(self) -> Coefficients:

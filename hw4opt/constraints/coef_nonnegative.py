@@ -13,6 +13,7 @@ class CoefNonnegative(PiecewiseQuadratic):
     """w_j ≥ 0 for every coefficient of a linear design, intercept excluded;  z = w ≥ 0.   (Lawson and Hanson 1974.)"""
 
     name: ClassVar[str] = "coef_nonnegative"
+    usage: ClassVar[str] = "coef_nonnegative (coefficients of a linear design)"
 
     @property
     def acts(self) -> Coefficients:

@@ -15,6 +15,7 @@ class Decreasing(PiecewiseQuadratic):
     """
 
     name: ClassVar[str] = "decreasing"
+    usage: ClassVar[str] = "decreasing (of several x: decreasing:column=COL)"
     column: int | None = None
 
     def __post_init__(self) -> None:

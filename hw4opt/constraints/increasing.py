@@ -15,6 +15,7 @@ class Increasing(PiecewiseQuadratic):
     """
 
     name: ClassVar[str] = "increasing"
+    usage: ClassVar[str] = "increasing (of several x: increasing:column=COL)"
     column: int | None = None
 
     def __post_init__(self) -> None:

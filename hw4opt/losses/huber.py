@@ -24,6 +24,7 @@ class Huber(PiecewiseQuadratic, Loss):
     """
 
     name: ClassVar[str] = "huber"
+    usage: ClassVar[str] = "huber:delta=1 (delta=auto: from the noise in y)"
     automatic: ClassVar[tuple[str, ...]] = ("delta",)
     delta: float | str = 1.0
 

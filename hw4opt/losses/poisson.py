@@ -38,6 +38,7 @@ class Poisson(Smooth):
     """
 
     name: ClassVar[str] = "poisson"
+    usage: ClassVar[str] = "poisson (truncated=1: counts of at least 1)"
     existence: ClassVar[bool] = True
     steepening: ClassVar[bool] = True
 

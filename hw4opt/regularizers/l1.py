@@ -13,6 +13,7 @@ class L1(PiecewiseQuadratic):
     """weight ‖w‖₁ of the coefficients of a linear design, intercept excluded;  z = w.   weight ≥ 0.   (Tibshirani 1996, the lasso.)"""
 
     name: ClassVar[str] = "l1"
+    usage: ClassVar[str] = "l1 (linear design)"
     weight: float = 1.0
 
     def __post_init__(self) -> None:

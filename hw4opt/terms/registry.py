@@ -62,12 +62,8 @@ def is_registered(kind: str, thing: object) -> bool:
     return name in names(kind) and type(thing) is load(kind, name)
 
 
-def usage(kind: str, without: tuple[str, ...] = ()) -> str:
-    """What a help text shows: every name of the kind, with the defaults of its parameters but those named in `without`."""
-    return ", ".join(_usage(item, without) for item in classes(kind).values())
-
-
-def _usage(item: type[Any], without: tuple[str, ...]) -> str:
+def usage(item: type[Any], without: tuple[str, ...] = ()) -> str:
+    """What a help text shows of a class: its name, with the defaults of its parameters but those named in `without`."""
     if item.usage:
         return item.usage
     shown = [

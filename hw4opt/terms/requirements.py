@@ -11,7 +11,8 @@ from hw4opt.terms.smooth import Smooth
 
 def class_fault(kind: type) -> str | None:
     """What the class of a term or kernel lacks, in a sentence; None if nothing."""
-    if missing := sorted(getattr(kind, "__abstractmethods__", ())):
+    missing: list[str] = sorted(getattr(kind, "__abstractmethods__", ()))
+    if missing:
         return f"the class {kind.__name__} lacks {_and(missing)}"
     settings: Any = getattr(kind, "__dataclass_params__", None)
     if settings is None or not settings.frozen:
