@@ -204,7 +204,9 @@ class Result(ReadOnly):
         """
         if (offset is None) != (self.problem.offset is None):
             raise InputError(
-                "the fit had an offset; give offset, one entry a row" if offset is None else "the fit had no offset; drop offset"
+                "the fit had an offset; give offset, one entry a row"
+                if offset is None
+                else "the fit had no offset; drop offset"
             )
         z = self.predict(x)
         z = z if offset is None else z + finite_column("offset", offset, len(z))
@@ -254,14 +256,20 @@ class Result(ReadOnly):
 
     @checked
     def save(self, path: str | Path) -> None:
-        """Write one self-contained JSON file (arrays in base64), in one piece; raises `InputError` for numbers that are not finite."""
+        """Write one JSON file (arrays in base64), in one piece.
+
+        Raises `InputError` for numbers that are not finite, and for a term or kernel of an own class that cannot be imported.
+        """
         from hw4opt.model_file import save
 
         save(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Result:
-        """Read a model file; raises `ModelFileError` if it is damaged, of another kind, or newer than this package."""
+        """Read a model file; classes of a user's own are imported.
+
+        Raises `ModelFileError` if it is damaged, of another kind, newer than this package, or without a class that it needs.
+        """
         from hw4opt.model_file import load
 
         check_argument("path", path, "str | Path", {})

@@ -8,47 +8,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from hw4opt import RBF, Huber, InputError, Problem, Ridge, Squared, TotalVariation, fit
-from hw4opt.terms import Differences, Loss, PiecewiseQuadratic, Table, Term, check_parameter
-
-X = np.linspace(0, 1, 25)
-Y = np.sin(5 * X) + 0.1 * np.cos(40 * X)
-
-
-@dataclass(frozen=True)
-class SquaredExcess(PiecewiseQuadratic, Loss):
-    """Σ max(z, 0)²."""
-
-    name: ClassVar[str] = "squared_excess"
-
-    @property
-    def tables(self):
-        return (Table(quadratic=0.5, low=0.0),)
-
-    def model(self, cp, z):
-        return cp.square(cp.pos(z))
-
-
-@dataclass(frozen=True)
-class Roughness(PiecewiseQuadratic):
-    """weight ‖D² f‖²."""
-
-    name: ClassVar[str] = "roughness"
-    weight: float = 1.0
-
-    def __post_init__(self):
-        check_parameter(self.name, "weight", self.weight, low=0)
-
-    @property
-    def acts(self):
-        return Differences(2)
-
-    @property
-    def tables(self):
-        return (Table(quadratic=0.5).times(self.weight),)
-
-    def model(self, cp, z):
-        return self.weight * cp.square(z)
+from hw4opt import Huber, InputError, Ridge, TotalVariation, fit
+from hw4opt.selection import select
+from hw4opt.terms import Differences, Loss, PiecewiseQuadratic, Table, Term
+from own_terms import RationalQuadratic, Roughness, SquaredExcess, smooth
 
 
 @dataclass(frozen=True)
@@ -97,10 +60,6 @@ class NoName(PiecewiseQuadratic, Loss):
 
     tables: Any = (Table(quadratic=0.5),)
     model: Any = None
-
-
-def smooth(**given):
-    return Problem(X, Y, **{"kernel": RBF(20.0), "loss": Squared(), "regularizers": [Ridge(0.01)], **given})
 
 
 @pytest.mark.parametrize("solver", ["auto", "cvxpy"])
@@ -171,3 +130,12 @@ def test_hyperparameters_of_own_terms_are_changed_by_name():
     changed = smooth(regularizers=[Ridge(0.01), Roughness(0.3)]).with_hyperparameters({"roughness": 0.5})
     assert changed.regularizers == (Ridge(0.01), Roughness(0.5))
     assert dataclasses.replace(changed).regularizers == changed.regularizers
+
+
+@pytest.mark.parametrize("method", ["loo", "kfold:5"])
+def test_hyperparameters_of_own_classes_are_chosen(method):
+    given = {"kernel": RationalQuadratic(20.0), "loss": SquaredExcess(), "regularizers": [Ridge(0.01), Roughness(0.3)]}
+    grid = {"roughness": (0.01, 1.0, 2), "gamma": (5.0, 50.0, 2)}
+    chosen = select(smooth(**given), [], method, "grid", grid, metric="squared")
+    assert len(chosen.table) == 4 and np.isfinite(chosen.score)
+    assert fit(chosen.problem).status.word == "certified"
