@@ -23,6 +23,7 @@ from hw4opt.poisson.existence import Existence, settle, without
 from hw4opt.problem import Problem
 from hw4opt.result import Result
 from hw4opt.solvers import FAMILIES, load_solver, native_solvers, split_name
+from hw4opt.terms import Likelihood
 from hw4opt.threads import one_blas_thread
 from hw4opt.working_set import lasso, solve_over_sets
 
@@ -98,7 +99,7 @@ def fit_batch(
 def _settled(form: Form, i: int) -> Existence | None:
     """Whether problem i has a finite maximum; None for losses that always have one, or say so themselves."""
     smooth = form.blocks[0].smooth
-    return settle(form, i) if smooth is not None and smooth.term.existence else None
+    return settle(form, i) if smooth is not None and isinstance(smooth.term, Likelihood) and smooth.term.existence else None
 
 
 def _solve(problems: Sequence[Problem], form: Form, name: str, options: Options, settled: Sequence[Existence | None]) -> list[Result]:
@@ -156,7 +157,7 @@ def _endless(problem: Problem, form: Form, name: str, options: Options, existenc
     assert loss.smooth is not None
     rest, lowest, supremum = without(form, existence.rows), 0.0, 0.0
     smooth = rest.blocks[0].smooth
-    assert smooth is not None
+    assert smooth is not None and isinstance(smooth.term, Likelihood)
     if smooth.weights.any():
         w = solve_with(name, rest, options).w
         lowest = float(smooth.value(loss.rows.take(form.matrix @ w[0])[None]).sum())
@@ -265,6 +266,6 @@ def _status(certificate: Certificate, reached: Status, tol: float) -> Status:
 def unattained(form: Form, proof: Proof, i: int) -> bool:
     """Whether a loss that is not settled before the fit, such as the logistic one, has only an infimum in problem i."""
     smooth = form.blocks[0].smooth
-    if smooth is None or smooth.term.existence:
+    if smooth is None or (isinstance(smooth.term, Likelihood) and smooth.term.existence):
         return False
     return not settle(form, i, proof.w[i] if proof.certificates[i].holds(STATIONARY) else None).finite

@@ -138,8 +138,12 @@ def _unpack(stored: dict[str, Any]) -> Result:
     if stored["basis"] is not None:
         kept, fresh = stored["basis"], problem.design
         basis = Basis(
-            fresh.kernel, _decode(kept["points"]), np.array(kept["columns"]), _decode(kept["factor"]), kept["complete"]
-        )  # type: ignore[arg-type]
+            fresh.kernel,  # type: ignore[arg-type]
+            _decode(kept["points"]),
+            np.array(kept["columns"]),
+            _decode(kept["factor"]),
+            kept["complete"],
+        )
         _check_basis(problem, basis)
         problem.share_design(dataclasses.replace(fresh, basis=basis))
     if len(arrays["w"]) != problem.design.matrix.shape[1]:

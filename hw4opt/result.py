@@ -24,7 +24,7 @@ from hw4opt.inference import ERRORS, Inference, infer
 from hw4opt.kernels import Precomputed
 from hw4opt.poisson.existence import Existence
 from hw4opt.problem import Problem
-from hw4opt.terms import Smooth
+from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Result(ReadOnly):
     @property
     def existence_sentence(self) -> str | None:
         """Which rows stand in the way of a finite maximum, and along which columns; None where none does."""
-        if self.existence is None or self.existence.finite or not isinstance(self.problem.loss, Smooth):
+        if self.existence is None or self.existence.finite or not isinstance(self.problem.loss, Likelihood):
             return None
         return self.existence.sentence(self.column_names, float(self.problem.loss.mean(np.array([-np.inf]))[0]))
 
@@ -118,7 +118,7 @@ class Result(ReadOnly):
     @property
     def mean(self) -> Array | None:
         """The expected targets (logistic: probabilities of y = 1), or None for residual losses."""
-        return self.problem.loss.mean(self.fitted) if isinstance(self.problem.loss, Smooth) else None
+        return self.problem.loss.mean(self.fitted) if isinstance(self.problem.loss, Likelihood) else None
 
     @cached_property
     def inference(self) -> Inference | None:
@@ -130,7 +130,7 @@ class Result(ReadOnly):
 
         Raises `InputError` for another word.
         """
-        if not isinstance(self.problem.loss, Smooth) or self.status is Status.NO_FINITE_MAXIMUM:
+        if not isinstance(self.problem.loss, Likelihood) or self.status is Status.NO_FINITE_MAXIMUM:
             return None
         return infer(self.problem, self.w, self.rank, self.column_names, errors)
 
@@ -210,7 +210,7 @@ class Result(ReadOnly):
             )
         z = self.predict(x)
         z = z if offset is None else z + finite_column("offset", offset, len(z))
-        return self.problem.loss.mean(z) if isinstance(self.problem.loss, Smooth) else z
+        return self.problem.loss.mean(z) if isinstance(self.problem.loss, Likelihood) else z
 
     def bound(self, x: ArrayLike) -> Array | None:
         """Proven |f̂(x) - f*(x)| at new x, shape (m,): √(k(x,x)) times the certificate's norm bound; None where nothing is proven.

@@ -8,12 +8,12 @@ from numpy.typing import ArrayLike
 
 from hw4opt.arrays import real_array
 from hw4opt.errors import InputError
-from hw4opt.terms import Smooth
+from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 
 
 @dataclass(frozen=True)
-class Logistic(Smooth):
+class Logistic(Likelihood):
     """Σ log(1 + exp(-y z)),  z = fitted (the log-odds of y = 1) of shape (n,), labels y in {-1, 1} or {0, 1}.
 
     Conjugate: p log p + (1 - p) log(1 - p) with p = -y u in [0, 1].   (Maximum likelihood for Bernoulli targets.)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from hw4opt.arguments import is_number
 from hw4opt.arrays import broadcast, real_array
 from hw4opt.errors import InputError, shown
-from hw4opt.terms import Smooth
+from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 from hw4opt.terms.laws import Law, law_of
 
@@ -23,7 +23,7 @@ HALVINGS, SERIES = (
 
 
 @dataclass(frozen=True)
-class Poisson(Smooth):
+class Poisson(Likelihood):
     """Σ exp(z_i) - y_i z_i,  z = fitted (log of the rate, offset included) of shape (n,), counts y = 0, 1, …; with `quasi` any y ≥ 0.
 
     This is -log Π λ^y e^(-λ)/y! at λ = exp(z), without Σ log y_i!, which no fit can change. It is convex in w: f'' = exp(z) > 0 row by

@@ -8,7 +8,7 @@ import numpy as np
 
 from hw4opt.errors import InputError
 from hw4opt.problem import Problem
-from hw4opt.terms import Differences, Smooth
+from hw4opt.terms import Differences, Likelihood, Smooth
 from hw4opt.terms.base import Array
 
 NARROWEST, WIDEST = 1e-152, 1e152  # spans of x whose gammas are neither infinite nor 0
@@ -84,7 +84,8 @@ def _slope_and_noise(problem: Problem) -> tuple[float, float]:
         loss, kept = problem.loss, slice(None) if problem.active is None else problem.active
         y = loss.check_targets(problem.y[kept])
         offset = np.zeros_like(y) if problem.offset is None else problem.offset[kept]
-        z = loss.guess(loss.without_offset(y, offset).mean(keepdims=True)) + offset
+        observed = loss.without_offset(y, offset) if isinstance(loss, Likelihood) else y - offset
+        z = loss.guess(observed.mean(keepdims=True)) + offset
         slope = float(np.sqrt(np.square(loss.gradient(z, y)).mean()))
         return slope, slope / float(loss.curvature(z, y).mean())
     return _slope(problem, problem.noise), problem.noise

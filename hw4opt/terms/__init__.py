@@ -5,13 +5,14 @@ from hw4opt.terms.base import AUTO, Coefficients, Differences, Loss, Slope, Term
 from hw4opt.terms.interval import Interval
 from hw4opt.terms.quadratic import PiecewiseQuadratic, Table
 from hw4opt.terms.registry import find, load, names, parameters
-from hw4opt.terms.smooth import Smooth
+from hw4opt.terms.smooth import Likelihood, Smooth
 
 __all__ = [
     "AUTO",
     "Coefficients",
     "Differences",
     "Interval",
+    "Likelihood",
     "Loss",
     "PiecewiseQuadratic",
     "Slope",

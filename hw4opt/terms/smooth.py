@@ -1,4 +1,4 @@
-"""Twice differentiable losses, given by their values and derivatives row by row."""
+"""Twice differentiable losses, given by their values and derivatives row by row, and those of them that are likelihoods."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ ROUNDING = 1e-12  # of z u and f: what a Fenchel-Young slack of 0 may come out a
 
 
 class Smooth(Loss):
-    """A twice differentiable loss of z = fitted with targets y, |f'''| ≤ c f'' (so that damped Newton steps are safe: Bach 2010)."""
+    """A twice differentiable loss of z = fitted with targets y.
+
+    |f'''| ≤ c f'', c the `self_concordance`, so that damped Newton steps are safe.   (Bach 2010.)
+    """
 
     targets: ClassVar[bool] = True
     steepest: ClassVar[float] = np.inf  # an upper bound of f''
-    existence: ClassVar[bool] = False  # whether a fit without ridge first settles that a minimum exists
-    steepening: ClassVar[bool] = (
-        False  # whether f'' never falls as z rises: then no Newton step down is too long for the row
-    )
-    expected: ClassVar[str] = "mean of"  # what `mean` is of the target, in words
+    steepening: ClassVar[bool] = False  # whether f'' never falls as z rises: then no Newton step down is too long for a row
 
     @property
     def self_concordance(self) -> float:
@@ -54,33 +53,9 @@ class Smooth(Loss):
     def check_targets(self, y: Array) -> Array:
         """The targets in the form the formulas use, or `InputError`."""
 
-    @abstractmethod
-    def mean(self, z: Array) -> Array:
-        """The expected target at linear predictor z."""
-
-    def observed(self, y: Array) -> Array:
-        """The targets on the scale of `mean`."""
-        return y
-
-    def without_offset(self, y: Array, offset: Array) -> Array:
-        """The targets, on the scale of `mean`, as an offset of 0 would have them."""
-        return self.observed(y)
-
     def guess(self, y: Array) -> Array:
         """z near which each row's loss is small: where Newton's method starts."""
         return np.zeros_like(y)
-
-    def normalizer(self, y: Array) -> Array:
-        """What each row's log-likelihood has besides minus the loss, whatever z is: the log-likelihood is -(loss + normalizer)."""
-        return np.zeros_like(y)
-
-    def least(self, y: Array) -> Array:
-        """Minus the log-likelihood that each row has at its best z: that of any z is -(excess + least)."""
-        return self.normalizer(y) - self.conjugate_pointwise(np.zeros_like(y), y)
-
-    def deviance(self, z: Array, y: Array) -> Array:
-        """Twice the log-likelihood that each row falls short of its best possible one."""
-        return 2 * self.pointwise(z, y)
 
     def slack(self, z: Array, u: Array, y: Array) -> Array:
         """f(z) + f*(u) - z u of each row, u in the domain of f*; infinite where it is negative: then f* is not f's conjugate."""
@@ -120,3 +95,37 @@ class Smooth(Loss):
             if np.all(np.abs(z - last) <= 1e-15 * (1 + np.abs(z))):
                 break
         return z
+
+
+class Likelihood(Smooth):
+    """A smooth loss that is minus a log-likelihood of the targets, up to what no fit can change.
+
+    Fits by it have a log-likelihood, a deviance, a dispersion, standard errors and means.
+    """
+
+    existence: ClassVar[bool] = False  # whether a fit without ridge first settles that a maximum of the likelihood exists
+    expected: ClassVar[str] = "mean of"  # what `mean` is of the target, in words
+
+    @abstractmethod
+    def mean(self, z: Array) -> Array:
+        """The expected target at linear predictor z."""
+
+    def observed(self, y: Array) -> Array:
+        """The targets on the scale of `mean`."""
+        return y
+
+    def without_offset(self, y: Array, offset: Array) -> Array:
+        """The targets, on the scale of `mean`, as an offset of 0 would have them."""
+        return self.observed(y)
+
+    def normalizer(self, y: Array) -> Array:
+        """What each row's log-likelihood has besides minus the loss, whatever z is: the log-likelihood is -(loss + normalizer)."""
+        return np.zeros_like(y)
+
+    def least(self, y: Array) -> Array:
+        """Minus the log-likelihood that each row has at its best z: that of any z is -(excess + least)."""
+        return self.normalizer(y) - self.conjugate_pointwise(np.zeros_like(y), y)
+
+    def deviance(self, z: Array, y: Array) -> Array:
+        """Twice the log-likelihood that each row falls short of its best possible one."""
+        return 2 * self.excess(z, y)

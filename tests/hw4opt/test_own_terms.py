@@ -6,12 +6,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
-from hw4opt import Huber, InputError, Ridge, TotalVariation, fit
+from hw4opt import Bounds, Huber, InputError, Problem, Result, Ridge, TotalVariation, fit
+from hw4opt.crosscheck import crosscheck
 from hw4opt.selection import select
+from hw4opt.selection.ranges import default_range
 from hw4opt.terms import Differences, Loss, PiecewiseQuadratic, Table, Term
-from own_terms import RationalQuadratic, Roughness, SquaredExcess, smooth
+from own_terms import LogCosh, RationalQuadratic, Roughness, SquaredExcess, X, Y, smooth
 
 
 @dataclass(frozen=True)
@@ -139,3 +141,61 @@ def test_hyperparameters_of_own_classes_are_chosen(method):
     chosen = select(smooth(**given), [], method, "grid", grid, metric="squared")
     assert len(chosen.table) == 4 and np.isfinite(chosen.score)
     assert fit(chosen.problem).status.word == "certified"
+
+
+# ---- a smooth loss that is no likelihood -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["interior", "newton", "proximal", "cvxpy:CLARABEL"])
+def test_a_smooth_loss_that_is_no_likelihood_is_fitted_and_certified(solver):
+    result, best = fit(smooth(loss=LogCosh()), solver), fit(smooth(loss=LogCosh()), "newton", tol=1e-12)
+    assert result.status.word == "certified", result.message
+    assert_allclose(result.objective, best.objective, rtol=2e-6)
+    assert_allclose(
+        result.objective, np.log(np.cosh(result.fitted - Y)).sum() + 0.01 * (result.w @ result.w), rtol=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    "terms", [{}, {"regularizers": [Ridge(0.01), TotalVariation(0.1)]}, {"constraints": [Bounds(0, 0.8)]}]
+)
+def test_solvers_agree_on_it(terms):
+    found = crosscheck(smooth(loss=LogCosh(), **terms), ["interior", "cvxpy:CLARABEL"])
+    assert found.agrees, found.faults
+
+
+def test_it_has_no_likelihood_and_no_mean(tmp_path):
+    result = fit(smooth(loss=LogCosh(), offset=0.1 * X)).raise_for_status()
+    assert result.inference is None and result.infer("sandwich") is None and result.mean is None
+    assert_array_equal(result.predict_mean(X, 0.1 * X), result.predict(X) + 0.1 * X)
+    result.save(tmp_path / "model.json")
+    loaded = Result.load(tmp_path / "model.json")
+    assert loaded.problem.loss == LogCosh() and loaded.inference is None and loaded.verify().holds(1e-9)
+
+
+def test_it_is_drawn_as_residual_losses_are():
+    axes = fit(smooth(loss=LogCosh(), offset=0.1 * X)).plot()
+    assert axes.get_ylabel() == "y"
+    (points,) = (one.get_offsets() for one in axes.collections if one.get_label() == "data")
+    assert_allclose(np.asarray(points)[:, 1], Y - 0.1 * X)
+
+
+@pytest.mark.parametrize("metric", ["loss", "squared", "absolute"])
+def test_held_out_errors_are_of_its_predictions(metric):
+    problem = smooth(loss=LogCosh(), intercept=True)
+    chosen = select(problem, ["ridge"], "loo", "grid", {"ridge": (0.01, 0.1, 2)}, metric=metric)
+    apart = chosen.predictions - Y
+    errors = {"loss": np.log(np.cosh(apart)), "squared": apart**2, "absolute": np.abs(apart)}
+    assert_allclose(chosen.score, errors[metric].mean(), rtol=1e-9)
+    refit = fit(Problem(X[1:], Y[1:], **parts(chosen.problem)))
+    assert_allclose(refit.predict(X[:1]), chosen.predictions[:1], atol=1e-6)
+
+
+def parts(problem):
+    names = ("kernel", "loss", "regularizers", "constraints", "intercept")
+    return {name: getattr(problem, name) for name in names}
+
+
+def test_its_default_ranges_are_those_of_the_data():
+    low, high = default_range(smooth(loss=LogCosh()), "ridge")
+    assert 0 < low < 0.01 < high < 1e3
