@@ -10,9 +10,11 @@ from hw4opt.answer import Status
 from hw4opt.certificate import Certificate
 from hw4opt.errors import Hw4Error, InputError, ModelFileError, NotCertifiedError, RefusedError, UnknownNameError
 from hw4opt.fit import fit, fit_batch
+from hw4opt.kernels import check_kernel
 from hw4opt.problem import Problem
 from hw4opt.result import Result
 from hw4opt.terms import registry
+from hw4opt.terms.conformance import check_term
 
 if TYPE_CHECKING:  # for type checkers, which do not look into the folders
     from hw4opt.constraints.bounds import Bounds as Bounds
@@ -54,6 +56,8 @@ __all__ = [
     "Result",
     "Status",
     "UnknownNameError",
+    "check_kernel",
+    "check_term",
     "fit",
     "fit_batch",
 ]
