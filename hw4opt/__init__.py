@@ -4,17 +4,15 @@ Besides the names below, every loss, regularizer, constraint and kernel in the f
 """
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hw4opt.answer import Status
 from hw4opt.certificate import Certificate
 from hw4opt.errors import Hw4Error, InputError, ModelFileError, NotCertifiedError, RefusedError, UnknownNameError
 from hw4opt.fit import fit, fit_batch
-from hw4opt.kernels import check_kernel
 from hw4opt.problem import Problem
 from hw4opt.result import Result
 from hw4opt.terms import registry
-from hw4opt.terms.conformance import check_term
 
 if TYPE_CHECKING:  # for type checkers, which do not look into the folders
     from hw4opt.constraints.bounds import Bounds as Bounds
@@ -31,6 +29,7 @@ if TYPE_CHECKING:  # for type checkers, which do not look into the folders
     from hw4opt.kernels import Matern52 as Matern52
     from hw4opt.kernels import Polynomial as Polynomial
     from hw4opt.kernels import Precomputed as Precomputed
+    from hw4opt.kernels._conformance import check_kernel as check_kernel
     from hw4opt.losses.absolute import Absolute as Absolute
     from hw4opt.losses.epsilon_insensitive import EpsilonInsensitive as EpsilonInsensitive
     from hw4opt.losses.huber import Huber as Huber
@@ -42,6 +41,7 @@ if TYPE_CHECKING:  # for type checkers, which do not look into the folders
     from hw4opt.regularizers.ridge import Ridge as Ridge
     from hw4opt.regularizers.trend import Trend as Trend
     from hw4opt.regularizers.tv import TotalVariation as TotalVariation
+    from hw4opt.terms.conformance import check_term as check_term
 
 __version__ = "0.1.0"
 
@@ -63,5 +63,19 @@ __all__ = [
 ]
 __all__ += list(registry.public_classes())  # pyright: ignore[reportUnsupportedDunderAll]
 globals().update(registry.public_classes())
+
+
+def __getattr__(name: str) -> Any:
+    """What is imported when it is asked for."""
+    if name == "check_term":
+        from hw4opt.terms.conformance import check_term
+
+        return check_term
+    if name == "check_kernel":
+        from hw4opt.kernels._conformance import check_kernel
+
+        return check_kernel
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

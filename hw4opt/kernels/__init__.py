@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hw4opt.kernels._base import VALUE, Kernel
-from hw4opt.kernels._conformance import check_kernel
 from hw4opt.kernels._radial import Radial, square_distance
 from hw4opt.terms import registry
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:  # for type checkers, which do not run what is below
 KERNELS: dict[str, type[Kernel]] = registry.classes("kernel")
 globals().update({kernel.__name__: kernel for kernel in KERNELS.values()})
 
-__all__ = ["KERNELS", "VALUE", "Kernel", "Radial", "check_kernel", "find_kernel", "square_distance"]
+__all__ = ["KERNELS", "VALUE", "Kernel", "Radial", "find_kernel", "square_distance"]
 __all__ += [kernel.__name__ for kernel in KERNELS.values()]
 
 

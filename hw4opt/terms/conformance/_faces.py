@@ -112,8 +112,11 @@ def faces_of(term: Term, targets: ArrayLike | None) -> Iterator[Face]:
 
 def _targets_of(term: Smooth, targets: ArrayLike | None) -> list[float]:
     """The given targets as the term's formulas use them, or the first of TARGETS that it takes; a few of them."""
+    given = None if targets is None else finite_array("targets", targets)
+    if given is not None and not given.size:
+        raise InputError(f"{term.name}: targets is empty; give at least one")
     sentences = []
-    for values in TARGETS if targets is None else (finite_array("targets", targets),):
+    for values in TARGETS if given is None else (given,):
         try:
             taken = np.unique(term.check_targets(np.ravel(np.asarray(values, dtype=float))))
         except InputError as error:
