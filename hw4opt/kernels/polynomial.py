@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hw4opt.kernels._base import Kernel
+from hw4opt.kernels import Kernel
 from hw4opt.terms import check_parameter, check_whole
 from hw4opt.terms.base import Array
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hw4opt.kernels._radial import Radial
+from hw4opt.kernels import Radial
 from hw4opt.terms.base import Array
 
 
