@@ -98,3 +98,19 @@ def test_a_fit_that_is_no_maximum_of_a_likelihood_shows_none(done):
     record, table = json.loads(done[2]["ours"]["out"]), done[2]["table"]["out"]
     assert not record.keys() & {"log_likelihood", "deviance", "dispersion", "standard_errors", "mean"}
     assert "likelihood" not in table and "dispersion" not in table
+
+
+@pytest.mark.slow
+def test_the_suites_find_every_recipe_and_pass(tmp_path):
+    """Nothing else has to be touched: no table of names, no list in a test."""
+    for source in ("hw4opt", "hw4nets", "cli", "tests/hw4opt"):
+        shutil.copytree(ROOT / source, tmp_path / source, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "CONTRIBUTING.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    for path, _, code in RECIPES.values():
+        (tmp_path / path).write_text(code)
+    suites = [f"tests/hw4opt/test_{one}.py" for one in ("terms", "registry", "kernels", "architecture", "metamorphic")]
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *suites]
+    env = {"PYTHONPATH": f"{tmp_path}:{tmp_path / 'cli'}", "PATH": "", "HOME": str(tmp_path)}
+    run = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
+    assert run.returncode == 0, run.stdout[-3000:]
