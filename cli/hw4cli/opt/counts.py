@@ -12,7 +12,7 @@ from hw4cli.opt.words import Word
 from hw4cli.options import typed
 from hw4opt import InputError, Poisson
 from hw4opt.tables import Table
-from hw4opt.terms import Loss, Smooth
+from hw4opt.terms import Likelihood, Loss
 from hw4opt.terms.base import Array
 
 
@@ -31,7 +31,7 @@ def check_likelihood(loss: Loss, solving: Solving) -> None:
     """Raise `InputError` for --separated or --errors beside a loss that has no use for it."""
     if typed("separated") and not isinstance(loss, Poisson):
         raise InputError(f"--separated {solving.separated} belongs to counts; drop it, or give --loss poisson")
-    if typed("errors") and not isinstance(loss, Smooth):
+    if typed("errors") and not isinstance(loss, Likelihood):
         raise InputError(f"--errors {solving.errors} belongs to likelihoods; drop it, or give --loss poisson or logistic")
 
 
