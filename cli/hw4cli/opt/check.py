@@ -31,7 +31,7 @@ from hw4cli.opt.solve import fit_named
 from hw4cli.progress import Bar
 from hw4opt import InputError, Status
 from hw4opt.crosscheck import TIME_LIMIT, Crosscheck, Row, crosscheck, every_solver
-from hw4opt.solvers import split_name
+from hw4opt.solvers import find_solver
 
 SOLVERS = (
     click.option("--solver", multiple=True, help="Only these solvers; repeat for more. Default: the usual ones.", **SOLVER),
@@ -108,7 +108,7 @@ def _check_solvers(solvers: tuple[str, ...]) -> None:
     for solver in solvers:
         if solver == "auto":
             raise InputError("--solver auto picks one of the others; name the solvers to compare")
-        meant = ":".join(part for part in split_name(solver) if part)
+        meant = find_solver(solver).label
         if meant in seen:
             raise InputError(f"--solver {seen[meant]} and --solver {solver} are one solver; drop one of them, or name another")
         seen[meant] = solver

@@ -33,7 +33,7 @@ from hw4cli.opt.outputs import answer, check_outputs, choice, draw, provenance, 
 from hw4cli.opt.report import figure_line, show, summary, title, warn
 from hw4cli.progress import Bar
 from hw4opt import Problem, Result, Status, fit
-from hw4opt.solvers import split_name
+from hw4opt.solvers import find_solver
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,7 +126,7 @@ def left_out(result: Result) -> list[str]:
 def check_solver(name: str) -> None:
     """Raise `InputError` for a solver that does not exist, before any work."""
     if name != "auto":
-        split_name(name)
+        find_solver(name)
 
 
 def ending(status: Status, message: str, writing: Writing) -> Exit:
