@@ -19,7 +19,7 @@ from hw4opt.design import Design
 from hw4opt.form.chunks import Chunk
 from hw4opt.form.gap_cost import stationarity_cost
 from hw4opt.form.gap_scale import Reference, median_of_positive, reference
-from hw4opt.form.operator import Block, RowOperator
+from hw4opt.form.operator import Block, RowOperator, rows_of_blocks
 from hw4opt.form.rows import BoxRows, Rows, SmoothRows
 from hw4opt.form.term_rows import TermRows
 from hw4opt.running.threads import parallel_map
@@ -218,13 +218,7 @@ class Form:
 
     def by_block(self, act: Callable[[RowBlock], Array]) -> Array:
         """The array (b, M) of what `act` gives for each block."""
-        found = np.empty((self.batch, self.size))
-
-        def fill(block: RowBlock) -> None:
-            found[:, block.span] = act(block)
-
-        parallel_map(fill, self.blocks)
-        return found
+        return rows_of_blocks(self.batch, self.size, self.blocks, act)
 
     def forward(self, w: Array) -> Array:
         """A w, (b, M)."""

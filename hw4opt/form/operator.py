@@ -10,11 +10,12 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from hw4opt.form.chunks import Chunk, chunks
-from hw4opt.running.threads import parallel_map
+from hw4opt.running.threads import FEWEST_ITEMS, parallel_map
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
 
@@ -42,6 +43,31 @@ class Block:
     @property
     def matrix(self) -> Array:
         return self.chunk.matrix
+
+
+class Spanned(Protocol):
+    """What stands at some places of the table of all rows."""
+
+    @property
+    def span(self) -> slice: ...
+
+
+B = TypeVar("B", bound=Spanned)
+
+
+def rows_of_blocks(batch: int, size: int, blocks: Sequence[B], act: Callable[[B], Array]) -> Array:
+    """The array (batch, size) of what `act` gives for each block."""
+    found = np.empty((batch, size))
+    if len(blocks) < FEWEST_ITEMS:
+        for block in blocks:
+            found[:, block.span] = act(block)
+        return found
+
+    def fill(block: B) -> None:
+        found[:, block.span] = act(block)
+
+    parallel_map(fill, blocks)
+    return found
 
 
 class RowOperator:
@@ -112,13 +138,7 @@ class RowOperator:
 
     def by_block(self, batch: int, act: Callable[[Block], Array]) -> Array:
         """The array (batch, M) of what `act` gives for each block."""
-        found = np.empty((batch, self.size))
-
-        def fill(block: Block) -> None:
-            found[:, block.span] = act(block)
-
-        parallel_map(fill, self.blocks)
-        return found
+        return rows_of_blocks(batch, self.size, self.blocks, act)
 
     @cached_property
     def _column_squares(self) -> dict[int, Array]:
