@@ -64,7 +64,7 @@ class Poisson(Smooth):
         fraction = y != np.floor(y)
         if not self.quasi and fraction.any():
             row = int(np.argmax(fraction))
-            raise InputError(f"poisson needs whole counts; y holds {y[row]:g} in row {row}; quasi=True (--quasi) takes fractions")
+            raise InputError(f"poisson needs whole counts; y holds {y[row]:g} in row {row}; `quasi=True` takes fractions")
         return y
 
     def pointwise(self, z: ArrayLike, y: ArrayLike = 1.0) -> Array:

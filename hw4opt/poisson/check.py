@@ -73,8 +73,8 @@ def check_design(x: ArrayLike, y: ArrayLike, rows: Rows, settings: Settings) -> 
     offset = vector("offset", rows.offset, n, 0.0)
     for row in np.flatnonzero(here & (np.abs(offset) > LOGS))[:1]:
         raise InputError(
-            f"offset holds {offset[row]:g} in row {row + 1}; it is the log of an exposure, taken within ±{LOGS:g}; an exposure itself goes "
-            "to --exposure"
+            f"offset holds {offset[row]:g} in row {row + 1}; it is the log of an exposure, taken within ±{LOGS:g}; take the log of an "
+            "exposure first"
         )
     return Design(features, counts, offset, weights, _groups(rows.groups, n), names, penalty, law)
 
@@ -123,7 +123,7 @@ def _check_counts(counts: Array, here: np.ndarray, quasi: bool, least: float) ->
     if not quasi:
         for row in np.flatnonzero(here & (counts != np.floor(counts)))[:1]:
             raise InputError(
-                f"y holds {counts[row]:g} in row {row + 1}, which is no count; round it, or allow fractions with quasi (--quasi)"
+                f"y holds {counts[row]:g} in row {row + 1}, which is no count; round it, or allow fractions with `quasi=True`"
             )
     if (counts[here] == least).all():
         raise InputError(f"every count in y is {least:g}, so that the likelihood has no finite maximum; look for the right column")
@@ -140,7 +140,7 @@ def _check_sizes(features: Array, names: Sequence[str]) -> None:
 
 def _check_varying(features: Array, names: Sequence[str]) -> None:
     for place in np.flatnonzero((features == features[:1]).all(axis=0))[:1]:
-        raise InputError(f"column {names[place]!r} is constant beside the intercept; drop it, or the intercept (--no-intercept)")
+        raise InputError(f"column {names[place]!r} is constant beside the intercept; drop it, or give `intercept=False`")
 
 
 def _groups(labels: ArrayLike | None, n: int) -> np.ndarray | None:

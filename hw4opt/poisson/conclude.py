@@ -192,14 +192,14 @@ def _status(run: Run, climb: Climb, endless: list[int]) -> tuple[Status, str]:
         reached = "the supremum to tolerance" if climb.stationary else "not yet the supremum, for the point is not stationary"
         least = f"{run.design.law.least:g}"
         advice = f"its rates at some counts of {least} go to 0, and the likelihood shown is {reached}; "
-        advice += f"--ridge W makes it finite, with --no-intercept where all its counts are {least}"
+        advice += f"a `ridge` above 0 makes it finite, with `intercept=False` where all its counts are {least}"
         return Status.NO_FINITE_MAXIMUM, f"{which} has no finite maximum: {advice}{fewer}"
     if not climb.stationary:
         why = "the seconds ran out" if climb.cut else "the cycles ended" if run.found is None else "the ascent ended"
-        more = "; give more seconds (--search-seconds) or a smaller k" if climb.cut else ""
+        more = "; give more `seconds` or a smaller `k`" if climb.cut else ""
         return Status.ITERATION_LIMIT, f"not stationary: {why} with a gradient of {climb.gradient:.1e} standard errors{more}{fewer}"
     if climb.saddle and run.found is not None:
-        return Status.ITERATION_LIMIT, f"a saddle: ℓ rises in some direction there; give another --seed or a smaller k{fewer}"
+        return Status.ITERATION_LIMIT, f"a saddle: ℓ rises in some direction there; give another `seed` or a smaller `k`{fewer}"
     return Status.CERTIFIED, f"stationary: the gradient asks for {climb.gradient:.1e} standard errors{_maximum(climb)}{fewer}"
 
 

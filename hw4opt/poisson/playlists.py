@@ -85,7 +85,7 @@ def cautions(result: MixtureResult, catalogue: ArrayLike, lists: Sequence[Playli
         if heard + BEYOND < one.scores[0] < np.inf:
             said.append(
                 f"mood {one.mood + 1} promises up to exp({one.scores[0]:.3g}) plays{unit} and the most played song has exp({heard:.3g}): "
-                "its songs lie far beyond those heard, where nothing is known; a ridge (--ridge W) holds it back"
+                "its songs lie far beyond those heard, where nothing is known; a `ridge` above 0 holds it back"
             )
         tied = int((scores[:, one.mood] == one.scores[-1]).sum())
         if tied > 1 and not np.isin(np.flatnonzero(scores[:, one.mood] == one.scores[-1]), one.rows).all():

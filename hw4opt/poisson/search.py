@@ -53,11 +53,11 @@ class Budget:
     def __post_init__(self) -> None:
         check_fields(self)
         if self.starts < 1:
-            raise InputError(f"restarts is {self.starts}; it must be 1 or more")
+            raise InputError(f"starts is {self.starts}; it must be 1 or more")
         if self.most < 0:
-            raise InputError(f"search is {self.perturbations}; it must be 0 or more")
+            raise InputError(f"perturbations is {self.perturbations}; it must be 0 or more")
         if self.seconds is not None and not self.seconds > 0:
-            raise InputError(f"search_seconds is {self.seconds}; it must be above 0")
+            raise InputError(f"seconds is {self.seconds}; it must be above 0")
 
     @property
     def most(self) -> int:

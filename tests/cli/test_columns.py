@@ -330,7 +330,8 @@ def test_a_fifo_is_read_up_to_max_input(hw4opt, tmp_path):
 
 def test_files_are_bounded_and_devices_and_sockets_refused(hw4opt, tmp_path):
     (tmp_path / "d.csv").write_text(DATA)
-    assert "d.csv holds more than 99 bytes, the most that is read (--max-input)" in hw4opt("solve", "d.csv", "--max-input", "99").err
+    refused = hw4opt("solve", "d.csv", "--max-input", "99").err
+    assert "d.csv holds more than 99 bytes, the most that is read; give a larger --max-input" in refused
     assert hw4opt("solve", "d.csv", *SETTLED, "--max-input", "2GiB").status == 0
     for wrong in ("0", "-1", "2X", "", "1" * 300, "nan"):
         done = hw4opt("solve", "d.csv", "--max-input", wrong)

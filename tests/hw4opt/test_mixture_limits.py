@@ -340,7 +340,7 @@ def test_perturbations_follow_the_starts_where_they_are_not_counted():
     assert Budget(2).most == 2 * search.EACH and Budget(2, 0).most == 0
     x, y = listened(13, spread=1.0)
     assert PoissonMixture(4, budget=Budget(1)).fit(x, y).starts.tried <= 1 + search.EACH
-    with pytest.raises(InputError, match="search is -1"):
+    with pytest.raises(InputError, match="perturbations is -1"):
         Budget(2, -1)
 
 
