@@ -6,8 +6,8 @@ import sys
 from contextlib import suppress
 from enum import IntEnum
 
-from hw4cli.option_names import with_options
 from hw4cli.texts import one_line
+from hw4cli.translate import translate
 
 
 class Exit(IntEnum):
@@ -22,4 +22,4 @@ class Exit(IntEnum):
 def say(program: str, sentence: str) -> None:
     """One sentence on stderr, on one line; where that is closed or full, nobody can be told."""
     with suppress(OSError, ValueError):
-        print(f"{program}: {one_line(with_options(sentence)).removesuffix('.')}", file=sys.stderr, flush=True)
+        print(f"{program}: {one_line(translate(sentence)).removesuffix('.')}", file=sys.stderr, flush=True)

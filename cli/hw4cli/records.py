@@ -13,16 +13,13 @@ from typing import Any
 import click
 import numpy as np
 
-from hw4cli.option_names import holds_sentences, sentences_with_options
+from hw4cli.translate import holds_sentences, translate_each
 
 
 def plain(value: Any) -> Any:
-    """The value in JSON's own types; NaN and infinities become null, and sentences name options."""
+    """The value in JSON's own types; NaN and infinities become null, and sentences are translated."""
     if isinstance(value, Mapping):
-        return {
-            str(key): plain(sentences_with_options(item) if holds_sentences(str(key)) else item)
-            for key, item in value.items()
-        }
+        return {str(key): plain(translate_each(item) if holds_sentences(str(key)) else item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
         return plain(value.tolist()) if value.dtype.kind != "f" or not np.isfinite(value).all() else value.tolist()
     if isinstance(value, list | tuple):

@@ -124,5 +124,6 @@ def _columns(source: str, names: Sequence[str], rows: Iterator[list[str]]) -> di
 
 
 def _refuse_width(source: str, width: int, rows: Iterable[list[str]], before: int) -> None:
-    place, count = next((place, len(row)) for place, row in enumerate(rows, before + 1) if len(row) != width)
-    raise InputError(f"{source} has {count} cells in row {place} and {width} in the header; every row needs as many as the header")
+    place, count = next((place, len(row)) for place, row in enumerate(rows, before) if len(row) != width)
+    said = f"{source} has {count} cells in row {place} and {width} in the header"
+    raise InputError(f"{said}; every row needs as many as the header", place)

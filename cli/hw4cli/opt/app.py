@@ -10,6 +10,7 @@ import click
 from hw4cli.endings import Exit
 from hw4cli.opt.options import version
 from hw4cli.program import Commands, run
+from hw4cli.translate import translate
 
 COMMANDS = {
     "solve": "Fit a penalised or shape-constrained regression, and prove it.",
@@ -22,7 +23,7 @@ COMMANDS = {
 EPILOG = """\b
 Exit status: 0 certified · 1 an answer without proof, or solvers that disagree
              2 wrong input or usage · 130 interrupted
-Rows are counted from 1, the header not counted.
+Sentences count rows from 1, the header not counted; the JSON counts from 0.
 Completion: eval "$(_HW4OPT_COMPLETE=bash_source hw4opt)"
             (zsh: zsh_source, fish: fish_source)"""
 
@@ -57,7 +58,7 @@ def _judge(error: Exception) -> tuple[str, Exit] | None:
     from hw4opt import Hw4Error, NotCertifiedError
 
     if isinstance(error, Hw4Error):
-        return str(error), Exit.UNPROVEN if isinstance(error, NotCertifiedError) else Exit.WRONG
+        return translate(str(error), getattr(error, "row", None)), Exit.UNPROVEN if isinstance(error, NotCertifiedError) else Exit.WRONG
     return None
 
 

@@ -105,7 +105,7 @@ def catalogue(listened: Listened, path: str | None, reading: Reading) -> Songs:
     try:
         new = new_rows(table, sheet.features, reading.missing)
     except InputError as error:
-        raise InputError(f"the catalogue {path}: {error}") from error
+        raise InputError(f"the catalogue {path}: {error}", error.row) from error
     return Songs(new.x, np.flatnonzero(new.here), text_columns(table), new.warnings)
 
 

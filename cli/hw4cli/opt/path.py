@@ -17,8 +17,8 @@ from hw4cli.opt.outputs import check_outputs, draw, provenance, save, unwritten,
 from hw4cli.opt.report import figure_line, figure_text, show, warn
 from hw4cli.opt.solve import check_solver, how
 from hw4cli.opt.words import Range, parse_range
-from hw4cli.option_names import with_options
 from hw4cli.progress import Bar
+from hw4cli.translate import translate
 from hw4opt import InputError, Problem, Result, Status, fit, fit_batch
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def path(vary: str, describing: Describing, solving: Solving, choosing: Choosing
     failed = [point for point in points if point.result.status is not Status.CERTIFIED]
     worst = failed[0].result if failed else best.result
     notes = [*description.warnings, *(note for one in (selection, scores) if one is not None for note in one.notes)]
-    notes = [with_options(note).replace(f"--grid {span.name}=", f"--vary {span.name}=") for note in notes]
+    notes = [translate(note).replace(f"--grid {span.name}=", f"--vary {span.name}=") for note in notes]
     record = provenance(writing.seed, description.table.sha256) | {
         "status": worst.status.word,
         "message": worst.message,

@@ -10,10 +10,10 @@ import numpy as np
 from hw4cli.opt.endings import say
 from hw4cli.opt.options import Writing
 from hw4cli.opt.outputs import command_line, searched
-from hw4cli.option_names import with_options
 from hw4cli.outputs import STDOUT
 from hw4cli.tables import Table
 from hw4cli.texts import printable
+from hw4cli.translate import translate
 from hw4opt import Certificate, Result
 from hw4opt.errors import listed
 from hw4opt.inference import ERRORS
@@ -36,8 +36,8 @@ def warn(sentences: Iterable[str]) -> None:
 def show(writing: Writing, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], last: Iterable[str] = ()) -> None:
     """One table and the lines under it; on stderr when stdout holds the JSON, nowhere with --quiet."""
     if not writing.quiet:
-        cells = ([printable(with_options(cell)) for cell in row] for row in rows)
-        lines = (printable(with_options(line)) for line in last)
+        cells = ([printable(translate(cell)) for cell in row] for row in rows)
+        lines = (printable(translate(line)) for line in last)
         table = Table(printable(title), [*map(printable, columns)], cells, lines)
         table.print(stderr=writing.json == STDOUT)
 
