@@ -1,11 +1,13 @@
-"""The library's sentences in the command line's words: options in place of Python's parameters, rows counted from 1."""
+"""Translate the library's sentences for the command line: options for Python's parameters, rows counted from 1."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-PARAMETER = re.compile(r"`([a-z][a-z_]*)(?:=([^`]*))?`")  # `tol`, `intercept=False`, `grid={'ridge': (low, high, count)}`
+PARAMETER = re.compile(
+    r"`([a-z][a-z_]*)(?:=([^`]*))?`"
+)  # `tol`, `intercept=False`, `grid={'ridge': (low, high, count)}`
 RANGE = re.compile(r"\{'([^']*)': \(([^)]*)\)\}")
 ROWS = re.compile(r"\(counted from 0: (\d+(?:, \d+)*)")
 OPTIONS = {"max_bytes": "--max-input", "seconds": "--search-seconds"}  # those whose names differ

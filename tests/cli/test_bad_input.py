@@ -77,7 +77,7 @@ FILES = [
     (GOOD, ["--select", "kfold:21"], "there are 20 rows; K must lie between 2 and 20"),
     (GOOD, ["--n", "50"], "--n 50"),
     (GOOD, ["--json", "d.csv"], "--json d.csv would overwrite the data"),
-    (with_groups("a"), ["--groups", "g"], "--groups g: there is one group only; its rows leave together, so at least two"),
+    (with_groups("a"), ["--groups", "g"], "--groups g: there is one group only; its rows are left out together, so at least two"),
     (with_groups("a"), ["--groups", "g", "--select", "kfold:10"], "--groups g: there is one group only"),
     (with_groups("a", "b"), ["--groups", "g", "--select", "kfold:3"], "column 'g' has 2 groups; K must lie between 2 and 2"),
     (

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from hw4cli.opt import check, moods, path, solve
+from hw4cli.opt import check, em_output, path, solve
 from hw4opt import Result
 from hw4opt.plotting import plot_fit, plot_heatmap, plot_scores
 
@@ -61,7 +61,7 @@ COMMANDS = {
     "solve": (solve, "figure", ["--n", "30", "--select", "none", "--gamma", "30", "--reg", "ridge=1"]),
     "path": (path, "_figure", ["--n", "30", "--gamma", "30", "--vary", "ridge=0.1:1:2"]),
     "check": (check, "_figure", ["--n", "30", "--gamma", "30", "--reg", "ridge=1"]),
-    "em": (moods, "figure", ["--k", "1"]),
+    "em": (em_output, "figure", ["--k", "1"]),
 }
 
 

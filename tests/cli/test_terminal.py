@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hw4cli.texts import LONGEST, one_line, printable
+from hw4cli.texts import MAX_CHARACTERS, one_line, printable
 
 GIVEN = ["--gamma", "20", "--reg", "ridge=0.01", "--select", "none"]
 SLOW = pytest.mark.slow
@@ -82,14 +82,14 @@ def test_printable_and_one_line():
     assert printable("\x1b[0m\t\u202e\udcff\x9b") == "\\x1b[0m\\t\\u202e\\udcff\\x9b"
     assert one_line("a\n b\r\n c") == "a b c"
     long = one_line("x" * 3_000_000 + " give a number")
-    assert len(long) <= LONGEST + 3 and long.endswith("give a number")
-    assert len(one_line("\x1b" * 3_000)) <= LONGEST + 3
+    assert len(long) <= MAX_CHARACTERS + 3 and long.endswith("give a number")
+    assert len(one_line("\x1b" * 3_000)) <= MAX_CHARACTERS + 3
 
 
 def test_a_long_word_is_no_long_sentence(hw4opt):
     for words in (["--loss", "h" * 100_000], ["--x", "é" * 100_000], ["x" * 100_000], ["--y", "a," * 50_000]):
         done = hw4opt("solve", *words)
-        assert done.status == 2 and done.err.count("\n") == 1 and len(done.err) < LONGEST + 50
+        assert done.status == 2 and done.err.count("\n") == 1 and len(done.err) < MAX_CHARACTERS + 50
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is another thing there")
@@ -153,4 +153,4 @@ def test_numbers_of_any_length_are_a_sentence(hw4opt, digits):
     ):
         done = hw4opt(*words)
         assert done.status == 2 and done.out == "" and done.err.count("\n") == 1, done
-        assert "should not happen" not in done.err and len(done.err) < LONGEST + 50
+        assert "should not happen" not in done.err and len(done.err) < MAX_CHARACTERS + 50

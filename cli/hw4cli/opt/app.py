@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from hw4cli.endings import Exit
+from hw4cli.exit_status import Exit
 from hw4cli.opt.options import version
 from hw4cli.program import Commands, run
 from hw4cli.translate import translate
@@ -34,31 +34,35 @@ class OptCommands(Commands):
     texts, package = COMMANDS, "hw4cli.opt"
 
     def unknown(self, name: str) -> Exception:
-        """What is raised for the name of no command."""
+        """The exception for a name that is no command."""
         from hw4opt import UnknownNameError
 
         return UnknownNameError("command", name, COMMANDS)
 
 
-@click.group(cls=OptCommands, epilog=EPILOG, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=OptCommands, epilog=EPILOG, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @version
 def app() -> None:
-    """Describe a penalised or shape-constrained regression once, solve it with any solver, and get an answer that proves itself.
+    """Describe a penalised or shape-constrained regression once, solve it with any solver, get a proven answer.
 
     `hw4opt solve --loss huber --reg tv` runs on built-in data.
     """
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run the command line; gives the exit status."""
-    return run(app, "hw4opt", words, _judge)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    return run(app, "hw4opt", arguments, _classify)
 
 
-def _judge(error: Exception) -> tuple[str, Exit] | None:
+def _classify(error: Exception) -> tuple[str, Exit] | None:
     from hw4opt import Hw4Error, NotCertifiedError
 
     if isinstance(error, Hw4Error):
-        return translate(str(error), getattr(error, "row", None)), Exit.UNPROVEN if isinstance(error, NotCertifiedError) else Exit.WRONG
+        return translate(str(error), getattr(error, "row", None)), Exit.UNPROVEN if isinstance(
+            error, NotCertifiedError
+        ) else Exit.WRONG
     return None
 
 

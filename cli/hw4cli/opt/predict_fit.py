@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hw4cli.opt.columns import features_of
-from hw4cli.opt.options import Writing
-from hw4cli.opt.outside import numbered
-from hw4cli.opt.predictors import Asking, Rows, Said, Told
+from hw4cli.opt.extrapolation import row_list
+from hw4cli.opt.model_columns import features_of
+from hw4cli.opt.options import OutputOptions
+from hw4cli.opt.predictors import MixtureColumns, PredictionNotes, PredictionRows, PredictOptions
 from hw4opt import InputError, Precomputed, Result, Status
 from hw4opt.tables import Table
 from hw4opt.tables.features import Features
@@ -20,11 +20,11 @@ from hw4opt.terms.base import Array
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
-    """A fit: see `Predictor`."""
+class FitPredictor:
+    """A fit of `hw4opt solve`: see `Predictor`."""
 
     result: Result
-    what: ClassVar[str] = "model"
+    kind: ClassVar[str] = "model"
 
     @property
     def context(self) -> Mapping[str, Any]:
@@ -49,16 +49,19 @@ class Curve:
             return None
         return np.stack([problem.active_x.min(axis=0), problem.active_x.max(axis=0)])
 
-    def check(self, asking: Asking, writing: Writing) -> None:
-        """--y is for mixtures."""
-        if asking.y is not None:
-            raise InputError(f"--y {asking.y} belongs to a mixture, as `hw4opt em --save` writes it, and {asking.model} is none; drop it")
+    def check(self, predict_options: PredictOptions, output_options: OutputOptions) -> None:
+        """Refuse --y, which is for mixtures."""
+        if predict_options.y is not None:
+            raise InputError(
+                f"--y {predict_options.y} belongs to a mixture, as `hw4opt em --save` writes it, "
+                f"and {predict_options.model} is none; drop it"
+            )
 
-    def told(self, asking: Asking, table: Table) -> Told:
-        """Nothing: a row's y does not change its prediction."""
-        return Told()
+    def mixture_columns(self, predict_options: PredictOptions, table: Table) -> MixtureColumns:
+        """None: a row's y does not change its prediction."""
+        return MixtureColumns()
 
-    def columns(self, rows: Rows) -> dict[str, Array]:
+    def predictions(self, rows: PredictionRows) -> dict[str, Array]:
         """prediction, mean and bound."""
         with np.errstate(all="ignore"):
             prediction = self.result.predict(rows.x)
@@ -68,33 +71,35 @@ class Curve:
             bound = None if self.result.problem.intercept else self.result.bound(rows.x)
         return columns if bound is None else columns | {"bound": bound}
 
-    def said(self, rows: Rows, told: Told) -> Said:
-        """The rows whose prediction is the limit that separated columns have, or has none."""
+    def notes(self, rows: PredictionRows, columns: MixtureColumns) -> PredictionNotes:
+        """Warnings on rows whose prediction is a limit along separated columns, or does not exist."""
         with np.errstate(all="ignore"):
             drift = self.result.drift(rows.x)
         sentences: list[str] = []
         existence, loss = self.result.existence, self.result.problem.loss
         if not drift.any() or existence is None or not isinstance(loss, Smooth):
-            return Said(sentences, np.zeros(len(drift), dtype=bool))
+            return PredictionNotes(sentences, np.zeros(len(drift), dtype=bool))
         names, low = existence.columns_named(self.result.column_names), drift == -np.inf
         if low.any():
             least = f"{float(loss.mean(np.array([-np.inf]))[0]):g}"
-            fall = f"the mean of {numbered(rows.places[low])} falls to its limit {least} and has"
+            fall = f"the mean of {row_list(rows.table_rows[low])} falls to its limit {least} and has"
             if low.sum() > 1:
-                fall = f"the means of {numbered(rows.places[low])} fall to their limit {least} and have"
+                fall = f"the means of {row_list(rows.table_rows[low])} fall to their limit {least} and have"
             sentences.append(f"along {names} {fall} no linear predictor")
         if (others := (drift != 0) & ~low).any():
-            sentences.append(f"no prediction for {numbered(rows.places[others])}: the likelihood has no maximum along {names}")
-        return Said(sentences, drift != 0)
+            sentences.append(
+                f"no prediction for {row_list(rows.table_rows[others])}: the likelihood has no maximum along {names}"
+            )
+        return PredictionNotes(sentences, drift != 0)
 
-    def ending(self, message: str, columns: Mapping[str, Array]) -> dict[str, Any]:
-        """That of the fit, and why there is no bound."""
+    def status_record(self, message: str, predictions: Mapping[str, Array]) -> dict[str, Any]:
+        """The status of the fit, and why there is no bound."""
         if self.result.status is not Status.CERTIFIED:
             message = f"{message} of a model that is not certified: {self.result.message}"
         record = {"status": self.result.status.word, "message": message}
-        return record if "bound" in columns else {**record, "bound_reason": self._unbound()}
+        return record if "bound" in predictions else {**record, "bound_reason": self._bound_reason()}
 
-    def _unbound(self) -> str:
+    def _bound_reason(self) -> str:
         """Why there is no column `bound`."""
         if self.result.problem.intercept:
             return "predictions hold the intercept, which no penalty reaches"
@@ -109,5 +114,5 @@ class Curve:
         return figure_of(plot_predictions(self.result, x, plot_fit(self.result)))
 
     def save(self, path: str) -> None:
-        """Write it again."""
+        """Write the model."""
         self.result.save(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from hw4cli.outputs import Files, check_files, inputs, named_files, outputs, whole_folder
+from hw4cli.output_paths import Files, check_files, inputs, named_files, outputs, whole_folder
 
 
 @pytest.fixture(autouse=True)

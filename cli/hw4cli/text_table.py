@@ -1,4 +1,4 @@
-"""A table for people, as wide as their terminal. rich is imported only to draw."""
+"""A text table as wide as the terminal. rich is imported only to draw."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-GAP = 2  # spaces between columns
-SHORTEST = 24  # characters that a column of text is left before it goes to a block of its own
+COLUMN_GAP = 2  # spaces between columns
+MIN_TEXT_WIDTH = 24  # characters for the last column; with less room it moves to another block
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """A title, columns (all empty: no head), rows, and the lines under it.
 
-    What is wider than the terminal goes on below, in blocks of whole columns that begin with the first one. Only the last column wraps,
-    between words. No number, word or column is ever cut: what has no room at all runs over the edge.
+    A table wider than the terminal is split into blocks of whole columns, one below the other, each starting with the
+    first column. Only the last column wraps, between words. Nothing is cut: what does not fit runs over the edge.
     """
 
     title: str
@@ -28,7 +28,7 @@ class Table:
     last: Iterable[str] = ()
 
     def print(self, stderr: bool) -> None:
-        """On stdout, or on stderr."""
+        """Print on stdout, or on stderr."""
         from rich.console import Console
         from rich.text import Text
 
@@ -46,39 +46,47 @@ class Table:
 
         grid = [[" ".join(cell.splitlines()) for cell in row] for row in (self.columns, *self.rows)]
         widths = [max(map(cell_len, column)) for column in zip(*grid, strict=True)]
-        words = max((cell_len(word) for row in grid for word in row[-1].split()), default=0)
+        longest_word = max((cell_len(word) for row in grid for word in row[-1].split()), default=0)
         headed = any(self.columns)
         rule = "─" if console.encoding.startswith("utf") else "-"
         if headed:
             yield Text()
-        for number, block in enumerate(_blocks(widths, max(words, SHORTEST), console.width)):
+        for number, block in enumerate(_blocks(widths, max(longest_word, MIN_TEXT_WIDTH), console.width)):
             if number:
                 yield Text()
-            room = console.width - sum(widths[place] + GAP for place in block[:-1])
+            room = console.width - sum(widths[place] + COLUMN_GAP for place in block[:-1])
             wrapped = block[-1] == len(widths) - 1 and len(widths) > 1
-            inside = [min(widths[place], max(room, words)) if wrapped and place == block[-1] else widths[place] for place in block]
+            shown_widths = [
+                min(widths[place], max(room, longest_word)) if wrapped and place == block[-1] else widths[place]
+                for place in block
+            ]
             for place, row in enumerate(grid):
                 if headed or place:
-                    yield from _row([row[column] for column in block], inside, "bold" if headed and not place else "")
+                    yield from _row(
+                        [row[column] for column in block], shown_widths, "bold" if headed and not place else ""
+                    )
                 if headed and not place:
-                    yield Text(rule * (sum(inside) + GAP * (len(inside) - 1)))
+                    yield Text(rule * (sum(shown_widths) + COLUMN_GAP * (len(shown_widths) - 1)))
         if headed:
             yield Text()
 
 
 def _blocks(widths: Sequence[int], shortest: int, room: int) -> list[list[int]]:
-    """The columns of every block, by place: the first column, and as many others as there is room for, the last at its shortest."""
+    """The columns of every block, by index: the first column and as many others as fit.
+
+    shortest    the width that is enough for the last column
+    """
     blocks = [[0]]
     for place in range(1, len(widths)):
         needed = min(widths[place], shortest) if place == len(widths) - 1 else widths[place]
-        if len(blocks[-1]) > 1 and sum(widths[one] + GAP for one in blocks[-1]) + needed > room:
+        if len(blocks[-1]) > 1 and sum(widths[one] + COLUMN_GAP for one in blocks[-1]) + needed > room:
             blocks.append([0])
         blocks[-1].append(place)
     return blocks
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], style: str) -> Iterator[Text]:
-    """One row's lines: the last cell wraps to its width."""
+    """The lines of one row; the last cell wraps to its width."""
     from rich.cells import cell_len
     from rich.text import Text
 
@@ -88,13 +96,13 @@ def _row(cells: Sequence[str], widths: Sequence[int], style: str) -> Iterator[Te
             shown = cell if not number or place == len(cells) - 1 else ""
             line.append(shown, style="cyan" if place == 0 else None)
             if place < len(cells) - 1:
-                line.append(" " * (width - cell_len(shown) + GAP))
+                line.append(" " * (width - cell_len(shown) + COLUMN_GAP))
         line.rstrip()
         yield line
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """The text in lines of at most that width, broken between words; a longer word stands alone."""
+    """The text in lines of at most that width, broken between words; a longer word gets a line of its own."""
     from rich.cells import cell_len
 
     if cell_len(text) <= width:

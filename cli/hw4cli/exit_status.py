@@ -1,4 +1,4 @@
-"""How a command of either program ends: its exit status, and its sentence on stderr."""
+"""Exit statuses, and the sentences that a command prints on stderr."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hw4cli.translate import translate
 
 
 class Exit(IntEnum):
-    """The exit statuses of every command."""
+    """Exit statuses of every command."""
 
     CERTIFIED = 0
     UNPROVEN = 1
@@ -20,6 +20,6 @@ class Exit(IntEnum):
 
 
 def say(program: str, sentence: str) -> None:
-    """One sentence on stderr, on one line; where that is closed or full, nobody can be told."""
+    """Print one sentence on stderr, on one line; a closed or full stderr is ignored."""
     with suppress(OSError, ValueError):
         print(f"{program}: {one_line(translate(sentence)).removesuffix('.')}", file=sys.stderr, flush=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hw4cli.tables import Table
+from hw4cli.text_table import TextTable
 
 WIDTHS = (20, 40, 60, 80, 120, 200)
 COMMANDS = {
@@ -15,12 +15,12 @@ COMMANDS = {
     "em of several k": ["em", "--k-range", "1:2", "--restarts", "8", "--search", "0"],
 }
 NETS = {
-    "runs": Table(
+    "runs": TextTable(
         "Runs",
         ("run", "net", "parameters", "epochs", "test accuracy", "pixels"),
         [["long/run", "base", "1,234,567", "80", "0.8123", "official"]],
     ),
-    "summary": Table("base", ("", ""), [("test accuracy", "81.23 % (flipped 81.50 %)"), ("seconds", "123.4 training, 5.6 evaluating")]),
+    "summary": TextTable("base", ("", ""), [("test accuracy", "81.23 % (flipped 81.50 %)"), ("seconds", "123.4 training, 5.6 evaluating")]),
 }
 
 
@@ -42,7 +42,7 @@ def check(table, monkeypatch, capsys):
     longest = max(len(word) for word in words(cell for row in whole for cell in row[-1:]))
     widest = [max(len(row[column]) for row in whole) for column in range(len(table.columns))]
     for width in WIDTHS:
-        lines = drawn(Table(table.title, table.columns, rows, table.last), width, monkeypatch, capsys)
+        lines = drawn(TextTable(table.title, table.columns, rows, table.last), width, monkeypatch, capsys)
         inside = lines[1 : len(lines) - len(list(table.last))]
         text = words(inside)
         for column in range(len(table.columns)):
@@ -60,7 +60,7 @@ def tables(monkeypatch):
     """The tables that commands draw."""
     found = []
     monkeypatch.setattr(
-        Table, "print", lambda table, stderr: found.append(Table(table.title, table.columns, list(table.rows), list(table.last)))
+        TextTable, "print", lambda table, stderr: found.append(TextTable(table.title, table.columns, list(table.rows), list(table.last)))
     )
     yield found
 
@@ -83,7 +83,7 @@ def test_tables_of_networks_are_whole_at_any_width(name, monkeypatch, capsys):
 
 
 def test_blocks_begin_with_the_first_column(monkeypatch, capsys):
-    table = Table("moods", ("", *(f"mood {k}" for k in range(1, 6))), [["tempo", *(f"{k}.25 ± 0.0{k}" for k in range(1, 6))]])
+    table = TextTable("moods", ("", *(f"mood {k}" for k in range(1, 6))), [["tempo", *(f"{k}.25 ± 0.0{k}" for k in range(1, 6))]])
     lines = drawn(table, 40, monkeypatch, capsys)
     assert [line.split() for line in lines if "mood " in line] == [["mood", "1", "mood", "2"], ["mood", "3", "mood", "4"], ["mood", "5"]]
     assert [line.split()[0] for line in lines if "±" in line] == ["tempo"] * 3
@@ -93,4 +93,4 @@ def test_certified_is_one_word_on_one_line(monkeypatch, capsys):
     columns = ("ridge", "objective", "held-out error", "± one s.e.", "relative gap", "status")
     rows = [[f"{value:.6g}", "37.12345678", "0.512345 ← lowest", "0.12", "3.1e-12", "certified"] for value in (0.01, 0.1)]
     for width in (40, 60, 80, 200):
-        assert sum("certified" in line for line in drawn(Table("Along ridge", columns, rows), width, monkeypatch, capsys)) == 2
+        assert sum("certified" in line for line in drawn(TextTable("Along ridge", columns, rows), width, monkeypatch, capsys)) == 2

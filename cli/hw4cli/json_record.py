@@ -1,4 +1,4 @@
-"""JSON without NaN, and what every record says of where it comes from."""
+"""JSON without NaN, and the provenance that every record holds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from hw4cli.translate import holds_sentences, translate_each
 def plain(value: Any) -> Any:
     """The value in JSON's own types; NaN and infinities become null, and sentences are translated."""
     if isinstance(value, Mapping):
-        return {str(key): plain(translate_each(item) if holds_sentences(str(key)) else item) for key, item in value.items()}
+        return {
+            str(key): plain(translate_each(item) if holds_sentences(str(key)) else item) for key, item in value.items()
+        }
     if isinstance(value, np.ndarray):
         return plain(value.tolist()) if value.dtype.kind != "f" or not np.isfinite(value).all() else value.tolist()
     if isinstance(value, list | tuple):
@@ -35,11 +37,18 @@ def json_text(record: Mapping[str, Any]) -> str:
 
 
 def command_line(program: str) -> str:
-    """The command as it was typed."""
+    """The command line as typed."""
     return shlex.join([program, *(click.get_current_context().find_object(list) or [])])
 
 
 def origin(program: str, seed: int, sha256: str | None) -> dict[str, Any]:
-    """What every JSON says of where it comes from."""
-    where = f"{platform.system()} {platform.release()} {platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}"
-    return {"version": version("hw4opt"), "command": command_line(program), "seed": seed, "platform": where, "data_sha256": sha256}
+    """Version, command, seed, platform and hash of the data: a part of every JSON."""
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"
+    where = f"{system}, Python {platform.python_version()}, numpy {np.__version__}"
+    return {
+        "version": version("hw4opt"),
+        "command": command_line(program),
+        "seed": seed,
+        "platform": where,
+        "data_sha256": sha256,
+    }
