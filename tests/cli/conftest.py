@@ -51,7 +51,9 @@ def dose(tmp_path) -> Path:
         writer = csv.writer(file)
         writer.writerow(["id", "dose", "age", "weight", "group", "response"])
         for i in range(40):
-            writer.writerow([f"s{i}", x[i], 20 + 7 * i % 60, 1 + i % 2, "abcd"[i % 4], np.sqrt(i) + 0.3 * rng.standard_normal()])
+            writer.writerow(
+                [f"s{i}", x[i], 20 + 7 * i % 60, 1 + i % 2, "abcd"[i % 4], np.sqrt(i) + 0.3 * rng.standard_normal()]
+            )
     return path
 
 

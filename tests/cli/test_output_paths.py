@@ -1,4 +1,4 @@
-"""What an output may not overwrite, and which names may be written: told before any work, inputs untouched, in both programs."""
+"""Which outputs may be written, and what they may not overwrite: checked before any work, in both programs."""
 
 import os
 from pathlib import Path
@@ -38,7 +38,9 @@ def test_an_output_is_compared_with_an_input_as_a_file(read, written):
     assert f"--json {written} would overwrite the data" in told(outputs({"json": written}), inputs({"the data": read}))
 
 
-@pytest.mark.parametrize("written", ["im/train/cat/0.png", "im/train/cat/new.png", "folder/train/cat/0.png", "elsewhere.png", "im/new"])
+@pytest.mark.parametrize(
+    "written", ["im/train/cat/0.png", "im/train/cat/new.png", "folder/train/cat/0.png", "elsewhere.png", "im/new"]
+)
 def test_a_folder_of_images_is_not_written_into(written):
     for source in ("im", "folder", "./im/"):
         said = told(outputs({"save": written}), inputs({"the data": source}, folders=True))
@@ -56,9 +58,13 @@ def test_of_other_folders_only_what_is_meant_counts():
 
 def test_outputs_are_compared_with_each_other():
     assert "--save a would overwrite --json a" in told(outputs({"json": "a", "save": "a"}), [])
-    assert "--save soft.csv would overwrite --json data.csv" in told(outputs({"json": "data.csv", "save": "soft.csv"}), [])
+    assert "--save soft.csv would overwrite --json data.csv" in told(
+        outputs({"json": "data.csv", "save": "soft.csv"}), []
+    )
     folder = Files("--out run", "run", named_files(["last.pt"]))
-    assert "--out run would overwrite --json run/last.pt; give another folder" in told([*outputs({"json": "run/last.pt"}), folder], [])
+    assert "--out run would overwrite --json run/last.pt; give another folder" in told(
+        [*outputs({"json": "run/last.pt"}), folder], []
+    )
 
 
 def test_folders_are_compared_with_what_is_read():
@@ -124,7 +130,10 @@ def test_longest_names_are_written(hw4opt):
         done = hw4opt("solve", "--gamma", 3, "--reg", "ridge=1", "--select", "none", "--save", name, "-q")
         assert done.status == 0 and len(name) == length and Path(name).exists(), done
     name = "é" * 125 + ".json"
-    assert hw4opt("solve", "--gamma", 3, "--reg", "ridge=1", "--select", "none", "--json", name, "-q").status == 0 and Path(name).exists()
+    assert (
+        hw4opt("solve", "--gamma", 3, "--reg", "ridge=1", "--select", "none", "--json", name, "-q").status == 0
+        and Path(name).exists()
+    )
     assert not [path for path in Path().iterdir() if path.name.startswith(".")]
 
 
@@ -184,7 +193,10 @@ def test_an_empty_folder_name_is_no_name(command, capsys):
     from hw4cli.nets.app import main
 
     before = sorted(Path().iterdir())
-    assert main([command, *(["--net", "logistic"] if command != "reproduce" else []), "--data", "synthetic", "--out", ""]) == 2
+    assert (
+        main([command, *(["--net", "logistic"] if command != "reproduce" else []), "--data", "synthetic", "--out", ""])
+        == 2
+    )
     assert "--out: the name is empty; give a folder" in capsys.readouterr().err and sorted(Path().iterdir()) == before
 
 
@@ -203,7 +215,10 @@ def test_a_full_disk_is_exit_1_and_names_the_file(hw4opt, monkeypatch):
     monkeypatch.setattr("hw4opt.poisson.playlists._write", full)
     done = hw4opt("em", "s.csv", "--y", "plays", "--k", 2, "--ridge", 1, "--playlists", "p", "-q")
     assert done.status == 1 and "No space left on device (p/mood_2.csv)" in done.err.splitlines()[-1], done
-    assert sorted(path.name for path in Path("p").iterdir()) == ["mood_2.csv"] and Path("p/mood_2.csv").read_text() == "of an earlier call"
+    assert (
+        sorted(path.name for path in Path("p").iterdir()) == ["mood_2.csv"]
+        and Path("p/mood_2.csv").read_text() == "of an earlier call"
+    )
 
 
 def test_em_leaves_its_data_alone(hw4opt):

@@ -20,7 +20,9 @@ GIVEN = ["--loss", "huber", "--gamma", "54", "--reg", "ridge=0.1", "--reg", "tv=
 
 
 def process(*words: str, program: str = f"{RUN}; sys.exit(status)", **options) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=120, **options
+    )
 
 
 @pytest.mark.parametrize(
@@ -40,9 +42,27 @@ def test_no_heavy_library_is_imported(words, light):
 
 
 def test_ctrl_c_is_130_and_leaves_no_file(tmp_path):
-    words = ["solve", "--n", "3000", "--loss", "huber", "--reg", "tv", "--select", "loo", "--plot", "fit.png", "--save", "m.json"]
+    words = [
+        "solve",
+        "--n",
+        "3000",
+        "--loss",
+        "huber",
+        "--reg",
+        "tv",
+        "--select",
+        "loo",
+        "--plot",
+        "fit.png",
+        "--save",
+        "m.json",
+    ]
     running = subprocess.Popen(
-        [sys.executable, "-c", f"{RUN}; sys.exit(status)", *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", f"{RUN}; sys.exit(status)", *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     time.sleep(2.5)
     running.send_signal(signal.SIGINT)
@@ -81,7 +101,9 @@ def test_ctrl_c_is_for_the_parent_of_workers(later, children):
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is another thing there")
 def test_ctrl_c_has_nothing_left_to_strike_once_the_answer_is_out():
-    program = f"{RUN.replace('sys.argv[1:]', '')}; import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+    program = (
+        f"{RUN.replace('sys.argv[1:]', '')}; import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"
+    )
     assert process("--version", program=program).stdout.splitlines()[-1] == "True"
 
 
@@ -90,7 +112,11 @@ def test_ctrl_c_has_nothing_left_to_strike_once_the_answer_is_out():
 def test_a_closed_stream_is_as_good_as_a_silent_one(closed, other):
     program = f"{RUN.replace('sys.argv[1:]', '')}; sys.exit(status)"
     done = subprocess.run(
-        f"{sys.executable} -c '{program}' solve {' '.join(GIVEN)} --json - {closed}", shell=True, capture_output=True, text=True, timeout=60
+        f"{sys.executable} -c '{program}' solve {' '.join(GIVEN)} --json - {closed}",
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0 and "Error" not in done.stdout + done.stderr
     if other == "stdout":
@@ -116,8 +142,9 @@ def test_every_command_helps_and_tells_its_version(hw4opt):
 
 def test_solve_has_every_option_of_the_contract(hw4opt):
     text = hw4opt("solve", "--help").out
-    options = """--x --y --weights --design --intercept --no-intercept --kernel --gamma --loss --reg --constraint --solver --tol
-        --max-iterations --select --search --grid --one-se --folds --groups --search-seed --workers --metric --scale --n --no-arrays"""
+    options = """--x --y --weights --design --intercept --no-intercept --kernel --gamma --loss --reg --constraint
+        --solver --tol --max-iterations --select --search --grid --one-se --folds --groups --search-seed --workers
+        --metric --scale --n --no-arrays"""
     assert not [option for option in options.split() if option not in text]
 
 
@@ -192,5 +219,8 @@ def test_the_bar_leaves_with_an_error():
 def test_the_seed_and_the_data_are_told(hw4opt):
     one, other = (hw4opt("solve", *GIVEN, "--seed", seed, "--json", "-", "-q").json for seed in (0, 1))
     assert (one["seed"], other["seed"]) == (0, 1) and one["data_sha256"] != other["data_sha256"]
-    assert one["command"] == "hw4opt solve --loss huber --gamma 54 --reg ridge=0.1 --reg tv=0.3 --select none --seed 0 --json - -q"
+    assert (
+        one["command"]
+        == "hw4opt solve --loss huber --gamma 54 --reg ridge=0.1 --reg tv=0.3 --select none --seed 0 --json - -q"
+    )
     assert json.dumps(one, allow_nan=False)

@@ -1,4 +1,4 @@
-"""Streams, signals and surroundings that a command meets: encodings, a full disk, control characters, early Ctrl-C, notebook shells."""
+"""Streams, signals and environments: encodings, a full disk, control characters, early Ctrl-C, notebook shells."""
 
 import json
 import os
@@ -45,14 +45,19 @@ def test_help_and_tables_fit_any_encoding(program, encoding, tmp_path):
 
 
 def test_a_word_that_is_no_utf_8_is_told_before_any_work(tmp_path):
-    for program, words in (("hw4opt", [b"solve", b"--json"]), ("hw4nets", [b"data", b"--data", b"synthetic", b"--json"]))[: len(PROGRAMS)]:
+    for program, words in (
+        ("hw4opt", [b"solve", b"--json"]),
+        ("hw4nets", [b"data", b"--data", b"synthetic", b"--json"]),
+    )[: len(PROGRAMS)]:
         done = command(program, *words, b"caf\xe9.json", cwd=tmp_path)
         assert done.returncode == 2 and done.stdout == b"" and rb"the word 'caf\xe9.json' is no UTF-8" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-@pytest.mark.parametrize("words", [["--help"], ["solve", *GIVEN], ["solve", *GIVEN, "-q", "--json", "-"], ["--version"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["solve", *GIVEN], ["solve", *GIVEN, "-q", "--json", "-"], ["--version"]]
+)
 def test_a_full_stdout_is_exit_1_and_a_sentence(words):
     with Path("/dev/full").open("w") as full:
         done = command("hw4opt", *words, stdout=full)
@@ -70,7 +75,13 @@ def test_a_full_stderr_changes_no_status():
 def test_control_characters_reach_no_terminal(tmp_path):
     name = "\x1b]0;title\x07\x1b[31mred\x9b"
     (tmp_path / "d.csv").write_text(f"{name},y\n" + "".join(f"{i},{i % 3}\n" for i in range(20)))
-    calls = [["solve", "d.csv", *GIVEN], ["solve", name], ["solve", "d.csv", "--y", name + "x"], ["solve", "--loss", name], [name]]
+    calls = [
+        ["solve", "d.csv", *GIVEN],
+        ["solve", name],
+        ["solve", "d.csv", "--y", name + "x"],
+        ["solve", "--loss", name],
+        [name],
+    ]
     for words in calls:
         done = command("hw4opt", *words, cwd=tmp_path, env={**os.environ, "NO_COLOR": "1"})
         assert b"\x1b" not in done.stdout + done.stderr and b"\x07" not in done.stdout + done.stderr
@@ -111,7 +122,9 @@ def test_ctrl_c_while_the_program_is_imported(program):
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is another thing there")
 def test_an_ignored_ctrl_c_stays_ignored():
     program = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); print(flush=True); " + start("hw4opt")
-    running = subprocess.Popen([sys.executable, "-c", program, "solve", *GIVEN], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    running = subprocess.Popen(
+        [sys.executable, "-c", program, "solve", *GIVEN], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     assert running.stdout is not None and running.stdout.read(1) == b"\n"
     for _ in range(5):
         time.sleep(0.05)
@@ -128,7 +141,9 @@ def test_interrupted_is_one_line(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("backend", ["module://matplotlib_inline_that_is_not_there.backend_inline", pytest.param("nosuch", marks=SLOW)])
+@pytest.mark.parametrize(
+    "backend", ["module://matplotlib_inline_that_is_not_there.backend_inline", pytest.param("nosuch", marks=SLOW)]
+)
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_figures_need_no_backend(program, backend, tmp_path):
     env = {**os.environ, "MPLBACKEND": backend, "HW4NETS_CACHE": str(tmp_path / "cache")}
@@ -143,7 +158,10 @@ def test_numbers_of_any_length_are_a_sentence(hw4opt, digits):
     settled = ["solve", *GIVEN]
     for words in (
         *([*settled, option, many] for option in ("--n", "--seed", "--max-iterations")),
-        *(["solve", option, value] for option, value in (("--select", f"kfold:{many}"), ("--search", f"random:{many}"))),
+        *(
+            ["solve", option, value]
+            for option, value in (("--select", f"kfold:{many}"), ("--search", f"random:{many}"))
+        ),
         *(["solve", option, many] for option in ("--workers", "--search-seed")),
         ["solve", "--grid", f"gamma=1:2:{many}"],
         ["path", "--vary", f"ridge=1:2:{many}"],

@@ -1,4 +1,4 @@
-"""Tables on screens of any width: no number, word or column is cut, and lines keep to the width where words allow it."""
+"""Tables on screens of any width: no number, word or column is cut, and lines fit if the words do."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,19 @@ from hw4cli.text_table import TextTable
 WIDTHS = (20, 40, 60, 80, 120, 200)
 COMMANDS = {
     "solve": ["solve", "--gamma", "20", "--reg", "ridge=0.01", "--loss", "huber:delta=1", "--select", "kfold:5"],
-    "check": ["check", "--gamma", "20", "--reg", "ridge=0.01", "--select", "none", "--solver", "interior", "--solver", "admm"],
+    "check": [
+        "check",
+        "--gamma",
+        "20",
+        "--reg",
+        "ridge=0.01",
+        "--select",
+        "none",
+        "--solver",
+        "interior",
+        "--solver",
+        "admm",
+    ],
     "path": ["path", "--gamma", "20", "--vary", "ridge=0.01:1:4", "--select", "kfold:5"],
     "em of one": ["em", "--k", "1", "--search", "0"],
     "em": ["em", "five.csv", "--y", "plays", "--k", "5", "--restarts", "8", "--search", "0"],
@@ -20,7 +32,11 @@ NETS = {
         ("run", "net", "parameters", "epochs", "test accuracy", "pixels"),
         [["long/run", "base", "1,234,567", "80", "0.8123", "official"]],
     ),
-    "summary": TextTable("base", ("", ""), [("test accuracy", "81.23 % (flipped 81.50 %)"), ("seconds", "123.4 training, 5.6 evaluating")]),
+    "summary": TextTable(
+        "base",
+        ("", ""),
+        [("test accuracy", "81.23 % (flipped 81.50 %)"), ("seconds", "123.4 training, 5.6 evaluating")],
+    ),
 }
 
 
@@ -36,7 +52,7 @@ def words(cells):
 
 
 def check(table, monkeypatch, capsys):
-    """Every column stands whole under its head in some block, every word uncut, and no line is longer than it has to be."""
+    """Every column is complete under its header in some block, no word is cut, and no line is needlessly long."""
     rows = [list(row) for row in table.rows]
     whole = [list(table.columns), *rows]
     longest = max(len(word) for word in words(cell for row in whole for cell in row[-1:]))
@@ -60,7 +76,9 @@ def tables(monkeypatch):
     """The tables that commands draw."""
     found = []
     monkeypatch.setattr(
-        TextTable, "print", lambda table, stderr: found.append(TextTable(table.title, table.columns, list(table.rows), list(table.last)))
+        TextTable,
+        "print",
+        lambda table, stderr: found.append(TextTable(table.title, table.columns, list(table.rows), list(table.last))),
     )
     yield found
 
@@ -69,7 +87,9 @@ def tables(monkeypatch):
 def test_tables_of_commands_are_whole_at_any_width(command, hw4opt, tables, tmp_path, monkeypatch, capsys):
     draw = np.random.default_rng(0)
     plays = [draw.poisson(np.exp(2 * (row % 5) + 0.3 * row / 200)) for row in range(200)]
-    (tmp_path / "five.csv").write_text("plays,tempo\n" + "".join(f"{one},{draw.standard_normal():.5f}\n" for one in plays))
+    (tmp_path / "five.csv").write_text(
+        "plays,tempo\n" + "".join(f"{one},{draw.standard_normal():.5f}\n" for one in plays)
+    )
     hw4opt(*COMMANDS[command])
     monkeypatch.undo()
     assert tables
@@ -83,14 +103,28 @@ def test_tables_of_networks_are_whole_at_any_width(name, monkeypatch, capsys):
 
 
 def test_blocks_begin_with_the_first_column(monkeypatch, capsys):
-    table = TextTable("moods", ("", *(f"mood {k}" for k in range(1, 6))), [["tempo", *(f"{k}.25 ± 0.0{k}" for k in range(1, 6))]])
+    table = TextTable(
+        "moods", ("", *(f"mood {k}" for k in range(1, 6))), [["tempo", *(f"{k}.25 ± 0.0{k}" for k in range(1, 6))]]
+    )
     lines = drawn(table, 40, monkeypatch, capsys)
-    assert [line.split() for line in lines if "mood " in line] == [["mood", "1", "mood", "2"], ["mood", "3", "mood", "4"], ["mood", "5"]]
+    assert [line.split() for line in lines if "mood " in line] == [
+        ["mood", "1", "mood", "2"],
+        ["mood", "3", "mood", "4"],
+        ["mood", "5"],
+    ]
     assert [line.split()[0] for line in lines if "±" in line] == ["tempo"] * 3
 
 
 def test_certified_is_one_word_on_one_line(monkeypatch, capsys):
     columns = ("ridge", "objective", "held-out error", "± one s.e.", "relative gap", "status")
-    rows = [[f"{value:.6g}", "37.12345678", "0.512345 ← lowest", "0.12", "3.1e-12", "certified"] for value in (0.01, 0.1)]
+    rows = [
+        [f"{value:.6g}", "37.12345678", "0.512345 ← lowest", "0.12", "3.1e-12", "certified"] for value in (0.01, 0.1)
+    ]
     for width in (40, 60, 80, 200):
-        assert sum("certified" in line for line in drawn(TextTable("Along ridge", columns, rows), width, monkeypatch, capsys)) == 2
+        assert (
+            sum(
+                "certified" in line
+                for line in drawn(TextTable("Along ridge", columns, rows), width, monkeypatch, capsys)
+            )
+            == 2
+        )

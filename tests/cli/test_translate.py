@@ -1,4 +1,4 @@
-"""The library's sentences name Python's parameters and count rows from 0; the command line's name options and count from 1."""
+"""Sentences of the library name parameters and count rows from 0; the command line names options, counts from 1."""
 
 import ast
 import pickle
@@ -25,7 +25,7 @@ def docstrings(tree):
 
 
 def literals(source):
-    """The string literals of a module's source but its docstrings, each f-string in one piece with {} for what is put in."""
+    """The string literals of a source except docstrings; f-strings in one piece, with {} for each expression."""
     tree = ast.parse(source)
     skipped, found = docstrings(tree), []
     for node in ast.walk(tree):
@@ -114,12 +114,20 @@ def test_data_with_backquotes_stay_as_they_are(hw4opt, tmp_path):
     ("sentence", "row", "expected"),
     [
         ("y holds -1 in row 0; give 0 or more", 0, "y holds -1 in row 1; give 0 or more"),
-        ("column 'row 2' holds text ('row 2') in row 2; give numbers", 2, "column 'row 2' holds text ('row 2') in row 3; give numbers"),
+        (
+            "column 'row 2' holds text ('row 2') in row 2; give numbers",
+            2,
+            "column 'row 2' holds text ('row 2') in row 3; give numbers",
+        ),
         ("y holds 1 in row 12", 12, "y holds 1 in row 13"),
         ("y holds 1 in row 12", 1, "y holds 1 in row 12"),
         ("y is missing", 3, "y is missing"),
         ("y holds 1 in row 3", None, "y holds 1 in row 3"),
-        ("can fall to 0 for ever (counted from 0: 0, 9 and 2 more)", None, "can fall to 0 for ever (rows 1, 10 and 2 more)"),
+        (
+            "can fall to 0 for ever (counted from 0: 0, 9 and 2 more)",
+            None,
+            "can fall to 0 for ever (rows 1, 10 and 2 more)",
+        ),
         ("can fall to 0 for ever (counted from 0: 4); it", None, "can fall to 0 for ever (row 5); it"),
     ],
 )

@@ -1,4 +1,4 @@
-"""How hyper-parameters are chosen, on the command line: equal x, ranges that are left, an automatic delta, and what is said of it all."""
+"""Selection of hyper-parameters on the command line: equal x, ranges left by the search, automatic delta, warnings."""
 
 import json
 
@@ -53,10 +53,25 @@ def test_equal_x_leave_together_by_themselves_and_the_fall_between_doses_is_told
 
 def test_the_fall_is_the_one_that_predict_shows(hw4opt, doses, tmp_path):
     given = ["--gamma", "0.0014", "--reg", "ridge=0.0002", "--select", "none"]
-    record = hw4opt("solve", doses, "--x", "dose", "--constraint", "increasing", *given, "--save", "m.json", "--json", "-", "--quiet").json
+    record = hw4opt(
+        "solve",
+        doses,
+        "--x",
+        "dose",
+        "--constraint",
+        "increasing",
+        *given,
+        "--save",
+        "m.json",
+        "--json",
+        "-",
+        "--quiet",
+    ).json
     f = Result.load(tmp_path / "m.json").predict(np.linspace(0, 100, 100_001))
     (note,) = record["warnings"]
-    assert float(note.partition("by up to ")[2].split()[0]) == pytest.approx((np.maximum.accumulate(f) - f).max(), rel=0.01)
+    assert float(note.partition("by up to ")[2].split()[0]) == pytest.approx(
+        (np.maximum.accumulate(f) - f).max(), rel=0.01
+    )
     free = hw4opt("solve", doses, "--x", "dose", *given, "--json", "-", "--quiet").json
     assert free["warnings"] == []
 
@@ -64,22 +79,31 @@ def test_the_fall_is_the_one_that_predict_shows(hw4opt, doses, tmp_path):
 def test_select_loo_x_and_loo(hw4opt, doses):
     words = ["solve", doses, "--x", "dose", *GIVEN, "--json", "-", "--quiet"]
     together, alone, grouped = (
-        hw4opt(*words, *how).json for how in (["--select", "loo:x"], ["--select", "loo"], ["--select", "kfold:4", "--groups", "batch"])
+        hw4opt(*words, *how).json
+        for how in (["--select", "loo:x"], ["--select", "loo"], ["--select", "kfold:4", "--groups", "batch"])
     )
     assert [one["selection"]["method"] for one in (together, alone, grouped)] == ["loo:x", "loo", "kfold:4"]
     assert together["selection"]["fits"] == 6 and alone["selection"]["fits"] == 24
     assert together["warnings"] == [] and "twins" in alone["warnings"][0] and grouped["warnings"] == []
     assert together["selection"]["score"] > alone["selection"]["score"]
     auto = hw4opt(*words, "--groups", "batch").json["selection"]
-    assert auto["method"] == "kfold:4" and auto["standard_error"] == pytest.approx(grouped["selection"]["standard_error"])
+    assert auto["method"] == "kfold:4" and auto["standard_error"] == pytest.approx(
+        grouped["selection"]["standard_error"]
+    )
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--select", "loo:y"], "there are auto, loo, loo:x, kfold:K (as in kfold:10) and none"),
-        (["--select", "loo:x", "--groups", "batch"], "--groups batch keeps rows together and --select loo:x holds out one at a time"),
-        (["--select", "loo:x", "--folds", "contiguous"], "--folds contiguous: with --select loo:x every x is a fold of its own"),
+        (
+            ["--select", "loo:x", "--groups", "batch"],
+            "--groups batch keeps rows together and --select loo:x holds out one at a time",
+        ),
+        (
+            ["--select", "loo:x", "--folds", "contiguous"],
+            "--folds contiguous: with --select loo:x every x is a fold of its own",
+        ),
         (["--select", "loo:x", "--search-seed", "3"], "--search-seed 3: nothing is drawn"),
         (
             ["--loss", "huber:delta=auto", "--grid", "delta=1:2:3", "--metric", "absolute"],
@@ -112,14 +136,20 @@ def test_a_range_that_was_left_is_told(hw4opt, tmp_path):
     low = float(note.partition("default range ")[2].split()[0])
     assert record["hyperparameters"]["ridge"] < low and ", down to " in note
     named = hw4opt("solve", name, "--gamma", "1", "--grid", "ridge=0.01:10:5", "--json", "-", "--quiet").json
-    assert named["hyperparameters"]["ridge"] == pytest.approx(0.01) and "lies on the edge of its range 0.01 to 10" in named["warnings"][0]
+    assert (
+        named["hyperparameters"]["ridge"] == pytest.approx(0.01)
+        and "lies on the edge of its range 0.01 to 10" in named["warnings"][0]
+    )
 
 
 def test_years_are_as_good_as_years_from_their_mean(hw4opt, tmp_path):
     draw = np.random.default_rng(3)
     year = np.arange(1991.0, 2021)
     y = 14 + 0.02 * (year - 1991) + 0.1 * draw.standard_normal(30)
-    raw, centred = table(tmp_path / "raw.csv", year=year, y=y), table(tmp_path / "centred.csv", year=year - year.mean(), y=y)
+    raw, centred = (
+        table(tmp_path / "raw.csv", year=year, y=y),
+        table(tmp_path / "centred.csv", year=year - year.mean(), y=y),
+    )
     words = [
         "--design",
         "linear",
@@ -144,9 +174,14 @@ def test_years_are_as_good_as_years_from_their_mean(hw4opt, tmp_path):
 
 def test_a_delta_of_another_unit_is_told(hw4opt, milli):
     done = hw4opt("solve", milli, "--loss", "huber", *GIVEN, "--select", "none")
-    assert "no residual lies beyond huber's delta = 1, which makes this least squares; --loss huber:delta=auto" in done.err
+    assert (
+        "no residual lies beyond huber's delta = 1, which makes this least squares; --loss huber:delta=auto" in done.err
+    )
     tiny = hw4opt("solve", milli, "--loss", "huber:delta=1e-9", *GIVEN, "--select", "none")
-    assert "40 of 40 residuals lie beyond huber's delta = 1e-09, which makes this nearly least absolute deviations" in tiny.err
+    assert (
+        "40 of 40 residuals lie beyond huber's delta = 1e-09, which makes this nearly least absolute deviations"
+        in tiny.err
+    )
     for words in (
         ["huber:delta=0.0004", "--gamma", "20", "--reg", "ridge=0.001"],
         ["huber:delta=auto", "--gamma", "20", "--reg", "ridge=0.001"],
@@ -164,13 +199,18 @@ def test_an_automatic_delta_is_in_the_json_the_table_and_the_model(hw4opt, milli
     assert f"{delta:.6g}  (auto)" in done.out
     assert Result.load(tmp_path / "m.json").problem.loss.delta == delta
     by_hand = hw4opt("solve", milli, "--loss", f"huber:delta={delta!r}", "--json", "-", "--quiet").json
-    assert by_hand["selection"]["score"] == pytest.approx(record["selection"]["score"]) and "huber.delta" not in by_hand["hyperparameters"]
+    assert (
+        by_hand["selection"]["score"] == pytest.approx(record["selection"]["score"])
+        and "huber.delta" not in by_hand["hyperparameters"]
+    )
 
 
 def test_an_automatic_delta_in_check_and_path(hw4opt, milli):
     words = ["--loss", "huber:delta=auto", "--gamma", "20", "--json", "-", "--quiet", "--select"]
     along = hw4opt("path", milli, "--vary", "ridge=0.001:1:3", *words, "none").json
-    crossed = hw4opt("check", milli, "--reg", "ridge=0.01", "--solver", "interior", "--solver", "admm", *words, "none").json
+    crossed = hw4opt(
+        "check", milli, "--reg", "ridge=0.01", "--solver", "interior", "--solver", "admm", *words, "none"
+    ).json
     assert along["hyperparameters"]["huber.delta"] == crossed["hyperparameters"]["huber.delta"] > 0
     refused = hw4opt("path", milli, "--vary", "delta=0.001:1:3", "--loss", "huber:delta=auto", "--metric", "absolute")
     assert refused.status == 2 and "--vary delta: huber.delta is given a value, too" in refused.err

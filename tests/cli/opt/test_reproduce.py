@@ -11,7 +11,21 @@ from hw4opt import Result, assignment
 
 @pytest.mark.slow
 def test_reproduce_writes_the_report_the_numbers_and_the_figures(hw4opt, tmp_path):
-    done = hw4opt("reproduce", "--out", "new/part2", "--draws", 1, "--workers", 1, "--json", "-", "--plot", "all.png", "--save", "all.json")
+    done = hw4opt(
+        "reproduce",
+        "--out",
+        "new/part2",
+        "--draws",
+        1,
+        "--workers",
+        1,
+        "--json",
+        "-",
+        "--plot",
+        "all.png",
+        "--save",
+        "all.json",
+    )
     assert done.status == 0
     folder = tmp_path / "new" / "part2"
     figures = {f"2{part}_{kind}.png" for part in "abcd" for kind in ("fit", "heatmap")} | {"2c_variety.png"}
@@ -19,7 +33,12 @@ def test_reproduce_writes_the_report_the_numbers_and_the_figures(hw4opt, tmp_pat
     assert {path.name for path in folder.iterdir()} == figures | models | {"report.md", "results.json"}
     assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in figures)
     results = done.json
-    assert results["status"] == "certified" and set(results["parts"]) == set(results["spread"]) == {"2a", "2b", "2c", "2d"}
+    assert results["status"] == "certified" and set(results["parts"]) == set(results["spread"]) == {
+        "2a",
+        "2b",
+        "2c",
+        "2d",
+    }
     for model in sorted(models):
         kept = Result.load(folder / model)
         assert kept.problem.hyperparameters == results["parts"][model[:2]]["chosen"]["setting"]
@@ -29,7 +48,9 @@ def test_reproduce_writes_the_report_the_numbers_and_the_figures(hw4opt, tmp_pat
     for name, part in results["parts"].items():
         assert part["chosen"]["status"] == "certified" and 0 < part["largest_fold_gap"] <= 1e-9
         assert len(results["spread"][name]) == 1
-        assert results["spread"][name][0] == {label: part[label] for label in ("chosen", "reported")}  # seed 0 is also the first draw
+        assert results["spread"][name][0] == {
+            label: part[label] for label in ("chosen", "reported")
+        }  # seed 0 is also the first draw
         if name == "2d":
             assert part["reported"] is None
         else:
@@ -68,7 +89,11 @@ def test_an_interrupted_search_is_no_result(hw4opt, tmp_path, monkeypatch):
     ("out", "words", "said"),
     [
         ("there/new", [], "cannot write to --out there/new: there is no folder"),
-        ("old", ["--json", "old/results.json"], "--out old would overwrite --json old/results.json; give another folder"),
+        (
+            "old",
+            ["--json", "old/results.json"],
+            "--out old would overwrite --json old/results.json; give another folder",
+        ),
         ("loose", [], "cannot write into the folder loose: File exists"),
     ],
 )
@@ -78,7 +103,11 @@ def test_a_folder_that_cannot_be_filled(hw4opt, tmp_path, monkeypatch, out, word
     (tmp_path / "loose").symlink_to("nowhere")
     monkeypatch.setattr(assignment, "reproduce", lambda *_: {})
     done = hw4opt("reproduce", "--out", out, *words)
-    assert done.status == 2 and said in done.err and sorted(path.name for path in tmp_path.iterdir()) == ["loose", "old", "there"]
+    assert (
+        done.status == 2
+        and said in done.err
+        and sorted(path.name for path in tmp_path.iterdir()) == ["loose", "old", "there"]
+    )
 
 
 def test_out_that_is_a_file_is_bad_input(hw4opt, tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 PLAIN = ["--design", "linear", "--loss", "poisson", "--intercept", "--select", "none"]
 
 
@@ -76,7 +76,9 @@ def test_counts_spread_wider_are_said_to_be(hw4opt, case):
 )
 def test_a_mood_of_one_zero_has_no_finite_maximum(hw4opt, case, words):
     done = hw4opt("em", case(words[0]), *words[1:], "--json", "-", "--quiet")
-    assert done.status == 1 and done.json["status"] == "no_finite_maximum" and "mood 2 has no finite maximum" in done.err
+    assert (
+        done.status == 1 and done.json["status"] == "no_finite_maximum" and "mood 2 has no finite maximum" in done.err
+    )
     assert done.json["standard_errors"] is None and np.isfinite(done.json["log_likelihood"])
 
 
@@ -87,7 +89,17 @@ ZERO_TRUNCATED = {"slope": 0.6929, "error": 0.049, "log_likelihood": -491.55}  #
 
 def test_the_law_of_counts_that_are_at_least_1(hw4opt, case):
     data = case("zero_truncated_data")
-    given = ["--design", "linear", "--intercept", "--select", "none", "--loss", "poisson:truncated=1", "--save", "m.json"]
+    given = [
+        "--design",
+        "linear",
+        "--intercept",
+        "--select",
+        "none",
+        "--loss",
+        "poisson:truncated=1",
+        "--save",
+        "m.json",
+    ]
     solved = hw4opt("solve", data, *given, "--json", "-", "--quiet")
     listened = hw4opt("em", data, "--k", 1, "--truncated", "--json", "-", "--quiet")
     assert solved.status == listened.status == 0 and not solved.json["warnings"] and not listened.json["warnings"]
@@ -107,9 +119,16 @@ def test_counts_of_at_least_1_get_a_line(hw4opt, case, tmp_path, words):
     data = case("zero_truncated_data")
     done = hw4opt(words[0], data, *words[1:], "--json", "-", "--quiet")
     option = "--loss poisson:truncated=1" if words[0] == "solve" else "--truncated"
-    assert done.status == 0 and any("1 or more" in one and option in one for one in done.json["warnings"]) and option in done.err
+    assert (
+        done.status == 0
+        and any("1 or more" in one and option in one for one in done.json["warnings"])
+        and option in done.err
+    )
     (tmp_path / "zero.csv").write_text((tmp_path / data).read_text() + "0,0.5\n")
-    assert not any("1 or more" in one for one in hw4opt(words[0], "zero.csv", *words[1:], "--json", "-", "--quiet").json["warnings"])
+    assert not any(
+        "1 or more" in one
+        for one in hw4opt(words[0], "zero.csv", *words[1:], "--json", "-", "--quiet").json["warnings"]
+    )
 
 
 def test_a_zero_and_all_ones_are_refused_or_said(hw4opt, tmp_path):
@@ -118,11 +137,17 @@ def test_a_zero_and_all_ones_are_refused_or_said(hw4opt, tmp_path):
     solve = ["--x", "x", "--design", "linear", "--intercept", "--select", "none", "--loss", "poisson:truncated=1"]
     for words in (["solve", "zero.csv", *solve], ["em", "zero.csv", "--x", "x", "--k", 1, "--truncated"]):
         done = hw4opt(*words, "--json", "-")
-        assert done.status == 2 and "column 'y' holds 0 in row 2; counts truncated at 0 are 1 or more" in done.err and not done.out
+        assert (
+            done.status == 2
+            and "column 'y' holds 0 in row 2; counts truncated at 0 are 1 or more" in done.err
+            and not done.out
+        )
     done = hw4opt("solve", "ones.csv", *solve, "--json", "-", "--quiet")
     assert done.status == 1 and done.json["status"] == "no_finite_maximum" and "y = 1 can fall to 1" in done.err
     done = hw4opt("em", "ones.csv", "--k", 1, "--truncated", "--json", "-")
-    assert done.status == 2 and "every count in column 'y' is 1, so that the likelihood has no finite maximum" in done.err
+    assert (
+        done.status == 2 and "every count in column 'y' is 1, so that the likelihood has no finite maximum" in done.err
+    )
     (tmp_path / "weights.csv").write_text((tmp_path / "zero.csv").read_text().replace("0,3,1", "0,3,0"))
     assert hw4opt("solve", "weights.csv", *solve, "--weights", "w", "--quiet").status == 0
     assert hw4opt("em", "weights.csv", "--x", "x", "--weights", "w", "--k", 1, "--truncated", "--quiet").status == 0
@@ -137,7 +162,9 @@ def listener(tmp_path):
     draw = np.random.default_rng(0)
     tempo, hours, mood = draw.standard_normal(200), draw.integers(1, 5, 200), draw.integers(0, 2, 200)
     plays = draw.poisson(hours * np.exp(np.where(mood == 0, 2 + 0.5 * tempo, -0.5 - 0.5 * tempo)))
-    rows = [f"{a},{b!r},{c},u{place // 2}" for place, (a, b, c) in enumerate(zip(plays, tempo.tolist(), hours, strict=True))]
+    rows = [
+        f"{a},{b!r},{c},u{place // 2}" for place, (a, b, c) in enumerate(zip(plays, tempo.tolist(), hours, strict=True))
+    ]
     (tmp_path / "listener.csv").write_text("\n".join(["plays,tempo,hours,user", *rows]) + "\n")
     (tmp_path / "new.csv").write_text("\n".join(["tempo,hours,user", *(row.partition(",")[2] for row in rows)]) + "\n")
     return ["em", "listener.csv", "--y", "plays", "--x", "tempo", "--exposure", "hours", "--k", 2, "--search", 20]
@@ -176,7 +203,9 @@ def test_predict_refuses_what_a_mixture_cannot_take(hw4opt, listener, tmp_path):
         (["new.csv", "--plot", "p.png"], "have no figure"),
     ):
         done = hw4opt("predict", "m.json", *words, "--out", "p.csv")
-        assert done.status == 2 and sentence in done.err and not done.out and not (tmp_path / "p.csv").exists(), done.err
+        assert done.status == 2 and sentence in done.err and not done.out and not (tmp_path / "p.csv").exists(), (
+            done.err
+        )
     assert hw4opt("predict", "m.json", "new.csv", "--out", "m.json").status == 2
     hw4opt("solve", "listener.csv", "--y", "plays", "--x", "tempo", *PLAIN, "--save", "s.json", "--quiet")
     done = hw4opt("predict", "s.json", "listener.csv", "--y", "plays", "--out", "p.csv")
@@ -187,7 +216,11 @@ def test_em_takes_y_alone(hw4opt, tmp_path):
     draw = np.random.default_rng(1)
     (tmp_path / "y.csv").write_text("plays\n" + "".join(f"{one}\n" for one in draw.poisson(np.repeat([2, 30], 60))))
     done = hw4opt("em", "y.csv", "--y", "plays", "--k", 2, "--search", 20, "--save", "m.json", "--json", "-", "--quiet")
-    assert done.status == 0 and done.json["feature_names"] == ["(intercept)"] and "a rate alone" in done.json["warnings"][0]
+    assert (
+        done.status == 0
+        and done.json["feature_names"] == ["(intercept)"]
+        and "a rate alone" in done.json["warnings"][0]
+    )
     assert sorted(np.exp(done.json["rates"]).ravel()) == pytest.approx([2, 30], rel=0.15)
     assert hw4opt("predict", "m.json", "y.csv", "--out", "p.csv", "--quiet").status == 0
     done = hw4opt("em", "y.csv", "--y", "plays", "--k", 2, "--no-intercept")
@@ -199,12 +232,18 @@ def test_weights_that_sum_to_less_than_the_rows_are_told_before_bic_chooses(hw4o
     (tmp_path / "listener.csv").write_text("\n".join([f"{text[0]},w", *(f"{row},0.005" for row in text[1:])]) + "\n")
     range_ = [*listener[:-4], "--k-range", "1:2", "--search", 5]
     done = hw4opt(*range_, "--weights", "w", "--json", "-", "--quiet")
-    assert any("weights of 200 rows sum to 1:" in one and "BIC" in one for one in done.json["warnings"]) and "sum to 1:" in done.err
+    assert (
+        any("weights of 200 rows sum to 1:" in one and "BIC" in one for one in done.json["warnings"])
+        and "sum to 1:" in done.err
+    )
     assert not any("sum to" in one for one in hw4opt(*range_, "--json", "-", "--quiet").json["warnings"])
 
 
 def test_standard_errors_of_moods_in_three_kinds(hw4opt, listener):
-    found = {kind: hw4opt(*listener, "--errors", kind, "--json", "-", "--quiet").json for kind in ("information", "dispersion", "sandwich")}
+    found = {
+        kind: hw4opt(*listener, "--errors", kind, "--json", "-", "--quiet").json
+        for kind in ("information", "dispersion", "sandwich")
+    }
     plain = np.array(found["information"]["standard_errors"])
     quasi = plain * np.sqrt(found["information"]["dispersion"])[:, None]
     assert np.allclose(found["dispersion"]["standard_errors"], quasi)
@@ -212,21 +251,42 @@ def test_standard_errors_of_moods_in_three_kinds(hw4opt, listener):
         found["sandwich"]["standard_errors"], plain
     )
     assert [one["errors"] for one in found.values()] == list(found)
-    alone = hw4opt(*listener[:-4], "--k", 1, "--errors", "sandwich", "--json", "-", "--quiet").json["standard_errors"][0]
-    words = ["--y", "plays", "--x", "tempo", "--exposure", "hours", *PLAIN, "--errors", "sandwich", "--json", "-", "--quiet"]
+    alone = hw4opt(*listener[:-4], "--k", 1, "--errors", "sandwich", "--json", "-", "--quiet").json["standard_errors"][
+        0
+    ]
+    words = [
+        "--y",
+        "plays",
+        "--x",
+        "tempo",
+        "--exposure",
+        "hours",
+        *PLAIN,
+        "--errors",
+        "sandwich",
+        "--json",
+        "-",
+        "--quiet",
+    ]
     assert alone == pytest.approx(hw4opt("solve", "listener.csv", *words).json["standard_errors"], rel=1e-6)
 
 
 def test_a_fit_that_identifies_nothing_prints_no_coefficient(hw4opt, tmp_path):
     (tmp_path / "s.csv").write_text("x,y\n0,0\n0,0\n1,3\n1,2\n1,4\n1,1\n")
     done = hw4opt("solve", "s.csv", *PLAIN, "--separated", "drop", "--save", "m.json", "--plot", "a.png", "--json", "-")
-    assert done.status == 0 and done.json["standard_errors"] is None and "x, (intercept)" in done.json["standard_errors_reason"]
+    assert (
+        done.status == 0
+        and done.json["standard_errors"] is None
+        and "x, (intercept)" in done.json["standard_errors_reason"]
+    )
     assert done.json["fitted"][:2] == [None, None] and done.json["mean"] == pytest.approx([0, 0, 2.5, 2.5, 2.5, 2.5])
     assert done.err.count("– (not identified)") == 2
     (tmp_path / "n.csv").write_text("x\n0\n1\n2\n0.5\n")
     done = hw4opt("predict", "m.json", "n.csv", "--out", "p.csv", "--plot", "b.png", "--json", "-")
     assert done.json["mean"] == [0, pytest.approx(2.5), None, 0]
-    assert [row["prediction"] == "" for row in rows_of("p.csv")] == [True, False, True, True] and rows_of("p.csv")[2]["mean"] == ""
+    assert [row["prediction"] == "" for row in rows_of("p.csv")] == [True, False, True, True] and rows_of("p.csv")[2][
+        "mean"
+    ] == ""
     assert "rows 1, 4 fall to their limit 0" in done.err and "no prediction for row 3" in done.err
 
 
@@ -235,7 +295,7 @@ def test_a_fit_that_identifies_nothing_prints_no_coefficient(hw4opt, tmp_path):
 
 @pytest.fixture
 def mixed(tmp_path):
-    """Counts by place, day and tempo, with a group: d.csv, a model of two moods in m.json, and the words that made it."""
+    """Counts by place, day and tempo, with a group: d.csv, a model of two moods in m.json, and its command line."""
     draw = np.random.default_rng(4)
     rows = []
     for i in range(160):
@@ -243,7 +303,22 @@ def mixed(tmp_path):
         plays = draw.poisson(np.exp((3 if mood else 0.5) + 0.3 * (place == "b") + 0.01 * day + 0.2 * tempo))
         rows.append(f"{plays},{place},2026-01-{day:02d},{tempo!r},u{i // 2}")
     (tmp_path / "d.csv").write_text("\n".join(["plays,place,day,tempo,user", *rows]) + "\n")
-    return ["em", "d.csv", "--y", "plays", "--x", "day,tempo", "--categorical", "place", "--k", 2, "--search", 10, "--save", "m.json"]
+    return [
+        "em",
+        "d.csv",
+        "--y",
+        "plays",
+        "--x",
+        "day,tempo",
+        "--categorical",
+        "place",
+        "--k",
+        2,
+        "--search",
+        10,
+        "--save",
+        "m.json",
+    ]
 
 
 def test_a_mixture_reads_new_tables_as_it_read_its_own(hw4opt, mixed, tmp_path):
@@ -252,7 +327,10 @@ def test_a_mixture_reads_new_tables_as_it_read_its_own(hw4opt, mixed, tmp_path):
     done = hw4opt("predict", "m.json", "d.csv", "--out", "p.csv", "--json", "-")
     assert done.status == 0 and done.json["features"] == record["features"] and done.json["dropped_rows"] == []
     shares = np.column_stack([done.json["responsibility_1"], done.json["responsibility_2"]])
-    assert np.allclose(shares, record["responsibilities"], atol=1e-9) and {row["mood"] for row in rows_of("p.csv")} == {"1", "2"}
+    assert np.allclose(shares, record["responsibilities"], atol=1e-9) and {row["mood"] for row in rows_of("p.csv")} == {
+        "1",
+        "2",
+    }
 
     head, *rows = (tmp_path / "d.csv").read_text().splitlines()
     rows[1], rows[4] = "," + rows[1].partition(",")[2], rows[4].replace("2026-01-05", "")
@@ -260,7 +338,11 @@ def test_a_mixture_reads_new_tables_as_it_read_its_own(hw4opt, mixed, tmp_path):
     refused = hw4opt("predict", "m.json", "gaps.csv", "--out", "q.csv")
     assert refused.status == 2 and "column 'day' is empty in row 5" in refused.err and "--missing drop" in refused.err
     dropped = hw4opt("predict", "m.json", "gaps.csv", "--out", "q.csv", "--missing", "drop", "--json", "-")
-    assert dropped.status == 0 and dropped.json["dropped_rows"] == [1, 4] and "2 rows miss a cell" in dropped.json["warnings"][0]
+    assert (
+        dropped.status == 0
+        and dropped.json["dropped_rows"] == [1, 4]
+        and "2 rows miss a cell" in dropped.json["warnings"][0]
+    )
     assert rows_of("q.csv") == [row for place, row in enumerate(rows_of("p.csv")) if place not in (1, 4)]
 
     (tmp_path / "level.csv").write_text(f"{head}\n{rows[0]}\n3,z,2026-01-02,0.1,u\n")
@@ -281,7 +363,9 @@ def test_a_mixture_names_dropped_rows_groups_and_rows_that_are_no_counts(hw4opt,
     assert done.status == 2 and "column 'user' is empty in row 4; give every row a group" in done.err
     done = hw4opt("predict", "m.json", "g.csv", "--out", "p.csv", "--missing", "drop", "--json", "-", "--quiet")
     assert done.status == 0 and done.json["dropped_rows"] == [3] and done.json["mood"][0] == done.json["mood"][1]
-    (tmp_path / "c.csv").write_text("\n".join([head, f",{rows[0].partition(',')[2]}", f"-2,{rows[1].partition(',')[2]}"]) + "\n")
+    (tmp_path / "c.csv").write_text(
+        "\n".join([head, f",{rows[0].partition(',')[2]}", f"-2,{rows[1].partition(',')[2]}"]) + "\n"
+    )
     done = hw4opt("predict", "m.json", "c.csv", "--out", "q.csv", "--missing", "drop")
     assert done.status == 2 and "column 'plays' holds -2 in row 2" in done.err and not (tmp_path / "q.csv").exists()
 
@@ -289,12 +373,21 @@ def test_a_mixture_names_dropped_rows_groups_and_rows_that_are_no_counts(hw4opt,
 @pytest.mark.parametrize("what", ["keep", "empty", "clip"])
 def test_rows_outside_the_range_of_a_mixture(hw4opt, mixed, tmp_path, what):
     hw4opt(*mixed, "--quiet")
-    (tmp_path / "n.csv").write_text("place,day,tempo,plays\na,2026-01-02,0.1,20\na,2026-05-01,0.1,20\na,2026-01-28,0.1,20\n")
+    (tmp_path / "n.csv").write_text(
+        "place,day,tempo,plays\na,2026-01-02,0.1,20\na,2026-05-01,0.1,20\na,2026-01-28,0.1,20\n"
+    )
     done = hw4opt("predict", "m.json", "n.csv", "--out", "p.csv", "--outside", what, "--json", "-", "--quiet")
     (said,) = done.json["warnings"]
-    assert done.status == 0 and done.json["outside_rows"] == [1] and said.startswith("row 2 lies outside") and "day from 0 to 27" in said
+    assert (
+        done.status == 0
+        and done.json["outside_rows"] == [1]
+        and said.startswith("row 2 lies outside")
+        and "day from 0 to 27" in said
+    )
     _, outside, edge = rows_of("p.csv")
-    cells = [[row[name] for name in ("mood", "responsibility_1", "responsibility_2", "mean")] for row in (outside, edge)]
+    cells = [
+        [row[name] for name in ("mood", "responsibility_1", "responsibility_2", "mean")] for row in (outside, edge)
+    ]
     assert (cells[0] == ["", "", "", ""]) == (what == "empty") and (cells[0] == cells[1]) == (what == "clip")
     assert edge["mood"] in ("1", "2") and (done.json["mood"][1] is None) == (what == "empty")
 
@@ -353,4 +446,6 @@ def test_a_damaged_file_of_moods_is_refused(hw4opt, listener, tmp_path, key, val
     stored = json.loads((tmp_path / "m.json").read_text())
     (tmp_path / "m.json").write_text(json.dumps(stored | {key: value}))
     done = hw4opt("predict", "m.json", "listener.csv", "--out", "p.csv")
-    assert done.status == 2 and "should not" not in done.err and not done.out and not (tmp_path / "p.csv").exists(), done.err
+    assert done.status == 2 and "should not" not in done.err and not done.out and not (tmp_path / "p.csv").exists(), (
+        done.err
+    )

@@ -16,12 +16,17 @@ def cell(row: int, column: int, text: str) -> str:
 
 def with_weights(*weights: object) -> str:
     lines = GOOD.splitlines()
-    return "\n".join([lines[0] + ",w", *(f"{line},{weights[i % len(weights)]}" for i, line in enumerate(lines[1:]))]) + "\n"
+    return (
+        "\n".join([lines[0] + ",w", *(f"{line},{weights[i % len(weights)]}" for i, line in enumerate(lines[1:]))])
+        + "\n"
+    )
 
 
 def with_groups(*groups: str) -> str:
     lines = GOOD.splitlines()
-    return "\n".join([lines[0] + ",g", *(f"{line},{groups[i % len(groups)]}" for i, line in enumerate(lines[1:]))]) + "\n"
+    return (
+        "\n".join([lines[0] + ",g", *(f"{line},{groups[i % len(groups)]}" for i, line in enumerate(lines[1:]))]) + "\n"
+    )
 
 
 def scaled(x: float, y: float) -> str:
@@ -77,16 +82,32 @@ FILES = [
     (GOOD, ["--select", "kfold:21"], "there are 20 rows; K must lie between 2 and 20"),
     (GOOD, ["--n", "50"], "--n 50"),
     (GOOD, ["--json", "d.csv"], "--json d.csv would overwrite the data"),
-    (with_groups("a"), ["--groups", "g"], "--groups g: there is one group only; its rows are left out together, so at least two"),
+    (
+        with_groups("a"),
+        ["--groups", "g"],
+        "--groups g: there is one group only; its rows are left out together, so at least two",
+    ),
     (with_groups("a"), ["--groups", "g", "--select", "kfold:10"], "--groups g: there is one group only"),
-    (with_groups("a", "b"), ["--groups", "g", "--select", "kfold:3"], "column 'g' has 2 groups; K must lie between 2 and 2"),
+    (
+        with_groups("a", "b"),
+        ["--groups", "g", "--select", "kfold:3"],
+        "column 'g' has 2 groups; K must lie between 2 and 2",
+    ),
     (
         with_groups("a", "b"),
         ["--groups", "g", "--select", "loo"],
         "--groups g keeps rows together and --select loo holds out one at a time",
     ),
-    (with_groups("a", "b"), ["--groups", "g", "--x", "x", *SETTLED], "--groups g is for held-out rows and --select none holds none out"),
-    (scaled(1e-160, 1), [], "column 'x' has a spread of 9.5e-161, whose square is beyond floating point; measure it in another unit"),
+    (
+        with_groups("a", "b"),
+        ["--groups", "g", "--x", "x", *SETTLED],
+        "--groups g is for held-out rows and --select none holds none out",
+    ),
+    (
+        scaled(1e-160, 1),
+        [],
+        "column 'x' has a spread of 9.5e-161, whose square is beyond floating point; measure it in another unit",
+    ),
     (scaled(1e160, 1), ["--scale", "standard"], "column 'x' has a spread of 9.5e+159"),
     (scaled(1, 1e-160), ["--design", "linear", "--reg", "ridge"], "column 'y' has a spread of 4e-160"),
     (scaled(1, 1e300), [], "column 'y' has a spread of 4e+300"),
@@ -121,16 +142,28 @@ WORDS = [
     (["--reg", "tv=a"], "weight is 'a'; give a number"),
     (["--reg", "tv=1", "--reg", "tv=2"], "tv is given twice"),
     (["--reg", "trend:order=9,weight=1"], "order is 9.0"),
-    (["--reg", "l1=1", "--gamma", "3", "--reg", "ridge=1", "--select", "none"], "l1 acts on coefficients and needs a linear design"),
+    (
+        ["--reg", "l1=1", "--gamma", "3", "--reg", "ridge=1", "--select", "none"],
+        "l1 acts on coefficients and needs a linear design",
+    ),
     (["--constraint", "rising"], "no constraint 'rising'"),
     (["--constraint", "increasing:everywhere"], "later version"),
     (["--constraint", "increasing:column=dose"], "no x column 'dose'"),
     (["--constraint", "bounds"], "bounds needs lower, upper or both"),
     (["--constraint", "bounds:lower=5,upper=1"], "lower = 5 and upper = 1 conflict"),
-    (["--constraint", "bounds:lower=5", "--constraint", "bounds:upper=1"], "bounds:lower=5 and bounds:upper=1 conflict"),
+    (
+        ["--constraint", "bounds:lower=5", "--constraint", "bounds:upper=1"],
+        "bounds:lower=5 and bounds:upper=1 conflict",
+    ),
     (["--constraint", "bounds:lower=5", "--constraint", "bounds:upper=9"], "bounds is given twice"),
-    (["--constraint", "nonnegative", "--constraint", "bounds:upper=-1"], "nonnegative asks for f ≥ 0 and bounds for f ≤ -1"),
-    (["--kernel", "rfb"], "no kernel 'rfb' (did you mean 'rbf'?); there are laplacian, matern32, matern52, polynomial, rbf"),
+    (
+        ["--constraint", "nonnegative", "--constraint", "bounds:upper=-1"],
+        "nonnegative asks for f ≥ 0 and bounds for f ≤ -1",
+    ),
+    (
+        ["--kernel", "rfb"],
+        "no kernel 'rfb' (did you mean 'rbf'?); there are laplacian, matern32, matern52, polynomial, rbf",
+    ),
     (["--kernel", "precomputed"], "Python"),
     (["--kernel", "polynomial:degree=0"], "degree is 0.0"),
     (["--kernel", "rbf:gamma=3"], "--gamma 3"),
@@ -160,8 +193,14 @@ WORDS = [
     (["--grid", "gamma=2:1:5"], "0 < LOW < HIGH"),
     (["--grid", "gama=1:2:5"], "no hyper-parameter 'gama' (did you mean 'gamma'?)"),
     (["--grid", "gamma=1:2:5", "--gamma", "3"], "gamma is given a value, too"),
-    (["--loss", "huber", "--grid", "delta=0.1:1:3"], "--metric loss rewards a shrinking loss while huber.delta is searched"),
-    (["--loss", "huber:delta=2", "--grid", "delta=0.1:1:3", "--metric", "absolute"], "huber.delta is given a value, too"),
+    (
+        ["--loss", "huber", "--grid", "delta=0.1:1:3"],
+        "--metric loss rewards a shrinking loss while huber.delta is searched",
+    ),
+    (
+        ["--loss", "huber:delta=2", "--grid", "delta=0.1:1:3", "--metric", "absolute"],
+        "huber.delta is given a value, too",
+    ),
     (["--metric", "l2"], "'l2' is not one of"),
     (["--json", "no/such/folder.json"], "the folder no/such does not exist"),
     (["--json", "."], "is a folder"),
@@ -176,16 +215,28 @@ WORDS = [
 
 
 IDLE = [
-    (["--search", "zoom", *SETTLED], "--search zoom is for choosing and --select none chooses nothing; drop one of them"),
+    (
+        ["--search", "zoom", *SETTLED],
+        "--search zoom is for choosing and --select none chooses nothing; drop one of them",
+    ),
     (["--metric", "loss", *SETTLED], "--metric loss is for choosing"),
     (["--folds", "shuffled", *SETTLED], "--folds shuffled is for choosing"),
     (["--search-seed", "0", *SETTLED], "--search-seed 0 is for choosing"),
     (["--one-se", *SETTLED], "--one-se is for choosing"),
     (["--workers", "1", *SETTLED], "--workers 1 is for choosing"),
-    (["--search", "grid", *SETTLED[:4]], "--search grid is for choosing and every hyper-parameter is given; drop it, or give a --grid"),
+    (
+        ["--search", "grid", *SETTLED[:4]],
+        "--search grid is for choosing and every hyper-parameter is given; drop it, or give a --grid",
+    ),
     (["--one-se", *SETTLED[:4]], "--one-se is for choosing and every hyper-parameter is given"),
-    (["--folds", "contiguous", "--select", "loo"], "--folds contiguous: with --select loo every row is a fold of its own"),
-    (["--search-seed", "3", "--select", "loo"], "--search-seed 3: nothing is drawn with the given --select, --folds and --search"),
+    (
+        ["--folds", "contiguous", "--select", "loo"],
+        "--folds contiguous: with --select loo every row is a fold of its own",
+    ),
+    (
+        ["--search-seed", "3", "--select", "loo"],
+        "--search-seed 3: nothing is drawn with the given --select, --folds and --search",
+    ),
     (["--search-seed", "3", "--select", "kfold:5", "--folds", "contiguous"], "--search-seed 3: nothing is drawn"),
     (["--separated", "drop"], "--separated drop belongs to counts; drop it, or give --loss poisson"),
     (["--separated", "refuse", "--loss", "huber"], "--separated refuse belongs to counts"),
@@ -250,8 +301,14 @@ def test_parquet_without_its_reader(refused, tmp_path, monkeypatch):
             ["path", "--vary", "ridge=1:2:3", "--grid", "ridge=1:3:2"],
             "--grid ridge and --vary ridge give two ranges of one hyper-parameter",
         ),
-        (["path", "--vary", "ridge=1:2:3", "--gamma", "2", "--one-se"], "--one-se is for choosing and every hyper-parameter is given"),
-        (["path", "--vary", "ridge=1:2:3", "--gamma", "2", "--select", "none", "--save", "m"], "--save m keeps the model of lowest"),
+        (
+            ["path", "--vary", "ridge=1:2:3", "--gamma", "2", "--one-se"],
+            "--one-se is for choosing and every hyper-parameter is given",
+        ),
+        (
+            ["path", "--vary", "ridge=1:2:3", "--gamma", "2", "--select", "none", "--save", "m"],
+            "--save m keeps the model of lowest",
+        ),
         (["check", *SETTLED, "--workers", "2"], "--workers 2 is for choosing"),
         (["check", *SETTLED, "--solver", "admm", "--solver", "admm"], "--solver admm and --solver admm are one solver"),
         (

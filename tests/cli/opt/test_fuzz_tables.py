@@ -41,7 +41,9 @@ class Folder:
     """A fresh folder with files that no call may change."""
 
     def __init__(self, files):
-        self.files = {name: one if isinstance(one, bytes) else one.encode("utf-8", "surrogatepass") for name, one in files.items()}
+        self.files = {
+            name: one if isinstance(one, bytes) else one.encode("utf-8", "surrogatepass") for name, one in files.items()
+        }
 
     def __enter__(self):
         self.held, self.before = tempfile.TemporaryDirectory(), os.getcwd()
@@ -63,7 +65,12 @@ def sized(strategy):
     def decorate(test):
         @pytest.mark.parametrize("count", [SAMPLE, pytest.param(MANY, marks=pytest.mark.full)])
         def fuzz(count):
-            options = {"deadline": None, "derandomize": True, "database": None, "suppress_health_check": list(HealthCheck)}
+            options = {
+                "deadline": None,
+                "derandomize": True,
+                "database": None,
+                "suppress_health_check": list(HealthCheck),
+            }
             settings(max_examples=count, **options)(given(strategy)(lambda drawn: test(drawn)))()
 
         return fuzz
@@ -74,9 +81,55 @@ def sized(strategy):
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 NASTY = [
-    *("", " ", "nan", "NaN", "-inf", "inf", "NA", "null", "None", "1e400", "-1e300", "1e-310", "0", "-0", "1_000", "1,5", "1.5.2", "0x10"),
-    *("١٢", "１", "\u00a01", "9" * 400, "9" * 5000, "x" * 3000, "a\rb", "\r", "\n", '"', "'", ";", "\t", "=1+1", "True"),
-    *("\x1b[2J", "\u202e", "é", "🙂", "\ufeff", "2026-01-31", "2026-02-30", "2026-01-31T00:00:00Z", "2026-01-31T00:00:00", "0001-01-01"),
+    *(
+        "",
+        " ",
+        "nan",
+        "NaN",
+        "-inf",
+        "inf",
+        "NA",
+        "null",
+        "None",
+        "1e400",
+        "-1e300",
+        "1e-310",
+        "0",
+        "-0",
+        "1_000",
+        "1,5",
+        "1.5.2",
+        "0x10",
+    ),
+    *(
+        "١٢",
+        "１",
+        "\u00a01",
+        "9" * 400,
+        "9" * 5000,
+        "x" * 3000,
+        "a\rb",
+        "\r",
+        "\n",
+        '"',
+        "'",
+        ";",
+        "\t",
+        "=1+1",
+        "True",
+    ),
+    *(
+        "\x1b[2J",
+        "\u202e",
+        "é",
+        "🙂",
+        "\ufeff",
+        "2026-01-31",
+        "2026-02-30",
+        "2026-01-31T00:00:00Z",
+        "2026-01-31T00:00:00",
+        "0001-01-01",
+    ),
     *("9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00"),
 ]
 CELL = st.one_of(st.integers(-3, 6).map(str), st.floats(-5, 5).map(repr), st.sampled_from(NASTY), st.text(max_size=6))
@@ -105,13 +158,42 @@ def as_csv(names, rows):
 
 CALLS = [
     ["solve", *SETTLED, "--json", "-", "-q"],
-    ["solve", "--design", "linear", "--intercept", "--reg", "ridge=1", "--select", "none", "--weights", "w", "--json", "-", "-q"],
+    [
+        "solve",
+        "--design",
+        "linear",
+        "--intercept",
+        "--reg",
+        "ridge=1",
+        "--select",
+        "none",
+        "--weights",
+        "w",
+        "--json",
+        "-",
+        "-q",
+    ],
     ["solve", *SETTLED, "--categorical", "g", "--missing", "drop", "--json", "-", "-q"],
     ["solve", *SETTLED, "--loss", "poisson", "--offset", "w", "--json", "-", "-q"],
     ["solve", "--gamma", "2", "--reg", "ridge=1", "--select", "kfold:2", "--groups", "g", "--missing", "drop", "-q"],
     ["solve", *SETTLED, "--x", "x", "--constraint", "increasing", "-q"],
     ["em", "--k", "1", "--groups", "g", "--json", "-", "-q"],
-    ["em", "--k", "2", "--search", "1", "--restarts", "2", "--weights", "w", "--missing", "drop", "--playlists", "lists", "-q"],
+    [
+        "em",
+        "--k",
+        "2",
+        "--search",
+        "1",
+        "--restarts",
+        "2",
+        "--weights",
+        "w",
+        "--missing",
+        "drop",
+        "--playlists",
+        "lists",
+        "-q",
+    ],
     ["check", *SETTLED, "--solver", "interior", "--solver", "proximal", "-q"],
     ["predict"],
 ]
@@ -121,7 +203,9 @@ def read_or_predict(words, data):
     if words == ["predict"]:
         call("predict", "m.json", data, "--out", "p.csv", "-q", "--json", "-", "--missing", "drop")
         if Path("p.csv").exists():
-            Path("again.csv").write_bytes(Path("p.csv").read_bytes().replace(b"prediction", b"p1").replace(b"bound", b"b1"))
+            Path("again.csv").write_bytes(
+                Path("p.csv").read_bytes().replace(b"prediction", b"p1").replace(b"bound", b"b1")
+            )
             status, _, said = call("predict", "m.json", "again.csv", "--out", "q.csv", "-q", "--x", "x")
             assert status == 0, said  # what predict wrote it can read
     else:
@@ -167,11 +251,19 @@ def column_of(kind, draw, n):
     whole = draw(st.lists(st.one_of(st.none(), st.integers(-(2**31), 2**31 - 1)), min_size=n, max_size=n))
     match kind:
         case "text":
-            return arrow.array(draw(st.lists(st.one_of(st.none(), CELL.filter(lambda cell: cell.isprintable())), min_size=n, max_size=n)))
+            return arrow.array(
+                draw(
+                    st.lists(st.one_of(st.none(), CELL.filter(lambda cell: cell.isprintable())), min_size=n, max_size=n)
+                )
+            )
         case "bytes":
-            return arrow.array(draw(st.lists(st.one_of(st.none(), st.binary(max_size=4)), min_size=n, max_size=n)), arrow.binary())
+            return arrow.array(
+                draw(st.lists(st.one_of(st.none(), st.binary(max_size=4)), min_size=n, max_size=n)), arrow.binary()
+            )
         case "dictionary":
-            return arrow.array([None if one is None else "abc"[one % 3] for one in whole], arrow.string()).dictionary_encode()
+            return arrow.array(
+                [None if one is None else "abc"[one % 3] for one in whole], arrow.string()
+            ).dictionary_encode()
         case "date":
             return arrow.array(whole, arrow.int32()).cast(arrow.date32())
         case "zone":
@@ -183,7 +275,9 @@ def column_of(kind, draw, n):
         case "bool":
             return arrow.array([None if one is None else bool(one % 2) for one in whole])
         case "float":
-            return arrow.array(draw(st.lists(st.one_of(st.none(), st.floats()), min_size=n, max_size=n)), arrow.float64())
+            return arrow.array(
+                draw(st.lists(st.one_of(st.none(), st.floats()), min_size=n, max_size=n)), arrow.float64()
+            )
     return arrow.array([0 if one is None else one % 7 for one in whole], arrow.int64())
 
 
@@ -225,20 +319,81 @@ def test_bytes_of_a_parquet_file(drawn):
 # ---- words -----------------------------------------------------------------------------------------------------------
 
 WORDS = [
-    *("", "x", "y", "x,x", ",", "nosuch", "-1", "0", "nan", "inf", "1e400", "9" * 5000, "1:2", "kfold:" + "9" * 5000, "d.csv"),
-    *("random:" + "9" * 5000, "huber:delta=", "huber:delta=nan", "tv=", "ridge=1e400", "bounds:lower=2,upper=1", "2GiB", "drop"),
+    *(
+        "",
+        "x",
+        "y",
+        "x,x",
+        ",",
+        "nosuch",
+        "-1",
+        "0",
+        "nan",
+        "inf",
+        "1e400",
+        "9" * 5000,
+        "1:2",
+        "kfold:" + "9" * 5000,
+        "d.csv",
+    ),
+    *(
+        "random:" + "9" * 5000,
+        "huber:delta=",
+        "huber:delta=nan",
+        "tv=",
+        "ridge=1e400",
+        "bounds:lower=2,upper=1",
+        "2GiB",
+        "drop",
+    ),
 ]
 LETTERS = st.characters(blacklist_categories=["Cs"], blacklist_characters="\0")
 WORD = st.one_of(st.sampled_from(WORDS), st.text(alphabet=LETTERS, max_size=12))
 COLUMNS = ["--weights", "--offset", "--exposure", "--groups", "--categorical"]
 OPTIONS = {
     "solve": [
-        *("--x", "--y", *COLUMNS, "--missing", "--max-input", "--design", "--kernel", "--gamma", "--loss", "--reg", "--constraint"),
-        *("--solver", "--tol", "--select", "--search", "--grid", "--metric", "--folds", "--scale", "--n", "--seed", "--search-seed"),
+        *(
+            "--x",
+            "--y",
+            *COLUMNS,
+            "--missing",
+            "--max-input",
+            "--design",
+            "--kernel",
+            "--gamma",
+            "--loss",
+            "--reg",
+            "--constraint",
+        ),
+        *(
+            "--solver",
+            "--tol",
+            "--select",
+            "--search",
+            "--grid",
+            "--metric",
+            "--folds",
+            "--scale",
+            "--n",
+            "--seed",
+            "--search-seed",
+        ),
     ],
     "predict": ["--x", "--offset", "--exposure", "--outside", "--missing", "--max-input", "--seed"],
     "em": [
-        *("--x", "--y", *COLUMNS, "--missing", "--max-input", "--k", "--k-range", "--criterion", "--ridge", "--init", "--cycles"),
+        *(
+            "--x",
+            "--y",
+            *COLUMNS,
+            "--missing",
+            "--max-input",
+            "--k",
+            "--k-range",
+            "--criterion",
+            "--ridge",
+            "--init",
+            "--cycles",
+        ),
         *("--catalogue", "--top", "--seed"),
     ],
 }
@@ -258,6 +413,9 @@ def commands(draw):
 
 @sized(commands())
 def test_words_of_options(words):
-    files = {"d.csv": "x,y,w,g\n" + "".join(f"{i},{i % 3},{i % 2},{'ab'[i % 2]}\n" for i in range(9)), "m.json": MODEL[0]}
+    files = {
+        "d.csv": "x,y,w,g\n" + "".join(f"{i},{i % 3},{i % 2},{'ab'[i % 2]}\n" for i in range(9)),
+        "m.json": MODEL[0],
+    }
     with Folder(files):
         call(*words)

@@ -7,12 +7,26 @@ import numpy as np
 import pytest
 
 from hw4cli.opt import outputs, solve
-from hw4opt import RBF, Absolute, Huber, Laplacian, Polynomial, Problem, Quantile, Result, Ridge, TotalVariation, Trend, fit
+from hw4opt import (
+    RBF,
+    Absolute,
+    Huber,
+    Laplacian,
+    Polynomial,
+    Problem,
+    Quantile,
+    Result,
+    Ridge,
+    TotalVariation,
+    Trend,
+    fit,
+)
 from hw4opt.datasets import step_data
 
 KEYS = (
-    "version command seed platform data_sha256 status message solver objective dual_objective gap relative_gap stationarity violation "
-    "prediction_error_bound hyperparameters selection n rank iterations seconds x y fitted dual_coef"
+    "version command seed platform data_sha256 status message solver objective dual_objective gap relative_gap "
+    "stationarity violation prediction_error_bound hyperparameters selection n rank iterations seconds x y fitted "
+    "dual_coef"
 )
 GIVEN = ["--gamma", "20", "--reg", "ridge=0.01", "--select", "none"]
 DOSE = ["--x", "dose", "--y", "response"]
@@ -22,7 +36,9 @@ def test_the_json_holds_the_contract_and_the_library_agrees(hw4opt):
     record = hw4opt("solve", "--loss", "huber:delta=2", *GIVEN, "--reg", "tv=0.3", "--json", "-").json
     assert not [key for key in KEYS.split() if key not in record]
     data = step_data()
-    direct = fit(Problem(data.x, data.y, kernel=RBF(20), loss=Huber(2), regularizers=[Ridge(0.01), TotalVariation(0.3)]))
+    direct = fit(
+        Problem(data.x, data.y, kernel=RBF(20), loss=Huber(2), regularizers=[Ridge(0.01), TotalVariation(0.3)])
+    )
     assert record["status"] == "certified" and record["n"] == 50 and record["selection"] is None
     assert record["hyperparameters"] == {"gamma": 20, "ridge": 0.01, "tv": 0.3}
     assert record["objective"] == pytest.approx(direct.objective, rel=1e-12)
@@ -40,7 +56,12 @@ def test_the_json_holds_the_contract_and_the_library_agrees(hw4opt):
         (["--loss", "absolute", "--kernel", "laplacian"], Laplacian(20), Absolute(), []),
         (["--kernel", "polynomial:degree=2,coef0=0.5", "--loss", "huber"], Polynomial(20, 2, 0.5), Huber(), []),
         (["--reg", "trend:order=2,weight=0.1", "--loss", "huber:delta=0.5"], RBF(20), Huber(0.5), [Trend(0.1, 2)]),
-        (["--reg", "trend:order=2,weight=0.1", "--reg", "tv=2", "--loss", "huber"], RBF(20), Huber(), [Trend(0.1, 2), TotalVariation(2)]),
+        (
+            ["--reg", "trend:order=2,weight=0.1", "--reg", "tv=2", "--loss", "huber"],
+            RBF(20),
+            Huber(),
+            [Trend(0.1, 2), TotalVariation(2)],
+        ),
     ],
 )
 def test_words_become_terms(hw4opt, words, kernel, loss, terms):
@@ -52,7 +73,19 @@ def test_words_become_terms(hw4opt, words, kernel, loss, terms):
 
 def test_columns_weights_and_scale(hw4opt, dose):
     record = hw4opt(
-        "solve", dose, "--x", "dose,age", "--y", "response", "--weights", "weight", "--scale", "standard", *GIVEN, "--json", "-"
+        "solve",
+        dose,
+        "--x",
+        "dose,age",
+        "--y",
+        "response",
+        "--weights",
+        "weight",
+        "--scale",
+        "standard",
+        *GIVEN,
+        "--json",
+        "-",
     ).json
     table = np.genfromtxt(dose, delimiter=",", names=True, dtype=None, encoding="utf-8")
     x = np.column_stack([table["dose"], table["age"]])
@@ -63,7 +96,9 @@ def test_columns_weights_and_scale(hw4opt, dose):
 
 
 def test_every_numeric_column_without_another_role_is_a_feature(hw4opt, dose):
-    record = hw4opt("solve", dose, "--y", "response", "--weights", "weight", "--groups", "group", *GIVEN, "--json", "-").json
+    record = hw4opt(
+        "solve", dose, "--y", "response", "--weights", "weight", "--groups", "group", *GIVEN, "--json", "-"
+    ).json
     assert np.shape(record["x"]) == (40, 2)
     assert record["features"] == ["dose", "age"]
     left_out, spreads = record["warnings"]
@@ -71,8 +106,23 @@ def test_every_numeric_column_without_another_role_is_a_feature(hw4opt, dose):
 
 
 def test_a_constraint_on_one_of_several_columns(hw4opt, dose):
-    words = ["--x", "age,dose", "--y", "response", "--scale", "standard", "--gamma", "0.5", "--reg", "ridge=0.01", "--select", "none"]
-    record = hw4opt("solve", dose, *words, "--constraint", "increasing:column=dose", "--save", "m.json", "--json", "-").json
+    words = [
+        "--x",
+        "age,dose",
+        "--y",
+        "response",
+        "--scale",
+        "standard",
+        "--gamma",
+        "0.5",
+        "--reg",
+        "ridge=0.01",
+        "--select",
+        "none",
+    ]
+    record = hw4opt(
+        "solve", dose, *words, "--constraint", "increasing:column=dose", "--save", "m.json", "--json", "-"
+    ).json
     assert record["status"] == "certified"
     assert Result.load("m.json").problem.constraints[0].column == 1
 
@@ -90,12 +140,16 @@ def test_a_linear_design_gives_coefficients(hw4opt, dose):
 
 def test_logistic_adds_the_mean(hw4opt, tmp_path):
     (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i},{int(i % 7 > i // 6)}\n" for i in range(30)))
-    record = hw4opt("solve", "d.csv", "--loss", "logistic", "--gamma", "0.1", "--reg", "ridge=1", "--select", "none", "--json", "-").json
+    record = hw4opt(
+        "solve", "d.csv", "--loss", "logistic", "--gamma", "0.1", "--reg", "ridge=1", "--select", "none", "--json", "-"
+    ).json
     np.testing.assert_allclose(record["mean"], 1 / (1 + np.exp(-np.array(record["fitted"]))))
 
 
 def test_what_is_not_given_is_chosen(hw4opt):
-    record = hw4opt("solve", "--gamma", "50", "--search", "grid", "--grid", "ridge=0.01:1:3", "--select", "loo", "--json", "-").json
+    record = hw4opt(
+        "solve", "--gamma", "50", "--search", "grid", "--grid", "ridge=0.01:1:3", "--select", "loo", "--json", "-"
+    ).json
     selection = record["selection"]
     assert selection["method"] == "loo" and selection["fits"] == 150 and len(selection["predictions"]) == 50
     assert [row["gamma"] for row in selection["table"]] == [50] * 3
@@ -112,7 +166,19 @@ def test_everything_given_is_scored(hw4opt):
 
 
 def test_a_parameter_of_the_loss_is_searched_when_named(hw4opt):
-    words = ["--loss", "huber", *GIVEN[:4], "--search", "grid", "--grid", "delta=0.5:2:3", "--metric", "absolute", "--select", "kfold:5"]
+    words = [
+        "--loss",
+        "huber",
+        *GIVEN[:4],
+        "--search",
+        "grid",
+        "--grid",
+        "delta=0.5:2:3",
+        "--metric",
+        "absolute",
+        "--select",
+        "kfold:5",
+    ]
     record = hw4opt("solve", *words, "--json", "-").json
     assert record["hyperparameters"]["huber.delta"] in [row["huber.delta"] for row in record["selection"]["table"]]
     assert [row["huber.delta"] for row in record["selection"]["table"]] == pytest.approx([0.5, 1, 2])
@@ -144,7 +210,9 @@ def test_a_figure_has_the_kind_its_name_says(hw4opt, tmp_path, name, start):
 def test_the_table_ends_with_the_line_for_a_figure(hw4opt):
     done = hw4opt("solve", "--loss", "huber", *GIVEN)
     lines = done.out.splitlines()
-    assert lines[-1] == "For a figure: hw4opt solve --loss huber --gamma 20 --reg ridge=0.01 --select none --plot fit.png"
+    assert (
+        lines[-1] == "For a figure: hw4opt solve --loss huber --gamma 20 --reg ridge=0.01 --select none --plot fit.png"
+    )
     assert any("relative gap" in line for line in lines) and any("certified" in line for line in lines)
 
 
@@ -163,7 +231,19 @@ def test_an_answer_without_proof_is_exit_1_with_json_and_no_other_file(hw4opt, t
 
 
 def test_the_tables_numbers_are_null_where_there_are_none(hw4opt, dose):
-    done = hw4opt("solve", dose, *DOSE, "--design", "linear", "--constraint", "decreasing", "--constraint", "bounds:lower=1", "--json", "-")
+    done = hw4opt(
+        "solve",
+        dose,
+        *DOSE,
+        "--design",
+        "linear",
+        "--constraint",
+        "decreasing",
+        "--constraint",
+        "bounds:lower=1",
+        "--json",
+        "-",
+    )
     assert done.status == 1 and done.json["status"] in ("uncertified", "infeasible")
     assert done.json["relative_gap"] is None
 
@@ -175,11 +255,15 @@ def test_the_unit_of_x_changes_nothing_but_gamma(hw4opt, tmp_path, kernel):
     power = 1 if kernel == "laplacian" else 2
     found = {}
     for unit in (1.0, 1e-150, 1e150):
-        (tmp_path / "d.csv").write_text("dose,y\n" + "".join(f"{i / 23 * unit!r},{float(value)!r}\n" for i, value in enumerate(y)))
+        (tmp_path / "d.csv").write_text(
+            "dose,y\n" + "".join(f"{i / 23 * unit!r},{float(value)!r}\n" for i, value in enumerate(y))
+        )
         found[unit] = hw4opt("solve", "d.csv", "--kernel", kernel, "--search", "grid", "--json", "-", "-q").json
     one = found[1.0]
     for unit in (1e-150, 1e150):
-        assert found[unit]["hyperparameters"]["gamma"] * unit**power == pytest.approx(one["hyperparameters"]["gamma"], rel=1e-6)
+        assert found[unit]["hyperparameters"]["gamma"] * unit**power == pytest.approx(
+            one["hyperparameters"]["gamma"], rel=1e-6
+        )
         assert found[unit]["hyperparameters"]["ridge"] == pytest.approx(one["hyperparameters"]["ridge"], rel=1e-6)
         np.testing.assert_allclose(found[unit]["fitted"], one["fitted"], atol=1e-6)
 
@@ -260,7 +344,9 @@ def test_constraints_on_fitted_values_of_a_linear_design_say_so(hw4opt, tmp_path
     np.savetxt(tmp_path / "ab.csv", rows, delimiter=",", header="a,b,y", comments="")
     words = ["solve", "ab.csv", "--design", "linear", "--intercept", "--select", "none", "--json", "-"]
     said = hw4opt(*words, "--constraint", "nonnegative").json["warnings"]
-    assert said == ["nonnegative holds for the fitted values, not for the coefficients; --constraint coef_nonnegative is for those"]
+    assert said == [
+        "nonnegative holds for the fitted values, not for the coefficients; --constraint coef_nonnegative is for those"
+    ]
     done = hw4opt(*words, "--constraint", "coef_nonnegative", "--constraint", "coef_bounds:upper=0.1")
     assert done.json["warnings"] == [] and min(done.json["coef"]) >= 0 and max(done.json["coef"]) <= 0.1 + 1e-9
     kernel = hw4opt("solve", *GIVEN, "--constraint", "coef_nonnegative")

@@ -1,4 +1,4 @@
-"""`hw4opt check` and the limits of `solve`: the table, --all, --time-limit, the odd one out, and Ctrl-C in any backend."""
+"""`hw4opt check` and the limits of `solve`: table, --all, --time-limit, the odd one out, Ctrl-C in any backend."""
 
 import signal
 import subprocess
@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hw4cli.opt import check as command
+from hw4opt import RBF, Result, fit
 from hw4opt import crosscheck as module
-from hw4opt import fit
-from hw4opt.crosscheck import default_solvers, every_solver
+from hw4opt.crosscheck import Crosscheck, Row, default_solvers, every_solver
 from hw4opt.solvers import installed
 
 RUN = "import sys; from hw4cli.opt.app import main; sys.exit(main(sys.argv[1:]))"
+HUBER = ["--loss", "huber", "--gamma", "54", "--reg", "ridge=0.1"]
 GIVEN = ["--gamma", "20", "--reg", "ridge=0.1", "--constraint", "increasing", "--select", "none"]
 SOLVERS = [word for solver in ("interior", "admm", "proximal") for word in ("--solver", solver)]
 
@@ -29,6 +31,38 @@ def steps(tmp_path) -> Path:
     path = tmp_path / "steps.csv"
     path.write_text("\n".join(["x,y", *rows]))
     return path
+
+
+def test_check_compares_solvers(hw4opt, tmp_path):
+    solvers = ["--solver", "interior", "--solver", "admm", "--solver", "cvxpy:CLARABEL"]
+    files = ["--json", "-", "--plot", "c.png", "--save", "m.json"]
+    done = hw4opt("check", *HUBER, "--select", "none", *solvers, *files)
+    assert done.status == 0 and done.json["status"] == "certified"
+    assert [row["solver"] for row in done.json["rows"]] == ["interior", "admm", "cvxpy:CLARABEL"]
+    assert {"solver", "status", "objective", "relative_gap", "seconds", "message"} <= set(done.json["rows"][0])
+    objectives = [row["objective"] for row in done.json["rows"]]
+    assert done.json["largest_difference"] == pytest.approx(max(objectives) - min(objectives))
+    assert (tmp_path / "c.png").exists() and Result.load("m.json").problem.kernel == RBF(54.0)
+
+
+def test_a_solver_that_refuses_is_a_row(hw4opt):
+    words = ["--select", "none", "--solver", "interior", "--solver", "admm", "--solver", "cvxpy:SCIPY"]
+    done = hw4opt("check", *HUBER, *words, "--json", "-")
+    assert done.status == 0 and done.json["rows"][2]["status"] != "certified" and done.json["rows"][2]["message"]
+    assert "cvxpy:SCIPY: " in done.err
+
+
+def test_solvers_that_disagree_are_exit_1(hw4opt, monkeypatch, tmp_path):
+    rows = [Row("interior", "certified", 1.0, 0.0, 0.0, 0.1, "m"), Row("admm", "certified", 2.0, 0.0, 0.0, 0.1, "m")]
+    monkeypatch.setattr(command, "crosscheck", lambda *_: Crosscheck(rows, 1.0, ["interior and admm differ by 1"]))
+    done = hw4opt("check", *HUBER, "--select", "none", "--json", "-", "--quiet", "--save", "m.json")
+    assert done.status == 1 and done.json["message"] == "interior and admm differ by 1" and "differ by 1" in done.err
+    assert not (tmp_path / "m.json").exists() and "(--save m.json not written)" in done.err
+
+
+def test_fewer_than_two_certified_solvers_are_exit_1(hw4opt):
+    done = hw4opt("check", *HUBER, "--select", "none", "--solver", "interior", "--json", "-")
+    assert done.status == 1 and "fewer than two" in done.json["message"]
 
 
 def test_check_asks_the_default_solvers_and_ends(hw4opt, steps):
@@ -119,7 +153,12 @@ def test_ctrl_c_ends_any_solver(solver, children):
     heavy = LONG if solver == "cvxpy:HIGHS" else LONGER  # which HiGHS soon gives up
     words = ["solve", *heavy, "--select", "none", "--tol", "1e-14", "--solver", solver]
     running = subprocess.Popen(
-        [sys.executable, "-c", f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {RUN}", *words],
+        [
+            sys.executable,
+            "-c",
+            f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {RUN}",
+            *words,
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

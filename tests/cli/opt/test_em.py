@@ -6,24 +6,28 @@ import json
 import numpy as np
 import pytest
 
-KEYS = """version command seed platform data_sha256 status message k log_likelihood trace proportions rates feature_names standard_errors
-    bic aic icl responsibilities cluster_sizes starts cycles seconds"""
+KEYS = """version command seed platform data_sha256 status message k log_likelihood trace proportions rates
+    feature_names standard_errors bic aic icl responsibilities cluster_sizes starts cycles seconds"""
 QUICK = ["--restarts", "24", "--search", "40"]
 
 
 @pytest.fixture
 def songs(tmp_path):
-    """A CSV of 80 songs: name, plays, tempo, mood, groups of four, initial labels, exposure, and columns that are wrong."""
+    """A CSV of 80 songs: name, plays, tempo, mood, groups of four, initial labels, exposure, and wrong columns."""
     draw = np.random.default_rng(0)
     path = tmp_path / "songs.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["song", "plays", "tempo", "loud", "day", "start", "hours", "flat", "half", "none", "minus", "gap", "huge"])
+        writer.writerow(
+            ["song", "plays", "tempo", "loud", "day", "start", "hours", "flat", "half", "none", "minus", "gap", "huge"]
+        )
         for i in range(80):
             x, mood = draw.normal(size=2), i // 4 % 2
             plays = draw.poisson(np.exp(2 + (0.9 if mood else -0.9) * x[0]))
             gap = "" if i == 6 else 1.5
-            writer.writerow([f"s{i}", plays, *x, f"d{i // 4}", i % 2, 1 + i % 3, 7, plays + 0.5, 0, plays - 100, gap, 1e6 * i])
+            writer.writerow(
+                [f"s{i}", plays, *x, f"d{i // 4}", i % 2, 1 + i % 3, 7, plays + 0.5, 0, plays - 100, gap, 1e6 * i]
+            )
     return path
 
 
@@ -32,13 +36,20 @@ DATA = ["songs.csv", "--y", "plays", "--x", "tempo,loud"]
 
 def test_the_built_in_listener_shows_true_against_found(hw4opt):
     done = hw4opt("em", *QUICK)
-    assert done.status == 0 and "true 2" in done.out and "--plot" in done.out and "of the songs are in the right one" in done.out
+    assert (
+        done.status == 0
+        and "true 2" in done.out
+        and "--plot" in done.out
+        and "of the songs are in the right one" in done.out
+    )
     record = hw4opt("em", *QUICK, "--json", "-", "--quiet").json
     assert not [key for key in KEYS.split() if key not in record]
     assert record["k"] == 3 and record["status"] == "certified" and record["truth"]["moods_right"] > 0.8
     assert np.abs(np.array(record["rates"]) - record["truth"]["rates"]).max() < 0.3
     assert record["feature_names"][0] == "(intercept)" and np.diff(record["proportions"]).max() <= 0
-    assert set(record["starts"]) >= {"tried", "agreed", "failed", "next_best"} and len(record["trace"]) == record["cycles"]
+    assert (
+        set(record["starts"]) >= {"tried", "agreed", "failed", "next_best"} and len(record["trace"]) == record["cycles"]
+    )
     df, n = 3 * 4 + 2, len(record["responsibilities"])
     assert record["bic"] == pytest.approx(-2 * record["log_likelihood"] + df * np.log(n))
     assert record["aic"] == pytest.approx(-2 * record["log_likelihood"] + 2 * df)
@@ -46,7 +57,13 @@ def test_the_built_in_listener_shows_true_against_found(hw4opt):
 
 
 @pytest.mark.parametrize(
-    "words", [["--x", "tempo,energy", "--k", "2"], ["--no-intercept", "--k", "2"], ["--offset", "tempo", "--k", "3"], ["--x", "energy"]]
+    "words",
+    [
+        ["--x", "tempo,energy", "--k", "2"],
+        ["--no-intercept", "--k", "2"],
+        ["--offset", "tempo", "--k", "3"],
+        ["--x", "energy"],
+    ],
 )
 def test_with_other_columns_there_is_no_truth_to_compare_with(hw4opt, tmp_path, words):
     done = hw4opt("em", *words, "--restarts", "4", "--search", "0", "--plot", "a.png", "--json", "-")
@@ -103,7 +120,9 @@ def test_playlists_of_an_earlier_fit_with_more_moods_are_named(hw4opt, songs, tm
 
 
 def test_a_catalogue_becomes_playlists(hw4opt, songs, tmp_path):
-    done = hw4opt("em", *DATA, "--k", "2", *QUICK, "--catalogue", "songs.csv", "--top", "5", "--playlists", "lists", "--json", "-")
+    done = hw4opt(
+        "em", *DATA, "--k", "2", *QUICK, "--catalogue", "songs.csv", "--top", "5", "--playlists", "lists", "--json", "-"
+    )
     record = done.json
     assert done.status == 0 and len(record["playlists"]) == 2 and "Mood 1" in done.err
     for number, one in enumerate(record["playlists"], 1):
@@ -115,23 +134,36 @@ def test_a_catalogue_becomes_playlists(hw4opt, songs, tmp_path):
 
 def test_playlists_default_to_the_listeners_own_songs(hw4opt, songs, tmp_path):
     assert hw4opt("em", *DATA, "--k", "2", *QUICK, "--playlists", "a", "--quiet").status == 0
-    assert hw4opt("em", *DATA, "--k", "2", *QUICK, "--catalogue", "songs.csv", "--playlists", "b", "--quiet").status == 0
+    assert (
+        hw4opt("em", *DATA, "--k", "2", *QUICK, "--catalogue", "songs.csv", "--playlists", "b", "--quiet").status == 0
+    )
     assert (tmp_path / "a" / "mood_2.csv").read_text() == (tmp_path / "b" / "mood_2.csv").read_text()
 
 
 def test_plain_runs_exactly_so_many_cycles_and_is_exit_1_where_it_is_not_stationary(hw4opt, songs, tmp_path):
     words = ["--k", "2", "--plain", "--init", "start", "--json", "-", "--quiet", "--plot", "p.png"]
     short = hw4opt("em", *DATA, *words, "--cycles", "3")
-    assert short.status == 1 and short.json["status"] == "iteration_limit" and len(short.json["trace"]) == short.json["cycles"] == 3
+    assert (
+        short.status == 1
+        and short.json["status"] == "iteration_limit"
+        and len(short.json["trace"]) == short.json["cycles"] == 3
+    )
     assert "--plot p.png not written" in short.err and not (tmp_path / "p.png").exists()
     long = hw4opt("em", *DATA, *words, "--cycles", "400")
     assert long.status == 0 and long.json["trace"][:3] == pytest.approx(short.json["trace"], rel=1e-12)
-    assert (np.diff(long.json["trace"]) >= -1e-12 * abs(long.json["log_likelihood"])).all() and (tmp_path / "p.png").exists()
+    assert (np.diff(long.json["trace"]) >= -1e-12 * abs(long.json["log_likelihood"])).all() and (
+        tmp_path / "p.png"
+    ).exists()
 
 
 def test_k_range_chooses_by_a_criterion(hw4opt, songs):
     done = hw4opt("em", *DATA, "--k-range", "1:3", *QUICK, "--json", "-")
-    assert done.status == 0 and done.json["k"] == 2 and list(done.json["bic_by_k"]) == ["1", "2", "3"] and "Moods by bic" in done.err
+    assert (
+        done.status == 0
+        and done.json["k"] == 2
+        and list(done.json["bic_by_k"]) == ["1", "2", "3"]
+        and "Moods by bic" in done.err
+    )
     assert done.json["bic_by_k"]["2"] == done.json["bic"] == min(done.json["bic_by_k"].values())
     held = hw4opt("em", *DATA, "--k-range", "1:2", *QUICK, "--criterion", "held_out", "--json", "-", "--quiet").json
     assert held["k"] == 2 and held["held_out_by_k"]["2"] > held["held_out_by_k"]["1"]
@@ -149,14 +181,18 @@ def test_columns_of_any_size_give_the_same_moods_and_playlists(hw4opt, songs, tm
         with (tmp_path / "sized.csv").open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["song", "plays", "tempo", "loud"])
-            writer.writerows([[row["song"], row["plays"], float(row["tempo"]) * float(size), row["loud"]] for row in rows])
+            writer.writerows(
+                [[row["song"], row["plays"], float(row["tempo"]) * float(size), row["loud"]] for row in rows]
+            )
         words = ["--y", "plays", "--k", "2", *QUICK, "--json", "-", "--quiet"]
         sized = hw4opt("em", "sized.csv", *words, "--playlists", "sized").json
         plain = hw4opt("em", *DATA, "--k", "2", *QUICK, "--json", "-", "--quiet", "--playlists", "plain").json
         for key in ("rates", "standard_errors"):
             assert np.array(sized[key]) * [1, float(size), 1] == pytest.approx(np.array(plain[key]), rel=1e-6)
         for one, other in zip(sized["playlists"], plain["playlists"], strict=True):
-            assert one["song"] == other["song"] and one["standard_errors"] == pytest.approx(other["standard_errors"], rel=1e-6)
+            assert one["song"] == other["song"] and one["standard_errors"] == pytest.approx(
+                other["standard_errors"], rel=1e-6
+            )
 
 
 def test_a_catalogue_may_name_its_columns_as_playlists_do(hw4opt, songs, tmp_path):
@@ -165,7 +201,17 @@ def test_a_catalogue_may_name_its_columns_as_playlists_do(hw4opt, songs, tmp_pat
     words = ["--k", "2", *QUICK, "--catalogue", "ranked.csv", "--playlists", "lists", "--json", "-", "--quiet"]
     one = hw4opt("em", *DATA, *words).json["playlists"][0]
     header = (tmp_path / "lists" / "mood_1.csv").read_text().splitlines()[0].split(",")
-    assert header == ["rank", "row", "catalogue_rank", "catalogue_row", "mood", "scores", "catalogue_score", "score", "standard_error"]
+    assert header == [
+        "rank",
+        "row",
+        "catalogue_rank",
+        "catalogue_row",
+        "mood",
+        "scores",
+        "catalogue_score",
+        "score",
+        "standard_error",
+    ]
     assert one["mood"] == 1 and one["catalogue_mood"] == ["sad"] * 9 and one["catalogue_scores"] == ["x"] * 9
     assert one["catalogue_rank"] == ["first"] * 9 and one["scores"][0] == max(one["scores"])
 
@@ -179,12 +225,28 @@ def test_scores_that_no_number_holds_are_null_and_said(hw4opt, songs, tmp_path):
     done = hw4opt("em", "small.csv", *words)
     assert done.status == 0 and "left empty" in done.err
     for number, one in enumerate(done.json["playlists"], 1):
-        assert one["standard_errors"][one["rows"].index(1)] is None and one["standard_errors"][one["rows"].index(0)] is not None
+        assert (
+            one["standard_errors"][one["rows"].index(1)] is None
+            and one["standard_errors"][one["rows"].index(0)] is not None
+        )
         assert "inf" not in (tmp_path / "lists" / f"mood_{number}.csv").read_text()
 
 
 def test_groups_offsets_weights_ridge_and_files(hw4opt, songs, tmp_path):
-    words = ["--groups", "day", "--exposure", "hours", "--weights", "hours", "--ridge", "0.5", "--plot", "m.png", "--save", "m.json"]
+    words = [
+        "--groups",
+        "day",
+        "--exposure",
+        "hours",
+        "--weights",
+        "hours",
+        "--ridge",
+        "0.5",
+        "--plot",
+        "m.png",
+        "--save",
+        "m.json",
+    ]
     done = hw4opt("em", *DATA, "--k", "2", *QUICK, *words, "--json", "o.json", "--quiet")
     record = json.loads((tmp_path / "o.json").read_text())
     assert done.status == 0 and done.out == "" and (tmp_path / "m.png").stat().st_size > 10_000
@@ -194,7 +256,9 @@ def test_groups_offsets_weights_ridge_and_files(hw4opt, songs, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_answer(hw4opt, songs):
-    one, other = (hw4opt("em", *DATA, "--k", "3", *QUICK, "--json", "-", "--quiet", "--seed", "5").json for _ in range(2))
+    one, other = (
+        hw4opt("em", *DATA, "--k", "3", *QUICK, "--json", "-", "--quiet", "--seed", "5").json for _ in range(2)
+    )
     assert {**one, "seconds": 0} == {**other, "seconds": 0}
 
 
@@ -217,7 +281,12 @@ def test_a_mood_without_maximum_is_exit_1(hw4opt, tmp_path):
     done = hw4opt("em", "zeros.csv", "--y", "plays", "--k", "2", *QUICK, "--json", "-", "--quiet")
     assert done.status == 1 and done.json["status"] == "no_finite_maximum" and "mood 2" in done.err
     assert done.json["standard_errors"] is None and "not identified" in done.json["standard_errors_reason"]
-    assert hw4opt("em", "zeros.csv", "--y", "plays", "--k", "2", *QUICK, "--ridge", "0.01", "--no-intercept", "--quiet").status == 0
+    assert (
+        hw4opt(
+            "em", "zeros.csv", "--y", "plays", "--k", "2", *QUICK, "--ridge", "0.01", "--no-intercept", "--quiet"
+        ).status
+        == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -228,7 +297,10 @@ def test_a_mood_without_maximum_is_exit_1(hw4opt, tmp_path):
         ([*DATA, "--k-range", "3:1"], "give LOW:HIGH"),
         ([*DATA, "--k-range", "1:²"], "give LOW:HIGH"),
         ([*DATA, "--k-range", "1:81"], "k is 81 and there are 80 distinct rows; k must be 80 or less"),
-        ([*DATA, "--k-range", "1:999999999999", "--playlists", "lists"], "k is 999999999999 and there are 80 distinct rows"),
+        (
+            [*DATA, "--k-range", "1:999999999999", "--playlists", "lists"],
+            "k is 999999999999 and there are 80 distinct rows",
+        ),
         ([*DATA, "--k-range", "1:21", "--groups", "day"], "k is 21 and there are 20 groups; k must be 20 or less"),
         ([*DATA, "--k", "0"], "0 is not in the range"),
         ([*DATA, "--k", "81"], "there are 80 distinct rows"),
@@ -269,6 +341,6 @@ def test_wrong_input_is_exit_2_and_one_sentence(hw4opt, songs, tmp_path, words, 
 
 def test_em_has_every_option_of_the_contract(hw4opt):
     text = hw4opt("em", "--help").out
-    options = """--y --x --offset --exposure --weights --groups --k --k-range --no-intercept --restarts --search --search-seconds --ridge
-        --quasi --plain --init --cycles --catalogue --top --playlists"""
+    options = """--y --x --offset --exposure --weights --groups --k --k-range --no-intercept --restarts --search
+        --search-seconds --ridge --quasi --plain --init --cycles --catalogue --top --playlists"""
     assert not [option for option in options.split() if option not in text]

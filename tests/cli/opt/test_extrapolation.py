@@ -19,8 +19,8 @@ def model(hw4opt, tmp_path):
     """Two columns: a from 0 to 1.9, b from -1 to 1 among the rows that count."""
     rows = [f"{i / 10},{(i * 7 % 21) / 10 - 1},{i % 5},1" for i in range(20)]
     (tmp_path / "d.csv").write_text("\n".join(["a,b,y,w", *rows, "99,99,0,0"]) + "\n")
-    assert hw4opt("solve", "d.csv", "--x", "a,b", "--weights", "w", "--gamma", "1", "--reg", "ridge=0.1", "--select", "none",
-                  "--save", "m.json").status == 0  # fmt: skip
+    settled = ["--gamma", "1", "--reg", "ridge=0.1", "--select", "none"]
+    assert hw4opt("solve", "d.csv", "--x", "a,b", "--weights", "w", *settled, "--save", "m.json").status == 0
     (tmp_path / "new.csv").write_text("a,b\n1,0\n5,0\n1,-7\n-3,40\n1.9,1\n")
     return "m.json"
 
@@ -33,7 +33,12 @@ def test_rows_outside_are_named_and_treated_as_asked(hw4opt, tmp_path, model, wh
     outside = ((x < low) | (x > high)).any(axis=1)
     assert done.status == 0 and done.json["outside_rows"] == np.flatnonzero(outside).tolist()
     (said,) = done.json["warnings"]
-    assert said.startswith("rows 2, 3, 4") and "a from 0 to 1.9" in said and "b from -1 to" in said and said in " ".join(done.err.split())
+    assert (
+        said.startswith("rows 2, 3, 4")
+        and "a from 0 to 1.9" in said
+        and "b from -1 to" in said
+        and said in " ".join(done.err.split())
+    )
     expected = result.predict(np.clip(x, low, high) if what == "clip" else x)
     rows = read(tmp_path / "p.csv")
     for place, row in enumerate(rows):
@@ -45,7 +50,9 @@ def test_rows_outside_are_named_and_treated_as_asked(hw4opt, tmp_path, model, wh
 
 def test_rows_inside_get_no_word(hw4opt, model):
     done = hw4opt("predict", model, "d.csv", "--out", "p.csv", "--json", "-", "--quiet")
-    assert done.json["outside_rows"] == [20] and "row 21 lies outside" in done.json["warnings"][0]  # the row of weight 0
+    assert (
+        done.json["outside_rows"] == [20] and "row 21 lies outside" in done.json["warnings"][0]
+    )  # the row of weight 0
     assert hw4opt("predict", model, "d.csv", "--out", "q.csv", "--outside", "nosuch").status == 2
 
 
@@ -66,13 +73,19 @@ def test_a_model_without_names_of_columns_has_a_range_too(hw4opt, tmp_path):
 def test_what_no_number_holds_is_an_empty_cell_and_a_warning(hw4opt, tmp_path):
     (tmp_path / "d.csv").write_text("x,y\n" + "".join(f"{i},{i % 3}\n" for i in range(12)))
     (tmp_path / "new.csv").write_text("x\n5\n1e200\n-1e308\n")
-    for words in (["--kernel", "polynomial:degree=3", "--gamma", "1"], ["--loss", "poisson", "--design", "linear", "--intercept"]):
+    for words in (
+        ["--kernel", "polynomial:degree=3", "--gamma", "1"],
+        ["--loss", "poisson", "--design", "linear", "--intercept"],
+    ):
         hw4opt("solve", "d.csv", *words, "--reg", "ridge=1", "--select", "none", "--save", "m.json")
         done = hw4opt("predict", "m.json", "new.csv", "--out", "p.csv", "--json", "-", "--plot", "p.png")
         assert done.status == 0 and "beyond floating point" in done.json["warnings"][-1], done.err
         text = (tmp_path / "p.csv").read_text().lower()
         assert "nan" not in text and "inf" not in text and (",," in text or ",\n" in text)
-        assert [value is None for value in done.json["mean" if "poisson" in words else "prediction"]][:2] == [False, True]
+        assert [value is None for value in done.json["mean" if "poisson" in words else "prediction"]][:2] == [
+            False,
+            True,
+        ]
 
 
 TEXTS = ["plain", "a,b", 'say "so"', "a\rb", "a\nb", "\r", "", " lead", "é λ", "=1+1", "\x1b[31m", "a\x00b"]
@@ -103,6 +116,12 @@ def test_text_that_no_csv_cell_holds_is_refused(hw4opt, tmp_path, model):
     arrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
-    parquet.write_table(arrow.table({"t": ["a", "b" * 200_000], "a": [1.0, 0.1], "b": [0.1, 0.3]}), tmp_path / "t.parquet")
+    parquet.write_table(
+        arrow.table({"t": ["a", "b" * 200_000], "a": [1.0, 0.1], "b": [0.1, 0.3]}), tmp_path / "t.parquet"
+    )
     done = hw4opt("predict", model, "t.parquet", "--out", "p.csv", "--quiet")
-    assert done.status == 2 and "column 't' holds text of 200,000 characters in row 2" in done.err and not (tmp_path / "p.csv").exists()
+    assert (
+        done.status == 2
+        and "column 't' holds text of 200,000 characters in row 2" in done.err
+        and not (tmp_path / "p.csv").exists()
+    )
