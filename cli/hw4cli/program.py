@@ -56,12 +56,15 @@ class Commands(click.Group):
             raise self.unknown(args[0])
         return super().resolve_command(ctx, args)
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def make_context(self, *arguments: Any, **extra: Any) -> click.Context:
         """Turn Ctrl-C into an abort, for which click prints no empty line."""
-        try:
+        with _abort_on_ctrl_c():
+            return super().make_context(*arguments, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Turn Ctrl-C into an abort."""
+        with _abort_on_ctrl_c():
             return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            raise click.Abort from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -72,6 +75,14 @@ class Commands(click.Group):
 
         names = [CompletionItem(name, help=text) for name, text in self.texts.items() if name.startswith(incomplete)]
         return names + click.Command.shell_complete(self, ctx, incomplete)
+
+
+@contextmanager
+def _abort_on_ctrl_c() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise click.Abort from error
 
 
 def run(app: click.Group, program: str, arguments: Sequence[str] | None, classify: Classify) -> int:

@@ -1,8 +1,6 @@
 """`hw4opt check` and the limits of `solve`: table, --all, --time-limit, the odd one out, Ctrl-C in any backend."""
 
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -147,22 +145,12 @@ LONGER = [*LONG, "--loss", "huber", "--constraint", "increasing"]
     "solver",
     ["admm", "cvxpy:CLARABEL", *SLOW_TO_END, "qp:piqp", "qp:highs"],
 )
-def test_ctrl_c_ends_any_solver(solver, children):
+def test_ctrl_c_ends_any_solver(solver, start, children):
     if ":" in solver and solver not in installed(solver.partition(":")[0]):
         pytest.skip(f"{solver} is not installed")
     heavy = LONG if solver == "cvxpy:HIGHS" else LONGER  # which HiGHS soon gives up
     words = ["solve", *heavy, "--select", "none", "--tol", "1e-14", "--solver", solver]
-    running = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {RUN}",
-            *words,
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    running = start(RUN, *words)
     end = time.monotonic() + 30
     while ":" in solver and not children(running.pid) and time.monotonic() < end:
         time.sleep(0.05)
@@ -173,5 +161,5 @@ def test_ctrl_c_ends_any_solver(solver, children):
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=60)
     assert time.monotonic() - started < 5
-    assert running.returncode == 130 and err.strip() == "hw4opt: interrupted"
+    assert running.returncode == 130 and err == b"hw4opt: interrupted\n"
     assert len(workers) == (":" in solver) and not any(Path(f"/proc/{pid}").exists() for pid in workers)
