@@ -5,12 +5,18 @@ from __future__ import annotations
 import re
 from typing import Any
 
-PARAMETER = re.compile(
-    r"`([a-z][a-z_]*)(?:=([^`]*))?`"
-)  # `tol`, `intercept=False`, `grid={'ridge': (low, high, count)}`
+# as in `tol`, `intercept=False`, `device='cpu'` or `grid={'ridge': (low, high, count)}`
+PARAMETER = re.compile(r"`([a-z][a-z_]*)(?:=([^`]*))?`")
+QUOTES = "'\""
 RANGE = re.compile(r"\{'([^']*)': \(([^)]*)\)\}")
 ROWS = re.compile(r"\(counted from 0: (\d+(?:, \d+)*)")
-OPTIONS = {"max_bytes": "--max-input", "seconds": "--search-seconds"}  # those whose names differ
+OPTIONS = {  # parameters of hw4opt and hw4nets whose options have another name
+    "folder": "--out",
+    "max_bytes": "--max-input",
+    "seconds": "--search-seconds",
+    "source": "--data",
+    "space": "--vary",
+}
 SENTENCES = ("message", "notes", "warnings")  # keys of a JSON that hold sentences, beside those that end in _reason
 
 
@@ -46,7 +52,7 @@ def _option(match: re.Match[str]) -> str:
         return f"--no-{option.removeprefix('--')}"
     if (span := RANGE.fullmatch(value)) is not None:
         value = f"{span[1]}={':'.join(bound.strip().upper() for bound in span[2].split(','))}"
-    return f"{option} {value}"
+    return f"{option} {value.strip(QUOTES)}"
 
 
 def _rows_from_one(match: re.Match[str]) -> str:
