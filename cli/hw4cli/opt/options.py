@@ -207,9 +207,8 @@ PROBLEM = (
         multiple=True,
         metavar="NAME[:param=value,…]",
         shell_complete=_complete("constraint"),
-        help="increasing, decreasing (of several x: increasing:column=COL), convex, concave, bounds:lower=0,upper=1, "
-        "nonnegative; of a linear design's coefficients: coef_nonnegative, coef_bounds:lower=0,upper=1. "
-        "Repeat for more.",
+        help="increasing, decreasing (of several x: increasing:column=COL), convex, concave, bounds:lower=0,upper=1, nonnegative; "
+        "of a linear design's coefficients: coef_nonnegative, coef_bounds:lower=0,upper=1. Repeat for more.",
     ),
 )
 
