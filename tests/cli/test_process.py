@@ -100,7 +100,7 @@ def test_a_closed_pipe_is_no_traceback(start):
     assert running.wait(60) == 1 and running.stderr.read() == b""
 
 
-def test_every_command_helps_and_tells_its_version(hw4opt):
+def test_every_command_has_help_and_a_version(hw4opt):
     from hw4opt import __version__
 
     for words in ([], *([name] for name in COMMANDS)):
@@ -187,7 +187,7 @@ def test_the_bar_leaves_with_an_error(wait_for):
     assert "solving" in stream.getvalue()
 
 
-def test_the_seed_and_the_data_are_told(hw4opt):
+def test_the_json_holds_the_seed_and_the_hash_of_the_data(hw4opt):
     one, other = (hw4opt("solve", *GIVEN, "--seed", seed, "--json", "-", "-q").json for seed in (0, 1))
     assert (one["seed"], other["seed"]) == (0, 1) and one["data_sha256"] != other["data_sha256"]
     assert (

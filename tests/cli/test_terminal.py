@@ -59,7 +59,7 @@ def test_a_process_fits_its_encoding(words):
     assert b"Traceback" not in done.stderr and b"should not happen" not in done.stderr
 
 
-def test_a_word_that_is_no_utf_8_is_told_before_any_work(tmp_path):
+def test_an_argument_that_is_no_utf_8_is_refused_before_any_work(tmp_path):
     for program, words in (
         ("hw4opt", [b"solve", b"--json"]),
         ("hw4nets", [b"data", b"--data", b"synthetic", b"--json"]),

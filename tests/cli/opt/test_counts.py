@@ -1,4 +1,4 @@
-"""Counts that lead astray in silence: each situation gets its sentence or its right value (data in tests/data)."""
+"""Counts that mislead without a warning: each case gets its warning or its right value (data in tests/data)."""
 
 import csv
 import json
@@ -171,7 +171,7 @@ def listener(tmp_path):
 
 
 @pytest.mark.parametrize("groups", [[], ["--groups", "user"]])
-def test_predict_tells_the_moods_of_rows(hw4opt, listener, groups):
+def test_predict_gives_the_moods_of_rows(hw4opt, listener, groups):
     record = hw4opt(*listener, *groups, "--save", "m.json", "--json", "-", "--quiet").json
     done = hw4opt("predict", "m.json", "listener.csv", "--out", "p.csv", "--json", "-")
     assert done.status == 0 and not done.json["warnings"] and done.json["status"] == "certified"
@@ -227,7 +227,7 @@ def test_em_takes_y_alone(hw4opt, tmp_path):
     assert done.status == 2 and "no numeric column besides plays" in done.err
 
 
-def test_weights_that_sum_to_less_than_the_rows_are_told_before_bic_chooses(hw4opt, listener, tmp_path):
+def test_weights_that_sum_to_less_than_the_rows_get_a_warning(hw4opt, listener, tmp_path):
     text = (tmp_path / "listener.csv").read_text().splitlines()
     (tmp_path / "listener.csv").write_text("\n".join([f"{text[0]},w", *(f"{row},0.005" for row in text[1:])]) + "\n")
     range_ = [*listener[:-4], "--k-range", "1:2", "--search", 5]

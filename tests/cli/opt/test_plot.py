@@ -24,7 +24,7 @@ def rare(tmp_path):
 
 @pytest.mark.parametrize("l1", ["l1", "l1=1"])
 def test_nothing_is_chosen_where_no_score_is_finite(hw4opt, rare, tmp_path, l1):
-    done = hw4opt("solve", rare, *FREE, "--reg", l1)
+    done = hw4opt("solve", rare, *FREE, "--reg", l1, "--search", "random:5")
     assert done.status == 2 and done.out == ""
     assert "has a finite held-out error; give the values instead, or leave out what no penalty reaches" in done.err
     assert not list(tmp_path.glob("[fr].*"))

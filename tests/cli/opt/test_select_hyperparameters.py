@@ -39,7 +39,7 @@ def milli(tmp_path):
 # ---- equal x
 
 
-def test_equal_x_leave_together_by_themselves_and_the_fall_between_doses_is_told(hw4opt, doses):
+def test_equal_x_are_left_out_together_by_default_and_a_fall_between_doses_gets_a_warning(hw4opt, doses):
     done = hw4opt("solve", doses, "--x", "dose", "--constraint", "increasing", "--json", "-", "--quiet")
     record = done.json
     assert done.status == 0 and record["selection"]["method"] == "loo:x"
@@ -127,7 +127,7 @@ def test_help_names_the_new_words(hw4opt):
 # ---- ranges
 
 
-def test_a_range_that_was_left_is_told(hw4opt, tmp_path):
+def test_a_search_beyond_its_range_gets_a_note(hw4opt, tmp_path):
     """Noise-free rows: the smaller the ridge the better, beyond any default range."""
     x = np.linspace(0, 1, 20)
     name = table(tmp_path / "smooth.csv", x=x, y=np.sin(3 * x))
@@ -172,7 +172,7 @@ def test_years_are_as_good_as_years_from_their_mean(hw4opt, tmp_path):
 # ---- delta
 
 
-def test_a_delta_of_another_unit_is_told(hw4opt, milli):
+def test_a_delta_of_another_unit_gets_a_warning(hw4opt, milli):
     done = hw4opt("solve", milli, "--loss", "huber", *GIVEN, "--select", "none")
     assert (
         "no residual lies beyond huber's delta = 1, which makes this least squares; --loss huber:delta=auto" in done.err

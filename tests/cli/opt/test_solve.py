@@ -325,7 +325,7 @@ def test_an_interrupted_search_keeps_the_best_so_far(hw4opt, monkeypatch, tmp_pa
     assert not (tmp_path / "m.json").exists()
 
 
-def test_terms_are_told_apart_by_their_column(hw4opt, tmp_path):
+def test_terms_are_distinguished_by_their_column(hw4opt, tmp_path):
     draw = np.random.default_rng(0)
     rows = np.column_stack([draw.uniform(size=(30, 2)), draw.standard_normal(30)])
     np.savetxt(tmp_path / "ab.csv", rows, delimiter=",", header="a,b,y", comments="")
