@@ -277,7 +277,7 @@ def test_a_full_disk_is_a_sentence(hw4opt, monkeypatch):
     assert done.status == 1 and done.err.splitlines()[-1] == "hw4opt: the system ended it: No space left on device"
 
 
-def test_ctrl_c_in_a_destructor_is_not_lost(hw4opt, monkeypatch):
+def test_ctrl_c_in_a_destructor_is_not_lost(hw4opt, ctrl_c, monkeypatch):
     """Python prints what a destructor raises, and drops it."""
 
     class Closing:
