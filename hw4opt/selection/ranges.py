@@ -38,7 +38,7 @@ def default_range(problem: Problem, name: str) -> tuple[float, float]:
         return 1e-4 * slope / noise * least, 10 * slope / noise * most
     term = next((term for term in problem.regularizers if term.label == name), None)
     if term is None:
-        raise InputError(f"no range is known for {name!r}; give one, as in --grid {name}=0.1:10:7")
+        raise InputError(f"no range is known for {name!r}; give one, as in `grid={{{name!r}: (0.1, 10, 7)}}`")
     if isinstance(term.acts, Differences):
         length = float(np.ptp(problem.design.base_x[:, 0])) ** (term.acts.order - 1)
         return 0.03 * slope * length, 30 * slope * length * len(problem.design.base_x) ** (0.5 * (term.acts.order - 1))

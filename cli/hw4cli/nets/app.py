@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import click
 
-from hw4cli.endings import Exit, say
+from hw4cli.exit_status import Exit, say
 from hw4cli.options import verbose_option, version_option
 from hw4cli.program import Commands, run
 

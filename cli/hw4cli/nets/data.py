@@ -8,7 +8,7 @@ from typing import Any
 import click
 import numpy as np
 
-from hw4cli.endings import Exit
+from hw4cli.exit_status import Exit
 from hw4cli.nets.options import DATA, PLOT, SAVE, SEED, WRITE, Writing, options, take
 from hw4cli.nets.outputs import check_outputs, figure_line, recorded, save_plot, show, write_json
 from hw4cli.nets.watching import load_shown, source_path

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from hw4cli import records
-from hw4cli.endings import say
+from hw4cli import json_record
+from hw4cli.exit_status import say
+from hw4cli.json_record import json_text
 from hw4cli.nets.options import Writing
-from hw4cli.outputs import STDOUT, Files, check_figure, check_files, inputs, named_files, outputs
-from hw4cli.records import json_text
-from hw4cli.tables import Table
+from hw4cli.output_paths import STDOUT, Files, check_figure, check_files, inputs, named_files, outputs
+from hw4cli.text_table import TextTable
 from hw4cli.texts import printable
 from hw4nets.errors import DivergedError, WriteError, out_of_memory
 from hw4nets.files import write_text
@@ -42,7 +42,7 @@ def write_json(writing: Writing, seed: int, sha256: str | None, record: dict[str
     """The record with where it comes from: to the file, to stdout for `-`, nowhere without --json."""
     if writing.json is None:
         return
-    text = json_text(record | records.origin(PROGRAM, seed, sha256))
+    text = json_text(record | json_record.origin(PROGRAM, seed, sha256))
     if writing.json == STDOUT:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -68,7 +68,7 @@ def recorded(writing: Writing, seed: int, sha256: str | None = None) -> Iterator
 def show(writing: Writing, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], last: Iterable[str] = ()) -> None:
     """One table; on stderr when stdout holds the JSON, nowhere with --quiet."""
     if not writing.quiet:
-        table = Table(printable(title), columns, ([*map(printable, row)] for row in rows), map(printable, last))
+        table = TextTable(printable(title), columns, ([*map(printable, row)] for row in rows), map(printable, last))
         table.print(stderr=writing.json == STDOUT)
 
 
@@ -80,7 +80,7 @@ def line(writing: Writing, text: str) -> None:
 
 def figure_line(writing: Writing, name: str, more: str = "") -> list[str]:
     """The line that would make a figure, where none was asked for; `more` is what to type besides."""
-    return [] if writing.plot else [f"For a figure: {records.command_line(PROGRAM)}{more} --plot {name}"]
+    return [] if writing.plot else [f"For a figure: {json_record.command_line(PROGRAM)}{more} --plot {name}"]
 
 
 def warn(sentence: str) -> None:

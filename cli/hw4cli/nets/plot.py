@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from hw4cli.endings import Exit
+from hw4cli.exit_status import Exit
 from hw4cli.nets.options import PLOT, SAVE, SEED, WRITE, Writing, options, take
 from hw4cli.nets.outputs import check_outputs, figure_line, percent, recorded, save_plot, show, write_json
 from hw4nets.errors import InputError

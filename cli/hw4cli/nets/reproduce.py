@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from hw4cli.endings import Exit, say
+from hw4cli.exit_status import Exit, say
+from hw4cli.json_record import json_text
 from hw4cli.nets.options import DATA, PLOT, SAVE, WRITE, Writing, options, take, whole
 from hw4cli.nets.outputs import PROGRAM, check_outputs, line, percent, recorded, save_plot, show, write_json
 from hw4cli.nets.watching import Told, load_shown, source_path
-from hw4cli.outputs import Files
+from hw4cli.output_paths import Files
 from hw4cli.progress import Bar
-from hw4cli.records import json_text
 from hw4nets.assignment import PRESETS, diverged, is_written, reproduce, start_anew
 from hw4nets.execution import choose_device, keep_freed_memory
 from hw4nets.files import write_text

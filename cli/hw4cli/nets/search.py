@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from hw4cli.endings import Exit, say
+from hw4cli.exit_status import Exit, say
 from hw4cli.nets.options import DATA, PLOT, RECIPE, SAVE, SETTINGS, WRITE, Chosen, Writing, options, settings_given, take, whole
 from hw4cli.nets.outputs import PROGRAM, check_outputs, figure_line, percent, recorded, save_plot, show, write_json
 from hw4cli.nets.train import chosen_recipe
 from hw4cli.nets.watching import load_named, named_source, source_path
-from hw4cli.outputs import Files, named_files
+from hw4cli.output_paths import Files, named_files
 from hw4cli.progress import Bar
 from hw4nets.errors import InputError, UnknownNameError
 from hw4nets.execution import check_machine, keep_freed_memory

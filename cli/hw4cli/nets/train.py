@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hw4cli.endings import Exit, say
+from hw4cli.exit_status import Exit, say
 from hw4cli.nets.options import DATA, PLOT, RECIPE, SAVE, SETTINGS, WRITE, Chosen, Writing, options, settings_given, take
 from hw4cli.nets.outputs import PROGRAM, check_outputs, percent, recorded, run_files, save_plot, show, write_json
 from hw4cli.nets.watching import Told, load_named, named_source, source_path
