@@ -21,7 +21,6 @@ from hw4cli.opt.em_options import (
     PlaylistOptions,
 )
 from hw4cli.opt.exit_status import Exit, say
-from hw4cli.opt.mixture_sentences import errors_of_table, result_with_moods
 from hw4cli.opt.options import ARRAYS, DATA, ERRORS, SAVE, WRITE, OutputOptions
 from hw4cli.opt.outputs import check_outputs, draw, provenance, with_arrays, write_json
 from hw4cli.opt.report import figure_line, show, warn
@@ -76,10 +75,12 @@ def em(
         if playlist_options.catalogue is None and playlist_options.playlists is None
         else read_catalogue(data, playlist_options.catalogue, data_options)
     )
-    rows = np.flatnonzero(~data.columns.dropped)
-    with Bar("searching", output_options.quiet) as bar, errors_of_table(rows):
-        result, choice = _fit(data_options, mixture_options, data, bar)
-    result = result_with_moods(result)
+    with Bar("searching", output_options.quiet) as bar:
+        try:
+            result, choice = _fit(data_options, mixture_options, data, bar)
+        except InputError as error:
+            raise em_output.error_of_table(error, np.flatnonzero(~data.columns.dropped)) from error
+    result = em_output.result_with_moods(result)
     lists = [] if songs is None else make_playlists(result, songs.x, playlist_options.top)
     texts = {} if songs is None else songs.texts
     warnings = [

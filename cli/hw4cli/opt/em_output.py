@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,6 +12,8 @@ import numpy as np
 
 from hw4cli.opt.em_input import EmData
 from hw4cli.opt.report import coefficient
+from hw4cli.translate import with_row
+from hw4opt import InputError
 from hw4opt.mixture.listener import Listener
 from hw4opt.mixture.playlists import LEADING_COLUMNS, TRAILING_COLUMNS, Playlist, renamed
 from hw4opt.mixture.result import MixtureResult
@@ -20,6 +24,37 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_SONGS = 5  # of a playlist in its table
+COMPONENTS = re.compile(r"\bcomponent(s?)\b(?: (\d+(?:, \d+)*))?")
+
+
+def with_moods(sentence: str) -> str:
+    """A sentence of the library with moods for components, counted from 1, and the option for an exposure."""
+    sentence = sentence.replace("take the log of an exposure first", "an exposure itself goes to --exposure")
+    return COMPONENTS.sub(_mood, sentence)
+
+
+def _mood(match: re.Match[str]) -> str:
+    numbers = "" if match[2] is None else " " + ", ".join(str(int(number) + 1) for number in match[2].split(", "))
+    return f"mood{match[1]}{numbers}"
+
+
+def result_with_moods(result: MixtureResult) -> MixtureResult:
+    """The result with its sentences on moods."""
+    reason = result.uncertainty.reason
+    return replace(
+        result,
+        message=with_moods(result.message),
+        uncertainty=replace(result.uncertainty, reason=None if reason is None else with_moods(reason)),
+        warnings=tuple(map(with_moods, result.warnings)),
+    )
+
+
+def error_of_table(error: InputError, rows: np.ndarray) -> InputError:
+    """The error on moods, with the table's row; rows: the table's rows (from 0) that the library was given."""
+    if error.row is None:
+        return InputError(with_moods(str(error)))
+    row = int(rows[error.row])
+    return InputError(with_moods(with_row(str(error), error.row, row)), row)
 
 
 def mixture_record(result: MixtureResult, arrays: bool) -> dict[str, Any]:

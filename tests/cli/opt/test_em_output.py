@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hw4cli.opt.mixture_sentences import errors_of_table, with_moods
+from hw4cli.opt.em_output import error_of_table, with_moods
 from hw4cli.translate import translate
 from hw4opt import InputError
 
@@ -25,13 +25,16 @@ def test_sentences_are_on_moods_and_options(library, command_line):
     assert translate(with_moods(library)) == command_line
 
 
-def test_an_error_names_the_row_of_the_table():
-    with (
-        pytest.raises(InputError, match=r"^y holds -3 in row 7; each of 2 moods$") as raised,
-        errors_of_table(np.array([0, 2, 7])),
-    ):
-        raise InputError("y holds -3 in row 2; each of 2 components", 2)
-    assert translate(str(raised.value), raised.value.row) == "y holds -3 in row 8; each of 2 moods"
+@pytest.mark.parametrize(
+    ("error", "row", "sentence"),
+    [
+        (InputError("y holds -3 in row 2; each of 2 components", 2), 7, "y holds -3 in row 8; each of 2 moods"),
+        (InputError("row 2 of 2 components"), None, "row 2 of 2 moods"),
+    ],
+)
+def test_an_error_names_the_row_of_the_table(error, row, sentence):
+    found = error_of_table(error, np.array([0, 2, 7]))
+    assert found.row == row and translate(str(found), found.row) == sentence
 
 
 def test_rows_are_those_of_the_table_where_some_were_dropped(hw4opt, tmp_path):
