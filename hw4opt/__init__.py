@@ -1,74 +1,81 @@
-"""Describe a penalised or shape-constrained regression once, solve it with any solver, and get an answer that proves itself."""
+"""Describe a penalised or shape-constrained regression once, solve it with any solver, and get an answer that proves itself.
+
+Besides the names below, every loss, regularizer, constraint and kernel in the folders of those names is here, by its class.
+"""
 
 import logging
+from typing import TYPE_CHECKING, Any
 
-from hw4opt.constraints.bounds import Bounds
-from hw4opt.constraints.coef_bounds import CoefBounds
-from hw4opt.constraints.coef_nonnegative import CoefNonnegative
-from hw4opt.constraints.concave import Concave
-from hw4opt.constraints.convex import Convex
-from hw4opt.constraints.decreasing import Decreasing
-from hw4opt.constraints.increasing import Increasing
-from hw4opt.constraints.nonnegative import Nonnegative
 from hw4opt.errors import Hw4Error, InputError, ModelFileError, NotCertifiedError, RefusedError, UnknownNameError
 from hw4opt.fit import fit, fit_batch
 from hw4opt.form.answer import Status
-from hw4opt.kernels import RBF, Laplacian, Matern32, Matern52, Polynomial, Precomputed
-from hw4opt.losses.absolute import Absolute
-from hw4opt.losses.epsilon_insensitive import EpsilonInsensitive
-from hw4opt.losses.huber import Huber
-from hw4opt.losses.logistic import Logistic
-from hw4opt.losses.poisson import Poisson
-from hw4opt.losses.quantile import Quantile
-from hw4opt.losses.squared import Squared
 from hw4opt.problem import Problem
 from hw4opt.proof.certificate import Certificate
-from hw4opt.regularizers.l1 import L1
-from hw4opt.regularizers.ridge import Ridge
-from hw4opt.regularizers.trend import Trend
-from hw4opt.regularizers.tv import TotalVariation
 from hw4opt.result import Result
+from hw4opt.terms import registry
+
+if TYPE_CHECKING:  # for type checkers, which do not look into the folders
+    from hw4opt.constraints.bounds import Bounds as Bounds
+    from hw4opt.constraints.coef_bounds import CoefBounds as CoefBounds
+    from hw4opt.constraints.coef_nonnegative import CoefNonnegative as CoefNonnegative
+    from hw4opt.constraints.concave import Concave as Concave
+    from hw4opt.constraints.convex import Convex as Convex
+    from hw4opt.constraints.decreasing import Decreasing as Decreasing
+    from hw4opt.constraints.increasing import Increasing as Increasing
+    from hw4opt.constraints.nonnegative import Nonnegative as Nonnegative
+    from hw4opt.kernels import RBF as RBF
+    from hw4opt.kernels import Laplacian as Laplacian
+    from hw4opt.kernels import Matern32 as Matern32
+    from hw4opt.kernels import Matern52 as Matern52
+    from hw4opt.kernels import Polynomial as Polynomial
+    from hw4opt.kernels import Precomputed as Precomputed
+    from hw4opt.kernels._conformance import check_kernel as check_kernel
+    from hw4opt.losses.absolute import Absolute as Absolute
+    from hw4opt.losses.epsilon_insensitive import EpsilonInsensitive as EpsilonInsensitive
+    from hw4opt.losses.huber import Huber as Huber
+    from hw4opt.losses.logistic import Logistic as Logistic
+    from hw4opt.losses.poisson import Poisson as Poisson
+    from hw4opt.losses.quantile import Quantile as Quantile
+    from hw4opt.losses.squared import Squared as Squared
+    from hw4opt.regularizers.l1 import L1 as L1
+    from hw4opt.regularizers.ridge import Ridge as Ridge
+    from hw4opt.regularizers.trend import Trend as Trend
+    from hw4opt.regularizers.tv import TotalVariation as TotalVariation
+    from hw4opt.terms.conformance import check_term as check_term
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "L1",
-    "RBF",
-    "Absolute",
-    "Bounds",
     "Certificate",
-    "CoefBounds",
-    "CoefNonnegative",
-    "Concave",
-    "Convex",
-    "Decreasing",
-    "EpsilonInsensitive",
-    "Huber",
     "Hw4Error",
-    "Increasing",
     "InputError",
-    "Laplacian",
-    "Logistic",
-    "Matern32",
-    "Matern52",
     "ModelFileError",
-    "Nonnegative",
     "NotCertifiedError",
-    "Poisson",
-    "Polynomial",
-    "Precomputed",
     "Problem",
-    "Quantile",
     "RefusedError",
     "Result",
-    "Ridge",
-    "Squared",
     "Status",
-    "TotalVariation",
-    "Trend",
     "UnknownNameError",
+    "check_kernel",
+    "check_term",
     "fit",
     "fit_batch",
 ]
+__all__ += list(registry.public_classes())  # pyright: ignore[reportUnsupportedDunderAll]
+globals().update(registry.public_classes())
+
+
+def __getattr__(name: str) -> Any:
+    """What is imported when it is asked for."""
+    if name == "check_term":
+        from hw4opt.terms.conformance import check_term
+
+        return check_term
+    if name == "check_kernel":
+        from hw4opt.kernels._conformance import check_kernel
+
+        return check_kernel
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

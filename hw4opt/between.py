@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.kernels import Kernel, Laplacian, Polynomial, Precomputed
+from hw4opt.kernels import Precomputed
 from hw4opt.problem.noise import spread_of
 from hw4opt.result import Result
 from hw4opt.terms import Differences, PiecewiseQuadratic, Slope, Term, Values
@@ -71,7 +70,7 @@ def breaks(result: Result) -> list[Break]:
     least = COUNTS * spread_of(problem.y if problem.active is None else problem.y[problem.active])
     if problem.x.shape[1] != 1:
         return list(_breaks_of_columns(result, least))
-    x = _points(np.unique(problem.active_x[:, 0]), _length(problem.kernel) * float(problem.scaling[1][0]))
+    x = _points(np.unique(problem.active_x[:, 0]), problem.kernel.length * float(problem.scaling[1][0]))
     f = result.predict(x)
     return [found for term in problem.constraints if (found := _break(term, x, f)) is not None and found.size > least]
 
@@ -110,13 +109,6 @@ def _between_neighbours(x: Array) -> Array:
     near = np.argpartition(apart, count - 1, axis=1)[:, :count] if count < len(rows) - 1 else np.argsort(apart, axis=1)[:, :count]
     start, end = np.repeat(rows, count), rows[near.ravel()]
     return np.concatenate([x[start] + share * (x[end] - x[start]) for share in SHARES])
-
-
-def _length(kernel: Kernel) -> float:
-    """The distance over which the kernel's functions vary, in the design's x."""
-    if isinstance(kernel, Polynomial):
-        return math.inf
-    return 1 / kernel.gamma if isinstance(kernel, Laplacian) else 1 / math.sqrt(2 * kernel.gamma)
 
 
 def _points(x: Array, length: float) -> Array:

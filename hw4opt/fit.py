@@ -24,6 +24,7 @@ from hw4opt.result import Result
 from hw4opt.running.threads import one_blas_thread
 from hw4opt.solvers import FAMILIES, load_solver, native_solvers, split_name
 from hw4opt.solvers._working_set import lasso, solve_over_sets
+from hw4opt.terms import Likelihood
 from hw4opt.validation.arguments import check_word, checked
 
 TOLERANCES = {"interior": 1e-9, "newton": 1e-9, "admm": 1e-8, "proximal": 1e-6, "qp": 1e-8, "cvxpy": 1e-6}
@@ -98,7 +99,7 @@ def fit_batch(
 def _settled(form: Form, i: int) -> Existence | None:
     """Whether problem i has a finite maximum; None for losses that always have one, or say so themselves."""
     smooth = form.loss.smooth
-    return settle(form, i) if smooth is not None and smooth.term.existence else None
+    return settle(form, i) if smooth is not None and smooth.settles_existence else None
 
 
 def _solve(problems: Sequence[Problem], form: Form, name: str, options: Options, settled: Sequence[Existence | None]) -> list[Result]:
@@ -157,7 +158,7 @@ def _endless(problem: Problem, form: Form, name: str, options: Options, existenc
     loss = form.loss
     rest, lowest, supremum = without(form, existence.rows), 0.0, 0.0
     smooth = rest.loss.smooth
-    assert smooth is not None
+    assert smooth is not None and isinstance(smooth.term, Likelihood)
     if smooth.weights.any():
         w = solve_with(name, rest, options).w
         lowest = float(smooth.value(loss.map.take(form.matrix @ w[0])[None]).sum())
@@ -266,6 +267,6 @@ def _status(certificate: Certificate, reached: Status, tol: float) -> Status:
 def unattained(form: Form, proof: Proof, i: int) -> bool:
     """Whether a loss that is not settled before the fit, such as the logistic one, has only an infimum in problem i."""
     smooth = form.loss.smooth
-    if smooth is None or smooth.term.existence:
+    if smooth is None or smooth.settles_existence:
         return False
     return not settle(form, i, proof.w[i] if proof.certificates[i].holds(STATIONARY) else None).finite

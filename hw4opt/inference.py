@@ -12,7 +12,7 @@ from hw4opt.form import Form, RowBlock, SmoothRows
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.problem import Problem
 from hw4opt.running.threads import parallel_map
-from hw4opt.terms import Smooth
+from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 
 ERRORS = ("information", "dispersion", "sandwich")  # what standard errors are made of, the default first
@@ -54,7 +54,7 @@ def infer(problem: Problem, w: Array, rank: int, names: Sequence[str], errors: s
         raise InputError(f"errors is {errors!r}; there are {', '.join(ERRORS)}")
     form = canonicalize(problem)
     rows = form.loss.smooth
-    assert rows is not None and isinstance(rows.term, Smooth)
+    assert rows is not None and isinstance(rows.term, Likelihood)
     z = form.loss.map.take(form.design.matrix @ w)
     t, y = z + rows.offset[0], rows.targets[0]
     weights = np.broadcast_to(rows.weights[0], y.shape)
@@ -77,7 +77,7 @@ def infer(problem: Problem, w: Array, rank: int, names: Sequence[str], errors: s
     )
 
 
-def _dispersion(term: Smooth, t: Array, y: Array, weights: Array, rank: int) -> float | None:
+def _dispersion(term: Likelihood, t: Array, y: Array, weights: Array, rank: int) -> float | None:
     free = float(weights.sum()) - rank
     if free <= 0:
         return None

@@ -1,4 +1,8 @@
-"""The model file: one JSON object, arrays in base64, a checksum, no pickle."""
+"""The model file: one JSON object, arrays in base64, a checksum, no pickle.
+
+A term or kernel of a user's own class is stored by the class's import path, and loading imports it: load files with such classes
+only from where you would run code from.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ import base64
 import dataclasses
 import hashlib
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +19,13 @@ from hw4opt.design.basis import Basis
 from hw4opt.errors import Hw4Error, InputError, ModelFileError, shown
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
-from hw4opt.kernels import VALUE, Precomputed, find_kernel
+from hw4opt.kernels import VALUE, Precomputed
 from hw4opt.problem import Problem
+from hw4opt.problem.stored import check_known, packed, unpacked
 from hw4opt.proof.certificate import Certificate
 from hw4opt.proof.existence import Existence
 from hw4opt.result import Result
 from hw4opt.running.files import write_text
-from hw4opt.terms import Term, find, names
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_argument, check_fields
 
@@ -30,12 +33,17 @@ FORMAT = 2  # 1: an intercept was measured from 0
 
 
 def save(result: Result, path: str | Path) -> None:
-    """Write one self-contained file, in one piece; raises `InputError` for a result with numbers that are not finite."""
-    packed = _pack(result)
+    """Write one file, in one piece.
+
+    Raises `InputError` for a result with numbers that are not finite, and for a term or kernel whose class cannot be imported.
+    """
+    record = _pack(result)
     try:
-        text = json.dumps({**packed, "sha256": _digest(packed)}, allow_nan=False)
+        text = json.dumps({**record, "sha256": _digest(record)}, allow_nan=False)
     except ValueError as error:
-        raise InputError(f"a model file holds finite numbers only and this result ({result.status.word}) has others: {error}") from error
+        raise InputError(
+            f"a model file holds finite numbers only and this result ({result.status.word}) has others: {error}"
+        ) from error
     write_text(path, text)
 
 
@@ -44,7 +52,9 @@ def load(path: str | Path) -> Result:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ModelFileError(f"cannot read the model file {path}: {getattr(error, 'strerror', None) or 'it is not text'}") from error
+        raise ModelFileError(
+            f"cannot read the model file {path}: {getattr(error, 'strerror', None) or 'it is not text'}"
+        ) from error
     try:
         with np.errstate(over="raise", invalid="raise"):  # parameters that no fit has had
             return _unpack(json.loads(text))
@@ -56,8 +66,8 @@ def load(path: str | Path) -> Result:
         raise ModelFileError(f"{path} is no model file of hw4opt, or it is damaged") from error
 
 
-def _digest(packed: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(packed, sort_keys=True, allow_nan=False).encode()).hexdigest()
+def _digest(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
 def _pack(result: Result) -> dict[str, Any]:
@@ -68,10 +78,10 @@ def _pack(result: Result) -> dict[str, Any]:
         "format": FORMAT,
         "kind": "hw4opt model",
         "arrays": {name: _encode(array) for name, array in arrays.items() if array is not None},
-        "kernel": None if problem.kernel is None else {"name": problem.kernel.name, **_parameters(problem.kernel)},
-        "loss": _word(problem.loss),
-        "regularizers": [_word(term) for term in problem.regularizers],
-        "constraints": [_word(term) for term in problem.constraints],
+        "kernel": None if problem.kernel is None else packed("kernel", problem.kernel),
+        "loss": packed("loss", problem.loss),
+        "regularizers": [packed("regularizer", term) for term in problem.regularizers],
+        "constraints": [packed("constraint", term) for term in problem.constraints],
         "intercept": problem.intercept,
         "standardize": problem.standardize,
         "basis": None
@@ -99,19 +109,23 @@ def _unpack(stored: dict[str, Any]) -> Result:
     if stored.get("kind") != "hw4opt model":
         raise ModelFileError("it is no model file of hw4opt")
     if stored["format"] > FORMAT:
-        raise ModelFileError(f"its format {stored['format']} is newer than this hw4opt reads ({FORMAT}); upgrade hw4opt")
-    loss = _term("loss", stored["loss"])
-    regularizers = [_term("regularizer", word) for word in stored["regularizers"]]
-    constraints = [_term("constraint", word) for word in stored["constraints"]]
+        raise ModelFileError(
+            f"its format {stored['format']} is newer than this hw4opt reads ({FORMAT}); upgrade hw4opt"
+        )
+    parts = {"loss": [stored["loss"]], "regularizer": stored["regularizers"], "constraint": stored["constraints"]}
+    for kind, terms in parts.items():
+        for term in terms:
+            check_known(kind, term)
     if stored.pop("sha256") != _digest(stored):
         raise ModelFileError("it is damaged: its contents do not match their checksum")
     arrays = {name: _decode(text) for name, text in stored["arrays"].items()}
-    kernel = None if stored["kernel"] is None else find_kernel(**stored["kernel"])
+    kernel = None if stored["kernel"] is None else unpacked("kernel", stored["kernel"])
+    loss, regularizers, constraints = ([unpacked(kind, term) for term in terms] for kind, terms in parts.items())
     problem = Problem(
         arrays["x"],
         arrays["y"],
         kernel,
-        loss,  # type: ignore[arg-type]
+        loss[0],
         regularizers,
         constraints,
         arrays.get("weights"),
@@ -121,7 +135,13 @@ def _unpack(stored: dict[str, Any]) -> Result:
     )
     if stored["basis"] is not None:
         kept, fresh = stored["basis"], problem.design
-        basis = Basis(fresh.kernel, _decode(kept["points"]), np.array(kept["columns"]), _decode(kept["factor"]), kept["complete"])  # type: ignore[arg-type]
+        basis = Basis(
+            fresh.kernel,  # type: ignore[arg-type]
+            _decode(kept["points"]),
+            np.array(kept["columns"]),
+            _decode(kept["factor"]),
+            kept["complete"],
+        )
         _check_basis(problem, basis)
         problem.share_design(dataclasses.replace(fresh, basis=basis))
     if len(arrays["w"]) != problem.design.matrix.shape[1]:
@@ -158,7 +178,9 @@ def _check_basis(problem: Problem, basis: Basis) -> None:
         raise InputError("the basis does not fit the data")
     if not isinstance(basis.complete, bool) or not {type(column) for column in basis.columns.tolist()} <= {int}:
         raise InputError("the basis holds something that is no column")
-    if not set(basis.columns.tolist()) <= kinds or (isinstance(problem.kernel, Precomputed) and not _are_rows(basis.points, problem)):
+    if not set(basis.columns.tolist()) <= kinds or (
+        isinstance(problem.kernel, Precomputed) and not _are_rows(basis.points, problem)
+    ):
         raise InputError("the basis names a column or row that the data do not have")
 
 
@@ -172,10 +194,14 @@ def _check_records(result: Result) -> None:
     check_fields(result.certificate)
     if result.existence is not None:
         check_fields(result.existence)
-        if not {*result.existence.rows} <= {*range(len(result.problem.y))} or not {*result.existence.columns} <= {*range(result.w.size)}:
+        if not {*result.existence.rows} <= {*range(len(result.problem.y))} or not {*result.existence.columns} <= {
+            *range(result.w.size)
+        }:
             raise InputError("existence names a row or column that the data do not have")
     names, count = result.context.get("x"), result.problem.x.shape[1]
-    if names is not None and (not isinstance(names, list) or len(names) != count or not all(isinstance(name, str) for name in names)):
+    if names is not None and (
+        not isinstance(names, list) or len(names) != count or not all(isinstance(name, str) for name in names)
+    ):
         raise InputError(f"the names of the {count} x columns are {shown(names)}")
     for role in ("y", "offset", "exposure"):
         check_argument(f"the name of {role}", result.context.get(role), "str | None", {})
@@ -198,28 +224,14 @@ def _existence(stored: dict[str, Any] | None) -> Existence | None:
     return Existence(stored["finite"], tuple(stored["rows"]), tuple(stored["columns"]), stored["supremum"])
 
 
-def _parameters(thing: Any) -> dict[str, Any]:
-    values = {item.name: getattr(thing, item.name) for item in dataclasses.fields(thing)}
-    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
-    return {name: value for name, value in plain.items() if value is not None and not math.isinf(value)}
-
-
-def _word(term: Term) -> dict[str, Any]:
-    return {"name": term.name, **_parameters(term)}
-
-
-def _term(kind: str, word: dict[str, Any]) -> Term:
-    word = dict(word)
-    name = word.pop("name")
-    if name not in names(kind):
-        raise ModelFileError(f"it names a {kind} {name!r} that this hw4opt does not have; upgrade hw4opt")
-    return find(kind, name, **word)
-
-
 def _encode(array: Array) -> dict[str, Any]:
     data = np.ascontiguousarray(array, dtype="<f8")
     return {"shape": list(data.shape), "float64": base64.b64encode(data.tobytes()).decode("ascii")}
 
 
 def _decode(stored: dict[str, Any]) -> Array:
-    return np.frombuffer(base64.b64decode(stored["float64"], validate=True), dtype="<f8").reshape(stored["shape"]).astype(float)
+    return (
+        np.frombuffer(base64.b64decode(stored["float64"], validate=True), dtype="<f8")
+        .reshape(stored["shape"])
+        .astype(float)
+    )

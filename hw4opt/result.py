@@ -22,7 +22,7 @@ from hw4opt.kernels import Precomputed
 from hw4opt.problem import Problem
 from hw4opt.proof.certificate import Certificate, certify
 from hw4opt.proof.existence import Existence
-from hw4opt.terms import Smooth
+from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_argument, checked
 from hw4opt.validation.arrays import ReadOnly, finite_column, read_only
@@ -79,7 +79,7 @@ class Result(ReadOnly):
     @property
     def existence_sentence(self) -> str | None:
         """Which rows stand in the way of a finite maximum, and along which columns; None where none does."""
-        if self.existence is None or self.existence.finite or not isinstance(self.problem.loss, Smooth):
+        if self.existence is None or self.existence.finite or not isinstance(self.problem.loss, Likelihood):
             return None
         return self.existence.sentence(self.column_names, float(self.problem.loss.mean(np.array([-np.inf]))[0]))
 
@@ -118,7 +118,7 @@ class Result(ReadOnly):
     @property
     def mean(self) -> Array | None:
         """The expected targets (logistic: probabilities of y = 1), or None for residual losses."""
-        return self.problem.loss.mean(self.fitted) if isinstance(self.problem.loss, Smooth) else None
+        return self.problem.loss.mean(self.fitted) if isinstance(self.problem.loss, Likelihood) else None
 
     @cached_property
     def inference(self) -> Inference | None:
@@ -130,7 +130,7 @@ class Result(ReadOnly):
 
         Raises `InputError` for another word.
         """
-        if not isinstance(self.problem.loss, Smooth) or self.status is Status.NO_FINITE_MAXIMUM:
+        if not isinstance(self.problem.loss, Likelihood) or self.status is Status.NO_FINITE_MAXIMUM:
             return None
         return infer(self.problem, self.w, self.rank, self.column_names, errors)
 
@@ -204,11 +204,13 @@ class Result(ReadOnly):
         """
         if (offset is None) != (self.problem.offset is None):
             raise InputError(
-                "the fit had an offset; give offset, one entry a row" if offset is None else "the fit had no offset; drop offset"
+                "the fit had an offset; give offset, one entry a row"
+                if offset is None
+                else "the fit had no offset; drop offset"
             )
         z = self.predict(x)
         z = z if offset is None else z + finite_column("offset", offset, len(z))
-        return self.problem.loss.mean(z) if isinstance(self.problem.loss, Smooth) else z
+        return self.problem.loss.mean(z) if isinstance(self.problem.loss, Likelihood) else z
 
     def bound(self, x: ArrayLike) -> Array | None:
         """Proven |f̂(x) - f*(x)| at new x, shape (m,): √(k(x,x)) times the certificate's norm bound; None where nothing is proven.
@@ -254,14 +256,20 @@ class Result(ReadOnly):
 
     @checked
     def save(self, path: str | Path) -> None:
-        """Write one self-contained JSON file (arrays in base64), in one piece; raises `InputError` for numbers that are not finite."""
+        """Write one JSON file (arrays in base64), in one piece.
+
+        Raises `InputError` for numbers that are not finite, and for a term or kernel of an own class that cannot be imported.
+        """
         from hw4opt.model_file import save
 
         save(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Result:
-        """Read a model file; raises `ModelFileError` if it is damaged, of another kind, or newer than this package."""
+        """Read a model file; classes of a user's own are imported.
+
+        Raises `ModelFileError` if it is damaged, of another kind, newer than this package, or without a class that it needs.
+        """
         from hw4opt.model_file import load
 
         check_argument("path", path, "str | Path", {})

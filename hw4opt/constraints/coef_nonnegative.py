@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from hw4opt.terms import Coefficients, PiecewiseQuadratic, Table
 
@@ -11,6 +11,9 @@ from hw4opt.terms import Coefficients, PiecewiseQuadratic, Table
 @dataclass(frozen=True)
 class CoefNonnegative(PiecewiseQuadratic):
     """w_j ≥ 0 for every coefficient of a linear design, intercept excluded;  z = w ≥ 0.   (Lawson and Hanson 1974.)"""
+
+    name: ClassVar[str] = "coef_nonnegative"
+    usage: ClassVar[str] = "coef_nonnegative (coefficients of a linear design)"
 
     @property
     def acts(self) -> Coefficients:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from hw4opt.terms import Differences, PiecewiseQuadratic, Table
 
@@ -11,6 +11,8 @@ from hw4opt.terms import Differences, PiecewiseQuadratic, Table
 @dataclass(frozen=True)
 class Concave(PiecewiseQuadratic):
     """Slopes between neighbouring distinct x do not rise: z = D² f ≤ 0."""
+
+    name: ClassVar[str] = "concave"
 
     @property
     def acts(self) -> Differences:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from hw4opt.terms import Differences, PiecewiseQuadratic, Table
 
@@ -11,6 +11,8 @@ from hw4opt.terms import Differences, PiecewiseQuadratic, Table
 @dataclass(frozen=True)
 class Convex(PiecewiseQuadratic):
     """Slopes between neighbouring distinct x do not fall: z = D² f ≥ 0.   (Hildreth 1954.)"""
+
+    name: ClassVar[str] = "convex"
 
     @property
     def acts(self) -> Differences:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from hw4opt.terms import Differences, PiecewiseQuadratic, Slope, Table, check_whole
 
@@ -14,11 +14,13 @@ class Increasing(PiecewiseQuadratic):
     z = ∂f/∂x_column ≥ 0 at the data rows.   (Assignment 2d.)
     """
 
+    name: ClassVar[str] = "increasing"
+    usage: ClassVar[str] = "increasing (of several x: increasing:column=COL)"
     column: int | None = None
 
     def __post_init__(self) -> None:
         if self.column is not None:
-            check_whole("increasing", "column", self.column, low=0, high=1_000_000)
+            check_whole(self.name, "column", self.column, low=0, high=1_000_000)
 
     @property
     def acts(self) -> Differences | Slope:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from hw4opt.terms import PiecewiseQuadratic, Table
 
@@ -11,6 +11,8 @@ from hw4opt.terms import PiecewiseQuadratic, Table
 @dataclass(frozen=True)
 class Nonnegative(PiecewiseQuadratic):
     """f(x_i) ≥ 0 at every data row:  z = f ≥ 0."""
+
+    name: ClassVar[str] = "nonnegative"
 
     @property
     def tables(self) -> tuple[Table, ...]:

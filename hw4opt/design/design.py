@@ -15,7 +15,7 @@ from hw4opt.design.basis import Basis, build_basis, diagonal_of
 from hw4opt.design.row_map import RowMap
 from hw4opt.design.truncation import left_out
 from hw4opt.errors import InputError, RefusedError
-from hw4opt.kernels import VALUE, Kernel, Polynomial
+from hw4opt.kernels import VALUE, Kernel
 from hw4opt.terms import Coefficients, Differences, Slope, Values
 from hw4opt.terms.base import Acts, Array
 
@@ -113,7 +113,7 @@ class Design:
         """The degree of the polynomials that the design's functions are, None where they are not."""
         if self.kernel is None:
             return 1
-        return int(self.kernel.degree) if isinstance(self.kernel, Polynomial) else None
+        return self.kernel.polynomial_degree
 
     @property
     def penalized(self) -> np.ndarray:

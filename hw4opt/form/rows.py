@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 
 from hw4opt.form.gap_cost import row_slack
-from hw4opt.terms import Smooth
+from hw4opt.terms import Likelihood, Smooth
 from hw4opt.terms.base import Array
 
 EPS = float(np.finfo(float).eps)
@@ -252,6 +252,11 @@ class SmoothRows(RowFunctions):
     @property
     def largest_curvature(self) -> Array:
         return self.weights * self.term.steepest
+
+    @property
+    def settles_existence(self) -> bool:
+        """Whether a fit without ridge first settles that a minimum exists."""
+        return isinstance(self.term, Likelihood) and self.term.existence
 
     @cached_property
     def all_open(self) -> bool:

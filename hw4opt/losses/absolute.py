@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from hw4opt.terms import Loss, PiecewiseQuadratic, Table
 
@@ -11,6 +11,8 @@ from hw4opt.terms import Loss, PiecewiseQuadratic, Table
 @dataclass(frozen=True)
 class Absolute(PiecewiseQuadratic, Loss):
     """Σ |z|,  z = fitted - y of shape (n,): least absolute deviations, the conditional median.   (Koenker and Bassett 1978.)"""
+
+    name: ClassVar[str] = "absolute"
 
     @property
     def tables(self) -> tuple[Table, ...]:

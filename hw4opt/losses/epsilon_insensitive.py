@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from hw4opt.terms import Loss, PiecewiseQuadratic, Table, check_parameter
 
@@ -12,10 +12,11 @@ from hw4opt.terms import Loss, PiecewiseQuadratic, Table, check_parameter
 class EpsilonInsensitive(PiecewiseQuadratic, Loss):
     """Σ max(|z| - epsilon, 0),  z = fitted - y of shape (n,);  epsilon ≥ 0 in units of y.   (Vapnik 1995; support vector regression.)"""
 
+    name: ClassVar[str] = "epsilon_insensitive"
     epsilon: float = 0.1
 
     def __post_init__(self) -> None:
-        check_parameter("epsilon_insensitive", "epsilon", self.epsilon, low=0)
+        check_parameter(self.name, "epsilon", self.epsilon, low=0)
 
     @property
     def tables(self) -> tuple[Table, ...]:

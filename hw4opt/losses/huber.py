@@ -24,12 +24,14 @@ class Huber(PiecewiseQuadratic, Loss):
     `InputError`.
     """
 
-    delta: float | str = 1.0
+    name: ClassVar[str] = "huber"
+    usage: ClassVar[str] = "huber:delta=1 (delta=auto: from the noise in y)"
     automatic: ClassVar[tuple[str, ...]] = ("delta",)
+    delta: float | str = 1.0
 
     def __post_init__(self) -> None:
         if not self._open:
-            check_parameter("huber", "delta", self.delta, low=0, strict=True)  # type: ignore[arg-type]
+            check_parameter(self.name, "delta", self.delta, low=0, strict=True)  # type: ignore[arg-type]
 
     @property
     def _open(self) -> bool:
@@ -39,7 +41,9 @@ class Huber(PiecewiseQuadratic, Loss):
     def threshold(self) -> float:
         """delta as a number; raises `InputError` for "auto"."""
         if isinstance(self.delta, str):
-            raise InputError('huber: delta is "auto", which becomes a number in a Problem; take the loss from there, or give a number')
+            raise InputError(
+                'huber: delta is "auto", which becomes a number in a Problem; take the loss from there, or give a number'
+            )
         return self.delta
 
     def settle(self, noise: Callable[[], float]) -> Huber:

@@ -7,18 +7,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.errors import InputError
-from hw4opt.terms import Smooth
+from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 from hw4opt.validation.arrays import real_array
 
 
 @dataclass(frozen=True)
-class Logistic(Smooth):
+class Logistic(Likelihood):
     """Σ log(1 + exp(-y z)),  z = fitted (the log-odds of y = 1) of shape (n,), labels y in {-1, 1} or {0, 1}.
 
     Conjugate: p log p + (1 - p) log(1 - p) with p = -y u in [0, 1].   (Maximum likelihood for Bernoulli targets.)
     """
 
+    name: ClassVar[str] = "logistic"
     steepest: ClassVar[float] = 0.25
     expected: ClassVar[str] = "probability of"
 
@@ -28,7 +29,9 @@ class Logistic(Smooth):
             return 2 * y - 1
         if values <= {-1.0, 1.0}:
             return y
-        raise InputError(f"logistic needs labels 0 and 1, or -1 and 1; y holds {min(values - {-1.0, 0.0, 1.0}, default=-1.0):g}")
+        raise InputError(
+            f"logistic needs labels 0 and 1, or -1 and 1; y holds {min(values - {-1.0, 0.0, 1.0}, default=-1.0):g}"
+        )
 
     def pointwise(self, z: ArrayLike, y: ArrayLike = 1.0) -> Array:
         return np.logaddexp(0, -real_array("y", y) * real_array("z", z))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.errors import InputError, shown
-from hw4opt.terms import Smooth
+from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 from hw4opt.terms.laws import Law, law_of
 from hw4opt.validation.arguments import is_number
@@ -16,11 +16,14 @@ from hw4opt.validation.arrays import broadcast, real_array
 
 MODERATE_COUNT = 1e6  # counts whose loss keeps nine digits beside y log y
 LARGE_COUNT = 100.0  # count from which four terms of Stirling's series are exact, and truncation at 0 is nothing
-HALVINGS, SERIES = 10, 8  # of the truncated law's cvxpy model: halvings of the rate, and terms of the series that is left
+HALVINGS, SERIES = (
+    10,
+    8,
+)  # of the truncated law's cvxpy model: halvings of the rate, and terms of the series that is left
 
 
 @dataclass(frozen=True)
-class Poisson(Smooth):
+class Poisson(Likelihood):
     """Σ exp(z_i) - y_i z_i,  z = fitted (log of the rate, offset included) of shape (n,), counts y = 0, 1, …; with `quasi` any y ≥ 0.
 
     This is -log Π λ^y e^(-λ)/y! at λ = exp(z), without Σ log y_i!, which no fit can change. It is convex in w: f'' = exp(z) > 0 row by
@@ -34,6 +37,8 @@ class Poisson(Smooth):
     f'' is the variance of that law, so that it is convex, too; its mean is λ/(1 - e^(-λ)).   (hw4opt.terms.laws)
     """
 
+    name: ClassVar[str] = "poisson"
+    usage: ClassVar[str] = "poisson (truncated=1: counts of at least 1)"
     existence: ClassVar[bool] = True
     steepening: ClassVar[bool] = True
 
@@ -41,7 +46,10 @@ class Poisson(Smooth):
     truncated: bool = False
 
     def __post_init__(self) -> None:
-        for name, meaning in (("quasi", "whole counts) or 1 (fractions, too"), ("truncated", "any count) or 1 (counts of at least 1")):
+        for name, meaning in (
+            ("quasi", "whole counts) or 1 (fractions, too"),
+            ("truncated", "any count) or 1 (counts of at least 1"),
+        ):
             value = getattr(self, name)
             if not (isinstance(value, bool | np.bool_) or is_number(value)) or value not in (False, True):
                 raise InputError(f"poisson: {name} is {shown(value)}; it must be 0 ({meaning})")
@@ -145,7 +153,9 @@ class Poisson(Smooth):
         large = np.maximum(y, LARGE_COUNT)
         square = large * large
         error = (1 / 12 - (1 / 360 - (1 / 1260 - 1 / 1680 / square) / square) / square) / large
-        return np.where(y > LARGE_COUNT, 0.5 * np.log(2 * np.pi * large) + error, super().least(np.minimum(y, LARGE_COUNT)))
+        return np.where(
+            y > LARGE_COUNT, 0.5 * np.log(2 * np.pi * large) + error, super().least(np.minimum(y, LARGE_COUNT))
+        )
 
     def deviance(self, z: Array, y: Array) -> Array:
         """2 (y log(y/μ) - y + μ) of each row; of the truncated law likewise, twice what it falls short of the best parameter."""

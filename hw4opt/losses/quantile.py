@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from hw4opt.terms import Loss, PiecewiseQuadratic, Table, check_parameter
 
@@ -15,10 +15,11 @@ class Quantile(PiecewiseQuadratic, Loss):
     0 < tau < 1; tau = ½ is half the absolute loss.   (Koenker and Bassett 1978.)
     """
 
+    name: ClassVar[str] = "quantile"
     tau: float = 0.5
 
     def __post_init__(self) -> None:
-        check_parameter("quantile", "tau", self.tau, low=0, high=1, strict=True)
+        check_parameter(self.name, "tau", self.tau, low=0, high=1, strict=True)
 
     @property
     def tables(self) -> tuple[Table, ...]:

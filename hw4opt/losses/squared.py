@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from hw4opt.terms import Loss, PiecewiseQuadratic, Table
 
@@ -11,6 +11,8 @@ from hw4opt.terms import Loss, PiecewiseQuadratic, Table
 @dataclass(frozen=True)
 class Squared(PiecewiseQuadratic, Loss):
     """Σ z²,  z = fitted - y of shape (n,), any real.   No factor ½.   (Assignment 2a.)"""
+
+    name: ClassVar[str] = "squared"
 
     @property
     def tables(self) -> tuple[Table, ...]:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from hw4opt.errors import InputError
 from hw4opt.plotting.frame import DATA, FIT, MARK, QUIET, TRUE, new_axes, plain
 from hw4opt.result import Result
-from hw4opt.terms import Smooth
+from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked
 from hw4opt.validation.arrays import finite_column, real_array
@@ -85,13 +85,13 @@ def observed_targets(result: Result) -> Array:
     """Targets of the drawn rows on the scale of the drawing."""
     rows, loss = drawn_rows(result), result.problem.loss
     y, offset = np.asarray(result.problem.y)[rows], np.broadcast_to(_offset(result), len(result.problem.y))[rows]
-    return loss.without_offset(loss.check_targets(y), offset) if isinstance(loss, Smooth) else y - offset
+    return loss.without_offset(loss.check_targets(y), offset) if isinstance(loss, Likelihood) else y - offset
 
 
 def shown(result: Result, f: Array) -> Array:
     """A fit's values on the scale of the drawing."""
     loss = result.problem.loss
-    return loss.mean(f) if isinstance(loss, Smooth) else f
+    return loss.mean(f) if isinstance(loss, Likelihood) else f
 
 
 def names_of(result: Result) -> tuple[list[str], str]:
@@ -120,7 +120,7 @@ def _draw_curve(result: Result, axes: Axes, observed: Array, fitted: Array, trut
     names, target = names_of(result)
     axes.set_xlabel(names[0])
     per = f" per {result.context['exposure']}" if "exposure" in result.context else ""
-    axes.set_ylabel(f"{result.problem.loss.expected} {target}{per}" if isinstance(result.problem.loss, Smooth) else target)
+    axes.set_ylabel(f"{result.problem.loss.expected} {target}{per}" if isinstance(result.problem.loss, Likelihood) else target)
     axes.legend(frameon=False, loc="best")
 
 

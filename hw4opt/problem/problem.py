@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,11 +19,14 @@ from hw4opt.problem.noise import noise_size
 from hw4opt.regularizers.ridge import Ridge
 from hw4opt.terms import Coefficients, Loss, PiecewiseQuadratic, Slope, Smooth, Term, Values, registry
 from hw4opt.terms.base import Array
+from hw4opt.terms.requirements import class_fault, term_fault
 from hw4opt.validation.arguments import check_argument, checked, is_finite
 from hw4opt.validation.arrays import ReadOnly, check_gram, finite_array, finite_column, read_only
 
 NO_WEIGHT = 1e-60  # of the largest: below, a row's loss is lost in the rounding of the others'
-FAR_FROM_ZERO = 4.0  # ranges of a column: from there on an intercept makes up for a center, so that differences keep their digits
+FAR_FROM_ZERO = (
+    4.0  # ranges of a column: from there on an intercept makes up for a center, so that differences keep their digits
+)
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -71,7 +74,10 @@ class Problem(ReadOnly):
         for name, flag in (("intercept", intercept), ("standardize", standardize)):
             check_argument(name, flag, "bool", {})
         plain = kernel is None and weights is None and not standardize
-        x, y = finite_array("x", x, (lambda values: with_room(values, intercept)) if plain else np.array), finite_array("y", y)
+        x, y = (
+            finite_array("x", x, (lambda values: with_room(values, intercept)) if plain else np.array),
+            finite_array("y", y),
+        )
         shapes = x.shape, y.shape
         x = x[:, None] if x.ndim == 1 else x
         if x.ndim != 2 or y.ndim != 1 or len(x) != len(y):
@@ -96,6 +102,8 @@ class Problem(ReadOnly):
         self._check_terms()
         self._check_design()
         object.__setattr__(self, "loss", self.loss.settle(lambda: self.noise))
+        if fault := next((said for term in self.terms if (said := term_fault(term)) is not None), None):
+            raise InputError(fault)
 
     def _settle_weights(self) -> None:
         if self.weights is None:
@@ -116,33 +124,59 @@ class Problem(ReadOnly):
             )
         if not isinstance(self.loss, Loss):
             raise InputError(f"loss is {shown(self.loss)}; give one of hw4opt's losses, as in Huber(delta=1)")
-        labels: set[str] = set()
         for term in (*self.regularizers, *self.constraints):
             if not isinstance(term, Term) or isinstance(term, Loss):
                 raise InputError(f"{shown(term)} is no regularizer or constraint")
-            if term.label in labels:
-                raise InputError(f"{term.label} is given twice; a problem holds each term once (bounds:lower=0,upper=1 sets both bounds)")
-            labels.add(term.label)
-        for terms, kind, other in ((self.regularizers, "regularizer", "constraint"), (self.constraints, "constraint", "regularizer")):
-            for term in terms:
-                if term.name in registry.names(other) and term.name not in registry.names(kind):
-                    raise InputError(f"{term.name} is no {kind}; give it in {other}s, as in {other}s=[{term!r}]")
+        self._check_names()
         conflict(self.constraints)
         if isinstance(self.loss, Smooth):
-            kept = self.y if self.active is None else np.where(np.asarray(self.weights) > 0, self.y, self.y[self.active[0]])
+            kept = (
+                self.y
+                if self.active is None
+                else np.where(np.asarray(self.weights) > 0, self.y, self.y[self.active[0]])
+            )
             self.loss.check_targets(kept)
+
+    def _check_names(self) -> None:
+        """Every class has a name, no two terms have one label, and none is given in the place of another kind."""
+        labels: set[str] = set()
+        for owner in (self.kernel, self.loss, *self.regularizers, *self.constraints):
+            if owner is None:
+                continue
+            if fault := class_fault(type(owner)):
+                raise InputError(fault)
+            if owner.name == "gamma" or (owner.name == "ridge" and not isinstance(owner, Ridge)):
+                raise InputError(
+                    f"the name {owner.name!r} of the class {type(owner).__name__} is taken; give it another one"
+                )
+            if owner.label in labels:
+                raise InputError(
+                    f"{owner.label} is given twice; a problem holds each term once (bounds:lower=0,upper=1 sets both bounds)"
+                )
+            labels.add(owner.label)
+        for terms, kind, other in (
+            (self.regularizers, "regularizer", "constraint"),
+            (self.constraints, "constraint", "regularizer"),
+        ):
+            for term in terms:
+                if registry.is_registered(other, term):
+                    raise InputError(f"{term.name} is no {kind}; give it in {other}s, as in {other}s=[{term!r}]")
 
     def _check_design(self) -> None:
         if isinstance(self.kernel, Precomputed):
             check_gram(self.x)
             if self.standardize:
-                raise InputError("standardize measures columns of x, and a precomputed kernel has none: standardize before computing it")
+                raise InputError(
+                    "standardize measures columns of x, and a precomputed kernel has none: standardize before computing it"
+                )
         x = self.active_x
         if self.kernel is not None and not isinstance(self.kernel, Precomputed) and np.all(x == x[0]):
             raise InputError("x is constant; a kernel design needs at least two different x")
         for term in self.terms:
             if isinstance(term.acts, Slope) and not 0 <= term.acts.column < x.shape[1]:
-                raise InputError(f"{term.name}: column {term.acts.column} does not exist; there are {x.shape[1]} x columns, counted from 0")
+                raise InputError(
+                    f"{term.name}: column {term.acts.column} does not exist; there are {x.shape[1]} x columns, counted from 0"
+                )
 
     @property
     def terms(self) -> tuple[Term, ...]:
@@ -187,7 +221,9 @@ class Problem(ReadOnly):
             return read_only((self._far_centers(x), np.ones(x.shape[1])))
         spread = x.std(axis=0)
         center = np.zeros(x.shape[1]) if self.kernel is None and not self.intercept else x.mean(axis=0)
-        return read_only((center, np.where(np.ptp(x, axis=0) > 0, spread, 1.0)))  # of a constant column, the rounding of its mean
+        return read_only(
+            (center, np.where(np.ptp(x, axis=0) > 0, spread, 1.0))
+        )  # of a constant column, the rounding of its mean
 
     def _far_centers(self, x: Array) -> Array:
         if self.kernel is not None or not self.intercept:
@@ -242,7 +278,9 @@ class Problem(ReadOnly):
     @property
     def hyperparameters(self) -> dict[str, float]:
         """gamma and every term weight by name; a kernel design always has gamma and ridge."""
-        found: dict[str, float] = {} if self.kernel is None or isinstance(self.kernel, Precomputed) else {"gamma": self.kernel.gamma}
+        found: dict[str, float] = (
+            {} if self.kernel is None or isinstance(self.kernel, Precomputed) else {"gamma": self.kernel.gamma}
+        )
         if self.kernel is not None:
             found["ridge"] = self.ridge
         return found | {term.label: getattr(term, "weight") for term in self.regularizers if hasattr(term, "weight")}  # noqa: B009
@@ -251,8 +289,10 @@ class Problem(ReadOnly):
     def settled(self, name: str, value: float) -> float:
         """The value that `with_hyperparameters` takes for this one: whole-number parameters are rounded."""
         owner_name, _, parameter = name.partition(".")
-        owners = (one for one in (*self.terms, self.kernel) if one is not None and one.label == owner_name)
-        whole = any(_is_whole(field) for owner in owners for field in dataclasses.fields(owner) if field.name == parameter)  # type: ignore[arg-type]
+        owners: list[Any] = [one for one in (*self.terms, self.kernel) if one is not None and one.label == owner_name]
+        whole = any(
+            _is_whole(field) for owner in owners for field in dataclasses.fields(owner) if field.name == parameter
+        )
         return float(round(value)) if whole and is_finite(value) else value
 
     @checked
@@ -270,7 +310,11 @@ class Problem(ReadOnly):
                 terms[owner] = _with(terms.get(owner, Ridge(0.0)), parameter or "weight", value, name)
             else:
                 raise InputError(f"no hyper-parameter {shown(name)}; there are {', '.join(self.hyperparameters)}")
-        ridge = () if any(isinstance(term, Ridge) for term in self.regularizers) or "ridge" not in terms else (terms["ridge"],)
+        ridge = (
+            ()
+            if any(isinstance(term, Ridge) for term in self.regularizers) or "ridge" not in terms
+            else (terms["ridge"],)
+        )
         fresh = object.__new__(type(self))  # the data were checked when this problem was made, a term when it was made
         fresh.__dict__.update(
             self.__dict__,

@@ -1,7 +1,7 @@
 """The term `ridge`."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,16 +18,17 @@ class Ridge(Term):
     weight ≥ 0; an intercept is not penalised.   (Assignment 2a: λ αᵀKα; Hoerl and Kennard 1970.)
     """
 
+    name: ClassVar[str] = "ridge"
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        check_parameter("ridge", "weight", self.weight, low=0)
+        check_parameter(self.name, "weight", self.weight, low=0)
 
     def value(self, z: ArrayLike) -> float:
         return self.weight * float(np.square(real_array("z", z)).sum())
 
     def prox(self, v: ArrayLike, step: float) -> Array:
-        check_parameter("ridge", "step", step, low=0, strict=True)
+        check_parameter(self.name, "step", step, low=0, strict=True)
         return real_array("v", v) / (1 + 2 * step * self.weight)
 
     def conjugate(self, u: ArrayLike) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from hw4opt.terms import Differences, PiecewiseQuadratic, Table, check_parameter, check_whole
 
@@ -15,12 +15,13 @@ class Trend(PiecewiseQuadratic):
     Order 1 is total variation, order 2 Σ |changes of slope|;  z = D^order f;  weight ≥ 0.   (Kim et al. 2009; Tibshirani 2014.)
     """
 
+    name: ClassVar[str] = "trend"
     weight: float = 1.0
     order: int = 2
 
     def __post_init__(self) -> None:
-        check_parameter("trend", "weight", self.weight, low=0)
-        check_whole("trend", "order", self.order, low=1, high=4)
+        check_parameter(self.name, "weight", self.weight, low=0)
+        check_whole(self.name, "order", self.order, low=1, high=4)
 
     @property
     def acts(self) -> Differences:
@@ -28,7 +29,7 @@ class Trend(PiecewiseQuadratic):
 
     @property
     def tables(self) -> tuple[Table, ...]:
-        return (Table(low=-self.weight, high=self.weight),)
+        return (Table(low=-1, high=1).times(self.weight),)
 
     def in_units(self, size: float) -> tuple[float, Trend]:
         return size, self

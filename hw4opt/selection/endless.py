@@ -27,7 +27,7 @@ def endless(problems: Sequence[Problem], form: Form, folds: Folds) -> np.ndarray
     """(S, F) bool: which folds of the problems, whose form this is, have no finite maximum; for losses that settle it before a fit."""
     found = np.zeros((len(problems), len(folds)), dtype=bool)
     smooth = form.loss.smooth
-    if smooth is None or not smooth.term.existence:
+    if smooth is None or not smooth.settles_existence:
         return found
     kinds, kind = np.unique(form.penalty == 0, axis=0, return_inverse=True)  # existence depends on which columns have no penalty
     for which, free in enumerate(kinds):
@@ -42,7 +42,7 @@ def endless_at(problem: Problem, form: Form, folds: Folds, w: Array, gap: Array)
     """(F,) bool, for other smooth losses: the same, from fits w (F, r) of the folds and their relative gaps."""
     found = np.zeros(len(folds), dtype=bool)
     smooth, free = form.loss.smooth, np.flatnonzero(form.penalty[0] == 0)
-    if smooth is None or smooth.term.existence or not len(free):
+    if smooth is None or smooth.settles_existence or not len(free):
         return found
     solved = gap <= EXACT
     rows = np.flatnonzero(inside_rows(form, 0, w[solved]).all(axis=0))

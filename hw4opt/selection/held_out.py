@@ -23,7 +23,7 @@ from hw4opt.selection.folds import Folds, check_folds
 from hw4opt.selection.layout import Layout
 from hw4opt.selection.lines import EXACT, ROUNDS
 from hw4opt.selection.tableau import WHOLE
-from hw4opt.terms import Smooth, Term
+from hw4opt.terms import Likelihood, Smooth, Term
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_word, checked
 
@@ -342,12 +342,13 @@ def _sums(rows: Array, units: np.ndarray | None) -> Array:
 
 
 def error_of_rows(problem: Problem, predictions: Array, y: Array, metric: str) -> Array:
-    """The metric at each row: the problem's own loss, or the squared or absolute error (of the mean, for losses with targets)."""
+    """The metric at each row: the problem's own loss, or the squared or absolute error (of the mean, for likelihoods)."""
     loss = problem.loss
     if isinstance(loss, Smooth):
         if metric == "loss":
             return loss.pointwise(predictions, loss.check_targets(y))
-        apart = loss.mean(predictions) - loss.observed(loss.check_targets(y))
+        y = loss.check_targets(y)
+        apart = loss.mean(predictions) - loss.observed(y) if isinstance(loss, Likelihood) else predictions - y
     elif metric == "loss":
         return loss.pointwise(predictions - y)
     else:

@@ -7,9 +7,8 @@ import math
 import numpy as np
 
 from hw4opt.errors import InputError
-from hw4opt.kernels import Laplacian
 from hw4opt.problem import Problem
-from hw4opt.terms import Differences, Smooth
+from hw4opt.terms import Differences, Likelihood, Smooth
 from hw4opt.terms.base import Array
 
 NARROWEST, WIDEST = 1e-152, 1e152  # spans of x whose gammas are neither infinite nor 0
@@ -57,7 +56,7 @@ def reach_of(problem: Problem, name: str, low: float, high: float) -> tuple[floa
     """
     most = FURTHER
     if name == "gamma" and len(problem.design.base_x) > LARGEST_RANK:
-        most = (LARGEST_RANK / RANK) ** (1 if isinstance(problem.kernel, Laplacian) else 2)
+        most = (LARGEST_RANK / RANK) ** (2 if problem.kernel is None else problem.kernel.gamma_power)
     return low / FURTHER, high * most
 
 
@@ -67,7 +66,7 @@ def _gamma(problem: Problem) -> tuple[float, float]:
     width = float(np.ptp(x, axis=0).max())
     if not NARROWEST <= width <= WIDEST:
         raise InputError(f"x spans {width:.3g} and a gamma to match is beyond floating point; measure x in another unit")
-    unit = width if isinstance(problem.kernel, Laplacian) else width * width
+    unit = width ** (2 if problem.kernel is None else problem.kernel.gamma_power)
     if x.shape[1] == 1:
         return 1 / unit, (RANK / 4) ** 2 / unit
     sample = x[np.linspace(0, len(x) - 1, min(len(x), 500)).astype(int)] / width
@@ -85,7 +84,8 @@ def _slope_and_noise(problem: Problem) -> tuple[float, float]:
         loss, kept = problem.loss, slice(None) if problem.active is None else problem.active
         y = loss.check_targets(problem.y[kept])
         offset = np.zeros_like(y) if problem.offset is None else problem.offset[kept]
-        z = loss.guess(loss.without_offset(y, offset).mean(keepdims=True)) + offset
+        observed = loss.without_offset(y, offset) if isinstance(loss, Likelihood) else y - offset
+        z = loss.guess(observed.mean(keepdims=True)) + offset
         slope = float(np.sqrt(np.square(loss.gradient(z, y)).mean()))
         return slope, slope / float(loss.curvature(z, y).mean())
     return _slope(problem, problem.noise), problem.noise

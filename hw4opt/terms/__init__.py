@@ -1,19 +1,10 @@
 """What a term is: the base classes of losses, regularizers and constraints."""
 
-from hw4opt.terms.base import (
-    AUTO,
-    Coefficients,
-    Differences,
-    Loss,
-    PiecewiseQuadratic,
-    Slope,
-    Smooth,
-    Table,
-    Term,
-    Values,
-)
+from hw4opt.terms.base import AUTO, Coefficients, Differences, Loss, Slope, Term, Values
 from hw4opt.terms.interval import Interval
+from hw4opt.terms.quadratic import PiecewiseQuadratic, Table
 from hw4opt.terms.registry import find, load, names, parameters
+from hw4opt.terms.smooth import Likelihood, Smooth
 from hw4opt.validation.arguments import check_parameter, check_whole
 
 __all__ = [
@@ -21,6 +12,7 @@ __all__ = [
     "Coefficients",
     "Differences",
     "Interval",
+    "Likelihood",
     "Loss",
     "PiecewiseQuadratic",
     "Slope",

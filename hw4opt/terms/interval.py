@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from hw4opt.errors import InputError
-from hw4opt.terms.base import PiecewiseQuadratic, Table
+from hw4opt.terms.quadratic import PiecewiseQuadratic, Table
 from hw4opt.validation.arguments import check_parameter, is_finite, is_number
 
 
@@ -25,7 +25,9 @@ class Interval(PiecewiseQuadratic):
         if self.lower == -math.inf and self.upper == math.inf:
             raise InputError(f"{self.name} needs lower, upper or both, as in {self.name}:lower=0,upper=1")
         if self.lower >= self.upper:
-            raise InputError(f"{self.name}: lower = {self.lower:g} and upper = {self.upper:g} conflict; lower must be below upper")
+            raise InputError(
+                f"{self.name}: lower = {self.lower:g} and upper = {self.upper:g} conflict; lower must be below upper"
+            )
 
     @property
     def tables(self) -> tuple[Table, ...]:

@@ -214,6 +214,8 @@ def calls():
         "Result.save": (RESULT.save, {"path": "/dev/null/model"}),
         "Result.load": (Result.load, {"path": "/dev/null/model"}),
         "Result.plot": (RESULT.plot, {"axes": None, "truth": Y}),
+        "check_term": (hw4opt.check_term, {"term": hw4opt.Poisson(), "targets": [0.0, 1.0]}),
+        "check_kernel": (hw4opt.check_kernel, {"kernel": RBF(3.0)}),
         "find": (terms.find, {"kind": "loss", "name": "huber"}),
         "find_kernel": (kernels.find_kernel, {"name": "rbf", "gamma": 1.0}),
         "select": (selection.select, select),
@@ -255,7 +257,8 @@ CALLBACKS = ("progress", "truth")
 NO_ARGUMENTS_OF_ITS_OWN = {
     "Certificate", "Choice", "Components", "MixtureResult", "Playlist", "Result", "Score", "Selection", "SolverRow", "Status",  # records
     "Hw4Error", "InputError", "ModelFileError", "NotCertifiedError", "RefusedError", "UnknownNameError",
-    "Coefficients", "Differences", "Interval", "Loss", "PiecewiseQuadratic", "Slope", "Smooth", "Table", "Term", "Values",  # bases and tags
+    "Coefficients", "Differences", "Interval", "Likelihood", "Loss", "PiecewiseQuadratic", "Slope", "Smooth", "Table",
+    "Term", "Values",  # bases and tags
     "AUTO", "Truth", "check_parameter", "check_whole", "load", "names", "parameters", "figure_of", "plot_check",
 }  # fmt: skip
 

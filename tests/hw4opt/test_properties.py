@@ -219,8 +219,8 @@ def test_weight_zero_is_no_row(case):
 
 
 def in_other_units_of_x(problem, s):
-    powers = {RBF: 2, Matern52: 2, Polynomial: 2, Laplacian: 1}
-    kernel = problem.kernel and dataclasses.replace(problem.kernel, gamma=problem.kernel.gamma / s ** powers[type(problem.kernel)])
+    kernel = problem.kernel
+    kernel = kernel and dataclasses.replace(kernel, gamma=kernel.gamma / s**kernel.gamma_power)
 
     def converted(term):
         if isinstance(term, Trend):

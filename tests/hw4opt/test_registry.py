@@ -12,7 +12,16 @@ from hw4opt.terms import Coefficients, Differences, Loss, Slope, Term, Values, f
 SCOPE = {
     "loss": {"squared", "huber", "absolute", "quantile", "epsilon_insensitive", "logistic", "poisson"},
     "regularizer": {"ridge", "tv", "trend", "l1"},
-    "constraint": {"increasing", "decreasing", "convex", "concave", "bounds", "nonnegative", "coef_bounds", "coef_nonnegative"},
+    "constraint": {
+        "increasing",
+        "decreasing",
+        "convex",
+        "concave",
+        "bounds",
+        "nonnegative",
+        "coef_bounds",
+        "coef_nonnegative",
+    },
 }
 ACTS = {
     "tv": Differences(1),
@@ -57,7 +66,9 @@ def test_the_promised_terms_are_there(kind):
 def test_a_file_holds_one_frozen_documented_term_of_its_name(kind, name):
     term = load(kind, name)
     classes = [item for item in vars(sys.modules[term.__module__]).values() if isinstance(item, type)]
-    assert [item for item in classes if item.__module__ == term.__module__ and not item.__name__.startswith("_")] == [term]
+    assert [item for item in classes if item.__module__ == term.__module__ and not item.__name__.startswith("_")] == [
+        term
+    ]
     assert issubclass(term, Loss if kind == "loss" else Term)
     assert term.__dataclass_params__.frozen
     assert term.__doc__ and not term.__doc__.startswith(f"{term.__name__}(")
@@ -85,7 +96,8 @@ def test_nan_is_refused_by_the_parameters_name(kind, name, parameter):
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "parameter", "value"), [(*owned, value) for owned in PARAMETERS for value in OUT_OF_RANGE.get(owned[1:], [])]
+    ("kind", "name", "parameter", "value"),
+    [(*owned, value) for owned in PARAMETERS for value in OUT_OF_RANGE.get(owned[1:], [])],
 )
 def test_a_value_out_of_range_is_refused_by_the_parameters_name(kind, name, parameter, value):
     with pytest.raises(InputError, match=f"{name}.*{parameter}"):
@@ -119,16 +131,47 @@ def test_a_near_miss_is_suggested():
         find("loss", "huber", dleta=1)
 
 
-def test_a_new_file_is_a_new_term(tmp_path, monkeypatch):
-    (tmp_path / "planted.py").write_text("from hw4opt.losses.absolute import Absolute\nclass New(Absolute):\n    'New.'\n")
+ABSOLUTE = "from typing import ClassVar\nfrom hw4opt.losses.absolute import Absolute\n"
+SOURCES = {  # of a file that adds a loss, or that cannot
+    "planted": ABSOLUTE + "class New(Absolute):\n    'New.'\n    name: ClassVar[str] = 'planted'\n",
+    "of_another_name": ABSOLUTE + "class New(Absolute):\n    'New.'\n",
+    "two_classes": ABSOLUTE + "class One(Absolute): ...\nclass Two(Absolute): ...\n",
+    "lacking": "from hw4opt.terms import Smooth\nclass New(Smooth):\n    name = 'lacking'\n",
+}
+
+
+@pytest.fixture
+def planted(tmp_path, monkeypatch):
+    """The folder of losses with files more, as SOURCES has them."""
+    for name, source in SOURCES.items():
+        (tmp_path / f"{name}.py").write_text(source)
     (tmp_path / "_private.py").write_text("")
     folder = importlib.import_module("hw4opt.losses")
     monkeypatch.setattr(folder, "__path__", [*folder.__path__, str(tmp_path)])
-    try:
-        names.cache_clear()
-        assert set(names("loss")) >= SCOPE["loss"] | {"planted"} and "_private" not in names("loss")
-        assert load("loss", "planted").__name__ == "New" and find("loss", "planted").name == "planted"
-    finally:
-        sys.modules.pop("hw4opt.losses.planted", None)
-        names.cache_clear()
-        load.cache_clear()
+    names.cache_clear()
+    yield
+    for name in SOURCES:
+        sys.modules.pop(f"hw4opt.losses.{name}", None)
+    names.cache_clear()
+    load.cache_clear()
+
+
+def test_a_new_file_is_a_new_term(planted):
+    assert set(names("loss")) >= SCOPE["loss"] | {"planted"} and "_private" not in names("loss")
+    assert load("loss", "planted").__name__ == "New" and find("loss", "planted").name == "planted"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("of_another_name", "of_another_name.py: the name of its class must be 'of_another_name'"),
+        ("two_classes", "two_classes.py has 2 public classes"),
+        (
+            "lacking",
+            "lacking.py: the class New lacks check_targets, clip_dual, conjugate_pointwise, curvature, gradient",
+        ),
+    ],
+)
+def test_a_file_that_is_no_term_says_why(planted, name, sentence):
+    with pytest.raises(InputError, match=sentence):
+        find("loss", name)

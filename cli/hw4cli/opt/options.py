@@ -112,6 +112,21 @@ def _names(kind: str) -> Sequence[str]:
     return names(kind)
 
 
+class _Listing(click.Option):
+    """An option that takes a name; its help lists those that there are, with the parameters that a user gives."""
+
+    def __init__(self, words: Sequence[str], *, kind: str, without: tuple[str, ...] = (), **given: Any) -> None:
+        super().__init__(words, shell_complete=_complete(kind), **given)
+        self.kind, self.without = kind, without
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from hw4opt.terms import registry
+
+        shown = (registry.usage(registry.load(self.kind, name), self.without) for name in _names(self.kind))
+        record = super().get_help_record(ctx)
+        return None if record is None else (record[0], f"{', '.join(shown)}. {record[1]}".strip())
+
+
 def time_limit_option(default: float, text: str) -> Callable[[F], F]:
     """The option --time-limit of a command."""
     kind = click.FloatRange(0, min_open=True)
@@ -181,34 +196,38 @@ PROBLEM = (
     ),
     click.option(
         "--kernel",
+        cls=_Listing,
+        kind="kernel",
+        without=("gamma",),
         metavar="NAME[:param=value,…]",
-        shell_complete=_complete("kernel"),
-        help="rbf (default), laplacian, matern32, matern52, polynomial:degree=3,coef0=1.",
+        help="Default: rbf.",
     ),
     click.option("--gamma", type=float, metavar="G", help="The kernel's gamma, in units of the raw x."),
     click.option(
         "--loss",
+        cls=_Listing,
+        kind="loss",
         default="squared",
         show_default=True,
         metavar="NAME[:param=value,…]",
-        shell_complete=_complete("loss"),
-        help="squared, huber:delta=1 (delta=auto: from the noise in y), absolute, quantile:tau=0.5, "
-        "epsilon_insensitive:epsilon=0.1, logistic, poisson (truncated=1: counts of at least 1).",
+        help="",
     ),
     click.option(
         "--reg",
+        cls=_Listing,
+        kind="regularizer",
+        without=("weight",),
         multiple=True,
         metavar="NAME[=WEIGHT]",
-        shell_complete=_complete("regularizer"),
-        help="ridge, tv, trend:order=2,weight=W, l1 (linear design); without a weight it is chosen. Repeat for more.",
+        help="Without a weight it is chosen; trend:order=1,weight=W gives both. Repeat for more.",
     ),
     click.option(
         "--constraint",
+        cls=_Listing,
+        kind="constraint",
         multiple=True,
         metavar="NAME[:param=value,…]",
-        shell_complete=_complete("constraint"),
-        help="increasing, decreasing (of several x: increasing:column=COL), convex, concave, bounds:lower=0,upper=1, nonnegative; "
-        "of a linear design's coefficients: coef_nonnegative, coef_bounds:lower=0,upper=1. Repeat for more.",
+        help="Repeat for more.",
     ),
 )
 

@@ -12,7 +12,7 @@ from hw4cli.opt.options import ProblemOptions, SolverOptions
 from hw4cli.options import typed
 from hw4opt import InputError, Poisson
 from hw4opt.tables import Table
-from hw4opt.terms import Loss, Smooth
+from hw4opt.terms import Likelihood, Loss
 from hw4opt.terms.base import Array
 
 
@@ -35,7 +35,7 @@ def check_likelihood(loss: Loss, solver_options: SolverOptions) -> None:
     """Raise `InputError` for --separated or --errors with a loss that does not use it."""
     if typed("separated") and not isinstance(loss, Poisson):
         raise InputError(f"--separated {solver_options.separated} belongs to counts; drop it, or give --loss poisson")
-    if typed("errors") and not isinstance(loss, Smooth):
+    if typed("errors") and not isinstance(loss, Likelihood):
         raise InputError(
             f"--errors {solver_options.errors} belongs to likelihoods; drop it, or give --loss poisson or logistic"
         )

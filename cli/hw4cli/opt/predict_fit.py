@@ -15,7 +15,7 @@ from hw4cli.opt.predictors import MixtureColumns, PredictionNotes, PredictionRow
 from hw4opt import InputError, Precomputed, Result, Status
 from hw4opt.tables import Table
 from hw4opt.tables.features import Features
-from hw4opt.terms import Smooth
+from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 
 
@@ -66,7 +66,7 @@ class FitPredictor:
         with np.errstate(all="ignore"):
             prediction = self.result.predict(rows.x)
             columns = {"prediction": prediction if rows.offset is None else prediction + rows.offset}
-            if isinstance(self.result.problem.loss, Smooth):
+            if isinstance(self.result.problem.loss, Likelihood):
                 columns["mean"] = self.result.predict_mean(rows.x, rows.offset)
             bound = None if self.result.problem.intercept else self.result.bound(rows.x)
         return columns if bound is None else columns | {"bound": bound}
@@ -77,7 +77,7 @@ class FitPredictor:
             drift = self.result.drift(rows.x)
         sentences: list[str] = []
         existence, loss = self.result.existence, self.result.problem.loss
-        if not drift.any() or existence is None or not isinstance(loss, Smooth):
+        if not drift.any() or existence is None or not isinstance(loss, Likelihood):
             return PredictionNotes(sentences, np.zeros(len(drift), dtype=bool))
         names, low = existence.columns_named(self.result.column_names), drift == -np.inf
         if low.any():

@@ -117,14 +117,17 @@ class ScaleTargets(Relation):
 
 
 def _with_x_scaled(problem, s, x):
-    """x' = s x: gamma ÷ s^a where k(s x, s z; gamma ÷ s^a) = k(x, z), trend of order k × s^(k-1), linear: ridge × s², l1 × s."""
+    """x' = s x: gamma ÷ s^a where k(s x, s z; gamma ÷ s^a) = k(x, z), trend of order k × s^(k-1), of degree q its q-th power.
+
+    Linear: ridge × s², l1 × s.
+    """
 
     def scaled(term):
         if isinstance(term, Ridge):
             return replace(term, weight=term.weight * (s**2 if problem.kernel is None else 1.0))
         if isinstance(term.acts, Differences):
-            return replace(term, weight=term.weight * s ** (term.acts.order - 1))
-        return replace(term, weight=term.weight * s) if isinstance(term.acts, Coefficients) else term
+            return replace(term, weight=term.weight * s ** (scaling.degree(term) * (term.acts.order - 1)))
+        return replace(term, weight=term.weight * s ** scaling.degree(term)) if isinstance(term.acts, Coefficients) else term
 
     shapes = [scaling.times(term, 1 / s) if isinstance(term.acts, Coefficients) else term for term in problem.constraints]
 

@@ -1,0 +1,83 @@
+"""What a kernel is.
+
+Points are rows of (m, d) arrays, and gamma is in units of the raw x.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hw4opt.errors import RefusedError
+from hw4opt.terms import check_parameter, registry
+from hw4opt.terms.base import Array
+
+VALUE = -1  # the "column" of an evaluation functional; others name the column that is differentiated
+
+
+@dataclass(frozen=True)
+class Kernel(ABC):
+    """A positive semidefinite kernel; raises `InputError` for gamma ≤ 0.
+
+    name          what it is called in sentences, hyper-parameters and model files; of the classes in this folder, the name of
+                  the file, which is the name on the command line
+    usage         what help texts show of it; "": the name with the parameters' defaults
+    gamma_power   gamma is in units of 1/x^gamma_power
+    """
+
+    name: ClassVar[str] = ""
+    usage: ClassVar[str] = ""
+    gamma_power: ClassVar[int] = 2
+
+    gamma: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_parameter(self.name, "gamma", self.gamma, low=0, strict=True)
+
+    @property
+    def label(self) -> str:
+        """What its hyper-parameters go by besides gamma: the name."""
+        return self.name
+
+    @property
+    def length(self) -> float:
+        """The distance in x over which k(x, ·) varies; infinite where it varies everywhere alike."""
+        return float(self.gamma ** (-1.0 / self.gamma_power))
+
+    @property
+    def polynomial_degree(self) -> int | None:
+        """The degree of the polynomials that k(x, ·) spans; None where they are no polynomials."""
+        return None
+
+    @property
+    def is_differentiable(self) -> bool:
+        """Whether the class gives derivatives."""
+        return type(self).slope is not Kernel.slope
+
+    @abstractmethod
+    def gram(self, x: Array, z: Array) -> Array:
+        """k(x_i, z_j), shape (m, p)."""
+
+    @abstractmethod
+    def diagonal(self, x: Array) -> Array:
+        """k(x_i, x_i), shape (m,)."""
+
+    def slope(self, x: Array, z: Array, column: int) -> Array:
+        """∂k(x_i, z_j)/∂x_column, shape (m, p); raises `RefusedError` for a kernel without derivative."""
+        raise self._no_derivative()
+
+    def cross_slope(self, x: Array, z: Array, first: int, second: int) -> Array:
+        """∂²k(x_i, z_j)/∂x_first ∂z_second, shape (m, p)."""
+        raise self._no_derivative()
+
+    def between(self, x: Array, first: int, z: Array, second: int) -> Array:
+        """The Gram block of functionals: values (column `VALUE`) or slopes along a column."""
+        if first == VALUE:
+            return self.gram(x, z) if second == VALUE else self.slope(z, x, second).T
+        return self.slope(x, z, first) if second == VALUE else self.cross_slope(x, z, first, second)
+
+    def _no_derivative(self) -> RefusedError:
+        *others, last = (name for name, kind in registry.classes("kernel").items() if kind.slope is not Kernel.slope)
+        needed = f"a slope constraint needs {', '.join(others)} or {last}"
+        return RefusedError(f"the {self.name} kernel has no derivative; {needed}")

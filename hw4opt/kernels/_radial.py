@@ -1,0 +1,69 @@
+"""Kernels of the distance of two points."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw4opt.kernels._base import Kernel
+from hw4opt.terms.base import Array
+
+LARGEST_SQUARE = 1e200  # exp(-√s) is 0 from there on, and √s times it, too: ∞ times it would not be
+
+
+@dataclass(frozen=True)
+class Radial(Kernel):
+    """k = φ(s), s = ‖x - z‖², φ(0) = 1.
+
+    A subclass gives `profile`. x and z are measured in 1/unit, where gamma is near 1: squares of 1e-200 or 1e200 would be 0 or
+    infinite.
+    """
+
+    @property
+    def length(self) -> float:
+        """1/√(2 gamma)."""
+        return 1 / math.sqrt(2 * self.gamma)
+
+    @abstractmethod
+    def profile(self, s: Array, gamma: float, order: int) -> Array:
+        """φ(s), φ'(s) or φ''(s), by `order` 0, 1 or 2, for that gamma."""
+
+    @property
+    def _unit(self) -> tuple[float, float]:
+        """(unit, gamma/unit²); a power of two, so that nothing is rounded."""
+        _, exponent = math.frexp(self.gamma)
+        unit = math.ldexp(1.0, exponent // 2)
+        return unit, self.gamma / unit / unit
+
+    def gram(self, x: Array, z: Array) -> Array:
+        unit, gamma = self._unit
+        with np.errstate(over="ignore"):  # what is too far apart to be squared is unrelated
+            return self.profile(square_distance(unit * x, unit * z), gamma, 0)
+
+    def diagonal(self, x: Array) -> Array:
+        return np.ones(len(x))
+
+    def slope(self, x: Array, z: Array, column: int) -> Array:
+        unit, gamma = self._unit
+        x, z = unit * x, unit * z
+        return 2 * unit * (self.profile(square_distance(x, z), gamma, 1) * (x[:, column, None] - z[:, column]))
+
+    def cross_slope(self, x: Array, z: Array, first: int, second: int) -> Array:
+        unit, gamma = self._unit
+        x, z = unit * x, unit * z
+        s = square_distance(x, z)
+        apart = (x[:, first, None] - z[:, first]) * (x[:, second, None] - z[:, second])
+        return (
+            unit * unit * (-2 * self.profile(s, gamma, 1) * (first == second) - 4 * self.profile(s, gamma, 2) * apart)
+        )
+
+
+def square_distance(x: Array, z: Array) -> Array:
+    """‖x_i - z_j‖², shape (m, p)."""
+    total = np.square(x[:, :1] - z[:, 0])
+    for column in range(1, x.shape[1]):
+        total += np.square(x[:, column, None] - z[:, column])
+    return total

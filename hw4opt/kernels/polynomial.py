@@ -1,0 +1,63 @@
+"""The kernel `polynomial`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from hw4opt.kernels import Kernel
+from hw4opt.terms import check_parameter, check_whole
+from hw4opt.terms.base import Array
+
+
+@dataclass(frozen=True)
+class Polynomial(Kernel):
+    """(gamma ⟨x, z⟩ + coef0)^degree,  degree a whole number from 1, coef0 ≥ 0."""
+
+    name: ClassVar[str] = "polynomial"
+    degree: int = 3
+    coef0: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_parameter(self.name, "coef0", self.coef0, low=0)
+        check_whole(self.name, "degree", self.degree, low=1, high=50)
+
+    @property
+    def length(self) -> float:
+        """Infinite: a polynomial varies everywhere alike."""
+        return math.inf
+
+    @property
+    def polynomial_degree(self) -> int:
+        """The degree."""
+        return int(self.degree)
+
+    def _power(self, x: Array, z: Array, drop: int) -> Array:
+        """degree!/(degree - drop)! · gamma^drop · (gamma ⟨x, z⟩ + coef0)^(degree - drop)."""
+        degree = int(self.degree)
+        if drop > degree:
+            return np.zeros((len(x), len(z)))
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused where the basis is built
+            return (
+                math.perm(degree, drop)
+                * np.float64(self.gamma) ** drop
+                * (self.gamma * (x @ z.T) + self.coef0) ** (degree - drop)
+            )
+
+    def gram(self, x: Array, z: Array) -> Array:
+        return self._power(x, z, 0)
+
+    def diagonal(self, x: Array) -> Array:
+        with np.errstate(over="ignore"):
+            return (self.gamma * np.square(x).sum(axis=1) + self.coef0) ** int(self.degree)
+
+    def slope(self, x: Array, z: Array, column: int) -> Array:
+        return self._power(x, z, 1) * z[:, column]
+
+    def cross_slope(self, x: Array, z: Array, first: int, second: int) -> Array:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._power(x, z, 1) * (first == second) + self._power(x, z, 2) * z[:, first] * x[:, second, None]

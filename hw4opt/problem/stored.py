@@ -1,0 +1,94 @@
+"""Terms and kernels as a model file holds them: name and parameters; of a user's own class, its import path besides."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import math
+import re
+import sys
+from typing import Any
+
+import numpy as np
+
+from hw4opt.errors import InputError, ModelFileError, shown
+from hw4opt.kernels import Kernel
+from hw4opt.terms import Loss, Term, registry
+from hw4opt.terms.requirements import class_fault
+
+CLASS_PATH = re.compile(r"(\w+(?:\.\w+)*):(\w+(?:\.\w+)*)")
+BASES: dict[str, type] = {"loss": Loss, "regularizer": Term, "constraint": Term, "kernel": Kernel}
+
+
+def packed(kind: str, thing: Any) -> dict[str, Any]:
+    """{"name": …, parameter: value, …}, with "class": "package.module:Class" for a class that is not in this package's folders.
+
+    Raises `InputError` where nothing that a file can hold would give the object back.
+    """
+    stored = {"name": thing.name, **_parameters(thing)}
+    if registry.is_registered(kind, thing):
+        return stored
+    own = type(thing)
+    if fault := _not_importable(own):
+        raise InputError(f"a model file cannot hold {thing.name}: {fault}")
+    values = {name: value for name, value in stored.items() if name != "name"}
+    plain = all(isinstance(value, bool | int | float | str) for value in values.values())
+    if not plain or own(**values) != thing:
+        raise InputError(
+            f"a model file cannot hold {thing.name}: {shown(thing)} has parameters that are no numbers or text"
+        )
+    return {"name": thing.name, "class": f"{own.__module__}:{own.__qualname__}", **values}
+
+
+def check_known(kind: str, stored: dict[str, Any]) -> None:
+    """Raise `ModelFileError` for a name that stands for no class of this package, unless a class of another one is named."""
+    if "class" not in stored and stored["name"] not in registry.names(kind):
+        raise ModelFileError(f"it names a {kind} {stored['name']!r} that this hw4opt does not have; upgrade hw4opt")
+
+
+def unpacked(kind: str, stored: dict[str, Any]) -> Any:
+    """The term or kernel of `packed`; a class of another package is imported. Raises `ModelFileError` where it cannot be."""
+    values = {name: value for name, value in stored.items() if name not in ("name", "class")}
+    if "class" not in stored:
+        return registry.find(kind, stored["name"], **values)
+    own = _imported(kind, stored["class"])
+    if own.name != stored["name"] or not values.keys() <= set(registry.parameters(own)):
+        given = ", ".join([stored["name"], *values])
+        raise ModelFileError(f"the class {stored['class']} is another one than when the file was written, with {given}")
+    return own(**values)
+
+
+def _parameters(thing: Any) -> dict[str, Any]:
+    """The parameters but those that are None or infinite, which are defaults."""
+    values = {item.name: getattr(thing, item.name) for item in dataclasses.fields(thing)}
+    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
+    infinite = {name for name, value in plain.items() if isinstance(value, float) and math.isinf(value)}
+    return {name: value for name, value in plain.items() if value is not None and name not in infinite}
+
+
+def _not_importable(own: type) -> str | None:
+    """Why another process could not import the class, or None."""
+    module = sys.modules.get(own.__module__)
+    if own.__module__ == "__main__" or module is None or module.__spec__ is None:
+        return f"its class {own.__name__} is in the running script ({own.__module__}); put it in a module that can be imported"
+    found: Any = module
+    for part in own.__qualname__.split("."):
+        found = getattr(found, part, None)
+    if found is not own:
+        return f"its class {own.__name__} was made inside a function; put it at the top level of a module"
+    return None
+
+
+def _imported(kind: str, path: str) -> type[Any]:
+    match = CLASS_PATH.fullmatch(path)
+    if match is None:
+        raise ModelFileError(f"it is damaged: {shown(path)} is no module:Class")
+    try:
+        found: Any = importlib.import_module(match[1])
+        for part in match[2].split("."):
+            found = getattr(found, part)
+    except Exception as error:  # whatever a foreign module raises when it is imported
+        raise ModelFileError(f"it needs the class {path}, which cannot be imported here: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, BASES[kind])) or class_fault(found) is not None:
+        raise ModelFileError(f"it needs the {kind} {path}, which is none")
+    return found

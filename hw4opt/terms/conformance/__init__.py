@@ -1,0 +1,89 @@
+"""Whether the faces of a term agree with each other: what every term of this package is tested by, for a user's own.
+
+Each face is judged by another: prox and conjugate by brute-force minimisation of `value`, derivatives by differences, the cvxpy
+model by its value. Terms are sums over rows, so that everything is looked at row by row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hw4opt.errors import InputError, shown
+from hw4opt.terms import registry
+from hw4opt.terms.base import Term
+from hw4opt.terms.conformance._derivatives import check_derivatives, check_duals, check_likelihood
+from hw4opt.terms.conformance._faces import faces_of
+from hw4opt.terms.conformance._models import check_model, check_units
+from hw4opt.terms.conformance._values import check_conjugate, check_fenchel_young, check_prox, check_value
+from hw4opt.terms.requirements import class_fault, term_fault
+
+CHECKS = (
+    check_value,
+    check_derivatives,
+    check_duals,
+    check_likelihood,
+    check_prox,
+    check_conjugate,
+    check_fenchel_young,
+    check_model,
+    check_units,
+)
+
+
+def check_term(term: Term | type[Term], targets: ArrayLike | None = None) -> None:
+    """Raise `InputError` with a sentence on the first fault of a term: a part that is missing, or two faces that disagree.
+
+    term      the term with its parameters, or its class, which is then taken with its defaults
+    targets   (k,) targets to try a smooth loss with; None: the first of a few that it takes
+
+    `value`, `prox` and `conjugate` are compared with brute-force minimisation and the Fenchel-Young inequality, `model` with
+    `value`, `in_units` with both, derivatives with differences. cvxpy is imported for the model.
+    """
+    for made in _with_weight_0(_made(term)):
+        if fault := (None if isinstance(made, registry.load("regularizer", "ridge")) else term_fault(made)):
+            raise InputError(fault)
+        check_dataclass(made)
+        faces = list(faces_of(made, targets))
+        with np.errstate(all="ignore"):
+            for check in CHECKS:
+                for face in faces:
+                    check(face)
+
+
+def _with_weight_0(term: Any) -> Iterator[Term]:
+    """The term, and one of weight 0, which a search may ask for."""
+    yield term
+    if "weight" in registry.parameters(type(term)):
+        yield dataclasses.replace(term, weight=0.0)
+
+
+def check_dataclass(thing: Any) -> None:
+    """Raise `InputError` unless the term or kernel is equal to a copy of itself and can be hashed."""
+    try:
+        same = dataclasses.replace(thing)
+        if same == thing and hash(same) == hash(thing):
+            return
+    except TypeError as error:
+        raise InputError(f"{thing.name}: {shown(thing)} cannot be copied and hashed: {error}") from error
+    raise InputError(f"{thing.name}: {shown(thing)} differs from a copy of itself")
+
+
+def _made(term: Term | type[Term]) -> Term:
+    kind = term if isinstance(term, type) else type(term)
+    if not issubclass(kind, Term):
+        raise InputError(f"{shown(term)} is no term; its class derives from PiecewiseQuadratic or Smooth")
+    if fault := class_fault(kind):
+        raise InputError(fault)
+    if not isinstance(term, type):
+        return term
+    try:
+        return term()
+    except TypeError as error:
+        raise InputError(
+            f"{term.name} has parameters without defaults ({error}); give the term instead of its class"
+        ) from error

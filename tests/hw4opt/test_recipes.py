@@ -1,0 +1,116 @@
+"""The recipes of CONTRIBUTING.md for a loss, a regularizer and a kernel: each is one file, and works as it stands there."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"```python\n# (hw4opt/(\w+)/(\w+)\.py)\n(.*?)```", re.DOTALL)
+RECIPES = {
+    name: (path, folder, code) for path, folder, name, code in BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text())
+}
+KINDS = {"losses": "loss", "regularizers": "regularizer", "constraints": "constraint", "kernels": "kernel"}
+OPTIONS = {"loss": "--loss {}", "regularizer": "--reg {}=0.5", "constraint": "--constraint {}", "kernel": "--kernel {}"}
+DRIVER = """
+import contextlib, io, json, sys
+import hw4opt
+from hw4cli.opt.app import main
+from hw4opt.terms import registry
+
+kind, name, *words = sys.argv[1:]
+
+
+def run(*words):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        status = main(list(words))
+    return {"status": int(status), "out": out.getvalue()}
+
+
+item = registry.load(kind, name)
+(hw4opt.check_kernel if kind == "kernel" else hw4opt.check_term)(item)
+given = ["series.csv", "--gamma", "5", "--reg", "ridge=0.1", *words, "--select", "none"]
+print(json.dumps({
+    "file": hw4opt.__file__,
+    "class": item.__name__,
+    "public": item.__name__ in hw4opt.__all__ and getattr(hw4opt, item.__name__) is item,
+    "usage": registry.usage(item),
+    "help": run("solve", "--help"),
+    "table": run("solve", *given, "--save", "model.json"),
+    "ours": run("solve", *given, "--json", "-", "--quiet"),
+    "theirs": run("solve", *given, "--solver", "cvxpy:CLARABEL", "--json", "-", "--quiet"),
+    "predict": run("predict", "model.json", "series.csv", "--out", "predicted.csv"),
+}))
+"""
+
+
+@pytest.fixture(scope="module", params=RECIPES)
+def done(request, tmp_path_factory):
+    """(name of the recipe, folder, what comes of the driver) in a copy of the package with one file more."""
+    path, folder, code = RECIPES[request.param]
+    copy = tmp_path_factory.mktemp("copy")
+    for source in ("hw4opt", "cli/hw4cli"):
+        shutil.copytree(ROOT / source, copy / Path(source).name, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / path).write_text(code)
+    x = np.linspace(0, 2, 40)
+    rows = np.column_stack([x, np.sin(3 * x) + 0.1 * np.cos(40 * x)])
+    np.savetxt(copy / "series.csv", rows, delimiter=",", header="x,y", comments="")
+    kind = KINDS[folder]
+    words = [sys.executable, "-c", DRIVER, kind, request.param, *OPTIONS[kind].format(request.param).split()]
+    env = {"PYTHONPATH": str(copy), "PATH": "", "HOME": str(copy), "COLUMNS": "200"}
+    run = subprocess.run(words, cwd=copy, env=env, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    return request.param, copy, json.loads(run.stdout)
+
+
+def test_there_is_a_recipe_of_each_kind():
+    kinds = {KINDS[folder] for _, folder, _ in RECIPES.values()}
+    assert kinds >= {"loss", "regularizer", "kernel"} and len(RECIPES) >= 4
+    assert not any((ROOT / path).exists() for path, _, _ in RECIPES.values())
+
+
+def test_it_is_found_and_stands_in_the_help_text(done):
+    name, copy, found = done
+    assert Path(found["file"]).parent == copy / "hw4opt" and found["public"]
+    assert found["class"] == "".join(part.capitalize() for part in name.split("_"))
+    assert found["usage"].startswith(name) and re.search(rf"\b{name}\b", found["help"]["out"])
+
+
+def test_it_is_fitted_certified_saved_and_read_again(done):
+    name, copy, found = done
+    assert [found[part]["status"] for part in ("help", "table", "ours", "theirs", "predict")] == [0] * 5
+    assert name in found["table"]["out"] and json.loads(found["ours"]["out"])["status"] == "certified"
+    assert len((copy / "predicted.csv").read_text().splitlines()) == 41
+
+
+def test_it_agrees_with_cvxpys_model(done):
+    ours, theirs = (json.loads(done[2][one]["out"]) for one in ("ours", "theirs"))
+    apart = abs(ours["objective"] - theirs["objective"])
+    assert apart <= ours["gap"] + theirs["gap"] + 1e-9 * abs(ours["objective"])
+
+
+def test_a_fit_that_is_no_maximum_of_a_likelihood_shows_none(done):
+    record, table = json.loads(done[2]["ours"]["out"]), done[2]["table"]["out"]
+    assert not record.keys() & {"log_likelihood", "deviance", "dispersion", "standard_errors", "mean"}
+    assert "likelihood" not in table and "dispersion" not in table
+
+
+@pytest.mark.slow
+def test_the_suites_find_every_recipe_and_pass(tmp_path):
+    """Nothing else has to be touched: no table of names, no list in a test."""
+    for source in ("hw4opt", "hw4nets", "cli", "tests/hw4opt"):
+        shutil.copytree(ROOT / source, tmp_path / source, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "CONTRIBUTING.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    for path, _, code in RECIPES.values():
+        (tmp_path / path).write_text(code)
+    suites = [f"tests/hw4opt/test_{one}.py" for one in ("terms", "registry", "kernels", "architecture", "metamorphic")]
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *suites]
+    env = {"PYTHONPATH": f"{tmp_path}:{tmp_path / 'cli'}", "PATH": "", "HOME": str(tmp_path)}
+    run = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
+    assert run.returncode == 0, run.stdout[-3000:]
