@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -84,9 +85,19 @@ def process(*words: str, program: str = RUN, **options: Any) -> subprocess.Compl
 # ---- what commands do --------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    """A finished run; tests change copies of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HW4NETS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.chdir(tmp_path_factory.mktemp("original"))
+        assert main([*QUICK, "--out", "run", "--quiet"]) == 0
+        return Path("run").resolve()
+
+
 @pytest.fixture
-def trained(hw4nets):
-    assert hw4nets(*QUICK, "--out", "run", "--quiet").status == 0
+def trained(hw4nets, original):
+    shutil.copytree(original, "run")
     return Path("run")
 
 

@@ -249,13 +249,14 @@ def test_a_run_goes_on_when_what_its_settings_were_chosen_on_is_put_right(tmp_pa
 
 
 def test_a_run_goes_on_in_its_precision_and_memory_format_and_says_that_threads_differ(tmp_path, small, monkeypatch):
-    config = replace(EVERYTHING, precision="auto", memory_format="auto", threads=0)
+    config = replace(EVERYTHING, epochs=2, precision="auto", memory_format="auto", threads=0)
+    shape = replace(SHAPE, M=2)
     monkeypatch.setattr(execution, "_remembered", lambda *words: ("bfloat16", "channels_last"))
     with pytest.raises(KeyboardInterrupt):
-        train(build(SHAPE, 0), small, config, tmp_path, Stopped(2))
+        train(build(shape, 0), small, config, tmp_path, Stopped(1))
     monkeypatch.setattr(execution, "_remembered", lambda *words: pytest.fail("chosen anew"))
     with execution.threads(2):
-        history = train(build(SHAPE, 0), small, config, tmp_path)
+        history = train(build(shape, 0), small, config, tmp_path)
     assert (history.precision, history.memory_format) == ("bfloat16", "channels_last")
     assert "used 1 CPU threads and goes on with 2" in history.notes[0]
 

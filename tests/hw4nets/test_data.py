@@ -325,8 +325,8 @@ def test_half_an_archive_is_told(tmp_path, parts, cache):
 
 
 def bomb(path, kind):
-    """An archive of a few kilobytes that unpacks to 40 MiB or more."""
-    zeros = bytes(20 << 20)
+    """An archive of a few kilobytes that unpacks to 8 MiB or more."""
+    zeros = bytes(4 << 20)
     if kind.startswith("zip"):
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for number in range(2):
@@ -351,7 +351,7 @@ def bomb(path, kind):
 
 @pytest.mark.parametrize("kind", ["zip", "zip that hides it", "tar.gz", "tar.xz", "long names", "after the end", "links"])
 def test_an_archive_that_unpacks_to_too_much_is_told(tmp_path, cache, monkeypatch, kind):
-    monkeypatch.setattr("hw4nets.archives.LARGEST_SOURCE", 30 << 20)
+    monkeypatch.setattr("hw4nets.archives.LARGEST_SOURCE", 6 << 20)
     bomb(tmp_path / "bomb", kind)
     with pytest.raises(DataError, match="CRC" if kind.endswith("hides it") else "holds or unpacks to more than"):
         load(str(tmp_path / "bomb"))
@@ -521,9 +521,11 @@ def server(tmp_path):
             """A client that hangs up early is not told on stderr: a test looks at what the program writes there."""
 
     with Server(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()  # seconds between two looks for the shutdown
+        try:
+            yield folder, f"http://127.0.0.1:{running.server_port}"
+        finally:
+            running.shutdown()
 
 
 @pytest.fixture

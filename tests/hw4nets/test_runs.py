@@ -3,9 +3,11 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,10 +29,19 @@ KEYS = """net parameters seed epochs test_accuracy test_accuracy_flip train_accu
     device pixels selected_on flops_per_image"""
 
 
+@pytest.fixture(scope="session")
+def original(tmp_path_factory, small):
+    """A finished run: its folder and its outcome; tests change copies of the folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HW4NETS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        folder = open_run(tmp_path_factory.mktemp("original") / "run", RECIPE, small)
+        return folder, run(folder, RECIPE, small)
+
+
 @pytest.fixture
-def done(tmp_path, small):
-    folder = open_run(tmp_path / "run", RECIPE, small)
-    return folder, run(folder, RECIPE, small)
+def done(original, tmp_path):
+    folder, outcome = original
+    return Path(shutil.copytree(folder, tmp_path / "run")), outcome
 
 
 def test_a_run_folder_holds_what_the_contract_says(done, small):
@@ -92,13 +103,14 @@ with alone(Path({str(folder)!r})):
     print("in", flush=True)
     sys.stdin.read()
 """
-    other = subprocess.Popen([sys.executable, "-c", lines], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert other.stdout is not None and other.stdout.readline() == "in\n"
-    for act in (lambda: open_run(folder, RECIPE, small, overwrite=True), lambda: run(folder, RECIPE, small)):
-        with pytest.raises(InputError, match=r"another process works in .*; wait for its end, or give another --out"):
-            act()
-    other.kill()
-    other.communicate()
+    with subprocess.Popen([sys.executable, "-c", lines], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None and other.stdout.readline() == "in\n"
+            for act in (lambda: open_run(folder, RECIPE, small, overwrite=True), lambda: run(folder, RECIPE, small)):
+                with pytest.raises(InputError, match=r"another process works in .*; wait for its end, or give another --out"):
+                    act()
+        finally:
+            other.kill()
     assert run(open_run(folder, RECIPE, small, resume=True), RECIPE, small).summary["epochs"] == 2
     assert not (folder / LOCK).exists()
 
