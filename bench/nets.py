@@ -180,7 +180,7 @@ def _line(name: str, ones: Sequence[Mapping[str, Any]]) -> str:
         ones[0]["pixels"],
         ", ".join(str(one["seed"]) for one in ones),
         f"{100 * statistics.mean(test):.2f}{spread} %",
-        ", ".join(f"{one} %" for one in ASKED[ones[0]["net"]] if one) if name.endswith("_tuned") else "–",
+        ", ".join(f"{one} %" for one in ASKED.get(ones[0]["net"], ()) if one) if name.endswith("_tuned") else "–",
         f"{100 * min(test):.2f} … {100 * max(test):.2f}",
         f"{100 * statistics.mean(one['test_accuracy_flip'] for one in ones):.2f} %",
         f"{100 * statistics.mean(one['train_accuracy'] for one in ones):.2f} %",

@@ -23,7 +23,7 @@ from hw4nets.evaluation import Evaluation, evaluate
 from hw4nets.execution import Execution, choose_device, prepare, threads
 from hw4nets.files import LOCK, alone, left_over, make_folder, read_text, write_text, write_with
 from hw4nets.history import History, Row, Watch, check_row
-from hw4nets.models import build, flops_per_image, parameter_count
+from hw4nets.network import build, flops_per_image, parameter_count
 from hw4nets.plotting import plot_confusion, plot_curves, plot_worst
 from hw4nets.recipes import Recipe, read_recipe, read_toml
 from hw4nets.state import CHOSEN, TOLD

@@ -18,7 +18,7 @@ from hw4nets.data import Data, hold_out
 from hw4nets.errors import DivergedError, InputError, NetsError, UnknownNameError, WriteError, out_of_memory
 from hw4nets.files import alone, make_folder, write_text
 from hw4nets.history import Row, Watch
-from hw4nets.models import build
+from hw4nets.network import build
 from hw4nets.recipes import Recipe
 from hw4nets.settings import Range, settings_of
 from hw4nets.state import SPLIT_SEED

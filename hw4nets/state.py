@@ -18,7 +18,7 @@ from hw4nets.data import Data, hold_out, normalize
 from hw4nets.errors import CheckpointError, out_of_memory
 from hw4nets.execution import Execution, choose_device, own_draws, prepare
 from hw4nets.history import History, Row, Watch, check_row
-from hw4nets.models import whiten
+from hw4nets.network import whiten
 from hw4nets.optimizers import Averaging, make_optimizer
 from hw4nets.parts import Part
 

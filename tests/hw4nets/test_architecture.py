@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 import hw4nets
+from hw4nets import models
+from hw4nets.models import NETS
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = {path.stem: path for path in sorted((ROOT / "hw4nets").glob("*.py"))}
+PACKAGE = ROOT / "hw4nets"
+FILES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in sorted(PACKAGE.rglob("*.py"))}
 ORDER = [
     "errors",
     "files",
@@ -27,6 +30,8 @@ ORDER = [
     "data",
     "augment",
     "layers",
+    "network",
+    "models.<network>",  # each file of the folder but its __init__, which lists them
     "models",
     "optimizers",
     "execution",
@@ -42,6 +47,12 @@ ORDER = [
 ]  # each imports only what stands before it
 
 
+def place(name):
+    """Where a module stands in ORDER."""
+    name = name.removesuffix(".__init__")
+    return ORDER.index("models.<network>" if name.startswith("models.") else name)
+
+
 def tree(name):
     return ast.parse(FILES[name].read_text(encoding="utf-8"))
 
@@ -51,13 +62,24 @@ def own(name):
     return {module.removeprefix("hw4nets.") for module in found if module.startswith("hw4nets.")}
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name != "__init__"])
+MODULES = [name for name in FILES if name != "__init__"]
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_imports_point_downwards(name):
-    assert own(name) <= set(ORDER[: ORDER.index(name)])
+    assert all(place(one) < place(name) for one in own(name))
 
 
 def test_every_file_has_its_place():
-    assert {*ORDER, "__init__"} == set(FILES)
+    assert {place(name) for name in MODULES} == set(range(len(ORDER)))
+
+
+def test_a_network_is_the_file_and_the_class_of_its_name():
+    for name, net in NETS.items():
+        assert (net.name, net.__name__, net.__module__) == (name, name.capitalize(), f"hw4nets.models.{name}")
+        assert getattr(models, net.__name__) is getattr(hw4nets, net.__name__) is net
+    assert set(NETS) == {path.stem for path in (PACKAGE / "models").glob("[!_]*.py")}
+    assert list(NETS)[:4] == ["logistic", "hidden", "conv", "base"]  # the parts of the assignment, in their order
 
 
 @pytest.mark.parametrize(
@@ -75,11 +97,12 @@ def test_an_import_loads_what_it_needs(code, light):
 
 
 def test_public_names_are_pinned_and_there():
-    assert hw4nets.__all__ == [
-        "NETS", "Base", "CheckpointError", "Config", "Conv", "Data", "DataError", "DivergedError", "Evaluation", "Fast", "Hidden",
-        "History", "InputError", "Logistic", "Net", "NetsError", "Recipe", "UnknownNameError", "Watch", "WriteError", "build", "evaluate",
-        "load", "net", "preset", "synthetic", "train",
-    ]  # fmt: skip
+    assert set(hw4nets.__all__) - {net.__name__ for net in NETS.values()} == {
+        "NETS", "CheckpointError", "Config", "Data", "DataError", "DivergedError", "Evaluation", "History", "InputError",
+        "Net", "NetsError", "Recipe", "UnknownNameError", "Watch", "WriteError", "build", "evaluate", "load", "net",
+        "preset", "synthetic", "train",
+    }  # fmt: skip
+    assert {"Base", "Conv", "Fast", "Hidden", "Logistic"} <= set(hw4nets.__all__)
     assert all(getattr(hw4nets, name) is not None for name in hw4nets.__all__) and hw4nets.__version__.count(".") == 2
     with pytest.raises(AttributeError):
         hw4nets.nosuch  # noqa: B018
@@ -94,7 +117,7 @@ def public(name):
                     yield f"{node.name}.{inner.name}", inner, True
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name != "__init__"])
+@pytest.mark.parametrize("name", MODULES)
 def test_everything_public_has_a_docstring_and_type_hints(name):
     assert ast.get_docstring(tree(name))
     for label, node, method in public(name):

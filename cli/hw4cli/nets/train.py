@@ -17,7 +17,7 @@ from hw4nets.checkpoint import write_tensors
 from hw4nets.data import Data
 from hw4nets.errors import InputError
 from hw4nets.execution import check_machine, keep_freed_memory
-from hw4nets.models import net
+from hw4nets.models import NETS, net
 from hw4nets.recipes import PRESET, Recipe, preset, read_recipe, read_toml
 from hw4nets.runs import CONFIG, Outcome, open_run, run
 
@@ -78,7 +78,8 @@ def chosen_recipe(chosen: Chosen, changes: Mapping[str, Any]) -> Recipe:
         if chosen.net not in (None, recipe.shape.name):
             raise InputError(f"--net {chosen.net}, but {chosen.config} is for {recipe.shape.name}; leave --net out")
     elif chosen.net is None:
-        raise InputError("which network? give --net logistic, hidden, conv, base or fast, or --config TOML")
+        *names, last = NETS
+        raise InputError(f"which network? give --net {', '.join(names)} or {last}, or --config TOML")
     else:
         recipe = preset(chosen.preset or PRESET, chosen.net)
     return recipe.changed(changes)
