@@ -17,6 +17,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from child_processes import Child, child, command, modules_of  # noqa: E402
 from hw4cli.nets import app as nets_app  # noqa: E402
 from hw4cli.nets import train as train_command  # noqa: E402
 from hw4cli.nets.app import COMMANDS, main  # noqa: E402
@@ -135,6 +136,7 @@ def test_the_same_seed_gives_the_same_history(hw4nets):
 @pytest.mark.slow
 def test_options_reach_the_run(hw4nets):
     words = "--net base --data synthetic --epochs 1 --filters 3,4 --sizes 3,3 --units 9,8 --batch-norm --dropout 0.1 --activation gelu"
+    words += " --whiten no --batch-size 500 --memory-format contiguous --precision float32"
     assert hw4nets("train", *words.split(), "--out", "run", "--lr", "0.03", "--seed", "5", "--no-nesterov", "-q").status == 0
     text = Path("run/config.toml").read_text()
     for line in ("batch_norm = true", "dropout = 0.1", 'activation = "gelu"', "lr = 0.03", "seed = 5", "nesterov = false"):
@@ -204,6 +206,7 @@ def test_data_shows_images(hw4nets):
 def test_search_then_train(hw4nets):
     words = ["search", "--net", "conv", "--M", "4", "--data", "synthetic", "--epochs", "1", "--trials", "2", "--out", "s", "--threads", "1"]
     words += ["--vary", "lr=0.001:0.5", "--vary", "N=7|14", "--vary", "batch-norm"]
+    words += "--whiten no --batch-size 500 --memory-format contiguous --precision float32".split()
     done = hw4nets(*words, "--json", "-", "--plot", "s.png", "--save", "b.toml")
     assert done.status == 0 and len(done.json["trials"]) == 2 and done.json["selected_on"] == "test"  # the preset's own settings were
     assert set(done.json["trials"][0]["values"]) == {"lr", "N", "batch_norm"} and Path("s.png").exists()
@@ -376,12 +379,11 @@ def test_figures_that_cannot_be_written_are_told_in_the_json(hw4nets, trained, m
 @pytest.mark.slow
 @pytest.mark.parametrize(("words", "name"), [(QUICK, "tomli_w"), (QUICK, "matplotlib"), (["search", *QUICK[1:]], "optuna")])
 def test_without_another_package_of_the_extra_it_is_named(tmp_path, words, name):
-    program = f"import sys; sys.modules[{name!r}] = None; {RUN}"
-    done = process(*words, "--out", "r", program=program, cwd=tmp_path)
-    assert (
-        done.returncode == 2 and done.stderr == f"hw4nets: {name} is not installed; it comes with the extra: pip install 'hw4opt[nets]'\n"
-    )
-    assert done.stdout == "" and list(tmp_path.iterdir()) == []
+    with child(command, [*words, "--out", "r"], name, folder=tmp_path) as running:
+        assert running.status() == 2 and running.stdout.read_text() == ""
+        said = running.stderr.read_text()
+    assert said == f"hw4nets: {name} is not installed; it comes with the extra: pip install 'hw4opt[nets]'\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_torch_the_extra_is_named(hw4nets, monkeypatch):
@@ -418,83 +420,86 @@ def test_help_needs_no_torch_library():
 
 
 @pytest.mark.slow
-def test_training_imports_neither_the_other_half_nor_the_search():
-    program = f"{RUN.replace('sys.exit(main(sys.argv[1:]))', 'main(sys.argv[1:])')}; print('MODULES', *sys.modules)"
-    done = process("train", "--help", program=program)
-    modules = {name.partition(".")[0] for name in done.stdout.rpartition("MODULES ")[2].split()}
-    assert "torch" in modules and not modules & {"hw4opt", "cvxpy", "optuna", "torchvision", "sklearn"}
+def test_training_imports_neither_the_other_half_nor_the_search(tmp_path):
+    with child(modules_of, ["train", "--help"], folder=tmp_path) as running:
+        assert running.status() == 0
+        modules = running.stdout.read_text().rpartition("MODULES ")[2].split()
+    assert "hw4nets.training" in modules
+    assert not {name.partition(".")[0] for name in modules} & {"hw4opt", "cvxpy", "optuna", "torchvision", "sklearn"}
+
+
+def wait_until(there: Callable[[], bool], running: Child) -> None:
+    while not there():
+        assert running.process.is_alive(), running.stderr.read_text()
+        time.sleep(0.002)
 
 
 @pytest.mark.slow
 def test_kill_9_then_resume_gives_the_history_of_a_run_that_nothing_stopped(tmp_path):
     """The command is killed as soon as it has begun, has its settings, its first checkpoint, and some epochs."""
-    words, run = [*QUICK[:5], "--epochs", "60", "--threads", "1", "-q", "--out"], tmp_path / "run"
+    words, run = [*QUICK[:5], "--epochs", "12", "--threads", "1", "-q", "--out"], tmp_path / "run"
     begun: list[Callable[[], bool]] = [
         run.exists,
         (run / "config.toml").exists,
         (run / "last.pt").exists,
-        lambda: (run / "history.csv").exists() and len((run / "history.csv").read_text().splitlines()) > 5,
+        lambda: (run / "history.csv").exists() and len((run / "history.csv").read_text().splitlines()) > 4,
     ]
     for there in begun:
-        running = subprocess.Popen([sys.executable, "-c", RUN, *words, "run", "--resume"], cwd=tmp_path)
-        while not there():
-            assert running.poll() is None
-            time.sleep(0.002)
-        running.kill()
-        assert running.wait() == -signal.SIGKILL
+        with child(command, [*words, "run", "--resume"], folder=tmp_path) as running:
+            wait_until(there, running)
+            running.kill()
     for name in ("run", "whole"):
-        assert process(*words, name, *(["--resume"] if name == "run" else []), cwd=tmp_path).returncode == 0
+        with child(command, [*words, name, *(["--resume"] if name == "run" else [])], folder=tmp_path) as running:
+            assert running.status() == 0
     histories = [list(csv.DictReader((tmp_path / name / "history.csv").read_text().splitlines())) for name in ("whole", "run")]
     timeless = [[{name: row[name] for name in row if "second" not in name} for row in rows] for rows in histories]
-    assert timeless[0] == timeless[1] and len(timeless[0]) == 60
+    assert timeless[0] == timeless[1] and len(timeless[0]) == 12
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(path.name for path in (tmp_path / "whole").iterdir())
 
 
 @pytest.mark.slow
 def test_ctrl_c_is_130_and_the_run_goes_on(tmp_path):
+    def epochs(running: Child) -> list[str]:
+        lines = running.stdout.read_text().splitlines() if running.stdout.exists() else []
+        return [line.split()[0] for line in lines]
+
     words = [*QUICK[:5], "--epochs", "2000", "--threads", "1", "--out", "run"]
-    running = subprocess.Popen([sys.executable, "-c", RUN, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert running.stdout is not None
-    while not running.stdout.readline().startswith("    3"):
-        assert running.poll() is None
-    running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=60)
-    assert running.returncode == 130 and "Traceback" not in err and "hw4nets train --out run --resume goes on" in err
+    with child(command, words, folder=tmp_path) as running:
+        wait_until(lambda: "3" in epochs(running), running)
+        os.kill(running.process.pid or 0, signal.SIGINT)
+        assert running.status() == 130
+        said = running.stderr.read_text()
+    assert "Traceback" not in said and "hw4nets train --out run --resume goes on" in said
     assert len((tmp_path / "run" / "history.csv").read_text().splitlines()) >= 4
-    again = subprocess.Popen(
-        [sys.executable, "-c", RUN, "train", "--out", "run", "--resume"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert again.stdout is not None and again.stdout.readline().startswith("epoch")
-    assert int(again.stdout.readline().split()[0]) >= 4
-    again.kill()
-    again.communicate()
+    with child(command, ["train", "--out", "run", "--resume"], folder=tmp_path) as again:
+        wait_until(lambda: len(epochs(again)) > 1, again)
+        first = epochs(again)[:2]
+        again.kill()
+    assert first[0] == "epoch" and int(first[1]) >= 4
 
 
-@pytest.mark.slow
-def test_the_shell_completes():
-    for words, number, found in (
-        ("hw4nets s", 1, "search"),
-        ("hw4nets train --net lo", 3, "logistic"),
-        ("hw4nets train --schedule c", 3, "cosine"),
-    ):
-        env = {**os.environ, "_HW4NETS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(number)}
-        assert found in process(env=env).stdout
+@pytest.mark.parametrize(("words", "number", "found"), [
+    ("hw4nets s", 1, "search"), ("hw4nets train --net lo", 3, "logistic"), ("hw4nets train --schedule c", 3, "cosine"),
+])  # fmt: skip
+def test_the_shell_completes(capsys, monkeypatch, words, number, found):
+    for name, value in (("_HW4NETS_COMPLETE", "bash_complete"), ("COMP_WORDS", words), ("COMP_CWORD", str(number))):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        main([])
+    assert found in capsys.readouterr().out
 
 
-@pytest.mark.slow
-def test_no_color_is_respected(tmp_path):
-    env = {**os.environ, "FORCE_COLOR": "1"}
+def test_no_color_is_respected(hw4nets, monkeypatch):
     words = ["data", "--data", "synthetic"]
-    assert "\x1b[" in process(*words, env=env).stdout and "\x1b[3" not in process(*words, env={**env, "NO_COLOR": "1"}).stdout
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[3" in hw4nets(*words).out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[3" not in hw4nets(*words).out
 
 
 @pytest.mark.slow
-def test_a_whole_run_takes_seconds(tmp_path):
+def test_a_whole_run_takes_seconds(hw4nets):
     start = time.monotonic()
-    done = process("train", "--net", "fast", "--widths", "8,16,16", "--data", "synthetic", "--epochs", "2", "--out", "run", cwd=tmp_path)
-    assert done.returncode == 0 and time.monotonic() - start < 60
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["test_accuracy"] > 0.3
+    done = hw4nets("train", "--net", "fast", "--widths", "8,16,16", "--data", "synthetic", "--epochs", "2", "--out", "run")
+    assert done.status == 0 and time.monotonic() - start < 60
+    assert json.loads(Path("run/summary.json").read_text())["test_accuracy"] > 0.3

@@ -2,8 +2,6 @@
 
 import random
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import asdict, replace
 
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from child_processes import child, trained
 from hw4nets import checkpoint, execution
 from hw4nets.checkpoint import BEFORE, BEST, LAST, checksum, load_checkpoint, newest_checkpoint, save_checkpoint
 from hw4nets.config import Config
@@ -59,46 +58,26 @@ def test_a_run_goes_on_exactly(tmp_path, small, change):
     assert all(torch.equal(one, other.state_dict()[name]) for name, one in model.state_dict().items())
 
 
-SCRIPT = """
-import sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-sys.path[:0] = {path!r}
-from hw4nets.config import Config
-from hw4nets.data import synthetic
-from hw4nets.models import Conv, build
-from hw4nets.history import Watch
-from hw4nets.training import train
-class Loud(Watch):
-    def batch(self, epoch, done, total):
-        print("batch", epoch, flush=True)
-print("ready", flush=True)
-train(build({shape!r}, 0), synthetic(200, 50), {config!r}, Path(sys.argv[1]), Loud())
-print("done", flush=True)
-"""
-
-
 @pytest.mark.slow
 def test_kill_9_at_random_moments_then_resume_equals_the_uninterrupted_run(tmp_path):
     """Each time the process is killed at a moment drawn after it has started to work, until it comes to its end."""
     draw = random.Random(0)
-    config = replace(EVERYTHING, epochs=25)
-    script = SCRIPT.format(path=sys.path, shape=SHAPE, config=config)
+    config = replace(EVERYTHING, epochs=12)
     kills = 0
-    for wait in [*(draw.uniform(0.0, 0.2) for _ in range(3)), None]:
-        running = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-        assert running.stdout is not None
-        assert running.stdout.readline() == "ready\n" and running.stdout.readline().startswith("batch")
-        if wait is not None:
-            time.sleep(wait)
-            running.send_signal(signal.SIGKILL)
-        rest = running.communicate(timeout=60)[0]
-        kills += running.returncode == -signal.SIGKILL and "done" not in rest
-    assert kills >= 2 and running.returncode == 0
+    for wait in [*(draw.uniform(0.0, 0.1) for _ in range(3)), None]:
+        with child(trained, SHAPE, config, (200, 50), tmp_path / "run", folder=tmp_path) as running:
+            while "batch" not in (running.stdout.read_text() if running.stdout.exists() else ""):
+                assert running.process.is_alive(), running.stderr.read_text()
+                time.sleep(0.002)
+            if wait is not None:
+                time.sleep(wait)
+                running.process.kill()
+            kills += running.status() == -signal.SIGKILL and "done" not in running.stdout.read_text()
+            ended = running.status()
+    assert kills >= 2 and ended == 0
     model = build(SHAPE, 0)
     whole = train(model, synthetic(200, 50), config)
-    resumed = train(other := build(SHAPE, 0), synthetic(200, 50), config, tmp_path)  # nothing is left to do
+    resumed = train(other := build(SHAPE, 0), synthetic(200, 50), config, tmp_path / "run")  # nothing is left to do
     assert timeless(resumed) == timeless(whole)
     assert all(torch.equal(one, other.state_dict()[name]) for name, one in model.state_dict().items())
 

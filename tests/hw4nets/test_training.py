@@ -1,7 +1,6 @@
 """The loop learns, says the truth about it, and is the same again; each setting does what it says."""
 
 import json
-import subprocess
 import sys
 from dataclasses import fields, replace
 
@@ -10,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from child_processes import child, count_page_faults
 from hw4nets import execution, state
 from hw4nets.config import Config
 from hw4nets.data import DEVIATION, MEAN, normalize, synthetic
@@ -262,23 +262,14 @@ def test_evaluation_in_parts_gives_every_image_its_output(small):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
-def test_kept_memory_spares_the_page_faults():
-    """In a process of its own: blocks of 64 MB are fetched once, not at every use."""
-    program = """
-import resource, torch
-from hw4nets.execution import keep_freed_memory
-torch.set_num_threads(1)
-assert keep_freed_memory()
-for number in range(20):  # the first few find their places
-    torch.ones(16_000_000)
-    if number == 9:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 2000
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
-    if "assert keep_freed_memory()" in done.stderr:
+def test_kept_memory_spares_the_page_faults(tmp_path):
+    """In a process of its own: it concerns the whole process."""
+    with child(count_page_faults, folder=tmp_path) as counting:
+        assert counting.status() == 0, counting.stderr.read_text()
+        faults = counting.stdout.read_text().strip()
+    if faults == "no mallopt":
         pytest.skip("no mallopt in this C library")
-    assert done.returncode == 0, done.stderr
+    assert int(faults) < 2000
 
 
 def test_both_memory_formats_train_alike(small):
