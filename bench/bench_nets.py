@@ -62,7 +62,9 @@ def filed(timed, case: str, who: str, kind: str, recipe: Recipe) -> None:
     timed.exactly(lambda: histories.append(trained(recipe)), 1)
     history = histories[0]
     chosen = f"{history.precision}, {history.memory_format.replace('_', ' ')}"
-    note = "; ".join([chosen] * (kind == "hw4nets") + [f"{history.seconds_compile:.0f} s to compile"] * bool(history.seconds_compile))
+    note = "; ".join(
+        [chosen] * (kind == "hw4nets") + [f"{history.seconds_compile:.0f} s to compile"] * bool(history.seconds_compile)
+    )
     assert history.notes == (), history.notes  # a compiler that is not there
     seconds = [row.seconds_train for row in history.rows[1:]]
     timed.file(Row("nets", case, who, kind, n=IMAGES, seconds=seconds, note=note))
@@ -75,7 +77,9 @@ def test_ours(timed, variant: str) -> None:
 
 @pytest.mark.parametrize(("variant", "way"), EACH)
 def test_each_way(timed, variant: str, way: str) -> None:
-    filed(timed, f"{variant}, preset tuned", way, "way", preset("tuned", variant).changed(WAYS[way] | {"epochs": EPOCHS}))
+    filed(
+        timed, f"{variant}, preset tuned", way, "way", preset("tuned", variant).changed(WAYS[way] | {"epochs": EPOCHS})
+    )
 
 
 @pytest.mark.parametrize("variant", BATCHES)
@@ -90,7 +94,9 @@ def test_the_tutorials_loop(timed, variant: int) -> None:
     epoch = tutorial(variant)
     timed(epoch, 4.0)
     note = "DataLoader of torchvision's transforms over images of Pillow; in the same process"
-    timed.file(Row("nets", f"the tutorial's network, batches of {variant}", "the tutorial's loop", "peer", n=IMAGES, note=note))
+    timed.file(
+        Row("nets", f"the tutorial's network, batches of {variant}", "the tutorial's loop", "peer", n=IMAGES, note=note)
+    )
 
 
 def tutorial(batch: int):

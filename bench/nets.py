@@ -24,7 +24,7 @@ from typing import Any
 from hw4nets.data import Data, load
 from hw4nets.execution import keep_freed_memory
 from hw4nets.files import write_text
-from hw4nets.history import Row, Watch
+from hw4nets.history import EpochRow, Watch
 from hw4nets.models import NETS
 from hw4nets.recipes import Recipe, preset
 from hw4nets.runs import CURVES, HISTORY, SUMMARY, Outcome, finished, open_run, run
@@ -33,7 +33,10 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNS, RESULTS = ROOT / "runs" / "bench", ROOT / "bench" / "results" / "nets"
 RAW = argparse.RawDescriptionHelpFormatter
 BESIDE = "fast_tuned_seed0", "base_tuned-tutorial_seed0"
-FAST, CHANGED = "fast_tuned", ("-without-", "-with-")  # names of runs of `fast` that lack one of its steps, or have another setting
+FAST, CHANGED = (
+    "fast_tuned",
+    ("-without-", "-with-"),
+)  # names of runs of `fast` that lack one of its steps, or have another setting
 HEADS = (
     "network",
     "settings",
@@ -52,7 +55,13 @@ HEADS = (
     "machine",
     "ended",
 )
-ASKED = {"logistic": (39, 41), "hidden": (57, 62), "conv": (70, 80), "base": (87, 89), "fast": (87, None)}  # percent: asked, aim
+ASKED = {
+    "logistic": (39, 41),
+    "hidden": (57, 62),
+    "conv": (70, 80),
+    "base": (87, 89),
+    "fast": (87, None),
+}  # percent: asked, aim
 
 
 class Printed(Watch):
@@ -69,7 +78,7 @@ class Printed(Watch):
         files = statistics.median(self.rest) * outcome.summary["epochs"] + outcome.seconds_figures
         return files / (outcome.summary["seconds_train"] + outcome.summary["seconds_eval"] + files)
 
-    def epoch(self, row: Row, epochs: int) -> None:
+    def epoch(self, row: EpochRow, epochs: int) -> None:
         """On stdout at once, so that a log of it is up to date. The first epoch has no other before it to be timed from."""
         now = time.perf_counter()
         if self.last:
@@ -127,7 +136,11 @@ def table() -> str:
         "",
     ]
     lines += [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
-    lines += [_line(name, ones) for (name, *_), ones in groups.items() if not name.startswith(tuple(FAST + one for one in CHANGED))]
+    lines += [
+        _line(name, ones)
+        for (name, *_), ones in groups.items()
+        if not name.startswith(tuple(FAST + one for one in CHANGED))
+    ]
     lines += _steps(groups)
     return "\n".join([*lines, *_same_time(RESULTS / f"{BESIDE[0]}.csv", RESULTS / f"{BESIDE[1]}.csv")]) + "\n"
 
@@ -135,7 +148,10 @@ def table() -> str:
 def _steps(groups: Mapping[tuple[str, ...], Sequence[Mapping[str, Any]]]) -> list[str]:
     """What each step of `fast` bought: its accuracy without it; and what other shapes and methods reach."""
     named = {name.removeprefix(FAST): ones for (name, *_), ones in groups.items() if name.startswith(FAST)}
-    whole, changed = named.pop("", []), {name[1:].replace("-", " "): ones[0] for name, ones in named.items() if name.startswith(CHANGED)}
+    whole, changed = (
+        named.pop("", []),
+        {name[1:].replace("-", " "): ones[0] for name, ones in named.items() if name.startswith(CHANGED)},
+    )
     if not (whole and changed):
         return []
     ours, spread = whole[0], 100 * statistics.stdev(one["test_accuracy"] for one in whole) if len(whole) > 1 else 0.0
@@ -147,7 +163,9 @@ def _steps(groups: Mapping[tuple[str, ...], Sequence[Mapping[str, Any]]]) -> lis
     lines += ["| | test | points lost | training minutes | million multiply-adds an image |", "|---|---|---|---|---|"]
     for name, one in [("as it is", ours), *sorted(changed.items(), key=lambda pair: pair[1]["test_accuracy"])]:
         test, lost = one["test_accuracy"], 100 * (ours["test_accuracy"] - one["test_accuracy"])
-        lines.append(f"| {name} | {test:.2%} | {lost:.2f} | {one['seconds_train'] / 60:.1f} | {one['flops_per_image'] / 2e6:.0f} |")
+        lines.append(
+            f"| {name} | {test:.2%} | {lost:.2f} | {one['seconds_train'] / 60:.1f} | {one['flops_per_image'] / 2e6:.0f} |"
+        )
     return lines
 
 
@@ -155,7 +173,10 @@ def _same_time(fast: Path, other: Path) -> list[str]:
     """`fast` beside the tutorial's network, well trained, at the best accuracy that it reaches in the training time of `fast`."""
     if not (fast.exists() and other.exists()):
         return []
-    ours, theirs = ([{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(path.open())] for path in (fast, other))
+    ours, theirs = (
+        [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(path.open())]
+        for path in (fast, other)
+    )
     seconds = sum(row["seconds_train"] for row in ours)
     reached = list(itertools.accumulate(row["seconds_train"] for row in theirs))
     within = [row["test_accuracy"] for row, time_ in zip(theirs, reached, strict=True) if time_ <= seconds]
@@ -216,7 +237,9 @@ def main() -> None:
     parser.add_argument("--net", action="append", choices=list(NETS), help="repeat for more; default: all")
     parser.add_argument("--preset", default="tuned")
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a change; its value as in JSON")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a change; its value as in JSON"
+    )
     parser.add_argument("--label", default="", help="added to the name of changed settings")
     words = parser.parse_args()
     keep_freed_memory()

@@ -1,4 +1,4 @@
-"""Part 3 of the assignment: four networks with the chosen settings and with the assignment's own, one report."""
+"""AssignmentPart 3 of the assignment: four networks with the chosen settings and with the assignment's own, one report."""
 
 from __future__ import annotations
 
@@ -10,20 +10,32 @@ from typing import Any, NamedTuple
 
 from hw4nets.data import Data
 from hw4nets.errors import DivergedError
-from hw4nets.files import alone, make_folder, write_text
+from hw4nets.files import locked, make_folder, write_text
 from hw4nets.history import Watch
 from hw4nets.plotting import plot_pair
 from hw4nets.recipes import Recipe, preset
 from hw4nets.runs import clear_run, finished, open_run, read_history, run, save_figure
 
 PRESETS = ("tuned", "assignment")
-HIDDEN = ("seed", "select", "chosen_on", "device", "threads", "precision", "memory_format", "compile")  # of the run, not of the settings
-NEEDS = {"side_lr": ("optimizer", ("muon",)), "average_decay": ("average", ("ema", "lookahead"))}  # elsewhere they do nothing
-NOTHING = "–"
+UNREPORTED_SETTINGS = (
+    "seed",
+    "select",
+    "chosen_on",
+    "device",
+    "threads",
+    "precision",
+    "memory_format",
+    "compile",
+)  # of the run, not of the settings
+USED_WITH = {
+    "side_lr": ("optimizer", ("muon",)),
+    "average_decay": ("average", ("ema", "lookahead")),
+}  # elsewhere they do nothing
+NOT_USED = "–"
 
 
 @dataclass(frozen=True)
-class Part:
+class AssignmentPart:
     """A letter of the assignment's problem 3."""
 
     letter: str
@@ -33,13 +45,17 @@ class Part:
 
 
 PARTS = (
-    Part("3a", "logistic", "no hidden layer", "x_out = W vec(x) + b"),
-    Part("3b", "hidden", "one hidden layer", "x_out = W2 relu(W1 vec(x) + b1) + b2"),
-    Part("3c", "conv", "one convolution with max-pool", "x_out = W2 vec(MaxPool(relu(Conv2d(x, W1) + b1))) + b2"),
-    Part("3d", "base", "the tutorial's network, tuned", "two convolutions with pooling, three fully connected layers"),
+    AssignmentPart("3a", "logistic", "no hidden layer", "x_out = W vec(x) + b"),
+    AssignmentPart("3b", "hidden", "one hidden layer", "x_out = W2 relu(W1 vec(x) + b1) + b2"),
+    AssignmentPart(
+        "3c", "conv", "one convolution with max-pool", "x_out = W2 vec(MaxPool(relu(Conv2d(x, W1) + b1))) + b2"
+    ),
+    AssignmentPart(
+        "3d", "base", "the tutorial's network, tuned", "two convolutions with pooling, three fully connected layers"
+    ),
 )
 
-Say = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 def reproduce(
@@ -48,7 +64,7 @@ def reproduce(
     options: Mapping[str, Any],
     own_epochs: int | None = None,
     watch: Watch | None = None,
-    say: Say = lambda text: None,
+    progress: Progress = lambda text: None,
 ) -> dict[str, Any]:
     """Train what is not yet trained, and write report.md, results.json and one figure a network; gives what results.json holds.
 
@@ -57,8 +73,8 @@ def reproduce(
     A run that is finished is kept, and one that was stopped goes on; so the same call again continues. One whose loss stops being finite
     is told in the report, and the rest goes on. Raises `InputError` where another process works in the folder.
     """
-    with alone(make_folder(folder)):
-        return _reproduce(_Asked(folder, data, options, own_epochs), watch, say)
+    with locked(make_folder(folder)):
+        return _reproduce(_Asked(folder, data, options, own_epochs), watch, progress)
 
 
 class _Asked(NamedTuple):
@@ -68,13 +84,13 @@ class _Asked(NamedTuple):
     own_epochs: int | None
 
 
-def _reproduce(asked: _Asked, watch: Watch | None, say: Say) -> dict[str, Any]:
+def _reproduce(asked: _Asked, watch: Watch | None, progress: Progress) -> dict[str, Any]:
     folder, data, options, own_epochs = asked
     results: dict[str, Any] = {"pixels": data.pixels, "data_sha256": data.sha256, "source": data.title, "parts": {}}
     for part in PARTS:
         outcomes = {}
         for name in PRESETS:
-            say(f"{part.letter} {part.net}, {name}")
+            progress(f"{part.letter} {part.net}, {name}")
             changes = {**options, "epochs": own_epochs} if name == "assignment" and own_epochs else options
             whole = preset(name, part.net)
             outcomes[name] = _one(_run_folder(folder, part, name), whole.changed(changes), data, watch)
@@ -94,31 +110,38 @@ def diverged(part: Mapping[str, Any]) -> dict[str, str]:
 
 def is_written(name: str) -> bool:
     """Whether `reproduce` writes a file of that name below its folder."""
-    return name in ("report.md", "results.json", *(f"{part.letter}_{part.net}.png" for part in PARTS)) or name.startswith("runs/")
+    return name in (
+        "report.md",
+        "results.json",
+        *(f"{part.letter}_{part.net}.png" for part in PARTS),
+    ) or name.startswith("runs/")
 
 
-def start_anew(folder: Path) -> None:
+def start_over(folder: Path) -> None:
     """Forget the runs in the folder, finished ones too; raises `InputError` where another process works in it."""
-    with alone(make_folder(folder)):
+    with locked(make_folder(folder)):
         for part in PARTS:
             for name in PRESETS:
                 clear_run(_run_folder(folder, part, name))
 
 
-def _run_folder(folder: Path, part: Part, name: str) -> Path:
+def _run_folder(folder: Path, part: AssignmentPart, name: str) -> Path:
     return folder / "runs" / f"{part.letter}_{part.net}_{name}"
 
 
 def _one(folder: Path, recipe: Recipe, data: Data, watch: Watch | None) -> dict[str, Any]:
     settings = {"shape": recipe.shape.values(), "train": recipe.config.values(), "folder": folder.name}
     try:
-        summary = finished(folder, recipe, data) or run(open_run(folder, recipe, data, resume=True), recipe, data, watch).summary
+        summary = (
+            finished(folder, recipe, data)
+            or run(open_run(folder, recipe, data, resume=True), recipe, data, watch).summary
+        )
     except DivergedError as error:
         return {"diverged": str(error), **settings}
     return {"summary": summary, **settings}
 
 
-def _draw(folder: Path, part: Part, pixels: str) -> None:
+def _draw(folder: Path, part: AssignmentPart, pixels: str) -> None:
     tuned, own = (read_history(_run_folder(folder, part, name)) for name in PRESETS)
     figure = plot_pair(tuned, own, f"{part.letter}  {part.net}: {part.title}; pixels {pixels}")
     save_figure(folder / f"{part.letter}_{part.net}.png", figure)
@@ -165,7 +188,7 @@ def _section(letter: str, part: Mapping[str, Any]) -> Sequence[str]:
         lines.append(f"| {name} | " + " | ".join(_word(part[one]["shape"][name]) for one in PRESETS) + " |")
     for name in part["tuned"]["train"]:
         cells = [_setting(part[one], name) for one in PRESETS]
-        if name not in HIDDEN and set(cells) != {NOTHING}:
+        if name not in UNREPORTED_SETTINGS and set(cells) != {NOT_USED}:
             lines.append(f"| {name} | {' | '.join(cells)} |")
     failed = [f"{name}: {sentence}." for name, sentence in diverged(part).items()]
     return [*lines, "", *(failed or [f"![accuracy over epochs]({letter}_{part['net']}.png)"])]
@@ -174,8 +197,8 @@ def _section(letter: str, part: Mapping[str, Any]) -> Sequence[str]:
 def _setting(one: Mapping[str, Any], name: str) -> str:
     """The setting as it was used: what does nothing is a dash, and epochs that were cut say of how many."""
     train, whole = one["train"], one["preset_epochs"]
-    if name in NEEDS and train[NEEDS[name][0]] not in NEEDS[name][1]:
-        return NOTHING
+    if name in USED_WITH and train[USED_WITH[name][0]] not in USED_WITH[name][1]:
+        return NOT_USED
     return f"{train[name]}, cut from {whole}" if name == "epochs" and train[name] < whole else _word(train[name])
 
 

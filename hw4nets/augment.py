@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hw4nets.errors import InputError, UnknownNameError
 
-WORDS = ("none", "flip", "alternating_flip", "crop", "cutout")
+AUGMENTATIONS = ("none", "flip", "alternating_flip", "crop", "cutout")
 
 
 def flip(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -37,7 +37,9 @@ def crop(images: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
     """
     n, _, height, width = images.shape
     padded = images[:, :, _reflected(height, pixels, images.device)][:, :, :, _reflected(width, pixels, images.device)]
-    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (n, c, 2 pixels + 1, 2 pixels + 1, h, w), nothing copied
+    windows = padded.unfold(2, height, 1).unfold(
+        3, width, 1
+    )  # (n, c, 2 pixels + 1, 2 pixels + 1, h, w), nothing copied
     down, right = torch.randint(2 * pixels + 1, (2, n), generator=generator, device=images.device)
     return windows[torch.arange(n, device=images.device), :, down, right]
 
@@ -81,8 +83,8 @@ class Augmentation:
         chosen: dict[str, str | int] = {}
         for word in filter(None, (word.strip() for word in words.split(","))):
             name, colon, number = word.partition(":")
-            if name not in WORDS:
-                raise UnknownNameError("augmentation", name, WORDS)
+            if name not in AUGMENTATIONS:
+                raise UnknownNameError("augmentation", name, AUGMENTATIONS)
             if colon and name not in ("crop", "cutout"):
                 raise InputError(f"augment {word!r}: {name} takes no number; only crop and cutout do")
             kind = name if name in ("crop", "cutout") else "flip"
@@ -106,5 +108,7 @@ class Augmentation:
 
 def _pixels(word: str, number: str, most: int) -> int:
     if not number.isdecimal() or not 0 < int(number) <= most:
-        raise InputError(f"augment {word!r}: give a whole number of pixels from 1 to {most}, as in {word.partition(':')[0]}:4")
+        raise InputError(
+            f"augment {word!r}: give a whole number of pixels from 1 to {most}, as in {word.partition(':')[0]}:4"
+        )
     return int(number)

@@ -16,17 +16,17 @@ import numpy as np
 import torch
 
 from hw4nets.batches import official_batches, read_batches
+from hw4nets.decode import Decoded, read, source_key
 from hw4nets.errors import DataError, InputError
-from hw4nets.files import CACHE, cache_folder, make_folder, write_with
-from hw4nets.parts import CLASSES, SHAPE, Part
-from hw4nets.reading import Found, read, source_key
+from hw4nets.files import CACHE_VARIABLE, cache_folder, make_folder, write_with
+from hw4nets.image_set import CLASSES, IMAGE_SHAPE, ImageSet
 
-Report = Callable[[int, int], None]
-HELD_OUT = 5_000  # training images of a validation split, of 50,000
+Progress = Callable[[int, int], None]
+HELD_OUT_IMAGES = 5_000  # training images of a validation split, of 50,000
 # Channel means and deviations of the official training images, on the scale 0 … 1.
-MEAN = (0.4914, 0.4822, 0.4465)
-DEVIATION = (0.2470, 0.2435, 0.2616)
-SCALES = {"standard": (MEAN, DEVIATION), "half": ((0.5,) * 3, (0.5,) * 3)}
+CHANNEL_MEANS = (0.4914, 0.4822, 0.4465)
+CHANNEL_DEVIATIONS = (0.2470, 0.2435, 0.2616)
+INPUT_SCALES = {"standard": (CHANNEL_MEANS, CHANNEL_DEVIATIONS), "half": ((0.5,) * 3, (0.5,) * 3)}
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Data:
     source        what `load` gets them from again: official, synthetic, or the path
     """
 
-    train: Part
-    test: Part
+    train: ImageSet
+    test: ImageSet
     pixels: str
     sha256: str
     source: str = ""
@@ -57,24 +57,26 @@ class Data:
         return Path(self.source).name
 
 
-def load(source: str, report: Report = lambda done, total: None) -> Data:
+def load(source: str, progress: Progress = lambda done, total: None) -> Data:
     """The images of `official` (downloaded), of a folder or archive, or `synthetic`; decoded once, then from the cache."""
     if source == "synthetic":
         return synthetic()
     if source == "official":
-        return _cached("official", lambda: _download(report))
+        return _cached("official", lambda: _download(progress))
     path = Path(source)
     try:
         place = os.path.realpath(path)
         place.encode()
         there = path.exists()
     except UnicodeEncodeError as error:
-        raise DataError(f"{source!r} lies in a folder whose name is no UTF-8, which no settings can name; rename it") from error
+        raise DataError(
+            f"{source!r} lies in a folder whose name is no UTF-8, which no settings can name; rename it"
+        ) from error
     except (OSError, ValueError) as error:  # a name that is too long; a zero byte
         raise DataError(f"no data {source!r}: {getattr(error, 'strerror', None) or error}") from error
     if not there:
         raise DataError(f"no data {source!r}: give official, synthetic, or the path of a folder or archive that exists")
-    return _cached(source_key(path), lambda: read(path, report), place)
+    return _cached(source_key(path), lambda: read(path, progress), place)
 
 
 def normalize(pixels: torch.Tensor, scale: str = "standard") -> torch.Tensor:
@@ -89,11 +91,11 @@ def normalize(pixels: torch.Tensor, scale: str = "standard") -> torch.Tensor:
 @cache
 def _scale(name: str, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Kept on the device: to copy them there in every step would make each step wait for it."""
-    mean, deviation = (torch.tensor(values, device=device).view(3, 1, 1) * 255 for values in SCALES[name])
+    mean, deviation = (torch.tensor(values, device=device).view(3, 1, 1) * 255 for values in INPUT_SCALES[name])
     return mean, deviation
 
 
-def fingerprint(train: Part, test: Part) -> str:
+def fingerprint(train: ImageSet, test: ImageSet) -> str:
     """sha256 over every image with its label, in sorted order within a part: it knows pixels, not files or their order."""
     digest = hashlib.sha256()
     for part in (train, test):
@@ -110,15 +112,15 @@ def hold_out(data: Data, seed: int, count: int | None = None) -> Data:
     count   how many are held out; default: a tenth, 5,000 of 50,000
     """
     n = len(data.train.labels)
-    count = n * HELD_OUT // 50_000 if count is None else count
+    count = n * HELD_OUT_IMAGES // 50_000 if count is None else count
     if not 0 < count < n:
         raise InputError(f"{count} of {n} training images cannot be held out for validation")
     order = np.random.default_rng(seed).permutation(n)
     held, kept = np.sort(order[:count]), np.sort(order[count:])
     return replace(
         data,
-        train=Part(data.train.pixels[kept], data.train.labels[kept]),
-        test=Part(data.train.pixels[held], data.train.labels[held]),
+        train=ImageSet(data.train.pixels[kept], data.train.labels[kept]),
+        test=ImageSet(data.train.pixels[held], data.train.labels[held]),
     )
 
 
@@ -127,22 +129,22 @@ def synthetic(train: int = 2_000, test: int = 500, seed: int = 0) -> Data:
     draw = np.random.default_rng(seed)
     coarse = draw.normal(size=(len(CLASSES), 3, 4, 4))
     patterns = np.kron(coarse, np.ones((8, 8)))
-    parts = (_noisy(patterns, train, draw), _noisy(patterns, test, draw))
+    parts = (_noisy_images(patterns, train, draw), _noisy_images(patterns, test, draw))
     return Data(*parts, pixels="synthetic", sha256=fingerprint(*parts), source="synthetic")
 
 
-def _noisy(patterns: np.ndarray, count: int, draw: np.random.Generator) -> Part:
+def _noisy_images(patterns: np.ndarray, count: int, draw: np.random.Generator) -> ImageSet:
     labels = np.arange(count) % len(patterns)
-    noise = draw.normal(scale=1.0, size=(count, *SHAPE))
+    noise = draw.normal(scale=1.0, size=(count, *IMAGE_SHAPE))
     shifts = draw.integers(-4, 5, size=count)
     shifted = np.stack([np.roll(patterns[label], shift, axis=-1) for label, shift in zip(labels, shifts, strict=True)])
-    return Part(np.clip(128 + 24 * shifted + 56 * noise, 0, 255).astype(np.uint8), labels.astype(np.int64))
+    return ImageSet(np.clip(128 + 24 * shifted + 56 * noise, 0, 255).astype(np.uint8), labels.astype(np.int64))
 
 
 # ---- cache -------------------------------------------------------------------------------------------------------------
 
 
-def _cached(key: str, make: Callable[[], Found], source: str = "official") -> Data:
+def _cached(key: str, make: Callable[[], Decoded], source: str = "official") -> Data:
     path = cache_folder() / f"cifar10-{key}.npz"
     kept = _load_cache(path, key, source)
     if kept is not None:
@@ -150,22 +152,26 @@ def _cached(key: str, make: Callable[[], Found], source: str = "official") -> Da
     try:
         make_folder(path.parent)
     except InputError as error:
-        raise InputError(f"{error}; decoded images are kept there: set {CACHE} to another folder") from error
+        raise InputError(f"{error}; decoded images are kept there: set {CACHE_VARIABLE} to another folder") from error
     found = make()
     data = _data(found, source)
     write_with(path, lambda temporary: _save_cache(temporary, key, found, data.sha256))
     return data
 
 
-def _data(found: Found, source: str) -> Data:
+def _data(found: Decoded, source: str) -> Data:
     sha256 = fingerprint(found.train, found.test)
     return Data(found.train, found.test, "official" if found.official else f"other: {sha256[:12]}", sha256, source)
 
 
-def _save_cache(path: Path, key: str, found: Found, sha256: str) -> None:
+def _save_cache(path: Path, key: str, found: Decoded, sha256: str) -> None:
     """The decoded images with their fingerprint; of the official ones their batches, whose checksums prove them."""
     arrays = {name: np.frombuffer(content, np.uint8) for name, content in found.official.items()}
-    decoded = {} if arrays else {f"{name}_{kind}": getattr(part, kind) for name, part in _parts(found) for kind in Part._fields}
+    decoded = (
+        {}
+        if arrays
+        else {f"{name}_{kind}": getattr(part, kind) for name, part in _image_sets(found) for kind in ImageSet._fields}
+    )
     with path.open("wb") as file:
         np.savez(file, key=np.array(key), sha256=np.array(sha256), **arrays, **decoded)  # type: ignore[arg-type]
 
@@ -178,33 +184,37 @@ def _load_cache(path: Path, key: str, source: str) -> Data | None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             arrays = {name: kept[name] for name in kept.files}
-        data = _data(_kept(path, arrays), source)
+        data = _data(_decoded(path, arrays), source)
         return data if (str(arrays["key"]), str(arrays["sha256"])) == (key, data.sha256) else None
     except Exception:  # a damaged entry raises whatever numpy's reader runs into
         return None
 
 
-def _kept(path: Path, arrays: Mapping[str, np.ndarray]) -> Found:
+def _decoded(path: Path, arrays: Mapping[str, np.ndarray]) -> Decoded:
     if "train_pixels" not in arrays:
         batches = official_batches({name: one.tobytes() for name, one in arrays.items() if "batch" in name})
-        return Found(*read_batches(path, batches), batches)
-    parts = [Part(arrays[f"{name}_pixels"], arrays[f"{name}_labels"]) for name in ("train", "test")]
+        return Decoded(*read_batches(path, batches), batches)
+    parts = [ImageSet(arrays[f"{name}_pixels"], arrays[f"{name}_labels"]) for name in ("train", "test")]
     for part in parts:
-        if part.pixels.dtype != np.uint8 or part.pixels.shape != (len(part.labels), *SHAPE) or part.labels.dtype != np.int64:
+        if (
+            part.pixels.dtype != np.uint8
+            or part.pixels.shape != (len(part.labels), *IMAGE_SHAPE)
+            or part.labels.dtype != np.int64
+        ):
             raise DataError(f"{path} holds no images")
         if not set(part.labels.tolist()) == set(range(len(CLASSES))):
             raise DataError(f"{path} lacks a class")
-    return Found(parts[0], parts[1])
+    return Decoded(parts[0], parts[1])
 
 
-def _parts(data: Found) -> tuple[tuple[str, Part], ...]:
+def _image_sets(data: Decoded) -> tuple[tuple[str, ImageSet], ...]:
     return ("train", data.train), ("test", data.test)
 
 
 # ---- download ----------------------------------------------------------------------------------------------------------
 
 
-def _download(report: Report) -> Found:
+def _download(progress: Progress) -> Decoded:
     """The official archive through torchvision, its md5 checked; it is deleted once it is decoded."""
     import tempfile
 
@@ -220,7 +230,7 @@ def _download(report: Report) -> Found:
             raise DataError(_no_download(official.url, f"{error.reason}")) from error
         except (RuntimeError, OSError) as error:  # torchvision raises RuntimeError for a wrong md5
             raise DataError(_no_download(official.url, f"{error}")) from error
-        return read(Path(folder) / official.filename, report)
+        return read(Path(folder) / official.filename, progress)
 
 
 def _no_download(url: str, why: str) -> str:

@@ -10,7 +10,9 @@ NO_MEMORY = ("can't allocate memory", "out of memory")  # in torch's RuntimeErro
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether there was too little memory: numpy raises MemoryError, torch a RuntimeError that says so."""
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(one in str(error) for one in NO_MEMORY))
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(one in str(error) for one in NO_MEMORY)
+    )
 
 
 class NetsError(Exception):
@@ -52,4 +54,6 @@ class DivergedError(NetsError):
 
     def __init__(self, step: int, epoch: int, lr: float) -> None:
         self.step, self.epoch, self.lr = step, epoch, lr
-        super().__init__(f"the loss stopped being finite at step {step} (epoch {epoch}), learning rate {lr:.4g}; take a smaller --lr")
+        super().__init__(
+            f"the loss stopped being finite at step {step} (epoch {epoch}), learning rate {lr:.4g}; take a smaller --lr"
+        )

@@ -54,7 +54,7 @@ def outputs(model: nn.Module, images: Tensor, execution: Execution, scale: str, 
     with execution.autocast():
         for batch in images.split(execution.evaluated):
             batch = normalize(batch.flip(-1) if mirrored else batch, scale)
-            parts.append(execution.forward(execution.laid_out(batch)).float())
+            parts.append(execution.forward(execution.in_memory_format(batch)).float())
     model.train(was_training)
     return torch.cat(parts)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
-class Row:
+class EpochRow:
     """One epoch. Accuracies are fractions; `train_accuracy` is counted while training, before each step; seconds are wall time."""
 
     epoch: int
@@ -20,7 +20,7 @@ class Row:
     validation_accuracy: float | None = None
 
 
-def check_row(row: Row, place: int) -> None:
+def check_row(row: EpochRow, place: int) -> None:
     """Raise ValueError for what no epoch of that place, counted from 1, can have been."""
     values = vars(row).copy()
     if values.pop("epoch") != place:
@@ -28,7 +28,11 @@ def check_row(row: Row, place: int) -> None:
     if values["validation_accuracy"] is None:
         values.pop("validation_accuracy")
     for name, value in values.items():
-        if not isinstance(value, int | float) or not math.isfinite(value) or (name.endswith("accuracy") and not 0 <= value <= 1):
+        if (
+            not isinstance(value, int | float)
+            or not math.isfinite(value)
+            or (name.endswith("accuracy") and not 0 <= value <= 1)
+        ):
             raise ValueError(f"epoch {place} has no {name} that can be")
 
 
@@ -44,7 +48,7 @@ class History:
     notes                   sentences on what could not be had
     """
 
-    rows: tuple[Row, ...] = ()
+    rows: tuple[EpochRow, ...] = ()
     best_epoch: int = 0
     train_accuracy: float | None = None
     seconds_compile: float = 0.0
@@ -57,10 +61,14 @@ class History:
         """At the last epoch."""
         return self.rows[-1].test_accuracy
 
-    def extended(self, row: Row, select: str) -> History:
+    def extended(self, row: EpochRow, select: str) -> History:
         """With one more epoch."""
         rows = (*self.rows, row)
-        scores = {"none": lambda one: one.epoch, "test": lambda one: one.test_accuracy, "validation": lambda one: one.validation_accuracy}
+        scores = {
+            "none": lambda one: one.epoch,
+            "test": lambda one: one.test_accuracy,
+            "validation": lambda one: one.validation_accuracy,
+        }
         return replace(self, rows=rows, best_epoch=max(rows, key=scores[select]).epoch)  # the first of equals
 
 
@@ -73,7 +81,7 @@ class Watch:
     def batch(self, epoch: int, done: int, total: int) -> None:
         """`done` of `total` steps of the epoch."""
 
-    def epoch(self, row: Row, epochs: int) -> None:
+    def epoch(self, row: EpochRow, epochs: int) -> None:
         """An epoch has ended, and its checkpoint stands."""
 
     def note(self, sentence: str) -> None:

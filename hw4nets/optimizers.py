@@ -13,10 +13,14 @@ from torch import Tensor, nn
 from hw4nets.config import Config
 from hw4nets.errors import InputError
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-EVERY = 5  # steps between two updates of an average
-START = 0.2  # factor of the learning rate at the first step of a warm-up
-QUINTIC = (3.4445, -4.7750, 2.0315)  # Newton-Schulz coefficients of Jordan 2024: fast, singular values end in about 0.7 … 1.2
+NORM_LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d)
+AVERAGE_INTERVAL_STEPS = 5  # steps between two updates of an average
+WARMUP_START_FACTOR = 0.2  # factor of the learning rate at the first step of a warm-up
+NEWTON_SCHULZ_COEFFICIENTS = (
+    3.4445,
+    -4.7750,
+    2.0315,
+)  # Newton-Schulz coefficients of Jordan 2024: fast, singular values end in about 0.7 … 1.2
 
 # ---- parameter groups and optimizers -----------------------------------------------------------------------------------
 
@@ -32,14 +36,16 @@ def make_optimizer(model: nn.Module, config: Config, precision: torch.dtype = to
         return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, 0.999))
     if config.optimizer == "muon":
         return Muon(groups, lr=config.lr, momentum=config.momentum, half=precision is torch.bfloat16)
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov and config.momentum > 0)
+    return torch.optim.SGD(
+        groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov and config.momentum > 0
+    )
 
 
 def check_together(model: nn.Module, config: Config) -> None:
     """Raise `InputError` where network and settings do not go together: Muon has nothing to do, or a batch has no deviation."""
     if config.optimizer == "muon" and not any(one.ndim == 4 and one.requires_grad for one in model.parameters()):
         raise InputError("optimizer muon moves filters that are trained, and this network has none; take sgd or adamw")
-    if config.batch_size == 1 and any(isinstance(layer, NORMS) for layer in model.modules()):
+    if config.batch_size == 1 and any(isinstance(layer, NORM_LAYERS) for layer in model.modules()):
         raise InputError("batch normalisation needs a batch of two images or more; batch_size is 1")
 
 
@@ -48,7 +54,7 @@ def parameter_groups(model: nn.Module, config: Config) -> list[dict[str, Any]]:
 
     With Muon only filters (4-D) are orthogonalised; everything else moves by SGD at `side_lr`.
     """
-    norm_offsets = {id(layer.bias) for layer in model.modules() if isinstance(layer, NORMS)}
+    norm_offsets = {id(layer.bias) for layer in model.modules() if isinstance(layer, NORM_LAYERS)}
     trained = [one for one in model.parameters() if one.requires_grad]
     side = config.side_lr if config.optimizer == "muon" else config.lr
     filters = [one for one in trained if one.ndim == 4]
@@ -56,7 +62,12 @@ def parameter_groups(model: nn.Module, config: Config) -> list[dict[str, Any]]:
     offsets = [one for one in trained if one.ndim < 2 and id(one) not in norm_offsets]
     norms = [one for one in trained if id(one) in norm_offsets]
     groups = [
-        {"params": filters, "lr": config.lr, "weight_decay": config.weight_decay, "orthogonal": config.optimizer == "muon"},
+        {
+            "params": filters,
+            "lr": config.lr,
+            "weight_decay": config.weight_decay,
+            "orthogonal": config.optimizer == "muon",
+        },
         {"params": weights, "lr": side, "weight_decay": config.weight_decay, "orthogonal": False},
         {"params": offsets, "lr": side, "weight_decay": 0.0, "orthogonal": False},
         {"params": norms, "lr": side * config.norm_bias_lr, "weight_decay": 0.0, "orthogonal": False},
@@ -101,7 +112,7 @@ class Muon(torch.optim.Optimizer):
 
 def orthogonal(matrix: Tensor, products: torch.dtype = torch.float32, steps: int = 5) -> Tensor:
     """About U Vᵀ of matrix = U S Vᵀ (m, n), by Newton-Schulz: X ← aX + b(XXᵀ)X + c(XXᵀ)²X, in the precision of `products`."""
-    a, b, c = QUINTIC
+    a, b, c = NEWTON_SCHULZ_COEFFICIENTS
     x = matrix.to(products)
     x = x / (x.norm() + 1e-7)
     wide = x.T if len(x) > x.shape[1] else x
@@ -121,7 +132,7 @@ def factor(config: Config, step: int, total: int) -> float:
     """
     rise = config.warmup * total
     if step < rise:
-        return START + (1 - START) * step / rise
+        return WARMUP_START_FACTOR + (1 - WARMUP_START_FACTOR) * step / rise
     done = (step - rise) / max(total - rise, 1)
     if config.schedule == "constant":
         return 1.0
@@ -129,7 +140,7 @@ def factor(config: Config, step: int, total: int) -> float:
     return config.final_lr + (1 - config.final_lr) * left
 
 
-def set_rate(optimizer: torch.optim.Optimizer, times: float) -> None:
+def scale_rates(optimizer: torch.optim.Optimizer, times: float) -> None:
     """Every group's learning rate = its full rate × `times`."""
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * times
@@ -154,10 +165,10 @@ class Averaging:
     @torch.no_grad()
     def step(self, step: int, total: int) -> None:
         """After training step number `step` = 1 … total."""
-        if self.kind == "none" or (step % EVERY and step != total):
+        if self.kind == "none" or (step % AVERAGE_INTERVAL_STEPS and step != total):
             return
         if self.kind == "ema":
-            keep = min(self.decay, (1 + step / EVERY) / (10 + step / EVERY))
+            keep = min(self.decay, (1 + step / AVERAGE_INTERVAL_STEPS) / (10 + step / AVERAGE_INTERVAL_STEPS))
             self._follow(1 - keep)
             return
         if step < total:

@@ -21,22 +21,22 @@ from hw4nets.data import Data
 from hw4nets.errors import CheckpointError, InputError, out_of_memory
 from hw4nets.evaluation import Evaluation, evaluate
 from hw4nets.execution import Execution, choose_device, prepare, threads
-from hw4nets.files import LOCK, alone, left_over, make_folder, read_text, write_text, write_with
-from hw4nets.history import History, Row, Watch, check_row
+from hw4nets.files import LOCK_FILE, leftover_files, locked, make_folder, read_text, write_text, write_with
+from hw4nets.history import EpochRow, History, Watch, check_row
 from hw4nets.network import build, flops_per_image, parameter_count
 from hw4nets.plotting import plot_confusion, plot_curves, plot_worst
 from hw4nets.recipes import Recipe, read_recipe, read_toml
-from hw4nets.state import CHOSEN, TOLD
+from hw4nets.run_state import AUTO_SETTINGS, REPORTED_ONLY
 from hw4nets.training import train
 
 CONFIG, HISTORY, SUMMARY = "config.toml", "history.csv", "summary.json"
 CURVES, CONFUSION, WORST = "curves.png", "confusion.png", "worst.png"
-REPORTED = {  # of a summary, in a report
+SUMMARY_TYPES = {  # of a summary, in a report
     **dict.fromkeys(("test_accuracy", "train_accuracy", "seconds_train"), (float, int)),
     **dict.fromkeys(("parameters", "epochs"), (int,)),
     "selected_on": (str,),
 }
-FILES = (CONFIG, HISTORY, SUMMARY, CURVES, CONFUSION, WORST, LAST, BEST, BEFORE)
+RUN_FILES = (CONFIG, HISTORY, SUMMARY, CURVES, CONFUSION, WORST, LAST, BEST, BEFORE)
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,13 @@ class Outcome:
 def open_run(folder: str | Path, recipe: Recipe, data: Data, resume: bool = False, overwrite: bool = False) -> Path:
     """The run's folder with its config.toml; a folder with files is refused unless it is to be resumed or overwritten."""
     path = make_folder(folder)
-    with alone(path):
-        left = left_over(path, FILES)
-        there = set(path.iterdir()) - {path / LOCK, *left}
+    with locked(path):
+        left = leftover_files(path, RUN_FILES)
+        there = set(path.iterdir()) - {path / LOCK_FILE, *left}
         if there and not resume and not overwrite:
-            raise InputError(f"{folder} holds files already; give --resume to go on, --overwrite to start anew, or another --out")
+            raise InputError(
+                f"{folder} holds files already; give --resume to go on, --overwrite to start anew, or another --out"
+            )
         if there and not _holds_run(path):
             raise InputError(f"{folder} holds files, and none of a run; give another --out")
         for one in left:
@@ -84,7 +86,7 @@ def _holds_run(path: Path) -> bool:
 
 def clear_run(path: Path) -> None:
     """Remove the files of a run; others stay."""
-    for name in FILES:
+    for name in RUN_FILES:
         (path / name).unlink(missing_ok=True)
 
 
@@ -93,7 +95,7 @@ def run(folder: Path, recipe: Recipe, data: Data, watch: Watch | None = None) ->
 
     Raises `InputError` where another process works in the folder.
     """
-    with alone(folder):
+    with locked(folder):
         return _run(folder, recipe, data, watch)
 
 
@@ -120,12 +122,12 @@ def finished(folder: Path, recipe: Recipe, data: Data) -> dict[str, Any] | None:
     _check_same(folder, recipe, data)
     try:
         summary = json.loads(read_text(folder / SUMMARY))
-        return summary if all(type(summary[name]) in kinds for name, kinds in REPORTED.items()) else None
+        return summary if all(type(summary[name]) in kinds for name, kinds in SUMMARY_TYPES.items()) else None
     except (ValueError, RecursionError, LookupError, TypeError):
         return None  # damaged: going on writes it again
 
 
-def read_history(folder: Path) -> tuple[Row, ...]:
+def read_history(folder: Path) -> tuple[EpochRow, ...]:
     """The rows of history.csv."""
     try:
         lines = csv.DictReader(io.StringIO(read_text(folder / HISTORY), newline=""))
@@ -151,7 +153,7 @@ def load_model(path: Path, recipe: Recipe, device: str = "auto") -> tuple[nn.Mod
         if out_of_memory(error):
             raise
         raise CheckpointError(f"{path} does not fit the network {recipe.shape.name} of {CONFIG}") from error
-    trained = {name: state[name] for name in CHOSEN if name in state}
+    trained = {name: state[name] for name in AUTO_SETTINGS if name in state}
     if choose_device(device).type == "cpu" and trained.get("precision") == "float16":
         trained["precision"] = "float32"
     return model, prepare(model, recipe.changed(trained | {"compile": False, "device": device}).config)
@@ -160,11 +162,17 @@ def load_model(path: Path, recipe: Recipe, device: str = "auto") -> tuple[nn.Mod
 def _check_same(folder: Path, recipe: Recipe, data: Data) -> None:
     kept = read_recipe(folder / CONFIG)
     if kept.shape.name != recipe.shape.name:
-        raise InputError(f"{folder} is a run of {kept.shape.name}, not {recipe.shape.name}; give another --out, or --overwrite")
+        raise InputError(
+            f"{folder} is a run of {kept.shape.name}, not {recipe.shape.name}; give another --out, or --overwrite"
+        )
     old, new = kept.options, recipe.options
-    changed = [f"{name} {old[name]}, not {new[name]}" for name in new if old[name] != new[name] and name not in TOLD]
+    changed = [
+        f"{name} {old[name]}, not {new[name]}" for name in new if old[name] != new[name] and name not in REPORTED_ONLY
+    ]
     if changed:
-        raise InputError(f"{folder} is a run with other settings ({'; '.join(changed)}); leave them out to go on, or --overwrite")
+        raise InputError(
+            f"{folder} is a run with other settings ({'; '.join(changed)}); leave them out to go on, or --overwrite"
+        )
     if read_toml(folder / CONFIG).get("data_sha256") != data.sha256:
         raise InputError(f"{folder} is a run on other images than {data.source}; give the same --data, or --overwrite")
 
@@ -181,7 +189,7 @@ class _Recording(Watch):
 
     def __init__(self, folder: Path, inner: Watch) -> None:
         self.folder, self.inner = folder, inner
-        self.rows: tuple[Row, ...] = ()
+        self.rows: tuple[EpochRow, ...] = ()
         self.batch, self.note = inner.batch, inner.note  # type: ignore[method-assign]
 
     def start(self, history: History) -> None:
@@ -191,16 +199,16 @@ class _Recording(Watch):
             _write_history(self.folder, self.rows)
         self.inner.start(history)
 
-    def epoch(self, row: Row, epochs: int) -> None:
+    def epoch(self, row: EpochRow, epochs: int) -> None:
         """One more line."""
         self.rows = (*self.rows, row)
         _write_history(self.folder, self.rows)
         self.inner.epoch(row, epochs)
 
 
-def _write_history(folder: Path, rows: Sequence[Row]) -> None:
+def _write_history(folder: Path, rows: Sequence[EpochRow]) -> None:
     held_out = any(row.validation_accuracy is not None for row in rows)
-    names = [item.name for item in fields(Row) if held_out or item.name != "validation_accuracy"]
+    names = [item.name for item in fields(EpochRow) if held_out or item.name != "validation_accuracy"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
@@ -208,8 +216,8 @@ def _write_history(folder: Path, rows: Sequence[Row]) -> None:
     write_text(folder / HISTORY, text.getvalue())
 
 
-def _row(line: dict[str, str], place: int) -> Row:
-    row = Row(int(line.pop("epoch")), **{name: float(value) for name, value in line.items()})
+def _row(line: dict[str, str], place: int) -> EpochRow:
+    row = EpochRow(int(line.pop("epoch")), **{name: float(value) for name, value in line.items()})
     check_row(row, place)
     return row
 

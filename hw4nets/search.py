@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from hw4nets.config import Config, worse
 from hw4nets.data import Data, hold_out
 from hw4nets.errors import DivergedError, InputError, NetsError, UnknownNameError, WriteError, out_of_memory
-from hw4nets.files import alone, make_folder, write_text
-from hw4nets.history import Row, Watch
+from hw4nets.files import locked, make_folder, write_text
+from hw4nets.history import EpochRow, Watch
 from hw4nets.network import build
 from hw4nets.recipes import Recipe
+from hw4nets.run_state import SPLIT_SEED
 from hw4nets.settings import Range, settings_of
-from hw4nets.state import SPLIT_SEED
 from hw4nets.training import train
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 Space = Mapping[str, Range | tuple[Any, ...]]
 STUDY, TRIALS, BEST_TOML = "study.sqlite", "trials.csv", "best.toml"
-FILES = (STUDY, f"{STUDY}-journal", TRIALS, BEST_TOML)
+STUDY_FILES = (STUDY, f"{STUDY}-journal", TRIALS, BEST_TOML)
 SAMPLERS = ("tpe", "random")
-ENDED = ("finished", "pruned", "impossible", "diverged")
-UNPRUNED = 5  # trials that run to their end before any is pruned
+TRIAL_ENDINGS = ("finished", "pruned", "impossible", "diverged")
+UNPRUNED_TRIALS = 5  # trials that run to their end before any is pruned
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Trial:
     values: Mapping[str, Any]
     accuracy: float | None
     epochs: int
-    ended: str  # one of ENDED
+    ended: str  # one of TRIAL_ENDINGS
 
 
 @dataclass(frozen=True)
@@ -81,19 +81,25 @@ class Findings:
     importances: Mapping[str, float]
 
 
-Heard = Callable[[Trial, float], None]
+Progress = Callable[[Trial, float], None]
 
 
 def default_space(recipe: Recipe) -> dict[str, Range | tuple[Any, ...]]:
     """Every option of the training and of the network that says where it can be searched; the recipe's own value is among the choices."""
     items, own = [*settings_of(Config), *settings_of(type(recipe.shape))], recipe.options
-    return {item.name: _with(item.metadata["search"], own[item.name]) for item in items if item.metadata["search"] is not None}
+    return {
+        item.name: _with(item.metadata["search"], own[item.name])
+        for item in items
+        if item.metadata["search"] is not None
+    }
 
 
 def _with(where: Range | tuple[Any, ...], value: Any) -> Range | tuple[Any, ...]:
     if isinstance(where, Range):
         return where
-    alike = tuple(one for one in where if not isinstance(value, list) or len(one) == len(value))  # a network of as many groups
+    alike = tuple(
+        one for one in where if not isinstance(value, list) or len(one) == len(value)
+    )  # a network of as many groups
     return alike if _holds(alike, value) else (*alike, value)
 
 
@@ -104,7 +110,7 @@ def _holds(where: Range | tuple[Any, ...], value: Any) -> bool:
     return json.dumps(value) in [json.dumps(one) for one in where]
 
 
-def search(plan: Plan, data: Data, folder: Path, heard: Heard = lambda trial, best: None) -> Findings:
+def search(plan: Plan, data: Data, folder: Path, progress: Progress = lambda trial, best: None) -> Findings:
     """Run the trials that are missing; writes study.sqlite, trials.csv and best.toml into the folder.
 
     The first trial has the recipe's own values, as far as the space holds them, so that the best is never worse than what was there.
@@ -113,11 +119,11 @@ def search(plan: Plan, data: Data, folder: Path, heard: Heard = lambda trial, be
     """
     import optuna  # noqa: F401  # where it is absent no folder is made
 
-    with alone(make_folder(folder)):
-        return _search(plan, data, folder, heard)
+    with locked(make_folder(folder)):
+        return _search(plan, data, folder, progress)
 
 
-def _search(plan: Plan, data: Data, folder: Path, heard: Heard) -> Findings:
+def _search(plan: Plan, data: Data, folder: Path, progress: Progress) -> Findings:
     place = folder / STUDY
     with _told(InputError, f"{place} cannot be read", "where it is damaged, move it away; or give another --out"):
         study = _study(plan, data, place)
@@ -134,7 +140,7 @@ def _search(plan: Plan, data: Data, folder: Path, heard: Heard) -> Findings:
             _write_trials(plan, _trials(study), folder)
             _write_best(plan, study, data, folder)
             last = _trials(study)[-1]
-            heard(last, max((one.accuracy for one in _finished(study)), default=float("nan")))  # type: ignore[type-var]
+            progress(last, max((one.accuracy for one in _finished(study)), default=float("nan")))  # type: ignore[type-var]
         return _findings(plan, study, data, folder)
 
 
@@ -143,9 +149,16 @@ def _accuracy(trial: optuna.Trial, plan: Plan, data: Data) -> float:
     import optuna
 
     try:
-        recipe = plan.recipe.changed({name: _suggest(trial, name, where) for name, where in plan.space.items()} | {"select": "none"})
+        recipe = plan.recipe.changed(
+            {name: _suggest(trial, name, where) for name, where in plan.space.items()} | {"select": "none"}
+        )
         history = train(build(recipe.shape, recipe.config.seed), data, recipe.config, watch=_Pruning(trial))
-    except (ValueError, DivergedError, RuntimeError, MemoryError) as error:  # a filter wider than the image, say; a rate too high
+    except (
+        ValueError,
+        DivergedError,
+        RuntimeError,
+        MemoryError,
+    ) as error:  # a filter wider than the image, say; a rate too high
         if isinstance(error, RuntimeError) and not out_of_memory(error):
             raise
         trial.set_user_attr("ended", "diverged" if isinstance(error, DivergedError) else "impossible")
@@ -158,7 +171,7 @@ class _Pruning(Watch):
     def __init__(self, trial: optuna.Trial) -> None:
         self.trial = trial
 
-    def epoch(self, row: Row, epochs: int) -> None:
+    def epoch(self, row: EpochRow, epochs: int) -> None:
         import optuna
 
         self.trial.report(row.test_accuracy, row.epoch)
@@ -197,13 +210,17 @@ def _study(plan: Plan, data: Data, place: Path) -> optuna.Study:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=1)
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=1)
     connect = partial(sqlite3.connect, place)  # a path of its own, where an address would end at a question mark
     storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": connect})
-    study = optuna.create_study(storage=storage, study_name="search", direction="maximize", load_if_exists=True, pruner=pruner)
+    study = optuna.create_study(
+        storage=storage, study_name="search", direction="maximize", load_if_exists=True, pruner=pruner
+    )
     about = json.dumps(_about(plan, data), sort_keys=True)
     if study.user_attrs.get("about", about) != about:
-        raise InputError(f"{place.parent} holds a search with other settings or images; give the same ones to go on, or another --out")
+        raise InputError(
+            f"{place.parent} holds a search with other settings or images; give the same ones to go on, or another --out"
+        )
     study.set_user_attr("about", about)
     for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):  # what a killed search left
         storage.set_trial_state_values(trial._trial_id, state=optuna.trial.TrialState.FAIL)
@@ -213,11 +230,15 @@ def _study(plan: Plan, data: Data, place: Path) -> optuna.Study:
 def _check_trials(plan: Plan, study: optuna.Study) -> None:
     """Raise ValueError for trials that this search cannot have made."""
     for place, kept in enumerate(study.get_trials(deepcopy=False)):
-        if kept.number != place or type(kept._trial_id) is not int or any(type(step) is not int for step in kept.intermediate_values):
+        if (
+            kept.number != place
+            or type(kept._trial_id) is not int
+            or any(type(step) is not int for step in kept.intermediate_values)
+        ):
             raise ValueError(f"its trial {place} is not in its place")
     for one in _trials(study):
         drawn = all(name in plan.space and _holds(plan.space[name], value) for name, value in one.values.items())
-        if one.ended not in ENDED or not drawn:
+        if one.ended not in TRIAL_ENDINGS or not drawn:
             raise ValueError(f"trial {one.number} is none of this search")
         if (one.accuracy is None and one.ended == "finished") or not 0 <= (one.accuracy or 0.0) <= 1:
             raise ValueError(f"trial {one.number} has no accuracy that can be")
@@ -230,12 +251,20 @@ def _ask_first(plan: Plan, study: optuna.Study) -> None:
     own = plan.recipe.options
     held = {name: own[name] for name, where in plan.space.items() if _holds(where, own[name])}
     if held and not study.get_trials(states=[TrialState.WAITING]):
-        study.enqueue_trial({name: json.dumps(one) if isinstance(plan.space[name], tuple) else one for name, one in held.items()})
+        study.enqueue_trial(
+            {name: json.dumps(one) if isinstance(plan.space[name], tuple) else one for name, one in held.items()}
+        )
 
 
 def _about(plan: Plan, data: Data) -> dict[str, Any]:
     space = {name: list(where) if isinstance(where, tuple) else vars(where) for name, where in plan.space.items()}
-    return {"recipe": plan.recipe.values(), "space": space, "sampler": plan.sampler, "seed": plan.seed, "data": data.sha256}
+    return {
+        "recipe": plan.recipe.values(),
+        "space": space,
+        "sampler": plan.sampler,
+        "seed": plan.seed,
+        "data": data.sha256,
+    }
 
 
 def _sampler(plan: Plan, number: int) -> optuna.samplers.BaseSampler:
@@ -313,5 +342,7 @@ def _write_trials(plan: Plan, trials: tuple[Trial, ...], folder: Path) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["trial", "ended", "epochs", f"{plan.judged_on}_accuracy", *names])
     for trial in trials:
-        writer.writerow([trial.number, trial.ended, trial.epochs, trial.accuracy, *(trial.values.get(name) for name in names)])
+        writer.writerow(
+            [trial.number, trial.ended, trial.epochs, trial.accuracy, *(trial.values.get(name) for name in names)]
+        )
     write_text(folder / TRIALS, text.getvalue())

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from hw4nets.errors import InputError, UnknownNameError
 
-SHOWN = 100  # characters of a wrong value in a sentence
+MAX_VALUE_CHARACTERS = 100  # characters of a wrong value in a sentence
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,17 @@ class Range:
 
 
 def setting(
-    default: Any, text: str, *, choices: Sequence[str] = (), limits: tuple[float, float] = (-math.inf, math.inf), search: Any = None
+    default: Any,
+    text: str,
+    *,
+    choices: Sequence[str] = (),
+    limits: tuple[float, float] = (-math.inf, math.inf),
+    search: Any = None,
 ) -> Any:
     """A field: its default, what it is, the words or the closed interval accepted, and a `Range` or a tuple of values to search."""
-    return dataclasses.field(default=default, metadata={"text": text, "choices": tuple(choices), "limits": limits, "search": search})
+    return dataclasses.field(
+        default=default, metadata={"text": text, "choices": tuple(choices), "limits": limits, "search": search}
+    )
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,9 @@ def checked(item: dataclasses.Field[Any], value: Any) -> Any:
     kind = type(item.default)
     if isinstance(item.default, tuple):
         if not isinstance(value, list | tuple) or not value:
-            raise InputError(f"{item.name} is {shown(value)}; give whole numbers, as in {','.join(map(str, item.default))}")
+            raise InputError(
+                f"{item.name} is {shown(value)}; give whole numbers, as in {','.join(map(str, item.default))}"
+            )
         return tuple(_number(item, one, int) for one in value)
     if kind in (int, float):
         return _number(item, value, kind)
@@ -89,13 +98,19 @@ def shown(value: Any) -> str:
         text = repr(value)
     except ValueError:  # a whole number of more digits than Python shows
         return "a number of thousands of digits"
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[:MAX_VALUE_CHARACTERS]}…"
 
 
 def _number(item: dataclasses.Field[Any], value: Any, kind: type) -> Any:
     low, high = item.metadata["limits"]
-    if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float) or not low <= value <= high:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int if kind is int else int | float)
+        or not low <= value <= high
+    ):
         number = "a whole number" if kind is int else "a number"
-        bounds = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more" if math.isfinite(low) else ""
+        bounds = (
+            f"from {low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more" if math.isfinite(low) else ""
+        )
         raise InputError(f"{item.name} is {shown(value)}; it must be {number} {bounds}".rstrip())
     return kind(value)

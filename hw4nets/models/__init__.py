@@ -28,7 +28,7 @@ def _networks() -> dict[str, type[Net]]:
 NETS: dict[str, type[Net]] = _networks()
 _CLASSES = {net.__name__: net for net in NETS.values()}
 
-__all__ = ["NETS", "Net", "build", "flops_per_image", "net", "parameter_count", "whiten", *_CLASSES]  # noqa: PLE0604
+__all__ = ["NETS", "Net", "build", "flops_per_image", "net", "parameter_count", "whiten", *_CLASSES]
 
 
 def net(name: str, given: Mapping[str, Any] | None = None) -> Net:

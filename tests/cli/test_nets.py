@@ -80,7 +80,9 @@ def hw4nets(capsys, tmp_path, monkeypatch) -> Callable[..., Done]:
 
 
 def process(*words: str, program: str = RUN, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=120, **options
+    )
 
 
 # ---- what commands do --------------------------------------------------------------------------------------------------
@@ -105,7 +107,11 @@ def trained(hw4nets, original):
 def test_train_writes_what_the_contract_says(hw4nets, tmp_path):
     done = hw4nets(*QUICK, "--out", "run", "--json", "-")
     assert done.status == 0 and set(SUMMARY) | ORIGIN <= set(done.json) and done.json["status"] == "certified"
-    assert "images/s" in done.err and "test accuracy" in done.err and done.json["command"].startswith("hw4nets train --net logistic")
+    assert (
+        "images/s" in done.err
+        and "test accuracy" in done.err
+        and done.json["command"].startswith("hw4nets train --net logistic")
+    )
     assert set(FILES) <= {path.name for path in (tmp_path / "run").iterdir()}
     assert (tmp_path / "run" / "history.csv").read_text().splitlines()[0] == HEADER
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["test_accuracy"] == done.json["test_accuracy"]
@@ -137,9 +143,19 @@ def test_the_same_seed_gives_the_same_history(hw4nets):
 def test_options_reach_the_run(hw4nets):
     words = "--net base --data synthetic --epochs 1 --filters 3,4 --sizes 3,3 --units 9,8 --batch-norm --dropout 0.1 --activation gelu"
     words += " --whiten no --batch-size 500 --memory-format contiguous --precision float32"
-    assert hw4nets("train", *words.split(), "--out", "run", "--lr", "0.03", "--seed", "5", "--no-nesterov", "-q").status == 0
+    assert (
+        hw4nets("train", *words.split(), "--out", "run", "--lr", "0.03", "--seed", "5", "--no-nesterov", "-q").status
+        == 0
+    )
     text = Path("run/config.toml").read_text()
-    for line in ("batch_norm = true", "dropout = 0.1", 'activation = "gelu"', "lr = 0.03", "seed = 5", "nesterov = false"):
+    for line in (
+        "batch_norm = true",
+        "dropout = 0.1",
+        'activation = "gelu"',
+        "lr = 0.03",
+        "seed = 5",
+        "nesterov = false",
+    ):
         assert line in text
     assert hw4nets("train", "--config", "run/config.toml", "--data", "synthetic", "--out", "again", "-q").status == 0
     assert Path("again/config.toml").read_text() == text
@@ -176,7 +192,7 @@ def test_evaluate_tells_accuracies_and_confusions(hw4nets, trained):
     assert damaged.status == 2 and "is damaged" in damaged.err and damaged.out == ""
 
 
-@pytest.mark.parametrize("where", ["evaluate.load_model", "watching.load", "evaluate.evaluate"])
+@pytest.mark.parametrize("where", ["evaluate.load_model", "progress.load", "evaluate.evaluate"])
 def test_evaluate_tells_too_little_memory_in_the_json_once(hw4nets, trained, monkeypatch, where):
     monkeypatch.setattr(f"hw4cli.nets.{where}", lambda *words: (_ for _ in ()).throw(MemoryError()))
     done = hw4nets("evaluate", "run", "--json", "-")
@@ -189,7 +205,12 @@ def test_plot_compares_runs(hw4nets, trained):
     assert [line.split(",")[:2] for line in Path("runs.csv").read_text().splitlines()[1:]] == [
         [run, n] for run in ("run", "other") for n in "12"
     ]
-    assert done.status == 0 and set(done.json["runs"]) == {"run", "other"} and Path("runs.png").exists() and "other" in done.err
+    assert (
+        done.status == 0
+        and set(done.json["runs"]) == {"run", "other"}
+        and Path("runs.png").exists()
+        and "other" in done.err
+    )
     assert {(one["pixels"], one["selected_on"]) for one in done.json["runs"].values()} == {("synthetic", "test")}
     told = hw4nets("plot", "run").out
     assert "--plot runs.png" in told and "synthetic" in told
@@ -204,11 +225,29 @@ def test_data_shows_images(hw4nets):
 
 @pytest.mark.slow
 def test_search_then_train(hw4nets):
-    words = ["search", "--net", "conv", "--M", "4", "--data", "synthetic", "--epochs", "1", "--trials", "2", "--out", "s", "--threads", "1"]
+    words = [
+        "search",
+        "--net",
+        "conv",
+        "--M",
+        "4",
+        "--data",
+        "synthetic",
+        "--epochs",
+        "1",
+        "--trials",
+        "2",
+        "--out",
+        "s",
+        "--threads",
+        "1",
+    ]
     words += ["--vary", "lr=0.001:0.5", "--vary", "N=7|14", "--vary", "batch-norm"]
-    words += "--whiten no --batch-size 500 --memory-format contiguous --precision float32".split()
+    words += ["--whiten", "no", "--batch-size", "500", "--memory-format", "contiguous", "--precision", "float32"]
     done = hw4nets(*words, "--json", "-", "--plot", "s.png", "--save", "b.toml")
-    assert done.status == 0 and len(done.json["trials"]) == 2 and done.json["selected_on"] == "test"  # the preset's own settings were
+    assert (
+        done.status == 0 and len(done.json["trials"]) == 2 and done.json["selected_on"] == "test"
+    )  # the preset's own settings were
     assert set(done.json["trials"][0]["values"]) == {"lr", "N", "batch_norm"} and Path("s.png").exists()
     assert (
         "hw4nets train --config s/best.toml --epochs 16 --out RUN" in " ".join(done.err.split())
@@ -222,7 +261,9 @@ def test_search_then_train(hw4nets):
     words[words.index("s")] = "t"
     told = " ".join(hw4nets(*words).out.split())
     assert told.count("--resume --plot search.png") == 1  # the command again would meet the search that it has done
-    assert hw4nets("train", "--config", "s/best.toml", "--out", "run", "--epochs", "1", "-q").status == 0  # on the images of the search
+    assert (
+        hw4nets("train", "--config", "s/best.toml", "--out", "run", "--epochs", "1", "-q").status == 0
+    )  # on the images of the search
     assert json.loads(Path("run/summary.json").read_text())["selected_on"] == "test"
     assert Path("b.toml").exists()
 
@@ -238,10 +279,16 @@ def test_reproduce_writes_its_report(hw4nets, monkeypatch):
         return {"parts": {"3a": {"net": "logistic", "tuned": one, "assignment": one}}}
 
     monkeypatch.setattr(module, "reproduce", pretend)
-    done = hw4nets("reproduce", "--data", "synthetic", "--out", "r", "--epochs", "2", "--own-epochs", "1", "--json", "-")
+    done = hw4nets(
+        "reproduce", "--data", "synthetic", "--out", "r", "--epochs", "2", "--own-epochs", "1", "--json", "-"
+    )
     expected = {"seed": 0, "threads": 0, "device": "auto", "epochs": 2, "folder": Path("r"), "own_epochs": 1}
     assert done.status == 0 and heard == expected
-    assert done.json["message"] == "report in r/report.md" and "50.00 %" in done.err and "architectures, pixels synthetic" in done.err
+    assert (
+        done.json["message"] == "report in r/report.md"
+        and "50.00 %" in done.err
+        and "architectures, pixels synthetic" in done.err
+    )
 
 
 def test_reproduce_tells_what_diverged_draws_saves_and_starts_anew(hw4nets, monkeypatch, trained):
@@ -250,13 +297,32 @@ def test_reproduce_tells_what_diverged_draws_saves_and_starts_anew(hw4nets, monk
     Path("r/runs").mkdir(parents=True)
     trained.rename("r/runs/one")
     good = {"summary": {"test_accuracy": 0.5, "train_accuracy": 0.6}, "folder": "one"}
-    parts = {"3a": {"net": "logistic", "tuned": good, "assignment": {"diverged": "the loss stopped", "folder": "other"}}}
+    parts = {
+        "3a": {"net": "logistic", "tuned": good, "assignment": {"diverged": "the loss stopped", "folder": "other"}}
+    }
     cleared = []
     monkeypatch.setattr(module, "reproduce", lambda *words: {"parts": parts})
-    monkeypatch.setattr(module, "start_anew", cleared.append)
-    words = ["reproduce", "--data", "synthetic", "--out", "r", "--overwrite", "--plot", "all.png", "--save", "all.json", "--json", "-"]
+    monkeypatch.setattr(module, "start_over", cleared.append)
+    words = [
+        "reproduce",
+        "--data",
+        "synthetic",
+        "--out",
+        "r",
+        "--overwrite",
+        "--plot",
+        "all.png",
+        "--save",
+        "all.json",
+        "--json",
+        "-",
+    ]
     done = hw4nets(*words)
-    assert done.status == 1 and done.json["status"] == "inaccurate" and "3a assignment: the loss stopped" in done.json["message"]
+    assert (
+        done.status == 1
+        and done.json["status"] == "inaccurate"
+        and "3a assignment: the loss stopped" in done.json["message"]
+    )
     assert "hw4nets: 3a assignment: the loss stopped" in done.err and cleared == [Path("r")]
     assert Path("all.png").exists() and json.loads(Path("all.json").read_text())["parts"] == parts
 
@@ -266,15 +332,24 @@ def test_reproduce_tells_what_diverged_draws_saves_and_starts_anew(hw4nets, monk
 WRONG = [
     (["tain"], "no command 'tain' (did you mean 'train'?); there are train, search, evaluate, plot, data, reproduce"),
     (["train", "--out", "r"], "which network? give --net logistic, hidden, conv, base or fast"),
-    (["train", "--net", "cnov", "--out", "r"], "no network 'cnov' (did you mean 'conv'?); there are logistic, hidden, conv, base, fast"),
+    (
+        ["train", "--net", "cnov", "--out", "r"],
+        "no network 'cnov' (did you mean 'conv'?); there are logistic, hidden, conv, base, fast",
+    ),
     (["train", "--net", "conv"], "Missing option '--out'"),
     (["train", "--net", "conv", "--out", "r", "--nosuch", "3"], "No such option '--nosuch'"),
     (["train", "--net", "conv", "--out", "r", "--p", "40"], "p = 40 exceeds the 32×32 it slides over; take p ≤ 32"),
-    (["train", "--net", "conv", "--out", "r", "--p", "5", "--N", "30"], "a pool of N = 30 leaves nothing of 28×28; take N ≤ 28"),
+    (
+        ["train", "--net", "conv", "--out", "r", "--p", "5", "--N", "30"],
+        "a pool of N = 30 leaves nothing of 28×28; take N ≤ 28",
+    ),
     (["train", "--net", "conv", "--out", "r", "--M", "x"], "Invalid value for '--M': 'x' is not a valid int"),
     (["train", "--net", "conv", "--out", "r", "--filters", "3,4"], "no option of conv 'filters'; there are M, p, N"),
     (["train", "--net", "logistic", "--out", "r", "--M", "3"], "logistic has no options; leave M out"),
-    (["train", "--net", "base", "--out", "r", "--filters", "a,b"], "--filters 'a,b': give whole numbers with commas, as in 6,16"),
+    (
+        ["train", "--net", "base", "--out", "r", "--filters", "a,b"],
+        "--filters 'a,b': give whole numbers with commas, as in 6,16",
+    ),
     (
         ["train", "--net", "conv", "--out", "r", "--optimizer", "sgdd"],
         "no optimizer 'sgdd' (did you mean 'sgd'?); there are sgd, adamw, muon",
@@ -288,22 +363,43 @@ WRONG = [
         ["train", "--net", "hidden", "--out", "r", "--batch-norm", "--batch-size", "1"],
         "needs a batch of two images or more; batch_size is 1",
     ),
-    (["train", "--net", "conv", "--M", "9", "--whiten", "fixed", "--out", "r", "--optimizer", "muon"], "this network has none"),
+    (
+        ["train", "--net", "conv", "--M", "9", "--whiten", "fixed", "--out", "r", "--optimizer", "muon"],
+        "this network has none",
+    ),
     (["train", "--net", "conv", "--out", "r", "--preset", "best"], "no preset 'best'"),
     (["train", "--net", "fast", "--out", "r", "--preset", "assignment"], "preset 'assignment' has no fast"),
     (["train", "--net", "conv", "--out", "r", "--config", "no.toml"], "no file no.toml"),
     (["train", "--net", "conv", "--out", "r", "--config", "c.toml"], "c.toml is for logistic; leave --net out"),
     (["train", "--config", "c.toml", "--preset", "tuned", "--out", "r"], "--config and --preset both give settings"),
     (["train", "--net", "conv", "--out", "r", "--resume", "--overwrite"], "give one of them"),
-    (["train", "--net", "conv", "--data", "nosuch", "--out", "r"], "no data 'nosuch': give official, synthetic, or the path"),
+    (
+        ["train", "--net", "conv", "--data", "nosuch", "--out", "r"],
+        "no data 'nosuch': give official, synthetic, or the path",
+    ),
     (["train", "--net", "conv", "--data", "empty", "--out", "r"], "holds no CIFAR-10"),
     (["train", "--net", "conv", "--data", "synthetic", "--out", "c.toml"], "c.toml is a file; give a folder"),
     (["train", "--net", "conv", "--data", "synthetic", "--out", "r", "--device", "gpu"], "no device 'gpu'"),
-    (["train", "--net", "conv", "--data", "synthetic", "--out", "r", "--json", "no/x.json"], "the folder no does not exist"),
-    (["train", "--net", "conv", "--data", "synthetic", "--out", "r", "--plot", "x.gif"], "a figure's name ends in .png"),
-    (["train", "--net", "conv", "--data", "synthetic", "--out", "r", "--plot", "x.png", "--save", "x.png"], "would overwrite --plot x.png"),
-    (["train", "--net", "conv", "--out", "r", "--p", "2", "--M", "30", "--whiten", "fixed"], "2×2 gives at most 24 filters, not 30"),
-    (["train", "--net", "conv", "--out", "r", "--device", "cpu", "--precision", "float16"], "precision float16 needs CUDA"),
+    (
+        ["train", "--net", "conv", "--data", "synthetic", "--out", "r", "--json", "no/x.json"],
+        "the folder no does not exist",
+    ),
+    (
+        ["train", "--net", "conv", "--data", "synthetic", "--out", "r", "--plot", "x.gif"],
+        "a figure's name ends in .png",
+    ),
+    (
+        ["train", "--net", "conv", "--data", "synthetic", "--out", "r", "--plot", "x.png", "--save", "x.png"],
+        "would overwrite --plot x.png",
+    ),
+    (
+        ["train", "--net", "conv", "--out", "r", "--p", "2", "--M", "30", "--whiten", "fixed"],
+        "2×2 gives at most 24 filters, not 30",
+    ),
+    (
+        ["train", "--net", "conv", "--out", "r", "--device", "cpu", "--precision", "float16"],
+        "precision float16 needs CUDA",
+    ),
     (["evaluate", "nosuch"], "nosuch is no run: it has no config.toml"),
     (["plot", "nosuch"], "no run nosuch"),
     (["plot", "begun"], "begun is no run with an epoch finished: its history.csv has no row"),
@@ -316,7 +412,10 @@ WRONG = [
     ([*VARY, "filters=8:16", "--net", "base"], "or values as in filters=A|B"),
     ([*VARY, "lr=3:1"], "give lr=LOW:HIGH with LOW < HIGH"),
     ([*VARY, "average"], "average has no range of its own"),
-    (["search", "--net", "conv", "--data", "synthetic", "--out", "s", "--sampler", "x"], "no sampler 'x'; there are tpe, random"),
+    (
+        ["search", "--net", "conv", "--data", "synthetic", "--out", "s", "--sampler", "x"],
+        "no sampler 'x'; there are tpe, random",
+    ),
 ]
 
 
@@ -349,10 +448,16 @@ def test_a_full_disk_is_exit_1_and_a_sentence(hw4nets, monkeypatch):
     monkeypatch.setattr(torch, "save", lambda *words: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     done = hw4nets(*QUICK, "--out", "run", "-q", "--json", "-")
     assert done.status == 1 and "last.pt: No space left on device" in done.err and done.err.count("\n") == 1
-    assert done.json["status"] == "uncertified" and "No space left on device" in done.json["message"] and set(done.json) >= ORIGIN
+    assert (
+        done.json["status"] == "uncertified"
+        and "No space left on device" in done.json["message"]
+        and set(done.json) >= ORIGIN
+    )
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("PytorchStreamWriter failed\nat x")], ids=repr)
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), RuntimeError("PytorchStreamWriter failed\nat x")], ids=repr
+)
 def test_a_disk_that_is_full_for_save_is_exit_1_and_a_sentence(hw4nets, monkeypatch, error):
     save = torch.save
 
@@ -363,21 +468,29 @@ def test_a_disk_that_is_full_for_save_is_exit_1_and_a_sentence(hw4nets, monkeypa
 
     monkeypatch.setattr(torch, "save", full)
     done = hw4nets(*QUICK, "--out", "run", "--save", "w.pt", "--json", "r.json", "-q")
-    assert done.status == 1 and "cannot write w.pt" in done.err and done.err.count("\n") == 1 and not Path("w.pt").exists()
+    assert (
+        done.status == 1 and "cannot write w.pt" in done.err and done.err.count("\n") == 1 and not Path("w.pt").exists()
+    )
     assert json.loads(Path("r.json").read_text())["status"] == "uncertified"
 
 
 def test_figures_that_cannot_be_written_are_told_in_the_json(hw4nets, trained, monkeypatch):
     from matplotlib.figure import Figure
 
-    monkeypatch.setattr(Figure, "savefig", lambda *words, **options: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        Figure, "savefig", lambda *words, **options: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
     for words in (["evaluate", "run"], ["plot", "run"], ["data", "--data", "synthetic"]):
         done = hw4nets(*words, "--plot", "a.png", "--json", "-", "-q")
-        assert done.status == 1 and "a.png: No space left on device" in done.err and done.json["status"] == "uncertified"
+        assert (
+            done.status == 1 and "a.png: No space left on device" in done.err and done.json["status"] == "uncertified"
+        )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("words", "name"), [(QUICK, "tomli_w"), (QUICK, "matplotlib"), (["search", *QUICK[1:]], "optuna")])
+@pytest.mark.parametrize(
+    ("words", "name"), [(QUICK, "tomli_w"), (QUICK, "matplotlib"), (["search", *QUICK[1:]], "optuna")]
+)
 def test_without_another_package_of_the_extra_it_is_named(tmp_path, words, name):
     with child(command, [*words, "--out", "r"], name, folder=tmp_path) as running:
         assert running.status() == 2 and running.stdout.read_text() == ""
@@ -389,7 +502,9 @@ def test_without_another_package_of_the_extra_it_is_named(tmp_path, words, name)
 def test_without_torch_the_extra_is_named(hw4nets, monkeypatch):
     monkeypatch.setattr(nets_app, "find_spec", lambda name: None)
     for words in ([], ["--help"], QUICK):
-        assert hw4nets(*words) == Done(2, "", "hw4nets: torch is not installed; it comes with the extra: pip install 'hw4opt[nets]'\n")
+        assert hw4nets(*words) == Done(
+            2, "", "hw4nets: torch is not installed; it comes with the extra: pip install 'hw4opt[nets]'\n"
+        )
 
 
 # ---- as a process ------------------------------------------------------------------------------------------------------
@@ -451,10 +566,14 @@ def test_kill_9_then_resume_gives_the_history_of_a_run_that_nothing_stopped(tmp_
     for name in ("run", "whole"):
         with child(command, [*words, name, *(["--resume"] if name == "run" else [])], folder=tmp_path) as running:
             assert running.status() == 0
-    histories = [list(csv.DictReader((tmp_path / name / "history.csv").read_text().splitlines())) for name in ("whole", "run")]
+    histories = [
+        list(csv.DictReader((tmp_path / name / "history.csv").read_text().splitlines())) for name in ("whole", "run")
+    ]
     timeless = [[{name: row[name] for name in row if "second" not in name} for row in rows] for rows in histories]
     assert timeless[0] == timeless[1] and len(timeless[0]) == 12
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(path.name for path in (tmp_path / "whole").iterdir())
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(
+        path.name for path in (tmp_path / "whole").iterdir()
+    )
 
 
 @pytest.mark.slow
@@ -500,6 +619,8 @@ def test_no_color_is_respected(hw4nets, monkeypatch):
 @pytest.mark.slow
 def test_a_whole_run_takes_seconds(hw4nets):
     start = time.monotonic()
-    done = hw4nets("train", "--net", "fast", "--widths", "8,16,16", "--data", "synthetic", "--epochs", "2", "--out", "run")
+    done = hw4nets(
+        "train", "--net", "fast", "--widths", "8,16,16", "--data", "synthetic", "--epochs", "2", "--out", "run"
+    )
     assert done.status == 0 and time.monotonic() - start < 60
     assert json.loads(Path("run/summary.json").read_text())["test_accuracy"] > 0.3

@@ -21,12 +21,12 @@ ORDER = [
     "torchvision_import",
     "history",
     "config",
-    "parts",
+    "image_set",
     "pickled",
     "batches",
     "images",
     "archives",
-    "reading",
+    "decode",
     "data",
     "augment",
     "layers",
@@ -37,7 +37,7 @@ ORDER = [
     "execution",
     "evaluation",
     "checkpoint",
-    "state",
+    "run_state",
     "training",
     "recipes",
     "plotting",
@@ -85,7 +85,10 @@ def test_a_network_is_the_file_and_the_class_of_its_name():
 @pytest.mark.parametrize(
     ("code", "light"),
     [
-        ("import hw4nets, hw4nets.errors, hw4nets.config", {"torch", "numpy", "matplotlib", "optuna", "torchvision", "PIL"}),
+        (
+            "import hw4nets, hw4nets.errors, hw4nets.config",
+            {"torch", "numpy", "matplotlib", "optuna", "torchvision", "PIL"},
+        ),
         ("from hw4nets import train, load, build, Config", {"matplotlib", "optuna", "torchvision", "PIL", "pandas"}),
     ],
 )

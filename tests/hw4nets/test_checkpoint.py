@@ -16,8 +16,8 @@ from hw4nets.config import Config
 from hw4nets.data import fingerprint, synthetic
 from hw4nets.errors import CheckpointError, DivergedError, InputError, WriteError
 from hw4nets.history import Watch
+from hw4nets.image_set import ImageSet
 from hw4nets.models import Conv, Logistic, build
-from hw4nets.parts import Part
 from hw4nets.training import train
 
 SHAPE = Conv(M=8, N=7, batch_norm=True, dropout=0.3)
@@ -44,7 +44,9 @@ class Stopped(Watch):
 
 
 @pytest.mark.parametrize(
-    "change", [{}, {"average": "lookahead"}, {"optimizer": "muon"}, {"optimizer": "adamw", "lr": 0.002}, {"schedule": "cosine"}], ids=str
+    "change",
+    [{}, {"average": "lookahead"}, {"optimizer": "muon"}, {"optimizer": "adamw", "lr": 0.002}, {"schedule": "cosine"}],
+    ids=str,
 )
 def test_a_run_goes_on_exactly(tmp_path, small, change):
     config = replace(EVERYTHING, epochs=3, **change)
@@ -85,7 +87,10 @@ def test_kill_9_at_random_moments_then_resume_equals_the_uninterrupted_run(tmp_p
 def test_the_best_checkpoint_is_of_the_best_epoch(tmp_path, small):
     history = train(build(SHAPE, 0), small, EVERYTHING, tmp_path)
     assert len(load_checkpoint(tmp_path / BEST)["history"]) == history.best_epoch
-    assert len(load_checkpoint(tmp_path / LAST)["history"]) == 6 and len(load_checkpoint(tmp_path / BEFORE)["history"]) == 5
+    assert (
+        len(load_checkpoint(tmp_path / LAST)["history"]) == 6
+        and len(load_checkpoint(tmp_path / BEFORE)["history"]) == 5
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == [BEFORE, BEST, LAST]
 
 
@@ -160,7 +165,9 @@ def test_a_run_whose_checkpoints_cannot_be_used_is_not_silently_started_anew(sav
         newest_checkpoint(saved)
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")], ids=repr)
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")], ids=repr
+)
 def test_too_little_memory_is_no_damage(saved, monkeypatch, error):
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint.torch, "load", lambda *words, **options: (_ for _ in ()).throw(error))
@@ -178,7 +185,9 @@ def test_a_run_goes_on_from_the_checkpoint_before_the_last(tmp_path, small, what
         train(build(SHAPE, 0), small, config, tmp_path, Stopped(3))
     (tmp_path / LAST).write_bytes(b"damaged") if what == "damaged" else (tmp_path / LAST).unlink()
     resumed = train(build(SHAPE, 0), small, config, tmp_path)
-    assert timeless(resumed) == timeless(whole) and ["damaged" in note for note in resumed.notes] == [True] * (what == "damaged")
+    assert timeless(resumed) == timeless(whole) and ["damaged" in note for note in resumed.notes] == [True] * (
+        what == "damaged"
+    )
     assert (tmp_path / BEST).exists() and len(load_checkpoint(tmp_path / LAST)["history"]) == 6
 
 
@@ -217,9 +226,15 @@ def test_other_images_are_refused_and_an_older_checkpoint_that_does_not_name_the
     with pytest.raises(CheckpointError, match="of another network"):
         train(build(replace(SHAPE, pool="average"), 0), small, EVERYTHING, tmp_path)
     state = load_checkpoint(tmp_path / LAST)
-    older = {name: one for name, one in state.items() if name not in ("network", "images", "precision", "memory_format", "threads")}
+    older = {
+        name: one
+        for name, one in state.items()
+        if name not in ("network", "images", "precision", "memory_format", "threads")
+    }
     save_checkpoint(tmp_path, older, best=False)
-    assert timeless(train(build(SHAPE, 0), small, EVERYTHING, tmp_path)) == timeless(train(build(SHAPE, 0), small, EVERYTHING))
+    assert timeless(train(build(SHAPE, 0), small, EVERYTHING, tmp_path)) == timeless(
+        train(build(SHAPE, 0), small, EVERYTHING)
+    )
 
 
 def test_a_run_goes_on_when_what_its_settings_were_chosen_on_is_put_right(tmp_path, small):
@@ -230,10 +245,10 @@ def test_a_run_goes_on_when_what_its_settings_were_chosen_on_is_put_right(tmp_pa
 def test_a_run_goes_on_in_its_precision_and_memory_format_and_says_that_threads_differ(tmp_path, small, monkeypatch):
     config = replace(EVERYTHING, epochs=2, precision="auto", memory_format="auto", threads=0)
     shape = replace(SHAPE, M=2)
-    monkeypatch.setattr(execution, "_remembered", lambda *words: ("bfloat16", "channels_last"))
+    monkeypatch.setattr(execution, "_remembered_mode", lambda *words: ("bfloat16", "channels_last"))
     with pytest.raises(KeyboardInterrupt):
         train(build(shape, 0), small, config, tmp_path, Stopped(1))
-    monkeypatch.setattr(execution, "_remembered", lambda *words: pytest.fail("chosen anew"))
+    monkeypatch.setattr(execution, "_remembered_mode", lambda *words: pytest.fail("chosen anew"))
     with execution.threads(2):
         history = train(build(shape, 0), small, config, tmp_path)
     assert (history.precision, history.memory_format) == ("bfloat16", "channels_last")
@@ -250,7 +265,7 @@ def test_a_run_of_another_kind_of_device_is_told_as_such(tmp_path, small):
 def test_the_same_images_in_another_order_are_told(tmp_path, small):
     train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)
     places = np.argsort(small.train.labels, kind="stable")
-    sorted_by_class = replace(small, train=Part(small.train.pixels[places], small.train.labels[places]))
+    sorted_by_class = replace(small, train=ImageSet(small.train.pixels[places], small.train.labels[places]))
     assert fingerprint(sorted_by_class.train, small.test) == small.sha256
     with pytest.raises(CheckpointError, match="of a run on these images in another order"):
         train(build(SHAPE, 0), sorted_by_class, replace(EVERYTHING, epochs=1), tmp_path)
@@ -259,7 +274,9 @@ def test_the_same_images_in_another_order_are_told(tmp_path, small):
 def test_the_best_checkpoint_is_made_up_for_where_a_kill_fell_before_it(tmp_path, small):
     history = train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)
     (tmp_path / BEST).unlink()
-    assert history.best_epoch == 1 and timeless(train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)) == timeless(history)
+    assert history.best_epoch == 1 and timeless(
+        train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)
+    ) == timeless(history)
     assert load_checkpoint(tmp_path / BEST)["history"] == load_checkpoint(tmp_path / LAST)["history"]
 
 
@@ -275,14 +292,16 @@ def test_the_folder_is_made_before_the_first_step(tmp_path, small):
 def test_whitening_is_not_done_again_on_going_on(tmp_path, small, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         train(build(SHAPE, 0), small, EVERYTHING, tmp_path, Stopped(2))
-    monkeypatch.setattr("hw4nets.state.whiten", lambda *words: pytest.fail("whitened anew"))
+    monkeypatch.setattr("hw4nets.run_state.whiten", lambda *words: pytest.fail("whitened anew"))
     assert len(train(build(SHAPE, 0), small, EVERYTHING, tmp_path).rows) == 6
 
 
 @pytest.mark.parametrize("average", ["none", "ema", "lookahead"])
 def test_weights_that_overflow_in_the_last_step_of_an_epoch_are_not_kept(tmp_path, small, average):
     """The loss is looked at before each step, so it does not know of the last one; nor does an average that has not followed yet."""
-    config = Config(epochs=12, batch_size=200, lr=1e6, momentum=0.0, weight_decay=10.0, schedule="constant", warmup=0.0, threads=1)
+    config = Config(
+        epochs=12, batch_size=200, lr=1e6, momentum=0.0, weight_decay=10.0, schedule="constant", warmup=0.0, threads=1
+    )
     with pytest.raises(DivergedError, match="take a smaller --lr") as caught:
         train(build(Logistic(), 0), small, replace(config, average=average), tmp_path)
     state = load_checkpoint(tmp_path / LAST)

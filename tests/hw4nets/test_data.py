@@ -20,11 +20,11 @@ from PIL import Image
 
 import hw4nets.batches
 from cifar_files import WRITERS, pack, write_binary, write_images, write_pickle
-from hw4nets.batches import OFFICIAL
-from hw4nets.data import MEAN, fingerprint, hold_out, load, normalize, synthetic
+from hw4nets.batches import OFFICIAL_MD5
+from hw4nets.data import CHANNEL_MEANS, fingerprint, hold_out, load, normalize, synthetic
 from hw4nets.errors import DataError, InputError
 from hw4nets.files import cache_folder
-from hw4nets.parts import Part
+from hw4nets.image_set import ImageSet
 from hw4nets.torchvision_import import torchvision_datasets
 
 # ---- each format -------------------------------------------------------------------------------------------------------
@@ -63,20 +63,24 @@ def test_jpeg_is_read_as_pillow_decodes_it(tmp_path, parts):
     assert np.array_equal(data.train.pixels[0], first) and data.sha256 != fingerprint(*parts)
 
 
-@pytest.mark.parametrize(("write", "table", "kind"), [(write_pickle, "OFFICIAL", "md5"), (write_binary, "OFFICIAL_BINARY", "sha1")])
+@pytest.mark.parametrize(
+    ("write", "table", "kind"), [(write_pickle, "OFFICIAL_MD5", "md5"), (write_binary, "OFFICIAL_BINARY_SHA1", "sha1")]
+)
 def test_official_batches_are_told_by_their_checksums(tmp_path, parts, monkeypatch, write, table, kind):
     write(tmp_path, parts)
-    sums = {name: hashlib.new(kind, (tmp_path / name).read_bytes()).hexdigest() for name in getattr(hw4nets.batches, table)}
+    sums = {
+        name: hashlib.new(kind, (tmp_path / name).read_bytes()).hexdigest() for name in getattr(hw4nets.batches, table)
+    }
     monkeypatch.setattr(hw4nets.batches, table, sums)
     assert load(str(tmp_path)).pixels == "official"
     train, test = parts
-    write(tmp_path, (train, Part(test.pixels ^ 1, test.labels)))
+    write(tmp_path, (train, ImageSet(test.pixels ^ 1, test.labels)))
     assert load(str(tmp_path)).pixels.startswith("other")
 
 
 def test_the_official_checksums_are_torchvisions():
     official = torchvision_datasets().CIFAR10
-    assert dict([*official.train_list, *official.test_list]) == OFFICIAL
+    assert dict([*official.train_list, *official.test_list]) == OFFICIAL_MD5
 
 
 # ---- fingerprint and cache ---------------------------------------------------------------------------------------------
@@ -85,12 +89,16 @@ def test_the_official_checksums_are_torchvisions():
 def test_the_fingerprint_knows_every_pixel_and_label_but_no_order(parts, rng):
     train, test = parts
     order = rng.permutation(len(train.labels))
-    assert fingerprint(Part(train.pixels[order], train.labels[order]), test) == fingerprint(train, test)
+    assert fingerprint(ImageSet(train.pixels[order], train.labels[order]), test) == fingerprint(train, test)
     changed = train.pixels.copy()
     changed[7, 1, 30, 2] ^= 1
     relabelled = train.labels.copy()
     relabelled[0] = 9
-    others = {fingerprint(Part(changed, train.labels), test), fingerprint(Part(train.pixels, relabelled), test), fingerprint(test, train)}
+    others = {
+        fingerprint(ImageSet(changed, train.labels), test),
+        fingerprint(ImageSet(train.pixels, relabelled), test),
+        fingerprint(test, train),
+    }
     assert len(others | {fingerprint(train, test)}) == 4
 
 
@@ -100,7 +108,11 @@ def test_images_are_decoded_once(tmp_path, parts, cache, monkeypatch):
     assert [path.suffix for path in cache.iterdir()] == [".npz"]
     monkeypatch.setattr("hw4nets.data.read", lambda *words: pytest.fail("decoded again"))
     again = load(str(tmp_path))
-    assert again.sha256 == first.sha256 and np.array_equal(again.train.pixels, first.train.pixels) and again.source == first.source
+    assert (
+        again.sha256 == first.sha256
+        and np.array_equal(again.train.pixels, first.train.pixels)
+        and again.source == first.source
+    )
 
 
 def test_a_changed_source_and_a_damaged_cache_are_read_anew(tmp_path, parts, cache):
@@ -111,7 +123,7 @@ def test_a_changed_source_and_a_damaged_cache_are_read_anew(tmp_path, parts, cac
         kept.write_bytes(content)
         assert load(str(tmp_path)).sha256 == first.sha256
     train, test = parts
-    write_binary(tmp_path, (Part(255 - train.pixels, train.labels), test))
+    write_binary(tmp_path, (ImageSet(255 - train.pixels, train.labels), test))
     assert load(str(tmp_path)).sha256 not in (first.sha256,)
 
 
@@ -120,7 +132,7 @@ def test_a_source_that_changes_with_size_and_time_as_they_were_is_read_anew(tmp_
     train, test = parts
     seen = set()
     for pixels in (train.pixels // 2, train.pixels // 3):
-        WRITERS[form](tmp_path, (Part(pixels, train.labels), test))
+        WRITERS[form](tmp_path, (ImageSet(pixels, train.labels), test))
         for path in [path for path in tmp_path.rglob("*") if path.is_file()]:
             if form == "images":
                 path.write_bytes(path.read_bytes().ljust(5_000, b"\0"))
@@ -143,7 +155,9 @@ def test_a_cache_entry_is_not_believed(tmp_path, parts, cache):
     first = load(str(tmp_path))
     arrays, write = entry(cache)
     other = arrays["train_pixels"] ^ 1
-    sha256 = np.array(fingerprint(Part(other, arrays["train_labels"]), Part(arrays["test_pixels"], arrays["test_labels"])))
+    sha256 = np.array(
+        fingerprint(ImageSet(other, arrays["train_labels"]), ImageSet(arrays["test_pixels"], arrays["test_labels"]))
+    )
     for change in (
         {"pixels": np.array("official")},
         {"train_pixels": other},
@@ -159,15 +173,17 @@ def test_a_cache_entry_is_not_believed(tmp_path, parts, cache):
     ):
         write(arrays | change)
         again = load(str(tmp_path))
-        assert (again.sha256, again.pixels) == (first.sha256, first.pixels) and np.array_equal(again.train.pixels, first.train.pixels)
+        assert (again.sha256, again.pixels) == (first.sha256, first.pixels) and np.array_equal(
+            again.train.pixels, first.train.pixels
+        )
     write({"key": arrays["key"], "sha256": arrays["sha256"]})
     assert load(str(tmp_path)).sha256 == first.sha256
 
 
 def test_official_is_proven_by_the_batches_in_the_cache(tmp_path, parts, cache, monkeypatch):
     write_pickle(tmp_path, parts)
-    sums = {name: hashlib.md5((tmp_path / name).read_bytes()).hexdigest() for name in OFFICIAL}
-    monkeypatch.setattr(hw4nets.batches, "OFFICIAL", sums)
+    sums = {name: hashlib.md5((tmp_path / name).read_bytes()).hexdigest() for name in OFFICIAL_MD5}
+    monkeypatch.setattr(hw4nets.batches, "OFFICIAL_MD5", sums)
     first = load(str(tmp_path))
     with monkeypatch.context() as changed:
         changed.setattr("hw4nets.data.read", lambda *words: pytest.fail("decoded again"))
@@ -177,7 +193,9 @@ def test_official_is_proven_by_the_batches_in_the_cache(tmp_path, parts, cache, 
     spoiled = arrays["data_batch_2"].copy()
     spoiled[-4000] ^= 1
     write(arrays | {"data_batch_2": spoiled})
-    assert load(str(tmp_path)).pixels == "official" and np.array_equal(entry(cache)[0]["data_batch_2"], arrays["data_batch_2"])
+    assert load(str(tmp_path)).pixels == "official" and np.array_equal(
+        entry(cache)[0]["data_batch_2"], arrays["data_batch_2"]
+    )
 
 
 def test_the_cache_is_where_the_platform_has_it(monkeypatch):
@@ -234,7 +252,7 @@ def spoil_missing_class(folder, parts):
 
 def spoil_binary_class(folder, parts):
     train, test = parts
-    write_binary(folder, (train, Part(test.pixels[:9], test.labels[:9])))
+    write_binary(folder, (train, ImageSet(test.pixels[:9], test.labels[:9])))
 
 
 def spoil_unknown_class(folder, parts):
@@ -349,9 +367,11 @@ def bomb(path, kind):
         path.write_bytes(path.read_bytes() + gzip.compress(zeros + zeros))
 
 
-@pytest.mark.parametrize("kind", ["zip", "zip that hides it", "tar.gz", "tar.xz", "long names", "after the end", "links"])
+@pytest.mark.parametrize(
+    "kind", ["zip", "zip that hides it", "tar.gz", "tar.xz", "long names", "after the end", "links"]
+)
 def test_an_archive_that_unpacks_to_too_much_is_told(tmp_path, cache, monkeypatch, kind):
-    monkeypatch.setattr("hw4nets.archives.LARGEST_SOURCE", 6 << 20)
+    monkeypatch.setattr("hw4nets.archives.MAX_SOURCE_BYTES", 6 << 20)
     bomb(tmp_path / "bomb", kind)
     with pytest.raises(DataError, match="CRC" if kind.endswith("hides it") else "holds or unpacks to more than"):
         load(str(tmp_path / "bomb"))
@@ -359,7 +379,7 @@ def test_an_archive_that_unpacks_to_too_much_is_told(tmp_path, cache, monkeypatc
 
 
 def test_too_many_files_are_told(tmp_path, parts, monkeypatch):
-    monkeypatch.setattr("hw4nets.archives.MOST_FILES", 20)
+    monkeypatch.setattr("hw4nets.archives.MAX_FILES", 20)
     write_images(tmp_path / "cifar", parts)
     pack(tmp_path / "cifar", tmp_path / "a.zip")
     pack(tmp_path / "cifar", tmp_path / "a.tar.gz")
@@ -497,7 +517,9 @@ def test_no_such_path():
 
 def test_a_full_disk_leaves_no_cache(tmp_path, parts, cache, monkeypatch):
     write_binary(tmp_path, parts)
-    monkeypatch.setattr("numpy.savez", lambda *words, **arrays: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        "numpy.savez", lambda *words, **arrays: (_ for _ in ()).throw(OSError(28, "No space left on device"))
+    )
     with pytest.raises(Exception, match="No space left on device"):
         load(str(tmp_path))
     assert list(cache.iterdir()) == []
@@ -521,7 +543,9 @@ def server(tmp_path):
             """A client that hangs up early is not told on stderr: a test looks at what the program writes there."""
 
     with Server(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as running:
-        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()  # seconds between two looks for the shutdown
+        threading.Thread(
+            target=running.serve_forever, args=(0.01,), daemon=True
+        ).start()  # seconds between two looks for the shutdown
         try:
             yield folder, f"http://127.0.0.1:{running.server_port}"
         finally:
@@ -578,7 +602,9 @@ def test_normalize_is_the_formula(parts):
     pixels = torch.from_numpy(parts[0].pixels)
     x = normalize(pixels)
     assert x.dtype == torch.float32
-    assert float(x[3, 1, 4, 5]) == pytest.approx((parts[0].pixels[3, 1, 4, 5] / 255 - MEAN[1]) / 0.2435, abs=1e-5)
+    assert float(x[3, 1, 4, 5]) == pytest.approx(
+        (parts[0].pixels[3, 1, 4, 5] / 255 - CHANNEL_MEANS[1]) / 0.2435, abs=1e-5
+    )
     half = normalize(pixels, "half")
     assert half.min() >= -1 and half.max() <= 1
     assert torch.equal(pixels, torch.from_numpy(parts[0].pixels))

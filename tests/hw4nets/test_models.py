@@ -10,10 +10,28 @@ from hw4nets import layers
 from hw4nets.data import normalize
 from hw4nets.errors import InputError, UnknownNameError
 from hw4nets.layers import WhitenedConv2d
-from hw4nets.models import NETS, Base, Conv, Fast, Hidden, Logistic, build, flops_per_image, net, parameter_count, whiten
+from hw4nets.models import (
+    NETS,
+    Base,
+    Conv,
+    Fast,
+    Hidden,
+    Logistic,
+    build,
+    flops_per_image,
+    net,
+    parameter_count,
+    whiten,
+)
 from hw4nets.settings import Range, settings_of
 
-SMALL = {"hidden": {"M": 7}, "conv": {"M": 6}, "base": {}, "fast": {"widths": (4, 6, 8)}, "logistic": {}}  # others: their defaults
+SMALL = {
+    "hidden": {"M": 7},
+    "conv": {"M": 6},
+    "base": {},
+    "fast": {"widths": (4, 6, 8)},
+    "logistic": {},
+}  # others: their defaults
 
 
 def x(count=2):
@@ -118,7 +136,12 @@ def other_value(item):
     return next(value for value in where if value != item.default)
 
 
-CHOSEN = [(name, item) for name in NETS for item in settings_of(NETS[name]) if item.metadata["choices"] or item.metadata["search"]]
+CHOSEN = [
+    (name, item)
+    for name in NETS
+    for item in settings_of(NETS[name])
+    if item.metadata["choices"] or item.metadata["search"]
+]
 
 
 @pytest.mark.parametrize(("name", "item"), CHOSEN, ids=[f"{name}-{item.name}" for name, item in CHOSEN])
@@ -136,7 +159,12 @@ def test_whitened_filters_whiten_patches(small):
     images = normalize(torch.from_numpy(small.train.pixels))
     whiten(model, images)
     layer = model[0]
-    assert isinstance(layer, WhitenedConv2d) and not layer.weight.requires_grad and layer.bias is not None and layer.bias.requires_grad
+    assert (
+        isinstance(layer, WhitenedConv2d)
+        and not layer.weight.requires_grad
+        and layer.bias is not None
+        and layer.bias.requires_grad
+    )
     out = nn.functional.conv2d(images, layer.weight).permute(1, 0, 2, 3).reshape(24, -1).double()
     covariance = out @ out.T / out.shape[1]
     assert torch.allclose(covariance[::2, ::2], torch.eye(12, dtype=torch.double), atol=0.02)

@@ -14,7 +14,12 @@ PACKAGES = ("hw4nets", "hw4cli")
 
 def blocks():
     """Language and content of the code blocks of the recipe, in order."""
-    section = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("\n## Add a network\n")[2].partition("\n## ")[0]
+    section = (
+        (ROOT / "CONTRIBUTING.md")
+        .read_text(encoding="utf-8")
+        .partition("\n## Add a network\n")[2]
+        .partition("\n## ")[0]
+    )
     return re.findall(r"^```(\w+)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
 
 
@@ -28,7 +33,9 @@ def copy(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "hw4nets", tmp_path / "hw4nets", ignore=shutil.ignore_patterns("__pycache__"))
     for _, content in blocks():
         path = tmp_path / content.partition("\n")[0].removeprefix("# ")
-        assert path.exists() == (path.suffix == ".toml")  # a new file of code; settings are added to those that are there
+        assert path.exists() == (
+            path.suffix == ".toml"
+        )  # a new file of code; settings are added to those that are there
         with path.open("a", encoding="utf-8") as file:
             file.write(content)
     before = {name: sys.modules.pop(name) for name in loaded()}

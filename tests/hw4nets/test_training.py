@@ -10,15 +10,15 @@ import torch
 from torch import nn
 
 from child_processes import child, count_page_faults
-from hw4nets import execution, state
+from hw4nets import execution, run_state
 from hw4nets.config import Config
-from hw4nets.data import DEVIATION, MEAN, normalize, synthetic
+from hw4nets.data import CHANNEL_DEVIATIONS, CHANNEL_MEANS, normalize, synthetic
 from hw4nets.errors import DivergedError, InputError
 from hw4nets.evaluation import evaluate, outputs
 from hw4nets.execution import Execution, choose_device, prepare
-from hw4nets.history import Row, Watch
+from hw4nets.history import EpochRow, Watch
+from hw4nets.image_set import ImageSet
 from hw4nets.models import NETS, Base, Conv, Fast, Hidden, Logistic, build, net
-from hw4nets.parts import Part
 from hw4nets.training import train
 
 QUICK = Config(epochs=2, batch_size=20, lr=0.02, precision="float32", memory_format="contiguous", threads=1)
@@ -33,7 +33,10 @@ TIMES = ("images_per_second", "seconds_train", "seconds_eval")
 
 
 def timeless(history):
-    return [{item.name: getattr(row, item.name) for item in fields(Row) if item.name not in TIMES} for row in history.rows]
+    return [
+        {item.name: getattr(row, item.name) for item in fields(EpochRow) if item.name not in TIMES}
+        for row in history.rows
+    ]
 
 
 def run(data, config, shape=TINY["conv"]):
@@ -51,7 +54,11 @@ def test_every_network_overfits_a_few_images(name):
 
 def test_the_table_is_what_a_plain_loop_counts(small):
     """Loss and accuracy of each batch before its step, averaged; then accuracy on the test images."""
-    history = run(small, replace(QUICK, epochs=1, schedule="constant", warmup=0.0, weight_decay=0.0, momentum=0.0), TINY["logistic"])
+    history = run(
+        small,
+        replace(QUICK, epochs=1, schedule="constant", warmup=0.0, weight_decay=0.0, momentum=0.0),
+        TINY["logistic"],
+    )
     model = build(TINY["logistic"], 0)
     x, y = normalize(torch.from_numpy(small.train.pixels)), torch.from_numpy(small.train.labels)
     generator = torch.Generator().manual_seed(0)
@@ -141,7 +148,9 @@ def test_what_selects_decides_the_best_epoch(small):
 
 def test_a_loss_that_is_no_number_stops_with_step_and_rate(small):
     config = replace(QUICK, lr=1e6, momentum=0.0, schedule="constant", warmup=0.0)
-    with pytest.raises(DivergedError, match=r"at step \d+ \(epoch 1\), learning rate 1e\+06; take a smaller --lr") as caught:
+    with pytest.raises(
+        DivergedError, match=r"at step \d+ \(epoch 1\), learning rate 1e\+06; take a smaller --lr"
+    ) as caught:
         run(small, config, Hidden(M=20))
     assert 1 < caught.value.step <= 10
 
@@ -169,13 +178,19 @@ def test_the_watch_hears_batches_and_epochs(small):
 
 def test_devices():
     assert choose_device("cpu") == torch.device("cpu")
-    for name, said in (("gpu", "give auto, cpu, cuda or cuda:NUMBER"), ("cuda:x", "no device 'cuda:x'"), ("cpu:3", "no device 'cpu:3'")):
+    for name, said in (
+        ("gpu", "give auto, cpu, cuda or cuda:NUMBER"),
+        ("cuda:x", "no device 'cuda:x'"),
+        ("cpu:3", "no device 'cpu:3'"),
+    ):
         with pytest.raises(InputError, match=said):
             choose_device(name)
 
 
 def test_cuda_that_is_not_there_is_told():
-    with pytest.raises(InputError, match=r"device cuda was asked for, but this torch .* finds no CUDA device; take --device cpu"):
+    with pytest.raises(
+        InputError, match=r"device cuda was asked for, but this torch .* finds no CUDA device; take --device cpu"
+    ):
         choose_device("cuda")
     assert choose_device("auto") == torch.device("cpu")
 
@@ -186,7 +201,7 @@ def test_the_memory_format_is_measured_once_and_leaves_the_network_alone(cache, 
     first = prepare(model, replace(QUICK, memory_format="auto"))
     assert all(torch.equal(one, before[name]) for name, one in model.state_dict().items())
     assert all(one.grad is None for one in model.parameters()) and (cache / "execution.json").exists()
-    monkeypatch.setattr(execution, "_measured", lambda *words: pytest.fail("measured again"))
+    monkeypatch.setattr(execution, "_fastest_mode", lambda *words: pytest.fail("measured again"))
     assert prepare(model, replace(QUICK, memory_format="auto")).memory_format == first.memory_format
 
 
@@ -199,7 +214,7 @@ def test_a_cache_that_is_damaged_or_cannot_be_written_does_not_stop_a_run(cache,
 
 
 def test_values_of_a_cache_that_mean_nothing_are_measured_anew(cache, monkeypatch):
-    monkeypatch.setattr(execution, "_measured", lambda *words: ("float32", "channels_last"))
+    monkeypatch.setattr(execution, "_fastest_mode", lambda *words: ("float32", "channels_last"))
     prepare(build(Conv(M=4), 0), replace(QUICK, memory_format="auto"))
     path = cache / "execution.json"
     path.write_text(path.read_text().replace('"channels_last"', '"channels_first"'))
@@ -212,7 +227,7 @@ def test_values_of_a_cache_that_mean_nothing_are_measured_anew(cache, monkeypatc
 ])  # fmt: skip
 def test_precision_and_memory_format_are_the_first_that_none_beats_clearly(cache, monkeypatch, seconds, chosen):
     times = iter(seconds)  # two a way, the ways in order
-    monkeypatch.setattr(execution, "_timed", lambda step: next(times))
+    monkeypatch.setattr(execution, "_seconds", lambda step: next(times))
     monkeypatch.setattr(execution, "_cpu_has_bfloat16", lambda: True)
     found = prepare(build(Conv(M=4), 0), replace(QUICK, precision="auto", memory_format="auto"))
     assert (found.precision_name, found.format_name) == chosen
@@ -226,14 +241,14 @@ def test_what_another_process_measured_meanwhile_is_kept(cache, monkeypatch):
         path.write_text(json.dumps({"other": ["float32", "contiguous"]}))
         return "float32", "channels_last"
 
-    monkeypatch.setattr(execution, "_measured", slow)
+    monkeypatch.setattr(execution, "_fastest_mode", slow)
     prepare(build(Conv(M=4), 0), replace(QUICK, memory_format="auto"))
     assert sorted(json.loads(path.read_text()).values()) == [["float32", "channels_last"], ["float32", "contiguous"]]
 
 
 def test_a_cpu_without_bfloat16_is_not_asked_about_it(cache, monkeypatch):
     monkeypatch.setattr(execution, "_cpu_has_bfloat16", lambda: False)
-    monkeypatch.setattr(execution, "_measured", lambda *words: pytest.fail("measured"))
+    monkeypatch.setattr(execution, "_fastest_mode", lambda *words: pytest.fail("measured"))
     assert prepare(build(Logistic(), 0), replace(QUICK, precision="auto")).precision_name == "float32"
 
 
@@ -248,7 +263,7 @@ def test_bfloat16_trains_nearly_as_float32_does(small):
 def test_evaluation_takes_no_more_images_at_once_than_memory_serves_quickly(shape, images):
     with torch.device("meta"):
         model = shape.build()
-    assert execution._evaluated(model, torch.device("meta")) == images
+    assert execution._evaluation_batch_size(model, torch.device("meta")) == images
 
 
 def test_evaluation_in_parts_gives_every_image_its_output(small):
@@ -273,7 +288,9 @@ def test_kept_memory_spares_the_page_faults(tmp_path):
 
 
 def test_both_memory_formats_train_alike(small):
-    accuracies = [run(small, replace(QUICK, memory_format=name)).rows[-1].train_loss for name in ("contiguous", "channels_last")]
+    accuracies = [
+        run(small, replace(QUICK, memory_format=name)).rows[-1].train_loss for name in ("contiguous", "channels_last")
+    ]
     assert accuracies[0] == pytest.approx(accuracies[1], rel=1e-3)
 
 
@@ -286,7 +303,11 @@ def test_without_a_compiler_training_goes_on_with_a_sentence(small, monkeypatch)
 
     monkeypatch.setattr(torch, "compile", broken)
     history = run(small, replace(QUICK, compile=True))
-    assert len(history.rows) == 2 and "torch.compile did not work here" in history.notes[0] and "C++ compiler" in history.notes[0]
+    assert (
+        len(history.rows) == 2
+        and "torch.compile did not work here" in history.notes[0]
+        and "C++ compiler" in history.notes[0]
+    )
 
 
 def test_a_compiled_network_is_timed_apart(small, monkeypatch):
@@ -298,13 +319,21 @@ def test_a_compiled_network_is_timed_apart(small, monkeypatch):
 @pytest.mark.parametrize("count", [10, 64, 200])
 def test_whitening_looks_at_images_of_every_class_also_of_a_folder_in_their_order(small, monkeypatch, count):
     places = np.argsort(small.train.labels, kind="stable")
-    sorted_by_class = replace(small, train=Part(small.train.pixels[places], small.train.labels[places]))
+    sorted_by_class = replace(small, train=ImageSet(small.train.pixels[places], small.train.labels[places]))
     whitened = []
-    monkeypatch.setattr(state, "WHITENED", count)
-    monkeypatch.setattr(state, "whiten", lambda model, images: whitened.append(images))
+    monkeypatch.setattr(run_state, "WHITENING_IMAGES", count)
+    monkeypatch.setattr(run_state, "whiten", lambda model, images: whitened.append(images))
     train(build(Conv(M=4, N=14), 0), sorted_by_class, replace(QUICK, epochs=1))
-    labels = {image.tobytes(): label for image, label in zip(small.train.pixels, small.train.labels.tolist(), strict=True)}
-    pixels = (whitened[0] * torch.tensor(DEVIATION).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)).mul(255).round().byte().numpy()
+    labels = {
+        image.tobytes(): label for image, label in zip(small.train.pixels, small.train.labels.tolist(), strict=True)
+    }
+    pixels = (
+        (whitened[0] * torch.tensor(CHANNEL_DEVIATIONS).view(3, 1, 1) + torch.tensor(CHANNEL_MEANS).view(3, 1, 1))
+        .mul(255)
+        .round()
+        .byte()
+        .numpy()
+    )
     seen = [labels[image.tobytes()] for image in pixels]
     assert len(seen) == min(count, 200) and sorted(set(seen)) == list(range(10))
 
@@ -323,7 +352,7 @@ def test_evaluation_counts_what_is_there():
     pixels = np.zeros((30, 3, 32, 32), np.uint8)
     labels, said = np.arange(30) % 10, (np.arange(30) % 10 + (np.arange(30) < 5)) % 10
     pixels[np.arange(30), 0, 0, said] = np.linspace(50, 250, 30).astype(np.uint8)
-    data = replace(synthetic(20, 10), test=Part(pixels, labels))
+    data = replace(synthetic(20, 10), test=ImageSet(pixels, labels))
     found = evaluate(Reader(), data)
     assert found.accuracy == 25 / 30 and found.predicted.tolist() == said.tolist()
     expected = np.zeros((10, 10), int)

@@ -42,7 +42,9 @@ class NetsCommands(Commands):
         return UnknownNameError("command", name, COMMANDS)
 
 
-@click.group(cls=NetsCommands, epilog=EPILOG, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=NetsCommands, epilog=EPILOG, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @version_option(PROGRAM)
 @verbose_option(PROGRAM)
 def app() -> None:

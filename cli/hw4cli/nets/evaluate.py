@@ -12,7 +12,7 @@ import click
 from hw4cli.endings import Exit
 from hw4cli.nets.options import DATA, PLOT, SAVE, SEED, WRITE, Writing, options, take
 from hw4cli.nets.outputs import check_outputs, figure_line, percent, recorded, save_plot, show, write_json
-from hw4cli.nets.watching import load_named, named_source, source_path
+from hw4cli.nets.progress import load_named, named_source, source_path
 from hw4nets.data import Data
 from hw4nets.errors import InputError
 from hw4nets.evaluation import Evaluation, evaluate
@@ -26,7 +26,11 @@ WORST = 10  # mistakes told in the JSON
 @click.command("evaluate")
 @click.argument("run", metavar="RUN")
 @click.option(
-    "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True, help="Of the last epoch, or the best."
+    "--checkpoint",
+    type=click.Choice(["last", "best"]),
+    default="last",
+    show_default=True,
+    help="Of the last epoch, or the best.",
 )
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda")
 @options(DATA, PLOT, SAVE, SEED, WRITE)
@@ -88,7 +92,13 @@ def _rows(found: Evaluation, images: Data) -> list[tuple[str, str, str]]:
         right, total = counts[label] / max(counts.sum(), 1), max(counts.sum(), 1)
         counts[label] = 0
         other = int(counts.argmax())
-        rows.append((name, percent(right), f"{images.classes[other]} {percent(counts[other] / total)}" if counts[other] else "–"))
+        rows.append(
+            (
+                name,
+                percent(right),
+                f"{images.classes[other]} {percent(counts[other] / total)}" if counts[other] else "–",
+            )
+        )
     return rows
 
 
@@ -97,5 +107,7 @@ def _predictions(found: Evaluation, images: Data) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "true", "predicted", *images.classes])
     for place, (row, label) in enumerate(zip(found.probabilities, found.labels, strict=True)):
-        writer.writerow([place, images.classes[label], images.classes[row.argmax()], *(f"{value:.6g}" for value in row)])
+        writer.writerow(
+            [place, images.classes[label], images.classes[row.argmax()], *(f"{value:.6g}" for value in row)]
+        )
     return text.getvalue()

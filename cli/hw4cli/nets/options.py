@@ -14,10 +14,24 @@ from hw4cli.options import JSON, QUIET, options, take, verbose_option, version_o
 from hw4nets.config import Config
 from hw4nets.errors import InputError
 from hw4nets.models import NETS
-from hw4nets.recipes import PRESET, preset_names
+from hw4nets.recipes import DEFAULT_PRESET, preset_names
 from hw4nets.settings import settings_of
 
-__all__ = ["DATA", "PLOT", "RECIPE", "SAVE", "SEED", "SETTINGS", "WRITE", "Chosen", "Writing", "options", "settings_given", "take", "whole"]
+__all__ = [
+    "DATA",
+    "PLOT",
+    "RECIPE",
+    "SAVE",
+    "SEED",
+    "SETTINGS",
+    "WRITE",
+    "Chosen",
+    "Writing",
+    "options",
+    "settings_given",
+    "take",
+    "whole",
+]
 
 
 @dataclass(frozen=True)
@@ -80,9 +94,14 @@ def _network_settings() -> list[Option]:
 RECIPE = (
     click.option("--net", metavar="|".join(NETS), shell_complete=_complete(NETS), help="The network."),
     click.option(
-        "--preset", metavar="|".join(preset_names()), shell_complete=_complete(preset_names()), help=f"Named settings; default: {PRESET}."
+        "--preset",
+        metavar="|".join(preset_names()),
+        shell_complete=_complete(preset_names()),
+        help=f"Named settings; default: {DEFAULT_PRESET}.",
     ),
-    click.option("--config", metavar="TOML", help="Settings from a file, such as a run's config.toml or a search's best.toml."),
+    click.option(
+        "--config", metavar="TOML", help="Settings from a file, such as a run's config.toml or a search's best.toml."
+    ),
 )
 SETTINGS = (*_network_settings(), *(_setting(item, "") for item in settings_of(Config)))
 DATA = click.option(
@@ -110,4 +129,6 @@ def _read(item: dataclasses.Field[Any], value: Any) -> Any:
         return tuple(int(word) for word in value.split(","))
     except ValueError as error:
         example = ",".join(map(str, item.default))
-        raise InputError(f"--{item.name.replace('_', '-')} {value!r}: give whole numbers with commas, as in {example}") from error
+        raise InputError(
+            f"--{item.name.replace('_', '-')} {value!r}: give whole numbers with commas, as in {example}"
+        ) from error

@@ -28,14 +28,16 @@ def check_outputs(writing: Writing, read: Mapping[str, str | None], *folders: Fi
     """Refuse now what could not be written later, or would overwrite an input, a file of a run that is read, or another output."""
     check_figure(writing.plot)
     written = outputs({"json": writing.json, "plot": writing.plot, "save": writing.save})
-    check_files([*written, *folders], [*inputs(read, folders=True), *(run_files(f"the run {run}", run) for run in runs)])
+    check_files(
+        [*written, *folders], [*inputs(read, folders=True), *(run_files(f"the run {run}", run) for run in runs)]
+    )
 
 
 def run_files(what: str, folder: str, kept: Sequence[str] = ()) -> Files:
     """The files of a run, but those that are kept."""
-    from hw4nets.runs import FILES
+    from hw4nets.runs import RUN_FILES
 
-    return Files(what, folder, named_files(set(FILES) - set(kept)))
+    return Files(what, folder, named_files(set(RUN_FILES) - set(kept)))
 
 
 def write_json(writing: Writing, seed: int, sha256: str | None, record: dict[str, Any]) -> None:
@@ -59,13 +61,19 @@ def recorded(writing: Writing, seed: int, sha256: str | None = None) -> Iterator
         lacking = out_of_memory(error)
         if lacking or isinstance(error, DivergedError | WriteError):
             status = "inaccurate" if isinstance(error, DivergedError) else "uncertified"
-            told = {"status": status, "message": LITTLE_MEMORY} if lacking else {"status": status, "message": str(error)} | vars(error)
+            told = (
+                {"status": status, "message": LITTLE_MEMORY}
+                if lacking
+                else {"status": status, "message": str(error)} | vars(error)
+            )
             with suppress(WriteError):  # the first failure is the one to tell
                 write_json(writing, seed, sha256, told)
         raise
 
 
-def show(writing: Writing, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], last: Iterable[str] = ()) -> None:
+def show(
+    writing: Writing, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], last: Iterable[str] = ()
+) -> None:
     """One table; on stderr when stdout holds the JSON, nowhere with --quiet."""
     if not writing.quiet:
         table = Table(printable(title), columns, ([*map(printable, row)] for row in rows), map(printable, last))

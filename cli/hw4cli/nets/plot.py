@@ -15,23 +15,23 @@ from hw4cli.nets.options import PLOT, SAVE, SEED, WRITE, Writing, options, take
 from hw4cli.nets.outputs import check_outputs, figure_line, percent, recorded, save_plot, show, write_json
 from hw4nets.errors import InputError
 from hw4nets.files import write_text
-from hw4nets.history import Row
+from hw4nets.history import EpochRow
 from hw4nets.recipes import read_recipe, read_toml
 from hw4nets.runs import CONFIG, read_history
 
 
-def _draw(writing: Writing, histories: dict[str, tuple[Row, ...]], pixels: str) -> None:
+def _draw(writing: Writing, histories: dict[str, tuple[EpochRow, ...]], pixels: str) -> None:
     from hw4nets.plotting import plot_curves, plot_runs
 
     (run, rows), *others = histories.items()
     save_plot(writing, plot_runs(histories, pixels) if others else plot_curves(rows, f"{Path(run).name}, {pixels}"))
 
 
-def _table(histories: dict[str, tuple[Row, ...]]) -> str:
+def _table(histories: dict[str, tuple[EpochRow, ...]]) -> str:
     """Every epoch of every run, the run's folder in front."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["run", *(item.name for item in fields(Row))])
+    writer.writerow(["run", *(item.name for item in fields(EpochRow))])
     writer.writerows([run, *astuple(row)] for run, rows in histories.items() for row in rows)
     return text.getvalue()
 
@@ -56,7 +56,11 @@ def command(runs: tuple[str, ...], seed: int, **given: Any) -> int:
             raise InputError(f"no run {run}: give folders that train wrote")
     histories = {run: read_history(Path(run)) for run in runs}
     record = {
-        run: {"epochs": len(rows), "test_accuracy": rows[-1].test_accuracy, "seconds_train": sum(row.seconds_train for row in rows)}
+        run: {
+            "epochs": len(rows),
+            "test_accuracy": rows[-1].test_accuracy,
+            "seconds_train": sum(row.seconds_train for row in rows),
+        }
         | _about(Path(run))
         for run, rows in histories.items()
     }
@@ -67,7 +71,14 @@ def command(runs: tuple[str, ...], seed: int, **given: Any) -> int:
             write_text(writing.save, _table(histories))
     write_json(writing, seed, None, {"status": "certified", "message": f"{len(runs)} runs", "runs": record})
     rows = [
-        (run, str(one["epochs"]), percent(one["test_accuracy"]), f"{one['seconds_train']:.1f}", one["selected_on"], one["pixels"])
+        (
+            run,
+            str(one["epochs"]),
+            percent(one["test_accuracy"]),
+            f"{one['seconds_train']:.1f}",
+            one["selected_on"],
+            one["pixels"],
+        )
         for run, one in record.items()
     ]
     heads = ("run", "epochs", "test", "seconds of training", "chosen on", "pixels")

@@ -10,17 +10,30 @@ from typing import Any
 import click
 
 from hw4cli.endings import Exit, say
-from hw4cli.nets.options import DATA, PLOT, RECIPE, SAVE, SETTINGS, WRITE, Chosen, Writing, options, settings_given, take, whole
+from hw4cli.nets.options import (
+    DATA,
+    PLOT,
+    RECIPE,
+    SAVE,
+    SETTINGS,
+    WRITE,
+    Chosen,
+    Writing,
+    options,
+    settings_given,
+    take,
+    whole,
+)
 from hw4cli.nets.outputs import PROGRAM, check_outputs, figure_line, percent, recorded, save_plot, show, write_json
+from hw4cli.nets.progress import load_named, named_source, source_path
 from hw4cli.nets.train import chosen_recipe
-from hw4cli.nets.watching import load_named, named_source, source_path
 from hw4cli.outputs import Files, named_files
 from hw4cli.progress import Bar
 from hw4nets.errors import InputError, UnknownNameError
 from hw4nets.execution import check_machine, keep_freed_memory
 from hw4nets.files import write_text
 from hw4nets.recipes import Recipe, read_toml
-from hw4nets.search import BEST_TOML, FILES, SAMPLERS, STUDY, Findings, Plan, default_space, search
+from hw4nets.search import BEST_TOML, SAMPLERS, STUDY, STUDY_FILES, Findings, Plan, default_space, search
 from hw4nets.settings import Range, checked, settings_of
 
 JUDGING = ("select", "chosen_on")  # they say how trials are compared
@@ -30,15 +43,32 @@ COMBINATIONS = 200  # tried before a value of --vary counts as impossible
 
 @click.command("search")
 @options(RECIPE, DATA)
-@click.option("--out", required=True, metavar="DIR", help="The search's folder: study.sqlite, trials.csv, best.toml; made if absent.")
-@click.option("--trials", type=whole(1), default=30, show_default=True, metavar="N", help="In all; those of an earlier call count.")
+@click.option(
+    "--out",
+    required=True,
+    metavar="DIR",
+    help="The search's folder: study.sqlite, trials.csv, best.toml; made if absent.",
+)
+@click.option(
+    "--trials",
+    type=whole(1),
+    default=30,
+    show_default=True,
+    metavar="N",
+    help="In all; those of an earlier call count.",
+)
 @click.option("--sampler", default="tpe", show_default=True, metavar="|".join(SAMPLERS), help="How settings are drawn.")
 @click.option(
-    "--vary", multiple=True, metavar="NAME[=LOW:HIGH|=A|B…]", help="Search this option only (and others so named). Repeat for more."
+    "--vary",
+    multiple=True,
+    metavar="NAME[=LOW:HIGH|=A|B…]",
+    help="Search this option only (and others so named). Repeat for more.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the search in the folder.")
 @options(SETTINGS, PLOT, SAVE, WRITE)
-def command(data: str | None, out: str, trials: int, sampler: str, vary: tuple[str, ...], resume: bool, **given: Any) -> int:
+def command(
+    data: str | None, out: str, trials: int, sampler: str, vary: tuple[str, ...], resume: bool, **given: Any
+) -> int:
     """Choose hyper-parameters: seeded trials judged on 5,000 held-out training images, poor ones ended early.
 
     The first trial has the recipe's own values. Each trains for all epochs of the recipe, or for --epochs N; best.toml then
@@ -49,7 +79,7 @@ def command(data: str | None, out: str, trials: int, sampler: str, vary: tuple[s
     writing, changes, chosen = take(Writing, given), settings_given(given), take(Chosen, given)
     settings = {} if chosen.config is None else read_toml(chosen.config)
     read = {f"--config {chosen.config}": chosen.config, "the data": source_path(named_source(data, settings))}
-    check_outputs(writing, read, Files(f"--out {out}", out, named_files(FILES)))
+    check_outputs(writing, read, Files(f"--out {out}", out, named_files(STUDY_FILES)))
     recipe = chosen_recipe(chosen, changes)
     check_machine(recipe.config)
     keep_freed_memory()
@@ -104,9 +134,13 @@ def _space(recipe: Recipe, vary: tuple[str, ...], changes: Mapping[str, Any]) ->
 
 def _check_runs(recipe: Recipe, space: Mapping[str, Any]) -> None:
     """Raise `InputError` for a value that the network takes with no choice of the others that were named."""
-    values = {name: [where.low, where.high] if isinstance(where, Range) else list(where) for name, where in space.items()}
+    values = {
+        name: [where.low, where.high] if isinstance(where, Range) else list(where) for name, where in space.items()
+    }
     for name, own in values.items():
-        others = [[(other, one) for one in (recipe.options[other], *values[other])] for other in values if other != name]
+        others = [
+            [(other, one) for one in (recipe.options[other], *values[other])] for other in values if other != name
+        ]
         for value in own:
             errors = []
             for choice in islice(product(*others), COMBINATIONS):
@@ -121,7 +155,9 @@ def _check_runs(recipe: Recipe, space: Mapping[str, Any]) -> None:
 
 def _where(recipe: Recipe, name: str, text: str) -> Range | tuple[Any, ...]:
     """LOW:HIGH is even in the logarithm where LOW > 0 and HIGH ≥ 10 LOW; A|B are the values themselves."""
-    item = next(one for record in (recipe.shape, recipe.config) for one in settings_of(type(record)) if one.name == name)
+    item = next(
+        one for record in (recipe.shape, recipe.config) for one in settings_of(type(record)) if one.name == name
+    )
     old = recipe.options[name]
     try:
         if ":" in text and isinstance(old, int | float) and not isinstance(old, bool):
@@ -137,7 +173,9 @@ def _where(recipe: Recipe, name: str, text: str) -> Range | tuple[Any, ...]:
     except InputError as error:
         raise InputError(f"--vary {name}={text}: {error}") from error
     except ValueError as error:
-        raise InputError(f"--vary {name}={text}: give {name}=LOW:HIGH with LOW < HIGH, or values as in {name}=A|B") from error
+        raise InputError(
+            f"--vary {name}={text}: give {name}=LOW:HIGH with LOW < HIGH, or values as in {name}=A|B"
+        ) from error
 
 
 def _value(old: Any, word: str) -> Any:
@@ -168,4 +206,6 @@ def _table(plan: Plan, found: Findings, pixels: str) -> tuple[str, list[str], li
 
 
 def _settings(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {f'{value:.3g}' if isinstance(value, float) else value}" for name, value in values.items())
+    return ", ".join(
+        f"{name} {f'{value:.3g}' if isinstance(value, float) else value}" for name, value in values.items()
+    )

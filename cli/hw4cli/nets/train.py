@@ -9,19 +9,40 @@ from typing import Any
 import click
 
 from hw4cli.endings import Exit, say
-from hw4cli.nets.options import DATA, PLOT, RECIPE, SAVE, SETTINGS, WRITE, Chosen, Writing, options, settings_given, take
+from hw4cli.nets.options import (
+    DATA,
+    PLOT,
+    RECIPE,
+    SAVE,
+    SETTINGS,
+    WRITE,
+    Chosen,
+    Writing,
+    options,
+    settings_given,
+    take,
+)
 from hw4cli.nets.outputs import PROGRAM, check_outputs, percent, recorded, run_files, save_plot, show, write_json
-from hw4cli.nets.watching import Told, load_named, named_source, source_path
+from hw4cli.nets.progress import Told, load_named, named_source, source_path
 from hw4cli.progress import Bar
 from hw4nets.checkpoint import write_tensors
 from hw4nets.data import Data
 from hw4nets.errors import InputError
 from hw4nets.execution import check_machine, keep_freed_memory
 from hw4nets.models import NETS, net
-from hw4nets.recipes import PRESET, Recipe, preset, read_recipe, read_toml
+from hw4nets.recipes import DEFAULT_PRESET, Recipe, preset, read_recipe, read_toml
 from hw4nets.runs import CONFIG, Outcome, open_run, run
 
-SHOWN = ("parameters", "flops_per_image", "best_epoch", "selected_on", "seconds_train", "images_per_second", "device", "pixels")
+SHOWN = (
+    "parameters",
+    "flops_per_image",
+    "best_epoch",
+    "selected_on",
+    "seconds_train",
+    "images_per_second",
+    "device",
+    "pixels",
+)
 
 
 @click.command("train")
@@ -81,7 +102,7 @@ def chosen_recipe(chosen: Chosen, changes: Mapping[str, Any]) -> Recipe:
         *names, last = NETS
         raise InputError(f"which network? give --net {', '.join(names)} or {last}, or --config TOML")
     else:
-        recipe = preset(chosen.preset or PRESET, chosen.net)
+        recipe = preset(chosen.preset or DEFAULT_PRESET, chosen.net)
     return recipe.changed(changes)
 
 
@@ -90,7 +111,9 @@ def kept_recipe(folder: Path, chosen: Chosen, changes: Mapping[str, Any]) -> Rec
     recipe = read_recipe(folder / CONFIG)
     if chosen.preset is None and chosen.config is None:
         if chosen.net not in (None, recipe.shape.name):
-            raise InputError(f"{folder} is a run of {recipe.shape.name}, not {chosen.net}; leave --net out, or give another --out")
+            raise InputError(
+                f"{folder} is a run of {recipe.shape.name}, not {chosen.net}; leave --net out, or give another --out"
+            )
         return recipe.changed(changes)
     return chosen_recipe(Chosen(chosen.net or recipe.shape.name, chosen.preset, chosen.config), changes)
 
@@ -104,14 +127,23 @@ def _write(folder: Path, recipe: Recipe, data: Data, outcome: Outcome, writing: 
     if writing.save is not None:
         write_tensors(writing.save, {name: one.cpu() for name, one in outcome.model.state_dict().items()})
     write_json(
-        writing, recipe.config.seed, data.sha256, {"status": "certified", "message": f"finished; everything is in {folder}"} | summary
+        writing,
+        recipe.config.seed,
+        data.sha256,
+        {"status": "certified", "message": f"finished; everything is in {folder}"} | summary,
     )
     rows = [
-        ("test accuracy", f"{percent(summary['test_accuracy'])}  (flips averaged: {percent(summary['test_accuracy_flip'])})"),
+        (
+            "test accuracy",
+            f"{percent(summary['test_accuracy'])}  (flips averaged: {percent(summary['test_accuracy_flip'])})",
+        ),
         ("training accuracy", f"{percent(summary['train_accuracy'])}  (a full pass at the end)"),
         *((name.replace("_", " "), _word(summary[name])) for name in SHOWN),
     ]
-    last = [f"Curves, confusions and worst mistakes: {folder}", f"To compare: hw4nets plot {folder} OTHER_RUN --plot runs.png"]
+    last = [
+        f"Curves, confusions and worst mistakes: {folder}",
+        f"To compare: hw4nets plot {folder} OTHER_RUN --plot runs.png",
+    ]
     show(writing, f"{recipe.shape.name}: {len(outcome.history.rows)} epochs on {data.title}", ("", ""), rows, last)
 
 

@@ -11,7 +11,7 @@ from hw4cli.nets.outputs import line, recorded, warn
 from hw4cli.progress import Bar
 from hw4nets.data import Data, load
 from hw4nets.errors import InputError
-from hw4nets.history import Row, Watch
+from hw4nets.history import EpochRow, Watch
 from hw4nets.settings import shown
 
 HEAD = "epoch  train loss   train     test   valid   images/s  train s   eval s"
@@ -56,7 +56,7 @@ class Told(Watch):
         self.bar.text = f"{self.bar.text.partition(' · ')[0]} · epoch {epoch}"
         self.bar.count(done, total)
 
-    def epoch(self, row: Row, epochs: int) -> None:
+    def epoch(self, row: EpochRow, epochs: int) -> None:
         """A line of the table."""
         if not self.headed:
             line(self.writing, HEAD)

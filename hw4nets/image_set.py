@@ -7,12 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-SHAPE = (3, 32, 32)
-PIXELS = 3 * 32 * 32
-LARGEST_FILE = 64 << 20  # bytes: an official batch has 31 MB
+IMAGE_SHAPE = (3, 32, 32)
+IMAGE_VALUES = 3 * 32 * 32
+MAX_FILE_BYTES = 64 << 20  # bytes: an official batch has 31 MB
 
 
-class Part(NamedTuple):
+class ImageSet(NamedTuple):
     """Images of training or test: pixels uint8 (n, 3, 32, 32), labels int64 (n,) in 0 … 9."""
 
     pixels: np.ndarray

@@ -16,25 +16,30 @@ from hw4nets.checkpoint import newest_checkpoint
 from hw4nets.config import Config
 from hw4nets.data import Data, hold_out, normalize
 from hw4nets.errors import CheckpointError, out_of_memory
-from hw4nets.execution import Execution, choose_device, own_draws, prepare
-from hw4nets.history import History, Row, Watch, check_row
+from hw4nets.execution import Execution, choose_device, prepare, preserved_generators
+from hw4nets.history import EpochRow, History, Watch, check_row
+from hw4nets.image_set import ImageSet
 from hw4nets.network import whiten
 from hw4nets.optimizers import Averaging, make_optimizer
-from hw4nets.parts import Part
 
-WHITENED = 5_000  # training images that whitening filters are computed from
-TOLD = ("chosen_on",)  # settings that reports tell and that change no step: a run goes on without regard to them
-CHOSEN = ("precision", "memory_format")  # settings that `auto` may choose: a run that goes on keeps them
-KINDS = {  # of what every checkpoint of a run holds
+WHITENING_IMAGES = 5_000  # training images that whitening filters are computed from
+REPORTED_ONLY = (
+    "chosen_on",
+)  # settings that reports tell and that change no step: a run goes on without regard to them
+AUTO_SETTINGS = ("precision", "memory_format")  # settings that `auto` may choose: a run that goes on keeps them
+REQUIRED_TYPES = {  # of what every checkpoint of a run holds
     **dict.fromkeys(("config", "weights", "trained", "optimizer", "averaging", "scaler"), dict),
     **dict.fromkeys(("generators", "history"), list),
 }
-LATER = {"threads": int, **dict.fromkeys(("network", "images", "order", "memory_format", "precision", "device"), str)}  # of newer ones, too
+OPTIONAL_TYPES = {
+    "threads": int,
+    **dict.fromkeys(("network", "images", "order", "memory_format", "precision", "device"), str),
+}  # of newer ones, too
 SPLIT_SEED = 0  # every run holds out the same images, so that runs can be compared
 
 
 @dataclass
-class Run:
+class TrainingState:
     """Everything that moves while training; images lie on the device as uint8."""
 
     model: nn.Module
@@ -53,16 +58,20 @@ class Run:
     order: str  # in which order its training images come
 
     @classmethod
-    def start(cls, model: nn.Module, data: Data, config: Config, kept: Mapping[str, Any] | None = None) -> Run:
+    def start(
+        cls, model: nn.Module, data: Data, config: Config, kept: Mapping[str, Any] | None = None
+    ) -> TrainingState:
         """At step 0; `kept` is the checkpoint that will be loaded, whose precision and memory format are taken."""
         augmentation = Augmentation.parse(config.augment)
         split = hold_out(data, SPLIT_SEED) if config.select == "validation" else None
         train_part, held = (split.train, split.test) if split is not None else (data.train, None)
-        execution = prepare(model, replace(config, **{name: kept[name] for name in CHOSEN if kept and name in kept}))
+        execution = prepare(
+            model, replace(config, **{name: kept[name] for name in AUTO_SETTINGS if kept and name in kept})
+        )
         device = execution.device
         train = _on(train_part, device)
         if kept is None:
-            whiten(model, normalize(_spread(train[0], WHITENED), config.input_scale))
+            whiten(model, normalize(_spread(train[0], WHITENING_IMAGES), config.input_scale))
         generator = torch.Generator(device).manual_seed(config.seed)
         return cls(
             model=model,
@@ -134,12 +143,14 @@ class Run:
             torch.cuda.set_rng_state(one, self.execution.device)
         history = History()
         for place, values in enumerate(state["history"], start=1):
-            check_row(row := Row(**values), place)
+            check_row(row := EpochRow(**values), place)
             history = history.extended(row, self.config.select)
         return history
 
 
-def kept_state(model: nn.Module, data: Data, config: Config, folder: Path | None) -> tuple[dict[str, Any] | None, list[str]]:
+def matching_checkpoint(
+    model: nn.Module, data: Data, config: Config, folder: Path | None
+) -> tuple[dict[str, Any] | None, list[str]]:
     """The checkpoint to go on from if there is one, and sentences on it; `CheckpointError` if it is of another run.
 
     Older checkpoints do not say network, images, precision, memory format, threads and device; those are taken on trust.
@@ -147,13 +158,21 @@ def kept_state(model: nn.Module, data: Data, config: Config, folder: Path | None
     state, notes = newest_checkpoint(folder) if folder is not None else (None, [])
     if state is None:
         return None, notes
-    known = KINDS | {name: kind for name, kind in LATER.items() if name in state}
+    known = REQUIRED_TYPES | {name: kind for name, kind in OPTIONAL_TYPES.items() if name in state}
     wrong = [name for name, kind in known.items() if not isinstance(state.get(name), kind)]
     if wrong:
-        raise CheckpointError(f"the checkpoint in {folder} is of no run: it has no {wrong[0]} that can be; --overwrite starts anew")
-    changed = sorted(name for name, value in config.values().items() if name not in TOLD and state["config"].get(name) != value)
+        raise CheckpointError(
+            f"the checkpoint in {folder} is of no run: it has no {wrong[0]} that can be; --overwrite starts anew"
+        )
+    changed = sorted(
+        name
+        for name, value in config.values().items()
+        if name not in REPORTED_ONLY and state["config"].get(name) != value
+    )
     if changed:
-        raise CheckpointError(f"the checkpoint in {folder} is of other settings ({', '.join(changed)}); take the same ones, or --overwrite")
+        raise CheckpointError(
+            f"the checkpoint in {folder} is of other settings ({', '.join(changed)}); take the same ones, or --overwrite"
+        )
     for name, now, what in (
         ("network", str(model), "of another network"),
         ("images", data.sha256, "of a run on other images"),
@@ -163,14 +182,18 @@ def kept_state(model: nn.Module, data: Data, config: Config, folder: Path | None
             raise CheckpointError(f"the checkpoint in {folder} is {what}; take the same, or --overwrite")
     before, now = state.get("device"), choose_device(config.device).type
     if before not in (None, now):
-        raise CheckpointError(f"the run in {folder} was on {before} and goes on only there: generators of {now} draw otherwise")
+        raise CheckpointError(
+            f"the run in {folder} was on {before} and goes on only there: generators of {now} draw otherwise"
+        )
     before, now = state.get("threads", torch.get_num_threads()), torch.get_num_threads()
     if before != now:
-        notes.append(f"the run used {before} CPU threads and goes on with {now}: rounding differs; OMP_NUM_THREADS={before} repeats it")
+        notes.append(
+            f"the run used {before} CPU threads and goes on with {now}: rounding differs; OMP_NUM_THREADS={before} repeats it"
+        )
     return state, notes
 
 
-def begin(run: Run, state: Mapping[str, Any] | None, notes: list[str], watch: Watch) -> History:
+def begin(run: TrainingState, state: Mapping[str, Any] | None, notes: list[str], watch: Watch) -> History:
     """The history so far, and the run where it stopped; sentences on the way."""
     for sentence in notes:
         watch.note(sentence)
@@ -179,8 +202,12 @@ def begin(run: Run, state: Mapping[str, Any] | None, notes: list[str], watch: Wa
     except Exception as error:  # what is no such dict of tensors fails in many ways
         if out_of_memory(error):
             raise
-        raise CheckpointError("the checkpoint is of another network, or no run's; take the same one, or --overwrite") from error
-    history = replace(history, notes=tuple(notes), memory_format=run.execution.format_name, precision=run.execution.precision_name)
+        raise CheckpointError(
+            "the checkpoint is of another network, or no run's; take the same one, or --overwrite"
+        ) from error
+    history = replace(
+        history, notes=tuple(notes), memory_format=run.execution.format_name, precision=run.execution.precision_name
+    )
     watch.start(history)
     return history
 
@@ -188,7 +215,11 @@ def begin(run: Run, state: Mapping[str, Any] | None, notes: list[str], watch: Wa
 def _check_alike(ours: Any, kept: Any) -> None:
     """Raise ValueError where lists and dicts hold other keys or other kinds of values than ours; settings that move may differ."""
     if isinstance(ours, dict | list | tuple):
-        if type(ours) is not type(kept) or len(ours) != len(kept) or (isinstance(ours, dict) and ours.keys() != kept.keys()):
+        if (
+            type(ours) is not type(kept)
+            or len(ours) != len(kept)
+            or (isinstance(ours, dict) and ours.keys() != kept.keys())
+        ):
             raise ValueError("other keys")
         for name in ours if isinstance(ours, dict) else range(len(ours)):
             _check_alike(ours[name], kept[name])
@@ -210,7 +241,7 @@ def _spread(images: Tensor, count: int) -> Tensor:
     return images[places.round().long().to(images.device)]
 
 
-def _on(part: Part, device: torch.device) -> tuple[Tensor, Tensor]:
+def _on(part: ImageSet, device: torch.device) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(part.pixels).to(device), torch.from_numpy(part.labels).to(device)
 
 
@@ -219,10 +250,10 @@ def _cuda_state(device: torch.device) -> list[Tensor]:
 
 
 @contextlib.contextmanager
-def own_generators(config: Config) -> Any:
+def seeded_generators(config: Config) -> Any:
     """torch's global generators, which dropout uses, seeded for the run and given back as they were."""
     device = choose_device(config.device)
-    with own_draws(device):
+    with preserved_generators(device):
         torch.default_generator.manual_seed(config.seed)
         if device.type == "cuda":
             with torch.cuda.device(device):
