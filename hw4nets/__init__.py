@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     )
     from hw4nets.evaluation import Evaluation, evaluate
     from hw4nets.history import History, Watch
-    from hw4nets.models import NETS, Base, Conv, Fast, Hidden, Logistic, Net, build, net
+    from hw4nets.models import NETS, Net, build, net
+    from hw4nets.models import Base as Base
+    from hw4nets.models import Conv as Conv
+    from hw4nets.models import Fast as Fast
+    from hw4nets.models import Hidden as Hidden
+    from hw4nets.models import Logistic as Logistic
     from hw4nets.recipes import Recipe, preset
     from hw4nets.training import train
 
@@ -42,16 +47,37 @@ _HOMES = {
     "models": ["NETS", "Net", "build", "net"],
     "recipes": ["Recipe", "preset"],
     "training": ["train"],
-    # the class of each network is its file's name capitalised: known before torch is loaded
-    **{
-        f"models.{file.name}": [file.name.capitalize()]
-        for file in iter_modules([f"{folder}/models" for folder in __path__])
-        if not file.name.startswith("_")
-    },
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
+_FILES = [file.name for file in iter_modules([f"{folder}/models" for folder in __path__]) if file.name[0] != "_"]
+_NETWORKS = {name.capitalize(): f"models.{name}" for name in _FILES}  # known by their files, before torch is loaded
+_HOME |= _NETWORKS
 
-__all__ = sorted(_HOME)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [
+    "NETS",
+    "CheckpointError",
+    "Config",
+    "Data",
+    "DataError",
+    "DivergedError",
+    "Evaluation",
+    "History",
+    "InputError",
+    "Net",
+    "NetsError",
+    "Recipe",
+    "UnknownNameError",
+    "Watch",
+    "WriteError",
+    "build",
+    "evaluate",
+    "load",
+    "net",
+    "preset",
+    "synthetic",
+    "train",
+]
+__all__ += list(_NETWORKS)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,16 +18,16 @@ from typing import IO, Any
 from hw4nets.errors import DataError
 from hw4nets.image_set import MAX_FILE_BYTES
 
-MAX_SOURCE_BYTES = 2 << 30  # bytes that a source holds, or an archive unpacks to: CIFAR-10 has 184 MB
+MAX_SOURCE_BYTES = 2 << 30  # of a source, or of what an archive unpacks to: CIFAR-10 has 184 MB
 MAX_FILES = 200_000  # CIFAR-10 has 60,000 images
-MAX_FOLDER_DEPTH = 4  # folders searched below the one given
+MAX_FOLDER_DEPTH = 4  # levels of folders searched below the one given
 CHUNK_BYTES = 1 << 20
-ZIP_CHUNK_BYTES = 4096  # of what is packed: the methods bzip2 and LZMA unpack all of a chunk at once
+ZIP_CHUNK_BYTES = 4096  # of packed content: bzip2 and LZMA unpack all of a chunk at once
 ACCEPTED_LAYOUTS = "train/CLASS/*.jpg|png with test/CLASS/…, or the official data_batch_1 … test_batch (.bin too)"
 BATCH_NAME = re.compile(r"(?:^|/)((?:data_batch_[1-5]|test_batch)(?:\.bin)?)$")
 IMAGE_NAME = re.compile(r"(?:^|/)(train|test)/([^/]+)/([^/]+\.(?:jpe?g|png))$", re.IGNORECASE)
 OPENERS: dict[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
-PACKED_MAGIC = (*OPENERS, b"PK")  # how files of gzip, bzip2, xz and zip begin
+PACKED_MAGIC = (*OPENERS, b"PK")  # first bytes of gzip, bzip2, xz and zip files
 
 Content = Callable[[], bytes]
 
@@ -50,14 +50,15 @@ def collect(path: Path) -> dict[str, bytes]:
                 raise _too_large(path)
     except (DataError, MemoryError):
         raise
-    except Exception as error:  # a damaged archive raises whatever its reader runs into
-        why = str(error).partition("\n")[0].rstrip(":")  # tarfile tells what every kind of archive found
-        raise DataError(f"{path} cannot be read to its end ({why}); it may be half a download: get it anew") from error
+    except Exception as error:  # readers of damaged archives raise errors of every kind
+        why = str(error).partition("\n")[0].rstrip(":")  # tarfile appends the errors of every kind that it tried
+        message = f"{path} cannot be read to its end ({why}); it may be half a download: download it again"
+        raise DataError(message) from error
     return files
 
 
 def file_key(name: str) -> str:
-    """What macOS adds to archives and foreign folders (`__MACOSX/`, `._name`) has none."""
+    """The key of a file name, "" if it has none, as files that macOS adds to archives (`__MACOSX/`, `._name`)."""
     if any(part == "__MACOSX" or part.startswith("._") for part in name.split("/")):
         return ""
     batch, image = BATCH_NAME.search(name), IMAGE_NAME.search(name)
@@ -65,7 +66,7 @@ def file_key(name: str) -> str:
 
 
 def folder_files(path: Path) -> Iterator[tuple[str, Path]]:
-    """Every file of a folder that has a key, in order, and its name below the folder's; raises `DataError` where they are too many."""
+    """Relative name and path of every file of a folder that has a key, in order; raises `DataError` for too many."""
     room, count = MAX_SOURCE_BYTES, 0
     for folder, inner, names in os.walk(path):
         inner.sort()
@@ -82,7 +83,7 @@ def folder_files(path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def file_size(file: Path) -> int:
-    """Of a regular file; raises `DataError` for a pipe or a device, whose reading may never end, and for what cannot be looked at."""
+    """Bytes of a regular file; raises `DataError` for anything else: reading a pipe or a device may never end."""
     try:
         found = file.stat()
     except OSError as error:
@@ -141,7 +142,7 @@ def _zip_entries(path: Path) -> Iterator[tuple[str, Content]]:
 
 
 def _unzipped(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> bytes:
-    """No more than the archive says that it has, whatever its bytes would unpack to."""
+    """Its content, of no more bytes than the archive states, whatever it would unpack to."""
     with archive.open(item) as file:
         return b"".join(iter(lambda: file.read(ZIP_CHUNK_BYTES), b""))
 
@@ -154,19 +155,19 @@ def _tar_entries(unpacked: _Limited) -> Iterator[tuple[str, Content]]:
                 raise _too_large(unpacked.path)
             if not file_key(member.name) or member.size > MAX_FILE_BYTES or not (member.isreg() or member.islnk()):
                 continue
-            if not member.islnk() or member.linkname not in kept:  # a link of a name read already needs no way back
+            if not member.islnk() or member.linkname not in kept:  # a link to a file already read needs no seeking
                 file = archive.extractfile(member)
                 if file is None:
                     continue
-                kept[member.name] = file.read(MAX_FILE_BYTES)  # a hard link does not tell the size of its file
+                kept[member.name] = file.read(MAX_FILE_BYTES)  # a hard link does not state the size of its file
             else:
                 kept[member.name] = kept[member.linkname]
             yield member.name, lambda name=member.name: kept[name]
-        unpacked.to_end()  # gzip's checksum stands there, behind what tar reads
+        unpacked.to_end()  # gzip's checksum is at the end, which tar does not read
 
 
 class _Limited:
-    """What an archive unpacks to, as a file to be read; raises `DataError` beyond MAX_SOURCE_BYTES bytes, going back counted again."""
+    """An unpacked archive as a file; raises `DataError` beyond MAX_SOURCE_BYTES, bytes read twice counted twice."""
 
     def __init__(self, path: Path, file: IO[bytes], packed: bool) -> None:
         self.path, self.file, self.packed, self.room = path, file, packed, MAX_SOURCE_BYTES
@@ -188,7 +189,7 @@ class _Limited:
         return content
 
     def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
-        """In a file that is packed by unpacking what lies between."""
+        """In a packed file by unpacking everything in between."""
         if not self.packed:
             return self.file.seek(place, whence)
         if place < self.file.tell():

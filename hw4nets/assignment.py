@@ -1,4 +1,4 @@
-"""AssignmentPart 3 of the assignment: four networks with the chosen settings and with the assignment's own, one report."""
+"""Part 3 of the assignment: four networks with the chosen settings and with the assignment's own, in one report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hw4nets.data import Data
 from hw4nets.errors import DivergedError
@@ -17,26 +17,14 @@ from hw4nets.recipes import Recipe, preset
 from hw4nets.runs import clear_run, finished, open_run, read_history, run, save_figure
 
 PRESETS = ("tuned", "assignment")
-UNREPORTED_SETTINGS = (
-    "seed",
-    "select",
-    "chosen_on",
-    "device",
-    "threads",
-    "precision",
-    "memory_format",
-    "compile",
-)  # of the run, not of the settings
-USED_WITH = {
-    "side_lr": ("optimizer", ("muon",)),
-    "average_decay": ("average", ("ema", "lookahead")),
-}  # elsewhere they do nothing
-NOT_USED = "–"
+RUN_SETTINGS = ("seed", "select", "chosen_on", "device", "threads", "precision", "memory_format", "compile")
+USED_WITH = {"side_lr": ("optimizer", ("muon",)), "average_decay": ("average", ("ema", "lookahead"))}
+NOT_USED = "–"  # in a report: a setting without effect
 
 
 @dataclass(frozen=True)
 class AssignmentPart:
-    """A letter of the assignment's problem 3."""
+    """A part of the assignment's problem 3, by its letter."""
 
     letter: str
     net: str
@@ -66,40 +54,32 @@ def reproduce(
     watch: Watch | None = None,
     progress: Progress = lambda text: None,
 ) -> dict[str, Any]:
-    """Train what is not yet trained, and write report.md, results.json and one figure a network; gives what results.json holds.
+    """Train the runs that are missing, and write report.md, results.json and one figure a network; gives the results.
 
-    options      changes to every recipe, such as {"epochs": 1} for a look
+    options      changes to every recipe, such as {"epochs": 1} for a quick look
     own_epochs   epochs of the assignment's own settings: with batches of 4 they take hours
-    A run that is finished is kept, and one that was stopped goes on; so the same call again continues. One whose loss stops being finite
-    is told in the report, and the rest goes on. Raises `InputError` where another process works in the folder.
+    progress     called with a line at the start of each run
+
+    A run that is finished is kept, and one that was stopped is resumed; so the same call again continues. Where the
+    loss of a run stops being finite the report says so, and the rest goes on. Raises `InputError` where another process
+    works in the folder.
     """
+    parts: dict[str, Any] = {}
+    results = {"pixels": data.pixels, "data_sha256": data.sha256, "source": data.title, "parts": parts}
     with locked(make_folder(folder)):
-        return _reproduce(_Asked(folder, data, options, own_epochs), watch, progress)
-
-
-class _Asked(NamedTuple):
-    folder: Path
-    data: Data
-    options: Mapping[str, Any]
-    own_epochs: int | None
-
-
-def _reproduce(asked: _Asked, watch: Watch | None, progress: Progress) -> dict[str, Any]:
-    folder, data, options, own_epochs = asked
-    results: dict[str, Any] = {"pixels": data.pixels, "data_sha256": data.sha256, "source": data.title, "parts": {}}
-    for part in PARTS:
-        outcomes = {}
-        for name in PRESETS:
-            progress(f"{part.letter} {part.net}, {name}")
-            changes = {**options, "epochs": own_epochs} if name == "assignment" and own_epochs else options
-            whole = preset(name, part.net)
-            outcomes[name] = _one(_run_folder(folder, part, name), whole.changed(changes), data, watch)
-            outcomes[name]["preset_epochs"] = whole.config.epochs
-        results["parts"][part.letter] = {"net": part.net, "title": part.title, "formula": part.formula, **outcomes}
-        if not diverged(results["parts"][part.letter]):
-            _draw(folder, part, data.pixels)
-        write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
-        write_text(folder / "report.md", _report(results))
+        for part in PARTS:
+            outcomes = {}
+            for name in PRESETS:
+                progress(f"{part.letter} {part.net}, {name}")
+                changes = {**options, "epochs": own_epochs} if name == "assignment" and own_epochs else options
+                own = preset(name, part.net)
+                outcomes[name] = _outcome(_run_folder(folder, part, name), own.changed(changes), data, watch)
+                outcomes[name]["preset_epochs"] = own.config.epochs
+            parts[part.letter] = {"net": part.net, "title": part.title, "formula": part.formula, **outcomes}
+            if not diverged(parts[part.letter]):
+                _draw(folder, part, data.pixels)
+            write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
+            write_text(folder / "report.md", _report(results))
     return results
 
 
@@ -118,7 +98,7 @@ def is_written(name: str) -> bool:
 
 
 def start_over(folder: Path) -> None:
-    """Forget the runs in the folder, finished ones too; raises `InputError` where another process works in it."""
+    """Remove the runs in the folder, finished ones too; raises `InputError` where another process works in it."""
     with locked(make_folder(folder)):
         for part in PARTS:
             for name in PRESETS:
@@ -129,7 +109,7 @@ def _run_folder(folder: Path, part: AssignmentPart, name: str) -> Path:
     return folder / "runs" / f"{part.letter}_{part.net}_{name}"
 
 
-def _one(folder: Path, recipe: Recipe, data: Data, watch: Watch | None) -> dict[str, Any]:
+def _outcome(folder: Path, recipe: Recipe, data: Data, watch: Watch | None) -> dict[str, Any]:
     settings = {"shape": recipe.shape.values(), "train": recipe.config.values(), "folder": folder.name}
     try:
         summary = (
@@ -147,7 +127,7 @@ def _draw(folder: Path, part: AssignmentPart, pixels: str) -> None:
     save_figure(folder / f"{part.letter}_{part.net}.png", figure)
 
 
-# ---- the report --------------------------------------------------------------------------------------------------------
+# ---- the report ------------------------------------------------------------------------------------------------------
 
 
 def _report(results: Mapping[str, Any]) -> str:
@@ -156,7 +136,8 @@ def _report(results: Mapping[str, Any]) -> str:
         "",
         f"Images: {results['source']}, pixels {results['pixels']} (sha256 {results['data_sha256'][:12]}…)."
         + ("" if results["pixels"] == "official" else " Accuracies are not comparable with published ones."),
-        "Accuracies are those of the last epoch, without averaging over flips; training accuracy is a full pass over the training images.",
+        "Accuracies are those of the last epoch, without averaging over flips; "
+        "training accuracy is a full pass over the training images.",
         "",
         *_table(results["parts"]),
     ]
@@ -173,11 +154,10 @@ def _table(parts: Mapping[str, Any]) -> Sequence[str]:
             if "diverged" in part[name]:
                 lines.append(f"| {letter} | {part['net']} | {name} | diverged | – | – | – | – | – |")
                 continue
-            one = part[name]["summary"]
-            lines.append(
-                f"| {letter} | {part['net']} | {name} | {one['test_accuracy']:.1%} | {one['train_accuracy']:.1%} | {one['parameters']:,} "
-                f"| {one['epochs']} | {one['seconds_train'] / 60:.1f} | {one['selected_on']} |"
-            )
+            summary = part[name]["summary"]
+            accuracies = f"{summary['test_accuracy']:.1%} | {summary['train_accuracy']:.1%}"
+            costs = f"{summary['parameters']:,} | {summary['epochs']} | {summary['seconds_train'] / 60:.1f}"
+            lines.append(f"| {letter} | {part['net']} | {name} | {accuracies} | {costs} | {summary['selected_on']} |")
     return lines
 
 
@@ -185,22 +165,22 @@ def _section(letter: str, part: Mapping[str, Any]) -> Sequence[str]:
     lines = ["", f"## {letter} {part['title']}", "", f"    {part['formula']}", ""]
     lines += ["| | " + " | ".join(PRESETS) + " |", "|---|---|---|"]
     for name in part["tuned"]["shape"]:
-        lines.append(f"| {name} | " + " | ".join(_word(part[one]["shape"][name]) for one in PRESETS) + " |")
+        lines.append(f"| {name} | " + " | ".join(_text(part[one]["shape"][name]) for one in PRESETS) + " |")
     for name in part["tuned"]["train"]:
         cells = [_setting(part[one], name) for one in PRESETS]
-        if name not in UNREPORTED_SETTINGS and set(cells) != {NOT_USED}:
+        if name not in RUN_SETTINGS and set(cells) != {NOT_USED}:
             lines.append(f"| {name} | {' | '.join(cells)} |")
     failed = [f"{name}: {sentence}." for name, sentence in diverged(part).items()]
     return [*lines, "", *(failed or [f"![accuracy over epochs]({letter}_{part['net']}.png)"])]
 
 
-def _setting(one: Mapping[str, Any], name: str) -> str:
-    """The setting as it was used: what does nothing is a dash, and epochs that were cut say of how many."""
-    train, whole = one["train"], one["preset_epochs"]
+def _setting(outcome: Mapping[str, Any], name: str) -> str:
+    """The setting as it was used: a dash if it has no effect, and reduced epochs with those of the preset."""
+    train, whole = outcome["train"], outcome["preset_epochs"]
     if name in USED_WITH and train[USED_WITH[name][0]] not in USED_WITH[name][1]:
         return NOT_USED
-    return f"{train[name]}, cut from {whole}" if name == "epochs" and train[name] < whole else _word(train[name])
+    return f"{train[name]}, cut from {whole}" if name == "epochs" and train[name] < whole else _text(train[name])
 
 
-def _word(value: Any) -> str:
+def _text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,4 +1,4 @@
-"""The official batches of CIFAR-10, pickled or binary, told apart from others by their checksums."""
+"""Batches of CIFAR-10, pickled or binary; the official ones are recognised by their checksums."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def _binary_batch(name: str, content: bytes) -> ImageSet:
     """Rows of 1 label byte and 3,072 pixel bytes (channel, row, column)."""
     if not content or len(content) % (1 + IMAGE_VALUES):
         raise DataError(
-            f"{name} has {len(content)} bytes, not a multiple of {1 + IMAGE_VALUES}: it is cut short, or no CIFAR-10 batch"
+            f"{name} has {len(content)} bytes, not a multiple of {1 + IMAGE_VALUES}: "
+            "it is cut short, or no CIFAR-10 batch"
         )
     rows = np.frombuffer(content, np.uint8).reshape(-1, 1 + IMAGE_VALUES)
     return ImageSet(_pixels(name, rows[:, 1:], len(rows)), _labels(name, rows[:, 0]))
@@ -112,7 +113,7 @@ def _pixels(name: str, pixels: Any, count: int) -> np.ndarray:
 
 
 def _labels(name: str, labels: Any) -> np.ndarray:
-    """A flat list of whole numbers or a 1-d array of them, looked at before numpy makes an array of anything."""
+    """A flat list of whole numbers or a 1-d array of them, checked before numpy makes an array of it."""
     if isinstance(labels, np.ndarray) and labels.ndim == 1:
         labels = labels.tolist()
     if type(labels) is not list or any(type(one) is not int for one in labels):
@@ -121,6 +122,6 @@ def _labels(name: str, labels: Any) -> np.ndarray:
         )
     wrong = next((one for one in labels if not 0 <= one < len(CLASSES)), None)
     if wrong is not None:
-        told = f"the label {wrong}" if abs(wrong) < 1 << 63 else "a label of more than 63 bits"
-        raise DataError(f"{name} holds {told}; labels are 0 … {len(CLASSES) - 1}")
+        label = f"the label {wrong}" if abs(wrong) < 1 << 63 else "a label of more than 63 bits"
+        raise DataError(f"{name} holds {label}; labels are 0 … {len(CLASSES) - 1}")
     return np.array(labels, np.int64)

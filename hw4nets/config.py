@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from hw4nets.settings import Range, Settings, setting
 
-SELECT_CHOICES = ("none", "validation", "test")  # each worse for what a test accuracy says than the one before
+SELECT_CHOICES = ("none", "validation", "test")  # with each a test accuracy says less than with the one before
 PRECISION_CHOICES = ("auto", "float32", "bfloat16", "float16")
 POSITIVE_LIMITS = (1e-12, 1e6)
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """Everything that decides a training run besides the network, the images and the machine."""
+    """Everything that determines a training run besides the network, the images and the machine."""
 
     epochs: int = setting(10, "Passes over the training images.", limits=(1, 100_000))
     batch_size: int = setting(
@@ -75,10 +75,10 @@ class Config(Settings):
 
     @property
     def selected_on(self) -> str:
-        """On which images epoch or settings were chosen, the worse of the two: what a report has to say."""
-        return worse(self.select, self.chosen_on)
+        """On which images epoch or settings were chosen, the weaker of the two: every report says it."""
+        return weaker_selection(self.select, self.chosen_on)
 
 
-def worse(one: str, other: str) -> str:
-    """That of two words of `SELECT_CHOICES` which says less for a test accuracy."""
+def weaker_selection(one: str, other: str) -> str:
+    """That one of two of `SELECT_CHOICES` with which a test accuracy says less."""
     return max(one, other, key=SELECT_CHOICES.index)

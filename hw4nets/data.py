@@ -1,4 +1,4 @@
-"""CIFAR-10 as one pair of arrays: where from, decoded once, cached, and told apart by a fingerprint of its pixels."""
+"""CIFAR-10 as arrays: loaded from any source, decoded once, cached, and identified by a fingerprint of its pixels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hw4nets.files import CACHE_VARIABLE, cache_folder, make_folder, write_with
 from hw4nets.image_set import CLASSES, IMAGE_SHAPE, ImageSet
 
 Progress = Callable[[int, int], None]
-HELD_OUT_IMAGES = 5_000  # training images of a validation split, of 50,000
+HELD_OUT_IMAGES = 5_000  # of 50,000 training images, for validation
 # Channel means and deviations of the official training images, on the scale 0 … 1.
 CHANNEL_MEANS = (0.4914, 0.4822, 0.4465)
 CHANNEL_DEVIATIONS = (0.2470, 0.2435, 0.2616)
@@ -48,7 +48,7 @@ class Data:
 
     @property
     def order(self) -> str:
-        """Tells the same images in another order, as far as their labels show it: batches are drawn by place."""
+        """A hash of the labels in order: batches are drawn by index, so the order of the images matters to a run."""
         return hashlib.sha256(self.train.labels.tobytes()).hexdigest()[:12]
 
     @property
@@ -58,7 +58,10 @@ class Data:
 
 
 def load(source: str, progress: Progress = lambda done, total: None) -> Data:
-    """The images of `official` (downloaded), of a folder or archive, or `synthetic`; decoded once, then from the cache."""
+    """The images of `official` (downloaded), of a folder or archive, or `synthetic`; decoded once, then from the cache.
+
+    progress   called as (done, total) images while they are decoded
+    """
     if source == "synthetic":
         return synthetic()
     if source == "official":
@@ -90,13 +93,13 @@ def normalize(pixels: torch.Tensor, scale: str = "standard") -> torch.Tensor:
 
 @cache
 def _scale(name: str, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Kept on the device: to copy them there in every step would make each step wait for it."""
+    """Cached on the device: a copy in every step would make each step wait for it."""
     mean, deviation = (torch.tensor(values, device=device).view(3, 1, 1) * 255 for values in INPUT_SCALES[name])
     return mean, deviation
 
 
 def fingerprint(train: ImageSet, test: ImageSet) -> str:
-    """sha256 over every image with its label, in sorted order within a part: it knows pixels, not files or their order."""
+    """sha256 over every image with its label, sorted within each set: independent of the files and of their order."""
     digest = hashlib.sha256()
     for part in (train, test):
         rows = zip(part.labels.astype(np.uint8), np.ascontiguousarray(part.pixels), strict=True)
@@ -107,7 +110,7 @@ def fingerprint(train: ImageSet, test: ImageSet) -> str:
 
 
 def hold_out(data: Data, seed: int, count: int | None = None) -> Data:
-    """Training images split in two, drawn by seed: `test` becomes the held-out ones, and the true test images are gone.
+    """Training images split in two at random: `test` becomes the held-out ones, and the true test images are gone.
 
     count   how many are held out; default: a tenth, 5,000 of 50,000
     """
@@ -125,7 +128,7 @@ def hold_out(data: Data, seed: int, count: int | None = None) -> Data:
 
 
 def synthetic(train: int = 2_000, test: int = 500, seed: int = 0) -> Data:
-    """Ten smooth coloured patterns, shifted and noisy: learnable in seconds, and like no photograph."""
+    """Ten smooth coloured patterns, shifted and noisy: learnable in seconds, and unlike photographs."""
     draw = np.random.default_rng(seed)
     coarse = draw.normal(size=(len(CLASSES), 3, 4, 4))
     patterns = np.kron(coarse, np.ones((8, 8)))
@@ -141,7 +144,7 @@ def _noisy_images(patterns: np.ndarray, count: int, draw: np.random.Generator) -
     return ImageSet(np.clip(128 + 24 * shifted + 56 * noise, 0, 255).astype(np.uint8), labels.astype(np.int64))
 
 
-# ---- cache -------------------------------------------------------------------------------------------------------------
+# ---- cache -----------------------------------------------------------------------------------------------------------
 
 
 def _cached(key: str, make: Callable[[], Decoded], source: str = "official") -> Data:
@@ -165,7 +168,7 @@ def _data(found: Decoded, source: str) -> Data:
 
 
 def _save_cache(path: Path, key: str, found: Decoded, sha256: str) -> None:
-    """The decoded images with their fingerprint; of the official ones their batches, whose checksums prove them."""
+    """The decoded images with their fingerprint; of the official ones their batches, whose checksums identify them."""
     arrays = {name: np.frombuffer(content, np.uint8) for name, content in found.official.items()}
     decoded = (
         {}
@@ -177,16 +180,16 @@ def _save_cache(path: Path, key: str, found: Decoded, sha256: str) -> None:
 
 
 def _load_cache(path: Path, key: str, source: str) -> Data | None:
-    """What the cache holds, or None where it holds nothing whole or something else than was put there: it is then decoded anew.
+    """The images in the cache, or None where the entry is absent, damaged or changed: they are then decoded again.
 
-    Nothing that an entry says is believed: its images must have its fingerprint, and are official only by the checksums of their batches.
+    An entry is verified: its images must have its fingerprint, and are official only by their batches' checksums.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             arrays = {name: kept[name] for name in kept.files}
         data = _data(_decoded(path, arrays), source)
         return data if (str(arrays["key"]), str(arrays["sha256"])) == (key, data.sha256) else None
-    except Exception:  # a damaged entry raises whatever numpy's reader runs into
+    except Exception:  # numpy's reader of a damaged entry raises errors of every kind
         return None
 
 
@@ -211,7 +214,7 @@ def _image_sets(data: Decoded) -> tuple[tuple[str, ImageSet], ...]:
     return ("train", data.train), ("test", data.test)
 
 
-# ---- download ----------------------------------------------------------------------------------------------------------
+# ---- download --------------------------------------------------------------------------------------------------------
 
 
 def _download(progress: Progress) -> Decoded:
@@ -234,4 +237,5 @@ def _download(progress: Progress) -> Decoded:
 
 
 def _no_download(url: str, why: str) -> str:
-    return f"{url} could not be downloaded whole ({why.rstrip('.')}); try again, or give --data the path of a folder or archive"
+    advice = "try again, or give as `source` the path of a folder or archive"
+    return f"{url} could not be downloaded whole ({why.rstrip('.')}); {advice}"

@@ -1,4 +1,4 @@
-"""CIFAR-10 from what people have: official batches (pickle or binary) or an image folder, loose or in an archive."""
+"""CIFAR-10 decoded from official batches (pickle or binary) or from image folders, loose or in an archive."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hw4nets.images import read_images
 
 
 class Decoded(NamedTuple):
-    """What a source held; `official` holds the batches by name where every one has its official checksum."""
+    """The images of a source; `official` has its batches by name where every one has its official checksum."""
 
     train: ImageSet
     test: ImageSet
@@ -37,7 +37,10 @@ def read(path: Path, progress: Callable[[int, int], None] = lambda done, total: 
 
 
 def source_key(path: Path) -> str:
-    """A hash of the content: of the archive, or of key and content of every file of the folder that counts. Raises `DataError`."""
+    """A hash of the content: of the archive, or of key and content of every file of the folder that has a key.
+
+    Raises `DataError` where one cannot be read.
+    """
     files = [(file_key(name), file) for name, file in folder_files(path)] if path.is_dir() else [("", path)]
     if not path.is_dir() and file_size(path) > MAX_SOURCE_BYTES:
         raise DataError(f"{path} has more than {MAX_SOURCE_BYTES >> 30} GiB; give one that holds {ACCEPTED_LAYOUTS}")

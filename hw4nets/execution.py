@@ -1,4 +1,4 @@
-"""Where and how fast a network runs: device, precision, memory format and compilation, each chosen once and said aloud."""
+"""How a network runs: device, precision, memory format and compilation, each chosen once and recorded."""
 
 from __future__ import annotations
 
@@ -23,19 +23,12 @@ from hw4nets.errors import InputError, WriteError
 from hw4nets.files import cache_folder, make_folder, write_text
 
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-EVALUATION_BATCH_SIZES = (
-    500,
-    250,
-    125,
-    50,
-    25,
-)  # images of a forward pass in evaluation; each divides 5,000, 10,000, 45,000 and 50,000
-MAX_LAYER_OUTPUT_BYTES = (
-    2**28
-)  # bytes of the largest output of a layer in such a pass: beyond, a CPU spends its time on memory
-TIMED_BATCH_SIZE = 256  # images of a step that is timed to choose precision and memory format
+EVALUATION_BATCH_SIZES = (500, 250, 125, 50, 25)  # each divides 5,000, 10,000, 45,000 and 50,000
+MAX_LAYER_OUTPUT_BYTES = 2**28  # of a layer in evaluation: beyond, a CPU spends its time on memory
+MAX_TIMED_BATCH_SIZE = 256  # of the step that is timed to choose precision and memory format
 MMAP_MAX, TRIM_THRESHOLD = (-4, 0), (-1, 2**31 - 1)  # of <malloc.h>: no block from mmap; nothing given back below 2 GB
-MAX_TIME_RATIO = 0.9  # of the time of what is simpler must not be taken, for bfloat16 or channels_last to be chosen
+MAX_TIME_RATIO = 0.9  # bfloat16 or channels_last is chosen if its step takes less than this part of the simpler one's
+MAX_NOTE_CHARACTERS = 120  # of a compiler's error
 Mode = tuple[str, str]  # names of a precision and of a memory format
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -50,7 +43,7 @@ class Execution:
     forward         the network, compiled or as it is
     evaluated       images of a forward pass in evaluation
     seconds         spent on compiling
-    notes           sentences about what could not be had
+    notes           sentences about what was not available
     """
 
     device: torch.device
@@ -96,10 +89,9 @@ def prepare(model: nn.Module, config: Config) -> Execution:
     """Move the network to its device and memory format, and compile it if asked; its weights keep their values."""
     device = choose_device(config.device)
     model.to(device)
-    ways = [
-        (precision, layout) for precision in _precisions(config, device) for layout in _formats(model, config, device)
-    ]
-    precision, layout = ways[0] if len(ways) == 1 else _remembered_mode(model, config, device, ways)
+    layouts = _formats(model, config, device)
+    modes = [(precision, layout) for precision in _precisions(config, device) for layout in layouts]
+    precision, layout = modes[0] if len(modes) == 1 else _remembered_mode(model, config, device, modes)
     model.to(memory_format=MEMORY_FORMATS[layout])  # type: ignore[call-overload]
     plain = Execution(device, DTYPES[precision], MEMORY_FORMATS[layout], model, _evaluation_batch_size(model, device))
     return _compiled(model, config, plain) if config.compile else plain
@@ -119,7 +111,8 @@ def choose_device(name: str) -> torch.device:
         raise InputError(f"no device {name!r}; give auto, cpu, cuda or cuda:NUMBER")
     if kind == "cuda" and not torch.cuda.is_available():
         raise InputError(
-            f"device {name} was asked for, but this torch ({torch.__version__}) finds no CUDA device; take --device cpu"
+            f"device {name} was asked for, but this torch ({torch.__version__}) finds no CUDA device; "
+            "take `device='cpu'`"
         )
     if kind == "cuda" and number and int(number) >= torch.cuda.device_count():
         raise InputError(f"device {name} was asked for; there are cuda:0 … cuda:{torch.cuda.device_count() - 1}")
@@ -140,10 +133,11 @@ def threads(count: int) -> Iterator[None]:
 
 @cache
 def keep_freed_memory() -> bool:
-    """Let the process keep what torch frees on the CPU, for the next step to use; whether that could be arranged (glibc only).
+    """Let the process keep the memory that torch frees on the CPU; False where that is impossible (not glibc).
 
-    glibc gives every block above 32 MB back to the system at once, and the next step's page faults fetch it again, zeroed: half of the
-    processor time of a training step of `conv`. It concerns the whole process, so programs ask for it, not `train`.
+    glibc returns every block above 32 MB to the system at once, and the next step's page faults fetch it again, zeroed:
+    half of the processor time of a training step of `conv`. This affects the whole process, so programs call it, and
+    `train` does not.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -154,16 +148,16 @@ def keep_freed_memory() -> bool:
 
 @contextmanager
 def preserved_generators(device: torch.device) -> Iterator[None]:
-    """torch's global generators, of the CPU and of the device in use, are after the block what they were; others are not touched."""
+    """After the block torch's global generators, of the CPU and of the device in use, are in their state before it."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield
 
 
-# ---- precision and memory format: which is faster differs by network and machine, several times in either direction --------
+# ---- precision and memory format: the faster one depends on network and machine, by a factor of several --------------
 
 
 def _precisions(config: Config, device: torch.device) -> list[str]:
-    """Those to choose from: on a CPU bfloat16 too where it has instructions for it, with products of bfloat16 summed in float32."""
+    """Those to choose from: on a CPU bfloat16 too, if it has instructions for its products, summed in float32."""
     if config.precision != "auto":
         if config.precision == "float16" and device.type == "cpu":
             raise InputError("precision float16 needs CUDA; take float32 or bfloat16")
@@ -185,48 +179,50 @@ def _formats(model: nn.Module, config: Config, device: torch.device) -> list[str
         return ["contiguous"]
     if config.memory_format != "auto":
         return [config.memory_format]
-    return ["channels_last"] if device.type == "cuda" else list(MEMORY_FORMATS)  # the layout of its convolution units
+    return ["channels_last"] if device.type == "cuda" else list(MEMORY_FORMATS)
 
 
-def _remembered_mode(model: nn.Module, config: Config, device: torch.device, ways: list[Mode]) -> Mode:
-    """Measured once a machine, network and batch size: the choice decides rounding, and a seed must give the same history again."""
-    words = (platform.node(), torch.__version__, torch.get_num_threads(), str(model), config.batch_size, ways)
-    key = hashlib.sha256(repr(words).encode()).hexdigest()[:16]
+def _remembered_mode(model: nn.Module, config: Config, device: torch.device, modes: list[Mode]) -> Mode:
+    """Measured once for a machine, network and batch size.
+
+    The choice decides rounding, and the same seed must give the same history again.
+    """
+    situation = (platform.node(), torch.__version__, torch.get_num_threads(), str(model), config.batch_size, modes)
+    key = hashlib.sha256(repr(situation).encode()).hexdigest()[:16]
     path = cache_folder() / "execution.json"
-    way = _read_modes(path).get(key)
-    if way not in ways:
-        way = _fastest_mode(model, min(config.batch_size, TIMED_BATCH_SIZE), device, ways)
-        with suppress(InputError, WriteError):  # without a cache it is measured again another time
+    mode = _read_modes(path).get(key)
+    if mode not in modes:
+        mode = _fastest_mode(model, min(config.batch_size, MAX_TIMED_BATCH_SIZE), device, modes)
+        with suppress(InputError, WriteError):  # without a cache it is measured again the next time
             make_folder(path.parent)
-            write_text(
-                path, json.dumps(_read_modes(path) | {key: way}, indent=1)
-            )  # what others measured meanwhile stays
-    return way
+            modes_by_key = _read_modes(path) | {key: mode}  # with those that other processes have measured meanwhile
+            write_text(path, json.dumps(modes_by_key, indent=1))
+    return mode
 
 
 def _read_modes(path: Path) -> dict[str, Mode]:
-    """What the cache holds and means something."""
+    """The entries of the cache that have the form of a mode."""
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        entries = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    pairs = kept.items() if isinstance(kept, dict) else ()
-    return {key: (way[0], way[1]) for key, way in pairs if isinstance(way, list) and len(way) == 2}
+    pairs = entries.items() if isinstance(entries, dict) else ()
+    return {key: (mode[0], mode[1]) for key, mode in pairs if isinstance(mode, list) and len(mode) == 2}
 
 
-def _fastest_mode(model: nn.Module, batch: int, device: torch.device, ways: list[Mode]) -> Mode:
-    """The first way, or a later one that takes clearly less time for a step."""
-    best, least = ways[0], math.inf
+def _fastest_mode(model: nn.Module, batch: int, device: torch.device, modes: list[Mode]) -> Mode:
+    """The first mode, or a later one with which a step takes clearly less time."""
+    best, least = modes[0], math.inf
     with _unchanged_model(model):
-        for way in ways:
-            precision, layout = DTYPES[way[0]], MEMORY_FORMATS[way[1]]
+        for mode in modes:
+            precision, layout = DTYPES[mode[0]], MEMORY_FORMATS[mode[1]]
             model.to(memory_format=layout)  # type: ignore[call-overload]
             images = torch.zeros(batch, 3, 32, 32, device=device).contiguous(memory_format=layout)
             step = partial(_timed_step, model, images, precision)
             step()
             seconds = min(_seconds(step) for _ in range(2))
             if seconds < MAX_TIME_RATIO * least:
-                best, least = way, seconds
+                best, least = mode, seconds
     return best
 
 
@@ -248,28 +244,28 @@ def _autocast(device: torch.device, precision: torch.dtype) -> AbstractContextMa
 
 @contextmanager
 def _unchanged_model(model: nn.Module) -> Iterator[None]:
-    """Whatever runs inside leaves weights, running figures, gradients and generators as they were."""
-    kept = {name: one.clone() for name, one in model.state_dict().items()}
+    """After the block weights, running statistics, gradients and generators are as they were before it."""
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     was_training = model.training
     try:
         with preserved_generators(next(model.parameters()).device):
             yield
     finally:
-        model.load_state_dict(kept)
+        model.load_state_dict(before)
         model.zero_grad(set_to_none=True)
         model.train(was_training)
 
 
 def _evaluation_batch_size(model: nn.Module, device: torch.device) -> int:
-    """The most images of `EVALUATION_BATCH_SIZES` with which no layer's output takes more than `MAX_LAYER_OUTPUT_BYTES` bytes in float32."""
+    """The largest of `EVALUATION_BATCH_SIZES` whose layer outputs have `MAX_LAYER_OUTPUT_BYTES` or less in float32."""
     sizes: list[int] = []
 
-    def see(layer: nn.Module, inputs: object, output: object) -> None:
+    def measure(layer: nn.Module, inputs: object, output: object) -> None:
         if isinstance(output, Tensor):
             sizes.append(output.numel() * torch.float32.itemsize)
 
     was_training = model.training
-    hooks = [layer.register_forward_hook(see) for layer in model.modules()]
+    hooks = [layer.register_forward_hook(measure) for layer in model.modules()]
     try:
         with torch.no_grad():
             model.eval()(torch.zeros(1, 3, 32, 32, device=device))
@@ -283,12 +279,15 @@ def _evaluation_batch_size(model: nn.Module, device: torch.device) -> int:
     )
 
 
-# ---- compilation -------------------------------------------------------------------------------------------------------
+# ---- compilation -----------------------------------------------------------------------------------------------------
 
 
 def _compiled(model: nn.Module, config: Config, plain: Execution) -> Execution:
-    """Compile for training and for evaluation on zeros of the real shape, timed apart; without a compiler a note, and no compilation."""
-    forward = torch.compile(model, dynamic=False)  # one program a shape: those for any shape are slower
+    """The network compiled for training and for evaluation, on zeros of the real shapes, and the seconds that took.
+
+    Where there is no compiler, a note and the network as it is.
+    """
+    forward = torch.compile(model, dynamic=False)  # one program a shape: one for any shape is slower
     images, tested = (
         plain.in_memory_format(torch.zeros(n, 3, 32, 32, device=plain.device))
         for n in (config.batch_size, plain.evaluated)
@@ -300,8 +299,8 @@ def _compiled(model: nn.Module, config: Config, plain: Execution) -> Execution:
             with torch.no_grad(), plain.autocast():
                 model.eval()
                 forward(tested)
-    except Exception as error:  # whatever a compiler that is absent or too old makes torch raise
+    except Exception as error:  # of every kind, where a compiler is absent or too old
         torch.compiler.reset()
-        note = f"torch.compile did not work here ({type(error).__name__}: {str(error).strip().splitlines()[0][:120]}); running uncompiled"
-        return replace(plain, notes=(note,))
+        why = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:MAX_NOTE_CHARACTERS]}"
+        return replace(plain, notes=(f"torch.compile did not work here ({why}); running uncompiled",))
     return replace(plain, forward=forward, seconds=time.perf_counter() - start)

@@ -13,7 +13,7 @@ from hw4nets.errors import InputError, WriteError
 
 MAX_TEXT_BYTES = 64 << 20
 LOCK_FILE = ".hw4nets.lock"  # in a folder that a process works in
-MAX_AFFIX_BYTES = 100  # bytes of a name's stem and suffix in that of its temporary file, which is never too long where the name is not
+MAX_AFFIX_BYTES = 100  # of a name's stem and of its suffix that its temporary file's name has
 CACHE_VARIABLE = "HW4NETS_CACHE"  # the environment variable that moves the cache
 
 
@@ -45,7 +45,10 @@ def make_folder(path: str | Path) -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Inside the block no other process works in the folder; raises `InputError` where one does. A process that is killed lets go."""
+    """Inside the block no other process works in the folder; raises `InputError` where one does.
+
+    The lock of a process that is killed is released.
+    """
     from filelock import FileLock, Timeout
 
     path = folder / LOCK_FILE
@@ -53,7 +56,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout as error:
-        raise InputError(f"another process works in {folder}; wait for its end, or give another --out") from error
+        raise InputError(f"another process works in {folder}; wait for its end, or give another `folder`") from error
     except OSError as error:
         raise InputError(f"cannot write into {folder}: {error.strerror or error}") from error
     try:
@@ -87,13 +90,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def leftover_files(folder: Path, names: Iterable[str]) -> list[Path]:
-    """The temporary files that a process left which was killed while it wrote these."""
+    """The temporary files of these names that a killed process left behind."""
     pairs = (name.rpartition(".") for name in names)
     return [path for stem, _, suffix in pairs for path in folder.glob(f".{stem}.????????.{suffix}")]
 
 
 def read_text(path: str | Path) -> str:
-    """The content of a regular file of at most MAX_TEXT_BYTES bytes in UTF-8; raises FileNotFoundError, and `InputError` for all else."""
+    """The content of a regular file of at most MAX_TEXT_BYTES bytes in UTF-8.
+
+    Raises FileNotFoundError where it is absent, and `InputError` for all else.
+    """
     path = Path(path)
     try:
         if not path.is_file() and path.exists():

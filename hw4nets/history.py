@@ -1,4 +1,4 @@
-"""What a run was, epoch by epoch, and who listens to it while it goes on."""
+"""The record of a run, epoch by epoch, and the calls that tell a program of its progress."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class EpochRow:
-    """One epoch. Accuracies are fractions; `train_accuracy` is counted while training, before each step; seconds are wall time."""
+    """One epoch.
+
+    Accuracies are fractions; `train_accuracy` is counted while training, before each step; seconds are wall time.
+    """
 
     epoch: int
     train_loss: float
@@ -21,7 +24,7 @@ class EpochRow:
 
 
 def check_row(row: EpochRow, place: int) -> None:
-    """Raise ValueError for what no epoch of that place, counted from 1, can have been."""
+    """Raise ValueError for a row that cannot be epoch `place`, counted from 1: another number, or impossible values."""
     values = vars(row).copy()
     if values.pop("epoch") != place:
         raise ValueError(f"epoch {place} is not in its place")
@@ -33,19 +36,19 @@ def check_row(row: EpochRow, place: int) -> None:
             or not math.isfinite(value)
             or (name.endswith("accuracy") and not 0 <= value <= 1)
         ):
-            raise ValueError(f"epoch {place} has no {name} that can be")
+            raise ValueError(f"epoch {place} has an impossible {name}")
 
 
 @dataclass(frozen=True)
 class History:
-    """What a run was: its epochs, the best of them, and a full pass over the training images at its end.
+    """The epochs of a run, the best of them, and a full pass over the training images at its end.
 
     best_epoch              1-based; the last where nothing selects (`Config.select`)
     train_accuracy          of the final weights on all training images, unaugmented
     seconds_compile         apart from training
-    memory_format           contiguous | channels_last, the one trained in
+    memory_format           contiguous | channels_last: that of the training
     precision               float32 | bfloat16 | float16, that of the matrix products in training
-    notes                   sentences on what could not be had
+    notes                   sentences: what was not available, what was done instead
     """
 
     rows: tuple[EpochRow, ...] = ()
@@ -73,10 +76,10 @@ class History:
 
 
 class Watch:
-    """What a caller may want to hear; this one listens to nothing."""
+    """The progress of a run: `train` calls these; override the ones that matter. This one does nothing."""
 
     def start(self, history: History) -> None:
-        """The run begins, after the epochs that its checkpoint holds."""
+        """The run begins; `history` has the epochs of its checkpoint, if any."""
 
     def batch(self, epoch: int, done: int, total: int) -> None:
         """`done` of `total` steps of the epoch."""
@@ -85,4 +88,4 @@ class Watch:
         """An epoch has ended, and its checkpoint stands."""
 
     def note(self, sentence: str) -> None:
-        """Something to tell, while the run goes on."""
+        """A sentence for the user; the run goes on."""

@@ -8,12 +8,12 @@ import numpy as np
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 IMAGE_SHAPE = (3, 32, 32)
-IMAGE_VALUES = 3 * 32 * 32
-MAX_FILE_BYTES = 64 << 20  # bytes: an official batch has 31 MB
+IMAGE_VALUES = 3 * 32 * 32  # numbers of an image
+MAX_FILE_BYTES = 64 << 20  # an official batch has 31 MB
 
 
 class ImageSet(NamedTuple):
-    """Images of training or test: pixels uint8 (n, 3, 32, 32), labels int64 (n,) in 0 … 9."""
+    """The images of training or of test: pixels uint8 (n, 3, 32, 32), labels int64 (n,) in 0 … 9."""
 
     pixels: np.ndarray
     labels: np.ndarray

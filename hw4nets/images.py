@@ -1,4 +1,7 @@
-"""Image folders: a PNG or JPEG file an image, a folder a class. What cannot be turned into 8-bit RGB as it is meant is refused by name."""
+"""Image folders: a PNG or JPEG file an image, a folder a class.
+
+A file with no 8-bit RGB of its own (transparency, say) is refused by name.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,16 @@ from hw4nets.image_set import CLASSES, IMAGE_SHAPE, ImageSet
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-IMAGE_FORMATS = ("PNG", "JPEG")  # what else Pillow opens by its content may start other programs
-COLOR_MODES = ("1", "L", "P", "RGB", "CMYK", "YCbCr")  # Pillow's; each has an 8-bit RGB that is meant
+IMAGE_FORMATS = ("PNG", "JPEG")  # for other formats Pillow may start other programs
+COLOR_MODES = ("1", "L", "P", "RGB", "CMYK", "YCbCr")  # Pillow's; each has one 8-bit RGB image
 GREY_16_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 
 
 def read_images(path: Path, part: str, files: Mapping[str, bytes], progress: Callable[[int, int], None]) -> ImageSet:
-    """The images of train or test, whose keys are train/CLASS/NAME, in the order of the keys; `progress(done, total)` counts them."""
+    """The images of train or test, whose keys are train/CLASS/NAME, in the order of the keys.
+
+    progress   called as (done, total) images
+    """
     keys = sorted(key for key in files if key.split("/")[0].lower() == part)
     classes = {key.split("/")[1] for key in keys}
     for name in sorted(classes - set(CLASSES)):

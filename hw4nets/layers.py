@@ -20,7 +20,7 @@ WHITENING_BATCH_SIZE = 250  # images whose patches are in memory at once
 VARIANCE_OFFSET = 5e-4  # added to a patch's variance before its root is taken, in units of normalised pixels squared
 
 
-# ---- settings that several networks share ------------------------------------------------------------------------------
+# ---- settings that several networks share ----------------------------------------------------------------------------
 
 
 def activation_setting() -> str:
@@ -50,7 +50,7 @@ def whiten_setting(default: str) -> str:
     return setting(default, text, choices=WHITENING_CHOICES)
 
 
-# ---- blocks ------------------------------------------------------------------------------------------------------------
+# ---- blocks ----------------------------------------------------------------------------------------------------------
 
 
 def convolution_block(
@@ -72,7 +72,7 @@ def convolution_block(
 def fully_connected(
     inputs: int, units: Sequence[int], activation: str, batch_norm: bool, dropout: float
 ) -> list[nn.Module]:
-    """Fully connected layers with `units` hidden ones, then the outputs; without dropout before the first hidden one."""
+    """Fully connected layers with `units` hidden ones, then the outputs; no dropout before the first hidden one."""
     layers: list[nn.Module] = []
     for count in units:
         layers += dropout_layers(dropout) if layers else []
@@ -108,12 +108,12 @@ def norm_without_weight(channels: int) -> nn.BatchNorm2d:
 
 
 def dirac(layer: nn.Conv2d) -> nn.Conv2d:
-    """The layer with its first filters the identity on each input channel: signals and gradients pass from the start."""
+    """The layer with its first filters the identity on each input channel: signals and gradients pass at once."""
     nn.init.dirac_(layer.weight.data[: layer.in_channels])
     return layer
 
 
-# ---- whitening ---------------------------------------------------------------------------------------------------------
+# ---- whitening -------------------------------------------------------------------------------------------------------
 
 
 class WhitenedConv2d(nn.Conv2d):
@@ -139,7 +139,7 @@ class WhitenedConv2d(nn.Conv2d):
 
 
 def _patch_covariance(images: Tensor, size: int) -> Tensor:
-    """PᵀP / rows of P, whose rows are the patches of all images; in batches of images, as P is size² times the images."""
+    """PᵀP / rows of P, whose rows are the patches of all images; summed over batches, as P is large."""
     total = torch.zeros(3 * size**2, 3 * size**2, dtype=torch.float64, device=images.device)
     for batch in images.split(WHITENING_BATCH_SIZE):
         windows = batch.unfold(2, size, 1).unfold(3, size, 1).permute(0, 2, 3, 1, 4, 5)
@@ -155,7 +155,7 @@ def first_convolution(filters: int, size: int, whiten: str, padding: int = 0, st
     return WhitenedConv2d(filters, size, stride, padding, fixed=whiten == "fixed")
 
 
-# ---- sizes -------------------------------------------------------------------------------------------------------------
+# ---- sizes -----------------------------------------------------------------------------------------------------------
 
 
 def check_whitening(filters: int, size: int, whiten: str) -> None:
@@ -163,7 +163,8 @@ def check_whitening(filters: int, size: int, whiten: str) -> None:
     most = 2 * 3 * size**2
     if whiten == "fixed" and filters > most:
         raise InputError(
-            f"whitening patches of {size}×{size} gives at most {most} filters, not {filters}; take fewer, or whiten start"
+            f"whitening patches of {size}×{size} gives at most {most} filters, not {filters}; "
+            "take fewer, or whiten start"
         )
 
 

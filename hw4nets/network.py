@@ -40,7 +40,7 @@ def build(shape: Net, seed: int) -> nn.Sequential:
 
 
 def whiten(model: nn.Module, images: Tensor) -> None:
-    """Set the whitening layers of a network from normalised images (n, 3, 32, 32); a network without them stays as it is."""
+    """Set the whitening layers of a network, if it has any, from normalised images (n, 3, 32, 32)."""
     for layer in model.modules():
         if isinstance(layer, WhitenedConv2d):
             layer.whiten(images)
@@ -52,7 +52,7 @@ def parameter_count(model: nn.Module) -> int:
 
 
 def flops_per_image(model: nn.Module) -> int:
-    """Floating-point operations of the matrix products of one forward pass of one image, a multiply-add counted as 2."""
+    """Floating-point operations of the matrix products in a forward pass of one image, a multiply-add counted as 2."""
     counts: list[int] = []
 
     def count(layer: nn.Module, inputs: Any, output: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""How weights move: parameter groups, SGD, AdamW and Muon, schedules of the learning rate, and averages of weights."""
+"""Parameter groups, the optimizers SGD, AdamW and Muon, schedules of the learning rate, and averages of weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hw4nets.config import Config
 from hw4nets.errors import InputError
 
 NORM_LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d)
-AVERAGE_INTERVAL_STEPS = 5  # steps between two updates of an average
+AVERAGE_INTERVAL_STEPS = 5  # between two updates of an average
 WARMUP_START_FACTOR = 0.2  # factor of the learning rate at the first step of a warm-up
 NEWTON_SCHULZ_COEFFICIENTS = (
     3.4445,
@@ -22,7 +22,7 @@ NEWTON_SCHULZ_COEFFICIENTS = (
     2.0315,
 )  # Newton-Schulz coefficients of Jordan 2024: fast, singular values end in about 0.7 … 1.2
 
-# ---- parameter groups and optimizers -----------------------------------------------------------------------------------
+# ---- parameter groups and optimizers ---------------------------------------------------------------------------------
 
 
 def make_optimizer(model: nn.Module, config: Config, precision: torch.dtype = torch.float32) -> torch.optim.Optimizer:
@@ -42,7 +42,7 @@ def make_optimizer(model: nn.Module, config: Config, precision: torch.dtype = to
 
 
 def check_together(model: nn.Module, config: Config) -> None:
-    """Raise `InputError` where network and settings do not go together: Muon has nothing to do, or a batch has no deviation."""
+    """Raise `InputError` where network and settings do not fit: Muon without filters, normalisation of one image."""
     if config.optimizer == "muon" and not any(one.ndim == 4 and one.requires_grad for one in model.parameters()):
         raise InputError("optimizer muon moves filters that are trained, and this network has none; take sgd or adamw")
     if config.batch_size == 1 and any(isinstance(layer, NORM_LAYERS) for layer in model.modules()):
@@ -50,7 +50,9 @@ def check_together(model: nn.Module, config: Config) -> None:
 
 
 def parameter_groups(model: nn.Module, config: Config) -> list[dict[str, Any]]:
-    """Filters, other weights, offsets, offsets of normalisation: weight decay on weights alone, the last at `norm_bias_lr` times the rate.
+    """Filters, other weights, offsets, offsets of normalisation: weight decay on weights alone.
+
+    The last group's rate is `norm_bias_lr` times the others'.
 
     With Muon only filters (4-D) are orthogonalised; everything else moves by SGD at `side_lr`.
     """
@@ -78,9 +80,10 @@ def parameter_groups(model: nn.Module, config: Config) -> list[dict[str, Any]]:
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum whose step on filters is replaced by the nearest orthogonal matrix; SGD elsewhere.
 
-    g ← m g + ∇;  filters as matrices (out, in·p²) keep norm sqrt(out) and move by -lr · orthogonal(∇ + m g), others by -lr (∇ + m g).
+    g ← m g + ∇;  filters as matrices (out, in·p²) keep norm sqrt(out) and move by -lr · orthogonal(∇ + m g), other
+    weights by -lr (∇ + m g).
     half    whether the orthogonal matrix is found in bfloat16
-    (Jordan 2024. torch's own Muon takes 2-D weights only and always works in bfloat16, which CPUs without it do slowly.)
+    (Jordan 2024. torch's own Muon takes 2-D weights only and always works in bfloat16, slow on CPUs without it.)
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], lr: float, momentum: float, half: bool = False) -> None:
@@ -111,7 +114,10 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor, products: torch.dtype = torch.float32, steps: int = 5) -> Tensor:
-    """About U Vᵀ of matrix = U S Vᵀ (m, n), by Newton-Schulz: X ← aX + b(XXᵀ)X + c(XXᵀ)²X, in the precision of `products`."""
+    """Approximately U Vᵀ of matrix = U S Vᵀ (m, n), by Newton-Schulz: X ← aX + b(XXᵀ)X + c(XXᵀ)²X.
+
+    products   the precision of the matrix products
+    """
     a, b, c = NEWTON_SCHULZ_COEFFICIENTS
     x = matrix.to(products)
     x = x / (x.norm() + 1e-7)
@@ -122,11 +128,11 @@ def orthogonal(matrix: Tensor, products: torch.dtype = torch.float32, steps: int
     return (wide.T if len(x) > x.shape[1] else wide).to(matrix.dtype)
 
 
-# ---- schedules ---------------------------------------------------------------------------------------------------------
+# ---- schedules -------------------------------------------------------------------------------------------------------
 
 
 def factor(config: Config, step: int, total: int) -> float:
-    """What the learning rate is multiplied by at `step` of `total`, in 0 … 1: a warm-up, then constant, linear or cosine decay.
+    """The factor of the learning rate at `step` of `total`, in 0 … 1: a warm-up, then constant, linear or cosine decay.
 
     triangular   1 at the end of the warm-up, `final_lr` after the last step, straight lines between
     """
@@ -146,15 +152,16 @@ def scale_rates(optimizer: torch.optim.Optimizer, times: float) -> None:
         group["lr"] = group["initial_lr"] * times
 
 
-# ---- averages ----------------------------------------------------------------------------------------------------------
+# ---- averages --------------------------------------------------------------------------------------------------------
 
 
 class Averaging:
-    """A running average a of a network's weights and running figures w, updated every 5 steps: for the t-th time after step 5 t.
+    """An average a of a network's weights and running statistics w, updated the t-th time after step 5 t.
 
     none        no average
-    ema         a ← d a + (1-d) w with d = min(decay, (1+t)/(10+t)): tested are the averages, trained the weights
-    lookahead   a ← d a + (1-d) w, then w ← a, with d rising to `decay` as (step/total)³; at the last step w ← a   (Zhang 2019; Jordan 2024)
+    ema         a ← d a + (1-d) w with d = min(decay, (1+t)/(10+t)): the averages are tested, the weights trained
+    lookahead   a ← d a + (1-d) w, then w ← a, with d rising to `decay` as (step/total)³; at the last step w ← a
+                (Zhang 2019; Jordan 2024)
     """
 
     def __init__(self, model: nn.Module, kind: str, decay: float) -> None:

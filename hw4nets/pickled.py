@@ -1,9 +1,9 @@
 """A pickle of plain values and integer arrays, of any protocol, read as data.
 
-A pickle is a program for a stack machine, whose opcodes may call functions, set the state of real objects, hash nested tuples for hours
-or ask for a memo of gigabytes. This machine knows only the opcodes that plain values and arrays need. It calls nothing: names stand for
-themselves, a type is a word of a fixed list, and an array is its bytes seen by `numpy.frombuffer`. Python's module pickletools reads the
-opcodes' arguments.
+A pickle is a program for a stack machine, whose opcodes may call functions, set the state of real objects, hash nested
+tuples for hours or ask for a memo of gigabytes. The machine here implements only the opcodes that plain values and
+arrays need. It calls nothing: names stand for themselves, a type is a word of a fixed list, and an array is its bytes
+through `numpy.frombuffer`. Python's module pickletools reads the opcodes' arguments.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class PickleError(ValueError):
 def read_pickle(content: bytes) -> Any:
     """The value that a pickle holds: int, float, bool, None, str, bytes, list, tuple, dict, or an array of integers.
 
-    Text of Python 2 is bytes. Work and memory are bounded by MAX_OPCODES and by the size of the content. Raises `PickleError`.
+    Text of Python 2 is bytes. Work and memory are bounded by MAX_OPCODES and by the size of the content. Raises
+    `PickleError`.
     """
     try:
         return _Machine(content).run()
@@ -119,9 +120,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
-        self.to_encode = len(
-            content
-        )  # characters that may yet be encoded: a text in the memo is not turned into bytes again and again
+        self.to_encode = len(content)  # characters that may be encoded: a text in the memo not again and again
 
     def run(self) -> Any:
         """Until STOP."""

@@ -12,14 +12,15 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from hw4nets.data import Data
 from hw4nets.evaluation import Evaluation
 from hw4nets.history import EpochRow
+from hw4nets.search_plan import Trial
 
-TEST_COLOR, TRAIN_COLOR, MARK_COLOR = "#0b5fa5", "#8a97a6", "#d1495b"
-COLORS = ("#0b5fa5", "#d1495b", "#2f8f5b", "#e08e0b", "#7a4fa3", "#4c5a67", "#b0741d", "#11868c")
+TEST_COLOR, TRAIN_COLOR = "#0b5fa5", "#8a97a6"
+RUN_COLORS = ("#0b5fa5", "#d1495b", "#2f8f5b", "#e08e0b", "#7a4fa3", "#4c5a67", "#b0741d", "#11868c")
 MISTAKES_SHOWN = 20
 
 
 def plot_curves(rows: Sequence[EpochRow], title: str) -> Figure:
-    """Training, test and (if there is one) validation accuracy over epochs; the last test accuracy is written at its end."""
+    """Training, test and (if there is one) validation accuracy over epochs, with the last test accuracy as a number."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
     _draw_curves(axes, rows)
@@ -43,12 +44,12 @@ def plot_pair(tuned: Sequence[EpochRow], own: Sequence[EpochRow], title: str) ->
 
 
 def plot_runs(runs: Mapping[str, Sequence[EpochRow]], title: str) -> Figure:
-    """Test accuracy of several runs (solid) with their training accuracy (dotted): over epochs, and over seconds of training."""
+    """Test (solid) and training (dotted) accuracy of several runs: over epochs, and over seconds of training."""
     figure = Figure(figsize=(13, 5.2), layout="constrained")
     _heading(figure, title)
     by_epoch, by_time = figure.subplots(1, 2, sharey=True)
     for place, (name, rows) in enumerate(runs.items()):
-        color = COLORS[place % len(COLORS)]
+        color = RUN_COLORS[place % len(RUN_COLORS)]
         seconds = np.cumsum([row.seconds_train for row in rows])
         for axes, x in ((by_epoch, [row.epoch for row in rows]), (by_time, seconds)):
             axes.plot(
@@ -96,15 +97,15 @@ def plot_confusion(evaluation: Evaluation, classes: Sequence[str], title: str) -
 
 
 def plot_worst(evaluation: Evaluation, data: Data, title: str) -> Figure:
-    """The most confident mistakes: what the network said with what probability, and what it is."""
+    """The most confident mistakes: the predicted class with its probability, and the true class."""
     worst = evaluation.worst(MISTAKES_SHOWN)
     names = data.classes
     predicted = evaluation.predicted
 
     def caption(place: int) -> str:
-        said = predicted[place]
-        share = evaluation.probabilities[place, said]
-        return f"{names[said]} {share:.0%}\nis {names[evaluation.labels[place]]}"
+        label = predicted[place]
+        probability = evaluation.probabilities[place, label]
+        return f"{names[label]} {probability:.0%}\nis {names[evaluation.labels[place]]}"
 
     mistakes = int((predicted != evaluation.labels).sum())
     heading = f"{title}\n" + (f"the most confident of {mistakes:,} mistakes" if mistakes else "no mistakes")
@@ -112,35 +113,36 @@ def plot_worst(evaluation: Evaluation, data: Data, title: str) -> Figure:
 
 
 def plot_images(data: Data, columns: int = 8) -> Figure:
-    """A grid of training images with their labels: the first of each class, a row a class where it has as many as columns."""
+    """A grid of training images with their labels: the first of each class, one class a row."""
     places = np.concatenate(
         [np.flatnonzero(data.train.labels == label)[:columns] for label in range(len(data.classes))]
     )
-    heading = f"{data.title}: {len(data.train.labels):,} training and {len(data.test.labels):,} test images, pixels {data.pixels}"
+    counts = f"{len(data.train.labels):,} training and {len(data.test.labels):,} test images"
+    heading = f"{data.title}: {counts}, pixels {data.pixels}"
     return _images(data.train.pixels, places, lambda place: data.classes[data.train.labels[place]], heading, columns)
 
 
-def plot_study(
-    found: Sequence[tuple[int, float | None, bool]], importances: Mapping[str, float], judged_on: str, title: str
-) -> Figure:
-    """Accuracy of every trial with the best of the finished ones so far, and how much each option mattered.
-
-    found    of each trial its number, accuracy and whether it came to its end
-    """
+def plot_study(trials: Sequence[Trial], importances: Mapping[str, float], judged_on: str, title: str) -> Figure:
+    """Accuracy of every trial with the best of the finished ones so far, and how much each option mattered."""
     figure = Figure(figsize=(12, 5), layout="constrained")
     _heading(figure, title)
-    trials, bars = figure.subplots(1, 2, width_ratios=(3, 2))
-    known = [(number, one, ended) for number, one, ended in found if one is not None]
-    for ended, label, face in ((True, "trial", TRAIN_COLOR), (False, "trial that did not come to its end", "none")):
-        if points := [(number, one) for number, one, how in known if how is ended]:
-            trials.scatter(*zip(*points, strict=True), edgecolors=TRAIN_COLOR, facecolors=face, s=26, label=label)
-    whole = [(number, one) for number, one, ended in known if ended]
-    best = np.maximum.accumulate([one for _, one in whole])
-    steps = [*(number for number, _ in whole), max(number for number, *_ in found)]
-    trials.step(steps, [*best, best[-1]], where="post", color=TEST_COLOR, lw=2, label="best so far")
-    _accuracy_axes(trials, f"{judged_on} accuracy (the last seen, of pruned trials)")
-    trials.set_xlabel("trial")
-    trials.legend(frameon=False, loc="best")
+    axes, bars = figure.subplots(1, 2, width_ratios=(3, 2))
+    seen = [trial for trial in trials if trial.accuracy is not None]
+    finished = [trial for trial in seen if trial.ended == "finished"]
+    others = [trial for trial in seen if trial.ended != "finished"]
+    for group, label, face in (
+        (finished, "trial", TRAIN_COLOR),
+        (others, "trial that did not come to its end", "none"),
+    ):
+        if group:
+            numbers, accuracies = [trial.number for trial in group], [trial.accuracy for trial in group]
+            axes.scatter(numbers, accuracies, edgecolors=TRAIN_COLOR, facecolors=face, s=26, label=label)
+    best = np.maximum.accumulate([trial.accuracy or 0.0 for trial in finished])
+    numbers = [*(trial.number for trial in finished), max(trial.number for trial in trials)]
+    axes.step(numbers, [*best, best[-1]], where="post", color=TEST_COLOR, lw=2, label="best so far")
+    _accuracy_axes(axes, f"{judged_on} accuracy (the last seen, of pruned trials)")
+    axes.set_xlabel("trial")
+    axes.legend(frameon=False, loc="best")
     names = sorted(importances, key=lambda name: importances[name])
     bars.barh(names, [importances[name] for name in names], color=TEST_COLOR, height=0.6)
     bars.set_title("what decides whether a trial is among the best", loc="left", fontsize=11)
@@ -152,7 +154,7 @@ def _draw_curves(axes: Axes, rows: Sequence[EpochRow]) -> None:
     epochs = [row.epoch for row in rows]
     lines = [("training (while it is learned)", [row.train_accuracy for row in rows], TRAIN_COLOR)]
     if rows[0].validation_accuracy is not None:
-        lines.append(("validation", [row.validation_accuracy or 0.0 for row in rows], COLORS[3]))
+        lines.append(("validation", [row.validation_accuracy or 0.0 for row in rows], RUN_COLORS[3]))
     lines.append(("test", [row.test_accuracy for row in rows], TEST_COLOR))
     for label, values, color in lines:
         axes.plot(
@@ -164,7 +166,7 @@ def _draw_curves(axes: Axes, rows: Sequence[EpochRow]) -> None:
 def _images(
     pixels: np.ndarray, places: np.ndarray, caption: Callable[[int], str], heading: str, columns: int
 ) -> Figure:
-    """All images in one drawing, with words above each: an axes an image would take ten times as long."""
+    """All images in one drawing, with a caption above each: one axes for each image would take ten times as long."""
     count = -(-max(len(places), 1) // columns)
     lines = caption(int(places[0])).count("\n") + 1 if len(places) else 1
     cell = (36, 33 + 6 * lines)  # of an image with its words, in image pixels

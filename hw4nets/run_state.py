@@ -1,4 +1,4 @@
-"""What moves while a network is trained, and how a checkpoint holds it."""
+"""Everything that changes while a network is trained, and its form in a checkpoint."""
 
 from __future__ import annotations
 
@@ -22,25 +22,23 @@ from hw4nets.image_set import ImageSet
 from hw4nets.network import whiten
 from hw4nets.optimizers import Averaging, make_optimizer
 
-WHITENING_IMAGES = 5_000  # training images that whitening filters are computed from
-REPORTED_ONLY = (
-    "chosen_on",
-)  # settings that reports tell and that change no step: a run goes on without regard to them
+WHITENING_IMAGES = 5_000  # at most, of the training images, that whitening filters are computed from
+REPORTED_ONLY = ("chosen_on",)  # settings that change no step of a run, so that a resumed one may have others
 AUTO_SETTINGS = ("precision", "memory_format")  # settings that `auto` may choose: a run that goes on keeps them
-REQUIRED_TYPES = {  # of what every checkpoint of a run holds
+REQUIRED_TYPES = {  # of the entries of every checkpoint
     **dict.fromkeys(("config", "weights", "trained", "optimizer", "averaging", "scaler"), dict),
     **dict.fromkeys(("generators", "history"), list),
 }
-OPTIONAL_TYPES = {
+OPTIONAL_TYPES = {  # of those that older checkpoints lack
     "threads": int,
     **dict.fromkeys(("network", "images", "order", "memory_format", "precision", "device"), str),
-}  # of newer ones, too
+}
 SPLIT_SEED = 0  # every run holds out the same images, so that runs can be compared
 
 
 @dataclass
 class TrainingState:
-    """Everything that moves while training; images lie on the device as uint8."""
+    """Everything that changes while training, and the images, on the device as uint8."""
 
     model: nn.Module
     config: Config
@@ -61,7 +59,10 @@ class TrainingState:
     def start(
         cls, model: nn.Module, data: Data, config: Config, kept: Mapping[str, Any] | None = None
     ) -> TrainingState:
-        """At step 0; `kept` is the checkpoint that will be loaded, whose precision and memory format are taken."""
+        """The state at step 0.
+
+        kept   the checkpoint that will be loaded, if any: its precision and memory format are used
+        """
         augmentation = Augmentation.parse(config.augment)
         split = hold_out(data, SPLIT_SEED) if config.select == "validation" else None
         train_part, held = (split.train, split.test) if split is not None else (data.train, None)
@@ -105,10 +106,10 @@ class TrainingState:
         """Steps of the run."""
         return self.steps * self.config.epochs
 
-    def state(self, history: History) -> dict[str, Any]:
-        """What a checkpoint holds: `weights` as tested, and everything that going on needs."""
+    def checkpoint(self, history: History) -> dict[str, Any]:
+        """The content of a checkpoint: `weights` as tested, and everything that resuming needs."""
         with self.averaging.applied():
-            weights = {name: one.detach().clone() for name, one in self.model.state_dict().items()}
+            weights = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
         return {
             "config": self.config.values(),
             "weights": weights,
@@ -127,20 +128,20 @@ class TrainingState:
             "device": self.execution.device.type,
         }
 
-    def load(self, state: Mapping[str, Any]) -> History:
-        """Go on from there."""
+    def restore(self, state: Mapping[str, Any]) -> History:
+        """Take the state of a checkpoint; gives its history."""
         self.model.load_state_dict(state["trained"] or state["weights"])
         _check_alike(self.optimizer.state_dict()["param_groups"], state["optimizer"]["param_groups"])
         self.optimizer.load_state_dict(state["optimizer"])
-        for weight, moving in self.optimizer.state.items():
-            _check_moving(weight, moving)
+        for weight, entries in self.optimizer.state.items():
+            _check_optimizer_state(weight, entries)
         self.averaging.load_state_dict(state["averaging"])
         self.scaler.load_state_dict(state["scaler"])
         own, general, *cuda = state["generators"]
         self.generator.set_state(own)
         torch.set_rng_state(general)
-        for one in cuda:
-            torch.cuda.set_rng_state(one, self.execution.device)
+        for device_state in cuda:
+            torch.cuda.set_rng_state(device_state, self.execution.device)
         history = History()
         for place, values in enumerate(state["history"], start=1):
             check_row(row := EpochRow(**values), place)
@@ -151,59 +152,62 @@ class TrainingState:
 def matching_checkpoint(
     model: nn.Module, data: Data, config: Config, folder: Path | None
 ) -> tuple[dict[str, Any] | None, list[str]]:
-    """The checkpoint to go on from if there is one, and sentences on it; `CheckpointError` if it is of another run.
+    """The checkpoint to resume from if there is one, and notes for the user; `CheckpointError` if it is of another run.
 
-    Older checkpoints do not say network, images, precision, memory format, threads and device; those are taken on trust.
+    Older checkpoints lack network, images, precision, memory format, threads and device: those are not compared.
     """
     state, notes = newest_checkpoint(folder) if folder is not None else (None, [])
     if state is None:
         return None, notes
-    known = REQUIRED_TYPES | {name: kind for name, kind in OPTIONAL_TYPES.items() if name in state}
-    wrong = [name for name, kind in known.items() if not isinstance(state.get(name), kind)]
+    _check_same_run(state, model, data, config, folder)
+    before, now = state.get("threads", torch.get_num_threads()), torch.get_num_threads()
+    if before != now:
+        notes.append(
+            f"the run used {before} CPU threads and goes on with {now}: rounding differs; "
+            f"OMP_NUM_THREADS={before} repeats it"
+        )
+    return state, notes
+
+
+def _check_same_run(
+    state: Mapping[str, Any], model: nn.Module, data: Data, config: Config, folder: Path | None
+) -> None:
+    """Raise `CheckpointError` for a checkpoint of other settings, network, images, order or device, or of no run."""
+    types = REQUIRED_TYPES | {name: kind for name, kind in OPTIONAL_TYPES.items() if name in state}
+    wrong = [name for name, kind in types.items() if not isinstance(state.get(name), kind)]
     if wrong:
-        raise CheckpointError(
-            f"the checkpoint in {folder} is of no run: it has no {wrong[0]} that can be; --overwrite starts anew"
-        )
-    changed = sorted(
-        name
-        for name, value in config.values().items()
-        if name not in REPORTED_ONLY and state["config"].get(name) != value
-    )
+        fault = f"is of no run: its {wrong[0]} is missing or damaged"
+        raise CheckpointError(f"the checkpoint in {folder} {fault}; `overwrite=True` starts over")
+    compared = {name: value for name, value in config.values().items() if name not in REPORTED_ONLY}
+    changed = sorted(name for name, value in compared.items() if state["config"].get(name) != value)
     if changed:
-        raise CheckpointError(
-            f"the checkpoint in {folder} is of other settings ({', '.join(changed)}); take the same ones, or --overwrite"
-        )
+        what = f"of other settings ({', '.join(changed)})"
+        raise CheckpointError(f"the checkpoint in {folder} is {what}; take the same ones, or give `overwrite=True`")
     for name, now, what in (
         ("network", str(model), "of another network"),
         ("images", data.sha256, "of a run on other images"),
         ("order", data.order, "of a run on these images in another order"),
     ):
         if state.get(name, now) != now:
-            raise CheckpointError(f"the checkpoint in {folder} is {what}; take the same, or --overwrite")
+            raise CheckpointError(f"the checkpoint in {folder} is {what}; take the same, or give `overwrite=True`")
     before, now = state.get("device"), choose_device(config.device).type
     if before not in (None, now):
         raise CheckpointError(
-            f"the run in {folder} was on {before} and goes on only there: generators of {now} draw otherwise"
+            f"the run in {folder} was on {before} and goes on only there: generators of {now} draw other numbers"
         )
-    before, now = state.get("threads", torch.get_num_threads()), torch.get_num_threads()
-    if before != now:
-        notes.append(
-            f"the run used {before} CPU threads and goes on with {now}: rounding differs; OMP_NUM_THREADS={before} repeats it"
-        )
-    return state, notes
 
 
 def begin(run: TrainingState, state: Mapping[str, Any] | None, notes: list[str], watch: Watch) -> History:
-    """The history so far, and the run where it stopped; sentences on the way."""
+    """Tell the notes, restore the run from its checkpoint if there is one, and give the history so far."""
     for sentence in notes:
         watch.note(sentence)
     try:
-        history = run.load(state) if state is not None else History()
-    except Exception as error:  # what is no such dict of tensors fails in many ways
+        history = run.restore(state) if state is not None else History()
+    except Exception as error:  # of every kind, where it is no such dict of tensors
         if out_of_memory(error):
             raise
         raise CheckpointError(
-            "the checkpoint is of another network, or no run's; take the same one, or --overwrite"
+            "the checkpoint is of another network, or no run's; take the same one, or give `overwrite=True`"
         ) from error
     history = replace(
         history, notes=tuple(notes), memory_format=run.execution.format_name, precision=run.execution.precision_name
@@ -213,13 +217,11 @@ def begin(run: TrainingState, state: Mapping[str, Any] | None, notes: list[str],
 
 
 def _check_alike(ours: Any, kept: Any) -> None:
-    """Raise ValueError where lists and dicts hold other keys or other kinds of values than ours; settings that move may differ."""
+    """Raise ValueError where lists and dicts have other keys or other types of values than ours; numbers may differ."""
     if isinstance(ours, dict | list | tuple):
-        if (
-            type(ours) is not type(kept)
-            or len(ours) != len(kept)
-            or (isinstance(ours, dict) and ours.keys() != kept.keys())
-        ):
+        if type(ours) is not type(kept) or len(ours) != len(kept):
+            raise ValueError("other keys")
+        if isinstance(ours, dict) and ours.keys() != kept.keys():
             raise ValueError("other keys")
         for name in ours if isinstance(ours, dict) else range(len(ours)):
             _check_alike(ours[name], kept[name])
@@ -227,16 +229,16 @@ def _check_alike(ours: Any, kept: Any) -> None:
         raise ValueError("other kinds of values")
 
 
-def _check_moving(weight: Tensor, moving: Any) -> None:
-    """Raise ValueError for what no optimizer keeps of a weight: numbers, and tensors of its shape."""
-    for value in moving.values():
+def _check_optimizer_state(weight: Tensor, entries: Any) -> None:
+    """Raise ValueError for anything but what an optimizer keeps of a weight: numbers, and tensors of its shape."""
+    for value in entries.values():
         shaped = isinstance(value, Tensor) and value.shape in ((), weight.shape)
         if not shaped and not isinstance(value, int | float | None):
             raise ValueError("other kinds of values")
 
 
 def _spread(images: Tensor, count: int) -> Tensor:
-    """At most so many images, evenly spaced: an image folder is in the order of its classes."""
+    """At most `count` images, evenly spaced: those of an image folder are sorted by class."""
     places = torch.linspace(0, len(images) - 1, min(count, len(images)), dtype=torch.float64)
     return images[places.round().long().to(images.device)]
 
@@ -251,7 +253,7 @@ def _cuda_state(device: torch.device) -> list[Tensor]:
 
 @contextlib.contextmanager
 def seeded_generators(config: Config) -> Any:
-    """torch's global generators, which dropout uses, seeded for the run and given back as they were."""
+    """torch's global generators, which dropout uses, seeded for the block and then restored."""
     device = choose_device(config.device)
     with preserved_generators(device):
         torch.default_generator.manual_seed(config.seed)

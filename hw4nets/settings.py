@@ -1,6 +1,6 @@
-"""Frozen records of settings that check themselves: the one place where a setting's default, limits and words stand.
+"""Frozen records of settings that check themselves: a setting's default, limits and description are defined once, here.
 
-The command line, TOML files and the search read them from here, so a new field is an option everywhere.
+The command line, TOML files and the search read them, so a new field is an option everywhere.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_VALUE_CHARACTERS = 100  # characters of a wrong value in a sentence
 
 @dataclass(frozen=True)
 class Range:
-    """Where a search looks: low … high, whole numbers if both are, evenly in the logarithm with `log`."""
+    """The interval of a search: low … high, whole numbers if both are, uniform in the logarithm with `log`."""
 
     low: float
     high: float
@@ -26,7 +26,7 @@ class Range:
 
     @property
     def whole(self) -> bool:
-        """Whether only whole numbers count."""
+        """Whether only whole numbers are drawn."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
 
@@ -38,7 +38,7 @@ def setting(
     limits: tuple[float, float] = (-math.inf, math.inf),
     search: Any = None,
 ) -> Any:
-    """A field: its default, what it is, the words or the closed interval accepted, and a `Range` or a tuple of values to search."""
+    """A field: its default, its description, the accepted words or interval, and the `Range` or values to search."""
     return dataclasses.field(
         default=default, metadata={"text": text, "choices": tuple(choices), "limits": limits, "search": search}
     )
@@ -54,7 +54,7 @@ class Settings:
 
     @classmethod
     def of(cls, what: str, given: Mapping[str, Any]) -> Self:
-        """From names and values; an unknown name is an error that lists the known ones. `what` says whose they are."""
+        """From names and values; an unknown name is an error that lists the known ones. `what` names their owner."""
         names = [item.name for item in settings_of(cls)]
         for name in given:
             if name not in names:

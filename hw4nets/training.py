@@ -21,17 +21,22 @@ from hw4nets.history import EpochRow, History, Watch
 from hw4nets.optimizers import factor, scale_rates
 from hw4nets.run_state import TrainingState, begin, matching_checkpoint, seeded_generators
 
-FINITE_CHECK_STEPS = 25  # steps between two looks at whether the loss is still finite: each look waits for the device
+FINITE_CHECK_STEPS = 25  # between two checks that the loss is finite: each waits for the device
 
 
 def train(
     model: nn.Module, data: Data, config: Config, folder: str | Path | None = None, watch: Watch | None = None
 ) -> History:
-    """Train the network in place and give its history; on a CPU the same seed, machine and thread count give the same history.
+    """Train the network in place and give its history.
 
-    folder   where checkpoints are written each epoch, and from which the run goes on if it holds one; made if absent; None: nowhere
-    Raises `DivergedError` when loss or weights stop being finite, `CheckpointError` for a checkpoint that is unusable or of another run,
-    `WriteError` where none can be written, `InputError` for a device or settings that cannot be had. The last good checkpoint stands.
+    On a CPU the same seed, machine and thread count give the same history.
+
+    folder   where a checkpoint is written each epoch, and from whose checkpoint, if any, the run is resumed; made if
+             absent; None: nowhere. `hw4nets.runs.open_run(…, overwrite=True)` removes the checkpoints of a run.
+
+    Raises `DivergedError` when loss or weights stop being finite, `CheckpointError` for a checkpoint that is unusable
+    or of another run, `WriteError` where none can be written, `InputError` for a device or settings that are not
+    available. The last good checkpoint is kept.
     """
     watch = watch or Watch()
     place = make_folder(folder) if folder is not None else None
@@ -45,13 +50,13 @@ def train(
             row = _score(run, _fit(run, epoch, watch))
             history = history.extended(row, config.select)
             if place is not None:
-                save_checkpoint(place, run.state(history), best=history.best_epoch == row.epoch)
+                save_checkpoint(place, run.checkpoint(history), best=history.best_epoch == row.epoch)
             watch.epoch(row, config.epochs)
         run.averaging.adopt()
         return replace(history, train_accuracy=_accuracy_on(run, run.train), seconds_compile=run.execution.seconds)
 
 
-# ---- one epoch ---------------------------------------------------------------------------------------------------------
+# ---- one epoch -------------------------------------------------------------------------------------------------------
 
 
 def _fit(run: TrainingState, epoch: int, watch: Watch) -> EpochRow:
@@ -101,9 +106,9 @@ def _check_finite(losses: Tensor, epoch: int, run: TrainingState) -> None:
 
 
 def _check_weights(run: TrainingState, epoch: int, *more: Tensor) -> None:
-    """The loss is seen before each step: what the last step of an epoch broke shows in weights and outputs alone."""
-    weights = (one for one in run.model.state_dict().values() if one.is_floating_point())
-    if not all(bool(one.isfinite().all()) for one in (*more, *weights)):
+    """The loss is computed before each step: overflow in an epoch's last step shows only in weights and outputs."""
+    weights = (tensor for tensor in run.model.state_dict().values() if tensor.is_floating_point())
+    if not all(bool(tensor.isfinite().all()) for tensor in (*more, *weights)):
         raise _diverged(run, epoch * run.steps - 1)
 
 
@@ -114,7 +119,7 @@ def _diverged(run: TrainingState, step: int) -> DivergedError:
 def _score(run: TrainingState, row: EpochRow) -> EpochRow:
     """The epoch with its test accuracy, and that of the held-out images if there are any."""
     start = time.perf_counter()
-    _check_weights(run, row.epoch)  # an average of them may be finite still
+    _check_weights(run, row.epoch)  # their average may still be finite
     with run.averaging.applied():
         out = outputs(run.model, run.test[0], run.execution, run.config.input_scale)
         _check_weights(run, row.epoch, out)
@@ -123,5 +128,5 @@ def _score(run: TrainingState, row: EpochRow) -> EpochRow:
     return replace(row, test_accuracy=test, validation_accuracy=validation, seconds_eval=time.perf_counter() - start)
 
 
-def _accuracy_on(run: TrainingState, part: tuple[Tensor, Tensor]) -> float:
-    return accuracy(outputs(run.model, part[0], run.execution, run.config.input_scale), part[1])
+def _accuracy_on(run: TrainingState, image_set: tuple[Tensor, Tensor]) -> float:
+    return accuracy(outputs(run.model, image_set[0], run.execution, run.config.input_scale), image_set[1])

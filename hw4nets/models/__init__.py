@@ -1,4 +1,4 @@
-"""One network a file. The folder is the registry: a network's name is the name of its file, and its class is that name capitalised."""
+"""One network a file. The folder is the registry: a network's name is its file's, its class that name capitalised."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _networks() -> dict[str, type[Net]]:
-    """Name → class of every file of this folder: the parts of the assignment in their order, then the others by name."""
+    """Name → class of every file in this folder: the parts of the assignment in order, then the others by name."""
     names = [module.name for module in iter_modules(__path__) if not module.name.startswith("_")]
     found = [getattr(import_module(f"{__name__}.{name}"), name.capitalize()) for name in names]
     return {net.name: net for net in sorted(found, key=lambda net: (not net.part, net.part, net.name))}

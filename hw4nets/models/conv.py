@@ -28,7 +28,10 @@ from hw4nets.settings import Range, setting
 
 @dataclass(frozen=True)
 class Conv(Net):
-    """x ↦ W₂ vec(MaxPool_N(relu(Conv2d(x, W₁) + b₁))) + b₂;  M filters p×p×3, W₂ (10, M ⌊(33-p)/N⌋²).   (Assignment 3c.)"""
+    """x ↦ W₂ vec(MaxPool_N(relu(Conv2d(x, W₁) + b₁))) + b₂;  M filters p×p×3, W₂ (10, M ⌊(33-p)/N⌋²).
+
+    (Assignment 3c.)
+    """
 
     name: ClassVar[str] = "conv"
     part: ClassVar[str] = "3c"

@@ -33,7 +33,7 @@ from hw4nets.settings import setting
 
 @dataclass(frozen=True)
 class Fast(Net):
-    """A whitening layer, then groups of 3×3 convolutions with batch normalisation, each halving the image; one linear layer.
+    """A whitening layer, groups of normalised 3×3 convolutions, each group halving the image, and a linear layer.
 
     Within a group only the first convolution changes the width; pooling comes before normalisation, where there is
     less to normalise. Filters start as the identity on their inputs; normalisation has no factor.

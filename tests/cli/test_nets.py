@@ -21,6 +21,7 @@ from child_processes import Child, child, command, modules_of  # noqa: E402
 from hw4cli.nets import app as nets_app  # noqa: E402
 from hw4cli.nets import train as train_command  # noqa: E402
 from hw4cli.nets.app import COMMANDS, main  # noqa: E402
+from hw4cli.nets.messages import in_options  # noqa: E402
 from hw4nets.config import Config  # noqa: E402
 from hw4nets.models import NETS  # noqa: E402
 from hw4nets.settings import settings_of  # noqa: E402
@@ -85,7 +86,7 @@ def process(*words: str, program: str = RUN, **options: Any) -> subprocess.Compl
     )
 
 
-# ---- what commands do --------------------------------------------------------------------------------------------------
+# ---- what commands do ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -327,7 +328,12 @@ def test_reproduce_tells_what_diverged_draws_saves_and_starts_anew(hw4nets, monk
     assert Path("all.png").exists() and json.loads(Path("all.json").read_text())["parts"] == parts
 
 
-# ---- what is wrong -----------------------------------------------------------------------------------------------------
+def test_sentences_of_the_library_name_options():
+    said = in_options("a smaller `lr`, `overwrite=True`, `device='cpu'`, another `folder`, `batch_size` or `M`; `a b`")
+    assert said == "a smaller --lr, --overwrite, --device cpu, another --out, --batch-size or --M; `a b`"
+
+
+# ---- what is wrong ---------------------------------------------------------------------------------------------------
 
 WRONG = [
     (["tain"], "no command 'tain' (did you mean 'train'?); there are train, search, evaluate, plot, data, reproduce"),
@@ -507,7 +513,7 @@ def test_without_torch_the_extra_is_named(hw4nets, monkeypatch):
         )
 
 
-# ---- as a process ------------------------------------------------------------------------------------------------------
+# ---- as a process ----------------------------------------------------------------------------------------------------
 
 
 def test_help_and_version_of_every_command(hw4nets):

@@ -142,7 +142,7 @@ def replaced(value, draw: np.random.Generator, depth: int = 0):
     return odd(draw)
 
 
-# ---- checkpoints, runs and settings --------------------------------------------------------------------------------------
+# ---- checkpoints, runs and settings ----------------------------------------------------------------------------------
 
 
 def save(state) -> None:
@@ -246,7 +246,7 @@ def test_settings_that_are_no_file(world, tried):
         assert tried(["train", "--config", name, "--out", "new", "-q"])[0] == 2
 
 
-# ---- studies -------------------------------------------------------------------------------------------------------------
+# ---- studies ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("default")  # optuna warns of values that a study should not have
@@ -314,7 +314,7 @@ def test_a_value_that_the_network_refuses_makes_no_study(world, tried, vary, sai
     assert status == 2 and said in told and not Path("new").exists()
 
 
-# ---- images --------------------------------------------------------------------------------------------------------------
+# ---- images ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -351,7 +351,7 @@ def test_cache_entries(world, tried, tmp_path):
         assert tried(["data", "--data", "binary", "-q"])[0] == 0
 
 
-# ---- words ---------------------------------------------------------------------------------------------------------------
+# ---- words -----------------------------------------------------------------------------------------------------------
 
 WORDS = [
     "",

@@ -73,7 +73,7 @@ def _begin(act, given, folder, environment, stdout, stderr):
     act(*given)
 
 
-# ---- what children do --------------------------------------------------------------------------------------------------
+# ---- what children do ------------------------------------------------------------------------------------------------
 
 
 def command(words: Sequence[str], without: str | None = None) -> None:

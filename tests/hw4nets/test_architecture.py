@@ -1,6 +1,7 @@
 """Who may import whom inside hw4nets, what an import costs, what is public, and that it all says what it is."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,8 +41,10 @@ ORDER = [
     "run_state",
     "training",
     "recipes",
+    "search_plan",
     "plotting",
     "runs",
+    "study",
     "search",
     "assignment",
 ]  # each imports only what stands before it
@@ -136,3 +139,9 @@ def test_nothing_prints_or_shows():
         for node in ast.walk(tree(name)):
             if isinstance(node, ast.Call):
                 assert ast.unparse(node.func) != "print" and not ast.unparse(node.func).endswith(".show"), name
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_library_names_no_option_of_the_command_line(name):
+    texts = [node.value for node in ast.walk(tree(name)) if isinstance(node, ast.Constant)]
+    assert not [text for text in texts if isinstance(text, str) and re.search(r"(^|[^\w-])--[a-z]", text)]

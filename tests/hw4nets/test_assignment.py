@@ -101,7 +101,7 @@ def test_one_process_at_a_time_reproduces_in_a_folder(tmp_path, small):
 @pytest.mark.slow
 def test_runs_can_be_started_anew(tmp_path, small, tiny):
     reproduce(tmp_path, small, {"epochs": 1, "threads": 1})
-    with pytest.raises(InputError, match=r"other settings .epochs 1, not 2.*--overwrite"):
+    with pytest.raises(InputError, match=r"other settings .epochs 1, not 2.*`overwrite=True`"):
         reproduce(tmp_path, small, {"epochs": 2, "threads": 1})
     start_over(tmp_path)
     assert reproduce(tmp_path, small, {"epochs": 2, "threads": 1})["parts"]["3d"]["tuned"]["summary"]["epochs"] == 2

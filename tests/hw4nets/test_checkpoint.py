@@ -161,7 +161,7 @@ def test_the_checkpoint_before_a_damaged_one_is_not_overwritten_by_it(saved):
 )
 def test_a_run_whose_checkpoints_cannot_be_used_is_not_silently_started_anew(saved, damage, said):
     damage(saved)
-    with pytest.raises(CheckpointError, match=f"{said}.*--overwrite starts anew"):
+    with pytest.raises(CheckpointError, match=f"{said}.*`overwrite=True` starts over"):
         newest_checkpoint(saved)
 
 
@@ -302,7 +302,7 @@ def test_weights_that_overflow_in_the_last_step_of_an_epoch_are_not_kept(tmp_pat
     config = Config(
         epochs=12, batch_size=200, lr=1e6, momentum=0.0, weight_decay=10.0, schedule="constant", warmup=0.0, threads=1
     )
-    with pytest.raises(DivergedError, match="take a smaller --lr") as caught:
+    with pytest.raises(DivergedError, match="take a smaller `lr`") as caught:
         train(build(Logistic(), 0), small, replace(config, average=average), tmp_path)
     state = load_checkpoint(tmp_path / LAST)
     assert len(state["history"]) == caught.value.epoch - 1 > 0

@@ -27,7 +27,7 @@ from hw4nets.files import cache_folder
 from hw4nets.image_set import ImageSet
 from hw4nets.torchvision_import import torchvision_datasets
 
-# ---- each format -------------------------------------------------------------------------------------------------------
+# ---- each format -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("form", WRITERS)
@@ -83,7 +83,7 @@ def test_the_official_checksums_are_torchvisions():
     assert dict([*official.train_list, *official.test_list]) == OFFICIAL_MD5
 
 
-# ---- fingerprint and cache ---------------------------------------------------------------------------------------------
+# ---- fingerprint and cache -------------------------------------------------------------------------------------------
 
 
 def test_the_fingerprint_knows_every_pixel_and_label_but_no_order(parts, rng):
@@ -217,7 +217,7 @@ def test_a_cache_that_cannot_be_had_is_told_with_what_moves_it(tmp_path, parts, 
         load(str(tmp_path))
 
 
-# ---- what is wrong -----------------------------------------------------------------------------------------------------
+# ---- what is wrong ---------------------------------------------------------------------------------------------------
 
 
 def spoil_missing_batch(folder, parts):
@@ -525,7 +525,7 @@ def test_a_full_disk_leaves_no_cache(tmp_path, parts, cache, monkeypatch):
     assert list(cache.iterdir()) == []
 
 
-# ---- download ----------------------------------------------------------------------------------------------------------
+# ---- download --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -584,7 +584,7 @@ def test_a_download_that_fails_is_a_sentence(offered, cache, monkeypatch, kind):
         offered.unlink()
     else:
         monkeypatch.setattr(torchvision_datasets().CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
-    with pytest.raises(DataError, match=r"could not be downloaded whole .*give --data the path"):
+    with pytest.raises(DataError, match=r"could not be downloaded whole .*give as `source` the path"):
         load("official")
     assert list(cache.iterdir()) == []
 
@@ -595,7 +595,7 @@ def test_torchvision_imports_beside_a_torch_it_was_not_built_for():
     assert datasets is torchvision_datasets()
 
 
-# ---- arrays ------------------------------------------------------------------------------------------------------------
+# ---- arrays ----------------------------------------------------------------------------------------------------------
 
 
 def test_normalize_is_the_formula(parts):

@@ -37,7 +37,7 @@ def batch(data: bytes = b"", labels: bytes = b"") -> bytes:
     return b"\x80\2}(U\4data" + data + b"U\6labels" + labels + b"u."
 
 
-# ---- what is read ------------------------------------------------------------------------------------------------------
+# ---- what is read ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -91,7 +91,7 @@ def test_a_batch_of_full_size_is_read_in_a_moment():
     assert time.perf_counter() - start < 3
 
 
-# ---- what is refused ---------------------------------------------------------------------------------------------------
+# ---- what is refused -------------------------------------------------------------------------------------------------
 
 DEEP = b"]" * 300_000 + b"a" * 299_999
 DOUBLED_LISTS = b"]q\0" + b"".join(b"0](h%ch%ceq%c" % (n, n, n + 1) for n in range(30))

@@ -56,7 +56,7 @@ def test_a_network_made_by_the_recipe_is_a_network_like_the_others(copy, capsys,
     hw4nets, app = importlib.import_module("hw4nets"), importlib.import_module("hw4cli.nets.app")
     assert Path(hw4nets.__file__).is_relative_to(copy)
     assert "Wide" in hw4nets.__all__ and hw4nets.NETS["wide"] is hw4nets.Wide and list(hw4nets.NETS)[-1] == "wide"
-    default_space = importlib.import_module("hw4nets.search").default_space
+    default_space = importlib.import_module("hw4nets.search_plan").default_space
     assert default_space(hw4nets.preset("tuned", "wide"))["width"].low == 1000
     monkeypatch.chdir(copy)
     assert app.main(["train", "--help"]) == 0

@@ -133,7 +133,7 @@ with locked(Path({str(folder)!r})):
             assert other.stdout is not None and other.stdout.readline() == "in\n"
             for act in (lambda: open_run(folder, RECIPE, small, overwrite=True), lambda: run(folder, RECIPE, small)):
                 with pytest.raises(
-                    InputError, match=r"another process works in .*; wait for its end, or give another --out"
+                    InputError, match=r"another process works in .*; wait for its end, or give another `folder`"
                 ):
                     act()
         finally:
@@ -168,7 +168,7 @@ def test_a_validation_split_adds_a_column(tmp_path, small):
 
 def test_files_in_the_way_are_refused(done, tmp_path, small):
     folder, _ = done
-    with pytest.raises(InputError, match="holds files already; give --resume to go on, --overwrite"):
+    with pytest.raises(InputError, match="holds files already; give `resume=True` to go on, `overwrite=True`"):
         open_run(folder, RECIPE, small)
     other = tmp_path / "photos"
     other.mkdir()
@@ -288,7 +288,7 @@ def test_a_history_that_cannot_be_read(tmp_path):
             read_history(tmp_path)
 
 
-# ---- recipes and presets -----------------------------------------------------------------------------------------------
+# ---- recipes and presets ---------------------------------------------------------------------------------------------
 
 
 def test_a_recipe_goes_through_toml(tmp_path):

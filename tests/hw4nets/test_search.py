@@ -13,7 +13,8 @@ from hw4nets.errors import InputError, WriteError
 from hw4nets.files import locked
 from hw4nets.models import NETS, Base, Conv, Hidden, Logistic
 from hw4nets.recipes import Recipe, preset, read_recipe, read_toml
-from hw4nets.search import BEST_TOML, STUDY, TRIALS, Plan, default_space, search
+from hw4nets.search import BEST_TOML, STUDY, TRIALS, search
+from hw4nets.search_plan import Plan, default_space
 from hw4nets.settings import Range
 
 RECIPE = Recipe(Logistic(), Config(epochs=2, batch_size=20, threads=1, memory_format="contiguous"))
@@ -191,7 +192,7 @@ def test_a_study_that_cannot_be_written_is_told(tmp_path, small):
     def damage(trial, best):
         (tmp_path / STUDY).write_bytes(b"no database" * 1000)
 
-    with pytest.raises(WriteError, match=r"study.sqlite could not be written \(.*database.*\); the same command"):
+    with pytest.raises(WriteError, match=r"study.sqlite could not be written \(.*database.*\); the same search"):
         search(Plan(RECIPE, SPACE, 3), small, tmp_path, damage)
 
 

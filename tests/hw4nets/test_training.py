@@ -149,7 +149,7 @@ def test_what_selects_decides_the_best_epoch(small):
 def test_a_loss_that_is_no_number_stops_with_step_and_rate(small):
     config = replace(QUICK, lr=1e6, momentum=0.0, schedule="constant", warmup=0.0)
     with pytest.raises(
-        DivergedError, match=r"at step \d+ \(epoch 1\), learning rate 1e\+06; take a smaller --lr"
+        DivergedError, match=r"at step \d+ \(epoch 1\), learning rate 1e\+06; take a smaller `lr`"
     ) as caught:
         run(small, config, Hidden(M=20))
     assert 1 < caught.value.step <= 10
@@ -173,7 +173,7 @@ def test_the_watch_hears_batches_and_epochs(small):
     assert heard == [(1, 10, 10), (1, 2), (2, 10, 10), (2, 2)]
 
 
-# ---- device, memory format, compilation --------------------------------------------------------------------------------
+# ---- device, memory format, compilation ------------------------------------------------------------------------------
 
 
 def test_devices():
@@ -189,7 +189,7 @@ def test_devices():
 
 def test_cuda_that_is_not_there_is_told():
     with pytest.raises(
-        InputError, match=r"device cuda was asked for, but this torch .* finds no CUDA device; take --device cpu"
+        InputError, match=r"device cuda was asked for, but this torch .* finds no CUDA device; take `device='cpu'`"
     ):
         choose_device("cuda")
     assert choose_device("auto") == torch.device("cpu")
@@ -338,7 +338,7 @@ def test_whitening_looks_at_images_of_every_class_also_of_a_folder_in_their_orde
     assert len(seen) == min(count, 200) and sorted(set(seen)) == list(range(10))
 
 
-# ---- evaluation --------------------------------------------------------------------------------------------------------
+# ---- evaluation ------------------------------------------------------------------------------------------------------
 
 
 class Reader(nn.Module):

@@ -63,6 +63,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _judge(error: Exception) -> tuple[str, Exit] | None:
+    from hw4cli.nets.messages import in_options
     from hw4nets.errors import CheckpointError, InputError, NetsError, out_of_memory
 
     if out_of_memory(error):
@@ -70,7 +71,7 @@ def _judge(error: Exception) -> tuple[str, Exit] | None:
 
         return LITTLE_MEMORY, Exit.UNPROVEN
     if isinstance(error, NetsError):
-        return str(error), Exit.WRONG if isinstance(error, InputError | CheckpointError) else Exit.UNPROVEN
+        return in_options(str(error)), Exit.WRONG if isinstance(error, InputError | CheckpointError) else Exit.UNPROVEN
     missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if missing in EXTRA:
         return MISSING.format(missing), Exit.WRONG

@@ -19,7 +19,10 @@ from hw4nets.files import cache_folder, write_with
 @click.command("data")
 @options(DATA, PLOT, SAVE, SEED, WRITE)
 def command(data: str | None, seed: int, **given: Any) -> int:
-    """Have the images ready: downloaded, verified, decoded and cached; --plot shows some of each class, --save keeps the arrays (.npz)."""
+    """Have the images ready: downloaded, verified, decoded and cached.
+
+    --plot shows some of each class, --save keeps the arrays (.npz).
+    """
     writing = take(Writing, given)
     source = data or "official"
     check_outputs(writing, {"the data": source_path(source)})

@@ -1,4 +1,4 @@
-"""`hw4nets evaluate`: what a trained network does on the test images."""
+"""`hw4nets evaluate`: accuracy and mistakes of a trained network on the test images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hw4nets.files import write_text
 from hw4nets.recipes import read_recipe, read_toml
 from hw4nets.runs import CONFIG, load_model
 
-WORST = 10  # mistakes told in the JSON
+MISTAKES_IN_JSON = 10
 
 
 @click.command("evaluate")
@@ -35,7 +35,10 @@ WORST = 10  # mistakes told in the JSON
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda")
 @options(DATA, PLOT, SAVE, SEED, WRITE)
 def command(run: str, checkpoint: str, device: str, seed: int, data: str | None, **given: Any) -> int:
-    """Accuracy plain and with flips averaged, and confusions; --plot draws them, --save writes a row of probabilities an image (CSV)."""
+    """Accuracy plain and with flips averaged, and confusions.
+
+    --plot draws the confusions, --save writes a row of probabilities an image (CSV).
+    """
     writing = take(Writing, given)
     folder = Path(run)
     if not (folder / CONFIG).exists():
@@ -71,7 +74,7 @@ def _record(found: Evaluation, images: Data) -> dict[str, Any]:
             "predicted": images.classes[found.predicted[place]],
             "probability": float(found.probabilities[place].max()),
         }
-        for place in found.worst(WORST)
+        for place in found.worst(MISTAKES_IN_JSON)
     ]
     return {
         "status": "certified",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hw4cli import records
 from hw4cli.endings import say
+from hw4cli.nets.messages import in_options
 from hw4cli.nets.options import Writing
 from hw4cli.outputs import STDOUT, Files, check_figure, check_files, inputs, named_files, outputs
 from hw4cli.records import json_text
@@ -25,7 +26,7 @@ LITTLE_MEMORY = "there is not enough memory for this; take a smaller batch_size,
 
 
 def check_outputs(writing: Writing, read: Mapping[str, str | None], *folders: Files, runs: Sequence[str] = ()) -> None:
-    """Refuse now what could not be written later, or would overwrite an input, a file of a run that is read, or another output."""
+    """Refuse what could not be written later, or would overwrite an input, a file of a run, or another output."""
     check_figure(writing.plot)
     written = outputs({"json": writing.json, "plot": writing.plot, "save": writing.save})
     check_files(
@@ -54,20 +55,18 @@ def write_json(writing: Writing, seed: int, sha256: str | None, record: dict[str
 
 @contextmanager
 def recorded(writing: Writing, seed: int, sha256: str | None = None) -> Iterator[None]:
-    """What ends the block with exit status 1 is told in the JSON, too."""
+    """Errors in the block that end with exit status 1 are written to the JSON, too."""
     try:
         yield
     except Exception as error:
-        lacking = out_of_memory(error)
-        if lacking or isinstance(error, DivergedError | WriteError):
+        no_memory = out_of_memory(error)
+        if no_memory or isinstance(error, DivergedError | WriteError):
             status = "inaccurate" if isinstance(error, DivergedError) else "uncertified"
-            told = (
-                {"status": status, "message": LITTLE_MEMORY}
-                if lacking
-                else {"status": status, "message": str(error)} | vars(error)
-            )
-            with suppress(WriteError):  # the first failure is the one to tell
-                write_json(writing, seed, sha256, told)
+            record = {"status": status, "message": LITTLE_MEMORY}
+            if not no_memory:
+                record |= {"message": in_options(str(error))} | vars(error)
+            with suppress(WriteError):  # the first failure is the one to report
+                write_json(writing, seed, sha256, record)
         raise
 
 
@@ -81,19 +80,19 @@ def show(
 
 
 def line(writing: Writing, text: str) -> None:
-    """One line where the tables go."""
+    """One line on the stream of the tables."""
     if not writing.quiet:
         print(text, file=sys.stderr if writing.json == STDOUT else sys.stdout, flush=True)
 
 
 def figure_line(writing: Writing, name: str, more: str = "") -> list[str]:
-    """The line that would make a figure, where none was asked for; `more` is what to type besides."""
+    """The command that would draw a figure, where none was asked for; `more` are further options."""
     return [] if writing.plot else [f"For a figure: {records.command_line(PROGRAM)}{more} --plot {name}"]
 
 
 def warn(sentence: str) -> None:
-    """A sentence that does not change what is done."""
-    say(PROGRAM, f"warning: {sentence}")
+    """A warning on stderr."""
+    say(PROGRAM, f"warning: {in_options(sentence)}")
 
 
 def save_plot(writing: Writing, figure: Figure) -> None:

@@ -1,4 +1,4 @@
-"""`hw4nets plot`: runs beside each other."""
+"""`hw4nets plot`: runs compared."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ def _about(folder: Path) -> dict[str, Any]:
 @click.argument("runs", nargs=-1, required=True, metavar="RUN…")
 @options(PLOT, SAVE, SEED, WRITE)
 def command(runs: tuple[str, ...], seed: int, **given: Any) -> int:
-    """A table of runs (unfinished ones, too); --plot draws their curves over epochs and over time, --save writes all their epochs (CSV)."""
+    """A table of runs, unfinished ones too.
+
+    --plot draws their curves over epochs and over time, --save writes all their epochs (CSV).
+    """
     writing = take(Writing, given)
     check_outputs(writing, {}, runs=runs)
     for run in runs:

@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from hw4cli.endings import Exit, say
+from hw4cli.nets.messages import in_options
 from hw4cli.nets.options import DATA, PLOT, SAVE, WRITE, Writing, options, take, whole
 from hw4cli.nets.outputs import PROGRAM, check_outputs, line, percent, recorded, save_plot, show, write_json
-from hw4cli.nets.progress import Told, load_shown, source_path
+from hw4cli.nets.progress import EpochTable, load_shown, source_path
 from hw4cli.outputs import Files
 from hw4cli.progress import Bar
 from hw4cli.records import json_text
@@ -36,7 +37,7 @@ from hw4nets.runs import read_history
 @click.option("--seed", type=whole(0), default=0, show_default=True, metavar="S", help="Seed of every run.")
 @click.option("--threads", type=whole(0), default=0, metavar="N", help="CPU threads; default: torch's choice.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda")
-@click.option("--overwrite", is_flag=True, help="Start all runs in the folder anew.")
+@click.option("--overwrite", is_flag=True, help="Start all runs in the folder again.")
 @options(PLOT, SAVE, WRITE)
 def command(
     data: str | None, out: str, epochs: int | None, own_epochs: int | None, overwrite: bool, **given: Any
@@ -57,15 +58,18 @@ def command(
             start_over(Path(out))
         try:
             with Bar("reproducing", writing.quiet) as bar:
+                table = EpochTable(bar, writing)
                 results = reproduce(
-                    Path(out), images, changes, own_epochs, Told(bar, writing), lambda text: line(writing, f"\n{text}")
+                    Path(out), images, changes, own_epochs, table, lambda text: line(writing, f"\n{text}")
                 )
         except KeyboardInterrupt:
             say(PROGRAM, "interrupted; the same command goes on from the last epoch that ended")
             return Exit.INTERRUPTED
         _write(results, Path(out), writing, images.pixels)
     failed = [
-        f"{letter} {name}: {why}" for letter, part in results["parts"].items() for name, why in diverged(part).items()
+        f"{letter} {name}: {in_options(why)}"
+        for letter, part in results["parts"].items()
+        for name, why in diverged(part).items()
     ]
     for sentence in failed:
         say(PROGRAM, sentence)

@@ -33,12 +33,13 @@ from hw4nets.errors import InputError, UnknownNameError
 from hw4nets.execution import check_machine, keep_freed_memory
 from hw4nets.files import write_text
 from hw4nets.recipes import Recipe, read_toml
-from hw4nets.search import BEST_TOML, SAMPLERS, STUDY, STUDY_FILES, Findings, Plan, default_space, search
+from hw4nets.search import BEST_TOML, STUDY, STUDY_FILES, search
+from hw4nets.search_plan import SAMPLERS, Findings, Plan, default_space
 from hw4nets.settings import Range, checked, settings_of
 
-JUDGING = ("select", "chosen_on")  # they say how trials are compared
-SHOWN = 10
-COMBINATIONS = 200  # tried before a value of --vary counts as impossible
+NOT_VARIED = ("select", "chosen_on")  # they say how trials are compared
+TRIALS_SHOWN = 10
+MAX_COMBINATIONS = 200  # of other options, tried before a value of --vary counts as impossible
 
 
 @click.command("search")
@@ -71,10 +72,11 @@ def command(
 ) -> int:
     """Choose hyper-parameters: seeded trials judged on 5,000 held-out training images, poor ones ended early.
 
-    The first trial has the recipe's own values. Each trains for all epochs of the recipe, or for --epochs N; best.toml then
-    has N, too, and a last training wants more.
+    The first trial has the recipe's own values. Each trains for all epochs of the recipe, or for --epochs N; best.toml
+    then has N, too, and a last training needs more.
 
-    best.toml is what `hw4nets train --config` takes. The test images are looked at with --select test only, and best.toml then says so.
+    best.toml is what `hw4nets train --config` takes. The test images are used with --select test only, and best.toml
+    then says so.
     """
     writing, changes, chosen = take(Writing, given), settings_given(given), take(Chosen, given)
     settings = {} if chosen.config is None else read_toml(chosen.config)
@@ -109,16 +111,16 @@ def command(
         f"To train with the best: hw4nets train --config {out}/{BEST_TOML}{epochs} --out RUN",
         *figure_line(writing, "search.png", go_on),
     ]
-    show(writing, *_table(plan, found, images.pixels), last)
+    _show(writing, plan, found, images.pixels, last)
     return Exit.CERTIFIED
 
 
 def _space(recipe: Recipe, vary: tuple[str, ...], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """What is named, else everything that can be searched and was not given."""
+    """The options named by --vary, else all that can be searched and were not given."""
     known = default_space(recipe)
     if not vary:
         return {name: where for name, where in known.items() if name not in changes}
-    options = {name: value for name, value in recipe.options.items() if name not in JUDGING}
+    options = {name: value for name, value in recipe.options.items() if name not in NOT_VARIED}
     space = {}
     for words in vary:
         name, given, text = words.partition("=")
@@ -143,7 +145,7 @@ def _check_runs(recipe: Recipe, space: Mapping[str, Any]) -> None:
         ]
         for value in own:
             errors = []
-            for choice in islice(product(*others), COMBINATIONS):
+            for choice in islice(product(*others), MAX_COMBINATIONS):
                 try:
                     recipe.changed({**dict(choice), name: value})
                     break
@@ -190,19 +192,21 @@ def _write(plan: Plan, found: Findings, folder: Path, writing: Writing, pixels: 
     if writing.plot is not None:
         from hw4nets.plotting import plot_study
 
-        trials = [(trial.number, trial.accuracy, trial.ended == "finished") for trial in found.trials]
         title = f"{plan.recipe.shape.name}: {len(found.trials)} trials, pixels {pixels}"
-        save_plot(writing, plot_study(trials, found.importances, plan.judged_on, title))
+        save_plot(writing, plot_study(found.trials, found.importances, plan.judged_on, title))
     if writing.save is not None:
         write_text(writing.save, (folder / BEST_TOML).read_text(encoding="utf-8"))
 
 
-def _table(plan: Plan, found: Findings, pixels: str) -> tuple[str, list[str], list[list[str]]]:
+def _show(writing: Writing, plan: Plan, found: Findings, pixels: str, last: list[str]) -> None:
     order = sorted(found.trials, key=lambda trial: (trial.ended != "finished", -(trial.accuracy or 0.0)))
-    rows = [[str(one.number), percent(one.accuracy), one.ended, _settings(one.values)] for one in order[:SHOWN]]
+    rows = [
+        [str(trial.number), percent(trial.accuracy), trial.ended, _settings(trial.values)]
+        for trial in order[:TRIALS_SHOWN]
+    ]
     judges = "the test images" if plan.judged_on == "test" else "held-out training images"
     title = f"{found.best.shape.name}: the best {len(rows)} of {len(found.trials)} trials, on {judges}, pixels {pixels}"
-    return title, ["trial", plan.judged_on, "ended", "settings"], rows
+    show(writing, title, ["trial", plan.judged_on, "ended", "settings"], rows, last)
 
 
 def _settings(values: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ from hw4cli.nets.options import (
     take,
 )
 from hw4cli.nets.outputs import PROGRAM, check_outputs, percent, recorded, run_files, save_plot, show, write_json
-from hw4cli.nets.progress import Told, load_named, named_source, source_path
+from hw4cli.nets.progress import EpochTable, load_named, named_source, source_path
 from hw4cli.progress import Bar
 from hw4nets.checkpoint import write_tensors
 from hw4nets.data import Data
@@ -33,7 +33,7 @@ from hw4nets.models import NETS, net
 from hw4nets.recipes import DEFAULT_PRESET, Recipe, preset, read_recipe, read_toml
 from hw4nets.runs import CONFIG, Outcome, open_run, run
 
-SHOWN = (
+SUMMARY_SHOWN = (
     "parameters",
     "flops_per_image",
     "best_epoch",
@@ -49,15 +49,16 @@ SHOWN = (
 @options(RECIPE, DATA)
 @click.option("--out", required=True, metavar="RUN", help="The run's folder; made if absent.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint, with its own settings.")
-@click.option("--overwrite", is_flag=True, help="Start anew in a folder that holds a run.")
+@click.option("--overwrite", is_flag=True, help="Start again in a folder that holds a run.")
 @options(SETTINGS, PLOT, SAVE, WRITE)
 def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: Any) -> int:
     """Train a network: config, history, summary, figures and checkpoints in one folder.
 
-    What no option says, the images too, comes from --config, else from the preset. What a file leaves out is as in hw4nets.Config.
+    What no option says, the images too, comes from --config, else from the preset. What a file leaves out is as in
+    hw4nets.Config.
     """
     if resume and overwrite:
-        raise InputError("--resume goes on and --overwrite starts anew; give one of them")
+        raise InputError("--resume goes on and --overwrite starts over; give one of them")
     writing, chosen, changes = take(Writing, given), take(Chosen, given), settings_given(given)
     kept = read_toml(Path(out) / CONFIG) if resume and (Path(out) / CONFIG).exists() else {}
     source = kept or ({} if chosen.config is None else read_toml(chosen.config))
@@ -77,7 +78,7 @@ def train(folder: Path, recipe: Recipe, data: Data, writing: Writing) -> int:
     """The exit status: 0 finished, 130 interrupted."""
     try:
         with Bar(f"training {recipe.shape.name}", writing.quiet) as bar:
-            outcome = run(folder, recipe, data, Told(bar, writing))
+            outcome = run(folder, recipe, data, EpochTable(bar, writing))
     except KeyboardInterrupt:
         say(
             PROGRAM,
@@ -138,7 +139,7 @@ def _write(folder: Path, recipe: Recipe, data: Data, outcome: Outcome, writing: 
             f"{percent(summary['test_accuracy'])}  (flips averaged: {percent(summary['test_accuracy_flip'])})",
         ),
         ("training accuracy", f"{percent(summary['train_accuracy'])}  (a full pass at the end)"),
-        *((name.replace("_", " "), _word(summary[name])) for name in SHOWN),
+        *((name.replace("_", " "), _word(summary[name])) for name in SUMMARY_SHOWN),
     ]
     last = [
         f"Curves, confusions and worst mistakes: {folder}",
