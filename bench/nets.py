@@ -1,9 +1,9 @@
-"""The accuracy table of hw4nets: one run a network and seed, results written as they come, stopped and gone on with at will.
+"""The accuracy table of hw4nets: one run a network and seed; it can be stopped and resumed at any time.
 
     python -m bench.nets --data PATH --net logistic --net hidden --seeds 0,1,2 [--preset tuned] [--set epochs=4 …]
 
-Runs (with checkpoints) lie in runs/bench/, which git ignores; what is kept goes to bench/results/nets/: summary, history and curves of each
-run, and table.md over all of them. A finished run is not done again.
+Runs (with checkpoints) are in runs/bench/, which git ignores; results in bench/results/nets/: summary, history and
+curves of each run, and table.md over all of them. A finished run is not done again.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from hw4nets.data import Data, load
-from hw4nets.execution import keep_freed_memory
 from hw4nets.files import write_text
 from hw4nets.history import EpochRow, Watch
 from hw4nets.models import NETS
+from hw4nets.process import keep_freed_memory
 from hw4nets.recipes import Recipe, preset
 from hw4nets.runs import CURVES, HISTORY, SUMMARY, Outcome, finished, open_run, run
 
@@ -65,7 +65,7 @@ ASKED = {
 
 
 class Printed(Watch):
-    """A line an epoch; and the seconds that an epoch takes besides training and the test pass: checkpoint, history, this line."""
+    """A line an epoch; and the seconds of an epoch besides training and test: checkpoint, history, this line."""
 
     def __init__(self) -> None:
         self.last = 0.0
@@ -79,13 +79,14 @@ class Printed(Watch):
         return files / (outcome.summary["seconds_train"] + outcome.summary["seconds_eval"] + files)
 
     def epoch(self, row: EpochRow, epochs: int) -> None:
-        """On stdout at once, so that a log of it is up to date. The first epoch has no other before it to be timed from."""
+        """On stdout, flushed for a log. The first epoch has none before it to be timed from."""
         now = time.perf_counter()
         if self.last:
             self.rest.append(now - self.last - row.seconds_train - row.seconds_eval)
         self.last = now
-        print(f"  {row.epoch}/{epochs} loss {row.train_loss:.4f} train {row.train_accuracy:.4f} test {row.test_accuracy:.4f} "
-              f"{row.images_per_second:.0f} images/s {row.seconds_train:.1f} + {row.seconds_eval:.1f} s", flush=True)  # fmt: skip
+        scores = f"loss {row.train_loss:.4f} train {row.train_accuracy:.4f} test {row.test_accuracy:.4f}"
+        costs = f"{row.images_per_second:.0f} images/s {row.seconds_train:.1f} + {row.seconds_eval:.1f} s"
+        print(f"  {row.epoch}/{epochs} {scores} {costs}", flush=True)
 
     def note(self, sentence: str) -> None:
         """On stdout."""
@@ -130,8 +131,10 @@ def table() -> str:
         "# Accuracy of the networks",
         "",
         "On the JPEG copy of CIFAR-10: not comparable with accuracies on the official pixels.",
-        "Plain test accuracy at the last epoch; `flips averaged` beside it. One line a network and setting; other work ran beside.",
-        "`test pass`: its seconds over those of training; `files`: what checkpoints, history and log take of the run, and the figures",
+        "Plain test accuracy at the last epoch; `flips averaged` beside it. "
+        "One line a network and setting; other work ran beside.",
+        "`test pass`: its seconds over those of training; "
+        "`files`: what checkpoints, history and log take of the run, and the figures",
         "too in `logistic` and `tuned-compiled`, which ran after these began to be counted.",
         "",
     ]
@@ -157,20 +160,22 @@ def _steps(groups: Mapping[tuple[str, ...], Sequence[Mapping[str, Any]]]) -> lis
     ours, spread = whole[0], 100 * statistics.stdev(one["test_accuracy"] for one in whole) if len(whole) > 1 else 0.0
     lines = [
         "",
-        f"`fast` without one of its steps, and with another setting, each with seed 0 ({len(whole)} seeds of it: ± {spread:.2f}):",
+        "`fast` without one of its steps, and with another setting, each with seed 0 "
+        f"({len(whole)} seeds of it: ± {spread:.2f}):",
         "",
     ]
     lines += ["| | test | points lost | training minutes | million multiply-adds an image |", "|---|---|---|---|---|"]
     for name, one in [("as it is", ours), *sorted(changed.items(), key=lambda pair: pair[1]["test_accuracy"])]:
         test, lost = one["test_accuracy"], 100 * (ours["test_accuracy"] - one["test_accuracy"])
         lines.append(
-            f"| {name} | {test:.2%} | {lost:.2f} | {one['seconds_train'] / 60:.1f} | {one['flops_per_image'] / 2e6:.0f} |"
+            f"| {name} | {test:.2%} | {lost:.2f} | {one['seconds_train'] / 60:.1f} "
+            f"| {one['flops_per_image'] / 2e6:.0f} |"
         )
     return lines
 
 
 def _same_time(fast: Path, other: Path) -> list[str]:
-    """`fast` beside the tutorial's network, well trained, at the best accuracy that it reaches in the training time of `fast`."""
+    """`fast` beside the tutorial's network, well trained: its best accuracy in the training time of `fast`."""
     if not (fast.exists() and other.exists()):
         return []
     ours, theirs = (
@@ -184,7 +189,8 @@ def _same_time(fast: Path, other: Path) -> list[str]:
         return []
     return [
         "",
-        f"In the {seconds / 60:.1f} minutes of training that `fast` takes to {ours[-1]['test_accuracy']:.2%}, the tutorial's network "
+        f"In the {seconds / 60:.1f} minutes of training that `fast` takes to {ours[-1]['test_accuracy']:.2%}, "
+        "the tutorial's network "
         f"(6 and 16 filters; {theirs[0]['images_per_second']:,.0f} images/s) reaches {max(within):.2%} at best, "
         f"after {reached[len(within) - 1] / 60:.1f} minutes of its own schedule.",
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import math
@@ -11,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,12 +20,12 @@ from torch import Tensor, nn
 from hw4nets.config import Config
 from hw4nets.errors import InputError, WriteError
 from hw4nets.files import cache_folder, make_folder, write_text
+from hw4nets.process import preserved_generators
 
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 EVALUATION_BATCH_SIZES = (500, 250, 125, 50, 25)  # each divides 5,000, 10,000, 45,000 and 50,000
 MAX_LAYER_OUTPUT_BYTES = 2**28  # of a layer in evaluation: beyond, a CPU spends its time on memory
 MAX_TIMED_BATCH_SIZE = 256  # of the step that is timed to choose precision and memory format
-MMAP_MAX, TRIM_THRESHOLD = (-4, 0), (-1, 2**31 - 1)  # of <malloc.h>: no block from mmap; nothing given back below 2 GB
 MAX_TIME_RATIO = 0.9  # bfloat16 or channels_last is chosen if its step takes less than this part of the simpler one's
 MAX_NOTE_CHARACTERS = 120  # of a compiler's error
 Mode = tuple[str, str]  # names of a precision and of a memory format
@@ -117,40 +116,6 @@ def choose_device(name: str) -> torch.device:
     if kind == "cuda" and number and int(number) >= torch.cuda.device_count():
         raise InputError(f"device {name} was asked for; there are cuda:0 … cuda:{torch.cuda.device_count() - 1}")
     return torch.device("cpu" if kind == "cpu" else name)
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Inside the block torch uses that many CPU threads; 0 leaves it as it is."""
-    before = torch.get_num_threads()
-    try:
-        if count:
-            torch.set_num_threads(count)
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@cache
-def keep_freed_memory() -> bool:
-    """Let the process keep the memory that torch frees on the CPU; False where that is impossible (not glibc).
-
-    glibc returns every block above 32 MB to the system at once, and the next step's page faults fetch it again, zeroed:
-    half of the processor time of a training step of `conv`. This affects the whole process, so programs call it, and
-    `train` does not.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):
-        return False  # Windows, macOS, musl
-    return all(mallopt(option, value) for option, value in (MMAP_MAX, TRIM_THRESHOLD))
-
-
-@contextmanager
-def preserved_generators(device: torch.device) -> Iterator[None]:
-    """After the block torch's global generators, of the CPU and of the device in use, are in their state before it."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        yield
 
 
 # ---- precision and memory format: the faster one depends on network and machine, by a factor of several --------------

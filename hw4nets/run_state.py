@@ -16,11 +16,12 @@ from hw4nets.checkpoint import newest_checkpoint
 from hw4nets.config import Config
 from hw4nets.data import Data, hold_out, normalize
 from hw4nets.errors import CheckpointError, out_of_memory
-from hw4nets.execution import Execution, choose_device, prepare, preserved_generators
+from hw4nets.execution import Execution, choose_device, prepare
 from hw4nets.history import EpochRow, History, Watch, check_row
 from hw4nets.image_set import ImageSet
 from hw4nets.network import whiten
 from hw4nets.optimizers import Averaging, make_optimizer
+from hw4nets.process import preserved_generators
 
 WHITENING_IMAGES = 5_000  # at most, of the training images, that whitening filters are computed from
 REPORTED_ONLY = ("chosen_on",)  # settings that change no step of a run, so that a resumed one may have others

@@ -20,11 +20,12 @@ from hw4nets.checkpoint import BEFORE, BEST, LAST, load_checkpoint
 from hw4nets.data import Data
 from hw4nets.errors import CheckpointError, InputError, out_of_memory
 from hw4nets.evaluation import Evaluation, evaluate
-from hw4nets.execution import Execution, choose_device, prepare, threads
+from hw4nets.execution import Execution, choose_device, prepare
 from hw4nets.files import LOCK_FILE, leftover_files, locked, make_folder, read_text, write_text, write_with
 from hw4nets.history import EpochRow, History, Watch, check_row
 from hw4nets.network import build, flops_per_image, parameter_count
 from hw4nets.plotting import plot_confusion, plot_curves, plot_worst
+from hw4nets.process import threads
 from hw4nets.recipes import Recipe, read_recipe, read_toml
 from hw4nets.run_state import AUTO_SETTINGS, REPORTED_ONLY
 from hw4nets.training import train

@@ -15,10 +15,10 @@ from hw4nets.config import Config
 from hw4nets.data import Data, normalize
 from hw4nets.errors import DivergedError
 from hw4nets.evaluation import accuracy, outputs
-from hw4nets.execution import threads
 from hw4nets.files import make_folder
 from hw4nets.history import EpochRow, History, Watch
 from hw4nets.optimizers import factor, scale_rates
+from hw4nets.process import threads
 from hw4nets.run_state import TrainingState, begin, matching_checkpoint, seeded_generators
 
 FINITE_CHECK_STEPS = 25  # between two checks that the loss is finite: each waits for the device

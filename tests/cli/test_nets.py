@@ -142,8 +142,9 @@ def test_the_same_seed_gives_the_same_history(hw4nets):
 
 @pytest.mark.slow
 def test_options_reach_the_run(hw4nets):
-    words = "--net base --data synthetic --epochs 1 --filters 3,4 --sizes 3,3 --units 9,8 --batch-norm --dropout 0.1 --activation gelu"
-    words += " --whiten no --batch-size 500 --memory-format contiguous --precision float32"
+    words = "--net base --data synthetic --epochs 1 --filters 3,4 --sizes 3,3 --units 9,8"
+    words += " --batch-norm --dropout 0.1 --activation gelu --whiten no --batch-size 500"
+    words += " --memory-format contiguous --precision float32"
     assert (
         hw4nets("train", *words.split(), "--out", "run", "--lr", "0.03", "--seed", "5", "--no-nesterov", "-q").status
         == 0
@@ -444,7 +445,8 @@ def test_cuda_that_is_absent_is_told_before_anything_is_made(hw4nets, tmp_path):
 
 
 def test_a_loss_that_diverges_is_exit_1_with_step_and_rate(hw4nets):
-    words = "--net hidden --M 20 --data synthetic --epochs 3 --lr 1e6 --schedule constant --warmup 0 --batch-size 100 --threads 1"
+    words = "--net hidden --M 20 --data synthetic --epochs 3 --lr 1e6 --schedule constant --warmup 0"
+    words += " --batch-size 100 --threads 1"
     done = hw4nets("train", *words.split(), "--out", "run", "--json", "-", "-q")
     assert done.status == 1 and done.json["status"] == "inaccurate" and done.json["lr"] == 1e6 and done.json["step"] > 0
     assert "the loss stopped being finite at step" in done.err and "take a smaller --lr" in done.err

@@ -1,4 +1,4 @@
-"""Files that `hw4nets` reads, changed by chance and on purpose, and words that mean nothing: a sentence and an exit status, never more.
+"""Files that `hw4nets` reads, damaged at random and on purpose, and random words: a sentence and an exit status.
 
 A few seeds of each kind run always; with the marker `full` many do. Every draw is seeded.
 """

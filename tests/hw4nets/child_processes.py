@@ -1,6 +1,6 @@
-"""Processes of their own for tests: forked from a server that has torch loaded, which takes seconds otherwise, and ended whatever happens.
+"""Child processes of tests, forked from a server that has torch loaded (else seconds each) and ended whatever happens.
 
-The server is started at the first use and ends with the tests. What runs in a child has to be importable: functions of this file.
+The server starts at the first use and ends with the tests. A child runs functions that can be imported: those below.
 """
 
 import multiprocessing
@@ -19,7 +19,7 @@ import pytest
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["torch", "pytest"])  # pytest: a child imports what the main module of the tests is
-LONGEST = 60  # seconds that a child may take
+MAX_SECONDS = 60  # that a child may take
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Child:
 
     def status(self) -> int:
         """Its exit status when it has ended; minus the signal's number where one ended it."""
-        self.process.join(LONGEST)
+        self.process.join(MAX_SECONDS)
         if self.process.exitcode is None:
-            pytest.fail(f"the process has not ended after {LONGEST} s")
+            pytest.fail(f"the process has not ended after {MAX_SECONDS} s")
         return self.process.exitcode
 
     def kill(self) -> None:
@@ -114,7 +114,7 @@ def count_page_faults() -> None:
 
     import torch
 
-    from hw4nets.execution import keep_freed_memory
+    from hw4nets.process import keep_freed_memory
 
     if not keep_freed_memory():
         print("no mallopt")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from child_processes import child, trained
-from hw4nets import checkpoint, execution
+from hw4nets import checkpoint, execution, process
 from hw4nets.checkpoint import BEFORE, BEST, LAST, checksum, load_checkpoint, newest_checkpoint, save_checkpoint
 from hw4nets.config import Config
 from hw4nets.data import fingerprint, synthetic
@@ -22,8 +22,8 @@ from hw4nets.training import train
 
 SHAPE = Conv(M=8, N=7, batch_norm=True, dropout=0.3)
 EVERYTHING = Config(
-    epochs=6, batch_size=20, augment="alternating_flip,crop:2,cutout:6", average="ema", label_smoothing=0.1, select="validation", threads=1,
-    precision="float32", memory_format="channels_last",
+    epochs=6, batch_size=20, augment="alternating_flip,crop:2,cutout:6", average="ema", label_smoothing=0.1,
+    select="validation", threads=1, precision="float32", memory_format="channels_last",
 )  # fmt: skip
 TIMES = {"images_per_second": 0, "seconds_train": 0, "seconds_eval": 0}
 
@@ -249,7 +249,7 @@ def test_a_run_goes_on_in_its_precision_and_memory_format_and_says_that_threads_
     with pytest.raises(KeyboardInterrupt):
         train(build(shape, 0), small, config, tmp_path, Stopped(1))
     monkeypatch.setattr(execution, "_remembered_mode", lambda *words: pytest.fail("chosen anew"))
-    with execution.threads(2):
+    with process.threads(2):
         history = train(build(shape, 0), small, config, tmp_path)
     assert (history.precision, history.memory_format) == ("bfloat16", "channels_last")
     assert "used 1 CPU threads and goes on with 2" in history.notes[0]
@@ -298,7 +298,7 @@ def test_whitening_is_not_done_again_on_going_on(tmp_path, small, monkeypatch):
 
 @pytest.mark.parametrize("average", ["none", "ema", "lookahead"])
 def test_weights_that_overflow_in_the_last_step_of_an_epoch_are_not_kept(tmp_path, small, average):
-    """The loss is looked at before each step, so it does not know of the last one; nor does an average that has not followed yet."""
+    """The loss is computed before each step, so the last step is not in it, nor in an average not yet updated."""
     config = Config(
         epochs=12, batch_size=200, lr=1e6, momentum=0.0, weight_decay=10.0, schedule="constant", warmup=0.0, threads=1
     )

@@ -1,4 +1,4 @@
-"""Every way in which images come, on small files made here; what is wrong with them is one sentence, and nothing is cached."""
+"""Every form of the images, in small files made here; a fault in them is one sentence, and nothing is cached."""
 
 import functools
 import gzip

@@ -1,4 +1,4 @@
-"""Shapes and counts from the assignment's formulas; every option changes what it should; sizes that cannot be are named."""
+"""Shapes and counts from the assignment's formulas; every option has its effect; impossible sizes are named."""
 
 import math
 

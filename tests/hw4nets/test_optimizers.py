@@ -72,7 +72,7 @@ def test_orthogonal_keeps_the_directions_and_evens_the_sizes(shape):
 
 
 def test_muon_works_in_the_precision_of_the_network(model):
-    """Weights are never rounded; Newton-Schulz multiplies what bfloat16 rounds of small singular values by up to 3.4 a step, as them."""
+    """Weights are never rounded; Newton-Schulz multiplies the rounding of small singular values by up to 3.4 a step."""
     config, steps = Config(optimizer="muon", lr=0.02, side_lr=0.1), {}
     for precision in (torch.float32, torch.bfloat16, torch.float16):
         net = copy.deepcopy(model)

@@ -1,4 +1,4 @@
-"""Pickles read as data: every protocol that batches were ever written in, and crafted ones that must end in a sentence, soon and small."""
+"""Pickles read as data: every protocol, and crafted ones that must end in a sentence, in little time and memory."""
 
 import pickle
 import struct

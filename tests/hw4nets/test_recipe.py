@@ -1,4 +1,4 @@
-"""The recipe "Add a network" of CONTRIBUTING.md: its two files alone make a network of the command line, of TOML and of the search."""
+"""The recipe "Add a network" of CONTRIBUTING.md: with its two files alone there is a network like the others."""
 
 import importlib
 import re

@@ -38,8 +38,8 @@ from hw4nets.settings import settings_of
 
 RECIPE = Recipe(Conv(M=6, N=7), Config(epochs=2, batch_size=20, lr=0.02, memory_format="contiguous", threads=1))
 HEADER = "epoch,train_loss,train_accuracy,test_accuracy,images_per_second,seconds_train,seconds_eval"
-KEYS = """net parameters seed epochs test_accuracy test_accuracy_flip train_accuracy best_epoch seconds_train seconds_eval images_per_second
-    device pixels selected_on flops_per_image"""
+KEYS = """net parameters seed epochs test_accuracy test_accuracy_flip train_accuracy best_epoch seconds_train
+    seconds_eval images_per_second device pixels selected_on flops_per_image"""
 
 
 @pytest.fixture(scope="session")

@@ -100,10 +100,11 @@ def test_training_leaves_torchs_generator_and_threads_alone(small):
 @pytest.mark.parametrize(
     "change",
     [
-        {"optimizer": "adamw", "lr": 0.002}, {"optimizer": "muon"}, {"lr": 0.03}, {"momentum": 0.5}, {"nesterov": False},
-        {"weight_decay": 0.1},
-        {"schedule": "cosine"}, {"warmup": 0.5}, {"final_lr": 0.5}, {"label_smoothing": 0.2}, {"augment": "flip"}, {"augment": "crop:3"},
-        {"augment": "alternating_flip"}, {"augment": "cutout:8"}, {"average": "ema"}, {"average": "lookahead"}, {"input_scale": "half"},
+        {"optimizer": "adamw", "lr": 0.002}, {"optimizer": "muon"}, {"lr": 0.03}, {"momentum": 0.5},
+        {"nesterov": False}, {"weight_decay": 0.1},
+        {"schedule": "cosine"}, {"warmup": 0.5}, {"final_lr": 0.5}, {"label_smoothing": 0.2},
+        {"augment": "flip"}, {"augment": "crop:3"}, {"augment": "alternating_flip"}, {"augment": "cutout:8"},
+        {"average": "ema"}, {"average": "lookahead"}, {"input_scale": "half"},
         {"batch_size": 10}, {"seed": 4}, {"select": "validation"}, {"norm_bias_lr": 10.0}, {"precision": "bfloat16"},
     ],
     ids=str,
@@ -223,7 +224,8 @@ def test_values_of_a_cache_that_mean_nothing_are_measured_anew(cache, monkeypatc
 
 @pytest.mark.parametrize("seconds, chosen", [
     ([1, 1, 1, 1, 1, 1, 1, 1], ("float32", "contiguous")), ([9, 9, 9, 9, 8, 8, 6, 5], ("bfloat16", "channels_last")),
-    ([9, 9, 5, 6, 6, 6, 4.9, 4.8], ("float32", "channels_last")), ([9, 9, 9, 9, 7, 7, 9, 9], ("bfloat16", "contiguous")),
+    ([9, 9, 5, 6, 6, 6, 4.9, 4.8], ("float32", "channels_last")),
+    ([9, 9, 9, 9, 7, 7, 9, 9], ("bfloat16", "contiguous")),
 ])  # fmt: skip
 def test_precision_and_memory_format_are_the_first_that_none_beats_clearly(cache, monkeypatch, seconds, chosen):
     times = iter(seconds)  # two a way, the ways in order
@@ -258,7 +260,8 @@ def test_bfloat16_trains_nearly_as_float32_does(small):
 
 
 @pytest.mark.parametrize("shape, images", [
-    (Logistic(), 500), (Conv(M=1000, N=7), 50), (Conv(M=100, N=7), 500), (Conv(M=300, N=7), 250), (Conv(M=100_000, N=7), 25),
+    (Logistic(), 500), (Conv(M=1000, N=7), 50), (Conv(M=100, N=7), 500), (Conv(M=300, N=7), 250),
+    (Conv(M=100_000, N=7), 25),
 ])  # fmt: skip
 def test_evaluation_takes_no_more_images_at_once_than_memory_serves_quickly(shape, images):
     with torch.device("meta"):

@@ -17,8 +17,9 @@ from hw4cli.outputs import Files
 from hw4cli.progress import Bar
 from hw4cli.records import json_text
 from hw4nets.assignment import PRESETS, diverged, is_written, reproduce, start_over
-from hw4nets.execution import choose_device, keep_freed_memory
+from hw4nets.execution import choose_device
 from hw4nets.files import write_text
+from hw4nets.process import keep_freed_memory
 from hw4nets.runs import read_history
 
 

@@ -30,8 +30,9 @@ from hw4cli.nets.train import chosen_recipe
 from hw4cli.outputs import Files, named_files
 from hw4cli.progress import Bar
 from hw4nets.errors import InputError, UnknownNameError
-from hw4nets.execution import check_machine, keep_freed_memory
+from hw4nets.execution import check_machine
 from hw4nets.files import write_text
+from hw4nets.process import keep_freed_memory
 from hw4nets.recipes import Recipe, read_toml
 from hw4nets.search import BEST_TOML, STUDY, STUDY_FILES, search
 from hw4nets.search_plan import SAMPLERS, Findings, Plan, default_space

@@ -28,8 +28,9 @@ from hw4cli.progress import Bar
 from hw4nets.checkpoint import write_tensors
 from hw4nets.data import Data
 from hw4nets.errors import InputError
-from hw4nets.execution import check_machine, keep_freed_memory
+from hw4nets.execution import check_machine
 from hw4nets.models import NETS, net
+from hw4nets.process import keep_freed_memory
 from hw4nets.recipes import DEFAULT_PRESET, Recipe, preset, read_recipe, read_toml
 from hw4nets.runs import CONFIG, Outcome, open_run, run
 
