@@ -28,7 +28,8 @@ def _networks() -> dict[str, type[Net]]:
 NETS: dict[str, type[Net]] = _networks()
 _CLASSES = {net.__name__: net for net in NETS.values()}
 
-__all__ = ["NETS", "Net", "build", "flops_per_image", "net", "parameter_count", "whiten", *_CLASSES]
+__all__ = ["NETS", "Net", "build", "flops_per_image", "net", "parameter_count", "whiten"]
+__all__ += list(_CLASSES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def net(name: str, given: Mapping[str, Any] | None = None) -> Net:

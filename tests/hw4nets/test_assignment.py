@@ -37,7 +37,7 @@ def test_reproduce_writes_report_and_figures_and_keeps_what_is_finished(tmp_path
 
     first, again = Count(), Count()
     said = []
-    results = reproduce(tmp_path, small, {"epochs": 1, "threads": 1}, watch=first, say=said.append)
+    results = reproduce(tmp_path, small, {"epochs": 1, "threads": 1}, watch=first, progress=said.append)
     assert reproduce(tmp_path, small, {"epochs": 1, "threads": 1}, watch=again) == results
     assert (first.epochs, again.epochs) == (8, 0) and said[:2] == ["3a logistic, tuned", "3a logistic, assignment"]
     assert json.loads((tmp_path / "results.json").read_text()) == results
