@@ -165,9 +165,11 @@ def _section(letter: str, part: Mapping[str, Any]) -> Sequence[str]:
     lines = ["", f"## {letter} {part['title']}", "", f"    {part['formula']}", ""]
     lines += ["| | " + " | ".join(PRESETS) + " |", "|---|---|---|"]
     for name in part["tuned"]["shape"]:
-        lines.append(f"| {name} | " + " | ".join(_text(part[one]["shape"][name]) for one in PRESETS) + " |")
+        lines.append(
+            f"| {name} | " + " | ".join(_text(part[preset_name]["shape"][name]) for preset_name in PRESETS) + " |"
+        )
     for name in part["tuned"]["train"]:
-        cells = [_setting(part[one], name) for one in PRESETS]
+        cells = [_setting(part[preset_name], name) for preset_name in PRESETS]
         if name not in RUN_SETTINGS and set(cells) != {NOT_USED}:
             lines.append(f"| {name} | {' | '.join(cells)} |")
     failed = [f"{name}: {sentence}." for name, sentence in diverged(part).items()]

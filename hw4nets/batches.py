@@ -116,11 +116,11 @@ def _labels(name: str, labels: Any) -> np.ndarray:
     """A flat list of whole numbers or a 1-d array of them, checked before numpy makes an array of it."""
     if isinstance(labels, np.ndarray) and labels.ndim == 1:
         labels = labels.tolist()
-    if type(labels) is not list or any(type(one) is not int for one in labels):
+    if type(labels) is not list or any(type(label) is not int for label in labels):
         raise DataError(
             f"{name}: its labels are no flat list of whole numbers; wanted one of 0 … {len(CLASSES) - 1} for each image"
         )
-    wrong = next((one for one in labels if not 0 <= one < len(CLASSES)), None)
+    wrong = next((label for label in labels if not 0 <= label < len(CLASSES)), None)
     if wrong is not None:
         label = f"the label {wrong}" if abs(wrong) < 1 << 63 else "a label of more than 63 bits"
         raise DataError(f"{name} holds {label}; labels are 0 … {len(CLASSES) - 1}")

@@ -62,7 +62,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # readers of damaged archives raise errors of every kind
         if out_of_memory(error):
-            raise MemoryError(str(error)) from error  # says nothing about the file
+            raise MemoryError(str(error)) from error  # no fault of the file
         raise DamagedError(f"{path} is damaged, or no checkpoint of hw4nets ({type(error).__name__})") from error
     if version != VERSION:
         raise CheckpointError(f"{path} has format {str(version)[:20]}; this program reads format {VERSION}")
@@ -118,13 +118,13 @@ def checksum(state: Any) -> str:
 
 def _pieces(value: Any) -> Iterator[bytes]:
     if isinstance(value, Mapping):
-        for key, one in value.items():
+        for key, entry in value.items():
             yield repr(key).encode()
-            yield from _pieces(one)
+            yield from _pieces(entry)
     elif isinstance(value, list | tuple):
         yield str(len(value)).encode()
-        for one in value:
-            yield from _pieces(one)
+        for entry in value:
+            yield from _pieces(entry)
     elif isinstance(value, Tensor):
         plain = value.detach().cpu().contiguous()
         yield f"{plain.dtype} {tuple(plain.shape)}".encode()

@@ -79,6 +79,6 @@ class Config(Settings):
         return weaker_selection(self.select, self.chosen_on)
 
 
-def weaker_selection(one: str, other: str) -> str:
-    """That one of two of `SELECT_CHOICES` with which a test accuracy says less."""
-    return max(one, other, key=SELECT_CHOICES.index)
+def weaker_selection(first: str, second: str) -> str:
+    """Of two of `SELECT_CHOICES` that with which a test accuracy says less."""
+    return max(first, second, key=SELECT_CHOICES.index)

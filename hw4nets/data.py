@@ -103,8 +103,8 @@ def fingerprint(train: ImageSet, test: ImageSet) -> str:
     digest = hashlib.sha256()
     for part in (train, test):
         rows = zip(part.labels.astype(np.uint8), np.ascontiguousarray(part.pixels), strict=True)
-        for one in sorted(hashlib.sha256(label.tobytes() + image.tobytes()).digest() for label, image in rows):
-            digest.update(one)
+        for image_digest in sorted(hashlib.sha256(label.tobytes() + image.tobytes()).digest() for label, image in rows):
+            digest.update(image_digest)
         digest.update(b"|")
     return digest.hexdigest()
 
@@ -195,7 +195,7 @@ def _load_cache(path: Path, key: str, source: str) -> Data | None:
 
 def _decoded(path: Path, arrays: Mapping[str, np.ndarray]) -> Decoded:
     if "train_pixels" not in arrays:
-        batches = official_batches({name: one.tobytes() for name, one in arrays.items() if "batch" in name})
+        batches = official_batches({name: array.tobytes() for name, array in arrays.items() if "batch" in name})
         return Decoded(*read_batches(path, batches), batches)
     parts = [ImageSet(arrays[f"{name}_pixels"], arrays[f"{name}_labels"]) for name in ("train", "test")]
     for part in parts:

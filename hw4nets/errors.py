@@ -11,7 +11,7 @@ NO_MEMORY_MESSAGES = ("can't allocate memory", "out of memory")  # in torch's Ru
 def out_of_memory(error: BaseException) -> bool:
     """Whether there was too little memory: numpy raises MemoryError, torch a RuntimeError that says so."""
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(one in str(error) for one in NO_MEMORY_MESSAGES)
+        isinstance(error, RuntimeError) and any(message in str(error) for message in NO_MEMORY_MESSAGES)
     )
 
 

@@ -79,7 +79,7 @@ class Execution:
         return images.contiguous(memory_format=self.memory_format)
 
     def wait(self) -> None:
-        """Until the device has done what it was given, so that a clock can be read."""
+        """Wait until the device has finished its work, so that a clock can be read."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
@@ -134,7 +134,7 @@ def _precisions(config: Config, device: torch.device) -> list[str]:
 
 
 def _cpu_has_bfloat16() -> bool:
-    """AMX or AVX-512 BF16, as far as this torch can tell."""
+    """Whether the CPU has AMX or AVX-512 BF16, as far as this torch knows."""
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
 

@@ -68,9 +68,9 @@ class History:
         """With one more epoch."""
         rows = (*self.rows, row)
         scores = {
-            "none": lambda one: one.epoch,
-            "test": lambda one: one.test_accuracy,
-            "validation": lambda one: one.validation_accuracy,
+            "none": lambda row: row.epoch,
+            "test": lambda row: row.test_accuracy,
+            "validation": lambda row: row.validation_accuracy,
         }
         return replace(self, rows=rows, best_epoch=max(rows, key=scores[select]).epoch)  # the first of equals
 
@@ -85,7 +85,7 @@ class Watch:
         """`done` of `total` steps of the epoch."""
 
     def epoch(self, row: EpochRow, epochs: int) -> None:
-        """An epoch has ended, and its checkpoint stands."""
+        """An epoch has ended, and its checkpoint is written."""
 
     def note(self, sentence: str) -> None:
         """A sentence for the user; the run goes on."""

@@ -1,4 +1,4 @@
-"""What networks are made of: layers, the settings that several networks share, and the sizes that layers leave."""
+"""Layers and blocks of networks, the settings that several networks share, and the sizes of outputs."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def check_length(name: str, values: Sequence[int], count: int) -> None:
 
 
 def convolved(size: int, filters: int, padding: int = 0, stride: int = 1, what: str = "p") -> int:
-    """Side of what a convolution leaves of `size`×`size`: ⌊(size + 2 padding - filters) / stride⌋ + 1."""
+    """Side of a convolution's output for `size`×`size`: ⌊(size + 2 padding - filters) / stride⌋ + 1."""
     if filters > size + 2 * padding:
         limit = size + 2 * padding
         raise InputError(f"{what} = {filters} exceeds the {size}×{size} it slides over; take {what} ≤ {limit}")
@@ -183,7 +183,7 @@ def convolved(size: int, filters: int, padding: int = 0, stride: int = 1, what: 
 
 
 def pooled(size: int, pool: int, what: str = "N") -> int:
-    """Side of what pooling leaves of `size`×`size`: ⌊size / pool⌋."""
+    """Side of a pool's output for `size`×`size`: ⌊size / pool⌋."""
     if pool > size:
         raise InputError(f"a pool of {what} = {pool} leaves nothing of {size}×{size}; take {what} ≤ {size}")
     return size // pool

@@ -1,4 +1,4 @@
-"""`Net`, the base of every network, and what can be done with any of them: build, whiten, count.
+"""`Net`, the base of every network, and the functions of any network: build, whiten, count.
 
 A network maps images x (B, 3, 32, 32), normalised, to outputs (B, 10).
 """

@@ -43,7 +43,9 @@ def make_optimizer(model: nn.Module, config: Config, precision: torch.dtype = to
 
 def check_together(model: nn.Module, config: Config) -> None:
     """Raise `InputError` where network and settings do not fit: Muon without filters, normalisation of one image."""
-    if config.optimizer == "muon" and not any(one.ndim == 4 and one.requires_grad for one in model.parameters()):
+    if config.optimizer == "muon" and not any(
+        weight.ndim == 4 and weight.requires_grad for weight in model.parameters()
+    ):
         raise InputError("optimizer muon moves filters that are trained, and this network has none; take sgd or adamw")
     if config.batch_size == 1 and any(isinstance(layer, NORM_LAYERS) for layer in model.modules()):
         raise InputError("batch normalisation needs a batch of two images or more; batch_size is 1")
@@ -57,12 +59,12 @@ def parameter_groups(model: nn.Module, config: Config) -> list[dict[str, Any]]:
     With Muon only filters (4-D) are orthogonalised; everything else moves by SGD at `side_lr`.
     """
     norm_offsets = {id(layer.bias) for layer in model.modules() if isinstance(layer, NORM_LAYERS)}
-    trained = [one for one in model.parameters() if one.requires_grad]
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
     side = config.side_lr if config.optimizer == "muon" else config.lr
-    filters = [one for one in trained if one.ndim == 4]
-    weights = [one for one in trained if one.ndim in (2, 3)]
-    offsets = [one for one in trained if one.ndim < 2 and id(one) not in norm_offsets]
-    norms = [one for one in trained if id(one) in norm_offsets]
+    filters = [weight for weight in trained if weight.ndim == 4]
+    weights = [weight for weight in trained if weight.ndim in (2, 3)]
+    offsets = [weight for weight in trained if weight.ndim < 2 and id(weight) not in norm_offsets]
+    norms = [weight for weight in trained if id(weight) in norm_offsets]
     groups = [
         {
             "params": filters,
@@ -167,7 +169,7 @@ class Averaging:
     def __init__(self, model: nn.Module, kind: str, decay: float) -> None:
         self.kind, self.decay = kind, decay
         self.tensors = _floats(model)
-        self.average = [one.clone() for one in self.tensors] if kind != "none" else []
+        self.average = [tensor.clone() for tensor in self.tensors] if kind != "none" else []
 
     @torch.no_grad()
     def step(self, step: int, total: int) -> None:
@@ -188,7 +190,7 @@ class Averaging:
         if self.kind != "ema":
             yield
             return
-        trained = [one.clone() for one in self.tensors]
+        trained = [tensor.clone() for tensor in self.tensors]
         _copy(self.average, self.tensors)
         try:
             yield
@@ -205,19 +207,19 @@ class Averaging:
             average.lerp_(tensor, part)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """The entries for a checkpoint."""
         return {"average": list(self.average)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what a checkpoint kept."""
+        """Restore the entries of a checkpoint."""
         _copy(state["average"], self.average)
 
 
 @torch.no_grad()
 def _copy(source: Iterable[Tensor], target: Iterable[Tensor]) -> None:
-    for one, other in zip(source, target, strict=True):
-        other.copy_(one)
+    for tensor, destination in zip(source, target, strict=True):
+        destination.copy_(tensor)
 
 
 def _floats(model: nn.Module) -> list[Tensor]:
-    return [one for one in model.state_dict().values() if one.is_floating_point()]
+    return [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]

@@ -47,7 +47,7 @@ def read_pickle(content: bytes) -> Any:
         return _Machine(content).run()
     except PickleError:
         raise
-    except Exception as error:  # what is missing from the stack, the memo or the file shows as any kind of error
+    except Exception as error:  # of every kind, where stack, memo or file lack something
         raise PickleError(f"it is cut short or damaged ({type(error).__name__})") from error
 
 
@@ -100,7 +100,7 @@ def _array(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
     if (
         not isinstance(shape, tuple)
         or len(shape) > MAX_AXES
-        or any(type(one) is not int or not 0 <= one <= len(content) for one in shape)
+        or any(type(size) is not int or not 0 <= size <= len(content) for size in shape)
     ):
         _refuse("an array of a shape that its bytes cannot fill")
     if math.prod(shape) * kind.dtype.itemsize != len(content):
@@ -150,7 +150,7 @@ class _Machine:
         self.stack.append(value)
 
     def since_mark(self) -> list[Any]:
-        """What was pushed since the last mark, taken from the stack."""
+        """Pop the values pushed since the last mark."""
         place = self.marks.pop()
         items = self.stack[place:]
         del self.stack[place:]
@@ -261,7 +261,7 @@ ACTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
     "POP_MARK": lambda machine, _: machine.since_mark(),
     "DUP": lambda machine, _: machine.push(machine.stack[-1]),
     "EMPTY_LIST": lambda machine, _: machine.push([]),
-    "LIST": lambda machine, _: machine.push([_plain(one) for one in machine.since_mark()]),
+    "LIST": lambda machine, _: machine.push([_plain(value) for value in machine.since_mark()]),
     "APPEND": lambda machine, _: machine.append_last(),
     "APPENDS": lambda machine, _: machine.extend(),
     "EMPTY_TUPLE": lambda machine, _: machine.push(()),

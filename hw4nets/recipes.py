@@ -26,13 +26,13 @@ FILE_KEYS, FILE_TABLES = ("net", "data", "pixels", "data_sha256", "note"), ("sha
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is trained, and how."""
+    """A network's shape and the settings of its training."""
 
     shape: Net
     config: Config
 
     def __post_init__(self) -> None:
-        """What does not go together is told before anything is made."""
+        """Refuse settings that do not fit together."""
         Augmentation.parse(self.config.augment)
         if self.config.optimizer == "muon" or self.config.batch_size == 1:
             with torch.device("meta"):  # its shapes without its numbers
@@ -61,7 +61,7 @@ class Recipe:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """From what TOML held; what is absent has its default."""
+        """From the content of a TOML file; absent settings have their defaults."""
         shape = net(values["net"], values.get("shape", {}))
         return cls(shape, Config.of("training", values.get("train", {})))
 

@@ -199,7 +199,7 @@ def _check_same_run(
 
 
 def begin(run: TrainingState, state: Mapping[str, Any] | None, notes: list[str], watch: Watch) -> History:
-    """Tell the notes, restore the run from its checkpoint if there is one, and give the history so far."""
+    """Pass the notes on, restore the run from its checkpoint if there is one, and give the history so far."""
     for sentence in notes:
         watch.note(sentence)
     try:

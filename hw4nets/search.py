@@ -104,7 +104,7 @@ class _Pruning(Watch):
             raise optuna.TrialPruned
 
 
-# ---- what is written -------------------------------------------------------------------------------------------------
+# ---- files -----------------------------------------------------------------------------------------------------------
 
 
 def _findings(plan: Plan, study: optuna.Study, data: Data, folder: Path) -> Findings:
@@ -128,7 +128,7 @@ def _write_best(plan: Plan, study: optuna.Study, data: Data, folder: Path) -> Tr
 
 
 def _recipe(plan: Plan, best: Trial) -> Recipe:
-    """Its settings: chosen on what judged the trials, or on what the recipe around them was chosen on."""
+    """Its settings; `chosen_on` is the weaker of what judged the trials and the recipe's own."""
     chosen_on = weaker_selection(plan.judged_on, plan.recipe.config.chosen_on)
     return plan.recipe.changed({**best.values, "select": "none", "chosen_on": chosen_on})
 

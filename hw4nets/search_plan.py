@@ -1,4 +1,4 @@
-"""What a search of hyper-parameters is given and gives: its plan with the space, trials, and findings."""
+"""The plan of a search of hyper-parameters, its space, trials and findings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TRIAL_ENDINGS = ("finished", "pruned", "impossible", "diverged")
 
 @dataclass(frozen=True)
 class Plan:
-    """What is searched: `space` around a recipe, `trials` in all (those of an earlier call counted), seeded."""
+    """A search of `space` around a recipe, with `trials` in all (those of an earlier call counted), seeded."""
 
     recipe: Recipe
     space: Space

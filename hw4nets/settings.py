@@ -64,7 +64,7 @@ class Settings:
         return cls(**given)
 
     def values(self) -> dict[str, Any]:
-        """Names and values, tuples as lists: what TOML holds."""
+        """Names and values, tuples as lists, as in TOML."""
         pairs = ((item.name, getattr(self, item.name)) for item in settings_of(type(self)))
         return {name: list(value) if isinstance(value, tuple) else value for name, value in pairs}
 
@@ -82,7 +82,7 @@ def checked(item: dataclasses.Field[Any], value: Any) -> Any:
             raise InputError(
                 f"{item.name} is {shown(value)}; give whole numbers, as in {','.join(map(str, item.default))}"
             )
-        return tuple(_number(item, one, int) for one in value)
+        return tuple(_number(item, number, int) for number in value)
     if kind in (int, float):
         return _number(item, value, kind)
     if not isinstance(value, kind):

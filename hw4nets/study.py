@@ -61,7 +61,7 @@ def open_study(plan: Plan, data: Data, path: Path) -> optuna.Study:
             "give the same ones to go on, or another `folder`"
         )
     study.set_user_attr("about", about)
-    for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):  # what a killed search left
+    for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):  # left by a killed search
         storage.set_trial_state_values(trial._trial_id, state=optuna.trial.TrialState.FAIL)
     _check_trials(plan, study)
     return study
@@ -138,7 +138,7 @@ def enqueue_own_values(plan: Plan, study: optuna.Study) -> None:
 
 
 def sampler_of_trial(plan: Plan, number: int) -> optuna.samplers.BaseSampler:
-    """A new one for each trial, seeded by its number: a search that was stopped draws what it would have drawn."""
+    """A new one for each trial, seeded by its number: a resumed search draws the same values as one not stopped."""
     import optuna
 
     seed = (plan.seed * 1_000_003 + number) % 2**32

@@ -29,7 +29,7 @@ def torchvision_datasets() -> ModuleType:
             raise
     _define_operators()
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-        del sys.modules[name]  # what the failed import left half made
+        del sys.modules[name]  # partly initialised by the failed import
     return importlib.import_module("torchvision.datasets")
 
 

@@ -68,7 +68,7 @@ class Base(Net):
         self.side()
 
     def side(self) -> int:
-        """Side of what the second pool leaves."""
+        """Side of the second pool's output."""
         side = SIDE
         for size, padding, pool in zip(self.sizes, self.padding, self.pools, strict=True):
             side = pooled(convolved(side, size, padding, what="sizes"), pool, what="pools")

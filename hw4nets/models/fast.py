@@ -67,7 +67,7 @@ class Fast(Net):
         self.side()
 
     def side(self) -> int:
-        """Side of what the last group leaves."""
+        """Side of the last group's output."""
         side = convolved(SIDE, self.stem_size, stride=self.stem_stride, what="stem_size")
         for pool in self.pools:
             side = pooled(side, pool, what="pools")

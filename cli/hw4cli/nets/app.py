@@ -36,7 +36,7 @@ class NetsCommands(Commands):
     texts, package = COMMANDS, "hw4cli.nets"
 
     def unknown(self, name: str) -> Exception:
-        """What is raised for the name of no command."""
+        """The exception for a command that does not exist."""
         from hw4nets import UnknownNameError
 
         return UnknownNameError("command", name, COMMANDS)

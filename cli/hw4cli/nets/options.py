@@ -36,7 +36,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Writing:
-    """What is written, and where."""
+    """The outputs of a command."""
 
     json: str | None
     quiet: bool
@@ -46,7 +46,7 @@ class Writing:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Where a recipe comes from."""
+    """The sources of a recipe."""
 
     net: str | None
     preset: str | None
@@ -83,7 +83,7 @@ def _setting(item: dataclasses.Field[Any], owners: str) -> Option:
 
 
 def _network_settings() -> list[Option]:
-    """One option a name, whatever network has it; the help says which do."""
+    """One option a name for all networks that have it; its help lists them."""
     found: dict[str, tuple[dataclasses.Field[Any], list[str]]] = {}
     for net in NETS.values():
         for item in settings_of(net):

@@ -1,4 +1,4 @@
-"""What commands of `hw4nets` write: paths checked before any work, JSON without NaN, tables for people."""
+"""Outputs of `hw4nets`: paths checked before any work, JSON without NaN, tables."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def _table(histories: dict[str, tuple[EpochRow, ...]]) -> str:
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    """On what epoch or settings were chosen, and which pixels were learned, as far as the folder says."""
+    """The images that epoch or settings were chosen on, and the pixels trained on, as far as the folder has them."""
     if not (folder / CONFIG).exists():
         return {"selected_on": "unknown", "pixels": "unknown"}
     pixels = read_toml(folder / CONFIG).get("pixels", "unknown")
@@ -69,20 +69,20 @@ def command(runs: tuple[str, ...], seed: int, **given: Any) -> int:
     }
     with recorded(writing, seed):
         if writing.plot is not None:
-            _draw(writing, histories, "pixels " + "; ".join(sorted({one["pixels"] for one in record.values()})))
+            _draw(writing, histories, "pixels " + "; ".join(sorted({facts["pixels"] for facts in record.values()})))
         if writing.save is not None:
             write_text(writing.save, _table(histories))
     write_json(writing, seed, None, {"status": "certified", "message": f"{len(runs)} runs", "runs": record})
     rows = [
         (
             run,
-            str(one["epochs"]),
-            percent(one["test_accuracy"]),
-            f"{one['seconds_train']:.1f}",
-            one["selected_on"],
-            one["pixels"],
+            str(facts["epochs"]),
+            percent(facts["test_accuracy"]),
+            f"{facts['seconds_train']:.1f}",
+            facts["selected_on"],
+            facts["pixels"],
         )
-        for run, one in record.items()
+        for run, facts in record.items()
     ]
     heads = ("run", "epochs", "test", "seconds of training", "chosen on", "pixels")
     show(writing, "Runs", heads, rows, figure_line(writing, "runs.png"))

@@ -93,7 +93,7 @@ def _write(results: Mapping[str, Any], folder: Path, writing: Writing, pixels: s
         from hw4nets.plotting import plot_runs
 
         trained = [part[name] for part in results["parts"].values() for name in PRESETS if "summary" in part[name]]
-        histories = {one["folder"]: read_history(folder / "runs" / one["folder"]) for one in trained}
+        histories = {outcome["folder"]: read_history(folder / "runs" / outcome["folder"]) for outcome in trained}
         save_plot(writing, plot_runs(histories, f"pixels {pixels}"))
     if writing.save is not None:
         write_text(writing.save, json_text(results))

@@ -142,7 +142,7 @@ def _check_runs(recipe: Recipe, space: Mapping[str, Any]) -> None:
     }
     for name, own in values.items():
         others = [
-            [(other, one) for one in (recipe.options[other], *values[other])] for other in values if other != name
+            [(other, value) for value in (recipe.options[other], *values[other])] for other in values if other != name
         ]
         for value in own:
             errors = []
@@ -159,7 +159,7 @@ def _check_runs(recipe: Recipe, space: Mapping[str, Any]) -> None:
 def _where(recipe: Recipe, name: str, text: str) -> Range | tuple[Any, ...]:
     """LOW:HIGH is even in the logarithm where LOW > 0 and HIGH ≥ 10 LOW; A|B are the values themselves."""
     item = next(
-        one for record in (recipe.shape, recipe.config) for one in settings_of(type(record)) if one.name == name
+        item for record in (recipe.shape, recipe.config) for item in settings_of(type(record)) if item.name == name
     )
     old = recipe.options[name]
     try:
@@ -186,7 +186,7 @@ def _value(old: Any, word: str) -> Any:
         if word not in ("true", "false"):
             raise ValueError(word)
         return word == "true"
-    return [int(one) for one in word.split(",")] if isinstance(old, list) else type(old)(word)
+    return [int(number) for number in word.split(",")] if isinstance(old, list) else type(old)(word)
 
 
 def _write(plan: Plan, found: Findings, folder: Path, writing: Writing, pixels: str) -> None:

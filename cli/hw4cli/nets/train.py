@@ -109,7 +109,7 @@ def chosen_recipe(chosen: Chosen, changes: Mapping[str, Any]) -> Recipe:
 
 
 def kept_recipe(folder: Path, chosen: Chosen, changes: Mapping[str, Any]) -> Recipe:
-    """The run's own; what is asked besides must agree with it, which opening the run checks."""
+    """The run's own, with the given settings; opening the run checks that they agree."""
     recipe = read_recipe(folder / CONFIG)
     if chosen.preset is None and chosen.config is None:
         if chosen.net not in (None, recipe.shape.name):
@@ -127,7 +127,7 @@ def _write(folder: Path, recipe: Recipe, data: Data, outcome: Outcome, writing: 
 
         save_plot(writing, plot_curves(outcome.history.rows, f"{recipe.shape.name}, pixels {data.pixels}"))
     if writing.save is not None:
-        write_tensors(writing.save, {name: one.cpu() for name, one in outcome.model.state_dict().items()})
+        write_tensors(writing.save, {name: tensor.cpu() for name, tensor in outcome.model.state_dict().items()})
     write_json(
         writing,
         recipe.config.seed,
