@@ -62,9 +62,8 @@ def _begin(act, given, folder, environment, stdout, stderr):
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # ignored in the server, and in tests that run in the background
+    # ignored in the server, and in tests that run in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, path in ((1, stdout), (2, stderr)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
     import torch

@@ -25,13 +25,7 @@ from hw4nets.models import (
 )
 from hw4nets.settings import Range, settings_of
 
-SMALL = {
-    "hidden": {"M": 7},
-    "conv": {"M": 6},
-    "base": {},
-    "fast": {"widths": (4, 6, 8)},
-    "logistic": {},
-}  # others: their defaults
+SMALL = {"hidden": {"M": 7}, "conv": {"M": 6}, "fast": {"widths": (4, 6, 8)}}  # others: their defaults
 
 
 def x(count=2):
@@ -120,7 +114,7 @@ OPTIONS = [
 
 @pytest.mark.parametrize(("name", "option", "layer"), OPTIONS)
 def test_an_option_brings_its_layer_and_changes_the_output(name, option, layer):
-    plain, changed = (build(net(name, SMALL[name] | more), 0) for more in ({}, option))
+    plain, changed = (build(net(name, SMALL.get(name, {}) | more), 0) for more in ({}, option))
     assert any(isinstance(one, layer) for one in changed) and not any(isinstance(one, layer) for one in plain)
     whiten(changed, x(50))
     torch.manual_seed(0)

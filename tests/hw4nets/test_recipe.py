@@ -33,9 +33,7 @@ def copy(tmp_path, monkeypatch):
     shutil.copytree(ROOT / "hw4nets", tmp_path / "hw4nets", ignore=shutil.ignore_patterns("__pycache__"))
     for _, content in blocks():
         path = tmp_path / content.partition("\n")[0].removeprefix("# ")
-        assert path.exists() == (
-            path.suffix == ".toml"
-        )  # a new file of code; settings are added to those that are there
+        assert path.exists() == (path.suffix == ".toml")  # a new file of code, and more settings in an old file
         with path.open("a", encoding="utf-8") as file:
             file.write(content)
     before = {name: sys.modules.pop(name) for name in loaded()}
