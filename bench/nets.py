@@ -33,10 +33,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNS, RESULTS = ROOT / "runs" / "bench", ROOT / "bench" / "results" / "nets"
 RAW = argparse.RawDescriptionHelpFormatter
 BESIDE = "fast_tuned_seed0", "base_tuned-tutorial_seed0"
-FAST, CHANGED = (
-    "fast_tuned",
-    ("-without-", "-with-"),
-)  # names of runs of `fast` that lack one of its steps, or have another setting
+FAST = "fast_tuned"
+CHANGED = ("-without-", "-with-")  # in names of runs of `fast` that lack one of its steps, or have another setting
 HEADS = (
     "network",
     "settings",
@@ -55,13 +53,13 @@ HEADS = (
     "machine",
     "ended",
 )
-ASKED = {
+ASKED = {  # percent: asked, aim
     "logistic": (39, 41),
     "hidden": (57, 62),
     "conv": (70, 80),
     "base": (87, 89),
     "fast": (87, None),
-}  # percent: asked, aim
+}
 
 
 class Printed(Watch):

@@ -38,9 +38,8 @@ def crop(images: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
     """
     n, _, height, width = images.shape
     padded = images[:, :, _reflected(height, pixels, images.device)][:, :, :, _reflected(width, pixels, images.device)]
-    windows = padded.unfold(2, height, 1).unfold(
-        3, width, 1
-    )  # (n, c, 2 pixels + 1, 2 pixels + 1, h, w), nothing copied
+    # (n, c, 2 pixels + 1, 2 pixels + 1, h, w), nothing copied
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)
     down, right = torch.randint(2 * pixels + 1, (2, n), generator=generator, device=images.device)
     return windows[torch.arange(n, device=images.device), :, down, right]
 

@@ -16,11 +16,7 @@ from hw4nets.errors import InputError
 NORM_LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d)
 AVERAGE_INTERVAL_STEPS = 5  # between two updates of an average
 WARMUP_START_FACTOR = 0.2  # factor of the learning rate at the first step of a warm-up
-NEWTON_SCHULZ_COEFFICIENTS = (
-    3.4445,
-    -4.7750,
-    2.0315,
-)  # Newton-Schulz coefficients of Jordan 2024: fast, singular values end in about 0.7 … 1.2
+NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan 2024: fast, singular values end in about 0.7 … 1.2
 
 # ---- parameter groups and optimizers ---------------------------------------------------------------------------------
 

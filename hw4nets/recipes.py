@@ -96,10 +96,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise InputError(f"no file {path}") from error
     except InputError:
         raise
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # beside what TOML forbids, numbers of thousands of digits and thousands of brackets
+    except (ValueError, RecursionError) as error:  # wrong TOML, numbers too long for Python, thousands of brackets
         raise InputError(f"{path} cannot be read as TOML: {error}") from error
 
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,13 @@ OPTIONAL_TYPES = {  # of those that older checkpoints lack
 SPLIT_SEED = 0  # every run holds out the same images, so that runs can be compared
 
 
+class DeviceImages(NamedTuple):
+    """An `ImageSet` on the device: pixels uint8 (n, 3, 32, 32), labels (n,)."""
+
+    pixels: Tensor
+    labels: Tensor
+
+
 @dataclass
 class TrainingState:
     """Everything that changes while training, and the images, on the device as uint8."""
@@ -44,9 +51,9 @@ class TrainingState:
     model: nn.Module
     config: Config
     execution: Execution
-    train: tuple[Tensor, Tensor]
-    test: tuple[Tensor, Tensor]
-    validation: tuple[Tensor, Tensor] | None
+    train: DeviceImages
+    test: DeviceImages
+    validation: DeviceImages | None
     optimizer: torch.optim.Optimizer
     averaging: Averaging
     scaler: torch.amp.GradScaler  # type: ignore[name-defined]
@@ -73,7 +80,7 @@ class TrainingState:
         device = execution.device
         train = _on(train_part, device)
         if kept is None:
-            whiten(model, normalize(_spread(train[0], WHITENING_IMAGES), config.input_scale))
+            whiten(model, normalize(_spread(train.pixels, WHITENING_IMAGES), config.input_scale))
         generator = torch.Generator(device).manual_seed(config.seed)
         return cls(
             model=model,
@@ -86,7 +93,7 @@ class TrainingState:
             averaging=Averaging(model, config.average, config.average_decay),
             scaler=torch.amp.GradScaler(device.type, enabled=execution.precision is torch.float16),  # type: ignore[attr-defined]
             generator=generator,
-            first_flipped=torch.rand(len(train[0]), generator=generator, device=device) < 0.5,
+            first_flipped=torch.rand(len(train.pixels), generator=generator, device=device) < 0.5,
             augmentation=augmentation,
             images=data.sha256,
             order=data.order,
@@ -95,12 +102,12 @@ class TrainingState:
     @property
     def batch(self) -> int:
         """Images of a step."""
-        return min(self.config.batch_size, len(self.train[0]))
+        return min(self.config.batch_size, len(self.train.pixels))
 
     @property
     def steps(self) -> int:
         """Steps of an epoch."""
-        return len(self.train[0]) // self.batch
+        return len(self.train.pixels) // self.batch
 
     @property
     def total(self) -> int:
@@ -244,8 +251,8 @@ def _spread(images: Tensor, count: int) -> Tensor:
     return images[places.round().long().to(images.device)]
 
 
-def _on(part: ImageSet, device: torch.device) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(part.pixels).to(device), torch.from_numpy(part.labels).to(device)
+def _on(image_set: ImageSet, device: torch.device) -> DeviceImages:
+    return DeviceImages(*(torch.from_numpy(array).to(device) for array in image_set))
 
 
 def _cuda_state(device: torch.device) -> list[Tensor]:

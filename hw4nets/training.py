@@ -19,7 +19,7 @@ from hw4nets.files import make_folder
 from hw4nets.history import EpochRow, History, Watch
 from hw4nets.optimizers import factor, scale_rates
 from hw4nets.process import threads
-from hw4nets.run_state import TrainingState, begin, matching_checkpoint, seeded_generators
+from hw4nets.run_state import DeviceImages, TrainingState, begin, matching_checkpoint, seeded_generators
 
 FINITE_CHECK_STEPS = 25  # between two checks that the loss is finite: each waits for the device
 
@@ -121,12 +121,12 @@ def _score(run: TrainingState, row: EpochRow) -> EpochRow:
     start = time.perf_counter()
     _check_weights(run, row.epoch)  # their average may still be finite
     with run.averaging.applied():
-        out = outputs(run.model, run.test[0], run.execution, run.config.input_scale)
+        out = outputs(run.model, run.test.pixels, run.execution, run.config.input_scale)
         _check_weights(run, row.epoch, out)
-        test = accuracy(out, run.test[1])
+        test = accuracy(out, run.test.labels)
         validation = _accuracy_on(run, run.validation) if run.validation is not None else None
     return replace(row, test_accuracy=test, validation_accuracy=validation, seconds_eval=time.perf_counter() - start)
 
 
-def _accuracy_on(run: TrainingState, image_set: tuple[Tensor, Tensor]) -> float:
-    return accuracy(outputs(run.model, image_set[0], run.execution, run.config.input_scale), image_set[1])
+def _accuracy_on(run: TrainingState, images: DeviceImages) -> float:
+    return accuracy(outputs(run.model, images.pixels, run.execution, run.config.input_scale), images.labels)
