@@ -85,13 +85,13 @@ def folder_files(path: Path) -> Iterator[tuple[str, Path]]:
 def file_size(file: Path) -> int:
     """Bytes of a regular file; raises `DataError` for anything else: reading a pipe or a device may never end."""
     try:
-        found = file.stat()
+        status = file.stat()
     except OSError as error:
         why = "it is a link to nothing" if file.is_symlink() else error.strerror
         raise DataError(f"{file} cannot be read ({why}); replace or remove it") from error
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise DataError(f"{file} is no regular file; replace or remove it")
-    return found.st_size
+    return status.st_size
 
 
 def _too_large(path: Path) -> DataError:
@@ -148,21 +148,21 @@ def _unzipped(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> bytes:
 
 
 def _tar_entries(unpacked: _Limited) -> Iterator[tuple[str, Content]]:
-    kept: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     with tarfile.open(fileobj=unpacked, mode="r:") as archive:  # type: ignore[call-overload]
         for number, member in enumerate(archive):
             if number > MAX_FILES:
                 raise _too_large(unpacked.path)
             if not file_key(member.name) or member.size > MAX_FILE_BYTES or not (member.isreg() or member.islnk()):
                 continue
-            if not member.islnk() or member.linkname not in kept:  # a link to a file already read needs no seeking
+            if not member.islnk() or member.linkname not in contents:  # a link to a file already read needs no seeking
                 file = archive.extractfile(member)
                 if file is None:
                     continue
-                kept[member.name] = file.read(MAX_FILE_BYTES)  # a hard link does not state the size of its file
+                contents[member.name] = file.read(MAX_FILE_BYTES)  # a hard link does not state the size of its file
             else:
-                kept[member.name] = kept[member.linkname]
-            yield member.name, lambda name=member.name: kept[name]
+                contents[member.name] = contents[member.linkname]
+            yield member.name, lambda name=member.name: contents[name]
         unpacked.to_end()  # gzip's checksum is at the end, which tar does not read
 
 

@@ -95,21 +95,12 @@ def _pickle_batch(name: str, content: bytes) -> ImageSet:
 
 
 def _pixels(name: str, pixels: Any, count: int) -> np.ndarray:
-    found = (
-        f"shape {pixels.shape} and type {pixels.dtype}"
-        if isinstance(pixels, np.ndarray)
-        else f"type {type(pixels).__name__}"
-    )
-    if (
-        not isinstance(pixels, np.ndarray)
-        or pixels.dtype != np.uint8
-        or pixels.shape != (count, IMAGE_VALUES)
-        or not count
-    ):
-        raise DataError(
-            f"{name}: pixels of {found}; wanted uint8 ({count}, {IMAGE_VALUES}), one row a label, at least one"
-        )
-    return np.ascontiguousarray(pixels).reshape(-1, *IMAGE_SHAPE)
+    kind = f"type {type(pixels).__name__}"
+    if isinstance(pixels, np.ndarray):
+        if pixels.dtype == np.uint8 and pixels.shape == (count, IMAGE_VALUES) and count:
+            return np.ascontiguousarray(pixels).reshape(-1, *IMAGE_SHAPE)
+        kind = f"shape {pixels.shape} and type {pixels.dtype}"
+    raise DataError(f"{name}: pixels of {kind}; wanted uint8 ({count}, {IMAGE_VALUES}), one row a label, at least one")
 
 
 def _labels(name: str, labels: Any) -> np.ndarray:

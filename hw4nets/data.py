@@ -101,8 +101,8 @@ def _scale(name: str, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]
 def fingerprint(train: ImageSet, test: ImageSet) -> str:
     """sha256 over every image with its label, sorted within each set: independent of the files and of their order."""
     digest = hashlib.sha256()
-    for part in (train, test):
-        rows = zip(part.labels.astype(np.uint8), np.ascontiguousarray(part.pixels), strict=True)
+    for images in (train, test):
+        rows = zip(images.labels.astype(np.uint8), np.ascontiguousarray(images.pixels), strict=True)
         for image_digest in sorted(hashlib.sha256(label.tobytes() + image.tobytes()).digest() for label, image in rows):
             digest.update(image_digest)
         digest.update(b"|")
@@ -110,20 +110,20 @@ def fingerprint(train: ImageSet, test: ImageSet) -> str:
 
 
 def hold_out(data: Data, seed: int, count: int | None = None) -> Data:
-    """Training images split in two at random: `test` becomes the held-out ones, and the true test images are gone.
+    """Training images split in two at random: `test` becomes the held_out-out ones, and the true test images are gone.
 
-    count   how many are held out; default: a tenth, 5,000 of 50,000
+    count   how many are held_out out; default: a tenth, 5,000 of 50,000
     """
     n = len(data.train.labels)
     count = n * HELD_OUT_IMAGES // 50_000 if count is None else count
     if not 0 < count < n:
-        raise InputError(f"{count} of {n} training images cannot be held out for validation")
+        raise InputError(f"{count} of {n} training images cannot be held_out out for validation")
     order = np.random.default_rng(seed).permutation(n)
-    held, kept = np.sort(order[:count]), np.sort(order[count:])
+    held_out, rest = np.sort(order[:count]), np.sort(order[count:])
     return replace(
         data,
-        train=ImageSet(data.train.pixels[kept], data.train.labels[kept]),
-        test=ImageSet(data.train.pixels[held], data.train.labels[held]),
+        train=ImageSet(data.train.pixels[rest], data.train.labels[rest]),
+        test=ImageSet(data.train.pixels[held_out], data.train.labels[held_out]),
     )
 
 
@@ -149,34 +149,34 @@ def _noisy_images(patterns: np.ndarray, count: int, draw: np.random.Generator) -
 
 def _cached(key: str, make: Callable[[], Decoded], source: str = "official") -> Data:
     path = cache_folder() / f"cifar10-{key}.npz"
-    kept = _load_cache(path, key, source)
-    if kept is not None:
-        return kept
+    cached = _load_cache(path, key, source)
+    if cached is not None:
+        return cached
     try:
         make_folder(path.parent)
     except InputError as error:
         raise InputError(f"{error}; decoded images are kept there: set {CACHE_VARIABLE} to another folder") from error
-    found = make()
-    data = _data(found, source)
-    write_with(path, lambda temporary: _save_cache(temporary, key, found, data.sha256))
+    decoded = make()
+    data = _data(decoded, source)
+    write_with(path, lambda temporary: _save_cache(temporary, key, decoded, data.sha256))
     return data
 
 
-def _data(found: Decoded, source: str) -> Data:
-    sha256 = fingerprint(found.train, found.test)
-    return Data(found.train, found.test, "official" if found.official else f"other: {sha256[:12]}", sha256, source)
-
-
-def _save_cache(path: Path, key: str, found: Decoded, sha256: str) -> None:
-    """The decoded images with their fingerprint; of the official ones their batches, whose checksums identify them."""
-    arrays = {name: np.frombuffer(content, np.uint8) for name, content in found.official.items()}
-    decoded = (
-        {}
-        if arrays
-        else {f"{name}_{kind}": getattr(part, kind) for name, part in _image_sets(found) for kind in ImageSet._fields}
+def _data(decoded: Decoded, source: str) -> Data:
+    sha256 = fingerprint(decoded.train, decoded.test)
+    return Data(
+        decoded.train, decoded.test, "official" if decoded.official else f"other: {sha256[:12]}", sha256, source
     )
+
+
+def _save_cache(path: Path, key: str, decoded: Decoded, sha256: str) -> None:
+    """The decoded images with their fingerprint; of the official ones their batches, whose checksums identify them."""
+    arrays = {name: np.frombuffer(content, np.uint8) for name, content in decoded.official.items()}
+    if not arrays:
+        for name, images in (("train", decoded.train), ("test", decoded.test)):
+            arrays |= {f"{name}_pixels": images.pixels, f"{name}_labels": images.labels}
     with path.open("wb") as file:
-        np.savez(file, key=np.array(key), sha256=np.array(sha256), **arrays, **decoded)  # type: ignore[arg-type]
+        np.savez(file, key=np.array(key), sha256=np.array(sha256), **arrays)  # type: ignore[arg-type]
 
 
 def _load_cache(path: Path, key: str, source: str) -> Data | None:
@@ -185,8 +185,8 @@ def _load_cache(path: Path, key: str, source: str) -> Data | None:
     An entry is verified: its images must have its fingerprint, and are official only by their batches' checksums.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            arrays = {name: kept[name] for name in kept.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as entry:
+            arrays = {name: entry[name] for name in entry.files}
         data = _data(_decoded(path, arrays), source)
         return data if (str(arrays["key"]), str(arrays["sha256"])) == (key, data.sha256) else None
     except Exception:  # numpy's reader of a damaged entry raises errors of every kind
@@ -197,21 +197,14 @@ def _decoded(path: Path, arrays: Mapping[str, np.ndarray]) -> Decoded:
     if "train_pixels" not in arrays:
         batches = official_batches({name: array.tobytes() for name, array in arrays.items() if "batch" in name})
         return Decoded(*read_batches(path, batches), batches)
-    parts = [ImageSet(arrays[f"{name}_pixels"], arrays[f"{name}_labels"]) for name in ("train", "test")]
-    for part in parts:
-        if (
-            part.pixels.dtype != np.uint8
-            or part.pixels.shape != (len(part.labels), *IMAGE_SHAPE)
-            or part.labels.dtype != np.int64
-        ):
+    train, test = [ImageSet(arrays[f"{name}_pixels"], arrays[f"{name}_labels"]) for name in ("train", "test")]
+    for images in (train, test):
+        pixels, labels = images
+        if pixels.dtype != np.uint8 or pixels.shape != (len(labels), *IMAGE_SHAPE) or labels.dtype != np.int64:
             raise DataError(f"{path} holds no images")
-        if not set(part.labels.tolist()) == set(range(len(CLASSES))):
+        if not set(labels.tolist()) == set(range(len(CLASSES))):
             raise DataError(f"{path} lacks a class")
-    return Decoded(parts[0], parts[1])
-
-
-def _image_sets(data: Decoded) -> tuple[tuple[str, ImageSet], ...]:
-    return ("train", data.train), ("test", data.test)
+    return Decoded(train, test)
 
 
 # ---- download --------------------------------------------------------------------------------------------------------

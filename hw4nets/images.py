@@ -25,22 +25,22 @@ COLOR_MODES = ("1", "L", "P", "RGB", "CMYK", "YCbCr")  # Pillow's; each has one 
 GREY_16_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 
 
-def read_images(path: Path, part: str, files: Mapping[str, bytes], progress: Callable[[int, int], None]) -> ImageSet:
+def read_images(path: Path, subset: str, files: Mapping[str, bytes], progress: Callable[[int, int], None]) -> ImageSet:
     """The images of train or test, whose keys are train/CLASS/NAME, in the order of the keys.
 
     progress   called as (done, total) images
     """
-    keys = sorted(key for key in files if key.split("/")[0].lower() == part)
+    keys = sorted(key for key in files if key.split("/")[0].lower() == subset)
     classes = {key.split("/")[1] for key in keys}
     for name in sorted(classes - set(CLASSES)):
-        raise UnknownNameError(f"class of CIFAR-10 for the folder {part}/", name, CLASSES)
+        raise UnknownNameError(f"class of CIFAR-10 for the folder {subset}/", name, CLASSES)
     missing = [name for name in CLASSES if name not in classes]
     if missing:
-        raise DataError(f"{path}: {part}/ lacks images of {', '.join(missing)}; every class needs some")
+        raise DataError(f"{path}: {subset}/ lacks images of {', '.join(missing)}; every class needs some")
     pixels = np.empty((len(keys), *IMAGE_SHAPE), np.uint8)
 
-    def decode(place: int) -> None:
-        pixels[place] = _decode(keys[place], files[keys[place]])
+    def decode(index: int) -> None:
+        pixels[index] = _decode(keys[index], files[keys[index]])
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes without holding the interpreter's lock
         for done, _ in enumerate(pool.map(decode, range(len(keys)), chunksize=64), start=1):

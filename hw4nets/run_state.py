@@ -65,21 +65,22 @@ class TrainingState:
 
     @classmethod
     def start(
-        cls, model: nn.Module, data: Data, config: Config, kept: Mapping[str, Any] | None = None
+        cls, model: nn.Module, data: Data, config: Config, checkpoint: Mapping[str, Any] | None = None
     ) -> TrainingState:
         """The state at step 0.
 
-        kept   the checkpoint that will be loaded, if any: its precision and memory format are used
+        checkpoint   the checkpoint that will be loaded, if any: its precision and memory format are used
         """
         augmentation = Augmentation.parse(config.augment)
         split = hold_out(data, SPLIT_SEED) if config.select == "validation" else None
-        train_part, held = (split.train, split.test) if split is not None else (data.train, None)
+        training, held_out = (split.train, split.test) if split is not None else (data.train, None)
         execution = prepare(
-            model, replace(config, **{name: kept[name] for name in AUTO_SETTINGS if kept and name in kept})
+            model,
+            replace(config, **{name: checkpoint[name] for name in AUTO_SETTINGS if checkpoint and name in checkpoint}),
         )
         device = execution.device
-        train = _on(train_part, device)
-        if kept is None:
+        train = _on(training, device)
+        if checkpoint is None:
             whiten(model, normalize(_spread(train.pixels, WHITENING_IMAGES), config.input_scale))
         generator = torch.Generator(device).manual_seed(config.seed)
         return cls(
@@ -88,7 +89,7 @@ class TrainingState:
             execution=execution,
             train=train,
             test=_on(data.test, device),
-            validation=_on(held, device) if held is not None else None,
+            validation=_on(held_out, device) if held_out is not None else None,
             optimizer=make_optimizer(model, config, execution.precision),
             averaging=Averaging(model, config.average, config.average_decay),
             scaler=torch.amp.GradScaler(device.type, enabled=execution.precision is torch.float16),  # type: ignore[attr-defined]
@@ -224,16 +225,16 @@ def begin(run: TrainingState, state: Mapping[str, Any] | None, notes: list[str],
     return history
 
 
-def _check_alike(ours: Any, kept: Any) -> None:
+def _check_alike(ours: Any, stored: Any) -> None:
     """Raise ValueError where lists and dicts have other keys or other types of values than ours; numbers may differ."""
     if isinstance(ours, dict | list | tuple):
-        if type(ours) is not type(kept) or len(ours) != len(kept):
+        if type(ours) is not type(stored) or len(ours) != len(stored):
             raise ValueError("other keys")
-        if isinstance(ours, dict) and ours.keys() != kept.keys():
+        if isinstance(ours, dict) and ours.keys() != stored.keys():
             raise ValueError("other keys")
         for name in ours if isinstance(ours, dict) else range(len(ours)):
-            _check_alike(ours[name], kept[name])
-    elif type(ours) is not type(kept) and not (isinstance(ours, int | float) and isinstance(kept, int | float)):
+            _check_alike(ours[name], stored[name])
+    elif type(ours) is not type(stored) and not (isinstance(ours, int | float) and isinstance(stored, int | float)):
         raise ValueError("other kinds of values")
 
 

@@ -160,11 +160,11 @@ def load_model(path: Path, recipe: Recipe, device: str = "auto") -> tuple[nn.Mod
 
 
 def _check_same(folder: Path, recipe: Recipe, data: Data) -> None:
-    kept = read_recipe(folder / CONFIG)
-    if kept.shape.name != recipe.shape.name:
-        names = f"{kept.shape.name}, not {recipe.shape.name}"
+    stored = read_recipe(folder / CONFIG)
+    if stored.shape.name != recipe.shape.name:
+        names = f"{stored.shape.name}, not {recipe.shape.name}"
         raise InputError(f"{folder} is a run of {names}; give another `folder`, or `overwrite=True`")
-    old, new = kept.options, recipe.options
+    old, new = stored.options, recipe.options
     changed = [
         f"{name} {old[name]}, not {new[name]}" for name in new if old[name] != new[name] and name not in REPORTED_ONLY
     ]
