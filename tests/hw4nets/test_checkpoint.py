@@ -64,10 +64,10 @@ def test_a_run_goes_on_exactly(tmp_path, small, change):
 def test_kill_9_at_random_moments_then_resume_equals_the_uninterrupted_run(tmp_path):
     """Each time the process is killed at a moment drawn after it has started to work, until it comes to its end."""
     draw = random.Random(0)
-    config = replace(EVERYTHING, epochs=12)
+    config, shape = replace(EVERYTHING, epochs=8), replace(SHAPE, M=4)
     kills = 0
     for wait in [*(draw.uniform(0.0, 0.1) for _ in range(3)), None]:
-        with child(trained, SHAPE, config, (200, 50), tmp_path / "run", folder=tmp_path) as running:
+        with child(trained, shape, config, (100, 50), tmp_path / "run", folder=tmp_path) as running:
             while "batch" not in (running.stdout.read_text() if running.stdout.exists() else ""):
                 assert running.process.is_alive(), running.stderr.read_text()
                 time.sleep(0.002)
@@ -77,9 +77,9 @@ def test_kill_9_at_random_moments_then_resume_equals_the_uninterrupted_run(tmp_p
             kills += running.status() == -signal.SIGKILL and "done" not in running.stdout.read_text()
             ended = running.status()
     assert kills >= 2 and ended == 0
-    model = build(SHAPE, 0)
-    whole = train(model, synthetic(200, 50), config)
-    resumed = train(other := build(SHAPE, 0), synthetic(200, 50), config, tmp_path / "run")  # nothing is left to do
+    model = build(shape, 0)
+    whole = train(model, synthetic(100, 50), config)
+    resumed = train(other := build(shape, 0), synthetic(100, 50), config, tmp_path / "run")  # nothing is left to do
     assert timeless(resumed) == timeless(whole)
     assert all(torch.equal(one, other.state_dict()[name]) for name, one in model.state_dict().items())
 
