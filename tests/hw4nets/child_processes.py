@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["torch", "pytest"])  # pytest: a child imports what the main module of the tests is
+# torch._dynamo: its optimizers import it at their first step; pytest: a child imports the main module of the tests
+SERVER.set_forkserver_preload(["torch", "torch._dynamo", "pytest"])
 MAX_SECONDS = 60  # that a child may take
 
 
