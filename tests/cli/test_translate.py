@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw4cli.opt.app import COMMANDS, OptCommands
+from hw4cli.nets.app import NetsCommands
+from hw4cli.opt.app import OptCommands
 from hw4cli.translate import PARAMETER, translate
 from hw4opt import InputError, Poisson, Problem, Status, fit
 from hw4opt.tables import read_table
 
-LIBRARY = Path(__file__).resolve().parents[2] / "hw4opt"
+ROOT = Path(__file__).resolve().parents[2]
 SETTLED = ["--loss", "absolute", "--gamma", "50", "--reg", "ridge=0.01", "--reg", "tv=3", "--select", "none"]
 
 
@@ -39,16 +40,15 @@ def literals(source):
 
 
 @cache
-def library_literals():
+def library_literals(library):
     """(file, literal) of the whole library."""
-    paths = sorted(LIBRARY.rglob("*.py"))
+    paths = sorted((ROOT / library).rglob("*.py"))
     return [(path.name, text) for path in paths for text in literals(path.read_text(encoding="utf-8"))]
 
 
-def options_of_commands():
-    """The options of every command of hw4opt."""
-    app = OptCommands("hw4opt")
-    commands = [app.get_command(None, name) for name in COMMANDS]
+def options_of_commands(app):
+    """The options of every command of a program."""
+    commands = [app.get_command(None, name) for name in app.texts]
     return {option for command in commands for item in command.params for option in (*item.opts, *item.secondary_opts)}
 
 
@@ -57,15 +57,24 @@ def test_the_reader_of_literals_finds_sentences_and_skips_docstrings():
     assert literals(source) == ["raise --tol {} or `tol`", "--plain"]
 
 
-def test_the_library_names_no_option():
-    assert not [(path, text) for path, text in library_literals() if re.search(r"--[a-zA-Z]", text)]
+@pytest.mark.parametrize("library", ["hw4opt", "hw4nets"])
+def test_a_library_names_no_option(library):
+    assert not [(path, text) for path, text in library_literals(library) if re.search(r"--[a-zA-Z]", text)]
 
 
-def test_every_parameter_that_a_sentence_names_is_an_option_of_a_command():
-    named = {match[0] for _, text in library_literals() for match in PARAMETER.finditer(text)}
-    assert {"`max_iterations`", "`tol`", "`time_limit`", "`quasi=True`"} <= named
-    known = options_of_commands()
-    assert "--max-iterations" in known and not [one for one in named if translate(one).split()[0] not in known]
+@pytest.mark.parametrize(
+    ("library", "app", "some"),
+    [
+        ("hw4opt", OptCommands("hw4opt"), {"`max_iterations`", "`tol`", "`time_limit`", "`quasi=True`"}),
+        ("hw4nets", NetsCommands("hw4nets"), {"`lr`", "`folder`", "`overwrite=True`", "`device='cpu'`"}),
+    ],
+)
+def test_every_parameter_that_a_sentence_names_is_an_option_of_a_command(library, app, some):
+    if library == "hw4nets":
+        pytest.importorskip("torch")
+    named = {match[0] for _, text in library_literals(library) for match in PARAMETER.finditer(text)}
+    known = options_of_commands(app)
+    assert some <= named and not [one for one in named if translate(one).split()[0] not in known]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What commands of `hw4nets` write: paths checked before any work, JSON without NaN, tables for people."""
+"""Outputs of `hw4nets`: paths checked before any work, JSON without NaN, tables."""
 
 from __future__ import annotations
 
@@ -25,17 +25,19 @@ LITTLE_MEMORY = "there is not enough memory for this; take a smaller batch_size,
 
 
 def check_outputs(writing: Writing, read: Mapping[str, str | None], *folders: Files, runs: Sequence[str] = ()) -> None:
-    """Refuse now what could not be written later, or would overwrite an input, a file of a run that is read, or another output."""
+    """Refuse what could not be written later, or would overwrite an input, a file of a run, or another output."""
     check_figure(writing.plot)
     written = outputs({"json": writing.json, "plot": writing.plot, "save": writing.save})
-    check_files([*written, *folders], [*inputs(read, folders=True), *(run_files(f"the run {run}", run) for run in runs)])
+    check_files(
+        [*written, *folders], [*inputs(read, folders=True), *(run_files(f"the run {run}", run) for run in runs)]
+    )
 
 
 def run_files(what: str, folder: str, kept: Sequence[str] = ()) -> Files:
     """The files of a run, but those that are kept."""
-    from hw4nets.runs import FILES
+    from hw4nets.runs import RUN_FILES
 
-    return Files(what, folder, named_files(set(FILES) - set(kept)))
+    return Files(what, folder, named_files(set(RUN_FILES) - set(kept)))
 
 
 def write_json(writing: Writing, seed: int, sha256: str | None, record: dict[str, Any]) -> None:
@@ -52,20 +54,24 @@ def write_json(writing: Writing, seed: int, sha256: str | None, record: dict[str
 
 @contextmanager
 def recorded(writing: Writing, seed: int, sha256: str | None = None) -> Iterator[None]:
-    """What ends the block with exit status 1 is told in the JSON, too."""
+    """Errors in the block that end with exit status 1 are written to the JSON, too."""
     try:
         yield
     except Exception as error:
-        lacking = out_of_memory(error)
-        if lacking or isinstance(error, DivergedError | WriteError):
+        no_memory = out_of_memory(error)
+        if no_memory or isinstance(error, DivergedError | WriteError):
             status = "inaccurate" if isinstance(error, DivergedError) else "uncertified"
-            told = {"status": status, "message": LITTLE_MEMORY} if lacking else {"status": status, "message": str(error)} | vars(error)
-            with suppress(WriteError):  # the first failure is the one to tell
-                write_json(writing, seed, sha256, told)
+            record = {"status": status, "message": LITTLE_MEMORY}
+            if not no_memory:
+                record |= {"message": str(error)} | vars(error)
+            with suppress(WriteError):  # the first failure is the one to report
+                write_json(writing, seed, sha256, record)
         raise
 
 
-def show(writing: Writing, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], last: Iterable[str] = ()) -> None:
+def show(
+    writing: Writing, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], last: Iterable[str] = ()
+) -> None:
     """One table; on stderr when stdout holds the JSON, nowhere with --quiet."""
     if not writing.quiet:
         table = TextTable(printable(title), columns, ([*map(printable, row)] for row in rows), map(printable, last))
@@ -73,18 +79,18 @@ def show(writing: Writing, title: str, columns: Sequence[str], rows: Iterable[Se
 
 
 def line(writing: Writing, text: str) -> None:
-    """One line where the tables go."""
+    """One line on the stream of the tables."""
     if not writing.quiet:
         print(text, file=sys.stderr if writing.json == STDOUT else sys.stdout, flush=True)
 
 
 def figure_line(writing: Writing, name: str, more: str = "") -> list[str]:
-    """The line that would make a figure, where none was asked for; `more` is what to type besides."""
+    """The command that would draw a figure, where none was asked for; `more` are further options."""
     return [] if writing.plot else [f"For a figure: {json_record.command_line(PROGRAM)}{more} --plot {name}"]
 
 
 def warn(sentence: str) -> None:
-    """A sentence that does not change what is done."""
+    """A warning on stderr."""
     say(PROGRAM, f"warning: {sentence}")
 
 

@@ -1,4 +1,4 @@
-"""Training as a person sees it: a bar within the epoch, a line after it."""
+"""The progress of training: a bar within the epoch, a line of a table after it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hw4cli.nets.outputs import line, recorded, warn
 from hw4cli.progress import Bar
 from hw4nets.data import Data, load
 from hw4nets.errors import InputError
-from hw4nets.history import Row, Watch
+from hw4nets.history import EpochRow, Watch
 from hw4nets.settings import shown
 
 HEAD = "epoch  train loss   train     test   valid   images/s  train s   eval s"
@@ -38,26 +38,26 @@ def source_path(source: str) -> str | None:
 
 
 def load_named(data: str | None, kept: Mapping[str, Any], writing: Writing, seed: int) -> Data:
-    """The images of --data, else those that a file of settings names; a word where these are no longer what they were."""
+    """The images of --data, else those that a file of settings names, with a warning where these have changed."""
     images = load_shown(named_source(data, kept), writing, seed)
     if data is None and kept.get("data_sha256", images.sha256) != images.sha256:
         warn(f"{kept.get('data', 'official')} holds other images now than when its settings were written")
     return images
 
 
-class Told(Watch):
-    """A `Watch` that draws on a bar and prints a table line by line."""
+class EpochTable(Watch):
+    """Draws a bar within each epoch, and prints a line of a table after it."""
 
     def __init__(self, bar: Bar, writing: Writing) -> None:
         self.bar, self.writing, self.headed = bar, writing, False
 
     def batch(self, epoch: int, done: int, total: int) -> None:
-        """On the bar."""
+        """Move the bar."""
         self.bar.text = f"{self.bar.text.partition(' · ')[0]} · epoch {epoch}"
         self.bar.count(done, total)
 
-    def epoch(self, row: Row, epochs: int) -> None:
-        """A line of the table."""
+    def epoch(self, row: EpochRow, epochs: int) -> None:
+        """Print a line of the table."""
         if not self.headed:
             line(self.writing, HEAD)
             self.headed = True
@@ -69,5 +69,5 @@ class Told(Watch):
         )
 
     def note(self, sentence: str) -> None:
-        """On stderr."""
+        """Warn on stderr."""
         warn(sentence)
