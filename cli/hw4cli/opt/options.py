@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
+from hw4cli.opt.name_options import NameOption, complete_name
 from hw4cli.options import JSON, QUIET, verbose_option, version_option, whole
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -91,42 +91,6 @@ class OutputOptions:
     arrays: bool | None = None
 
 
-def _complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    def complete(context: click.Context, parameter: click.Parameter, start: str) -> list[CompletionItem]:
-        return [CompletionItem(name) for name in _names(kind) if name.startswith(start)]
-
-    return complete
-
-
-def _names(kind: str) -> Sequence[str]:
-    if kind == "kernel":
-        from hw4cli.opt.option_syntax import kernel_names
-
-        return kernel_names()
-    if kind == "solver":
-        from hw4opt.solvers import solver_names
-
-        return ["auto", *solver_names()]  # listing the backends would import their libraries
-    from hw4opt.terms import names
-
-    return names(kind)
-
-
-class _Listing(click.Option):
-    """An option that takes a name; its help lists those that there are, with the parameters that a user gives."""
-
-    def __init__(self, words: Sequence[str], *, kind: str, without: tuple[str, ...] = (), **given: Any) -> None:
-        super().__init__(words, shell_complete=_complete(kind), **given)
-        self.kind, self.without = kind, without
-
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        from hw4opt.terms import registry
-
-        shown = (registry.usage(registry.load(self.kind, name), self.without) for name in _names(self.kind))
-        record = super().get_help_record(ctx)
-        return None if record is None else (record[0], f"{', '.join(shown)}. {record[1]}".strip())
-
-
 def time_limit_option(default: float, text: str) -> Callable[[F], F]:
     """The option --time-limit of a command."""
     kind = click.FloatRange(0, min_open=True)
@@ -196,7 +160,7 @@ PROBLEM = (
     ),
     click.option(
         "--kernel",
-        cls=_Listing,
+        cls=NameOption,
         kind="kernel",
         without=("gamma",),
         metavar="NAME[:param=value,…]",
@@ -205,7 +169,7 @@ PROBLEM = (
     click.option("--gamma", type=float, metavar="G", help="The kernel's gamma, in units of the raw x."),
     click.option(
         "--loss",
-        cls=_Listing,
+        cls=NameOption,
         kind="loss",
         default="squared",
         show_default=True,
@@ -214,7 +178,7 @@ PROBLEM = (
     ),
     click.option(
         "--reg",
-        cls=_Listing,
+        cls=NameOption,
         kind="regularizer",
         without=("weight",),
         multiple=True,
@@ -223,7 +187,7 @@ PROBLEM = (
     ),
     click.option(
         "--constraint",
-        cls=_Listing,
+        cls=NameOption,
         kind="constraint",
         multiple=True,
         metavar="NAME[:param=value,…]",
@@ -231,7 +195,7 @@ PROBLEM = (
     ),
 )
 
-SOLVER: dict[str, Any] = {"metavar": "NAME", "shell_complete": _complete("solver")}
+SOLVER: dict[str, Any] = {"metavar": "NAME", "shell_complete": complete_name("solver")}
 
 SOLVE = (
     click.option(
