@@ -5,19 +5,17 @@ Fitted values are B w, αᵀKα = ‖w‖² (basis.py). A linear design is the s
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from hw4opt.design.basis import Basis, build_basis, diagonal_of
-from hw4opt.design.row_map import RowMap
 from hw4opt.design.truncation import left_out
-from hw4opt.errors import InputError, RefusedError
 from hw4opt.kernels import VALUE, Kernel
-from hw4opt.terms import Coefficients, Differences, Slope, Values
-from hw4opt.terms.base import Acts, Array
+from hw4opt.terms import Acts
+from hw4opt.terms.base import Array
+from hw4opt.terms.row_map import RowMap
 
 
 def with_room(x: Array, intercept: bool) -> Array:
@@ -109,7 +107,12 @@ class Design:
         return whole
 
     @property
-    def _degree(self) -> int | None:
+    def has_coefficients(self) -> bool:
+        """Whether the design is linear in the columns."""
+        return self.kernel is None
+
+    @property
+    def polynomial_degree(self) -> int | None:
         """The degree of the polynomials that the design's functions are, None where they are not."""
         if self.kernel is None:
             return 1
@@ -154,30 +157,7 @@ class Design:
 
     def rows(self, acts: Acts, owner: str) -> RowMap:
         """The row map of a term that acts on these functionals; raises `RefusedError` where the design does not have them."""
-        size = len(self.base_x)
-        match acts:
-            case Values():
-                return RowMap(len(self.x), first=0) if self.row_of is None else RowMap(len(self.x), index=self.row_of[:, None])
-            case Differences(order):
-                if self.x.shape[1] != 1:
-                    columns = (
-                        "give increasing:column=NAME, or one x column" if owner in ("increasing", "decreasing") else "give one x column"
-                    )
-                    raise RefusedError(f"{owner} needs an order along one x column and there are {self.x.shape[1]}; {columns}")
-                if self._degree is not None and order > self._degree:
-                    return RowMap(0, first=0, coef=np.zeros((0, order + 1)))  # no function of the design has differences of this order
-                return RowMap(max(size - order, 0), first=0, coef=difference_coefficients(self.base_x[:, 0], order))
-            case Slope(column):
-                if column not in self.slopes:
-                    raise InputError(f"{owner}: column {column} does not exist; there are {self.x.shape[1]} x columns, counted from 0")
-                return RowMap(size, first=size * (1 + self.slopes.index(column)))
-            case Coefficients(raw):
-                if self.kernel is not None:
-                    raise RefusedError(f"{owner} acts on coefficients and needs a linear design")
-                count, first = self.x.shape[1], size * (1 + len(self.slopes))
-                if not raw or self.spread is None:
-                    return RowMap(count, first=first)
-                return RowMap(count, index=first + np.arange(count)[:, None], coef=1 / self.spread[:, None])
+        return acts.rows(self, owner)
 
     def dual_coef(self, spread: Array, ridge: float) -> Array:
         """α = -Sᵀu/(2 ridge) over the data rows: one entry a distinct x, on its first data row (the others are 0)."""
@@ -188,16 +168,3 @@ class Design:
         _, first = np.unique(self.row_of, return_index=True)
         out[first] = alpha
         return out
-
-
-def difference_coefficients(x: Array, order: int, windows: np.ndarray | None = None) -> Array:
-    """(m, order + 1) coefficients of row j = (order-1)!·(x_{j+order} - x_j)·f[x_j, …, x_{j+order}] (Tibshirani 2014).
-
-    `windows` (m, order + 1) names the points of each row; left out, they are consecutive.
-    """
-    count = max(len(x) - order, 0) if windows is None else len(windows)
-    if order == 1:
-        return np.broadcast_to(np.array([[-1.0, 1.0]]), (count, 2))
-    points = np.stack([x[c : c + count] for c in range(order + 1)], axis=1) if windows is None else x[windows]
-    gaps = points[:, :, None] - points[:, None, :] + np.eye(order + 1)
-    return math.factorial(order - 1) * (points[:, -1:] - points[:, :1]) / gaps.prod(axis=2)

@@ -9,16 +9,16 @@ from dataclasses import replace
 import numpy as np
 
 from hw4opt.design import Design
-from hw4opt.design.fold_rows import fold_rows, keep_mask
-from hw4opt.design.row_map import RowMap
 from hw4opt.errors import InputError
 from hw4opt.form.chunks import DENSE
 from hw4opt.form.form import Form
 from hw4opt.form.rows import BoxRows, SmoothRows
 from hw4opt.form.term_rows import TermRows
 from hw4opt.problem import Problem
-from hw4opt.terms import Loss, PiecewiseQuadratic, Smooth, Table, Term, Values
+from hw4opt.terms import Acts, Loss, PiecewiseQuadratic, Smooth, Table, Term
+from hw4opt.terms.acts import FoldRows
 from hw4opt.terms.base import Array
+from hw4opt.terms.row_map import RowMap
 
 ROW_ROUNDING = 2 * float(np.finfo(float).eps)  # of the largest entry of B, times the row's coefficients: entries of D B that are nothing
 
@@ -36,20 +36,19 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
     for number, problem in enumerate(batch[1:], 1):
         _check_shared(first, problem, number)
     design = first.design
-    loss_keep = None if held_out is None else keep_mask(len(design.x), held_out)
     level = np.array([[problem.level] for problem in batch])
-    maps: dict[object, tuple[RowMap, Array | None]] = {}
+    maps: dict[Acts, FoldRows] = {}
     terms = []
     for group in _shared_rows(first):
         columns = [tuple(problem.terms[position] for problem in batch) for position in group]
         acts = columns[0][0].acts
         if acts not in maps:
-            maps[acts] = fold_rows(design, columns[0][0], held_out)
-        rows, mask = maps[acts]
-        active = loss_keep if isinstance(acts, Values) else mask
+            rows = design.rows(acts, columns[0][0].name)
+            maps[acts] = FoldRows(rows, None) if held_out is None else acts.fold_rows(design, rows, held_out)
+        rows, active = maps[acts]
         if group == [0]:
             terms.append(_loss_rows(batch, columns[0], rows, active))
-        elif (found := term_rows(columns, rows, active, level if isinstance(acts, Values) else 0 * level)) is not None:
+        elif (found := term_rows(columns, rows, active, level if acts.of_data_rows else 0 * level)) is not None:
             terms.append(_without_rounding(found, design))
     ridge = np.array([problem.ridge for problem in batch], dtype=float)
     return Form(design, tuple(terms), 2 * ridge[:, None] * design.penalized, design.matrix)

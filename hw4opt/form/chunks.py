@@ -10,8 +10,8 @@ from functools import cache
 
 import numpy as np
 
-from hw4opt.design.row_map import RowMap
 from hw4opt.terms.base import Array
+from hw4opt.terms.row_map import RowMap
 
 CHUNK = 4096  # rows of A made at a time: 4096 × 40 doubles stay in a core's cache
 DENSE = 2_000_000  # entries of A up to which it is kept

@@ -13,10 +13,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from hw4opt.design.row_map import RowMap
 from hw4opt.form.chunks import Chunk, chunks
 from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import Array
+from hw4opt.terms.row_map import RowMap
 
 SHORTEST_ROW = 1e-3  # of the typical row: no row counts as shorter
 

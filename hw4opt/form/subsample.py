@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from hw4opt.design import Design
-from hw4opt.design.row_map import RowMap
 from hw4opt.form.form import Form
 from hw4opt.form.rows import BoxRows, SmoothRows
 from hw4opt.form.term_rows import TermRows
 from hw4opt.terms.base import Array
+from hw4opt.terms.row_map import RowMap
 
 
 def subsample(form: Form, stride: int) -> Form:

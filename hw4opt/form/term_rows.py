@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hw4opt.design.row_map import RowMap
 from hw4opt.form.rows import BoxRows, Rows, SmoothRows
-from hw4opt.terms import Loss, PiecewiseQuadratic, Term
-from hw4opt.terms.base import Acts, Array
+from hw4opt.terms import Acts, Loss, PiecewiseQuadratic, Term
+from hw4opt.terms.base import Array
+from hw4opt.terms.row_map import RowMap
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw4opt.design.row_map import RowMap
 from hw4opt.form.chunks import Chunk
 from hw4opt.losses.poisson import MODERATE_COUNT, Poisson
 from hw4opt.solvers._smooth_objective import pieces_of
 from hw4opt.terms.base import Array
 from hw4opt.terms.laws import PLAIN, Law
+from hw4opt.terms.row_map import RowMap
 
 ENTRIES_AT_A_TIME = 65_536  # of one (components, rows) array: it stays in a core's cache
 MIN_ROWS_AT_A_TIME = 1_024  # however many components there are

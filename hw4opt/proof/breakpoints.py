@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw4opt.form import Form, TermRows
-from hw4opt.terms import Coefficients
 from hw4opt.terms.base import Array
 
 INNER_MARGIN = 1e-7  # of the interval's width (of the largest dual where it has one end): a dual this far from the ends holds its row
@@ -38,7 +37,7 @@ def on_breakpoints(form: Form, w: Array, u: Array) -> Array | None:
 
 def _held(form: Form, w: Array, u: Array) -> Iterator[_Held]:
     for term, spans in zip(form.terms, form.spans, strict=True):
-        if not isinstance(term.acts, Coefficients):
+        if not term.acts.of_coefficients:
             continue
         for box, span in zip(term.boxes, spans, strict=True):
             if box.quadratic.any():

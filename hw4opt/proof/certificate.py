@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hw4opt.form import BoxRows, Form, RowBlock, SmoothRows, TermRows
+from hw4opt.form import BoxRows, Form, RowBlock, SmoothRows
 from hw4opt.form.dual_projection import project_dual
 from hw4opt.running.threads import parallel_map
-from hw4opt.terms import Coefficients, Differences, Slope
-from hw4opt.terms.base import Acts, Array
+from hw4opt.terms.base import Array
 
 EPS = float(np.finfo(float).eps)
 ROUNDING = 8 * EPS  # of the largest fitted value (of a slope's own products): what evaluating a row may be off by
@@ -138,7 +137,7 @@ def _residual_rounding(form: Form, w: Array, z: Array) -> Array:
     found = _row_rounding(form, w, level * reach, level)
     for term, spans in zip(form.terms, form.spans, strict=True):
         for rows, span in zip(term.functions, spans, strict=True):
-            if not _in_own_units(term.acts):
+            if not term.acts.own_unit:
                 found[:, span] += EPS * np.abs(rows.shift)
     return found
 
@@ -148,17 +147,13 @@ def _row_rounding(form: Form, w: Array, of_values: Array, of_products: float) ->
     found = np.empty((form.batch, form.size))
     for term, spans in zip(form.terms, form.spans, strict=True):
         coef = term.map.coef
-        if _in_own_units(term.acts):
+        if term.acts.own_unit:
             size = of_products * (np.abs(w) @ np.abs(term.map.take(form.matrix)).T)
         else:
             size = of_values * (1.0 if coef is None else 2.0 if term.map.is_difference else np.abs(coef).sum(axis=1))
         for span in spans:
             found[:, span] = size
     return found
-
-
-def _in_own_units(acts: Acts) -> bool:
-    return isinstance(acts, Slope | Coefficients)
 
 
 def _constrained(form: Form) -> list[tuple[RowBlock, BoxRows]]:
@@ -348,30 +343,17 @@ def _violations(form: Form, z: Array, allowed: Array) -> Array:
     for term, spans in zip(form.terms, form.spans, strict=True):
         for rows, span in zip(term.boxes, spans, strict=False):
             if rows.has_constraints:
-                out = np.maximum(rows.violation(z[:, span]) - allowed[:, span], 0.0) * _violation_unit(form, term)
+                unit = term.acts.violation_unit(form.design, term.map)
+                out = np.maximum(rows.violation(z[:, span]) - allowed[:, span], 0.0) * unit
                 worst = np.maximum(worst, out.max(axis=1, initial=0.0) / form.target_spread)
     return worst
-
-
-def _violation_unit(form: Form, term: TermRows) -> Array | float:
-    """What turns a row's violation into a change of f over the range of x, (m,) or one number."""
-    x, acts, rows = form.design.base_x, term.acts, term.map
-    if isinstance(acts, Slope):
-        return float(np.ptp(x[:, acts.column]))
-    if not isinstance(acts, Differences):
-        return 1.0
-    width = float(x[-1, 0] - x[0, 0])
-    if acts.order > 1:
-        return width
-    gaps = x[1:, 0] - x[:-1, 0] if rows.index is None else x[rows.index[:, 1], 0] - x[rows.index[:, 0], 0]
-    return width / gaps
 
 
 def _largest_drop(form: Form, w: Array) -> Array | None:
     """The largest fall below the running maximum (rise above the minimum) under an order constraint, (b,); None without one."""
     drop = None
     for term in form.terms:
-        if not (isinstance(term.acts, Differences) and term.acts.order == 1 and any(one.has_constraints for one in term.boxes)):
+        if term.acts.order != 1 or not any(one.has_constraints for one in term.boxes):
             continue
         fitted = w @ form.matrix[: len(form.design.base_x)].T
         fitted = fitted if not term.boxes[0].low_bounded else -fitted

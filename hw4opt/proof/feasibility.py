@@ -11,7 +11,6 @@ from hw4opt.form.answer import Options
 from hw4opt.form.equilibrate import solve_scaled
 from hw4opt.form.form import EMPTY_COLUMN_SQUARE
 from hw4opt.solvers import interior
-from hw4opt.terms import Coefficients, Differences, Slope
 from hw4opt.terms.base import Array
 
 ABSURD = 1e9  # norm of w, in units of the constraints' own scale
@@ -73,19 +72,7 @@ def _inside(box: BoxRows, z: Array) -> bool:
 
 
 def _tighten(form: Form, term: TermRows, margin: float) -> TermRows:
-    x = form.design.base_x
-    acts = term.acts
-    step: Array | float = margin
-    if isinstance(acts, Differences):
-        rows, width = term.map, float(x[-1, 0] - x[0, 0])
-        first = np.arange(rows.count) if rows.index is None else rows.index[:, 0]
-        last = first + acts.order if rows.index is None else rows.index[:, -1]
-        step = margin * (x[last, 0] - x[first, 0]) / width**acts.order
-    elif isinstance(acts, Slope):
-        step = margin / (float(np.ptp(x[:, acts.column])) or 1.0)
-    elif isinstance(acts, Coefficients):
-        width = np.ptp(x, axis=0) * (1.0 if form.design.spread is None or not acts.raw else form.design.spread)
-        step = margin / np.where(width > 0, width, 1.0)
+    step = term.acts.margin(form.design, term.map, margin)
     boxes = []
     for box in term.boxes:
         move = step

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.design.fold_rows import fold_rows, keep_mask
-from hw4opt.design.row_map import RowMap
 from hw4opt.form import Form
 from hw4opt.problem import Problem
-from hw4opt.terms import Values
-from hw4opt.terms.base import Acts, Array
+from hw4opt.terms import Acts
+from hw4opt.terms.base import Array
+from hw4opt.terms.row_map import RowMap
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +28,10 @@ class Layout:
         maps = {}
         for term in problem.terms:
             if term.acts not in maps:
-                rows, mask = fold_rows(problem.design, term, held_out)
-                mask = keep_mask(rows.count, held_out) if isinstance(term.acts, Values) else mask
-                have = np.ones((len(held_out), rows.count), dtype=bool) if mask is None else mask > 0
-                maps[term.acts] = rows, have
+                of_data = problem.design.rows(term.acts, term.name)
+                rows, has = term.acts.fold_rows(problem.design, of_data, held_out)
+                every = np.ones((len(held_out), rows.count), dtype=bool)
+                maps[term.acts] = rows, every if has is None else has > 0
         return cls(maps)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from hw4opt.errors import InputError
 from hw4opt.problem import Problem
-from hw4opt.terms import Differences, Likelihood, Smooth
+from hw4opt.terms import Likelihood, Smooth
 from hw4opt.terms.base import Array
 
 NARROWEST, WIDEST = 1e-152, 1e152  # spans of x whose gammas are neither infinite nor 0
@@ -38,9 +38,11 @@ def default_range(problem: Problem, name: str) -> tuple[float, float]:
     term = next((term for term in problem.regularizers if term.label == name), None)
     if term is None:
         raise InputError(f"no range is known for {name!r}; give one, as in `grid={{{name!r}: (0.1, 10, 7)}}`")
-    if isinstance(term.acts, Differences):
-        length = float(np.ptp(problem.design.base_x[:, 0])) ** (term.acts.order - 1)
-        return 0.03 * slope * length, 30 * slope * length * len(problem.design.base_x) ** (0.5 * (term.acts.order - 1))
+    if term.acts.order:
+        unit = slope * term.acts.weight_unit(problem.design)
+        if (doubled := term.in_units(2.0)) is not None and doubled[0] == 4.0:  # a squared penalty: of f, not of its size
+            unit *= term.acts.weight_unit(problem.design) / noise
+        return 0.03 * unit, 30 * unit * len(problem.design.base_x) ** (0.5 * (term.acts.order - 1))
     pull = slope * float(np.abs(_columns(problem)).sum(axis=0).max()) or 1.0  # signed, columns of mean 0 would cancel
     return 1e-4 * pull, pull
 

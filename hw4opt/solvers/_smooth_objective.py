@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hw4opt.design.row_map import RowMap
 from hw4opt.form import Quadratic, SmoothRows
 from hw4opt.form.chunks import OUTER, Chunk, products
 from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import Array
+from hw4opt.terms.row_map import RowMap
 
 NOISE = 1e-14  # of the sum of absolute values: what a value may be off by
 PIECE = 16_384  # rows visited at a time

@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hw4opt.design.row_map import RowMap
 from hw4opt.form import BoxRows, Form, TermRows
 from hw4opt.form.answer import Answer, Options, Start
 from hw4opt.form.dual_projection import project_dual
-from hw4opt.terms import Coefficients
 from hw4opt.terms.base import Array
+from hw4opt.terms.row_map import RowMap
 
 LEAST_COLUMNS = 100  # columns from which the set is smaller by enough
 FIRST_COLUMNS = 20  # columns to begin with
@@ -65,7 +64,7 @@ class _Lasso:
 
 def lasso(form: Form) -> _Lasso | None:
     """The form's l1 term over many columns; None where there is none, or where other terms act on coefficients, too."""
-    places = [place for place, term in enumerate(form.terms) if isinstance(term.acts, Coefficients)]
+    places = [place for place, term in enumerate(form.terms) if term.acts.of_coefficients]
     if len(places) != 1 or form.design.kernel is not None:
         return None
     term = form.terms[places[0]]

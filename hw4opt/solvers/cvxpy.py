@@ -21,7 +21,7 @@ from hw4opt.form import Form, TermRows
 from hw4opt.form.answer import Answer, Options, Start, Status
 from hw4opt.running.processes import in_own_process, start_own_process
 from hw4opt.solvers._deadline import Deadline
-from hw4opt.terms import Loss, Term, Values
+from hw4opt.terms import Loss, Term
 from hw4opt.terms.base import Array
 
 DEFAULT = "CLARABEL"
@@ -174,7 +174,7 @@ def _compile(form: Form, term_rows: TermRows, w: Any) -> _Part:
     weights = np.broadcast_to(term_rows.weights, (1, term_rows.count))[0]
     rows = np.flatnonzero(weights > 0)
     a, offset = term_rows.map.take(form.matrix)[rows], np.broadcast_to(term_rows.offset, (1, term_rows.count))[0, rows]
-    lengths = np.ones(len(rows)) if isinstance(term_rows.acts, Values) else _row_lengths(a, form.loss_length)
+    lengths = np.ones(len(rows)) if term_rows.acts.of_data_rows else _row_lengths(a, form.loss_length)
     z = cp.Variable(len(rows))
     link = z == (a / lengths[:, None]) @ w + offset / lengths
     cost, constraints = 0, [link]

@@ -21,7 +21,6 @@ from hw4opt.form import BoxRows, Form, RowBlock
 from hw4opt.form.answer import Answer, Options, Start
 from hw4opt.solvers._first_order import iterate
 from hw4opt.solvers._normal_equations import largest_eigenvalue
-from hw4opt.terms import Coefficients
 from hw4opt.terms.base import Array
 
 STEP_LIMIT = 50_000
@@ -45,7 +44,7 @@ def _is_smooth(block: RowBlock) -> bool:
 def _on_coefficients(form: Form, block: RowBlock) -> bool:
     """Whether these are rows of l1: a weight on both sides of every coefficient."""
     both = block.kind.low_bounded and block.kind.high_bounded
-    return both and all(isinstance(form.terms[part.term].acts, Coefficients) for part in block.parts)
+    return both and all(form.terms[part.term].acts.of_coefficients for part in block.parts)
 
 
 def _on_primal(form: Form) -> bool:

@@ -1,6 +1,7 @@
 """What a term is: the base classes of losses, regularizers and constraints."""
 
-from hw4opt.terms.base import AUTO, Coefficients, Differences, Loss, Slope, Term, Values
+from hw4opt.terms.acts import Acts, Coefficients, Differences, Slope, Values
+from hw4opt.terms.base import AUTO, Loss, Term
 from hw4opt.terms.interval import Interval
 from hw4opt.terms.quadratic import PiecewiseQuadratic, Table
 from hw4opt.terms.registry import find, load, names, parameters
@@ -9,6 +10,7 @@ from hw4opt.validation.arguments import check_parameter, check_whole
 
 __all__ = [
     "AUTO",
+    "Acts",
     "Coefficients",
     "Differences",
     "Interval",

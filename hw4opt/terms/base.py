@@ -8,50 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike
 
+from hw4opt.terms.acts import Acts, Values
 from hw4opt.validation.arrays import Array
 
 AUTO = "auto"  # in place of a number: a parameter that follows the data
-
-
-@dataclass(frozen=True)
-class Values:
-    """The term acts on the fitted values, one row a data row."""
-
-
-@dataclass(frozen=True)
-class Differences:
-    """The term acts on D^order f over the distinct sorted x.
-
-    Row j = (order-1)!·(x_{j+order} - x_j)·f[x_j, …, x_{j+order}] (divided difference): order 1 is f_{j+1} - f_j, order 2 the
-    change of slope.   (Tibshirani 2014.)
-    """
-
-    order: int = 1
-
-
-@dataclass(frozen=True)
-class Slope:
-    """The term acts on ∂f/∂x_column at the data rows."""
-
-    column: int
-
-
-@dataclass(frozen=True)
-class Coefficients:
-    """The term acts on the coefficients of a linear design (the intercept excluded).
-
-    They are those of the columns as the design measures them, or of the raw ones.
-    """
-
-    raw: bool = False
-
-
-Acts = Values | Differences | Slope | Coefficients
 
 
 class Term(ABC):
@@ -68,7 +32,7 @@ class Term(ABC):
     @property
     def label(self) -> str:
         """What tells the term from others of its name in a problem: the name, and the x column where it acts along one of several."""
-        return f"{self.name}:column={self.acts.column}" if isinstance(self.acts, Slope) else self.name
+        return self.name + self.acts.suffix
 
     @property
     def acts(self) -> Acts:

@@ -169,11 +169,7 @@ class ZeroTruncatedLaw(Law):
             delta = delta - move
             if np.all(np.abs(move) <= 1e-14 * np.abs(delta)):
                 break
-        return (
-            delta
-            * delta
-            * sum(share * node * self.variance(z + node * delta) for node, share in zip(NODES, SHARES, strict=True))
-        )
+        return delta * delta * sum(share * node * self.variance(z + node * delta) for node, share in zip(NODES, SHARES, strict=True))
 
     def _far(self, z: Array, m: Array) -> Array:
         t, other = _half_rate(z), self.inverse(m)
@@ -207,9 +203,7 @@ def _series(t: Array, weight: int) -> Array:
 def _log_sinhc(t: Array) -> Array:
     """log(sinh t/t)."""
     large = np.clip(t, SMALL, 1e308)
-    return np.where(
-        t <= SMALL, np.log1p(_series(t, 0)), large + np.log1p(-_decay(large)) - (math.log(2) + np.log(large))
-    )
+    return np.where(t <= SMALL, np.log1p(_series(t, 0)), large + np.log1p(-_decay(large)) - (math.log(2) + np.log(large)))
 
 
 def _coth_part(t: Array) -> Array:

@@ -19,9 +19,7 @@ def class_fault(kind: type) -> str | None:
         return f"the class {kind.__name__} is no frozen dataclass; put @dataclass(frozen=True) above it"
     name: Any = getattr(kind, "name", "")
     if not name:
-        return (
-            f'the class {kind.__name__} has no name; give it one, as in name: ClassVar[str] = "{_snake(kind.__name__)}"'
-        )
+        return f'the class {kind.__name__} has no name; give it one, as in name: ClassVar[str] = "{_snake(kind.__name__)}"'
     if not isinstance(name, str) or not name.isidentifier():
         return f"the name of the class {kind.__name__} is {name!r}; it must be one word of letters, digits and _"
     return None
@@ -40,9 +38,7 @@ def term_fault(term: Term) -> str | None:
         count = len(term.tables)
     except ArithmeticError as error:
         return f"{term.name}: {term!r} has no tables ({error}); Table.times(weight) scales a table by any weight ≥ 0"
-    return (
-        None if count in (1, 2) else f"{term.name} has {count} tables; a term has one, or two that act on the same rows"
-    )
+    return None if count in (1, 2) else f"{term.name} has {count} tables; a term has one, or two that act on the same rows"
 
 
 def _and(words: list[str]) -> str:

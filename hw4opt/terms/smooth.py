@@ -22,9 +22,7 @@ class Smooth(Loss):
 
     targets: ClassVar[bool] = True
     steepest: ClassVar[float] = np.inf  # an upper bound of f''
-    steepening: ClassVar[bool] = (
-        False  # whether f'' never falls as z rises: then no Newton step down is too long for a row
-    )
+    steepening: ClassVar[bool] = False  # whether f'' never falls as z rises: then no Newton step down is too long for a row
 
     @property
     def self_concordance(self) -> float:
@@ -105,9 +103,7 @@ class Likelihood(Smooth):
     Fits by it have a log-likelihood, a deviance, a dispersion, standard errors and means.
     """
 
-    existence: ClassVar[bool] = (
-        False  # whether a fit without ridge first settles that a maximum of the likelihood exists
-    )
+    existence: ClassVar[bool] = False  # whether a fit without ridge first settles that a maximum of the likelihood exists
     expected: ClassVar[str] = "mean of"  # what `mean` is of the target, in words
 
     @abstractmethod

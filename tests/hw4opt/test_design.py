@@ -40,9 +40,8 @@ from hw4opt import (
     Trend,
     fit,
 )
-from hw4opt.design import Design, difference_coefficients
+from hw4opt.design import Design
 from hw4opt.design.basis import ROUNDING, build_basis
-from hw4opt.design.row_map import RowMap
 from hw4opt.fit import prove
 from hw4opt.form import BoxRows
 from hw4opt.form.answer import Options
@@ -53,6 +52,8 @@ from hw4opt.proof.certificate import certify
 from hw4opt.running.threads import parallel_map
 from hw4opt.solvers import load_solver
 from hw4opt.terms import Coefficients, Differences, Slope, Values
+from hw4opt.terms.acts import difference_coefficients
+from hw4opt.terms.row_map import RowMap
 
 KERNELS = [RBF(30.0), RBF(1e-6), RBF(1e6), Laplacian(3.0), Matern32(5.0), Matern52(5.0), Polynomial(1.0), Polynomial(2.0, 5, 0.0)]
 SMOOTH = [RBF(8.0), Matern32(5.0), Matern52(5.0), Polynomial(1.0, 4)]

@@ -24,10 +24,10 @@ from hw4opt import (
     TotalVariation,
     fit,
 )
-from hw4opt.design.row_map import RowMap
 from hw4opt.form import SmoothRows
 from hw4opt.solvers._smooth_objective import pieces_of
 from hw4opt.solvers.newton import minimize
+from hw4opt.terms.row_map import RowMap
 
 LONG = np.longdouble
 more_digits = pytest.mark.skipif(

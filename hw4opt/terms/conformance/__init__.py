@@ -84,6 +84,4 @@ def _made(term: Term | type[Term]) -> Term:
     try:
         return term()
     except TypeError as error:
-        raise InputError(
-            f"{term.name} has parameters without defaults ({error}); give the term instead of its class"
-        ) from error
+        raise InputError(f"{term.name} has parameters without defaults ({error}); give the term instead of its class") from error

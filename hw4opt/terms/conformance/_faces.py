@@ -80,9 +80,7 @@ class Face:
     def ends(self) -> Array:
         """The ends of the domain of f*."""
         if isinstance(self.term, PiecewiseQuadratic):
-            return np.array(
-                [sum(table.low for table in self.term.tables), sum(table.high for table in self.term.tables)]
-            )
+            return np.array([sum(table.low for table in self.term.tables), sum(table.high for table in self.term.tables)])
         if isinstance(self.term, Smooth):
             return self.call("clip_dual", np.array([-np.inf, np.inf]))
         return np.array([self.each(np.array(a)) - self.each(np.array(b)) for a, b in ((-50.0, -51.0), (51.0, 50.0))])

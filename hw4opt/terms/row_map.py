@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.terms.base import Array
+from hw4opt.validation.arrays import Array
 
 
 @dataclass(frozen=True)
