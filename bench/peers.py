@@ -30,7 +30,7 @@ from hw4opt.form.answer import Options
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.form.equilibrate import solve_scaled
 from hw4opt.proof.certificate import certify
-from hw4opt.solvers import interior
+from hw4opt.solvers.interior import Interior
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ def judge(problem: Problem, w: np.ndarray, held: tuple[int, ...] = ()) -> Certif
     An infeasible w is moved into the constraints first, as `fit` does for cvxpy's solvers.
     """
     form = canonicalize([problem], [np.array(held, dtype=int)] if held else None)
-    ours = solve_scaled(interior.solve, form, Options(tol=1e-10))
+    ours = solve_scaled(Interior().solve, form, Options(tol=1e-10))
     return certify(form, w[None], ours.u, ours.interior).certificates[0]
 
 

@@ -12,6 +12,7 @@ from hw4opt.form.answer import Status
 from hw4opt.problem import Problem
 from hw4opt.proof.certificate import Certificate
 from hw4opt.result import Result
+from hw4opt.solvers import Solver
 from hw4opt.terms import registry
 
 if TYPE_CHECKING:  # for type checkers, which do not look into the folders
@@ -41,6 +42,7 @@ if TYPE_CHECKING:  # for type checkers, which do not look into the folders
     from hw4opt.regularizers.ridge import Ridge as Ridge
     from hw4opt.regularizers.trend import Trend as Trend
     from hw4opt.regularizers.tv import TotalVariation as TotalVariation
+    from hw4opt.solver_conformance import check_solver as check_solver
     from hw4opt.terms.conformance import check_term as check_term
 
 __version__ = "0.1.0"
@@ -54,9 +56,11 @@ __all__ = [
     "Problem",
     "RefusedError",
     "Result",
+    "Solver",
     "Status",
     "UnknownNameError",
     "check_kernel",
+    "check_solver",
     "check_term",
     "fit",
     "fit_batch",
@@ -75,6 +79,10 @@ def __getattr__(name: str) -> Any:
         from hw4opt.kernels._conformance import check_kernel
 
         return check_kernel
+    if name == "check_solver":
+        from hw4opt.solver_conformance import check_solver
+
+        return check_solver
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -13,7 +13,7 @@ from hw4opt.fit import fit
 from hw4opt.form.answer import Status
 from hw4opt.problem import Problem
 from hw4opt.result import Result
-from hw4opt.solvers import FAMILIES, installed, native_solvers
+from hw4opt.solvers import Solver, families, installed, native_solvers
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked
 
@@ -63,19 +63,19 @@ class Crosscheck:
 
 def default_solvers() -> list[str]:
     """The native solvers, and of `USUAL` what is installed."""
-    backends = [name for family in FAMILIES for name in installed(family)]
+    backends = [name for family in families() for name in installed(family)]
     return [*native_solvers(), *(name for name in USUAL if name in backends)]
 
 
 def every_solver() -> list[str]:
     """The native solvers, and cvxpy:NAME and qp:NAME for every backend that is installed."""
-    return [*native_solvers(), *(name for family in FAMILIES for name in installed(family))]
+    return [*native_solvers(), *(name for family in families() for name in installed(family))]
 
 
 @checked
 def crosscheck(
     problem: Problem,
-    solvers: Sequence[str] | None = None,
+    solvers: Sequence[str | Solver] | None = None,
     progress: Callable[[str], None] | None = None,
     time_limit: float | None = TIME_LIMIT,
 ) -> Crosscheck:
@@ -84,15 +84,18 @@ def crosscheck(
     Certified objectives must agree within gap_a + gap_b + 1e-9 gap_scale (the smaller of the two answers' scales), every native solver
     must certify what it takes, and at least two solvers must. time_limit: seconds a solver; None: no limit.
     """
-    rows, results = [], {}
+    rows, results, native = [], {}, set(native_solvers())
     for solver in default_solvers() if solvers is None else solvers:
+        name = solver if isinstance(solver, str) else solver.name
+        if isinstance(solver, Solver) and solver.native:
+            native.add(name)
         if progress is not None:
-            progress(solver)
-        row, result = _row(problem, solver, time_limit)
+            progress(name)
+        row, result = _row(problem, solver, name, time_limit)
         rows.append(row)
         if result is not None:
-            results[solver] = result
-    largest, faults = _disagreements(rows, results)
+            results[name] = result
+    largest, faults = _disagreements(rows, results, native)
     answers = {solver: result for solver, result in results.items() if _is_answer(result)}
     spread = robust_spread(problem.y if problem.active is None else problem.y[problem.active])
     apart = {(one, other) for one, other in combinations(answers, 2) if _apart(answers[one], answers[other], spread)}
@@ -109,19 +112,24 @@ def robust_spread(y: Array) -> float:
     return spread or float(y.std()) or 1.0
 
 
-def _row(problem: Problem, solver: str, time_limit: float | None) -> tuple[Row, Result | None]:
+def _row(problem: Problem, solver: str | Solver, name: str, time_limit: float | None) -> tuple[Row, Result | None]:
     try:
         result = fit(problem, solver, time_limit=time_limit)
     except Hw4Error as error:
-        return Row(solver, "refused", None, None, None, None, str(error)), None
+        return Row(name, "refused", None, None, None, None, str(error)), None
     certificate = result.certificate
-    row = Row(solver, result.status.word, result.objective, certificate.gap, certificate.relative_gap, result.seconds, result.message)
+    row = Row(name, result.status.word, result.objective, certificate.gap, certificate.relative_gap, result.seconds, result.message)
     return row, result
 
 
-def _disagreements(rows: Sequence[Row], results: dict[str, Result]) -> tuple[float, list[str]]:
+def _disagreements(rows: Sequence[Row], results: dict[str, Result], native: Collection[str]) -> tuple[float, list[str]]:
     """The largest difference of two certified objectives, and the reasons for which the check fails."""
-    faults = [f"{row.solver} accepted the problem and is not certified: {row.message}" for row in rows if _failed(row)]
+    fine = (Status.CERTIFIED.word, "refused")
+    faults = [
+        f"{row.solver} accepted the problem and is not certified: {row.message}"
+        for row in rows
+        if row.solver in native and row.status not in fine
+    ]
     certified = {solver: result for solver, result in results.items() if result.status is Status.CERTIFIED}
     if len(certified) < 2:
         faults.append(f"fewer than two solvers are certified ({len(certified)})")
@@ -132,10 +140,6 @@ def _disagreements(rows: Sequence[Row], results: dict[str, Result]) -> tuple[flo
         if difference > allowed:
             faults.append(f"{one} and {other} differ by {difference:.2e}, more than their gaps allow")
     return largest, faults
-
-
-def _failed(row: Row) -> bool:
-    return row.solver in native_solvers() and row.status not in (Status.CERTIFIED.word, "refused")
 
 
 def _scale(one: Result, other: Result) -> float:

@@ -6,7 +6,6 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
-from types import ModuleType
 
 import numpy as np
 
@@ -22,12 +21,11 @@ from hw4opt.proof.existence import Existence, settle, without
 from hw4opt.proof.feasibility import infeasible, strictly_feasible
 from hw4opt.result import Result
 from hw4opt.running.threads import one_blas_thread
-from hw4opt.solvers import FAMILIES, load_solver, native_solvers, split_name
+from hw4opt.solvers import Chosen, Solver, find_solver, load_solver
 from hw4opt.solvers._working_set import lasso, solve_over_sets
 from hw4opt.terms import Likelihood
 from hw4opt.validation.arguments import check_word, checked
 
-TOLERANCES = {"interior": 1e-9, "newton": 1e-9, "admm": 1e-8, "proximal": 1e-6, "qp": 1e-8, "cvxpy": 1e-6}
 UNATTAINED = "the infimum is not attained"
 STATIONARY = 1e-6  # relative gap of a fit that shows by its duals which rows it rests on
 
@@ -35,7 +33,7 @@ STATIONARY = 1e-6  # relative gap of a fit that shows by its duals which rows it
 @checked
 def fit(
     problem: Problem,
-    solver: str = "auto",
+    solver: str | Solver = "auto",
     tol: float | None = None,
     max_iterations: int | None = None,
     separated: str = "refuse",
@@ -44,7 +42,7 @@ def fit(
     """Solve one problem and certify the answer.
 
     solver      auto (newton for smooth losses and for least squares with unpenalised columns, else interior) | interior | newton | admm |
-                proximal | cvxpy | cvxpy:NAME | qp | qp:NAME
+                proximal | cvxpy | cvxpy:NAME | qp | qp:NAME, or a `Solver` object of a user's own
     tol         what to certify, as `Certificate.holds` says; default 1e-9 for interior and newton, 1e-8 for admm and qp, 1e-6 for
                 proximal and cvxpy
     separated   refuse | drop: what becomes of counts without ridge whose likelihood has no finite maximum. refuse: the result has the
@@ -63,7 +61,7 @@ def fit(
 @checked
 def fit_batch(
     problems: Sequence[Problem],
-    solver: str = "auto",
+    solver: str | Solver = "auto",
     tol: float | None = None,
     max_iterations: int | None = None,
     separated: str = "refuse",
@@ -79,19 +77,19 @@ def fit_batch(
         form = canonicalize(problems)
         for problem in problems[1:]:
             problem.share_design(form.design)
-        name, options = choose(form, solver, tol, max_iterations, time_limit)
+        chosen, options = choose(form, solver, tol, max_iterations, time_limit)
         settled = [_settled(form, i) for i in range(len(problems))]
         endless = [i for i, one in enumerate(settled) if one is not None and not one.finite]
         if not endless:
-            return _solve(problems, form, name, options, settled)
+            return _solve(problems, form, chosen, options, settled)
         results: dict[int, Result] = {}
         if others := [i for i in range(len(problems)) if i not in endless]:
-            part = _solve([problems[i] for i in others], form.cut(np.array(others)), name, options, [settled[i] for i in others])
+            part = _solve([problems[i] for i in others], form.cut(np.array(others)), chosen, options, [settled[i] for i in others])
             results |= dict(zip(others, part, strict=True))
         for i in endless:
             existence = settled[i]
             assert existence is not None
-            found = _endless(problems[i], form.cut(np.array([i])), name, options, existence)
+            found = _endless(problems[i], form.cut(np.array([i])), chosen, options, existence)
             results[i] = found if separated == "refuse" else _dropped(found, solver, tol, max_iterations, time_limit)
         return [results[i] for i in range(len(problems))]
 
@@ -102,16 +100,16 @@ def _settled(form: Form, i: int) -> Existence | None:
     return settle(form, i) if smooth is not None and smooth.settles_existence else None
 
 
-def _solve(problems: Sequence[Problem], form: Form, name: str, options: Options, settled: Sequence[Existence | None]) -> list[Result]:
+def _solve(problems: Sequence[Problem], form: Form, chosen: Chosen, options: Options, settled: Sequence[Existence | None]) -> list[Result]:
     started = time.perf_counter()
-    answer = solve_with(name, form, options)
+    answer = solve_with(chosen.solver, form, options)
     seconds = (time.perf_counter() - started if answer.seconds is None else answer.seconds) / len(problems)
-    proof, statuses = prove(form, answer, options.tol, _again(name, options))
+    proof, statuses = prove(form, answer, options.tol, _again(chosen.solver, options))
     duals = form.duals_by_name(proof.u)
     return [
         Result(
             problem,
-            _label(name, options),
+            chosen.label,
             statuses[i],
             proof.certificates[i],
             proof.w[i],
@@ -126,33 +124,28 @@ def _solve(problems: Sequence[Problem], form: Form, name: str, options: Options,
     ]
 
 
-def solve_with(name: str, form: Form, options: Options, start: Start | None = None) -> Answer:
-    """The answer of the solver of that name, which works on the scaled form unless its steps are the same in any unit."""
-    module = load_solver(name)
-    if name not in FAMILIES and (whole := lasso(form)) is not None:
-        return solve_over_sets(whole, lambda *part: _solve_with(module, *part), options)
-    return _solve_with(module, form, options, start)
+def solve_with(solver: str | Solver, form: Form, options: Options, start: Start | None = None) -> Answer:
+    """The solver's answer, on the scaled form unless its steps are the same in any unit."""
+    found = load_solver(solver) if isinstance(solver, str) else solver
+    if found.native and (whole := lasso(form)) is not None:
+        return solve_over_sets(whole, lambda *part: _solve_with(found, *part), options)
+    return _solve_with(found, form, options, start)
 
 
-def _solve_with(module: ModuleType, form: Form, options: Options, start: Start | None) -> Answer:
-    scale_free = getattr(module, "scale_free", None)
-    if scale_free is not None and scale_free(form):
-        return module.solve(form, options, start)
-    return solve_scaled(module.solve, form, options, start)
+def _solve_with(solver: Solver, form: Form, options: Options, start: Start | None) -> Answer:
+    if solver.scale_free(form):
+        return solver.solve(form, options, start)
+    return solve_scaled(solver.solve, form, options, start)
 
 
-def _again(name: str, options: Options) -> Callable[[Form, Options], Answer] | None:
-    """The solver under the same time limit, for a tighter solve; None for backends, which stand for themselves."""
-    if name not in native_solvers():
+def _again(solver: Solver, options: Options) -> Callable[[Form, Options], Answer] | None:
+    """The solver under the same time limit, for a tighter solve; None for witnesses, which stand for themselves."""
+    if not solver.native:
         return None
-    return lambda form, tighter: solve_with(name, form, dataclasses.replace(tighter, time_limit=options.time_limit))
+    return lambda form, tighter: solve_with(solver, form, dataclasses.replace(tighter, time_limit=options.time_limit))
 
 
-def _label(name: str, options: Options) -> str:
-    return name if options.backend is None else f"{name}:{options.backend}"
-
-
-def _endless(problem: Problem, form: Form, name: str, options: Options, existence: Existence) -> Result:
+def _endless(problem: Problem, form: Form, chosen: Chosen, options: Options, existence: Existence) -> Result:
     """The result of a problem without a finite maximum: what to blame, the supremum, and no numbers that could be taken for a fit."""
     started = time.perf_counter()
     loss = form.loss
@@ -160,14 +153,14 @@ def _endless(problem: Problem, form: Form, name: str, options: Options, existenc
     smooth = rest.loss.smooth
     assert smooth is not None and isinstance(smooth.term, Likelihood)
     if smooth.weights.any():
-        w = solve_with(name, rest, options).w
+        w = solve_with(chosen.solver, rest, options).w
         lowest = float(smooth.value(loss.map.take(form.matrix @ w[0])[None]).sum())
         weights = np.broadcast_to(smooth.weights, smooth.targets.shape)
         supremum = -lowest - float((weights * smooth.term.normalizer(smooth.targets[0])).sum())
     rows = existence.rows if problem.active is None else tuple(problem.active[list(existence.rows)].tolist())
     return Result(
         problem,
-        _label(name, options),
+        chosen.label,
         Status.NO_FINITE_MAXIMUM,
         Certificate(lowest, None, None, None, math.inf, 0.0, None, 0.0, None, UNATTAINED, UNATTAINED),
         np.full(form.matrix.shape[1], np.nan),
@@ -178,7 +171,7 @@ def _endless(problem: Problem, form: Form, name: str, options: Options, existenc
     )
 
 
-def _dropped(endless: Result, solver: str, tol: float | None, max_iterations: int | None, time_limit: float | None) -> Result:
+def _dropped(endless: Result, solver: str | Solver, tol: float | None, max_iterations: int | None, time_limit: float | None) -> Result:
     """The fit without the separated rows; it remembers them."""
     problem, existence = endless.problem, endless.existence
     assert existence is not None
@@ -190,18 +183,20 @@ def _dropped(endless: Result, solver: str, tol: float | None, max_iterations: in
     return dataclasses.replace(rest, existence=existence)
 
 
-def choose(form: Form, solver: str, tol: float | None, max_iterations: int | None, time_limit: float | None = None) -> tuple[str, Options]:
-    """The solver's name and options; raises `RefusedError` with the sentence of a solver that does not take the form."""
-    name, backend = split_name(_automatic(form) if solver == "auto" else solver)
+def choose(
+    form: Form, solver: str | Solver, tol: float | None, max_iterations: int | None, time_limit: float | None = None
+) -> tuple[Chosen, Options]:
+    """The solver and its options; raises `RefusedError` with the sentence of a solver that does not take the form."""
+    chosen = find_solver(_automatic(form) if isinstance(solver, str) and solver == "auto" else solver)
     if tol is not None and not 0 < tol < 1:
         raise InputError(f"tol is {tol!r}; it must lie between 0 and 1")
     if max_iterations is not None and max_iterations < 1:
         raise InputError(f"max_iterations is {max_iterations!r}; it must be 1 or more")
     if time_limit is not None and not time_limit > 0:
         raise InputError(f"time_limit is {time_limit!r}; it must be above 0")
-    if refusal := load_solver(name).refuse(form):
-        raise RefusedError(f"{solver} refuses this problem: {refusal}")
-    return name, Options(TOLERANCES.get(name, 1e-8) if tol is None else tol, max_iterations, backend, time_limit)
+    if refusal := chosen.solver.refuse(form):
+        raise RefusedError(f"{solver if isinstance(solver, str) else chosen.label} refuses this problem: {refusal}")
+    return chosen, Options(chosen.solver.tolerance if tol is None else tol, max_iterations, chosen.backend, time_limit)
 
 
 def _automatic(form: Form) -> str:

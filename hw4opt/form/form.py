@@ -247,6 +247,10 @@ class Form:
                 found[part.term] += pull
         return found
 
+    def value(self, z: Array) -> Array:
+        """f(z) of every row, (b, M); infinite outside the domain."""
+        return self.by_block(lambda block: block.rows.value(z[:, block.span]))
+
     def gradient(self, z: Array) -> Array:
         """u in ∂f(z) of every row, (b, M)."""
         return self.by_block(lambda block: block.rows.gradient(z[:, block.span]))

@@ -10,7 +10,7 @@ from hw4opt.form import BoxRows, Form, TermRows
 from hw4opt.form.answer import Options
 from hw4opt.form.equilibrate import solve_scaled
 from hw4opt.form.form import EMPTY_COLUMN_SQUARE
-from hw4opt.solvers import interior
+from hw4opt.solvers.interior import Interior
 from hw4opt.terms.base import Array
 
 ABSURD = 1e9  # norm of w, in units of the constraints' own scale
@@ -28,7 +28,7 @@ def strictly_feasible(form: Form) -> Array | None:
     spread = float(form.target_spread[0])
     for margin in MARGINS:
         tight = tuple(_tighten(form, term, margin * spread) for term in constraints)
-        w = solve_scaled(interior.solve, _alone(form, tight), Options(tol=1e-6)).w[0]
+        w = solve_scaled(Interior().solve, _alone(form, tight), Options(tol=1e-6)).w[0]
         if all(_inside(box, term.map.take(form.matrix @ w)) for term in constraints for box in term.boxes):
             return w
     return None
@@ -47,7 +47,7 @@ def infeasible(form: Form) -> bool:
     if not constraints:
         return False
     part = _alone(form, constraints)
-    u = part.clip_dual(solve_scaled(interior.solve, part, Options(tol=1e-9, max_iterations=60)).u)
+    u = part.clip_dual(solve_scaled(Interior().solve, part, Options(tol=1e-9, max_iterations=60)).u)
     push = -sum(float(np.sum(block.rows.shift * u[:, block.span])) for block in part.blocks)
     pull = float(np.linalg.norm(part.adjoint(u) / np.sqrt(0.5 * part.penalty)))
     return push > 0 and push > ABSURD * float(np.max(part.scales.z)) * pull

@@ -1,15 +1,28 @@
-"""One algorithm a file: `refuse(form) -> str | None` and `solve(form, options) -> Answer`. The file's name is the solver's name."""
+"""One solver a file: the file's name is that of its one public class, a `Solver`. Underscored files are what solvers share."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 from functools import cache
-from types import ModuleType
+from typing import NamedTuple
 
-from hw4opt.errors import InputError, UnknownNameError
+from hw4opt.errors import InputError, UnknownNameError, shown
+from hw4opt.solvers._base import Family, Solver
 
-FAMILIES = ("cvxpy", "qp")  # solvers that stand for the backends of a library: NAME follows a colon
+__all__ = ["Chosen", "Family", "Solver", "families", "find_solver", "installed", "load_solver", "native_solvers", "solver_names"]
+
+
+class Chosen(NamedTuple):
+    """A solver, and the backend of a family as its library spells it."""
+
+    solver: Solver
+    backend: str | None
+
+    @property
+    def label(self) -> str:
+        """The name that asks for both."""
+        return self.solver.name if self.backend is None else f"{self.solver.name}:{self.backend}"
 
 
 @cache
@@ -19,35 +32,60 @@ def solver_names() -> tuple[str, ...]:
 
 
 @cache
-def load_solver(name: str) -> ModuleType:
-    """The solver's module; raises `UnknownNameError`, which lists what exists, and `InputError` where its extra is missing."""
+def load_solver(name: str) -> Solver:
+    """The solver of that name; raises `UnknownNameError`, which lists what exists, and `InputError` where its extra is missing."""
     if name not in solver_names():
-        raise UnknownNameError("solver", name, ("auto", *solver_names(), *(f"{family}:NAME" for family in FAMILIES)))
-    return importlib.import_module(f"hw4opt.solvers.{name}")
+        raise UnknownNameError("solver", name, ("auto", *solver_names(), *(f"{family}:NAME" for family in families())))
+    module = importlib.import_module(f"hw4opt.solvers.{name}")
+    classes = [item for item in vars(module).values() if isinstance(item, type) and item.__module__ == module.__name__]
+    mine = [item for item in classes if issubclass(item, Solver) and not item.__name__.startswith("_")]
+    if len(mine) != 1 or mine[0].name != name:
+        raise InputError(f"{module.__file__} must have one public class, a Solver whose name is {name!r}")
+    return mine[0]()
 
 
-def split_name(solver: str) -> tuple[str, str | None]:
-    """The solver and its backend as their library spells it (None for a native solver), of a name such as qp:piqp.
+def find_solver(solver: str | Solver) -> Chosen:
+    """The solver (and backend) of a name such as qp:piqp, or the object itself.
 
-    Raises `UnknownNameError` for what does not exist, and `InputError` for a colon after a native solver.
+    Raises `UnknownNameError` for what does not exist, and `InputError` for what is no solver and for a colon after one without backends.
     """
+    if isinstance(solver, Solver):
+        if not solver.name or ":" in solver.name:
+            raise InputError(f'the class {type(solver).__name__} of the solver needs a name without colon, as in name = "mine"')
+        return Chosen(solver, None)
+    if not isinstance(solver, str):
+        raise InputError(f"solver is {shown(solver)}; give a name or a Solver object")
     name, _, backend = solver.partition(":")
-    module = load_solver(name)
-    if name in FAMILIES:
-        return name, module.backend(backend)
+    found = load_solver(name)
+    if isinstance(found, Family):
+        return Chosen(found, found.backend(backend))
     if backend:
-        raise InputError(f"solver {solver!r}: only {' and '.join(FAMILIES)} take a name after a colon, as in cvxpy:CLARABEL")
-    return name, None
+        raise InputError(f"solver {solver!r}: only {' and '.join(families())} take a name after a colon, as in cvxpy:CLARABEL")
+    return Chosen(found, None)
 
 
 def native_solvers() -> list[str]:
     """The solvers of this package, sorted."""
-    return [name for name in solver_names() if name not in FAMILIES]
+    return [name for name, solver in _loaded().items() if solver.native]
+
+
+def families() -> list[str]:
+    """The solvers that stand for the backends of a library, sorted."""
+    return [name for name, solver in _loaded().items() if isinstance(solver, Family)]
+
+
+def _loaded() -> dict[str, Solver]:
+    """Name → solver of all whose extra is there."""
+    found = {}
+    for name in solver_names():
+        try:
+            found[name] = load_solver(name)
+        except InputError:
+            continue
+    return found
 
 
 def installed(family: str) -> list[str]:
     """family:NAME for every backend that is installed; none where the family's extra is missing."""
-    try:
-        return [f"{family}:{name}" for name in load_solver(family).backends()]
-    except InputError:
-        return []
+    solver = _loaded().get(family)
+    return [f"{family}:{name}" for name in solver.backends()] if isinstance(solver, Family) else []

@@ -13,6 +13,7 @@ import numpy as np
 
 from hw4opt.form import Form, RowBlock
 from hw4opt.form.answer import Answer, Options, Start
+from hw4opt.solvers._base import Solver
 from hw4opt.solvers._first_order import iterate
 from hw4opt.terms.base import Array
 
@@ -21,14 +22,19 @@ RELAXATION = 1.6
 RHO_INTERVAL = 50  # steps between looks at rho
 
 
-def refuse(form: Form) -> str | None:
-    """Takes every form."""
-    return None
+class Admm(Solver):
+    """ADMM."""
 
+    name = "admm"
+    tolerance = 1e-8
 
-def solve(form: Form, options: Options, start: Start | None = None) -> Answer:
-    """The whole batch, each problem with its own rho, until every polished point is solved or the limit is reached."""
-    return iterate(_Admm(form, start), form, options, STEP_LIMIT)
+    def refuse(self, form: Form) -> str | None:
+        """Takes every form."""
+        return None
+
+    def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
+        """The whole batch, each problem with its own rho, until every polished point is solved or the limit is reached."""
+        return iterate(_Admm(form, start), form, options, STEP_LIMIT)
 
 
 class _Admm:

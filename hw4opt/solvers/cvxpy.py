@@ -20,6 +20,7 @@ from hw4opt.errors import RefusedError, UnknownNameError
 from hw4opt.form import Form, TermRows
 from hw4opt.form.answer import Answer, Options, Start, Status
 from hw4opt.running.processes import in_own_process, start_own_process
+from hw4opt.solvers._base import Family
 from hw4opt.solvers._deadline import Deadline
 from hw4opt.terms import Loss, Term
 from hw4opt.terms.base import Array
@@ -64,39 +65,42 @@ class Found(NamedTuple):
     note: str | None
 
 
-def backends() -> list[str]:
-    """The solvers that cvxpy finds installed."""
-    return sorted(cp.installed_solvers())
+class Cvxpy(Family):
+    """The solvers that cvxpy finds, on the compiled model."""
 
+    name = "cvxpy"
+    tolerance = 1e-6
 
-def backend(name: str) -> str:
-    """The solver's name as cvxpy spells it; raises `UnknownNameError`, which lists the installed ones."""
-    wanted = name.upper() or DEFAULT
-    if wanted not in backends():
-        raise UnknownNameError("installed cvxpy solver", name.upper(), backends())
-    return wanted
+    def backends(self) -> list[str]:
+        """The solvers that cvxpy finds installed."""
+        return sorted(cp.installed_solvers())
 
+    def backend(self, name: str) -> str:
+        """The solver's name as cvxpy spells it; raises `UnknownNameError`, which lists the installed ones."""
+        wanted = name.upper() or DEFAULT
+        if wanted not in self.backends():
+            raise UnknownNameError("installed cvxpy solver", name.upper(), self.backends())
+        return wanted
 
-def refuse(form: Form) -> str | None:
-    """Takes every form; whether the solver behind does is known only once the model is compiled."""
-    return None
+    def refuse(self, form: Form) -> str | None:
+        """Takes every form; whether the solver behind does is known only once the model is compiled."""
+        return None
 
-
-def solve(form: Form, options: Options, start: Start | None = None) -> Answer:
-    """Problem by problem; not every backend takes a start, so none is given one."""
-    if not _stays_here(form, options):
-        start_own_process(_solve_one)
-    deadline = Deadline(options.time_limit)
-    found = [_limited(form.cut(np.array([i])), options, deadline) for i in range(form.batch)]
-    of_terms = [np.concatenate([one.duals[k] for one in found]) for k in range(len(form.terms))]
-    return Answer(
-        np.stack([one.w for one in found]),
-        form.split_duals(of_terms),
-        [one.reached for one in found],
-        np.array([one.iterations for one in found]),
-        notes={i: one.note for i, one in enumerate(found) if one.note is not None},
-        seconds=deadline.elapsed,
-    )
+    def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
+        """Problem by problem; not every backend takes a start, so none is given one."""
+        if not _stays_here(form, options):
+            start_own_process(_solve_one)
+        deadline = Deadline(options.time_limit)
+        found = [_limited(form.cut(np.array([i])), options, deadline) for i in range(form.batch)]
+        of_terms = [np.concatenate([one.duals[k] for one in found]) for k in range(len(form.terms))]
+        return Answer(
+            np.stack([one.w for one in found]),
+            form.split_duals(of_terms),
+            [one.reached for one in found],
+            np.array([one.iterations for one in found]),
+            notes={i: one.note for i, one in enumerate(found) if one.note is not None},
+            seconds=deadline.elapsed,
+        )
 
 
 def _limited(form: Form, options: Options, deadline: Deadline) -> Found:

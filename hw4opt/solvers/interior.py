@@ -21,6 +21,7 @@ from hw4opt.form import Form, SmoothRows
 from hw4opt.form.answer import Answer, Options, Start, Status
 from hw4opt.form.subsample import subsample
 from hw4opt.running.threads import parallel_map
+from hw4opt.solvers._base import Solver
 from hw4opt.solvers._deadline import Deadline
 from hw4opt.solvers._interior_start import BlockState, solves_on_rows, starting_point
 from hw4opt.solvers._normal_equations import factor
@@ -40,19 +41,6 @@ STEEP_WEIGHT = 1e12  # W of a row, over that of a typical row of the loss, from 
 STEEP_ROWS_GAP = 1e-2  # relative gap above which no row's weight is that large
 STALLED_STEPS = 8  # steps without gain, near the end, after which there is nothing more to gain
 TINY = 1e-300
-
-
-def refuse(form: Form) -> str | None:
-    """Takes every form."""
-    return None
-
-
-def scale_free(form: Form) -> bool:
-    """Every step is solved on columns scaled to a unit diagonal: a kernel's basis, orthonormal as it is, needs no other scale.
-
-    Raw columns do, and columns beside an intercept that their means overlap with; but where every row is quadratic there is one step.
-    """
-    return not form.nonquadratic or (form.design.kernel is not None and not form.design.intercept and form.has_loss)
 
 
 @dataclass
@@ -93,69 +81,86 @@ class Kept:
         self.gap[place], self.interior[place] = found.gap[better], interior[better]
 
 
-def solve(form: Form, options: Options, start: Start | None = None) -> Answer:
-    """Every problem of the batch; each leaves when it is done: polished at FIRST_POLISH_GAP, or at the tolerance.
+class Interior(Solver):
+    """The interior point, for every form."""
 
-    A warm start is polished first, and is where the path begins if that is not enough.
-    """
-    limit, deadline = options.max_iterations or LIMIT, Deadline(options.time_limit)
-    b = form.batch
-    reached, iterations, kept = [Status.ITERATION_LIMIT] * b, np.full(b, limit), Kept.none(form)
-    states, point = starting_point(form, _first_guess(form, start))
-    part = form
-    active, best, tried, stalled = np.arange(b), np.full(b, np.inf), np.zeros(b, dtype=bool), np.zeros(b, dtype=int)
-    ended = perfect_at_zero(form)
-    if start is not None and not ended.all():
-        aim = 0.5 * options.tol * form.gap_scale(start.w, np.zeros(b))
-        polished = polish(form, start.w, start.u, None, aim)
-        ended |= polished.gap <= aim
-        kept.take(np.flatnonzero(polished.gap <= aim), polished.cut(polished.gap <= aim), start.w[polished.gap <= aim])
-    if ended.any():
-        iterations[ended] = 0
-        active = np.flatnonzero(~ended)
-        reached = [Status.CERTIFIED if done else Status.ITERATION_LIMIT for done in ended]
-        if not len(active):
-            return Answer(kept.w, form.complete_dual(kept.u, kept.w), reached, iterations, kept.interior)
-        part, point = form.cut(active), point[active]
-        states = [state.cut(block, active) for state, block in zip(states, part.nonquadratic, strict=True)]
-    for iteration in range(limit + 1):
-        sums = evaluate(part, states, point)
-        better = (sums.gap < best[active]) | (iteration == 0)
-        best[active[better]] = sums.gap[better]
-        stalled[active] = np.where(better, 0, stalled[active] + 1)
-        relative = sums.gap / sums.scale
-        lost = ~np.isfinite(relative) | ((sums.gap > 1e3 * best[active]) & (best[active] <= 1e-4 * sums.scale))
-        lost |= (stalled[active] >= STALLED_STEPS) & (best[active] <= FIRST_POLISH_GAP * sums.scale)  # rounding allows no more
-        good = relative <= 0.5 * options.tol  # half: the certificate counts the gap its own way
-        last = iteration == limit or deadline.passed()
-        now = (better & (((relative <= FIRST_POLISH_GAP) & ~tried[active]) | good)) | last | lost if form.nonquadratic else good | last
-        now &= np.isfinite(relative) | last
-        tried[active[now]] = True
-        if now.any():
-            place = np.flatnonzero(now)
-            sub = part.cut(place) if len(place) < len(active) else part
-            aim = 0.5 * options.tol * sums.scale[place]
-            polished = polish(sub, point[place], _dual(sub, states, place), sums.gap[place], aim)
-            good[place] |= polished.gap <= aim
-            kept.take(active[place], polished, point[place])
-        elsewhere = np.flatnonzero(~now & better & (relative <= FIRST_POLISH_GAP) & (sums.gap < kept.gap[active]))
-        if len(elsewhere):
-            raw = Polished(point[elsewhere], _dual(part, states, elsewhere), sums.gap[elsewhere])
-            kept.take(active[elsewhere], raw, point[elsewhere])
-        done = good | lost | last
-        iterations[active[done]] = iteration
-        for problem in active[good]:
-            reached[problem] = Status.CERTIFIED
-        if done.all():
-            break
-        if done.any():
-            stay = np.flatnonzero(~done)
-            active, part, point, sums = active[stay], part.cut(stay), point[stay], sums.cut(stay)
-            states = [state.cut(block, stay) for state, block in zip(states, part.nonquadratic, strict=True)]
-        slow = ~better[~done]
-        point = step(part, states, point, sums, slow)
-    notes = deadline.notes(reached)
-    return Answer(kept.w, form.complete_dual(kept.u, kept.w), reached, iterations, kept.interior, notes)
+    name = "interior"
+    tolerance = 1e-9
+
+    def refuse(self, form: Form) -> str | None:
+        """Takes every form."""
+        return None
+
+    def scale_free(self, form: Form) -> bool:
+        """Every step is solved on columns scaled to a unit diagonal: a kernel's basis, orthonormal as it is, needs no other scale.
+
+        Raw columns do, and columns beside an intercept that their means overlap with; but where every row is quadratic there is one step.
+        """
+        return not form.nonquadratic or (form.design.kernel is not None and not form.design.intercept and form.has_loss)
+
+    def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
+        """Every problem of the batch; each leaves when it is done: polished at FIRST_POLISH_GAP, or at the tolerance.
+
+        A warm start is polished first, and is where the path begins if that is not enough.
+        """
+        limit, deadline = options.max_iterations or LIMIT, Deadline(options.time_limit)
+        b = form.batch
+        reached, iterations, kept = [Status.ITERATION_LIMIT] * b, np.full(b, limit), Kept.none(form)
+        states, point = starting_point(form, _first_guess(form, start))
+        part = form
+        active, best, tried, stalled = np.arange(b), np.full(b, np.inf), np.zeros(b, dtype=bool), np.zeros(b, dtype=int)
+        ended = perfect_at_zero(form)
+        if start is not None and not ended.all():
+            aim = 0.5 * options.tol * form.gap_scale(start.w, np.zeros(b))
+            polished = polish(form, start.w, start.u, None, aim)
+            ended |= polished.gap <= aim
+            kept.take(np.flatnonzero(polished.gap <= aim), polished.cut(polished.gap <= aim), start.w[polished.gap <= aim])
+        if ended.any():
+            iterations[ended] = 0
+            active = np.flatnonzero(~ended)
+            reached = [Status.CERTIFIED if done else Status.ITERATION_LIMIT for done in ended]
+            if not len(active):
+                return Answer(kept.w, form.complete_dual(kept.u, kept.w), reached, iterations, kept.interior)
+            part, point = form.cut(active), point[active]
+            states = [state.cut(block, active) for state, block in zip(states, part.nonquadratic, strict=True)]
+        for iteration in range(limit + 1):
+            sums = evaluate(part, states, point)
+            better = (sums.gap < best[active]) | (iteration == 0)
+            best[active[better]] = sums.gap[better]
+            stalled[active] = np.where(better, 0, stalled[active] + 1)
+            relative = sums.gap / sums.scale
+            lost = ~np.isfinite(relative) | ((sums.gap > 1e3 * best[active]) & (best[active] <= 1e-4 * sums.scale))
+            lost |= (stalled[active] >= STALLED_STEPS) & (best[active] <= FIRST_POLISH_GAP * sums.scale)  # rounding allows no more
+            good = relative <= 0.5 * options.tol  # half: the certificate counts the gap its own way
+            last = iteration == limit or deadline.passed()
+            now = (better & (((relative <= FIRST_POLISH_GAP) & ~tried[active]) | good)) | last | lost if form.nonquadratic else good | last
+            now &= np.isfinite(relative) | last
+            tried[active[now]] = True
+            if now.any():
+                place = np.flatnonzero(now)
+                sub = part.cut(place) if len(place) < len(active) else part
+                aim = 0.5 * options.tol * sums.scale[place]
+                polished = polish(sub, point[place], _dual(sub, states, place), sums.gap[place], aim)
+                good[place] |= polished.gap <= aim
+                kept.take(active[place], polished, point[place])
+            elsewhere = np.flatnonzero(~now & better & (relative <= FIRST_POLISH_GAP) & (sums.gap < kept.gap[active]))
+            if len(elsewhere):
+                raw = Polished(point[elsewhere], _dual(part, states, elsewhere), sums.gap[elsewhere])
+                kept.take(active[elsewhere], raw, point[elsewhere])
+            done = good | lost | last
+            iterations[active[done]] = iteration
+            for problem in active[good]:
+                reached[problem] = Status.CERTIFIED
+            if done.all():
+                break
+            if done.any():
+                stay = np.flatnonzero(~done)
+                active, part, point, sums = active[stay], part.cut(stay), point[stay], sums.cut(stay)
+                states = [state.cut(block, stay) for state, block in zip(states, part.nonquadratic, strict=True)]
+            slow = ~better[~done]
+            point = step(part, states, point, sums, slow)
+        notes = deadline.notes(reached)
+        return Answer(kept.w, form.complete_dual(kept.u, kept.w), reached, iterations, kept.interior, notes)
 
 
 def _first_guess(form: Form, start: Start | None) -> Array | None:
@@ -166,7 +171,7 @@ def _first_guess(form: Form, start: Start | None) -> Array | None:
     if not kinds or not all(kind.low_bounded and kind.high_bounded for kind in kinds):
         return None
     part = subsample(form, len(form.design.x) // SUBSAMPLE_ROWS)
-    return solve(part, Options(tol=SUBSAMPLE_TOL)).interior
+    return Interior().solve(part, Options(tol=SUBSAMPLE_TOL)).interior
 
 
 def _dual(form: Form, states: list[BlockState], place: np.ndarray) -> Array:

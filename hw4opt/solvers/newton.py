@@ -20,6 +20,7 @@ import numpy as np
 from hw4opt.form import Form, SmoothRows
 from hw4opt.form.answer import Answer, Options, Start, Status
 from hw4opt.form.chunks import Chunk
+from hw4opt.solvers._base import Solver
 from hw4opt.solvers._deadline import Deadline
 from hw4opt.solvers._smooth_objective import WEAK, Objective, Point, descent, descents, least_pivot, parts_of, pieces_of
 from hw4opt.terms.base import Array
@@ -59,32 +60,37 @@ class Minimum:
     rank: int
 
 
-def refuse(form: Form) -> str | None:
-    """Takes forms whose every row is smooth or quadratic."""
-    rough = [form.terms[part.term] for block in form.nonquadratic if not block.kind.smooth for part in block.parts]
-    names = sorted({name for term in rough for name in term.names})
-    if not names:
-        return None
-    return f"newton needs every term to be smooth; {' and '.join(names)} {'is' if len(names) == 1 else 'are'} not"
+class Newton(Solver):
+    """Newton's method, for forms whose every row is smooth or quadratic."""
 
+    name = "newton"
+    tolerance = 1e-9
 
-def scale_free(form: Form) -> bool:
-    """Every step is solved on columns scaled to a unit diagonal."""
-    return True
+    def refuse(self, form: Form) -> str | None:
+        """Takes forms whose every row is smooth or quadratic."""
+        rough = [form.terms[part.term] for block in form.nonquadratic if not block.kind.smooth for part in block.parts]
+        names = sorted({name for term in rough for name in term.names})
+        if not names:
+            return None
+        return f"newton needs every term to be smooth; {' and '.join(names)} {'is' if len(names) == 1 else 'are'} not"
 
+    def scale_free(self, form: Form) -> bool:
+        """Every step is solved on columns scaled to a unit diagonal."""
+        return True
 
-def solve(form: Form, options: Options, start: Start | None = None) -> Answer:
-    """Every problem of the batch; the duals are the slopes of the rows."""
-    parts = []
-    for term in form.terms:
-        if (smooth := term.smooth) is not None:
-            parts += parts_of(pieces_of(term.map, form.matrix), smooth)
-    has_quadratic = any(block.kind.is_quadratic for block in form.blocks)
-    whole = Objective(parts, form.quadratic if has_quadratic else None, form.penalty)
-    deadline = Deadline(options.time_limit)
-    found = _minimize(whole, None if start is None else start.w, Stop(options.max_iterations or LIMIT, deadline=deadline))
-    reached = [Status.CERTIFIED if done else Status.ITERATION_LIMIT for done in found.converged]
-    return Answer(found.w, form.gradient(form.forward(found.w)), reached, found.iterations, notes=deadline.notes(reached), rank=found.rank)
+    def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
+        """Every problem of the batch; the duals are the slopes of the rows."""
+        parts = []
+        for term in form.terms:
+            if (smooth := term.smooth) is not None:
+                parts += parts_of(pieces_of(term.map, form.matrix), smooth)
+        has_quadratic = any(block.kind.is_quadratic for block in form.blocks)
+        whole = Objective(parts, form.quadratic if has_quadratic else None, form.penalty)
+        deadline = Deadline(options.time_limit)
+        found = _minimize(whole, None if start is None else start.w, Stop(options.max_iterations or LIMIT, deadline=deadline))
+        reached = [Status.CERTIFIED if done else Status.ITERATION_LIMIT for done in found.converged]
+        u, notes = form.gradient(form.forward(found.w)), deadline.notes(reached)
+        return Answer(found.w, u, reached, found.iterations, notes=notes, rank=found.rank)
 
 
 def minimize(pieces: Sequence[Chunk], smooth: SmoothRows, penalty: Array, start: Array | None = None, stop: Stop = Stop()) -> Minimum:

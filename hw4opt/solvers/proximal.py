@@ -19,6 +19,7 @@ import numpy as np
 
 from hw4opt.form import BoxRows, Form, RowBlock
 from hw4opt.form.answer import Answer, Options, Start
+from hw4opt.solvers._base import Solver
 from hw4opt.solvers._first_order import iterate
 from hw4opt.solvers._normal_equations import largest_eigenvalue
 from hw4opt.terms.base import Array
@@ -26,14 +27,25 @@ from hw4opt.terms.base import Array
 STEP_LIMIT = 50_000
 
 
-def refuse(form: Form) -> str | None:
-    """Needs the primal's or the dual's smooth part: see the sentence."""
-    if _on_primal(form) or _dual_is_smooth(form):
-        return None
-    rough = [form.terms[part.term] for block in form.nonquadratic if not _is_smooth(block) for part in block.parts]
-    names = ", ".join(sorted({name for term in rough for name in term.names}))
-    free = "an unpenalised intercept" if form.design.intercept else "ridge 0"
-    return f"with {free} proximal needs every term but one on the coefficients to be smooth, of bounded curvature; {names} is not"
+class Proximal(Solver):
+    """Accelerated proximal gradient, where the primal or the dual has a smooth part."""
+
+    name = "proximal"
+    tolerance = 1e-6
+
+    def refuse(self, form: Form) -> str | None:
+        """Needs the primal's or the dual's smooth part: see the sentence."""
+        if _on_primal(form) or _dual_is_smooth(form):
+            return None
+        rough = [form.terms[part.term] for block in form.nonquadratic if not _is_smooth(block) for part in block.parts]
+        names = ", ".join(sorted({name for term in rough for name in term.names}))
+        free = "an unpenalised intercept" if form.design.intercept else "ridge 0"
+        return f"with {free} proximal needs every term but one on the coefficients to be smooth, of bounded curvature; {names} is not"
+
+    def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
+        """The whole batch until every polished point is solved or the limit is reached."""
+        method = _OnPrimal(form, start) if _on_primal(form) else _OnDual(form, start)
+        return iterate(method, form, options, STEP_LIMIT)
 
 
 def _is_smooth(block: RowBlock) -> bool:
@@ -62,12 +74,6 @@ def _quadratic(form: Form) -> Array:
     q = form.quadratic.h.copy()
     np.einsum("bii->bi", q)[:] += form.penalty
     return q
-
-
-def solve(form: Form, options: Options, start: Start | None = None) -> Answer:
-    """The whole batch until every polished point is solved or the limit is reached."""
-    method = _OnPrimal(form, start) if _on_primal(form) else _OnDual(form, start)
-    return iterate(method, form, options, STEP_LIMIT)
 
 
 class _Accelerated:

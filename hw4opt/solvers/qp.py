@@ -23,6 +23,7 @@ from hw4opt.errors import InputError, RefusedError, UnknownNameError
 from hw4opt.form import BoxRows, Form
 from hw4opt.form.answer import Answer, Options, Start, Status
 from hw4opt.running.processes import in_own_process, start_own_process
+from hw4opt.solvers._base import Family
 from hw4opt.solvers._deadline import Deadline
 from hw4opt.terms.base import Array
 
@@ -62,41 +63,44 @@ DENSE = 1_000_000  # entries of P up to which a solver that takes both is given 
 RIDGE = 1e-10  # of the largest diagonal entry: curvature that variables without any get for solvers in DEFINITE
 
 
-def backends() -> list[str]:
-    """The solvers that qpsolvers finds installed."""
-    return sorted(qpsolvers.available_solvers)
+class Qp(Family):
+    """The solvers that qpsolvers finds, on a quadratic program."""
 
+    name = "qp"
+    tolerance = 1e-8
 
-def backend(name: str) -> str:
-    """The solver's name as qpsolvers spells it; raises `UnknownNameError`, which lists the installed ones."""
-    if not name:
-        return DEFAULT if DEFAULT in backends() else backends()[0]
-    if name.lower() not in backends():
-        raise UnknownNameError("installed qp solver", name.lower(), backends())
-    return name.lower()
+    def backends(self) -> list[str]:
+        """The solvers that qpsolvers finds installed."""
+        return sorted(qpsolvers.available_solvers)
 
+    def backend(self, name: str) -> str:
+        """The solver's name as qpsolvers spells it; raises `UnknownNameError`, which lists the installed ones."""
+        if not name:
+            return DEFAULT if DEFAULT in self.backends() else self.backends()[0]
+        if name.lower() not in self.backends():
+            raise UnknownNameError("installed qp solver", name.lower(), self.backends())
+        return name.lower()
 
-def refuse(form: Form) -> str | None:
-    """Takes forms whose every row is piecewise linear-quadratic."""
-    smooth = sorted(term.names[0] for term in form.terms if term.smooth is not None)
-    return f"a quadratic program holds no {smooth[0]} loss; take newton, interior or cvxpy" if smooth else None
+    def refuse(self, form: Form) -> str | None:
+        """Takes forms whose every row is piecewise linear-quadratic."""
+        smooth = sorted(term.names[0] for term in form.terms if term.smooth is not None)
+        return f"a quadratic program holds no {smooth[0]} loss; take newton, interior or cvxpy" if smooth else None
 
-
-def solve(form: Form, options: Options, start: Start | None = None) -> Answer:
-    """Problem by problem; not every backend takes a start, so none is given one."""
-    if not _stays_here(options):
-        start_own_process(_run)
-    deadline = Deadline(options.time_limit)
-    found = [_solve_one(form.cut(np.array([i])), options, deadline) for i in range(form.batch)]
-    u = np.concatenate([one.u for one in found])
-    return Answer(
-        np.concatenate([one.w for one in found]),
-        u,
-        [status for one in found for status in one.reached],
-        np.concatenate([one.iterations for one in found]),
-        notes={i: note for i, one in enumerate(found) for note in one.notes.values()},
-        seconds=deadline.elapsed,
-    )
+    def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
+        """Problem by problem; not every backend takes a start, so none is given one."""
+        if not _stays_here(options):
+            start_own_process(_run)
+        deadline = Deadline(options.time_limit)
+        found = [_solve_one(form.cut(np.array([i])), options, deadline) for i in range(form.batch)]
+        u = np.concatenate([one.u for one in found])
+        return Answer(
+            np.concatenate([one.w for one in found]),
+            u,
+            [status for one in found for status in one.reached],
+            np.concatenate([one.iterations for one in found]),
+            notes={i: note for i, one in enumerate(found) for note in one.notes.values()},
+            seconds=deadline.elapsed,
+        )
 
 
 def _solve_one(form: Form, options: Options, deadline: Deadline) -> Answer:

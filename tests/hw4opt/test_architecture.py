@@ -14,7 +14,7 @@ import hw4opt
 ROOT = Path(__file__).resolve().parents[2]
 NAMED_TERMS = ("losses", "regularizers", "constraints")
 NOT_IN_FOLDERS = {"Certificate", "Hw4Error", "InputError", "ModelFileError", "NotCertifiedError", "Problem", "RefusedError"}
-NOT_IN_FOLDERS |= {"Result", "Status", "UnknownNameError", "check_kernel", "check_term", "fit", "fit_batch"}
+NOT_IN_FOLDERS |= {"Result", "Solver", "Status", "UnknownNameError", "check_kernel", "check_solver", "check_term", "fit", "fit_batch"}
 PROMISED = """L1 RBF Absolute Bounds CoefBounds CoefNonnegative Concave Convex Decreasing EpsilonInsensitive Huber Increasing
     Laplacian Logistic Matern32 Matern52 Nonnegative Poisson Polynomial Precomputed Quantile Ridge Squared TotalVariation Trend"""
 HEAVY = {"cvxpy", "matplotlib", "pandas", "scipy", "sklearn", "torch"}
@@ -22,7 +22,7 @@ HEAVY = {"cvxpy", "matplotlib", "pandas", "scipy", "sklearn", "torch"}
 ORDER = [
     *("errors", "validation", "terms", "running", "kernels", "losses", "regularizers", "constraints", "design"),
     *("problem", "form", "solvers", "proof", "inference", "model_file", "tables", "mixture", "poisson"),
-    *("result", "fit", "crosscheck", "between", "datasets", "selection", "plotting", "assignment"),
+    *("result", "fit", "crosscheck", "solver_conformance", "between", "datasets", "selection", "plotting", "assignment"),
 ]
 UPWARD = {("model_file", "result"), ("result", "plotting")}  # Result saves, loads and draws itself
 
@@ -309,11 +309,15 @@ def test_every_public_function_and_method_has_type_hints():
 
 
 @pytest.mark.parametrize("name", solver_files())
-def test_every_solver_file_has_refuse_and_solve(name):
-    functions = {node.name: node for node in tree(solver_files()[name]).body if isinstance(node, ast.FunctionDef)}
-    assert [one.arg for one in functions["refuse"].args.args] == ["form"]
+def test_a_solver_file_has_one_public_class(name):
+    """One that is a solver of the file's name, with the same two faces as all others."""
+    classes = [node for node in tree(solver_files()[name]).body if isinstance(node, ast.ClassDef)]
+    solvers = [one for one in classes if {ast.unparse(base) for base in one.bases} & {"Solver", "Family"}]
+    assert len(solvers) == 1
+    functions = {node.name: node for node in solvers[0].body if isinstance(node, ast.FunctionDef)}
+    assert [one.arg for one in functions["refuse"].args.args] == ["self", "form"]
     assert ast.unparse(functions["refuse"].returns) == "str | None"
-    assert [one.arg for one in functions["solve"].args.args] == ["form", "options", "start"]
+    assert [one.arg for one in functions["solve"].args.args] == ["self", "form", "options", "start"]
     assert ast.unparse(functions["solve"].returns) == "Answer"
 
 

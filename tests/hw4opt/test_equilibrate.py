@@ -27,7 +27,7 @@ from hw4opt.form.answer import Options
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.form.equilibrate import equilibrate, solve_scaled
 from hw4opt.proof.certificate import certify
-from hw4opt.solvers import interior, load_solver
+from hw4opt.solvers import load_solver
 
 LOSSES = [Squared(), Huber(30.0), Absolute(), Quantile(0.8), EpsilonInsensitive(15.0), Logistic(), Poisson(), Poisson(truncated=True)]
 every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name + " truncated" * getattr(loss, "truncated", False))
@@ -93,7 +93,7 @@ def test_objective_and_gap_are_the_scaled_ones_times_their_worth(loss, setting):
     form = canonicalize(problems)
     scaled = equilibrate(form)
     v, duals = random_pair(scaled)
-    answer = interior.solve(scaled.form, Options(tol=1e-6))
+    answer = load_solver("interior").solve(scaled.form, Options(tol=1e-6))
     known = 0
     for point, of_rows in ((v, duals), (answer.w, answer.u)):
         inner = certify(scaled.form, point, of_rows)
@@ -153,7 +153,7 @@ def test_problems_of_a_batch_share_the_columns_and_have_units_of_their_own():
     assert scaled.form.matrix.shape == form.matrix.shape
     for box in scaled.form.loss.boxes:
         assert_allclose(box.shift[1], box.shift[0], rtol=1e-12)
-    found = solve_scaled(interior.solve, form, Options(tol=1e-9))
+    found = solve_scaled(load_solver("interior").solve, form, Options(tol=1e-9))
     assert_allclose(found.w[1], 1e3 * found.w[0], rtol=1e-6, atol=1e-6 * np.abs(found.w[1]).max())
 
 

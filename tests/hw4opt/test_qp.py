@@ -123,7 +123,7 @@ def test_names():
 
 
 def test_without_piqp_the_first_one_stands_for_qp(monkeypatch):
-    monkeypatch.setattr(load_solver("qp").qpsolvers, "available_solvers", ["proxqp", "daqp"])
+    monkeypatch.setattr("qpsolvers.available_solvers", ["proxqp", "daqp"])
     assert load_solver("qp").backend("") == "daqp"
 
 
@@ -145,22 +145,22 @@ def test_what_a_backend_raises_is_a_note(monkeypatch):
     def broken(*_, **__):
         raise ArithmeticError("a pivot is 0\nat line 7")
 
-    monkeypatch.setattr(load_solver("qp").qpsolvers, "solve_problem", broken)
+    monkeypatch.setattr("qpsolvers.solve_problem", broken)
     result = fit(problem("steps", "huber"), "qp:piqp")
     assert result.status.word != "certified" and result.note == "qp:piqp failed: a pivot is 0"
 
 
 def test_dense_matrices_that_are_too_large_are_refused(monkeypatch):
     needs("quadprog")
-    monkeypatch.setattr(load_solver("qp"), "DENSE", 0)
-    monkeypatch.setattr(load_solver("qp"), "LARGEST", 1000)
+    monkeypatch.setattr("hw4opt.solvers.qp.DENSE", 0)
+    monkeypatch.setattr("hw4opt.solvers.qp.LARGEST", 1000)
     with pytest.raises(RefusedError, match=r"qp:quadprog takes dense matrices, which are too large for .* variables"):
         fit(problem("steps", "huber"), "qp:quadprog")
 
 
 def test_sparse_matrices_are_as_good_as_dense_ones(monkeypatch):
     needs("piqp")
-    monkeypatch.setattr(load_solver("qp"), "DENSE", 0)
+    monkeypatch.setattr("hw4opt.solvers.qp.DENSE", 0)
     assert fit(problem("steps", "huber, tv"), "qp:piqp").status.word == "certified"
 
 

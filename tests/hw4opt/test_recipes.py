@@ -12,9 +12,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"```python\n# (hw4opt/(\w+)/(\w+)\.py)\n(.*?)```", re.DOTALL)
-RECIPES = {
-    name: (path, folder, code) for path, folder, name, code in BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text())
-}
+FOUND = {name: (path, folder, code) for path, folder, name, code in BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text())}
+RECIPES = {name: recipe for name, recipe in FOUND.items() if recipe[1] != "solvers"}
+SOLVERS = {name: recipe for name, recipe in FOUND.items() if recipe[1] == "solvers"}
 KINDS = {"losses": "loss", "regularizers": "regularizer", "constraints": "constraint", "kernels": "kernel"}
 OPTIONS = {"loss": "--loss {}", "regularizer": "--reg {}=0.5", "constraint": "--constraint {}", "kernel": "--kernel {}"}
 DRIVER = """
@@ -49,20 +49,61 @@ print(json.dumps({
 """
 
 
+SOLVER_DRIVER = """
+import contextlib, io, json, sys
+import hw4opt
+from hw4cli.opt.app import main
+
+name, series = sys.argv[1:]
+hw4opt.check_solver(name)
+given = [series, "--loss", "logistic", "--gamma", "5", "--reg", "ridge=0.1", "--select", "none", "--json", "-", "--quiet"]
+answers, mine = [], ["--solver", name]
+for words in (["--help"], [*given, *mine], given, [*given, "--reg", "tv=0.1", *mine]):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        status = main(["solve", *words])
+    answers.append({"status": int(status), "out": out.getvalue(), "err": err.getvalue()})
+print(json.dumps(answers))
+"""
+
+
+def copied(target, path, code):
+    """A copy of the package with one file more."""
+    for source in ("hw4opt", "cli/hw4cli"):
+        shutil.copytree(ROOT / source, target / Path(source).name, ignore=shutil.ignore_patterns("__pycache__"))
+    (target / path).write_text(code)
+    return {"PYTHONPATH": str(target), "PATH": "", "HOME": str(target), "COLUMNS": "200"}
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_a_solver_is_one_file(name, tmp_path):
+    """Found, in the help text, checked, certified beside another solver, and refusing in its own sentence."""
+    path, _, code = SOLVERS[name]
+    env = copied(tmp_path, path, code)
+    x = np.linspace(0, 2, 40)
+    rows = np.column_stack([x, np.where(np.sin(3 * x) > 0, 1, -1)])
+    np.savetxt(tmp_path / "series.csv", rows, delimiter=",", header="x,y", comments="")
+    words = [sys.executable, "-c", SOLVER_DRIVER, name, str(tmp_path / "series.csv")]
+    run = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    shown, ours, other, refused = json.loads(run.stdout)
+    assert re.search(rf"\b{name}\b", shown["out"])
+    mine, theirs = json.loads(ours["out"]), json.loads(other["out"])
+    assert mine["solver"] == name != theirs["solver"] and mine["status"] == theirs["status"] == "certified"
+    assert abs(mine["objective"] - theirs["objective"]) <= mine["gap"] + theirs["gap"] + 1e-9
+    assert refused["status"] == 2 and f"{name} needs every term to be smooth" in refused["err"]
+
+
 @pytest.fixture(scope="module", params=RECIPES)
 def done(request, tmp_path_factory):
     """(name of the recipe, folder, what comes of the driver) in a copy of the package with one file more."""
     path, folder, code = RECIPES[request.param]
     copy = tmp_path_factory.mktemp("copy")
-    for source in ("hw4opt", "cli/hw4cli"):
-        shutil.copytree(ROOT / source, copy / Path(source).name, ignore=shutil.ignore_patterns("__pycache__"))
-    (copy / path).write_text(code)
+    env = copied(copy, path, code)
     x = np.linspace(0, 2, 40)
     rows = np.column_stack([x, np.sin(3 * x) + 0.1 * np.cos(40 * x)])
     np.savetxt(copy / "series.csv", rows, delimiter=",", header="x,y", comments="")
     kind = KINDS[folder]
     words = [sys.executable, "-c", DRIVER, kind, request.param, *OPTIONS[kind].format(request.param).split()]
-    env = {"PYTHONPATH": str(copy), "PATH": "", "HOME": str(copy), "COLUMNS": "200"}
     run = subprocess.run(words, cwd=copy, env=env, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
     return request.param, copy, json.loads(run.stdout)
@@ -70,8 +111,8 @@ def done(request, tmp_path_factory):
 
 def test_there_is_a_recipe_of_each_kind():
     kinds = {KINDS[folder] for _, folder, _ in RECIPES.values()}
-    assert kinds >= {"loss", "regularizer", "kernel"} and len(RECIPES) >= 4
-    assert not any((ROOT / path).exists() for path, _, _ in RECIPES.values())
+    assert kinds >= {"loss", "regularizer", "kernel"} and len(RECIPES) >= 4 and SOLVERS
+    assert not any((ROOT / path).exists() for path, _, _ in FOUND.values())
 
 
 def test_it_is_found_and_stands_in_the_help_text(done):

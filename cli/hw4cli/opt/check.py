@@ -30,12 +30,10 @@ from hw4cli.options import options, take
 from hw4cli.progress import Bar
 from hw4opt import InputError, Status
 from hw4opt.crosscheck import TIME_LIMIT, Crosscheck, Row, crosscheck, every_solver
-from hw4opt.solvers import split_name
+from hw4opt.solvers import find_solver
 
 SOLVER_OPTIONS = (
-    click.option(
-        "--solver", multiple=True, help="Only these solvers; repeat for more. Default: the usual ones.", **SOLVER
-    ),
+    click.option("--solver", multiple=True, help="Only these; repeat for more. Default: the usual ones.", **SOLVER),
     click.option("--all", "every", is_flag=True, help="Every solver there is, and every backend that is installed."),
     time_limit_option(TIME_LIMIT, f"Stop each solver after so many seconds; default {TIME_LIMIT:g}."),
 )
@@ -114,7 +112,7 @@ def _check_solvers(solvers: tuple[str, ...]) -> None:
     for solver in solvers:
         if solver == "auto":
             raise InputError("--solver auto picks one of the others; name the solvers to compare")
-        full_name = ":".join(part for part in split_name(solver) if part)
+        full_name = find_solver(solver).label
         if full_name in seen:
             raise InputError(
                 f"--solver {seen[full_name]} and --solver {solver} are one solver; drop one of them, or name another"

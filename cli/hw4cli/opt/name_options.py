@@ -40,8 +40,12 @@ class NameOption(click.Option):
         self.kind, self.without = kind, without
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        from hw4opt.terms import registry
-
-        shown = (registry.usage(registry.load(self.kind, name), self.without) for name in _names(self.kind))
+        shown = _names(self.kind) if self.kind == "solver" else _terms(self.kind, self.without)
         record = super().get_help_record(ctx)
         return None if record is None else (record[0], f"{', '.join(shown)}. {record[1]}".strip())
+
+
+def _terms(kind: str, without: tuple[str, ...]) -> Sequence[str]:
+    from hw4opt.terms import registry
+
+    return [registry.usage(registry.load(kind, name), without) for name in _names(kind)]

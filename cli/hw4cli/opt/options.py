@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from hw4cli.opt.name_options import NameOption, complete_name
+from hw4cli.opt.name_options import NameOption
 from hw4cli.options import JSON, QUIET, verbose_option, version_option, whole
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -195,14 +195,14 @@ PROBLEM = (
     ),
 )
 
-SOLVER: dict[str, Any] = {"metavar": "NAME", "shell_complete": complete_name("solver")}
+SOLVER: dict[str, Any] = {"cls": NameOption, "kind": "solver", "metavar": "NAME"}
 
 SOLVE = (
     click.option(
         "--solver",
         default="auto",
         show_default=True,
-        help="auto, interior, newton, admm, proximal, cvxpy:NAME, qp:NAME.",
+        help="A library's own solver: cvxpy:NAME, qp:NAME.",
         **SOLVER,
     ),
     click.option(

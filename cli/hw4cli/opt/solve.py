@@ -43,7 +43,7 @@ from hw4cli.opt.select_hyperparameters import check_selection_options, choose
 from hw4cli.options import options, take
 from hw4cli.progress import Bar
 from hw4opt import Problem, Result, Status, fit
-from hw4opt.solvers import split_name
+from hw4opt.solvers import find_solver
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -155,7 +155,7 @@ def separation_warnings(result: Result) -> list[str]:
 def check_solver(name: str) -> None:
     """Raise `InputError` for a solver that does not exist, before any work."""
     if name != "auto":
-        split_name(name)
+        find_solver(name)
 
 
 def exit_status(status: Status, message: str, output_options: OutputOptions) -> Exit:

@@ -9,9 +9,9 @@ from functools import cache
 import numpy as np
 
 from hw4opt import RefusedError, fit
-from hw4opt.fit import TOLERANCES
 from hw4opt.proof.certificate import Certificate
 from hw4opt.selection import leave_one_out, score_settings
+from hw4opt.solvers import load_solver, solver_names
 from hw4opt.terms import Smooth
 from metamorphic.problems import spread
 
@@ -107,7 +107,7 @@ def _moved(base, change, one, two, solver):
 
 def _priced(change, scale, two, solver):
     """The gap is within tolerance of what the unchanged certificate is relative to, moved as the objective is."""
-    tol = TOLERANCES.get(solver, PROVEN)
+    tol = load_solver(solver.partition(":")[0]).tolerance if solver in solver_names() else PROVEN
     allowed = SAME * tol * change.factor * scale
     if two.certificate.gap <= allowed:
         return []

@@ -1,0 +1,48 @@
+"""What a solver is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from hw4opt.form import Form
+from hw4opt.form.answer import Answer, Options, Start
+
+
+class Solver(ABC):
+    """An algorithm on forms; it knows no term by name, and its answers are proven by the certificate, not by what it says.
+
+    name         as it is asked for; of the classes in this folder, the name of the file
+    tolerance    the relative gap aimed at where none is asked for
+    native       whether it is an algorithm of this package; others are witnesses, which stand for themselves
+    """
+
+    name: ClassVar[str] = ""
+    tolerance: ClassVar[float] = 1e-8
+    native: ClassVar[bool] = True
+
+    @abstractmethod
+    def refuse(self, form: Form) -> str | None:
+        """Why it cannot take the form, in a sentence that names both sides; None if it can."""
+
+    @abstractmethod
+    def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
+        """Points and duals of the whole batch, and which rule ended each problem; `start`: where to begin, if that helps."""
+
+    def scale_free(self, form: Form) -> bool:
+        """Whether its steps are the same in any unit; else it is given the scaled form."""
+        return False
+
+
+class Family(Solver):
+    """A solver that stands for the backends of a library, asked for as family:NAME."""
+
+    native: ClassVar[bool] = False
+
+    @abstractmethod
+    def backends(self) -> list[str]:
+        """Those that are installed."""
+
+    @abstractmethod
+    def backend(self, name: str) -> str:
+        """The backend as its library spells it, of "" the default one; raises `UnknownNameError`, which lists the installed ones."""
