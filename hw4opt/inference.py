@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hw4opt.design.unit_diagonal import inverse_root_diagonal, scaled_by
 from hw4opt.errors import InputError
 from hw4opt.form import Form, RowBlock, SmoothRows
 from hw4opt.form.canonicalize import canonicalize
@@ -101,15 +102,14 @@ def _standard_errors(
 ) -> tuple[Array | None, str | None]:
     """Those of the coefficients that are identified, NaN for the others, which the reason names."""
     information = _weighted_gram(form, w, "curvature")
-    root = np.sqrt(np.diagonal(information))
-    root = np.where(root > 0, root, 1.0)
-    half, unknown = _inverse_root(information / np.outer(root, root), rank)
-    to_raw = _to_raw(problem, len(w)) / root
+    root = inverse_root_diagonal(information)
+    half, unknown = _inverse_root(scaled_by(information, root), rank)
+    to_raw = _to_raw(problem, len(w)) * root
     length = np.linalg.norm(to_raw, axis=1)
     lost = np.linalg.norm(to_raw @ unknown, axis=1) > UNIDENTIFIED_SHARE * length
     found = to_raw @ half
     if errors == "sandwich":
-        scores = _weighted_gram(form, w, "scores") / np.outer(root, root)
+        scores = scaled_by(_weighted_gram(form, w, "scores"), root)
         squares = np.einsum("ij,jk,ik->i", found, half.T @ scores @ half, found)
     else:
         squares = np.square(found).sum(axis=1)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hw4opt.design.unit_diagonal import inverse_root_diagonal, scaled_by
 from hw4opt.form import BoxRows, Form, RowBlock, SmoothRows
 from hw4opt.form.chunks import Chunk
 from hw4opt.running.threads import parallel_map
@@ -135,9 +136,8 @@ def _typical_pull(form: Form, rows: Sequence[_FreeRows]) -> Array | float:
 
 def _newton_step(slope: Array, residual: Array) -> Array:
     """slope⁻¹ residual on columns scaled to a unit diagonal, 0 where that is absurd."""
-    diagonal = np.einsum("bii->bi", slope)
-    root = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
-    scaled = slope * root[:, :, None] * root[:, None, :] + 1e-12 * np.eye(slope.shape[1])
+    root = inverse_root_diagonal(slope)
+    scaled = scaled_by(slope, root) + 1e-12 * np.eye(slope.shape[1])
     found = root * np.linalg.solve(scaled, (root * residual)[:, :, None])[:, :, 0]
     return np.where(np.abs(found) < 1e100, found, 0.0)
 

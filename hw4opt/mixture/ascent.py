@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hw4opt.design.unit_diagonal import inverse_root_diagonal, scaled_by
 from hw4opt.mixture.em import cycle
 from hw4opt.mixture.likelihood import BlockMatrix, Curvature, MixtureParameters, curvature, expect
 from hw4opt.mixture.sample import Sample
@@ -125,8 +126,8 @@ class InformationAxes:
 
 def _inverse_root(matrices: Array) -> Array:
     """H with H Hᵀ = M⁻¹ on the span of M, for symmetric M (…, m, m)."""
-    root = 1.0 / np.sqrt(np.maximum(np.einsum("...ii->...i", matrices), 1e-300))
-    values, vectors = np.linalg.eigh(matrices * root[..., None, :] * root[..., :, None])
+    root = inverse_root_diagonal(matrices)
+    values, vectors = np.linalg.eigh(scaled_by(matrices, root))
     kept = values > SINGULAR_EIGENVALUE
     scaled = np.where(kept, 1.0 / np.sqrt(np.where(kept, values, 1.0)), 0.0)
     return root[..., :, None] * vectors * scaled[..., None, :]

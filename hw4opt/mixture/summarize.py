@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hw4opt.design.unit_diagonal import inverse_root_diagonal
 from hw4opt.errors import listed
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
@@ -30,7 +31,7 @@ from hw4opt.mixture.likelihood import (
 from hw4opt.mixture.result import Criteria, MixtureResult, Starts
 from hw4opt.mixture.sample import Design, Sample
 from hw4opt.mixture.search import SearchRecord
-from hw4opt.mixture.uncertainty import SINGULAR_EIGENVALUE, Uncertainty, inverse, inverse_root_diagonal
+from hw4opt.mixture.uncertainty import SINGULAR_EIGENVALUE, Uncertainty, inverse
 from hw4opt.problem import Problem
 from hw4opt.proof.existence import settle
 from hw4opt.terms.base import Array

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hw4opt.design.unit_diagonal import inverse_root_diagonal, scaled_by
 from hw4opt.inference import UNIDENTIFIED_SHARE
 from hw4opt.terms.base import Array
 
@@ -72,13 +73,7 @@ class Inverse(NamedTuple):
 def inverse(information: Array) -> Inverse:
     """The pseudo-inverse of an information matrix."""
     root = inverse_root_diagonal(information)
-    values, vectors = np.linalg.eigh(information * root * root[:, None])
+    values, vectors = np.linalg.eigh(scaled_by(information, root))
     flat = values <= SINGULAR_EIGENVALUE
     matrix = (vectors[:, ~flat] / values[~flat] @ vectors[:, ~flat].T) * root * root[:, None]
     return Inverse(matrix, np.linalg.norm(vectors[:, flat], axis=1) > UNIDENTIFIED_SHARE)
-
-
-def inverse_root_diagonal(information: Array) -> Array:
-    """1/√ of the diagonal, 1 where that is not above 0: it scales the information to a unit diagonal."""
-    diagonal = information.diagonal()
-    return 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))

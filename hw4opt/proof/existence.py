@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hw4opt.design.unit_diagonal import inverse_root_diagonal, least_pivot, scaled_by
 from hw4opt.form import Form, Rows, SmoothRows
 from hw4opt.terms.base import Array
 
@@ -156,13 +157,7 @@ def _plainly_full(form: Form, pinned: np.ndarray, free: np.ndarray) -> bool:
     base = form.loss.map
     a = (form.matrix[some + (base.first or 0)] if base.index is None else form.matrix[base.index[some, 0]])[:, free]
     gram = a.T @ a
-    root = np.sqrt(np.diagonal(gram))
-    if not root.all():
-        return False
-    try:
-        return bool(np.square(np.diagonal(np.linalg.cholesky(gram / np.outer(root, root)))).min() > PLAIN)
-    except np.linalg.LinAlgError:
-        return False
+    return bool(least_pivot(scaled_by(gram, inverse_root_diagonal(gram))) > PLAIN)
 
 
 def _one_sided(form: Form, sides: Sequence[tuple[np.ndarray, Array]], free: np.ndarray) -> tuple[Array, np.ndarray]:

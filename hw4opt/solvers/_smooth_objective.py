@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hw4opt.design.unit_diagonal import least_pivot
 from hw4opt.form import Quadratic, SmoothRows
 from hw4opt.form.chunks import OUTER, Chunk, products
 from hw4opt.running.threads import parallel_map
@@ -207,12 +208,3 @@ def descents(hessian: Array, penalty: Array) -> Callable[[Array], Array]:
         scale = np.where(values > level, 1 / np.where(values > level, values, 1.0), 0.0)
         inverse[~strong] = np.matmul(vectors * scale[:, None, :], vectors.transpose(0, 2, 1))
     return lambda gradient: -root * np.matvec(inverse, root * gradient)
-
-
-def least_pivot(h: Array) -> Array:
-    """The smallest squared pivot of Cholesky's factor, (b,); 0 for all where one matrix is not positive definite."""
-    try:
-        lower = np.linalg.cholesky(h)
-    except np.linalg.LinAlgError:
-        return np.zeros(len(h))
-    return np.square(np.einsum("bii->bi", lower)).min(axis=1)

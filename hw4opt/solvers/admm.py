@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hw4opt.design.unit_diagonal import inverse_root_diagonal, scaled_by
 from hw4opt.form import Form, RowBlock
 from hw4opt.form.answer import Answer, Options, Start
 from hw4opt.solvers._base import Solver
@@ -93,10 +94,10 @@ def _invert(form: Form, grams: list[Array], rho: Array) -> Callable[[Array], Arr
     """x ↦ (P + H₀ + ρ G)⁻¹ x, with one refinement."""
     h = form.quadratic.h + sum((rho[:, :, None] * gram for gram in grams), 0.0)
     np.einsum("bii->bi", h)[:] += form.penalty
-    root = 1 / np.sqrt(np.maximum(np.einsum("bii->bi", h), 1e-300))
-    scaled = h * root[:, :, None] * root[:, None, :]
+    root = inverse_root_diagonal(h)
+    scaled = scaled_by(h, root)
     np.einsum("bii->bi", scaled)[:] += 1e-14
-    inverse = np.linalg.inv(scaled) * root[:, :, None] * root[:, None, :]
+    inverse = scaled_by(np.linalg.inv(scaled), root)
 
     def solve_h(right: Array) -> Array:
         x = np.matvec(inverse, right)

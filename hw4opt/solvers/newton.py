@@ -17,12 +17,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from hw4opt.design.unit_diagonal import inverse_root_diagonal, least_pivot, scaled_by
 from hw4opt.form import Form, SmoothRows
 from hw4opt.form.answer import Answer, Options, Start, Status
 from hw4opt.form.chunks import Chunk
 from hw4opt.solvers._base import Solver
 from hw4opt.solvers._deadline import Deadline
-from hw4opt.solvers._smooth_objective import WEAK, Objective, Point, descent, descents, least_pivot, parts_of, pieces_of
+from hw4opt.solvers._smooth_objective import WEAK, Objective, Point, descent, descents, parts_of, pieces_of
 from hw4opt.terms.base import Array
 
 LIMIT = 100
@@ -217,8 +218,7 @@ def _independent(whole: Objective, here: Point) -> tuple[Array, Array] | None:
     if not len(free) or not whole.parts:
         return None
     h = here.hessian[:, free][:, :, free]
-    root = np.sqrt(np.maximum(np.einsum("bii->bi", h), 1e-300))
-    if (least_pivot(h / (root[:, :, None] * root[:, None, :])) > WEAK).any():
+    if (least_pivot(scaled_by(h, inverse_root_diagonal(h))) > WEAK).any():
         return None
     factor = whole.triangle(free)
     norms = np.linalg.norm(factor, axis=0)

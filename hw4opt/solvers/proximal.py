@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hw4opt.design.unit_diagonal import inverse_root_diagonal, scaled_by
 from hw4opt.form import BoxRows, Form, RowBlock
 from hw4opt.form.answer import Answer, Options, Start
 from hw4opt.solvers._base import Solver
@@ -66,8 +67,7 @@ def _on_primal(form: Form) -> bool:
 def _dual_is_smooth(form: Form) -> bool:
     """Q = P + H₀ is safely positive definite."""
     q = _quadratic(form)
-    root = 1 / np.sqrt(np.maximum(np.einsum("bii->bi", q), 1e-300))
-    return bool(np.linalg.eigvalsh(q * root[:, :, None] * root[:, None, :])[:, 0].min() > 1e-13)
+    return bool(np.linalg.eigvalsh(scaled_by(q, inverse_root_diagonal(q)))[:, 0].min() > 1e-13)
 
 
 def _quadratic(form: Form) -> Array:
