@@ -1,4 +1,4 @@
-"""Training on 1,000 synthetic images: each network in the ways that it can run, and the tutorial's network beside the tutorial's loop."""
+"""Training on 1,000 synthetic images: each network in every mode, and the tutorial's network in the tutorial's loop."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ torch = pytest.importorskip("torch", reason="hw4nets needs torch: pip install 'h
 
 from bench.record import Row  # noqa: E402
 from hw4nets.data import synthetic  # noqa: E402
-from hw4nets.execution import keep_freed_memory, threads  # noqa: E402
 from hw4nets.history import History  # noqa: E402
 from hw4nets.models import build  # noqa: E402
+from hw4nets.process import keep_freed_memory, threads  # noqa: E402
 from hw4nets.recipes import Recipe, preset  # noqa: E402
 from hw4nets.torchvision_import import torchvision_datasets  # noqa: E402
 from hw4nets.training import train  # noqa: E402
@@ -57,12 +57,14 @@ def trained(recipe: Recipe) -> History:
 
 
 def filed(timed, case: str, who: str, kind: str, recipe: Recipe) -> None:
-    """The row of what `train` itself says of its epochs: neither the pass over the test images nor compilation is in it."""
+    """The row of `train`'s own times of its epochs, without the pass over the test images and without compilation."""
     histories: list[History] = []
     timed.exactly(lambda: histories.append(trained(recipe)), 1)
     history = histories[0]
     chosen = f"{history.precision}, {history.memory_format.replace('_', ' ')}"
-    note = "; ".join([chosen] * (kind == "hw4nets") + [f"{history.seconds_compile:.0f} s to compile"] * bool(history.seconds_compile))
+    note = "; ".join(
+        [chosen] * (kind == "hw4nets") + [f"{history.seconds_compile:.0f} s to compile"] * bool(history.seconds_compile)
+    )
     assert history.notes == (), history.notes  # a compiler that is not there
     seconds = [row.seconds_train for row in history.rows[1:]]
     timed.file(Row("nets", case, who, kind, n=IMAGES, seconds=seconds, note=note))
@@ -75,7 +77,9 @@ def test_ours(timed, variant: str) -> None:
 
 @pytest.mark.parametrize(("variant", "way"), EACH)
 def test_each_way(timed, variant: str, way: str) -> None:
-    filed(timed, f"{variant}, preset tuned", way, "way", preset("tuned", variant).changed(WAYS[way] | {"epochs": EPOCHS}))
+    filed(
+        timed, f"{variant}, preset tuned", way, "way", preset("tuned", variant).changed(WAYS[way] | {"epochs": EPOCHS})
+    )
 
 
 @pytest.mark.parametrize("variant", BATCHES)
@@ -86,11 +90,13 @@ def test_the_tutorials_network(timed, variant: int) -> None:
 
 @pytest.mark.parametrize("variant", BATCHES)
 def test_the_tutorials_loop(timed, variant: int) -> None:
-    """As in "Training a classifier": a DataLoader over images, each turned into a normalised tensor; loss.item() after each step."""
+    """As in "Training a classifier": a DataLoader of single normalised tensors; loss.item() after each step."""
     epoch = tutorial(variant)
     timed(epoch, 4.0)
     note = "DataLoader of torchvision's transforms over images of Pillow; in the same process"
-    timed.file(Row("nets", f"the tutorial's network, batches of {variant}", "the tutorial's loop", "peer", n=IMAGES, note=note))
+    timed.file(
+        Row("nets", f"the tutorial's network, batches of {variant}", "the tutorial's loop", "peer", n=IMAGES, note=note)
+    )
 
 
 def tutorial(batch: int):

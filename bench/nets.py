@@ -1,9 +1,9 @@
-"""The accuracy table of hw4nets: one run a network and seed, results written as they come, stopped and gone on with at will.
+"""The accuracy table of hw4nets: one run a network and seed; it can be stopped and resumed at any time.
 
     python -m bench.nets --data PATH --net logistic --net hidden --seeds 0,1,2 [--preset tuned] [--set epochs=4 …]
 
-Runs (with checkpoints) lie in runs/bench/, which git ignores; what is kept goes to bench/results/nets/: summary, history and curves of each
-run, and table.md over all of them. A finished run is not done again.
+Runs (with checkpoints) are in runs/bench/, which git ignores; results in bench/results/nets/: summary, history and
+curves of each run, and table.md over all of them. A finished run is not done again.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from hw4nets.data import Data, load
-from hw4nets.execution import keep_freed_memory
 from hw4nets.files import write_text
-from hw4nets.history import Row, Watch
+from hw4nets.history import EpochRow, Watch
 from hw4nets.models import NETS
+from hw4nets.process import keep_freed_memory
 from hw4nets.recipes import Recipe, preset
 from hw4nets.runs import CURVES, HISTORY, SUMMARY, Outcome, finished, open_run, run
 
@@ -33,7 +33,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNS, RESULTS = ROOT / "runs" / "bench", ROOT / "bench" / "results" / "nets"
 RAW = argparse.RawDescriptionHelpFormatter
 BESIDE = "fast_tuned_seed0", "base_tuned-tutorial_seed0"
-FAST, CHANGED = "fast_tuned", ("-without-", "-with-")  # names of runs of `fast` that lack one of its steps, or have another setting
+FAST = "fast_tuned"
+CHANGED = ("-without-", "-with-")  # in names of runs of `fast` that lack one of its steps, or have another setting
 HEADS = (
     "network",
     "settings",
@@ -52,11 +53,17 @@ HEADS = (
     "machine",
     "ended",
 )
-ASKED = {"logistic": (39, 41), "hidden": (57, 62), "conv": (70, 80), "base": (87, 89), "fast": (87, None)}  # percent: asked, aim
+ASKED = {  # percent: asked, aim
+    "logistic": (39, 41),
+    "hidden": (57, 62),
+    "conv": (70, 80),
+    "base": (87, 89),
+    "fast": (87, None),
+}
 
 
 class Printed(Watch):
-    """A line an epoch; and the seconds that an epoch takes besides training and the test pass: checkpoint, history, this line."""
+    """A line an epoch; and the seconds of an epoch besides training and test: checkpoint, history, this line."""
 
     def __init__(self) -> None:
         self.last = 0.0
@@ -69,14 +76,15 @@ class Printed(Watch):
         files = statistics.median(self.rest) * outcome.summary["epochs"] + outcome.seconds_figures
         return files / (outcome.summary["seconds_train"] + outcome.summary["seconds_eval"] + files)
 
-    def epoch(self, row: Row, epochs: int) -> None:
-        """On stdout at once, so that a log of it is up to date. The first epoch has no other before it to be timed from."""
+    def epoch(self, row: EpochRow, epochs: int) -> None:
+        """On stdout, flushed for a log. The first epoch has none before it to be timed from."""
         now = time.perf_counter()
         if self.last:
             self.rest.append(now - self.last - row.seconds_train - row.seconds_eval)
         self.last = now
-        print(f"  {row.epoch}/{epochs} loss {row.train_loss:.4f} train {row.train_accuracy:.4f} test {row.test_accuracy:.4f} "
-              f"{row.images_per_second:.0f} images/s {row.seconds_train:.1f} + {row.seconds_eval:.1f} s", flush=True)  # fmt: skip
+        scores = f"loss {row.train_loss:.4f} train {row.train_accuracy:.4f} test {row.test_accuracy:.4f}"
+        costs = f"{row.images_per_second:.0f} images/s {row.seconds_train:.1f} + {row.seconds_eval:.1f} s"
+        print(f"  {row.epoch}/{epochs} {scores} {costs}", flush=True)
 
     def note(self, sentence: str) -> None:
         """On stdout."""
@@ -121,13 +129,19 @@ def table() -> str:
         "# Accuracy of the networks",
         "",
         "On the JPEG copy of CIFAR-10: not comparable with accuracies on the official pixels.",
-        "Plain test accuracy at the last epoch; `flips averaged` beside it. One line a network and setting; other work ran beside.",
-        "`test pass`: its seconds over those of training; `files`: what checkpoints, history and log take of the run, and the figures",
+        "Plain test accuracy at the last epoch; `flips averaged` beside it. "
+        "One line a network and setting; other work ran beside.",
+        "`test pass`: its seconds over those of training; "
+        "`files`: what checkpoints, history and log take of the run, and the figures",
         "too in `logistic` and `tuned-compiled`, which ran after these began to be counted.",
         "",
     ]
     lines += [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
-    lines += [_line(name, ones) for (name, *_), ones in groups.items() if not name.startswith(tuple(FAST + one for one in CHANGED))]
+    lines += [
+        _line(name, ones)
+        for (name, *_), ones in groups.items()
+        if not name.startswith(tuple(FAST + one for one in CHANGED))
+    ]
     lines += _steps(groups)
     return "\n".join([*lines, *_same_time(RESULTS / f"{BESIDE[0]}.csv", RESULTS / f"{BESIDE[1]}.csv")]) + "\n"
 
@@ -135,27 +149,37 @@ def table() -> str:
 def _steps(groups: Mapping[tuple[str, ...], Sequence[Mapping[str, Any]]]) -> list[str]:
     """What each step of `fast` bought: its accuracy without it; and what other shapes and methods reach."""
     named = {name.removeprefix(FAST): ones for (name, *_), ones in groups.items() if name.startswith(FAST)}
-    whole, changed = named.pop("", []), {name[1:].replace("-", " "): ones[0] for name, ones in named.items() if name.startswith(CHANGED)}
+    whole, changed = (
+        named.pop("", []),
+        {name[1:].replace("-", " "): ones[0] for name, ones in named.items() if name.startswith(CHANGED)},
+    )
     if not (whole and changed):
         return []
     ours, spread = whole[0], 100 * statistics.stdev(one["test_accuracy"] for one in whole) if len(whole) > 1 else 0.0
     lines = [
         "",
-        f"`fast` without one of its steps, and with another setting, each with seed 0 ({len(whole)} seeds of it: ± {spread:.2f}):",
+        "`fast` without one of its steps, and with another setting, each with seed 0 "
+        f"({len(whole)} seeds of it: ± {spread:.2f}):",
         "",
     ]
     lines += ["| | test | points lost | training minutes | million multiply-adds an image |", "|---|---|---|---|---|"]
     for name, one in [("as it is", ours), *sorted(changed.items(), key=lambda pair: pair[1]["test_accuracy"])]:
         test, lost = one["test_accuracy"], 100 * (ours["test_accuracy"] - one["test_accuracy"])
-        lines.append(f"| {name} | {test:.2%} | {lost:.2f} | {one['seconds_train'] / 60:.1f} | {one['flops_per_image'] / 2e6:.0f} |")
+        lines.append(
+            f"| {name} | {test:.2%} | {lost:.2f} | {one['seconds_train'] / 60:.1f} "
+            f"| {one['flops_per_image'] / 2e6:.0f} |"
+        )
     return lines
 
 
 def _same_time(fast: Path, other: Path) -> list[str]:
-    """`fast` beside the tutorial's network, well trained, at the best accuracy that it reaches in the training time of `fast`."""
+    """`fast` beside the tutorial's network, well trained: its best accuracy in the training time of `fast`."""
     if not (fast.exists() and other.exists()):
         return []
-    ours, theirs = ([{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(path.open())] for path in (fast, other))
+    ours, theirs = (
+        [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(path.open())]
+        for path in (fast, other)
+    )
     seconds = sum(row["seconds_train"] for row in ours)
     reached = list(itertools.accumulate(row["seconds_train"] for row in theirs))
     within = [row["test_accuracy"] for row, time_ in zip(theirs, reached, strict=True) if time_ <= seconds]
@@ -163,7 +187,8 @@ def _same_time(fast: Path, other: Path) -> list[str]:
         return []
     return [
         "",
-        f"In the {seconds / 60:.1f} minutes of training that `fast` takes to {ours[-1]['test_accuracy']:.2%}, the tutorial's network "
+        f"In the {seconds / 60:.1f} minutes of training that `fast` takes to {ours[-1]['test_accuracy']:.2%}, "
+        "the tutorial's network "
         f"(6 and 16 filters; {theirs[0]['images_per_second']:,.0f} images/s) reaches {max(within):.2%} at best, "
         f"after {reached[len(within) - 1] / 60:.1f} minutes of its own schedule.",
     ]
@@ -180,7 +205,7 @@ def _line(name: str, ones: Sequence[Mapping[str, Any]]) -> str:
         ones[0]["pixels"],
         ", ".join(str(one["seed"]) for one in ones),
         f"{100 * statistics.mean(test):.2f}{spread} %",
-        ", ".join(f"{one} %" for one in ASKED[ones[0]["net"]] if one) if name.endswith("_tuned") else "–",
+        ", ".join(f"{one} %" for one in ASKED.get(ones[0]["net"], ()) if one) if name.endswith("_tuned") else "–",
         f"{100 * min(test):.2f} … {100 * max(test):.2f}",
         f"{100 * statistics.mean(one['test_accuracy_flip'] for one in ones):.2f} %",
         f"{100 * statistics.mean(one['train_accuracy'] for one in ones):.2f} %",
@@ -216,7 +241,9 @@ def main() -> None:
     parser.add_argument("--net", action="append", choices=list(NETS), help="repeat for more; default: all")
     parser.add_argument("--preset", default="tuned")
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a change; its value as in JSON")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a change; its value as in JSON"
+    )
     parser.add_argument("--label", default="", help="added to the name of changed settings")
     words = parser.parse_args()
     keep_freed_memory()

@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import IO, Any
 
 from hw4nets.errors import DataError
-from hw4nets.parts import LARGEST_FILE
+from hw4nets.image_set import MAX_FILE_BYTES
 
-LARGEST_SOURCE = 2 << 30  # bytes that a source holds, or an archive unpacks to: CIFAR-10 has 184 MB
-MOST_FILES = 200_000  # CIFAR-10 has 60,000 images
-DEPTH = 4  # folders searched below the one given
-CHUNK = 1 << 20
-ZIP_CHUNK = 4096  # of what is packed: the methods bzip2 and LZMA unpack all of a chunk at once
-ACCEPTED = "train/CLASS/*.jpg|png with test/CLASS/…, or the official data_batch_1 … test_batch (.bin too)"
-BATCH = re.compile(r"(?:^|/)((?:data_batch_[1-5]|test_batch)(?:\.bin)?)$")
-IMAGE = re.compile(r"(?:^|/)(train|test)/([^/]+)/([^/]+\.(?:jpe?g|png))$", re.IGNORECASE)
+MAX_SOURCE_BYTES = 2 << 30  # of a source, or of what an archive unpacks to: CIFAR-10 has 184 MB
+MAX_FILES = 200_000  # CIFAR-10 has 60,000 images
+MAX_FOLDER_DEPTH = 4  # levels of folders searched below the one given
+CHUNK_BYTES = 1 << 20
+ZIP_CHUNK_BYTES = 4096  # of packed content: bzip2 and LZMA unpack all of a chunk at once
+ACCEPTED_LAYOUTS = "train/CLASS/*.jpg|png with test/CLASS/…, or the official data_batch_1 … test_batch (.bin too)"
+BATCH_NAME = re.compile(r"(?:^|/)((?:data_batch_[1-5]|test_batch)(?:\.bin)?)$")
+IMAGE_NAME = re.compile(r"(?:^|/)(train|test)/([^/]+)/([^/]+\.(?:jpe?g|png))$", re.IGNORECASE)
 OPENERS: dict[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
-PACKED = (*OPENERS, b"PK")  # how files of gzip, bzip2, xz and zip begin
+PACKED_MAGIC = (*OPENERS, b"PK")  # first bytes of gzip, bzip2, xz and zip files
 
 Content = Callable[[], bytes]
 
@@ -35,10 +35,10 @@ Content = Callable[[], bytes]
 def collect(path: Path) -> dict[str, bytes]:
     """Key → content of every file that can be part of CIFAR-10; the key is train/CLASS/NAME or a batch's name.
 
-    Raises `DataError` where the source is damaged, or holds more than LARGEST_SOURCE bytes or MOST_FILES files.
+    Raises `DataError` where the source is damaged, or holds more than MAX_SOURCE_BYTES bytes or MAX_FILES files.
     """
     files: dict[str, bytes] = {}
-    room = LARGEST_SOURCE
+    room = MAX_SOURCE_BYTES
     try:
         for name, content in _entries(path):
             key = file_key(name)
@@ -46,56 +46,59 @@ def collect(path: Path) -> dict[str, bytes]:
                 raise DataError(f"{path} holds {key} twice; give the folder that holds it once")
             files[key] = content()
             room -= len(files[key])
-            if room < 0 or len(files) > MOST_FILES:
+            if room < 0 or len(files) > MAX_FILES:
                 raise _too_large(path)
     except (DataError, MemoryError):
         raise
-    except Exception as error:  # a damaged archive raises whatever its reader runs into
-        why = str(error).partition("\n")[0].rstrip(":")  # tarfile tells what every kind of archive found
-        raise DataError(f"{path} cannot be read to its end ({why}); it may be half a download: get it anew") from error
+    except Exception as error:  # readers of damaged archives raise errors of every kind
+        why = str(error).partition("\n")[0].rstrip(":")  # tarfile appends the errors of every kind that it tried
+        message = f"{path} cannot be read to its end ({why}); it may be half a download: download it again"
+        raise DataError(message) from error
     return files
 
 
 def file_key(name: str) -> str:
-    """What macOS adds to archives and foreign folders (`__MACOSX/`, `._name`) has none."""
+    """The key of a file name, "" if it has none, as files that macOS adds to archives (`__MACOSX/`, `._name`)."""
     if any(part == "__MACOSX" or part.startswith("._") for part in name.split("/")):
         return ""
-    batch, image = BATCH.search(name), IMAGE.search(name)
+    batch, image = BATCH_NAME.search(name), IMAGE_NAME.search(name)
     return batch.group(1) if batch else "/".join(image.groups()) if image else ""
 
 
 def folder_files(path: Path) -> Iterator[tuple[str, Path]]:
-    """Every file of a folder that has a key, in order, and its name below the folder's; raises `DataError` where they are too many."""
-    room, count = LARGEST_SOURCE, 0
+    """Relative name and path of every file of a folder that has a key, in order; raises `DataError` for too many."""
+    room, count = MAX_SOURCE_BYTES, 0
     for folder, inner, names in os.walk(path):
         inner.sort()
-        if len(Path(folder).relative_to(path).parts) >= DEPTH:
+        if len(Path(folder).relative_to(path).parts) >= MAX_FOLDER_DEPTH:
             inner.clear()
         for name in sorted(names):
             file = Path(folder, name)
             relative = f"{path.name}/{file.relative_to(path).as_posix()}"
-            if file_key(relative) and (size := file_size(file)) <= LARGEST_FILE:
+            if file_key(relative) and (size := file_size(file)) <= MAX_FILE_BYTES:
                 room, count = room - size, count + 1
-                if room < 0 or count > MOST_FILES:
+                if room < 0 or count > MAX_FILES:
                     raise _too_large(path)
                 yield relative, file
 
 
 def file_size(file: Path) -> int:
-    """Of a regular file; raises `DataError` for a pipe or a device, whose reading may never end, and for what cannot be looked at."""
+    """Bytes of a regular file; raises `DataError` for anything else: reading a pipe or a device may never end."""
     try:
-        found = file.stat()
+        status = file.stat()
     except OSError as error:
         why = "it is a link to nothing" if file.is_symlink() else error.strerror
         raise DataError(f"{file} cannot be read ({why}); replace or remove it") from error
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise DataError(f"{file} is no regular file; replace or remove it")
-    return found.st_size
+    return status.st_size
 
 
 def _too_large(path: Path) -> DataError:
-    most = f"{LARGEST_SOURCE >> 30} GiB or {MOST_FILES:,} files"
-    return DataError(f"{path} holds or unpacks to more than {most}, and CIFAR-10 to 184 MB; give one that holds {ACCEPTED}")
+    most = f"{MAX_SOURCE_BYTES >> 30} GiB or {MAX_FILES:,} files"
+    return DataError(
+        f"{path} holds or unpacks to more than {most}, and CIFAR-10 to 184 MB; give one that holds {ACCEPTED_LAYOUTS}"
+    )
 
 
 def _entries(path: Path) -> Iterator[tuple[str, Content]]:
@@ -107,12 +110,17 @@ def _entries(path: Path) -> Iterator[tuple[str, Content]]:
         start = file.read(8)
     if zipfile.is_zipfile(path):
         yield from _zip_entries(path)
-    elif start.startswith(PACKED) or _is_tar(path):
+    elif start.startswith(PACKED_MAGIC) or _is_tar(path):
         opener = next((opener for magic, opener in OPENERS.items() if start.startswith(magic)), None)
-        with path.open("rb") as file, _Limited(path, file if opener is None else opener(file), opener is not None) as unpacked:
+        with (
+            path.open("rb") as file,
+            _Limited(path, file if opener is None else opener(file), opener is not None) as unpacked,
+        ):
             yield from _tar_entries(unpacked)
     else:
-        raise DataError(f"{path} is no archive (tar, tar.gz, tar.bz2, tar.xz or zip); give one that holds {ACCEPTED}")
+        raise DataError(
+            f"{path} is no archive (tar, tar.gz, tar.bz2, tar.xz or zip); give one that holds {ACCEPTED_LAYOUTS}"
+        )
 
 
 def _is_tar(path: Path) -> bool:
@@ -126,43 +134,43 @@ def _is_tar(path: Path) -> bool:
 
 def _zip_entries(path: Path) -> Iterator[tuple[str, Content]]:
     with zipfile.ZipFile(path) as archive:
-        if len(archive.infolist()) > MOST_FILES:
+        if len(archive.infolist()) > MAX_FILES:
             raise _too_large(path)
         for item in archive.infolist():
-            if file_key(item.filename) and item.file_size <= LARGEST_FILE:
+            if file_key(item.filename) and item.file_size <= MAX_FILE_BYTES:
                 yield item.filename, lambda item=item: _unzipped(archive, item)
 
 
 def _unzipped(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> bytes:
-    """No more than the archive says that it has, whatever its bytes would unpack to."""
+    """Its content, of no more bytes than the archive states, whatever it would unpack to."""
     with archive.open(item) as file:
-        return b"".join(iter(lambda: file.read(ZIP_CHUNK), b""))
+        return b"".join(iter(lambda: file.read(ZIP_CHUNK_BYTES), b""))
 
 
 def _tar_entries(unpacked: _Limited) -> Iterator[tuple[str, Content]]:
-    kept: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     with tarfile.open(fileobj=unpacked, mode="r:") as archive:  # type: ignore[call-overload]
         for number, member in enumerate(archive):
-            if number > MOST_FILES:
+            if number > MAX_FILES:
                 raise _too_large(unpacked.path)
-            if not file_key(member.name) or member.size > LARGEST_FILE or not (member.isreg() or member.islnk()):
+            if not file_key(member.name) or member.size > MAX_FILE_BYTES or not (member.isreg() or member.islnk()):
                 continue
-            if not member.islnk() or member.linkname not in kept:  # a link of a name read already needs no way back
+            if not member.islnk() or member.linkname not in contents:  # a link to a file already read needs no seeking
                 file = archive.extractfile(member)
                 if file is None:
                     continue
-                kept[member.name] = file.read(LARGEST_FILE)  # a hard link does not tell the size of its file
+                contents[member.name] = file.read(MAX_FILE_BYTES)  # a hard link does not state the size of its file
             else:
-                kept[member.name] = kept[member.linkname]
-            yield member.name, lambda name=member.name: kept[name]
-        unpacked.to_end()  # gzip's checksum stands there, behind what tar reads
+                contents[member.name] = contents[member.linkname]
+            yield member.name, lambda name=member.name: contents[name]
+        unpacked.to_end()  # gzip's checksum is at the end, which tar does not read
 
 
 class _Limited:
-    """What an archive unpacks to, as a file to be read; raises `DataError` beyond LARGEST_SOURCE bytes, going back counted again."""
+    """An unpacked archive as a file; raises `DataError` beyond MAX_SOURCE_BYTES, bytes read twice counted twice."""
 
     def __init__(self, path: Path, file: IO[bytes], packed: bool) -> None:
-        self.path, self.file, self.packed, self.room = path, file, packed, LARGEST_SOURCE
+        self.path, self.file, self.packed, self.room = path, file, packed, MAX_SOURCE_BYTES
 
     def __enter__(self) -> _Limited:
         return self
@@ -174,22 +182,22 @@ class _Limited:
         return self.file.tell()
 
     def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= min(self.room, LARGEST_FILE):
+        if not 0 <= size <= min(self.room, MAX_FILE_BYTES):
             raise _too_large(self.path)
         content = self.file.read(size)
         self.room -= len(content)
         return content
 
     def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
-        """In a file that is packed by unpacking what lies between."""
+        """In a packed file by unpacking everything in between."""
         if not self.packed:
             return self.file.seek(place, whence)
         if place < self.file.tell():
             self.file.seek(0)
-        while (ahead := place - self.file.tell()) > 0 and self.read(min(ahead, CHUNK)):
+        while (ahead := place - self.file.tell()) > 0 and self.read(min(ahead, CHUNK_BYTES)):
             pass
         return self.file.tell()
 
     def to_end(self) -> None:
-        while self.packed and self.read(CHUNK):
+        while self.packed and self.read(CHUNK_BYTES):
             pass

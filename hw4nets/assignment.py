@@ -1,4 +1,4 @@
-"""Part 3 of the assignment: four networks with the chosen settings and with the assignment's own, one report."""
+"""Part 3 of the assignment: four networks with the chosen settings and with the assignment's own, in one report."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hw4nets.data import Data
 from hw4nets.errors import DivergedError
-from hw4nets.files import alone, make_folder, write_text
+from hw4nets.files import locked, make_folder, write_text
 from hw4nets.history import Watch
 from hw4nets.plotting import plot_pair
 from hw4nets.recipes import Recipe, preset
 from hw4nets.runs import clear_run, finished, open_run, read_history, run, save_figure
 
 PRESETS = ("tuned", "assignment")
-HIDDEN = ("seed", "select", "chosen_on", "device", "threads", "precision", "memory_format", "compile")  # of the run, not of the settings
-NEEDS = {"side_lr": ("optimizer", ("muon",)), "average_decay": ("average", ("ema", "lookahead"))}  # elsewhere they do nothing
-NOTHING = "–"
+RUN_SETTINGS = ("seed", "select", "chosen_on", "device", "threads", "precision", "memory_format", "compile")
+USED_WITH = {"side_lr": ("optimizer", ("muon",)), "average_decay": ("average", ("ema", "lookahead"))}
+NOT_USED = "–"  # in a report: a setting without effect
 
 
 @dataclass(frozen=True)
-class Part:
-    """A letter of the assignment's problem 3."""
+class AssignmentPart:
+    """A part of the assignment's problem 3, by its letter."""
 
     letter: str
     net: str
@@ -33,13 +33,17 @@ class Part:
 
 
 PARTS = (
-    Part("3a", "logistic", "no hidden layer", "x_out = W vec(x) + b"),
-    Part("3b", "hidden", "one hidden layer", "x_out = W2 relu(W1 vec(x) + b1) + b2"),
-    Part("3c", "conv", "one convolution with max-pool", "x_out = W2 vec(MaxPool(relu(Conv2d(x, W1) + b1))) + b2"),
-    Part("3d", "base", "the tutorial's network, tuned", "two convolutions with pooling, three fully connected layers"),
+    AssignmentPart("3a", "logistic", "no hidden layer", "x_out = W vec(x) + b"),
+    AssignmentPart("3b", "hidden", "one hidden layer", "x_out = W2 relu(W1 vec(x) + b1) + b2"),
+    AssignmentPart(
+        "3c", "conv", "one convolution with max-pool", "x_out = W2 vec(MaxPool(relu(Conv2d(x, W1) + b1))) + b2"
+    ),
+    AssignmentPart(
+        "3d", "base", "the tutorial's network, tuned", "two convolutions with pooling, three fully connected layers"
+    ),
 )
 
-Say = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 def reproduce(
@@ -48,42 +52,34 @@ def reproduce(
     options: Mapping[str, Any],
     own_epochs: int | None = None,
     watch: Watch | None = None,
-    say: Say = lambda text: None,
+    progress: Progress = lambda text: None,
 ) -> dict[str, Any]:
-    """Train what is not yet trained, and write report.md, results.json and one figure a network; gives what results.json holds.
+    """Train the runs that are missing, and write report.md, results.json and one figure a network; gives the results.
 
-    options      changes to every recipe, such as {"epochs": 1} for a look
+    options      changes to every recipe, such as {"epochs": 1} for a quick look
     own_epochs   epochs of the assignment's own settings: with batches of 4 they take hours
-    A run that is finished is kept, and one that was stopped goes on; so the same call again continues. One whose loss stops being finite
-    is told in the report, and the rest goes on. Raises `InputError` where another process works in the folder.
+    progress     called with a line at the start of each run
+
+    A run that is finished is kept, and one that was stopped is resumed; so the same call again continues. Where the
+    loss of a run stops being finite the report says so, and the rest goes on. Raises `InputError` where another process
+    works in the folder.
     """
-    with alone(make_folder(folder)):
-        return _reproduce(_Asked(folder, data, options, own_epochs), watch, say)
-
-
-class _Asked(NamedTuple):
-    folder: Path
-    data: Data
-    options: Mapping[str, Any]
-    own_epochs: int | None
-
-
-def _reproduce(asked: _Asked, watch: Watch | None, say: Say) -> dict[str, Any]:
-    folder, data, options, own_epochs = asked
-    results: dict[str, Any] = {"pixels": data.pixels, "data_sha256": data.sha256, "source": data.title, "parts": {}}
-    for part in PARTS:
-        outcomes = {}
-        for name in PRESETS:
-            say(f"{part.letter} {part.net}, {name}")
-            changes = {**options, "epochs": own_epochs} if name == "assignment" and own_epochs else options
-            whole = preset(name, part.net)
-            outcomes[name] = _one(_run_folder(folder, part, name), whole.changed(changes), data, watch)
-            outcomes[name]["preset_epochs"] = whole.config.epochs
-        results["parts"][part.letter] = {"net": part.net, "title": part.title, "formula": part.formula, **outcomes}
-        if not diverged(results["parts"][part.letter]):
-            _draw(folder, part, data.pixels)
-        write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
-        write_text(folder / "report.md", _report(results))
+    parts: dict[str, Any] = {}
+    results = {"pixels": data.pixels, "data_sha256": data.sha256, "source": data.title, "parts": parts}
+    with locked(make_folder(folder)):
+        for part in PARTS:
+            outcomes = {}
+            for name in PRESETS:
+                progress(f"{part.letter} {part.net}, {name}")
+                changes = {**options, "epochs": own_epochs} if name == "assignment" and own_epochs else options
+                own = preset(name, part.net)
+                outcomes[name] = _outcome(_run_folder(folder, part, name), own.changed(changes), data, watch)
+                outcomes[name]["preset_epochs"] = own.config.epochs
+            parts[part.letter] = {"net": part.net, "title": part.title, "formula": part.formula, **outcomes}
+            if not diverged(parts[part.letter]):
+                _draw(folder, part, data.pixels)
+            write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
+            write_text(folder / "report.md", _report(results))
     return results
 
 
@@ -94,37 +90,44 @@ def diverged(part: Mapping[str, Any]) -> dict[str, str]:
 
 def is_written(name: str) -> bool:
     """Whether `reproduce` writes a file of that name below its folder."""
-    return name in ("report.md", "results.json", *(f"{part.letter}_{part.net}.png" for part in PARTS)) or name.startswith("runs/")
+    return name in (
+        "report.md",
+        "results.json",
+        *(f"{part.letter}_{part.net}.png" for part in PARTS),
+    ) or name.startswith("runs/")
 
 
-def start_anew(folder: Path) -> None:
-    """Forget the runs in the folder, finished ones too; raises `InputError` where another process works in it."""
-    with alone(make_folder(folder)):
+def start_over(folder: Path) -> None:
+    """Remove the runs in the folder, finished ones too; raises `InputError` where another process works in it."""
+    with locked(make_folder(folder)):
         for part in PARTS:
             for name in PRESETS:
                 clear_run(_run_folder(folder, part, name))
 
 
-def _run_folder(folder: Path, part: Part, name: str) -> Path:
+def _run_folder(folder: Path, part: AssignmentPart, name: str) -> Path:
     return folder / "runs" / f"{part.letter}_{part.net}_{name}"
 
 
-def _one(folder: Path, recipe: Recipe, data: Data, watch: Watch | None) -> dict[str, Any]:
+def _outcome(folder: Path, recipe: Recipe, data: Data, watch: Watch | None) -> dict[str, Any]:
     settings = {"shape": recipe.shape.values(), "train": recipe.config.values(), "folder": folder.name}
     try:
-        summary = finished(folder, recipe, data) or run(open_run(folder, recipe, data, resume=True), recipe, data, watch).summary
+        summary = (
+            finished(folder, recipe, data)
+            or run(open_run(folder, recipe, data, resume=True), recipe, data, watch).summary
+        )
     except DivergedError as error:
         return {"diverged": str(error), **settings}
     return {"summary": summary, **settings}
 
 
-def _draw(folder: Path, part: Part, pixels: str) -> None:
+def _draw(folder: Path, part: AssignmentPart, pixels: str) -> None:
     tuned, own = (read_history(_run_folder(folder, part, name)) for name in PRESETS)
     figure = plot_pair(tuned, own, f"{part.letter}  {part.net}: {part.title}; pixels {pixels}")
     save_figure(folder / f"{part.letter}_{part.net}.png", figure)
 
 
-# ---- the report --------------------------------------------------------------------------------------------------------
+# ---- the report ------------------------------------------------------------------------------------------------------
 
 
 def _report(results: Mapping[str, Any]) -> str:
@@ -133,7 +136,8 @@ def _report(results: Mapping[str, Any]) -> str:
         "",
         f"Images: {results['source']}, pixels {results['pixels']} (sha256 {results['data_sha256'][:12]}…)."
         + ("" if results["pixels"] == "official" else " Accuracies are not comparable with published ones."),
-        "Accuracies are those of the last epoch, without averaging over flips; training accuracy is a full pass over the training images.",
+        "Accuracies are those of the last epoch, without averaging over flips; "
+        "training accuracy is a full pass over the training images.",
         "",
         *_table(results["parts"]),
     ]
@@ -150,11 +154,10 @@ def _table(parts: Mapping[str, Any]) -> Sequence[str]:
             if "diverged" in part[name]:
                 lines.append(f"| {letter} | {part['net']} | {name} | diverged | – | – | – | – | – |")
                 continue
-            one = part[name]["summary"]
-            lines.append(
-                f"| {letter} | {part['net']} | {name} | {one['test_accuracy']:.1%} | {one['train_accuracy']:.1%} | {one['parameters']:,} "
-                f"| {one['epochs']} | {one['seconds_train'] / 60:.1f} | {one['selected_on']} |"
-            )
+            summary = part[name]["summary"]
+            accuracies = f"{summary['test_accuracy']:.1%} | {summary['train_accuracy']:.1%}"
+            costs = f"{summary['parameters']:,} | {summary['epochs']} | {summary['seconds_train'] / 60:.1f}"
+            lines.append(f"| {letter} | {part['net']} | {name} | {accuracies} | {costs} | {summary['selected_on']} |")
     return lines
 
 
@@ -162,22 +165,24 @@ def _section(letter: str, part: Mapping[str, Any]) -> Sequence[str]:
     lines = ["", f"## {letter} {part['title']}", "", f"    {part['formula']}", ""]
     lines += ["| | " + " | ".join(PRESETS) + " |", "|---|---|---|"]
     for name in part["tuned"]["shape"]:
-        lines.append(f"| {name} | " + " | ".join(_word(part[one]["shape"][name]) for one in PRESETS) + " |")
+        lines.append(
+            f"| {name} | " + " | ".join(_text(part[preset_name]["shape"][name]) for preset_name in PRESETS) + " |"
+        )
     for name in part["tuned"]["train"]:
-        cells = [_setting(part[one], name) for one in PRESETS]
-        if name not in HIDDEN and set(cells) != {NOTHING}:
+        cells = [_setting(part[preset_name], name) for preset_name in PRESETS]
+        if name not in RUN_SETTINGS and set(cells) != {NOT_USED}:
             lines.append(f"| {name} | {' | '.join(cells)} |")
     failed = [f"{name}: {sentence}." for name, sentence in diverged(part).items()]
     return [*lines, "", *(failed or [f"![accuracy over epochs]({letter}_{part['net']}.png)"])]
 
 
-def _setting(one: Mapping[str, Any], name: str) -> str:
-    """The setting as it was used: what does nothing is a dash, and epochs that were cut say of how many."""
-    train, whole = one["train"], one["preset_epochs"]
-    if name in NEEDS and train[NEEDS[name][0]] not in NEEDS[name][1]:
-        return NOTHING
-    return f"{train[name]}, cut from {whole}" if name == "epochs" and train[name] < whole else _word(train[name])
+def _setting(outcome: Mapping[str, Any], name: str) -> str:
+    """The setting as it was used: a dash if it has no effect, and reduced epochs with those of the preset."""
+    train, whole = outcome["train"], outcome["preset_epochs"]
+    if name in USED_WITH and train[USED_WITH[name][0]] not in USED_WITH[name][1]:
+        return NOT_USED
+    return f"{train[name]}, cut from {whole}" if name == "epochs" and train[name] < whole else _text(train[name])
 
 
-def _word(value: Any) -> str:
+def _text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,4 +1,4 @@
-"""Augmentation: pure functions of a batch of images and a generator, drawn for every image, without a loop over images."""
+"""Augmentation: pure functions of a batch of images and a generator, with a draw for every image, without a loop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hw4nets.errors import InputError, UnknownNameError
 
-WORDS = ("none", "flip", "alternating_flip", "crop", "cutout")
+AUGMENTATIONS = ("none", "flip", "alternating_flip", "crop", "cutout")
 
 
 def flip(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -18,8 +18,9 @@ def flip(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def alternating_flip(images: Tensor, first: Tensor, epoch: int) -> Tensor:
-    """Mirrored in every other epoch, so that two epochs show both sides of each image; `first` (n,) bool are those mirrored in epoch 0.
+    """Mirrored in every other epoch, so that two consecutive epochs show both sides of each image.
 
+    first   (n,) bool: the images mirrored in epoch 0
     (Jordan 2024, "94% on CIFAR-10 in 3.29 seconds".)
     """
     return mirror(images, first if epoch % 2 == 0 else ~first)
@@ -31,19 +32,20 @@ def mirror(images: Tensor, which: Tensor) -> Tensor:
 
 
 def crop(images: Tensor, pixels: int, generator: torch.Generator) -> Tensor:
-    """Each image (n, c, h, w) shifted by up to `pixels` in both directions, what enters being its mirrored border.
+    """Each image (n, c, h, w) shifted by up to `pixels` in both directions, with its border mirrored into the gap.
 
-    One gather out of all windows of the padded batch, seen through its strides.
+    One gather from all windows of the padded batch, which are a strided view.
     """
     n, _, height, width = images.shape
     padded = images[:, :, _reflected(height, pixels, images.device)][:, :, :, _reflected(width, pixels, images.device)]
-    windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # (n, c, 2 pixels + 1, 2 pixels + 1, h, w), nothing copied
+    # (n, c, 2 pixels + 1, 2 pixels + 1, h, w), nothing copied
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)
     down, right = torch.randint(2 * pixels + 1, (2, n), generator=generator, device=images.device)
     return windows[torch.arange(n, device=images.device), :, down, right]
 
 
 def cutout(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """A square of `size` pixels of each image (n, c, h, w) set to 0, its centre anywhere.   (DeVries and Taylor 2017.)"""
+    """A square of `size` pixels of each image (n, c, h, w) set to 0, its centre anywhere.  (DeVries, Taylor 2017.)"""
     n, _, height, width = images.shape
     inside = [_near(length, size, n, generator, images.device) for length in (height, width)]
     return images.masked_fill(inside[0].view(n, 1, height, 1) & inside[1].view(n, 1, 1, width), 0)
@@ -64,7 +66,7 @@ def _reflected(length: int, pixels: int, device: torch.device) -> Tensor:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to a training batch: `Augmentation.parse("alternating_flip,crop:2,cutout:8")`.
+    """The augmentation of a training batch: `Augmentation.parse("alternating_flip,crop:2,cutout:8")`.
 
     flip     none | flip | alternating_flip
     crop     largest shift in pixels, 0 … 31
@@ -81,8 +83,8 @@ class Augmentation:
         chosen: dict[str, str | int] = {}
         for word in filter(None, (word.strip() for word in words.split(","))):
             name, colon, number = word.partition(":")
-            if name not in WORDS:
-                raise UnknownNameError("augmentation", name, WORDS)
+            if name not in AUGMENTATIONS:
+                raise UnknownNameError("augmentation", name, AUGMENTATIONS)
             if colon and name not in ("crop", "cutout"):
                 raise InputError(f"augment {word!r}: {name} takes no number; only crop and cutout do")
             kind = name if name in ("crop", "cutout") else "flip"
@@ -92,7 +94,7 @@ class Augmentation:
         return cls(**chosen)  # type: ignore[arg-type]
 
     def pixels(self, images: Tensor, generator: torch.Generator, first: Tensor, epoch: int) -> Tensor:
-        """The part that moves pixels, on uint8 or float images (n, c, h, w); `first` as in `alternating_flip`."""
+        """Augmentations that move pixels, on uint8 or float images (n, c, h, w); `first` as in `alternating_flip`."""
         if self.flip == "flip":
             images = flip(images, generator)
         if self.flip == "alternating_flip":
@@ -100,11 +102,13 @@ class Augmentation:
         return crop(images, self.crop, generator) if self.crop else images
 
     def values(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """The part that needs 0 to mean an average pixel: on normalised images."""
+        """Augmentations that need 0 to be an average pixel: on normalised images."""
         return cutout(images, self.cutout, generator) if self.cutout else images
 
 
 def _pixels(word: str, number: str, most: int) -> int:
     if not number.isdecimal() or not 0 < int(number) <= most:
-        raise InputError(f"augment {word!r}: give a whole number of pixels from 1 to {most}, as in {word.partition(':')[0]}:4")
+        raise InputError(
+            f"augment {word!r}: give a whole number of pixels from 1 to {most}, as in {word.partition(':')[0]}:4"
+        )
     return int(number)

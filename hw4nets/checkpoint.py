@@ -1,6 +1,6 @@
-"""Checkpoints: written in one piece every epoch, with a checksum of their own, and the one before kept.
+"""Checkpoints: written atomically every epoch, with a checksum of their own, and the previous one kept.
 
-A checkpoint is a nested dict of tensors, numbers and words, so that `torch.load(path, weights_only=True)` reads it: no pickle of code.
+A checkpoint is a nested dict of tensors, numbers and words, which `torch.load(path, weights_only=True)` reads: no code.
 """
 
 from __future__ import annotations
@@ -24,25 +24,28 @@ LAST, BEST, BEFORE = "last.pt", "best.pt", "before.pt"
 
 
 def save_checkpoint(folder: Path, state: Mapping[str, Any], best: bool) -> None:
-    """Write last.pt, keep what it was as before.pt, and make it best.pt if it is. last.pt exists and is whole at every moment."""
-    whole = {"version": VERSION, "state": state, "sha256": checksum(state)}
+    """Write last.pt, keep the previous one as before.pt, and make the new one best.pt too if `best`.
+
+    last.pt exists and is whole at every moment.
+    """
+    content = {"version": VERSION, "state": state, "sha256": checksum(state)}
     if (folder / LAST).exists():
-        _second_name(folder / LAST, folder / BEFORE)
-    write_tensors(folder / LAST, whole)
+        _link_or_copy(folder / LAST, folder / BEFORE)
+    write_tensors(folder / LAST, content)
     if best:
         keep_as_best(folder)
 
 
 def keep_as_best(folder: Path) -> None:
-    """best.pt becomes what last.pt is."""
-    _second_name(folder / LAST, folder / BEST)
+    """Make best.pt the same as last.pt."""
+    _link_or_copy(folder / LAST, folder / BEST)
 
 
 def write_tensors(path: str | Path, content: Mapping[str, Any]) -> None:
-    """`torch.save` in one piece; `WriteError` where the disk is full."""
+    """`torch.save`, atomically; `WriteError` where the disk is full."""
     try:
         write_with(path, lambda temporary: _save(content, temporary))
-    except RuntimeError as error:  # what torch makes of a full disk
+    except RuntimeError as error:  # torch's error for a full disk
         raise WriteError(f"cannot write {path} ({str(error).splitlines()[0]}); is the disk full?") from error
 
 
@@ -57,9 +60,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"there is no checkpoint {path}") from error
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # a damaged archive raises whatever its reader runs into
+    except Exception as error:  # readers of damaged archives raise errors of every kind
         if out_of_memory(error):
-            raise MemoryError(str(error)) from error  # says nothing about the file
+            raise MemoryError(str(error)) from error  # no fault of the file
         raise DamagedError(f"{path} is damaged, or no checkpoint of hw4nets ({type(error).__name__})") from error
     if version != VERSION:
         raise CheckpointError(f"{path} has format {str(version)[:20]}; this program reads format {VERSION}")
@@ -69,10 +72,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def newest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
-    """The state of last.pt, or None where there is none; and sentences on the way.
+    """The state of last.pt, or None where there is none; and notes for the user.
 
-    A damaged or absent last.pt gives way to before.pt, which takes its name, so that the next save keeps what is whole.
-    Raises `CheckpointError` when there are checkpoints and none can be used: training anew is the user's choice.
+    A damaged or absent last.pt is replaced by before.pt, so that the next save keeps what is whole. Raises
+    `CheckpointError` when there are checkpoints and none can be used: to start over is the user's choice.
     """
     last, before = folder / LAST, folder / BEFORE
     if not last.exists() and not before.exists():
@@ -83,17 +86,17 @@ def newest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
         return load_checkpoint(last), []
     except DamagedError as error:
         if not before.exists():
-            raise CheckpointError(f"{error}, and there is no other; --overwrite starts anew") from error
+            raise CheckpointError(f"{error}, and there is no other; `overwrite=True` starts over") from error
         return _recovered(last, before, error)
     except CheckpointError as error:
-        raise CheckpointError(f"{error}; --overwrite starts anew") from error
+        raise CheckpointError(f"{error}; `overwrite=True` starts over") from error
 
 
 def _recovered(last: Path, before: Path, damage: DamagedError) -> tuple[dict[str, Any], list[str]]:
     try:
         state = load_checkpoint(before)
     except CheckpointError as error:
-        raise CheckpointError(f"{damage}; {error}; --overwrite starts anew") from error
+        raise CheckpointError(f"{damage}; {error}; `overwrite=True` starts over") from error
     _rename(before, last)
     return state, [f"{damage}; going on from the checkpoint before it"]
 
@@ -115,13 +118,13 @@ def checksum(state: Any) -> str:
 
 def _pieces(value: Any) -> Iterator[bytes]:
     if isinstance(value, Mapping):
-        for key, one in value.items():
+        for key, entry in value.items():
             yield repr(key).encode()
-            yield from _pieces(one)
+            yield from _pieces(entry)
     elif isinstance(value, list | tuple):
         yield str(len(value)).encode()
-        for one in value:
-            yield from _pieces(one)
+        for entry in value:
+            yield from _pieces(entry)
     elif isinstance(value, Tensor):
         plain = value.detach().cpu().contiguous()
         yield f"{plain.dtype} {tuple(plain.shape)}".encode()
@@ -135,8 +138,8 @@ def _save(content: Mapping[str, Any], path: Path) -> None:
         torch.save(content, file)
 
 
-def _second_name(path: Path, other: Path) -> None:
-    """`other` becomes what `path` is now, in one piece: a second name for the same file where the file system has that, else a copy."""
+def _link_or_copy(path: Path, other: Path) -> None:
+    """Make `other` the same file as `path`, atomically: a hard link where the file system has them, else a copy."""
     temporary = other.with_name(f".{other.stem}.{secrets.token_hex(4)}{other.suffix}")
     try:
         try:

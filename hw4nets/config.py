@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from hw4nets.settings import Range, Settings, setting
 
-SELECT = ("none", "validation", "test")  # each worse for what a test accuracy says than the one before
-PRECISIONS = ("auto", "float32", "bfloat16", "float16")
-POSITIVE = (1e-12, 1e6)
+SELECT_CHOICES = ("none", "validation", "test")  # with each a test accuracy says less than with the one before
+PRECISION_CHOICES = ("auto", "float32", "bfloat16", "float16")
+POSITIVE_LIMITS = (1e-12, 1e6)
 
 
 @dataclass(frozen=True)
 class Config(Settings):
-    """Everything that decides a training run besides the network, the images and the machine."""
+    """Everything that determines a training run besides the network, the images and the machine."""
 
     epochs: int = setting(10, "Passes over the training images.", limits=(1, 100_000))
     batch_size: int = setting(
@@ -22,43 +22,63 @@ class Config(Settings):
     seed: int = setting(0, "Seed of weights, order and augmentation.", limits=(0, 2**63 - 1))
 
     optimizer: str = setting("sgd", "Method; muon is for networks with convolutions.", choices=("sgd", "adamw", "muon"))
-    lr: float = setting(0.05, "Highest learning rate; with muon that of filters.", limits=POSITIVE, search=Range(1e-3, 1.0, log=True))
+    lr: float = setting(
+        0.05,
+        "Highest learning rate; with muon that of filters.",
+        limits=POSITIVE_LIMITS,
+        search=Range(1e-3, 1.0, log=True),
+    )
     momentum: float = setting(0.9, "Momentum; AdamW's first beta.", limits=(0, 0.9999), search=Range(0.8, 0.97))
     nesterov: bool = setting(True, "Nesterov's form of the momentum; muon always has it.")
     weight_decay: float = setting(
-        5e-4, "Pull of weights to 0; none for offsets, nor for muon's filters.", limits=(0, 10), search=Range(1e-5, 1e-2, log=True)
+        5e-4,
+        "Pull of weights to 0; none for offsets, nor for muon's filters.",
+        limits=(0, 10),
+        search=Range(1e-5, 1e-2, log=True),
     )
-    norm_bias_lr: float = setting(1.0, "Times the learning rate, for offsets of normalisation.", limits=POSITIVE)
-    side_lr: float = setting(0.05, "Learning rate of what muon does not orthogonalise.", limits=POSITIVE)
-    schedule: str = setting("triangular", "Learning rate over the run, after the warm-up.", choices=("constant", "triangular", "cosine"))
+    norm_bias_lr: float = setting(1.0, "Times the learning rate, for offsets of normalisation.", limits=POSITIVE_LIMITS)
+    side_lr: float = setting(0.05, "Learning rate of what muon does not orthogonalise.", limits=POSITIVE_LIMITS)
+    schedule: str = setting(
+        "triangular", "Learning rate over the run, after the warm-up.", choices=("constant", "triangular", "cosine")
+    )
     warmup: float = setting(0.2, "Part of the run over which the learning rate rises.", limits=(0, 0.95))
-    final_lr: float = setting(0.0, "Learning rate at the end, as a part of the highest; not of a constant schedule.", limits=(0, 1))
+    final_lr: float = setting(
+        0.0, "Learning rate at the end, as a part of the highest; not of a constant schedule.", limits=(0, 1)
+    )
 
-    label_smoothing: float = setting(0.0, "Part of a label spread over all classes.", limits=(0, 0.9), search=Range(0.0, 0.2))
+    label_smoothing: float = setting(
+        0.0, "Part of a label spread over all classes.", limits=(0, 0.9), search=Range(0.0, 0.2)
+    )
     augment: str = setting("none", "Comma-separated: flip | alternating_flip, crop:PIXELS, cutout:PIXELS; or none.")
     average: str = setting("none", "Average of weights.", choices=("none", "ema", "lookahead"))
     average_decay: float = setting(0.99, "How slowly the average follows.", limits=(0, 0.999999))
-    input_scale: str = setting("standard", "Input scale: the channels' means and deviations, or ½ and ½.", choices=("standard", "half"))
+    input_scale: str = setting(
+        "standard", "Input scale: the channels' means and deviations, or ½ and ½.", choices=("standard", "half")
+    )
 
-    select: str = setting("none", "Images that choose the best epoch: none, validation (5,000 held out), test.", choices=SELECT)
-    chosen_on: str = setting("none", "Images on which these settings were chosen.", choices=SELECT)
+    select: str = setting(
+        "none", "Images that choose the best epoch: none, validation (5,000 held out), test.", choices=SELECT_CHOICES
+    )
+    chosen_on: str = setting("none", "Images on which these settings were chosen.", choices=SELECT_CHOICES)
 
     device: str = setting("auto", "auto, cpu, cuda or cuda:NUMBER.")
     threads: int = setting(0, "CPU threads; 0: torch's choice.", limits=(0, 4096))
     precision: str = setting(
         "auto",
         "Of matrix products; auto: half on CUDA, on a CPU by a short measurement.",
-        choices=PRECISIONS,
+        choices=PRECISION_CHOICES,
     )
-    memory_format: str = setting("auto", "Of convolutions; auto: on a CPU as measured.", choices=("auto", "contiguous", "channels_last"))
+    memory_format: str = setting(
+        "auto", "Of convolutions; auto: on a CPU as measured.", choices=("auto", "contiguous", "channels_last")
+    )
     compile: bool = setting(False, "torch.compile; needs a C++ compiler.")
 
     @property
     def selected_on(self) -> str:
-        """On which images epoch or settings were chosen, the worse of the two: what a report has to say."""
-        return worse(self.select, self.chosen_on)
+        """On which images epoch or settings were chosen, the weaker of the two: every report says it."""
+        return weaker_selection(self.select, self.chosen_on)
 
 
-def worse(one: str, other: str) -> str:
-    """That of two words of `SELECT` which says less for a test accuracy."""
-    return max(one, other, key=SELECT.index)
+def weaker_selection(first: str, second: str) -> str:
+    """Of two of `SELECT_CHOICES` that with which a test accuracy says less."""
+    return max(first, second, key=SELECT_CHOICES.index)

@@ -1,4 +1,4 @@
-"""CIFAR-10 as one pair of arrays: where from, decoded once, cached, and told apart by a fingerprint of its pixels."""
+"""CIFAR-10 as arrays: loaded from any source, decoded once, cached, and identified by a fingerprint of its pixels."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ import numpy as np
 import torch
 
 from hw4nets.batches import official_batches, read_batches
+from hw4nets.decode import Decoded, read, source_key
 from hw4nets.errors import DataError, InputError
-from hw4nets.files import CACHE, cache_folder, make_folder, write_with
-from hw4nets.parts import CLASSES, SHAPE, Part
-from hw4nets.reading import Found, read, source_key
+from hw4nets.files import CACHE_VARIABLE, cache_folder, make_folder, write_with
+from hw4nets.image_set import CLASSES, IMAGE_SHAPE, ImageSet
 
-Report = Callable[[int, int], None]
-HELD_OUT = 5_000  # training images of a validation split, of 50,000
+Progress = Callable[[int, int], None]
+HELD_OUT_IMAGES = 5_000  # of 50,000 training images, for validation
 # Channel means and deviations of the official training images, on the scale 0 … 1.
-MEAN = (0.4914, 0.4822, 0.4465)
-DEVIATION = (0.2470, 0.2435, 0.2616)
-SCALES = {"standard": (MEAN, DEVIATION), "half": ((0.5,) * 3, (0.5,) * 3)}
+CHANNEL_MEANS = (0.4914, 0.4822, 0.4465)
+CHANNEL_DEVIATIONS = (0.2470, 0.2435, 0.2616)
+INPUT_SCALES = {"standard": (CHANNEL_MEANS, CHANNEL_DEVIATIONS), "half": ((0.5,) * 3, (0.5,) * 3)}
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Data:
     source        what `load` gets them from again: official, synthetic, or the path
     """
 
-    train: Part
-    test: Part
+    train: ImageSet
+    test: ImageSet
     pixels: str
     sha256: str
     source: str = ""
@@ -48,7 +48,7 @@ class Data:
 
     @property
     def order(self) -> str:
-        """Tells the same images in another order, as far as their labels show it: batches are drawn by place."""
+        """A hash of the labels in order: batches are drawn by index, so the order of the images matters to a run."""
         return hashlib.sha256(self.train.labels.tobytes()).hexdigest()[:12]
 
     @property
@@ -57,24 +57,29 @@ class Data:
         return Path(self.source).name
 
 
-def load(source: str, report: Report = lambda done, total: None) -> Data:
-    """The images of `official` (downloaded), of a folder or archive, or `synthetic`; decoded once, then from the cache."""
+def load(source: str, progress: Progress = lambda done, total: None) -> Data:
+    """The images of `official` (downloaded), of a folder or archive, or `synthetic`; decoded once, then from the cache.
+
+    progress   called as (done, total) images while they are decoded
+    """
     if source == "synthetic":
         return synthetic()
     if source == "official":
-        return _cached("official", lambda: _download(report))
+        return _cached("official", lambda: _download(progress))
     path = Path(source)
     try:
         place = os.path.realpath(path)
         place.encode()
         there = path.exists()
     except UnicodeEncodeError as error:
-        raise DataError(f"{source!r} lies in a folder whose name is no UTF-8, which no settings can name; rename it") from error
+        raise DataError(
+            f"{source!r} lies in a folder whose name is no UTF-8, which no settings can name; rename it"
+        ) from error
     except (OSError, ValueError) as error:  # a name that is too long; a zero byte
         raise DataError(f"no data {source!r}: {getattr(error, 'strerror', None) or error}") from error
     if not there:
         raise DataError(f"no data {source!r}: give official, synthetic, or the path of a folder or archive that exists")
-    return _cached(source_key(path), lambda: read(path, report), place)
+    return _cached(source_key(path), lambda: read(path, progress), place)
 
 
 def normalize(pixels: torch.Tensor, scale: str = "standard") -> torch.Tensor:
@@ -88,123 +93,124 @@ def normalize(pixels: torch.Tensor, scale: str = "standard") -> torch.Tensor:
 
 @cache
 def _scale(name: str, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Kept on the device: to copy them there in every step would make each step wait for it."""
-    mean, deviation = (torch.tensor(values, device=device).view(3, 1, 1) * 255 for values in SCALES[name])
+    """Cached on the device: a copy in every step would make each step wait for it."""
+    mean, deviation = (torch.tensor(values, device=device).view(3, 1, 1) * 255 for values in INPUT_SCALES[name])
     return mean, deviation
 
 
-def fingerprint(train: Part, test: Part) -> str:
-    """sha256 over every image with its label, in sorted order within a part: it knows pixels, not files or their order."""
+def fingerprint(train: ImageSet, test: ImageSet) -> str:
+    """sha256 over every image with its label, sorted within each set: independent of the files and of their order."""
     digest = hashlib.sha256()
-    for part in (train, test):
-        rows = zip(part.labels.astype(np.uint8), np.ascontiguousarray(part.pixels), strict=True)
-        for one in sorted(hashlib.sha256(label.tobytes() + image.tobytes()).digest() for label, image in rows):
-            digest.update(one)
+    for images in (train, test):
+        rows = zip(images.labels.astype(np.uint8), np.ascontiguousarray(images.pixels), strict=True)
+        for image_digest in sorted(hashlib.sha256(label.tobytes() + image.tobytes()).digest() for label, image in rows):
+            digest.update(image_digest)
         digest.update(b"|")
     return digest.hexdigest()
 
 
 def hold_out(data: Data, seed: int, count: int | None = None) -> Data:
-    """Training images split in two, drawn by seed: `test` becomes the held-out ones, and the true test images are gone.
+    """Training images split in two at random: `test` becomes the held_out-out ones, and the true test images are gone.
 
-    count   how many are held out; default: a tenth, 5,000 of 50,000
+    count   how many are held_out out; default: a tenth, 5,000 of 50,000
     """
     n = len(data.train.labels)
-    count = n * HELD_OUT // 50_000 if count is None else count
+    count = n * HELD_OUT_IMAGES // 50_000 if count is None else count
     if not 0 < count < n:
-        raise InputError(f"{count} of {n} training images cannot be held out for validation")
+        raise InputError(f"{count} of {n} training images cannot be held_out out for validation")
     order = np.random.default_rng(seed).permutation(n)
-    held, kept = np.sort(order[:count]), np.sort(order[count:])
+    held_out, rest = np.sort(order[:count]), np.sort(order[count:])
     return replace(
         data,
-        train=Part(data.train.pixels[kept], data.train.labels[kept]),
-        test=Part(data.train.pixels[held], data.train.labels[held]),
+        train=ImageSet(data.train.pixels[rest], data.train.labels[rest]),
+        test=ImageSet(data.train.pixels[held_out], data.train.labels[held_out]),
     )
 
 
 def synthetic(train: int = 2_000, test: int = 500, seed: int = 0) -> Data:
-    """Ten smooth coloured patterns, shifted and noisy: learnable in seconds, and like no photograph."""
+    """Ten smooth coloured patterns, shifted and noisy: learnable in seconds, and unlike photographs."""
     draw = np.random.default_rng(seed)
     coarse = draw.normal(size=(len(CLASSES), 3, 4, 4))
     patterns = np.kron(coarse, np.ones((8, 8)))
-    parts = (_noisy(patterns, train, draw), _noisy(patterns, test, draw))
+    parts = (_noisy_images(patterns, train, draw), _noisy_images(patterns, test, draw))
     return Data(*parts, pixels="synthetic", sha256=fingerprint(*parts), source="synthetic")
 
 
-def _noisy(patterns: np.ndarray, count: int, draw: np.random.Generator) -> Part:
+def _noisy_images(patterns: np.ndarray, count: int, draw: np.random.Generator) -> ImageSet:
     labels = np.arange(count) % len(patterns)
-    noise = draw.normal(scale=1.0, size=(count, *SHAPE))
+    noise = draw.normal(scale=1.0, size=(count, *IMAGE_SHAPE))
     shifts = draw.integers(-4, 5, size=count)
     shifted = np.stack([np.roll(patterns[label], shift, axis=-1) for label, shift in zip(labels, shifts, strict=True)])
-    return Part(np.clip(128 + 24 * shifted + 56 * noise, 0, 255).astype(np.uint8), labels.astype(np.int64))
+    return ImageSet(np.clip(128 + 24 * shifted + 56 * noise, 0, 255).astype(np.uint8), labels.astype(np.int64))
 
 
-# ---- cache -------------------------------------------------------------------------------------------------------------
+# ---- cache -----------------------------------------------------------------------------------------------------------
 
 
-def _cached(key: str, make: Callable[[], Found], source: str = "official") -> Data:
+def _cached(key: str, make: Callable[[], Decoded], source: str = "official") -> Data:
     path = cache_folder() / f"cifar10-{key}.npz"
-    kept = _load_cache(path, key, source)
-    if kept is not None:
-        return kept
+    cached = _load_cache(path, key, source)
+    if cached is not None:
+        return cached
     try:
         make_folder(path.parent)
     except InputError as error:
-        raise InputError(f"{error}; decoded images are kept there: set {CACHE} to another folder") from error
-    found = make()
-    data = _data(found, source)
-    write_with(path, lambda temporary: _save_cache(temporary, key, found, data.sha256))
+        raise InputError(f"{error}; decoded images are kept there: set {CACHE_VARIABLE} to another folder") from error
+    decoded = make()
+    data = _data(decoded, source)
+    write_with(path, lambda temporary: _save_cache(temporary, key, decoded, data.sha256))
     return data
 
 
-def _data(found: Found, source: str) -> Data:
-    sha256 = fingerprint(found.train, found.test)
-    return Data(found.train, found.test, "official" if found.official else f"other: {sha256[:12]}", sha256, source)
+def _data(decoded: Decoded, source: str) -> Data:
+    sha256 = fingerprint(decoded.train, decoded.test)
+    return Data(
+        decoded.train, decoded.test, "official" if decoded.official else f"other: {sha256[:12]}", sha256, source
+    )
 
 
-def _save_cache(path: Path, key: str, found: Found, sha256: str) -> None:
-    """The decoded images with their fingerprint; of the official ones their batches, whose checksums prove them."""
-    arrays = {name: np.frombuffer(content, np.uint8) for name, content in found.official.items()}
-    decoded = {} if arrays else {f"{name}_{kind}": getattr(part, kind) for name, part in _parts(found) for kind in Part._fields}
+def _save_cache(path: Path, key: str, decoded: Decoded, sha256: str) -> None:
+    """The decoded images with their fingerprint; of the official ones their batches, whose checksums identify them."""
+    arrays = {name: np.frombuffer(content, np.uint8) for name, content in decoded.official.items()}
+    if not arrays:
+        for name, images in (("train", decoded.train), ("test", decoded.test)):
+            arrays |= {f"{name}_pixels": images.pixels, f"{name}_labels": images.labels}
     with path.open("wb") as file:
-        np.savez(file, key=np.array(key), sha256=np.array(sha256), **arrays, **decoded)  # type: ignore[arg-type]
+        np.savez(file, key=np.array(key), sha256=np.array(sha256), **arrays)  # type: ignore[arg-type]
 
 
 def _load_cache(path: Path, key: str, source: str) -> Data | None:
-    """What the cache holds, or None where it holds nothing whole or something else than was put there: it is then decoded anew.
+    """The images in the cache, or None where the entry is absent, damaged or changed: they are then decoded again.
 
-    Nothing that an entry says is believed: its images must have its fingerprint, and are official only by the checksums of their batches.
+    An entry is verified: its images must have its fingerprint, and are official only by their batches' checksums.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            arrays = {name: kept[name] for name in kept.files}
-        data = _data(_kept(path, arrays), source)
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as entry:
+            arrays = {name: entry[name] for name in entry.files}
+        data = _data(_decoded(path, arrays), source)
         return data if (str(arrays["key"]), str(arrays["sha256"])) == (key, data.sha256) else None
-    except Exception:  # a damaged entry raises whatever numpy's reader runs into
+    except Exception:  # numpy's reader of a damaged entry raises errors of every kind
         return None
 
 
-def _kept(path: Path, arrays: Mapping[str, np.ndarray]) -> Found:
+def _decoded(path: Path, arrays: Mapping[str, np.ndarray]) -> Decoded:
     if "train_pixels" not in arrays:
-        batches = official_batches({name: one.tobytes() for name, one in arrays.items() if "batch" in name})
-        return Found(*read_batches(path, batches), batches)
-    parts = [Part(arrays[f"{name}_pixels"], arrays[f"{name}_labels"]) for name in ("train", "test")]
-    for part in parts:
-        if part.pixels.dtype != np.uint8 or part.pixels.shape != (len(part.labels), *SHAPE) or part.labels.dtype != np.int64:
+        batches = official_batches({name: array.tobytes() for name, array in arrays.items() if "batch" in name})
+        return Decoded(*read_batches(path, batches), batches)
+    train, test = [ImageSet(arrays[f"{name}_pixels"], arrays[f"{name}_labels"]) for name in ("train", "test")]
+    for images in (train, test):
+        pixels, labels = images
+        if pixels.dtype != np.uint8 or pixels.shape != (len(labels), *IMAGE_SHAPE) or labels.dtype != np.int64:
             raise DataError(f"{path} holds no images")
-        if not set(part.labels.tolist()) == set(range(len(CLASSES))):
+        if not set(labels.tolist()) == set(range(len(CLASSES))):
             raise DataError(f"{path} lacks a class")
-    return Found(parts[0], parts[1])
+    return Decoded(train, test)
 
 
-def _parts(data: Found) -> tuple[tuple[str, Part], ...]:
-    return ("train", data.train), ("test", data.test)
+# ---- download --------------------------------------------------------------------------------------------------------
 
 
-# ---- download ----------------------------------------------------------------------------------------------------------
-
-
-def _download(report: Report) -> Found:
+def _download(progress: Progress) -> Decoded:
     """The official archive through torchvision, its md5 checked; it is deleted once it is decoded."""
     import tempfile
 
@@ -220,8 +226,9 @@ def _download(report: Report) -> Found:
             raise DataError(_no_download(official.url, f"{error.reason}")) from error
         except (RuntimeError, OSError) as error:  # torchvision raises RuntimeError for a wrong md5
             raise DataError(_no_download(official.url, f"{error}")) from error
-        return read(Path(folder) / official.filename, report)
+        return read(Path(folder) / official.filename, progress)
 
 
 def _no_download(url: str, why: str) -> str:
-    return f"{url} could not be downloaded whole ({why.rstrip('.')}); try again, or give --data the path of a folder or archive"
+    advice = "try again, or give as `source` the path of a folder or archive"
+    return f"{url} could not be downloaded whole ({why.rstrip('.')}); {advice}"

@@ -1,16 +1,18 @@
-"""One tree of exceptions; every message is a sentence that says what the user can do."""
+"""One tree of exceptions. A message is a sentence that says what the user can do, Python parameters in backticks."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 
-NO_MEMORY = ("can't allocate memory", "out of memory")  # in torch's RuntimeError, on a CPU and on a GPU
+NO_MEMORY_MESSAGES = ("can't allocate memory", "out of memory")  # in torch's RuntimeError, on a CPU and on a GPU
 
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether there was too little memory: numpy raises MemoryError, torch a RuntimeError that says so."""
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(one in str(error) for one in NO_MEMORY))
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(message in str(error) for message in NO_MEMORY_MESSAGES)
+    )
 
 
 class NetsError(Exception):
@@ -32,7 +34,7 @@ class UnknownNameError(InputError):
 
 
 class DataError(InputError):
-    """Images could not be had: no network, half a download, a wrong checksum, a missing class, a damaged file."""
+    """Images could not be loaded: no network, half a download, a wrong checksum, a missing class, a damaged file."""
 
 
 class CheckpointError(NetsError):
@@ -40,16 +42,18 @@ class CheckpointError(NetsError):
 
 
 class DamagedError(CheckpointError):
-    """A checkpoint's file is not what was written: the one before may still be whole."""
+    """A checkpoint's file has changed since it was written: the one before may still be whole."""
 
 
 class WriteError(NetsError):
-    """A file of the run could not be written: the disk is full, say. What stood there before still does."""
+    """A file of the run could not be written: the disk is full, say. What it would replace is unchanged."""
 
 
 class DivergedError(NetsError):
-    """The loss is no longer finite; `step` and `lr` say where. The checkpoint of the epoch before stands."""
+    """The loss is no longer finite; `step` and `lr` say where. The checkpoint of the epoch before is kept."""
 
     def __init__(self, step: int, epoch: int, lr: float) -> None:
         self.step, self.epoch, self.lr = step, epoch, lr
-        super().__init__(f"the loss stopped being finite at step {step} (epoch {epoch}), learning rate {lr:.4g}; take a smaller --lr")
+        super().__init__(
+            f"the loss stopped being finite at step {step} (epoch {epoch}), learning rate {lr:.4g}; take a smaller `lr`"
+        )

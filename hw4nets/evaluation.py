@@ -1,4 +1,4 @@
-"""What a trained network does on images: accuracy plain and with flips averaged, confusions, most confident mistakes."""
+"""Evaluation of a trained network: accuracy plain and with flips averaged, confusions, most confident mistakes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Evaluation:
         return np.bincount(self.labels * classes + self.predicted, minlength=classes**2).reshape(classes, classes)
 
     def worst(self, count: int) -> np.ndarray:
-        """Places of the most confident mistakes, at most `count`: those whose wrong class got the most probability."""
+        """Indices of the most confident mistakes, at most `count`: those whose wrong class got the most probability."""
         wrong = np.flatnonzero(self.predicted != self.labels)
         confidence = self.probabilities[wrong, self.predicted[wrong]]
         return wrong[np.argsort(-confidence, kind="stable")[:count]]
@@ -47,20 +47,20 @@ class Evaluation:
 
 @torch.no_grad()
 def outputs(model: nn.Module, images: Tensor, execution: Execution, scale: str, mirrored: bool = False) -> Tensor:
-    """Outputs (n, 10) in float32 for uint8 images on the device; the network is left in training or evaluation mode as it was."""
+    """Outputs (n, 10) in float32 for uint8 images on the device; the network's mode, training or not, is unchanged."""
     was_training = model.training
     model.eval()
     parts = []
     with execution.autocast():
         for batch in images.split(execution.evaluated):
             batch = normalize(batch.flip(-1) if mirrored else batch, scale)
-            parts.append(execution.forward(execution.laid_out(batch)).float())
+            parts.append(execution.forward(execution.in_memory_format(batch)).float())
     model.train(was_training)
     return torch.cat(parts)
 
 
 def accuracy(out: Tensor, labels: Tensor) -> float:
-    """Part of the rows of `out` (n, 10) whose largest entry is at the label."""
+    """Fraction of the rows of `out` (n, 10) whose largest entry is at the label."""
     return int((out.argmax(1) == labels).sum()) / len(labels)
 
 

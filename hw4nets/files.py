@@ -11,16 +11,16 @@ from pathlib import Path
 
 from hw4nets.errors import InputError, WriteError
 
-MOST_TEXT = 64 << 20
-LOCK = ".hw4nets.lock"  # in a folder that a process works in
-KEPT = 100  # bytes of a name's stem and suffix in that of its temporary file, which is never too long where the name is not
-CACHE = "HW4NETS_CACHE"  # the environment variable that moves the cache
+MAX_TEXT_BYTES = 64 << 20
+LOCK_FILE = ".hw4nets.lock"  # in a folder that a process works in
+MAX_AFFIX_BYTES = 100  # of a name's stem and of its suffix that its temporary file's name has
+CACHE_VARIABLE = "HW4NETS_CACHE"  # the environment variable that moves the cache
 
 
 def cache_folder() -> Path:
     """Where decoded images are kept: $HW4NETS_CACHE, else the platform's own place for caches."""
-    if os.environ.get(CACHE):
-        return Path(os.environ[CACHE])
+    if os.environ.get(CACHE_VARIABLE):
+        return Path(os.environ[CACHE_VARIABLE])
     home = Path.home()
     if sys.platform == "darwin":
         return home / "Library" / "Caches" / "hw4nets"
@@ -44,16 +44,19 @@ def make_folder(path: str | Path) -> Path:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Inside the block no other process works in the folder; raises `InputError` where one does. A process that is killed lets go."""
+def locked(folder: Path) -> Iterator[None]:
+    """Inside the block no other process works in the folder; raises `InputError` where one does.
+
+    The lock of a process that is killed is released.
+    """
     from filelock import FileLock, Timeout
 
-    path = folder / LOCK
+    path = folder / LOCK_FILE
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
-        raise InputError(f"another process works in {folder}; wait for its end, or give another --out") from error
+        raise InputError(f"another process works in {folder}; wait for its end, or give another `folder`") from error
     except OSError as error:
         raise InputError(f"cannot write into {folder}: {error.strerror or error}") from error
     try:
@@ -86,22 +89,25 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def left_over(folder: Path, names: Iterable[str]) -> list[Path]:
-    """The temporary files that a process left which was killed while it wrote these."""
+def leftover_files(folder: Path, names: Iterable[str]) -> list[Path]:
+    """The temporary files of these names that a killed process left behind."""
     pairs = (name.rpartition(".") for name in names)
     return [path for stem, _, suffix in pairs for path in folder.glob(f".{stem}.????????.{suffix}")]
 
 
 def read_text(path: str | Path) -> str:
-    """The content of a regular file of at most MOST_TEXT bytes in UTF-8; raises FileNotFoundError, and `InputError` for all else."""
+    """The content of a regular file of at most MAX_TEXT_BYTES bytes in UTF-8.
+
+    Raises FileNotFoundError where it is absent, and `InputError` for all else.
+    """
     path = Path(path)
     try:
         if not path.is_file() and path.exists():
             raise InputError(f"{path} is no regular file")
         with path.open("rb") as file:
-            content = file.read(MOST_TEXT + 1)
-        if len(content) > MOST_TEXT:
-            raise InputError(f"{path} has more than {MOST_TEXT >> 20} MiB: it is none of this program's files")
+            content = file.read(MAX_TEXT_BYTES + 1)
+        if len(content) > MAX_TEXT_BYTES:
+            raise InputError(f"{path} has more than {MAX_TEXT_BYTES >> 20} MiB: it is none of this program's files")
         return content.decode()
     except FileNotFoundError:
         raise
@@ -132,7 +138,7 @@ def _to_disk(path: Path) -> None:
 
 def _affixes(path: Path) -> list[str]:
     """Stem and suffix of the name, cut where they are long."""
-    return [os.fsencode(part)[:KEPT].decode(errors="ignore") for part in (path.stem, path.suffix)]
+    return [os.fsencode(part)[:MAX_AFFIX_BYTES].decode(errors="ignore") for part in (path.stem, path.suffix)]
 
 
 def _umask() -> int:

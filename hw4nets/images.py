@@ -1,4 +1,7 @@
-"""Image folders: a PNG or JPEG file an image, a folder a class. What cannot be turned into 8-bit RGB as it is meant is refused by name."""
+"""Image folders: a PNG or JPEG file an image, a folder a class.
+
+A file with no 8-bit RGB of its own (transparency, say) is refused by name.
+"""
 
 from __future__ import annotations
 
@@ -12,35 +15,38 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hw4nets.errors import DataError, UnknownNameError
-from hw4nets.parts import CLASSES, SHAPE, Part
+from hw4nets.image_set import CLASSES, IMAGE_SHAPE, ImageSet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMATS = ("PNG", "JPEG")  # what else Pillow opens by its content may start other programs
-MODES = ("1", "L", "P", "RGB", "CMYK", "YCbCr")  # Pillow's; each has an 8-bit RGB that is meant
-GREY_16 = ("I;16", "I;16B", "I;16L", "I;16N")
+IMAGE_FORMATS = ("PNG", "JPEG")  # for other formats Pillow may start other programs
+COLOR_MODES = ("1", "L", "P", "RGB", "CMYK", "YCbCr")  # Pillow's; each has one 8-bit RGB image
+GREY_16_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 
 
-def read_images(path: Path, part: str, files: Mapping[str, bytes], report: Callable[[int, int], None]) -> Part:
-    """The images of train or test, whose keys are train/CLASS/NAME, in the order of the keys; `report(done, total)` counts them."""
-    keys = sorted(key for key in files if key.split("/")[0].lower() == part)
+def read_images(path: Path, subset: str, files: Mapping[str, bytes], progress: Callable[[int, int], None]) -> ImageSet:
+    """The images of train or test, whose keys are train/CLASS/NAME, in the order of the keys.
+
+    progress   called as (done, total) images
+    """
+    keys = sorted(key for key in files if key.split("/")[0].lower() == subset)
     classes = {key.split("/")[1] for key in keys}
     for name in sorted(classes - set(CLASSES)):
-        raise UnknownNameError(f"class of CIFAR-10 for the folder {part}/", name, CLASSES)
+        raise UnknownNameError(f"class of CIFAR-10 for the folder {subset}/", name, CLASSES)
     missing = [name for name in CLASSES if name not in classes]
     if missing:
-        raise DataError(f"{path}: {part}/ lacks images of {', '.join(missing)}; every class needs some")
-    pixels = np.empty((len(keys), *SHAPE), np.uint8)
+        raise DataError(f"{path}: {subset}/ lacks images of {', '.join(missing)}; every class needs some")
+    pixels = np.empty((len(keys), *IMAGE_SHAPE), np.uint8)
 
-    def decode(place: int) -> None:
-        pixels[place] = _decode(keys[place], files[keys[place]])
+    def decode(index: int) -> None:
+        pixels[index] = _decode(keys[index], files[keys[index]])
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes without holding the interpreter's lock
         for done, _ in enumerate(pool.map(decode, range(len(keys)), chunksize=64), start=1):
             if done % 1000 == 0:
-                report(done, len(keys))
-    return Part(pixels, np.array([CLASSES.index(key.split("/")[1]) for key in keys], np.int64))
+                progress(done, len(keys))
+    return ImageSet(pixels, np.array([CLASSES.index(key.split("/")[1]) for key in keys], np.int64))
 
 
 def _decode(name: str, content: bytes) -> np.ndarray:
@@ -48,22 +54,26 @@ def _decode(name: str, content: bytes) -> np.ndarray:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
             if image.size != (32, 32):
                 raise DataError(f"{name} is {image.size[0]}×{image.size[1]}; CIFAR-10 has 32×32")
             return _rgb(name, image).transpose(2, 0, 1)
     except (DataError, MemoryError):
         raise
     except Exception as error:  # a damaged file raises whatever Pillow's decoders run into
-        raise DataError(f"{name} is no image that can be decoded, or is cut short; replace it by a PNG or JPEG file") from error
+        raise DataError(
+            f"{name} is no image that can be decoded, or is cut short; replace it by a PNG or JPEG file"
+        ) from error
 
 
 def _rgb(name: str, image: Image) -> np.ndarray:
     """Pixels (32, 32, 3). Of 16-bit grey the upper 8 bits, as Pillow takes them of 16-bit RGB."""
     transparent = " with transparent colors" if "transparency" in image.info else ""
-    if transparent or image.mode not in MODES + GREY_16:
-        accepted = f"modes {', '.join(MODES)} and 16-bit grey are read"
-        raise DataError(f"{name} has mode {image.mode}{transparent}; save it as 8-bit RGB or grey without transparency ({accepted})")
-    if image.mode in GREY_16:
+    if transparent or image.mode not in COLOR_MODES + GREY_16_MODES:
+        accepted = f"modes {', '.join(COLOR_MODES)} and 16-bit grey are read"
+        raise DataError(
+            f"{name} has mode {image.mode}{transparent}; save it as 8-bit RGB or grey without transparency ({accepted})"
+        )
+    if image.mode in GREY_16_MODES:
         return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
     return np.asarray(image.convert("RGB"))

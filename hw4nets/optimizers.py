@@ -1,4 +1,4 @@
-"""How weights move: parameter groups, SGD, AdamW and Muon, schedules of the learning rate, and averages of weights."""
+"""Parameter groups, the optimizers SGD, AdamW and Muon, schedules of the learning rate, and averages of weights."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from hw4nets.config import Config
 from hw4nets.errors import InputError
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-EVERY = 5  # steps between two updates of an average
-START = 0.2  # factor of the learning rate at the first step of a warm-up
-QUINTIC = (3.4445, -4.7750, 2.0315)  # Newton-Schulz coefficients of Jordan 2024: fast, singular values end in about 0.7 … 1.2
+NORM_LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d)
+AVERAGE_INTERVAL_STEPS = 5  # between two updates of an average
+WARMUP_START_FACTOR = 0.2  # factor of the learning rate at the first step of a warm-up
+NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan 2024: fast, singular values end in about 0.7 … 1.2
 
-# ---- parameter groups and optimizers -----------------------------------------------------------------------------------
+# ---- parameter groups and optimizers ---------------------------------------------------------------------------------
 
 
 def make_optimizer(model: nn.Module, config: Config, precision: torch.dtype = torch.float32) -> torch.optim.Optimizer:
@@ -32,31 +32,42 @@ def make_optimizer(model: nn.Module, config: Config, precision: torch.dtype = to
         return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, 0.999))
     if config.optimizer == "muon":
         return Muon(groups, lr=config.lr, momentum=config.momentum, half=precision is torch.bfloat16)
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov and config.momentum > 0)
+    return torch.optim.SGD(
+        groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov and config.momentum > 0
+    )
 
 
 def check_together(model: nn.Module, config: Config) -> None:
-    """Raise `InputError` where network and settings do not go together: Muon has nothing to do, or a batch has no deviation."""
-    if config.optimizer == "muon" and not any(one.ndim == 4 and one.requires_grad for one in model.parameters()):
+    """Raise `InputError` where network and settings do not fit: Muon without filters, normalisation of one image."""
+    if config.optimizer == "muon" and not any(
+        weight.ndim == 4 and weight.requires_grad for weight in model.parameters()
+    ):
         raise InputError("optimizer muon moves filters that are trained, and this network has none; take sgd or adamw")
-    if config.batch_size == 1 and any(isinstance(layer, NORMS) for layer in model.modules()):
+    if config.batch_size == 1 and any(isinstance(layer, NORM_LAYERS) for layer in model.modules()):
         raise InputError("batch normalisation needs a batch of two images or more; batch_size is 1")
 
 
 def parameter_groups(model: nn.Module, config: Config) -> list[dict[str, Any]]:
-    """Filters, other weights, offsets, offsets of normalisation: weight decay on weights alone, the last at `norm_bias_lr` times the rate.
+    """Filters, other weights, offsets, offsets of normalisation: weight decay on weights alone.
+
+    The last group's rate is `norm_bias_lr` times the others'.
 
     With Muon only filters (4-D) are orthogonalised; everything else moves by SGD at `side_lr`.
     """
-    norm_offsets = {id(layer.bias) for layer in model.modules() if isinstance(layer, NORMS)}
-    trained = [one for one in model.parameters() if one.requires_grad]
+    norm_offsets = {id(layer.bias) for layer in model.modules() if isinstance(layer, NORM_LAYERS)}
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
     side = config.side_lr if config.optimizer == "muon" else config.lr
-    filters = [one for one in trained if one.ndim == 4]
-    weights = [one for one in trained if one.ndim in (2, 3)]
-    offsets = [one for one in trained if one.ndim < 2 and id(one) not in norm_offsets]
-    norms = [one for one in trained if id(one) in norm_offsets]
+    filters = [weight for weight in trained if weight.ndim == 4]
+    weights = [weight for weight in trained if weight.ndim in (2, 3)]
+    offsets = [weight for weight in trained if weight.ndim < 2 and id(weight) not in norm_offsets]
+    norms = [weight for weight in trained if id(weight) in norm_offsets]
     groups = [
-        {"params": filters, "lr": config.lr, "weight_decay": config.weight_decay, "orthogonal": config.optimizer == "muon"},
+        {
+            "params": filters,
+            "lr": config.lr,
+            "weight_decay": config.weight_decay,
+            "orthogonal": config.optimizer == "muon",
+        },
         {"params": weights, "lr": side, "weight_decay": config.weight_decay, "orthogonal": False},
         {"params": offsets, "lr": side, "weight_decay": 0.0, "orthogonal": False},
         {"params": norms, "lr": side * config.norm_bias_lr, "weight_decay": 0.0, "orthogonal": False},
@@ -67,9 +78,10 @@ def parameter_groups(model: nn.Module, config: Config) -> list[dict[str, Any]]:
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum whose step on filters is replaced by the nearest orthogonal matrix; SGD elsewhere.
 
-    g ← m g + ∇;  filters as matrices (out, in·p²) keep norm sqrt(out) and move by -lr · orthogonal(∇ + m g), others by -lr (∇ + m g).
+    g ← m g + ∇;  filters as matrices (out, in·p²) keep norm sqrt(out) and move by -lr · orthogonal(∇ + m g), other
+    weights by -lr (∇ + m g).
     half    whether the orthogonal matrix is found in bfloat16
-    (Jordan 2024. torch's own Muon takes 2-D weights only and always works in bfloat16, which CPUs without it do slowly.)
+    (Jordan 2024. torch's own Muon takes 2-D weights only and always works in bfloat16, slow on CPUs without it.)
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], lr: float, momentum: float, half: bool = False) -> None:
@@ -100,8 +112,11 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor, products: torch.dtype = torch.float32, steps: int = 5) -> Tensor:
-    """About U Vᵀ of matrix = U S Vᵀ (m, n), by Newton-Schulz: X ← aX + b(XXᵀ)X + c(XXᵀ)²X, in the precision of `products`."""
-    a, b, c = QUINTIC
+    """Approximately U Vᵀ of matrix = U S Vᵀ (m, n), by Newton-Schulz: X ← aX + b(XXᵀ)X + c(XXᵀ)²X.
+
+    products   the precision of the matrix products
+    """
+    a, b, c = NEWTON_SCHULZ_COEFFICIENTS
     x = matrix.to(products)
     x = x / (x.norm() + 1e-7)
     wide = x.T if len(x) > x.shape[1] else x
@@ -111,17 +126,17 @@ def orthogonal(matrix: Tensor, products: torch.dtype = torch.float32, steps: int
     return (wide.T if len(x) > x.shape[1] else wide).to(matrix.dtype)
 
 
-# ---- schedules ---------------------------------------------------------------------------------------------------------
+# ---- schedules -------------------------------------------------------------------------------------------------------
 
 
 def factor(config: Config, step: int, total: int) -> float:
-    """What the learning rate is multiplied by at `step` of `total`, in 0 … 1: a warm-up, then constant, linear or cosine decay.
+    """The factor of the learning rate at `step` of `total`, in 0 … 1: a warm-up, then constant, linear or cosine decay.
 
     triangular   1 at the end of the warm-up, `final_lr` after the last step, straight lines between
     """
     rise = config.warmup * total
     if step < rise:
-        return START + (1 - START) * step / rise
+        return WARMUP_START_FACTOR + (1 - WARMUP_START_FACTOR) * step / rise
     done = (step - rise) / max(total - rise, 1)
     if config.schedule == "constant":
         return 1.0
@@ -129,35 +144,36 @@ def factor(config: Config, step: int, total: int) -> float:
     return config.final_lr + (1 - config.final_lr) * left
 
 
-def set_rate(optimizer: torch.optim.Optimizer, times: float) -> None:
+def scale_rates(optimizer: torch.optim.Optimizer, times: float) -> None:
     """Every group's learning rate = its full rate × `times`."""
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * times
 
 
-# ---- averages ----------------------------------------------------------------------------------------------------------
+# ---- averages --------------------------------------------------------------------------------------------------------
 
 
 class Averaging:
-    """A running average a of a network's weights and running figures w, updated every 5 steps: for the t-th time after step 5 t.
+    """An average a of a network's weights and running statistics w, updated the t-th time after step 5 t.
 
     none        no average
-    ema         a ← d a + (1-d) w with d = min(decay, (1+t)/(10+t)): tested are the averages, trained the weights
-    lookahead   a ← d a + (1-d) w, then w ← a, with d rising to `decay` as (step/total)³; at the last step w ← a   (Zhang 2019; Jordan 2024)
+    ema         a ← d a + (1-d) w with d = min(decay, (1+t)/(10+t)): the averages are tested, the weights trained
+    lookahead   a ← d a + (1-d) w, then w ← a, with d rising to `decay` as (step/total)³; at the last step w ← a
+                (Zhang 2019; Jordan 2024)
     """
 
     def __init__(self, model: nn.Module, kind: str, decay: float) -> None:
         self.kind, self.decay = kind, decay
         self.tensors = _floats(model)
-        self.average = [one.clone() for one in self.tensors] if kind != "none" else []
+        self.average = [tensor.clone() for tensor in self.tensors] if kind != "none" else []
 
     @torch.no_grad()
     def step(self, step: int, total: int) -> None:
         """After training step number `step` = 1 … total."""
-        if self.kind == "none" or (step % EVERY and step != total):
+        if self.kind == "none" or (step % AVERAGE_INTERVAL_STEPS and step != total):
             return
         if self.kind == "ema":
-            keep = min(self.decay, (1 + step / EVERY) / (10 + step / EVERY))
+            keep = min(self.decay, (1 + step / AVERAGE_INTERVAL_STEPS) / (10 + step / AVERAGE_INTERVAL_STEPS))
             self._follow(1 - keep)
             return
         if step < total:
@@ -170,7 +186,7 @@ class Averaging:
         if self.kind != "ema":
             yield
             return
-        trained = [one.clone() for one in self.tensors]
+        trained = [tensor.clone() for tensor in self.tensors]
         _copy(self.average, self.tensors)
         try:
             yield
@@ -187,19 +203,19 @@ class Averaging:
             average.lerp_(tensor, part)
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """The entries for a checkpoint."""
         return {"average": list(self.average)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what a checkpoint kept."""
+        """Restore the entries of a checkpoint."""
         _copy(state["average"], self.average)
 
 
 @torch.no_grad()
 def _copy(source: Iterable[Tensor], target: Iterable[Tensor]) -> None:
-    for one, other in zip(source, target, strict=True):
-        other.copy_(one)
+    for tensor, destination in zip(source, target, strict=True):
+        destination.copy_(tensor)
 
 
 def _floats(model: nn.Module) -> list[Tensor]:
-    return [one for one in model.state_dict().values() if one.is_floating_point()]
+    return [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]

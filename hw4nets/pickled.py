@@ -1,9 +1,9 @@
 """A pickle of plain values and integer arrays, of any protocol, read as data.
 
-A pickle is a program for a stack machine, whose opcodes may call functions, set the state of real objects, hash nested tuples for hours
-or ask for a memo of gigabytes. This machine knows only the opcodes that plain values and arrays need. It calls nothing: names stand for
-themselves, a type is a word of a fixed list, and an array is its bytes seen by `numpy.frombuffer`. Python's module pickletools reads the
-opcodes' arguments.
+A pickle is a program for a stack machine, whose opcodes may call functions, set the state of real objects, hash nested
+tuples for hours or ask for a memo of gigabytes. The machine here implements only the opcodes that plain values and
+arrays need. It calls nothing: names stand for themselves, a type is a word of a fixed list, and an array is its bytes
+through `numpy.frombuffer`. Python's module pickletools reads the opcodes' arguments.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-MOST_OPCODES = 1_000_000  # an official batch has 60,000
-LONGEST_KEY = 100
-MOST_AXES = 4
-SHOWN = 60  # characters of a foreign name in a sentence
-INTEGERS = frozenset(("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"))
+MAX_OPCODES = 1_000_000  # an official batch has 60,000
+MAX_KEY_CHARACTERS = 100
+MAX_AXES = 4
+MAX_NAME_CHARACTERS = 60  # characters of a foreign name in a sentence
+INTEGER_TYPES = frozenset(("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8"))
 OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
-NAMES = {
+ALLOWED_NAMES = {
     **{(f"numpy.{core}.multiarray", name): name for core in ("core", "_core") for name in ("_reconstruct", "scalar")},
     **{(f"numpy.{core}.numeric", "_frombuffer"): "_frombuffer" for core in ("core", "_core")},
     ("numpy", "ndarray"): "ndarray",
@@ -40,13 +40,14 @@ class PickleError(ValueError):
 def read_pickle(content: bytes) -> Any:
     """The value that a pickle holds: int, float, bool, None, str, bytes, list, tuple, dict, or an array of integers.
 
-    Text of Python 2 is bytes. Work and memory are bounded by MOST_OPCODES and by the size of the content. Raises `PickleError`.
+    Text of Python 2 is bytes. Work and memory are bounded by MAX_OPCODES and by the size of the content. Raises
+    `PickleError`.
     """
     try:
         return _Machine(content).run()
     except PickleError:
         raise
-    except Exception as error:  # what is missing from the stack, the memo or the file shows as any kind of error
+    except Exception as error:  # of every kind, where stack, memo or file lack something
         raise PickleError(f"it is cut short or damaged ({type(error).__name__})") from error
 
 
@@ -59,7 +60,7 @@ class _Name:
 
 @dataclass(slots=True)
 class _Type:
-    """Stands for an integer type: a word of INTEGERS and a byte order, < or > or | or =."""
+    """Stands for an integer type: a word of INTEGER_TYPES and a byte order, < or > or | or =."""
 
     word: str
     order: str = "="
@@ -96,7 +97,11 @@ def _refuse(what: str) -> NoReturn:
 def _array(content: Any, kind: Any, shape: Any, order: Any) -> np.ndarray:
     if not isinstance(content, bytes) or not isinstance(kind, _Type) or order not in ("C", "F"):
         _refuse("an array of something else than bytes")
-    if not isinstance(shape, tuple) or len(shape) > MOST_AXES or any(type(one) is not int or not 0 <= one <= len(content) for one in shape):
+    if (
+        not isinstance(shape, tuple)
+        or len(shape) > MAX_AXES
+        or any(type(size) is not int or not 0 <= size <= len(content) for size in shape)
+    ):
         _refuse("an array of a shape that its bytes cannot fill")
     if math.prod(shape) * kind.dtype.itemsize != len(content):
         raise PickleError(f"it holds an array of shape {shape} with {len(content)} bytes")
@@ -115,21 +120,21 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
-        self.to_encode = len(content)  # characters that may yet be encoded: a text in the memo is not turned into bytes again and again
+        self.to_encode = len(content)  # characters that may be encoded: a text in the memo not again and again
 
     def run(self) -> Any:
         """Until STOP."""
-        for _ in range(MOST_OPCODES):
+        for _ in range(MAX_OPCODES):
             opcode = OPCODES.get(self.file.read(1).decode("latin-1"))
             if opcode is None:
                 raise PickleError("it is cut short, or no pickle")
             if opcode.name == "STOP":
                 return _plain(self.stack.pop())
-            act = ACTS.get(opcode.name)
+            act = ACTIONS.get(opcode.name)
             if act is None:
                 _refuse(f"the opcode {opcode.name}")
             act(self, self._argument(opcode))
-        raise PickleError(f"it has more than {MOST_OPCODES:,} opcodes")
+        raise PickleError(f"it has more than {MAX_OPCODES:,} opcodes")
 
     def _argument(self, opcode: pickletools.OpcodeInfo) -> Any:
         if opcode.arg is None:
@@ -145,7 +150,7 @@ class _Machine:
         self.stack.append(value)
 
     def since_mark(self) -> list[Any]:
-        """What was pushed since the last mark, taken from the stack."""
+        """Pop the values pushed since the last mark."""
         place = self.marks.pop()
         items = self.stack[place:]
         del self.stack[place:]
@@ -165,9 +170,9 @@ class _Machine:
         """A name of numpy that stands for itself."""
         if not isinstance(module, str) or not isinstance(name, str):
             _refuse("a name that is no text")
-        if (module, name) not in NAMES:
-            _refuse(repr(f"{module[:SHOWN]}.{name[:SHOWN]}").strip("'\""))
-        self.push(_Name(NAMES[module, name]))
+        if (module, name) not in ALLOWED_NAMES:
+            _refuse(repr(f"{module[:MAX_NAME_CHARACTERS]}.{name[:MAX_NAME_CHARACTERS]}").strip("'\""))
+        self.push(_Name(ALLOWED_NAMES[module, name]))
 
     def reduce(self) -> None:
         """The call of a name, made here and by nobody else."""
@@ -222,15 +227,15 @@ class _Machine:
 
 def _integer_type(word: str | bytes) -> _Type:
     text = word.decode("latin-1") if isinstance(word, bytes) else word
-    if text not in INTEGERS:
-        _refuse(f"an array of type {text[:SHOWN]!r}")
+    if text not in INTEGER_TYPES:
+        _refuse(f"an array of type {text[:MAX_NAME_CHARACTERS]!r}")
     return _Type(text)
 
 
 def _pairs(items: list[Any]) -> dict[str | bytes, Any]:
     """Keys are short text: the hash of anything else can take for ever, or be the same for all."""
     keys, values = items[::2], items[1::2]
-    if not all(isinstance(key, str | bytes) and len(key) <= LONGEST_KEY for key in keys):
+    if not all(isinstance(key, str | bytes) and len(key) <= MAX_KEY_CHARACTERS for key in keys):
         _refuse("a key that is no short text")
     return dict(zip(keys, map(_plain, values), strict=True))
 
@@ -239,13 +244,13 @@ def _latin(text: str | bytes) -> bytes:
     return text.encode("latin-1") if isinstance(text, str) else text
 
 
-VALUES = (
+PLAIN_OPCODES = (
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
     *("UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8"),
 )
-ACTS: dict[str, Callable[[_Machine, Any], Any]] = {
+ACTIONS: dict[str, Callable[[_Machine, Any], Any]] = {
     **dict.fromkeys(("PROTO", "FRAME"), lambda machine, argument: None),
-    **dict.fromkeys(VALUES, _Machine.push),
+    **dict.fromkeys(PLAIN_OPCODES, _Machine.push),
     **dict.fromkeys(("STRING", "BINSTRING", "SHORT_BINSTRING"), lambda machine, text: machine.push(_latin(text))),
     "BYTEARRAY8": lambda machine, content: machine.push(bytes(content)),
     "NONE": lambda machine, _: machine.push(None),
@@ -256,7 +261,7 @@ ACTS: dict[str, Callable[[_Machine, Any], Any]] = {
     "POP_MARK": lambda machine, _: machine.since_mark(),
     "DUP": lambda machine, _: machine.push(machine.stack[-1]),
     "EMPTY_LIST": lambda machine, _: machine.push([]),
-    "LIST": lambda machine, _: machine.push([_plain(one) for one in machine.since_mark()]),
+    "LIST": lambda machine, _: machine.push([_plain(value) for value in machine.since_mark()]),
     "APPEND": lambda machine, _: machine.append_last(),
     "APPENDS": lambda machine, _: machine.extend(),
     "EMPTY_TUPLE": lambda machine, _: machine.push(()),

@@ -11,15 +11,16 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from hw4nets.data import Data
 from hw4nets.evaluation import Evaluation
-from hw4nets.history import Row
+from hw4nets.history import EpochRow
+from hw4nets.search_plan import Trial
 
-TEST, TRAIN, MARK = "#0b5fa5", "#8a97a6", "#d1495b"
-COLORS = ("#0b5fa5", "#d1495b", "#2f8f5b", "#e08e0b", "#7a4fa3", "#4c5a67", "#b0741d", "#11868c")
-WRONG_SHOWN = 20
+TEST_COLOR, TRAIN_COLOR = "#0b5fa5", "#8a97a6"
+RUN_COLORS = ("#0b5fa5", "#d1495b", "#2f8f5b", "#e08e0b", "#7a4fa3", "#4c5a67", "#b0741d", "#11868c")
+MISTAKES_SHOWN = 20
 
 
-def plot_curves(rows: Sequence[Row], title: str) -> Figure:
-    """Training, test and (if there is one) validation accuracy over epochs; the last test accuracy is written at its end."""
+def plot_curves(rows: Sequence[EpochRow], title: str) -> Figure:
+    """Training, test and (if there is one) validation accuracy over epochs, with the last test accuracy as a number."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
     _draw_curves(axes, rows)
@@ -28,11 +29,13 @@ def plot_curves(rows: Sequence[Row], title: str) -> Figure:
     return figure
 
 
-def plot_pair(tuned: Sequence[Row], own: Sequence[Row], title: str) -> Figure:
+def plot_pair(tuned: Sequence[EpochRow], own: Sequence[EpochRow], title: str) -> Figure:
     """Training and test accuracy of the chosen settings beside those of the assignment's own, over epochs."""
     figure = Figure(figsize=(11, 4.8), layout="constrained")
     _heading(figure, title)
-    for axes, rows, name in zip(figure.subplots(1, 2, sharey=True), (tuned, own), ("chosen settings", "the assignment's"), strict=True):
+    for axes, rows, name in zip(
+        figure.subplots(1, 2, sharey=True), (tuned, own), ("chosen settings", "the assignment's"), strict=True
+    ):
         _draw_curves(axes, rows)
         _accuracy_axes(axes, name)
     figure.axes[1].set_ylabel("")
@@ -40,16 +43,18 @@ def plot_pair(tuned: Sequence[Row], own: Sequence[Row], title: str) -> Figure:
     return figure
 
 
-def plot_runs(runs: Mapping[str, Sequence[Row]], title: str) -> Figure:
-    """Test accuracy of several runs (solid) with their training accuracy (dotted): over epochs, and over seconds of training."""
+def plot_runs(runs: Mapping[str, Sequence[EpochRow]], title: str) -> Figure:
+    """Test (solid) and training (dotted) accuracy of several runs: over epochs, and over seconds of training."""
     figure = Figure(figsize=(13, 5.2), layout="constrained")
     _heading(figure, title)
     by_epoch, by_time = figure.subplots(1, 2, sharey=True)
     for place, (name, rows) in enumerate(runs.items()):
-        color = COLORS[place % len(COLORS)]
+        color = RUN_COLORS[place % len(RUN_COLORS)]
         seconds = np.cumsum([row.seconds_train for row in rows])
         for axes, x in ((by_epoch, [row.epoch for row in rows]), (by_time, seconds)):
-            axes.plot(x, [row.test_accuracy for row in rows], color=color, lw=2, label=f"{name} {rows[-1].test_accuracy:.1%}")
+            axes.plot(
+                x, [row.test_accuracy for row in rows], color=color, lw=2, label=f"{name} {rows[-1].test_accuracy:.1%}"
+            )
             axes.plot(x, [row.train_accuracy for row in rows], color=color, lw=1, ls=":")
     _accuracy_axes(by_epoch, "test (solid) and training (dotted) accuracy")
     _accuracy_axes(by_time, "")
@@ -67,8 +72,20 @@ def plot_confusion(evaluation: Evaluation, classes: Sequence[str], title: str) -
     axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)  # the root shows rare confusions, too
     for row, column in np.ndindex(*shares.shape):
         if shares[row, column] >= 0.0005:
-            text = f"{100 * shares[row, column]:.0f}" if shares[row, column] >= 0.00995 else f"{100 * shares[row, column]:.1f}"
-            axes.text(column, row, text, ha="center", va="center", fontsize=9, color="white" if shares[row, column] > 0.36 else "#2b2b2b")
+            text = (
+                f"{100 * shares[row, column]:.0f}"
+                if shares[row, column] >= 0.00995
+                else f"{100 * shares[row, column]:.1f}"
+            )
+            axes.text(
+                column,
+                row,
+                text,
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="white" if shares[row, column] > 0.36 else "#2b2b2b",
+            )
     axes.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
     axes.set_yticks(range(len(classes)), classes)
     axes.set_xlabel("predicted")
@@ -80,15 +97,15 @@ def plot_confusion(evaluation: Evaluation, classes: Sequence[str], title: str) -
 
 
 def plot_worst(evaluation: Evaluation, data: Data, title: str) -> Figure:
-    """The most confident mistakes: what the network said with what probability, and what it is."""
-    worst = evaluation.worst(WRONG_SHOWN)
+    """The most confident mistakes: the predicted class with its probability, and the true class."""
+    worst = evaluation.worst(MISTAKES_SHOWN)
     names = data.classes
     predicted = evaluation.predicted
 
     def caption(place: int) -> str:
-        said = predicted[place]
-        share = evaluation.probabilities[place, said]
-        return f"{names[said]} {share:.0%}\nis {names[evaluation.labels[place]]}"
+        label = predicted[place]
+        probability = evaluation.probabilities[place, label]
+        return f"{names[label]} {probability:.0%}\nis {names[evaluation.labels[place]]}"
 
     mistakes = int((predicted != evaluation.labels).sum())
     heading = f"{title}\n" + (f"the most confident of {mistakes:,} mistakes" if mistakes else "no mistakes")
@@ -96,51 +113,60 @@ def plot_worst(evaluation: Evaluation, data: Data, title: str) -> Figure:
 
 
 def plot_images(data: Data, columns: int = 8) -> Figure:
-    """A grid of training images with their labels: the first of each class, a row a class where it has as many as columns."""
-    places = np.concatenate([np.flatnonzero(data.train.labels == label)[:columns] for label in range(len(data.classes))])
-    heading = f"{data.title}: {len(data.train.labels):,} training and {len(data.test.labels):,} test images, pixels {data.pixels}"
+    """A grid of training images with their labels: the first of each class, one class a row."""
+    places = np.concatenate(
+        [np.flatnonzero(data.train.labels == label)[:columns] for label in range(len(data.classes))]
+    )
+    counts = f"{len(data.train.labels):,} training and {len(data.test.labels):,} test images"
+    heading = f"{data.title}: {counts}, pixels {data.pixels}"
     return _images(data.train.pixels, places, lambda place: data.classes[data.train.labels[place]], heading, columns)
 
 
-def plot_study(found: Sequence[tuple[int, float | None, bool]], importances: Mapping[str, float], judged_on: str, title: str) -> Figure:
-    """Accuracy of every trial with the best of the finished ones so far, and how much each option mattered.
-
-    found    of each trial its number, accuracy and whether it came to its end
-    """
+def plot_study(trials: Sequence[Trial], importances: Mapping[str, float], judged_on: str, title: str) -> Figure:
+    """Accuracy of every trial with the best of the finished ones so far, and how much each option mattered."""
     figure = Figure(figsize=(12, 5), layout="constrained")
     _heading(figure, title)
-    trials, bars = figure.subplots(1, 2, width_ratios=(3, 2))
-    known = [(number, one, ended) for number, one, ended in found if one is not None]
-    for ended, label, face in ((True, "trial", TRAIN), (False, "trial that did not come to its end", "none")):
-        if points := [(number, one) for number, one, how in known if how is ended]:
-            trials.scatter(*zip(*points, strict=True), edgecolors=TRAIN, facecolors=face, s=26, label=label)
-    whole = [(number, one) for number, one, ended in known if ended]
-    best = np.maximum.accumulate([one for _, one in whole])
-    steps = [*(number for number, _ in whole), max(number for number, *_ in found)]
-    trials.step(steps, [*best, best[-1]], where="post", color=TEST, lw=2, label="best so far")
-    _accuracy_axes(trials, f"{judged_on} accuracy (the last seen, of pruned trials)")
-    trials.set_xlabel("trial")
-    trials.legend(frameon=False, loc="best")
+    axes, bars = figure.subplots(1, 2, width_ratios=(3, 2))
+    seen = [trial for trial in trials if trial.accuracy is not None]
+    finished = [trial for trial in seen if trial.ended == "finished"]
+    others = [trial for trial in seen if trial.ended != "finished"]
+    for group, label, face in (
+        (finished, "trial", TRAIN_COLOR),
+        (others, "trial that did not come to its end", "none"),
+    ):
+        if group:
+            numbers, accuracies = [trial.number for trial in group], [trial.accuracy for trial in group]
+            axes.scatter(numbers, accuracies, edgecolors=TRAIN_COLOR, facecolors=face, s=26, label=label)
+    best = np.maximum.accumulate([trial.accuracy or 0.0 for trial in finished])
+    numbers = [*(trial.number for trial in finished), max(trial.number for trial in trials)]
+    axes.step(numbers, [*best, best[-1]], where="post", color=TEST_COLOR, lw=2, label="best so far")
+    _accuracy_axes(axes, f"{judged_on} accuracy (the last seen, of pruned trials)")
+    axes.set_xlabel("trial")
+    axes.legend(frameon=False, loc="best")
     names = sorted(importances, key=lambda name: importances[name])
-    bars.barh(names, [importances[name] for name in names], color=TEST, height=0.6)
+    bars.barh(names, [importances[name] for name in names], color=TEST_COLOR, height=0.6)
     bars.set_title("what decides whether a trial is among the best", loc="left", fontsize=11)
     _plain(bars)
     return figure
 
 
-def _draw_curves(axes: Axes, rows: Sequence[Row]) -> None:
+def _draw_curves(axes: Axes, rows: Sequence[EpochRow]) -> None:
     epochs = [row.epoch for row in rows]
-    lines = [("training (while it is learned)", [row.train_accuracy for row in rows], TRAIN)]
+    lines = [("training (while it is learned)", [row.train_accuracy for row in rows], TRAIN_COLOR)]
     if rows[0].validation_accuracy is not None:
-        lines.append(("validation", [row.validation_accuracy or 0.0 for row in rows], COLORS[3]))
-    lines.append(("test", [row.test_accuracy for row in rows], TEST))
+        lines.append(("validation", [row.validation_accuracy or 0.0 for row in rows], RUN_COLORS[3]))
+    lines.append(("test", [row.test_accuracy for row in rows], TEST_COLOR))
     for label, values, color in lines:
-        axes.plot(epochs, values, color=color, lw=2, marker="o", ms=4 if len(rows) < 40 else 0, label=label, clip_on=False)
-    _mark_last(axes, epochs[-1], rows[-1].test_accuracy, TEST)
+        axes.plot(
+            epochs, values, color=color, lw=2, marker="o", ms=4 if len(rows) < 40 else 0, label=label, clip_on=False
+        )
+    _mark_last(axes, epochs[-1], rows[-1].test_accuracy, TEST_COLOR)
 
 
-def _images(pixels: np.ndarray, places: np.ndarray, caption: Callable[[int], str], heading: str, columns: int) -> Figure:
-    """All images in one drawing, with words above each: an axes an image would take ten times as long."""
+def _images(
+    pixels: np.ndarray, places: np.ndarray, caption: Callable[[int], str], heading: str, columns: int
+) -> Figure:
+    """All images in one drawing, with a caption above each: one axes for each image would take ten times as long."""
     count = -(-max(len(places), 1) // columns)
     lines = caption(int(places[0])).count("\n") + 1 if len(places) else 1
     cell = (36, 33 + 6 * lines)  # of an image with its words, in image pixels
@@ -152,14 +178,23 @@ def _images(pixels: np.ndarray, places: np.ndarray, caption: Callable[[int], str
     for number, place in enumerate(places):
         left, bottom = 4 + number % columns * cell[0], 12 + (number // columns + 1) * cell[1] - 1
         mosaic[bottom - 32 : bottom, left : left + 32] = pixels[place].transpose(1, 2, 0)
-        axes.text(left + 15.5, bottom - 33.5, caption(int(place)), fontsize=9, ha="center", va="bottom", color="#2b2b2b")
+        axes.text(
+            left + 15.5, bottom - 33.5, caption(int(place)), fontsize=9, ha="center", va="bottom", color="#2b2b2b"
+        )
     axes.imshow(mosaic, interpolation="nearest")
     return figure
 
 
 def _mark_last(axes: Axes, x: float, y: float, color: str) -> None:
     axes.annotate(
-        f"{y:.1%}", (x, y), xytext=(6, 0), textcoords="offset points", va="center", color=color, fontsize=10, annotation_clip=False
+        f"{y:.1%}",
+        (x, y),
+        xytext=(6, 0),
+        textcoords="offset points",
+        va="center",
+        color=color,
+        fontsize=10,
+        annotation_clip=False,
     )
 
 

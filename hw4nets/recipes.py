@@ -20,19 +20,19 @@ from hw4nets.models import NETS, Net, build, net
 from hw4nets.optimizers import check_together
 from hw4nets.settings import settings_of, shown
 
-PRESET = "tuned"
-WORDS, TABLES = ("net", "data", "pixels", "data_sha256", "note"), ("shape", "train")  # of a recipe's file
+DEFAULT_PRESET = "tuned"
+FILE_KEYS, FILE_TABLES = ("net", "data", "pixels", "data_sha256", "note"), ("shape", "train")  # of a recipe's file
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is trained, and how."""
+    """A network's shape and the settings of its training."""
 
     shape: Net
     config: Config
 
     def __post_init__(self) -> None:
-        """What does not go together is told before anything is made."""
+        """Refuse settings that do not fit together."""
         Augmentation.parse(self.config.augment)
         if self.config.optimizer == "muon" or self.config.batch_size == 1:
             with torch.device("meta"):  # its shapes without its numbers
@@ -61,7 +61,7 @@ class Recipe:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """From what TOML held; what is absent has its default."""
+        """From the content of a TOML file; absent settings have their defaults."""
         shape = net(values["net"], values.get("shape", {}))
         return cls(shape, Config.of("training", values.get("train", {})))
 
@@ -72,14 +72,14 @@ def read_recipe(path: str | Path) -> Recipe:
     if not isinstance(values.get("net"), str):
         raise InputError(f'{path} names no network; it needs a line such as net = "conv"')
     for name in values:
-        if name not in TABLES + WORDS:
+        if name not in FILE_TABLES + FILE_KEYS:
             ours = {item.name for item in (*settings_of(Config), *settings_of(NETS.get(values["net"], Net)))}
             hint = "; it belongs into [shape] or [train]" if name in ours else ""
-            raise InputError(f"{path} has {name}{hint}; known are {', '.join(WORDS)}, [shape] and [train]")
-    for name in WORDS:
+            raise InputError(f"{path} has {name}{hint}; known are {', '.join(FILE_KEYS)}, [shape] and [train]")
+    for name in FILE_KEYS:
         if not isinstance(values.get(name, ""), str):
             raise InputError(f"{path}: {name} is {shown(values[name])}; give text")
-    for name in TABLES:
+    for name in FILE_TABLES:
         if not isinstance(values.get(name, {}), dict):
             raise InputError(f"{path}: [{name}] is no table")
     try:
@@ -96,7 +96,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise InputError(f"no file {path}") from error
     except InputError:
         raise
-    except (ValueError, RecursionError) as error:  # beside what TOML forbids, numbers of thousands of digits and thousands of brackets
+    except (ValueError, RecursionError) as error:  # wrong TOML, numbers too long for Python, thousands of brackets
         raise InputError(f"{path} cannot be read as TOML: {error}") from error
 
 

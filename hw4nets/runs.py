@@ -1,4 +1,4 @@
-"""A run folder: config.toml, history.csv, summary.json, figures and checkpoints, each always whole."""
+"""A run folder: config.toml, history.csv, summary.json, figures and checkpoints, each written atomically."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -20,28 +20,29 @@ from hw4nets.checkpoint import BEFORE, BEST, LAST, load_checkpoint
 from hw4nets.data import Data
 from hw4nets.errors import CheckpointError, InputError, out_of_memory
 from hw4nets.evaluation import Evaluation, evaluate
-from hw4nets.execution import Execution, choose_device, prepare, threads
-from hw4nets.files import LOCK, alone, left_over, make_folder, read_text, write_text, write_with
-from hw4nets.history import History, Row, Watch, check_row
-from hw4nets.models import build, flops_per_image, parameter_count
+from hw4nets.execution import Execution, choose_device, prepare
+from hw4nets.files import LOCK_FILE, leftover_files, locked, make_folder, read_text, write_text, write_with
+from hw4nets.history import EpochRow, History, Watch, check_row
+from hw4nets.network import build, flops_per_image, parameter_count
 from hw4nets.plotting import plot_confusion, plot_curves, plot_worst
+from hw4nets.process import threads
 from hw4nets.recipes import Recipe, read_recipe, read_toml
-from hw4nets.state import CHOSEN, TOLD
+from hw4nets.run_state import AUTO_SETTINGS, REPORTED_ONLY
 from hw4nets.training import train
 
 CONFIG, HISTORY, SUMMARY = "config.toml", "history.csv", "summary.json"
 CURVES, CONFUSION, WORST = "curves.png", "confusion.png", "worst.png"
-REPORTED = {  # of a summary, in a report
+SUMMARY_TYPES = {  # of the entries of a summary that reports use
     **dict.fromkeys(("test_accuracy", "train_accuracy", "seconds_train"), (float, int)),
     **dict.fromkeys(("parameters", "epochs"), (int,)),
     "selected_on": (str,),
 }
-FILES = (CONFIG, HISTORY, SUMMARY, CURVES, CONFUSION, WORST, LAST, BEST, BEFORE)
+RUN_FILES = (CONFIG, HISTORY, SUMMARY, CURVES, CONFUSION, WORST, LAST, BEST, BEFORE)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run: its summary as in summary.json, its history, what the network does on the test images, and what figures took."""
+    """A finished run; `summary` is the content of summary.json, `seconds_figures` the time that drawing took."""
 
     summary: dict[str, Any]
     history: History
@@ -51,17 +52,18 @@ class Outcome:
 
 
 def open_run(folder: str | Path, recipe: Recipe, data: Data, resume: bool = False, overwrite: bool = False) -> Path:
-    """The run's folder with its config.toml; a folder with files is refused unless it is to be resumed or overwritten."""
+    """The run's folder with its config.toml; one with files is refused unless it is to be resumed or overwritten."""
     path = make_folder(folder)
-    with alone(path):
-        left = left_over(path, FILES)
-        there = set(path.iterdir()) - {path / LOCK, *left}
-        if there and not resume and not overwrite:
-            raise InputError(f"{folder} holds files already; give --resume to go on, --overwrite to start anew, or another --out")
-        if there and not _holds_run(path):
-            raise InputError(f"{folder} holds files, and none of a run; give another --out")
-        for one in left:
-            one.unlink(missing_ok=True)
+    with locked(path):
+        leftovers = leftover_files(path, RUN_FILES)
+        present = set(path.iterdir()) - {path / LOCK_FILE, *leftovers}
+        if present and not resume and not overwrite:
+            ways = "`resume=True` to go on, `overwrite=True` to start over, or another `folder`"
+            raise InputError(f"{folder} holds files already; give {ways}")
+        if present and not _holds_run(path):
+            raise InputError(f"{folder} holds files, and none of a run; give another `folder`")
+        for leftover in leftovers:
+            leftover.unlink(missing_ok=True)
         if overwrite:
             clear_run(path)
         if resume and (path / CONFIG).exists():
@@ -71,7 +73,7 @@ def open_run(folder: str | Path, recipe: Recipe, data: Data, resume: bool = Fals
 
 
 def _holds_run(path: Path) -> bool:
-    """Whether a config.toml of ours is there, or a checkpoint of ours: names alone are anybody's."""
+    """Whether the folder has a config.toml or a checkpoint of hw4nets: other programs use these names, too."""
     with suppress(InputError):
         if {"net", "data_sha256"} <= read_toml(path / CONFIG).keys():
             return True
@@ -84,16 +86,16 @@ def _holds_run(path: Path) -> bool:
 
 def clear_run(path: Path) -> None:
     """Remove the files of a run; others stay."""
-    for name in FILES:
+    for name in RUN_FILES:
         (path / name).unlink(missing_ok=True)
 
 
 def run(folder: Path, recipe: Recipe, data: Data, watch: Watch | None = None) -> Outcome:
-    """Train in an opened folder, going on from its checkpoint if it holds one, and write everything a run has.
+    """Train in an opened folder, resuming from its checkpoint if it has one, and write all files of a run.
 
     Raises `InputError` where another process works in the folder.
     """
-    with alone(folder):
+    with locked(folder):
         return _run(folder, recipe, data, watch)
 
 
@@ -105,7 +107,7 @@ def _run(folder: Path, recipe: Recipe, data: Data, watch: Watch | None) -> Outco
         trained = {"compile": False, "precision": history.precision, "memory_format": history.memory_format}
         plain = prepare(model, recipe.changed(trained).config)
         evaluation = evaluate(model, data, plain, recipe.config.input_scale)
-    summary = _summary(recipe, data, _Measured(model, history, evaluation, plain))
+    summary = _summary(recipe, data, model, history, evaluation, plain)
     start = time.perf_counter()
     _draw(folder, recipe, data, history, evaluation)
     seconds = time.perf_counter() - start
@@ -120,12 +122,12 @@ def finished(folder: Path, recipe: Recipe, data: Data) -> dict[str, Any] | None:
     _check_same(folder, recipe, data)
     try:
         summary = json.loads(read_text(folder / SUMMARY))
-        return summary if all(type(summary[name]) in kinds for name, kinds in REPORTED.items()) else None
+        return summary if all(type(summary[name]) in kinds for name, kinds in SUMMARY_TYPES.items()) else None
     except (ValueError, RecursionError, LookupError, TypeError):
-        return None  # damaged: going on writes it again
+        return None  # damaged: a resumed run writes it again
 
 
-def read_history(folder: Path) -> tuple[Row, ...]:
+def read_history(folder: Path) -> tuple[EpochRow, ...]:
     """The rows of history.csv."""
     try:
         lines = csv.DictReader(io.StringIO(read_text(folder / HISTORY), newline=""))
@@ -140,67 +142,66 @@ def read_history(folder: Path) -> tuple[Row, ...]:
 
 
 def load_model(path: Path, recipe: Recipe, device: str = "auto") -> tuple[nn.Module, Execution]:
-    """The network of a checkpoint with the weights that were tested, ready to run uncompiled as it was trained.
+    """The network of a checkpoint with the weights that were tested, in the precision of its training, uncompiled.
 
-    What a GPU trained in float16 runs in float32 on a CPU, which cannot do otherwise.
+    A network that was trained in float16 on a GPU runs in float32 on a CPU.
     """
     state, model = load_checkpoint(path), build(recipe.shape, 0)
     try:
         model.load_state_dict(state["weights"])
-    except Exception as error:  # what is no dict of tensors of these shapes fails in many ways
+    except Exception as error:  # of every kind, where it is no dict of tensors of these shapes
         if out_of_memory(error):
             raise
         raise CheckpointError(f"{path} does not fit the network {recipe.shape.name} of {CONFIG}") from error
-    trained = {name: state[name] for name in CHOSEN if name in state}
+    trained = {name: state[name] for name in AUTO_SETTINGS if name in state}
     if choose_device(device).type == "cpu" and trained.get("precision") == "float16":
         trained["precision"] = "float32"
     return model, prepare(model, recipe.changed(trained | {"compile": False, "device": device}).config)
 
 
 def _check_same(folder: Path, recipe: Recipe, data: Data) -> None:
-    kept = read_recipe(folder / CONFIG)
-    if kept.shape.name != recipe.shape.name:
-        raise InputError(f"{folder} is a run of {kept.shape.name}, not {recipe.shape.name}; give another --out, or --overwrite")
-    old, new = kept.options, recipe.options
-    changed = [f"{name} {old[name]}, not {new[name]}" for name in new if old[name] != new[name] and name not in TOLD]
+    stored = read_recipe(folder / CONFIG)
+    if stored.shape.name != recipe.shape.name:
+        names = f"{stored.shape.name}, not {recipe.shape.name}"
+        raise InputError(f"{folder} is a run of {names}; give another `folder`, or `overwrite=True`")
+    old, new = stored.options, recipe.options
+    changed = [
+        f"{name} {old[name]}, not {new[name]}" for name in new if old[name] != new[name] and name not in REPORTED_ONLY
+    ]
     if changed:
-        raise InputError(f"{folder} is a run with other settings ({'; '.join(changed)}); leave them out to go on, or --overwrite")
+        advice = "leave them out to go on, or give `overwrite=True`"
+        raise InputError(f"{folder} is a run with other settings ({'; '.join(changed)}); {advice}")
     if read_toml(folder / CONFIG).get("data_sha256") != data.sha256:
-        raise InputError(f"{folder} is a run on other images than {data.source}; give the same --data, or --overwrite")
-
-
-class _Measured(NamedTuple):
-    model: nn.Module
-    history: History
-    evaluation: Evaluation
-    execution: Execution
+        raise InputError(
+            f"{folder} is a run on other images than {data.source}; give the same `source`, or `overwrite=True`"
+        )
 
 
 class _Recording(Watch):
-    """Keeps history.csv as the checkpoint has it, and passes everything on."""
+    """Writes history.csv after each epoch, and passes every call on."""
 
     def __init__(self, folder: Path, inner: Watch) -> None:
         self.folder, self.inner = folder, inner
-        self.rows: tuple[Row, ...] = ()
+        self.rows: tuple[EpochRow, ...] = ()
         self.batch, self.note = inner.batch, inner.note  # type: ignore[method-assign]
 
     def start(self, history: History) -> None:
-        """The lines of the checkpoint: a process that was killed may have left others."""
+        """Write the epochs of the checkpoint: a process that was killed may have left others."""
         self.rows = history.rows
         if self.rows:
             _write_history(self.folder, self.rows)
         self.inner.start(history)
 
-    def epoch(self, row: Row, epochs: int) -> None:
-        """One more line."""
+    def epoch(self, row: EpochRow, epochs: int) -> None:
+        """Write one more line."""
         self.rows = (*self.rows, row)
         _write_history(self.folder, self.rows)
         self.inner.epoch(row, epochs)
 
 
-def _write_history(folder: Path, rows: Sequence[Row]) -> None:
+def _write_history(folder: Path, rows: Sequence[EpochRow]) -> None:
     held_out = any(row.validation_accuracy is not None for row in rows)
-    names = [item.name for item in fields(Row) if held_out or item.name != "validation_accuracy"]
+    names = [item.name for item in fields(EpochRow) if held_out or item.name != "validation_accuracy"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
@@ -208,14 +209,15 @@ def _write_history(folder: Path, rows: Sequence[Row]) -> None:
     write_text(folder / HISTORY, text.getvalue())
 
 
-def _row(line: dict[str, str], place: int) -> Row:
-    row = Row(int(line.pop("epoch")), **{name: float(value) for name, value in line.items()})
+def _row(line: dict[str, str], place: int) -> EpochRow:
+    row = EpochRow(int(line.pop("epoch")), **{name: float(value) for name, value in line.items()})
     check_row(row, place)
     return row
 
 
-def _summary(recipe: Recipe, data: Data, measured: _Measured) -> dict[str, Any]:
-    model, history, evaluation, execution = measured
+def _summary(
+    recipe: Recipe, data: Data, model: nn.Module, history: History, evaluation: Evaluation, execution: Execution
+) -> dict[str, Any]:
     train_seconds = sum(row.seconds_train for row in history.rows)
     images = sum(row.images_per_second * row.seconds_train for row in history.rows)
     cuda = execution.device.type == "cuda"
@@ -257,6 +259,6 @@ def _draw(folder: Path, recipe: Recipe, data: Data, history: History, evaluation
 
 
 def save_figure(path: str | Path, figure: Figure) -> None:
-    """Write a figure in one piece; the name's ending says its kind."""
+    """Write a figure atomically, in the format of the name's ending."""
     kind = Path(path).suffix.lower().lstrip(".")
     write_with(path, lambda temporary: figure.savefig(temporary, format=kind, dpi=150))

@@ -1,6 +1,6 @@
-"""Frozen records of settings that check themselves: the one place where a setting's default, limits and words stand.
+"""Frozen records of settings that check themselves: a setting's default, limits and description are defined once, here.
 
-The command line, TOML files and the search read them from here, so a new field is an option everywhere.
+The command line, TOML files and the search read them, so a new field is an option everywhere.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, Self
 
 from hw4nets.errors import InputError, UnknownNameError
 
-SHOWN = 100  # characters of a wrong value in a sentence
+MAX_VALUE_CHARACTERS = 100  # characters of a wrong value in a sentence
 
 
 @dataclass(frozen=True)
 class Range:
-    """Where a search looks: low … high, whole numbers if both are, evenly in the logarithm with `log`."""
+    """The interval of a search: low … high, whole numbers if both are, uniform in the logarithm with `log`."""
 
     low: float
     high: float
@@ -26,15 +26,22 @@ class Range:
 
     @property
     def whole(self) -> bool:
-        """Whether only whole numbers count."""
+        """Whether only whole numbers are drawn."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
 
 def setting(
-    default: Any, text: str, *, choices: Sequence[str] = (), limits: tuple[float, float] = (-math.inf, math.inf), search: Any = None
+    default: Any,
+    text: str,
+    *,
+    choices: Sequence[str] = (),
+    limits: tuple[float, float] = (-math.inf, math.inf),
+    search: Any = None,
 ) -> Any:
-    """A field: its default, what it is, the words or the closed interval accepted, and a `Range` or a tuple of values to search."""
-    return dataclasses.field(default=default, metadata={"text": text, "choices": tuple(choices), "limits": limits, "search": search})
+    """A field: its default, its description, the accepted words or interval, and the `Range` or values to search."""
+    return dataclasses.field(
+        default=default, metadata={"text": text, "choices": tuple(choices), "limits": limits, "search": search}
+    )
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class Settings:
 
     @classmethod
     def of(cls, what: str, given: Mapping[str, Any]) -> Self:
-        """From names and values; an unknown name is an error that lists the known ones. `what` says whose they are."""
+        """From names and values; an unknown name is an error that lists the known ones. `what` names their owner."""
         names = [item.name for item in settings_of(cls)]
         for name in given:
             if name not in names:
@@ -57,7 +64,7 @@ class Settings:
         return cls(**given)
 
     def values(self) -> dict[str, Any]:
-        """Names and values, tuples as lists: what TOML holds."""
+        """Names and values, tuples as lists, as in TOML."""
         pairs = ((item.name, getattr(self, item.name)) for item in settings_of(type(self)))
         return {name: list(value) if isinstance(value, tuple) else value for name, value in pairs}
 
@@ -72,8 +79,10 @@ def checked(item: dataclasses.Field[Any], value: Any) -> Any:
     kind = type(item.default)
     if isinstance(item.default, tuple):
         if not isinstance(value, list | tuple) or not value:
-            raise InputError(f"{item.name} is {shown(value)}; give whole numbers, as in {','.join(map(str, item.default))}")
-        return tuple(_number(item, one, int) for one in value)
+            raise InputError(
+                f"{item.name} is {shown(value)}; give whole numbers, as in {','.join(map(str, item.default))}"
+            )
+        return tuple(_number(item, number, int) for number in value)
     if kind in (int, float):
         return _number(item, value, kind)
     if not isinstance(value, kind):
@@ -89,13 +98,19 @@ def shown(value: Any) -> str:
         text = repr(value)
     except ValueError:  # a whole number of more digits than Python shows
         return "a number of thousands of digits"
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return text if len(text) <= MAX_VALUE_CHARACTERS else f"{text[:MAX_VALUE_CHARACTERS]}…"
 
 
 def _number(item: dataclasses.Field[Any], value: Any, kind: type) -> Any:
     low, high = item.metadata["limits"]
-    if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float) or not low <= value <= high:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int if kind is int else int | float)
+        or not low <= value <= high
+    ):
         number = "a whole number" if kind is int else "a number"
-        bounds = f"from {low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more" if math.isfinite(low) else ""
+        bounds = (
+            f"from {low:g} to {high:g}" if math.isfinite(high) else f"of {low:g} or more" if math.isfinite(low) else ""
+        )
         raise InputError(f"{item.name} is {shown(value)}; it must be {number} {bounds}".rstrip())
     return kind(value)

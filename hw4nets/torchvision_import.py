@@ -18,9 +18,9 @@ _library: list[torch.library.Library] = []  # a library that is collected takes 
 def torchvision_datasets() -> ModuleType:
     """`torchvision.datasets`.
 
-    torchvision from PyPI is built for CUDA. Beside a CPU-only torch its compiled operators do not load, and the import raises
-    "operator torchvision::nms does not exist", because Python code registers a shape rule for operators that nobody defined. Defining
-    their schemas first is enough: nothing here calls them.
+    torchvision from PyPI is built for CUDA. Beside a CPU-only torch its compiled operators do not load, and the import
+    raises "operator torchvision::nms does not exist", because Python code registers a shape rule for operators that
+    are not defined. Defining their schemas first is enough: nothing here calls them.
     """
     try:
         return importlib.import_module("torchvision.datasets")
@@ -29,7 +29,7 @@ def torchvision_datasets() -> ModuleType:
             raise
     _define_operators()
     for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
-        del sys.modules[name]  # what the failed import left half made
+        del sys.modules[name]  # partly initialised by the failed import
     return importlib.import_module("torchvision.datasets")
 
 

@@ -15,27 +15,34 @@ from hw4nets.config import Config
 from hw4nets.data import Data, normalize
 from hw4nets.errors import DivergedError
 from hw4nets.evaluation import accuracy, outputs
-from hw4nets.execution import threads
 from hw4nets.files import make_folder
-from hw4nets.history import History, Row, Watch
-from hw4nets.optimizers import factor, set_rate
-from hw4nets.state import Run, begin, kept_state, own_generators
+from hw4nets.history import EpochRow, History, Watch
+from hw4nets.optimizers import factor, scale_rates
+from hw4nets.process import threads
+from hw4nets.run_state import DeviceImages, TrainingState, begin, matching_checkpoint, seeded_generators
 
-CHECK = 25  # steps between two looks at whether the loss is still finite: each look waits for the device
+FINITE_CHECK_STEPS = 25  # between two checks that the loss is finite: each waits for the device
 
 
-def train(model: nn.Module, data: Data, config: Config, folder: str | Path | None = None, watch: Watch | None = None) -> History:
-    """Train the network in place and give its history; on a CPU the same seed, machine and thread count give the same history.
+def train(
+    model: nn.Module, data: Data, config: Config, folder: str | Path | None = None, watch: Watch | None = None
+) -> History:
+    """Train the network in place and give its history.
 
-    folder   where checkpoints are written each epoch, and from which the run goes on if it holds one; made if absent; None: nowhere
-    Raises `DivergedError` when loss or weights stop being finite, `CheckpointError` for a checkpoint that is unusable or of another run,
-    `WriteError` where none can be written, `InputError` for a device or settings that cannot be had. The last good checkpoint stands.
+    On a CPU the same seed, machine and thread count give the same history.
+
+    folder   where a checkpoint is written each epoch, and from whose checkpoint, if any, the run is resumed; made if
+             absent; None: nowhere. `hw4nets.runs.open_run(…, overwrite=True)` removes the checkpoints of a run.
+
+    Raises `DivergedError` when loss or weights stop being finite, `CheckpointError` for a checkpoint that is unusable
+    or of another run, `WriteError` where none can be written, `InputError` for a device or settings that are not
+    available. The last good checkpoint is kept.
     """
     watch = watch or Watch()
     place = make_folder(folder) if folder is not None else None
-    with threads(config.threads), own_generators(config):
-        state, notes = kept_state(model, data, config, place)
-        run = Run.start(model, data, config, state)
+    with threads(config.threads), seeded_generators(config):
+        state, notes = matching_checkpoint(model, data, config, place)
+        run = TrainingState.start(model, data, config, state)
         history = begin(run, state, [*notes, *run.execution.notes], watch)
         if place is not None and history.rows and history.best_epoch == len(history.rows):
             keep_as_best(place)  # a process that was killed may have written last.pt alone
@@ -43,16 +50,16 @@ def train(model: nn.Module, data: Data, config: Config, folder: str | Path | Non
             row = _score(run, _fit(run, epoch, watch))
             history = history.extended(row, config.select)
             if place is not None:
-                save_checkpoint(place, run.state(history), best=history.best_epoch == row.epoch)
+                save_checkpoint(place, run.checkpoint(history), best=history.best_epoch == row.epoch)
             watch.epoch(row, config.epochs)
         run.averaging.adopt()
-        return replace(history, train_accuracy=_tested(run, run.train), seconds_compile=run.execution.seconds)
+        return replace(history, train_accuracy=_accuracy_on(run, run.train), seconds_compile=run.execution.seconds)
 
 
-# ---- one epoch ---------------------------------------------------------------------------------------------------------
+# ---- one epoch -------------------------------------------------------------------------------------------------------
 
 
-def _fit(run: Run, epoch: int, watch: Watch) -> Row:
+def _fit(run: TrainingState, epoch: int, watch: Watch) -> EpochRow:
     """One pass over the training images: loss and accuracy as they were before each step."""
     start = time.perf_counter()
     images, labels = run.train
@@ -62,20 +69,20 @@ def _fit(run: Run, epoch: int, watch: Watch) -> Row:
     correct = torch.zeros((), dtype=torch.long, device=images.device)
     run.model.train()
     for step, batch in enumerate(batches):
-        set_rate(run.optimizer, factor(run.config, epoch * run.steps + step, run.total))
+        scale_rates(run.optimizer, factor(run.config, epoch * run.steps + step, run.total))
         losses[step], right = _step(run, _augmented(run, images[batch], batch, epoch), labels[batch])
         correct += right
         run.averaging.step(epoch * run.steps + step + 1, run.total)
-        if step % CHECK == CHECK - 1 or step == run.steps - 1:
+        if step % FINITE_CHECK_STEPS == FINITE_CHECK_STEPS - 1 or step == run.steps - 1:
             _check_finite(losses[: step + 1], epoch, run)
             watch.batch(epoch + 1, step + 1, run.steps)
     run.execution.wait()
     seconds = time.perf_counter() - start
     seen = run.steps * run.batch
-    return Row(epoch + 1, float(losses.mean()), int(correct) / seen, float("nan"), seen / seconds, seconds, 0.0)
+    return EpochRow(epoch + 1, float(losses.mean()), int(correct) / seen, float("nan"), seen / seconds, seconds, 0.0)
 
 
-def _step(run: Run, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _step(run: TrainingState, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """One step of the optimizer; the loss, and how many of the batch were right."""
     with run.execution.autocast():
         out = run.execution.forward(images)
@@ -87,39 +94,39 @@ def _step(run: Run, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return loss.detach(), (out.detach().argmax(1) == labels).sum()
 
 
-def _augmented(run: Run, images: Tensor, places: Tensor, epoch: int) -> Tensor:
+def _augmented(run: TrainingState, images: Tensor, places: Tensor, epoch: int) -> Tensor:
     images = run.augmentation.pixels(images, run.generator, run.first_flipped[places], epoch)
     values = run.augmentation.values(normalize(images, run.config.input_scale), run.generator)
-    return run.execution.laid_out(values)
+    return run.execution.in_memory_format(values)
 
 
-def _check_finite(losses: Tensor, epoch: int, run: Run) -> None:
+def _check_finite(losses: Tensor, epoch: int, run: TrainingState) -> None:
     if not bool(losses[-1].isfinite()):
         raise _diverged(run, epoch * run.steps + int((~losses.isfinite()).nonzero()[0]))
 
 
-def _check_weights(run: Run, epoch: int, *more: Tensor) -> None:
-    """The loss is seen before each step: what the last step of an epoch broke shows in weights and outputs alone."""
-    weights = (one for one in run.model.state_dict().values() if one.is_floating_point())
-    if not all(bool(one.isfinite().all()) for one in (*more, *weights)):
+def _check_weights(run: TrainingState, epoch: int, *more: Tensor) -> None:
+    """The loss is computed before each step: overflow in an epoch's last step shows only in weights and outputs."""
+    weights = (tensor for tensor in run.model.state_dict().values() if tensor.is_floating_point())
+    if not all(bool(tensor.isfinite().all()) for tensor in (*more, *weights)):
         raise _diverged(run, epoch * run.steps - 1)
 
 
-def _diverged(run: Run, step: int) -> DivergedError:
+def _diverged(run: TrainingState, step: int) -> DivergedError:
     return DivergedError(step + 1, step // run.steps + 1, run.config.lr * factor(run.config, step, run.total))
 
 
-def _score(run: Run, row: Row) -> Row:
+def _score(run: TrainingState, row: EpochRow) -> EpochRow:
     """The epoch with its test accuracy, and that of the held-out images if there are any."""
     start = time.perf_counter()
-    _check_weights(run, row.epoch)  # an average of them may be finite still
+    _check_weights(run, row.epoch)  # their average may still be finite
     with run.averaging.applied():
-        out = outputs(run.model, run.test[0], run.execution, run.config.input_scale)
+        out = outputs(run.model, run.test.pixels, run.execution, run.config.input_scale)
         _check_weights(run, row.epoch, out)
-        test = accuracy(out, run.test[1])
-        validation = _tested(run, run.validation) if run.validation is not None else None
+        test = accuracy(out, run.test.labels)
+        validation = _accuracy_on(run, run.validation) if run.validation is not None else None
     return replace(row, test_accuracy=test, validation_accuracy=validation, seconds_eval=time.perf_counter() - start)
 
 
-def _tested(run: Run, part: tuple[Tensor, Tensor]) -> float:
-    return accuracy(outputs(run.model, part[0], run.execution, run.config.input_scale), part[1])
+def _accuracy_on(run: TrainingState, images: DeviceImages) -> float:
+    return accuracy(outputs(run.model, images.pixels, run.execution, run.config.input_scale), images.labels)

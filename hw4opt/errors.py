@@ -36,7 +36,14 @@ class Hw4Error(Exception):
 
 
 class InputError(Hw4Error, ValueError):
-    """Data, an option or a parameter is wrong; the message names it and says what is accepted."""
+    """Data, an option or a parameter is wrong; the message names it and says what is accepted.
+
+    row    the row (from 0) that the message names as "row 3", None where it names none; the command line counts it from 1
+    """
+
+    def __init__(self, message: str, row: int | None = None) -> None:
+        super().__init__(message)
+        self.row = row
 
 
 class UnknownNameError(InputError):

@@ -1,4 +1,4 @@
-"""How options are declared, and the ones that every command of both programs has."""
+"""Helpers to declare options, and the options that every command of both programs has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-LARGEST = 2**63 - 1  # what counts and seeds of libraries hold
+MAX_INTEGER = 2**63 - 1  # the largest count or seed that the libraries take
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
 
@@ -19,31 +19,32 @@ def options(*groups: Callable[[F], F] | Sequence[Callable[[F], F]]) -> Callable[
     """Decorate a command with options, listed in its help in this order."""
     flat = [option for group in groups for option in (group if isinstance(group, tuple | list) else (group,))]
 
-    def decorate(act: F) -> F:
+    def decorate(function: F) -> F:
         for option in reversed(flat):
-            act = option(act)  # type: ignore[operator]
-        return act
+            function = option(function)  # type: ignore[operator]
+        return function
 
     return decorate
 
 
 def take(record: type[R], given: Mapping[str, Any]) -> R:
-    """The record's own fields out of a command's options."""
-    return record(**{item.name: given[item.name] for item in dataclasses.fields(record) if item.name in given})  # type: ignore[arg-type]
+    """An instance of the record; its fields are taken from a command's options."""
+    names = [item.name for item in dataclasses.fields(record) if item.name in given]  # type: ignore[arg-type]
+    return record(**{name: given[name] for name in names})
 
 
 def whole(low: int | None = None) -> click.IntRange:
     """The type of an option that takes a whole number of `low` or more."""
-    return click.IntRange(low, LARGEST)
+    return click.IntRange(low, MAX_INTEGER)
 
 
 def typed(name: str) -> bool:
-    """Whether that option of the command under way was typed, even at its default."""
+    """Whether the option was given on the command line of the running command, even with its default value."""
     return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def version_option(program: str) -> Callable[[F], F]:
-    """--version of a program."""
+    """The option --version of a program."""
 
     def show(context: click.Context, parameter: click.Parameter, value: bool) -> None:
         if value and not context.resilient_parsing:
@@ -52,11 +53,13 @@ def version_option(program: str) -> Callable[[F], F]:
             click.echo(f"{program} {version('hw4opt')}")
             context.exit()
 
-    return click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=show, help="Show the version.")
+    return click.option(
+        "--version", is_flag=True, expose_value=False, is_eager=True, callback=show, help="Show the version."
+    )
 
 
 def verbose_option(program: str) -> Callable[[F], F]:
-    """-v: what the program's loggers say."""
+    """The option -v: print the program's log on stderr."""
 
     def log(context: click.Context, parameter: click.Parameter, value: bool) -> None:
         if value:
@@ -64,8 +67,12 @@ def verbose_option(program: str) -> Callable[[F], F]:
             logging.getLogger(program).setLevel(logging.DEBUG)
             logging.getLogger("py.warnings").setLevel(logging.WARNING)
 
-    return click.option("-v", "--verbose", is_flag=True, expose_value=False, is_eager=True, callback=log, help="Log to stderr.")
+    return click.option(
+        "-v", "--verbose", is_flag=True, expose_value=False, is_eager=True, callback=log, help="Log to stderr."
+    )
 
 
-JSON = click.option("--json", metavar="PATH|-", help="Write the answer as JSON; with -, stdout holds it and nothing else.")
+JSON = click.option(
+    "--json", metavar="PATH|-", help="Write the answer as JSON; with -, stdout holds it and nothing else."
+)
 QUIET = click.option("-q", "--quiet", is_flag=True, help="No tables, no progress.")

@@ -1,4 +1,4 @@
-"""What both programs share: commands loaded when called, and every ending turned into an exit status and one sentence."""
+"""Shared by both programs: commands imported when called, and every outcome as an exit status and one sentence."""
 
 from __future__ import annotations
 
@@ -20,24 +20,27 @@ from typing import Any
 
 import click
 
-from hw4cli.endings import Exit, say
+from hw4cli.exit_status import Exit, say
 
-DIGITS = re.compile(r"[0-9]{401,}")  # the largest double has 309, and Python turns no more than 4,300 into a number
+MAX_DIGITS = 400  # of a number: the largest double has 309, and Python converts at most 4,300
+TOO_MANY_DIGITS = re.compile(rf"[0-9]{{{MAX_DIGITS + 1},}}")
+
+Classify = Callable[[Exception], tuple[str, Exit] | None]
 
 
 class Commands(click.Group):
     """A group that imports a command's module only when that command is called.
 
-    texts     name → one line of help
-    package   where the modules are
-    unknown   the exception for a command that does not exist
+    texts     the name of every command → one line of help
+    package   the package of the modules
+    unknown   makes the exception for a command that does not exist
     """
 
     texts: Mapping[str, str]
     package: str
 
     def unknown(self, name: str) -> Exception:
-        """What is raised for the name of no command."""
+        """The exception for a name that is no command."""
         raise NotImplementedError
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -53,12 +56,15 @@ class Commands(click.Group):
             raise self.unknown(args[0])
         return super().resolve_command(ctx, args)
 
+    def make_context(self, *arguments: Any, **extra: Any) -> click.Context:
+        """Turn Ctrl-C into an abort, for which click prints no empty line."""
+        with _abort_on_ctrl_c():
+            return super().make_context(*arguments, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """click prints an empty line for Ctrl-C, and none for an abort."""
-        try:
+        """Turn Ctrl-C into an abort."""
+        with _abort_on_ctrl_c():
             return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            raise click.Abort from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -71,92 +77,109 @@ class Commands(click.Group):
         return names + click.Command.shell_complete(self, ctx, incomplete)
 
 
-def run(app: click.Group, program: str, words: Sequence[str] | None, judge: Callable[[Exception], tuple[str, Exit] | None]) -> int:
-    """Run a command line and give its exit status; `judge` knows the program's own exceptions, and gives None for others.
+@contextmanager
+def _abort_on_ctrl_c() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise click.Abort from error
 
-    Without words, those of the process, which then has nothing left to interrupt: Ctrl-C no longer strikes while the interpreter ends.
+
+def run(app: click.Group, program: str, arguments: Sequence[str] | None, classify: Classify) -> int:
+    """Run a command line and return its exit status.
+
+    arguments    None: the arguments of the process; Ctrl-C is then ignored afterwards, while the interpreter shuts down
+    classify     returns the sentence and exit status of the program's own exceptions, None for others
     """
-    if words is not None:
-        return _run(app, program, list(words), judge)
+    if arguments is not None:
+        return _run(app, program, list(arguments), classify)
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by who called
+        if getattr(sys, name) is None:  # closed by the caller
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     try:
-        return _run(app, program, sys.argv[1:], judge)
+        return _run(app, program, sys.argv[1:], classify)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _flushed(program: str, status: int) -> int:
-    """The status, or that of a failure where what was printed cannot be written: the interpreter would end in another one."""
+def _flush(program: str, status: int) -> int:
+    """Flush stdout and stderr: the status, or that of a failure if stdout cannot be written.
+
+    Otherwise the interpreter would flush at its end, and exit with a status of its own.
+    """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             if status == Exit.CERTIFIED and stream is sys.stdout:
-                status = _end(program, f"stdout cannot be written: {error.strerror}", Exit.UNPROVEN)
+                status = _fail(program, f"stdout cannot be written: {error.strerror}", Exit.UNPROVEN)
     return status
 
 
-def _run(app: click.Group, program: str, words: list[str], judge: Callable[[Exception], tuple[str, Exit] | None]) -> int:
+def _run(app: click.Group, program: str, arguments: list[str], classify: Classify) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # what the stream's encoding lacks is no reason to end
-    return _flushed(program, _ended(app, program, words, judge))
+            stream.reconfigure(errors="backslashreplace")  # a character that the encoding lacks is no failure
+    return _flush(program, _run_command(app, program, arguments, classify))
 
 
-def _ended(app: click.Group, program: str, words: list[str], judge: Callable[[Exception], tuple[str, Exit] | None]) -> int:
-    with _quiet_warnings(), _no_interruption_lost(), _no_backend():
+def _run_command(app: click.Group, program: str, arguments: list[str], classify: Classify) -> int:
+    with _warnings_to_log(), _ctrl_c_never_lost(), _file_backend():
         try:
-            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN and threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGINT, signal.default_int_handler)  # in the place of that of `hw4cli.start`
-            _check_words(words)
-            return app.main(words, prog_name=program, standalone_mode=False, obj=words) or 0
+            if (
+                signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+                and threading.current_thread() is threading.main_thread()
+            ):
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # replaces that of `hw4cli.start`
+            _check_arguments(arguments)
+            return app.main(arguments, prog_name=program, standalone_mode=False, obj=arguments) or 0
         except (click.Abort, KeyboardInterrupt):
-            return _end(program, "interrupted", Exit.INTERRUPTED)
+            return _fail(program, "interrupted", Exit.INTERRUPTED)
         except click.ClickException as error:
-            return _end(program, error.format_message(), Exit.WRONG)
+            return _fail(program, error.format_message(), Exit.WRONG)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return Exit.UNPROVEN
         except Exception as error:
-            logging.getLogger(f"{program}.cli").debug("raised here", exc_info=True)
-            return _end(program, *(judge(error) or _unexpected(error)))
+            logging.getLogger(f"{program}.cli").debug("traceback", exc_info=True)
+            return _fail(program, *(classify(error) or _unexpected(error)))
 
 
-def _check_words(words: Sequence[str]) -> None:
-    """Raise `click.UsageError` for a word that no name or number can be."""
-    for before, word in zip(["", *words], words, strict=False):
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Raise `click.UsageError` for an argument that is not UTF-8, or holds a zero byte or too many digits."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
         try:
-            word.encode()
+            argument.encode()
         except UnicodeEncodeError as error:
-            shown = os.fsencode(word).decode(errors="backslashreplace")
+            shown = os.fsencode(argument).decode(errors="backslashreplace")
             raise click.UsageError(f"the word '{shown}' is no UTF-8; rename the file, or spell it in UTF-8") from error
-        if digits := DIGITS.search(word):
+        if digits := TOO_MANY_DIGITS.search(argument):
             name = before if before.startswith("--") else "the word"
-            raise click.UsageError(f"{name} '{word[:40]}…' holds a number of {len(digits[0])} digits; 400 are read at most")
-        if "\0" in word:
-            raise click.UsageError(f"the word {word!r} holds a zero byte; no name can")
+            raise click.UsageError(
+                f"{name} '{argument[:40]}…' holds a number of {len(digits[0])} digits; {MAX_DIGITS} are read at most"
+            )
+        if "\0" in argument:
+            raise click.UsageError(f"the word {argument!r} holds a zero byte; no name can")
 
 
 def _unexpected(error: Exception) -> tuple[str, Exit]:
     if isinstance(error, MemoryError):
-        return "there is not enough memory for this problem; take fewer rows", Exit.UNPROVEN
+        return "there is not enough memory for this problem; use fewer rows", Exit.UNPROVEN
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
         return f"the system ended it: {error.strerror}{where}", Exit.UNPROVEN
     return f"an error that should not happen, {type(error).__name__}: {error}; -v shows where", Exit.UNPROVEN
 
 
-def _end(program: str, sentence: str, status: Exit) -> Exit:
+def _fail(program: str, sentence: str, status: Exit) -> Exit:
     say(program, sentence)
     return status
 
 
 @contextmanager
-def _quiet_warnings() -> Iterator[None]:
-    """Warnings of libraries go to the log, which only -v shows."""
+def _warnings_to_log() -> Iterator[None]:
+    """Send warnings of libraries to the log, which only -v shows."""
     logging.getLogger("py.warnings").addHandler(logging.NullHandler())
     with warnings.catch_warnings():
         logging.captureWarnings(True)
@@ -167,8 +190,8 @@ def _quiet_warnings() -> Iterator[None]:
 
 
 @contextmanager
-def _no_backend() -> Iterator[None]:
-    """Figures are drawn into files and need no backend: that of a notebook's shell, which may not be there, is not looked for."""
+def _file_backend() -> Iterator[None]:
+    """Use matplotlib's file backend: one set by a notebook's shell may not be importable here."""
     before = os.environ.get("MPLBACKEND")
     os.environ["MPLBACKEND"] = "agg"
     try:
@@ -180,17 +203,17 @@ def _no_backend() -> Iterator[None]:
 
 
 @contextmanager
-def _no_interruption_lost() -> Iterator[None]:
-    """Ctrl-C that strikes in a destructor or a callback, where Python prints and drops what is raised, is raised again a moment later."""
+def _ctrl_c_never_lost() -> Iterator[None]:
+    """Raise Ctrl-C again if it arrives in a destructor or a callback, where Python prints and drops exceptions."""
     before = sys.unraisablehook
 
-    def again(dropped: sys.UnraisableHookArgs) -> None:
+    def raise_again(dropped: sys.UnraisableHookArgs) -> None:
         if dropped.exc_type is KeyboardInterrupt:
-            threading.Thread(target=_interrupt, args=(again.__code__,), daemon=True).start()
+            threading.Thread(target=_interrupt, args=(raise_again.__code__,), daemon=True).start()
         else:
             before(dropped)
 
-    sys.unraisablehook = again
+    sys.unraisablehook = raise_again
     try:
         yield
     finally:
@@ -198,16 +221,17 @@ def _no_interruption_lost() -> Iterator[None]:
 
 
 def _interrupt(hook: CodeType) -> None:
-    """Ctrl-C as soon as the main thread is out of the hook, which would drop it once more."""
-    while hook in _under_way():
+    """Send Ctrl-C as soon as the main thread has left the hook, which would drop it again."""
+    while hook in _running_code():
         time.sleep(0.01)
     if os.name == "posix":
-        os.kill(os.getpid(), signal.SIGINT)  # ends a wait, too
+        os.kill(os.getpid(), signal.SIGINT)  # also interrupts a blocking wait
     else:
         _thread.interrupt_main()
 
 
-def _under_way() -> Iterator[CodeType]:
+def _running_code() -> Iterator[CodeType]:
+    """The code objects on the stack of the main thread."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)
     while frame is not None:
         yield frame.f_code

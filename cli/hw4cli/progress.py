@@ -1,4 +1,4 @@
-"""A progress bar on stderr: only on a terminal, and only for what takes over two seconds."""
+"""A progress bar on stderr: only on a terminal, and only for work of more than two seconds."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-DELAY = 2.0  # seconds
+DELAY_SECONDS = 2.0  # before the bar is drawn
 
 
 class Bar:
     """`with Bar("solving") as bar: …`; a bar without a total only pulses.
 
-    It waits on a timer, so that one long call that reports nothing gets its bar, too.
+    A timer draws it, so that a long call without progress reports gets a bar, too.
     """
 
-    def __init__(self, text: str, quiet: bool = False, stream: TextIO | None = None, delay: float = DELAY) -> None:
+    def __init__(
+        self, text: str, quiet: bool = False, stream: TextIO | None = None, delay: float = DELAY_SECONDS
+    ) -> None:
         self.text, self.stream, self.delay = text, sys.stderr if stream is None else stream, delay
         self.shown = not quiet and self.stream.isatty()
         self._lock = threading.Lock()
@@ -34,7 +36,9 @@ class Bar:
             self._timer.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._timer is not None:
             self._timer.cancel()
         with self._lock:
@@ -42,20 +46,20 @@ class Bar:
             if self._drawn is not None:
                 self._drawn.stop()
 
-    def say(self, text: str) -> None:
-        """What is being done now."""
+    def describe(self, text: str) -> None:
+        """Set the text: what is being done now."""
         self.text = text
         self._draw()
 
     def count(self, done: int, total: int) -> None:
-        """`done` of `total`."""
+        """Show that `done` of `total` are done."""
         self._state = (done, total)
         self._draw()
 
     def update(self, done: int, total: int, best: float) -> None:
-        """`done` of `total`, and the best score so far."""
+        """Show that `done` of `total` are done, and the best score so far."""
         self._state = (done, total)
-        self.say(f"{self.text.partition(' · ')[0]} · best {best:.4g}")
+        self.describe(f"{self.text.partition(' · ')[0]} · best {best:.4g}")
 
     def _draw(self) -> None:
         with self._lock:
@@ -71,8 +75,10 @@ class Bar:
             if not self.shown:
                 return
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            redirected = sys.stdout.isatty()  # a pipe must get its lines, which rich would draw above the bar
-            self._drawn = Progress(*columns, console=Console(file=self.stream), transient=True, redirect_stdout=redirected)
+            redirected = sys.stdout.isatty()  # rich would draw the lines meant for a pipe above the bar
+            self._drawn = Progress(
+                *columns, console=Console(file=self.stream), transient=True, redirect_stdout=redirected
+            )
             self._drawn.add_task(self.text, total=None)
             self._drawn.start()
         self._draw()

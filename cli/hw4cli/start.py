@@ -1,4 +1,4 @@
-"""Entry points of both programs. What they need is imported only once Ctrl-C has its meaning."""
+"""Entry points of both programs. Everything else is imported after the Ctrl-C handler is installed."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def hw4nets() -> int:
 
 
 def _interruptible(program: str) -> None:
-    """Ctrl-C ends the process in a sentence, too, before `program.run` takes it over."""
+    """Let Ctrl-C print a sentence and exit until `program.run` handles it."""
 
     def end(number: int, frame: FrameType | None) -> None:
         os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"{program}: interrupted\n".encode())
         os._exit(130)
 
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # nobody asked to have it ignored
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored by the parent process
         signal.signal(signal.SIGINT, end)

@@ -16,8 +16,8 @@ class Status(Enum):
 
     CERTIFIED = "the duality gap proves the answer to tolerance"
     UNCERTIFIED = "the answer carries no proof; see the certificate's reason, or solve with another solver"
-    INACCURATE = "the gap is proven but above tolerance; raise --max-iterations, loosen --tol, or take another solver"
-    ITERATION_LIMIT = "stopped at its limit; raise --max-iterations or --time-limit, or take another solver"
+    INACCURATE = "the gap is proven but above tolerance; raise `max_iterations`, loosen `tol`, or take another solver"
+    ITERATION_LIMIT = "stopped at its limit; raise `max_iterations` or `time_limit`, or take another solver"
     INFEASIBLE = "no function of this design satisfies the constraints; loosen or drop one of them"
     UNBOUNDED = "the objective has no minimum; give the ridge a weight above 0"
     NO_FINITE_MAXIMUM = "the likelihood has no finite maximum; drop the separated rows, or give the ridge a weight above 0"

@@ -68,13 +68,11 @@ class Poisson(Likelihood):
         row = int(np.argmin(y))  # a NaN comes first
         if not y[row] >= self.law.least:
             kind = "counts of at least 1, being truncated" if self.truncated else "counts, 0 or more"
-            raise InputError(f"poisson needs {kind}; y holds {y[row]:g} in row {row}")
+            raise InputError(f"poisson needs {kind}; y holds {y[row]:g} in row {row}", row)
         fraction = y != np.floor(y)
         if not self.quasi and fraction.any():
             row = int(np.argmax(fraction))
-            raise InputError(
-                f"poisson needs whole counts; y holds {y[row]:g} in row {row}; quasi=True (--quasi) takes fractions"
-            )
+            raise InputError(f"poisson needs whole counts; y holds {y[row]:g} in row {row}; `quasi=True` takes fractions", row)
         return y
 
     def pointwise(self, z: ArrayLike, y: ArrayLike = 1.0) -> Array:

@@ -94,7 +94,8 @@ class Components:
         counts = real_vector("y", y, len(z), 0.0)
         for row in np.flatnonzero(counts < self.law.least)[:1]:
             raise InputError(
-                f"y holds {counts[row]:g} in row {row}; counts of this mixture are {self.law.least:g} or more"
+                f"y holds {counts[row]:g} in row {row}; counts of this mixture are {self.law.least:g} or more",
+                row,
             )
         above = (counts - self.law.least)[:, None]
         with np.errstate(divide="ignore", invalid="ignore"):

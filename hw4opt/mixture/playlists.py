@@ -85,7 +85,8 @@ def cautions(result: MixtureResult, catalogue: ArrayLike, lists: Sequence[Playli
         if most + MAX_EXTRAPOLATION < one.scores[0] < np.inf:
             found.append(
                 f"mood {mood} promises up to exp({one.scores[0]:.3g}) plays{unit} and the most played song has "
-                f"exp({most:.3g}): its songs lie far beyond those heard, where nothing is known; ridge=W holds it back"
+                f"exp({most:.3g}): its songs lie far beyond those heard, where nothing is known; a `ridge` above 0 "
+                "holds it back"
             )
         tied = np.flatnonzero(scores[:, one.mood] == one.scores[-1])
         if len(tied) > 1 and not np.isin(tied, one.rows).all():

@@ -84,7 +84,9 @@ class SearchRecord:
     def end(self) -> Ascent:
         """The best run. Raises `InputError` where every start failed."""
         if self.best is None:
-            raise InputError("no start led to a finite likelihood; look for features of extreme size, or give a ridge")
+            raise InputError(
+                "no start led to a finite likelihood; look for features of extreme size, or give a `ridge`"
+            )
         return self.best
 
     @property

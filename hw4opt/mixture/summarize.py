@@ -212,11 +212,11 @@ def _status(fit: FinishedFit, without_maximum: list[int]) -> tuple[Status, str]:
     if not end.stationary:
         why = "the ascent ended" if fit.record is not None else "the cycles ended"
         why = "the seconds ran out" if end.timed_out else why
-        advice = "; give more seconds or a smaller k" if end.timed_out else ""
+        advice = "; give more `seconds` or a smaller `k`" if end.timed_out else ""
         gradient = f"a gradient of {end.gradient:.1e} standard errors"
         return Status.ITERATION_LIMIT, f"not stationary: {why} with {gradient}{advice}{fewer}"
     if end.saddle and fit.record is not None:
-        advice = "give another seed or a smaller k"
+        advice = "give another `seed` or a smaller `k`"
         return Status.ITERATION_LIMIT, f"a saddle: ℓ rises in some direction there; {advice}{fewer}"
     message = f"stationary: the gradient is {end.gradient:.1e} standard errors long{_kind_of_point(end)}{fewer}"
     return Status.CERTIFIED, message
@@ -232,7 +232,7 @@ def _no_maximum_sentence(fit: FinishedFit, without_maximum: list[int]) -> str:
         reached = "not yet the supremum, for the point is not stationary"
     return (
         f"{which} no finite maximum: {whose} rates at some counts of {least} go to 0, and the likelihood shown is "
-        f"{reached}; ridge=W makes it finite, with intercept=False where all {whose} counts are {least}"
+        f"{reached}; a `ridge` above 0 makes it finite, with `intercept=False` where all {whose} counts are {least}"
     )
 
 

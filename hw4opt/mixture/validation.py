@@ -81,7 +81,8 @@ def check_design(x: ArrayLike, y: ArrayLike, rows: Rows, settings: DesignSetting
     for row in np.flatnonzero(active & (np.abs(offset) > MAX_OFFSET))[:1]:
         raise InputError(
             f"offset holds {offset[row]:g} in row {row}; it is the log of an exposure, taken within ±{MAX_OFFSET:g}; "
-            "an exposure itself is given by its logarithm"
+            "take the log of an exposure first",
+            row,
         )
     return Design(features, counts, offset, weights, _group_numbers(rows.groups, n), names, penalty, law)
 
@@ -95,7 +96,8 @@ def real_matrix(name: str, values: ArrayLike) -> Array:
     if not np.isfinite(found).all():
         row, column = np.argwhere(~np.isfinite(found))[0]
         raise InputError(
-            f"{name} holds {found[row, column]} in row {row}, column {column}; give finite numbers or drop the row"
+            f"{name} holds {found[row, column]} in row {row}, column {column}; give finite numbers or drop the row",
+            row,
         )
     return found
 
@@ -109,16 +111,16 @@ def real_vector(name: str, values: ArrayLike | None, n: int, default: float) -> 
         raise InputError(f"{name} has shape {found.shape} and x {n} rows; give one number a row")
     if not np.isfinite(found).all():
         row = int(np.argmin(np.isfinite(found)))
-        raise InputError(f"{name} holds {found[row]} in row {row}; give finite numbers or drop the row")
+        raise InputError(f"{name} holds {found[row]} in row {row}; give finite numbers or drop the row", row)
     return found
 
 
 def _check_weights(weights: Array) -> None:
     if len(weights) and weights.min() < 0:
         row = int(np.argmin(weights))
-        raise InputError(f"weights holds {weights[row]:g} in row {row}; weights must be 0 or more")
+        raise InputError(f"weights holds {weights[row]:g} in row {row}; weights must be 0 or more", row)
     for row in np.flatnonzero(weights > MAX_COUNT)[:1]:
-        raise InputError(f"weights holds {weights[row]:g} in row {row}; weights are taken up to {MAX_COUNT:g}")
+        raise InputError(f"weights holds {weights[row]:g} in row {row}; weights are taken up to {MAX_COUNT:g}", row)
     count = int((weights > 0).sum())
     if count < 2:
         verb = "is one row" if count == 1 else "are no rows"
@@ -128,13 +130,15 @@ def _check_weights(weights: Array) -> None:
 def _check_counts(counts: Array, active: np.ndarray, quasi: bool, least: float) -> None:
     for row in np.flatnonzero(active & (counts < least))[:1]:
         kind = "truncated counts" if least else "counts"
-        raise InputError(f"y holds {counts[row]:g} in row {row}; {kind} must be {least:g} or more")
+        raise InputError(f"y holds {counts[row]:g} in row {row}; {kind} must be {least:g} or more", row)
     for row in np.flatnonzero(active & (counts > MAX_COUNT))[:1]:
-        raise InputError(f"y holds {counts[row]:g} in row {row}; counts are taken up to {MAX_COUNT:g}")
+        raise InputError(f"y holds {counts[row]:g} in row {row}; counts are taken up to {MAX_COUNT:g}", row)
     if not quasi:
         for row in np.flatnonzero(active & (counts != np.floor(counts)))[:1]:
             raise InputError(
-                f"y holds {counts[row]:g} in row {row}, which is no count; round it, or allow fractions with quasi=True"
+                f"y holds {counts[row]:g} in row {row}, which is no count; round it, or allow fractions with "
+                "`quasi=True`",
+                row,
             )
     if (counts[active] == least).all():
         raise InputError(
@@ -153,7 +157,9 @@ def _check_sizes(features: Array, names: Sequence[str]) -> None:
 
 def _check_not_constant(features: Array, names: Sequence[str]) -> None:
     for column in np.flatnonzero((features == features[:1]).all(axis=0))[:1]:
-        raise InputError(f"column {names[column]!r} is constant beside the intercept; drop it, or give intercept=False")
+        raise InputError(
+            f"column {names[column]!r} is constant beside the intercept; drop it, or give `intercept=False`"
+        )
 
 
 def _group_numbers(labels: ArrayLike | None, n: int) -> np.ndarray | None:
@@ -184,7 +190,8 @@ def check_labels(labels: ArrayLike, k: int, design: Design, sample: Sample) -> n
     for row in np.flatnonzero(active & ((given != np.floor(given)) | (given < 0) | (given >= k)))[:1]:
         raise InputError(
             f"the initial labels hold {given[row]:g} in row {row}; with k = {k} they must be whole numbers from 0 to "
-            f"{k - 1}"
+            f"{k - 1}",
+            row,
         )
     found = given[active]
     missing = np.setdiff1d(np.arange(k), found)

@@ -110,7 +110,7 @@ class Problem(ReadOnly):
             return
         if self.weights.min() < 0:
             row = int(np.argmin(self.weights))
-            raise InputError(f"weights holds {self.weights[row]:g} in row {row}; weights must be 0 or more")
+            raise InputError(f"weights holds {self.weights[row]:g} in row {row}; weights must be 0 or more", row)
         tiny = (self.weights < NO_WEIGHT * self.weights.max()) & (self.weights > 0)
         if tiny.any():
             object.__setattr__(self, "weights", finite_array("weights", np.where(tiny, 0.0, self.weights)))

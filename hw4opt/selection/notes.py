@@ -56,4 +56,4 @@ def edge(axis: Axis, setting: Setting) -> str | None:
     if low == high or low * ON_EDGE < value < high / ON_EDGE:
         return None
     where = f"the best {axis.name} = {value:.4g} lies on the edge of its range {low:.4g} to {high:.4g}"
-    return f"{where}; widen it with --grid {axis.name}=LOW:HIGH:COUNT"
+    return f"{where}; widen it with `grid={{{axis.name!r}: (low, high, count)}}`"

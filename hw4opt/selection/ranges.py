@@ -37,7 +37,7 @@ def default_range(problem: Problem, name: str) -> tuple[float, float]:
         return 1e-4 * slope / noise * least, 10 * slope / noise * most
     term = next((term for term in problem.regularizers if term.label == name), None)
     if term is None:
-        raise InputError(f"no range is known for {name!r}; give one, as in --grid {name}=0.1:10:7")
+        raise InputError(f"no range is known for {name!r}; give one, as in `grid={{{name!r}: (0.1, 10, 7)}}`")
     if term.acts.order:
         unit = slope * term.acts.weight_unit(problem.design)
         if (doubled := term.in_units(2.0)) is not None and doubled[0] == 4.0:  # a squared penalty: of f, not of its size

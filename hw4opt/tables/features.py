@@ -66,7 +66,7 @@ class Levels:
             row = int(np.argmax(unseen))
             level = table.text(name)[row].strip()
             held = f"holds the level {shortened(level)!r}" if level else "is empty"
-            raise InputError(f"column {name!r} {held} in row {row + 1}; the levels fitted are {listed(self.levels)}")
+            raise InputError(f"column {name!r} {held} in row {row}; the levels fitted are {listed(self.levels)}", row)
         found = (codes[:, None] == np.arange(int(self.dropped), len(self.levels))).astype(float)
         found[codes < 0] = np.nan
         return found
@@ -110,7 +110,8 @@ class Moments:
         if (other := here & (times.zoned != self.zoned)).any() and not times.dates:
             row = int(np.argmax(other))
             words = "names no time zone and others do" if self.zoned else "names a time zone and others name none"
-            raise InputError(f"column {name!r} {words} (row {row + 1}, {table.text(name)[row]!r}); give every row one, or none")
+            cell = table.text(name)[row]
+            raise InputError(f"column {name!r} {words} (row {row}, {cell!r}); give every row one, or none", row)
         found = (math.nan if one is None else (one - self.first) / unit for one in times.nanoseconds)
         return np.fromiter(found, dtype=float, count=len(times))[:, None]
 

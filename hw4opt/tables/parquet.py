@@ -104,8 +104,8 @@ def _is_time(kind: Any) -> bool:
     return types.is_date(kind) or types.is_timestamp(kind)
 
 
-def parquet_columns(source: str, data: bytes, most: int) -> dict[str, ArrowCells]:
-    """The columns of a Parquet file by name. Raises `InputError`, also for one that unpacks to more than `most` bytes."""
+def parquet_columns(source: str, data: bytes, max_bytes: int) -> dict[str, ArrowCells]:
+    """The columns of a Parquet file by name. Raises `InputError`, also for one that unpacks to more than `max_bytes` bytes."""
     try:
         from pyarrow import ArrowException, BufferReader
         from pyarrow.parquet import ParquetFile
@@ -114,7 +114,7 @@ def parquet_columns(source: str, data: bytes, most: int) -> dict[str, ArrowCells
     try:
         file = ParquetFile(BufferReader(data))
         names = [name.strip() for name in file.schema_arrow.names]
-        _check_size(source, file.metadata, most)
+        _check_size(source, file.metadata, max_bytes)
         check_names(source, names)
         table = file.read()
     except InputError:
@@ -124,9 +124,9 @@ def parquet_columns(source: str, data: bytes, most: int) -> dict[str, ArrowCells
     return {name: ArrowCells(column) for name, column in zip(names, table.columns, strict=True)}
 
 
-def _check_size(source: str, metadata: Any, most: int) -> None:
+def _check_size(source: str, metadata: Any, max_bytes: int) -> None:
     """Raise `InputError` for a file that unpacks to too much: by its own word, or by a byte for every cell."""
     groups = sum(metadata.row_group(place).total_byte_size for place in range(metadata.num_row_groups))
     size = max(groups, metadata.num_rows * metadata.num_columns)
-    if size > most:
-        raise InputError(f"{source} unpacks to {size:,} bytes and {most:,} are read at most (--max-input); give a larger --max-input")
+    if size > max_bytes:
+        raise InputError(f"{source} unpacks to {size:,} bytes and {max_bytes:,} are read at most; give a larger `max_bytes`")

@@ -26,17 +26,17 @@ WIDE = (b"\xff\xfe", b"\xfe\xff")  # the first bytes of UTF-16 text, and of UTF-
 
 
 @checked
-def read_table(path: str | Path, most: int = MOST_BYTES) -> Table:
+def read_table(path: str | Path, max_bytes: int = MOST_BYTES) -> Table:
     """A CSV file with a header, or a Parquet file; `-` is standard input. Raises `InputError`, whose sentence names the file and its fault.
 
-    most    bytes that are read: a file that holds more is refused, as are devices and sockets; a FIFO is read as a file is
+    max_bytes    that are read: a file that holds more is refused, as are devices and sockets; a FIFO is read as a file is
     """
     source = "standard input" if str(path) == STDIN else str(path)
-    data = _read(path, source, most)
+    data = _read(path, source, max_bytes)
     if data[:4] == b"PAR1" or Path(path).suffix.lower() in (".parquet", ".pq"):
         from hw4opt.tables.parquet import parquet_columns
 
-        columns = parquet_columns(source, data, most)
+        columns = parquet_columns(source, data, max_bytes)
     else:
         columns = _csv_columns(source, data)
     table = Table(columns, source, hashlib.sha256(data).hexdigest())
@@ -45,20 +45,20 @@ def read_table(path: str | Path, most: int = MOST_BYTES) -> Table:
     return table
 
 
-def _read(path: str | Path, source: str, most: int) -> bytes:
+def _read(path: str | Path, source: str, max_bytes: int) -> bytes:
     try:
         if str(path) == STDIN:
             if sys.stdin is None:
                 raise InputError("there is no standard input to read; give a CSV or Parquet file")
-            return _up_to(sys.stdin.buffer, source, most)
+            return _up_to(sys.stdin.buffer, source, max_bytes)
         status = os.stat(path)
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode) or stat.S_ISDIR(status.st_mode)):
             kind = "a socket" if stat.S_ISSOCK(status.st_mode) else "a device"
             raise InputError(f"{path} is {kind}; give a CSV or Parquet file, or - for standard input")
-        if status.st_size > most and stat.S_ISREG(status.st_mode):
-            raise InputError(_too_large(source, most))
+        if status.st_size > max_bytes and stat.S_ISREG(status.st_mode):
+            raise InputError(_too_large(source, max_bytes))
         with open(path, "rb") as file:
-            return _up_to(file, source, most, max(status.st_size + 1, BYTES_AT_ONCE))  # a regular file in one piece
+            return _up_to(file, source, max_bytes, max(status.st_size + 1, BYTES_AT_ONCE))  # a regular file in one piece
     except IsADirectoryError as error:
         raise InputError(f"{path} is a folder; give a CSV or Parquet file") from error
     except FileNotFoundError as error:
@@ -69,18 +69,18 @@ def _read(path: str | Path, source: str, most: int) -> bytes:
         raise InputError(f"cannot read {source}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _up_to(file: BinaryIO, source: str, most: int, at_once: int = BYTES_AT_ONCE) -> bytes:
+def _up_to(file: BinaryIO, source: str, max_bytes: int, at_once: int = BYTES_AT_ONCE) -> bytes:
     parts, size = [], 0
     while part := file.read(at_once):
         size += len(part)
-        if size > most:
-            raise InputError(_too_large(source, most))
+        if size > max_bytes:
+            raise InputError(_too_large(source, max_bytes))
         parts.append(part)
     return b"".join(parts)
 
 
-def _too_large(source: str, most: int) -> str:
-    return f"{source} holds more than {most:,} bytes, the most that is read (--max-input); give a larger --max-input, or fewer rows"
+def _too_large(source: str, max_bytes: int) -> str:
+    return f"{source} holds more than {max_bytes:,} bytes, the most that is read; give a larger `max_bytes`, or fewer rows"
 
 
 def _csv_columns(source: str, data: bytes) -> dict[str, list[str]]:
@@ -124,5 +124,6 @@ def _columns(source: str, names: Sequence[str], rows: Iterator[list[str]]) -> di
 
 
 def _refuse_width(source: str, width: int, rows: Iterable[list[str]], before: int) -> None:
-    place, count = next((place, len(row)) for place, row in enumerate(rows, before + 1) if len(row) != width)
-    raise InputError(f"{source} has {count} cells in row {place} and {width} in the header; every row needs as many as the header")
+    place, count = next((place, len(row)) for place, row in enumerate(rows, before) if len(row) != width)
+    said = f"{source} has {count} cells in row {place} and {width} in the header"
+    raise InputError(f"{said}; every row needs as many as the header", place)

@@ -76,7 +76,7 @@ def number(cell: object) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Named columns of one length. Rows are counted from 1, the header not counted.
+    """Named columns of one length. Rows are counted from 0, the header not counted.
 
     source    what messages call it;  sha256    of the file's bytes, or of the numbers where there is no file
     """
@@ -164,7 +164,7 @@ class Table:
 
     def refuse(self, name: str, row: int, advice: str) -> None:
         """Raise `InputError` for the cell in this row (from 0)."""
-        raise InputError(f"column {name!r} {_complaint(self.text(name)[row])} in row {row + 1}; {advice}")
+        raise InputError(f"column {name!r} {_complaint(self.text(name)[row])} in row {row}; {advice}", row)
 
     @classmethod
     def of(cls, columns: Mapping[str, Array], source: str) -> Table:

@@ -18,10 +18,11 @@ def write_csv(path: str | Path, names: Sequence[str], columns: Iterable[Sequence
     names, *columns = map(_without_zero, (names, *columns))
     for name, column in zip(names, columns, strict=True):
         if max(map(len, column), default=0) > csv.field_size_limit():
-            row = next(row for row, cell in enumerate(column, 1) if len(cell) > csv.field_size_limit())
+            row = next(row for row, cell in enumerate(column) if len(cell) > csv.field_size_limit())
             raise InputError(
-                f"column {shortened(name)!r} holds text of {len(column[row - 1]):,} characters in row {row}; a CSV holds "
-                f"{csv.field_size_limit():,} in a cell: drop the column"
+                f"column {shortened(name)!r} holds text of {len(column[row]):,} characters in row {row}; a CSV holds "
+                f"{csv.field_size_limit():,} in a cell: drop the column",
+                row,
             )
     returns = any("\r" in "".join(texts) for texts in (names, *columns))  # the csv module leaves a lone one unquoted
     with Path(path).open("w", newline="", encoding="utf-8") as file:

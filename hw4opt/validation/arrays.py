@@ -18,12 +18,12 @@ NOTHING = (type(None), np.ma.core.MaskedConstant)
 DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 
 
-def real_array(name: str, values: ArrayLike, first_row: int = 0) -> Array:
+def real_array(name: str, values: ArrayLike) -> Array:
     """The values as float64, in any number of dimensions; finite or not.
 
     Taken: what NumPy makes an array of numbers (lists, data frames, tensors), bool as 0 and 1, a masked array without masked values,
     complex numbers without imaginary parts. Refused with `InputError`: masked values, imaginary parts, dates and time differences,
-    text, None, ragged lists, sparse matrices, integers beyond a double, and whatever is no array. Rows are counted from `first_row`.
+    text, None, ragged lists, sparse matrices, integers beyond a double, and whatever is no array.
     """
     if type(values) is np.ndarray and values.dtype == np.float64:
         return values
@@ -31,29 +31,29 @@ def real_array(name: str, values: ArrayLike, first_row: int = 0) -> Array:
     if hasattr(raw, "toarray") and not isinstance(raw, np.ndarray):
         raise InputError(f"{name} is a sparse matrix; give {name}.toarray()")
     try:
-        raw = _without_masks(name, raw, first_row) if isinstance(raw, list | tuple) else raw
-        array = np.asarray(_unmasked(name, raw, first_row) if isinstance(raw, np.ma.MaskedArray) else raw)
+        raw = _without_masks(name, raw) if isinstance(raw, list | tuple) else raw
+        array = np.asarray(_unmasked(name, raw) if isinstance(raw, np.ma.MaskedArray) else raw)
     except InputError:
         raise
     except Exception as error:  # a ragged list, or whatever a foreign object raises
         raise InputError(f"{name} does not hold numbers: {_first_line(error)}") from error
-    return _as_float(name, array, values, first_row)
+    return _as_float(name, array, values)
 
 
-def finite_array(name: str, values: ArrayLike, copy: Callable[[Array], Array] = np.array, first_row: int = 0) -> Array:
-    """A finite copy that nobody writes to; rows are counted from `first_row` in sentences. Raises `InputError` as `real_array` does."""
-    array = real_array(name, values, first_row)
+def finite_array(name: str, values: ArrayLike, copy: Callable[[Array], Array] = np.array) -> Array:
+    """A finite copy that nobody writes to. Raises `InputError` as `real_array` does."""
+    array = real_array(name, values)
     array = copy(array) if array.ndim == 2 else np.array(array)
     if not _all_finite(array):
         place = np.argwhere(~np.isfinite(array))[0]
-        raise InputError(f"{name} holds {array[tuple(place)]}{_row(place, first_row)}; give finite numbers or drop the row")
+        raise _error_at(place, f"{name} holds {array[tuple(place)]}", "give finite numbers or drop the row")
     array.setflags(write=False)
     return array
 
 
-def finite_column(name: str, values: ArrayLike, rows: int, first_row: int = 0) -> Array:
+def finite_column(name: str, values: ArrayLike, rows: int) -> Array:
     """A finite vector of so many numbers that nobody writes to; raises `InputError`."""
-    array = finite_array(name, values, first_row=first_row)
+    array = finite_array(name, values)
     if array.shape != (rows,):
         raise InputError(f"{name} has shape {array.shape}; it needs one entry a row, {(rows,)}")
     return array
@@ -69,10 +69,10 @@ def broadcast(**values: ArrayLike) -> list[Array]:
         raise InputError(f"the shapes do not go together: {shapes}") from error
 
 
-def group_numbers(name: str, labels: ArrayLike, rows: int, first_row: int = 0) -> np.ndarray:
+def group_numbers(name: str, labels: ArrayLike, rows: int) -> np.ndarray:
     """Labels of any one kind, one a row, as numbers from 0; raises `InputError` for a label that is missing (None, NaN, NaT, masked)."""
     if isinstance(labels, np.ma.MaskedArray):
-        labels = _unmasked(name, labels, first_row)
+        labels = _unmasked(name, labels)
     try:
         array = np.asarray(labels)
     except Exception as error:
@@ -82,7 +82,7 @@ def group_numbers(name: str, labels: ArrayLike, rows: int, first_row: int = 0) -
     try:
         missing = np.array([label is None or bool(label != label) for label in array.tolist()] if array.dtype == object else array != array)
         if missing.any():
-            raise InputError(f"{name} has no label in row {int(np.argmax(missing)) + first_row}; give every row one, or drop the row")
+            raise _error_at((np.argmax(missing),), f"{name} has no label", "give every row one, or drop the row")
         return np.unique(array, return_inverse=True)[1]
     except (TypeError, ValueError) as error:
         if isinstance(error, InputError):
@@ -120,7 +120,7 @@ def check_gram(x: Array) -> None:
         raise InputError("the precomputed Gram matrix is not positive semidefinite")
 
 
-def _without_masks(name: str, values: Any, first_row: int) -> Any:
+def _without_masks(name: str, values: Any) -> Any:
     """A list, or the masked array that it makes if it holds masked arrays: NumPy's arrays of lists forget the masks."""
     kinds = set(map(type, values))
     if kinds & {list, tuple}:
@@ -128,41 +128,41 @@ def _without_masks(name: str, values: Any, first_row: int) -> Any:
     if type(np.ma.masked) in kinds:
         rows = (row if isinstance(row, list | tuple) else (row,) for row in values)
         place = next(place for place, row in enumerate(rows) if any(cell is np.ma.masked for cell in row))
-        raise InputError(f"{name} is masked{_row((place,), first_row)}; fill the value in or drop the row")
+        raise _error_at((place,), f"{name} is masked", "fill the value in or drop the row")
     return np.ma.array(values) if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds) else values
 
 
-def _unmasked(name: str, values: Any, first_row: int) -> Array:
+def _unmasked(name: str, values: Any) -> Array:
     masked = np.argwhere(np.ma.getmaskarray(values))
     if len(masked):
-        raise InputError(f"{name} is masked{_row(masked[0], first_row)}; fill the value in or drop the row")
+        raise _error_at(masked[0], f"{name} is masked", "fill the value in or drop the row")
     return np.ma.getdata(values)
 
 
-def _as_float(name: str, array: Array, values: Any, first_row: int) -> Array:
+def _as_float(name: str, array: Array, values: Any) -> Array:
     kind = array.dtype.kind
     if kind == "O" and array.ndim:
-        return _of_objects(name, array, first_row)
+        return _of_objects(name, array)
     if kind in "mM":
         raise InputError(f"{name} holds {'dates' if kind == 'M' else 'time differences'}; give days or seconds as numbers")
     if kind in "UT" and array.ndim:
-        raise _no_number(name, array, first_row)
+        raise _no_number(name, array)
     if kind not in "biufc":
         raise InputError(f"{name} is {shown(values)}; give an array of numbers")
     if kind == "c":
         imaginary = np.argwhere(np.imag(array) != 0)
         if len(imaginary):
-            raise InputError(f"{name} holds complex numbers{_row(imaginary[0], first_row)}; give real ones")
+            raise _error_at(imaginary[0], f"{name} holds complex numbers", "give real ones")
         array = np.real(array)
     with np.errstate(over="ignore"):
         return np.asarray(array, dtype=float)
 
 
-def _of_objects(name: str, array: Array, first_row: int) -> Array:
+def _of_objects(name: str, array: Array) -> Array:
     """Numbers among Python objects (decimals, or integers that no NumPy integer holds)."""
     kinds = set(map(type, array.flat))
     if any(issubclass(kind, str | bytes | complex | np.complexfloating | np.ndarray | Iterable) or kind in NOTHING for kind in kinds):
-        raise _no_number(name, array, first_row)
+        raise _no_number(name, array)
     if any(issubclass(kind, DATES) for kind in kinds):
         raise InputError(f"{name} holds dates or times; give days or seconds as numbers")
     try:
@@ -171,12 +171,12 @@ def _of_objects(name: str, array: Array, first_row: int) -> Array:
         raise InputError(f"{name} does not hold numbers: {_first_line(error)}") from error
 
 
-def _no_number(name: str, array: Array, first_row: int) -> InputError:
+def _no_number(name: str, array: Array) -> InputError:
     """The sentence on the first cell that is no number, or on text that says one."""
     cells = list(zip(np.ndindex(array.shape), array.flat, strict=True))
     place, cell = next((pair for pair in cells if not _says_number(pair[1])), cells[0])
     cell = cell.item() if isinstance(cell, np.generic) else cell
-    return InputError(f"{name} does not hold numbers: {shown(cell)}{_row(place, first_row)}; give numbers, or drop the row")
+    return _error_at(place, f"{name} does not hold numbers: {shown(cell)}", "give numbers, or drop the row")
 
 
 def _says_number(cell: Any) -> bool:
@@ -187,8 +187,12 @@ def _says_number(cell: Any) -> bool:
         return False
 
 
-def _row(place: Any, first_row: int) -> str:
-    return f" in row {int(place[0]) + first_row}" if len(place) else ""
+def _error_at(place: Any, fault: str, advice: str) -> InputError:
+    """The error on the value at an index, which has no row in an array of dimension 0."""
+    if not len(place):
+        return InputError(f"{fault}; {advice}")
+    row = int(place[0])
+    return InputError(f"{fault} in row {row}; {advice}", row)
 
 
 def _first_line(error: Exception) -> str:

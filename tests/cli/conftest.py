@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +20,7 @@ import pytest
 
 from hw4cli.opt.app import main
 
+CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # ignored in background jobs
 GIVEN = ["--gamma", "20", "--reg", "ridge=0.01", "--select", "none"]
 
 
@@ -51,8 +58,49 @@ def dose(tmp_path) -> Path:
         writer = csv.writer(file)
         writer.writerow(["id", "dose", "age", "weight", "group", "response"])
         for i in range(40):
-            writer.writerow([f"s{i}", x[i], 20 + 7 * i % 60, 1 + i % 2, "abcd"[i % 4], np.sqrt(i) + 0.3 * rng.standard_normal()])
+            writer.writerow(
+                [f"s{i}", x[i], 20 + 7 * i % 60, 1 + i % 2, "abcd"[i % 4], np.sqrt(i) + 0.3 * rng.standard_normal()]
+            )
     return path
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start Python code in a process group of its own, with Ctrl-C as on a terminal; killed at the end of the test."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def run(code: str, *words: str, **options: Any) -> subprocess.Popen[bytes]:
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        call = [sys.executable, "-c", CTRL_C + code, *words]
+        running.append(subprocess.Popen(call, start_new_session=True, **(streams | options)))
+        return running[-1]
+
+    yield run
+    for process in running:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C in this process as on a terminal; in a background job it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def wait_for() -> Callable[[Callable[[], object]], None]:
+    """Wait until a condition holds; fails after 30 seconds."""
+
+    def wait(condition: Callable[[], object]) -> None:
+        end = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+    return wait
 
 
 @pytest.fixture

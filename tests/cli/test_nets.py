@@ -1,32 +1,17 @@
-"""`hw4nets` as a person meets it: what it writes, what it refuses and how, and how it ends."""
+"""`hw4nets` as a person meets it: what its commands do and write."""
 
-import csv
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from hw4cli.nets import app as nets_app  # noqa: E402
-from hw4cli.nets import train as train_command  # noqa: E402
-from hw4cli.nets.app import COMMANDS, main  # noqa: E402
-from hw4nets.config import Config  # noqa: E402
-from hw4nets.models import NETS  # noqa: E402
-from hw4nets.settings import settings_of  # noqa: E402
 
-RUN = "import sys; from hw4cli.nets.app import main; sys.exit(main(sys.argv[1:]))"
-VARY = ["search", "--net", "conv", "--data", "synthetic", "--out", "s", "--vary"]
-QUICK = ["train", "--net", "logistic", "--data", "synthetic", "--epochs", "2", "--threads", "1"]
-HEADER = "epoch,train_loss,train_accuracy,test_accuracy,images_per_second,seconds_train,seconds_eval"
+from hw4cli.nets import train as train_command  # noqa: E402
+from nets_command import HEADER, ORIGIN, QUICK, Done  # noqa: E402
+
+pytest_plugins = ["nets_command"]
 FILES = ["config.toml", "history.csv", "summary.json", "curves.png", "confusion.png", "worst.png", "last.pt", "best.pt"]
 SUMMARY = [
     "net",
@@ -45,55 +30,16 @@ SUMMARY = [
     "selected_on",
     "flops_per_image",
 ]
-ORIGIN = {"version", "command", "seed", "platform", "data_sha256"}
-
-
-@dataclass(frozen=True)
-class Done:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        return json.loads(self.out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("HW4NETS_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
-@pytest.fixture
-def hw4nets(capsys, tmp_path, monkeypatch) -> Callable[..., Done]:
-    """Run the command line in this process, in the test's own folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: object) -> Done:
-        capsys.readouterr()
-        status = main([str(word) for word in words])
-        return Done(int(status), *capsys.readouterr())
-
-    return run
-
-
-def process(*words: str, program: str = RUN, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=120, **options)
-
-
-# ---- what commands do --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def trained(hw4nets):
-    assert hw4nets(*QUICK, "--out", "run", "--quiet").status == 0
-    return Path("run")
 
 
 def test_train_writes_what_the_contract_says(hw4nets, tmp_path):
     done = hw4nets(*QUICK, "--out", "run", "--json", "-")
     assert done.status == 0 and set(SUMMARY) | ORIGIN <= set(done.json) and done.json["status"] == "certified"
-    assert "images/s" in done.err and "test accuracy" in done.err and done.json["command"].startswith("hw4nets train --net logistic")
+    assert (
+        "images/s" in done.err
+        and "test accuracy" in done.err
+        and done.json["command"].startswith("hw4nets train --net logistic")
+    )
     assert set(FILES) <= {path.name for path in (tmp_path / "run").iterdir()}
     assert (tmp_path / "run" / "history.csv").read_text().splitlines()[0] == HEADER
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["test_accuracy"] == done.json["test_accuracy"]
@@ -123,10 +69,22 @@ def test_the_same_seed_gives_the_same_history(hw4nets):
 
 @pytest.mark.slow
 def test_options_reach_the_run(hw4nets):
-    words = "--net base --data synthetic --epochs 1 --filters 3,4 --sizes 3,3 --units 9,8 --batch-norm --dropout 0.1 --activation gelu"
-    assert hw4nets("train", *words.split(), "--out", "run", "--lr", "0.03", "--seed", "5", "--no-nesterov", "-q").status == 0
+    words = "--net base --data synthetic --epochs 1 --filters 3,4 --sizes 3,3 --units 9,8"
+    words += " --batch-norm --dropout 0.1 --activation gelu --whiten no --batch-size 500"
+    words += " --memory-format contiguous --precision float32"
+    assert (
+        hw4nets("train", *words.split(), "--out", "run", "--lr", "0.03", "--seed", "5", "--no-nesterov", "-q").status
+        == 0
+    )
     text = Path("run/config.toml").read_text()
-    for line in ("batch_norm = true", "dropout = 0.1", 'activation = "gelu"', "lr = 0.03", "seed = 5", "nesterov = false"):
+    for line in (
+        "batch_norm = true",
+        "dropout = 0.1",
+        'activation = "gelu"',
+        "lr = 0.03",
+        "seed = 5",
+        "nesterov = false",
+    ):
         assert line in text
     assert hw4nets("train", "--config", "run/config.toml", "--data", "synthetic", "--out", "again", "-q").status == 0
     assert Path("again/config.toml").read_text() == text
@@ -163,7 +121,7 @@ def test_evaluate_tells_accuracies_and_confusions(hw4nets, trained):
     assert damaged.status == 2 and "is damaged" in damaged.err and damaged.out == ""
 
 
-@pytest.mark.parametrize("where", ["evaluate.load_model", "watching.load", "evaluate.evaluate"])
+@pytest.mark.parametrize("where", ["evaluate.load_model", "progress.load", "evaluate.evaluate"])
 def test_evaluate_tells_too_little_memory_in_the_json_once(hw4nets, trained, monkeypatch, where):
     monkeypatch.setattr(f"hw4cli.nets.{where}", lambda *words: (_ for _ in ()).throw(MemoryError()))
     done = hw4nets("evaluate", "run", "--json", "-")
@@ -176,7 +134,12 @@ def test_plot_compares_runs(hw4nets, trained):
     assert [line.split(",")[:2] for line in Path("runs.csv").read_text().splitlines()[1:]] == [
         [run, n] for run in ("run", "other") for n in "12"
     ]
-    assert done.status == 0 and set(done.json["runs"]) == {"run", "other"} and Path("runs.png").exists() and "other" in done.err
+    assert (
+        done.status == 0
+        and set(done.json["runs"]) == {"run", "other"}
+        and Path("runs.png").exists()
+        and "other" in done.err
+    )
     assert {(one["pixels"], one["selected_on"]) for one in done.json["runs"].values()} == {("synthetic", "test")}
     told = hw4nets("plot", "run").out
     assert "--plot runs.png" in told and "synthetic" in told
@@ -191,10 +154,13 @@ def test_data_shows_images(hw4nets):
 
 @pytest.mark.slow
 def test_search_then_train(hw4nets):
-    words = ["search", "--net", "conv", "--M", "4", "--data", "synthetic", "--epochs", "1", "--trials", "2", "--out", "s", "--threads", "1"]
-    words += ["--vary", "lr=0.001:0.5", "--vary", "N=7|14", "--vary", "batch-norm"]
+    text = "search --net conv --M 4 --data synthetic --epochs 1 --trials 2 --out s --threads 1"
+    text += " --vary lr=0.001:0.5 --vary N=7|14 --vary batch-norm"
+    text += " --whiten no --batch-size 500 --memory-format contiguous --precision float32"
+    words = text.split()
     done = hw4nets(*words, "--json", "-", "--plot", "s.png", "--save", "b.toml")
-    assert done.status == 0 and len(done.json["trials"]) == 2 and done.json["selected_on"] == "test"  # the preset's own settings were
+    assert done.status == 0 and len(done.json["trials"]) == 2
+    assert done.json["selected_on"] == "test"  # the preset's own settings were
     assert set(done.json["trials"][0]["values"]) == {"lr", "N", "batch_norm"} and Path("s.png").exists()
     assert (
         "hw4nets train --config s/best.toml --epochs 16 --out RUN" in " ".join(done.err.split())
@@ -208,7 +174,8 @@ def test_search_then_train(hw4nets):
     words[words.index("s")] = "t"
     told = " ".join(hw4nets(*words).out.split())
     assert told.count("--resume --plot search.png") == 1  # the command again would meet the search that it has done
-    assert hw4nets("train", "--config", "s/best.toml", "--out", "run", "--epochs", "1", "-q").status == 0  # on the images of the search
+    training = "train --config s/best.toml --out run --epochs 1 -q"
+    assert hw4nets(*training.split()).status == 0  # on the images of the search
     assert json.loads(Path("run/summary.json").read_text())["selected_on"] == "test"
     assert Path("b.toml").exists()
 
@@ -224,10 +191,16 @@ def test_reproduce_writes_its_report(hw4nets, monkeypatch):
         return {"parts": {"3a": {"net": "logistic", "tuned": one, "assignment": one}}}
 
     monkeypatch.setattr(module, "reproduce", pretend)
-    done = hw4nets("reproduce", "--data", "synthetic", "--out", "r", "--epochs", "2", "--own-epochs", "1", "--json", "-")
+    done = hw4nets(
+        "reproduce", "--data", "synthetic", "--out", "r", "--epochs", "2", "--own-epochs", "1", "--json", "-"
+    )
     expected = {"seed": 0, "threads": 0, "device": "auto", "epochs": 2, "folder": Path("r"), "own_epochs": 1}
     assert done.status == 0 and heard == expected
-    assert done.json["message"] == "report in r/report.md" and "50.00 %" in done.err and "architectures, pixels synthetic" in done.err
+    assert (
+        done.json["message"] == "report in r/report.md"
+        and "50.00 %" in done.err
+        and "architectures, pixels synthetic" in done.err
+    )
 
 
 def test_reproduce_tells_what_diverged_draws_saves_and_starts_anew(hw4nets, monkeypatch, trained):
@@ -236,254 +209,31 @@ def test_reproduce_tells_what_diverged_draws_saves_and_starts_anew(hw4nets, monk
     Path("r/runs").mkdir(parents=True)
     trained.rename("r/runs/one")
     good = {"summary": {"test_accuracy": 0.5, "train_accuracy": 0.6}, "folder": "one"}
-    parts = {"3a": {"net": "logistic", "tuned": good, "assignment": {"diverged": "the loss stopped", "folder": "other"}}}
+    parts = {
+        "3a": {"net": "logistic", "tuned": good, "assignment": {"diverged": "the loss stopped", "folder": "other"}}
+    }
     cleared = []
     monkeypatch.setattr(module, "reproduce", lambda *words: {"parts": parts})
-    monkeypatch.setattr(module, "start_anew", cleared.append)
-    words = ["reproduce", "--data", "synthetic", "--out", "r", "--overwrite", "--plot", "all.png", "--save", "all.json", "--json", "-"]
+    monkeypatch.setattr(module, "start_over", cleared.append)
+    words = [
+        "reproduce",
+        "--data",
+        "synthetic",
+        "--out",
+        "r",
+        "--overwrite",
+        "--plot",
+        "all.png",
+        "--save",
+        "all.json",
+        "--json",
+        "-",
+    ]
     done = hw4nets(*words)
-    assert done.status == 1 and done.json["status"] == "inaccurate" and "3a assignment: the loss stopped" in done.json["message"]
+    assert (
+        done.status == 1
+        and done.json["status"] == "inaccurate"
+        and "3a assignment: the loss stopped" in done.json["message"]
+    )
     assert "hw4nets: 3a assignment: the loss stopped" in done.err and cleared == [Path("r")]
     assert Path("all.png").exists() and json.loads(Path("all.json").read_text())["parts"] == parts
-
-
-# ---- what is wrong -----------------------------------------------------------------------------------------------------
-
-WRONG = [
-    (["tain"], "no command 'tain' (did you mean 'train'?); there are train, search, evaluate, plot, data, reproduce"),
-    (["train", "--out", "r"], "which network? give --net logistic, hidden, conv, base or fast"),
-    (["train", "--net", "cnov", "--out", "r"], "no network 'cnov' (did you mean 'conv'?); there are logistic, hidden, conv, base, fast"),
-    (["train", "--net", "conv"], "Missing option '--out'"),
-    (["train", "--net", "conv", "--out", "r", "--nosuch", "3"], "No such option '--nosuch'"),
-    (["train", "--net", "conv", "--out", "r", "--p", "40"], "p = 40 exceeds the 32×32 it slides over; take p ≤ 32"),
-    (["train", "--net", "conv", "--out", "r", "--p", "5", "--N", "30"], "a pool of N = 30 leaves nothing of 28×28; take N ≤ 28"),
-    (["train", "--net", "conv", "--out", "r", "--M", "x"], "Invalid value for '--M': 'x' is not a valid int"),
-    (["train", "--net", "conv", "--out", "r", "--filters", "3,4"], "no option of conv 'filters'; there are M, p, N"),
-    (["train", "--net", "logistic", "--out", "r", "--M", "3"], "logistic has no options; leave M out"),
-    (["train", "--net", "base", "--out", "r", "--filters", "a,b"], "--filters 'a,b': give whole numbers with commas, as in 6,16"),
-    (
-        ["train", "--net", "conv", "--out", "r", "--optimizer", "sgdd"],
-        "no optimizer 'sgdd' (did you mean 'sgd'?); there are sgd, adamw, muon",
-    ),
-    (["train", "--net", "conv", "--out", "r", "--lr", "-1"], "lr is -1.0; it must be a number from"),
-    (["train", "--net", "conv", "--out", "r", "--epochs", "0"], "epochs is 0; it must be a whole number from 1"),
-    (["train", "--net", "conv", "--out", "r", "--augment", "flop"], "no augmentation 'flop'"),
-    (["train", "--net", "conv", "--out", "r", "--augment", "flip:3"], "augment 'flip:3': flip takes no number"),
-    (["train", "--net", "hidden", "--out", "r", "--optimizer", "muon"], "this network has none; take sgd or adamw"),
-    (
-        ["train", "--net", "hidden", "--out", "r", "--batch-norm", "--batch-size", "1"],
-        "needs a batch of two images or more; batch_size is 1",
-    ),
-    (["train", "--net", "conv", "--M", "9", "--whiten", "fixed", "--out", "r", "--optimizer", "muon"], "this network has none"),
-    (["train", "--net", "conv", "--out", "r", "--preset", "best"], "no preset 'best'"),
-    (["train", "--net", "fast", "--out", "r", "--preset", "assignment"], "preset 'assignment' has no fast"),
-    (["train", "--net", "conv", "--out", "r", "--config", "no.toml"], "no file no.toml"),
-    (["train", "--net", "conv", "--out", "r", "--config", "c.toml"], "c.toml is for logistic; leave --net out"),
-    (["train", "--config", "c.toml", "--preset", "tuned", "--out", "r"], "--config and --preset both give settings"),
-    (["train", "--net", "conv", "--out", "r", "--resume", "--overwrite"], "give one of them"),
-    (["train", "--net", "conv", "--data", "nosuch", "--out", "r"], "no data 'nosuch': give official, synthetic, or the path"),
-    (["train", "--net", "conv", "--data", "empty", "--out", "r"], "holds no CIFAR-10"),
-    (["train", "--net", "conv", "--data", "synthetic", "--out", "c.toml"], "c.toml is a file; give a folder"),
-    (["train", "--net", "conv", "--data", "synthetic", "--out", "r", "--device", "gpu"], "no device 'gpu'"),
-    (["train", "--net", "conv", "--data", "synthetic", "--out", "r", "--json", "no/x.json"], "the folder no does not exist"),
-    (["train", "--net", "conv", "--data", "synthetic", "--out", "r", "--plot", "x.gif"], "a figure's name ends in .png"),
-    (["train", "--net", "conv", "--data", "synthetic", "--out", "r", "--plot", "x.png", "--save", "x.png"], "would overwrite --plot x.png"),
-    (["train", "--net", "conv", "--out", "r", "--p", "2", "--M", "30", "--whiten", "fixed"], "2×2 gives at most 24 filters, not 30"),
-    (["train", "--net", "conv", "--out", "r", "--device", "cpu", "--precision", "float16"], "precision float16 needs CUDA"),
-    (["evaluate", "nosuch"], "nosuch is no run: it has no config.toml"),
-    (["plot", "nosuch"], "no run nosuch"),
-    (["plot", "begun"], "begun is no run with an epoch finished: its history.csv has no row"),
-    (["plot", "empty"], "empty is no run with an epoch finished"),
-    ([*VARY, "q"], "no option of conv to vary 'q'"),
-    ([*VARY, "select=none|test"], "no option of conv to vary 'select'"),
-    ([*VARY, "activation=foo|relu"], "--vary activation=foo|relu: no activation 'foo'"),
-    ([*VARY, "lr=-1:1"], "--vary lr=-1:1: lr is -1.0; it must be"),
-    ([*VARY, "batch-norm=0:1"], "give batch_norm=LOW:HIGH with LOW < HIGH, or"),
-    ([*VARY, "filters=8:16", "--net", "base"], "or values as in filters=A|B"),
-    ([*VARY, "lr=3:1"], "give lr=LOW:HIGH with LOW < HIGH"),
-    ([*VARY, "average"], "average has no range of its own"),
-    (["search", "--net", "conv", "--data", "synthetic", "--out", "s", "--sampler", "x"], "no sampler 'x'; there are tpe, random"),
-]
-
-
-@pytest.mark.parametrize(("words", "said"), WRONG, ids=[" ".join(words) for words, _ in WRONG])
-def test_bad_input_is_one_sentence_exit_2_and_nothing_written(hw4nets, tmp_path, words, said):
-    (tmp_path / "c.toml").write_text('net = "logistic"\n')
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "begun").mkdir()
-    (tmp_path / "begun" / "history.csv").write_text(f"{HEADER}\n")
-    before = sorted(path.name for path in tmp_path.rglob("*"))
-    done = hw4nets(*words)
-    assert done.status == 2 and done.out == "" and said in done.err, done
-    assert done.err.startswith("hw4nets: ") and done.err.count("\n") == 1 and "should not happen" not in done.err
-    assert sorted(path.name for path in tmp_path.rglob("*")) == before
-
-
-def test_cuda_that_is_absent_is_told_before_anything_is_made(hw4nets, tmp_path):
-    done = hw4nets(*QUICK, "--out", "run", "--device", "cuda")
-    assert done.status == 2 and "finds no CUDA device; take --device cpu" in done.err and list(tmp_path.iterdir()) == []
-
-
-def test_a_loss_that_diverges_is_exit_1_with_step_and_rate(hw4nets):
-    words = "--net hidden --M 20 --data synthetic --epochs 3 --lr 1e6 --schedule constant --warmup 0 --batch-size 100 --threads 1"
-    done = hw4nets("train", *words.split(), "--out", "run", "--json", "-", "-q")
-    assert done.status == 1 and done.json["status"] == "inaccurate" and done.json["lr"] == 1e6 and done.json["step"] > 0
-    assert "the loss stopped being finite at step" in done.err and "take a smaller --lr" in done.err
-
-
-def test_a_full_disk_is_exit_1_and_a_sentence(hw4nets, monkeypatch):
-    monkeypatch.setattr(torch, "save", lambda *words: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    done = hw4nets(*QUICK, "--out", "run", "-q", "--json", "-")
-    assert done.status == 1 and "last.pt: No space left on device" in done.err and done.err.count("\n") == 1
-    assert done.json["status"] == "uncertified" and "No space left on device" in done.json["message"] and set(done.json) >= ORIGIN
-
-
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("PytorchStreamWriter failed\nat x")], ids=repr)
-def test_a_disk_that_is_full_for_save_is_exit_1_and_a_sentence(hw4nets, monkeypatch, error):
-    save = torch.save
-
-    def full(content, file):
-        if isinstance(content, dict) and "1.weight" in content:
-            raise error
-        save(content, file)
-
-    monkeypatch.setattr(torch, "save", full)
-    done = hw4nets(*QUICK, "--out", "run", "--save", "w.pt", "--json", "r.json", "-q")
-    assert done.status == 1 and "cannot write w.pt" in done.err and done.err.count("\n") == 1 and not Path("w.pt").exists()
-    assert json.loads(Path("r.json").read_text())["status"] == "uncertified"
-
-
-def test_figures_that_cannot_be_written_are_told_in_the_json(hw4nets, trained, monkeypatch):
-    from matplotlib.figure import Figure
-
-    monkeypatch.setattr(Figure, "savefig", lambda *words, **options: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    for words in (["evaluate", "run"], ["plot", "run"], ["data", "--data", "synthetic"]):
-        done = hw4nets(*words, "--plot", "a.png", "--json", "-", "-q")
-        assert done.status == 1 and "a.png: No space left on device" in done.err and done.json["status"] == "uncertified"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("words", "name"), [(QUICK, "tomli_w"), (QUICK, "matplotlib"), (["search", *QUICK[1:]], "optuna")])
-def test_without_another_package_of_the_extra_it_is_named(tmp_path, words, name):
-    program = f"import sys; sys.modules[{name!r}] = None; {RUN}"
-    done = process(*words, "--out", "r", program=program, cwd=tmp_path)
-    assert (
-        done.returncode == 2 and done.stderr == f"hw4nets: {name} is not installed; it comes with the extra: pip install 'hw4opt[nets]'\n"
-    )
-    assert done.stdout == "" and list(tmp_path.iterdir()) == []
-
-
-def test_without_torch_the_extra_is_named(hw4nets, monkeypatch):
-    monkeypatch.setattr(nets_app, "find_spec", lambda name: None)
-    for words in ([], ["--help"], QUICK):
-        assert hw4nets(*words) == Done(2, "", "hw4nets: torch is not installed; it comes with the extra: pip install 'hw4opt[nets]'\n")
-
-
-# ---- as a process ------------------------------------------------------------------------------------------------------
-
-
-def test_help_and_version_of_every_command(hw4nets):
-    for words in ([], *([name] for name in COMMANDS)):
-        done = hw4nets(*words, "--help")
-        assert done.status == 0 and done.err == "" and "Usage: hw4nets" in done.out
-        assert hw4nets(*words, "--version").out.startswith("hw4nets 0.")
-        for option in ("--json", "--quiet", "--seed", "--plot", "--save") if words else ():
-            assert option in done.out
-
-
-def test_every_setting_is_an_option_of_train(hw4nets):
-    text = hw4nets("train", "--help").out
-    for record in (Config, *NETS.values()):
-        for item in settings_of(record):
-            assert (f"--{item.name}" if item.name.isupper() else f"--{item.name.replace('_', '-')}") in text
-    assert {item.name for item in fields(Config)} == {item.name for item in settings_of(Config)}
-
-
-def test_help_needs_no_torch_library():
-    program = f"{RUN.replace('sys.exit(main(sys.argv[1:]))', 'main(sys.argv[1:])')}; print('MODULES', *sys.modules)"
-    done = process("--help", program=program)
-    modules = {name.partition(".")[0] for name in done.stdout.rpartition("MODULES ")[2].split()}
-    assert not modules & {"torch", "torchvision", "numpy", "matplotlib", "optuna", "rich", "hw4opt", "hw4nets"}
-
-
-@pytest.mark.slow
-def test_training_imports_neither_the_other_half_nor_the_search():
-    program = f"{RUN.replace('sys.exit(main(sys.argv[1:]))', 'main(sys.argv[1:])')}; print('MODULES', *sys.modules)"
-    done = process("train", "--help", program=program)
-    modules = {name.partition(".")[0] for name in done.stdout.rpartition("MODULES ")[2].split()}
-    assert "torch" in modules and not modules & {"hw4opt", "cvxpy", "optuna", "torchvision", "sklearn"}
-
-
-@pytest.mark.slow
-def test_kill_9_then_resume_gives_the_history_of_a_run_that_nothing_stopped(tmp_path):
-    """The command is killed as soon as it has begun, has its settings, its first checkpoint, and some epochs."""
-    words, run = [*QUICK[:5], "--epochs", "60", "--threads", "1", "-q", "--out"], tmp_path / "run"
-    begun: list[Callable[[], bool]] = [
-        run.exists,
-        (run / "config.toml").exists,
-        (run / "last.pt").exists,
-        lambda: (run / "history.csv").exists() and len((run / "history.csv").read_text().splitlines()) > 5,
-    ]
-    for there in begun:
-        running = subprocess.Popen([sys.executable, "-c", RUN, *words, "run", "--resume"], cwd=tmp_path)
-        while not there():
-            assert running.poll() is None
-            time.sleep(0.002)
-        running.kill()
-        assert running.wait() == -signal.SIGKILL
-    for name in ("run", "whole"):
-        assert process(*words, name, *(["--resume"] if name == "run" else []), cwd=tmp_path).returncode == 0
-    histories = [list(csv.DictReader((tmp_path / name / "history.csv").read_text().splitlines())) for name in ("whole", "run")]
-    timeless = [[{name: row[name] for name in row if "second" not in name} for row in rows] for rows in histories]
-    assert timeless[0] == timeless[1] and len(timeless[0]) == 60
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(path.name for path in (tmp_path / "whole").iterdir())
-
-
-@pytest.mark.slow
-def test_ctrl_c_is_130_and_the_run_goes_on(tmp_path):
-    words = [*QUICK[:5], "--epochs", "2000", "--threads", "1", "--out", "run"]
-    running = subprocess.Popen([sys.executable, "-c", RUN, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert running.stdout is not None
-    while not running.stdout.readline().startswith("    3"):
-        assert running.poll() is None
-    running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=60)
-    assert running.returncode == 130 and "Traceback" not in err and "hw4nets train --out run --resume goes on" in err
-    assert len((tmp_path / "run" / "history.csv").read_text().splitlines()) >= 4
-    again = subprocess.Popen(
-        [sys.executable, "-c", RUN, "train", "--out", "run", "--resume"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert again.stdout is not None and again.stdout.readline().startswith("epoch")
-    assert int(again.stdout.readline().split()[0]) >= 4
-    again.kill()
-    again.communicate()
-
-
-@pytest.mark.slow
-def test_the_shell_completes():
-    for words, number, found in (
-        ("hw4nets s", 1, "search"),
-        ("hw4nets train --net lo", 3, "logistic"),
-        ("hw4nets train --schedule c", 3, "cosine"),
-    ):
-        env = {**os.environ, "_HW4NETS_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(number)}
-        assert found in process(env=env).stdout
-
-
-@pytest.mark.slow
-def test_no_color_is_respected(tmp_path):
-    env = {**os.environ, "FORCE_COLOR": "1"}
-    words = ["data", "--data", "synthetic"]
-    assert "\x1b[" in process(*words, env=env).stdout and "\x1b[3" not in process(*words, env={**env, "NO_COLOR": "1"}).stdout
-
-
-@pytest.mark.slow
-def test_a_whole_run_takes_seconds(tmp_path):
-    start = time.monotonic()
-    done = process("train", "--net", "fast", "--widths", "8,16,16", "--data", "synthetic", "--epochs", "2", "--out", "run", cwd=tmp_path)
-    assert done.returncode == 0 and time.monotonic() - start < 60
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["test_accuracy"] > 0.3

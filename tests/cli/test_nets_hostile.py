@@ -1,4 +1,4 @@
-"""Files that `hw4nets` reads, changed by chance and on purpose, and words that mean nothing: a sentence and an exit status, never more.
+"""Files that `hw4nets` reads, damaged at random and on purpose, and random words: a sentence and an exit status.
 
 A few seeds of each kind run always; with the marker `full` many do. Every draw is seeded.
 """
@@ -19,7 +19,7 @@ torch = pytest.importorskip("torch")
 from cifar_files import WRITERS, pack  # noqa: E402
 from hw4cli.nets.app import COMMANDS, main  # noqa: E402
 from hw4nets.checkpoint import VERSION, checksum  # noqa: E402
-from hw4nets.parts import Part  # noqa: E402
+from hw4nets.image_set import ImageSet  # noqa: E402
 
 SEEDS = [*range(2), *(pytest.param(seed, marks=pytest.mark.full) for seed in range(2, 40))]
 QUICK = ["--net", "logistic", "--data", "synthetic", "--epochs", "1", "--threads", "1", "-q"]
@@ -35,7 +35,7 @@ def made(tmp_path_factory):
     patch.chdir(folder)
     assert main(["train", *QUICK, "--out", "run"]) == 0 and main(SEARCH) == 0
     draw = np.random.default_rng(0)
-    parts = tuple(Part(draw.integers(0, 256, (n, 3, 32, 32), np.uint8), np.arange(n) % 10) for n in (20, 10))
+    parts = tuple(ImageSet(draw.integers(0, 256, (n, 3, 32, 32), np.uint8), np.arange(n) % 10) for n in (20, 10))
     for form, write in WRITERS.items():
         (folder / form).mkdir()
         write(folder / form, parts)
@@ -97,7 +97,24 @@ def spoil(content: bytes, draw: np.random.Generator) -> bytes:
 
 def odd(draw: np.random.Generator):
     """A value of a kind that nobody expects."""
-    values = [None, True, -1, 0, 10**400, 1.5, float("nan"), float("inf"), "", "x" * 3_000, "\x1b[0m", [], {}, [[]], {"a": 1}, [1, "b"]]
+    values = [
+        None,
+        True,
+        -1,
+        0,
+        10**400,
+        1.5,
+        float("nan"),
+        float("inf"),
+        "",
+        "x" * 3_000,
+        "\x1b[0m",
+        [],
+        {},
+        [[]],
+        {"a": 1},
+        [1, "b"],
+    ]
     values += [
         torch.zeros(0),
         torch.full((3, 2), float("nan")),
@@ -115,7 +132,9 @@ def replaced(value, draw: np.random.Generator, depth: int = 0):
         name = names[draw.integers(len(names))]
         if draw.random() < 0.15:
             return (
-                {k: v for k, v in value.items() if k != name} if isinstance(value, dict) else [v for k, v in enumerate(value) if k != name]
+                {k: v for k, v in value.items() if k != name}
+                if isinstance(value, dict)
+                else [v for k, v in enumerate(value) if k != name]
             )
         changed = value.copy()
         changed[name] = replaced(value[name], draw, depth + 1)
@@ -123,7 +142,7 @@ def replaced(value, draw: np.random.Generator, depth: int = 0):
     return odd(draw)
 
 
-# ---- checkpoints, runs and settings --------------------------------------------------------------------------------------
+# ---- checkpoints, runs and settings ----------------------------------------------------------------------------------
 
 
 def save(state) -> None:
@@ -173,7 +192,22 @@ def test_files_of_a_run(world, tried, seed):
             path.write_bytes(spoil(content, draw))
             tried(["plot", "run", "--plot", "a.png", "-q"], [path])
             tried(["evaluate", "run", "-q"], [path])
-            tried(["train", "--config", path, "--out", "new", "--overwrite", "-q", "--data", "synthetic", "--epochs", "1"], [path])
+            tried(
+                [
+                    "train",
+                    "--config",
+                    path,
+                    "--out",
+                    "new",
+                    "--overwrite",
+                    "-q",
+                    "--data",
+                    "synthetic",
+                    "--epochs",
+                    "1",
+                ],
+                [path],
+            )
         path.write_bytes(content)
 
 
@@ -212,7 +246,7 @@ def test_settings_that_are_no_file(world, tried):
         assert tried(["train", "--config", name, "--out", "new", "-q"])[0] == 2
 
 
-# ---- studies -------------------------------------------------------------------------------------------------------------
+# ---- studies ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("default")  # optuna warns of values that a study should not have
@@ -280,7 +314,7 @@ def test_a_value_that_the_network_refuses_makes_no_study(world, tried, vary, sai
     assert status == 2 and said in told and not Path("new").exists()
 
 
-# ---- images --------------------------------------------------------------------------------------------------------------
+# ---- images ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -317,9 +351,27 @@ def test_cache_entries(world, tried, tmp_path):
         assert tried(["data", "--data", "binary", "-q"])[0] == 0
 
 
-# ---- words ---------------------------------------------------------------------------------------------------------------
+# ---- words -----------------------------------------------------------------------------------------------------------
 
-WORDS = ["", "-", "--", "0", "-1", "1e999", "nan", "9" * 300, "9" * 5_000, "1_000", "١", "a,b", "1,2,3", ":", "=", "lr=1:2:3", "x\x1b[0m"]
+WORDS = [
+    "",
+    "-",
+    "--",
+    "0",
+    "-1",
+    "1e999",
+    "nan",
+    "9" * 300,
+    "9" * 5_000,
+    "1_000",
+    "١",
+    "a,b",
+    "1,2,3",
+    ":",
+    "=",
+    "lr=1:2:3",
+    "x\x1b[0m",
+]
 WORDS += [
     "a\0b",
     "run",
@@ -371,7 +423,11 @@ def test_numbers_of_any_length(world, tried, word):
         value = {"--device": f"cuda:{word}", "--augment": f"crop:{word}"}.get(option, word)
         status, _ = tried(["train", "--net", "conv", "--data", "synthetic", "--out", "new", option, value, "-q"])
         assert status == 2, option
-    for words in (["search", "--trials", word], ["search", "--vary", f"M={word}"], ["search", "--vary", f"lr=1:{word}"]):
+    for words in (
+        ["search", "--trials", word],
+        ["search", "--vary", f"M={word}"],
+        ["search", "--vary", f"lr=1:{word}"],
+    ):
         assert tried([*words, "--net", "conv", "--data", "synthetic", "--out", "new"])[0] == 2
     for option in ("--epochs", "--own-epochs", "--seed", "--threads"):
         assert tried(["reproduce", "--data", "synthetic", "--out", "new", option, word])[0] == 2
@@ -383,4 +439,12 @@ def test_the_seeded_changes_change_something():
     draw = np.random.default_rng(0)
     content = struct.pack("<100I", *range(100))
     assert len({spoil(content, draw) for _ in range(20)} - {content}) > 15
-    assert len({json.dumps(replaced({"a": [1, 2], "b": {"c": 3}}, np.random.default_rng(n)), default=str) for n in range(20)}) > 10
+    assert (
+        len(
+            {
+                json.dumps(replaced({"a": [1, 2], "b": {"c": 3}}, np.random.default_rng(n)), default=str)
+                for n in range(20)
+            }
+        )
+        > 10
+    )

@@ -1,4 +1,4 @@
-"""What recorded command lines answer has not changed: keys, status, choices, exit status, objectives, scores, arrays."""
+"""Recorded command lines still give their answers: keys, status, choices, exit status, objectives, scores, arrays."""
 
 import pytest
 

@@ -7,26 +7,35 @@ import zipfile
 import numpy as np
 from PIL import Image
 
-from hw4nets.parts import CLASSES, Part
+from hw4nets.image_set import CLASSES, ImageSet
 
 
 def cut(parts):
     """Training images in five batches, and the test batch, by official name."""
     train, test = parts
     pieces = np.array_split(np.arange(len(train.labels)), 5)
-    named = {f"data_batch_{number}": Part(train.pixels[piece], train.labels[piece]) for number, piece in enumerate(pieces, start=1)}
+    named = {
+        f"data_batch_{number}": ImageSet(train.pixels[piece], train.labels[piece])
+        for number, piece in enumerate(pieces, start=1)
+    }
     return named | {"test_batch": test}
 
 
 def write_binary(folder, parts):
     for name, part in cut(parts).items():
-        rows = np.concatenate([part.labels[:, None].astype(np.uint8), part.pixels.reshape(len(part.labels), -1)], axis=1)
+        rows = np.concatenate(
+            [part.labels[:, None].astype(np.uint8), part.pixels.reshape(len(part.labels), -1)], axis=1
+        )
         (folder / f"{name}.bin").write_bytes(rows.tobytes())
 
 
 def write_pickle(folder, parts, protocol=2):
     for name, part in cut(parts).items():
-        batch = {b"data": part.pixels.reshape(len(part.labels), -1), b"labels": part.labels.tolist(), b"batch_label": b"x"}
+        batch = {
+            b"data": part.pixels.reshape(len(part.labels), -1),
+            b"labels": part.labels.tolist(),
+            b"batch_label": b"x",
+        }
         (folder / name).write_bytes(pickle.dumps(batch, protocol=protocol))
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hw4nets.data import Data, synthetic
-from hw4nets.parts import CLASSES, Part
+from hw4nets.image_set import CLASSES, ImageSet
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,6 +37,8 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture
-def parts(rng) -> tuple[Part, Part]:
+def parts(rng) -> tuple[ImageSet, ImageSet]:
     """Random images, 20 to train and 10 to test on, every class in both."""
-    return tuple(Part(rng.integers(0, 256, (n, 3, 32, 32), np.uint8), np.arange(n) % len(CLASSES)) for n in (20, 10))  # type: ignore[return-value]
+    return tuple(
+        ImageSet(rng.integers(0, 256, (n, 3, 32, 32), np.uint8), np.arange(n) % len(CLASSES)) for n in (20, 10)
+    )  # type: ignore[return-value]

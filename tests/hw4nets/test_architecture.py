@@ -1,6 +1,7 @@
 """Who may import whom inside hw4nets, what an import costs, what is public, and that it all says what it is."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,12 @@ from pathlib import Path
 import pytest
 
 import hw4nets
+from hw4nets import models
+from hw4nets.models import NETS
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = {path.stem: path for path in sorted((ROOT / "hw4nets").glob("*.py"))}
+PACKAGE = ROOT / "hw4nets"
+FILES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in sorted(PACKAGE.rglob("*.py"))}
 ORDER = [
     "errors",
     "files",
@@ -18,28 +22,39 @@ ORDER = [
     "torchvision_import",
     "history",
     "config",
-    "parts",
+    "image_set",
     "pickled",
     "batches",
     "images",
     "archives",
-    "reading",
+    "decode",
     "data",
     "augment",
     "layers",
+    "network",
+    "models.<network>",  # each file of the folder but its __init__, which lists them
     "models",
     "optimizers",
+    "process",
     "execution",
     "evaluation",
     "checkpoint",
-    "state",
+    "run_state",
     "training",
     "recipes",
+    "search_plan",
     "plotting",
     "runs",
+    "study",
     "search",
     "assignment",
 ]  # each imports only what stands before it
+
+
+def place(name):
+    """Where a module stands in ORDER."""
+    name = name.removesuffix(".__init__")
+    return ORDER.index("models.<network>" if name.startswith("models.") else name)
 
 
 def tree(name):
@@ -51,19 +66,33 @@ def own(name):
     return {module.removeprefix("hw4nets.") for module in found if module.startswith("hw4nets.")}
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name != "__init__"])
+MODULES = [name for name in FILES if name != "__init__"]
+
+
+@pytest.mark.parametrize("name", MODULES)
 def test_imports_point_downwards(name):
-    assert own(name) <= set(ORDER[: ORDER.index(name)])
+    assert all(place(one) < place(name) for one in own(name))
 
 
 def test_every_file_has_its_place():
-    assert {*ORDER, "__init__"} == set(FILES)
+    assert {place(name) for name in MODULES} == set(range(len(ORDER)))
+
+
+def test_a_network_is_the_file_and_the_class_of_its_name():
+    for name, net in NETS.items():
+        assert (net.name, net.__name__, net.__module__) == (name, name.capitalize(), f"hw4nets.models.{name}")
+        assert getattr(models, net.__name__) is getattr(hw4nets, net.__name__) is net
+    assert set(NETS) == {path.stem for path in (PACKAGE / "models").glob("[!_]*.py")}
+    assert list(NETS)[:4] == ["logistic", "hidden", "conv", "base"]  # the parts of the assignment, in their order
 
 
 @pytest.mark.parametrize(
     ("code", "light"),
     [
-        ("import hw4nets, hw4nets.errors, hw4nets.config", {"torch", "numpy", "matplotlib", "optuna", "torchvision", "PIL"}),
+        (
+            "import hw4nets, hw4nets.errors, hw4nets.config",
+            {"torch", "numpy", "matplotlib", "optuna", "torchvision", "PIL"},
+        ),
         ("from hw4nets import train, load, build, Config", {"matplotlib", "optuna", "torchvision", "PIL", "pandas"}),
     ],
 )
@@ -75,11 +104,13 @@ def test_an_import_loads_what_it_needs(code, light):
 
 
 def test_public_names_are_pinned_and_there():
-    assert hw4nets.__all__ == [
-        "NETS", "Base", "CheckpointError", "Config", "Conv", "Data", "DataError", "DivergedError", "Evaluation", "Fast", "Hidden",
-        "History", "InputError", "Logistic", "Net", "NetsError", "Recipe", "UnknownNameError", "Watch", "WriteError", "build", "evaluate",
+    networks = {net.__name__ for net in NETS.values()}
+    assert set(hw4nets.__all__) - networks == {
+        "NETS", "CheckpointError", "Config", "Data", "DataError", "DivergedError", "Evaluation", "History",
+        "InputError", "Net", "NetsError", "Recipe", "UnknownNameError", "Watch", "WriteError", "build", "evaluate",
         "load", "net", "preset", "synthetic", "train",
-    ]  # fmt: skip
+    }  # fmt: skip
+    assert {"Base", "Conv", "Fast", "Hidden", "Logistic"} <= set(hw4nets.__all__)
     assert all(getattr(hw4nets, name) is not None for name in hw4nets.__all__) and hw4nets.__version__.count(".") == 2
     with pytest.raises(AttributeError):
         hw4nets.nosuch  # noqa: B018
@@ -94,7 +125,7 @@ def public(name):
                     yield f"{node.name}.{inner.name}", inner, True
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name != "__init__"])
+@pytest.mark.parametrize("name", MODULES)
 def test_everything_public_has_a_docstring_and_type_hints(name):
     assert ast.get_docstring(tree(name))
     for label, node, method in public(name):
@@ -110,3 +141,9 @@ def test_nothing_prints_or_shows():
         for node in ast.walk(tree(name)):
             if isinstance(node, ast.Call):
                 assert ast.unparse(node.func) != "print" and not ast.unparse(node.func).endswith(".show"), name
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_library_names_no_option_of_the_command_line(name):
+    texts = [node.value for node in ast.walk(tree(name)) if isinstance(node, ast.Constant)]
+    assert not [text for text in texts if isinstance(text, str) and re.search(r"(^|[^\w-])--[a-z]", text)]

@@ -2,8 +2,6 @@
 
 import random
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import asdict, replace
 
@@ -11,20 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from hw4nets import checkpoint, execution
+from child_processes import child, trained
+from hw4nets import checkpoint, execution, process
 from hw4nets.checkpoint import BEFORE, BEST, LAST, checksum, load_checkpoint, newest_checkpoint, save_checkpoint
 from hw4nets.config import Config
 from hw4nets.data import fingerprint, synthetic
 from hw4nets.errors import CheckpointError, DivergedError, InputError, WriteError
 from hw4nets.history import Watch
+from hw4nets.image_set import ImageSet
 from hw4nets.models import Conv, Logistic, build
-from hw4nets.parts import Part
 from hw4nets.training import train
 
 SHAPE = Conv(M=8, N=7, batch_norm=True, dropout=0.3)
 EVERYTHING = Config(
-    epochs=6, batch_size=20, augment="alternating_flip,crop:2,cutout:6", average="ema", label_smoothing=0.1, select="validation", threads=1,
-    precision="float32", memory_format="channels_last",
+    epochs=6, batch_size=20, augment="alternating_flip,crop:2,cutout:6", average="ema", label_smoothing=0.1,
+    select="validation", threads=1, precision="float32", memory_format="channels_last",
 )  # fmt: skip
 TIMES = {"images_per_second": 0, "seconds_train": 0, "seconds_eval": 0}
 
@@ -45,7 +44,9 @@ class Stopped(Watch):
 
 
 @pytest.mark.parametrize(
-    "change", [{}, {"average": "lookahead"}, {"optimizer": "muon"}, {"optimizer": "adamw", "lr": 0.002}, {"schedule": "cosine"}], ids=str
+    "change",
+    [{}, {"average": "lookahead"}, {"optimizer": "muon"}, {"optimizer": "adamw", "lr": 0.002}, {"schedule": "cosine"}],
+    ids=str,
 )
 def test_a_run_goes_on_exactly(tmp_path, small, change):
     config = replace(EVERYTHING, epochs=3, **change)
@@ -59,46 +60,26 @@ def test_a_run_goes_on_exactly(tmp_path, small, change):
     assert all(torch.equal(one, other.state_dict()[name]) for name, one in model.state_dict().items())
 
 
-SCRIPT = """
-import sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-sys.path[:0] = {path!r}
-from hw4nets.config import Config
-from hw4nets.data import synthetic
-from hw4nets.models import Conv, build
-from hw4nets.history import Watch
-from hw4nets.training import train
-class Loud(Watch):
-    def batch(self, epoch, done, total):
-        print("batch", epoch, flush=True)
-print("ready", flush=True)
-train(build({shape!r}, 0), synthetic(200, 50), {config!r}, Path(sys.argv[1]), Loud())
-print("done", flush=True)
-"""
-
-
 @pytest.mark.slow
 def test_kill_9_at_random_moments_then_resume_equals_the_uninterrupted_run(tmp_path):
     """Each time the process is killed at a moment drawn after it has started to work, until it comes to its end."""
     draw = random.Random(0)
-    config = replace(EVERYTHING, epochs=25)
-    script = SCRIPT.format(path=sys.path, shape=SHAPE, config=config)
+    config, shape = replace(EVERYTHING, epochs=8), replace(SHAPE, M=4)
     kills = 0
-    for wait in [*(draw.uniform(0.0, 0.2) for _ in range(3)), None]:
-        running = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-        assert running.stdout is not None
-        assert running.stdout.readline() == "ready\n" and running.stdout.readline().startswith("batch")
-        if wait is not None:
-            time.sleep(wait)
-            running.send_signal(signal.SIGKILL)
-        rest = running.communicate(timeout=60)[0]
-        kills += running.returncode == -signal.SIGKILL and "done" not in rest
-    assert kills >= 2 and running.returncode == 0
-    model = build(SHAPE, 0)
-    whole = train(model, synthetic(200, 50), config)
-    resumed = train(other := build(SHAPE, 0), synthetic(200, 50), config, tmp_path)  # nothing is left to do
+    for wait in [*(draw.uniform(0.0, 0.1) for _ in range(3)), None]:
+        with child(trained, shape, config, (100, 50), tmp_path / "run", folder=tmp_path) as running:
+            while "batch" not in (running.stdout.read_text() if running.stdout.exists() else ""):
+                assert running.process.is_alive(), running.stderr.read_text()
+                time.sleep(0.002)
+            if wait is not None:
+                time.sleep(wait)
+                running.process.kill()
+            kills += running.status() == -signal.SIGKILL and "done" not in running.stdout.read_text()
+            ended = running.status()
+    assert kills >= 2 and ended == 0
+    model = build(shape, 0)
+    whole = train(model, synthetic(100, 50), config)
+    resumed = train(other := build(shape, 0), synthetic(100, 50), config, tmp_path / "run")  # nothing is left to do
     assert timeless(resumed) == timeless(whole)
     assert all(torch.equal(one, other.state_dict()[name]) for name, one in model.state_dict().items())
 
@@ -106,7 +87,10 @@ def test_kill_9_at_random_moments_then_resume_equals_the_uninterrupted_run(tmp_p
 def test_the_best_checkpoint_is_of_the_best_epoch(tmp_path, small):
     history = train(build(SHAPE, 0), small, EVERYTHING, tmp_path)
     assert len(load_checkpoint(tmp_path / BEST)["history"]) == history.best_epoch
-    assert len(load_checkpoint(tmp_path / LAST)["history"]) == 6 and len(load_checkpoint(tmp_path / BEFORE)["history"]) == 5
+    assert (
+        len(load_checkpoint(tmp_path / LAST)["history"]) == 6
+        and len(load_checkpoint(tmp_path / BEFORE)["history"]) == 5
+    )
     assert sorted(path.name for path in tmp_path.iterdir()) == [BEFORE, BEST, LAST]
 
 
@@ -177,11 +161,13 @@ def test_the_checkpoint_before_a_damaged_one_is_not_overwritten_by_it(saved):
 )
 def test_a_run_whose_checkpoints_cannot_be_used_is_not_silently_started_anew(saved, damage, said):
     damage(saved)
-    with pytest.raises(CheckpointError, match=f"{said}.*--overwrite starts anew"):
+    with pytest.raises(CheckpointError, match=f"{said}.*`overwrite=True` starts over"):
         newest_checkpoint(saved)
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")], ids=repr)
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")], ids=repr
+)
 def test_too_little_memory_is_no_damage(saved, monkeypatch, error):
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint.torch, "load", lambda *words, **options: (_ for _ in ()).throw(error))
@@ -199,7 +185,9 @@ def test_a_run_goes_on_from_the_checkpoint_before_the_last(tmp_path, small, what
         train(build(SHAPE, 0), small, config, tmp_path, Stopped(3))
     (tmp_path / LAST).write_bytes(b"damaged") if what == "damaged" else (tmp_path / LAST).unlink()
     resumed = train(build(SHAPE, 0), small, config, tmp_path)
-    assert timeless(resumed) == timeless(whole) and ["damaged" in note for note in resumed.notes] == [True] * (what == "damaged")
+    assert timeless(resumed) == timeless(whole) and ["damaged" in note for note in resumed.notes] == [True] * (
+        what == "damaged"
+    )
     assert (tmp_path / BEST).exists() and len(load_checkpoint(tmp_path / LAST)["history"]) == 6
 
 
@@ -238,9 +226,15 @@ def test_other_images_are_refused_and_an_older_checkpoint_that_does_not_name_the
     with pytest.raises(CheckpointError, match="of another network"):
         train(build(replace(SHAPE, pool="average"), 0), small, EVERYTHING, tmp_path)
     state = load_checkpoint(tmp_path / LAST)
-    older = {name: one for name, one in state.items() if name not in ("network", "images", "precision", "memory_format", "threads")}
+    older = {
+        name: one
+        for name, one in state.items()
+        if name not in ("network", "images", "precision", "memory_format", "threads")
+    }
     save_checkpoint(tmp_path, older, best=False)
-    assert timeless(train(build(SHAPE, 0), small, EVERYTHING, tmp_path)) == timeless(train(build(SHAPE, 0), small, EVERYTHING))
+    assert timeless(train(build(SHAPE, 0), small, EVERYTHING, tmp_path)) == timeless(
+        train(build(SHAPE, 0), small, EVERYTHING)
+    )
 
 
 def test_a_run_goes_on_when_what_its_settings_were_chosen_on_is_put_right(tmp_path, small):
@@ -249,13 +243,14 @@ def test_a_run_goes_on_when_what_its_settings_were_chosen_on_is_put_right(tmp_pa
 
 
 def test_a_run_goes_on_in_its_precision_and_memory_format_and_says_that_threads_differ(tmp_path, small, monkeypatch):
-    config = replace(EVERYTHING, precision="auto", memory_format="auto", threads=0)
-    monkeypatch.setattr(execution, "_remembered", lambda *words: ("bfloat16", "channels_last"))
+    config = replace(EVERYTHING, epochs=2, precision="auto", memory_format="auto", threads=0)
+    shape = replace(SHAPE, M=2)
+    monkeypatch.setattr(execution, "_remembered_mode", lambda *words: ("bfloat16", "channels_last"))
     with pytest.raises(KeyboardInterrupt):
-        train(build(SHAPE, 0), small, config, tmp_path, Stopped(2))
-    monkeypatch.setattr(execution, "_remembered", lambda *words: pytest.fail("chosen anew"))
-    with execution.threads(2):
-        history = train(build(SHAPE, 0), small, config, tmp_path)
+        train(build(shape, 0), small, config, tmp_path, Stopped(1))
+    monkeypatch.setattr(execution, "_remembered_mode", lambda *words: pytest.fail("chosen anew"))
+    with process.threads(2):
+        history = train(build(shape, 0), small, config, tmp_path)
     assert (history.precision, history.memory_format) == ("bfloat16", "channels_last")
     assert "used 1 CPU threads and goes on with 2" in history.notes[0]
 
@@ -270,7 +265,7 @@ def test_a_run_of_another_kind_of_device_is_told_as_such(tmp_path, small):
 def test_the_same_images_in_another_order_are_told(tmp_path, small):
     train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)
     places = np.argsort(small.train.labels, kind="stable")
-    sorted_by_class = replace(small, train=Part(small.train.pixels[places], small.train.labels[places]))
+    sorted_by_class = replace(small, train=ImageSet(small.train.pixels[places], small.train.labels[places]))
     assert fingerprint(sorted_by_class.train, small.test) == small.sha256
     with pytest.raises(CheckpointError, match="of a run on these images in another order"):
         train(build(SHAPE, 0), sorted_by_class, replace(EVERYTHING, epochs=1), tmp_path)
@@ -279,7 +274,9 @@ def test_the_same_images_in_another_order_are_told(tmp_path, small):
 def test_the_best_checkpoint_is_made_up_for_where_a_kill_fell_before_it(tmp_path, small):
     history = train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)
     (tmp_path / BEST).unlink()
-    assert history.best_epoch == 1 and timeless(train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)) == timeless(history)
+    assert history.best_epoch == 1 and timeless(
+        train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)
+    ) == timeless(history)
     assert load_checkpoint(tmp_path / BEST)["history"] == load_checkpoint(tmp_path / LAST)["history"]
 
 
@@ -295,15 +292,17 @@ def test_the_folder_is_made_before_the_first_step(tmp_path, small):
 def test_whitening_is_not_done_again_on_going_on(tmp_path, small, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         train(build(SHAPE, 0), small, EVERYTHING, tmp_path, Stopped(2))
-    monkeypatch.setattr("hw4nets.state.whiten", lambda *words: pytest.fail("whitened anew"))
+    monkeypatch.setattr("hw4nets.run_state.whiten", lambda *words: pytest.fail("whitened anew"))
     assert len(train(build(SHAPE, 0), small, EVERYTHING, tmp_path).rows) == 6
 
 
 @pytest.mark.parametrize("average", ["none", "ema", "lookahead"])
 def test_weights_that_overflow_in_the_last_step_of_an_epoch_are_not_kept(tmp_path, small, average):
-    """The loss is looked at before each step, so it does not know of the last one; nor does an average that has not followed yet."""
-    config = Config(epochs=12, batch_size=200, lr=1e6, momentum=0.0, weight_decay=10.0, schedule="constant", warmup=0.0, threads=1)
-    with pytest.raises(DivergedError, match="take a smaller --lr") as caught:
+    """The loss is computed before each step, so the last step is not in it, nor in an average not yet updated."""
+    config = Config(
+        epochs=12, batch_size=200, lr=1e6, momentum=0.0, weight_decay=10.0, schedule="constant", warmup=0.0, threads=1
+    )
+    with pytest.raises(DivergedError, match="take a smaller `lr`") as caught:
         train(build(Logistic(), 0), small, replace(config, average=average), tmp_path)
     state = load_checkpoint(tmp_path / LAST)
     assert len(state["history"]) == caught.value.epoch - 1 > 0

@@ -64,8 +64,14 @@ REFUSED = {
     "grey with alpha": (lambda: packed(Image.new("LA", (32, 32))), "has mode LA"),
     "color with alpha": (lambda: packed(Image.new("RGBA", (32, 32))), "has mode RGBA"),
     "16-bit color with alpha": (lambda: png(16, 6, bytes(32 * 32 * 8)), "has mode RGBA"),
-    "a palette with a transparent color": (lambda: packed(Image.new("P", (32, 32)), transparency=0), "has mode P with transparent colors"),
-    "grey with a transparent grey": (lambda: png(8, 0, bytes(1024), chunk(b"tRNS", b"\0\1")), "has mode L with transparent colors"),
+    "a palette with a transparent color": (
+        lambda: packed(Image.new("P", (32, 32)), transparency=0),
+        "has mode P with transparent colors",
+    ),
+    "grey with a transparent grey": (
+        lambda: png(8, 0, bytes(1024), chunk(b"tRNS", b"\0\1")),
+        "has mode L with transparent colors",
+    ),
     "16-bit grey with one": (lambda: png(16, 0, bytes(2048), chunk(b"tRNS", b"\0\1")), "with transparent colors"),
     "a short IHDR": (lambda: SIGNATURE + chunk(b"IHDR", b"\0\0\0\x20\0"), NO_IMAGE),
     "a short tRNS": (lambda: png(8, 0, bytes(1024), chunk(b"tRNS", b"\1")), NO_IMAGE),

@@ -1,4 +1,4 @@
-"""Shapes and counts from the assignment's formulas; every option changes what it should; sizes that cannot be are named."""
+"""Shapes and counts from the assignment's formulas; every option has its effect; impossible sizes are named."""
 
 import math
 
@@ -10,9 +10,22 @@ from hw4nets import layers
 from hw4nets.data import normalize
 from hw4nets.errors import InputError, UnknownNameError
 from hw4nets.layers import WhitenedConv2d
-from hw4nets.models import NETS, Base, Conv, Fast, Hidden, Logistic, build, flops_per_image, net, parameter_count, whiten
+from hw4nets.models import (
+    NETS,
+    Base,
+    Conv,
+    Fast,
+    Hidden,
+    Logistic,
+    build,
+    flops_per_image,
+    net,
+    parameter_count,
+    whiten,
+)
+from hw4nets.settings import Range, settings_of
 
-SMALL = {"hidden": {"M": 7}, "conv": {"M": 6}, "base": {}, "fast": {"widths": (4, 6, 8)}, "logistic": {}}
+SMALL = {"hidden": {"M": 7}, "conv": {"M": 6}, "fast": {"widths": (4, 6, 8)}}  # others: their defaults
 
 
 def x(count=2):
@@ -71,7 +84,7 @@ def test_fast_has_its_shape_settable():
 
 @pytest.mark.parametrize("name", NETS)
 def test_gradients_flow_to_every_weight_that_is_trained(name):
-    model = build(net(name, SMALL[name]), 0)
+    model = build(net(name, SMALL.get(name, {})), 0)
     nn.functional.cross_entropy(model(x(16)), torch.arange(16) % 10).backward()
     for label, weight in model.named_parameters():
         assert (weight.grad is None) != weight.requires_grad, label
@@ -101,8 +114,35 @@ OPTIONS = [
 
 @pytest.mark.parametrize(("name", "option", "layer"), OPTIONS)
 def test_an_option_brings_its_layer_and_changes_the_output(name, option, layer):
-    plain, changed = (build(net(name, SMALL[name] | more), 0) for more in ({}, option))
+    plain, changed = (build(net(name, SMALL.get(name, {}) | more), 0) for more in ({}, option))
     assert any(isinstance(one, layer) for one in changed) and not any(isinstance(one, layer) for one in plain)
+    whiten(changed, x(50))
+    torch.manual_seed(0)
+    assert not torch.equal(plain(x()), changed(x()))
+
+
+def other_value(item):
+    """A value of a setting that is not its default: another choice, or one of those that are searched."""
+    if item.metadata["choices"]:
+        return next(choice for choice in item.metadata["choices"] if choice != item.default)
+    if isinstance(where := item.metadata["search"], Range):
+        return where.low if where.low != item.default else where.high
+    return next(value for value in where if value != item.default)
+
+
+CHOSEN = [
+    (name, item)
+    for name in NETS
+    for item in settings_of(NETS[name])
+    if item.metadata["choices"] or item.metadata["search"]
+]
+
+
+@pytest.mark.parametrize(("name", "item"), CHOSEN, ids=[f"{name}-{item.name}" for name, item in CHOSEN])
+def test_every_option_that_can_be_chosen_or_searched_changes_the_output(name, item):
+    small = {one: value for one, value in SMALL.get(name, {}).items() if one != item.name}
+    plain, changed = (build(net(name, small | more), 0) for more in ({}, {item.name: other_value(item)}))
+    whiten(plain, x(50))
     whiten(changed, x(50))
     torch.manual_seed(0)
     assert not torch.equal(plain(x()), changed(x()))
@@ -113,7 +153,12 @@ def test_whitened_filters_whiten_patches(small):
     images = normalize(torch.from_numpy(small.train.pixels))
     whiten(model, images)
     layer = model[0]
-    assert isinstance(layer, WhitenedConv2d) and not layer.weight.requires_grad and layer.bias is not None and layer.bias.requires_grad
+    assert (
+        isinstance(layer, WhitenedConv2d)
+        and not layer.weight.requires_grad
+        and layer.bias is not None
+        and layer.bias.requires_grad
+    )
     out = nn.functional.conv2d(images, layer.weight).permute(1, 0, 2, 3).reshape(24, -1).double()
     covariance = out @ out.T / out.shape[1]
     assert torch.allclose(covariance[::2, ::2], torch.eye(12, dtype=torch.double), atol=0.02)
@@ -124,7 +169,7 @@ def test_whitening_a_few_images_at_a_time_is_whitening_them_together(small, monk
     images = normalize(torch.from_numpy(small.train.pixels))
     whole, parts = (build(Conv(M=20, whiten="fixed"), 0) for _ in range(2))
     whiten(whole, images)
-    monkeypatch.setattr(layers, "TOGETHER", 7)
+    monkeypatch.setattr(layers, "WHITENING_BATCH_SIZE", 7)
     whiten(parts, images)
     assert torch.allclose(whole[0].weight, parts[0].weight, atol=1e-6)
 

@@ -9,7 +9,16 @@ from torch import nn
 
 from hw4nets.config import Config
 from hw4nets.models import Base, Fast, build
-from hw4nets.optimizers import EVERY, START, Averaging, factor, make_optimizer, orthogonal, parameter_groups, set_rate
+from hw4nets.optimizers import (
+    AVERAGE_INTERVAL_STEPS,
+    WARMUP_START_FACTOR,
+    Averaging,
+    factor,
+    make_optimizer,
+    orthogonal,
+    parameter_groups,
+    scale_rates,
+)
 
 
 @pytest.fixture
@@ -44,7 +53,9 @@ def test_sgd_is_its_formula(model, nesterov):
         for weight in expected:
             gradient = weight.grad + (0.03 * weight.detach() if weight.ndim > 1 else 0)
             moving[weight] = 0.7 * moving[weight] + gradient
-            expected[weight] = expected[weight] - 0.1 * (gradient + 0.7 * moving[weight] if nesterov else moving[weight])
+            expected[weight] = expected[weight] - 0.1 * (
+                gradient + 0.7 * moving[weight] if nesterov else moving[weight]
+            )
         optimizer.step()
         assert all(torch.allclose(weight, expected[weight], atol=1e-6) for weight in expected)
 
@@ -61,7 +72,7 @@ def test_orthogonal_keeps_the_directions_and_evens_the_sizes(shape):
 
 
 def test_muon_works_in_the_precision_of_the_network(model):
-    """Weights are never rounded; Newton-Schulz multiplies what bfloat16 rounds of small singular values by up to 3.4 a step, as them."""
+    """Weights are never rounded; Newton-Schulz multiplies the rounding of small singular values by up to 3.4 a step."""
     config, steps = Config(optimizer="muon", lr=0.02, side_lr=0.1), {}
     for precision in (torch.float32, torch.bfloat16, torch.float16):
         net = copy.deepcopy(model)
@@ -71,7 +82,9 @@ def test_muon_works_in_the_precision_of_the_network(model):
         optimizer.step()
         assert net[0].weight.dtype == torch.float32
         steps[precision] = (net[0].weight.detach() - before) / 0.02
-    assert torch.equal(steps[torch.float16], steps[torch.float32]) and not torch.equal(steps[torch.bfloat16], steps[torch.float32])
+    assert torch.equal(steps[torch.float16], steps[torch.float32]) and not torch.equal(
+        steps[torch.bfloat16], steps[torch.float32]
+    )
     assert (steps[torch.bfloat16] - steps[torch.float32]).norm() < 0.1 * steps[torch.float32].norm()
 
 
@@ -116,7 +129,7 @@ def test_every_optimizer_lowers_the_loss_and_goes_on_from_its_state(model, name)
 def test_schedules_at_their_corners():
     triangular = Config(schedule="triangular", warmup=0.25, final_lr=0.1)
     values = [factor(triangular, step, 100) for step in range(100)]
-    assert values[0] == START and values[25] == 1 == max(values)
+    assert values[0] == WARMUP_START_FACTOR and values[25] == 1 == max(values)
     assert values[-1] == pytest.approx(0.1 + 0.9 / 75) and values[75] == pytest.approx(0.1 + 0.9 * 25 / 75)
     assert values[:26] == sorted(values[:26]) and values[25:] == sorted(values[25:], reverse=True)
     cosine = Config(schedule="cosine", warmup=0.0, final_lr=0.0)
@@ -127,7 +140,7 @@ def test_schedules_at_their_corners():
 
 def test_the_rate_of_every_group_follows_the_schedule(model):
     optimizer = make_optimizer(model, Config(lr=0.2, norm_bias_lr=3))
-    set_rate(optimizer, 0.5)
+    scale_rates(optimizer, 0.5)
     assert sorted({group["lr"] for group in optimizer.param_groups}) == pytest.approx([0.1, 0.3])
 
 
@@ -148,8 +161,8 @@ def test_an_exponential_average_is_tested_and_the_weights_are_trained():
     for step in range(1, 21):
         moved(model, step)
         averaging.step(step, 100)
-        if step % EVERY == 0:
-            keep = min(0.5, (1 + step / EVERY) / (10 + step / EVERY))
+        if step % AVERAGE_INTERVAL_STEPS == 0:
+            keep = min(0.5, (1 + step / AVERAGE_INTERVAL_STEPS) / (10 + step / AVERAGE_INTERVAL_STEPS))
             expected = keep * expected + (1 - keep) * step
     with averaging.applied():
         assert torch.allclose(weights_of(model), expected)
@@ -167,7 +180,7 @@ def test_lookahead_pulls_the_weights_back_and_ends_on_the_average():
         averaging.step(step, 20)
         if step == 20:
             assert torch.allclose(weights_of(model), slow)
-        elif step % EVERY == 0:
+        elif step % AVERAGE_INTERVAL_STEPS == 0:
             keep = 0.8 * (step / 20) ** 3
             slow = keep * slow + (1 - keep) * step
             assert torch.allclose(weights_of(model), slow)

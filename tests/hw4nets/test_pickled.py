@@ -1,4 +1,4 @@
-"""Pickles read as data: every protocol that batches were ever written in, and crafted ones that must end in a sentence, soon and small."""
+"""Pickles read as data: every protocol, and crafted ones that must end in a sentence, in little time and memory."""
 
 import pickle
 import struct
@@ -37,11 +37,13 @@ def batch(data: bytes = b"", labels: bytes = b"") -> bytes:
     return b"\x80\2}(U\4data" + data + b"U\6labels" + labels + b"u."
 
 
-# ---- what is read ------------------------------------------------------------------------------------------------------
+# ---- what is read ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("protocol", range(6))
-@pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray, lambda one: np.repeat(one, 2, axis=1)[:, ::2]])
+@pytest.mark.parametrize(
+    "layout", [np.ascontiguousarray, np.asfortranarray, lambda one: np.repeat(one, 2, axis=1)[:, ::2]]
+)
 @pytest.mark.parametrize("kind", ["list", "<i8", ">i4", "u1", "scalars"])
 def test_every_protocol_gives_what_was_written(rng, protocol, layout, kind):
     pixels = rng.integers(0, 256, (12, 30), np.uint8)
@@ -54,7 +56,9 @@ def test_every_protocol_gives_what_was_written(rng, protocol, layout, kind):
     }
     found = read_pickle(pickle.dumps(written, protocol))
     assert np.array_equal(found[b"data"], pixels) and found[b"data"].dtype == np.uint8
-    assert np.array_equal(found["labels"], np.arange(12)) and type(found["labels"]) is (list if kind in ("list", "scalars") else np.ndarray)
+    assert np.array_equal(found["labels"], np.arange(12)) and type(found["labels"]) is (
+        list if kind in ("list", "scalars") else np.ndarray
+    )
     assert found["names"] == [b"a", "ä"] and found["n"] == (1, 2.5, None, True)
 
 
@@ -87,7 +91,7 @@ def test_a_batch_of_full_size_is_read_in_a_moment():
     assert time.perf_counter() - start < 3
 
 
-# ---- what is refused ---------------------------------------------------------------------------------------------------
+# ---- what is refused -------------------------------------------------------------------------------------------------
 
 DEEP = b"]" * 300_000 + b"a" * 299_999
 DOUBLED_LISTS = b"]q\0" + b"".join(b"0](h%ch%ceq%c" % (n, n, n + 1) for n in range(30))
@@ -98,7 +102,10 @@ AS_OBJECT = U1[: -len(PLAIN_STATE)] + b"(K\3U\1|NNNJ\xff\xff\xff\xffJ\xff\xff\xf
 CRAFTED = {
     "another function": (batch(b"cbuiltins\neval\nU\1x\x85R"), "builtins.eval, which no batch needs"),
     "a name out of the stack": (b"\x80\4\x8c\2os\x8c\6system\x93\x8c\4true\x85R.", "os.system, which no batch needs"),
-    "an attribute of a name": (b"\x80\4\x8c\5numpy\x8c\x0edtype.__init__\x93.", "numpy.dtype.__init__, which no batch needs"),
+    "an attribute of a name": (
+        b"\x80\4\x8c\5numpy\x8c\x0edtype.__init__\x93.",
+        "numpy.dtype.__init__, which no batch needs",
+    ),
     "an instance": (batch(b"(U\1xios\nsystem\n"), "INST"),
     "a new object": (batch(b"cnumpy\nndarray\n)\x81"), "NEWOBJ"),
     "an extension": (batch(b"\x82\1"), "EXT1"),
@@ -107,21 +114,45 @@ CRAFTED = {
     "the class of arrays called": (batch(b"cnumpy\nndarray\nK\3\x85R"), "a call of ndarray"),
     "a state of a name": (batch(NUMPY_TYPE + b"}b"), "a state for a plain value"),
     "a type of objects": (batch(array(b"K\x0aM\0\x0c\x86", OBJECT, bytes(30_720))), "type 'O8'"),
-    "a type whose state says objects": (batch(array(b"K\x0aM\0\x0c\x86", AS_OBJECT, bytes(30_720))), "a state of its own"),
+    "a type whose state says objects": (
+        batch(array(b"K\x0aM\0\x0c\x86", AS_OBJECT, bytes(30_720))),
+        "a state of its own",
+    ),
     "a type with a field": (batch(U1[:-1] + b"0(K\3U\1|U\1xNNJ\1\0\0\0J\1\0\0\0K\0tb"), "a state of its own"),
     "labels of objects": (batch(labels=array(b"K\x0a\x85", AS_OBJECT, bytes(80))), "a state of its own"),
-    "a shape with little data": (batch(array(b"J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x86", U1, b"x")), "a shape that its bytes cannot fill"),
-    "a shape of none": (batch(array(b"K\0\x8a\x08\0\0\0\0\0\0\0\x10\x86", U1, b"")), "a shape that its bytes cannot fill"),
+    "a shape with little data": (
+        batch(array(b"J\xff\xff\xff\x7fJ\xff\xff\xff\x7f\x86", U1, b"x")),
+        "a shape that its bytes cannot fill",
+    ),
+    "a shape of none": (
+        batch(array(b"K\0\x8a\x08\0\0\0\0\0\0\0\x10\x86", U1, b"")),
+        "a shape that its bytes cannot fill",
+    ),
     "a negative shape": (batch(array(b"J\xff\xff\xff\xffK\1\x86", U1, b"x")), "a shape that its bytes cannot fill"),
-    "a shape of a million axes": (batch(array(b"(" + b"K\1" * 100_000 + b"t", U1, b"x")), "a shape that its bytes cannot fill"),
+    "a shape of a million axes": (
+        batch(array(b"(" + b"K\1" * 100_000 + b"t", U1, b"x")),
+        "a shape that its bytes cannot fill",
+    ),
     "an array of too few bytes": (batch(array(b"K\2\x85", U1, b"xyz")), "with 3 bytes"),
-    "numbers in the place of bytes": (batch(RECONSTRUCT + b"(K\1K\1\x85" + U1 + b"\x89](K\1etb"), "something else than bytes"),
+    "numbers in the place of bytes": (
+        batch(RECONSTRUCT + b"(K\1K\1\x85" + U1 + b"\x89](K\1etb"),
+        "something else than bytes",
+    ),
     "an array without state": (batch(RECONSTRUCT), "pixels of type NoneType"),
     "tuples in tuples as a key": (b"\x80\2}" + DOUBLED + b"K\1s.", "a key that is no short text"),
-    "numbers as keys": (b"\x80\2}(" + b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x1fK\1" * 3 + b"u.", "a key that is no short text"),
+    "numbers as keys": (
+        b"\x80\2}(" + b"\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x1fK\1" * 3 + b"u.",
+        "a key that is no short text",
+    ),
     "a long key": (b"\x80\2}" + text(bytes(1_000_000)) + b"K\1s.", "a key that is no short text"),
     "a text encoded over and over": (
-        batch(b"c_codecs\nencode\nX" + struct.pack("<I", 9000) + b"x" * 9000 + b"U\6latin1\x86q\0\x85" + b"0c_codecs\nencode\nh\0R0" * 9),
+        batch(
+            b"c_codecs\nencode\nX"
+            + struct.pack("<I", 9000)
+            + b"x" * 9000
+            + b"U\6latin1\x86q\0\x85"
+            + b"0c_codecs\nencode\nh\0R0" * 9
+        ),
         "which no batch needs",
     ),
     "a place of the memo beyond all": (b"\x80\2]r\xff\xff\xff\xff0.", "damaged"),
@@ -135,7 +166,10 @@ CRAFTED = {
     "tuples doubled sixty times": (batch(labels=DOUBLED), "no flat list of whole numbers"),
     "labels in columns": (batch(labels=array(b"K\2K\5\x86", U1, bytes(10))), "no flat list of whole numbers"),
     "fractions": (batch(labels=b"](" + b"G?\xe0\0\0\0\0\0\0" * 10 + b"e"), "no flat list of whole numbers"),
-    "whole numbers as fractions": (batch(labels=b"](" + b"G?\xf0\0\0\0\0\0\0" * 10 + b"e"), "no flat list of whole numbers"),
+    "whole numbers as fractions": (
+        batch(labels=b"](" + b"G?\xf0\0\0\0\0\0\0" * 10 + b"e"),
+        "no flat list of whole numbers",
+    ),
     "NaN": (batch(labels=b"](" + b"G\x7f\xf8\0\0\0\0\0\0" * 10 + b"e"), "no flat list of whole numbers"),
     "words": (batch(labels=b"](" + b"U\1\x31" * 10 + b"e"), "no flat list of whole numbers"),
     "yes and no": (batch(labels=b"](" + b"\x88" * 10 + b"e"), "no flat list of whole numbers"),
@@ -144,7 +178,10 @@ CRAFTED = {
     "the label 10": (batch(labels=b"](" + b"K\x0a" * 10 + b"e"), "holds the label 10"),
     "the label -1": (batch(labels=b"](" + b"J\xff\xff\xff\xff" * 10 + b"e"), "holds the label -1"),
     "a label of a million digits": (batch(labels=b"](" + HUGE + b"K\1" * 9 + b"e"), "63 bits"),
-    "images of another type": (batch(array(b"K\x0aM\0\x06\x86", U1.replace(b"u1", b"u2"), bytes(30_720))), "type uint16"),
+    "images of another type": (
+        batch(array(b"K\x0aM\0\x06\x86", U1.replace(b"u1", b"u2"), bytes(30_720))),
+        "type uint16",
+    ),
     "images as a list": (batch(b"]"), "pixels of type list"),
     "more labels than images": (batch(labels=b"](" + b"K\1" * 11 + b"e"), "wanted uint8 (11, 3072)"),
     "a list and no dict": (b"\x80\2].", "no dict with data and labels"),
@@ -182,12 +219,12 @@ CHILD = """
 import resource, sys
 from pathlib import Path
 from hw4nets.errors import DataError
-from hw4nets.data import load
+from hw4nets.decode import read
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for content in sorted(Path(sys.argv[1]).glob("*.pkl")):
     (Path(sys.argv[1]) / "cifar" / "data_batch_1").write_bytes(content.read_bytes())
     try:
-        load(str(Path(sys.argv[1]) / "cifar"))
+        read(Path(sys.argv[1]) / "cifar")
     except DataError:
         continue
     sys.exit(f"{content} was read")
@@ -201,8 +238,10 @@ def test_none_of_them_kills_the_process_or_takes_memory(tmp_path, parts):
     write_pickle(tmp_path / "cifar", parts)
     for number, (content, _) in enumerate(CRAFTED.values()):
         (tmp_path / f"{number}.pkl").write_bytes(content)
-    env = {"PYTHONPATH": str(ROOT), "HW4NETS_CACHE": str(tmp_path / "cache"), "PATH": ""}
-    done = subprocess.run([sys.executable, "-c", CHILD, str(tmp_path)], env=env, capture_output=True, text=True, timeout=120)
+    env = {"PYTHONPATH": str(ROOT), "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, str(tmp_path)], env=env, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 300  # MB, of which the images' reading takes some
 

@@ -3,9 +3,11 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,35 +16,61 @@ from hw4nets.checkpoint import load_checkpoint, save_checkpoint
 from hw4nets.config import Config
 from hw4nets.errors import CheckpointError, InputError, WriteError
 from hw4nets.evaluation import evaluate
-from hw4nets.files import LOCK, write_text
+from hw4nets.files import LOCK_FILE, write_text
 from hw4nets.history import Watch
-from hw4nets.models import NETS, Conv, Logistic, Net
-from hw4nets.recipes import Recipe, preset, preset_names, preset_nets, read_recipe
-from hw4nets.runs import CONFIG, CONFUSION, CURVES, FILES, HISTORY, SUMMARY, WORST, finished, load_model, open_run, read_history, run
-from hw4nets.settings import settings_of
+from hw4nets.models import Conv, Logistic
+from hw4nets.recipes import Recipe, read_recipe
+from hw4nets.runs import (
+    CONFIG,
+    CONFUSION,
+    CURVES,
+    HISTORY,
+    RUN_FILES,
+    SUMMARY,
+    WORST,
+    finished,
+    load_model,
+    open_run,
+    read_history,
+    run,
+)
 
 RECIPE = Recipe(Conv(M=6, N=7), Config(epochs=2, batch_size=20, lr=0.02, memory_format="contiguous", threads=1))
 HEADER = "epoch,train_loss,train_accuracy,test_accuracy,images_per_second,seconds_train,seconds_eval"
-KEYS = """net parameters seed epochs test_accuracy test_accuracy_flip train_accuracy best_epoch seconds_train seconds_eval images_per_second
-    device pixels selected_on flops_per_image"""
+KEYS = """net parameters seed epochs test_accuracy test_accuracy_flip train_accuracy best_epoch seconds_train
+    seconds_eval images_per_second device pixels selected_on flops_per_image"""
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory, small):
+    """A finished run: its folder and its outcome; tests change copies of the folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HW4NETS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        folder = open_run(tmp_path_factory.mktemp("original") / "run", RECIPE, small)
+        return folder, run(folder, RECIPE, small)
 
 
 @pytest.fixture
-def done(tmp_path, small):
-    folder = open_run(tmp_path / "run", RECIPE, small)
-    return folder, run(folder, RECIPE, small)
+def done(original, tmp_path):
+    folder, outcome = original
+    return Path(shutil.copytree(folder, tmp_path / "run")), outcome
 
 
 def test_a_run_folder_holds_what_the_contract_says(done, small):
     folder, outcome = done
-    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(RUN_FILES)
     summary = json.loads((folder / SUMMARY).read_text())
     assert set(KEYS.split()) <= set(summary) and summary == outcome.summary
     assert (folder / HISTORY).read_text().splitlines()[0] == HEADER
     assert read_history(folder) == outcome.history.rows
     rows = list(csv.DictReader((folder / HISTORY).read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2"] and float(rows[-1]["test_accuracy"]) == summary["test_accuracy"]
-    assert summary["net"] == "conv" and summary["pixels"] == "synthetic" and summary["selected_on"] == "none" and summary["best_epoch"] == 2
+    assert (
+        summary["net"] == "conv"
+        and summary["pixels"] == "synthetic"
+        and summary["selected_on"] == "none"
+        and summary["best_epoch"] == 2
+    )
     assert summary["parameters"] == sum(one.numel() for one in outcome.model.parameters())
     assert summary["images_per_second"] == pytest.approx(400 / summary["seconds_train"])
     for name in (CURVES, CONFUSION, WORST):
@@ -54,12 +82,17 @@ def test_the_checkpoint_is_the_network_that_was_tested(done, small):
     folder, outcome = done
     model, execution = load_model(folder / "last.pt", RECIPE)
     found = evaluate(model, small, execution)
-    assert found.accuracy == outcome.summary["test_accuracy"] and found.accuracy_flip == outcome.summary["test_accuracy_flip"]
+    assert (
+        found.accuracy == outcome.summary["test_accuracy"]
+        and found.accuracy_flip == outcome.summary["test_accuracy_flip"]
+    )
     with pytest.raises(CheckpointError, match="does not fit the network logistic"):
         load_model(folder / "last.pt", Recipe(Logistic(), Config()))
 
 
-@pytest.mark.parametrize("name, content", [("config.toml", 'net = "of another program"'), ("summary.json", "{}"), ("config.toml", "[")])
+@pytest.mark.parametrize(
+    "name, content", [("config.toml", 'net = "of another program"'), ("summary.json", "{}"), ("config.toml", "[")]
+)
 def test_a_folder_of_another_program_is_not_overwritten(tmp_path, small, name, content):
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match="holds files, and none of a run"):
@@ -87,20 +120,25 @@ def test_one_process_at_a_time_works_in_a_folder(done, small):
     lines = f"""
 import sys
 from pathlib import Path
-from hw4nets.files import alone
-with alone(Path({str(folder)!r})):
+from hw4nets.files import locked
+with locked(Path({str(folder)!r})):
     print("in", flush=True)
     sys.stdin.read()
 """
-    other = subprocess.Popen([sys.executable, "-c", lines], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert other.stdout is not None and other.stdout.readline() == "in\n"
-    for act in (lambda: open_run(folder, RECIPE, small, overwrite=True), lambda: run(folder, RECIPE, small)):
-        with pytest.raises(InputError, match=r"another process works in .*; wait for its end, or give another --out"):
-            act()
-    other.kill()
-    other.communicate()
+    with subprocess.Popen(
+        [sys.executable, "-c", lines], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        try:
+            assert other.stdout is not None and other.stdout.readline() == "in\n"
+            for act in (lambda: open_run(folder, RECIPE, small, overwrite=True), lambda: run(folder, RECIPE, small)):
+                with pytest.raises(
+                    InputError, match=r"another process works in .*; wait for its end, or give another `folder`"
+                ):
+                    act()
+        finally:
+            other.kill()
     assert run(open_run(folder, RECIPE, small, resume=True), RECIPE, small).summary["epochs"] == 2
-    assert not (folder / LOCK).exists()
+    assert not (folder / LOCK_FILE).exists()
 
 
 def test_a_word_that_changes_no_step_does_not_stop_a_run_from_going_on(done, small):
@@ -129,7 +167,7 @@ def test_a_validation_split_adds_a_column(tmp_path, small):
 
 def test_files_in_the_way_are_refused(done, tmp_path, small):
     folder, _ = done
-    with pytest.raises(InputError, match="holds files already; give --resume to go on, --overwrite"):
+    with pytest.raises(InputError, match="holds files already; give `resume=True` to go on, `overwrite=True`"):
         open_run(folder, RECIPE, small)
     other = tmp_path / "photos"
     other.mkdir()
@@ -184,7 +222,9 @@ def test_a_stopped_run_goes_on_to_the_same_end(tmp_path, small):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "left", ["", "epoch,train_loss\n1,x\n", HEADER + "\n1,0,0,0,0,0,0\n2,0,0,0,0,0,0\n3,0,0,0,0,0,0\n"], ids=["empty", "damaged", "other"]
+    "left",
+    ["", "epoch,train_loss\n1,x\n", HEADER + "\n1,0,0,0,0,0,0\n2,0,0,0,0,0,0\n3,0,0,0,0,0,0\n"],
+    ids=["empty", "damaged", "other"],
 )
 def test_the_history_is_healed_from_the_checkpoint(done, small, left):
     folder, outcome = done
@@ -245,53 +285,3 @@ def test_a_history_that_cannot_be_read(tmp_path):
         (tmp_path / HISTORY).write_text(left)
         with pytest.raises(InputError, match=r"cannot be read|no row"):
             read_history(tmp_path)
-
-
-# ---- recipes and presets -----------------------------------------------------------------------------------------------
-
-
-def test_a_recipe_goes_through_toml(tmp_path):
-    for name in preset_names():
-        for net in preset_nets(name):
-            recipe = preset(name, net)
-            (tmp_path / "r.toml").write_text(recipe.toml(data="synthetic"))
-            assert read_recipe(tmp_path / "r.toml") == recipe
-
-
-def test_the_default_preset_knows_every_network_and_the_assignments_its_own():
-    assert preset_nets("tuned") == list(NETS) and preset_nets("assignment") == ["logistic", "hidden", "conv", "base"]
-    conv = preset("assignment", "conv")
-    assert (conv.config.lr, conv.config.momentum, conv.config.batch_size) == (0.001, 0.05, 4)
-    assert conv.shape == Conv(M=1000, p=5, N=14) and conv.config.selected_on == "test"
-    with pytest.raises(InputError, match="preset 'assignment' has no fast; it has logistic, hidden, conv, base"):
-        preset("assignment", "fast")
-    with pytest.raises(InputError, match="no preset 'tunned' \\(did you mean 'tuned'"):
-        preset("tunned", "conv")
-
-
-def test_names_of_options_are_of_a_network_or_of_training():
-    """`changed` and the command line take both by name alone."""
-    training = {item.name for item in settings_of(Config)}
-    for net in NETS.values():
-        assert issubclass(net, Net) and not training & {item.name for item in settings_of(net)}
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("net = ", "cannot be read as TOML"),
-        ("[train]\nlr = 1.0", "names no network"),
-        ('net = "cnov"', "no network 'cnov'"),
-        ('net = "conv"\nshape = 3', r"\[shape\] is no table"),
-        ('net = "conv"\n[shape]\nq = 1', "no option of conv 'q'"),
-        ('net = "conv"\nlr = 0.3', r"has lr; it belongs into \[shape\] or \[train\]; known are net"),
-        ('net = "conv"\n[training]\nlr = 0.3', r"has training; known are net, data, pixels, data_sha256, note, \[shape\] and \[train\]"),
-        ('net = "conv"\n[train]\nlearning = 1', "no option of training 'learning'"),
-        ('net = "conv"\n[train]\nlr = "x"', "lr is 'x'; it must be a number"),
-        ('net = "conv"\n[train]\nlr = -1', "lr is -1; it must be a number from"),
-    ],
-)
-def test_wrong_toml_is_a_sentence(tmp_path, text, said):
-    (tmp_path / "r.toml").write_text(text)
-    with pytest.raises(InputError, match=said):
-        read_recipe(tmp_path / "r.toml")

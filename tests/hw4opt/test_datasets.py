@@ -73,8 +73,8 @@ def test_many_rows_keep_their_order(tmp_path):
         (b"", "empty"),
         (b"\n\n", "empty"),
         (b"x,y\n", "header and no rows"),
-        (b"x,y\n1,2\n3\n", "1 cells in row 2 and 2 in the header"),
-        (b"x,y\n1,2\n3,4,5\n", "3 cells in row 2"),
+        (b"x,y\n1,2\n3\n", "1 cells in row 1 and 2 in the header"),
+        (b"x,y\n1,2\n3,4,5\n", "3 cells in row 1"),
         (b"\x89PNG\r\n\0\0", "binary"),
         (b"x,y\n\xff\xfe\xfd,1\n", "not UTF-8"),
         (b"x,y,x\n1,2,3\n", "column 'x' twice"),
@@ -101,7 +101,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("cell", "words"),
-    [("n/a", r"holds text \('n/a'\) in row 3"), ("nan", "holds nan in row 3"), ("-inf", "holds -inf in row 3"), ("", "is empty in row 3")],
+    [("n/a", r"holds text \('n/a'\) in row 2"), ("nan", "holds nan in row 2"), ("-inf", "holds -inf in row 2"), ("", "is empty in row 2")],
 )
 def test_a_cell_that_is_no_number_is_named_by_column_and_row(tmp_path, cell, words):
     table = read_table(write(tmp_path / "d.csv", f"dose,y\n1,1\n2,1\n{cell},1\n4,1\n5,1\n"))
@@ -130,7 +130,7 @@ def test_parquet_reads_as_its_csv(tmp_path):
     table = read_table(tmp_path / "d.parquet")
     assert table.numbers("dose").tolist() == [1, 2, 3] and table.numbers("flag").tolist() == [1, 0, 1]
     assert table.text("dose") == ["1", "2", "3"] and not table.is_numeric("id")
-    with pytest.raises(InputError, match="column 'y' is empty in row 2"):
+    with pytest.raises(InputError, match="column 'y' is empty in row 1"):
         table.numbers("y")
 
 
@@ -141,7 +141,7 @@ def test_a_column_of_lists_is_no_number(tmp_path):
     parquet.write_table(arrow.table({"x": [1.0, 2.0], "e": [[1.0, 2.0], [3.0, 4.0]]}), tmp_path / "d.parquet")
     table = read_table(tmp_path / "d.parquet")
     assert [table.is_numeric(name) for name in table.names] == [True, False]
-    with pytest.raises(InputError, match=r"column 'e' .*1.*2.* in row 1; give numbers or drop the row"):
+    with pytest.raises(InputError, match=r"column 'e' .*1.*2.* in row 0; give numbers or drop the row"):
         table.numbers("e")
 
 

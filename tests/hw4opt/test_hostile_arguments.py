@@ -7,6 +7,7 @@ import fractions
 import inspect
 import math
 import pickle
+import re
 import warnings
 
 import numpy as np
@@ -372,8 +373,10 @@ def test_bool_is_0_and_1_and_short_floats_keep_their_value():
     ],
 )
 def test_other_arrays_are_refused_with_what_stands_where(values, said):
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=said) as raised:
         finite_array("x", values)
+    row = re.search(r"in row (\d+)", str(raised.value))
+    assert raised.value.row == (None if row is None else int(row[1]))
 
 
 def test_sparse_matrices_and_tensors():

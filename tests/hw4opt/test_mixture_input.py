@@ -1,5 +1,7 @@
 """Input of a mixture that is wrong: a sentence for each fault, with the row counted from 0."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,12 @@ from hw4opt.mixture.validation import Rows
 
 QUICK = Budget(24, 40)
 X, Y = np.arange(12.0) % 5, np.arange(12.0)
+
+
+def row_named(error):
+    """The row in the error's message."""
+    found = re.search(r"in row (\d+)", str(error))
+    return None if found is None else int(found[1])
 
 
 @pytest.mark.parametrize(
@@ -32,8 +40,9 @@ X, Y = np.arange(12.0) % 5, np.arange(12.0)
     ],
 )
 def test_wrong_input_is_a_sentence(x, y, rows, k, sentence):
-    with pytest.raises(InputError, match=sentence.replace("(", r"\(")):
+    with pytest.raises(InputError, match=sentence.replace("(", r"\(")) as raised:
         PoissonMixture(k).fit(x, y, rows)
+    assert raised.value.row == row_named(raised.value)
 
 
 def test_quasi_takes_fractions():
@@ -61,13 +70,15 @@ def test_wrong_labels_are_a_sentence(labels, sentence):
     ],
 )
 def test_what_no_number_can_hold_is_a_sentence(x, y, rows, intercept, sentence):
-    with pytest.raises(InputError, match=sentence.replace("+", r"\+")):
+    with pytest.raises(InputError, match=sentence.replace("+", r"\+")) as raised:
         PoissonMixture(2, intercept=intercept).fit(x, y, rows)
+    assert raised.value.row == row_named(raised.value)
 
 
 def test_labels_that_are_none_are_named_with_their_row():
-    with pytest.raises(InputError, match="hold 7 in row 2"):
+    with pytest.raises(InputError, match="hold 7 in row 2") as raised:
         PoissonMixture(2).fit_plain(X, Y, np.r_[0, 1, 7, X[3:] % 2], 3)
+    assert raised.value.row == 2
 
 
 @pytest.mark.parametrize(

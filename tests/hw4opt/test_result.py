@@ -621,7 +621,7 @@ def test_raise_for_status():
     assert result.raise_for_status() is result
     early = fit(PROBLEMS["rbf"], max_iterations=1)
     assert early.status is Status.ITERATION_LIMIT
-    with pytest.raises(NotCertifiedError, match="stopped at its limit; raise --max-iterations"):
+    with pytest.raises(NotCertifiedError, match="stopped at its limit; raise `max_iterations`"):
         early.raise_for_status()
 
 

@@ -450,7 +450,8 @@ def test_a_named_grid_is_the_grid_that_is_tried():
 @pytest.mark.parametrize(("low", "high", "end"), [(1e3, 1e4, "1000"), (1e-9, 1e-8, "1e-08")])
 def test_a_best_setting_on_the_edge_is_a_note(low, high, end):
     chosen = select(SMALL, [], "loo", "grid", grid={"ridge": (low, high, 3)})
-    assert [note for note in chosen.notes if f"ridge = {end} lies on the edge" in note and "--grid ridge=" in note] == chosen.notes != []
+    words = f"ridge = {end} lies on the edge", "`grid={'ridge': (low, high, count)}`"
+    assert [note for note in chosen.notes if all(word in note for word in words)] == chosen.notes != []
     inside = select(SMALL, [], "loo", "grid", grid={"ridge": (1e-6, 1e4, 11)})
     assert inside.notes == []
 

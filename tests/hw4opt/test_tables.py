@@ -173,7 +173,7 @@ def test_numbers_count_where_rows_do():
     here = np.array([True, False, True])
     np.testing.assert_array_equal(table.numbers("x", here), [1, np.nan, 3])
     assert table.labels("g", here).tolist() == [1, 0, 2]
-    with pytest.raises(InputError, match="column 'g' is empty in row 2"):
+    with pytest.raises(InputError, match="column 'g' is empty in row 1"):
         table.labels("g")
 
 

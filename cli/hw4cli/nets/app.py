@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import click
 
-from hw4cli.endings import Exit, say
+from hw4cli.exit_status import Exit, say
 from hw4cli.options import verbose_option, version_option
 from hw4cli.program import Commands, run
 
@@ -36,13 +36,15 @@ class NetsCommands(Commands):
     texts, package = COMMANDS, "hw4cli.nets"
 
     def unknown(self, name: str) -> Exception:
-        """What is raised for the name of no command."""
+        """The exception for a command that does not exist."""
         from hw4nets import UnknownNameError
 
         return UnknownNameError("command", name, COMMANDS)
 
 
-@click.group(cls=NetsCommands, epilog=EPILOG, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=NetsCommands, epilog=EPILOG, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @version_option(PROGRAM)
 @verbose_option(PROGRAM)
 def app() -> None:

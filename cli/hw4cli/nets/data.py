@@ -8,10 +8,10 @@ from typing import Any
 import click
 import numpy as np
 
-from hw4cli.endings import Exit
+from hw4cli.exit_status import Exit
 from hw4cli.nets.options import DATA, PLOT, SAVE, SEED, WRITE, Writing, options, take
 from hw4cli.nets.outputs import check_outputs, figure_line, recorded, save_plot, show, write_json
-from hw4cli.nets.watching import load_shown, source_path
+from hw4cli.nets.progress import load_shown, source_path
 from hw4nets.data import Data
 from hw4nets.files import cache_folder, write_with
 
@@ -19,7 +19,10 @@ from hw4nets.files import cache_folder, write_with
 @click.command("data")
 @options(DATA, PLOT, SAVE, SEED, WRITE)
 def command(data: str | None, seed: int, **given: Any) -> int:
-    """Have the images ready: downloaded, verified, decoded and cached; --plot shows some of each class, --save keeps the arrays (.npz)."""
+    """Have the images ready: downloaded, verified, decoded and cached.
+
+    --plot shows some of each class, --save keeps the arrays (.npz).
+    """
     writing = take(Writing, given)
     source = data or "official"
     check_outputs(writing, {"the data": source_path(source)})
@@ -32,12 +35,21 @@ def command(data: str | None, seed: int, **given: Any) -> int:
         if writing.save is not None:
             write_with(writing.save, lambda temporary: _save(images, temporary))
     counts = [np.bincount(part.labels, minlength=len(images.classes)) for part in (images.train, images.test)]
-    record = {"status": "certified", "message": "the images are whole", "pixels": images.pixels, "source": images.source}
+    record = {
+        "status": "certified",
+        "message": "the images are whole",
+        "pixels": images.pixels,
+        "source": images.source,
+    }
     record |= {"classes": images.classes, "train": counts[0], "test": counts[1], "cache": str(cache_folder())}
     write_json(writing, seed, images.sha256, record)
     rows = [(name, str(counts[0][place]), str(counts[1][place])) for place, name in enumerate(images.classes)]
     rows.append(("all", str(counts[0].sum()), str(counts[1].sum())))
-    last = [f"pixels {images.pixels}; sha256 {images.sha256}", f"cache {cache_folder()}", *figure_line(writing, "images.png")]
+    last = [
+        f"pixels {images.pixels}; sha256 {images.sha256}",
+        f"cache {cache_folder()}",
+        *figure_line(writing, "images.png"),
+    ]
     show(writing, f"CIFAR-10 from {images.source}", ("class", "training", "test"), rows, last)
     return Exit.CERTIFIED
 
@@ -45,4 +57,6 @@ def command(data: str | None, seed: int, **given: Any) -> int:
 def _save(images: Data, path: Path) -> None:
     train, test = images.train, images.test
     with path.open("wb") as file:
-        np.savez(file, train_pixels=train.pixels, train_labels=train.labels, test_pixels=test.pixels, test_labels=test.labels)
+        np.savez(
+            file, train_pixels=train.pixels, train_labels=train.labels, test_pixels=test.pixels, test_labels=test.labels
+        )

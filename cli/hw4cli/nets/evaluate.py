@@ -1,4 +1,4 @@
-"""`hw4nets evaluate`: what a trained network does on the test images."""
+"""`hw4nets evaluate`: accuracy and mistakes of a trained network on the test images."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from hw4cli.endings import Exit
+from hw4cli.exit_status import Exit
 from hw4cli.nets.options import DATA, PLOT, SAVE, SEED, WRITE, Writing, options, take
 from hw4cli.nets.outputs import check_outputs, figure_line, percent, recorded, save_plot, show, write_json
-from hw4cli.nets.watching import load_named, named_source, source_path
+from hw4cli.nets.progress import load_named, named_source, source_path
 from hw4nets.data import Data
 from hw4nets.errors import InputError
 from hw4nets.evaluation import Evaluation, evaluate
@@ -20,18 +20,25 @@ from hw4nets.files import write_text
 from hw4nets.recipes import read_recipe, read_toml
 from hw4nets.runs import CONFIG, load_model
 
-WORST = 10  # mistakes told in the JSON
+MISTAKES_IN_JSON = 10
 
 
 @click.command("evaluate")
 @click.argument("run", metavar="RUN")
 @click.option(
-    "--checkpoint", type=click.Choice(["last", "best"]), default="last", show_default=True, help="Of the last epoch, or the best."
+    "--checkpoint",
+    type=click.Choice(["last", "best"]),
+    default="last",
+    show_default=True,
+    help="Of the last epoch, or the best.",
 )
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda")
 @options(DATA, PLOT, SAVE, SEED, WRITE)
 def command(run: str, checkpoint: str, device: str, seed: int, data: str | None, **given: Any) -> int:
-    """Accuracy plain and with flips averaged, and confusions; --plot draws them, --save writes a row of probabilities an image (CSV)."""
+    """Accuracy plain and with flips averaged, and confusions.
+
+    --plot draws the confusions, --save writes a row of probabilities an image (CSV).
+    """
     writing = take(Writing, given)
     folder = Path(run)
     if not (folder / CONFIG).exists():
@@ -67,7 +74,7 @@ def _record(found: Evaluation, images: Data) -> dict[str, Any]:
             "predicted": images.classes[found.predicted[place]],
             "probability": float(found.probabilities[place].max()),
         }
-        for place in found.worst(WORST)
+        for place in found.worst(MISTAKES_IN_JSON)
     ]
     return {
         "status": "certified",
@@ -88,7 +95,13 @@ def _rows(found: Evaluation, images: Data) -> list[tuple[str, str, str]]:
         right, total = counts[label] / max(counts.sum(), 1), max(counts.sum(), 1)
         counts[label] = 0
         other = int(counts.argmax())
-        rows.append((name, percent(right), f"{images.classes[other]} {percent(counts[other] / total)}" if counts[other] else "–"))
+        rows.append(
+            (
+                name,
+                percent(right),
+                f"{images.classes[other]} {percent(counts[other] / total)}" if counts[other] else "–",
+            )
+        )
     return rows
 
 
@@ -97,5 +110,7 @@ def _predictions(found: Evaluation, images: Data) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "true", "predicted", *images.classes])
     for place, (row, label) in enumerate(zip(found.probabilities, found.labels, strict=True)):
-        writer.writerow([place, images.classes[label], images.classes[row.argmax()], *(f"{value:.6g}" for value in row)])
+        writer.writerow(
+            [place, images.classes[label], images.classes[row.argmax()], *(f"{value:.6g}" for value in row)]
+        )
     return text.getvalue()

@@ -14,15 +14,29 @@ from hw4cli.options import JSON, QUIET, options, take, verbose_option, version_o
 from hw4nets.config import Config
 from hw4nets.errors import InputError
 from hw4nets.models import NETS
-from hw4nets.recipes import PRESET, preset_names
+from hw4nets.recipes import DEFAULT_PRESET, preset_names
 from hw4nets.settings import settings_of
 
-__all__ = ["DATA", "PLOT", "RECIPE", "SAVE", "SEED", "SETTINGS", "WRITE", "Chosen", "Writing", "options", "settings_given", "take", "whole"]
+__all__ = [
+    "DATA",
+    "PLOT",
+    "RECIPE",
+    "SAVE",
+    "SEED",
+    "SETTINGS",
+    "WRITE",
+    "Chosen",
+    "Writing",
+    "options",
+    "settings_given",
+    "take",
+    "whole",
+]
 
 
 @dataclass(frozen=True)
 class Writing:
-    """What is written, and where."""
+    """The outputs of a command."""
 
     json: str | None
     quiet: bool
@@ -32,7 +46,7 @@ class Writing:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Where a recipe comes from."""
+    """The sources of a recipe."""
 
     net: str | None
     preset: str | None
@@ -69,7 +83,7 @@ def _setting(item: dataclasses.Field[Any], owners: str) -> Option:
 
 
 def _network_settings() -> list[Option]:
-    """One option a name, whatever network has it; the help says which do."""
+    """One option a name for all networks that have it; its help lists them."""
     found: dict[str, tuple[dataclasses.Field[Any], list[str]]] = {}
     for net in NETS.values():
         for item in settings_of(net):
@@ -80,9 +94,14 @@ def _network_settings() -> list[Option]:
 RECIPE = (
     click.option("--net", metavar="|".join(NETS), shell_complete=_complete(NETS), help="The network."),
     click.option(
-        "--preset", metavar="|".join(preset_names()), shell_complete=_complete(preset_names()), help=f"Named settings; default: {PRESET}."
+        "--preset",
+        metavar="|".join(preset_names()),
+        shell_complete=_complete(preset_names()),
+        help=f"Named settings; default: {DEFAULT_PRESET}.",
     ),
-    click.option("--config", metavar="TOML", help="Settings from a file, such as a run's config.toml or a search's best.toml."),
+    click.option(
+        "--config", metavar="TOML", help="Settings from a file, such as a run's config.toml or a search's best.toml."
+    ),
 )
 SETTINGS = (*_network_settings(), *(_setting(item, "") for item in settings_of(Config)))
 DATA = click.option(
@@ -110,4 +129,6 @@ def _read(item: dataclasses.Field[Any], value: Any) -> Any:
         return tuple(int(word) for word in value.split(","))
     except ValueError as error:
         example = ",".join(map(str, item.default))
-        raise InputError(f"--{item.name.replace('_', '-')} {value!r}: give whole numbers with commas, as in {example}") from error
+        raise InputError(
+            f"--{item.name.replace('_', '-')} {value!r}: give whole numbers with commas, as in {example}"
+        ) from error

@@ -1,4 +1,4 @@
-"""`hw4nets plot`: runs beside each other."""
+"""`hw4nets plot`: runs compared."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from typing import Any
 
 import click
 
-from hw4cli.endings import Exit
+from hw4cli.exit_status import Exit
 from hw4cli.nets.options import PLOT, SAVE, SEED, WRITE, Writing, options, take
 from hw4cli.nets.outputs import check_outputs, figure_line, percent, recorded, save_plot, show, write_json
 from hw4nets.errors import InputError
 from hw4nets.files import write_text
-from hw4nets.history import Row
+from hw4nets.history import EpochRow
 from hw4nets.recipes import read_recipe, read_toml
 from hw4nets.runs import CONFIG, read_history
 
 
-def _draw(writing: Writing, histories: dict[str, tuple[Row, ...]], pixels: str) -> None:
+def _draw(writing: Writing, histories: dict[str, tuple[EpochRow, ...]], pixels: str) -> None:
     from hw4nets.plotting import plot_curves, plot_runs
 
     (run, rows), *others = histories.items()
     save_plot(writing, plot_runs(histories, pixels) if others else plot_curves(rows, f"{Path(run).name}, {pixels}"))
 
 
-def _table(histories: dict[str, tuple[Row, ...]]) -> str:
+def _table(histories: dict[str, tuple[EpochRow, ...]]) -> str:
     """Every epoch of every run, the run's folder in front."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["run", *(item.name for item in fields(Row))])
+    writer.writerow(["run", *(item.name for item in fields(EpochRow))])
     writer.writerows([run, *astuple(row)] for run, rows in histories.items() for row in rows)
     return text.getvalue()
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    """On what epoch or settings were chosen, and which pixels were learned, as far as the folder says."""
+    """The images that epoch or settings were chosen on, and the pixels trained on, as far as the folder has them."""
     if not (folder / CONFIG).exists():
         return {"selected_on": "unknown", "pixels": "unknown"}
     pixels = read_toml(folder / CONFIG).get("pixels", "unknown")
@@ -48,7 +48,10 @@ def _about(folder: Path) -> dict[str, Any]:
 @click.argument("runs", nargs=-1, required=True, metavar="RUN…")
 @options(PLOT, SAVE, SEED, WRITE)
 def command(runs: tuple[str, ...], seed: int, **given: Any) -> int:
-    """A table of runs (unfinished ones, too); --plot draws their curves over epochs and over time, --save writes all their epochs (CSV)."""
+    """A table of runs, unfinished ones too.
+
+    --plot draws their curves over epochs and over time, --save writes all their epochs (CSV).
+    """
     writing = take(Writing, given)
     check_outputs(writing, {}, runs=runs)
     for run in runs:
@@ -56,19 +59,30 @@ def command(runs: tuple[str, ...], seed: int, **given: Any) -> int:
             raise InputError(f"no run {run}: give folders that train wrote")
     histories = {run: read_history(Path(run)) for run in runs}
     record = {
-        run: {"epochs": len(rows), "test_accuracy": rows[-1].test_accuracy, "seconds_train": sum(row.seconds_train for row in rows)}
+        run: {
+            "epochs": len(rows),
+            "test_accuracy": rows[-1].test_accuracy,
+            "seconds_train": sum(row.seconds_train for row in rows),
+        }
         | _about(Path(run))
         for run, rows in histories.items()
     }
     with recorded(writing, seed):
         if writing.plot is not None:
-            _draw(writing, histories, "pixels " + "; ".join(sorted({one["pixels"] for one in record.values()})))
+            _draw(writing, histories, "pixels " + "; ".join(sorted({facts["pixels"] for facts in record.values()})))
         if writing.save is not None:
             write_text(writing.save, _table(histories))
     write_json(writing, seed, None, {"status": "certified", "message": f"{len(runs)} runs", "runs": record})
     rows = [
-        (run, str(one["epochs"]), percent(one["test_accuracy"]), f"{one['seconds_train']:.1f}", one["selected_on"], one["pixels"])
-        for run, one in record.items()
+        (
+            run,
+            str(facts["epochs"]),
+            percent(facts["test_accuracy"]),
+            f"{facts['seconds_train']:.1f}",
+            facts["selected_on"],
+            facts["pixels"],
+        )
+        for run, facts in record.items()
     ]
     heads = ("run", "epochs", "test", "seconds of training", "chosen on", "pixels")
     show(writing, "Runs", heads, rows, figure_line(writing, "runs.png"))

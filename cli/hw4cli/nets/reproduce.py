@@ -8,30 +8,40 @@ from typing import Any
 
 import click
 
-from hw4cli.endings import Exit, say
+from hw4cli.exit_status import Exit, say
+from hw4cli.json_record import json_text
 from hw4cli.nets.options import DATA, PLOT, SAVE, WRITE, Writing, options, take, whole
 from hw4cli.nets.outputs import PROGRAM, check_outputs, line, percent, recorded, save_plot, show, write_json
-from hw4cli.nets.watching import Told, load_shown, source_path
-from hw4cli.outputs import Files
+from hw4cli.nets.progress import EpochTable, load_shown, source_path
+from hw4cli.output_paths import Files
 from hw4cli.progress import Bar
-from hw4cli.records import json_text
-from hw4nets.assignment import PRESETS, diverged, is_written, reproduce, start_anew
-from hw4nets.execution import choose_device, keep_freed_memory
+from hw4nets.assignment import PRESETS, diverged, is_written, reproduce, start_over
+from hw4nets.execution import choose_device
 from hw4nets.files import write_text
+from hw4nets.process import keep_freed_memory
 from hw4nets.runs import read_history
 
 
 @click.command("reproduce")
 @options(DATA)
-@click.option("--out", required=True, metavar="DIR", help="The folder for report.md, results.json, figures and runs; made if absent.")
+@click.option(
+    "--out",
+    required=True,
+    metavar="DIR",
+    help="The folder for report.md, results.json, figures and runs; made if absent.",
+)
 @click.option("--epochs", type=whole(1), metavar="N", help="For a look: so many epochs of every run.")
-@click.option("--own-epochs", type=whole(1), metavar="N", help="Epochs of the assignment's own settings (12 and 25 take hours).")
+@click.option(
+    "--own-epochs", type=whole(1), metavar="N", help="Epochs of the assignment's own settings (12 and 25 take hours)."
+)
 @click.option("--seed", type=whole(0), default=0, show_default=True, metavar="S", help="Seed of every run.")
 @click.option("--threads", type=whole(0), default=0, metavar="N", help="CPU threads; default: torch's choice.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda")
-@click.option("--overwrite", is_flag=True, help="Start all runs in the folder anew.")
+@click.option("--overwrite", is_flag=True, help="Start all runs in the folder again.")
 @options(PLOT, SAVE, WRITE)
-def command(data: str | None, out: str, epochs: int | None, own_epochs: int | None, overwrite: bool, **given: Any) -> int:
+def command(
+    data: str | None, out: str, epochs: int | None, own_epochs: int | None, overwrite: bool, **given: Any
+) -> int:
     """Part 3 of the assignment: four networks with the chosen settings, and beside them with the assignment's own.
 
     Hours on a CPU. The same command again keeps what is finished and goes on with the rest.
@@ -45,20 +55,31 @@ def command(data: str | None, out: str, epochs: int | None, own_epochs: int | No
     changes = {name: given[name] for name in ("seed", "threads", "device")} | ({"epochs": epochs} if epochs else {})
     with recorded(writing, given["seed"], images.sha256):
         if overwrite:
-            start_anew(Path(out))
+            start_over(Path(out))
         try:
             with Bar("reproducing", writing.quiet) as bar:
-                results = reproduce(Path(out), images, changes, own_epochs, Told(bar, writing), lambda text: line(writing, f"\n{text}"))
+                table = EpochTable(bar, writing)
+                results = reproduce(
+                    Path(out), images, changes, own_epochs, table, lambda text: line(writing, f"\n{text}")
+                )
         except KeyboardInterrupt:
             say(PROGRAM, "interrupted; the same command goes on from the last epoch that ended")
             return Exit.INTERRUPTED
         _write(results, Path(out), writing, images.pixels)
-    failed = [f"{letter} {name}: {why}" for letter, part in results["parts"].items() for name, why in diverged(part).items()]
+    failed = [
+        f"{letter} {name}: {why}" for letter, part in results["parts"].items() for name, why in diverged(part).items()
+    ]
     for sentence in failed:
         say(PROGRAM, sentence)
-    record = {"status": "inaccurate" if failed else "certified", "message": "; ".join([f"report in {out}/report.md", *failed])}
+    record = {
+        "status": "inaccurate" if failed else "certified",
+        "message": "; ".join([f"report in {out}/report.md", *failed]),
+    }
     write_json(writing, given["seed"], images.sha256, record | results)
-    title, heads = f"Part 3: deep learning architectures, pixels {images.pixels}", ("part", "settings", "test", "training")
+    title, heads = (
+        f"Part 3: deep learning architectures, pixels {images.pixels}",
+        ("part", "settings", "test", "training"),
+    )
     show(writing, title, heads, _rows(results["parts"]), [f"Report and figures: {out}/report.md"])
     return Exit.UNPROVEN if failed else Exit.CERTIFIED
 
@@ -69,7 +90,7 @@ def _write(results: Mapping[str, Any], folder: Path, writing: Writing, pixels: s
         from hw4nets.plotting import plot_runs
 
         trained = [part[name] for part in results["parts"].values() for name in PRESETS if "summary" in part[name]]
-        histories = {one["folder"]: read_history(folder / "runs" / one["folder"]) for one in trained}
+        histories = {outcome["folder"]: read_history(folder / "runs" / outcome["folder"]) for outcome in trained}
         save_plot(writing, plot_runs(histories, f"pixels {pixels}"))
     if writing.save is not None:
         write_text(writing.save, json_text(results))

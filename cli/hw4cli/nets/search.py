@@ -9,47 +9,80 @@ from typing import Any
 
 import click
 
-from hw4cli.endings import Exit, say
-from hw4cli.nets.options import DATA, PLOT, RECIPE, SAVE, SETTINGS, WRITE, Chosen, Writing, options, settings_given, take, whole
+from hw4cli.exit_status import Exit, say
+from hw4cli.nets.options import (
+    DATA,
+    PLOT,
+    RECIPE,
+    SAVE,
+    SETTINGS,
+    WRITE,
+    Chosen,
+    Writing,
+    options,
+    settings_given,
+    take,
+    whole,
+)
 from hw4cli.nets.outputs import PROGRAM, check_outputs, figure_line, percent, recorded, save_plot, show, write_json
+from hw4cli.nets.progress import load_named, named_source, source_path
 from hw4cli.nets.train import chosen_recipe
-from hw4cli.nets.watching import load_named, named_source, source_path
-from hw4cli.outputs import Files, named_files
+from hw4cli.output_paths import Files, named_files
 from hw4cli.progress import Bar
 from hw4nets.errors import InputError, UnknownNameError
-from hw4nets.execution import check_machine, keep_freed_memory
+from hw4nets.execution import check_machine
 from hw4nets.files import write_text
+from hw4nets.process import keep_freed_memory
 from hw4nets.recipes import Recipe, read_toml
-from hw4nets.search import BEST_TOML, FILES, SAMPLERS, STUDY, Findings, Plan, default_space, search
+from hw4nets.search import BEST_TOML, STUDY, STUDY_FILES, search
+from hw4nets.search_plan import SAMPLERS, Findings, Plan, default_space
 from hw4nets.settings import Range, checked, settings_of
 
-JUDGING = ("select", "chosen_on")  # they say how trials are compared
-SHOWN = 10
-COMBINATIONS = 200  # tried before a value of --vary counts as impossible
+NOT_VARIED = ("select", "chosen_on")  # they say how trials are compared
+TRIALS_SHOWN = 10
+MAX_COMBINATIONS = 200  # of other options, tried before a value of --vary counts as impossible
 
 
 @click.command("search")
 @options(RECIPE, DATA)
-@click.option("--out", required=True, metavar="DIR", help="The search's folder: study.sqlite, trials.csv, best.toml; made if absent.")
-@click.option("--trials", type=whole(1), default=30, show_default=True, metavar="N", help="In all; those of an earlier call count.")
+@click.option(
+    "--out",
+    required=True,
+    metavar="DIR",
+    help="The search's folder: study.sqlite, trials.csv, best.toml; made if absent.",
+)
+@click.option(
+    "--trials",
+    type=whole(1),
+    default=30,
+    show_default=True,
+    metavar="N",
+    help="In all; those of an earlier call count.",
+)
 @click.option("--sampler", default="tpe", show_default=True, metavar="|".join(SAMPLERS), help="How settings are drawn.")
 @click.option(
-    "--vary", multiple=True, metavar="NAME[=LOW:HIGH|=A|B…]", help="Search this option only (and others so named). Repeat for more."
+    "--vary",
+    multiple=True,
+    metavar="NAME[=LOW:HIGH|=A|B…]",
+    help="Search this option only (and others so named). Repeat for more.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the search in the folder.")
 @options(SETTINGS, PLOT, SAVE, WRITE)
-def command(data: str | None, out: str, trials: int, sampler: str, vary: tuple[str, ...], resume: bool, **given: Any) -> int:
+def command(
+    data: str | None, out: str, trials: int, sampler: str, vary: tuple[str, ...], resume: bool, **given: Any
+) -> int:
     """Choose hyper-parameters: seeded trials judged on 5,000 held-out training images, poor ones ended early.
 
-    The first trial has the recipe's own values. Each trains for all epochs of the recipe, or for --epochs N; best.toml then
-    has N, too, and a last training wants more.
+    The first trial has the recipe's own values. Each trains for all epochs of the recipe, or for --epochs N; best.toml
+    then has N, too, and a last training needs more.
 
-    best.toml is what `hw4nets train --config` takes. The test images are looked at with --select test only, and best.toml then says so.
+    best.toml is what `hw4nets train --config` takes. The test images are used with --select test only, and best.toml
+    then says so.
     """
     writing, changes, chosen = take(Writing, given), settings_given(given), take(Chosen, given)
     settings = {} if chosen.config is None else read_toml(chosen.config)
     read = {f"--config {chosen.config}": chosen.config, "the data": source_path(named_source(data, settings))}
-    check_outputs(writing, read, Files(f"--out {out}", out, named_files(FILES)))
+    check_outputs(writing, read, Files(f"--out {out}", out, named_files(STUDY_FILES)))
     recipe = chosen_recipe(chosen, changes)
     check_machine(recipe.config)
     keep_freed_memory()
@@ -79,16 +112,16 @@ def command(data: str | None, out: str, trials: int, sampler: str, vary: tuple[s
         f"To train with the best: hw4nets train --config {out}/{BEST_TOML}{epochs} --out RUN",
         *figure_line(writing, "search.png", go_on),
     ]
-    show(writing, *_table(plan, found, images.pixels), last)
+    _show(writing, plan, found, images.pixels, last)
     return Exit.CERTIFIED
 
 
 def _space(recipe: Recipe, vary: tuple[str, ...], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """What is named, else everything that can be searched and was not given."""
+    """The options named by --vary, else all that can be searched and were not given."""
     known = default_space(recipe)
     if not vary:
         return {name: where for name, where in known.items() if name not in changes}
-    options = {name: value for name, value in recipe.options.items() if name not in JUDGING}
+    options = {name: value for name, value in recipe.options.items() if name not in NOT_VARIED}
     space = {}
     for words in vary:
         name, given, text = words.partition("=")
@@ -104,12 +137,16 @@ def _space(recipe: Recipe, vary: tuple[str, ...], changes: Mapping[str, Any]) ->
 
 def _check_runs(recipe: Recipe, space: Mapping[str, Any]) -> None:
     """Raise `InputError` for a value that the network takes with no choice of the others that were named."""
-    values = {name: [where.low, where.high] if isinstance(where, Range) else list(where) for name, where in space.items()}
+    values = {
+        name: [where.low, where.high] if isinstance(where, Range) else list(where) for name, where in space.items()
+    }
     for name, own in values.items():
-        others = [[(other, one) for one in (recipe.options[other], *values[other])] for other in values if other != name]
+        others = [
+            [(other, value) for value in (recipe.options[other], *values[other])] for other in values if other != name
+        ]
         for value in own:
             errors = []
-            for choice in islice(product(*others), COMBINATIONS):
+            for choice in islice(product(*others), MAX_COMBINATIONS):
                 try:
                     recipe.changed({**dict(choice), name: value})
                     break
@@ -121,7 +158,9 @@ def _check_runs(recipe: Recipe, space: Mapping[str, Any]) -> None:
 
 def _where(recipe: Recipe, name: str, text: str) -> Range | tuple[Any, ...]:
     """LOW:HIGH is even in the logarithm where LOW > 0 and HIGH ≥ 10 LOW; A|B are the values themselves."""
-    item = next(one for record in (recipe.shape, recipe.config) for one in settings_of(type(record)) if one.name == name)
+    item = next(
+        item for record in (recipe.shape, recipe.config) for item in settings_of(type(record)) if item.name == name
+    )
     old = recipe.options[name]
     try:
         if ":" in text and isinstance(old, int | float) and not isinstance(old, bool):
@@ -137,7 +176,9 @@ def _where(recipe: Recipe, name: str, text: str) -> Range | tuple[Any, ...]:
     except InputError as error:
         raise InputError(f"--vary {name}={text}: {error}") from error
     except ValueError as error:
-        raise InputError(f"--vary {name}={text}: give {name}=LOW:HIGH with LOW < HIGH, or values as in {name}=A|B") from error
+        raise InputError(
+            f"--vary {name}={text}: give {name}=LOW:HIGH with LOW < HIGH, or values as in {name}=A|B"
+        ) from error
 
 
 def _value(old: Any, word: str) -> Any:
@@ -145,27 +186,31 @@ def _value(old: Any, word: str) -> Any:
         if word not in ("true", "false"):
             raise ValueError(word)
         return word == "true"
-    return [int(one) for one in word.split(",")] if isinstance(old, list) else type(old)(word)
+    return [int(number) for number in word.split(",")] if isinstance(old, list) else type(old)(word)
 
 
 def _write(plan: Plan, found: Findings, folder: Path, writing: Writing, pixels: str) -> None:
     if writing.plot is not None:
         from hw4nets.plotting import plot_study
 
-        trials = [(trial.number, trial.accuracy, trial.ended == "finished") for trial in found.trials]
         title = f"{plan.recipe.shape.name}: {len(found.trials)} trials, pixels {pixels}"
-        save_plot(writing, plot_study(trials, found.importances, plan.judged_on, title))
+        save_plot(writing, plot_study(found.trials, found.importances, plan.judged_on, title))
     if writing.save is not None:
         write_text(writing.save, (folder / BEST_TOML).read_text(encoding="utf-8"))
 
 
-def _table(plan: Plan, found: Findings, pixels: str) -> tuple[str, list[str], list[list[str]]]:
+def _show(writing: Writing, plan: Plan, found: Findings, pixels: str, last: list[str]) -> None:
     order = sorted(found.trials, key=lambda trial: (trial.ended != "finished", -(trial.accuracy or 0.0)))
-    rows = [[str(one.number), percent(one.accuracy), one.ended, _settings(one.values)] for one in order[:SHOWN]]
+    rows = [
+        [str(trial.number), percent(trial.accuracy), trial.ended, _settings(trial.values)]
+        for trial in order[:TRIALS_SHOWN]
+    ]
     judges = "the test images" if plan.judged_on == "test" else "held-out training images"
     title = f"{found.best.shape.name}: the best {len(rows)} of {len(found.trials)} trials, on {judges}, pixels {pixels}"
-    return title, ["trial", plan.judged_on, "ended", "settings"], rows
+    show(writing, title, ["trial", plan.judged_on, "ended", "settings"], rows, last)
 
 
 def _settings(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {f'{value:.3g}' if isinstance(value, float) else value}" for name, value in values.items())
+    return ", ".join(
+        f"{name} {f'{value:.3g}' if isinstance(value, float) else value}" for name, value in values.items()
+    )

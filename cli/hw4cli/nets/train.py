@@ -8,35 +8,58 @@ from typing import Any
 
 import click
 
-from hw4cli.endings import Exit, say
-from hw4cli.nets.options import DATA, PLOT, RECIPE, SAVE, SETTINGS, WRITE, Chosen, Writing, options, settings_given, take
+from hw4cli.exit_status import Exit, say
+from hw4cli.nets.options import (
+    DATA,
+    PLOT,
+    RECIPE,
+    SAVE,
+    SETTINGS,
+    WRITE,
+    Chosen,
+    Writing,
+    options,
+    settings_given,
+    take,
+)
 from hw4cli.nets.outputs import PROGRAM, check_outputs, percent, recorded, run_files, save_plot, show, write_json
-from hw4cli.nets.watching import Told, load_named, named_source, source_path
+from hw4cli.nets.progress import EpochTable, load_named, named_source, source_path
 from hw4cli.progress import Bar
 from hw4nets.checkpoint import write_tensors
 from hw4nets.data import Data
 from hw4nets.errors import InputError
-from hw4nets.execution import check_machine, keep_freed_memory
-from hw4nets.models import net
-from hw4nets.recipes import PRESET, Recipe, preset, read_recipe, read_toml
+from hw4nets.execution import check_machine
+from hw4nets.models import NETS, net
+from hw4nets.process import keep_freed_memory
+from hw4nets.recipes import DEFAULT_PRESET, Recipe, preset, read_recipe, read_toml
 from hw4nets.runs import CONFIG, Outcome, open_run, run
 
-SHOWN = ("parameters", "flops_per_image", "best_epoch", "selected_on", "seconds_train", "images_per_second", "device", "pixels")
+SUMMARY_SHOWN = (
+    "parameters",
+    "flops_per_image",
+    "best_epoch",
+    "selected_on",
+    "seconds_train",
+    "images_per_second",
+    "device",
+    "pixels",
+)
 
 
 @click.command("train")
 @options(RECIPE, DATA)
 @click.option("--out", required=True, metavar="RUN", help="The run's folder; made if absent.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint, with its own settings.")
-@click.option("--overwrite", is_flag=True, help="Start anew in a folder that holds a run.")
+@click.option("--overwrite", is_flag=True, help="Start again in a folder that holds a run.")
 @options(SETTINGS, PLOT, SAVE, WRITE)
 def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: Any) -> int:
     """Train a network: config, history, summary, figures and checkpoints in one folder.
 
-    What no option says, the images too, comes from --config, else from the preset. What a file leaves out is as in hw4nets.Config.
+    What no option says, the images too, comes from --config, else from the preset. What a file leaves out is as in
+    hw4nets.Config.
     """
     if resume and overwrite:
-        raise InputError("--resume goes on and --overwrite starts anew; give one of them")
+        raise InputError("--resume goes on and --overwrite starts over; give one of them")
     writing, chosen, changes = take(Writing, given), take(Chosen, given), settings_given(given)
     kept = read_toml(Path(out) / CONFIG) if resume and (Path(out) / CONFIG).exists() else {}
     source = kept or ({} if chosen.config is None else read_toml(chosen.config))
@@ -56,7 +79,7 @@ def train(folder: Path, recipe: Recipe, data: Data, writing: Writing) -> int:
     """The exit status: 0 finished, 130 interrupted."""
     try:
         with Bar(f"training {recipe.shape.name}", writing.quiet) as bar:
-            outcome = run(folder, recipe, data, Told(bar, writing))
+            outcome = run(folder, recipe, data, EpochTable(bar, writing))
     except KeyboardInterrupt:
         say(
             PROGRAM,
@@ -78,18 +101,21 @@ def chosen_recipe(chosen: Chosen, changes: Mapping[str, Any]) -> Recipe:
         if chosen.net not in (None, recipe.shape.name):
             raise InputError(f"--net {chosen.net}, but {chosen.config} is for {recipe.shape.name}; leave --net out")
     elif chosen.net is None:
-        raise InputError("which network? give --net logistic, hidden, conv, base or fast, or --config TOML")
+        *names, last = NETS
+        raise InputError(f"which network? give --net {', '.join(names)} or {last}, or --config TOML")
     else:
-        recipe = preset(chosen.preset or PRESET, chosen.net)
+        recipe = preset(chosen.preset or DEFAULT_PRESET, chosen.net)
     return recipe.changed(changes)
 
 
 def kept_recipe(folder: Path, chosen: Chosen, changes: Mapping[str, Any]) -> Recipe:
-    """The run's own; what is asked besides must agree with it, which opening the run checks."""
+    """The run's own, with the given settings; opening the run checks that they agree."""
     recipe = read_recipe(folder / CONFIG)
     if chosen.preset is None and chosen.config is None:
         if chosen.net not in (None, recipe.shape.name):
-            raise InputError(f"{folder} is a run of {recipe.shape.name}, not {chosen.net}; leave --net out, or give another --out")
+            raise InputError(
+                f"{folder} is a run of {recipe.shape.name}, not {chosen.net}; leave --net out, or give another --out"
+            )
         return recipe.changed(changes)
     return chosen_recipe(Chosen(chosen.net or recipe.shape.name, chosen.preset, chosen.config), changes)
 
@@ -101,16 +127,25 @@ def _write(folder: Path, recipe: Recipe, data: Data, outcome: Outcome, writing: 
 
         save_plot(writing, plot_curves(outcome.history.rows, f"{recipe.shape.name}, pixels {data.pixels}"))
     if writing.save is not None:
-        write_tensors(writing.save, {name: one.cpu() for name, one in outcome.model.state_dict().items()})
+        write_tensors(writing.save, {name: tensor.cpu() for name, tensor in outcome.model.state_dict().items()})
     write_json(
-        writing, recipe.config.seed, data.sha256, {"status": "certified", "message": f"finished; everything is in {folder}"} | summary
+        writing,
+        recipe.config.seed,
+        data.sha256,
+        {"status": "certified", "message": f"finished; everything is in {folder}"} | summary,
     )
     rows = [
-        ("test accuracy", f"{percent(summary['test_accuracy'])}  (flips averaged: {percent(summary['test_accuracy_flip'])})"),
+        (
+            "test accuracy",
+            f"{percent(summary['test_accuracy'])}  (flips averaged: {percent(summary['test_accuracy_flip'])})",
+        ),
         ("training accuracy", f"{percent(summary['train_accuracy'])}  (a full pass at the end)"),
-        *((name.replace("_", " "), _word(summary[name])) for name in SHOWN),
+        *((name.replace("_", " "), _word(summary[name])) for name in SUMMARY_SHOWN),
     ]
-    last = [f"Curves, confusions and worst mistakes: {folder}", f"To compare: hw4nets plot {folder} OTHER_RUN --plot runs.png"]
+    last = [
+        f"Curves, confusions and worst mistakes: {folder}",
+        f"To compare: hw4nets plot {folder} OTHER_RUN --plot runs.png",
+    ]
     show(writing, f"{recipe.shape.name}: {len(outcome.history.rows)} epochs on {data.title}", ("", ""), rows, last)
 
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import click
 
-from hw4cli.endings import Exit
+from hw4cli.exit_status import Exit
 from hw4cli.opt.options import version
 from hw4cli.program import Commands, run
+from hw4cli.translate import translate
 
 COMMANDS = {
     "solve": "Fit a penalised or shape-constrained regression, and prove it.",
@@ -22,7 +23,7 @@ COMMANDS = {
 EPILOG = """\b
 Exit status: 0 certified · 1 an answer without proof, or solvers that disagree
              2 wrong input or usage · 130 interrupted
-Rows are counted from 1, the header not counted.
+Sentences count rows from 1, the header not counted; the JSON counts from 0.
 Completion: eval "$(_HW4OPT_COMPLETE=bash_source hw4opt)"
             (zsh: zsh_source, fish: fish_source)"""
 
@@ -33,31 +34,35 @@ class OptCommands(Commands):
     texts, package = COMMANDS, "hw4cli.opt"
 
     def unknown(self, name: str) -> Exception:
-        """What is raised for the name of no command."""
+        """The exception for a name that is no command."""
         from hw4opt import UnknownNameError
 
         return UnknownNameError("command", name, COMMANDS)
 
 
-@click.group(cls=OptCommands, epilog=EPILOG, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=OptCommands, epilog=EPILOG, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @version
 def app() -> None:
-    """Describe a penalised or shape-constrained regression once, solve it with any solver, and get an answer that proves itself.
+    """Describe a penalised or shape-constrained regression once, solve it with any solver, get a proven answer.
 
     `hw4opt solve --loss huber --reg tv` runs on built-in data.
     """
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run the command line; gives the exit status."""
-    return run(app, "hw4opt", words, _judge)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    return run(app, "hw4opt", arguments, _classify)
 
 
-def _judge(error: Exception) -> tuple[str, Exit] | None:
+def _classify(error: Exception) -> tuple[str, Exit] | None:
     from hw4opt import Hw4Error, NotCertifiedError
 
     if isinstance(error, Hw4Error):
-        return str(error), Exit.UNPROVEN if isinstance(error, NotCertifiedError) else Exit.WRONG
+        return translate(str(error), getattr(error, "row", None)), Exit.UNPROVEN if isinstance(
+            error, NotCertifiedError
+        ) else Exit.WRONG
     return None
 
 

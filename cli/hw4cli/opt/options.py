@@ -1,30 +1,26 @@
-"""The options that several commands share, and the frozen records they become."""
+"""Options that several commands share, and the frozen records of their values."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
-from hw4cli.options import JSON, QUIET, options, take, verbose_option, version_option, whole
+from hw4cli.opt.name_options import NameOption
+from hw4cli.options import JSON, QUIET, verbose_option, version_option, whole
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-BYTES = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([kKMGT]?)(i?)B?")
-
-__all__ = ["ARRAYS", "CATEGORICAL", "CHOOSE", "DATA", "DESCRIBE", "ERRORS", "READ", "SAVE", "SOLVE", "WRITE"]
-__all__ += ["Choosing", "Describing", "Reading", "Solving", "Writing"]
-__all__ += ["options", "take", "version", "whole"]  # for the commands, which declare everything from here
+BYTE_COUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([kKMGT]?)(i?)B?")
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How a table is read, and which of its rows and columns are taken."""
+class TableOptions:
+    """How a table is read, and which of its rows and columns are used."""
 
     max_input: int
     missing: str
@@ -32,8 +28,8 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Describing(Reading):
-    """What the problem is."""
+class ProblemOptions(TableOptions):
+    """The data and the terms of a problem."""
 
     data: str | None
     x: str | None
@@ -55,20 +51,22 @@ class Describing(Reading):
 
 
 @dataclass(frozen=True)
-class Solving:
-    """How it is solved."""
+class SolverOptions:
+    """How a problem is solved."""
 
     solver: str
     tol: float | None
     max_iterations: int | None
     separated: str = "refuse"
     errors: str = "information"
-    time_limit: float = math.inf  # none, but with one a solver that is deaf to Ctrl-C runs where it can be killed
+    time_limit: float = (
+        math.inf
+    )  # no limit; but any limit runs a solver that ignores Ctrl-C in a process that can be killed
 
 
 @dataclass(frozen=True)
-class Choosing:
-    """How what was not given is chosen."""
+class SelectionOptions:
+    """How hyper-parameters that are not given are chosen."""
 
     select: str
     search: str
@@ -82,8 +80,8 @@ class Choosing:
 
 
 @dataclass(frozen=True)
-class Writing:
-    """What is written, and where."""
+class OutputOptions:
+    """What a command writes, and where."""
 
     json: str | None
     plot: str | None
@@ -93,52 +91,18 @@ class Writing:
     arrays: bool | None = None
 
 
-def _complete(kind: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
-    def complete(context: click.Context, parameter: click.Parameter, start: str) -> list[CompletionItem]:
-        return [CompletionItem(name) for name in _names(kind) if name.startswith(start)]
-
-    return complete
-
-
-def _names(kind: str) -> Sequence[str]:
-    if kind == "kernel":
-        from hw4cli.opt.words import kernel_names
-
-        return kernel_names()
-    if kind == "solver":
-        from hw4opt.solvers import solver_names
-
-        return ["auto", *solver_names()]  # backends would take their libraries' import
-    from hw4opt.terms import names
-
-    return names(kind)
-
-
-class _Listing(click.Option):
-    """An option that takes a name; its help lists those that there are, with the parameters that a user gives."""
-
-    def __init__(self, words: Sequence[str], *, kind: str, without: tuple[str, ...] = (), **given: Any) -> None:
-        super().__init__(words, shell_complete=_complete(kind), **given)
-        self.kind, self.without = kind, without
-
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        from hw4opt.terms import registry
-
-        shown = (registry.usage(registry.load(self.kind, name), self.without) for name in _names(self.kind))
-        record = super().get_help_record(ctx)
-        return None if record is None else (record[0], f"{', '.join(shown)}. {record[1]}".strip())
-
-
 def time_limit_option(default: float, text: str) -> Callable[[F], F]:
-    """--time-limit of a command."""
+    """The option --time-limit of a command."""
     kind = click.FloatRange(0, min_open=True)
     return click.option("--time-limit", type=kind, default=default, show_default=False, metavar="SECONDS", help=text)
 
 
 def _bytes(context: click.Context, parameter: click.Parameter, text: str) -> int:
-    """A number of bytes such as 500M or 2GiB."""
-    match = BYTES.fullmatch(text.strip())
-    if match is None or not (size := float(match[1]) * (1024 if match[3] else 1000) ** " KMGT".index(match[2].upper() or " ")):
+    """Parse a number of bytes such as 500M or 2GiB."""
+    match = BYTE_COUNT.fullmatch(text.strip())
+    if match is None or not (
+        size := float(match[1]) * (1024 if match[3] else 1000) ** " KMGT".index(match[2].upper() or " ")
+    ):
         raise click.BadParameter(f"{text}: give a number of bytes such as 500M, 2G or 2GiB")
     return int(size)
 
@@ -147,31 +111,38 @@ version = version_option("hw4opt")
 
 DATA = click.argument("data", required=False, metavar="[DATA]")
 
-READ = (
+TABLE = (
     click.option(
         "--missing",
         type=click.Choice(["refuse", "drop"]),
         default="refuse",
         show_default=True,
-        help="Rows that miss a cell of a column that is used (empty, NA, nan, …): refuse them, or go on without.",
+        help="Rows with an empty cell (or NA, nan, …) in a column that is used: refuse them, or leave them out.",
     ),
     click.option(
-        "--max-input", default="2G", show_default=True, metavar="BYTES", callback=_bytes, help="Most bytes read of one table: 500M, 2GiB."
+        "--max-input",
+        default="2G",
+        show_default=True,
+        metavar="BYTES",
+        callback=_bytes,
+        help="Most bytes read of one table: 500M, 2GiB.",
     ),
 )
 CATEGORICAL = click.option(
     "--categorical",
     multiple=True,
     metavar="COL",
-    help="A column whose levels become 0/1 features COL=level; beside the intercept of a linear design the first is left out. "
-    "Repeat for more.",
+    help="A column whose levels become 0/1 features COL=level; with the intercept of a linear design the first is "
+    "left out. Repeat for more.",
 )
 
-DESCRIBE = (
+PROBLEM = (
     DATA,
-    click.option("--x", metavar="COL[,COL…]", help="Feature columns; default: every numeric column that has no other role."),
+    click.option(
+        "--x", metavar="COL[,COL…]", help="Feature columns; default: every numeric column that has no other role."
+    ),
     CATEGORICAL,
-    *READ,
+    *TABLE,
     click.option("--y", default="y", show_default=True, metavar="COL", help="Target column."),
     click.option("--weights", metavar="COL", help="Row weights of the loss, ≥ 0; a row of weight 0 is left out."),
     click.option("--offset", metavar="COL", help="Counts: a column added to the log of the mean."),
@@ -187,12 +158,27 @@ DESCRIBE = (
         show_default=True,
         help="Standardise the x columns, by all rows in use; held-out folds keep that scale.",
     ),
-    click.option("--kernel", cls=_Listing, kind="kernel", without=("gamma",), metavar="NAME[:param=value,…]", help="Default: rbf."),
+    click.option(
+        "--kernel",
+        cls=NameOption,
+        kind="kernel",
+        without=("gamma",),
+        metavar="NAME[:param=value,…]",
+        help="Default: rbf.",
+    ),
     click.option("--gamma", type=float, metavar="G", help="The kernel's gamma, in units of the raw x."),
-    click.option("--loss", cls=_Listing, kind="loss", default="squared", show_default=True, metavar="NAME[:param=value,…]", help=""),
+    click.option(
+        "--loss",
+        cls=NameOption,
+        kind="loss",
+        default="squared",
+        show_default=True,
+        metavar="NAME[:param=value,…]",
+        help="",
+    ),
     click.option(
         "--reg",
-        cls=_Listing,
+        cls=NameOption,
         kind="regularizer",
         without=("weight",),
         multiple=True,
@@ -201,7 +187,7 @@ DESCRIBE = (
     ),
     click.option(
         "--constraint",
-        cls=_Listing,
+        cls=NameOption,
         kind="constraint",
         multiple=True,
         metavar="NAME[:param=value,…]",
@@ -209,11 +195,15 @@ DESCRIBE = (
     ),
 )
 
-SOLVER: dict[str, Any] = {"metavar": "NAME", "shell_complete": _complete("solver")}
+SOLVER: dict[str, Any] = {"cls": NameOption, "kind": "solver", "metavar": "NAME"}
 
 SOLVE = (
     click.option(
-        "--solver", default="auto", show_default=True, help="auto, interior, newton, admm, proximal, cvxpy:NAME, qp:NAME.", **SOLVER
+        "--solver",
+        default="auto",
+        show_default=True,
+        help="A library's own solver: cvxpy:NAME, qp:NAME.",
+        **SOLVER,
     ),
     click.option(
         "--tol",
@@ -238,19 +228,22 @@ ERRORS = click.option(
     type=click.Choice(["information", "dispersion", "sandwich"]),
     default="information",
     show_default=True,
-    help="Standard errors of a likelihood: from its information, times the root of the dispersion (quasi-likelihood), or HC0.",
+    help="Standard errors of a likelihood: from its information, that times the square root of the dispersion "
+    "(quasi-likelihood), or HC0.",
 )
 
-CHOOSE = (
+SELECT = (
     click.option(
         "--select",
         default="auto",
         show_default=True,
         metavar="auto|loo|loo:x|kfold:K|none",
-        help="How what was not given (gamma, ridge, every weight) is chosen; with everything given, its held-out score. "
-        "loo:x leaves rows of equal x out together.",
+        help="How hyper-parameters that are not given (gamma, ridge, every weight) are chosen; with all of them given, "
+        "their held-out score. loo:x leaves out rows of equal x together.",
     ),
-    click.option("--search", default="zoom", show_default=True, metavar="zoom|grid|random:N", help="Which settings are tried."),
+    click.option(
+        "--search", default="zoom", show_default=True, metavar="zoom|grid|random:N", help="Which settings are tried."
+    ),
     click.option(
         "--grid",
         multiple=True,
@@ -265,14 +258,16 @@ CHOOSE = (
         help="Error averaged over held-out rows.",
     ),
     click.option("--folds", type=click.Choice(["shuffled", "contiguous"]), default="shuffled", show_default=True),
-    click.option("--groups", metavar="COL", help="Rows with the same cell here leave together."),
+    click.option("--groups", metavar="COL", help="Rows with equal cells here are left out together."),
     click.option("--search-seed", type=whole(0), metavar="S", help="Seed of folds and random search; default: --seed."),
     click.option("--one-se", is_flag=True, help="The smoothest setting within one standard error of the best."),
     click.option("--workers", type=whole(1), metavar="N", help="Processes for the search."),
 )
 
 ARRAYS = click.option(
-    "--arrays/--no-arrays", default=None, help="Keep the long arrays in the JSON, or leave them out; default: in, up to 100,000 rows."
+    "--arrays/--no-arrays",
+    default=None,
+    help="Write the long arrays into the JSON, or leave them out; default: written for up to 100,000 rows.",
 )
 SAVE = click.option("--save", metavar="PATH", help="Write the model, one self-contained JSON file.")
 

@@ -1,4 +1,4 @@
-"""What a command writes: paths checked before any work, JSON without NaN, figures and models in one piece."""
+"""The output of a command: check paths, write JSON, figures and models."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hw4cli import records
-from hw4cli.opt.options import Writing
-from hw4cli.outputs import STDOUT, Files, check_figure, check_files, inputs, outputs
-from hw4cli.records import json_text
+from hw4cli import json_record
+from hw4cli.json_record import json_text
+from hw4cli.opt.options import OutputOptions
+from hw4cli.output_paths import STDOUT, Files, check_figure, check_files, inputs, outputs
 from hw4opt import Problem, Result, Status
 from hw4opt.inference import ERRORS
 from hw4opt.running.files import write_text, write_with
@@ -24,28 +24,30 @@ if TYPE_CHECKING:
 
     from hw4opt.selection import Selection
 
-MANY = 100_000  # rows from which the long arrays stay out of the JSON unless asked for
+MAX_ARRAY_ROWS = 100_000  # with more, the long arrays are not in the JSON by default
 
 
-def check_outputs(writing: Writing, read: Mapping[str, str | None], *folders: Files, **more: str | None) -> None:
-    """Refuse now what could not be written later, or would overwrite an input or another output; `more` are further options."""
-    check_figure(writing.plot)
-    written = {"json": writing.json, "plot": writing.plot, "save": writing.save, **more}
+def check_outputs(
+    output_options: OutputOptions, read: Mapping[str, str | None], *folders: Files, **more: str | None
+) -> None:
+    """Refuse outputs that cannot be written, or that overwrite an input or another output; `more`: further options."""
+    check_figure(output_options.plot)
+    written = {"json": output_options.json, "plot": output_options.plot, "save": output_options.save, **more}
     check_files([*outputs(written), *folders], inputs(read))
 
 
 def command_line() -> str:
-    """The command as it was typed."""
-    return records.command_line("hw4opt")
+    """The command line as typed."""
+    return json_record.command_line("hw4opt")
 
 
 def provenance(seed: int, sha256: str | None) -> dict[str, Any]:
-    """What every JSON says of where it comes from."""
-    return records.origin("hw4opt", seed, sha256)
+    """Version, command, seed, platform and hash of the data: a part of every JSON."""
+    return json_record.origin("hw4opt", seed, sha256)
 
 
 def write_json(record: Mapping[str, Any], path: str | None) -> None:
-    """To the file, or to stdout for `-`; nowhere for None."""
+    """Write to the file, or to stdout for `-`; nothing for None."""
     if path is None:
         return
     text = json_text(record)
@@ -56,13 +58,13 @@ def write_json(record: Mapping[str, Any], path: str | None) -> None:
         write_text(path, text)
 
 
-def with_arrays(writing: Writing, rows: int) -> bool:
+def with_arrays(output_options: OutputOptions, rows: int) -> bool:
     """Whether the JSON holds the long arrays."""
-    return rows <= MANY if writing.arrays is None else writing.arrays
+    return rows <= MAX_ARRAY_ROWS if output_options.arrays is None else output_options.arrays
 
 
-def answer(result: Result, arrays: bool, errors: str = ERRORS[0]) -> dict[str, Any]:
-    """A fit's part of the JSON; errors: of which kind its standard errors are."""
+def fit_record(result: Result, arrays: bool, errors: str = ERRORS[0]) -> dict[str, Any]:
+    """The part of a fit in the JSON; errors: the kind of its standard errors."""
     certificate, problem = result.certificate, result.problem
     record: dict[str, Any] = {
         "status": result.status.word,
@@ -85,7 +87,9 @@ def answer(result: Result, arrays: bool, errors: str = ERRORS[0]) -> dict[str, A
         "iterations": result.iterations,
         "seconds": result.seconds,
     }
-    if (reason := certificate.norm_bound_reason or certificate.reason) is not None:  # why there is none, or what it does not cover
+    if (
+        reason := certificate.norm_bound_reason or certificate.reason
+    ) is not None:  # why it is missing, or what it leaves out
         record["prediction_error_bound_reason"] = reason
     if problem.kernel is None:
         record["coef"] = result.coef
@@ -95,7 +99,7 @@ def answer(result: Result, arrays: bool, errors: str = ERRORS[0]) -> dict[str, A
 
 
 def likelihood(result: Result, errors: str) -> dict[str, Any]:
-    """What a loss that is a likelihood adds; rows are counted from 0."""
+    """The part of a likelihood in the JSON, with rows from 0."""
     record: dict[str, Any] = {}
     inference, existence = result.infer(errors), result.existence
     if inference is not None:
@@ -122,8 +126,8 @@ def _arrays(result: Result) -> dict[str, Any]:
     return record if problem.kernel is None else record | {"dual_coef": result.dual_coef}
 
 
-def choice(selection: Selection | None, arrays: bool) -> dict[str, Any] | None:
-    """The selection's part of the JSON; its table names every hyper-parameter, the given ones too."""
+def selection_record(selection: Selection | None, arrays: bool) -> dict[str, Any] | None:
+    """The part of the selection in the JSON; its table holds all hyper-parameters, including given ones."""
     if selection is None:
         return None
     given = selection.problem.hyperparameters
@@ -136,14 +140,14 @@ def choice(selection: Selection | None, arrays: bool) -> dict[str, Any] | None:
         "largest_fold_gap": selection.largest_fold_gap,
         "work": selection.work,
         "seconds": selection.seconds,
-        "table": [{**given, **row} for row in selection.table],  # what was given stands beside what was tried
+        "table": [{**given, **row} for row in selection.table],
         "notes": selection.notes,
     }
     return record | ({"predictions": selection.predictions} if arrays else {})
 
 
 def searched(problem: Problem, selection: Selection | None) -> dict[str, float]:
-    """Parameters such as huber.delta that the selection went through, at their chosen value."""
+    """Searched parameters of terms, such as huber.delta, with their selected values."""
     names = [name for name in (selection.table[0] if selection and selection.table else {}) if "." in name]
     owners = {owner.name: owner for owner in (*problem.terms, problem.kernel) if owner is not None}
     return {name: float(vars(owners[name.partition(".")[0]])[name.partition(".")[2]]) for name in names}
@@ -155,14 +159,18 @@ def save(result: Result, path: str | None) -> None:
         result.save(path)
 
 
-def unwritten(writing: Writing) -> str:
-    """What an answer without proof did not write, in brackets."""
-    kept = [f"--{option} {path}" for option, path in (("plot", writing.plot), ("save", writing.save)) if path is not None]
-    return f" ({' and '.join(kept)} not written)" if kept else ""
+def unwritten(output_options: OutputOptions) -> str:
+    """The outputs that are not written for an unproven answer, in brackets."""
+    not_written = [
+        f"--{option} {path}"
+        for option, path in (("plot", output_options.plot), ("save", output_options.save))
+        if path is not None
+    ]
+    return f" ({' and '.join(not_written)} not written)" if not_written else ""
 
 
 def draw(path: str | None, make: Callable[[], Figure]) -> None:
-    """Write the figure; nothing for None."""
+    """Write the figure; nothing for path None."""
     if path is None:
         return
     figure = make()

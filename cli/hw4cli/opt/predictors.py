@@ -1,4 +1,4 @@
-"""What `hw4opt predict` asks of a saved model, whichever kind it is of."""
+"""The interface of saved models of both kinds for `hw4opt predict`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
-from hw4cli.opt.options import Reading, Writing
+from hw4cli.opt.options import OutputOptions, TableOptions
 from hw4opt.tables import Table
 from hw4opt.tables.features import Column, Features
 from hw4opt.terms.base import Array
 
 
 @dataclass(frozen=True)
-class Asking(Reading):
-    """What is predicted by what."""
+class PredictOptions(TableOptions):
+    """The model, the data and the output of a prediction."""
 
     model: str
     data: str
@@ -26,8 +26,8 @@ class Asking(Reading):
     outside: str
 
 
-class Told(NamedTuple):
-    """The columns of counts and groups that tell more of the rows, where there are any, and sentences on those that lack."""
+class MixtureColumns(NamedTuple):
+    """The columns of counts and groups of new rows, None where there are none, and warnings on missing ones."""
 
     counts: Column | None = None
     name: str = ""
@@ -36,36 +36,37 @@ class Told(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """The m new rows `here` (n,) that miss no cell: x (m, d), and offset, counts y and groups (m,) where there are any."""
+class PredictionRows:
+    """The m of n new rows without a missing cell, which `used` (n,) marks: x (m, d), offset, counts y, groups (m,)."""
 
     x: Array
     offset: Array | None
     y: Array | None
     groups: np.ndarray | None
-    here: np.ndarray
+    used: np.ndarray
 
     @property
-    def places(self) -> np.ndarray:
-        """Their places in the table (m,), from 0."""
-        return np.flatnonzero(self.here)
+    def table_rows(self) -> np.ndarray:
+        """Their rows in the table (m,), from 0."""
+        return np.flatnonzero(self.used)
 
 
-class Said(NamedTuple):
-    """Sentences on the predictions, and the rows (m,) that may be empty by them."""
+class PredictionNotes(NamedTuple):
+    """Warnings on the predictions, and the rows (m,) whose missing predictions they explain."""
 
     sentences: list[str]
     rows: np.ndarray
 
 
 class Predictor(Protocol):
-    """A model.
+    """A saved model.
 
-    what        as a sentence calls it;  context  what it keeps of the columns it was fitted to;  count  of its features
-    span (2, d) the lowest and the highest of them in the rows fitted, None where that is not known
+    kind           how sentences name it;  context  what it holds of the columns it was fitted to
+    count          the number of its features
+    span (2, d)    the lowest and the highest x of the fitted rows, None if unknown
     """
 
-    what: ClassVar[str]
+    kind: ClassVar[str]
 
     @property
     def context(self) -> Mapping[str, Any]: ...
@@ -78,24 +79,24 @@ class Predictor(Protocol):
     @property
     def span(self) -> Array | None: ...
 
-    def check(self, asking: Asking, writing: Writing) -> None:
-        """Raise `InputError` for options that it has no use for."""
+    def check(self, predict_options: PredictOptions, output_options: OutputOptions) -> None:
+        """Raise `InputError` for options that do not apply to it."""
         ...
 
-    def told(self, asking: Asking, table: Table) -> Told:
-        """What the table tells of its rows besides."""
+    def mixture_columns(self, predict_options: PredictOptions, table: Table) -> MixtureColumns:
+        """The columns of counts and groups in the table."""
         ...
 
-    def said(self, rows: Rows, told: Told) -> Said:
-        """What is to be said of their predictions; raises `InputError` for counts that are none."""
+    def notes(self, rows: PredictionRows, columns: MixtureColumns) -> PredictionNotes:
+        """Warnings on the predictions; raises `InputError` for counts that are none."""
         ...
 
-    def columns(self, rows: Rows) -> dict[str, Array]:
+    def predictions(self, rows: PredictionRows) -> dict[str, Array]:
         """The predictions, each (m,), by the name of their column."""
         ...
 
-    def ending(self, message: str, columns: Mapping[str, Array]) -> dict[str, Any]:
-        """status, message, and what else the JSON says of the model."""
+    def status_record(self, message: str, predictions: Mapping[str, Array]) -> dict[str, Any]:
+        """status, message and other properties of the model for the JSON."""
         ...
 
     def figure(self, x: Array) -> Any:
@@ -103,5 +104,5 @@ class Predictor(Protocol):
         ...
 
     def save(self, path: str) -> None:
-        """Write it again."""
+        """Write the model."""
         ...

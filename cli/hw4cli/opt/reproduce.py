@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hw4cli.opt.endings import Exit
-from hw4cli.opt.options import WRITE, Writing, options, take, whole
+from hw4cli.json_record import json_text
+from hw4cli.opt.exit_status import Exit
+from hw4cli.opt.options import WRITE, OutputOptions
 from hw4cli.opt.outputs import check_outputs, draw, provenance, write_json
 from hw4cli.opt.report import show
-from hw4cli.outputs import Files
+from hw4cli.options import options, take, whole
+from hw4cli.output_paths import Files
 from hw4cli.progress import Bar
-from hw4cli.records import json_text
 from hw4opt import InputError, Result, Status
 from hw4opt.running.files import write_text
 
@@ -26,40 +27,54 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-WRITTEN = re.compile(r"report\.md|results\.json|2[a-d]_(fit|heatmap|variety)\.png|2[a-d]_model\.json")
+OUTPUT_FILES = re.compile(r"report\.md|results\.json|2[a-d]_(fit|heatmap|variety)\.png|2[a-d]_model\.json")
 
 
 @click.command("reproduce")
 @click.option("--out", required=True, metavar="DIR", help="The folder for report, figures and models; made if absent.")
-@click.option("--draws", type=whole(1), default=20, show_default=True, metavar="N", help="Draws of the noise for the spread.")
-@click.option("--workers", type=whole(1), metavar="N", help="Processes for the spread; default: the processors there are.")
+@click.option(
+    "--draws", type=whole(1), default=20, show_default=True, metavar="N", help="Draws of the noise for the spread."
+)
+@click.option(
+    "--workers", type=whole(1), metavar="N", help="Processes for the spread; default: the processors there are."
+)
 @click.option("--save", metavar="PATH", help="Write the results once more, as one JSON file.")
 @options(WRITE)
 def command(out: str, draws: int, workers: int | None, **given: Any) -> int:
-    """Part 2 of the assignment: every hyper-parameter by exact leave-one-out, one figure and one heat map a part, and a report."""
-    return reproduce(out, draws, workers, take(Writing, given))
+    """Part 2 of the assignment: hyper-parameters by exact leave-one-out, figures, heat maps and a report."""
+    return reproduce(out, draws, workers, take(OutputOptions, given))
 
 
-def reproduce(out: str, draws: int, workers: int | None, writing: Writing) -> int:
+def reproduce(out: str, draws: int, workers: int | None, output_options: OutputOptions) -> int:
     """The exit status: 0 if every fit is certified, 1 if not."""
-    check_outputs(writing, {}, Files(f"--out {out}", out, lambda name: WRITTEN.fullmatch(name) is not None))
+    check_outputs(output_options, {}, Files(f"--out {out}", out, lambda name: OUTPUT_FILES.fullmatch(name) is not None))
     from hw4opt.assignment import reproduce as run
 
-    with Bar("reproducing", writing.quiet) as bar, filling(Path(out)) as folder:
-        results = run(folder, writing.seed, draws, workers, bar.say)
-    outcomes = [part[label] for part in results["parts"].values() for label in ("chosen", "reported") if part[label] is not None]
+    with Bar("reproducing", output_options.quiet) as bar, filled_folder(Path(out)) as folder:
+        results = run(folder, output_options.seed, draws, workers, bar.describe)
+    outcomes = [
+        part[label] for part in results["parts"].values() for label in ("chosen", "reported") if part[label] is not None
+    ]
     certified = all(outcome["status"] == Status.CERTIFIED.word for outcome in outcomes)
     word = Status.CERTIFIED if certified else Status.INACCURATE
-    write_json(provenance(writing.seed, None) | {"status": word.word, "message": f"report in {out}/report.md"} | results, writing.json)
+    write_json(
+        provenance(output_options.seed, None)
+        | {"status": word.word, "message": f"report in {out}/report.md"}
+        | results,
+        output_options.json,
+    )
     rows = [
-        _row(name, label, part) for name, part in results["parts"].items() for label in ("chosen", "reported") if part[label] is not None
+        _row(name, label, part)
+        for name, part in results["parts"].items()
+        for label in ("chosen", "reported")
+        if part[label] is not None
     ]
-    draw(writing.plot, lambda: _figure(results["parts"], Path(out)))
-    if writing.save is not None:
-        write_text(writing.save, json_text(results))
+    draw(output_options.plot, lambda: _figure(results["parts"], Path(out)))
+    if output_options.save is not None:
+        write_text(output_options.save, json_text(results))
     columns = ("part", "setting", "gamma", "ridge", "tv", "LOO loss", "RMSE")
     show(
-        writing,
+        output_options,
         "Part 2: regression with side information",
         columns,
         rows,
@@ -69,25 +84,25 @@ def reproduce(out: str, draws: int, workers: int | None, writing: Writing) -> in
 
 
 @contextmanager
-def filling(out: Path) -> Iterator[Path]:
-    """An empty folder whose files move to `out` (made if absent) when the block ends well, and vanish otherwise; raises `InputError`."""
-    there = next(place for place in (out, *out.absolute().parents) if place.exists())
-    if not there.is_dir():
-        raise InputError(f"{there} is a file; give a folder")
-    with _named(out):
-        part = Path(tempfile.mkdtemp(prefix=".hw4opt-", dir=there))
+def filled_folder(out: Path) -> Iterator[Path]:
+    """A temporary folder whose files move to `out` (made if absent) if the block succeeds. Raises `InputError`."""
+    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise InputError(f"{existing} is a file; give a folder")
+    with _errors_named(out):
+        temporary = Path(tempfile.mkdtemp(prefix=".hw4opt-", dir=existing))
     try:
-        yield part
-        with _named(out):
+        yield temporary
+        with _errors_named(out):
             out.mkdir(parents=True, exist_ok=True)
-            for file in sorted(part.iterdir()):
+            for file in sorted(temporary.iterdir()):
                 file.replace(out / file.name)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
-def _named(folder: Path) -> Iterator[None]:
+def _errors_named(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -95,7 +110,7 @@ def _named(folder: Path) -> Iterator[None]:
 
 
 def _figure(parts: Mapping[str, Any], folder: Path) -> Figure:
-    """The chosen fit of every part."""
+    """The selected fit of every part."""
     from matplotlib.figure import Figure
 
     from hw4opt.datasets import step_function
@@ -110,7 +125,9 @@ def _figure(parts: Mapping[str, Any], folder: Path) -> Figure:
 
 def _row(name: str, label: str, part: dict[str, Any]) -> tuple[str, ...]:
     outcome = part[label]
-    values = tuple(f"{outcome['setting'][key]:.3g}" if key in outcome["setting"] else "" for key in ("gamma", "ridge", "tv"))
+    values = tuple(
+        f"{outcome['setting'][key]:.3g}" if key in outcome["setting"] else "" for key in ("gamma", "ridge", "tv")
+    )
     return (
         name,
         label,

@@ -1,0 +1,235 @@
+"""Build a `Problem` from options: read the table and its columns, and find the terms and the open hyper-parameters."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+
+from hw4cli.opt import poisson_options
+from hw4cli.opt.columns import LARGEST_VALUE, DataColumns, Roles, read_columns
+from hw4cli.opt.option_syntax import Spec, kernel_of, parse_spec, term_of
+from hw4cli.opt.options import ProblemOptions
+from hw4opt import InputError, Poisson, Problem
+from hw4opt.datasets import step_data, step_function
+from hw4opt.errors import listed
+from hw4opt.kernels import Kernel
+from hw4opt.tables import Table, read_table
+from hw4opt.terms import AUTO, Interval, Loss, Term, load
+from hw4opt.terms.base import Array
+
+log = logging.getLogger("hw4opt.cli")
+
+SMALLEST_SPREAD = 1e-152  # its square is above 0
+ON_COEFFICIENTS = {"nonnegative": "coef_nonnegative", "bounds": "coef_bounds:lower=,upper="}
+SPREAD_RATIO = 10.0  # largest over smallest spread of columns, above which a warning is given
+
+
+@dataclass(frozen=True, eq=False)
+class BuiltProblem:
+    """The problem; the hyper-parameters in `free`, which were not given, are 1.
+
+    given         names of the parameters that were given, as in huber.delta
+    offset        {"offset": column} or {"exposure": column}, if one was named
+    groups (n,)   the number of each row's group
+    automatic     parameters of the loss that the data determine, as huber.delta of huber:delta=auto
+    """
+
+    problem: Problem
+    free: tuple[str, ...]
+    given: frozenset[str]
+    columns: DataColumns
+    y: str
+    offset: Mapping[str, str]
+    groups: np.ndarray | None
+    truth: Callable[[Array], Array] | None
+    warnings: tuple[str, ...]
+    automatic: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def table(self) -> Table:
+        """The table that was read."""
+        return self.columns.table
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What a model file holds of the columns."""
+        return {**self.columns.context(), "y": self.y, **self.offset}
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """The terms that the options name; constraints are unresolved, because they may name columns of the table."""
+
+    kernel: Kernel | None
+    loss: Loss
+    regularizers: tuple[Term, ...]
+    constraints: tuple[Spec, ...]
+    free: tuple[str, ...]
+    given: frozenset[str]
+
+
+def build_problem(options: ProblemOptions, groups: str | None = None) -> BuiltProblem:
+    """The problem that the options specify; `groups` is the column of groups. Raises `InputError`."""
+    terms = _terms(options)
+    table = _read(options)
+    roles = Roles(options.x, options.y, options.weights, options.offset, options.exposure, groups)
+    columns = read_columns(table, options, roles, drop_first=terms.kernel is None and options.intercept)
+    names, used = columns.features.names, columns.used
+    for name, column in zip(names, columns.of_used(columns.x).T, strict=True):
+        _check_size(name, column)
+    _check_size(options.y, columns.of_used(columns.y))
+    if terms.kernel is not None:
+        _check_varies(columns.of_used(columns.x), names)
+    notes = (
+        poisson_options.check_counts(columns.y, options.y, terms.loss, used, "--loss poisson:truncated=1")
+        if isinstance(terms.loss, Poisson)
+        else []
+    )
+    if isinstance(terms.loss, Poisson) and terms.kernel is None and options.intercept:
+        poisson_options.check_columns(columns.of_used(columns.x), names)
+    problem = Problem(
+        columns.without_dropped(columns.x),
+        columns.without_dropped(columns.y),
+        kernel=terms.kernel,
+        loss=terms.loss,
+        regularizers=terms.regularizers,
+        constraints=_constraints(terms.constraints, names),
+        weights=columns.without_dropped(columns.weights),
+        offset=columns.without_dropped(poisson_options.log_offset(table, options.offset, options.exposure, used)),
+        intercept=options.intercept,
+        standardize=options.scale == "standard",
+    )
+    log.info("%s: %d rows, x %s, y %s", table.source, len(table), ", ".join(names), options.y)
+    truth = step_function if options.data is None and names == ("x",) and options.y == "y" else None
+    warnings = (*columns.warnings, *notes, *_warnings(problem, names))
+    offset = {
+        role: name for role, name in (("offset", options.offset), ("exposure", options.exposure)) if name is not None
+    }
+    labels = None if groups is None else columns.without_dropped(table.labels(groups, used))
+    return BuiltProblem(
+        problem,
+        terms.free,
+        terms.given,
+        columns,
+        options.y,
+        offset,
+        labels,
+        truth,
+        warnings,
+        _automatic(terms.loss, problem),
+    )
+
+
+def _automatic(loss: Loss, problem: Problem) -> dict[str, float]:
+    return {
+        f"{loss.name}.{name}": float(vars(problem.loss)[name]) for name in loss.automatic if vars(loss)[name] == AUTO
+    }
+
+
+def _terms(options: ProblemOptions) -> _Terms:
+    """The terms by name and parameters, checked before any file is read."""
+    linear = options.design == "linear"
+    for name, value in (("kernel", options.kernel), ("gamma", options.gamma)):
+        if linear and value is not None:
+            raise InputError(f"--{name} {value} belongs to a kernel design; drop it, or drop --design linear")
+    kernel = parse_spec("--kernel", options.kernel or "rbf")
+    loss = poisson_options.loss_spec(parse_spec("--loss", options.loss), options)
+    regularizers = [parse_spec("--reg", text, short="weight") for text in options.reg]
+    if not linear and "ridge" not in [spec.name for spec in regularizers]:
+        regularizers.insert(0, Spec("ridge", "ridge", {}))
+    constraints = tuple(parse_spec("--constraint", text) for text in options.constraint)
+    for spec in constraints:
+        load("constraint", spec.name)
+    weightless = [spec.name for spec in regularizers if "weight" not in spec.parameters]
+    return _Terms(
+        None if linear else kernel_of("--kernel", kernel, 1.0 if options.gamma is None else options.gamma),
+        cast(Loss, term_of("loss", "--loss", loss)),
+        tuple(term_of("regularizer", "--reg", spec) for spec in regularizers),
+        constraints,
+        free=tuple(weightless if linear or options.gamma is not None else ["gamma", *weightless]),
+        given=_given([kernel, loss, *regularizers, *constraints], options.gamma),
+    )
+
+
+def _given(specs: Sequence[Spec], gamma: float | None) -> frozenset[str]:
+    """The names of the hyper-parameters and parameters that were given."""
+    names = {spec.name if key == "weight" else f"{spec.name}.{key}" for spec in specs for key in spec.parameters}
+    return frozenset(names if gamma is None else names | {"gamma"})
+
+
+def _read(options: ProblemOptions) -> Table:
+    if options.data is not None:
+        if options.n is not None:
+            raise InputError(f"--n {options.n} sizes the built-in data and {options.data} is a file; give one of them")
+        return read_table(options.data, options.max_input)
+    data = step_data(50 if options.n is None else options.n, options.seed)
+    return Table.of({"x": data.x, "y": data.y}, "the built-in step data")
+
+
+def _check_size(name: str, column: Array) -> None:
+    """Raise `InputError` for numbers whose squares are 0 or infinite."""
+    largest = float(np.abs(column).max())
+    span = float(np.ptp(column)) if largest <= LARGEST_VALUE else largest
+    if largest > LARGEST_VALUE or 0 < span < SMALLEST_SPREAD:
+        raise InputError(
+            f"column {name!r} has a spread of {span:.3g}, whose square is beyond floating point; "
+            "measure it in another unit"
+        )
+
+
+def _check_varies(x: Array, names: Sequence[str]) -> None:
+    if len(x) > 1 and np.all(x == x[0]):
+        which = f"column {names[0]!r} is" if len(names) == 1 else f"columns {listed(names)} are"
+        raise InputError(f"{which} constant; a kernel design needs at least two different x")
+
+
+def _constraints(specs: Sequence[Spec], columns: Sequence[str]) -> list[Term]:
+    terms = [term_of("constraint", "--constraint", spec, columns) for spec in specs]
+    for (one, first), (other, second) in itertools.combinations(zip(specs, terms, strict=True), 2):
+        if first == second:
+            raise InputError(f"--constraint {one.text} is given twice; drop one of them")
+        _check_bounds(one.text, first, other.text, second)
+    return terms
+
+
+def _check_bounds(one: str, first: Term, other: str, second: Term) -> None:
+    """Raise `InputError` for two sets of bounds that exclude each other."""
+    if first.name == second.name and isinstance(first, Interval):
+        what = "f" if first.name == "bounds" else "every coefficient"
+        lower = max(vars(first)["lower"], vars(second)["lower"])
+        upper = min(vars(first)["upper"], vars(second)["upper"])
+        if lower >= upper:
+            bounds = f"{what} ≥ {lower:g} and {what} ≤ {upper:g}"
+            raise InputError(f"{one} and {other} conflict: {bounds} leave no fit; loosen or drop one of them")
+
+
+def _warnings(problem: Problem, names: Sequence[str]) -> tuple[str, ...]:
+    return (*_coefficient_warnings(problem), *_spread_warnings(problem, names))
+
+
+def _coefficient_warnings(problem: Problem) -> Iterator[str]:
+    """A warning for constraints on fitted values of a linear design, which may be meant for the coefficients."""
+    for term in problem.constraints if problem.kernel is None else ():
+        if term.name in ("nonnegative", "bounds"):
+            yield (
+                f"{term.name} holds for the fitted values, not for the coefficients; "
+                f"--constraint {ON_COEFFICIENTS[term.name]} is for those"
+            )
+
+
+def _spread_warnings(problem: Problem, names: Sequence[str]) -> tuple[str, ...]:
+    if problem.kernel is None or problem.standardize or len(names) < 2:
+        return ()
+    spreads = dict(zip(names, problem.active_x.std(axis=0).tolist(), strict=True))
+    varying = {name: spread for name, spread in spreads.items() if spread > 0}
+    low, high = min(varying, key=lambda name: varying[name]), max(varying, key=lambda name: varying[name])
+    if varying[high] <= SPREAD_RATIO * varying[low]:
+        return ()
+    both = f"column {high!r} ({varying[high]:.3g}) and column {low!r} ({varying[low]:.3g})"
+    problem_found = f"the spreads of {both} differ over {SPREAD_RATIO:g} times and one gamma serves both"
+    return (f"{problem_found}; --scale standard puts them on one scale",)

@@ -1,0 +1,121 @@
+"""The options of `hw4opt em`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import click
+
+from hw4cli.opt.options import CATEGORICAL, TABLE
+from hw4cli.options import whole
+from hw4opt import InputError
+from hw4opt.mixture.search import PERTURBATIONS_PER_START, Budget
+from hw4opt.mixture.selection import CRITERIA
+
+BUILT_IN_MOODS = 3  # of the built-in simulated listener
+PLAIN_CYCLES = 100  # default of --cycles
+PLAYLISTS_HELP = (
+    "Write mood_1.csv, mood_2.csv, … into this folder, made if absent. "
+    "A text column named rank, row, score, … is written as catalogue_rank, …"
+)
+K_RANGE = re.compile(r"([0-9]{1,15}):([0-9]{1,15})")
+PLAYLIST_FILE = re.compile(r"mood_([1-9][0-9]{0,15})\.csv")  # `playlist_path`
+
+
+@dataclass(frozen=True)
+class MixtureOptions:
+    """How the mixture is fitted."""
+
+    k: int | None
+    k_range: str | None
+    criterion: str
+    restarts: int | None
+    search: int | None
+    search_seconds: float | None
+    ridge: float
+    plain: bool
+    cycles: int | None
+    errors: str
+
+    @property
+    def k_values(self) -> range | None:
+        """The values of k in --k-range, None without it."""
+        if self.k_range is None:
+            return None
+        match = K_RANGE.fullmatch(self.k_range)
+        if match is None or not 1 <= (low := int(match[1])) <= (high := int(match[2])):
+            raise InputError(f"--k-range {self.k_range}: give LOW:HIGH with 1 ≤ LOW ≤ HIGH, as in 1:6")
+        return range(low, high + 1)
+
+
+@dataclass(frozen=True)
+class PlaylistOptions:
+    """What the playlists contain, and where they are written."""
+
+    catalogue: str | None
+    top: int
+    playlists: str | None
+
+
+EM_OPTIONS = (
+    click.option(
+        "--x", metavar="COL[,COL…]", help="Feature columns; default: every numeric column that has no other role."
+    ),
+    CATEGORICAL,
+    *TABLE,
+    click.option("--y", metavar="COL", help="The column of counts; default: y."),
+    click.option("--offset", metavar="COL", help="Added to the log of the rate."),
+    click.option("--exposure", metavar="COL", help="A column that the rate is proportional to, > 0."),
+    click.option("--weights", metavar="COL", help="Frequency of a row, ≥ 0; a row of weight 0 is left out."),
+    click.option("--groups", metavar="COL", help="Rows with equal cells here share one mood."),
+    click.option("--k", type=whole(1), metavar="K", help="Moods; 3 for the built-in listener."),
+    click.option(
+        "--k-range",
+        metavar="LOW:HIGH",
+        help="Try every k in the range, as in 1:6; at most the number of distinct rows.",
+    ),
+    click.option(
+        "--criterion",
+        type=click.Choice(CRITERIA),
+        default="bic",
+        show_default=True,
+        help="The criterion that selects k in --k-range.",
+    ),
+    click.option("--intercept/--no-intercept", default=True, help="A column of ones; default yes."),
+    click.option("--restarts", type=whole(1), metavar="R", help=f"Maximum of starts; default {Budget().starts}."),
+    click.option(
+        "--search",
+        type=whole(0),
+        metavar="N",
+        help=f"Maximum of perturbations; default {PERTURBATIONS_PER_START} for each start.",
+    ),
+    click.option(
+        "--search-seconds",
+        type=click.FloatRange(0, min_open=True),
+        metavar="S",
+        help="A further limit of the search, for all k of --k-range together; runs stop where they are.",
+    ),
+    click.option(
+        "--ridge",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        show_default=True,
+        metavar="W",
+        help="W·Σ‖w‖² in the M-step.",
+    ),
+    click.option("--quasi", is_flag=True, help="Take fractional counts."),
+    click.option(
+        "--truncated",
+        is_flag=True,
+        help="Zero-truncated counts: rows are observed only if their count is at least 1.",
+    ),
+    click.option("--plain", is_flag=True, help="The textbook's EM from the labels in --init, for --cycles cycles."),
+    click.option("--init", metavar="COL", help="With --plain: labels 0 … k-1, one a row."),
+    click.option(
+        "--cycles", type=whole(1), metavar="N", help=f"With --plain: exactly N cycles; default {PLAIN_CYCLES}."
+    ),
+    click.option("--catalogue", metavar="CSV", help="Songs with the same features, to rank; default: DATA's own."),
+    click.option("--top", type=whole(1), default=20, show_default=True, metavar="N", help="Songs of a playlist."),
+    click.option("--playlists", metavar="DIR", help=PLAYLISTS_HELP),
+)
