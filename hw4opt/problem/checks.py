@@ -11,9 +11,11 @@ from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.problem.measured import MeasuredData
 from hw4opt.regularizers.ridge import Ridge
 from hw4opt.terms import Coefficients, Loss, PiecewiseQuadratic, Slope, Smooth, Term, Values, registry
-from hw4opt.terms.requirements import class_fault
+from hw4opt.terms.requirements import class_fault, term_fault
 from hw4opt.validation.arguments import check_argument
 from hw4opt.validation.arrays import check_gram
+
+ON_VALUES, ON_COEFFICIENTS = (Values(), "f"), (Coefficients(raw=True), "every coefficient")
 
 
 def check_flag(name: str, flag: object) -> None:
@@ -25,6 +27,22 @@ def check_list(name: str, given: object) -> None:
     """Raise `InputError` for what is no list of terms."""
     if not isinstance(given, Iterable) or isinstance(given, str | np.ndarray):
         raise InputError(f"{name} is {shown(given)}; give a list of them, as in [{shown(given)}]")
+
+
+def check_model(kernel: Kernel | None, loss: Loss, regularizers: Sequence[Term], constraints: Sequence[Term]) -> None:
+    """Raise `InputError` for parts that are not what they are given as, or do not go together."""
+    given = (*regularizers, *constraints)
+    check_kinds(kernel, loss, given)
+    check_names([*([] if kernel is None else [kernel]), loss, *given])
+    check_places(regularizers, constraints)
+    check_conflict(constraints)
+
+
+def check_tables(terms: Sequence[Term]) -> None:
+    """Raise `InputError` for a term that has neither tables nor derivatives."""
+    for term in terms:
+        if (fault := term_fault(term)) is not None:
+            raise InputError(fault)
 
 
 def check_kinds(kernel: object, loss: object, terms: Sequence[object]) -> None:
@@ -64,7 +82,7 @@ def check_places(regularizers: Sequence[Term], constraints: Sequence[Term]) -> N
 
 def check_conflict(constraints: Sequence[Term]) -> None:
     """Raise `InputError`, naming two constraints, if no fitted values or no coefficients satisfy both."""
-    for acts, what in ((Values(), "f"), (Coefficients(raw=True), "every coefficient")):
+    for acts, what in (ON_VALUES, ON_COEFFICIENTS) if constraints else ():
         low, high = (-np.inf, ""), (np.inf, "")
         for term in constraints:
             if isinstance(term, PiecewiseQuadratic) and term.acts == acts:

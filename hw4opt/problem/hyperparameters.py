@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
@@ -65,6 +66,42 @@ class HyperparameterKey:
             raise InputError(f"no hyper-parameter {shown(self.text)}: {owner.name} has {known}")
         record: Any = owner
         return dataclasses.replace(record, **{parameter: self.settled(owner, value)})
+
+
+@dataclass(frozen=True)
+class Change:
+    """Another value of one hyper-parameter."""
+
+    key: HyperparameterKey
+    value: float
+
+
+def changes_by_label(
+    values: Mapping[str, float], parts: Iterable[Term | Kernel], known: Iterable[str]
+) -> dict[str, list[Change]]:
+    """The changes of every part of a model, by its label.
+
+    Raises `InputError` for a name of no part; its sentence lists the known ones.
+    """
+    labels = {part.label: isinstance(part, Kernel) for part in parts}
+    kernel = next((label for label, is_kernel in labels.items() if is_kernel), "")
+    changes: dict[str, list[Change]] = {label: [] for label in labels}
+    for name, value in values.items():
+        if isinstance(value, str):  # a parameter that follows the data is settled when the data arrive
+            raise InputError(f"{name} is {shown(value)}; it must be a number")
+        key = HyperparameterKey.parse(name)
+        owner = kernel if key.owner is None else key.owner
+        if owner not in changes:
+            raise InputError(f"no hyper-parameter {shown(name)}; there are {', '.join(known)}")
+        changes[owner].append(Change(key, value))
+    return changes
+
+
+def changed(part: Owner, changes: Mapping[str, Sequence[Change]]) -> Owner:
+    """The part with the changes of its label made."""
+    for change in changes[part.label]:
+        part = change.key.changed(part, change.value)
+    return part
 
 
 @cache

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.design import Design, with_room
-from hw4opt.errors import InputError, shown
+from hw4opt.errors import InputError
 from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.losses.squared import Squared
 from hw4opt.problem import checks
 from hw4opt.problem.data import ColumnNames, Data
-from hw4opt.problem.hyperparameters import GAMMA, RIDGE, WEIGHT, HyperparameterKey
+from hw4opt.problem.hyperparameters import GAMMA, RIDGE, WEIGHT, HyperparameterKey, changed, changes_by_label
 from hw4opt.problem.measured import MeasuredData
 from hw4opt.regularizers.ridge import Ridge
 from hw4opt.terms import AUTO, Loss, Slope, Smooth, Term
 from hw4opt.terms.base import Array
-from hw4opt.terms.requirements import term_fault
 from hw4opt.validation.arguments import checked
 from hw4opt.validation.arrays import ReadOnly, finite_array
-from hw4opt.validation.frozen import set_fields
-
-Part = TypeVar("Part", bound=Term | Kernel)
+from hw4opt.validation.frozen import set_fields, unchecked
 
 
 @dataclass(frozen=True, init=False)
@@ -65,20 +62,11 @@ class Model:
             intercept=bool(intercept),
             standardize=bool(standardize),
         )
-        self._check()
-
-    def _check(self) -> None:
-        given = (*self.regularizers, *self.constraints)
-        checks.check_kinds(self.kernel, self.loss, given)
-        checks.check_names([*([] if self.kernel is None else [self.kernel]), self.loss, *given])
-        checks.check_places(self.regularizers, self.constraints)
-        checks.check_conflict(self.constraints)
+        checks.check_model(self.kernel, self.loss, self.regularizers, self.constraints)
         if isinstance(self.kernel, Precomputed) and self.standardize:
             none = "a precomputed kernel has none: standardize before computing it"
             raise InputError(f"standardize measures columns of x, and {none}")
-        for term in self.terms if self.is_settled else self.terms[1:]:
-            if (fault := term_fault(term)) is not None:
-                raise InputError(fault)
+        checks.check_tables(self.terms if self.is_settled else self.terms[1:])
 
     @property
     def is_settled(self) -> bool:
@@ -103,14 +91,11 @@ class Model:
     @property
     def hyperparameters(self) -> dict[str, float]:
         """gamma and every term weight by name; a kernel design always has gamma and ridge."""
-        found: dict[str, float] = {} if (kernel := self._kernel_with_gamma) is None else {GAMMA: kernel.gamma}
+        found: dict[str, float] = {}
         if self.kernel is not None:
+            found = {} if isinstance(self.kernel, Precomputed) else {GAMMA: self.kernel.gamma}
             found[RIDGE] = self.ridge
         return found | {term.label: getattr(term, WEIGHT) for term in self.regularizers if hasattr(term, WEIGHT)}
-
-    @property
-    def _kernel_with_gamma(self) -> Kernel | None:
-        return None if isinstance(self.kernel, Precomputed) else self.kernel
 
     @checked
     def settled(self, name: str, value: float) -> float:
@@ -122,22 +107,23 @@ class Model:
     @checked
     def with_hyperparameters(self, values: Mapping[str, float]) -> Model:
         """The same model at other values of gamma, term weights, or `term.parameter` (`huber.delta`)."""
-        kernel, loss = self._kernel_with_gamma, self.loss
-        regularizers, constraints = self.regularizers, self.constraints
-        if RIDGE in {HyperparameterKey.parse(name).owner for name in values} and not _has_ridge(regularizers):
+        kernel, regularizers = None if isinstance(self.kernel, Precomputed) else self.kernel, self.regularizers
+        searches_ridge = any(HyperparameterKey.parse(name).owner == RIDGE for name in values)
+        if searches_ridge and not any(isinstance(term, Ridge) for term in regularizers):
             regularizers = (Ridge(0.0), *regularizers)
-        for name, value in values.items():
-            if isinstance(value, str):  # a parameter that follows the data is settled when the data arrive
-                raise InputError(f"{name} is {shown(value)}; it must be a number")
-            key = HyperparameterKey.parse(name)
-            if not any(key.belongs_to(owner) for owner in (kernel, loss, *regularizers, *constraints) if owner):
-                raise InputError(f"no hyper-parameter {shown(name)}; there are {', '.join(self.hyperparameters)}")
-            kernel = None if kernel is None else _changed(kernel, key, value)
-            loss = _changed(loss, key, value)
-            regularizers = tuple(_changed(term, key, value) for term in regularizers)
-            constraints = tuple(_changed(term, key, value) for term in constraints)
-        kernel = self.kernel if kernel is None else kernel
-        return replace(self, kernel=kernel, loss=loss, regularizers=regularizers, constraints=constraints)
+        parts = (*([] if kernel is None else [kernel]), self.loss, *regularizers, *self.constraints)
+        changes = changes_by_label(values, parts, known=self.hyperparameters)
+        constraints = tuple(changed(term, changes) for term in self.constraints)
+        checks.check_conflict(constraints)
+        return unchecked(  # its parts were checked when this model was made: a search makes many of one
+            Model,
+            kernel=self.kernel if kernel is None else changed(kernel, changes),
+            loss=changed(self.loss, changes),
+            regularizers=tuple(changed(term, changes) for term in regularizers),
+            constraints=constraints,
+            intercept=self.intercept,
+            standardize=self.standardize,
+        )
 
     def data_of(
         self,
@@ -158,18 +144,7 @@ class Model:
 
         Raises `InputError` for data that it cannot be fitted to.
         """
-        problem = Problem.__new__(Problem)
-        problem._fill(*_joined(self, data))
-        return problem
-
-
-def _has_ridge(regularizers: Sequence[Term]) -> bool:
-    return any(isinstance(term, Ridge) for term in regularizers)
-
-
-def _changed(part: Part, key: HyperparameterKey, value: float) -> Part:
-    """The part, with another value where the key is one of its."""
-    return key.changed(part, value) if key.belongs_to(part) else part
+        return unchecked(Problem, **_fields(*_joined(self, data)))
 
 
 def _joined(model: Model, data: Data) -> tuple[Model, MeasuredData]:
@@ -182,19 +157,24 @@ def _joined(model: Model, data: Data) -> tuple[Model, MeasuredData]:
     return model if loss is model.loss else replace(model, loss=loss), measured
 
 
+def _fields(model: Model, measured: MeasuredData) -> dict[str, Any]:
+    """The fields of the problem: its halves, and their parts."""
+    data = measured.data
+    parts = {field.name: getattr(model, field.name) for field in fields(model)}
+    columns = {"x": data.x, "y": data.y, "weights": data.weights, "offset": data.offset}
+    return {"model": model, "data": data, "_measured": measured, **parts, **columns}
+
+
 @dataclass(frozen=True, eq=False, init=False)
 class Problem(ReadOnly):
     """minimise over f   Σ_i ω_i loss(f(x_i) + o_i, y_i) + Σ regularizers(f),  subject to the constraints.
 
-    x            (n,) or (n, d), finite real numbers as `arrays.real_array` takes them; for `Precomputed()`, the Gram
-                 matrix (n, n)
+    x            (n,) or (n, d), as `arrays.real_array` takes numbers; for `Precomputed()`, the Gram matrix (n, n)
     y            (n,) targets
     kernel       a `Kernel`: f is in its RKHS;  None: a linear design f(x) = ⟨w, x⟩
     loss         one `Loss`; residual losses act on f(x_i) + o_i - y_i. `Huber("auto")` gets its delta here
-    regularizers, constraints    sequences of terms, no two of one name and column; a problem without `Ridge` has ridge
-                 weight 0
-    weights      (n,) ω ≥ 0 of the rows' losses; weight 0 (below 1e-60 of the largest) removes the row before anything
-                 is built
+    regularizers, constraints    sequences of terms, no two of one name and column; without `Ridge` its weight is 0
+    weights      (n,) ω ≥ 0 of the rows' losses; weight 0 (below 1e-60 of the largest) removes the row from everything
     offset       (n,) o, added to f in the loss; tv, bounds and shapes act on f itself
     intercept    one more, unpenalised column of ones
     standardize  measure every x column from its mean (from 0 in a linear design without intercept) in units of its
@@ -231,26 +211,8 @@ class Problem(ReadOnly):
         standardize: bool = False,
     ) -> None:
         model = Model(kernel, loss, regularizers, constraints, intercept, standardize)
-        self._fill(*_joined(model, model.data_of(x, y, weights, offset)))
-
-    def _fill(self, model: Model, measured: MeasuredData) -> None:
-        data = measured.data
-        set_fields(
-            self,
-            model=model,
-            data=data,
-            _measured=measured,
-            x=data.x,
-            y=data.y,
-            kernel=model.kernel,
-            loss=model.loss,
-            regularizers=model.regularizers,
-            constraints=model.constraints,
-            weights=data.weights,
-            offset=data.offset,
-            intercept=model.intercept,
-            standardize=model.standardize,
-        )
+        data = model.data_of(x, y, weights, offset)
+        set_fields(self, **_fields(*_joined(model, data)))
 
     @property
     def terms(self) -> tuple[Term, ...]:
@@ -327,8 +289,7 @@ class Problem(ReadOnly):
         The data are shared, and the design where the kernel is the same.
         """
         model = self.model.with_hyperparameters(values)
-        problem = Problem.__new__(Problem)  # the data were checked when this problem was made
-        problem._fill(model, self._measured)
+        problem = unchecked(Problem, **_fields(model, self._measured))  # the data were checked with this problem
         if model.kernel == self.kernel and model.slopes == self.model.slopes:
             problem.share_design(self.design)
         return problem
