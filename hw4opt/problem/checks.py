@@ -8,6 +8,7 @@ import numpy as np
 
 from hw4opt.errors import InputError, shown
 from hw4opt.kernels import Kernel, Precomputed
+from hw4opt.problem.hyperparameters import GAMMA, RIDGE
 from hw4opt.problem.measured import MeasuredData
 from hw4opt.regularizers.ridge import Ridge
 from hw4opt.terms import Coefficients, Loss, PiecewiseQuadratic, Slope, Smooth, Term, Values, registry
@@ -64,7 +65,7 @@ def check_names(owners: Sequence[Kernel | Term]) -> None:
         kind = type(owner)
         if fault := class_fault(kind):
             raise InputError(fault)
-        if owner.name == "gamma" or (owner.name == "ridge" and not isinstance(owner, Ridge)):
+        if owner.name == GAMMA or (owner.name == RIDGE and not isinstance(owner, Ridge)):
             raise InputError(f"the name {owner.name!r} of the class {kind.__name__} is taken; give it another one")
         if owner.label in labels:
             both = "a problem holds each term once (bounds:lower=0,upper=1 sets both bounds)"

@@ -13,7 +13,9 @@ from hw4opt.kernels import Kernel
 from hw4opt.terms import Term
 from hw4opt.validation.arguments import is_finite
 
-GAMMA, WEIGHT, RIDGE = "gamma", "weight", "ridge"
+GAMMA = "gamma"  # of whatever kernel; no class has this name
+RIDGE = "ridge"  # of a kernel design, also where none was given
+WEIGHT = "weight"
 
 Owner = TypeVar("Owner", bound=Term | Kernel)
 

@@ -21,7 +21,7 @@ BASES: dict[str, type] = {"loss": Loss, "regularizer": Term, "constraint": Term,
 
 
 def packed(kind: str, thing: Any) -> dict[str, Any]:
-    """{"name": …, parameter: value, …}; of a class outside this package's folders, also "class": "package.module:Class".
+    """{"name": …, parameter: value, …}; of a class outside this package, also "class": "package.module:Class".
 
     Raises `InputError` where nothing that a file can hold would give the object back.
     """

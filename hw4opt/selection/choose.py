@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 
 from hw4opt.errors import InputError
 from hw4opt.losses.squared import Squared
-from hw4opt.problem import Problem
+from hw4opt.problem import HyperparameterKey, Problem
+from hw4opt.problem.hyperparameters import RIDGE
 from hw4opt.running.processes import Workers
 from hw4opt.selection.axes import Axis, Setting, Tried
 from hw4opt.selection.folds import Folds
@@ -157,7 +158,8 @@ def select(
     started = time.perf_counter()
     grid = dict(grid or {})
     check_word("metric", metric, METRICS)
-    if metric == "loss" and any(name.startswith(f"{problem.loss.name}.") for name in grid):
+    keys = map(HyperparameterKey.parse, grid)
+    if metric == "loss" and any(key.parameter is not None and key.belongs_to(problem.loss) for key in keys):
         raise InputError("metric loss would reward a shrinking loss while its parameter is searched; use metric squared or absolute")
     parse_search(search)
     check_seed(seed)
@@ -255,7 +257,11 @@ def _one_standard_error(state: _Search) -> tuple[Tried, Score]:
 
 def _smoothness(problem: Problem, setting: Setting) -> float:
     """The sum of the logarithms of weights and of 1/gamma, by whichever name; other parameters have no smoother side."""
-    terms = {"ridge", *(term.label for term in problem.regularizers)}
-    weights = terms | {f"{name}.weight" for name in terms}
-    signs = {name: 1.0 if name in weights else -1.0 if is_gamma(problem, name) else 0.0 for name in setting}
-    return sum(signs[name] * math.log(value) for name, value in setting.items())
+    return sum(_smoother_side(problem, HyperparameterKey.parse(name)) * math.log(value) for name, value in setting.items())
+
+
+def _smoother_side(problem: Problem, key: HyperparameterKey) -> float:
+    """1 where larger values are smoother, -1 where smaller ones are, 0 where neither is known."""
+    if key.is_gamma_of(problem.kernel):
+        return -1.0
+    return 1.0 if key.owner == RIDGE or any(key.is_weight_of(term) for term in problem.regularizers) else 0.0

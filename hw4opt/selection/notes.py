@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hw4opt.problem import Problem
+from hw4opt.problem.hyperparameters import RIDGE
 from hw4opt.selection.axes import Axis, Setting, Tried, lowest
 from hw4opt.selection.held_out import PROVEN, Score
 from hw4opt.selection.refine import ON_EDGE
@@ -12,7 +13,7 @@ from hw4opt.selection.refine import ON_EDGE
 
 def remedy_for(problem: Problem, axes: Sequence[Axis]) -> str:
     """What would give a held-out fit a finite maximum."""
-    if problem.ridge == 0 and all(axis.name != "ridge" for axis in axes):
+    if problem.ridge == 0 and all(axis.key.owner != RIDGE for axis in axes):
         return "give the ridge a weight above 0, or search it"
     return "leave out what no penalty reaches (an intercept, say)"
 

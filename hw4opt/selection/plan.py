@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.errors import InputError, shown
 from hw4opt.kernels import Precomputed
-from hw4opt.problem import Problem
+from hw4opt.problem import Data, Problem
 from hw4opt.selection.axes import Axis, Setting
 from hw4opt.selection.folds import Folds, k_fold, labels_of, leave_one_out, leave_x_out, shared
 from hw4opt.selection.held_out import score_settings
@@ -153,4 +153,5 @@ def subset(problem: Problem, rows: np.ndarray) -> Problem:
     weights = np.ones(len(problem.y)) if problem.weights is None else problem.weights
     offset = None if problem.offset is None else problem.offset[rows]
     x = problem.x[np.ix_(rows, rows)] if isinstance(problem.kernel, Precomputed) else problem.x[rows]
-    return replace(problem, x=x, y=problem.y[rows], weights=weights[rows] * (size / len(rows)), offset=offset)
+    weights = weights[rows] * (size / len(rows))
+    return problem.model.on(Data(x, problem.y[rows], weights, offset, problem.data.names))

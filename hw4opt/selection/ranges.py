@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from hw4opt.errors import InputError
-from hw4opt.problem import Problem
+from hw4opt.problem import HyperparameterKey, Problem
+from hw4opt.problem.hyperparameters import GAMMA, RIDGE
 from hw4opt.terms import Differences, Likelihood, Smooth
 from hw4opt.terms.base import Array
 
@@ -28,11 +29,11 @@ def default_range(problem: Problem, name: str) -> tuple[float, float]:
     Columns of a linear design count from their mean where an intercept is free: the fit does not depend on their level.
     Raises `InputError` for what is searched only when its range is named.
     """
-    if name == "gamma":
+    if name == GAMMA:
         return _gamma(problem)
     slope, noise = _slope_and_noise(problem)
     slope *= 1.0 if problem.weights is None else float(np.median(problem.weights[problem.weights > 0]))
-    if name == "ridge":
+    if name == RIDGE:
         least, most = _sizes(problem)
         return 1e-4 * slope / noise * least, 10 * slope / noise * most
     term = next((term for term in problem.regularizers if term.label == name), None)
@@ -47,7 +48,7 @@ def default_range(problem: Problem, name: str) -> tuple[float, float]:
 
 def is_gamma(problem: Problem, name: str) -> bool:
     """Whether a hyper-parameter is the kernel's gamma, by either of its names (gamma, rbf.gamma)."""
-    return problem.kernel is not None and name in ("gamma", f"{problem.kernel.name}.gamma")
+    return HyperparameterKey.parse(name).is_gamma_of(problem.kernel)
 
 
 def reach_of(problem: Problem, name: str, low: float, high: float) -> tuple[float, float]:
@@ -55,7 +56,7 @@ def reach_of(problem: Problem, name: str, low: float, high: float) -> tuple[floa
     basis of about 500 in one column.
     """
     most = FURTHER
-    if name == "gamma" and len(problem.design.base_x) > LARGEST_RANK:
+    if name == GAMMA and len(problem.design.base_x) > LARGEST_RANK:
         most = (LARGEST_RANK / RANK) ** (2 if problem.kernel is None else problem.kernel.gamma_power)
     return low / FURTHER, high * most
 

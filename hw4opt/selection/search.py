@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from hw4opt.errors import InputError, shown
+from hw4opt.problem.hyperparameters import GAMMA
 from hw4opt.selection.axes import Axis, Setting, lowest, product
 from hw4opt.selection.ranges import log_grid
 from hw4opt.selection.refine import PATIENT, History, beyond, local_minima, polish, zoom
@@ -77,7 +78,7 @@ def _random(axes: Sequence[Axis], number: int, seed: int) -> list[Setting]:
 def _counts(kind: str, axes: Sequence[Axis], dense: bool) -> list[int]:
     default = COARSE.get(len(axes), 4) if kind == "zoom" else GRID
     if dense:
-        counts = [axis.points(DENSE if axis.name == "gamma" else COARSE[1]) for axis in axes]
+        counts = [axis.points(DENSE if axis.name == GAMMA else COARSE[1]) for axis in axes]
     else:
         counts = [axis.points(default) for axis in axes]
     _check_most(int(np.prod([float(count) for count in counts])), "the grid has", "smaller counts, or random:N")
