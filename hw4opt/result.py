@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw4opt import model_file
 from hw4opt.errors import NotCertifiedError
 from hw4opt.form.answer import Status
 from hw4opt.solution import Solution
@@ -40,7 +39,9 @@ class Result(Solution):
         Raises `InputError` for numbers that are not finite, and for a term or kernel of an own class that cannot be
         imported.
         """
-        model_file.save(self, path)
+        from hw4opt.model_file import save  # deferred: json and hashlib cost as much as many a fit
+
+        save(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> Result:
@@ -49,6 +50,8 @@ class Result(Solution):
         Raises `ModelFileError` if it is damaged, of another kind, newer than this package, or without a class that it
         needs.
         """
+        from hw4opt.model_file import load
+
         check_argument("path", path, "str | Path", {})
-        solution = model_file.load(path)
+        solution = load(path)
         return cls(**{field.name: getattr(solution, field.name) for field in fields(solution)})
