@@ -1,4 +1,5 @@
-"""fit_batch of 500 problems over one design, one thread: seconds a problem, everything counted. The peers solve a sample of them."""
+"""fit_batch of 500 problems over one design, one thread: seconds a problem, everything counted. The peers solve a
+sample of them."""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ def test_ours(timed, variant: str) -> None:
     gap = None if None in gaps else max(gaps)
     passes = all(result.certificate.holds(1e-9) for result in results)
     note = "descriptions, basis, solve and certificates"
-    timed.file(Row("batch", variant, OURS, "hw4opt", COUNT, relative_gap=gap, certified=passes, note=note, targets=TARGETS))
+    timed.file(
+        Row("batch", variant, OURS, "hw4opt", COUNT, relative_gap=gap, certified=passes, note=note, targets=TARGETS)
+    )
 
 
 @variants
@@ -54,7 +57,9 @@ def test_ours(timed, variant: str) -> None:
 @pytest.mark.parametrize("body", [assignment_loop, factored_loop], ids=["assignment", "factored"])
 def test_cvxpy_rebuilt(timed, variant: str, body: Callable, name: str) -> None:
     problems, model = sample(variant, CVXPY_SAMPLE), VARIANTS[variant]
-    kind, style = {assignment_loop: (ASSIGNMENT, "assignment's body"), factored_loop: (FACTORED, "factored by hand")}[body]
+    kind, style = {assignment_loop: (ASSIGNMENT, "assignment's body"), factored_loop: (FACTORED, "factored by hand")}[
+        body
+    ]
     points = timed(attempt(lambda: [body(Fold(problem), model, name) for problem in problems]), 0.4)
     timed.file(_judged(variant, f"cvxpy:{name}, {style}", kind, problems, points))
 
@@ -87,7 +92,12 @@ def test_direct(timed, variant: str, form: str, name: str) -> None:
 
 
 def _judged(
-    variant: str, who: str, kind: str, problems: list[Problem], points: list[np.ndarray] | str, inside: list[float] | None = None
+    variant: str,
+    who: str,
+    kind: str,
+    problems: list[Problem],
+    points: list[np.ndarray] | str,
+    inside: list[float] | None = None,
 ) -> Row:
     if isinstance(points, str):
         return Row("batch", variant, who, kind, len(problems), certified=False, note=points)

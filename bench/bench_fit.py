@@ -30,7 +30,16 @@ def test_ours(timed, variant: str) -> None:
     result = timed(lambda: fit(model.problem(x, y)))
     gap = result.certificate.relative_gap
     timed.file(
-        Row("fit", variant, OURS, "hw4opt", relative_gap=gap, certified=result.certificate.holds(1e-9), note="fit()", targets=TARGETS)
+        Row(
+            "fit",
+            variant,
+            OURS,
+            "hw4opt",
+            relative_gap=gap,
+            certified=result.certificate.holds(1e-9),
+            note="fit()",
+            targets=TARGETS,
+        )
     )
 
 
@@ -40,7 +49,10 @@ def test_through_fit(timed, variant: str, name: str) -> None:
     x, y = step_data()
     model = VARIANTS[variant]
     result = timed(attempt(lambda: fit(model.problem(x, y), f"cvxpy:{name}")), 0.4)
-    who, note = f"cvxpy:{name}, compiled", "fit(problem, 'cvxpy:NAME'): our compiled model, tightened settings, certified by its own duals"
+    who, note = (
+        f"cvxpy:{name}, compiled",
+        "fit(problem, 'cvxpy:NAME'): our compiled model, tightened settings, certified by its own duals",
+    )
     if isinstance(result, Result):
         gap, passes = result.certificate.relative_gap, result.certificate.holds(PASSES)
         timed.file(Row("fit", variant, who, COMPILED, relative_gap=gap, certified=passes, note=note))
@@ -76,12 +88,32 @@ def test_direct(timed, variant: str, form: str, name: str) -> None:
         return w
 
     w = timed(attempt(act), 0.4)
-    timed.file(_judged(variant, f"{name}, {form} QP", form, w, "forms and solves the QP; basis not counted", inside[-timed.rounds :]))
+    timed.file(
+        _judged(
+            variant,
+            f"{name}, {form} QP",
+            form,
+            w,
+            "forms and solves the QP; basis not counted",
+            inside[-timed.rounds :],
+        )
+    )
 
 
-def _judged(variant: str, who: str, kind: str, w: np.ndarray | str, note: str, inside: list[float] | None = None) -> Row:
+def _judged(
+    variant: str, who: str, kind: str, w: np.ndarray | str, note: str, inside: list[float] | None = None
+) -> Row:
     if isinstance(w, str):
         return Row("fit", variant, who, kind, certified=False, note=w)
     proof = judge(VARIANTS[variant].problem(*step_data()), w)
     alone = float(np.median(inside)) if inside else None
-    return Row("fit", variant, who, kind, relative_gap=proof.relative_gap, certified=proof.holds(PASSES), note=note, inside=alone)
+    return Row(
+        "fit",
+        variant,
+        who,
+        kind,
+        relative_gap=proof.relative_gap,
+        certified=proof.holds(PASSES),
+        note=note,
+        inside=alone,
+    )

@@ -34,7 +34,9 @@ def test_ours(timed, variant: int) -> None:
     targets = (Target("seconds", at_most=5.0), Target("relative_gap", at_most=1e-9))
     gap, certified = result.certificate.relative_gap, result.status.word == "certified"
     case = f"n = {ROWS}, p = {variant:,}"
-    timed.file(Row("lasso", case, OURS, "hw4opt", relative_gap=gap, certified=certified, n=ROWS, note=note, targets=targets))
+    timed.file(
+        Row("lasso", case, OURS, "hw4opt", relative_gap=gap, certified=certified, n=ROWS, note=note, targets=targets)
+    )
 
 
 @columns
@@ -48,4 +50,6 @@ def test_scikit_learn(timed, variant: int) -> None:
     gap = max(left - best.objective, 0.0) / best.certificate.gap_scale
     note = f"tol 1e-9; {np.count_nonzero(model.coef_)} coefficients that are not 0"
     case = f"n = {ROWS}, p = {variant:,}"
-    timed.file(Row("lasso", case, "scikit-learn Lasso", "peer", relative_gap=gap, certified=gap <= 1e-6, n=ROWS, note=note))
+    timed.file(
+        Row("lasso", case, "scikit-learn Lasso", "peer", relative_gap=gap, certified=gap <= 1e-6, n=ROWS, note=note)
+    )

@@ -1,7 +1,9 @@
-"""Exact leave-one-out over whole grids: 5,000 and 50,000 fits, beside the assignment's loop and QP solvers called on every fold.
+"""Exact leave-one-out over whole grids: 5,000 and 50,000 fits, beside the assignment's loop and QP solvers called on
+every fold.
 
-The peers solve a sample of the same fits, and the tables scale it: cvxpy at settings and folds drawn at random; the direct solvers along
-the whole path of weights at five pairs of gamma and fold (the outlier's among them), each started at the last where the solver can.
+The peers solve a sample of the same fits, and the tables scale it: cvxpy at settings and folds drawn at random; the
+direct solvers along the whole path of weights at five pairs of gamma and fold (the outlier's among them), each started
+at the last where the solver can.
 """
 
 from __future__ import annotations
@@ -103,7 +105,9 @@ def drawn(case: str) -> list[tuple[Model, Problem, tuple[int]]]:
 def test_cvxpy(timed, variant: str, body: Callable, name: str) -> None:
     tasks = drawn(variant)
     points = timed(attempt(lambda: [body(Fold(problem, held), model, name) for model, problem, held in tasks]), 0.3)
-    kind, style = {assignment_loop: (ASSIGNMENT, "assignment's body"), factored_loop: (FACTORED, "factored by hand")}[body]
+    kind, style = {assignment_loop: (ASSIGNMENT, "assignment's body"), factored_loop: (FACTORED, "factored by hand")}[
+        body
+    ]
     who = f"cvxpy:{name}, {style}"
     if isinstance(points, str):
         timed.file(Row("loo", variant, who, kind, len(tasks), fits(variant), certified=False, note=points))
@@ -149,7 +153,11 @@ def test_direct(timed, variant: str, form: str, name: str) -> None:
     if isinstance(points, str):
         timed.file(Row("loo", variant, who, form, work, fits(variant), certified=False, note=points))
         return
-    tasks = [(problem.with_hyperparameters(weights), (held,)) for _, problem, held in folds_of(variant) for weights in path(variant)]
+    tasks = [
+        (problem.with_hyperparameters(weights), (held,))
+        for _, problem, held in folds_of(variant)
+        for weights in path(variant)
+    ]
     gap, passes = worst(tasks, points)
     note = f"a sample of {work} fits along paths of weights, scaled; warm where the solver can"
     alone = float(np.median(inside[-timed.rounds :]))
@@ -168,7 +176,11 @@ def test_ours_long(timed, n: int, at_most: float) -> None:
     assert "failed" not in found, found["failed"]
     done, sampled = found["fits"], found["fits"] < n
     note = f"one setting; a sample of {done} folds, scaled" if sampled else "one setting, every fold"
-    targets = (Target("seconds", at_most=at_most), Target("relative_gap", at_most=1e-9), Target("relative_gap", at_most=1e-12, aim=True))
+    targets = (
+        Target("seconds", at_most=at_most),
+        Target("relative_gap", at_most=1e-9),
+        Target("relative_gap", at_most=1e-12, aim=True),
+    )
     timed.file(
         Row(
             "loo",

@@ -1,4 +1,5 @@
-"""Reading a CSV of 10⁶ rows and 5 columns of numbers as `hw4opt` does, beside NumPy's own reader, each in a process of its own:
+"""Reading a CSV of 10⁶ rows and 5 columns of numbers as `hw4opt` does, beside NumPy's own reader, each in a process of
+its own:
 
 millions of cells among the objects of another program cost Python's garbage collector many times as much.
 """
@@ -24,7 +25,9 @@ def read(path):
     return [table.numbers(name) for name in {NAMES!r}][0]
 """
 NUMPY_READS = "import numpy as np\ndef read(path):\n    return np.loadtxt(path, delimiter=',', skiprows=1)"
-CLOCK = "\nimport sys, time\nt = time.perf_counter()\nrows = len(read(sys.argv[1]))\nprint(rows, time.perf_counter() - t)"
+CLOCK = (
+    "\nimport sys, time\nt = time.perf_counter()\nrows = len(read(sys.argv[1]))\nprint(rows, time.perf_counter() - t)"
+)
 
 variants = pytest.mark.parametrize("variant", (CASE,))
 pytestmark = pytest.mark.usefixtures("one_core")
@@ -33,7 +36,14 @@ pytestmark = pytest.mark.usefixtures("one_core")
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("reading") / "table.csv"
-    np.savetxt(path, np.random.default_rng(0).standard_normal((ROWS, len(NAMES))), "%.6f", ",", header=",".join(NAMES), comments="")
+    np.savetxt(
+        path,
+        np.random.default_rng(0).standard_normal((ROWS, len(NAMES))),
+        "%.6f",
+        ",",
+        header=",".join(NAMES),
+        comments="",
+    )
     return path
 
 
@@ -42,7 +52,9 @@ def seconds_of(timed, code: str, path: Path) -> list[float]:
     found: list[float] = []
 
     def once() -> None:
-        done = subprocess.run([sys.executable, "-c", code + CLOCK, str(path)], cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code + CLOCK, str(path)], cwd=ROOT, capture_output=True, text=True, check=True
+        )
         rows, seconds = done.stdout.split()
         assert int(rows) == ROWS
         found.append(float(seconds))

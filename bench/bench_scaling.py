@@ -38,11 +38,15 @@ PEERS = {
 def test_ours(timed, variant: str, n: int) -> None:
     runs = []
     timed.exactly(lambda: runs.append(run_child("ours", variant, n)), ROUNDS[n])
-    timed.file(_row(variant, n, OURS, "hw4opt", runs, "fit(), basis and certificate included; every core, BLAS on one thread"))
+    timed.file(
+        _row(variant, n, OURS, "hw4opt", runs, "fit(), basis and certificate included; every core, BLAS on one thread")
+    )
 
 
 @cases
-@pytest.mark.parametrize(("n", "what"), [(200, "assignment"), (500, "assignment"), (10_000, "factored"), (10_000, "compiled")])
+@pytest.mark.parametrize(
+    ("n", "what"), [(200, "assignment"), (500, "assignment"), (10_000, "factored"), (10_000, "compiled")]
+)
 def test_cvxpy(timed, variant: str, n: int, what: str) -> None:
     runs = []
     timed.exactly(lambda: runs.append(run_child(what, variant, n, timeout=40.0)), 1)

@@ -1,4 +1,5 @@
-"""Wall time of whole processes of the command line, files cached and bytecode compiled, beside what Python and its imports cost alone."""
+"""Wall time of whole processes of the command line, files cached and bytecode compiled, beside what Python and its
+imports cost alone."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ def program() -> list[str]:
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
     paths = [str(ROOT), str(ROOT / "cli"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}  # as a user starts it
+    environment = {
+        name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")
+    }  # as a user starts it
     environment |= {"PYTHONPATH": os.pathsep.join(paths), "NO_COLOR": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
 
@@ -48,7 +51,18 @@ def test_ours(timed, words: str) -> None:
     gap, certified = _proof(command) if words.startswith("solve") else (None, None)
     note = "the console script" if len(program()) == 1 else "python -m hw4cli.opt.app"
     targets = (*ASKED[words], *([Target("relative_gap", at_most=1e-9)] if gap is not None else []))
-    timed.file(Row("startup", f"hw4opt {words}", OURS, "hw4opt", relative_gap=gap, certified=certified, note=note, targets=targets))
+    timed.file(
+        Row(
+            "startup",
+            f"hw4opt {words}",
+            OURS,
+            "hw4opt",
+            relative_gap=gap,
+            certified=certified,
+            note=note,
+            targets=targets,
+        )
+    )
 
 
 def _proof(command: list[str]) -> tuple[float | None, bool]:

@@ -20,7 +20,8 @@ def step_data(n: int = 50, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Model:
-    """minimise over f   Σ loss(f(x_i) - y_i) + ridge ‖f‖² + tv ‖Df‖₁,  with `increasing` subject to Df ≥ 0; Huber has delta = 1."""
+    """minimise over f   Σ loss(f(x_i) - y_i) + ridge ‖f‖² + tv ‖Df‖₁,  with `increasing` subject to Df ≥ 0; Huber has
+    delta = 1."""
 
     gamma: float
     ridge: float

@@ -2,7 +2,8 @@
 
     python -m bench.child ours|loo|assignment|factored|compiled CASE N
 
-prints JSON: seconds, fits, relative_gap, certified, peak_bytes. Describing the problem and building its basis are timed; imports are not.
+prints JSON: seconds, fits, relative_gap, certified, peak_bytes. Describing the problem and building its basis are
+timed; imports are not.
 """
 
 from __future__ import annotations
@@ -54,7 +55,13 @@ def ours(model: Model, problem: Problem) -> dict[str, Any]:
     result = fit(model.problem(problem.x, problem.y))
     seconds = time.perf_counter() - started
     proof = result.certificate
-    return {"seconds": seconds, "fits": 1, "relative_gap": proof.relative_gap, "certified": proof.holds(GAP), "peak_bytes": peak_bytes()}
+    return {
+        "seconds": seconds,
+        "fits": 1,
+        "relative_gap": proof.relative_gap,
+        "certified": proof.holds(GAP),
+        "peak_bytes": peak_bytes(),
+    }
 
 
 def loo(model: Model, problem: Problem) -> dict[str, Any]:
@@ -67,7 +74,13 @@ def loo(model: Model, problem: Problem) -> dict[str, Any]:
     started = time.perf_counter()
     (score,) = score_settings([model.problem(problem.x, problem.y)], folds)
     seconds, gap = time.perf_counter() - started, score.largest_gap
-    return {"seconds": seconds, "fits": len(folds), "relative_gap": gap, "certified": gap <= 1e-9, "peak_bytes": peak_bytes()}
+    return {
+        "seconds": seconds,
+        "fits": len(folds),
+        "relative_gap": gap,
+        "certified": gap <= 1e-9,
+        "peak_bytes": peak_bytes(),
+    }
 
 
 def compiled(model: Model, problem: Problem) -> dict[str, Any]:
@@ -75,7 +88,13 @@ def compiled(model: Model, problem: Problem) -> dict[str, Any]:
     result = fit(model.problem(problem.x, problem.y), "cvxpy:CLARABEL")
     seconds = time.perf_counter() - started
     proof = result.certificate
-    return {"seconds": seconds, "fits": 1, "relative_gap": proof.relative_gap, "certified": proof.holds(1e-6), "peak_bytes": peak_bytes()}
+    return {
+        "seconds": seconds,
+        "fits": 1,
+        "relative_gap": proof.relative_gap,
+        "certified": proof.holds(1e-6),
+        "peak_bytes": peak_bytes(),
+    }
 
 
 def loop(body: str, model: Model, problem: Problem) -> dict[str, Any]:
@@ -87,7 +106,13 @@ def loop(body: str, model: Model, problem: Problem) -> dict[str, Any]:
     w = act(peers.Fold(problem), model, "CLARABEL")
     seconds, peak = time.perf_counter() - started, peak_bytes()
     proof = peers.judge(problem, np.asarray(w))
-    return {"seconds": seconds, "fits": 1, "relative_gap": proof.relative_gap, "certified": proof.holds(peers.PASSES), "peak_bytes": peak}
+    return {
+        "seconds": seconds,
+        "fits": 1,
+        "relative_gap": proof.relative_gap,
+        "certified": proof.holds(peers.PASSES),
+        "peak_bytes": peak,
+    }
 
 
 def main() -> None:

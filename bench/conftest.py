@@ -1,4 +1,5 @@
-"""Fair conditions for every question: BLAS on one thread, one core where a figure is said to be one thread's, and the machine on record."""
+"""Fair conditions for every question: BLAS on one thread, one core where a figure is said to be one thread's, and the
+machine on record."""
 
 from __future__ import annotations
 
@@ -25,7 +26,20 @@ from threadpoolctl import threadpool_info, threadpool_limits  # noqa: E402
 from bench.record import Row  # noqa: E402
 
 PACKAGES = (
-    *("numpy", "scipy", "cvxpy", "clarabel", "osqp", "ecos", "scs", "piqp", "proxsuite", "scikit-learn", "glum", "statsmodels"),
+    *(
+        "numpy",
+        "scipy",
+        "cvxpy",
+        "clarabel",
+        "osqp",
+        "ecos",
+        "scs",
+        "piqp",
+        "proxsuite",
+        "scikit-learn",
+        "glum",
+        "statsmodels",
+    ),
     *("torch", "torchvision"),
     *("click", "rich", "pytest-benchmark"),
 )
@@ -58,8 +72,11 @@ class Timed:
         self._benchmark = benchmark
         self.rounds = 0
 
-    def __call__(self, act: Callable[[], Any], budget: float = 1.0, *, warm: Callable[[], Any] | None = None, share: float = 1.0) -> Any:
-        """As many rounds as the budget allows, 3 to 200 (1 where a round alone breaks it); the first call only warms up.
+    def __call__(
+        self, act: Callable[[], Any], budget: float = 1.0, *, warm: Callable[[], Any] | None = None, share: float = 1.0
+    ) -> Any:
+        """As many rounds as the budget allows, 3 to 200 (1 where a round alone breaks it); the first call only warms
+        up.
 
         warm, share    a cheaper act to warm up with, and its share of the whole
         """

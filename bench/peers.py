@@ -1,9 +1,12 @@
-"""The peers: cvxpy as a user writes it, and QP solvers called directly on the reduced basis. None of it shares code with hw4opt's solvers.
+"""The peers: cvxpy as a user writes it, and QP solvers called directly on the reduced basis. None of it shares code
+with hw4opt's solvers.
 
-Every peer takes a `Fold`, the model's data with some rows left out, and gives the point w, f = B w. `judge` proves how good a point is.
+Every peer takes a `Fold`, the model's data with some rows left out, and gives the point w, f = B w. `judge` proves how
+good a point is.
 
 The direct solvers get one of two QPs over dense matrices:
-    split   over (w, p, q, s):  ‖Bw - y - p + q‖² + 2δ 1ᵀ(p + q) + ridge ‖w‖² + tv 1ᵀs,   p, q ≥ 0,  -s ≤ DBw ≤ s   (or DBw ≥ 0)
+    split   over (w, p, q, s):  ‖Bw - y - p + q‖² + 2δ 1ᵀ(p + q) + ridge ‖w‖² + tv 1ᵀs,   p, q ≥ 0,  -s ≤ DBw ≤ s   (or
+            DBw ≥ 0)
     box     its dual over u:    ½ (Aᵀu + b)ᵀ H⁻¹ (Aᵀu + b) + ½ q‖u‖² + tᵀu,   l ≤ u ≤ h,    w = -H⁻¹(Aᵀu + b)
 """
 
@@ -84,8 +87,11 @@ def judge(problem: Problem, w: np.ndarray, held: tuple[int, ...] = ()) -> Certif
     return certify(form, w[None], ours.u, ours.interior).certificates[0]
 
 
-def worst(tasks: Sequence[tuple[Problem, tuple[int, ...]]], points: Sequence[np.ndarray], most: int = 24) -> tuple[float | None, bool]:
-    """The largest relative gap over (problem, held rows) and their points, evenly thinned to `most`, and whether all of them pass."""
+def worst(
+    tasks: Sequence[tuple[Problem, tuple[int, ...]]], points: Sequence[np.ndarray], most: int = 24
+) -> tuple[float | None, bool]:
+    """The largest relative gap over (problem, held rows) and their points, evenly thinned to `most`, and whether all of
+    them pass."""
     chosen = np.unique(np.linspace(0, len(points) - 1, min(most, len(points))).astype(int))
     proofs = [judge(tasks[i][0], points[i], tasks[i][1]) for i in chosen]
     gaps = [proof.relative_gap for proof in proofs]
@@ -104,7 +110,403 @@ def attempt(act: Callable[[], T]) -> Callable[[], T | str]:
     return tried
 
 
-# ---- cvxpy -----------------------------------------------------------------------------------------------------------------------
+# ---- cvxpy
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+#
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def _solve(model: cp.Problem, variable: cp.Variable, name: str) -> np.ndarray:
@@ -117,7 +519,7 @@ def _solve(model: cp.Problem, variable: cp.Variable, name: str) -> np.ndarray:
 
 
 def assignment_loop(fold: Fold, model: Model, name: str) -> np.ndarray:
-    """The body of the assignment's loop: the Gram matrix of the rows, D, and the model, made anew; psd_wrap, or cvxpy refuses K."""
+    """The body of the assignment's loop: the rows' Gram matrix, D, and the model; psd_wrap, or cvxpy refuses K."""
     x, y = fold.x, fold.y
     K = np.exp(-model.gamma * np.square(x[:, None] - x))
     D = np.diff(np.eye(len(x)), axis=0)
@@ -143,7 +545,7 @@ def factored_loop(fold: Fold, model: Model, name: str) -> np.ndarray:
 
 
 class Compiled:
-    """The factored model compiled once, with y as a cvxpy Parameter: what cvxpy offers for many problems of one structure."""
+    """The factored model compiled once, y a cvxpy Parameter: what cvxpy offers for many problems of one structure."""
 
     def __init__(self, fold: Fold, model: Model, name: str) -> None:
         self.name = name
@@ -162,7 +564,7 @@ class Compiled:
         return _solve(self.problem, self.w, self.name)
 
 
-# ---- QPs over the reduced basis -----------------------------------------------------------------------------------------------------
+# ---- QPs over the reduced basis --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,7 +616,11 @@ def box_qp(fold: Fold, model: Model) -> QP:
     H, b = 2 * model.ridge * np.eye(r), np.zeros(r)
     if not model.huber:
         H, b = H + 2 * fold.BB, -2 * fold.By
-    solved = np.linalg.solve(H, np.column_stack([A.T, b])) if not model.huber else np.column_stack([A.T, b]) / (2 * model.ridge)
+    solved = (
+        np.linalg.solve(H, np.column_stack([A.T, b]))
+        if not model.huber
+        else np.column_stack([A.T, b]) / (2 * model.ridge)
+    )
     P, c = A @ solved[:, :-1], A @ solved[:, -1]
     P = 0.5 * (P + P.T)
     low, high = np.full(len(c), -model.tv if model.tv else -np.inf), np.full(len(c), model.tv)
@@ -230,7 +636,7 @@ FORMS = {"split": split_qp, "box": box_qp}
 
 @dataclass
 class Direct:
-    """A QP solver that keeps its workspace: the first problem sets it up, later ones of the same size update it, warm where it can.
+    """A QP solver that keeps its workspace: the first problem sets it up, later ones of the same size update it.
 
     `inside` adds up the seconds spent in the solver's own calls, without forming the QPs.
     """
@@ -266,7 +672,7 @@ class Piqp(Direct):
 
 
 class ProxQP(Direct):
-    """Starts at the last result. Without the gap check it calls that result solved, in no step, when only the bounds have moved."""
+    """Starts at the last result. Without the gap check it calls that solved when only the bounds have moved."""
 
     def _run(self, qp: QP) -> np.ndarray:
         data = {"H": qp.P, "g": qp.c, "l_box": qp.low, "u_box": qp.high}
@@ -293,11 +699,20 @@ class Osqp(Direct):
     def _run(self, qp: QP) -> np.ndarray:
         bounded = np.isfinite(qp.low) | np.isfinite(qp.high)
         rows = np.concatenate([qp.G, np.eye(len(qp.c))[bounded]])
-        low, high = np.concatenate([qp.g, qp.low[bounded]]), np.concatenate([np.full(len(qp.g), np.inf), qp.high[bounded]])
+        low, high = (
+            np.concatenate([qp.g, qp.low[bounded]]),
+            np.concatenate([np.full(len(qp.g), np.inf), qp.high[bounded]]),
+        )
         P, A = _full(np.triu(qp.P), np.triu(np.ones_like(qp.P))), _full(rows, rows != 0)
         if self._solver is None or len(A.data) != self._nonzero:
             self._solver, self._nonzero = osqp.OSQP(), len(A.data)
-            settings = {"eps_abs": 1e-5, "eps_rel": 1e-5, "polishing": bool(len(rows)), "max_iter": 100_000, "verbose": False}
+            settings = {
+                "eps_abs": 1e-5,
+                "eps_rel": 1e-5,
+                "polishing": bool(len(rows)),
+                "max_iter": 100_000,
+                "verbose": False,
+            }
             self._solver.setup(P=P, q=qp.c, A=A, l=low, u=high, warm_starting=True, **settings)
         else:
             self._solver.update(Px=P.data, Ax=A.data, q=qp.c, l=low, u=high)
@@ -315,13 +730,17 @@ class Clarabel(Direct):
         settings = clarabel.DefaultSettings()
         settings.verbose = False
         cones = [clarabel.NonnegativeConeT(len(b))] if len(b) else []
-        return np.array(clarabel.DefaultSolver(sp.csc_matrix(np.triu(qp.P)), qp.c, sp.csc_matrix(A), b, cones, settings).solve().x)
+        return np.array(
+            clarabel.DefaultSolver(sp.csc_matrix(np.triu(qp.P)), qp.c, sp.csc_matrix(A), b, cones, settings).solve().x
+        )
 
 
 def _full(matrix: np.ndarray, pattern: np.ndarray) -> sp.csc_matrix:
     """A sparse matrix that stores every entry of the pattern, zeros too, so that updates keep its structure."""
     columns, rows = np.nonzero(pattern.T)
-    return sp.csc_matrix((matrix[rows, columns], rows, np.concatenate([[0], np.cumsum(np.count_nonzero(pattern, axis=0))])), matrix.shape)
+    return sp.csc_matrix(
+        (matrix[rows, columns], rows, np.concatenate([[0], np.cumsum(np.count_nonzero(pattern, axis=0))])), matrix.shape
+    )
 
 
 DIRECT: dict[str, type[Direct]] = {"PIQP": Piqp, "ProxQP": ProxQP, "OSQP": Osqp, "Clarabel": Clarabel}

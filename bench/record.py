@@ -1,4 +1,5 @@
-"""What a benchmark says about itself, kept in pytest-benchmark's JSON: a `Row` of a question's table with its `Target`s."""
+"""What a benchmark says about itself, kept in pytest-benchmark's JSON: a `Row` of a question's table with its
+`Target`s."""
 
 from __future__ import annotations
 
@@ -30,9 +31,10 @@ class Row:
     """One line of a table.
 
     question, case, who    which table, which problem, which program
-    kind                   what a ratio can be taken over: hw4opt | hw4nets; cvxpy's assignment | factored | compiled | parameters; the
-                           direct solvers' split | box; floor
-    work, of               problems solved in a timed round, and for how many the table says the seconds (a sample is scaled)
+    kind                   what a ratio can be taken over: hw4opt | hw4nets; cvxpy's assignment | factored | compiled |
+                           parameters; the direct solvers' split | box; floor
+    work, of               problems solved in a timed round, and for how many the table says the seconds (a sample is
+                           scaled)
     relative_gap           the worst of the answers that were judged, or None if one carries no proof
     certified              whether all of them pass
     n                      rows of the problem

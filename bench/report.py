@@ -28,68 +28,103 @@ FROM = 10_000  # n from which the slope is taken
 QUESTIONS = {
     "fit": (
         "One fit at n = 50",
-        "Seconds of one fit of the assignment's problem 2, described anew each round: for hw4opt the whole of `fit()`, basis and "
+        "Seconds of one fit of the assignment's problem 2, described anew each round: for hw4opt "
+        "the whole of `fit()`, basis and "
         "certificate included.",
     ),
     "batch": (
         "A batch of 500 problems over one design",
         "Time a problem on one thread, everything counted for hw4opt. Peers solve a sample.",
     ),
-    "scaling": ("From n = 200 to 10⁶", "Seconds of one fit and peak memory, each run in a process of its own; imports are not timed."),
-    "startup": ("Whole processes of the command line", "Wall time from start to exit, files cached, no thread pins in their environment."),
+    "scaling": (
+        "From n = 200 to 10⁶",
+        "Seconds of one fit and peak memory, each run in a process of its own; imports are not timed.",
+    ),
+    "startup": (
+        "Whole processes of the command line",
+        "Wall time from start to exit, files cached, no thread pins in their environment.",
+    ),
     "reading": (
         "Reading a CSV of 10⁶ rows and 5 columns",
         "Seconds to arrays of numbers, each run in a process of its own without its imports.",
     ),
     "lasso": (
         "l1 on more columns than rows",
-        "Seconds of one fit of squared loss and l1, the weight a tenth of that from which on every coefficient is 0; for hw4opt the whole "
-        "of `Problem` and `fit()`, certificate included. A peer is certified where its objective is within 1e-6 of gap_scale.",
+        "Seconds of one fit of squared loss and l1, the weight a tenth of that from which on "
+        "every coefficient is 0; for hw4opt the whole "
+        "of `Problem` and `fit()`, certificate included. A peer is certified where its objective "
+        "is within 1e-6 of gap_scale.",
     ),
     "poisson": (
         "Plain Poisson fits",
-        "Seconds of one maximum-likelihood fit of counts with an intercept and no penalty, at each package's own defaults; for hw4opt the "
-        "whole of `Problem` and `fit()`, existence and certificate included. A peer is certified where its relative gap is within 1e-6.",
+        "Seconds of one maximum-likelihood fit of counts with an intercept and no penalty, at "
+        "each package's own defaults; for hw4opt the "
+        "whole of `Problem` and `fit()`, existence and certificate included. A peer is certified "
+        "where its relative gap is within 1e-6.",
     ),
     "em": (
         "Mixtures of Poisson regressions",
-        "Seconds of one run of EM from the same random labels, n = 5,000, d = 10, k = 5, to a relative change of 1e-10, one thread; of one "
-        "cycle over a million rows; and of a real listener's whole search. flexmix (8.0 s where the NumPy EM took 0.95 s) is not run: its "
-        "targets are held against the NumPy EM by that ratio. Runs may end in different maxima: the notes have their log-likelihoods.",
+        "Seconds of one run of EM from the same random labels, n = 5,000, d = 10, k = 5, to a "
+        "relative change of 1e-10, one thread; of one "
+        "cycle over a million rows; and of a real listener's whole search. flexmix (8.0 s where "
+        "the NumPy EM took 0.95 s) is not run: its "
+        "targets are held against the NumPy EM by that ratio. Runs may end in different maxima: "
+        "the notes have their log-likelihoods.",
     ),
     "nets": (
         "Training the networks",
-        "Seconds of one epoch over 1,000 images on one thread, without evaluation and compilation, in every way that a network can run; "
-        "hw4nets chooses among those that are not compiled. Beside it the tutorial's network in the tutorial's own loop.",
+        "Seconds of one epoch over 1,000 images on one thread, without evaluation and "
+        "compilation, in every way that a network can run; "
+        "hw4nets chooses among those that are not compiled. Beside it the tutorial's network in "
+        "the tutorial's own loop.",
     ),
     "loo": (
         "Exact leave-one-out over whole grids",
-        "Seconds of 5,000 fits (10 gammas × 10 ridges × 50 folds) or 50,000 (× 10 tv weights), one process on one core. Peers solve a "
+        "Seconds of 5,000 fits (10 gammas × 10 ridges × 50 folds) or 50,000 (× 10 tv weights), "
+        "one process on one core. Peers solve a "
         "sample, which is scaled.",
     ),
 }
 FOOTNOTES = {  # by the kinds of peers that they speak of
-    "*certified*: relative duality gap and violation are within the tolerance (hw4opt 1e-9, in the table of growth 1e-8; peers 1e-6). A "
-    "peer's point is measured against our own dual point; only for *compiled* the solver's duals are its proof. The worst of the judged "
+    "*certified*: relative duality gap and violation are within the tolerance (hw4opt 1e-9, in "
+    "the table of growth 1e-8; peers 1e-6). A "
+    "peer's point is measured against our own dual point; only for *compiled* the solver's duals "
+    "are its proof. The worst of the judged "
     "answers counts.": CVXPY,
-    "*assignment*: the assignment's loop body, full Gram matrix and psd_wrap. *factored*: the same over the reduced basis, as an expert "
-    "would write it; the basis is not counted. *compiled*: `fit(problem, 'cvxpy:NAME')`. *parameters*: factored, compiled once.": CVXPY,
-    "*split* and *box*: the two QPs that the direct solvers get over the reduced basis (bench/peers.py). The box QP is the dual that our "
-    "interior point solves, handed to the peer. Forming the QP is counted, the basis is not; *solver alone* leaves it out.": DIRECT,
+    "*assignment*: the assignment's loop body, full Gram matrix and psd_wrap. *factored*: the "
+    "same over the reduced basis, as an expert "
+    "would write it; the basis is not counted. *compiled*: `fit(problem, 'cvxpy:NAME')`. "
+    "*parameters*: factored, compiled once.": CVXPY,
+    "*split* and *box*: the two QPs that the direct solvers get over the reduced basis "
+    "(bench/peers.py). The box QP is the dual that our "
+    "interior point solves, handed to the peer. Forming the QP is counted, the basis is not; "
+    "*solver alone* leaves it out.": DIRECT,
 }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Write bench/results/<question>.md and .json from pytest-benchmark's JSON.")
+    parser = argparse.ArgumentParser(
+        description="Write bench/results/<question>.md and .json from pytest-benchmark's JSON."
+    )
     parser.add_argument("files", nargs="+", type=Path, metavar="JSON")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    sessions = sorted((json.loads(path.read_text(encoding="utf-8")) for path in options.files), key=lambda session: session["datetime"])
-    newest = {bench["extra_info"]["question"]: session for session in sessions for bench in session["benchmarks"] if bench["extra_info"]}
+    sessions = sorted(
+        (json.loads(path.read_text(encoding="utf-8")) for path in options.files),
+        key=lambda session: session["datetime"],
+    )
+    newest = {
+        bench["extra_info"]["question"]: session
+        for session in sessions
+        for bench in session["benchmarks"]
+        if bench["extra_info"]
+    }
     for question, session in newest.items():
         table = tabulate(question, session)
-        write_text(options.out / f"{question}.json", json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        write_text(
+            options.out / f"{question}.json", json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        )
         write_text(options.out / f"{question}.md", markdown(table))
         print(f"{options.out / question}.md: {len(table['rows'])} rows, {_tally(table['targets'])}")
 
@@ -150,7 +185,11 @@ def _slopes(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
     for row in rows:
         if row["question"] == "scaling" and row["kind"] == "hw4opt" and row["n"] >= FROM and row["seconds"]:
             series.setdefault(_series(row), []).append((math.log(row["n"]), math.log(row["seconds"])))
-    return {name: statistics.linear_regression(*zip(*points, strict=True)).slope for name, points in series.items() if len(points) > 1}
+    return {
+        name: statistics.linear_regression(*zip(*points, strict=True)).slope
+        for name, points in series.items()
+        if len(points) > 1
+    }
 
 
 def _series(row: dict[str, Any]) -> str:
@@ -161,7 +200,11 @@ def _held(target: dict[str, Any], row: dict[str, Any], rows: Sequence[dict[str, 
     """The target beside what was measured; `met` None where there is nothing to compare."""
     what, against = target["what"], None
     if what == "times_faster":
-        peers = [peer for peer in rows if peer["case"] == row["case"] and peer["kind"] in target["than"] and peer["certified"]]
+        peers = [
+            peer
+            for peer in rows
+            if peer["case"] == row["case"] and peer["kind"] in target["than"] and peer["certified"]
+        ]
         best = min((peer for peer in peers if peer["seconds"]), key=lambda peer: peer["seconds"], default=None)
         measured = None if best is None or not row["seconds"] else best["seconds"] / row["seconds"]
         against = None if best is None else best["who"]
@@ -179,7 +222,14 @@ def markdown(table: dict[str, Any]) -> str:
     heading, seconds = QUESTIONS.get(table["question"], (table["question"], ""))
     lines = [f"# {heading}", "", seconds, "", *_conditions(table), ""]
     if table["targets"]:
-        lines += ["## Targets", "", "| case | asked | measured | |", "|---|---|---|---|", *map(_target_line, table["targets"]), ""]
+        lines += [
+            "## Targets",
+            "",
+            "| case | asked | measured | |",
+            "|---|---|---|---|",
+            *map(_target_line, table["targets"]),
+            "",
+        ]
     for case in dict.fromkeys(row["case"] for row in table["rows"]):
         rows = [row for row in table["rows"] if row["case"] == case]
         lines += [f"## {case}", "", *_case_lines(rows), ""]
@@ -194,9 +244,11 @@ def _conditions(table: dict[str, Any]) -> list[str]:
     commit = f"{(table['commit']['id'] or 'unknown')[:10]}{' with changes' if table['commit']['dirty'] else ''}"
     busy = machine["load_average_before"] > BUSY
     return [
-        f"Measured {table['measured']} at commit {commit} on {machine['cpu']}, {machine['cpu_count']} CPUs{memory}, {machine['system']}; "
+        f"Measured {table['measured']} at commit {commit} on {machine['cpu']}, "
+        f"{machine['cpu_count']} CPUs{memory}, {machine['system']}; "
         f"BLAS on one thread. {versions}.",
-        f"**The machine was not quiet** (load average {machine['load_average_before']} before the start): read these as sizes."
+        f"**The machine was not quiet** (load average {machine['load_average_before']} before the "
+        "start): read these as sizes."
         if busy
         else f"Load average before the start: {machine['load_average_before']}.",
     ]

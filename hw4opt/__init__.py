@@ -1,6 +1,8 @@
-"""Describe a penalised or shape-constrained regression once, solve it with any solver, and get an answer that proves itself.
+"""Describe a penalised or shape-constrained regression once, solve it with any solver, and get an answer that proves
+itself.
 
-Besides the names below, every loss, regularizer, constraint and kernel in the folders of those names is here, by its class.
+Besides the names below, every loss, regularizer, constraint and kernel in the folders of those names is here, by its
+class.
 """
 
 import logging

@@ -1,4 +1,5 @@
-"""Part 2 of the assignment, end to end: every hyper-parameter by exact leave-one-out, every figure and number, in one folder."""
+"""Part 2 of the assignment, end to end: every hyper-parameter by exact leave-one-out, every figure and number, in one
+folder."""
 
 from __future__ import annotations
 
@@ -53,14 +54,22 @@ class Part:
 PARTS = (
     Part("2a", "least squares", Squared(), (Ridge(1.0),), (), {"gamma": 81.42, "ridge": 0.13}),
     Part("2b", "Huber loss", Huber(1.0), (Ridge(1.0),), (), {"gamma": 53.73, "ridge": 0.01}),
-    Part("2c", "total variation", Squared(), (Ridge(1.0), TotalVariation(1.0)), (), {"gamma": 79.03, "ridge": 0.36, "tv": 0.38}),
+    Part(
+        "2c",
+        "total variation",
+        Squared(),
+        (Ridge(1.0), TotalVariation(1.0)),
+        (),
+        {"gamma": 79.03, "ridge": 0.36, "tv": 0.38},
+    ),
     Part("2d", "non-decreasing", Squared(), (Ridge(1.0),), (Increasing(),), None),
 )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A setting of one part on one draw of the data: leave-one-out loss with standard error, RMSE to the true f, certificate."""
+    """A setting of one part on one draw of the data: leave-one-out loss with standard error, RMSE to the true f,
+    certificate."""
 
     setting: Setting
     score: float
@@ -72,7 +81,9 @@ class Outcome:
     @classmethod
     def of(cls, result: Result, score: float, error: float) -> Outcome:
         rmse = float(np.sqrt(np.mean(np.square(result.fitted - step_function(result.problem.x[:, 0])))))
-        return cls(result.problem.hyperparameters, score, error, rmse, result.certificate.relative_gap, result.status.word)
+        return cls(
+            result.problem.hyperparameters, score, error, rmse, result.certificate.relative_gap, result.status.word
+        )
 
 
 def choose(part: Part, data: StepData) -> tuple[Selection, Result]:
@@ -108,9 +119,14 @@ def spread_over(seed: int) -> dict[str, dict[str, Any]]:
 
 
 def reproduce(
-    out: str | Path, seed: int = 0, seeds: int = 20, workers: int | None = None, progress: Callable[[str], None] | None = None
+    out: str | Path,
+    seed: int = 0,
+    seeds: int = 20,
+    workers: int | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Write report.md, results.json, figures and models of parts 2a-2d into the folder `out`, made if absent; give what results.json holds.
+    """Write report.md, results.json, figures and models of parts 2a-2d into the folder `out`, made if absent; give what
+    results.json holds.
 
     seed       of the noise in the figures and the first table;  seeds  how many draws (0, 1, …) the spread is over
     workers    processes for the spread (default: the processors there are)
@@ -163,7 +179,12 @@ def _spread(seeds: int, workers: int | None) -> dict[str, Any]:
 
 
 def _figures(
-    folder: Path, part: Part, data: StepData, selection: Selection, result: Result, reported: tuple[Outcome, Result] | None
+    folder: Path,
+    part: Part,
+    data: StepData,
+    selection: Selection,
+    result: Result,
+    reported: tuple[Outcome, Result] | None,
 ) -> None:
     from matplotlib.figure import Figure
 
@@ -211,7 +232,8 @@ def report(results: dict[str, Any]) -> str:
         "",
         f"n = 50, seed {results['seed']}; every hyper-parameter by exact leave-one-out.",
         "A fold's point leaves kernel, loss, differences and order.",
-        "*Reported* are the source document's own values; its data were drawn without a seed, so equality is not expected.",
+        "*Reported* are the source document's own values; its data were drawn without a seed, so "
+        "equality is not expected.",
         "",
         "| part | setting | leave-one-out loss | RMSE to the true f | relative gap |",
         "|---|---|---|---|---|",
@@ -232,16 +254,34 @@ def report(results: dict[str, Any]) -> str:
             rows = [draw[label] for draw in draws if draw[label] is not None]
             if rows:
                 chosen = [
-                    _range([row["setting"].get(key) for row in rows]) if label == "chosen" else "" for key in ("gamma", "ridge", "tv")
+                    _range([row["setting"].get(key) for row in rows]) if label == "chosen" else ""
+                    for key in ("gamma", "ridge", "tv")
                 ]
-                cells = [name, label, *chosen, _range([row["score"] for row in rows]), _range([row["rmse"] for row in rows])]
+                cells = [
+                    name,
+                    label,
+                    *chosen,
+                    _range([row["score"] for row in rows]),
+                    _range([row["rmse"] for row in rows]),
+                ]
                 lines.append(f"| {' | '.join(cells)} |")
     for name, part in results["parts"].items():
-        lines += ["", f"## {name}: {part['title']}", "", f"![fit]({name}_fit.png)", "", f"![leave-one-out loss]({name}_heatmap.png)"]
+        lines += [
+            "",
+            f"## {name}: {part['title']}",
+            "",
+            f"![fit]({name}_fit.png)",
+            "",
+            f"![leave-one-out loss]({name}_heatmap.png)",
+        ]
         lines += ["", f"The chosen fit is {name}_model.json; `hw4opt predict` takes it."]
         if name == "2c":
             lines += ["", "A variety of γ, λ₁ (tv) and λ₂ (ridge):", "", "![variety](2c_variety.png)"]
-        lines += ["", f"{part['fits']} fits in {part['seconds']:.2f} s, largest relative gap of a fold {part['largest_fold_gap']:.0e}."]
+        lines += [
+            "",
+            f"{part['fits']} fits in {part['seconds']:.2f} s, largest relative gap of a fold "
+            f"{part['largest_fold_gap']:.0e}.",
+        ]
         lines += [f"Note: {note}." for note in part["notes"]]
     return "\n".join([*lines, "", f"All of it took {results['seconds']:.0f} s.", ""])
 

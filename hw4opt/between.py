@@ -16,7 +16,11 @@ from hw4opt.terms.base import Array
 EVEN = 20  # steps that every gap is divided into
 FINE, FAR = 8, 6  # steps a length of the kernel, and lengths from both ends of a gap over which they are taken
 MOST = 50_000  # points looked at: of more gaps, the widest
-ROWS, NEIGHBOURS, SHARES = 2_000, 3, (0.2, 0.4, 0.6, 0.8)  # several columns: rows looked at, neighbours of each, and points on the way
+ROWS, NEIGHBOURS, SHARES = (
+    2_000,
+    3,
+    (0.2, 0.4, 0.6, 0.8),
+)  # several columns: rows looked at, neighbours of each, and points on the way
 COUNTS = 1e-6  # of the spread of y: a failure below that is none
 
 
@@ -24,8 +28,8 @@ COUNTS = 1e-6  # of the spread of y: a failure below that is none
 class Break:
     """A constraint's largest failure between the data rows: its size in units of y, and the x of its start and end.
 
-    point    of several x columns, where it is (start and end are then those of the first column); the size of a slope's failure is the
-             slope, in units of y over those of its column
+    point    of several x columns, where it is (start and end are then those of the first column); the size of a slope's
+             failure is the slope, in units of y over those of its column
     """
 
     term: Term
@@ -38,7 +42,9 @@ class Break:
         """What a user should read; `names` are those of the x columns."""
         x, *_ = names = names or ("x",)
         if self.point is not None:
-            names = names if len(names) == len(self.point) else tuple(f"x{place + 1}" for place in range(len(self.point)))
+            names = (
+                names if len(names) == len(self.point) else tuple(f"x{place + 1}" for place in range(len(self.point)))
+            )
             return self._at(names, self.point)
         one = self.start == self.end
         where = f"at {x} = {self.end:.4g}" if one else f"between {x} = {self.start:.4g} and {self.end:.4g}"
@@ -58,11 +64,11 @@ class Break:
 def breaks(result: Result) -> list[Break]:
     """The failures of more than 1e-6 of y's spread; none of a linear design or of a precomputed kernel.
 
-    One column: the curve is evaluated at 20 steps a gap and, from both ends of gaps wider than that, at steps of an eighth of the
-    kernel's length. Of an order constraint the largest fall (rise) from any point to a later one counts, of convex (concave)
-    the largest distance from the lower (upper) hull, of bounds the largest excess: each a lower bound of the failure.
-    Several columns: at 4 points between each row and its 3 nearest (columns in units of their spread), the largest excess over bounds
-    and the steepest slope of the wrong sign.
+    One column: the curve is evaluated at 20 steps a gap and, from both ends of gaps wider than that, at steps of an
+    eighth of the kernel's length. Of an order constraint the largest fall (rise) from any point to a later one counts,
+    of convex (concave) the largest distance from the lower (upper) hull, of bounds the largest excess: each a lower
+    bound of the failure. Several columns: at 4 points between each row and its 3 nearest (columns in units of their
+    spread), the largest excess over bounds and the steepest slope of the wrong sign.
     """
     problem = result.problem
     if not problem.constraints or problem.kernel is None or isinstance(problem.kernel, Precomputed):
@@ -76,7 +82,8 @@ def breaks(result: Result) -> list[Break]:
 
 
 def _breaks_of_columns(result: Result, least: float) -> Iterator[Break]:
-    """The worst of some points between neighbouring rows, for every constraint; slopes count over the range of their column."""
+    """The worst of some points between neighbouring rows, for every constraint; slopes count over the range of their
+    column."""
     problem = result.problem
     x = _between_neighbours(problem.active_x)
     spread, design = problem.scaling[1], problem.design
@@ -106,7 +113,11 @@ def _between_neighbours(x: Array) -> Array:
     apart = squares[:, None] + squares - 2 * unit @ unit.T
     np.fill_diagonal(apart, np.inf)
     count = min(NEIGHBOURS, len(rows) - 1)
-    near = np.argpartition(apart, count - 1, axis=1)[:, :count] if count < len(rows) - 1 else np.argsort(apart, axis=1)[:, :count]
+    near = (
+        np.argpartition(apart, count - 1, axis=1)[:, :count]
+        if count < len(rows) - 1
+        else np.argsort(apart, axis=1)[:, :count]
+    )
     start, end = np.repeat(rows, count), rows[near.ravel()]
     return np.concatenate([x[start] + share * (x[end] - x[start]) for share in SHARES])
 

@@ -46,9 +46,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Crosscheck:
-    """largest_difference: between two certified objectives. `faults` are the reasons for which the check fails, in sentences.
+    """largest_difference: between two certified objectives. `faults` are the reasons for which the check fails, in
+    sentences.
 
-    odd_one_out   the solver whose answer lies apart from those of all others, which do not all lie apart from each other
+    odd_one_out   the solver whose answer lies apart from those of all others, which do not all lie apart from each
+                  other
     """
 
     rows: list[Row]
@@ -81,8 +83,9 @@ def crosscheck(
 ) -> Crosscheck:
     """Solve with every solver named; without names, with the default ones.
 
-    Certified objectives must agree within gap_a + gap_b + 1e-9 gap_scale (the smaller of the two answers' scales), every native solver
-    must certify what it takes, and at least two solvers must. time_limit: seconds a solver; None: no limit.
+    Certified objectives must agree within gap_a + gap_b + 1e-9 gap_scale (the smaller of the two answers' scales),
+    every native solver must certify what it takes, and at least two solvers must. time_limit: seconds a solver; None:
+    no limit.
     """
     rows, results, native = [], {}, set(native_solvers())
     for solver in default_solvers() if solvers is None else solvers:
@@ -99,14 +102,18 @@ def crosscheck(
     answers = {solver: result for solver, result in results.items() if _is_answer(result)}
     spread = robust_spread(problem.y if problem.active is None else problem.y[problem.active])
     apart = {(one, other) for one, other in combinations(answers, 2) if _apart(answers[one], answers[other], spread)}
-    agreeing = {name: tuple(other for other in answers if other != name and not {(name, other), (other, name)} & apart) for name in answers}
+    agreeing = {
+        name: tuple(other for other in answers if other != name and not {(name, other), (other, name)} & apart)
+        for name in answers
+    }
     best = _best(answers, agreeing)
     rows = [_compared(row, answers, best, spread, agreeing.get(row.solver, ())) for row in rows]
     return Crosscheck(rows, largest, faults, _odd_one_out(rows, answers))
 
 
 def robust_spread(y: Array) -> float:
-    """1.4826 times the median distance from the median; the standard deviation where that is 0, and 1 where that is 0, too."""
+    """1.4826 times the median distance from the median; the standard deviation where that is 0, and 1 where that is 0,
+    too."""
     y = np.asarray(y, dtype=float)
     spread = 1.4826 * float(np.median(np.abs(y - np.median(y))))
     return spread or float(y.std()) or 1.0
@@ -118,7 +125,15 @@ def _row(problem: Problem, solver: str | Solver, name: str, time_limit: float | 
     except Hw4Error as error:
         return Row(name, "refused", None, None, None, None, str(error)), None
     certificate = result.certificate
-    row = Row(name, result.status.word, result.objective, certificate.gap, certificate.relative_gap, result.seconds, result.message)
+    row = Row(
+        name,
+        result.status.word,
+        result.objective,
+        certificate.gap,
+        certificate.relative_gap,
+        result.seconds,
+        result.message,
+    )
     return row, result
 
 
@@ -159,7 +174,8 @@ def _is_answer(result: Result) -> bool:
 
 
 def _apart(one: Result, other: Result, spread: float) -> bool:
-    """Whether two answers contradict each other: certified ones beyond what is proven, others beyond what is plain to see.
+    """Whether two answers contradict each other: certified ones beyond what is proven, others beyond what is plain to
+    see.
 
     Fitted values count where the ridge makes them unique.
     """
@@ -180,20 +196,30 @@ def _fitted_difference(one: Result, other: Result, spread: float) -> float:
 def _best(answers: dict[str, Result], agreeing: dict[str, tuple[str, ...]]) -> Result | None:
     """The certified answer that most others agree with, and of these the one of smallest relative gap."""
     certified = [name for name, result in answers.items() if result.status is Status.CERTIFIED]
-    first = min(certified, key=lambda name: (-len(agreeing[name]), answers[name].certificate.relative_gap or 0.0), default=None)
+    first = min(
+        certified, key=lambda name: (-len(agreeing[name]), answers[name].certificate.relative_gap or 0.0), default=None
+    )
     return None if first is None else answers[first]
 
 
-def _compared(row: Row, answers: dict[str, Result], best: Result | None, spread: float, agrees_with: tuple[str, ...]) -> Row:
+def _compared(
+    row: Row, answers: dict[str, Result], best: Result | None, spread: float, agrees_with: tuple[str, ...]
+) -> Row:
     """The row with what it has in common with the others."""
     if best is None or row.solver not in answers:
         return replace(row, agrees_with=agrees_with)
-    return replace(row, agrees_with=agrees_with, fitted_difference=_fitted_difference(answers[row.solver], best, spread))
+    return replace(
+        row, agrees_with=agrees_with, fitted_difference=_fitted_difference(answers[row.solver], best, spread)
+    )
 
 
 def _odd_one_out(rows: Sequence[Row], answers: Collection[str]) -> str | None:
     """Of the finished answers that lie apart from all others the one farthest off, if others agree."""
-    alone = [row for row in rows if row.solver in answers and not row.agrees_with and row.status != Status.ITERATION_LIMIT.word]
+    alone = [
+        row
+        for row in rows
+        if row.solver in answers and not row.agrees_with and row.status != Status.ITERATION_LIMIT.word
+    ]
     if not alone or not any(row.agrees_with for row in rows):
         return None
     return max(alone, key=lambda row: row.fitted_difference or 0.0).solver

@@ -33,9 +33,12 @@ def step_function(x: ArrayLike) -> Array:
 
 @checked
 def step_data(n: int = 50, seed: int = 0) -> StepData:
-    """x_i = (i-1)/(n-1),  y_i = f(x_i) + ε_i,  ε = default_rng(seed).standard_normal(n), and one outlier, y_25 = 0.   (Assignment 2.)"""
+    """x_i = (i-1)/(n-1),  y_i = f(x_i) + ε_i,  ε = default_rng(seed).standard_normal(n), and one outlier, y_25 = 0.
+    (Assignment 2.)"""
     if n <= OUTLIER:
-        raise InputError(f"n is {n}; the step data have an outlier at i = {OUTLIER + 1}, so n must be {OUTLIER + 1} or more")
+        raise InputError(
+            f"n is {n}; the step data have an outlier at i = {OUTLIER + 1}, so n must be {OUTLIER + 1} or more"
+        )
     check_seed(seed)
     x = np.arange(n) / (n - 1)
     truth = step_function(x)

@@ -38,7 +38,8 @@ class Hw4Error(Exception):
 class InputError(Hw4Error, ValueError):
     """Data, an option or a parameter is wrong; the message names it and says what is accepted.
 
-    row    the row (from 0) that the message names as "row 3", None where it names none; the command line counts it from 1
+    row    the row (from 0) that the message names as "row 3", None where it names none; the command line counts it from
+           1
     """
 
     def __init__(self, message: str, row: int | None = None) -> None:

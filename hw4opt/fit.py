@@ -41,19 +41,19 @@ def fit(
 ) -> Result:
     """Solve one problem and certify the answer.
 
-    solver      auto (newton for smooth losses and for least squares with unpenalised columns, else interior) | interior | newton | admm |
-                proximal | cvxpy | cvxpy:NAME | qp | qp:NAME, or a `Solver` object of a user's own
-    tol         what to certify, as `Certificate.holds` says; default 1e-9 for interior and newton, 1e-8 for admm and qp, 1e-6 for
-                proximal and cvxpy
-    separated   refuse | drop: what becomes of counts without ridge whose likelihood has no finite maximum. refuse: the result has the
-                status NO_FINITE_MAXIMUM, says in `existence` which rows are to blame, and holds no numbers; drop: the rest is fitted,
-                where two rows or more are left
-    time_limit  seconds that the solver may take, without the start of a process that it may need; None: no limit. A fit that is
-                stopped has the status ITERATION_LIMIT and says so in `note`. With a limit, `math.inf` included, Ctrl-C ends a backend
-                that ignores it
+    solver      auto (newton for smooth losses and for least squares with unpenalised columns, else interior) | interior
+                | newton | admm | proximal | cvxpy | cvxpy:NAME | qp | qp:NAME, or a `Solver` object of a user's own
+    tol         what to certify, as `Certificate.holds` says; default 1e-9 for interior and newton, 1e-8 for admm and
+                qp, 1e-6 for proximal and cvxpy
+    separated   refuse | drop: what becomes of counts without ridge whose likelihood has no finite maximum. refuse: the
+                result has the status NO_FINITE_MAXIMUM, says in `existence` which rows are to blame, and holds no
+                numbers; drop: the rest is fitted, where two rows or more are left
+    time_limit  seconds that the solver may take, without the start of a process that it may need; None: no limit. A fit
+                that is stopped has the status ITERATION_LIMIT and says so in `note`. With a limit, `math.inf` included,
+                Ctrl-C ends a backend that ignores it
 
-    Raises `RefusedError` if the solver cannot take the problem, `InputError` for a bad option. An answer without proof is returned, with
-    its status; `Result.raise_for_status` turns that into an exception.
+    Raises `RefusedError` if the solver cannot take the problem, `InputError` for a bad option. An answer without proof
+    is returned, with its status; `Result.raise_for_status` turns that into an exception.
     """
     return fit_batch([problem], solver, tol, max_iterations, separated, time_limit)[0]
 
@@ -67,7 +67,8 @@ def fit_batch(
     separated: str = "refuse",
     time_limit: float | None = None,
 ) -> list[Result]:
-    """Solve many problems that share x, kernel, intercept and the kinds of their terms as one batch; as `fit` otherwise.
+    """Solve many problems that share x, kernel, intercept and the kinds of their terms as one batch; as `fit`
+    otherwise.
 
     time_limit is that of the whole batch. `seconds` of each result is its share of the batch's time.
     """
@@ -84,7 +85,9 @@ def fit_batch(
             return _solve(problems, form, chosen, options, settled)
         results: dict[int, Result] = {}
         if others := [i for i in range(len(problems)) if i not in endless]:
-            part = _solve([problems[i] for i in others], form.cut(np.array(others)), chosen, options, [settled[i] for i in others])
+            part = _solve(
+                [problems[i] for i in others], form.cut(np.array(others)), chosen, options, [settled[i] for i in others]
+            )
             results |= dict(zip(others, part, strict=True))
         for i in endless:
             existence = settled[i]
@@ -100,7 +103,9 @@ def _settled(form: Form, i: int) -> Existence | None:
     return settle(form, i) if smooth is not None and smooth.settles_existence else None
 
 
-def _solve(problems: Sequence[Problem], form: Form, chosen: Chosen, options: Options, settled: Sequence[Existence | None]) -> list[Result]:
+def _solve(
+    problems: Sequence[Problem], form: Form, chosen: Chosen, options: Options, settled: Sequence[Existence | None]
+) -> list[Result]:
     started = time.perf_counter()
     answer = solve_with(chosen.solver, form, options)
     seconds = (time.perf_counter() - started if answer.seconds is None else answer.seconds) / len(problems)
@@ -146,7 +151,8 @@ def _again(solver: Solver, options: Options) -> Callable[[Form, Options], Answer
 
 
 def _endless(problem: Problem, form: Form, chosen: Chosen, options: Options, existence: Existence) -> Result:
-    """The result of a problem without a finite maximum: what to blame, the supremum, and no numbers that could be taken for a fit."""
+    """The result of a problem without a finite maximum: what to blame, the supremum, and no numbers that could be taken
+    for a fit."""
     started = time.perf_counter()
     loss = form.loss
     rest, lowest, supremum = without(form, existence.rows), 0.0, 0.0
@@ -171,7 +177,9 @@ def _endless(problem: Problem, form: Form, chosen: Chosen, options: Options, exi
     )
 
 
-def _dropped(endless: Result, solver: str | Solver, tol: float | None, max_iterations: int | None, time_limit: float | None) -> Result:
+def _dropped(
+    endless: Result, solver: str | Solver, tol: float | None, max_iterations: int | None, time_limit: float | None
+) -> Result:
     """The fit without the separated rows; it remembers them."""
     problem, existence = endless.problem, endless.existence
     assert existence is not None
@@ -200,13 +208,17 @@ def choose(
 
 
 def _automatic(form: Form) -> str:
-    """Newton for smooth losses, and where columns may be collinear: it finds their rank; the interior point for all else."""
+    """Newton for smooth losses, and where columns may be collinear: it finds their rank; the interior point for all
+    else."""
     wanted = any(block.kind.smooth for block in form.blocks) or not (form.penalty > 0).all()
     return "newton" if wanted and load_solver("newton").refuse(form) is None else "interior"
 
 
-def prove(form: Form, answer: Answer, tol: float, solve: Callable[[Form, Options], Answer] | None = None) -> tuple[Proof, list[Status]]:
-    """Certify; where that falls short, once more from a strictly feasible point and, for native solvers, from a tighter solve."""
+def prove(
+    form: Form, answer: Answer, tol: float, solve: Callable[[Form, Options], Answer] | None = None
+) -> tuple[Proof, list[Status]]:
+    """Certify; where that falls short, once more from a strictly feasible point and, for native solvers, from a tighter
+    solve."""
     proof = certify(form, answer.w, answer.u, answer.interior)
     for i, certificate in enumerate(proof.certificates):
         if certificate.holds(tol) or certificate.solved(tol):
@@ -230,14 +242,19 @@ def prove(form: Form, answer: Answer, tol: float, solve: Callable[[Form, Options
 
 
 def _on_breakpoints(form: Form, proof: Proof, tol: float) -> Proof:
-    """The proof with coefficients exactly on the breakpoints that their duals hold them at, of problems that stay certified."""
+    """The proof with coefficients exactly on the breakpoints that their duals hold them at, of problems that stay
+    certified."""
     w = on_breakpoints(form, proof.w, proof.u)
     if w is None:
         return proof
     fresh = certify(form, w, proof.u)
     kept = np.array([new.holds(tol) for new in fresh.certificates])
-    certificates = [new if keep else old for keep, new, old in zip(kept, fresh.certificates, proof.certificates, strict=True)]
-    return Proof(certificates, *(np.where(kept[:, None], new, old) for new, old in ((fresh.w, proof.w), (fresh.u, proof.u))))
+    certificates = [
+        new if keep else old for keep, new, old in zip(kept, fresh.certificates, proof.certificates, strict=True)
+    ]
+    return Proof(
+        certificates, *(np.where(kept[:, None], new, old) for new, old in ((fresh.w, proof.w), (fresh.u, proof.u)))
+    )
 
 
 def better_proof(proof: Proof, i: int, one: Form, w: np.ndarray, u: np.ndarray, inside: np.ndarray | None) -> Proof:

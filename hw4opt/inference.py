@@ -18,7 +18,9 @@ from hw4opt.terms.base import Array
 
 ERRORS = ("information", "dispersion", "sandwich")  # what standard errors are made of, the default first
 OVERDISPERSION = 1.5  # dispersion from which counts are said to be no Poisson counts
-SINGULAR_PIVOT = 1e-13  # squared pivot or eigenvalue of the information with unit diagonal below which a direction is not identified
+SINGULAR_PIVOT = (
+    1e-13  # squared pivot or eigenvalue of the information with unit diagonal below which a direction is not identified
+)
 UNIDENTIFIED_SHARE = 1e-6  # share of a coefficient that may lie in such directions
 
 
@@ -28,9 +30,11 @@ class Inference:
 
     log_likelihood    Σ ω_i log p(y_i), with everything that the loss leaves out (of counts, log y!)
     deviance          twice what it falls short of the best that any means could reach
-    dispersion        Σ ω (y - μ)²/var(μ) over the degrees of freedom: 1 for counts that are Poisson; None without degrees of freedom
+    dispersion        Σ ω (y - μ)²/var(μ) over the degrees of freedom: 1 for counts that are Poisson; None without
+                      degrees of freedom
     errors            which standard errors these are, one of `ERRORS`
-    standard_errors   [intercept, coef …] in units of the raw x; NaN for a coefficient that is not identified, None where there are none
+    standard_errors   [intercept, coef …] in units of the raw x; NaN for a coefficient that is not identified, None
+                      where there are none
     reason            why some or all are missing
     """
 
@@ -43,12 +47,14 @@ class Inference:
 
 
 def infer(problem: Problem, w: Array, rank: int, names: Sequence[str], errors: str = ERRORS[0]) -> Inference:
-    """Log-likelihood, deviance and standard errors of a likelihood at w (r,); `rank` of the columns, which are called `names`.
+    """Log-likelihood, deviance and standard errors of a likelihood at w (r,); `rank` of the columns, which are called
+    `names`.
 
     With I = Xᵀ diag(ω f'') X, the covariance is
         information   I⁻¹
         dispersion    φ I⁻¹, φ the dispersion: that of a quasi-likelihood (Wedderburn 1974)
-        sandwich      I⁻¹ (Σ ω f'² x xᵀ) I⁻¹, right also where the variance is not the law's (HC0: Huber 1967, White 1980)
+        sandwich      I⁻¹ (Σ ω f'² x xᵀ) I⁻¹, right also where the variance is not the law's (HC0: Huber 1967, White
+                      1980)
     Raises `InputError` for another word.
     """
     if errors not in ERRORS:
@@ -90,7 +96,10 @@ def _dispersion(term: Likelihood, t: Array, y: Array, weights: Array, rank: int)
 def _withheld(problem: Problem, form: Form) -> str | None:
     """Why a fit has no standard errors at all."""
     if problem.kernel is not None:
-        return "a kernel design has no coefficients to speak of; the prediction error bound tells how far the fit is from the optimum"
+        return (
+            "a kernel design has no coefficients to speak of; the prediction error bound tells "
+            "how far the fit is from the optimum"
+        )
     if problem.ridge > 0 or len(form.terms) > 1:
         names = [*(["ridge"] if problem.ridge > 0 else []), *(name for term in form.terms[1:] for name in term.names)]
         return f"the fit is no maximum of the likelihood alone ({', '.join(names)} takes part)"
@@ -117,13 +126,18 @@ def _standard_errors(
         return np.sqrt(squares), None
     ordered = np.roll(lost, -1) if problem.intercept else lost  # the intercept is named last
     which = [name for name, missing in zip(names, ordered.tolist(), strict=True) if missing]
-    why = f"the columns are collinear (rank {rank} of {len(w)})" if rank < len(w) else "the observed information is singular"
+    why = (
+        f"the columns are collinear (rank {rank} of {len(w)})"
+        if rank < len(w)
+        else "the observed information is singular"
+    )
     few = ", ".join(which[:5]) + (f" and {len(which) - 5} more" if len(which) > 5 else "")
     return np.where(lost, np.nan, np.sqrt(squares)), f"not identified: {few}; {why}"
 
 
 def _inverse_root(unit: Array, rank: int) -> tuple[Array, Array]:
-    """H with H Hᵀ = M⁻¹ on the span of M, which has a unit diagonal, and an orthonormal basis of what M says nothing of, as columns."""
+    """H with H Hᵀ = M⁻¹ on the span of M, which has a unit diagonal, and an orthonormal basis of what M says nothing
+    of, as columns."""
     if rank == len(unit):
         try:
             lower = np.linalg.cholesky(unit)

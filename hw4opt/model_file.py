@@ -1,7 +1,7 @@
 """The model file: one JSON object, arrays in base64, a checksum, no pickle.
 
-A term or kernel of a user's own class is stored by the class's import path, and loading imports it: load files with such classes
-only from where you would run code from.
+A term or kernel of a user's own class is stored by the class's import path, and loading imports it: load files with
+such classes only from where you would run code from.
 """
 
 from __future__ import annotations
@@ -10,44 +10,46 @@ import base64
 import dataclasses
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hw4opt.design import Design
 from hw4opt.design.basis import Basis
-from hw4opt.errors import Hw4Error, InputError, ModelFileError, shown
+from hw4opt.errors import Hw4Error, InputError, ModelFileError
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.kernels import VALUE, Precomputed
-from hw4opt.problem import Problem
+from hw4opt.problem import ColumnNames, Model, Problem
 from hw4opt.problem.stored import check_known, packed, unpacked
 from hw4opt.proof.certificate import Certificate
 from hw4opt.proof.existence import Existence
-from hw4opt.result import Result
 from hw4opt.running.files import write_text
+from hw4opt.solution import Solution
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_argument, check_fields
 
 FORMAT = 2  # 1: an intercept was measured from 0
 
 
-def save(result: Result, path: str | Path) -> None:
+def save(solution: Solution, path: str | Path) -> None:
     """Write one file, in one piece.
 
-    Raises `InputError` for a result with numbers that are not finite, and for a term or kernel whose class cannot be imported.
+    Raises `InputError` for a solution with numbers that are not finite, and for a term or kernel whose class cannot be
+    imported.
     """
-    record = _pack(result)
+    record = _pack(solution)
     try:
         text = json.dumps({**record, "sha256": _digest(record)}, allow_nan=False)
     except ValueError as error:
-        raise InputError(
-            f"a model file holds finite numbers only and this result ({result.status.word}) has others: {error}"
-        ) from error
+        which = f"this result ({solution.status.word})"
+        raise InputError(f"a model file holds finite numbers only and {which} has others: {error}") from error
     write_text(path, text)
 
 
-def load(path: str | Path) -> Result:
+def load(path: str | Path) -> Solution:
     """Read a model file; raises `ModelFileError` if it is damaged, of another kind, or newer than this package."""
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -70,95 +72,70 @@ def _digest(record: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
-def _pack(result: Result) -> dict[str, Any]:
-    problem, basis = result.problem, result.design.reduced
-    labels = [name for term in canonicalize(problem).terms for name in term.names]  # a batch has rows for a term of weight 0, too
-    arrays = {"x": problem.x, "y": problem.y, "weights": problem.weights, "offset": problem.offset, "w": result.w}
+def _pack(solution: Solution) -> dict[str, Any]:
+    problem = solution.problem
+    labels = [name for term in canonicalize(problem).terms for name in term.names]  # a batch has rows for weight 0, too
+    arrays = {"x": problem.x, "y": problem.y, "weights": problem.weights, "offset": problem.offset, "w": solution.w}
     return {
         "format": FORMAT,
         "kind": "hw4opt model",
         "arrays": {name: _encode(array) for name, array in arrays.items() if array is not None},
-        "kernel": None if problem.kernel is None else packed("kernel", problem.kernel),
-        "loss": packed("loss", problem.loss),
-        "regularizers": [packed("regularizer", term) for term in problem.regularizers],
-        "constraints": [packed("constraint", term) for term in problem.constraints],
-        "intercept": problem.intercept,
-        "standardize": problem.standardize,
-        "basis": None
-        if basis is None
-        else {
-            "points": _encode(basis.points),
-            "columns": basis.columns.tolist(),
-            "factor": _encode(basis.factor),
-            "complete": basis.complete,
-        },
-        "duals": {name: _encode(result.duals[name]) for name in labels},
-        "solver": result.solver,
-        "status": result.status.word,
-        "certificate": result.certificate.as_dict(),
-        "iterations": result.iterations,
-        "seconds": result.seconds,
-        "note": result.note,
-        "context": result.context,
-        "existence": None if result.existence is None else dataclasses.asdict(result.existence),
-        "columns": result.columns,
+        **_pack_model(problem.model),
+        "basis": None if solution.design.reduced is None else _pack_basis(solution.design.reduced),
+        "duals": {name: _encode(solution.duals[name]) for name in labels},
+        "solver": solution.solver,
+        "status": solution.status.word,
+        "certificate": solution.certificate.as_dict(),
+        "iterations": solution.iterations,
+        "seconds": solution.seconds,
+        "note": solution.note,
+        "context": {**problem.data.names.as_dict(), **solution.context},
+        "existence": None if solution.existence is None else dataclasses.asdict(solution.existence),
+        "columns": solution.columns,
     }
 
 
-def _unpack(stored: dict[str, Any]) -> Result:
+def _pack_model(model: Model) -> dict[str, Any]:
+    return {
+        "kernel": None if model.kernel is None else packed("kernel", model.kernel),
+        "loss": packed("loss", model.loss),
+        "regularizers": [packed("regularizer", term) for term in model.regularizers],
+        "constraints": [packed("constraint", term) for term in model.constraints],
+        "intercept": model.intercept,
+        "standardize": model.standardize,
+    }
+
+
+def _pack_basis(basis: Basis) -> dict[str, Any]:
+    return {
+        "points": _encode(basis.points),
+        "columns": basis.columns.tolist(),
+        "factor": _encode(basis.factor),
+        "complete": basis.complete,
+    }
+
+
+def _unpack(stored: dict[str, Any]) -> Solution:
     if stored.get("kind") != "hw4opt model":
         raise ModelFileError("it is no model file of hw4opt")
     if stored["format"] > FORMAT:
-        raise ModelFileError(
-            f"its format {stored['format']} is newer than this hw4opt reads ({FORMAT}); upgrade hw4opt"
-        )
-    parts = {"loss": [stored["loss"]], "regularizer": stored["regularizers"], "constraint": stored["constraints"]}
-    for kind, terms in parts.items():
-        for term in terms:
-            check_known(kind, term)
+        newer = f"its format {stored['format']} is newer than this hw4opt reads ({FORMAT})"
+        raise ModelFileError(f"{newer}; upgrade hw4opt")
+    _check_known(stored)
     if stored.pop("sha256") != _digest(stored):
         raise ModelFileError("it is damaged: its contents do not match their checksum")
-    arrays = {name: _decode(text) for name, text in stored["arrays"].items()}
-    kernel = None if stored["kernel"] is None else unpacked("kernel", stored["kernel"])
-    loss, regularizers, constraints = ([unpacked(kind, term) for term in terms] for kind, terms in parts.items())
-    problem = Problem(
-        arrays["x"],
-        arrays["y"],
-        kernel,
-        loss[0],
-        regularizers,
-        constraints,
-        arrays.get("weights"),
-        arrays.get("offset"),
-        stored["intercept"],
-        stored["standardize"],
-    )
+    problem, w = _unpack_problem(stored), _decode(stored["arrays"]["w"])
     if stored["basis"] is not None:
-        kept, fresh = stored["basis"], problem.design
-        basis = Basis(
-            fresh.kernel,  # type: ignore[arg-type]
-            _decode(kept["points"]),
-            np.array(kept["columns"]),
-            _decode(kept["factor"]),
-            kept["complete"],
-        )
-        _check_basis(problem, basis)
-        problem.share_design(dataclasses.replace(fresh, basis=basis))
-    if len(arrays["w"]) != problem.design.matrix.shape[1]:
+        problem.share_design(_with_basis(problem, stored["basis"]))
+    if len(w) != problem.design.matrix.shape[1]:
         raise ModelFileError("it is damaged: the point does not fit the basis")
-    if stored["format"] < 2:
-        arrays["w"] = _from_zero(problem, arrays["w"])
-    sizes = {name: term.count for term in canonicalize(problem).terms for name in term.names}
-    duals = {label: _decode(stored["duals"][label if label in stored["duals"] else label.partition(":")[0]]) for label in sizes}
-    if len(duals) != len(stored["duals"]) or any(duals[label].shape != (count,) for label, count in sizes.items()):
-        raise ModelFileError("it is damaged: the duals do not fit the terms")
-    result = Result(
+    solution = Solution(
         problem,
         stored["solver"],
         Status[stored["status"].upper()],
         Certificate(**stored["certificate"]),
-        arrays["w"],
-        duals,
+        _from_zero(problem, w) if stored["format"] < 2 else w,
+        _unpack_duals(problem, stored["duals"]),
         stored["iterations"],
         stored["seconds"],
         stored["note"],
@@ -166,8 +143,56 @@ def _unpack(stored: dict[str, Any]) -> Result:
         _existence(stored.get("existence")),
         stored.get("columns"),
     )
-    _check_records(result)
-    return result
+    _check_records(solution)
+    return solution
+
+
+def _unpack_problem(stored: dict[str, Any]) -> Problem:
+    arrays = {name: _decode(array) for name, array in stored["arrays"].items()}
+    check_argument("context", stored["context"], "dict[str, Any]", {})
+    model, names = _unpack_model(stored), ColumnNames().updated(stored["context"])
+    return model.on(model.data_of(arrays["x"], arrays["y"], arrays.get("weights"), arrays.get("offset"), names))
+
+
+def _terms(stored: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The kind and the stored form of every term."""
+    yield "loss", stored["loss"]
+    yield from (("regularizer", term) for term in stored["regularizers"])
+    yield from (("constraint", term) for term in stored["constraints"])
+
+
+def _check_known(stored: dict[str, Any]) -> None:
+    for kind, term in _terms(stored):
+        check_known(kind, term)
+
+
+def _unpack_model(stored: dict[str, Any]) -> Model:
+    kernel = None if stored["kernel"] is None else unpacked("kernel", stored["kernel"])
+    terms: dict[str, list[Any]] = {"loss": [], "regularizer": [], "constraint": []}
+    for kind, term in _terms(stored):
+        terms[kind].append(unpacked(kind, term))
+    flags = stored["intercept"], stored["standardize"]
+    return Model(kernel, terms["loss"][0], terms["regularizer"], terms["constraint"], *flags)
+
+
+def _with_basis(problem: Problem, stored: dict[str, Any]) -> Design:
+    """The problem's design over the stored basis."""
+    if problem.kernel is None:
+        raise InputError("a linear design has no basis")
+    factor, columns = _decode(stored["factor"]), np.array(stored["columns"])
+    basis = Basis(problem.kernel, _decode(stored["points"]), columns, factor, stored["complete"])
+    _check_basis(problem, basis)
+    return dataclasses.replace(problem.design, basis=basis)
+
+
+def _unpack_duals(problem: Problem, stored: dict[str, Any]) -> dict[str, Array]:
+    """The dual of every term by its label; old files give it under the term's name."""
+    names = {term.label: term.name for term in problem.terms}
+    sizes = {label: rows.count for rows in canonicalize(problem).terms for label in rows.names}
+    duals = {label: _decode(stored[label if label in stored else names[label]]) for label in sizes}
+    if len(duals) != len(stored) or any(duals[label].shape != (count,) for label, count in sizes.items()):
+        raise ModelFileError("it is damaged: the duals do not fit the terms")
+    return duals
 
 
 def _check_basis(problem: Problem, basis: Basis) -> None:
@@ -188,23 +213,16 @@ def _are_rows(points: Array, problem: Problem) -> bool:
     return bool(np.isin(points, np.arange(len(problem.active_x))).all())
 
 
-def _check_records(result: Result) -> None:
-    """Raise `InputError` for a field of another kind, and for names that are not those of the columns."""
-    check_fields(result)
-    check_fields(result.certificate)
-    if result.existence is not None:
-        check_fields(result.existence)
-        if not {*result.existence.rows} <= {*range(len(result.problem.y))} or not {*result.existence.columns} <= {
-            *range(result.w.size)
-        }:
+def _check_records(solution: Solution) -> None:
+    """Raise `InputError` for a field of another kind, and for rows and columns that the data do not have."""
+    check_fields(solution)
+    check_fields(solution.certificate)
+    existence = solution.existence
+    if existence is not None:
+        check_fields(existence)
+        rows, columns = range(len(solution.problem.y)), range(solution.w.size)
+        if not {*existence.rows} <= {*rows} or not {*existence.columns} <= {*columns}:
             raise InputError("existence names a row or column that the data do not have")
-    names, count = result.context.get("x"), result.problem.x.shape[1]
-    if names is not None and (
-        not isinstance(names, list) or len(names) != count or not all(isinstance(name, str) for name in names)
-    ):
-        raise InputError(f"the names of the {count} x columns are {shown(names)}")
-    for role in ("y", "offset", "exposure"):
-        check_argument(f"the name of {role}", result.context.get(role), "str | None", {})
 
 
 def _from_zero(problem: Problem, w: Array) -> Array:

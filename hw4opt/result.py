@@ -1,236 +1,24 @@
-"""What a fit returns: predictions, the certificate, and the model file."""
+"""What a fit returns: the solution, with its figure and its model file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, fields
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import ArrayLike
-
-from hw4opt.design import Design
-from hw4opt.errors import InputError, NotCertifiedError
-from hw4opt.form import TermRows
+from hw4opt.errors import NotCertifiedError
 from hw4opt.form.answer import Status
-from hw4opt.form.canonicalize import canonicalize
-from hw4opt.inference import ERRORS, Inference, infer
-from hw4opt.kernels import Precomputed
-from hw4opt.problem import Problem
-from hw4opt.proof.certificate import Certificate, certify
-from hw4opt.proof.existence import Existence
-from hw4opt.terms import Likelihood
+from hw4opt.solution import Solution
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_argument, checked
-from hw4opt.validation.arrays import ReadOnly, finite_column, read_only
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, eq=False)
-class Result(ReadOnly):
-    """The answer to a `Problem`; its arrays are locked.
-
-    w            (r,) point in the reduced basis, an intercept last and measured from `problem.level`; `predict` is what most need
-    duals        u_k of every term by its label (the name, of a slope name:column=j), u_k ∈ ∂f_k at the answer, unscaled
-    status       how the fit ended; its value is the advice in words
-    certificate  what is proven
-    seconds      the solve alone
-    note         what the solver said, if it failed
-    existence    of counts: whether the likelihood has a finite maximum, and if not, which rows stand in its way
-    columns      of the basis that are independent, where the solver found it
-    """
-
-    problem: Problem
-    solver: str
-    status: Status
-    certificate: Certificate
-    w: Array
-    duals: Mapping[str, Array]
-    iterations: int
-    seconds: float
-    note: str | None = None
-    context: dict[str, Any] = field(default_factory=dict)
-    existence: Existence | None = None
-    columns: int | None = None
-
-    def __post_init__(self) -> None:
-        read_only((self.w, self.duals))
-        object.__setattr__(self, "duals", MappingProxyType(dict(self.duals)))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"duals": dict(self.duals)}  # a proxy cannot be pickled
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state | {"duals": MappingProxyType(state["duals"])})
-
-    @property
-    def message(self) -> str:
-        """The advice: the status in words, with what the solver said, or the certificate's reason, where there is one."""
-        reason = self.note or self.certificate.reason
-        if self.existence is not None and self.status is Status.NO_FINITE_MAXIMUM:
-            reason = self.existence_sentence
-        return self.status.value if reason is None else f"{self.status.value}: {reason}"
-
-    @property
-    def existence_sentence(self) -> str | None:
-        """Which rows stand in the way of a finite maximum, and along which columns; None where none does."""
-        if self.existence is None or self.existence.finite or not isinstance(self.problem.loss, Likelihood):
-            return None
-        return self.existence.sentence(self.column_names, float(self.problem.loss.mean(np.array([-np.inf]))[0]))
-
-    @property
-    def objective(self) -> float:
-        """Σ ω_i ℓ(y_i, f_i) + every penalty."""
-        return self.certificate.objective
-
-    @property
-    def design(self) -> Design:
-        """The data's functionals and reduced basis."""
-        return self.problem.design
-
-    @property
-    def rank(self) -> int:
-        """Independent columns: of the reduced basis, or of a linear design where the solver found some to be collinear."""
-        return len(self.w) if self.columns is None else self.columns
-
-    @property
-    def column_names(self) -> list[str]:
-        """What the columns of the design are called: the features of a linear design, "(intercept)" last."""
-        count = self.problem.x.shape[1] if self.problem.kernel is None else len(self.w) - self.problem.intercept
-        given = self.context.get("x") if self.problem.kernel is None else None
-        return [*(given or [f"column {j}" for j in range(count)]), *(["(intercept)"] if self.problem.intercept else [])]
-
-    @cached_property
-    def fitted(self) -> Array:
-        """Linear predictor (with offset) of every input row, those of weight 0 included, shape (n,)."""
-        if self.problem.active is None:
-            base = self.design.matrix[: len(self.design.base_x)] @ self.w
-            f = self.problem.level + (base if self.design.row_of is None else base[self.design.row_of])
-        else:
-            f = self.predict(self.problem.x)
-        return read_only(f if self.problem.offset is None else f + self.problem.offset)
-
-    @property
-    def mean(self) -> Array | None:
-        """The expected targets (logistic: probabilities of y = 1), or None for residual losses."""
-        return self.problem.loss.mean(self.fitted) if isinstance(self.problem.loss, Likelihood) else None
-
-    @cached_property
-    def inference(self) -> Inference | None:
-        """Log-likelihood, deviance and standard errors of losses that are likelihoods; None for residual losses and without a fit."""
-        return self.infer()
-
-    def infer(self, errors: str = ERRORS[0]) -> Inference | None:
-        """`inference` with standard errors of another kind: information, dispersion or sandwich (`hw4opt.inference.infer`).
-
-        Raises `InputError` for another word.
-        """
-        if not isinstance(self.problem.loss, Likelihood) or self.status is Status.NO_FINITE_MAXIMUM:
-            return None
-        return infer(self.problem, self.w, self.rank, self.column_names, errors)
-
-    @property
-    def coef(self) -> Array | None:
-        """Coefficients of a linear design, intercept excluded, in units of the raw x."""
-        if self.problem.kernel is not None:
-            return None
-        return self.w[: self.problem.x.shape[1]] / self.problem.scaling[1]
-
-    @property
-    def intercept(self) -> float | None:
-        """The intercept, or None without one."""
-        if not self.problem.intercept:
-            return None
-        if self.problem.kernel is not None:
-            return float(self.w[-1] + self.problem.level)
-        center, spread = self.problem.scaling
-        return float(self.w[-1] - self.w[:-1] @ (center / spread) + self.problem.level)
-
-    @cached_property
-    def dual_coef(self) -> Array | None:
-        """α = -(Σ_k S_kᵀ u_k)/(2 ridge), one entry an input row: f(x) = Σ α_i k(x_i, x). None for a linear design or ridge 0.
-
-        Rows that repeat an x carry their share on the first of them; rows of weight 0 carry 0. Slope constraints add kernel derivatives
-        to the sum, which α does not hold.
-        """
-        if self.problem.kernel is None or self.problem.ridge == 0:
-            return None
-        form = canonicalize(self.problem)
-        size = len(self.design.matrix)
-        spread = np.zeros((1, size))
-        for term in form.terms:
-            spread += term.map.spread(self._dual_of(term), size)
-        alpha = self.design.dual_coef(spread[0], self.problem.ridge)
-        if self.problem.active is None:
-            return read_only(alpha)
-        out = np.zeros(len(self.problem.y))
-        out[self.problem.active] = alpha
-        return read_only(out)
-
-    def predict(self, x: ArrayLike) -> Array:
-        """f at new x (m,) or (m, d), without offset, shape (m,).
-
-        Where separated rows were dropped it is the limit along which the likelihood rises: -inf or inf at rows that go with them, NaN
-        where that limit is undetermined (hw4opt.proof.separation).
-        """
-        f = self.design.evaluate(self.problem.features(x)) @ self.w + self.problem.level
-        return f + self.drift(x) if self.is_without_separated_rows else f
-
-    @property
-    def is_without_separated_rows(self) -> bool:
-        """Whether this is the fit of the rows that are left once those without a finite maximum are dropped."""
-        return self.existence is not None and not self.existence.finite and self.status is not Status.NO_FINITE_MAXIMUM
-
-    def drift(self, x: ArrayLike) -> Array:
-        """What dropping the separated rows adds to f at new x, (m,): 0 where f stays, -inf, inf, or NaN where it is undetermined."""
-        from hw4opt.proof.separation import drift
-
-        features = self.problem.features(x)
-        if not self.is_without_separated_rows or self.existence is None or self.problem.active is None:
-            return np.zeros(len(features))
-        parts = (self.problem.active, list(self.existence.rows))
-        kept, dropped = (self.design.evaluate(self.problem.features(self.problem.x[part])) for part in parts)
-        return drift(kept, dropped, self.design.evaluate(features))
-
-    def predict_mean(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
-        """The expected target at new x, shape (m,); for residual losses that is f. `offset` (m,) is needed where the fit had one.
-
-        Raises `InputError` where it is missing.
-        """
-        if (offset is None) != (self.problem.offset is None):
-            raise InputError(
-                "the fit had an offset; give offset, one entry a row"
-                if offset is None
-                else "the fit had no offset; drop offset"
-            )
-        z = self.predict(x)
-        z = z if offset is None else z + finite_column("offset", offset, len(z))
-        return self.problem.loss.mean(z) if isinstance(self.problem.loss, Likelihood) else z
-
-    def bound(self, x: ArrayLike) -> Array | None:
-        """Proven |f̂(x) - f*(x)| at new x, shape (m,): √(k(x,x)) times the certificate's norm bound; None where nothing is proven.
-
-        With an intercept it bounds f without the intercept: no penalty reaches that, and several may be optimal.
-        """
-        x = self.problem.features(x)
-        if self.certificate.norm_bound is None or isinstance(self.problem.kernel, Precomputed):
-            return None  # kernel rows of new points do not hold their k(x, x)
-        return np.sqrt(self.design.diagonal(x)) * self.certificate.norm_bound
-
-    @property
-    def prediction_error_bound(self) -> float | None:
-        """The largest bound over the data rows; with an intercept, of f without it."""
-        if self.certificate.norm_bound is None:
-            return None
-        diagonal = self.design.diagonal(self.design.x)
-        if self.problem.active is not None and not isinstance(self.problem.kernel, Precomputed):
-            diagonal = self.design.diagonal(self.problem.features(self.problem.x))
-        return float(np.sqrt(diagonal.max())) * self.certificate.norm_bound
+class Result(Solution):
+    """The answer to a `Problem`; its fields, and what follows from them, are those of `Solution`."""
 
     def raise_for_status(self) -> Result:
         """Return self if certified; raise `NotCertifiedError` with the advice otherwise."""
@@ -238,19 +26,9 @@ class Result(ReadOnly):
             raise NotCertifiedError(self.message)
         return self
 
-    def verify(self) -> Certificate:
-        """Compute the certificate anew from the problem, w and duals: nothing stored is believed."""
-        form = canonicalize(self.problem)
-        u = form.split_duals([self._dual_of(term) for term in form.terms])
-        return certify(form, self.w[None], u).certificates[0]
-
-    def _dual_of(self, rows: TermRows) -> Array:
-        """The dual of these rows, (1, m): of the terms that share them, the sum."""
-        return np.sum([self.duals[name] for name in rows.names], axis=0)[None]
-
     def plot(self, axes: Axes | None = None, truth: Array | None = None) -> Axes:
         """Data, fit and (if given) truth on matplotlib axes; see `hw4opt.plotting.plot_fit`."""
-        from hw4opt.plotting import plot_fit
+        from hw4opt.plotting import plot_fit  # matplotlib is loaded when it is needed
 
         return plot_fit(self, axes, truth)
 
@@ -258,9 +36,10 @@ class Result(ReadOnly):
     def save(self, path: str | Path) -> None:
         """Write one JSON file (arrays in base64), in one piece.
 
-        Raises `InputError` for numbers that are not finite, and for a term or kernel of an own class that cannot be imported.
+        Raises `InputError` for numbers that are not finite, and for a term or kernel of an own class that cannot be
+        imported.
         """
-        from hw4opt.model_file import save
+        from hw4opt.model_file import save  # deferred: json and hashlib cost as much as many a fit
 
         save(self, path)
 
@@ -268,9 +47,11 @@ class Result(ReadOnly):
     def load(cls, path: str | Path) -> Result:
         """Read a model file; classes of a user's own are imported.
 
-        Raises `ModelFileError` if it is damaged, of another kind, newer than this package, or without a class that it needs.
+        Raises `ModelFileError` if it is damaged, of another kind, newer than this package, or without a class that it
+        needs.
         """
         from hw4opt.model_file import load
 
         check_argument("path", path, "str | Path", {})
-        return load(path)
+        solution = load(path)
+        return cls(**{field.name: getattr(solution, field.name) for field in fields(solution)})

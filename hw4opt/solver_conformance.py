@@ -32,9 +32,9 @@ ROWS = 30
 def check_solver(solver: str | Solver) -> None:
     """Raise `InputError` with a sentence on the first fault of a solver, a name or an object of a user's own class.
 
-    On small batches of kernel and linear problems, as far as it does not refuse them: it refuses in a sentence or not at all; its points
-    and duals have the form's shapes; what it says it has solved is certified to its own tolerance, also from a warm start; with
-    max_iterations = 1 it still returns; the form is left as it was.
+    On small batches of kernel and linear problems, as far as it does not refuse them: it refuses in a sentence or not
+    at all; its points and duals have the form's shapes; what it says it has solved is certified to its own tolerance,
+    also from a warm start; with max_iterations = 1 it still returns; the form is left as it was.
     """
     chosen = find_solver(solver)
     taken = 0
@@ -61,7 +61,9 @@ def _check_form(chosen: Chosen, name: str, form: Form) -> bool:
         raise InputError(f"{chosen.label} changes the form of {name}; penalty and matrix belong to the caller")
     if not all(_check_claims(chosen, name, form, answer)):
         raise InputError(f"{chosen.label} takes {name} and does not solve it: {[one.word for one in answer.reached]}")
-    _check_claims(chosen, f"{name} from a warm start", form, _solved(chosen, name, form, options, Start(answer.w, answer.u)))
+    _check_claims(
+        chosen, f"{name} from a warm start", form, _solved(chosen, name, form, options, Start(answer.w, answer.u))
+    )
     if chosen.solver.native:
         limited = Options(tol=options.tol, max_iterations=1)
         _check_claims(chosen, f"{name} with max_iterations = 1", form, _solved(chosen, name, form, limited, None))
@@ -76,9 +78,17 @@ def _solved(chosen: Chosen, name: str, form: Form, options: Options, start: Star
     b = form.batch
     for what, array, shape in (("w", answer.w, form.penalty.shape), ("u", answer.u, (b, form.size))):
         if np.shape(array) != shape or not np.isfinite(array).all():
-            raise InputError(f"{chosen.label}: {what} of {name} has shape {np.shape(array)}; it must be finite, of shape {shape}")
-    if len(answer.reached) != b or not all(isinstance(one, Status) for one in answer.reached) or np.shape(answer.iterations) != (b,):
-        raise InputError(f"{chosen.label}: reached and iterations of {name} must have one entry for each of the {b} problems")
+            raise InputError(
+                f"{chosen.label}: {what} of {name} has shape {np.shape(array)}; it must be finite, of shape {shape}"
+            )
+    if (
+        len(answer.reached) != b
+        or not all(isinstance(one, Status) for one in answer.reached)
+        or np.shape(answer.iterations) != (b,)
+    ):
+        raise InputError(
+            f"{chosen.label}: reached and iterations of {name} must have one entry for each of the {b} problems"
+        )
     return answer
 
 
@@ -123,5 +133,7 @@ def _form(
 ) -> Form:
     more = [] if regularizer is None else [regularizer]
     constraints = [] if constraint is None else [constraint]
-    problems = [Problem(x, y, kernel, loss, [Ridge(ridge), *more], constraints, intercept=intercept) for ridge in RIDGES]
+    problems = [
+        Problem(x, y, kernel, loss, [Ridge(ridge), *more], constraints, intercept=intercept) for ridge in RIDGES
+    ]
     return canonicalize(problems)

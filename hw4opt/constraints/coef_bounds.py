@@ -10,9 +10,11 @@ from hw4opt.terms import Coefficients, Interval
 
 @dataclass(frozen=True)
 class CoefBounds(Interval):
-    """lower ≤ w_j ≤ upper for every coefficient of a linear design, intercept excluded;  z = w.   Either bound left out.
+    """lower ≤ w_j ≤ upper for every coefficient of a linear design, intercept excluded;  z = w.   Either bound left
+    out.
 
-    Units of y over those of the raw columns, also where the columns are standardised.   (Stark and Parker 1995: bounded least squares.)
+    Units of y over those of the raw columns, also where the columns are standardised.   (Stark and Parker 1995: bounded
+    least squares.)
     """
 
     name: ClassVar[str] = "coef_bounds"

@@ -1,4 +1,5 @@
-"""Kernel and points → a reduced basis B with K ≈ B Bᵀ, by pivoted (incomplete) Cholesky, which evaluates only the columns it needs.
+"""Kernel and points → a reduced basis B with K ≈ B Bᵀ, by pivoted (incomplete) Cholesky, which evaluates only the
+columns it needs.
 
 (Fine and Scheinberg 2001; Harbrecht, Peters and Schneider 2012.)
 """
@@ -59,8 +60,11 @@ def _against(kernel: Kernel, x: Array, column: int, points: Array, columns: np.n
     return out
 
 
-def _pivot(kernel: Kernel, x: Array, columns: np.ndarray, diagonal: Array, limit: int) -> tuple[np.ndarray, Array, bool]:
-    """Greedy pivots among the candidates, the inverse of their Cholesky factor, and whether the truncation level was reached."""
+def _pivot(
+    kernel: Kernel, x: Array, columns: np.ndarray, diagonal: Array, limit: int
+) -> tuple[np.ndarray, Array, bool]:
+    """Greedy pivots among the candidates, the inverse of their Cholesky factor, and whether the truncation level was
+    reached."""
     kinds = [(int(column), columns == column) for column in np.unique(columns)]
     largest = diagonal[kinds[0][1]].max()
     weight = np.ones_like(diagonal)  # slopes are measured in units of values
@@ -91,7 +95,9 @@ def _pivot(kernel: Kernel, x: Array, columns: np.ndarray, diagonal: Array, limit
     return chosen, np.linalg.inv(np.triu(rows[: len(chosen), chosen])), bool(left.max() <= floor)
 
 
-def _columns(kernel: Kernel, x: Array, columns: np.ndarray, kinds: list[tuple[int, np.ndarray]]) -> Callable[[int], Array]:
+def _columns(
+    kernel: Kernel, x: Array, columns: np.ndarray, kinds: list[tuple[int, np.ndarray]]
+) -> Callable[[int], Array]:
     """The Gram matrix of the candidates, by column."""
     if isinstance(kernel, Precomputed):
         return lambda j: x[:, j]
@@ -108,7 +114,9 @@ def _columns(kernel: Kernel, x: Array, columns: np.ndarray, kinds: list[tuple[in
     return column
 
 
-def build_basis(kernel: Kernel, x: Array, slopes: tuple[int, ...] = (), limit: int | None = None) -> tuple[Basis, Array]:
+def build_basis(
+    kernel: Kernel, x: Array, slopes: tuple[int, ...] = (), limit: int | None = None
+) -> tuple[Basis, Array]:
     """The basis over evaluation at the rows of x and the slopes there along the named columns, and its values at x."""
     size = len(x) * (1 + len(slopes))
     limit = limit or (size if size <= 2 * RANK_LIMIT else RANK_LIMIT)
@@ -135,7 +143,8 @@ def build_basis(kernel: Kernel, x: Array, slopes: tuple[int, ...] = (), limit: i
 
 
 def check_size(kernel: Kernel, diagonal: Array) -> None:
-    """Raise `InputError`, naming kernel and parameters, where k(x, x) at the data is not finite, or its square would not be."""
+    """Raise `InputError`, naming kernel and parameters, where k(x, x) at the data is not finite, or its square would
+    not be."""
     with np.errstate(invalid="ignore"):
         largest = float(np.max(diagonal))
     if largest <= LARGEST:
@@ -151,5 +160,8 @@ def diagonal_of(kernel: Kernel, x: Array, column: int = VALUE) -> Array:
     if column == VALUE:
         return kernel.diagonal(x)
     return np.concatenate(
-        [np.diagonal(kernel.cross_slope(x[low : low + 256], x[low : low + 256], column, column)) for low in range(0, len(x), 256)]
+        [
+            np.diagonal(kernel.cross_slope(x[low : low + 256], x[low : low + 256], column, column))
+            for low in range(0, len(x), 256)
+        ]
     )

@@ -39,10 +39,12 @@ def _around(x: Array, intercept: bool) -> Array | None:
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """The base rows (distinct sorted x in one dimension, else the data rows), the basis over them, and what terms may act on.
+    """The base rows (distinct sorted x in one dimension, else the data rows), the basis over them, and what terms may
+    act on.
 
-    x (n, d) as used (weight 0 removed, scaled if asked, by `spread` (d,)); `base_x` (N, d); `row_of` (n,) base row of each data row, or
-    None if they are the same; `matrix` (N + slopes + coefficients, r) = B with unpenalised columns last.
+    x (n, d) as used (weight 0 removed, scaled if asked, by `spread` (d,)); `base_x` (N, d); `row_of` (n,) base row of
+    each data row, or None if they are the same; `matrix` (N + slopes + coefficients, r) = B with unpenalised columns
+    last.
     """
 
     x: Array
@@ -127,7 +129,8 @@ class Design:
 
     @cached_property
     def left_over(self) -> Array:
-        """d_j = k(x_j, x_j) - ‖b(x_j)‖² of every functional, never below rounding: what truncation leaves out; 0 for a linear design."""
+        """d_j = k(x_j, x_j) - ‖b(x_j)‖² of every functional, never below rounding: what truncation leaves out; 0 for a
+        linear design."""
         if self.kernel is None or self.reduced is None:
             return np.zeros(len(self.matrix))
         exact = np.concatenate([diagonal_of(self.kernel, self.base_x, column) for column in (VALUE, *self.slopes)])
@@ -141,7 +144,8 @@ class Design:
         return float(self.diagonal(self.base_x).max()) or 1.0
 
     def left_out(self, s: Array) -> Array:
-        """sᵀ(K - BBᵀ)s of each row of s (b, N) or a little more, (b,): what truncation leaves out of a kernel design."""
+        """sᵀ(K - BBᵀ)s of each row of s (b, N) or a little more, (b,): what truncation leaves out of a kernel
+        design."""
         assert self.reduced is not None
         kernel_part = self.matrix[:, : self.matrix.shape[1] - self.intercept]
         return left_out(self.reduced, self.base_x, self.slopes, kernel_part, s)
@@ -156,7 +160,8 @@ class Design:
         return np.column_stack([rows, np.ones(len(x))]) if self.intercept else rows
 
     def rows(self, acts: Acts, owner: str) -> RowMap:
-        """The row map of a term that acts on these functionals; raises `RefusedError` where the design does not have them."""
+        """The row map of a term that acts on these functionals; raises `RefusedError` where the design does not have
+        them."""
         return acts.rows(self, owner)
 
     def dual_coef(self, spread: Array, ridge: float) -> Array:

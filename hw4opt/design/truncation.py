@@ -1,9 +1,10 @@
 """What a reduced basis leaves out of its kernel, as a dual sees it: |sᵀ(K - BBᵀ)s|.
 
-K and BBᵀ agree to the last digits of doubles, so the pivoted Cholesky decomposition of K is redone in long doubles and goes on where B
-stopped. With its factor Y, over the pivots of B and some more,
+K and BBᵀ agree to the last digits of doubles, so the pivoted Cholesky decomposition of K is redone in long doubles and
+goes on where B stopped. With its factor Y, over the pivots of B and some more,
 
-    |sᵀ(K - BBᵀ)s| ≤ |‖Yᵀs‖² - ‖Bᵀs‖²| + (Σ_i |s_i| √d_i)²,      d = diag(K - YYᵀ), some four digits below what B leaves.
+    |sᵀ(K - BBᵀ)s| ≤ |‖Yᵀs‖² - ‖Bᵀs‖²| + (Σ_i |s_i| √d_i)²,      d = diag(K - YYᵀ), some four digits below what B
+    leaves.
 
 A pass visits the rows in blocks, so that memory is that of a block; time grows as N r².   (Fine and Scheinberg 2001.)
 """
@@ -29,7 +30,8 @@ BLOCK = 4_096
 
 @dataclass(frozen=True, eq=False)
 class _Pivots:
-    """Functionals (points (P, d), the column along which each differentiates), and the Cholesky factor (P, P) of their Gram matrix."""
+    """Functionals (points (P, d), the column along which each differentiates), and the Cholesky factor (P, P) of their
+    Gram matrix."""
 
     kernel: Kernel
     points: Array
@@ -45,7 +47,8 @@ class _Pivots:
 
 
 def left_out(basis: Basis, x: Array, slopes: tuple[int, ...], matrix: Array, s: Array) -> Array:
-    """An upper bound of |sᵀ(K - BBᵀ)s|, (b,), for s (b, N) over the values at x and the slopes there along each column of `slopes`.
+    """An upper bound of |sᵀ(K - BBᵀ)s|, (b,), for s (b, N) over the values at x and the slopes there along each column
+    of `slopes`.
 
     matrix (N, r) is B; of a precomputed kernel, K is x itself. Infinite where the rank is beyond LARGEST_RANK.
     """
@@ -86,7 +89,9 @@ def _pivots(basis: Basis, x: Array, slopes: tuple[int, ...]) -> _Pivots:
         if left[best] <= floor:
             break
         done = len(chosen)
-        fresh = _between(basis.kernel, points, columns, _rows_of(basis.kernel, x, points[best]), int(columns[best]))[:, 0]
+        fresh = _between(basis.kernel, points, columns, _rows_of(basis.kernel, x, points[best]), int(columns[best]))[
+            :, 0
+        ]
         root = np.sqrt(left[best])
         rows[done] = (fresh - rows[:done, best] @ rows[:done]) / root
         rows[done, best] = root  # as it is but for rounding

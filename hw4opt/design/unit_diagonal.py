@@ -1,4 +1,5 @@
-"""Symmetric matrices on columns of their own length: what is well conditioned but for the columns' units can be factored as it is."""
+"""Symmetric matrices on columns of their own length: what is well conditioned but for the columns' units can be
+factored as it is."""
 
 from __future__ import annotations
 
@@ -15,11 +16,12 @@ def inverse_root_diagonal(matrix: Array) -> Array:
 
 def scaled_by(matrix: Array, root: Array) -> Array:
     """diag(root) matrix diag(root)."""
-    return matrix * root[..., :, None] * root[..., None, :]
+    return matrix * root[..., None, :] * root[..., :, None]
 
 
 def least_pivot(matrix: Array) -> Array:
-    """The smallest squared pivot of Cholesky's factor of each matrix (…, r, r); 0 for all where one is not positive definite."""
+    """The smallest squared pivot of Cholesky's factor of each matrix (…, r, r); 0 for all where one is not positive
+    definite."""
     try:
         lower = np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:

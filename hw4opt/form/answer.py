@@ -20,7 +20,9 @@ class Status(Enum):
     ITERATION_LIMIT = "stopped at its limit; raise `max_iterations` or `time_limit`, or take another solver"
     INFEASIBLE = "no function of this design satisfies the constraints; loosen or drop one of them"
     UNBOUNDED = "the objective has no minimum; give the ridge a weight above 0"
-    NO_FINITE_MAXIMUM = "the likelihood has no finite maximum; drop the separated rows, or give the ridge a weight above 0"
+    NO_FINITE_MAXIMUM = (
+        "the likelihood has no finite maximum; drop the separated rows, or give the ridge a weight above 0"
+    )
     INTERRUPTED = "interrupted; what was done is kept"
 
     @property
@@ -35,7 +37,8 @@ class Options:
 
     tol              the relative gap aimed at
     max_iterations   None: the solver's own limit
-    time_limit       seconds; None: no limit. With a limit, infinity included, a backend that is deaf to Ctrl-C runs in its own process
+    time_limit       seconds; None: no limit. With a limit, infinity included, a backend that is deaf to Ctrl-C runs in
+                     its own process
     """
 
     tol: float = 1e-9

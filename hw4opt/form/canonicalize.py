@@ -20,14 +20,17 @@ from hw4opt.terms.acts import FoldRows
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
 
-ROW_ROUNDING = 2 * float(np.finfo(float).eps)  # of the largest entry of B, times the row's coefficients: entries of D B that are nothing
+ROW_ROUNDING = 2 * float(
+    np.finfo(float).eps
+)  # of the largest entry of B, times the row's coefficients: entries of D B that are nothing
 
 
 def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.ndarray] | None = None) -> Form:
-    """The form of one problem, or of a batch that shares x, kernel, intercept and the kinds of its terms (`InputError` if it does not).
+    """The form of one problem, or of a batch that shares x, kernel, intercept and the kinds of its terms (`InputError`
+    if it does not).
 
-    held_out     for each problem the data rows (of those with weight above 0) that are left out altogether: their losses go, and
-                 differences run over the points that remain
+    held_out     for each problem the data rows (of those with weight above 0) that are left out altogether: their
+                 losses go, and differences run over the points that remain
     """
     batch = [problems] if isinstance(problems, Problem) else list(problems)
     if not batch:
@@ -55,7 +58,8 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
 
 
 def _shared_rows(problem: Problem) -> list[list[int]]:
-    """The places of the terms, those together that act on the same rows without curvature: total variation beside an order, say.
+    """The places of the terms, those together that act on the same rows without curvature: total variation beside an
+    order, say.
 
     Such functions of one z add up to one, f* on [Σ low, Σ high], as long as that interval has an end.
     """
@@ -82,7 +86,8 @@ def _add_up(group: Sequence[Term], term: Term) -> bool:
 def _check_shared(first: Problem, other: Problem, number: int) -> None:
     same_rows = other.x is first.x or np.array_equal(other.x, first.x)
     same_active = (other.active is None and first.active is None) or np.array_equal(
-        np.arange(len(first.y)) if first.active is None else first.active, np.arange(len(other.y)) if other.active is None else other.active
+        np.arange(len(first.y)) if first.active is None else first.active,
+        np.arange(len(other.y)) if other.active is None else other.active,
     )
     if not (
         same_rows
@@ -92,12 +97,14 @@ def _check_shared(first: Problem, other: Problem, number: int) -> None:
         and other.standardize == first.standardize
     ):
         raise InputError(
-            f"problem {number} of the batch differs from the first in x, kernel, intercept or rows of weight 0; a batch shares them"
+            f"problem {number} of the batch differs from the first in x, kernel, intercept or rows "
+            "of weight 0; a batch shares them"
         )
     kinds = [(type(term), term.acts) for term in first.terms]
     if [(type(term), term.acts) for term in other.terms] != kinds:
         raise InputError(
-            f"problem {number} of the batch has other terms than the first; a batch shares their kinds and differs in parameters"
+            f"problem {number} of the batch has other terms than the first; a batch shares their "
+            "kinds and differs in parameters"
         )
 
 
@@ -110,7 +117,9 @@ def _loss_rows(batch: Sequence[Problem], terms: tuple[Term, ...], rows: RowMap, 
     if isinstance(terms[0], Smooth):
         targets = np.stack([term.check_targets(row) for term, row in zip(terms, y, strict=True)])  # type: ignore[attr-defined]
         return TermRows((terms,), rows, offset, held, (SmoothRows(terms[0], targets, offset, held),))
-    target = y - np.array([[problem.level] for problem in batch])  # first: as long as y is near its level, nothing is rounded
+    target = y - np.array(
+        [[problem.level] for problem in batch]
+    )  # first: as long as y is near its level, nothing is rounded
     boxes = [one.weighted(weights) for one in _boxes(terms[0].name, [_tables(term) for term in terms], offset - target)]
     return TermRows((terms,), rows, offset - target, held, _present(boxes, active))
 
@@ -129,8 +138,11 @@ def _present(boxes: Sequence[BoxRows], active: Array | None) -> tuple[BoxRows, .
     return tuple(one for one in here if one.open.any() or one.low.any()) or tuple(here[:1])
 
 
-def term_rows(columns: Sequence[tuple[Term, ...]], rows: RowMap, active: Array | None, offset: Array) -> TermRows | None:
-    """Those of regularizers or constraints that share their rows, z = A w + offset; None if there are none, or of weight 0."""
+def term_rows(
+    columns: Sequence[tuple[Term, ...]], rows: RowMap, active: Array | None, offset: Array
+) -> TermRows | None:
+    """Those of regularizers or constraints that share their rows, z = A w + offset; None if there are none, or of
+    weight 0."""
     columns = [terms for terms in columns if any(table.low < table.high for term in terms for table in _tables(term))]
     if not rows.count or not columns:
         return None
@@ -145,7 +157,8 @@ def term_rows(columns: Sequence[tuple[Term, ...]], rows: RowMap, active: Array |
 
 
 def _without_rounding(term: TermRows, design: Design) -> TermRows:
-    """The rows without differences that no function of the design can have: rows of D B whose entries are rounding alone.
+    """The rows without differences that no function of the design can have: rows of D B whose entries are rounding
+    alone.
 
     Their duals would be arbitrary, and what they ask of f is met to rounding whatever it is.
     """
@@ -171,7 +184,8 @@ def _boxes(name: str, tables: Sequence[Sequence[Table]], offset: Array) -> list[
 
 
 def _check_sides(name: str, tables: Sequence[Sequence[Table]]) -> None:
-    """Problems of a batch share a term's rows: what bounds f from below in one cannot bound it from above in another."""
+    """Problems of a batch share a term's rows: what bounds f from below in one cannot bound it from above in
+    another."""
     if len(tables) == 1:
         return
     sides = [tuple((math.isinf(table.low), math.isinf(table.high)) for table in row) for row in tables]

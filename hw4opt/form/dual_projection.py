@@ -1,8 +1,9 @@
 """A dual point for unpenalised columns C: they need Cᵀu = 0.
 
 u(ν) = clip(u - s·C ν) by Newton's method on ν. Duals of box-constrained rows have s = 1 and stop at their bounds. Those
-of a smooth row have s = f'': for counts u(ν) = μ(1 - C ν) - y, with the means of rows that expect next to nothing all but left alone.
-Near an optimum that is what costs least; far from one it may not reach 0, and then smooth rows, too, have s = 1.
+of a smooth row have s = f'': for counts u(ν) = μ(1 - C ν) - y, with the means of rows that expect next to nothing all
+but left alone. Near an optimum that is what costs least; far from one it may not reach 0, and then smooth rows, too,
+have s = 1.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class _FreeRows:
         return u @ self.chunk.matrix
 
     def pull_and_size(self) -> Array:
-        """Cᵀu, and |C|ᵀ of what u may be off by the rounding of: for smooth rows more than |u|, which is a difference; (2, b, c)."""
+        """Cᵀu, and |C|ᵀ of what u may be off by the rounding of: for smooth rows more than |u|, which is a difference;
+        (2, b, c)."""
         c = self.chunk.matrix
         size = np.abs(self.u) if self.sensitivity is None else np.abs(self.u) + self.sensitivity
         return np.stack([self.u @ c, size @ np.abs(c)])
@@ -69,7 +71,8 @@ def project_dual(form: Form, z: Array, u: Array) -> Projected:
         return Projected(u, np.ones(form.batch, dtype=bool))
     smooth = [isinstance(block.rows, SmoothRows) for block in form.blocks]
     curvatures = [
-        block.rows.curvature(z[:, block.span]) if is_smooth else None for block, is_smooth in zip(form.blocks, smooth, strict=True)
+        block.rows.curvature(z[:, block.span]) if is_smooth else None
+        for block, is_smooth in zip(form.blocks, smooth, strict=True)
     ]
     found = _project(form, curvatures, u, free)
     if found.reached.all() or not any(smooth):
@@ -112,7 +115,8 @@ def _project(form: Form, sensitivities: Sequence[Array | None], u: Array, free: 
                 break
             length = np.where(worse[:, None], length / 2, length)
         shift, moved, best = shift + length * newton, tried, left
-    # what is left costs its size times w, of large counts more than the gap may be; a dual that leaves its bound costs more still
+    # what is left costs its size times w, of large counts more than the gap may be; a dual that leaves its bound costs
+    # more still
     for _ in range(REFINEMENTS if any(one is not None for one in sensitivities) else 0):
         if not (np.abs(best) > EPS * size).any():
             break

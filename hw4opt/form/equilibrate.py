@@ -2,10 +2,11 @@
 
     w = size·T v,   z = size·z',   f = worth·f',   u = (worth/size) u'
 
-size and worth/size are typical values of the loss's z and u, so that rows have unit targets and unit slopes; where the ridge outweighs
-the loss, worth is what it charges, so that the objective is of unit size a row. T scales the columns to
-a Hessian of unit diagonal, t_j = 1/√(p_j/h + Σ_i a_ij²) with h = worth/size² a typical curvature (columns of unit length would raise the
-condition of a kernel's basis), and centers them where an intercept is free. Certificate, gap, duals and bounds are of the form as given.
+size and worth/size are typical values of the loss's z and u, so that rows have unit targets and unit slopes; where the
+ridge outweighs the loss, worth is what it charges, so that the objective is of unit size a row. T scales the columns to
+a Hessian of unit diagonal, t_j = 1/√(p_j/h + Σ_i a_ij²) with h = worth/size² a typical curvature (columns of unit
+length would raise the condition of a kernel's basis), and centers them where an intercept is free. Certificate, gap,
+duals and bounds are of the form as given.
 """
 
 from __future__ import annotations
@@ -61,16 +62,21 @@ def solve_scaled(
 
 
 def equilibrate(form: Form) -> Scaled:
-    """The form with unit rows and a Hessian of unit diagonal. Problems of a batch share the columns' scale, as they share the matrix."""
+    """The form with unit rows and a Hessian of unit diagonal. Problems of a batch share the columns' scale, as they
+    share the matrix."""
     size, slope = form.scales
-    charged = form.ridge * np.square(form.target_spread) / form.design.largest if form.has_loss else np.zeros(form.batch)
+    charged = (
+        form.ridge * np.square(form.target_spread) / form.design.largest if form.has_loss else np.zeros(form.batch)
+    )
     worth = np.maximum(size * slope, charged[:, None] / max(form.terms[0].count, 1))
     slope, units = worth / size, Units(size, worth)
     matrix, values = form.matrix, len(form.design.base_x)
     curvature = float(np.exp(np.mean(np.log(slope / size))))
     penalty = np.exp(np.mean(np.log(np.maximum(form.penalty, 1e-300)), axis=0)) * (form.penalty > 0).all(axis=0)
     centers = _centers(form)
-    around = np.maximum(form.column_square - np.square(centers), ROUNDING * form.column_square)  # a constant column is 0 around its mean
+    around = np.maximum(
+        form.column_square - np.square(centers), ROUNDING * form.column_square
+    )  # a constant column is 0 around its mean
     square = np.where(around > EMPTY_COLUMN_SQUARE, around, 0.0) * form.terms[0].count
     total = penalty / curvature + square
     columns = 1.0 / np.sqrt(np.where(total > 0, total, 1.0))

@@ -2,8 +2,9 @@
 
     ½ Σ_j p_j w_j² + Σ_i f_i(a_iᵀw),      i = 1 … M,      A = (a_i) = S B.
 
-Every f_i is a box-constrained quadratic row or a smooth one (rows.py); A is a row operator (operator.py). Rows stand in the order of
-their terms, a term of two functions listing its rows twice; u (b, M) in that order is the only dual there is.
+Every f_i is a box-constrained quadratic row or a smooth one (rows.py); A is a row operator (operator.py). Rows stand in
+the order of their terms, a term of two functions listing its rows twice; u (b, M) in that order is the only dual there
+is.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ FREE_COLUMN_CURVATURE = 1e-6  # of the curvature that the loss would have if all
 
 
 class Kind(NamedTuple):
-    """What solvers tell rows apart by: smooth, or whether duals are bounded below and above; without bounds f is quadratic."""
+    """What solvers tell rows apart by: smooth, or whether duals are bounded below and above; without bounds f is
+    quadratic."""
 
     smooth: bool
     low_bounded: bool
@@ -170,13 +172,17 @@ class Form:
         owners = [number for number, term in enumerate(self.terms) for _ in term.functions]
         functions = [one for term in self.terms for one in term.functions]
         spans = [segment.span for segment in self.operator.segments]
-        return [self._with_rows(block, list(zip(owners, spans, functions, strict=True))) for block in self.operator.blocks]
+        return [
+            self._with_rows(block, list(zip(owners, spans, functions, strict=True))) for block in self.operator.blocks
+        ]
 
     @staticmethod
     def _with_rows(block: Block, segments: Sequence[tuple[int, slice, Rows]]) -> RowBlock:
         low, high = block.span.start, block.span.stop
         inside = [one for one in segments if one[1].start < high and low < one[1].stop]
-        parts = tuple(Part(term, slice(max(span.start, low) - low, min(span.stop, high) - low)) for term, span, _ in inside)
+        parts = tuple(
+            Part(term, slice(max(span.start, low) - low, min(span.stop, high) - low)) for term, span, _ in inside
+        )
         _, first, rows = inside[0]
         if len(inside) > 1:
             boxes = [rows for _, _, rows in inside if isinstance(rows, BoxRows)]
@@ -275,7 +281,8 @@ class Form:
         return found
 
     def split_duals(self, of_terms: Sequence[Array]) -> Array:
-        """u (b, M) from the duals of the terms (b, m): clipped into the domain of f*, what is left going to a term's next function."""
+        """u (b, M) from the duals of the terms (b, m): clipped into the domain of f*, what is left going to a term's
+        next function."""
         found = np.empty((self.batch, self.size))
         for term, spans, u in zip(self.terms, self.spans, of_terms, strict=True):
             rest = np.array(u, dtype=float)
@@ -318,7 +325,8 @@ class Form:
 
     @cached_property
     def scales(self) -> Scales:
-        """Typical size of the loss's z and u at w = 0: medians, which no outlier moves. Without a loss, from the shifts."""
+        """Typical size of the loss's z and u at w = 0: medians, which no outlier moves. Without a loss, from the
+        shifts."""
         if not self.has_loss:
             shifts = [np.abs(one.shift).mean(axis=1) for term in self.terms for one in term.functions]
             size = np.max(shifts, axis=0)[:, None]
@@ -331,7 +339,9 @@ class Form:
             v = [np.broadcast_to(-box.shift, (self.batch, self.loss.count)) for box in self.loss.boxes]
             slopes = [box.gradient(np.zeros((1, 1))) for box in self.loss.boxes]
             slopes = [np.broadcast_to(one, (self.batch, self.loss.count)) for one in slopes]
-            found = [np.mean([median_of_positive(np.abs(one)) for one in many], axis=0)[:, None] for many in (v, slopes)]
+            found = [
+                np.mean([median_of_positive(np.abs(one)) for one in many], axis=0)[:, None] for many in (v, slopes)
+            ]
         return Scales(*(np.where((one > 1e-290) & (one < 1e290), one, 1.0) for one in found))
 
     @cached_property
@@ -388,7 +398,8 @@ class Form:
 
     @property
     def w_scale(self) -> Array:
-        """The size of w that moves the loss's z by its own scale, (b, r); 0 for a column that is 0 in every row of the loss."""
+        """The size of w that moves the loss's z by its own scale, (b, r); 0 for a column that is 0 in every row of the
+        loss."""
         return np.where(self.column_square > EMPTY_COLUMN_SQUARE, self.scales.z / np.sqrt(self.column_square), 0.0)
 
     @property

@@ -25,7 +25,8 @@ def row_slack(slope: Array, u: Array, v: Array, quadratic: Array | float, price:
 
 
 def stationarity_cost(penalty: Array, residual: Array, w: Array, w_scale: Array) -> Array:
-    """What a residual of diag(penalty) w + Aᵀu = 0 costs, (b,): ½ residual²/penalty, and |residual|·max(|w|, w_scale) on free columns."""
+    """What a residual of diag(penalty) w + Aᵀu = 0 costs, (b,): ½ residual²/penalty, and |residual|·max(|w|, w_scale)
+    on free columns."""
     if (penalty > 0).all():
         return 0.5 * (np.square(residual) / penalty).sum(axis=-1)
     safe = np.where(penalty > 0, penalty, 1.0)

@@ -6,12 +6,13 @@
     R = ridge · (interquartile range of the targets)²/max k(x, x)
     L = (number of ℓ_i > 0) · (the median of the positive ℓ_i)
 
-R is what the ridge charges for a function as large as the targets' spread: a gap of tol · R proves every prediction to √tol of that spread,
-whatever the fit explains. It matters where constraints that the trivial fit violates make E negative.
-z⁰ is the best constant where an intercept is free, else f = 0. In both sums the largest row counts as the second largest; a weight counts
-at most as 100 times the median weight, or as the second largest if that is more (weights that fall from one row to the next have a median
-that says nothing). So no row, however large its target or weight, lifts the scale above what the others explain; and a level, or a
-constant part of a loss, is in none of these sums.
+R is what the ridge charges for a function as large as the targets' spread: a gap of tol · R proves every prediction to
+√tol of that spread, whatever the fit explains. It matters where constraints that the trivial fit violates make E
+negative. z⁰ is the best constant where an intercept is free, else f = 0. In both sums the largest row counts as the
+second largest; a weight counts at most as 100 times the median weight, or as the second largest if that is more
+(weights that fall from one row to the next have a median that says nothing). So no row, however large its target or
+weight, lifts the scale above what the others explain; and a level, or a constant part of a loss, is in none of these
+sums.
 """
 
 from __future__ import annotations
@@ -56,7 +57,10 @@ class Reference:
         """gap_scale (b,) of points with these r (b, n), penalties and gaps (b,)."""
         left = self.share * excess
         with np.errstate(invalid="ignore"):  # a point outside every domain explains nothing
-            remains, explained = _without_largest(left) + penalties, _without_largest(self.lost - left) - penalties + gap
+            remains, explained = (
+                _without_largest(left) + penalties,
+                _without_largest(self.lost - left) - penalties + gap,
+            )
             return np.fmax(np.fmin(remains, np.fmax(explained, self.charged)), self.least)
 
 
@@ -118,7 +122,8 @@ def _smooth_constant(rows: SmoothRows) -> Array:
 def _zero_of_slopes(boxes: Sequence[BoxRows], count: int) -> Array:
     """Where Σ f'(c) changes its sign, (b, 1): a rising piecewise linear function, walked from breakpoint to breakpoint.
 
-    A row adds low, from t + q low on (c - t)/q, and from t + q high on high; without curvature it jumps from low to high at t.
+    A row adds low, from t + q low on (c - t)/q, and from t + q high on high; without curvature it jumps from low to
+    high at t.
     """
     b = len(boxes[0].shift)
     places, jumps, bends = [], [], []
@@ -137,7 +142,9 @@ def _zero_of_slopes(boxes: Sequence[BoxRows], count: int) -> Array:
     if not places:
         return -level / np.maximum(rise, 1e-300)
     order = np.argsort(np.concatenate(places, axis=1), axis=1, kind="stable")
-    place, jump, bend = (np.take_along_axis(np.concatenate(one, axis=1), order, axis=1) for one in (places, jumps, bends))
+    place, jump, bend = (
+        np.take_along_axis(np.concatenate(one, axis=1), order, axis=1) for one in (places, jumps, bends)
+    )
     slope = rise + np.cumsum(bend, axis=1)  # after each place
     before = np.concatenate([rise, slope[:, :-1]], axis=1)
     steps = np.diff(place, axis=1, prepend=place[:, :1])

@@ -1,7 +1,7 @@
 """The row operator A = S B of a form: every term's rows behind each other, visited a block at a time.
 
-Blocks are its own affair: rows of small forms keep their matrix, and neighbours that solvers treat alike share one; large forms make
-theirs from B when it is asked for.
+Blocks are its own affair: rows of small forms keep their matrix, and neighbours that solvers treat alike share one;
+large forms make theirs from B when it is asked for.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Rows that are visited together: their places, their part of A, their kind, and the typical length of each, (m,) or one number."""
+    """Rows that are visited together: their places, their part of A, their kind, and the typical length of each, (m,)
+    or one number."""
 
     span: slice
     chunk: Chunk
@@ -91,7 +92,10 @@ class RowOperator:
         for group in self._groups():
             if len(group) > 1:
                 matrix = np.concatenate([self._chunks[id(one.map)][0].matrix for one in group])
-                lengths = [np.broadcast_to(self._row_lengths(one, self._chunks[id(one.map)][0]), one.map.count) for one in group]
+                lengths = [
+                    np.broadcast_to(self._row_lengths(one, self._chunks[id(one.map)][0]), one.map.count)
+                    for one in group
+                ]
                 span = slice(group[0].span.start, group[-1].span.stop)
                 found.append(Block(span, Chunk.of(matrix), group[0].kind, np.concatenate(lengths)))
                 continue
@@ -115,7 +119,8 @@ class RowOperator:
         return groups
 
     def _row_lengths(self, segment: Segment, chunk: Chunk) -> Array | float:
-        """Of differences, which are as short as their points are near, each row's own where A is kept; of others the typical length."""
+        """Of differences, which are as short as their points are near, each row's own where A is kept; of others the
+        typical length."""
         typical = self.typical_length(segment.map)
         if chunk.rows.coef is None or not chunk.kept:
             return typical
@@ -144,7 +149,8 @@ class RowOperator:
     def _column_squares(self) -> dict[int, Array]:
         zero = np.zeros(self.base.shape[1])
         return {
-            key: sum(parallel_map(lambda chunk: np.square(chunk.matrix).sum(axis=0), parts), zero) for key, parts in self._chunks.items()
+            key: sum(parallel_map(lambda chunk: np.square(chunk.matrix).sum(axis=0), parts), zero)
+            for key, parts in self._chunks.items()
         }
 
     def column_squares(self, rows: RowMap) -> Array:

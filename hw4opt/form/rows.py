@@ -24,8 +24,8 @@ BREAKPOINT_ROUNDING = 1e-14  # of the largest z: a constraint violated by no mor
 class RowFunctions(ABC):
     """Convex functions f_i, each of its own z_i.
 
-    Attributes of both kinds: `shift`, where z counts from; `open`, (b, m) or (b, 1) bool, rows that depend on z (the others have weight 0,
-    or are linear); `all_open`; and `largest_curvature`, an upper bound of f''.
+    Attributes of both kinds: `shift`, where z counts from; `open`, (b, m) or (b, 1) bool, rows that depend on z (the
+    others have weight 0, or are linear); `all_open`; and `largest_curvature`, an upper bound of f''.
     """
 
     @abstractmethod
@@ -80,7 +80,8 @@ def _cut(array: Array, columns: slice | np.ndarray, batch: np.ndarray | slice) -
 
 @dataclass(frozen=True, eq=False)
 class BoxRows(RowFunctions):
-    """f*(u) = ½ quadratic u² + shift u on low ≤ u ≤ high, so f(z) = max over that interval of (z - shift) u - ½ quadratic u².
+    """f*(u) = ½ quadratic u² + shift u on low ≤ u ≤ high, so f(z) = max over that interval of (z - shift) u - ½
+    quadratic u².
 
     Bounds may be infinite; low = high = 0 is a row that takes no part.
     """
@@ -97,7 +98,9 @@ class BoxRows(RowFunctions):
             return parts[0]
 
         def joined(arrays: Sequence[Array]) -> Array:
-            return np.concatenate([np.broadcast_to(a, (len(a), m)) for a, m in zip(arrays, counts, strict=True)], axis=1)
+            return np.concatenate(
+                [np.broadcast_to(a, (len(a), m)) for a, m in zip(arrays, counts, strict=True)], axis=1
+            )
 
         columns = zip(*((one.quadratic, one.shift, one.low, one.high) for one in parts), strict=True)
         return cls(*(joined(arrays) for arrays in columns))
@@ -226,7 +229,8 @@ class BoxRows(RowFunctions):
 
 @dataclass(frozen=True, eq=False)
 class SmoothRows(RowFunctions):
-    """A smooth loss: f(z) = weights·ℓ(z + offset, targets); a row of weight 0 counts nothing, though its ℓ be infinite."""
+    """A smooth loss: f(z) = weights·ℓ(z + offset, targets); a row of weight 0 counts nothing, though its ℓ be
+    infinite."""
 
     term: Smooth
     targets: Array

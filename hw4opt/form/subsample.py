@@ -15,7 +15,8 @@ from hw4opt.terms.row_map import RowMap
 
 
 def subsample(form: Form, stride: int) -> Form:
-    """Every `stride`-th data row in the order of x, at `stride` times its weight, over the same columns: nearly the same optimum.
+    """Every `stride`-th data row in the order of x, at `stride` times its weight, over the same columns: nearly the
+    same optimum.
 
     The other terms are those of the points that are left, for forms whose rows all take part.
     """

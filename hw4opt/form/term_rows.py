@@ -14,7 +14,8 @@ from hw4opt.terms.row_map import RowMap
 
 @dataclass(frozen=True, eq=False)
 class TermRows:
-    """Row map, offset c and weights of a term's rows, and their functions: a sum of two box-constrained ones lists its rows twice."""
+    """Row map, offset c and weights of a term's rows, and their functions: a sum of two box-constrained ones lists its
+    rows twice."""
 
     terms: tuple[tuple[Term, ...], ...]  # every term's instances, one a problem
     map: RowMap

@@ -20,8 +20,8 @@ VALUE = -1  # the "column" of an evaluation functional; others name the column t
 class Kernel(ABC):
     """A positive semidefinite kernel; raises `InputError` for gamma ≤ 0.
 
-    name          what it is called in sentences, hyper-parameters and model files; of the classes in this folder, the name of
-                  the file, which is the name on the command line
+    name          what it is called in sentences, hyper-parameters and model files; of the classes in this folder, the
+                  name of the file, which is the name on the command line
     usage         what help texts show of it; "": the name with the parameters' defaults
     gamma_power   gamma is in units of 1/x^gamma_power
     """

@@ -1,4 +1,5 @@
-"""Whether a kernel is one, and its derivatives are those of its values: what every kernel of this package is tested by."""
+"""Whether a kernel is one, and its derivatives are those of its values: what every kernel of this package is tested
+by."""
 
 from __future__ import annotations
 
@@ -25,8 +26,9 @@ def check_kernel(kernel: Kernel | type[Kernel]) -> None:
 
     kernel    the kernel with its parameters, or its class, which is then taken with its defaults
 
-    Looked at on random points: shapes, symmetry, the diagonal, positive semidefinite Gram matrices, gamma's unit, and, of a
-    kernel that gives derivatives, `slope` and `cross_slope` against differences and the Gram matrix of values and slopes.
+    Looked at on random points: shapes, symmetry, the diagonal, positive semidefinite Gram matrices, gamma's unit, and,
+    of a kernel that gives derivatives, `slope` and `cross_slope` against differences and the Gram matrix of values and
+    slopes.
     """
     made = _made(kernel)
     check_dataclass(made)
@@ -73,7 +75,8 @@ def check_parameters(kernel: Kernel) -> None:
 
 
 def check_values(kernel: Kernel) -> None:
-    """`gram` is a symmetric function of two points, whatever else is in the arrays, and `diagonal` has it at equal ones."""
+    """`gram` is a symmetric function of two points, whatever else is in the arrays, and `diagonal` has it at equal
+    ones."""
     for x, z in _clouds(kernel):
         before = x.copy()
         gram = kernel.gram(x, z)

@@ -18,8 +18,8 @@ LARGEST_SQUARE = 1e200  # exp(-√s) is 0 from there on, and √s times it, too:
 class Radial(Kernel):
     """k = φ(s), s = ‖x - z‖², φ(0) = 1.
 
-    A subclass gives `profile`. x and z are measured in 1/unit, where gamma is near 1: squares of 1e-200 or 1e200 would be 0 or
-    infinite.
+    A subclass gives `profile`. x and z are measured in 1/unit, where gamma is near 1: squares of 1e-200 or 1e200 would
+    be 0 or infinite.
     """
 
     @property

@@ -14,7 +14,8 @@ from hw4opt.terms.base import Array
 
 @dataclass(frozen=True)
 class Precomputed(Kernel):
-    """The problem's x *is* the Gram matrix (n, n); new points are given as their kernel rows against the training points."""
+    """The problem's x *is* the Gram matrix (n, n); new points are given as their kernel rows against the training
+    points."""
 
     name: ClassVar[str] = "precomputed"
 

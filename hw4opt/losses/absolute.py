@@ -10,7 +10,8 @@ from hw4opt.terms import Loss, PiecewiseQuadratic, Table
 
 @dataclass(frozen=True)
 class Absolute(PiecewiseQuadratic, Loss):
-    """Σ |z|,  z = fitted - y of shape (n,): least absolute deviations, the conditional median.   (Koenker and Bassett 1978.)"""
+    """Σ |z|,  z = fitted - y of shape (n,): least absolute deviations, the conditional median.   (Koenker and Bassett
+    1978.)"""
 
     name: ClassVar[str] = "absolute"
 

@@ -10,7 +10,8 @@ from hw4opt.terms import Loss, PiecewiseQuadratic, Table, check_parameter
 
 @dataclass(frozen=True)
 class EpsilonInsensitive(PiecewiseQuadratic, Loss):
-    """Σ max(|z| - epsilon, 0),  z = fitted - y of shape (n,);  epsilon ≥ 0 in units of y.   (Vapnik 1995; support vector regression.)"""
+    """Σ max(|z| - epsilon, 0),  z = fitted - y of shape (n,);  epsilon ≥ 0 in units of y.   (Vapnik 1995; support
+    vector regression.)"""
 
     name: ClassVar[str] = "epsilon_insensitive"
     epsilon: float = 0.1

@@ -18,10 +18,10 @@ class Huber(PiecewiseQuadratic, Loss):
 
     cvxpy's scale, twice scikit-learn's; delta > 0 in units of y.   (Huber 1964; assignment 2b has delta = 1.)
 
-    delta = "auto": 1.345 σ, fixed once when a `Problem` is made of it (its `loss` holds the number), so that folds and paths keep it;
-    σ is the noise of all rows of weight above 0, as `hw4opt.problem.noise.noise_size` estimates it: from differences of neighbours in x
-    in one column, from a least median of squares fit in several. Outside a problem such a loss has no value; asking for one raises
-    `InputError`.
+    delta = "auto": 1.345 σ, fixed once when a `Problem` is made of it (its `loss` holds the number), so that folds and
+    paths keep it; σ is the noise of all rows of weight above 0, as `hw4opt.problem.noise.noise_size` estimates it: from
+    differences of neighbours in x in one column, from a least median of squares fit in several. Outside a problem such
+    a loss has no value; asking for one raises `InputError`.
     """
 
     name: ClassVar[str] = "huber"
@@ -42,7 +42,8 @@ class Huber(PiecewiseQuadratic, Loss):
         """delta as a number; raises `InputError` for "auto"."""
         if isinstance(self.delta, str):
             raise InputError(
-                'huber: delta is "auto", which becomes a number in a Problem; take the loss from there, or give a number'
+                'huber: delta is "auto", which becomes a number in a Problem; take the loss from '
+                "there, or give a number"
             )
         return self.delta
 

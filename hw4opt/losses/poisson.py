@@ -24,15 +24,18 @@ HALVINGS, SERIES = (
 
 @dataclass(frozen=True)
 class Poisson(Likelihood):
-    """Σ exp(z_i) - y_i z_i,  z = fitted (log of the rate, offset included) of shape (n,), counts y = 0, 1, …; with `quasi` any y ≥ 0.
+    """Σ exp(z_i) - y_i z_i,  z = fitted (log of the rate, offset included) of shape (n,), counts y = 0, 1, …; with
+    `quasi` any y ≥ 0.
 
-    This is -log Π λ^y e^(-λ)/y! at λ = exp(z), without Σ log y_i!, which no fit can change. It is convex in w: f'' = exp(z) > 0 row by
-    row, and z = Xw + offset is affine, so the Hessian Xᵀ diag(exp z) X is positive semidefinite everywhere. Every local maximum of the
-    likelihood is therefore a global one, unique where X has full column rank, and Newton's method with a line search finds it; that a
-    maximum exists at all is another question (hw4opt.proof.existence).
-    Conjugate: μ log μ - μ with μ = u + y ≥ 0.   (Assignment 1a; McCullagh and Nelder 1989, ch. 6.)
+    This is -log Π λ^y e^(-λ)/y! at λ = exp(z), without Σ log y_i!, which no fit can change. It is convex in w: f'' =
+    exp(z) > 0 row by row, and z = Xw + offset is affine, so the Hessian Xᵀ diag(exp z) X is positive semidefinite
+    everywhere. Every local maximum of the likelihood is therefore a global one, unique where X has full column rank,
+    and Newton's method with a line search finds it; that a maximum exists at all is another question
+    (hw4opt.proof.existence). Conjugate: μ log μ - μ with μ = u + y ≥ 0.   (Assignment 1a; McCullagh and Nelder 1989,
+    ch. 6.)
 
-    With `truncated` the counts are those of rows that were seen because they are at least 1, y = 1, 2, …; with `quasi` any y ≥ 1:
+    With `truncated` the counts are those of rows that were seen because they are at least 1, y = 1, 2, …; with `quasi`
+    any y ≥ 1:
         Σ log(exp(exp z_i) - 1) - y_i z_i,    that is -log Π λ^y e^(-λ)/(y! (1 - e^(-λ))), without Σ log y_i!
     f'' is the variance of that law, so that it is convex, too; its mean is λ/(1 - e^(-λ)).   (hw4opt.terms.laws)
     """
@@ -72,7 +75,9 @@ class Poisson(Likelihood):
         fraction = y != np.floor(y)
         if not self.quasi and fraction.any():
             row = int(np.argmax(fraction))
-            raise InputError(f"poisson needs whole counts; y holds {y[row]:g} in row {row}; `quasi=True` takes fractions", row)
+            raise InputError(
+                f"poisson needs whole counts; y holds {y[row]:g} in row {row}; `quasi=True` takes fractions", row
+            )
         return y
 
     def pointwise(self, z: ArrayLike, y: ArrayLike = 1.0) -> Array:
@@ -107,7 +112,8 @@ class Poisson(Likelihood):
         return np.maximum(self.law.cumulant(z) - above * z + self.law.conjugate(above), 0.0)
 
     def slack_rounding(self, z: Array, u: Array, y: Array) -> Array:
-        """The mean at z is off by its last digit, as u + y is, and the slack by the way between the two parameters times that, about."""
+        """The mean at z is off by its last digit, as u + y is, and the slack by the way between the two parameters
+        times that, about."""
         rise, above = self.law.rise(z), self._above(y)
         lacking = u - (rise - above)
         if not self.truncated:
@@ -120,7 +126,8 @@ class Poisson(Likelihood):
         return np.maximum(u, -self._above(y))
 
     def prox(self, v: ArrayLike, step: float | Array, y: ArrayLike = 1.0) -> Array:
-        """z + step c'(z) = v + step (y - least): Newton's method from the right, where it falls, for c' is convex and rises."""
+        """z + step c'(z) = v + step (y - least): Newton's method from the right, where it falls, for c' is convex and
+        rises."""
         v, y, step = broadcast(v=v, y=y, step=step)
         level = v + step * self._above(y)
         z = _log_prox(level, 0.5 * step if self.truncated else step)  # c' ≥ μ/2
@@ -149,7 +156,8 @@ class Poisson(Likelihood):
         return np.array([math.lgamma(value + 1) for value in values.tolist()])[place]
 
     def least(self, y: Array) -> Array:
-        """½ log(2π y) + δ(y) with Stirling's error δ, in which nothing of the size of log y! cancels.   (Loader 2000.)"""
+        """½ log(2π y) + δ(y) with Stirling's error δ, in which nothing of the size of log y! cancels.   (Loader
+        2000.)"""
         large = np.maximum(y, LARGE_COUNT)
         square = large * large
         error = (1 / 12 - (1 / 360 - (1 / 1260 - 1 / 1680 / square) / square) / square) / large
@@ -158,11 +166,13 @@ class Poisson(Likelihood):
         )
 
     def deviance(self, z: Array, y: Array) -> Array:
-        """2 (y log(y/μ) - y + μ) of each row; of the truncated law likewise, twice what it falls short of the best parameter."""
+        """2 (y log(y/μ) - y + μ) of each row; of the truncated law likewise, twice what it falls short of the best
+        parameter."""
         return 2 * self.slack(z, np.zeros_like(z), y)
 
     def model(self, cp: Any, z: Any, y: Array | float = 1.0) -> Any:
-        """exp z - y z. Truncated, with s = exp(z)/2^10: log((e^s - 1)/s) + z + Σ_j log(1 + e^(2^j s)) - 10 log 2 - y z, j = 0 … 9."""
+        """exp z - y z. Truncated, with s = exp(z)/2^10: log((e^s - 1)/s) + z + Σ_j log(1 + e^(2^j s)) - 10 log 2 - y z,
+        j = 0 … 9."""
         if not self.truncated:
             return cp.exp(z) - cp.multiply(y, z)
         rate = cp.exp(z)
@@ -177,7 +187,8 @@ class Poisson(Likelihood):
 
 
 def _log_prox(level: Array, step: Array) -> Array:
-    """z + step exp(z) = level, or θ + exp θ = level + log step with θ = z + log step: Newton from the right, where it falls."""
+    """z + step exp(z) = level, or θ + exp θ = level + log step with θ = z + log step: Newton from the right, where it
+    falls."""
     log_step = np.log(np.where(step > 0, step, 1.0))
     aim = level + log_step
     theta = np.where(aim > 1, np.log(np.maximum(aim, 1.0)), aim)

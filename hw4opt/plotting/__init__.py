@@ -1,4 +1,4 @@
-"""Figures of fits, choices and comparisons, on matplotlib's object interface: nothing is shown, no global state is touched."""
+"""Figures of fits, choices and comparisons, on matplotlib's object interface: nothing is shown, no state is global."""
 
 from hw4opt.plotting.choices import plot_choice, plot_heatmap, plot_path, plot_scores
 from hw4opt.plotting.comparison import SolverRow, plot_check
@@ -6,6 +6,6 @@ from hw4opt.plotting.fits import Truth, outliers, plot_fit, plot_predictions
 from hw4opt.plotting.frame import figure_of
 
 __all__ = [
-    "SolverRow", "Truth", "figure_of", "outliers", "plot_check", "plot_choice", "plot_fit", "plot_heatmap", "plot_path", "plot_predictions",
-    "plot_scores",
+    "SolverRow", "Truth", "figure_of", "outliers", "plot_check", "plot_choice", "plot_fit", "plot_heatmap", "plot_path",
+    "plot_predictions", "plot_scores",
 ]  # fmt: skip

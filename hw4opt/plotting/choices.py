@@ -11,11 +11,20 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from hw4opt.errors import InputError
-from hw4opt.errors import shown as short
-from hw4opt.plotting.fits import DENSE, Truth, draw_points, drawn_rows, names_of, observed_targets, plot_fit, shown
+from hw4opt.errors import InputError, shown
+from hw4opt.plotting.fits import (
+    CURVE_POINTS,
+    Truth,
+    draw_points,
+    drawn_rows,
+    drawn_values,
+    names_of,
+    observed_targets,
+    plot_fit,
+)
 from hw4opt.plotting.frame import DATA, FIT, MARK, QUIET, figure_of, finite, new_axes, plain
-from hw4opt.result import Result
+from hw4opt.problem.hyperparameters import RIDGE
+from hw4opt.solution import Solution
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked, is_finite
 
@@ -23,9 +32,11 @@ SCORED = ("score", "standard_error", "unproven")  # what a row of `Selection.tab
 
 
 @checked
-def plot_choice(result: Result, table: Sequence[Mapping[str, float]], truth: Truth | None = None) -> Figure:
-    """The fit, and beside it how its hyper-parameters were chosen: the scores along one of them, or a heat map over two (a third, or more,
-    at its best: the penalty that is not the ridge before the ridge)."""
+def plot_choice(result: Solution, table: Sequence[Mapping[str, float]], truth: Truth | None = None) -> Figure:
+    """The fit, and beside it how its hyper-parameters were chosen: scores along one of them, or a heat map over two.
+
+    A third one, or more, is at its best value; a penalty that is not the ridge is drawn before the ridge.
+    """
     _check_table(table)
     varied = [name for name in table[0] if name not in SCORED and len({row[name] for row in table}) > 1]
     if not varied:
@@ -36,16 +47,20 @@ def plot_choice(result: Result, table: Sequence[Mapping[str, float]], truth: Tru
     if len(varied) == 1:
         plot_scores(table, varied[0], right)
     else:
-        others = [name for name in varied[1:] if name != "ridge"] or varied[1:]
+        others = [name for name in varied[1:] if name != RIDGE] or varied[1:]
         plot_heatmap(table, varied[0], others[0], right)
     return figure
 
 
 @checked
 def plot_path(
-    results: Sequence[Result], name: str, values: Sequence[float], scores: Sequence[float | None], errors: Sequence[float | None]
+    results: Sequence[Solution],
+    name: str,
+    values: Sequence[float],
+    scores: Sequence[float | None],
+    errors: Sequence[float | None],
 ) -> Figure:
-    """Held-out scores with their standard errors along one hyper-parameter and, of one x column, the fits themselves."""
+    """Held-out scores with their standard errors along one hyper-parameter and, of one x column, the fits."""
     sizes = len(results), len(values), len(scores), len(errors)
     if not results or len(set(sizes)) > 1:
         raise InputError(f"results, values, scores and errors have {sizes} entries; give as many of each, at least one")
@@ -77,7 +92,10 @@ def plot_path(
 
 @checked
 def plot_scores(table: Sequence[Mapping[str, float]], name: str, axes: Axes | None = None) -> Axes:
-    """Held-out score with its standard error along one hyper-parameter, with the lowest marked; `table` as `Selection.table`."""
+    """Held-out score with its standard error along one hyper-parameter, with the lowest marked.
+
+    table     rows with the hyper-parameter, `score` and `standard_error`, as `Selection.table`
+    """
     _check_table(table, name)
     axes = new_axes() if axes is None else axes
     rows = sorted(table, key=lambda row: row[name])
@@ -92,8 +110,10 @@ def plot_scores(table: Sequence[Mapping[str, float]], name: str, axes: Axes | No
 
 @checked
 def plot_heatmap(table: Sequence[Mapping[str, float]], across: str, up: str, axes: Axes | None = None) -> Axes:
-    """Held-out score over two hyper-parameters, the best over the others, with the lowest marked. Every tried setting is a point of a
-    nearest-neighbour map on log axes, so that refined grids are drawn as they are; it is blank where no score is finite.
+    """Held-out score over two hyper-parameters, the best over the others, with the lowest marked.
+
+    Every tried setting is a point of a nearest-neighbour map on log axes, so that refined grids are drawn as they are;
+    it is blank where no score is finite.
 
     table     rows with the hyper-parameters and `score`, as `Selection.table`
     """
@@ -113,9 +133,11 @@ def plot_heatmap(table: Sequence[Mapping[str, float]], across: str, up: str, axe
     grids = [np.linspace(points[:, k].min(), points[:, k].max(), 240) for k in (0, 1)]
     mesh = np.meshgrid(*grids)
     nearest = NearestNDInterpolator(points, scores, rescale=True)(*mesh)
-    top = max(float(np.quantile(known, 0.9)), float(known.min()) * 1.01)  # a few hopeless settings would take all the colors
+    top = max(float(np.quantile(known, 0.9)), float(known.min()) * 1.01)  # beyond, scores share one color
     scale = LogNorm(float(known.min()), top) if known.min() > 0 else None
-    image = axes.pcolormesh(10 ** mesh[0], 10 ** mesh[1], nearest, norm=scale, cmap="viridis_r", shading="nearest", rasterized=True)
+    image = axes.pcolormesh(
+        10 ** mesh[0], 10 ** mesh[1], nearest, norm=scale, cmap="viridis_r", shading="nearest", rasterized=True
+    )
     axes.plot(*10**points.T, ".", color="white", ms=2, alpha=0.5)
     chosen = points[np.nanargmin(scores)]
     axes.plot(*10**chosen, marker="*", ms=16, color=MARK, mec="white", mew=0.8)
@@ -133,18 +155,26 @@ def _check_table(table: Sequence[Mapping[str, float]], *names: str) -> None:
         raise InputError("table has no rows; give rows as those of Selection.table")
     for name in (*SCORED[:2], *names):
         if not all((name in SCORED and name in row) or (is_finite(row.get(name)) and row[name] > 0) for row in table):
-            raise InputError(f"table has a row without a number above 0 for {short(name)}; give rows as those of Selection.table")
+            raise InputError(
+                f"table has a row without a number above 0 for {shown(name)}; give rows as those of Selection.table"
+            )
 
 
-def _draw_family(axes: Axes, name: str, values: Sequence[float], results: Sequence[Result], best: int | None) -> None:
+def _draw_family(axes: Axes, name: str, values: Sequence[float], results: Sequence[Solution], best: int | None) -> None:
     x: Array = np.asarray(results[0].problem.x)[:, 0]
-    dense = np.linspace(x.min(), x.max(), DENSE // 2)
+    dense = np.linspace(x.min(), x.max(), CURVE_POINTS // 2)
     draw_points(axes, x[drawn_rows(results[0])], observed_targets(results[0]), "data")
     shades = ScalarMappable(LogNorm(min(values), max(values)), colormaps["viridis"])
     for color, result in zip(shades.to_rgba(np.array(values)), results, strict=True):
-        axes.plot(dense, shown(result, result.predict(dense)), color=color, lw=1.3, alpha=0.9)
+        axes.plot(dense, drawn_values(result, result.predict(dense)), color=color, lw=1.3, alpha=0.9)
     if best is not None:
-        axes.plot(dense, shown(results[best], results[best].predict(dense)), color=MARK, lw=2.2, label="lowest held-out error")
+        axes.plot(
+            dense,
+            drawn_values(results[best], results[best].predict(dense)),
+            color=MARK,
+            lw=2.2,
+            label="lowest held-out error",
+        )
     figure_of(axes).colorbar(shades, ax=axes, label=name, pad=0.02)
     names, target = names_of(results[0])
     axes.set_xlabel(names[0])
@@ -154,7 +184,18 @@ def _draw_family(axes: Axes, name: str, values: Sequence[float], results: Sequen
 
 
 def _draw_scores(axes: Axes, name: str, values: Array, scores: Array, errors: Array, best: int) -> None:
-    axes.errorbar(values, finite(scores), yerr=finite(errors), color=FIT, marker="o", ms=4, lw=1.6, elinewidth=0.9, ecolor=DATA, capsize=2)
+    axes.errorbar(
+        values,
+        finite(scores),
+        yerr=finite(errors),
+        color=FIT,
+        marker="o",
+        ms=4,
+        lw=1.6,
+        elinewidth=0.9,
+        ecolor=DATA,
+        capsize=2,
+    )
     axes.scatter([values[best]], [scores[best]], s=110, facecolors="none", edgecolors=MARK, linewidths=1.6, zorder=4)
     axes.set_ylabel("held-out error, ± one standard error")
     axes.set_title(f"lowest at {name} = {values[best]:.4g}", loc="left", fontsize=11)

@@ -1,5 +1,7 @@
-"""A problem: description and data, checked."""
+"""A problem: model and data, checked."""
 
-from hw4opt.problem.problem import Problem
+from hw4opt.problem.data import ColumnNames, Data
+from hw4opt.problem.hyperparameters import HyperparameterKey
+from hw4opt.problem.problem import Model, Problem
 
-__all__ = ["Problem"]
+__all__ = ["ColumnNames", "Data", "HyperparameterKey", "Model", "Problem"]

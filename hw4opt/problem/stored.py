@@ -21,7 +21,7 @@ BASES: dict[str, type] = {"loss": Loss, "regularizer": Term, "constraint": Term,
 
 
 def packed(kind: str, thing: Any) -> dict[str, Any]:
-    """{"name": …, parameter: value, …}, with "class": "package.module:Class" for a class that is not in this package's folders.
+    """{"name": …, parameter: value, …}; of a class outside this package, also "class": "package.module:Class".
 
     Raises `InputError` where nothing that a file can hold would give the object back.
     """
@@ -41,13 +41,16 @@ def packed(kind: str, thing: Any) -> dict[str, Any]:
 
 
 def check_known(kind: str, stored: dict[str, Any]) -> None:
-    """Raise `ModelFileError` for a name that stands for no class of this package, unless a class of another one is named."""
+    """Raise `ModelFileError` for a name of no class of this package, unless a class of another one is named."""
     if "class" not in stored and stored["name"] not in registry.names(kind):
         raise ModelFileError(f"it names a {kind} {stored['name']!r} that this hw4opt does not have; upgrade hw4opt")
 
 
 def unpacked(kind: str, stored: dict[str, Any]) -> Any:
-    """The term or kernel of `packed`; a class of another package is imported. Raises `ModelFileError` where it cannot be."""
+    """The term or kernel of `packed`; a class of another package is imported.
+
+    Raises `ModelFileError` where it cannot be.
+    """
     values = {name: value for name, value in stored.items() if name not in ("name", "class")}
     if "class" not in stored:
         return registry.find(kind, stored["name"], **values)
@@ -70,7 +73,8 @@ def _not_importable(own: type) -> str | None:
     """Why another process could not import the class, or None."""
     module = sys.modules.get(own.__module__)
     if own.__module__ == "__main__" or module is None or module.__spec__ is None:
-        return f"its class {own.__name__} is in the running script ({own.__module__}); put it in a module that can be imported"
+        where = f"in the running script ({own.__module__})"
+        return f"its class {own.__name__} is {where}; put it in a module that can be imported"
     found: Any = module
     for part in own.__qualname__.split("."):
         found = getattr(found, part, None)

@@ -1,4 +1,5 @@
-"""Coefficients that the duals hold at a breakpoint of their term, put there exactly: zeros of l1, the bounds of bounded ones."""
+"""Coefficients that the duals hold at a breakpoint of their term, put there exactly: zeros of l1, the bounds of bounded
+ones."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ import numpy as np
 from hw4opt.form import Form, TermRows
 from hw4opt.terms.base import Array
 
-INNER_MARGIN = 1e-7  # of the interval's width (of the largest dual where it has one end): a dual this far from the ends holds its row
+# of the interval's width (of the largest dual where it has one end): a dual this far from the ends holds its row
+INNER_MARGIN = 1e-7
 NEAR_BREAKPOINT = 1e-3  # of the fitted values' scale: what a coefficient may be off its breakpoint and count as on it
 
 
@@ -24,10 +26,11 @@ class _Held:
 
 
 def on_breakpoints(form: Form, w: Array, u: Array) -> Array | None:
-    """w (b, r) with every coefficient whose dual is strictly inside its interval, and which is near the breakpoint, on it.
+    """w (b, r) with every coefficient whose dual is strictly inside its interval, and which is near the breakpoint, on
+    it.
 
-    A dual u_j strictly inside the interval of ∂f at a breakpoint is in ∂f nowhere else: at the optimum the coefficient lies there.
-    None where nothing moves. Whether the point proves as much is for the certificate to say.
+    A dual u_j strictly inside the interval of ∂f at a breakpoint is in ∂f nowhere else: at the optimum the coefficient
+    lies there. None where nothing moves. Whether the point proves as much is for the certificate to say.
     """
     moved = w.copy()
     for one in _held(form, w, u):

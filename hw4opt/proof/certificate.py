@@ -2,9 +2,10 @@
 
     gap = Σ_k [f_k(z_k) + f_k*(u_k) - ⟨z_k, u_k⟩] + ridge ‖w + Aᵀu/(2 ridge)‖²,      z_k = A_k w + c_k,
 
-a sum of non-negative parts, so nothing cancels. With ridge > 0 the objective is strongly convex, hence ‖f̂ - f*‖_H ≤ √(gap/ridge) and
-|f̂(x) - f*(x)| ≤ √(k(x,x) gap/ridge). What the reduced basis leaves out of the user's kernel adds ridge (Σ_j |α_j| √d_j)² to the gap of
-that bound, d = diag(K - BBᵀ).   (Rockafellar 1970, §31; Fine and Scheinberg 2001 for the truncation.)
+a sum of non-negative parts, so nothing cancels. With ridge > 0 the objective is strongly convex, hence ‖f̂ - f*‖_H ≤
+√(gap/ridge) and |f̂(x) - f*(x)| ≤ √(k(x,x) gap/ridge). What the reduced basis leaves out of the user's kernel adds
+ridge (Σ_j |α_j| √d_j)² to the gap of that bound, d = diag(K - BBᵀ).   (Rockafellar 1970, §31; Fine and Scheinberg 2001
+for the truncation.)
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ class Certificate:
     objective, dual_objective    P(w) and P(w) - gap
     gap, relative_gap            P(w) - P* is at most gap; relative to gap_scale
     stationarity                 ‖2 ridge w + Aᵀu‖∞ relative to the largest ‖A_kᵀu_k‖∞ (to |A|ᵀ|u| without ridge)
-    violation                    worst constraint row: in units of y's interquartile range; order rows as slope · x-range over that
-    largest_drop                 largest fall below the running maximum (rise above the minimum) under an order constraint, units of y
+    violation                    worst constraint row: in units of y's interquartile range; order rows as slope ·
+                                 x-range over that
+    largest_drop                 largest fall below the running maximum (rise above the minimum) under an order
+                                 constraint, units of y
     norm_bound                   √((gap + truncation)/ridge): times √k(x,x) it bounds |f̂(x) - f*(x)|
     gap_scale                    what the fit explains (gap_scale.py)
     gap_rounding                 what rounding may have added to or taken from the sum that is the gap
@@ -56,7 +59,8 @@ class Certificate:
     gap_rounding: float = 0.0
 
     def holds(self, tol: float) -> bool:
-        """Certified: gap + gap_rounding at most `tol` · gap_scale, violation at most `tol`, truncation at most max(tol, 1e-6) · gap_scale.
+        """Certified: gap + gap_rounding at most `tol` · gap_scale, violation at most `tol`, truncation at most max(tol,
+        1e-6) · gap_scale.
 
         A fit with nothing to explain (gap_scale 0) holds where its gap is rounding alone.
         """
@@ -68,21 +72,36 @@ class Certificate:
         return proven and self.truncation <= max(tol, TRUNCATED) * self.gap_scale
 
     def solved(self, tol: float) -> bool:
-        """Whether gap and violation are within `tol`, so that only rounding and truncation may fall short: no solver can better those."""
-        return self.gap is not None and self.gap_scale is not None and self.gap <= tol * self.gap_scale and self.violation <= tol
+        """Whether gap and violation are within `tol`, so that only rounding and truncation may fall short: no solver
+        can better those."""
+        return (
+            self.gap is not None
+            and self.gap_scale is not None
+            and self.gap <= tol * self.gap_scale
+            and self.violation <= tol
+        )
 
     def shortfall(self, tol: float) -> str | None:
         """What keeps the answer from being certified, in words; None if nothing does, or if `reason` says it."""
         if self.gap is None or not self.gap_scale or self.holds(tol):
             return None
         if self.truncation > max(tol, TRUNCATED) * self.gap_scale:
-            left = f"what the kernel's basis leaves out may count for {self.truncation / self.gap_scale:.1e} of what the fit explains"
-            return f"{left} (at most {max(tol, TRUNCATED):.0e}); a larger ridge, or a smaller weight of tv or trend, lowers it"
+            left = (
+                "what the kernel's basis leaves out may count for "
+                f"{self.truncation / self.gap_scale:.1e} of what the fit explains"
+            )
+            return (
+                f"{left} (at most {max(tol, TRUNCATED):.0e}); a larger ridge, or a smaller "
+                "weight of tv or trend, lowers it"
+            )
         if self.violation > tol:
             return f"a constraint is violated by {self.violation:.1e} of y's spread"
         if self.gap > tol * self.gap_scale:
             return f"the relative gap is {self.gap / self.gap_scale:.1e} (at most {tol:.0e})"
-        return f"rounding alone may count for {self.gap_rounding / self.gap_scale:.1e} of what the fit explains (at most {tol:.0e})"
+        return (
+            f"rounding alone may count for {self.gap_rounding / self.gap_scale:.1e} of what the "
+            f"fit explains (at most {tol:.0e})"
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
@@ -91,7 +110,8 @@ class Certificate:
 
 @dataclass(frozen=True, eq=False)
 class Proof:
-    """Certificates of a batch, with the points w (b, r) and duals u (b, M) they speak of (blended and projected where that was needed)."""
+    """Certificates of a batch, with the points w (b, r) and duals u (b, M) they speak of (blended and projected where
+    that was needed)."""
 
     certificates: list[Certificate]
     w: Array
@@ -99,7 +119,8 @@ class Proof:
 
 
 class _Rounding(NamedTuple):
-    """What rounding may do to the rows, (b, M) each: to z - shift where that decides about a breakpoint, and to z - shift."""
+    """What rounding may do to the rows, (b, M) each: to z - shift where that decides about a breakpoint, and to z -
+    shift."""
 
     breakpoint: Array
     residual: Array
@@ -108,8 +129,8 @@ class _Rounding(NamedTuple):
 def certify(form: Form, w: Array, u: Array, interior: Array | None = None) -> Proof:
     """Certificates at w (b, r) and u (b, M).
 
-    Duals are first brought into the conjugates' domain, and onto Cᵀu = 0 for unpenalised columns C. An infeasible w is blended towards
-    the strictly feasible `interior` (b, r), if that is given.
+    Duals are first brought into the conjugates' domain, and onto Cᵀu = 0 for unpenalised columns C. An infeasible w is
+    blended towards the strictly feasible `interior` (b, r), if that is given.
     """
     z = form.forward(w)
     u, balanced = project_dual(form, z, form.clip_dual(u))
@@ -124,7 +145,8 @@ def certify(form: Form, w: Array, u: Array, interior: Array | None = None) -> Pr
 
 
 def _breakpoint_rounding(form: Form, w: Array, z: Array) -> Array:
-    """That of a row's fitted values, amplified by its coefficients, (b, M); slopes, in units of f over x, are no sums of fitted values."""
+    """That of a row's fitted values, amplified by its coefficients, (b, M); slopes, in units of f over x, are no sums
+    of fitted values."""
     largest = np.abs(z[:, : form.loss.count]).max(axis=1, keepdims=True)
     return _row_rounding(form, w, ROUNDING * largest, ROUNDING)
 
@@ -143,7 +165,8 @@ def _residual_rounding(form: Form, w: Array, z: Array) -> Array:
 
 
 def _row_rounding(form: Form, w: Array, of_values: Array, of_products: float) -> Array:
-    """`of_values` (b, 1) times Σ|coef| of each row, or of rows in units of their own `of_products` times |A||w|; (b, M)."""
+    """`of_values` (b, 1) times Σ|coef| of each row, or of rows in units of their own `of_products` times |A||w|; (b,
+    M)."""
     found = np.empty((form.batch, form.size))
     for term, spans in zip(form.terms, form.spans, strict=True):
         coef = term.map.coef
@@ -157,7 +180,9 @@ def _row_rounding(form: Form, w: Array, of_values: Array, of_products: float) ->
 
 
 def _constrained(form: Form) -> list[tuple[RowBlock, BoxRows]]:
-    return [(block, block.rows) for block in form.blocks if isinstance(block.rows, BoxRows) and block.rows.has_constraints]
+    return [
+        (block, block.rows) for block in form.blocks if isinstance(block.rows, BoxRows) and block.rows.has_constraints
+    ]
 
 
 def _worst_violation(form: Form, z: Array, allowed: Array) -> Array:
@@ -233,7 +258,8 @@ def _best_dual(rows: BoxRows, v: Array) -> Array:
 
 
 def _slack_rounding(rows: BoxRows, v: Array, p: Array, u: Array, unsure: Array, met: Array) -> Array:
-    """What an error of `unsure` in v does to the slack of a row, whose slope in v is p - u and whose curvature is 1/q."""
+    """What an error of `unsure` in v does to the slack of a row, whose slope in v is p - u and whose curvature is
+    1/q."""
     q = rows.quadratic
     unsure = unsure + EPS * (np.abs(v) + q * np.abs(u))
     first = np.abs(p - u) * unsure
@@ -264,7 +290,9 @@ def _pull_rounding(form: Form, u: Array, w: Array) -> Array:
     return EPS * ((np.sqrt(rows) + 4) * sums + form.penalty * np.abs(w))
 
 
-def _assemble(form: Form, w: Array, z: Array, u: Array, rounding: _Rounding, wrong: Array, balanced: np.ndarray) -> list[Certificate]:
+def _assemble(
+    form: Form, w: Array, z: Array, u: Array, rounding: _Rounding, wrong: Array, balanced: np.ndarray
+) -> list[Certificate]:
     sums = parallel_map(lambda block: _sums(form, block, z, u, rounding), form.blocks)
     slack, value, of_slack = (sum((one[place] for one in sums), np.zeros(form.batch)) for place in range(3))
     pulls = form.adjoint_of_terms(u)
@@ -274,7 +302,9 @@ def _assemble(form: Form, w: Array, z: Array, u: Array, rounding: _Rounding, wro
     scale = form.gap_scale(w, gap, z)
     pull_size = np.abs(pulls).max(axis=(0, 2))
     if (form.ridge == 0).any():  # nothing but the terms' own rows to cancel against
-        reach = sum(parallel_map(lambda block: np.abs(u[:, block.span]) @ np.abs(block.matrix), form.blocks), np.zeros_like(w))
+        reach = sum(
+            parallel_map(lambda block: np.abs(u[:, block.span]) @ np.abs(block.matrix), form.blocks), np.zeros_like(w)
+        )
         pull_size = np.where(form.ridge == 0, np.max(reach, axis=1), pull_size)
     largest = np.abs(residual).max(axis=1, initial=0.0)
     stationarity = np.where(largest > 0, largest / np.where(pull_size > 0, pull_size, largest + (largest == 0)), 0.0)
@@ -305,7 +335,8 @@ def _assemble(form: Form, w: Array, z: Array, u: Array, rounding: _Rounding, wro
 
 
 def _stationarity_cost(form: Form, w: Array, residual: Array, unsure: Array) -> tuple[Array, Array]:
-    """What a residual of P w + Aᵀu = 0 costs, and what rounding of it may, (b,) each; on free columns |residual| times the size of w."""
+    """What a residual of P w + Aᵀu = 0 costs, and what rounding of it may, (b,) each; on free columns |residual| times
+    the size of w."""
     penalty = form.penalty
     if (penalty > 0).all():
         rounding = (unsure * (np.abs(residual) + 0.5 * unsure) / penalty).sum(axis=1)
@@ -338,7 +369,8 @@ def _bound_reason(form: Form, ridge: float) -> str | None:
 
 
 def _violations(form: Form, z: Array, allowed: Array) -> Array:
-    """The worst constraint row beyond rounding, (b,), in units of y's spread: differences and slopes as changes over the range of x."""
+    """The worst constraint row beyond rounding, (b,), in units of y's spread: differences and slopes as changes over
+    the range of x."""
     worst = np.zeros(form.batch)
     for term, spans in zip(form.terms, form.spans, strict=True):
         for rows, span in zip(term.boxes, spans, strict=False):
@@ -350,7 +382,8 @@ def _violations(form: Form, z: Array, allowed: Array) -> Array:
 
 
 def _largest_drop(form: Form, w: Array) -> Array | None:
-    """The largest fall below the running maximum (rise above the minimum) under an order constraint, (b,); None without one."""
+    """The largest fall below the running maximum (rise above the minimum) under an order constraint, (b,); None without
+    one."""
     drop = None
     for term in form.terms:
         if term.acts.order != 1 or not any(one.has_constraints for one in term.boxes):

@@ -1,22 +1,24 @@
 """When the maximum likelihood of counts exists, settled before anything is fitted.
 
-The log-likelihood Σ ω_i (y_i z_i - exp z_i), z = Xw + offset, is concave. It has no finite maximum exactly if some direction v never
-lowers it and raises it for ever: x_iᵀv = 0 where y_i > 0 (else -exp z or y z pulls back), x_iᵀv ≤ 0 where y_i = 0, and < 0 in at least one
-of those rows, whose mean then goes to 0. Such rows are *separated*; without them, a maximum of the rest exists, and its likelihood is
-the supremum of the whole, to which separated rows add log 1 = 0.   (Correia, Guimarães and Zylkin 2019; Haberman 1974.)
+The log-likelihood Σ ω_i (y_i z_i - exp z_i), z = Xw + offset, is concave. It has no finite maximum exactly if some
+direction v never lowers it and raises it for ever: x_iᵀv = 0 where y_i > 0 (else -exp z or y z pulls back), x_iᵀv ≤ 0
+where y_i = 0, and < 0 in at least one of those rows, whose mean then goes to 0. Such rows are *separated*; without
+them, a maximum of the rest exists, and its likelihood is the supremum of the whole, to which separated rows add log 1 =
+0.   (Correia, Guimarães and Zylkin 2019; Haberman 1974.)
 
-Full column rank of the rows with y > 0 therefore proves existence. Else v lies in their null space, and a linear program there finds it:
-maximise -Σ x_iᵀv over the rows with y = 0 in a box, again without the rows found, until none is left. Only ratios of rows matter, so
-columns and rows are scaled to unit length first. What the program finds is believed only after it is checked: v is projected onto the
-rows that it leaves at 0, and every sign is looked at again.
+Full column rank of the rows with y > 0 therefore proves existence. Else v lies in their null space, and a linear
+program there finds it: maximise -Σ x_iᵀv over the rows with y = 0 in a box, again without the rows found, until none is
+left. Only ratios of rows matter, so columns and rows are scaled to unit length first. What the program finds is
+believed only after it is checked: v is projected onto the rows that it leaves at 0, and every sign is looked at again.
 
-Counts truncated at 0 behave alike with y = 1 in place of y = 0: their loss log(exp(exp z) - 1) - y z falls to 0 as z falls if y = 1, and
-rises without bound on both sides if y > 1. Separated rows then have a mean that goes to 1.
+Counts truncated at 0 behave alike with y = 1 in place of y = 0: their loss log(exp(exp z) - 1) - y z falls to 0 as z
+falls if y = 1, and rises without bound on both sides if y > 1. Separated rows then have a mean that goes to 1.
 
-The same holds for any form: a row of a term whose conjugate lives on [l, h] grows along v as h s for s = a_iᵀv > 0 and as l s for s < 0.
-It pins s to 0 if l < 0 < h, and is one-sided if l or h is 0. Penalised columns cannot take part.   (Rockafellar 1970, §8: recession.)
-So labels are settled too: each row of a logistic loss is one-sided, and separated where a direction classifies it right and no row wrong
-(Albert and Anderson 1984: complete and quasi-complete separation).
+The same holds for any form: a row of a term whose conjugate lives on [l, h] grows along v as h s for s = a_iᵀv > 0 and
+as l s for s < 0. It pins s to 0 if l < 0 < h, and is one-sided if l or h is 0. Penalised columns cannot take part.
+(Rockafellar 1970, §8: recession.) So labels are settled too: each row of a logistic loss is one-sided, and separated
+where a direction classifies it right and no row wrong (Albert and Anderson 1984: complete and quasi-complete
+separation).
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ SAMPLE = 2_048  # pinned rows that are looked at first, for each 16 columns
 PLAIN = 1e-8  # squared pivot of a Gram matrix with unit diagonal that proves full rank
 RANK = 1e-13  # singular value of scaled columns, over the largest, that counts as none
 STRICT = 1e-6  # of a row of unit length: the slope from which a row counts as separated
-INSIDE = 0.01  # of a row's weight: how far inside its domain a dual at a fit must be to pin the row, whatever the fit lacks
+INSIDE = (
+    0.01  # of a row's weight: how far inside its domain a dual at a fit must be to pin the row, whatever the fit lacks
+)
 EXACT = 1e-11  # … and up to which a slope is 0 but for rounding
 
 
@@ -42,7 +46,8 @@ EXACT = 1e-11  # … and up to which a slope is 0 but for rounding
 class Existence:
     """Whether a finite maximum exists.
 
-    rows       the separated rows, counted from 0;  columns    of the design (the intercept last) that take part in their direction
+    rows       the separated rows, counted from 0;  columns    of the design (the intercept last) that take part in
+               their direction
     supremum   of the log-likelihood, None where it was not needed
     """
 
@@ -53,14 +58,20 @@ class Existence:
 
     def columns_named(self, names: Sequence[str]) -> str:
         """The columns of the direction, by name."""
-        along = " and ".join(names[column] for column in self.columns[:5]) + (" and others" if len(self.columns) > 5 else "")
+        along = " and ".join(names[column] for column in self.columns[:5]) + (
+            " and others" if len(self.columns) > 5 else ""
+        )
         return along or "a direction"
 
     def sentence(self, names: Sequence[str], least: float = 0.0) -> str:
         """What is wrong, with the columns' names; least: the smallest count of the law."""
         few = ", ".join(map(str, self.rows[:5])) + (f" and {len(self.rows) - 5} more" if len(self.rows) > 5 else "")
         means = "the mean of one row" if len(self.rows) == 1 else f"the means of {len(self.rows)} rows"
-        towards = "" if self.supremum is None else f"; the log-likelihood rises towards {self.supremum:.10g} and never reaches it"
+        towards = (
+            ""
+            if self.supremum is None
+            else f"; the log-likelihood rises towards {self.supremum:.10g} and never reaches it"
+        )
         falls = f"{means} with y = {least:g} can fall to {least:g} for ever"
         return f"along {self.columns_named(names)} {falls} (counted from 0: {few}){towards}"
 
@@ -77,7 +88,9 @@ def settle(form: Form, problem: int, w: Array | None = None) -> Existence:
     if _plainly_full(form, pinned[0] if w is None else np.flatnonzero(inside_rows(form, problem, w[None])[0]), free):
         return Existence(True)
     a, loss_rows = _one_sided(form, low_side, free)
-    fixed = [term.map.take(form.matrix)[rows][:, free] for term, rows in zip(form.terms, pinned, strict=True) if len(rows)]
+    fixed = [
+        term.map.take(form.matrix)[rows][:, free] for term, rows in zip(form.terms, pinned, strict=True) if len(rows)
+    ]
     scale = np.sqrt(sum((np.square(rows).sum(axis=0) for rows in (*fixed, a)), np.zeros(len(free))))
     scale = np.where(scale > 0, scale, 1.0)
     a = a / scale
@@ -121,7 +134,10 @@ def _sides(form: Form, problem: int) -> tuple[list[np.ndarray], list[tuple[np.nd
     for term in form.terms:
         low, high = np.zeros(term.count), np.zeros(term.count)
         for rows in term.functions:
-            low, high = low + _domain(rows, problem, -np.inf, term.count), high + _domain(rows, problem, np.inf, term.count)
+            low, high = (
+                low + _domain(rows, problem, -np.inf, term.count),
+                high + _domain(rows, problem, np.inf, term.count),
+            )
         pinned.append(np.flatnonzero((low < 0) & (high > 0)))
         alone = np.flatnonzero((low < 0) ^ (high > 0))
         one_sided.append((alone, np.where(high[alone] > 0, 1.0, -1.0)))
@@ -137,8 +153,8 @@ def _domain(rows: Rows, problem: int, end: float, count: int) -> Array:
 def inside_rows(form: Form, problem: int, w: Array) -> np.ndarray:
     """(F, rows) bool: the rows of the loss whose dual u = f'(a_iᵀw) lies inside the domain of f*, at each fit w (F, r).
 
-    Along a direction v that never costs anything every row grows by at least u_i a_iᵀv, and at a stationary point these add to 0: so no
-    row grows by more, and those with u_i inside do not move at all.
+    Along a direction v that never costs anything every row grows by at least u_i a_iᵀv, and at a stationary point these
+    add to 0: so no row grows by more, and those with u_i inside do not move at all.
     """
     loss, rows = form.loss, _smooth_of(form).cut(slice(None), np.array([problem]))
     shape = (1, loss.count)

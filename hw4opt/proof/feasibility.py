@@ -18,7 +18,8 @@ MARGINS = (0.25, 1e-2, 1e-4, 1e-6)  # of the data's spread
 
 
 def strictly_feasible(form: Form) -> Array | None:
-    """The smallest w (r,) of one problem that keeps a margin in every constraint row, or None if none was found for any margin.
+    """The smallest w (r,) of one problem that keeps a margin in every constraint row, or None if none was found for any
+    margin.
 
     Margins follow the shape: a rising line for order 1, a parabola for order 2, part of the room for bounds.
     """
@@ -41,7 +42,8 @@ def _constraints(form: Form) -> tuple[TermRows, ...]:
 def infeasible(form: Form) -> bool:
     """Whether it is proven that only functions of absurd norm could satisfy the constraints of one problem.
 
-    Any w with A w inside and any u in the duals' cone have ‖w‖ ≥ -⟨shift, u⟩/‖Aᵀu‖ (Farkas): infinite if the constraints conflict.
+    Any w with A w inside and any u in the duals' cone have ‖w‖ ≥ -⟨shift, u⟩/‖Aᵀu‖ (Farkas): infinite if the
+    constraints conflict.
     """
     constraints = _constraints(form)
     if not constraints:

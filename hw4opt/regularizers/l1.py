@@ -10,7 +10,8 @@ from hw4opt.terms import Coefficients, PiecewiseQuadratic, Table, check_paramete
 
 @dataclass(frozen=True)
 class L1(PiecewiseQuadratic):
-    """weight ‖w‖₁ of the coefficients of a linear design, intercept excluded;  z = w.   weight ≥ 0.   (Tibshirani 1996, the lasso.)"""
+    """weight ‖w‖₁ of the coefficients of a linear design, intercept excluded;  z = w.   weight ≥ 0.   (Tibshirani 1996,
+    the lasso.)"""
 
     name: ClassVar[str] = "l1"
     usage: ClassVar[str] = "l1 (linear design)"

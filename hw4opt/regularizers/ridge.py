@@ -13,7 +13,8 @@ from hw4opt.validation.arrays import real_array
 
 @dataclass(frozen=True)
 class Ridge(Term):
-    """weight ‖w‖²: the squared RKHS norm αᵀKα of a kernel fit, or the squared norm of the coefficients of a linear design.
+    """weight ‖w‖²: the squared RKHS norm αᵀKα of a kernel fit, or the squared norm of the coefficients of a linear
+    design.
 
     weight ≥ 0; an intercept is not penalised.   (Assignment 2a: λ αᵀKα; Hoerl and Kennard 1970.)
     """

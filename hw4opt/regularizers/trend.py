@@ -12,7 +12,8 @@ from hw4opt.terms import Differences, PiecewiseQuadratic, Table, check_parameter
 class Trend(PiecewiseQuadratic):
     """weight ‖D^order f‖₁ over the distinct sorted x, D^order by divided differences.
 
-    Order 1 is total variation, order 2 Σ |changes of slope|;  z = D^order f;  weight ≥ 0.   (Kim et al. 2009; Tibshirani 2014.)
+    Order 1 is total variation, order 2 Σ |changes of slope|;  z = D^order f;  weight ≥ 0.   (Kim et al. 2009;
+    Tibshirani 2014.)
     """
 
     name: ClassVar[str] = "trend"

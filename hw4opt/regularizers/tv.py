@@ -10,7 +10,8 @@ from hw4opt.terms import Differences, PiecewiseQuadratic, Table, check_parameter
 
 @dataclass(frozen=True)
 class TotalVariation(PiecewiseQuadratic):
-    """weight ‖D f‖₁ = weight Σ |f_{j+1} - f_j| over the distinct sorted x;  z = D f.   weight ≥ 0.   (Assignment 2c; Rudin et al. 1992.)"""
+    """weight ‖D f‖₁ = weight Σ |f_{j+1} - f_j| over the distinct sorted x;  z = D f.   weight ≥ 0.   (Assignment 2c;
+    Rudin et al. 1992.)"""
 
     name: ClassVar[str] = "tv"
     weight: float = 1.0

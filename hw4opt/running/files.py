@@ -10,7 +10,8 @@ from pathlib import Path
 
 from hw4opt.errors import InputError
 
-KEPT = 100  # bytes of a name's stem and suffix in that of its temporary file, which is never too long where the name is not
+# bytes of a name's stem and suffix in that of its temporary file, which is never too long where the name is not
+KEPT = 100
 
 
 class _UnwrittenError(OSError):
@@ -39,7 +40,8 @@ def _check(path: Path, folder: Path) -> None:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when the block ends well, and vanishes otherwise; OSError names `path`."""
+    """A temporary file beside `path` that takes its place when the block ends well, and vanishes otherwise; OSError
+    names `path`."""
     path = Path(path)
     check_writable(path)
     stem, suffix = _affixes(path)

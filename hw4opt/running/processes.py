@@ -22,7 +22,9 @@ Found = TypeVar("Found")
 Waiting = SimpleQueue[tuple[int, Callable[[Any], Any], Any]]
 Outcomes = SimpleQueue[tuple[int, bool, Any]]
 
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
 BEGIN = """
 import signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # before anything is imported that takes time
@@ -37,7 +39,8 @@ work()
 
 
 class Workers:
-    """`with Workers(2) as workers: for found in workers.spread(act, tasks): …`; they start when first needed and are gone after the block.
+    """`with Workers(2) as workers: for found in workers.spread(act, tasks): …`; they start when first needed and are
+    gone after the block.
 
     Ctrl-C is for the caller. A terminal sends it to every process of its group, which workers leave.
     """
@@ -50,7 +53,9 @@ class Workers:
     def __enter__(self) -> Workers:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     @property
@@ -59,7 +64,8 @@ class Workers:
         return bool(self._processes) and all(process.poll() is None for process in self._processes)
 
     def spread(self, act: Callable[[Task], Found], tasks: Sequence[Task]) -> Iterator[Found]:
-        """`act` of every task, in their order as they are done; here if one worker is enough. What a worker raises is raised here."""
+        """`act` of every task, in their order as they are done; here if one worker is enough. What a worker raises is
+        raised here."""
         if min(self.count, len(tasks)) < 2:
             yield from map(act, tasks)
             return
@@ -70,7 +76,8 @@ class Workers:
             raise
 
     def call(self, act: Callable[[Task], Found], task: Task, seconds: float = math.inf) -> Found:
-        """`act` of one task, in a worker that is killed after so many seconds (`TimeoutError`), or when the wait is interrupted."""
+        """`act` of one task, in a worker that is killed after so many seconds (`TimeoutError`), or when the wait is
+        interrupted."""
         try:
             return next(self._spread(act, [task], seconds))
         except Empty:
@@ -80,7 +87,9 @@ class Workers:
             self.close()
             raise
 
-    def _spread(self, act: Callable[[Task], Found], tasks: Sequence[Task], seconds: float = math.inf) -> Iterator[Found]:
+    def _spread(
+        self, act: Callable[[Task], Found], tasks: Sequence[Task], seconds: float = math.inf
+    ) -> Iterator[Found]:
         waiting: Waiting = SimpleQueue()
         outcomes: Outcomes = SimpleQueue()
         for place, task in enumerate(tasks):
@@ -88,7 +97,9 @@ class Workers:
         count = min(self.count, len(tasks))
         while len(self._processes) < count:
             self._processes.append(_start())
-        self._threads = [Thread(target=_feed, args=(process, waiting, outcomes), daemon=True) for process in self._processes[:count]]
+        self._threads = [
+            Thread(target=_feed, args=(process, waiting, outcomes), daemon=True) for process in self._processes[:count]
+        ]
         for thread in self._threads:
             thread.start()
         found: dict[int, Found] = {}
@@ -174,7 +185,10 @@ def _feed(process: subprocess.Popen[bytes], waiting: Waiting, outcomes: Outcomes
                 tasks.flush()
                 good, outcome = pickle.load(found)
             except (OSError, EOFError, pickle.UnpicklingError):
-                good, outcome = False, MemoryError(f"a worker process ended with status {process.wait()}")  # as a rule, killed for it
+                good, outcome = (
+                    False,
+                    MemoryError(f"a worker process ended with status {process.wait()}"),
+                )  # as a rule, killed for it
             except Exception as error:
                 good, outcome = False, error
             outcomes.put((place, good, outcome))

@@ -1,4 +1,5 @@
-"""Threads: BLAS on one (the matrices are small, and more make them slower by up to a hundred times on a busy machine), NumPy on many."""
+"""Threads: BLAS on one (the matrices are small, and more make them slower by up to a hundred times on a busy machine),
+NumPy on many."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def parallel_map(act: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """`act` on every item, in order; on several threads where there are several large items (NumPy lets go of the lock)."""
+    """`act` on every item, in order; on several threads where there are several large items (NumPy lets go of the
+    lock)."""
     items = list(items)
     if len(items) < FEWEST_ITEMS:
         return [act(item) for item in items]

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hw4opt.errors import InputError, shown
+from hw4opt.problem import HyperparameterKey
 from hw4opt.validation.arguments import is_finite
 
 MOST_POINTS = 1_000_000
@@ -37,7 +38,15 @@ class Axis:
             low, high, count = values
             if 0 < low <= high and count == int(count) and 1 <= count <= MOST_POINTS:
                 return cls(name, float(low), float(high), int(count))
-        raise InputError(f"grid of {name} is {shown(span)}; (low, high, count) needs 0 < LOW ≤ HIGH and a COUNT from 1 to {MOST_POINTS:,}")
+        raise InputError(
+            f"grid of {name} is {shown(span)}; (low, high, count) needs 0 < LOW ≤ HIGH and a COUNT "
+            f"from 1 to {MOST_POINTS:,}"
+        )
+
+    @property
+    def key(self) -> HyperparameterKey:
+        """The name, taken apart."""
+        return HyperparameterKey.parse(self.name)
 
     @property
     def limits(self) -> tuple[float, float]:

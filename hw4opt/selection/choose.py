@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 
 from hw4opt.errors import InputError
 from hw4opt.losses.squared import Squared
-from hw4opt.problem import Problem
+from hw4opt.problem import HyperparameterKey, Problem
+from hw4opt.problem.hyperparameters import RIDGE
 from hw4opt.running.processes import Workers
 from hw4opt.selection.axes import Axis, Setting, Tried
 from hw4opt.selection.folds import Folds
@@ -26,7 +27,9 @@ from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_seed, check_word, checked
 
 TOGETHER = 2_000  # fits from which another basis would gain nothing by joining
-AT_ONCE = 400_000  # rows × fits likewise, of the settings of one basis; an interruption loses no more than what is under way
+AT_ONCE = (
+    400_000  # rows × fits likewise, of the settings of one basis; an interruption loses no more than what is under way
+)
 
 CHEAP = 200  # rows up to which leave-one-out in closed form costs next to nothing
 
@@ -94,7 +97,8 @@ class _Search:
                 self.progress(len(self.tried) * len(self.folds), total * len(self.folds), self.best()[0].score)
 
     def _tasks(self, settings: list[Setting]) -> list[list[_Candidate]]:
-        """Settings that share the basis (gamma, kernel parameters) go together: small ones several bases together, large ones in parts."""
+        """Settings that share the basis (gamma, kernel parameters) go together: small ones several bases together,
+        large ones in parts."""
         bases: dict[object, list[_Candidate]] = {}
         for setting in settings:
             problem = self.problem.with_hyperparameters(setting)
@@ -142,23 +146,26 @@ def select(
 ) -> Selection:
     """Choose the hyper-parameters named in `free` (and in `grid`) by held-out error.
 
-    method    auto | loo | loo:x | kfold:K.   loo:x: rows of equal x leave together.   auto: LOO where its predicted time is
-              under a minute (loo:x where a kernel design of one column has at least 5 distinct x and more than a third of its
-              rows share theirs), else 10-fold, else on a subset of rows
+    method    auto | loo | loo:x | kfold:K.   loo:x: rows of equal x leave together.   auto: LOO where its predicted
+              time is under a minute (loo:x where a kernel design of one column has at least 5 distinct x and more than
+              a third of its rows share theirs), else 10-fold, else on a subset of rows
     groups    (n,) labels: rows of one group leave together, in folds of kfold:K
     search    zoom | grid | random:N over log ranges; `grid` names (low, high, count) of an axis
     metric    loss | squared | absolute, averaged over held-out rows with their weights
     workers   processes over which the settings are spread; the result does not depend on it
     one_se    the smoothest setting (largest weights, smallest gamma) within one standard error of the best
 
-    Raises `InputError` for an unknown name or option, for metric `loss` where a parameter of the loss is searched, and where several
-    settings are tried and none has a finite held-out error.
+    Raises `InputError` for an unknown name or option, for metric `loss` where a parameter of the loss is searched, and
+    where several settings are tried and none has a finite held-out error.
     """
     started = time.perf_counter()
     grid = dict(grid or {})
     check_word("metric", metric, METRICS)
-    if metric == "loss" and any(name.startswith(f"{problem.loss.name}.") for name in grid):
-        raise InputError("metric loss would reward a shrinking loss while its parameter is searched; use metric squared or absolute")
+    keys = map(HyperparameterKey.parse, grid)
+    if metric == "loss" and any(key.parameter is not None and key.belongs_to(problem.loss) for key in keys):
+        raise InputError(
+            "metric loss would reward a shrinking loss while its parameter is searched; use metric squared or absolute"
+        )
     parse_search(search)
     check_seed(seed)
     if workers < 1:
@@ -186,7 +193,10 @@ def select(
             raise KeyboardInterrupt  # there is no best so far
         notes.append(f"interrupted after {len(state.tried)} settings; the best so far is used")
     if len(state.tried) > 1 and not np.isfinite(best.score):
-        raise InputError(f"none of the {len(state.tried)} settings tried has a finite held-out error; give the values instead, or {remedy}")
+        raise InputError(
+            f"none of the {len(state.tried)} settings tried has a finite held-out error; give the "
+            f"values instead, or {remedy}"
+        )
     notes += [note for axis in axes if (note := beyond(axis, state.history()) or edge(axis, best.setting)) is not None]
     notes += endless(score, len(way.folds), remedy)
     notes += unproven(score, [one for _, one in state.tried])
@@ -233,7 +243,8 @@ def _is_cheap(state: _Search) -> bool:
 
 
 def _axes(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[float, float, int]]) -> list[Axis]:
-    """The range of every name, as `grid` gives it or by default; weights go by the size of the kernel at the lowest gamma."""
+    """The range of every name, as `grid` gives it or by default; weights go by the size of the kernel at the lowest
+    gamma."""
     axes: dict[str, Axis] = {}
     for name in sorted(names, key=lambda name: not is_gamma(problem, name)):
         if name in grid:
@@ -254,8 +265,15 @@ def _one_standard_error(state: _Search) -> tuple[Tried, Score]:
 
 
 def _smoothness(problem: Problem, setting: Setting) -> float:
-    """The sum of the logarithms of weights and of 1/gamma, by whichever name; other parameters have no smoother side."""
-    terms = {"ridge", *(term.label for term in problem.regularizers)}
-    weights = terms | {f"{name}.weight" for name in terms}
-    signs = {name: 1.0 if name in weights else -1.0 if is_gamma(problem, name) else 0.0 for name in setting}
-    return sum(signs[name] * math.log(value) for name, value in setting.items())
+    """The sum of the logarithms of weights and of 1/gamma, by whichever name; other parameters have no smoother
+    side."""
+    return sum(
+        _smoother_side(problem, HyperparameterKey.parse(name)) * math.log(value) for name, value in setting.items()
+    )
+
+
+def _smoother_side(problem: Problem, key: HyperparameterKey) -> float:
+    """1 where larger values are smoother, -1 where smaller ones are, 0 where neither is known."""
+    if key.is_gamma_of(problem.kernel):
+        return -1.0
+    return 1.0 if key.owner == RIDGE or any(key.is_weight_of(term) for term in problem.regularizers) else 0.0

@@ -1,6 +1,7 @@
 """Leave-one-out of squared loss with ridge, in closed form for every weight from one eigendecomposition.
 
-With A = √ω ∘ B, AᵀA = V diag(e) Vᵀ and U = AV: the hat matrix of ridge P/2 has the diagonal h_i = Σ_k U_ik²/(e_k + P), and without row i
+With A = √ω ∘ B, AᵀA = V diag(e) Vᵀ and U = AV: the hat matrix of ridge P/2 has the diagonal h_i = Σ_k U_ik²/(e_k + P),
+and without row i
 
     residual r_i/(1 - h_i),      w - (AᵀA + P)⁻¹ a_i r_i/(1 - h_i)
 

@@ -1,9 +1,10 @@
 """Folds whose likelihood has no finite maximum, though that of all rows may have one.
 
-Row i alone may hold a direction v back: without it the fit runs away along v, and since i was what held it, the loss at i grows without
-end. The held-out error of such a setting is infinite, and no number near it is shown. What has to be settled is the same as for a fit
-(proof/existence.py): full column rank of the pinned rows that stay proves existence. It follows from one decomposition: with A = QR
-over all of them, those that stay have full rank where I - Q_fᵀQ_f is positive definite, Q_f being the rows of fold f: where ‖Q_f‖ < 1.
+Row i alone may hold a direction v back: without it the fit runs away along v, and since i was what held it, the loss at
+i grows without end. The held-out error of such a setting is infinite, and no number near it is shown. What has to be
+settled is the same as for a fit (proof/existence.py): full column rank of the pinned rows that stay proves existence.
+It follows from one decomposition: with A = QR over all of them, those that stay have full rank where I - Q_fᵀQ_f is
+positive definite, Q_f being the rows of fold f: where ‖Q_f‖ < 1.
 """
 
 from __future__ import annotations
@@ -24,12 +25,15 @@ CERTAIN = 1e-8  # smallest eigenvalue of I - Q_fᵀQ_f that proves full rank
 
 
 def endless(problems: Sequence[Problem], form: Form, folds: Folds) -> np.ndarray:
-    """(S, F) bool: which folds of the problems, whose form this is, have no finite maximum; for losses that settle it before a fit."""
+    """(S, F) bool: which folds of the problems, whose form this is, have no finite maximum; for losses that settle it
+    before a fit."""
     found = np.zeros((len(problems), len(folds)), dtype=bool)
     smooth = form.loss.smooth
     if smooth is None or not smooth.settles_existence:
         return found
-    kinds, kind = np.unique(form.penalty == 0, axis=0, return_inverse=True)  # existence depends on which columns have no penalty
+    kinds, kind = np.unique(
+        form.penalty == 0, axis=0, return_inverse=True
+    )  # existence depends on which columns have no penalty
     for which, free in enumerate(kinds):
         settings = np.flatnonzero(kind.ravel() == which)
         first = int(settings[0])

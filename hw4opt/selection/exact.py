@@ -1,9 +1,10 @@
 """Exact held-out fits by low-rank changes of the full fit.
 
-A fold takes rows away (and merges differences), after which few rows change state. It is one small system over its changed rows, solved for
-many folds of many settings at once; then every row's state is looked at anew until none changes (a primal-dual active set method:
-Hintermüller, Ito and Kunisch 2003), and where that does not settle the fold is reached along a path. For squared loss that is the textbook
-r_i/(1 - h_ii). The duality gap of every fold is computed from its own rows; what is not exact goes back to the caller.
+A fold takes rows away (and merges differences), after which few rows change state. It is one small system over its
+changed rows, solved for many folds of many settings at once; then every row's state is looked at anew until none
+changes (a primal-dual active set method: Hintermüller, Ito and Kunisch 2003), and where that does not settle the fold
+is reached along a path. For squared loss that is the textbook r_i/(1 - h_ii). The duality gap of every fold is computed
+from its own rows; what is not exact goes back to the caller.
 """
 
 from __future__ import annotations
@@ -16,7 +17,20 @@ import numpy as np
 from hw4opt.form import Form
 from hw4opt.selection.follow import follow
 from hw4opt.selection.layout import Layout, Tables, Union
-from hw4opt.selection.lines import CHANGED, EXACT, ROUNDS, TOGETHER, Changes, Solved, Task, duals_of, finish, gap_of, places, prove
+from hw4opt.selection.lines import (
+    CHANGED,
+    EXACT,
+    ROUNDS,
+    TOGETHER,
+    Changes,
+    Solved,
+    Task,
+    duals_of,
+    finish,
+    gap_of,
+    places,
+    prove,
+)
 from hw4opt.selection.tableau import ABSENT, FREE, HIGH, LOW, Base, base_of, likely_states, loosened
 from hw4opt.terms.base import Array
 
@@ -48,7 +62,8 @@ def from_least_squares(forms: Sequence[Form], nothing: Layout) -> list[FullFits]
     settle(task, out, base.state)
     places = [np.flatnonzero(base.basis == place) for place in range(len(forms))]
     return [
-        FullFits(form, out.w[mine, : form.penalty.shape[1]], duals_of(task, out, mine)) for form, mine in zip(forms, places, strict=True)
+        FullFits(form, out.w[mine, : form.penalty.shape[1]], duals_of(task, out, mine))
+        for form, mine in zip(forms, places, strict=True)
     ]
 
 
@@ -124,7 +139,8 @@ def settle(task: Task, out: Solved, start: np.ndarray) -> np.ndarray:
 
 
 def _restate(task: Task, changes: Changes, x: Array, state: np.ndarray, lines: np.ndarray, worst: bool) -> np.ndarray:
-    """Give every row (of those without curvature perhaps only the worst) the state its x asks for; which lines had such rows."""
+    """Give every row (of those without curvature perhaps only the worst) the state its x asks for; which lines had such
+    rows."""
     base, s = task.base, changes.s
     low, high = base.low.take(s, axis=0), base.high.take(s, axis=0)
     low[changes.line, changes.row], high[changes.line, changes.row] = changes.limits()
@@ -146,7 +162,8 @@ def _restate(task: Task, changes: Changes, x: Array, state: np.ndarray, lines: n
 
 
 def refine(task: Task, out: Solved) -> None:
-    """Lines whose states are settled but whose low-rank changes lost digits: solved at those states from their own system."""
+    """Lines whose states are settled but whose low-rank changes lost digits: solved at those states from their own
+    system."""
     for lines in task.parts(np.flatnonzero(np.isfinite(out.gap) & (out.gap > EXACT)), TOGETHER):
         w, u = _direct(task, lines, out.state[lines])
         gap = gap_of(task, lines, w, u)

@@ -25,7 +25,9 @@ def follow(task: Task, out: Solved, lines: np.ndarray, start: np.ndarray) -> Non
         going = going[(state[going] != task.base.state[s[going]]).sum(axis=1) <= CHANGED]
         if not len(going):
             return
-        going = np.concatenate([_advance(task, out, lines, part, (state, pull, tau), number) for part in task.parts(going, TOGETHER)])
+        going = np.concatenate(
+            [_advance(task, out, lines, part, (state, pull, tau), number) for part in task.parts(going, TOGETHER)]
+        )
 
 
 def _advance(
@@ -37,7 +39,9 @@ def _advance(
     x, rate, y = _line(task, changes, pull[part])
     when, row, fresh = _next_event(task, changes, state[part], x, rate, tau[part])
     done = when >= 1
-    finish(task, out, lines[part[done]], state[part[done]], (x + rate)[done], changes.wide(y)[done], ROUNDS + 1 + number)
+    finish(
+        task, out, lines[part[done]], state[part[done]], (x + rate)[done], changes.wide(y)[done], ROUNDS + 1 + number
+    )
     tau[part] = np.minimum(when, 1.0)
     state[part[~done], row[~done]] = fresh[~done]
     return part[~done]
@@ -53,7 +57,9 @@ def _line(task: Task, changes: Changes, pull: Array) -> tuple[Array, Array, Arra
     return x, rate, y.sum(axis=1)
 
 
-def _next_event(task: Task, changes: Changes, state: np.ndarray, x: Array, rate: Array, tau: Array) -> tuple[Array, np.ndarray, np.ndarray]:
+def _next_event(
+    task: Task, changes: Changes, state: np.ndarray, x: Array, rate: Array, tau: Array
+) -> tuple[Array, np.ndarray, np.ndarray]:
     """The first τ at which a row leaves its state, which row, and the state it goes to."""
     low, high = task.base.low[changes.s], task.base.high[changes.s]
     low[changes.line, changes.row], high[changes.line, changes.row] = changes.limits()

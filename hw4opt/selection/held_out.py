@@ -41,12 +41,14 @@ METRICS = ("loss", "squared", "absolute")
 
 @dataclass(frozen=True)
 class Score:
-    """Error over held-out rows: weighted mean and its standard error, predictions (n,) of f + offset, the largest relative fold gap.
+    """Error over held-out rows: weighted mean and its standard error, predictions (n,) of f + offset, the largest
+    relative fold gap.
 
     Where a fold has no finite maximum, the score is infinite, its predictions are NaN, and its gap does not count.
 
-    work    how many folds took how much: `closed` by formula, `one_round` and `rounds` by low-rank changes of the full fit (Newton steps
-            from it for smooth losses), `path` along a path from it, `anew` by the interior point, `endless` not: no finite maximum
+    work    how many folds took how much: `closed` by formula, `one_round` and `rounds` by low-rank changes of the full
+            fit (Newton steps from it for smooth losses), `path` along a path from it, `anew` by the interior point,
+            `endless` not: no finite maximum
     """
 
     score: float
@@ -58,7 +60,8 @@ class Score:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Predictions (S, n), relative gaps (S, F) and rounds (S, F) of every fold of S settings over one basis, as they are found.
+    """Predictions (S, n), relative gaps (S, F) and rounds (S, F) of every fold of S settings over one basis, as they
+    are found.
 
     endless (S, F)    folds without a finite maximum: nothing is predicted where they hold out
     """
@@ -101,7 +104,9 @@ class Found:
         return [dict(zip(kinds, row, strict=True)) for row in counts]
 
 
-def _put(target: np.ndarray, place: tuple[np.ndarray, np.ndarray | slice], good: np.ndarray, values: np.ndarray | int) -> None:
+def _put(
+    target: np.ndarray, place: tuple[np.ndarray, np.ndarray | slice], good: np.ndarray, values: np.ndarray | int
+) -> None:
     target[place] = np.where(good, values, target[place])
 
 
@@ -121,7 +126,9 @@ class _Layouts:
 
 
 @checked
-def score_settings(problems: Sequence[Problem], folds: Folds, metric: str = "loss", units: np.ndarray | None = None) -> list[Score]:
+def score_settings(
+    problems: Sequence[Problem], folds: Folds, metric: str = "loss", units: np.ndarray | None = None
+) -> list[Score]:
     """One score a problem; the problems share x, y, weights and kinds of terms, and differ in hyper-parameters.
 
     units    labels of the rows in use: rows of one label count as one in the standard error
@@ -186,12 +193,15 @@ def _by_newton(problems: Sequence[Problem], form: Form, found: Found) -> None:
 
 
 def _by_changes(tasks: Sequence[tuple[Form, Found]], layouts: _Layouts) -> None:
-    """Bases share their rounds as long as all of it stays small. What a near full fit leaves starts once more from a nearer one."""
+    """Bases share their rounds as long as all of it stays small. What a near full fit leaves starts once more from a
+    nearer one."""
     small = sum(term.count for term in tasks[0][0].terms) <= WHOLE
     if small and all(_curved(form) for form, _ in tasks):
         nothing = Layout.of(layouts.problem, [np.empty(0, dtype=int)])
         fits = exact.from_least_squares([form for form, _ in tasks], nothing)
-        _in_stacks([(found, np.arange(fit.form.batch), fit) for (_, found), fit in zip(tasks, fits, strict=True)], layouts)
+        _in_stacks(
+            [(found, np.arange(fit.form.batch), fit) for (_, found), fit in zip(tasks, fits, strict=True)], layouts
+        )
     for tol in (NEAR, NEARER):
         left = [(form, found, np.flatnonzero(np.isinf(found.gaps).any(axis=1))) for form, found in tasks]
         _in_stacks(((found, mine, _full(form.cut(mine), tol)) for form, found, mine in left if len(mine)), layouts)
@@ -231,7 +241,9 @@ def _folds_of(fits: Sequence[tuple[Found, np.ndarray, FullFits]], layouts: _Layo
     for span, layout in layouts:
         for places in kinds.values():
             mine = [fits[place] for place in places]
-            for (found, settings, one), solved in zip(mine, exact.solve_folds([one for _, _, one in mine], layout), strict=True):
+            for (found, settings, one), solved in zip(
+                mine, exact.solve_folds([one for _, _, one in mine], layout), strict=True
+            ):
                 found.put(one.form, settings, span, solved)
 
 
@@ -242,32 +254,42 @@ def _some(settings: int, each: int) -> Iterator[np.ndarray]:
 
 
 def _anew(problems: Sequence[Problem], folds: Folds, found: Found) -> None:
-    """What is left, by the interior point; what is still without proof once more in small batches, then alone by whatever proves it.
+    """What is left, by the interior point; what is still without proof once more in small batches, then alone by
+    whatever proves it.
 
     Where no point lies strictly inside the constraints of all rows, the folds are not looked at twice.
     """
 
     @cache
     def inside(constraints: tuple[Term, ...]) -> Array | None:
-        """A point strictly inside the constraints of all rows: of a fold's rows, too, which are some of them or merged ones."""
-        return strictly_feasible(canonicalize(next(problem for problem in problems if problem.constraints == constraints)))
+        """A point strictly inside the constraints of all rows: of a fold's rows, too, which are some of them or merged
+        ones."""
+        return strictly_feasible(
+            canonicalize(next(problem for problem in problems if problem.constraints == constraints))
+        )
 
     rows = sum(max(len(problems[0].design.base_x), 1) for _ in problems[0].terms)
     left = np.argwhere(~(found.gaps <= PROVEN) & ~found.endless)
     _refit(problems, folds, found, left, max(1, BATCH // rows), partial(_by_interior, inside))
     for size, most, solve in ((REFIT, MOST_REFITS, partial(_by_interior, inside)), (1, MOST_ALONE, _alone)):
         left = np.argwhere(~(found.gaps <= PROVEN) & ~found.endless)
-        possible = [not problems[setting].constraints or inside(problems[setting].constraints) is not None for setting, _ in left]
+        possible = [
+            not problems[setting].constraints or inside(problems[setting].constraints) is not None
+            for setting, _ in left
+        ]
         _refit(problems, folds, found, left[possible][:most], size, solve)
 
 
 def _by_interior(inside: Callable[[tuple[Term, ...]], Array | None], problems: Sequence[Problem], form: Form) -> Proof:
-    """All by the interior point; a problem that breaks a constraint by what its steps could not resolve is moved towards `inside` it."""
+    """All by the interior point; a problem that breaks a constraint by what its steps could not resolve is moved
+    towards `inside` it."""
     answer = solve_with("interior", form, Options(tol=ANEW, max_iterations=60))
     proof = certify(form, answer.w, answer.u, answer.interior)
     for i in [i for i, certificate in enumerate(proof.certificates) if certificate.gap is None]:
         if (point := inside(problems[i].constraints)) is not None:
-            proof = better_proof(proof, i, form.cut(np.array([i])), answer.w[i : i + 1], answer.u[i : i + 1], point[None])
+            proof = better_proof(
+                proof, i, form.cut(np.array([i])), answer.w[i : i + 1], answer.u[i : i + 1], point[None]
+            )
     return proof
 
 
@@ -321,7 +343,9 @@ def _scores(problems: Sequence[Problem], found: Found, metric: str, units: np.nd
     if all(problem.loss == first.loss for problem in problems):
         errors = error_of_rows(first, known, y, metric)
     else:
-        errors = np.stack([error_of_rows(problem, row, y, metric) for problem, row in zip(problems, known, strict=True)])
+        errors = np.stack(
+            [error_of_rows(problem, row, y, metric) for problem, row in zip(problems, known, strict=True)]
+        )
     errors = np.where(lost, np.inf, errors)
     means = errors @ weights / weights.sum()
     apart = errors - np.where(np.isfinite(means), means, 0.0)[:, None]
@@ -342,7 +366,8 @@ def _sums(rows: Array, units: np.ndarray | None) -> Array:
 
 
 def error_of_rows(problem: Problem, predictions: Array, y: Array, metric: str) -> Array:
-    """The metric at each row: the problem's own loss, or the squared or absolute error (of the mean, for likelihoods)."""
+    """The metric at each row: the problem's own loss, or the squared or absolute error (of the mean, for
+    likelihoods)."""
     loss = problem.loss
     if isinstance(loss, Smooth):
         if metric == "loss":

@@ -16,7 +16,8 @@ from hw4opt.terms.row_map import RowMap
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """By what a term acts on: the row map over all folds (the full data's rows first), and which of its rows each fold has, (F, m) bool.
+    """By what a term acts on: the row map over all folds (the full data's rows first), and which of its rows each fold
+    has, (F, m) bool.
 
     It speaks of points, not of a basis: every gamma shares it.
     """
@@ -37,7 +38,8 @@ class Layout:
 
 @dataclass(frozen=True, eq=False)
 class Union:
-    """All functions' rows one after the other over one basis: A (M, r), and which rows the full data and each fold have."""
+    """All functions' rows one after the other over one basis: A (M, r), and which rows the full data and each fold
+    have."""
 
     a: Array
     unit: Array  # (M,) of each row's z, where fitted values have 1: how far their rounding is amplified
@@ -68,7 +70,8 @@ def _unit(rows: RowMap, matrix: Array, length: float) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """q, t and the ends of u by setting and row of the union, (S, M), infinite where unbounded; and where z meets the ends, t + q·end."""
+    """q, t and the ends of u by setting and row of the union, (S, M), infinite where unbounded; and where z meets the
+    ends, t + q·end."""
 
     q: Array
     t: Array
@@ -87,5 +90,7 @@ class Tables:
 
         q, t = joined([box.quadratic for box in boxes]), joined([box.shift for box in boxes])
         low, high = joined([box.low for box in boxes]), joined([box.high for box in boxes])
-        breakpoints = (t + np.where(np.isfinite(end), q * np.where(np.isfinite(end), end, 0.0), end) for end in (low, high))
+        breakpoints = (
+            t + np.where(np.isfinite(end), q * np.where(np.isfinite(end), end, 0.0), end) for end in (low, high)
+        )
         return cls(q, t, low, high, *breakpoints)

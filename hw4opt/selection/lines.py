@@ -1,4 +1,5 @@
-"""Many folds of many settings at once: each a small system over the rows that differ from the full fit, and the gap it ends with."""
+"""Many folds of many settings at once: each a small system over the rows that differ from the full fit, and the gap it
+ends with."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ ROUNDS = 30  # in which rows take the states they ask for, before a fold is reac
 CHANGED = 64  # rows of one fold that may differ from the full fit before it goes to the general solver
 WIDTHS = (0, 4, 8, 12, 16, 24, 32, 48, CHANGED)  # folds with about as many changed rows are solved together
 TOGETHER, PROVEN = 64_000, 16_000  # folds × rows looked at, and proven, together: arrays that stay in a core's cache
-PRICE = 10.0  # of a violated constraint, in units of the largest |u|: violations of settled folds are hardly more than rounding
+# of a violated constraint, in units of the largest |u|: violations of settled folds are hardly more than rounding
+PRICE = 10.0
 EXACT = 1e-12  # relative gap of a fold that counts as exact
 BREAKPOINT_ROUNDING = 1e-13  # of a row's |z|: on its breakpoint
 
@@ -44,7 +46,8 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """Every line: w (L, r), the rounds that were needed (0: not found), states and positions x of all rows, then the relative gap."""
+    """Every line: w (L, r), the rounds that were needed (0: not found), states and positions x of all rows, then the
+    relative gap."""
 
     w: Array
     rounds: np.ndarray
@@ -69,8 +72,9 @@ class Changes:
 
     On each changed row α·y + β·response = γ, the response being that of z, or in E of minus the multiplier:
 
-    held before, now at an end:          response - stiff·y = u₀ - end         at an end or absent, now held:   response = t - z₀
-    curved and free now:    y + response/q = u₀ - (z₀ - t)/q                   else:      y - weight·response = u₀ - end
+    held before, now at an end:          response - stiff·y = u₀ - end         at an end or absent, now held:   response
+    = t - z₀ curved and free now:    y + response/q = u₀ - (z₀ - t)/q                   else:      y - weight·response =
+    u₀ - end
     """
 
     def __init__(self, task: Task, s: np.ndarray, state: np.ndarray) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hw4opt.problem import Problem
+from hw4opt.problem.hyperparameters import RIDGE
 from hw4opt.selection.axes import Axis, Setting, Tried, lowest
 from hw4opt.selection.held_out import PROVEN, Score
 from hw4opt.selection.refine import ON_EDGE
@@ -12,7 +13,7 @@ from hw4opt.selection.refine import ON_EDGE
 
 def remedy_for(problem: Problem, axes: Sequence[Axis]) -> str:
     """What would give a held-out fit a finite maximum."""
-    if problem.ridge == 0 and all(axis.name != "ridge" for axis in axes):
+    if problem.ridge == 0 and all(axis.key.owner != RIDGE for axis in axes):
         return "give the ridge a weight above 0, or search it"
     return "leave out what no penalty reaches (an intercept, say)"
 
@@ -29,7 +30,10 @@ def unproven(chosen: Score, tried: Sequence[Score]) -> list[str]:
     """Notes on held-out fits without proof: of the chosen setting, and of any."""
     notes = []
     if not chosen.largest_gap <= PROVEN:
-        notes.append(f"not every held-out fit is proven: the largest relative gap of the chosen setting is {chosen.largest_gap:.1e}")
+        notes.append(
+            "not every held-out fit is proven: the largest relative gap of the chosen setting is "
+            f"{chosen.largest_gap:.1e}"
+        )
     count = sum(not one.largest_gap <= PROVEN for one in tried)
     if count and len(tried) > 1:
         have, scores, were = ("has", "its score", "it was") if count == 1 else ("have", "their scores", "they were")

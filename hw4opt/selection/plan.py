@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.errors import InputError, shown
 from hw4opt.kernels import Precomputed
-from hw4opt.problem import Problem
+from hw4opt.problem import Data, Problem
 from hw4opt.selection.axes import Axis, Setting
 from hw4opt.selection.folds import Folds, k_fold, labels_of, leave_one_out, leave_x_out, shared
 from hw4opt.selection.held_out import score_settings
@@ -46,7 +46,9 @@ class Plan:
     notes: list[str]
 
 
-def plan(problem: Problem, axes: Sequence[Axis], method: str, order: str, search: str, groups: ArrayLike | None, seed: int) -> Plan:
+def plan(
+    problem: Problem, axes: Sequence[Axis], method: str, order: str, search: str, groups: ArrayLike | None, seed: int
+) -> Plan:
     """The folds for a method, order of folds and search; raises `InputError` for what does not go together."""
     size = len(problem.y) if problem.active is None else len(problem.active)
     labels = (
@@ -124,8 +126,8 @@ def _first_round(search: str, axes: Sequence[Axis], seed: int) -> list[list[Sett
 
 
 def _cost(problem: Problem, axes: Sequence[Axis], folds: Folds) -> tuple[float, float]:
-    """Seconds of a setting before its folds, and of a fold: measured on few and on more, in the middle of the ranges and where fits are
-    hardest (large gamma, small weights)."""
+    """Seconds of a setting before its folds, and of a fold: measured on few and on more, in the middle of the ranges
+    and where fits are hardest (large gamma, small weights)."""
     middle = {axis.name: float(np.sqrt(axis.low) * np.sqrt(axis.high)) for axis in axes}
     hard = {axis.name: axis.high if is_gamma(problem, axis.name) else axis.low for axis in axes}
     places = (np.unique(np.linspace(0, len(folds) - 1, count).astype(int)) for count in FOLDS_TIMED)
@@ -153,4 +155,5 @@ def subset(problem: Problem, rows: np.ndarray) -> Problem:
     weights = np.ones(len(problem.y)) if problem.weights is None else problem.weights
     offset = None if problem.offset is None else problem.offset[rows]
     x = problem.x[np.ix_(rows, rows)] if isinstance(problem.kernel, Precomputed) else problem.x[rows]
-    return replace(problem, x=x, y=problem.y[rows], weights=weights[rows] * (size / len(rows)), offset=offset)
+    weights = weights[rows] * (size / len(rows))
+    return problem.model.on(Data(x, problem.y[rows], weights, offset, problem.data.names))

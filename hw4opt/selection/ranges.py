@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from hw4opt.errors import InputError
-from hw4opt.problem import Problem
+from hw4opt.problem import HyperparameterKey, Problem
+from hw4opt.problem.hyperparameters import GAMMA, RIDGE
 from hw4opt.terms import Likelihood, Smooth
 from hw4opt.terms.base import Array
 
@@ -20,19 +21,19 @@ RANK = 200  # the largest basis the search asks for: in one dimension the rank i
 def default_range(problem: Problem, name: str) -> tuple[float, float]:
     """(low, high) for gamma or a term's weight, in the units of x, y and the row weights.
 
-    ridge           1e-4 ω s k/σ to 10 ω s K/σ:  ω the median row weight, σ the size of the noise, s the size of the loss's slope
-                    there; k = K the mean k(x_i, x_i) of a kernel, of a linear design the least and the sum of its columns'
-                    mean squares
+    ridge           1e-4 ω s k/σ to 10 ω s K/σ:  ω the median row weight, σ the size of the noise, s the size of the
+                    loss's slope there; k = K the mean k(x_i, x_i) of a kernel, of a linear design the least and the sum
+                    of its columns' mean squares
     tv, trend, l1   by ω s and the length of x, or the columns' largest Σ |x_i|
 
     Columns of a linear design count from their mean where an intercept is free: the fit does not depend on their level.
     Raises `InputError` for what is searched only when its range is named.
     """
-    if name == "gamma":
+    if name == GAMMA:
         return _gamma(problem)
     slope, noise = _slope_and_noise(problem)
     slope *= 1.0 if problem.weights is None else float(np.median(problem.weights[problem.weights > 0]))
-    if name == "ridge":
+    if name == RIDGE:
         least, most = _sizes(problem)
         return 1e-4 * slope / noise * least, 10 * slope / noise * most
     term = next((term for term in problem.regularizers if term.label == name), None)
@@ -40,7 +41,9 @@ def default_range(problem: Problem, name: str) -> tuple[float, float]:
         raise InputError(f"no range is known for {name!r}; give one, as in `grid={{{name!r}: (0.1, 10, 7)}}`")
     if term.acts.order:
         unit = slope * term.acts.weight_unit(problem.design)
-        if (doubled := term.in_units(2.0)) is not None and doubled[0] == 4.0:  # a squared penalty: of f, not of its size
+        if (doubled := term.in_units(2.0)) is not None and doubled[
+            0
+        ] == 4.0:  # a squared penalty: of f, not of its size
             unit *= term.acts.weight_unit(problem.design) / noise
         return 0.03 * unit, 30 * unit * len(problem.design.base_x) ** (0.5 * (term.acts.order - 1))
     pull = slope * float(np.abs(_columns(problem)).sum(axis=0).max()) or 1.0  # signed, columns of mean 0 would cancel
@@ -49,15 +52,15 @@ def default_range(problem: Problem, name: str) -> tuple[float, float]:
 
 def is_gamma(problem: Problem, name: str) -> bool:
     """Whether a hyper-parameter is the kernel's gamma, by either of its names (gamma, rbf.gamma)."""
-    return problem.kernel is not None and name in ("gamma", f"{problem.kernel.name}.gamma")
+    return HyperparameterKey.parse(name).is_gamma_of(problem.kernel)
 
 
 def reach_of(problem: Problem, name: str, low: float, high: float) -> tuple[float, float]:
-    """How far a search may go on beyond a default range: three decades each way; gamma of more than 500 distinct x only to a
-    basis of about 500 in one column.
+    """How far a search may go on beyond a default range: three decades each way; gamma of more than 500 distinct x only
+    to a basis of about 500 in one column.
     """
     most = FURTHER
-    if name == "gamma" and len(problem.design.base_x) > LARGEST_RANK:
+    if name == GAMMA and len(problem.design.base_x) > LARGEST_RANK:
         most = (LARGEST_RANK / RANK) ** (2 if problem.kernel is None else problem.kernel.gamma_power)
     return low / FURTHER, high * most
 
@@ -67,7 +70,9 @@ def _gamma(problem: Problem) -> tuple[float, float]:
     x = problem.design.base_x
     width = float(np.ptp(x, axis=0).max())
     if not NARROWEST <= width <= WIDEST:
-        raise InputError(f"x spans {width:.3g} and a gamma to match is beyond floating point; measure x in another unit")
+        raise InputError(
+            f"x spans {width:.3g} and a gamma to match is beyond floating point; measure x in another unit"
+        )
     unit = width ** (2 if problem.kernel is None else problem.kernel.gamma_power)
     if x.shape[1] == 1:
         return 1 / unit, (RANK / 4) ** 2 / unit
@@ -80,7 +85,8 @@ def _gamma(problem: Problem) -> tuple[float, float]:
 def _slope_and_noise(problem: Problem) -> tuple[float, float]:
     """The size of |ℓ'| and of the residuals, as the best fit leaves them.
 
-    A smooth loss is looked at near its best constant, where residuals have the size of ℓ' / ℓ''; others at the noise in y.
+    A smooth loss is looked at near its best constant, where residuals have the size of ℓ' / ℓ''; others at the noise in
+    y.
     """
     if isinstance(problem.loss, Smooth):
         loss, kept = problem.loss, slice(None) if problem.active is None else problem.active
@@ -110,7 +116,8 @@ def _columns(problem: Problem) -> Array:
 
 
 def _sizes(problem: Problem) -> tuple[float, float]:
-    """The mean diagonal of the kernel, twice; of a linear design the least mean square of a column, and the sum of all."""
+    """The mean diagonal of the kernel, twice; of a linear design the least mean square of a column, and the sum of
+    all."""
     if problem.kernel is not None:
         size = float(problem.design.diagonal(problem.design.x).mean()) or 1.0
         return size, size

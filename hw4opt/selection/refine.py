@@ -26,11 +26,13 @@ History = Callable[[], Sequence[Tried]]
 
 
 def beyond(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, near: bool) -> Iterator[list[Setting]]:
-    """Walk out of default ranges on whose edge the best lies, one step (a factor) at a time, while that gains, up to their reach.
+    """Walk out of default ranges on whose edge the best lies, one step (a factor) at a time, while that gains, up to
+    their reach.
 
     near    also the neighbouring values of one axis that is not left
 
-    An edge is the lowest or highest value tried, less than a step from the end of its range (random settings lie on none).
+    An edge is the lowest or highest value tried, less than a step from the end of its range (random settings lie on
+    none).
     """
     while math.isfinite((best := lowest(tried())).score):
         moves = {axis.name: _outer(axis, steps[axis.name], best, tried()) for axis in axes}
@@ -98,7 +100,8 @@ def _apart(one: Tried, other: Tried, steps: Mapping[str, float]) -> float:
 
 
 def local_minima(axes: Sequence[Axis], tried: Sequence[Tried], steps: Mapping[str, float]) -> list[Tried]:
-    """The lowest, and inside the ranges the lowest of those that no neighbour a step away, also across, is better than."""
+    """The lowest, and inside the ranges the lowest of those that no neighbour a step away, also across, is better
+    than."""
     best = lowest(tried)
     ranks = np.array([one.score if one.rank[:2] == best.rank[:2] else np.inf for one in tried])
     unit = np.log([step for step in steps.values() if step > 1])
@@ -112,7 +115,8 @@ def local_minima(axes: Sequence[Axis], tried: Sequence[Tried], steps: Mapping[st
 
 
 def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, patience: int) -> Iterator[list[Setting]]:
-    """The minimum of a quadratic in the logarithms, fitted to the settings around the best; again, until it promises no gain.
+    """The minimum of a quadratic in the logarithms, fitted to the settings around the best; again, until it promises no
+    gain.
 
     A step that gains nothing halves the length of the next one. `patience` multiplies how many are tried.
     """
@@ -141,7 +145,9 @@ def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, pat
             return
 
 
-def _nearby(best: Tried, axes: Sequence[Axis], center: Array, unit: Array, tried: Sequence[Tried]) -> tuple[Array, Array]:
+def _nearby(
+    best: Tried, axes: Sequence[Axis], center: Array, unit: Array, tried: Sequence[Tried]
+) -> tuple[Array, Array]:
     """Places (in steps from the best) and rises in score of the nearest settings, 3^d of them at most."""
     finite = [one for one in tried if one.rank[:2] == best.rank[:2]]
     logs = np.log([[one.setting[axis.name] for axis in axes] for one in finite])
@@ -153,7 +159,8 @@ def _nearby(best: Tried, axes: Sequence[Axis], center: Array, unit: Array, tried
 
 
 def _model_step(places: Array, rises: Array, length: float, size: float) -> Array | None:
-    """The step to the minimum of the quadratic, None where it has none, is not determined, or gains less than counts."""
+    """The step to the minimum of the quadratic, None where it has none, is not determined, or gains less than
+    counts."""
     d = places.shape[1]
     upper = np.triu_indices(d)
     columns = np.column_stack([places, places[:, upper[0]] * places[:, upper[1]]])

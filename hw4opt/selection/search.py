@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from hw4opt.errors import InputError, shown
+from hw4opt.problem.hyperparameters import GAMMA
 from hw4opt.selection.axes import Axis, Setting, lowest, product
 from hw4opt.selection.ranges import log_grid
 from hw4opt.selection.refine import PATIENT, History, beyond, local_minima, polish, zoom
@@ -34,7 +35,9 @@ def _check_most(settings: int, what: str, give: str) -> None:
         raise InputError(f"{what} {settings:,} settings; a search takes {MOST_FITS:,} at most: give {give}")
 
 
-def rounds(search: str, axes: Sequence[Axis], folds: int, seed: int, tried: History, dense: bool = False) -> Iterator[list[Setting]]:
+def rounds(
+    search: str, axes: Sequence[Axis], folds: int, seed: int, tried: History, dense: bool = False
+) -> Iterator[list[Setting]]:
     """Lists of settings to try next; `tried` gives those that were.
 
     dense    for fits that cost next to nothing: a finer first grid, of which several local minima are refined
@@ -59,7 +62,9 @@ def rounds(search: str, axes: Sequence[Axis], folds: int, seed: int, tried: Hist
         yield from _refined(axes, steps, tried, settings, dense)
 
 
-def _refined(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, settings: int, dense: bool) -> Iterator[list[Setting]]:
+def _refined(
+    axes: Sequence[Axis], steps: Mapping[str, float], tried: History, settings: int, dense: bool
+) -> Iterator[list[Setting]]:
     ends = steps
     for start in local_minima(axes, tried(), steps) if dense else [lowest(tried())]:
         before = lowest(tried())
@@ -77,7 +82,7 @@ def _random(axes: Sequence[Axis], number: int, seed: int) -> list[Setting]:
 def _counts(kind: str, axes: Sequence[Axis], dense: bool) -> list[int]:
     default = COARSE.get(len(axes), 4) if kind == "zoom" else GRID
     if dense:
-        counts = [axis.points(DENSE if axis.name == "gamma" else COARSE[1]) for axis in axes]
+        counts = [axis.points(DENSE if axis.name == GAMMA else COARSE[1]) for axis in axes]
     else:
         counts = [axis.points(default) for axis in axes]
     _check_most(int(np.prod([float(count) for count in counts])), "the grid has", "smaller counts, or random:N")

@@ -1,10 +1,11 @@
 """Leave-one-out fits of smooth losses: Newton steps from the full fit, with its Hessian less the row that leaves.
 
-    w ← w - H_i⁻¹ g_i(w),     g_i = P w + Σ_{j≠i} f_j'(a_jᵀw) a_j,     H_i = P + Σ_{j≠i} f_j''(z_j) a_j a_jᵀ  at the full fit's z
+    w ← w - H_i⁻¹ g_i(w),     g_i = P w + Σ_{j≠i} f_j'(a_jᵀw) a_j,     H_i = P + Σ_{j≠i} f_j''(z_j) a_j a_jᵀ  at the
+    full fit's z
 
-H_i⁻¹ comes from H⁻¹ by one rank-one change (Sherman and Morrison 1950), so that a step of all folds is two products with A. As the Hessian
-stays where it was, each step gains a constant number of digits; where that is too few, the fold goes on with its own. The duality gap of
-every fold tells when it is there.
+H_i⁻¹ comes from H⁻¹ by one rank-one change (Sherman and Morrison 1950), so that a step of all folds is two products
+with A. As the Hessian stays where it was, each step gains a constant number of digits; where that is too few, the fold
+goes on with its own. The duality gap of every fold tells when it is there.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ def takes(form: Form) -> bool:
 
 
 def solve(form: Form, w: Array, held: np.ndarray) -> tuple[Array, Array, np.ndarray]:
-    """w (F, r) without each of the rows `held` (F,), relative gap and steps (F,), from the full fit w (r,) of a form of one problem."""
+    """w (F, r) without each of the rows `held` (F,), relative gap and steps (F,), from the full fit w (r,) of a form of
+    one problem."""
     smooth = form.loss.smooth
     assert smooth is not None
     a, penalty = form.loss.map.take(form.design.matrix), form.penalty[0]
@@ -69,7 +71,9 @@ def _damped(smooth: SmoothRows, a: Array, penalty: Array, at: tuple[Array, np.nd
     return steps * (np.log1p(stretch) / stretch)[:, None]
 
 
-def _gradient(form: Form, smooth: SmoothRows, a: Array, w: Array, held: np.ndarray, scale: Array) -> tuple[Array, Array]:
+def _gradient(
+    form: Form, smooth: SmoothRows, a: Array, w: Array, held: np.ndarray, scale: Array
+) -> tuple[Array, Array]:
     """The gradient at w (F, r) without the held rows, and the gap at the duals f'(z), relative to `scale`."""
     z = w @ a.T
     with np.errstate(over="ignore", invalid="ignore"):

@@ -1,13 +1,14 @@
 """How every row of the full fits answers when a few rows change.
 
-At the full optimum every row is in one of three states: u at its low end, at its high end, or free. A free row with curvature (q > 0)
-has u = (z - t)/q; a free row without has z = t: the set E, held by multipliers. With H = P + Σ_{free, q>0} a aᵀ/q and R = (A_E H⁻¹ A_Eᵀ)⁻¹,
-a force y_j on row j moves w by y_j p_j, and a row of E moved by y_j moves it likewise,
+At the full optimum every row is in one of three states: u at its low end, at its high end, or free. A free row with
+curvature (q > 0) has u = (z - t)/q; a free row without has z = t: the set E, held by multipliers. With H = P + Σ_{free,
+q>0} a aᵀ/q and R = (A_E H⁻¹ A_Eᵀ)⁻¹, a force y_j on row j moves w by y_j p_j, and a row of E moved by y_j moves it
+likewise,
 
     p_j = (H⁻¹ - H⁻¹A_EᵀR A_E H⁻¹) a_j,      p_j = H⁻¹A_EᵀR e_j  for j in E.
 
-The position x of a row is its z, or in E its multiplier u. The tableau T (M, M) gives every row's position, x = x₀ + yT: the principal
-pivot of A H⁻¹Aᵀ on E. Large data do without T and form the products they need.
+The position x of a row is its z, or in E its multiplier u. The tableau T (M, M) gives every row's position, x = x₀ +
+yT: the principal pivot of A H⁻¹Aᵀ on E. Large data do without T and form the products they need.
 """
 
 from __future__ import annotations
@@ -25,13 +26,17 @@ from hw4opt.terms.base import Array
 ABSENT, LOW, FREE, HIGH = 0, 1, 2, 3
 SPREAD = 1e11  # of the pivots of A_E H⁻¹ A_Eᵀ: beyond it the rows of E depend on each other
 WHOLE = 600  # rows up to which T is kept
-SLACK, TOUCH = 1e-12, 1e-14  # of |z| + |t|, and of the largest fitted value: what a row may be past its end before it leaves it
+SLACK, TOUCH = (
+    1e-12,
+    1e-14,
+)  # of |z| + |t|, and of the largest fitted value: what a row may be past its end before it leaves it
 DEPENDENT = 1e-9  # of a row's square: what is left of it beside other rows of E if it depends on them
 
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """The full fits of S settings over one or several bases: states, positions, duals and responses of all rows, (S, M) unless said."""
+    """The full fits of S settings over one or several bases: states, positions, duals and responses of all rows, (S, M)
+    unless said."""
 
     a: Array  # (G, M, r) the rows over each basis, padded with columns of zeros
     unit: Array  # (G, M) of each row's z, where fitted values have 1
@@ -65,7 +70,9 @@ class Base:
             return parts[0]
         rank = max(part.w.shape[1] for part in parts)
         found: dict[str, object] = {
-            "tables": Tables(*(np.concatenate([getattr(part.tables, one.name) for part in parts]) for one in fields(Tables))),
+            "tables": Tables(
+                *(np.concatenate([getattr(part.tables, one.name) for part in parts]) for one in fields(Tables))
+            ),
             "pivots": [pair for part in parts for pair in part.pivots],
             "values": parts[0].values,
             "basis": np.repeat(np.arange(len(parts)), [len(part.w) for part in parts]),
@@ -73,7 +80,9 @@ class Base:
         for name, empty in (("a", 0.0), ("p", 0.0), ("w", 0.0), ("w_scale", 1.0), ("penalty", 1.0)):
             found[name] = np.concatenate([_widen(getattr(part, name), rank, empty) for part in parts])
         whole = all(part.tableau is not None for part in parts)
-        found["tableau"] = np.concatenate([part.tableau for part in parts if part.tableau is not None]) if whole else None
+        found["tableau"] = (
+            np.concatenate([part.tableau for part in parts if part.tableau is not None]) if whole else None
+        )
         rest = [one.name for one in fields(cls) if one.name not in found]
         return cls(**found, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in rest})  # type: ignore[arg-type]
 
@@ -121,7 +130,11 @@ class Base:
 
     def move(self, s: int, y: Array) -> Array:
         """yT of one setting, y (b, M)."""
-        return y @ self.tableau[s] if self.tableau is not None else _moved(y, self.a[self.basis[s]], self.p[s], self.pivots[s])
+        return (
+            y @ self.tableau[s]
+            if self.tableau is not None
+            else _moved(y, self.a[self.basis[s]], self.p[s], self.pivots[s])
+        )
 
 
 def _moved(y: Array, a: Array, p: Array, pivot: tuple[np.ndarray, Array]) -> Array:
@@ -143,7 +156,8 @@ def _widen(array: Array, rank: int, empty: float) -> Array:
 
 
 def reach(z: Array, unit: Array, values: int) -> Array:
-    """The largest fitted value among z (b, M), of which the first `values` are that, in the units of every row, (b, M)."""
+    """The largest fitted value among z (b, M), of which the first `values` are that, in the units of every row, (b,
+    M)."""
     return np.abs(z[:, :values]).max(axis=1, keepdims=True) * unit
 
 
@@ -152,7 +166,9 @@ def _largest(u: Array, unit: Array) -> Array:
     return (np.abs(u) * unit).max(axis=1, keepdims=True) / np.where(unit > 0, unit, 1.0)
 
 
-def limits(state: np.ndarray, q: Array, ends: tuple[Array, Array], z_ends: tuple[Array, Array], slack: Array) -> tuple[Array, Array]:
+def limits(
+    state: np.ndarray, q: Array, ends: tuple[Array, Array], z_ends: tuple[Array, Array], slack: Array
+) -> tuple[Array, Array]:
     """Between what x of a row in this state has to lie: u in E within its box, z where the ends of u put it."""
     free, flat = state == FREE, q == 0
     low = np.where(free, np.where(flat, ends[0], z_ends[0]), np.where(state == HIGH, z_ends[1] - slack, -np.inf))
@@ -161,7 +177,8 @@ def limits(state: np.ndarray, q: Array, ends: tuple[Array, Array], z_ends: tuple
 
 
 def likely_states(z: Array, u: Array, union: Union, tables: Tables) -> np.ndarray:
-    """The states that a nearly optimal point points to: each row's smaller distance, of z from its kink or of u from its end, is the 0."""
+    """The states that a nearly optimal point points to: each row's smaller distance, of z from its kink or of u from
+    its end, is the 0."""
     apart, whole = z - tables.t, reach(z, union.unit, union.values)
     near = np.abs(apart) / np.maximum(whole, 1e-300) * np.maximum(_largest(u, union.unit), 1e-300)
     flat = tables.q == 0
@@ -173,7 +190,8 @@ def likely_states(z: Array, u: Array, union: Union, tables: Tables) -> np.ndarra
 
 
 def loosened(base: Base, u: Array) -> np.ndarray:
-    """The states with no more rows in E than are independent: the others go to their nearer end of u, those deep inside stay."""
+    """The states with no more rows in E than are independent: the others go to their nearer end of u, those deep inside
+    stay."""
     state = base.state.copy()
     for s in np.flatnonzero(~base.good):
         members, a = np.flatnonzero(base.held[s]), base.a[base.basis[s]]
@@ -260,10 +278,14 @@ def _inverse(h: Array) -> tuple[Array, np.ndarray]:
     except np.linalg.LinAlgError:
         inverse = np.linalg.pinv(scaled, hermitian=True)
     inverse = inverse * root[:, :, None] * root[:, None, :]
-    return 0.5 * (inverse + inverse.transpose(0, 2, 1)), np.isfinite(inverse).all(axis=(1, 2)) & (diagonal > 0).all(axis=1)
+    return 0.5 * (inverse + inverse.transpose(0, 2, 1)), np.isfinite(inverse).all(axis=(1, 2)) & (diagonal > 0).all(
+        axis=1
+    )
 
 
-def _pivot(a: Array, inverse: Array, held: np.ndarray, good: np.ndarray) -> tuple[Array, list[tuple[np.ndarray, Array]], np.ndarray]:
+def _pivot(
+    a: Array, inverse: Array, held: np.ndarray, good: np.ndarray
+) -> tuple[Array, list[tuple[np.ndarray, Array]], np.ndarray]:
     """The responses p with the rows of E held, E and R of each setting, and where R exists."""
     (count, r), most = inverse.shape[:2], int(held.sum(axis=1).max(initial=0))
     p = a @ inverse

@@ -1,4 +1,5 @@
-"""One solver a file: the file's name is that of its one public class, a `Solver`. Underscored files are what solvers share."""
+"""One solver a file: the file's name is that of its one public class, a `Solver`. Underscored files are what solvers
+share."""
 
 from __future__ import annotations
 
@@ -10,7 +11,17 @@ from typing import NamedTuple
 from hw4opt.errors import InputError, UnknownNameError, shown
 from hw4opt.solvers._base import Family, Solver
 
-__all__ = ["Chosen", "Family", "Solver", "families", "find_solver", "installed", "load_solver", "native_solvers", "solver_names"]
+__all__ = [
+    "Chosen",
+    "Family",
+    "Solver",
+    "families",
+    "find_solver",
+    "installed",
+    "load_solver",
+    "native_solvers",
+    "solver_names",
+]
 
 
 class Chosen(NamedTuple):
@@ -33,7 +44,8 @@ def solver_names() -> tuple[str, ...]:
 
 @cache
 def load_solver(name: str) -> Solver:
-    """The solver of that name; raises `UnknownNameError`, which lists what exists, and `InputError` where its extra is missing."""
+    """The solver of that name; raises `UnknownNameError`, which lists what exists, and `InputError` where its extra is
+    missing."""
     if name not in solver_names():
         raise UnknownNameError("solver", name, ("auto", *solver_names(), *(f"{family}:NAME" for family in families())))
     module = importlib.import_module(f"hw4opt.solvers.{name}")
@@ -47,11 +59,14 @@ def load_solver(name: str) -> Solver:
 def find_solver(solver: str | Solver) -> Chosen:
     """The solver (and backend) of a name such as qp:piqp, or the object itself.
 
-    Raises `UnknownNameError` for what does not exist, and `InputError` for what is no solver and for a colon after one without backends.
+    Raises `UnknownNameError` for what does not exist, and `InputError` for what is no solver and for a colon after one
+    without backends.
     """
     if isinstance(solver, Solver):
         if not solver.name or ":" in solver.name:
-            raise InputError(f'the class {type(solver).__name__} of the solver needs a name without colon, as in name = "mine"')
+            raise InputError(
+                f'the class {type(solver).__name__} of the solver needs a name without colon, as in name = "mine"'
+            )
         return Chosen(solver, None)
     if not isinstance(solver, str):
         raise InputError(f"solver is {shown(solver)}; give a name or a Solver object")
@@ -60,7 +75,9 @@ def find_solver(solver: str | Solver) -> Chosen:
     if isinstance(found, Family):
         return Chosen(found, found.backend(backend))
     if backend:
-        raise InputError(f"solver {solver!r}: only {' and '.join(families())} take a name after a colon, as in cvxpy:CLARABEL")
+        raise InputError(
+            f"solver {solver!r}: only {' and '.join(families())} take a name after a colon, as in cvxpy:CLARABEL"
+        )
     return Chosen(found, None)
 
 

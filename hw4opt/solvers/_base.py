@@ -10,7 +10,8 @@ from hw4opt.form.answer import Answer, Options, Start
 
 
 class Solver(ABC):
-    """An algorithm on forms; it knows no term by name, and its answers are proven by the certificate, not by what it says.
+    """An algorithm on forms; it knows no term by name, and its answers are proven by the certificate, not by what it
+    says.
 
     name         as it is asked for; of the classes in this folder, the name of the file
     tolerance    the relative gap aimed at where none is asked for
@@ -27,7 +28,8 @@ class Solver(ABC):
 
     @abstractmethod
     def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
-        """Points and duals of the whole batch, and which rule ended each problem; `start`: where to begin, if that helps."""
+        """Points and duals of the whole batch, and which rule ended each problem; `start`: where to begin, if that
+        helps."""
 
     def scale_free(self, form: Form) -> bool:
         """Whether its steps are the same in any unit; else it is given the scaled form."""
@@ -45,4 +47,5 @@ class Family(Solver):
 
     @abstractmethod
     def backend(self, name: str) -> str:
-        """The backend as its library spells it, of "" the default one; raises `UnknownNameError`, which lists the installed ones."""
+        """The backend as its library spells it, of "" the default one; raises `UnknownNameError`, which lists the
+        installed ones."""

@@ -35,7 +35,8 @@ class Deadline:
         return max(self._end - time.monotonic(), 0.0)
 
     def pass_on(self, settings: dict[str, Any], option: str | None) -> float:
-        """Set a backend's own time limit, if it has such an option; gives the seconds after which it is to be killed."""
+        """Set a backend's own time limit, if it has such an option; gives the seconds after which it is to be
+        killed."""
         left = self.left
         if option is None or not math.isfinite(left):
             return left

@@ -1,4 +1,5 @@
-"""What first-order methods share: now and then the iterate is polished, and the better point is kept until its gap is small enough."""
+"""What first-order methods share: now and then the iterate is polished, and the better point is kept until its gap is
+small enough."""
 
 from __future__ import annotations
 

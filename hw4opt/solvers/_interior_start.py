@@ -35,10 +35,12 @@ class Bound(NamedTuple):
 
 @dataclass
 class BlockState:
-    """Where the rows of one block stand: duals u, slack duals s of their bounds and the distances d to these (kept apart from u: near the
-    end they are smaller than its rounding), and what the first pass of a step leaves for the next two. Smooth rows have no bounds.
+    """Where the rows of one block stand: duals u, slack duals s of their bounds and the distances d to these (kept
+    apart from u: near the end they are smaller than its rounding), and what the first pass of a step leaves for the
+    next two. Smooth rows have no bounds.
 
-    Rows that a problem does not have stand at a harmless inner point; `present` (b, m) is 0 there, None where all are there.
+    Rows that a problem does not have stand at a harmless inner point; `present` (b, m) is 0 there, None where all are
+    there.
     """
 
     block: RowBlock
@@ -72,7 +74,9 @@ class BlockState:
     def dual(self, place: np.ndarray) -> Array:
         """u of some problems."""
         u = self.u[place]
-        for (sign, bound), d in zip(self.bounds, self.d, strict=True):  # near a bound, the distance has digits that u has not
+        for (sign, bound), d in zip(
+            self.bounds, self.d, strict=True
+        ):  # near a bound, the distance has digits that u has not
             u = np.where(d[place] <= NEAR_BOUND * np.abs(bound[place]), bound[place] - sign * d[place], u)
         return u if self.present is None else np.where(self.present[place] > 0, u, self.rows.low[place])
 
@@ -105,8 +109,9 @@ def solves_on_rows(form: Form) -> bool:
 def starting_point(form: Form, w: Array | None = None) -> tuple[list[BlockState], Array]:
     """u near the slope at w = 0, pulled inside; s from the row equation plus a share of the loss's own scale.
 
-    Every block is measured in its own units: rows of D B are short, so their z are small and their duals large. Unless there are smooth
-    rows, the start is centred at a first guess of w: a warm start where all duals have two bounds, else least squares.
+    Every block is measured in its own units: rows of D B are short, so their z are small and their duals large. Unless
+    there are smooth rows, the start is centred at a first guess of w: a warm start where all duals have two bounds,
+    else least squares.
     """
     z_scale, u_scale = form.scales
     states = [_start_block(form, block, z_scale, u_scale) for block in form.nonquadratic]
@@ -127,7 +132,8 @@ def starting_point(form: Form, w: Array | None = None) -> tuple[list[BlockState]
 
 
 def _start_smooth(form: Form, states: list[BlockState]) -> tuple[list[BlockState], Array]:
-    """Centred at the least squares of the smooth rows' own best z, where that is better than w = 0: far from it their steps are short."""
+    """Centred at the least squares of the smooth rows' own best z, where that is better than w = 0: far from it their
+    steps are short."""
     parts = [(state.block.chunk, state.block.rows) for state in states if isinstance(state.block.rows, SmoothRows)]
     smooth, zero = Objective(parts, None, form.penalty), np.zeros(form.penalty.shape)
     w = smooth.start()
@@ -142,7 +148,8 @@ def _start_smooth(form: Form, states: list[BlockState]) -> tuple[list[BlockState
 
 
 def _least_squares(form: Form, weight: Array) -> Array:
-    """w of the ridge and the loss's targets alone, every residual squared; those far out weigh less, so that none pulls more than a few."""
+    """w of the ridge and the loss's targets alone, every residual squared; those far out weigh less, so that none pulls
+    more than a few."""
     h, right = form.quadratic.h.copy(), -form.quadratic.b
     far = FAR_TARGET * form.scales.z
     for block in form.nonquadratic:
@@ -161,7 +168,8 @@ def _least_squares(form: Form, weight: Array) -> Array:
 def _center(state: BlockState, z: Array, target: Array, unit: Array) -> None:
     """The rows' point on the central path: v = q u + τ/(h - u) - τ/(u - l) up to rounding, and s = τ/d.
 
-    With one bound, s d = τ at no less than a share of the row's unit from the constraint: a z outside it stays a residual.
+    With one bound, s d = τ at no less than a share of the row's unit from the constraint: a z outside it stays a
+    residual.
     """
     q = state.rows.quadratic
     if len(state.bounds) == 1:
@@ -193,7 +201,8 @@ def _center(state: BlockState, z: Array, target: Array, unit: Array) -> None:
 
 
 def _start_inside(state: BlockState, v: Array, unit: Array, wide: np.ndarray) -> None:
-    """Rows whose bounds are far beyond any dual that the loss could ask for start in the middle, with slacks that cover their residuals."""
+    """Rows whose bounds are far beyond any dual that the loss could ask for start in the middle, with slacks that cover
+    their residuals."""
     (_, high), (_, low) = state.bounds
     inside = 0.1 * np.minimum(high - low, state.reach)
     u = np.clip(0.0, low + inside, high - inside)
@@ -241,7 +250,11 @@ def _start_block(form: Form, block: RowBlock, z_scale: Array, u_scale: Array) ->
 def _bounds(block: RowBlock, rows: BoxRows) -> list[Bound]:
     """The finite bounds, high before low; those of rows that a problem does not have are 1 and -1."""
     listed = ((1.0, block.kind.high_bounded, rows.high), (-1.0, block.kind.low_bounded, rows.low))
-    return [Bound(sign, bound if rows.all_open else np.where(rows.open, bound, sign)) for sign, there, bound in listed if there]
+    return [
+        Bound(sign, bound if rows.all_open else np.where(rows.open, bound, sign))
+        for sign, there, bound in listed
+        if there
+    ]
 
 
 def _slope_between(rows: BoxRows, v: Array, low: Array, high: Array) -> Array:

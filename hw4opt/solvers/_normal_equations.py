@@ -12,12 +12,15 @@ SHIFT = 1e-15  # relative: keeps singular directions (collinear columns, ridge 0
 MANY = 96  # systems from which substitution across the batch beats one LU a right side
 
 
-def factor(gram: Array, penalty: Array, rows: Callable[[int], Array] | None = None, steep: Sequence[int] = ()) -> Callable[[Array], Array]:
-    """Factor: near the end W spans twenty orders of magnitude, and LU is stable only on the system scaled to a unit diagonal.
+def factor(
+    gram: Array, penalty: Array, rows: Callable[[int], Array] | None = None, steep: Sequence[int] = ()
+) -> Callable[[Array], Array]:
+    """Factor: near the end W spans twenty orders of magnitude, and LU is stable only on the system scaled to a unit
+    diagonal.
 
-    gram (b, r, r) is overwritten; penalty (b, r); the returned function takes and gives (b, r). `rows` gives √W A of one problem,
-    (m, r): for the problems `steep` their QR decomposition serves, whose condition is only the root of the system's (not in large
-    batches, where it would cost more than a second solve of the few that need it).
+    gram (b, r, r) is overwritten; penalty (b, r); the returned function takes and gives (b, r). `rows` gives √W A of
+    one problem, (m, r): for the problems `steep` their QR decomposition serves, whose condition is only the root of the
+    system's (not in large batches, where it would cost more than a second solve of the few that need it).
     """
     diagonal = np.einsum("bii->bi", gram)
     diagonal += penalty
@@ -31,10 +34,16 @@ def factor(gram: Array, penalty: Array, rows: Callable[[int], Array] | None = No
     def solve(right: Array) -> Array:
         return root * np.linalg.solve(gram, (root * right)[:, :, None])[:, :, 0]
 
-    return _with_triangles(solve, {i: _triangle(rows(i), penalty[i]) for i in steep}) if rows is not None and len(steep) else solve
+    return (
+        _with_triangles(solve, {i: _triangle(rows(i), penalty[i]) for i in steep})
+        if rows is not None and len(steep)
+        else solve
+    )
 
 
-def _with_triangles(solve: Callable[[Array], Array], triangles: dict[int, tuple[Array, Array]]) -> Callable[[Array], Array]:
+def _with_triangles(
+    solve: Callable[[Array], Array], triangles: dict[int, tuple[Array, Array]]
+) -> Callable[[Array], Array]:
     """`solve`, but for some problems by R of their rows, H = diag(1/s) RᵀR diag(1/s)."""
 
     def mixed(right: Array) -> Array:
@@ -47,7 +56,8 @@ def _with_triangles(solve: Callable[[Array], Array], triangles: dict[int, tuple[
 
 
 def _triangle(rows: Array, penalty: Array) -> tuple[Array, Array]:
-    """R of the rows and the roots of the penalty, on columns of unit length, and what scales them; the largest rows first."""
+    """R of the rows and the roots of the penalty, on columns of unit length, and what scales them; the largest rows
+    first."""
     empty = (penalty == 0) & ~rows.any(axis=0)  # a column of zeros takes no part: a row of its own holds it at 0
     whole = np.concatenate([rows, np.diag(np.where(empty, 1.0, np.sqrt(penalty)))])
     whole = whole[np.argsort(-np.abs(whole).max(axis=1), kind="stable")]
@@ -57,7 +67,8 @@ def _triangle(rows: Array, penalty: Array) -> tuple[Array, Array]:
 
 
 def _many(gram: Array) -> Callable[[Array], Array] | None:
-    """Cholesky of every system, and substitution with all systems side by side; None if one of them is not positive definite."""
+    """Cholesky of every system, and substitution with all systems side by side; None if one of them is not positive
+    definite."""
     try:
         lower = np.linalg.cholesky(gram)
     except np.linalg.LinAlgError:

@@ -1,12 +1,12 @@
 """Polishing, which native solvers share: find the active set and land on it exactly.
 
-Proximal method of multipliers on the duals u with semismooth Newton steps inside (Rockafellar 1976; Li, Sun and Toh 2018): rows with
-q = 0 get a quadratic ε, so that
+Proximal method of multipliers on the duals u with semismooth Newton steps inside (Rockafellar 1976; Li, Sun and Toh
+2018): rows with q = 0 get a quadratic ε, so that
 
     P w + Aᵀ u⁺(w) = 0,   u⁺ = clip((A w - t + ε u₀)/(q + ε), l, h)
 
-is the gradient of a convex piecewise quadratic; Newton with a line search solves it, exactly once the active set is right, and u₀ ← u⁺
-removes ε again. The result is taken only where its duality gap is below the one before.
+is the gradient of a convex piecewise quadratic; Newton with a line search solves it, exactly once the active set is
+right, and u₀ ← u⁺ removes ε again. The result is taken only where its duality gap is below the one before.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from hw4opt.terms.base import Array
 
 PRICE = 1e5  # of a violated constraint, in units of the largest |u|: polishing must not gain by violating one
 SMOOTHING = 1e-3  # ε, in units of z over u
-SMOOTHING_FACTOR = 0.3  # … and by what it shrinks when the duals' center moves: the steps then converge faster than linearly
+SMOOTHING_FACTOR = (
+    0.3  # … and by what it shrinks when the duals' center moves: the steps then converge faster than linearly
+)
 ROUNDS = 8  # from a point near the optimum,
 FIRST_ORDER_ROUNDS = 40  # and from that of a first-order method
 NEGLIGIBLE_SHARE = 1e-5  # of the aim: there is nothing left to gain below
@@ -32,7 +34,8 @@ LARGEST_WORK = 50_000_000  # rows × r²: above it polishing costs more than it 
 
 @dataclass(frozen=True, eq=False)
 class Polished:
-    """The better of the two points, problem by problem: w (b, r), u (b, M) of the nonquadratic rows, and their gap (b,)."""
+    """The better of the two points, problem by problem: w (b, r), u (b, M) of the nonquadratic rows, and their gap
+    (b,)."""
 
     w: Array
     u: Array
@@ -80,7 +83,9 @@ def polish(form: Form, w: Array, u: Array, gap: Array | None, aim: Array, rounds
     center = [u[:, block.span] for block in blocks]
     epsilon = [_smoothing(form, *row) for row in zip(blocks, z, center, strict=True)]
     now = Iterate(form, np.arange(form.batch), w, z, center, epsilon)
-    with np.errstate(over="ignore", invalid="ignore"):  # a step of an exponential loss may overflow; what is kept stands
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # a step of an exponential loss may overflow; what is kept stands
         _rounds(best, now, aim, rounds)
     return best
 
@@ -117,7 +122,9 @@ def _newton(now: Iterate, u: list[Array]) -> None:
     part, blocks = now.part, now.part.nonquadratic
     base = part.penalty * now.w + part.quadratic.b + np.matvec(part.quadratic.h, now.w)
     gradient = base + sum((one @ block.matrix for block, one in zip(blocks, u, strict=True)), 0.0)
-    moved = sum((np.vecdot(eps * (one - c), one - c) for eps, one, c in zip(now.epsilon, u, now.center, strict=True)), 0.0)
+    moved = sum(
+        (np.vecdot(eps * (one - c), one - c) for eps, one, c in zip(now.epsilon, u, now.center, strict=True)), 0.0
+    )
     solved = (2 * part.stationarity_cost(now.w, gradient) <= moved)[:, None]
     if solved.any():
         now.center = [np.where(solved, one, c) for one, c in zip(u, now.center, strict=True)]
@@ -140,7 +147,11 @@ def _line_search(now: Iterate, dz: Sequence[Array], linear: Array, curve: Array,
 
     def slope(length: Array) -> Array:
         u = now.prox_dual([one + length * change for one, change in zip(now.z, dz, strict=True)])
-        return linear + length[:, 0] * curve + sum((np.vecdot(change, one) for change, one in zip(dz, u, strict=True)), 0.0)
+        return (
+            linear
+            + length[:, 0] * curve
+            + sum((np.vecdot(change, one) for change, one in zip(dz, u, strict=True)), 0.0)
+        )
 
     length, low, high = np.ones((len(start), 1)), np.zeros((len(start), 1)), np.ones((len(start), 1))
     here = slope(length)
@@ -158,7 +169,8 @@ def _line_search(now: Iterate, dz: Sequence[Array], linear: Array, curve: Array,
 
 
 def measure(form: Form, w: Array, z: Sequence[Array], u: Array) -> Array:
-    """The duality gap at (w, u), z = A w by nonquadratic block; violations of constraints at a multiple of their price |u|, (b,)."""
+    """The duality gap at (w, u), z = A w by nonquadratic block; violations of constraints at a multiple of their price
+    |u|, (b,)."""
     return _measure(form, w, z, [u[:, block.span] for block in form.nonquadratic])
 
 

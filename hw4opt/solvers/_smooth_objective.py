@@ -2,7 +2,8 @@
 
     ½ wᵀ(diag(penalty) + H₀)w + b₀ᵀw + Σ_i ω_i ℓ(a_iᵀw + o_i, y_i)
 
-One pass over the rows gives value, gradient and Hessian, a chunk at a time, so that memory beyond the data is that of a chunk.
+One pass over the rows gives value, gradient and Hessian, a chunk at a time, so that memory beyond the data is that of a
+chunk.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ def parts_of(pieces: Sequence[Chunk], smooth: SmoothRows) -> list[Part]:
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """What one pass over the rows finds at w: value and what it may be off by, gradient, Hessian, and what a step's slope is relative to:
-    the sum of the curvatures, so that slope/curvature is a mean square of changes of z (of the quadratic's rows, their value at 0)."""
+    """What one pass over the rows finds at w: value and what it may be off by, gradient, Hessian, and what a step's
+    slope is relative to: the sum of the curvatures, so that slope/curvature is a mean square of changes of z (of the
+    quadratic's rows, their value at 0)."""
 
     value: Array
     noise: Array
@@ -57,7 +59,9 @@ class Point:
     def put(self, place: np.ndarray, other: Point) -> Point:
         """This point with the problems `place` taken from another."""
         for array, fresh in zip(
-            vars(mixed := Point(*(one.copy() for one in vars(self).values()))).values(), vars(other).values(), strict=True
+            vars(mixed := Point(*(one.copy() for one in vars(self).values()))).values(),
+            vars(other).values(),
+            strict=True,
         ):
             array[place] = fresh
         return mixed
@@ -65,7 +69,8 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """Rows in parts, the quadratic of rows that have none of their own, the penalty, and the columns in use (w = basis v)."""
+    """Rows in parts, the quadratic of rows that have none of their own, the penalty, and the columns in use (w = basis
+    v)."""
 
     parts: Sequence[Part]
     fixed: Quadratic | None
@@ -78,7 +83,10 @@ class Objective:
             return self
         fixed = None if self.fixed is None else self.fixed.cut(stay)
         return replace(
-            self, parts=[(chunk, rows.cut(slice(None), stay)) for chunk, rows in self.parts], fixed=fixed, penalty=self.penalty[stay]
+            self,
+            parts=[(chunk, rows.cut(slice(None), stay)) for chunk, rows in self.parts],
+            fixed=fixed,
+            penalty=self.penalty[stay],
         )
 
     def columns(self, chunk: Chunk) -> Array:
@@ -94,10 +102,22 @@ class Objective:
             with np.errstate(over="ignore", invalid="ignore"):  # a step too far may end at infinity; it is taken back
                 z = w @ a.T
                 value, slope, weight = rows.derivatives(z)
-                return value.sum(axis=1), np.abs(value).sum(axis=1), slope @ a, chunk.gram(a, weight), weight.sum(axis=1)
+                return (
+                    value.sum(axis=1),
+                    np.abs(value).sum(axis=1),
+                    slope @ a,
+                    chunk.gram(a, weight),
+                    weight.sum(axis=1),
+                )
 
         b, r = w.shape
-        value, size, gradient, hessian, curvature = np.zeros(b), np.zeros(b), np.zeros((b, r)), np.zeros((b, r, r)), np.zeros(b)
+        value, size, gradient, hessian, curvature = (
+            np.zeros(b),
+            np.zeros(b),
+            np.zeros((b, r)),
+            np.zeros((b, r, r)),
+            np.zeros(b),
+        )
         for found in parallel_map(one, self.parts):
             for total, term in zip((value, size, gradient, hessian, curvature), found, strict=True):
                 total += term
@@ -123,7 +143,8 @@ class Objective:
     def at_zero(self) -> Array:
         """The value at w = 0."""
         value = sum(
-            parallel_map(lambda part: part[1].value(np.zeros((1, len(part[0])))).sum(axis=1), self.parts), np.zeros(len(self.penalty))
+            parallel_map(lambda part: part[1].value(np.zeros((1, len(part[0])))).sum(axis=1), self.parts),
+            np.zeros(len(self.penalty)),
         )
         return value if self.fixed is None else value + self.fixed.c
 
@@ -153,10 +174,14 @@ class Objective:
             t = rows.term.guess(rows.targets)
             weight = rows.weights * rows.term.curvature(t, rows.targets)
             pull = weight * (t - rows.offset) - rows.weights * rows.term.gradient(t, rows.targets)
-            return chunk.gram(a, np.broadcast_to(weight, (len(self.penalty), len(chunk)))), np.broadcast_to(pull, weight.shape) @ a
+            return chunk.gram(a, np.broadcast_to(weight, (len(self.penalty), len(chunk)))), np.broadcast_to(
+                pull, weight.shape
+            ) @ a
 
         b, r = self.penalty.shape
-        gram, pull = (np.zeros((b, r, r)), np.zeros((b, r))) if self.fixed is None else (self.fixed.h.copy(), -self.fixed.b)
+        gram, pull = (
+            (np.zeros((b, r, r)), np.zeros((b, r))) if self.fixed is None else (self.fixed.h.copy(), -self.fixed.b)
+        )
         for h, right in parallel_map(one, self.parts):
             gram, pull = gram + h, pull + right
         return descent(gram, self.penalty, -pull)
@@ -182,11 +207,14 @@ class Objective:
 def _join(smooth: Sequence[SmoothRows]) -> SmoothRows:
     """Smooth rows behind each other."""
     columns = zip(*((rows.targets, rows.offset, rows.weights) for rows in smooth), strict=True)
-    return SmoothRows(smooth[0].term, *(group[0] if group[0].shape[1] == 1 else np.concatenate(group, axis=1) for group in columns))
+    return SmoothRows(
+        smooth[0].term, *(group[0] if group[0].shape[1] == 1 else np.concatenate(group, axis=1) for group in columns)
+    )
 
 
 def descent(hessian: Array, penalty: Array, gradient: Array) -> Array:
-    """-(hessian + diag(penalty))⁻¹ gradient on columns scaled to a unit diagonal; directions without curvature are left alone."""
+    """-(hessian + diag(penalty))⁻¹ gradient on columns scaled to a unit diagonal; directions without curvature are left
+    alone."""
     return descents(hessian, penalty)(gradient)
 
 

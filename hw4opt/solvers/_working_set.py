@@ -1,8 +1,9 @@
 """l1 on many columns: solve over those that may be used, and add what the duals say is missing.
 
-With weight t on every |w_j| a column outside the set stays at w_j = 0 exactly as long as |a_jᵀu| ≤ t for the other terms' duals u. The
-answer over the set, with u_j = -a_jᵀu outside, is then one of the whole form, whose certificate is as good as that of the small one.
-(Tibshirani et al. 2012, strong rules; Massias, Gramfort and Salmon 2018, working sets.)
+With weight t on every |w_j| a column outside the set stays at w_j = 0 exactly as long as |a_jᵀu| ≤ t for the other
+terms' duals u. The answer over the set, with u_j = -a_jᵀu outside, is then one of the whole form, whose certificate is
+as good as that of the small one. (Tibshirani et al. 2012, strong rules; Massias, Gramfort and Salmon 2018, working
+sets.)
 """
 
 from __future__ import annotations

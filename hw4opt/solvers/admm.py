@@ -1,6 +1,8 @@
-"""ADMM on z = A w, over-relaxed, equilibrated, with adaptive rho; one factorisation serves until rho changes. Then polished.
+"""ADMM on z = A w, over-relaxed, equilibrated, with adaptive rho; one factorisation serves until rho changes. Then
+polished.
 
-    w ← argmin ½ wᵀ P w + Σ ρ_i/2 (a_iᵀw - z_i + u_i/ρ_i)²,     z ← prox of f at the relaxed A w + u/ρ,     u ← u + ρ (A w - z)
+    w ← argmin ½ wᵀ P w + Σ ρ_i/2 (a_iᵀw - z_i + u_i/ρ_i)²,     z ← prox of f at the relaxed A w + u/ρ,     u ← u + ρ (A
+    w - z)
 
 u is the unscaled dual. Rows without bounds stay in the quadratic. (Boyd et al. 2011; Stellato et al. 2020 for rho.)
 """
@@ -34,7 +36,8 @@ class Admm(Solver):
         return None
 
     def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
-        """The whole batch, each problem with its own rho, until every polished point is solved or the limit is reached."""
+        """The whole batch, each problem with its own rho, until every polished point is solved or the limit is
+        reached."""
         return iterate(_Admm(form, start), form, options, STEP_LIMIT)
 
 
@@ -48,7 +51,10 @@ class _Admm:
         self.z = [self.w @ block.matrix.T for block in self.blocks]
         self.u = [np.zeros((b, block.count)) if start is None else start.u[:, block.span] for block in self.blocks]
         self.units = [_unit(form, block) for block in self.blocks]
-        self.grams = [block.gram(np.broadcast_to(unit, (b, block.count))) for block, unit in zip(self.blocks, self.units, strict=True)]
+        self.grams = [
+            block.gram(np.broadcast_to(unit, (b, block.count)))
+            for block, unit in zip(self.blocks, self.units, strict=True)
+        ]
         self.rho = np.ones((b, 1))
         self.inverse = _invert(form, self.grams, self.rho)
 

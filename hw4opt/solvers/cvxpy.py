@@ -2,8 +2,8 @@
 
     minimise  ridge ‖w‖² + Σ_k Σ_i ω_ki f_k(z_k)_i    subject to  z_k = A_k w + c_k,
 
-every term through its own hand-written `model`. u_k is minus the dual value of the k-th equality. Never the Gram matrix: its
-quadratic form fails cvxpy's own check on real kernels.
+every term through its own hand-written `model`. u_k is minus the dual value of the k-th equality. Never the Gram
+matrix: its quadratic form fails cvxpy's own check on real kernels.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ ENDS = frozenset({"CLARABEL", "ECOS", "OSQP", "SCS"})  # each within a number of
 
 
 class Found(NamedTuple):
-    """A backend's answer to one problem: w (r,), the duals of the terms (1, m), how it ended, iterations, and what went wrong."""
+    """A backend's answer to one problem: w (r,), the duals of the terms (1, m), how it ended, iterations, and what went
+    wrong."""
 
     w: Array
     duals: list[Array]
@@ -114,7 +115,9 @@ def _limited(form: Form, options: Options, deadline: Deadline) -> Found:
         found = _solve_one((form, name, settings))
     else:
         try:
-            found = in_own_process(_solve_one, (replace(form), name, settings), seconds)  # a copy without what it has kept for itself
+            found = in_own_process(
+                _solve_one, (replace(form), name, settings), seconds
+            )  # a copy without what it has kept for itself
         except TimeoutError:
             nothing = [np.zeros((1, term.count)) for term in form.terms]
             found = Found(np.zeros(form.penalty.shape[1]), nothing, Status.ITERATION_LIMIT, 0, None)
@@ -128,7 +131,9 @@ def _stays_here(form: Form, options: Options) -> bool:
 
     Terms that are not of this package cannot go to another process.
     """
-    own = all(type(term).__module__.startswith("hw4opt.") for rows in form.terms for terms in rows.terms for term in terms)
+    own = all(
+        type(term).__module__.startswith("hw4opt.") for rows in form.terms for terms in rows.terms for term in terms
+    )
     return not own or (options.time_limit is None and (options.backend or DEFAULT) in ENDS)
 
 
@@ -165,7 +170,8 @@ def _quadratic(form: Form, w: Any) -> Any:
 
 
 class _Part(NamedTuple):
-    """One term's linking equality z = A w + c on the rows that it has, its cost and constraints, and in what each row is measured."""
+    """One term's linking equality z = A w + c on the rows that it has, its cost and constraints, and in what each row
+    is measured."""
 
     link: Any
     cost: Any
@@ -195,7 +201,8 @@ def _compile(form: Form, term_rows: TermRows, w: Any) -> _Part:
 
 
 def _row_lengths(a: Array, unit: float) -> Array:
-    """In units of a typical row of the loss: differences are as short as their points are near, slopes in units of their own.
+    """In units of a typical row of the loss: differences are as short as their points are near, slopes in units of
+    their own.
 
     1 for a row of zeros.
     """
@@ -204,11 +211,15 @@ def _row_lengths(a: Array, unit: float) -> Array:
 
 
 def _face(form: Form, term: Term, z: Any, lengths: Array, targets: tuple[Array, ...]) -> tuple[Array, Any]:
-    """The term's own model in the units of form and rows, and each row's factor; of a constraint, the list of its constraints.
+    """The term's own model in the units of form and rows, and each row's factor; of a constraint, the list of its
+    constraints.
 
-    A cone is the same in any unit, and a term of degree 1 takes the unit as a factor: neither has the lengths inside its model.
+    A cone is the same in any unit, and a term of degree 1 takes the unit as a factor: neither has the lengths inside
+    its model.
     """
-    size, worth = (1.0, 1.0) if form.units is None else (float(one[0, 0]) for one in (form.units.size, form.units.worth))
+    size, worth = (
+        (1.0, 1.0) if form.units is None else (float(one[0, 0]) for one in (form.units.size, form.units.worth))
+    )
     if targets or (doubled := term.in_units(2.0)) is None:
         return np.ones(len(lengths)) / worth, term.model(cp, cp.multiply(size * lengths, z), *targets)
     if doubled in ((1.0, term), (2.0, term)):

@@ -3,10 +3,10 @@
     minimise over w   ½ wᵀ P w + Σ_i max over l_i ≤ u_i ≤ h_i of  (a_iᵀw - t_i) u_i - ½ q_i u_i²  + Σ smooth f(a_iᵀ w)
 
 with slack duals s ≥ 0 of both sides, d = u - l and h - u:   P w + Aᵀu = 0,   A w - t = q u + s_high - s_low,   s d = τ.
-Rows without bounds (squared loss) have u = (A w - t)/q and are in the quadratic. Eliminating s and u of the others leaves one (r, r) system
-a step, (H₀ + Aᵀ W A) dw = …, with W = 1/(q + Σ s/d), and W = f'' on smooth rows. Rows are visited a block at a time
-in three passes: residuals and H; the affine direction and the corrector's right side; the step.
-(Mehrotra 1992; Gertz and Wright 2003; damping of smooth rows: Sun and Tran-Dinh 2019.)
+Rows without bounds (squared loss) have u = (A w - t)/q and are in the quadratic. Eliminating s and u of the others
+leaves one (r, r) system a step, (H₀ + Aᵀ W A) dw = …, with W = 1/(q + Σ s/d), and W = f'' on smooth rows. Rows are
+visited a block at a time in three passes: residuals and H; the affine direction and the corrector's right side; the
+step. (Mehrotra 1992; Gertz and Wright 2003; damping of smooth rows: Sun and Tran-Dinh 2019.)
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ SUBSAMPLE_ROWS = 16_000  # about so many
 SUBSAMPLE_TOL = 1e-4
 NEGLIGIBLE_GAP = 1e-16  # of the least that a gap can be relative to: done, whatever the scale
 GAP_SCALE_FROM = 1e-6  # … and from which on the gap is judged by what the fit explains
-STEEP_WEIGHT = 1e12  # W of a row, over that of a typical row of the loss, from which a step is solved on the rows themselves
+STEEP_WEIGHT = (
+    1e12  # W of a row, over that of a typical row of the loss, from which a step is solved on the rows themselves
+)
 STEEP_ROWS_GAP = 1e-2  # relative gap above which no row's weight is that large
 STALLED_STEPS = 8  # steps without gain, near the end, after which there is nothing more to gain
 TINY = 1e-300
@@ -92,9 +94,11 @@ class Interior(Solver):
         return None
 
     def scale_free(self, form: Form) -> bool:
-        """Every step is solved on columns scaled to a unit diagonal: a kernel's basis, orthonormal as it is, needs no other scale.
+        """Every step is solved on columns scaled to a unit diagonal: a kernel's basis, orthonormal as it is, needs no
+        other scale.
 
-        Raw columns do, and columns beside an intercept that their means overlap with; but where every row is quadratic there is one step.
+        Raw columns do, and columns beside an intercept that their means overlap with; but where every row is quadratic
+        there is one step.
         """
         return not form.nonquadratic or (form.design.kernel is not None and not form.design.intercept and form.has_loss)
 
@@ -114,7 +118,9 @@ class Interior(Solver):
             aim = 0.5 * options.tol * form.gap_scale(start.w, np.zeros(b))
             polished = polish(form, start.w, start.u, None, aim)
             ended |= polished.gap <= aim
-            kept.take(np.flatnonzero(polished.gap <= aim), polished.cut(polished.gap <= aim), start.w[polished.gap <= aim])
+            kept.take(
+                np.flatnonzero(polished.gap <= aim), polished.cut(polished.gap <= aim), start.w[polished.gap <= aim]
+            )
         if ended.any():
             iterations[ended] = 0
             active = np.flatnonzero(~ended)
@@ -130,10 +136,16 @@ class Interior(Solver):
             stalled[active] = np.where(better, 0, stalled[active] + 1)
             relative = sums.gap / sums.scale
             lost = ~np.isfinite(relative) | ((sums.gap > 1e3 * best[active]) & (best[active] <= 1e-4 * sums.scale))
-            lost |= (stalled[active] >= STALLED_STEPS) & (best[active] <= FIRST_POLISH_GAP * sums.scale)  # rounding allows no more
+            lost |= (stalled[active] >= STALLED_STEPS) & (
+                best[active] <= FIRST_POLISH_GAP * sums.scale
+            )  # rounding allows no more
             good = relative <= 0.5 * options.tol  # half: the certificate counts the gap its own way
             last = iteration == limit or deadline.passed()
-            now = (better & (((relative <= FIRST_POLISH_GAP) & ~tried[active]) | good)) | last | lost if form.nonquadratic else good | last
+            now = (
+                (better & (((relative <= FIRST_POLISH_GAP) & ~tried[active]) | good)) | last | lost
+                if form.nonquadratic
+                else good | last
+            )
             now &= np.isfinite(relative) | last
             tried[active[now]] = True
             if now.any():
@@ -260,9 +272,11 @@ def _evaluate_block(state: BlockState, w: Array) -> _BlockSums:
 
 
 def step(form: Form, states: list[BlockState], w: Array, sums: Sums, slow: np.ndarray) -> Array:
-    """Predictor, centring by its success, corrector, and the step to near the boundary; updates the states and returns the new w.
+    """Predictor, centring by its success, corrector, and the step to near the boundary; updates the states and returns
+    the new w.
 
-    Where the last step was no gain (`slow`), a plain well-centred step breaks the cycle that Mehrotra's correction can fall into.
+    Where the last step was no gain (`slow`), a plain well-centred step breaks the cycle that Mehrotra's correction can
+    fall into.
     """
     near = (sums.gap <= STEEP_ROWS_GAP * sums.scale).any()
     steep = _steep(form, states) if near else ()
@@ -282,9 +296,13 @@ def step(form: Form, states: list[BlockState], w: Array, sums: Sums, slow: np.nd
         share = (after / np.maximum(sums.complementarity, TINY)) ** 3
         if slow.any():
             share, second = np.where(slow, SAFE_CENTERING, share), np.where(slow[:, None], 0.0, second)
-        infeasibility = np.maximum(sums.gap - sums.complementarity, 0)  # complementarity must not run ahead of residuals,
+        infeasibility = np.maximum(
+            sums.gap - sums.complementarity, 0
+        )  # complementarity must not run ahead of residuals,
         floor = SAFE_CENTERING * infeasibility
-        if len(bounded) < len(states):  # but those of smooth rows fall by themselves, and over a tiny ridge are no measure
+        if len(bounded) < len(
+            states
+        ):  # but those of smooth rows fall by themselves, and over a tiny ridge are no measure
             floor = np.minimum(floor, sums.complementarity)
         ahead = (infeasibility > 10 * sums.complementarity) & (sums.gap < sums.scale)
         target = (np.where(ahead, floor, share * sums.complementarity) / form.bounds)[:, None]
@@ -338,7 +356,8 @@ def _weighted_rows(form: Form, states: list[BlockState]) -> Callable[[int], Arra
 
 
 class _Affine(NamedTuple):
-    """Of the affine direction: the steepest approach to a bound, AᵀW of the centring and second-order terms, and Σ ds dd."""
+    """Of the affine direction: the steepest approach to a bound, AᵀW of the centring and second-order terms, and Σ ds
+    dd."""
 
     steepest: Array
     center: Array

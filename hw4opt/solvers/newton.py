@@ -1,13 +1,15 @@
 """Newton's method for forms without kinks, batched over one design.
 
-    minimise over w   ½ wᵀ(diag(penalty) + H₀)w + b₀ᵀw + Σ_i ω_i ℓ(a_iᵀw + o_i, y_i),      ℓ smooth and convex, |ℓ'''| ≤ ℓ''
+    minimise over w   ½ wᵀ(diag(penalty) + H₀)w + b₀ᵀw + Σ_i ω_i ℓ(a_iᵀw + o_i, y_i),      ℓ smooth and convex, |ℓ'''| ≤
+    ℓ''
 
-The start is the weighted least squares of each row's own best z (of a count y: log(y + ½)), finished on a part of the rows where there
-are many. A step is solved on columns scaled to a unit diagonal and shortened until it lowers the value: that, not a clipped model, is what
-guards exp. Once a step is short, the Hessian has done its part: what is left is the step's square, and steps that keep the Hessian and see
-the rows only for the gradient take it down by the step's length each. Collinear columns: the free columns are replaced by an orthonormal
-set that spans as much, found from their triangular factor; w is then the shortest of the minimizers on scaled columns.
-(Bach 2010 for |ℓ'''| ≤ ℓ''; Björck 1996, §2.7 for the rank.)
+The start is the weighted least squares of each row's own best z (of a count y: log(y + ½)), finished on a part of the
+rows where there are many. A step is solved on columns scaled to a unit diagonal and shortened until it lowers the
+value: that, not a clipped model, is what guards exp. Once a step is short, the Hessian has done its part: what is left
+is the step's square, and steps that keep the Hessian and see the rows only for the gradient take it down by the step's
+length each. Collinear columns: the free columns are replaced by an orthonormal set that spans as much, found from their
+triangular factor; w is then the shortest of the minimizers on scaled columns. (Bach 2010 for |ℓ'''| ≤ ℓ''; Björck 1996,
+§2.7 for the rank.)
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ RANK = 1e-13  # singular value of scaled columns, over the largest, that counts 
 
 @dataclass(frozen=True)
 class Stop:
-    """When to end: passes over the rows at most, the root mean square change of z that the last step may leave, and the time."""
+    """When to end: passes over the rows at most, the root mean square change of z that the last step may leave, and the
+    time."""
 
     limit: int = LIMIT
     left: float = LAST
@@ -51,7 +54,8 @@ class Minimum:
     """The minimizers of a batch.
 
     w           (b, r)
-    iterations  (b,) Hessians formed;  converged (b,): the last step was next to nothing (else the limit or rounding ended it)
+    iterations  (b,) Hessians formed;  converged (b,): the last step was next to nothing (else the limit or rounding
+                ended it)
     rank        of the columns
     """
 
@@ -88,20 +92,26 @@ class Newton(Solver):
         has_quadratic = any(block.kind.is_quadratic for block in form.blocks)
         whole = Objective(parts, form.quadratic if has_quadratic else None, form.penalty)
         deadline = Deadline(options.time_limit)
-        found = _minimize(whole, None if start is None else start.w, Stop(options.max_iterations or LIMIT, deadline=deadline))
+        found = _minimize(
+            whole, None if start is None else start.w, Stop(options.max_iterations or LIMIT, deadline=deadline)
+        )
         reached = [Status.CERTIFIED if done else Status.ITERATION_LIMIT for done in found.converged]
         u, notes = form.gradient(form.forward(found.w)), deadline.notes(reached)
         return Answer(found.w, u, reached, found.iterations, notes=notes, rank=found.rank)
 
 
-def minimize(pieces: Sequence[Chunk], smooth: SmoothRows, penalty: Array, start: Array | None = None, stop: Stop = Stop()) -> Minimum:
-    """Minimise Σ_i ω_i ℓ(a_iᵀw + o_i, y_i) + ½ wᵀ diag(penalty) w for a batch of weights, targets, offsets and penalties.
+def minimize(
+    pieces: Sequence[Chunk], smooth: SmoothRows, penalty: Array, start: Array | None = None, stop: Stop = Stop()
+) -> Minimum:
+    """Minimise Σ_i ω_i ℓ(a_iᵀw + o_i, y_i) + ½ wᵀ diag(penalty) w for a batch of weights, targets, offsets and
+    penalties.
 
-    pieces   the rows a_i, of `pieces_of`;  smooth: arrays (b, n), or (b, 1) where all rows are alike;  penalty (b, r), 0 on free columns
+    pieces   the rows a_i, of `pieces_of`;  smooth: arrays (b, n), or (b, 1) where all rows are alike;  penalty (b, r),
+             0 on free columns
     start    (b, r) or None for a start from the data
 
-    Memory beyond the arguments is that of some chunks of rows. Row weights of 0 are allowed; where the minimum lies at infinity, steps go
-    on until they gain nothing more.
+    Memory beyond the arguments is that of some chunks of rows. Row weights of 0 are allowed; where the minimum lies at
+    infinity, steps go on until they gain nothing more.
     """
     return _minimize(Objective(parts_of(pieces, smooth), None, np.asarray(penalty, dtype=float)), start, stop)
 
@@ -119,7 +129,8 @@ def _minimize(whole: Objective, start: Array | None, stop: Stop) -> Minimum:
 
 
 def _first(whole: Objective) -> Array:
-    """The minimum over a part of the rows where that is cheap and found; else the least squares start over all of them."""
+    """The minimum over a part of the rows where that is cheap and found; else the least squares start over all of
+    them."""
     part = whole.some_rows()
     if part is not None:
         found = _newton(part, *_bounded(part, part.start()), Stop(EASY))
@@ -129,7 +140,8 @@ def _first(whole: Objective) -> Array:
 
 
 def _bounded(whole: Objective, w: Array) -> tuple[Array, Point]:
-    """w, halved until it is no worse than 0: far above the rows' best z Newton's steps are short, for exp is steep there.
+    """w, halved until it is no worse than 0: far above the rows' best z Newton's steps are short, for exp is steep
+    there.
 
     A convex value at 0 is no less than value - gradientᵀw: where that is plain, 0 need not be looked at.
     """
@@ -171,15 +183,20 @@ def _newton(whole: Objective, w: Array, here: Point, stop: Stop) -> Minimum:
     return found
 
 
-def _keep(whole: Objective, behind: tuple[Array, Point, Array], which: np.ndarray, left: float) -> tuple[Array, np.ndarray, np.ndarray]:
-    """Steps of the problems `which` with the Hessian of the point behind a step (w after it, the point, its slope), until the last two
-    show that less than `left` is left.
+def _keep(
+    whole: Objective, behind: tuple[Array, Point, Array], which: np.ndarray, left: float
+) -> tuple[Array, np.ndarray, np.ndarray]:
+    """Steps of the problems `which` with the Hessian of the point behind a step (w after it, the point, its slope),
+    until the last two show that less than `left` is left.
 
     Gives w, (b,) where that came to pass, and those of `which` where it did not.
     """
     w, here, slope = behind
     part, at, v, last = whole.cut(which), here.cut(which), w[which], slope[which]
-    enough, done = last <= SHORTER**2 * at.curvature, last <= left * at.curvature  # what a step leaves is about its square
+    enough, done = (
+        last <= SHORTER**2 * at.curvature,
+        last <= left * at.curvature,
+    )  # what a step leaves is about its square
     direct = descents(at.hessian, part.penalty)
     for _ in range(KEPT):
         if done.all():
@@ -195,14 +212,19 @@ def _keep(whole: Objective, behind: tuple[Array, Point, Array], which: np.ndarra
 
 
 def _search(part: Objective, w: Array, d: Array, slope: Array, here: Point, short: np.ndarray) -> tuple[Array, Point]:
-    """Lengths of steps along d that lower the value enough, 0 where none does, and the points they lead to; a short step is 1, unseen."""
+    """Lengths of steps along d that lower the value enough, 0 where none does, and the points they lead to; a short
+    step is 1, unseen."""
     length, there, trying = np.ones(len(w)), here, np.flatnonzero(~short)
     for _ in range(TRIALS):
         if not len(trying):
             break
         found = part.cut(trying).at(w[trying] + length[trying, None] * d[trying])
         lower = found.value <= here.value[trying] - ENOUGH * length[trying] * slope[trying] + here.noise[trying]
-        there = found if lower.all() and len(trying) == len(w) else there.put(trying[lower], found.cut(np.flatnonzero(lower)))
+        there = (
+            found
+            if lower.all() and len(trying) == len(w)
+            else there.put(trying[lower], found.cut(np.flatnonzero(lower)))
+        )
         trying = trying[~lower]
         length[trying] *= SHRINK
     length[trying] = 0.0
@@ -210,7 +232,8 @@ def _search(part: Objective, w: Array, d: Array, slope: Array, here: Point, shor
 
 
 def _independent(whole: Objective, here: Point) -> tuple[Array, Array] | None:
-    """A basis of as many columns as are independent, and its inverse on their span; None where the columns are plainly so.
+    """A basis of as many columns as are independent, and its inverse on their span; None where the columns are plainly
+    so.
 
     One well-conditioned Hessian of the batch proves them independent. Else the free columns' triangular factor decides.
     """

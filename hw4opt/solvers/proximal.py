@@ -1,10 +1,12 @@
-"""Accelerated proximal gradient with adaptive restart (Nesterov 1983; Beck and Teboulle 2009; O'Donoghue and Candès 2015).
+"""Accelerated proximal gradient with adaptive restart (Nesterov 1983; Beck and Teboulle 2009; O'Donoghue and Candès
+2015).
 
 On the primal where every term but one that acts on coefficients alone is smooth:
 
     w ← prox of the l1 rows at w - ∇(rest)/L;
 
-else on the dual, where every row's conjugate has its own prox and the ridge and the quadratic rows Q = P + H₀ are the smooth part:
+else on the dual, where every row's conjugate has its own prox and the ridge and the quadratic rows Q = P + H₀ are the
+smooth part:
 
     minimise over u   ½ (b + Aᵀu)ᵀ Q⁻¹ (b + Aᵀu) + Σ_i f_i*(u_i),       w = -Q⁻¹ (b + Aᵀu).
 
@@ -41,7 +43,10 @@ class Proximal(Solver):
         rough = [form.terms[part.term] for block in form.nonquadratic if not _is_smooth(block) for part in block.parts]
         names = ", ".join(sorted({name for term in rough for name in term.names}))
         free = "an unpenalised intercept" if form.design.intercept else "ridge 0"
-        return f"with {free} proximal needs every term but one on the coefficients to be smooth, of bounded curvature; {names} is not"
+        return (
+            f"with {free} proximal needs every term but one on the coefficients to be smooth, "
+            f"of bounded curvature; {names} is not"
+        )
 
     def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
         """The whole batch until every polished point is solved or the limit is reached."""
@@ -155,7 +160,10 @@ class _OnDual(_Accelerated):
         self.form, self.blocks = form, form.nonquadratic
         b, (z_scale, u_scale) = form.batch, form.scales
         self.q_inverse = np.linalg.inv(_quadratic(form))
-        units = [np.broadcast_to(u_scale / z_scale * np.square(form.loss_length / block.length), (b, block.count)) for block in self.blocks]
+        units = [
+            np.broadcast_to(u_scale / z_scale * np.square(form.loss_length / block.length), (b, block.count))
+            for block in self.blocks
+        ]
         gram = sum(block.gram(unit) for block, unit in zip(self.blocks, units, strict=True))
         root = np.linalg.cholesky(0.5 * (self.q_inverse + self.q_inverse.transpose(0, 2, 1)))
         longest = largest_eigenvalue(np.matmul(root.transpose(0, 2, 1), np.matmul(gram, root)))[:, None]

@@ -1,12 +1,15 @@
-"""The form as a quadratic program, for any solver that the library qpsolvers knows. The only file that imports qpsolvers.
+"""The form as a quadratic program, for any solver that the library qpsolvers knows. The only file that imports
+qpsolvers.
 
     minimise over w, m, s⁺, s⁻ ≥ 0    ½ wᵀ(diag(penalty) + H)w + bᵀw + Σ_i (½ q_i m_i² + high_i s⁺_i - low_i s⁻_i)
-    subject to                        a_iᵀw - shift_i = q_i m_i + s⁺_i - s⁻_i            rows with curvature or two bounds: u_i = m_i
-                                      a_iᵀw ≥ shift_i at the cost high_i (a_iᵀw - shift_i)   rows with the bound high alone
-                                      a_iᵀw ≤ shift_i at the cost low_i (a_iᵀw - shift_i)    rows with the bound low alone
+    subject to                        a_iᵀw - shift_i = q_i m_i + s⁺_i - s⁻_i            rows with curvature or two
+    bounds: u_i = m_i
+                                      a_iᵀw ≥ shift_i at the cost high_i (a_iᵀw - shift_i)   rows with the bound high
+                                      alone a_iᵀw ≤ shift_i at the cost low_i (a_iᵀw - shift_i)    rows with the bound
+                                      low alone
 
-m_i exists where q_i > 0, s⁺_i where high_i is finite, s⁻_i where low_i is; H and b are those of the rows without bounds. u_i is the
-multiplier of the equality, or the finite bound corrected by the multiplier of the inequality.
+m_i exists where q_i > 0, s⁺_i where high_i is finite, s⁻_i where low_i is; H and b are those of the rows without
+bounds. u_i is the multiplier of the equality, or the finite bound corrected by the multiplier of the inequality.
 """
 
 from __future__ import annotations
@@ -34,8 +37,15 @@ except ImportError as error:
 
 DEFAULT = "piqp"
 SETTINGS: dict[str, dict[str, Any]] = {  # tightened, as in cvxpy.py
-    "piqp": {"eps_abs": 1e-10, "eps_rel": 1e-11, "eps_duality_gap_abs": 1e-10, "eps_duality_gap_rel": 1e-11, "max_iter": 500},
-    # it takes rows of small differences for infeasible, and with this option goes on to the nearest feasible point, which is the solution
+    "piqp": {
+        "eps_abs": 1e-10,
+        "eps_rel": 1e-11,
+        "eps_duality_gap_abs": 1e-10,
+        "eps_duality_gap_rel": 1e-11,
+        "max_iter": 500,
+    },
+    # it takes rows of small differences for infeasible, and with this option goes on to the nearest feasible point,
+    # which is the solution
     "proxqp": {"eps_abs": 1e-11, "eps_rel": 1e-12, "max_iter": 20_000, "primal_infeasibility_solving": True},
     # with its own, smaller, proximal term it calls some feasible programs infeasible
     "daqp": {"primal_tol": 1e-10, "eps_prox": -1e-4, "eta_prox": 1e-12, "iter_limit": 100_000},
@@ -59,7 +69,9 @@ SECONDS = {"highs": "time_limit", "clarabel": "time_limit", "osqp": "time_limit"
 DEFINITE = frozenset({"quadprog", "ecos"})  # need curvature of every variable
 ENDS = frozenset({"piqp", "daqp", "quadprog", "clarabel", "osqp", "ecos", "scs"})  # soon, at their limit of iterations
 LARGEST = 50_000_000  # entries of P up to which a solver that takes only dense matrices is asked
-DENSE = 1_000_000  # entries of P up to which a solver that takes both is given dense matrices, which it solves more exactly
+DENSE = (
+    1_000_000  # entries of P up to which a solver that takes both is given dense matrices, which it solves more exactly
+)
 RIDGE = 1e-10  # of the largest diagonal entry: curvature that variables without any get for solvers in DEFINITE
 
 
@@ -116,7 +128,8 @@ def _solve_one(form: Form, options: Options, deadline: Deadline) -> Answer:
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """minimise ½ xᵀPx + cᵀx subject to Gx ≤ h, Ax = b, x ≥ least; matrices dense or sparse, None where there are no rows."""
+    """minimise ½ xᵀPx + cᵀx subject to Gx ≤ h, Ax = b, x ≥ least; matrices dense or sparse, None where there are no
+    rows."""
 
     p: Any
     c: Array
@@ -129,7 +142,8 @@ class Program:
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """What a backend returned: x, the multipliers y of the equalities and z ≥ 0 of the inequalities; zeros where it found none."""
+    """What a backend returned: x, the multipliers y of the equalities and z ≥ 0 of the inequalities; zeros where it
+    found none."""
 
     x: Array
     y: Array
@@ -147,7 +161,8 @@ class Raw:
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """All nonquadratic rows of a form of one problem, (m,) each, a (m, r), and their places in the table of all rows."""
+    """All nonquadratic rows of a form of one problem, (m,) each, a (m, r), and their places in the table of all
+    rows."""
 
     places: np.ndarray
     a: Array
@@ -164,10 +179,14 @@ class _Rows:
         sizes = [block.count for block in blocks]
 
         def joined(arrays: list[Array]) -> Array:
-            return np.concatenate([np.zeros(0), *(np.broadcast_to(a[0], m) for a, m in zip(arrays, sizes, strict=True))])
+            return np.concatenate(
+                [np.zeros(0), *(np.broadcast_to(a[0], m) for a, m in zip(arrays, sizes, strict=True))]
+            )
 
         return cls(
-            np.concatenate([np.zeros(0, dtype=int), *(np.arange(block.span.start, block.span.stop) for block in blocks)]),
+            np.concatenate(
+                [np.zeros(0, dtype=int), *(np.arange(block.span.start, block.span.stop) for block in blocks)]
+            ),
             np.concatenate([np.zeros((0, form.penalty.shape[1])), *(block.matrix for block in blocks)]),
             joined([box.quadratic for box in boxes]),
             joined([box.shift for box in boxes]),
@@ -214,12 +233,19 @@ def _program(form: Form, rows: _Rows) -> Program:
     slack, ones = len(over) + len(under), np.ones(len(q))
     h = form.quadratic.h[0] + np.diag(form.penalty[0])
     linear = rows.bound[one_sided] @ rows.a[one_sided] + rows.low[~rows.open] @ rows.a[~rows.open]
-    a = [sparse.csc_array(rows.a[split]), *(_columns(len(q), *one) for one in ((curved, -q), (over, -ones), (under, ones)))]
+    a = [
+        sparse.csc_array(rows.a[split]),
+        *(_columns(len(q), *one) for one in ((curved, -q), (over, -ones), (under, ones))),
+    ]
     g = sparse.csc_array(rows.sign[one_sided, None] * rows.a[one_sided])
     return Program(
-        p=sparse.block_diag([0.5 * (h + h.T), sparse.diags_array(q[curved]), sparse.csc_array((slack, slack))], format="csc"),
+        p=sparse.block_diag(
+            [0.5 * (h + h.T), sparse.diags_array(q[curved]), sparse.csc_array((slack, slack))], format="csc"
+        ),
         c=np.concatenate([form.quadratic.b[0] + linear, np.zeros(len(curved)), high[over], -low[under]]),
-        g=sparse.hstack([g, sparse.csc_array((int(one_sided.sum()), len(curved) + slack))], format="csc") if one_sided.any() else None,
+        g=sparse.hstack([g, sparse.csc_array((int(one_sided.sum()), len(curved) + slack))], format="csc")
+        if one_sided.any()
+        else None,
         h=(rows.sign * rows.shift)[one_sided] if one_sided.any() else None,
         a=sparse.hstack(a, format="csc") if split.any() else None,
         b=rows.shift[split] if split.any() else None,
@@ -240,7 +266,10 @@ def _suited(name: str, program: Program) -> Program:
     if name in qpsolvers.sparse_solvers:
         return _mapped(program, sparse.csc_matrix)
     if size**2 > LARGEST:
-        raise RefusedError(f"qp:{name} takes dense matrices, which are too large for {size} variables; take a sparse one, such as qp:piqp")
+        raise RefusedError(
+            f"qp:{name} takes dense matrices, which are too large for {size} variables; take a "
+            "sparse one, such as qp:piqp"
+        )
     return _mapped(program, lambda matrix: matrix.toarray())
 
 
@@ -284,11 +313,17 @@ def _run(task: tuple[str, Program, dict[str, Any]]) -> Raw:
     if found.x is None or not len(found.x) or not np.isfinite(found.x).all():
         return Raw.nothing(program, Status.UNCERTIFIED, f"qp:{name} found no solution")
     y, z = (
-        np.zeros(0 if right is None else len(right)) if right is None or part is None else np.nan_to_num(np.asarray(part, dtype=float))
+        np.zeros(0 if right is None else len(right))
+        if right is None or part is None
+        else np.nan_to_num(np.asarray(part, dtype=float))
         for part, right in ((found.y, program.b), (found.z, program.h))
     )
     info = found.extras.get("info")
-    status, note = (Status.CERTIFIED, None) if found.found else _unsolved(name, str(getattr(info, "status", "")).rpartition(".")[2])
+    status, note = (
+        (Status.CERTIFIED, None)
+        if found.found
+        else _unsolved(name, str(getattr(info, "status", "")).rpartition(".")[2])
+    )
     return Raw(np.asarray(found.x, dtype=float), y, z, status, int(getattr(info, "iter", 0)), note)
 
 

@@ -1,4 +1,5 @@
-"""Columns of a table as features: numbers, levels of text as 0/1 columns, moments since the first; the same at new rows."""
+"""Columns of a table as features: numbers, levels of text as 0/1 columns, moments since the first; the same at new
+rows."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Levels:
-    """A column of text as 0/1 columns, one a level, the first one `dropped` or not: where none is 1, it is that level."""
+    """A column of text as 0/1 columns, one a level, the first one `dropped` or not: where none is 1, it is that
+    level."""
 
     name: str
     levels: tuple[str, ...]
@@ -59,7 +61,8 @@ class Levels:
         return tuple(f"{self.name}={level}" for level in self.levels[self.dropped :])
 
     def values(self, table: Table, name: str, here: np.ndarray) -> Array:
-        """(n, levels), less one where the first is dropped; raises `InputError` naming row and level of the first one unseen."""
+        """(n, levels), less one where the first is dropped; raises `InputError` naming row and level of the first one
+        unseen."""
         place = {level: at for at, level in enumerate(self.levels)}
         codes = np.fromiter((place.get(level, -1) for level in _levels(table, name, here)), dtype=int, count=len(table))
         if (unseen := here & (codes < 0)).any():
@@ -105,7 +108,8 @@ class Moments:
         return f"{'days' if self.dates else 'seconds'} since {since}"
 
     def values(self, table: Table, name: str, here: np.ndarray) -> Array:
-        """(n, 1); raises `InputError` naming column and row of the first cell that is no moment, or of another kind of zone."""
+        """(n, 1); raises `InputError` naming column and row of the first cell that is no moment, or of another kind of
+        zone."""
         times, unit = _times(table, name, here), DAY if self.dates else SECOND
         if (other := here & (times.zoned != self.zoned)).any() and not times.dates:
             row = int(np.argmax(other))
@@ -119,7 +123,11 @@ class Moments:
 def _times(table: Table, name: str, here: np.ndarray) -> Times:
     times = table.times(name)
     if (wrong := here & ~times.here).any():
-        table.refuse(name, int(np.argmax(wrong)), "give dates as in 2026-01-31 or 2026-01-31T12:30:00Z (ISO 8601), or drop the row")
+        table.refuse(
+            name,
+            int(np.argmax(wrong)),
+            "give dates as in 2026-01-31 or 2026-01-31T12:30:00Z (ISO 8601), or drop the row",
+        )
     return times
 
 
@@ -157,7 +165,9 @@ class Features:
         try:
             columns = [_load(**one) for one in stored]
         except (TypeError, KeyError, ValueError) as error:
-            raise ModelFileError("the model file is damaged: its feature columns are not as this hw4opt writes them") from error
+            raise ModelFileError(
+                "the model file is damaged: its feature columns are not as this hw4opt writes them"
+            ) from error
         return cls(tuple(columns))
 
 
@@ -166,7 +176,11 @@ def _load(kind: str, **fields: Any) -> Column:
         fields["levels"] = tuple(fields["levels"])
     wanted = {"name": str, "levels": tuple, "first": int, "dates": bool, "zoned": bool, "dropped": bool}
     right = all(type(value) is wanted[key] for key, value in fields.items())
-    right = right and all(type(level) is str for level in fields.get("levels", ())) and abs(fields.get("first", 0)) < FARTHEST
+    right = (
+        right
+        and all(type(level) is str for level in fields.get("levels", ()))
+        and abs(fields.get("first", 0)) < FARTHEST
+    )
     if not right:
         raise ValueError
     return KINDS[kind](**fields)

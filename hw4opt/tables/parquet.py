@@ -42,7 +42,12 @@ class ArrowCells:
         kind = self.column.type
         if arrow.types.is_null(kind):
             return np.full(len(self), np.nan)
-        if arrow.types.is_boolean(kind) or arrow.types.is_integer(kind) or arrow.types.is_floating(kind) or arrow.types.is_decimal(kind):
+        if (
+            arrow.types.is_boolean(kind)
+            or arrow.types.is_integer(kind)
+            or arrow.types.is_floating(kind)
+            or arrow.types.is_decimal(kind)
+        ):
             return self.column.cast(arrow.float64(), safe=False).to_numpy()  # a missing one is NaN
         return PlainCells(self.text()).floats() if _is_text(kind) else np.full(len(self), np.nan)
 
@@ -73,10 +78,18 @@ class ArrowCells:
         if arrow.types.is_floating(kind):
             return ["" if one is None else str(one) for one in column.cast(arrow.float64()).to_pylist()]
         if _is_bytes(kind):
-            return ["" if one is None else one.decode("utf-8", "backslashreplace") for one in column.cast(arrow.large_binary()).to_pylist()]
+            return [
+                "" if one is None else one.decode("utf-8", "backslashreplace")
+                for one in column.cast(arrow.large_binary()).to_pylist()
+            ]
         try:
             return ["" if one is None else str(one) for one in column.to_pylist()]
-        except (ValueError, OverflowError, NotImplementedError, arrow.ArrowException):  # a value that no Python object holds
+        except (
+            ValueError,
+            OverflowError,
+            NotImplementedError,
+            arrow.ArrowException,
+        ):  # a value that no Python object holds
             pass
         try:
             return ["" if one is None else one for one in column.cast(arrow.string()).to_pylist()]
@@ -88,7 +101,12 @@ def _is_bytes(kind: Any) -> bool:
     """Whether the cells are bytes, of text or of anything."""
     from pyarrow import types
 
-    tests: list[Callable[[Any], bool]] = [types.is_string, types.is_large_string, types.is_binary, types.is_large_binary]
+    tests: list[Callable[[Any], bool]] = [
+        types.is_string,
+        types.is_large_string,
+        types.is_binary,
+        types.is_large_binary,
+    ]
     return any(test(kind) for test in tests)
 
 
@@ -105,12 +123,15 @@ def _is_time(kind: Any) -> bool:
 
 
 def parquet_columns(source: str, data: bytes, max_bytes: int) -> dict[str, ArrowCells]:
-    """The columns of a Parquet file by name. Raises `InputError`, also for one that unpacks to more than `max_bytes` bytes."""
+    """The columns of a Parquet file by name. Raises `InputError`, also for one that unpacks to more than `max_bytes`
+    bytes."""
     try:
         from pyarrow import ArrowException, BufferReader
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
-        raise InputError(f"reading {source} needs pyarrow; it comes with the extra: pip install 'hw4opt[parquet]'") from error
+        raise InputError(
+            f"reading {source} needs pyarrow; it comes with the extra: pip install 'hw4opt[parquet]'"
+        ) from error
     try:
         file = ParquetFile(BufferReader(data))
         names = [name.strip() for name in file.schema_arrow.names]
@@ -129,4 +150,6 @@ def _check_size(source: str, metadata: Any, max_bytes: int) -> None:
     groups = sum(metadata.row_group(place).total_byte_size for place in range(metadata.num_row_groups))
     size = max(groups, metadata.num_rows * metadata.num_columns)
     if size > max_bytes:
-        raise InputError(f"{source} unpacks to {size:,} bytes and {max_bytes:,} are read at most; give a larger `max_bytes`")
+        raise InputError(
+            f"{source} unpacks to {size:,} bytes and {max_bytes:,} are read at most; give a larger `max_bytes`"
+        )

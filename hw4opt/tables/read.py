@@ -27,9 +27,11 @@ WIDE = (b"\xff\xfe", b"\xfe\xff")  # the first bytes of UTF-16 text, and of UTF-
 
 @checked
 def read_table(path: str | Path, max_bytes: int = MOST_BYTES) -> Table:
-    """A CSV file with a header, or a Parquet file; `-` is standard input. Raises `InputError`, whose sentence names the file and its fault.
+    """A CSV file with a header, or a Parquet file; `-` is standard input. Raises `InputError`, whose sentence names the
+    file and its fault.
 
-    max_bytes    that are read: a file that holds more is refused, as are devices and sockets; a FIFO is read as a file is
+    max_bytes    that are read: a file that holds more is refused, as are devices and sockets; a FIFO is read as a file
+                 is
     """
     source = "standard input" if str(path) == STDIN else str(path)
     data = _read(path, source, max_bytes)
@@ -58,7 +60,9 @@ def _read(path: str | Path, source: str, max_bytes: int) -> bytes:
         if status.st_size > max_bytes and stat.S_ISREG(status.st_mode):
             raise InputError(_too_large(source, max_bytes))
         with open(path, "rb") as file:
-            return _up_to(file, source, max_bytes, max(status.st_size + 1, BYTES_AT_ONCE))  # a regular file in one piece
+            return _up_to(
+                file, source, max_bytes, max(status.st_size + 1, BYTES_AT_ONCE)
+            )  # a regular file in one piece
     except IsADirectoryError as error:
         raise InputError(f"{path} is a folder; give a CSV or Parquet file") from error
     except FileNotFoundError as error:
@@ -80,7 +84,9 @@ def _up_to(file: BinaryIO, source: str, max_bytes: int, at_once: int = BYTES_AT_
 
 
 def _too_large(source: str, max_bytes: int) -> str:
-    return f"{source} holds more than {max_bytes:,} bytes, the most that is read; give a larger `max_bytes`, or fewer rows"
+    return (
+        f"{source} holds more than {max_bytes:,} bytes, the most that is read; give a larger `max_bytes`, or fewer rows"
+    )
 
 
 def _csv_columns(source: str, data: bytes) -> dict[str, list[str]]:
@@ -91,7 +97,9 @@ def _csv_columns(source: str, data: bytes) -> dict[str, list[str]]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{source} is not UTF-8 text (byte {error.start}); give a CSV with a header, or Parquet") from error
+        raise InputError(
+            f"{source} is not UTF-8 text (byte {error.start}); give a CSV with a header, or Parquet"
+        ) from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows = filter(None, reader)
     try:
@@ -108,7 +116,9 @@ def _header(source: str, cells: Sequence[str]) -> list[str]:
     if all(math.isfinite(number(name)) for name in names):
         raise InputError(f"the first line of {source} holds numbers only; give a CSV with a header")
     if len(names) == 1 and (mark := next((mark for mark in ";\t" if mark in names[0]), None)):
-        raise InputError(f"{source} is separated by {'tabs' if mark != ';' else 'semicolons'}; give a CSV separated by commas")
+        raise InputError(
+            f"{source} is separated by {'tabs' if mark != ';' else 'semicolons'}; give a CSV separated by commas"
+        )
     check_names(source, names)
     return names
 

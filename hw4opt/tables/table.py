@@ -20,7 +20,9 @@ MOSTLY = 0.5  # share of cells that must be numbers for a column to count as num
 LONGEST = 40  # characters of a cell in a sentence
 LONGEST_NAME = 1_000  # characters of a column's name
 SAMPLE = 100  # cells that show whether a column of text may hold moments
-MISSING = frozenset(["", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none"])  # where a number or a date is asked for
+MISSING = frozenset(
+    ["", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none"]
+)  # where a number or a date is asked for
 
 DECIMAL_COMMA = re.compile(r"[+-]?\d{1,30},\d{1,30}(?:[eE][+-]?\d{1,3})?", re.ASCII)
 
@@ -61,7 +63,8 @@ class PlainCells:
 
 
 def is_plain(text: str) -> bool:
-    """Whether what Python takes for a number in this text is one in a CSV, too: no 1_000, and no digits of other scripts."""
+    """Whether what Python takes for a number in this text is one in a CSV, too: no 1_000, and no digits of other
+    scripts."""
     return text.isascii() and "_" not in text
 
 
@@ -111,7 +114,8 @@ class Table:
         return self._floats[name]
 
     def numbers(self, name: str, here: np.ndarray | None = None) -> Array:
-        """The column as finite numbers, shape (n,); raises `InputError` naming column and row of the first cell that is none.
+        """The column as finite numbers, shape (n,); raises `InputError` naming column and row of the first cell that is
+        none.
 
         here (n,)    the rows that count; others are NaN where they hold no finite number
         """
@@ -154,7 +158,8 @@ class Table:
         return np.fromiter((not cell.strip() for cell in self.text(name)), dtype=bool, count=len(self))
 
     def labels(self, name: str, here: np.ndarray | None = None) -> np.ndarray:
-        """Group numbers from 0, one a row: rows with the same cell have the same number. Raises `InputError` for an empty cell.
+        """Group numbers from 0, one a row: rows with the same cell have the same number. Raises `InputError` for an
+        empty cell.
 
         here (n,)    the rows that count; others may be empty
         """
@@ -204,7 +209,11 @@ def check_names(source: str, names: Sequence[str]) -> None:
     """Raise `InputError` for columns of one name, and for a name that no sentence can hold."""
     if (twice := repeated(names)) is not None:
         places = listed([str(place) for place, name in enumerate(names, 1) if name == twice])
-        raise InputError(f"{source} names the column {twice!r} twice (columns {places}); give every column a name of its own")
+        raise InputError(
+            f"{source} names the column {twice!r} twice (columns {places}); give every column a name of its own"
+        )
     if (long := next((place for place, name in enumerate(names, 1) if len(name) > LONGEST_NAME), None)) is not None:
         count = len(names[long - 1])
-        raise InputError(f"the name of column {long} of {source} has {count:,} characters; names are taken up to {LONGEST_NAME:,}")
+        raise InputError(
+            f"the name of column {long} of {source} has {count:,} characters; names are taken up to {LONGEST_NAME:,}"
+        )

@@ -41,7 +41,8 @@ class Times:
 
 
 def parse_times(cells: Iterable[str]) -> Times:
-    """ISO 8601 dates and date-times: 2026-01-31, 2026-01-31T12:30:00.5+02:00, 2026-W05-6, with a T or a blank between date and time."""
+    """ISO 8601 dates and date-times: 2026-01-31, 2026-01-31T12:30:00.5+02:00, 2026-W05-6, with a T or a blank between
+    date and time."""
     found = [_moment(cell) for cell in cells]
     dates = not any(one is not None and one[2] for one in found)
     zoned = np.fromiter((one is not None and one[1] for one in found), dtype=bool, count=len(found))

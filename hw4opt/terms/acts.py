@@ -1,4 +1,5 @@
-"""What terms act on: linear functionals of the fit, the rows that they make, of all data and of folds, and the units of these rows."""
+"""What terms act on: linear functionals of the fit, the rows that they make, of all data and of folds, and the units of
+these rows."""
 
 from __future__ import annotations
 
@@ -90,7 +91,8 @@ class Acts(ABC):
 
     @abstractmethod
     def rows(self, points: Points, owner: str) -> RowMap:
-        """The row map; raises `RefusedError` where the design has no such functionals. `owner`: the term in the sentence."""
+        """The row map; raises `RefusedError` where the design has no such functionals. `owner`: the term in the
+        sentence."""
 
     def fold_rows(self, points: Points, rows: RowMap, held_out: Sequence[np.ndarray]) -> FoldRows:
         """The rows of every fold, from those of all data, when the data rows in `held_out` leave."""
@@ -132,26 +134,30 @@ class Values(Acts):
 class Differences(Acts):
     """D^order f over the distinct sorted x.
 
-    Row j = (order-1)!·(x_{j+order} - x_j)·f[x_j, …, x_{j+order}] (divided difference): order 1 is f_{j+1} - f_j, order 2 the
-    change of slope.   (Tibshirani 2014.)
+    Row j = (order-1)!·(x_{j+order} - x_j)·f[x_j, …, x_{j+order}] (divided difference): order 1 is f_{j+1} - f_j, order
+    2 the change of slope.   (Tibshirani 2014.)
     """
 
     order: int = 1
 
     def rows(self, points: Points, owner: str) -> RowMap:
-        """N - order rows, each of order + 1 neighbours; none where every function of the design is a polynomial of lower degree."""
+        """N - order rows, each of order + 1 neighbours; none where every function of the design is a polynomial of
+        lower degree."""
         if points.x.shape[1] != 1:
             columns = "give one x column"
             if owner in ("increasing", "decreasing"):
                 columns = "give increasing:column=NAME, or one x column"
-            raise RefusedError(f"{owner} needs an order along one x column and there are {points.x.shape[1]}; {columns}")
+            raise RefusedError(
+                f"{owner} needs an order along one x column and there are {points.x.shape[1]}; {columns}"
+            )
         if points.polynomial_degree is not None and self.order > points.polynomial_degree:
             return RowMap(0, first=0, coef=np.zeros((0, self.order + 1)))
         coef = difference_coefficients(points.base_x[:, 0], self.order)
         return RowMap(max(len(points.base_x) - self.order, 0), first=0, coef=coef)
 
     def fold_rows(self, points: Points, rows: RowMap, held_out: Sequence[np.ndarray]) -> FoldRows:
-        """The union of every fold's rows: those that touch a point that is lost give way to rows merged over the points that remain."""
+        """The union of every fold's rows: those that touch a point that is lost give way to rows merged over the points
+        that remain."""
         size = len(points.base_x)
         windows = [tuple(range(j, j + self.order + 1)) for j in range(max(size - self.order, 0))]
         place = {window: j for j, window in enumerate(windows)}
@@ -217,7 +223,9 @@ class Slope(Acts):
         """One row a base point."""
         if self.column not in points.slopes:
             count = points.x.shape[1]
-            raise InputError(f"{owner}: column {self.column} does not exist; there are {count} x columns, counted from 0")
+            raise InputError(
+                f"{owner}: column {self.column} does not exist; there are {count} x columns, counted from 0"
+            )
         size = len(points.base_x)
         return RowMap(size, first=size * (1 + points.slopes.index(self.column)))
 
@@ -236,7 +244,8 @@ class Slope(Acts):
 
 @dataclass(frozen=True)
 class Coefficients(Acts):
-    """The coefficients of a linear design (the intercept excluded): of the columns as the design measures them, or of the raw ones."""
+    """The coefficients of a linear design (the intercept excluded): of the columns as the design measures them, or of
+    the raw ones."""
 
     of_coefficients: ClassVar[bool] = True
     own_unit: ClassVar[bool] = True

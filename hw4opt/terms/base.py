@@ -1,7 +1,7 @@
 """Base classes of terms.
 
-A term is a closed convex function f of a vector z, with four faces: `value`, `prox`, `conjugate`, and `model`, its cvxpy
-expression, which is written by hand so that it can contradict the other three.
+A term is a closed convex function f of a vector z, with four faces: `value`, `prox`, `conjugate`, and `model`, its
+cvxpy expression, which is written by hand so that it can contradict the other three.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ AUTO = "auto"  # in place of a number: a parameter that follows the data
 class Term(ABC):
     """A convex function of a vector: a frozen dataclass whose fields are its parameters.
 
-    name     what it is called in sentences, hyper-parameters and model files; of the classes in this package's folders, the
-             name of the file, which is the name on the command line
+    name     what it is called in sentences, hyper-parameters and model files; of the classes in this package's folders,
+             the name of the file, which is the name on the command line
     usage    what help texts show of it; "": the name with the parameters' defaults
     """
 
@@ -31,7 +31,8 @@ class Term(ABC):
 
     @property
     def label(self) -> str:
-        """What tells the term from others of its name in a problem: the name, and the x column where it acts along one of several."""
+        """What tells the term from others of its name in a problem: the name, and the x column where it acts along one
+        of several."""
         return self.name + self.acts.suffix
 
     @property
@@ -53,7 +54,8 @@ class Term(ABC):
 
     @abstractmethod
     def model(self, cp: Any, z: Any) -> Any:
-        """The cvxpy face, one entry a row (`cp` is the cvxpy module); for a constraint, the list of cvxpy constraints."""
+        """The cvxpy face, one entry a row (`cp` is the cvxpy module); for a constraint, the list of cvxpy
+        constraints."""
 
     def in_units(self, size: float) -> tuple[float, Term] | None:
         """(c, g) with f(size z) = c g(z), g of the same kind: how a cvxpy model is written in units of its data.

@@ -1,16 +1,18 @@
-"""Laws of counts with the log of a rate as parameter, p(y) = exp((y - least) z - c(z))/y!, for the losses and mixtures that fit them.
+"""Laws of counts with the log of a rate as parameter, p(y) = exp((y - least) z - c(z))/y!, for the losses and mixtures
+that fit them.
 
 Both are one-parameter exponential families (McCullagh and Nelder 1989, ch. 2): with μ = exp z,
 
     Poisson           y = 0, 1, …    c(z) = μ                              mean μ,               variance μ
-    zero-truncated    y = 1, 2, …    c(z) = log((exp μ - 1)/μ)             mean μ/(1 - exp -μ),  variance mean (1 + μ - mean)
+    zero-truncated    y = 1, 2, …    c(z) = log((exp μ - 1)/μ)             mean μ/(1 - exp -μ),  variance mean (1 + μ -
+                      mean)
 
-A law gives `cumulant` c, `rise` c' (the mean above the least count), `variance` c'', the `inverse` of c', the `conjugate` c*, and what
-c(z) + c*(m) - z m is (`divergence`), each to nearly full relative precision.
+A law gives `cumulant` c, `rise` c' (the mean above the least count), `variance` c'', the `inverse` of c', the
+`conjugate` c*, and what c(z) + c*(m) - z m is (`divergence`), each to nearly full relative precision.
 
-With t = μ/2, the second is c = t + log(sinh t/t), c' = t + (t coth t - 1), c'' = c' + 1 - (t/sinh t)²: sums of positive parts, each of them
-from its series where t is small. So c''/c' lies in [1, 1.234], Newton's method on log c' = log m contracts from any start, and |z - z*| is
-no more than what log c' lacks. (Johnson, Kemp and Kotz 2005, §4.10.)
+With t = μ/2, the second is c = t + log(sinh t/t), c' = t + (t coth t - 1), c'' = c' + 1 - (t/sinh t)²: sums of positive
+parts, each of them from its series where t is small. So c''/c' lies in [1, 1.234], Newton's method on log c' = log m
+contracts from any start, and |z - z*| is no more than what log c' lacks. (Johnson, Kemp and Kotz 2005, §4.10.)
 """
 
 from __future__ import annotations
@@ -149,8 +151,9 @@ class ZeroTruncatedLaw(Law):
     def divergence(self, z: Array, m: Array, lacking: Array) -> Array:
         """An integral near by, the parts of c far off.
 
-        With z' = z + δ, c'(z') = m, the divergence is ∫₀^δ s c''(z + s) ds. Near by, δ comes from δ ∫₀¹ c''(z + s δ) ds = lacking, and both
-        integrals from Gauss's rule, in which nothing cancels; else it is that of the parts of c, whose divergences are positive, too.
+        With z' = z + δ, c'(z') = m, the divergence is ∫₀^δ s c''(z + s) ds. Near by, δ comes from δ ∫₀¹ c''(z + s δ) ds
+        = lacking, and both integrals from Gauss's rule, in which nothing cancels; else it is that of the parts of c,
+        whose divergences are positive, too.
         """
         z, m, lacking = np.broadcast_arrays(z, m, lacking)
         rise = self.rise(z)
@@ -169,7 +172,11 @@ class ZeroTruncatedLaw(Law):
             delta = delta - move
             if np.all(np.abs(move) <= 1e-14 * np.abs(delta)):
                 break
-        return delta * delta * sum(share * node * self.variance(z + node * delta) for node, share in zip(NODES, SHARES, strict=True))
+        return (
+            delta
+            * delta
+            * sum(share * node * self.variance(z + node * delta) for node, share in zip(NODES, SHARES, strict=True))
+        )
 
     def _far(self, z: Array, m: Array) -> Array:
         t, other = _half_rate(z), self.inverse(m)
@@ -203,7 +210,9 @@ def _series(t: Array, weight: int) -> Array:
 def _log_sinhc(t: Array) -> Array:
     """log(sinh t/t)."""
     large = np.clip(t, SMALL, 1e308)
-    return np.where(t <= SMALL, np.log1p(_series(t, 0)), large + np.log1p(-_decay(large)) - (math.log(2) + np.log(large)))
+    return np.where(
+        t <= SMALL, np.log1p(_series(t, 0)), large + np.log1p(-_decay(large)) - (math.log(2) + np.log(large))
+    )
 
 
 def _coth_part(t: Array) -> Array:

@@ -1,7 +1,7 @@
 """Piecewise linear-quadratic terms, given by tables of their conjugates.
 
-f*(u) = Σ_i ½ q u_i² + t u_i on l ≤ u_i ≤ h, or a sum of two such functions of the same z (bounds, epsilon-insensitive). Value,
-prox and conjugate are derived here, once.   (Rockafellar and Wets 1998, ch. 11.)
+f*(u) = Σ_i ½ q u_i² + t u_i on l ≤ u_i ≤ h, or a sum of two such functions of the same z (bounds, epsilon-insensitive).
+Value, prox and conjugate are derived here, once.   (Rockafellar and Wets 1998, ch. 11.)
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from hw4opt.validation.arrays import Array, real_array
 
 @dataclass(frozen=True)
 class Table:
-    """f*(u) = ½ quadratic u² + linear u on low ≤ u ≤ high, so f(z) = max over that interval of (z - linear) u - ½ quadratic u²."""
+    """f*(u) = ½ quadratic u² + linear u on low ≤ u ≤ high, so f(z) = max over that interval of (z - linear) u - ½
+    quadratic u²."""
 
     quadratic: float = 0.0
     linear: float = 0.0
@@ -84,7 +85,8 @@ class PiecewiseQuadratic(Term):
             return float(np.where(inside, u * z - self.pointwise(z), math.inf).sum())
 
     def _root(self, v: Array, a: float) -> Array:
-        """The z with a z + f'(z) ∋ v, by walking the breakpoints of this increasing piecewise linear graph; ±inf where there is none."""
+        """The z with a z + f'(z) ∋ v, by walking the breakpoints of this increasing piecewise linear graph; ±inf where
+        there is none."""
         kinks = np.array(sorted({kink for table in self.tables for kink in table.kinks()}))
         if not kinks.size:
             slope = a + sum(1 / table.quadratic for table in self.tables)

@@ -1,4 +1,5 @@
-"""The folders are the registry: a file's name is the name of its one public class, a loss, regularizer, constraint or kernel."""
+"""The folders are the registry: a file's name is the name of its one public class, a loss, regularizer, constraint or
+kernel."""
 
 from __future__ import annotations
 

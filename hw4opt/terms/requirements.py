@@ -19,26 +19,32 @@ def class_fault(kind: type) -> str | None:
         return f"the class {kind.__name__} is no frozen dataclass; put @dataclass(frozen=True) above it"
     name: Any = getattr(kind, "name", "")
     if not name:
-        return f'the class {kind.__name__} has no name; give it one, as in name: ClassVar[str] = "{_snake(kind.__name__)}"'
+        return (
+            f'the class {kind.__name__} has no name; give it one, as in name: ClassVar[str] = "{_snake(kind.__name__)}"'
+        )
     if not isinstance(name, str) or not name.isidentifier():
         return f"the name of the class {kind.__name__} is {name!r}; it must be one word of letters, digits and _"
     return None
 
 
 def term_fault(term: Term) -> str | None:
-    """Why a term cannot be one of a problem, in a sentence; None if it can. The ridge, which needs neither, is not asked."""
+    """Why a term cannot be one of a problem, in a sentence; None if it can. The ridge, which needs neither, is not
+    asked."""
     if isinstance(term, Smooth):
         return None
     if not isinstance(term, PiecewiseQuadratic):
         return (
-            f"{term.name} has neither a table nor derivatives; a term of a problem derives from PiecewiseQuadratic and gives the "
+            f"{term.name} has neither a table nor derivatives; a term of a problem derives from "
+            "PiecewiseQuadratic and gives the "
             "tables of its conjugate, or is a loss that derives from Smooth"
         )
     try:
         count = len(term.tables)
     except ArithmeticError as error:
         return f"{term.name}: {term!r} has no tables ({error}); Table.times(weight) scales a table by any weight ≥ 0"
-    return None if count in (1, 2) else f"{term.name} has {count} tables; a term has one, or two that act on the same rows"
+    return (
+        None if count in (1, 2) else f"{term.name} has {count} tables; a term has one, or two that act on the same rows"
+    )
 
 
 def _and(words: list[str]) -> str:

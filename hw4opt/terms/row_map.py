@@ -37,7 +37,8 @@ class RowMap:
         coef = self.coef[low:high]
         extra = (None,) * (base.ndim - 1)
         return sum(
-            (coef[(slice(None), c, *extra)] * part for c, part in enumerate(parts[1:], 1)), coef[(slice(None), 0, *extra)] * parts[0]
+            (coef[(slice(None), c, *extra)] * part for c, part in enumerate(parts[1:], 1)),
+            coef[(slice(None), 0, *extra)] * parts[0],
         )
 
     @property

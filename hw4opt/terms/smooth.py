@@ -1,4 +1,5 @@
-"""Twice differentiable losses, given by their values and derivatives row by row, and those of them that are likelihoods."""
+"""Twice differentiable losses, given by their values and derivatives row by row, and those of them that are
+likelihoods."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ class Smooth(Loss):
 
     targets: ClassVar[bool] = True
     steepest: ClassVar[float] = np.inf  # an upper bound of f''
-    steepening: ClassVar[bool] = False  # whether f'' never falls as z rises: then no Newton step down is too long for a row
+    steepening: ClassVar[bool] = (
+        False  # whether f'' never falls as z rises: then no Newton step down is too long for a row
+    )
 
     @property
     def self_concordance(self) -> float:
@@ -58,7 +61,8 @@ class Smooth(Loss):
         return np.zeros_like(y)
 
     def slack(self, z: Array, u: Array, y: Array) -> Array:
-        """f(z) + f*(u) - z u of each row, u in the domain of f*; infinite where it is negative: then f* is not f's conjugate."""
+        """f(z) + f*(u) - z u of each row, u in the domain of f*; infinite where it is negative: then f* is not f's
+        conjugate."""
         value = self.pointwise(z, y)
         each_row = value + self.conjugate_pointwise(u, y) - z * u
         return np.where(each_row < -ROUNDING * (np.abs(z * u) + value + 1), np.inf, np.maximum(each_row, 0.0))
@@ -103,7 +107,9 @@ class Likelihood(Smooth):
     Fits by it have a log-likelihood, a deviance, a dispersion, standard errors and means.
     """
 
-    existence: ClassVar[bool] = False  # whether a fit without ridge first settles that a maximum of the likelihood exists
+    existence: ClassVar[bool] = (
+        False  # whether a fit without ridge first settles that a maximum of the likelihood exists
+    )
     expected: ClassVar[str] = "mean of"  # what `mean` is of the target, in words
 
     @abstractmethod
@@ -119,7 +125,8 @@ class Likelihood(Smooth):
         return self.observed(y)
 
     def normalizer(self, y: Array) -> Array:
-        """What each row's log-likelihood has besides minus the loss, whatever z is: the log-likelihood is -(loss + normalizer)."""
+        """What each row's log-likelihood has besides minus the loss, whatever z is: the log-likelihood is -(loss +
+        normalizer)."""
         return np.zeros_like(y)
 
     def least(self, y: Array) -> Array:

@@ -36,8 +36,11 @@ def is_finite(value: object) -> bool:
 
 
 def whole_of(text: str) -> int | None:
-    """The whole number, 0 or more, that a text of decimal digits says; None for any other text, and for one of more than 18 digits."""
-    return int(text) if text.isdecimal() and len(text.lstrip("0")) <= MOST_DIGITS and len(text) <= LONGEST_TEXT else None
+    """The whole number, 0 or more, that a text of decimal digits says; None for any other text, and for one of more
+    than 18 digits."""
+    return (
+        int(text) if text.isdecimal() and len(text.lstrip("0")) <= MOST_DIGITS and len(text) <= LONGEST_TEXT else None
+    )
 
 
 def check_whole(owner: str, name: str, value: object, *, low: float, high: float) -> None:
@@ -46,12 +49,18 @@ def check_whole(owner: str, name: str, value: object, *, low: float, high: float
         raise InputError(f"{owner}: {name} is {shown(value)}; it must be a whole number between {low} and {high}")
 
 
-def check_parameter(owner: str, name: str, value: object, *, low: float = -math.inf, high: float = math.inf, strict: bool = False) -> None:
+def check_parameter(
+    owner: str, name: str, value: object, *, low: float = -math.inf, high: float = math.inf, strict: bool = False
+) -> None:
     """Raise `InputError` unless `value` is a finite number in [low, high] (open at both ends if `strict`)."""
     fits = is_finite(value) and low <= value <= high  # type: ignore[operator]
     if not fits or (strict and value in (low, high)):
-        between = f"{'above' if strict else 'at least'} {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
-        raise InputError(f"{owner}: {name} is {shown(value)}; it must be a number" + ("" if low == -math.inf else f" {between}"))
+        between = (
+            f"{'above' if strict else 'at least'} {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+        )
+        raise InputError(
+            f"{owner}: {name} is {shown(value)}; it must be a number" + ("" if low == -math.inf else f" {between}")
+        )
 
 
 def check_seed(seed: int) -> None:
@@ -70,19 +79,23 @@ def check_word(name: str, value: object, known: Iterable[str]) -> None:
 def check_argument(name: str, value: object, annotation: str, namespace: Mapping[str, Any]) -> None:
     """Raise `InputError` for a value that is not of the annotated kind; kinds that have no rule here take anything.
 
-    bool, int, float, str, a path, None, a class, a Sequence and what it holds, a Mapping and its keys, a Callable, and their unions. A
-    float is any real number, infinite ones included; a whole number is no bool.
+    bool, int, float, str, a path, None, a class, a Sequence and what it holds, a Mapping and its keys, a Callable, and
+    their unions. A float is any real number, infinite ones included; a whole number is no bool.
     """
     rules = [_rule(word, namespace) for word in _union(annotation)]
     known = [rule for rule in rules if rule is not None]
     if len(known) == len(rules) and not any(fits(value) for _, fits in known):
-        raise InputError(f"{name} is {shown(value)}; it must be {' or '.join(dict.fromkeys(wanted for wanted, _ in known))}")
+        raise InputError(
+            f"{name} is {shown(value)}; it must be {' or '.join(dict.fromkeys(wanted for wanted, _ in known))}"
+        )
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """The function, with every argument checked against its annotation before it is called."""
     signature = inspect.signature(function)
-    named_one_by_one = (one for one in signature.parameters.values() if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD))
+    named_one_by_one = (
+        one for one in signature.parameters.values() if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    )
     kinds = {one.name: one.annotation for one in named_one_by_one if isinstance(one.annotation, str)}
 
     @functools.wraps(function)
@@ -121,8 +134,14 @@ RULES: dict[str, Rule] = {
     "int": ("a whole number", lambda value: isinstance(value, int | np.integer) and is_number(value)),
     "float": ("a number", is_number),
     "str": ("a string", lambda value: isinstance(value, str)),
-    "Path": (f"a path of names up to {NAME_BYTES} bytes", lambda value: isinstance(value, str | os.PathLike) and _is_path(value)),
-    "Sequence": ("a sequence", lambda value: isinstance(value, Sequence) or (isinstance(value, np.ndarray) and value.ndim == 1)),
+    "Path": (
+        f"a path of names up to {NAME_BYTES} bytes",
+        lambda value: isinstance(value, str | os.PathLike) and _is_path(value),
+    ),
+    "Sequence": (
+        "a sequence",
+        lambda value: isinstance(value, Sequence) or (isinstance(value, np.ndarray) and value.ndim == 1),
+    ),
     "Mapping": ("a mapping", lambda value: isinstance(value, Mapping)),
     "dict": ("a dictionary", lambda value: isinstance(value, dict)),
     "Callable": ("a function", callable),
@@ -148,7 +167,11 @@ def _rule(word: str, namespace: Mapping[str, Any]) -> Rule | None:
         kind = namespace.get(head)
         if get_origin(kind) is Callable:
             return RULES["Callable"]
-        return (f"{'an' if head[0] in 'AEIOU' else 'a'} {head}", lambda value: isinstance(value, kind)) if isinstance(kind, type) else None
+        return (
+            (f"{'an' if head[0] in 'AEIOU' else 'a'} {head}", lambda value: isinstance(value, kind))
+            if isinstance(kind, type)
+            else None
+        )
     wanted, fits = RULES[head]
     held = inner if head == "Sequence" else inner.partition(",")[0] if head in ("Mapping", "dict") else ""
     rules = [_rule(one, namespace) for one in _union(held)] if held else [None]

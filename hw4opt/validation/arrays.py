@@ -21,9 +21,10 @@ DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.tim
 def real_array(name: str, values: ArrayLike) -> Array:
     """The values as float64, in any number of dimensions; finite or not.
 
-    Taken: what NumPy makes an array of numbers (lists, data frames, tensors), bool as 0 and 1, a masked array without masked values,
-    complex numbers without imaginary parts. Refused with `InputError`: masked values, imaginary parts, dates and time differences,
-    text, None, ragged lists, sparse matrices, integers beyond a double, and whatever is no array.
+    Taken: what NumPy makes an array of numbers (lists, data frames, tensors), bool as 0 and 1, a masked array without
+    masked values, complex numbers without imaginary parts. Refused with `InputError`: masked values, imaginary parts,
+    dates and time differences, text, None, ragged lists, sparse matrices, integers beyond a double, and whatever is no
+    array.
     """
     if type(values) is np.ndarray and values.dtype == np.float64:
         return values
@@ -70,7 +71,8 @@ def broadcast(**values: ArrayLike) -> list[Array]:
 
 
 def group_numbers(name: str, labels: ArrayLike, rows: int) -> np.ndarray:
-    """Labels of any one kind, one a row, as numbers from 0; raises `InputError` for a label that is missing (None, NaN, NaT, masked)."""
+    """Labels of any one kind, one a row, as numbers from 0; raises `InputError` for a label that is missing (None, NaN,
+    NaT, masked)."""
     if isinstance(labels, np.ma.MaskedArray):
         labels = _unmasked(name, labels)
     try:
@@ -80,14 +82,20 @@ def group_numbers(name: str, labels: ArrayLike, rows: int) -> np.ndarray:
     if array.shape != (rows,):
         raise InputError(f"{name} has shape {array.shape}; it needs one label a row, {(rows,)}")
     try:
-        missing = np.array([label is None or bool(label != label) for label in array.tolist()] if array.dtype == object else array != array)
+        missing = np.array(
+            [label is None or bool(label != label) for label in array.tolist()]
+            if array.dtype == object
+            else array != array
+        )
         if missing.any():
             raise _error_at((np.argmax(missing),), f"{name} has no label", "give every row one, or drop the row")
         return np.unique(array, return_inverse=True)[1]
     except (TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{name} holds labels of several kinds ({_first_line(error)}); give all text, or all numbers") from error
+        raise InputError(
+            f"{name} holds labels of several kinds ({_first_line(error)}); give all text, or all numbers"
+        ) from error
 
 
 def read_only(value: Any) -> Any:
@@ -110,7 +118,8 @@ class ReadOnly:
 
 
 def check_gram(x: Array) -> None:
-    """Raise `InputError` for a matrix that is no Gram matrix: not square, not symmetric or not positive semidefinite."""
+    """Raise `InputError` for a matrix that is no Gram matrix: not square, not symmetric or not positive
+    semidefinite."""
     if x.shape[0] != x.shape[1]:
         raise InputError(f"a precomputed kernel needs the Gram matrix (n, n); x has shape {x.shape}")
     largest = np.abs(x).max()
@@ -144,7 +153,9 @@ def _as_float(name: str, array: Array, values: Any) -> Array:
     if kind == "O" and array.ndim:
         return _of_objects(name, array)
     if kind in "mM":
-        raise InputError(f"{name} holds {'dates' if kind == 'M' else 'time differences'}; give days or seconds as numbers")
+        raise InputError(
+            f"{name} holds {'dates' if kind == 'M' else 'time differences'}; give days or seconds as numbers"
+        )
     if kind in "UT" and array.ndim:
         raise _no_number(name, array)
     if kind not in "biufc":
@@ -161,7 +172,10 @@ def _as_float(name: str, array: Array, values: Any) -> Array:
 def _of_objects(name: str, array: Array) -> Array:
     """Numbers among Python objects (decimals, or integers that no NumPy integer holds)."""
     kinds = set(map(type, array.flat))
-    if any(issubclass(kind, str | bytes | complex | np.complexfloating | np.ndarray | Iterable) or kind in NOTHING for kind in kinds):
+    if any(
+        issubclass(kind, str | bytes | complex | np.complexfloating | np.ndarray | Iterable) or kind in NOTHING
+        for kind in kinds
+    ):
         raise _no_number(name, array)
     if any(issubclass(kind, DATES) for kind in kinds):
         raise InputError(f"{name} holds dates or times; give days or seconds as numbers")
@@ -202,4 +216,6 @@ def _first_line(error: Exception) -> str:
 def _all_finite(array: Array) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
         total = array.sum()
-    return bool(np.isfinite(total)) or bool(np.isfinite(array).all())  # a sum may overflow; one that does not has no NaN in it
+    return bool(np.isfinite(total)) or bool(
+        np.isfinite(array).all()
+    )  # a sum may overflow; one that does not has no NaN in it

@@ -35,7 +35,9 @@ from hw4opt import (
 )
 from hw4opt.solvers import cvxpy as compiled
 
-settings.register_profile("ci", derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+settings.register_profile(
+    "ci", derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+)
 settings.register_profile("explore", settings.get_profile("ci"), derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
@@ -103,7 +105,9 @@ REFERENCES = ASSIGNMENT | {
     "logistic, tv": Problem(WAVE[0], LABELS, RBF(1), Logistic(), [Ridge(0.3), TotalVariation(0.5)]),
     "counts": Problem(TABLE[0], COUNTS, loss=Poisson(), intercept=True),
     "counts, ridge": Problem(TABLE[0], COUNTS, loss=Poisson(), regularizers=[Ridge(0.5)], intercept=True),
-    "counts, offset and weights": Problem(TABLE[0], COUNTS, loss=Poisson(), weights=WEIGHTS, offset=0.3 * TABLE[0][:, 1], intercept=True),
+    "counts, offset and weights": Problem(
+        TABLE[0], COUNTS, loss=Poisson(), weights=WEIGHTS, offset=0.3 * TABLE[0][:, 1], intercept=True
+    ),
     "counts, l1": Problem(TABLE[0], COUNTS, loss=Poisson(), regularizers=[L1(3)], intercept=True),
     "counts, curve": Problem(WAVE[0], PLAYS, RBF(1), Poisson(), [Ridge(0.1)]),
     "counts, tv": Problem(WAVE[0], PLAYS, RBF(1), Poisson(), [Ridge(0.1), TotalVariation(0.5)]),
@@ -111,8 +115,12 @@ REFERENCES = ASSIGNMENT | {
     "counts of at least 1": Problem(
         TABLE[0], COUNTS + 1, loss=Poisson(truncated=True), weights=WEIGHTS, offset=0.3 * TABLE[0][:, 1], intercept=True
     ),
-    "counts of at least 1, l1": Problem(TABLE[0], COUNTS + 1, loss=Poisson(truncated=True), regularizers=[L1(3)], intercept=True),
-    "counts of at least 1, increasing": Problem(WAVE[0], PLAYS + 1, RBF(1), Poisson(truncated=True), [Ridge(0.1)], [Increasing()]),
+    "counts of at least 1, l1": Problem(
+        TABLE[0], COUNTS + 1, loss=Poisson(truncated=True), regularizers=[L1(3)], intercept=True
+    ),
+    "counts of at least 1, increasing": Problem(
+        WAVE[0], PLAYS + 1, RBF(1), Poisson(truncated=True), [Ridge(0.1)], [Increasing()]
+    ),
     "increasing, bounds": Problem(*WAVE, RBF(2), Huber(0.5), [Ridge(0.1)], [Increasing(), Bounds(0.2, 3)]),
     "decreasing, linear": Problem(
         WAVE[0], -WAVE[1], loss=Absolute(), regularizers=[Ridge(0.1)], constraints=[Decreasing()], intercept=True
@@ -121,12 +129,16 @@ REFERENCES = ASSIGNMENT | {
     "concave, increasing": Problem(*WAVE, Matern52(1), Squared(), [Ridge(0.1)], [Concave(), Increasing()]),
     "nonnegative": Problem(WAVE[0], WAVE[1] - 0.7, RBF(2), Squared(), [Ridge(0.5)], [Nonnegative()]),
     "slopes along columns": Problem(*SURFACE, RBF(1), Squared(), [Ridge(0.1)], [Increasing(0), Decreasing(1)]),
-    "weights, ties": Problem(np.round(WAVE[0], 1), WAVE[1], RBF(5), Huber(0.5), [Ridge(0.1), TotalVariation(0.1)], weights=WEIGHTS),
+    "weights, ties": Problem(
+        np.round(WAVE[0], 1), WAVE[1], RBF(5), Huber(0.5), [Ridge(0.1), TotalVariation(0.1)], weights=WEIGHTS
+    ),
     "matern32": Problem(*WAVE, Matern32(2), Quantile(0.3), [Ridge(0.1), TotalVariation(0.1)]),
     "laplacian": Problem(*SURFACE, Laplacian(1), EpsilonInsensitive(0.2), [Ridge(0.1)]),
     "polynomial, offset": Problem(*SURFACE, Polynomial(0.5, 3, 1), Absolute(), [Ridge(0.1)], offset=SURFACE[0][:, 1]),
     "precomputed": Problem(GRAM, WAVE[1], Precomputed(), Huber(0.5), [Ridge(0.1)], weights=WEIGHTS),
-    "upper bound, offset": Problem(*WAVE, Polynomial(1, 2, 1), Squared(), [Ridge(0.1)], [Bounds(upper=2.5)], offset=0.3 * WAVE[0]),
+    "upper bound, offset": Problem(
+        *WAVE, Polynomial(1, 2, 1), Squared(), [Ridge(0.1)], [Bounds(upper=2.5)], offset=0.3 * WAVE[0]
+    ),
 }
 
 
@@ -154,7 +166,10 @@ def oracle():
 
     def solve(problem):
         if id(problem) not in known:
-            tight = {name: 1e-12 if name.startswith("tol") else value for name, value in compiled.SETTINGS["CLARABEL"].items()}
+            tight = {
+                name: 1e-12 if name.startswith("tol") else value
+                for name, value in compiled.SETTINGS["CLARABEL"].items()
+            }
             with pytest.MonkeyPatch.context() as patch:
                 patch.setitem(compiled.SETTINGS, "CLARABEL", tight)
                 known[id(problem)] = problem, fit(problem, "cvxpy:CLARABEL")

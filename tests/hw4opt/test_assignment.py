@@ -1,4 +1,5 @@
-"""The assignment's problem 2, word for word: full Gram matrix, α the unknown, D as printed. Only the fits come from hw4opt."""
+"""The assignment's problem 2, word for word: full Gram matrix, α the unknown, D as printed. Only the fits come from
+hw4opt."""
 
 import warnings
 
@@ -54,7 +55,11 @@ def value(name, alpha):
     K = gram(gamma)
     residual = np.abs(K @ alpha - Y)
     loss = np.where(residual <= 1, residual**2, 2 * residual - 1) if name == "huber" else residual**2
-    return loss.sum() + ridge * alpha @ K @ alpha + (LAMBDA_1 * np.abs(differences() @ K @ alpha).sum() if name == "tv" else 0)
+    return (
+        loss.sum()
+        + ridge * alpha @ K @ alpha
+        + (LAMBDA_1 * np.abs(differences() @ K @ alpha).sum() if name == "tv" else 0)
+    )
 
 
 def test_the_data_are_the_shared_ones(variant):
@@ -78,7 +83,8 @@ def test_the_literal_formulation_has_the_same_optimum(variant):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_alpha_carries_the_whole_fit(variant, solver):
-    """|K α - f| is at most the proven bound: both lie within √(gap/ridge) in the RKHS. At the default solver it is far smaller."""
+    """|K α - f| is at most the proven bound: both lie within √(gap/ridge) in the RKHS. At the default solver it is far
+    smaller."""
     name, problem = variant
     result = fit(problem, solver, tol=1e-8 if solver == "proximal" else None)
     K, alpha, bound = gram(PARAMETERS[name][0]), result.dual_coef, result.certificate.norm_bound
@@ -92,10 +98,14 @@ def test_alpha_carries_the_whole_fit(variant, solver):
 
 def test_every_solver_reaches_the_same_value(variant):
     name, problem = variant
-    assert_allclose([fit(problem, solver).objective for solver in SOLVERS], fit(problem).objective, rtol=1e-8, err_msg=name)
+    assert_allclose(
+        [fit(problem, solver).objective for solver in SOLVERS], fit(problem).objective, rtol=1e-8, err_msg=name
+    )
 
 
-@pytest.mark.parametrize("kernel", [RBF(81.42), Laplacian(2.0), Polynomial(2.0, degree=3, coef0=1.0)], ids=lambda kernel: kernel.name)
+@pytest.mark.parametrize(
+    "kernel", [RBF(81.42), Laplacian(2.0), Polynomial(2.0, degree=3, coef0=1.0)], ids=lambda kernel: kernel.name
+)
 def test_squared_loss_is_kernel_ridge_regression(kernel):
     ridge = PARAMETERS["squared"][1]
     peer = KernelRidge(alpha=ridge, kernel=kernel.name, gamma=kernel.gamma, degree=3, coef0=1).fit(X[:, None], Y)
@@ -117,7 +127,8 @@ def test_huber_hardly_sees_the_outlier(references):
 
 
 def test_the_values_of_the_assignments_losses():
-    """Fitted values are all 0 where the ridge is huge: the objective is then the loss of y, on the assignment's scale."""
+    """Fitted values are all 0 where the ridge is huge: the objective is then the loss of y, on the assignment's
+    scale."""
     small = 0.5 * np.array([1.0, -1, 3, 4])
     flat = {"kernel": RBF(1), "regularizers": [Ridge(1e12), TotalVariation(1)]}
     assert_allclose(fit(Problem(np.arange(4), small, loss=Squared(), **flat)).objective, (small**2).sum(), rtol=1e-9)

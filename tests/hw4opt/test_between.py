@@ -32,7 +32,9 @@ def fitted(constraint, x=DOSE, y=RESPONSE, kernel=None, **more):
 
 
 def dense(result):
-    x = np.unique(np.concatenate([np.linspace(result.problem.x.min(), result.problem.x.max(), 200_001), result.problem.x[:, 0]]))
+    x = np.unique(
+        np.concatenate([np.linspace(result.problem.x.min(), result.problem.x.max(), 200_001), result.problem.x[:, 0]])
+    )
     return x, result.predict(x)
 
 
@@ -48,7 +50,10 @@ def test_the_largest_fall_of_a_curve_that_should_rise(kernel, side):
     start, end = result.predict([found.start, found.end])
     assert found.start < found.end and side * (start - end) == pytest.approx(found.size)
     verb = "falls" if side > 0 else "rises"
-    assert f"between them the curve {verb} by up to {found.size:.4g} between dose = {found.start:.4g}" in found.sentence("dose")
+    assert (
+        f"between them the curve {verb} by up to {found.size:.4g} between dose = {found.start:.4g}"
+        in found.sentence("dose")
+    )
 
 
 def test_a_curve_that_rises_everywhere_has_no_fall():
@@ -71,7 +76,9 @@ def test_the_distance_from_the_hull_of_a_curve_that_should_be_convex(side):
     result = fitted(Convex() if side > 0 else Concave(), x, side * np.square(x - 4), RBF(0.6))
     (found,) = breaks(result)
     points, f = dense(result)
-    corner = np.interp(found.end, points, side * f) - found.size  # a convex function below the curve that is this high there
+    corner = (
+        np.interp(found.end, points, side * f) - found.size
+    )  # a convex function below the curve that is this high there
     lines = (side * f - corner) / np.where(points == found.end, np.nan, points - found.end)
     left, right = np.nanmax(lines[points < found.end]), np.nanmin(lines[points > found.end])
     assert left <= right + 0.02 * (abs(right) + 1) and found.size > 1  # some line through that place is above no point
@@ -93,19 +100,29 @@ def test_the_largest_excess_over_bounds(constraint, excess):
     result = fitted(constraint, x, 4 + 4 * np.sin(2.2 * x), RBF(0.8))
     (found,) = breaks(result)
     assert_allclose(found.size, excess(dense(result)[1]), rtol=0.05)
-    assert found.start == found.end and "leaves its bounds by up to" in found.sentence() and f"at x = {found.end:.4g}" in found.sentence()
+    assert (
+        found.start == found.end
+        and "leaves its bounds by up to" in found.sentence()
+        and f"at x = {found.end:.4g}" in found.sentence()
+    )
 
 
 def test_what_is_not_looked_at():
     assert breaks(fit(Problem(DOSE, RESPONSE, None, regularizers=[Ridge(1.0)], constraints=[Bounds(upper=20)]))) == []
     assert breaks(fit(Problem(DOSE, RESPONSE, RBF(1e-3), regularizers=[Ridge(1.0)]))) == []
     gram = RBF(1e-3).gram(DOSE[:, None], DOSE[:, None])
-    assert breaks(fit(Problem(gram, RESPONSE, Precomputed(), regularizers=[Ridge(1.0)], constraints=[Bounds(upper=20)]))) == []
+    assert (
+        breaks(fit(Problem(gram, RESPONSE, Precomputed(), regularizers=[Ridge(1.0)], constraints=[Bounds(upper=20)])))
+        == []
+    )
 
 
 def test_units_of_x_and_of_y_and_rows_of_weight_0():
     weights = np.where(np.arange(24) % 4 == 0, 0.0, 1.0)
-    ones = [breaks(fitted(Increasing(), s * DOSE, t * RESPONSE, RBF(1.4e-3 / s**2), weights=weights)) for s, t in ((1, 1), (2.0**20, 1))]
+    ones = [
+        breaks(fitted(Increasing(), s * DOSE, t * RESPONSE, RBF(1.4e-3 / s**2), weights=weights))
+        for s, t in ((1, 1), (2.0**20, 1))
+    ]
     assert_allclose(ones[1][0].size, ones[0][0].size, rtol=1e-6)
     assert_allclose(ones[1][0].start, 2.0**20 * ones[0][0].start, rtol=1e-6)
     scaled = fit(Problem(DOSE, RESPONSE, RBF(1.5), Huber(5.0), [Ridge(2e-4)], [Increasing()], standardize=True))
@@ -147,7 +164,9 @@ def test_several_columns_are_looked_at_between_neighbouring_rows():
     x = draw.uniform(size=(40, 2)) * [1, 1000]
     y = x[:, 0] - (x[:, 1] / 1000) ** 2 + 0.2 * draw.standard_normal(40)
     shapes = [Increasing(0), Decreasing(1), Bounds(-0.5, 0.6)]
-    result = fit(Problem(x, y, RBF(20.0), regularizers=[Ridge(0.01)], constraints=shapes, standardize=True)).raise_for_status()
+    result = fit(
+        Problem(x, y, RBF(20.0), regularizers=[Ridge(0.01)], constraints=shapes, standardize=True)
+    ).raise_for_status()
     found = {one.term.label: one for one in breaks(result)}
     assert set(found) <= {"increasing:column=0", "decreasing:column=1", "bounds"} and len(found) >= 2
     for label, one in found.items():
@@ -170,6 +189,12 @@ def test_several_columns_are_looked_at_between_neighbouring_rows():
 def test_a_plane_fails_nowhere_between_its_rows():
     x = np.random.default_rng(0).uniform(size=(30, 2))
     result = fit(
-        Problem(x, x[:, 0] - x[:, 1], Polynomial(1.0, 1, 0.0), regularizers=[Ridge(1e-3)], constraints=[Increasing(0), Bounds(-2, 2)])
+        Problem(
+            x,
+            x[:, 0] - x[:, 1],
+            Polynomial(1.0, 1, 0.0),
+            regularizers=[Ridge(1e-3)],
+            constraints=[Increasing(0), Bounds(-2, 2)],
+        )
     )
     assert breaks(result.raise_for_status()) == []

@@ -82,7 +82,9 @@ def test_a_dual_is_split_into_one_of_each_term(group):
 
 def test_problems_of_a_batch_are_split_by_their_own_weights():
     first = problem_of("tv, increasing")
-    batch = [dataclasses.replace(first, regularizers=[Ridge(0.1), TotalVariation(weight)]) for weight in (0.0, 0.3, 2.0)]
+    batch = [
+        dataclasses.replace(first, regularizers=[Ridge(0.1), TotalVariation(weight)]) for weight in (0.0, 0.3, 2.0)
+    ]
     form = canonicalize(batch)
     block = form.terms[1]
     u = np.tile(np.linspace(-5, 2, 19), (3, 1))
@@ -99,11 +101,20 @@ def test_problems_of_a_batch_are_split_by_their_own_weights():
 
 
 def test_what_has_no_end_or_other_rows_stays_apart():
-    """Increasing and decreasing add up to f* = 0 everywhere; bounds have a curvature of their own, a trend of order 2 other rows."""
+    """Increasing and decreasing add up to f* = 0 everywhere; bounds have a curvature of their own, a trend of order 2
+    other rows."""
     both = Problem(X, Y, RBF(20.0), Squared(), [Ridge(0.1)], [Increasing(), Decreasing()])
     assert [term.names for term in canonicalize(both).terms] == [("squared",), ("increasing",), ("decreasing",)]
-    values = Problem(X, Y, RBF(20.0), Huber(0.3), [Ridge(0.1), TotalVariation(0.1), Trend(0.1)], [Bounds(0, 5), Nonnegative()])
-    assert [term.names for term in canonicalize(values).terms] == [("huber",), ("tv",), ("trend",), ("bounds",), ("nonnegative",)]
+    values = Problem(
+        X, Y, RBF(20.0), Huber(0.3), [Ridge(0.1), TotalVariation(0.1), Trend(0.1)], [Bounds(0, 5), Nonnegative()]
+    )
+    assert [term.names for term in canonicalize(values).terms] == [
+        ("huber",),
+        ("tv",),
+        ("trend",),
+        ("bounds",),
+        ("nonnegative",),
+    ]
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -120,7 +131,9 @@ def test_a_fit_has_a_dual_of_every_term_that_proves_it(group, solver):
     of_terms = [np.sum([result.duals[name] for name in rows.names], axis=0)[None] for rows in form.terms]
     again = certify(form, result.w[None], form.split_duals(of_terms)).certificates[0]
     assert again.holds(1e-6 if solver == "cvxpy" else 1e-8)
-    pull = 2 * 0.1 * result.w + sum(rows.map.take(form.matrix).T @ result.duals[name] for rows in form.terms for name in rows.names)
+    pull = 2 * 0.1 * result.w + sum(
+        rows.map.take(form.matrix).T @ result.duals[name] for rows in form.terms for name in rows.names
+    )
     assert np.abs(pull).max() <= 1e-3
 
 
@@ -128,5 +141,12 @@ def test_a_smooth_row_of_weight_0_counts_nothing_though_its_loss_be_infinite():
     weights = np.array([[1.0, 0.0]])
     rows = SmoothRows(Poisson(), np.array([[2.0, 2.0]]), np.zeros((1, 1)), weights)
     z, u = np.array([[0.5, 1e4]]), np.array([[-0.5, 0.0]])
-    for found in (rows.value(z), rows.gradient(z), rows.curvature(z), rows.excess(z), rows.slack(z, u), *rows.derivatives(z)):
+    for found in (
+        rows.value(z),
+        rows.gradient(z),
+        rows.curvature(z),
+        rows.excess(z),
+        rows.slack(z, u),
+        *rows.derivatives(z),
+    ):
         assert np.isfinite(found).all() and found[0, 0] != 0 and found[0, 1] == 0

@@ -1,7 +1,8 @@
 """The proof is true: gap and bound against an optimum found elsewhere, and planted faults that it must catch.
 
-`optimum` is the witness: the same problem over the whole kernel (no reduced basis), every term written out by hand as a cone program and
-solved by Clarabel directly. It shares no line with the package but the kernels' values, which test_kernels checks.
+`optimum` is the witness: the same problem over the whole kernel (no reduced basis), every term written out by hand as a
+cone program and solved by Clarabel directly. It shares no line with the package but the kernels' values, which
+test_kernels checks.
 """
 
 import dataclasses
@@ -67,7 +68,8 @@ every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name)
 
 
 def divided(x, order):
-    """Rows (order-1)!·(x_{j+order} - x_j)·f[x_j, …, x_{j+order}] as a dense matrix, by the recursion of divided differences."""
+    """Rows (order-1)!·(x_{j+order} - x_j)·f[x_j, …, x_{j+order}] as a dense matrix, by the recursion of divided
+    differences."""
     table = np.eye(len(x))
     for step in range(1, order + 1):
         table = (table[1:] - table[:-1]) / (x[step:] - x[:-step])[:, None]
@@ -75,13 +77,16 @@ def divided(x, order):
 
 
 def whole_kernel(problem, x, new):
-    """F with f = F w at the rows of x, then of new; and by column the slopes at x: an exact factor of the Gram matrix of them all."""
+    """F with f = F w at the rows of x, then of new; and by column the slopes at x: an exact factor of the Gram matrix
+    of them all."""
     columns = sorted({term.acts.column for term in problem.terms if isinstance(term.acts, Slope)})
     points = np.vstack([x, new])
     if problem.kernel is None:
         return points, {column: np.tile(np.eye(x.shape[1])[column], (len(x), 1)) for column in columns}
     spots = [(points, VALUE), *((x, column) for column in columns)]
-    gram = np.block([[problem.kernel.between(one, first, other, second) for other, second in spots] for one, first in spots])
+    gram = np.block(
+        [[problem.kernel.between(one, first, other, second) for other, second in spots] for one, first in spots]
+    )
     values, vectors = np.linalg.eigh(0.5 * (gram + gram.T))
     factor = vectors * np.sqrt(np.maximum(values, 0))
     if problem.ridge == 0:  # directions that are rounding alone would cost nothing
@@ -115,7 +120,8 @@ def inequalities_of(term):
 
 
 class Program:
-    """½ vᵀPv + qᵀv over v, subject to G v ≤ h, zero cones and exponential cones: columns are added as terms need them."""
+    """½ vᵀPv + qᵀv over v, subject to G v ≤ h, zero cones and exponential cones: columns are added as terms need
+    them."""
 
     def __init__(self, width):
         self.width, self.quadratic, self.linear, self.cones = width, [], [], []
@@ -154,7 +160,8 @@ class Program:
 
 @dataclass
 class Optimum:
-    """f* at the rows and at new points without its intercept, P*, and √((P - D)/ridge): how far off the witness itself may be."""
+    """f* at the rows and at new points without its intercept, P*, and √((P - D)/ridge): how far off the witness itself
+    may be."""
 
     f: np.ndarray
     objective: float
@@ -220,7 +227,10 @@ def add_term(program, term, span, rows, weights, offset, y, is_loss):
             wide = np.zeros((3 * count, rows.shape[1]))
             wide[0::3] = margin[:, None] * rows
             program.less([(span, wide), (t, top), (u, bottom)], right, [clarabel.ExponentialConeT()] * count)
-        first, second = slice(program.width - 2 * count, program.width - count), slice(program.width - count, program.width)
+        first, second = (
+            slice(program.width - 2 * count, program.width - count),
+            slice(program.width - count, program.width),
+        )
         program.less([(first, eye), (second, eye)], np.ones(count))
     else:
         t = program.columns(np.zeros((count, count)), weights)
@@ -235,7 +245,11 @@ def objective_by_hand(problem, w):
     y, x = problem.y[keep], problem.active_x
     z = f + (0 if problem.offset is None else problem.offset[keep])
     weights = np.ones(len(y)) if problem.weights is None else problem.weights[keep]
-    rows = problem.loss.pointwise(z, problem.loss.check_targets(y)) if problem.loss.targets else problem.loss.pointwise(z - y)
+    rows = (
+        problem.loss.pointwise(z, problem.loss.check_targets(y))
+        if problem.loss.targets
+        else problem.loss.pointwise(z - y)
+    )
     distinct = np.unique(x[:, 0], return_index=True)
     total = float(weights @ rows) + problem.ridge * float(np.square(w[design.penalized]).sum())
     for term in problem.terms[1:]:
@@ -250,7 +264,8 @@ def objective_by_hand(problem, w):
 
 
 def random_batch(seed, count=40):
-    """`count` random problems over one random design: x in one to three dimensions, repeated or not, any kernel, loss and shape."""
+    """`count` random problems over one random design: x in one to three dimensions, repeated or not, any kernel, loss
+    and shape."""
     random = np.random.default_rng([2026, seed])
     loss = LOSSES[seed % len(LOSSES)]
     columns = 1 if random.random() < 0.7 else int(random.integers(2, 4))
@@ -259,7 +274,14 @@ def random_batch(seed, count=40):
     if random.random() < 0.3:
         x[1] = x[0]
     gamma = float(10 ** random.uniform(-0.5, 2))
-    kernels = [RBF(gamma), Laplacian(gamma / 5), Matern32(gamma), Matern52(gamma), Polynomial(0.7, int(random.integers(1, 5))), None]
+    kernels = [
+        RBF(gamma),
+        Laplacian(gamma / 5),
+        Matern32(gamma),
+        Matern52(gamma),
+        Polynomial(0.7, int(random.integers(1, 5))),
+        None,
+    ]
     kernel = kernels[random.integers(len(kernels))]
     shapes = [[], [], [Bounds(-0.5, 0.6)], [Nonnegative()]]
     if columns == 1:
@@ -267,9 +289,16 @@ def random_batch(seed, count=40):
     if not isinstance(kernel, Laplacian) and kernel is not None:
         shapes += [[Increasing(column=columns - 1)]]
     shape = shapes[random.integers(len(shapes))] if kernel is not None else []
-    tv, trend = columns == 1 and random.random() < 0.5, int(random.integers(1, 4)) if columns == 1 and random.random() < 0.3 else 0
+    tv, trend = (
+        columns == 1 and random.random() < 0.5,
+        int(random.integers(1, 4)) if columns == 1 and random.random() < 0.3 else 0,
+    )
     intercept, weighted = bool(random.random() < 0.25), bool(random.random() < 0.5)
-    mask = np.where((np.arange(size) >= 5) & (random.random(size) < 0.2), 0.0, 1.0) if random.random() < 0.3 else np.ones(size)
+    mask = (
+        np.where((np.arange(size) >= 5) & (random.random(size) < 0.2), 0.0, 1.0)
+        if random.random() < 0.3
+        else np.ones(size)
+    )
     problems = []
     for _ in range(count):
         y = np.sin(5 * x.sum(axis=1)) + 0.3 * random.normal(size=size)
@@ -292,7 +321,11 @@ def random_batch(seed, count=40):
 def stopped_early(seed):
     """Results of a random batch, stopped after a random number of steps by a random solver that takes it."""
     problems, random = random_batch(seed)
-    steps = {"interior": int(random.integers(1, 9)), "admm": int(random.integers(1, 40)), "proximal": int(random.integers(1, 40))}
+    steps = {
+        "interior": int(random.integers(1, 9)),
+        "admm": int(random.integers(1, 40)),
+        "proximal": int(random.integers(1, 40)),
+    }
     for solver in random.permutation(list(steps)):
         try:
             return fit_batch(problems, solver, max_iterations=steps[solver]), random
@@ -306,7 +339,8 @@ def kernel_part(result, x):
 
 
 def compare_with_bound(results, new):
-    """For every result with a bound: its largest |f̂ - f*|/bound (less what the witness may be off), and whether that is far below."""
+    """For every result with a bound: its largest |f̂ - f*|/bound (less what the witness may be off), and whether that
+    is far below."""
     ratios, sharp = [], []
     for result in results:
         certificate = result.certificate
@@ -316,7 +350,9 @@ def compare_with_bound(results, new):
         x = np.vstack([result.problem.active_x, new])
         truth, bound = optimum(result.problem, new), result.bound(x)
         size = np.sqrt(result.design.diagonal(x))
-        ratios.append(np.max((np.abs(kernel_part(result, x) - truth.f) - size * truth.error) / np.maximum(bound, 1e-300)))
+        ratios.append(
+            np.max((np.abs(kernel_part(result, x) - truth.f) - size * truth.error) / np.maximum(bound, 1e-300))
+        )
         sharp.append(certificate.norm_bound > 10 * truth.error)
     return np.array(ratios), np.array(sharp)
 
@@ -329,7 +365,10 @@ def test_the_bound_is_true_for_problems_stopped_early(seed):
     new = random.uniform(-0.1, 1.1, size=(4, results[0].problem.x.shape[1]))
     ratios, _ = compare_with_bound(results, new)
     assert ratios.max(initial=0) <= 1
-    assert not {result.status for result in results} & {Status.INFEASIBLE, Status.UNBOUNDED}  # f = 0 satisfies every shape
+    assert not {result.status for result in results} & {
+        Status.INFEASIBLE,
+        Status.UNBOUNDED,
+    }  # f = 0 satisfies every shape
 
 
 def test_the_stopped_problems_put_the_bound_to_the_test():
@@ -343,7 +382,8 @@ def test_the_stopped_problems_put_the_bound_to_the_test():
 
 @pytest.mark.parametrize("kernel", [RBF(20.0), Polynomial(1.0, 3), None], ids=str)
 def test_the_bound_is_attained(kernel):
-    """Targets out of reach: the absolute loss is linear, f* = -Σ u_i k(x_i, ·)/(2 ridge) with u = -sign y, P(f* + δ) = P* + ridge ‖δ‖².
+    """Targets out of reach: the absolute loss is linear, f* = -Σ u_i k(x_i, ·)/(2 ridge) with u = -sign y, P(f* + δ) =
+    P* + ridge ‖δ‖².
 
     For δ along k(x, ·) the error at x is the bound: nothing smaller is true.
     """
@@ -374,7 +414,9 @@ def cut_off(kernel, limit, intercept=False):
     x = random.uniform(size=30)
     y = np.sin(6 * x) + 0.2 * random.normal(size=30)
     shapes = [[], [Nonnegative()], [Bounds(-0.5, 0.5)]]
-    shapes += [[Increasing(column=0)]] if limit >= 20 and not isinstance(kernel, Laplacian) else []  # eight narrow bumps cannot rise
+    shapes += (
+        [[Increasing(column=0)]] if limit >= 20 and not isinstance(kernel, Laplacian) else []
+    )  # eight narrow bumps cannot rise
     for loss in LOSSES:
         for regularizers, shape in (([TotalVariation(0.2)], []), *(([], shape) for shape in shapes)):
             targets = y > 0 if isinstance(loss, Logistic) else y
@@ -414,7 +456,9 @@ def test_truncation_is_the_norm_of_what_is_left_over(monkeypatch):
     monkeypatch.setattr(hw4opt.proof.certificate, "TRUNCATED", 1e9)  # it is plainly enough
     bound = 0.3 * (np.abs(alpha) @ np.sqrt(np.maximum(np.diagonal(left), 0))) ** 2
     assert result.verify().truncation == pytest.approx(bound, rel=1e-6) and bound > 2 * certificate.truncation
-    assert certificate.norm_bound == pytest.approx(math.sqrt((certificate.gap + certificate.truncation) / 0.3), rel=1e-12)
+    assert certificate.norm_bound == pytest.approx(
+        math.sqrt((certificate.gap + certificate.truncation) / 0.3), rel=1e-12
+    )
     assert fit(Problem(x, result.problem.y, None, regularizers=[Ridge(0.3)])).certificate.truncation == 0
 
 
@@ -431,7 +475,17 @@ SETTINGS = {
 }
 
 
-def one_problem(loss, seed=3, kernel=GAUSSIAN, ridge=0.2, regularizers=(), constraints=(), weights=False, offset=False, intercept=False):
+def one_problem(
+    loss,
+    seed=3,
+    kernel=GAUSSIAN,
+    ridge=0.2,
+    regularizers=(),
+    constraints=(),
+    weights=False,
+    offset=False,
+    intercept=False,
+):
     random = np.random.default_rng(seed)
     x = random.uniform(size=16)
     y = np.sin(6 * x) + 0.3 * random.normal(size=16)
@@ -471,12 +525,19 @@ def dual_by_hand(problem, form, duals, i):
             more = [(target,) for target in term.check_targets(y)] if term.targets else [()] * len(y)
             shift = shift if term.targets else shift + problem.level - y
             inner = u / weights * (1 - 4e-16)  # dividing must not push it out of the domain
-            total -= sum(one * term.conjugate([part], *given) for one, part, given in zip(weights, inner, more, strict=True)) - shift @ u
+            total -= (
+                sum(one * term.conjugate([part], *given) for one, part, given in zip(weights, inner, more, strict=True))
+                - shift @ u
+            )
             pull = pull + u @ values
         else:
             total -= term.conjugate(u)
             acts = term.acts
-            rows = divided(x, acts.order) @ values[first] if isinstance(acts, Differences) else np.eye(values.shape[1])[: len(u)]
+            rows = (
+                divided(x, acts.order) @ values[first]
+                if isinstance(acts, Differences)
+                else np.eye(values.shape[1])[: len(u)]
+            )
             pull = pull + u @ rows
     assert np.abs(pull[~design.penalized]).max(initial=0) <= 1e-11 * (1 + np.abs(pull).max())
     return total - np.square(pull[design.penalized]).sum() / (4 * problem.ridge)
@@ -500,7 +561,9 @@ def test_the_gap_is_primal_minus_dual_and_never_below_what_is_missing(loss, sett
         dual = dual_by_hand(problem, form, proof.u, i)
         size = abs(objective) + abs(dual)
         assert certificate.dual_objective == pytest.approx(objective - certificate.gap, abs=1e-11 * size)
-        if loss.name == "epsilon_insensitive":  # two sheets: random duals of each add up to a dual that one conjugate prices lower
+        if (
+            loss.name == "epsilon_insensitive"
+        ):  # two sheets: random duals of each add up to a dual that one conjugate prices lower
             assert certificate.gap >= objective - dual - 1e-9 * size
         else:
             assert certificate.gap == pytest.approx(objective - dual, abs=1e-9 * size)
@@ -523,7 +586,15 @@ def test_the_gap_closes_at_the_optimum_and_opens_beside_it(loss, setting):
     assert gaps[-1] <= 1e-8 * abs(result.objective)
 
 
-SHAPES = [[Increasing()], [Decreasing()], [Convex()], [Concave()], [Nonnegative()], [Bounds(-0.4, 0.6)], [Increasing(), Bounds(upper=0.8)]]
+SHAPES = [
+    [Increasing()],
+    [Decreasing()],
+    [Convex()],
+    [Concave()],
+    [Nonnegative()],
+    [Bounds(-0.4, 0.6)],
+    [Increasing(), Bounds(upper=0.8)],
+]
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "-".join(term.name for term in shape))
 
 
@@ -537,7 +608,9 @@ def test_an_infeasible_point_is_blended_into_a_feasible_one_or_proves_nothing(sh
     outside = np.array([certificate.violation > 0 for certificate in alone.certificates])
     assert outside.sum() >= 15
     for certificate in np.array(alone.certificates)[outside]:
-        assert certificate.gap is certificate.relative_gap is certificate.dual_objective is certificate.norm_bound is None
+        assert (
+            certificate.gap is certificate.relative_gap is certificate.dual_objective is certificate.norm_bound is None
+        )
         assert "violated" in certificate.reason and certificate.norm_bound_reason == certificate.reason
         assert not certificate.holds(0.999)
     inside = strictly_feasible(form.cut(np.array([0])))
@@ -595,7 +668,8 @@ def test_a_shape_that_can_hold_is_not_called_infeasible(seed):
     ],
 )
 def test_feasible_without_an_inner_point_is_not_called_infeasible(kernel, shape):
-    """f = 0 (or a constant, or a line) satisfies them: "no function of this design satisfies the constraints" would be false."""
+    """f = 0 (or a constant, or a line) satisfies them: "no function of this design satisfies the constraints" would be
+    false."""
     problem = one_problem(Squared(), kernel=kernel, constraints=shape, intercept=True)
     assert fit(problem).status is not Status.INFEASIBLE
 
@@ -614,8 +688,14 @@ OPPOSED = {
 def test_shapes_that_cannot_hold_prove_nothing(case, solver):
     kernel, shape = OPPOSED[case]
     result = fit(Problem(LINE, LINE, kernel, regularizers=[Ridge(0.1)], constraints=shape), solver, max_iterations=200)
-    assert result.status is Status.INFEASIBLE if "line" in case else result.status in (Status.INFEASIBLE, Status.UNCERTIFIED)
-    assert result.certificate.gap is None and result.certificate.norm_bound is None and result.certificate.violation > 1e-6
+    assert (
+        result.status is Status.INFEASIBLE
+        if "line" in case
+        else result.status in (Status.INFEASIBLE, Status.UNCERTIFIED)
+    )
+    assert (
+        result.certificate.gap is None and result.certificate.norm_bound is None and result.certificate.violation > 1e-6
+    )
     assert "violated" in result.certificate.reason and result.bound(LINE) is None
 
 
@@ -677,7 +757,10 @@ def test_what_cannot_be_balanced_proves_nothing(monkeypatch):
     monkeypatch.setattr(hw4opt.proof.certificate, "project_dual", unreached)
     certificate = certify(form, np.zeros(form.penalty.shape), np.zeros((1, form.size))).certificates[0]
     assert certificate.gap is None and certificate.norm_bound is None and not certificate.holds(0.999)
-    assert certificate.reason == "no dual point balances the unpenalised columns; give the ridge a weight above 0, or another solver"
+    assert (
+        certificate.reason
+        == "no dual point balances the unpenalised columns; give the ridge a weight above 0, or another solver"
+    )
 
 
 def test_the_bound_of_a_fit_with_intercept_says_what_it_covers():
@@ -745,7 +828,8 @@ def test_the_relative_gap_is_relative_to_what_the_fit_explains(loss):
 
 
 def test_an_objective_near_zero_is_measured_against_what_there_is_to_explain():
-    """Interpolation: P* is far below 1e-4 of the loss of f = 0, its rows counted as the median one; y is 0 in one of eight rows."""
+    """Interpolation: P* is far below 1e-4 of the loss of f = 0, its rows counted as the median one; y is 0 in one of
+    eight rows."""
     x = np.linspace(0, 1, 8)
     y = np.sin(6 * x)
     problem = Problem(x, y, RBF(60.0), regularizers=[Ridge(1e-12)])
@@ -758,7 +842,9 @@ def test_an_objective_near_zero_is_measured_against_what_there_is_to_explain():
 
 
 @pytest.mark.parametrize("constraints", [[], [Increasing()], [Bounds(-1, 1)]], ids=str)
-@pytest.mark.parametrize("case", [(0.0, Squared()), (0.0, Huber()), (0.0, Absolute()), (0.5, EpsilonInsensitive(1.0))], ids=str)
+@pytest.mark.parametrize(
+    "case", [(0.0, Squared()), (0.0, Huber()), (0.0, Absolute()), (0.5, EpsilonInsensitive(1.0))], ids=str
+)
 def test_nothing_to_fit_is_certified(case, constraints):
     """The loss is 0 at w = 0 already: P = P* = 0."""
     level, loss = case
@@ -771,7 +857,9 @@ def test_nothing_to_fit_is_certified(case, constraints):
 @pytest.mark.parametrize("setting", ["plain", "intercept", "linear", "no ridge"])
 def test_stationarity_is_small_at_a_certified_answer_and_not_away_from_it(loss, setting):
     """‖2 ridge w + Aᵀu‖ relative to the terms' pulls: also where one term's rows must cancel among themselves."""
-    problem = one_problem(loss, **(dict(kernel=None, ridge=0.0, intercept=True) if setting == "no ridge" else SETTINGS[setting]))
+    problem = one_problem(
+        loss, **(dict(kernel=None, ridge=0.0, intercept=True) if setting == "no ridge" else SETTINGS[setting])
+    )
     if isinstance(loss, Logistic):
         problem = dataclasses.replace(problem, y=np.where(np.arange(16) % 5 == 0, 1 - problem.y, problem.y))
     result = fit(problem)
@@ -823,7 +911,10 @@ def test_violation_does_not_depend_on_the_unit_of_x(term, scale):
     """One function, seen over x in other units."""
     random = np.random.default_rng(12)
     x, y = np.sort(random.uniform(size=12)), random.normal(size=12)
-    plain, scaled = Problem(x, y, RBF(20.0), constraints=[term]), Problem(scale * x, y, RBF(20.0 / scale**2), constraints=[term])
+    plain, scaled = (
+        Problem(x, y, RBF(20.0), constraints=[term]),
+        Problem(scale * x, y, RBF(20.0 / scale**2), constraints=[term]),
+    )
     w = random.normal(size=plain.design.matrix.shape[1])
     other = np.linalg.lstsq(scaled.design.matrix[:12], plain.design.matrix[:12] @ w)[0]
     if isinstance(term.acts, Slope):
@@ -853,13 +944,27 @@ def test_largest_drop_is_the_fall_below_the_running_maximum():
 
 def test_holds_needs_gap_with_its_rounding_violation_and_truncation():
     certificate = fit(one_problem(Huber(0.3))).certificate
-    given = partial_certificate(dataclasses.replace(certificate, gap=0.0, gap_scale=2.0, gap_rounding=0.0, violation=0.0, truncation=0.0))
-    assert given(gap=1.9e-9).holds(1e-9) and given(violation=1e-9).holds(1e-9) and given(gap=1e-9, gap_rounding=0.9e-9).holds(1e-9)
-    assert given(truncation=1.9e-6).holds(1e-9) and not given(truncation=2.1e-6).holds(1e-9)  # 1e-6 of the scale at least
+    given = partial_certificate(
+        dataclasses.replace(certificate, gap=0.0, gap_scale=2.0, gap_rounding=0.0, violation=0.0, truncation=0.0)
+    )
+    assert (
+        given(gap=1.9e-9).holds(1e-9)
+        and given(violation=1e-9).holds(1e-9)
+        and given(gap=1e-9, gap_rounding=0.9e-9).holds(1e-9)
+    )
+    assert given(truncation=1.9e-6).holds(1e-9) and not given(truncation=2.1e-6).holds(
+        1e-9
+    )  # 1e-6 of the scale at least
     assert given(truncation=1.9e-3).holds(1e-3) and not given(truncation=2.1e-3).holds(1e-3)
     nothing = partial_certificate(given(gap_scale=0.0))
     assert nothing(gap=1e-15, gap_rounding=1e-15).holds(1e-9) and not nothing(gap=2e-15, gap_rounding=1e-15).holds(1e-9)
-    for wrong in (dict(gap=2.1e-9), dict(violation=2e-9), dict(gap=None), dict(gap_scale=None), dict(gap_rounding=2.1e-9)):
+    for wrong in (
+        dict(gap=2.1e-9),
+        dict(violation=2e-9),
+        dict(gap=None),
+        dict(gap_scale=None),
+        dict(gap_rounding=2.1e-9),
+    ):
         assert not given(**wrong).holds(1e-9)
     assert not given(gap=1.5e-9, gap_rounding=0.6e-9).holds(1e-9)
     for nan in (dict(gap=math.nan), dict(violation=math.nan), dict(gap_rounding=math.nan), dict(truncation=math.nan)):
@@ -904,7 +1009,8 @@ def first_order_methods_alone(monkeypatch):
 
 @pytest.mark.parametrize("loss", [Huber(0.3), Absolute(), Quantile(0.8)], ids=lambda loss: loss.name)
 def test_a_wrong_prox_is_caught(loss, monkeypatch, first_order_methods_alone):
-    """A box that is 5 % too wide: the solver converges, and says so; the certificate, which has not its prox, does not believe it."""
+    """A box that is 5 % too wide: the solver converges, and says so; the certificate, which has not its prox, does not
+    believe it."""
     problem = one_problem(loss, regularizers=[TotalVariation(0.3)])
     assert fit(problem, "admm", tol=1e-5).status is Status.CERTIFIED  # without the fault these steps are enough
     right = BoxRows.prox_dual
@@ -950,9 +1056,12 @@ class TurnedTable(Quantile):
         return (Table(low=self.tau - 1, high=self.tau),)
 
 
-@pytest.mark.parametrize("loss", [WrongTable(0.3), WrongCurve(0.3), TurnedTable(0.8)], ids=lambda loss: type(loss).__name__)
+@pytest.mark.parametrize(
+    "loss", [WrongTable(0.3), WrongCurve(0.3), TurnedTable(0.8)], ids=lambda loss: type(loss).__name__
+)
 def test_a_wrong_conjugate_is_caught(loss):
-    """The model, written apart from the table, leads to a point and duals that the table's certificate does not accept."""
+    """The model, written apart from the table, leads to a point and duals that the table's certificate does not
+    accept."""
     problem = one_problem(loss, regularizers=[TotalVariation(0.1)])
     right = one_problem(loss, regularizers=[TotalVariation(0.1)])
     object.__setattr__(right, "loss", type(loss).__mro__[1](*vars(loss).values()))

@@ -32,14 +32,24 @@ def test_coef_bounds_are_of_the_raw_columns(solver, standardize):
     result = fit(Problem(X, Y, constraints=[CoefBounds(LOW, HIGH)], standardize=standardize), solver).raise_for_status()
     expected = lsq_linear(X, Y, (LOW, HIGH), tol=1e-14)
     assert abs(result.objective - 2 * expected.cost) <= result.certificate.gap + 1e-9 * expected.cost
-    assert_allclose(result.coef * X.std(axis=0), expected.x * X.std(axis=0), atol=2e-4 if solver == "proximal" else 1e-6)
+    assert_allclose(
+        result.coef * X.std(axis=0), expected.x * X.std(axis=0), atol=2e-4 if solver == "proximal" else 1e-6
+    )
     assert result.coef.min() >= LOW - 1e-12 and result.coef.max() <= HIGH + 1e-12
 
 
 def test_with_an_intercept_a_loss_and_l1_it_is_cvxpys():
     """The intercept is not bounded; l1 and ridge stay in units of the standardised columns."""
     terms = [Ridge(0.3), L1(2.0)]
-    problem = Problem(X, Y - 9, loss=Huber(1), regularizers=terms, constraints=[CoefBounds(upper=HIGH)], intercept=True, standardize=True)
+    problem = Problem(
+        X,
+        Y - 9,
+        loss=Huber(1),
+        regularizers=terms,
+        constraints=[CoefBounds(upper=HIGH)],
+        intercept=True,
+        standardize=True,
+    )
     result = fit(problem).raise_for_status()
     z, w, b = (X - X.mean(axis=0)) / X.std(axis=0), cp.Variable(5), cp.Variable()
     cost = cp.sum(cp.huber(z @ w + b - Y + 9, 1)) + 0.3 * cp.sum_squares(w) + 2 * cp.norm1(w)
@@ -55,7 +65,9 @@ def test_held_out_fits_are_refits_without_the_row():
     score = score_settings([problem], leave_one_out(20))[0]
     for row in (0, 7, 19):
         kept = np.delete(np.arange(20), row)
-        alone = fit(Problem(X[kept], Y[kept], regularizers=[Ridge(0.1)], constraints=[CoefNonnegative()], intercept=True))
+        alone = fit(
+            Problem(X[kept], Y[kept], regularizers=[Ridge(0.1)], constraints=[CoefNonnegative()], intercept=True)
+        )
         assert score.predictions[row] == pytest.approx(alone.predict(X[row : row + 1])[0], abs=1e-6)
 
 
@@ -71,5 +83,7 @@ def test_a_model_file_keeps_them(tmp_path):
 def test_they_are_refused_where_they_mean_nothing():
     with pytest.raises(RefusedError, match="coef_nonnegative acts on coefficients and needs a linear design"):
         fit(Problem(X[:, 0], Y, RBF(1.0), regularizers=[Ridge()], constraints=[CoefNonnegative()]))
-    with pytest.raises(InputError, match="coef_nonnegative asks for every coefficient ≥ 0 and coef_bounds for every coefficient ≤ -1"):
+    with pytest.raises(
+        InputError, match="coef_nonnegative asks for every coefficient ≥ 0 and coef_bounds for every coefficient ≤ -1"
+    ):
         Problem(X, Y, constraints=[CoefNonnegative(), CoefBounds(upper=-1)])

@@ -263,13 +263,19 @@ def test_classes_and_targets_that_cannot_be_tried_say_so():
         check_term(NeedsAParameter)
     with pytest.raises(InputError, match="is no term"):
         check_term(RBF)
-    with pytest.raises(InputError, match="the class Smooth lacks check_targets, clip_dual, conjugate_pointwise, curvature"):
+    with pytest.raises(
+        InputError, match="the class Smooth lacks check_targets, clip_dual, conjugate_pointwise, curvature"
+    ):
         check_term(Smooth)
-    with pytest.raises(InputError, match=r"give targets that it takes, as in check_term\(term, targets=\[1, 2\]\): every target"):
+    with pytest.raises(
+        InputError, match=r"give targets that it takes, as in check_term\(term, targets=\[1, 2\]\): every target"
+    ):
         check_term(TakesOddTargets())
     check_term(TakesOddTargets(), targets=[7.0])
 
 
-@pytest.mark.parametrize("term", [Huber(1 / 3), Huber(300.0), Quantile(0.3), EpsilonInsensitive(1 / 7), TotalVariation(1e-5)])
+@pytest.mark.parametrize(
+    "term", [Huber(1 / 3), Huber(300.0), Quantile(0.3), EpsilonInsensitive(1 / 7), TotalVariation(1e-5)]
+)
 def test_parameters_that_are_no_quarters_are_fine(term):
     check_term(term)

@@ -62,8 +62,12 @@ def test_a_certified_answer_that_is_wrong_is_the_odd_one_out(monkeypatch):
     assert any("newton and interior differ by" in fault for fault in found.faults)
     rows = {row.solver: row for row in found.rows}
     assert rows["newton"].agrees_with == () and set(rows["admm"].agrees_with) == {"interior", "proximal"}
-    assert rows["admm"].fitted_difference < 1e-6 < rows["newton"].fitted_difference  # the best answer is one of the majority
-    assert rows["newton"].fitted_difference == pytest.approx(1e-3 * np.abs(fit(PROBLEM).fitted).max() / robust_spread(Y), rel=1e-6)
+    assert (
+        rows["admm"].fitted_difference < 1e-6 < rows["newton"].fitted_difference
+    )  # the best answer is one of the majority
+    assert rows["newton"].fitted_difference == pytest.approx(
+        1e-3 * np.abs(fit(PROBLEM).fitted).max() / robust_spread(Y), rel=1e-6
+    )
 
 
 def test_certified_fits_apart_at_one_objective_are_told(monkeypatch):
@@ -147,4 +151,7 @@ def test_the_robust_spread():
     draw = np.random.default_rng(1).standard_normal(10_001)
     assert robust_spread(draw) == pytest.approx(1, rel=0.05)
     assert robust_spread(np.append(draw, 1e12)) == pytest.approx(1, rel=0.05)
-    assert robust_spread(np.array([0, 0, 0, 1.0])) == pytest.approx(np.std([0, 0, 0, 1])) and robust_spread(np.ones(3)) == 1
+    assert (
+        robust_spread(np.array([0, 0, 0, 1.0])) == pytest.approx(np.std([0, 0, 0, 1]))
+        and robust_spread(np.ones(3)) == 1
+    )

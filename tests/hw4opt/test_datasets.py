@@ -40,7 +40,18 @@ def test_step_data_need_their_outlier_and_a_seed():
 
 
 def test_the_step_function_between_the_data():
-    assert step_function([-1, 0, 0.1999, 0.2, 0.5, 0.6, 0.79, 0.8, 1, 3]).tolist() == [0, 0, 0, 10, 20, 30, 30, 40, 40, 40]
+    assert step_function([-1, 0, 0.1999, 0.2, 0.5, 0.6, 0.79, 0.8, 1, 3]).tolist() == [
+        0,
+        0,
+        0,
+        10,
+        20,
+        30,
+        30,
+        40,
+        40,
+        40,
+    ]
 
 
 def write(path, text: str | bytes):
@@ -101,7 +112,12 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("cell", "words"),
-    [("n/a", r"holds text \('n/a'\) in row 2"), ("nan", "holds nan in row 2"), ("-inf", "holds -inf in row 2"), ("", "is empty in row 2")],
+    [
+        ("n/a", r"holds text \('n/a'\) in row 2"),
+        ("nan", "holds nan in row 2"),
+        ("-inf", "holds -inf in row 2"),
+        ("", "is empty in row 2"),
+    ],
 )
 def test_a_cell_that_is_no_number_is_named_by_column_and_row(tmp_path, cell, words):
     table = read_table(write(tmp_path / "d.csv", f"dose,y\n1,1\n2,1\n{cell},1\n4,1\n5,1\n"))

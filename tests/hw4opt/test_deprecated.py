@@ -100,7 +100,9 @@ def imported(module, name):
 def test_names_of_the_old_package_warn_and_are_the_new_ones(name):
     found, said = imported("hw4opt.poisson", name)
     assert found is PACKAGE[name]
-    assert said == [f"hw4opt.poisson's {name} is now {found.__name__} of {found.__module__}; the old name goes in version 1.0"]
+    assert said == [
+        f"hw4opt.poisson's {name} is now {found.__name__} of {found.__module__}; the old name goes in version 1.0"
+    ]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -55,12 +55,22 @@ from hw4opt.terms import Coefficients, Differences, Slope, Values
 from hw4opt.terms.acts import difference_coefficients
 from hw4opt.terms.row_map import RowMap
 
-KERNELS = [RBF(30.0), RBF(1e-6), RBF(1e6), Laplacian(3.0), Matern32(5.0), Matern52(5.0), Polynomial(1.0), Polynomial(2.0, 5, 0.0)]
+KERNELS = [
+    RBF(30.0),
+    RBF(1e-6),
+    RBF(1e6),
+    Laplacian(3.0),
+    Matern32(5.0),
+    Matern52(5.0),
+    Polynomial(1.0),
+    Polynomial(2.0, 5, 0.0),
+]
 SMOOTH = [RBF(8.0), Matern32(5.0), Matern52(5.0), Polynomial(1.0, 4)]
 
 
 def divided(x, order):
-    """Rows (order-1)!·(x_{j+order} - x_j)·f[x_j, …, x_{j+order}] as a dense matrix, by the recursion of divided differences."""
+    """Rows (order-1)!·(x_{j+order} - x_j)·f[x_j, …, x_{j+order}] as a dense matrix, by the recursion of divided
+    differences."""
     table = np.eye(len(x))
     for step in range(1, order + 1):
         table = (table[1:] - table[:-1]) / (x[step:] - x[:-step])[:, None]
@@ -122,7 +132,8 @@ def test_a_rank_limit_leaves_what_left_over_says(kernel, limit):
 
 
 def exact_gram(x, gamma, slopes):
-    """The RBF kernel of values, then of slopes, in 50 digits: ∂k/∂x = -2 γ (x - z) k, ∂²k/∂x∂z = (2 γ - 4 γ² (x - z)²) k."""
+    """The RBF kernel of values, then of slopes, in 50 digits: ∂k/∂x = -2 γ (x - z) k, ∂²k/∂x∂z = (2 γ - 4 γ² (x - z)²)
+    k."""
     points = [mpmath.mpf(float(one)) for one in x]
     gamma = mpmath.mpf(gamma)
 
@@ -142,7 +153,8 @@ def exact_gram(x, gamma, slopes):
 @pytest.mark.parametrize("gamma", [0.5, 40.0])
 @pytest.mark.parametrize("intercept", [False, True])
 def test_what_is_left_out_is_known_to_the_last_digits(slopes, limit, gamma, intercept):
-    """|sᵀ(K - BBᵀ)s| against 50 digits, with B the matrix as it stands: never below it, and above it by rounding of long doubles alone.
+    """|sᵀ(K - BBᵀ)s| against 50 digits, with B the matrix as it stands: never below it, and above it by rounding of
+    long doubles alone.
 
     Where the basis is complete, the rounding of B is all that is left, of either sign.
     """
@@ -188,7 +200,9 @@ def test_pivots_are_greedy_and_distinct():
     gram = RBF(50.0).gram(x, x)
     for rank in (1, 3, 8):
         kept = np.array([np.flatnonzero(x[:, 0] == point)[0] for point in basis.points[:rank, 0]])
-        rest = np.diagonal(gram) - np.einsum("ij,ji->i", gram[:, kept], np.linalg.solve(gram[np.ix_(kept, kept)], gram[kept]))
+        rest = np.diagonal(gram) - np.einsum(
+            "ij,ji->i", gram[:, kept], np.linalg.solve(gram[np.ix_(kept, kept)], gram[kept])
+        )
         assert rest[x[:, 0] == basis.points[rank, 0]] == pytest.approx(rest.max(), abs=1e-10)
 
 
@@ -293,8 +307,22 @@ def test_the_linear_design_is_x_with_its_coefficients_and_slopes():
 @pytest.mark.parametrize(
     ("columns", "kernel", "acts", "owner", "error", "sentence"),
     [
-        (2, RBF(1.0), Differences(1), "tv", RefusedError, "tv needs an order along one x column and there are 2; give one x column"),
-        (2, RBF(1.0), Differences(1), "increasing", RefusedError, "increasing needs an order .* give increasing:column=NAME"),
+        (
+            2,
+            RBF(1.0),
+            Differences(1),
+            "tv",
+            RefusedError,
+            "tv needs an order along one x column and there are 2; give one x column",
+        ),
+        (
+            2,
+            RBF(1.0),
+            Differences(1),
+            "increasing",
+            RefusedError,
+            "increasing needs an order .* give increasing:column=NAME",
+        ),
         (1, RBF(1.0), Coefficients(), "l1", RefusedError, "l1 acts on coefficients and needs a linear design"),
         (2, RBF(1.0), Slope(5), "decreasing", InputError, "decreasing: column 5 does not exist; there are 2 x columns"),
     ],
@@ -365,7 +393,9 @@ ROW_MAPS = {
     "picked": RowMap(6, index=np.array([[3], [0], [3], [9], [1], [1]])),
     "difference": RowMap(9, first=0, coef=difference_coefficients(np.arange(10.0), 1)),
     "third": RowMap(7, first=0, coef=difference_coefficients(np.sort(uneven(10)), 3)),
-    "windows": RowMap(4, index=np.array([[0, 1, 3], [7, 8, 9], [2, 2, 5], [9, 0, 4]]), coef=np.arange(1.0, 13.0).reshape(4, 3)),
+    "windows": RowMap(
+        4, index=np.array([[0, 1, 3], [7, 8, 9], [2, 2, 5], [9, 0, 4]]), coef=np.arange(1.0, 13.0).reshape(4, 3)
+    ),
 }
 
 
@@ -387,7 +417,11 @@ def test_take_and_spread_are_the_matrix_and_its_transpose(name):
     assert_allclose(row_map.take(base[:, 0]), dense(row_map) @ base[:, 0], rtol=1e-12, atol=1e-13)
     assert_allclose(row_map.take(base, 1, 3), (dense(row_map) @ base)[1:3], rtol=1e-12, atol=1e-13)
     assert_allclose(row_map.spread(u, 10), u @ dense(row_map), rtol=1e-12, atol=1e-13)
-    assert_allclose(np.sum(row_map.spread(u, 10) * base.T[[0, 1, 2, 0]]), np.sum(u * row_map.take(base.T[[0, 1, 2, 0]].T).T), rtol=1e-11)
+    assert_allclose(
+        np.sum(row_map.spread(u, 10) * base.T[[0, 1, 2, 0]]),
+        np.sum(u * row_map.take(base.T[[0, 1, 2, 0]].T).T),
+        rtol=1e-11,
+    )
 
 
 @pytest.mark.parametrize("name", ROW_MAPS)
@@ -435,7 +469,9 @@ def test_large_forms_in_chunks_are_small_forms(terms, monkeypatch):
     random = np.random.default_rng(17)
     x = random.uniform(size=40)
     y = np.sin(6 * x) + 0.2 * random.normal(size=40)
-    problem = Problem(x, y > 0 if isinstance(terms[0], Logistic) else y, RBF(20.0), terms[0], [Ridge(0.1), *terms[1]], terms[2])
+    problem = Problem(
+        x, y > 0 if isinstance(terms[0], Logistic) else y, RBF(20.0), terms[0], [Ridge(0.1), *terms[1]], terms[2]
+    )
     small = canonicalize(problem)
     assert len(small.blocks) <= 5  # they are made when first asked for: now, before the limits change
     monkeypatch.setattr(hw4opt.form.chunks, "DENSE", 0)
@@ -452,9 +488,13 @@ def test_large_forms_in_chunks_are_small_forms(terms, monkeypatch):
     one, other = (certify(form, w, duals).certificates[0] for form, duals in zip((small, large), halves, strict=True))
     assert other.objective == pytest.approx(one.objective, rel=1e-12)
     assert other.violation == pytest.approx(one.violation, rel=1e-12)
-    assert (other.gap is None) == (one.gap is None) and (one.gap is None or other.gap == pytest.approx(one.gap, rel=1e-11))
+    assert (other.gap is None) == (one.gap is None) and (
+        one.gap is None or other.gap == pytest.approx(one.gap, rel=1e-11)
+    )
     answers = [load_solver("interior").solve(form, Options(tol=1e-9)) for form in (small, large)]
-    certificates = [prove(form, answer, 1e-8)[0].certificates[0] for form, answer in zip((small, large), answers, strict=True)]
+    certificates = [
+        prove(form, answer, 1e-8)[0].certificates[0] for form, answer in zip((small, large), answers, strict=True)
+    ]
     assert all(certificate.holds(1e-8) for certificate in certificates)
     assert certificates[1].objective == pytest.approx(certificates[0].objective, rel=2e-8)
 
@@ -482,7 +522,9 @@ FOLDS = {
 }
 every_layout = pytest.mark.parametrize("layout", LAYOUTS)
 every_folds = pytest.mark.parametrize("folds", FOLDS)
-every_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "-".join(str(term) for part in shape for term in part))
+every_shape = pytest.mark.parametrize(
+    "shape", SHAPES, ids=lambda shape: "-".join(str(term) for part in shape for term in part)
+)
 
 
 def _targets(x, seed):
@@ -490,11 +532,16 @@ def _targets(x, seed):
 
 
 def objective_by_hand(problem, f, slope=None):
-    """Σ ω loss + penalties but the ridge, and the worst violated row, of a function with values f (and slopes) at the problem's rows."""
+    """Σ ω loss + penalties but the ridge, and the worst violated row, of a function with values f (and slopes) at the
+    problem's rows."""
     weights = np.ones(len(problem.y)) if problem.weights is None else problem.weights
     z = f + (0 if problem.offset is None else problem.offset)
     y = problem.y
-    rows = problem.loss.pointwise(z, problem.loss.check_targets(y)) if problem.loss.targets else problem.loss.pointwise(z - y)
+    rows = (
+        problem.loss.pointwise(z, problem.loss.check_targets(y))
+        if problem.loss.targets
+        else problem.loss.pointwise(z - y)
+    )
     total, worst = float(weights @ rows), 0.0
     order = np.unique(problem.x[:, 0], return_index=True)
     for term in problem.terms[1:]:
@@ -519,7 +566,8 @@ def objective_by_hand(problem, f, slope=None):
 @every_folds
 @pytest.mark.parametrize("loss", [Huber(0.3), Quantile(0.8), Logistic()], ids=lambda loss: loss.name)
 def test_a_folds_objective_is_that_of_the_rows_that_remain(shape, layout, folds, loss):
-    """The form's objective at random functions, and its violated rows, against the remaining rows' by hand: no solver takes part."""
+    """The form's objective at random functions, and its violated rows, against the remaining rows' by hand: no solver
+    takes part."""
     x, random = LAYOUTS[layout], np.random.default_rng(19)
     y = _targets(x, 20) > 0 if isinstance(loss, Logistic) else _targets(x, 20)
     weights, offset = random.uniform(0.5, 2, size=13), 0.1 * random.normal(size=13)
@@ -533,8 +581,12 @@ def test_a_folds_objective_is_that_of_the_rows_that_remain(shape, layout, folds,
     certificates = certify(form, w, np.zeros((len(held), form.size))).certificates
     for one, out, point, worst in zip(certificates, held, w, by_fold, strict=True):
         rest = np.delete(np.arange(13), out)
-        reduced = Problem(x[rest], problem.y[rest], RBF(60.0), loss, problem.regularizers, shape[1], weights[rest], offset[rest])
-        slope = design.rows(Slope(0), "").take(design.matrix)[_base_rows(design)][rest] @ point if design.slopes else None
+        reduced = Problem(
+            x[rest], problem.y[rest], RBF(60.0), loss, problem.regularizers, shape[1], weights[rest], offset[rest]
+        )
+        slope = (
+            design.rows(Slope(0), "").take(design.matrix)[_base_rows(design)][rest] @ point if design.slopes else None
+        )
         total, outside = objective_by_hand(reduced, values[rest] @ point + problem.level, slope)
         assert one.objective - 0.1 * np.square(point[:-1]).sum() == pytest.approx(total, rel=1e-10)
         assert worst == pytest.approx(outside, rel=1e-9, abs=1e-12)
@@ -546,7 +598,8 @@ def _base_rows(design):
 
 
 def _violated(form, w):
-    """The worst violated row of each problem, from the form: rows with a conjugate that is linear and bounded on one side."""
+    """The worst violated row of each problem, from the form: rows with a conjugate that is linear and bounded on one
+    side."""
     worst, z = np.zeros(form.batch), form.forward(w)
     for block in form.blocks:
         rows = block.rows
@@ -586,7 +639,10 @@ def test_a_linear_designs_fold_is_the_fit_without_its_rows():
     answer = load_solver("interior").solve(form, Options(tol=1e-11))
     for row, w in enumerate(answer.w):
         rest = np.delete(np.arange(12), row)
-        alone = fit(Problem(x[rest], y[rest], None, problem.loss, problem.regularizers, problem.constraints, intercept=True), tol=1e-11)
+        alone = fit(
+            Problem(x[rest], y[rest], None, problem.loss, problem.regularizers, problem.constraints, intercept=True),
+            tol=1e-11,
+        )
         assert_allclose(np.append(x[row], 1) @ w + problem.level, alone.predict(x[row])[0], atol=1e-7 * y.std())
 
 
@@ -596,7 +652,10 @@ def test_folds_of_several_problems_and_of_rows_of_weight_zero():
     weights = np.ones(10)
     weights[[2, 7]] = 0
     active = np.flatnonzero(weights)
-    problems = [Problem(x, _targets(x, seed), RBF(60.0), Squared(), [Ridge(0.1), TotalVariation(0.2)], weights=weights) for seed in (1, 2)]
+    problems = [
+        Problem(x, _targets(x, seed), RBF(60.0), Squared(), [Ridge(0.1), TotalVariation(0.2)], weights=weights)
+        for seed in (1, 2)
+    ]
     held = [np.array([0, 3]), np.array([7])]
     form = canonicalize(problems, held_out=held)
     answer = load_solver("interior").solve(form, Options(tol=1e-11))

@@ -20,7 +20,10 @@ def refitted(x, y, folds, weights):
     found = []
     for held in folds:
         left = np.setdiff1d(np.arange(len(y)), held)
-        found.append(fit(counts(np.asarray(x, dtype=float)[left], y[left], weights=weights[left])).status is Status.NO_FINITE_MAXIMUM)
+        found.append(
+            fit(counts(np.asarray(x, dtype=float)[left], y[left], weights=weights[left])).status
+            is Status.NO_FINITE_MAXIMUM
+        )
     return found
 
 
@@ -54,7 +57,10 @@ def test_the_loss_of_such_a_fold_is_infinite_and_the_others_stay():
 
 
 def test_a_ridge_gives_every_fold_its_maximum():
-    problems = [Problem(np.array(X, dtype=float), Y, loss=Poisson(), regularizers=[Ridge(w)], intercept=True) for w in (0.0, 0.1)]
+    problems = [
+        Problem(np.array(X, dtype=float), Y, loss=Poisson(), regularizers=[Ridge(w)], intercept=True)
+        for w in (0.0, 0.1)
+    ]
     endless_one, finite_one = score_settings(problems, leave_one_out(12))
     assert endless_one.work["endless"] == 1 and finite_one.work["endless"] == 0
     assert np.isfinite(finite_one.score)
@@ -63,7 +69,11 @@ def test_a_ridge_gives_every_fold_its_maximum():
 def test_folds_of_several_rows():
     folds = [np.array([0, 4]), np.arange(5, 12), np.array([1, 2, 3])]
     (score,) = score_settings([counts(X, Y)], folds)
-    assert score.work["endless"] == 1 and np.isnan(score.predictions[[0, 4]]).all() and np.isfinite(score.predictions[1:4]).all()
+    assert (
+        score.work["endless"] == 1
+        and np.isnan(score.predictions[[0, 4]]).all()
+        and np.isfinite(score.predictions[1:4]).all()
+    )
 
 
 def test_a_kernel_with_a_shape_is_settled_too():
@@ -85,7 +95,9 @@ def test_folds_of_labels_without_a_maximum_are_those_of_refits(data):
     labels = np.array(data.draw(st.lists(st.sampled_from([-1.0, 1.0]), min_size=n, max_size=n)))
     if (x == x[0]).all() or abs(labels.sum()) > n - 3:
         return
-    (score,) = score_settings([Problem(x, labels, loss=Logistic(), regularizers=[Ridge(0.0)], intercept=True)], leave_one_out(n))
+    (score,) = score_settings(
+        [Problem(x, labels, loss=Logistic(), regularizers=[Ridge(0.0)], intercept=True)], leave_one_out(n)
+    )
     alone = []
     for i in range(n):
         left, right = (np.delete(x, i)[np.delete(labels, i) == side] for side in (-1, 1))
@@ -101,7 +113,8 @@ def test_a_fold_of_labels_that_separates():
 
 
 @pytest.mark.parametrize(
-    ("x", "status"), [([0, 1, 2, 3, 4, 5], "unbounded"), ([0, 1, 2, 2, 3, 4], "unbounded"), ([0, 1, 3, 2, 4, 5], "certified")]
+    ("x", "status"),
+    [([0, 1, 2, 3, 4, 5], "unbounded"), ([0, 1, 2, 2, 3, 4], "unbounded"), ([0, 1, 3, 2, 4, 5], "certified")],
 )
 def test_labels_that_a_line_separates_have_no_finite_maximum(x, status):
     """Wholly; but for a tie at 2; not."""

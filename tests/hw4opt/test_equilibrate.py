@@ -1,4 +1,5 @@
-"""The scaled form that solvers see, and the way back: objective, gap, duals and penalties are those of the form as given."""
+"""The scaled form that solvers see, and the way back: objective, gap, duals and penalties are those of the form as
+given."""
 
 import dataclasses
 
@@ -29,8 +30,19 @@ from hw4opt.form.equilibrate import equilibrate, solve_scaled
 from hw4opt.proof.certificate import certify
 from hw4opt.solvers import load_solver
 
-LOSSES = [Squared(), Huber(30.0), Absolute(), Quantile(0.8), EpsilonInsensitive(15.0), Logistic(), Poisson(), Poisson(truncated=True)]
-every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name + " truncated" * getattr(loss, "truncated", False))
+LOSSES = [
+    Squared(),
+    Huber(30.0),
+    Absolute(),
+    Quantile(0.8),
+    EpsilonInsensitive(15.0),
+    Logistic(),
+    Poisson(),
+    Poisson(truncated=True),
+]
+every_loss = pytest.mark.parametrize(
+    "loss", LOSSES, ids=lambda loss: loss.name + " truncated" * getattr(loss, "truncated", False)
+)
 SETTINGS = {
     "kernel": dict(kernel=RBF(20.0)),
     "kernel, intercept, tv": dict(kernel=RBF(20.0), regularizers=[TotalVariation(0.3)], intercept=True),
@@ -47,7 +59,9 @@ def one_problem(loss, seed, kernel=None, regularizers=(), constraints=(), interc
     y = 100 * np.random.default_rng(seed).normal(size=15)
     y = {"logistic": y > 0, "poisson": np.abs(np.round(y)) + getattr(loss, "truncated", False)}.get(loss.name, y)
     weights = random.uniform(0.5, 2, size=15)
-    return Problem(x, y, kernel, loss, [Ridge(0.2), *regularizers], constraints, weights, random.normal(size=15), intercept)
+    return Problem(
+        x, y, kernel, loss, [Ridge(0.2), *regularizers], constraints, weights, random.normal(size=15), intercept
+    )
 
 
 def batch(loss, setting):
@@ -67,7 +81,8 @@ def random_pair(scaled):
 @every_loss
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_rows_penalties_and_gradients_map_back(loss, setting):
-    """z = size z', P(w) = worth P'(v), and the residual of stationarity on the columns: size Tᵀ (P w + Aᵀu) = worth (P'v + A'ᵀu')."""
+    """z = size z', P(w) = worth P'(v), and the residual of stationarity on the columns: size Tᵀ (P w + Aᵀu) = worth
+    (P'v + A'ᵀu')."""
     form = canonicalize(batch(loss, setting))
     scaled = equilibrate(form)
     v, duals = random_pair(scaled)
@@ -76,7 +91,11 @@ def test_rows_penalties_and_gradients_map_back(loss, setting):
     for span in (span for spans in form.spans for span in spans):
         assert_allclose(z[:, span], units.size * scaled_z[:, span], rtol=1e-11, atol=1e-11 * np.abs(z[:, span]).max())
     if not scaled.centers.any():
-        assert_allclose((form.penalty * w * w).sum(axis=1), units.worth[:, 0] * (scaled.form.penalty * v * v).sum(axis=1), rtol=1e-12)
+        assert_allclose(
+            (form.penalty * w * w).sum(axis=1),
+            units.worth[:, 0] * (scaled.form.penalty * v * v).sum(axis=1),
+            rtol=1e-12,
+        )
     u = units.worth / units.size * duals
     residual = form.penalty * w + form.adjoint(u)
     inner = units.size * scaled.columns * residual
@@ -128,7 +147,8 @@ def test_targets_slopes_and_the_hessians_diagonal_are_of_unit_size(loss, setting
 @pytest.mark.parametrize("ridge", [0.0, 0.2])
 @pytest.mark.parametrize("solver", ["interior", "admm", "cvxpy"])
 def test_columns_of_zeros_and_of_one_value_change_no_fit(intercept, ridge, solver):
-    """A column of zeros takes no part; a constant one beside an intercept is 0 around its mean, and needs no size of its own."""
+    """A column of zeros takes no part; a constant one beside an intercept is 0 around its mean, and needs no size of
+    its own."""
     random = np.random.default_rng(9)
     x = random.normal(size=(20, 2))
     y = x @ [1.0, -2.0] + 3 * intercept + 0.3 * random.normal(size=20)
@@ -145,7 +165,9 @@ def test_columns_of_zeros_and_of_one_value_change_no_fit(intercept, ridge, solve
 
 def test_problems_of_a_batch_share_the_columns_and_have_units_of_their_own():
     problems = [one_problem(Huber(30.0), 0, kernel=RBF(20.0)), one_problem(Huber(30.0), 0, kernel=RBF(20.0))]
-    problems[1] = dataclasses.replace(problems[1], x=problems[0].x, y=1e3 * problems[0].y, loss=Huber(3e4), offset=1e3 * problems[0].offset)
+    problems[1] = dataclasses.replace(
+        problems[1], x=problems[0].x, y=1e3 * problems[0].y, loss=Huber(3e4), offset=1e3 * problems[0].offset
+    )
     form = canonicalize(problems)
     scaled = equilibrate(form)
     assert_allclose(scaled.units.size[1], 1e3 * scaled.units.size[0], rtol=1e-12)

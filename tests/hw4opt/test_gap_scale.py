@@ -1,4 +1,5 @@
-"""What a gap is relative to, against the formula of gap_scale.py written here row by row, from the problem's words alone."""
+"""What a gap is relative to, against the formula of gap_scale.py written here row by row, from the problem's words
+alone."""
 
 import dataclasses
 import itertools
@@ -33,8 +34,19 @@ from hw4opt.form.gap_scale import _best_constant, median_of_positive
 from hw4opt.proof.certificate import certify
 from hw4opt.proof.feasibility import strictly_feasible
 
-LOSSES = [Squared(), Huber(0.4), Absolute(), Quantile(0.8), EpsilonInsensitive(0.15), Logistic(), Poisson(), Poisson(truncated=True)]
-every_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.name + " truncated" * getattr(loss, "truncated", False))
+LOSSES = [
+    Squared(),
+    Huber(0.4),
+    Absolute(),
+    Quantile(0.8),
+    EpsilonInsensitive(0.15),
+    Logistic(),
+    Poisson(),
+    Poisson(truncated=True),
+]
+every_loss = pytest.mark.parametrize(
+    "loss", LOSSES, ids=lambda loss: loss.name + " truncated" * getattr(loss, "truncated", False)
+)
 GAUSSIAN = RBF(20.0)
 SETTINGS = {
     "plain": {},
@@ -86,7 +98,10 @@ def lower_median(values):
 def rows_of(problem):
     """(y, weight, offset) of every row with a weight above 0."""
     ones, zeros = np.ones(len(problem.y)), np.zeros(len(problem.y))
-    weights, offset = ones if problem.weights is None else problem.weights, zeros if problem.offset is None else problem.offset
+    weights, offset = (
+        ones if problem.weights is None else problem.weights,
+        zeros if problem.offset is None else problem.offset,
+    )
     return [(float(y), float(o), float(w)) for y, o, w in zip(problem.y, offset, weights, strict=True) if w > 0]
 
 
@@ -122,7 +137,8 @@ def without_largest(values):
 
 
 def scale_by_hand(problem, w, gap, least=0.0):
-    """max(min(P̂, E), 1e-4 L); the constant, which the code finds on its own ways, has tests of its own. ℓ_i up to `least` count as 0."""
+    """max(min(P̂, E), 1e-4 L); the constant, which the code finds on its own ways, has tests of its own. ℓ_i up to
+    `least` count as 0."""
     rows = rows_of(problem)
     typical = lower_median([weight for _, _, weight in rows])
     most = max(100 * typical, sorted(weight for _, _, weight in rows)[-2])
@@ -152,9 +168,10 @@ def one_problem(loss, seed, kernel=GAUSSIAN, regularizers=(), constraints=(), we
     random = np.random.default_rng([seed, rows])
     x = random.uniform(size=rows)
     y = np.sin(6 * x) + 0.3 * random.standard_t(2, size=rows)
-    y = {"logistic": y > 0, "poisson": random.poisson(np.exp(1 + np.sin(6 * x))) + getattr(loss, "truncated", False)}.get(
-        loss.name, y + 2.0 * intercept
-    )
+    y = {
+        "logistic": y > 0,
+        "poisson": random.poisson(np.exp(1 + np.sin(6 * x))) + getattr(loss, "truncated", False),
+    }.get(loss.name, y + 2.0 * intercept)
     weights = random.uniform(0.3, 2, size=rows) * (random.random(rows) < 0.8) if weighted or intercept else None
     if weighted:
         weights[np.flatnonzero(weights)[0]] *= 1e4  # counts as 100 medians
@@ -163,7 +180,8 @@ def one_problem(loss, seed, kernel=GAUSSIAN, regularizers=(), constraints=(), we
 
 
 def points(problem, form):
-    """The optimum, points beside it, far from it, and w = 0; with an order only functions that hold it: others have an infinite loss."""
+    """The optimum, points beside it, far from it, and w = 0; with an order only functions that hold it: others have an
+    infinite loss."""
     random = np.random.default_rng(5)
     if any(term.name == "increasing" for term in problem.constraints):
         return np.array([0.0, 0.1, 0.3, 0.7, 1.0, 1.5, 3.0, 10.0])[:, None] * strictly_feasible(form)
@@ -186,13 +204,17 @@ def test_the_scale_is_the_formula(loss, setting):
         found = canonicalize([problem] * len(w)).gap_scale(w, gaps)
         together = canonicalize(problems).gap_scale(np.repeat(w[:1], 3, axis=0), np.full(3, 1e-6))[number]
         expected = [scale_by_hand(problem, one, gap) for one, gap in zip(w, gaps, strict=True)]
-        if problem.intercept:  # a row that the best constant meets loses 0, or its rounding: either count of positive ℓ_i is right
+        if (
+            problem.intercept
+        ):  # a row that the best constant meets loses 0, or its rounding: either count of positive ℓ_i is right
             other = [scale_by_hand(problem, one, gap, least=1e-12) for one, gap in zip(w, gaps, strict=True)]
             expected = np.where(np.isclose(found, other, rtol=1e-11, atol=0), other, expected)
         np.testing.assert_allclose(found, expected, rtol=1e-11)
         assert together == pytest.approx(found[0], rel=1e-11)
         sides.append(np.array(expected))
-    assert loss.targets or np.ptp(np.log(np.concatenate(sides))) > 0.3  # several branches of max and min; R alone for most of those
+    assert (
+        loss.targets or np.ptp(np.log(np.concatenate(sides))) > 0.3
+    )  # several branches of max and min; R alone for most of those
 
 
 @every_loss
@@ -210,7 +232,8 @@ def test_the_certificate_divides_by_it(loss):
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("rows", [17, 400])
 def test_the_best_constant_is_near_the_best(loss, weighted, rows):
-    """To 1/256 of the largest distance between two of 17 quantiles of the rows' own best constants (0.02 of smooth losses)."""
+    """To 1/256 of the largest distance between two of 17 quantiles of the rows' own best constants (0.02 of smooth
+    losses)."""
     problem = one_problem(loss, 3, intercept=True, weighted=weighted, rows=rows)
     found = problem.level + float(_best_constant(canonicalize(problem).loss)[0, 0])
     exact = best_constant(problem)
@@ -254,7 +277,8 @@ def test_a_level_moves_nothing(loss, kernel):
 @pytest.mark.parametrize("loss", LOSSES[:5], ids=lambda loss: loss.name)
 @pytest.mark.parametrize("intercept", [False, True])
 def test_no_single_row_lifts_it(loss, intercept):
-    """A target, or a weight, that goes to 1e12: the scale at the optimum stays at most what the other rows have at stake."""
+    """A target, or a weight, that goes to 1e12: the scale at the optimum stays at most what the other rows have at
+    stake."""
     problem = one_problem(loss, 4, intercept=intercept)
     weights = np.where(problem.weights > 0, 1.0, 0.0) if intercept else np.ones(17)
     constant = best_constant(problem) if intercept else 0.0
@@ -269,7 +293,9 @@ def test_no_single_row_lifts_it(loss, intercept):
             assert 0 < fit(changed).certificate.gap_scale <= 2 * most
 
 
-@pytest.mark.parametrize("loss", [Huber(0.4), Absolute(), Quantile(0.8), EpsilonInsensitive(0.15)], ids=lambda loss: loss.name)
+@pytest.mark.parametrize(
+    "loss", [Huber(0.4), Absolute(), Quantile(0.8), EpsilonInsensitive(0.15)], ids=lambda loss: loss.name
+)
 @pytest.mark.parametrize("intercept", [False, True])
 def test_an_outlier_moved_further_out_changes_nothing(loss, intercept):
     """Its row counts the same before and after, so that the scale is that of the other rows' fit."""
@@ -286,7 +312,9 @@ def test_an_outlier_moved_further_out_changes_nothing(loss, intercept):
 
 def test_a_fit_that_explains_nothing_is_judged_by_the_floor():
     """At w = 0 with no gap E is 0: the scale is 1e-4 L, not 0 and not the loss."""
-    problem = dataclasses.replace(one_problem(Squared(), 9), regularizers=[])  # without a ridge, which would charge for any function
+    problem = dataclasses.replace(
+        one_problem(Squared(), 9), regularizers=[]
+    )  # without a ridge, which would charge for any function
     form = canonicalize(problem)
     lost = [y * y for y in problem.y]
     expected = 1e-4 * len(lost) * lower_median(lost)
@@ -317,4 +345,6 @@ def test_the_scaled_form_has_the_same_scale_in_its_own_units(loss):
     v = np.random.default_rng(11).normal(size=form.penalty.shape)
     gap = np.geomspace(1e-8, 1, 8)
     worth = scaled.units.worth[:, 0]
-    np.testing.assert_allclose(worth * scaled.form.gap_scale(v, gap / worth), form.gap_scale(scaled.point(v), gap), rtol=1e-9)
+    np.testing.assert_allclose(
+        worth * scaled.form.gap_scale(v, gap / worth), form.gap_scale(scaled.point(v), gap), rtol=1e-9
+    )

@@ -1,4 +1,5 @@
-"""Every public callable with hostile arguments: an answer or one sentence of the package's own, and inputs that stay as they were."""
+"""Every public callable with hostile arguments: an answer or one sentence of the package's own, and inputs that stay as
+they were."""
 
 import copy
 import datetime
@@ -50,7 +51,10 @@ RESULT, LINEAR_RESULT = fit(PROBLEM), fit(LINEAR)
 BUDGET = mixture.Budget(1, 0)
 MIXTURE = mixture.PoissonMixture(1, budget=BUDGET)
 MIXED = MIXTURE.fit(X, COUNTS)
-TABLE = [{"ridge": 0.1, "tv": 1.0, "score": 1.0, "standard_error": 0.1}, {"ridge": 1.0, "tv": 2.0, "score": 2.0, "standard_error": 0.1}]
+TABLE = [
+    {"ridge": 0.1, "tv": 1.0, "score": 1.0, "standard_error": 0.1},
+    {"ridge": 1.0, "tv": 2.0, "score": 2.0, "standard_error": 0.1},
+]
 
 
 class Foreign:
@@ -172,7 +176,11 @@ HOSTILE = {
 }
 
 LOSSES, REGULARIZERS, CONSTRAINTS = (
-    [getattr(hw4opt, name) for name in hw4opt.__all__ if getattr(hw4opt, name).__module__.startswith(f"hw4opt.{folder}.")]
+    [
+        getattr(hw4opt, name)
+        for name in hw4opt.__all__
+        if getattr(hw4opt, name).__module__.startswith(f"hw4opt.{folder}.")
+    ]
     for folder in ("losses", "regularizers", "constraints")
 )
 KERNELS = list(kernels.KERNELS.values())
@@ -195,7 +203,9 @@ def calls():
     problem = dict(x=X, y=Y, kernel=RBF(3.0), loss=Huber(0.5), regularizers=[Ridge(0.1)], constraints=[Increasing()])
     problem |= dict(weights=np.ones(N), offset=np.zeros(N), intercept=False, standardize=False)
     options = dict(solver="auto", tol=1e-9, max_iterations=50, separated="refuse", time_limit=60.0)
-    select = dict(problem=PROBLEM, free=["ridge"], method="kfold:2", search="random:2", grid={"tv": (0.1, 1.0, 2)}, metric="loss")
+    select = dict(
+        problem=PROBLEM, free=["ridge"], method="kfold:2", search="random:2", grid={"tv": (0.1, 1.0, 2)}, metric="loss"
+    )
     select |= dict(folds="shuffled", groups=np.arange(N) % 4, seed=0, one_se=False, workers=1, progress=None)
     rows = mixture.Rows(offset=np.zeros(N), weights=np.ones(N))
     lists = mixture.make_playlists(MIXED, X, 2)
@@ -206,7 +216,10 @@ def calls():
         "Problem.settled": (PROBLEM.settled, {"name": "ridge", "value": 1.0}),
         "fit": (fit, {"problem": PROBLEM, **options}),
         "fit_batch": (fit_batch, {"problems": [PROBLEM], **options}),
-        "crosscheck": (crosscheck, {"problem": PROBLEM, "solvers": ["interior", "admm"], "progress": None, "time_limit": 10.0}),
+        "crosscheck": (
+            crosscheck,
+            {"problem": PROBLEM, "solvers": ["interior", "admm"], "progress": None, "time_limit": 10.0},
+        ),
         "Result.predict": (RESULT.predict, {"x": X}),
         "Result.predict of columns": (LINEAR_RESULT.predict, {"x": LINEAR.x}),
         "Result.predict_mean": (LINEAR_RESULT.predict_mean, {"x": LINEAR.x, "offset": np.zeros(N)}),
@@ -219,15 +232,33 @@ def calls():
         "find": (terms.find, {"kind": "loss", "name": "huber"}),
         "find_kernel": (kernels.find_kernel, {"name": "rbf", "gamma": 1.0}),
         "select": (selection.select, select),
-        "score_settings": (selection.score_settings, {"problems": [PROBLEM], "folds": selection.leave_one_out(N), "metric": "loss"}),
-        "k_fold": (selection.k_fold, {"size": N, "count": 2, "order": "shuffled", "groups": np.arange(N) % 3, "seed": 0}),
+        "score_settings": (
+            selection.score_settings,
+            {"problems": [PROBLEM], "folds": selection.leave_one_out(N), "metric": "loss"},
+        ),
+        "k_fold": (
+            selection.k_fold,
+            {"size": N, "count": 2, "order": "shuffled", "groups": np.arange(N) % 3, "seed": 0},
+        ),
         "leave_one_out": (selection.leave_one_out, {"size": N}),
-        "PoissonMixture": (mixture.PoissonMixture, dict(k=1, intercept=True, ridge=0.0, quasi=False, budget=BUDGET, seed=0)),
+        "PoissonMixture": (
+            mixture.PoissonMixture,
+            dict(k=1, intercept=True, ridge=0.0, quasi=False, budget=BUDGET, seed=0),
+        ),
         "PoissonMixture.fit": (MIXTURE.fit, {"x": X, "y": COUNTS, "rows": rows, "progress": None}),
-        "PoissonMixture.fit_plain": (MIXTURE.fit_plain, {"x": X, "y": COUNTS, "labels": np.zeros(N), "cycles": 2, "rows": rows}),
-        "Rows": (lambda **given: MIXTURE.design(X, COUNTS, mixture.Rows(**given)), dict.fromkeys(("offset", "weights", "groups"), COUNTS)),
+        "PoissonMixture.fit_plain": (
+            MIXTURE.fit_plain,
+            {"x": X, "y": COUNTS, "labels": np.zeros(N), "cycles": 2, "rows": rows},
+        ),
+        "Rows": (
+            lambda **given: MIXTURE.design(X, COUNTS, mixture.Rows(**given)),
+            dict.fromkeys(("offset", "weights", "groups"), COUNTS),
+        ),
         "Budget": (mixture.Budget, dict(starts=1, perturbations=0, seconds=1.0)),
-        "choose_k": (mixture.choose_k, dict(model=MIXTURE, x=X, y=COUNTS, ks=[1], rows=rows, criterion="bic", progress=None)),
+        "choose_k": (
+            mixture.choose_k,
+            dict(model=MIXTURE, x=X, y=COUNTS, ks=[1], rows=rows, criterion="bic", progress=None),
+        ),
         "MixtureResult.scores": (MIXED.scores, {"x": X}),
         "MixtureResult.score_errors": (MIXED.score_errors, {"x": X}),
         "MixtureResult.predict": (MIXED.predict, {"x": X, "offset": np.zeros(N)}),
@@ -245,7 +276,10 @@ def calls():
         "plot_scores": (plotting.plot_scores, {"table": TABLE, "name": "ridge", "axes": None}),
         "plot_heatmap": (plotting.plot_heatmap, {"table": TABLE, "across": "ridge", "up": "tv", "axes": None}),
         "plot_choice": (plotting.plot_choice, {"result": RESULT, "table": TABLE, "truth": Y}),
-        "plot_path": (plotting.plot_path, dict(results=[RESULT], name="ridge", values=[0.1], scores=[1.0], errors=[0.1])),
+        "plot_path": (
+            plotting.plot_path,
+            dict(results=[RESULT], name="ridge", values=[0.1], scores=[1.0], errors=[0.1]),
+        ),
         "real_array": (lambda values: real_array("x", values), {"values": X}),
         "finite_array": (lambda values: finite_array("x", values), {"values": X}),
         "group_numbers": (lambda labels: group_numbers("groups", labels, N), {"labels": np.arange(N)}),
@@ -255,11 +289,13 @@ def calls():
 CALLS = calls()
 CALLBACKS = ("progress", "truth")
 NO_ARGUMENTS_OF_ITS_OWN = {
-    "Certificate", "Choice", "Components", "MixtureResult", "Playlist", "Result", "Score", "Selection", "SolverRow", "Status",  # records
-    "Hw4Error", "InputError", "ModelFileError", "NotCertifiedError", "RefusedError", "UnknownNameError",
+    # records
+    "Certificate", "Choice", "Components", "MixtureResult", "Playlist", "Result", "Score", "Selection", "SolverRow",
+    "Status", "Hw4Error", "InputError", "ModelFileError", "NotCertifiedError", "RefusedError", "UnknownNameError",
     "Coefficients", "Differences", "Interval", "Likelihood", "Loss", "PiecewiseQuadratic", "Slope", "Smooth", "Table",
     "Acts", "Solver", "Term", "Values",  # bases and tags
-    "AUTO", "Truth", "check_solver", "check_parameter", "check_whole", "load", "names", "parameters", "figure_of", "plot_check",
+    "AUTO", "Truth", "check_solver", "check_parameter", "check_whole", "load", "names", "parameters",
+    "figure_of", "plot_check",
 }  # fmt: skip
 
 
@@ -323,7 +359,8 @@ def test_hostile_arguments_get_a_sentence():
     assert not faults(step=1)
 
 
-# ---- what an array may be ----------------------------------------------------------------------------------------------
+# ---- what an array may be
+# ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -408,18 +445,23 @@ def test_a_flag_is_true_or_false(name, flag):
         Problem(X, Y, **{name: flag})
 
 
-# ---- what nobody writes to ---------------------------------------------------------------------------------------------
+# ---- what nobody writes to
+# ---------------------------------------------------------------------------------------------
 
 
 def arrays_of(thing):
-    names = [name for name in dir(type(thing)) if not name.startswith("_") and not callable(getattr(type(thing), name, None))]
+    names = [
+        name for name in dir(type(thing)) if not name.startswith("_") and not callable(getattr(type(thing), name, None))
+    ]
     for name in {*names, *vars(thing)} - {"moods"}:  # an old name, which warns
         value = getattr(thing, name)
         values = value.values() if hasattr(value, "values") else value if isinstance(value, tuple) else [value]
         yield from ((name, one) for one in values if isinstance(one, np.ndarray))
 
 
-@pytest.mark.parametrize("again", [lambda one: one, copy.deepcopy, copy.copy, lambda one: pickle.loads(pickle.dumps(one))])
+@pytest.mark.parametrize(
+    "again", [lambda one: one, copy.deepcopy, copy.copy, lambda one: pickle.loads(pickle.dumps(one))]
+)
 @pytest.mark.parametrize("made", [PROBLEM, LINEAR, RESULT, LINEAR_RESULT, MIXED], ids=lambda made: type(made).__name__)
 def test_arrays_are_locked_after_copies_too(made, again):
     for name, array in arrays_of(again(made)):

@@ -1,4 +1,5 @@
-"""Model files with a right checksum and contents of their own: read, or refused in a sentence; what is read predicts or says why not."""
+"""Model files with a right checksum and contents of their own: read, or refused in a sentence; what is read predicts or
+says why not."""
 
 import copy
 import json
@@ -7,17 +8,61 @@ import math
 import numpy as np
 import pytest
 
-from hw4opt import RBF, Huber, Hw4Error, Increasing, ModelFileError, Poisson, Polynomial, Problem, Result, Ridge, TotalVariation, fit
+from hw4opt import (
+    RBF,
+    Huber,
+    Hw4Error,
+    Increasing,
+    ModelFileError,
+    Poisson,
+    Polynomial,
+    Problem,
+    Result,
+    Ridge,
+    TotalVariation,
+    fit,
+)
 from hw4opt.model_file import _digest
 
 X = np.linspace(0, 1, 12)
 MODELS = {
-    "kernel": Problem(X, np.sin(5 * X), RBF(20.0), Huber(0.5), [Ridge(0.1), TotalVariation(0.1)], [Increasing()], weights=np.arange(12)),
-    "slopes": Problem(np.column_stack([X, X**2]), X, Polynomial(1.0, 2, 1.0), regularizers=[Ridge(0.1)], constraints=[Increasing(0)]),
+    "kernel": Problem(
+        X,
+        np.sin(5 * X),
+        RBF(20.0),
+        Huber(0.5),
+        [Ridge(0.1), TotalVariation(0.1)],
+        [Increasing()],
+        weights=np.arange(12),
+    ),
+    "slopes": Problem(
+        np.column_stack([X, X**2]), X, Polynomial(1.0, 2, 1.0), regularizers=[Ridge(0.1)], constraints=[Increasing(0)]
+    ),
     "counts": Problem(np.column_stack([X, X**2]), np.arange(12) % 4, loss=Poisson(), offset=X, intercept=True),
 }
 EMPTY = {"shape": [0], "float64": ""}
-VALUES = [None, True, False, 0, -1, 3, 2.5, 10**30, "", "abc", "huber", "1e5", [], [1], ["a"], [[]], {}, {"name": "huber"}, {"a": 1}, EMPTY]
+VALUES = [
+    None,
+    True,
+    False,
+    0,
+    -1,
+    3,
+    2.5,
+    10**30,
+    "",
+    "abc",
+    "huber",
+    "1e5",
+    [],
+    [1],
+    ["a"],
+    [[]],
+    {},
+    {"name": "huber"},
+    {"a": 1},
+    EMPTY,
+]
 VALUES += [
     {"shape": [-1], "float64": "AAAAAAAAAAA="},
     {"shape": [2, 10**12], "float64": ""},
@@ -69,7 +114,9 @@ def fault(changed, path):
     try:
         result = Result.load(path)
     except ModelFileError as error:
-        return None if "\n" not in str(error) and len(str(error)) < 600 else f"a sentence of {len(str(error))} characters"
+        return (
+            None if "\n" not in str(error) and len(str(error)) < 600 else f"a sentence of {len(str(error))} characters"
+        )
     except Exception as error:
         return f"load: {type(error).__name__}: {error}"
     try:
@@ -107,7 +154,9 @@ def test_changed_models_are_told(name, tmp_path):
     assert not faults(name, tmp_path, step=1)
 
 
-@pytest.mark.parametrize("text", ["", "null", "[]", "5", '"model"', "{}", '{"kind": "hw4opt model"}', "[" * 100_000, "9" * 5_000, "NaN"])
+@pytest.mark.parametrize(
+    "text", ["", "null", "[]", "5", '"model"', "{}", '{"kind": "hw4opt model"}', "[" * 100_000, "9" * 5_000, "NaN"]
+)
 def test_other_files_are_told(text, tmp_path):
     path = tmp_path / "m.json"
     path.write_text(text)

@@ -46,7 +46,9 @@ def by_sums(result, errors):
 def test_errors_are_those_of_explicit_sums(errors, loss, standardize):
     x, y, offset, weights = sample()
     y = y if isinstance(loss, Poisson) else y > 1
-    result = fit(Problem(x, y, loss=loss, weights=weights, offset=offset, intercept=True, standardize=standardize)).raise_for_status()
+    result = fit(
+        Problem(x, y, loss=loss, weights=weights, offset=offset, intercept=True, standardize=standardize)
+    ).raise_for_status()
     assert_allclose(result.infer(errors).standard_errors, by_sums(result, errors), rtol=1e-7)
 
 
@@ -101,7 +103,9 @@ def test_the_sandwich_of_a_mixture_is_that_of_differences(truncated, groups):
     of_units, h, steps = (np.ones(30) if groups else weights), 1e-4, 1e-4 * np.eye(5)
     scores = np.array([(densities(at + step) - densities(at - step)) / (2 * h) for step in steps])
     value = lambda step: of_units @ densities(at + step)  # noqa: E731
-    hessian = [[(value(s + t) - value(s - t) - value(t - s) + value(-s - t)) / (4 * h * h) for t in steps] for s in steps]
+    hessian = [
+        [(value(s + t) - value(s - t) - value(t - s) + value(-s - t)) / (4 * h * h) for t in steps] for s in steps
+    ]
     inverse = np.linalg.inv(hessian)
     expected = np.sqrt(np.diagonal(inverse @ (scores * of_units) @ scores.T @ inverse))[:4].reshape(2, 2)
     assert_allclose(result.uncertainty.standard_errors, expected, rtol=1e-4)

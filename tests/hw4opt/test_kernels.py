@@ -1,6 +1,8 @@
-"""Every kernel found in the folder: formulas written here and in scikit-learn, derivatives, and what a parameter may be.
+"""Every kernel found in the folder: formulas written here and in scikit-learn, derivatives, and what a parameter may
+be.
 
-A new file is picked up as it is, with its default parameters. Add it to EXAMPLES to try others, and to `plain` for one more witness.
+A new file is picked up as it is, with its default parameters. Add it to EXAMPLES to try others, and to `plain` for one
+more witness.
 """
 
 import numpy as np
@@ -174,7 +176,9 @@ def test_a_whole_degree_may_be_written_as_a_float():
 
 def test_unknown_names_list_what_exists_and_suggest_the_nearest():
     assert set(KERNELS) >= {"rbf", "laplacian", "matern32", "matern52", "polynomial", "precomputed"}
-    with pytest.raises(UnknownNameError, match=r"no kernel 'rbff' \(did you mean 'rbf'\?\); there are laplacian, matern32, matern52"):
+    with pytest.raises(
+        UnknownNameError, match=r"no kernel 'rbff' \(did you mean 'rbf'\?\); there are laplacian, matern32, matern52"
+    ):
         find_kernel("rbff")
     with pytest.raises(UnknownNameError, match=r"parameter of rbf 'gama' \(did you mean 'gamma'\?\)"):
         find_kernel("rbf", gama=1)
@@ -215,7 +219,10 @@ def test_points_too_far_apart_to_be_squared_are_unrelated_or_the_same(kernel):
 )
 def test_a_kernel_that_overflows_is_refused_by_name_and_parameters(kernel, size, slopes):
     x = size * np.linspace(0, 1, 8)
-    said = rf"the polynomial kernel with gamma = 1, degree = {kernel.degree}, coef0 = .* at a data point, where 1e\+150 is the most"
+    said = (
+        rf"the polynomial kernel with gamma = 1, degree = {kernel.degree}, coef0 = .* at a data "
+        r"point, where 1e\+150 is the most"
+    )
     with pytest.raises(InputError, match=said):
         fit(Problem(x, x, kernel, regularizers=[Ridge(1.0)], constraints=slopes))
 
@@ -223,7 +230,9 @@ def test_a_kernel_that_overflows_is_refused_by_name_and_parameters(kernel, size,
 def test_the_length_is_where_a_kernel_has_fallen():
     assert RBF(2.0).length == 0.5 and Laplacian(2.0).length == 0.5 and Polynomial(2.0).length == np.inf
     for kernel in (one for one in KINDS if np.isfinite(one.length)):
-        near, far = (kernel.gram(np.zeros((1, 1)), np.full((1, 1), share * kernel.length))[0, 0] for share in (0.1, 3.0))
+        near, far = (
+            kernel.gram(np.zeros((1, 1)), np.full((1, 1), share * kernel.length))[0, 0] for share in (0.1, 3.0)
+        )
         assert near > 0.9 and far < 0.25
 
 

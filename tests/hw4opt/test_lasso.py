@@ -1,4 +1,5 @@
-"""l1: exact zeros from every solver, still certified, and many columns in seconds; scikit-learn's Lasso is the other witness."""
+"""l1: exact zeros from every solver, still certified, and many columns in seconds; scikit-learn's Lasso is the other
+witness."""
 
 import time
 
@@ -46,7 +47,12 @@ def test_zeros_are_those_of_the_duals(loss, standardize):
     x, y = sparse_data(80, 12, seed=1)
     y = np.round(np.exp(0.2 * y)) if isinstance(loss, Poisson) else 1.0 * (y > 4) if isinstance(loss, Logistic) else y
     problem = Problem(
-        x * 10.0 ** (np.arange(12) % 4), y, loss=loss, regularizers=[L1(15.0), Ridge(0.01)], intercept=True, standardize=standardize
+        x * 10.0 ** (np.arange(12) % 4),
+        y,
+        loss=loss,
+        regularizers=[L1(15.0), Ridge(0.01)],
+        intercept=True,
+        standardize=standardize,
     )
     result = fit(problem).raise_for_status()
     inside = np.abs(result.duals["l1"]) < 15 * (1 - 1e-7)
@@ -61,7 +67,9 @@ def test_weight_zero_makes_no_zeros():
 
 def test_ends_of_bounds_on_coefficients_are_exact():
     x, y = sparse_data(60, 12)
-    result = fit(Problem(x, y, constraints=[CoefBounds(-1.0, 2.0)], intercept=True, standardize=True)).raise_for_status()
+    result = fit(
+        Problem(x, y, constraints=[CoefBounds(-1.0, 2.0)], intercept=True, standardize=True)
+    ).raise_for_status()
     assert {-1.0, 2.0} <= set(result.coef.round(15).tolist())
     assert (fit(Problem(x, y, constraints=[CoefNonnegative()])).coef == 0).any()
 
@@ -74,14 +82,19 @@ def test_many_columns_are_solved_over_few(n, p, solver):
     result = fit(Problem(x, y, regularizers=[L1(weight)], intercept=True), solver).raise_for_status()
     other = scikit_learn(x, y, weight)
     assert_array_equal(np.flatnonzero(result.coef), np.flatnonzero(other.coef_))
-    assert result.objective == pytest.approx(np.square(y - other.predict(x)).sum() + weight * np.abs(other.coef_).sum(), rel=1e-6)
+    assert result.objective == pytest.approx(
+        np.square(y - other.predict(x)).sum() + weight * np.abs(other.coef_).sum(), rel=1e-6
+    )
 
 
 def test_sets_of_columns_serve_other_terms_batches_and_losses():
-    """Beside bounds of the fit, a ridge, weights, and for several weights of l1 at once: what one gets over all columns."""
+    """Beside bounds of the fit, a ridge, weights, and for several weights of l1 at once: what one gets over all
+    columns."""
     x, y = sparse_data(50, 130)
     rows = dict(constraints=[Bounds(upper=float(np.quantile(y, 0.8)))], intercept=True, weights=np.linspace(0, 2, 50))
-    problems = [Problem(x, y, loss=Huber(1), regularizers=[L1(weight), Ridge(0.01)], **rows) for weight in (3.0, 10.0, 30.0)]
+    problems = [
+        Problem(x, y, loss=Huber(1), regularizers=[L1(weight), Ridge(0.01)], **rows) for weight in (3.0, 10.0, 30.0)
+    ]
     batch = fit_batch(problems)
     for problem, one in zip(problems, batch, strict=True):
         assert one.raise_for_status().objective == pytest.approx(fit(problem, "cvxpy:CLARABEL").objective, rel=1e-6)
@@ -101,4 +114,6 @@ def test_five_thousand_columns_take_seconds(share):
     assert time.perf_counter() - started < 20  # about 2 s on a core of its own
     other = scikit_learn(x, y, weight)
     assert_array_equal(np.flatnonzero(result.coef), np.flatnonzero(other.coef_))
-    assert result.objective == pytest.approx(np.square(y - other.predict(x)).sum() + weight * np.abs(other.coef_).sum(), rel=1e-9)
+    assert result.objective == pytest.approx(
+        np.square(y - other.predict(x)).sum() + weight * np.abs(other.coef_).sum(), rel=1e-9
+    )

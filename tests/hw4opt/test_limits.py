@@ -67,7 +67,9 @@ def test_a_deadline():
     assert soon.passed() and soon.left == 0 and soon.elapsed >= 0.05 and soon.note == NOTE.format(0.05)
 
 
-@pytest.mark.parametrize(("solver", "problem"), [("interior", HARD), ("admm", HARD), ("proximal", HARD), ("newton", COUNTS)])
+@pytest.mark.parametrize(
+    ("solver", "problem"), [("interior", HARD), ("admm", HARD), ("proximal", HARD), ("newton", COUNTS)]
+)
 def test_a_native_solver_looks_at_the_clock(solver, problem):
     assert "time limit" not in (fit(problem, solver, max_iterations=3).note or "")
     stopped = fit(problem, solver, tol=1e-14, time_limit=1e-6)
@@ -95,7 +97,9 @@ def test_the_limit_of_a_batch_is_one_limit():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("solver", ["cvxpy:CLARABEL", "cvxpy:ECOS", "cvxpy:OSQP", "cvxpy:SCS", "cvxpy:HIGHS", "qp:proxqp", "qp:piqp"])
+@pytest.mark.parametrize(
+    "solver", ["cvxpy:CLARABEL", "cvxpy:ECOS", "cvxpy:OSQP", "cvxpy:SCS", "cvxpy:HIGHS", "qp:proxqp", "qp:piqp"]
+)
 def test_a_backend_is_stopped(solver):
     needs(solver)
     problem = replace(HARD, x=rising(3000)[0], y=rising(3000)[1])
@@ -108,7 +112,10 @@ def test_a_backend_is_stopped(solver):
 
 def test_case_j_ends():
     """HiGHS never ends on this quadratic program by itself."""
-    x, y = np.linspace(0, 1, 40), np.floor(np.linspace(0, 4.99, 40)) + 0.3 * np.random.default_rng(0).standard_normal(40)
+    x, y = (
+        np.linspace(0, 1, 40),
+        np.floor(np.linspace(0, 4.99, 40)) + 0.3 * np.random.default_rng(0).standard_normal(40),
+    )
     problem = Problem(x, y, RBF(20.0), Squared(), [Ridge(0.1)], [Increasing()])
     started = time.monotonic()
     fit(problem, "cvxpy:HIGHS", time_limit=1)

@@ -1,7 +1,8 @@
-"""Changes that cannot move the optimum, or move it in a known way, over every loss × regularizer × constraint × design × solver found.
+"""Changes that cannot move the optimum, or move it in a known way, over every loss × regularizer × constraint × design
+× solver found.
 
-Certified has to mean right: a certified answer of the changed problem is that of the unchanged one, moved as `metamorphic.relations` says.
-A seeded sample runs by default; `pytest -m full` runs all of it.
+Certified has to mean right: a certified answer of the changed problem is that of the unchanged one, moved as
+`metamorphic.relations` says. A seeded sample runs by default; `pytest -m full` runs all of it.
 """
 
 import random
@@ -35,7 +36,8 @@ def taken(solver):
 
 
 def report(tried):
-    """Run (name, comparison) pairs; every fault is a line. Nothing in the relation's scope is a skip, with its reason."""
+    """Run (name, comparison) pairs; every fault is a line. Nothing in the relation's scope is a skip, with its
+    reason."""
     faults, count = [], 0
     for name, run in tried:
         try:
@@ -61,7 +63,9 @@ def folds(relation, chosen):
 @pytest.mark.parametrize(("name", "solver"), RUNS)
 def test_certified_fits_move_as_the_problem_does(name, solver):
     chosen = taken(solver)
-    report(fits(RELATIONS[name], solver, chosen if name in FIRST else chosen[list(RELATIONS).index(name) % FEWER :: FEWER]))
+    report(
+        fits(RELATIONS[name], solver, chosen if name in FIRST else chosen[list(RELATIONS).index(name) % FEWER :: FEWER])
+    )
 
 
 @pytest.mark.full
@@ -91,7 +95,9 @@ def test_everything_found_in_the_folders_is_in_the_table():
     assert {term.name for problem in used for term in problem.regularizers} == set(names("regularizer"))
     assert {term.name for problem in used for term in problem.constraints} == set(names("constraint"))
     assert {name.partition(":")[0] for name in problems()} == set(designs())
-    assert all(problem.kernel is None or any(isinstance(term, Ridge) for term in problem.regularizers) for problem in used)
+    assert all(
+        problem.kernel is None or any(isinstance(term, Ridge) for term in problem.regularizers) for problem in used
+    )
 
 
 @pytest.mark.parametrize("name", RELATIONS)

@@ -93,7 +93,11 @@ def test_a_plain_run_that_is_not_stationary_says_so():
     x, y, _ = simulated(1, k=3)
     labels = np.random.default_rng(0).integers(3, size=len(y))
     found = PoissonMixture(3).fit_plain(x, y, labels, 2)
-    assert found.status is Status.ITERATION_LIMIT and "not stationary" in found.message and found.uncertainty.covariance is None
+    assert (
+        found.status is Status.ITERATION_LIMIT
+        and "not stationary" in found.message
+        and found.uncertainty.covariance is None
+    )
 
 
 # ---- monotone, and derivatives ---------------------------------------------------------------------------------------
@@ -144,7 +148,9 @@ def test_gradient_and_information_are_the_derivatives(groups):
     free = np.zeros(12)
     free[3::4] = 1  # the direction that changes no proportion, to which the information adds Ω/k
     assert here.gradient == pytest.approx(np.array(gradient), abs=1e-6 * np.abs(here.gradient).max())
-    assert -hessian + np.outer(free, free) * sample.total / 3 == pytest.approx(here.observed, abs=1e-6 * np.abs(here.observed).max())
+    assert -hessian + np.outer(free, free) * sample.total / 3 == pytest.approx(
+        here.observed, abs=1e-6 * np.abs(here.observed).max()
+    )
 
 
 def test_standard_errors_are_those_of_the_finite_difference_hessian():
@@ -161,7 +167,10 @@ def test_standard_errors_are_those_of_the_finite_difference_hessian():
     theta = np.r_[found.coef.ravel(), found.proportions[:2]]
     step = 1e-4 * np.eye(8)
     hessian = np.array(
-        [[value(theta + a + b) - value(theta + a - b) - value(theta - a + b) + value(theta - a - b) for a in step] for b in step]
+        [
+            [value(theta + a + b) - value(theta + a - b) - value(theta - a + b) + value(theta - a - b) for a in step]
+            for b in step
+        ]
     )
     errors = np.sqrt(np.diag(np.linalg.inv(-hessian / 4e-8)))[:6].reshape(3, 2)
     assert found.uncertainty.standard_errors == pytest.approx(errors, rel=1e-3)
@@ -175,7 +184,9 @@ def test_the_patent_data_are_fitted_as_published():
     choice = choose_k(PoissonMixture(1, budget=Budget(48, 240)), PATENT[:, 1], PATENT[:, 0], range(1, 6))
     best = choice.best
     assert best.k == 3 and best.status is Status.CERTIFIED
-    assert best.log_likelihood == pytest.approx(-203.533, abs=6e-4) and best.criteria.bic == pytest.approx(441.05, abs=6e-3)
+    assert best.log_likelihood == pytest.approx(-203.533, abs=6e-4) and best.criteria.bic == pytest.approx(
+        441.05, abs=6e-3
+    )
     assert best.proportions == pytest.approx([0.577, 0.240, 0.183], abs=6e-4)
     heights = [choice.results[k].log_likelihood for k in range(1, 6)]
     assert heights == sorted(heights)
@@ -208,7 +219,9 @@ def test_a_component_of_three_percent_survives():
     components = draw.uniform(size=600) < 0.03
     y = draw.poisson(np.exp(np.where(components, 4.5, 1.0) + 0.4 * x[:, 0])).astype(float)
     found = PoissonMixture(2, budget=QUICK).fit(x, y)
-    assert found.proportions[1] == pytest.approx(components.mean(), abs=0.01) and found.coef[1, 0] == pytest.approx(4.5, abs=0.2)
+    assert found.proportions[1] == pytest.approx(components.mean(), abs=0.01) and found.coef[1, 0] == pytest.approx(
+        4.5, abs=0.2
+    )
 
 
 # ---- invariances -----------------------------------------------------------------------------------------------------
@@ -296,7 +309,9 @@ def test_a_component_of_zeros_alone_has_no_finite_maximum_and_a_ridge_gives_it_o
     found = PoissonMixture(2, budget=QUICK).fit(x, y)
     assert found.status is Status.NO_FINITE_MAXIMUM and "component 1 has no finite maximum" in found.message
     assert found.uncertainty.covariance is None and found.proportions[1] == pytest.approx((y == 0).mean(), abs=0.01)
-    assert PoissonMixture(2, ridge=0.1, budget=QUICK).fit(x, y).status is Status.NO_FINITE_MAXIMUM  # the intercept is free
+    assert (
+        PoissonMixture(2, ridge=0.1, budget=QUICK).fit(x, y).status is Status.NO_FINITE_MAXIMUM
+    )  # the intercept is free
     assert PoissonMixture(2, ridge=0.1, intercept=False, budget=QUICK).fit(x, y).status is Status.CERTIFIED
 
 
@@ -314,7 +329,9 @@ def test_collinear_columns_are_not_identified_and_fit_all_the_same():
     x, y, _ = simulated(12)
     found = PoissonMixture(2, budget=QUICK).fit(np.column_stack([x, x[:, 0] + x[:, 1]]), y)
     plain = PoissonMixture(2, budget=QUICK).fit(x, y)
-    assert found.log_likelihood == pytest.approx(plain.log_likelihood, rel=1e-8) and "not identified" in str(found.uncertainty.reason)
+    assert found.log_likelihood == pytest.approx(plain.log_likelihood, rel=1e-8) and "not identified" in str(
+        found.uncertainty.reason
+    )
 
 
 def test_dispersion_is_one_for_poisson_counts_and_said_where_it_is_not():
@@ -338,7 +355,9 @@ def test_components_survive_a_file(tmp_path):
     components = PoissonMixture(2, budget=QUICK).fit(x, y).components
     components.save(tmp_path / "components.json")
     again = Components.load(tmp_path / "components.json")
-    assert (again.scores(x) == components.scores(x)).all() and (again.score_errors(x) == components.score_errors(x)).all()
+    assert (again.scores(x) == components.scores(x)).all() and (
+        again.score_errors(x) == components.score_errors(x)
+    ).all()
     (tmp_path / "components.json").write_text("{}")
     with pytest.raises(ModelFileError):
         Components.load(tmp_path / "components.json")
@@ -347,6 +366,8 @@ def test_components_survive_a_file(tmp_path):
 def test_the_public_names_are_there_and_loaded_late():
     import hw4opt.mixture as mixture
 
-    assert mixture.__all__ == sorted(mixture.__all__) and all(callable(getattr(mixture, name)) for name in mixture.__all__)
+    assert mixture.__all__ == sorted(mixture.__all__) and all(
+        callable(getattr(mixture, name)) for name in mixture.__all__
+    )
     with pytest.raises(AttributeError, match="no attribute 'Mixture'"):
         _ = mixture.Mixture

@@ -21,7 +21,9 @@ def band(axes):
     """Of the band: rates, its lower and upper end there."""
     vertices = axes.collections[-1].get_paths()[0].vertices
     rates = np.unique(vertices[:, 0])
-    ends = np.array([[vertices[vertices[:, 0] == rate, 1].min(), vertices[vertices[:, 0] == rate, 1].max()] for rate in rates])
+    ends = np.array(
+        [[vertices[vertices[:, 0] == rate, 1].min(), vertices[vertices[:, 0] == rate, 1].max()] for rate in rates]
+    )
     return rates, *ends.T
 
 
@@ -36,7 +38,9 @@ def test_counts_in_the_band_are_those_within_two_deviations(level):
     fitted = result.predict(x)
     points = np.vstack([np.asarray(spots.get_offsets()) for spots in axes.collections[:-1]])
     assert points == pytest.approx(np.column_stack([fitted, y + 0.5]))
-    drawn = (points[:, 1] >= np.interp(fitted, rates, low) - 0.05) & (points[:, 1] <= np.interp(fitted, rates, high) + 0.05)
+    drawn = (points[:, 1] >= np.interp(fitted, rates, low) - 0.05) & (
+        points[:, 1] <= np.interp(fitted, rates, high) + 0.05
+    )
     within = np.abs(y - fitted) <= 2 * np.sqrt(fitted)
     clear = np.abs(np.abs(y - fitted) - 2 * np.sqrt(fitted)) > 0.1
     assert (drawn == within)[clear].all() and within.mean() > 0.8

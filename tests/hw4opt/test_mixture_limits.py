@@ -42,7 +42,9 @@ def test_the_size_of_a_column_changes_nothing_however_large_or_small(size):
     plain, sized = model.fit(x, y), model.fit(x * [size, 1], y)
     assert sized.status is Status.CERTIFIED and sized.log_likelihood == pytest.approx(plain.log_likelihood, rel=1e-10)
     assert sized.coef * [1, size, 1] == pytest.approx(plain.coef, rel=1e-6)
-    assert sized.uncertainty.standard_errors * [1, size, 1] == pytest.approx(plain.uncertainty.standard_errors, rel=1e-6)
+    assert sized.uncertainty.standard_errors * [1, size, 1] == pytest.approx(
+        plain.uncertainty.standard_errors, rel=1e-6
+    )
     assert sized.score_errors(x * [size, 1]) == pytest.approx(plain.score_errors(x), rel=1e-6)
 
 
@@ -69,7 +71,9 @@ def test_a_stiff_ridge_holds_coefficients_at_zero(ridge):
 def test_rows_of_weight_0_cannot_spoil_the_others():
     x, y = listened(3)
     wild = np.vstack([x, [[1e308, -1e308], [-1e300, 1e300]]])
-    rows = Rows(weights=np.r_[np.ones(len(y)), 0, 0], offset=np.r_[0 * y, 1e308, -1e308], groups=np.r_[np.arange(len(y)), 0, 1])
+    rows = Rows(
+        weights=np.r_[np.ones(len(y)), 0, 0], offset=np.r_[0 * y, 1e308, -1e308], groups=np.r_[np.arange(len(y)), 0, 1]
+    )
     found = PoissonMixture(2, budget=QUICK).fit(wild, np.r_[y, 1e300, 1e300], rows)
     plain = PoissonMixture(2, budget=QUICK).fit(x, y)
     assert found.log_likelihood == pytest.approx(plain.log_likelihood, rel=1e-10)
@@ -159,7 +163,9 @@ def test_a_search_of_two_components_does_not_end_in_the_saddle_of_one():
     x, y = six_of_5000()
     one, found = PoissonMixture(1).fit(x, y), PoissonMixture(2, budget=Budget(24, 60)).fit(x, y)
     assert found.status is Status.CERTIFIED and found.message.endswith("; a local maximum")
-    assert found.log_likelihood == pytest.approx(-51.1914355, abs=1e-6) and one.log_likelihood == pytest.approx(-75.311858, abs=1e-6)
+    assert found.log_likelihood == pytest.approx(-51.1914355, abs=1e-6) and one.log_likelihood == pytest.approx(
+        -75.311858, abs=1e-6
+    )
 
 
 def twins(seed=0):
@@ -173,7 +179,12 @@ def test_an_ascent_leaves_a_saddle():
     sample, one = sample_of(x, y), PoissonMixture(1).fit(x, y)
     saddle = MixtureParameters(np.stack([one.coef * sample.scale] * 2, axis=1), np.log([[0.5, 0.5]]))
     stuck = ascent.assessed(sample, saddle, [])
-    assert stuck.stationary and stuck.saddle and not stuck.finished and np.linalg.eigvalsh(stuck.curvature.observed)[0] < -1
+    assert (
+        stuck.stationary
+        and stuck.saddle
+        and not stuck.finished
+        and np.linalg.eigvalsh(stuck.curvature.observed)[0] < -1
+    )
     done = ascend(sample, saddle)
     assert done.finished and done.stationary and done.log_likelihood > one.log_likelihood + 10
     assert np.linalg.eigvalsh(done.curvature.observed)[0] > 0 and (np.diff(done.trace) >= 0).all()
@@ -183,7 +194,9 @@ def test_an_ascent_leaves_a_saddle():
 def test_a_plain_run_that_ends_in_a_saddle_says_so():
     x, y, labels = twins()
     found = PoissonMixture(2).fit_plain(x, y, labels, 30)
-    assert found.status is Status.CERTIFIED and found.message.endswith("; a saddle: ℓ rises in some direction, try other labels")
+    assert found.status is Status.CERTIFIED and found.message.endswith(
+        "; a saddle: ℓ rises in some direction, try other labels"
+    )
     assert "a saddle" in str(found.uncertainty.reason) and found.uncertainty.standard_errors is None
 
 
@@ -196,7 +209,9 @@ def test_a_saddle_is_no_finished_run_of_a_search():
     found.add([stuck], 1, 0)
     assert found.ends == [] and found.end is stuck
     said = summarize(FinishedFit(2, design, sample, stuck, found), 0.0)
-    assert said.status is Status.ITERATION_LIMIT and said.message.startswith("a saddle: ℓ rises in some direction there")
+    assert said.status is Status.ITERATION_LIMIT and said.message.startswith(
+        "a saddle: ℓ rises in some direction there"
+    )
     found.add([replace(stuck, saddle=False)], 1, 0)
     assert found.ends == [stuck.log_likelihood] and not found.end.saddle
 
@@ -206,7 +221,9 @@ def test_columns_that_say_the_same_are_flat_and_have_no_errors(seed):
     x, y = listened(seed)
     for column in (x[:, 0], 2 * x[:, 0] - 1, x.sum(axis=1)):
         found = PoissonMixture(2, budget=Budget(4, 0)).fit(np.column_stack([x, column]), y)
-        assert found.status is Status.CERTIFIED and found.message.endswith("; the likelihood is flat in some direction there")
+        assert found.status is Status.CERTIFIED and found.message.endswith(
+            "; the likelihood is flat in some direction there"
+        )
         assert "singular" in str(found.uncertainty.reason)
 
 
@@ -227,11 +244,15 @@ def test_steps_are_newtons_and_ems():
     x, y = listened(6)
     sample = sample_of(x, y, Rows(weights=np.linspace(0.5, 2, len(y))), ridge=0.2)
     top = ascend(sample, m_step(sample, one_hot(np.arange(len(y)) % 2, 2)[None])).point
-    point = MixtureParameters(top.coef + 1e-3 * np.random.default_rng(0).normal(size=top.coef.shape), top.log_proportions)
+    point = MixtureParameters(
+        top.coef + 1e-3 * np.random.default_rng(0).normal(size=top.coef.shape), top.log_proportions
+    )
     here = curvature(sample, point)
     axes = InformationAxes.of(here)
     assert np.linalg.eigvalsh(here.observed)[0] > 0
-    assert axes.step(1.0) == pytest.approx(np.linalg.solve(here.complete.times(np.eye(8)), here.gradient), rel=1e-8, abs=1e-12)
+    assert axes.step(1.0) == pytest.approx(
+        np.linalg.solve(here.complete.times(np.eye(8)), here.gradient), rel=1e-8, abs=1e-12
+    )
     assert axes.step(0.0) == pytest.approx(np.linalg.solve(here.observed, here.gradient), rel=1e-8, abs=1e-12)
 
 

@@ -82,7 +82,10 @@ def test_large_batches_of_starts_begin_in_parts(monkeypatch):
     whole = PoissonMixture(3, budget=QUICK).fit(x, y)
     monkeypatch.setattr(runs, "BATCH_ENTRIES", 2_000)
     parts = PoissonMixture(3, budget=QUICK).fit(x, y)
-    assert parts.log_likelihood == pytest.approx(whole.log_likelihood, rel=1e-9) and parts.starts.tried == whole.starts.tried
+    assert (
+        parts.log_likelihood == pytest.approx(whole.log_likelihood, rel=1e-9)
+        and parts.starts.tried == whole.starts.tried
+    )
 
 
 def test_perturbations_follow_the_starts_where_they_are_not_counted():
@@ -108,4 +111,8 @@ def test_an_ascent_without_time_is_cut_where_it_stands():
     point = m_step(sample, one_hot(np.arange(len(y)) % 2, 2)[None])
     cut, whole = ascend(sample, point, time_is_over=lambda: True), ascend(sample, point)
     assert cut.timed_out and not cut.stationary and cut.trace == [] and cut.gradient > ascent.GRADIENT_TOLERANCE
-    assert whole.stationary and not whole.timed_out and not ascend(sample, whole.point, time_is_over=lambda: True).timed_out
+    assert (
+        whole.stationary
+        and not whole.timed_out
+        and not ascend(sample, whole.point, time_is_over=lambda: True).timed_out
+    )

@@ -107,7 +107,9 @@ def test_what_a_problem_cannot_hold_is_refused_in_a_sentence():
     assert "DividingRoughness(weight=0) has no tables" in refused(regularizers=[DividingRoughness(0)])
     assert refused(loss=NoName()) == "the class NoName is no frozen dataclass; put @dataclass(frozen=True) above it"
     nameless = dataclass(frozen=True)(type("NoName", (SquaredExcess,), {"name": ""}))
-    assert refused(loss=nameless()) == 'the class NoName has no name; give it one, as in name: ClassVar[str] = "no_name"'
+    assert (
+        refused(loss=nameless()) == 'the class NoName has no name; give it one, as in name: ClassVar[str] = "no_name"'
+    )
     spaced = dataclass(frozen=True)(type("Spaced", (SquaredExcess,), {"name": "two words"}))
     assert "must be one word of letters, digits and _" in refused(loss=spaced())
     assert "kernel is" in refused(kernel=SquaredExcess()) and "loss is" in refused(loss=Huber)
@@ -149,10 +151,14 @@ def test_a_smooth_loss_that_is_no_likelihood_is_fitted_and_certified(solver):
     result, best = fit(smooth(loss=LogCosh()), solver), fit(smooth(loss=LogCosh()), "newton", tol=1e-12)
     assert result.status.word == "certified", result.message
     assert_allclose(result.objective, best.objective, rtol=2e-6)
-    assert_allclose(result.objective, np.log(np.cosh(result.fitted - Y)).sum() + 0.01 * (result.w @ result.w), rtol=1e-9)
+    assert_allclose(
+        result.objective, np.log(np.cosh(result.fitted - Y)).sum() + 0.01 * (result.w @ result.w), rtol=1e-9
+    )
 
 
-@pytest.mark.parametrize("terms", [{}, {"regularizers": [Ridge(0.01), TotalVariation(0.1)]}, {"constraints": [Bounds(0, 0.8)]}])
+@pytest.mark.parametrize(
+    "terms", [{}, {"regularizers": [Ridge(0.01), TotalVariation(0.1)]}, {"constraints": [Bounds(0, 0.8)]}]
+)
 def test_solvers_agree_on_it(terms):
     found = crosscheck(smooth(loss=LogCosh(), **terms), ["interior", "cvxpy:CLARABEL"])
     assert found.agrees, found.faults

@@ -1,4 +1,5 @@
-"""Work spread over processes: its order, what is raised there, and who hears Ctrl-C. Tasks are Python words, which any process can read."""
+"""Work spread over processes: its order, what is raised there, and who hears Ctrl-C. Tasks are Python words, which any
+process can read."""
 
 import os
 import signal

@@ -53,7 +53,9 @@ def test_playlists_that_are_alike_far_out_or_cut_within_a_tie_are_warned_of(resu
     said = cautions(result, 20 * catalogue, make_playlists(result, 20 * catalogue, 2))
     assert any("lie far beyond those heard" in one for one in said)
     same = np.zeros((9, 3))
-    assert any("cut within 9 songs of one score" in one for one in cautions(result, same, make_playlists(result, same, 4)))
+    assert any(
+        "cut within 9 songs of one score" in one for one in cautions(result, same, make_playlists(result, same, 4))
+    )
     assert not cautions(result, catalogue, make_playlists(result, catalogue, 2))
     assert cautions(result, catalogue[:0], make_playlists(result, catalogue[:0], 2)) == []
 
@@ -61,7 +63,9 @@ def test_playlists_that_are_alike_far_out_or_cut_within_a_tie_are_warned_of(resu
 def test_a_whole_catalogue_is_not_said_to_be_alike(result):
     catalogue = np.random.default_rng(0).normal(size=(8, 3))
     for top in (8, 20):
-        assert not any("nearly the same" in one for one in cautions(result, catalogue, make_playlists(result, catalogue, top)))
+        assert not any(
+            "nearly the same" in one for one in cautions(result, catalogue, make_playlists(result, catalogue, top))
+        )
     assert any("nearly the same" in one for one in cautions(result, catalogue, make_playlists(result, catalogue, 7)))
 
 
@@ -83,7 +87,9 @@ def test_a_row_of_weight_0_is_no_song_heard():
     x, y = np.vstack([listener.x, [[0.0, 0, 0]]]), np.r_[listener.plays, 1e300]
     found = PoissonMixture(1).fit(x, y, Rows(weights=np.r_[np.ones(len(listener.plays)), 0]))
     alone, far = PoissonMixture(1).fit(*listener[:2]), 60 * listener.x
-    assert cautions(found, far, make_playlists(found, far, 1)) == cautions(alone, far, make_playlists(alone, far, 1)) != []
+    assert (
+        cautions(found, far, make_playlists(found, far, 1)) == cautions(alone, far, make_playlists(alone, far, 1)) != []
+    )
 
 
 def test_files_hold_rank_row_text_score_and_error(result, tmp_path):

@@ -30,7 +30,9 @@ from hw4opt.solvers.newton import minimize
 from hw4opt.terms.row_map import RowMap
 
 LONG = np.longdouble
-more_digits = pytest.mark.skipif(np.finfo(LONG).eps > 1e-18, reason="long double has no more digits than double on this platform")
+more_digits = pytest.mark.skipif(
+    np.finfo(LONG).eps > 1e-18, reason="long double has no more digits than double on this platform"
+)
 TRUTH = np.array([0.3, -0.2, 0.1, 0.5, 0.05])
 
 
@@ -89,7 +91,10 @@ def test_gradient_and_hessian_are_those_of_the_likelihood():
     gradient = [(loss(w + step) - loss(w - step)) / (2 * h) for step in steps]
     z = (x @ w)[None]
     assert_allclose((rows.gradient(z) @ x)[0], gradient, rtol=1e-7)
-    hessian = [((rows.gradient((x @ (w + step))[None]) - rows.gradient((x @ (w - step))[None])) @ x)[0] / (2 * h) for step in steps]
+    hessian = [
+        ((rows.gradient((x @ (w + step))[None]) - rows.gradient((x @ (w - step))[None])) @ x)[0] / (2 * h)
+        for step in steps
+    ]
     assert_allclose((x.T * rows.curvature(z)) @ x, hessian, rtol=1e-7, atol=1e-7)
 
 
@@ -258,7 +263,9 @@ def test_collinear_columns_change_neither_means_nor_proof():
         assert result.rank == 6 and len(result.coef) == 5 + len(more)
         assert_allclose(result.mean, plain.mean, rtol=1e-9)
         assert "rank 6 of" in result.inference.reason
-        if len(more) == 2 or np.ptp(more[0]) < 10:  # of 1e6 and 1e-6, in doubles no rank but that of the pivots is plain
+        if (
+            len(more) == 2 or np.ptp(more[0]) < 10
+        ):  # of 1e6 and 1e-6, in doubles no rank but that of the pivots is plain
             _check_identified(np.column_stack([np.ones(400), x, *more]), result, plain)
         assert result.inference.log_likelihood == pytest.approx(plain.inference.log_likelihood, rel=1e-12)
 
@@ -388,7 +395,9 @@ def test_likelihood_deviance_and_errors_by_hand():
     inference = result.inference
     assert inference.log_likelihood == pytest.approx((weights * stats.poisson.logpmf(y, mean)).sum(), rel=1e-12)
     assert inference.deviance == pytest.approx((2 * weights * (special.xlogy(y, y / mean) - y + mean)).sum(), rel=1e-10)
-    assert inference.dispersion == pytest.approx((weights * (y - mean) ** 2 / mean).sum() / (weights.sum() - 6), rel=1e-10)
+    assert inference.dispersion == pytest.approx(
+        (weights * (y - mean) ** 2 / mean).sum() / (weights.sum() - 6), rel=1e-10
+    )
     errors = np.sqrt(np.diagonal(np.linalg.inv((a.T * (weights * mean)) @ a)))
     assert_allclose(inference.standard_errors, errors, rtol=1e-9)
 

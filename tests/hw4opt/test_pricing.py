@@ -1,4 +1,5 @@
-"""The price of a row and of stationarity, which solvers and folds stop by, against the certificate's own and long doubles."""
+"""The price of a row and of stationarity, which solvers and folds stop by, against the certificate's own and long
+doubles."""
 
 from dataclasses import replace
 
@@ -53,7 +54,11 @@ def test_the_price_of_a_row_is_its_fenchel_slack(name):
     u = np.clip(random.normal(scale=2, size=(5, 400)), low, high)
     v = random.normal(scale=2, size=(5, 400))
     v[:, :40], u[:, 40:80], u[:, 80:120] = 0.0, np.clip(-1e9, low, 1e9), np.clip(1e9, -1e9, high)
-    slope = np.clip(v / quadratic, low, high) if quadratic else np.where(v > 0, high, np.where(v < 0, low, np.clip(0, low, high)))
+    slope = (
+        np.clip(v / quadratic, low, high)
+        if quadratic
+        else np.where(v > 0, high, np.where(v < 0, low, np.clip(0, low, high)))
+    )
     found = row_slack(slope, u, v, quadratic, np.ones((5, 1)))
     expected = fenchel(quadratic, low, high, v, u).astype(float)
     np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-14 * np.abs(u * v).max())
@@ -62,7 +67,8 @@ def test_the_price_of_a_row_is_its_fenchel_slack(name):
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_a_violated_row_costs_whatever_its_dual_is(sign):
-    """Also where it equals plus or minus the largest |u|, in which case a price relative to that size once came out as 0."""
+    """Also where it equals plus or minus the largest |u|, in which case a price relative to that size once came out as
+    0."""
     slope = np.array([[sign * np.inf, sign * np.inf, sign * np.inf, 0.0]])
     v, largest = sign * np.array([[0.1, 0.1, 1e-9, 0.0]]), 7.0
     for u in (0.0, largest, -largest, 0.3, -1e-12):
@@ -106,12 +112,15 @@ def one_problem(loss, regularizers=(), constraints=(), intercept=False):
     random = np.random.default_rng(3)
     x = np.sort(random.uniform(size=14))
     y = np.sin(6 * x) + 0.3 * random.normal(size=14)
-    return Problem(x, y, RBF(20.0), loss, [Ridge(0.2), *regularizers], constraints, random.uniform(0.5, 2, 14), intercept=intercept)
+    return Problem(
+        x, y, RBF(20.0), loss, [Ridge(0.2), *regularizers], constraints, random.uniform(0.5, 2, 14), intercept=intercept
+    )
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_a_solvers_measure_is_the_certificates_gap(name):
-    """At random points and duals that hold the constraints; where one is violated, the measure is large and the certificate has none."""
+    """At random points and duals that hold the constraints; where one is violated, the measure is large and the
+    certificate has none."""
     problem = one_problem(**PROBLEMS[name])
     form = canonicalize([problem] * 30)
     random = np.random.default_rng(4)
@@ -147,10 +156,17 @@ def folds_of(problem, held_out):
 @pytest.mark.parametrize("stretch", [1.0, 2.0**-30, 2.0**30])
 @pytest.mark.parametrize(("order", "weight", "stronger"), [(1, 0.05, 40.0), (2, 1e-3, 40.0)])
 def test_the_gap_of_a_fold_is_no_less_than_what_is_missing(order, weight, stronger, stretch):
-    """Also where u lies beyond its box at a breakpoint (differences that only a stronger penalty makes 0), whatever the units of x."""
+    """Also where u lies beyond its box at a breakpoint (differences that only a stronger penalty makes 0), whatever the
+    units of x."""
     x, y = np.arange(14) / 16, np.array([0.0, 3, 1, 4, 1, 5, 2, 6, 2, 5, 2, 4, 0, 3])
     problems = [
-        Problem(x * stretch, y, RBF(30.0 / stretch**2), Absolute(), [Ridge(0.2), Trend(weight * scale * stretch ** (order - 1), order)])
+        Problem(
+            x * stretch,
+            y,
+            RBF(30.0 / stretch**2),
+            Absolute(),
+            [Ridge(0.2), Trend(weight * scale * stretch ** (order - 1), order)],
+        )
         for scale in (1.0, stronger)
     ]
     held_out = leave_one_out(14)

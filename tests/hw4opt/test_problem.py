@@ -1,4 +1,5 @@
-"""The description: what it refuses and in which words, that nothing can change it, and how it is changed into another."""
+"""The description: what it refuses and in which words, that nothing can change it, and how it is changed into
+another."""
 
 import dataclasses
 
@@ -65,12 +66,21 @@ BAD = {
     "no row": (dict(x=[], y=[]), r"there is no row; a regression needs at least two"),
     "constant x": (dict(x=ONES), r"x is constant; a kernel design needs at least two different x"),
     "constant rows": (dict(x=np.tile([1.0, 2.0], (5, 1))), r"x is constant; a kernel design"),
-    "constant where weighted": (dict(x=changed(ONES, 0, 2), weights=changed(ONES, 0, 0)), r"x is constant; a kernel design"),
+    "constant where weighted": (
+        dict(x=changed(ONES, 0, 2), weights=changed(ONES, 0, 0)),
+        r"x is constant; a kernel design",
+    ),
     "few weights": (dict(weights=ONES[:4]), r"weights has shape \(4,\); it needs one entry a row, \(5,\)"),
     "few offsets": (dict(offset=ONES[:, None]), r"offset has shape \(5, 1\); it needs one entry a row, \(5,\)"),
-    "a negative weight": (dict(weights=changed(ONES, 3, -0.5)), r"weights holds -0.5 in row 3; weights must be 0 or more"),
+    "a negative weight": (
+        dict(weights=changed(ONES, 3, -0.5)),
+        r"weights holds -0.5 in row 3; weights must be 0 or more",
+    ),
     "all weights zero": (dict(weights=0 * ONES), r"fewer than two rows have a weight above 0"),
-    "one weight": (dict(weights=changed(0 * ONES, 2, 1)), r"fewer than two rows have a weight above 0; a regression needs at least two"),
+    "one weight": (
+        dict(weights=changed(0 * ONES, 2, 1)),
+        r"fewer than two rows have a weight above 0; a regression needs at least two",
+    ),
     "a loss by name": (dict(loss="huber"), r"loss is 'huber'; give one of hw4opt's losses, as in Huber\(delta=1\)"),
     "a loss class": (dict(loss=Huber), r"loss is <class .*; give one of hw4opt's losses"),
     "a regularizer as loss": (dict(loss=Ridge()), r"loss is Ridge\(weight=1.0\); give one of hw4opt's losses"),
@@ -83,9 +93,15 @@ BAD = {
     ),
     "constraints by name": (dict(constraints="increasing"), r"constraints is 'increasing'; give a list of them"),
     "a number as constraint": (dict(constraints=[3]), r"3 is no regularizer or constraint"),
-    "tv twice": (dict(regularizers=[TotalVariation(1), TotalVariation(2)]), r"tv is given twice; a problem holds each term once"),
+    "tv twice": (
+        dict(regularizers=[TotalVariation(1), TotalVariation(2)]),
+        r"tv is given twice; a problem holds each term once",
+    ),
     "ridge twice": (dict(regularizers=[Ridge(1), TotalVariation(2), Ridge(2)]), r"ridge is given twice"),
-    "bounds twice": (dict(constraints=[Bounds(lower=0), Bounds(upper=1)]), r"bounds is given twice; .*bounds:lower=0,upper=1 sets both"),
+    "bounds twice": (
+        dict(constraints=[Bounds(lower=0), Bounds(upper=1)]),
+        r"bounds is given twice; .*bounds:lower=0,upper=1 sets both",
+    ),
     "conflict": (
         dict(constraints=[Nonnegative(), Increasing(), Bounds(upper=-1)]),
         r"nonnegative asks for f ≥ 0 and bounds for f ≤ -1: the two conflict and no fit exists",
@@ -94,21 +110,36 @@ BAD = {
         dict(constraints=[Ridge(0.1)]),
         r"ridge is no constraint; give it in regularizers, as in regularizers=\[Ridge\(weight=0.1\)\]",
     ),
-    "a shape as regularizer": (dict(regularizers=[Ridge(), Increasing()]), r"increasing is no regularizer; give it in constraints, as in"),
+    "a shape as regularizer": (
+        dict(regularizers=[Ridge(), Increasing()]),
+        r"increasing is no regularizer; give it in constraints, as in",
+    ),
     "a gram matrix standardized": (
         dict(x=GRAM, kernel=Precomputed(), standardize=True),
         r"standardize measures columns of x",
     ),
     "labels": (dict(loss=Logistic()), r"logistic needs labels 0 and 1, or -1 and 1; y holds"),
-    "no such column": (dict(constraints=[Increasing(column=1)]), r"increasing: column 1 does not exist; there are 1 x columns, counted"),
-    "gram is not square": (dict(x=GRAM[:, :3], kernel=Precomputed()), r"needs the Gram matrix \(n, n\); x has shape \(5, 3\)"),
+    "no such column": (
+        dict(constraints=[Increasing(column=1)]),
+        r"increasing: column 1 does not exist; there are 1 x columns, counted",
+    ),
+    "gram is not square": (
+        dict(x=GRAM[:, :3], kernel=Precomputed()),
+        r"needs the Gram matrix \(n, n\); x has shape \(5, 3\)",
+    ),
     "gram is a vector": (dict(kernel=Precomputed()), r"needs the Gram matrix \(n, n\); x has shape \(5, 1\)"),
     "gram is not square where weighted": (
         dict(x=GRAM[:, :3], kernel=Precomputed(), weights=changed(ONES, 1, 0)),
         r"needs the Gram matrix \(n, n\); x has shape",
     ),
-    "gram is not symmetric": (dict(x=changed(GRAM, (0, 1), 9), kernel=Precomputed()), r"the precomputed Gram matrix is not symmetric"),
-    "gram is not positive": (dict(x=GRAM - 0.5 * np.eye(5), kernel=Precomputed()), r"Gram matrix is not positive semidefinite"),
+    "gram is not symmetric": (
+        dict(x=changed(GRAM, (0, 1), 9), kernel=Precomputed()),
+        r"the precomputed Gram matrix is not symmetric",
+    ),
+    "gram is not positive": (
+        dict(x=GRAM - 0.5 * np.eye(5), kernel=Precomputed()),
+        r"Gram matrix is not positive semidefinite",
+    ),
 }
 
 
@@ -122,7 +153,8 @@ def test_bad_input_is_refused_in_a_sentence(case):
 
 
 def test_what_looks_odd_and_is_fine():
-    """Lists, integers, booleans, repeated and unsorted x, a weight of 0, constant x in a linear design, constraints that just touch."""
+    """Lists, integers, booleans, repeated and unsorted x, a weight of 0, constant x in a linear design, constraints
+    that just touch."""
     Problem([1, 2, 3], [True, False, True], kernel=RBF(1), loss=Logistic())
     Problem([1, 1, 2], [1, 2, 3], kernel=RBF(1), weights=[0, 1, 2])
     Problem(ONES, Y, intercept=True)
@@ -133,8 +165,14 @@ def test_what_looks_odd_and_is_fine():
 def test_terms_that_a_design_cannot_carry_are_refused():
     for problem, sentence in (
         (Problem(X, Y, kernel=RBF(1.0), regularizers=[L1()]), "l1 acts on coefficients and needs a linear design"),
-        (Problem(np.column_stack([X, Y]), Y, kernel=RBF(1.0), regularizers=[TotalVariation()]), "tv needs an order along one x column"),
-        (Problem(GRAM, Y, kernel=Precomputed(), constraints=[Increasing(column=0)]), "precomputed kernel has no derivative"),
+        (
+            Problem(np.column_stack([X, Y]), Y, kernel=RBF(1.0), regularizers=[TotalVariation()]),
+            "tv needs an order along one x column",
+        ),
+        (
+            Problem(GRAM, Y, kernel=Precomputed(), constraints=[Increasing(column=0)]),
+            "precomputed kernel has no derivative",
+        ),
     ):
         with pytest.raises(RefusedError, match=sentence):
             fit(problem)
@@ -173,7 +211,9 @@ def test_arrays_are_read_only_and_fields_are_frozen():
 
 
 def test_terms_in_order_without_the_ridge():
-    problem = Problem(X, Y, kernel=RBF(3.0), loss=Huber(), regularizers=[TotalVariation(2), Ridge(0.5)], constraints=[Convex()])
+    problem = Problem(
+        X, Y, kernel=RBF(3.0), loss=Huber(), regularizers=[TotalVariation(2), Ridge(0.5)], constraints=[Convex()]
+    )
     assert problem.terms == (Huber(), TotalVariation(2), Convex())
     assert problem.ridge == 0.5 and Problem(X, Y, kernel=RBF(3.0)).ridge == 0.0
     assert problem.hyperparameters == {"gamma": 3.0, "ridge": 0.5, "tv": 2}
@@ -200,7 +240,11 @@ def test_rows_of_weight_zero_are_removed_before_anything_is_built():
 def test_a_row_of_weight_zero_is_no_row_at_all():
     weights = np.array([1.0, 0.0, 2.0, 1.0, 1.0])
     rest = weights > 0
-    terms = {"loss": Huber(0.3), "regularizers": [Ridge(0.1), TotalVariation(0.2), Trend(0.05)], "constraints": [Increasing()]}
+    terms = {
+        "loss": Huber(0.3),
+        "regularizers": [Ridge(0.1), TotalVariation(0.2), Trend(0.05)],
+        "constraints": [Increasing()],
+    }
     some = fit(Problem(X, Y, RBF(30.0), weights=weights, offset=0.1 * Y, **terms))
     alone = fit(Problem(X[rest], Y[rest], RBF(30.0), weights=weights[rest], offset=0.1 * Y[rest], **terms))
     assert_allclose(some.predict(X), alone.predict(X), atol=1e-9)
@@ -224,7 +268,9 @@ def test_standardize_measures_columns_in_their_spread():
 def test_a_constant_column_is_not_measured_in_the_rounding_of_its_mean(kernel, n):
     x = np.column_stack([np.linspace(0, 1, n), np.full(n, 0.1)])
     assert x[:, 1].std() > 0  # of rounding alone
-    result = fit(Problem(x, np.sin(5 * x[:, 0]), kernel=kernel, regularizers=[Ridge(0.01)], intercept=True, standardize=True))
+    result = fit(
+        Problem(x, np.sin(5 * x[:, 0]), kernel=kernel, regularizers=[Ridge(0.01)], intercept=True, standardize=True)
+    )
     assert_allclose(result.problem.scaling[1][1], 1)
     assert abs(result.predict([0.5, 0.11])[0] - result.predict([0.5, 0.1])[0]) < 1e-3
 
@@ -263,14 +309,22 @@ def test_new_x_must_have_the_columns_of_the_fit():
 
 
 def test_with_hyperparameters_changes_what_is_named_and_nothing_else():
-    problem = Problem(X, Y, RBF(3.0), Huber(1.0), [TotalVariation(0.2), Ridge(0.5)], [Bounds(0, 9)], ONES, 0 * ONES, True, True)
-    other = problem.with_hyperparameters({"gamma": 5.0, "ridge": 0.25, "tv": 0.75, "huber.delta": 2.0, "bounds.upper": 4.0})
+    problem = Problem(
+        X, Y, RBF(3.0), Huber(1.0), [TotalVariation(0.2), Ridge(0.5)], [Bounds(0, 9)], ONES, 0 * ONES, True, True
+    )
+    other = problem.with_hyperparameters(
+        {"gamma": 5.0, "ridge": 0.25, "tv": 0.75, "huber.delta": 2.0, "bounds.upper": 4.0}
+    )
     assert other.kernel == RBF(5.0) and other.loss == Huber(2.0)
     assert other.regularizers == (TotalVariation(0.75), Ridge(0.25)) and other.constraints == (Bounds(0, 4.0),)
     assert other.intercept and other.standardize
     for name in ("x", "y", "weights", "offset"):
         assert_array_equal(getattr(other, name), getattr(problem, name))
-    assert problem.kernel == RBF(3.0) and problem.loss == Huber(1.0) and problem.regularizers == (TotalVariation(0.2), Ridge(0.5))
+    assert (
+        problem.kernel == RBF(3.0)
+        and problem.loss == Huber(1.0)
+        and problem.regularizers == (TotalVariation(0.2), Ridge(0.5))
+    )
     assert problem.with_hyperparameters({}).hyperparameters == problem.hyperparameters
 
 
@@ -343,7 +397,10 @@ def test_a_batch_shares_one_design(second):
         ({"weights": [1, 1, 0, 1, 1]}, "problem 1 of the batch differs .* rows of weight 0"),
         ({"loss": Squared()}, "problem 1 of the batch has other terms than the first"),
         ({"regularizers": [Ridge(0.5), Trend(1.0)]}, "problem 1 of the batch has other terms than the first"),
-        ({"constraints": [Bounds(lower=0)]}, "problem 1 of the batch has bounds on other sides than the first; a batch shares them"),
+        (
+            {"constraints": [Bounds(lower=0)]},
+            "problem 1 of the batch has bounds on other sides than the first; a batch shares them",
+        ),
         ({"constraints": [Bounds(upper=3)]}, "problem 1 of the batch has bounds on other sides"),
         ({"constraints": [Bounds(lower=-9, upper=4)]}, None),
         ({"regularizers": []}, None),
@@ -381,7 +438,9 @@ def test_options_out_of_range_are_named(options, sentence):
         fit(Problem(X, Y, RBF(3.0), regularizers=[Ridge(0.1)]), **options)
 
 
-@pytest.mark.parametrize("loss", [Squared(), Huber(), Absolute(), Quantile(0.3), EpsilonInsensitive(0.1)], ids=lambda loss: loss.name)
+@pytest.mark.parametrize(
+    "loss", [Squared(), Huber(), Absolute(), Quantile(0.3), EpsilonInsensitive(0.1)], ids=lambda loss: loss.name
+)
 def test_offset_is_added_to_the_fit_in_the_loss_alone(loss):
     """A residual loss sees f + o - y: the same problem as targets y - o."""
     offset = np.array([0.3, -0.2, 0.5, 0.0, 1.0])

@@ -40,7 +40,15 @@ from hw4opt import (
 
 EXAMPLES = 90  # of each of the four kinds of design
 WEIGHT = st.floats(-3, 1).map(lambda power: 10.0**power)
-SHAPES = [(), (Increasing(),), (Decreasing(),), (Convex(),), (Concave(),), (Increasing(), Concave()), (Decreasing(), Convex())]
+SHAPES = [
+    (),
+    (Increasing(),),
+    (Decreasing(),),
+    (Convex(),),
+    (Concave(),),
+    (Increasing(), Concave()),
+    (Decreasing(), Convex()),
+]
 
 
 @st.composite
@@ -64,7 +72,11 @@ def ranges(draw, scale):
     """No constraint on values, or one that some constant satisfies with room to spare."""
     low = scale * draw(st.floats(-2, 1))
     high = low + scale * draw(st.floats(0.2, 2))
-    return draw(st.sampled_from([(), (), (), (Nonnegative(),), (Bounds(low, high),), (Bounds(lower=low),), (Bounds(upper=high),)]))
+    return draw(
+        st.sampled_from(
+            [(), (), (), (Nonnegative(),), (Bounds(low, high),), (Bounds(lower=low),), (Bounds(upper=high),)]
+        )
+    )
 
 
 @st.composite
@@ -76,7 +88,11 @@ def rows(draw, columns):
     x = np.round(x, 1) if draw(st.booleans()) else x
     scale = draw(st.sampled_from([1.0, 1.0, 1e-3, 1e4]))
     y = scale * (np.sin(4 * x[:, 0]) + x.sum(axis=1) + draw(st.sampled_from([0.05, 0.3])) * random.standard_t(2, n))
-    weights = random.uniform(0.1, 2, n) * (random.uniform(size=n) > draw(st.sampled_from([0, 0.2]))) if draw(st.booleans()) else None
+    weights = (
+        random.uniform(0.1, 2, n) * (random.uniform(size=n) > draw(st.sampled_from([0, 0.2])))
+        if draw(st.booleans())
+        else None
+    )
     offset = scale * random.standard_normal(n) if draw(st.integers(0, 4)) == 0 else None
     kept = slice(None) if weights is None else weights > 0
     assume(len(np.unique(x[kept], axis=0)) > columns + 4)
@@ -104,7 +120,9 @@ def problems(draw, kernel, columns):
         constraints += draw(ranges(scale))
     elif intercept:
         constraints += draw(ranges(scale))
-    if kernel or isinstance(loss, Logistic) or draw(st.booleans()):  # without a ridge the logistic loss may have no minimum
+    if (
+        kernel or isinstance(loss, Logistic) or draw(st.booleans())
+    ):  # without a ridge the logistic loss may have no minimum
         regularizers.append(Ridge(draw(WEIGHT)))
     if not kernel and draw(st.booleans()):
         regularizers.append(L1(scale * draw(WEIGHT)))
@@ -116,7 +134,9 @@ def problems(draw, kernel, columns):
         constraints += draw(st.sampled_from(SHAPES if kernel else SHAPES[:3]))
     elif not isinstance(kernel, Laplacian) and draw(st.booleans()):
         constraints.append(draw(st.sampled_from([Increasing, Decreasing]))(draw(st.integers(0, columns - 1))))
-    return Problem(x, y, kernel or None, loss, regularizers, constraints, weights, offset, intercept, draw(st.integers(0, 9)) == 0)
+    return Problem(
+        x, y, kernel or None, loss, regularizers, constraints, weights, offset, intercept, draw(st.integers(0, 9)) == 0
+    )
 
 
 @pytest.mark.slow
@@ -156,13 +176,27 @@ TERMS = {
     "squared, tv": {"loss": Squared(), "regularizers": [Ridge(0.2), TotalVariation(0.7)]},
     "huber, tv, trend": {"loss": Huber(0.8), "regularizers": [Ridge(0.2), TotalVariation(0.4), Trend(0.3)]},
     "huber, increasing": {"loss": Huber(0.8), "regularizers": [Ridge(0.2)], "constraints": [Increasing()]},
-    "huber, decreasing, bounds": {"loss": Huber(0.8), "regularizers": [Ridge(0.2)], "constraints": [Decreasing(), Bounds(1, 20)]},
+    "huber, decreasing, bounds": {
+        "loss": Huber(0.8),
+        "regularizers": [Ridge(0.2)],
+        "constraints": [Decreasing(), Bounds(1, 20)],
+    },
     "squared, convex": {"loss": Squared(), "regularizers": [Ridge(0.2)], "constraints": [Convex()]},
     "absolute": {"loss": Absolute(), "regularizers": [Ridge(0.2)]},
     "quantile, tv": {"loss": Quantile(0.8), "regularizers": [Ridge(0.2), TotalVariation(0.1)]},
-    "epsilon, nonnegative": {"loss": EpsilonInsensitive(0.4), "regularizers": [Ridge(0.2)], "constraints": [Nonnegative()]},
+    "epsilon, nonnegative": {
+        "loss": EpsilonInsensitive(0.4),
+        "regularizers": [Ridge(0.2)],
+        "constraints": [Nonnegative()],
+    },
 }
-DESIGNS = {"rbf": RBF(2.0), "laplacian": Laplacian(1.5), "matern52": Matern52(1.0), "polynomial": Polynomial(0.5, 3, 1.0), "linear": None}
+DESIGNS = {
+    "rbf": RBF(2.0),
+    "laplacian": Laplacian(1.5),
+    "matern52": Matern52(1.0),
+    "polynomial": Polynomial(0.5, 3, 1.0),
+    "linear": None,
+}
 CASES = {
     f"{design} {terms}": wide(kernel, **TERMS[terms], intercept=intercept)
     for design, kernel, intercept, chosen in [
@@ -184,7 +218,8 @@ def case(request):
 
 
 def same(one, other, factor=1.0, fitted=lambda f: f):
-    """The second fit is the first one with `factor` times the objective and `fitted` of its values, as far as both are proven."""
+    """The second fit is the first one with `factor` times the objective and `fitted` of its values, as far as both are
+    proven."""
     assert one.status.word == other.status.word == "certified", (one.message, other.message)
     assert_allclose(other.objective, factor * one.objective, rtol=3e-9)
     expected = fitted(one.fitted)
@@ -204,7 +239,11 @@ def test_a_row_given_twice_is_a_row_of_weight_two(case):
     weights = np.ones(len(case.y))
     weights[[2, 7]] = 2
     rows = np.r_[np.arange(len(case.y)), 2, 7]
-    same(fit(changed(case, weights=weights)), fit(changed(case, x=case.x[rows], y=case.y[rows])), fitted=lambda f: f[rows])
+    same(
+        fit(changed(case, weights=weights)),
+        fit(changed(case, x=case.x[rows], y=case.y[rows])),
+        fitted=lambda f: f[rows],
+    )
 
 
 def test_weight_zero_is_no_row(case):
@@ -227,7 +266,9 @@ def in_other_units_of_x(problem, s):
             return Trend(term.weight * s ** (term.order - 1), term.order)
         return Ridge(term.weight * s**2) if isinstance(term, Ridge) and kernel is None else term
 
-    return changed(problem, x=problem.x * s, kernel=kernel, regularizers=[converted(term) for term in problem.regularizers])
+    return changed(
+        problem, x=problem.x * s, kernel=kernel, regularizers=[converted(term) for term in problem.regularizers]
+    )
 
 
 @pytest.mark.parametrize("s", [1e-9, 3.0, 1e9])
@@ -323,7 +364,13 @@ def extreme(terms, gamma, n, intercept):
     y = 30 * x + np.random.default_rng(7).standard_normal(n)
     given = EXTREMES[terms]
     return Problem(
-        x, y, RBF(gamma), given["loss"], [Ridge(0.5), *given.get("regularizers", [])], given.get("constraints", []), intercept=intercept
+        x,
+        y,
+        RBF(gamma),
+        given["loss"],
+        [Ridge(0.5), *given.get("regularizers", [])],
+        given.get("constraints", []),
+        intercept=intercept,
     )
 
 
@@ -334,7 +381,10 @@ def extreme(terms, gamma, n, intercept):
 def test_kernels_from_constant_to_diagonal(terms, gamma, n, intercept, oracle):
     problem = extreme(terms, gamma, n, intercept)
     result, best = fit(problem), oracle(problem)
-    unproven = (terms, gamma) == ("convex", 1e-8)  # its duals reach 1e10: what any basis in doubles leaves out is beyond proof
+    unproven = (terms, gamma) == (
+        "convex",
+        1e-8,
+    )  # its duals reach 1e10: what any basis in doubles leaves out is beyond proof
     assert result.status.word == "certified" or (unproven and "basis leaves out" in result.message), result.message
     if best.certificate.gap is not None:
         gaps = result.certificate.gap + best.certificate.gap
@@ -363,7 +413,9 @@ def test_a_large_tv_flattens_the_fit(weight, gamma, oracle):
     assert_allclose(fit(plain).objective, oracle(plain).objective, rtol=1e-6)
 
 
-@pytest.mark.parametrize("loss", [Squared(), Huber(0.5), Absolute(), Quantile(0.3), EpsilonInsensitive(0.1)], ids=lambda loss: loss.name)
+@pytest.mark.parametrize(
+    "loss", [Squared(), Huber(0.5), Absolute(), Quantile(0.3), EpsilonInsensitive(0.1)], ids=lambda loss: loss.name
+)
 @pytest.mark.parametrize(("slope", "level"), [(2.0, 1.0), (0.0, 5.0), (0.0, 0.0)])
 @pytest.mark.parametrize("constraints", [[], [Increasing()]])
 def test_a_perfect_fit_costs_nothing(loss, slope, level, constraints):

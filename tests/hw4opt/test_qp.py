@@ -1,4 +1,5 @@
-"""`qp:NAME`: every installed backend against the interior point, duals and all; names, refusals, and what a backend says when it fails."""
+"""`qp:NAME`: every installed backend against the interior point, duals and all; names, refusals, and what a backend
+says when it fails."""
 
 import subprocess
 import sys
@@ -77,7 +78,9 @@ def test_a_backend_agrees_with_the_interior_point(data, kind, backend):
     found, best = fit(one, f"qp:{backend}"), fit(one, "interior")
     assert found.solver == f"qp:{backend}"
     assert found.status.word == "certified" and found.certificate.relative_gap <= 1e-8, found.message
-    assert abs(found.objective - best.objective) <= found.certificate.gap + best.certificate.gap + 1e-10 * best.objective
+    assert (
+        abs(found.objective - best.objective) <= found.certificate.gap + best.certificate.gap + 1e-10 * best.objective
+    )
     again = found.verify()  # from w and the duals alone
     assert again.relative_gap <= 1e-8 and again.stationarity <= 1e-6
 
@@ -99,7 +102,10 @@ def test_without_ridge_and_with_weights_and_an_intercept(backend):
     needs(backend)
     draw = np.random.default_rng(3)
     x = draw.standard_normal((40, 3))
-    y, weights = x @ [1.0, -2.0, 0.0] + 3 + 0.5 * draw.standard_t(3, 40), draw.uniform(0, 2, 40) * (draw.uniform(size=40) > 0.2)
+    y, weights = (
+        x @ [1.0, -2.0, 0.0] + 3 + 0.5 * draw.standard_t(3, 40),
+        draw.uniform(0, 2, 40) * (draw.uniform(size=40) > 0.2),
+    )
     one = Problem(x, y, loss=Huber(0.5), regularizers=[L1(2)], weights=weights, intercept=True)
     found, best = fit(one, f"qp:{backend}"), fit(one, "interior")
     assert abs(found.objective - best.objective) <= 1e-7 * best.objective
@@ -111,14 +117,18 @@ def test_a_batch_is_solved_problem_by_problem():
     problems = [Problem(*STEPS, RBF(80), Huber(delta), [Ridge(0.1)]) for delta in (0.5, 1.0, 2.0)]
     together = fit_batch(problems, "qp:piqp")
     assert [result.status.word for result in together] == ["certified"] * 3
-    assert [result.objective for result in together] == pytest.approx([fit(one, "interior").objective for one in problems], rel=1e-8)
+    assert [result.objective for result in together] == pytest.approx(
+        [fit(one, "interior").objective for one in problems], rel=1e-8
+    )
 
 
 def test_names():
     needs("piqp")
     assert fit(problem("steps", "huber"), "qp").solver == "qp:piqp"
     assert fit(problem("steps", "huber"), "qp:PIQP").solver == "qp:piqp"
-    with pytest.raises(UnknownNameError, match=r"no installed qp solver 'piqq' .did you mean 'piqp'.*; there are .*piqp"):
+    with pytest.raises(
+        UnknownNameError, match=r"no installed qp solver 'piqq' .did you mean 'piqp'.*; there are .*piqp"
+    ):
         fit(problem("steps", "huber"), "qp:piqq")
 
 
@@ -173,6 +183,9 @@ def test_the_missing_extra_is_named():
 
 
 def test_without_the_extra_check_asks_the_others():
-    words = "import sys; sys.modules['qpsolvers'] = None; from hw4opt.crosscheck import default_solvers; print(*default_solvers())"
+    words = (
+        "import sys; sys.modules['qpsolvers'] = None; from hw4opt.crosscheck import "
+        "default_solvers; print(*default_solvers())"
+    )
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, timeout=60)
     assert "interior" in done.stdout and "cvxpy:CLARABEL" in done.stdout and "qp" not in done.stdout

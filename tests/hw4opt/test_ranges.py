@@ -1,4 +1,5 @@
-"""Default ranges and the noise they go by: in the units of the data, unmoved by levels, by outliers and by a few heavy rows."""
+"""Default ranges and the noise they go by: in the units of the data, unmoved by levels, by outliers and by a few heavy
+rows."""
 
 import numpy as np
 import pytest
@@ -43,7 +44,10 @@ def sample(columns, n=60, seed=0, sigma=0.5):
 DATA = {
     "one column": sample(1),
     "rounded, one column": (np.round(sample(1)[0] * 4) / 4, sample(1)[1]),
-    "six doses": (np.repeat([0.0, 1, 3, 10, 30, 100], 8)[:, None], dyadic(np.random.default_rng(1).normal(np.repeat(np.arange(6), 8)))),
+    "six doses": (
+        np.repeat([0.0, 1, 3, 10, 30, 100], 8)[:, None],
+        dyadic(np.random.default_rng(1).normal(np.repeat(np.arange(6), 8))),
+    ),
     "two columns": sample(2),
     "five columns": sample(5),
     "two columns of few levels": (np.random.default_rng(2).integers(0, 3, (60, 2)).astype(float), sample(2)[1]),
@@ -128,7 +132,10 @@ def test_a_kernel_design_keeps_its_ranges_with_an_intercept():
     x, y = sample(1)
     for kernel in (RBF(3.0), Polynomial(1.0)):
         for name in ("gamma", "ridge"):
-            with_one, without = (default_range(Problem(x, y, kernel, regularizers=[Ridge(1.0)], intercept=i), name) for i in (True, False))
+            with_one, without = (
+                default_range(Problem(x, y, kernel, regularizers=[Ridge(1.0)], intercept=i), name)
+                for i in (True, False)
+            )
             assert with_one == without
 
 
@@ -159,7 +166,9 @@ def test_a_few_heavy_rows_do_not_move_the_range():
     plain = default_range(curves(Squared(), y, x, weights), "ridge")
     weights[::10] = 1e6
     assert default_range(curves(Squared(), y, x, weights), "ridge") == plain
-    assert_allclose(default_range(curves(Squared(), y, x, 2.0**20 * weights), "ridge"), 2.0**20 * np.array(plain), rtol=1e-12)
+    assert_allclose(
+        default_range(curves(Squared(), y, x, 2.0**20 * weights), "ridge"), 2.0**20 * np.array(plain), rtol=1e-12
+    )
 
 
 LOSSES = {  # of s: the loss in units of y that are s times smaller, and the power of s that the ridge's range goes with
@@ -193,7 +202,9 @@ def test_ranges_follow_the_unit_of_x(s):
         assert_allclose(default_range(other, term), factor * np.array(default_range(one, term)), rtol=1e-9)
     x, y = sample(3)
     for term, factor in (("ridge", s**2), ("l1", s)):
-        assert_allclose(default_range(lines(s * x, y), term), factor * np.array(default_range(lines(x, y), term)), rtol=1e-9)
+        assert_allclose(
+            default_range(lines(s * x, y), term), factor * np.array(default_range(lines(x, y), term)), rtol=1e-9
+        )
 
 
 @pytest.mark.parametrize("loss", [Squared(), Huber(0.3), Absolute()], ids=lambda loss: loss.name)
@@ -213,7 +224,9 @@ def test_ranges_are_the_same_at_any_level_and_for_any_outlier(loss, columns):
 def test_an_offset_is_no_noise():
     x, y = sample(1)
     o = 1e6 * np.random.default_rng(5).standard_normal(60)
-    plain, moved = (Problem(x, t, RBF(2.0), Huber(0.3), [Ridge(1.0)], offset=offset) for t, offset in ((y, None), (y + o, o)))
+    plain, moved = (
+        Problem(x, t, RBF(2.0), Huber(0.3), [Ridge(1.0)], offset=offset) for t, offset in ((y, None), (y + o, o))
+    )
     assert_allclose(default_range(moved, "ridge"), default_range(plain, "ridge"), rtol=1e-6)
 
 
@@ -237,7 +250,9 @@ def test_an_automatic_delta_is_the_noise_of_all_rows_in_use(columns):
     weights = np.ones(60)
     weights[::3] = 0
     kept = weights > 0
-    assert Problem(x, np.where(kept, y, 9e9), loss=Huber("auto"), weights=weights).loss == Huber(1.345 * noise_size(x[kept], y[kept]))
+    assert Problem(x, np.where(kept, y, 9e9), loss=Huber("auto"), weights=weights).loss == Huber(
+        1.345 * noise_size(x[kept], y[kept])
+    )
     for s in (2.0**-40, 2.0**40):
         assert_allclose(Problem(x, s * y, loss=Huber("auto")).loss.delta, s * loss.delta, rtol=1e-12)
 
@@ -262,7 +277,11 @@ def test_a_model_file_holds_the_delta_that_was_found(tmp_path):
 
 def test_without_a_problem_an_automatic_delta_has_no_value():
     loss = Huber("auto")
-    assert hash(loss) == hash(Huber("auto")) and loss.settle(lambda: 2.0) == Huber(2.69) and Huber(3.0).settle(lambda: 2.0) == Huber(3.0)
+    assert (
+        hash(loss) == hash(Huber("auto"))
+        and loss.settle(lambda: 2.0) == Huber(2.69)
+        and Huber(3.0).settle(lambda: 2.0) == Huber(3.0)
+    )
     for use in (
         lambda: loss.value(np.ones(3)),
         lambda: loss.prox(np.ones(3), 1.0),

@@ -1,4 +1,5 @@
-"""The recipes of CONTRIBUTING.md for a loss, a regularizer and a kernel: each is one file, and works as it stands there."""
+"""The recipes of CONTRIBUTING.md for a loss, a regularizer and a kernel: each is one file, and works as it stands
+there."""
 
 import json
 import re
@@ -12,7 +13,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"```python\n# (hw4opt/(\w+)/(\w+)\.py)\n(.*?)```", re.DOTALL)
-FOUND = {name: (path, folder, code) for path, folder, name, code in BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text())}
+FOUND = {
+    name: (path, folder, code) for path, folder, name, code in BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text())
+}
 RECIPES = {name: recipe for name, recipe in FOUND.items() if recipe[1] != "solvers"}
 SOLVERS = {name: recipe for name, recipe in FOUND.items() if recipe[1] == "solvers"}
 KINDS = {"losses": "loss", "regularizers": "regularizer", "constraints": "constraint", "kernels": "kernel"}
@@ -56,7 +59,8 @@ from hw4cli.opt.app import main
 
 name, series = sys.argv[1:]
 hw4opt.check_solver(name)
-given = [series, "--loss", "logistic", "--gamma", "5", "--reg", "ridge=0.1", "--select", "none", "--json", "-", "--quiet"]
+given = [series, "--loss", "logistic", "--gamma", "5", "--reg", "ridge=0.1"]
+given += ["--select", "none", "--json", "-", "--quiet"]
 answers, mine = [], ["--solver", name]
 for words in (["--help"], [*given, *mine], given, [*given, "--reg", "tv=0.1", *mine]):
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:

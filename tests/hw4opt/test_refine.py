@@ -1,4 +1,5 @@
-"""What is tried: the walk beyond default ranges, the zoom, several minima, and the polish, on scores given by a formula."""
+"""What is tried: the walk beyond default ranges, the zoom, several minima, and the polish, on scores given by a
+formula."""
 
 import math
 
@@ -47,7 +48,10 @@ def test_a_walk_ends_three_decades_on(search, center):
     values = np.log10([one.setting["ridge"] for one in tried])
     end = math.log10(lowest(tried).setting["ridge"])
     assert end == pytest.approx(-3 if center < 0 else 7) and -3.000001 <= values.min() <= values.max() <= 7.000001
-    assert "lies on the edge of its range 0.001 to 1e+07" in edge(default(), lowest(tried).setting) and beyond(default(), tried) is None
+    assert (
+        "lies on the edge of its range 0.001 to 1e+07" in edge(default(), lowest(tried).setting)
+        and beyond(default(), tried) is None
+    )
 
 
 @pytest.mark.parametrize("search", SEARCHES)
@@ -78,7 +82,9 @@ def test_a_walk_out_of_a_corner_and_along_a_valley(search):
     axes = [default("gamma"), default("ridge")]
     corner = lowest(drive(search, axes, bowl(-2.0, -1.5))).setting
     assert abs(math.log10(corner["gamma"]) + 2) < 0.5 and abs(math.log10(corner["ridge"]) + 1.5) < 0.5
-    valley = lowest(drive(search, axes, lambda gamma, ridge: 1 + (gamma + 2) ** 2 + 4 * (ridge - 2 - 0.5 * gamma) ** 2)).setting
+    valley = lowest(
+        drive(search, axes, lambda gamma, ridge: 1 + (gamma + 2) ** 2 + 4 * (ridge - 2 - 0.5 * gamma) ** 2)
+    ).setting
     assert abs(math.log10(valley["gamma"]) + 2) < 0.5
 
 
@@ -122,7 +128,9 @@ def test_a_polish_of_a_score_with_kinks_does_no_harm():
 
 def test_a_dense_search_finds_a_narrow_minimum_beside_a_wide_one():
     def score(gamma, ridge):
-        return 2 + (gamma - 3) ** 2 + (ridge - 2) ** 2 - 4.5 * math.exp(-60 * (gamma - 1.1) ** 2 - 4 * (ridge - 1.2) ** 2)
+        return (
+            2 + (gamma - 3) ** 2 + (ridge - 2) ** 2 - 4.5 * math.exp(-60 * (gamma - 1.1) ** 2 - 4 * (ridge - 1.2) ** 2)
+        )
 
     axes = [default("gamma"), default("ridge")]
     wide, narrow = (lowest(drive("zoom", axes, score, dense=dense)) for dense in (False, True))
@@ -133,7 +141,11 @@ def test_a_dense_search_finds_a_narrow_minimum_beside_a_wide_one():
 
 
 def test_proven_settings_come_first_then_finite_ones():
-    good, doubtful, endless = Tried({"a": 1}, 3.0, 0.1), Tried({"a": 2}, 1.0, 0.1, proven=False), Tried({"a": 3}, math.inf, math.inf)
+    good, doubtful, endless = (
+        Tried({"a": 1}, 3.0, 0.1),
+        Tried({"a": 2}, 1.0, 0.1, proven=False),
+        Tried({"a": 3}, math.inf, math.inf),
+    )
     undefined = Tried({"a": 4}, math.nan, math.nan)
     assert lowest([endless, undefined, doubtful, good]) is good
     assert lowest([undefined, endless, doubtful]) is doubtful

@@ -66,7 +66,9 @@ def test_the_promised_terms_are_there(kind):
 def test_a_file_holds_one_frozen_documented_term_of_its_name(kind, name):
     term = load(kind, name)
     classes = [item for item in vars(sys.modules[term.__module__]).values() if isinstance(item, type)]
-    assert [item for item in classes if item.__module__ == term.__module__ and not item.__name__.startswith("_")] == [term]
+    assert [item for item in classes if item.__module__ == term.__module__ and not item.__name__.startswith("_")] == [
+        term
+    ]
     assert issubclass(term, Loss if kind == "loss" else Term)
     assert term.__dataclass_params__.frozen
     assert term.__doc__ and not term.__doc__.startswith(f"{term.__name__}(")

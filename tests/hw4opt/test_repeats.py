@@ -7,7 +7,20 @@ import pytest
 from numpy.testing import assert_allclose
 
 import hw4opt.selection.plan as planning
-from hw4opt import RBF, Huber, Increasing, InputError, Matern52, Polynomial, Precomputed, Problem, Ridge, Squared, TotalVariation, fit
+from hw4opt import (
+    RBF,
+    Huber,
+    Increasing,
+    InputError,
+    Matern52,
+    Polynomial,
+    Precomputed,
+    Problem,
+    Ridge,
+    Squared,
+    TotalVariation,
+    fit,
+)
 from hw4opt.selection import k_fold, leave_one_out, score_settings, select
 from hw4opt.selection.folds import labels_of, leave_x_out, shared
 
@@ -19,7 +32,9 @@ DOSES = Problem(X, Y, RBF(1e-3), Huber(5.0), [Ridge(0.1)], [Increasing()])
 
 def refit(problem, kept):
     """The same fit without some rows."""
-    columns = {name: None if (column := getattr(problem, name)) is None else column[kept] for name in ("weights", "offset")}
+    columns = {
+        name: None if (column := getattr(problem, name)) is None else column[kept] for name in ("weights", "offset")
+    }
     return fit(dataclasses.replace(problem, x=problem.x[kept], y=problem.y[kept], **columns), tol=1e-12)
 
 
@@ -46,7 +61,9 @@ def test_folds_by_x():
     "problem",
     [
         DOSES,
-        dataclasses.replace(DOSES, loss=Squared(), constraints=[], regularizers=[Ridge(0.1), TotalVariation(1.0)], kernel=Matern52(0.01)),
+        dataclasses.replace(
+            DOSES, loss=Squared(), constraints=[], regularizers=[Ridge(0.1), TotalVariation(1.0)], kernel=Matern52(0.01)
+        ),
     ],
     ids=["huber, increasing", "tv"],
 )
@@ -110,7 +127,9 @@ def test_the_standard_error_of_equal_x_is_that_of_their_sums():
 
 def repeating(distinct, times, single=0, **more):
     x = np.concatenate([np.repeat(np.arange(distinct, dtype=float), times), distinct + np.arange(single, dtype=float)])
-    return Problem(x, np.sin(x) + 0.1 * np.arange(len(x)) % 0.3, **{"kernel": RBF(0.5), "regularizers": [Ridge(0.1)], **more})
+    return Problem(
+        x, np.sin(x) + 0.1 * np.arange(len(x)) % 0.3, **{"kernel": RBF(0.5), "regularizers": [Ridge(0.1)], **more}
+    )
 
 
 @pytest.mark.parametrize(
@@ -172,7 +191,9 @@ def test_auto_keeps_equal_x_together_in_ten_folds(monkeypatch):
 # ---- names of hyper-parameters
 
 
-@pytest.mark.parametrize(("gamma", "ridge"), [("gamma", "ridge"), ("rbf.gamma", "ridge.weight"), ("rbf.gamma", "ridge")])
+@pytest.mark.parametrize(
+    ("gamma", "ridge"), [("gamma", "ridge"), ("rbf.gamma", "ridge.weight"), ("rbf.gamma", "ridge")]
+)
 def test_one_standard_error_knows_every_name(gamma, ridge):
     x = np.linspace(0, 1, 24)
     problem = Problem(x, np.sin(6 * x) + 0.2 * np.cos(50 * x), RBF(10.0), Huber(0.5), [Ridge(0.1)])

@@ -1,4 +1,5 @@
-"""What a fit returns: predictions and coefficients against formulas, and a model file that comes back bit for bit or is refused."""
+"""What a fit returns: predictions and coefficients against formulas, and a model file that comes back bit for bit or is
+refused."""
 
 import base64
 import dataclasses
@@ -55,13 +56,21 @@ PROBLEMS = {
         X, Y, RBF(30.0), Quantile(0.3), [Ridge(0.1), Trend(0.1, order=3)], [Bounds(-1, 2)], WEIGHTS, OFFSET, True
     ),
     "a bound on one side": Problem(X, Y, RBF(3.0), Absolute(), [Ridge(0.1)], [Bounds(upper=0.5)], standardize=True),
-    "laplacian": Problem(WIDE, Y, Laplacian(0.3), EpsilonInsensitive(0.05), [Ridge(0.1)], standardize=True, intercept=True),
+    "laplacian": Problem(
+        WIDE, Y, Laplacian(0.3), EpsilonInsensitive(0.05), [Ridge(0.1)], standardize=True, intercept=True
+    ),
     "matern32": Problem(X, Y, Matern32(5.0), Absolute(), [Ridge(0.1)], [Increasing(column=0)]),
     "matern52": Problem(WIDE, Y, Matern52(0.2), Squared(), [Ridge(0.1)], weights=WEIGHTS, standardize=True),
     "polynomial": Problem(X, Y, Polynomial(0.7, 5, 2.0), Squared(), [Ridge(0.01)]),
-    "precomputed": Problem(RBF(9.0).gram(X[:, None], X[:, None]), Y, Precomputed(), Huber(0.4), [Ridge(0.1)], weights=WEIGHTS),
-    "logistic": Problem(X, Y > 0, RBF(30.0), Logistic(), [Ridge(0.1), TotalVariation(0.1)], weights=WEIGHTS, offset=OFFSET),
-    "linear": Problem(WIDE, Y, None, Huber(0.4), [Ridge(0.1), L1(0.2)], [Increasing(column=1)], WEIGHTS, OFFSET, True, True),
+    "precomputed": Problem(
+        RBF(9.0).gram(X[:, None], X[:, None]), Y, Precomputed(), Huber(0.4), [Ridge(0.1)], weights=WEIGHTS
+    ),
+    "logistic": Problem(
+        X, Y > 0, RBF(30.0), Logistic(), [Ridge(0.1), TotalVariation(0.1)], weights=WEIGHTS, offset=OFFSET
+    ),
+    "linear": Problem(
+        WIDE, Y, None, Huber(0.4), [Ridge(0.1), L1(0.2)], [Increasing(column=1)], WEIGHTS, OFFSET, True, True
+    ),
 }
 FITS = {}
 
@@ -99,7 +108,18 @@ def test_a_model_comes_back_bit_for_bit(name, tmp_path):
     for attribute in ("dual_coef", "coef", "mean"):
         one, other = (getattr(item, attribute) for item in (result, again))
         assert (one is None) == (other is None) and (one is None or np.array_equal(one, other))
-    for attribute in ("solver", "status", "certificate", "iterations", "seconds", "note", "intercept", "objective", "message", "rank"):
+    for attribute in (
+        "solver",
+        "status",
+        "certificate",
+        "iterations",
+        "seconds",
+        "note",
+        "intercept",
+        "objective",
+        "message",
+        "rank",
+    ):
         assert getattr(again, attribute) == getattr(result, attribute), attribute
     assert again.duals.keys() == result.duals.keys()
     assert all(np.array_equal(again.duals[term], u) for term, u in result.duals.items())
@@ -172,7 +192,8 @@ def test_context_travels_with_the_model(tmp_path):
 
 
 def stored_model(tmp_path, change=lambda stored: stored, signed=False):
-    """A model file with a change; `signed`: with the checksum of what it then holds, so that something else must notice."""
+    """A model file with a change; `signed`: with the checksum of what it then holds, so that something else must
+    notice."""
     path = tmp_path / "model.json"
     fitted("rbf").save(path)
     stored = change(json.loads(path.read_text()))
@@ -254,7 +275,12 @@ def test_a_damaged_model_is_refused_in_a_sentence(damage, signed, tmp_path):
 def test_the_checksum_covers_everything(tmp_path):
     """Signed anew, an unchanged file loads; a number changed anywhere does not without."""
     assert_array_equal(Result.load(stored_model(tmp_path, signed=True)).w, fitted("rbf").w)
-    for place, value in ((("seconds",), 7.0), (("status",), "uncertified"), (("certificate", "gap"), 0.0), (("standardize",), True)):
+    for place, value in (
+        (("seconds",), 7.0),
+        (("status",), "uncertified"),
+        (("certificate", "gap"), 0.0),
+        (("standardize",), True),
+    ):
         path = stored_model(tmp_path, setting(*place, value=value))
         with pytest.raises(ModelFileError, match="damaged"):
             Result.load(path)
@@ -264,18 +290,34 @@ def test_the_checksum_covers_everything(tmp_path):
 
 def test_a_newer_format_asks_for_a_newer_version(tmp_path):
     path = stored_model(tmp_path, setting("format", value=3))
-    with pytest.raises(ModelFileError, match=r"model.json: its format 3 is newer than this hw4opt reads \(2\); upgrade hw4opt"):
+    with pytest.raises(
+        ModelFileError, match=r"model.json: its format 3 is newer than this hw4opt reads \(2\); upgrade hw4opt"
+    ):
         Result.load(path)
 
 
 def first_format(path, x, y, kernel, basis, regularizers, w, u, standardize=False):
-    """A file as the first format wrote it, made from its description: f = B w with an intercept that is measured from 0."""
+    """A file as the first format wrote it, made from its description: f = B w with an intercept that is measured from
+    0."""
     encode = lambda values: {  # noqa: E731
         "shape": list(np.shape(values)),
         "float64": base64.b64encode(np.ascontiguousarray(values, "<f8").tobytes()).decode(),
     }
-    certificate = {"objective": 1.0, "dual_objective": 1.0, "gap": 0.0, "relative_gap": 0.0, "stationarity": 0.0, "violation": 0.0}
-    certificate |= {"largest_drop": None, "truncation": 0.0, "norm_bound": None, "reason": None, "norm_bound_reason": None}
+    certificate = {
+        "objective": 1.0,
+        "dual_objective": 1.0,
+        "gap": 0.0,
+        "relative_gap": 0.0,
+        "stationarity": 0.0,
+        "violation": 0.0,
+    }
+    certificate |= {
+        "largest_drop": None,
+        "truncation": 0.0,
+        "norm_bound": None,
+        "reason": None,
+        "norm_bound_reason": None,
+    }
     stored = {
         "format": 1,
         "kind": "hw4opt model",
@@ -286,7 +328,9 @@ def first_format(path, x, y, kernel, basis, regularizers, w, u, standardize=Fals
         "constraints": [],
         "intercept": True,
         "standardize": standardize,
-        "basis": None if basis is None else {name: encode(one) if isinstance(one, np.ndarray) else one for name, one in basis.items()},
+        "basis": None
+        if basis is None
+        else {name: encode(one) if isinstance(one, np.ndarray) else one for name, one in basis.items()},
         "duals": {"squared": encode(u)},
         "solver": "newton",
         "status": "certified",
@@ -336,10 +380,16 @@ def test_a_kernel_model_of_the_first_format_is_the_same_fit(tmp_path):
     w = np.linalg.solve(values.T @ values + 0.5 * np.diag([1, 1, 1, 0.0]), values.T @ y)
     basis = {"points": x[:, None], "columns": [-1, -1, -1], "factor": factor, "complete": True}
     kernel, ridge = {"name": "rbf", "gamma": 2.0}, [{"name": "ridge", "weight": 0.5}]
-    result = Result.load(first_format(tmp_path / "old.json", x[:, None], y, kernel, basis, ridge, w, 2 * (values @ w - y)))
+    result = Result.load(
+        first_format(tmp_path / "old.json", x[:, None], y, kernel, basis, ridge, w, 2 * (values @ w - y))
+    )
     assert_allclose(result.fitted, values @ w, rtol=1e-12)
     assert_allclose(result.predict([0.7]), np.exp(-2 * (0.7 - x) ** 2) @ factor @ w[:3] + w[3], rtol=1e-12)
-    assert result.intercept == pytest.approx(w[3], rel=1e-12) and result.problem.level == 105 and result.verify().holds(1e-9)
+    assert (
+        result.intercept == pytest.approx(w[3], rel=1e-12)
+        and result.problem.level == 105
+        and result.verify().holds(1e-9)
+    )
 
 
 def test_a_model_of_the_first_format_without_intercept_is_not_moved(tmp_path):
@@ -387,7 +437,8 @@ def test_a_file_cut_anywhere_is_refused(tmp_path):
 
 
 def test_a_flipped_character_is_noticed(tmp_path):
-    """A changed digit deep in an array still decodes; the file says it is certified, so it must not load as if it were."""
+    """A changed digit deep in an array still decodes; the file says it is certified, so it must not load as if it
+    were."""
     path = stored_model(tmp_path)
     text = path.read_text()
     for key in ('"w": {', '"x": {', '"factor": {', '"tv": {'):
@@ -419,7 +470,9 @@ def test_nothing_is_half_written(tmp_path):
 def test_a_result_without_numbers_is_not_saved(tmp_path):
     result = fit(Problem([0, 0, 1, 1, 1], [1, 2, 0, 0, 0], None, Poisson(), intercept=True))
     assert result.status is Status.NO_FINITE_MAXIMUM
-    with pytest.raises(InputError, match=r"^a model file holds finite numbers only and this result \(no_finite_maximum\) has others"):
+    with pytest.raises(
+        InputError, match=r"^a model file holds finite numbers only and this result \(no_finite_maximum\) has others"
+    ):
         result.save(tmp_path / "model.json")
     assert not list(tmp_path.iterdir())
 
@@ -438,7 +491,10 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
-    for path, sentence in ((tmp_path, "is a folder; give a file name"), (tmp_path / "none" / "m.json", "the folder .* does not exist")):
+    for path, sentence in (
+        (tmp_path, "is a folder; give a file name"),
+        (tmp_path / "none" / "m.json", "the folder .* does not exist"),
+    ):
         with pytest.raises(InputError, match=sentence):
             fitted("rbf").save(path)
 
@@ -514,7 +570,9 @@ def test_linear_ridge_is_the_closed_form():
 @pytest.mark.parametrize("intercept", [False, True])
 def test_coefficients_alone_reproduce_a_linear_prediction(standardize, intercept):
     """In units of the raw x: whoever has coef and intercept has the model."""
-    result = fit(Problem(WIDE, Y + WIDE[:, 1], None, Squared(), [Ridge(0.1)], intercept=intercept, standardize=standardize))
+    result = fit(
+        Problem(WIDE, Y + WIDE[:, 1], None, Squared(), [Ridge(0.1)], intercept=intercept, standardize=standardize)
+    )
     assert_allclose(NEW_WIDE @ result.coef + (result.intercept or 0), result.predict(NEW_WIDE), rtol=1e-10)
 
 
@@ -582,7 +640,9 @@ def test_prediction_error_bound_is_the_largest_over_the_rows(name):
 def test_a_result_of_a_batch_is_saved_without_the_rows_of_a_term_that_it_lacks(tmp_path):
     """In a batch a term of weight 0 has rows beside those that have weight."""
     x = np.linspace(0, 1, 12)
-    problems = [Problem(x, np.sin(5 * x), RBF(5.0), regularizers=[Ridge(0.1), TotalVariation(weight)]) for weight in (0.0, 0.3)]
+    problems = [
+        Problem(x, np.sin(5 * x), RBF(5.0), regularizers=[Ridge(0.1), TotalVariation(weight)]) for weight in (0.0, 0.3)
+    ]
     for result in fit_batch(problems):
         result.save(tmp_path / "m.json")
         again = Result.load(tmp_path / "m.json")
@@ -608,7 +668,8 @@ def test_nothing_is_bounded_where_nothing_is_proven():
 
 @pytest.mark.parametrize("count", [3, N])
 def test_a_precomputed_kernel_bounds_new_points_truly_or_not_at_all(count):
-    """New points come as their kernel rows, which do not hold k(x, x): as many rows as training points are no Gram matrix."""
+    """New points come as their kernel rows, which do not hold k(x, x): as many rows as training points are no Gram
+    matrix."""
     gram = RBF(9.0).gram(X[:, None], X[:, None])
     result = fit(Problem(gram, Y, Precomputed(), Huber(0.4), [Ridge(0.1)]))
     new = np.random.default_rng(5).uniform(size=(count, 1))

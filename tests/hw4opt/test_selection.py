@@ -49,7 +49,8 @@ NEAR = 1e-6  # standard deviations of y between a held-out prediction and the re
 
 
 def rough(n=14, seed=0):
-    """Unsorted x with ties (also at both ends), a rising signal with noise, two outliers, weights of which two are 0."""
+    """Unsorted x with ties (also at both ends), a rising signal with noise, two outliers, weights of which two are
+    0."""
     draw = np.random.default_rng(seed)
     x = np.round(draw.uniform(0, 3, n), 1)
     x[1], x[4] = x.min(), x[7]
@@ -85,10 +86,14 @@ CASES = {
     "logistic, tv": curve(Logistic(), TotalVariation(0.2), y=LABELS),
     "logistic, increasing": curve(Logistic(), y=LABELS, constraints=[Increasing()]),
     "logistic, ridge 1e-3, matern": curve(Logistic(), y=LABELS, ridge=1e-3, kernel=Matern52(1)),
-    "logistic, linear, intercept": Problem(WIDE, LABELS, loss=Logistic(), regularizers=[Ridge(0.1)], intercept=True, weights=W),
+    "logistic, linear, intercept": Problem(
+        WIDE, LABELS, loss=Logistic(), regularizers=[Ridge(0.1)], intercept=True, weights=W
+    ),
     "poisson": curve(Poisson(), y=COUNTS, weights=W),
     "truncated": curve(Poisson(truncated=True), y=COUNTS + 1, weights=W),
-    "truncated, linear": Problem(WIDE, COUNTS + 1, loss=Poisson(truncated=True), regularizers=[Ridge(0.1)], intercept=True),
+    "truncated, linear": Problem(
+        WIDE, COUNTS + 1, loss=Poisson(truncated=True), regularizers=[Ridge(0.1)], intercept=True
+    ),
     "poisson, tv": curve(Poisson(), TotalVariation(0.2), y=COUNTS),
     "poisson, linear, offset": Problem(
         WIDE, COUNTS, loss=Poisson(), regularizers=[Ridge(0.1)], intercept=True, offset=np.log1p(X), weights=W
@@ -120,8 +125,8 @@ CASES = {
     "two columns": Problem(WIDE[:, :2], LINE, RBF(0.5), Squared(), [Ridge(0.1)], [Increasing(0), Decreasing(1)]),
     "offset": Problem(X, Y, RBF(5), Huber(0.3), [Ridge(0.1), TotalVariation(0.2)], [Bounds(upper=1.5)], offset=0.5 * X),
 }
-ORACLE = ["huber, ridge 1e-4", "epsilon-insensitive", "huber, tv, trend 2", "increasing, ridge 1e-4", "absolute, nonnegative",
-          "linear, l1, intercept"]  # fmt: skip
+ORACLE = ["huber, ridge 1e-4", "epsilon-insensitive", "huber, tv, trend 2", "increasing, ridge 1e-4",
+          "absolute, nonnegative", "linear, l1, intercept"]  # fmt: skip
 
 
 def without(problem, rows):
@@ -154,7 +159,9 @@ def loo(problem):
 
 
 def agree(problem, found, expected):
-    assert np.array_equal(np.isnan(found), problem.weights == 0 if problem.weights is not None else np.zeros(len(found), dtype=bool))
+    assert np.array_equal(
+        np.isnan(found), problem.weights == 0 if problem.weights is not None else np.zeros(len(found), dtype=bool)
+    )
     assert_allclose(found, expected, rtol=0, atol=NEAR * np.std(problem.y))
 
 
@@ -189,12 +196,22 @@ def problems(draw):
     if draw(st.booleans()):
         weights = rng.uniform(0.1, 2, n)
         weights[rng.integers(n)] = 0
-    loss = draw(st.sampled_from([Squared(), Huber(0.3), Absolute(), Quantile(0.7), EpsilonInsensitive(0.2), Logistic()]))
+    loss = draw(
+        st.sampled_from([Squared(), Huber(0.3), Absolute(), Quantile(0.7), EpsilonInsensitive(0.2), Logistic()])
+    )
     y = np.where(y > np.median(y), 1.0, -1.0) if isinstance(loss, Logistic) else y
     ridge = Ridge(10.0 ** draw(st.floats(-4, 1)))
     weight = 10.0 ** draw(st.floats(-2, 1))
-    others = draw(st.sampled_from([(), (TotalVariation(weight),), (Trend(weight),), (TotalVariation(weight), Trend(0.1 * weight))]))
-    shapes = draw(st.sampled_from([(), (Increasing(),), (Convex(),), (Bounds(-0.5, 2.5),), (Nonnegative(),), (Increasing(), Concave())]))
+    others = draw(
+        st.sampled_from(
+            [(), (TotalVariation(weight),), (Trend(weight),), (TotalVariation(weight), Trend(0.1 * weight))]
+        )
+    )
+    shapes = draw(
+        st.sampled_from(
+            [(), (Increasing(),), (Convex(),), (Bounds(-0.5, 2.5),), (Nonnegative(),), (Increasing(), Concave())]
+        )
+    )
     kernel = draw(st.sampled_from([RBF(1.0), RBF(20.0), Laplacian(1.0), Matern52(2.0)]))
     return Problem(x, y, kernel, loss, [ridge, *others], shapes, weights)
 
@@ -226,7 +243,9 @@ def test_kernel_ridge_is_the_textbook_formula_and_the_explicit_loop(ridge):
 
 def test_the_score_is_the_weighted_mean_over_rows():
     problem = CASES["huber"]
-    found = {metric: score_settings([problem], leave_one_out(12), metric)[0] for metric in ("loss", "squared", "absolute")}
+    found = {
+        metric: score_settings([problem], leave_one_out(12), metric)[0] for metric in ("loss", "squared", "absolute")
+    }
     kept = W > 0
     apart = np.abs(found["loss"].predictions - Y)[kept]
     huber = np.where(apart <= 0.3, apart**2, 0.3 * (2 * apart - 0.3))
@@ -251,7 +270,9 @@ def test_as_many_folds_as_rows_are_leave_one_out(name, order):
     assert_allclose([found.score, found.standard_error], [every.score, every.standard_error], rtol=1e-8)
 
 
-@pytest.mark.parametrize("name", ["squared", "huber, tv, trend 2", "absolute, increasing", "convex", "logistic, tv", "offset"])
+@pytest.mark.parametrize(
+    "name", ["squared", "huber, tv, trend 2", "absolute, increasing", "convex", "logistic, tv", "offset"]
+)
 def test_folds_of_several_rows_are_refits(name):
     problem = CASES[name]
     size = len(problem.y) if problem.active is None else len(problem.active)
@@ -356,7 +377,9 @@ def test_settings_scored_together_are_settings_scored_alone(name):
     problem = CASES[name]
     weights = {"tv": 1.0} if "tv" in name else {}
     each = [
-        problem.with_hyperparameters({"gamma": gamma, "ridge": ridge, **weights}) for ridge in (1e-3, 0.1, 5) for gamma in (0.01, 0.5, 8)
+        problem.with_hyperparameters({"gamma": gamma, "ridge": ridge, **weights})
+        for ridge in (1e-3, 0.1, 5)
+        for gamma in (0.01, 0.5, 8)
     ]
     together = score_settings(each, leave_one_out(len(problem.design.x)))
     assert len({one.design.matrix.shape[1] for one in each}) > 1
@@ -368,19 +391,30 @@ def test_settings_scored_together_are_settings_scored_alone(name):
 def test_folds_keep_the_scale_of_the_full_data():
     """gamma means the same in every fold: leave-one-out of x measured beforehand."""
     scaled = (X - X.mean()) / X.std()
-    given, before = (Problem(x, Y, RBF(3), Huber(0.3), [Ridge(0.05)], standardize=s) for x, s in ((X, True), (scaled, False)))
+    given, before = (
+        Problem(x, Y, RBF(3), Huber(0.3), [Ridge(0.05)], standardize=s) for x, s in ((X, True), (scaled, False))
+    )
     assert_allclose(loo(given).predictions, loo(before).predictions, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(
-    "name", ["logistic", "logistic, ridge 1e-3, matern", "logistic, linear, intercept", "poisson", "bounds", "decreasing, tv"]
+    "name",
+    ["logistic", "logistic, ridge 1e-3, matern", "logistic, linear, intercept", "poisson", "bounds", "decreasing, tv"],
 )
 def test_few_folds_need_the_interior_point(name):
     score = loo(CASES[name])
     assert score.work["anew"] <= 2 and sum(score.work.values()) >= 12
 
 
-PATHS = ["huber", "huber, ridge 1e-4", "absolute, tv", "huber, tv, trend 2", "increasing", "huber, convex", "epsilon-insensitive"]
+PATHS = [
+    "huber",
+    "huber, ridge 1e-4",
+    "absolute, tv",
+    "huber, tv, trend 2",
+    "increasing",
+    "huber, convex",
+    "epsilon-insensitive",
+]
 
 
 def test_the_path_gives_what_the_rounds_give(monkeypatch):
@@ -423,7 +457,10 @@ def test_a_search_can_be_repeated_and_keeps_its_best(search):
     first, again = (select(SMALL, ["gamma", "ridge"], "loo", search, seed=5) for _ in range(2))
     assert first.table == again.table and np.array_equal(first.predictions, again.predictions)
     best = best_of(first)
-    assert first.score == best["score"] and first.problem.hyperparameters == {"gamma": best["gamma"], "ridge": best["ridge"]}
+    assert first.score == best["score"] and first.problem.hyperparameters == {
+        "gamma": best["gamma"],
+        "ridge": best["ridge"],
+    }
     assert first.fits == 24 * len(first.table) and first.method == "loo" and not first.interrupted
     assert_allclose(first.predictions, loo(first.problem).predictions, rtol=0, atol=1e-9)
     assert first.largest_fold_gap <= 1e-9
@@ -484,7 +521,9 @@ def test_one_standard_error_is_the_smoothest_within_it():
         return row["ridge"] / row["gamma"]
 
     assert smooth(chosen.problem.hyperparameters) > smooth(best.problem.hyperparameters)
-    assert_allclose(smooth(chosen.problem.hyperparameters), max(smooth(row) for row in chosen.table if row["score"] <= limit))
+    assert_allclose(
+        smooth(chosen.problem.hyperparameters), max(smooth(row) for row in chosen.table if row["score"] <= limit)
+    )
 
 
 def test_a_parameter_of_the_loss_needs_another_metric():
@@ -528,7 +567,11 @@ def test_an_interrupted_search_keeps_its_best(monkeypatch):
             raise KeyboardInterrupt
 
     chosen = select(SMALL, ["gamma", "ridge"], "loo", progress=progress)
-    assert chosen.interrupted and len(chosen.table) == 3 * 7 and any("interrupted after 21 settings" in note for note in chosen.notes)
+    assert (
+        chosen.interrupted
+        and len(chosen.table) == 3 * 7
+        and any("interrupted after 21 settings" in note for note in chosen.notes)
+    )
     assert chosen.score == best_of(chosen)["score"] == calls[-1][2]
     assert chosen.problem.hyperparameters == {name: best_of(chosen)[name] for name in ("gamma", "ridge")}
     assert [done for done, _, _ in calls] == [7 * 24, 14 * 24, 21 * 24] and calls[0][1] == 49 * 24
@@ -561,7 +604,10 @@ def doubtful(monkeypatch, worst):
 
     def scored(problems, folds, *how):
         found = score_settings(problems, folds, *how)
-        return [dataclasses.replace(one, largest_gap=worst(problem.ridge)) for one, problem in zip(found, problems, strict=True)]
+        return [
+            dataclasses.replace(one, largest_gap=worst(problem.ridge))
+            for one, problem in zip(found, problems, strict=True)
+        ]
 
     monkeypatch.setattr(choosing, "score_settings", scored)
 
@@ -574,7 +620,10 @@ def doubtful(monkeypatch, worst):
             lambda ridge: 1e-3 if ridge > 500 else 0,
             ["1 of 7 settings tried has a held-out fit without proof; it was not chosen"],
         ),
-        (lambda ridge: np.nan if ridge < 1e-4 else 0, ["2 of 7 settings tried have a held-out fit without proof; they were not chosen"]),
+        (
+            lambda ridge: np.nan if ridge < 1e-4 else 0,
+            ["2 of 7 settings tried have a held-out fit without proof; they were not chosen"],
+        ),
         (
             lambda ridge: 1e-3,
             [
@@ -603,7 +652,8 @@ UNITS = [RBF(1.0), Laplacian(1.0), Matern52(1.0), Polynomial(1.0)]
 @pytest.mark.parametrize("unit", [1e-150, 1e-3, 1e150])
 def test_default_ranges_are_in_the_unit_of_x(kernel, unit):
     one, other = (
-        select(dataclasses.replace(SMALL, kernel=kernel, x=SMALL.x * u), ["gamma", "ridge"], "kfold:2", "grid") for u in (1, unit)
+        select(dataclasses.replace(SMALL, kernel=kernel, x=SMALL.x * u), ["gamma", "ridge"], "kfold:2", "grid")
+        for u in (1, unit)
     )
     gammas, ridges = ([[row[name] for row in chosen.table] for chosen in (one, other)] for name in ("gamma", "ridge"))
     expected = np.array(gammas[0]) / unit
@@ -618,7 +668,9 @@ def test_default_ranges_are_in_the_unit_of_x(kernel, unit):
 
 
 def test_default_ranges_follow_the_weights():
-    one, other = (select(dataclasses.replace(SMALL, weights=np.full(24, w)), ["ridge"], "kfold:2", "grid") for w in (1.0, 1e6))
+    one, other = (
+        select(dataclasses.replace(SMALL, weights=np.full(24, w)), ["ridge"], "kfold:2", "grid") for w in (1.0, 1e6)
+    )
     assert_allclose([row["ridge"] for row in other.table], [1e6 * row["ridge"] for row in one.table], rtol=1e-9)
     assert_allclose(other.predictions, one.predictions, atol=1e-6)
 
@@ -642,12 +694,16 @@ def test_the_default_ranges_follow_the_size_of_counts(scale):
     problem = Problem(x, y, None, Poisson(), [L1(1.0), Ridge(1.0)], intercept=True)
     low, high = default_range(problem, "l1")
     assert np.abs(x.T @ (y - y.mean())).max() == pytest.approx(high, rel=2) and low == pytest.approx(1e-4 * high)
-    ridge = np.sqrt(np.prod(default_range(problem, "ridge")))  # half the Hessian's diagonal over n and more: it neither rules nor vanishes
+    ridge = np.sqrt(
+        np.prod(default_range(problem, "ridge"))
+    )  # half the Hessian's diagonal over n and more: it neither rules nor vanishes
     assert 1e-3 < ridge / (scale * 3) < 1e3
 
 
 def test_an_x_without_a_gamma_is_refused():
-    with pytest.raises(InputError, match=r"x spans 9.*e-161 and a gamma to match is beyond floating point; measure x in another unit"):
+    with pytest.raises(
+        InputError, match=r"x spans 9.*e-161 and a gamma to match is beyond floating point; measure x in another unit"
+    ):
         select(dataclasses.replace(SMALL, x=SMALL.x * 1e-160), ["gamma", "ridge"], "loo")
 
 
@@ -703,7 +759,10 @@ def test_auto_keeps_groups_together():
 def brute(problem, **values):
     """The lowest leave-one-out score on a grid, of settings whose folds are proven."""
     names = list(values)
-    grid = [dict(zip(names, one, strict=True)) for one in np.stack(np.meshgrid(*values.values()), axis=-1).reshape(-1, len(names))]
+    grid = [
+        dict(zip(names, one, strict=True))
+        for one in np.stack(np.meshgrid(*values.values()), axis=-1).reshape(-1, len(names))
+    ]
     scores = score_settings([problem.with_hyperparameters(setting) for setting in grid], leave_one_out(len(problem.y)))
     return min(one.score for one in scores if one.largest_gap <= 1e-9)
 
@@ -711,7 +770,14 @@ def brute(problem, **values):
 def years():
     draw = np.random.default_rng(3)
     year = np.arange(1991.0, 2021)
-    return Problem(year, 14 + 0.02 * (year - 1991) + 0.15 * draw.standard_normal(30), None, Huber(0.2), [Ridge(1.0)], intercept=True)
+    return Problem(
+        year,
+        14 + 0.02 * (year - 1991) + 0.15 * draw.standard_normal(30),
+        None,
+        Huber(0.2),
+        [Ridge(1.0)],
+        intercept=True,
+    )
 
 
 def towns():

@@ -76,7 +76,9 @@ def test_rows_that_the_limit_says_nothing_of_are_no_number():
     """Two dummies without a count: what happens to a row with 1 and -1 depends on how fast either falls."""
     kinds = np.repeat([0, 1, 2], 10)
     x = np.column_stack([kinds == 1, kinds == 2]).astype(float)
-    result = fit(Problem(x, np.where(kinds == 0, np.arange(30) % 4, 0), loss=Poisson(), intercept=True), separated="drop")
+    result = fit(
+        Problem(x, np.where(kinds == 0, np.arange(30) % 4, 0), loss=Poisson(), intercept=True), separated="drop"
+    )
     assert result.status is Status.CERTIFIED
     found = result.predict(np.array(list(itertools.product((0.0, 1.0, -1.0), repeat=2))))
     low, high = -np.inf, np.inf

@@ -53,10 +53,14 @@ def spoil(form, answer):
 
 
 FAULTS = {
-    "says that problem 0 of .* is solved, which it is not": lambda form, options, found: dataclasses.replace(found, w=1.01 * found.w),
+    "says that problem 0 of .* is solved, which it is not": lambda form, options, found: dataclasses.replace(
+        found, w=1.01 * found.w
+    ),
     "w of squared has shape": lambda form, options, found: dataclasses.replace(found, w=found.w[:1]),
     "u of squared has shape": lambda form, options, found: dataclasses.replace(found, u=np.full_like(found.u, np.nan)),
-    "one entry for each of the 2 problems": lambda form, options, found: dataclasses.replace(found, reached=found.reached[:1]),
+    "one entry for each of the 2 problems": lambda form, options, found: dataclasses.replace(
+        found, reached=found.reached[:1]
+    ),
     "it must be an Answer": lambda form, options, found: (found.w, found.u),
 }
 
@@ -94,7 +98,9 @@ def test_what_is_taken_must_be_solved():
         hw4opt.check_solver(Idle())
 
 
-@pytest.mark.parametrize(("said", "sentence"), [(True, "it must be a sentence"), ("", "it must be a sentence"), ("no", "refuses every")])
+@pytest.mark.parametrize(
+    ("said", "sentence"), [(True, "it must be a sentence"), ("", "it must be a sentence"), ("no", "refuses every")]
+)
 def test_a_refusal_is_a_sentence(said, sentence):
     class Refusing(Own):
         name = "refusing"
@@ -122,4 +128,7 @@ def test_what_is_no_solver_is_refused_in_a_sentence():
         fit(PROBLEM, "interor")
     with pytest.raises(InputError, match="only cvxpy and qp take a name after a colon"):
         fit(PROBLEM, "interior:fast")
-    assert isinstance(load_solver("admm"), Solver) and fit(Problem(X, X, RBF(1.0), Squared(), [Ridge(0.1)]), "auto").solver == "interior"
+    assert (
+        isinstance(load_solver("admm"), Solver)
+        and fit(Problem(X, X, RBF(1.0), Squared(), [Ridge(0.1)]), "auto").solver == "interior"
+    )

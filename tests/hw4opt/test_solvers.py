@@ -95,7 +95,10 @@ def test_a_solver_certifies_and_agrees_with_the_oracle_or_refuses(solver, refere
     certificate = result.certificate
     assert result.status.word == "certified", result.message
     assert best.status.word == "certified", best.message
-    assert certificate.relative_gap <= load_solver(family).tolerance and certificate.violation <= load_solver(family).tolerance
+    assert (
+        certificate.relative_gap <= load_solver(family).tolerance
+        and certificate.violation <= load_solver(family).tolerance
+    )
     if family == "proximal":
         result = fit(problem, solver, tol=1e-8)  # of which its default is 100 times
         assert result.status.word == "certified", result.message
@@ -144,13 +147,21 @@ def test_the_crosscheck_agrees(name, references):
             Problem(np.eye(3), [1, 2, 4], RBF(1), regularizers=[Ridge(1), TotalVariation(1)]),
             "tv needs an order along one x column",
         ),
-        ("interior", Problem(np.eye(3), [1, 2, 4], RBF(1), regularizers=[Ridge(1)], constraints=[Increasing()]), "increasing:column=NAME"),
+        (
+            "interior",
+            Problem(np.eye(3), [1, 2, 4], RBF(1), regularizers=[Ridge(1)], constraints=[Increasing()]),
+            "increasing:column=NAME",
+        ),
         (
             "admm",
             Problem([0, 1, 2], [1, 2, 4], RBF(1), regularizers=[Ridge(1), L1(1)]),
             "l1 acts on coefficients and needs a linear design",
         ),
-        ("interior", Problem([0, 1, 2], [1, 2, 4], Laplacian(1), constraints=[Increasing(0)]), "laplacian kernel has no derivative"),
+        (
+            "interior",
+            Problem([0, 1, 2], [1, 2, 4], Laplacian(1), constraints=[Increasing(0)]),
+            "laplacian kernel has no derivative",
+        ),
         ("proximal", Problem([0, 1, 2], [1, 2, 4], loss=Absolute()), "with ridge 0 proximal needs .* absolute is not"),
     ],
 )
@@ -164,7 +175,8 @@ def test_a_refusal_names_both_sides(solver, problem, sentence):
     [
         (
             {"solver": "interor"},
-            "no solver 'interor' .did you mean 'interior'.*admm, auto, cvxpy, cvxpy:NAME, interior, newton, proximal, qp, qp:NAME",
+            "no solver 'interor' .did you mean 'interior'.*admm, auto, cvxpy, cvxpy:NAME, "
+            "interior, newton, proximal, qp, qp:NAME",
         ),
         ({"solver": "cvxpy:NOPE"}, "no installed cvxpy solver 'NOPE'.*CLARABEL"),
         ({"solver": "admm:OSQP"}, "only cvxpy and qp take a name after a colon"),
@@ -200,21 +212,32 @@ BATCHES = {
         [Ridge(draw.uniform(0.05, 1)), TotalVariation(draw.uniform(0, 1))],
         weights=draw.uniform(0.1, 2, 40),
     ),
-    "increasing": lambda y, draw: Problem(X, y, KERNEL, Huber(draw.uniform(0.2, 3)), [Ridge(draw.uniform(0.05, 1))], [Increasing()]),
-    "lasso": lambda y, draw: Problem(X, y, regularizers=[L1(draw.uniform(0, 5))], weights=draw.uniform(0.1, 2, 40), intercept=True),
-    "squared": lambda y, draw: Problem(X, y, KERNEL, Squared(), [Ridge(draw.uniform(0.05, 1))], weights=draw.uniform(0.1, 2, 40)),
-    "counts": lambda y, draw: Problem(X, np.floor(np.abs(y)), loss=Poisson(), weights=draw.uniform(0.1, 2, 40), intercept=True),
+    "increasing": lambda y, draw: Problem(
+        X, y, KERNEL, Huber(draw.uniform(0.2, 3)), [Ridge(draw.uniform(0.05, 1))], [Increasing()]
+    ),
+    "lasso": lambda y, draw: Problem(
+        X, y, regularizers=[L1(draw.uniform(0, 5))], weights=draw.uniform(0.1, 2, 40), intercept=True
+    ),
+    "squared": lambda y, draw: Problem(
+        X, y, KERNEL, Squared(), [Ridge(draw.uniform(0.05, 1))], weights=draw.uniform(0.1, 2, 40)
+    ),
+    "counts": lambda y, draw: Problem(
+        X, np.floor(np.abs(y)), loss=Poisson(), weights=draw.uniform(0.1, 2, 40), intercept=True
+    ),
     "counts of at least 1": lambda y, draw: Problem(
         X, 1 + np.floor(np.abs(y)), loss=Poisson(truncated=True), weights=draw.uniform(0.1, 2, 40), intercept=True
     ),
-    "counts, curve": lambda y, draw: Problem(X, np.floor(np.abs(y)), KERNEL, Poisson(), [Ridge(draw.uniform(0.05, 1))], intercept=True),
+    "counts, curve": lambda y, draw: Problem(
+        X, np.floor(np.abs(y)), KERNEL, Poisson(), [Ridge(draw.uniform(0.05, 1))], intercept=True
+    ),
 }
 PLAIN = {"squared", "counts", "counts of at least 1", "counts, curve"}
 X, KERNEL = np.sort(np.random.default_rng(8).uniform(0, 3, 40)), RBF(4)
 
 
 @pytest.mark.parametrize(
-    ("solver", "kind"), [(solver, kind) for solver in NATIVE for kind in BATCHES if (solver == "newton") == (kind in PLAIN)]
+    ("solver", "kind"),
+    [(solver, kind) for solver in NATIVE for kind in BATCHES if (solver == "newton") == (kind in PLAIN)],
 )
 def test_a_batch_equals_its_single_fits(solver, kind):
     draw = np.random.default_rng(9)
@@ -240,7 +263,9 @@ def test_a_batch_that_shares_too_little_is_refused(references):
 @pytest.mark.parametrize("solver", ["interior", "admm", "cvxpy:CLARABEL"])
 def test_infeasible_is_said_only_where_no_function_is_feasible(solver):
     x = np.linspace(-1, 1, 9)
-    never = fit(Problem(x, x, loss=Absolute(), constraints=[Bounds(lower=1)]), solver)  # a line through 0 is not above 1
+    never = fit(
+        Problem(x, x, loss=Absolute(), constraints=[Bounds(lower=1)]), solver
+    )  # a line through 0 is not above 1
     assert never.status.word == "infeasible"
     only_zero = fit(
         Problem(x, x + 1, loss=Absolute(), constraints=[Nonnegative()]), solver
@@ -254,5 +279,8 @@ def test_complementarity_waits_for_residuals(seed):
     draw = np.random.default_rng(seed)
     x, y, offset = draw.uniform(-1, 1, (19, 2)), 1e-3 * draw.standard_normal(19), 1e-3 * draw.standard_normal(19)
     loss, shape = EpsilonInsensitive(0), Increasing(column=0)
-    result = fit(Problem(x, y, Matern32(1), loss, [Ridge(1)], [shape], offset=offset, intercept=True, standardize=True), "interior")
+    result = fit(
+        Problem(x, y, Matern32(1), loss, [Ridge(1)], [shape], offset=offset, intercept=True, standardize=True),
+        "interior",
+    )
     assert result.status.word == "certified"

@@ -66,7 +66,9 @@ def test_another_process_loads_the_class_or_says_that_it_is_missing(tmp_path):
     assert run(tmp_path, SCRIPT.format(definition="from mine import Own")) == "saved"
     code = "from hw4opt import Result; print(Result.load('model.json').problem.loss)"
     assert run(tmp_path, code) == "Own()"
-    with pytest.raises(ModelFileError, match="it needs the class mine:Own, which cannot be imported here: No module named"):
+    with pytest.raises(
+        ModelFileError, match="it needs the class mine:Own, which cannot be imported here: No module named"
+    ):
         Result.load(tmp_path / "model.json")
 
 
@@ -116,5 +118,7 @@ class Odd(SquaredExcess):
 
 def test_parameters_that_a_file_cannot_hold_are_refused_when_it_is_written(tmp_path):
     result = fit(smooth(loss=Odd((1.0, 2.0)))).raise_for_status()
-    with pytest.raises(InputError, match=r"a model file cannot hold odd: Odd.* has parameters that are no numbers or text"):
+    with pytest.raises(
+        InputError, match=r"a model file cannot hold odd: Odd.* has parameters that are no numbers or text"
+    ):
         result.save(tmp_path / "model.json")

@@ -29,9 +29,21 @@ EVERY = np.ones(3, dtype=bool)
         ("0001-01-01T00:00:00+23:00", -62_135_596_800 * 10**9 - 23 * 3600 * 10**9),
         *(
             (cell, None)
-            for cell in ("", "1970", "19700101", "1970-13-01", "1970-02-30", "01.02.1970", "1970-01-01x00:00", "1970-01-01T25:00")
+            for cell in (
+                "",
+                "1970",
+                "19700101",
+                "1970-13-01",
+                "1970-02-30",
+                "01.02.1970",
+                "1970-01-01x00:00",
+                "1970-01-01T25:00",
+            )
         ),
-        *((cell, None) for cell in ("１９７０-01-01", "1970-01-01T00:00.5", "1970-01-01T00:00:00.", "-1970-01-01", "10000-01-01")),
+        *(
+            (cell, None)
+            for cell in ("１９７０-01-01", "1970-01-01T00:00.5", "1970-01-01T00:00:00.", "-1970-01-01", "10000-01-01")
+        ),
     ],
 )
 def test_iso_8601(cell, nanoseconds):
@@ -186,9 +198,22 @@ def test_features_are_stored_and_loaded():
 
 @pytest.mark.parametrize(
     "stored",
-    [None, 3, "abc", [3], [{}], [{"kind": "numbers"}], [{"kind": "numbers", "name": 3}], [{"kind": "nosuch", "name": "a"}], {"kind": 1}]
+    [
+        None,
+        3,
+        "abc",
+        [3],
+        [{}],
+        [{"kind": "numbers"}],
+        [{"kind": "numbers", "name": 3}],
+        [{"kind": "nosuch", "name": "a"}],
+        {"kind": 1},
+    ]
     + [[{"kind": "levels", "name": "b", "levels": levels, "dropped": True}] for levels in (3, [1, 2], None, [["a"]])]
-    + [[{"kind": "moments", "name": "c", "first": first, "dates": True, "zoned": False}] for first in (1.5, "0", None, True)],
+    + [
+        [{"kind": "moments", "name": "c", "first": first, "dates": True, "zoned": False}]
+        for first in (1.5, "0", None, True)
+    ],
 )
 def test_features_of_a_damaged_model_are_refused(stored):
     with pytest.raises(ModelFileError, match="damaged"):

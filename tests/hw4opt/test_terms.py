@@ -1,8 +1,8 @@
 """Every term found in the folders passes `check_term`, and has the values of a formula written here.
 
-A new file is picked up as it is, with its default parameters. Add it to EXAMPLES if it has none, or to try others: quarters put
-the kinks on the grid and the ends of the conjugate's domain on exact floats, so that both are hit exactly. Add it to FORMULAS for
-one more witness.
+A new file is picked up as it is, with its default parameters. Add it to EXAMPLES if it has none, or to try others:
+quarters put the kinks on the grid and the ends of the conjugate's domain on exact floats, so that both are hit exactly.
+Add it to FORMULAS for one more witness.
 """
 
 import numpy as np
@@ -42,7 +42,9 @@ FORMULAS = {
     "quantile": lambda z, tau=0.5: np.where(z < 0, -tau * z, (1 - tau) * z),
     "epsilon_insensitive": lambda z, epsilon=0.1: np.where(np.abs(z) > epsilon, np.abs(z) - epsilon, 0),
     "logistic": lambda z, y: -special.log_expit(y * z),
-    "poisson": lambda z, y, quasi=False, truncated=False: (np.log(np.expm1(np.exp(z))) if truncated else np.exp(z)) - y * z,
+    "poisson": lambda z, y, quasi=False, truncated=False: (
+        (np.log(np.expm1(np.exp(z))) if truncated else np.exp(z)) - y * z
+    ),
     "ridge": lambda z, weight=1.0: weight * z**2,
     "tv": lambda z, weight=1.0: weight * np.abs(z),
     "l1": lambda z, weight=1.0: weight * np.abs(z),
@@ -72,7 +74,9 @@ def test_conforms(kind, name, given):
     check_term(find(kind, name, **given))
 
 
-@pytest.mark.parametrize(("kind", "name", "given"), [term for term in TERMS if issubclass(load(*term.values[:2]), Likelihood)])
+@pytest.mark.parametrize(
+    ("kind", "name", "given"), [term for term in TERMS if issubclass(load(*term.values[:2]), Likelihood)]
+)
 def test_a_target_that_is_no_number_is_refused(kind, name, given):
     with pytest.raises(InputError):
         find(kind, name, **given).check_targets(np.array([0.0, np.nan]))
@@ -94,12 +98,18 @@ def _targets(term):
 
 
 def test_all_but_smooth_losses_and_the_ridge_know_their_units():
-    known = {name for kind, name, given in (one.values for one in TERMS) if find(kind, name, **given).in_units(2.0) is not None}
+    known = {
+        name
+        for kind, name, given in (one.values for one in TERMS)
+        if find(kind, name, **given).in_units(2.0) is not None
+    }
     assert known >= FORMULAS.keys() - {"logistic", "poisson", "ridge"}
 
 
 def test_the_tables_name_terms_that_exist():
-    assert (EXAMPLES.keys() | FORMULAS.keys()) <= {name for kind in ("loss", "regularizer", "constraint") for name in names(kind)}
+    assert (EXAMPLES.keys() | FORMULAS.keys()) <= {
+        name for kind in ("loss", "regularizer", "constraint") for name in names(kind)
+    }
 
 
 # ---- pinned by hand --------------------------------------------------------------------------------------------------
@@ -127,7 +137,9 @@ def test_bounds_prox_never_leaves_the_bounds_by_a_rounding():
     random = np.random.default_rng(6)
     for _ in range(300):
         lower, upper = np.sort(random.normal(size=2))
-        v = np.array([lower, upper, np.nextafter(lower, upper), np.nextafter(upper, lower), random.uniform(lower, upper)])
+        v = np.array(
+            [lower, upper, np.nextafter(lower, upper), np.nextafter(upper, lower), random.uniform(lower, upper)]
+        )
         term = find("constraint", "bounds", lower=lower, upper=upper)
         assert term.value(term.prox(v, random.uniform(0.01, 10))) == 0, f"lower {lower!r}, upper {upper!r}"
 

@@ -78,7 +78,9 @@ def test_the_divergence_keeps_its_digits_near_and_far(z, power, sign):
 def test_ends_of_the_range():
     z = np.array([-np.inf, -745.0, 800.0])
     assert ZERO_TRUNCATED.rise(z)[[0, 2]].tolist() == [0, np.inf] and TRUNCATED.mean(z)[0] == 1
-    assert ZERO_TRUNCATED.cumulant(z)[[0, 2]].tolist() == [0, np.inf] and ZERO_TRUNCATED.inverse(np.zeros(1))[0] == -np.inf
+    assert (
+        ZERO_TRUNCATED.cumulant(z)[[0, 2]].tolist() == [0, np.inf] and ZERO_TRUNCATED.inverse(np.zeros(1))[0] == -np.inf
+    )
     assert ZERO_TRUNCATED.conjugate(np.zeros(1))[0] == 0
     assert_allclose(
         ZERO_TRUNCATED.divergence(np.array([1.0]), np.zeros(1), -ZERO_TRUNCATED.rise(np.array([1.0]))),
@@ -160,7 +162,10 @@ def test_the_fit_is_the_maximum_of_the_likelihood():
     assert lost(found) <= best.fun + 1e-10 and result.inference.log_likelihood == pytest.approx(-lost(found), rel=1e-12)
     h, steps = 1e-4, 1e-4 * np.eye(3)
     hessian = [
-        [(lost(found + s + t) - lost(found + s - t) - lost(found - s + t) + lost(found - s - t)) / (4 * h * h) for t in steps]
+        [
+            (lost(found + s + t) - lost(found + s - t) - lost(found - s + t) + lost(found - s - t)) / (4 * h * h)
+            for t in steps
+        ]
         for s in steps
     ]
     assert_allclose(result.inference.standard_errors, np.sqrt(np.diagonal(np.linalg.inv(hessian))), rtol=1e-5)
@@ -203,7 +208,9 @@ def test_a_model_file_keeps_the_law(tmp_path):
     x, y = songs(80)
     fit(Problem(x, y, loss=TRUNCATED, intercept=True)).save(tmp_path / "m.json")
     result = Result.load(tmp_path / "m.json")
-    assert result.problem.loss == TRUNCATED and result.predict_mean(-50 * np.ones((1, 2)) * np.sign(result.coef)).tolist() == [1.0]
+    assert result.problem.loss == TRUNCATED and result.predict_mean(
+        -50 * np.ones((1, 2)) * np.sign(result.coef)
+    ).tolist() == [1.0]
 
 
 def test_what_these_counts_cannot_be_is_named():
@@ -281,8 +288,12 @@ def test_separated_rows_have_the_mean_1():
     result = fit(problem, separated="drop").raise_for_status()
     assert (result.mean[::10] == 1).all() and (result.fitted[::10] == -np.inf).all()
     rest = np.arange(100) % 10 > 0
-    assert_allclose(result.mean[rest], fit(Problem(x[rest, :2], y[rest], loss=TRUNCATED, intercept=True)).mean, rtol=1e-9)
-    assert result.inference.log_likelihood == pytest.approx(log_pmf(y[rest], np.exp(result.fitted[rest])).sum(), rel=1e-12)
+    assert_allclose(
+        result.mean[rest], fit(Problem(x[rest, :2], y[rest], loss=TRUNCATED, intercept=True)).mean, rtol=1e-9
+    )
+    assert result.inference.log_likelihood == pytest.approx(
+        log_pmf(y[rest], np.exp(result.fitted[rest])).sum(), rel=1e-12
+    )
 
 
 # ---- mixtures --------------------------------------------------------------------------------------------------------
@@ -340,7 +351,10 @@ def test_the_observed_likelihood_and_its_derivatives_are_right(groups):
     assert_allclose(here.gradient * units, gradient, atol=1e-5)
     hessian = np.array(
         [
-            [(value(flat + s + t) - value(flat + s - t) - value(flat - s + t) + value(flat - s - t)) / (4 * h * h) for t in steps]
+            [
+                (value(flat + s + t) - value(flat + s - t) - value(flat - s + t) + value(flat - s - t)) / (4 * h * h)
+                for t in steps
+            ]
             for s in steps
         ]
     )

@@ -1,6 +1,8 @@
-"""What a gap is relative to: what the fit explains. Nothing else moves `Certificate.gap_scale`, and nothing wrong is certified by it.
+"""What a gap is relative to: what the fit explains. Nothing else moves `Certificate.gap_scale`, and nothing wrong is
+certified by it.
 
-Most tests carry an optimum over to a problem whose optimum is known from it, so that what they see is the certificate alone, and no solver.
+Most tests carry an optimum over to a problem whose optimum is known from it, so that what they see is the certificate
+alone, and no solver.
 """
 
 import math
@@ -96,7 +98,8 @@ def test_an_outlier_moved_further_out_moves_the_scale_not_at_all(loss, intercept
 @by_name(ROBUST)
 @pytest.mark.parametrize("intercept", [False, True])
 def test_no_outlier_lifts_the_scale_above_what_the_others_explain(loss, intercept):
-    """Explained is at most what the others do by themselves, and the outlier's slope times the way that the fit goes towards it."""
+    """Explained is at most what the others do by themselves, and the outlier's slope times the way that the fit goes
+    towards it."""
     problem = curve(loss, intercept)
     constant, explained = explained_without(problem)
     w, duals = optimum(with_row(problem, ROW, FAR[0]))
@@ -120,7 +123,9 @@ def test_no_weight_lifts_the_scale_above_what_the_others_explain(loss):
 def losses_at(problem, z):
     """Every row's loss at fitted value z."""
     z, loss = np.broadcast_to(z, problem.y.shape), problem.loss
-    return loss.pointwise(z, loss.check_targets(problem.y)) if isinstance(loss, Smooth) else loss.pointwise(z - problem.y)
+    return (
+        loss.pointwise(z, loss.check_targets(problem.y)) if isinstance(loss, Smooth) else loss.pointwise(z - problem.y)
+    )
 
 
 def least(problem):
@@ -249,7 +254,8 @@ def test_a_point_that_is_off_is_certified_no_further_than_it_is_right(loss, size
 
 @by_name(OF_RESIDUALS)
 def test_a_large_number_that_does_not_matter_hides_no_error(loss):
-    """A level of 1e9 spreads beside an intercept; a robust loss's outlier of 1e12: the same wrong fit stays uncertified."""
+    """A level of 1e9 spreads beside an intercept; a robust loss's outlier of 1e12: the same wrong fit stays
+    uncertified."""
     problem = curve(loss, intercept=True)
     w, duals = optimum(problem)
     wrong, raised = w.copy(), np.zeros(len(w))
@@ -269,7 +275,8 @@ def test_a_large_number_that_does_not_matter_hides_no_error(loss):
 
 @by_name(OF_RESIDUALS)
 def test_a_trivial_fit_that_is_infeasible_certifies_nothing(loss):
-    """Bounds far from the data: no constant that fits them is allowed, and a feasible fit is judged by what it costs."""
+    """Bounds far from the data: no constant that fits them is allowed, and a feasible fit is judged by what it
+    costs."""
     problem = replace(curve(loss, intercept=True), constraints=[Bounds(5.0, 6.0)])
     result = fit(problem, "interior")
     assert result.certificate.gap <= 1e-8 * result.objective
@@ -301,7 +308,9 @@ def test_data_that_leave_nothing_to_explain_are_certified_at_rounding_level_only
 def test_the_scale_is_no_looser_than_the_objective_on_the_step_data(references):
     step = references["huber"]
     ways = [
-        Problem(step.x, step.y, RBF(79.0), loss, [Ridge(0.36), *more]) for loss in OF_RESIDUALS for more in ([], [TotalVariation(0.38)])
+        Problem(step.x, step.y, RBF(79.0), loss, [Ridge(0.36), *more])
+        for loss in OF_RESIDUALS
+        for more in ([], [TotalVariation(0.38)])
     ]
     for problem in ways:
         proof = fit(problem).certificate
@@ -371,7 +380,12 @@ def _exact_optimum(x, y, gamma, ridge):
     """ridge·yᵀ(K + ridge I)⁻¹y for k = exp(-gamma (x - z)²), by Cholesky in 80 digits."""
     with localcontext() as context:
         context.prec = 80
-        x, y, gamma, ridge = [Decimal(v) for v in x.tolist()], [Decimal(v) for v in y.tolist()], Decimal(gamma), Decimal(ridge)
+        x, y, gamma, ridge = (
+            [Decimal(v) for v in x.tolist()],
+            [Decimal(v) for v in y.tolist()],
+            Decimal(gamma),
+            Decimal(ridge),
+        )
         lower, solved = [], []
         for i in range(len(x)):
             row = []

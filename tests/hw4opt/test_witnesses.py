@@ -1,6 +1,8 @@
-"""Every solver certifies ordinary problems from its own point and duals, and all of them agree: seven kinds on six series like real ones.
+"""Every solver certifies ordinary problems from its own point and duals, and all of them agree: seven kinds on six
+series like real ones.
 
-gamma reaches 2,000/range², the ridge 1e-2, y 1e-1 to 1e5, and x repeats. One of each kind runs by default; `pytest -m full` runs all.
+gamma reaches 2,000/range², the ridge 1e-2, y 1e-1 to 1e5, and x repeats. One of each kind runs by default; `pytest -m
+full` runs all.
 """
 
 import itertools
@@ -146,7 +148,12 @@ SAMPLE = [
     "mcycle: raw, increasing",
 ]
 NAMES = [f"{series}: {kind}" for kind in KINDS for series in SERIES]
-NAMES += ["mcycle: raw, increasing", "gagurine: raw, increasing", "gagurine: raw, huber, decreasing", "doses: decreasing"]
+NAMES += [
+    "mcycle: raw, increasing",
+    "gagurine: raw, increasing",
+    "gagurine: raw, huber, decreasing",
+    "doses: decreasing",
+]
 
 
 def marked(names):
@@ -185,8 +192,12 @@ def test_every_solver_certifies(name, solver):
         assert solver in ("proximal", "cvxpy:ECOS"), result
         pytest.skip(result)
     tol, _ = SOLVERS[solver]
-    if (short := SHORT.get((name, solver))) is not None:  # what is left is told: no more than so much, and never certified beyond it
-        assert result.certificate.relative_gap <= short and (result.status.word == "certified") == result.certificate.holds(tol)
+    if (
+        short := SHORT.get((name, solver))
+    ) is not None:  # what is left is told: no more than so much, and never certified beyond it
+        assert result.certificate.relative_gap <= short and (
+            result.status.word == "certified"
+        ) == result.certificate.holds(tol)
         return
     assert result.status.word == "certified", f"{result.message}; relative gap {result.certificate.relative_gap}"
     assert result.certificate.holds(tol)
@@ -199,11 +210,16 @@ def test_every_solver_certifies(name, solver):
 @pytest.mark.parametrize("name", marked(NAMES))
 def test_certified_answers_agree_within_their_gaps(name):
     results = {solver: answer(name, solver)[0] for solver in SOLVERS}
-    certified = {solver: one for solver, one in results.items() if not isinstance(one, str) and one.status.word == "certified"}
+    certified = {
+        solver: one for solver, one in results.items() if not isinstance(one, str) and one.status.word == "certified"
+    }
     assert "interior" in certified and len(certified) >= 2, sorted(certified)
     slack = 1e-9 * certified["interior"].certificate.gap_scale
     for (one, first), (other, second) in itertools.combinations(certified.items(), 2):
         apart = abs(first.objective - second.objective)
         assert apart <= first.certificate.gap + second.certificate.gap + slack, (one, other, apart)
         bounds = [answer.prediction_error_bound for answer in (first, second)]
-        assert np.abs(first.fitted - second.fitted).max() <= sum(bounds) + 1e-9 * np.abs(first.fitted).max(), (one, other)
+        assert np.abs(first.fitted - second.fitted).max() <= sum(bounds) + 1e-9 * np.abs(first.fitted).max(), (
+            one,
+            other,
+        )

@@ -1,7 +1,7 @@
 """Whether the faces of a term agree with each other: what every term of this package is tested by, for a user's own.
 
-Each face is judged by another: prox and conjugate by brute-force minimisation of `value`, derivatives by differences, the cvxpy
-model by its value. Terms are sums over rows, so that everything is looked at row by row.
+Each face is judged by another: prox and conjugate by brute-force minimisation of `value`, derivatives by differences,
+the cvxpy model by its value. Terms are sums over rows, so that everything is looked at row by row.
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ CHECKS = (
 
 
 def check_term(term: Term | type[Term], targets: ArrayLike | None = None) -> None:
-    """Raise `InputError` with a sentence on the first fault of a term: a part that is missing, or two faces that disagree.
+    """Raise `InputError` with a sentence on the first fault of a term: a part that is missing, or two faces that
+    disagree.
 
     term      the term with its parameters, or its class, which is then taken with its defaults
     targets   (k,) targets to try a smooth loss with; None: the first of a few that it takes
 
-    `value`, `prox` and `conjugate` are compared with brute-force minimisation and the Fenchel-Young inequality, `model` with
-    `value`, `in_units` with both, derivatives with differences. cvxpy is imported for the model.
+    `value`, `prox` and `conjugate` are compared with brute-force minimisation and the Fenchel-Young inequality, `model`
+    with `value`, `in_units` with both, derivatives with differences. cvxpy is imported for the model.
     """
     for made in _with_weight_0(_made(term)):
         if fault := (None if isinstance(made, registry.load("regularizer", "ridge")) else term_fault(made)):
@@ -84,4 +85,6 @@ def _made(term: Term | type[Term]) -> Term:
     try:
         return term()
     except TypeError as error:
-        raise InputError(f"{term.name} has parameters without defaults ({error}); give the term instead of its class") from error
+        raise InputError(
+            f"{term.name} has parameters without defaults ({error}); give the term instead of its class"
+        ) from error

@@ -30,7 +30,9 @@ def check_derivatives(face: Face) -> None:
         raise face.fail(f"f'' reaches {bend.max():g}, above steepest = {term.steepest:g}")
     if term.steepening and np.any(np.diff(bend) < -1e-12 * bend[1:]):
         raise face.fail("steepening says that f'' never falls as z rises, and it does")
-    for name, one, other in zip(("value", "gradient", "curvature"), face.call("derivatives", z), (value, slope, bend), strict=True):
+    for name, one, other in zip(
+        ("value", "gradient", "curvature"), face.call("derivatives", z), (value, slope, bend), strict=True
+    ):
         _compare(face, f"the {name} of derivatives", z, one, other, 1e-12 * (1 + np.abs(other) + np.abs(value)))
     if not np.isfinite(face.each(term.guess(np.array([face.y])))).all():
         raise face.fail("the value at guess(y) is not finite")
@@ -42,7 +44,9 @@ def check_duals(face: Face) -> None:
         return
     u = np.concatenate([GRID, RANDOM])
     clipped, finite = face.call("clip_dual", u), np.isfinite(face.rows("conjugate", u))
-    if (bad := worst(np.where(np.isfinite(face.rows("conjugate", clipped)), 0.0, 1.0), np.zeros_like(u), 0.0)) is not None:
+    if (
+        bad := worst(np.where(np.isfinite(face.rows("conjugate", clipped)), 0.0, 1.0), np.zeros_like(u), 0.0)
+    ) is not None:
         raise face.fail(f"clip_dual({u[bad]:g}) is {clipped[bad]:g}, where f* is infinite")
     if finite.any():
         nearest = np.abs(u[:, None] - u[finite]).min(axis=1)
@@ -58,7 +62,8 @@ def check_duals(face: Face) -> None:
 
 
 def check_likelihood(face: Face) -> None:
-    """`deviance` and `least` are those of the log-likelihood -(loss + normalizer), whose largest value is at the least loss."""
+    """`deviance` and `least` are those of the log-likelihood -(loss + normalizer), whose largest value is at the least
+    loss."""
     if not isinstance(face.term, Likelihood) or face.y is None:
         return
     term, y = face.term, np.array([face.y])

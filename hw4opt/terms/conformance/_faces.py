@@ -80,13 +80,16 @@ class Face:
     def ends(self) -> Array:
         """The ends of the domain of f*."""
         if isinstance(self.term, PiecewiseQuadratic):
-            return np.array([sum(table.low for table in self.term.tables), sum(table.high for table in self.term.tables)])
+            return np.array(
+                [sum(table.low for table in self.term.tables), sum(table.high for table in self.term.tables)]
+            )
         if isinstance(self.term, Smooth):
             return self.call("clip_dual", np.array([-np.inf, np.inf]))
         return np.array([self.each(np.array(a)) - self.each(np.array(b)) for a, b in ((-50.0, -51.0), (51.0, 50.0))])
 
     def contacts(self) -> tuple[Array, Array]:
-        """Pairs (z, u) with u in ∂f(z): at every point the slopes from the left and right, and their middle (4 for infinity)."""
+        """Pairs (z, u) with u in ∂f(z): at every point the slopes from the left and right, and their middle (4 for
+        infinity)."""
         z, h = self.points(), SLOPE_STEP
         left, right = (self.each(z) - self.each(z - h)) / h, (self.each(z + h) - self.each(z)) / h
         left, right = (np.nan_to_num(slope, nan=np.nan, posinf=4, neginf=-4) for slope in (left, right))

@@ -25,7 +25,8 @@ def check_value(face: Face) -> None:
 
 
 def check_prox(face: Face) -> None:
-    """`prox` minimises f(z) + (z - v)²/(2 step), at every kink of f and of the prox itself and on both sides of them."""
+    """`prox` minimises f(z) + (z - v)²/(2 step), at every kink of f and of the prox itself and on both sides of
+    them."""
     z, u = face.contacts()
     for step in STEPS:
         v = np.unique(np.concatenate([face.points(), z + step * u, 10 * RANDOM]))
@@ -62,7 +63,9 @@ def check_conjugate(face: Face) -> None:
     inside = far <= near + 1
     found = face.rows("conjugate", u)
     expected = np.where(inside, far, np.inf)
-    if (bad := worst(found, expected, np.where(inside, 1e-9 * (1 + np.abs(far)) + np.abs(far - near), 0.0))) is not None:
+    if (
+        bad := worst(found, expected, np.where(inside, 1e-9 * (1 + np.abs(far)) + np.abs(far - near), 0.0))
+    ) is not None:
         raise face.fail(f"conjugate({u[bad]:g}) is {found[bad]:g}; the supremum of u z - f(z) is {expected[bad]:g}")
     total, value = float(found[inside].sum()), float(face.call("conjugate", u[inside]))
     if not abs(value - total) <= 1e-9 * (1 + float(np.abs(found[inside]).sum())):
@@ -82,7 +85,9 @@ def check_fenchel_young(face: Face) -> None:
         v = np.concatenate([z + step * u, RANDOM])
         p = face.call("prox", v, step)
         raw, rounding = (v - p) / step, 1e-12 * (1 + np.abs(v)) / step
-        dual = raw - np.clip(raw, -rounding, rounding)  # towards 0, which every domain holds: rounding must not leave it
+        dual = raw - np.clip(
+            raw, -rounding, rounding
+        )  # towards 0, which every domain holds: rounding must not leave it
         slack = face.each(p) + face.rows("conjugate", dual) - p * dual
         if (bad := worst(slack, np.zeros_like(slack), 1e-9 * (1 + np.abs(p * dual)))) is not None:
             at = f"z = prox({v[bad]:g}, step = {step:g}), u = (v - z)/step"

@@ -1,7 +1,8 @@
 """Command lines and what they answered, recorded: a change of structure changes none of it.
 
-`commands.txt` holds a command line each; `answers.json` what it gave: exit status and JSON. `python tests/cli/recorded/answers.py` records
-anew, which a change of what users get has to do, and say why. Sentences, times, versions, gaps and counts of steps are not compared.
+`commands.txt` holds a command line each; `answers.json` what it gave: exit status and JSON. `python
+tests/cli/recorded/answers.py` records anew, which a change of what users get has to do, and say why. Sentences, times,
+versions, gaps and counts of steps are not compared.
 """
 
 import csv
@@ -17,8 +18,9 @@ HERE = Path(__file__).parent
 PLACES = {"seconds", "platform", "version", "command", "out"}  # not kept: when, where and into what
 LOOSE = {  # not compared: sentences, proofs, and counts of steps
     "message", "notes", "warnings", "work", "iterations", "cycles",
-    "gap", "relative_gap", "dual_objective", "gap_scale", "gap_rounding", "truncation", "stationarity", "violation", "largest_drop",
-    "prediction_error_bound", "largest_fold_gap", "trace", "starts", "largest_difference", "fitted_difference", "agrees_with",
+    "gap", "relative_gap", "dual_objective", "gap_scale", "gap_rounding", "truncation", "stationarity", "violation",
+    "largest_drop", "prediction_error_bound", "largest_fold_gap", "trace", "starts", "largest_difference",
+    "fitted_difference", "agrees_with",
 }  # fmt: skip
 CLOSE = 1e-9  # relative: objectives, scores, and whatever else is one number
 ARRAYS = 1e-6  # of an array's spread
@@ -32,10 +34,16 @@ def commands():
 
 
 def answer(line):
-    """{"exit": status, "json": record or None} of a command line run in this process, in a copy of nothing but its data folder."""
+    """{"exit": status, "json": record or None} of a command line run in this process, in a copy of nothing but its data
+    folder."""
     from hw4cli.opt.app import main
 
-    with TemporaryDirectory() as folder, chdir(HERE / "data"), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+    with (
+        TemporaryDirectory() as folder,
+        chdir(HERE / "data"),
+        redirect_stdout(io.StringIO()),
+        redirect_stderr(io.StringIO()),
+    ):
         out = Path(folder) / "answer.json"
         words = [word.replace("OUT", folder) for word in shlex.split(line)]
         asked = [] if {"--help", "--version"} & set(words) else ["--json", str(out), "--quiet"]
@@ -53,9 +61,14 @@ def columns(path):
 
 
 def rounded(value):
-    """Numbers to 12 digits: enough to compare, and short; what is not compared is None, but for the gap, which bounds what is."""
+    """Numbers to 12 digits: enough to compare, and short; what is not compared is None, but for the gap, which bounds
+    what is."""
     if isinstance(value, dict):
-        return {key: None if key in LOOSE and key != "gap" else rounded(one) for key, one in value.items() if key not in PLACES}
+        return {
+            key: None if key in LOOSE and key != "gap" else rounded(one)
+            for key, one in value.items()
+            if key not in PLACES
+        }
     if isinstance(value, list):
         return [rounded(one) for one in value]
     return float(f"{value:.12g}") if isinstance(value, float) else value
@@ -80,7 +93,11 @@ def differences(expected, found, slack=0.0, where=""):
     if _number(expected) and _number(found):
         close = ARRAYS if where.endswith(FITTED_NUMBERS) else CLOSE
         allowed = close * max(1.0, abs(expected)) + slack
-        return [] if math.isclose(expected, found, rel_tol=0, abs_tol=allowed) else [f"{where}: {found!r} for {expected!r}"]
+        return (
+            []
+            if math.isclose(expected, found, rel_tol=0, abs_tol=allowed)
+            else [f"{where}: {found!r} for {expected!r}"]
+        )
     return [] if expected == found else [f"{where}: {found!r} for {expected!r}"]
 
 

@@ -1,6 +1,7 @@
 """Whether the answer moved as a relation says, as far as it is certified.
 
-Gaps are priced by the scale of the unchanged problem's certificate, so that a scale that grows with what does not matter is no excuse.
+Gaps are priced by the scale of the unchanged problem's certificate, so that a scale that grows with what does not
+matter is no excuse.
 """
 
 from dataclasses import dataclass
@@ -54,7 +55,9 @@ def curved_rows(problem, fitted):
         return len(problem.y)
     z, step = fitted - problem.y, 1e-3 * spread(problem)
     wide, narrow = (_second_difference(problem.loss, z, move) for move in (step, step / 4))
-    return int(np.count_nonzero((narrow > 1e-9 * step**2) & (np.abs(wide - 16 * narrow) <= 0.01 * wide)))  # at a kink it is 4, or none
+    return int(
+        np.count_nonzero((narrow > 1e-9 * step**2) & (np.abs(wide - 16 * narrow) <= 0.01 * wide))
+    )  # at a kink it is 4, or none
 
 
 def _second_difference(loss, z, step):
@@ -86,17 +89,32 @@ def compare(relation, problem, solver):
     faults, scale = [], max(one.certificate.gap_scale, plain.certificate.gap_scale)  # optima need not be unique
     if one.certified:
         for found in {two, usual}:
-            faults += (_moved(base, change, one, found, solver) + _priced(change, scale, found, solver)) if found.certified else []
-    if relation.core and solver in EXACT:  # others are witnesses: what they certify is right, and they need not certify everything
+            faults += (
+                (_moved(base, change, one, found, solver) + _priced(change, scale, found, solver))
+                if found.certified
+                else []
+            )
+    if (
+        relation.core and solver in EXACT
+    ):  # others are witnesses: what they certify is right, and they need not certify everything
         named = {"unchanged": plain, "changed": usual}
-        faults += [f"the {name} problem is not certified: {found.result.message}" for name, found in named.items() if _fails(found)]
+        faults += [
+            f"the {name} problem is not certified: {found.result.message}"
+            for name, found in named.items()
+            if _fails(found)
+        ]
     return faults
 
 
 def _fails(found):
-    """Not certified, though doubles could tell: where only the rounding of the gap's own sum is above tolerance, the status is honest."""
+    """Not certified, though doubles could tell: where only the rounding of the gap's own sum is above tolerance, the
+    status is honest."""
     certificate = found.certificate
-    proven = certificate.gap is not None and certificate.gap <= PROVEN * certificate.gap_scale and certificate.violation <= PROVEN
+    proven = (
+        certificate.gap is not None
+        and certificate.gap <= PROVEN * certificate.gap_scale
+        and certificate.violation <= PROVEN
+    )
     return not found.certified and not (proven and "rounding alone" in found.result.message)
 
 
@@ -111,7 +129,9 @@ def _priced(change, scale, two, solver):
     allowed = SAME * tol * change.factor * scale
     if two.certificate.gap <= allowed:
         return []
-    return [f"certified at a gap of {two.certificate.gap:.1e}, allowed {allowed:.1e} by the scale of the unchanged problem"]
+    return [
+        f"certified at a gap of {two.certificate.gap:.1e}, allowed {allowed:.1e} by the scale of the unchanged problem"
+    ]
 
 
 def _fitted(base, change, one, two, solver):
@@ -129,11 +149,14 @@ def _fitted(base, change, one, two, solver):
         allowed.append((two.bound + change.scale * one.bound) * (2 if kind == "shape" else 1) + rounding)
     if not allowed or apart <= min(allowed):
         return []
-    return [f"certified, fitted values {apart / change.scale / spread(base):.1e} spreads off, allowed {min(allowed):.1e}"]
+    return [
+        f"certified, fitted values {apart / change.scale / spread(base):.1e} spreads off, allowed {min(allowed):.1e}"
+    ]
 
 
 def _objective(change, one, two):
-    """Objectives: within both gaps, what both bases leave out, and 1e-9 of what the unchanged certificate is relative to."""
+    """Objectives: within both gaps, what both bases leave out, and 1e-9 of what the unchanged certificate is relative
+    to."""
     expected, found = change.factor * one.result.objective + change.constant, two.result.objective
     allowed = two.certificate.gap + change.factor * (one.certificate.gap + 1e-9 * one.certificate.gap_scale)
     allowed += two.certificate.truncation + change.factor * one.certificate.truncation
@@ -183,7 +206,9 @@ def compare_held_out(relation, problem):
     allowed = []
     for setting, change, one, two in zip(held.problems, changes, held.scores, others, strict=True):
         if not max(one.largest_gap, two.largest_gap) <= PROVEN:
-            faults += [f"a fold is not proven, gaps {one.largest_gap:.1e}, {two.largest_gap:.1e}"] if relation.core else []
+            faults += (
+                [f"a fold is not proven, gaps {one.largest_gap:.1e}, {two.largest_gap:.1e}"] if relation.core else []
+            )
         else:
             allowed.append(_allowance(setting, unit, one) + _allowance(setting, unit, two))
             faults += _predictions(setting, change, one, two, allowed[-1])
@@ -204,7 +229,9 @@ def _predictions(base, change, one, two, allowed):
         apart = np.nanmax(np.abs(found - expected)) / change.scale
         if apart <= allowed + 64 * EPS * np.nanmax(np.abs(expected)) / change.scale:
             return []
-        return [f"proven, held-out predictions {apart / spread(base):.1e} spreads off, allowed {allowed / spread(base):.1e}"]
+        return [
+            f"proven, held-out predictions {apart / spread(base):.1e} spreads off, allowed {allowed / spread(base):.1e}"
+        ]
     return ["held-out fits without a finite maximum differ"]
 
 

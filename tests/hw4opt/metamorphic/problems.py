@@ -1,7 +1,7 @@
 """The table of problems: every loss × regularizer × constraint × design found in the folders, on a dyadic grid.
 
-x lies on multiples of 2^-5 in [-2, 2), y on multiples of 2^-10, parameters are sums of few powers of two: a change by powers of two, or by
-levels up to 2^40, is exact in float64.
+x lies on multiples of 2^-5 in [-2, 2), y on multiples of 2^-10, parameters are sums of few powers of two: a change by
+powers of two, or by levels up to 2^40, is exact in float64.
 """
 
 import itertools
@@ -80,7 +80,10 @@ def designs():
     for name in KERNELS:
         if name == "precomputed":
             gram = dyadic(np.exp(-np.abs(X["one"] - X["one"].T)), 40)
-            found |= {"precomputed": (gram, find_kernel(name), False), "precomputed + 1": (gram, find_kernel(name), True)}
+            found |= {
+                "precomputed": (gram, find_kernel(name), False),
+                "precomputed + 1": (gram, find_kernel(name), True),
+            }
             continue
         kernel = find_kernel(name, **DEFAULTS.get(name, {}))
         found |= {
@@ -89,27 +92,39 @@ def designs():
             f"{name}, ties": (X["ties"], kernel, True),
             f"{name}, two columns": (X["two"], kernel, len(found) % 2 == 0),
         }
-    linear = {"linear + 1": ("one", True), "linear, two columns + 1": ("two", True), "linear, two columns": ("two", False)}
+    linear = {
+        "linear + 1": ("one", True),
+        "linear, two columns + 1": ("two", True),
+        "linear, two columns": ("two", False),
+    }
     return found | {name: (X[x], None, intercept) for name, (x, intercept) in linear.items()}
 
 
 def _regularizers(linear):
-    """Sets of regularizers: each alone beside a ridge, all on differences together; of linear designs also without a ridge, and none."""
+    """Sets of regularizers: each alone beside a ridge, all on differences together; of linear designs also without a
+    ridge, and none."""
     every = [find("regularizer", name, **DEFAULTS.get(name, {})) for name in names("regularizer")]
     others = [term for term in every if not isinstance(term, Ridge)]
     ridge = next(term for term in every if isinstance(term, Ridge))
-    sets = [(ridge,), *((ridge, term) for term in others), (ridge, *(term for term in others if isinstance(term.acts, Differences)))]
+    sets = [
+        (ridge,),
+        *((ridge, term) for term in others),
+        (ridge, *(term for term in others if isinstance(term.acts, Differences))),
+    ]
     return [*sets, (), *((term,) for term in others if isinstance(term.acts, Coefficients))] if linear else sets
 
 
 def _constraint(name, columns):
     """The constraint of that name; along the first of several columns, where it can be."""
-    given = DEFAULTS.get(name, {}) | ({"column": 0} if columns > 1 and "column" in parameters(load("constraint", name)) else {})
+    given = DEFAULTS.get(name, {}) | (
+        {"column": 0} if columns > 1 and "column" in parameters(load("constraint", name)) else {}
+    )
     return find("constraint", name, **given)
 
 
 def _problem(loss, kept, constraints, design, number):
-    """The problem, or None where a term has no rows, or the design does not have it; every third has weights, every fourth an offset."""
+    """The problem, or None where a term has no rows, or the design does not have it; every third has weights, every
+    fourth an offset."""
     x, kernel, intercept = designs()[design]
     columns = 1 if x.shape[0] == x.shape[1] else x.shape[1]
     shapes = [_constraint(name, columns) for name in constraints]
@@ -129,9 +144,12 @@ def _problem(loss, kept, constraints, design, number):
 
 @cache
 def problems():
-    """name → problem. Designs are dealt out in turn, one kernel and one linear design for each set of terms that one takes."""
+    """name → problem. Designs are dealt out in turn, one kernel and one linear design for each set of terms that one
+    takes."""
     losses = {name: find("loss", name, **DEFAULTS.get(name, {})) for name in names("loss")}
-    losses |= {f"{name} {' '.join(given)}": find("loss", name, **given) for name, many in VARIANTS.items() for given in many}
+    losses |= {
+        f"{name} {' '.join(given)}": find("loss", name, **given) for name, many in VARIANTS.items() for given in many
+    }
     shapes = [(), *((name,) for name in names("constraint")), *PAIRS]
     found, turn = {}, itertools.count()
     for linear in (False, True):
@@ -149,7 +167,8 @@ def problems():
 
 
 def spread(problem):
-    """A robust standard deviation of y, from its quartiles; 1 for losses of labels and counts, whose fit is a logarithm."""
+    """A robust standard deviation of y, from its quartiles; 1 for losses of labels and counts, whose fit is a
+    logarithm."""
     if isinstance(problem.loss, Smooth):
         return 1.0
     low, high = np.quantile(problem.y, [0.25, 0.75])

@@ -1,7 +1,8 @@
-"""Changes of a problem, each with the formula of how its answer moves. f are fitted values, P the objective, s a power of two.
+"""Changes of a problem, each with the formula of how its answer moves. f are fitted values, P the objective, s a power
+of two.
 
-Conventions: squared loss z² without a factor ½, ridge·αᵀKα (linear: ridge·‖w‖²), tv·Σ|f_{j+1} - f_j|, trend·Σ|D^k f| with
-D^k f_j = (k-1)!·(x_{j+k} - x_j)·f[x_j, …, x_{j+k}], l1·‖w‖₁ without the intercept, bounds on f before the offset.
+Conventions: squared loss z² without a factor ½, ridge·αᵀKα (linear: ridge·‖w‖²), tv·Σ|f_{j+1} - f_j|, trend·Σ|D^k f|
+with D^k f_j = (k-1)!·(x_{j+k} - x_j)·f[x_j, …, x_{j+k}], l1·‖w‖₁ without the intercept, bounds on f before the offset.
 """
 
 from abc import ABC, abstractmethod
@@ -62,7 +63,8 @@ class Relation(ABC):
 
 
 class Level(Relation):
-    """y' = y + c, c = 2^power, with a free intercept and a loss of f - y:  f' = f + c, bounds + c, P' = P.   Not nonnegative."""
+    """y' = y + c, c = 2^power, with a free intercept and a loss of f - y:  f' = f + c, bounds + c, P' = P.   Not
+    nonnegative."""
 
     def base(self, problem):
         moves = all(isinstance(term, Bounds) or not isinstance(term.acts, Values) for term in problem.constraints)
@@ -70,12 +72,15 @@ class Level(Relation):
 
     def change(self, base):
         c = 2.0**self.power
-        shapes = [Bounds(term.lower + c, term.upper + c) if isinstance(term, Bounds) else term for term in base.constraints]
+        shapes = [
+            Bounds(term.lower + c, term.upper + c) if isinstance(term, Bounds) else term for term in base.constraints
+        ]
         return Change(replace(base, y=base.y + c, constraints=shapes), shift=c)
 
 
 class Outlier(Relation):
-    """y_i = 2^10 becomes 2^power, where the loss ends in straight lines of slope g:  f' = f, P' = P + ω_i g (2^power - 2^10)."""
+    """y_i = 2^10 becomes 2^power, where the loss ends in straight lines of slope g:  f' = f, P' = P + ω_i g (2^power -
+    2^10)."""
 
     far = 2.0**10
 
@@ -117,7 +122,8 @@ class ScaleTargets(Relation):
 
 
 def _with_x_scaled(problem, s, x):
-    """x' = s x: gamma ÷ s^a where k(s x, s z; gamma ÷ s^a) = k(x, z), trend of order k × s^(k-1), of degree q its q-th power.
+    """x' = s x: gamma ÷ s^a where k(s x, s z; gamma ÷ s^a) = k(x, z), trend of order k × s^(k-1), of degree q its q-th
+    power.
 
     Linear: ridge × s², l1 × s.
     """
@@ -127,14 +133,22 @@ def _with_x_scaled(problem, s, x):
             return replace(term, weight=term.weight * (s**2 if problem.kernel is None else 1.0))
         if isinstance(term.acts, Differences):
             return replace(term, weight=term.weight * s ** (scaling.degree(term) * (term.acts.order - 1)))
-        return replace(term, weight=term.weight * s ** scaling.degree(term)) if isinstance(term.acts, Coefficients) else term
+        return (
+            replace(term, weight=term.weight * s ** scaling.degree(term))
+            if isinstance(term.acts, Coefficients)
+            else term
+        )
 
-    shapes = [scaling.times(term, 1 / s) if isinstance(term.acts, Coefficients) else term for term in problem.constraints]
+    shapes = [
+        scaling.times(term, 1 / s) if isinstance(term.acts, Coefficients) else term for term in problem.constraints
+    ]
 
     kernel = problem.kernel
     if kernel is not None:
         kernel = replace(kernel, gamma=kernel.gamma * s ** -scaling.power_of_gamma(kernel))
-    return replace(problem, x=x, kernel=kernel, regularizers=[scaled(term) for term in problem.regularizers], constraints=shapes)
+    return replace(
+        problem, x=x, kernel=kernel, regularizers=[scaled(term) for term in problem.regularizers], constraints=shapes
+    )
 
 
 class ScaleX(Relation):
@@ -161,8 +175,8 @@ class ShiftX(Relation):
 class Columns(Relation):
     """x'_j = s_j (x_j + c), s = 2^power, 2^-power, …, c = 2^20, where the fit does not see it:  f' = f, P' = P.
 
-    With `standardize`, or for a linear design with an intercept and no penalty on coefficients. c = 0 without a centre (a linear design
-    without intercept) and for polynomial kernels.
+    With `standardize`, or for a linear design with an intercept and no penalty on coefficients. c = 0 without a centre
+    (a linear design without intercept) and for polynomial kernels.
     """
 
     def base(self, problem):
@@ -197,8 +211,8 @@ class HeavyRows(Relation):
     """Fewer rows than the rank weigh 2^40 and then 2^47 times the others: f' = f, and P' = P but for what those rows
     cost at least, up to 2^-40.
 
-    The heavy rows lie at distinct x, on a function that satisfies the constraints; of losses with targets it is one row, as any level does.
-    Losses whose rows have no minimum (logistic) are out: their fit there goes on for ever.
+    The heavy rows lie at distinct x, on a function that satisfies the constraints; of losses with targets it is one
+    row, as any level does. Losses whose rows have no minimum (logistic) are out: their fit there goes on for ever.
     """
 
     rows = np.array([3, 11, 20])
@@ -230,7 +244,11 @@ class HeavyRows(Relation):
 
     def change(self, base):
         heavy = base.weights >= 2.0**40
-        least = -base.loss.conjugate_pointwise(np.zeros(heavy.sum()), base.y[heavy]).sum() if isinstance(base.loss, Smooth) else 0.0
+        least = (
+            -base.loss.conjugate_pointwise(np.zeros(heavy.sum()), base.y[heavy]).sum()
+            if isinstance(base.loss, Smooth)
+            else 0.0
+        )
         problem = replace(base, weights=np.where(heavy, 2.0**47, base.weights))
         return Change(problem, constant=(2.0**47 - 2.0**40) * least, compared=np.flatnonzero(~heavy))
 
@@ -254,7 +272,9 @@ def _rows(problem, order):
     """The problem on those of its rows."""
     x = problem.x[np.ix_(order, order)] if isinstance(problem.kernel, Precomputed) else problem.x[order]
     parts = {name: getattr(problem, name) for name in ("weights", "offset")}
-    return replace(problem, x=x, y=problem.y[order], **{name: None if one is None else one[order] for name, one in parts.items()})
+    return replace(
+        problem, x=x, y=problem.y[order], **{name: None if one is None else one[order] for name, one in parts.items()}
+    )
 
 
 class Permuted(Relation):
@@ -284,7 +304,9 @@ class ZeroRow(Relation):
         weights = np.append(np.ones(n) if base.weights is None else base.weights, 0.0)
         offset = None if base.offset is None else np.append(base.offset, 2.0**40)
         rows = np.arange(n)
-        return Change(replace(base, x=x, y=np.append(base.y, -1.5 * 2.0**60), weights=weights, offset=offset), rows=rows)
+        return Change(
+            replace(base, x=x, y=np.append(base.y, -1.5 * 2.0**60), weights=weights, offset=offset), rows=rows
+        )
 
 
 class Reflected(Relation):
@@ -298,7 +320,8 @@ class Reflected(Relation):
 
 
 class ConstantColumn(Relation):
-    """A column of 2^power in a linear design beside an intercept, with a ridge or l1 > 0: its coefficient is 0, f' = f, P' = P."""
+    """A column of 2^power in a linear design beside an intercept, with a ridge or l1 > 0: its coefficient is 0, f' = f,
+    P' = P."""
 
     def base(self, problem):
         penalized = any(term.weight > 0 for term in problem.regularizers)

@@ -13,7 +13,8 @@ Z = np.array([-37.5, -3.25, -0.8, -0.3, -0.02, 0.0, 0.07, 0.4, 0.9, 2.75, 41.0])
 
 
 def of_loss(loss, s):
-    """(ℓ_{s θ}, p) with ℓ_{s θ}(s z) = s^p ℓ_θ(z), θ some of the parameters of a loss of f - y; None where there is no such."""
+    """(ℓ_{s θ}, p) with ℓ_{s θ}(s z) = s^p ℓ_θ(z), θ some of the parameters of a loss of f - y; None where there is no
+    such."""
     if isinstance(loss, Smooth):
         return None
     numbers = [field.name for field in fields(loss) if isinstance(getattr(loss, field.name), float)]
@@ -33,7 +34,8 @@ def _agrees(loss, names, s, p):
 
 
 def end_slope(loss):
-    """-ℓ'(-∞), the price of a unit that y lies above the fit, of a loss of f - y that ends in a straight line there, else None."""
+    """-ℓ'(-∞), the price of a unit that y lies above the fit, of a loss of f - y that ends in a straight line there,
+    else None."""
     if isinstance(loss, Smooth):
         return None
     far = -np.ldexp(1.0, [12, 13, 14, 40, 41])
@@ -55,7 +57,11 @@ def times(term, s):
 
 def is_cone(term):
     """Whether z satisfies the constraint exactly if s z does."""
-    return all(term.value(np.array([s * z])) == term.value(np.array([z])) for z in (-1.0, 0.0, 1.0) for s in (2.0**-40, 2.0**40))
+    return all(
+        term.value(np.array([s * z])) == term.value(np.array([z]))
+        for z in (-1.0, 0.0, 1.0)
+        for s in (2.0**-40, 2.0**40)
+    )
 
 
 def has_minimum(loss, y):
@@ -76,7 +82,9 @@ def power_of_gamma(kernel):
     """a with k(s x, s z; gamma/s^a) = k(x, z)."""
     x, z = _points()
     for power in (1, 2):
-        if np.allclose(replace(kernel, gamma=kernel.gamma / 4.0**power).gram(4 * x, 4 * z), kernel.gram(x, z), rtol=1e-12):
+        if np.allclose(
+            replace(kernel, gamma=kernel.gamma / 4.0**power).gram(4 * x, 4 * z), kernel.gram(x, z), rtol=1e-12
+        ):
             return power
     raise AssertionError(f"gamma of {kernel.name} follows neither 1/x nor 1/x²")
 

@@ -1,0 +1,118 @@
+"""What the parts of a model may be, and what they ask of the data; `InputError` says what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from hw4opt.errors import InputError, shown
+from hw4opt.kernels import Kernel, Precomputed
+from hw4opt.problem.hyperparameters import GAMMA, RIDGE
+from hw4opt.problem.measured import MeasuredData
+from hw4opt.regularizers.ridge import Ridge
+from hw4opt.terms import Coefficients, Loss, PiecewiseQuadratic, Slope, Smooth, Term, Values, registry
+from hw4opt.terms.requirements import class_fault, term_fault
+from hw4opt.validation.arguments import check_argument
+from hw4opt.validation.arrays import check_gram
+
+ON_VALUES, ON_COEFFICIENTS = (Values(), "f"), (Coefficients(raw=True), "every coefficient")
+
+
+def check_flag(name: str, flag: object) -> None:
+    """Raise `InputError` for what is neither True nor False."""
+    check_argument(name, flag, "bool", {})
+
+
+def check_list(name: str, given: object) -> None:
+    """Raise `InputError` for what is no list of terms."""
+    if not isinstance(given, Iterable) or isinstance(given, str | np.ndarray):
+        raise InputError(f"{name} is {shown(given)}; give a list of them, as in [{shown(given)}]")
+
+
+def check_model(kernel: Kernel | None, loss: Loss, regularizers: Sequence[Term], constraints: Sequence[Term]) -> None:
+    """Raise `InputError` for parts that are not what they are given as, or do not go together."""
+    given = (*regularizers, *constraints)
+    check_kinds(kernel, loss, given)
+    check_names([*([] if kernel is None else [kernel]), loss, *given])
+    check_places(regularizers, constraints)
+    check_conflict(constraints)
+
+
+def check_tables(terms: Sequence[Term]) -> None:
+    """Raise `InputError` for a term that has neither tables nor derivatives."""
+    for term in terms:
+        if (fault := term_fault(term)) is not None:
+            raise InputError(fault)
+
+
+def check_kinds(kernel: object, loss: object, terms: Sequence[object]) -> None:
+    """Raise `InputError` for a kernel, loss, regularizer or constraint that is none."""
+    if not (kernel is None or isinstance(kernel, Kernel)):
+        example = "as in RBF(gamma=80), or None for a linear design"
+        raise InputError(f"kernel is {shown(kernel)}; give one of hw4opt's kernels, {example}")
+    if not isinstance(loss, Loss):
+        raise InputError(f"loss is {shown(loss)}; give one of hw4opt's losses, as in Huber(delta=1)")
+    for term in terms:
+        if not isinstance(term, Term) or isinstance(term, Loss):
+            raise InputError(f"{shown(term)} is no regularizer or constraint")
+
+
+def check_names(owners: Sequence[Kernel | Term]) -> None:
+    """Raise `InputError` for a class without a name, a name that is taken, and a label that is given twice."""
+    labels: set[str] = set()
+    for owner in owners:
+        kind = type(owner)
+        if fault := class_fault(kind):
+            raise InputError(fault)
+        if owner.name == GAMMA or (owner.name == RIDGE and not isinstance(owner, Ridge)):
+            raise InputError(f"the name {owner.name!r} of the class {kind.__name__} is taken; give it another one")
+        if owner.label in labels:
+            both = "a problem holds each term once (bounds:lower=0,upper=1 sets both bounds)"
+            raise InputError(f"{owner.label} is given twice; {both}")
+        labels.add(owner.label)
+
+
+def check_places(regularizers: Sequence[Term], constraints: Sequence[Term]) -> None:
+    """Raise `InputError` for a constraint among the regularizers, and the other way round."""
+    for terms, kind, other in ((regularizers, "regularizer", "constraint"), (constraints, "constraint", "regularizer")):
+        for term in terms:
+            if registry.is_registered(other, term):
+                raise InputError(f"{term.name} is no {kind}; give it in {other}s, as in {other}s=[{term!r}]")
+
+
+def check_conflict(constraints: Sequence[Term]) -> None:
+    """Raise `InputError`, naming two constraints, if no fitted values or no coefficients satisfy both."""
+    for acts, what in (ON_VALUES, ON_COEFFICIENTS) if constraints else ():
+        low, high = (-np.inf, ""), (np.inf, "")
+        for term in constraints:
+            if isinstance(term, PiecewiseQuadratic) and term.acts == acts:
+                for table in term.tables:
+                    if table.low == 0:
+                        high = min(high, (table.linear, term.name))
+                    if table.high == 0:
+                        low = max(low, (table.linear, term.name))
+        if low[0] > high[0]:
+            asked = f"{low[1]} asks for {what} ≥ {low[0]:g} and {high[1]} for {what} ≤ {high[0]:g}"
+            raise InputError(f"{asked}: the two conflict and no fit exists")
+
+
+def check_targets(loss: Loss, data: MeasuredData) -> None:
+    """Raise `InputError` for targets that the loss does not take; those of rows without weight may be any."""
+    if isinstance(loss, Smooth):
+        y, weights, active = data.data.y, data.data.weights, data.data.active
+        kept = y if active is None or weights is None else np.where(weights > 0, y, y[active[0]])
+        loss.check_targets(kept)
+
+
+def check_design(kernel: Kernel | None, terms: Sequence[Term], data: MeasuredData) -> None:
+    """Raise `InputError` for x that the kernel, or a slope constraint, cannot go with."""
+    if data.is_gram:
+        check_gram(data.data.x)
+    x = data.active_x
+    if kernel is not None and not isinstance(kernel, Precomputed) and np.all(x == x[0]):
+        raise InputError("x is constant; a kernel design needs at least two different x")
+    for term in terms:
+        if isinstance(term.acts, Slope) and not 0 <= term.acts.column < x.shape[1]:
+            there = f"there are {x.shape[1]} x columns, counted from 0"
+            raise InputError(f"{term.name}: column {term.acts.column} does not exist; {there}")

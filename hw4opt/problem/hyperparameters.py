@@ -1,0 +1,118 @@
+"""Names of hyper-parameters, taken apart: "gamma", "tv", "huber.delta", "trend.weight"."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+from hw4opt.errors import InputError, shown
+from hw4opt.kernels import Kernel
+from hw4opt.terms import Term
+from hw4opt.validation.arguments import is_finite
+
+GAMMA = "gamma"  # of whatever kernel; no class has this name
+RIDGE = "ridge"  # of a kernel design, also where none was given
+WEIGHT = "weight"
+
+Owner = TypeVar("Owner", bound=Term | Kernel)
+
+
+@dataclass(frozen=True)
+class HyperparameterKey:
+    """Which parameter of which term or kernel a name stands for.
+
+    text        the name as given
+    owner       the label of the term or kernel; None in "gamma", which is the kernel's whatever that is
+    parameter   the name of its field; None where only the owner is named, whose weight or gamma is meant
+    """
+
+    text: str
+    owner: str | None
+    parameter: str | None
+
+    @classmethod
+    def parse(cls, name: str) -> HyperparameterKey:
+        """The key of a name; whether a model has its owner is the model's to say."""
+        return _parse(name)
+
+    def belongs_to(self, owner: Term | Kernel) -> bool:
+        """Whether it is a parameter of this term or kernel."""
+        return isinstance(owner, Kernel) if self.owner is None else self.owner == owner.label
+
+    def parameter_of(self, owner: Term | Kernel) -> str:
+        """The name of the field of this owner."""
+        return self.parameter or (GAMMA if isinstance(owner, Kernel) else WEIGHT)
+
+    def is_gamma_of(self, kernel: Kernel | None) -> bool:
+        """Whether it is the kernel's gamma, under any of its names (gamma, rbf.gamma)."""
+        return kernel is not None and self.belongs_to(kernel) and self.parameter_of(kernel) == GAMMA
+
+    def is_weight_of(self, term: Term) -> bool:
+        """Whether it is the term's weight, under any of its names (tv, tv.weight)."""
+        return self.belongs_to(term) and self.parameter_of(term) == WEIGHT
+
+    def settled(self, owner: Term | Kernel, value: float) -> float:
+        """The value as the owner takes it: parameters that are whole numbers are rounded."""
+        field = _fields(owner).get(self.parameter_of(owner))
+        whole = field is not None and isinstance(field.default, int) and not isinstance(field.default, bool)
+        return round(value) if whole and is_finite(value) else value
+
+    def changed(self, owner: Owner, value: float) -> Owner:
+        """The owner with another value of this parameter; raises `InputError` where it has none of that name."""
+        fields, parameter = _fields(owner), self.parameter_of(owner)
+        if parameter not in fields:
+            known = ", ".join(fields) or "no parameters"
+            raise InputError(f"no hyper-parameter {shown(self.text)}: {owner.name} has {known}")
+        record: Any = owner
+        return dataclasses.replace(record, **{parameter: self.settled(owner, value)})
+
+
+@dataclass(frozen=True)
+class Change:
+    """Another value of one hyper-parameter."""
+
+    key: HyperparameterKey
+    value: float
+
+
+def changes_by_label(
+    values: Mapping[str, float], parts: Iterable[Term | Kernel], known: Iterable[str]
+) -> dict[str, list[Change]]:
+    """The changes of every part of a model, by its label.
+
+    Raises `InputError` for a name of no part; its sentence lists the known ones.
+    """
+    labels = {part.label: isinstance(part, Kernel) for part in parts}
+    kernel = next((label for label, is_kernel in labels.items() if is_kernel), "")
+    changes: dict[str, list[Change]] = {label: [] for label in labels}
+    for name, value in values.items():
+        if isinstance(value, str):  # a parameter that follows the data is settled when the data arrive
+            raise InputError(f"{name} is {shown(value)}; it must be a number")
+        key = HyperparameterKey.parse(name)
+        owner = kernel if key.owner is None else key.owner
+        if owner not in changes:
+            raise InputError(f"no hyper-parameter {shown(name)}; there are {', '.join(known)}")
+        changes[owner].append(Change(key, value))
+    return changes
+
+
+def changed(part: Owner, changes: Mapping[str, Sequence[Change]]) -> Owner:
+    """The part with the changes of its label made."""
+    for change in changes[part.label]:
+        part = change.key.changed(part, change.value)
+    return part
+
+
+@cache
+def _parse(name: str) -> HyperparameterKey:
+    if name == GAMMA:
+        return HyperparameterKey(name, None, GAMMA)
+    owner, _, parameter = name.partition(".")
+    return HyperparameterKey(name, owner, parameter or None)
+
+
+def _fields(owner: Any) -> dict[str, dataclasses.Field[Any]]:
+    return {field.name: field for field in dataclasses.fields(owner)}
