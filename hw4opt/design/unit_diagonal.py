@@ -16,7 +16,7 @@ def inverse_root_diagonal(matrix: Array) -> Array:
 
 def scaled_by(matrix: Array, root: Array) -> Array:
     """diag(root) matrix diag(root)."""
-    return matrix * root[..., None, :] * root[..., :, None]
+    return matrix * (root[..., :, None] * root[..., None, :])
 
 
 def least_pivot(matrix: Array) -> Array:

@@ -198,7 +198,7 @@ def _box(tables: Sequence[Table], offset: Array) -> BoxRows:
         first = getattr(tables[0], name)
         same = all(table is tables[0] for table in tables)
         if same:
-            return np.full((len(tables), 1), first)
+            return np.full((len(tables), 1), first, dtype=float)
         return np.array([[getattr(table, name)] for table in tables], dtype=float)
 
     return BoxRows(column("quadratic"), column("linear") - offset, column("low"), column("high"))

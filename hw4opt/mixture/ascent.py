@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw4opt.design.unit_diagonal import inverse_root_diagonal, scaled_by
+from hw4opt.design.unit_diagonal import inverse_root_diagonal
 from hw4opt.mixture.em import cycle
 from hw4opt.mixture.likelihood import BlockMatrix, Curvature, MixtureParameters, curvature, expect
 from hw4opt.mixture.sample import Sample
@@ -127,7 +127,7 @@ class InformationAxes:
 def _inverse_root(matrices: Array) -> Array:
     """H with H Hᵀ = M⁻¹ on the span of M, for symmetric M (…, m, m)."""
     root = inverse_root_diagonal(matrices)
-    values, vectors = np.linalg.eigh(scaled_by(matrices, root))
+    values, vectors = np.linalg.eigh(matrices * root[..., None, :] * root[..., :, None])
     kept = values > SINGULAR_EIGENVALUE
     scaled = np.where(kept, 1.0 / np.sqrt(np.where(kept, values, 1.0)), 0.0)
     return root[..., :, None] * vectors * scaled[..., None, :]

@@ -1063,8 +1063,7 @@ def test_a_wrong_conjugate_is_caught(loss):
     """The model, written apart from the table, leads to a point and duals that the table's certificate does not
     accept."""
     problem = one_problem(loss, regularizers=[TotalVariation(0.1)])
-    right = one_problem(loss, regularizers=[TotalVariation(0.1)])
-    object.__setattr__(right, "loss", type(loss).__mro__[1](*vars(loss).values()))
+    right = one_problem(type(loss).__mro__[1](*vars(loss).values()), regularizers=[TotalVariation(0.1)])
     assert fit(right, "cvxpy").status is Status.CERTIFIED
     result = fit(problem, "cvxpy")
     assert result.status is Status.INACCURATE
