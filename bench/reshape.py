@@ -1,7 +1,7 @@
 """Two checkouts beside each other: `python bench/reshape.py BEFORE [AFTER] --out bench/results/reshape`.
 
 Each case runs in fresh processes of both checkouts in turn (A B B A …), on one BLAS thread; a process gives its own
-time of the work, without imports. The ratio is that of the medians over rounds. Only public names that both checkouts
+time of the work, without imports. The ratio is the median of those of neighbours in time. Only public names that both checkouts
 have are used.
 """
 
@@ -32,7 +32,7 @@ def timed(act, repeat=1):
         for _ in range(repeat):
             act()
         times.append((time.perf_counter() - start) / repeat)
-    print(json.dumps(sorted(times)[2]))
+    print(json.dumps(min(times)))
 
 def once(act):
     start = time.perf_counter()
@@ -136,7 +136,8 @@ def main() -> None:
             for side in order:
                 found[side].append(seconds(getattr(given, side), case))
         medians = {side: statistics.median(times) for side, times in found.items()}
-        rows[case] = medians | {"ratio": medians["after"] / medians["before"], "rounds": rounds}
+        ratios = [after / before for before, after in zip(found["before"], found["after"], strict=True)]
+        rows[case] = medians | {"ratio": statistics.median(ratios), "rounds": rounds}
         print(
             f"{case}: {medians['before']:.4g} s before, {medians['after']:.4g} s after: {rows[case]['ratio']:.3f}",
             flush=True,
