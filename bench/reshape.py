@@ -1,8 +1,8 @@
 """Two checkouts beside each other: `python bench/reshape.py BEFORE [AFTER] --out bench/results/reshape`.
 
 Each case runs in fresh processes of both checkouts in turn (A B B A …), on one BLAS thread; a process gives its own
-time of the work, without imports. The ratio is the median of those of neighbours in time. Only public names that both checkouts
-have are used.
+time of the work, without imports. The ratio is the median of those of neighbours in time. Only public names that both
+checkouts have are used.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.problem.hyperparameters import GAMMA, RIDGE
 from hw4opt.problem.measured import MeasuredData
 from hw4opt.regularizers.ridge import Ridge
-from hw4opt.terms import Coefficients, Loss, PiecewiseQuadratic, Slope, Smooth, Term, Values, registry
+from hw4opt.terms import Coefficients, Loss, PiecewiseQuadratic, Smooth, Term, Values, registry
 from hw4opt.terms.requirements import class_fault, term_fault
 from hw4opt.validation.arguments import check_argument
 from hw4opt.validation.arrays import check_gram
@@ -113,6 +113,7 @@ def check_design(kernel: Kernel | None, terms: Sequence[Term], data: MeasuredDat
     if kernel is not None and not isinstance(kernel, Precomputed) and np.all(x == x[0]):
         raise InputError("x is constant; a kernel design needs at least two different x")
     for term in terms:
-        if isinstance(term.acts, Slope) and not 0 <= term.acts.column < x.shape[1]:
-            there = f"there are {x.shape[1]} x columns, counted from 0"
-            raise InputError(f"{term.name}: column {term.acts.column} does not exist; {there}")
+        for column in term.acts.slope_columns:
+            if not 0 <= column < x.shape[1]:
+                there = f"there are {x.shape[1]} x columns, counted from 0"
+                raise InputError(f"{term.name}: column {column} does not exist; {there}")

@@ -19,7 +19,7 @@ from hw4opt.problem.data import ColumnNames, Data
 from hw4opt.problem.hyperparameters import GAMMA, RIDGE, WEIGHT, HyperparameterKey, changed, changes_by_label
 from hw4opt.problem.measured import MeasuredData
 from hw4opt.regularizers.ridge import Ridge
-from hw4opt.terms import AUTO, Loss, Slope, Smooth, Term
+from hw4opt.terms import AUTO, Loss, Smooth, Term
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked
 from hw4opt.validation.arrays import ReadOnly, finite_array
@@ -86,7 +86,7 @@ class Model:
     @property
     def slopes(self) -> tuple[int, ...]:
         """The x columns along which a term acts on the derivative, sorted."""
-        return tuple(sorted({term.acts.column for term in self.terms if isinstance(term.acts, Slope)}))
+        return tuple(sorted({column for term in self.terms for column in term.acts.slope_columns}))
 
     @property
     def hyperparameters(self) -> dict[str, float]:
