@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from hw4opt import Bounds, Huber, InputError, Problem, Result, Ridge, TotalVariation, fit
+from hw4opt import Bounds, Huber, Increasing, InputError, Problem, Result, Ridge, TotalVariation, check_term, fit
 from hw4opt.crosscheck import crosscheck
 from hw4opt.selection import select
 from hw4opt.selection.ranges import default_range
@@ -144,6 +144,43 @@ def test_hyperparameters_of_own_classes_are_chosen(method):
 
 
 # ---- a smooth loss that is no likelihood -----------------------------------------------------------------------------
+
+
+class Steep(LogCosh):
+    """Σ log cosh(10 (z_i - y_i)): |f'''| ≤ 20 f''."""
+
+    name = "steep"
+    steepest = 100.0
+    self_concordance = 20.0
+
+    def pointwise(self, z, y=1.0):
+        return super().pointwise(10 * np.asarray(z), 10 * np.asarray(y))
+
+    def gradient(self, z, y):
+        return 10 * super().gradient(10 * z, 10 * y)
+
+    def curvature(self, z, y):
+        return 100 * super().curvature(10 * z, 10 * y)
+
+    def conjugate_pointwise(self, u, y):
+        return super().conjugate_pointwise(u / 10, 10 * y)
+
+    def clip_dual(self, u, y):
+        return np.clip(u, -10, 10)
+
+    def model(self, cp, z, y=1.0):
+        return super().model(cp, 10 * z, 10 * y)
+
+
+@pytest.mark.parametrize(
+    "terms", [{}, {"regularizers": [Ridge(0.01), TotalVariation(0.1)]}, {"constraints": [Increasing()]}]
+)
+def test_the_interior_point_follows_the_self_concordance(terms):
+    check_term(Steep)
+    problem = smooth(loss=Steep(), **terms)
+    found = fit(problem, "interior")
+    assert found.status.word == "certified" and found.iterations < 60
+    assert crosscheck(problem, ["interior", "cvxpy:CLARABEL"]).agrees
 
 
 @pytest.mark.parametrize("solver", ["interior", "newton", "proximal", "cvxpy:CLARABEL"])
