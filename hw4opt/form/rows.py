@@ -15,10 +15,9 @@ import numpy as np
 
 from hw4opt.form.gap_cost import row_slack
 from hw4opt.terms import Likelihood, Smooth
-from hw4opt.terms.base import Array
+from hw4opt.terms.base import EPS, Array
 
-EPS = float(np.finfo(float).eps)
-BREAKPOINT_ROUNDING = 1e-14  # of the largest z: a constraint violated by no more is met
+CONSTRAINT_ROUNDING = 1e-14  # of the largest z: a constraint violated by no more is met
 
 
 class RowFunctions(ABC):
@@ -208,7 +207,7 @@ class BoxRows(RowFunctions):
         v = z - self.shift
         p = self._gradient(v)
         if self._any_half_bounded:
-            met = self._half_bounded & (np.abs(v) <= BREAKPOINT_ROUNDING * np.abs(z).max(axis=1, keepdims=True))
+            met = self._half_bounded & (np.abs(v) <= CONSTRAINT_ROUNDING * np.abs(z).max(axis=1, keepdims=True))
             v = np.where(met, 0.0, v)
         return row_slack(p, u, v, self.quadratic, price)
 

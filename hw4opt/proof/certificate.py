@@ -19,13 +19,12 @@ import numpy as np
 from hw4opt.form import BoxRows, Form, RowBlock, SmoothRows
 from hw4opt.form.dual_projection import project_dual
 from hw4opt.running.threads import parallel_map
-from hw4opt.terms.base import Array
+from hw4opt.terms.base import EPS, Array
 
-EPS = float(np.finfo(float).eps)
-ROUNDING = 8 * EPS  # of the largest fitted value (of a slope's own products): what evaluating a row may be off by
-TRUNCATED = 1e-6  # of gap_scale: what the truncated basis may leave out of a certified answer
-PLAINLY = 1e-9  # of gap_scale: a truncation that needs no closer look
-EXACT_ROWS = 5_000  # functionals up to which truncation is looked at closely whether that matters or not
+ROW_EVALUATION_ROUNDING = 8 * EPS  # of the largest fitted value (of a slope's own products), in a row
+MAX_TRUNCATION = 1e-6  # of gap_scale: what the truncated basis may leave out of a certified answer
+NEGLIGIBLE_TRUNCATION = 1e-9  # of gap_scale: a truncation that needs no closer look
+MAX_EXACT_TRUNCATION_ROWS = 5_000  # functionals up to which a closer look does not wait until it decides
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Certificate:
         if self.gap_scale == 0:
             return self.gap <= self.gap_rounding
         proven = self.gap + self.gap_rounding <= tol * self.gap_scale
-        return proven and self.truncation <= max(tol, TRUNCATED) * self.gap_scale
+        return proven and self.truncation <= max(tol, MAX_TRUNCATION) * self.gap_scale
 
     def solved(self, tol: float) -> bool:
         """Whether gap and violation are within `tol`, so that only rounding and truncation may fall short: no solver
@@ -85,13 +84,13 @@ class Certificate:
         """What keeps the answer from being certified, in words; None if nothing does, or if `reason` says it."""
         if self.gap is None or not self.gap_scale or self.holds(tol):
             return None
-        if self.truncation > max(tol, TRUNCATED) * self.gap_scale:
+        if self.truncation > max(tol, MAX_TRUNCATION) * self.gap_scale:
             left = (
                 "what the kernel's basis leaves out may count for "
                 f"{self.truncation / self.gap_scale:.1e} of what the fit explains"
             )
             return (
-                f"{left} (at most {max(tol, TRUNCATED):.0e}); a larger ridge, or a smaller "
+                f"{left} (at most {max(tol, MAX_TRUNCATION):.0e}); a larger ridge, or a smaller "
                 "weight of tv or trend, lowers it"
             )
         if self.violation > tol:
@@ -148,7 +147,7 @@ def _breakpoint_rounding(form: Form, w: Array, z: Array) -> Array:
     """That of a row's fitted values, amplified by its coefficients, (b, M); slopes, in units of f over x, are no sums
     of fitted values."""
     largest = np.abs(z[:, : form.loss.count]).max(axis=1, keepdims=True)
-    return _row_rounding(form, w, ROUNDING * largest, ROUNDING)
+    return _row_rounding(form, w, ROW_EVALUATION_ROUNDING * largest, ROW_EVALUATION_ROUNDING)
 
 
 def _residual_rounding(form: Form, w: Array, z: Array) -> Array:
@@ -210,7 +209,7 @@ def _blend(form: Form, w: Array, z: Array, interior: Array, allowed: Array, whic
     return w + share * (interior - w)
 
 
-class _Sums(NamedTuple):
+class _RowSums(NamedTuple):
     """Sums over the rows of a block, (b,): the Fenchel-Young slack, f, and what rounding may do to the slack."""
 
     slack: Array
@@ -218,7 +217,7 @@ class _Sums(NamedTuple):
     rounding: Array
 
 
-def _sums(form: Form, block: RowBlock, z: Array, u: Array, rounding: _Rounding) -> _Sums:
+def _sums(form: Form, block: RowBlock, z: Array, u: Array, rounding: _Rounding) -> _RowSums:
     here = block.span
     unsure = rounding.residual[:, here]
     if isinstance(block.rows, SmoothRows):
@@ -239,7 +238,7 @@ def _sums(form: Form, block: RowBlock, z: Array, u: Array, rounding: _Rounding) 
     slack = (p - u) * (v - 0.5 * q * (p + u))
     value = (v - 0.5 * q * p) * p
     unsure = np.where(rows.open, _slack_rounding(rows, v, p, u, unsure, met), 0.0)
-    return _Sums(np.maximum(slack, 0).sum(axis=1) + extra, value.sum(axis=1), unsure.sum(axis=1))
+    return _RowSums(np.maximum(slack, 0).sum(axis=1) + extra, value.sum(axis=1), unsure.sum(axis=1))
 
 
 def _cancels(form: Form, block: RowBlock, rows: BoxRows) -> np.ndarray:
@@ -274,10 +273,10 @@ def _slack_rounding(rows: BoxRows, v: Array, p: Array, u: Array, unsure: Array, 
     return np.where(q > 0, first + second, flat)
 
 
-def _smooth_sums(rows: SmoothRows, z: Array, u: Array, unsure: Array) -> _Sums:
+def _smooth_sums(rows: SmoothRows, z: Array, u: Array, unsure: Array) -> _RowSums:
     slack, (value, slope, curvature) = rows.slack(z, u), rows.derivatives(z)
     rounding = np.abs(slope - u) * unsure + 0.5 * curvature * np.square(unsure) + rows.slack_rounding(z, u, slack)
-    return _Sums(slack.sum(axis=1), value.sum(axis=1), rounding.sum(axis=1))
+    return _RowSums(slack.sum(axis=1), value.sum(axis=1), rounding.sum(axis=1))
 
 
 def _pull_rounding(form: Form, u: Array, w: Array) -> Array:
@@ -396,7 +395,8 @@ def _largest_drop(form: Form, w: Array) -> Array | None:
 
 
 def _truncation(form: Form, u: Array, scale: Array) -> Array:
-    """What the basis leaves out of the kernel: |sᵀ(K - BBᵀ)s|/(4 ridge), s = Sᵀu, up to EXACT_ROWS functionals.
+    """What the basis leaves out of the kernel: |sᵀ(K - BBᵀ)s|/(4 ridge), s = Sᵀu, up to MAX_EXACT_TRUNCATION_ROWS
+    functionals.
 
     Above, where that is enough for an answer to be certified, and below, where it is next to nothing, it is the bound
     (Σ_j |s_j| √d_j)²/(4 ridge) with d = diag(K - BBᵀ), which costs no kernel values.
@@ -405,8 +405,8 @@ def _truncation(form: Form, u: Array, scale: Array) -> Array:
         return np.zeros(form.batch)
     s, ridge = form.spread(u), np.where(form.ridge > 0, form.ridge, 1.0)
     bound = np.square(np.abs(s) @ np.sqrt(form.design.left_over)) / (4 * ridge)
-    plainly = PLAINLY if s.shape[1] <= EXACT_ROWS else TRUNCATED
-    unclear = np.flatnonzero((bound > plainly * scale) & (form.ridge > 0))
+    allowed = NEGLIGIBLE_TRUNCATION if s.shape[1] <= MAX_EXACT_TRUNCATION_ROWS else MAX_TRUNCATION
+    unclear = np.flatnonzero((bound > allowed * scale) & (form.ridge > 0))
     if len(unclear):
         bound[unclear] = np.minimum(bound[unclear], form.design.left_out(s[unclear]) / (4 * ridge[unclear]))
     return np.where(form.ridge > 0, bound, 0.0)

@@ -35,8 +35,8 @@ try:
 except ImportError as error:
     raise InputError("the solver qp needs qpsolvers; it comes with the extra: pip install 'hw4opt[qp]'") from error
 
-DEFAULT = "piqp"
-SETTINGS: dict[str, dict[str, Any]] = {  # tightened, as in cvxpy.py
+QP_DEFAULT = "piqp"
+QP_SETTINGS: dict[str, dict[str, Any]] = {  # tightened, as in cvxpy.py
     "piqp": {
         "eps_abs": 1e-10,
         "eps_rel": 1e-11,
@@ -55,7 +55,7 @@ SETTINGS: dict[str, dict[str, Any]] = {  # tightened, as in cvxpy.py
     "ecos": {"abstol": 1e-10, "reltol": 1e-10, "feastol": 1e-10, "max_iters": 500},
     "scs": {"eps_abs": 1e-10, "eps_rel": 1e-10, "max_iters": 100_000},
 }
-ITERATIONS = {  # the option that limits iterations
+QP_ITERATION_OPTIONS = {  # the option that limits iterations
     "piqp": "max_iter",
     "proxqp": "max_iter",
     "daqp": "iter_limit",
@@ -65,14 +65,13 @@ ITERATIONS = {  # the option that limits iterations
     "ecos": "max_iters",
     "scs": "max_iters",
 }
-SECONDS = {"highs": "time_limit", "clarabel": "time_limit", "osqp": "time_limit", "scs": "time_limit_secs"}
-DEFINITE = frozenset({"quadprog", "ecos"})  # need curvature of every variable
-ENDS = frozenset({"piqp", "daqp", "quadprog", "clarabel", "osqp", "ecos", "scs"})  # soon, at their limit of iterations
-LARGEST = 50_000_000  # entries of P up to which a solver that takes only dense matrices is asked
-DENSE = (
-    1_000_000  # entries of P up to which a solver that takes both is given dense matrices, which it solves more exactly
-)
-RIDGE = 1e-10  # of the largest diagonal entry: curvature that variables without any get for solvers in DEFINITE
+QP_TIME_OPTIONS = {"highs": "time_limit", "clarabel": "time_limit", "osqp": "time_limit", "scs": "time_limit_secs"}
+STRICTLY_CONVEX_ONLY = frozenset({"quadprog", "ecos"})  # need curvature of every variable
+# those that end soon, at their limit of iterations
+QP_WITH_OWN_LIMIT = frozenset({"piqp", "daqp", "quadprog", "clarabel", "osqp", "ecos", "scs"})
+MAX_DENSE_ENTRIES = 50_000_000  # entries of P up to which a solver that takes only dense matrices is asked
+PREFERRED_DENSE_ENTRIES = 1_000_000  # entries of P up to which one that takes both is given dense ones: more exact
+ADDED_CURVATURE = 1e-10  # of P's largest diagonal entry, for variables without curvature (STRICTLY_CONVEX_ONLY)
 
 
 class Qp(Family):
@@ -88,7 +87,7 @@ class Qp(Family):
     def backend(self, name: str) -> str:
         """The solver's name as qpsolvers spells it; raises `UnknownNameError`, which lists the installed ones."""
         if not name:
-            return DEFAULT if DEFAULT in self.backends() else self.backends()[0]
+            return QP_DEFAULT if QP_DEFAULT in self.backends() else self.backends()[0]
         if name.lower() not in self.backends():
             raise UnknownNameError("installed qp solver", name.lower(), self.backends())
         return name.lower()
@@ -116,8 +115,8 @@ class Qp(Family):
 
 
 def _solve_one(form: Form, options: Options, deadline: Deadline) -> Answer:
-    name = options.backend or DEFAULT
-    rows = _Rows.of(form)
+    name = options.backend or QP_DEFAULT
+    rows = _ProgramRows.of(form)
     program = _suited(name, _program(form, rows))
     raw = _answer_of(name, program, options, deadline)
     w, u = raw.x[None, : form.penalty.shape[1]], np.zeros((1, form.size))
@@ -160,7 +159,7 @@ class Raw:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
+class _ProgramRows:
     """All nonquadratic rows of a form of one problem, (m,) each, a (m, r), and their places in the table of all
     rows."""
 
@@ -173,7 +172,7 @@ class _Rows:
     open: np.ndarray
 
     @classmethod
-    def of(cls, form: Form) -> _Rows:
+    def of(cls, form: Form) -> _ProgramRows:
         blocks = form.nonquadratic
         boxes = [block.rows for block in blocks if isinstance(block.rows, BoxRows)]
         sizes = [block.count for block in blocks]
@@ -224,7 +223,7 @@ def _scatter(values: Array, places: np.ndarray) -> Array:
     return whole
 
 
-def _program(form: Form, rows: _Rows) -> Program:
+def _program(form: Form, rows: _ProgramRows) -> Program:
     """The program in sparse matrices."""
     one_sided, r = rows.one_sided, form.penalty.shape[1]
     split = rows.open & ~one_sided
@@ -261,11 +260,11 @@ def _columns(size: int, places: np.ndarray, values: Array) -> sparse.csc_array:
 def _suited(name: str, program: Program) -> Program:
     """The program in the matrices that the backend takes; raises `RefusedError` where they are dense and too large."""
     size = len(program.c)
-    if name in qpsolvers.dense_solvers and size**2 <= DENSE:
+    if name in qpsolvers.dense_solvers and size**2 <= PREFERRED_DENSE_ENTRIES:
         return _mapped(program, lambda matrix: matrix.toarray())
     if name in qpsolvers.sparse_solvers:
         return _mapped(program, sparse.csc_matrix)
-    if size**2 > LARGEST:
+    if size**2 > MAX_DENSE_ENTRIES:
         raise RefusedError(
             f"qp:{name} takes dense matrices, which are too large for {size} variables; take a "
             "sparse one, such as qp:piqp"
@@ -280,14 +279,14 @@ def _mapped(program: Program, act: Callable[[Any], Any]) -> Program:
 
 def _answer_of(name: str, program: Program, options: Options, deadline: Deadline) -> Raw:
     """The backend's answer: here where it ends by itself and no limit is set, else in a process that can be killed."""
-    settings = dict(SETTINGS.get(name, {}))
+    settings = dict(QP_SETTINGS.get(name, {}))
     if options.max_iterations is not None:
-        if name not in ITERATIONS:
+        if name not in QP_ITERATION_OPTIONS:
             raise InputError(f"qp:{name} has no limit on iterations; leave out max_iterations, or set time_limit")
-        settings[ITERATIONS[name]] = options.max_iterations
+        settings[QP_ITERATION_OPTIONS[name]] = options.max_iterations
     if _stays_here(options):
         return _run((name, program, settings))
-    seconds = deadline.pass_on(settings, SECONDS.get(name))
+    seconds = deadline.pass_on(settings, QP_TIME_OPTIONS.get(name))
     try:
         return in_own_process(_run, (name, program, settings), seconds)
     except TimeoutError:
@@ -296,12 +295,12 @@ def _answer_of(name: str, program: Program, options: Options, deadline: Deadline
 
 def _stays_here(options: Options) -> bool:
     """Whether the backend needs no process that can be killed: it ends by itself, and no limit is set."""
-    return options.time_limit is None and options.backend in ENDS
+    return options.time_limit is None and options.backend in QP_WITH_OWN_LIMIT
 
 
 def _run(task: tuple[str, Program, dict[str, Any]]) -> Raw:
     name, program, settings = task
-    p = _strictly_convex(program.p) if name in DEFINITE else program.p
+    p = _strictly_convex(program.p) if name in STRICTLY_CONVEX_ONLY else program.p
     problem = qpsolvers.Problem(p, program.c, program.g, program.h, program.a, program.b, program.least)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the certificate says what an answer is worth
@@ -339,4 +338,4 @@ def _unsolved(name: str, said: str) -> tuple[Status, str | None]:
 def _strictly_convex(p: Array) -> Array:
     """p with a little curvature on the variables that have none."""
     diagonal = np.diag(p)
-    return p + np.diag(np.where(diagonal > 0, 0.0, RIDGE * diagonal.max(initial=1e-300)))
+    return p + np.diag(np.where(diagonal > 0, 0.0, ADDED_CURVATURE * diagonal.max(initial=1e-300)))
