@@ -10,9 +10,10 @@ import numpy as np
 
 from hw4opt.design import Design
 from hw4opt.errors import InputError
+from hw4opt.form.box_rows import BoxRows
 from hw4opt.form.chunks import MAX_KEPT_ENTRIES
 from hw4opt.form.form import Form
-from hw4opt.form.rows import BoxRows, SmoothRows
+from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.form.term_rows import TermRows
 from hw4opt.problem import Problem
 from hw4opt.terms import Acts, Loss, PiecewiseQuadratic, Smooth, Table, Term

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.form.rows import BoxRows, SmoothRows
+from hw4opt.form.box_rows import BoxRows
+from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.form.term_rows import TermRows
 from hw4opt.terms.base import Array
 
