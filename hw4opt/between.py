@@ -13,15 +13,14 @@ from hw4opt.result import Result
 from hw4opt.terms import Differences, PiecewiseQuadratic, Slope, Term, Values
 from hw4opt.terms.base import Array
 
-EVEN = 20  # steps that every gap is divided into
-FINE, FAR = 8, 6  # steps a length of the kernel, and lengths from both ends of a gap over which they are taken
-MOST = 50_000  # points looked at: of more gaps, the widest
-ROWS, NEIGHBOURS, SHARES = (
-    2_000,
-    3,
-    (0.2, 0.4, 0.6, 0.8),
-)  # several columns: rows looked at, neighbours of each, and points on the way
-COUNTS = 1e-6  # of the spread of y: a failure below that is none
+STEPS_PER_GAP = 20  # steps that every gap is divided into
+STEPS_PER_LENGTH = 8  # steps a length of the kernel, near the ends of a gap
+LENGTHS_FROM_GAP_END = 6  # lengths of the kernel from both ends of a gap over which these steps are taken
+MAX_POINTS = 50_000  # points looked at: of more gaps, the widest
+MAX_START_ROWS = 2_000  # several columns: rows from which points are looked at
+NEIGHBOURS_PER_ROW = 3  # … towards so many of its nearest others
+WAY_SHARES = (0.2, 0.4, 0.6, 0.8)  # … at these shares of the way
+NEGLIGIBLE_FAILURE = 1e-6  # of the spread of y: a failure below that is none
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def breaks(result: Result) -> list[Break]:
     problem = result.problem
     if not problem.constraints or problem.kernel is None or isinstance(problem.kernel, Precomputed):
         return []
-    least = COUNTS * spread_of(problem.y if problem.active is None else problem.y[problem.active])
+    least = NEGLIGIBLE_FAILURE * spread_of(problem.y if problem.active is None else problem.y[problem.active])
     if problem.x.shape[1] != 1:
         return list(_breaks_of_columns(result, least))
     x = _points(np.unique(problem.active_x[:, 0]), problem.kernel.length * float(problem.scaling[1][0]))
@@ -107,28 +106,30 @@ def _breaks_of_columns(result: Result, least: float) -> Iterator[Break]:
 def _between_neighbours(x: Array) -> Array:
     """Points on the way from rows to their nearest others, (m, d); of many rows, those of an even part."""
     spread = np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1.0)
-    rows = np.unique(np.linspace(0, len(x) - 1, min(len(x), ROWS)).astype(int))
+    rows = np.unique(np.linspace(0, len(x) - 1, min(len(x), MAX_START_ROWS)).astype(int))
     unit = x[rows] / spread
     squares = np.square(unit).sum(axis=1)
     apart = squares[:, None] + squares - 2 * unit @ unit.T
     np.fill_diagonal(apart, np.inf)
-    count = min(NEIGHBOURS, len(rows) - 1)
+    count = min(NEIGHBOURS_PER_ROW, len(rows) - 1)
     near = (
         np.argpartition(apart, count - 1, axis=1)[:, :count]
         if count < len(rows) - 1
         else np.argsort(apart, axis=1)[:, :count]
     )
     start, end = np.repeat(rows, count), rows[near.ravel()]
-    return np.concatenate([x[start] + share * (x[end] - x[start]) for share in SHARES])
+    return np.concatenate([x[start] + share * (x[end] - x[start]) for share in WAY_SHARES])
 
 
 def _points(x: Array, length: float) -> Array:
     """Sorted points within the widest gaps of sorted x, their ends included."""
     gaps = np.diff(x)
-    fine = np.arange(1, FINE * FAR) * (length / FINE) if length / FINE < gaps.max() / EVEN else np.empty(0)
-    widest = np.argsort(-gaps, kind="stable")[: max(MOST // (EVEN + 2 * len(fine)), 1)]
+    step, fine = length / STEPS_PER_LENGTH, np.empty(0)
+    if step < gaps.max() / STEPS_PER_GAP:
+        fine = np.arange(1, STEPS_PER_LENGTH * LENGTHS_FROM_GAP_END) * step
+    widest = np.argsort(-gaps, kind="stable")[: max(MAX_POINTS // (STEPS_PER_GAP + 2 * len(fine)), 1)]
     low, gap = x[widest, None], gaps[widest, None]
-    even = low + gap * (np.arange(EVEN + 1) / EVEN)
+    even = low + gap * (np.arange(STEPS_PER_GAP + 1) / STEPS_PER_GAP)
     inside = fine < gap
     return np.unique(np.concatenate([even.ravel(), (low + fine)[inside], (x[widest + 1, None] - fine)[inside]]))
 

@@ -17,10 +17,10 @@ from hw4opt.solvers import Solver, families, installed, native_solvers
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked
 
-USUAL = ("cvxpy:CLARABEL", "cvxpy:ECOS", "cvxpy:OSQP", "cvxpy:SCS", "qp:daqp", "qp:piqp", "qp:proxqp")
+COMPARED_BACKENDS = ("cvxpy:CLARABEL", "cvxpy:ECOS", "cvxpy:OSQP", "cvxpy:SCS", "qp:daqp", "qp:piqp", "qp:proxqp")
 TIME_LIMIT = 60.0  # seconds a solver
-ANSWERS = (Status.CERTIFIED, Status.INACCURATE, Status.UNCERTIFIED, Status.ITERATION_LIMIT)
-ROUNDING = 1e-9  # of gap_scale: what objectives may differ by beyond their gaps
+COMPARED_STATUSES = (Status.CERTIFIED, Status.INACCURATE, Status.UNCERTIFIED, Status.ITERATION_LIMIT)
+COMPARISON_ROUNDING = 1e-9  # of gap_scale: what objectives may differ by beyond their gaps
 OBJECTIVE_APART = 1e-4  # of gap_scale: beyond it an objective without proof lies apart from another
 FITTED_APART = 1e-2  # of y's robust spread: beyond it fitted values without proof lie apart from others
 
@@ -64,9 +64,9 @@ class Crosscheck:
 
 
 def default_solvers() -> list[str]:
-    """The native solvers, and of `USUAL` what is installed."""
+    """The native solvers, and of `COMPARED_BACKENDS` what is installed."""
     backends = [name for family in families() for name in installed(family)]
-    return [*native_solvers(), *(name for name in USUAL if name in backends)]
+    return [*native_solvers(), *(name for name in COMPARED_BACKENDS if name in backends)]
 
 
 def every_solver() -> list[str]:
@@ -164,13 +164,13 @@ def _scale(one: Result, other: Result) -> float:
 def _differ(one: Result, other: Result) -> tuple[float, float]:
     """How far two certified objectives lie apart, and how far they may."""
     gaps = (one.certificate.gap or 0.0) + (other.certificate.gap or 0.0)
-    return abs(one.objective - other.objective), gaps + ROUNDING * _scale(one, other)
+    return abs(one.objective - other.objective), gaps + COMPARISON_ROUNDING * _scale(one, other)
 
 
 def _is_answer(result: Result) -> bool:
     """Whether the solver gave a point; one that failed, or was killed, leaves w = 0."""
     finite = np.isfinite(result.objective) and bool(np.isfinite(result.fitted).all())
-    return finite and result.status in ANSWERS and (result.status is Status.CERTIFIED or bool(result.w.any()))
+    return finite and result.status in COMPARED_STATUSES and (result.status is Status.CERTIFIED or bool(result.w.any()))
 
 
 def _apart(one: Result, other: Result, spread: float) -> bool:
@@ -183,7 +183,7 @@ def _apart(one: Result, other: Result, spread: float) -> bool:
     if one.status is other.status is Status.CERTIFIED:
         bounds = [result.prediction_error_bound for result in (one, other)]
         proven = sum(np.inf if bound is None or one.problem.intercept else bound for bound in bounds) / spread
-        return difference > allowed or _fitted_difference(one, other, spread) > proven + ROUNDING
+        return difference > allowed or _fitted_difference(one, other, spread) > proven + COMPARISON_ROUNDING
     if difference > OBJECTIVE_APART * _scale(one, other):
         return True
     return one.problem.ridge > 0 and _fitted_difference(one, other, spread) > FITTED_APART

@@ -27,7 +27,7 @@ from hw4opt.terms import Likelihood
 from hw4opt.validation.arguments import check_word, checked
 
 UNATTAINED = "the infimum is not attained"
-STATIONARY = 1e-6  # relative gap of a fit that shows by its duals which rows it rests on
+STATIONARY_GAP = 1e-6  # relative gap of a fit that shows by its duals which rows it rests on
 
 
 @checked
@@ -281,4 +281,4 @@ def unattained(form: Form, proof: Proof, i: int) -> bool:
     smooth = form.loss.smooth
     if smooth is None or smooth.settles_existence:
         return False
-    return not settle(form, i, proof.w[i] if proof.certificates[i].holds(STATIONARY) else None).finite
+    return not settle(form, i, proof.w[i] if proof.certificates[i].holds(STATIONARY_GAP) else None).finite

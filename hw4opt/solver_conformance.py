@@ -26,7 +26,7 @@ from hw4opt.solvers import Chosen, Solver, find_solver
 from hw4opt.terms import Loss, Term
 
 RIDGES = (0.1, 1.0)  # of the two problems of each batch
-ROWS = 30
+PROBLEM_ROWS = 30  # of each problem
 
 
 def check_solver(solver: str | Solver) -> None:
@@ -104,7 +104,7 @@ def _check_claims(chosen: Chosen, name: str, form: Form, answer: Answer) -> list
 
 
 def _forms() -> dict[str, Form]:
-    x = np.linspace(0, 1, ROWS)
+    x = np.linspace(0, 1, PROBLEM_ROWS)
     wave = np.sin(6 * x) + 0.2 * np.cos(71 * x)
     columns = np.column_stack([x, np.cos(9 * x), np.sin(23 * x)])
     labels, counts = np.where(wave > 0, 1.0, -1.0), np.round(3 + 2 * wave)

@@ -17,13 +17,13 @@ from hw4opt.kernels import VALUE, Kernel, Precomputed
 from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import Array
 
-LARGEST = 1e150  # k(x, x) that can be squared and summed
+MAX_KERNEL_VALUE = 1e150  # k(x, x) that can be squared and summed
 TRUNCATION = 1e-15  # of the largest k(x, x): what pivoting leaves
-ROUNDING = 2e-14  # what rounding alone can leave of a diagonal when all rows are checked
-RANK_LIMIT = 1_000
-CANDIDATES = 4_096
-BLOCK = 8_192
-WHOLE = 600  # candidates up to which their whole Gram matrix is cheaper than its columns one by one
+DIAGONAL_ROUNDING = 2e-14  # what rounding alone can leave of a diagonal when all rows are checked
+RANK_LIMIT = 1_000  # columns of B where twice as many functionals are exceeded, unless the user gives a limit
+PIVOT_CANDIDATES = 4_096  # points, evenly spaced among more, from which pivots are first chosen
+BASIS_BLOCK_ROWS = 8_192  # rows of B made at a time
+MAX_WHOLE_GRAM_ROWS = 600  # candidates up to which their whole Gram matrix is cheaper than its columns one by one
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +43,10 @@ class Basis:
         out = np.empty((len(x), len(self.points)))
 
         def fill(low: int) -> None:
-            block = slice(low, low + BLOCK)
+            block = slice(low, low + BASIS_BLOCK_ROWS)
             np.matmul(_against(self.kernel, x[block], column, self.points, self.columns), self.factor, out=out[block])
 
-        parallel_map(fill, range(0, len(x), BLOCK))
+        parallel_map(fill, range(0, len(x), BASIS_BLOCK_ROWS))
         return out
 
 
@@ -101,7 +101,7 @@ def _columns(
     """The Gram matrix of the candidates, by column."""
     if isinstance(kernel, Precomputed):
         return lambda j: x[:, j]
-    if len(kinds) == 1 and len(x) <= WHOLE:
+    if len(kinds) == 1 and len(x) <= MAX_WHOLE_GRAM_ROWS:
         gram = kernel.gram(x, x)
         return lambda j: gram[j]
 
@@ -120,8 +120,8 @@ def build_basis(
     """The basis over evaluation at the rows of x and the slopes there along the named columns, and its values at x."""
     size = len(x) * (1 + len(slopes))
     limit = limit or (size if size <= 2 * RANK_LIMIT else RANK_LIMIT)
-    every = np.arange(len(x)) if len(x) <= CANDIDATES or isinstance(kernel, Precomputed) else None
-    candidates = np.unique(np.linspace(0, len(x) - 1, CANDIDATES).astype(int)) if every is None else every
+    every = np.arange(len(x)) if len(x) <= PIVOT_CANDIDATES or isinstance(kernel, Precomputed) else None
+    candidates = np.unique(np.linspace(0, len(x) - 1, PIVOT_CANDIDATES).astype(int)) if every is None else every
     while True:
         points = np.concatenate([x[candidates]] * (1 + len(slopes)))
         columns = np.repeat([VALUE, *slopes], len(candidates))
@@ -137,7 +137,7 @@ def build_basis(
             return basis, values
         left = kernel.diagonal(x) - np.einsum("ij,ij->i", values, values)
         worst = np.argpartition(left, -256)[-256:]
-        if left[worst].max() <= ROUNDING * diagonal.max():
+        if left[worst].max() <= DIAGONAL_ROUNDING * diagonal.max():
             return basis, values
         candidates = np.union1d(candidates, worst)
 
@@ -147,11 +147,11 @@ def check_size(kernel: Kernel, diagonal: Array) -> None:
     not be."""
     with np.errstate(invalid="ignore"):
         largest = float(np.max(diagonal))
-    if largest <= LARGEST:
+    if largest <= MAX_KERNEL_VALUE:
         return
     given = ", ".join(f"{name} = {value:g}" for name, value in vars(kernel).items())
     what = f"{largest:.3g}" if math.isfinite(largest) else "no finite number"
-    said = f"the {kernel.name} kernel with {given} is {what} at a data point, where {LARGEST:g} is the most"
+    said = f"the {kernel.name} kernel with {given} is {what} at a data point, where {MAX_KERNEL_VALUE:g} is the most"
     raise InputError(f"{said}; give a smaller gamma or degree, or measure x in another unit")
 
 

@@ -20,12 +20,12 @@ from hw4opt.kernels import VALUE, Kernel, Precomputed
 from hw4opt.terms.base import Array
 
 Long = np.longdouble
-EPS = float(np.finfo(Long).eps)
-LEFT = 4 * EPS  # of the largest k(x, x): where pivoting in long doubles ends
-LARGEST_RANK = 300  # beyond it, long doubles take too long
-MORE = 32  # pivots at most beyond those of the basis,
-CANDIDATES = 512  # among so many points
-BLOCK = 4_096
+LONG_EPS = float(np.finfo(Long).eps)
+PIVOTING_FLOOR = 4 * LONG_EPS  # of the largest k(x, x): where pivoting in long doubles ends
+MAX_LONG_DOUBLE_RANK = 300  # of a basis: beyond it, long doubles take too long
+EXTRA_PIVOTS = 32  # pivots at most beyond those of the basis,
+EXTRA_PIVOT_CANDIDATES = 512  # among so many points
+TRUNCATION_BLOCK_ROWS = 4_096  # rows visited at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,40 +50,44 @@ def left_out(basis: Basis, x: Array, slopes: tuple[int, ...], matrix: Array, s: 
     """An upper bound of |sᵀ(K - BBᵀ)s|, (b,), for s (b, N) over the values at x and the slopes there along each column
     of `slopes`.
 
-    matrix (N, r) is B; of a precomputed kernel, K is x itself. Infinite where the rank is beyond LARGEST_RANK.
+    matrix (N, r) is B; of a precomputed kernel, K is x itself. Infinite where the rank is beyond MAX_LONG_DOUBLE_RANK.
     """
-    if len(basis.points) > LARGEST_RANK:
+    if len(basis.points) > MAX_LONG_DOUBLE_RANK:
         return np.full(len(s), np.inf)
     pivots = _pivots(basis, x, slopes)
     kept, whole = np.zeros((len(s), matrix.shape[1]), dtype=Long), np.zeros((len(s), len(pivots.points)), dtype=Long)
     rest, largest = np.zeros(len(s)), 0.0
     for place, column in enumerate((VALUE, *slopes)):
-        for low in range(0, len(x), BLOCK):
-            points = x[low : low + BLOCK]
+        for low in range(0, len(x), TRUNCATION_BLOCK_ROWS):
+            points = x[low : low + TRUNCATION_BLOCK_ROWS]
             rows = slice(place * len(x) + low, place * len(x) + low + len(points))
             given = isinstance(basis.kernel, Precomputed)
-            exact = np.diagonal(x)[low : low + BLOCK] if given else diagonal_of(basis.kernel, points, column)
+            exact = (
+                np.diagonal(x)[low : low + TRUNCATION_BLOCK_ROWS]
+                if given
+                else diagonal_of(basis.kernel, points, column)
+            )
             y, mine = pivots.solve(points, column), s[:, rows].astype(Long)
-            d = np.maximum((exact - np.square(y).sum(axis=0)).astype(float), 0.0) + LEFT * exact
+            d = np.maximum((exact - np.square(y).sum(axis=0)).astype(float), 0.0) + PIVOTING_FLOOR * exact
             whole, kept = whole + mine @ y.T, kept + mine @ matrix[rows].astype(Long)
             rest, largest = rest + np.abs(s[:, rows]) @ np.sqrt(d), max(largest, float(exact.max()))
     found = (np.square(whole).sum(axis=1) - np.square(kept).sum(axis=1)).astype(float)
-    rounding = len(pivots.points) * largest * np.square(EPS * np.abs(s).sum(axis=1))
+    rounding = len(pivots.points) * largest * np.square(LONG_EPS * np.abs(s).sum(axis=1))
     return np.abs(found) + np.square(rest) + rounding  # below 0 where the rounding of B outweighs what B leaves
 
 
 def _pivots(basis: Basis, x: Array, slopes: tuple[int, ...]) -> _Pivots:
-    """The basis's own, then the greediest among some points until LEFT is reached."""
-    some = x if len(x) <= CANDIDATES else x[np.linspace(0, len(x) - 1, CANDIDATES).astype(int)]
+    """The basis's own, then the greediest among some points until PIVOTING_FLOOR is reached."""
+    some = x if len(x) <= EXTRA_PIVOT_CANDIDATES else x[np.linspace(0, len(x) - 1, EXTRA_PIVOT_CANDIDATES).astype(int)]
     if isinstance(basis.kernel, Precomputed):
-        some = np.arange(len(x))[:: max(1, len(x) // CANDIDATES), None].astype(float)
+        some = np.arange(len(x))[:: max(1, len(x) // EXTRA_PIVOT_CANDIDATES), None].astype(float)
     kinds = (VALUE, *slopes)
     points = np.concatenate([basis.points, *[some] * len(kinds)])
     columns = np.concatenate([basis.columns, np.repeat(kinds, len(some))])
-    own, most = len(basis.points), len(basis.points) + MORE
+    own, most = len(basis.points), len(basis.points) + EXTRA_PIVOTS
     rows, chosen = np.zeros((most, len(points)), dtype=Long), []
     left = _diagonals(basis.kernel, points, columns, x)
-    floor = LEFT * left.max()
+    floor = PIVOTING_FLOOR * left.max()
     while len(chosen) < most:
         best = len(chosen) if len(chosen) < own else int(left.argmax())
         if left[best] <= floor:

@@ -7,6 +7,8 @@ import numpy as np
 
 from hw4opt.validation.arrays import Array
 
+NEGLIGIBLE_SINGULAR_VALUE = 1e-13  # of scaled columns, over the largest: counts as none
+
 
 def inverse_root_diagonal(matrix: Array) -> Array:
     """1/√ of the diagonals of symmetric matrices (…, r, r), 1 where they are not above 0."""

@@ -10,19 +10,18 @@ import numpy as np
 
 from hw4opt.design import Design
 from hw4opt.errors import InputError
-from hw4opt.form.chunks import DENSE
+from hw4opt.form.box_rows import BoxRows
+from hw4opt.form.chunks import MAX_KEPT_ENTRIES
 from hw4opt.form.form import Form
-from hw4opt.form.rows import BoxRows, SmoothRows
+from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.form.term_rows import TermRows
 from hw4opt.problem import Problem
 from hw4opt.terms import Acts, Loss, PiecewiseQuadratic, Smooth, Table, Term
 from hw4opt.terms.acts import FoldRows
-from hw4opt.terms.base import Array
+from hw4opt.terms.base import EPS, Array
 from hw4opt.terms.row_map import RowMap
 
-ROW_ROUNDING = 2 * float(
-    np.finfo(float).eps
-)  # of the largest entry of B, times the row's coefficients: entries of D B that are nothing
+ROW_ROUNDING = 2 * EPS  # of the largest entry of B, times the row's coefficients: entries of D B that are nothing
 
 
 def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.ndarray] | None = None) -> Form:
@@ -163,7 +162,7 @@ def _without_rounding(term: TermRows, design: Design) -> TermRows:
     Their duals would be arbitrary, and what they ask of f is met to rounding whatever it is.
     """
     coef = term.map.coef
-    if coef is None or term.count * design.matrix.shape[1] > DENSE:
+    if coef is None or term.count * design.matrix.shape[1] > MAX_KEPT_ENTRIES:
         return term
     rows = term.map.take(design.matrix)
     least = ROW_ROUNDING * np.abs(coef).sum(axis=1) * np.abs(design.matrix).max()

@@ -13,10 +13,11 @@ import numpy as np
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
 
-CHUNK = 4096  # rows of A made at a time: 4096 × 40 doubles stay in a core's cache
-DENSE = 2_000_000  # entries of A up to which it is kept
-OUTER = 4_000_000  # entries of the products a_i a_iᵀ up to which they are kept
-FEW, MANY = 3, 8  # problems from which the products pay: where they are kept, and where they are made for each use
+CHUNK_ROWS = 4096  # rows of A made at a time: 4096 × 40 doubles stay in a core's cache
+MAX_KEPT_ENTRIES = 2_000_000  # entries of A up to which it is kept
+MAX_PRODUCT_ENTRIES = 4_000_000  # entries of the products a_i a_iᵀ up to which they are kept
+MIN_BATCH_KEPT_PRODUCTS = 3  # problems from which the products pay where they are kept
+MIN_BATCH_PRODUCTS = 8  # problems from which they pay where they are made for each use
 
 
 class Chunk:
@@ -48,8 +49,8 @@ class Chunk:
     def gram(self, a: Array, weights: Array) -> Array:
         """Aᵀ diag(weights_b) A for every b, shape (b, r, r)."""
         batch, r = weights.shape[0], a.shape[1]
-        keep = a is self._kept and products(len(a), r) <= OUTER  # a may be on other columns
-        if batch < FEW or (batch < MANY and not keep):
+        keep = a is self._kept and products(len(a), r) <= MAX_PRODUCT_ENTRIES  # a may be on other columns
+        if batch < MIN_BATCH_KEPT_PRODUCTS or (batch < MIN_BATCH_PRODUCTS and not keep):
             total = np.empty((batch, r, r))
             for place, root in enumerate(np.sqrt(weights)):
                 half = a * root[:, None]
@@ -59,7 +60,7 @@ class Chunk:
             if self._outer is None:
                 self._outer = _upper(a)
             return _square(weights @ self._outer, r)
-        step = max(1, OUTER // products(1, r))
+        step = max(1, MAX_PRODUCT_ENTRIES // products(1, r))
         sums = np.zeros((batch, products(1, r)))
         for low in range(0, len(a), step):
             sums += weights[:, low : low + step] @ _upper(a[low : low + step])
@@ -94,9 +95,9 @@ def _place(r: int) -> np.ndarray:
     return np.maximum(place, place.T).ravel()
 
 
-def chunks(rows: RowMap, basis: Array, size: int = CHUNK) -> Iterator[Chunk]:
+def chunks(rows: RowMap, basis: Array, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
     """A row map in pieces: one that keeps its matrix if it is small, else many that make theirs when asked."""
-    if rows.count * basis.shape[1] <= DENSE:
+    if rows.count * basis.shape[1] <= MAX_KEPT_ENTRIES:
         if rows.count:
             yield Chunk(rows, basis, 0, rows.count, keep=True)
         return

@@ -18,9 +18,8 @@ from hw4opt.design.unit_diagonal import inverse_root_diagonal, scaled_by
 from hw4opt.form import BoxRows, Form, RowBlock, SmoothRows
 from hw4opt.form.chunks import Chunk
 from hw4opt.running.threads import parallel_map
-from hw4opt.terms.base import Array
+from hw4opt.terms.base import EPS, Array
 
-EPS = float(np.finfo(float).eps)
 REFINEMENTS = 2  # Newton steps after Cᵀu is 0 but for the rounding of a worst case
 
 

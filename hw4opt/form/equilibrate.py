@@ -20,7 +20,7 @@ from hw4opt.form.answer import Answer, Options, Start
 from hw4opt.form.form import EMPTY_COLUMN_SQUARE, Form, Units
 from hw4opt.terms.base import Array
 
-ROUNDING = 1e-15
+COLUMN_SQUARE_ROUNDING = 1e-15  # of a column's mean square: what a centered column has at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +74,8 @@ def equilibrate(form: Form) -> Scaled:
     curvature = float(np.exp(np.mean(np.log(slope / size))))
     penalty = np.exp(np.mean(np.log(np.maximum(form.penalty, 1e-300)), axis=0)) * (form.penalty > 0).all(axis=0)
     centers = _centers(form)
-    around = np.maximum(
-        form.column_square - np.square(centers), ROUNDING * form.column_square
-    )  # a constant column is 0 around its mean
+    rounding = COLUMN_SQUARE_ROUNDING * form.column_square  # a constant column is 0 around its mean
+    around = np.maximum(form.column_square - np.square(centers), rounding)
     square = np.where(around > EMPTY_COLUMN_SQUARE, around, 0.0) * form.terms[0].count
     total = penalty / curvature + square
     columns = 1.0 / np.sqrt(np.where(total > 0, total, 1.0))

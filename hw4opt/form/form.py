@@ -2,9 +2,9 @@
 
     ½ Σ_j p_j w_j² + Σ_i f_i(a_iᵀw),      i = 1 … M,      A = (a_i) = S B.
 
-Every f_i is a box-constrained quadratic row or a smooth one (rows.py); A is a row operator (operator.py). Rows stand in
-the order of their terms, a term of two functions listing its rows twice; u (b, M) in that order is the only dual there
-is.
+Every f_i is a box-constrained quadratic row (box_rows.py) or a smooth one (smooth_rows.py); A is a row operator
+(operator.py). Rows stand in the order of their terms, a term of two functions listing its rows twice; u (b, M) in that
+order is the only dual there is.
 """
 
 from __future__ import annotations
@@ -12,80 +12,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
 from hw4opt.design import Design
-from hw4opt.form.chunks import Chunk
+from hw4opt.form._blocks import Kind, RowBlock, row_blocks
+from hw4opt.form._quadratic import Quadratic, sum_of_quadratic_rows
+from hw4opt.form._scales import Scales, scales_of_loss, target_spread, typical_shift
 from hw4opt.form.gap_cost import stationarity_cost
-from hw4opt.form.gap_scale import Reference, median_of_positive, reference
-from hw4opt.form.operator import Block, RowOperator, rows_of_blocks
-from hw4opt.form.rows import BoxRows, Rows, SmoothRows
+from hw4opt.form.gap_scale import Reference, reference
+from hw4opt.form.operator import RowOperator, rows_of_blocks
 from hw4opt.form.term_rows import TermRows
 from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import Array
 
 EMPTY_COLUMN_SQUARE = 1e-290  # mean square of a column that is 0 in every row
 FREE_COLUMN_CURVATURE = 1e-6  # of the curvature that the loss would have if all its rows were free
-
-
-class Kind(NamedTuple):
-    """What solvers tell rows apart by: smooth, or whether duals are bounded below and above; without bounds f is
-    quadratic."""
-
-    smooth: bool
-    low_bounded: bool
-    high_bounded: bool
-
-    @classmethod
-    def of(cls, rows: Rows) -> Kind:
-        return cls(False, rows.low_bounded, rows.high_bounded) if isinstance(rows, BoxRows) else cls(True, False, False)
-
-    @property
-    def is_quadratic(self) -> bool:
-        """Whether u = (z - shift)/quadratic everywhere."""
-        return not (self.smooth or self.low_bounded or self.high_bounded)
-
-
-class Part(NamedTuple):
-    """Which of a block's rows are of which term, counted from 0 in both."""
-
-    term: int
-    rows: slice
-
-
-@dataclass(frozen=True, eq=False)
-class RowBlock:
-    """Rows that are visited together: their places in the table of all rows, their part of A, their functions."""
-
-    span: slice
-    chunk: Chunk
-    rows: Rows
-    kind: Kind
-    length: Array | float  # typical length of the rows of A, (m,) or one number
-    parts: tuple[Part, ...]
-
-    @property
-    def matrix(self) -> Array:
-        """Their part of A, (m, r)."""
-        return self.chunk.matrix
-
-    @property
-    def count(self) -> int:
-        return self.span.stop - self.span.start
-
-    def gram(self, weights: Array) -> Array:
-        """AᵀWA, (b, r, r), for weights (b, m)."""
-        return self.chunk.gram(self.chunk.matrix, weights)
-
-    @cached_property
-    def bounds(self) -> Array | int:
-        """How many finite bounds the duals of its open rows have, (b,) or one number."""
-        if not isinstance(self.rows, BoxRows):
-            return 0
-        sides = self.kind.low_bounded + self.kind.high_bounded
-        return sides * np.broadcast_to(self.rows.open, (len(self.rows.open), self.count)).sum(axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,19 +40,6 @@ class Units:
     def cut(self, batch: np.ndarray) -> Units:
         """Some of the problems."""
         return Units(self.size[batch], self.worth[batch])
-
-
-@dataclass(frozen=True, eq=False)
-class Quadratic:
-    """½ wᵀ h w + bᵀ w + c, a batch; h (b, r, r), b (b, r), c (b,)."""
-
-    h: Array
-    b: Array
-    c: Array
-
-    def cut(self, batch: np.ndarray) -> Quadratic:
-        """Some of the problems."""
-        return Quadratic(self.h[batch], self.b[batch], self.c[batch])
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,28 +98,7 @@ class Form:
     @cached_property
     def blocks(self) -> list[RowBlock]:
         """All rows, a block at a time."""
-        owners = [number for number, term in enumerate(self.terms) for _ in term.functions]
-        functions = [one for term in self.terms for one in term.functions]
-        spans = [segment.span for segment in self.operator.segments]
-        return [
-            self._with_rows(block, list(zip(owners, spans, functions, strict=True))) for block in self.operator.blocks
-        ]
-
-    @staticmethod
-    def _with_rows(block: Block, segments: Sequence[tuple[int, slice, Rows]]) -> RowBlock:
-        low, high = block.span.start, block.span.stop
-        inside = [one for one in segments if one[1].start < high and low < one[1].stop]
-        parts = tuple(
-            Part(term, slice(max(span.start, low) - low, min(span.stop, high) - low)) for term, span, _ in inside
-        )
-        _, first, rows = inside[0]
-        if len(inside) > 1:
-            boxes = [rows for _, _, rows in inside if isinstance(rows, BoxRows)]
-            rows = BoxRows.join(boxes, [span.stop - span.start for _, span, _ in inside])
-        elif block.span != first:
-            rows = rows.cut(slice(low - first.start, high - first.start))
-        assert isinstance(block.kind, Kind)
-        return RowBlock(block.span, block.chunk, rows, block.kind, block.length, parts)
+        return row_blocks(self.operator, self.terms)
 
     @cached_property
     def nonquadratic(self) -> list[RowBlock]:
@@ -200,27 +108,7 @@ class Form:
     @cached_property
     def quadratic(self) -> Quadratic:
         """The sum of the rows that are quadratic, or linear, whatever z is."""
-        b, r = self.penalty.shape
-        h, pull, constant = np.zeros((b, r, r)), np.zeros((b, r)), np.zeros(b)
-
-        def one(block: RowBlock) -> tuple[Array, Array, Array]:
-            rows = block.rows
-            assert isinstance(rows, BoxRows)
-            a, wide = block.matrix, (b, block.count)
-            if rows.all_open:
-                weight = np.broadcast_to(1.0 / rows.quadratic, wide)
-                slope = -weight * rows.shift
-            else:
-                weight = np.broadcast_to(rows.largest_curvature, wide)
-                slope = np.where(rows.open, -weight * rows.shift, rows.low)
-            below = np.where(rows.open, -0.5, -1.0) * slope * rows.shift
-            return block.chunk.gram(a, weight), slope @ a, np.broadcast_to(below, wide).sum(axis=1)
-
-        for gram, slope, below in parallel_map(one, [block for block in self.blocks if block.kind.is_quadratic]):
-            h += gram
-            pull += slope
-            constant += below
-        return Quadratic(h, pull, constant)
+        return sum_of_quadratic_rows([block for block in self.blocks if block.kind.is_quadratic], *self.penalty.shape)
 
     def by_block(self, act: Callable[[RowBlock], Array]) -> Array:
         """The array (b, M) of what `act` gives for each block."""
@@ -302,11 +190,9 @@ class Form:
         units = None if self.units is None else self.units.cut(batch)
         part = Form(self.design, tuple(term.cut(batch) for term in self.terms), self.penalty[batch], self.matrix, units)
         known: dict[str, object] = {"operator": self.operator, "spans": self.spans}
-        for name in ("quadratic", "reference"):
+        for name in ("quadratic", "reference", "scales"):
             if name in self.__dict__:
                 known[name] = self.__dict__[name].cut(batch)
-        if "scales" in self.__dict__:
-            known["scales"] = Scales(*(scale[batch] for scale in self.scales))
         return part.knowing(**known)
 
     def knowing(self, **properties: object) -> Form:
@@ -327,37 +213,15 @@ class Form:
     def scales(self) -> Scales:
         """Typical size of the loss's z and u at w = 0: medians, which no outlier moves. Without a loss, from the
         shifts."""
-        if not self.has_loss:
-            shifts = [np.abs(one.shift).mean(axis=1) for term in self.terms for one in term.functions]
-            size = np.max(shifts, axis=0)[:, None]
-            size = np.where(size > 0, size, 1.0)
-            return Scales(size, self.penalty.max(axis=1, keepdims=True) * size / self.loss_length**2)
-        if (smooth := self.loss.smooth) is not None:
-            curvature = smooth.weights * smooth.term.curvature(smooth.term.guess(smooth.targets), smooth.targets)
-            found = [np.ones((self.batch, 1)), curvature.mean(axis=1, keepdims=True)]
-        else:
-            v = [np.broadcast_to(-box.shift, (self.batch, self.loss.count)) for box in self.loss.boxes]
-            slopes = [box.gradient(np.zeros((1, 1))) for box in self.loss.boxes]
-            slopes = [np.broadcast_to(one, (self.batch, self.loss.count)) for one in slopes]
-            found = [
-                np.mean([median_of_positive(np.abs(one)) for one in many], axis=0)[:, None] for many in (v, slopes)
-            ]
-        return Scales(*(np.where((one > 1e-290) & (one < 1e290), one, 1.0) for one in found))
+        if self.has_loss:
+            return scales_of_loss(self.loss)
+        size = typical_shift(self.terms)
+        return Scales(size, self.penalty.max(axis=1, keepdims=True) * size / self.loss_length**2)
 
     @cached_property
     def target_spread(self) -> Array:
-        """The interquartile range of the loss's targets (their range where that is 0), (b,): a unit of y.
-
-        1 where they are equal, and for smooth losses, whose z has a unit of its own.
-        """
-        offset = self.loss.offset
-        if offset.shape[1] == 1 or isinstance(self.loss.functions[0], SmoothRows):
-            return np.ones(self.batch)
-        quarter = (offset.shape[1] - 1) // 4
-        ranked = np.partition(offset, (quarter, -1 - quarter), axis=1)
-        middle = ranked[:, -1 - quarter] - ranked[:, quarter]
-        spread = np.where(middle > 0, middle, np.ptp(offset, axis=1))
-        return np.where(spread > 0, spread, 1.0)
+        """A unit of y, (b,): the interquartile range of the loss's targets (_scales.py)."""
+        return target_spread(self.loss)
 
     @cached_property
     def reference(self) -> Reference:
@@ -407,10 +271,3 @@ class Form:
         """A little curvature for unpenalised columns, (b, r): a Newton step without it may have none there."""
         curvature = FREE_COLUMN_CURVATURE * len(self.design.x) * self.scales.u / self.scales.z
         return np.where(self.penalty > 0, 0.0, curvature * self.column_square)
-
-
-class Scales(NamedTuple):
-    """Typical sizes of the loss's z and u, (b, 1) each."""
-
-    z: Array
-    u: Array

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw4opt.terms.base import Array
+from hw4opt.terms.base import EPS, Array
 
-ROUNDING = 16 * float(np.finfo(float).eps)  # of the largest fitted value: what rounding makes of a difference that is 0
+DIFFERENCE_ROUNDING = 16 * EPS  # of the largest fitted value: what rounding makes of a difference that is 0
 
 
 def row_slack(slope: Array, u: Array, v: Array, quadratic: Array | float, price: Array) -> Array:

@@ -22,14 +22,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.form.rows import BoxRows, SmoothRows
+from hw4opt.form.box_rows import BoxRows
+from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.form.term_rows import TermRows
 from hw4opt.terms.base import Array
 
-LEAST = 1e-4  # of L: the scale of a fit that explains nothing
+MIN_EXPLAINED_SHARE = 1e-4  # of L: the scale of a fit that explains nothing
 LARGEST_SHARE = 100.0  # medians: the most that one weight counts
-SAMPLE = 512  # rows among which the best constant is looked for
-NEWTON, LONGEST = 8, 2.0  # steps to the best constant of a smooth loss, and the longest
+CONSTANT_FIT_ROWS = 512  # rows among which the best constant is looked for
+CONSTANT_FIT_STEPS = 8  # of Newton's method to the best constant of a smooth loss
+MAX_CONSTANT_FIT_STEP = 2.0  # in z
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,7 @@ class Reference:
     @property
     def least(self) -> Array:
         """The smallest gap_scale that there can be, (b,)."""
-        return LEAST * self.floor
+        return MIN_EXPLAINED_SHARE * self.floor
 
     def scale(self, excess: Array, penalties: Array, gap: Array) -> Array:
         """gap_scale (b,) of points with these r (b, n), penalties and gaps (b,)."""
@@ -101,21 +103,21 @@ def median_of_positive(values: Array) -> Array:
 
 def _best_constant(loss: TermRows) -> Array:
     """The constant of least loss, (b, 1), among some of the rows where there are many."""
-    some = np.arange(loss.count) if loss.count <= SAMPLE else np.linspace(0, loss.count - 1, SAMPLE).astype(int)
+    some = np.linspace(0, loss.count - 1, min(loss.count, CONSTANT_FIT_ROWS)).astype(int)
     if (smooth := loss.smooth) is not None:
         return _smooth_constant(smooth.cut(some))
     return _zero_of_slopes([box.cut(some) for box in loss.boxes], len(some))
 
 
 def _smooth_constant(rows: SmoothRows) -> Array:
-    """By Newton's method, no step longer than LONGEST."""
+    """By Newton's method, no step longer than MAX_CONSTANT_FIT_STEP."""
     weights = np.broadcast_to(rows.weights, rows.targets.shape)
     total = np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
     c = (weights * (rows.term.guess(rows.targets) - rows.offset)).sum(axis=1, keepdims=True) / total
-    for _ in range(NEWTON):
+    for _ in range(CONSTANT_FIT_STEPS):
         z = np.broadcast_to(c, rows.targets.shape)
         slope, curvature = (one.sum(axis=1, keepdims=True) for one in (rows.gradient(z), rows.curvature(z)))
-        c = c - np.clip(slope / np.maximum(curvature, 1e-300), -LONGEST, LONGEST)
+        c = c - np.clip(slope / np.maximum(curvature, 1e-300), -MAX_CONSTANT_FIT_STEP, MAX_CONSTANT_FIT_STEP)
     return c
 
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from hw4opt.design import Design
+from hw4opt.form.box_rows import BoxRows
 from hw4opt.form.form import Form
-from hw4opt.form.rows import BoxRows, SmoothRows
+from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.form.term_rows import TermRows
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap

@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hw4opt.form.rows import BoxRows, Rows, SmoothRows
+from hw4opt.form.box_rows import BoxRows
+from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.terms import Acts, Loss, PiecewiseQuadratic, Term
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
+
+Rows = BoxRows | SmoothRows
 
 
 @dataclass(frozen=True, eq=False)

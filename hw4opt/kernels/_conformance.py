@@ -15,10 +15,10 @@ from hw4opt.terms.base import Array
 from hw4opt.terms.conformance import check_dataclass
 from hw4opt.terms.requirements import class_fault
 
-WIDTHS = (1, 2, 4)  # columns of x
-SCALES = (0.1, 1.0, 10.0)  # spreads of x, in lengths of the kernel
-STEP = 1e-6  # of differences, in lengths of the kernel
-CLOSE = 1e-6  # of the largest entry: what a difference of two values may be off by
+COLUMN_COUNTS = (1, 2, 4)  # columns of x
+X_SPREADS = (0.1, 1.0, 10.0)  # spreads of x, in lengths of the kernel
+KERNEL_DIFFERENCE_STEP = 1e-6  # of differences, in lengths of the kernel
+DIFFERENCE_ERROR = 1e-6  # of the largest entry: what a difference of two values may be off by
 
 
 def check_kernel(kernel: Kernel | type[Kernel]) -> None:
@@ -32,7 +32,7 @@ def check_kernel(kernel: Kernel | type[Kernel]) -> None:
     """
     made = _made(kernel)
     check_dataclass(made)
-    for check in CHECKS:
+    for check in KERNEL_CHECKS:
         try:
             with np.errstate(all="ignore"):
                 check(made)
@@ -101,7 +101,7 @@ def check_derivatives(kernel: Kernel) -> None:
     """`slope` and `cross_slope` are the derivatives, apart from kinks of the second one at equal points."""
     if not kernel.is_differentiable:
         return
-    h = STEP * _unit(kernel)
+    h = KERNEL_DIFFERENCE_STEP * _unit(kernel)
     for x, z in _clouds(kernel):
         apart = np.abs(x[:, None] - z).sum(axis=2) > 0
         columns = range(x.shape[1])
@@ -109,16 +109,21 @@ def check_derivatives(kernel: Kernel) -> None:
             step = h * np.eye(len(columns))[column]
             numeric = (kernel.gram(x + step, z) - kernel.gram(x - step, z)) / (2 * h)
             _compare(
-                kernel, f"slope(x, z, {column})", kernel.slope(x, z, column), numeric, CLOSE, "the difference of gram"
+                kernel,
+                f"slope(x, z, {column})",
+                kernel.slope(x, z, column),
+                numeric,
+                DIFFERENCE_ERROR,
+                "the difference of gram",
             )
         for first, second in ((one, other) for one in columns for other in columns):
             step, name = h * np.eye(len(columns))[second], f"cross_slope(x, z, {first}, {second})"
             found = _cross_slope(kernel, x, z, first, second)
             numeric = (kernel.slope(x, z + step, first) - kernel.slope(x, z - step, first)) / (2 * h)
             size = max(float(np.abs(found).max()), float(kernel.cross_slope(x[:1], x[:1], first, first)[0, 0]))
-            _compare(kernel, name, found[apart], numeric[apart], CLOSE, "the difference of slope", size)
+            _compare(kernel, name, found[apart], numeric[apart], DIFFERENCE_ERROR, "the difference of slope", size)
             near = kernel.cross_slope(x, z + 1e-3 * h, first, second)
-            _compare(kernel, f"{name} at equal points", found, near, CLOSE, "its limit there", size)
+            _compare(kernel, f"{name} at equal points", found, near, DIFFERENCE_ERROR, "its limit there", size)
         kinds = (VALUE, *columns)
         joint = np.block([[kernel.between(x, one, x, other) for other in kinds] for one in kinds])
         root = np.sqrt(np.abs(np.diagonal(joint)))
@@ -138,7 +143,7 @@ def check_degree(kernel: Kernel) -> None:
     _compare(kernel, f"k(·, z), a polynomial of degree {degree} (polynomial_degree),", values, fitted, 1e-9)
 
 
-CHECKS = (check_values, check_parameters, check_derivatives, check_degree)
+KERNEL_CHECKS = (check_values, check_parameters, check_derivatives, check_degree)
 
 
 def _unit(kernel: Kernel) -> float:
@@ -147,8 +152,8 @@ def _unit(kernel: Kernel) -> float:
 
 def _clouds(kernel: Kernel) -> Iterator[tuple[Array, Array]]:
     """Pairs of point clouds of several widths and spreads that share a point."""
-    for width in WIDTHS:
-        for scale in SCALES:
+    for width in COLUMN_COUNTS:
+        for scale in X_SPREADS:
             draw = np.random.default_rng([width, round(10 * scale)])
             x, z = (_unit(kernel) * scale * draw.standard_normal((count, width)) for count in (12, 5))
             z[0] = x[0]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from hw4opt.errors import InputError
 from hw4opt.terms import AUTO, Loss, PiecewiseQuadratic, Table, check_parameter
 
-EFFICIENT = 1.345  # times σ: 95 % of least squares' efficiency where the noise is normal (Holland and Welsch 1977)
+EFFICIENT_DELTA = 1.345  # in σ: 95 % of least squares' efficiency for normal noise (Holland and Welsch 1977)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Huber(PiecewiseQuadratic, Loss):
 
     def settle(self, noise: Callable[[], float]) -> Huber:
         """This loss with delta as a number; noise() gives σ in units of y."""
-        return Huber(EFFICIENT * noise()) if self._open else self
+        return Huber(EFFICIENT_DELTA * noise()) if self._open else self
 
     @property
     def tables(self) -> tuple[Table, ...]:

@@ -16,10 +16,8 @@ from hw4opt.validation.arrays import broadcast, real_array
 
 MODERATE_COUNT = 1e6  # counts whose loss keeps nine digits beside y log y
 LARGE_COUNT = 100.0  # count from which four terms of Stirling's series are exact, and truncation at 0 is nothing
-HALVINGS, SERIES = (
-    10,
-    8,
-)  # of the truncated law's cvxpy model: halvings of the rate, and terms of the series that is left
+RATE_HALVINGS = 10  # of the truncated law's cvxpy model
+SERIES_TERMS = 8  # of the series that is left after them
 
 
 @dataclass(frozen=True)
@@ -176,10 +174,10 @@ class Poisson(Likelihood):
         if not self.truncated:
             return cp.exp(z) - cp.multiply(y, z)
         rate = cp.exp(z)
-        halved = [cp.logistic(rate / 2.0**j) for j in range(1, HALVINGS + 1)]
-        terms = [k * (z - HALVINGS * math.log(2)) - math.lgamma(k + 2) for k in range(SERIES)]
+        halved = [cp.logistic(rate / 2.0**j) for j in range(1, RATE_HALVINGS + 1)]
+        terms = [k * (z - RATE_HALVINGS * math.log(2)) - math.lgamma(k + 2) for k in range(SERIES_TERMS)]
         rest = cp.log_sum_exp(cp.vstack(terms), axis=0)
-        return sum(halved) + rest - HALVINGS * math.log(2) - cp.multiply(y - 1, z)
+        return sum(halved) + rest - RATE_HALVINGS * math.log(2) - cp.multiply(y - 1, z)
 
     def _above(self, y: ArrayLike) -> Array:
         """What the counts hold above the least of the law."""

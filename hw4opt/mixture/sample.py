@@ -14,7 +14,7 @@ from hw4opt.form.chunks import Chunk
 from hw4opt.losses.poisson import MODERATE_COUNT, Poisson
 from hw4opt.solvers._smooth_objective import pieces_of
 from hw4opt.terms.base import Array
-from hw4opt.terms.laws import PLAIN, Law
+from hw4opt.terms.laws import POISSON_LAW, Law
 from hw4opt.terms.row_map import RowMap
 
 ENTRIES_AT_A_TIME = 65_536  # of one (components, rows) array: it stays in a core's cache
@@ -253,7 +253,7 @@ class Design:
     groups: np.ndarray | None
     names: tuple[str, ...]
     penalty: Array
-    law: Law = PLAIN
+    law: Law = POISSON_LAW
 
     def rows(self, keep: np.ndarray) -> Design:
         """The design of some rows (a mask or indices)."""

@@ -16,7 +16,7 @@ from hw4opt.terms.requirements import class_fault, term_fault
 from hw4opt.validation.arguments import check_argument
 from hw4opt.validation.arrays import check_gram
 
-ON_VALUES, ON_COEFFICIENTS = (Values(), "f"), (Coefficients(raw=True), "every coefficient")
+BOUNDED_QUANTITIES = ((Values(), "f"), (Coefficients(raw=True), "every coefficient"))  # and what messages call them
 
 
 def check_flag(name: str, flag: object) -> None:
@@ -83,7 +83,7 @@ def check_places(regularizers: Sequence[Term], constraints: Sequence[Term]) -> N
 
 def check_conflict(constraints: Sequence[Term]) -> None:
     """Raise `InputError`, naming two constraints, if no fitted values or no coefficients satisfy both."""
-    for acts, what in (ON_VALUES, ON_COEFFICIENTS) if constraints else ():
+    for acts, what in BOUNDED_QUANTITIES if constraints else ():
         low, high = (-np.inf, ""), (np.inf, "")
         for term in constraints:
             if isinstance(term, PiecewiseQuadratic) and term.acts == acts:

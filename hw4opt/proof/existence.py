@@ -28,18 +28,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hw4opt.design.unit_diagonal import inverse_root_diagonal, least_pivot, scaled_by
+from hw4opt.design.unit_diagonal import NEGLIGIBLE_SINGULAR_VALUE, inverse_root_diagonal, least_pivot, scaled_by
 from hw4opt.form import Form, Rows, SmoothRows
 from hw4opt.terms.base import Array
 
-SAMPLE = 2_048  # pinned rows that are looked at first, for each 16 columns
-PLAIN = 1e-8  # squared pivot of a Gram matrix with unit diagonal that proves full rank
-RANK = 1e-13  # singular value of scaled columns, over the largest, that counts as none
-STRICT = 1e-6  # of a row of unit length: the slope from which a row counts as separated
-INSIDE = (
-    0.01  # of a row's weight: how far inside its domain a dual at a fit must be to pin the row, whatever the fit lacks
-)
-EXACT = 1e-11  # … and up to which a slope is 0 but for rounding
+PINNED_SAMPLE_ROWS = 2_048  # pinned rows that are looked at first, for each 16 columns
+FULL_RANK_PIVOT = 1e-8  # squared pivot of a Gram matrix with unit diagonal that proves full rank
+SEPARATING_SLOPE = 1e-6  # of a row of unit length: the slope from which a row counts as separated
+PINNING_MARGIN = 0.01  # of a row's weight: how far inside its domain a dual pins the row, whatever the fit lacks
+SLOPE_ROUNDING = 1e-11  # of a row of unit length: up to here a slope is 0 but for rounding
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ def settle(form: Form, problem: int, w: Array | None = None) -> Existence:
     a = a / scale
     span = null_space(unit_rows(np.concatenate([*fixed, np.zeros((1, len(free)))]) / scale))
     inside = unit_rows(a) @ span
-    inside[np.linalg.norm(inside, axis=1) <= EXACT] = 0.0  # rounding
+    inside[np.linalg.norm(inside, axis=1) <= SLOPE_ROUNDING] = 0.0  # rounding
     directions = acting(inside)
     if directions is None:
         return Existence(True)
@@ -104,7 +101,8 @@ def settle(form: Form, problem: int, w: Array | None = None) -> Existence:
     if not separated.any():
         return Existence(True)
     part = np.abs(_shortest(a, separated, span))
-    return Existence(False, tuple(loss_rows[separated].tolist()), tuple(free[part > STRICT * part.max()].tolist()))
+    named = free[part > SEPARATING_SLOPE * part.max()]
+    return Existence(False, tuple(loss_rows[separated].tolist()), tuple(named.tolist()))
 
 
 def pinned_rows(form: Form, problem: int) -> np.ndarray:
@@ -161,19 +159,19 @@ def inside_rows(form: Form, problem: int, w: Array) -> np.ndarray:
     y, weights = np.broadcast_to(rows.targets, shape), np.broadcast_to(rows.weights, shape)
     u = rows.gradient(w @ loss.map.take(form.matrix).T)
     low, high = (weights * rows.term.clip_dual(np.full(shape, end), y) for end in (-np.inf, np.inf))
-    return (u - low > INSIDE * weights) & (high - u > INSIDE * weights)
+    return (u - low > PINNING_MARGIN * weights) & (high - u > PINNING_MARGIN * weights)
 
 
 def _plainly_full(form: Form, pinned: np.ndarray, free: np.ndarray) -> bool:
     """Whether a sample of the loss's pinned rows has full column rank beyond doubt."""
-    size = SAMPLE * -(-len(free) // 16)
+    size = PINNED_SAMPLE_ROWS * -(-len(free) // 16)
     some = pinned if len(pinned) <= size else pinned[np.arange(size) * len(pinned) // size]
     if len(some) < len(free):
         return False
     base = form.loss.map
     a = (form.matrix[some + (base.first or 0)] if base.index is None else form.matrix[base.index[some, 0]])[:, free]
     gram = a.T @ a
-    return bool(least_pivot(scaled_by(gram, inverse_root_diagonal(gram))) > PLAIN)
+    return bool(least_pivot(scaled_by(gram, inverse_root_diagonal(gram))) > FULL_RANK_PIVOT)
 
 
 def _one_sided(form: Form, sides: Sequence[tuple[np.ndarray, Array]], free: np.ndarray) -> tuple[Array, np.ndarray]:
@@ -194,7 +192,7 @@ def unit_rows(a: Array) -> Array:
 def null_space(a: Array) -> Array:
     """Orthonormal v with a v = 0, as columns."""
     _, s, vt = np.linalg.svd(np.linalg.qr(a, mode="r"))
-    return vt[int((s > RANK * max(s[0], 1e-300)).sum()) :].T
+    return vt[int((s > NEGLIGIBLE_SINGULAR_VALUE * max(s[0], 1e-300)).sum()) :].T
 
 
 def acting(a: Array) -> Array | None:
@@ -202,7 +200,7 @@ def acting(a: Array) -> Array | None:
     if not a.size:
         return None
     _, s, vt = np.linalg.svd(np.linalg.qr(a, mode="r"))
-    count = int((s > EXACT * np.sqrt(len(a))).sum())
+    count = int((s > SLOPE_ROUNDING * np.sqrt(len(a))).sum())
     return vt[:count].T if count else None
 
 
@@ -211,7 +209,7 @@ def _separate(a: Array, counts: np.ndarray) -> np.ndarray:
     separated = np.zeros(len(a), dtype=bool)
     while (wanted := counts & ~separated).any():
         v = _direction(np.unique(a[~separated], axis=0), a[wanted].sum(axis=0))
-        if v is None or not (found := wanted & (a @ v < -STRICT)).any():
+        if v is None or not (found := wanted & (a @ v < -SEPARATING_SLOPE)).any():
             break
         separated |= found
     return separated
@@ -220,13 +218,13 @@ def _separate(a: Array, counts: np.ndarray) -> np.ndarray:
 def _direction(a: Array, objective: Array) -> Array | None:
     """v in a box with a v ≤ 0 that lowers objectiveᵀv as far as possible, checked; None if only v = 0 has that."""
     v = _program(objective / max(float(np.abs(objective).max()), 1e-300), a, np.zeros(len(a)), (-1, 1))
-    if v is None or not (slopes := a @ v).min(initial=0.0) < -STRICT:
+    if v is None or not (slopes := a @ v).min(initial=0.0) < -SEPARATING_SLOPE:
         return None
-    for level in (1e-9, 1e-8, 1e-7, STRICT):  # rows that the program leaves at 0 but for its own tolerance
+    for level in (1e-9, 1e-8, 1e-7, SEPARATING_SLOPE):  # rows that the program leaves at 0 but for its own tolerance
         still = null_space(np.concatenate([a[np.abs(slopes) <= level], np.zeros((1, len(v)))]))
         exact = still @ (still.T @ v)
         now = a @ exact
-        if now.max(initial=0.0) <= EXACT and now.min(initial=0.0) < -STRICT:
+        if now.max(initial=0.0) <= SLOPE_ROUNDING and now.min(initial=0.0) < -SEPARATING_SLOPE:
             return exact
     return None
 

@@ -13,8 +13,8 @@ from hw4opt.form.form import EMPTY_COLUMN_SQUARE
 from hw4opt.solvers.interior import Interior
 from hw4opt.terms.base import Array
 
-ABSURD = 1e9  # norm of w, in units of the constraints' own scale
-MARGINS = (0.25, 1e-2, 1e-4, 1e-6)  # of the data's spread
+MAX_INTERIOR_NORM = 1e9  # norm of w, in units of the constraints' own scale
+INTERIOR_MARGINS = (0.25, 1e-2, 1e-4, 1e-6)  # of the data's spread
 
 
 def strictly_feasible(form: Form) -> Array | None:
@@ -27,7 +27,7 @@ def strictly_feasible(form: Form) -> Array | None:
     if not constraints:
         return None
     spread = float(form.target_spread[0])
-    for margin in MARGINS:
+    for margin in INTERIOR_MARGINS:
         tight = tuple(_tighten(form, term, margin * spread) for term in constraints)
         w = solve_scaled(Interior().solve, _alone(form, tight), Options(tol=1e-6)).w[0]
         if all(_inside(box, term.map.take(form.matrix @ w)) for term in constraints for box in term.boxes):
@@ -52,7 +52,7 @@ def infeasible(form: Form) -> bool:
     u = part.clip_dual(solve_scaled(Interior().solve, part, Options(tol=1e-9, max_iterations=60)).u)
     push = -sum(float(np.sum(block.rows.shift * u[:, block.span])) for block in part.blocks)
     pull = float(np.linalg.norm(part.adjoint(u) / np.sqrt(0.5 * part.penalty)))
-    return push > 0 and push > ABSURD * float(np.max(part.scales.z)) * pull
+    return push > 0 and push > MAX_INTERIOR_NORM * float(np.max(part.scales.z)) * pull
 
 
 def _alone(form: Form, terms: tuple[TermRows, ...]) -> Form:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw4opt.proof.existence import EXACT, acting, null_space, unit_rows
+from hw4opt.proof.existence import SLOPE_ROUNDING, acting, null_space, unit_rows
 from hw4opt.terms.base import Array
 
 SPAN_ROUNDING = 1e-9  # of a row's length: its part outside the span of the kept rows that is rounding
@@ -49,7 +49,7 @@ def _drift(generators: Array, row: Array) -> float:
 def _in_cone(generators: Array, row: Array) -> bool:
     """Whether the row, of unit length, is a combination of the generators with weights ≥ 0."""
     if len(row) == 1:
-        return bool((generators[:, 0] * row[0] > EXACT).any())
+        return bool((generators[:, 0] * row[0] > SLOPE_ROUNDING).any())
     from scipy.optimize import nnls
 
     return nnls(np.unique(generators.round(GENERATOR_DECIMALS), axis=0).T, row)[1] <= MAX_CONE_RESIDUAL

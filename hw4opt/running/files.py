@@ -11,7 +11,7 @@ from pathlib import Path
 from hw4opt.errors import InputError
 
 # bytes of a name's stem and suffix in that of its temporary file, which is never too long where the name is not
-KEPT = 100
+KEPT_NAME_BYTES = 100  # of a file's stem and suffix, in the name of its temporary file
 
 
 class _UnwrittenError(OSError):
@@ -74,7 +74,7 @@ def write_with(path: str | Path, write: Callable[[Path], None]) -> None:
 
 def _affixes(path: Path) -> list[str]:
     """Stem and suffix of the name, cut where they are long."""
-    return [os.fsencode(part)[:KEPT].decode(errors="ignore") for part in (path.stem, path.suffix)]
+    return [os.fsencode(part)[:KEPT_NAME_BYTES].decode(errors="ignore") for part in (path.stem, path.suffix)]
 
 
 def _umask() -> int:

@@ -22,10 +22,10 @@ Found = TypeVar("Found")
 Waiting = SimpleQueue[tuple[int, Callable[[Any], Any], Any]]
 Outcomes = SimpleQueue[tuple[int, bool, Any]]
 
-ONE_THREAD = dict.fromkeys(
+ONE_THREAD_ENVIRONMENT = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
-BEGIN = """
+WORKER_SOURCE = """
 import signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # before anything is imported that takes time
 import pickle, sys
@@ -157,10 +157,10 @@ def _warm(act: object) -> None:
 
 def _start() -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
-        [sys.executable, "-c", BEGIN],
+        [sys.executable, "-c", WORKER_SOURCE],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, **ONE_THREAD},
+        env={**os.environ, **ONE_THREAD_ENVIRONMENT},
         start_new_session=True,
         creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
     )

@@ -16,7 +16,7 @@ import numpy as np
 from hw4opt.form import Form
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.problem import Problem
-from hw4opt.proof.existence import RANK, inside_rows, pinned_rows, settle
+from hw4opt.proof.existence import NEGLIGIBLE_SINGULAR_VALUE, inside_rows, pinned_rows, settle
 from hw4opt.selection.folds import Folds
 from hw4opt.selection.lines import EXACT
 from hw4opt.terms.base import Array
@@ -64,7 +64,7 @@ def _doubtful(form: Form, free: np.ndarray, rows: np.ndarray, folds: Folds) -> l
     if len(rows) < len(free) or not scale.all():
         return list(range(len(folds)))
     q, r = np.linalg.qr(a / scale)
-    if np.linalg.svd(r, compute_uv=False)[-1] <= np.sqrt(RANK):
+    if np.linalg.svd(r, compute_uv=False)[-1] <= np.sqrt(NEGLIGIBLE_SINGULAR_VALUE):
         return list(range(len(folds)))
     inside = np.zeros((form.loss.count, len(free)))
     inside[rows] = q

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from hw4opt.form.gap_cost import ROUNDING, row_slack, stationarity_cost
+from hw4opt.form.gap_cost import DIFFERENCE_ROUNDING, row_slack, stationarity_cost
 from hw4opt.selection.tableau import FREE, HIGH, LOW, Base, limits
 from hw4opt.terms.base import Array
 
@@ -208,6 +208,6 @@ def _slopes(base: Base, v: Array, q: Array, z: Array, u: Array, reach: Array) ->
     """v/q; where q = 0, infinite beside the breakpoint, and within rounding of it the slope by which v costs |u v|."""
     if not base.flat:
         return v / q
-    on = np.abs(v) <= np.maximum(BREAKPOINT_ROUNDING * np.abs(z), ROUNDING * reach)
+    on = np.abs(v) <= np.maximum(BREAKPOINT_ROUNDING * np.abs(z), DIFFERENCE_ROUNDING * reach)
     beside = np.where(v > 0, np.inf, -np.inf)
     return np.where(q > 0, v / np.where(q > 0, q, 1.0), np.where(on, u + np.copysign(u, v), beside))

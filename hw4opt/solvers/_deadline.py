@@ -9,7 +9,7 @@ from typing import Any
 
 from hw4opt.form.answer import Status
 
-GRACE = 1.0  # seconds that a backend has to return once its own time limit has ended it
+BACKEND_RETURN_SECONDS = 1.0  # seconds that a backend has to return once its own time limit has ended it
 
 
 class Deadline:
@@ -41,7 +41,7 @@ class Deadline:
         if option is None or not math.isfinite(left):
             return left
         settings[option] = left
-        return left + GRACE
+        return left + BACKEND_RETURN_SECONDS
 
     @property
     def note(self) -> str:

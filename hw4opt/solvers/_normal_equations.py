@@ -8,8 +8,8 @@ import numpy as np
 
 from hw4opt.terms.base import Array
 
-SHIFT = 1e-15  # relative: keeps singular directions (collinear columns, ridge 0) finite
-MANY = 96  # systems from which substitution across the batch beats one LU a right side
+DIAGONAL_SHIFT = 1e-15  # relative: keeps singular directions (collinear columns, ridge 0) finite
+MIN_SYSTEMS_ACROSS_BATCH = 96  # systems from which substitution across the batch beats one LU a right side
 
 
 def factor(
@@ -24,8 +24,8 @@ def factor(
     """
     diagonal = np.einsum("bii->bi", gram)
     diagonal += penalty
-    diagonal *= 1 + SHIFT * gram.shape[1]
-    if len(gram) >= MANY and (many := _many(gram)) is not None:  # Cholesky minds no scaling
+    diagonal *= 1 + DIAGONAL_SHIFT * gram.shape[1]
+    if len(gram) >= MIN_SYSTEMS_ACROSS_BATCH and (many := _many(gram)) is not None:  # Cholesky minds no scaling
         return many
     root = 1.0 / np.sqrt(np.maximum(diagonal, 1e-300))
     gram *= root[:, :, None]
@@ -63,7 +63,7 @@ def _triangle(rows: Array, penalty: Array) -> tuple[Array, Array]:
     whole = whole[np.argsort(-np.abs(whole).max(axis=1), kind="stable")]
     scale = 1.0 / np.maximum(np.linalg.norm(whole, axis=0), 1e-150)
     r = np.asarray(np.linalg.qr(whole * scale, mode="r"))
-    return r + np.diag(np.where(np.diagonal(r) == 0, SHIFT, 0.0)), scale
+    return r + np.diag(np.where(np.diagonal(r) == 0, DIAGONAL_SHIFT, 0.0)), scale
 
 
 def _many(gram: Array) -> Callable[[Array], Array] | None:

@@ -20,12 +20,12 @@ from hw4opt.form import BoxRows, Form, RowBlock
 from hw4opt.solvers._normal_equations import factor
 from hw4opt.terms.base import Array
 
-PRICE = 1e5  # of a violated constraint, in units of the largest |u|: polishing must not gain by violating one
+VIOLATION_PRICE = 1e5  # of a violated constraint, in units of the largest |u|: polishing must not gain by violating one
 SMOOTHING = 1e-3  # ε, in units of z over u
 SMOOTHING_FACTOR = (
     0.3  # … and by what it shrinks when the duals' center moves: the steps then converge faster than linearly
 )
-ROUNDS = 8  # from a point near the optimum,
+POLISH_ROUNDS = 8  # from a point near the optimum,
 FIRST_ORDER_ROUNDS = 40  # and from that of a first-order method
 NEGLIGIBLE_SHARE = 1e-5  # of the aim: there is nothing left to gain below
 LEAST_DUAL = 1e-14  # of the typical dual: no smaller one sets ε
@@ -73,7 +73,7 @@ class Iterate:
         return [block.rows.prox_dual_slope(z, center, eps, one) for block, z, one, center, eps in rows]
 
 
-def polish(form: Form, w: Array, u: Array, gap: Array | None, aim: Array, rounds: int = ROUNDS) -> Polished:
+def polish(form: Form, w: Array, u: Array, gap: Array | None, aim: Array, rounds: int = POLISH_ROUNDS) -> Polished:
     """Polish (w, u) of that gap, if it is known. A problem is left alone once its gap is well below `aim` (b,)."""
     blocks = form.nonquadratic
     z = [w @ block.matrix.T for block in blocks]
@@ -180,7 +180,7 @@ def _measure(form: Form, w: Array, z: Sequence[Array], duals: Sequence[Array]) -
     for block, one, u in zip(form.nonquadratic, z, duals, strict=True):
         residual += u @ block.matrix
         unit = form.scales.u * form.loss_length / block.length
-        price = PRICE * np.maximum(np.abs(u).max(axis=1, keepdims=True), unit)
+        price = VIOLATION_PRICE * np.maximum(np.abs(u).max(axis=1, keepdims=True), unit)
         total += block.rows.slack(one, u, price).sum(axis=1)
     return total + form.stationarity_cost(w, residual)
 

@@ -15,24 +15,24 @@ import numpy as np
 
 from hw4opt.design.unit_diagonal import least_pivot
 from hw4opt.form import Quadratic, SmoothRows
-from hw4opt.form.chunks import OUTER, Chunk, products
+from hw4opt.form.chunks import MAX_PRODUCT_ENTRIES, Chunk, products
 from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
 
-NOISE = 1e-14  # of the sum of absolute values: what a value may be off by
-PIECE = 16_384  # rows visited at a time
-PART = 2_048  # rows of the part that a large problem starts on, for each 16 columns
-MANY = 8  # times as many rows as in the part from which it is worth while
-WEAK = 1e-9  # squared pivot of a Hessian with unit diagonal below which its columns may be collinear
+VALUE_ROUNDING = 1e-14  # of the sum of absolute values: what a value may be off by
+PIECE_ROWS = 16_384  # rows visited at a time
+START_ROWS = 2_048  # rows of the part that a large problem starts on, for each 16 columns
+MIN_ROWS_PER_START_ROW = 8  # times as many rows as in the part from which it is worth while
+COLLINEAR_PIVOT = 1e-9  # squared pivot of a Hessian with unit diagonal below which its columns may be collinear
 
 Part = tuple[Chunk, SmoothRows]
 
 
 def pieces_of(rows: RowMap, matrix: Array) -> list[Chunk]:
     """The rows, cut; whoever solves on them again and again keeps what is made of them."""
-    bounds = [(low, min(low + PIECE, rows.count)) for low in range(0, rows.count, PIECE)]
-    keep = rows.index is not None or products(rows.count, matrix.shape[1]) <= OUTER
+    bounds = [(low, min(low + PIECE_ROWS, rows.count)) for low in range(0, rows.count, PIECE_ROWS)]
+    keep = rows.index is not None or products(rows.count, matrix.shape[1]) <= MAX_PRODUCT_ENTRIES
     return [Chunk(rows, matrix, low, high, keep=keep) for low, high in bounds]
 
 
@@ -128,7 +128,7 @@ class Objective:
             value = value + np.vecdot(w, 0.5 * bend + self.fixed.b) + self.fixed.c
             gradient, hessian = gradient + bend + self.fixed.b, hessian + self.fixed.h
             curvature = curvature + self.fixed.c
-        return Point(value, NOISE * (size + np.abs(value)), gradient, hessian, curvature)
+        return Point(value, VALUE_ROUNDING * (size + np.abs(value)), gradient, hessian, curvature)
 
     def gradient(self, w: Array) -> Array:
         """The gradient alone."""
@@ -188,8 +188,8 @@ class Objective:
 
     def some_rows(self) -> Objective | None:
         """A part of the rows, spread over all of them; None where there are too few for that to pay."""
-        rows, size = sum(len(chunk) for chunk, _ in self.parts), PART * -(-self.penalty.shape[1] // 16)
-        if rows < MANY * size or self.fixed is not None:
+        rows, size = sum(len(chunk) for chunk, _ in self.parts), START_ROWS * -(-self.penalty.shape[1] // 16)
+        if rows < MIN_ROWS_PER_START_ROW * size or self.fixed is not None:
             return None
         share, matrix, smooth = size / rows, [], []
         for number, (chunk, some) in enumerate(self.parts):
@@ -226,7 +226,7 @@ def descents(hessian: Array, penalty: Array) -> Callable[[Array], Array]:
     root = np.where(diagonal > 0, 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), 0.0)
     h *= root[:, :, None]
     h *= root[:, None, :]
-    strong = least_pivot(h) > WEAK
+    strong = least_pivot(h) > COLLINEAR_PIVOT
     inverse = np.empty_like(h)
     if strong.any():
         inverse[strong] = np.linalg.inv(h[strong])

@@ -20,7 +20,7 @@ from hw4opt.solvers._base import Solver
 from hw4opt.solvers._first_order import iterate
 from hw4opt.terms.base import Array
 
-STEP_LIMIT = 5_000
+ADMM_STEP_LIMIT = 5_000
 RELAXATION = 1.6
 RHO_INTERVAL = 50  # steps between looks at rho
 
@@ -38,7 +38,7 @@ class Admm(Solver):
     def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
         """The whole batch, each problem with its own rho, until every polished point is solved or the limit is
         reached."""
-        return iterate(_Admm(form, start), form, options, STEP_LIMIT)
+        return iterate(_Admm(form, start), form, options, ADMM_STEP_LIMIT)
 
 
 class _Admm:

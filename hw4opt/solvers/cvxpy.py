@@ -25,8 +25,8 @@ from hw4opt.solvers._deadline import Deadline
 from hw4opt.terms import Loss, Term
 from hw4opt.terms.base import Array
 
-DEFAULT = "CLARABEL"
-SETTINGS: dict[str, dict[str, Any]] = {  # tightened: their defaults leave relative gaps of 1e-4 to 1e-7
+CVXPY_DEFAULT = "CLARABEL"
+CVXPY_SETTINGS: dict[str, dict[str, Any]] = {  # tightened: their defaults leave relative gaps of 1e-4 to 1e-7
     "CLARABEL": {
         "tol_gap_abs": 1e-11,
         "tol_gap_rel": 1e-11,
@@ -41,7 +41,7 @@ SETTINGS: dict[str, dict[str, Any]] = {  # tightened: their defaults leave relat
     "PIQP": {"eps_abs": 1e-9, "eps_rel": 1e-10, "max_iter": 1000},
     "PROXQP": {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iter": 20_000},
 }
-ENDED = {
+STATUS_OF_WORD = {
     "optimal": Status.CERTIFIED,
     "optimal_inaccurate": Status.INACCURATE,
     "infeasible": Status.INFEASIBLE,
@@ -50,12 +50,12 @@ ENDED = {
     "unbounded_inaccurate": Status.UNBOUNDED,
     "user_limit": Status.ITERATION_LIMIT,
 }
-ITERATIONS = {"OSQP": "max_iter", "CLARABEL": "max_iter", "PIQP": "max_iter", "PROXQP": "max_iter"}
-SECONDS = {"CLARABEL": "time_limit", "OSQP": "time_limit", "SCS": "time_limit_secs", "HIGHS": "time_limit"}
-ENDS = frozenset({"CLARABEL", "ECOS", "OSQP", "SCS"})  # each within a number of iterations
+CVXPY_ITERATION_OPTIONS = {"OSQP": "max_iter", "CLARABEL": "max_iter", "PIQP": "max_iter", "PROXQP": "max_iter"}
+CVXPY_TIME_OPTIONS = {"CLARABEL": "time_limit", "OSQP": "time_limit", "SCS": "time_limit_secs", "HIGHS": "time_limit"}
+CVXPY_WITH_OWN_LIMIT = frozenset({"CLARABEL", "ECOS", "OSQP", "SCS"})  # these end soon, at their limit of iterations
 
 
-class Found(NamedTuple):
+class BackendAnswer(NamedTuple):
     """A backend's answer to one problem: w (r,), the duals of the terms (1, m), how it ended, iterations, and what went
     wrong."""
 
@@ -78,7 +78,7 @@ class Cvxpy(Family):
 
     def backend(self, name: str) -> str:
         """The solver's name as cvxpy spells it; raises `UnknownNameError`, which lists the installed ones."""
-        wanted = name.upper() or DEFAULT
+        wanted = name.upper() or CVXPY_DEFAULT
         if wanted not in self.backends():
             raise UnknownNameError("installed cvxpy solver", name.upper(), self.backends())
         return wanted
@@ -104,13 +104,13 @@ class Cvxpy(Family):
         )
 
 
-def _limited(form: Form, options: Options, deadline: Deadline) -> Found:
+def _limited(form: Form, options: Options, deadline: Deadline) -> BackendAnswer:
     """The backend's answer: here where it keeps to the limits by itself, else in a process that can be killed."""
-    name = options.backend or DEFAULT
-    settings = dict(SETTINGS.get(name, {}))
+    name = options.backend or CVXPY_DEFAULT
+    settings = dict(CVXPY_SETTINGS.get(name, {}))
     if options.max_iterations is not None:
-        settings[ITERATIONS.get(name, "max_iters")] = options.max_iterations
-    seconds = deadline.pass_on(settings, SECONDS.get(name))
+        settings[CVXPY_ITERATION_OPTIONS.get(name, "max_iters")] = options.max_iterations
+    seconds = deadline.pass_on(settings, CVXPY_TIME_OPTIONS.get(name))
     if _stays_here(form, options):
         found = _solve_one((form, name, settings))
     else:
@@ -120,7 +120,7 @@ def _limited(form: Form, options: Options, deadline: Deadline) -> Found:
             )  # a copy without what it has kept for itself
         except TimeoutError:
             nothing = [np.zeros((1, term.count)) for term in form.terms]
-            found = Found(np.zeros(form.penalty.shape[1]), nothing, Status.ITERATION_LIMIT, 0, None)
+            found = BackendAnswer(np.zeros(form.penalty.shape[1]), nothing, Status.ITERATION_LIMIT, 0, None)
     if deadline.passed() and found.reached in (Status.ITERATION_LIMIT, Status.INACCURATE):
         return found._replace(reached=Status.ITERATION_LIMIT, note=deadline.note)
     return found
@@ -134,10 +134,10 @@ def _stays_here(form: Form, options: Options) -> bool:
     own = all(
         type(term).__module__.startswith("hw4opt.") for rows in form.terms for terms in rows.terms for term in terms
     )
-    return not own or (options.time_limit is None and (options.backend or DEFAULT) in ENDS)
+    return not own or (options.time_limit is None and (options.backend or CVXPY_DEFAULT) in CVXPY_WITH_OWN_LIMIT)
 
 
-def _solve_one(task: tuple[Form, str, dict[str, Any]]) -> Found:
+def _solve_one(task: tuple[Form, str, dict[str, Any]]) -> BackendAnswer:
     form, name, settings = task
     w = cp.Variable(form.penalty.shape[1])
     parts = [_compile(form, rows, w) for rows in form.terms]
@@ -156,11 +156,11 @@ def _solve_one(task: tuple[Form, str, dict[str, Any]]) -> Found:
             model.solve(solver=name, **settings)
         except Exception as error:  # solvers raise whatever they like
             note = f"cvxpy:{name} failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-    reached = ENDED.get(model.status, Status.UNCERTIFIED)
+    reached = STATUS_OF_WORD.get(model.status, Status.UNCERTIFIED)
     steps = model.solver_stats.num_iters if model.solver_stats is not None else None
     duals = [_dual(part, rows.count) for part, rows in zip(parts, form.terms, strict=True)]
     point = np.zeros(w.shape) if w.value is None else np.nan_to_num(np.asarray(w.value, dtype=float))
-    return Found(point, duals, reached, int(steps or 0), note)
+    return BackendAnswer(point, duals, reached, int(steps or 0), note)
 
 
 def _quadratic(form: Form, w: Any) -> Any:
@@ -169,7 +169,7 @@ def _quadratic(form: Form, w: Any) -> Any:
     return cp.sum_squares(cp.multiply(np.sqrt(0.5 * form.penalty[0, penalised]), w[penalised])) if len(penalised) else 0
 
 
-class _Part(NamedTuple):
+class _CompiledTerm(NamedTuple):
     """One term's linking equality z = A w + c on the rows that it has, its cost and constraints, and in what each row
     is measured."""
 
@@ -180,7 +180,7 @@ class _Part(NamedTuple):
     lengths: Array
 
 
-def _compile(form: Form, term_rows: TermRows, w: Any) -> _Part:
+def _compile(form: Form, term_rows: TermRows, w: Any) -> _CompiledTerm:
     weights = np.broadcast_to(term_rows.weights, (1, term_rows.count))[0]
     rows = np.flatnonzero(weights > 0)
     a, offset = term_rows.map.take(form.matrix)[rows], np.broadcast_to(term_rows.offset, (1, term_rows.count))[0, rows]
@@ -197,7 +197,7 @@ def _compile(form: Form, term_rows: TermRows, w: Any) -> _Part:
             continue
         scale = scale * weights[rows] if isinstance(term, Loss) else scale
         cost = cost + (scale[0] * cp.sum(face) if np.all(scale == scale[0]) else cp.sum(cp.multiply(scale, face)))
-    return _Part(link, cost, constraints, rows, lengths)
+    return _CompiledTerm(link, cost, constraints, rows, lengths)
 
 
 def _row_lengths(a: Array, unit: float) -> Array:
@@ -228,7 +228,7 @@ def _face(form: Form, term: Term, z: Any, lengths: Array, targets: tuple[Array, 
     return np.full(len(lengths), factor / worth), same.model(cp, z if np.all(lengths == 1) else cp.multiply(lengths, z))
 
 
-def _dual(part: _Part, count: int) -> Array:
+def _dual(part: _CompiledTerm, count: int) -> Array:
     u = np.zeros((1, count))
     value = part.link.dual_value
     if value is not None:

@@ -28,7 +28,7 @@ from hw4opt.solvers._normal_equations import factor
 from hw4opt.solvers._polish import Polished, polish
 from hw4opt.terms.base import Array
 
-LIMIT = 100
+INTERIOR_STEP_LIMIT = 100
 SAFE_CENTERING = 0.2  # of a step after one that was no gain
 BOUNDARY_SHARE = 0.995  # of the way to the boundary that a step goes
 FIRST_POLISH_GAP = 1e-7  # relative gap at which the active set is tried for the first time
@@ -42,7 +42,7 @@ STEEP_WEIGHT = (
 )
 STEEP_ROWS_GAP = 1e-2  # relative gap above which no row's weight is that large
 STALLED_STEPS = 8  # steps without gain, near the end, after which there is nothing more to gain
-TINY = 1e-300
+SMALLEST_DIVISOR = 1e-300  # in place of 0
 
 
 @dataclass
@@ -107,7 +107,7 @@ class Interior(Solver):
 
         A warm start is polished first, and is where the path begins if that is not enough.
         """
-        limit, deadline = options.max_iterations or LIMIT, Deadline(options.time_limit)
+        limit, deadline = options.max_iterations or INTERIOR_STEP_LIMIT, Deadline(options.time_limit)
         b = form.batch
         reached, iterations, kept = [Status.ITERATION_LIMIT] * b, np.full(b, limit), Kept.none(form)
         states, point = starting_point(form, _first_guess(form, start))
@@ -234,7 +234,7 @@ def _scale(form: Form, w: Array, gap: Array, dual: Array) -> Array:
     return np.minimum(rough, form.gap_scale(w, gap))
 
 
-class _BlockSums(NamedTuple):
+class _PassSums(NamedTuple):
     """What the first pass sums over the rows of a block, (b, …) or one number."""
 
     gram: Array
@@ -245,13 +245,13 @@ class _BlockSums(NamedTuple):
     dual: Array  # minus f*(u), less u times the shift
 
 
-def _evaluate_block(state: BlockState, w: Array) -> _BlockSums:
+def _evaluate_block(state: BlockState, w: Array) -> _PassSums:
     block, a = state.block, state.block.matrix
     z = w @ a.T
     if isinstance(block.rows, SmoothRows):
         state.u, state.weight = block.rows.gradient(z), block.rows.curvature(z)
         dual = (z * state.u - block.rows.value(z)).sum(axis=1)
-        return _BlockSums(block.gram(state.weight), state.u @ a, 0.0, 0.0, 0.0, dual)
+        return _PassSums(block.gram(state.weight), state.u @ a, 0.0, 0.0, 0.0, dual)
     rows = state.rows
     qu = rows.quadratic * state.u
     state.k = k = qu + rows.shift - z
@@ -268,7 +268,7 @@ def _evaluate_block(state: BlockState, w: Array) -> _BlockSums:
     lacking = np.abs(rest) if state.exact is None else np.maximum(np.abs(rest) - state.exact, 0.0)
     residual_cost = np.vecdot(lacking, np.abs(state.counted(u)))
     dual = np.vecdot(0.5 * qu + rows.shift, u)
-    return _BlockSums(block.gram(weight), u @ a, (weight * k) @ a, complementarity, residual_cost, dual)
+    return _PassSums(block.gram(weight), u @ a, (weight * k) @ a, complementarity, residual_cost, dual)
 
 
 def step(form: Form, states: list[BlockState], w: Array, sums: Sums, slow: np.ndarray) -> Array:
@@ -293,7 +293,7 @@ def step(form: Form, states: list[BlockState], w: Array, sums: Sums, slow: np.nd
         cross = sum(one.cross for one in found)
         length = 1.0 / np.maximum(steepest, 1.0)
         after = np.maximum((1 - length) * sums.complementarity + length**2 * cross, 0.0)
-        share = (after / np.maximum(sums.complementarity, TINY)) ** 3
+        share = (after / np.maximum(sums.complementarity, SMALLEST_DIVISOR)) ** 3
         if slow.any():
             share, second = np.where(slow, SAFE_CENTERING, share), np.where(slow[:, None], 0.0, second)
         infeasibility = np.maximum(
@@ -313,7 +313,7 @@ def step(form: Form, states: list[BlockState], w: Array, sums: Sums, slow: np.nd
     steepest, stretch = moves[0].steepest, moves[0].stretch
     for one in moves[1:]:
         steepest, stretch = np.maximum(steepest, one.steepest), np.maximum(stretch, one.stretch)
-    length = np.minimum(1.0, BOUNDARY_SHARE / np.maximum(steepest, TINY))
+    length = np.minimum(1.0, BOUNDARY_SHARE / np.maximum(steepest, SMALLEST_DIVISOR))
     if stretch.any():
         stretch = np.maximum(stretch, 1e-12)
         length = np.minimum(length, np.log1p(stretch) / stretch)

@@ -19,24 +19,24 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hw4opt.design.unit_diagonal import inverse_root_diagonal, least_pivot, scaled_by
+from hw4opt.design.unit_diagonal import NEGLIGIBLE_SINGULAR_VALUE, inverse_root_diagonal, least_pivot, scaled_by
 from hw4opt.form import Form, SmoothRows
 from hw4opt.form.answer import Answer, Options, Start, Status
 from hw4opt.form.chunks import Chunk
 from hw4opt.solvers._base import Solver
 from hw4opt.solvers._deadline import Deadline
-from hw4opt.solvers._smooth_objective import WEAK, Objective, Point, descent, descents, parts_of, pieces_of
+from hw4opt.solvers._smooth_objective import COLLINEAR_PIVOT, Objective, Point, descent, descents, parts_of, pieces_of
 from hw4opt.terms.base import Array
 
-LIMIT = 100
-SHORT = 1e-3  # root mean square change of z in a step after which the Hessian is kept,
-SHORTER = 1e-6  # or where that did not do: after which one such step is enough
-LAST = 1e-15  # root mean square change of z that the last step may leave
-KEPT = 5  # steps with one Hessian
-ENOUGH = 1e-4  # share of the slope that a step has to gain (Armijo)
-SHRINK, TRIALS = 0.25, 40
-EASY = 12  # steps within which the part's minimum must be found
-RANK = 1e-13  # singular value of scaled columns, over the largest, that counts as none
+NEWTON_STEP_LIMIT = 100
+CHORD_CHANGE = 1e-3  # root mean square change of z in a step after which the Hessian is kept,
+RETRIED_CHORD_CHANGE = 1e-6  # or where that did not do: after which one such step is enough
+FINAL_CHANGE = 1e-15  # root mean square change of z that the last step may leave
+MAX_CHORD_STEPS = 5  # steps with one Hessian
+ARMIJO_SHARE = 1e-4  # share of the slope that a step has to gain (Armijo)
+BACKTRACKING_FACTOR = 0.25  # by which a step that gains too little is shortened
+MAX_BACKTRACKING_STEPS = 40
+START_STEP_LIMIT = 12  # steps within which the part's minimum must be found
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Stop:
     """When to end: passes over the rows at most, the root mean square change of z that the last step may leave, and the
     time."""
 
-    limit: int = LIMIT
-    left: float = LAST
+    limit: int = NEWTON_STEP_LIMIT
+    left: float = FINAL_CHANGE
     deadline: Deadline = field(default_factory=lambda: Deadline(None))
 
 
@@ -93,7 +93,9 @@ class Newton(Solver):
         whole = Objective(parts, form.quadratic if has_quadratic else None, form.penalty)
         deadline = Deadline(options.time_limit)
         found = _minimize(
-            whole, None if start is None else start.w, Stop(options.max_iterations or LIMIT, deadline=deadline)
+            whole,
+            None if start is None else start.w,
+            Stop(options.max_iterations or NEWTON_STEP_LIMIT, deadline=deadline),
         )
         reached = [Status.CERTIFIED if done else Status.ITERATION_LIMIT for done in found.converged]
         u, notes = form.gradient(form.forward(found.w)), deadline.notes(reached)
@@ -133,7 +135,7 @@ def _first(whole: Objective) -> Array:
     them."""
     part = whole.some_rows()
     if part is not None:
-        found = _newton(part, *_bounded(part, part.start()), Stop(EASY))
+        found = _newton(part, *_bounded(part, part.start()), Stop(START_STEP_LIMIT))
         if found.converged.all():
             return found.w
     return whole.start()
@@ -149,7 +151,7 @@ def _bounded(whole: Objective, w: Array) -> tuple[Array, Point]:
     if (np.isfinite(here.value) & (np.vecdot(here.gradient, w) <= here.curvature)).all():
         return w, here
     zero = whole.at_zero()
-    for _ in range(TRIALS):
+    for _ in range(MAX_BACKTRACKING_STEPS):
         worse = ~(here.value <= zero)
         if not worse.any():
             break
@@ -162,7 +164,7 @@ def _newton(whole: Objective, w: Array, here: Point, stop: Stop) -> Minimum:
     """Direction and step, until a step is short, after which the Hessian is kept, or until none lowers the value."""
     b = len(w)
     found = Minimum(w.copy(), np.full(b, stop.limit), np.zeros(b, dtype=bool), w.shape[1])
-    active, part, short = np.arange(b), whole, np.full(b, SHORT)
+    active, part, short = np.arange(b), whole, np.full(b, CHORD_CHANGE)
     for iteration in range(1, stop.limit + 1):
         d = descent(here.hessian, part.penalty, here.gradient)
         slope = -np.vecdot(d, here.gradient)
@@ -171,7 +173,7 @@ def _newton(whole: Objective, w: Array, here: Point, stop: Stop) -> Minimum:
         w = w + length[:, None] * d
         if near.any():
             w, near, failed = _keep(part, (w, here, slope), np.flatnonzero(near), stop.left)
-            short[failed] = SHORTER
+            short[failed] = RETRIED_CHORD_CHANGE
             there = there.put(failed, part.cut(failed).at(w[failed])) if len(failed) else there
         found.w[active] = w
         ended, late = near | (length == 0), stop.deadline.passed()
@@ -193,12 +195,10 @@ def _keep(
     """
     w, here, slope = behind
     part, at, v, last = whole.cut(which), here.cut(which), w[which], slope[which]
-    enough, done = (
-        last <= SHORTER**2 * at.curvature,
-        last <= left * at.curvature,
-    )  # what a step leaves is about its square
+    enough = last <= RETRIED_CHORD_CHANGE**2 * at.curvature
+    done = last <= left * at.curvature  # what a step leaves is about its square
     direct = descents(at.hessian, part.penalty)
-    for _ in range(KEPT):
+    for _ in range(MAX_CHORD_STEPS):
         if done.all():
             break
         gradient = part.gradient(v)
@@ -215,18 +215,18 @@ def _search(part: Objective, w: Array, d: Array, slope: Array, here: Point, shor
     """Lengths of steps along d that lower the value enough, 0 where none does, and the points they lead to; a short
     step is 1, unseen."""
     length, there, trying = np.ones(len(w)), here, np.flatnonzero(~short)
-    for _ in range(TRIALS):
+    for _ in range(MAX_BACKTRACKING_STEPS):
         if not len(trying):
             break
         found = part.cut(trying).at(w[trying] + length[trying, None] * d[trying])
-        lower = found.value <= here.value[trying] - ENOUGH * length[trying] * slope[trying] + here.noise[trying]
+        lower = found.value <= here.value[trying] - ARMIJO_SHARE * length[trying] * slope[trying] + here.noise[trying]
         there = (
             found
             if lower.all() and len(trying) == len(w)
             else there.put(trying[lower], found.cut(np.flatnonzero(lower)))
         )
         trying = trying[~lower]
-        length[trying] *= SHRINK
+        length[trying] *= BACKTRACKING_FACTOR
     length[trying] = 0.0
     return length, there
 
@@ -241,13 +241,13 @@ def _independent(whole: Objective, here: Point) -> tuple[Array, Array] | None:
     if not len(free) or not whole.parts:
         return None
     h = here.hessian[:, free][:, :, free]
-    if (least_pivot(scaled_by(h, inverse_root_diagonal(h))) > WEAK).any():
+    if (least_pivot(scaled_by(h, inverse_root_diagonal(h))) > COLLINEAR_PIVOT).any():
         return None
     factor = whole.triangle(free)
     norms = np.linalg.norm(factor, axis=0)
     scale = np.where(norms > 0, norms, 1.0)
     _, s, vt = np.linalg.svd(factor / scale)
-    s = s[s > RANK * s[0]]
+    s = s[s > NEGLIGIBLE_SINGULAR_VALUE * s[0]]
     others = np.setdiff1d(np.arange(whole.penalty.shape[1]), free)
     basis = np.zeros((whole.penalty.shape[1], len(others) + len(s)))
     inverse = np.zeros(basis.shape[::-1])

@@ -27,7 +27,7 @@ from hw4opt.solvers._first_order import iterate
 from hw4opt.solvers._normal_equations import largest_eigenvalue
 from hw4opt.terms.base import Array
 
-STEP_LIMIT = 50_000
+PROXIMAL_STEP_LIMIT = 50_000
 
 
 class Proximal(Solver):
@@ -51,7 +51,7 @@ class Proximal(Solver):
     def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
         """The whole batch until every polished point is solved or the limit is reached."""
         method = _OnPrimal(form, start) if _on_primal(form) else _OnDual(form, start)
-        return iterate(method, form, options, STEP_LIMIT)
+        return iterate(method, form, options, PROXIMAL_STEP_LIMIT)
 
 
 def _is_smooth(block: RowBlock) -> bool:

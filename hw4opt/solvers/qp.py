@@ -1,33 +1,23 @@
-"""The form as a quadratic program, for any solver that the library qpsolvers knows. The only file that imports
-qpsolvers.
-
-    minimise over w, m, s⁺, s⁻ ≥ 0    ½ wᵀ(diag(penalty) + H)w + bᵀw + Σ_i (½ q_i m_i² + high_i s⁺_i - low_i s⁻_i)
-    subject to                        a_iᵀw - shift_i = q_i m_i + s⁺_i - s⁻_i            rows with curvature or two
-    bounds: u_i = m_i
-                                      a_iᵀw ≥ shift_i at the cost high_i (a_iᵀw - shift_i)   rows with the bound high
-                                      alone a_iᵀw ≤ shift_i at the cost low_i (a_iᵀw - shift_i)    rows with the bound
-                                      low alone
-
-m_i exists where q_i > 0, s⁺_i where high_i is finite, s⁻_i where low_i is; H and b are those of the rows without
-bounds. u_i is the multiplier of the equality, or the finite bound corrected by the multiplier of the inequality.
-"""
+"""Any solver that the library qpsolvers knows, on the quadratic program of _qp_program.py. The only file that imports
+qpsolvers."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sparse
 
 from hw4opt.errors import InputError, RefusedError, UnknownNameError
-from hw4opt.form import BoxRows, Form
+from hw4opt.form import Form
 from hw4opt.form.answer import Answer, Options, Start, Status
 from hw4opt.running.processes import in_own_process, start_own_process
 from hw4opt.solvers._base import Family
 from hw4opt.solvers._deadline import Deadline
+from hw4opt.solvers._qp_program import Program, ProgramRows, Raw, program_of
 from hw4opt.terms.base import Array
 
 try:
@@ -35,8 +25,8 @@ try:
 except ImportError as error:
     raise InputError("the solver qp needs qpsolvers; it comes with the extra: pip install 'hw4opt[qp]'") from error
 
-DEFAULT = "piqp"
-SETTINGS: dict[str, dict[str, Any]] = {  # tightened, as in cvxpy.py
+QP_DEFAULT = "piqp"
+QP_SETTINGS: dict[str, dict[str, Any]] = {  # tightened, as in cvxpy.py
     "piqp": {
         "eps_abs": 1e-10,
         "eps_rel": 1e-11,
@@ -55,7 +45,7 @@ SETTINGS: dict[str, dict[str, Any]] = {  # tightened, as in cvxpy.py
     "ecos": {"abstol": 1e-10, "reltol": 1e-10, "feastol": 1e-10, "max_iters": 500},
     "scs": {"eps_abs": 1e-10, "eps_rel": 1e-10, "max_iters": 100_000},
 }
-ITERATIONS = {  # the option that limits iterations
+QP_ITERATION_OPTIONS = {  # the option that limits iterations
     "piqp": "max_iter",
     "proxqp": "max_iter",
     "daqp": "iter_limit",
@@ -65,14 +55,13 @@ ITERATIONS = {  # the option that limits iterations
     "ecos": "max_iters",
     "scs": "max_iters",
 }
-SECONDS = {"highs": "time_limit", "clarabel": "time_limit", "osqp": "time_limit", "scs": "time_limit_secs"}
-DEFINITE = frozenset({"quadprog", "ecos"})  # need curvature of every variable
-ENDS = frozenset({"piqp", "daqp", "quadprog", "clarabel", "osqp", "ecos", "scs"})  # soon, at their limit of iterations
-LARGEST = 50_000_000  # entries of P up to which a solver that takes only dense matrices is asked
-DENSE = (
-    1_000_000  # entries of P up to which a solver that takes both is given dense matrices, which it solves more exactly
-)
-RIDGE = 1e-10  # of the largest diagonal entry: curvature that variables without any get for solvers in DEFINITE
+QP_TIME_OPTIONS = {"highs": "time_limit", "clarabel": "time_limit", "osqp": "time_limit", "scs": "time_limit_secs"}
+STRICTLY_CONVEX_ONLY = frozenset({"quadprog", "ecos"})  # need curvature of every variable
+# those that end soon, at their limit of iterations
+QP_WITH_OWN_LIMIT = frozenset({"piqp", "daqp", "quadprog", "clarabel", "osqp", "ecos", "scs"})
+MAX_DENSE_ENTRIES = 50_000_000  # entries of P up to which a solver that takes only dense matrices is asked
+PREFERRED_DENSE_ENTRIES = 1_000_000  # entries of P up to which one that takes both is given dense ones: more exact
+ADDED_CURVATURE = 1e-10  # of P's largest diagonal entry, for variables without curvature (STRICTLY_CONVEX_ONLY)
 
 
 class Qp(Family):
@@ -88,7 +77,7 @@ class Qp(Family):
     def backend(self, name: str) -> str:
         """The solver's name as qpsolvers spells it; raises `UnknownNameError`, which lists the installed ones."""
         if not name:
-            return DEFAULT if DEFAULT in self.backends() else self.backends()[0]
+            return QP_DEFAULT if QP_DEFAULT in self.backends() else self.backends()[0]
         if name.lower() not in self.backends():
             raise UnknownNameError("installed qp solver", name.lower(), self.backends())
         return name.lower()
@@ -116,9 +105,9 @@ class Qp(Family):
 
 
 def _solve_one(form: Form, options: Options, deadline: Deadline) -> Answer:
-    name = options.backend or DEFAULT
-    rows = _Rows.of(form)
-    program = _suited(name, _program(form, rows))
+    name = options.backend or QP_DEFAULT
+    rows = ProgramRows.of(form)
+    program = _suited(name, program_of(form, rows))
     raw = _answer_of(name, program, options, deadline)
     w, u = raw.x[None, : form.penalty.shape[1]], np.zeros((1, form.size))
     u[:, rows.places] = rows.duals(raw)
@@ -126,146 +115,14 @@ def _solve_one(form: Form, options: Options, deadline: Deadline) -> Answer:
     return Answer(w, form.complete_dual(u, w), [raw.status], np.array([raw.iterations]), notes=notes)
 
 
-@dataclass(frozen=True, eq=False)
-class Program:
-    """minimise ½ xᵀPx + cᵀx subject to Gx ≤ h, Ax = b, x ≥ least; matrices dense or sparse, None where there are no
-    rows."""
-
-    p: Any
-    c: Array
-    g: Any
-    h: Array | None
-    a: Any
-    b: Array | None
-    least: Array | None
-
-
-@dataclass(frozen=True, eq=False)
-class Raw:
-    """What a backend returned: x, the multipliers y of the equalities and z ≥ 0 of the inequalities; zeros where it
-    found none."""
-
-    x: Array
-    y: Array
-    z: Array
-    status: Status
-    iterations: int = 0
-    note: str | None = None
-
-    @classmethod
-    def nothing(cls, program: Program, status: Status, note: str) -> Raw:
-        """No answer, for the reason `note`."""
-        sizes = [0 if one is None else len(one) for one in (program.b, program.h)]
-        return cls(np.zeros(len(program.c)), np.zeros(sizes[0]), np.zeros(sizes[1]), status, note=note)
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """All nonquadratic rows of a form of one problem, (m,) each, a (m, r), and their places in the table of all
-    rows."""
-
-    places: np.ndarray
-    a: Array
-    quadratic: Array
-    shift: Array
-    low: Array
-    high: Array
-    open: np.ndarray
-
-    @classmethod
-    def of(cls, form: Form) -> _Rows:
-        blocks = form.nonquadratic
-        boxes = [block.rows for block in blocks if isinstance(block.rows, BoxRows)]
-        sizes = [block.count for block in blocks]
-
-        def joined(arrays: list[Array]) -> Array:
-            return np.concatenate(
-                [np.zeros(0), *(np.broadcast_to(a[0], m) for a, m in zip(arrays, sizes, strict=True))]
-            )
-
-        return cls(
-            np.concatenate(
-                [np.zeros(0, dtype=int), *(np.arange(block.span.start, block.span.stop) for block in blocks)]
-            ),
-            np.concatenate([np.zeros((0, form.penalty.shape[1])), *(block.matrix for block in blocks)]),
-            joined([box.quadratic for box in boxes]),
-            joined([box.shift for box in boxes]),
-            joined([box.low for box in boxes]),
-            joined([box.high for box in boxes]),
-            joined([box.open for box in boxes]) > 0,
-        )
-
-    @property
-    def one_sided(self) -> np.ndarray:
-        """Rows that are a linear cost on one side of shift, and forbidden on the other."""
-        return self.open & (self.quadratic == 0) & (np.isinf(self.low) | np.isinf(self.high))
-
-    @property
-    def sign(self) -> Array:
-        """-1 where a one-sided row must not fall below shift, 1 where it must not rise above."""
-        return np.where(np.isinf(self.low), -1.0, 1.0)
-
-    @property
-    def bound(self) -> Array:
-        """The finite bound of a one-sided row."""
-        return np.where(np.isinf(self.low), self.high, self.low)
-
-    def duals(self, raw: Raw) -> Array:
-        """u of every row."""
-        u, one_sided = np.where(self.open, 0.0, self.low), self.one_sided
-        u[one_sided] = (self.bound + self.sign * _scatter(raw.z, one_sided))[one_sided]
-        u[self.open & ~one_sided] = raw.y
-        return u
-
-
-def _scatter(values: Array, places: np.ndarray) -> Array:
-    whole = np.zeros(len(places))
-    whole[places] = values
-    return whole
-
-
-def _program(form: Form, rows: _Rows) -> Program:
-    """The program in sparse matrices."""
-    one_sided, r = rows.one_sided, form.penalty.shape[1]
-    split = rows.open & ~one_sided
-    q, low, high = rows.quadratic[split], rows.low[split], rows.high[split]
-    curved, over, under = (np.flatnonzero(one) for one in (q > 0, np.isfinite(high), np.isfinite(low)))
-    slack, ones = len(over) + len(under), np.ones(len(q))
-    h = form.quadratic.h[0] + np.diag(form.penalty[0])
-    linear = rows.bound[one_sided] @ rows.a[one_sided] + rows.low[~rows.open] @ rows.a[~rows.open]
-    a = [
-        sparse.csc_array(rows.a[split]),
-        *(_columns(len(q), *one) for one in ((curved, -q), (over, -ones), (under, ones))),
-    ]
-    g = sparse.csc_array(rows.sign[one_sided, None] * rows.a[one_sided])
-    return Program(
-        p=sparse.block_diag(
-            [0.5 * (h + h.T), sparse.diags_array(q[curved]), sparse.csc_array((slack, slack))], format="csc"
-        ),
-        c=np.concatenate([form.quadratic.b[0] + linear, np.zeros(len(curved)), high[over], -low[under]]),
-        g=sparse.hstack([g, sparse.csc_array((int(one_sided.sum()), len(curved) + slack))], format="csc")
-        if one_sided.any()
-        else None,
-        h=(rows.sign * rows.shift)[one_sided] if one_sided.any() else None,
-        a=sparse.hstack(a, format="csc") if split.any() else None,
-        b=rows.shift[split] if split.any() else None,
-        least=np.concatenate([np.full(r + len(curved), -np.inf), np.zeros(slack)]) if slack else None,
-    )
-
-
-def _columns(size: int, places: np.ndarray, values: Array) -> sparse.csc_array:
-    """The columns `places` of diag(values), values of shape (size,)."""
-    return sparse.csc_array((values[places], (places, np.arange(len(places)))), shape=(size, len(places)))
-
-
 def _suited(name: str, program: Program) -> Program:
     """The program in the matrices that the backend takes; raises `RefusedError` where they are dense and too large."""
     size = len(program.c)
-    if name in qpsolvers.dense_solvers and size**2 <= DENSE:
+    if name in qpsolvers.dense_solvers and size**2 <= PREFERRED_DENSE_ENTRIES:
         return _mapped(program, lambda matrix: matrix.toarray())
     if name in qpsolvers.sparse_solvers:
         return _mapped(program, sparse.csc_matrix)
-    if size**2 > LARGEST:
+    if size**2 > MAX_DENSE_ENTRIES:
         raise RefusedError(
             f"qp:{name} takes dense matrices, which are too large for {size} variables; take a "
             "sparse one, such as qp:piqp"
@@ -280,14 +137,14 @@ def _mapped(program: Program, act: Callable[[Any], Any]) -> Program:
 
 def _answer_of(name: str, program: Program, options: Options, deadline: Deadline) -> Raw:
     """The backend's answer: here where it ends by itself and no limit is set, else in a process that can be killed."""
-    settings = dict(SETTINGS.get(name, {}))
+    settings = dict(QP_SETTINGS.get(name, {}))
     if options.max_iterations is not None:
-        if name not in ITERATIONS:
+        if name not in QP_ITERATION_OPTIONS:
             raise InputError(f"qp:{name} has no limit on iterations; leave out max_iterations, or set time_limit")
-        settings[ITERATIONS[name]] = options.max_iterations
+        settings[QP_ITERATION_OPTIONS[name]] = options.max_iterations
     if _stays_here(options):
         return _run((name, program, settings))
-    seconds = deadline.pass_on(settings, SECONDS.get(name))
+    seconds = deadline.pass_on(settings, QP_TIME_OPTIONS.get(name))
     try:
         return in_own_process(_run, (name, program, settings), seconds)
     except TimeoutError:
@@ -296,12 +153,12 @@ def _answer_of(name: str, program: Program, options: Options, deadline: Deadline
 
 def _stays_here(options: Options) -> bool:
     """Whether the backend needs no process that can be killed: it ends by itself, and no limit is set."""
-    return options.time_limit is None and options.backend in ENDS
+    return options.time_limit is None and options.backend in QP_WITH_OWN_LIMIT
 
 
 def _run(task: tuple[str, Program, dict[str, Any]]) -> Raw:
     name, program, settings = task
-    p = _strictly_convex(program.p) if name in DEFINITE else program.p
+    p = _strictly_convex(program.p) if name in STRICTLY_CONVEX_ONLY else program.p
     problem = qpsolvers.Problem(p, program.c, program.g, program.h, program.a, program.b, program.least)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the certificate says what an answer is worth
@@ -339,4 +196,4 @@ def _unsolved(name: str, said: str) -> tuple[Status, str | None]:
 def _strictly_convex(p: Array) -> Array:
     """p with a little curvature on the variables that have none."""
     diagonal = np.diag(p)
-    return p + np.diag(np.where(diagonal > 0, 0.0, RIDGE * diagonal.max(initial=1e-300)))
+    return p + np.diag(np.where(diagonal > 0, 0.0, ADDED_CURVATURE * diagonal.max(initial=1e-300)))

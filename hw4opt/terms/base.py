@@ -10,11 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.terms.acts import Acts, Values
 from hw4opt.validation.arrays import Array
 
+EPS = float(np.finfo(float).eps)
 AUTO = "auto"  # in place of a number: a parameter that follows the data
 
 

@@ -25,14 +25,15 @@ import numpy as np
 
 from hw4opt.terms.base import Array
 
-SMALL = 1.0  # t up to which series stand for what would cancel
-TERMS = range(1, 11)
-TINY = 1e-3  # |m/μ - 1| up to which the divergence of Poisson's law comes from its series,
-HALF = 0.5  # … and up to which from that ratio, and beyond from the logarithms themselves
-NEAR = 0.25  # |m/c' - 1| up to which the divergence is an integral over the way from one parameter to the other
-FAR = 350.0  # t from which on exp(-2 t) is nothing beside 1
-STEPS = 30
-NODES, SHARES = (0.5 * (np.polynomial.legendre.leggauss(6)[0] + 1), 0.5 * np.polynomial.legendre.leggauss(6)[1])
+MAX_SERIES_T = 1.0  # t up to which series stand for what would cancel
+SERIES_ORDERS = range(1, 11)  # n of the terms t²ⁿ/(2n + 1)!
+MAX_SERIES_RATIO = 1e-3  # |m/μ - 1| up to which the divergence of Poisson's law comes from its series,
+MAX_LOG_RATIO = 0.5  # … and up to which from that ratio, and beyond from the logarithms themselves
+MAX_INTEGRAL_RATIO = 0.25  # |m/c' - 1| up to which the divergence is an integral from one parameter to the other
+NEGLIGIBLE_DECAY_T = 350.0  # t from which on exp(-2 t) is nothing beside 1
+INVERSE_STEPS = 30  # of Newton's method, at most
+GAUSS_LEGENDRE = np.polynomial.legendre.leggauss(6)  # nodes and weights on [-1, 1]
+QUADRATURE = list(zip(0.5 * (GAUSS_LEGENDRE[0] + 1), 0.5 * GAUSS_LEGENDRE[1], strict=True))  # (node, weight) on [0, 1]
 
 
 class Law(ABC):
@@ -99,7 +100,7 @@ class PoissonLaw(Law):
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             r = lacking / mean
             found = mean * (r * r * (0.5 - r * (1 / 6 - r / 12)))
-            if (some := ~(np.abs(r) <= TINY)).any():  # near an optimum there are none
+            if (some := ~(np.abs(r) <= MAX_SERIES_RATIO)).any():  # near an optimum there are none
                 found[some] = self._far(r[some], mean[some], z[some], m[some])
         return np.maximum(found, 0.0)
 
@@ -107,7 +108,7 @@ class PoissonLaw(Law):
     def _far(r: Array, mean: Array, z: Array, m: Array) -> Array:
         m = np.maximum(m, 0.0)
         far = mean - m + np.where(m > 0, m * (np.log(m) - z), 0.0)
-        return np.where(np.abs(r) <= HALF, mean * ((1 + r) * np.log1p(r) - r), far)
+        return np.where(np.abs(r) <= MAX_LOG_RATIO, mean * ((1 + r) * np.log1p(r) - r), far)
 
 
 class ZeroTruncatedLaw(Law):
@@ -135,7 +136,7 @@ class ZeroTruncatedLaw(Law):
         some = np.where(m > 0, m, 1.0)
         target = np.log(some)
         z = target + np.log1p(1 / (some + 1))
-        for _ in range(STEPS):
+        for _ in range(INVERSE_STEPS):
             t = _half_rate(z)
             rise = t + _coth_part(t)
             move = (np.log(rise) - target) / (1 + _variance_part(t) / rise)
@@ -158,7 +159,7 @@ class ZeroTruncatedLaw(Law):
         z, m, lacking = np.broadcast_arrays(z, m, lacking)
         rise = self.rise(z)
         found = np.full(z.shape, np.inf)  # where the mean at z is beyond floating point
-        near = (np.abs(lacking) <= NEAR * rise) & (rise > 0) & np.isfinite(rise)
+        near = (np.abs(lacking) <= MAX_INTEGRAL_RATIO * rise) & (rise > 0) & np.isfinite(rise)
         far = ~near & np.isfinite(rise)
         found[near] = self._near(z[near], lacking[near])
         found[far] = self._far(z[far], m[far])
@@ -166,17 +167,13 @@ class ZeroTruncatedLaw(Law):
 
     def _near(self, z: Array, lacking: Array) -> Array:
         delta = lacking / self.variance(z)
-        for _ in range(STEPS):
-            mean = sum(share * self.variance(z + node * delta) for node, share in zip(NODES, SHARES, strict=True))
+        for _ in range(INVERSE_STEPS):
+            mean = sum(weight * self.variance(z + node * delta) for node, weight in QUADRATURE)
             move = (delta * mean - lacking) / self.variance(z + delta)
             delta = delta - move
             if np.all(np.abs(move) <= 1e-14 * np.abs(delta)):
                 break
-        return (
-            delta
-            * delta
-            * sum(share * node * self.variance(z + node * delta) for node, share in zip(NODES, SHARES, strict=True))
-        )
+        return delta * delta * sum(weight * node * self.variance(z + node * delta) for node, weight in QUADRATURE)
 
     def _far(self, z: Array, m: Array) -> Array:
         t, other = _half_rate(z), self.inverse(m)
@@ -186,12 +183,12 @@ class ZeroTruncatedLaw(Law):
             return (t - t_other + t_other * delta) + (_log_sinhc(t) - _log_sinhc(t_other) + _coth_part(t_other) * delta)
 
 
-PLAIN, ZERO_TRUNCATED = PoissonLaw(), ZeroTruncatedLaw()
+POISSON_LAW, ZERO_TRUNCATED_LAW = PoissonLaw(), ZeroTruncatedLaw()
 
 
 def law_of(truncated: bool) -> Law:
     """The law of counts, or of those that are at least 1."""
-    return ZERO_TRUNCATED if truncated else PLAIN
+    return ZERO_TRUNCATED_LAW if truncated else POISSON_LAW
 
 
 def _half_rate(z: Array) -> Array:
@@ -201,35 +198,35 @@ def _half_rate(z: Array) -> Array:
 
 def _series(t: Array, weight: int) -> Array:
     """Σ_n (2n)^weight t^2n/(2n + 1)!, n ≥ 1, for small t."""
-    square, total = np.square(np.minimum(t, SMALL)), np.zeros_like(t)
-    for n in reversed(TERMS):
+    square, total = np.square(np.minimum(t, MAX_SERIES_T)), np.zeros_like(t)
+    for n in reversed(SERIES_ORDERS):
         total = (total + (2 * n) ** weight / math.factorial(2 * n + 1)) * square
     return total
 
 
 def _log_sinhc(t: Array) -> Array:
     """log(sinh t/t)."""
-    large = np.clip(t, SMALL, 1e308)
+    large = np.clip(t, MAX_SERIES_T, 1e308)
     return np.where(
-        t <= SMALL, np.log1p(_series(t, 0)), large + np.log1p(-_decay(large)) - (math.log(2) + np.log(large))
+        t <= MAX_SERIES_T, np.log1p(_series(t, 0)), large + np.log1p(-_decay(large)) - (math.log(2) + np.log(large))
     )
 
 
 def _coth_part(t: Array) -> Array:
     """t coth t - 1."""
-    large = np.maximum(t, SMALL)
+    large = np.maximum(t, MAX_SERIES_T)
     ratio = _decay(large)
-    return np.where(t <= SMALL, _series(t, 1) / (1 + _series(t, 0)), large * (1 + ratio) / (1 - ratio) - 1)
+    return np.where(t <= MAX_SERIES_T, _series(t, 1) / (1 + _series(t, 0)), large * (1 + ratio) / (1 - ratio) - 1)
 
 
 def _variance_part(t: Array) -> Array:
     """1 - (t/sinh t)²."""
-    large, series = np.maximum(t, SMALL), _series(t, 0)
+    large, series = np.maximum(t, MAX_SERIES_T), _series(t, 0)
     ratio = _decay(large)
-    beyond = 1 - ratio * np.square(2 * np.minimum(large, FAR) / (1 - ratio))
-    return np.where(t <= SMALL, series * (2 + series) / np.square(1 + series), beyond)
+    beyond = 1 - ratio * np.square(2 * np.minimum(large, NEGLIGIBLE_DECAY_T) / (1 - ratio))
+    return np.where(t <= MAX_SERIES_T, series * (2 + series) / np.square(1 + series), beyond)
 
 
 def _decay(t: Array) -> Array:
     """exp(-2 t), next to nothing for large t."""
-    return np.exp(-2 * np.minimum(t, FAR))
+    return np.exp(-2 * np.minimum(t, NEGLIGIBLE_DECAY_T))

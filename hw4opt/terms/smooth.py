@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from hw4opt.terms.base import Loss
 from hw4opt.validation.arrays import Array, broadcast, real_array
 
-ROUNDING = 1e-12  # of z u and f: what a Fenchel-Young slack of 0 may come out as
+FENCHEL_ROUNDING = 1e-12  # of z u and f: what a Fenchel-Young slack of 0 may come out as
 
 
 class Smooth(Loss):
@@ -65,7 +65,7 @@ class Smooth(Loss):
         conjugate."""
         value = self.pointwise(z, y)
         each_row = value + self.conjugate_pointwise(u, y) - z * u
-        return np.where(each_row < -ROUNDING * (np.abs(z * u) + value + 1), np.inf, np.maximum(each_row, 0.0))
+        return np.where(each_row < -FENCHEL_ROUNDING * (np.abs(z * u) + value + 1), np.inf, np.maximum(each_row, 0.0))
 
     def excess(self, z: Array, y: Array) -> Array:
         """f(z) - min f of each row: f(z) + f*(0)."""

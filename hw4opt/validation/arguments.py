@@ -14,7 +14,7 @@ import numpy as np
 
 from hw4opt.errors import LONGEST_TEXT, InputError, shown
 
-MOST_DIGITS = 18  # of a whole number in a text: all of them fit into 64 bits
+MAX_WHOLE_NUMBER_DIGITS = 18  # of a whole number in a text: all of them fit into 64 bits
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,9 +38,8 @@ def is_finite(value: object) -> bool:
 def whole_of(text: str) -> int | None:
     """The whole number, 0 or more, that a text of decimal digits says; None for any other text, and for one of more
     than 18 digits."""
-    return (
-        int(text) if text.isdecimal() and len(text.lstrip("0")) <= MOST_DIGITS and len(text) <= LONGEST_TEXT else None
-    )
+    short = len(text.lstrip("0")) <= MAX_WHOLE_NUMBER_DIGITS and len(text) <= LONGEST_TEXT
+    return int(text) if short and text.isdecimal() else None
 
 
 def check_whole(owner: str, name: str, value: object, *, low: float, high: float) -> None:

@@ -14,8 +14,8 @@ from hw4opt.errors import InputError, shown
 
 Array = NDArray[Any]  # of float64; NumPy's own stubs widen results to "floating"
 
-NOTHING = (type(None), np.ma.core.MaskedConstant)
-DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
+MISSING_TYPES = (type(None), np.ma.core.MaskedConstant)
+DATE_TYPES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 
 
 def real_array(name: str, values: ArrayLike) -> Array:
@@ -173,11 +173,11 @@ def _of_objects(name: str, array: Array) -> Array:
     """Numbers among Python objects (decimals, or integers that no NumPy integer holds)."""
     kinds = set(map(type, array.flat))
     if any(
-        issubclass(kind, str | bytes | complex | np.complexfloating | np.ndarray | Iterable) or kind in NOTHING
+        issubclass(kind, str | bytes | complex | np.complexfloating | np.ndarray | Iterable) or kind in MISSING_TYPES
         for kind in kinds
     ):
         raise _no_number(name, array)
-    if any(issubclass(kind, DATES) for kind in kinds):
+    if any(issubclass(kind, DATE_TYPES) for kind in kinds):
         raise InputError(f"{name} holds dates or times; give days or seconds as numbers")
     try:
         return array.astype(float)

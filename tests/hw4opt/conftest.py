@@ -168,10 +168,10 @@ def oracle():
         if id(problem) not in known:
             tight = {
                 name: 1e-12 if name.startswith("tol") else value
-                for name, value in compiled.SETTINGS["CLARABEL"].items()
+                for name, value in compiled.CVXPY_SETTINGS["CLARABEL"].items()
             }
             with pytest.MonkeyPatch.context() as patch:
-                patch.setitem(compiled.SETTINGS, "CLARABEL", tight)
+                patch.setitem(compiled.CVXPY_SETTINGS, "CLARABEL", tight)
                 known[id(problem)] = problem, fit(problem, "cvxpy:CLARABEL")
         return known[id(problem)][1]
 

@@ -21,7 +21,7 @@ from hw4opt import (
     Ridge,
     fit,
 )
-from hw4opt.between import MOST, _lower_hull, _points, breaks
+from hw4opt.between import MAX_POINTS, _lower_hull, _points, breaks
 
 DOSE = np.repeat([0.0, 1, 3, 10, 30, 100], 4)
 RESPONSE = 80 * DOSE / (DOSE + 10) + np.tile([-3.0, 1, 2, 4], 6)
@@ -146,7 +146,7 @@ def test_points_are_as_fine_as_the_gaps_and_as_the_kernel():
 def test_of_many_gaps_the_widest_are_looked_at():
     x = np.cumsum(np.where(np.arange(20_000) == 7_000, 5.0, 1e-3))
     points = _points(x, 1.0)
-    assert len(points) <= MOST + 2 and ((points > x[6_999]) & (points < x[7_000])).sum() >= 19
+    assert len(points) <= MAX_POINTS + 2 and ((points > x[6_999]) & (points < x[7_000])).sum() >= 19
 
 
 def test_the_lower_hull_is_the_largest_convex_function_below():

@@ -7,7 +7,7 @@ import pytest
 
 from hw4opt import RBF, Absolute, Huber, Increasing, Problem, Ridge, Status, fit
 from hw4opt import crosscheck as module
-from hw4opt.crosscheck import USUAL, crosscheck, default_solvers, every_solver, robust_spread
+from hw4opt.crosscheck import COMPARED_BACKENDS, crosscheck, default_solvers, every_solver, robust_spread
 from hw4opt.solvers import installed
 
 X = np.linspace(0, 1, 40)
@@ -36,7 +36,7 @@ def moved(result, by=1e-3, status=Status.CERTIFIED):
 def test_the_default_solvers():
     found = default_solvers()
     assert found[:4] == ["admm", "interior", "newton", "proximal"]
-    assert set(found[4:]) == set(USUAL) & {*installed("cvxpy"), *installed("qp")}
+    assert set(found[4:]) == set(COMPARED_BACKENDS) & {*installed("cvxpy"), *installed("qp")}
     assert {"cvxpy:CLARABEL", "cvxpy:OSQP", "cvxpy:SCS"} <= set(found) < set(every_solver())
     assert not {"cvxpy:HIGHS", "qp:highs"} & set(found)
 

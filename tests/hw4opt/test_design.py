@@ -41,7 +41,7 @@ from hw4opt import (
     fit,
 )
 from hw4opt.design import Design
-from hw4opt.design.basis import ROUNDING, build_basis
+from hw4opt.design.basis import DIAGONAL_ROUNDING, build_basis
 from hw4opt.fit import prove
 from hw4opt.form import BoxRows
 from hw4opt.form.answer import Options
@@ -210,7 +210,7 @@ def test_more_than_the_candidates_random():
     x = np.random.default_rng(7).uniform(size=20_000)
     design = Design(x[:, None], RBF(79.0), False)
     assert len(design.base_x) == 20_000 and design.matrix.shape[1] <= 55
-    assert design.left_over.max() <= ROUNDING
+    assert design.left_over.max() <= DIAGONAL_ROUNDING
 
 
 def test_more_than_the_candidates_with_points_that_no_candidate_sees():
@@ -219,8 +219,8 @@ def test_more_than_the_candidates_with_points_that_no_candidate_sees():
     lonely = np.array([11, 1234, 4097, 5501])
     x[lonely] = [[9, 0], [0, 9], [-9, 0], [9, 9]]
     design = Design(x, RBF(1.0), False)
-    assert design.left_over.max() <= ROUNDING
-    assert_allclose(np.square(design.matrix[lonely]).sum(axis=1), 1, atol=ROUNDING)
+    assert design.left_over.max() <= DIAGONAL_ROUNDING
+    assert_allclose(np.square(design.matrix[lonely]).sum(axis=1), 1, atol=DIAGONAL_ROUNDING)
 
 
 @pytest.mark.parametrize("kernel", SMOOTH, ids=str)
@@ -430,7 +430,7 @@ def test_chunks_are_the_rows_in_order(name, monkeypatch):
     (whole,) = chunks(row_map, basis)
     assert whole.kept and len(whole) == row_map.count
     assert_allclose(whole.matrix, dense(row_map) @ basis, rtol=1e-12, atol=1e-13)
-    monkeypatch.setattr(hw4opt.form.chunks, "DENSE", 0)
+    monkeypatch.setattr(hw4opt.form.chunks, "MAX_KEPT_ENTRIES", 0)
     parts = list(chunks(row_map, basis, size=2))
     assert len(parts) == math.ceil(row_map.count / 2) and not any(part.kept for part in parts)
     assert_allclose(np.concatenate([part.matrix for part in parts]), whole.matrix, rtol=1e-14)
@@ -440,7 +440,7 @@ def test_chunks_are_the_rows_in_order(name, monkeypatch):
 @pytest.mark.parametrize("batch", [1, 3, 8, 20])
 @pytest.mark.parametrize("outer", [4_000_000, 30])
 def test_gram_is_the_weighted_product_for_every_batch(batch, keep, outer, monkeypatch):
-    monkeypatch.setattr(hw4opt.form.chunks, "OUTER", outer)
+    monkeypatch.setattr(hw4opt.form.chunks, "MAX_PRODUCT_ENTRIES", outer)
     random = np.random.default_rng(16)
     a, weights = random.normal(size=(11, 3)), random.uniform(size=(batch, 11))
     weights[:, 4] = 0
@@ -474,7 +474,7 @@ def test_large_forms_in_chunks_are_small_forms(terms, monkeypatch):
     )
     small = canonicalize(problem)
     assert len(small.blocks) <= 5  # they are made when first asked for: now, before the limits change
-    monkeypatch.setattr(hw4opt.form.chunks, "DENSE", 0)
+    monkeypatch.setattr(hw4opt.form.chunks, "MAX_KEPT_ENTRIES", 0)
     monkeypatch.setattr(hw4opt.form.operator, "chunks", partial(chunks, size=4))
     large = canonicalize(problem)
     assert len(large.blocks) >= 20

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from hw4opt.solvers._normal_equations import MANY, factor, largest_eigenvalue
+from hw4opt.solvers._normal_equations import MIN_SYSTEMS_ACROSS_BATCH, factor, largest_eigenvalue
 
 
 def exact(rows, penalty, right):
@@ -63,7 +63,7 @@ def test_every_problem_may_be_steep_and_a_column_of_zeros_takes_no_part():
     assert np.isfinite(found).all() and not found[:, 2].any()
 
 
-@pytest.mark.parametrize("size", [1, 5, MANY])
+@pytest.mark.parametrize("size", [1, 5, MIN_SYSTEMS_ACROSS_BATCH])
 def test_systems_of_any_number_and_of_columns_of_any_size(size):
     scales = np.array([1e-9, 1.0, 1e9, 1e3, 1e-3, 1.0])
     problems = [steep_rows(seed, 0) * scales for seed in range(size)]
@@ -76,7 +76,7 @@ def test_systems_of_any_number_and_of_columns_of_any_size(size):
 
 def test_a_singular_system_of_many_is_solved_one_by_one():
     """Cholesky refuses it, LU with its shift does not: the equation holds where it can."""
-    problems = [steep_rows(seed, 0) for seed in range(MANY)]
+    problems = [steep_rows(seed, 0) for seed in range(MIN_SYSTEMS_ACROSS_BATCH)]
     problems[5][:, 3] = problems[5][:, 2]
     gram, p = system(problems, np.zeros(6))
     right = np.stack([rows.sum(axis=0) for rows in problems])

@@ -162,15 +162,15 @@ def test_what_a_backend_raises_is_a_note(monkeypatch):
 
 def test_dense_matrices_that_are_too_large_are_refused(monkeypatch):
     needs("quadprog")
-    monkeypatch.setattr("hw4opt.solvers.qp.DENSE", 0)
-    monkeypatch.setattr("hw4opt.solvers.qp.LARGEST", 1000)
+    monkeypatch.setattr("hw4opt.solvers.qp.PREFERRED_DENSE_ENTRIES", 0)
+    monkeypatch.setattr("hw4opt.solvers.qp.MAX_DENSE_ENTRIES", 1000)
     with pytest.raises(RefusedError, match=r"qp:quadprog takes dense matrices, which are too large for .* variables"):
         fit(problem("steps", "huber"), "qp:quadprog")
 
 
 def test_sparse_matrices_are_as_good_as_dense_ones(monkeypatch):
     needs("piqp")
-    monkeypatch.setattr("hw4opt.solvers.qp.DENSE", 0)
+    monkeypatch.setattr("hw4opt.solvers.qp.PREFERRED_DENSE_ENTRIES", 0)
     assert fit(problem("steps", "huber, tv"), "qp:piqp").status.word == "certified"
 
 

@@ -12,7 +12,7 @@ from scipy import special
 
 from hw4opt import Absolute, Huber, InputError, Logistic, Quantile, Squared, check_term
 from hw4opt.terms import Likelihood, Smooth, find, load, names
-from hw4opt.terms.conformance._faces import GRID, RANDOM
+from hw4opt.terms.conformance._faces import GRID_POINTS, RANDOM_POINTS
 
 WEIGHTS = [{}, {"weight": 0.75}, {"weight": 0}]
 EXAMPLES = {
@@ -84,7 +84,7 @@ def test_a_target_that_is_no_number_is_refused(kind, name, given):
 
 @pytest.mark.parametrize(("kind", "name", "given"), [term for term in TERMS if term.values[1] in FORMULAS])
 def test_value_is_the_formula(kind, name, given):
-    z, term = np.concatenate([GRID, RANDOM]), find(kind, name, **given)
+    z, term = np.concatenate([GRID_POINTS, RANDOM_POINTS]), find(kind, name, **given)
     for more in [{"y": y} for y in term.check_targets(_targets(term))] if isinstance(term, Smooth) else [{}]:
         expected = FORMULAS[name](z, **given, **more)
         assert_allclose([term.value([one], **more) for one in z], expected, rtol=1e-13)

@@ -19,7 +19,7 @@ from hw4opt.mixture.likelihood import MixtureParameters, curvature
 from hw4opt.mixture.sample import Sample
 from hw4opt.mixture.search import Budget
 from hw4opt.proof.existence import settle
-from hw4opt.terms.laws import PLAIN, ZERO_TRUNCATED
+from hw4opt.terms.laws import POISSON_LAW, ZERO_TRUNCATED_LAW
 
 TRUNCATED = Poisson(truncated=True)
 QUICK = Budget(starts=24, perturbations=60)
@@ -55,9 +55,9 @@ def exactly(z):
 @given(st.floats(-300, 690))
 def test_cumulant_mean_and_variance_to_all_digits(z):
     with mp.workdps(400):
-        for found, expected in zip(ZERO_TRUNCATED.derivatives(np.array([z])), exactly(mp.mpf(z)), strict=True):
+        for found, expected in zip(ZERO_TRUNCATED_LAW.derivatives(np.array([z])), exactly(mp.mpf(z)), strict=True):
             assert abs(mp.mpf(float(found[0])) / expected - 1) < 1e-15
-    assert_allclose(ZERO_TRUNCATED.inverse(ZERO_TRUNCATED.rise(np.array([z]))), [z], rtol=1e-15, atol=1e-15)
+    assert_allclose(ZERO_TRUNCATED_LAW.inverse(ZERO_TRUNCATED_LAW.rise(np.array([z]))), [z], rtol=1e-15, atol=1e-15)
 
 
 @given(st.floats(-40, 40), st.floats(-16, 1), st.sampled_from([-1, 1]))
@@ -71,32 +71,33 @@ def test_the_divergence_keeps_its_digits_near_and_far(z, power, sign):
             return
         other = mp.findroot(lambda t: mp.log(exactly(t)[1]) - mp.log(m), mp.mpf(z) + sign * mp.mpf(10) ** power)
         expected = here[0] + other * m - exactly(other)[0] - mp.mpf(z) * m
-        found = ZERO_TRUNCATED.divergence(np.array([z]), np.array([float(m)]), np.array([lacking]))[0]
+        found = ZERO_TRUNCATED_LAW.divergence(np.array([z]), np.array([float(m)]), np.array([lacking]))[0]
         assert abs(found / expected - 1) < 1e-9
 
 
 def test_ends_of_the_range():
     z = np.array([-np.inf, -745.0, 800.0])
-    assert ZERO_TRUNCATED.rise(z)[[0, 2]].tolist() == [0, np.inf] and TRUNCATED.mean(z)[0] == 1
+    assert ZERO_TRUNCATED_LAW.rise(z)[[0, 2]].tolist() == [0, np.inf] and TRUNCATED.mean(z)[0] == 1
     assert (
-        ZERO_TRUNCATED.cumulant(z)[[0, 2]].tolist() == [0, np.inf] and ZERO_TRUNCATED.inverse(np.zeros(1))[0] == -np.inf
+        ZERO_TRUNCATED_LAW.cumulant(z)[[0, 2]].tolist() == [0, np.inf]
+        and ZERO_TRUNCATED_LAW.inverse(np.zeros(1))[0] == -np.inf
     )
-    assert ZERO_TRUNCATED.conjugate(np.zeros(1))[0] == 0
+    assert ZERO_TRUNCATED_LAW.conjugate(np.zeros(1))[0] == 0
     assert_allclose(
-        ZERO_TRUNCATED.divergence(np.array([1.0]), np.zeros(1), -ZERO_TRUNCATED.rise(np.array([1.0]))),
+        ZERO_TRUNCATED_LAW.divergence(np.array([1.0]), np.zeros(1), -ZERO_TRUNCATED_LAW.rise(np.array([1.0]))),
         np.log(np.expm1(np.e)) - 1,
     )
     large = np.array([4.0, 20.0, 43.0])  # where 0 is next to impossible, the laws are one
-    assert_allclose(ZERO_TRUNCATED.variance(large), PLAIN.variance(large), rtol=1e-15)
-    assert_allclose(TRUNCATED.mean(large), PLAIN.rise(large), rtol=1e-15)
+    assert_allclose(ZERO_TRUNCATED_LAW.variance(large), POISSON_LAW.variance(large), rtol=1e-15)
+    assert_allclose(TRUNCATED.mean(large), POISSON_LAW.rise(large), rtol=1e-15)
 
 
 def test_the_self_concordance_is_the_largest_that_is():
     z = np.linspace(-30, 30, 60_001)
-    third = np.gradient(ZERO_TRUNCATED.variance(z), z)
-    ratio = third / ZERO_TRUNCATED.variance(z)
-    assert ratio.min() >= 0 and 1.28 < ratio.max() < ZERO_TRUNCATED.self_concordance
-    slope = ZERO_TRUNCATED.variance(z) / ZERO_TRUNCATED.rise(z)
+    third = np.gradient(ZERO_TRUNCATED_LAW.variance(z), z)
+    ratio = third / ZERO_TRUNCATED_LAW.variance(z)
+    assert ratio.min() >= 0 and 1.28 < ratio.max() < ZERO_TRUNCATED_LAW.self_concordance
+    slope = ZERO_TRUNCATED_LAW.variance(z) / ZERO_TRUNCATED_LAW.rise(z)
     assert slope.min() >= 1 and slope.max() < 1.2340
 
 
@@ -110,7 +111,7 @@ def test_the_parts_of_the_likelihood_are_those_of_the_law():
     assert_allclose(TRUNCATED.deviance(z, y), 2 * (best - log_pmf(y, np.exp(z))), atol=1e-7)
     for offset in (-0.5, 2.0):  # what an offset of 0 would have made of it
         without = TRUNCATED.without_offset(y, np.full(60, offset))
-        assert_allclose(TRUNCATED.mean(ZERO_TRUNCATED.inverse(without[y > 1] - 1) + offset), y[y > 1], rtol=1e-12)
+        assert_allclose(TRUNCATED.mean(ZERO_TRUNCATED_LAW.inverse(without[y > 1] - 1) + offset), y[y > 1], rtol=1e-12)
         assert_allclose(without[y == 1], 1)
 
 
@@ -367,7 +368,7 @@ def test_the_observed_likelihood_and_its_derivatives_are_right(groups):
 def test_components_are_found_saved_and_predict_the_truncated_mean(tmp_path):
     x, y, offset = components(1500, seed=3)
     result = PoissonMixture(2, truncated=True, budget=QUICK).fit(x, y, Rows(offset))
-    assert result.status is Status.CERTIFIED and result.design.law is ZERO_TRUNCATED
+    assert result.status is Status.CERTIFIED and result.design.law is ZERO_TRUNCATED_LAW
     order = np.argsort(result.coef[:, 0])
     errors = result.uncertainty.standard_errors[order]
     assert (np.abs(result.coef[order] - [[0.2, 0.5], [2.5, -0.5]]) < 4 * errors).all()

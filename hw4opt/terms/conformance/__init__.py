@@ -22,7 +22,7 @@ from hw4opt.terms.conformance._models import check_model, check_units
 from hw4opt.terms.conformance._values import check_conjugate, check_fenchel_young, check_prox, check_value
 from hw4opt.terms.requirements import class_fault, term_fault
 
-CHECKS = (
+TERM_CHECKS = (
     check_value,
     check_derivatives,
     check_duals,
@@ -51,7 +51,7 @@ def check_term(term: Term | type[Term], targets: ArrayLike | None = None) -> Non
         check_dataclass(made)
         faces = list(faces_of(made, targets))
         with np.errstate(all="ignore"):
-            for check in CHECKS:
+            for check in TERM_CHECKS:
                 for face in faces:
                     check(face)
 

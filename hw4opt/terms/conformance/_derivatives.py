@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw4opt.terms.conformance._faces import GRID, RANDOM, Face, worst
+from hw4opt.terms.conformance._faces import GRID_POINTS, RANDOM_POINTS, Face, worst
 from hw4opt.terms.smooth import Likelihood, Smooth
 from hw4opt.validation.arrays import Array
 
-STEP = 1e-5  # of differences
+DERIVATIVE_STEP = 1e-5  # of differences
 
 
 def check_derivatives(face: Face) -> None:
@@ -17,9 +17,9 @@ def check_derivatives(face: Face) -> None:
         return
     z, term = np.linspace(-6, 6, 49), face.term
     value, slope, bend = face.each(z), face.call("gradient", z), face.call("curvature", z)
-    upper, lower = ([face.call(name, z + sign * STEP) for name in ("gradient", "curvature")] for sign in (1, -1))
-    rise = (face.each(z + STEP) - face.each(z - STEP)) / (2 * STEP)
-    second, third = ((above - below) / (2 * STEP) for above, below in zip(upper, lower, strict=True))
+    h = DERIVATIVE_STEP
+    rise = (face.each(z + h) - face.each(z - h)) / (2 * h)
+    second, third = ((face.call(name, z + h) - face.call(name, z - h)) / (2 * h) for name in ("gradient", "curvature"))
     _compare(face, "gradient", z, slope, rise, 1e-7 * np.abs(rise) + 1e-8 + 1e-10 * np.abs(value))
     _compare(face, "curvature", z, bend, second, 1e-7 * np.abs(second) + 1e-9 + 1e-10 * np.abs(slope))
     most = term.self_concordance * bend * (1 + 1e-6) + 1e-9
@@ -42,7 +42,7 @@ def check_duals(face: Face) -> None:
     """`clip_dual` goes to the nearest u where f* is finite, and `slack` is f(z) + f*(u) - z u there."""
     if not isinstance(face.term, Smooth):
         return
-    u = np.concatenate([GRID, RANDOM])
+    u = np.concatenate([GRID_POINTS, RANDOM_POINTS])
     clipped, finite = face.call("clip_dual", u), np.isfinite(face.rows("conjugate", u))
     if (
         bad := worst(np.where(np.isfinite(face.rows("conjugate", clipped)), 0.0, 1.0), np.zeros_like(u), 0.0)
@@ -52,7 +52,7 @@ def check_duals(face: Face) -> None:
         nearest = np.abs(u[:, None] - u[finite]).min(axis=1)
         if (bad := worst(np.maximum(np.abs(u - clipped), nearest), nearest, 1e-12)) is not None:
             raise face.fail(f"clip_dual({u[bad]:g}) is {clipped[bad]:g}; there is a nearer u where f* is finite")
-    z, dual = (side.ravel() for side in np.meshgrid(GRID, clipped))
+    z, dual = (side.ravel() for side in np.meshgrid(GRID_POINTS, clipped))
     value, conjugate = face.each(z), face.call("conjugate_pointwise", dual)
     found, expected = face.call("slack", z, dual), value + conjugate - z * dual
     size = 1 + np.abs(value) + np.abs(conjugate) + np.abs(z * dual)
@@ -69,9 +69,9 @@ def check_likelihood(face: Face) -> None:
     term, y = face.term, np.array([face.y])
     best = -term.conjugate_pointwise(np.zeros(1), y)
     _compare(face, "least", y, term.least(y), term.normalizer(y) + best, 1e-9 * (1 + np.abs(term.normalizer(y))))
-    deviance, expected = face.call("deviance", GRID), 2 * (face.each(GRID) - best)
-    _compare(face, "deviance", GRID, deviance, expected, 1e-9 * (1 + np.abs(expected) + np.abs(best)))
-    if not np.isfinite(term.mean(GRID)).all() or not np.isfinite(term.observed(y)).all():
+    deviance, expected = face.call("deviance", GRID_POINTS), 2 * (face.each(GRID_POINTS) - best)
+    _compare(face, "deviance", GRID_POINTS, deviance, expected, 1e-9 * (1 + np.abs(expected) + np.abs(best)))
+    if not np.isfinite(term.mean(GRID_POINTS)).all() or not np.isfinite(term.observed(y)).all():
         raise face.fail("mean or observed is not finite")
 
 

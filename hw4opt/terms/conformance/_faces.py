@@ -15,12 +15,12 @@ from hw4opt.terms.quadratic import PiecewiseQuadratic
 from hw4opt.terms.smooth import Smooth
 from hw4opt.validation.arrays import Array, finite_array
 
-GRID = np.arange(-12, 13) / 4  # quarters: breakpoints at such values are hit exactly
-RANDOM = np.random.default_rng(4).normal(scale=2, size=20)
-MOST_TARGETS = 5  # of those that are given
-TARGETS = ((-1.5, 0.25, 2.0), (0.0, 1.0), (1.0, 2.0))  # the first that a loss takes
+GRID_POINTS = np.arange(-12, 13) / 4  # quarters: breakpoints at such values are hit exactly
+RANDOM_POINTS = np.random.default_rng(4).normal(scale=2, size=20)
+MAX_TARGETS = 5  # of those that are given
+TARGETS_TO_TRY = ((-1.5, 0.25, 2.0), (0.0, 1.0), (1.0, 2.0))  # the first that a loss takes
 FARTHEST_BREAKPOINT = 1e3  # breakpoints beyond it are not looked at
-SUMS = ("value", "conjugate")  # faces that add up rows
+SUMMING_FACES = ("value", "conjugate")  # faces that add up rows
 SLOPE_STEP = 2.0**-24  # over which one-sided slopes are taken
 
 
@@ -41,7 +41,7 @@ class Face:
         except Exception as error:  # whatever a user's code raises
             raise self.fail(f"{name} raises {type(error).__name__}: {error}") from error
         for one in found if name == "derivatives" else (found,):
-            if np.shape(one) != (() if name in SUMS else np.shape(z)):
+            if np.shape(one) != (() if name in SUMMING_FACES else np.shape(z)):
                 raise self.fail(f"{name} of an array of shape {np.shape(z)} has shape {np.shape(one)}")
         return found
 
@@ -65,7 +65,7 @@ class Face:
         """z on both sides of every breakpoint, and between."""
         kinks = self.breakpoints()
         around = [kinks + shift for shift in (-1.0, -0.25, 0.0, 0.25, 1.0)]
-        return np.unique(np.concatenate([GRID, *around]))
+        return np.unique(np.concatenate([GRID_POINTS, *around]))
 
     def breakpoints(self) -> Array:
         """Where a table's function has a kink or an end of curvature."""
@@ -112,18 +112,19 @@ def faces_of(term: Term, targets: ArrayLike | None) -> Iterator[Face]:
 
 
 def _targets_of(term: Smooth, targets: ArrayLike | None) -> list[float]:
-    """The given targets as the term's formulas use them, or the first of TARGETS that it takes; a few of them."""
+    """The given targets as the term's formulas use them, or the first of TARGETS_TO_TRY that it takes; a
+    few of them."""
     given = None if targets is None else finite_array("targets", targets)
     if given is not None and not given.size:
         raise InputError(f"{term.name}: targets is empty; give at least one")
     sentences = []
-    for values in TARGETS if given is None else (given,):
+    for values in TARGETS_TO_TRY if given is None else (given,):
         try:
             taken = np.unique(term.check_targets(np.ravel(np.asarray(values, dtype=float))))
         except InputError as error:
             sentences.append(str(error))
         else:
-            return taken[np.linspace(0, taken.size - 1, min(taken.size, MOST_TARGETS)).astype(int)].tolist()
+            return taken[np.linspace(0, taken.size - 1, min(taken.size, MAX_TARGETS)).astype(int)].tolist()
     said = f"give targets that it takes, as in check_term(term, targets=[1, 2]): {sentences[-1]}"
     raise InputError(f"{term.name}: {said}")
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from hw4opt.terms.conformance._faces import GRID, RANDOM, Face, worst
+from hw4opt.terms.conformance._faces import GRID_POINTS, RANDOM_POINTS, Face, worst
 from hw4opt.validation.arrays import Array
 
-SIZES = (2.0**-20, 0.25, 8.0, 2.0**30)  # powers of two, so that breakpoints stay on the grid
+UNIT_SIZES = (2.0**-20, 0.25, 8.0, 2.0**30)  # powers of two, so that breakpoints stay on the grid
 
 
 def check_model(face: Face) -> None:
@@ -35,7 +35,7 @@ def check_units(face: Face) -> None:
     """`in_units`: f(size z) = c g(z), of the values and of the cvxpy faces."""
     import cvxpy as cp
 
-    for size in SIZES:
+    for size in UNIT_SIZES:
         scaled = face.term.in_units(size)
         if scaled is None:
             return
@@ -43,7 +43,7 @@ def check_units(face: Face) -> None:
         if type(same) is not type(face.term) or same.acts != face.term.acts:
             raise face.fail(f"in_units({size:g}) gives {same!r}, which is of another kind")
         other = Face(same, face.y)
-        z = np.concatenate([GRID / size, GRID, RANDOM])
+        z = np.concatenate([GRID_POINTS / size, GRID_POINTS, RANDOM_POINTS])
         expected, each = face.each(size * z), other.each(z)
         found = np.where(each == 0, 0.0, factor * each)
         if (bad := worst(found, expected, 1e-12 * np.abs(expected))) is not None:

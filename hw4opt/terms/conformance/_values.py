@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw4opt.terms.conformance._faces import FARTHEST_BREAKPOINT, RANDOM, Face, minimum, worst
+from hw4opt.terms.conformance._faces import FARTHEST_BREAKPOINT, RANDOM_POINTS, Face, minimum, worst
 from hw4opt.validation.arrays import Array
 
-STEPS = (0.125, 1.0, 6.0)  # of prox
+PROX_STEPS = (0.125, 1.0, 6.0)  # of prox
 
 
 def check_value(face: Face) -> None:
     """`value` adds up rows; `pointwise` is those rows."""
-    z = np.concatenate([face.points(), RANDOM])
+    z = np.concatenate([face.points(), RANDOM_POINTS])
     each, alone = face.each(z), face.rows("value", z)
     if (bad := worst(each, alone, 1e-14 * np.abs(alone))) is not None:
         raise face.fail(f"pointwise({z[bad]:g}) is {each[bad]:g}, and value of that row alone {alone[bad]:g}")
@@ -28,8 +28,8 @@ def check_prox(face: Face) -> None:
     """`prox` minimises f(z) + (z - v)²/(2 step), at every kink of f and of the prox itself and on both sides of
     them."""
     z, u = face.contacts()
-    for step in STEPS:
-        v = np.unique(np.concatenate([face.points(), z + step * u, 10 * RANDOM]))
+    for step in PROX_STEPS:
+        v = np.unique(np.concatenate([face.points(), z + step * u, 10 * RANDOM_POINTS]))
 
         def objective(z: Array, v: Array = v, step: float = step) -> Array:
             return face.each(z) + (z - v[:, None]) ** 2 / (2 * step)
@@ -50,7 +50,7 @@ def check_conjugate(face: Face) -> None:
     """`conjugate` is the supremum, also at the very ends of its domain, and infinite outside."""
     ends = face.ends()
     ends = ends[np.isfinite(ends)]
-    u = np.concatenate([face.contacts()[1], *(ends + shift for shift in (-1 / 64, 1 / 64)), [0.0], RANDOM])
+    u = np.concatenate([face.contacts()[1], *(ends + shift for shift in (-1 / 64, 1 / 64)), [0.0], RANDOM_POINTS])
     for end in ends:
         u = u[np.abs(u - end) > 1e-5 * (1 + abs(end))]  # what rounding may put on the other side
     u = np.unique(np.concatenate([u, ends]))
@@ -74,15 +74,15 @@ def check_conjugate(face: Face) -> None:
 
 def check_fenchel_young(face: Face) -> None:
     """f(z) + f*(u) ≥ z u for any pair, with equality at z = prox(v), u = (v - z)/step."""
-    duals = np.concatenate([np.unique(face.contacts()[1]), RANDOM])
-    z, u = (side.ravel() for side in np.meshgrid(np.concatenate([face.points(), RANDOM]), duals))
+    duals = np.concatenate([np.unique(face.contacts()[1]), RANDOM_POINTS])
+    z, u = (side.ravel() for side in np.meshgrid(np.concatenate([face.points(), RANDOM_POINTS]), duals))
     conjugates = dict(zip(duals.tolist(), face.rows("conjugate", duals).tolist(), strict=True))
     slack = face.each(z) + np.array([conjugates[one] for one in u.tolist()]) - z * u
     if (bad := worst(np.minimum(slack, 0.0), np.zeros_like(slack), 1e-9 * (1 + np.abs(z * u)))) is not None:
         raise face.fail(f"f(z) + f*(u) is less than z u, by {-slack[bad]:g}, at z = {z[bad]:g}, u = {u[bad]:g}")
     z, u = face.contacts()
-    for step in STEPS:
-        v = np.concatenate([z + step * u, RANDOM])
+    for step in PROX_STEPS:
+        v = np.concatenate([z + step * u, RANDOM_POINTS])
         p = face.call("prox", v, step)
         raw, rounding = (v - p) / step, 1e-12 * (1 + np.abs(v)) / step
         dual = raw - np.clip(

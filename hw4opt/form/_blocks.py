@@ -1,0 +1,107 @@
+"""The rows of a form a block at a time: places, part of A, functions, and whose rows they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from hw4opt.form.box_rows import BoxRows
+from hw4opt.form.chunks import Chunk
+from hw4opt.form.operator import Block, RowOperator
+from hw4opt.form.term_rows import Rows, TermRows
+from hw4opt.terms.base import Array
+
+
+class Kind(NamedTuple):
+    """What solvers tell rows apart by: smooth, or whether duals are bounded below and above; without bounds f is
+    quadratic."""
+
+    smooth: bool
+    low_bounded: bool
+    high_bounded: bool
+
+    @classmethod
+    def of(cls, rows: Rows) -> Kind:
+        return cls(False, rows.low_bounded, rows.high_bounded) if isinstance(rows, BoxRows) else cls(True, False, False)
+
+    @property
+    def is_quadratic(self) -> bool:
+        """Whether u = (z - shift)/quadratic everywhere."""
+        return not (self.smooth or self.low_bounded or self.high_bounded)
+
+
+class TermSlice(NamedTuple):
+    """Which of a block's rows are of which term, counted from 0 in both."""
+
+    term: int
+    rows: slice
+
+
+@dataclass(frozen=True, eq=False)
+class RowBlock:
+    """Rows that are visited together: their places in the table of all rows, their part of A, their functions."""
+
+    span: slice
+    chunk: Chunk
+    rows: Rows
+    kind: Kind
+    length: Array | float  # typical length of the rows of A, (m,) or one number
+    parts: tuple[TermSlice, ...]
+
+    @property
+    def matrix(self) -> Array:
+        """Their part of A, (m, r)."""
+        return self.chunk.matrix
+
+    @property
+    def count(self) -> int:
+        return self.span.stop - self.span.start
+
+    def gram(self, weights: Array) -> Array:
+        """AᵀWA, (b, r, r), for weights (b, m)."""
+        return self.chunk.gram(self.chunk.matrix, weights)
+
+    @cached_property
+    def bounds(self) -> Array | int:
+        """How many finite bounds the duals of its open rows have, (b,) or one number."""
+        if not isinstance(self.rows, BoxRows):
+            return 0
+        sides = self.kind.low_bounded + self.kind.high_bounded
+        return sides * np.broadcast_to(self.rows.open, (len(self.rows.open), self.count)).sum(axis=1)
+
+
+class _Function(NamedTuple):
+    """One function of a term: the term's number, the places of its rows, the functions of these rows."""
+
+    term: int
+    span: slice
+    rows: Rows
+
+
+def row_blocks(operator: RowOperator, terms: Sequence[TermRows]) -> list[RowBlock]:
+    """The blocks of the operator of these terms, with their functions."""
+    listed = [(number, rows) for number, term in enumerate(terms) for rows in term.functions]
+    functions = [
+        _Function(number, segment.span, rows) for (number, rows), segment in zip(listed, operator.segments, strict=True)
+    ]
+    return [_with_rows(block, functions) for block in operator.blocks]
+
+
+def _with_rows(block: Block, functions: Sequence[_Function]) -> RowBlock:
+    low, high = block.span.start, block.span.stop
+    inside = [one for one in functions if one.span.start < high and low < one.span.stop]
+    parts = tuple(
+        TermSlice(one.term, slice(max(one.span.start, low) - low, min(one.span.stop, high) - low)) for one in inside
+    )
+    first, rows = inside[0].span, inside[0].rows
+    if len(inside) > 1:
+        boxes = [one.rows for one in inside if isinstance(one.rows, BoxRows)]
+        rows = BoxRows.join(boxes, [one.span.stop - one.span.start for one in inside])
+    elif block.span != first:
+        rows = rows.cut(slice(low - first.start, high - first.start))
+    assert isinstance(block.kind, Kind)
+    return RowBlock(block.span, block.chunk, rows, block.kind, block.length, parts)

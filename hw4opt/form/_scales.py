@@ -1,0 +1,60 @@
+"""Typical sizes of the rows of a form, that no outlier moves: units for starts, steps and gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from hw4opt.form.gap_scale import median_of_positive
+from hw4opt.form.smooth_rows import SmoothRows
+from hw4opt.form.term_rows import TermRows
+from hw4opt.terms.base import Array
+
+
+class Scales(NamedTuple):
+    """Typical sizes of the loss's z and u, (b, 1) each."""
+
+    z: Array
+    u: Array
+
+    def cut(self, batch: np.ndarray) -> Scales:
+        """Some of the problems."""
+        return Scales(self.z[batch], self.u[batch])
+
+
+def scales_of_loss(loss: TermRows) -> Scales:
+    """From the medians of a loss's |z| and |u| at w = 0; from its curvature where it is smooth."""
+    batch = len(loss.offset)
+    if (smooth := loss.smooth) is not None:
+        curvature = smooth.weights * smooth.term.curvature(smooth.term.guess(smooth.targets), smooth.targets)
+        found = [np.ones((batch, 1)), curvature.mean(axis=1, keepdims=True)]
+    else:
+        wide = (batch, loss.count)
+        v = [np.broadcast_to(-box.shift, wide) for box in loss.boxes]
+        slopes = [np.broadcast_to(box.gradient(np.zeros((1, 1))), wide) for box in loss.boxes]
+        found = [np.mean([median_of_positive(np.abs(one)) for one in many], axis=0)[:, None] for many in (v, slopes)]
+    return Scales(*(np.where((one > 1e-290) & (one < 1e290), one, 1.0) for one in found))
+
+
+def typical_shift(terms: Sequence[TermRows]) -> Array:
+    """The largest mean |shift| of the terms' functions, (b, 1); 1 where all are 0."""
+    shifts = [np.abs(one.shift).mean(axis=1) for term in terms for one in term.functions]
+    size = np.max(shifts, axis=0)[:, None]
+    return np.where(size > 0, size, 1.0)
+
+
+def target_spread(loss: TermRows) -> Array:
+    """The interquartile range of a loss's targets (their range where that is 0), (b,): a unit of y.
+
+    1 where they are equal, and for smooth losses, whose z has a unit of its own.
+    """
+    offset = loss.offset
+    if offset.shape[1] == 1 or isinstance(loss.functions[0], SmoothRows):
+        return np.ones(len(offset))
+    quarter = (offset.shape[1] - 1) // 4
+    ranked = np.partition(offset, (quarter, -1 - quarter), axis=1)
+    middle = ranked[:, -1 - quarter] - ranked[:, quarter]
+    spread = np.where(middle > 0, middle, np.ptp(offset, axis=1))
+    return np.where(spread > 0, spread, 1.0)

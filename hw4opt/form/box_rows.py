@@ -1,0 +1,164 @@
+"""Box-constrained quadratic rows: every piecewise linear-quadratic function of a form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hw4opt.form.gap_cost import row_slack
+from hw4opt.form.rows import RowFunctions, cut_rows
+from hw4opt.terms.base import Array
+
+CONSTRAINT_ROUNDING = 1e-14  # of the largest z: a constraint violated by no more is met
+
+
+@dataclass(frozen=True, eq=False)
+class BoxRows(RowFunctions):
+    """f*(u) = ½ quadratic u² + shift u on low ≤ u ≤ high, so f(z) = max over that interval of (z - shift) u - ½
+    quadratic u².
+
+    Bounds may be infinite; low = high = 0 is a row that takes no part.
+    """
+
+    quadratic: Array
+    shift: Array
+    low: Array
+    high: Array
+
+    @classmethod
+    def join(cls, parts: Sequence[BoxRows], counts: Sequence[int]) -> BoxRows:
+        """The rows of the parts, of that many rows each, behind each other."""
+        if len(parts) == 1:
+            return parts[0]
+
+        def joined(arrays: Sequence[Array]) -> Array:
+            return np.concatenate(
+                [np.broadcast_to(a, (len(a), m)) for a, m in zip(arrays, counts, strict=True)], axis=1
+            )
+
+        columns = zip(*((one.quadratic, one.shift, one.low, one.high) for one in parts), strict=True)
+        return cls(*(joined(arrays) for arrays in columns))
+
+    def cut(self, columns: slice | np.ndarray, batch: np.ndarray | slice = slice(None)) -> BoxRows:
+        arrays = (self.quadratic, self.shift, self.low, self.high)
+        return BoxRows(*(cut_rows(array, columns, batch) for array in arrays))
+
+    def in_units(self, size: Array, worth: Array) -> BoxRows:
+        rate = size / worth
+        quadratic = self.quadratic * (worth / np.square(size))
+        return BoxRows(quadratic, self.shift / size, self.low * rate, self.high * rate)
+
+    def without(self, absent: np.ndarray) -> BoxRows:
+        """Where `absent` (b, m), the row takes no part."""
+        low, high = (np.where(absent, 0.0, bound) for bound in (self.low, self.high))
+        return BoxRows(self.quadratic, self.shift, low, high)
+
+    def weighted(self, weights: Array) -> BoxRows:
+        """The rows weights·f, weights (b, m) or (b, 1) above 0."""
+        return BoxRows(self.quadratic / weights, self.shift, self.low * weights, self.high * weights)
+
+    @cached_property
+    def open(self) -> np.ndarray:
+        return self.low < self.high
+
+    @cached_property
+    def all_open(self) -> bool:
+        """Whether every row depends on z."""
+        return bool(self.open.all())
+
+    @cached_property
+    def low_bounded(self) -> bool:
+        """Whether u of some open row is bounded below."""
+        return bool((np.isfinite(self.low) & self.open).any())
+
+    @cached_property
+    def high_bounded(self) -> bool:
+        """Whether u of some open row is bounded above."""
+        return bool((np.isfinite(self.high) & self.open).any())
+
+    @cached_property
+    def one_sided(self) -> np.ndarray:
+        """(b, m) or (b, 1) bool: constraints, rows that are infinite on one side of shift."""
+        return (np.isinf(self.low) | np.isinf(self.high)) & (self.quadratic == 0)
+
+    @cached_property
+    def has_constraints(self) -> bool:
+        """Whether some row is infinite on one side."""
+        return bool(self.one_sided.any())
+
+    @cached_property
+    def _half_bounded(self) -> np.ndarray:
+        return np.isinf(self.low) | np.isinf(self.high)
+
+    @cached_property
+    def _any_half_bounded(self) -> bool:
+        return bool(self._half_bounded.any())
+
+    @cached_property
+    def _all_curved(self) -> bool:
+        return bool((self.quadratic > 0).all())
+
+    @cached_property
+    def _none_curved(self) -> bool:
+        return not self.quadratic.any()
+
+    @property
+    def largest_curvature(self) -> Array:
+        with np.errstate(divide="ignore"):
+            return np.where(self.open, 1.0 / self.quadratic, 0.0)
+
+    def violation(self, z: Array) -> Array:
+        """How far z lies outside the domain of f; 0 for rows without constraint."""
+        v = z - self.shift
+        outside = np.where(np.isinf(self.high), v, np.where(np.isinf(self.low), -v, 0.0))
+        return np.where(self.one_sided, np.maximum(outside, 0.0), 0.0)
+
+    def value(self, z: Array) -> Array:
+        v = z - self.shift
+        u = self._gradient(v)
+        with np.errstate(invalid="ignore"):
+            return np.where(np.isfinite(u), (v - 0.5 * self.quadratic * u) * u, np.inf)
+
+    def excess(self, z: Array) -> Array:
+        return self.value(z)
+
+    def gradient(self, z: Array) -> Array:
+        return self._gradient(z - self.shift)
+
+    def _gradient(self, v: Array) -> Array:
+        if self._all_curved:
+            free = v / self.quadratic
+        else:
+            steep = np.where(v > 0, np.inf, np.where(v < 0, -np.inf, 0.0))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                free = steep if self._none_curved else np.where(self.quadratic > 0, v / self.quadratic, steep)
+        return np.minimum(np.maximum(free, self.low), self.high)
+
+    def curvature(self, z: Array) -> Array:
+        zero = np.zeros((1, 1))
+        return self.prox_dual_slope(z, zero, zero, self.gradient(z))
+
+    def slack(self, z: Array, u: Array, price: Array) -> Array:
+        v = z - self.shift
+        p = self._gradient(v)
+        if self._any_half_bounded:
+            met = self._half_bounded & (np.abs(v) <= CONSTRAINT_ROUNDING * np.abs(z).max(axis=1, keepdims=True))
+            v = np.where(met, 0.0, v)
+        return row_slack(p, u, v, self.quadratic, price)
+
+    def clip_dual(self, u: Array) -> Array:
+        return np.minimum(np.maximum(u, self.low), self.high)
+
+    def prox(self, v: Array, step: Array) -> Array:
+        return v - step * self.prox_dual(v, np.zeros((1, 1)), step)
+
+    def prox_dual(self, z: Array, center: Array, step: Array) -> Array:
+        free = (z - self.shift + step * center) / (self.quadratic + step)
+        return np.minimum(np.maximum(free, self.low), self.high)
+
+    def prox_dual_slope(self, z: Array, center: Array, step: Array, u: Array) -> Array:
+        with np.errstate(divide="ignore"):
+            return np.where((u > self.low) & (u < self.high), 1.0 / (self.quadratic + step), 0.0)
