@@ -26,12 +26,10 @@ from hw4opt.selection.search import parse_search, rounds
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_seed, check_word, checked
 
-TOGETHER = 2_000  # fits from which another basis would gain nothing by joining
-AT_ONCE = (
-    400_000  # rows × fits likewise, of the settings of one basis; an interruption loses no more than what is under way
-)
-
-CHEAP = 200  # rows up to which leave-one-out in closed form costs next to nothing
+SHARED_TASK_FITS = 2_000  # fits from which another basis would gain nothing by joining
+# rows × fits of one task, of the settings of one basis: an interruption loses no more than the tasks under way
+TASK_ENTRIES = 400_000
+CLOSED_FORM_ROWS = 200  # rows up to which leave-one-out in closed form costs next to nothing
 
 
 @dataclass(frozen=True)
@@ -105,9 +103,9 @@ class _Search:
             basis = bases.setdefault((problem.kernel, *(term.acts for term in problem.terms)), [])
             basis.append(_Candidate(setting, problem, basis[0].problem if basis else problem))
         tasks: list[list[_Candidate]] = []
-        most = max(1, AT_ONCE // (len(self.folds) * len(self.problem.y)))
+        most = max(1, TASK_ENTRIES // (len(self.folds) * len(self.problem.y)))
         for basis in bases.values():
-            if tasks and len(tasks[-1]) * len(self.folds) < TOGETHER and len(tasks[-1]) + len(basis) <= most:
+            if tasks and len(tasks[-1]) * len(self.folds) < SHARED_TASK_FITS and len(tasks[-1]) + len(basis) <= most:
                 tasks[-1].extend(basis)
             else:
                 tasks.extend(basis[low : low + most] for low in range(0, len(basis), most))
@@ -239,7 +237,7 @@ def _is_cheap(state: _Search) -> bool:
     """Whether all fits are a closed form: leave-one-out of few rows, squared loss and a ridge on everything."""
     problem, size = state.problem, len(state.folds)
     alone = isinstance(problem.loss, Squared) and len(problem.terms) == 1 and not problem.intercept
-    return alone and all(len(fold) == 1 for fold in state.folds) and size <= CHEAP
+    return alone and all(len(fold) == 1 for fold in state.folds) and size <= CLOSED_FORM_ROWS
 
 
 def _axes(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[float, float, int]]) -> list[Axis]:

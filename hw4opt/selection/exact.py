@@ -19,9 +19,9 @@ from hw4opt.selection.follow import follow
 from hw4opt.selection.layout import Layout, Tables, Union
 from hw4opt.selection.lines import (
     CHANGED,
-    EXACT,
+    EXACT_GAP,
     ROUNDS,
-    TOGETHER,
+    SOLVE_ENTRIES,
     Changes,
     Solved,
     Task,
@@ -34,8 +34,8 @@ from hw4opt.selection.lines import (
 from hw4opt.selection.tableau import ABSENT, FREE, HIGH, LOW, Base, base_of, likely_states, loosened
 from hw4opt.terms.base import Array
 
-FREELY = 1  # rounds in which all rows without curvature change their states; later those about as far off as the worst,
-AMONG = 0.9  # this share of it
+UNRESTRICTED_ROUNDS = 1  # rounds in which all rows without curvature may change their states
+WORST_SHARE = 0.9  # of the worst row's distance: later only rows at least so far off change theirs
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +117,7 @@ def settle(task: Task, out: Solved, start: np.ndarray) -> np.ndarray:
     lost = []
     for number in range(1, ROUNDS + 1):
         still = []
-        for lines in task.parts(left, TOGETHER):
+        for lines in task.parts(left, SOLVE_ENTRIES):
             changes = Changes(task, task.setting[lines], state[lines])
             wide = changes.counts > CHANGED
             if wide.any():
@@ -129,7 +129,7 @@ def settle(task: Task, out: Solved, start: np.ndarray) -> np.ndarray:
             y = changes.drivers(changes.gamma[:, None])[:, 0]
             s = changes.s
             x = changes.positions(y, task.base.x.take(s, axis=0), changes.u0, changes.t)
-            done = ~_restate(task, changes, x, state, lines, task.base.flat and number > FREELY)
+            done = ~_restate(task, changes, x, state, lines, task.base.flat and number > UNRESTRICTED_ROUNDS)
             finish(task, out, lines[done], state[lines[done]], x[done], changes.wide(y)[done], number)
             still.append(lines[~done])
         left = np.concatenate(still) if still else left[:0]
@@ -155,7 +155,9 @@ def _restate(task: Task, changes: Changes, x: Array, state: np.ndarray, lines: n
         off = np.where(under, low[line, row] - x[line, row], x[line, row] - high[line, row]) / size
         flat = np.where(curved, 0.0, off)
         first = np.flatnonzero(np.diff(line, prepend=-1))
-        keep = curved | (off >= AMONG * np.repeat(np.maximum.reduceat(flat, first), np.diff(first, append=len(line))))
+        keep = curved | (
+            off >= WORST_SHARE * np.repeat(np.maximum.reduceat(flat, first), np.diff(first, append=len(line)))
+        )
         line, row, now, under = line[keep], row[keep], now[keep], under[keep]
     state[lines[line], row] = np.where(now == FREE, np.where(under, LOW, HIGH), FREE)
     return moved
@@ -164,7 +166,7 @@ def _restate(task: Task, changes: Changes, x: Array, state: np.ndarray, lines: n
 def refine(task: Task, out: Solved) -> None:
     """Lines whose states are settled but whose low-rank changes lost digits: solved at those states from their own
     system."""
-    for lines in task.parts(np.flatnonzero(np.isfinite(out.gap) & (out.gap > EXACT)), TOGETHER):
+    for lines in task.parts(np.flatnonzero(np.isfinite(out.gap) & (out.gap > EXACT_GAP)), SOLVE_ENTRIES):
         w, u = _direct(task, lines, out.state[lines])
         gap = gap_of(task, lines, w, u)
         better = gap < out.gap[lines]

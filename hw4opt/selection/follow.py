@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw4opt.selection.lines import CHANGED, ROUNDS, TOGETHER, Changes, Solved, Task, finish
+from hw4opt.selection.lines import CHANGED, ROUNDS, SOLVE_ENTRIES, Changes, Solved, Task, finish
 from hw4opt.selection.tableau import FREE, HIGH, LOW
 from hw4opt.terms.base import Array
 
@@ -26,7 +26,7 @@ def follow(task: Task, out: Solved, lines: np.ndarray, start: np.ndarray) -> Non
         if not len(going):
             return
         going = np.concatenate(
-            [_advance(task, out, lines, part, (state, pull, tau), number) for part in task.parts(going, TOGETHER)]
+            [_advance(task, out, lines, part, (state, pull, tau), number) for part in task.parts(going, SOLVE_ENTRIES)]
         )
 
 

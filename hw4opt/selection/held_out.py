@@ -21,20 +21,20 @@ from hw4opt.selection.endless import endless, endless_at
 from hw4opt.selection.exact import FullFits
 from hw4opt.selection.folds import Folds, check_folds
 from hw4opt.selection.layout import Layout
-from hw4opt.selection.lines import EXACT, ROUNDS
-from hw4opt.selection.tableau import WHOLE
+from hw4opt.selection.lines import EXACT_GAP, ROUNDS
+from hw4opt.selection.tableau import TABLEAU_ROWS_LIMIT
 from hw4opt.terms import Likelihood, Smooth, Term
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_word, checked
 
 BATCH = 3_000_000  # rows × problems solved together: more would only leave the cache
 KEPT = 10_000_000  # entries of the responses of settings that are looked at together
-NEAR, NEARER = 1e-7, 1e-13  # relative gaps of full fits that the folds start from
+FULL_FIT_GAP, CLOSE_FIT_GAP = 1e-7, 1e-13  # relative gaps of full fits that the folds start from
 ANEW = 1e-13  # tolerance of folds solved anew: a prediction is off by the root of its gap
 PROVEN = 1e-9  # relative gap of a held-out fit that counts as proven
 MOST_REFITS, MOST_ALONE = 1_000, 16  # folds of one basis that are refitted in small batches, and alone
 REFIT = 32  # folds without proof that are solved together once more, their steps on the rows themselves
-FEW = 25  # rows a fold may lose for low-rank changes of the full fit to pay
+LOW_RANK_FOLD_ROWS = 25  # rows a fold may lose for low-rank changes of the full fit to pay
 CLOSED = -1  # rounds of a fold in closed form
 METRICS = ("loss", "squared", "absolute")
 
@@ -84,7 +84,7 @@ class Found:
         some = self.folds[span]
         held, fold_of = np.concatenate(some), np.repeat(np.arange(len(some)), [len(one) for one in some])
         b = form.design.matrix[held if form.design.row_of is None else form.design.row_of[held]]
-        good = (gap <= EXACT) & ~self.endless[settings, span]
+        good = (gap <= EXACT_GAP) & ~self.endless[settings, span]
         predicted = np.vecdot(w[:, fold_of], b)
         _put(self.predictions, (settings[:, None], held), good[:, fold_of], predicted)
         _put(self.gaps, (settings, span), good, gap)
@@ -166,7 +166,7 @@ def _solve(groups: Sequence[Sequence[Problem]], folds: Folds) -> list[Found]:
     elif most == 1 and smooth.takes(forms[0]):
         for problems, form, found in zip(groups, forms, founds, strict=True):
             _by_newton(problems, form, found)
-    elif not isinstance(first.loss, Smooth) and most <= FEW:
+    elif not isinstance(first.loss, Smooth) and most <= LOW_RANK_FOLD_ROWS:
         _by_changes(list(zip(forms, founds, strict=True)), _Layouts(first, folds))
     for problems, found in zip(groups, founds, strict=True):
         _anew(problems, folds, found)
@@ -181,7 +181,7 @@ def _in_closed_form(form: Form, found: Found) -> None:
 
 
 def _by_newton(problems: Sequence[Problem], form: Form, found: Found) -> None:
-    answer = solve_with("interior", form, Options(tol=NEARER))
+    answer = solve_with("interior", form, Options(tol=CLOSE_FIT_GAP))
     step = max(1, BATCH // len(form.design.x))
     for setting, w in enumerate(answer.w):
         one = np.array([setting])
@@ -195,14 +195,14 @@ def _by_newton(problems: Sequence[Problem], form: Form, found: Found) -> None:
 def _by_changes(tasks: Sequence[tuple[Form, Found]], layouts: _Layouts) -> None:
     """Bases share their rounds as long as all of it stays small. What a near full fit leaves starts once more from a
     nearer one."""
-    small = sum(term.count for term in tasks[0][0].terms) <= WHOLE
+    small = sum(term.count for term in tasks[0][0].terms) <= TABLEAU_ROWS_LIMIT
     if small and all(_curved(form) for form, _ in tasks):
         nothing = Layout.of(layouts.problem, [np.empty(0, dtype=int)])
         fits = exact.from_least_squares([form for form, _ in tasks], nothing)
         _in_stacks(
             [(found, np.arange(fit.form.batch), fit) for (_, found), fit in zip(tasks, fits, strict=True)], layouts
         )
-    for tol in (NEAR, NEARER):
+    for tol in (FULL_FIT_GAP, CLOSE_FIT_GAP):
         left = [(form, found, np.flatnonzero(np.isinf(found.gaps).any(axis=1))) for form, found in tasks]
         _in_stacks(((found, mine, _full(form.cut(mine), tol)) for form, found, mine in left if len(mine)), layouts)
 
@@ -218,7 +218,7 @@ def _in_stacks(fits: Iterable[tuple[Found, np.ndarray, FullFits]], layouts: _Lay
     size = 0
     for found, settings, fit in fits:
         rows = fit.u.shape[1]
-        each = rows * (fit.w.shape[1] + (2 * rows if rows <= WHOLE else len(found.folds)))
+        each = rows * (fit.w.shape[1] + (2 * rows if rows <= TABLEAU_ROWS_LIMIT else len(found.folds)))
         for part in _some(len(settings), each):
             if size and size + len(part) * each > KEPT:
                 _folds_of(stack, layouts)

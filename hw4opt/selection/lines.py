@@ -17,10 +17,11 @@ from hw4opt.terms.base import Array
 ROUNDS = 30  # in which rows take the states they ask for, before a fold is reached along its path
 CHANGED = 64  # rows of one fold that may differ from the full fit before it goes to the general solver
 WIDTHS = (0, 4, 8, 12, 16, 24, 32, 48, CHANGED)  # folds with about as many changed rows are solved together
-TOGETHER, PROVEN = 64_000, 16_000  # folds × rows looked at, and proven, together: arrays that stay in a core's cache
+# folds × rows that are solved, and proven, together: arrays that stay in a core's cache
+SOLVE_ENTRIES, PROVE_ENTRIES = 64_000, 16_000
 # of a violated constraint, in units of the largest |u|: violations of settled folds are hardly more than rounding
 PRICE = 10.0
-EXACT = 1e-12  # relative gap of a fold that counts as exact
+EXACT_GAP = 1e-12  # relative gap of a fold that counts as exact
 BREAKPOINT_ROUNDING = 1e-13  # of a row's |z|: on its breakpoint
 
 
@@ -172,7 +173,7 @@ def finish(task: Task, out: Solved, lines: np.ndarray, state: np.ndarray, x: Arr
 
 def prove(task: Task, out: Solved) -> None:
     """Gaps of all lines that settled."""
-    for lines in task.parts(np.flatnonzero(out.rounds), PROVEN):
+    for lines in task.parts(np.flatnonzero(out.rounds), PROVE_ENTRIES):
         out.gap[lines] = gap_of(task, lines, out.w[lines], duals_of(task, out, lines))
 
 

@@ -8,7 +8,7 @@ from hw4opt.problem import Problem
 from hw4opt.problem.hyperparameters import RIDGE
 from hw4opt.selection.axes import Axis, Setting, Tried, lowest
 from hw4opt.selection.held_out import PROVEN, Score
-from hw4opt.selection.refine import ON_EDGE
+from hw4opt.selection.refine import EDGE_FACTOR
 
 
 def remedy_for(problem: Problem, axes: Sequence[Axis]) -> str:
@@ -45,8 +45,8 @@ def unproven(chosen: Score, tried: Sequence[Score]) -> list[str]:
 def beyond(axis: Axis, tried: Sequence[Tried]) -> str | None:
     """A sentence on a search that left the axis's default range and did not come to the end of what it may try."""
     values = [one.setting[axis.name] for one in tried]
-    ends = [("down", min(values))] if min(values) < axis.low / ON_EDGE else []
-    ends += [("up", max(values))] if max(values) > axis.high * ON_EDGE else []
+    ends = [("down", min(values))] if min(values) < axis.low / EDGE_FACTOR else []
+    ends += [("up", max(values))] if max(values) > axis.high * EDGE_FACTOR else []
     if not ends or edge(axis, lowest(tried).setting) is not None:
         return None
     where = " and ".join(f"{way} to {value:.4g}" for way, value in ends)
@@ -57,7 +57,7 @@ def edge(axis: Axis, setting: Setting) -> str | None:
     """A sentence on a value at the end of what the search may try."""
     value = setting[axis.name]
     low, high = axis.limits
-    if low == high or low * ON_EDGE < value < high / ON_EDGE:
+    if low == high or low * EDGE_FACTOR < value < high / EDGE_FACTOR:
         return None
     where = f"the best {axis.name} = {value:.4g} lies on the edge of its range {low:.4g} to {high:.4g}"
     return f"{where}; widen it with `grid={{{axis.name!r}: (low, high, count)}}`"

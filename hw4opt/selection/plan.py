@@ -22,7 +22,7 @@ from hw4opt.validation.arrays import group_numbers
 
 PATIENCE = 60.0  # seconds: what `auto` may predict for exact LOO
 MORE = 1.3  # a search's fits over those of its first round
-LARGEST = 20_000  # rows up to which folds are timed
+TIMED_ROWS_LIMIT = 20_000  # rows up to which folds are timed
 FOLDS_TIMED = 6, 24
 MANY_TWINS = 1 / 3  # share of rows with twins above which `auto` leaves equal x out together
 DISTINCT = 5  # x from which it does
@@ -79,7 +79,7 @@ def _automatic(problem: Problem, axes: Sequence[Axis], order: str, search: str, 
     settings = sum(len(part) for part in _first_round(search, axes, seed))
     units, label, notes = _repeats(problem)
     exact = leave_one_out(size) if units is None else leave_x_out(problem.active_x)
-    if size <= LARGEST:
+    if size <= TIMED_ROWS_LIMIT:
         fixed, each = _cost(problem, axes, exact)
         seconds = MORE * settings * (fixed + each * len(exact))
         if seconds <= PATIENCE:

@@ -12,7 +12,7 @@ from hw4opt.problem.hyperparameters import GAMMA, RIDGE
 from hw4opt.terms import Likelihood, Smooth
 from hw4opt.terms.base import Array
 
-NARROWEST, WIDEST = 1e-152, 1e152  # spans of x whose gammas are neither infinite nor 0
+SMALLEST_SPAN, LARGEST_SPAN = 1e-152, 1e152  # spans of x whose gammas are neither infinite nor 0
 FURTHER = 1e3  # times: how far a search may leave a default range
 LARGEST_RANK = 500  # the largest basis that it then asks for
 RANK = 200  # the largest basis the search asks for: in one dimension the rank is about 4 √gamma · range
@@ -69,7 +69,7 @@ def _gamma(problem: Problem) -> tuple[float, float]:
     """From the spread of x, in gamma's unit: 1/x for the laplacian, else 1/x²."""
     x = problem.design.base_x
     width = float(np.ptp(x, axis=0).max())
-    if not NARROWEST <= width <= WIDEST:
+    if not SMALLEST_SPAN <= width <= LARGEST_SPAN:
         raise InputError(
             f"x spans {width:.3g} and a gamma to match is beyond floating point; measure x in another unit"
         )

@@ -13,12 +13,12 @@ from __future__ import annotations
 import numpy as np
 
 from hw4opt.form import Form, SmoothRows
-from hw4opt.selection.lines import EXACT
+from hw4opt.selection.lines import EXACT_GAP
 from hw4opt.terms.base import Array
 
 STEPS = 30
-SLOW = 0.5  # of the gap before: after a step that leaves more, a fold gets a Hessian of its own
-ENOUGH = 1e-6  # of what counts as exact
+SLOW_GAP_RATIO = 0.5  # of the gap before: after a step that leaves more, a fold gets a Hessian of its own
+FINAL_GAP_SHARE = 1e-6  # of what counts as exact
 
 
 def takes(form: Form) -> bool:
@@ -43,8 +43,8 @@ def solve(form: Form, w: Array, held: np.ndarray) -> tuple[Array, Array, np.ndar
     steps, going = np.zeros(len(held), dtype=int), np.arange(len(held))
     for number in range(1, STEPS + 1):
         gradient, gap = _gradient(form, smooth, a, found[going], held[going], scale)
-        slow = ~(gap <= SLOW * gaps[going]) & (number > 2)
-        done = (gap <= ENOUGH * EXACT) | ~np.isfinite(gap) | (slow & own[going] & (gap <= EXACT))
+        slow = ~(gap <= SLOW_GAP_RATIO * gaps[going]) & (number > 2)
+        done = (gap <= FINAL_GAP_SHARE * EXACT_GAP) | ~np.isfinite(gap) | (slow & own[going] & (gap <= EXACT_GAP))
         own[going] |= slow
         gaps[going], steps[going] = gap, number
         going, gradient = going[~done], gradient[~done]

@@ -25,11 +25,9 @@ from hw4opt.terms.base import Array
 
 ABSENT, LOW, FREE, HIGH = 0, 1, 2, 3
 SPREAD = 1e11  # of the pivots of A_E H⁻¹ A_Eᵀ: beyond it the rows of E depend on each other
-WHOLE = 600  # rows up to which T is kept
-SLACK, TOUCH = (
-    1e-12,
-    1e-14,
-)  # of |z| + |t|, and of the largest fitted value: what a row may be past its end before it leaves it
+TABLEAU_ROWS_LIMIT = 600  # rows up to which T is kept
+# of |z| + |t|, and of the largest fitted value: what a row may be past its end before it leaves it
+SLACK, TOUCH = 1e-12, 1e-14
 DEPENDENT = 1e-9  # of a row's square: what is left of it beside other rows of E if it depends on them
 
 
@@ -233,7 +231,7 @@ def base_of(form: Form, union: Union, tables: Tables, state: np.ndarray, gap_sca
         h += _gram(a, stiff * held)
     inverse, good = _inverse(h)
     p, pivots, good = _pivot(a, inverse, held, good)
-    tableau = _tableau(a, p, pivots) if len(a) <= WHOLE else None
+    tableau = _tableau(a, p, pivots) if len(a) <= TABLEAU_ROWS_LIMIT else None
     end = np.where(state == LOW, tables.low, np.where(state == HIGH, tables.high, 0.0))
     drivers = np.where(free, np.where(held, tables.t, weight * tables.t), -end)
     w = np.vecmat(drivers, p)

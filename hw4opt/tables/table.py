@@ -17,7 +17,7 @@ from hw4opt.tables.times import Times, parse_times
 from hw4opt.terms.base import Array
 
 MOSTLY = 0.5  # share of cells that must be numbers for a column to count as numeric
-LONGEST = 40  # characters of a cell in a sentence
+SHOWN_CELL_CHARACTERS = 40  # characters of a cell in a sentence
 LONGEST_NAME = 1_000  # characters of a column's name
 SAMPLE = 100  # cells that show whether a column of text may hold moments
 MISSING = frozenset(
@@ -196,7 +196,8 @@ def _complaint(text: str) -> str:
         return "is empty"
     if not math.isnan(number(text)) or text.casefold() in ("nan", "-nan"):
         return f"holds {shortened(text)}"
-    return f"holds text ({text[:LONGEST]!r})" + (", a decimal comma" if DECIMAL_COMMA.fullmatch(text) else "")
+    said = f"holds text ({text[:SHOWN_CELL_CHARACTERS]!r})"
+    return f"{said}, a decimal comma" if DECIMAL_COMMA.fullmatch(text) else said
 
 
 def repeated(names: Sequence[str]) -> str | None:

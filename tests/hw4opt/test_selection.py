@@ -558,7 +558,7 @@ def test_bad_options_are_refused(words, sentence):
 
 
 def test_an_interrupted_search_keeps_its_best(monkeypatch):
-    monkeypatch.setattr(choosing, "TOGETHER", 0)
+    monkeypatch.setattr(choosing, "SHARED_TASK_FITS", 0)
     calls = []
 
     def progress(done, total, score):
@@ -579,7 +579,7 @@ def test_an_interrupted_search_keeps_its_best(monkeypatch):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_interruption_keeps_parts_of_a_basis(monkeypatch, workers):
-    monkeypatch.setattr(choosing, "AT_ONCE", 2 * 24 * 24)
+    monkeypatch.setattr(choosing, "TASK_ENTRIES", 2 * 24 * 24)
     calls = []
 
     def progress(done, total, score):
@@ -593,7 +593,7 @@ def test_an_interruption_keeps_parts_of_a_basis(monkeypatch, workers):
 
 def test_settings_in_parts_are_settings_together(monkeypatch):
     together = select(SMALL, ["gamma", "ridge"], "loo", "grid")
-    monkeypatch.setattr(choosing, "AT_ONCE", 0)
+    monkeypatch.setattr(choosing, "TASK_ENTRIES", 0)
     apart = select(SMALL, ["gamma", "ridge"], "loo", "grid")
     assert [row["ridge"] for row in apart.table] == [row["ridge"] for row in together.table]
     assert_allclose([row["score"] for row in apart.table], [row["score"] for row in together.table], rtol=1e-9)
