@@ -51,7 +51,7 @@ class Part:
         return ("gamma", *(term.name for term in self.regularizers))
 
 
-PARTS = (
+REGRESSION_PARTS = (
     Part("2a", "least squares", Squared(), (Ridge(1.0),), (), {"gamma": 81.42, "ridge": 0.13}),
     Part("2b", "Huber loss", Huber(1.0), (Ridge(1.0),), (), {"gamma": 53.73, "ridge": 0.01}),
     Part(
@@ -108,7 +108,7 @@ def spread_over(seed: int) -> dict[str, dict[str, Any]]:
     """Chosen and reported settings of every part on one draw of the noise."""
     found: dict[str, dict[str, Any]] = {}
     data = step_data(seed=seed)
-    for part in PARTS:
+    for part in REGRESSION_PARTS:
         selection, result = choose(part, data)
         reported = at_reported(part, data)
         found[part.name] = {
@@ -136,7 +136,7 @@ def reproduce(
     say = progress or (lambda _: None)
     data = step_data(seed=seed)
     parts: dict[str, Any] = {}
-    for part in PARTS:
+    for part in REGRESSION_PARTS:
         say(f"part {part.name}: {part.title}")
         selection, result = choose(part, data)
         reported = at_reported(part, data)
@@ -175,7 +175,7 @@ def _folder(out: str | Path) -> Path:
 def _spread(seeds: int, workers: int | None) -> dict[str, Any]:
     with Workers(workers or os.cpu_count() or 1) as processes:
         draws = list(processes.spread(spread_over, range(seeds)))
-    return {part.name: [draw[part.name] for draw in draws] for part in PARTS}
+    return {part.name: [draw[part.name] for draw in draws] for part in REGRESSION_PARTS}
 
 
 def _figures(
@@ -217,7 +217,7 @@ def _variety(folder: Path, data: StepData) -> None:
         x = np.linspace(0, 1, 801)
         axes.plot(x, step_function(x), color="#2b2b2b", lw=0.8)
         for value, color in zip(values, ("#9cc3e6", "#0b5fa5", "#d1495b"), strict=True):
-            result = fit(PARTS[2].problem(data).with_hyperparameters({**middle, name: value}))
+            result = fit(REGRESSION_PARTS[2].problem(data).with_hyperparameters({**middle, name: value}))
             axes.plot(x, result.predict(x), color=color, lw=1.6, label=f"{name} = {value:g}")
         axes.set_title(", ".join(f"{other} {middle[other]:g}" for other in middle if other != name), fontsize=9)
         axes.set_xlabel("x")

@@ -37,7 +37,7 @@ DAMPING_AFTER_EM_STEP = 0.5  # τ after a step with τ = 1 that raised ℓ
 MAX_HALVINGS = 8  # of a step
 GAIN_TOLERANCE = 1e-10  # predicted relative gain of ℓ below which an ascent has converged
 MIN_GAIN_RATIO = 0.1  # further gain of a doubled step over the gain of the step, from which it is taken
-SINGULAR_EIGENVALUE = 1e-12  # of C with unit diagonal
+SPAN_EIGENVALUE = 1e-12  # of C with unit diagonal: an eigenvector of a smaller one is not in its span
 GRADIENT_TOLERANCE = 1e-6  # length of the gradient in standard errors of complete data at convergence
 MAX_GRADIENT_TOLERANCE = 1e-3  # the same where the rounding of the gradient is larger, as with counts of 1e15
 MIN_NEGATIVE_CURVATURE = (
@@ -128,7 +128,7 @@ def _inverse_root(matrices: Array) -> Array:
     """H with H Hᵀ = M⁻¹ on the span of M, for symmetric M (…, m, m)."""
     root = inverse_root_diagonal(matrices)
     values, vectors = np.linalg.eigh(matrices * root[..., None, :] * root[..., :, None])
-    kept = values > SINGULAR_EIGENVALUE
+    kept = values > SPAN_EIGENVALUE
     scaled = np.where(kept, 1.0 / np.sqrt(np.where(kept, values, 1.0)), 0.0)
     return root[..., :, None] * vectors * scaled[..., None, :]
 

@@ -18,7 +18,7 @@ from hw4opt.problem.hyperparameters import RIDGE
 from hw4opt.running.processes import Workers
 from hw4opt.selection.axes import Axis, Setting, Tried
 from hw4opt.selection.folds import Folds
-from hw4opt.selection.held_out import METRICS, PROVEN, Score, score_settings
+from hw4opt.selection.held_out import METRICS, PROVEN_GAP, Score, score_settings
 from hw4opt.selection.notes import beyond, edge, endless, remedy_for, unproven
 from hw4opt.selection.plan import plan, subset
 from hw4opt.selection.ranges import default_range, is_gamma, reach_of
@@ -89,7 +89,7 @@ class _Search:
         score = partial(_score, folds=self.folds, metric=self.metric, units=self.units)
         for task, scores in zip(tasks, self.workers.spread(score, tasks), strict=True):
             for one, score in zip(task, scores, strict=True):
-                proven = score.largest_gap <= PROVEN
+                proven = score.largest_gap <= PROVEN_GAP
                 self.tried.append((Tried(one.setting, score.score, score.standard_error, proven), score))
             if self.progress is not None:
                 self.progress(len(self.tried) * len(self.folds), total * len(self.folds), self.best()[0].score)

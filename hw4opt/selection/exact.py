@@ -18,9 +18,9 @@ from hw4opt.form import Form
 from hw4opt.selection.follow import follow
 from hw4opt.selection.layout import Layout, Tables, Union
 from hw4opt.selection.lines import (
-    CHANGED,
+    CHANGED_ROWS_LIMIT,
     EXACT_GAP,
-    ROUNDS,
+    ROUND_LIMIT,
     SOLVE_ENTRIES,
     Changes,
     Solved,
@@ -115,11 +115,11 @@ def settle(task: Task, out: Solved, start: np.ndarray) -> np.ndarray:
     state = start.copy()
     left = np.flatnonzero(task.base.good[task.setting])
     lost = []
-    for number in range(1, ROUNDS + 1):
+    for number in range(1, ROUND_LIMIT + 1):
         still = []
         for lines in task.parts(left, SOLVE_ENTRIES):
             changes = Changes(task, task.setting[lines], state[lines])
-            wide = changes.counts > CHANGED
+            wide = changes.counts > CHANGED_ROWS_LIMIT
             if wide.any():
                 lost.append(lines[wide])
                 lines = lines[~wide]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hw4opt.selection.lines import CHANGED, ROUNDS, SOLVE_ENTRIES, Changes, Solved, Task, finish
+from hw4opt.selection.lines import CHANGED_ROWS_LIMIT, ROUND_LIMIT, SOLVE_ENTRIES, Changes, Solved, Task, finish
 from hw4opt.selection.tableau import FREE, HIGH, LOW
 from hw4opt.terms.base import Array
 
@@ -22,7 +22,7 @@ def follow(task: Task, out: Solved, lines: np.ndarray, start: np.ndarray) -> Non
     pull = np.where(have & ~task.full, -end, np.where(have | ~task.full, 0.0, task.base.u[s]))
     tau, going = np.zeros(len(lines)), np.arange(len(lines))
     for number in range(EVENTS):
-        going = going[(state[going] != task.base.state[s[going]]).sum(axis=1) <= CHANGED]
+        going = going[(state[going] != task.base.state[s[going]]).sum(axis=1) <= CHANGED_ROWS_LIMIT]
         if not len(going):
             return
         going = np.concatenate(
@@ -39,9 +39,8 @@ def _advance(
     x, rate, y = _line(task, changes, pull[part])
     when, row, fresh = _next_event(task, changes, state[part], x, rate, tau[part])
     done = when >= 1
-    finish(
-        task, out, lines[part[done]], state[part[done]], (x + rate)[done], changes.wide(y)[done], ROUNDS + 1 + number
-    )
+    rounds = ROUND_LIMIT + 1 + number
+    finish(task, out, lines[part[done]], state[part[done]], (x + rate)[done], changes.wide(y)[done], rounds)
     tau[part] = np.minimum(when, 1.0)
     state[part[~done], row[~done]] = fresh[~done]
     return part[~done]

@@ -21,21 +21,21 @@ from hw4opt.selection.endless import endless, endless_at
 from hw4opt.selection.exact import FullFits
 from hw4opt.selection.folds import Folds, check_folds
 from hw4opt.selection.layout import Layout
-from hw4opt.selection.lines import EXACT_GAP, ROUNDS
+from hw4opt.selection.lines import EXACT_GAP, ROUND_LIMIT
 from hw4opt.selection.tableau import TABLEAU_ROWS_LIMIT
 from hw4opt.terms import Likelihood, Smooth, Term
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_word, checked
 
-BATCH = 3_000_000  # rows × problems solved together: more would only leave the cache
-KEPT = 10_000_000  # entries of the responses of settings that are looked at together
-FULL_FIT_GAP, CLOSE_FIT_GAP = 1e-7, 1e-13  # relative gaps of full fits that the folds start from
-ANEW = 1e-13  # tolerance of folds solved anew: a prediction is off by the root of its gap
-PROVEN = 1e-9  # relative gap of a held-out fit that counts as proven
-MOST_REFITS, MOST_ALONE = 1_000, 16  # folds of one basis that are refitted in small batches, and alone
-REFIT = 32  # folds without proof that are solved together once more, their steps on the rows themselves
+FOLD_BATCH_ENTRIES = 3_000_000  # rows × problems solved together: more would only leave the cache
+RESPONSE_ENTRIES = 10_000_000  # entries of the responses of settings that are looked at together
+FULL_FIT_TOL, CLOSE_FULL_FIT_TOL = 1e-7, 1e-13  # relative gaps of full fits that the folds start from
+REFIT_TOL = 1e-13  # tolerance of folds solved anew: a prediction is off by the root of its gap
+PROVEN_GAP = 1e-9  # relative gap of a held-out fit that counts as proven
+BATCHED_REFIT_LIMIT, SINGLE_REFIT_LIMIT = 1_000, 16  # folds of one basis that are refitted in small batches, and alone
+REFIT_BATCH = 32  # folds without proof that are solved together once more, their steps on the rows themselves
 LOW_RANK_FOLD_ROWS = 25  # rows a fold may lose for low-rank changes of the full fit to pay
-CLOSED = -1  # rounds of a fold in closed form
+CLOSED_FORM_ROUNDS = -1  # rounds of a fold in closed form
 METRICS = ("loss", "squared", "absolute")
 
 
@@ -93,10 +93,10 @@ class Found:
     def work(self) -> list[dict[str, int]]:
         rounds = self.rounds
         kinds = {
-            "closed": rounds == CLOSED,
+            "closed": rounds == CLOSED_FORM_ROUNDS,
             "one_round": rounds == 1,
-            "rounds": (rounds > 1) & (rounds <= ROUNDS),
-            "path": rounds > ROUNDS,
+            "rounds": (rounds > 1) & (rounds <= ROUND_LIMIT),
+            "path": rounds > ROUND_LIMIT,
             "anew": (rounds == 0) & ~self.endless,
             "endless": self.endless,
         }
@@ -115,7 +115,7 @@ class _Layouts:
 
     def __init__(self, problem: Problem, folds: Folds) -> None:
         rows = sum(max(len(problem.design.base_x), 1) for _ in problem.terms)
-        step = max(8, BATCH // rows // 2)
+        step = max(8, FOLD_BATCH_ENTRIES // rows // 2)
         self.problem, self.folds = problem, folds
         self.spans = [slice(low, min(low + step, len(folds))) for low in range(0, len(folds), step)]
         self.only = Layout.of(problem, folds) if len(self.spans) == 1 else None
@@ -177,12 +177,12 @@ def _in_closed_form(form: Form, found: Found) -> None:
     order = np.concatenate(found.folds)
     for settings in _some(form.batch, len(order) * form.design.matrix.shape[1]):
         w, gap = closed.solve(form.cut(settings))
-        found.put(form, settings, slice(None), (w[:, order], gap[:, order], CLOSED))
+        found.put(form, settings, slice(None), (w[:, order], gap[:, order], CLOSED_FORM_ROUNDS))
 
 
 def _by_newton(problems: Sequence[Problem], form: Form, found: Found) -> None:
-    answer = solve_with("interior", form, Options(tol=CLOSE_FIT_GAP))
-    step = max(1, BATCH // len(form.design.x))
+    answer = solve_with("interior", form, Options(tol=CLOSE_FULL_FIT_TOL))
+    step = max(1, FOLD_BATCH_ENTRIES // len(form.design.x))
     for setting, w in enumerate(answer.w):
         one = np.array([setting])
         for low in range(0, len(found.folds), step):
@@ -202,7 +202,7 @@ def _by_changes(tasks: Sequence[tuple[Form, Found]], layouts: _Layouts) -> None:
         _in_stacks(
             [(found, np.arange(fit.form.batch), fit) for (_, found), fit in zip(tasks, fits, strict=True)], layouts
         )
-    for tol in (FULL_FIT_GAP, CLOSE_FIT_GAP):
+    for tol in (FULL_FIT_TOL, CLOSE_FULL_FIT_TOL):
         left = [(form, found, np.flatnonzero(np.isinf(found.gaps).any(axis=1))) for form, found in tasks]
         _in_stacks(((found, mine, _full(form.cut(mine), tol)) for form, found, mine in left if len(mine)), layouts)
 
@@ -220,7 +220,7 @@ def _in_stacks(fits: Iterable[tuple[Found, np.ndarray, FullFits]], layouts: _Lay
         rows = fit.u.shape[1]
         each = rows * (fit.w.shape[1] + (2 * rows if rows <= TABLEAU_ROWS_LIMIT else len(found.folds)))
         for part in _some(len(settings), each):
-            if size and size + len(part) * each > KEPT:
+            if size and size + len(part) * each > RESPONSE_ENTRIES:
                 _folds_of(stack, layouts)
                 stack, size = [], 0
             stack.append((found, settings[part], FullFits(fit.form.cut(part), fit.w[part], fit.u[part])))
@@ -249,7 +249,7 @@ def _folds_of(fits: Sequence[tuple[Found, np.ndarray, FullFits]], layouts: _Layo
 
 def _some(settings: int, each: int) -> Iterator[np.ndarray]:
     """The settings in runs, `each` entries a setting."""
-    step = max(1, KEPT // each)
+    step = max(1, RESPONSE_ENTRIES // each)
     return (np.arange(low, min(low + step, settings)) for low in range(0, settings, step))
 
 
@@ -269,10 +269,11 @@ def _anew(problems: Sequence[Problem], folds: Folds, found: Found) -> None:
         )
 
     rows = sum(max(len(problems[0].design.base_x), 1) for _ in problems[0].terms)
-    left = np.argwhere(~(found.gaps <= PROVEN) & ~found.endless)
-    _refit(problems, folds, found, left, max(1, BATCH // rows), partial(_by_interior, inside))
-    for size, most, solve in ((REFIT, MOST_REFITS, partial(_by_interior, inside)), (1, MOST_ALONE, _alone)):
-        left = np.argwhere(~(found.gaps <= PROVEN) & ~found.endless)
+    left = np.argwhere(~(found.gaps <= PROVEN_GAP) & ~found.endless)
+    _refit(problems, folds, found, left, max(1, FOLD_BATCH_ENTRIES // rows), partial(_by_interior, inside))
+    batches = (REFIT_BATCH, BATCHED_REFIT_LIMIT, partial(_by_interior, inside))
+    for size, most, solve in (batches, (1, SINGLE_REFIT_LIMIT, _alone)):
+        left = np.argwhere(~(found.gaps <= PROVEN_GAP) & ~found.endless)
         possible = [
             not problems[setting].constraints or inside(problems[setting].constraints) is not None
             for setting, _ in left
@@ -283,7 +284,7 @@ def _anew(problems: Sequence[Problem], folds: Folds, found: Found) -> None:
 def _by_interior(inside: Callable[[tuple[Term, ...]], Array | None], problems: Sequence[Problem], form: Form) -> Proof:
     """All by the interior point; a problem that breaks a constraint by what its steps could not resolve is moved
     towards `inside` it."""
-    answer = solve_with("interior", form, Options(tol=ANEW, max_iterations=60))
+    answer = solve_with("interior", form, Options(tol=REFIT_TOL, max_iterations=60))
     proof = certify(form, answer.w, answer.u, answer.interior)
     for i in [i for i, certificate in enumerate(proof.certificates) if certificate.gap is None]:
         if (point := inside(problems[i].constraints)) is not None:
@@ -295,7 +296,7 @@ def _by_interior(inside: Callable[[tuple[Term, ...]], Array | None], problems: S
 
 def _alone(problems: Sequence[Problem], form: Form) -> Proof:
     """One fold as a fit would solve it, and if that does not prove it, by ADMM."""
-    options = Options(tol=PROVEN)
+    options = Options(tol=PROVEN_GAP)
     proof, _ = prove(form, solve_with("interior", form, options), options.tol, partial(solve_with, "interior"))
     if proof.certificates[0].holds(options.tol):
         return proof

@@ -14,15 +14,16 @@ from hw4opt.form.gap_cost import ROUNDING, row_slack, stationarity_cost
 from hw4opt.selection.tableau import FREE, HIGH, LOW, Base, limits
 from hw4opt.terms.base import Array
 
-ROUNDS = 30  # in which rows take the states they ask for, before a fold is reached along its path
-CHANGED = 64  # rows of one fold that may differ from the full fit before it goes to the general solver
-WIDTHS = (0, 4, 8, 12, 16, 24, 32, 48, CHANGED)  # folds with about as many changed rows are solved together
+ROUND_LIMIT = 30  # in which rows take the states they ask for, before a fold is reached along its path
+CHANGED_ROWS_LIMIT = 64  # rows of one fold that may differ from the full fit before it goes to the general solver
+# folds with about as many changed rows are solved together
+SYSTEM_SIZES = (0, 4, 8, 12, 16, 24, 32, 48, CHANGED_ROWS_LIMIT)
 # folds × rows that are solved, and proven, together: arrays that stay in a core's cache
 SOLVE_ENTRIES, PROVE_ENTRIES = 64_000, 16_000
 # of a violated constraint, in units of the largest |u|: violations of settled folds are hardly more than rounding
-PRICE = 10.0
+VIOLATION_PRICE = 10.0
 EXACT_GAP = 1e-12  # relative gap of a fold that counts as exact
-BREAKPOINT_ROUNDING = 1e-13  # of a row's |z|: on its breakpoint
+BREAKPOINT_WIDTH = 1e-13  # of a row's |z|: on its breakpoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +108,7 @@ class Changes:
         counts = self.counts
         first = np.cumsum(counts) - counts
         y = np.zeros(gamma.shape)
-        for above, most in pairwise(WIDTHS):
+        for above, most in pairwise(SYSTEM_SIZES):
             mine = np.flatnonzero((counts > above) & (counts <= most))
             if not len(mine):
                 continue
@@ -198,7 +199,7 @@ def gap_of(task: Task, lines: np.ndarray, w: Array, u: Array) -> Array:
     v = z - t
     p = _slopes(base, v, q, z, u, base.reach(basis, z))
     p = np.minimum(np.maximum(p, low, out=p), high, out=p)
-    slack = row_slack(p, u, v, q, PRICE * np.maximum(np.abs(u).max(axis=1, keepdims=True), base.u_scale[s]))
+    slack = row_slack(p, u, v, q, VIOLATION_PRICE * np.maximum(np.abs(u).max(axis=1, keepdims=True), base.u_scale[s]))
     slack *= task.have.take(task.fold[lines], axis=0)
     penalty = base.penalty[s]
     residual = penalty * w + groupwise(basis, u, lambda g, part: part @ base.a[g])
@@ -209,6 +210,6 @@ def _slopes(base: Base, v: Array, q: Array, z: Array, u: Array, reach: Array) ->
     """v/q; where q = 0, infinite beside the breakpoint, and within rounding of it the slope by which v costs |u v|."""
     if not base.flat:
         return v / q
-    on = np.abs(v) <= np.maximum(BREAKPOINT_ROUNDING * np.abs(z), ROUNDING * reach)
+    on = np.abs(v) <= np.maximum(BREAKPOINT_WIDTH * np.abs(z), ROUNDING * reach)
     beside = np.where(v > 0, np.inf, -np.inf)
     return np.where(q > 0, v / np.where(q > 0, q, 1.0), np.where(on, u + np.copysign(u, v), beside))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hw4opt.problem import Problem
 from hw4opt.problem.hyperparameters import RIDGE
 from hw4opt.selection.axes import Axis, Setting, Tried, lowest
-from hw4opt.selection.held_out import PROVEN, Score
+from hw4opt.selection.held_out import PROVEN_GAP, Score
 from hw4opt.selection.refine import EDGE_FACTOR
 
 
@@ -29,15 +29,15 @@ def endless(score: Score, folds: int, remedy: str) -> list[str]:
 def unproven(chosen: Score, tried: Sequence[Score]) -> list[str]:
     """Notes on held-out fits without proof: of the chosen setting, and of any."""
     notes = []
-    if not chosen.largest_gap <= PROVEN:
+    if not chosen.largest_gap <= PROVEN_GAP:
         notes.append(
             "not every held-out fit is proven: the largest relative gap of the chosen setting is "
             f"{chosen.largest_gap:.1e}"
         )
-    count = sum(not one.largest_gap <= PROVEN for one in tried)
+    count = sum(not one.largest_gap <= PROVEN_GAP for one in tried)
     if count and len(tried) > 1:
         have, scores, were = ("has", "its score", "it was") if count == 1 else ("have", "their scores", "they were")
-        so = f"{were} not chosen" if chosen.largest_gap <= PROVEN else f"{scores} may have misled the choice"
+        so = f"{were} not chosen" if chosen.largest_gap <= PROVEN_GAP else f"{scores} may have misled the choice"
         notes.append(f"{count} of {len(tried)} settings tried {have} a held-out fit without proof; {so}")
     return notes
 

@@ -13,9 +13,9 @@ from hw4opt.selection.ranges import log_grid
 from hw4opt.selection.refine import CHEAP_FIT_PATIENCE, History, beyond, local_minima, polish, zoom
 from hw4opt.validation.arguments import whole_of
 
-DENSE = 25  # points of gamma in a dense first grid; its other axes have as many as an axis alone
+DENSE_GAMMA_POINTS = 25  # points of gamma in a dense first grid; its other axes have as many as an axis alone
 FIRST_GRID_POINTS = {1: 13, 2: 7, 3: 5}  # points an axis of the first grid, by number of axes
-GRID = 10  # points an axis of `grid` without a count
+GRID_POINTS = 10  # points an axis of `grid` without a count
 MOST_FITS = 20_000
 
 
@@ -48,7 +48,7 @@ def rounds(
         return
     if kind == "random":
         yield _random(axes, number, seed)
-        steps = {axis.name: (axis.high / axis.low) ** (1 / (GRID - 1)) for axis in axes}
+        steps = {axis.name: (axis.high / axis.low) ** (1 / (GRID_POINTS - 1)) for axis in axes}
         yield from beyond(axes, steps, tried, near=False)
         return
     dense = dense and kind == "zoom" and len(axes) <= 2
@@ -80,9 +80,9 @@ def _random(axes: Sequence[Axis], number: int, seed: int) -> list[Setting]:
 
 
 def _counts(kind: str, axes: Sequence[Axis], dense: bool) -> list[int]:
-    default = FIRST_GRID_POINTS.get(len(axes), 4) if kind == "zoom" else GRID
+    default = FIRST_GRID_POINTS.get(len(axes), 4) if kind == "zoom" else GRID_POINTS
     if dense:
-        counts = [axis.points(DENSE if axis.name == GAMMA else FIRST_GRID_POINTS[1]) for axis in axes]
+        counts = [axis.points(DENSE_GAMMA_POINTS if axis.name == GAMMA else FIRST_GRID_POINTS[1]) for axis in axes]
     else:
         counts = [axis.points(default) for axis in axes]
     _check_most(int(np.prod([float(count) for count in counts])), "the grid has", "smaller counts, or random:N")

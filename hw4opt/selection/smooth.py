@@ -16,7 +16,7 @@ from hw4opt.form import Form, SmoothRows
 from hw4opt.selection.lines import EXACT_GAP
 from hw4opt.terms.base import Array
 
-STEPS = 30
+NEWTON_STEPS = 30
 SLOW_GAP_RATIO = 0.5  # of the gap before: after a step that leaves more, a fold gets a Hessian of its own
 FINAL_GAP_SHARE = 1e-6  # of what counts as exact
 
@@ -41,7 +41,7 @@ def solve(form: Form, w: Array, held: np.ndarray) -> tuple[Array, Array, np.ndar
     rest = curvature[held] / np.maximum(1.0 - curvature[held] * np.vecdot(pull, a[held]), 1e-12)
     found, gaps, own = np.tile(w, (len(held), 1)), np.full(len(held), np.inf), np.zeros(len(held), dtype=bool)
     steps, going = np.zeros(len(held), dtype=int), np.arange(len(held))
-    for number in range(1, STEPS + 1):
+    for number in range(1, NEWTON_STEPS + 1):
         gradient, gap = _gradient(form, smooth, a, found[going], held[going], scale)
         slow = ~(gap <= SLOW_GAP_RATIO * gaps[going]) & (number > 2)
         done = (gap <= FINAL_GAP_SHARE * EXACT_GAP) | ~np.isfinite(gap) | (slow & own[going] & (gap <= EXACT_GAP))

@@ -40,7 +40,7 @@ from hw4opt import (
     Trend,
     fit,
 )
-from hw4opt.assignment import PARTS
+from hw4opt.assignment import REGRESSION_PARTS
 from hw4opt.datasets import step_data
 from hw4opt.selection import exact, k_fold, leave_one_out, score_settings, select
 from hw4opt.selection.ranges import default_range
@@ -362,7 +362,7 @@ def test_a_constraint_that_a_fold_makes_vacuous(loss, extra):
 # ---- exactness on the assignment's data
 
 
-@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+@pytest.mark.parametrize("part", REGRESSION_PARTS, ids=lambda part: part.name)
 def test_every_fold_of_the_assignment_is_exact(part):
     problem = part.problem(step_data()).with_hyperparameters(part.reported or {"gamma": 80.0, "ridge": 0.1})
     score = loo(problem)
@@ -427,7 +427,7 @@ def test_the_path_gives_what_the_rounds_give(monkeypatch):
         lengths.append(len(lines))
         solved.append(int((out.rounds[lines] > 0).sum()))
 
-    monkeypatch.setattr(exact, "ROUNDS", 1)
+    monkeypatch.setattr(exact, "ROUND_LIMIT", 1)
     monkeypatch.setattr(exact, "follow", spy)
     for name in PATHS:
         found = loo(CASES[name])
@@ -734,8 +734,8 @@ def test_auto_is_ten_fold_where_no_part_of_the_rows_is_left_to_take(monkeypatch)
 
 
 def test_auto_takes_a_subset_where_ten_fold_would_take_too_long(monkeypatch):
-    monkeypatch.setattr(planning, "PATIENCE", 0.0)
-    monkeypatch.setattr(planning, "SUBSET", 20)
+    monkeypatch.setattr(planning, "AUTO_SECONDS", 0.0)
+    monkeypatch.setattr(planning, "SUBSET_ROWS", 20)
     large = small(120)
     first, again, other = (select(large, ["ridge"], seed=seed) for seed in (0, 0, 1))
     assert first.method == "kfold:10" and "10-fold on 20 of 120 rows (seed 0)" in first.notes[0]

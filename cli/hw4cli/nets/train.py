@@ -10,12 +10,12 @@ import click
 
 from hw4cli.exit_status import Exit, say
 from hw4cli.nets.options import (
-    DATA,
+    IMAGES,
     PLOT,
     RECIPE,
-    SAVE,
-    SETTINGS,
-    WRITE,
+    RECIPE_SETTINGS,
+    REPORTING,
+    RESULT_FILE,
     Chosen,
     Writing,
     options,
@@ -47,11 +47,11 @@ SUMMARY_SHOWN = (
 
 
 @click.command("train")
-@options(RECIPE, DATA)
+@options(RECIPE, IMAGES)
 @click.option("--out", required=True, metavar="RUN", help="The run's folder; made if absent.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint, with its own settings.")
 @click.option("--overwrite", is_flag=True, help="Start again in a folder that holds a run.")
-@options(SETTINGS, PLOT, SAVE, WRITE)
+@options(RECIPE_SETTINGS, PLOT, RESULT_FILE, REPORTING)
 def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: Any) -> int:
     """Train a network: config, history, summary, figures and checkpoints in one folder.
 
