@@ -33,7 +33,7 @@ Setting = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Part:
+class RegressionPart:
     """One part of problem 2: its terms, and the hyper-parameters that the source document reports (none for 2d)."""
 
     name: str
@@ -52,9 +52,9 @@ class Part:
 
 
 REGRESSION_PARTS = (
-    Part("2a", "least squares", Squared(), (Ridge(1.0),), (), {"gamma": 81.42, "ridge": 0.13}),
-    Part("2b", "Huber loss", Huber(1.0), (Ridge(1.0),), (), {"gamma": 53.73, "ridge": 0.01}),
-    Part(
+    RegressionPart("2a", "least squares", Squared(), (Ridge(1.0),), (), {"gamma": 81.42, "ridge": 0.13}),
+    RegressionPart("2b", "Huber loss", Huber(1.0), (Ridge(1.0),), (), {"gamma": 53.73, "ridge": 0.01}),
+    RegressionPart(
         "2c",
         "total variation",
         Squared(),
@@ -62,12 +62,12 @@ REGRESSION_PARTS = (
         (),
         {"gamma": 79.03, "ridge": 0.36, "tv": 0.38},
     ),
-    Part("2d", "non-decreasing", Squared(), (Ridge(1.0),), (Increasing(),), None),
+    RegressionPart("2d", "non-decreasing", Squared(), (Ridge(1.0),), (Increasing(),), None),
 )
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PartResult:
     """A setting of one part on one draw of the data: leave-one-out loss with standard error, RMSE to the true f,
     certificate."""
 
@@ -79,14 +79,14 @@ class Outcome:
     status: str
 
     @classmethod
-    def of(cls, result: Result, score: float, error: float) -> Outcome:
+    def of(cls, result: Result, score: float, error: float) -> PartResult:
         rmse = float(np.sqrt(np.mean(np.square(result.fitted - step_function(result.problem.x[:, 0])))))
         return cls(
             result.problem.hyperparameters, score, error, rmse, result.certificate.relative_gap, result.status.word
         )
 
 
-def choose(part: Part, data: StepData) -> tuple[Selection, Result]:
+def choose(part: RegressionPart, data: StepData) -> tuple[Selection, Result]:
     """Leave-one-out choice of every hyper-parameter of a part, and the fit there."""
     selection = select(part.problem(data), part.free, "loo")
     if selection.interrupted:
@@ -94,14 +94,14 @@ def choose(part: Part, data: StepData) -> tuple[Selection, Result]:
     return selection, fit(selection.problem)
 
 
-def at_reported(part: Part, data: StepData) -> tuple[Outcome, Result] | None:
+def at_reported(part: RegressionPart, data: StepData) -> tuple[PartResult, Result] | None:
     """The same at the source document's own values."""
     if part.reported is None:
         return None
     problem = part.problem(data).with_hyperparameters(part.reported)
     score = score_settings([problem], leave_one_out(len(problem.y)))[0]
     result = fit(problem)
-    return Outcome.of(result, score.score, score.standard_error), result
+    return PartResult.of(result, score.score, score.standard_error), result
 
 
 def spread_over(seed: int) -> dict[str, dict[str, Any]]:
@@ -112,7 +112,7 @@ def spread_over(seed: int) -> dict[str, dict[str, Any]]:
         selection, result = choose(part, data)
         reported = at_reported(part, data)
         found[part.name] = {
-            "chosen": vars(Outcome.of(result, selection.score, selection.standard_error)),
+            "chosen": vars(PartResult.of(result, selection.score, selection.standard_error)),
             "reported": None if reported is None else vars(reported[0]),
         }
     return found
@@ -144,7 +144,7 @@ def reproduce(
         result.save(folder / f"{part.name}_model.json")
         parts[part.name] = {
             "title": part.title,
-            "chosen": vars(Outcome.of(result, selection.score, selection.standard_error)),
+            "chosen": vars(PartResult.of(result, selection.score, selection.standard_error)),
             "reported": None if reported is None else vars(reported[0]),
             "fits": selection.fits,
             "largest_fold_gap": selection.largest_fold_gap,
@@ -180,11 +180,11 @@ def _spread(seeds: int, workers: int | None) -> dict[str, Any]:
 
 def _figures(
     folder: Path,
-    part: Part,
+    part: RegressionPart,
     data: StepData,
     selection: Selection,
     result: Result,
-    reported: tuple[Outcome, Result] | None,
+    reported: tuple[PartResult, Result] | None,
 ) -> None:
     from matplotlib.figure import Figure
 

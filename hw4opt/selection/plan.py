@@ -30,7 +30,7 @@ SUBSET_ROWS = 2_000  # rows of the coarse search where even 10-fold is predicted
 
 
 @dataclass(frozen=True)
-class Plan:
+class FoldPlan:
     """The folds of a search.
 
     rows     the subset that is searched on, of data too large, else None
@@ -48,7 +48,7 @@ class Plan:
 
 def plan(
     problem: Problem, axes: Sequence[Axis], method: str, order: str, search: str, groups: ArrayLike | None, seed: int
-) -> Plan:
+) -> FoldPlan:
     """The folds for a method, order of folds and search; raises `InputError` for what does not go together."""
     size = len(problem.y) if problem.active is None else len(problem.active)
     labels = (
@@ -61,20 +61,20 @@ def plan(
         said = "leave-one-out holds out one row (or x) at a time and groups leave together"
         raise InputError(f"{said}; give select kfold:K with groups")
     if method == "loo":
-        return Plan(None, "loo", leave_one_out(size), None, _on_twins(problem, labels))
+        return FoldPlan(None, "loo", leave_one_out(size), None, _on_twins(problem, labels))
     if method == "loo:x":
-        return Plan(None, method, leave_x_out(problem.active_x), labels_of(problem.active_x), [])
+        return FoldPlan(None, method, leave_x_out(problem.active_x), labels_of(problem.active_x), [])
     if kind == "kfold" and (count := whole_of(number)) is not None:
         chosen = k_fold(size, count, order=order, groups=labels, seed=seed)
-        return Plan(None, method, chosen, labels, _on_twins(problem, labels))
+        return FoldPlan(None, method, chosen, labels, _on_twins(problem, labels))
     if method != "auto":
         raise InputError(f"select is {shown(method)}; there are auto, loo, loo:x, kfold:K and none")
     if labels is not None:
-        return Plan(None, *_ten(size, order, labels, seed), labels, [])
+        return FoldPlan(None, *_ten(size, order, labels, seed), labels, [])
     return _automatic(problem, axes, order, search, seed)
 
 
-def _automatic(problem: Problem, axes: Sequence[Axis], order: str, search: str, seed: int) -> Plan:
+def _automatic(problem: Problem, axes: Sequence[Axis], order: str, search: str, seed: int) -> FoldPlan:
     size = len(problem.active_x)
     settings = sum(len(part) for part in _first_round(search, axes, seed))
     units, label, notes = _repeats(problem)
@@ -83,16 +83,16 @@ def _automatic(problem: Problem, axes: Sequence[Axis], order: str, search: str, 
         fixed, each = _cost(problem, axes, exact)
         seconds = SEARCH_TO_FIRST_ROUND * settings * (fixed + each * len(exact))
         if seconds <= AUTO_SECONDS:
-            return Plan(None, label, exact, units, notes)
+            return FoldPlan(None, label, exact, units, notes)
         if size <= SUBSET_ROWS or SEARCH_TO_FIRST_ROUND * settings * 10 * (fixed + each) <= AUTO_SECONDS:
             note = f"10-fold: exact leave-one-out was predicted to take {seconds:.0f} s"
-            return Plan(None, *_ten(size, order, units, seed), units, [*notes, note])
+            return FoldPlan(None, *_ten(size, order, units, seed), units, [*notes, note])
     rows = np.sort(np.random.default_rng(seed).choice(size, min(SUBSET_ROWS, size), replace=False))
     units = None if units is None else units[rows]
     said = f"hyper-parameters were chosen by 10-fold on {len(rows)} of {size} rows (seed {seed})"
     note = f"{said}, their weights scaled to the full data"
     chosen = _ten(len(rows), order, units, seed)
-    return Plan(rows if problem.active is None else problem.active[rows], *chosen, units, [*notes, note])
+    return FoldPlan(rows if problem.active is None else problem.active[rows], *chosen, units, [*notes, note])
 
 
 def _repeats(problem: Problem) -> tuple[np.ndarray | None, str, list[str]]:

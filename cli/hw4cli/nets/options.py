@@ -25,7 +25,7 @@ __all__ = [
     "REPORTING",
     "RESULT_FILE",
     "SEED",
-    "Chosen",
+    "RecipeSources",
     "Writing",
     "options",
     "settings_given",
@@ -45,7 +45,7 @@ class Writing:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class RecipeSources:
     """The sources of a recipe."""
 
     net: str | None

@@ -17,7 +17,7 @@ from hw4cli.nets.options import (
     RECIPE_SETTINGS,
     REPORTING,
     RESULT_FILE,
-    Chosen,
+    RecipeSources,
     Writing,
     options,
     settings_given,
@@ -79,7 +79,7 @@ def command(
     best.toml is what `hw4nets train --config` takes. The test images are used with --select test only, and best.toml
     then says so.
     """
-    writing, changes, chosen = take(Writing, given), settings_given(given), take(Chosen, given)
+    writing, changes, chosen = take(Writing, given), settings_given(given), take(RecipeSources, given)
     settings = {} if chosen.config is None else read_toml(chosen.config)
     read = {f"--config {chosen.config}": chosen.config, "the data": source_path(named_source(data, settings))}
     check_outputs(writing, read, Files(f"--out {out}", out, named_files(STUDY_FILES)))
