@@ -17,11 +17,13 @@ from hw4opt.problem import HyperparameterKey, Problem
 from hw4opt.problem.hyperparameters import RIDGE
 from hw4opt.running.processes import Workers
 from hw4opt.selection.axes import Axis, Setting, Tried
+from hw4opt.selection.fold_fits import PROVEN_GAP
 from hw4opt.selection.folds import Folds
-from hw4opt.selection.held_out import METRICS, PROVEN_GAP, Score, score_settings
-from hw4opt.selection.notes import beyond, edge, endless, remedy_for, unproven
+from hw4opt.selection.held_out import score_settings
+from hw4opt.selection.notes import beyond, edge, no_finite_maximum, remedy_for, unproven
 from hw4opt.selection.plan import plan, subset
 from hw4opt.selection.ranges import default_range, is_gamma, reach_of
+from hw4opt.selection.scores import METRICS, Score
 from hw4opt.selection.search import parse_search, rounds
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_seed, check_word, checked
@@ -196,7 +198,7 @@ def select(
             f"values instead, or {remedy}"
         )
     notes += [note for axis in axes if (note := beyond(axis, state.history()) or edge(axis, best.setting)) is not None]
-    notes += endless(score, len(way.folds), remedy)
+    notes += no_finite_maximum(score, len(way.folds), remedy)
     notes += unproven(score, [one for _, one in state.tried])
     predictions = score.predictions
     if rows is not None:

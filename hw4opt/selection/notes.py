@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from hw4opt.problem import Problem
 from hw4opt.problem.hyperparameters import RIDGE
 from hw4opt.selection.axes import Axis, Setting, Tried, lowest
-from hw4opt.selection.held_out import PROVEN_GAP, Score
+from hw4opt.selection.fold_fits import PROVEN_GAP
 from hw4opt.selection.refine import EDGE_FACTOR
+from hw4opt.selection.scores import Score
 
 
 def remedy_for(problem: Problem, axes: Sequence[Axis]) -> str:
@@ -18,7 +19,7 @@ def remedy_for(problem: Problem, axes: Sequence[Axis]) -> str:
     return "leave out what no penalty reaches (an intercept, say)"
 
 
-def endless(score: Score, folds: int, remedy: str) -> list[str]:
+def no_finite_maximum(score: Score, folds: int, remedy: str) -> list[str]:
     """A sentence on the chosen setting's held-out fits without a finite maximum."""
     if not (count := score.work["endless"]):
         return []

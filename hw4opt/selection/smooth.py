@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from hw4opt.form import Form, SmoothRows
-from hw4opt.selection.lines import EXACT_GAP
+from hw4opt.selection.fold_fits import EXACT_GAP, FoldFits
 from hw4opt.terms.base import Array
 
 NEWTON_STEPS = 30
@@ -26,9 +26,9 @@ def takes(form: Form) -> bool:
     return len(form.terms) == 1 and form.loss.smooth is not None
 
 
-def solve(form: Form, w: Array, held: np.ndarray) -> tuple[Array, Array, np.ndarray]:
-    """w (F, r) without each of the rows `held` (F,), relative gap and steps (F,), from the full fit w (r,) of a form of
-    one problem."""
+def solve(form: Form, w: Array, held: np.ndarray) -> FoldFits:
+    """The fits without each of the rows `held` (F,), from the full fit w (r,) of a form of one problem; rounds are
+    Newton steps."""
     smooth = form.loss.smooth
     assert smooth is not None
     a, penalty = form.loss.map.take(form.design.matrix), form.penalty[0]
@@ -36,7 +36,8 @@ def solve(form: Form, w: Array, held: np.ndarray) -> tuple[Array, Array, np.ndar
     try:
         inverse = np.linalg.inv((a.T * curvature) @ a + np.diag(penalty))
     except np.linalg.LinAlgError:
-        return np.tile(w, (len(held), 1)), np.full(len(held), np.inf), np.zeros(len(held), dtype=int)
+        shape = (1, len(held))
+        return FoldFits(np.tile(w, (*shape, 1)), np.full(shape, np.inf), np.zeros(shape, dtype=int))
     pull, scale = a[held] @ inverse, form.gap_scale(w[None], np.zeros(1))
     rest = curvature[held] / np.maximum(1.0 - curvature[held] * np.vecdot(pull, a[held]), 1e-12)
     found, gaps, own = np.tile(w, (len(held), 1)), np.full(len(held), np.inf), np.zeros(len(held), dtype=bool)
@@ -56,7 +57,7 @@ def solve(form: Form, w: Array, held: np.ndarray) -> tuple[Array, Array, np.ndar
         if mine.any():
             step[mine] = _damped(smooth, a, penalty, (found[going[mine]], held[going[mine]]), gradient[mine])
         found[going] -= step
-    return found, gaps, steps
+    return FoldFits(found[None], gaps[None], steps[None])
 
 
 def _damped(smooth: SmoothRows, a: Array, penalty: Array, at: tuple[Array, np.ndarray], gradient: Array) -> Array:

@@ -42,7 +42,8 @@ from hw4opt import (
 )
 from hw4opt.assignment import REGRESSION_PARTS
 from hw4opt.datasets import step_data
-from hw4opt.selection import exact, k_fold, leave_one_out, score_settings, select
+from hw4opt.selection import k_fold, leave_one_out, score_settings, select
+from hw4opt.selection.loo import active_set
 from hw4opt.selection.ranges import default_range
 
 NEAR = 1e-6  # standard deviations of y between a held-out prediction and the refit's
@@ -420,15 +421,15 @@ PATHS = [
 def test_the_path_gives_what_the_rounds_give(monkeypatch):
     """With one round only, every fold whose states change goes along the path."""
     expected = {name: loo(CASES[name]) for name in PATHS}
-    lengths, solved, follow = [], [], exact.follow
+    lengths, solved, follow = [], [], active_set.follow_homotopy
 
-    def spy(task, out, lines, start):
-        follow(task, out, lines, start)
+    def spy(problems, out, lines, start):
+        follow(problems, out, lines, start)
         lengths.append(len(lines))
         solved.append(int((out.rounds[lines] > 0).sum()))
 
-    monkeypatch.setattr(exact, "ROUND_LIMIT", 1)
-    monkeypatch.setattr(exact, "follow", spy)
+    monkeypatch.setattr(active_set, "ROUND_LIMIT", 1)
+    monkeypatch.setattr(active_set, "follow_homotopy", spy)
     for name in PATHS:
         found = loo(CASES[name])
         assert_allclose(found.predictions, expected[name].predictions, rtol=0, atol=NEAR * np.std(Y), err_msg=name)

@@ -17,14 +17,14 @@ from hw4opt.form import Form
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.problem import Problem
 from hw4opt.proof.existence import RANK, inside_rows, pinned_rows, settle
+from hw4opt.selection.fold_fits import EXACT_GAP
 from hw4opt.selection.folds import Folds
-from hw4opt.selection.lines import EXACT_GAP
 from hw4opt.terms.base import Array
 
 FULL_RANK_EIGENVALUE = 1e-8  # smallest eigenvalue of I - Q_fᵀQ_f that proves full rank
 
 
-def endless(problems: Sequence[Problem], form: Form, folds: Folds) -> np.ndarray:
+def folds_without_maximum(problems: Sequence[Problem], form: Form, folds: Folds) -> np.ndarray:
     """(S, F) bool: which folds of the problems, whose form this is, have no finite maximum; for losses that settle it
     before a fit."""
     found = np.zeros((len(problems), len(folds)), dtype=bool)
@@ -41,7 +41,7 @@ def endless(problems: Sequence[Problem], form: Form, folds: Folds) -> np.ndarray
     return found
 
 
-def endless_at(problem: Problem, form: Form, folds: Folds, w: Array, gap: Array) -> np.ndarray:
+def folds_without_maximum_at(problem: Problem, form: Form, folds: Folds, w: Array, gap: Array) -> np.ndarray:
     """(F,) bool, for other smooth losses: the same, from fits w (F, r) of the folds and their relative gaps."""
     found = np.zeros(len(folds), dtype=bool)
     smooth, free = form.loss.smooth, np.flatnonzero(form.penalty[0] == 0)
