@@ -32,7 +32,7 @@ class AssignmentPart:
     formula: str
 
 
-PARTS = (
+NETWORK_PARTS = (
     AssignmentPart("3a", "logistic", "no hidden layer", "x_out = W vec(x) + b"),
     AssignmentPart("3b", "hidden", "one hidden layer", "x_out = W2 relu(W1 vec(x) + b1) + b2"),
     AssignmentPart(
@@ -67,7 +67,7 @@ def reproduce(
     parts: dict[str, Any] = {}
     results = {"pixels": data.pixels, "data_sha256": data.sha256, "source": data.title, "parts": parts}
     with locked(make_folder(folder)):
-        for part in PARTS:
+        for part in NETWORK_PARTS:
             outcomes = {}
             for name in PRESETS:
                 progress(f"{part.letter} {part.net}, {name}")
@@ -93,14 +93,14 @@ def is_written(name: str) -> bool:
     return name in (
         "report.md",
         "results.json",
-        *(f"{part.letter}_{part.net}.png" for part in PARTS),
+        *(f"{part.letter}_{part.net}.png" for part in NETWORK_PARTS),
     ) or name.startswith("runs/")
 
 
 def start_over(folder: Path) -> None:
     """Remove the runs in the folder, finished ones too; raises `InputError` where another process works in it."""
     with locked(make_folder(folder)):
-        for part in PARTS:
+        for part in NETWORK_PARTS:
             for name in PRESETS:
                 clear_run(_run_folder(folder, part, name))
 

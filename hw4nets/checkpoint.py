@@ -20,7 +20,7 @@ from hw4nets.errors import CheckpointError, DamagedError, WriteError, out_of_mem
 from hw4nets.files import write_with
 
 VERSION = 1
-LAST, BEST, BEFORE = "last.pt", "best.pt", "before.pt"
+LAST_FILE, BEST_FILE, BEFORE_FILE = "last.pt", "best.pt", "before.pt"
 
 
 def save_checkpoint(folder: Path, state: Mapping[str, Any], best: bool) -> None:
@@ -29,16 +29,16 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any], best: bool) -> None:
     last.pt exists and is whole at every moment.
     """
     content = {"version": VERSION, "state": state, "sha256": checksum(state)}
-    if (folder / LAST).exists():
-        _link_or_copy(folder / LAST, folder / BEFORE)
-    write_tensors(folder / LAST, content)
+    if (folder / LAST_FILE).exists():
+        _link_or_copy(folder / LAST_FILE, folder / BEFORE_FILE)
+    write_tensors(folder / LAST_FILE, content)
     if best:
         keep_as_best(folder)
 
 
 def keep_as_best(folder: Path) -> None:
     """Make best.pt the same as last.pt."""
-    _link_or_copy(folder / LAST, folder / BEST)
+    _link_or_copy(folder / LAST_FILE, folder / BEST_FILE)
 
 
 def write_tensors(path: str | Path, content: Mapping[str, Any]) -> None:
@@ -77,7 +77,7 @@ def newest_checkpoint(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
     A damaged or absent last.pt is replaced by before.pt, so that the next save keeps what is whole. Raises
     `CheckpointError` when there are checkpoints and none can be used: to start over is the user's choice.
     """
-    last, before = folder / LAST, folder / BEFORE
+    last, before = folder / LAST_FILE, folder / BEFORE_FILE
     if not last.exists() and not before.exists():
         return None, []
     if not last.exists():

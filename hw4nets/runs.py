@@ -16,7 +16,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-from hw4nets.checkpoint import BEFORE, BEST, LAST, load_checkpoint
+from hw4nets.checkpoint import BEFORE_FILE, BEST_FILE, LAST_FILE, load_checkpoint
 from hw4nets.data import Data
 from hw4nets.errors import CheckpointError, InputError, out_of_memory
 from hw4nets.evaluation import Evaluation, evaluate
@@ -37,7 +37,7 @@ SUMMARY_TYPES = {  # of the entries of a summary that reports use
     **dict.fromkeys(("parameters", "epochs"), (int,)),
     "selected_on": (str,),
 }
-RUN_FILES = (CONFIG, HISTORY, SUMMARY, CURVES, CONFUSION, WORST, LAST, BEST, BEFORE)
+RUN_FILES = (CONFIG, HISTORY, SUMMARY, CURVES, CONFUSION, WORST, LAST_FILE, BEST_FILE, BEFORE_FILE)
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _holds_run(path: Path) -> bool:
     with suppress(InputError):
         if {"net", "data_sha256"} <= read_toml(path / CONFIG).keys():
             return True
-    for name in (LAST, BEST, BEFORE):
+    for name in (LAST_FILE, BEST_FILE, BEFORE_FILE):
         with suppress(CheckpointError):
             load_checkpoint(path / name)
             return True

@@ -33,8 +33,8 @@ from hw4nets.training import train
 if TYPE_CHECKING:
     import optuna
 
-STUDY, TRIALS, BEST_TOML = "study.sqlite", "trials.csv", "best.toml"
-STUDY_FILES = (STUDY, f"{STUDY}-journal", TRIALS, BEST_TOML)
+STUDY_FILE, TRIALS_FILE, BEST_RECIPE_FILE = "study.sqlite", "trials.csv", "best.toml"
+STUDY_FILES = (STUDY_FILE, f"{STUDY_FILE}-journal", TRIALS_FILE, BEST_RECIPE_FILE)
 Progress = Callable[[Trial, float], None]  # a trial that has ended, and the best accuracy so far
 
 
@@ -52,7 +52,7 @@ def search(plan: Plan, data: Data, folder: Path, progress: Progress = lambda tri
 
 
 def _search(plan: Plan, data: Data, folder: Path, progress: Progress) -> Findings:
-    path = folder / STUDY
+    path = folder / STUDY_FILE
     advice = "where it is damaged, move it away; or give another `folder`"
     with database_errors(InputError, f"{path} cannot be read", advice):
         study = open_study(plan, data, path)
@@ -123,7 +123,7 @@ def _write_best(plan: Plan, study: optuna.Study, data: Data, folder: Path) -> Tr
     if best is not None:
         note = f"trial {best.number} of {plan.trials}: {plan.judged_on} accuracy {best.accuracy:.4f}"
         about = {"note": note, "data": data.source, "pixels": data.pixels, "data_sha256": data.sha256}
-        write_text(folder / BEST_TOML, _recipe(plan, best).toml(**about))
+        write_text(folder / BEST_RECIPE_FILE, _recipe(plan, best).toml(**about))
     return best
 
 
@@ -141,4 +141,4 @@ def _write_trials(plan: Plan, trials: tuple[Trial, ...], folder: Path) -> None:
     for trial in trials:
         values = (trial.values.get(name) for name in names)
         writer.writerow([trial.number, trial.ended, trial.epochs, trial.accuracy, *values])
-    write_text(folder / TRIALS, text.getvalue())
+    write_text(folder / TRIALS_FILE, text.getvalue())

@@ -33,7 +33,7 @@ Setting = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Part:
+class RegressionPart:
     """One part of problem 2: its terms, and the hyper-parameters that the source document reports (none for 2d)."""
 
     name: str
@@ -51,10 +51,10 @@ class Part:
         return ("gamma", *(term.name for term in self.regularizers))
 
 
-PARTS = (
-    Part("2a", "least squares", Squared(), (Ridge(1.0),), (), {"gamma": 81.42, "ridge": 0.13}),
-    Part("2b", "Huber loss", Huber(1.0), (Ridge(1.0),), (), {"gamma": 53.73, "ridge": 0.01}),
-    Part(
+REGRESSION_PARTS = (
+    RegressionPart("2a", "least squares", Squared(), (Ridge(1.0),), (), {"gamma": 81.42, "ridge": 0.13}),
+    RegressionPart("2b", "Huber loss", Huber(1.0), (Ridge(1.0),), (), {"gamma": 53.73, "ridge": 0.01}),
+    RegressionPart(
         "2c",
         "total variation",
         Squared(),
@@ -62,12 +62,12 @@ PARTS = (
         (),
         {"gamma": 79.03, "ridge": 0.36, "tv": 0.38},
     ),
-    Part("2d", "non-decreasing", Squared(), (Ridge(1.0),), (Increasing(),), None),
+    RegressionPart("2d", "non-decreasing", Squared(), (Ridge(1.0),), (Increasing(),), None),
 )
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PartResult:
     """A setting of one part on one draw of the data: leave-one-out loss with standard error, RMSE to the true f,
     certificate."""
 
@@ -79,14 +79,14 @@ class Outcome:
     status: str
 
     @classmethod
-    def of(cls, result: Result, score: float, error: float) -> Outcome:
+    def of(cls, result: Result, score: float, error: float) -> PartResult:
         rmse = float(np.sqrt(np.mean(np.square(result.fitted - step_function(result.problem.x[:, 0])))))
         return cls(
             result.problem.hyperparameters, score, error, rmse, result.certificate.relative_gap, result.status.word
         )
 
 
-def choose(part: Part, data: StepData) -> tuple[Selection, Result]:
+def choose(part: RegressionPart, data: StepData) -> tuple[Selection, Result]:
     """Leave-one-out choice of every hyper-parameter of a part, and the fit there."""
     selection = select(part.problem(data), part.free, "loo")
     if selection.interrupted:
@@ -94,25 +94,25 @@ def choose(part: Part, data: StepData) -> tuple[Selection, Result]:
     return selection, fit(selection.problem)
 
 
-def at_reported(part: Part, data: StepData) -> tuple[Outcome, Result] | None:
+def at_reported(part: RegressionPart, data: StepData) -> tuple[PartResult, Result] | None:
     """The same at the source document's own values."""
     if part.reported is None:
         return None
     problem = part.problem(data).with_hyperparameters(part.reported)
     score = score_settings([problem], leave_one_out(len(problem.y)))[0]
     result = fit(problem)
-    return Outcome.of(result, score.score, score.standard_error), result
+    return PartResult.of(result, score.score, score.standard_error), result
 
 
 def spread_over(seed: int) -> dict[str, dict[str, Any]]:
     """Chosen and reported settings of every part on one draw of the noise."""
     found: dict[str, dict[str, Any]] = {}
     data = step_data(seed=seed)
-    for part in PARTS:
+    for part in REGRESSION_PARTS:
         selection, result = choose(part, data)
         reported = at_reported(part, data)
         found[part.name] = {
-            "chosen": vars(Outcome.of(result, selection.score, selection.standard_error)),
+            "chosen": vars(PartResult.of(result, selection.score, selection.standard_error)),
             "reported": None if reported is None else vars(reported[0]),
         }
     return found
@@ -136,7 +136,7 @@ def reproduce(
     say = progress or (lambda _: None)
     data = step_data(seed=seed)
     parts: dict[str, Any] = {}
-    for part in PARTS:
+    for part in REGRESSION_PARTS:
         say(f"part {part.name}: {part.title}")
         selection, result = choose(part, data)
         reported = at_reported(part, data)
@@ -144,7 +144,7 @@ def reproduce(
         result.save(folder / f"{part.name}_model.json")
         parts[part.name] = {
             "title": part.title,
-            "chosen": vars(Outcome.of(result, selection.score, selection.standard_error)),
+            "chosen": vars(PartResult.of(result, selection.score, selection.standard_error)),
             "reported": None if reported is None else vars(reported[0]),
             "fits": selection.fits,
             "largest_fold_gap": selection.largest_fold_gap,
@@ -175,16 +175,16 @@ def _folder(out: str | Path) -> Path:
 def _spread(seeds: int, workers: int | None) -> dict[str, Any]:
     with Workers(workers or os.cpu_count() or 1) as processes:
         draws = list(processes.spread(spread_over, range(seeds)))
-    return {part.name: [draw[part.name] for draw in draws] for part in PARTS}
+    return {part.name: [draw[part.name] for draw in draws] for part in REGRESSION_PARTS}
 
 
 def _figures(
     folder: Path,
-    part: Part,
+    part: RegressionPart,
     data: StepData,
     selection: Selection,
     result: Result,
-    reported: tuple[Outcome, Result] | None,
+    reported: tuple[PartResult, Result] | None,
 ) -> None:
     from matplotlib.figure import Figure
 
@@ -217,7 +217,7 @@ def _variety(folder: Path, data: StepData) -> None:
         x = np.linspace(0, 1, 801)
         axes.plot(x, step_function(x), color="#2b2b2b", lw=0.8)
         for value, color in zip(values, ("#9cc3e6", "#0b5fa5", "#d1495b"), strict=True):
-            result = fit(PARTS[2].problem(data).with_hyperparameters({**middle, name: value}))
+            result = fit(REGRESSION_PARTS[2].problem(data).with_hyperparameters({**middle, name: value}))
             axes.plot(x, result.predict(x), color=color, lw=1.6, label=f"{name} = {value:g}")
         axes.set_title(", ".join(f"{other} {middle[other]:g}" for other in middle if other != name), fontsize=9)
         axes.set_xlabel("x")

@@ -45,7 +45,7 @@ PLACES = {  # old module.name: new module.name
     "playlists.playlist_path": "mixture.playlists.playlist_path",
     "playlists.write_playlists": "mixture.playlists.write_playlists",
     "plotting.plot_mixture": "mixture.plotting.plot_mixture",
-    "sample.Design": "mixture.sample.Design",
+    "sample.Design": "mixture.sample.MixtureDesign",
     "sample.Sample": "mixture.sample.Sample",
     "search.Budget": "mixture.search.Budget",
     "search.settle": "mixture.runs.finish_run",

@@ -9,7 +9,7 @@ from typing import Any
 PARAMETER = re.compile(r"`([a-z][a-z_]*)(?:=([^`]*))?`")
 QUOTES = "'\""
 RANGE = re.compile(r"\{'([^']*)': \(([^)]*)\)\}")
-ROWS = re.compile(r"\(counted from 0: (\d+(?:, \d+)*)")
+ROWS_FROM_ZERO = re.compile(r"\(counted from 0: (\d+(?:, \d+)*)")
 OPTIONS = {  # parameters of hw4opt and hw4nets whose options have another name
     "folder": "--out",
     "max_bytes": "--max-input",
@@ -27,7 +27,7 @@ def translate(sentence: str, row: int | None = None) -> str:
     """
     if row is not None:
         sentence = with_row(sentence, row, row + 1)
-    return ROWS.sub(_rows_from_one, PARAMETER.sub(_option, sentence))
+    return ROWS_FROM_ZERO.sub(_rows_from_one, PARAMETER.sub(_option, sentence))
 
 
 def with_row(sentence: str, row: int, number: int) -> str:

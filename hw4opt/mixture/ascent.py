@@ -37,7 +37,7 @@ DAMPING_AFTER_EM_STEP = 0.5  # τ after a step with τ = 1 that raised ℓ
 MAX_HALVINGS = 8  # of a step
 GAIN_TOLERANCE = 1e-10  # predicted relative gain of ℓ below which an ascent has converged
 MIN_GAIN_RATIO = 0.1  # further gain of a doubled step over the gain of the step, from which it is taken
-SINGULAR_EIGENVALUE = 1e-12  # of C with unit diagonal
+SPAN_EIGENVALUE = 1e-12  # of C with unit diagonal: an eigenvector of a smaller one is not in its span
 GRADIENT_TOLERANCE = 1e-6  # length of the gradient in standard errors of complete data at convergence
 MAX_GRADIENT_TOLERANCE = 1e-3  # the same where the rounding of the gradient is larger, as with counts of 1e15
 MIN_NEGATIVE_CURVATURE = (
@@ -128,7 +128,7 @@ def _inverse_root(matrices: Array) -> Array:
     """H with H Hᵀ = M⁻¹ on the span of M, for symmetric M (…, m, m)."""
     root = inverse_root_diagonal(matrices)
     values, vectors = np.linalg.eigh(matrices * root[..., None, :] * root[..., :, None])
-    kept = values > SINGULAR_EIGENVALUE
+    kept = values > SPAN_EIGENVALUE
     scaled = np.where(kept, 1.0 / np.sqrt(np.where(kept, values, 1.0)), 0.0)
     return root[..., :, None] * vectors * scaled[..., None, :]
 
@@ -178,7 +178,7 @@ def assessed(sample: Sample, point: MixtureParameters, trace: list[float], here:
     return Ascent(point, here, trace, axes.gradient_length, stationary, saddle=saddle)
 
 
-class _Trial(NamedTuple):
+class _SteppedMixture(NamedTuple):
     """A mixture and its ℓ."""
 
     point: MixtureParameters
@@ -206,7 +206,7 @@ def _point_above_saddle(
     length = max(1.0, 2.0 * float(np.sqrt(gain / -axes.rates[0])))
     for power in range(MAX_HALVINGS):
         steps = [side * 0.5**power * length * axis for side in (1.0, -1.0)]
-        trials = [_trial(sample, point, step) for step in steps]
+        trials = [_stepped(sample, point, step) for step in steps]
         best = int(trials[1].height > trials[0].height)
         if trials[best].height > height + gain:
             return _doubled_while_gaining(sample, point, steps[best], trials[best], height)
@@ -218,14 +218,14 @@ def _damped_step(
 ) -> _DampedStep:
     """More damping until ℓ rises, then shorter steps, then a cycle of EM."""
     while damping < 1.0:
-        trial = _trial(sample, point, axes.step(damping))
+        trial = _stepped(sample, point, axes.step(damping))
         if trial.height > height:
             there = _doubled_while_gaining(sample, point, axes.step(damping), trial, height)
             return _DampedStep(there, max(DAMPING_AFTER_GAIN * damping, MIN_DAMPING))
         damping = min(max(DAMPING_AFTER_LOSS * damping, LEAST_INCREASED_DAMPING), 1.0)
     step = axes.step(1.0)
     for power in range(MAX_HALVINGS):
-        trial = _trial(sample, point, 0.5**power * step)
+        trial = _stepped(sample, point, 0.5**power * step)
         if trial.height > height:
             there = trial.point if power else _doubled_while_gaining(sample, point, step, trial, height)
             return _DampedStep(there, DAMPING_AFTER_EM_STEP)
@@ -233,21 +233,21 @@ def _damped_step(
 
 
 def _doubled_while_gaining(
-    sample: Sample, point: MixtureParameters, step: Array, reached: _Trial, height: float
+    sample: Sample, point: MixtureParameters, step: Array, reached: _SteppedMixture, height: float
 ) -> MixtureParameters:
     """The end of the step, doubled while each doubling gains `MIN_GAIN_RATIO` of what was gained before."""
     factor = 1.0
     while True:
         factor *= 2.0
-        further = _trial(sample, point, factor * step)
+        further = _stepped(sample, point, factor * step)
         if not further.height > reached.height + MIN_GAIN_RATIO * (reached.height - height):
             return reached.point
         reached = further
 
 
-def _trial(sample: Sample, point: MixtureParameters, step: Array) -> _Trial:
+def _stepped(sample: Sample, point: MixtureParameters, step: Array) -> _SteppedMixture:
     there = moved(point, step)
-    return _Trial(there, float(expect(sample, there).log_likelihood[0]))
+    return _SteppedMixture(there, float(expect(sample, there).log_likelihood[0]))
 
 
 def moved(point: MixtureParameters, step: Array) -> MixtureParameters:

@@ -165,7 +165,7 @@ def _block_posterior(block: UnitBlock, point: MixtureParameters) -> _BlockPoster
     return _BlockPosterior(rise, variance, z, density[:, 0] - block.constants)
 
 
-class _BlockSums(NamedTuple):
+class _LikelihoodSums(NamedTuple):
     """What `curvature` sums over the blocks; `missing` is 0 where the observed information is not formed.
 
     gradient   Σ ω v̄ (k, p + 1);  complete  blocks Σ ω γ ι λ x xᵀ (k, p, p);  missing  Σ_u ω [Σ_k γ v vᵀ - v̄ v̄ᵀ] (K, K)
@@ -189,10 +189,10 @@ def curvature(sample: Sample, point: MixtureParameters) -> Curvature:
     k, p = point.coef.shape[1:]
     sums_of = _second_order_sums if k * (p + 1) <= MAX_INFORMATION_PARAMETERS else _first_order_sums
     found = parallel_map(lambda block: sums_of(block, point), sample.blocks(k * p))
-    return _assemble(sample, point, _BlockSums(*(sum(column) for column in zip(*found, strict=True))))  # type: ignore[arg-type]
+    return _assemble(sample, point, _LikelihoodSums(*(sum(column) for column in zip(*found, strict=True))))  # type: ignore[arg-type]
 
 
-def _second_order_sums(block: UnitBlock, point: MixtureParameters) -> _BlockSums:
+def _second_order_sums(block: UnitBlock, point: MixtureParameters) -> _LikelihoodSums:
     rise, variance, shares, density = (array[0] for array in _block_posterior(block, point))
     k, p = point.coef.shape[1:]
     residual, weights = _residuals(block, rise, shares)
@@ -213,17 +213,17 @@ def _second_order_sums(block: UnitBlock, point: MixtureParameters) -> _BlockSums
     square = missing.reshape(len(flat), -1)
     square -= flat @ flat.T
     log_likelihood = float(density @ block.unit_weights)
-    return _BlockSums(log_likelihood, (flat @ root_weights).reshape(k, p + 1), complete, square)
+    return _LikelihoodSums(log_likelihood, (flat @ root_weights).reshape(k, p + 1), complete, square)
 
 
-def _first_order_sums(block: UnitBlock, point: MixtureParameters) -> _BlockSums:
+def _first_order_sums(block: UnitBlock, point: MixtureParameters) -> _LikelihoodSums:
     rise, variance, shares, density = (array[0] for array in _block_posterior(block, point))
     residual, weights = _residuals(block, rise, shares)
     halves = np.sqrt(variance * weights)
     of_coef = (residual * block.per_row(shares * block.unit_weights)) @ block.matrix
     gradient = np.column_stack([of_coef, shares @ block.unit_weights])
     complete = np.stack([half @ half.T for half in (block.matrix.T * root for root in halves)])
-    return _BlockSums(float(density @ block.unit_weights), gradient, complete, 0.0)
+    return _LikelihoodSums(float(density @ block.unit_weights), gradient, complete, 0.0)
 
 
 def _residuals(block: UnitBlock, rise: Array, shares: Array) -> _Residuals:
@@ -251,7 +251,7 @@ def scores_outer(sample: Sample, point: MixtureParameters) -> Array:
     return sum(parallel_map(of_block, sample.blocks(k * p)), np.zeros((k * (p + 1),) * 2))
 
 
-def _assemble(sample: Sample, point: MixtureParameters, sums: _BlockSums) -> Curvature:
+def _assemble(sample: Sample, point: MixtureParameters, sums: _LikelihoodSums) -> Curvature:
     """The sums over all blocks, with the penalty and the terms of the proportions alone.
 
     These are Ω (diag π - ππᵀ), plus Ω/k 11ᵀ along the direction that changes no proportion.

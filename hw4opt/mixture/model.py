@@ -13,7 +13,7 @@ from hw4opt.inference import ERRORS
 from hw4opt.mixture.ascent import assessed
 from hw4opt.mixture.em import plain_em
 from hw4opt.mixture.result import MixtureResult
-from hw4opt.mixture.sample import Design, Sample
+from hw4opt.mixture.sample import MixtureDesign, Sample
 from hw4opt.mixture.search import Budget, Progress, search
 from hw4opt.mixture.summarize import FinishedFit, summarize
 from hw4opt.mixture.validation import Rows, check_components, check_design, check_labels
@@ -64,7 +64,7 @@ class PoissonMixture:
         check_word("errors", self.errors, ERRORS)
 
     @checked
-    def design(self, x: ArrayLike, y: ArrayLike, rows: Rows | None = None) -> Design:
+    def design(self, x: ArrayLike, y: ArrayLike, rows: Rows | None = None) -> MixtureDesign:
         """The input, checked; raises `InputError`."""
         return check_design(x, y, rows or Rows(), self)
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from hw4opt.form.answer import Status
 from hw4opt.mixture.components import Components, Uncertainty
-from hw4opt.mixture.sample import Design
+from hw4opt.mixture.sample import MixtureDesign
 from hw4opt.mixture.validation import INTERCEPT
 from hw4opt.terms.base import Array
 from hw4opt.validation.arrays import ReadOnly, read_only
@@ -71,7 +71,7 @@ class MixtureResult(ReadOnly):
     starts: Starts
     seconds: float
     warnings: tuple[str, ...]
-    design: Design
+    design: MixtureDesign
 
     def __post_init__(self) -> None:
         read_only((self.coef, self.proportions, self.responsibilities, self.trace, self.dispersion, self.explained))

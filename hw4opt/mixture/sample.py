@@ -63,8 +63,8 @@ class Sample:
     A row weight is how often the row was seen. Seen twice alone it is two independent units (ω = 2); seen twice in a
     group it is two rows of that group (ι = 2, ω = 1).
 
-    matrix              features / scale, so that every column has a mean square of 1 (`Design.scale`); in Fortran's
-                        order, because passes run along its rows
+    matrix              features / scale, so that every column has a mean square of 1 (`MixtureDesign.scale`);
+                        in Fortran's order, because passes run along its rows
     inner_weights (n,)  ι, None where every row is a unit;  first_rows: the first row of each unit, None likewise
     unit_weights        ω;  unit_of (n,): the unit of each row
     constants           the part of each unit's log-density that does not depend on the parameters
@@ -87,7 +87,7 @@ class Sample:
     has_large_counts: bool
 
     @classmethod
-    def of(cls, design: Design) -> Sample:
+    def of(cls, design: MixtureDesign) -> Sample:
         """The sample of a design; rows of weight 0 stay in it with that weight."""
         features, weights, scale = design.features, design.weights, design.scale
         counts = np.clip(design.counts, 0.0, MAX_COUNT)
@@ -239,7 +239,7 @@ class Sample:
 
 
 @dataclass(frozen=True, eq=False)
-class Design:
+class MixtureDesign:
     """Checked input: features (n, p) with the intercept's ones first; counts, offset, weights and groups (n,).
 
     groups     numbers from 0, or None;  names  of the p columns
@@ -255,7 +255,7 @@ class Design:
     penalty: Array
     law: Law = POISSON_LAW
 
-    def rows(self, keep: np.ndarray) -> Design:
+    def rows(self, keep: np.ndarray) -> MixtureDesign:
         """The design of some rows (a mask or indices)."""
         return replace(
             self,
@@ -267,7 +267,7 @@ class Design:
         )
 
     @property
-    def active(self) -> Design:
+    def active(self) -> MixtureDesign:
         """Without the rows of weight 0."""
         return self if self.weights.all() else self.rows(self.weights > 0)
 

@@ -17,7 +17,7 @@ from hw4opt.errors import InputError, UnknownNameError
 from hw4opt.mixture.likelihood import expect
 from hw4opt.mixture.model import PoissonMixture
 from hw4opt.mixture.result import MixtureResult
-from hw4opt.mixture.sample import Design, Sample
+from hw4opt.mixture.sample import MixtureDesign, Sample
 from hw4opt.mixture.search import Budget, search
 from hw4opt.mixture.validation import Rows, check_components
 from hw4opt.validation.arguments import checked
@@ -97,7 +97,7 @@ def choose_k(
     return Choice(results[best], results, held or None, criterion, ks[len(results) :])
 
 
-def _check(design: Design, ks: Sequence[int], criterion: str) -> None:
+def _check(design: MixtureDesign, ks: Sequence[int], criterion: str) -> None:
     if criterion not in CRITERIA:
         raise UnknownNameError("criterion", criterion, CRITERIA)
     ends = (ks[0], ks[-1]) if isinstance(ks, range) and ks else ks
@@ -130,7 +130,7 @@ class _SharedTime:
         return replace(self.budget, seconds=seconds)
 
 
-def held_out(model: PoissonMixture, design: Design, folds: int = HELD_OUT_FOLDS) -> float:
+def held_out(model: PoissonMixture, design: MixtureDesign, folds: int = HELD_OUT_FOLDS) -> float:
     """Mean log-likelihood of units (weighted) under mixtures fitted without them; the seconds are those of a fold."""
     sample = Sample.of(design.active)
     draw = np.random.default_rng(model.seed)

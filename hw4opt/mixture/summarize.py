@@ -29,7 +29,7 @@ from hw4opt.mixture.likelihood import (
     scores_outer,
 )
 from hw4opt.mixture.result import Criteria, MixtureResult, Starts
-from hw4opt.mixture.sample import Design, Sample
+from hw4opt.mixture.sample import MixtureDesign, Sample
 from hw4opt.mixture.search import SearchRecord
 from hw4opt.mixture.uncertainty import SINGULAR_EIGENVALUE, Uncertainty, inverse
 from hw4opt.problem import Problem
@@ -45,7 +45,7 @@ class FinishedFit:
     """The end of a fit; record None: a plain run, without search; errors: the kind of standard errors."""
 
     k: int
-    design: Design
+    design: MixtureDesign
     sample: Sample
     end: Ascent
     record: SearchRecord | None
@@ -113,14 +113,14 @@ def _responsibilities(fit: FinishedFit, shares: Array) -> Array:
     return found
 
 
-def _without_maximum(design: Design, responsibilities: Array) -> list[int]:
+def _without_maximum(design: MixtureDesign, responsibilities: Array) -> list[int]:
     """The components whose own regression has no finite maximum: its rate goes to 0 at rows of the least count."""
     if design.penalty.all() or not (design.counts == design.law.least).any():
         return []
     return [c for c in range(responsibilities.shape[1]) if not _has_maximum(design, responsibilities[:, c])]
 
 
-def _has_maximum(design: Design, shares: Array) -> bool:
+def _has_maximum(design: MixtureDesign, shares: Array) -> bool:
     """Whether the regression of a component has a finite maximum over the rows that belong to it."""
     own, weights = (shares > MIN_RESPONSIBILITY) & (design.weights > 0), shares * design.weights
     if not (design.counts[own] == design.law.least).any():

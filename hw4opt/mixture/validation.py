@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.errors import InputError
-from hw4opt.mixture.sample import MAX_COUNT, Design, Sample
+from hw4opt.mixture.sample import MAX_COUNT, MixtureDesign, Sample
 from hw4opt.terms.base import Array
 from hw4opt.terms.laws import law_of
 from hw4opt.validation.arrays import group_numbers, real_array
@@ -52,7 +52,7 @@ class DesignSettings(Protocol):
     def truncated(self) -> bool: ...
 
 
-def check_design(x: ArrayLike, y: ArrayLike, rows: Rows, settings: DesignSettings) -> Design:
+def check_design(x: ArrayLike, y: ArrayLike, rows: Rows, settings: DesignSettings) -> MixtureDesign:
     """The design of features, counts and `rows`. Raises `InputError`."""
     features = real_matrix("x", x)
     n, d = features.shape
@@ -84,7 +84,7 @@ def check_design(x: ArrayLike, y: ArrayLike, rows: Rows, settings: DesignSetting
             "take the log of an exposure first",
             row,
         )
-    return Design(features, counts, offset, weights, _group_numbers(rows.groups, n), names, penalty, law)
+    return MixtureDesign(features, counts, offset, weights, _group_numbers(rows.groups, n), names, penalty, law)
 
 
 def real_matrix(name: str, values: ArrayLike) -> Array:
@@ -166,7 +166,7 @@ def _group_numbers(labels: ArrayLike | None, n: int) -> np.ndarray | None:
     return None if labels is None else group_numbers("groups", labels, n)
 
 
-def check_components(design: Design, k: int) -> None:
+def check_components(design: MixtureDesign, k: int) -> None:
     """Raise `InputError` for more components than units, or than distinct rows."""
     active = design.active
     columns = [*active.features.T, active.counts, active.offset]
@@ -184,7 +184,7 @@ def _count_distinct(columns: Sequence[Array], rows: int | None) -> int:
     return len(np.unique(np.column_stack([column[:rows] for column in columns]), axis=0))
 
 
-def check_labels(labels: ArrayLike, k: int, design: Design, sample: Sample) -> np.ndarray:
+def check_labels(labels: ArrayLike, k: int, design: MixtureDesign, sample: Sample) -> np.ndarray:
     """Initial labels 0 … k-1, given one a row of the input, as one a unit of the sample. Raises `InputError`."""
     given, active = real_vector("labels", labels, len(design.counts), 0.0), design.weights > 0
     for row in np.flatnonzero(active & ((given != np.floor(given)) | (given < 0) | (given >= k)))[:1]:

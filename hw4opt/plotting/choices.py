@@ -22,7 +22,7 @@ from hw4opt.plotting.fits import (
     observed_targets,
     plot_fit,
 )
-from hw4opt.plotting.frame import DATA, FIT, MARK, QUIET, figure_of, finite, new_axes, plain
+from hw4opt.plotting.frame import DATA_COLOR, FIT_COLOR, MARK_COLOR, NOTE_COLOR, figure_of, finite, new_axes, plain
 from hw4opt.problem.hyperparameters import RIDGE
 from hw4opt.solution import Solution
 from hw4opt.terms.base import Array
@@ -72,7 +72,7 @@ def plot_path(
     if one_column:
         _draw_family(spots[0], name, values, results, best)
     if best is None:
-        spots[-1].plot(values, [result.objective for result in results], color=FIT, marker="o", ms=4, lw=1.6)
+        spots[-1].plot(values, [result.objective for result in results], color=FIT_COLOR, marker="o", ms=4, lw=1.6)
         spots[-1].set_ylabel("objective")
     else:
         _draw_scores(
@@ -140,7 +140,7 @@ def plot_heatmap(table: Sequence[Mapping[str, float]], across: str, up: str, axe
     )
     axes.plot(*10**points.T, ".", color="white", ms=2, alpha=0.5)
     chosen = points[np.nanargmin(scores)]
-    axes.plot(*10**chosen, marker="*", ms=16, color=MARK, mec="white", mew=0.8)
+    axes.plot(*10**chosen, marker="*", ms=16, color=MARK_COLOR, mec="white", mew=0.8)
     lowest = ", ".join(f"{name} = {10**value:.4g}" for name, value in zip((across, up), chosen, strict=True))
     axes.set_title(f"lowest held-out score at {lowest}", loc="left", fontsize=11)
     others = [name for name in table[0] if name not in (across, up, *SCORED)]
@@ -171,7 +171,7 @@ def _draw_family(axes: Axes, name: str, values: Sequence[float], results: Sequen
         axes.plot(
             dense,
             drawn_values(results[best], results[best].predict(dense)),
-            color=MARK,
+            color=MARK_COLOR,
             lw=2.2,
             label="lowest held-out error",
         )
@@ -188,20 +188,22 @@ def _draw_scores(axes: Axes, name: str, values: Array, scores: Array, errors: Ar
         values,
         finite(scores),
         yerr=finite(errors),
-        color=FIT,
+        color=FIT_COLOR,
         marker="o",
         ms=4,
         lw=1.6,
         elinewidth=0.9,
-        ecolor=DATA,
+        ecolor=DATA_COLOR,
         capsize=2,
     )
-    axes.scatter([values[best]], [scores[best]], s=110, facecolors="none", edgecolors=MARK, linewidths=1.6, zorder=4)
+    axes.scatter(
+        [values[best]], [scores[best]], s=110, facecolors="none", edgecolors=MARK_COLOR, linewidths=1.6, zorder=4
+    )
     axes.set_ylabel("held-out error, ± one standard error")
     axes.set_title(f"lowest at {name} = {values[best]:.4g}", loc="left", fontsize=11)
 
 
 def _no_score(axes: Axes) -> Axes:
     axes.set(xscale="linear", yscale="linear", xticks=[], yticks=[])
-    axes.text(0.5, 0.5, "no finite score", transform=axes.transAxes, ha="center", va="center", color=QUIET)
+    axes.text(0.5, 0.5, "no finite score", transform=axes.transAxes, ha="center", va="center", color=NOTE_COLOR)
     return axes

@@ -8,7 +8,7 @@ from typing import Protocol
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from hw4opt.plotting.frame import DATA, FIT, MARK, plain
+from hw4opt.plotting.frame import DATA_COLOR, FIT_COLOR, MARK_COLOR, plain
 
 
 class SolverRow(Protocol):
@@ -30,17 +30,19 @@ def plot_check(rows: Sequence[SolverRow]) -> Figure:
     figure = Figure(figsize=(9, 1.2 + 0.36 * max(len(solved), 2)), layout="constrained")
     gaps, times = figure.subplots(1, 2, sharey=True)
     names = [row.solver for row in solved]
-    colors = [FIT if row.status == "certified" else MARK for row in solved]
+    colors = [FIT_COLOR if row.status == "certified" else MARK_COLOR for row in solved]
     for axes, sizes, label in (
         (gaps, [max(row.relative_gap or 0.0, 1e-17) for row in solved], "relative gap"),
         (times, [row.seconds or 0.0 for row in solved], "seconds"),
     ):
         axes.set_xscale("log")
-        axes.hlines(names, min(sizes, default=1) / 3, sizes, color=DATA, lw=1)
+        axes.hlines(names, min(sizes, default=1) / 3, sizes, color=DATA_COLOR, lw=1)
         axes.scatter(sizes, names, c=colors, s=36, zorder=3)
         axes.xaxis.set_major_locator(LogLocator(numticks=7))
         axes.set_xlabel(label)
         plain(axes)
     gaps.invert_yaxis()
-    gaps.set_title("certified" if MARK not in colors else "certified (blue) and not (red)", loc="left", fontsize=10)
+    gaps.set_title(
+        "certified" if MARK_COLOR not in colors else "certified (blue) and not (red)", loc="left", fontsize=10
+    )
     return figure

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from hw4opt.errors import InputError
-from hw4opt.plotting.frame import DATA, FIT, MARK, QUIET, TRUE, new_axes, plain
+from hw4opt.plotting.frame import DATA_COLOR, FIT_COLOR, MARK_COLOR, NOTE_COLOR, TRUE_COLOR, new_axes, plain
 from hw4opt.solution import Solution
 from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
@@ -53,7 +53,15 @@ def plot_predictions(result: Solution, x: ArrayLike, axes: Axes) -> Axes:
     predicted, x = drawn_values(result, result.predict(x)), real_array("x", x)
     if result.problem.x.shape[1] == 1:
         axes.scatter(
-            x.ravel(), predicted, marker="D", s=20, color=MARK, alpha=0.8, linewidths=0, label="predictions", zorder=6
+            x.ravel(),
+            predicted,
+            marker="D",
+            s=20,
+            color=MARK_COLOR,
+            alpha=0.8,
+            linewidths=0,
+            label="predictions",
+            zorder=6,
         )
     else:
         bottom = axes.get_ylim()[0]
@@ -61,7 +69,7 @@ def plot_predictions(result: Solution, x: ArrayLike, axes: Axes) -> Axes:
             predicted,
             np.full(len(predicted), bottom),
             marker="|",
-            color=MARK,
+            color=MARK_COLOR,
             label="predictions",
             zorder=6,
             clip_on=False,
@@ -91,7 +99,7 @@ def draw_points(axes: Axes, x: Array, y: Array, label: str) -> None:
         x,
         y,
         s=22 if few else 5,
-        color=DATA,
+        color=DATA_COLOR,
         alpha=0.85 if few else 0.3,
         linewidths=0,
         label=label,
@@ -139,8 +147,8 @@ def _draw_curve(result: Solution, axes: Axes, observed: Array, fitted: Array, tr
         at = dense if callable(truth) else np.sort(x)
         values = finite_column("truth", truth(dense) if callable(truth) else truth, len(at))
         values = values if callable(truth) else values[np.argsort(x, kind="stable")]
-        axes.plot(at, values, color=TRUE, lw=1.1, ls=(0, (4, 2)), label="truth", zorder=2)
-    axes.plot(dense, drawn_values(result, result.predict(dense)), color=FIT, lw=2, label="fit", zorder=3)
+        axes.plot(at, values, color=TRUE_COLOR, lw=1.1, ls=(0, (4, 2)), label="truth", zorder=2)
+    axes.plot(dense, drawn_values(result, result.predict(dense)), color=FIT_COLOR, lw=2, label="fit", zorder=3)
     _mark_residuals(axes, x[rows], observed, fitted)
     names, target = names_of(result)
     axes.set_xlabel(names[0])
@@ -154,7 +162,7 @@ def _draw_curve(result: Solution, axes: Axes, observed: Array, fitted: Array, tr
 def _draw_observed(result: Solution, axes: Axes, observed: Array, fitted: Array) -> None:
     draw_points(axes, fitted, observed, "data")
     ends = [fitted.min(), fitted.max()]
-    axes.plot(ends, ends, color=FIT, lw=1.5, label="fitted = observed", zorder=2)
+    axes.plot(ends, ends, color=FIT_COLOR, lw=1.5, label="fitted = observed", zorder=2)
     _mark_residuals(axes, fitted, observed, fitted)
     names, target = names_of(result)
     axes.set_xlabel(f"fitted {target}, from {', '.join(names[:4])}{' …' if len(names) > 4 else ''}")
@@ -167,10 +175,17 @@ def _mark_residuals(axes: Axes, x: Array, observed: Array, fitted: Array) -> Non
     marked = outliers(observed - fitted)
     label = "largest residual" + ("s" if len(marked) > 1 else "")
     axes.scatter(
-        x[marked], observed[marked], s=80, facecolors="none", edgecolors=MARK, linewidths=1.6, label=label, zorder=5
+        x[marked],
+        observed[marked],
+        s=80,
+        facecolors="none",
+        edgecolors=MARK_COLOR,
+        linewidths=1.6,
+        label=label,
+        zorder=5,
     )
     for row in marked:
-        axes.plot([x[row], x[row]], [observed[row], fitted[row]], color=MARK, lw=1.3, ls=":", zorder=4)
+        axes.plot([x[row], x[row]], [observed[row], fitted[row]], color=MARK_COLOR, lw=1.3, ls=":", zorder=4)
         axes.annotate(
             f"residual {observed[row] - fitted[row]:+.3g}".replace("-", "−"),
             (x[row], (observed[row] + fitted[row]) / 2),
@@ -178,7 +193,7 @@ def _mark_residuals(axes: Axes, x: Array, observed: Array, fitted: Array) -> Non
             textcoords="offset points",
             ha="right" if x[row] > edge else "left",
             va="center",
-            color=MARK,
+            color=MARK_COLOR,
             fontsize=9,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1},
         )
@@ -197,7 +212,7 @@ def _title(result: Solution, axes: Axes) -> None:
         f"{result.status.word}, {proof}, n = {len(result.fitted):,}",
         transform=axes.transAxes,
         fontsize=9,
-        color=QUIET,
+        color=NOTE_COLOR,
     )
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from hw4opt.terms.base import Array
 
-DATA, FIT, TRUE, MARK, QUIET = "#8a97a6", "#0b5fa5", "#2b2b2b", "#d1495b", "#5c6670"
+DATA_COLOR, FIT_COLOR, TRUE_COLOR, MARK_COLOR, NOTE_COLOR = "#8a97a6", "#0b5fa5", "#2b2b2b", "#d1495b", "#5c6670"
 
 
 def figure_of(axes: Axes) -> Figure:

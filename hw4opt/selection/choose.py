@@ -17,21 +17,21 @@ from hw4opt.problem import HyperparameterKey, Problem
 from hw4opt.problem.hyperparameters import RIDGE
 from hw4opt.running.processes import Workers
 from hw4opt.selection.axes import Axis, Setting, Tried
+from hw4opt.selection.fold_fits import PROVEN_GAP
 from hw4opt.selection.folds import Folds
-from hw4opt.selection.held_out import METRICS, PROVEN, Score, score_settings
-from hw4opt.selection.notes import beyond, edge, endless, remedy_for, unproven
+from hw4opt.selection.held_out import score_settings
+from hw4opt.selection.notes import beyond, edge, no_finite_maximum, remedy_for, unproven
 from hw4opt.selection.plan import plan, subset
 from hw4opt.selection.ranges import default_range, is_gamma, reach_of
+from hw4opt.selection.scores import METRICS, Score
 from hw4opt.selection.search import parse_search, rounds
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_seed, check_word, checked
 
-TOGETHER = 2_000  # fits from which another basis would gain nothing by joining
-AT_ONCE = (
-    400_000  # rows × fits likewise, of the settings of one basis; an interruption loses no more than what is under way
-)
-
-CHEAP = 200  # rows up to which leave-one-out in closed form costs next to nothing
+SHARED_TASK_FITS = 2_000  # fits from which another basis would gain nothing by joining
+# rows × fits of one task, of the settings of one basis: an interruption loses no more than the tasks under way
+TASK_ENTRIES = 400_000
+CLOSED_FORM_ROWS = 200  # rows up to which leave-one-out in closed form costs next to nothing
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class _Search:
         score = partial(_score, folds=self.folds, metric=self.metric, units=self.units)
         for task, scores in zip(tasks, self.workers.spread(score, tasks), strict=True):
             for one, score in zip(task, scores, strict=True):
-                proven = score.largest_gap <= PROVEN
+                proven = score.largest_gap <= PROVEN_GAP
                 self.tried.append((Tried(one.setting, score.score, score.standard_error, proven), score))
             if self.progress is not None:
                 self.progress(len(self.tried) * len(self.folds), total * len(self.folds), self.best()[0].score)
@@ -105,9 +105,9 @@ class _Search:
             basis = bases.setdefault((problem.kernel, *(term.acts for term in problem.terms)), [])
             basis.append(_Candidate(setting, problem, basis[0].problem if basis else problem))
         tasks: list[list[_Candidate]] = []
-        most = max(1, AT_ONCE // (len(self.folds) * len(self.problem.y)))
+        most = max(1, TASK_ENTRIES // (len(self.folds) * len(self.problem.y)))
         for basis in bases.values():
-            if tasks and len(tasks[-1]) * len(self.folds) < TOGETHER and len(tasks[-1]) + len(basis) <= most:
+            if tasks and len(tasks[-1]) * len(self.folds) < SHARED_TASK_FITS and len(tasks[-1]) + len(basis) <= most:
                 tasks[-1].extend(basis)
             else:
                 tasks.extend(basis[low : low + most] for low in range(0, len(basis), most))
@@ -198,7 +198,7 @@ def select(
             f"values instead, or {remedy}"
         )
     notes += [note for axis in axes if (note := beyond(axis, state.history()) or edge(axis, best.setting)) is not None]
-    notes += endless(score, len(way.folds), remedy)
+    notes += no_finite_maximum(score, len(way.folds), remedy)
     notes += unproven(score, [one for _, one in state.tried])
     predictions = score.predictions
     if rows is not None:
@@ -239,7 +239,7 @@ def _is_cheap(state: _Search) -> bool:
     """Whether all fits are a closed form: leave-one-out of few rows, squared loss and a ridge on everything."""
     problem, size = state.problem, len(state.folds)
     alone = isinstance(problem.loss, Squared) and len(problem.terms) == 1 and not problem.intercept
-    return alone and all(len(fold) == 1 for fold in state.folds) and size <= CHEAP
+    return alone and all(len(fold) == 1 for fold in state.folds) and size <= CLOSED_FORM_ROWS
 
 
 def _axes(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[float, float, int]]) -> list[Axis]:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from hw4opt.problem import Problem
 from hw4opt.problem.hyperparameters import RIDGE
 from hw4opt.selection.axes import Axis, Setting, Tried, lowest
-from hw4opt.selection.held_out import PROVEN, Score
-from hw4opt.selection.refine import ON_EDGE
+from hw4opt.selection.fold_fits import PROVEN_GAP
+from hw4opt.selection.refine import EDGE_FACTOR
+from hw4opt.selection.scores import Score
 
 
 def remedy_for(problem: Problem, axes: Sequence[Axis]) -> str:
@@ -18,7 +19,7 @@ def remedy_for(problem: Problem, axes: Sequence[Axis]) -> str:
     return "leave out what no penalty reaches (an intercept, say)"
 
 
-def endless(score: Score, folds: int, remedy: str) -> list[str]:
+def no_finite_maximum(score: Score, folds: int, remedy: str) -> list[str]:
     """A sentence on the chosen setting's held-out fits without a finite maximum."""
     if not (count := score.work["endless"]):
         return []
@@ -29,15 +30,15 @@ def endless(score: Score, folds: int, remedy: str) -> list[str]:
 def unproven(chosen: Score, tried: Sequence[Score]) -> list[str]:
     """Notes on held-out fits without proof: of the chosen setting, and of any."""
     notes = []
-    if not chosen.largest_gap <= PROVEN:
+    if not chosen.largest_gap <= PROVEN_GAP:
         notes.append(
             "not every held-out fit is proven: the largest relative gap of the chosen setting is "
             f"{chosen.largest_gap:.1e}"
         )
-    count = sum(not one.largest_gap <= PROVEN for one in tried)
+    count = sum(not one.largest_gap <= PROVEN_GAP for one in tried)
     if count and len(tried) > 1:
         have, scores, were = ("has", "its score", "it was") if count == 1 else ("have", "their scores", "they were")
-        so = f"{were} not chosen" if chosen.largest_gap <= PROVEN else f"{scores} may have misled the choice"
+        so = f"{were} not chosen" if chosen.largest_gap <= PROVEN_GAP else f"{scores} may have misled the choice"
         notes.append(f"{count} of {len(tried)} settings tried {have} a held-out fit without proof; {so}")
     return notes
 
@@ -45,8 +46,8 @@ def unproven(chosen: Score, tried: Sequence[Score]) -> list[str]:
 def beyond(axis: Axis, tried: Sequence[Tried]) -> str | None:
     """A sentence on a search that left the axis's default range and did not come to the end of what it may try."""
     values = [one.setting[axis.name] for one in tried]
-    ends = [("down", min(values))] if min(values) < axis.low / ON_EDGE else []
-    ends += [("up", max(values))] if max(values) > axis.high * ON_EDGE else []
+    ends = [("down", min(values))] if min(values) < axis.low / EDGE_FACTOR else []
+    ends += [("up", max(values))] if max(values) > axis.high * EDGE_FACTOR else []
     if not ends or edge(axis, lowest(tried).setting) is not None:
         return None
     where = " and ".join(f"{way} to {value:.4g}" for way, value in ends)
@@ -57,7 +58,7 @@ def edge(axis: Axis, setting: Setting) -> str | None:
     """A sentence on a value at the end of what the search may try."""
     value = setting[axis.name]
     low, high = axis.limits
-    if low == high or low * ON_EDGE < value < high / ON_EDGE:
+    if low == high or low * EDGE_FACTOR < value < high / EDGE_FACTOR:
         return None
     where = f"the best {axis.name} = {value:.4g} lies on the edge of its range {low:.4g} to {high:.4g}"
     return f"{where}; widen it with `grid={{{axis.name!r}: (low, high, count)}}`"

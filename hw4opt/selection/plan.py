@@ -20,17 +20,17 @@ from hw4opt.selection.search import rounds
 from hw4opt.validation.arguments import whole_of
 from hw4opt.validation.arrays import group_numbers
 
-PATIENCE = 60.0  # seconds: what `auto` may predict for exact LOO
-MORE = 1.3  # a search's fits over those of its first round
-LARGEST = 20_000  # rows up to which folds are timed
+AUTO_SECONDS = 60.0  # seconds: what `auto` may predict for exact LOO
+SEARCH_TO_FIRST_ROUND = 1.3  # a search's fits over those of its first round
+TIMED_ROWS_LIMIT = 20_000  # rows up to which folds are timed
 FOLDS_TIMED = 6, 24
-MANY_TWINS = 1 / 3  # share of rows with twins above which `auto` leaves equal x out together
-DISTINCT = 5  # x from which it does
-SUBSET = 2_000  # rows of the coarse search where even 10-fold is predicted to take longer
+TWIN_SHARE = 1 / 3  # share of rows with twins above which `auto` leaves equal x out together
+MIN_DISTINCT_X = 5  # x from which it does
+SUBSET_ROWS = 2_000  # rows of the coarse search where even 10-fold is predicted to take longer
 
 
 @dataclass(frozen=True)
-class Plan:
+class FoldPlan:
     """The folds of a search.
 
     rows     the subset that is searched on, of data too large, else None
@@ -48,7 +48,7 @@ class Plan:
 
 def plan(
     problem: Problem, axes: Sequence[Axis], method: str, order: str, search: str, groups: ArrayLike | None, seed: int
-) -> Plan:
+) -> FoldPlan:
     """The folds for a method, order of folds and search; raises `InputError` for what does not go together."""
     size = len(problem.y) if problem.active is None else len(problem.active)
     labels = (
@@ -61,38 +61,38 @@ def plan(
         said = "leave-one-out holds out one row (or x) at a time and groups leave together"
         raise InputError(f"{said}; give select kfold:K with groups")
     if method == "loo":
-        return Plan(None, "loo", leave_one_out(size), None, _on_twins(problem, labels))
+        return FoldPlan(None, "loo", leave_one_out(size), None, _on_twins(problem, labels))
     if method == "loo:x":
-        return Plan(None, method, leave_x_out(problem.active_x), labels_of(problem.active_x), [])
+        return FoldPlan(None, method, leave_x_out(problem.active_x), labels_of(problem.active_x), [])
     if kind == "kfold" and (count := whole_of(number)) is not None:
         chosen = k_fold(size, count, order=order, groups=labels, seed=seed)
-        return Plan(None, method, chosen, labels, _on_twins(problem, labels))
+        return FoldPlan(None, method, chosen, labels, _on_twins(problem, labels))
     if method != "auto":
         raise InputError(f"select is {shown(method)}; there are auto, loo, loo:x, kfold:K and none")
     if labels is not None:
-        return Plan(None, *_ten(size, order, labels, seed), labels, [])
+        return FoldPlan(None, *_ten(size, order, labels, seed), labels, [])
     return _automatic(problem, axes, order, search, seed)
 
 
-def _automatic(problem: Problem, axes: Sequence[Axis], order: str, search: str, seed: int) -> Plan:
+def _automatic(problem: Problem, axes: Sequence[Axis], order: str, search: str, seed: int) -> FoldPlan:
     size = len(problem.active_x)
     settings = sum(len(part) for part in _first_round(search, axes, seed))
     units, label, notes = _repeats(problem)
     exact = leave_one_out(size) if units is None else leave_x_out(problem.active_x)
-    if size <= LARGEST:
+    if size <= TIMED_ROWS_LIMIT:
         fixed, each = _cost(problem, axes, exact)
-        seconds = MORE * settings * (fixed + each * len(exact))
-        if seconds <= PATIENCE:
-            return Plan(None, label, exact, units, notes)
-        if size <= SUBSET or MORE * settings * 10 * (fixed + each) <= PATIENCE:
+        seconds = SEARCH_TO_FIRST_ROUND * settings * (fixed + each * len(exact))
+        if seconds <= AUTO_SECONDS:
+            return FoldPlan(None, label, exact, units, notes)
+        if size <= SUBSET_ROWS or SEARCH_TO_FIRST_ROUND * settings * 10 * (fixed + each) <= AUTO_SECONDS:
             note = f"10-fold: exact leave-one-out was predicted to take {seconds:.0f} s"
-            return Plan(None, *_ten(size, order, units, seed), units, [*notes, note])
-    rows = np.sort(np.random.default_rng(seed).choice(size, min(SUBSET, size), replace=False))
+            return FoldPlan(None, *_ten(size, order, units, seed), units, [*notes, note])
+    rows = np.sort(np.random.default_rng(seed).choice(size, min(SUBSET_ROWS, size), replace=False))
     units = None if units is None else units[rows]
     said = f"hyper-parameters were chosen by 10-fold on {len(rows)} of {size} rows (seed {seed})"
     note = f"{said}, their weights scaled to the full data"
     chosen = _ten(len(rows), order, units, seed)
-    return Plan(rows if problem.active is None else problem.active[rows], *chosen, units, [*notes, note])
+    return FoldPlan(rows if problem.active is None else problem.active[rows], *chosen, units, [*notes, note])
 
 
 def _repeats(problem: Problem) -> tuple[np.ndarray | None, str, list[str]]:
@@ -101,7 +101,7 @@ def _repeats(problem: Problem) -> tuple[np.ndarray | None, str, list[str]]:
         return None, "loo", []
     labels = labels_of(problem.active_x[:, 0])
     count = shared(labels)
-    if count <= MANY_TWINS * len(labels) or labels.max() + 1 < DISTINCT:
+    if count <= TWIN_SHARE * len(labels) or labels.max() + 1 < MIN_DISTINCT_X:
         return None, "loo", []
     note = f"{count} of {len(labels)} rows share their x with another row: equal x are left out together (select loo:x)"
     return labels, "loo:x", [note]

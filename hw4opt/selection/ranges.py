@@ -12,10 +12,10 @@ from hw4opt.problem.hyperparameters import GAMMA, RIDGE
 from hw4opt.terms import Likelihood, Smooth
 from hw4opt.terms.base import Array
 
-NARROWEST, WIDEST = 1e-152, 1e152  # spans of x whose gammas are neither infinite nor 0
-FURTHER = 1e3  # times: how far a search may leave a default range
-LARGEST_RANK = 500  # the largest basis that it then asks for
-RANK = 200  # the largest basis the search asks for: in one dimension the rank is about 4 √gamma · range
+SMALLEST_SPAN, LARGEST_SPAN = 1e-152, 1e152  # spans of x whose gammas are neither infinite nor 0
+EXTENDED_RANGE_FACTOR = 1e3  # times: how far a search may leave a default range
+EXTENDED_RANGE_RANK = 500  # the largest basis that it then asks for
+DEFAULT_RANGE_RANK = 200  # the largest basis the search asks for: in one dimension the rank is about 4 √gamma · range
 
 
 def default_range(problem: Problem, name: str) -> tuple[float, float]:
@@ -59,23 +59,24 @@ def reach_of(problem: Problem, name: str, low: float, high: float) -> tuple[floa
     """How far a search may go on beyond a default range: three decades each way; gamma of more than 500 distinct x only
     to a basis of about 500 in one column.
     """
-    most = FURTHER
-    if name == GAMMA and len(problem.design.base_x) > LARGEST_RANK:
-        most = (LARGEST_RANK / RANK) ** (2 if problem.kernel is None else problem.kernel.gamma_power)
-    return low / FURTHER, high * most
+    most = EXTENDED_RANGE_FACTOR
+    if name == GAMMA and len(problem.design.base_x) > EXTENDED_RANGE_RANK:
+        power = 2 if problem.kernel is None else problem.kernel.gamma_power
+        most = (EXTENDED_RANGE_RANK / DEFAULT_RANGE_RANK) ** power
+    return low / EXTENDED_RANGE_FACTOR, high * most
 
 
 def _gamma(problem: Problem) -> tuple[float, float]:
     """From the spread of x, in gamma's unit: 1/x for the laplacian, else 1/x²."""
     x = problem.design.base_x
     width = float(np.ptp(x, axis=0).max())
-    if not NARROWEST <= width <= WIDEST:
+    if not SMALLEST_SPAN <= width <= LARGEST_SPAN:
         raise InputError(
             f"x spans {width:.3g} and a gamma to match is beyond floating point; measure x in another unit"
         )
     unit = width ** (2 if problem.kernel is None else problem.kernel.gamma_power)
     if x.shape[1] == 1:
-        return 1 / unit, (RANK / 4) ** 2 / unit
+        return 1 / unit, (DEFAULT_RANGE_RANK / 4) ** 2 / unit
     sample = x[np.linspace(0, len(x) - 1, min(len(x), 500)).astype(int)] / width
     apart = np.square(sample[:, None] - sample[None]).sum(axis=2)
     middle = float(np.median(apart[apart > 0])) if apart.any() else 1.0

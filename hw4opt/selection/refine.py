@@ -10,17 +10,17 @@ import numpy as np
 from hw4opt.selection.axes import Axis, Setting, Tried, lowest, product
 from hw4opt.terms.base import Array
 
-ENOUGH = 0.02  # of the standard error: a refinement that gains less is the last
-FINEST = 1.02  # factor between neighbours below which a zoom ends
-FLAT = 1e-3  # of the standard error: a step beyond a range that gains less is the last
-ON_EDGE = 1.001  # factor from a range's end within which a value lies on it
-STARTS = 3  # lowest local minima of a dense grid that are refined
-POLISHED, MISSES = 12, 2  # settings that a polish tries at most, and one after the other without a gain
-PATIENT = 4  # times as many of both where fits cost next to nothing
-PROMISED = 1e-7  # gain, relative to the score, that a polish goes on for
-CLOSEST = 1e-9  # relative distance of two settings that are the same
-AROUND = 2.5  # in steps of the last zoom: settings that a quadratic model is fitted to
-LONGEST = 1.5  # in steps: a polish's longest, and how far a neighbour lies at most
+ZOOM_GAIN = 0.02  # of the standard error: a refinement that gains less is the last
+ZOOM_FACTOR_LIMIT = 1.02  # factor between neighbours below which a zoom ends
+WALK_GAIN = 1e-3  # of the standard error: a step beyond a range that gains less is the last
+EDGE_FACTOR = 1.001  # factor from a range's end within which a value lies on it
+REFINED_MINIMA = 3  # lowest local minima of a dense grid that are refined
+POLISH_SETTINGS, POLISH_MISSES = 12, 2  # settings that a polish tries at most, and one after the other without a gain
+CHEAP_FIT_PATIENCE = 4  # times as many of both where fits cost next to nothing
+POLISH_GAIN = 1e-7  # gain, relative to the score, that a polish goes on for
+SAME_SETTING_DISTANCE = 1e-9  # relative distance of two settings that are the same
+MODEL_DISTANCE = 2.5  # in steps of the last zoom: settings that a quadratic model is fitted to
+STEP_LENGTH_LIMIT = 1.5  # in steps: a polish's longest, and how far a neighbour lies at most
 
 History = Callable[[], Sequence[Tried]]
 
@@ -54,15 +54,15 @@ def _outer(axis: Axis, step: float, best: Tried, tried: Sequence[Tried]) -> floa
         return None
     value, values = best.setting[axis.name], [one.setting[axis.name] for one in tried]
     least, most = axis.reach
-    if value <= min(values) * ON_EDGE and value < axis.low * step and value > least * ON_EDGE:
+    if value <= min(values) * EDGE_FACTOR and value < axis.low * step and value > least * EDGE_FACTOR:
         return max(value / step, least)
-    if value >= max(values) / ON_EDGE and value > axis.high / step and value < most / ON_EDGE:
+    if value >= max(values) / EDGE_FACTOR and value > axis.high / step and value < most / EDGE_FACTOR:
         return min(value * step, most)
     return None
 
 
 def _gained(last: Tried, now: Tried) -> bool:
-    return now.rank[:2] < last.rank[:2] or last.score - now.score > FLAT * now.standard_error
+    return now.rank[:2] < last.rank[:2] or last.score - now.score > WALK_GAIN * now.standard_error
 
 
 def _around(axis: Axis, value: float, step: float) -> list[float]:
@@ -78,7 +78,7 @@ def zoom(
     Returns the steps it ended with.
     """
     last = start
-    while settings >= 3 ** len(axes) and math.sqrt(max(steps.values())) >= FINEST:
+    while settings >= 3 ** len(axes) and math.sqrt(max(steps.values())) >= ZOOM_FACTOR_LIMIT:
         steps = {name: math.sqrt(step) for name, step in steps.items()}
         around = {axis.name: _around(axis, last.setting[axis.name], steps[axis.name]) for axis in axes}
         some = [setting for setting in product(around) if setting != last.setting]
@@ -86,8 +86,8 @@ def zoom(
             break
         yield some
         settings -= len(some)
-        now = lowest([one for one in tried() if _apart(one, last, steps) <= LONGEST])
-        if last.score - now.score < ENOUGH * now.standard_error and max(steps.values()) < 1.5:
+        now = lowest([one for one in tried() if _apart(one, last, steps) <= STEP_LENGTH_LIMIT])
+        if last.score - now.score < ZOOM_GAIN * now.standard_error and max(steps.values()) < 1.5:
             break
         last = now
     return steps
@@ -106,12 +106,12 @@ def local_minima(axes: Sequence[Axis], tried: Sequence[Tried], steps: Mapping[st
     ranks = np.array([one.score if one.rank[:2] == best.rank[:2] else np.inf for one in tried])
     unit = np.log([step for step in steps.values() if step > 1])
     logs = np.log([[one.setting[name] for name, step in steps.items() if step > 1] for one in tried]) / unit
-    near = np.abs(logs[:, None] - logs[None]).max(axis=2) <= LONGEST
+    near = np.abs(logs[:, None] - logs[None]).max(axis=2) <= STEP_LENGTH_LIMIT
     found = np.flatnonzero(np.isfinite(ranks) & (ranks <= np.where(near, ranks, np.inf).min(axis=1)))
     minima = [tried[place] for place in found[np.argsort(ranks[found], kind="stable")]]
-    ends = {axis.name: (axis.low * ON_EDGE, axis.high / ON_EDGE) for axis in axes}
+    ends = {axis.name: (axis.low * EDGE_FACTOR, axis.high / EDGE_FACTOR) for axis in axes}
     inside = [one for one in minima if all(low < one.setting[name] < high for name, (low, high) in ends.items())]
-    return [best, *(one for one in inside if one is not best)][:STARTS]
+    return [best, *(one for one in inside if one is not best)][:REFINED_MINIMA]
 
 
 def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, patience: int) -> Iterator[list[Setting]]:
@@ -122,8 +122,8 @@ def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, pat
     """
     axes = [axis for axis in axes if steps[axis.name] > 1]
     unit = np.array([math.log(steps[axis.name]) for axis in axes])
-    length, misses = LONGEST, 0
-    for _ in range(POLISHED * patience):
+    length, misses = STEP_LENGTH_LIMIT, 0
+    for _ in range(POLISH_SETTINGS * patience):
         best, count = lowest(tried()), len(tried())
         if not math.isfinite(best.score):
             return
@@ -133,7 +133,7 @@ def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, pat
             return
         limits = np.log([axis.limits for axis in axes])
         place = np.clip(center + step * unit, *limits.T)
-        if np.all(np.abs(place - center) < CLOSEST):
+        if np.all(np.abs(place - center) < SAME_SETTING_DISTANCE):
             return
         values = np.exp(place).tolist()
         yield [best.setting | {axis.name: value for axis, value in zip(axes, values, strict=True)}]
@@ -141,7 +141,7 @@ def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, pat
             return
         missed = lowest(tried()) is best
         length, misses = (length / 2, misses + 1) if missed else (length, 0)
-        if misses == MISSES * patience:
+        if misses == POLISH_MISSES * patience:
             return
 
 
@@ -154,7 +154,7 @@ def _nearby(
     places = (logs.reshape(len(finite), -1) - center) / unit
     far = np.abs(places).max(axis=1, initial=0.0)
     order = np.argsort(far, kind="stable")[: 3 ** len(axes)]
-    order = order[far[order] <= AROUND]
+    order = order[far[order] <= MODEL_DISTANCE]
     return places[order], np.array([finite[place].score for place in order]) - best.score
 
 
@@ -167,7 +167,8 @@ def _model_step(places: Array, rises: Array, length: float, size: float) -> Arra
     if d == 0 or len(places) <= columns.shape[1]:
         return None
     far = np.abs(places).max(axis=1)
-    trust = 1 / np.maximum(far, far[far > 0].min(initial=AROUND)) ** 3  # the size of what a quadratic leaves out
+    # the size of what a quadratic leaves out
+    trust = 1 / np.maximum(far, far[far > 0].min(initial=MODEL_DISTANCE)) ** 3
     coef, _, rank, _ = np.linalg.lstsq(trust[:, None] * columns, trust * rises, rcond=1e-10)
     hessian = np.zeros((d, d))
     hessian[upper] = coef[d:]
@@ -176,4 +177,4 @@ def _model_step(places: Array, rises: Array, length: float, size: float) -> Arra
         return None
     step = np.clip(-np.linalg.solve(hessian, coef[:d]), -length, length)
     gain = -(coef[:d] @ step + 0.5 * step @ hessian @ step)
-    return step if gain > PROMISED * size else None
+    return step if gain > POLISH_GAIN * size else None

@@ -10,12 +10,12 @@ from hw4opt.errors import InputError, shown
 from hw4opt.problem.hyperparameters import GAMMA
 from hw4opt.selection.axes import Axis, Setting, lowest, product
 from hw4opt.selection.ranges import log_grid
-from hw4opt.selection.refine import PATIENT, History, beyond, local_minima, polish, zoom
+from hw4opt.selection.refine import CHEAP_FIT_PATIENCE, History, beyond, local_minima, polish, zoom
 from hw4opt.validation.arguments import whole_of
 
-DENSE = 25  # points of gamma in a dense first grid; its other axes have as many as an axis alone
-COARSE = {1: 13, 2: 7, 3: 5}  # points an axis of the first grid, by number of axes
-GRID = 10  # points an axis of `grid` without a count
+DENSE_GAMMA_POINTS = 25  # points of gamma in a dense first grid; its other axes have as many as an axis alone
+FIRST_GRID_POINTS = {1: 13, 2: 7, 3: 5}  # points an axis of the first grid, by number of axes
+GRID_POINTS = 10  # points an axis of `grid` without a count
 MOST_FITS = 20_000
 
 
@@ -48,7 +48,7 @@ def rounds(
         return
     if kind == "random":
         yield _random(axes, number, seed)
-        steps = {axis.name: (axis.high / axis.low) ** (1 / (GRID - 1)) for axis in axes}
+        steps = {axis.name: (axis.high / axis.low) ** (1 / (GRID_POINTS - 1)) for axis in axes}
         yield from beyond(axes, steps, tried, near=False)
         return
     dense = dense and kind == "zoom" and len(axes) <= 2
@@ -70,7 +70,7 @@ def _refined(
         before = lowest(tried())
         last = yield from zoom(axes, steps, start, settings, tried)
         ends = last if start is before or lowest(tried()) is not before else ends
-    yield from polish(axes, ends, tried, PATIENT if dense else 1)
+    yield from polish(axes, ends, tried, CHEAP_FIT_PATIENCE if dense else 1)
 
 
 def _random(axes: Sequence[Axis], number: int, seed: int) -> list[Setting]:
@@ -80,9 +80,9 @@ def _random(axes: Sequence[Axis], number: int, seed: int) -> list[Setting]:
 
 
 def _counts(kind: str, axes: Sequence[Axis], dense: bool) -> list[int]:
-    default = COARSE.get(len(axes), 4) if kind == "zoom" else GRID
+    default = FIRST_GRID_POINTS.get(len(axes), 4) if kind == "zoom" else GRID_POINTS
     if dense:
-        counts = [axis.points(DENSE if axis.name == GAMMA else COARSE[1]) for axis in axes]
+        counts = [axis.points(DENSE_GAMMA_POINTS if axis.name == GAMMA else FIRST_GRID_POINTS[1]) for axis in axes]
     else:
         counts = [axis.points(default) for axis in axes]
     _check_most(int(np.prod([float(count) for count in counts])), "the grid has", "smaller counts, or random:N")

@@ -13,12 +13,12 @@ from __future__ import annotations
 import numpy as np
 
 from hw4opt.form import Form, SmoothRows
-from hw4opt.selection.lines import EXACT
+from hw4opt.selection.fold_fits import EXACT_GAP, FoldFits
 from hw4opt.terms.base import Array
 
-STEPS = 30
-SLOW = 0.5  # of the gap before: after a step that leaves more, a fold gets a Hessian of its own
-ENOUGH = 1e-6  # of what counts as exact
+NEWTON_STEPS = 30
+SLOW_GAP_RATIO = 0.5  # of the gap before: after a step that leaves more, a fold gets a Hessian of its own
+FINAL_GAP_SHARE = 1e-6  # of what counts as exact
 
 
 def takes(form: Form) -> bool:
@@ -26,9 +26,9 @@ def takes(form: Form) -> bool:
     return len(form.terms) == 1 and form.loss.smooth is not None
 
 
-def solve(form: Form, w: Array, held: np.ndarray) -> tuple[Array, Array, np.ndarray]:
-    """w (F, r) without each of the rows `held` (F,), relative gap and steps (F,), from the full fit w (r,) of a form of
-    one problem."""
+def solve(form: Form, w: Array, held: np.ndarray) -> FoldFits:
+    """The fits without each of the rows `held` (F,), from the full fit w (r,) of a form of one problem; rounds are
+    Newton steps."""
     smooth = form.loss.smooth
     assert smooth is not None
     a, penalty = form.loss.map.take(form.design.matrix), form.penalty[0]
@@ -36,15 +36,16 @@ def solve(form: Form, w: Array, held: np.ndarray) -> tuple[Array, Array, np.ndar
     try:
         inverse = np.linalg.inv((a.T * curvature) @ a + np.diag(penalty))
     except np.linalg.LinAlgError:
-        return np.tile(w, (len(held), 1)), np.full(len(held), np.inf), np.zeros(len(held), dtype=int)
+        shape = (1, len(held))
+        return FoldFits(np.tile(w, (*shape, 1)), np.full(shape, np.inf), np.zeros(shape, dtype=int))
     pull, scale = a[held] @ inverse, form.gap_scale(w[None], np.zeros(1))
     rest = curvature[held] / np.maximum(1.0 - curvature[held] * np.vecdot(pull, a[held]), 1e-12)
     found, gaps, own = np.tile(w, (len(held), 1)), np.full(len(held), np.inf), np.zeros(len(held), dtype=bool)
     steps, going = np.zeros(len(held), dtype=int), np.arange(len(held))
-    for number in range(1, STEPS + 1):
+    for number in range(1, NEWTON_STEPS + 1):
         gradient, gap = _gradient(form, smooth, a, found[going], held[going], scale)
-        slow = ~(gap <= SLOW * gaps[going]) & (number > 2)
-        done = (gap <= ENOUGH * EXACT) | ~np.isfinite(gap) | (slow & own[going] & (gap <= EXACT))
+        slow = ~(gap <= SLOW_GAP_RATIO * gaps[going]) & (number > 2)
+        done = (gap <= FINAL_GAP_SHARE * EXACT_GAP) | ~np.isfinite(gap) | (slow & own[going] & (gap <= EXACT_GAP))
         own[going] |= slow
         gaps[going], steps[going] = gap, number
         going, gradient = going[~done], gradient[~done]
@@ -56,7 +57,7 @@ def solve(form: Form, w: Array, held: np.ndarray) -> tuple[Array, Array, np.ndar
         if mine.any():
             step[mine] = _damped(smooth, a, penalty, (found[going[mine]], held[going[mine]]), gradient[mine])
         found[going] -= step
-    return found, gaps, steps
+    return FoldFits(found[None], gaps[None], steps[None])
 
 
 def _damped(smooth: SmoothRows, a: Array, penalty: Array, at: tuple[Array, np.ndarray], gradient: Array) -> Array:

@@ -22,7 +22,7 @@ STDIN = "-"
 MOST_BYTES = 2_000_000_000
 ROWS_AT_ONCE = 65_536
 BYTES_AT_ONCE = 1_048_576
-WIDE = (b"\xff\xfe", b"\xfe\xff")  # the first bytes of UTF-16 text, and of UTF-32 text
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")  # the first bytes of UTF-16 text, and of UTF-32 text
 
 
 @checked
@@ -90,7 +90,7 @@ def _too_large(source: str, max_bytes: int) -> str:
 
 
 def _csv_columns(source: str, data: bytes) -> dict[str, list[str]]:
-    if data.startswith(WIDE):
+    if data.startswith(UTF16_MARKS):
         raise InputError(f"{source} is UTF-16 text; save it as UTF-8")
     if b"\0" in data:
         raise InputError(f"{source} is a binary file (byte {data.index(0)} is 0); give a CSV with a header, or Parquet")

@@ -16,13 +16,12 @@ from hw4opt.errors import InputError, UnknownNameError, listed, shortened
 from hw4opt.tables.times import Times, parse_times
 from hw4opt.terms.base import Array
 
-MOSTLY = 0.5  # share of cells that must be numbers for a column to count as numeric
-LONGEST = 40  # characters of a cell in a sentence
+MAJORITY_SHARE = 0.5  # share of cells that must be numbers for a column to count as numeric
+SHOWN_CELL_CHARACTERS = 40  # characters of a cell in a sentence
 LONGEST_NAME = 1_000  # characters of a column's name
-SAMPLE = 100  # cells that show whether a column of text may hold moments
-MISSING = frozenset(
-    ["", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none"]
-)  # where a number or a date is asked for
+SAMPLE_CELLS = 100  # cells that show whether a column of text may hold moments
+# where a number or a date is asked for
+MISSING_WORDS = frozenset(["", "na", "n/a", "#n/a", "<na>", "nan", "-nan", "nat", "null", "none"])
 
 DECIMAL_COMMA = re.compile(r"[+-]?\d{1,30},\d{1,30}(?:[eE][+-]?\d{1,3})?", re.ASCII)
 
@@ -130,7 +129,7 @@ class Table:
     def is_numeric(self, name: str) -> bool:
         """Whether most cells are numbers: a column of text is none, a column of numbers with one 'n/a' is."""
         values = self.floats(name)
-        return bool(np.isfinite(values).all() or np.count_nonzero(~np.isnan(values)) > MOSTLY * len(values))
+        return bool(np.isfinite(values).all() or np.count_nonzero(~np.isnan(values)) > MAJORITY_SHARE * len(values))
 
     def times(self, name: str) -> Times:
         """The column as moments."""
@@ -141,9 +140,9 @@ class Table:
         cells = self.column(name)
         if isinstance(cells, PlainCells):
             held = first_cells(cells.text())
-            if parse_times(held).here.sum() <= MOSTLY * len(held):
+            if parse_times(held).here.sum() <= MAJORITY_SHARE * len(held):
                 return False
-        return bool(self.times(name).here.sum() > MOSTLY * (len(self) - self.missing(name).sum()))
+        return bool(self.times(name).here.sum() > MAJORITY_SHARE * (len(self) - self.missing(name).sum()))
 
     def missing(self, name: str) -> np.ndarray:
         """(n,) whether the cell is missing, or a word for that such as NA or nan."""
@@ -182,10 +181,10 @@ class Table:
 
 def is_missing(cell: str) -> bool:
     """Whether a cell is empty or a word for a missing number."""
-    return cell.strip().casefold() in MISSING
+    return cell.strip().casefold() in MISSING_WORDS
 
 
-def first_cells(cells: Iterable[str], count: int = SAMPLE) -> list[str]:
+def first_cells(cells: Iterable[str], count: int = SAMPLE_CELLS) -> list[str]:
     """The first cells that are not missing."""
     return list(itertools.islice((cell for cell in cells if not is_missing(cell)), count))
 
@@ -196,7 +195,8 @@ def _complaint(text: str) -> str:
         return "is empty"
     if not math.isnan(number(text)) or text.casefold() in ("nan", "-nan"):
         return f"holds {shortened(text)}"
-    return f"holds text ({text[:LONGEST]!r})" + (", a decimal comma" if DECIMAL_COMMA.fullmatch(text) else "")
+    said = f"holds text ({text[:SHOWN_CELL_CHARACTERS]!r})"
+    return f"{said}, a decimal comma" if DECIMAL_COMMA.fullmatch(text) else said
 
 
 def repeated(names: Sequence[str]) -> str | None:

@@ -17,7 +17,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from child_processes import Child, child, command, modules_of  # noqa: E402
-from hw4cli.nets.app import COMMANDS, main  # noqa: E402
+from hw4cli.nets.app import NETS_COMMANDS, main  # noqa: E402
 from hw4nets.config import Config  # noqa: E402
 from hw4nets.models import NETS  # noqa: E402
 from hw4nets.settings import settings_of  # noqa: E402
@@ -34,7 +34,7 @@ def process(*words: str, program: str = RUN, **options: Any) -> subprocess.Compl
 
 
 def test_help_and_version_of_every_command(hw4nets):
-    for words in ([], *([name] for name in COMMANDS)):
+    for words in ([], *([name] for name in NETS_COMMANDS)):
         done = hw4nets(*words, "--help")
         assert done.status == 0 and done.err == "" and "Usage: hw4nets" in done.out
         assert hw4nets(*words, "--version").out.startswith("hw4nets 0.")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from hw4nets import assignment, recipes, runs
-from hw4nets.assignment import PARTS, diverged, reproduce, start_over
+from hw4nets.assignment import NETWORK_PARTS, diverged, reproduce, start_over
 from hw4nets.errors import DivergedError, InputError
 from hw4nets.files import locked
 from hw4nets.history import Watch
@@ -42,7 +42,7 @@ def test_reproduce_writes_report_and_figures_and_keeps_what_is_finished(tmp_path
     assert (first.epochs, again.epochs) == (8, 0) and said[:2] == ["3a logistic, tuned", "3a logistic, assignment"]
     assert json.loads((tmp_path / "results.json").read_text()) == results
     report = (tmp_path / "report.md").read_text()
-    for part in PARTS:
+    for part in NETWORK_PARTS:
         assert (
             f"## {part.letter} {part.title}" in report
             and f"![accuracy over epochs]({part.letter}_{part.net}.png)" in report
@@ -59,7 +59,7 @@ def test_the_assignments_own_settings_can_have_fewer_epochs(tmp_path, small, tin
     for part in results["parts"].values():
         assert (part["tuned"]["summary"]["epochs"], part["assignment"]["summary"]["epochs"]) == (2, 1)
     sections = (tmp_path / "report.md").read_text().split("\n## ")[1:]
-    for part, text in zip(PARTS, sections, strict=True):
+    for part, text in zip(NETWORK_PARTS, sections, strict=True):
         tuned, own = (recipes.preset(name, part.net).config for name in ("tuned", "assignment"))
         assert f"| epochs | 2, cut from {tuned.epochs} | 1, cut from {own.epochs} |" in text
         assert (
@@ -82,7 +82,7 @@ def test_a_loss_that_diverges_is_told_and_the_rest_goes_on(tmp_path, small, tiny
 
     monkeypatch.setattr(assignment, "run", failing)
     results = reproduce(tmp_path, small, {"epochs": 1, "threads": 1})
-    assert list(results["parts"]) == [part.letter for part in PARTS]
+    assert list(results["parts"]) == [part.letter for part in NETWORK_PARTS]
     assert diverged(results["parts"]["3b"]) == {"tuned": str(DivergedError(7, 1, 0.5))} and not diverged(
         results["parts"]["3d"]
     )

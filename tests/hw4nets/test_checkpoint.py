@@ -11,7 +11,15 @@ import torch
 
 from child_processes import child, trained
 from hw4nets import checkpoint, execution, process
-from hw4nets.checkpoint import BEFORE, BEST, LAST, checksum, load_checkpoint, newest_checkpoint, save_checkpoint
+from hw4nets.checkpoint import (
+    BEFORE_FILE,
+    BEST_FILE,
+    LAST_FILE,
+    checksum,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+)
 from hw4nets.config import Config
 from hw4nets.data import fingerprint, synthetic
 from hw4nets.errors import CheckpointError, DivergedError, InputError, WriteError
@@ -86,12 +94,12 @@ def test_kill_9_at_random_moments_then_resume_equals_the_uninterrupted_run(tmp_p
 
 def test_the_best_checkpoint_is_of_the_best_epoch(tmp_path, small):
     history = train(build(SHAPE, 0), small, EVERYTHING, tmp_path)
-    assert len(load_checkpoint(tmp_path / BEST)["history"]) == history.best_epoch
+    assert len(load_checkpoint(tmp_path / BEST_FILE)["history"]) == history.best_epoch
     assert (
-        len(load_checkpoint(tmp_path / LAST)["history"]) == 6
-        and len(load_checkpoint(tmp_path / BEFORE)["history"]) == 5
+        len(load_checkpoint(tmp_path / LAST_FILE)["history"]) == 6
+        and len(load_checkpoint(tmp_path / BEFORE_FILE)["history"]) == 5
     )
-    assert sorted(path.name for path in tmp_path.iterdir()) == [BEFORE, BEST, LAST]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [BEFORE_FILE, BEST_FILE, LAST_FILE]
 
 
 @pytest.fixture
@@ -102,7 +110,7 @@ def saved(tmp_path):
 
 
 def test_a_checkpoint_is_read_without_code(saved):
-    whole = torch.load(saved / LAST, weights_only=True)
+    whole = torch.load(saved / LAST_FILE, weights_only=True)
     assert whole["state"]["number"] == 2 and whole["sha256"] == checksum(whole["state"])
 
 
@@ -136,27 +144,33 @@ def changed_byte(path):
     ],
 )
 def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_used(saved, damage, said):
-    damage(saved / LAST)
+    damage(saved / LAST_FILE)
     with pytest.raises(CheckpointError, match=said):
-        load_checkpoint(saved / LAST)
+        load_checkpoint(saved / LAST_FILE)
     state, notes = newest_checkpoint(saved)
     assert state is not None and state["number"] == 1 and len(notes) == 1 and said in notes[0]
 
 
 def test_the_checkpoint_before_a_damaged_one_is_not_overwritten_by_it(saved):
-    (saved / LAST).write_bytes(b"damaged")
+    (saved / LAST_FILE).write_bytes(b"damaged")
     newest_checkpoint(saved)
     save_checkpoint(saved, {"number": 3}, best=False)
-    assert [load_checkpoint(saved / name)["number"] for name in (LAST, BEFORE)] == [3, 1]
+    assert [load_checkpoint(saved / name)["number"] for name in (LAST_FILE, BEFORE_FILE)] == [3, 1]
 
 
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda folder: [(folder / name).write_bytes(b"damaged") for name in (LAST, BEFORE)], "before.pt is damaged"),
-        (lambda folder: [(folder / LAST).write_bytes(b"damaged"), (folder / BEFORE).unlink()], "there is no other"),
-        (lambda folder: torch.save({"version": 99, "state": {}, "sha256": ""}, folder / LAST), "has format 99"),
-        (lambda folder: [(folder / LAST).unlink(), (folder / LAST).mkdir()], "cannot be read"),
+        (
+            lambda folder: [(folder / name).write_bytes(b"damaged") for name in (LAST_FILE, BEFORE_FILE)],
+            "before.pt is damaged",
+        ),
+        (
+            lambda folder: [(folder / LAST_FILE).write_bytes(b"damaged"), (folder / BEFORE_FILE).unlink()],
+            "there is no other",
+        ),
+        (lambda folder: torch.save({"version": 99, "state": {}, "sha256": ""}, folder / LAST_FILE), "has format 99"),
+        (lambda folder: [(folder / LAST_FILE).unlink(), (folder / LAST_FILE).mkdir()], "cannot be read"),
     ],
 )
 def test_a_run_whose_checkpoints_cannot_be_used_is_not_silently_started_anew(saved, damage, said):
@@ -173,7 +187,7 @@ def test_too_little_memory_is_no_damage(saved, monkeypatch, error):
         patch.setattr(checkpoint.torch, "load", lambda *words, **options: (_ for _ in ()).throw(error))
         with pytest.raises(MemoryError):
             newest_checkpoint(saved)
-    assert load_checkpoint(saved / LAST)["number"] == 2
+    assert load_checkpoint(saved / LAST_FILE)["number"] == 2
 
 
 @pytest.mark.parametrize("select", ["none", "test"])
@@ -183,16 +197,16 @@ def test_a_run_goes_on_from_the_checkpoint_before_the_last(tmp_path, small, what
     whole = train(build(SHAPE, 0), small, config)
     with pytest.raises(KeyboardInterrupt):
         train(build(SHAPE, 0), small, config, tmp_path, Stopped(3))
-    (tmp_path / LAST).write_bytes(b"damaged") if what == "damaged" else (tmp_path / LAST).unlink()
+    (tmp_path / LAST_FILE).write_bytes(b"damaged") if what == "damaged" else (tmp_path / LAST_FILE).unlink()
     resumed = train(build(SHAPE, 0), small, config, tmp_path)
     assert timeless(resumed) == timeless(whole) and ["damaged" in note for note in resumed.notes] == [True] * (
         what == "damaged"
     )
-    assert (tmp_path / BEST).exists() and len(load_checkpoint(tmp_path / LAST)["history"]) == 6
+    assert (tmp_path / BEST_FILE).exists() and len(load_checkpoint(tmp_path / LAST_FILE)["history"]) == 6
 
 
 def test_a_full_disk_is_a_sentence_and_the_old_checkpoint_stands(saved, monkeypatch):
-    before = (saved / LAST).read_bytes()
+    before = (saved / LAST_FILE).read_bytes()
     for error in (
         OSError(28, "No space left on device"),
         RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter failed"),
@@ -200,14 +214,14 @@ def test_a_full_disk_is_a_sentence_and_the_old_checkpoint_stands(saved, monkeypa
         monkeypatch.setattr(checkpoint.torch, "save", lambda *words, error=error: (_ for _ in ()).throw(error))
         with pytest.raises(WriteError):
             save_checkpoint(saved, {"number": 3}, best=True)
-        assert (saved / LAST).read_bytes() == before and len(list(saved.iterdir())) == 3
+        assert (saved / LAST_FILE).read_bytes() == before and len(list(saved.iterdir())) == 3
 
 
 def test_checkpoints_are_kept_where_files_have_one_name_only(tmp_path, monkeypatch):
     monkeypatch.setattr("os.link", lambda *words: (_ for _ in ()).throw(OSError("not here")))
     for number in (1, 2):
         save_checkpoint(tmp_path, {"number": number}, best=number == 1)
-    assert [load_checkpoint(tmp_path / name)["number"] for name in (LAST, BEFORE, BEST)] == [2, 1, 1]
+    assert [load_checkpoint(tmp_path / name)["number"] for name in (LAST_FILE, BEFORE_FILE, BEST_FILE)] == [2, 1, 1]
 
 
 def test_other_settings_and_another_network_are_refused(tmp_path, small):
@@ -225,7 +239,7 @@ def test_other_images_are_refused_and_an_older_checkpoint_that_does_not_name_the
         train(build(SHAPE, 0), replace(small, sha256="0" * 64), EVERYTHING, tmp_path)
     with pytest.raises(CheckpointError, match="of another network"):
         train(build(replace(SHAPE, pool="average"), 0), small, EVERYTHING, tmp_path)
-    state = load_checkpoint(tmp_path / LAST)
+    state = load_checkpoint(tmp_path / LAST_FILE)
     older = {
         name: one
         for name, one in state.items()
@@ -257,7 +271,7 @@ def test_a_run_goes_on_in_its_precision_and_memory_format_and_says_that_threads_
 
 def test_a_run_of_another_kind_of_device_is_told_as_such(tmp_path, small):
     train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)
-    save_checkpoint(tmp_path, load_checkpoint(tmp_path / LAST) | {"device": "cuda"}, best=False)
+    save_checkpoint(tmp_path, load_checkpoint(tmp_path / LAST_FILE) | {"device": "cuda"}, best=False)
     with pytest.raises(CheckpointError, match="was on cuda and goes on only there"):
         train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)
 
@@ -273,17 +287,17 @@ def test_the_same_images_in_another_order_are_told(tmp_path, small):
 
 def test_the_best_checkpoint_is_made_up_for_where_a_kill_fell_before_it(tmp_path, small):
     history = train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)
-    (tmp_path / BEST).unlink()
+    (tmp_path / BEST_FILE).unlink()
     assert history.best_epoch == 1 and timeless(
         train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)
     ) == timeless(history)
-    assert load_checkpoint(tmp_path / BEST)["history"] == load_checkpoint(tmp_path / LAST)["history"]
+    assert load_checkpoint(tmp_path / BEST_FILE)["history"] == load_checkpoint(tmp_path / LAST_FILE)["history"]
 
 
 def test_the_folder_is_made_before_the_first_step(tmp_path, small):
     folder = tmp_path / "deep" / "down"
     train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), str(folder))
-    assert (folder / LAST).exists()
+    assert (folder / LAST_FILE).exists()
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is a file; give a folder"):
         train(build(SHAPE, 0), small, EVERYTHING, tmp_path / "file")
@@ -304,7 +318,7 @@ def test_weights_that_overflow_in_the_last_step_of_an_epoch_are_not_kept(tmp_pat
     )
     with pytest.raises(DivergedError, match="take a smaller `lr`") as caught:
         train(build(Logistic(), 0), small, replace(config, average=average), tmp_path)
-    state = load_checkpoint(tmp_path / LAST)
+    state = load_checkpoint(tmp_path / LAST_FILE)
     assert len(state["history"]) == caught.value.epoch - 1 > 0
     assert all(one.isfinite().all() for kind in ("weights", "trained") for one in state[kind].values())
 
@@ -321,5 +335,5 @@ def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path, small):
     model = build(SHAPE, 0)
     with pytest.raises(DivergedError, match="epoch 3"):
         train(model, small, config, tmp_path, Poison())
-    state = load_checkpoint(tmp_path / LAST)
+    state = load_checkpoint(tmp_path / LAST_FILE)
     assert len(state["history"]) == 2 and all(one.isfinite().all() for one in state["weights"].values())

@@ -13,7 +13,7 @@ from hw4nets.errors import InputError, WriteError
 from hw4nets.files import locked
 from hw4nets.models import NETS, Base, Conv, Hidden, Logistic
 from hw4nets.recipes import Recipe, preset, read_recipe, read_toml
-from hw4nets.search import BEST_TOML, STUDY, TRIALS, search
+from hw4nets.search import BEST_RECIPE_FILE, STUDY_FILE, TRIALS_FILE, search
 from hw4nets.search_plan import Plan, default_space
 from hw4nets.settings import Range
 
@@ -41,19 +41,19 @@ def test_a_search_is_seeded_and_goes_on_where_it_stopped(tmp_path, small, sample
         search(plan, small, tmp_path / "part", stop)
     resumed = search(plan, small, tmp_path / "part", lambda trial, best: heard.append(trial.number))
     assert values(resumed) == values(whole) and heard == [1, 2, 3]
-    assert sorted(path.name for path in (tmp_path / "part").iterdir()) == [BEST_TOML, STUDY, TRIALS]
+    assert sorted(path.name for path in (tmp_path / "part").iterdir()) == [BEST_RECIPE_FILE, STUDY_FILE, TRIALS_FILE]
     assert values(search(Plan(RECIPE, SPACE, 2, sampler, seed=1), small, tmp_path / "other")) != values(whole)[:2]
 
 
 def test_the_best_trial_becomes_a_recipe_that_says_where_it_was_chosen(tmp_path, small):
     found = search(Plan(RECIPE, SPACE, 5), small, tmp_path)
     best = max((trial for trial in found.trials if trial.ended == "finished"), key=lambda trial: trial.accuracy or 0)
-    recipe = read_recipe(tmp_path / BEST_TOML)
+    recipe = read_recipe(tmp_path / BEST_RECIPE_FILE)
     assert recipe == found.best and recipe.config.lr == best.values["lr"] and recipe.config.selected_on == "validation"
-    kept = read_toml(tmp_path / BEST_TOML)
+    kept = read_toml(tmp_path / BEST_RECIPE_FILE)
     assert (kept["data"], kept["pixels"], kept["data_sha256"]) == (small.source, small.pixels, small.sha256)
     assert found.accuracy == best.accuracy and set(found.importances) <= set(SPACE)
-    rows = list(csv.DictReader((tmp_path / TRIALS).read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / TRIALS_FILE).read_text().splitlines()))
     assert [row["trial"] for row in rows] == list("12345") and float(rows[0]["lr"]) == found.trials[0].values["lr"]
 
 
@@ -96,13 +96,13 @@ def test_what_best_toml_was_chosen_on_is_the_worst_of_all_choices(tmp_path, smal
         "test",
         "none",
     )
-    assert "test accuracy" in (tmp_path / "asked" / BEST_TOML).read_text()
+    assert "test accuracy" in (tmp_path / "asked" / BEST_RECIPE_FILE).read_text()
 
 
 def test_a_search_that_is_stopped_has_its_best_so_far(tmp_path, small):
     with pytest.raises(KeyboardInterrupt):
         search(Plan(RECIPE, SPACE, 3), small, tmp_path, lambda trial, best: (_ for _ in ()).throw(KeyboardInterrupt))
-    assert read_recipe(tmp_path / BEST_TOML).config.chosen_on == "validation"
+    assert read_recipe(tmp_path / BEST_RECIPE_FILE).config.chosen_on == "validation"
 
 
 def test_a_trial_that_torch_cannot_run_is_impossible(tmp_path, small, monkeypatch):
@@ -165,21 +165,21 @@ def test_one_process_at_a_time_searches_in_a_folder(tmp_path, small):
 def test_trials_csv_is_healed_from_the_study(tmp_path, small):
     plan = Plan(RECIPE, SPACE, 2)
     search(plan, small, tmp_path)
-    whole = (tmp_path / TRIALS).read_text()
-    (tmp_path / TRIALS).write_text(whole[: len(whole) // 2])
+    whole = (tmp_path / TRIALS_FILE).read_text()
+    (tmp_path / TRIALS_FILE).write_text(whole[: len(whole) // 2])
     search(plan, small, tmp_path)
-    assert (tmp_path / TRIALS).read_text() == whole
+    assert (tmp_path / TRIALS_FILE).read_text() == whole
 
 
 def test_any_name_of_a_folder(tmp_path, small):
     folder = tmp_path / "what? #1 50%20"
     search(Plan(RECIPE, SPACE, 1), small, folder)
-    assert (folder / STUDY).exists() and [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert (folder / STUDY_FILE).exists() and [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 
 def test_a_damaged_study_is_told(tmp_path, small):
     search(Plan(RECIPE, SPACE, 1), small, tmp_path)
-    place = tmp_path / STUDY
+    place = tmp_path / STUDY_FILE
     place.write_bytes(place.read_bytes()[: place.stat().st_size // 3])
     with pytest.raises(
         InputError, match=r"study.sqlite cannot be read \(database disk image is malformed\); where it is damaged, move"
@@ -190,7 +190,7 @@ def test_a_damaged_study_is_told(tmp_path, small):
 
 def test_a_study_that_cannot_be_written_is_told(tmp_path, small):
     def damage(trial, best):
-        (tmp_path / STUDY).write_bytes(b"no database" * 1000)
+        (tmp_path / STUDY_FILE).write_bytes(b"no database" * 1000)
 
     with pytest.raises(WriteError, match=r"study.sqlite could not be written \(.*database.*\); the same search"):
         search(Plan(RECIPE, SPACE, 3), small, tmp_path, damage)

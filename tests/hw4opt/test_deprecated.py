@@ -72,7 +72,7 @@ MODULES = {
     "playlists.playlist_path": playlists.playlist_path,
     "playlists.write_playlists": playlists.write_playlists,
     "plotting.plot_mixture": plotting.plot_mixture,
-    "sample.Design": sample.Design,
+    "sample.Design": sample.MixtureDesign,
     "sample.Sample": sample.Sample,
     "search.Budget": search.Budget,
     "search.settle": runs.finish_run,

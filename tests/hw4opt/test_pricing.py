@@ -28,7 +28,8 @@ from hw4opt.form.canonicalize import canonicalize
 from hw4opt.form.gap_cost import row_slack, stationarity_cost
 from hw4opt.proof.certificate import certify
 from hw4opt.proof.feasibility import strictly_feasible
-from hw4opt.selection import exact, layout, leave_one_out, lines
+from hw4opt.selection import leave_one_out
+from hw4opt.selection.loo import active_set, fold_problems, layout
 from hw4opt.solvers._polish import measure
 
 SHEETS = {
@@ -142,15 +143,15 @@ def test_a_solvers_measure_is_the_certificates_gap(name):
 
 
 def folds_of(problem, held_out):
-    """The task of all folds with what it was solved to: w and u of every row."""
+    """The problems of all folds with what they were solved to: w and u of every row."""
     form = canonicalize(problem)
     answer = solve_with("interior", form, Options(tol=1e-13))
-    fits = exact.FullFits(form, answer.w, answer.u)
+    fits = active_set.FullFits(form, answer.w, answer.u)
     union = layout.Union.of(form, layout.Layout.of(problem, held_out))
-    task = lines.Task.of(exact._base(fits, union), union.full, union.have)
-    out = lines.Solved.none(task)
-    assert len(exact.settle(task, out, exact.first_states(task))) == 0
-    return task, out.w, lines.duals_of(task, out, np.arange(len(held_out)))
+    problems = fold_problems.FoldProblems.of(active_set._base(fits, union), union.full, union.have)
+    out = fold_problems.Solved.none(problems)
+    assert len(active_set.active_set_iterations(problems, out, active_set.first_states(problems))) == 0
+    return problems, out.w, fold_problems.duals_of(problems, out, np.arange(len(held_out)))
 
 
 @pytest.mark.parametrize("stretch", [1.0, 2.0**-30, 2.0**30])
@@ -170,11 +171,11 @@ def test_the_gap_of_a_fold_is_no_less_than_what_is_missing(order, weight, strong
         for scale in (1.0, stronger)
     ]
     held_out = leave_one_out(14)
-    (task, w, u), (_, other_w, other_u) = (folds_of(problem, held_out) for problem in problems)
+    (folds, w, u), (_, other_w, other_u) = (folds_of(problem, held_out) for problem in problems)
     counts = np.ones((14, 14)) - np.eye(14)
     best = [fit(replace(problems[0], weights=row), tol=1e-12) for row in counts]
-    assert lines.gap_of(task, np.arange(14), w, u).max() < 1e-11
-    found = lines.gap_of(task, np.arange(14), other_w, other_u) * task.base.gap_scale[0]
+    assert fold_problems.gap_of(folds, np.arange(14), w, u).max() < 1e-11
+    found = fold_problems.gap_of(folds, np.arange(14), other_w, other_u) * folds.base.gap_scale[0]
     for rows, one, optimum, gap in zip(held_out, other_w, best, found, strict=True):
         form = canonicalize([problems[0]], [rows])
         missing = certify(form, one[None], np.zeros((1, form.size))).certificates[0].objective

@@ -183,7 +183,7 @@ def test_auto_keeps_equal_x_together_in_ten_folds(monkeypatch):
     folds = k_fold(60, 10, groups=problem.x[:, 0])
     assert chosen.method == "kfold:10" and len(chosen.notes) == 2
     assert_allclose(chosen.predictions, score_settings([problem], folds)[0].predictions, atol=1e-9)
-    monkeypatch.setattr(planning, "SUBSET", 30)
+    monkeypatch.setattr(planning, "SUBSET_ROWS", 30)
     part = select(problem, [])
     assert part.method == "kfold:10" and np.isfinite(part.predictions).sum() == 30
 

@@ -40,9 +40,10 @@ from hw4opt import (
     Trend,
     fit,
 )
-from hw4opt.assignment import PARTS
+from hw4opt.assignment import REGRESSION_PARTS
 from hw4opt.datasets import step_data
-from hw4opt.selection import exact, k_fold, leave_one_out, score_settings, select
+from hw4opt.selection import k_fold, leave_one_out, score_settings, select
+from hw4opt.selection.loo import active_set
 from hw4opt.selection.ranges import default_range
 
 NEAR = 1e-6  # standard deviations of y between a held-out prediction and the refit's
@@ -362,7 +363,7 @@ def test_a_constraint_that_a_fold_makes_vacuous(loss, extra):
 # ---- exactness on the assignment's data
 
 
-@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+@pytest.mark.parametrize("part", REGRESSION_PARTS, ids=lambda part: part.name)
 def test_every_fold_of_the_assignment_is_exact(part):
     problem = part.problem(step_data()).with_hyperparameters(part.reported or {"gamma": 80.0, "ridge": 0.1})
     score = loo(problem)
@@ -420,15 +421,15 @@ PATHS = [
 def test_the_path_gives_what_the_rounds_give(monkeypatch):
     """With one round only, every fold whose states change goes along the path."""
     expected = {name: loo(CASES[name]) for name in PATHS}
-    lengths, solved, follow = [], [], exact.follow
+    lengths, solved, follow = [], [], active_set.follow_homotopy
 
-    def spy(task, out, lines, start):
-        follow(task, out, lines, start)
+    def spy(problems, out, lines, start):
+        follow(problems, out, lines, start)
         lengths.append(len(lines))
         solved.append(int((out.rounds[lines] > 0).sum()))
 
-    monkeypatch.setattr(exact, "ROUNDS", 1)
-    monkeypatch.setattr(exact, "follow", spy)
+    monkeypatch.setattr(active_set, "ROUND_LIMIT", 1)
+    monkeypatch.setattr(active_set, "follow_homotopy", spy)
     for name in PATHS:
         found = loo(CASES[name])
         assert_allclose(found.predictions, expected[name].predictions, rtol=0, atol=NEAR * np.std(Y), err_msg=name)
@@ -558,7 +559,7 @@ def test_bad_options_are_refused(words, sentence):
 
 
 def test_an_interrupted_search_keeps_its_best(monkeypatch):
-    monkeypatch.setattr(choosing, "TOGETHER", 0)
+    monkeypatch.setattr(choosing, "SHARED_TASK_FITS", 0)
     calls = []
 
     def progress(done, total, score):
@@ -579,7 +580,7 @@ def test_an_interrupted_search_keeps_its_best(monkeypatch):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_interruption_keeps_parts_of_a_basis(monkeypatch, workers):
-    monkeypatch.setattr(choosing, "AT_ONCE", 2 * 24 * 24)
+    monkeypatch.setattr(choosing, "TASK_ENTRIES", 2 * 24 * 24)
     calls = []
 
     def progress(done, total, score):
@@ -593,7 +594,7 @@ def test_an_interruption_keeps_parts_of_a_basis(monkeypatch, workers):
 
 def test_settings_in_parts_are_settings_together(monkeypatch):
     together = select(SMALL, ["gamma", "ridge"], "loo", "grid")
-    monkeypatch.setattr(choosing, "AT_ONCE", 0)
+    monkeypatch.setattr(choosing, "TASK_ENTRIES", 0)
     apart = select(SMALL, ["gamma", "ridge"], "loo", "grid")
     assert [row["ridge"] for row in apart.table] == [row["ridge"] for row in together.table]
     assert_allclose([row["score"] for row in apart.table], [row["score"] for row in together.table], rtol=1e-9)
@@ -734,8 +735,8 @@ def test_auto_is_ten_fold_where_no_part_of_the_rows_is_left_to_take(monkeypatch)
 
 
 def test_auto_takes_a_subset_where_ten_fold_would_take_too_long(monkeypatch):
-    monkeypatch.setattr(planning, "PATIENCE", 0.0)
-    monkeypatch.setattr(planning, "SUBSET", 20)
+    monkeypatch.setattr(planning, "AUTO_SECONDS", 0.0)
+    monkeypatch.setattr(planning, "SUBSET_ROWS", 20)
     large = small(120)
     first, again, other = (select(large, ["ridge"], seed=seed) for seed in (0, 0, 1))
     assert first.method == "kfold:10" and "10-fold on 20 of 120 rows (seed 0)" in first.notes[0]

@@ -12,7 +12,7 @@ from hw4cli.exit_status import Exit, say
 from hw4cli.options import verbose_option, version_option
 from hw4cli.program import Commands, run
 
-COMMANDS = {
+NETS_COMMANDS = {
     "train": "Train a network; curves, checkpoints and figures in one folder.",
     "search": "Choose hyper-parameters on held-out training images.",
     "evaluate": "Accuracy, confusions and worst mistakes of a trained network.",
@@ -20,30 +20,33 @@ COMMANDS = {
     "data": "Download, verify and show the images.",
     "reproduce": "Part 3 of the assignment, every figure and number.",
 }
-EPILOG = """\b
+NETS_EPILOG = """\b
 Exit status: 0 finished · 1 the loss diverged, or a file could not be written
              2 wrong input or usage · 130 interrupted
 Completion: eval "$(_HW4NETS_COMPLETE=bash_source hw4nets)"
             (zsh: zsh_source, fish: fish_source)"""
 PROGRAM = "hw4nets"
 EXTRA = ("torch", "torchvision", "matplotlib", "optuna", "tomli_w", "PIL")
-MISSING = "{} is not installed; it comes with the extra: pip install 'hw4opt[nets]'"
+NOT_INSTALLED = "{} is not installed; it comes with the extra: pip install 'hw4opt[nets]'"
 
 
 class NetsCommands(Commands):
     """The commands of this folder."""
 
-    texts, package = COMMANDS, "hw4cli.nets"
+    texts, package = NETS_COMMANDS, "hw4cli.nets"
 
     def unknown(self, name: str) -> Exception:
         """The exception for a command that does not exist."""
         from hw4nets import UnknownNameError
 
-        return UnknownNameError("command", name, COMMANDS)
+        return UnknownNameError("command", name, NETS_COMMANDS)
 
 
 @click.group(
-    cls=NetsCommands, epilog=EPILOG, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=NetsCommands,
+    epilog=NETS_EPILOG,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @version_option(PROGRAM)
 @verbose_option(PROGRAM)
@@ -57,7 +60,7 @@ def app() -> None:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit status."""
     if find_spec("torch") is None:
-        say(PROGRAM, MISSING.format("torch"))
+        say(PROGRAM, NOT_INSTALLED.format("torch"))
         return Exit.WRONG
     return run(app, PROGRAM, words, _judge)
 
@@ -73,7 +76,7 @@ def _judge(error: Exception) -> tuple[str, Exit] | None:
         return str(error), Exit.WRONG if isinstance(error, InputError | CheckpointError) else Exit.UNPROVEN
     missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if missing in EXTRA:
-        return MISSING.format(missing), Exit.WRONG
+        return NOT_INSTALLED.format(missing), Exit.WRONG
     return None
 
 

@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from hw4cli.exit_status import Exit
-from hw4cli.nets.options import DATA, PLOT, SAVE, SEED, WRITE, Writing, options, take
+from hw4cli.nets.options import IMAGES, PLOT, REPORTING, RESULT_FILE, SEED, Writing, options, take
 from hw4cli.nets.outputs import check_outputs, figure_line, recorded, save_plot, show, write_json
 from hw4cli.nets.progress import load_shown, source_path
 from hw4nets.data import Data
@@ -17,7 +17,7 @@ from hw4nets.files import cache_folder, write_with
 
 
 @click.command("data")
-@options(DATA, PLOT, SAVE, SEED, WRITE)
+@options(IMAGES, PLOT, RESULT_FILE, SEED, REPORTING)
 def command(data: str | None, seed: int, **given: Any) -> int:
     """Have the images ready: downloaded, verified, decoded and cached.
 

@@ -18,14 +18,14 @@ from hw4nets.recipes import DEFAULT_PRESET, preset_names
 from hw4nets.settings import settings_of
 
 __all__ = [
-    "DATA",
+    "IMAGES",
     "PLOT",
     "RECIPE",
-    "SAVE",
+    "RECIPE_SETTINGS",
+    "REPORTING",
+    "RESULT_FILE",
     "SEED",
-    "SETTINGS",
-    "WRITE",
-    "Chosen",
+    "RecipeSources",
     "Writing",
     "options",
     "settings_given",
@@ -45,7 +45,7 @@ class Writing:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class RecipeSources:
     """The sources of a recipe."""
 
     net: str | None
@@ -103,8 +103,8 @@ RECIPE = (
         "--config", metavar="TOML", help="Settings from a file, such as a run's config.toml or a search's best.toml."
     ),
 )
-SETTINGS = (*_network_settings(), *(_setting(item, "") for item in settings_of(Config)))
-DATA = click.option(
+RECIPE_SETTINGS = (*_network_settings(), *(_setting(item, "") for item in settings_of(Config)))
+IMAGES = click.option(
     "--data",
     metavar="official|PATH|synthetic",
     shell_complete=_complete(["official", "synthetic"]),
@@ -112,8 +112,8 @@ DATA = click.option(
 )
 PLOT = click.option("--plot", metavar="PATH", help="Write a figure: .png, .pdf, .svg, .jpg or .webp.")
 SEED = click.option("--seed", type=whole(0), default=0, metavar="S", help="Noted in the JSON; nothing is drawn here.")
-SAVE = click.option("--save", metavar="PATH", help="Write the result to a file of its own.")
-WRITE = (JSON, QUIET, verbose_option("hw4nets"), version_option("hw4nets"))
+RESULT_FILE = click.option("--save", metavar="PATH", help="Write the result to a file of its own.")
+REPORTING = (JSON, QUIET, verbose_option("hw4nets"), version_option("hw4nets"))
 
 
 def settings_given(given: Mapping[str, Any]) -> dict[str, Any]:

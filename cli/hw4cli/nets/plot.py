@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from hw4cli.exit_status import Exit
-from hw4cli.nets.options import PLOT, SAVE, SEED, WRITE, Writing, options, take
+from hw4cli.nets.options import PLOT, REPORTING, RESULT_FILE, SEED, Writing, options, take
 from hw4cli.nets.outputs import check_outputs, figure_line, percent, recorded, save_plot, show, write_json
 from hw4nets.errors import InputError
 from hw4nets.files import write_text
@@ -46,7 +46,7 @@ def _about(folder: Path) -> dict[str, Any]:
 
 @click.command("plot")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN…")
-@options(PLOT, SAVE, SEED, WRITE)
+@options(PLOT, RESULT_FILE, SEED, REPORTING)
 def command(runs: tuple[str, ...], seed: int, **given: Any) -> int:
     """A table of runs, unfinished ones too.
 

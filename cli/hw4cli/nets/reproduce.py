@@ -10,7 +10,7 @@ import click
 
 from hw4cli.exit_status import Exit, say
 from hw4cli.json_record import json_text
-from hw4cli.nets.options import DATA, PLOT, SAVE, WRITE, Writing, options, take, whole
+from hw4cli.nets.options import IMAGES, PLOT, REPORTING, RESULT_FILE, Writing, options, take, whole
 from hw4cli.nets.outputs import PROGRAM, check_outputs, line, percent, recorded, save_plot, show, write_json
 from hw4cli.nets.progress import EpochTable, load_shown, source_path
 from hw4cli.output_paths import Files
@@ -23,7 +23,7 @@ from hw4nets.runs import read_history
 
 
 @click.command("reproduce")
-@options(DATA)
+@options(IMAGES)
 @click.option(
     "--out",
     required=True,
@@ -38,7 +38,7 @@ from hw4nets.runs import read_history
 @click.option("--threads", type=whole(0), default=0, metavar="N", help="CPU threads; default: torch's choice.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda")
 @click.option("--overwrite", is_flag=True, help="Start all runs in the folder again.")
-@options(PLOT, SAVE, WRITE)
+@options(PLOT, RESULT_FILE, REPORTING)
 def command(
     data: str | None, out: str, epochs: int | None, own_epochs: int | None, overwrite: bool, **given: Any
 ) -> int:

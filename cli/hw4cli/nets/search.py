@@ -11,13 +11,13 @@ import click
 
 from hw4cli.exit_status import Exit, say
 from hw4cli.nets.options import (
-    DATA,
+    IMAGES,
     PLOT,
     RECIPE,
-    SAVE,
-    SETTINGS,
-    WRITE,
-    Chosen,
+    RECIPE_SETTINGS,
+    REPORTING,
+    RESULT_FILE,
+    RecipeSources,
     Writing,
     options,
     settings_given,
@@ -34,7 +34,7 @@ from hw4nets.execution import check_machine
 from hw4nets.files import write_text
 from hw4nets.process import keep_freed_memory
 from hw4nets.recipes import Recipe, read_toml
-from hw4nets.search import BEST_TOML, STUDY, STUDY_FILES, search
+from hw4nets.search import BEST_RECIPE_FILE, STUDY_FILE, STUDY_FILES, search
 from hw4nets.search_plan import SAMPLERS, Findings, Plan, default_space
 from hw4nets.settings import Range, checked, settings_of
 
@@ -44,7 +44,7 @@ MAX_COMBINATIONS = 200  # of other options, tried before a value of --vary count
 
 
 @click.command("search")
-@options(RECIPE, DATA)
+@options(RECIPE, IMAGES)
 @click.option(
     "--out",
     required=True,
@@ -67,7 +67,7 @@ MAX_COMBINATIONS = 200  # of other options, tried before a value of --vary count
     help="Search this option only (and others so named). Repeat for more.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the search in the folder.")
-@options(SETTINGS, PLOT, SAVE, WRITE)
+@options(RECIPE_SETTINGS, PLOT, RESULT_FILE, REPORTING)
 def command(
     data: str | None, out: str, trials: int, sampler: str, vary: tuple[str, ...], resume: bool, **given: Any
 ) -> int:
@@ -79,7 +79,7 @@ def command(
     best.toml is what `hw4nets train --config` takes. The test images are used with --select test only, and best.toml
     then says so.
     """
-    writing, changes, chosen = take(Writing, given), settings_given(given), take(Chosen, given)
+    writing, changes, chosen = take(Writing, given), settings_given(given), take(RecipeSources, given)
     settings = {} if chosen.config is None else read_toml(chosen.config)
     read = {f"--config {chosen.config}": chosen.config, "the data": source_path(named_source(data, settings))}
     check_outputs(writing, read, Files(f"--out {out}", out, named_files(STUDY_FILES)))
@@ -87,7 +87,7 @@ def command(
     check_machine(recipe.config)
     keep_freed_memory()
     plan = Plan(recipe, _space(recipe, vary, changes), trials, sampler, recipe.config.seed)
-    if (Path(out) / STUDY).exists() and not resume:
+    if (Path(out) / STUDY_FILE).exists() and not resume:
         raise InputError(f"{out} holds a search; give --resume to go on, or another --out")
     images = load_named(data, settings, writing, plan.seed)
     with recorded(writing, plan.seed, images.sha256):
@@ -98,7 +98,7 @@ def command(
             say(PROGRAM, "interrupted; the same command with --resume goes on with the trials that are missing")
             return Exit.INTERRUPTED
         _write(plan, found, Path(out), writing, images.pixels)
-    record = {"status": "certified", "message": f"best settings in {out}/{BEST_TOML}", "pixels": images.pixels}
+    record = {"status": "certified", "message": f"best settings in {out}/{BEST_RECIPE_FILE}", "pixels": images.pixels}
     record |= {
         "selected_on": found.best.config.selected_on,
         f"{plan.judged_on}_accuracy": found.accuracy,
@@ -109,7 +109,7 @@ def command(
     go_on, whole = "" if resume else " --resume", chosen_recipe(chosen, {}).config.epochs
     epochs = f" --epochs {whole}" if whole != recipe.config.epochs else ""  # best.toml has those of a trial
     last = [
-        f"To train with the best: hw4nets train --config {out}/{BEST_TOML}{epochs} --out RUN",
+        f"To train with the best: hw4nets train --config {out}/{BEST_RECIPE_FILE}{epochs} --out RUN",
         *figure_line(writing, "search.png", go_on),
     ]
     _show(writing, plan, found, images.pixels, last)
@@ -196,7 +196,7 @@ def _write(plan: Plan, found: Findings, folder: Path, writing: Writing, pixels: 
         title = f"{plan.recipe.shape.name}: {len(found.trials)} trials, pixels {pixels}"
         save_plot(writing, plot_study(found.trials, found.importances, plan.judged_on, title))
     if writing.save is not None:
-        write_text(writing.save, (folder / BEST_TOML).read_text(encoding="utf-8"))
+        write_text(writing.save, (folder / BEST_RECIPE_FILE).read_text(encoding="utf-8"))
 
 
 def _show(writing: Writing, plan: Plan, found: Findings, pixels: str, last: list[str]) -> None:

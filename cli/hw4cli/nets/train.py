@@ -10,13 +10,13 @@ import click
 
 from hw4cli.exit_status import Exit, say
 from hw4cli.nets.options import (
-    DATA,
+    IMAGES,
     PLOT,
     RECIPE,
-    SAVE,
-    SETTINGS,
-    WRITE,
-    Chosen,
+    RECIPE_SETTINGS,
+    REPORTING,
+    RESULT_FILE,
+    RecipeSources,
     Writing,
     options,
     settings_given,
@@ -47,11 +47,11 @@ SUMMARY_SHOWN = (
 
 
 @click.command("train")
-@options(RECIPE, DATA)
+@options(RECIPE, IMAGES)
 @click.option("--out", required=True, metavar="RUN", help="The run's folder; made if absent.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint, with its own settings.")
 @click.option("--overwrite", is_flag=True, help="Start again in a folder that holds a run.")
-@options(SETTINGS, PLOT, SAVE, WRITE)
+@options(RECIPE_SETTINGS, PLOT, RESULT_FILE, REPORTING)
 def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: Any) -> int:
     """Train a network: config, history, summary, figures and checkpoints in one folder.
 
@@ -60,7 +60,7 @@ def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: 
     """
     if resume and overwrite:
         raise InputError("--resume goes on and --overwrite starts over; give one of them")
-    writing, chosen, changes = take(Writing, given), take(Chosen, given), settings_given(given)
+    writing, chosen, changes = take(Writing, given), take(RecipeSources, given), settings_given(given)
     kept = read_toml(Path(out) / CONFIG) if resume and (Path(out) / CONFIG).exists() else {}
     source = kept or ({} if chosen.config is None else read_toml(chosen.config))
     read = {f"--config {chosen.config}": chosen.config, "the data": source_path(named_source(data, source))}
@@ -90,7 +90,7 @@ def train(folder: Path, recipe: Recipe, data: Data, writing: Writing) -> int:
     return Exit.CERTIFIED
 
 
-def chosen_recipe(chosen: Chosen, changes: Mapping[str, Any]) -> Recipe:
+def chosen_recipe(chosen: RecipeSources, changes: Mapping[str, Any]) -> Recipe:
     """From a file, or from a preset; then what the options change."""
     if chosen.config is not None and chosen.preset is not None:
         raise InputError("--config and --preset both give settings; leave one out")
@@ -108,7 +108,7 @@ def chosen_recipe(chosen: Chosen, changes: Mapping[str, Any]) -> Recipe:
     return recipe.changed(changes)
 
 
-def kept_recipe(folder: Path, chosen: Chosen, changes: Mapping[str, Any]) -> Recipe:
+def kept_recipe(folder: Path, chosen: RecipeSources, changes: Mapping[str, Any]) -> Recipe:
     """The run's own, with the given settings; opening the run checks that they agree."""
     recipe = read_recipe(folder / CONFIG)
     if chosen.preset is None and chosen.config is None:
@@ -117,7 +117,7 @@ def kept_recipe(folder: Path, chosen: Chosen, changes: Mapping[str, Any]) -> Rec
                 f"{folder} is a run of {recipe.shape.name}, not {chosen.net}; leave --net out, or give another --out"
             )
         return recipe.changed(changes)
-    return chosen_recipe(Chosen(chosen.net or recipe.shape.name, chosen.preset, chosen.config), changes)
+    return chosen_recipe(RecipeSources(chosen.net or recipe.shape.name, chosen.preset, chosen.config), changes)
 
 
 def _write(folder: Path, recipe: Recipe, data: Data, outcome: Outcome, writing: Writing) -> None:

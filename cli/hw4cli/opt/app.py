@@ -12,7 +12,7 @@ from hw4cli.opt.options import version
 from hw4cli.program import Commands, run
 from hw4cli.translate import translate
 
-COMMANDS = {
+OPT_COMMANDS = {
     "solve": "Fit a penalised or shape-constrained regression, and prove it.",
     "check": "Solve one problem with every solver and compare.",
     "predict": "Predict with a saved model.",
@@ -20,7 +20,7 @@ COMMANDS = {
     "em": "A listener's moods from play counts, and a playlist for each.",
     "reproduce": "Part 2 of the assignment, every figure and number.",
 }
-EPILOG = """\b
+OPT_EPILOG = """\b
 Exit status: 0 certified · 1 an answer without proof, or solvers that disagree
              2 wrong input or usage · 130 interrupted
 Sentences count rows from 1, the header not counted; the JSON counts from 0.
@@ -31,17 +31,17 @@ Completion: eval "$(_HW4OPT_COMPLETE=bash_source hw4opt)"
 class OptCommands(Commands):
     """The commands of this folder."""
 
-    texts, package = COMMANDS, "hw4cli.opt"
+    texts, package = OPT_COMMANDS, "hw4cli.opt"
 
     def unknown(self, name: str) -> Exception:
         """The exception for a name that is no command."""
         from hw4opt import UnknownNameError
 
-        return UnknownNameError("command", name, COMMANDS)
+        return UnknownNameError("command", name, OPT_COMMANDS)
 
 
 @click.group(
-    cls=OptCommands, epilog=EPILOG, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=OptCommands, epilog=OPT_EPILOG, no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
 @version
 def app() -> None:

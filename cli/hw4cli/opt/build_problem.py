@@ -25,7 +25,7 @@ from hw4opt.terms.base import Array
 log = logging.getLogger("hw4opt.cli")
 
 SMALLEST_SPREAD = 1e-152  # its square is above 0
-ON_COEFFICIENTS = {"nonnegative": "coef_nonnegative", "bounds": "coef_bounds:lower=,upper="}
+COEFFICIENT_CONSTRAINTS = {"nonnegative": "coef_nonnegative", "bounds": "coef_bounds:lower=,upper="}
 SPREAD_RATIO = 10.0  # largest over smallest spread of columns, above which a warning is given
 
 
@@ -218,7 +218,7 @@ def _coefficient_warnings(problem: Problem) -> Iterator[str]:
         if term.name in ("nonnegative", "bounds"):
             yield (
                 f"{term.name} holds for the fitted values, not for the coefficients; "
-                f"--constraint {ON_COEFFICIENTS[term.name]} is for those"
+                f"--constraint {COEFFICIENT_CONSTRAINTS[term.name]} is for those"
             )
 
 

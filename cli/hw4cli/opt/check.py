@@ -11,11 +11,11 @@ import click
 from hw4cli.opt.build_problem import build_problem
 from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.options import (
+    MODEL_FILE,
+    OUTPUT,
     PROBLEM,
-    SAVE,
     SELECT,
     SOLVER,
-    WRITE,
     OutputOptions,
     ProblemOptions,
     SelectionOptions,
@@ -40,7 +40,7 @@ SOLVER_OPTIONS = (
 
 
 @click.command("check")
-@options(PROBLEM, SOLVER_OPTIONS, SELECT, SAVE, WRITE)
+@options(PROBLEM, SOLVER_OPTIONS, SELECT, MODEL_FILE, OUTPUT)
 def command(solver: tuple[str, ...], every: bool, time_limit: float, **given: Any) -> int:
     """Solve one problem with many solvers, and compare.
 

@@ -21,7 +21,7 @@ from hw4cli.opt.em_options import (
     PlaylistOptions,
 )
 from hw4cli.opt.exit_status import Exit, say
-from hw4cli.opt.options import ARRAYS, DATA, ERRORS, SAVE, WRITE, OutputOptions
+from hw4cli.opt.options import ARRAYS, DATA_TABLE, MODEL_FILE, OUTPUT, STANDARD_ERRORS, OutputOptions
 from hw4cli.opt.outputs import check_outputs, draw, provenance, with_arrays, write_json
 from hw4cli.opt.report import figure_line, show, warn
 from hw4cli.options import options, take
@@ -38,12 +38,12 @@ from hw4opt.tables import STDIN
 
 @click.command("em")
 @options(
-    DATA,
+    DATA_TABLE,
     EM_OPTIONS,
-    ERRORS,
-    SAVE,
+    STANDARD_ERRORS,
+    MODEL_FILE,
     ARRAYS,
-    WRITE,
+    OUTPUT,
 )
 def command(**given: Any) -> int:
     """Find a listener's k moods by EM, and make a playlist for each.

@@ -109,7 +109,7 @@ def _bytes(context: click.Context, parameter: click.Parameter, text: str) -> int
 
 version = version_option("hw4opt")
 
-DATA = click.argument("data", required=False, metavar="[DATA]")
+DATA_TABLE = click.argument("data", required=False, metavar="[DATA]")
 
 TABLE = (
     click.option(
@@ -137,7 +137,7 @@ CATEGORICAL = click.option(
 )
 
 PROBLEM = (
-    DATA,
+    DATA_TABLE,
     click.option(
         "--x", metavar="COL[,COL…]", help="Feature columns; default: every numeric column that has no other role."
     ),
@@ -223,7 +223,7 @@ SEPARATED = click.option(
     help="Counts without a finite maximum: say so, or fit the rows that have one.",
 )
 
-ERRORS = click.option(
+STANDARD_ERRORS = click.option(
     "--errors",
     type=click.Choice(["information", "dispersion", "sandwich"]),
     default="information",
@@ -269,9 +269,9 @@ ARRAYS = click.option(
     default=None,
     help="Write the long arrays into the JSON, or leave them out; default: written for up to 100,000 rows.",
 )
-SAVE = click.option("--save", metavar="PATH", help="Write the model, one self-contained JSON file.")
+MODEL_FILE = click.option("--save", metavar="PATH", help="Write the model, one self-contained JSON file.")
 
-WRITE = (
+OUTPUT = (
     click.option("--seed", type=whole(0), default=0, show_default=True, metavar="S", help="Seed of data and search."),
     JSON,
     click.option("--plot", metavar="PATH", help="Write a figure: .png, .pdf, .svg, .jpg or .webp."),

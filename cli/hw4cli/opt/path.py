@@ -13,11 +13,11 @@ from hw4cli.opt.build_problem import BuiltProblem, build_problem
 from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.option_syntax import LogRange, parse_range
 from hw4cli.opt.options import (
+    MODEL_FILE,
+    OUTPUT,
     PROBLEM,
-    SAVE,
     SELECT,
     SOLVE,
-    WRITE,
     OutputOptions,
     ProblemOptions,
     SelectionOptions,
@@ -69,8 +69,8 @@ class PathPoint:
     ),
     SOLVE,
     SELECT,
-    SAVE,
-    WRITE,
+    MODEL_FILE,
+    OUTPUT,
 )
 def command(vary: str, **given: Any) -> int:
     """Fits and held-out errors along one hyper-parameter.

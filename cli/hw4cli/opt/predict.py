@@ -16,7 +16,7 @@ from hw4cli.opt.columns import LARGEST_VALUE
 from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.extrapolation import OUTSIDE_ADVICE, RowRange, with_empty_rows
 from hw4cli.opt.model_columns import NewRows, new_rows, target_of
-from hw4cli.opt.options import ARRAYS, SAVE, TABLE, WRITE, OutputOptions
+from hw4cli.opt.options import ARRAYS, MODEL_FILE, OUTPUT, TABLE, OutputOptions
 from hw4cli.opt.outputs import check_outputs, draw, provenance, with_arrays, write_json
 from hw4cli.opt.predict_fit import FitPredictor
 from hw4cli.opt.predict_mixture import MixturePredictor
@@ -59,7 +59,7 @@ log = logging.getLogger("hw4opt.cli")
     metavar="COL",
     help="Mixtures: the column of counts, which determine the moods; default: the one it was fitted to.",
 )
-@options(TABLE, SAVE, ARRAYS, WRITE)
+@options(TABLE, MODEL_FILE, ARRAYS, OUTPUT)
 def command(offset: str | None, exposure: str | None, **given: Any) -> int:
     """Predict with a saved model: MODEL is a file of `hw4opt solve --save` or `em --save`, DATA a CSV or Parquet file.
 

@@ -14,7 +14,7 @@ import click
 
 from hw4cli.json_record import json_text
 from hw4cli.opt.exit_status import Exit
-from hw4cli.opt.options import WRITE, OutputOptions
+from hw4cli.opt.options import OUTPUT, OutputOptions
 from hw4cli.opt.outputs import check_outputs, draw, provenance, write_json
 from hw4cli.opt.report import show
 from hw4cli.options import options, take, whole
@@ -39,7 +39,7 @@ OUTPUT_FILES = re.compile(r"report\.md|results\.json|2[a-d]_(fit|heatmap|variety
     "--workers", type=whole(1), metavar="N", help="Processes for the spread; default: the processors there are."
 )
 @click.option("--save", metavar="PATH", help="Write the results once more, as one JSON file.")
-@options(WRITE)
+@options(OUTPUT)
 def command(out: str, draws: int, workers: int | None, **given: Any) -> int:
     """Part 2 of the assignment: hyper-parameters by exact leave-one-out, figures, heat maps and a report."""
     return reproduce(out, draws, workers, take(OutputOptions, given))

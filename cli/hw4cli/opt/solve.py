@@ -14,13 +14,13 @@ from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.fit_warnings import dispersion_warnings, fit_warnings
 from hw4cli.opt.options import (
     ARRAYS,
-    ERRORS,
+    MODEL_FILE,
+    OUTPUT,
     PROBLEM,
-    SAVE,
     SELECT,
     SEPARATED,
     SOLVE,
-    WRITE,
+    STANDARD_ERRORS,
     OutputOptions,
     ProblemOptions,
     SelectionOptions,
@@ -54,7 +54,7 @@ log = logging.getLogger("hw4opt.cli")
 
 
 @click.command("solve")
-@options(PROBLEM, SOLVE, SEPARATED, ERRORS, SELECT, SAVE, ARRAYS, WRITE)
+@options(PROBLEM, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, MODEL_FILE, ARRAYS, OUTPUT)
 def command(**given: Any) -> int:
     """Fit a penalised or shape-constrained regression, and prove it.
 

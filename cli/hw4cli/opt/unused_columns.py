@@ -9,7 +9,7 @@ import numpy as np
 
 from hw4opt.errors import listed
 from hw4opt.tables import Table
-from hw4opt.tables.table import DECIMAL_COMMA, MOSTLY, first_cells
+from hw4opt.tables.table import DECIMAL_COMMA, MAJORITY_SHARE, first_cells
 
 UNNAMED_INDEX = re.compile(r"|Unnamed: 0(\.\d+)?|__index_level_\d+__")  # as pandas names it
 
@@ -25,10 +25,10 @@ def column_kind(table: Table, name: str) -> str:
     missing = table.missing(name)
     if missing.all():
         return "nothing"
-    if np.count_nonzero(~np.isnan(table.floats(name))) > MOSTLY * np.count_nonzero(~missing):
+    if np.count_nonzero(~np.isnan(table.floats(name))) > MAJORITY_SHARE * np.count_nonzero(~missing):
         return "few"
     sample = [cell.strip() for cell in first_cells(table.text(name))]
-    return "commas" if sum(map(bool, map(DECIMAL_COMMA.fullmatch, sample))) > MOSTLY * len(sample) else "text"
+    return "commas" if sum(map(bool, map(DECIMAL_COMMA.fullmatch, sample))) > MAJORITY_SHARE * len(sample) else "text"
 
 
 REASONS = {

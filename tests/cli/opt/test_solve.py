@@ -316,7 +316,7 @@ def test_an_interrupted_search_keeps_the_best_so_far(hw4opt, monkeypatch, tmp_pa
             raise KeyboardInterrupt
         return score(*given)
 
-    monkeypatch.setattr(choose, "TOGETHER", 0)
+    monkeypatch.setattr(choose, "SHARED_TASK_FITS", 0)
     monkeypatch.setattr(choose, "score_settings", interrupted)
     done = hw4opt("solve", "--select", "kfold:5", "--json", "-", "--save", "m.json", "--quiet")
     assert done.status == 130 and done.json["status"] == "interrupted"

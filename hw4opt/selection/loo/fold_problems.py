@@ -11,31 +11,32 @@ from itertools import pairwise
 import numpy as np
 
 from hw4opt.form.gap_cost import DIFFERENCE_ROUNDING, row_slack, stationarity_cost
-from hw4opt.selection.tableau import FREE, HIGH, LOW, Base, limits
+from hw4opt.selection.loo.tableau import FREE, HIGH, LOW, FullFitState, limits
 from hw4opt.terms.base import Array
 
-ROUNDS = 30  # in which rows take the states they ask for, before a fold is reached along its path
-CHANGED = 64  # rows of one fold that may differ from the full fit before it goes to the general solver
-WIDTHS = (0, 4, 8, 12, 16, 24, 32, 48, CHANGED)  # folds with about as many changed rows are solved together
-TOGETHER, PROVEN = 64_000, 16_000  # folds × rows looked at, and proven, together: arrays that stay in a core's cache
+ROUND_LIMIT = 30  # in which rows take the states they ask for, before a fold is reached along its path
+CHANGED_ROWS_LIMIT = 64  # rows of one fold that may differ from the full fit before it goes to the general solver
+# folds with about as many changed rows are solved together
+SYSTEM_SIZES = (0, 4, 8, 12, 16, 24, 32, 48, CHANGED_ROWS_LIMIT)
+# folds × rows that are solved, and proven, together: arrays that stay in a core's cache
+SOLVE_ENTRIES, PROVE_ENTRIES = 64_000, 16_000
 # of a violated constraint, in units of the largest |u|: violations of settled folds are hardly more than rounding
-PRICE = 10.0
-EXACT = 1e-12  # relative gap of a fold that counts as exact
-BREAKPOINT_ROUNDING = 1e-13  # of a row's |z|: on its breakpoint
+VIOLATION_PRICE = 10.0
+BREAKPOINT_WIDTH = 1e-13  # of a row's |z|: on its breakpoint
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class FoldProblems:
     """The full fits, and the lines to solve from them: every fold of every setting, setting by setting."""
 
-    base: Base
+    base: FullFitState
     full: np.ndarray  # (M,) bool: the full data have the row
     have: np.ndarray  # (F, M) bool: the fold has it
     setting: np.ndarray  # (L,)
     fold: np.ndarray
 
     @classmethod
-    def of(cls, base: Base, full: np.ndarray, have: np.ndarray) -> Task:
+    def of(cls, base: FullFitState, full: np.ndarray, have: np.ndarray) -> FoldProblems:
         return cls(base, full, have, *(index.ravel() for index in np.indices((len(base.w), len(have)))))
 
     def parts(self, lines: np.ndarray, most: int) -> Iterator[np.ndarray]:
@@ -56,10 +57,10 @@ class Solved:
     gap: Array
 
     @classmethod
-    def none(cls, task: Task) -> Solved:
-        lines, size = len(task.setting), len(task.full)
+    def none(cls, problems: FoldProblems) -> Solved:
+        lines, size = len(problems.setting), len(problems.full)
         return cls(
-            w=np.zeros((lines, task.base.w.shape[1])),
+            w=np.zeros((lines, problems.base.w.shape[1])),
             rounds=np.zeros(lines, dtype=int),
             state=np.zeros((lines, size), dtype=np.int8),
             x=np.zeros((lines, size)),
@@ -77,10 +78,10 @@ class Changes:
     u₀ - end
     """
 
-    def __init__(self, task: Task, s: np.ndarray, state: np.ndarray) -> None:
-        base, tables = task.base, task.base.tables
+    def __init__(self, problems: FoldProblems, s: np.ndarray, state: np.ndarray) -> None:
+        base, tables = problems.base, problems.base.tables
         self.base, self.s = base, s
-        self.line, self.row = line, row = places(state != base.state.take(s, axis=0))
+        self.line, self.row = line, row = nonzero_fast(state != base.state.take(s, axis=0))
         self.at = at = s[line]
         self.now = state[line, row]
         self.q, self.t = tables.q[at, row], tables.t[at, row]
@@ -106,7 +107,7 @@ class Changes:
         counts = self.counts
         first = np.cumsum(counts) - counts
         y = np.zeros(gamma.shape)
-        for above, most in pairwise(WIDTHS):
+        for above, most in pairwise(SYSTEM_SIZES):
             mine = np.flatnonzero((counts > above) & (counts <= most))
             if not len(mine):
                 continue
@@ -119,7 +120,7 @@ class Changes:
             y[take[real]] = _solve(matrix, np.where(real[:, :, None], gamma[take], 0.0))[real]
         return y
 
-    def wide(self, y: Array) -> Array:
+    def scatter(self, y: Array) -> Array:
         """The drivers among all rows, (b, M)."""
         found = np.zeros((len(self.s), self.base.x.shape[1]))
         found[self.line, self.row] = y
@@ -127,7 +128,7 @@ class Changes:
 
     def positions(self, y: Array, x0: Array, u0: Array, t: Array) -> Array:
         """x of all rows, (b, M): from x₀, and on changed rows that leave or come into E from t and u₀."""
-        x = x0 + groupwise(self.s, self.wide(y), self.base.move)
+        x = x0 + groupwise(self.s, self.scatter(y), self.base.move)
         special = (self.held & ~self.free) | (self.into & ~self.held)
         x[self.line[special], self.row[special]] = np.where(self.held, t + y, u0 - y)[special]
         return x
@@ -137,7 +138,7 @@ class Changes:
         return limits(self.now, self.q, self.ends, self.z_ends, self.base.slack[self.at, self.row])
 
 
-def places(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def nonzero_fast(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """np.nonzero of a mask (b, M) with few True, eight times as fast."""
     line, row = np.divmod(np.flatnonzero(mask), mask.shape[1])
     return line, row
@@ -162,34 +163,36 @@ def _solve(matrix: Array, right: Array) -> Array:
     return found
 
 
-def finish(task: Task, out: Solved, lines: np.ndarray, state: np.ndarray, x: Array, y: Array, number: int) -> None:
+def store(
+    problems: FoldProblems, out: Solved, lines: np.ndarray, state: np.ndarray, x: Array, y: Array, number: int
+) -> None:
     """Keep lines that settled at these states, positions and drivers."""
     if len(lines):
-        s, p = task.setting[lines], task.base.p
-        out.w[lines] = task.base.w[s] + groupwise(s, y, lambda one, part: part @ p[one])
+        s, p = problems.setting[lines], problems.base.p
+        out.w[lines] = problems.base.w[s] + groupwise(s, y, lambda one, part: part @ p[one])
         out.state[lines], out.x[lines], out.rounds[lines] = state, x, number
 
 
-def prove(task: Task, out: Solved) -> None:
+def prove(problems: FoldProblems, out: Solved) -> None:
     """Gaps of all lines that settled."""
-    for lines in task.parts(np.flatnonzero(out.rounds), PROVEN):
-        out.gap[lines] = gap_of(task, lines, out.w[lines], duals_of(task, out, lines))
+    for lines in problems.parts(np.flatnonzero(out.rounds), PROVE_ENTRIES):
+        out.gap[lines] = gap_of(problems, lines, out.w[lines], duals_of(problems, out, lines))
 
 
-def duals_of(task: Task, out: Solved, lines: np.ndarray) -> Array:
+def duals_of(problems: FoldProblems, out: Solved, lines: np.ndarray) -> Array:
     """u of all rows, from their states and positions."""
-    tables, s, x = task.base.tables, task.setting[lines], out.x[lines]
+    tables, s, x = problems.base.tables, problems.setting[lines], out.x[lines]
     q, t, low, high = (one.take(s, axis=0) for one in (tables.q, tables.t, tables.low, tables.high))
-    if not task.base.flat:
-        return np.minimum(np.maximum((x - t) / q, low), high) * task.have.take(task.fold[lines], axis=0)
+    if not problems.base.flat:
+        return np.minimum(np.maximum((x - t) / q, low), high) * problems.have.take(problems.fold[lines], axis=0)
     state = out.state[lines]
     inside = np.where(q > 0, (x - t) / np.where(q > 0, q, 1.0), x)
     return np.where(state == FREE, inside, np.where(state == LOW, low, np.where(state == HIGH, high, 0.0)))
 
 
-def gap_of(task: Task, lines: np.ndarray, w: Array, u: Array) -> Array:
+def gap_of(problems: FoldProblems, lines: np.ndarray, w: Array, u: Array) -> Array:
     """Duality gap at (w, u) over the fold's own rows, relative to what the full fit of its setting explains."""
-    base, s = task.base, task.setting[lines]
+    base, s = problems.base, problems.setting[lines]
     basis = base.basis[s]
     q, t, low, high = (one.take(s, axis=0) for one in (base.tables.q, base.tables.t, base.tables.low, base.tables.high))
     u = np.minimum(np.maximum(u, low), high)  # beyond its box f*(u) is infinite, however near the breakpoint z is
@@ -197,17 +200,17 @@ def gap_of(task: Task, lines: np.ndarray, w: Array, u: Array) -> Array:
     v = z - t
     p = _slopes(base, v, q, z, u, base.reach(basis, z))
     p = np.minimum(np.maximum(p, low, out=p), high, out=p)
-    slack = row_slack(p, u, v, q, PRICE * np.maximum(np.abs(u).max(axis=1, keepdims=True), base.u_scale[s]))
-    slack *= task.have.take(task.fold[lines], axis=0)
+    slack = row_slack(p, u, v, q, VIOLATION_PRICE * np.maximum(np.abs(u).max(axis=1, keepdims=True), base.u_scale[s]))
+    slack *= problems.have.take(problems.fold[lines], axis=0)
     penalty = base.penalty[s]
     residual = penalty * w + groupwise(basis, u, lambda g, part: part @ base.a[g])
     return (slack.sum(axis=1) + stationarity_cost(penalty, residual, w, base.w_scale[s])) / base.gap_scale[s]
 
 
-def _slopes(base: Base, v: Array, q: Array, z: Array, u: Array, reach: Array) -> Array:
+def _slopes(base: FullFitState, v: Array, q: Array, z: Array, u: Array, reach: Array) -> Array:
     """v/q; where q = 0, infinite beside the breakpoint, and within rounding of it the slope by which v costs |u v|."""
     if not base.flat:
         return v / q
-    on = np.abs(v) <= np.maximum(BREAKPOINT_ROUNDING * np.abs(z), DIFFERENCE_ROUNDING * reach)
+    on = np.abs(v) <= np.maximum(BREAKPOINT_WIDTH * np.abs(z), DIFFERENCE_ROUNDING * reach)
     beside = np.where(v > 0, np.inf, -np.inf)
     return np.where(q > 0, v / np.where(q > 0, q, 1.0), np.where(on, u + np.copysign(u, v), beside))

@@ -20,21 +20,19 @@ from functools import cached_property
 import numpy as np
 
 from hw4opt.form import Form
-from hw4opt.selection.layout import Tables, Union
+from hw4opt.selection.loo.layout import Tables, Union
 from hw4opt.terms.base import Array
 
 ABSENT, LOW, FREE, HIGH = 0, 1, 2, 3
 SPREAD = 1e11  # of the pivots of A_E H⁻¹ A_Eᵀ: beyond it the rows of E depend on each other
-WHOLE = 600  # rows up to which T is kept
-SLACK, TOUCH = (
-    1e-12,
-    1e-14,
-)  # of |z| + |t|, and of the largest fitted value: what a row may be past its end before it leaves it
+TABLEAU_ROWS_LIMIT = 600  # rows up to which T is kept
+# of |z| + |t|, and of the largest fitted value: what a row may be past its end before it leaves it
+SLACK, TOUCH = 1e-12, 1e-14
 DEPENDENT = 1e-9  # of a row's square: what is left of it beside other rows of E if it depends on them
 
 
 @dataclass(frozen=True, eq=False)
-class Base:
+class FullFitState:
     """The full fits of S settings over one or several bases: states, positions, duals and responses of all rows, (S, M)
     unless said."""
 
@@ -64,7 +62,7 @@ class Base:
     good: np.ndarray  # (S,) whether the responses could be computed
 
     @classmethod
-    def stack(cls, parts: Sequence[Base]) -> Base:
+    def stack(cls, parts: Sequence[FullFitState]) -> FullFitState:
         """The settings of several bases as one."""
         if len(parts) == 1:
             return parts[0]
@@ -78,7 +76,7 @@ class Base:
             "basis": np.repeat(np.arange(len(parts)), [len(part.w) for part in parts]),
         }
         for name, empty in (("a", 0.0), ("p", 0.0), ("w", 0.0), ("w_scale", 1.0), ("penalty", 1.0)):
-            found[name] = np.concatenate([_widen(getattr(part, name), rank, empty) for part in parts])
+            found[name] = np.concatenate([_with_rank(getattr(part, name), rank, empty) for part in parts])
         whole = all(part.tableau is not None for part in parts)
         found["tableau"] = (
             np.concatenate([part.tableau for part in parts if part.tableau is not None]) if whole else None
@@ -148,7 +146,7 @@ def _moved(y: Array, a: Array, p: Array, pivot: tuple[np.ndarray, Array]) -> Arr
     return out
 
 
-def _widen(array: Array, rank: int, empty: float) -> Array:
+def _with_rank(array: Array, rank: int, empty: float) -> Array:
     """More columns at the end."""
     wide = np.full((*array.shape[:-1], rank), empty)
     wide[..., : array.shape[-1]] = array
@@ -189,7 +187,7 @@ def likely_states(z: Array, u: Array, union: Union, tables: Tables) -> np.ndarra
     return state
 
 
-def loosened(base: Base, u: Array) -> np.ndarray:
+def drop_dependent_rows(base: FullFitState, u: Array) -> np.ndarray:
     """The states with no more rows in E than are independent: the others go to their nearer end of u, those deep inside
     stay."""
     state = base.state.copy()
@@ -219,7 +217,7 @@ def _independent(gram: Array, worth: Array) -> np.ndarray:
     return keep
 
 
-def base_of(form: Form, union: Union, tables: Tables, state: np.ndarray, gap_scale: Array) -> Base:
+def state_of(form: Form, union: Union, tables: Tables, state: np.ndarray, gap_scale: Array) -> FullFitState:
     """At the points that have these states, optimal or not."""
     a = union.a
     free = state == FREE
@@ -233,7 +231,7 @@ def base_of(form: Form, union: Union, tables: Tables, state: np.ndarray, gap_sca
         h += _gram(a, stiff * held)
     inverse, good = _inverse(h)
     p, pivots, good = _pivot(a, inverse, held, good)
-    tableau = _tableau(a, p, pivots) if len(a) <= WHOLE else None
+    tableau = _tableau(a, p, pivots) if len(a) <= TABLEAU_ROWS_LIMIT else None
     end = np.where(state == LOW, tables.low, np.where(state == HIGH, tables.high, 0.0))
     drivers = np.where(free, np.where(held, tables.t, weight * tables.t), -end)
     w = np.vecmat(drivers, p)
@@ -247,7 +245,7 @@ def base_of(form: Form, union: Union, tables: Tables, state: np.ndarray, gap_sca
     slack = SLACK * (np.abs(z) + np.abs(tables.t)) + TOUCH * reach(z, union.unit, union.values)
     low, high = limits(state, tables.q, (tables.low, tables.high), (tables.z_low, tables.z_high), slack)
     z = np.where(held, tables.t, z)
-    return Base(
+    return FullFitState(
         a[None], union.unit[None], union.values, np.zeros(form.batch, dtype=int), tables,
         w, form.w_scale, form.scales[1], gap_scale, form.penalty,
         state, np.where(held, u, z), z, u, weight, stiff,

@@ -17,23 +17,22 @@ from hw4opt.form import Form
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.problem import Problem
 from hw4opt.proof.existence import NEGLIGIBLE_SINGULAR_VALUE, inside_rows, pinned_rows, settle
+from hw4opt.selection.fold_fits import EXACT_GAP
 from hw4opt.selection.folds import Folds
-from hw4opt.selection.lines import EXACT
 from hw4opt.terms.base import Array
 
-CERTAIN = 1e-8  # smallest eigenvalue of I - Q_fᵀQ_f that proves full rank
+FULL_RANK_EIGENVALUE = 1e-8  # smallest eigenvalue of I - Q_fᵀQ_f that proves full rank
 
 
-def endless(problems: Sequence[Problem], form: Form, folds: Folds) -> np.ndarray:
+def folds_without_maximum(problems: Sequence[Problem], form: Form, folds: Folds) -> np.ndarray:
     """(S, F) bool: which folds of the problems, whose form this is, have no finite maximum; for losses that settle it
     before a fit."""
     found = np.zeros((len(problems), len(folds)), dtype=bool)
     smooth = form.loss.smooth
     if smooth is None or not smooth.settles_existence:
         return found
-    kinds, kind = np.unique(
-        form.penalty == 0, axis=0, return_inverse=True
-    )  # existence depends on which columns have no penalty
+    # existence depends on which columns have no penalty
+    kinds, kind = np.unique(form.penalty == 0, axis=0, return_inverse=True)
     for which, free in enumerate(kinds):
         settings = np.flatnonzero(kind.ravel() == which)
         first = int(settings[0])
@@ -42,13 +41,13 @@ def endless(problems: Sequence[Problem], form: Form, folds: Folds) -> np.ndarray
     return found
 
 
-def endless_at(problem: Problem, form: Form, folds: Folds, w: Array, gap: Array) -> np.ndarray:
+def folds_without_maximum_at(problem: Problem, form: Form, folds: Folds, w: Array, gap: Array) -> np.ndarray:
     """(F,) bool, for other smooth losses: the same, from fits w (F, r) of the folds and their relative gaps."""
     found = np.zeros(len(folds), dtype=bool)
     smooth, free = form.loss.smooth, np.flatnonzero(form.penalty[0] == 0)
     if smooth is None or smooth.settles_existence or not len(free):
         return found
-    solved = gap <= EXACT
+    solved = gap <= EXACT_GAP
     rows = np.flatnonzero(inside_rows(form, 0, w[solved]).all(axis=0))
     for fold in set(_doubtful(form, free, rows, folds)) | set(np.flatnonzero(~solved)):
         found[fold] = not settle(canonicalize([problem], [folds[fold]]), 0).finite
@@ -70,9 +69,10 @@ def _doubtful(form: Form, free: np.ndarray, rows: np.ndarray, folds: Folds) -> l
     inside[rows] = q
     starts = np.cumsum([0, *map(len, folds[:-1])])
     leaving = np.add.reduceat(np.square(inside).sum(axis=1)[np.concatenate(folds)], starts)
-    return [fold for fold in np.flatnonzero(1.0 - leaving <= CERTAIN).tolist() if not _stays_full(inside[folds[fold]])]
+    doubtful = np.flatnonzero(1.0 - leaving <= FULL_RANK_EIGENVALUE).tolist()
+    return [fold for fold in doubtful if not _stays_full(inside[folds[fold]])]
 
 
 def _stays_full(leaving: Array) -> bool:
     """Whether I - QᵀQ of the rows that leave is positive definite beyond doubt."""
-    return bool(1.0 - np.square(np.linalg.norm(leaving, 2)) > CERTAIN)
+    return bool(1.0 - np.square(np.linalg.norm(leaving, 2)) > FULL_RANK_EIGENVALUE)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hw4opt import RBF, Increasing, InputError, Logistic, Poisson, Problem, Ridge, Status, fit
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.selection import k_fold, leave_one_out, score_settings, select
-from hw4opt.selection.endless import endless
+from hw4opt.selection.no_finite_maximum import folds_without_maximum
 
 
 def counts(x, y, **rest):
@@ -39,7 +39,7 @@ def test_endless_folds_are_those_whose_refit_has_no_maximum(data):
         return
     folds = data.draw(st.sampled_from([leave_one_out(n), k_fold(n, 3)]))
     problem = counts(x, y, weights=weights)
-    found = endless([problem], canonicalize([problem]), folds)[0]
+    found = folds_without_maximum([problem], canonicalize([problem]), folds)[0]
     assert found.tolist() == refitted(x, y, folds, weights)
 
 
@@ -80,7 +80,7 @@ def test_a_kernel_with_a_shape_is_settled_too():
     x = np.linspace(0, 1, 8)
     y = np.array([0.0, 0, 0, 1, 0, 2, 3, 2])
     problem = Problem(x, y, RBF(3), Poisson(), [Ridge(0.0)], [Increasing()])
-    found = endless([problem], canonicalize([problem]), leave_one_out(8))[0]
+    found = folds_without_maximum([problem], canonicalize([problem]), leave_one_out(8))[0]
     weights = np.ones((8, 8)) - np.eye(8)
     alone = [fit(Problem(x, y, RBF(3), Poisson(), [Ridge(0.0)], [Increasing()], one)).status for one in weights]
     assert found.tolist() == [status is Status.NO_FINITE_MAXIMUM for status in alone]

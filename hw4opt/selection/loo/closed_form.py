@@ -14,6 +14,7 @@ import numpy as np
 
 from hw4opt.form import Form
 from hw4opt.form.gap_cost import stationarity_cost
+from hw4opt.selection.fold_fits import CLOSED_FORM_ROUNDS, FoldFits
 from hw4opt.terms.base import Array
 
 
@@ -26,8 +27,8 @@ def takes(form: Form) -> bool:
     return same and box.all_open and not (box.low_bounded or box.high_bounded)
 
 
-def solve(form: Form) -> tuple[Array, Array]:
-    """w (S, n, r) without each row in turn, and its relative gap (S, n)."""
+def solve(form: Form) -> FoldFits:
+    """The fits without each row in turn."""
     box, penalty = form.loss.boxes[0], form.penalty[:, :1]
     root = 1.0 / np.sqrt(box.quadratic[0])[:, None]
     a, t = root * form.loss.map.take(form.design.matrix), root[:, 0] * box.shift[0]
@@ -38,7 +39,8 @@ def solve(form: Form) -> tuple[Array, Array]:
     left_out = (t - z) / (1.0 - rate @ np.square(u).T)
     full = (rate * (u.T @ t)) @ v.T
     w = full[:, None, :] - ((rate[:, None, :] * u) * left_out[:, :, None]) @ v.T
-    return w, _gap(a, t, form.penalty[:, None, :], w) / form.gap_scale(full, np.zeros(form.batch))[:, None]
+    gap = _gap(a, t, form.penalty[:, None, :], w) / form.gap_scale(full, np.zeros(form.batch))[:, None]
+    return FoldFits(w, gap, np.full(gap.shape, CLOSED_FORM_ROUNDS))
 
 
 def _gap(a: Array, t: Array, penalty: Array, w: Array) -> Array:

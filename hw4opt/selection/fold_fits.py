@@ -1,0 +1,22 @@
+"""Fits without the rows of a fold, and the relative gaps that they are judged by."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from hw4opt.terms.base import Array
+
+EXACT_GAP = 1e-12  # relative gap of a held-out fit that counts as exact
+PROVEN_GAP = 1e-9  # relative gap of a held-out fit that counts as proven
+CLOSED_FORM_ROUNDS = -1  # rounds of a fold in closed form
+
+
+class FoldFits(NamedTuple):
+    """Fits w (S, F, r) of some settings without each of some folds, their relative gaps (S, F), infinite where no fit
+    was found, and the rounds that they took (S, F)."""
+
+    w: Array
+    gap: Array
+    rounds: np.ndarray

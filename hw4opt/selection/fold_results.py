@@ -1,0 +1,68 @@
+"""What is known of every fold of some settings: held-out predictions, relative gaps, and how much work they took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw4opt.form import Form
+from hw4opt.problem import Problem
+from hw4opt.selection.fold_fits import CLOSED_FORM_ROUNDS, EXACT_GAP, FoldFits
+from hw4opt.selection.folds import Folds
+from hw4opt.selection.loo.fold_problems import ROUND_LIMIT
+from hw4opt.selection.no_finite_maximum import folds_without_maximum
+from hw4opt.terms.base import Array
+
+
+@dataclass(frozen=True, eq=False)
+class FoldResults:
+    """Predictions (S, n), relative gaps (S, F) and rounds (S, F) of every fold of S settings over one basis, as far as
+    they are known.
+
+    no_maximum (S, F)    folds without a finite maximum: their rows have no prediction
+    """
+
+    folds: Folds
+    predictions: Array
+    gaps: Array
+    rounds: np.ndarray
+    no_maximum: np.ndarray
+
+    @classmethod
+    def none(cls, problems: Sequence[Problem], form: Form, folds: Folds) -> FoldResults:
+        shape = (form.batch, len(folds))
+        predictions, gaps = np.full((form.batch, len(form.design.x)), np.nan), np.full(shape, np.inf)
+        return cls(folds, predictions, gaps, np.zeros(shape, dtype=int), folds_without_maximum(problems, form, folds))
+
+    def store(self, form: Form, settings: np.ndarray, span: slice, fits: FoldFits) -> None:
+        """Keep what is exact among the fits of some settings and a run of folds."""
+        w, gap, rounds = fits
+        some = self.folds[span]
+        held, fold_of = np.concatenate(some), np.repeat(np.arange(len(some)), [len(one) for one in some])
+        b = form.design.matrix[held if form.design.row_of is None else form.design.row_of[held]]
+        good = (gap <= EXACT_GAP) & ~self.no_maximum[settings, span]
+        predicted = np.vecdot(w[:, fold_of], b)
+        _assign(self.predictions, (settings[:, None], held), good[:, fold_of], predicted)
+        _assign(self.gaps, (settings, span), good, gap)
+        _assign(self.rounds, (settings, span), good, rounds)
+
+    def work(self) -> list[dict[str, int]]:
+        rounds = self.rounds
+        kinds = {
+            "closed": rounds == CLOSED_FORM_ROUNDS,
+            "one_round": rounds == 1,
+            "rounds": (rounds > 1) & (rounds <= ROUND_LIMIT),
+            "path": rounds > ROUND_LIMIT,
+            "anew": (rounds == 0) & ~self.no_maximum,
+            "endless": self.no_maximum,
+        }
+        counts = zip(*(mask.sum(axis=1).tolist() for mask in kinds.values()), strict=True)
+        return [dict(zip(kinds, row, strict=True)) for row in counts]
+
+
+def _assign(
+    target: np.ndarray, place: tuple[np.ndarray, np.ndarray | slice], good: np.ndarray, values: np.ndarray
+) -> None:
+    target[place] = np.where(good, values, target[place])

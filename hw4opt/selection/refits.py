@@ -1,0 +1,106 @@
+"""Folds that no change of the full fit gave: fitted from the start, until the certificate of each proves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+
+import numpy as np
+
+from hw4opt.fit import better_proof, prove, solve_with, unattained
+from hw4opt.form import Form
+from hw4opt.form.answer import Options
+from hw4opt.form.canonicalize import canonicalize
+from hw4opt.problem import Problem
+from hw4opt.proof.certificate import Proof, certify
+from hw4opt.proof.feasibility import strictly_feasible
+from hw4opt.selection.fold_fits import PROVEN_GAP
+from hw4opt.selection.fold_results import FoldResults
+from hw4opt.terms import Term
+from hw4opt.terms.base import Array
+
+REFIT_TOL = 1e-13  # tolerance of a fold's fit: a prediction is off by the root of its gap
+FIRST_BATCH_ENTRIES = 3_000_000  # rows × folds that are first solved together: more would only leave the cache
+SMALL_BATCH_FOLDS = 32  # folds without proof that are solved together once more, their steps on the rows themselves
+BATCHED_REFIT_LIMIT, SINGLE_REFIT_LIMIT = 1_000, 16  # folds of one basis that are refitted in small batches, and alone
+
+
+Solve = Callable[[Sequence[Problem], Form], Proof]
+
+
+def refit(problems: Sequence[Problem], result: FoldResults) -> None:
+    """The folds that are not proven, by the interior point; those still without proof once more in small batches, then
+    alone by whatever proves them.
+
+    Where no point lies strictly inside the constraints of all rows, the folds are solved once only.
+    """
+
+    @cache
+    def inside(constraints: tuple[Term, ...]) -> Array | None:
+        """A point strictly inside the constraints of all rows: of a fold's rows, too, which are some of them or merged
+        ones."""
+        return strictly_feasible(
+            canonicalize(next(problem for problem in problems if problem.constraints == constraints))
+        )
+
+    rows = sum(max(len(problems[0].design.base_x), 1) for _ in problems[0].terms)
+    together = partial(_by_interior, inside)
+    _refit_in_batches(problems, result, _unproven(result), max(1, FIRST_BATCH_ENTRIES // rows), together)
+    for size, most, solve in ((SMALL_BATCH_FOLDS, BATCHED_REFIT_LIMIT, together), (1, SINGLE_REFIT_LIMIT, _alone)):
+        left = _unproven(result)
+        possible = [
+            not problems[setting].constraints or inside(problems[setting].constraints) is not None
+            for setting, _ in left
+        ]
+        _refit_in_batches(problems, result, left[possible][:most], size, solve)
+
+
+def _unproven(result: FoldResults) -> np.ndarray:
+    """(m, 2) setting and fold of those without proof that may have a finite maximum."""
+    return np.argwhere(~(result.gaps <= PROVEN_GAP) & ~result.no_maximum)
+
+
+def _by_interior(inside: Callable[[tuple[Term, ...]], Array | None], problems: Sequence[Problem], form: Form) -> Proof:
+    """All by the interior point; a problem that breaks a constraint by what its steps could not resolve is moved
+    towards `inside` it."""
+    answer = solve_with("interior", form, Options(tol=REFIT_TOL, max_iterations=60))
+    proof = certify(form, answer.w, answer.u, answer.interior)
+    for i in [i for i, certificate in enumerate(proof.certificates) if certificate.gap is None]:
+        if (point := inside(problems[i].constraints)) is not None:
+            one = slice(i, i + 1)
+            proof = better_proof(proof, i, form.cut(np.array([i])), answer.w[one], answer.u[one], point[None])
+    return proof
+
+
+def _alone(problems: Sequence[Problem], form: Form) -> Proof:
+    """One fold as a fit would solve it, and if that does not prove it, by ADMM."""
+    options = Options(tol=PROVEN_GAP)
+    proof, _ = prove(form, solve_with("interior", form, options), options.tol, partial(solve_with, "interior"))
+    if proof.certificates[0].holds(options.tol):
+        return proof
+    other, _ = prove(form, solve_with("admm", form, options), options.tol)
+    return other if other.certificates[0].holds(options.tol) else proof
+
+
+def _refit_in_batches(
+    problems: Sequence[Problem], result: FoldResults, left: np.ndarray, size: int, solve: Solve
+) -> None:
+    """The folds `left`, (m, 2) of setting and fold, `size` of them together; a fit of smaller gap replaces an earlier
+    one."""
+    design, folds = problems[0].design, result.folds
+    for low in range(0, len(left), size):
+        part = left[low : low + size]
+        mine = [problems[setting] for setting, _ in part]
+        form = canonicalize(mine, [folds[fold] for _, fold in part])
+        proof = solve(mine, form)
+        for place, ((setting, fold), w, certificate) in enumerate(zip(part, proof.w, proof.certificates, strict=True)):
+            if unattained(form, proof, place):
+                result.no_maximum[setting, fold] = True
+                continue
+            gap = np.inf if certificate.relative_gap is None else certificate.relative_gap
+            if gap > result.gaps[setting, fold]:
+                continue
+            held = folds[fold]
+            rows = held if design.row_of is None else design.row_of[held]
+            result.predictions[setting, held] = design.matrix[rows] @ w
+            result.gaps[setting, fold] = gap

@@ -1,0 +1,85 @@
+"""The error of held-out predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hw4opt.problem import Problem
+from hw4opt.selection.fold_results import FoldResults
+from hw4opt.terms import Likelihood, Smooth
+from hw4opt.terms.base import Array
+
+METRICS = ("loss", "squared", "absolute")
+
+
+@dataclass(frozen=True)
+class Score:
+    """Error over held-out rows: weighted mean and its standard error, predictions (n,) of f + offset, the largest
+    relative fold gap.
+
+    Where a fold has no finite maximum, the score is infinite, its predictions are NaN, and its gap does not count.
+
+    work    how many folds took how much: `closed` by formula, `one_round` and `rounds` by low-rank changes of the full
+            fit (Newton steps from it for smooth losses), `path` along a path from it, `anew` by the interior point,
+            `endless` not: no finite maximum
+    """
+
+    score: float
+    standard_error: float
+    predictions: Array
+    largest_gap: float
+    work: dict[str, int] = field(default_factory=dict)
+
+
+def scores_of(problems: Sequence[Problem], result: FoldResults, metric: str, units: np.ndarray | None) -> list[Score]:
+    """One a problem; `units` as in `score_settings`."""
+    first = problems[0]
+    kept = slice(None) if first.active is None else first.active
+    y = first.y[kept] - first.level  # predictions, too, are measured from the level of a free intercept
+    weights = np.ones(len(y)) if first.weights is None else first.weights[kept]
+    predictions = result.predictions if first.offset is None else result.predictions + first.offset[kept]
+    lost = np.zeros(predictions.shape, dtype=bool)
+    for setting, fold in np.argwhere(result.no_maximum):
+        lost[setting, result.folds[fold]] = True
+    known = np.where(lost, 0.0, predictions)
+    if all(problem.loss == first.loss for problem in problems):
+        errors = error_of_rows(first, known, y, metric)
+    else:
+        pairs = zip(problems, known, strict=True)
+        errors = np.stack([error_of_rows(problem, row, y, metric) for problem, row in pairs])
+    errors = np.where(lost, np.inf, errors)
+    means = errors @ weights / weights.sum()
+    apart = errors - np.where(np.isfinite(means), means, 0.0)[:, None]
+    deviations = np.sqrt(np.square(_unit_sums(weights * apart, units)).sum(axis=1)) / weights.sum()
+    every = np.full((len(problems), len(first.y)), np.nan)
+    every[:, kept] = predictions + first.level
+    gaps = np.where(result.no_maximum, 0.0, result.gaps).max(axis=1).tolist()
+    return [Score(*one) for one in zip(means.tolist(), deviations.tolist(), every, gaps, result.work(), strict=True)]
+
+
+def _unit_sums(rows: Array, units: np.ndarray | None) -> Array:
+    """(S, n) summed over the rows of each unit."""
+    if units is None:
+        return rows
+    labels = np.unique(units, return_inverse=True)[1]
+    order = np.argsort(labels, kind="stable")
+    return np.add.reduceat(rows[:, order], np.flatnonzero(np.diff(labels[order], prepend=-1)), axis=1)
+
+
+def error_of_rows(problem: Problem, predictions: Array, y: Array, metric: str) -> Array:
+    """The metric at each row: the problem's own loss, or the squared or absolute error (of the mean, for
+    likelihoods)."""
+    loss = problem.loss
+    if isinstance(loss, Smooth):
+        if metric == "loss":
+            return loss.pointwise(predictions, loss.check_targets(y))
+        y = loss.check_targets(y)
+        apart = loss.mean(predictions) - loss.observed(y) if isinstance(loss, Likelihood) else predictions - y
+    elif metric == "loss":
+        return loss.pointwise(predictions - y)
+    else:
+        apart = predictions - y
+    return np.square(apart) if metric == "squared" else np.abs(apart)
