@@ -1,11 +1,47 @@
-"""Tests see no GPU: what they expect to the last bit holds on a CPU. It has to be said before anything imports torch.
+"""What holds for every test: no GPU, one thread a process, temporary folders in memory; and Ctrl-C as on a terminal.
 
-Without torch, which is an extra, those of hw4nets are left out.
+What is expected to the last bit holds on a CPU. Environment variables have to be set before anything imports NumPy or
+torch. Without torch, which is an extra, the tests of hw4nets are left out.
 """
 
 import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
 
 collect_ignore = [] if find_spec("torch") else ["hw4nets"]
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")  # pytest -n 2 on two cores: more threads only wait for each other
+MEMORY, FREE_BYTES = Path("/dev/shm"), 1 << 30
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= FREE_BYTES:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))  # studies and checkpoints wait for no disk
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C in this process as on a terminal; in a background job it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def ctrl_c_after(ctrl_c: None) -> Iterator[Callable[[float], None]]:
+    """Ctrl-C in this process after some seconds, unless the test has ended by then."""
+    timers: list[threading.Timer] = []
+
+    def start(seconds: float) -> None:
+        timers.append(threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT)))
+        timers[-1].start()
+
+    yield start
+    for timer in timers:
+        timer.cancel()
+        timer.join()

@@ -83,14 +83,6 @@ def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 
 @pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Ctrl-C in this process as on a terminal; in a background job it is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.fixture
 def wait_for() -> Callable[[Callable[[], object]], None]:
     """Wait until a condition holds; fails after 30 seconds."""
 

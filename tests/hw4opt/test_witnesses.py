@@ -156,8 +156,12 @@ NAMES += [
 ]
 
 
-def marked(names):
-    return [pytest.param(name, marks=[] if name in SAMPLE else pytest.mark.full) for name in names]
+SLOW_PAIR = ("mcycle: raw, increasing", "cvxpy:OSQP")
+
+
+def marked(names, slow=()):
+    marks = {name: [pytest.mark.slow] if name in slow else [] for name in SAMPLE}
+    return [pytest.param(name, marks=marks.get(name, [pytest.mark.full])) for name in names]
 
 
 @cache
@@ -184,8 +188,16 @@ def test_there_are_problems_of_every_kind_and_size():
     assert sum(len(np.unique(problem.x)) < len(problem.y) for problem in problems().values()) >= 20
 
 
-@pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("name", marked(NAMES))
+@pytest.mark.parametrize(
+    ("name", "solver"),
+    [
+        pytest.param(
+            *case.values, solver, marks=[*case.marks, *([pytest.mark.slow] * ((*case.values, solver) == SLOW_PAIR))]
+        )
+        for case in marked(NAMES)
+        for solver in SOLVERS
+    ],
+)
 def test_every_solver_certifies(name, solver):
     result, seconds = answer(name, solver)
     if isinstance(result, str):
@@ -207,7 +219,7 @@ def test_every_solver_certifies(name, solver):
         assert result.iterations <= 5_000
 
 
-@pytest.mark.parametrize("name", marked(NAMES))
+@pytest.mark.parametrize("name", marked(NAMES, slow=SLOW_PAIR[:1]))
 def test_certified_answers_agree_within_their_gaps(name):
     results = {solver: answer(name, solver)[0] for solver in SOLVERS}
     certified = {

@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 from hw4opt import InputError, ModelFileError, Result, fit
 from own_terms import SquaredExcess, X, own_result, smooth
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_a_model_with_own_classes_is_saved_by_their_import_paths(tmp_path):

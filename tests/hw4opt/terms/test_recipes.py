@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 BLOCK = re.compile(r"```python\n# (hw4opt/(\w+)/(\w+)\.py)\n(.*?)```", re.DOTALL)
 FOUND = {
     name: (path, folder, code) for path, folder, name, code in BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text())
@@ -26,8 +26,6 @@ import hw4opt
 from hw4cli.opt.app import main
 from hw4opt.terms import registry
 
-kind, name, *words = sys.argv[1:]
-
 
 def run(*words):
     with contextlib.redirect_stdout(io.StringIO()) as out:
@@ -35,20 +33,23 @@ def run(*words):
     return {"status": int(status), "out": out.getvalue()}
 
 
-item = registry.load(kind, name)
-(hw4opt.check_kernel if kind == "kernel" else hw4opt.check_term)(item)
-given = ["series.csv", "--gamma", "5", "--reg", "ridge=0.1", *words, "--select", "none"]
-print(json.dumps({
-    "file": hw4opt.__file__,
-    "class": item.__name__,
-    "public": item.__name__ in hw4opt.__all__ and getattr(hw4opt, item.__name__) is item,
-    "usage": registry.usage(item),
-    "help": run("solve", "--help"),
-    "table": run("solve", *given, "--save", "model.json"),
-    "ours": run("solve", *given, "--json", "-", "--quiet"),
-    "theirs": run("solve", *given, "--solver", "cvxpy:CLARABEL", "--json", "-", "--quiet"),
-    "predict": run("predict", "model.json", "series.csv", "--out", "predicted.csv"),
-}))
+found = {}
+for kind, name, words in json.loads(sys.argv[1]):
+    item = registry.load(kind, name)
+    (hw4opt.check_kernel if kind == "kernel" else hw4opt.check_term)(item)
+    given = ["series.csv", "--gamma", "5", "--reg", "ridge=0.1", *words, "--select", "none"]
+    found[name] = {
+        "file": hw4opt.__file__,
+        "class": item.__name__,
+        "public": item.__name__ in hw4opt.__all__ and getattr(hw4opt, item.__name__) is item,
+        "usage": registry.usage(item),
+        "help": run("solve", "--help"),
+        "table": run("solve", *given, "--save", f"{name}.json"),
+        "ours": run("solve", *given, "--json", "-", "--quiet"),
+        "theirs": run("solve", *given, "--solver", "cvxpy:CLARABEL", "--json", "-", "--quiet"),
+        "predict": run("predict", f"{name}.json", "series.csv", "--out", f"{name}.csv"),
+    }
+print(json.dumps(found))
 """
 
 
@@ -70,11 +71,12 @@ print(json.dumps(answers))
 """
 
 
-def copied(target, path, code):
-    """A copy of the package with one file more."""
+def copied(target, codes):
+    """A copy of the package with files more: their code by path."""
     for source in ("hw4opt", "cli/hw4cli"):
         shutil.copytree(ROOT / source, target / Path(source).name, ignore=shutil.ignore_patterns("__pycache__"))
-    (target / path).write_text(code)
+    for path, code in codes.items():
+        (target / path).write_text(code)
     return {"PYTHONPATH": str(target), "PATH": "", "HOME": str(target), "COLUMNS": "200"}
 
 
@@ -82,7 +84,7 @@ def copied(target, path, code):
 def test_a_solver_is_one_file(name, tmp_path):
     """Found, in the help text, checked, certified beside another solver, and refusing in its own sentence."""
     path, _, code = SOLVERS[name]
-    env = copied(tmp_path, path, code)
+    env = copied(tmp_path, {path: code})
     x = np.linspace(0, 2, 40)
     rows = np.column_stack([x, np.where(np.sin(3 * x) > 0, 1, -1)])
     np.savetxt(tmp_path / "series.csv", rows, delimiter=",", header="x,y", comments="")
@@ -97,20 +99,28 @@ def test_a_solver_is_one_file(name, tmp_path):
     assert refused["status"] == 2 and f"{name} needs every term to be smooth" in refused["err"]
 
 
-@pytest.fixture(scope="module", params=RECIPES)
-def done(request, tmp_path_factory):
-    """(name of the recipe, folder, what comes of the driver) in a copy of the package with one file more."""
-    path, folder, code = RECIPES[request.param]
+@pytest.fixture(scope="module")
+def driven(tmp_path_factory):
+    """(folder, what comes of the driver by name) in a copy of the package with a file for each recipe: one process,
+    since it imports for as long as it works."""
     copy = tmp_path_factory.mktemp("copy")
-    env = copied(copy, path, code)
+    env = copied(copy, {path: code for path, _, code in RECIPES.values()})
     x = np.linspace(0, 2, 40)
     rows = np.column_stack([x, np.sin(3 * x) + 0.1 * np.cos(40 * x)])
     np.savetxt(copy / "series.csv", rows, delimiter=",", header="x,y", comments="")
-    kind = KINDS[folder]
-    words = [sys.executable, "-c", DRIVER, kind, request.param, *OPTIONS[kind].format(request.param).split()]
+    kinds = [(KINDS[folder], name) for name, (_, folder, _) in RECIPES.items()]
+    tasks = [(kind, name, OPTIONS[kind].format(name).split()) for kind, name in kinds]
+    words = [sys.executable, "-c", DRIVER, json.dumps(tasks)]
     run = subprocess.run(words, cwd=copy, env=env, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
-    return request.param, copy, json.loads(run.stdout)
+    return copy, json.loads(run.stdout)
+
+
+@pytest.fixture(params=RECIPES)
+def done(request, driven):
+    """(name of the recipe, folder, what comes of the driver)."""
+    copy, found = driven
+    return request.param, copy, found[request.param]
 
 
 def test_there_is_a_recipe_of_each_kind():
@@ -130,7 +140,7 @@ def test_it_is_fitted_certified_saved_and_read_again(done):
     name, copy, found = done
     assert [found[part]["status"] for part in ("help", "table", "ours", "theirs", "predict")] == [0] * 5
     assert name in found["table"]["out"] and json.loads(found["ours"]["out"])["status"] == "certified"
-    assert len((copy / "predicted.csv").read_text().splitlines()) == 41
+    assert len((copy / f"{name}.csv").read_text().splitlines()) == 41
 
 
 def test_it_agrees_with_cvxpys_model(done):
@@ -154,7 +164,8 @@ def test_the_suites_find_every_recipe_and_pass(tmp_path):
         shutil.copy(ROOT / name, tmp_path)
     for path, _, code in RECIPES.values():
         (tmp_path / path).write_text(code)
-    suites = [f"tests/hw4opt/test_{one}.py" for one in ("terms", "registry", "kernels", "architecture", "metamorphic")]
+    named = ("terms/test_terms", "terms/test_registry", "kernels/test_kernels", "test_architecture", "test_metamorphic")
+    suites = [f"tests/hw4opt/{one}.py" for one in named]
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *suites]
     env = {"PYTHONPATH": f"{tmp_path}:{tmp_path / 'cli'}", "PATH": "", "HOME": str(tmp_path)}
     run = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)

@@ -3,7 +3,6 @@ process can read."""
 
 import os
 import signal
-import threading
 import time
 from functools import partial
 
@@ -89,9 +88,9 @@ def test_workers_do_not_hear_ctrl_c(workers):
 
 
 @posix
-def test_ctrl_c_ends_the_wait_and_the_workers(workers):
+def test_ctrl_c_ends_the_wait_and_the_workers(workers, ctrl_c_after):
     found = pids(workers)
-    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    ctrl_c_after(0.2)
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         list(workers.spread(eval, [LONG] * 3))

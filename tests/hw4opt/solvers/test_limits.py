@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +43,14 @@ def gone(pid):
         return True
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def wait_for(condition, seconds=30):
+    """What the condition gives as soon as that is true; what it gave last after so many seconds."""
+    end = time.monotonic() + seconds
+    while not (found := condition()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return found
 
 
 def needs(solver):
@@ -184,9 +191,9 @@ def test_a_task_is_killed_after_its_time():
 
 
 @posix
-def test_ctrl_c_ends_the_wait_and_the_process():
+def test_ctrl_c_ends_the_wait_and_the_process(ctrl_c_after):
     pid = in_own_process(eval, f"{OS}.getpid()")
-    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    ctrl_c_after(0.3)
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         in_own_process(eval, LONG)
@@ -201,21 +208,19 @@ def test_the_process_goes_with_its_caller_even_in_the_middle_of_a_task(tmp_path)
     caller = subprocess.Popen(
         [sys.executable, "-c", f"from hw4opt.running.processes import in_own_process; in_own_process(eval, {task!r})"]
     )
-    end = time.monotonic() + 30
-    while not (tmp_path / "pid").exists() and time.monotonic() < end:
-        time.sleep(0.05)
-    time.sleep(0.2)
-    pid = int((tmp_path / "pid").read_text())
-    os.kill(pid, 0)
-    caller.kill()
-    caller.wait()
-    time.sleep(2)
-    assert gone(pid)
+    try:
+        pid = wait_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+        assert pid
+        os.kill(int(pid), 0)
+    finally:
+        caller.kill()
+        caller.wait()
+    assert wait_for(lambda: gone(int(pid)))
 
 
 @posix
 def test_a_process_that_died_is_replaced():
     pid = in_own_process(eval, f"{OS}.getpid()")
     os.kill(pid, signal.SIGKILL)
-    time.sleep(0.2)
+    assert wait_for(lambda: gone(pid))
     assert in_own_process(eval, f"{OS}.getpid()") != pid
