@@ -113,9 +113,9 @@ def _loss_rows(batch: Sequence[Problem], terms: tuple[Term, ...], rows: RowMap, 
     weights = _stacked([problem.weights for problem in batch], used, len(batch[0].y), 1.0)
     offset = _stacked([problem.offset for problem in batch], used, len(batch[0].y), 0.0)
     held = weights if active is None else weights * active
-    if isinstance(terms[0], Smooth):
-        targets = np.stack([term.check_targets(row) for term, row in zip(terms, y, strict=True)])  # type: ignore[attr-defined]
-        return TermRows((terms,), rows, offset, held, (SmoothRows(terms[0], targets, offset, held),))
+    if smooth := [term for term in terms if isinstance(term, Smooth)]:  # all of them are of one kind
+        targets = np.stack([term.check_targets(row) for term, row in zip(smooth, y, strict=True)])
+        return TermRows((terms,), rows, offset, held, (SmoothRows(smooth[0], targets, offset, held),))
     target = y - np.array(
         [[problem.level] for problem in batch]
     )  # first: as long as y is near its level, nothing is rounded

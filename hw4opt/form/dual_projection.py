@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
@@ -89,12 +91,12 @@ def _project(form: Form, sensitivities: Sequence[Array | None], u: Array, free: 
     ]
 
     def total(act: Callable[[_FreeRows, Array], Array], duals: Sequence[Array]) -> Array:
-        return sum(parallel_map(lambda pair: act(*pair), list(zip(rows, duals, strict=True))))  # type: ignore[return-value]
+        return reduce(add, parallel_map(lambda pair: act(*pair), list(zip(rows, duals, strict=True))))
 
     def residual(duals: Sequence[Array]) -> Array:
         return total(_FreeRows.pull, duals) * free[:, columns]
 
-    best, size = sum(parallel_map(_FreeRows.pull_and_size, rows))  # type: ignore[misc]
+    best, size = reduce(add, parallel_map(_FreeRows.pull_and_size, rows))
     best, size = best * free[:, columns], np.maximum(np.maximum(size, _typical_pull(form, rows)), 1e-300)
     level = 1e-14 * np.sqrt(sum(block.count for block in form.blocks))
     moved = [row.u for row in rows]

@@ -31,7 +31,7 @@ class Huber(PiecewiseQuadratic, Loss):
 
     def __post_init__(self) -> None:
         if not self._open:
-            check_parameter(self.name, "delta", self.delta, low=0, strict=True)  # type: ignore[arg-type]
+            check_parameter(self.name, "delta", self.delta, low=0, strict=True)
 
     @property
     def _open(self) -> bool:

@@ -220,11 +220,15 @@ def _face(form: Form, term: Term, z: Any, lengths: Array, targets: tuple[Array, 
     size, worth = (
         (1.0, 1.0) if form.units is None else (float(one[0, 0]) for one in (form.units.size, form.units.worth))
     )
-    if targets or (doubled := term.in_units(2.0)) is None:
-        return np.ones(len(lengths)) / worth, term.model(cp, cp.multiply(size * lengths, z), *targets)
-    if doubled in ((1.0, term), (2.0, term)):
-        return (size * lengths / worth if doubled[0] == 2.0 else np.ones(len(lengths))), term.model(cp, z)
-    factor, same = term.in_units(size)  # type: ignore[misc]
+    ones, scaled = np.ones(len(lengths)), None if targets else term.in_units(size)
+    if scaled is None:
+        return ones / worth, term.model(cp, cp.multiply(size * lengths, z), *targets)
+    doubled = term.in_units(2.0)
+    if doubled == (1.0, term):
+        return ones, term.model(cp, z)
+    if doubled == (2.0, term):
+        return size * lengths / worth, term.model(cp, z)
+    factor, same = scaled
     return np.full(len(lengths), factor / worth), same.model(cp, z if np.all(lengths == 1) else cp.multiply(lengths, z))
 
 

@@ -169,8 +169,9 @@ class _OnDual(_Accelerated):
         longest = largest_eigenvalue(np.matmul(root.transpose(0, 2, 1), np.matmul(gram, root)))[:, None]
         self.steps = [unit / longest for unit in units]
         self.x = np.zeros((b, form.size))
-        for block in self.blocks if start is not None else ():
-            self.x[:, block.span] = start.u[:, block.span]  # type: ignore[union-attr]
+        if start is not None:
+            for block in self.blocks:
+                self.x[:, block.span] = start.u[:, block.span]
 
     def _w_of(self, u: Array) -> Array:
         pulls = (u[:, block.span] @ block.matrix for block in self.blocks)

@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, ParamSpec, TypeVar, get_origin
+from typing import Any, ParamSpec, TypeGuard, TypeVar, get_origin
 
 import numpy as np
 
@@ -18,9 +18,10 @@ MAX_WHOLE_NUMBER_DIGITS = 18  # of a whole number in a text: all of them fit int
 
 P = ParamSpec("P")
 R = TypeVar("R")
+RealNumber = int | float | np.integer[Any] | np.floating[Any]
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[RealNumber]:
     """Whether this is one real number that a double holds; infinite is one, NaN and a bool are none."""
     if isinstance(value, bool | np.timedelta64) or not isinstance(value, int | float | np.integer | np.floating):
         return False
@@ -30,9 +31,9 @@ def is_number(value: object) -> bool:
         return False
 
 
-def is_finite(value: object) -> bool:
+def is_finite(value: object) -> TypeGuard[RealNumber]:
     """Whether this is one finite real number."""
-    return is_number(value) and abs(value) < math.inf  # type: ignore[arg-type]
+    return is_number(value) and bool(abs(value) < math.inf)
 
 
 def whole_of(text: str) -> int | None:
@@ -44,7 +45,7 @@ def whole_of(text: str) -> int | None:
 
 def check_whole(owner: str, name: str, value: object, *, low: float, high: float) -> None:
     """Raise `InputError` unless `value` is a whole number from low to high."""
-    if not (is_number(value) and low <= value <= high and value == int(value)):  # type: ignore[operator, call-overload]
+    if not (is_number(value) and low <= value <= high and value == int(value)):
         raise InputError(f"{owner}: {name} is {shown(value)}; it must be a whole number between {low} and {high}")
 
 
@@ -52,7 +53,7 @@ def check_parameter(
     owner: str, name: str, value: object, *, low: float = -math.inf, high: float = math.inf, strict: bool = False
 ) -> None:
     """Raise `InputError` unless `value` is a finite number in [low, high] (open at both ends if `strict`)."""
-    fits = is_finite(value) and low <= value <= high  # type: ignore[operator]
+    fits = is_finite(value) and low <= value <= high
     if not fits or (strict and value in (low, high)):
         between = (
             f"{'above' if strict else 'at least'} {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
@@ -119,9 +120,9 @@ Rule = tuple[str, Callable[[object], bool]]
 NAME_BYTES = 255  # of a file or folder: what file systems take
 
 
-def _is_path(value: object) -> bool:
+def _is_path(value: str | os.PathLike[Any]) -> bool:
     try:
-        name = os.fsencode(value)  # type: ignore[arg-type]
+        name = os.fsencode(value)
     except (TypeError, ValueError):
         return False
     return b"\0" not in name and all(len(part) <= NAME_BYTES for part in name.split(os.fsencode(os.sep)))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import ParamSpec, TypeVar
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def warn_renamed(old: str, new: str) -> None:
@@ -15,17 +16,17 @@ def warn_renamed(old: str, new: str) -> None:
     warnings.warn(f"{old} is now {new}; the old name goes in version 1.0", DeprecationWarning, stacklevel=3)
 
 
-def renamed_argument(old: str, new: str) -> Callable[[F], F]:
+def renamed_argument(old: str, new: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Let a function take its keyword argument `new` by its old name, too."""
 
-    def decorate(function: F) -> F:
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
-        def call(*args: Any, **named: Any) -> Any:
+        def call(*args: P.args, **named: P.kwargs) -> R:
             if old in named:
                 warn_renamed(f"{function.__qualname__}'s argument {old}", new)
                 named[new] = named.pop(old)
             return function(*args, **named)
 
-        return call  # type: ignore[return-value]
+        return call
 
     return decorate
