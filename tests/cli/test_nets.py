@@ -60,6 +60,7 @@ def test_too_little_memory_is_a_sentence(hw4nets, monkeypatch):
     assert done.json["status"] == "uncertified" and "not enough memory" in done.json["message"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_history(hw4nets):
     for name in ("a", "b"):
         assert hw4nets(*QUICK, "--out", name, "-q", "--augment", "flip,crop:2").status == 0

@@ -21,7 +21,11 @@ from hw4cli.nets.app import NETS_COMMANDS, main  # noqa: E402
 from hw4nets.checkpoint import VERSION, checksum  # noqa: E402
 from hw4nets.image_set import ImageSet  # noqa: E402
 
-SEEDS = [*range(2), *(pytest.param(seed, marks=pytest.mark.full) for seed in range(2, 40))]
+SEEDS = [
+    0,
+    pytest.param(1, marks=pytest.mark.slow),
+    *(pytest.param(seed, marks=pytest.mark.full) for seed in range(2, 40)),
+]
 QUICK = ["--net", "logistic", "--data", "synthetic", "--epochs", "1", "--threads", "1", "-q"]
 SEARCH = ["search", *QUICK, "--trials", "2", "--out", "study"]
 

@@ -142,7 +142,12 @@ def test_a_full_disk_is_exit_1_and_a_sentence(hw4nets, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(28, "No space left on device"), RuntimeError("PytorchStreamWriter failed\nat x")], ids=repr
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        pytest.param(RuntimeError("PytorchStreamWriter failed\nat x"), marks=pytest.mark.slow),
+    ],
+    ids=repr,
 )
 def test_a_disk_that_is_full_for_save_is_exit_1_and_a_sentence(hw4nets, monkeypatch, error):
     save = torch.save

@@ -138,6 +138,7 @@ def test_evaluation_in_parts_gives_every_image_its_output(small):
     torch.testing.assert_close(more, all_at_once)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
 def test_kept_memory_spares_the_page_faults(tmp_path):
     """In a process of its own: it concerns the whole process."""

@@ -71,6 +71,7 @@ def test_no_trial_sees_a_test_image(tmp_path, small, monkeypatch):
     assert np.array_equal(sorted(map(len, (seen[0].train.labels, seen[0].test.labels))), [20, 180])
 
 
+@pytest.mark.slow
 def test_settings_that_cannot_run_are_told_and_passed_over(tmp_path, small):
     recipe = Recipe(Conv(M=4), RECIPE.config)
     found = search(Plan(recipe, {"N": (14, 30), "lr": (0.01, 1e5)}, 6, "random"), small, tmp_path)
@@ -119,6 +120,7 @@ def test_a_trial_that_torch_cannot_run_is_impossible(tmp_path, small, monkeypatc
     assert {trial.values["M"]: trial.ended for trial in found.trials} == {4: "finished", 5: "impossible"}
 
 
+@pytest.mark.slow
 def test_a_trial_without_enough_memory_is_passed_over_and_every_other_error_is_not(tmp_path, small, monkeypatch):
     """Else the search would draw and fail at it again each time that it goes on."""
     build = module.build
@@ -142,6 +144,7 @@ def test_a_trial_without_enough_memory_is_passed_over_and_every_other_error_is_n
         search(replace(plan, space={"M": (6,)}), small, tmp_path / "c")
 
 
+@pytest.mark.slow
 def test_poor_trials_are_ended_early(tmp_path, small):
     recipe = RECIPE.changed({"epochs": 6})
     found = search(Plan(recipe, {"lr": Range(1e-7, 1e-1, log=True)}, 14, "random"), small, tmp_path)
@@ -213,7 +216,7 @@ def test_default_spaces_hold_what_can_be_searched_and_the_tuned_settings():
     assert "widths" in default_space(preset("tuned", "fast")) and default_space(preset("tuned", "hidden"))["M"].whole
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe"])
+@pytest.mark.parametrize("sampler", ["tpe", pytest.param("random", marks=pytest.mark.slow)])
 def test_the_first_trial_has_the_values_of_the_recipe_as_far_as_the_space_holds_them(tmp_path, small, sampler):
     recipe = Recipe(Base(filters=(2, 3)), RECIPE.config)
     space = {
@@ -231,7 +234,7 @@ def test_the_first_trial_has_the_values_of_the_recipe_as_far_as_the_space_holds_
     assert 0.1 <= first.values["momentum"] <= 0.5 and first.values["batch_norm"] is True
 
 
-@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("after", [1, pytest.param(0, marks=pytest.mark.slow)])
 def test_a_search_that_was_killed_within_a_trial_does_that_trial_again(tmp_path, small, monkeypatch, after):
     """What such a process leaves is a trial that is running for ever."""
     plan = Plan(RECIPE, SPACE, 3)

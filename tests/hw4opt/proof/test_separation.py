@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from scipy.optimize import linprog
@@ -34,6 +34,7 @@ def by_programs(kept, separated, row):
     return np.inf if low >= -1e-9 else np.nan
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([(4, 3), (3, 4), (2, 5)]))
 def test_the_drift_is_that_of_linear_programs(seed, shape):
     draw = np.random.default_rng(seed)

@@ -71,7 +71,7 @@ def needs(name):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("data", ["steps", pytest.param("motorcycle", marks=pytest.mark.slow)])
 def test_a_backend_agrees_with_the_interior_point(data, kind, backend):
     needs(backend)
     one = problem(data, kind)

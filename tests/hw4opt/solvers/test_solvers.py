@@ -131,7 +131,14 @@ def test_duals_are_subgradients_with_the_same_sign_everywhere(solver, references
     assert_allclose(result.duals["tv"][clear], 0.36 * np.sign(jumps[clear]), atol=2e-3)
 
 
-@pytest.mark.parametrize("name", ["huber, tv", "monotone", "lasso", "logistic, linear", "counts"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "huber, tv",
+        "lasso",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("monotone", "logistic, linear", "counts")),
+    ],
+)
 def test_the_crosscheck_agrees(name, references):
     found = crosscheck(references[name])
     assert found.agrees, found.faults

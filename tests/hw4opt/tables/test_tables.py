@@ -139,6 +139,7 @@ def test_a_list_in_a_sentence_is_short():
     assert len(str(UnknownNameError("column", "y" * 10**6, ["x" * 10**6] * 10**4))) < 2000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("twice", [False, True])
 def test_a_hundred_thousand_columns_take_seconds(tmp_path, twice):
     names = [f"c{i}" for i in range(100_000)]

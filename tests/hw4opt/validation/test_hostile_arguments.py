@@ -8,7 +8,6 @@ import fractions
 import inspect
 import math
 import pickle
-import re
 import warnings
 
 import numpy as np
@@ -16,6 +15,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import hw4opt
+from foreign_arrays import DRAW, Data, Foreign, N, Sparse, X, Y
 from hw4opt import (
     L1,
     RBF,
@@ -41,9 +41,6 @@ from hw4opt import (
 from hw4opt.crosscheck import crosscheck
 from hw4opt.validation.arrays import finite_array, group_numbers, real_array
 
-N = 10
-DRAW = np.random.default_rng(0)
-X, Y = np.linspace(0, 1, N), np.sin(np.arange(N) / 2.0)
 COUNTS = 1.0 * DRAW.poisson(3, N)
 PROBLEM = Problem(X, Y, RBF(3.0), Huber(0.5), [Ridge(0.1), TotalVariation(0.1)], [Increasing()], weights=np.ones(N))
 LINEAR = Problem(np.column_stack([X, X**2]), Y, regularizers=[L1(0.1)], offset=np.zeros(N), intercept=True)
@@ -55,30 +52,6 @@ TABLE = [
     {"ridge": 0.1, "tv": 1.0, "score": 1.0, "standard_error": 0.1},
     {"ridge": 1.0, "tv": 2.0, "score": 2.0, "standard_error": 0.1},
 ]
-
-
-class Foreign:
-    """An array of another library whose conversion fails."""
-
-    def __array__(self, dtype=None, copy=None):
-        raise RuntimeError("can't convert a device tensor")
-
-
-class Data:
-    """A data frame's manner of handing out its values."""
-
-    def __init__(self, values):
-        self.values = values
-
-    def __array__(self, dtype=None, copy=None):
-        return np.asarray(self.values, dtype=dtype)
-
-
-class Sparse:
-    """What tells a sparse matrix apart."""
-
-    def toarray(self):
-        return np.zeros((N, 1))
 
 
 def hostile_arrays():
@@ -359,94 +332,11 @@ def test_hostile_arguments_get_a_sentence():
     assert not faults(step=1)
 
 
-# ---- what an array may be
-# ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        X.tolist(),
-        tuple(X),
-        Data(X),
-        X.astype(">f8"),
-        X.astype(np.longdouble),
-        np.repeat(X, 2)[::2],
-        np.ma.array(X, mask=False),
-        np.ma.array(X),
-        X + 0j,
-        [decimal.Decimal(float(one)) for one in X],
-        np.array(X.tolist(), dtype=object),
-        memoryview(X),
-    ],
-    ids=lambda values: type(values).__name__,
-)
-def test_arrays_of_the_same_numbers_are_the_same(values):
-    assert_array_equal(finite_array("x", values), X)
-
-
-def test_bool_is_0_and_1_and_short_floats_keep_their_value():
-    assert_array_equal(finite_array("x", X > 0.5), 1.0 * (X > 0.5))
-    assert_array_equal(finite_array("x", X.astype(np.float16)), X.astype(np.float16).astype(float))
-    assert_array_equal(finite_array("x", np.arange(3, dtype=np.uint8)), [0.0, 1.0, 2.0])
-
-
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        (np.ma.masked_greater(X, 0.5), r"^x is masked in row 5; fill the value in or drop the row$"),
-        ([[1.0, np.ma.masked], [1.0, 2.0]], "^x is masked in row 0"),
-        ([np.ma.masked_greater(X, 0.5), X], "^x is masked in row 0"),
-        (X + 1j * (X > 0.8), "^x holds complex numbers in row 8; give real ones$"),
-        (np.full(N, np.datetime64("NaT")), "^x holds dates; give days or seconds as numbers$"),
-        ([datetime.timedelta(1)] * N, "^x holds dates or times; give days or seconds as numbers$"),
-        ([1.0, "2", "b"], r"^x does not hold numbers: 'b' in row 2; give numbers, or drop the row$"),
-        ([1.0, None, 2.0], "^x does not hold numbers: None in row 1"),
-        ([10**400, 1], "^x does not hold numbers: .*too large"),
-        (Sparse(), r"^x is a sparse matrix; give x\.toarray\(\)$"),
-        ({1.0, 2.0}, r"^x is \{1\.0, 2\.0\}; give an array of numbers$"),
-        (Foreign(), "^x does not hold numbers: can't convert a device tensor$"),
-        ([0.0, np.inf], "^x holds inf in row 1; give finite numbers or drop the row$"),
-    ],
-)
-def test_other_arrays_are_refused_with_what_stands_where(values, said):
-    with pytest.raises(InputError, match=said) as raised:
-        finite_array("x", values)
-    row = re.search(r"in row (\d+)", str(raised.value))
-    assert raised.value.row == (None if row is None else int(row[1]))
-
-
-def test_sparse_matrices_and_tensors():
-    sparse = pytest.importorskip("scipy.sparse")
-    for kind in (sparse.csr_matrix, sparse.coo_array):
-        with pytest.raises(InputError, match="sparse"):
-            Problem(kind(np.eye(N)), Y)
-    torch = pytest.importorskip("torch")
-    assert_array_equal(finite_array("x", torch.tensor(X)), X)
-    with pytest.raises(InputError, match="x does not hold numbers"):
-        finite_array("x", torch.tensor(X, requires_grad=True))
-
-
-def test_labels_of_groups_are_complete_and_of_one_kind():
-    assert_array_equal(group_numbers("groups", ["b", "a", "b"], 3), [1, 0, 1])
-    for labels, row in (
-        (np.array(["a", None, "b"], dtype=object), 1),
-        ([1.0, 2.0, np.nan], 2),
-        (np.ma.array([1, 2, 3], mask=[1, 0, 0]), 0),
-    ):
-        with pytest.raises(InputError, match=f"row {row}"):
-            group_numbers("groups", labels, 3)
-
-
 @pytest.mark.parametrize("flag", ["no", 1, 0.0, None, np.ones(1)])
 @pytest.mark.parametrize("name", ["standardize", "intercept"])
 def test_a_flag_is_true_or_false(name, flag):
     with pytest.raises(InputError, match=f"^{name} is .*; it must be True or False$"):
         Problem(X, Y, **{name: flag})
-
-
-# ---- what nobody writes to
-# ---------------------------------------------------------------------------------------------
 
 
 def arrays_of(thing):
