@@ -126,7 +126,7 @@ def _entries(path: Path) -> Iterator[tuple[str, Content]]:
 def _is_tar(path: Path) -> bool:
     with path.open("rb") as file:
         try:
-            tarfile.open(fileobj=_Limited(path, file, packed=False), mode="r:").close()  # type: ignore[call-overload]
+            tarfile.open(fileobj=_Limited(path, file, packed=False), mode="r:").close()
         except tarfile.TarError:
             return False
     return True
@@ -149,7 +149,7 @@ def _unzipped(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> bytes:
 
 def _tar_entries(unpacked: _Limited) -> Iterator[tuple[str, Content]]:
     contents: dict[str, bytes] = {}
-    with tarfile.open(fileobj=unpacked, mode="r:") as archive:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=unpacked, mode="r:") as archive:
         for number, member in enumerate(archive):
             if number > MAX_FILES:
                 raise _too_large(unpacked.path)
@@ -176,7 +176,14 @@ class _Limited:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self.file.close()
+
+    def write(self, content: bytes) -> int:
+        """Part of what tarfile asks of a file; this one is for reading."""
+        raise io.UnsupportedOperation("write")
 
     def tell(self) -> int:
         return self.file.tell()

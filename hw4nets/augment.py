@@ -80,7 +80,8 @@ class Augmentation:
     @classmethod
     def parse(cls, words: str) -> Augmentation:
         """From comma-separated words: none, flip, alternating_flip, crop:PIXELS, cutout:PIXELS."""
-        chosen: dict[str, str | int] = {}
+        flip_name = ""
+        pixels: dict[str, int] = {}
         for word in filter(None, (word.strip() for word in words.split(","))):
             name, colon, number = word.partition(":")
             if name not in AUGMENTATIONS:
@@ -88,10 +89,13 @@ class Augmentation:
             if colon and name not in ("crop", "cutout"):
                 raise InputError(f"augment {word!r}: {name} takes no number; only crop and cutout do")
             kind = name if name in ("crop", "cutout") else "flip"
-            if kind in chosen:
+            if kind in pixels or (kind == "flip" and flip_name):
                 raise InputError(f"augment {words!r} has {kind} twice; give it once")
-            chosen[kind] = name if kind == "flip" else _pixels(word, number, 31 if kind == "crop" else 32)
-        return cls(**chosen)  # type: ignore[arg-type]
+            if kind == "flip":
+                flip_name = name
+            else:
+                pixels[kind] = _pixels(word, number, 31 if kind == "crop" else 32)
+        return cls(flip_name or "none", **pixels)
 
     def pixels(self, images: Tensor, generator: torch.Generator, first: Tensor, epoch: int) -> Tensor:
         """Augmentations that move pixels, on uint8 or float images (n, c, h, w); `first` as in `alternating_flip`."""

@@ -10,6 +10,7 @@ from contextlib import redirect_stderr
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import numpy as np
@@ -171,12 +172,12 @@ def _data(decoded: Decoded, source: str) -> Data:
 
 def _save_cache(path: Path, key: str, decoded: Decoded, sha256: str) -> None:
     """The decoded images with their fingerprint; of the official ones their batches, whose checksums identify them."""
-    arrays = {name: np.frombuffer(content, np.uint8) for name, content in decoded.official.items()}
+    arrays: dict[str, Any] = {name: np.frombuffer(content, np.uint8) for name, content in decoded.official.items()}
     if not arrays:
         for name, images in (("train", decoded.train), ("test", decoded.test)):
             arrays |= {f"{name}_pixels": images.pixels, f"{name}_labels": images.labels}
     with path.open("wb") as file:
-        np.savez(file, key=np.array(key), sha256=np.array(sha256), **arrays)  # type: ignore[arg-type]
+        np.savez(file, key=np.array(key), sha256=np.array(sha256), **arrays)
 
 
 def _load_cache(path: Path, key: str, source: str) -> Data | None:

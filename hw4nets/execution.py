@@ -91,9 +91,13 @@ def prepare(model: nn.Module, config: Config) -> Execution:
     layouts = _formats(model, config, device)
     modes = [(precision, layout) for precision in _precisions(config, device) for layout in layouts]
     precision, layout = modes[0] if len(modes) == 1 else _remembered_mode(model, config, device, modes)
-    model.to(memory_format=MEMORY_FORMATS[layout])  # type: ignore[call-overload]
+    _lay_out(model, MEMORY_FORMATS[layout])
     plain = Execution(device, DTYPES[precision], MEMORY_FORMATS[layout], model, _evaluation_batch_size(model, device))
     return _compiled(model, config, plain) if config.compile else plain
+
+
+def _lay_out(model: nn.Module, memory_format: torch.memory_format) -> None:
+    model.to(memory_format=memory_format)  # type: ignore[call-overload]  # torch's stubs leave this overload out
 
 
 def check_machine(config: Config) -> None:
@@ -181,7 +185,7 @@ def _fastest_mode(model: nn.Module, batch: int, device: torch.device, modes: lis
     with _unchanged_model(model):
         for mode in modes:
             precision, layout = DTYPES[mode[0]], MEMORY_FORMATS[mode[1]]
-            model.to(memory_format=layout)  # type: ignore[call-overload]
+            _lay_out(model, layout)
             images = torch.zeros(batch, 3, 32, 32, device=device).contiguous(memory_format=layout)
             step = partial(_timed_step, model, images, precision)
             step()

@@ -89,15 +89,19 @@ class Muon(torch.optim.Optimizer):
         self.products = torch.bfloat16 if half else torch.float32
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """One step from the gradients that stand."""
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
+        """One step from the gradients that stand, or from those of `closure`; gives its loss, None without it."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is not None:
-                    self._move(weight, group)
+                    self._move(weight, weight.grad, group)
+        return loss
 
-    def _move(self, weight: Tensor, group: Mapping[str, Any]) -> None:
-        gradient: Tensor = weight.grad  # type: ignore[assignment]
+    def _move(self, weight: Tensor, gradient: Tensor, group: Mapping[str, Any]) -> None:
         if not group["orthogonal"]:
             gradient = gradient.add(weight, alpha=group["weight_decay"])
         if "momentum_buffer" not in self.state[weight]:

@@ -56,7 +56,7 @@ class TrainingState:
     validation: DeviceImages | None
     optimizer: torch.optim.Optimizer
     averaging: Averaging
-    scaler: torch.amp.GradScaler  # type: ignore[name-defined]
+    scaler: torch.amp.GradScaler
     generator: torch.Generator  # order and augmentation; dropout draws from torch's own
     first_flipped: Tensor
     augmentation: Augmentation
@@ -92,7 +92,7 @@ class TrainingState:
             validation=_on(held_out, device) if held_out is not None else None,
             optimizer=make_optimizer(model, config, execution.precision),
             averaging=Averaging(model, config.average, config.average_decay),
-            scaler=torch.amp.GradScaler(device.type, enabled=execution.precision is torch.float16),  # type: ignore[attr-defined]
+            scaler=torch.amp.GradScaler(device.type, enabled=execution.precision is torch.float16),
             generator=generator,
             first_flipped=torch.rand(len(train.pixels), generator=generator, device=device) < 0.5,
             augmentation=augmentation,

@@ -183,7 +183,7 @@ class _Recording(Watch):
     def __init__(self, folder: Path, inner: Watch) -> None:
         self.folder, self.inner = folder, inner
         self.rows: tuple[EpochRow, ...] = ()
-        self.batch, self.note = inner.batch, inner.note  # type: ignore[method-assign]
+        self.batch, self.note = inner.batch, inner.note
 
     def start(self, history: History) -> None:
         """Write the epochs of the checkpoint: a process that was killed may have left others."""

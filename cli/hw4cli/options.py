@@ -5,23 +5,31 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 MAX_INTEGER = 2**63 - 1  # the largest count or seed that the libraries take
 F = TypeVar("F", bound=Callable[..., Any])
-R = TypeVar("R")
+R = TypeVar("R", bound="DataclassInstance")
 
 
 def options(*groups: Callable[[F], F] | Sequence[Callable[[F], F]]) -> Callable[[F], F]:
     """Decorate a command with options, listed in its help in this order."""
-    flat = [option for group in groups for option in (group if isinstance(group, tuple | list) else (group,))]
+    flat: list[Callable[[F], F]] = []
+    for group in groups:
+        if isinstance(group, Sequence):
+            flat.extend(group)
+        else:
+            flat.append(group)
 
     def decorate(function: F) -> F:
         for option in reversed(flat):
-            function = option(function)  # type: ignore[operator]
+            function = option(function)
         return function
 
     return decorate
@@ -29,7 +37,7 @@ def options(*groups: Callable[[F], F] | Sequence[Callable[[F], F]]) -> Callable[
 
 def take(record: type[R], given: Mapping[str, Any]) -> R:
     """An instance of the record; its fields are taken from a command's options."""
-    names = [item.name for item in dataclasses.fields(record) if item.name in given]  # type: ignore[arg-type]
+    names = [item.name for item in dataclasses.fields(record) if item.name in given]
     return record(**{name: given[name] for name in names})
 
 

@@ -40,9 +40,8 @@ MIN_GAIN_RATIO = 0.1  # further gain of a doubled step over the gain of the step
 SPAN_EIGENVALUE = 1e-12  # of C with unit diagonal: an eigenvector of a smaller one is not in its span
 GRADIENT_TOLERANCE = 1e-6  # length of the gradient in standard errors of complete data at convergence
 MAX_GRADIENT_TOLERANCE = 1e-3  # the same where the rounding of the gradient is larger, as with counts of 1e15
-MIN_NEGATIVE_CURVATURE = (
-    1e-8  # size of a negative eigenvalue of I - R from which its axis is searched for a higher point
-)
+# size of a negative eigenvalue of I - R from which its axis is searched for a higher point
+MIN_NEGATIVE_CURVATURE = 1e-8
 
 TimeCheck = Callable[[], bool]  # whether the time is over
 

@@ -31,9 +31,8 @@ from hw4opt.terms.base import Array
 
 EMPTY_WEIGHT = 1e-7  # of a unit's mean weight: a component with less is empty
 Z_TOLERANCE = 1e-11  # root mean square change of z left to an exact M-step; that of ℓ is its square
-MAX_SCALED_COEF = (
-    1e8  # of a column with mean square 1: a larger one lies along a direction on which the rows do not depend
-)
+# of a column with mean square 1: a larger one lies along a direction on which the rows do not depend
+MAX_SCALED_COEF = 1e8
 
 
 class _BoundedPoisson(Poisson):

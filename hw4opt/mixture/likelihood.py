@@ -25,6 +25,7 @@ v̄_u = Σ_k γ_uk v_uk.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -34,9 +35,8 @@ from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import Array
 
 MAX_INFORMATION_PARAMETERS = 3_000  # for which the observed information is formed: its eigenvectors take seconds there
-MAX_LOG_RATE = (
-    150.0  # where exp(z) is cut off: every count has density 0 there in doubles, and products do not overflow
-)
+# where exp(z) is cut off: every count has density 0 there in doubles, and products do not overflow
+MAX_LOG_RATE = 150.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,6 +176,15 @@ class _LikelihoodSums(NamedTuple):
     complete: Array
     missing: Array | float
 
+    def plus(self, other: _LikelihoodSums) -> _LikelihoodSums:
+        """The sums over the blocks of both."""
+        return _LikelihoodSums(
+            self.log_likelihood + other.log_likelihood,
+            self.gradient + other.gradient,
+            self.complete + other.complete,
+            self.missing + other.missing,
+        )
+
 
 class _Residuals(NamedTuple):
     """r = ι (y - λ) and ω γ ι, each (k, rows)."""
@@ -189,7 +198,7 @@ def curvature(sample: Sample, point: MixtureParameters) -> Curvature:
     k, p = point.coef.shape[1:]
     sums_of = _second_order_sums if k * (p + 1) <= MAX_INFORMATION_PARAMETERS else _first_order_sums
     found = parallel_map(lambda block: sums_of(block, point), sample.blocks(k * p))
-    return _assemble(sample, point, _LikelihoodSums(*(sum(column) for column in zip(*found, strict=True))))  # type: ignore[arg-type]
+    return _assemble(sample, point, reduce(_LikelihoodSums.plus, found))
 
 
 def _second_order_sums(block: UnitBlock, point: MixtureParameters) -> _LikelihoodSums:

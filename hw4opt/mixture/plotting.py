@@ -101,7 +101,7 @@ def _responsibilities(result: MixtureResult, axes: Axes) -> None:
         shares[order].T,
         step="mid",
         colors=[color(component) for component in range(result.k)],
-        lw=0,  # type: ignore[arg-type]
+        lw=0,
     )
     axes.set_xlim(-0.5, len(shares) - 0.5)
     axes.set_ylim(0, 1)

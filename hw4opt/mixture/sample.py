@@ -20,13 +20,11 @@ from hw4opt.terms.row_map import RowMap
 ENTRIES_AT_A_TIME = 65_536  # of one (components, rows) array: it stays in a core's cache
 MIN_ROWS_AT_A_TIME = 1_024  # however many components there are
 RELATIVE_ROUNDING = 1e-15
-MAX_SCALED_PENALTY = (
-    1e30  # of a scaled coefficient: it holds the coefficient at 0 all the same, and its square does not overflow
-)
+# of a scaled coefficient: it holds the coefficient at 0 all the same, and its square does not overflow
+MAX_SCALED_PENALTY = 1e30
 MAX_SCALED_VALUE = 1e150  # of features and offset: only rows of weight 0 can be as far from the others
-MIN_POSITIVE_UNITS = (
-    100  # units with a count above 0 in a subsample: a random one may hold none, and has no maximum then
-)
+# units with a count above 0 in a subsample: a random one may hold none, and has no maximum then
+MIN_POSITIVE_UNITS = 100
 MAX_COUNT = 1e18  # a double holds a rate to 1e-16 of it, there a millionth of its standard deviation
 
 

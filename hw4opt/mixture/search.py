@@ -26,13 +26,11 @@ MAX_IDLE_ROUNDS = 5  # of perturbations without a better maximum, after which a 
 MAX_IDLE_ROUNDS_AGREED = 2  # the same where all finished starts of the chain ended in one maximum
 AGREEING_CHAINS = 3  # one after another in the same maximum, after which the search ends
 SUBSAMPLE_UNITS = 1_000  # units that short runs use where there are more
-SUBSAMPLE_MARGIN = (
-    2e-3  # relative difference of ℓ from the best on the subsample, from which a run is not finished on all units
-)
+# relative difference of ℓ from the best on the subsample, from which a run is not finished on all units
+SUBSAMPLE_MARGIN = 2e-3
 SAME_MAXIMUM = 1e-7  # relative difference of ℓ below which two maxima are one
-GRACE_SECONDS = (
-    1.0  # that the first run may take to converge where the search's are over: its answer is then stationary
-)
+# that the first run may take to converge where the search's are over: its answer is then stationary
+GRACE_SECONDS = 1.0
 
 Progress = Callable[[int, int, float], None]
 

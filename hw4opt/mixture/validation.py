@@ -16,9 +16,8 @@ from hw4opt.terms.laws import law_of
 from hw4opt.validation.arrays import group_numbers, real_array
 
 INTERCEPT = "(intercept)"  # name of its column
-MAX_OFFSET = (
-    300.0  # as log of an exposure; where two differ by more than twice that, a double holds only one of the rates
-)
+# as log of an exposure; where two differ by more than twice that, a double holds only one of the rates
+MAX_OFFSET = 300.0
 MIN_COLUMN_SIZE = 1e-290  # largest entry of a column from which a double can hold its coefficient
 MIN_SAMPLED_ROWS = 100  # first rows of the data that are searched for distinct ones before all are
 

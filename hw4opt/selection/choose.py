@@ -97,8 +97,7 @@ class _Search:
                 self.progress(len(self.tried) * len(self.folds), total * len(self.folds), self.best()[0].score)
 
     def _tasks(self, settings: list[Setting]) -> list[list[_Candidate]]:
-        """Settings that share the basis (gamma, kernel parameters) go together: small ones several bases together,
-        large ones in parts."""
+        """The settings by basis (gamma, kernel parameters): several small bases in one task, and large ones split."""
         bases: dict[object, list[_Candidate]] = {}
         for setting in settings:
             problem = self.problem.with_hyperparameters(setting)
@@ -243,8 +242,7 @@ def _is_cheap(state: _Search) -> bool:
 
 
 def _axes(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[float, float, int]]) -> list[Axis]:
-    """The range of every name, as `grid` gives it or by default; weights go by the size of the kernel at the lowest
-    gamma."""
+    """The range of every name, from `grid` or by default; ranges of weights are those at the lowest gamma."""
     axes: dict[str, Axis] = {}
     for name in sorted(names, key=lambda name: not is_gamma(problem, name)):
         if name in grid:
@@ -265,8 +263,7 @@ def _one_standard_error(state: _Search) -> tuple[Tried, Score]:
 
 
 def _smoothness(problem: Problem, setting: Setting) -> float:
-    """The sum of the logarithms of weights and of 1/gamma, by whichever name; other parameters have no smoother
-    side."""
+    """The sum of the logarithms of weights and of 1/gamma; other parameters do not count."""
     return sum(
         _smoother_side(problem, HyperparameterKey.parse(name)) * math.log(value) for name, value in setting.items()
     )

@@ -18,8 +18,9 @@ from hw4opt.terms.base import Array
 
 @dataclass(frozen=True, eq=False)
 class FoldResults:
-    """Predictions (S, n), relative gaps (S, F) and rounds (S, F) of every fold of S settings over one basis, as far as
-    they are known.
+    """Predictions (S, n), relative gaps (S, F) and rounds (S, F) of the folds of S settings over one basis.
+
+    NaN, infinity and 0 stand for a fold that is not solved yet.
 
     no_maximum (S, F)    folds without a finite maximum: their rows have no prediction
     """

@@ -57,8 +57,8 @@ def score_settings(
 
     units    labels of the rows in use: rows of one label count as one in the standard error
 
-    Those over one basis are solved together. Raises `InputError` for an unknown metric, and for folds that are no
-    rows.
+    Those over one basis are solved together. Raises `InputError` for an unknown metric, and for folds that hold
+    anything but rows.
     """
     check_word("metric", metric, METRICS)
     if problems:

@@ -25,8 +25,7 @@ FULL_RANK_EIGENVALUE = 1e-8  # smallest eigenvalue of I - Q_fᵀQ_f that proves 
 
 
 def folds_without_maximum(problems: Sequence[Problem], form: Form, folds: Folds) -> np.ndarray:
-    """(S, F) bool: which folds of the problems, whose form this is, have no finite maximum; for losses that settle it
-    before a fit."""
+    """(S, F) whether a fold of the problems, whose form this is, has none; for losses that settle it before a fit."""
     found = np.zeros((len(problems), len(folds)), dtype=bool)
     smooth = form.loss.smooth
     if smooth is None or not smooth.settles_existence:
@@ -42,7 +41,7 @@ def folds_without_maximum(problems: Sequence[Problem], form: Form, folds: Folds)
 
 
 def folds_without_maximum_at(problem: Problem, form: Form, folds: Folds, w: Array, gap: Array) -> np.ndarray:
-    """(F,) bool, for other smooth losses: the same, from fits w (F, r) of the folds and their relative gaps."""
+    """(F,) the same for other smooth losses, from fits w (F, r) of the folds and their relative gaps."""
     found = np.zeros(len(folds), dtype=bool)
     smooth, free = form.loss.smooth, np.flatnonzero(form.penalty[0] == 0)
     if smooth is None or smooth.settles_existence or not len(free):

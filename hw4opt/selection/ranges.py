@@ -86,8 +86,7 @@ def _gamma(problem: Problem) -> tuple[float, float]:
 def _slope_and_noise(problem: Problem) -> tuple[float, float]:
     """The size of |ℓ'| and of the residuals, as the best fit leaves them.
 
-    A smooth loss is looked at near its best constant, where residuals have the size of ℓ' / ℓ''; others at the noise in
-    y.
+    Those of a smooth loss near its best constant, where residuals have the size of ℓ' / ℓ''; others at the noise of y.
     """
     if isinstance(problem.loss, Smooth):
         loss, kept = problem.loss, slice(None) if problem.active is None else problem.active
@@ -117,8 +116,7 @@ def _columns(problem: Problem) -> Array:
 
 
 def _sizes(problem: Problem) -> tuple[float, float]:
-    """The mean diagonal of the kernel, twice; of a linear design the least mean square of a column, and the sum of
-    all."""
+    """The mean diagonal of the kernel, twice; of a linear design the least mean square of a column, and their sum."""
     if problem.kernel is not None:
         size = float(problem.design.diagonal(problem.design.x).mean()) or 1.0
         return size, size

@@ -26,13 +26,12 @@ History = Callable[[], Sequence[Tried]]
 
 
 def beyond(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, near: bool) -> Iterator[list[Setting]]:
-    """Walk out of default ranges on whose edge the best lies, one step (a factor) at a time, while that gains, up to
-    their reach.
+    """Walk out of default ranges on whose edge the best lies, one factor at a time within reach, while that gains.
 
     near    also the neighbouring values of one axis that is not left
 
-    An edge is the lowest or highest value tried, less than a step from the end of its range (random settings lie on
-    none).
+    An edge is the lowest or highest value tried, less than a step from the end of its range; random settings lie on
+    no edge.
     """
     while math.isfinite((best := lowest(tried())).score):
         moves = {axis.name: _outer(axis, steps[axis.name], best, tried()) for axis in axes}
@@ -100,8 +99,7 @@ def _apart(one: Tried, other: Tried, steps: Mapping[str, float]) -> float:
 
 
 def local_minima(axes: Sequence[Axis], tried: Sequence[Tried], steps: Mapping[str, float]) -> list[Tried]:
-    """The lowest, and inside the ranges the lowest of those that no neighbour a step away, also across, is better
-    than."""
+    """The lowest, and inside the ranges the lowest of those with no better neighbour a step away, also across."""
     best = lowest(tried)
     ranks = np.array([one.score if one.rank[:2] == best.rank[:2] else np.inf for one in tried])
     unit = np.log([step for step in steps.values() if step > 1])
@@ -115,8 +113,7 @@ def local_minima(axes: Sequence[Axis], tried: Sequence[Tried], steps: Mapping[st
 
 
 def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, patience: int) -> Iterator[list[Setting]]:
-    """The minimum of a quadratic in the logarithms, fitted to the settings around the best; again, until it promises no
-    gain.
+    """The minimum of a quadratic in the logarithms, fitted around the best; again, until it promises no gain.
 
     A step that gains nothing halves the length of the next one. `patience` multiplies how many are tried.
     """
@@ -159,8 +156,7 @@ def _nearby(
 
 
 def _model_step(places: Array, rises: Array, length: float, size: float) -> Array | None:
-    """The step to the minimum of the quadratic, None where it has none, is not determined, or gains less than
-    counts."""
+    """The step to the minimum of the quadratic, None where there is none, or the gain does not count."""
     d = places.shape[1]
     upper = np.triu_indices(d)
     columns = np.column_stack([places, places[:, upper[0]] * places[:, upper[1]]])

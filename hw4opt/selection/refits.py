@@ -37,8 +37,7 @@ def refit(problems: Sequence[Problem], result: FoldResults) -> None:
 
     @cache
     def inside(constraints: tuple[Term, ...]) -> Array | None:
-        """A point strictly inside the constraints of all rows: of a fold's rows, too, which are some of them or merged
-        ones."""
+        """A point strictly inside the constraints of all rows, and so of a fold's, which are some of them or merged."""
         return strictly_feasible(
             canonicalize(next(problem for problem in problems if problem.constraints == constraints))
         )
@@ -61,8 +60,7 @@ def _unproven(result: FoldResults) -> np.ndarray:
 
 
 def _by_interior(inside: Callable[[tuple[Term, ...]], Array | None], problems: Sequence[Problem], form: Form) -> Proof:
-    """All by the interior point; a problem that breaks a constraint by what its steps could not resolve is moved
-    towards `inside` it."""
+    """All by the interior point; a fit that violates a constraint by rounding is moved towards the point `inside`."""
     answer = solve_with("interior", form, Options(tol=REFIT_TOL, max_iterations=60))
     proof = certify(form, answer.w, answer.u, answer.interior)
     for i in [i for i, certificate in enumerate(proof.certificates) if certificate.gap is None]:
@@ -85,8 +83,7 @@ def _alone(problems: Sequence[Problem], form: Form) -> Proof:
 def _refit_in_batches(
     problems: Sequence[Problem], result: FoldResults, left: np.ndarray, size: int, solve: Solve
 ) -> None:
-    """The folds `left`, (m, 2) of setting and fold, `size` of them together; a fit of smaller gap replaces an earlier
-    one."""
+    """Fit the folds `left`, (m, 2) of setting and fold, `size` of them together; the fit of smaller gap is kept."""
     design, folds = problems[0].design, result.folds
     for low in range(0, len(left), size):
         part = left[low : low + size]

@@ -17,8 +17,7 @@ METRICS = ("loss", "squared", "absolute")
 
 @dataclass(frozen=True)
 class Score:
-    """Error over held-out rows: weighted mean and its standard error, predictions (n,) of f + offset, the largest
-    relative fold gap.
+    """Error of held-out rows: weighted mean, its standard error, predictions (n,) of f + offset, largest relative gap.
 
     Where a fold has no finite maximum, the score is infinite, its predictions are NaN, and its gap does not count.
 
@@ -70,8 +69,7 @@ def _unit_sums(rows: Array, units: np.ndarray | None) -> Array:
 
 
 def error_of_rows(problem: Problem, predictions: Array, y: Array, metric: str) -> Array:
-    """The metric at each row: the problem's own loss, or the squared or absolute error (of the mean, for
-    likelihoods)."""
+    """The metric at each row: the problem's loss, or the squared or absolute error (of a likelihood's mean)."""
     loss = problem.loss
     if isinstance(loss, Smooth):
         if metric == "loss":

@@ -27,8 +27,7 @@ def takes(form: Form) -> bool:
 
 
 def solve(form: Form, w: Array, held: np.ndarray) -> FoldFits:
-    """The fits without each of the rows `held` (F,), from the full fit w (r,) of a form of one problem; rounds are
-    Newton steps."""
+    """The fits without each of the rows `held` (F,), by Newton steps from the full fit w (r,) of one problem's form."""
     smooth = form.loss.smooth
     assert smooth is not None
     a, penalty = form.loss.map.take(form.design.matrix), form.penalty[0]

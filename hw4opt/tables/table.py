@@ -67,10 +67,10 @@ def is_plain(text: str) -> bool:
     return text.isascii() and "_" not in text
 
 
-def number(cell: object) -> float:
+def number(cell: Any) -> float:
     """The cell as a number, NaN where it is none."""
     try:
-        value = float(cell)  # type: ignore[arg-type]
+        value = float(cell)
     except (TypeError, ValueError, OverflowError):
         return math.nan
     return math.nan if isinstance(cell, str) and not is_plain(cell) else value

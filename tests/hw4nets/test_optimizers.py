@@ -102,6 +102,23 @@ def test_muon_moves_filters_by_an_orthogonal_step_and_the_rest_by_sgd(model):
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
+def test_a_step_of_every_optimizer_takes_a_closure(model, name):
+    """It gives the loss, and the step is that from the closure's gradients."""
+    config, stepped = Config(optimizer=name, lr=0.003, side_lr=0.01), copy.deepcopy(model)
+    optimizer, expected = make_optimizer(model, config), make_optimizer(stepped, config)
+    backward(stepped)
+    expected.step()
+
+    def closure():
+        backward(model)
+        return 1.5
+
+    assert optimizer.step(closure) == 1.5
+    for weight, other in zip(model.parameters(), stepped.parameters(), strict=True):
+        assert torch.equal(weight, other)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
 def test_every_optimizer_lowers_the_loss_and_goes_on_from_its_state(model, name):
     config = Config(optimizer=name, lr=0.003, side_lr=0.01)
     x, y = torch.randn(32, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(32) % 10

@@ -59,9 +59,8 @@ class SolverOptions:
     max_iterations: int | None
     separated: str = "refuse"
     errors: str = "information"
-    time_limit: float = (
-        math.inf
-    )  # no limit; but any limit runs a solver that ignores Ctrl-C in a process that can be killed
+    # infinite: none; any other one runs a solver that ignores Ctrl-C in a process that can be killed
+    time_limit: float = math.inf
 
 
 @dataclass(frozen=True)

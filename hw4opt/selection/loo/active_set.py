@@ -31,16 +31,8 @@ from hw4opt.selection.loo.fold_problems import (
 )
 from hw4opt.selection.loo.homotopy import follow_homotopy
 from hw4opt.selection.loo.layout import Layout, Tables, Union
-from hw4opt.selection.loo.tableau import (
-    ABSENT,
-    FREE,
-    HIGH,
-    LOW,
-    FullFitState,
-    drop_dependent_rows,
-    likely_states,
-    state_of,
-)
+from hw4opt.selection.loo.row_states import drop_dependent_rows, likely_states
+from hw4opt.selection.loo.tableau import ABSENT, FREE, HIGH, LOW, FullFitState, state_of
 from hw4opt.terms.base import Array
 
 UNRESTRICTED_ROUNDS = 1  # rounds in which all rows without curvature may change their states
@@ -151,8 +143,10 @@ def active_set_iterations(problems: FoldProblems, out: Solved, start: np.ndarray
 def _change_states(
     problems: FoldProblems, changes: Changes, x: Array, state: np.ndarray, lines: np.ndarray, worst: bool
 ) -> np.ndarray:
-    """Give every row (of those without curvature perhaps only the worst) the state its x asks for; which lines had such
-    rows."""
+    """Give every row the state that its x asks for; the lines in which one changes.
+
+    worst    of the rows without curvature, only the worst ones change
+    """
     base, s = problems.base, changes.s
     low, high = base.low.take(s, axis=0), base.high.take(s, axis=0)
     low[changes.line, changes.row], high[changes.line, changes.row] = changes.limits()
@@ -176,8 +170,7 @@ def _change_states(
 
 
 def refine(problems: FoldProblems, out: Solved) -> None:
-    """Lines whose states are settled but whose low-rank changes lost digits: solved at those states from their own
-    system."""
+    """Solve lines whose low-rank changes lost digits from their own system, at the states they settled at."""
     for lines in problems.parts(np.flatnonzero(np.isfinite(out.gap) & (out.gap > EXACT_GAP)), SOLVE_ENTRIES):
         w, u = _direct(problems, lines, out.state[lines])
         gap = gap_of(problems, lines, w, u)

@@ -1,5 +1,4 @@
-"""Many folds of many settings at once: each a small system over the rows that differ from the full fit, and the gap it
-ends with."""
+"""Many folds of many settings at once: each a small system over the rows that differ from the full fit, and its gap."""
 
 from __future__ import annotations
 
@@ -47,8 +46,7 @@ class FoldProblems:
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """Every line: w (L, r), the rounds that were needed (0: not found), states and positions x of all rows, then the
-    relative gap."""
+    """Every line: w (L, r), rounds needed (0: not found), states and positions x of all rows, relative gap."""
 
     w: Array
     rounds: np.ndarray
@@ -73,9 +71,10 @@ class Changes:
 
     On each changed row α·y + β·response = γ, the response being that of z, or in E of minus the multiplier:
 
-    held before, now at an end:          response - stiff·y = u₀ - end         at an end or absent, now held:   response
-    = t - z₀ curved and free now:    y + response/q = u₀ - (z₀ - t)/q                   else:      y - weight·response =
-    u₀ - end
+    held before, now at a bound:      response - stiff·y = u₀ - bound
+    at a bound or absent, now held:   response = t - z₀
+    curved and free now:              y + response/q = u₀ - (z₀ - t)/q
+    else:                             y - weight·response = u₀ - bound
     """
 
     def __init__(self, problems: FoldProblems, s: np.ndarray, state: np.ndarray) -> None:

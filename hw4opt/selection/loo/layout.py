@@ -16,8 +16,7 @@ from hw4opt.terms.row_map import RowMap
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """By what a term acts on: the row map over all folds (the full data's rows first), and which of its rows each fold
-    has, (F, m) bool.
+    """By what a term acts on: the row map over all folds, the full data's rows first; (F, m) whether a fold has a row.
 
     It speaks of points, not of a basis: every gamma shares it.
     """
@@ -38,8 +37,7 @@ class Layout:
 
 @dataclass(frozen=True, eq=False)
 class Union:
-    """All functions' rows one after the other over one basis: A (M, r), and which rows the full data and each fold
-    have."""
+    """The rows of all functions in turn over one basis: A (M, r), and which of them the data and each fold have."""
 
     a: Array
     unit: Array  # (M,) of each row's z, where fitted values have 1: how far their rounding is amplified
@@ -70,8 +68,7 @@ def _unit(rows: RowMap, matrix: Array, length: float) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """q, t and the ends of u by setting and row of the union, (S, M), infinite where unbounded; and where z meets the
-    ends, t + q·end."""
+    """q, t and the bounds of u (infinite: none) by setting and row of the union, (S, M); and z there, t + q·bound."""
 
     q: Array
     t: Array

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -28,13 +29,11 @@ SPREAD = 1e11  # of the pivots of A_E H⁻¹ A_Eᵀ: beyond it the rows of E dep
 TABLEAU_ROWS_LIMIT = 600  # rows up to which T is kept
 # of |z| + |t|, and of the largest fitted value: what a row may be past its end before it leaves it
 SLACK, TOUCH = 1e-12, 1e-14
-DEPENDENT = 1e-9  # of a row's square: what is left of it beside other rows of E if it depends on them
 
 
 @dataclass(frozen=True, eq=False)
 class FullFitState:
-    """The full fits of S settings over one or several bases: states, positions, duals and responses of all rows, (S, M)
-    unless said."""
+    """The full fits of S settings over several bases: states, positions, duals and responses of all rows, (S, M)."""
 
     a: Array  # (G, M, r) the rows over each basis, padded with columns of zeros
     unit: Array  # (G, M) of each row's z, where fitted values have 1
@@ -67,7 +66,7 @@ class FullFitState:
         if len(parts) == 1:
             return parts[0]
         rank = max(part.w.shape[1] for part in parts)
-        found: dict[str, object] = {
+        found: dict[str, Any] = {
             "tables": Tables(
                 *(np.concatenate([getattr(part.tables, one.name) for part in parts]) for one in fields(Tables))
             ),
@@ -82,7 +81,8 @@ class FullFitState:
             np.concatenate([part.tableau for part in parts if part.tableau is not None]) if whole else None
         )
         rest = [one.name for one in fields(cls) if one.name not in found]
-        return cls(**found, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in rest})  # type: ignore[arg-type]
+        found |= {name: np.concatenate([getattr(part, name) for part in parts]) for name in rest}
+        return cls(**found)
 
     @cached_property
     def flat(self) -> bool:
@@ -106,7 +106,7 @@ class FullFitState:
     @cached_property
     def u_size(self) -> Array:
         """What counts as one of u, (S, M)."""
-        return np.maximum(_largest(self.u, self.unit[self.basis]), 1e-300)
+        return np.maximum(largest_dual(self.u, self.unit[self.basis]), 1e-300)
 
     def entries(self, s: np.ndarray, rows: np.ndarray) -> Array:
         """T[row_l, row_k] at place (k, l) for each line's rows (b, w), shape (b, w, w)."""
@@ -154,12 +154,11 @@ def _with_rank(array: Array, rank: int, empty: float) -> Array:
 
 
 def reach(z: Array, unit: Array, values: int) -> Array:
-    """The largest fitted value among z (b, M), of which the first `values` are that, in the units of every row, (b,
-    M)."""
+    """The largest of the fitted values, which are the first `values` of z (b, M), in the units of every row, (b, M)."""
     return np.abs(z[:, :values]).max(axis=1, keepdims=True) * unit
 
 
-def _largest(u: Array, unit: Array) -> Array:
+def largest_dual(u: Array, unit: Array) -> Array:
     """The largest |u| beside fitted values, in the units of every row's u, (b, M)."""
     return (np.abs(u) * unit).max(axis=1, keepdims=True) / np.where(unit > 0, unit, 1.0)
 
@@ -172,49 +171,6 @@ def limits(
     low = np.where(free, np.where(flat, ends[0], z_ends[0]), np.where(state == HIGH, z_ends[1] - slack, -np.inf))
     high = np.where(free, np.where(flat, ends[1], z_ends[1]), np.where(state == LOW, z_ends[0] + slack, np.inf))
     return low, high
-
-
-def likely_states(z: Array, u: Array, union: Union, tables: Tables) -> np.ndarray:
-    """The states that a nearly optimal point points to: each row's smaller distance, of z from its kink or of u from
-    its end, is the 0."""
-    apart, whole = z - tables.t, reach(z, union.unit, union.values)
-    near = np.abs(apart) / np.maximum(whole, 1e-300) * np.maximum(_largest(u, union.unit), 1e-300)
-    flat = tables.q == 0
-    low = np.where(flat, (apart < 0) & (u - tables.low < near), z < tables.z_low)
-    high = np.where(flat, (apart > 0) & (tables.high - u < near), z > tables.z_high)
-    state = np.where(low, LOW, np.where(high, HIGH, FREE)).astype(np.int8)
-    state[:, ~union.full] = ABSENT
-    return state
-
-
-def drop_dependent_rows(base: FullFitState, u: Array) -> np.ndarray:
-    """The states with no more rows in E than are independent: the others go to their nearer end of u, those deep inside
-    stay."""
-    state = base.state.copy()
-    for s in np.flatnonzero(~base.good):
-        members, a = np.flatnonzero(base.held[s]), base.a[base.basis[s]]
-        low, high = base.tables.low[s, members], base.tables.high[s, members]
-        room = np.minimum(u[s, members] - low, high - u[s, members])
-        h = (a.T * base.weight[s]) @ a + np.diag(base.penalty[s])
-        gram = a[members] @ np.linalg.lstsq(h, a[members].T, rcond=None)[0]
-        size = 1.0 / np.sqrt(np.maximum(np.diag(gram), 1e-300))
-        keep = _independent(gram * size[:, None] * size, room / max(room.max(initial=0), 1e-300))
-        down = ~np.isfinite(high) | (np.isfinite(low) & (u[s, members] - low <= high - u[s, members]))
-        state[s, members[~keep]] = np.where(down, LOW, HIGH)[~keep]
-    return state
-
-
-def _independent(gram: Array, worth: Array) -> np.ndarray:
-    """A maximal independent set by pivoted Cholesky, the worthy first."""
-    left, rows = np.diag(gram).copy(), np.zeros((0, len(gram)))
-    keep = np.zeros(len(gram), dtype=bool)
-    while (open_ := ~keep & (left > DEPENDENT)).any():
-        best = int(np.argmax(np.where(open_, left * (worth + 1e-3), -1.0)))
-        row = (gram[best] - rows[:, best] @ rows) / np.sqrt(left[best])
-        rows = np.vstack([rows, row])
-        left = left - row * row
-        keep[best] = True
-    return keep
 
 
 def state_of(form: Form, union: Union, tables: Tables, state: np.ndarray, gap_scale: Array) -> FullFitState:
