@@ -127,7 +127,7 @@ def test_chunks_are_the_rows_in_order(name, monkeypatch):
     (whole,) = chunks(row_map, basis)
     assert whole.kept and len(whole) == row_map.count
     assert_allclose(whole.matrix, dense(row_map) @ basis, rtol=1e-12, atol=1e-13)
-    monkeypatch.setattr(hw4opt.form.chunks, "DENSE", 0)
+    monkeypatch.setattr(hw4opt.form.chunks, "MAX_KEPT_ENTRIES", 0)
     parts = list(chunks(row_map, basis, size=2))
     assert len(parts) == math.ceil(row_map.count / 2) and not any(part.kept for part in parts)
     assert_allclose(np.concatenate([part.matrix for part in parts]), whole.matrix, rtol=1e-14)
@@ -137,7 +137,7 @@ def test_chunks_are_the_rows_in_order(name, monkeypatch):
 @pytest.mark.parametrize("batch", [1, 3, 8, 20])
 @pytest.mark.parametrize("outer", [4_000_000, 30])
 def test_gram_is_the_weighted_product_for_every_batch(batch, keep, outer, monkeypatch):
-    monkeypatch.setattr(hw4opt.form.chunks, "OUTER", outer)
+    monkeypatch.setattr(hw4opt.form.chunks, "MAX_PRODUCT_ENTRIES", outer)
     random = np.random.default_rng(16)
     a, weights = random.normal(size=(11, 3)), random.uniform(size=(batch, 11))
     weights[:, 4] = 0
@@ -171,7 +171,7 @@ def test_large_forms_in_chunks_are_small_forms(terms, monkeypatch):
     )
     small = canonicalize(problem)
     assert len(small.blocks) <= 5  # they are made when first asked for: now, before the limits change
-    monkeypatch.setattr(hw4opt.form.chunks, "DENSE", 0)
+    monkeypatch.setattr(hw4opt.form.chunks, "MAX_KEPT_ENTRIES", 0)
     monkeypatch.setattr(hw4opt.form.operator, "chunks", partial(chunks, size=4))
     large = canonicalize(problem)
     assert len(large.blocks) >= 20

@@ -39,7 +39,7 @@ def dense(row_map):
 def operator(request, monkeypatch):
     """Over all maps, the first two of one kind."""
     if request.param != "kept":
-        monkeypatch.setattr(hw4opt.form.chunks, "DENSE", 0)
+        monkeypatch.setattr(hw4opt.form.chunks, "MAX_KEPT_ENTRIES", 0)
         monkeypatch.setattr(hw4opt.form.operator, "chunks", partial(chunks, size=8))
     found = RowOperator(list(MAPS.values()), ["a", "a", "b", "a"], BASE)
     assert len(found.blocks) == (3 if request.param == "kept" else 4 + 4 + 4 + 2)

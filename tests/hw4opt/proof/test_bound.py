@@ -230,8 +230,8 @@ def test_truncation_is_the_norm_of_what_is_left_over(monkeypatch):
     alpha = result.dual_coef[np.argsort(x[:, 0])]
     certificate = result.certificate
     assert certificate.truncation == pytest.approx(0.3 * alpha @ left @ alpha, rel=1e-9)
-    monkeypatch.setattr(hw4opt.proof.certificate, "EXACT_ROWS", 29)
-    monkeypatch.setattr(hw4opt.proof.certificate, "TRUNCATED", 1e9)  # it is plainly enough
+    monkeypatch.setattr(hw4opt.proof.certificate, "MAX_EXACT_TRUNCATION_ROWS", 29)
+    monkeypatch.setattr(hw4opt.proof.certificate, "MAX_TRUNCATION", 1e9)  # it is plainly enough
     bound = 0.3 * (np.abs(alpha) @ np.sqrt(np.maximum(np.diagonal(left), 0))) ** 2
     assert result.verify().truncation == pytest.approx(bound, rel=1e-6) and bound > 2 * certificate.truncation
     assert certificate.norm_bound == pytest.approx(
