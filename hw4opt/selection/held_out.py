@@ -119,7 +119,7 @@ def _by_newton(problems: Sequence[Problem], form: Form, result: FoldResults) -> 
             result.store(form, one, span, fits)
 
 
-class _Start(NamedTuple):
+class _StackedFits(NamedTuple):
     """Full fits of some settings of one basis, and where the results of their folds go."""
 
     result: FoldResults
@@ -137,13 +137,15 @@ def _by_changes(forms: Sequence[Form], results: Sequence[FoldResults], layouts: 
     if small and all(_is_curved(form) for form in forms):
         nothing = Layout.of(layouts.problem, [np.empty(0, dtype=int)])
         fits = active_set.from_least_squares(forms, nothing)
-        starts = [_Start(result, np.arange(one.form.batch), one) for result, one in zip(results, fits, strict=True)]
+        starts = [
+            _StackedFits(result, np.arange(one.form.batch), one) for result, one in zip(results, fits, strict=True)
+        ]
         _in_stacks(starts, layouts)
     for tol in (FULL_FIT_TOL, CLOSE_FULL_FIT_TOL):
         left = [np.flatnonzero(np.isinf(result.gaps).any(axis=1)) for result in results]
         _in_stacks(
             (
-                _Start(result, settings, _full_fits(form.cut(settings), tol))
+                _StackedFits(result, settings, _full_fits(form.cut(settings), tol))
                 for form, result, settings in zip(forms, results, left, strict=True)
                 if len(settings)
             ),
@@ -156,9 +158,9 @@ def _full_fits(form: Form, tol: float) -> FullFits:
     return FullFits(form, answer.w, answer.u)
 
 
-def _in_stacks(starts: Iterable[_Start], layouts: _Layouts) -> None:
+def _in_stacks(starts: Iterable[_StackedFits], layouts: _Layouts) -> None:
     """The folds of full fits, as many together as stay small."""
-    stack: list[_Start] = []
+    stack: list[_StackedFits] = []
     size = 0
     for result, settings, fits in starts:
         rows = fits.u.shape[1]
@@ -167,7 +169,9 @@ def _in_stacks(starts: Iterable[_Start], layouts: _Layouts) -> None:
             if size and size + len(part) * each > RESPONSE_ENTRIES:
                 _folds_of(stack, layouts)
                 stack, size = [], 0
-            stack.append(_Start(result, settings[part], FullFits(fits.form.cut(part), fits.w[part], fits.u[part])))
+            stack.append(
+                _StackedFits(result, settings[part], FullFits(fits.form.cut(part), fits.w[part], fits.u[part]))
+            )
             size += len(part) * each
     if stack:
         _folds_of(stack, layouts)
@@ -179,9 +183,9 @@ def _is_curved(form: Form) -> bool:
     return all((box.quadratic > 0).all() and box.all_open for box in boxes) and bool((form.penalty > 0).all())
 
 
-def _folds_of(starts: Sequence[_Start], layouts: _Layouts) -> None:
+def _folds_of(starts: Sequence[_StackedFits], layouts: _Layouts) -> None:
     """Solve and store the folds; bases whose rows are of the same kinds go together."""
-    kinds: dict[object, list[_Start]] = {}
+    kinds: dict[object, list[_StackedFits]] = {}
     for start in starts:
         kinds.setdefault(tuple((term.acts, len(term.functions)) for term in start.fits.form.terms), []).append(start)
     for span, layout in layouts:
