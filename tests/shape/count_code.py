@@ -169,7 +169,7 @@ def figures(root: Path) -> dict[str, int]:
                 room(module)
             }
     classes, constants, values = definitions(root)
-    rows = r"\b(?:sheet|smooth|low|high|active)\s+is\s+(?:not\s+)?None"
+    rows = r"\b(?:sheet|smooth|low|high|sheet\.(?:low|high|active))\s+is\s+(?:not\s+)?None"
     core = [
         path.read_text(encoding="utf-8")
         for module, path in opt.items()
