@@ -190,6 +190,7 @@ def test_too_little_memory_is_no_damage(saved, monkeypatch, error):
     assert load_checkpoint(saved / LAST_FILE)["number"] == 2
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("select", ["none", "test"])
 @pytest.mark.parametrize("what", ["damaged", "absent"])
 def test_a_run_goes_on_from_the_checkpoint_before_the_last(tmp_path, small, what, select):

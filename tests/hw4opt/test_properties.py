@@ -374,6 +374,7 @@ def extreme(terms, gamma, n, intercept):
     )
 
 
+@pytest.mark.thinned(5)
 @pytest.mark.parametrize("intercept", [False, True])
 @pytest.mark.parametrize("n", [20, 200])
 @pytest.mark.parametrize("gamma", [1e-8, 1e-2, 1e8])

@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -85,10 +86,15 @@ def sources(root: Path, package: str) -> dict[str, Path]:
     return found
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def code_lines(path: Path) -> int:
     """Lines that are neither blank nor comment nor docstring."""
     text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text)
+    tree = parsed(path)
     hidden: set[int] = set()
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -105,7 +111,7 @@ def code_lines(path: Path) -> int:
 def imported(module: str, path: Path, known: set[str]) -> set[str]:
     """The modules of the package that a module imports, wherever the statement stands."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -138,7 +144,7 @@ def definitions(root: Path) -> tuple[dict[str, set[str]], list[str], dict[str, s
     constants, values = [], defaultdict(set)
     for package in PACKAGES:
         for module, path in sources(root, package).items():
-            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            for node in parsed(path).body:
                 if isinstance(node, ast.ClassDef):
                     classes[node.name.lstrip("_")].add(module)
                 targets = (

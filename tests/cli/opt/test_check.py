@@ -137,7 +137,8 @@ def test_the_time_limit_is_given_on(hw4opt, command):
 
 LONG = ["--n", "4000", "--gamma", "300", "--reg", "ridge=0.01", "--reg", "tv=1"]
 SLOW_TO_END = [
-    pytest.param(name, marks=pytest.mark.slow) for name in ("cvxpy:OSQP", "cvxpy:SCS", "cvxpy:HIGHS", "qp:highs")
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in ("cvxpy:OSQP", "cvxpy:SCS", "cvxpy:HIGHS", "qp:highs", "qp:piqp")
 ]
 LONGER = [*LONG, "--loss", "huber", "--constraint", "increasing"]
 
@@ -145,7 +146,7 @@ LONGER = [*LONG, "--loss", "huber", "--constraint", "increasing"]
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
 @pytest.mark.parametrize(
     "solver",
-    ["admm", "cvxpy:CLARABEL", "qp:piqp", *SLOW_TO_END],
+    ["admm", "cvxpy:CLARABEL", *SLOW_TO_END],
 )
 def test_ctrl_c_ends_any_solver(solver, start, children):
     if ":" in solver and solver not in installed(solver.partition(":")[0]):

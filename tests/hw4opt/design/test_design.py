@@ -164,6 +164,7 @@ def objective_by_hand(problem, f, slope=None):
     return total, worst
 
 
+@pytest.mark.thinned(4)
 @every_shape
 @every_layout
 @every_folds
@@ -212,6 +213,7 @@ def _violated(form, w):
     return worst
 
 
+@pytest.mark.thinned(5)
 @every_shape
 @every_layout
 @pytest.mark.parametrize("folds", ["one out", "four folds"])

@@ -190,6 +190,7 @@ def points(problem, form):
     return np.concatenate([best + sizes[:, None] * random.normal(size=(7, len(best))), np.zeros((1, len(best)))])
 
 
+@pytest.mark.thinned(3)
 @every_loss
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_the_scale_is_the_formula(loss, setting):

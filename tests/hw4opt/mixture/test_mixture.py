@@ -117,6 +117,7 @@ def problem(seed):
     return sample_of(x, y, rows, ridge=0.3 * (seed % 2)), k, draw
 
 
+@pytest.mark.thinned(3)
 @pytest.mark.parametrize("block", range(8))
 def test_no_cycle_lowers_the_likelihood(block):
     """200 random problems with zeros, large counts, offsets, weights, groups, ridge: EM's cycles, then the ascent."""

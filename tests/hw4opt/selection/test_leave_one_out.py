@@ -42,6 +42,7 @@ def test_the_data_hold_what_they_should():
     assert (W == 0).sum() == 2 and W[[0, 13]].min() > 0
 
 
+@pytest.mark.thinned(2)
 @pytest.mark.parametrize("name", CASES)
 def test_leave_one_out_is_a_refit_without_the_row(name):
     score = loo(CASES[name])

@@ -27,7 +27,9 @@ def test_coef_nonnegative_is_nnls(solver, standardize):
 
 
 @pytest.mark.parametrize("standardize", [False, True])
-@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(
+    "solver", [pytest.param(one, marks=pytest.mark.slow) if one == "proximal" else one for one in SOLVERS]
+)
 def test_coef_bounds_are_of_the_raw_columns(solver, standardize):
     result = fit(Problem(X, Y, constraints=[CoefBounds(LOW, HIGH)], standardize=standardize), solver).raise_for_status()
     expected = lsq_linear(X, Y, (LOW, HIGH), tol=1e-14)
