@@ -25,7 +25,6 @@ enum {
     MOST_UNKNOWN = 96,   /* … and those among them whose force is not known beforehand */
     MOST_EVENTS = 2000,  /* changes of state along a path, */
     MOST_ZERO_STEPS = 60, /* … and those without progress */
-    MOST_CANDIDATES = 256,
     REPAIRS = 4,        /* paths from a wrong base to a right one */
     NEWTON_ROUNDS = 12, /* in which all CURVED rows change their states at once */
     REFINEMENTS = 3,
@@ -35,6 +34,7 @@ static const double Z_SLACK = 1e-12, Z_TOUCH = 1e-14;      /* of |z| + |t|, of t
 static const double U_SLACK = 1e-12;                       /* of the largest |u| */
 static const double NEAR = 1e-10;                          /* of the largest z: a row that appears on its breakpoint */
 static const double SLOW = 0.01;                           /* of the slack: a row that moves by less does not */
+static const double BEYOND = 100.0;                         /* slacks: a row that has left its state unnoticed */
 static const double VIOLATION_PRICE = 10.0;                /* of a violated constraint, in units of the largest |u| */
 static const double BREAKPOINT_WIDTH = 1e-13, ROUNDING = 16 * 2.220446049250313e-16;
 static const double SHARES[] = {1e-7, 1e-5, 1e-9, 1e-4};   /* of a row's square, left beside E: it depends on E */
@@ -124,9 +124,9 @@ static void lay_out(Engine *e, Arena *arena) {
     e->wrong = TAKE(MOST_CHANGED, Changed), e->changed = TAKE(MOST_CHANGED, Changed);
     e->slot = TAKE(all, int), e->owner = TAKE(e->capacity, size_t), e->index = TAKE(all, int);
     e->response_x = TAKE(e->capacity * m, double), e->response_w = TAKE(e->capacity * ld, double);
-    e->xa = TAKE(m, double), e->matrix = TAKE(k * k, double), e->right = TAKE(2 * k, double);
+    e->xa = TAKE(m, double), e->matrix = TAKE(k * k, double), e->right = TAKE(3 * k, double);
     e->scale = TAKE(k, double), e->pivot = TAKE(k, size_t), e->unknowns = TAKE(k, size_t);
-    e->candidates = TAKE(MOST_CANDIDATES, Candidate);
+    e->candidates = TAKE(m + 2 * MOST_CHANGED, Candidate);
     e->b = TAKE(ld, double), e->c = TAKE(ld, double), e->d = TAKE(ld, double), e->f = TAKE(ld, double);
     e->delta = TAKE(ld, double), e->residual = TAKE(ld, double), e->fold_w = TAKE(ld, double);
     e->z = TAKE(m, double), e->u = TAKE(m, double), e->wide = TAKE(m, double);
@@ -606,15 +606,38 @@ static bool equation(const Engine *e, Changed *one, double *diagonal, double tar
     return false;
 }
 
+/* Units of the unknowns: a force that leaves the base is measured by its own entry, one that enters by its own or by
+   what those that leave make of it. */
+static bool scale_system(Engine *e) {
+    const size_t k = e->unknown_count, ld = padded(MOST_UNKNOWN);
+    double *a = e->matrix;
+    for (size_t i = 0; i < k; i++) {
+        const unsigned char base = e->changed[e->unknowns[i]].base;
+        e->scale[i] = base == CURVED || base == EQUAL ? 1.0 / sqrt(fabs(a[i * ld + i])) : 0.0;
+    }
+    for (size_t i = 0; i < k; i++) {
+        const unsigned char base = e->changed[e->unknowns[i]].base;
+        if (base == CURVED || base == EQUAL) continue;
+        double most = fabs(a[i * ld + i]);
+        for (size_t j = 0; j < k; j++) {
+            const unsigned char other = e->changed[e->unknowns[j]].base;
+            const double part = other == CURVED || other == EQUAL ? a[i * ld + j] * e->scale[j] : 0.0;
+            most = fmax(most, part * part);
+        }
+        e->right[i + 2 * ld] = 1.0 / sqrt(most);
+    }
+    for (size_t i = 0; i < k; i++) {
+        if (e->scale[i] == 0.0) e->scale[i] = e->right[i + 2 * ld];
+        if (!isfinite(e->scale[i])) return false;
+    }
+    return true;
+}
+
 /* LU with pivots by column, of the matrix scaled on both sides; false if it is singular. */
 static bool factor_system(Engine *e) {
     const size_t k = e->unknown_count, ld = padded(MOST_UNKNOWN);
     double *a = e->matrix;
-    for (size_t i = 0; i < k; i++) {
-        const double most = largest(a + i * ld, k);
-        if (!(most > 0.0) || !isfinite(most)) return false;
-        e->scale[i] = 1.0 / sqrt(most);
-    }
+    if (!scale_system(e)) return false;
     for (size_t i = 0; i < k; i++)
         for (size_t j = 0; j < k; j++) a[i * ld + j] *= e->scale[i] * e->scale[j];
     for (size_t j = 0; j < k; j++) {
@@ -727,14 +750,13 @@ static void position_of(const Engine *e, const Changed *one, double x[2]) {
     if (one->base == EQUAL) x[0] += e->stiff * one->y[0], x[1] += e->stiff * one->y[1] - one->pull;
 }
 
-static bool add_candidate(Engine *e, size_t *count, Candidate one) {
-    if (one.margin[0] >= -one.slack || one.margin[1] * e->sigma <= SLOW * one.slack) return true;
-    if (*count == MOST_CANDIDATES) return false;
-    e->candidates[(*count)++] = one;
-    return true;
+static void add_candidate(Engine *e, size_t *count, Candidate one) {
+    const bool beyond = one.margin[0] + e->sigma * one.margin[1] < -BEYOND * one.slack; /* by rounding, already */
+    if (one.margin[0] < -one.slack && (beyond || one.margin[1] * e->sigma > SLOW * one.slack))
+        e->candidates[(*count)++] = one;
 }
 
-static bool changed_candidates(Engine *e, size_t *count) {
+static void changed_candidates(Engine *e, size_t *count) {
     for (size_t i = 0; i < e->changed_count; i++) {
         const Changed *one = e->changed + i;
         double x[2], low, high;
@@ -750,20 +772,19 @@ static bool changed_candidates(Engine *e, size_t *count) {
         if (!isinf(low)) {
             const Candidate down = {one->row, inside ? LOW : e->q[one->row] > 0.0 ? CURVED : EQUAL,
                                     {x[0] - low, x[1] - low_shift}, slack};
-            if (!add_candidate(e, count, down)) return false;
+            add_candidate(e, count, down);
         }
         if (!isinf(high)) {
             const Candidate up = {one->row, inside ? HIGH : e->q[one->row] > 0.0 ? CURVED : EQUAL,
                                   {high - x[0], high_shift - x[1]}, slack};
-            if (!add_candidate(e, count, up)) return false;
+            add_candidate(e, count, up);
         }
     }
-    return true;
 }
 
 /* A row in its base state that is beyond a limit at σ = 0. */
-static bool base_candidate(Engine *e, size_t row, size_t *count) {
-    if (e->index[row] >= 0) return true;
+static void base_candidate(Engine *e, size_t row, size_t *count) {
+    if (e->index[row] >= 0) return;
     const bool held = e->state[row] == EQUAL, inside = held || e->state[row] == CURVED;
     const double slack = held ? e->u_slack[row] : e->z_slack[row];
     double rate = 0.0;
@@ -773,12 +794,12 @@ static bool base_candidate(Engine *e, size_t row, size_t *count) {
     const Candidate one = {
         row, !inside ? (e->q[row] > 0.0 ? CURVED : EQUAL) : down ? LOW : HIGH,
         {down ? e->xa[row] - e->x_low[row] - slack : e->x_high[row] - slack - e->xa[row], down ? rate : -rate}, slack};
-    return add_candidate(e, count, one);
+    add_candidate(e, count, one);
 }
 
 typedef long long mask __attribute__((vector_size(8 * LANES), aligned(8)));
 
-static bool base_candidates(Engine *e, size_t *count) {
+static void base_candidates(Engine *e, size_t *count) {
     for (size_t i = 0; i < e->m; i += PAD) {
         long long any = 0;
         for (size_t k = i; k < i + PAD; k += LANES) {
@@ -788,24 +809,24 @@ static bool base_candidates(Engine *e, size_t *count) {
         }
         if (!any) continue;
         for (size_t k = i; k < i + PAD && k < e->rows; k++)
-            if ((e->xa[k] < e->x_low[k] || e->xa[k] > e->x_high[k]) && !base_candidate(e, k, count)) return false;
+            if (e->xa[k] < e->x_low[k] || e->xa[k] > e->x_high[k]) base_candidate(e, k, count);
     }
-    return true;
+}
+
+/* σ at which a row is `slack` beyond its limit. */
+static double when(const Engine *e, const Candidate *one, double slack) {
+    return one->margin[1] > 0.0 ? fmin(-(one->margin[0] + slack) / one->margin[1], e->sigma) : e->sigma;
 }
 
 /* Harris's test: of the rows that leave before any is beyond its slack, the fastest. */
 static const Candidate *next_event(const Engine *e, size_t count, double *sigma) {
     double latest = 0.0, fastest = 0.0;
     const Candidate *found = NULL;
+    for (size_t i = 0; i < count; i++) latest = fmax(latest, when(e, e->candidates + i, e->candidates[i].slack));
     for (size_t i = 0; i < count; i++) {
         const Candidate *one = e->candidates + i;
-        latest = fmax(latest, fmin((-one->margin[0] - one->slack) / one->margin[1], e->sigma));
-    }
-    for (size_t i = 0; i < count; i++) {
-        const Candidate *one = e->candidates + i;
-        const double at = fmin(-one->margin[0] / one->margin[1], e->sigma);
-        if (at >= latest && one->margin[1] / one->slack > fastest)
-            fastest = one->margin[1] / one->slack, *sigma = at, found = one;
+        const double at = when(e, one, 0.0), speed = fabs(one->margin[1]) / one->slack;
+        if (at >= latest && speed > fastest) fastest = speed, *sigma = at, found = one;
     }
     return found;
 }
@@ -817,7 +838,7 @@ static bool follow(Engine *e, int64_t *events) {
         if (!forces(e)) return false;
         positions(e);
         size_t count = 0;
-        if (!changed_candidates(e, &count) || !base_candidates(e, &count)) return false;
+        changed_candidates(e, &count), base_candidates(e, &count);
         if (!count) return true;
         double at = 0.0;
         const Candidate *event = next_event(e, count, &at);
