@@ -30,7 +30,7 @@ enum {
     REFINEMENTS = 3,
 };
 static const double EXACT = 1e-13;                         /* relative gap from which a fold is not refined */
-static const double Z_SLACK = 1e-12, Z_TOUCH = 1e-14;      /* of |z| + |t|, of the largest fitted value */
+static const double Z_SLACK = 1e-12, Z_TOUCH = 3e-15;      /* of |z| + |t|, of the largest fitted value */
 static const double U_SLACK = 1e-12;                       /* of the largest |u| */
 static const double NEAR = 1e-10;                          /* of the largest z: a row that appears on its breakpoint */
 static const double SLOW = 0.01;                           /* of the slack: a row that moves by less does not */
