@@ -178,6 +178,7 @@ static bool finite_point(const double *w, size_t r) {
     return true;
 }
 
+/* Rows with one bound are constraints, which a certificate wants met to rounding: all rounds are for them. */
 void polish(table *rows, polish_space *space, point *best, double aim, int rounds) {
     const bool large = (double)rows->size * (double)rows->r * (double)rows->r > LARGEST_WORK;
     if (large && !isnan(best->gap)) return;
@@ -199,7 +200,7 @@ void polish(table *rows, polish_space *space, point *best, double aim, int round
             memcpy(best->w, space->w, rows->ld * sizeof(double));
             memcpy(best->u, u, rows->size * sizeof(double));
         }
-        if (gap <= NEGLIGIBLE_SHARE * aim || (before <= aim && gap > 0.1 * before) || number == rounds) return;
+        if (gap <= NEGLIGIBLE_SHARE * aim || (rows->two_sided && before <= aim && gap > 0.1 * before) || number == rounds) return;
         move_center(rows, space, u);
         newton_step(rows, space, u);
     }

@@ -206,7 +206,7 @@ static size_t place_of(const table *rows, size_t i, size_t *block) {
 double gap_scale(const table *rows, const double *w, const double *z, double gap) {
     const core_form *form = rows->form;
     const size_t n = (size_t)form->loss_rows, functions = (size_t)form->loss_functions, problem = rows->problem;
-    if (form->given_gap_scale) return form->constant_gap_scale[problem];
+    if (form->given_gap_scale) return form->given_gap_scale[problem];
     trimmed_sum remains = {0.0, -INFINITY, -INFINITY, 0}, explained = remains;
     size_t blocks[4] = {0};
     for (size_t i = 0; i < n; i++) {

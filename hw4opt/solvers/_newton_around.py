@@ -15,8 +15,8 @@ from hw4opt.terms.base import Array
 
 NEWTON_STEP_LIMIT = 100
 INNER_STEP_LIMIT = 100
-FIRST_INNER_TOL, INNER_SHARE = 1e-4, 1e-2  # relative gap of the first inner answers, and of later ones that of the outer
-STALLED_STEPS = 8  # steps without gain after which there is nothing more to gain
+FIRST_INNER_TOL, INNER_SHARE = 1e-4, 1e-2  # relative gap of the first inner answers; of later ones the step's square
+STALLED_STEPS, NEAR_GAP = 8, 1e-6  # steps without gain, below that relative gap, after which rounding allows no more
 
 
 def newton_around(form: Form, options: Options, start: Start | None) -> Answer:
@@ -28,13 +28,13 @@ def newton_around(form: Form, options: Options, start: Start | None) -> Answer:
     u = None if start is None else start.u
     best, iterations, gaps = Start(w.copy(), np.zeros((b, form.size))), np.zeros(b, dtype=int), np.full(b, np.inf)
     inside, solved, stalled = np.zeros_like(w), np.zeros(b, dtype=bool), np.zeros(b, dtype=int)
-    active, part, relative = np.arange(b), form, np.full(b, np.inf)
+    active, part, stretch = np.arange(b), form, np.full(b, np.inf)
     for number in range(1, limit + 1):
         scale = part.gap_scale(w, np.zeros(len(w)))
         scale = np.where(np.isfinite(scale), scale, 1.0)
-        tol = float(np.clip(INNER_SHARE * relative.min(), INNER_SHARE * options.tol, FIRST_INNER_TOL))
+        tol = float(np.clip(INNER_SHARE * np.square(stretch.min()), INNER_SHARE * options.tol, FIRST_INNER_TOL))
         found = interior(row_table(part, scale, part.forward(w)), tol, INNER_STEP_LIMIT, deadline.left, w, u)
-        w, u = step_towards(part, w, u, found)
+        w, u, stretch = step_towards(part, w, u, found)
         gap = measure(part, w, u)
         relative = gap / part.gap_scale(w, np.zeros(len(w)))
         better = gap < gaps[active]
@@ -43,12 +43,13 @@ def newton_around(form: Form, options: Options, start: Start | None) -> Answer:
         best.w[place], best.u[place], gaps[place], inside[place] = w[better], u[better], gap[better], found.interior[better]
         iterations[active] = number
         solved[active] = relative <= 0.5 * options.tol
-        going = ~solved[active] & (stalled[active] < STALLED_STEPS) & np.isfinite(w).all(axis=1)
+        ended = (stalled[active] >= STALLED_STEPS) & (relative <= NEAR_GAP)
+        going = ~solved[active] & ~ended & np.isfinite(w).all(axis=1)
         if not going.any() or deadline.passed():
             break
         if not going.all():
             stay = np.flatnonzero(going)
-            active, part, w, u, relative = active[stay], part.cut(stay), w[stay], u[stay], relative[stay]
+            active, part, w, u, stretch = active[stay], part.cut(stay), w[stay], u[stay], stretch[stay]
     reached = [Status.CERTIFIED if done else Status.ITERATION_LIMIT for done in solved]
     return Answer(best.w, best.u, reached, iterations, inside, deadline.notes(reached))
 

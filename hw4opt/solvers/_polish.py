@@ -7,13 +7,13 @@ a damped Newton step goes towards the polished point.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from hw4opt.core.interior import Points
 from hw4opt.core.interior import polish as polish_rows
 from hw4opt.form import BoxRows, Form, RowBlock, SmoothRows
-from hw4opt.form.answer import Start
 from hw4opt.form.table import row_table
 from hw4opt.terms.base import Array
 
@@ -38,13 +38,13 @@ def polish(form: Form, w: Array, u: Array, aim: Array) -> Polished:
     if not any(block.kind.smooth for block in form.blocks):
         found = polish_rows(row_table(form), w, u, aim, STEPS)
         return Polished(found.w, found.u, found.gap)
-    best, here = Polished(w.copy(), u.copy(), measure(form, w, u)), Start(w, u)
+    best = Polished(w.copy(), u.copy(), measure(form, w, u))
     for _ in range(ROUNDS):
-        found = polish_rows(row_table(form, np.ones(form.batch), form.forward(here.w)), here.w, here.u, aim, STEPS)
-        here = step_towards(form, here.w, here.u, found)
-        gap = measure(form, *here)
+        found = polish_rows(row_table(form, np.ones(form.batch), form.forward(w)), w, u, aim, STEPS)
+        w, u, _ = step_towards(form, w, u, found)
+        gap = measure(form, w, u)
         better = gap < best.gap
-        best.w[better], best.u[better], best.gap[better] = here.w[better], here.u[better], gap[better]
+        best.w[better], best.u[better], best.gap[better] = w[better], u[better], gap[better]
         if (best.gap <= aim).all() or not better.any():
             break
     return best
@@ -63,7 +63,16 @@ def measure(form: Form, w: Array, u: Array) -> Array:
     return total + form.stationarity_cost(w, residual)
 
 
-def step_towards(form: Form, w: Array, u: Array | None, found: Points) -> Start:
+class Step(NamedTuple):
+    """Where a damped step leads, w (b, r) and u (b, M), and the largest change of a smooth row that was asked for, in
+    units of its self-concordance, (b,)."""
+
+    w: Array
+    u: Array
+    stretch: Array
+
+
+def step_towards(form: Form, w: Array, u: Array | None, found: Points) -> Step:
     """The step from w that is safe for the smooth rows; u goes as far, that of smooth rows is their slope."""
     direction = found.w - w
     stretch = np.zeros(len(w))
@@ -81,4 +90,4 @@ def step_towards(form: Form, w: Array, u: Array | None, found: Points) -> Start:
     def dual(block: RowBlock) -> Array:
         return u[:, block.span] if isinstance(block.rows, BoxRows) else block.rows.gradient(z[:, block.span])
 
-    return Start(w, form.by_block(dual))
+    return Step(w, form.by_block(dual), stretch)
