@@ -65,5 +65,9 @@ class ModelFileError(Hw4Error):
     """A model file is damaged, or newer than this package."""
 
 
+class CoreError(Hw4Error, ImportError):
+    """The compiled core is not there and can't be built, or doesn't fit this machine."""
+
+
 class NotCertifiedError(Hw4Error):
     """Raised by `Result.raise_for_status` when the answer does not carry a proof."""

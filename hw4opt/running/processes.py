@@ -17,6 +17,8 @@ from threading import Lock, Thread
 from types import TracebackType
 from typing import IO, Any, TypeVar
 
+from hw4opt.running.threads import set_threads
+
 Task = TypeVar("Task")
 Found = TypeVar("Found")
 Waiting = SimpleQueue[tuple[int, Callable[[Any], Any], Any]]
@@ -195,7 +197,8 @@ def _feed(process: subprocess.Popen[bytes], waiting: Waiting, outcomes: Outcomes
 
 
 def work() -> None:
-    """What a worker does: tasks from stdin, outcomes to stdout, until the caller is done or gone."""
+    """What a worker does, on one thread: tasks from stdin, outcomes to stdout, until the caller is done or gone."""
+    set_threads(1)
     tasks, outcomes = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a task prints is no outcome
     Thread(target=_leave_with, args=(os.getppid(),), daemon=True).start()

@@ -13,6 +13,7 @@ from typing import TypeVar
 from threadpoolctl import ThreadpoolController
 
 FEWEST_ITEMS = 8  # that several threads are started for
+_threads: int | None = None  # what `set_threads` says
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -30,13 +31,26 @@ def one_blas_thread() -> Iterator[None]:
         yield
 
 
+def set_threads(count: int | None) -> None:
+    """How many threads work of this process is spread over; None: the cores that it may use."""
+    global _threads
+    _threads = count
+
+
+def threads_to_use() -> int:
+    """What `set_threads` says, else the cores that this process may use."""
+    if _threads is not None:
+        return _threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def parallel_map(act: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """`act` on every item, in order; on several threads where there are several large items (NumPy lets go of the
     lock)."""
     items = list(items)
     if len(items) < FEWEST_ITEMS:
         return [act(item) for item in items]
-    threads = min(len(items), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    threads = min(len(items), threads_to_use())
     if threads < 2:
         return [act(item) for item in items]
     with ThreadPoolExecutor(threads) as pool:

@@ -39,7 +39,7 @@ PROMISED = """L1 RBF Absolute Bounds CoefBounds CoefNonnegative Concave Convex D
 HEAVY = {"cvxpy", "matplotlib", "pandas", "scipy", "sklearn", "torch"}
 # Each imports only what stands above it; imports inside functions count.
 ORDER = [
-    *("errors", "validation", "terms", "running", "kernels", "losses", "regularizers", "constraints", "design"),
+    *("errors", "validation", "terms", "running", "core", "kernels", "losses", "regularizers", "constraints", "design"),
     *(
         "problem",
         "form",
@@ -179,10 +179,16 @@ def test_terms_need_numpy_alone(folder):
         assert outside(name, path, deferred=False) <= {"numpy"}, name
 
 
+def test_the_core_knows_no_term_and_no_form():
+    for name, path in part("core").items():
+        assert own(name, path) <= {"core", "errors", "running"}, name
+        assert outside(name, path) <= {"fcntl", "numpy", "ziglang"}, name
+
+
 @pytest.mark.parametrize("name", solver_files())
 def test_a_solver_imports_no_other_solver_nor_any_term_by_name(name):
     path = solver_files()[name]
-    assert own(name, path) <= {"design", "errors", "form", "running", "solvers", "terms"}
+    assert own(name, path) <= {"core", "design", "errors", "form", "running", "solvers", "terms"}
     inner = {one.removeprefix("hw4opt.solvers.") for one in imports(name, path) if one.startswith("hw4opt.solvers.")}
     assert all(one.startswith("_") for one in inner), inner
     assert outside(name, path) <= {"numpy", "cvxpy", "qpsolvers", "scipy"}

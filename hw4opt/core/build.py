@@ -1,0 +1,230 @@
+"""The compiled core from its sources: with the system's C compiler, or with the one that the PyPI package `ziglang` holds.
+
+Needs the standard library alone and is also run as a file: by the build hook of the wheel, by the loader of a source
+checkout, and by hand: `python hw4opt/core/build.py --help`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+FLAGS = ("-std=gnu11", "-O3", "-fno-math-errno", "-fPIC", "-shared", "-fvisibility=hidden")
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer", "-g")
+VARIANTS = {"baseline": ("-DLANES=2",), "avx2": ("-mavx2", "-mfma", "-DLANES=4")}
+ZIG_REQUIREMENT = "ziglang~=0.17.1"
+ZIG_TARGETS = {  # of the machines that a library is cross-compiled for
+    "linux-x86_64": "x86_64-linux-gnu.2.17",
+    "linux-aarch64": "aarch64-linux-gnu.2.17",
+    "macos-x86_64": "x86_64-macos",
+    "macos-aarch64": "aarch64-macos",
+    "windows-x86_64": "x86_64-windows-gnu",
+}
+ZIG_CPUS = {"baseline": "x86_64", "avx2": "x86_64+avx2+fma"}  # of x86-64: zig takes the machine's own by default
+SUFFIXES = {"linux": ".so", "macos": ".dylib", "windows": ".dll"}
+NO_COMPILER = (
+    "the compiled core of hw4opt has to be built, and there is no C compiler that works: install one (`cc`, or name it in "
+    f"CC), or `pip install '{ZIG_REQUIREMENT}'`"
+)
+LAST_LINES = 8  # of what a compiler says that a message quotes
+
+
+class BuildError(RuntimeError):
+    """The core could not be built; the message is a sentence."""
+
+
+def machine() -> str:
+    """System and processor, as in `linux-x86_64`."""
+    system = {"darwin": "macos", "win32": "windows"}.get(sys.platform, "linux")
+    name = sysconfig.get_platform() if system == "linux" else platform.machine().lower()
+    processor = {"amd64": "x86_64", "arm64": "aarch64"}.get(name.rpartition("-")[2], name.rpartition("-")[2])
+    return f"{system}-{processor}"
+
+
+def variants(target: str) -> tuple[str, ...]:
+    """The libraries that a machine gets."""
+    return ("baseline", "avx2") if target.endswith("x86_64") else ("baseline",)
+
+
+def digest(folder: Path = FOLDER) -> str:
+    """Eight digits that change with any source, and with this file."""
+    total = 0
+    for name in sorted(os.listdir(folder)):
+        if name.endswith((".c", ".h")) or name == "build.py":
+            total = zlib.crc32((folder / name).read_bytes(), zlib.crc32(name.encode(), total))
+    return f"{total:08x}"
+
+
+def library_path(variant: str, folder: Path = FOLDER, target: str = "") -> Path:
+    """Where the library of the sources as they are now lies, once it is built."""
+    target = target or machine()
+    return folder / f"_{variant}_{digest(folder)}{SUFFIXES[target.partition('-')[0]]}"
+
+
+def build(out: Path = FOLDER, folder: Path = FOLDER, target: str = "") -> list[Path]:
+    """Build whatever is missing of the libraries of a machine into `out`, and remove what older sources left there."""
+    target = target or machine()
+    paths = [out / library_path(variant, folder, target).name for variant in variants(target)]
+    with _locked(out):
+        if not all(path.exists() for path in paths):
+            compile_all(dict(zip(variants(target), paths, strict=True)), folder, target)
+        for variant, path in zip(variants(target), paths, strict=True):
+            for old in set(out.glob(f"_{variant}_*{path.suffix}")) - {path}:
+                with suppress(OSError):  # in use, where a file in use can't go
+                    old.unlink()
+    return paths
+
+
+def compile_all(paths: dict[str, Path], folder: Path = FOLDER, target: str = "", sanitize: bool = False) -> None:
+    """The library of every variant at its path, at the same time; each is whole or not there."""
+    target = target or machine()
+    compiler = find_compiler(target)
+    sources = sorted(map(str, folder.glob("*.c")))
+    with tempfile.TemporaryDirectory(prefix="hw4opt-core-", ignore_cleanup_errors=True) as scratch:
+        running = {}
+        for variant, path in paths.items():
+            made = Path(scratch) / f"{variant}{path.suffix}"
+            command = [*compiler, *flags(compiler, variant, target, sanitize), *sources, "-o", str(made)]
+            command += [] if target.startswith("windows") else ["-lm"]
+            running[variant] = (made, _start(command, scratch))
+        for variant, (made, process) in running.items():
+            said = process.communicate()[0]
+            if process.returncode:
+                raise BuildError(_failure(compiler, said))
+            _put(made, paths[variant])
+
+
+def flags(compiler: Sequence[str], variant: str, target: str, sanitize: bool = False) -> list[str]:
+    """What a compiler is told for a variant."""
+    found = [*FLAGS, *VARIANTS[variant], *(SANITIZERS if sanitize else ("-s",))]
+    if not _is_zig(compiler):
+        return [flag for flag in found if flag != "-s" or not target.startswith("macos")]
+    found = [flag for flag in found if flag not in ("-mavx2", "-mfma")]
+    found += ["-target", _zig_target(target)]
+    return found + ([f"-mcpu={ZIG_CPUS[variant]}"] if target.endswith("x86_64") else [])
+
+
+def find_compiler(target: str = "") -> list[str]:
+    """`CC`, else `cc`, else ziglang's; ziglang's where another machine is asked for."""
+    if (target or machine()) == machine() and (own := system_compiler()):
+        return own
+    if find_spec("ziglang"):
+        return [sys.executable, "-m", "ziglang", "cc"]
+    raise BuildError(NO_COMPILER)
+
+
+def system_compiler() -> list[str] | None:
+    """The words of `CC`, or `cc`, if it is there and builds a library that needs headers of the C library."""
+    for words in (shlex.split(os.environ.get("CC", "")), ["cc"]):
+        if words and shutil.which(words[0]) and _works(words):
+            return words
+    return None
+
+
+def _works(compiler: list[str]) -> bool:
+    with tempfile.TemporaryDirectory(prefix="hw4opt-core-", ignore_cleanup_errors=True) as scratch:
+        source = Path(scratch) / "try.c"
+        source.write_text(
+            "#include <math.h>\n#include <stdlib.h>\n#include <string.h>\ndouble f(double x) { return sqrt(x); }\n"
+        )
+        process = _start([*compiler, "-fPIC", "-shared", str(source), "-o", str(Path(scratch) / "try.out")], scratch)
+        process.communicate()
+        return process.returncode == 0
+
+
+def _is_zig(compiler: Sequence[str]) -> bool:
+    return "ziglang" in compiler or "zig" in (Path(compiler[0]).stem, *compiler[1:2])
+
+
+def _zig_target(target: str) -> str:
+    found = ZIG_TARGETS.get(target, "native")
+    musl = (
+        target == machine()
+        and target.startswith("linux")
+        and "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "")
+    )
+    return found.replace("gnu.2.17", "musl") if musl else found
+
+
+def _start(command: list[str], scratch: str) -> subprocess.Popen[str]:
+    """The compiler, under way; zig's caches lie in the scratch folder, since HOME may be missing or read-only."""
+    caches = {"ZIG_GLOBAL_CACHE_DIR": f"{scratch}/zig", "ZIG_LOCAL_CACHE_DIR": f"{scratch}/zig"}
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**caches, **os.environ},
+        cwd=scratch,
+    )
+
+
+def _failure(compiler: Sequence[str], said: str) -> str:
+    last = "\n".join(said.strip().splitlines()[-LAST_LINES:])
+    return f"the compiled core of hw4opt could not be built with `{shlex.join(compiler)}`; it said:\n{last}"
+
+
+def _put(made: Path, path: Path) -> None:
+    """Move a file into place in one step, across file systems too."""
+    near = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        shutil.copyfile(made, near)
+        os.replace(near, path)
+    except OSError as error:
+        with suppress(OSError):
+            near.unlink()
+        raise BuildError(f"the compiled core of hw4opt could not be written to {path.parent}: {error}") from error
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time builds into a folder, where the system has such locks; elsewhere two may do it twice."""
+    try:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Build the libraries in place, or one of them somewhere else."""
+    parser = argparse.ArgumentParser(description="Build the compiled core: in place, or one library to OUT.")
+    parser.add_argument("--out", type=Path, help="the file of one library")
+    parser.add_argument("--variant", choices=sorted(VARIANTS), default="baseline", help="of --out")
+    parser.add_argument("--target", choices=sorted(ZIG_TARGETS), default="", help="another machine (needs ziglang)")
+    parser.add_argument("--sanitize", action="store_true", help="with AddressSanitizer and UndefinedBehaviorSanitizer")
+    options = parser.parse_args(words)
+    try:
+        if options.out is None:
+            print(*build(), sep="\n")
+        else:
+            compile_all({options.variant: options.out.resolve()}, FOLDER, options.target, options.sanitize)
+    except BuildError as error:
+        sys.exit(f"build.py: {error}")
+
+
+if __name__ == "__main__":
+    main()
