@@ -1,31 +1,196 @@
-/* Fits without the rows of a fold; see folds.c. */
+/* Fits without the rows of a fold: what Python hands over, and what the files of this engine share.
+
+   minimise over w   ½ Σ p_j w_j² + Σ f_i(a_iᵀw),   f_i*(u) = ½ q u² + t u on low ≤ u ≤ high
+
+   A row is LOW or HIGH (u at an end), CURVED (q > 0, u = (z - t)/q) or EQUAL (q = 0, z = t, u a multiplier). At given
+   states w solves a linear system. The base (fold_base.c) is the fit of all rows: H = P + Σ aaᵀ/q over CURVED rows,
+   H⁻¹ = VVᵀ, and QR = VᵀA_Eᵀ over the EQUAL ones. It answers a force y_j on row j (u_j is y_j smaller than its state
+   says), or a row of E moved by y_j, with w and the positions x of all rows (z, of E u): x = x₀ + yT, T symmetric.
+
+   A path (fold_path.c) leads from the base, σ = 1, to a fold, σ = 0: what leaves goes on pulling with σ of its dual,
+   what appears is held back by σ of its own, and a row on the wrong side of its state has its end or breakpoint moved
+   there by σ of the distance. Between changes of state everything is linear in σ; the rows that differ from the base
+   are a small system, solved anew after every change. The gap of every fold is summed from its own rows (folds.c). */
 
 #ifndef HW4OPT_FOLDS_H
 #define HW4OPT_FOLDS_H
 
-#include <stdint.h>
-
 #include "core.h"
+#include "linalg.h"
+
+#include <stdbool.h>
+#include <stdint.h>
 
 /* Settings over one basis and their folds. The rows of all data come first, then those that only folds have, merged
    over points that leave. Arrays are in C order. */
 typedef struct {
     int64_t settings, folds, rank, rows, extra;
-    int64_t values;          /* the first rows, that are fitted values */
-    const double *a;         /* (rows + extra, rank) */
-    const double *unit;      /* (rows + extra) of each row's z, where fitted values have 1 */
-    const double *q, *t, *low, *high; /* (settings, rows + extra) */
-    const double *penalty, *w_scale;  /* (settings, rank) */
+    int64_t values;                    /* the first rows, that are fitted values */
+    const double *a;                   /* (rows + extra, rank) */
+    const double *unit;                /* (rows + extra) of each row's z, where fitted values have 1 */
+    const double *q, *t, *low, *high;  /* (settings, rows + extra) */
+    const double *penalty, *w_scale;   /* (settings, rank) */
     const double *u_scale, *gap_scale; /* (settings) */
-    const double *w, *u;     /* the full fits, nearly: (settings, rank), (settings, rows); NULL: not known */
-    const int64_t *leave_from, *leave, *enter_from, *enter; /* rows that leave (and appear) in fold k: k … k + 1 */
-    double *fold_w;          /* out: (settings, folds, rank) */
-    double *gap;             /* out: (settings, folds), relative to gap_scale; infinite: no answer */
-    int64_t *events;         /* out: (settings, folds), changes of state along the path */
-    int64_t *wrong;          /* out: (settings), rows of the base on the wrong side of their state; -1: no base */
-} FoldTask;
+    const double *w, *u;               /* the full fits, nearly: (settings, rank), (settings, rows); or NULL */
+    const int64_t *leave_from, *leave; /* the rows that leave in fold k: leave[leave_from[k]] … */
+    const int64_t *enter_from, *enter; /* … and that appear */
+    double *fold_w;                    /* (settings, folds, rank) */
+    double *fold_u;                    /* (settings, folds, rows + extra), or NULL */
+    double *gap;                       /* (settings, folds), relative to gap_scale; infinite: no answer */
+    int64_t *events;                   /* (settings, folds), changes of state along the path */
+    int64_t *wrong; /* (settings), rows of the full fit that are not where their states ask; -1: there is no base */
+} core_fold_task;
 
-/* The folds of the settings first ≤ s < last. */
-CORE_API int folds_solve(const FoldTask *task, int64_t first, int64_t last, stop_flag stop);
+enum { ABSENT, LOW, HIGH, CURVED, EQUAL };
+enum {
+    MOST_CHANGED = 512, /* rows of one path that differ from the base, */
+    MOST_UNKNOWN = 96,  /* … and those among them whose force is not known beforehand */
+};
+
+/* A row that differs from the base along a path: t + σ t_shift and so on; pull: σ · pull is added to its dual. */
+typedef struct {
+    size_t row;
+    unsigned char base, now;
+    bool own; /* it has shifts of its own, or leaves or appears: it stays in the list whatever its state */
+    int unknown;
+    double z0, u0; /* at the base */
+    double t_shift, low_shift, high_shift, pull;
+    double y[2];           /* y[0] + σ y[1] */
+    const double *x, *w;   /* its response, NULL: not needed so far */
+} change;
+
+/* A row on its way out of its state: margin[0] + σ margin[1] reaches 0. */
+typedef struct {
+    size_t row;
+    unsigned char to;
+    double margin[2], slack;
+} candidate;
+
+typedef struct {
+    const core_fold_task *task;
+    stop_flag stop;
+    size_t r, ld, rows, m, all, capacity;
+    double *columns, *by_row; /* A of all data by columns (m × r); all rows, by rows (all × ld) */
+    /* the setting */
+    const double *q, *t, *low, *high;
+    double *penalty, *w_scale;
+    double u_scale, gap_scale;
+    double *z_slack, *u_slack; /* (all) */
+    double reach;
+    /* the base */
+    unsigned char *state;
+    double *w, *x, *x_low, *x_high; /* limits with slack */
+    double *multiplier, *root, *floor, *v, *qt, *tri; /* v: V; qt: Q by its columns; tri: R */
+    size_t held_count;
+    size_t *held, *chosen;
+    int *place;
+    double stiff;
+    change *wrong;
+    size_t wrong_count;
+    /* responses of rows, as far as they are known */
+    int *slot;
+    size_t *owner;
+    size_t slots;
+    double *response_x, *response_w;
+    /* the path */
+    change *changed;
+    size_t changed_count, unknown_count;
+    int *index;
+    double sigma;
+    double *xa, *matrix, *right, *scale;
+    size_t *pivot, *unknowns;
+    candidate *candidates;
+    /* scratch */
+    /* the fold: z and u of its rows, those of all data and others; rows that are not there */
+    double *fold_w, *z, *u, *extra_z, *extra_u, *residual;
+    unsigned char *absent;
+    /* scratch */
+    double *b, *c, *d, *f, *shift, *wide, *vectors, *coefs;
+} engine;
+
+static inline double larger(double x, double y) { return x > y ? x : y; }
+static inline double smaller(double x, double y) { return x < y ? x : y; }
+
+static inline double largest(const double *x, size_t size) {
+    double found = 0.0;
+    for (size_t i = 0; i < size; i++) found = larger(found, fabs(x[i]));
+    return found;
+}
+
+static inline const double *row_of(const engine *e, size_t row) { return e->by_row + row * e->ld; }
+
+/* y += Σ a_k x_k over `size` entries, k < count, row k of `rows` at k·ld. */
+static inline void add_rows(const double *a, const double *rows, size_t count, size_t ld, double *y, size_t size) {
+    size_t k = 0;
+    for (; k + 4 <= count; k += 4) {
+        const double *one = rows + k * ld, *two = one + ld, *three = two + ld, *four = three + ld;
+        const vec a1 = splat(a[k]), a2 = splat(a[k + 1]), a3 = splat(a[k + 2]), a4 = splat(a[k + 3]);
+        for (size_t i = 0; i < size; i += LANES)
+            store(y + i, load(y + i) + (a1 * load(one + i) + a2 * load(two + i)) +
+                             (a3 * load(three + i) + a4 * load(four + i)));
+    }
+    for (; k < count; k++) axpy(a[k], rows + k * ld, y, size);
+}
+
+/* y_k = x_kᵀ b, k < count. */
+static inline void dots(const double *rows, size_t count, size_t ld, const double *b, double *y, size_t size) {
+    size_t k = 0;
+    for (; k + 4 <= count; k += 4) {
+        const double *one = rows + k * ld, *two = one + ld, *three = two + ld, *four = three + ld;
+        vec s1 = splat(0.0), s2 = s1, s3 = s1, s4 = s1;
+        for (size_t i = 0; i < size; i += LANES) {
+            const vec x = load(b + i);
+            s1 += x * load(one + i), s2 += x * load(two + i), s3 += x * load(three + i), s4 += x * load(four + i);
+        }
+        y[k] = sum_of(s1), y[k + 1] = sum_of(s2), y[k + 2] = sum_of(s3), y[k + 3] = sum_of(s4);
+    }
+    for (; k < count; k++) y[k] = dot(rows + k * ld, b, size);
+}
+
+static inline bool is_open(const engine *e, size_t row) { return e->low[row] < e->high[row]; }
+
+/* The state of a row whose u cannot move. */
+static inline unsigned char closed_state(const engine *e, size_t row) { return e->low[row] == 0.0 ? ABSENT : LOW; }
+
+static inline double end_of(const engine *e, size_t row, unsigned char state) {
+    return state == LOW ? e->low[row] : state == HIGH ? e->high[row] : 0.0;
+}
+
+static inline double clipped(const engine *e, size_t row, double u) {
+    return smaller(larger(u, e->low[row]), e->high[row]);
+}
+
+/* Between what the position of a row in this state has to lie. */
+void limits_of(const engine *e, size_t row, unsigned char state, double *low, double *high);
+
+/* u of a row of all data by its state in the base. */
+double dual_of(const engine *e, size_t row, double z);
+
+/* The base of a setting: how many of its rows are still wrong, -1: there is none. */
+int64_t make_base(engine *e, size_t setting);
+
+/* The answer of w and of the multipliers of E to a force (r), with row k of E moved by shift[k]; shift is used up. */
+void solve_base(const engine *e, const double *force, double *shift, double *w, double *multiplier);
+
+/* g = P w + Aᵀu over the rows of all data. */
+void stationarity(const engine *e, const double *w, const double *u, double *g);
+
+void clear_responses(engine *e);
+void clear_path(engine *e);
+
+/* A row's place among those that differ; NULL: there is no room. */
+change *changed_row(engine *e, size_t row);
+
+/* z of a row that differs, or its own u in E: constant and times σ. */
+void position_of(const engine *e, const change *one, double x[2]);
+
+/* From σ = 1 to 0, `events` changes of state on the way; false where the path ends before. */
+bool follow(engine *e, int64_t *events);
+
+/* The system of the path's last piece, factored, for another right side. */
+void solve_forces(const engine *e, double *y);
+
+CORE_API int core_folds(const core_fold_task *task, int64_t first, int64_t last, stop_flag stop);
+CORE_API int core_fold_gaps(const core_fold_task *task, int64_t first, int64_t last, stop_flag stop);
 
 #endif

@@ -1,135 +1,150 @@
-"""Folds along the path of the optimum from the fit of all rows (core/folds.c): what the core is given, and gives back.
+"""Folds along the path of the optimum from the fit of all rows: the table that the core reads (core/folds.h).
 
-Rows of all data stand first, then those that only folds have.
+Rows of all data stand first, then those that only folds have. Functions of the same rows without curvature and with the
+same breakpoint are one row: an order in both directions, say.
 """
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from hw4opt.core.folds import FoldTable, Indices, folds
 from hw4opt.form import Form
+from hw4opt.form.box_rows import BoxRows
 from hw4opt.selection.fold_fits import FoldFits
 from hw4opt.selection.loo.layout import Layout
+from hw4opt.terms import Acts
 from hw4opt.terms.base import Array
+from hw4opt.terms.row_map import RowMap
 
 
 @dataclass(frozen=True, eq=False)
 class FullFits:
-    """The settings of one basis, solved on all rows: w (S, r) and the duals u of all rows (S, m); None: not solved,
-    where every row has curvature."""
+    """The settings of one basis, solved on all rows or nearly: w (S, r) and the duals u of all rows (S, m).
+
+    None: not solved, which is enough where every row has curvature.
+    """
 
     form: Form
-    w: Array | None
-    u: Array | None
+    w: Array | None = None
+    u: Array | None = None
 
-
-class _Task(ctypes.Structure):
-    """FoldTask of core/folds.h."""
-
-    _fields_ = [(name, ctypes.c_int64) for name in ("settings", "folds", "rank", "rows", "extra", "values")] + [
-        (name, ctypes.c_void_p)
-        for name in (
-            *("a", "unit", "q", "t", "low", "high", "penalty", "w_scale", "u_scale", "gap_scale", "w", "u"),
-            *("leave_from", "leave", "enter_from", "enter", "fold_w", "gap", "events", "wrong"),
-        )
-    ]
+    def cut(self, settings: np.ndarray) -> FullFits:
+        """Some of the settings."""
+        return FullFits(self.form.cut(settings), *(None if one is None else one[settings] for one in (self.w, self.u)))
 
 
 def solve_folds(fits: Sequence[FullFits], layout: Layout) -> list[FoldFits]:
     """The fits of every fold, basis by basis."""
-    return [_solve(one, layout)[0] for one in fits]
+    found = folds([fold_table(one, layout) for one in fits])
+    return [FoldFits(one.w, one.gap, one.events + 1) for one in found]
 
 
-def _load():
-    global LIB
-    try:
-        return LIB
-    except NameError:
-        LIB = ctypes.CDLL("/tmp/fw/folds.so")
-        LIB.folds_solve.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p]
-        return LIB
-
-
-def _solve(fits: FullFits, layout: Layout):
-    form = fits.form
-    arrays = _rows(form, layout) | _tables(form, layout) | _changes(form, layout)
+def fold_table(fits: FullFits, layout: Layout) -> FoldTable:
+    """The settings and their folds."""
+    form, rows = fits.form, _Rows(fits.form, layout)
     w = np.zeros(form.penalty.shape) if fits.w is None else fits.w
-    arrays |= {
-        "penalty": form.penalty,
-        "w_scale": np.broadcast_to(form.w_scale, form.penalty.shape),
-        "u_scale": form.scales[1][:, 0],
-        "gap_scale": form.gap_scale(w, np.zeros(form.batch)),
-        "w": fits.w,
-        "u": fits.u,
-    }
-    folds, rank = len(arrays["leave_from"]) - 1, form.penalty.shape[1]
-    shape = (form.batch, folds)
-    arrays |= {"fold_w": np.empty((*shape, rank)), "gap": np.empty(shape)}
-    arrays |= {"events": np.empty(shape, dtype=np.int64), "wrong": np.empty(form.batch, dtype=np.int64)}
-    kept = {name: None if one is None else _plain(one) for name, one in arrays.items()}
-    rows = form.size
-    task = _Task(form.batch, folds, rank, rows, len(kept["unit"]) - rows, form.loss.count)
-    for name, one in kept.items():
-        setattr(task, name, None if one is None else one.ctypes.data)
-    _load().folds_solve(ctypes.addressof(task), 0, form.batch, None)
-    return FoldFits(kept["fold_w"], kept["gap"], kept["events"] + 1), kept
+    return FoldTable(
+        rows=sum(rows.counts),
+        values=form.loss.count,
+        a=rows.joined([rows.matrices[acts] for acts in rows.acts]),
+        unit=rows.joined([rows.units[acts] for acts in rows.acts]),
+        **rows.tables(),
+        penalty=np.ascontiguousarray(form.penalty),
+        w_scale=np.ascontiguousarray(np.broadcast_to(form.w_scale, form.penalty.shape)),
+        u_scale=form.scales.u[:, 0].copy(),
+        gap_scale=form.gap_scale(w, np.zeros(form.batch)),
+        w=None if fits.w is None else np.ascontiguousarray(fits.w),
+        u=None if fits.u is None else rows.duals(fits.u),
+        leave=rows.leave,
+        enter=rows.enter,
+    )
 
 
-def _plain(array):
-    return np.ascontiguousarray(array, dtype=np.int64 if array.dtype.kind in "iub" else np.float64)
+class _Rows:
+    """The functions of a form, those together that are one row each; and their rows over all folds."""
+
+    def __init__(self, form: Form, layout: Layout) -> None:
+        self.form, self.layout = form, layout
+        listed = [(term.acts, term.count, box) for term in form.terms for box in term.boxes]
+        groups: list[list[int]] = []
+        for place, (acts, _, box) in enumerate(listed):
+            mate = next(
+                (group for group in groups if listed[group[0]][0] == acts and _add_up(listed[group[0]][2], box)), None
+            )
+            if mate is None:
+                groups.append([place])
+            else:
+                mate.append(place)
+        self.groups, self.boxes = groups, [[listed[place][2] for place in group] for group in groups]
+        self.acts: list[Acts] = [listed[group[0]][0] for group in groups]
+        self.counts = [listed[group[0]][1] for group in groups]
+
+    @cached_property
+    def matrices(self) -> dict[Acts, Array]:
+        return {acts: rows.take(self.form.design.matrix) for acts, (rows, _) in self.layout.maps.items()}
+
+    @cached_property
+    def units(self) -> dict[Acts, Array]:
+        maps = self.layout.maps
+        return {acts: _unit(rows, self.matrices[acts], self.form.loss_length) for acts, (rows, _) in maps.items()}
+
+    @cached_property
+    def leave(self) -> tuple[Indices, Indices]:
+        """The rows of all data that each fold loses."""
+        gone = [~self.layout.maps[acts][1][:, :count] for acts, count in zip(self.acts, self.counts, strict=True)]
+        return _lists(np.concatenate(gone, axis=1), 0)
+
+    @cached_property
+    def enter(self) -> tuple[Indices, Indices]:
+        """The rows that appear in each fold."""
+        new = [self.layout.maps[acts][1][:, count:] for acts, count in zip(self.acts, self.counts, strict=True)]
+        return _lists(np.concatenate(new, axis=1), sum(self.counts))
+
+    def joined(self, arrays: Sequence[Array]) -> Array:
+        """One array (rows, …) a group, its rows of all data first, behind each other."""
+        parts = list(zip(arrays, self.counts, strict=True))
+        return np.ascontiguousarray(np.concatenate([a[:m] for a, m in parts] + [a[m:] for a, m in parts]))
+
+    def tables(self) -> dict[str, Array]:
+        """q, t, low and high, (S, M) each."""
+        sums = {"quadratic": np.maximum, "shift": np.maximum, "low": np.add, "high": np.add}
+        ends = {"quadratic": np.max, "shift": np.max, "low": np.min, "high": np.max}
+        found = {}
+        for name, of in (("q", "quadratic"), ("t", "shift"), ("low", "low"), ("high", "high")):
+            arrays = []
+            for acts, count, boxes in zip(self.acts, self.counts, self.boxes, strict=True):
+                array = getattr(boxes[0], of)
+                for box in boxes[1:]:
+                    array = sums[of](array, getattr(box, of))
+                more = len(self.matrices[acts]) - count
+                own = np.broadcast_to(array, (self.form.batch, count))
+                new = np.broadcast_to(ends[of](array, axis=1, keepdims=True), (self.form.batch, more))
+                arrays.append(np.concatenate([own, new], axis=1).T)
+            found[name] = np.ascontiguousarray(self.joined(arrays).T)
+        return found
+
+    def duals(self, u: Array) -> Array:
+        """u (S, rows of all data) from that of the form's rows."""
+        spans = [span for term in self.form.spans for span in term]
+        return np.concatenate([sum(u[:, spans[place]] for place in group) for group in self.groups], axis=1)
 
 
-def _listed(form: Form):
-    return [(term.acts, term.count) for term in form.terms for _ in term.functions]
+def _add_up(one: BoxRows, other: BoxRows) -> bool:
+    """Whether two functions of the same z are one row."""
+    return not one.quadratic.any() and not other.quadratic.any() and np.array_equal(one.shift, other.shift)
 
 
-def _rows(form: Form, layout: Layout):
-    matrices = {acts: rows.take(form.design.matrix) for acts, (rows, _) in layout.maps.items()}
-    units = {}
-    for acts, (rows, _) in layout.maps.items():
-        lengths = np.linalg.norm(matrices[acts], axis=1) / form.loss_length
-        units[acts] = lengths if rows.coef is None else np.abs(rows.coef).sum(axis=1)
-    listed = _listed(form)
-    order = [(acts, slice(None, count)) for acts, count in listed] + [(acts, slice(count, None)) for acts, count in listed]
-    return {
-        "a": np.concatenate([matrices[acts][part] for acts, part in order]),
-        "unit": np.concatenate([units[acts][part] for acts, part in order]),
-    }
+def _unit(rows: RowMap, matrix: Array, length: float) -> Array:
+    """Σ|coef| of differences; of others ‖a‖ beside that of a fitted value's typical row."""
+    return np.linalg.norm(matrix, axis=1) / length if rows.coef is None else np.abs(rows.coef).sum(axis=1)
 
 
-def _tables(form: Form, layout: Layout):
-    boxes = [box for term in form.terms for box in term.boxes]
-    listed = _listed(form)
-
-    def joined(name, pick):
-        arrays = [getattr(box, name) for box in boxes]
-        main = [np.broadcast_to(one, (form.batch, count)) for one, (_, count) in zip(arrays, listed, strict=True)]
-        more = []
-        for one, (acts, count) in zip(arrays, listed, strict=True):
-            extra = layout.maps[acts][0].count - count
-            more.append(np.broadcast_to(pick(one, axis=1)[:, None], (form.batch, extra)))
-        return np.concatenate(main + more, axis=1)
-
-    return {
-        "q": joined("quadratic", np.max),
-        "t": joined("shift", np.max),
-        "low": joined("low", np.min),
-        "high": joined("high", np.max),
-    }
-
-
-def _changes(form: Form, layout: Layout):
-    listed = _listed(form)
-    have = [layout.maps[acts][1] for acts, _ in listed]
-    leave = ~np.concatenate([one[:, :count] for one, (_, count) in zip(have, listed, strict=True)], axis=1)
-    enter = np.concatenate([one[:, count:] for one, (_, count) in zip(have, listed, strict=True)], axis=1)
-    return {
-        "leave_from": np.concatenate([[0], np.cumsum(leave.sum(axis=1))]),
-        "leave": np.nonzero(leave)[1],
-        "enter_from": np.concatenate([[0], np.cumsum(enter.sum(axis=1))]),
-        "enter": np.nonzero(enter)[1] + leave.shape[1],
-    }
+def _lists(mask: np.ndarray, first: int) -> tuple[Indices, Indices]:
+    """Where the True of every line begin, and their columns, counted from `first`."""
+    begins = np.concatenate([[0], np.cumsum(mask.sum(axis=1))]).astype(np.int64)
+    return begins, np.nonzero(mask)[1] + first

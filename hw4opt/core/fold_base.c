@@ -1,0 +1,448 @@
+/* The base of a setting: states of the rows of all data, at which the optimum is a linear system. */
+
+#include "folds.h"
+
+enum { REPAIRS = 4, NEWTON_ROUNDS = 12, FEW_WRONG = 8, REFINEMENTS = 3 };
+static const double Z_SLACK = 1e-12, Z_TOUCH = 3e-15; /* of |z| + |t|, of the largest fitted value */
+static const double U_SLACK = 1e-12;                  /* of the largest |u| */
+static const double SHARES[] = {1e-7, 1e-5, 1e-9, 1e-4}; /* of a row's square, left beside E: it depends on E */
+
+/* b = Vᵀa and p = V b; V upper, by rows, 0 below its diagonal. */
+static void times_v_transposed(const engine *e, const double *a, double *b) {
+    memset(b, 0, e->ld * sizeof *b);
+    for (size_t k = 0; k < e->r; k += 4) {
+        const size_t count = e->r - k < 4 ? e->r - k : 4;
+        add_rows(a + k, e->v + k * e->ld + k, count, e->ld, b + k, e->ld - k);
+    }
+}
+
+static void times_v(const engine *e, const double *b, double *p) {
+    memset(p + e->r, 0, (e->ld - e->r) * sizeof *p);
+    for (size_t k = 0; k < e->r; k += 4) {
+        const size_t count = e->r - k < 4 ? e->r - k : 4;
+        dots(e->v + k * e->ld + k, count, e->ld, b + k, p + k, e->ld - k);
+    }
+}
+
+/* b -= Q Qᵀb, twice; c = Qᵀb. */
+static void project(const engine *e, double *b, double *c) {
+    double *again = e->d;
+    memset(c, 0, e->ld * sizeof *c);
+    for (int pass = 0; pass < 2; pass++) {
+        dots(e->qt, e->held_count, e->ld, b, again, e->ld);
+        for (size_t i = 0; i < e->held_count; i++) c[i] += again[i], again[i] = -again[i];
+        add_rows(again, e->qt, e->held_count, e->ld, b, e->ld);
+    }
+}
+
+/* H += Σ weight_i a_i a_iᵀ over the listed rows, four at a time, upper triangle. */
+static void gram_of_rows(const engine *e, const size_t *list, const double *weight, size_t count, double *h) {
+    for (size_t i = 0; i < count; i += 4) {
+        const double *a[4];
+        double w[4];
+        for (size_t k = 0; k < 4; k++) {
+            const size_t place = i + k < count ? i + k : i;
+            a[k] = row_of(e, list[place]), w[k] = i + k < count ? weight[place] : 0.0;
+        }
+        for (size_t j = 0; j < e->r; j++) {
+            const vec f0 = splat(w[0] * a[0][j]), f1 = splat(w[1] * a[1][j]);
+            const vec f2 = splat(w[2] * a[2][j]), f3 = splat(w[3] * a[3][j]);
+            double *to = h + j * e->ld;
+            for (size_t k = j / PAD * PAD; k < e->ld; k += LANES)
+                store(to + k, load(to + k) + (f0 * load(a[0] + k) + f1 * load(a[1] + k)) +
+                                  (f2 * load(a[2] + k) + f3 * load(a[3] + k)));
+        }
+    }
+}
+
+/* V = U⁻¹ in place, row by row from below. */
+static void invert_upper(const engine *e, double *u) {
+    double *row = e->f, *factor = e->d;
+    for (size_t i = e->r; i-- > 0;) {
+        const size_t first = i / PAD * PAD;
+        memset(row, 0, e->ld * sizeof *row);
+        const double inverse = 1.0 / u[i * e->ld + i];
+        for (size_t k = i + 1; k < e->r; k++) factor[k - i - 1] = -inverse * u[i * e->ld + k];
+        add_rows(factor, u + (i + 1) * e->ld + first, e->r - i - 1, e->ld, row + first, e->ld - first);
+        row[i] = inverse;
+        memset(u + i * e->ld, 0, i * sizeof *u);
+        memcpy(u + i * e->ld + i, row + i, (e->ld - i) * sizeof *u);
+    }
+}
+
+/* Where an end of u puts z. */
+static double breakpoint(const engine *e, size_t row, double end) {
+    return isinf(end) ? end : e->t[row] + e->q[row] * end;
+}
+
+/* Between what the position of a row in this state has to lie. */
+void limits_of(const engine *e, size_t row, unsigned char state, double *low, double *high) {
+    *low = -INFINITY, *high = INFINITY;
+    if (!is_open(e, row) || state == ABSENT) return;
+    if (state == EQUAL)
+        *low = e->low[row], *high = e->high[row];
+    else if (state == CURVED)
+        *low = breakpoint(e, row, e->low[row]), *high = breakpoint(e, row, e->high[row]);
+    else if (state == LOW)
+        *high = breakpoint(e, row, e->low[row]);
+    else
+        *low = breakpoint(e, row, e->high[row]);
+}
+
+/* E without dependent rows: u of a dependent one moves until a row reaches its end, which then leaves E: the crossover
+   of linear programming (Bixby and Saltzman 1994). */
+typedef struct {
+    const size_t *list; /* the candidates */
+    size_t count, rank;
+    size_t *chosen;                /* places in the list of those that stay */
+    double *left, *room, *inverse; /* what is left of a unit row beside those chosen, -1: chosen; … */
+} crossover;
+
+static void unit_vectors(engine *e, crossover *x) {
+    double most = 1e-300;
+    for (size_t i = 0; i < x->count; i++) {
+        const size_t row = x->list[i];
+        double *g = e->vectors + i * e->ld;
+        times_v_transposed(e, row_of(e, row), g);
+        const double size = sqrt(dot(g, g, e->ld));
+        x->left[i] = size > 0.0, x->inverse[i] = size > 0.0 ? 1.0 / size : 0.0;
+        for (size_t j = 0; j < e->ld; j++) g[j] *= x->inverse[i];
+        x->room[i] = larger(smaller(e->high[row] - e->multiplier[row], e->multiplier[row] - e->low[row]), 0.0);
+        if (isfinite(x->room[i])) most = larger(most, x->room[i]);
+    }
+    for (size_t i = 0; i < x->count; i++) x->room[i] = 1e-3 + (isfinite(x->room[i]) ? x->room[i] / most : 1.0);
+}
+
+/* Choose rows by what is left of them and how far inside their interval u is; coefs (rank × m) get the parts. */
+static void choose_rows(engine *e, crossover *x, double share) {
+    while (x->rank < e->r) {
+        size_t best = x->count;
+        double top = 0.0;
+        for (size_t i = 0; i < x->count; i++)
+            if (x->left[i] > share && x->left[i] * x->room[i] > top) top = x->left[i] * x->room[i], best = i;
+        if (best == x->count) return;
+        double *own = e->vectors + best * e->ld, *parts = e->coefs + x->rank * e->m;
+        for (size_t k = 0; k < x->rank; k++) {
+            const double *other = e->vectors + x->chosen[k] * e->ld;
+            axpy(-dot(other, own, e->ld), other, own, e->ld);
+        }
+        const double size = sqrt(dot(own, own, e->ld));
+        for (size_t j = 0; j < e->ld; j++) own[j] /= size;
+        parts[best] = size, x->left[best] = -1.0, x->chosen[x->rank++] = best;
+        for (size_t i = 0; i < x->count; i++) {
+            if (x->left[i] < 0.0) continue;
+            double *g = e->vectors + i * e->ld;
+            parts[i] = dot(own, g, e->ld);
+            axpy(-parts[i], own, g, e->ld);
+            x->left[i] = larger(x->left[i] - parts[i] * parts[i], 0.0);
+        }
+    }
+}
+
+/* coefs column i: a_i = Σ c_k a_k over the chosen rows. */
+static void combinations(engine *e, const crossover *x, size_t i) {
+    double *c = e->coefs + i;
+    const size_t m = e->m;
+    for (size_t k = x->rank; k-- > 0;) {
+        double value = c[k * m];
+        for (size_t j = k + 1; j < x->rank; j++) value -= e->coefs[k * m + x->chosen[j]] * c[j * m];
+        c[k * m] = value / e->coefs[k * m + x->chosen[k]];
+    }
+}
+
+/* Move u of a dependent row, and those it depends on against it, until one reaches an end. */
+static void cross_over(engine *e, crossover *x, size_t i) {
+    const size_t m = e->m, own = x->list[i];
+    double *c = e->coefs + i, size = 1.0, length = INFINITY, step = 0.0;
+    size_t hit = x->rank;
+    for (size_t k = 0; k < x->rank; k++) size = larger(size, fabs(c[k * m]));
+    for (int way = 1; way >= -1; way -= 2) {
+        for (size_t k = 0; k <= x->rank; k++) {
+            const double rate = way * (k == x->rank ? 1.0 : -c[k * m]);
+            if (fabs(rate) < 1e-9 * size) continue;
+            const size_t row = k == x->rank ? own : x->list[x->chosen[k]];
+            const double u = e->multiplier[row], room = rate > 0 ? e->high[row] - u : u - e->low[row];
+            if (larger(room, 0.0) / fabs(rate) < length) length = larger(room, 0.0) / fabs(rate), step = way * length, hit = k;
+        }
+    }
+    if (isinf(length)) { /* an equality that others imply */
+        e->state[own] = ABSENT;
+        return;
+    }
+    e->multiplier[own] += step;
+    for (size_t k = 0; k < x->rank; k++) e->multiplier[x->list[x->chosen[k]]] -= step * c[k * m];
+    const size_t row = hit == x->rank ? own : x->list[x->chosen[hit]];
+    e->state[row] = e->high[row] - e->multiplier[row] < e->multiplier[row] - e->low[row] ? HIGH : LOW;
+    if (hit == x->rank) return;
+    for (size_t o = i + 1; o < x->count; o++) { /* i takes its place in the combinations of the rest */
+        if (x->left[o] < 0.0) continue;
+        double *other = e->coefs + o;
+        const double f = other[hit * m] / c[hit * m];
+        for (size_t k = 0; k < x->rank; k++) other[k * m] = k == hit ? f : other[k * m] - f * c[k * m];
+    }
+    x->chosen[hit] = i;
+}
+
+static void purify(engine *e, double share) {
+    crossover x = {.list = e->held, .chosen = e->chosen, .left = e->wide, .room = e->z, .inverse = e->u};
+    for (size_t i = 0; i < e->rows; i++)
+        if (e->state[i] == EQUAL) e->held[x.count++] = i;
+    unit_vectors(e, &x);
+    choose_rows(e, &x, share);
+    for (size_t i = 0; i < x.count; i++) {
+        if (x.left[i] < 0.0) continue;
+        combinations(e, &x, i);
+        const double scale = x.inverse[i] > 0.0 ? 1.0 / x.inverse[i] : 0.0;
+        for (size_t k = 0; k < x.rank; k++) e->coefs[k * e->m + i] *= x.inverse[x.chosen[k]] * scale;
+    }
+    for (size_t i = 0; i < x.count; i++)
+        if (x.left[i] >= 0.0) cross_over(e, &x, i);
+}
+
+/* V of H = P + Σ aaᵀ/q; where a column has no penalty, with curvature lent to the rows of E, which do not move. */
+static void factor_curved(engine *e) {
+    size_t *list = e->held, count = 0, held = 0;
+    double *weight = e->wide, squares = 0.0, trace = 0.0;
+    bool free_column = false;
+    for (size_t i = 0; i < e->rows; i++)
+        if (e->state[i] == CURVED) list[count] = i, weight[count++] = 1.0 / e->q[i];
+    memset(e->v, 0, e->r * e->ld * sizeof *e->v);
+    gram_of_rows(e, list, weight, count, e->v);
+    for (size_t j = 0; j < e->r; j++) {
+        e->v[j * e->ld + j] += e->penalty[j], trace += e->v[j * e->ld + j];
+        free_column |= !(e->penalty[j] > 0.0);
+    }
+    e->stiff = 0.0;
+    if (free_column) {
+        for (size_t i = 0; i < e->rows; i++)
+            if (e->state[i] == EQUAL) list[held++] = i, squares += dot(row_of(e, i), row_of(e, i), e->ld);
+        if (held && squares > 0.0) e->stiff = (trace > 0.0 ? trace : 1.0) / squares;
+        for (size_t i = 0; i < held; i++) weight[i] = e->stiff;
+        gram_of_rows(e, list, weight, held, e->v);
+    }
+    for (size_t j = 0; j < e->r; j++) e->floor[j] = 1e-15 * (double)e->r * e->v[j * e->ld + j];
+    cholesky(e->v, e->r, e->ld, e->floor);
+    invert_upper(e, e->v);
+}
+
+/* QR = VᵀA_Eᵀ by Gram and Schmidt's method, every row twice; false if a row depends on those before. */
+static bool factor_held(engine *e, double share) {
+    e->held_count = 0;
+    for (size_t i = 0; i < e->all; i++) e->place[i] = -1;
+    for (size_t i = 0; i < e->rows; i++) {
+        if (e->state[i] != EQUAL) continue;
+        if (e->held_count == e->r) return false;
+        const size_t k = e->held_count;
+        double *own = e->qt + k * e->ld;
+        times_v_transposed(e, row_of(e, i), own);
+        const double whole = dot(own, own, e->ld);
+        project(e, own, e->c);
+        const double rest = dot(own, own, e->ld);
+        if (!(rest > share * whole)) return false;
+        const double size = sqrt(rest);
+        for (size_t j = 0; j < e->ld; j++) own[j] /= size;
+        for (size_t j = 0; j < k; j++) e->tri[j * e->ld + k] = e->c[j];
+        e->tri[k * e->ld + k] = size;
+        for (size_t j = 0; j < k; j++) e->tri[k * e->ld + j] = 0.0;
+        for (size_t j = k + 1; j < e->ld; j++) e->tri[k * e->ld + j] = 0.0;
+        e->held[k] = i, e->place[i] = (int)k;
+        e->held_count++;
+    }
+    return true;
+}
+
+/* The answer of w and of the multipliers of E to a force (r), with row k of E moved by shift[k]; shift is used up. */
+void solve_base(const engine *e, const double *force, double *shift, double *w, double *multiplier) {
+    double *b = e->b, *c = multiplier;
+    times_v_transposed(e, force, b);
+    if (e->held_count) {
+        project(e, b, c);
+        if (shift) {
+            solve_lower(e->tri, e->held_count, e->ld, shift);
+            add_rows(shift, e->qt, e->held_count, e->ld, b, e->ld);
+            for (size_t k = 0; k < e->held_count; k++) c[k] -= shift[k];
+        }
+        solve_upper(e->tri, e->held_count, e->ld, c);
+    }
+    times_v(e, b, w);
+}
+
+/* g = P w + Aᵀu over the rows of all data. */
+void stationarity(const engine *e, const double *w, const double *u, double *g) {
+    for (size_t j = 0; j < e->ld; j++) g[j] = e->penalty[j] * w[j];
+    adjoint(e->columns, e->m, e->r, u, g);
+}
+
+/* u of a row of all data by its state in the base. */
+double dual_of(const engine *e, size_t row, double z) {
+    if (e->state[row] == CURVED) return (z - e->t[row]) / e->q[row];
+    if (e->state[row] == EQUAL) return e->multiplier[row] + e->stiff * (z - e->t[row]);
+    return end_of(e, row, e->state[row]);
+}
+
+/* w and multipliers at the states of the base, refined; positions, their limits and slack. */
+static void settle_base(engine *e) {
+    double *z = e->z, *u = e->u, *force = e->f, *shift = e->shift, *step = e->fold_w;
+    for (int pass = 0; pass < REFINEMENTS; pass++) {
+        forward(e->columns, e->m, e->r, e->w, z);
+        for (size_t i = 0; i < e->rows; i++) u[i] = dual_of(e, i, z[i]);
+        memset(u + e->rows, 0, (e->m - e->rows) * sizeof *u);
+        stationarity(e, e->w, u, force);
+        for (size_t j = 0; j < e->ld; j++) force[j] = -force[j];
+        memset(shift, 0, e->ld * sizeof *shift);
+        for (size_t k = 0; k < e->held_count; k++) shift[k] = e->t[e->held[k]] - z[e->held[k]];
+        solve_base(e, force, shift, step, e->c);
+        axpy(1.0, step, e->w, e->ld);
+        for (size_t k = 0; k < e->held_count; k++) e->multiplier[e->held[k]] += e->c[k];
+        if (largest(step, e->ld) <= 1e-15 * largest(e->w, e->ld)) break;
+    }
+    forward(e->columns, e->m, e->r, e->w, z);
+    e->reach = largest(z, (size_t)e->task->values);
+    double most = 1e-300;
+    for (size_t i = 0; i < e->rows; i++) {
+        u[i] = dual_of(e, i, z[i]);
+        most = larger(most, fabs(u[i]) * e->task->unit[i]);
+    }
+    for (size_t i = 0; i < e->all; i++) {
+        const double unit = e->task->unit[i], at = i < e->rows ? z[i] : 0.0;
+        e->z_slack[i] = Z_SLACK * (fabs(at) + fabs(e->t[i])) + Z_TOUCH * e->reach * unit;
+        e->u_slack[i] = U_SLACK * most / (unit > 0.0 ? unit : 1.0);
+    }
+    for (size_t i = 0; i < e->m; i++) {
+        e->x_low[i] = -INFINITY, e->x_high[i] = INFINITY, e->x[i] = 0.0;
+        if (i >= e->rows) continue;
+        const bool held = e->state[i] == EQUAL;
+        e->x[i] = held ? e->multiplier[i] : z[i];
+        limits_of(e, i, e->state[i], &e->x_low[i], &e->x_high[i]);
+        e->x_low[i] -= held ? e->u_slack[i] : e->z_slack[i];
+        e->x_high[i] += held ? e->u_slack[i] : e->z_slack[i];
+    }
+}
+
+/* Rows on the wrong side of their states, as changes that shift their ends there. */
+static size_t find_wrong(engine *e) {
+    size_t count = 0;
+    clear_path(e);
+    for (size_t i = 0; i < e->rows; i++) {
+        const double x = e->x[i];
+        if (x >= e->x_low[i] && x <= e->x_high[i]) continue;
+        if (count++ >= MOST_CHANGED / 2) continue; /* that leaves room for the rows of a fold */
+        double low, high;
+        limits_of(e, i, e->state[i], &low, &high);
+        change *one = changed_row(e, i);
+        one->own = true;
+        const double over = x - (x > high ? high : low), unit = e->state[i] == CURVED ? 1.0 / e->q[i] : 1.0;
+        if (e->state[i] == LOW || e->state[i] == HIGH)
+            one->t_shift = over;
+        else if (x > high)
+            one->high_shift = over * unit;
+        else
+            one->low_shift = over * unit;
+    }
+    e->wrong_count = count < MOST_CHANGED / 2 ? count : MOST_CHANGED / 2;
+    memcpy(e->wrong, e->changed, e->changed_count * sizeof *e->wrong);
+    return count;
+}
+
+static bool set_base(engine *e, double share) {
+    clear_responses(e);
+    factor_curved(e);
+    if (!factor_held(e, 1e-2 * share)) {
+        purify(e, share);
+        factor_curved(e);
+        if (!factor_held(e, 1e-4 * share)) return false;
+    }
+    settle_base(e);
+    return true;
+}
+
+/* The states at the end of a path become the base's; multipliers start from theirs. */
+static void take_states(engine *e) {
+    for (size_t i = 0; i < e->rows; i++)
+        if (e->state[i] == EQUAL) e->multiplier[i] = e->xa[i];
+    for (size_t k = 0; k < e->changed_count; k++) {
+        const change *one = e->changed + k;
+        if (one->now == EQUAL) {
+            double x[2];
+            position_of(e, one, x);
+            e->multiplier[one->row] = x[0];
+        }
+        e->state[one->row] = one->now;
+    }
+}
+
+/* Every row to the state that its z asks for. (Primal-dual active sets: Hintermüller, Ito and Kunisch 2003.) */
+static void change_all(engine *e) {
+    for (size_t i = 0; i < e->rows; i++) {
+        if (!is_open(e, i) || !(e->q[i] > 0.0) || (e->x[i] >= e->x_low[i] && e->x[i] <= e->x_high[i])) continue;
+        e->state[i] = e->state[i] != CURVED ? CURVED : e->x[i] < e->x_low[i] ? LOW : HIGH;
+    }
+}
+
+static bool all_curved(const engine *e) {
+    for (size_t i = 0; i < e->rows; i++)
+        if (is_open(e, i) && !(e->q[i] > 0.0)) return false;
+    return true;
+}
+
+/* Of a nearly optimal point's distances, of z from its breakpoint and of u from its end, the smaller one is 0. */
+static void likely_states(engine *e, const double *u) {
+    double most = 1e-300, reach = 1e-300;
+    forward(e->columns, e->m, e->r, e->w, e->z);
+    reach = larger(reach, largest(e->z, (size_t)e->task->values));
+    for (size_t i = 0; i < e->rows; i++) most = larger(most, fabs(u[i]) * e->task->unit[i]);
+    for (size_t i = 0; i < e->rows; i++) {
+        const double apart = e->z[i] - e->t[i], unit = larger(e->task->unit[i], 1e-300);
+        const double near = fabs(apart) / (reach * unit) * (most / unit);
+        e->multiplier[i] = u[i];
+        if (!is_open(e, i))
+            e->state[i] = closed_state(e, i);
+        else if (e->q[i] > 0.0)
+            e->state[i] = e->z[i] < breakpoint(e, i, e->low[i])    ? LOW
+                          : e->z[i] > breakpoint(e, i, e->high[i]) ? HIGH
+                                                                   : CURVED;
+        else if (apart < 0.0 && u[i] - e->low[i] < near)
+            e->state[i] = LOW;
+        else if (apart > 0.0 && e->high[i] - u[i] < near)
+            e->state[i] = HIGH;
+        else
+            e->state[i] = EQUAL;
+    }
+}
+
+/* From likely states to right ones; false where a base cannot be factored. */
+static bool repair(engine *e, double share) {
+    const bool smooth = all_curved(e);
+    const int last = (smooth ? NEWTON_ROUNDS : REPAIRS) - 1;
+    for (int round = 0;; round++) {
+        int64_t events;
+        if ((e->stop && *e->stop) || !set_base(e, share)) return false;
+        const size_t wrong = find_wrong(e);
+        if (!wrong || round == last || (!smooth && wrong > e->wrong_count)) return true;
+        if (smooth && (wrong > FEW_WRONG || round < 2)) {
+            change_all(e);
+        } else {
+            follow(e, &events);
+            take_states(e);
+        }
+    }
+}
+
+/* The base of a setting: how many of its rows are still wrong, -1: there is none. */
+int64_t make_base(engine *e, size_t setting) {
+    const core_fold_task *task = e->task;
+    const size_t shares = task->w ? sizeof SHARES / sizeof *SHARES : 1;
+    bool found = false;
+    for (size_t k = 0; k < shares; k++) {
+        memset(e->w, 0, e->ld * sizeof *e->w), memset(e->multiplier, 0, e->m * sizeof *e->multiplier);
+        if (task->w) {
+            memcpy(e->w, task->w + setting * e->r, e->r * sizeof *e->w);
+            likely_states(e, task->u + setting * e->rows);
+        } else {
+            for (size_t i = 0; i < e->rows; i++) e->state[i] = is_open(e, i) ? CURVED : closed_state(e, i);
+        }
+        found = repair(e, SHARES[k]);
+        if (found && !e->wrong_count) return 0;
+    }
+    return found ? (int64_t)e->wrong_count : -1;
+}

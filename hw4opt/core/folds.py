@@ -1,0 +1,175 @@
+"""Fits without the rows of a fold in the core: flat arrays in, flat arrays out (folds.h)."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw4opt.core.arrays import Pointer, given, made
+from hw4opt.core.library import function
+from hw4opt.core.threads import Stop, spread
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+EVENTS_GUESSED = 3  # along a path, to tell how much work a call is
+
+
+@dataclass(frozen=True, eq=False)
+class FoldTable:
+    """S settings over M rows, the first `rows` of which all data have, and folds that rows leave and appear in:
+
+        minimise over w in R^r   ½ Σ_j p_j w_j² + Σ_i f_i(a_iᵀw),   f_i(z) = max over low ≤ u ≤ high of (z - t) u - ½ q u²
+
+    a (M, r), unit (M,)         A, and the unit of each row's z, where fitted values have 1
+    q, t, low, high (S, M)      bounds may be infinite; low = high = 0: the row takes no part
+    penalty, w_scale (S, r)     p, and the size of w in columns without penalty
+    u_scale, gap_scale (S,)     typical |u| of the loss, and what gaps are relative to
+    w (S, r), u (S, rows)       the full fits, nearly; None: not known (only where every row has curvature)
+    leave, enter                the rows that leave each fold and that appear in it: (F + 1,) where those of a fold begin,
+                                and all of them
+    values                      how many rows, the first ones, are fitted values
+    """
+
+    rows: int
+    values: int
+    a: Array
+    unit: Array
+    q: Array
+    t: Array
+    low: Array
+    high: Array
+    penalty: Array
+    w_scale: Array
+    u_scale: Array
+    gap_scale: Array
+    w: Array | None
+    u: Array | None
+    leave: tuple[Indices, Indices]
+    enter: tuple[Indices, Indices]
+
+    @property
+    def settings(self) -> int:
+        return len(self.penalty)
+
+    @property
+    def folds(self) -> int:
+        return len(self.leave[0]) - 1
+
+    @property
+    def work(self) -> float:
+        """Floating-point operations, about."""
+        r, size = self.penalty.shape[1], self.rows
+        return self.settings * (size * r * r + self.folds * (2.0 + EVENTS_GUESSED) * (2 * size * r + 4 * r * r))
+
+
+class FoldPoints(NamedTuple):
+    """What the core gives back: w (S, F, r) and, if asked, u (S, F, M); relative gaps, infinite where there is no
+    answer, and changes of state along the paths (S, F); and how many rows of the full fits are not where their states
+    ask, -1: no answer (S,)."""
+
+    w: Array
+    u: Array | None
+    gap: Array
+    events: Indices
+    wrong: Indices
+
+
+def folds(tables: Sequence[FoldTable], duals: bool = False) -> list[FoldPoints]:
+    """Every fold of every setting of every table, on threads."""
+    tasks = [_Task.of(table) for table in tables]
+    found = [task.answer(duals) for task in tasks]
+    starts = list(accumulate((table.settings for table in tables), initial=0))
+
+    def call(low: int, high: int, stop: ctypes.c_int) -> int:
+        for task, table, start in zip(tasks, tables, starts, strict=False):
+            first, last = max(low - start, 0), min(high - start, table.settings)
+            if first < last and (code := _functions().folds(task, first, last, stop)):
+                return code
+        return 0
+
+    spread(call, starts[-1], sum(table.work for table in tables))
+    return found
+
+
+def fold_gaps(table: FoldTable, w: Array, u: Array) -> Array:
+    """The relative gaps (S, F) of the folds at w (S, F, r) and u (S, F, M), clipped into the domain of f*."""
+    task = _Task.of(table)
+    shape = (table.settings, table.folds)
+    task.put(fold_w=given("w", w, (*shape, table.a.shape[1])), fold_u=given("u", u, (*shape, len(table.a))))
+    gap = task.new("gap", shape)
+    spread(lambda low, high, stop: _functions().gaps(task, low, high, stop), table.settings, table.work)
+    return gap
+
+
+class _Task(ctypes.Structure):
+    """core_fold_task; it keeps the arrays alive whose addresses it holds."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("settings", "folds", "rank", "rows", "extra", "values")),
+        *((name, Pointer) for name in ("a", "unit", "q", "t", "low", "high", "penalty", "w_scale", "u_scale")),
+        *((name, Pointer) for name in ("gap_scale", "w", "u", "leave_from", "leave", "enter_from", "enter")),
+        *((name, Pointer) for name in ("fold_w", "fold_u", "gap", "events", "wrong")),
+    )
+
+    @classmethod
+    def of(cls, table: FoldTable) -> _Task:
+        (every, r), count = table.a.shape, table.settings
+        assert 0 < table.values <= table.rows <= every
+        assert (table.w is None) == (table.u is None)
+        task = cls(count, table.folds, r, table.rows, every - table.rows, table.values)
+        task.put(a=given("a", table.a, (every, r)), unit=given("unit", table.unit, every))
+        shapes: dict[str, tuple[int, ...]] = {"q": (count, every), "t": (count, every)}
+        shapes |= dict.fromkeys(("penalty", "w_scale"), (count, r)) | dict.fromkeys(("u_scale", "gap_scale"), (count,))
+        task.put(**{name: given(name, getattr(table, name), shape) for name, shape in shapes.items()})
+        task.put(**{name: given(name, getattr(table, name), (count, every), finite=False) for name in ("low", "high")})
+        if table.w is not None and table.u is not None:
+            task.put(w=given("w", table.w, (count, r)), u=given("u", table.u, (count, table.rows)))
+        task.put_rows("leave", table.leave, 0, table.rows)
+        task.put_rows("enter", table.enter, table.rows, every)
+        return task
+
+    def put(self, **pointers: Pointer) -> None:
+        """Fields from arrays."""
+        for name, pointer in pointers.items():
+            setattr(self, name, pointer.value)
+            self.__dict__.setdefault("kept", []).append(pointer)
+
+    def put_rows(self, name: str, lists: tuple[Indices, Indices], low: int, high: int) -> None:
+        """Lists of rows from low to high, one a fold."""
+        begins, rows = lists
+        assert begins[0] == 0 and begins[-1] == len(rows) and (np.diff(begins) >= 0).all()
+        assert not len(rows) or (rows.min() >= low and rows.max() < high)
+        self.put(**{f"{name}_from": given(name, begins, self.folds + 1, np.int64)})
+        self.put(**{name: given(name, rows, len(rows), np.int64)})
+
+    def new(self, name: str, shape: tuple[int, ...], dtype: type = np.float64) -> np.ndarray:
+        """An array that C writes."""
+        array, pointer = made(shape, dtype)
+        self.put(**{name: pointer})
+        return array
+
+    def answer(self, duals: bool) -> FoldPoints:
+        """New arrays for all that C writes."""
+        shape = (self.settings, self.folds)
+        w = self.new("fold_w", (*shape, self.rank))
+        u = self.new("fold_u", (*shape, self.rows + self.extra)) if duals else None
+        gap = self.new("gap", shape)
+        return FoldPoints(w, u, gap, self.new("events", shape, np.int64), self.new("wrong", shape[:1], np.int64))
+
+
+class _Functions(NamedTuple):
+    folds: Callable[..., int]
+    gaps: Callable[..., int]
+
+
+@cache
+def _functions() -> _Functions:
+    arguments = (ctypes.POINTER(_Task), ctypes.c_int64, ctypes.c_int64, Stop)
+    return _Functions(function("core_folds", *arguments), function("core_fold_gaps", *arguments))
