@@ -11,7 +11,6 @@ from hw4opt.form import Form
 from hw4opt.problem import Problem
 from hw4opt.selection.fold_fits import CLOSED_FORM_ROUNDS, EXACT_GAP, FoldFits
 from hw4opt.selection.folds import Folds
-from hw4opt.selection.loo.fold_problems import ROUND_LIMIT
 from hw4opt.selection.no_finite_maximum import folds_without_maximum
 from hw4opt.terms.base import Array
 
@@ -54,8 +53,7 @@ class FoldResults:
         kinds = {
             "closed": rounds == CLOSED_FORM_ROUNDS,
             "one_round": rounds == 1,
-            "rounds": (rounds > 1) & (rounds <= ROUND_LIMIT),
-            "path": rounds > ROUND_LIMIT,
+            "rounds": rounds > 1,
             "anew": (rounds == 0) & ~self.no_maximum,
             "endless": self.no_maximum,
         }

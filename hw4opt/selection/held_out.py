@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +17,9 @@ from hw4opt.selection import smooth
 from hw4opt.selection.fold_fits import FoldFits
 from hw4opt.selection.fold_results import FoldResults
 from hw4opt.selection.folds import Folds, check_folds
-from hw4opt.selection.loo import active_set, closed_form
-from hw4opt.selection.loo.active_set import FullFits
+from hw4opt.selection.loo import closed_form
 from hw4opt.selection.loo.layout import Layout
-from hw4opt.selection.loo.tableau import TABLEAU_ROWS_LIMIT
+from hw4opt.selection.loo.path import FullFits, solve_folds
 from hw4opt.selection.no_finite_maximum import folds_without_maximum_at
 from hw4opt.selection.refits import refit
 from hw4opt.selection.scores import METRICS, Score, scores_of
@@ -29,9 +28,9 @@ from hw4opt.validation.arguments import check_word, checked
 
 LAYOUT_ENTRIES = 1_500_000  # rows × folds whose layouts are in memory together
 NEWTON_ENTRIES = 3_000_000  # rows × folds that take their Newton steps together: more would only leave the cache
-RESPONSE_ENTRIES = 10_000_000  # entries of the responses of settings that are looked at together
-FULL_FIT_TOL, CLOSE_FULL_FIT_TOL = 1e-7, 1e-13  # relative gaps of full fits that the folds start from
-LOW_RANK_FOLD_ROWS = 25  # rows a fold may lose for low-rank changes of the full fit to pay
+RESPONSE_ENTRIES = 10_000_000  # entries of the fits of settings that are looked at together
+FULL_FIT_TOL, CLOSE_FULL_FIT_TOL = 1e-9, 1e-13  # relative gaps of full fits that the folds start from
+PATH_FOLD_ROWS = 25  # rows a fold may lose for a path from the full fit to pay
 
 
 class _Layouts:
@@ -90,8 +89,8 @@ def _solve(groups: Sequence[Sequence[Problem]], folds: Folds) -> list[FoldResult
     elif most == 1 and smooth.takes(forms[0]):
         for problems, form, result in zip(groups, forms, results, strict=True):
             _by_newton(problems, form, result)
-    elif not isinstance(first.loss, Smooth) and most <= LOW_RANK_FOLD_ROWS:
-        _by_changes(forms, results, _Layouts(first, folds))
+    elif not isinstance(first.loss, Smooth) and most <= PATH_FOLD_ROWS:
+        _by_paths(forms, results, _Layouts(first, folds))
     for problems, result in zip(groups, results, strict=True):
         refit(problems, result)
     return results
@@ -119,7 +118,7 @@ def _by_newton(problems: Sequence[Problem], form: Form, result: FoldResults) -> 
             result.store(form, one, span, fits)
 
 
-class _StackedFits(NamedTuple):
+class _Start(NamedTuple):
     """Full fits of some settings of one basis, and where the results of their folds go."""
 
     result: FoldResults
@@ -127,72 +126,48 @@ class _StackedFits(NamedTuple):
     fits: FullFits
 
 
-def _by_changes(forms: Sequence[Form], results: Sequence[FoldResults], layouts: _Layouts) -> None:
-    """Folds from the full fits: of least squares where that is cheap, then of the interior point to a rough tolerance
-    and, for settings with folds that are still missing, to a tight one.
-
-    Bases go together as long as all of it stays small.
-    """
-    small = sum(term.count for term in forms[0].terms) <= TABLEAU_ROWS_LIMIT
-    if small and all(_is_curved(form) for form in forms):
-        nothing = Layout.of(layouts.problem, [np.empty(0, dtype=int)])
-        fits = active_set.from_least_squares(forms, nothing)
-        starts = [
-            _StackedFits(result, np.arange(one.form.batch), one) for result, one in zip(results, fits, strict=True)
-        ]
-        _in_stacks(starts, layouts)
-    for tol in (FULL_FIT_TOL, CLOSE_FULL_FIT_TOL):
+def _by_paths(forms: Sequence[Form], results: Sequence[FoldResults], layouts: _Layouts) -> None:
+    """Folds from the full fits: where every row has curvature the core finds these itself; else they are those of the
+    interior point, and for settings with folds that are still missing those of a tighter tolerance."""
+    itself = [None] if all(_is_curved(form) for form in forms) else []
+    for tol in (*itself, FULL_FIT_TOL, CLOSE_FULL_FIT_TOL):
         left = [np.flatnonzero(np.isinf(result.gaps).any(axis=1)) for result in results]
-        _in_stacks(
-            (
-                _StackedFits(result, settings, _full_fits(form.cut(settings), tol))
-                for form, result, settings in zip(forms, results, left, strict=True)
-                if len(settings)
-            ),
-            layouts,
-        )
+        for starts in _stacks(forms, results, left, tol):
+            for span, layout in layouts:
+                solved = solve_folds([start.fits for start in starts], layout)
+                for start, fits in zip(starts, solved, strict=True):
+                    start.result.store(start.fits.form, start.settings, span, fits)
 
 
-def _full_fits(form: Form, tol: float) -> FullFits:
-    answer = solve_with("interior", form, Options(tol=tol))
-    return FullFits(form, answer.w, answer.u)
-
-
-def _in_stacks(starts: Iterable[_StackedFits], layouts: _Layouts) -> None:
-    """The folds of full fits, as many together as stay small."""
-    stack: list[_StackedFits] = []
+def _stacks(
+    forms: Sequence[Form], results: Sequence[FoldResults], left: Sequence[np.ndarray], tol: float | None
+) -> Iterator[list[_Start]]:
+    """The settings that are left, with their full fits, as many together as stay small."""
+    stack: list[_Start] = []
     size = 0
-    for result, settings, fits in starts:
-        rows = fits.u.shape[1]
-        each = rows * (fits.w.shape[1] + (2 * rows if rows <= TABLEAU_ROWS_LIMIT else len(result.folds)))
+    for form, result, settings in zip(forms, results, left, strict=True):
+        each = len(result.folds) * form.penalty.shape[1] + 6 * form.size
         for part in _runs(len(settings), each):
             if size and size + len(part) * each > RESPONSE_ENTRIES:
-                _folds_of(stack, layouts)
+                yield stack
                 stack, size = [], 0
-            stack.append(
-                _StackedFits(result, settings[part], FullFits(fits.form.cut(part), fits.w[part], fits.u[part]))
-            )
+            stack.append(_Start(result, settings[part], _full_fits(form.cut(settings[part]), tol)))
             size += len(part) * each
     if stack:
-        _folds_of(stack, layouts)
+        yield stack
+
+
+def _full_fits(form: Form, tol: float | None) -> FullFits:
+    if tol is None:
+        return FullFits(form)
+    answer = solve_with("interior", form, Options(tol=tol))
+    return FullFits(form, answer.w, answer.u)
 
 
 def _is_curved(form: Form) -> bool:
     """Whether every row of every term has curvature and no weight of 0, and every column a penalty."""
     boxes = [box for term in form.terms for box in term.boxes]
     return all((box.quadratic > 0).all() and box.all_open for box in boxes) and bool((form.penalty > 0).all())
-
-
-def _folds_of(starts: Sequence[_StackedFits], layouts: _Layouts) -> None:
-    """Solve and store the folds; bases whose rows are of the same kinds go together."""
-    kinds: dict[object, list[_StackedFits]] = {}
-    for start in starts:
-        kinds.setdefault(tuple((term.acts, len(term.functions)) for term in start.fits.form.terms), []).append(start)
-    for span, layout in layouts:
-        for mine in kinds.values():
-            solved = active_set.solve_folds([start.fits for start in mine], layout)
-            for start, fits in zip(mine, solved, strict=True):
-                start.result.store(start.fits.form, start.settings, span, fits)
 
 
 def _runs(settings: int, each: int) -> Iterator[np.ndarray]:

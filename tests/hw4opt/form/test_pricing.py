@@ -22,6 +22,7 @@ from hw4opt import (
     Trend,
     fit,
 )
+from hw4opt.core.folds import fold_gaps, folds
 from hw4opt.fit import solve_with
 from hw4opt.form.answer import Options
 from hw4opt.form.canonicalize import canonicalize
@@ -29,7 +30,8 @@ from hw4opt.form.gap_cost import row_slack, stationarity_cost
 from hw4opt.proof.certificate import certify
 from hw4opt.proof.feasibility import strictly_feasible
 from hw4opt.selection import leave_one_out
-from hw4opt.selection.loo import active_set, fold_problems, layout
+from hw4opt.selection.loo.layout import Layout
+from hw4opt.selection.loo.path import FullFits, fold_table
 from hw4opt.solvers._polish import measure
 
 SHEETS = {
@@ -143,15 +145,13 @@ def test_a_solvers_measure_is_the_certificates_gap(name):
 
 
 def folds_of(problem, held_out):
-    """The problems of all folds with what they were solved to: w and u of every row."""
+    """The table of all folds, and what they were solved to: w and u of every row."""
     form = canonicalize(problem)
     answer = solve_with("interior", form, Options(tol=1e-13))
-    fits = active_set.FullFits(form, answer.w, answer.u)
-    union = layout.Union.of(form, layout.Layout.of(problem, held_out))
-    problems = fold_problems.FoldProblems.of(active_set._base(fits, union), union.full, union.have)
-    out = fold_problems.Solved.none(problems)
-    assert len(active_set.active_set_iterations(problems, out, active_set.first_states(problems))) == 0
-    return problems, out.w, fold_problems.duals_of(problems, out, np.arange(len(held_out)))
+    table = fold_table(FullFits(form, answer.w, answer.u), Layout.of(problem, held_out))
+    (found,) = folds([table], duals=True)
+    assert found.wrong[0] == 0 and found.gap.max() < 1e-11
+    return table, found.w, found.u
 
 
 @pytest.mark.parametrize("stretch", [1.0, 2.0**-30, 2.0**30])
@@ -171,12 +171,12 @@ def test_the_gap_of_a_fold_is_no_less_than_what_is_missing(order, weight, strong
         for scale in (1.0, stronger)
     ]
     held_out = leave_one_out(14)
-    (folds, w, u), (_, other_w, other_u) = (folds_of(problem, held_out) for problem in problems)
+    (table, w, u), (_, other_w, other_u) = (folds_of(problem, held_out) for problem in problems)
     counts = np.ones((14, 14)) - np.eye(14)
     best = [fit(replace(problems[0], weights=row), tol=1e-12) for row in counts]
-    assert fold_problems.gap_of(folds, np.arange(14), w, u).max() < 1e-11
-    found = fold_problems.gap_of(folds, np.arange(14), other_w, other_u) * folds.base.gap_scale[0]
-    for rows, one, optimum, gap in zip(held_out, other_w, best, found, strict=True):
+    assert fold_gaps(table, w, u).max() < 1e-11
+    found = fold_gaps(table, other_w, other_u) * table.gap_scale
+    for rows, one, optimum, gap in zip(held_out, other_w[0], best, found[0], strict=True):
         form = canonicalize([problems[0]], [rows])
         missing = certify(form, one[None], np.zeros((1, form.size))).certificates[0].objective
         assert gap >= missing - optimum.objective > 1e-3

@@ -33,7 +33,6 @@ from hw4opt import (
 from hw4opt.assignment import REGRESSION_PARTS
 from hw4opt.datasets import step_data
 from hw4opt.selection import leave_one_out, score_settings
-from hw4opt.selection.loo import active_set
 
 
 def test_the_data_hold_what_they_should():
@@ -151,33 +150,3 @@ def test_settings_scored_together_are_settings_scored_alone(name):
     for one, score in zip(each, together, strict=True):
         assert score.largest_gap <= 1e-9
         assert_allclose(score.predictions, loo(one).predictions, rtol=0, atol=NEAR * np.std(Y))
-
-
-PATHS = [
-    "huber",
-    "huber, ridge 1e-4",
-    "absolute, tv",
-    "huber, tv, trend 2",
-    "increasing",
-    "huber, convex",
-    "epsilon-insensitive",
-]
-
-
-def test_the_path_gives_what_the_rounds_give(monkeypatch):
-    """With one round only, every fold whose states change goes along the path."""
-    expected = {name: loo(CASES[name]) for name in PATHS}
-    lengths, solved, follow = [], [], active_set.follow_homotopy
-
-    def spy(problems, out, lines, start):
-        follow(problems, out, lines, start)
-        lengths.append(len(lines))
-        solved.append(int((out.rounds[lines] > 0).sum()))
-
-    monkeypatch.setattr(active_set, "ROUND_LIMIT", 1)
-    monkeypatch.setattr(active_set, "follow_homotopy", spy)
-    for name in PATHS:
-        found = loo(CASES[name])
-        assert_allclose(found.predictions, expected[name].predictions, rtol=0, atol=NEAR * np.std(Y), err_msg=name)
-        assert found.largest_gap <= 1e-9
-    assert len(lengths) >= 5 and sum(solved) >= 0.8 * sum(lengths) > 20
