@@ -83,6 +83,8 @@ void limits_of(const engine *e, size_t row, unsigned char state, double *low, do
         *low = e->low[row], *high = e->high[row];
     else if (state == CURVED)
         *low = breakpoint(e, row, e->low[row]), *high = breakpoint(e, row, e->high[row]);
+    else if (state == IMPLIED)
+        *low = *high = e->t[row];
     else if (state == LOW)
         *high = breakpoint(e, row, e->low[row]);
     else
@@ -165,8 +167,8 @@ static void cross_over(engine *e, crossover *x, size_t i) {
             if (larger(room, 0.0) / fabs(rate) < length) length = larger(room, 0.0) / fabs(rate), step = way * length, hit = k;
         }
     }
-    if (isinf(length)) { /* an equality that others imply */
-        e->state[own] = ABSENT;
+    if (isinf(length)) {
+        e->state[own] = IMPLIED;
         return;
     }
     e->multiplier[own] += step;
@@ -297,7 +299,7 @@ static void settle_base(engine *e) {
         if (largest(step, e->ld) <= 1e-15 * largest(e->w, e->ld)) break;
     }
     forward(e->columns, e->m, e->r, e->w, z);
-    e->reach = largest(z, (size_t)e->task->values);
+    e->reach = larger(largest(z, (size_t)e->task->values), e->z_scale);
     double most = 1e-300;
     for (size_t i = 0; i < e->rows; i++) {
         u[i] = dual_of(e, i, z[i]);

@@ -5,7 +5,7 @@
 enum { MOST_EVENTS = 1000, MOST_ZERO_STEPS = 60 };
 static const double SLOW = 0.01;      /* of the slack: a row that moves by less does not leave its state */
 static const double BEYOND = 100.0;   /* slacks: a row has left its state unnoticed */
-static const double SINGULAR = 1e-14; /* pivot of the scaled system */
+static const double SINGULAR = 1e-14, RAY = 1e-13; /* pivots of the scaled system */
 
 void clear_responses(engine *e) {
     for (size_t i = 0; i < e->slots; i++) e->slot[e->owner[i]] = -1;
@@ -118,12 +118,12 @@ static bool leaves_base(const engine *e, size_t unknown) {
 
 /* Units of the unknowns: of a row that leaves its base state by its own entry, of one that enters by its own or by what
    those that leave make of it. */
-static bool scale_system(engine *e) {
+static bool scale_system(engine *e, const double *diagonal) {
     const size_t k = e->unknown_count, ld = padded(MOST_UNKNOWN);
     const double *a = e->matrix;
     bool finite = true;
     for (size_t i = 0; i < k; i++)
-        if (leaves_base(e, i)) e->scale[i] = 1.0 / sqrt(fabs(a[i * ld + i]));
+        if (leaves_base(e, i)) e->scale[i] = 1.0 / sqrt(fabs(a[i * ld + i] - diagonal[i]) + fabs(diagonal[i]));
     for (size_t i = 0; i < k; i++) {
         if (!leaves_base(e, i)) {
             double most = fabs(a[i * ld + i]);
@@ -136,24 +136,34 @@ static bool scale_system(engine *e) {
     return finite;
 }
 
-/* LU with pivots by column, of the matrix scaled on both sides; false if it is singular. */
-static bool factor_system(engine *e) {
+/* LU with pivots by column, of the matrix scaled on both sides; false if it is singular.
+
+   Its determinant has the sign of (-1)^(rows that leave their base states). Where one leaves that alone kept w from
+   moving freely (`ray`), the last pivot is 0: with a little of the right sign w moves very fast, the right way. */
+static bool factor_system(engine *e, const double *diagonal, bool ray) {
     const size_t k = e->unknown_count, ld = padded(MOST_UNKNOWN);
     double *a = e->matrix;
-    if (!scale_system(e)) return false;
-    for (size_t i = 0; i < k; i++)
+    bool negative = false;
+    if (!scale_system(e, diagonal)) return false;
+    for (size_t i = 0; i < k; i++) {
+        negative ^= leaves_base(e, i);
         for (size_t j = 0; j < k; j++) a[i * ld + j] *= e->scale[i] * e->scale[j];
+    }
     for (size_t j = 0; j < k; j++) {
         size_t best = j;
         for (size_t i = j + 1; i < k; i++)
             if (fabs(a[i * ld + j]) > fabs(a[best * ld + j])) best = i;
         e->pivot[j] = best;
-        if (!(fabs(a[best * ld + j]) > SINGULAR)) return false;
+        if (!(fabs(a[best * ld + j]) > SINGULAR)) {
+            if (!ray || j + 1 < k) return false;
+            a[j * ld + j] = negative ? -RAY : RAY;
+        }
         if (best != j)
             for (size_t i = 0; i < k; i++) {
                 const double other = a[j * ld + i];
                 a[j * ld + i] = a[best * ld + i], a[best * ld + i] = other;
             }
+        negative ^= (best != j) ^ (a[j * ld + j] < 0.0);
         const double inverse = 1.0 / a[j * ld + j];
         for (size_t i = j + 1; i < k; i++) {
             const double f = a[i * ld + j] *= inverse;
@@ -182,7 +192,7 @@ void solve_forces(const engine *e, double *y) {
 }
 
 /* The forces on all rows that differ; false if there are none. */
-static bool forces(engine *e) {
+static bool forces(engine *e, bool ray) {
     const size_t ld = padded(MOST_UNKNOWN);
     double *constant = e->right, *rate = e->right + ld, diagonal[MOST_UNKNOWN];
     e->unknown_count = 0;
@@ -211,7 +221,7 @@ static bool forces(engine *e) {
         }
     }
     if (!e->unknown_count) return true;
-    if (!factor_system(e)) return false;
+    if (!factor_system(e, diagonal, ray)) return false;
     solve_forces(e, constant), solve_forces(e, rate);
     for (size_t i = 0; i < e->unknown_count; i++) {
         change *one = e->changed + e->unknowns[i];
@@ -264,7 +274,7 @@ static void changed_candidates(engine *e, size_t *count) {
         const change *one = e->changed + i;
         double x[2], low, high;
         limits_of(e, one->row, one->now, &low, &high);
-        if (isinf(low) && isinf(high)) continue;
+        if (one->stuck || (isinf(low) && isinf(high))) continue;
         const bool held = one->now == EQUAL;
         const double q = held ? 1.0 : e->q[one->row], t_shift = held ? 0.0 : one->t_shift;
         const double slack = held ? e->u_slack[one->row] : e->z_slack[one->row];
@@ -334,26 +344,49 @@ static const candidate *next_event(const engine *e, size_t count, double *sigma)
     return found;
 }
 
+/* Where the system is singular a row of E depends on the others: that of the last event, which stays where it was, or
+   some that appeared, which enter E only when they move. */
+static bool give_way(engine *e, const candidate *event, unsigned char before) {
+    bool found = false;
+    if (event) {
+        change *one = changed_row(e, event->row);
+        if (!one || one->now != EQUAL || one->stuck) return false;
+        return one->now = before, one->own = one->stuck = true;
+    }
+    for (size_t i = 0; i < e->changed_count; i++) {
+        change *one = e->changed + i;
+        if (one->row >= e->rows && one->now == EQUAL) one->now = IMPLIED, found = true;
+    }
+    return found;
+}
+
 /* From σ = 1 to 0, `events` changes of state on the way; false where the path ends before. */
 bool follow(engine *e, int64_t *events) {
     int zero_steps = 0;
+    candidate event = {0};
+    unsigned char before = ABSENT;
+    bool ray = false;
     for (*events = 0; *events < MOST_EVENTS && !(e->stop && *e->stop); ++*events) {
-        if (!forces(e)) return false;
+        if (!forces(e, ray)) {
+            const bool found = !ray && give_way(e, *events ? &event : NULL, before);
+            if (!found && ray) return false;
+            ray = !found;
+            continue;
+        }
         positions(e);
         size_t count = 0;
         changed_candidates(e, &count), base_candidates(e, &count);
         if (!count) return true;
         double at = 0.0;
-        const candidate *event = next_event(e, count, &at);
-        if (!event) return false;
+        const candidate *next = next_event(e, count, &at);
+        if (!next) return false;
         zero_steps = at < e->sigma * (1.0 - 1e-13) ? 0 : zero_steps + 1;
         if (zero_steps > MOST_ZERO_STEPS) return false;
-        e->sigma = at;
-        change *one = changed_row(e, event->row);
+        event = *next, e->sigma = at, ray = false;
+        change *one = changed_row(e, event.row);
         if (!one) return false;
-        one->now = event->to;
+        before = one->now, one->now = event.to;
         if (!one->own && one->now == one->base) unchange(e, one);
     }
     return false;
 }
-

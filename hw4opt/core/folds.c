@@ -64,7 +64,7 @@ static void load_setting(engine *e, size_t setting) {
     e->q = task->q + at, e->t = task->t + at, e->low = task->low + at, e->high = task->high + at;
     memcpy(e->penalty, task->penalty + setting * e->r, e->r * sizeof *e->penalty);
     memcpy(e->w_scale, task->w_scale + setting * e->r, e->r * sizeof *e->w_scale);
-    e->u_scale = task->u_scale[setting], e->gap_scale = task->gap_scale[setting];
+    e->z_scale = task->z_scale[setting], e->u_scale = task->u_scale[setting], e->gap_scale = task->gap_scale[setting];
 }
 
 /* ------------------------------------------------------------------ a fold */

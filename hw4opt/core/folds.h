@@ -30,7 +30,8 @@ typedef struct {
     const double *unit;                /* (rows + extra) of each row's z, where fitted values have 1 */
     const double *q, *t, *low, *high;  /* (settings, rows + extra) */
     const double *penalty, *w_scale;   /* (settings, rank) */
-    const double *u_scale, *gap_scale; /* (settings) */
+    const double *z_scale, *u_scale;   /* (settings) typical |z| and |u| of the loss, */
+    const double *gap_scale;           /* … and what gaps are relative to */
     const double *w, *u;               /* the full fits, nearly: (settings, rank), (settings, rows); or NULL */
     const int64_t *leave_from, *leave; /* the rows that leave in fold k: leave[leave_from[k]] … */
     const int64_t *enter_from, *enter; /* … and that appear */
@@ -41,7 +42,7 @@ typedef struct {
     int64_t *wrong; /* (settings), rows of the full fit that are not where their states ask; -1: there is no base */
 } core_fold_task;
 
-enum { ABSENT, LOW, HIGH, CURVED, EQUAL };
+enum { ABSENT, LOW, HIGH, CURVED, EQUAL, IMPLIED }; /* IMPLIED: u = 0, z = t whatever u is, as others have it so */
 enum {
     MOST_CHANGED = 512, /* rows of one path that differ from the base, */
     MOST_UNKNOWN = 96,  /* … and those among them whose force is not known beforehand */
@@ -51,7 +52,8 @@ enum {
 typedef struct {
     size_t row;
     unsigned char base, now;
-    bool own; /* it has shifts of its own, or leaves or appears: it stays in the list whatever its state */
+    bool own;   /* it has shifts of its own, or leaves or appears: it stays in the list whatever its state */
+    bool stuck; /* it depends on E: what moves it is rounding */
     int unknown;
     double z0, u0; /* at the base */
     double t_shift, low_shift, high_shift, pull;
@@ -74,7 +76,7 @@ typedef struct {
     /* the setting */
     const double *q, *t, *low, *high;
     double *penalty, *w_scale;
-    double u_scale, gap_scale;
+    double z_scale, u_scale, gap_scale;
     double *z_slack, *u_slack; /* (all) */
     double reach;
     /* the base */

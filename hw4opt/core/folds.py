@@ -25,15 +25,16 @@ EVENTS_GUESSED = 3  # along a path, to tell how much work a call is
 class FoldTable:
     """S settings over M rows, the first `rows` of which all data have, and folds that rows leave and appear in:
 
-        minimise over w in R^r   ½ Σ_j p_j w_j² + Σ_i f_i(a_iᵀw),   f_i(z) = max over low ≤ u ≤ high of (z - t) u - ½ q u²
+        minimise over w in R^r   ½ Σ_j p_j w_j² + Σ_i f_i(a_iᵀw),   f_i*(u) = ½ q u² + t u on low ≤ u ≤ high
 
     a (M, r), unit (M,)         A, and the unit of each row's z, where fitted values have 1
     q, t, low, high (S, M)      bounds may be infinite; low = high = 0: the row takes no part
     penalty, w_scale (S, r)     p, and the size of w in columns without penalty
-    u_scale, gap_scale (S,)     typical |u| of the loss, and what gaps are relative to
+    z_scale, u_scale (S,)       typical |z| and |u| of the loss
+    gap_scale (S,)              what gaps are relative to
     w (S, r), u (S, rows)       the full fits, nearly; None: not known (only where every row has curvature)
-    leave, enter                the rows that leave each fold and that appear in it: (F + 1,) where those of a fold begin,
-                                and all of them
+    leave, enter                the rows that leave each fold, and that appear in it: where those of a fold begin,
+                                (F + 1,), and all of them
     values                      how many rows, the first ones, are fitted values
     """
 
@@ -47,6 +48,7 @@ class FoldTable:
     high: Array
     penalty: Array
     w_scale: Array
+    z_scale: Array
     u_scale: Array
     gap_scale: Array
     w: Array | None
@@ -111,10 +113,11 @@ def fold_gaps(table: FoldTable, w: Array, u: Array) -> Array:
 class _Task(ctypes.Structure):
     """core_fold_task; it keeps the arrays alive whose addresses it holds."""
 
+    kept: list[Pointer]
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("settings", "folds", "rank", "rows", "extra", "values")),
-        *((name, Pointer) for name in ("a", "unit", "q", "t", "low", "high", "penalty", "w_scale", "u_scale")),
-        *((name, Pointer) for name in ("gap_scale", "w", "u", "leave_from", "leave", "enter_from", "enter")),
+        *((name, Pointer) for name in ("a", "unit", "q", "t", "low", "high", "penalty", "w_scale", "z_scale")),
+        *((name, Pointer) for name in ("u_scale", "gap_scale", "w", "u", "leave_from", "leave", "enter_from", "enter")),
         *((name, Pointer) for name in ("fold_w", "fold_u", "gap", "events", "wrong")),
     )
 
@@ -124,9 +127,10 @@ class _Task(ctypes.Structure):
         assert 0 < table.values <= table.rows <= every
         assert (table.w is None) == (table.u is None)
         task = cls(count, table.folds, r, table.rows, every - table.rows, table.values)
+        task.kept = []
         task.put(a=given("a", table.a, (every, r)), unit=given("unit", table.unit, every))
         shapes: dict[str, tuple[int, ...]] = {"q": (count, every), "t": (count, every)}
-        shapes |= dict.fromkeys(("penalty", "w_scale"), (count, r)) | dict.fromkeys(("u_scale", "gap_scale"), (count,))
+        shapes |= dict.fromkeys(("penalty", "w_scale"), (count, r)) | dict.fromkeys(("z_scale", "u_scale", "gap_scale"), (count,))
         task.put(**{name: given(name, getattr(table, name), shape) for name, shape in shapes.items()})
         task.put(**{name: given(name, getattr(table, name), (count, every), finite=False) for name in ("low", "high")})
         if table.w is not None and table.u is not None:
@@ -139,7 +143,7 @@ class _Task(ctypes.Structure):
         """Fields from arrays."""
         for name, pointer in pointers.items():
             setattr(self, name, pointer.value)
-            self.__dict__.setdefault("kept", []).append(pointer)
+            self.kept.append(pointer)
 
     def put_rows(self, name: str, lists: tuple[Indices, Indices], low: int, high: int) -> None:
         """Lists of rows from low to high, one a fold."""

@@ -21,9 +21,9 @@ class Score:
 
     Where a fold has no finite maximum, the score is infinite, its predictions are NaN, and its gap does not count.
 
-    work    how many folds took how much: `closed` by formula, `one_round` along a path from the full fit on which no row
-            changed its state (of smooth losses in one Newton step from it) and `rounds` along one with such changes (in
-            several steps), `anew` by the interior point, `endless` not: no finite maximum
+    work    how many folds took how much: `closed` by formula; `one_round` along a path from the full fit on which no
+            row changed its state, and `rounds` along one with such changes (smooth losses: in one Newton step from it,
+            in several); `anew` by the interior point; `endless` not: no finite maximum
     """
 
     score: float

@@ -56,6 +56,7 @@ def fold_table(fits: FullFits, layout: Layout) -> FoldTable:
         **rows.tables(),
         penalty=np.ascontiguousarray(form.penalty),
         w_scale=np.ascontiguousarray(np.broadcast_to(form.w_scale, form.penalty.shape)),
+        z_scale=form.scales.z[:, 0].copy(),
         u_scale=form.scales.u[:, 0].copy(),
         gap_scale=form.gap_scale(w, np.zeros(form.batch)),
         w=None if fits.w is None else np.ascontiguousarray(fits.w),
