@@ -4,6 +4,7 @@
 
 enum { REPAIRS = 4, NEWTON_ROUNDS = 12, FEW_WRONG = 8, REFINEMENTS = 3 };
 static const double Z_SLACK = 1e-12, Z_TOUCH = 3e-15; /* of |z| + |t|, of the largest fitted value */
+static const double NO_CURVATURE = 1e-12, LITTLE_CURVATURE = 1e-9; /* of free columns, of a typical one */
 static const double U_SLACK = 1e-12;                  /* of the largest |u| */
 static const double SHARES[] = {1e-7, 1e-5, 1e-9, 1e-4}; /* of a row's square, left beside E: it depends on E */
 
@@ -201,7 +202,16 @@ static void purify(engine *e, double share) {
         if (x.left[i] >= 0.0) cross_over(e, &x, i);
 }
 
-/* V of H = P + Σ aaᵀ/q; where a column has no penalty, with curvature lent to the rows of E, which do not move. */
+/* Of a column, if every row of the loss had its typical curvature. */
+static double loss_curvature(const engine *e, size_t column) {
+    const double *a = e->columns + column * e->m;
+    double squares = 0.0;
+    for (size_t i = 0; i < (size_t)e->task->values; i++) squares += a[i] * a[i];
+    return squares * e->u_scale / e->z_scale;
+}
+
+/* V of H = P + Σ aaᵀ/q; where a column has no penalty, with curvature lent to the rows of E, which do not move.
+   A column that nothing holds gets a little: it then moves fast, until a row holds it. */
 static void factor_curved(engine *e) {
     size_t *list = e->held, count = 0, held = 0;
     double *weight = e->wide, squares = 0.0, trace = 0.0;
@@ -222,7 +232,14 @@ static void factor_curved(engine *e) {
         for (size_t i = 0; i < held; i++) weight[i] = e->stiff;
         gram_of_rows(e, list, weight, held, e->v);
     }
-    for (size_t j = 0; j < e->r; j++) e->floor[j] = 1e-15 * (double)e->r * e->v[j * e->ld + j];
+    for (size_t j = 0; j < e->r; j++) {
+        double *pivot = e->v + j * e->ld + j;
+        if (!(e->penalty[j] > 0.0)) {
+            const double typical = loss_curvature(e, j);
+            if (*pivot <= NO_CURVATURE * typical) *pivot += LITTLE_CURVATURE * typical;
+        }
+        e->floor[j] = 1e-15 * (double)e->r * *pivot;
+    }
     cholesky(e->v, e->r, e->ld, e->floor);
     invert_upper(e, e->v);
 }
