@@ -6,6 +6,7 @@ enum { REPAIRS = 4, NEWTON_ROUNDS = 12, FEW_WRONG = 8, REFINEMENTS = 3 };
 static const double Z_SLACK = 1e-12, Z_TOUCH = 3e-15; /* of |z| + |t|, of the largest fitted value */
 static const double NO_CURVATURE = 1e-12, LITTLE_CURVATURE = 1e-9; /* of free columns, of a typical one */
 static const double U_SLACK = 1e-12;                  /* of the largest |u| */
+static const double LEAST_REACH = 0.1; /* of the typical |z|: where the fit is 0, what rounding leaves of it is no size */
 static const double SHARES[] = {1e-7, 1e-5, 1e-9, 1e-4}; /* of a row's square, left beside E: it depends on E */
 
 /* b = Vᵀa and p = V b; V upper, by rows, 0 below its diagonal. */
@@ -316,7 +317,7 @@ static void settle_base(engine *e) {
         if (largest(step, e->ld) <= 1e-15 * largest(e->w, e->ld)) break;
     }
     forward(e->columns, e->m, e->r, e->w, z);
-    e->reach = larger(largest(z, (size_t)e->task->values), e->z_scale);
+    e->reach = larger(largest(z, (size_t)e->task->values), LEAST_REACH * e->z_scale);
     double most = 1e-300;
     for (size_t i = 0; i < e->rows; i++) {
         u[i] = dual_of(e, i, z[i]);
