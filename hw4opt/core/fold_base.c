@@ -352,7 +352,7 @@ static size_t find_wrong(engine *e) {
         change *one = changed_row(e, i);
         one->own = true;
         const double over = x - (x > high ? high : low), unit = e->state[i] == CURVED ? 1.0 / e->q[i] : 1.0;
-        if (e->state[i] == LOW || e->state[i] == HIGH)
+        if (e->state[i] != CURVED && e->state[i] != EQUAL)
             one->t_shift = over;
         else if (x > high)
             one->high_shift = over * unit;
