@@ -82,7 +82,7 @@ typedef struct {
     /* the base */
     unsigned char *state;
     double *w, *x, *x_low, *x_high; /* limits with slack */
-    double *multiplier, *root, *floor, *v, *qt, *tri; /* v: V; qt: Q by its columns; tri: R */
+    double *multiplier, *floor, *v, *qt, *tri; /* v: V; qt: Q by its columns; tri: R */
     size_t held_count;
     size_t *held, *chosen;
     int *place;
@@ -102,7 +102,6 @@ typedef struct {
     double *xa, *matrix, *right, *scale;
     size_t *pivot, *unknowns;
     candidate *candidates;
-    /* scratch */
     /* the fold: z and u of its rows, those of all data and others; rows that are not there */
     double *fold_w, *z, *u, *extra_z, *extra_u, *residual;
     unsigned char *absent;

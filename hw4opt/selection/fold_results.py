@@ -48,6 +48,15 @@ class FoldResults:
         _assign(self.gaps, (settings, span), good, gap)
         _assign(self.rounds, (settings, span), good, rounds)
 
+    def store_one(self, form: Form, setting: int, fold: int, w: Array, gap: float) -> None:
+        """Keep a fold's fit that was made anew, if it is exact."""
+        if gap > EXACT_GAP:
+            return
+        held = self.folds[fold]
+        rows = held if form.design.row_of is None else form.design.row_of[held]
+        self.predictions[setting, held] = form.design.matrix[rows] @ w
+        self.gaps[setting, fold] = gap
+
     def work(self) -> list[dict[str, int]]:
         rounds = self.rounds
         kinds = {

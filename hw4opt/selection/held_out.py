@@ -29,6 +29,7 @@ from hw4opt.validation.arguments import check_word, checked
 LAYOUT_ENTRIES = 1_500_000  # rows × folds whose layouts are in memory together
 NEWTON_ENTRIES = 3_000_000  # rows × folds that take their Newton steps together: more would only leave the cache
 RESPONSE_ENTRIES = 10_000_000  # entries of the fits of settings that are looked at together
+FOLD_ENTRIES = 3_000_000  # rows × folds that are solved anew together
 FULL_FIT_TOL, CLOSE_FULL_FIT_TOL = 1e-9, 1e-13  # relative gaps of full fits that the folds start from
 PATH_FOLD_ROWS = 25  # rows a fold may lose for a path from the full fit to pay
 
@@ -91,6 +92,8 @@ def _solve(groups: Sequence[Sequence[Problem]], folds: Folds) -> list[FoldResult
             _by_newton(problems, form, result)
     elif not isinstance(first.loss, Smooth) and most <= PATH_FOLD_ROWS:
         _by_paths(forms, results, _Layouts(first, folds))
+        for problems, result in zip(groups, results, strict=True):
+            _by_interior_points(problems, result)
     for problems, result in zip(groups, results, strict=True):
         refit(problems, result)
     return results
@@ -155,6 +158,18 @@ def _stacks(
             size += len(part) * each
     if stack:
         yield stack
+
+
+def _by_interior_points(problems: Sequence[Problem], result: FoldResults) -> None:
+    """Folds that no path reached: each near its own optimum by the interior point, and from there on it exactly."""
+    left = np.argwhere(np.isinf(result.gaps) & ~result.no_maximum)
+    rows = sum(max(len(problems[0].design.base_x), 1) for _ in problems[0].terms)
+    step = max(1, FOLD_ENTRIES // rows)
+    for part in (left[low : low + step] for low in range(0, len(left), step)):
+        form = canonicalize([problems[setting] for setting, _ in part], [result.folds[fold] for _, fold in part])
+        (found,) = solve_folds([_full_fits(form, FULL_FIT_TOL)], Layout.of_all_rows(form))
+        for (setting, fold), w, gap in zip(part, found.w[:, 0], found.gap[:, 0], strict=True):
+            result.store_one(form, setting, fold, w, gap)
 
 
 def _full_fits(form: Form, tol: float | None) -> FullFits:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hw4opt.form import Form
 from hw4opt.problem import Problem
 from hw4opt.terms import Acts
 from hw4opt.terms.row_map import RowMap
@@ -31,3 +32,8 @@ class Layout:
                 every = np.ones((len(held_out), rows.count), dtype=bool)
                 maps[term.acts] = rows, every if has is None else has > 0
         return cls(maps)
+
+    @classmethod
+    def of_all_rows(cls, form: Form) -> Layout:
+        """One fold that has all rows of the form."""
+        return cls({term.acts: (term.map, np.ones((1, term.count), dtype=bool)) for term in form.terms})
