@@ -13,6 +13,16 @@ from hw4opt.core import build
 from hw4opt.errors import CoreError
 
 VARIABLE = "HW4OPT_CORE"  # baseline, avx2, or the path of a library: instead of the choice by the machine
+
+
+class Pointer(ctypes.c_char * 0):
+    """The address of an array's first entry, which `arrays.py` gives after its checks; it keeps the array alive."""
+
+    array: Any
+
+
+NULL = Pointer.from_address(0)
+Stop = ctypes.POINTER(ctypes.c_int)  # core.h's stop_flag: a c_int is passed by its address
 LANES = {"baseline": 2, "avx2": 4}
 
 
@@ -33,8 +43,10 @@ def lanes() -> int:
 
 
 def function(name: str, *arguments: Any) -> Callable[..., int]:
-    """A function of the core that gives an int, with the ctypes types of its arguments: `Pointer` for arrays, `Stop`
-    for the flag."""
+    """A function of the core that gives an int, with the ctypes types of its arguments.
+
+    `Pointer` stands for an array (`NULL` for none), `Stop` for the flag.
+    """
     found = getattr(library(), name)
     found.argtypes, found.restype = arguments, ctypes.c_int
     return found
