@@ -228,7 +228,7 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parser.parse_args(words)
     try:
         if options.out is None:
-            print(*build(), sep="\n")
+            sys.stdout.writelines(f"{path}\n" for path in build())
         else:
             compile_all({options.variant: options.out.resolve()}, FOLDER, options.target, options.sanitize)
     except BuildError as error:
