@@ -7,9 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
+from hw4opt.form.box_rows import BoxRows
 from hw4opt.form.rows import RowFunctions, cut_rows
 from hw4opt.terms import Likelihood, Smooth
 from hw4opt.terms.base import EPS, Array
+
+LEAST_CURVATURE = 1e-290  # of a row that is not a line
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +77,14 @@ class SmoothRows(RowFunctions):
         """f, f' and f'' of each row."""
         value, slope, bend = self.term.derivatives(z + self.offset, self.targets)
         return self._weighted(value), self._weighted(slope), self._weighted(bend)
+
+    def quadratic_at(self, z: Array) -> BoxRows:
+        """The quadratics that touch f at z to the second order; lines where f'' vanishes there."""
+        slope, bend = self.gradient(z), self.curvature(z)
+        flat = ~(bend > LEAST_CURVATURE)
+        quadratic = 1.0 / np.where(flat, 1.0, bend)
+        low, high = (np.where(flat, slope, end) for end in (-np.inf, np.inf))
+        return BoxRows(quadratic, z - quadratic * slope, low, high)
 
     def slack(self, z: Array, u: Array, price: Array | float = 0.0) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):

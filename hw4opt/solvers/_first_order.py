@@ -10,7 +10,7 @@ import numpy as np
 from hw4opt.form import Form
 from hw4opt.form.answer import Answer, Options, Start, Status
 from hw4opt.solvers._deadline import Deadline
-from hw4opt.solvers._polish import FIRST_ORDER_ROUNDS, polish
+from hw4opt.solvers._polish import polish
 
 FIRST_POLISH = 100  # steps before the first polishing; the next ones after 2, 4, 8 … times as many
 
@@ -39,7 +39,7 @@ def iterate(method: Method, form: Form, options: Options, limit: int) -> Answer:
             continue
         here = method.point()
         goal = 0.5 * options.tol * form.gap_scale(here.w, np.zeros(b))
-        polished = polish(form, here.w, here.u, None, goal, FIRST_ORDER_ROUNDS)
+        polished = polish(form, here.w, here.u, goal)
         better = (polished.gap < best)[:, None]
         kept = Start(np.where(better, polished.w, kept.w), np.where(better, polished.u, kept.u))
         best = np.minimum(best, polished.gap)

@@ -130,7 +130,7 @@ def test_a_solvers_measure_is_the_certificates_gap(name):
         inside = strictly_feasible(form.cut(np.array([0])))
         w = random.uniform(1, 3, size=(30, 1)) * inside + np.where(np.arange(30) % 2, 1.0, 1e-3)[:, None] * w
     first = certify(form, w, form.complete_dual(0.3 * random.normal(size=(30, form.size)), w))
-    found = measure(form, w, [w @ block.matrix.T for block in form.nonquadratic], first.u)
+    found = measure(form, w, first.u)
     feasible = np.array([certificate.gap is not None for certificate in first.certificates])
     gaps = np.array([certificate.gap for certificate in first.certificates if certificate.gap is not None])
     np.testing.assert_allclose(found[feasible], gaps, rtol=1e-9)

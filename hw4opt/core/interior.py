@@ -1,0 +1,250 @@
+"""The interior point and polishing of the core: flat arrays in, flat arrays out (interior.c, polish.c, rows.h)."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw4opt.core.arrays import Pointer, given, made
+from hw4opt.core.library import function
+from hw4opt.core.threads import Stop, spread
+
+Array = NDArray[np.float64]
+
+LOSS_FUNCTIONS_LIMIT = 2  # a loss is one function of box-constrained rows, or the sum of two
+STEPS_GUESSED = 15  # of a problem, to tell how much work a call is
+INT, NUMBER = ctypes.c_int64, ctypes.c_double
+
+
+class MapRows(NamedTuple):
+    """Row j is Σ_c coef[j, c]·base[index[j, c]], or of base rows first + j, first + j + 1, …; coef None: width 1, ones.
+
+    index (count, width) int64; coef (count, width), of any stride between rows.
+    """
+
+    count: int
+    first: int
+    index: NDArray[np.int64] | None
+    coef: Array | None
+
+
+@dataclass(frozen=True, eq=False)
+class RowTable:
+    """A batch of b problems over M rows (rows.h):
+
+        minimise over w in R^r   ½ Σ_j p_j w_j² + Σ_i f_i(a_iᵀw),   f_i(z) = max over low ≤ u ≤ high of (z - t) u - ½ q u²
+
+    base (N, r) and maps make A (M, r); penalty (b, r) p; q, t, low, high (b, M), bounds may be infinite.
+
+    length (M,)                 typical length of the rows of A
+    w_scale, proximal (b, r)    of columns without penalty: the size of w, and the curvature that Newton steps lend them
+    z_scale, u_scale (b,)       typical |z| and |u| of the loss; loss_length its rows' typical length
+    gap_scale (b,)              what gaps are relative to; None: computed from share, lost (b, n), charged, least (b,), of
+                                the loss's n rows, which are the first ones, one time for each of its functions
+    """
+
+    base: Array
+    maps: Sequence[MapRows]
+    penalty: Array
+    q: Array
+    t: Array
+    low: Array
+    high: Array
+    length: Array
+    w_scale: Array
+    proximal: Array
+    z_scale: Array
+    u_scale: Array
+    loss_length: float
+    data_rows: int
+    gap_scale: Array | None = None
+    share: Array | None = None
+    lost: Array | None = None
+    charged: Array | None = None
+    least: Array | None = None
+    loss_functions: int = 1
+
+    @property
+    def batch(self) -> int:
+        return len(self.penalty)
+
+    @property
+    def work(self) -> float:
+        """Floating-point operations of one step of all problems, about."""
+        size, r = self.q.shape[1], self.penalty.shape[1]
+        return self.batch * (size * r * (r + 8.0) + r**3 / 3.0 + 100.0 * size)
+
+
+class Points(NamedTuple):
+    """What the core gives back: w (b, r), u (b, M), strictly feasible points (b, r), gaps, steps, whether solved (b,)."""
+
+    w: Array
+    u: Array
+    interior: Array
+    gap: Array
+    steps: NDArray[np.int64]
+    solved: NDArray[np.bool_]
+
+
+def interior(
+    table: RowTable,
+    tol: float,
+    steps: int,
+    time_limit: float = math.inf,
+    w: Array | None = None,
+    u: Array | None = None,
+) -> Points:
+    """Every problem by the interior point, in at most so many steps, until its relative gap is below half of `tol`.
+
+    It starts at w (b, r) if that helps, and with u (b, M), too, polishes that point first.
+    """
+    form, options, found = _Form.of(table), _Options(tol, steps, time_limit), _Answer.of(table)
+    options.begin(table, w, u)
+
+    def call(low: int, high: int, stop: ctypes.c_int) -> int:
+        return _functions().interior(form, options, found, low, high, stop)
+
+    spread(call, table.batch, STEPS_GUESSED * table.work)
+    return found.points
+
+
+def polish(table: RowTable, w: Array, u: Array, aim: Array, steps: int) -> Points:
+    """Points (w, u) polished until their gaps are well below `aim` (b,), in at most so many steps; no worse than before."""
+    form, options, found = _Form.of(table), _Options(0.0, steps, math.inf), _Answer.of(table)
+    options.begin(table, w, u)
+    aims = given("aim", aim, table.batch, finite=False)
+
+    def call(low: int, high: int, stop: ctypes.c_int) -> int:
+        return _functions().polish(form, options, aims, found, low, high, stop)
+
+    spread(call, table.batch, steps * table.work)
+    return found.points
+
+
+class _Struct(ctypes.Structure):
+    """A structure of C that keeps the arrays alive whose addresses it holds."""
+
+    def put(self, **pointers: Pointer) -> None:
+        """Fields from arrays."""
+        for name, pointer in pointers.items():
+            setattr(self, name, pointer.value)
+            self.__dict__.setdefault("kept", []).append(pointer)
+
+
+class _Map(_Struct):
+    _fields_ = (
+        *((name, INT) for name in ("count", "first", "width")),
+        *((name, Pointer) for name in ("index", "coef")),
+        ("coef_stride", INT),
+    )
+
+    @classmethod
+    def of(cls, rows: MapRows, base_rows: int) -> _Map:
+        found = cls(rows.count, rows.first, 1)
+        if rows.coef is not None:
+            found.width, found.coef = rows.coef.shape[1], rows.coef.ctypes.data
+            found.coef_stride = rows.coef.strides[0] // 8
+            assert rows.coef.shape[0] == rows.count and rows.coef.strides[1] == 8
+        if rows.index is None:
+            assert 0 <= rows.first and (not rows.count or rows.first + rows.count + found.width - 1 <= base_rows)
+            return found
+        found.width = rows.index.shape[1]
+        found.put(index=given("index", rows.index, (rows.count, found.width), np.int64))
+        assert not rows.count or (rows.index.min() >= 0 and rows.index.max() < base_rows)
+        assert rows.coef is None or rows.coef.shape[1] == found.width
+        return found
+
+
+class _Form(_Struct):
+    _fields_ = (
+        *((name, INT) for name in ("batch", "r", "base_rows", "maps", "rows")),
+        *((name, Pointer) for name in ("base", "map", "penalty", "q", "t", "low", "high", "length", "w_scale")),
+        *((name, Pointer) for name in ("proximal", "z_scale", "u_scale", "gap_scale")),
+        *((name, Pointer) for name in ("share", "lost", "charged", "least")),
+        ("loss_length", NUMBER),
+        *((name, INT) for name in ("loss_rows", "loss_functions", "data_rows")),
+    )
+
+    @classmethod
+    def of(cls, table: RowTable) -> _Form:
+        (b, r), size, base_rows = table.penalty.shape, table.q.shape[1], len(table.base)
+        assert sum(one.count for one in table.maps) == size
+        listed = [_Map.of(one, base_rows) for one in table.maps]
+        maps = (_Map * len(listed))(*listed)
+        form = cls(b, r, base_rows, len(maps), size)
+        form.map = ctypes.addressof(maps)
+        form.__dict__["maps"] = listed, maps, table
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("q", "t", "low", "high"), (b, size))
+        shapes |= {"base": (base_rows, r), "length": (size,)} | dict.fromkeys(("z_scale", "u_scale"), (b,))
+        shapes |= dict.fromkeys(("penalty", "w_scale", "proximal"), (b, r))
+        if table.gap_scale is not None:
+            shapes["gap_scale"] = (b,)
+        else:
+            assert table.lost is not None and table.lost.shape[1] * table.loss_functions <= size
+            form.loss_rows = table.lost.shape[1]
+            shapes |= dict.fromkeys(("share", "lost"), table.lost.shape) | dict.fromkeys(("charged", "least"), (b,))
+        form.put(**{name: given(name, getattr(table, name), shape, finite=False) for name, shape in shapes.items()})
+        form.loss_length, form.data_rows, form.loss_functions = table.loss_length, table.data_rows, table.loss_functions
+        assert 1 <= table.loss_functions <= LOSS_FUNCTIONS_LIMIT
+        return form
+
+
+class _Options(_Struct):
+    _fields_ = (
+        ("tol", NUMBER),
+        ("max_iterations", INT),
+        ("time_limit", NUMBER),
+        *((name, Pointer) for name in ("start_w", "start_u")),
+    )
+
+    def begin(self, table: RowTable, w: Array | None, u: Array | None) -> None:
+        """Start there."""
+        if w is not None:
+            self.put(start_w=given("w", np.ascontiguousarray(w), table.penalty.shape, finite=False))
+        if u is not None:
+            self.put(start_u=given("u", np.ascontiguousarray(u), table.q.shape, finite=False))
+
+
+class _Answer(_Struct):
+    _fields_ = tuple((name, Pointer) for name in ("w", "u", "interior", "gap", "iterations", "solved"))
+
+    @classmethod
+    def of(cls, table: RowTable) -> _Answer:
+        found, arrays = cls(), []
+        b, r = table.penalty.shape
+        for name, shape in (("w", (b, r)), ("u", table.q.shape), ("interior", (b, r)), ("gap", (b,))):
+            arrays.append(found._new(name, shape, np.float64))
+        arrays += [found._new(name, (b,), np.int64) for name in ("iterations", "solved")]
+        found.__dict__["points"] = Points(*arrays)
+        return found
+
+    @property
+    def points(self) -> Points:
+        """What was written."""
+        return self.__dict__["points"]
+
+    def _new(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        array, pointer = made(shape, dtype)
+        self.put(**{name: pointer})
+        return array
+
+
+class _Functions(NamedTuple):
+    interior: Callable[..., int]
+    polish: Callable[..., int]
+
+
+@cache
+def _functions() -> _Functions:
+    form, options, answer = (ctypes.POINTER(one) for one in (_Form, _Options, _Answer))
+    return _Functions(
+        function("core_interior", form, options, answer, INT, INT, Stop),
+        function("core_polish", form, options, Pointer, answer, INT, INT, Stop),
+    )

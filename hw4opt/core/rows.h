@@ -1,0 +1,100 @@
+/* The row table of one problem after the other, over rows that all problems share.
+
+   minimise over w in R^r   ½ Σ_j p_j w_j² + Σ_i f_i(a_iᵀw),    f_i(z) = max over low ≤ u ≤ high of (z - t) u - ½ q u²
+
+   A row is closed (low = high: linear, u stays there), free (no bound: quadratic, u = (z - t)/q) or bounded. */
+
+#ifndef HW4OPT_ROWS_H
+#define HW4OPT_ROWS_H
+
+#include "core.h"
+#include "linalg.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Rows of one map: row j is Σ_c coef[j, c] · base[index[j, c]], or of base rows first + j, first + j + 1, … */
+typedef struct {
+    int64_t count, first, width;
+    const int64_t *index; /* (count, width), or NULL */
+    const double *coef;   /* (count, width) with this stride between rows, or NULL: all ones */
+    int64_t coef_stride;
+} row_map;
+
+/* A batch of problems as Python hands it over; arrays are C-contiguous, (b, M) unless said otherwise. */
+typedef struct {
+    int64_t batch, r, base_rows, maps, rows;
+    const double *base; /* (N, r) */
+    const row_map *map; /* (maps): their rows behind each other are the M rows of the table */
+    const double *penalty; /* (b, r) */
+    const double *q, *t, *low, *high;
+    const double *length;    /* (M) typical length of the rows of A */
+    const double *w_scale;   /* (b, r) the size of w where a column has no penalty */
+    const double *proximal;  /* (b, r) curvature that Newton steps lend to such columns */
+    const double *z_scale, *u_scale; /* (b) typical |z| and |u| of the loss */
+    const double *given_gap_scale; /* (b) what gaps are relative to, or NULL: computed from the next ones */
+    const double *share, *lost;       /* (b, loss_rows) */
+    const double *charged, *least;    /* (b) */
+    double loss_length;
+    int64_t loss_rows, loss_functions; /* the first loss_rows × loss_functions rows are the loss's */
+    int64_t data_rows;
+} core_form;
+
+/* Rows that are visited together, their matrix by columns: kept, or made when it is asked for. */
+typedef struct {
+    size_t rows, size;     /* how many, and padded */
+    size_t from, at;       /* the first one's place in the table, and in padded arrays */
+    size_t map, offset;    /* whose rows, from which one on */
+    const double *kept;
+    bool bounded; /* of the current problem: some row has a bound */
+} row_block;
+
+/* What one problem after the other is solved in; every row array has `size` entries, every column array `ld`. */
+typedef struct {
+    const core_form *form;
+    size_t r, ld, rows, size, blocks;
+    row_block *block;
+    double *kept, *made, *gram_scratch; /* matrices; one block's; four columns of it */
+    double *q, *t, *low, *high, *length;
+    double *open, *has_low, *has_high; /* 1 or 0 */
+    double *p, *w_scale;               /* (ld) */
+    double *h0, *b0;                   /* of the blocks without bounds: ½ wᵀh0 w + b0ᵀw + c0 */
+    double c0;
+    size_t problem, bounds;
+    double z_scale, u_scale;
+    bool two_sided; /* every bounded row has both bounds */
+} table;
+
+int table_open(table *rows, const core_form *form);
+void table_close(table *rows);
+void table_load(table *rows, size_t problem);
+const double *block_matrix(table *rows, const row_block *block);
+
+/* z = A w over all rows, or those of blocks with bounds. */
+void table_forward(table *rows, const double *w, double *z, bool only_bounded);
+
+/* The cost of a residual of P w + Aᵀu = 0: ½ residual²/p, and |residual| max(|w|, w_scale) on free columns. */
+double stationarity_cost(const table *rows, const double *w, const double *residual);
+
+/* h0 w + b0 + P w into `residual`; gives ½ wᵀ(h0 + P) w. */
+double quadratic_pull(const table *rows, const double *w, double *residual);
+
+/* What a gap at (w, z) is relative to. */
+double gap_scale(const table *rows, const double *w, const double *z, double gap);
+
+/* f'(z) of a row at v = z - t; infinite outside its domain. */
+static inline double row_slope(double v, double q, double low, double high) {
+    const double free = q > 0.0 ? v / q : v > 0.0 ? INFINITY : v < 0.0 ? -INFINITY : 0.0;
+    return fmin(fmax(free, low), high);
+}
+
+/* Solve (H + P) x = b, H (upper) overwritten by its factor, columns without curvature left out. */
+typedef struct {
+    double *h, *floor;
+    size_t r, ld;
+} newton_system;
+
+void factor_system(newton_system *system, const double *penalty, const double *extra);
+void solve_system(const newton_system *system, double *x);
+
+#endif

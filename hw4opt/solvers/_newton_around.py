@@ -1,0 +1,63 @@
+"""Damped Newton steps of smooth rows around a solver of box-constrained quadratic ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hw4opt.core.interior import interior
+from hw4opt.form import Form, SmoothRows
+from hw4opt.form.answer import Answer, Options, Start, Status
+from hw4opt.form.table import row_table
+from hw4opt.solvers._deadline import Deadline
+from hw4opt.solvers._polish import measure, step_towards
+from hw4opt.solvers._smooth_objective import Objective
+from hw4opt.terms.base import Array
+
+NEWTON_STEP_LIMIT = 100
+INNER_STEP_LIMIT = 100
+FIRST_INNER_TOL, INNER_SHARE = 1e-4, 1e-2  # relative gap of the first inner answers; of later ones the step's square
+STALLED_STEPS, NEAR_GAP = 8, 1e-6  # steps without gain, below that relative gap, after which rounding allows no more
+
+
+def newton_around(form: Form, options: Options, start: Start | None) -> Answer:
+    """Every problem by damped Newton steps, each towards the interior point's answer for the quadratics that touch the
+    smooth rows; `start` is where to begin."""
+    limit, deadline = options.max_iterations or NEWTON_STEP_LIMIT, Deadline(options.time_limit)
+    b = form.batch
+    w = _first_point(form) if start is None else start.w
+    u = None if start is None else start.u
+    best, iterations, gaps = Start(w.copy(), np.zeros((b, form.size))), np.zeros(b, dtype=int), np.full(b, np.inf)
+    inside, solved, stalled = np.zeros_like(w), np.zeros(b, dtype=bool), np.zeros(b, dtype=int)
+    active, part, stretch = np.arange(b), form, np.full(b, np.inf)
+    for number in range(1, limit + 1):
+        scale = part.gap_scale(w, np.zeros(len(w)))
+        scale = np.where(np.isfinite(scale), scale, 1.0)
+        tol = float(np.clip(INNER_SHARE * np.square(stretch.min()), INNER_SHARE * options.tol, FIRST_INNER_TOL))
+        found = interior(row_table(part, scale, part.forward(w)), tol, INNER_STEP_LIMIT, deadline.left, w, u)
+        w, u, stretch = step_towards(part, w, u, found)
+        gap = measure(part, w, u)
+        relative = gap / part.gap_scale(w, np.zeros(len(w)))
+        better = gap < gaps[active]
+        stalled[active] = np.where(better, 0, stalled[active] + 1)
+        place = active[better]
+        best.w[place], best.u[place], gaps[place], inside[place] = w[better], u[better], gap[better], found.interior[better]
+        iterations[active] = number
+        solved[active] = relative <= 0.5 * options.tol
+        ended = (stalled[active] >= STALLED_STEPS) & (relative <= NEAR_GAP)
+        going = ~solved[active] & ~ended & np.isfinite(w).all(axis=1)
+        if not going.any() or deadline.passed():
+            break
+        if not going.all():
+            stay = np.flatnonzero(going)
+            active, part, w, u, stretch = active[stay], part.cut(stay), w[stay], u[stay], stretch[stay]
+    reached = [Status.CERTIFIED if done else Status.ITERATION_LIMIT for done in solved]
+    return Answer(best.w, best.u, reached, iterations, inside, deadline.notes(reached))
+
+
+def _first_point(form: Form) -> Array:
+    """The least squares of the smooth rows' own best z, where that is better than w = 0."""
+    parts = [(block.chunk, block.rows) for block in form.blocks if isinstance(block.rows, SmoothRows)]
+    smooth, zero = Objective(parts, None, form.penalty), np.zeros(form.penalty.shape)
+    w = smooth.start()
+    better = smooth.at(w).value < smooth.at_zero()
+    return np.where(better[:, None], w, zero)
