@@ -11,8 +11,8 @@ by `function` (`library.py`), and called by `spread` (`threads.py`), which makes
 from __future__ import annotations
 
 from hw4opt.core.arrays import FLOAT64, INT32, apart, given, made, updated
-from hw4opt.core.library import NULL, Pointer, Stop, function, lanes, library
-from hw4opt.core.threads import spread
+from hw4opt.core.library import NULL, Pointer, function, lanes, library
+from hw4opt.core.threads import Stop, spread
 
 __all__ = [
     "FLOAT64",

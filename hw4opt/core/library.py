@@ -15,14 +15,13 @@ from hw4opt.errors import CoreError
 VARIABLE = "HW4OPT_CORE"  # baseline, avx2, or the path of a library: instead of the choice by the machine
 
 
-class Pointer(ctypes.c_char * 0):
+class Pointer(ctypes.c_void_p):
     """The address of an array's first entry, which `arrays.py` gives after its checks; it keeps the array alive."""
 
     array: Any
 
 
-NULL = Pointer.from_address(0)
-Stop = ctypes.POINTER(ctypes.c_int)  # core.h's stop_flag: a c_int is passed by its address
+NULL = Pointer(None)
 LANES = {"baseline": 2, "avx2": 4}
 
 

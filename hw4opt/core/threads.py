@@ -18,6 +18,7 @@ PIECE_WORK = 2e6  # least in a range that a thread takes
 PIECES_A_THREAD = 16  # most ranges, on average
 WAIT_SECONDS = 0.05  # between looks for Ctrl-C, where waiting can't be interrupted
 
+Stop = ctypes.POINTER(ctypes.c_int)  # core.h's stop_flag: a c_int is passed by its address
 Call = Callable[[int, int, ctypes.c_int], int]
 
 

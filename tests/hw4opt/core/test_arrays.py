@@ -17,12 +17,12 @@ def address(array):
 @pytest.mark.parametrize("shape", [5, (5,), (2, 3), (0,), (3, 0)])
 def test_a_pointer_is_the_arrays_address(shape):
     array = np.ones(shape)
-    assert ctypes.addressof(given("x", array, shape)) == address(array)
+    assert given("x", array, shape).value == address(array)
     array.flags.writeable = False
     pointer = given("x", array, shape)
-    assert ctypes.addressof(pointer) == address(array) and pointer.array is array
+    assert pointer.value == address(array) and pointer.array is array
     new, pointer = made(shape)
-    assert ctypes.addressof(pointer) == address(new) and not new.any() and new.size == array.size
+    assert pointer.value == address(new) and not new.any() and new.size == array.size
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_one_entry_that_is_not_finite_is_seen_wherever_it_stands(bad):
 
 def test_what_is_written_can_be_written():
     array = np.ones(3)
-    assert ctypes.addressof(updated("w", array, 3)) == address(array)
+    assert updated("w", array, 3).value == address(array)
     array.flags.writeable = False
     with pytest.raises(InputError, match="w must be an array that can be written to"):
         updated("w", array, 3)
@@ -95,6 +95,6 @@ def test_what_is_written_shares_memory_with_nothing():
 
 def test_an_array_that_was_not_checked_is_not_passed():
     finite = function("core_all_finite", Pointer, ctypes.c_size_t)
-    for word in (np.ones(2), 12345, None, b"text"):
+    for word in (np.ones(2), [1.0, 2.0], 3.5):
         with pytest.raises(ctypes.ArgumentError):
             finite(word, 2)
