@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -32,8 +33,7 @@ MAX_LOG_RATIO = 0.5  # … and up to which from that ratio, and beyond from the 
 MAX_INTEGRAL_RATIO = 0.25  # |m/c' - 1| up to which the divergence is an integral from one parameter to the other
 NEGLIGIBLE_DECAY_T = 350.0  # t from which on exp(-2 t) is nothing beside 1
 INVERSE_STEPS = 30  # of Newton's method, at most
-GAUSS_LEGENDRE = np.polynomial.legendre.leggauss(6)  # nodes and weights on [-1, 1]
-QUADRATURE = list(zip(0.5 * (GAUSS_LEGENDRE[0] + 1), 0.5 * GAUSS_LEGENDRE[1], strict=True))  # (node, weight) on [0, 1]
+QUADRATURE_NODES = 6  # of Gauss's rule
 
 
 class Law(ABC):
@@ -168,12 +168,12 @@ class ZeroTruncatedLaw(Law):
     def _near(self, z: Array, lacking: Array) -> Array:
         delta = lacking / self.variance(z)
         for _ in range(INVERSE_STEPS):
-            mean = sum(weight * self.variance(z + node * delta) for node, weight in QUADRATURE)
+            mean = sum(weight * self.variance(z + node * delta) for node, weight in _quadrature())
             move = (delta * mean - lacking) / self.variance(z + delta)
             delta = delta - move
             if np.all(np.abs(move) <= 1e-14 * np.abs(delta)):
                 break
-        return delta * delta * sum(weight * node * self.variance(z + node * delta) for node, weight in QUADRATURE)
+        return delta * delta * sum(weight * node * self.variance(z + node * delta) for node, weight in _quadrature())
 
     def _far(self, z: Array, m: Array) -> Array:
         t, other = _half_rate(z), self.inverse(m)
@@ -189,6 +189,13 @@ POISSON_LAW, ZERO_TRUNCATED_LAW = PoissonLaw(), ZeroTruncatedLaw()
 def law_of(truncated: bool) -> Law:
     """The law of counts, or of those that are at least 1."""
     return ZERO_TRUNCATED_LAW if truncated else POISSON_LAW
+
+
+@cache
+def _quadrature() -> list[tuple[float, float]]:
+    """(node, weight) of Gauss's rule on [0, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(QUADRATURE_NODES)  # on [-1, 1]
+    return list(zip(0.5 * (nodes + 1), 0.5 * weights, strict=True))
 
 
 def _half_rate(z: Array) -> Array:
