@@ -207,7 +207,8 @@ def _series(t: Array, weight: int) -> Array:
     """Σ_n (2n)^weight t^2n/(2n + 1)!, n ≥ 1, for small t."""
     square, total = np.square(np.minimum(t, MAX_SERIES_T)), np.zeros_like(t)
     for n in reversed(SERIES_ORDERS):
-        total = (total + (2 * n) ** weight / math.factorial(2 * n + 1)) * square
+        total += (2 * n) ** weight / math.factorial(2 * n + 1)
+        total *= square
     return total
 
 
