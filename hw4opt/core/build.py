@@ -1,25 +1,21 @@
-"""The compiled core from its sources: with the system's C compiler, or with the one that the PyPI package `ziglang` holds.
+"""The compiled core from its sources: with the system's C compiler, or with that of the PyPI package `ziglang`.
 
-Needs the standard library alone and is also run as a file: by the build hook of the wheel, by the loader of a source
-checkout, and by hand: `python hw4opt/core/build.py --help`.
+Used by the loader, by the build hook of the wheel (as a file: without NumPy there is no package yet), and by hand:
+`python hw4opt/core/build.py --help`. What only building needs is imported when something is built.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import platform
-import shlex
-import shutil
-import subprocess
 import sys
-import sysconfig
-import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from subprocess import Popen
 
 FOLDER = Path(__file__).resolve().parent
 FLAGS = ("-std=gnu11", "-O3", "-fno-math-errno", "-fPIC", "-shared", "-fvisibility=hidden")
@@ -36,8 +32,8 @@ ZIG_TARGETS = {  # of the machines that a library is cross-compiled for
 ZIG_CPUS = {"baseline": "x86_64", "avx2": "x86_64+avx2+fma"}  # of x86-64: zig takes the machine's own by default
 SUFFIXES = {"linux": ".so", "macos": ".dylib", "windows": ".dll"}
 NO_COMPILER = (
-    "the compiled core of hw4opt has to be built, and there is no C compiler that works: install one (`cc`, or name it in "
-    f"CC), or `pip install '{ZIG_REQUIREMENT}'`"
+    "the compiled core of hw4opt has to be built, and there is no C compiler that works: install one (`cc`, or name it "
+    f"in CC), or `pip install '{ZIG_REQUIREMENT}'`"
 )
 LAST_LINES = 8  # of what a compiler says that a message quotes
 
@@ -49,9 +45,10 @@ class BuildError(RuntimeError):
 def machine() -> str:
     """System and processor, as in `linux-x86_64`."""
     system = {"darwin": "macos", "win32": "windows"}.get(sys.platform, "linux")
-    name = sysconfig.get_platform() if system == "linux" else platform.machine().lower()
-    processor = {"amd64": "x86_64", "arm64": "aarch64"}.get(name.rpartition("-")[2], name.rpartition("-")[2])
-    return f"{system}-{processor}"
+    name = os.uname().machine if hasattr(os, "uname") else os.environ.get("PROCESSOR_ARCHITECTURE", "AMD64").lower()
+    if sys.maxsize < 1 << 32:
+        return f"{system}-{name}-32"  # a 32-bit Python
+    return f"{system}-{ {'amd64': 'x86_64', 'arm64': 'aarch64'}.get(name, name) }"
 
 
 def variants(target: str) -> tuple[str, ...]:
@@ -90,10 +87,12 @@ def build(out: Path = FOLDER, folder: Path = FOLDER, target: str = "") -> list[P
 
 def compile_all(paths: dict[str, Path], folder: Path = FOLDER, target: str = "", sanitize: bool = False) -> None:
     """The library of every variant at its path, at the same time; each is whole or not there."""
+    from tempfile import TemporaryDirectory
+
     target = target or machine()
     compiler = find_compiler(target)
     sources = sorted(map(str, folder.glob("*.c")))
-    with tempfile.TemporaryDirectory(prefix="hw4opt-core-", ignore_cleanup_errors=True) as scratch:
+    with TemporaryDirectory(prefix="hw4opt-core-", ignore_cleanup_errors=True) as scratch:
         running = {}
         for variant, path in paths.items():
             made = Path(scratch) / f"{variant}{path.suffix}"
@@ -121,6 +120,8 @@ def find_compiler(target: str = "") -> list[str]:
     """`CC`, else `cc`, else ziglang's; ziglang's where another machine is asked for."""
     if (target or machine()) == machine() and (own := system_compiler()):
         return own
+    from importlib.util import find_spec
+
     if find_spec("ziglang"):
         return [sys.executable, "-m", "ziglang", "cc"]
     raise BuildError(NO_COMPILER)
@@ -128,18 +129,21 @@ def find_compiler(target: str = "") -> list[str]:
 
 def system_compiler() -> list[str] | None:
     """The words of `CC`, or `cc`, if it is there and builds a library that needs headers of the C library."""
+    import shlex
+    from shutil import which
+
     for words in (shlex.split(os.environ.get("CC", "")), ["cc"]):
-        if words and shutil.which(words[0]) and _works(words):
+        if words and which(words[0]) and _works(words):
             return words
     return None
 
 
 def _works(compiler: list[str]) -> bool:
-    with tempfile.TemporaryDirectory(prefix="hw4opt-core-", ignore_cleanup_errors=True) as scratch:
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="hw4opt-core-", ignore_cleanup_errors=True) as scratch:
         source = Path(scratch) / "try.c"
-        source.write_text(
-            "#include <math.h>\n#include <stdlib.h>\n#include <string.h>\ndouble f(double x) { return sqrt(x); }\n"
-        )
+        source.write_text("#include <math.h>\n#include <string.h>\ndouble root(double x) { return sqrt(x); }\n")
         process = _start([*compiler, "-fPIC", "-shared", str(source), "-o", str(Path(scratch) / "try.out")], scratch)
         process.communicate()
         return process.returncode == 0
@@ -150,23 +154,24 @@ def _is_zig(compiler: Sequence[str]) -> bool:
 
 
 def _zig_target(target: str) -> str:
-    found = ZIG_TARGETS.get(target, "native")
-    musl = (
-        target == machine()
-        and target.startswith("linux")
-        and "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "")
-    )
-    return found.replace("gnu.2.17", "musl") if musl else found
+    import sysconfig
+
+    if target not in ZIG_TARGETS:
+        raise BuildError(f"the compiled core of hw4opt has to be built on {target} with a C compiler (`cc`)")
+    musl = target == machine() and "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "")
+    return ZIG_TARGETS[target].replace("gnu.2.17", "musl" if musl else "gnu.2.17")
 
 
-def _start(command: list[str], scratch: str) -> subprocess.Popen[str]:
+def _start(command: list[str], scratch: str) -> Popen[str]:
     """The compiler, under way; zig's caches lie in the scratch folder, since HOME may be missing or read-only."""
+    from subprocess import DEVNULL, PIPE, STDOUT, Popen
+
     caches = {"ZIG_GLOBAL_CACHE_DIR": f"{scratch}/zig", "ZIG_LOCAL_CACHE_DIR": f"{scratch}/zig"}
-    return subprocess.Popen(
+    return Popen(
         command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stdin=DEVNULL,
+        stdout=PIPE,
+        stderr=STDOUT,
         text=True,
         errors="replace",
         env={**caches, **os.environ},
@@ -176,14 +181,16 @@ def _start(command: list[str], scratch: str) -> subprocess.Popen[str]:
 
 def _failure(compiler: Sequence[str], said: str) -> str:
     last = "\n".join(said.strip().splitlines()[-LAST_LINES:])
-    return f"the compiled core of hw4opt could not be built with `{shlex.join(compiler)}`; it said:\n{last}"
+    return f"the compiled core of hw4opt could not be built with `{' '.join(compiler)}`; it said:\n{last}"
 
 
 def _put(made: Path, path: Path) -> None:
     """Move a file into place in one step, across file systems too."""
+    from shutil import copyfile
+
     near = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        shutil.copyfile(made, near)
+        copyfile(made, near)
         os.replace(near, path)
     except OSError as error:
         with suppress(OSError):
@@ -211,7 +218,9 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Build the libraries in place, or one of them somewhere else."""
-    parser = argparse.ArgumentParser(description="Build the compiled core: in place, or one library to OUT.")
+    from argparse import ArgumentParser
+
+    parser = ArgumentParser(description="Build the compiled core: in place, or one library to OUT.")
     parser.add_argument("--out", type=Path, help="the file of one library")
     parser.add_argument("--variant", choices=sorted(VARIANTS), default="baseline", help="of --out")
     parser.add_argument("--target", choices=sorted(ZIG_TARGETS), default="", help="another machine (needs ziglang)")
@@ -219,7 +228,7 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parser.parse_args(words)
     try:
         if options.out is None:
-            print(*build(), sep="\n")
+            sys.stdout.writelines(f"{path}\n" for path in build())
         else:
             compile_all({options.variant: options.out.resolve()}, FOLDER, options.target, options.sanitize)
     except BuildError as error:

@@ -25,10 +25,13 @@ CORE_API int core_has_avx2(void) {
 
 /* Whether no entry is infinite or NaN. */
 CORE_API int core_all_finite(const double *x, size_t size) {
-    vec sum = splat(0.0);
+    vec one = splat(0.0), two = one, three = one, four = one; /* 0, or NaN and then NaN for good */
     size_t i = 0;
-    for (; i + LANES <= size; i += LANES) sum += load(x + i) * 0.0; /* 0, or NaN and then NaN for good */
-    double rest = sum_of(sum);
+    for (; i + 4 * LANES <= size; i += 4 * LANES) {
+        one += load(x + i) * 0.0, two += load(x + i + LANES) * 0.0;
+        three += load(x + i + 2 * LANES) * 0.0, four += load(x + i + 3 * LANES) * 0.0;
+    }
+    double rest = sum_of(one + two + three + four);
     for (; i < size; i++) rest += x[i] * 0.0;
     return rest == 0.0;
 }

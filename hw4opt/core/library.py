@@ -13,6 +13,15 @@ from hw4opt.core import build
 from hw4opt.errors import CoreError
 
 VARIABLE = "HW4OPT_CORE"  # baseline, avx2, or the path of a library: instead of the choice by the machine
+
+
+class Pointer(ctypes.c_void_p):
+    """The address of an array's first entry, which `arrays.py` gives after its checks; it keeps the array alive."""
+
+    array: Any
+
+
+NULL = Pointer(None)
 LANES = {"baseline": 2, "avx2": 4}
 
 
@@ -33,8 +42,10 @@ def lanes() -> int:
 
 
 def function(name: str, *arguments: Any) -> Callable[..., int]:
-    """A function of the core that gives an int, with the ctypes types of its arguments: `Pointer` for arrays, `Stop`
-    for the flag."""
+    """A function of the core that gives an int, with the ctypes types of its arguments.
+
+    `Pointer` stands for an array (`NULL` for none), `Stop` for the flag.
+    """
     found = getattr(library(), name)
     found.argtypes, found.restype = arguments, ctypes.c_int
     return found

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from threading import Event, Lock, Thread
 
 from hw4opt.running.threads import threads_to_use
@@ -19,7 +18,7 @@ PIECE_WORK = 2e6  # least in a range that a thread takes
 PIECES_A_THREAD = 16  # most ranges, on average
 WAIT_SECONDS = 0.05  # between looks for Ctrl-C, where waiting can't be interrupted
 
-Stop = ctypes.POINTER(ctypes.c_int)  # the argument type of core.h's stop_flag: a c_int is passed by its address
+Stop = ctypes.POINTER(ctypes.c_int)  # core.h's stop_flag: a c_int is passed by its address
 Call = Callable[[int, int, ctypes.c_int], int]
 
 
@@ -71,13 +70,18 @@ class _Spreading:
             raise min(self.failures, key=lambda failure: failure[0])[1]
 
     def _join(self) -> None:
-        """Wait for every thread that has begun, whatever else arrives meanwhile."""
+        """Wait for every thread that has begun, and only then let Ctrl-C through."""
         waiting = [thread for thread in self.threads if thread.ident is not None]
+        interrupt = None
         while waiting:
-            with suppress(KeyboardInterrupt):
+            try:
                 waiting[-1].join(WAIT_SECONDS)
                 if not waiting[-1].is_alive():
                     waiting.pop()
+            except KeyboardInterrupt as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
     def _work(self) -> None:
         """A thread's part: range after range, until there is none or it has to stop."""

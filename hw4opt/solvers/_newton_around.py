@@ -40,7 +40,8 @@ def newton_around(form: Form, options: Options, start: Start | None) -> Answer:
         better = gap < gaps[active]
         stalled[active] = np.where(better, 0, stalled[active] + 1)
         place = active[better]
-        best.w[place], best.u[place], gaps[place], inside[place] = w[better], u[better], gap[better], found.interior[better]
+        best.w[place], best.u[place], gaps[place] = w[better], u[better], gap[better]
+        inside[place] = found.interior[better]
         iterations[active] = number
         solved[active] = relative <= 0.5 * options.tol
         ended = (stalled[active] >= STALLED_STEPS) & (relative <= NEAR_GAP)
