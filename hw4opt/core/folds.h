@@ -109,9 +109,6 @@ typedef struct {
     double *b, *c, *d, *f, *shift, *wide, *vectors, *coefs;
 } engine;
 
-static inline double larger(double x, double y) { return x > y ? x : y; }
-static inline double smaller(double x, double y) { return x < y ? x : y; }
-
 static inline double largest(const double *x, size_t size) {
     double found = 0.0;
     for (size_t i = 0; i < size; i++) found = larger(found, fabs(x[i]));
