@@ -6,7 +6,7 @@ enum { REPAIRS = 4, NEWTON_ROUNDS = 12, FEW_WRONG = 8, REFINEMENTS = 3 };
 static const double Z_SLACK = 1e-12, Z_TOUCH = 3e-15; /* of |z| + |t|, of the largest fitted value */
 static const double NO_CURVATURE = 1e-12, LITTLE_CURVATURE = 1e-9; /* of free columns, of a typical one */
 static const double U_SLACK = 1e-12;                  /* of the largest |u| */
-static const double LEAST_REACH = 0.1; /* of the typical |z|: where the fit is 0, what rounding leaves of it is no size */
+static const double LEAST_REACH = 0.1; /* of the typical |z|: where the fit is 0, rounding alone has no size */
 static const double SHARES[] = {1e-7, 1e-5, 1e-9, 1e-4}; /* of a row's square, left beside E: it depends on E */
 
 /* b = Vᵀa and p = V b; V upper, by rows, 0 below its diagonal. */
@@ -166,7 +166,8 @@ static void cross_over(engine *e, crossover *x, size_t i) {
             if (fabs(rate) < 1e-9 * size) continue;
             const size_t row = k == x->rank ? own : x->list[x->chosen[k]];
             const double u = e->multiplier[row], room = rate > 0 ? e->high[row] - u : u - e->low[row];
-            if (larger(room, 0.0) / fabs(rate) < length) length = larger(room, 0.0) / fabs(rate), step = way * length, hit = k;
+            const double reach = larger(room, 0.0) / fabs(rate);
+            if (reach < length) length = reach, step = way * length, hit = k;
         }
     }
     if (isinf(length)) {

@@ -130,7 +130,8 @@ class _Task(ctypes.Structure):
         task.kept = []
         task.put(a=given("a", table.a, (every, r)), unit=given("unit", table.unit, every))
         shapes: dict[str, tuple[int, ...]] = {"q": (count, every), "t": (count, every)}
-        shapes |= dict.fromkeys(("penalty", "w_scale"), (count, r)) | dict.fromkeys(("z_scale", "u_scale", "gap_scale"), (count,))
+        shapes |= dict.fromkeys(("penalty", "w_scale"), (count, r))
+        shapes |= dict.fromkeys(("z_scale", "u_scale", "gap_scale"), (count,))
         task.put(**{name: given(name, getattr(table, name), shape) for name, shape in shapes.items()})
         task.put(**{name: given(name, getattr(table, name), (count, every), finite=False) for name in ("low", "high")})
         if table.w is not None and table.u is not None:
