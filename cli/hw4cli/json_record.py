@@ -7,7 +7,6 @@ import math
 import platform
 import shlex
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Any
 
 import click
@@ -43,6 +42,8 @@ def command_line(program: str) -> str:
 
 def origin(program: str, seed: int, sha256: str | None) -> dict[str, Any]:
     """Version, command, seed, platform and hash of the data: a part of every JSON."""
+    from importlib.metadata import version  # deferred: a help text costs less than it
+
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     where = f"{system}, Python {platform.python_version()}, numpy {np.__version__}"
     return {

@@ -14,18 +14,18 @@
 #include <time.h>
 
 static const double SAFE_CENTERING = 0.2;   /* of a step after one that was no gain */
-static const double BOUNDARY_SHARE = 0.995; /* of the way to the boundary that a step goes */
+static const double BOUNDARY_SHARE = 0.999; /* of the way to the boundary that a step goes */
 static const double FIRST_POLISH_GAP = 1e-7; /* relative gap at which the active set is tried for the first time */
 static const double NEGLIGIBLE_GAP = 1e-16; /* of the least that a gap can be relative to: done, whatever the scale */
 static const double GAP_SCALE_FROM = 1e-6;  /* … and from which on the gap is judged by what the fit explains */
-static const double LARGEST_WEIGHT = 1e12;  /* of W, in units of the rest of H */
-static const double GAP_OF_LEAST_SQUARES = 0.3, GAP_OF_WARM_START = 3e-2; /* relative gaps that starts are centred at */
+static const double LARGEST_WEIGHT = 1e14;  /* of W, in units of the rest of H */
+static const double GAP_OF_LEAST_SQUARES = 4.0, GAP_OF_WARM_START = 3e-2; /* relative gaps that starts are centred at */
 static const double FAR_ROUNDING = 1e4; /* typical targets: from there on a row's rounding hides what others lack */
 static const double FAR_TARGET = 10.0;  /* typical targets: a row of a bounded slope pulls no more than one there */
 static const double NEAR_BOUND = 1e-6;  /* of a bound: a distance to it that tells u better than u itself */
 static const double LEAST_DISTANCE = 1e-14; /* share of the way to a bound that a start keeps from it */
 static const double SLACK_SHARE = 0.3; /* of the mean residual: the slack of a row that starts between far bounds */
-static const double CONSTRAINT_DISTANCE = 0.1; /* units that a start keeps from a constraint */
+static const double CONSTRAINT_DISTANCE = 0.3; /* units that a start keeps from a constraint */
 static const double DUAL_REACH = 10.0; /* typical duals: beyond it no loss could ask for more */
 enum { STALLED_STEPS = 8, POLISH_ROUNDS = 8, CENTERING_STEPS = 6 };
 
@@ -50,7 +50,9 @@ typedef struct {
     double *u, *s_low, *s_high, *d_low, *d_high;
     double *k, *weight, *least, *exact, *z, *du, *ds_low, *ds_high, *one, *two;
     double *w, *right, *residual, *direction, *center, *second;
-    double complementarity, residual_cost, gap, scale;
+    double complementarity, gap, scale;
+    double least_squares_weight, target, correction, length, largest_curvature; /* what passes are given */
+    bool far_targets;
     newton_system system;
     point best, spare;
     double *arrays;
@@ -58,9 +60,9 @@ typedef struct {
 
 enum { ROW_ARRAYS = 23, COLUMN_ARRAYS = 13 };
 
-static int solver_open(solver *own, const core_form *form) {
+static int solver_open(solver *own, const core_form *form, core_team *team) {
     *own = (solver){0};
-    if (table_open(&own->rows, form)) return CORE_MEMORY;
+    if (table_open(&own->rows, form, team)) return CORE_MEMORY;
     const size_t size = own->rows.size, ld = own->rows.ld;
     double *next = own->arrays = calloc(ROW_ARRAYS * size + COLUMN_ARRAYS * ld + 2 * (ld * ld), sizeof *next);
     if (!next) {
@@ -91,12 +93,15 @@ static void solver_close(solver *own) {
 #define EACH_BOUNDED_BLOCK(own, block)                                                                \
     for (row_block *block = (own)->rows.block; block < (own)->rows.block + (own)->rows.blocks; block++) \
         if (block->bounded)
+#define EACH_BOUNDED_BLOCK_OF(own, g, block)                                                                    \
+    for (row_block *block = first_block(&(own)->rows, g); block < first_block(&(own)->rows, (g) + 1); block++) \
+        if (block->bounded)
 #define EACH_ROW(block, i) for (size_t i = (block)->at; i < (block)->at + (block)->size; i++)
 
 /* Whether every function is smallest at w = 0, u = 0. */
 static bool perfect_at_zero(const table *rows) {
     for (size_t i = 0; i < rows->size; i++) {
-        if (fmin(fmax(0.0, rows->low[i]), rows->high[i]) != 0.0) return false;
+        if (smaller(larger(0.0, rows->low[i]), rows->high[i]) != 0.0) return false;
         if (rows->open[i] != 0.0 && row_slope(-rows->t[i], rows->q[i], rows->low[i], rows->high[i]) != 0.0) return false;
     }
     return true;
@@ -104,24 +109,37 @@ static bool perfect_at_zero(const table *rows) {
 
 /* ---- where to begin ---- */
 
-/* w of the ridge and the loss's targets alone, every residual squared; those far out weigh less, so that none pulls more
-   than a few. */
-static void least_squares(solver *own, double weight) {
+/* One visit of all blocks, by groups. */
+static void pass(solver *own, group_act act) { team_run(own->rows.team, act, own, own->rows.groups); }
+
+static void least_squares_group(void *data, size_t g) {
+    solver *own = data;
     table *rows = &own->rows;
+    const row_group *group = rows->group + g;
     const double far = FAR_TARGET * rows->z_scale;
     const size_t of_loss = (size_t)(rows->form->loss_rows * rows->form->loss_functions);
-    memcpy(own->system.h, rows->h0, rows->ld * rows->ld * sizeof(double));
-    for (size_t j = 0; j < rows->r; j++) own->w[j] = -rows->b0[j];
-    EACH_BOUNDED_BLOCK(own, block) {
+    EACH_BOUNDED_BLOCK_OF(own, g, block) {
         if (block->from >= of_loss) continue;
         EACH_ROW(block, i) {
-            own->one[i] = weight * rows->open[i] * fmin(1.0, far / fmax(fabs(rows->t[i]), far));
+            own->one[i] = own->least_squares_weight * rows->open[i] * smaller(1.0, far / larger(fabs(rows->t[i]), far));
             own->two[i] = own->one[i] * rows->t[i];
         }
-        const double *a = block_matrix(rows, block);
-        gram(a, block->size, rows->r, own->one + block->at, own->system.h, rows->ld, rows->gram_scratch);
-        adjoint(a, block->size, rows->r, own->two + block->at, own->w);
+        const double *a = block_matrix(rows, block, group);
+        block_gram(rows, block, a, own->one + block->at, group);
+        adjoint(a, block->size, rows->r, own->two + block->at, group->one);
     }
+}
+
+/* w of the ridge and the loss's targets alone, every residual squared; those far out weigh less, so that none pulls more
+   than a few. */
+static void least_squares(solver *own) {
+    table *rows = &own->rows;
+    own->least_squares_weight = rows->u_scale / rows->z_scale;
+    memcpy(own->system.h, rows->h0, rows->ld * rows->ld * sizeof(double));
+    for (size_t j = 0; j < rows->r; j++) own->w[j] = -rows->b0[j];
+    begin_sums(rows, own->system.h, own->w, NULL);
+    pass(own, least_squares_group);
+    end_sums(rows);
     factor_system(&own->system, rows->p, NULL);
     solve_system(&own->system, own->w);
 }
@@ -132,19 +150,10 @@ static double dual_inside(const table *rows, size_t i, double reach) {
     const double slope = row_slope(-rows->t[i], rows->q[i], low, high);
     if (rows->has_low[i] != 0.0 && rows->has_high[i] != 0.0) {
         const double inside = 0.1 * (high - low);
-        return fmin(fmax(slope, low + inside), high - inside);
+        return smaller(larger(slope, low + inside), high - inside);
     }
     const double sign = rows->has_high[i] != 0.0 ? 1.0 : -1.0, inner = (sign > 0 ? high : low) - sign * reach;
     return isfinite(slope) && sign * (inner - slope) >= 0.0 ? slope : inner;
-}
-
-/* The size of the dual objective at (w, these duals). */
-static double dual_size(const solver *own, const double *u) {
-    const table *rows = &own->rows;
-    double value = quadratic_pull(rows, own->w, own->residual) - rows->c0;
-    EACH_BOUNDED_BLOCK(own, block) EACH_ROW(block, i)
-        if (rows->open[i] != 0.0) value += (0.5 * rows->q[i] * u[i] + rows->t[i]) * u[i];
-    return fabs(value);
 }
 
 /* A row with one bound: s d = τ at no less than a share of the row's unit from the constraint; a z outside it stays a
@@ -154,7 +163,7 @@ static void center_constraint(solver *own, size_t i, double target, double unit)
     const bool high = rows->has_high[i] != 0.0;
     const double sign = high ? 1.0 : -1.0, bound = high ? rows->high[i] : rows->low[i];
     const double v = sign * (own->z[i] - rows->t[i] - rows->q[i] * bound);
-    const double s = fmax(0.5 * (v + sqrt(v * v + 4.0 * rows->q[i] * target)), CONSTRAINT_DISTANCE * unit);
+    const double s = larger(0.5 * (v + sqrt(v * v + 4.0 * rows->q[i] * target)), CONSTRAINT_DISTANCE * unit);
     *(high ? own->s_high + i : own->s_low + i) = s;
     *(high ? own->d_high + i : own->d_low + i) = target / s;
     own->u[i] = bound - sign * target / s;
@@ -166,27 +175,27 @@ static void center_box(solver *own, size_t i, double target) {
     const double q = rows->q[i], middle = 0.5 * (rows->high[i] + rows->low[i]), half = 0.5 * (rows->high[i] - rows->low[i]);
     const double v = own->z[i] - rows->t[i], reach = v - q * middle, pull = target / half, most = 1.0 - LEAST_DISTANCE;
     double t = reach / (pull + q * half + hypot(pull, reach)); /* u = middle + half t */
-    t = fmin(fmax(t, -most), most);
+    t = smaller(larger(t, -most), most);
     for (int step = 0; step < CENTERING_STEPS; step++) {
         const double room = (1.0 - t) * (1.0 + t), slope = q * half + 2.0 * pull * (1.0 + t * t) / (room * room);
         const double next = t - (q * half * t + 2.0 * pull * t / room - reach) / slope;
-        t = fmin(fmax(next, 0.5 * (t - 1.0)), 0.5 * (t + 1.0));
+        t = smaller(larger(next, 0.5 * (t - 1.0)), 0.5 * (t + 1.0));
     }
-    t = fmin(fmax(t, -most), most);
+    t = smaller(larger(t, -most), most);
     own->u[i] = middle + half * t;
     const double s_high = pull / (1.0 - t), s_low = pull / (1.0 + t), excess = v - q * own->u[i] - s_high + s_low;
-    own->s_high[i] = s_high + fmax(excess, 0.0), own->s_low[i] = s_low + fmax(-excess, 0.0);
+    own->s_high[i] = s_high + larger(excess, 0.0), own->s_low[i] = s_low + larger(-excess, 0.0);
     own->d_high[i] = half * (1.0 - t), own->d_low[i] = half * (1.0 + t);
 }
 
 /* A row whose bounds are far beyond any dual that the loss could ask for: in the middle, slacks that cover its residual. */
 static void start_inside(solver *own, size_t i, double reach, double least) {
     const table *rows = &own->rows;
-    const double inside = 0.1 * fmin(rows->high[i] - rows->low[i], reach);
-    const double u = fmin(fmax(0.0, rows->low[i] + inside), rows->high[i] - inside);
+    const double inside = 0.1 * smaller(rows->high[i] - rows->low[i], reach);
+    const double u = smaller(larger(0.0, rows->low[i] + inside), rows->high[i] - inside);
     const double residual = own->z[i] - rows->t[i] - rows->q[i] * u;
     own->u[i] = u;
-    own->s_high[i] = fmax(residual, 0.0) + least, own->s_low[i] = fmax(-residual, 0.0) + least;
+    own->s_high[i] = larger(residual, 0.0) + least, own->s_low[i] = larger(-residual, 0.0) + least;
     own->d_high[i] = rows->high[i] - u, own->d_low[i] = u - rows->low[i];
 }
 
@@ -198,17 +207,19 @@ static double mean_far_residual(const solver *own, const row_block *block, doubl
     for (size_t i = block->at; i < block->at + block->rows; i++) {
         const double reach = ratio_reach / rows->length[i], wide = rows->high[i] - rows->low[i];
         if (rows->has_low[i] == 0.0 || rows->has_high[i] == 0.0 || 0.5 * wide <= reach) continue;
-        const double inside = 0.1 * fmin(wide, reach), u = fmin(fmax(0.0, rows->low[i] + inside), rows->high[i] - inside);
+        const double inside = 0.1 * smaller(wide, reach), u = smaller(larger(0.0, rows->low[i] + inside), rows->high[i] - inside);
         total += fabs(own->z[i] - rows->t[i] - rows->q[i] * u), count++;
     }
     return count ? total / (double)count : -1.0;
 }
 
-static void center(solver *own, double target) {
+/* Every row at its point on the central path of `target`. */
+static void center_group(void *data, size_t g) {
+    solver *own = data;
     const table *rows = &own->rows;
     const double unit_of_length = rows->z_scale / rows->form->loss_length;
     const double ratio_reach = DUAL_REACH * rows->u_scale * rows->form->loss_length;
-    EACH_BOUNDED_BLOCK(own, block) {
+    EACH_BOUNDED_BLOCK_OF(own, g, block) {
         const double far = mean_far_residual(own, block, ratio_reach);
         EACH_ROW(block, i) {
             const double unit = unit_of_length * rows->length[i], reach = ratio_reach / rows->length[i];
@@ -216,148 +227,182 @@ static void center(solver *own, double target) {
             if (rows->open[i] == 0.0) own->u[i] = rows->low[i];
             else if (rows->has_low[i] != 0.0 && rows->has_high[i] != 0.0) {
                 if (far >= 0.0 && 0.5 * (rows->high[i] - rows->low[i]) > reach)
-                    start_inside(own, i, reach, SLACK_SHARE * fmax(far, unit));
-                else center_box(own, i, target);
-            } else if (rows->has_low[i] != 0.0 || rows->has_high[i] != 0.0) center_constraint(own, i, target, unit);
+                    start_inside(own, i, reach, SLACK_SHARE * larger(far, unit));
+                else center_box(own, i, own->target);
+            } else if (rows->has_low[i] != 0.0 || rows->has_high[i] != 0.0) center_constraint(own, i, own->target, unit);
         }
     }
+}
+
+/* The rows' units and roundings, and what they add to the dual objective at a first guess of u. */
+static void begin_group(void *data, size_t g) {
+    solver *own = data;
+    const table *rows = &own->rows;
+    const double ratio_reach = DUAL_REACH * rows->u_scale * rows->form->loss_length;
+    double value = 0.0;
+    EACH_BOUNDED_BLOCK_OF(own, g, block) EACH_ROW(block, i) {
+        const double length = rows->length[i], low = rows->low[i], high = rows->high[i];
+        own->least[i] = length * length / (LARGEST_WEIGHT * own->largest_curvature);
+        own->exact[i] = own->far_targets ? 8 * 0x1p-52 * fabs(rows->t[i]) : 0.0;
+        if (rows->open[i] == 0.0) continue;
+        const double u = rows->two_sided ? row_slope(own->z[i] - rows->t[i], rows->q[i], low, high)
+                         : rows->has_low[i] + rows->has_high[i] > 0.0 ? dual_inside(rows, i, ratio_reach / length) : 0.0;
+        value += (0.5 * rows->q[i] * u + rows->t[i]) * u;
+    }
+    rows->group[g].sums[0] = value;
 }
 
 /* Centred at a first guess of w: a warm start where all duals have two bounds, else least squares. */
 static void begin(solver *own, const double *warm) {
     table *rows = &own->rows;
     const bool from_warm = warm && rows->two_sided;
-    const double ratio_reach = DUAL_REACH * rows->u_scale * rows->form->loss_length;
-    const double curvature_of_data = 1e-6 * (double)rows->form->data_rows * rows->u_scale / rows->z_scale;
     double largest = 0.0, far = 0.0;
-    for (size_t j = 0; j < rows->r; j++) largest = fmax(largest, rows->p[j]);
+    for (size_t j = 0; j < rows->r; j++) largest = larger(largest, rows->p[j]);
+    for (size_t i = 0; i < rows->size; i++) far = larger(far, fabs(rows->t[i]));
     if (from_warm) memcpy(own->w, warm, rows->r * sizeof(double));
-    else least_squares(own, rows->u_scale / rows->z_scale);
+    else least_squares(own);
     table_forward(rows, own->w, own->z, true);
-    for (size_t i = 0; i < rows->size; i++) far = fmax(far, fabs(rows->t[i]));
-    const bool rounds = far > FAR_ROUNDING * rows->z_scale;
-    EACH_BOUNDED_BLOCK(own, block) EACH_ROW(block, i) {
-        const double length = rows->length[i], low = rows->low[i], high = rows->high[i];
-        own->least[i] = length * length / (LARGEST_WEIGHT * (largest + curvature_of_data));
-        own->exact[i] = rounds ? 8 * 0x1p-52 * fabs(rows->t[i]) : 0.0;
-        own->one[i] = rows->open[i] == 0.0 ? low
-                      : rows->two_sided    ? row_slope(own->z[i] - rows->t[i], rows->q[i], low, high)
-                      : rows->has_low[i] + rows->has_high[i] > 0.0 ? dual_inside(rows, i, ratio_reach / length) : 0.0;
-    }
-    const double typical = 1e-3 * rows->z_scale * rows->u_scale * (double)rows->bounds;
-    const double size = fmax(dual_size(own, own->one), typical);
-    center(own, (from_warm ? GAP_OF_WARM_START : GAP_OF_LEAST_SQUARES) * size / (double)rows->bounds);
+    own->largest_curvature = largest + 1e-6 * (double)rows->form->data_rows * rows->u_scale / rows->z_scale;
+    own->far_targets = far > FAR_ROUNDING * rows->z_scale;
+    begin_sums(rows, NULL, NULL, NULL);
+    pass(own, begin_group);
+    end_sums(rows);
+    const double dual = fabs(quadratic_pull(rows, own->w, own->residual) - rows->c0 + rows->group->sums[0]);
+    const double size = larger(dual, 1e-3 * rows->z_scale * rows->u_scale * (double)rows->bounds);
+    own->target = (from_warm ? GAP_OF_WARM_START : GAP_OF_LEAST_SQUARES) * size / (double)rows->bounds;
+    pass(own, center_group);
 }
 
 /* ---- one step ---- */
 
-/* Residuals, H, the affine right side, and the gap that complementarity and residuals leave. */
-static double evaluate(solver *own) {
-    table *rows = &own->rows;
+static void evaluate_group(void *data, size_t g) {
+    solver *own = data;
+    const table *rows = &own->rows;
+    row_group *group = rows->group + g;
     double complementarity = 0.0, residual_cost = 0.0, dual = 0.0;
-    double *residual = own->residual;
-    const double energy = quadratic_pull(rows, own->w, residual);
-    memcpy(own->system.h, rows->h0, rows->ld * rows->ld * sizeof(double));
-    memset(own->right, 0, rows->ld * sizeof(double));
-    EACH_BOUNDED_BLOCK(own, block) {
-        const double *a = block_matrix(rows, block);
+    EACH_BOUNDED_BLOCK_OF(own, g, block) {
+        const double *a = block_matrix(rows, block, group);
         forward(a, block->size, rows->r, own->w, own->z + block->at);
         EACH_ROW(block, i) {
             const double u = own->u[i], qu = rows->q[i] * u, k = qu + rows->t[i] - own->z[i], open = rows->open[i];
             const double rest = k + own->s_high[i] - own->s_low[i];
             const double total = rows->q[i] + own->s_high[i] / own->d_high[i] + own->s_low[i] / own->d_low[i];
             own->k[i] = k;
-            own->weight[i] = open / fmax(total, own->least[i]);
+            own->weight[i] = open / larger(total, own->least[i]);
             own->one[i] = own->weight[i] * k;
             complementarity += own->s_high[i] * own->d_high[i] + own->s_low[i] * own->d_low[i];
-            residual_cost += open * fmax(fabs(rest) - own->exact[i], 0.0) * fabs(u);
+            residual_cost += open * larger(fabs(rest) - own->exact[i], 0.0) * fabs(u);
             dual += (open * 0.5 * qu + rows->t[i]) * u;
         }
-        gram(a, block->size, rows->r, own->weight + block->at, own->system.h, rows->ld, rows->gram_scratch);
-        adjoint(a, block->size, rows->r, own->u + block->at, residual);
-        adjoint(a, block->size, rows->r, own->one + block->at, own->right);
+        block_gram(rows, block, a, own->weight + block->at, group);
+        two_adjoints(a, block->size, rows->r, own->u + block->at, own->one + block->at, group->one, group->two);
     }
-    own->complementarity = complementarity;
-    own->gap = complementarity + residual_cost + stationarity_cost(rows, own->w, residual);
-    return fabs(energy - rows->c0 + dual);
+    group->sums[0] = complementarity, group->sums[1] = residual_cost, group->sums[2] = dual;
 }
 
-/* What a gap is relative to: the size of the dual objective far from the end, and near it what the fit explains. */
+/* Residuals, H, the affine right side, and the gap that complementarity and residuals leave; gives the size of the dual
+   objective. */
+static double evaluate(solver *own) {
+    table *rows = &own->rows;
+    const double energy = quadratic_pull(rows, own->w, own->residual);
+    memcpy(own->system.h, rows->h0, rows->ld * rows->ld * sizeof(double));
+    memset(own->right, 0, rows->ld * sizeof(double));
+    begin_sums(rows, own->system.h, own->residual, own->right);
+    pass(own, evaluate_group);
+    end_sums(rows);
+    const double *sums = rows->group->sums;
+    own->complementarity = sums[0];
+    own->gap = sums[0] + sums[1] + stationarity_cost(rows, own->w, own->residual);
+    return fabs(energy - rows->c0 + sums[2]);
+}
+
+/* What the gap is relative to at the end: what the fit explains, no more than the dual objective. */
+static double final_scale(solver *own, double dual) {
+    table *rows = &own->rows;
+    if (rows->curved && !rows->form->given_gap_scale) table_forward(rows, own->w, own->z, false);
+    return smaller(dual, gap_scale(rows, own->w, own->z, own->gap));
+}
+
+/* … and on the way: the size of the dual objective far from the end. */
 static double scale_of(solver *own, double dual) {
-    table *rows = &own->rows;
-    const core_form *form = rows->form;
-    const double rough = fmax(dual, 1e-300);
-    if (own->gap > GAP_SCALE_FROM * rough) return rough;
-    if (!form->given_gap_scale) {
-        if (own->gap <= NEGLIGIBLE_GAP * form->least[rows->problem]) return rough;
-        for (size_t b = 0; b < rows->blocks; b++)
-            if (!rows->block[b].bounded)
-                forward(block_matrix(rows, rows->block + b), rows->block[b].size, rows->r, own->w, own->z + rows->block[b].at);
-    }
-    return fmin(rough, gap_scale(rows, own->w, own->z, own->gap));
+    const core_form *form = own->rows.form;
+    if (own->gap > GAP_SCALE_FROM * dual) return dual;
+    if (!form->given_gap_scale && own->gap <= NEGLIGIBLE_GAP * form->least[own->rows.problem]) return dual;
+    return final_scale(own, dual);
 }
 
-/* The affine direction: the steepest approach to a bound, Σ ds dd, AᵀW of the centring and second-order terms. */
-static double affine_pass(solver *own, double *cross) {
-    table *rows = &own->rows;
-    double steepest = 0.0, product = 0.0;
-    memset(own->center, 0, rows->ld * sizeof(double));
-    memset(own->second, 0, rows->ld * sizeof(double));
-    EACH_BOUNDED_BLOCK(own, block) {
-        const double *a = block_matrix(rows, block);
+static void affine_group(void *data, size_t g) {
+    solver *own = data;
+    const table *rows = &own->rows;
+    row_group *group = rows->group + g;
+    double steepest = 0.0, cross = 0.0;
+    EACH_BOUNDED_BLOCK_OF(own, g, block) {
+        const double *a = block_matrix(rows, block, group);
         forward(a, block->size, rows->r, own->direction, own->du + block->at);
         EACH_ROW(block, i) {
             const double du = own->weight[i] * (own->du[i] - own->k[i]);
             const double to_high = rows->has_high[i] / own->d_high[i], to_low = rows->has_low[i] / own->d_low[i];
             const double high = du * (own->s_high[i] - own->s_high[i] * to_high * du);
             const double low = du * (-own->s_low[i] - own->s_low[i] * to_low * du);
-            const double up = du * to_high, down = -du * to_low;
-            /* s shrinks by 1 - approach of its own distance's change */
-            const double top = fmax(up, rows->has_high[i] * (1.0 - up)), bottom = fmax(down, rows->has_low[i] * (1.0 - down));
+            const double up = du * to_high, down = -du * to_low; /* s falls by 1 - its own distance's approach */
+            const double top = larger(up, rows->has_high[i] * (1.0 - up)), bottom = larger(down, rows->has_low[i] * (1.0 - down));
             own->du[i] = du;
-            product += high + low;
-            steepest = fmax(steepest, fmax(top, bottom));
+            cross += high + low;
+            steepest = larger(steepest, larger(top, bottom));
             own->one[i] = own->weight[i] * (to_high - to_low);
             own->two[i] = own->weight[i] * (low * to_low - high * to_high);
         }
-        adjoint(a, block->size, rows->r, own->one + block->at, own->center);
-        adjoint(a, block->size, rows->r, own->two + block->at, own->second);
+        two_adjoints(a, block->size, rows->r, own->one + block->at, own->two + block->at, group->one, group->two);
     }
-    *cross = product;
-    return steepest;
+    group->largest = steepest, group->sums[0] = cross;
 }
 
-/* The combined direction; gives the steepest approach to a bound. */
-static double combined_pass(solver *own, double target, double correction) {
+/* The affine direction; gives the steepest approach to a bound. Of the corrector: Σ ds dd into `cross`, and AᵀW of the
+   centring and second-order terms. */
+static double affine_pass(solver *own, double *cross) {
     table *rows = &own->rows;
+    memset(own->center, 0, rows->ld * sizeof(double));
+    memset(own->second, 0, rows->ld * sizeof(double));
+    begin_sums(rows, NULL, own->center, own->second);
+    pass(own, affine_group);
+    end_sums(rows);
+    *cross = rows->group->sums[0];
+    return rows->group->largest;
+}
+
+/* The combined direction, and its steepest approach to a bound. */
+static void combined_group(void *data, size_t g) {
+    solver *own = data;
+    const table *rows = &own->rows;
+    row_group *group = rows->group + g;
+    const double target = own->target, correction = own->correction;
     double steepest = 0.0;
-    EACH_BOUNDED_BLOCK(own, block) {
-        forward(block_matrix(rows, block), block->size, rows->r, own->direction, own->one + block->at);
+    EACH_BOUNDED_BLOCK_OF(own, g, block) {
+        forward(block_matrix(rows, block, group), block->size, rows->r, own->direction, own->one + block->at);
         EACH_ROW(block, i) {
             const double before = own->du[i], to_high = rows->has_high[i] / own->d_high[i], to_low = rows->has_low[i] / own->d_low[i];
             const double ratio_high = own->s_high[i] * to_high, ratio_low = own->s_low[i] * to_low;
             const double aim_high = (target - correction * before * (own->s_high[i] - ratio_high * before)) * to_high;
             const double aim_low = (target - correction * before * (-own->s_low[i] - ratio_low * before)) * to_low;
-            const double ds_high = aim_high - own->s_high[i], ds_low = aim_low - own->s_low[i];
-            const double du = own->weight[i] * (own->one[i] - own->k[i] - ds_high - own->s_high[i] + ds_low + own->s_low[i]);
-            const double change_high = ds_high + ratio_high * du, change_low = ds_low - ratio_low * du;
-            own->du[i] = du;
-            own->ds_high[i] = change_high, own->ds_low[i] = change_low;
-            steepest = fmax(steepest, fmax(du * to_high, -du * to_low));
-            steepest = fmax(steepest, rows->has_high[i] != 0.0 ? -change_high / own->s_high[i] : 0.0);
-            steepest = fmax(steepest, rows->has_low[i] != 0.0 ? -change_low / own->s_low[i] : 0.0);
+            const double du = own->weight[i] * (own->one[i] - own->k[i] - aim_high + aim_low);
+            const double ds_high = aim_high - own->s_high[i] + ratio_high * du, ds_low = aim_low - own->s_low[i] - ratio_low * du;
+            own->du[i] = du, own->ds_high[i] = ds_high, own->ds_low[i] = ds_low;
+            steepest = larger(steepest, larger(du * to_high, -du * to_low));
+            steepest = larger(steepest, rows->has_high[i] != 0.0 ? -ds_high / own->s_high[i] : 0.0);
+            steepest = larger(steepest, rows->has_low[i] != 0.0 ? -ds_low / own->s_low[i] : 0.0);
         }
     }
-    return steepest;
+    group->largest = steepest;
 }
 
-static void advance(solver *own, double length) {
-    table *rows = &own->rows;
-    for (size_t j = 0; j < rows->r; j++) own->w[j] += length * own->direction[j];
-    EACH_BOUNDED_BLOCK(own, block) EACH_ROW(block, i) {
+static void advance_group(void *data, size_t g) {
+    solver *own = data;
+    const table *rows = &own->rows;
+    const double length = own->length;
+    EACH_BOUNDED_BLOCK_OF(own, g, block) EACH_ROW(block, i) {
         own->u[i] += length * own->du[i];
-        if (rows->has_high[i] != 0.0) own->s_high[i] += length * own->ds_high[i], own->d_high[i] -= length * own->du[i];
-        if (rows->has_low[i] != 0.0) own->s_low[i] += length * own->ds_low[i], own->d_low[i] += length * own->du[i];
+        own->s_high[i] += rows->has_high[i] * length * own->ds_high[i], own->d_high[i] -= rows->has_high[i] * length * own->du[i];
+        own->s_low[i] += rows->has_low[i] * length * own->ds_low[i], own->d_low[i] += rows->has_low[i] * length * own->du[i];
     }
 }
 
@@ -369,23 +414,27 @@ static void step(solver *own, bool slow) {
     factor_system(&own->system, rows->p, NULL);
     for (size_t j = 0; j < r; j++) own->direction[j] = own->right[j] - own->residual[j];
     solve_system(&own->system, own->direction);
-    double target = 0.0, correction = slow ? 0.0 : 1.0;
+    own->target = 0.0, own->correction = slow ? 0.0 : 1.0;
     if (rows->bounds) {
         double cross;
-        const double steepest = affine_pass(own, &cross), length = 1.0 / fmax(steepest, 1.0);
-        const double after = fmax((1.0 - length) * own->complementarity + length * length * cross, 0.0);
-        const double ratio = after / fmax(own->complementarity, 1e-300);
-        const double infeasibility = fmax(own->gap - own->complementarity, 0.0);
+        const double steepest = affine_pass(own, &cross), length = 1.0 / larger(steepest, 1.0);
+        const double after = larger((1.0 - length) * own->complementarity + length * length * cross, 0.0);
+        const double ratio = after / larger(own->complementarity, 1e-300);
+        const double infeasibility = larger(own->gap - own->complementarity, 0.0);
         /* complementarity must not run ahead of residuals */
         const bool ahead = infeasibility > 10.0 * own->complementarity && own->gap < own->scale;
         const double share = slow ? SAFE_CENTERING : ratio * ratio * ratio;
-        target = (ahead ? SAFE_CENTERING * infeasibility : share * own->complementarity) / (double)rows->bounds;
+        own->target = (ahead ? SAFE_CENTERING * infeasibility : share * own->complementarity) / (double)rows->bounds;
         for (size_t j = 0; j < r; j++)
-            own->direction[j] = own->right[j] - own->residual[j] + target * own->center[j] + correction * own->second[j];
+            own->direction[j] = own->right[j] - own->residual[j] + own->target * own->center[j] + own->correction * own->second[j];
         solve_system(&own->system, own->direction);
     }
-    const double steepest = combined_pass(own, target, correction);
-    advance(own, fmin(1.0, BOUNDARY_SHARE / fmax(steepest, 1e-300)));
+    begin_sums(rows, NULL, NULL, NULL);
+    pass(own, combined_group);
+    end_sums(rows);
+    own->length = smaller(1.0, BOUNDARY_SHARE / larger(rows->group->largest, 1e-300));
+    for (size_t j = 0; j < r; j++) own->w[j] += own->length * own->direction[j];
+    pass(own, advance_group);
 }
 
 /* ---- one problem ---- */
@@ -454,18 +503,19 @@ static int64_t iterate(solver *own, const core_options *options, double end, sto
     int stalled = 0;
     *solved = false;
     for (int64_t iteration = 0;; iteration++) {
-        own->scale = scale_of(own, evaluate(own));
+        const double dual = larger(evaluate(own), 1e-300);
+        own->scale = scale_of(own, dual);
         const bool better = own->gap < best || iteration == 0;
         if (better) best = own->gap;
         stalled = better ? 0 : stalled + 1;
         const double relative = own->gap / own->scale;
-        const bool lost = !isfinite(relative) || (own->gap > 1e3 * best && best <= 1e-4 * own->scale) ||
+        const bool lost = !isfinite(relative) || (own->gap > 1e3 * best && best <= 1e-4 * final_scale(own, dual)) ||
                           (stalled >= STALLED_STEPS && best <= FIRST_POLISH_GAP * own->scale);
         const bool good = relative <= 0.5 * options->tol; /* half: the certificate counts the gap its own way */
         const bool last = iteration >= options->max_iterations || *stop || seconds() >= end;
         const bool try_first = better && relative <= FIRST_POLISH_GAP && !tried && own->rows.bounds;
         if ((try_first || good || last || lost) && (isfinite(relative) || last)) {
-            const double aim = 0.5 * options->tol * own->scale;
+            const double aim = 0.5 * options->tol * final_scale(own, dual);
             tried = true;
             polish_here(own, aim, interior);
             *solved = good || own->spare.gap <= aim;
@@ -520,7 +570,7 @@ static void solve_problem(solver *own, size_t problem, const core_options *optio
 CORE_API int core_polish(const core_form *form, const core_options *options, const double *aim, core_answer *answer,
                          int64_t low, int64_t high, stop_flag stop) {
     solver own;
-    if (solver_open(&own, form)) return CORE_MEMORY;
+    if (solver_open(&own, form, NULL)) return CORE_MEMORY;
     const size_t r = own.rows.r, all = own.rows.rows;
     for (size_t problem = (size_t)low; problem < (size_t)high && !*stop; problem++) {
         table_load(&own.rows, problem);
@@ -536,11 +586,11 @@ CORE_API int core_polish(const core_form *form, const core_options *options, con
     return *stop ? CORE_STOPPED : CORE_DONE;
 }
 
-/* Problems low … high of the batch. */
-CORE_API int core_interior(const core_form *form, const core_options *options, core_answer *answer, int64_t low,
-                           int64_t high, stop_flag stop) {
+/* Problems low … high of the batch; `team` (or NULL) helps with each of them. */
+CORE_API int core_interior(const core_form *form, const core_options *options, core_answer *answer, core_team *team,
+                           int64_t low, int64_t high, stop_flag stop) {
     solver own;
-    if (solver_open(&own, form)) return CORE_MEMORY;
+    if (solver_open(&own, form, team)) return CORE_MEMORY;
     const double end = seconds() + options->time_limit;
     for (int64_t problem = low; problem < high && !*stop; problem++)
         solve_problem(&own, (size_t)problem, options, end, stop, answer);

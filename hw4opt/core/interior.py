@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hw4opt.core.arrays import Pointer, given, made
 from hw4opt.core.library import function
+from hw4opt.core.team import helpers
 from hw4opt.core.threads import Stop, spread
 
 Array = NDArray[np.float64]
@@ -39,15 +40,16 @@ class MapRows(NamedTuple):
 class RowTable:
     """A batch of b problems over M rows (rows.h):
 
-        minimise over w in R^r   ½ Σ_j p_j w_j² + Σ_i f_i(a_iᵀw),   f_i(z) = max over low ≤ u ≤ high of (z - t) u - ½ q u²
+        minimise over w in R^r   ½ Σ_j p_j w_j² + Σ_i f_i(a_iᵀw),
+        f_i(z) = max over low ≤ u ≤ high of (z - t) u - ½ q u²
 
     base (N, r) and maps make A (M, r); penalty (b, r) p; q, t, low, high (b, M), bounds may be infinite.
 
     length (M,)                 typical length of the rows of A
     w_scale, proximal (b, r)    of columns without penalty: the size of w, and the curvature that Newton steps lend them
     z_scale, u_scale (b,)       typical |z| and |u| of the loss; loss_length its rows' typical length
-    gap_scale (b,)              what gaps are relative to; None: computed from share, lost (b, n), charged, least (b,), of
-                                the loss's n rows, which are the first ones, one time for each of its functions
+    gap_scale (b,)              what gaps are relative to; None: computed from share, lost (b, n), charged, least (b,)
+                                of the loss's n rows, which are the first ones, once for each of its functions
     """
 
     base: Array
@@ -83,7 +85,8 @@ class RowTable:
 
 
 class Points(NamedTuple):
-    """What the core gives back: w (b, r), u (b, M), strictly feasible points (b, r), gaps, steps, whether solved (b,)."""
+    """What the core gives back: w (b, r), u (b, M), points inside the constraints (b, r), gaps, steps, whether solved
+    (b,)."""
 
     w: Array
     u: Array
@@ -108,15 +111,18 @@ def interior(
     form, options, found = _Form.of(table), _Options(tol, steps, time_limit), _Answer.of(table)
     options.begin(table, w, u)
 
-    def call(low: int, high: int, stop: ctypes.c_int) -> int:
-        return _functions().interior(form, options, found, low, high, stop)
+    with helpers(table.batch, table.q.shape[1]) as team:
 
-    spread(call, table.batch, STEPS_GUESSED * table.work)
+        def call(low: int, high: int, stop: ctypes.c_int) -> int:
+            return _functions().interior(form, options, found, team, low, high, stop)
+
+        spread(call, table.batch, STEPS_GUESSED * table.work)
     return found.points
 
 
 def polish(table: RowTable, w: Array, u: Array, aim: Array, steps: int) -> Points:
-    """Points (w, u) polished until their gaps are well below `aim` (b,), in at most so many steps; no worse than before."""
+    """Points (w, u) polished until their gaps are well below `aim` (b,), in at most so many steps; no worse than
+    before."""
     form, options, found = _Form.of(table), _Options(0.0, steps, math.inf), _Answer.of(table)
     options.begin(table, w, u)
     aims = given("aim", aim, table.batch, finite=False)
@@ -153,7 +159,7 @@ class _Map(_Struct):
             found.coef_stride = rows.coef.strides[0] // 8
             assert rows.coef.shape[0] == rows.count and rows.coef.strides[1] == 8
         if rows.index is None:
-            assert 0 <= rows.first and (not rows.count or rows.first + rows.count + found.width - 1 <= base_rows)
+            assert rows.first >= 0 and (not rows.count or rows.first + rows.count + found.width - 1 <= base_rows)
             return found
         found.width = rows.index.shape[1]
         found.put(index=given("index", rows.index, (rows.count, found.width), np.int64))
@@ -245,6 +251,6 @@ class _Functions(NamedTuple):
 def _functions() -> _Functions:
     form, options, answer = (ctypes.POINTER(one) for one in (_Form, _Options, _Answer))
     return _Functions(
-        function("core_interior", form, options, answer, INT, INT, Stop),
+        function("core_interior", form, options, answer, ctypes.c_void_p, INT, INT, Stop),
         function("core_polish", form, options, Pointer, answer, INT, INT, Stop),
     )

@@ -18,6 +18,17 @@
 
 typedef double vec __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
 
+/* The first where the two are not ordered: one instruction, where fmax and fmin are calls. */
+static inline double larger(double x, double y) { return y > x ? y : x; }
+static inline double smaller(double x, double y) { return y < x ? y : x; }
+
+#if defined(__clang__)
+#define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+typedef long long vec_index __attribute__((vector_size(8 * LANES)));
+#define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (vec_index){__VA_ARGS__})
+#endif
+
 static inline size_t padded(size_t size) { return (size + PAD - 1) / PAD * PAD; }
 
 static inline vec load(const double *x) { return *(const vec *)x; }
@@ -77,33 +88,98 @@ static inline void adjoint(const double *a, size_t rows, size_t r, const double 
     for (; j < r; j++) g[j] += dot(a + j * rows, u, rows);
 }
 
-/* A tile of `gram`: columns j … j + 3 (weighted ones, in `left`) with k … k + 2. */
-static inline void gram_tile(const double *left, const double *right, size_t rows, double *h, size_t ld) {
-    vec s[4][3] = {{splat(0.0)}};
-    for (size_t i = 0; i < rows; i += LANES) {
-        const vec r0 = load(right + i), r1 = load(right + rows + i), r2 = load(right + 2 * rows + i);
-        for (int p = 0; p < 4; p++) {
-            const vec l = load(left + (size_t)p * rows + i);
-            s[p][0] += l * r0, s[p][1] += l * r1, s[p][2] += l * r2;
+/* g += Aᵀu and h += Aᵀv over a block, which is read once. */
+static inline void two_adjoints(const double *a, size_t rows, size_t r, const double *u, const double *v, double *g,
+                                double *h) {
+    size_t j = 0;
+    for (; j + 2 <= r; j += 2) {
+        const double *one = a + j * rows, *two = one + rows;
+        vec s1 = splat(0.0), s2 = s1, s3 = s1, s4 = s1;
+        for (size_t i = 0; i < rows; i += LANES) {
+            const vec p = load(u + i), q = load(v + i), x = load(one + i), y = load(two + i);
+            s1 += p * x, s2 += p * y, s3 += q * x, s4 += q * y;
         }
+        g[j] += sum_of(s1), g[j + 1] += sum_of(s2), h[j] += sum_of(s3), h[j + 1] += sum_of(s4);
     }
-    for (int p = 0; p < 4; p++)
-        for (int q = 0; q < 3; q++) h[(size_t)p * ld + (size_t)q] += sum_of(s[p][q]);
+    for (; j < r; j++) g[j] += dot(a + j * rows, u, rows), h[j] += dot(a + j * rows, v, rows);
 }
 
-/* h += Aᵀ diag(weight) A over a block, upper triangle; `scratch` holds 4 columns. */
-static inline void gram(const double *a, size_t rows, size_t r, const double *weight, double *h, size_t ld,
+/* out = h x of a symmetric matrix, of which the upper triangle is kept; x and out (ld), x 0 beyond r. */
+static inline void symmetric_product(const double *h, size_t r, size_t ld, const double *x, double *out) {
+    memset(out, 0, ld * sizeof *out);
+    for (size_t i = 0; i < r; i++) {
+        const double *row = h + i * ld;
+        const size_t from = (i + PAD) / PAD * PAD;
+        double total = row[i] * x[i];
+        for (size_t j = i + 1; j < from && j < r; j++) total += row[j] * x[j], out[j] += row[j] * x[i];
+        if (from < ld) {
+            total += dot(row + from, x + from, ld - from);
+            axpy(x[i], row + from, out + from, ld - from);
+        }
+        out[i] += total;
+    }
+}
+
+/* out += the sums of four vectors. */
+static inline void add_sums(double *out, vec a, vec b, vec c, vec d) {
+#if LANES == 4
+    const vec ab = SHUFFLE(a, b, 0, 4, 2, 6) + SHUFFLE(a, b, 1, 5, 3, 7);
+    const vec cd = SHUFFLE(c, d, 0, 4, 2, 6) + SHUFFLE(c, d, 1, 5, 3, 7);
+    store(out, load(out) + (SHUFFLE(ab, cd, 0, 1, 4, 5) + SHUFFLE(ab, cd, 2, 3, 6, 7)));
+#else
+    out[0] += sum_of(a), out[1] += sum_of(b), out[2] += sum_of(c), out[3] += sum_of(d);
+#endif
+}
+
+/* PAD rows of ld entries as columns: entry j of them goes to out + j * stride. */
+static inline void put_columns(const double *four, size_t ld, double *out, size_t stride) {
+#if LANES == 4
+    for (size_t j = 0; j < ld; j += PAD) {
+        const vec a = load(four + j), b = load(four + ld + j), c = load(four + 2 * ld + j), d = load(four + 3 * ld + j);
+        const vec ab = SHUFFLE(a, b, 0, 4, 2, 6), cd = SHUFFLE(c, d, 0, 4, 2, 6);
+        const vec ba = SHUFFLE(a, b, 1, 5, 3, 7), dc = SHUFFLE(c, d, 1, 5, 3, 7);
+        store(out + j * stride, SHUFFLE(ab, cd, 0, 1, 4, 5)), store(out + (j + 1) * stride, SHUFFLE(ba, dc, 0, 1, 4, 5));
+        store(out + (j + 2) * stride, SHUFFLE(ab, cd, 2, 3, 6, 7)), store(out + (j + 3) * stride, SHUFFLE(ba, dc, 2, 3, 6, 7));
+    }
+#else
+    for (size_t j = 0; j < ld; j++)
+        for (size_t lane = 0; lane < PAD; lane++) out[j * stride + lane] = four[lane * ld + j];
+#endif
+}
+
+enum { TILE = 3 }; /* weighted columns of a tile of `gram`; the other side has PAD */
+
+/* h[p, k … k + 3] += left_pᵀ a_k … for a tile. */
+static inline void gram_tile(const double *left, const double *right, size_t rows, double *h, size_t ld, size_t wide) {
+    const double *two = right + rows, *three = two + rows, *four = three + rows;
+    vec a1 = splat(0.0), a2 = a1, a3 = a1, a4 = a1, b1 = a1, b2 = a1, b3 = a1, b4 = a1, c1 = a1, c2 = a1, c3 = a1, c4 = a1;
+    for (size_t i = 0; i < rows; i += LANES) {
+        const vec a = load(left + i), b = load(left + rows + i), c = load(left + 2 * rows + i);
+        vec x = load(right + i);
+        a1 += a * x, b1 += b * x, c1 += c * x;
+        x = load(two + i);
+        a2 += a * x, b2 += b * x, c2 += c * x;
+        x = load(three + i);
+        a3 += a * x, b3 += b * x, c3 += c * x;
+        x = load(four + i);
+        a4 += a * x, b4 += b * x, c4 += c * x;
+    }
+    add_sums(h, a1, a2, a3, a4);
+    if (wide > 1) add_sums(h + ld, b1, b2, b3, b4);
+    if (wide > 2) add_sums(h + 2 * ld, c1, c2, c3, c4);
+}
+
+/* h += Aᵀ diag(weight) A over a block of ld columns, those beyond r 0; `scratch` holds TILE columns. Only the upper
+   triangle is meant; what is added below it is rubbish. */
+static inline void gram(const double *a, size_t rows, size_t r, size_t ld, const double *weight, double *h,
                         double *scratch) {
-    for (size_t j = 0; j < r; j += 4) {
-        const size_t wide = r - j < 4 ? r - j : 4;
+    for (size_t j = 0; j < r; j += TILE) {
+        const size_t wide = r - j < TILE ? r - j : TILE;
+        if (wide < TILE) memset(scratch + wide * rows, 0, (TILE - wide) * rows * sizeof *scratch);
         for (size_t p = 0; p < wide; p++)
             for (size_t i = 0; i < rows; i += LANES)
                 store(scratch + p * rows + i, load(weight + i) * load(a + (j + p) * rows + i));
-        size_t k = j;
-        if (wide == 4)
-            for (; k + 3 <= r; k += 3) gram_tile(scratch, a + k * rows, rows, h + j * ld + k, ld);
-        for (; k < r; k++)
-            for (size_t p = 0; p < wide; p++) h[(j + p) * ld + k] += dot(scratch + p * rows, a + k * rows, rows);
+        for (size_t k = j / PAD * PAD; k < ld; k += PAD) gram_tile(scratch, a + k * rows, rows, h + j * ld + k, ld, wide);
     }
 }
 

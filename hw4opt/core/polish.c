@@ -28,8 +28,8 @@ static sizes sizes_of(const table *rows, size_t first, size_t *end, const double
     size_t b = first, count = 0;
     for (; b < rows->blocks && rows->block[b].map == rows->block[first].map; b++)
         for (size_t i = rows->block[b].at; i < rows->block[b].at + rows->block[b].rows; i++) {
-            found.largest_dual = fmax(found.largest_dual, fabs(u[i]));
-            found.largest_z = fmax(found.largest_z, fabs(z[i]));
+            found.largest_dual = larger(found.largest_dual, fabs(u[i]));
+            found.largest_z = larger(found.largest_z, fabs(z[i]));
             found.mean_z += fabs(z[i]), found.mean_length += rows->length[i], count++;
         }
     found.mean_z /= (double)count, found.mean_length /= (double)count;
@@ -40,12 +40,12 @@ static sizes sizes_of(const table *rows, size_t first, size_t *end, const double
 static void set_smoothing(const table *rows, const double *z, const double *u, double *epsilon) {
     for (size_t b = 0, end; b < rows->blocks; b = end) {
         const sizes typical = sizes_of(rows, b, &end, z, u);
-        const double size = fmax(typical.largest_dual, LEAST_DUAL * rows->u_scale);
+        const double size = larger(typical.largest_dual, LEAST_DUAL * rows->u_scale);
         for (size_t k = b; k < end; k++)
             for (size_t i = rows->block[k].at; i < rows->block[k].at + rows->block[k].size; i++) {
                 const double unit = typical.mean_z / typical.mean_length * rows->length[i];
                 const double least = LEAST_DUAL * rows->z_scale * rows->length[i] / (rows->form->loss_length * size);
-                epsilon[i] = rows->q[i] == 0.0 && rows->open[i] != 0.0 ? fmax(SMOOTHING * unit / size, least) : 0.0;
+                epsilon[i] = rows->q[i] == 0.0 && rows->open[i] != 0.0 ? larger(SMOOTHING * unit / size, least) : 0.0;
             }
     }
 }
@@ -57,7 +57,7 @@ static void dual_at(const table *rows, const polish_space *space, const double *
         if (!block->bounded) continue;
         for (size_t i = block->at; i < block->at + block->size; i++) {
             const double free = (z[i] - rows->t[i] + space->epsilon[i] * space->center[i]) / (rows->q[i] + space->epsilon[i]);
-            u[i] = rows->open[i] != 0.0 ? fmin(fmax(free, rows->low[i]), rows->high[i]) : rows->low[i];
+            u[i] = rows->open[i] != 0.0 ? smaller(larger(free, rows->low[i]), rows->high[i]) : rows->low[i];
         }
     }
 }
@@ -68,7 +68,7 @@ static double row_slack(const table *rows, size_t i, double z, double u, double 
     if (rows->open[i] == 0.0) return 0.0;
     if (rows->q[i] == 0.0 && fabs(v) <= met && (isinf(low) || isinf(high))) return 0.0;
     if (isinf(slope)) slope = u + copysign(price, v);
-    return fmax((slope - u) * (v - 0.5 * rows->q[i] * (slope + u)), 0.0);
+    return larger((slope - u) * (v - 0.5 * rows->q[i] * (slope + u)), 0.0);
 }
 
 /* The duality gap at (w, u); violations of constraints at a multiple of their price |u|. Sets space->base to
@@ -83,10 +83,10 @@ static double measure(table *rows, polish_space *space, const double *w, const d
         for (size_t k = b; k < end; k++) {
             const row_block *block = rows->block + k;
             if (!block->bounded) continue;
-            adjoint(block_matrix(rows, block), block->size, rows->r, u + block->at, space->gradient);
+            adjoint(block_matrix(rows, block, rows->group), block->size, rows->r, u + block->at, space->gradient);
             for (size_t i = block->at; i < block->at + block->rows; i++) {
                 const double unit = rows->u_scale * rows->form->loss_length / rows->length[i];
-                total += row_slack(rows, i, z[i], u[i], VIOLATION_PRICE * fmax(typical.largest_dual, unit), met);
+                total += row_slack(rows, i, z[i], u[i], VIOLATION_PRICE * larger(typical.largest_dual, unit), met);
             }
         }
     }
@@ -107,7 +107,7 @@ static void move_center(table *rows, polish_space *space, double *u) {
     memcpy(space->gradient, space->base, rows->ld * sizeof(double));
     for (size_t b = 0; b < rows->blocks; b++)
         if (rows->block[b].bounded)
-            adjoint(block_matrix(rows, rows->block + b), rows->block[b].size, rows->r, u + rows->block[b].at, space->gradient);
+            adjoint(block_matrix(rows, rows->block + b, rows->group), rows->block[b].size, rows->r, u + rows->block[b].at, space->gradient);
 }
 
 /* The slope of the inner objective after `length` of the direction; `fresh` is overwritten. */
@@ -123,7 +123,7 @@ static double slope_after(const table *rows, polish_space *space, double length,
             }
             const double z = space->z[i] + length * space->dz[i], epsilon = space->epsilon[i];
             const double free = (z - rows->t[i] + epsilon * space->center[i]) / (rows->q[i] + epsilon);
-            total += space->dz[i] * fmin(fmax(free, rows->low[i]), rows->high[i]);
+            total += space->dz[i] * smaller(larger(free, rows->low[i]), rows->high[i]);
         }
     }
     return total;
@@ -138,7 +138,7 @@ static double search_length(const table *rows, polish_space *space, double linea
         if (!past && !shorter) break;
         if (past) high = length, at_high = here;
         else low = length, at_low = here;
-        const double share = fmin(fmax(-at_low / fmax(at_high - at_low, 1e-300), 0.1), 0.9);
+        const double share = smaller(larger(-at_low / larger(at_high - at_low, 1e-300), 0.1), 0.9);
         length = low + share * (high - low);
         here = slope_after(rows, space, length, linear, curve);
     }
@@ -155,7 +155,8 @@ static void newton_step(table *rows, polish_space *space, const double *u) {
         for (size_t i = block->at; i < block->at + block->size; i++)
             space->weight[i] = rows->open[i] != 0.0 && u[i] > rows->low[i] && u[i] < rows->high[i]
                                    ? 1.0 / (rows->q[i] + space->epsilon[i]) : 0.0;
-        gram(block_matrix(rows, block), block->size, r, space->weight + block->at, space->system.h, rows->ld, rows->gram_scratch);
+        gram(block_matrix(rows, block, rows->group), block->size, r, rows->ld, space->weight + block->at, space->system.h,
+             rows->group->scratch);
     }
     factor_system(&space->system, rows->p, rows->form->proximal + rows->problem * r);
     for (size_t j = 0; j < r; j++) space->direction[j] = -space->gradient[j];

@@ -2,36 +2,72 @@
 
 #include <stdlib.h>
 
-enum { BLOCK_ROWS = 256, KEPT_ENTRIES = 4000000 };
+enum { BLOCK_ROWS = 256, KEPT_ENTRIES = 4000000, GROUPED_BLOCKS = 128, GROUPS = 32 };
 
 static const double PIVOT_ROUNDING = 1e-15; /* of a diagonal entry, times r */
 
-static void make_matrix(const core_form *form, const row_block *block, double *a) {
-    const row_map *map = form->map + block->map;
-    const size_t r = (size_t)form->r, size = block->size, width = (size_t)map->width;
-    for (size_t i = 0; i < size; i += PAD) {
-        for (size_t j = 0; j < r; j++)
-            for (size_t lane = 0; lane < PAD; lane++) a[j * size + i + lane] = 0.0;
-        for (size_t lane = 0; lane < PAD && i + lane < block->rows; lane++) {
-            const size_t row = block->offset + i + lane;
-            double *out = a + i + lane;
-            for (size_t c = 0; c < width; c++) {
-                const size_t at = map->index ? (size_t)map->index[row * width + c] : (size_t)map->first + row + c;
-                const double coef = map->coef ? map->coef[row * (size_t)map->coef_stride + c] : 1.0;
-                const double *base = form->base + at * r;
-                if (coef == 1.0 && c == 0)
-                    for (size_t j = 0; j < r; j++) out[j * size] = base[j];
-                else
-                    for (size_t j = 0; j < r; j++) out[j * size] += coef * base[j];
-            }
-        }
+/* Row `row` of a map, (r). */
+static void make_row(const core_form *form, const row_map *map, size_t row, double *out) {
+    const size_t r = (size_t)form->r, width = (size_t)map->width;
+    for (size_t c = 0; c < width; c++) {
+        const size_t at = map->index ? (size_t)map->index[row * width + c] : (size_t)map->first + row + c;
+        const double coef = map->coef ? map->coef[row * (size_t)map->coef_stride + c] : 1.0;
+        const double *base = form->base + at * r;
+        if (c == 0)
+            for (size_t j = 0; j < r; j++) out[j] = coef * base[j];
+        else
+            for (size_t j = 0; j < r; j++) out[j] += coef * base[j];
     }
 }
 
-const double *block_matrix(table *rows, const row_block *block) {
+/* Rows of a block by columns, PAD rows at a time; `four` holds PAD rows of ld. */
+static void make_matrix(const core_form *form, const row_block *block, double *a, double *four) {
+    const row_map *map = form->map + block->map;
+    const size_t r = (size_t)form->r, ld = padded(r), size = block->size;
+    memset(four, 0, PAD * ld * sizeof *four);
+    for (size_t i = 0; i < size; i += PAD) {
+        for (size_t lane = 0; lane < PAD; lane++) {
+            if (i + lane < block->rows) make_row(form, map, block->offset + i + lane, four + lane * ld);
+            else memset(four + lane * ld, 0, ld * sizeof *four);
+        }
+        put_columns(four, ld, a + i, size);
+    }
+}
+
+const double *block_matrix(const table *rows, const row_block *block, const row_group *group) {
     if (block->kept) return block->kept;
-    make_matrix(rows->form, block, rows->made);
-    return rows->made;
+    make_matrix(rows->form, block, group->made, group->scratch);
+    return group->made;
+}
+
+void block_gram(const table *rows, const row_block *block, const double *a, const double *weight, const row_group *group) {
+    gram(a, block->size, rows->r, rows->ld, weight, group->h, group->scratch);
+}
+
+void begin_sums(table *rows, double *h, double *one, double *two) {
+    for (size_t g = 0; g < rows->groups; g++) {
+        row_group *group = rows->group + g;
+        const bool first = g == 0;
+        group->h = first ? h : group->own_h, group->one = first ? one : group->own_one, group->two = first ? two : group->own_two;
+        memset(group->sums, 0, sizeof group->sums);
+        group->largest = 0.0;
+        if (first) continue;
+        if (h) memset(group->h, 0, rows->ld * rows->ld * sizeof(double));
+        memset(group->one, 0, rows->ld * sizeof(double));
+        memset(group->two, 0, rows->ld * sizeof(double));
+    }
+}
+
+void end_sums(table *rows) {
+    row_group *total = rows->group;
+    for (size_t g = 1; g < rows->groups; g++) {
+        const row_group *group = rows->group + g;
+        if (total->h) axpy(1.0, group->h, total->h, rows->ld * rows->ld);
+        if (total->one) axpy(1.0, group->one, total->one, rows->ld);
+        if (total->two) axpy(1.0, group->two, total->two, rows->ld);
+        for (size_t k = 0; k < 4; k++) total->sums[k] += group->sums[k];
+        total->largest = larger(total->largest, group->largest);
+    }
 }
 
 static size_t count_blocks(const core_form *form) {
@@ -53,121 +89,153 @@ static void lay_blocks(table *rows) {
     rows->size = at;
 }
 
-int table_open(table *rows, const core_form *form) {
-    *rows = (table){.form = form, .r = (size_t)form->r, .ld = padded((size_t)form->r), .rows = (size_t)form->rows};
+/* Cut an array into parts of these sizes. */
+static double *cut(double *from, double **into[], size_t count, size_t each) {
+    for (size_t k = 0; k < count; k++) *into[k] = from, from += each;
+    return from;
+}
+
+/* Room for groups; those beyond the first have sums of their own. */
+static double *lay_groups(table *rows, double *from) {
+    const size_t ld = rows->ld, scratch = BLOCK_ROWS * TILE > PAD * ld ? BLOCK_ROWS * TILE : PAD * ld;
+    for (size_t g = 0; g < rows->groups; g++) {
+        row_group *group = rows->group + g;
+        group->made = from, group->scratch = from + BLOCK_ROWS * ld;
+        group->own_h = group->scratch + scratch;
+        group->own_one = group->own_h + ld * ld, group->own_two = group->own_one + ld;
+        from = group->own_two + ld;
+    }
+    return from;
+}
+
+static size_t group_size(size_t ld) {
+    return BLOCK_ROWS * ld + (BLOCK_ROWS * TILE > PAD * ld ? BLOCK_ROWS * TILE : PAD * ld) + ld * ld + 2 * ld;
+}
+
+int table_open(table *rows, const core_form *form, core_team *team) {
+    *rows = (table){.form = form, .r = (size_t)form->r, .ld = padded((size_t)form->r), .rows = (size_t)form->rows, .team = team};
     rows->blocks = count_blocks(form);
+    rows->groups = rows->blocks < GROUPED_BLOCKS ? 1 : GROUPS;
     rows->block = calloc(rows->blocks + 1, sizeof *rows->block);
-    if (!rows->block) return CORE_MEMORY;
-    lay_blocks(rows);
-    const size_t size = rows->size, ld = rows->ld;
-    const bool keep = size * rows->r <= KEPT_ENTRIES;
-    double *arrays = calloc(8 * size + 3 * ld + ld * ld + BLOCK_ROWS * (rows->r + 4), sizeof *arrays);
-    if (keep) rows->kept = malloc((size * rows->r + 1) * sizeof *rows->kept);
-    rows->q = arrays;
-    if (!arrays || (keep && !rows->kept)) {
+    rows->group = calloc(rows->groups, sizeof *rows->group);
+    if (!rows->block || !rows->group) {
         table_close(rows);
         return CORE_MEMORY;
     }
-    double **by_row[] = {&rows->q, &rows->t, &rows->low, &rows->high, &rows->length, &rows->open, &rows->has_low, &rows->has_high};
-    for (size_t k = 0; k < 8; k++) *by_row[k] = arrays, arrays += size;
-    rows->p = arrays, rows->w_scale = arrays + ld, rows->b0 = arrays + 2 * ld, rows->h0 = arrays + 3 * ld;
-    rows->made = rows->h0 + ld * ld, rows->gram_scratch = rows->made + BLOCK_ROWS * rows->r;
+    lay_blocks(rows);
+    const size_t size = rows->size, ld = rows->ld;
+    const bool keep = size * ld <= KEPT_ENTRIES;
+    double *next = rows->arrays = calloc(8 * size + 3 * ld + ld * ld + rows->groups * group_size(ld), sizeof *next);
+    if (keep) rows->kept = malloc((size * ld + 1) * sizeof *rows->kept);
+    if (!next || (keep && !rows->kept)) {
+        table_close(rows);
+        return CORE_MEMORY;
+    }
+    next = cut(next, (double **[]){&rows->q, &rows->t, &rows->low, &rows->high, &rows->length, &rows->open, &rows->has_low,
+                                   &rows->has_high}, 8, size);
+    next = cut(next, (double **[]){&rows->p, &rows->w_scale, &rows->b0}, 3, ld);
+    rows->h0 = next;
+    lay_groups(rows, next + ld * ld);
     for (size_t b = 0; b < rows->blocks; b++) {
         row_block *block = rows->block + b;
         memcpy(rows->length + block->at, form->length + block->from, block->rows * sizeof(double));
         for (size_t i = block->rows; i < block->size; i++) rows->length[block->at + i] = 1.0;
         if (!keep) continue;
-        make_matrix(form, block, rows->kept + block->at * rows->r);
-        block->kept = rows->kept + block->at * rows->r;
+        make_matrix(form, block, rows->kept + block->at * ld, rows->group->scratch);
+        block->kept = rows->kept + block->at * ld;
     }
     return CORE_DONE;
 }
 
 void table_close(table *rows) {
     free(rows->block);
-    free(rows->q);
+    free(rows->group);
+    free(rows->arrays);
     free(rows->kept);
     *rows = (table){0};
 }
 
-/* Which rows are open, and have bounds; the quadratic of the blocks without bounds. */
-static void load_block(table *rows, row_block *block, const double *weight_scratch) {
+/* Which rows are open, and have bounds, how many bounds and rows with one bound there are; the quadratic of a block
+   without bounds. */
+static void load_block(table *rows, row_block *block, row_group *group) {
     double *q = rows->q + block->at, *t = rows->t + block->at, *low = rows->low + block->at, *high = rows->high + block->at;
     double *open = rows->open + block->at, *has_low = rows->has_low + block->at, *has_high = rows->has_high + block->at;
-    double *weight = (double *)weight_scratch, *slope = weight + block->size;
-    size_t bounds = 0;
+    double weight[BLOCK_ROWS], slope[BLOCK_ROWS], bounds = 0.0;
     for (size_t i = 0; i < block->size; i++) {
         const bool there = low[i] < high[i];
         open[i] = there;
         has_low[i] = there && low[i] > -INFINITY;
         has_high[i] = there && high[i] < INFINITY;
-        if (has_low[i] + has_high[i] == 1.0) rows->two_sided = false;
-        bounds += (size_t)(has_low[i] + has_high[i]);
+        bounds += has_low[i] + has_high[i];
+        group->sums[2] += has_low[i] + has_high[i] == 1.0;
     }
-    rows->bounds += bounds;
-    block->bounded = bounds > 0;
+    group->sums[1] += bounds;
+    block->bounded = bounds > 0.0;
     if (block->bounded) return;
     for (size_t i = 0; i < block->size; i++) {
         weight[i] = open[i] != 0.0 ? 1.0 / q[i] : 0.0;
         slope[i] = open[i] != 0.0 ? -weight[i] * t[i] : low[i];
-        rows->c0 += (open[i] != 0.0 ? -0.5 : -1.0) * slope[i] * t[i];
+        group->sums[0] += (open[i] != 0.0 ? -0.5 : -1.0) * slope[i] * t[i];
     }
-    const double *a = block_matrix(rows, block);
-    gram(a, block->size, rows->r, weight, rows->h0, rows->ld, rows->gram_scratch);
-    adjoint(a, block->size, rows->r, slope, rows->b0);
+    group->sums[3] += 1.0;
+    const double *a = block_matrix(rows, block, group);
+    block_gram(rows, block, a, weight, group);
+    adjoint(a, block->size, rows->r, slope, group->one);
 }
 
-void table_load(table *rows, size_t problem) {
+static void load_group(void *data, size_t g) {
+    table *rows = data;
     const core_form *form = rows->form;
-    const size_t r = rows->r, m = problem * rows->rows;
-    double weight[2 * BLOCK_ROWS];
-    rows->problem = problem, rows->bounds = 0, rows->two_sided = true, rows->c0 = 0.0;
-    rows->z_scale = form->z_scale[problem], rows->u_scale = form->u_scale[problem];
-    memset(rows->h0, 0, rows->ld * rows->ld * sizeof(double));
-    memset(rows->b0, 0, rows->ld * sizeof(double));
-    for (size_t j = 0; j < r; j++)
-        rows->p[j] = form->penalty[problem * r + j], rows->w_scale[j] = form->w_scale[problem * r + j];
-    for (size_t b = 0; b < rows->blocks; b++) {
-        row_block *block = rows->block + b;
-        const size_t bytes = block->rows * sizeof(double), from = m + block->from;
+    for (row_block *block = first_block(rows, g); block < first_block(rows, g + 1); block++) {
+        const size_t bytes = block->rows * sizeof(double), from = rows->problem * rows->rows + block->from;
         memcpy(rows->q + block->at, form->q + from, bytes), memcpy(rows->t + block->at, form->t + from, bytes);
         memcpy(rows->low + block->at, form->low + from, bytes), memcpy(rows->high + block->at, form->high + from, bytes);
         for (size_t i = block->at + block->rows; i < block->at + block->size; i++)
             rows->q[i] = 1.0, rows->t[i] = rows->low[i] = rows->high[i] = 0.0;
-        load_block(rows, block, weight);
+        load_block(rows, block, rows->group + g);
     }
 }
 
+void table_load(table *rows, size_t problem) {
+    const core_form *form = rows->form;
+    const size_t r = rows->r;
+    rows->problem = problem;
+    rows->z_scale = form->z_scale[problem], rows->u_scale = form->u_scale[problem];
+    memset(rows->h0, 0, rows->ld * rows->ld * sizeof(double));
+    memset(rows->b0, 0, rows->ld * sizeof(double));
+    memcpy(rows->p, form->penalty + problem * r, r * sizeof(double));
+    memcpy(rows->w_scale, form->w_scale + problem * r, r * sizeof(double));
+    begin_sums(rows, rows->h0, rows->b0, NULL);
+    team_run(rows->team, load_group, rows, rows->groups);
+    end_sums(rows);
+    const double *sums = rows->group->sums;
+    rows->c0 = sums[0], rows->bounds = (size_t)sums[1], rows->two_sided = sums[2] == 0.0, rows->curved = sums[3] > 0.0;
+}
+
+static void forward_group(void *data, size_t g) {
+    table *rows = data;
+    for (row_block *block = first_block(rows, g); block < first_block(rows, g + 1); block++)
+        if (block->bounded || !rows->only_bounded)
+            forward(block_matrix(rows, block, rows->group + g), block->size, rows->r, rows->w_in, rows->z_out + block->at);
+}
+
 void table_forward(table *rows, const double *w, double *z, bool only_bounded) {
-    for (size_t b = 0; b < rows->blocks; b++) {
-        const row_block *block = rows->block + b;
-        if (only_bounded && !block->bounded) continue;
-        forward(block_matrix(rows, block), block->size, rows->r, w, z + block->at);
-    }
+    rows->w_in = w, rows->z_out = z, rows->only_bounded = only_bounded;
+    team_run(rows->team, forward_group, rows, rows->groups);
 }
 
 double stationarity_cost(const table *rows, const double *w, const double *residual) {
     double cost = 0.0;
     for (size_t j = 0; j < rows->r; j++)
         cost += rows->p[j] > 0.0 ? 0.5 * residual[j] * residual[j] / rows->p[j]
-                                 : fabs(residual[j]) * fmax(fabs(w[j]), rows->w_scale[j]);
+                                 : fabs(residual[j]) * larger(fabs(w[j]), rows->w_scale[j]);
     return cost;
-}
-
-/* out = h x of a symmetric matrix, of which the upper triangle is kept. */
-static void symmetric_product(const double *h, size_t r, size_t ld, const double *x, double *out) {
-    memset(out, 0, ld * sizeof *out);
-    for (size_t i = 0; i < r; i++) {
-        const double *row = h + i * ld;
-        double total = row[i] * x[i];
-        for (size_t j = i + 1; j < r; j++) total += row[j] * x[j], out[j] += row[j] * x[i];
-        out[i] += total;
-    }
 }
 
 double quadratic_pull(const table *rows, const double *w, double *residual) {
     double energy = 0.0;
-    symmetric_product(rows->h0, rows->r, rows->ld, w, residual);
+    if (rows->curved) symmetric_product(rows->h0, rows->r, rows->ld, w, residual);
+    else memset(residual, 0, rows->ld * sizeof *residual);
     for (size_t j = 0; j < rows->r; j++) {
         const double bend = residual[j] + rows->p[j] * w[j];
         energy += 0.5 * w[j] * bend;
@@ -227,7 +295,7 @@ double gap_scale(const table *rows, const double *w, const double *z, double gap
         if (isfinite(value)) penalties += value;
     }
     const double most = trimmed(&remains) + penalties, fit = trimmed(&explained) - penalties + gap;
-    return fmax(fmin(most, fmax(fit, form->charged[problem])), form->least[problem]);
+    return larger(smaller(most, larger(fit, form->charged[problem])), form->least[problem]);
 }
 
 void factor_system(newton_system *system, const double *penalty, const double *extra) {

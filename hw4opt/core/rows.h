@@ -9,6 +9,7 @@
 
 #include "core.h"
 #include "linalg.h"
+#include "team.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -49,26 +50,52 @@ typedef struct {
     bool bounded; /* of the current problem: some row has a bound */
 } row_block;
 
+/* What a group of neighbouring blocks is visited with: room for a block's matrix and for the weighted columns of its
+   Gram product; and what it adds to sums over all rows. Those of the first group are where the sums are wanted. */
+typedef struct {
+    double *made, *scratch, *h, *one, *two;
+    double sums[4], largest;
+    double *own_h, *own_one, *own_two;
+} row_group;
+
 /* What one problem after the other is solved in; every row array has `size` entries, every column array `ld`. */
 typedef struct {
     const core_form *form;
     size_t r, ld, rows, size, blocks;
     row_block *block;
-    double *kept, *made, *gram_scratch; /* matrices; one block's; four columns of it */
+    size_t groups;
+    row_group *group;
+    core_team *team;
+    double *kept, *arrays;
     double *q, *t, *low, *high, *length;
     double *open, *has_low, *has_high; /* 1 or 0 */
     double *p, *w_scale;               /* (ld) */
     double *h0, *b0;                   /* of the blocks without bounds: ½ wᵀh0 w + b0ᵀw + c0 */
     double c0;
     size_t problem, bounds;
+    const double *w_in; /* what table_forward is given */
+    double *z_out;
+    bool only_bounded;
     double z_scale, u_scale;
     bool two_sided; /* every bounded row has both bounds */
+    bool curved;    /* h0 is not 0 */
 } table;
 
-int table_open(table *rows, const core_form *form);
+int table_open(table *rows, const core_form *form, core_team *team);
 void table_close(table *rows);
 void table_load(table *rows, size_t problem);
-const double *block_matrix(table *rows, const row_block *block);
+const double *block_matrix(const table *rows, const row_block *block, const row_group *group);
+void block_gram(const table *rows, const row_block *block, const double *a, const double *weight, const row_group *group);
+
+/* The blocks of a group. */
+static inline row_block *first_block(const table *rows, size_t group) {
+    return rows->block + group * rows->blocks / rows->groups;
+}
+
+/* Set sums to 0: of the first group, h, one and two (NULL: not used) are left as they are. */
+void begin_sums(table *rows, double *h, double *one, double *two);
+/* Add up what the groups found in the first one. */
+void end_sums(table *rows);
 
 /* z = A w over all rows, or those of blocks with bounds. */
 void table_forward(table *rows, const double *w, double *z, bool only_bounded);
@@ -85,7 +112,7 @@ double gap_scale(const table *rows, const double *w, const double *z, double gap
 /* f'(z) of a row at v = z - t; infinite outside its domain. */
 static inline double row_slope(double v, double q, double low, double high) {
     const double free = q > 0.0 ? v / q : v > 0.0 ? INFINITY : v < 0.0 ? -INFINITY : 0.0;
-    return fmin(fmax(free, low), high);
+    return smaller(larger(free, low), high);
 }
 
 /* Solve (H + P) x = b, H (upper) overwritten by its factor, columns without curvature left out. */

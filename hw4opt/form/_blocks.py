@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
-
-import numpy as np
 
 from hw4opt.form.box_rows import BoxRows
 from hw4opt.form.chunks import Chunk
@@ -64,14 +61,6 @@ class RowBlock:
     def gram(self, weights: Array) -> Array:
         """AᵀWA, (b, r, r), for weights (b, m)."""
         return self.chunk.gram(self.chunk.matrix, weights)
-
-    @cached_property
-    def bounds(self) -> Array | int:
-        """How many finite bounds the duals of its open rows have, (b,) or one number."""
-        if not isinstance(self.rows, BoxRows):
-            return 0
-        sides = self.kind.low_bounded + self.kind.high_bounded
-        return sides * np.broadcast_to(self.rows.open, (len(self.rows.open), self.count)).sum(axis=1)
 
 
 class _Function(NamedTuple):

@@ -247,12 +247,6 @@ class Form:
         return stationarity_cost(self.penalty, residual, w, self.w_scale)
 
     @cached_property
-    def bounds(self) -> Array:
-        """How many finite bounds the duals of the rows have, at least 1, (b,)."""
-        counts = (np.broadcast_to(block.bounds, self.batch) for block in self.nonquadratic)
-        return np.maximum(sum(counts, np.zeros(self.batch)), 1)
-
-    @cached_property
     def column_square(self) -> Array:
         """Mean square of the loss's rows of A by column, (r,)."""
         if not self.has_loss:

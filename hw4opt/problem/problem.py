@@ -161,7 +161,7 @@ def _fields(model: Model, measured: MeasuredData) -> dict[str, Any]:
     """The fields of the problem: its halves, and their parts."""
     data = measured.data
     parts = {field.name: getattr(model, field.name) for field in fields(model)}
-    columns = {"x": data.x, "y": data.y, "weights": data.weights, "offset": data.offset}
+    columns = {field.name: getattr(data, field.name) for field in fields(data)}
     return {"model": model, "data": data, "_measured": measured, **parts, **columns}
 
 
@@ -179,6 +179,7 @@ class Problem(ReadOnly):
     intercept    one more, unpenalised column of ones
     standardize  measure every x column from its mean (from 0 in a linear design without intercept) in units of its
                  standard deviation; gamma is then in those units, and a constant column keeps its own
+    names        what the columns are called
 
     `model` and `data` are its two halves. Raises `InputError`, whose sentence names what is wrong.
     """
@@ -193,6 +194,7 @@ class Problem(ReadOnly):
     offset: Array | None
     intercept: bool
     standardize: bool
+    names: ColumnNames = field(repr=False)
     model: Model = field(init=False, repr=False)
     data: Data = field(init=False, repr=False)
     _measured: MeasuredData = field(init=False, repr=False)
@@ -209,9 +211,10 @@ class Problem(ReadOnly):
         offset: ArrayLike | None = None,
         intercept: bool = False,
         standardize: bool = False,
+        names: ColumnNames | None = None,
     ) -> None:
         model = Model(kernel, loss, regularizers, constraints, intercept, standardize)
-        data = model.data_of(x, y, weights, offset)
+        data = model.data_of(x, y, weights, offset, names)
         set_fields(self, **_fields(*_joined(model, data)))
 
     @property

@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hw4opt.design.unit_diagonal import NEGLIGIBLE_SINGULAR_VALUE, inverse_root_diagonal, least_pivot, scaled_by
-from hw4opt.form import Form, Rows, SmoothRows
+from hw4opt.form import Form, SmoothRows
 from hw4opt.terms.base import Array
 
 PINNED_SAMPLE_ROWS = 2_048  # pinned rows that are looked at first, for each 16 columns
@@ -130,22 +130,15 @@ def _sides(form: Form, problem: int) -> tuple[list[np.ndarray], list[tuple[np.nd
     """By term: the rows that pin s to 0; and the one-sided rows with the sign that makes them s ≤ 0."""
     pinned, one_sided = [], []
     for term in form.terms:
-        low, high = np.zeros(term.count), np.zeros(term.count)
-        for rows in term.functions:
-            low, high = (
-                low + _domain(rows, problem, -np.inf, term.count),
-                high + _domain(rows, problem, np.inf, term.count),
-            )
+        functions = [rows.cut(slice(None), np.array([problem])) for rows in term.functions]
+        low, high = (
+            np.sum([rows.clip_dual(np.broadcast_to(end, (1, term.count)))[0] for rows in functions], axis=0)
+            for end in (-np.inf, np.inf)
+        )
         pinned.append(np.flatnonzero((low < 0) & (high > 0)))
         alone = np.flatnonzero((low < 0) ^ (high > 0))
         one_sided.append((alone, np.where(high[alone] > 0, 1.0, -1.0)))
     return pinned, one_sided
-
-
-def _domain(rows: Rows, problem: int, end: float, count: int) -> Array:
-    """The lower (end -inf) or upper (end inf) bound of each row's dual, (count,), infinite ones as 1."""
-    bound = rows.cut(slice(None), np.array([problem])).clip_dual(np.full((1, count), end))[0]
-    return np.where(np.isinf(bound), np.copysign(1.0, end), bound)
 
 
 def inside_rows(form: Form, problem: int, w: Array) -> np.ndarray:

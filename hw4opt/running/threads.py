@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from itertools import chain
 from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
 FEWEST_ITEMS = 8  # that several threads are started for
 _threads: int | None = None  # what `set_threads` says
+SHARES_PER_THREAD = 4  # that the items are handed out in: to hand over one may cost more than to work on it
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -53,5 +55,7 @@ def parallel_map(act: Callable[[T], R], items: Iterable[T]) -> list[R]:
     threads = min(len(items), threads_to_use())
     if threads < 2:
         return [act(item) for item in items]
+    size = -(-len(items) // (SHARES_PER_THREAD * threads))
+    shares = [items[low : low + size] for low in range(0, len(items), size)]
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(act, items))
+        return list(chain.from_iterable(pool.map(lambda share: [act(item) for item in share], shares)))

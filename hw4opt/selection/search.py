@@ -15,7 +15,7 @@ from hw4opt.validation.arguments import whole_of
 
 DENSE_GAMMA_POINTS = 25  # points of gamma in a dense first grid; its other axes have as many as an axis alone
 FIRST_GRID_POINTS = {1: 13, 2: 7, 3: 5}  # points an axis of the first grid, by number of axes
-GRID_POINTS = 10  # points an axis of `grid` without a count
+AXIS_POINTS = 10  # points an axis of `grid` without a count
 MOST_FITS = 20_000
 
 
@@ -48,7 +48,7 @@ def rounds(
         return
     if kind == "random":
         yield _random(axes, number, seed)
-        steps = {axis.name: (axis.high / axis.low) ** (1 / (GRID_POINTS - 1)) for axis in axes}
+        steps = {axis.name: (axis.high / axis.low) ** (1 / (AXIS_POINTS - 1)) for axis in axes}
         yield from beyond(axes, steps, tried, near=False)
         return
     dense = dense and kind == "zoom" and len(axes) <= 2
@@ -80,7 +80,7 @@ def _random(axes: Sequence[Axis], number: int, seed: int) -> list[Setting]:
 
 
 def _counts(kind: str, axes: Sequence[Axis], dense: bool) -> list[int]:
-    default = FIRST_GRID_POINTS.get(len(axes), 4) if kind == "zoom" else GRID_POINTS
+    default = FIRST_GRID_POINTS.get(len(axes), 4) if kind == "zoom" else AXIS_POINTS
     if dense:
         counts = [axis.points(DENSE_GAMMA_POINTS if axis.name == GAMMA else FIRST_GRID_POINTS[1]) for axis in axes]
     else:

@@ -1,7 +1,7 @@
 """Polishing, which native solvers share: find the active set of a nearly optimal point and land on it exactly.
 
-The core does it for box-constrained rows (core/polish.c); smooth rows are replaced by the quadratics that touch them, and
-a damped Newton step goes towards the polished point.
+The core does it for box-constrained rows (core/polish.c); smooth rows are replaced by the quadratics that touch them,
+and a damped Newton step goes towards the polished point.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Polished:
 
 
 def polish(form: Form, w: Array, u: Array, aim: Array) -> Polished:
-    """The points (w, u) polished until their gaps are well below `aim` (b,), or as they are where that gains nothing."""
+    """The points (w, u) polished until their gaps are well below `aim` (b,), or as they are where that gains
+    nothing."""
     if not form.nonquadratic:
         return Polished(w, u, measure(form, w, u))
     if not any(block.kind.smooth for block in form.blocks):

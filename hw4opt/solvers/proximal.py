@@ -24,7 +24,6 @@ from hw4opt.form import BoxRows, Form, RowBlock
 from hw4opt.form.answer import Answer, Options, Start
 from hw4opt.solvers._base import Solver
 from hw4opt.solvers._first_order import iterate
-from hw4opt.solvers._normal_equations import largest_eigenvalue
 from hw4opt.terms.base import Array
 
 PROXIMAL_STEP_LIMIT = 50_000
@@ -129,7 +128,7 @@ class _OnPrimal(_Accelerated):
         curvatures = [np.broadcast_to(block.rows.largest_curvature, (form.batch, block.count)) for block in self.smooth]
         total = self.h + sum((block.gram(one) for block, one in zip(self.smooth, curvatures, strict=True)), 0.0)
         scale = np.maximum(np.einsum("bii->bi", total), 1e-300)
-        longest = largest_eigenvalue(total / np.sqrt(scale[:, :, None] * scale[:, None, :]))
+        longest = _largest_eigenvalue(total / np.sqrt(scale[:, :, None] * scale[:, None, :]))
         self.length = 1.0 / (scale * longest[:, None])
         self.x = np.zeros(form.penalty.shape) if start is None else start.w
 
@@ -166,7 +165,7 @@ class _OnDual(_Accelerated):
         ]
         gram = sum(block.gram(unit) for block, unit in zip(self.blocks, units, strict=True))
         root = np.linalg.cholesky(0.5 * (self.q_inverse + self.q_inverse.transpose(0, 2, 1)))
-        longest = largest_eigenvalue(np.matmul(root.transpose(0, 2, 1), np.matmul(gram, root)))[:, None]
+        longest = _largest_eigenvalue(np.matmul(root.transpose(0, 2, 1), np.matmul(gram, root)))[:, None]
         self.steps = [unit / longest for unit in units]
         self.x = np.zeros((b, form.size))
         if start is not None:
@@ -185,3 +184,8 @@ class _OnDual(_Accelerated):
 
     def point(self) -> Start:
         return Start(self._w_of(self.x), self.x)
+
+
+def _largest_eigenvalue(matrix: Array) -> Array:
+    """Of every symmetric matrix of the batch, (b,), and a little more, so that it can bound a step."""
+    return np.maximum(np.linalg.eigvalsh(matrix)[:, -1], 1e-300) * (1 + 1e-10)

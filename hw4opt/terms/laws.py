@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -32,8 +33,7 @@ MAX_LOG_RATIO = 0.5  # … and up to which from that ratio, and beyond from the 
 MAX_INTEGRAL_RATIO = 0.25  # |m/c' - 1| up to which the divergence is an integral from one parameter to the other
 NEGLIGIBLE_DECAY_T = 350.0  # t from which on exp(-2 t) is nothing beside 1
 INVERSE_STEPS = 30  # of Newton's method, at most
-GAUSS_LEGENDRE = np.polynomial.legendre.leggauss(6)  # nodes and weights on [-1, 1]
-QUADRATURE = list(zip(0.5 * (GAUSS_LEGENDRE[0] + 1), 0.5 * GAUSS_LEGENDRE[1], strict=True))  # (node, weight) on [0, 1]
+QUADRATURE_NODES = 6  # of Gauss's rule
 
 
 class Law(ABC):
@@ -168,12 +168,12 @@ class ZeroTruncatedLaw(Law):
     def _near(self, z: Array, lacking: Array) -> Array:
         delta = lacking / self.variance(z)
         for _ in range(INVERSE_STEPS):
-            mean = sum(weight * self.variance(z + node * delta) for node, weight in QUADRATURE)
+            mean = sum(weight * self.variance(z + node * delta) for node, weight in _quadrature())
             move = (delta * mean - lacking) / self.variance(z + delta)
             delta = delta - move
             if np.all(np.abs(move) <= 1e-14 * np.abs(delta)):
                 break
-        return delta * delta * sum(weight * node * self.variance(z + node * delta) for node, weight in QUADRATURE)
+        return delta * delta * sum(weight * node * self.variance(z + node * delta) for node, weight in _quadrature())
 
     def _far(self, z: Array, m: Array) -> Array:
         t, other = _half_rate(z), self.inverse(m)
@@ -191,6 +191,13 @@ def law_of(truncated: bool) -> Law:
     return ZERO_TRUNCATED_LAW if truncated else POISSON_LAW
 
 
+@cache
+def _quadrature() -> list[tuple[float, float]]:
+    """(node, weight) of Gauss's rule on [0, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(QUADRATURE_NODES)  # on [-1, 1]
+    return list(zip(0.5 * (nodes + 1), 0.5 * weights, strict=True))
+
+
 def _half_rate(z: Array) -> Array:
     with np.errstate(over="ignore"):
         return 0.5 * np.exp(z)
@@ -200,7 +207,8 @@ def _series(t: Array, weight: int) -> Array:
     """Σ_n (2n)^weight t^2n/(2n + 1)!, n ≥ 1, for small t."""
     square, total = np.square(np.minimum(t, MAX_SERIES_T)), np.zeros_like(t)
     for n in reversed(SERIES_ORDERS):
-        total = (total + (2 * n) ** weight / math.factorial(2 * n + 1)) * square
+        total += (2 * n) ** weight / math.factorial(2 * n + 1)
+        total *= square
     return total
 
 

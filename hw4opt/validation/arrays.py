@@ -14,7 +14,6 @@ from hw4opt.errors import InputError, shown
 
 Array = NDArray[Any]  # of float64; NumPy's own stubs widen results to "floating"
 
-MISSING_TYPES = (type(None), np.ma.core.MaskedConstant)
 DATE_TYPES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 
 
@@ -172,10 +171,8 @@ def _as_float(name: str, array: Array, values: Any) -> Array:
 def _of_objects(name: str, array: Array) -> Array:
     """Numbers among Python objects (decimals, or integers that no NumPy integer holds)."""
     kinds = set(map(type, array.flat))
-    if any(
-        issubclass(kind, str | bytes | complex | np.complexfloating | np.ndarray | Iterable) or kind in MISSING_TYPES
-        for kind in kinds
-    ):
+    no_numbers = str | bytes | complex | np.complexfloating | np.ndarray | Iterable
+    if kinds & {type(None), type(np.ma.masked)} or any(issubclass(kind, no_numbers) for kind in kinds):
         raise _no_number(name, array)
     if any(issubclass(kind, DATE_TYPES) for kind in kinds):
         raise InputError(f"{name} holds dates or times; give days or seconds as numbers")

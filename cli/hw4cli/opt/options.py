@@ -208,7 +208,7 @@ SOLVE = (
         "--tol",
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
         metavar="T",
-        help="Relative gap to certify: 1e-9 (interior, newton), 1e-8 (admm, qp), 1e-6 (proximal, cvxpy).",
+        help="Relative gap to certify; default: the solver's own.",
     ),
     click.option("--max-iterations", type=whole(1), metavar="N", help="Stop a solver after N iterations."),
     time_limit_option(math.inf, "Stop the solver after so many seconds; default: no limit."),

@@ -57,9 +57,10 @@ class Face:
         return self.call("pointwise", z) if hasattr(self.term, "pointwise") else self.rows("value", z)
 
     def rows(self, name: str, points: Array) -> Array:
-        """The face of that name of each entry, as a vector of one row."""
-        each = [self.call(name, np.array([point])) for point in np.ravel(points)]
-        return np.array(each).reshape(np.shape(points))
+        """The face of that name of each entry, as a vector of one row; equal entries are asked once."""
+        distinct, places = np.unique(points, return_inverse=True)
+        each = np.array([self.call(name, np.array([point])) for point in distinct])
+        return each[places].reshape(np.shape(points))
 
     def points(self) -> Array:
         """z on both sides of every breakpoint, and between."""

@@ -152,17 +152,19 @@ def problems():
     }
     shapes = [(), *((name,) for name in names("constraint")), *PAIRS]
     found, turn = {}, itertools.count()
+    refused = set()  # terms that a design does not take, whatever the loss
     for linear in (False, True):
         order = [name for name, (_, kernel, _) in designs().items() if (kernel is None) == linear]
         for (label, loss), kept, constraints in itertools.product(losses.items(), _regularizers(linear), shapes):
             number = next(turn)
-            for design in list(order):
+            for design in [one for one in order if (one, kept, constraints) not in refused]:
                 if (problem := _problem(loss, kept, constraints, design, number)) is not None:
                     terms = ", ".join([label, *(term.name for term in kept), *constraints])
                     found[f"{design}: {terms}"] = problem
                     order.remove(design)
                     order.append(design)
                     break
+                refused.add((design, kept, constraints))
     return found
 
 

@@ -213,6 +213,23 @@ def test_names_of_columns_come_with_the_data_and_the_model_file(tmp_path):
     assert axes.get_xlabel() == "dose" and axes.get_ylabel().endswith("sick per persons")
 
 
+def test_a_problem_with_one_part_replaced_keeps_the_names():
+    names = ColumnNames(x=("dose",), y="sick")
+    problem = Problem(X, Y, RBF(3.0), names=names)
+    other = dataclasses.replace(problem, weights=WEIGHTS)
+    assert problem.data.names == names == other.data.names and other.weights is not None
+    with pytest.raises(InputError, match="names of the 2 x columns"):
+        dataclasses.replace(problem, x=np.column_stack([X, X**2]))
+
+
+def test_the_rows_that_have_a_maximum_keep_the_names():
+    """With `separated="drop"` the rest is fitted as a problem of its own."""
+    x = np.column_stack([np.ones(6), [1.0, 0, 0, 0, 0, 0]])
+    names = ColumnNames(x=("dose", "first"), y="sick")
+    result = fit(Problem(x, [0.0, 3, 2, 6, 4, 2], None, Poisson(), names=names), separated="drop")
+    assert result.existence is not None and result.names == names
+
+
 def test_names_in_the_context_stand_before_those_of_the_data():
     result = fit(Model().on(Data(X, Y, names=ColumnNames(x=("a",), y="b"))))
     renamed = dataclasses.replace(result, context={"x": ["c"], "seed": 3})
