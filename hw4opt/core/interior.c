@@ -18,7 +18,7 @@ static const double BOUNDARY_SHARE = 0.999; /* of the way to the boundary that a
 static const double FIRST_POLISH_GAP = 1e-7; /* relative gap at which the active set is tried for the first time */
 static const double NEGLIGIBLE_GAP = 1e-16; /* of the least that a gap can be relative to: done, whatever the scale */
 static const double GAP_SCALE_FROM = 1e-6;  /* … and from which on the gap is judged by what the fit explains */
-static const double LARGEST_WEIGHT = 1e12;  /* of W, in units of the rest of H */
+static const double LARGEST_WEIGHT = 1e14;  /* of W, in units of the rest of H */
 static const double GAP_OF_LEAST_SQUARES = 4.0, GAP_OF_WARM_START = 3e-2; /* relative gaps that starts are centred at */
 static const double FAR_ROUNDING = 1e4; /* typical targets: from there on a row's rounding hides what others lack */
 static const double FAR_TARGET = 10.0;  /* typical targets: a row of a bounded slope pulls no more than one there */

@@ -78,9 +78,17 @@ class SmoothRows(RowFunctions):
         value, slope, bend = self.term.derivatives(z + self.offset, self.targets)
         return self._weighted(value), self._weighted(slope), self._weighted(bend)
 
-    def quadratic_at(self, z: Array) -> BoxRows:
-        """The quadratics that touch f at z to the second order; lines where f'' vanishes there."""
+    def quadratic_at(self, z: Array, far: np.ndarray) -> BoxRows:
+        """The quadratics that touch f at z, to the second order; lines where f'' vanishes there.
+
+        Where a step may be `far` (b, 1), they bend at least as much as the one that is smallest where the row is: a
+        row of a bounded slope has no curvature far from there, and would be no obstacle.
+        """
         slope, bend = self.gradient(z), self.curvature(z)
+        if far.any():
+            apart = np.abs(z + self.offset - self.term.guess(self.targets))
+            chord = np.abs(slope) / np.where(apart > 0, apart, np.inf)
+            bend = np.where(far, np.maximum(bend, chord), bend)
         flat = ~(bend > LEAST_CURVATURE)
         quadratic = 1.0 / np.where(flat, 1.0, bend)
         low, high = (np.where(flat, slope, end) for end in (-np.inf, np.inf))

@@ -18,15 +18,18 @@ if TYPE_CHECKING:
     from hw4opt.form.form import Form
 
 
-def row_table(form: Form, gap_scale: Array | None = None, z: Array | None = None) -> RowTable:
-    """The form's rows; smooth ones are the quadratics that touch them at z (b, M), which then is needed.
+def row_table(
+    form: Form, gap_scale: Array | None = None, z: Array | None = None, far: np.ndarray | None = None
+) -> RowTable:
+    """The form's rows; smooth ones are the quadratics that touch them at z (b, M), which then is needed, for steps that
+    may be `far` (b,).
 
     gap_scale (b,): what gaps are relative to, where it is not what the fit explains.
     """
     listed = [one for term in form.terms for one in term.functions]
     segments = [segment for segment in form.operator.segments if segment.map.count]
     functions = [one for one, segment in zip(listed, form.operator.segments, strict=True) if segment.map.count]
-    boxes = [_box(one, z, segment.span) for one, segment in zip(functions, segments, strict=True)]
+    boxes = [_box(one, z, far, segment.span) for one, segment in zip(functions, segments, strict=True)]
     given = {} if gap_scale is None else {"gap_scale": gap_scale}
     if gap_scale is None and not form.has_loss:
         given["gap_scale"] = np.full(form.batch, np.inf)
@@ -55,11 +58,11 @@ def row_table(form: Form, gap_scale: Array | None = None, z: Array | None = None
 COLUMNS = {"q": "quadratic", "t": "shift", "low": "low", "high": "high"}
 
 
-def _box(rows: Rows, z: Array | None, span: slice) -> BoxRows:
+def _box(rows: Rows, z: Array | None, far: np.ndarray | None, span: slice) -> BoxRows:
     if isinstance(rows, BoxRows):
         return rows
     assert z is not None
-    return rows.quadratic_at(z[:, span])
+    return rows.quadratic_at(z[:, span], np.zeros((len(z), 1), dtype=bool) if far is None else far[:, None])
 
 
 def _joined(arrays: Sequence[Array], segments: Sequence[Segment], batch: int) -> Array:

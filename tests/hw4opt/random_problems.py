@@ -1,4 +1,4 @@
-"""Random problems with ties, repeated columns, zero and huge weights and constraints that hold with equality everywhere:
+"""Random problems with ties, repeated columns, zero and huge weights, and shapes that go against the data:
 `python tests/hw4opt/random_problems.py COUNT [SEED]` fits them, and prints how many answers are certified.
 
 It ends with status 1 where something is raised that the package does not raise on purpose, where an answer that is
@@ -67,7 +67,7 @@ def make_terms(rng, spread, columns, linear):
 def make_problem(rng):
     """One problem of any kind; `InputError` where what was drawn does not go together."""
     x = make_x(rng)
-    rows, columns = x.shape
+    rows = len(x)
     loss = str(rng.choice(["Huber", "Quantile", "Squared", "Absolute", "EpsilonInsensitive", "Logistic", "Poisson"]))
     y = make_y(rng, x, loss)
     spread = float(np.ptp(y)) or 1.0
