@@ -18,7 +18,7 @@ INNER_STEP_LIMIT = 100
 FIRST_INNER_TOL, INNER_SHARE = 1e-4, 1e-2  # relative gap of the first inner answers; of later ones the step's square
 FAR_STRETCH = 8.0  # of a Newton step that is taken back: then steps bend at least as chords do, until one is shorter
 NEAR_SHARE = 0.1  # than 1, and after each further step that is taken back than that share of it
-FINAL_STRETCH = 1e-6  # of the last step: its square is what is left
+FINAL_STRETCH = 1e-8  # of the last step: its square is what is left
 STALLED_STEPS, NEAR_GAP = 8, 1e-6  # steps without gain, below that relative gap, after which rounding allows no more
 
 

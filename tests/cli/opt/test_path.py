@@ -115,7 +115,9 @@ def test_path_with_a_fit_that_is_not_certified_is_exit_1(hw4opt):
         "--select",
         "none",
     ]
-    done = hw4opt("path", *words, "--solver", "admm", "--max-iterations", "1", "--json", "-", "--quiet")
+    done = hw4opt(
+        "path", *words, "--solver", "admm", "--max-iterations", "1", "--tol", "1e-30", "--json", "-", "--quiet"
+    )
     assert done.status == 1 and done.json["status"] != "certified" and "tv = 1: " in done.err
 
 
@@ -135,7 +137,19 @@ def test_path_says_which_files_it_did_not_write(hw4opt, tmp_path):
         "kfold:2",
     ]
     done = hw4opt(
-        "path", *words, "--solver", "admm", "--max-iterations", "1", "--quiet", "--plot", "p.png", "--save", "m.json"
+        "path",
+        *words,
+        "--solver",
+        "admm",
+        "--max-iterations",
+        "1",
+        "--tol",
+        "1e-30",
+        "--quiet",
+        "--plot",
+        "p.png",
+        "--save",
+        "m.json",
     )
     assert (
         done.status == 1

@@ -114,8 +114,8 @@ def test_objective_and_gap_are_the_scaled_ones_times_their_worth(loss, setting):
     v, duals = random_pair(scaled)
     answer = load_solver("interior").solve(scaled.form, Options(tol=1e-6))
     known = 0
-    for point, of_rows in ((v, duals), (answer.w, answer.u)):
-        inner = certify(scaled.form, point, of_rows)
+    for point, of_rows, inside in ((v, duals, None), (answer.w, answer.u, answer.interior)):
+        inner = certify(scaled.form, point, of_rows, inside)
         outer = certify(form, scaled.point(inner.w), scaled.units.worth / scaled.units.size * inner.u)
         for one, other, worth in zip(outer.certificates, inner.certificates, scaled.units.worth[:, 0], strict=True):
             assert one.objective == pytest.approx(worth * other.objective, rel=1e-9)
