@@ -138,11 +138,9 @@ def solve_with(solver: str | Solver, form: Form, options: Options, start: Start 
 
 
 def _solve_with(solver: Solver, form: Form, options: Options, start: Start | None) -> Answer:
-    free = solver.scale_free(form)
-    answer = solver.solve(form, options, start) if free else solve_scaled(solver.solve, form, options, start)
-    if all(len(term.functions) == 1 for term in form.terms):
-        return answer
-    return dataclasses.replace(answer, u=form.split_duals(form.of_terms(answer.u)))  # as they are kept, by term
+    if solver.scale_free(form):
+        return solver.solve(form, options, start)
+    return solve_scaled(solver.solve, form, options, start)
 
 
 def _again(solver: Solver, options: Options) -> Callable[[Form, Options], Answer] | None:

@@ -126,6 +126,8 @@ def certify(form: Form, w: Array, u: Array, interior: Array | None = None) -> Pr
     """
     z = form.forward(w)
     u, balanced = project_dual(form, z, form.clip_dual(u))
+    if any(len(term.functions) > 1 for term in form.terms):
+        u = form.split_duals(form.of_terms(u))  # as they are kept: their sum, of a term of two functions
     allowed = breakpoint_rounding(form, w, z)
     wrong = worst_violation(form, z, allowed)
     if interior is not None and (wrong > 0).any():

@@ -15,10 +15,10 @@ from hw4opt.terms.base import Array
 
 NEWTON_STEP_LIMIT = 100
 INNER_STEP_LIMIT = 100
-FIRST_INNER_TOL, INNER_SHARE = 1e-4, 1e-2  # relative gap of the first inner answers; of later ones the step's square
+FIRST_INNER_TOL, LAST_INNER_TOL, INNER_SHARE = 1e-6, 1e-10, 1e-2  # relative gap of the first inner answers; of later ones the step's square
 FAR_STRETCH = 8.0  # of a Newton step that is taken back: then steps bend at least as chords do, until one is shorter
 NEAR_SHARE = 0.1  # than 1, and after each further step that is taken back than that share of it
-FINAL_STRETCH = 1e-8  # of the last step: its square is what is left
+FINAL_CHANGE = 1e-8  # of the last step: its square is what is left
 STALLED_STEPS, NEAR_GAP = 8, 1e-6  # steps without gain, below that relative gap, after which rounding allows no more
 
 
@@ -31,19 +31,20 @@ def newton_around(form: Form, options: Options, start: Start | None) -> Answer:
     u = None if start is None else start.u
     best, iterations, gaps = Start(w.copy(), np.zeros((b, form.size))), np.zeros(b, dtype=int), np.full(b, np.inf)
     inside, solved, stalled = np.zeros_like(w), np.zeros(b, dtype=bool), np.zeros(b, dtype=int)
-    active, part, stretch, near = np.arange(b), form, np.zeros(b), np.ones(b)
+    active, part, near = np.arange(b), form, np.ones(b)
+    change, stretch = np.ones(b), np.zeros(b)
     for number in range(1, limit + 1):
         scale = part.gap_scale(w, np.zeros(len(w)))
         scale = np.where(np.isfinite(scale), scale, 1.0)
-        tol = float(np.clip(INNER_SHARE * np.square(stretch.min()), INNER_SHARE * options.tol, FIRST_INNER_TOL))
-        tol = FIRST_INNER_TOL if number == 1 else tol
+        least = min(LAST_INNER_TOL, INNER_SHARE * options.tol)
+        tol = float(np.clip(INNER_SHARE * np.square(change.min()), least, FIRST_INNER_TOL))
         far = stretch >= near
         table = row_table(part, scale, part.forward(w), far)
         inner = interior(table, tol, INNER_STEP_LIMIT, deadline.left, w, u)
         step = step_towards(part, w, u, inner)
         failed = ~far & (step.stretch > FAR_STRETCH)  # taken back, and a shorter way is gone first
         near = np.where(failed, NEAR_SHARE * near, near)
-        stretch = np.where(failed, FAR_STRETCH, step.stretch)
+        change, stretch = step.change, np.where(failed, FAR_STRETCH, step.stretch)
         w = np.where(failed[:, None], w, step.w)
         u = step.u if u is None else np.where(failed[:, None], u, step.u)
         gap = measure(part, w, u)
@@ -52,17 +53,17 @@ def newton_around(form: Form, options: Options, start: Start | None) -> Answer:
         stalled[active] = np.where(better, 0, stalled[active] + 1)
         place = active[better]
         best.w[place], best.u[place], gaps[place] = w[better], u[better], gap[better]
-        inside[place] = inner.interior[better]
+        inside[place] = np.where(inner.steps[better, None] > 0, inner.interior[better], inside[place])
         iterations[active] = number
-        solved[active] = (relative <= 0.5 * options.tol) & (stretch <= FINAL_STRETCH)
+        solved[active] = (relative <= 0.5 * options.tol) & (step.change <= FINAL_CHANGE)
         ended = (stalled[active] >= STALLED_STEPS) & (relative <= NEAR_GAP)
         going = ~solved[active] & ~ended & np.isfinite(w).all(axis=1)
         if not going.any() or deadline.passed():
             break
         if not going.all():
             stay = np.flatnonzero(going)
-            active, part, stretch, near = active[stay], part.cut(stay), stretch[stay], near[stay]
-            w, u = w[stay], u[stay]
+            active, part, w, u = active[stay], part.cut(stay), w[stay], u[stay]
+            near, change, stretch = near[stay], change[stay], stretch[stay]
     solved |= gaps <= 0.5 * options.tol * form.gap_scale(best.w, np.zeros(b))
     reached = [Status.CERTIFIED if done else Status.ITERATION_LIMIT for done in solved]
     return Answer(best.w, best.u, reached, iterations, inside, deadline.notes(reached))

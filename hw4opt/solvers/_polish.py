@@ -42,7 +42,8 @@ def polish(form: Form, w: Array, u: Array, aim: Array) -> Polished:
     best = Polished(w.copy(), u.copy(), measure(form, w, u))
     for _ in range(ROUNDS):
         found = polish_rows(row_table(form, np.ones(form.batch), form.forward(w)), w, u, aim, STEPS)
-        w, u, _ = step_towards(form, w, u, found)
+        step = step_towards(form, w, u, found)
+        w, u = step.w, step.u
         gap = measure(form, w, u)
         better = gap < best.gap
         best.w[better], best.u[better], best.gap[better] = w[better], u[better], gap[better]
@@ -66,23 +67,25 @@ def measure(form: Form, w: Array, u: Array) -> Array:
 
 class Step(NamedTuple):
     """Where a damped step leads, w (b, r) and u (b, M), and the largest change of a smooth row that was asked for, in
-    units of its self-concordance, (b,)."""
+    units of its self-concordance: in any direction, and in those that shorten the step, (b,)."""
 
     w: Array
     u: Array
+    change: Array
     stretch: Array
 
 
 def step_towards(form: Form, w: Array, u: Array | None, found: Points) -> Step:
     """The step from w that is safe for the smooth rows; u goes as far, that of smooth rows is their slope."""
     direction = found.w - w
-    stretch = np.zeros(len(w))
+    change, stretch = np.zeros(len(w)), np.full(len(w), 1e-12)
     for block in form.blocks:
         if isinstance(block.rows, SmoothRows):
             term = block.rows.term
-            change = term.self_concordance * (direction @ block.matrix.T)
-            stretch = np.maximum(stretch, (change if term.steepening else np.abs(change)).max(axis=1, initial=0.0))
-    stretch = np.maximum(stretch, 1e-12)
+            asked = term.self_concordance * (direction @ block.matrix.T)
+            most = np.abs(asked).max(axis=1, initial=0.0)
+            change = np.maximum(change, most)
+            stretch = np.maximum(stretch, asked.max(axis=1, initial=0.0) if term.steepening else most)
     length = np.minimum(1.0, np.log1p(stretch) / stretch)[:, None]
     w = w + length * direction
     u = found.u if u is None else u + length * (found.u - u)
@@ -91,4 +94,4 @@ def step_towards(form: Form, w: Array, u: Array | None, found: Points) -> Step:
     def dual(block: RowBlock) -> Array:
         return u[:, block.span] if isinstance(block.rows, BoxRows) else block.rows.gradient(z[:, block.span])
 
-    return Step(w, form.by_block(dual), stretch)
+    return Step(w, form.by_block(dual), change, stretch)

@@ -39,10 +39,13 @@ def literals(source):
     return found
 
 
+PROGRAMS = {"build.py"}  # run as files, with options of their own
+
+
 @cache
 def library_literals(library):
     """(file, literal) of the whole library."""
-    paths = sorted((ROOT / library).rglob("*.py"))
+    paths = [path for path in sorted((ROOT / library).rglob("*.py")) if path.name not in PROGRAMS]
     return [(path.name, text) for path in paths for text in literals(path.read_text(encoding="utf-8"))]
 
 

@@ -100,7 +100,7 @@ def stopped_early(seed):
     """Results of a random batch, stopped after a random number of steps by a random solver that takes it."""
     problems, random = random_batch(seed)
     steps = {
-        "interior": int(random.integers(1, 9)),
+        "interior": int(random.integers(1, 6)),
         "admm": int(random.integers(1, 40)),
         "proximal": int(random.integers(1, 40)),
     }
