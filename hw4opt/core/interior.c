@@ -8,6 +8,7 @@
    from the rows without bounds. Blocks are visited in three passes: residuals and H; the affine direction and the
    corrector's right side; the step. (Mehrotra 1992; Gertz and Wright 2003.) */
 
+#include "arena.h"
 #include "polish.h"
 
 #include <stdlib.h>
@@ -64,7 +65,8 @@ static int solver_open(solver *own, const core_form *form, core_team *team) {
     *own = (solver){0};
     if (table_open(&own->rows, form, team)) return CORE_MEMORY;
     const size_t size = own->rows.size, ld = own->rows.ld;
-    double *next = own->arrays = calloc(ROW_ARRAYS * size + COLUMN_ARRAYS * ld + 2 * (ld * ld), sizeof *next);
+    const size_t gaps = (ROW_ARRAYS + COLUMN_ARRAYS + 2) * GAP;
+    double *next = own->arrays = calloc(ROW_ARRAYS * size + COLUMN_ARRAYS * ld + 2 * (ld * ld) + gaps, sizeof *next);
     if (!next) {
         table_close(&own->rows);
         return CORE_MEMORY;
@@ -76,12 +78,12 @@ static int solver_open(solver *own, const core_form *form, core_team *team) {
     double **by_column[COLUMN_ARRAYS] = {
         &own->w, &own->right, &own->residual, &own->direction, &own->center, &own->second, &own->best.w, &own->spare.w,
         &own->space.w, &own->space.direction, &own->space.gradient, &own->space.base, &own->system.floor};
-    for (size_t k = 0; k < ROW_ARRAYS; k++) *by_row[k] = next, next += size;
-    for (size_t k = 0; k < COLUMN_ARRAYS; k++) *by_column[k] = next, next += ld;
-    own->system.h = next;
+    for (size_t k = 0; k < ROW_ARRAYS; k++) *by_row[k] = take(&next, size);
+    for (size_t k = 0; k < COLUMN_ARRAYS; k++) *by_column[k] = take(&next, ld);
+    own->system.h = take(&next, ld * ld);
     own->system.r = own->rows.r, own->system.ld = ld;
     own->space.system = own->system; /* the two are never in use at once, but their diagonals are */
-    own->space.system.h = next + ld * ld;
+    own->space.system.h = take(&next, ld * ld);
     return CORE_DONE;
 }
 

@@ -1,3 +1,4 @@
+#include "arena.h"
 #include "rows.h"
 
 #include <stdlib.h>
@@ -91,7 +92,7 @@ static void lay_blocks(table *rows) {
 
 /* Cut an array into parts of these sizes. */
 static double *cut(double *from, double **into[], size_t count, size_t each) {
-    for (size_t k = 0; k < count; k++) *into[k] = from, from += each;
+    for (size_t k = 0; k < count; k++) *into[k] = take(&from, each);
     return from;
 }
 
@@ -100,16 +101,14 @@ static double *lay_groups(table *rows, double *from) {
     const size_t ld = rows->ld, scratch = BLOCK_ROWS * TILE > PAD * ld ? BLOCK_ROWS * TILE : PAD * ld;
     for (size_t g = 0; g < rows->groups; g++) {
         row_group *group = rows->group + g;
-        group->made = from, group->scratch = from + BLOCK_ROWS * ld;
-        group->own_h = group->scratch + scratch;
-        group->own_one = group->own_h + ld * ld, group->own_two = group->own_one + ld;
-        from = group->own_two + ld;
+        group->made = take(&from, BLOCK_ROWS * ld), group->scratch = take(&from, scratch);
+        group->own_h = take(&from, ld * ld), group->own_one = take(&from, ld), group->own_two = take(&from, ld);
     }
     return from;
 }
 
 static size_t group_size(size_t ld) {
-    return BLOCK_ROWS * ld + (BLOCK_ROWS * TILE > PAD * ld ? BLOCK_ROWS * TILE : PAD * ld) + ld * ld + 2 * ld;
+    return BLOCK_ROWS * ld + (BLOCK_ROWS * TILE > PAD * ld ? BLOCK_ROWS * TILE : PAD * ld) + ld * ld + 2 * ld + 5 * GAP;
 }
 
 int table_open(table *rows, const core_form *form, core_team *team) {
@@ -125,7 +124,7 @@ int table_open(table *rows, const core_form *form, core_team *team) {
     lay_blocks(rows);
     const size_t size = rows->size, ld = rows->ld;
     const bool keep = size * ld <= KEPT_ENTRIES;
-    double *next = rows->arrays = calloc(8 * size + 3 * ld + ld * ld + rows->groups * group_size(ld), sizeof *next);
+    double *next = rows->arrays = calloc(8 * size + 3 * ld + ld * ld + 12 * GAP + rows->groups * group_size(ld), sizeof *next);
     if (keep) rows->kept = malloc((size * ld + 1) * sizeof *rows->kept);
     if (!next || (keep && !rows->kept)) {
         table_close(rows);
@@ -134,8 +133,8 @@ int table_open(table *rows, const core_form *form, core_team *team) {
     next = cut(next, (double **[]){&rows->q, &rows->t, &rows->low, &rows->high, &rows->length, &rows->open, &rows->has_low,
                                    &rows->has_high}, 8, size);
     next = cut(next, (double **[]){&rows->p, &rows->w_scale, &rows->b0}, 3, ld);
-    rows->h0 = next;
-    lay_groups(rows, next + ld * ld);
+    rows->h0 = take(&next, ld * ld);
+    lay_groups(rows, next);
     for (size_t b = 0; b < rows->blocks; b++) {
         row_block *block = rows->block + b;
         memcpy(rows->length + block->at, form->length + block->from, block->rows * sizeof(double));
