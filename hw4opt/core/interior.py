@@ -24,7 +24,8 @@ STEPS_GUESSED = 15  # of a problem, to tell how much work a call is
 INT, NUMBER = ctypes.c_int64, ctypes.c_double
 
 
-class MapRows(NamedTuple):
+@dataclass(frozen=True)
+class MapRows:
     """Row j is Σ_c coef[j, c]·base[index[j, c]], or of base rows first + j, first + j + 1, …; coef None: width 1, ones.
 
     index (count, width) int64; coef (count, width), of any stride between rows.
@@ -137,11 +138,15 @@ def polish(table: RowTable, w: Array, u: Array, aim: Array, steps: int) -> Point
 class _Struct(ctypes.Structure):
     """A structure of C that keeps the arrays alive whose addresses it holds."""
 
+    def __init__(self, *values: float) -> None:
+        super().__init__(*values)
+        self.kept: list[object] = []
+
     def put(self, **pointers: Pointer) -> None:
         """Fields from arrays."""
         for name, pointer in pointers.items():
             setattr(self, name, pointer.value)
-            self.__dict__.setdefault("kept", []).append(pointer)
+            self.kept.append(pointer)
 
 
 class _Map(_Struct):
@@ -186,7 +191,7 @@ class _Form(_Struct):
         maps = (_Map * len(listed))(*listed)
         form = cls(b, r, base_rows, len(maps), size)
         form.map = ctypes.addressof(maps)
-        form.__dict__["maps"] = listed, maps, table
+        form.kept += [listed, maps, table]
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("q", "t", "low", "high"), (b, size))
         shapes |= {"base": (base_rows, r), "length": (size,)} | dict.fromkeys(("z_scale", "u_scale"), (b,))
         shapes |= dict.fromkeys(("penalty", "w_scale", "proximal"), (b, r))
@@ -220,6 +225,7 @@ class _Options(_Struct):
 
 class _Answer(_Struct):
     _fields_ = tuple((name, Pointer) for name in ("w", "u", "interior", "gap", "iterations", "solved"))
+    points: Points  # the arrays themselves
 
     @classmethod
     def of(cls, table: RowTable) -> _Answer:
@@ -228,13 +234,8 @@ class _Answer(_Struct):
         for name, shape in (("w", (b, r)), ("u", table.q.shape), ("interior", (b, r)), ("gap", (b,))):
             arrays.append(found._new(name, shape, np.float64))
         arrays += [found._new(name, (b,), np.int64) for name in ("iterations", "solved")]
-        found.__dict__["points"] = Points(*arrays)
+        found.points = Points(*arrays)
         return found
-
-    @property
-    def points(self) -> Points:
-        """What was written."""
-        return self.__dict__["points"]
 
     def _new(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
         array, pointer = made(shape, dtype)

@@ -15,7 +15,8 @@ from hw4opt.terms.base import Array
 
 NEWTON_STEP_LIMIT = 100
 INNER_STEP_LIMIT = 100
-FIRST_INNER_TOL, LAST_INNER_TOL, INNER_SHARE = 1e-6, 1e-10, 1e-2  # relative gap of the first inner answers; of later ones the step's square
+FIRST_INNER_TOL, LAST_INNER_TOL = 1e-6, 1e-10  # relative gaps of the first and last inner answers,
+INNER_SHARE = 1e-2  # and between them this share of the square of the step before
 FAR_STRETCH = 8.0  # of a Newton step that is taken back: then steps bend at least as chords do, until one is shorter
 NEAR_SHARE = 0.1  # than 1, and after each further step that is taken back than that share of it
 FINAL_CHANGE = 1e-8  # of the last step: its square is what is left

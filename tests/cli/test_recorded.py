@@ -17,5 +17,6 @@ def test_all_of_them_are_recorded():
 def test_command_lines_answer_as_recorded(first):
     known, faults = recorded(), []
     for line in LINES[first : first + EACH]:
-        faults += [f"{line}: {fault}" for fault in differences(*(unique(line, one) for one in (known[line], rounded(answer(line)))))]
+        both = (unique(line, one) for one in (known[line], rounded(answer(line))))
+        faults += [f"{line}: {fault}" for fault in differences(*both)]
     assert not faults, "\n".join(faults)
