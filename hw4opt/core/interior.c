@@ -270,7 +270,7 @@ static void begin(solver *own, const double *warm) {
     pass(own, begin_group);
     end_sums(rows);
     const double dual = fabs(quadratic_pull(rows, own->w, own->residual) - rows->c0 + rows->group->sums[0]);
-    const double size = larger(dual, 1e-3 * rows->z_scale * rows->u_scale * (double)rows->bounds);
+    const double size = larger(dual, 0.1 * rows->z_scale * rows->u_scale * (double)rows->bounds);
     own->target = (from_warm ? GAP_OF_WARM_START : GAP_OF_LEAST_SQUARES) * size / (double)rows->bounds;
     pass(own, center_group);
 }
@@ -501,17 +501,17 @@ static double seconds(void) {
 /* Steps until the gap is small enough, polished at FIRST_POLISH_GAP or at the tolerance; gives how many. */
 static int64_t iterate(solver *own, const core_options *options, double end, stop_flag stop, double *interior, bool *solved) {
     double best = INFINITY;
-    bool tried = false;
+    bool tried = false, near = false; /* … that the best is near the end */
     int stalled = 0;
     *solved = false;
     for (int64_t iteration = 0;; iteration++) {
         const double dual = larger(evaluate(own), 1e-300);
         own->scale = scale_of(own, dual);
         const bool better = own->gap < best || iteration == 0;
-        if (better) best = own->gap;
+        if (better) best = own->gap, near = own->gap <= 1e-4 * own->scale && own->gap <= GAP_SCALE_FROM * dual;
         stalled = better ? 0 : stalled + 1;
         const double relative = own->gap / own->scale;
-        const bool lost = !isfinite(relative) || (own->gap > 1e3 * best && best <= 1e-4 * final_scale(own, dual)) ||
+        const bool lost = !isfinite(relative) || (own->gap > 1e3 * best && near) ||
                           (stalled >= STALLED_STEPS && best <= FIRST_POLISH_GAP * own->scale);
         const bool good = relative <= 0.5 * options->tol; /* half: the certificate counts the gap its own way */
         const bool last = iteration >= options->max_iterations || *stop || seconds() >= end;

@@ -82,12 +82,12 @@ def rows_of(table: RowTable) -> np.ndarray:
 
 def gap_of(table: RowTable, w: np.ndarray, u: np.ndarray) -> np.ndarray:
     """The duality gap (b,) in long doubles: Fenchel slacks and stationarity; a violated constraint is not infinite, but
-    at PRICE of the largest |u|."""
+    at PRICE of its |u|, or of 1."""
     a, wide = rows_of(table).astype(np.longdouble), w.astype(np.longdouble)
     q, t, low, high = (np.asarray(one, dtype=np.longdouble) for one in (table.q, table.t, table.low, table.high))
     u = np.clip(u.astype(np.longdouble), low, high)
     v = wide @ a.T - t
-    most = PRICE * np.maximum(np.abs(u).max(axis=1, keepdims=True), 1.0)
+    most = PRICE * np.maximum(np.abs(u), 1.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         steep = np.where(v > 0, np.minimum(high, most), np.where(v < 0, np.maximum(low, -most), 0.0))
         slope = np.clip(np.where(q > 0, v / q, steep), low, high)
