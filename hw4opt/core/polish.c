@@ -170,7 +170,7 @@ static void newton_step(table *rows, polish_space *space, const double *u) {
     for (size_t j = 0; j < r; j++) curve += space->direction[j] * (bend[j] - rows->b0[j]);
     const double length = search_length(rows, space, linear, curve, start);
     for (size_t j = 0; j < r; j++) space->w[j] += length * space->direction[j];
-    for (size_t i = 0; i < rows->size; i++) space->z[i] += length * space->dz[i];
+    table_forward(rows, space->w, space->z, true); /* anew: z + length · dz would keep the rounding of a far start */
 }
 
 static bool finite_point(const double *w, size_t r) {
