@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -109,7 +110,7 @@ def interior(
 
     It starts at w (b, r) if that helps, and with u (b, M), too, polishes that point first.
     """
-    form, options, found = _Form.of(table), _Options(tol, steps, time_limit), _Answer.of(table)
+    form, options, found = _Form.of(table), _Options(tol, steps, time.time() + time_limit), _Answer.of(table)
     options.begin(table, w, u)
 
     with helpers(table.batch, table.q.shape[1]) as team:
@@ -211,7 +212,7 @@ class _Options(_Struct):
     _fields_ = (
         ("tol", NUMBER),
         ("max_iterations", INT),
-        ("time_limit", NUMBER),
+        ("end", NUMBER),
         *((name, Pointer) for name in ("start_w", "start_u")),
     )
 
