@@ -11,7 +11,7 @@ import numpy as np
 from hw4opt.design import Design
 from hw4opt.errors import InputError
 from hw4opt.form.box_rows import BoxRows
-from hw4opt.form.chunks import MAX_KEPT_ENTRIES
+from hw4opt.form.chunks import is_small
 from hw4opt.form.form import Form
 from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.form.term_rows import TermRows
@@ -161,11 +161,10 @@ def _without_rounding(term: TermRows, design: Design) -> TermRows:
 
     Their duals would be arbitrary, and what they ask of f is met to rounding whatever it is.
     """
-    coef = term.map.coef
-    if coef is None or term.count * design.matrix.shape[1] > MAX_KEPT_ENTRIES:
+    if term.map.coef is None or not is_small(term.count, design.matrix.shape[1]):
         return term
     rows = term.map.take(design.matrix)
-    least = ROW_ROUNDING * np.abs(coef).sum(axis=1) * np.abs(design.matrix).max()
+    least = ROW_ROUNDING * term.map.total * np.abs(design.matrix).max()
     there = np.abs(rows).max(axis=1) > least
     if there.all():
         return term

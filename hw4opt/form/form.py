@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
 
 import numpy as np
 
@@ -23,7 +24,6 @@ from hw4opt.form.gap_cost import stationarity_cost
 from hw4opt.form.gap_scale import Reference, reference
 from hw4opt.form.operator import RowOperator, rows_of_blocks
 from hw4opt.form.term_rows import TermRows
-from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import Array
 
 EMPTY_COLUMN_SQUARE = 1e-290  # mean square of a column that is 0 in every row
@@ -124,16 +124,8 @@ class Form:
 
     def adjoint_of_terms(self, u: Array) -> Array:
         """Aᵀu over the rows of each term, (terms, b, r)."""
-        found = np.zeros((len(self.terms), *self.penalty.shape))
-
-        def pulls(block: RowBlock) -> list[Array]:
-            a, mine = block.matrix, u[:, block.span]
-            return [mine[:, part.rows] @ a[part.rows] for part in block.parts]
-
-        for block, of_parts in zip(self.blocks, parallel_map(pulls, self.blocks), strict=True):
-            for part, pull in zip(block.parts, of_parts, strict=True):
-                found[part.term] += pull
-        return found
+        left = iter(self.operator.adjoint_of_segments(u))
+        return np.array([reduce(add, [next(left) for _ in term.functions]) for term in self.terms])
 
     def value(self, z: Array) -> Array:
         """f(z) of every row, (b, M); infinite outside the domain."""
