@@ -68,11 +68,12 @@ class Reference:
 
 def reference(loss: TermRows, free_level: bool, charged: Array) -> Reference:
     """The trivial fit of the loss; `free_level`: a constant costs nothing;  charged (b,): R."""
-    weights = np.broadcast_to(loss.weights, (len(loss.weights), loss.count))
-    share = _share(weights) if loss.weights.shape[1] > 1 else np.ones((len(weights), 1))
-    constant = _best_constant(loss) if free_level else np.zeros((len(weights), 1))
-    lost = share * loss.excess(np.broadcast_to(constant, weights.shape))
-    return Reference(lost, (lost > 0).sum(axis=1) * median_of_positive(lost), charged, share)
+    wide = (len(loss.offset), loss.count)
+    share = np.ones((wide[0], 1)) if loss.weights.shape[1] == 1 else _share(loss.weights)
+    constant = _best_constant(loss) if free_level else np.zeros((wide[0], 1))
+    lost = share * loss.excess(np.broadcast_to(constant, wide))
+    median, count = _median_and_count(lost)
+    return Reference(lost, count * median, charged, share)
 
 
 def _without_largest(rows: Array) -> Array:
@@ -92,13 +93,17 @@ def _share(weights: Array) -> Array:
 
 def median_of_positive(values: Array) -> Array:
     """The lower median of the positive entries of every line, (b,); 0 where there is none."""
+    return _median_and_count(values)[0]
+
+
+def _median_and_count(values: Array) -> tuple[Array, np.ndarray]:
+    """The lower median of the positive entries of every line, and how many these are, (b,)."""
     size, count = values.shape[1], (values > 0).sum(axis=1)
-    if (count == count[0]).all():
-        place = size - int(count[0]) + max((int(count[0]) - 1) // 2, 0)
-        return np.partition(values, min(place, size - 1), axis=1)[:, min(place, size - 1)]
-    ranked = np.sort(values, axis=1)
     place = np.minimum(size - count + np.maximum((count - 1) // 2, 0), size - 1)
-    return ranked[np.arange(len(values)), place]
+    first = int(place[0])
+    if (place == first).all():
+        return np.partition(values, first, axis=1)[:, first], count
+    return np.sort(values, axis=1)[np.arange(len(values)), place], count
 
 
 def _best_constant(loss: TermRows) -> Array:

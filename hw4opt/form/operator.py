@@ -128,6 +128,14 @@ class RowOperator:
                 found[one.span] = np.maximum(np.sqrt(np.vecdot(rows, rows)), SHORTEST_ROW * typical)
         return found
 
+    @cached_property
+    def totals(self) -> Array:
+        """Σ|coef| of every row, (M,)."""
+        found = np.empty(self.size)
+        for one in self.segments:
+            found[one.span] = one.map.total
+        return found
+
     def forward(self, w: Array) -> Array:
         """A w, (b, M)."""
         if self.whole is not None:

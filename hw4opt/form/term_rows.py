@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 
 import numpy as np
 
@@ -68,7 +70,7 @@ class TermRows:
 
     def excess(self, z: Array) -> Array:
         """f(z) - min f of every row, (b, m)."""
-        return sum((one.excess(z) for one in self.functions), np.zeros_like(z))
+        return reduce(add, [one.excess(z) for one in self.functions])
 
     def split(self, u: Array) -> dict[str, Array]:
         """The dual of every term (b, m) from that of their sum: each takes what its own interval holds."""
