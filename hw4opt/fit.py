@@ -210,7 +210,7 @@ def choose(
 def _automatic(form: Form) -> str:
     """Newton for smooth losses, and where columns may be collinear: it finds their rank; the interior point for all
     else."""
-    wanted = any(block.kind.smooth for block in form.blocks) or not (form.penalty > 0).all()
+    wanted = form.smooth_count or not form.all_penalized
     return "newton" if wanted and load_solver("newton").refuse(form) is None else "interior"
 
 

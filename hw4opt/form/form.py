@@ -78,7 +78,7 @@ class Form:
         """The rows of the loss, where there is one."""
         return self.terms[0]
 
-    @property
+    @cached_property
     def has_loss(self) -> bool:
         """Whether the first term is a loss."""
         return bool(self.terms) and self.terms[0].is_loss
@@ -125,7 +125,7 @@ class Form:
         """Whether every column has a penalty."""
         return bool((self.penalty > 0).all())
 
-    @property
+    @cached_property
     def smooth_count(self) -> int:
         """How many rows are smooth: those of a smooth loss, which come first."""
         return self.loss.count if self.has_loss and self.loss.smooth is not None else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cached_property, reduce
 from operator import add
 
 import numpy as np
@@ -33,16 +33,16 @@ class TermRows:
         """How many rows the term has."""
         return self.map.count
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The labels of the terms."""
         return tuple(instances[0].label for instances in self.terms)
 
-    @property
+    @cached_property
     def acts(self) -> Acts:
         return self.terms[0][0].acts
 
-    @property
+    @cached_property
     def is_loss(self) -> bool:
         return isinstance(self.terms[0][0], Loss)
 
