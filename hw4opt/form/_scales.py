@@ -30,10 +30,10 @@ def scales_of_loss(loss: TermRows) -> Scales:
         curvature = smooth.weights * smooth.term.curvature(smooth.term.guess(smooth.targets), smooth.targets)
         found = np.stack([np.ones(len(loss.offset)), curvature.mean(axis=1)])
     else:
-        wide, zero = (len(loss.offset), loss.count), np.zeros((1, 1))
-        sizes = [[np.broadcast_to(one, wide) for one in (box.shift, box.gradient(zero))] for box in loss.boxes]
-        medians = median_of_positive(np.abs(np.concatenate(sum(sizes, []))))
-        found = medians.reshape(len(sizes), 2, -1).mean(axis=0)
+        zero = np.zeros((1, 1))
+        sizes = [one for box in loss.boxes for one in (box.shift, box.gradient(zero))]
+        medians = median_of_positive(np.abs(np.concatenate(sizes)))
+        found = medians.reshape(len(loss.boxes), 2, -1).mean(axis=0)
     found = np.where((found > 1e-290) & (found < 1e290), found, 1.0)
     return Scales(*found[:, :, None])
 

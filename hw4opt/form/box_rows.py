@@ -93,7 +93,7 @@ class BoxRows(RowFunctions):
     @cached_property
     def has_constraints(self) -> bool:
         """Whether some row is infinite on one side."""
-        return bool(self.one_sided.any())
+        return not self.all_curved and bool(self.one_sided.any())
 
     @cached_property
     def _half_bounded(self) -> np.ndarray:

@@ -147,7 +147,7 @@ class Form:
 
     def by_piece(self, act: Callable[[Piece], Array]) -> Array:
         """The array (b, M) of what `act` gives for each piece."""
-        return rows_of_blocks(self.batch, self.size, self.pieces, act)
+        return act(self.pieces[0]) if len(self.pieces) == 1 else rows_of_blocks(self.batch, self.size, self.pieces, act)
 
     def by_block(self, act: Callable[[RowBlock], Array]) -> Array:
         """The array (b, M) of what `act` gives for each block."""

@@ -36,7 +36,7 @@ MAX_CONSTANT_FIT_STEP = 2.0  # in z
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The trivial fit: what its rows lose, ℓ_i (b, n), L and R (b,), and by what each row counts, (b, n) or (b, 1)."""
+    """The trivial fit: what its rows lose, ℓ_i (b, n), L and R (b,), and by what each row counts, (b, n)."""
 
     lost: Array
     floor: Array
@@ -68,10 +68,11 @@ class Reference:
 
 def reference(loss: TermRows, free_level: bool, charged: Array) -> Reference:
     """The trivial fit of the loss; `free_level`: a constant costs nothing;  charged (b,): R."""
-    wide = (len(loss.offset), loss.count)
-    share = np.ones((wide[0], 1)) if loss.weights.shape[1] == 1 else _share(loss.weights)
-    constant = _best_constant(loss) if free_level else np.zeros((wide[0], 1))
-    lost = share * loss.excess(np.broadcast_to(constant, wide))
+    batch = len(loss.offset)
+    constant = _best_constant(loss) if free_level else np.zeros((batch, 1))
+    lost = loss.excess(constant)
+    share = np.ones(lost.shape) if loss.weights.shape[1] == 1 else _share(loss.weights)
+    lost *= share
     median, count = _median_and_count(lost)
     return Reference(lost, count * median, charged, share)
 
@@ -99,10 +100,11 @@ def median_of_positive(values: Array) -> Array:
 def _median_and_count(values: Array) -> tuple[Array, np.ndarray]:
     """The lower median of the positive entries of every line, and how many these are, (b,)."""
     size, count = values.shape[1], (values > 0).sum(axis=1)
+    first = int(count[0])
+    if (count == first).all():
+        place = min(size - first + max((first - 1) // 2, 0), size - 1)
+        return np.partition(values, place, axis=1)[:, place], count
     place = np.minimum(size - count + np.maximum((count - 1) // 2, 0), size - 1)
-    first = int(place[0])
-    if (place == first).all():
-        return np.partition(values, first, axis=1)[:, first], count
     return np.sort(values, axis=1)[np.arange(len(values)), place], count
 
 

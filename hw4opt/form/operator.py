@@ -136,6 +136,14 @@ class RowOperator:
             found[one.span] = one.map.total
         return found
 
+    @cached_property
+    def differences(self) -> np.ndarray:
+        """(M,) bool: rows with coefficients of their own."""
+        found = np.zeros(self.size, dtype=bool)
+        for one in self.segments:
+            found[one.span] = one.map.coef is not None
+        return found
+
     def forward(self, w: Array) -> Array:
         """A w, (b, M)."""
         if self.whole is not None:

@@ -29,8 +29,7 @@ def row_table(form: Form, gap_scale: Array | None = None, z: Array | None = None
         given["gap_scale"] = np.full(form.batch, np.inf)
     elif gap_scale is None:
         reference = form.reference
-        given["share"] = np.ascontiguousarray(np.broadcast_to(reference.share, reference.lost.shape))
-        given |= {name: getattr(reference, name) for name in ("lost", "charged")} | {"least": reference.least}
+        given = {name: getattr(reference, name) for name in ("share", "lost", "charged", "least")}
     return RowTable(
         base=np.ascontiguousarray(form.matrix),
         maps=[_map_rows(one.map) for one in form.operator.segments if one.map.count],

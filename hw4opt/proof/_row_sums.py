@@ -57,16 +57,12 @@ class RowSums(NamedTuple):
 
 def row_sums(form: Form, z: Array, u: Array, rounding: RowRounding) -> RowSums:
     """Over all rows."""
-    differences = np.zeros(form.size, dtype=bool)
-    for one in form.operator.segments:
-        differences[one.span] = one.map.coef is not None
-
     def sums(piece: Piece) -> RowSums:
         z_here, u_here, unsure = z[:, piece.span], u[:, piece.span], rounding.residual[:, piece.span]
         if isinstance(piece.rows, SmoothRows):
             return _smooth_sums(piece.rows, z_here, u_here, unsure)
         near = RowRounding(rounding.breakpoint[:, piece.span], unsure)
-        return _box_sums(piece.rows, differences[piece.span], z_here, u_here, near)
+        return _box_sums(piece.rows, form.operator.differences[piece.span], z_here, u_here, near)
 
     parts = parallel_map(sums, form.pieces)
     if len(parts) == 1:
@@ -79,14 +75,14 @@ def _box_sums(rows: BoxRows, differences: np.ndarray, z: Array, u: Array, roundi
     """Of rows without curvature, differences of fitted values and constraints cancel: rounding beyond a breakpoint
     counts as on it, at its price."""
     v, q = z - rows.shift, rows.quadratic
-    cancels = rows.one_sided | (rows.flat & differences)
-    met, extra = np.zeros_like(cancels), np.zeros(len(z))
-    if cancels.any():
+    met, extra, at_breakpoint = False, 0.0, u
+    if not rows.all_curved:
+        cancels = rows.one_sided | (rows.flat & differences)
         size = np.abs(v)
         met = cancels & (size <= rounding.breakpoint)
         extra = (np.abs(u) * np.where(met, size, 0.0)).sum(axis=1)
-        v = np.where(met, 0.0, v)
-    p = _best_dual(rows, v, np.where(cancels, u, 0.0))
+        v, at_breakpoint = np.where(met, 0.0, v), np.where(cancels, u, 0.0)
+    p = _best_dual(rows, v, at_breakpoint)
     inside = np.isfinite(p)
     if inside.all():
         value = excess = (v - 0.5 * q * p) * p
@@ -108,7 +104,7 @@ def _best_dual(rows: BoxRows, v: Array, at_breakpoint: Array) -> Array:
     return np.minimum(np.maximum(free, rows.low), rows.high)
 
 
-def _slack_rounding(rows: BoxRows, v: Array, p: Array, u: Array, unsure: Array, met: np.ndarray) -> Array:
+def _slack_rounding(rows: BoxRows, v: Array, p: Array, u: Array, unsure: Array, met: np.ndarray | bool) -> Array:
     """What an error of `unsure` in v does to the slack of a row, whose slope in v is p - u and whose curvature is
     1/q."""
     q, size = rows.quadratic, np.abs(u)

@@ -215,7 +215,7 @@ def _gap_scale(form: Form, excess: Array, ridge: Array, gap: Array) -> Array:
 def _stationarity(form: Form, u: Array, pulls: Array, residual: Array) -> Array:
     """The residual relative to the pull of the term that pulls most, (b,)."""
     largest, size = np.abs(residual).max(axis=1, initial=0.0), np.abs(pulls).max(axis=(0, 2), initial=0.0)
-    if (form.ridge == 0).any():  # nothing but the terms' own rows to cancel against
+    if not form.ridge.all():  # nothing but the terms' own rows to cancel against
         reach = sum(
             parallel_map(lambda block: np.abs(u[:, block.span]) @ np.abs(block.matrix), form.blocks),
             np.zeros_like(residual),
@@ -265,12 +265,12 @@ def _truncation(form: Form, u: Array, scale: Array) -> Array:
     Above, where that is enough for an answer to be certified, and below, where it is next to nothing, it is the bound
     (Σ_j |s_j| √d_j)²/(4 ridge) with d = diag(K - BBᵀ), which costs no kernel values.
     """
-    if form.design.kernel is None or not (form.ridge > 0).any():
+    if form.design.kernel is None or not form.ridge.any():
         return np.zeros(form.batch)
-    s, ridge = form.spread(u), np.where(form.ridge > 0, form.ridge, 1.0)
+    s, ridge = form.spread(u), np.where(form.ridge > 0, form.ridge, np.inf)
     bound = np.square(np.abs(s) @ np.sqrt(form.design.left_over)) / (4 * ridge)
     allowed = NEGLIGIBLE_TRUNCATION if s.shape[1] <= MAX_EXACT_TRUNCATION_ROWS else MAX_TRUNCATION
-    unclear = np.flatnonzero((bound > allowed * scale) & (form.ridge > 0))
-    if len(unclear):
+    unclear = bound > allowed * scale
+    if unclear.any():
         bound[unclear] = np.minimum(bound[unclear], form.design.left_out(s[unclear]) / (4 * ridge[unclear]))
-    return np.where(form.ridge > 0, bound, 0.0)
+    return bound
