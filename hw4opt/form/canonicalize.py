@@ -38,7 +38,7 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
     for number, problem in enumerate(batch[1:], 1):
         _check_shared(first, problem, number)
     design = first.design
-    level = np.array([[problem.level] for problem in batch])
+    level = np.array([[problem.level] for problem in batch]) if first.intercept else np.zeros((len(batch), 1))
     maps: dict[Acts, FoldRows] = {}
     terms = []
     of_batch = list(zip(*(problem.terms for problem in batch), strict=True))
@@ -51,7 +51,7 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
         rows, active = maps[acts]
         if group == [0]:
             terms.append(_loss_rows(batch, columns[0], rows, active, level))
-        elif (found := term_rows(columns, rows, active, level if acts.of_data_rows else 0 * level)) is not None:
+        elif (found := term_rows(columns, rows, active, level if acts.of_data_rows else np.zeros(level.shape))) is not None:
             terms.append(_without_rounding(found, design))
     ridge = np.array([[problem.ridge] for problem in batch])
     return Form(design, tuple(terms), 2 * ridge * design.penalized, design.matrix)

@@ -190,7 +190,7 @@ class Form:
 
     def of_terms(self, values: Array) -> list[Array]:
         """Sums over the functions of each term, (b, m) each, of values (b, M)."""
-        return [sum((values[:, span] for span in spans[1:]), values[:, spans[0]]) for spans in self.spans]
+        return [reduce(add, [values[:, span] for span in spans]) for spans in self.spans]
 
     def duals_by_name(self, u: Array) -> dict[str, Array]:
         """u of every term by its label, (b, m) each."""
@@ -212,9 +212,8 @@ class Form:
 
     def spread(self, u: Array) -> Array:
         """Sᵀu over the base rows, (b, N)."""
-        size = len(self.matrix)
-        pairs = zip(self.terms, self.of_terms(u), strict=True)
-        return sum((term.map.spread(of_term, size) for term, of_term in pairs), np.zeros((self.batch, size)))
+        size, pairs = len(self.matrix), zip(self.terms, self.of_terms(u), strict=True)
+        return reduce(add, [term.map.spread(of_term, size) for term, of_term in pairs])
 
     def cut(self, batch: np.ndarray) -> Form:
         """The same form for some of the problems."""
@@ -299,8 +298,6 @@ class Form:
     @property
     def proximal_term(self) -> Array:
         """A little curvature for unpenalised columns, (b, r): a Newton step without it may have none there."""
-        if self.all_penalized:
-            return np.zeros(self.penalty.shape)
         curvature = FREE_COLUMN_CURVATURE * len(self.design.x) * self.scales.u / self.scales.z
         return np.where(self.penalty > 0, 0.0, curvature * self.column_square)
 

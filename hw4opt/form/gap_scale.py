@@ -59,11 +59,9 @@ class Reference:
         """gap_scale (b,) of points with these r (b, n), penalties and gaps (b,)."""
         left = self.share * excess
         with np.errstate(invalid="ignore"):  # a point outside every domain explains nothing
-            remains, explained = (
-                _without_largest(left) + penalties,
-                _without_largest(self.lost - left) - penalties + gap,
-            )
-            return np.fmax(np.fmin(remains, np.fmax(explained, self.charged)), self.least)
+            remains, explained = _without_largest(np.concatenate([left, self.lost - left])).reshape(2, -1)
+            explained = np.fmax(explained - penalties + gap, self.charged)
+            return np.fmax(np.fmin(remains + penalties, explained), self.least)
 
 
 def reference(loss: TermRows, free_level: bool, charged: Array) -> Reference:

@@ -30,6 +30,7 @@ def row_table(form: Form, gap_scale: Array | None = None, z: Array | None = None
     elif gap_scale is None:
         reference = form.reference
         given = {name: getattr(reference, name) for name in ("share", "lost", "charged", "least")}
+    nothing = np.zeros(form.penalty.shape)  # both are of columns without penalty
     return RowTable(
         base=np.ascontiguousarray(form.matrix),
         maps=[_map_rows(one.map) for one in form.operator.segments if one.map.count],
@@ -39,8 +40,8 @@ def row_table(form: Form, gap_scale: Array | None = None, z: Array | None = None
         low=boxes.low,
         high=boxes.high,
         length=form.operator.lengths,
-        w_scale=form.w_scale,
-        proximal=form.proximal_term,
+        w_scale=nothing if form.all_penalized else form.w_scale,
+        proximal=nothing if form.all_penalized else form.proximal_term,
         z_scale=form.scales.z[:, 0],
         u_scale=form.scales.u[:, 0],
         loss_length=form.loss_length,

@@ -90,9 +90,10 @@ def _box_sums(rows: BoxRows, differences: np.ndarray, z: Array, u: Array, roundi
         p, v, u = np.where(inside, p, 0.0), np.where(inside, v, 0.0), np.where(np.isfinite(u), u, 0.0)
         value = (v - 0.5 * q * p) * p
         excess = np.where(inside, value, np.inf)
-    slack = np.maximum((p - u) * (v - 0.5 * q * (p + u)), 0.0)
-    unsure = _slack_rounding(rows, v, p, u, rounding.residual, met)
-    return RowSums(slack.sum(axis=1) + extra, value.sum(axis=1), unsure.sum(axis=1), excess)
+    slope = p - u
+    slack = np.maximum(slope * (v - 0.5 * q * (p + u)), 0.0).sum(axis=1) + extra
+    unsure = _slack_rounding(rows, v, u, np.abs(slope), rounding.residual, met)
+    return RowSums(slack, value.sum(axis=1), unsure.sum(axis=1), excess)
 
 
 def _best_dual(rows: BoxRows, v: Array, at_breakpoint: Array) -> Array:
@@ -104,12 +105,12 @@ def _best_dual(rows: BoxRows, v: Array, at_breakpoint: Array) -> Array:
     return np.minimum(np.maximum(free, rows.low), rows.high)
 
 
-def _slack_rounding(rows: BoxRows, v: Array, p: Array, u: Array, unsure: Array, met: np.ndarray | bool) -> Array:
-    """What an error of `unsure` in v does to the slack of a row, whose slope in v is p - u and whose curvature is
-    1/q."""
+def _slack_rounding(rows: BoxRows, v: Array, u: Array, slope: Array, unsure: Array, met: np.ndarray | bool) -> Array:
+    """What an error of `unsure` in v does to the slack of a row, whose slope in v is as steep as `slope` and whose
+    curvature is 1/q."""
     q, size = rows.quadratic, np.abs(u)
     unsure = unsure + EPS * (np.abs(v) + q * size)
-    first = np.abs(p - u) * unsure
+    first = slope * unsure
     with np.errstate(divide="ignore", invalid="ignore"):
         bends = (v + unsure >= q * rows.low) & (v - unsure <= q * rows.high)
         second = np.where(bends, 0.5 * np.square(unsure) / q, 0.0)

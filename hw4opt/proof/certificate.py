@@ -221,7 +221,7 @@ def _stationarity(form: Form, u: Array, pulls: Array, residual: Array) -> Array:
             np.zeros_like(residual),
         )
         size = np.where(form.ridge == 0, np.max(reach, axis=1), size)
-    return np.where(largest > 0, largest / np.where(size > 0, size, largest + (largest == 0)), 0.0)
+    return largest / np.where(size > 0, size, np.where(largest > 0, largest, 1.0))
 
 
 def _stationarity_cost(form: Form, w: Array, residual: Array, unsure: Array) -> tuple[Array, Array]:
