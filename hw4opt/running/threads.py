@@ -30,7 +30,7 @@ def _blas() -> list[LibController]:
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Inside the block, BLAS uses one thread; what it used before comes back after."""
-    several = [(blas, count) for blas in _blas() if (count := blas.get_num_threads()) != 1]
+    several = [(blas, count) for blas in _blas() if (count := blas.get_num_threads() or 1) > 1]
     for blas, _ in several:
         blas.set_num_threads(1)
     try:
