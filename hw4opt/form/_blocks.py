@@ -51,11 +51,20 @@ class Function(NamedTuple):
 class RowBlock:
     """Rows that are visited together: their places in the table of all rows, their part of A, their functions."""
 
+    block: Block
     span: slice
-    chunk: Chunk
     kind: Kind
-    length: Array | float  # typical length of the rows of A, (m,) or one number
     functions: Sequence[Function]  # that have rows here
+
+    @property
+    def chunk(self) -> Chunk:
+        """Their part of A, and products with it."""
+        return self.block.chunk
+
+    @property
+    def length(self) -> Array | float:
+        """The typical length of the rows of A, (m,) or one number."""
+        return self.block.length
 
     @cached_property
     def rows(self) -> Rows:
@@ -104,4 +113,4 @@ def _with_functions(block: Block, functions: Sequence[Function]) -> RowBlock:
     low, high = block.span.start, block.span.stop
     inside = [one for one in functions if one.span.start < high and low < one.span.stop]
     assert isinstance(block.kind, Kind)
-    return RowBlock(block.span, block.chunk, block.kind, block.length, inside)
+    return RowBlock(block, block.span, block.kind, inside)

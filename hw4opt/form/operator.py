@@ -34,17 +34,31 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Rows that are visited together: their places, their part of A, their kind, and the typical length of each, (m,)
-    or one number."""
+    """Rows of one kind that are visited together: their places, and the segments that they are of."""
 
+    operator: RowOperator
     span: slice
-    chunk: Chunk
     kind: Hashable
-    length: Array | float
+    segments: Sequence[Segment]
+    made: Chunk | None = None  # of rows whose part of A is not kept
+
+    @cached_property
+    def chunk(self) -> Chunk:
+        """Their part of A."""
+        if self.made is not None:
+            return self.made
+        assert self.operator.whole is not None
+        return Chunk.of(self.operator.whole[self.span])
 
     @property
     def matrix(self) -> Array:
         return self.chunk.matrix
+
+    @property
+    def length(self) -> Array | float:
+        """Their typical length, (m,) or one number."""
+        alone = len(self.segments) == 1 and (self.made is not None or self.segments[0].map.coef is None)
+        return self.operator.typical_length(self.segments[0].map) if alone else self.operator.lengths[self.span]
 
 
 class Spanned(Protocol):
@@ -99,22 +113,15 @@ class RowOperator:
 
     @cached_property
     def blocks(self) -> list[Block]:
-        if self.whole is not None:
-            there = [one for one in self.segments if one.map.count]
-            return [self._joined(self.whole, list(group)) for _, group in groupby(there, key=lambda one: one.kind)]
-        return [
-            Block(slice(one.span.start + chunk.low, one.span.start + chunk.high), chunk, one.kind, length)
-            for one in self.segments
-            for length in (self.typical_length(one.map),)
-            for chunk in self._chunks[id(one.map)]
-        ]
-
-    def _joined(self, whole: Array, group: Sequence[Segment]) -> Block:
-        """The block of neighbours of one kind."""
-        span = slice(group[0].span.start, group[-1].span.stop)
-        alone = len(group) == 1 and group[0].map.coef is None
-        length = self.typical_length(group[0].map) if alone else self.lengths[span]
-        return Block(span, Chunk.of(whole[span]), group[0].kind, length)
+        if self.whole is None:
+            return [
+                Block(self, slice(one.span.start + chunk.low, one.span.start + chunk.high), one.kind, [one], chunk)
+                for one in self.segments
+                for chunk in self._chunks[id(one.map)]
+            ]
+        there = [one for one in self.segments if one.map.count]
+        groups = [list(group) for _, group in groupby(there, key=lambda one: one.kind)]
+        return [Block(self, slice(one[0].span.start, one[-1].span.stop), one[0].kind, one) for one in groups]
 
     @cached_property
     def lengths(self) -> Array:
@@ -129,8 +136,10 @@ class RowOperator:
         return found
 
     @cached_property
-    def totals(self) -> Array:
-        """Σ|coef| of every row, (M,)."""
+    def totals(self) -> Array | float:
+        """Σ|coef| of every row, (M,), or 1 where no row has coefficients."""
+        if all(one.map.coef is None for one in self.segments):
+            return 1.0
         found = np.empty(self.size)
         for one in self.segments:
             found[one.span] = one.map.total

@@ -32,11 +32,12 @@ def row_rounding(form: Form, w: Array, z: Array) -> RowRounding:
     largest = np.abs(z[:, : form.loss.count]).max(axis=1, keepdims=True)
     reach = np.maximum((np.abs(w) @ form.column_size)[:, None], largest)
     level = 0.5 * EPS * (math.sqrt(w.shape[1]) + 4)
-    total, first = form.operator.totals, form.smooth_count
-    found = RowRounding(ROW_EVALUATION_ROUNDING * largest * total, level * reach * total)
-    if first and form.loss.smooth is not None:
-        found.residual[:, :first] += EPS * np.abs(form.loss.smooth.shift)
-    found.residual[:, first:] += EPS * np.abs(form.boxes.shift)
+    total = form.operator.totals
+    found = RowRounding(np.empty(z.shape), np.empty(z.shape))
+    np.multiply(ROW_EVALUATION_ROUNDING * largest, total, out=found.breakpoint)
+    np.multiply(level * reach, total, out=found.residual)
+    for piece in form.pieces:
+        found.residual[:, piece.span] += EPS * np.abs(piece.rows.shift)
     for term, spans in zip(form.terms, form.spans, strict=True):
         if term.acts.own_unit:
             products = np.abs(w) @ np.abs(term.map.take(form.matrix)).T
