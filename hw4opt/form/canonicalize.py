@@ -135,7 +135,9 @@ def _stacked(batch: Sequence[Problem], arrays: Sequence[Array | None], default: 
 
 def _present(boxes: Sequence[BoxRows], active: Array | None) -> tuple[BoxRows, ...]:
     """The functions of the rows that are there (`active`, None: all), without those that take part in no problem."""
-    here = boxes if active is None else [one.without(active == 0) for one in boxes]
+    if active is None:
+        return tuple(boxes)
+    here = [one.without(active == 0) for one in boxes]
     return tuple(one for one in here if one.open.any() or one.low.any()) or tuple(here[:1])
 
 
@@ -178,9 +180,12 @@ def _tables(term: Term) -> tuple[Table, ...]:
 
 
 def _boxes(name: str, tables: Sequence[Sequence[Table]], offset: Array) -> list[BoxRows]:
-    """The functions of a piecewise quadratic term at z + offset, from its tables, one list a problem."""
+    """The functions of a piecewise quadratic term at z + offset, from its tables, one list a problem, without those
+    that take part in no problem."""
     _check_sides(name, tables)
-    return [_box([row[copy] for row in tables], offset) for copy in range(len(tables[0]))]
+    copies = list(zip(*tables, strict=True))
+    there = [copy for copy in copies if any(one.low < one.high or one.low for one in copy)]
+    return [_box(copy, offset) for copy in there or copies[:1]]
 
 
 def _check_sides(name: str, tables: Sequence[Sequence[Table]]) -> None:

@@ -99,10 +99,11 @@ def _box_sums(rows: BoxRows, differences: np.ndarray, z: Array, u: Array, roundi
 
 def _best_dual(rows: BoxRows, v: Array, at_breakpoint: Array) -> Array:
     """The u at which v u - ½ q u² is largest on low ≤ u ≤ high; where every one is, the one that is given."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    if rows.all_curved:
         free = v / rows.quadratic
-    if not rows.all_curved:
-        free = np.where(rows.flat & (v == 0), at_breakpoint, free)
+    else:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            free = np.where(rows.flat & (v == 0), at_breakpoint, v / rows.quadratic)
     return np.minimum(np.maximum(free, rows.low), rows.high)
 
 
@@ -112,9 +113,9 @@ def _slack_rounding(rows: BoxRows, v: Array, u: Array, slope: Array, unsure: Arr
     q, size = rows.quadratic, np.abs(u)
     unsure = unsure + EPS * (np.abs(v) + q * size)
     first = slope * unsure
-    with np.errstate(divide="ignore", invalid="ignore"):
-        bends = (v + unsure >= q * rows.low) & (v - unsure <= q * rows.high)
-        second = np.where(bends, 0.5 * np.square(unsure) / q, 0.0)
+    bend = q if rows.all_curved else np.where(rows.flat, 1.0, q)
+    bends = (v + unsure >= bend * rows.low) & (v - unsure <= bend * rows.high)
+    second = np.where(bends, 0.5 * np.square(unsure) / bend, 0.0)
     if not rows.all_curved:
         width = rows.high - rows.low
         crosses = np.where(met | np.isinf(width), size, width) * unsure
