@@ -26,6 +26,13 @@ STALLED_STEPS, NEAR_GAP = 8, 1e-6  # steps without gain, below that relative gap
 def newton_around(form: Form, options: Options, start: Start | None) -> Answer:
     """Every problem by damped Newton steps, each towards the interior point's answer for the quadratics that touch the
     smooth rows; `start` is where to begin."""
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # a step of an exponential loss may overflow: what is kept stands
+        return _damped_steps(form, options, start)
+
+
+def _damped_steps(form: Form, options: Options, start: Start | None) -> Answer:
     limit, deadline = options.max_iterations or NEWTON_STEP_LIMIT, Deadline(options.time_limit)
     b = form.batch
     w = _first_point(form) if start is None else start.w

@@ -39,6 +39,13 @@ def polish(form: Form, w: Array, u: Array, aim: Array) -> Polished:
     if not any(block.kind.smooth for block in form.blocks):
         found = polish_rows(row_table(form), w, u, aim, STEPS)
         return Polished(found.w, found.u, found.gap)
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # a step of an exponential loss may overflow: what is kept stands
+        return _polish_smooth(form, w, u, aim)
+
+
+def _polish_smooth(form: Form, w: Array, u: Array, aim: Array) -> Polished:
     best = Polished(w.copy(), u.copy(), measure(form, w, u))
     for _ in range(ROUNDS):
         found = polish_rows(row_table(form, np.ones(form.batch), form.forward(w)), w, u, aim, STEPS)
