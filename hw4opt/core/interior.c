@@ -441,18 +441,19 @@ static void step(solver *own, bool slow) {
 
 /* ---- one problem ---- */
 
-/* The duals where it stands: near a bound, the distance has digits that u has not. */
-static void take_point(const solver *own, point *out) {
-    const table *rows = &own->rows;
+/* Where it stands, and its gap, in which violated constraints count as in polishing: near a bound, the distance has
+   digits that u has not. */
+static void take_point(solver *own, point *out) {
+    table *rows = &own->rows;
     memcpy(out->w, own->w, rows->ld * sizeof(double));
     memset(out->u, 0, rows->size * sizeof(double));
-    out->gap = own->gap;
     EACH_BOUNDED_BLOCK(own, block) EACH_ROW(block, i) {
         double u = rows->open[i] != 0.0 ? own->u[i] : rows->low[i];
         if (rows->has_high[i] != 0.0 && own->d_high[i] <= NEAR_BOUND * fabs(rows->high[i])) u = rows->high[i] - own->d_high[i];
         if (rows->has_low[i] != 0.0 && own->d_low[i] <= NEAR_BOUND * fabs(rows->low[i])) u = rows->low[i] + own->d_low[i];
         out->u[i] = u;
     }
+    out->gap = rows->two_sided ? own->gap : point_gap(rows, &own->space, out);
 }
 
 static void keep_better(solver *own, const point *found, double *interior) {
@@ -520,7 +521,8 @@ static int64_t iterate(solver *own, const core_options *options, stop_flag stop,
             const double aim = 0.5 * options->tol * final_scale(own, dual);
             tried = true;
             polish_here(own, aim, interior);
-            *solved = good || own->spare.gap <= aim;
+            /* rows with one bound are to be met to rounding, which a few more steps do where polishing does not */
+            *solved = own->spare.gap <= aim || (good && (own->rows.two_sided || last || lost || !better));
         } else if (better && relative <= FIRST_POLISH_GAP && own->gap < own->best.gap) {
             take_point(own, &own->spare);
             keep_better(own, &own->spare, interior);

@@ -179,6 +179,12 @@ static bool finite_point(const double *w, size_t r) {
     return true;
 }
 
+double point_gap(table *rows, polish_space *space, const point *at) {
+    memset(space->z, 0, rows->size * sizeof(double));
+    table_forward(rows, at->w, space->z, true);
+    return measure(rows, space, at->w, space->z, at->u);
+}
+
 /* Rows with one bound are constraints, which a certificate wants met to rounding: all rounds are for them. */
 void polish(table *rows, polish_space *space, point *best, double aim, int rounds) {
     const bool large = (double)rows->size * (double)rows->r * (double)rows->r > LARGEST_WORK;

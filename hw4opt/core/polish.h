@@ -17,6 +17,9 @@ typedef struct {
     newton_system system;
 } polish_space;
 
+/* The duality gap of a point as polishing counts it, violated constraints at their price. */
+double point_gap(table *rows, polish_space *space, const point *at);
+
 /* Polish `best`, whose gap is NAN where it is not known, until its gap is well below `aim`, in at most `rounds` steps. */
 void polish(table *rows, polish_space *space, point *best, double aim, int rounds);
 

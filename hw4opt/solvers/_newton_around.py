@@ -28,7 +28,7 @@ def newton_around(form: Form, options: Options, start: Start | None) -> Answer:
     smooth rows; `start` is where to begin."""
     with np.errstate(
         over="ignore", invalid="ignore"
-    ):  # a step of an exponential loss may overflow: what is kept stands
+    ):  # an exponential may overflow: what is kept stands
         return _damped_steps(form, options, start)
 
 

@@ -41,7 +41,7 @@ def polish(form: Form, w: Array, u: Array, aim: Array) -> Polished:
         return Polished(found.w, found.u, found.gap)
     with np.errstate(
         over="ignore", invalid="ignore"
-    ):  # a step of an exponential loss may overflow: what is kept stands
+    ):  # an exponential may overflow: what is kept stands
         return _polish_smooth(form, w, u, aim)
 
 
