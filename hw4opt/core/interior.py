@@ -85,7 +85,7 @@ class RowTable:
 
 
 class Points(NamedTuple):
-    """What the core gives back: w (b, r), u (b, M), points inside the constraints (b, r), gaps, steps, whether solved
+    """What the core gives back: w (b, r), u (b, M), points inside the constraints (b, r), gaps, steps, 1 where solved
     (b,)."""
 
     w: Array
@@ -93,7 +93,7 @@ class Points(NamedTuple):
     interior: Array
     gap: Array
     steps: NDArray[np.int64]
-    solved: NDArray[np.bool_]
+    solved: NDArray[np.int64]
 
 
 def interior(

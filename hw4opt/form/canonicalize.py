@@ -16,7 +16,7 @@ from hw4opt.form.form import Form
 from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.form.term_rows import TermRows
 from hw4opt.problem import Problem
-from hw4opt.terms import Acts, Loss, PiecewiseQuadratic, Smooth, Table, Term
+from hw4opt.terms import Acts, PiecewiseQuadratic, Smooth, Table, Term
 from hw4opt.terms.acts import FoldRows
 from hw4opt.terms.base import EPS, Array
 from hw4opt.terms.row_map import RowMap
@@ -51,8 +51,10 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
         rows, active = maps[acts]
         if group == [0]:
             terms.append(_loss_rows(batch, columns[0], rows, active, level))
-        elif (found := term_rows(columns, rows, active, level if acts.of_data_rows else np.zeros(level.shape))) is not None:
-            terms.append(_without_rounding(found, design))
+        else:
+            offset = level if acts.of_data_rows else np.zeros(level.shape)
+            if (found := term_rows(columns, rows, active, offset)) is not None:
+                terms.append(_without_rounding(found, design))
     ridge = np.array([[problem.ridge] for problem in batch])
     return Form(design, tuple(terms), 2 * ridge * design.penalized, design.matrix)
 

@@ -30,7 +30,7 @@ def row_rounding(form: Form, w: Array, z: Array) -> RowRounding:
     Slopes, in units of f over x, are no sums of fitted values: theirs is that of their own products.
     """
     largest = np.abs(z[:, : form.loss.count]).max(axis=1, keepdims=True)
-    reach = np.maximum((np.abs(w) @ form.column_size)[:, None], largest)
+    reach = np.maximum((np.abs(w) @ np.sqrt(form.column_square))[:, None], largest)
     level = 0.5 * EPS * (math.sqrt(w.shape[1]) + 4)
     total = form.operator.totals
     found = RowRounding(np.empty(z.shape), np.empty(z.shape))
@@ -42,7 +42,8 @@ def row_rounding(form: Form, w: Array, z: Array) -> RowRounding:
         if term.acts.own_unit:
             products = np.abs(w) @ np.abs(term.map.take(form.matrix)).T
             for span in spans:
-                found.breakpoint[:, span], found.residual[:, span] = ROW_EVALUATION_ROUNDING * products, level * products
+                found.breakpoint[:, span] = ROW_EVALUATION_ROUNDING * products
+                found.residual[:, span] = level * products
     return found
 
 
@@ -58,6 +59,7 @@ class RowSums(NamedTuple):
 
 def row_sums(form: Form, z: Array, u: Array, rounding: RowRounding) -> RowSums:
     """Over all rows."""
+
     def sums(piece: Piece) -> RowSums:
         z_here, u_here, unsure = z[:, piece.span], u[:, piece.span], rounding.residual[:, piece.span]
         if isinstance(piece.rows, SmoothRows):
@@ -68,8 +70,8 @@ def row_sums(form: Form, z: Array, u: Array, rounding: RowRounding) -> RowSums:
     parts = parallel_map(sums, form.pieces)
     if len(parts) == 1:
         return parts[0]
-    *totals, excess = zip(*parts, strict=True)
-    return RowSums(*(reduce(add, one) for one in totals), np.concatenate(excess, axis=1))
+    slack, value, unsure = (reduce(add, of_parts) for of_parts in list(zip(*parts, strict=True))[:3])
+    return RowSums(slack, value, unsure, np.concatenate([one.excess for one in parts], axis=1))
 
 
 def _box_sums(rows: BoxRows, differences: np.ndarray, z: Array, u: Array, rounding: RowRounding) -> RowSums:

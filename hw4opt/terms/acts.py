@@ -15,7 +15,6 @@ from hw4opt.errors import InputError, RefusedError
 from hw4opt.terms.row_map import RowMap
 from hw4opt.validation.arrays import Array
 
-
 NEIGHBOURS = np.array([-1.0, 1.0])  # the coefficients of every first difference
 NEIGHBOURS.setflags(write=False)
 
