@@ -55,7 +55,7 @@ def fit(
     Raises `RefusedError` if the solver cannot take the problem, `InputError` for a bad option. An answer without proof
     is returned, with its status; `Result.raise_for_status` turns that into an exception.
     """
-    return _fit([problem], solver, tol, max_iterations, separated, time_limit)[0]
+    return fit_batch([problem], solver, tol, max_iterations, separated, time_limit)[0]
 
 
 @checked
@@ -72,18 +72,8 @@ def fit_batch(
 
     time_limit is that of the whole batch. `seconds` of each result is its share of the batch's time.
     """
-    return _fit(list(problems), solver, tol, max_iterations, separated, time_limit)
-
-
-def _fit(
-    problems: list[Problem],
-    solver: str | Solver,
-    tol: float | None,
-    max_iterations: int | None,
-    separated: str,
-    time_limit: float | None,
-) -> list[Result]:
     check_word("separated", separated, ("refuse", "drop"))
+    problems = list(problems)
     with one_blas_thread():
         form = canonicalize(problems)
         for problem in problems[1:]:

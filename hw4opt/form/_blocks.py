@@ -1,4 +1,5 @@
-"""The rows of a form a block at a time: places, part of A, functions, and whose rows they are."""
+"""The rows of a form a block at a time: places, part of A, functions, and whose rows they are; or their functions
+alone, a piece at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from hw4opt.form.box_rows import BoxRows
-from hw4opt.form.chunks import Chunk
+from hw4opt.form.chunks import CHUNK_ROWS, Chunk
 from hw4opt.form.operator import Block, RowOperator
 from hw4opt.form.term_rows import Rows, TermRows
 from hw4opt.terms.base import Array
@@ -114,3 +115,18 @@ def _with_functions(block: Block, functions: Sequence[Function]) -> RowBlock:
     inside = [one for one in functions if one.span.start < high and low < one.span.stop]
     assert isinstance(block.kind, Kind)
     return RowBlock(block, block.span, block.kind, inside)
+
+
+class Piece(NamedTuple):
+    """Rows that are visited together, whatever they act on: their places, and their functions."""
+
+    span: slice
+    rows: Rows
+
+
+def pieces_of(rows: Rows, low: int, high: int) -> list[Piece]:
+    """The rows that stand from place low to high, some at a time."""
+    if high - low <= CHUNK_ROWS:
+        return [Piece(slice(low, high), rows)] if low < high else []
+    spans = [slice(start, min(start + CHUNK_ROWS, high)) for start in range(low, high, CHUNK_ROWS)]
+    return [Piece(span, rows.cut(slice(span.start - low, span.stop - low))) for span in spans]

@@ -51,10 +51,10 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
         rows, active = maps[acts]
         if group == [0]:
             terms.append(_loss_rows(batch, columns[0], rows, active, level))
-        elif (
-            found := term_rows(columns, rows, active, level if acts.of_data_rows else np.zeros(level.shape))
-        ) is not None:
-            terms.append(_without_rounding(found, design))
+        else:
+            offset = level if acts.of_data_rows else np.zeros(level.shape)
+            if (found := term_rows(columns, rows, active, offset)) is not None:
+                terms.append(_without_rounding(found, design))
     ridge = np.array([[problem.ridge] for problem in batch])
     return Form(design, tuple(terms), 2 * ridge * design.penalized, design.matrix)
 

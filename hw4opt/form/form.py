@@ -13,23 +13,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import add
-from typing import NamedTuple
 
 import numpy as np
 
 from hw4opt.design import Design
-from hw4opt.form._blocks import Kind, RowBlock, row_blocks
+from hw4opt.form._blocks import Kind, Piece, RowBlock, pieces_of, row_blocks
 from hw4opt.form._quadratic import Quadratic, sum_of_quadratic_rows
 from hw4opt.form._scales import Scales, scales_of_loss, target_spread, typical_shift
 from hw4opt.form.box_rows import BoxRows
 from hw4opt.form.gap_cost import stationarity_cost
 from hw4opt.form.gap_scale import Reference, reference
 from hw4opt.form.operator import RowOperator, rows_of_blocks
-from hw4opt.form.term_rows import Rows, TermRows
+from hw4opt.form.smooth_rows import SmoothRows
+from hw4opt.form.term_rows import TermRows
 from hw4opt.terms.base import Array
 
 EMPTY_COLUMN_SQUARE = 1e-290  # mean square of a column that is 0 in every row
-PIECE_ROWS = 4096  # rows that are visited together: their arrays stay in a core's cache
 FREE_COLUMN_CURVATURE = 1e-6  # of the curvature that the loss would have if all its rows were free
 
 
@@ -43,13 +42,6 @@ class Units:
     def cut(self, batch: np.ndarray) -> Units:
         """Some of the problems."""
         return Units(self.size[batch], self.worth[batch])
-
-
-class Piece(NamedTuple):
-    """Rows that are visited together, whatever they act on: their places, and their functions."""
-
-    span: slice
-    rows: Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +120,7 @@ class Form:
     @cached_property
     def smooth_count(self) -> int:
         """How many rows are smooth: those of a smooth loss, which come first."""
-        return self.loss.count if self.has_loss and self.loss.smooth is not None else 0
+        return self.loss.count if isinstance(self.loss.functions[0], SmoothRows) else 0
 
     @cached_property
     def boxes(self) -> BoxRows:
@@ -141,9 +133,8 @@ class Form:
     @cached_property
     def pieces(self) -> list[Piece]:
         """The functions of all rows, some rows at a time."""
-        smooth, boxes = (self.loss.smooth if self.has_loss else None), self.boxes
-        found = [] if smooth is None else _pieces(smooth, 0, self.smooth_count)
-        return found + _pieces(boxes, self.smooth_count, self.size)
+        first = self.smooth_count
+        return pieces_of(self.loss.functions[0], 0, first) + pieces_of(self.boxes, first, self.size)
 
     def by_piece(self, act: Callable[[Piece], Array]) -> Array:
         """The array (b, M) of what `act` gives for each piece."""
@@ -285,26 +276,13 @@ class Form:
         return np.maximum(total, 1e-300)
 
     @cached_property
-    def column_size(self) -> Array:
-        """Root mean square of the loss's rows of A by column, (r,)."""
-        return np.sqrt(self.column_square)
-
-    @cached_property
     def w_scale(self) -> Array:
         """The size of w that moves the loss's z by its own scale, (b, r); 0 for a column that is 0 in every row of the
         loss."""
-        return np.where(self.column_square > EMPTY_COLUMN_SQUARE, self.scales.z / self.column_size, 0.0)
+        return np.where(self.column_square > EMPTY_COLUMN_SQUARE, self.scales.z / np.sqrt(self.column_square), 0.0)
 
     @property
     def proximal_term(self) -> Array:
         """A little curvature for unpenalised columns, (b, r): a Newton step without it may have none there."""
         curvature = FREE_COLUMN_CURVATURE * len(self.design.x) * self.scales.u / self.scales.z
         return np.where(self.penalty > 0, 0.0, curvature * self.column_square)
-
-
-def _pieces(rows: Rows, low: int, high: int) -> list[Piece]:
-    """The rows that stand from place low to high."""
-    if high - low <= PIECE_ROWS:
-        return [Piece(slice(low, high), rows)] if low < high else []
-    spans = [slice(start, min(start + PIECE_ROWS, high)) for start in range(low, high, PIECE_ROWS)]
-    return [Piece(span, rows.cut(slice(span.start - low, span.stop - low))) for span in spans]

@@ -8,6 +8,7 @@ import numpy as np
 
 from hw4opt.core.interior import MapRows, RowTable
 from hw4opt.form.box_rows import BoxRows
+from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
 
@@ -23,11 +24,11 @@ def row_table(
 
     gap_scale (b,): what gaps are relative to, where it is not what the fit explains.
     """
-    boxes, first = form.boxes, form.smooth_count
-    if first:
-        assert z is not None and form.loss.smooth is not None
+    boxes, first, loss = form.boxes, form.smooth_count, form.loss.functions[0]
+    if isinstance(loss, SmoothRows):
+        assert z is not None
         far = np.zeros((form.batch, 1), dtype=bool) if far is None else far[:, None]
-        boxes = BoxRows.join([form.loss.smooth.quadratic_at(z[:, :first], far), boxes], [first, form.size - first])
+        boxes = BoxRows.join([loss.quadratic_at(z[:, :first], far), boxes], [first, form.size - first])
     given = {} if gap_scale is None else {"gap_scale": gap_scale}
     if gap_scale is None and not form.has_loss:
         given["gap_scale"] = np.full(form.batch, np.inf)

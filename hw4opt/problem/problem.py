@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -160,12 +160,8 @@ def _joined(model: Model, data: Data) -> tuple[Model, MeasuredData]:
 def _fields(model: Model, measured: MeasuredData) -> dict[str, Any]:
     """The fields of the problem: its halves, and their parts."""
     data = measured.data
-    parts = {name: getattr(model, name) for name in MODEL_FIELDS}
-    columns = {name: getattr(data, name) for name in DATA_FIELDS}
-    return {"model": model, "data": data, "_measured": measured, **parts, **columns}
-
-
-MODEL_FIELDS, DATA_FIELDS = ([one.name for one in fields(half)] for half in (Model, Data))
+    columns = {name: getattr(data, name) for name in ("x", "y", "weights", "offset", "names")}
+    return {"model": model, "data": data, "_measured": measured, **vars(model), **columns}
 
 
 @dataclass(frozen=True, eq=False, init=False)

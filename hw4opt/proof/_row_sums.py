@@ -30,7 +30,7 @@ def row_rounding(form: Form, w: Array, z: Array) -> RowRounding:
     Slopes, in units of f over x, are no sums of fitted values: theirs is that of their own products.
     """
     largest = np.abs(z[:, : form.loss.count]).max(axis=1, keepdims=True)
-    reach = np.maximum((np.abs(w) @ form.column_size)[:, None], largest)
+    reach = np.maximum((np.abs(w) @ np.sqrt(form.column_square))[:, None], largest)
     level = 0.5 * EPS * (math.sqrt(w.shape[1]) + 4)
     total = form.operator.totals
     found = RowRounding(np.empty(z.shape), np.empty(z.shape))
@@ -42,10 +42,8 @@ def row_rounding(form: Form, w: Array, z: Array) -> RowRounding:
         if term.acts.own_unit:
             products = np.abs(w) @ np.abs(term.map.take(form.matrix)).T
             for span in spans:
-                found.breakpoint[:, span], found.residual[:, span] = (
-                    ROW_EVALUATION_ROUNDING * products,
-                    level * products,
-                )
+                found.breakpoint[:, span] = ROW_EVALUATION_ROUNDING * products
+                found.residual[:, span] = level * products
     return found
 
 

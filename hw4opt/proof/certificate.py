@@ -11,6 +11,7 @@ for the truncation.)
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import add
@@ -142,41 +143,17 @@ def certify(form: Form, w: Array, u: Array, interior: Array | None = None) -> Pr
     pulls = form.adjoint_of_terms(u)
     residual = form.penalty * w + pulls.sum(axis=0)
     cost, of_cost = _stationarity_cost(form, w, residual, _pull_rounding(form, u, w))
-    ridge = 0.5 * np.vecdot(w, form.penalty * w)
-    gap = sums.slack + cost
-    scale = _gap_scale(form, sums.excess, ridge, gap)
-    drop = largest_drop(form, w)
-    numbers = zip(
-        wrong.tolist(),
-        balanced.tolist(),
-        (sums.value + ridge).tolist(),
-        gap.tolist(),
-        scale.tolist(),
-        (sums.rounding + of_cost).tolist(),
-        _stationarity(form, u, pulls, residual).tolist(),
-        relative_violation(form, found).tolist(),
-        [None] * form.batch if drop is None else drop.tolist(),
-        _truncation(form, u, scale).tolist(),
-        form.ridge.tolist(),
-        strict=True,
-    )
-    return Proof([_certificate(form, *of_problem) for of_problem in numbers], w, u)
+    charged, gap, unsure = 0.5 * np.vecdot(w, form.penalty * w), sums.slack + cost, sums.rounding + of_cost
+    scale, drop = _gap_scale(form, sums.excess, charged, gap), largest_drop(form, w)
+    sizes = _stationarity(form, u, pulls, residual), relative_violation(form, found), _truncation(form, u, scale)
+    numbers = np.array([wrong, sums.value + charged, gap, scale, unsure, *sizes, form.ridge]).T.tolist()
+    drops = [None] * form.batch if drop is None else drop.tolist()
+    rows = zip(numbers, drops, balanced.tolist(), strict=True)
+    return Proof([_certificate(form, *row) for row in rows], w, u)
 
 
-def _certificate(
-    form: Form,
-    wrong: float,
-    balanced: bool,
-    objective: float,
-    gap: float,
-    scale: float,
-    unsure: float,
-    stationarity: float,
-    violation: float,
-    drop: float | None,
-    truncation: float,
-    ridge: float,
-) -> Certificate:
+def _certificate(form: Form, numbers: Sequence[float], drop: float | None, balanced: bool) -> Certificate:
+    wrong, objective, gap, scale, unsure, stationarity, violation, truncation, ridge = numbers
     reason = _reason(wrong, balanced, gap)
     return Certificate(
         objective=objective,
@@ -205,13 +182,14 @@ def _pull_rounding(form: Form, u: Array, w: Array) -> Array:
     return EPS * ((math.sqrt(rows) + 4) * sums + form.penalty * np.abs(w))
 
 
-def _gap_scale(form: Form, excess: Array, ridge: Array, gap: Array) -> Array:
-    """What the gap is relative to (gap_scale.py), from f - min f of every row; infinite without a loss."""
+def _gap_scale(form: Form, excess: Array, charged: Array, gap: Array) -> Array:
+    """What the gap is relative to (gap_scale.py), from f - min f of every row and what the ridge charges; infinite
+    without a loss."""
     if not form.has_loss:
         return np.full(form.batch, np.inf)
     of_terms = form.of_terms(excess)
     others = (np.where(np.isfinite(one), one, 0.0).sum(axis=1) for one in of_terms[1:])
-    return form.reference.scale(of_terms[0], sum(others, ridge), gap)
+    return form.reference.scale(of_terms[0], sum(others, charged), gap)
 
 
 def _stationarity(form: Form, u: Array, pulls: Array, residual: Array) -> Array:
