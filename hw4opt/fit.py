@@ -55,7 +55,7 @@ def fit(
     Raises `RefusedError` if the solver cannot take the problem, `InputError` for a bad option. An answer without proof
     is returned, with its status; `Result.raise_for_status` turns that into an exception.
     """
-    return fit_batch([problem], solver, tol, max_iterations, separated, time_limit)[0]
+    return _fit([problem], solver, tol, max_iterations, separated, time_limit)[0]
 
 
 @checked
@@ -72,8 +72,18 @@ def fit_batch(
 
     time_limit is that of the whole batch. `seconds` of each result is its share of the batch's time.
     """
+    return _fit(list(problems), solver, tol, max_iterations, separated, time_limit)
+
+
+def _fit(
+    problems: list[Problem],
+    solver: str | Solver,
+    tol: float | None,
+    max_iterations: int | None,
+    separated: str,
+    time_limit: float | None,
+) -> list[Result]:
     check_word("separated", separated, ("refuse", "drop"))
-    problems = list(problems)
     with one_blas_thread():
         form = canonicalize(problems)
         for problem in problems[1:]:
@@ -210,7 +220,7 @@ def choose(
 def _automatic(form: Form) -> str:
     """Newton for smooth losses, and where columns may be collinear: it finds their rank; the interior point for all
     else."""
-    wanted = any(block.kind.smooth for block in form.blocks) or not (form.penalty > 0).all()
+    wanted = form.smooth_count or not form.all_penalized
     return "newton" if wanted and load_solver("newton").refuse(form) is None else "interior"
 
 

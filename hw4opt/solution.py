@@ -59,7 +59,8 @@ class Solution(ReadOnly):
     columns: int | None = None
 
     def __post_init__(self) -> None:
-        read_only((self.w, self.duals))
+        for array in (self.w, *self.duals.values()):
+            array.setflags(write=False)
         set_fields(self, duals=MappingProxyType(dict(self.duals)))
 
     def __getstate__(self) -> dict[str, Any]:

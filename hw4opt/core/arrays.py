@@ -21,10 +21,25 @@ INT32 = np.dtype(np.int32)
 Bytes = ctypes.c_char * 0
 
 
+def address(name: str, array: Array, shape: Shape, dtype: DTypeLike = FLOAT64) -> int:
+    """Where an array begins that C reads or writes: of exactly this shape and type, row by row without gaps. The caller
+    keeps the array."""
+    if not isinstance(array, np.ndarray) or array.dtype != dtype:
+        raise InputError(f"{name} must be a NumPy array of {np.dtype(dtype)}")
+    if array.shape != shape and array.shape != (shape,):
+        raise InputError(f"{name} must have the shape {shape}; it has {array.shape}")
+    buffer: Any = array  # which typing does not know it is
+    try:
+        return ctypes.addressof(Bytes.from_buffer(buffer))  # four times faster than asking the array
+    except TypeError:  # read-only, or with gaps
+        if not array.flags.c_contiguous:
+            raise InputError(f"{name} must lie in memory row by row, without gaps") from None
+        return array.__array_interface__["data"][0]
+
+
 def given(name: str, array: Array, shape: Shape, dtype: DTypeLike = FLOAT64, finite: bool = True) -> Pointer:
-    """An array that C reads: of exactly this shape and type, row by row without gaps, and finite unless `finite` is
-    False."""
-    pointer = _checked(name, array, shape, dtype)
+    """An array that C reads, as `address` says, and finite unless `finite` is False."""
+    pointer = _pointer(name, array, shape, dtype)
     if finite and array.dtype == FLOAT64 and not _all_finite()(pointer, array.size):
         place = int(np.flatnonzero(~np.isfinite(array))[0])
         raise InputError(f"{name} must be finite; its entry {place} (from 0) is {array.flat[place]}")
@@ -33,7 +48,7 @@ def given(name: str, array: Array, shape: Shape, dtype: DTypeLike = FLOAT64, fin
 
 def updated(name: str, array: Array, shape: Shape, dtype: DTypeLike = FLOAT64) -> Pointer:
     """A caller's array that C writes, and perhaps reads; `apart` has to see it with the other arguments."""
-    pointer = _checked(name, array, shape, dtype)
+    pointer = _pointer(name, array, shape, dtype)
     if not array.flags.writeable:
         raise InputError(f"{name} must be an array that can be written to")
     return pointer
@@ -42,7 +57,7 @@ def updated(name: str, array: Array, shape: Shape, dtype: DTypeLike = FLOAT64) -
 def made(shape: Shape, dtype: DTypeLike = FLOAT64) -> tuple[Array, Pointer]:
     """A new array of zeros that C writes, which shares memory with nothing, and its address."""
     array = np.zeros(shape, dtype)
-    return array, _pointer(array)
+    return array, _pointer("the new array", array, array.shape, dtype)
 
 
 def apart(written: Sequence[Pointer], read: Sequence[Pointer] = ()) -> None:
@@ -62,25 +77,7 @@ def _all_finite() -> Callable[..., int]:
     return function("core_all_finite", Pointer, ctypes.c_size_t)
 
 
-def _checked(name: str, array: Array, shape: Shape, dtype: DTypeLike) -> Pointer:
-    if not isinstance(array, np.ndarray) or array.dtype != dtype:
-        raise InputError(f"{name} must be a NumPy array of {np.dtype(dtype)}")
-    if array.shape != shape and array.shape != (shape,):
-        raise InputError(f"{name} must have the shape {shape}; it has {array.shape}")
-    try:
-        return _pointer(array)
-    except TypeError:
-        raise InputError(f"{name} must lie in memory row by row, without gaps") from None
-
-
-def _pointer(array: Any) -> Pointer:
-    """The address; a `TypeError` where entries don't follow each other."""
-    try:
-        address = ctypes.addressof(Bytes.from_buffer(array))  # four times faster than asking the array
-    except TypeError:  # read-only, or with gaps
-        if not array.flags.c_contiguous:
-            raise
-        address = array.__array_interface__["data"][0]
-    pointer = Pointer(address)
+def _pointer(name: str, array: Array, shape: Shape, dtype: DTypeLike) -> Pointer:
+    pointer = Pointer(address(name, array, shape, dtype))
     pointer.array = array
     return pointer

@@ -33,7 +33,7 @@ enum { STALLED_STEPS = 8, POLISH_ROUNDS = 8, CENTERING_STEPS = 6 };
 typedef struct {
     double tol;
     int64_t max_iterations;
-    double time_limit; /* seconds for the whole call, infinite: none */
+    double end; /* seconds since the epoch (C's TIME_UTC) at which every problem stops; infinite: never */
     const double *start_w, *start_u; /* (b, r) and (b, M), or NULL: w to begin at, polished first where u is there */
 } core_options;
 
@@ -499,7 +499,7 @@ static double seconds(void) {
 }
 
 /* Steps until the gap is small enough, polished at FIRST_POLISH_GAP or at the tolerance; gives how many. */
-static int64_t iterate(solver *own, const core_options *options, double end, stop_flag stop, double *interior, bool *solved) {
+static int64_t iterate(solver *own, const core_options *options, stop_flag stop, double *interior, bool *solved) {
     double best = INFINITY;
     bool tried = false, near = false; /* … that the best is near the end */
     int stalled = 0;
@@ -514,7 +514,7 @@ static int64_t iterate(solver *own, const core_options *options, double end, sto
         const bool lost = !isfinite(relative) || (own->gap > 1e3 * best && near) ||
                           (stalled >= STALLED_STEPS && best <= FIRST_POLISH_GAP * own->scale);
         const bool good = relative <= 0.5 * options->tol; /* half: the certificate counts the gap its own way */
-        const bool last = iteration >= options->max_iterations || *stop || seconds() >= end;
+        const bool last = iteration >= options->max_iterations || *stop || seconds() >= options->end;
         const bool try_first = better && relative <= FIRST_POLISH_GAP && !tried && own->rows.bounds;
         if ((try_first || good || last || lost) && (isfinite(relative) || last)) {
             const double aim = 0.5 * options->tol * final_scale(own, dual);
@@ -544,7 +544,7 @@ static void write_duals(solver *own, size_t problem, double *out) {
     }
 }
 
-static void solve_problem(solver *own, size_t problem, const core_options *options, double end, stop_flag stop,
+static void solve_problem(solver *own, size_t problem, const core_options *options, stop_flag stop,
                           core_answer *answer) {
     table *rows = &own->rows;
     const size_t r = rows->r;
@@ -560,7 +560,7 @@ static void solve_problem(solver *own, size_t problem, const core_options *optio
     if (perfect_at_zero(rows)) own->best.gap = 0.0, solved = true;
     else if (!(options->start_u && (solved = solved_by_start(own, options, interior)))) {
         if (rows->bounds) begin(own, options->start_w ? options->start_w + problem * r : NULL);
-        answer->iterations[problem] = iterate(own, options, end, stop, interior, &solved);
+        answer->iterations[problem] = iterate(own, options, stop, interior, &solved);
     }
     answer->solved[problem] = solved;
     answer->gap[problem] = own->best.gap;
@@ -593,9 +593,8 @@ CORE_API int core_interior(const core_form *form, const core_options *options, c
                            int64_t low, int64_t high, stop_flag stop) {
     solver own;
     if (solver_open(&own, form, team)) return CORE_MEMORY;
-    const double end = seconds() + options->time_limit;
     for (int64_t problem = low; problem < high && !*stop; problem++)
-        solve_problem(&own, (size_t)problem, options, end, stop, answer);
+        solve_problem(&own, (size_t)problem, options, stop, answer);
     solver_close(&own);
     return *stop ? CORE_STOPPED : CORE_DONE;
 }

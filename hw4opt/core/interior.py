@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hw4opt.core.arrays import Pointer, given, made
+from hw4opt.core.arrays import Pointer, address, given
 from hw4opt.core.library import function
 from hw4opt.core.team import helpers
 from hw4opt.core.threads import Stop, spread
@@ -86,15 +87,15 @@ class RowTable:
 
 
 class Points(NamedTuple):
-    """What the core gives back: w (b, r), u (b, M), points inside the constraints (b, r), gaps, steps, whether solved
-    (b,)."""
+    """What the core gives back: w (b, r), u (b, M), points inside the constraints (b, r), gaps, steps, 1 where
+    solved, else 0 (b,)."""
 
     w: Array
     u: Array
     interior: Array
     gap: Array
     steps: NDArray[np.int64]
-    solved: NDArray[np.bool_]
+    solved: NDArray[np.int64]
 
 
 def interior(
@@ -109,7 +110,8 @@ def interior(
 
     It starts at w (b, r) if that helps, and with u (b, M), too, polishes that point first.
     """
-    form, options, found = _Form.of(table), _Options(tol, steps, time_limit), _Answer.of(table)
+    form, options, points = _Form.of(table), _Options(tol, steps, time.time() + time_limit), _new_points(table)
+    found = _Answer.of(points)
     options.begin(table, w, u)
 
     with helpers(table.batch, table.q.shape[1]) as team:
@@ -118,13 +120,14 @@ def interior(
             return _functions().interior(form, options, found, team, low, high, stop)
 
         spread(call, table.batch, STEPS_GUESSED * table.work)
-    return found.points
+    return points
 
 
 def polish(table: RowTable, w: Array, u: Array, aim: Array, steps: int) -> Points:
     """Points (w, u) polished until their gaps are well below `aim` (b,), in at most so many steps; no worse than
     before."""
-    form, options, found = _Form.of(table), _Options(0.0, steps, math.inf), _Answer.of(table)
+    form, options, points = _Form.of(table), _Options(0.0, steps, math.inf), _new_points(table)
+    found = _Answer.of(points)
     options.begin(table, w, u)
     aims = given("aim", aim, table.batch, finite=False)
 
@@ -132,21 +135,21 @@ def polish(table: RowTable, w: Array, u: Array, aim: Array, steps: int) -> Point
         return _functions().polish(form, options, aims, found, low, high, stop)
 
     spread(call, table.batch, steps * table.work)
-    return found.points
+    return points
 
 
 class _Struct(ctypes.Structure):
-    """A structure of C that keeps the arrays alive whose addresses it holds."""
+    """A structure of C with addresses of arrays, which it keeps alive."""
 
     def __init__(self, *values: float) -> None:
         super().__init__(*values)
         self.kept: list[object] = []
 
-    def put(self, **pointers: Pointer) -> None:
-        """Fields from arrays."""
-        for name, pointer in pointers.items():
-            setattr(self, name, pointer.value)
-            self.kept.append(pointer)
+    def put(self, shape: tuple[int, ...], dtype: type = np.float64, **arrays: np.ndarray) -> None:
+        """Fields from arrays of this shape."""
+        self.kept.append(arrays)
+        for name, array in arrays.items():
+            setattr(self, name, address(name, array, shape, dtype))
 
 
 class _Map(_Struct):
@@ -158,18 +161,19 @@ class _Map(_Struct):
 
     @classmethod
     def of(cls, rows: MapRows, base_rows: int) -> _Map:
-        found = cls(rows.count, rows.first, 1)
-        if rows.coef is not None:
-            found.width, found.coef = rows.coef.shape[1], rows.coef.ctypes.data
-            found.coef_stride = rows.coef.strides[0] // 8
-            assert rows.coef.shape[0] == rows.count and rows.coef.strides[1] == 8
-        if rows.index is None:
-            assert rows.first >= 0 and (not rows.count or rows.first + rows.count + found.width - 1 <= base_rows)
+        """The table keeps its arrays alive."""
+        count, first, index, coef = rows.count, rows.first, rows.index, rows.coef
+        found = cls(count, first, 1 if coef is None else coef.shape[1])
+        if coef is not None:
+            found.coef, found.coef_stride = coef.__array_interface__["data"][0], coef.strides[0] // 8
+            assert coef.shape[0] == count and coef.strides[1] == 8 and coef.dtype == np.float64
+        if index is None:
+            assert first >= 0 and (not count or first + count + found.width - 1 <= base_rows)
             return found
-        found.width = rows.index.shape[1]
-        found.put(index=given("index", rows.index, (rows.count, found.width), np.int64))
-        assert not rows.count or (rows.index.min() >= 0 and rows.index.max() < base_rows)
-        assert rows.coef is None or rows.coef.shape[1] == found.width
+        found.width = index.shape[1]
+        found.put((count, found.width), np.int64, index=index)
+        assert not count or (index.min() >= 0 and index.max() < base_rows)
+        assert coef is None or coef.shape[1] == found.width
         return found
 
 
@@ -191,17 +195,21 @@ class _Form(_Struct):
         maps = (_Map * len(listed))(*listed)
         form = cls(b, r, base_rows, len(maps), size)
         form.map = ctypes.addressof(maps)
-        form.kept += [listed, maps, table]
-        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(("q", "t", "low", "high"), (b, size))
-        shapes |= {"base": (base_rows, r), "length": (size,)} | dict.fromkeys(("z_scale", "u_scale"), (b,))
-        shapes |= dict.fromkeys(("penalty", "w_scale", "proximal"), (b, r))
+        form.kept += [listed, maps]
+        form.put((base_rows, r), base=table.base)
+        form.put((b, size), q=table.q, t=table.t, low=table.low, high=table.high)
+        form.put((size,), length=table.length)
+        form.put((b, r), penalty=table.penalty, w_scale=table.w_scale, proximal=table.proximal)
+        form.put((b,), z_scale=table.z_scale, u_scale=table.u_scale)
         if table.gap_scale is not None:
-            shapes["gap_scale"] = (b,)
+            form.put((b,), gap_scale=table.gap_scale)
         else:
-            assert table.lost is not None and table.lost.shape[1] * table.loss_functions <= size
-            form.loss_rows = table.lost.shape[1]
-            shapes |= dict.fromkeys(("share", "lost"), table.lost.shape) | dict.fromkeys(("charged", "least"), (b,))
-        form.put(**{name: given(name, getattr(table, name), shape, finite=False) for name, shape in shapes.items()})
+            share, lost, charged, least = table.share, table.lost, table.charged, table.least
+            assert share is not None and lost is not None and charged is not None and least is not None
+            assert lost.shape[1] * table.loss_functions <= size
+            form.put((b, lost.shape[1]), share=share, lost=lost)
+            form.put((b,), charged=charged, least=least)
+            form.loss_rows = lost.shape[1]
         form.loss_length, form.data_rows, form.loss_functions = table.loss_length, table.data_rows, table.loss_functions
         assert 1 <= table.loss_functions <= LOSS_FUNCTIONS_LIMIT
         return form
@@ -211,36 +219,36 @@ class _Options(_Struct):
     _fields_ = (
         ("tol", NUMBER),
         ("max_iterations", INT),
-        ("time_limit", NUMBER),
+        ("end", NUMBER),
         *((name, Pointer) for name in ("start_w", "start_u")),
     )
 
     def begin(self, table: RowTable, w: Array | None, u: Array | None) -> None:
         """Start there."""
         if w is not None:
-            self.put(start_w=given("w", np.ascontiguousarray(w), table.penalty.shape, finite=False))
+            self.put(table.penalty.shape, start_w=np.ascontiguousarray(w))
         if u is not None:
-            self.put(start_u=given("u", np.ascontiguousarray(u), table.q.shape, finite=False))
+            self.put(table.q.shape, start_u=np.ascontiguousarray(u))
 
 
 class _Answer(_Struct):
     _fields_ = tuple((name, Pointer) for name in ("w", "u", "interior", "gap", "iterations", "solved"))
-    points: Points  # the arrays themselves
 
     @classmethod
-    def of(cls, table: RowTable) -> _Answer:
-        found, arrays = cls(), []
-        b, r = table.penalty.shape
-        for name, shape in (("w", (b, r)), ("u", table.q.shape), ("interior", (b, r)), ("gap", (b,))):
-            arrays.append(found._new(name, shape, np.float64))
-        arrays += [found._new(name, (b,), np.int64) for name in ("iterations", "solved")]
-        found.points = Points(*arrays)
+    def of(cls, points: Points) -> _Answer:
+        """What C writes into."""
+        found, (w, u, interior, gap, steps, solved) = cls(), points
+        found.put(w.shape, w=w, interior=interior)
+        found.put(u.shape, u=u)
+        found.put(gap.shape, gap=gap)
+        found.put(gap.shape, np.int64, iterations=steps, solved=solved)
         return found
 
-    def _new(self, name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        array, pointer = made(shape, dtype)
-        self.put(**{name: pointer})
-        return array
+
+def _new_points(table: RowTable) -> Points:
+    wide, b = table.penalty.shape, table.batch
+    steps = np.zeros((2, b), np.int64)
+    return Points(np.zeros(wide), np.zeros(table.q.shape), np.zeros(wide), np.zeros(b), *steps)
 
 
 class _Functions(NamedTuple):

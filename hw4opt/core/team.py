@@ -17,8 +17,8 @@ TEAM_ROWS = 32_768  # rows from which a problem is cut in groups (GROUPED_BLOCKS
 @contextmanager
 def helpers(problems: int, rows: int) -> Iterator[int | None]:
     """The address of a team for one problem of many rows, None where there is nothing to share."""
-    count = threads_to_use() - 1
-    if problems > 1 or rows < TEAM_ROWS or count < 1:
+    count = threads_to_use() - 1 if problems == 1 and rows >= TEAM_ROWS else 0
+    if count < 1:
         yield None
         return
     team = ctypes.create_string_buffer(_size())

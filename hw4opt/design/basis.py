@@ -51,13 +51,18 @@ class Basis:
 
 
 def _against(kernel: Kernel, x: Array, column: int, points: Array, columns: np.ndarray) -> Array:
-    kinds = np.unique(columns)
+    kinds = _kinds(columns)
     if len(kinds) == 1:
-        return kernel.between(x, column, points, int(kinds[0]))
+        return kernel.between(x, column, points, kinds[0])
     out = np.empty((len(x), len(points)))
     for kind in kinds:
-        out[:, columns == kind] = kernel.between(x, column, points[columns == kind], int(kind))
+        out[:, columns == kind] = kernel.between(x, column, points[columns == kind], kind)
     return out
+
+
+def _kinds(columns: np.ndarray) -> list[int]:
+    """Which columns there are; `VALUE` comes first."""
+    return sorted(set(columns.tolist()))
 
 
 def _pivot(
@@ -65,30 +70,30 @@ def _pivot(
 ) -> tuple[np.ndarray, Array, bool]:
     """Greedy pivots among the candidates, the inverse of their Cholesky factor, and whether the truncation level was
     reached."""
-    kinds = [(int(column), columns == column) for column in np.unique(columns)]
+    kinds = [(column, columns == column) for column in _kinds(columns)]
     largest = diagonal[kinds[0][1]].max()
     weight = np.ones_like(diagonal)  # slopes are measured in units of values
     for _, mine in kinds[1:]:
         weight[mine] = largest / max(diagonal[mine].max(), 1e-300)
-    column_of = _columns(kernel, x, columns, kinds)
+    column_of, weights = _columns(kernel, x, columns, kinds), weight.tolist()
     left = diagonal * weight
     floor = TRUNCATION * float(left.max())
     rows = np.empty((min(64, limit), len(x)))
     pivots: list[int] = []
     while len(pivots) < limit:
         best = int(left.argmax())
-        if left[best] <= floor:
+        size = left.item(best)
+        if size <= floor:
             break
         done = len(pivots)
         if done == len(rows):
             rows = np.concatenate([rows, np.empty((min(done, limit - done), len(x)))])
-        fresh = rows[done]
-        if done:
-            np.subtract(column_of(best), np.dot(rows[:done, best], rows[:done]), out=fresh)
-        else:
-            fresh[:] = column_of(best)
-        fresh /= math.sqrt(left[best] / weight[best])
-        left -= fresh * fresh if len(kinds) == 1 else weight * fresh * fresh
+        known, fresh = rows[:done], rows[done]
+        np.dot(known[:, best], known, out=fresh)
+        np.subtract(column_of(best), fresh, out=fresh)
+        fresh /= math.sqrt(size / weights[best])
+        square = fresh * fresh
+        left -= square if len(kinds) == 1 else weight * square
         left[best] = 0.0
         pivots.append(best)
     chosen = np.array(pivots, dtype=int)
@@ -103,7 +108,7 @@ def _columns(
         return lambda j: x[:, j]
     if len(kinds) == 1 and len(x) <= MAX_WHOLE_GRAM_ROWS:
         gram = kernel.gram(x, x)
-        return lambda j: gram[j]
+        return gram.__getitem__
 
     def column(j: int) -> Array:
         out = np.empty(len(x))

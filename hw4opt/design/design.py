@@ -124,7 +124,8 @@ class Design:
     def penalized(self) -> np.ndarray:
         """(r,) True where the ridge acts: everything but the intercept."""
         flags = np.ones(self.matrix.shape[1], dtype=bool)
-        flags[len(flags) - self.intercept :] = False
+        if self.intercept:
+            flags[-1] = False
         return flags
 
     @cached_property

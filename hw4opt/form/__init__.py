@@ -3,8 +3,8 @@
 from hw4opt.form._blocks import Kind, RowBlock
 from hw4opt.form._quadratic import Quadratic
 from hw4opt.form.box_rows import BoxRows
-from hw4opt.form.form import Form, Units
+from hw4opt.form.form import Form, Piece, Units
 from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.form.term_rows import Rows, TermRows
 
-__all__ = ["BoxRows", "Form", "Kind", "Quadratic", "RowBlock", "Rows", "SmoothRows", "TermRows", "Units"]
+__all__ = ["BoxRows", "Form", "Kind", "Piece", "Quadratic", "RowBlock", "Rows", "SmoothRows", "TermRows", "Units"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from hw4opt.form.box_rows import BoxRows
@@ -38,16 +39,52 @@ class TermSlice(NamedTuple):
     rows: slice
 
 
+class Function(NamedTuple):
+    """One function of a term: the term's number, the places of its rows, the functions of these rows."""
+
+    term: int
+    span: slice
+    rows: Rows
+
+
 @dataclass(frozen=True, eq=False)
 class RowBlock:
     """Rows that are visited together: their places in the table of all rows, their part of A, their functions."""
 
+    block: Block
     span: slice
-    chunk: Chunk
-    rows: Rows
     kind: Kind
-    length: Array | float  # typical length of the rows of A, (m,) or one number
-    parts: tuple[TermSlice, ...]
+    functions: Sequence[Function]  # that have rows here
+
+    @property
+    def chunk(self) -> Chunk:
+        """Their part of A, and products with it."""
+        return self.block.chunk
+
+    @property
+    def length(self) -> Array | float:
+        """The typical length of the rows of A, (m,) or one number."""
+        return self.block.length
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Their functions."""
+        first = self.functions[0]
+        if len(self.functions) > 1:
+            boxes = [one.rows for one in self.functions if isinstance(one.rows, BoxRows)]
+            return BoxRows.join(boxes, [one.span.stop - one.span.start for one in self.functions])
+        if self.span == first.span:
+            return first.rows
+        return first.rows.cut(slice(self.span.start - first.span.start, self.span.stop - first.span.start))
+
+    @property
+    def parts(self) -> list[TermSlice]:
+        """Whose rows they are."""
+        low, high = self.span.start, self.span.stop
+        return [
+            TermSlice(one.term, slice(max(one.span.start, low) - low, min(one.span.stop, high) - low))
+            for one in self.functions
+        ]
 
     @property
     def matrix(self) -> Array:
@@ -63,34 +100,17 @@ class RowBlock:
         return self.chunk.gram(self.chunk.matrix, weights)
 
 
-class _Function(NamedTuple):
-    """One function of a term: the term's number, the places of its rows, the functions of these rows."""
-
-    term: int
-    span: slice
-    rows: Rows
-
-
 def row_blocks(operator: RowOperator, terms: Sequence[TermRows]) -> list[RowBlock]:
     """The blocks of the operator of these terms, with their functions."""
     listed = [(number, rows) for number, term in enumerate(terms) for rows in term.functions]
     functions = [
-        _Function(number, segment.span, rows) for (number, rows), segment in zip(listed, operator.segments, strict=True)
+        Function(number, segment.span, rows) for (number, rows), segment in zip(listed, operator.segments, strict=True)
     ]
-    return [_with_rows(block, functions) for block in operator.blocks]
+    return [_with_functions(block, functions) for block in operator.blocks]
 
 
-def _with_rows(block: Block, functions: Sequence[_Function]) -> RowBlock:
+def _with_functions(block: Block, functions: Sequence[Function]) -> RowBlock:
     low, high = block.span.start, block.span.stop
     inside = [one for one in functions if one.span.start < high and low < one.span.stop]
-    parts = tuple(
-        TermSlice(one.term, slice(max(one.span.start, low) - low, min(one.span.stop, high) - low)) for one in inside
-    )
-    first, rows = inside[0].span, inside[0].rows
-    if len(inside) > 1:
-        boxes = [one.rows for one in inside if isinstance(one.rows, BoxRows)]
-        rows = BoxRows.join(boxes, [one.span.stop - one.span.start for one in inside])
-    elif block.span != first:
-        rows = rows.cut(slice(low - first.start, high - first.start))
     assert isinstance(block.kind, Kind)
-    return RowBlock(block.span, block.chunk, rows, block.kind, block.length, parts)
+    return RowBlock(block, block.span, block.kind, inside)

@@ -26,16 +26,16 @@ class Scales(NamedTuple):
 
 def scales_of_loss(loss: TermRows) -> Scales:
     """From the medians of a loss's |z| and |u| at w = 0; from its curvature where it is smooth."""
-    batch = len(loss.offset)
     if (smooth := loss.smooth) is not None:
         curvature = smooth.weights * smooth.term.curvature(smooth.term.guess(smooth.targets), smooth.targets)
-        found = [np.ones((batch, 1)), curvature.mean(axis=1, keepdims=True)]
+        found = np.stack([np.ones(len(loss.offset)), curvature.mean(axis=1)])
     else:
-        wide = (batch, loss.count)
-        v = [np.broadcast_to(-box.shift, wide) for box in loss.boxes]
-        slopes = [np.broadcast_to(box.gradient(np.zeros((1, 1))), wide) for box in loss.boxes]
-        found = [np.mean([median_of_positive(np.abs(one)) for one in many], axis=0)[:, None] for many in (v, slopes)]
-    return Scales(*(np.where((one > 1e-290) & (one < 1e290), one, 1.0) for one in found))
+        zero = np.zeros((1, 1))
+        sizes = [one for box in loss.boxes for one in (box.shift, box.gradient(zero))]
+        medians = median_of_positive(np.abs(np.concatenate(sizes)))
+        found = medians.reshape(len(loss.boxes), 2, -1).mean(axis=0)
+    found = np.where((found > 1e-290) & (found < 1e290), found, 1.0)
+    return Scales(*found[:, :, None])
 
 
 def typical_shift(terms: Sequence[TermRows]) -> Array:
@@ -56,5 +56,7 @@ def target_spread(loss: TermRows) -> Array:
     quarter = (offset.shape[1] - 1) // 4
     ranked = np.partition(offset, (quarter, -1 - quarter), axis=1)
     middle = ranked[:, -1 - quarter] - ranked[:, quarter]
+    if (middle > 0).all():
+        return middle
     spread = np.where(middle > 0, middle, np.ptp(offset, axis=1))
     return np.where(spread > 0, spread, 1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -30,14 +31,14 @@ class BoxRows(RowFunctions):
 
     @classmethod
     def join(cls, parts: Sequence[BoxRows], counts: Sequence[int]) -> BoxRows:
-        """The rows of the parts, of that many rows each, behind each other."""
-        if len(parts) == 1:
-            return parts[0]
+        """The rows of the parts, of that many rows each, behind each other, (b, m) all of them."""
+        edges = list(pairwise([0, *accumulate(counts)]))
 
         def joined(arrays: Sequence[Array]) -> Array:
-            return np.concatenate(
-                [np.broadcast_to(a, (len(a), m)) for a, m in zip(arrays, counts, strict=True)], axis=1
-            )
+            found = np.empty((len(arrays[0]), sum(counts)))
+            for array, (low, high) in zip(arrays, edges, strict=True):
+                found[:, low:high] = array
+            return found
 
         columns = zip(*((one.quadratic, one.shift, one.low, one.high) for one in parts), strict=True)
         return cls(*(joined(arrays) for arrays in columns))
@@ -80,14 +81,19 @@ class BoxRows(RowFunctions):
         return bool((np.isfinite(self.high) & self.open).any())
 
     @cached_property
+    def flat(self) -> np.ndarray:
+        """(b, m) or (b, 1) bool: rows without curvature."""
+        return self.quadratic == 0
+
+    @cached_property
     def one_sided(self) -> np.ndarray:
         """(b, m) or (b, 1) bool: constraints, rows that are infinite on one side of shift."""
-        return (np.isinf(self.low) | np.isinf(self.high)) & (self.quadratic == 0)
+        return self._half_bounded & self.flat
 
     @cached_property
     def has_constraints(self) -> bool:
         """Whether some row is infinite on one side."""
-        return bool(self.one_sided.any())
+        return not self.all_curved and bool(self.one_sided.any())
 
     @cached_property
     def _half_bounded(self) -> np.ndarray:
@@ -98,7 +104,8 @@ class BoxRows(RowFunctions):
         return bool(self._half_bounded.any())
 
     @cached_property
-    def _all_curved(self) -> bool:
+    def all_curved(self) -> bool:
+        """Whether every row has curvature somewhere."""
         return bool((self.quadratic > 0).all())
 
     @cached_property
@@ -119,8 +126,11 @@ class BoxRows(RowFunctions):
     def value(self, z: Array) -> Array:
         v = z - self.shift
         u = self._gradient(v)
+        inside = np.isfinite(u)
+        if inside.all():
+            return (v - 0.5 * self.quadratic * u) * u
         with np.errstate(invalid="ignore"):
-            return np.where(np.isfinite(u), (v - 0.5 * self.quadratic * u) * u, np.inf)
+            return np.where(inside, (v - 0.5 * self.quadratic * u) * u, np.inf)
 
     def excess(self, z: Array) -> Array:
         return self.value(z)
@@ -129,7 +139,7 @@ class BoxRows(RowFunctions):
         return self._gradient(z - self.shift)
 
     def _gradient(self, v: Array) -> Array:
-        if self._all_curved:
+        if self.all_curved:
             free = v / self.quadratic
         else:
             steep = np.where(v > 0, np.inf, np.where(v < 0, -np.inf, 0.0))

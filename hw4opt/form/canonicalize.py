@@ -11,12 +11,12 @@ import numpy as np
 from hw4opt.design import Design
 from hw4opt.errors import InputError
 from hw4opt.form.box_rows import BoxRows
-from hw4opt.form.chunks import MAX_KEPT_ENTRIES
+from hw4opt.form.chunks import is_small
 from hw4opt.form.form import Form
 from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.form.term_rows import TermRows
 from hw4opt.problem import Problem
-from hw4opt.terms import Acts, Loss, PiecewiseQuadratic, Smooth, Table, Term
+from hw4opt.terms import Acts, PiecewiseQuadratic, Smooth, Table, Term
 from hw4opt.terms.acts import FoldRows
 from hw4opt.terms.base import EPS, Array
 from hw4opt.terms.row_map import RowMap
@@ -38,33 +38,37 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
     for number, problem in enumerate(batch[1:], 1):
         _check_shared(first, problem, number)
     design = first.design
-    level = np.array([[problem.level] for problem in batch])
+    level = np.array([[problem.level] for problem in batch]) if first.intercept else np.zeros((len(batch), 1))
     maps: dict[Acts, FoldRows] = {}
     terms = []
-    for group in _shared_rows(first):
-        columns = [tuple(problem.terms[position] for problem in batch) for position in group]
+    of_batch = list(zip(*(problem.terms for problem in batch), strict=True))
+    for group in _shared_rows(first.terms):
+        columns = [of_batch[place] for place in group]
         acts = columns[0][0].acts
         if acts not in maps:
             rows = design.rows(acts, columns[0][0].name)
             maps[acts] = FoldRows(rows, None) if held_out is None else acts.fold_rows(design, rows, held_out)
         rows, active = maps[acts]
         if group == [0]:
-            terms.append(_loss_rows(batch, columns[0], rows, active))
-        elif (found := term_rows(columns, rows, active, level if acts.of_data_rows else 0 * level)) is not None:
+            terms.append(_loss_rows(batch, columns[0], rows, active, level))
+        elif (
+            found := term_rows(columns, rows, active, level if acts.of_data_rows else np.zeros(level.shape))
+        ) is not None:
             terms.append(_without_rounding(found, design))
-    ridge = np.array([problem.ridge for problem in batch], dtype=float)
-    return Form(design, tuple(terms), 2 * ridge[:, None] * design.penalized, design.matrix)
+    ridge = np.array([[problem.ridge] for problem in batch])
+    return Form(design, tuple(terms), 2 * ridge * design.penalized, design.matrix)
 
 
-def _shared_rows(problem: Problem) -> list[list[int]]:
-    """The places of the terms, those together that act on the same rows without curvature: total variation beside an
-    order, say.
+def _shared_rows(terms: Sequence[Term]) -> list[list[int]]:
+    """The places of the terms, the loss first, those together that act on the same rows without curvature: total
+    variation beside an order, say.
 
     Such functions of one z add up to one, f* on [Σ low, Σ high], as long as that interval has an end.
     """
-    groups: list[list[int]] = []
-    for place, term in enumerate(problem.terms):
-        mate = next((group for group in groups if place and _add_up([problem.terms[one] for one in group], term)), None)
+    groups: list[list[int]] = [[0]]
+    for place, term in enumerate(terms[1:], 1):
+        mates = [group for group in groups[1:] if terms[group[0]].acts == term.acts]
+        mate = next((group for group in mates if _add_up([*(terms[one] for one in group), term])), None)
         if mate is None:
             groups.append([place])
         else:
@@ -72,13 +76,11 @@ def _shared_rows(problem: Problem) -> list[list[int]]:
     return groups
 
 
-def _add_up(group: Sequence[Term], term: Term) -> bool:
-    tables = [_tables(one) for one in (*group, term)]
-    if any(one.acts != term.acts or isinstance(one, Loss) for one in group):
-        return False
+def _add_up(terms: Sequence[Term]) -> bool:
+    tables = [_tables(one) for one in terms]
     if any(len(row) != 1 or row[0].quadratic or row[0].linear for row in tables):
         return False
-    (low, high) = (sum(getattr(row[0], end) for row in tables) for end in ("low", "high"))
+    low, high = (sum(getattr(row[0], end) for row in tables) for end in ("low", "high"))
     return not (math.isinf(low) and math.isinf(high))
 
 
@@ -107,33 +109,37 @@ def _check_shared(first: Problem, other: Problem, number: int) -> None:
         )
 
 
-def _loss_rows(batch: Sequence[Problem], terms: tuple[Term, ...], rows: RowMap, active: Array | None) -> TermRows:
-    used = [slice(None) if problem.active is None else problem.active for problem in batch]
-    y = np.stack([problem.y[here] for problem, here in zip(batch, used, strict=True)])
-    weights = _stacked([problem.weights for problem in batch], used, len(batch[0].y), 1.0)
-    offset = _stacked([problem.offset for problem in batch], used, len(batch[0].y), 0.0)
+def _loss_rows(
+    batch: Sequence[Problem], terms: tuple[Term, ...], rows: RowMap, active: Array | None, level: Array
+) -> TermRows:
+    y = _stacked(batch, [problem.y for problem in batch], 0.0)
+    weights = _stacked(batch, [problem.weights for problem in batch], 1.0)
+    offset = _stacked(batch, [problem.offset for problem in batch], 0.0)
     held = weights if active is None else weights * active
     if smooth := [term for term in terms if isinstance(term, Smooth)]:  # all of them are of one kind
-        targets = np.stack([term.check_targets(row) for term, row in zip(smooth, y, strict=True)])
+        targets = np.array([term.check_targets(row) for term, row in zip(smooth, y, strict=True)])
         return TermRows((terms,), rows, offset, held, (SmoothRows(smooth[0], targets, offset, held),))
-    target = y - np.array(
-        [[problem.level] for problem in batch]
-    )  # first: as long as y is near its level, nothing is rounded
-    boxes = [one.weighted(weights) for one in _boxes(terms[0].name, [_tables(term) for term in terms], offset - target)]
-    return TermRows((terms,), rows, offset - target, held, _present(boxes, active))
+    from_targets = offset - (y - level)  # level first: as long as y is near it, nothing is rounded
+    boxes = _boxes(terms[0].name, [_tables(term) for term in terms], from_targets)
+    if weights.shape[1] > 1:
+        boxes = [one.weighted(weights) for one in boxes]
+    return TermRows((terms,), rows, from_targets, held, _present(boxes, active))
 
 
-def _stacked(arrays: Sequence[Array | None], used: Sequence[slice | np.ndarray], count: int, default: float) -> Array:
+def _stacked(batch: Sequence[Problem], arrays: Sequence[Array | None], default: float) -> Array:
     """One array a problem, of the rows in use: (b, n), or (b, 1) of the default where no problem gives one."""
     if all(array is None for array in arrays):
         return np.full((len(arrays), 1), default)
-    whole = [np.full(count, default) if array is None else array for array in arrays]
-    return np.stack([array[here] for array, here in zip(whole, used, strict=True)])
+    whole = [np.full(len(batch[0].y), default) if array is None else array for array in arrays]
+    used = [problem.active for problem in batch]
+    return np.array([array if rows is None else array[rows] for array, rows in zip(whole, used, strict=True)])
 
 
 def _present(boxes: Sequence[BoxRows], active: Array | None) -> tuple[BoxRows, ...]:
     """The functions of the rows that are there (`active`, None: all), without those that take part in no problem."""
-    here = boxes if active is None else [one.without(active == 0) for one in boxes]
+    if active is None:
+        return tuple(boxes)
+    here = [one.without(active == 0) for one in boxes]
     return tuple(one for one in here if one.open.any() or one.low.any()) or tuple(here[:1])
 
 
@@ -161,11 +167,10 @@ def _without_rounding(term: TermRows, design: Design) -> TermRows:
 
     Their duals would be arbitrary, and what they ask of f is met to rounding whatever it is.
     """
-    coef = term.map.coef
-    if coef is None or term.count * design.matrix.shape[1] > MAX_KEPT_ENTRIES:
+    if term.map.coef is None or not is_small(term.count, design.matrix.shape[1]):
         return term
     rows = term.map.take(design.matrix)
-    least = ROW_ROUNDING * np.abs(coef).sum(axis=1) * np.abs(design.matrix).max()
+    least = ROW_ROUNDING * term.map.total * np.abs(design.matrix).max()
     there = np.abs(rows).max(axis=1) > least
     if there.all():
         return term
@@ -177,9 +182,12 @@ def _tables(term: Term) -> tuple[Table, ...]:
 
 
 def _boxes(name: str, tables: Sequence[Sequence[Table]], offset: Array) -> list[BoxRows]:
-    """The functions of a piecewise quadratic term at z + offset, from its tables, one list a problem."""
+    """The functions of a piecewise quadratic term at z + offset, from its tables, one list a problem, without those
+    that take part in no problem."""
     _check_sides(name, tables)
-    return [_box([row[copy] for row in tables], offset) for copy in range(len(tables[0]))]
+    copies = list(zip(*tables, strict=True))
+    there = [copy for copy in copies if any(one.low < one.high or one.low for one in copy)]
+    return [_box(copy, offset) for copy in there or copies[:1]]
 
 
 def _check_sides(name: str, tables: Sequence[Sequence[Table]]) -> None:
@@ -193,11 +201,6 @@ def _check_sides(name: str, tables: Sequence[Sequence[Table]]) -> None:
 
 
 def _box(tables: Sequence[Table], offset: Array) -> BoxRows:
-    def column(name: str) -> Array:
-        first = getattr(tables[0], name)
-        same = all(table is tables[0] for table in tables)
-        if same:
-            return np.full((len(tables), 1), first, dtype=float)
-        return np.array([[getattr(table, name)] for table in tables], dtype=float)
-
-    return BoxRows(column("quadratic"), column("linear") - offset, column("low"), column("high"))
+    columns = np.array([(one.quadratic, one.linear, one.low, one.high) for one in tables], dtype=float)
+    quadratic, linear, low, high = (columns[:, place : place + 1] for place in range(4))
+    return BoxRows(quadratic, linear - offset, low, high)

@@ -67,6 +67,11 @@ class Chunk:
         return _square(sums, r)
 
 
+def is_small(rows: int, columns: int) -> bool:
+    """Whether so many rows of A are kept."""
+    return rows * columns <= MAX_KEPT_ENTRIES
+
+
 def products(rows: int, r: int) -> int:
     """Entries of the products of every two of r columns."""
     return rows * (r * (r + 1) // 2)
@@ -97,7 +102,7 @@ def _place(r: int) -> np.ndarray:
 
 def chunks(rows: RowMap, basis: Array, size: int = CHUNK_ROWS) -> Iterator[Chunk]:
     """A row map in pieces: one that keeps its matrix if it is small, else many that make theirs when asked."""
-    if rows.count * basis.shape[1] <= MAX_KEPT_ENTRIES:
+    if is_small(rows.count, basis.shape[1]):
         if rows.count:
             yield Chunk(rows, basis, 0, rows.count, keep=True)
         return

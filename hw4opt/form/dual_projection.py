@@ -67,9 +67,9 @@ class _FreeRows:
 
 def project_dual(form: Form, z: Array, u: Array) -> Projected:
     """u (b, M) moved inside its domain until Cᵀu = 0 on the unpenalised columns; z = A w."""
-    free = form.penalty == 0
-    if not free.any():
+    if form.all_penalized:
         return Projected(u, np.ones(form.batch, dtype=bool))
+    free = form.penalty == 0
     smooth = [isinstance(block.rows, SmoothRows) for block in form.blocks]
     curvatures = [
         block.rows.curvature(z[:, block.span]) if is_smooth else None

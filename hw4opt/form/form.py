@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,14 +21,15 @@ from hw4opt.design import Design
 from hw4opt.form._blocks import Kind, RowBlock, row_blocks
 from hw4opt.form._quadratic import Quadratic, sum_of_quadratic_rows
 from hw4opt.form._scales import Scales, scales_of_loss, target_spread, typical_shift
+from hw4opt.form.box_rows import BoxRows
 from hw4opt.form.gap_cost import stationarity_cost
 from hw4opt.form.gap_scale import Reference, reference
 from hw4opt.form.operator import RowOperator, rows_of_blocks
-from hw4opt.form.term_rows import TermRows
-from hw4opt.running.threads import parallel_map
+from hw4opt.form.term_rows import Rows, TermRows
 from hw4opt.terms.base import Array
 
 EMPTY_COLUMN_SQUARE = 1e-290  # mean square of a column that is 0 in every row
+PIECE_ROWS = 4096  # rows that are visited together: their arrays stay in a core's cache
 FREE_COLUMN_CURVATURE = 1e-6  # of the curvature that the loss would have if all its rows were free
 
 
@@ -40,6 +43,13 @@ class Units:
     def cut(self, batch: np.ndarray) -> Units:
         """Some of the problems."""
         return Units(self.size[batch], self.worth[batch])
+
+
+class Piece(NamedTuple):
+    """Rows that are visited together, whatever they act on: their places, and their functions."""
+
+    span: slice
+    rows: Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +78,7 @@ class Form:
         """The rows of the loss, where there is one."""
         return self.terms[0]
 
-    @property
+    @cached_property
     def has_loss(self) -> bool:
         """Whether the first term is a loss."""
         return bool(self.terms) and self.terms[0].is_loss
@@ -110,6 +120,35 @@ class Form:
         """The sum of the rows that are quadratic, or linear, whatever z is."""
         return sum_of_quadratic_rows([block for block in self.blocks if block.kind.is_quadratic], *self.penalty.shape)
 
+    @cached_property
+    def all_penalized(self) -> bool:
+        """Whether every column has a penalty."""
+        return bool((self.penalty > 0).all())
+
+    @cached_property
+    def smooth_count(self) -> int:
+        """How many rows are smooth: those of a smooth loss, which come first."""
+        return self.loss.count if self.has_loss and self.loss.smooth is not None else 0
+
+    @cached_property
+    def boxes(self) -> BoxRows:
+        """The box-constrained rows, which come behind the smooth ones, (b, M - smooth_count)."""
+        parts = [(box, term.count) for term in self.terms for box in term.boxes]
+        if not parts:
+            return BoxRows(*(np.empty((self.batch, 0)),) * 4)
+        return BoxRows.join([box for box, _ in parts], [count for _, count in parts])
+
+    @cached_property
+    def pieces(self) -> list[Piece]:
+        """The functions of all rows, some rows at a time."""
+        smooth, boxes = (self.loss.smooth if self.has_loss else None), self.boxes
+        found = [] if smooth is None else _pieces(smooth, 0, self.smooth_count)
+        return found + _pieces(boxes, self.smooth_count, self.size)
+
+    def by_piece(self, act: Callable[[Piece], Array]) -> Array:
+        """The array (b, M) of what `act` gives for each piece."""
+        return act(self.pieces[0]) if len(self.pieces) == 1 else rows_of_blocks(self.batch, self.size, self.pieces, act)
+
     def by_block(self, act: Callable[[RowBlock], Array]) -> Array:
         """The array (b, M) of what `act` gives for each block."""
         return rows_of_blocks(self.batch, self.size, self.blocks, act)
@@ -124,28 +163,20 @@ class Form:
 
     def adjoint_of_terms(self, u: Array) -> Array:
         """Aᵀu over the rows of each term, (terms, b, r)."""
-        found = np.zeros((len(self.terms), *self.penalty.shape))
-
-        def pulls(block: RowBlock) -> list[Array]:
-            a, mine = block.matrix, u[:, block.span]
-            return [mine[:, part.rows] @ a[part.rows] for part in block.parts]
-
-        for block, of_parts in zip(self.blocks, parallel_map(pulls, self.blocks), strict=True):
-            for part, pull in zip(block.parts, of_parts, strict=True):
-                found[part.term] += pull
-        return found
+        left = iter(self.operator.adjoint_of_segments(u))
+        return np.array([reduce(add, [next(left) for _ in term.functions]) for term in self.terms])
 
     def value(self, z: Array) -> Array:
         """f(z) of every row, (b, M); infinite outside the domain."""
-        return self.by_block(lambda block: block.rows.value(z[:, block.span]))
+        return self.by_piece(lambda piece: piece.rows.value(z[:, piece.span]))
 
     def gradient(self, z: Array) -> Array:
         """u in ∂f(z) of every row, (b, M)."""
-        return self.by_block(lambda block: block.rows.gradient(z[:, block.span]))
+        return self.by_piece(lambda piece: piece.rows.gradient(z[:, piece.span]))
 
     def clip_dual(self, u: Array) -> Array:
         """The nearest u (b, M) in the domain of f*."""
-        return self.by_block(lambda block: block.rows.clip_dual(u[:, block.span]))
+        return self.by_piece(lambda piece: piece.rows.clip_dual(u[:, piece.span]))
 
     def complete_dual(self, u: Array, w: Array) -> Array:
         """u (b, M) of the nonquadratic rows with the slopes at w on the others."""
@@ -159,7 +190,7 @@ class Form:
 
     def of_terms(self, values: Array) -> list[Array]:
         """Sums over the functions of each term, (b, m) each, of values (b, M)."""
-        return [sum((values[:, span] for span in spans[1:]), values[:, spans[0]]) for spans in self.spans]
+        return [reduce(add, [values[:, span] for span in spans]) for spans in self.spans]
 
     def duals_by_name(self, u: Array) -> dict[str, Array]:
         """u of every term by its label, (b, m) each."""
@@ -181,9 +212,8 @@ class Form:
 
     def spread(self, u: Array) -> Array:
         """Sᵀu over the base rows, (b, N)."""
-        size = len(self.matrix)
-        pairs = zip(self.terms, self.of_terms(u), strict=True)
-        return sum((term.map.spread(of_term, size) for term, of_term in pairs), np.zeros((self.batch, size)))
+        size, pairs = len(self.matrix), zip(self.terms, self.of_terms(u), strict=True)
+        return reduce(add, [term.map.spread(of_term, size) for term, of_term in pairs])
 
     def cut(self, batch: np.ndarray) -> Form:
         """The same form for some of the problems."""
@@ -234,7 +264,7 @@ class Form:
         if not self.has_loss:
             return np.full(self.batch, np.inf)
         z = self.forward(w) if z is None else z
-        excess = self.by_block(lambda block: block.rows.excess(z[:, block.span]))
+        excess = self.by_piece(lambda piece: piece.rows.excess(z[:, piece.span]))
         last = self.spans[0][-1].stop
         others = excess[:, last:]
         others = np.where(np.isfinite(others), others, 0.0).sum(axis=1)
@@ -254,14 +284,27 @@ class Form:
         total = self.operator.column_squares(self.loss.map) / max(self.loss.count, 1)
         return np.maximum(total, 1e-300)
 
-    @property
+    @cached_property
+    def column_size(self) -> Array:
+        """Root mean square of the loss's rows of A by column, (r,)."""
+        return np.sqrt(self.column_square)
+
+    @cached_property
     def w_scale(self) -> Array:
         """The size of w that moves the loss's z by its own scale, (b, r); 0 for a column that is 0 in every row of the
         loss."""
-        return np.where(self.column_square > EMPTY_COLUMN_SQUARE, self.scales.z / np.sqrt(self.column_square), 0.0)
+        return np.where(self.column_square > EMPTY_COLUMN_SQUARE, self.scales.z / self.column_size, 0.0)
 
     @property
     def proximal_term(self) -> Array:
         """A little curvature for unpenalised columns, (b, r): a Newton step without it may have none there."""
         curvature = FREE_COLUMN_CURVATURE * len(self.design.x) * self.scales.u / self.scales.z
         return np.where(self.penalty > 0, 0.0, curvature * self.column_square)
+
+
+def _pieces(rows: Rows, low: int, high: int) -> list[Piece]:
+    """The rows that stand from place low to high."""
+    if high - low <= PIECE_ROWS:
+        return [Piece(slice(low, high), rows)] if low < high else []
+    spans = [slice(start, min(start + PIECE_ROWS, high)) for start in range(low, high, PIECE_ROWS)]
+    return [Piece(span, rows.cut(slice(span.start - low, span.stop - low))) for span in spans]

@@ -36,7 +36,7 @@ MAX_CONSTANT_FIT_STEP = 2.0  # in z
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The trivial fit: what its rows lose, ℓ_i (b, n), L and R (b,), and by what each row counts, (b, n) or (b, 1)."""
+    """The trivial fit: what its rows lose, ℓ_i (b, n), L and R (b,), and by what each row counts, (b, n)."""
 
     lost: Array
     floor: Array
@@ -59,20 +59,20 @@ class Reference:
         """gap_scale (b,) of points with these r (b, n), penalties and gaps (b,)."""
         left = self.share * excess
         with np.errstate(invalid="ignore"):  # a point outside every domain explains nothing
-            remains, explained = (
-                _without_largest(left) + penalties,
-                _without_largest(self.lost - left) - penalties + gap,
-            )
-            return np.fmax(np.fmin(remains, np.fmax(explained, self.charged)), self.least)
+            remains, explained = _without_largest(np.concatenate([left, self.lost - left])).reshape(2, -1)
+            explained = np.fmax(explained - penalties + gap, self.charged)
+            return np.fmax(np.fmin(remains + penalties, explained), self.least)
 
 
 def reference(loss: TermRows, free_level: bool, charged: Array) -> Reference:
     """The trivial fit of the loss; `free_level`: a constant costs nothing;  charged (b,): R."""
-    weights = np.broadcast_to(loss.weights, (len(loss.weights), loss.count))
-    share = _share(weights) if loss.weights.shape[1] > 1 else np.ones((len(weights), 1))
-    constant = _best_constant(loss) if free_level else np.zeros((len(weights), 1))
-    lost = share * loss.excess(np.broadcast_to(constant, weights.shape))
-    return Reference(lost, (lost > 0).sum(axis=1) * median_of_positive(lost), charged, share)
+    batch = len(loss.offset)
+    constant = _best_constant(loss) if free_level else np.zeros((batch, 1))
+    lost = loss.excess(constant)
+    share = np.ones(lost.shape) if loss.weights.shape[1] == 1 else _share(loss.weights)
+    lost *= share
+    median, count = _median_and_count(lost)
+    return Reference(lost, count * median, charged, share)
 
 
 def _without_largest(rows: Array) -> Array:
@@ -92,13 +92,18 @@ def _share(weights: Array) -> Array:
 
 def median_of_positive(values: Array) -> Array:
     """The lower median of the positive entries of every line, (b,); 0 where there is none."""
+    return _median_and_count(values)[0]
+
+
+def _median_and_count(values: Array) -> tuple[Array, np.ndarray]:
+    """The lower median of the positive entries of every line, and how many these are, (b,)."""
     size, count = values.shape[1], (values > 0).sum(axis=1)
-    if (count == count[0]).all():
-        place = size - int(count[0]) + max((int(count[0]) - 1) // 2, 0)
-        return np.partition(values, min(place, size - 1), axis=1)[:, min(place, size - 1)]
-    ranked = np.sort(values, axis=1)
+    first = int(count[0])
+    if (count == first).all():
+        place = min(size - first + max((first - 1) // 2, 0), size - 1)
+        return np.partition(values, place, axis=1)[:, place], count
     place = np.minimum(size - count + np.maximum((count - 1) // 2, 0), size - 1)
-    return ranked[np.arange(len(values)), place]
+    return np.sort(values, axis=1)[np.arange(len(values)), place], count
 
 
 def _best_constant(loss: TermRows) -> Array:

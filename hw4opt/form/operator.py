@@ -6,15 +6,16 @@ large forms make theirs from B when it is asked for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, groupby, pairwise
 from typing import Protocol, TypeVar
 
 import numpy as np
 
-from hw4opt.form.chunks import Chunk, chunks
+from hw4opt.form.chunks import Chunk, chunks, is_small
 from hw4opt.running.threads import FEWEST_ITEMS, parallel_map
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
@@ -33,17 +34,31 @@ class Segment:
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Rows that are visited together: their places, their part of A, their kind, and the typical length of each, (m,)
-    or one number."""
+    """Rows of one kind that are visited together: their places, and the segments that they are of."""
 
+    operator: RowOperator
     span: slice
-    chunk: Chunk
     kind: Hashable
-    length: Array | float
+    segments: Sequence[Segment]
+    made: Chunk | None = None  # of rows whose part of A is not kept
+
+    @cached_property
+    def chunk(self) -> Chunk:
+        """Their part of A."""
+        if self.made is not None:
+            return self.made
+        assert self.operator.whole is not None
+        return Chunk.of(self.operator.whole[self.span])
 
     @property
     def matrix(self) -> Array:
         return self.chunk.matrix
+
+    @property
+    def length(self) -> Array | float:
+        """Their typical length, (m,) or one number."""
+        alone = len(self.segments) == 1 and (self.made is not None or self.segments[0].map.coef is None)
+        return self.operator.typical_length(self.segments[0].map) if alone else self.operator.lengths[self.span]
 
 
 class Spanned(Protocol):
@@ -76,10 +91,20 @@ class RowOperator:
 
     def __init__(self, maps: Sequence[RowMap], kinds: Sequence[Hashable], matrix: Array) -> None:
         self.base = matrix
-        edges = np.cumsum([0, *(one.count for one in maps)]).tolist()
+        edges = [0, *accumulate(one.count for one in maps)]
         spans = [slice(low, high) for low, high in pairwise(edges)]
         self.segments = [Segment(*row) for row in zip(maps, spans, kinds, strict=True)]
         self.size = edges[-1]
+
+    @cached_property
+    def whole(self) -> Array | None:
+        """A, where it is small enough to be kept."""
+        if not is_small(self.size, self.base.shape[1]):
+            return None
+        found = np.empty((self.size, self.base.shape[1]))
+        for one in self.segments:
+            found[one.span] = one.map.take(self.base)
+        return found
 
     @cached_property
     def _chunks(self) -> dict[int, list[Chunk]]:
@@ -88,52 +113,68 @@ class RowOperator:
 
     @cached_property
     def blocks(self) -> list[Block]:
-        found: list[Block] = []
-        for group in self._groups():
-            if len(group) > 1:
-                matrix = np.concatenate([self._chunks[id(one.map)][0].matrix for one in group])
-                lengths = [
-                    np.broadcast_to(self._row_lengths(one, self._chunks[id(one.map)][0]), one.map.count)
-                    for one in group
-                ]
-                span = slice(group[0].span.start, group[-1].span.stop)
-                found.append(Block(span, Chunk.of(matrix), group[0].kind, np.concatenate(lengths)))
-                continue
-            (one,) = group
-            for chunk in self._chunks[id(one.map)]:
-                span = slice(one.span.start + chunk.low, one.span.start + chunk.high)
-                found.append(Block(span, chunk, one.kind, self._row_lengths(one, chunk)))
+        if self.whole is None:
+            return [
+                Block(self, slice(one.span.start + chunk.low, one.span.start + chunk.high), one.kind, [one], chunk)
+                for one in self.segments
+                for chunk in self._chunks[id(one.map)]
+            ]
+        there = [one for one in self.segments if one.map.count]
+        groups = [list(group) for _, group in groupby(there, key=lambda one: one.kind)]
+        return [Block(self, slice(one[0].span.start, one[-1].span.stop), one[0].kind, one) for one in groups]
+
+    @cached_property
+    def lengths(self) -> Array:
+        """The typical length of every row, (M,): of differences, which are as short as their points are near, each
+        row's own where A is kept; of others that of their map."""
+        found = np.empty(self.size)
+        for one in self.segments:
+            found[one.span] = typical = self.typical_length(one.map)
+            if self.whole is not None and one.map.coef is not None:
+                rows = self.whole[one.span]
+                found[one.span] = np.maximum(np.sqrt(np.vecdot(rows, rows)), SHORTEST_ROW * typical)
         return found
 
-    def _groups(self) -> list[list[Segment]]:
-        """Neighbours of one kind whose matrices are kept."""
-        groups: list[list[Segment]] = []
+    @cached_property
+    def totals(self) -> Array | float:
+        """Σ|coef| of every row, (M,), or 1 where no row has coefficients."""
+        if all(one.map.coef is None for one in self.segments):
+            return 1.0
+        found = np.empty(self.size)
         for one in self.segments:
-            if not one.map.count:
-                continue
-            joins = bool(groups) and groups[-1][0].kind == one.kind
-            if joins and all(self._chunks[id(other.map)][0].kept for other in (*groups[-1], one)):
-                groups[-1].append(one)
-            else:
-                groups.append([one])
-        return groups
+            found[one.span] = one.map.total
+        return found
 
-    def _row_lengths(self, segment: Segment, chunk: Chunk) -> Array | float:
-        """Of differences, which are as short as their points are near, each row's own where A is kept; of others the
-        typical length."""
-        typical = self.typical_length(segment.map)
-        if chunk.rows.coef is None or not chunk.kept:
-            return typical
-        return np.maximum(np.linalg.norm(chunk.matrix, axis=1), SHORTEST_ROW * typical)
+    @cached_property
+    def differences(self) -> np.ndarray:
+        """(M,) bool: rows with coefficients of their own."""
+        found = np.zeros(self.size, dtype=bool)
+        for one in self.segments:
+            found[one.span] = one.map.coef is not None
+        return found
 
     def forward(self, w: Array) -> Array:
         """A w, (b, M)."""
+        if self.whole is not None:
+            return w @ self.whole.T
         return self.by_block(len(w), lambda block: w @ block.matrix.T)
 
     def adjoint(self, u: Array) -> Array:
         """Aᵀu, (b, r)."""
+        if self.whole is not None:
+            return u @ self.whole
+        return sum(self.adjoint_of_segments(u), np.zeros((len(u), self.base.shape[1])))
+
+    def adjoint_of_segments(self, u: Array) -> list[Array]:
+        """Aᵀu over the rows of each segment, (b, r)."""
+        if (a := self.whole) is not None:
+            return [u[:, one.span] @ a[one.span] for one in self.segments]
+        parts = parallel_map(lambda block: (block.span, u[:, block.span] @ block.matrix), self.blocks)
         zero = np.zeros((len(u), self.base.shape[1]))
-        return sum(parallel_map(lambda block: u[:, block.span] @ block.matrix, self.blocks), zero)
+        return [
+            sum((part for span, part in parts if one.span.start <= span.start < one.span.stop), zero)
+            for one in self.segments
+        ]
 
     def gram(self, weights: Array) -> Array:
         """Aᵀ diag(weights) A, (b, r, r), for weights (b, M)."""
@@ -147,6 +188,8 @@ class RowOperator:
 
     @cached_property
     def _column_squares(self) -> dict[int, Array]:
+        if self.whole is not None:
+            return {id(one.map): np.square(self.whole[one.span]).sum(axis=0) for one in self.segments}
         zero = np.zeros(self.base.shape[1])
         return {
             key: sum(parallel_map(lambda chunk: np.square(chunk.matrix).sum(axis=0), parts), zero)
@@ -159,4 +202,4 @@ class RowOperator:
 
     def typical_length(self, rows: RowMap) -> float:
         """Root mean square row of A over the rows of one map; 1 where that is 0."""
-        return float(np.sqrt(self.column_squares(rows).sum() / max(rows.count, 1))) or 1.0
+        return math.sqrt(self.column_squares(rows).sum() / max(rows.count, 1)) or 1.0

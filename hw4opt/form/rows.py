@@ -67,6 +67,10 @@ class RowFunctions(ABC):
 
 
 def cut_rows(array: Array, columns: slice | np.ndarray, batch: np.ndarray | slice) -> Array:
-    """Some columns of some problems of an array (b, m) or (b, 1)."""
-    array = array[batch]
+    """Some columns of some problems, by their numbers, of an array (b, m) or (b, 1); one that all problems share stays
+    one."""
+    if isinstance(batch, np.ndarray) and not array.strides[0]:
+        array = np.broadcast_to(array[0], (len(batch), array.shape[1]))
+    else:
+        array = array[batch]
     return array if array.shape[1] == 1 else array[:, columns]

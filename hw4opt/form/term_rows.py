@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property, reduce
+from operator import add
 
 import numpy as np
 
@@ -31,16 +33,16 @@ class TermRows:
         """How many rows the term has."""
         return self.map.count
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The labels of the terms."""
         return tuple(instances[0].label for instances in self.terms)
 
-    @property
+    @cached_property
     def acts(self) -> Acts:
         return self.terms[0][0].acts
 
-    @property
+    @cached_property
     def is_loss(self) -> bool:
         return isinstance(self.terms[0][0], Loss)
 
@@ -68,7 +70,7 @@ class TermRows:
 
     def excess(self, z: Array) -> Array:
         """f(z) - min f of every row, (b, m)."""
-        return sum((one.excess(z) for one in self.functions), np.zeros_like(z))
+        return reduce(add, [one.excess(z) for one in self.functions])
 
     def split(self, u: Array) -> dict[str, Array]:
         """The dual of every term (b, m) from that of their sum: each takes what its own interval holds."""

@@ -21,7 +21,8 @@ BOUNDED_QUANTITIES = ((Values(), "f"), (Coefficients(raw=True), "every coefficie
 
 def check_flag(name: str, flag: object) -> None:
     """Raise `InputError` for what is neither True nor False."""
-    check_argument(name, flag, "bool", {})
+    if flag is not True and flag is not False:
+        check_argument(name, flag, "bool", {})
 
 
 def check_list(name: str, given: object) -> None:
@@ -110,7 +111,7 @@ def check_design(kernel: Kernel | None, terms: Sequence[Term], data: MeasuredDat
     if data.is_gram:
         check_gram(data.data.x)
     x = data.active_x
-    if kernel is not None and not isinstance(kernel, Precomputed) and np.all(x == x[0]):
+    if kernel is not None and not isinstance(kernel, Precomputed) and (x == x[0]).all():
         raise InputError("x is constant; a kernel design needs at least two different x")
     for term in terms:
         for column in term.acts.slope_columns:

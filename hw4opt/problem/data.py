@@ -82,7 +82,8 @@ class Data(ReadOnly):
         names: ColumnNames | None = None,
         copy: Callable[[Array], Array] = np.array,
     ) -> None:
-        check_argument("names", names, "ColumnNames | None", globals())
+        if names is not None:
+            check_argument("names", names, "ColumnNames | None", globals())
         x, y = finite_array("x", x, copy), finite_array("y", y)
         shapes = x.shape, y.shape
         x = x[:, None] if x.ndim == 1 else x

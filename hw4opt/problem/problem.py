@@ -160,9 +160,12 @@ def _joined(model: Model, data: Data) -> tuple[Model, MeasuredData]:
 def _fields(model: Model, measured: MeasuredData) -> dict[str, Any]:
     """The fields of the problem: its halves, and their parts."""
     data = measured.data
-    parts = {field.name: getattr(model, field.name) for field in fields(model)}
-    columns = {field.name: getattr(data, field.name) for field in fields(data)}
+    parts = {name: getattr(model, name) for name in MODEL_FIELDS}
+    columns = {name: getattr(data, name) for name in DATA_FIELDS}
     return {"model": model, "data": data, "_measured": measured, **parts, **columns}
+
+
+MODEL_FIELDS, DATA_FIELDS = ([one.name for one in fields(half)] for half in (Model, Data))
 
 
 @dataclass(frozen=True, eq=False, init=False)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from functools import reduce
+from operator import add
 from typing import NamedTuple
 
 import numpy as np
 
-from hw4opt.form import BoxRows, Form, RowBlock, SmoothRows
+from hw4opt.form import BoxRows, Form, Piece, SmoothRows
 from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import EPS, Array
 
@@ -21,117 +24,111 @@ class RowRounding(NamedTuple):
     residual: Array
 
 
-def breakpoint_rounding(form: Form, w: Array, z: Array) -> Array:
-    """That of a row's fitted values, amplified by its coefficients, (b, M); slopes, in units of f over x, are no sums
-    of fitted values."""
+def row_rounding(form: Form, w: Array, z: Array) -> RowRounding:
+    """That of the largest fitted value, and of r products and the shift, amplified by a row's coefficients.
+
+    Slopes, in units of f over x, are no sums of fitted values: theirs is that of their own products.
+    """
     largest = np.abs(z[:, : form.loss.count]).max(axis=1, keepdims=True)
-    return _row_rounding(form, w, ROW_EVALUATION_ROUNDING * largest, ROW_EVALUATION_ROUNDING)
-
-
-def residual_rounding(form: Form, w: Array, z: Array) -> Array:
-    """That of r products and of the shift, amplified by a row's coefficients, (b, M)."""
-    largest = np.abs(z[:, : form.loss.count]).max(axis=1)
-    reach = np.maximum(np.abs(w) @ np.sqrt(form.column_square), largest)[:, None]
-    level = 0.5 * EPS * (np.sqrt(w.shape[1]) + 4)
-    found = _row_rounding(form, w, level * reach, level)
+    reach = np.maximum((np.abs(w) @ form.column_size)[:, None], largest)
+    level = 0.5 * EPS * (math.sqrt(w.shape[1]) + 4)
+    total = form.operator.totals
+    found = RowRounding(np.empty(z.shape), np.empty(z.shape))
+    np.multiply(ROW_EVALUATION_ROUNDING * largest, total, out=found.breakpoint)
+    np.multiply(level * reach, total, out=found.residual)
+    for piece in form.pieces:
+        found.residual[:, piece.span] += EPS * np.abs(piece.rows.shift)
     for term, spans in zip(form.terms, form.spans, strict=True):
-        for rows, span in zip(term.functions, spans, strict=True):
-            if not term.acts.own_unit:
-                found[:, span] += EPS * np.abs(rows.shift)
-    return found
-
-
-def _row_rounding(form: Form, w: Array, of_values: Array, of_products: float) -> Array:
-    """`of_values` (b, 1) times Σ|coef| of each row, or of rows in units of their own `of_products` times |A||w|; (b,
-    M)."""
-    found = np.empty((form.batch, form.size))
-    for term, spans in zip(form.terms, form.spans, strict=True):
-        coef = term.map.coef
         if term.acts.own_unit:
-            size = of_products * (np.abs(w) @ np.abs(term.map.take(form.matrix)).T)
-        else:
-            size = of_values * (1.0 if coef is None else 2.0 if term.map.is_difference else np.abs(coef).sum(axis=1))
-        for span in spans:
-            found[:, span] = size
+            products = np.abs(w) @ np.abs(term.map.take(form.matrix)).T
+            for span in spans:
+                found.breakpoint[:, span], found.residual[:, span] = (
+                    ROW_EVALUATION_ROUNDING * products,
+                    level * products,
+                )
     return found
 
 
 class RowSums(NamedTuple):
-    """Sums over rows, (b,): the Fenchel-Young slack, f, and what rounding may do to the slack."""
+    """Sums over rows, (b,): the Fenchel-Young slack, f, and what rounding may do to the slack; and f - min f of every
+    row, (b, m)."""
 
     slack: Array
     value: Array
     rounding: Array
+    excess: Array
 
 
 def row_sums(form: Form, z: Array, u: Array, rounding: RowRounding) -> RowSums:
     """Over all rows."""
-    parts = parallel_map(lambda block: _block_sums(form, block, z, u, rounding), form.blocks)
-    zero = np.zeros(form.batch)
-    return RowSums(
-        sum((one.slack for one in parts), zero),
-        sum((one.value for one in parts), zero),
-        sum((one.rounding for one in parts), zero),
-    )
+
+    def sums(piece: Piece) -> RowSums:
+        z_here, u_here, unsure = z[:, piece.span], u[:, piece.span], rounding.residual[:, piece.span]
+        if isinstance(piece.rows, SmoothRows):
+            return _smooth_sums(piece.rows, z_here, u_here, unsure)
+        near = RowRounding(rounding.breakpoint[:, piece.span], unsure)
+        return _box_sums(piece.rows, form.operator.differences[piece.span], z_here, u_here, near)
+
+    parts = parallel_map(sums, form.pieces)
+    if len(parts) == 1:
+        return parts[0]
+    slack, value, unsure, excess = zip(*parts, strict=True)
+    return RowSums(reduce(add, slack), reduce(add, value), reduce(add, unsure), np.concatenate(excess, axis=1))
 
 
-def _block_sums(form: Form, block: RowBlock, z: Array, u: Array, rounding: RowRounding) -> RowSums:
-    here = block.span
-    unsure = rounding.residual[:, here]
-    if isinstance(block.rows, SmoothRows):
-        return _smooth_sums(block.rows, z[:, here], u[:, here], unsure)
-    assert isinstance(block.rows, BoxRows)
-    rows, q, u = block.rows, block.rows.quadratic, u[:, here]
-    v = z[:, here] - rows.shift
-    extra, met = np.zeros(len(z)), np.zeros(v.shape, dtype=bool)
-    if (cancels := _cancels(form, block, rows)).any():  # rounding beyond a breakpoint counts as on it, at its price
-        met = cancels & (np.abs(v) <= rounding.breakpoint[:, here])
-        extra = (np.abs(u) * np.where(met, np.abs(v), 0.0)).sum(axis=1)
-        v = np.where(met, 0.0, v)
-    p = _best_dual(rows, v)
-    p = np.where(cancels & (v == 0), u, p)
-    finite = np.isfinite(p)
-    if not finite.all():  # a violation is counted apart
-        p, v, u = np.where(finite, p, 0.0), np.where(finite, v, 0.0), np.where(np.isfinite(u), u, 0.0)
-    slack = (p - u) * (v - 0.5 * q * (p + u))
-    value = (v - 0.5 * q * p) * p
-    unsure = np.where(rows.open, _slack_rounding(rows, v, p, u, unsure, met), 0.0)
-    return RowSums(np.maximum(slack, 0).sum(axis=1) + extra, value.sum(axis=1), unsure.sum(axis=1))
+def _box_sums(rows: BoxRows, differences: np.ndarray, z: Array, u: Array, rounding: RowRounding) -> RowSums:
+    """Of rows without curvature, differences of fitted values and constraints cancel: rounding beyond a breakpoint
+    counts as on it, at its price."""
+    v, q = z - rows.shift, rows.quadratic
+    met, extra, at_breakpoint = False, 0.0, u
+    if not rows.all_curved:
+        cancels = rows.one_sided | (rows.flat & differences)
+        size = np.abs(v)
+        met = cancels & (size <= rounding.breakpoint)
+        extra = (np.abs(u) * np.where(met, size, 0.0)).sum(axis=1)
+        v, at_breakpoint = np.where(met, 0.0, v), np.where(cancels, u, 0.0)
+    p = _best_dual(rows, v, at_breakpoint)
+    inside = np.isfinite(p)
+    if inside.all():
+        value = excess = (v - 0.5 * q * p) * p
+    else:  # a violation is counted apart
+        p, v, u = np.where(inside, p, 0.0), np.where(inside, v, 0.0), np.where(np.isfinite(u), u, 0.0)
+        value = (v - 0.5 * q * p) * p
+        excess = np.where(inside, value, np.inf)
+    slope = p - u
+    slack = np.maximum(slope * (v - 0.5 * q * (p + u)), 0.0).sum(axis=1) + extra
+    unsure = _slack_rounding(rows, v, u, np.abs(slope), rounding.residual, met)
+    return RowSums(slack, value.sum(axis=1), unsure.sum(axis=1), excess)
 
 
-def _cancels(form: Form, block: RowBlock, rows: BoxRows) -> np.ndarray:
-    """(b, m) or (1, m) bool: rows without curvature that are differences of fitted values, or constraints."""
-    differences = np.zeros((1, block.count), dtype=bool)
-    for part in block.parts:
-        differences[:, part.rows] = form.terms[part.term].map.coef is not None
-    return (differences & (rows.quadratic == 0)) | rows.one_sided
+def _best_dual(rows: BoxRows, v: Array, at_breakpoint: Array) -> Array:
+    """The u at which v u - ½ q u² is largest on low ≤ u ≤ high; where every one is, the one that is given."""
+    if rows.all_curved:
+        free = v / rows.quadratic
+    else:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            free = np.where(rows.flat & (v == 0), at_breakpoint, v / rows.quadratic)
+    return np.minimum(np.maximum(free, rows.low), rows.high)
 
 
-def _best_dual(rows: BoxRows, v: Array) -> Array:
-    """The u at which v u - ½ q u² is largest on low ≤ u ≤ high."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        free = np.where(rows.quadratic > 0, v / rows.quadratic, np.where(v == 0, 0.0, np.copysign(np.inf, v)))
-    return np.clip(free, rows.low, rows.high)
-
-
-def _slack_rounding(rows: BoxRows, v: Array, p: Array, u: Array, unsure: Array, met: Array) -> Array:
-    """What an error of `unsure` in v does to the slack of a row, whose slope in v is p - u and whose curvature is
-    1/q."""
-    q = rows.quadratic
-    unsure = unsure + EPS * (np.abs(v) + q * np.abs(u))
-    first = np.abs(p - u) * unsure
-    with np.errstate(invalid="ignore"):
-        bends = (q > 0) & (v + unsure >= q * rows.low) & (v - unsure <= q * rows.high)
-    second = np.where(bends, np.square(unsure) / (2 * np.where(q > 0, q, 1.0)), 0.0)
-    if not np.any(q == 0):
-        return first + second
-    width = rows.high - rows.low
-    crosses = np.where(met | np.isinf(width), np.abs(u), width) * unsure
-    flat = np.where(np.abs(v) <= unsure, np.maximum(first, crosses), first)
-    return np.where(q > 0, first + second, flat)
+def _slack_rounding(rows: BoxRows, v: Array, u: Array, slope: Array, unsure: Array, met: np.ndarray | bool) -> Array:
+    """What an error of `unsure` in v does to the slack of a row, whose slope in v is as steep as `slope` and whose
+    curvature is 1/q."""
+    q, size = rows.quadratic, np.abs(u)
+    unsure = unsure + EPS * (np.abs(v) + q * size)
+    first = slope * unsure
+    bend = q if rows.all_curved else np.where(rows.flat, 1.0, q)
+    bends = (v + unsure >= bend * rows.low) & (v - unsure <= bend * rows.high)
+    second = np.where(bends, 0.5 * np.square(unsure) / bend, 0.0)
+    if not rows.all_curved:
+        width = rows.high - rows.low
+        crosses = np.where(met | np.isinf(width), size, width) * unsure
+        beyond = np.where(np.abs(v) <= unsure, np.maximum(crosses - first, 0.0), 0.0)
+        second = np.where(rows.flat, beyond, second)
+    return first + second if rows.all_open else np.where(rows.open, first + second, 0.0)
 
 
 def _smooth_sums(rows: SmoothRows, z: Array, u: Array, unsure: Array) -> RowSums:
     slack, (value, slope, curvature) = rows.slack(z, u), rows.derivatives(z)
     rounding = np.abs(slope - u) * unsure + 0.5 * curvature * np.square(unsure) + rows.slack_rounding(z, u, slack)
-    return RowSums(slack.sum(axis=1), value.sum(axis=1), rounding.sum(axis=1))
+    return RowSums(slack.sum(axis=1), value.sum(axis=1), rounding.sum(axis=1), rows.excess(z))

@@ -2,59 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
-from hw4opt.form import BoxRows, Form, RowBlock
+from hw4opt.form import Form, TermRows
 from hw4opt.terms.base import Array
 
 
-def _constrained(form: Form) -> list[tuple[RowBlock, BoxRows]]:
+@dataclass(frozen=True, eq=False)
+class Violation:
+    """How far the rows of one function of a term violate its constraints beyond rounding, (b, m), in units of each
+    row."""
+
+    term: TermRows
+    beyond: Array
+
+
+def violations(form: Form, z: Array, allowed: Array) -> list[Violation]:
+    """Of every function with constraints."""
+    if not form.boxes.has_constraints:
+        return []
     return [
-        (block, block.rows) for block in form.blocks if isinstance(block.rows, BoxRows) and block.rows.has_constraints
+        Violation(term, np.maximum(rows.violation(z[:, span]) - allowed[:, span], 0.0))
+        for term, spans in zip(form.terms, form.spans, strict=True)
+        for rows, span in zip(term.boxes, spans, strict=False)
+        if rows.has_constraints
     ]
 
 
-def worst_violation(form: Form, z: Array, allowed: Array) -> Array:
-    """The largest constraint violation beyond rounding, (b,), in units of each row."""
+def worst_violation(form: Form, found: Sequence[Violation]) -> Array:
+    """The largest one, (b,)."""
     worst = np.zeros(form.batch)
-    for block, rows in _constrained(form):
-        beyond = rows.violation(z[:, block.span]) - allowed[:, block.span]
-        worst = np.maximum(worst, beyond.max(axis=1, initial=0.0))
+    for one in found:
+        worst = np.maximum(worst, one.beyond.max(axis=1, initial=0.0))
     return worst
 
 
 def blend(form: Form, w: Array, z: Array, interior: Array, allowed: Array, which: np.ndarray) -> Array:
     """The nearest feasible point on the way to `interior`."""
-    share, inside = np.zeros(form.batch), form.forward(interior)
-    for block, rows in _constrained(form):
-        sign = np.where(np.isinf(rows.high), -1.0, 1.0)
-        v, v_inside = (sign * (one[:, block.span] - rows.shift) for one in (z, inside))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            needed = np.where(v < 0, -v / (v_inside - v), 0.0)
-        outside = np.where(v < -allowed[:, block.span], 1.0, 0.0)
-        needed = np.where((v < 0) & (v_inside <= 0), outside, needed)
-        needed = np.where(rows.one_sided, needed, 0.0)
-        share = np.maximum(share, needed.max(axis=1, initial=0.0))
+    rows, first = form.boxes, form.smooth_count
+    inside, allowed = form.forward(interior), allowed[:, first:]
+    sign = np.where(np.isinf(rows.high), -1.0, 1.0)
+    v, v_inside = (sign * (one[:, first:] - rows.shift) for one in (z, inside))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        needed = np.where(v < 0, -v / (v_inside - v), 0.0)
+    needed = np.where((v < 0) & (v_inside <= 0), np.where(v < -allowed, 1.0, 0.0), needed)
+    share = np.where(rows.one_sided, needed, 0.0).max(axis=1, initial=0.0)
     share = np.where(which, np.minimum(share * (1 + 1e-9), 1.0), 0.0)[:, None]
     return w + share * (interior - w)
 
 
-def relative_violation(form: Form, z: Array, allowed: Array) -> Array:
-    """The worst constraint row beyond rounding, (b,), in units of y's spread: differences and slopes as changes over
-    the range of x."""
+def relative_violation(form: Form, found: Sequence[Violation]) -> Array:
+    """The largest one, (b,), in units of y's spread: differences and slopes as changes over the range of x."""
     worst = np.zeros(form.batch)
-    for term, spans in zip(form.terms, form.spans, strict=True):
-        for rows, span in zip(term.boxes, spans, strict=False):
-            if rows.has_constraints:
-                unit = term.acts.violation_unit(form.design, term.map)
-                out = np.maximum(rows.violation(z[:, span]) - allowed[:, span], 0.0) * unit
-                worst = np.maximum(worst, out.max(axis=1, initial=0.0) / form.target_spread)
+    for one in found:
+        unit = one.term.acts.violation_unit(form.design, one.term.map)
+        worst = np.maximum(worst, (one.beyond * unit).max(axis=1, initial=0.0) / form.target_spread)
     return worst
 
 
 def largest_drop(form: Form, w: Array) -> Array | None:
     """The largest fall below the running maximum (rise above the minimum) under an order constraint, (b,); None without
     one."""
+    if not form.boxes.has_constraints:
+        return None
     drop = None
     for term in form.terms:
         if term.acts.order != 1 or not any(one.has_constraints for one in term.boxes):

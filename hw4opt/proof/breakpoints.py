@@ -32,8 +32,11 @@ def on_breakpoints(form: Form, w: Array, u: Array) -> Array | None:
     A dual u_j strictly inside the interval of ∂f at a breakpoint is in ∂f nowhere else: at the optimum the coefficient
     lies there. None where nothing moves. Whether the point proves as much is for the certificate to say.
     """
+    held = list(_held(form, w, u))
+    if not held:
+        return None
     moved = w.copy()
-    for one in _held(form, w, u):
+    for one in held:
         moved[:, one.columns] = np.where(one.held, one.place, moved[:, one.columns])
     return None if np.array_equal(moved, w) else moved
 

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
 
 from hw4opt.form import Form
 from hw4opt.form.dual_projection import project_dual
-from hw4opt.proof._row_sums import RowRounding, breakpoint_rounding, residual_rounding, row_sums
-from hw4opt.proof._violations import blend, largest_drop, relative_violation, worst_violation
+from hw4opt.proof._row_sums import row_rounding, row_sums
+from hw4opt.proof._violations import blend, largest_drop, relative_violation, violations, worst_violation
 from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import EPS, Array
 
@@ -128,14 +130,69 @@ def certify(form: Form, w: Array, u: Array, interior: Array | None = None) -> Pr
     u, balanced = project_dual(form, z, form.clip_dual(u))
     if any(len(term.functions) > 1 for term in form.terms):
         u = form.split_duals(form.of_terms(u))  # as they are kept: their sum, of a term of two functions
-    allowed = breakpoint_rounding(form, w, z)
-    wrong = worst_violation(form, z, allowed)
+    rounding = row_rounding(form, w, z)
+    found = violations(form, z, rounding.breakpoint)
+    wrong = worst_violation(form, found)
     if interior is not None and (wrong > 0).any():
-        w = blend(form, w, z, interior, allowed, wrong > 0)
+        w = blend(form, w, z, interior, rounding.breakpoint, wrong > 0)
         z = form.forward(w)
-        wrong = worst_violation(form, z, allowed)
-    rounding = RowRounding(allowed, residual_rounding(form, w, z))
-    return Proof(_assemble(form, w, z, u, rounding, wrong, balanced), w, u)
+        found = violations(form, z, rounding.breakpoint)
+        wrong, rounding = worst_violation(form, found), rounding._replace(residual=row_rounding(form, w, z).residual)
+    sums = row_sums(form, z, u, rounding)
+    pulls = form.adjoint_of_terms(u)
+    residual = form.penalty * w + pulls.sum(axis=0)
+    cost, of_cost = _stationarity_cost(form, w, residual, _pull_rounding(form, u, w))
+    ridge = 0.5 * np.vecdot(w, form.penalty * w)
+    gap = sums.slack + cost
+    scale = _gap_scale(form, sums.excess, ridge, gap)
+    drop = largest_drop(form, w)
+    numbers = zip(
+        wrong.tolist(),
+        balanced.tolist(),
+        (sums.value + ridge).tolist(),
+        gap.tolist(),
+        scale.tolist(),
+        (sums.rounding + of_cost).tolist(),
+        _stationarity(form, u, pulls, residual).tolist(),
+        relative_violation(form, found).tolist(),
+        [None] * form.batch if drop is None else drop.tolist(),
+        _truncation(form, u, scale).tolist(),
+        form.ridge.tolist(),
+        strict=True,
+    )
+    return Proof([_certificate(form, *of_problem) for of_problem in numbers], w, u)
+
+
+def _certificate(
+    form: Form,
+    wrong: float,
+    balanced: bool,
+    objective: float,
+    gap: float,
+    scale: float,
+    unsure: float,
+    stationarity: float,
+    violation: float,
+    drop: float | None,
+    truncation: float,
+    ridge: float,
+) -> Certificate:
+    reason = _reason(wrong, balanced, gap)
+    return Certificate(
+        objective=objective,
+        dual_objective=None if reason else objective - gap,
+        gap=None if reason else gap,
+        relative_gap=None if reason else _relative(gap, scale, unsure),
+        stationarity=stationarity,
+        violation=violation,
+        largest_drop=drop,
+        truncation=truncation,
+        norm_bound=None if reason or ridge == 0 else math.sqrt((gap + truncation) / ridge),
+        reason=reason,
+        norm_bound_reason=reason or _bound_reason(form, ridge),
+        gap_scale=scale,
+        gap_rounding=unsure,
+    )
 
 
 def _pull_rounding(form: Form, u: Array, w: Array) -> Array:
@@ -143,60 +200,37 @@ def _pull_rounding(form: Form, u: Array, w: Array) -> Array:
     rows = sum(term.count for term in form.terms)
     sums = np.zeros_like(w)
     for term, spans in zip(form.terms, form.spans, strict=True):
-        square = sum((np.square(u[:, span]).sum(axis=1) for span in spans), np.zeros(len(w)))
+        square = reduce(add, (np.vecdot(u[:, span], u[:, span]) for span in spans))
         sums += np.sqrt(square)[:, None] * form.column_lengths(term)
-    return EPS * ((np.sqrt(rows) + 4) * sums + form.penalty * np.abs(w))
+    return EPS * ((math.sqrt(rows) + 4) * sums + form.penalty * np.abs(w))
 
 
-def _assemble(
-    form: Form, w: Array, z: Array, u: Array, rounding: RowRounding, wrong: Array, balanced: np.ndarray
-) -> list[Certificate]:
-    sums = row_sums(form, z, u, rounding)
-    pulls = form.adjoint_of_terms(u)
-    residual = form.penalty * w + pulls.sum(axis=0)
-    cost, of_cost = _stationarity_cost(form, w, residual, _pull_rounding(form, u, w))
-    objective, gap = sums.value + 0.5 * np.vecdot(w, form.penalty * w), sums.slack + cost
-    unsure = sums.rounding + of_cost
-    scale = form.gap_scale(w, gap, z)
-    pull_size = np.abs(pulls).max(axis=(0, 2))
-    if (form.ridge == 0).any():  # nothing but the terms' own rows to cancel against
+def _gap_scale(form: Form, excess: Array, ridge: Array, gap: Array) -> Array:
+    """What the gap is relative to (gap_scale.py), from f - min f of every row; infinite without a loss."""
+    if not form.has_loss:
+        return np.full(form.batch, np.inf)
+    of_terms = form.of_terms(excess)
+    others = (np.where(np.isfinite(one), one, 0.0).sum(axis=1) for one in of_terms[1:])
+    return form.reference.scale(of_terms[0], sum(others, ridge), gap)
+
+
+def _stationarity(form: Form, u: Array, pulls: Array, residual: Array) -> Array:
+    """The residual relative to the pull of the term that pulls most, (b,)."""
+    largest, size = np.abs(residual).max(axis=1, initial=0.0), np.abs(pulls).max(axis=(0, 2), initial=0.0)
+    if not form.ridge.all():  # nothing but the terms' own rows to cancel against
         reach = sum(
-            parallel_map(lambda block: np.abs(u[:, block.span]) @ np.abs(block.matrix), form.blocks), np.zeros_like(w)
+            parallel_map(lambda block: np.abs(u[:, block.span]) @ np.abs(block.matrix), form.blocks),
+            np.zeros_like(residual),
         )
-        pull_size = np.where(form.ridge == 0, np.max(reach, axis=1), pull_size)
-    largest = np.abs(residual).max(axis=1, initial=0.0)
-    stationarity = np.where(largest > 0, largest / np.where(pull_size > 0, pull_size, largest + (largest == 0)), 0.0)
-    violation, drop = relative_violation(form, z, rounding.breakpoint), largest_drop(form, w)
-    truncation = _truncation(form, u, scale)
-    found = []
-    for i in range(form.batch):
-        reason = _reason(form, wrong[i], bool(balanced[i]), float(gap[i]))
-        ridge, size = float(form.ridge[i]), float(gap[i] + truncation[i])
-        found.append(
-            Certificate(
-                objective=float(objective[i]),
-                dual_objective=None if reason else float(objective[i] - gap[i]),
-                gap=None if reason else float(gap[i]),
-                relative_gap=None if reason else _relative(float(gap[i]), float(scale[i]), float(unsure[i])),
-                stationarity=float(stationarity[i]),
-                violation=float(violation[i]),
-                largest_drop=None if drop is None else float(drop[i]),
-                truncation=float(truncation[i]),
-                norm_bound=None if reason or ridge == 0 else math.sqrt(size / ridge),
-                reason=reason,
-                norm_bound_reason=reason or _bound_reason(form, ridge),
-                gap_scale=float(scale[i]),
-                gap_rounding=float(unsure[i]),
-            )
-        )
-    return found
+        size = np.where(form.ridge == 0, np.max(reach, axis=1), size)
+    return largest / np.where(size > 0, size, np.where(largest > 0, largest, 1.0))
 
 
 def _stationarity_cost(form: Form, w: Array, residual: Array, unsure: Array) -> tuple[Array, Array]:
     """What a residual of P w + Aᵀu = 0 costs, and what rounding of it may, (b,) each; on free columns |residual| times
     the size of w."""
     penalty = form.penalty
-    if (penalty > 0).all():
+    if form.all_penalized:
         rounding = (unsure * (np.abs(residual) + 0.5 * unsure) / penalty).sum(axis=1)
         return (0.5 * np.square(residual) / penalty).sum(axis=1), rounding
     free, safe = penalty == 0, np.where(penalty == 0, 1.0, penalty)
@@ -212,7 +246,7 @@ def _relative(gap: float, scale: float, rounding: float) -> float | None:
     return 0.0 if gap <= rounding else None
 
 
-def _reason(form: Form, wrong: float, balanced: bool, gap: float) -> str | None:
+def _reason(wrong: float, balanced: bool, gap: float) -> str | None:
     if wrong > 0:
         return f"a constraint is violated by {wrong:.1e} and no strictly feasible point is known to blend towards"
     if not balanced:
@@ -233,12 +267,12 @@ def _truncation(form: Form, u: Array, scale: Array) -> Array:
     Above, where that is enough for an answer to be certified, and below, where it is next to nothing, it is the bound
     (Σ_j |s_j| √d_j)²/(4 ridge) with d = diag(K - BBᵀ), which costs no kernel values.
     """
-    if form.design.kernel is None or not (form.ridge > 0).any():
+    if form.design.kernel is None or not form.ridge.any():
         return np.zeros(form.batch)
-    s, ridge = form.spread(u), np.where(form.ridge > 0, form.ridge, 1.0)
+    s, ridge = form.spread(u), np.where(form.ridge > 0, form.ridge, np.inf)
     bound = np.square(np.abs(s) @ np.sqrt(form.design.left_over)) / (4 * ridge)
     allowed = NEGLIGIBLE_TRUNCATION if s.shape[1] <= MAX_EXACT_TRUNCATION_ROWS else MAX_TRUNCATION
-    unclear = np.flatnonzero((bound > allowed * scale) & (form.ridge > 0))
-    if len(unclear):
+    unclear = bound > allowed * scale
+    if unclear.any():
         bound[unclear] = np.minimum(bound[unclear], form.design.left_out(s[unclear]) / (4 * ridge[unclear]))
-    return np.where(form.ridge > 0, bound, 0.0)
+    return bound

@@ -11,7 +11,7 @@ from functools import cache
 from itertools import chain
 from typing import TypeVar
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import LibController, ThreadpoolController
 
 FEWEST_ITEMS = 8  # that several threads are started for
 _threads: int | None = None  # what `set_threads` says
@@ -22,15 +22,22 @@ R = TypeVar("R")
 
 
 @cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController()
+def _blas() -> list[LibController]:
+    """The libraries of BLAS that are loaded."""
+    return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Inside the block, BLAS uses one thread; what it used before comes back after."""
-    with _controller().limit(limits=1, user_api="blas"):
+    several = [(blas, count) for blas in _blas() if (count := blas.get_num_threads() or 1) > 1]
+    for blas, _ in several:
+        blas.set_num_threads(1)
+    try:
         yield
+    finally:
+        for blas, count in several:
+            blas.set_num_threads(count)
 
 
 def set_threads(count: int | None) -> None:

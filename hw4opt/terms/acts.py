@@ -15,6 +15,9 @@ from hw4opt.errors import InputError, RefusedError
 from hw4opt.terms.row_map import RowMap
 from hw4opt.validation.arrays import Array
 
+NEIGHBOURS = np.array([-1.0, 1.0])  # the coefficients of every first difference
+NEIGHBOURS.setflags(write=False)
+
 
 class Points(Protocol):
     """What the rows of a term depend on, as `Design` has it.
@@ -282,7 +285,7 @@ def difference_coefficients(x: Array, order: int, windows: np.ndarray | None = N
     """
     count = max(len(x) - order, 0) if windows is None else len(windows)
     if order == 1:
-        return np.broadcast_to(np.array([[-1.0, 1.0]]), (count, 2))
+        return np.ndarray((count, 2), float, NEIGHBOURS, strides=(0, NEIGHBOURS.itemsize))
     neighbours = np.stack([x[c : c + count] for c in range(order + 1)], axis=1) if windows is None else x[windows]
     gaps = neighbours[:, :, None] - neighbours[:, None, :] + np.eye(order + 1)
     return math.factorial(order - 1) * (neighbours[:, -1:] - neighbours[:, :1]) / gaps.prod(axis=2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -41,9 +42,15 @@ class RowMap:
             coef[(slice(None), 0, *extra)] * parts[0],
         )
 
-    @property
+    @cached_property
     def is_difference(self) -> bool:
-        return self.coef is not None and self.coef.strides[0] == 0 and tuple(self.coef[0]) == (-1.0, 1.0)
+        """Whether every row is that of two neighbours, the second less the first."""
+        return self.coef is not None and self.coef.strides[0] == 0 and self.coef[:1].tolist() == [[-1.0, 1.0]]
+
+    @cached_property
+    def total(self) -> Array | float:
+        """Σ|coef| of every row, (count,) or one number."""
+        return 1.0 if self.coef is None else 2.0 if self.is_difference else np.abs(self.coef).sum(axis=1)
 
     def spread(self, u: Array, size: int) -> Array:
         """Sᵀ u over `size` base rows, for u of shape (b, count); gives (b, size)."""

@@ -18,12 +18,16 @@ MAX_WHOLE_NUMBER_DIGITS = 18  # of a whole number in a text: all of them fit int
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Rule = tuple[str, Callable[[Any], bool]]  # in words, and whether a value fits
 RealNumber = int | float | np.integer[Any] | np.floating[Any]
+
+
+NUMBERS = (int, float, np.integer, np.floating)
 
 
 def is_number(value: object) -> TypeGuard[RealNumber]:
     """Whether this is one real number that a double holds; infinite is one, NaN and a bool are none."""
-    if isinstance(value, bool | np.timedelta64) or not isinstance(value, int | float | np.integer | np.floating):
+    if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, NUMBERS):
         return False
     try:
         return not math.isnan(float(value))
@@ -82,27 +86,45 @@ def check_argument(name: str, value: object, annotation: str, namespace: Mapping
     bool, int, float, str, a path, None, a class, a Sequence and what it holds, a Mapping and its keys, a Callable, and
     their unions. A float is any real number, infinite ones included; a whole number is no bool.
     """
+    _check(name, value, _rule_of(annotation, namespace))
+
+
+def _check(name: str, value: object, rule: Rule | None) -> None:
+    if rule is not None and not rule[1](value):
+        raise InputError(f"{name} is {shown(value)}; it must be {rule[0]}")
+
+
+def _rule_of(annotation: str, namespace: Mapping[str, Any]) -> Rule | None:
+    """The rule of a union; None if one of its members has none: then it takes anything."""
     rules = [_rule(word, namespace) for word in _union(annotation)]
     known = [rule for rule in rules if rule is not None]
-    if len(known) == len(rules) and not any(fits(value) for _, fits in known):
-        raise InputError(
-            f"{name} is {shown(value)}; it must be {' or '.join(dict.fromkeys(wanted for wanted, _ in known))}"
-        )
+    if len(known) < len(rules):
+        return None
+    if len(known) == 1:
+        return known[0]
+    each = [fits for _, fits in known]
+    return " or ".join(dict.fromkeys(wanted for wanted, _ in known)), lambda value: any(fits(value) for fits in each)
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """The function, with every argument checked against its annotation before it is called."""
-    signature = inspect.signature(function)
-    named_one_by_one = (
-        one for one in signature.parameters.values() if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
-    )
-    kinds = {one.name: one.annotation for one in named_one_by_one if isinstance(one.annotation, str)}
+    parameters = inspect.signature(function).parameters.values()
+    kinds = {
+        one.name: one.annotation
+        for one in parameters
+        if isinstance(one.annotation, str) and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    }
+    places = [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+
+    @functools.cache
+    def rules() -> dict[str, Rule | None]:  # not before the first call: an annotation may name what is defined later
+        return {name: _rule_of(kind, function.__globals__) for name, kind in kinds.items()}
 
     @functools.wraps(function)
     def call(*args: P.args, **named: P.kwargs) -> R:
-        for name, value in signature.bind(*args, **named).arguments.items():
-            if name in kinds:
-                check_argument(name, value, kinds[name], function.__globals__)
+        known = rules()
+        for name, value in (*zip(places, args), *named.items()):  # noqa: B905 (of *args, the first have names)
+            _check(name, value, known.get(name))
         return function(*args, **named)
 
     return call
@@ -114,8 +136,6 @@ def check_fields(record: Any) -> None:
     for item in fields(record):
         check_argument(item.name, getattr(record, item.name), str(item.type), namespace)
 
-
-Rule = tuple[str, Callable[[object], bool]]
 
 NAME_BYTES = 255  # of a file or folder: what file systems take
 

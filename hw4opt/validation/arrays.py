@@ -44,7 +44,7 @@ def finite_array(name: str, values: ArrayLike, copy: Callable[[Array], Array] = 
     """A finite copy that nobody writes to. Raises `InputError` as `real_array` does."""
     array = real_array(name, values)
     array = copy(array) if array.ndim == 2 else np.array(array)
-    if not _all_finite(array):
+    if not np.isfinite(array).all():
         place = np.argwhere(~np.isfinite(array))[0]
         raise _error_at(place, f"{name} holds {array[tuple(place)]}", "give finite numbers or drop the row")
     array.setflags(write=False)
@@ -208,11 +208,3 @@ def _error_at(place: Any, fault: str, advice: str) -> InputError:
 
 def _first_line(error: Exception) -> str:
     return shown(str(error).partition("\n")[0]).strip("'\"") or type(error).__name__
-
-
-def _all_finite(array: Array) -> bool:
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = array.sum()
-    return bool(np.isfinite(total)) or bool(
-        np.isfinite(array).all()
-    )  # a sum may overflow; one that does not has no NaN in it

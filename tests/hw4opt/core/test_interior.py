@@ -174,6 +174,30 @@ def test_a_time_limit_ends_it():
     assert found.steps[0] <= 1 and not found.solved[0]
 
 
+@pytest.mark.full
+def test_memory_does_not_grow_over_a_hundred_thousand_fits():
+    tables = [random_table(np.random.default_rng(seed)) for seed in range(100)]
+
+    def round_of_fits(times: int) -> None:
+        for _ in range(times):
+            for table in tables:
+                interior(table, 1e-8, 60)
+
+    round_of_fits(20)
+    before = resident_bytes()
+    round_of_fits(1_000)
+    assert resident_bytes() - before <= 8e6
+
+
+def resident_bytes() -> int:
+    """What this process holds; Linux tells."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("only Linux tells what a process holds")
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
+    return 1024 * int(line.split()[1])
+
+
 ANSWERS = """
 import json, sys
 import numpy as np
