@@ -28,10 +28,9 @@ from hw4opt import (
     TotalVariation,
     fit,
 )
-from hw4opt.fit import solve_with
+from hw4opt.fit import prove, solve_with
 from hw4opt.form.answer import Options
 from hw4opt.form.canonicalize import canonicalize
-from hw4opt.proof.certificate import certify
 from hw4opt.selection import Selection, select
 from hw4opt.terms import Loss, Term
 
@@ -159,13 +158,14 @@ def test_cvxpy(timed, variant: str) -> None:
     _ = problem.design.matrix
     held = [np.array([n * (2 * k + 1) // (2 * FOLDS)]) for k in range(FOLDS)]
     forms = [canonicalize([problem], [rows]) for rows in held]
-    loop = attempt(lambda: [solve_with("cvxpy:CLARABEL", form, Options(tol=PASSES)) for form in forms])
+    options = Options(tol=PASSES, backend="CLARABEL")
+    loop = attempt(lambda: [solve_with("cvxpy", form, options) for form in forms])
     found = timed.exactly(loop, 1)
     who, work = "cvxpy:CLARABEL, a loop over folds", (FOLDS, selection.fits)
     if isinstance(found, str):
         timed.file(Row("choice", variant, who, COMPILED, *work, certified=False, n=n, note=found))
         return
-    proofs = [certify(form, one.w, one.u).certificates[0] for form, one in zip(forms, found, strict=True)]
+    proofs = [prove(form, one, PASSES)[0].certificates[0] for form, one in zip(forms, found, strict=True)]
     gaps = [proof.relative_gap for proof in proofs]
     gap, passes = None if None in gaps else max(gaps), all(proof.holds(PASSES) for proof in proofs)
     note = f"{FOLDS} folds of the chosen setting, scaled; over our basis (not counted), certified by its own duals"
