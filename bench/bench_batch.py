@@ -17,8 +17,8 @@ pytestmark = pytest.mark.usefixtures("one_core")
 variants = pytest.mark.parametrize("variant", VARIANTS)
 COUNT, CVXPY_SAMPLE, DIRECT_SAMPLE = 500, 20, 100
 TARGETS = (
-    Target("seconds", at_most=0.4e-3),
-    Target("seconds", at_most=0.15e-3, aim=True),
+    Target("seconds", at_most=0.12e-3),
+    Target("seconds", at_most=0.08e-3, aim=True),
     Target("relative_gap", at_most=1e-9),
 )
 
@@ -74,7 +74,7 @@ def test_cvxpy_parameters(timed, variant: str, name: str) -> None:
 
 
 @variants
-@pytest.mark.parametrize("name", ["PIQP", "ProxQP", "OSQP"])
+@pytest.mark.parametrize("name", ["PIQP", "ProxQP", "DAQP", "OSQP"])
 @pytest.mark.parametrize("form", FORMS)
 def test_direct(timed, variant: str, form: str, name: str) -> None:
     if variant == "squared" and form == "box":

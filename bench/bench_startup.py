@@ -19,9 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 GIVEN = "solve --gamma 79 --loss huber --reg ridge=0.38 --reg tv=0.36 --select none"
 CHOSEN = "solve --loss huber --reg tv"
 ASKED = {
-    "--help": (Target("seconds", at_most=0.3),),
-    GIVEN: (Target("seconds", at_most=0.9),),
-    CHOSEN: (Target("seconds", at_most=5.0), Target("seconds", at_most=2.0, aim=True)),
+    "--help": (Target("seconds", at_most=0.1),),
+    GIVEN: (Target("seconds", at_most=0.35),),
+    CHOSEN: (Target("seconds", at_most=0.9), Target("seconds", at_most=0.6, aim=True)),
 }
 FLOORS = {"nothing": "pass", "numpy": "import numpy", "cvxpy": "import cvxpy"}
 

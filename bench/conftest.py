@@ -35,6 +35,7 @@ PACKAGES = (
         "ecos",
         "scs",
         "piqp",
+        "daqp",
         "proxsuite",
         "scikit-learn",
         "glum",

@@ -6,7 +6,7 @@ good a point is.
 
 The direct solvers get one of two QPs over dense matrices:
     split   over (w, p, q, s):  ‖Bw - y - p + q‖² + 2δ 1ᵀ(p + q) + ridge ‖w‖² + tv 1ᵀs,   p, q ≥ 0,  -s ≤ DBw ≤ s   (or
-            DBw ≥ 0)
+            order·DBw ≥ 0)
     box     its dual over u:    ½ (Aᵀu + b)ᵀ H⁻¹ (Aᵀu + b) + ½ q‖u‖² + tᵀu,   l ≤ u ≤ h,    w = -H⁻¹(Aᵀu + b)
 """
 
@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import clarabel
 import cvxpy as cp
+import daqp
 import numpy as np
 import osqp
 import piqp
@@ -53,8 +54,14 @@ class Fold:
         return np.delete(np.arange(len(self.problem.y)), self.held)
 
     @cached_property
+    def base_rows(self) -> np.ndarray:
+        """The design's row, that of its distinct x, of each row."""
+        row_of = self.problem.design.row_of
+        return self.rows if row_of is None else row_of[self.rows]
+
+    @cached_property
     def B(self) -> np.ndarray:  # noqa: N802
-        return self.problem.design.matrix[self.rows]
+        return self.problem.design.matrix[self.base_rows]
 
     @cached_property
     def x(self) -> np.ndarray:
@@ -66,7 +73,8 @@ class Fold:
 
     @cached_property
     def DB(self) -> np.ndarray:  # noqa: N802
-        return np.diff(self.B, axis=0)
+        """Differences between neighbours among the distinct x."""
+        return np.diff(self.problem.design.matrix[np.unique(self.base_rows)], axis=0)
 
     @cached_property
     def BB(self) -> np.ndarray:  # noqa: N802
@@ -110,403 +118,7 @@ def attempt(act: Callable[[], T]) -> Callable[[], T | str]:
     return tried
 
 
-# ---- cvxpy
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-#
-# ----------------------------------------------------------------------------------------------------------------------
+# ---- cvxpy ----------------------------------------------------------------------------------------------------------
 
 
 def _solve(model: cp.Problem, variable: cp.Variable, name: str) -> np.ndarray:
@@ -528,7 +140,7 @@ def assignment_loop(fold: Fold, model: Model, name: str) -> np.ndarray:
     objective = error + model.ridge * cp.quad_form(a, cp.psd_wrap(K))
     if model.tv:
         objective = objective + model.tv * cp.norm1(D @ (K @ a))
-    constraints = [D @ K @ a >= 0] if model.increasing else []
+    constraints = [model.order * D @ K @ a >= 0] if model.order else []
     return fold.B.T @ _solve(cp.Problem(cp.Minimize(objective), constraints), a, name)
 
 
@@ -540,7 +152,7 @@ def factored_loop(fold: Fold, model: Model, name: str) -> np.ndarray:
     objective = error + model.ridge * cp.sum_squares(w)
     if model.tv:
         objective = objective + model.tv * cp.norm1(fold.DB @ w)
-    constraints = [fold.DB @ w >= 0] if model.increasing else []
+    constraints = [model.order * fold.DB @ w >= 0] if model.order else []
     return _solve(cp.Problem(cp.Minimize(objective), constraints), w, name)
 
 
@@ -555,8 +167,8 @@ class Compiled:
         constraints = [r == fold.B @ self.w - self.y]
         if model.tv:
             objective = objective + model.tv * cp.norm1(fold.DB @ self.w)
-        if model.increasing:
-            constraints.append(fold.DB @ self.w >= 0)
+        if model.order:
+            constraints.append(model.order * fold.DB @ self.w >= 0)
         self.problem = cp.Problem(cp.Minimize(objective), constraints)
 
     def __call__(self, y: np.ndarray) -> np.ndarray:
@@ -582,7 +194,7 @@ class QP:
 
 def split_qp(fold: Fold, model: Model) -> QP:
     n, r = fold.B.shape
-    p, s = (n if model.huber else 0), (n - 1 if model.tv else 0)
+    p, s = (n if model.huber else 0), (len(fold.DB) if model.tv else 0)
     size = r + 2 * p + s
     P, c = np.zeros((size, size)), np.zeros(size)
     P[:r, :r] = 2 * fold.BB
@@ -604,15 +216,15 @@ def split_qp(fold: Fold, model: Model) -> QP:
         G = np.zeros((2 * s, size))
         G[:s, :r], G[s:, :r] = fold.DB, -fold.DB
         G[np.arange(2 * s), size - s + np.arange(2 * s) % s] = 1.0
-    elif model.increasing:
-        G = fold.DB
+    elif model.order:
+        G = model.order * fold.DB
     return QP(P, c, G, np.zeros(len(G)), low, high, lambda x: x[:r])
 
 
 def box_qp(fold: Fold, model: Model) -> QP:
     n, r = fold.B.shape
-    differences = n - 1 if model.tv or model.increasing else 0
-    A = np.concatenate([fold.B[: n if model.huber else 0], fold.DB[:differences]])
+    differences = len(fold.DB) if model.tv or model.order else 0
+    A = np.concatenate([fold.B[: n if model.huber else 0], (model.order or 1) * fold.DB[:differences]])
     H, b = 2 * model.ridge * np.eye(r), np.zeros(r)
     if not model.huber:
         H, b = H + 2 * fold.BB, -2 * fold.By
@@ -638,9 +250,11 @@ FORMS = {"split": split_qp, "box": box_qp}
 class Direct:
     """A QP solver that keeps its workspace: the first problem sets it up, later ones of the same size update it.
 
-    `inside` adds up the seconds spent in the solver's own calls, without forming the QPs.
+    `inside` adds up the seconds spent in the solver's own calls, without forming the QPs; `tol` is what the interior
+    points and ProxQP are asked for, absolute and relative.
     """
 
+    tol: float = 1e-9
     inside: float = 0.0
     _solver: Any = field(default=None, repr=False)
 
@@ -662,8 +276,8 @@ class Piqp(Direct):
         data = {"P": np.asfortranarray(qp.P), "c": qp.c, "x_l": qp.low, "x_u": qp.high, **rows}
         if self._solver is None:
             self._solver = piqp.DenseSolver()
-            self._solver.settings.eps_abs = self._solver.settings.eps_duality_gap_abs = 1e-9
-            self._solver.settings.eps_rel = self._solver.settings.eps_duality_gap_rel = 1e-9
+            self._solver.settings.eps_abs = self._solver.settings.eps_duality_gap_abs = self.tol
+            self._solver.settings.eps_rel = self._solver.settings.eps_duality_gap_rel = self.tol
             self._solver.setup(**data)
         else:
             self._solver.update(**data)
@@ -682,7 +296,8 @@ class ProxQP(Direct):
             dense = proxsuite.proxqp.dense
             self._solver = dense.QP(len(qp.c), 0, len(qp.g), True)
             settings = self._solver.settings
-            settings.eps_abs = settings.eps_rel = settings.eps_duality_gap_abs = settings.eps_duality_gap_rel = 1e-9
+            settings.eps_abs = settings.eps_rel = self.tol
+            settings.eps_duality_gap_abs = settings.eps_duality_gap_rel = self.tol
             settings.check_duality_gap = True
             settings.initial_guess = proxsuite.proxqp.InitialGuess.NO_INITIAL_GUESS
             self._solver.init(**data)
@@ -691,6 +306,17 @@ class ProxQP(Direct):
             self._solver.update(**data)
         self._solver.solve()
         return np.array(self._solver.results.x)
+
+
+class Daqp(Direct):
+    """Active sets: exact where it ends at the right one, and its own tolerances. No workspace is kept."""
+
+    def _run(self, qp: QP) -> np.ndarray:
+        high, low = np.concatenate([qp.high, np.full(len(qp.g), np.inf)]), np.concatenate([qp.low, qp.g])
+        x, _, flag, _ = daqp.solve(qp.P, qp.c, qp.G, high, low)
+        if flag < 0:
+            raise RuntimeError(f"DAQP gives no point: its flag is {flag}")
+        return x
 
 
 class Osqp(Direct):
@@ -743,4 +369,4 @@ def _full(matrix: np.ndarray, pattern: np.ndarray) -> sp.csc_matrix:
     )
 
 
-DIRECT: dict[str, type[Direct]] = {"PIQP": Piqp, "ProxQP": ProxQP, "OSQP": Osqp, "Clarabel": Clarabel}
+DIRECT: dict[str, type[Direct]] = {"PIQP": Piqp, "ProxQP": ProxQP, "DAQP": Daqp, "OSQP": Osqp, "Clarabel": Clarabel}
