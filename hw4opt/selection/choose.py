@@ -87,7 +87,9 @@ def select(
     groups    (n,) labels: rows of one group leave together, in folds of kfold:K
     search    zoom | grid | random:N over log ranges; `grid` names (low, high, count) of an axis
     metric    loss | squared | absolute, averaged over held-out rows with their weights
-    workers   processes over which the settings are spread; the result does not depend on it
+    workers   1: this process, in which the core alone takes more threads (the cores that it may use, or what
+              `hw4opt.running.threads.set_threads` says); more: as many processes of one thread each, over which the
+              settings are spread. The result depends on neither
     complete  score every setting in full. Else, where `search` is zoom, `metric` loss and neither `one_se` nor `groups`
               is given, a setting is dropped once its held-out losses must add up to more than those of the best of
               earlier rounds: that changes no choice

@@ -20,7 +20,9 @@ from hw4opt import (
     Ridge,
     Squared,
     TotalVariation,
+    fit,
 )
+from hw4opt.plotting import plot_choice
 from hw4opt.running.threads import set_threads
 from hw4opt.selection import leave_one_out, score_settings, select
 
@@ -119,6 +121,16 @@ def test_every_score_is_told_where_all_are_asked(words):
     chosen = select(drawn("huber", "ridge", 3), [], **{"method": "loo", "grid": named, **words})
     assert not any("dropped" in row for row in chosen.table)
     assert np.isfinite([row["standard_error"] for row in chosen.table]).all() and not chosen.work["spared"]
+
+
+@pytest.mark.parametrize("free", [["ridge"], ["gamma", "ridge"]], ids=" ".join)
+def test_dropped_settings_are_drawn_as_bounds(free):
+    chosen = select(drawn("huber", "ridge", 1), free, "loo")
+    assert any("dropped" in row for row in chosen.table)
+    axes = plot_choice(fit(chosen.problem), chosen.table).axes[1]
+    words = [text.get_text() for text in axes.get_legend().get_texts()] if len(free) == 1 else []
+    assert ("at least (dropped)" in words) == (len(free) == 1)
+    assert free[0] == axes.get_xlabel()
 
 
 def test_smooth_losses_do_not_race():
