@@ -88,7 +88,7 @@ class PartResult:
 
 def choose(part: RegressionPart, data: StepData) -> tuple[Selection, Result]:
     """Leave-one-out choice of every hyper-parameter of a part, and the fit there."""
-    selection = select(part.problem(data), part.free, "loo")
+    selection = select(part.problem(data), part.free, "loo", complete=True)
     if selection.interrupted:
         raise KeyboardInterrupt  # the best so far is no result of the assignment's
     return selection, fit(selection.problem)

@@ -7,6 +7,7 @@
 enum { REFINEMENTS = 3, LEAST_RESPONSES = 4 * MOST_UNKNOWN };
 static const size_t RESPONSE_BYTES = (size_t)64 << 20;
 static const double EXACT = 1e-13; /* relative gap from which on a fold is not refined */
+static const double EXACT_ENOUGH = 1e-12; /* from which on its held-out losses count in a race */
 static const double NEAR = 1e-10;  /* of the largest z: a row that appears on its breakpoint */
 static const double VIOLATION_PRICE = 10.0; /* of a violated constraint, in units of the largest |u| */
 static const double BREAKPOINT_WIDTH = 1e-13, ROUNDING = 16 * 2.220446049250313e-16; /* of |z|, of the largest z */
@@ -46,6 +47,7 @@ static void lay_out(engine *e, arena *from) {
     e->matrix = TAKE(k * k, double), e->right = TAKE(2 * k, double), e->scale = TAKE(k, double);
     e->pivot = TAKE(k, size_t), e->unknowns = TAKE(k, size_t);
     e->candidates = TAKE(m + 2 * MOST_CHANGED, candidate);
+    e->shares = TAKE((size_t)e->task->folds, share);
     e->vectors = TAKE(m * ld, double), e->coefs = TAKE(ld * m, double);
 }
 
@@ -238,21 +240,80 @@ static double prove(engine *e, size_t fold, double *w, double *u) {
     return best;
 }
 
+/* ------------------------------------------------------------------ a race */
+
+/* f(z) of a loss, which is 0 at least. */
+static double loss_of(const engine *e, size_t row, double z) {
+    const double v = z - e->t[row], q = e->q[row];
+    if (v == 0.0) return 0.0;
+    const double u = q > 0.0 ? clipped(e, row, v / q) : v > 0.0 ? e->high[row] : e->low[row];
+    return u * v - 0.5 * q * u * u;
+}
+
+/* The losses at w of the rows that a fold holds out. */
+static double held_out_losses(const engine *e, size_t fold, const double *w) {
+    double total = 0.0;
+    for (int64_t k = e->task->leave_from[fold]; k < e->task->leave_from[fold + 1]; k++) {
+        const size_t row = (size_t)e->task->leave[k];
+        if (e->task->scored[row]) total += loss_of(e, row, dot(row_of(e, row), w, e->ld));
+    }
+    return total;
+}
+
+/* Whether all that a fold changes is that losses leave: they are then at least what they are at the full fit. */
+static bool drops_losses_only(const engine *e, size_t fold) {
+    const core_fold_task *task = e->task;
+    if (task->enter_from[fold] < task->enter_from[fold + 1]) return false;
+    for (int64_t k = task->leave_from[fold]; k < task->leave_from[fold + 1]; k++)
+        if (!task->scored[task->leave[k]]) return false;
+    return true;
+}
+
+static int larger_first(const void *a, const void *b) {
+    const share *one = a, *other = b;
+    if (one->likely != other->likely) return one->likely > other->likely ? -1 : 1;
+    return one->fold < other->fold ? -1 : 1;
+}
+
+/* The folds in the order in which they are solved, and the sum of what they add at least: without a race in their own
+   order and nothing; in one by their losses at the full fit, the largest first. */
+static double line_up(engine *e, bool race, bool exact) {
+    const size_t folds = (size_t)e->task->folds;
+    double total = 0.0;
+    for (size_t k = 0; k < folds; k++) {
+        const double likely = race ? held_out_losses(e, k, e->w) : 0.0;
+        const double least = race && exact && drops_losses_only(e, k) ? likely : 0.0;
+        e->shares[k] = (share){.fold = k, .likely = likely, .least = least};
+        total += least;
+    }
+    if (race) qsort(e->shares, folds, sizeof *e->shares, larger_first);
+    return total;
+}
+
 /* ------------------------------------------------------------------ settings */
 
 static int solve_setting(engine *e, size_t setting) {
     const core_fold_task *task = e->task;
     load_setting(e, setting);
     task->wrong[setting] = make_base(e, setting);
-    for (size_t fold = 0; fold < (size_t)task->folds; fold++) {
-        const size_t at = setting * (size_t)task->folds + fold;
+    const size_t folds = (size_t)task->folds, first = setting * folds;
+    for (size_t at = first; at < first + folds; at++) task->gap[at] = INFINITY, task->events[at] = 0;
+    if (task->bound) task->bound[setting] = 0.0;
+    if (e->stop && *e->stop) return CORE_STOPPED;
+    if (task->wrong[setting] < 0) return CORE_DONE;
+    const double limit = task->limit ? task->limit[setting] : INFINITY;
+    double total = line_up(e, limit < INFINITY, task->wrong[setting] == 0);
+    for (const share *one = e->shares; one < e->shares + folds && !(total > limit); one++) {
+        const size_t at = first + one->fold;
         if (e->stop && *e->stop) return CORE_STOPPED;
-        task->gap[at] = INFINITY, task->events[at] = 0;
-        if (task->wrong[setting] < 0) continue;
         double *u = task->fold_u ? task->fold_u + at * e->all : NULL;
-        if (begin_fold(e, fold) && follow(e, task->events + at))
-            task->gap[at] = prove(e, fold, task->fold_w + at * e->r, u);
+        if (!begin_fold(e, one->fold) || !follow(e, task->events + at)) continue;
+        task->gap[at] = prove(e, one->fold, task->fold_w + at * e->r, u);
+        if (limit == INFINITY || task->gap[at] > EXACT_ENOUGH) continue;
+        memcpy(e->fold_w, task->fold_w + at * e->r, e->r * sizeof *e->fold_w);
+        total += held_out_losses(e, one->fold, e->fold_w) - one->least;
     }
+    if (task->bound) task->bound[setting] = total;
     return CORE_DONE;
 }
 

@@ -40,6 +40,9 @@ typedef struct {
     double *gap;                       /* (settings, folds), relative to gap_scale; infinite: no answer */
     int64_t *events;                   /* (settings, folds), changes of state along the path */
     int64_t *wrong; /* (settings), rows of the full fit that are not where their states ask; -1: there is no base */
+    const double *limit; /* (settings): a setting whose held-out losses add up to more is given up; or NULL */
+    const int64_t *scored; /* (rows): 1 where f, at least 0, of a row that leaves is a held-out loss */
+    double *bound;         /* (settings): what they add up to at least */
 } core_fold_task;
 
 enum { ABSENT, LOW, HIGH, CURVED, EQUAL, IMPLIED }; /* IMPLIED: u = 0, z = t whatever u is, as others have it so */
@@ -67,6 +70,12 @@ typedef struct {
     unsigned char to;
     double margin[2], slack;
 } candidate;
+
+/* What a fold adds to the held-out losses of its setting, by guess and at least. */
+typedef struct {
+    size_t fold;
+    double likely, least;
+} share;
 
 typedef struct {
     const core_fold_task *task;
@@ -105,6 +114,7 @@ typedef struct {
     /* the fold: z and u of its rows, those of all data and others; rows that are not there */
     double *fold_w, *z, *u, *extra_z, *extra_u, *residual;
     unsigned char *absent;
+    share *shares; /* (folds), in the order in which they are solved */
     /* scratch */
     double *b, *c, *d, *f, *shift, *wide, *vectors, *coefs;
 } engine;

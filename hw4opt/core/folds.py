@@ -21,6 +21,17 @@ Indices = NDArray[np.int64]
 EVENTS_GUESSED = 3  # along a path, to tell how much work a call is
 
 
+class Race(NamedTuple):
+    """A setting is given up, its other folds not solved, once its held-out losses must add up to more than a limit.
+
+    limit (S,)        infinite: it is not given up
+    scored (rows,)    1 where the f of a row that leaves, at least 0, is a part of the held-out loss, else 0
+    """
+
+    limit: Array
+    scored: Indices
+
+
 @dataclass(frozen=True, eq=False)
 class FoldTable:
     """S settings over M rows, the first `rows` of which all data have, and folds that rows leave and appear in:
@@ -36,6 +47,7 @@ class FoldTable:
     leave, enter                the rows that leave each fold, and that appear in it: where those of a fold begin,
                                 (F + 1,), and all of them
     values                      how many rows, the first ones, are fitted values
+    race                        which settings are given up, None: none
     """
 
     rows: int
@@ -55,6 +67,7 @@ class FoldTable:
     u: Array | None
     leave: tuple[Indices, Indices]
     enter: tuple[Indices, Indices]
+    race: Race | None = None
 
     @property
     def settings(self) -> int:
@@ -73,14 +86,15 @@ class FoldTable:
 
 class FoldPoints(NamedTuple):
     """What the core gives back: w (S, F, r) and, if asked, u (S, F, M); relative gaps, infinite where there is no
-    answer, and changes of state along the paths (S, F); and how many rows of the full fits are not where their states
-    ask, -1: no answer (S,)."""
+    answer, and changes of state along the paths (S, F); how many rows of the full fits are not where their states ask,
+    -1: no answer (S,); and what the held-out losses of a setting in a race add up to at least (S,)."""
 
     w: Array
     u: Array | None
     gap: Array
     events: Indices
     wrong: Indices
+    bound: Array
 
 
 def folds(tables: Sequence[FoldTable], duals: bool = False) -> list[FoldPoints]:
@@ -118,7 +132,7 @@ class _Task(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("settings", "folds", "rank", "rows", "extra", "values")),
         *((name, Pointer) for name in ("a", "unit", "q", "t", "low", "high", "penalty", "w_scale", "z_scale")),
         *((name, Pointer) for name in ("u_scale", "gap_scale", "w", "u", "leave_from", "leave", "enter_from", "enter")),
-        *((name, Pointer) for name in ("fold_w", "fold_u", "gap", "events", "wrong")),
+        *((name, Pointer) for name in ("fold_w", "fold_u", "gap", "events", "wrong", "limit", "scored", "bound")),
     )
 
     @classmethod
@@ -138,6 +152,9 @@ class _Task(ctypes.Structure):
             task.put(w=given("w", table.w, (count, r)), u=given("u", table.u, (count, table.rows)))
         task.put_rows("leave", table.leave, 0, table.rows)
         task.put_rows("enter", table.enter, table.rows, every)
+        if table.race is not None:
+            task.put(limit=given("limit", table.race.limit, count, finite=False))
+            task.put(scored=given("scored", table.race.scored, table.rows, np.int64))
         return task
 
     def put(self, **pointers: Pointer) -> None:
@@ -166,7 +183,8 @@ class _Task(ctypes.Structure):
         w = self.new("fold_w", (*shape, self.rank))
         u = self.new("fold_u", (*shape, self.rows + self.extra)) if duals else None
         gap = self.new("gap", shape)
-        return FoldPoints(w, u, gap, self.new("events", shape, np.int64), self.new("wrong", shape[:1], np.int64))
+        events, wrong = self.new("events", shape, np.int64), self.new("wrong", shape[:1], np.int64)
+        return FoldPoints(w, u, gap, events, wrong, self.new("bound", shape[:1]))
 
 
 class _Functions(NamedTuple):

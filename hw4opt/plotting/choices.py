@@ -28,7 +28,8 @@ from hw4opt.solution import Solution
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked, is_finite
 
-SCORED = ("score", "standard_error", "unproven")  # what a row of `Selection.table` holds besides hyper-parameters
+# what a row of `Selection.table` holds besides hyper-parameters
+SCORED = ("score", "standard_error", "unproven", "dropped")
 
 
 @checked
@@ -105,6 +106,10 @@ def plot_scores(table: Sequence[Mapping[str, float]], name: str, axes: Axes | No
     if not np.isfinite(scores).any():
         return _no_score(axes)
     _draw_scores(axes, name, values, scores, errors, int(np.nanargmin(finite(scores))))
+    bounds = np.array([bool(row.get("dropped")) for row in rows])
+    if bounds.any():
+        axes.plot(values[bounds], scores[bounds], "^", color=DATA_COLOR, ms=7, zorder=3, label="at least (dropped)")
+        axes.legend(frameon=False)
     return axes
 
 
@@ -145,6 +150,7 @@ def plot_heatmap(table: Sequence[Mapping[str, float]], across: str, up: str, axe
     axes.set_title(f"lowest held-out score at {lowest}", loc="left", fontsize=11)
     others = [name for name in table[0] if name not in (across, up, *SCORED)]
     label = "held-out score" + (f" (lowest over {', '.join(others)})" if others else "")
+    label += ", at least, where dropped" if any(row.get("dropped") for row in table) else ""
     figure_of(axes).colorbar(image, ax=axes, label=label, extend="max" if known.max() > top else "neither")
     return axes
 

@@ -60,12 +60,16 @@ class Axis:
 
 @dataclass(frozen=True)
 class Tried:
-    """A setting with its score and standard error, and whether every held-out fit behind them is proven."""
+    """A setting with its score and standard error, and whether every held-out fit behind them is proven.
+
+    dropped    the score is a bound, above that of another setting, and the standard error is NaN
+    """
 
     setting: Setting
     score: float
     standard_error: float
     proven: bool = True
+    dropped: bool = False
 
     @property
     def rank(self) -> tuple[bool, bool, float]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,20 +16,17 @@ from hw4opt.problem import HyperparameterKey, Problem
 from hw4opt.problem.hyperparameters import RIDGE
 from hw4opt.running.processes import Workers
 from hw4opt.selection.axes import Axis, Setting, Tried
-from hw4opt.selection.fold_fits import PROVEN_GAP
 from hw4opt.selection.folds import Folds
-from hw4opt.selection.held_out import score_settings
 from hw4opt.selection.notes import beyond, edge, no_finite_maximum, remedy_for, unproven
 from hw4opt.selection.plan import plan, subset
 from hw4opt.selection.ranges import default_range, is_gamma, reach_of
 from hw4opt.selection.scores import METRICS, Score
 from hw4opt.selection.search import parse_search, rounds
+from hw4opt.selection.setting_runs import SettingRuns
+from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_seed, check_word, checked
 
-SHARED_TASK_FITS = 2_000  # fits from which another basis would gain nothing by joining
-# rows × fits of one task, of the settings of one basis: an interruption loses no more than the tasks under way
-TASK_ENTRIES = 400_000
 CLOSED_FORM_ROWS = 200  # rows up to which leave-one-out in closed form costs next to nothing
 
 
@@ -47,7 +43,8 @@ class Selection:
     largest_fold_gap of the chosen setting, relative
     work             how many folds of all settings took how much; see `Score`
     table            every setting with score and standard_error; "unproven": True where a held-out fit is not proven: a
-                     proven setting is chosen before those
+                     proven setting is chosen before those; "dropped": True where the score is a bound, above the best,
+                     that it cannot be below, and standard_error is NaN
     notes            sentences the user should read: an edge, a subset, unproven folds of any setting, an interruption
     """
 
@@ -66,68 +63,6 @@ class Selection:
     interrupted: bool
 
 
-@dataclass
-class _Search:
-    """What the search has so far."""
-
-    problem: Problem
-    folds: Folds
-    units: np.ndarray | None
-    metric: str
-    progress: Callable[[int, int, float], None] | None
-    workers: Workers
-    tried: list[tuple[Tried, Score]] = field(default_factory=list)
-
-    def history(self) -> list[Tried]:
-        return [one for one, _ in self.tried]
-
-    def best(self) -> tuple[Tried, Score]:
-        return min(self.tried, key=lambda pair: pair[0].rank)
-
-    def run(self, settings: list[Setting]) -> None:
-        """Score the settings, and keep the scores of every task as it is done."""
-        tasks = self._tasks(settings)
-        total = len(self.tried) + len(settings)
-        score = partial(_score, folds=self.folds, metric=self.metric, units=self.units)
-        for task, scores in zip(tasks, self.workers.spread(score, tasks), strict=True):
-            for one, score in zip(task, scores, strict=True):
-                proven = score.largest_gap <= PROVEN_GAP
-                self.tried.append((Tried(one.setting, score.score, score.standard_error, proven), score))
-            if self.progress is not None:
-                self.progress(len(self.tried) * len(self.folds), total * len(self.folds), self.best()[0].score)
-
-    def _tasks(self, settings: list[Setting]) -> list[list[_Candidate]]:
-        """The settings by basis (gamma, kernel parameters): several small bases in one task, and large ones split."""
-        bases: dict[object, list[_Candidate]] = {}
-        for setting in settings:
-            problem = self.problem.with_hyperparameters(setting)
-            basis = bases.setdefault((problem.kernel, *(term.acts for term in problem.terms)), [])
-            basis.append(_Candidate(setting, problem, basis[0].problem if basis else problem))
-        tasks: list[list[_Candidate]] = []
-        most = max(1, TASK_ENTRIES // (len(self.folds) * len(self.problem.y)))
-        for basis in bases.values():
-            if tasks and len(tasks[-1]) * len(self.folds) < SHARED_TASK_FITS and len(tasks[-1]) + len(basis) <= most:
-                tasks[-1].extend(basis)
-            else:
-                tasks.extend(basis[low : low + most] for low in range(0, len(basis), most))
-        return tasks
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """A setting, its problem, and the first problem over the same basis."""
-
-    setting: Setting
-    problem: Problem
-    first: Problem
-
-
-def _score(task: list[_Candidate], folds: Folds, metric: str, units: np.ndarray | None) -> list[Score]:
-    for one in task:
-        one.problem.share_design(one.first.design)  # built once in a process, when the first of them is scored
-    return score_settings([one.problem for one in task], folds, metric, units)
-
-
 @checked
 def select(
     problem: Problem,
@@ -140,6 +75,7 @@ def select(
     groups: ArrayLike | None = None,
     seed: int = 0,
     one_se: bool = False,
+    complete: bool = False,
     workers: int = 1,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> Selection:
@@ -151,7 +87,12 @@ def select(
     groups    (n,) labels: rows of one group leave together, in folds of kfold:K
     search    zoom | grid | random:N over log ranges; `grid` names (low, high, count) of an axis
     metric    loss | squared | absolute, averaged over held-out rows with their weights
-    workers   processes over which the settings are spread; the result does not depend on it
+    workers   1: this process, in which the core alone takes more threads (the cores that it may use, or what
+              `hw4opt.running.threads.set_threads` says); more: as many processes of one thread each, over which the
+              settings are spread. The result depends on neither
+    complete  score every setting in full. Else, where `search` is zoom, `metric` loss and neither `one_se` nor `groups`
+              is given, a setting is dropped once its held-out losses must add up to more than those of the best of
+              earlier rounds: that changes no choice
     one_se    the smoothest setting (largest weights, smallest gamma) within one standard error of the best
 
     Raises `InputError` for an unknown name or option, for metric `loss` where a parameter of the loss is searched, and
@@ -177,10 +118,12 @@ def select(
     interrupted = False
     with Workers(workers) as processes:
         searched = problem if rows is None else subset(problem, rows)
-        state = _Search(searched, way.folds, way.units, metric, progress, processes)
+        races = search == "zoom" and metric == "loss" and groups is None and not (complete or one_se)
+        races = races and not isinstance(problem.loss, Smooth) and not _is_closed(problem, way.folds)
+        state = SettingRuns(searched, way.folds, way.units, metric, progress, processes, races)
         try:
-            for settings in rounds(search, axes, len(way.folds), seed, state.history, _is_cheap(state)):
-                state.run(_distinct(problem, settings, state))
+            for settings in rounds(search, axes, len(way.folds), seed, state.history, _is_cheap(searched, way.folds)):
+                state.run(settings)
         except KeyboardInterrupt:
             if not state.tried:
                 raise
@@ -222,23 +165,19 @@ def select(
 
 def _row(one: Tried) -> dict[str, float]:
     row = {**one.setting, "score": one.score, "standard_error": one.standard_error}
+    if one.dropped:
+        row |= {"standard_error": math.nan, "dropped": True}  # this very NaN: tables that are the same compare equal
     return row if one.proven else row | {"unproven": True}
 
 
-def _distinct(problem: Problem, settings: Sequence[Setting], state: _Search) -> list[Setting]:
-    """As they will be fitted: whole-number parameters rounded, and each setting once."""
-    rounded = [{name: problem.settled(name, value) for name, value in setting.items()} for setting in settings]
-    if rounded == settings:
-        return rounded
-    done = {tuple(tried.setting.items()) for tried, _ in state.tried}
-    return [dict(one) for one in dict.fromkeys(tuple(setting.items()) for setting in rounded) if one not in done]
+def _is_closed(problem: Problem, folds: Folds) -> bool:
+    """Whether all fits are a closed form: leave-one-out, squared loss and a ridge on everything."""
+    return isinstance(problem.loss, Squared) and len(problem.terms) == 1 and all(len(fold) == 1 for fold in folds)
 
 
-def _is_cheap(state: _Search) -> bool:
-    """Whether all fits are a closed form: leave-one-out of few rows, squared loss and a ridge on everything."""
-    problem, size = state.problem, len(state.folds)
-    alone = isinstance(problem.loss, Squared) and len(problem.terms) == 1 and not problem.intercept
-    return alone and all(len(fold) == 1 for fold in state.folds) and size <= CLOSED_FORM_ROWS
+def _is_cheap(problem: Problem, folds: Folds) -> bool:
+    """Whether they are, and few."""
+    return _is_closed(problem, folds) and not problem.intercept and len(folds) <= CLOSED_FORM_ROWS
 
 
 def _axes(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[float, float, int]]) -> list[Axis]:
@@ -255,7 +194,7 @@ def _axes(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[float
     return [axes[name] for name in names]
 
 
-def _one_standard_error(state: _Search) -> tuple[Tried, Score]:
+def _one_standard_error(state: SettingRuns) -> tuple[Tried, Score]:
     best, _ = state.best()
     good = [pair for pair in state.tried if pair[0].proven >= best.proven]
     near = [pair for pair in good if pair[0].score <= best.score + best.standard_error]

@@ -15,8 +15,12 @@ CLOSED_FORM_ROUNDS = -1  # rounds of a fold in closed form
 
 class FoldFits(NamedTuple):
     """Fits w (S, F, r) of some settings without each of some folds, their relative gaps (S, F), infinite where no fit
-    was found, and the rounds that they took (S, F)."""
+    was found, and the rounds that they took (S, F).
+
+    least (S,)    what the held-out losses of settings add up to at least whose other folds were spared, else NaN
+    """
 
     w: Array
     gap: Array
     rounds: np.ndarray
+    least: Array | None = None

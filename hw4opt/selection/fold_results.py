@@ -22,6 +22,7 @@ class FoldResults:
     NaN, infinity and 0 stand for a fold that is not solved yet.
 
     no_maximum (S, F)    folds without a finite maximum: their rows have no prediction
+    least (S,)           what the held-out losses of a dropped setting add up to at least; NaN: it is not dropped
     """
 
     folds: Folds
@@ -29,16 +30,30 @@ class FoldResults:
     gaps: Array
     rounds: np.ndarray
     no_maximum: np.ndarray
+    least: Array
 
     @classmethod
     def none(cls, problems: Sequence[Problem], form: Form, folds: Folds) -> FoldResults:
         shape = (form.batch, len(folds))
         predictions, gaps = np.full((form.batch, len(form.design.x)), np.nan), np.full(shape, np.inf)
-        return cls(folds, predictions, gaps, np.zeros(shape, dtype=int), folds_without_maximum(problems, form, folds))
+        endless, least = folds_without_maximum(problems, form, folds), np.full(form.batch, np.nan)
+        return cls(folds, predictions, gaps, np.zeros(shape, dtype=int), endless, least)
+
+    @property
+    def dropped(self) -> np.ndarray:
+        """(S,) settings of which no more is asked."""
+        return ~np.isnan(self.least)
+
+    @property
+    def unsolved(self) -> np.ndarray:
+        """(S, F) folds that are still to be solved."""
+        return np.isinf(self.gaps) & ~self.dropped[:, None]
 
     def store(self, form: Form, settings: np.ndarray, span: slice, fits: FoldFits) -> None:
         """Keep what is exact among the fits of some settings and a run of folds."""
-        w, gap, rounds = fits
+        w, gap, rounds, least = fits
+        if least is not None:
+            self.least[settings] = least
         some = self.folds[span]
         held, fold_of = np.concatenate(some), np.repeat(np.arange(len(some)), [len(one) for one in some])
         b = form.design.matrix[held if form.design.row_of is None else form.design.row_of[held]]
@@ -58,13 +73,14 @@ class FoldResults:
         self.gaps[setting, fold] = gap
 
     def work(self) -> list[dict[str, int]]:
-        rounds = self.rounds
+        rounds, spared = self.rounds, np.isinf(self.gaps) & self.dropped[:, None]
         kinds = {
             "closed": rounds == CLOSED_FORM_ROUNDS,
             "one_round": rounds == 1,
             "rounds": rounds > 1,
-            "anew": (rounds == 0) & ~self.no_maximum,
+            "anew": (rounds == 0) & ~self.no_maximum & ~spared,
             "endless": self.no_maximum,
+            "spared": spared,
         }
         counts = zip(*(mask.sum(axis=1).tolist() for mask in kinds.values()), strict=True)
         return [dict(zip(kinds, row, strict=True)) for row in counts]

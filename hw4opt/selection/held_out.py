@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -18,15 +19,14 @@ from hw4opt.selection.fold_fits import FoldFits
 from hw4opt.selection.fold_results import FoldResults
 from hw4opt.selection.folds import Folds, check_folds
 from hw4opt.selection.loo import closed_form
-from hw4opt.selection.loo.layout import Layout
+from hw4opt.selection.loo.layout import Layout, Layouts
 from hw4opt.selection.loo.path import FullFits, solve_folds
 from hw4opt.selection.no_finite_maximum import folds_without_maximum_at
 from hw4opt.selection.refits import refit
-from hw4opt.selection.scores import METRICS, Score, scores_of
+from hw4opt.selection.scores import METRICS, Score, scores_of, weights_in_use
 from hw4opt.terms import Smooth
 from hw4opt.validation.arguments import check_word, checked
 
-LAYOUT_ENTRIES = 1_500_000  # rows × folds whose layouts are in memory together
 NEWTON_ENTRIES = 3_000_000  # rows × folds that take their Newton steps together: more would only leave the cache
 RESPONSE_ENTRIES = 10_000_000  # entries of the fits of settings that are looked at together
 FOLD_ENTRIES = 3_000_000  # rows × folds that are solved anew together
@@ -34,28 +34,21 @@ FULL_FIT_TOL, CLOSE_FULL_FIT_TOL = 1e-9, 1e-13  # relative gaps of full fits tha
 PATH_FOLD_ROWS = 25  # rows a fold may lose for a path from the full fit to pay
 
 
-class _Layouts:
-    """The folds in runs of a size, each with its rows: kept for the next gamma where there is one run only."""
-
-    def __init__(self, problem: Problem, folds: Folds) -> None:
-        rows = sum(max(len(problem.design.base_x), 1) for _ in problem.terms)
-        step = max(8, LAYOUT_ENTRIES // rows)
-        self.problem, self.folds = problem, folds
-        self.spans = [slice(low, min(low + step, len(folds))) for low in range(0, len(folds), step)]
-        self.only = Layout.of(problem, folds) if len(self.spans) == 1 else None
-
-    def __iter__(self) -> Iterator[tuple[slice, Layout]]:
-        for span in self.spans:
-            yield span, self.only or Layout.of(self.problem, self.folds[span])
-
-
 @checked
 def score_settings(
-    problems: Sequence[Problem], folds: Folds, metric: str = "loss", units: np.ndarray | None = None
+    problems: Sequence[Problem],
+    folds: Folds,
+    metric: str = "loss",
+    units: np.ndarray | None = None,
+    limit: float = math.inf,
+    layouts: Layouts | None = None,
 ) -> list[Score]:
     """One score a problem; the problems share x, y, weights and kinds of terms, and differ in hyper-parameters.
 
-    units    labels of the rows in use: rows of one label count as one in the standard error
+    units      labels of the rows in use: rows of one label count as one in the standard error
+    limit      a setting may be dropped, its other folds not solved, once its score must be above that; it takes the
+               metric `loss`, and folds that hold out every row once
+    layouts    those of the folds, which calls of a search share
 
     Those over one basis are solved together. Raises `InputError` for an unknown metric, and for folds that hold
     anything but rows.
@@ -63,6 +56,9 @@ def score_settings(
     check_word("metric", metric, METRICS)
     if problems:
         check_folds(folds, len(problems[0].active_x))
+    layouts = Layouts(folds) if layouts is None else layouts
+    if problems and math.isfinite(limit):
+        limit = limit * weights_in_use(problems[0]).sum() if metric == "loss" else math.inf
     kinds: dict[object, dict[object, list[int]]] = {}
     for place, problem in enumerate(problems):
         kinds.setdefault(tuple(term.acts for term in problem.terms), {}).setdefault(problem.kernel, []).append(place)
@@ -70,14 +66,15 @@ def score_settings(
     with one_blas_thread():
         for by_kernel in kinds.values():
             together = [[problems[place] for place in places] for places in by_kernel.values()]
-            for places, mine, result in zip(by_kernel.values(), together, _solve(together, folds), strict=True):
+            results = _solve(together, layouts, limit)
+            for places, mine, result in zip(by_kernel.values(), together, results, strict=True):
                 scores |= dict(zip(places, scores_of(mine, result, metric, units), strict=True))
     return [scores[place] for place in range(len(problems))]
 
 
-def _solve(groups: Sequence[Sequence[Problem]], folds: Folds) -> list[FoldResults]:
-    """Every fold of every setting, grouped by basis, by the cheapest way that is exact."""
-    forms = []
+def _solve(groups: Sequence[Sequence[Problem]], layouts: Layouts, limit: float) -> list[FoldResults]:
+    """Every fold of every setting, grouped by basis, by the cheapest way that is exact; up to a limit of losses."""
+    forms, folds = [], layouts.folds
     for problems in groups:
         for problem in problems[1:]:
             problem.share_design(problems[0].design)
@@ -91,7 +88,7 @@ def _solve(groups: Sequence[Sequence[Problem]], folds: Folds) -> list[FoldResult
         for problems, form, result in zip(groups, forms, results, strict=True):
             _by_newton(problems, form, result)
     elif not isinstance(first.loss, Smooth) and most <= PATH_FOLD_ROWS:
-        _by_paths(forms, results, _Layouts(first, folds))
+        _by_paths(first, forms, results, layouts, limit)
         for problems, result in zip(groups, results, strict=True):
             _by_interior_points(problems, result)
     for problems, result in zip(groups, results, strict=True):
@@ -103,7 +100,7 @@ def _in_closed_form(form: Form, result: FoldResults) -> None:
     order = np.concatenate(result.folds)
     for settings in _runs(form.batch, len(order) * form.design.matrix.shape[1]):
         fits = closed_form.solve(form.cut(settings))
-        result.store(form, settings, slice(None), FoldFits(*(array[:, order] for array in fits)))
+        result.store(form, settings, slice(None), FoldFits(fits.w[:, order], fits.gap[:, order], fits.rounds[:, order]))
 
 
 def _by_newton(problems: Sequence[Problem], form: Form, result: FoldResults) -> None:
@@ -129,15 +126,21 @@ class _Start(NamedTuple):
     fits: FullFits
 
 
-def _by_paths(forms: Sequence[Form], results: Sequence[FoldResults], layouts: _Layouts) -> None:
+def _by_paths(
+    first: Problem, forms: Sequence[Form], results: Sequence[FoldResults], layouts: Layouts, limit: float
+) -> None:
     """Folds from the full fits: where every row has curvature the core finds these itself; else they are those of the
-    interior point, and for settings with folds that are still missing those of a tighter tolerance."""
+    interior point, and for settings with folds that are still missing those of a tighter tolerance.
+
+    A setting whose held-out losses add up to more than the limit is left alone, where all folds are one run.
+    """
+    limit = limit if len(layouts.spans(first)) == 1 else math.inf
     itself = [None] if all(_is_curved(form) for form in forms) else []
     for tol in (*itself, FULL_FIT_TOL, CLOSE_FULL_FIT_TOL):
-        left = [np.flatnonzero(np.isinf(result.gaps).any(axis=1)) for result in results]
+        left = [np.flatnonzero(result.unsolved.any(axis=1)) for result in results]
         for starts in _stacks(forms, results, left, tol):
-            for span, layout in layouts:
-                solved = solve_folds([start.fits for start in starts], layout)
+            for span, layout in layouts.of(first):
+                solved = solve_folds([start.fits for start in starts], layout, limit)
                 for start, fits in zip(starts, solved, strict=True):
                     start.result.store(start.fits.form, start.settings, span, fits)
 
@@ -162,7 +165,7 @@ def _stacks(
 
 def _by_interior_points(problems: Sequence[Problem], result: FoldResults) -> None:
     """Folds that no path reached: each near its own optimum by the interior point, and from there on it exactly."""
-    left = np.argwhere(np.isinf(result.gaps) & ~result.no_maximum)
+    left = np.argwhere(result.unsolved & ~result.no_maximum)
     rows = sum(max(len(problems[0].design.base_x), 1) for _ in problems[0].terms)
     step = max(1, FOLD_ENTRIES // rows)
     for part in (left[low : low + step] for low in range(0, len(left), step)):

@@ -15,6 +15,7 @@ from hw4opt.problem import Data, Problem
 from hw4opt.selection.axes import Axis, Setting
 from hw4opt.selection.folds import Folds, k_fold, labels_of, leave_one_out, leave_x_out, shared
 from hw4opt.selection.held_out import score_settings
+from hw4opt.selection.loo.layout import Layouts
 from hw4opt.selection.ranges import is_gamma
 from hw4opt.selection.search import rounds
 from hw4opt.validation.arguments import whole_of
@@ -24,6 +25,7 @@ AUTO_SECONDS = 60.0  # seconds: what `auto` may predict for exact LOO
 SEARCH_TO_FIRST_ROUND = 1.3  # a search's fits over those of its first round
 TIMED_ROWS_LIMIT = 20_000  # rows up to which folds are timed
 FOLDS_TIMED = 6, 24
+GAMMAS_TIMED, OTHERS_TIMED = (1 / 6, 1 / 2, 5 / 6), (1 / 4, 3 / 4)  # shares of (logarithmic) ranges: middles of parts
 TWIN_SHARE = 1 / 3  # share of rows with twins above which `auto` leaves equal x out together
 MIN_DISTINCT_X = 5  # x from which it does
 SUBSET_ROWS = 2_000  # rows of the coarse search where even 10-fold is predicted to take longer
@@ -126,27 +128,40 @@ def _first_round(search: str, axes: Sequence[Axis], seed: int) -> list[list[Sett
 
 
 def _cost(problem: Problem, axes: Sequence[Axis], folds: Folds) -> tuple[float, float]:
-    """Seconds of a setting before its folds, and of a fold: measured on few and on more, in the middle of the ranges
-    and where fits are hardest (large gamma, small weights)."""
-    middle = {axis.name: float(np.sqrt(axis.low) * np.sqrt(axis.high)) for axis in axes}
-    hard = {axis.name: axis.high if is_gamma(problem, axis.name) else axis.low for axis in axes}
+    """Seconds of a setting before its folds, and of a fold: measured on few and on more, at three gammas over their
+    range, of two settings over the other ranges together."""
     places = (np.unique(np.linspace(0, len(folds) - 1, count).astype(int)) for count in FOLDS_TIMED)
     few, more = ([folds[place] for place in some] for some in places)
+    samples = [Layouts(some) for some in (few, more)]
     fixed, each = 0.0, 0.0
-    for setting in (middle, hard):
-        tried = problem.with_hyperparameters(setting)
-        _ = tried.design.matrix
-        short, long = (_seconds(tried, sample) for sample in (few, more))
+    for gamma in GAMMAS_TIMED:
+        settings = [_between(problem, axes, gamma, share) for share in OTHERS_TIMED]
+        distinct = [one for place, one in enumerate(settings) if one not in settings[:place]]
+        tried = [problem.with_hyperparameters(one) for one in distinct]
+        _ = tried[0].design.matrix
+        for one in tried[1:]:
+            one.share_design(tried[0].design)
+        short, long = (_seconds(tried, layouts) / len(tried) for layouts in samples)
         rate = max(long - short, 0.0) / max(len(more) - len(few), 1)
-        each += 0.5 * rate
-        fixed += 0.5 * max(short - rate * len(few), 0.0)
+        each += rate / len(GAMMAS_TIMED)
+        fixed += max(short - rate * len(few), 0.0) / len(GAMMAS_TIMED)
     return fixed, each
 
 
-def _seconds(problem: Problem, sample: Folds) -> float:
-    started = time.perf_counter()
-    score_settings([problem], sample)
-    return time.perf_counter() - started
+def _between(problem: Problem, axes: Sequence[Axis], gamma: float, others: float) -> Setting:
+    """The setting at these shares of the (logarithmic) ranges."""
+    shares = {axis.name: gamma if is_gamma(problem, axis.name) else others for axis in axes}
+    return {axis.name: float(axis.low ** (1 - shares[axis.name]) * axis.high ** shares[axis.name]) for axis in axes}
+
+
+def _seconds(problems: Sequence[Problem], layouts: Layouts) -> float:
+    """What settings take, the rows of the folds known, which all settings share: by the clock or, where the machine has
+    other things to do, of the processor."""
+    for _ in layouts.of(problems[0]):
+        pass
+    clock, processor = time.perf_counter(), time.process_time()
+    score_settings(problems, layouts.folds, layouts=layouts)
+    return min(time.perf_counter() - clock, time.process_time() - processor)
 
 
 def subset(problem: Problem, rows: np.ndarray) -> Problem:

@@ -25,6 +25,14 @@ STEP_LENGTH_LIMIT = 1.5  # in steps: a polish's longest, and how far a neighbour
 History = Callable[[], Sequence[Tried]]
 
 
+class Near(list[Setting]):
+    """Settings near the best: a polish may need every score, so that to drop one would spare nothing."""
+
+
+class Again(Near):
+    """Settings that were dropped, to be scored in full."""
+
+
 def beyond(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, near: bool) -> Iterator[list[Setting]]:
     """Walk out of default ranges on whose edge the best lies, one factor at a time within reach, while that gains.
 
@@ -83,7 +91,7 @@ def zoom(
         some = [setting for setting in product(around) if setting != last.setting]
         if not some:
             break
-        yield some
+        yield Near(some)
         settings -= len(some)
         now = lowest([one for one in tried() if _apart(one, last, steps) <= STEP_LENGTH_LIMIT])
         if last.score - now.score < ZOOM_GAIN * now.standard_error and max(steps.values()) < 1.5:
@@ -115,7 +123,8 @@ def local_minima(axes: Sequence[Axis], tried: Sequence[Tried], steps: Mapping[st
 def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, patience: int) -> Iterator[list[Setting]]:
     """The minimum of a quadratic in the logarithms, fitted around the best; again, until it promises no gain.
 
-    A step that gains nothing halves the length of the next one. `patience` multiplies how many are tried.
+    A step that gains nothing halves the length of the next one. `patience` multiplies how many are tried. A dropped
+    setting that the quadratic would be fitted to is scored in full before.
     """
     axes = [axis for axis in axes if steps[axis.name] > 1]
     unit = np.array([math.log(steps[axis.name]) for axis in axes])
@@ -125,7 +134,10 @@ def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, pat
         if not math.isfinite(best.score):
             return
         center = np.log([best.setting[axis.name] for axis in axes])
-        step = _model_step(*_nearby(best, axes, center, unit, tried()), length, abs(best.score))
+        while bounds := [one for one in _nearby(best, axes, center, unit, tried())[1] if one.dropped]:
+            yield Again(one.setting for one in bounds)
+        places, near = _nearby(best, axes, center, unit, tried())
+        step = _model_step(places, np.array([one.score for one in near]) - best.score, length, abs(best.score))
         if step is None:
             return
         limits = np.log([axis.limits for axis in axes])
@@ -133,7 +145,7 @@ def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, pat
         if np.all(np.abs(place - center) < SAME_SETTING_DISTANCE):
             return
         values = np.exp(place).tolist()
-        yield [best.setting | {axis.name: value for axis, value in zip(axes, values, strict=True)}]
+        yield Near([best.setting | {axis.name: value for axis, value in zip(axes, values, strict=True)}])
         if len(tried()) == count:  # a whole number that was tried
             return
         missed = lowest(tried()) is best
@@ -144,15 +156,15 @@ def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, pat
 
 def _nearby(
     best: Tried, axes: Sequence[Axis], center: Array, unit: Array, tried: Sequence[Tried]
-) -> tuple[Array, Array]:
-    """Places (in steps from the best) and rises in score of the nearest settings, 3^d of them at most."""
+) -> tuple[Array, list[Tried]]:
+    """Places (in steps from the best) of the nearest settings, 3^d of them at most, and these."""
     finite = [one for one in tried if one.rank[:2] == best.rank[:2]]
     logs = np.log([[one.setting[axis.name] for axis in axes] for one in finite])
     places = (logs.reshape(len(finite), -1) - center) / unit
     far = np.abs(places).max(axis=1, initial=0.0)
     order = np.argsort(far, kind="stable")[: 3 ** len(axes)]
     order = order[far[order] <= MODEL_DISTANCE]
-    return places[order], np.array([finite[place].score for place in order]) - best.score
+    return places[order], [finite[place] for place in order]
 
 
 def _model_step(places: Array, rises: Array, length: float, size: float) -> Array | None:

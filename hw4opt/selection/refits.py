@@ -56,7 +56,7 @@ def refit(problems: Sequence[Problem], result: FoldResults) -> None:
 
 def _unproven(result: FoldResults) -> np.ndarray:
     """(m, 2) setting and fold of those without proof that may have a finite maximum."""
-    return np.argwhere(~(result.gaps <= PROVEN_GAP) & ~result.no_maximum)
+    return np.argwhere(~(result.gaps <= PROVEN_GAP) & ~result.no_maximum & ~result.dropped[:, None])
 
 
 def _by_interior(inside: Callable[[tuple[Term, ...]], Array | None], problems: Sequence[Problem], form: Form) -> Proof:

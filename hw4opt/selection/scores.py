@@ -23,7 +23,10 @@ class Score:
 
     work    how many folds took how much: `closed` by formula; `one_round` along a path from the full fit on which no
             row changed its state, and `rounds` along one with such changes (smooth losses: in one Newton step from it,
-            in several); `anew` by the interior point; `endless` not: no finite maximum
+            in several); `anew` by the interior point; `endless` not: no finite maximum; `spared` not: the setting is
+            dropped
+    dropped the score is a bound that the setting cannot be below, its standard error NaN, and so are predictions of
+            folds that were not solved
     """
 
     score: float
@@ -31,6 +34,7 @@ class Score:
     predictions: Array
     largest_gap: float
     work: dict[str, int] = field(default_factory=dict)
+    dropped: bool = False
 
 
 def scores_of(problems: Sequence[Problem], result: FoldResults, metric: str, units: np.ndarray | None) -> list[Score]:
@@ -38,11 +42,12 @@ def scores_of(problems: Sequence[Problem], result: FoldResults, metric: str, uni
     first = problems[0]
     kept = slice(None) if first.active is None else first.active
     y = first.y[kept] - first.level  # predictions, too, are measured from the level of a free intercept
-    weights = np.ones(len(y)) if first.weights is None else first.weights[kept]
+    weights = weights_in_use(first)
     predictions = result.predictions if first.offset is None else result.predictions + first.offset[kept]
     lost = np.zeros(predictions.shape, dtype=bool)
     for setting, fold in np.argwhere(result.no_maximum):
         lost[setting, result.folds[fold]] = True
+    lost |= result.dropped[:, None]
     known = np.where(lost, 0.0, predictions)
     if all(problem.loss == first.loss for problem in problems):
         errors = error_of_rows(first, known, y, metric)
@@ -50,13 +55,22 @@ def scores_of(problems: Sequence[Problem], result: FoldResults, metric: str, uni
         pairs = zip(problems, known, strict=True)
         errors = np.stack([error_of_rows(problem, row, y, metric) for problem, row in pairs])
     errors = np.where(lost, np.inf, errors)
-    means = errors @ weights / weights.sum()
+    means = np.where(result.dropped, result.least, np.vecdot(errors, weights)) / weights.sum()
     apart = errors - np.where(np.isfinite(means), means, 0.0)[:, None]
     deviations = np.sqrt(np.square(_unit_sums(weights * apart, units)).sum(axis=1)) / weights.sum()
+    deviations[result.dropped] = np.nan
     every = np.full((len(problems), len(first.y)), np.nan)
     every[:, kept] = predictions + first.level
-    gaps = np.where(result.no_maximum, 0.0, result.gaps).max(axis=1).tolist()
-    return [Score(*one) for one in zip(means.tolist(), deviations.tolist(), every, gaps, result.work(), strict=True)]
+    gaps = np.where(result.no_maximum | (result.dropped[:, None] & np.isinf(result.gaps)), 0.0, result.gaps).max(axis=1)
+    columns = means.tolist(), deviations.tolist(), every, gaps.tolist(), result.work(), result.dropped.tolist()
+    return [Score(*one) for one in zip(*columns, strict=True)]
+
+
+def weights_in_use(problem: Problem) -> Array:
+    """The weights of the rows in use."""
+    if problem.weights is None:
+        return np.ones(len(problem.active_x))
+    return problem.weights[slice(None) if problem.active is None else problem.active]
 
 
 def _unit_sums(rows: Array, units: np.ndarray | None) -> Array:

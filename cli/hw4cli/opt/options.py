@@ -260,7 +260,12 @@ SELECT = (
     click.option("--groups", metavar="COL", help="Rows with equal cells here are left out together."),
     click.option("--search-seed", type=whole(0), metavar="S", help="Seed of folds and random search; default: --seed."),
     click.option("--one-se", is_flag=True, help="The smoothest setting within one standard error of the best."),
-    click.option("--workers", type=whole(1), metavar="N", help="Processes for the search."),
+    click.option(
+        "--workers",
+        type=whole(1),
+        metavar="N",
+        help="Processes for the search, of a thread each; by default one, whose folds are on all cores.",
+    ),
 )
 
 ARRAYS = click.option(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hw4opt.form import Form
 from hw4opt.problem import Problem
+from hw4opt.selection.folds import Folds
 from hw4opt.terms import Acts
 from hw4opt.terms.row_map import RowMap
+
+LAYOUT_ENTRIES = 1_500_000  # rows × folds whose layouts are in memory together
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,3 +40,32 @@ class Layout:
     def of_all_rows(cls, form: Form) -> Layout:
         """One fold that has all rows of the form."""
         return cls({term.acts: (term.map, np.ones((1, term.count), dtype=bool)) for term in form.terms})
+
+
+class Layouts:
+    """The folds of a search in runs of a size, each with its rows, which are kept where there is one run only."""
+
+    def __init__(self, folds: Folds) -> None:
+        self.folds = folds
+        self._kept: dict[tuple[Acts, ...], Layout] = {}
+
+    def __reduce__(self) -> tuple[type[Layouts], tuple[Folds]]:  # another process makes its own
+        return Layouts, (self.folds,)
+
+    def spans(self, problem: Problem) -> list[slice]:
+        """The runs of folds."""
+        rows = sum(max(len(problem.design.base_x), 1) for _ in problem.terms)
+        step = max(8, LAYOUT_ENTRIES // rows)
+        return [slice(low, min(low + step, len(self.folds))) for low in range(0, len(self.folds), step)]
+
+    def of(self, problem: Problem) -> Iterator[tuple[slice, Layout]]:
+        """Every run, with its rows."""
+        spans = self.spans(problem)
+        for span in spans:
+            yield span, self._whole(problem) if len(spans) == 1 else Layout.of(problem, self.folds[span])
+
+    def _whole(self, problem: Problem) -> Layout:
+        acts = tuple(term.acts for term in problem.terms)
+        if acts not in self._kept:
+            self._kept[acts] = Layout.of(problem, self.folds)
+        return self._kept[acts]

@@ -6,13 +6,14 @@ same breakpoint are one row: an order in both directions, say.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from hw4opt.core.folds import FoldTable, Indices, folds
+from hw4opt.core.folds import FoldTable, Indices, Race, folds
 from hw4opt.form import Form
 from hw4opt.form.box_rows import BoxRows
 from hw4opt.selection.fold_fits import FoldFits
@@ -20,6 +21,9 @@ from hw4opt.selection.loo.layout import Layout
 from hw4opt.terms import Acts
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
+
+# what a sum of held-out losses is known to: of the limit of a race, and of what gaps are relative to
+LIMIT_MARGIN, GAP_MARGIN = 1e-7, 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,16 +42,23 @@ class FullFits:
         return FullFits(self.form.cut(settings), *(None if one is None else one[settings] for one in (self.w, self.u)))
 
 
-def solve_folds(fits: Sequence[FullFits], layout: Layout) -> list[FoldFits]:
-    """The fits of every fold, basis by basis."""
-    found = folds([fold_table(one, layout) for one in fits])
-    return [FoldFits(one.w, one.gap, one.events + 1) for one in found]
+def solve_folds(fits: Sequence[FullFits], layout: Layout, limit: float = math.inf) -> list[FoldFits]:
+    """The fits of every fold, basis by basis; but a setting is dropped once its held-out losses must exceed a limit."""
+    tables = [fold_table(one, layout, limit) for one in fits]
+    points = folds(tables)
+    least = [_exceeding(one.bound, table.race) for one, table in zip(points, tables, strict=True)]
+    return [FoldFits(one.w, one.gap, one.events + 1, bound) for one, bound in zip(points, least, strict=True)]
 
 
-def fold_table(fits: FullFits, layout: Layout) -> FoldTable:
+def _exceeding(bound: Array, race: Race | None) -> Array | None:
+    return None if race is None else np.where(bound > race.limit, bound, np.nan)
+
+
+def fold_table(fits: FullFits, layout: Layout, limit: float = math.inf) -> FoldTable:
     """The settings and their folds."""
     form, rows = fits.form, _Rows(fits.form, layout)
     w = np.zeros(form.penalty.shape) if fits.w is None else fits.w
+    gap_scale = form.gap_scale(w, np.zeros(form.batch))
     return FoldTable(
         rows=sum(rows.counts),
         values=form.loss.count,
@@ -58,11 +69,12 @@ def fold_table(fits: FullFits, layout: Layout) -> FoldTable:
         w_scale=np.ascontiguousarray(np.broadcast_to(form.w_scale, form.penalty.shape)),
         z_scale=form.scales.z[:, 0].copy(),
         u_scale=form.scales.u[:, 0].copy(),
-        gap_scale=form.gap_scale(w, np.zeros(form.batch)),
+        gap_scale=gap_scale,
         w=None if fits.w is None else np.ascontiguousarray(fits.w),
         u=None if fits.u is None else rows.duals(fits.u),
         leave=rows.leave,
         enter=rows.enter,
+        race=rows.race(limit, gap_scale) if math.isfinite(limit) else None,
     )
 
 
@@ -128,6 +140,17 @@ class _Rows:
                 arrays.append(np.concatenate([own, new], axis=1).T)
             found[name] = np.ascontiguousarray(self.joined(arrays).T)
         return found
+
+    def race(self, limit: float, gap_scale: Array) -> Race | None:
+        """Settings are dropped that exceed the limit by more than rounding; None where rows of the loss and of another
+        term are one, or a loss has no least value."""
+        losses = self.form.loss.boxes
+        own = [sum(any(box is loss for loss in losses) for box in boxes) for boxes in self.boxes]
+        mixed = any(0 < count < len(boxes) for count, boxes in zip(own, self.boxes, strict=True))
+        if mixed or any((box.low > 0).any() or (box.high < 0).any() for box in losses):
+            return None
+        scored = [np.full(rows, min(count, 1)) for rows, count in zip(self.counts, own, strict=True)]
+        return Race(limit * (1 + LIMIT_MARGIN) + GAP_MARGIN * gap_scale, np.concatenate(scored).astype(np.int64))
 
     def duals(self, u: Array) -> Array:
         """u (S, rows of all data) from that of the form's rows."""

@@ -81,7 +81,7 @@ def test_an_interruption_leaves_an_older_report_as_it_was(hw4opt, tmp_path, monk
 
 
 def test_an_interrupted_search_is_no_result(hw4opt, tmp_path, monkeypatch):
-    monkeypatch.setattr(assignment, "select", lambda *_: SimpleNamespace(interrupted=True))
+    monkeypatch.setattr(assignment, "select", lambda *_, **__: SimpleNamespace(interrupted=True))
     assert hw4opt("reproduce", "--out", "new").status == 130 and list(tmp_path.iterdir()) == []
 
 

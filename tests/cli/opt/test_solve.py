@@ -306,9 +306,9 @@ def test_an_unexpected_error_is_a_sentence_and_exit_1(hw4opt, monkeypatch):
 
 
 def test_an_interrupted_search_keeps_the_best_so_far(hw4opt, monkeypatch, tmp_path):
-    from hw4opt.selection import choose
+    from hw4opt.selection import setting_runs
 
-    score, calls = choose.score_settings, []
+    score, calls = setting_runs.score_settings, []
 
     def interrupted(*given):
         calls.append(given)
@@ -316,8 +316,8 @@ def test_an_interrupted_search_keeps_the_best_so_far(hw4opt, monkeypatch, tmp_pa
             raise KeyboardInterrupt
         return score(*given)
 
-    monkeypatch.setattr(choose, "SHARED_TASK_FITS", 0)
-    monkeypatch.setattr(choose, "score_settings", interrupted)
+    monkeypatch.setattr(setting_runs, "SHARED_TASK_FITS", 0)
+    monkeypatch.setattr(setting_runs, "score_settings", interrupted)
     done = hw4opt("solve", "--select", "kfold:5", "--json", "-", "--save", "m.json", "--quiet")
     assert done.status == 130 and done.json["status"] == "interrupted"
     assert done.err.splitlines()[-1] == "hw4opt: interrupted; what was done is kept (--save m.json not written)"

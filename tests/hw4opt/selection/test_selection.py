@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-import hw4opt.selection.choose as choosing
 import hw4opt.selection.plan as planning
+import hw4opt.selection.setting_runs as setting_runs
 from held_out_cases import SMALL, agree, loo, refits, small, tight
 from hw4opt import (
     L1,
@@ -141,7 +141,7 @@ def test_bad_options_are_refused(words, sentence):
 
 
 def test_an_interrupted_search_keeps_its_best(monkeypatch):
-    monkeypatch.setattr(choosing, "SHARED_TASK_FITS", 0)
+    monkeypatch.setattr(setting_runs, "SHARED_TASK_FITS", 0)
     calls = []
 
     def progress(done, total, score):
@@ -149,7 +149,7 @@ def test_an_interrupted_search_keeps_its_best(monkeypatch):
         if len(calls) == 3:
             raise KeyboardInterrupt
 
-    chosen = select(SMALL, ["gamma", "ridge"], "loo", progress=progress)
+    chosen = select(SMALL, ["gamma", "ridge"], "loo", complete=True, progress=progress)
     assert (
         chosen.interrupted
         and len(chosen.table) == 3 * 7
@@ -162,7 +162,7 @@ def test_an_interrupted_search_keeps_its_best(monkeypatch):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_interruption_keeps_parts_of_a_basis(monkeypatch, workers):
-    monkeypatch.setattr(choosing, "TASK_ENTRIES", 2 * 24 * 24)
+    monkeypatch.setattr(setting_runs, "TASK_ENTRIES", 2 * 24 * 24)
     calls = []
 
     def progress(done, total, score):
@@ -170,13 +170,13 @@ def test_an_interruption_keeps_parts_of_a_basis(monkeypatch, workers):
         if len(calls) == 5:
             raise KeyboardInterrupt
 
-    chosen = select(SMALL, ["gamma", "ridge"], "loo", progress=progress, workers=workers)
+    chosen = select(SMALL, ["gamma", "ridge"], "loo", complete=True, progress=progress, workers=workers)
     assert calls == [24 * count for count in (2, 4, 6, 7, 9)] and chosen.interrupted and len(chosen.table) == 9
 
 
 def test_settings_in_parts_are_settings_together(monkeypatch):
     together = select(SMALL, ["gamma", "ridge"], "loo", "grid")
-    monkeypatch.setattr(choosing, "TASK_ENTRIES", 0)
+    monkeypatch.setattr(setting_runs, "TASK_ENTRIES", 0)
     apart = select(SMALL, ["gamma", "ridge"], "loo", "grid")
     assert [row["ridge"] for row in apart.table] == [row["ridge"] for row in together.table]
     assert_allclose([row["score"] for row in apart.table], [row["score"] for row in together.table], rtol=1e-9)
@@ -192,7 +192,7 @@ def doubtful(monkeypatch, worst):
             for one, problem in zip(found, problems, strict=True)
         ]
 
-    monkeypatch.setattr(choosing, "score_settings", scored)
+    monkeypatch.setattr(setting_runs, "score_settings", scored)
 
 
 @pytest.mark.parametrize(

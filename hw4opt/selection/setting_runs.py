@@ -1,0 +1,149 @@
+"""Settings that are scored round by round: in tasks, by basis, and the later ones in a race against the best so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+
+import numpy as np
+
+from hw4opt.problem import Problem
+from hw4opt.running.processes import Workers
+from hw4opt.selection.axes import Setting, Tried
+from hw4opt.selection.fold_fits import PROVEN_GAP
+from hw4opt.selection.folds import Folds
+from hw4opt.selection.held_out import score_settings
+from hw4opt.selection.loo.layout import Layouts
+from hw4opt.selection.refine import Again, Near
+from hw4opt.selection.scores import Score
+
+SHARED_TASK_FITS = 2_000  # fits from which another basis would gain nothing by joining
+# rows × fits of one task, of the settings of one basis: an interruption loses no more than the tasks under way
+TASK_ENTRIES = 400_000
+RACE_PACE = 9  # in a first round every so manieth setting is scored in full, before the others race against their best
+
+
+@dataclass
+class SettingRuns:
+    """The rounds of a search, and what they have so far.
+
+    races    whether settings are dropped that cannot be chosen
+    """
+
+    problem: Problem
+    folds: Folds
+    units: np.ndarray | None
+    metric: str
+    progress: Callable[[int, int, float], None] | None
+    workers: Workers
+    races: bool
+    tried: list[tuple[Tried, Score]] = field(default_factory=list)
+
+    @cached_property
+    def layouts(self) -> Layouts:
+        """Those of the folds, for all rounds."""
+        return Layouts(self.folds)
+
+    def history(self) -> list[Tried]:
+        """The settings so far."""
+        return [one for one, _ in self.tried]
+
+    def best(self) -> tuple[Tried, Score]:
+        """The setting to choose, so far."""
+        return min(self.tried, key=lambda pair: pair[0].rank)
+
+    def run(self, settings: list[Setting]) -> None:
+        """Score the settings, and keep the scores of every task as it is done.
+
+        Where they race, those are dropped that the best before this round beats for certain. In a first round a few are
+        scored before the others. Dropped settings come `Again` to be scored in full, and keep their places.
+        """
+        settings = self._distinct(settings)
+        candidates = [one for basis in self._bases(settings) for one in basis]
+        if isinstance(settings, Again):
+            places = {_key(one.setting): place for place, (one, _) in enumerate(self.tried) if one.dropped}
+            for pair in self._scored(candidates, math.inf, len(self.tried)):
+                self.tried[places[_key(pair[0].setting)]] = pair
+        elif self.races and not self.tried:
+            early, late = candidates[::RACE_PACE], [one for k, one in enumerate(candidates) if k % RACE_PACE]
+            for part in (early, late):
+                self._keep(part, self._limit(), len(candidates))
+            order = {_key(one.setting): place for place, one in enumerate(candidates)}
+            self.tried.sort(key=lambda pair: order[_key(pair[0].setting)])
+        else:
+            limit = math.inf if isinstance(settings, Near) else self._limit()
+            self._keep(candidates, limit, len(self.tried) + len(candidates))
+
+    def _keep(self, candidates: list[_Candidate], limit: float, total: int) -> None:
+        for pair in self._scored(candidates, limit, total):
+            self.tried.append(pair)  # what is done stays when it is interrupted
+
+    def _distinct(self, settings: list[Setting]) -> list[Setting]:
+        """As they will be fitted: whole-number parameters rounded, and each setting once."""
+        settled = self.problem.settled
+        rounded = [{name: settled(name, value) for name, value in setting.items()} for setting in settings]
+        if isinstance(settings, Again) or rounded == settings:
+            return settings
+        done = {_key(one.setting) for one, _ in self.tried}
+        return type(settings)(dict(one) for one in dict.fromkeys(map(_key, rounded)) if one not in done)
+
+    def _scored(self, candidates: list[_Candidate], limit: float, total: int) -> Iterator[tuple[Tried, Score]]:
+        tasks = self._tasks(candidates)
+        score = partial(_score, layouts=self.layouts, metric=self.metric, units=self.units, limit=limit)
+        for task, scores in zip(tasks, self.workers.spread(score, tasks), strict=True):
+            for one, score in zip(task, scores, strict=True):
+                proven = score.largest_gap <= PROVEN_GAP
+                yield Tried(one.setting, score.score, score.standard_error, proven, score.dropped), score
+            if self.progress is not None:
+                self.progress(len(self.tried) * len(self.folds), total * len(self.folds), self.best()[0].score)
+
+    def _limit(self) -> float:
+        """The score from which on a setting cannot be chosen."""
+        best = self.best()[0] if self.races and self.tried else None
+        return best.score if best is not None and best.proven else math.inf
+
+    def _bases(self, settings: list[Setting]) -> list[list[_Candidate]]:
+        """The settings by basis (gamma, kernel parameters)."""
+        bases: dict[object, list[_Candidate]] = {}
+        for setting in settings:
+            problem = self.problem.with_hyperparameters(setting)
+            basis = bases.setdefault((problem.kernel, *(term.acts for term in problem.terms)), [])
+            basis.append(_Candidate(setting, problem, basis[0].problem if basis else problem))
+        return list(bases.values())
+
+    def _tasks(self, candidates: list[_Candidate]) -> list[list[_Candidate]]:
+        """Several small bases in one task, and large ones split."""
+        bases: dict[int, list[_Candidate]] = {}
+        for one in candidates:
+            bases.setdefault(id(one.first), []).append(one)
+        tasks: list[list[_Candidate]] = []
+        most = max(1, TASK_ENTRIES // (len(self.folds) * len(self.problem.y)))
+        for basis in bases.values():
+            if tasks and len(tasks[-1]) * len(self.folds) < SHARED_TASK_FITS and len(tasks[-1]) + len(basis) <= most:
+                tasks[-1].extend(basis)
+            else:
+                tasks.extend(basis[low : low + most] for low in range(0, len(basis), most))
+        return tasks
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A setting, its problem, and the first problem over the same basis."""
+
+    setting: Setting
+    problem: Problem
+    first: Problem
+
+
+def _key(setting: Setting) -> tuple[tuple[str, float], ...]:
+    return tuple(setting.items())
+
+
+def _score(
+    task: list[_Candidate], layouts: Layouts, metric: str, units: np.ndarray | None, limit: float
+) -> list[Score]:
+    for one in task:
+        one.problem.share_design(one.first.design)  # built once in a process, when the first of them is scored
+    return score_settings([one.problem for one in task], layouts.folds, metric, units, limit, layouts)
