@@ -2,7 +2,7 @@
 
 #include "folds.h"
 
-enum { REPAIRS = 4, NEWTON_ROUNDS = 12, FEW_WRONG = 8, REFINEMENTS = 3 };
+enum { REPAIRS = 4, REFINEMENTS = 3 };
 static const double Z_SLACK = 1e-12, Z_TOUCH = 3e-15; /* of |z| + |t|, of the largest fitted value */
 static const double NO_CURVATURE = 1e-12, LITTLE_CURVATURE = 1e-9; /* of free columns, of a typical one */
 static const double U_SLACK = 1e-12;                  /* of the largest |u| */
@@ -392,20 +392,6 @@ static void take_states(engine *e) {
     }
 }
 
-/* Every row to the state that its z asks for. (Primal-dual active sets: Hintermüller, Ito and Kunisch 2003.) */
-static void change_all(engine *e) {
-    for (size_t i = 0; i < e->rows; i++) {
-        if (!is_open(e, i) || !(e->q[i] > 0.0) || (e->x[i] >= e->x_low[i] && e->x[i] <= e->x_high[i])) continue;
-        e->state[i] = e->state[i] != CURVED ? CURVED : e->x[i] < e->x_low[i] ? LOW : HIGH;
-    }
-}
-
-static bool all_curved(const engine *e) {
-    for (size_t i = 0; i < e->rows; i++)
-        if (is_open(e, i) && !(e->q[i] > 0.0)) return false;
-    return true;
-}
-
 /* Of a nearly optimal point's distances, of z from its breakpoint and of u from its end, the smaller one is 0. */
 static void likely_states(engine *e, const double *u) {
     double most = 1e-300, reach = 1e-300;
@@ -433,35 +419,24 @@ static void likely_states(engine *e, const double *u) {
 
 /* From likely states to right ones; false where a base cannot be factored. */
 static bool repair(engine *e, double share) {
-    const bool smooth = all_curved(e);
-    const int last = (smooth ? NEWTON_ROUNDS : REPAIRS) - 1;
     for (int round = 0;; round++) {
         int64_t events;
         if ((e->stop && *e->stop) || !set_base(e, share)) return false;
         const size_t wrong = find_wrong(e);
-        if (!wrong || round == last || (!smooth && wrong > e->wrong_count)) return true;
-        if (smooth && (wrong > FEW_WRONG || round < 2)) {
-            change_all(e);
-        } else {
-            follow(e, &events);
-            take_states(e);
-        }
+        if (!wrong || round == REPAIRS - 1 || wrong > e->wrong_count) return true;
+        follow(e, &events);
+        take_states(e);
     }
 }
 
 /* The base of a setting: how many of its rows are still wrong, -1: there is none. */
 int64_t make_base(engine *e, size_t setting) {
     const core_fold_task *task = e->task;
-    const size_t shares = task->w ? sizeof SHARES / sizeof *SHARES : 1;
     bool found = false;
-    for (size_t k = 0; k < shares; k++) {
+    for (size_t k = 0; k < sizeof SHARES / sizeof *SHARES; k++) {
         memset(e->w, 0, e->ld * sizeof *e->w), memset(e->multiplier, 0, e->m * sizeof *e->multiplier);
-        if (task->w) {
-            memcpy(e->w, task->w + setting * e->r, e->r * sizeof *e->w);
-            likely_states(e, task->u + setting * e->rows);
-        } else {
-            for (size_t i = 0; i < e->rows; i++) e->state[i] = is_open(e, i) ? CURVED : closed_state(e, i);
-        }
+        memcpy(e->w, task->w + setting * e->r, e->r * sizeof *e->w);
+        likely_states(e, task->u + setting * e->rows);
         found = repair(e, SHARES[k]);
         if (found && !e->wrong_count) return 0;
     }

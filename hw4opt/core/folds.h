@@ -32,7 +32,7 @@ typedef struct {
     const double *penalty, *w_scale;   /* (settings, rank) */
     const double *z_scale, *u_scale;   /* (settings) typical |z| and |u| of the loss, */
     const double *gap_scale;           /* … and what gaps are relative to */
-    const double *w, *u;               /* the full fits, nearly: (settings, rank), (settings, rows); or NULL */
+    const double *w, *u;               /* the full fits, nearly: (settings, rank), (settings, rows) */
     const int64_t *leave_from, *leave; /* the rows that leave in fold k: leave[leave_from[k]] … */
     const int64_t *enter_from, *enter; /* … and that appear */
     double *fold_w;                    /* (settings, folds, rank) */

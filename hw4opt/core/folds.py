@@ -43,7 +43,7 @@ class FoldTable:
     penalty, w_scale (S, r)     p, and the size of w in columns without penalty
     z_scale, u_scale (S,)       typical |z| and |u| of the loss
     gap_scale (S,)              what gaps are relative to
-    w (S, r), u (S, rows)       the full fits, nearly; None: not known (only where every row has curvature)
+    w (S, r), u (S, rows)       the full fits, nearly
     leave, enter                the rows that leave each fold, and that appear in it: where those of a fold begin,
                                 (F + 1,), and all of them
     values                      how many rows, the first ones, are fitted values
@@ -63,8 +63,8 @@ class FoldTable:
     z_scale: Array
     u_scale: Array
     gap_scale: Array
-    w: Array | None
-    u: Array | None
+    w: Array
+    u: Array
     leave: tuple[Indices, Indices]
     enter: tuple[Indices, Indices]
     race: Race | None = None
@@ -139,7 +139,6 @@ class _Task(ctypes.Structure):
     def of(cls, table: FoldTable) -> _Task:
         (every, r), count = table.a.shape, table.settings
         assert 0 < table.values <= table.rows <= every
-        assert (table.w is None) == (table.u is None)
         task = cls(count, table.folds, r, table.rows, every - table.rows, table.values)
         task.kept = []
         task.put(a=given("a", table.a, (every, r)), unit=given("unit", table.unit, every))
@@ -148,8 +147,7 @@ class _Task(ctypes.Structure):
         shapes |= dict.fromkeys(("z_scale", "u_scale", "gap_scale"), (count,))
         task.put(**{name: given(name, getattr(table, name), shape) for name, shape in shapes.items()})
         task.put(**{name: given(name, getattr(table, name), (count, every), finite=False) for name in ("low", "high")})
-        if table.w is not None and table.u is not None:
-            task.put(w=given("w", table.w, (count, r)), u=given("u", table.u, (count, table.rows)))
+        task.put(w=given("w", table.w, (count, r)), u=given("u", table.u, (count, table.rows)))
         task.put_rows("leave", table.leave, 0, table.rows)
         task.put_rows("enter", table.enter, table.rows, every)
         if table.race is not None:

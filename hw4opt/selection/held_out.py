@@ -129,14 +129,13 @@ class _Start(NamedTuple):
 def _by_paths(
     first: Problem, forms: Sequence[Form], results: Sequence[FoldResults], layouts: Layouts, limit: float
 ) -> None:
-    """Folds from the full fits: where every row has curvature the core finds these itself; else they are those of the
-    interior point, and for settings with folds that are still missing those of a tighter tolerance.
+    """Folds from the full fits of the interior point, and for settings with folds that are still missing from those of
+    a tighter tolerance.
 
     A setting whose held-out losses add up to more than the limit is left alone, where all folds are one run.
     """
     limit = limit if len(layouts.spans(first)) == 1 else math.inf
-    itself = [None] if all(_is_curved(form) for form in forms) else []
-    for tol in (*itself, FULL_FIT_TOL, CLOSE_FULL_FIT_TOL):
+    for tol in (FULL_FIT_TOL, CLOSE_FULL_FIT_TOL):
         left = [np.flatnonzero(result.unsolved.any(axis=1)) for result in results]
         for starts in _stacks(forms, results, left, tol):
             for span, layout in layouts.of(first):
@@ -146,7 +145,7 @@ def _by_paths(
 
 
 def _stacks(
-    forms: Sequence[Form], results: Sequence[FoldResults], left: Sequence[np.ndarray], tol: float | None
+    forms: Sequence[Form], results: Sequence[FoldResults], left: Sequence[np.ndarray], tol: float
 ) -> Iterator[list[_Start]]:
     """The settings that are left, with their full fits, as many together as stay small."""
     stack: list[_Start] = []
@@ -175,17 +174,9 @@ def _by_interior_points(problems: Sequence[Problem], result: FoldResults) -> Non
             result.store_one(form, setting, fold, w, gap)
 
 
-def _full_fits(form: Form, tol: float | None) -> FullFits:
-    if tol is None:
-        return FullFits(form)
+def _full_fits(form: Form, tol: float) -> FullFits:
     answer = solve_with("interior", form, Options(tol=tol))
     return FullFits(form, answer.w, answer.u)
-
-
-def _is_curved(form: Form) -> bool:
-    """Whether every row of every term has curvature and no weight of 0, and every column a penalty."""
-    boxes = [box for term in form.terms for box in term.boxes]
-    return all((box.quadratic > 0).all() and box.all_open for box in boxes) and bool((form.penalty > 0).all())
 
 
 def _runs(settings: int, each: int) -> Iterator[np.ndarray]:

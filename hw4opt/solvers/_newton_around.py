@@ -26,9 +26,7 @@ STALLED_STEPS, NEAR_GAP = 8, 1e-6  # steps without gain, below that relative gap
 def newton_around(form: Form, options: Options, start: Start | None) -> Answer:
     """Every problem by damped Newton steps, each towards the interior point's answer for the quadratics that touch the
     smooth rows; `start` is where to begin."""
-    with np.errstate(
-        over="ignore", invalid="ignore"
-    ):  # an exponential may overflow: what is kept stands
+    with np.errstate(over="ignore", invalid="ignore"):  # an exponential may overflow: what is kept stands
         return _damped_steps(form, options, start)
 
 

@@ -39,9 +39,7 @@ def polish(form: Form, w: Array, u: Array, aim: Array) -> Polished:
     if not any(block.kind.smooth for block in form.blocks):
         found = polish_rows(row_table(form), w, u, aim, STEPS)
         return Polished(found.w, found.u, found.gap)
-    with np.errstate(
-        over="ignore", invalid="ignore"
-    ):  # an exponential may overflow: what is kept stands
+    with np.errstate(over="ignore", invalid="ignore"):  # an exponential may overflow: what is kept stands
         return _polish_smooth(form, w, u, aim)
 
 

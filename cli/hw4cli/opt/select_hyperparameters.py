@@ -78,7 +78,7 @@ def select_with_options(
         seed=seed if options.search_seed is None else options.search_seed,
         one_se=options.one_se,
         progress=progress,
-        **({} if options.workers is None else {"workers": options.workers}),
+        workers=1 if options.workers is None else options.workers,
     )
     log.info("%s: %d fits in %.2f s, score %.6g", selection.method, selection.fits, selection.seconds, selection.score)
     return selection

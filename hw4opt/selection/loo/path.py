@@ -28,18 +28,15 @@ LIMIT_MARGIN, GAP_MARGIN = 1e-7, 1e-10
 
 @dataclass(frozen=True, eq=False)
 class FullFits:
-    """The settings of one basis, solved on all rows or nearly: w (S, r) and the duals u of all rows (S, m).
-
-    None: not solved, which is enough where every row has curvature.
-    """
+    """The settings of one basis, solved on all rows or nearly: w (S, r) and the duals u of all rows (S, m)."""
 
     form: Form
-    w: Array | None = None
-    u: Array | None = None
+    w: Array
+    u: Array
 
     def cut(self, settings: np.ndarray) -> FullFits:
         """Some of the settings."""
-        return FullFits(self.form.cut(settings), *(None if one is None else one[settings] for one in (self.w, self.u)))
+        return FullFits(self.form.cut(settings), self.w[settings], self.u[settings])
 
 
 def solve_folds(fits: Sequence[FullFits], layout: Layout, limit: float = math.inf) -> list[FoldFits]:
@@ -57,8 +54,7 @@ def _exceeding(bound: Array, race: Race | None) -> Array | None:
 def fold_table(fits: FullFits, layout: Layout, limit: float = math.inf) -> FoldTable:
     """The settings and their folds."""
     form, rows = fits.form, _Rows(fits.form, layout)
-    w = np.zeros(form.penalty.shape) if fits.w is None else fits.w
-    gap_scale = form.gap_scale(w, np.zeros(form.batch))
+    gap_scale = form.gap_scale(fits.w, np.zeros(form.batch))
     return FoldTable(
         rows=sum(rows.counts),
         values=form.loss.count,
@@ -70,8 +66,8 @@ def fold_table(fits: FullFits, layout: Layout, limit: float = math.inf) -> FoldT
         z_scale=form.scales.z[:, 0].copy(),
         u_scale=form.scales.u[:, 0].copy(),
         gap_scale=gap_scale,
-        w=None if fits.w is None else np.ascontiguousarray(fits.w),
-        u=None if fits.u is None else rows.duals(fits.u),
+        w=np.ascontiguousarray(fits.w),
+        u=rows.duals(fits.u),
         leave=rows.leave,
         enter=rows.enter,
         race=rows.race(limit, gap_scale) if math.isfinite(limit) else None,

@@ -158,14 +158,6 @@ def test_whatever_the_start_a_gap_is_honest(name):
         assert_allclose((found.w @ matrix.T)[both], (good.w @ matrix.T)[both], rtol=0, atol=NEAR * np.ptp(problem.y))
 
 
-def test_rows_with_curvature_need_no_full_fit():
-    problem = PROBLEMS["huber"]
-    form, layout = canonicalize(problem), Layout.of(problem, leave_one_out(40))
-    (found,), (expected,) = (solve_folds([one], layout) for one in (FullFits(form), full_fits(problem)))
-    assert found.gap.max() <= EXACT_GAP
-    assert_allclose(found.w, expected.w, rtol=0, atol=1e-9 * np.abs(expected.w).max())
-
-
 @pytest.mark.parametrize("name", ["huber, tv", "increasing"])
 def test_threads_change_no_digit(name, monkeypatch):
     """Settings of several bases, on one thread and on three."""
