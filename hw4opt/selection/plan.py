@@ -24,7 +24,7 @@ from hw4opt.validation.arrays import group_numbers
 AUTO_SECONDS = 60.0  # seconds: what `auto` may predict for exact LOO
 SEARCH_TO_FIRST_ROUND = 1.3  # a search's fits over those of its first round
 TIMED_ROWS_LIMIT = 20_000  # rows up to which folds are timed
-FOLDS_TIMED = 6, 24
+FOLDS_TIMED = 6, 24, 96  # the last where those before take little beside what comes before all folds
 GAMMAS_TIMED, OTHERS_TIMED = (1 / 6, 1 / 2, 5 / 6), (1 / 4, 3 / 4)  # shares of (logarithmic) ranges: middles of parts
 TWIN_SHARE = 1 / 3  # share of rows with twins above which `auto` leaves equal x out together
 MIN_DISTINCT_X = 5  # x from which it does
@@ -131,8 +131,7 @@ def _cost(problem: Problem, axes: Sequence[Axis], folds: Folds) -> tuple[float, 
     """Seconds of a setting before its folds, and of a fold: measured on few and on more, at three gammas over their
     range, of two settings over the other ranges together."""
     places = (np.unique(np.linspace(0, len(folds) - 1, count).astype(int)) for count in FOLDS_TIMED)
-    few, more = ([folds[place] for place in some] for some in places)
-    samples = [Layouts(some) for some in (few, more)]
+    few, *more = (Layouts([folds[place] for place in some]) for some in places)
     fixed, each = 0.0, 0.0
     for gamma in GAMMAS_TIMED:
         settings = [_between(problem, axes, gamma, share) for share in OTHERS_TIMED]
@@ -141,10 +140,14 @@ def _cost(problem: Problem, axes: Sequence[Axis], folds: Folds) -> tuple[float, 
         _ = tried[0].design.matrix
         for one in tried[1:]:
             one.share_design(tried[0].design)
-        short, long = (_seconds(tried, layouts) / len(tried) for layouts in samples)
-        rate = max(long - short, 0.0) / max(len(more) - len(few), 1)
+        short, rate = _seconds(tried, few) / len(tried), 0.0
+        for layouts in more:
+            long = _seconds(tried, layouts) / len(tried)
+            rate = max(long - short, 0.0) / max(len(layouts.folds) - len(few.folds), 1)
+            if long > 2 * short:
+                break
         each += rate / len(GAMMAS_TIMED)
-        fixed += max(short - rate * len(few), 0.0) / len(GAMMAS_TIMED)
+        fixed += max(short - rate * len(few.folds), 0.0) / len(GAMMAS_TIMED)
     return fixed, each
 
 
