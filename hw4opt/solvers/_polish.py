@@ -36,7 +36,7 @@ def polish(form: Form, w: Array, u: Array, aim: Array) -> Polished:
     nothing."""
     if not form.nonquadratic:
         return Polished(w, u, measure(form, w, u))
-    if not any(block.kind.smooth for block in form.blocks):
+    if not form.smooth_count:
         found = polish_rows(row_table(form), w, u, aim, STEPS)
         return Polished(found.w, found.u, found.gap)
     with np.errstate(over="ignore", invalid="ignore"):  # an exponential may overflow: what is kept stands

@@ -40,12 +40,13 @@ class Interior(Solver):
         Raw columns do, and columns beside an intercept that their means overlap with; but where every row is quadratic
         there is one step.
         """
-        return not form.nonquadratic or (form.design.kernel is not None and not form.design.intercept and form.has_loss)
+        orthonormal = form.design.kernel is not None and not form.design.intercept and form.has_loss
+        return orthonormal or not form.nonquadratic
 
     def solve(self, form: Form, options: Options, start: Start | None = None) -> Answer:
         """Every problem of the batch. A warm start is polished first, and is where the path begins if that is not
         enough."""
-        if any(block.kind.smooth for block in form.blocks):
+        if form.smooth_count:
             return newton_around(form, options, start)
         deadline = Deadline(options.time_limit)
         limit = options.max_iterations or INTERIOR_STEP_LIMIT
