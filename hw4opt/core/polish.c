@@ -11,6 +11,7 @@
 
 static const double VIOLATION_PRICE = 1e5; /* of a violated constraint, in units of the largest |u| */
 static const double CONSTRAINT_ROUNDING = 1e-14; /* of the largest |z|: a constraint violated by no more is met */
+static const double DIFFERENCE_ROUNDING = 4e-15; /* … of ‖w‖ times a fitted value's row: so is one of differences */
 static const double SMOOTHING = 1e-3; /* ε, in units of z over u, */
 static const double SMOOTHING_FACTOR = 0.3; /* and by what it shrinks when the centre moves: faster than linearly */
 static const double LEAST_DUAL = 1e-14; /* of the typical dual: no smaller one sets ε */
@@ -74,12 +75,13 @@ static double row_slack(const table *rows, size_t i, double z, double u, double 
 /* The duality gap at (w, u); violations of constraints at a multiple of their price |u|. Sets space->base to
    P w + h0 w + b0 and the gradient to that + Aᵀu. */
 static double measure(table *rows, polish_space *space, const double *w, const double *z, const double *u) {
+    const double reach = sqrt(dot(w, w, rows->ld)) * rows->form->loss_length;
     double total = 0.0;
     quadratic_pull(rows, w, space->base);
     memcpy(space->gradient, space->base, rows->ld * sizeof(double));
     for (size_t b = 0, end; b < rows->blocks; b = end) {
         const sizes typical = sizes_of(rows, b, &end, z, u);
-        const double met = CONSTRAINT_ROUNDING * typical.largest_z;
+        const double met = larger(CONSTRAINT_ROUNDING * typical.largest_z, DIFFERENCE_ROUNDING * reach);
         for (size_t k = b; k < end; k++) {
             const row_block *block = rows->block + k;
             if (!block->bounded) continue;
