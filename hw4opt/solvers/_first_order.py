@@ -28,6 +28,11 @@ class Method(Protocol):
 
 def iterate(method: Method, form: Form, options: Options, limit: int) -> Answer:
     """Steps until every polished point is solved, or the limit on steps or time is reached."""
+    with np.errstate(over="ignore", invalid="ignore"):  # an iterate that diverges may overflow: what is kept stands
+        return _iterate(method, form, options, limit)
+
+
+def _iterate(method: Method, form: Form, options: Options, limit: int) -> Answer:
     limit, deadline, b = options.max_iterations or limit, Deadline(options.time_limit), form.batch
     kept, best = method.point(), np.full(b, np.inf)
     iterations, check = np.full(b, limit), FIRST_POLISH if form.nonquadratic else 1
