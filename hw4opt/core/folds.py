@@ -185,12 +185,12 @@ class _Task(ctypes.Structure):
         return FoldPoints(w, u, gap, events, wrong, self.new("bound", shape[:1]))
 
 
-class _Functions(NamedTuple):
+class _FoldFunctions(NamedTuple):
     folds: Callable[..., int]
     gaps: Callable[..., int]
 
 
 @cache
-def _functions() -> _Functions:
+def _functions() -> _FoldFunctions:
     arguments = (ctypes.POINTER(_Task), ctypes.c_int64, ctypes.c_int64, Stop)
-    return _Functions(function("core_folds", *arguments), function("core_fold_gaps", *arguments))
+    return _FoldFunctions(function("core_folds", *arguments), function("core_fold_gaps", *arguments))

@@ -86,7 +86,7 @@ class RowTable:
         return self.batch * (size * r * (r + 8.0) + r**3 / 3.0 + 100.0 * size)
 
 
-class Points(NamedTuple):
+class SolvedPoints(NamedTuple):
     """What the core gives back: w (b, r), u (b, M), points inside the constraints (b, r), gaps, steps, 1 where
     solved, else 0 (b,)."""
 
@@ -105,7 +105,7 @@ def interior(
     time_limit: float = math.inf,
     w: Array | None = None,
     u: Array | None = None,
-) -> Points:
+) -> SolvedPoints:
     """Every problem by the interior point, in at most so many steps, until its relative gap is below half of `tol`.
 
     It starts at w (b, r) if that helps, and with u (b, M), too, polishes that point first.
@@ -123,8 +123,8 @@ def interior(
     return points
 
 
-def polish(table: RowTable, w: Array, u: Array, aim: Array, steps: int) -> Points:
-    """Points (w, u) polished until their gaps are well below `aim` (b,), in at most so many steps; no worse than
+def polish(table: RowTable, w: Array, u: Array, aim: Array, steps: int) -> SolvedPoints:
+    """SolvedPoints (w, u) polished until their gaps are well below `aim` (b,), in at most so many steps; no worse than
     before."""
     form, options, points = _Form.of(table), _Options(0.0, steps, math.inf), _new_points(table)
     found = _Answer.of(points)
@@ -235,7 +235,7 @@ class _Answer(_Struct):
     _fields_ = tuple((name, Pointer) for name in ("w", "u", "interior", "gap", "iterations", "solved"))
 
     @classmethod
-    def of(cls, points: Points) -> _Answer:
+    def of(cls, points: SolvedPoints) -> _Answer:
         """What C writes into."""
         found, (w, u, interior, gap, steps, solved) = cls(), points
         found.put(w.shape, w=w, interior=interior)
@@ -245,21 +245,21 @@ class _Answer(_Struct):
         return found
 
 
-def _new_points(table: RowTable) -> Points:
+def _new_points(table: RowTable) -> SolvedPoints:
     wide, b = table.penalty.shape, table.batch
     steps = np.zeros((2, b), np.int64)
-    return Points(np.zeros(wide), np.zeros(table.q.shape), np.zeros(wide), np.zeros(b), *steps)
+    return SolvedPoints(np.zeros(wide), np.zeros(table.q.shape), np.zeros(wide), np.zeros(b), *steps)
 
 
-class _Functions(NamedTuple):
+class _PointFunctions(NamedTuple):
     interior: Callable[..., int]
     polish: Callable[..., int]
 
 
 @cache
-def _functions() -> _Functions:
+def _functions() -> _PointFunctions:
     form, options, answer = (ctypes.POINTER(one) for one in (_Form, _Options, _Answer))
-    return _Functions(
+    return _PointFunctions(
         function("core_interior", form, options, answer, ctypes.c_void_p, INT, INT, Stop),
         function("core_polish", form, options, Pointer, answer, INT, INT, Stop),
     )

@@ -12,7 +12,7 @@ from hw4opt.form.rows import RowFunctions, cut_rows
 from hw4opt.terms import Likelihood, Smooth
 from hw4opt.terms.base import EPS, Array
 
-LEAST_CURVATURE, STEEPEST = 1e-290, 1e290  # of a row that is not a line, and of one whose exponential overflows
+LEAST_CURVATURE, LARGEST_SLOPE = 1e-290, 1e290  # of a row that is not a line, and of one whose exponential overflows
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ class SmoothRows(RowFunctions):
         Where a step may be `far` (b, 1), they bend at least as much as the one that is smallest where the row is: a
         row of a bounded slope has no curvature far from there, and would be no obstacle.
         """
-        slope, bend = (np.clip(one, -STEEPEST, STEEPEST) for one in (self.gradient(z), self.curvature(z)))
+        slope, bend = (np.clip(one, -LARGEST_SLOPE, LARGEST_SLOPE) for one in (self.gradient(z), self.curvature(z)))
         if far.any():
             apart = np.abs(z + self.offset - self.term.guess(self.targets))
             chord = np.abs(slope) / np.where(apart > 0, apart, np.inf)

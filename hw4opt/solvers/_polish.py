@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw4opt.core.interior import Points
+from hw4opt.core.interior import SolvedPoints
 from hw4opt.core.interior import polish as polish_rows
 from hw4opt.form import BoxRows, Form, RowBlock, SmoothRows
 from hw4opt.form.table import row_table
@@ -80,7 +80,7 @@ class Step(NamedTuple):
     stretch: Array
 
 
-def step_towards(form: Form, w: Array, u: Array | None, found: Points) -> Step:
+def step_towards(form: Form, w: Array, u: Array | None, found: SolvedPoints) -> Step:
     """The step from w that is safe for the smooth rows; u goes as far, that of smooth rows is their slope."""
     direction = found.w - w
     change, stretch = np.zeros(len(w)), np.full(len(w), 1e-12)
