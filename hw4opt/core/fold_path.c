@@ -28,7 +28,7 @@ static bool respond(engine *e, change *one) {
         } else {
             solve_base(e, row_of(e, row), NULL, w, u);
         }
-        forward(e->columns, e->m, e->r, w, x);
+        forward(e, w, x);
         for (size_t k = 0; k < e->held_count; k++) x[e->held[k]] = u[k];
     }
     one->x = e->response_x + (size_t)e->slot[row] * e->m;

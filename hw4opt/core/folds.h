@@ -81,7 +81,7 @@ typedef struct {
     const core_fold_task *task;
     stop_flag stop;
     size_t r, ld, rows, m, all, capacity;
-    double *columns, *by_row; /* A of all data by columns (m × r); all rows, by rows (all × ld) */
+    double *by_row; /* all rows, (all × ld) */
     /* the setting */
     const double *q, *t, *low, *high;
     double *penalty, *w_scale;
@@ -127,32 +127,10 @@ static inline double largest(const double *x, size_t size) {
 
 static inline const double *row_of(const engine *e, size_t row) { return e->by_row + row * e->ld; }
 
-/* y += Σ a_k x_k over `size` entries, k < count, row k of `rows` at k·ld. */
-static inline void add_rows(const double *a, const double *rows, size_t count, size_t ld, double *y, size_t size) {
-    size_t k = 0;
-    for (; k + 4 <= count; k += 4) {
-        const double *one = rows + k * ld, *two = one + ld, *three = two + ld, *four = three + ld;
-        const vec a1 = splat(a[k]), a2 = splat(a[k + 1]), a3 = splat(a[k + 2]), a4 = splat(a[k + 3]);
-        for (size_t i = 0; i < size; i += LANES)
-            store(y + i, load(y + i) + (a1 * load(one + i) + a2 * load(two + i)) +
-                             (a3 * load(three + i) + a4 * load(four + i)));
-    }
-    for (; k < count; k++) axpy(a[k], rows + k * ld, y, size);
-}
-
-/* y_k = x_kᵀ b, k < count. */
-static inline void dots(const double *rows, size_t count, size_t ld, const double *b, double *y, size_t size) {
-    size_t k = 0;
-    for (; k + 4 <= count; k += 4) {
-        const double *one = rows + k * ld, *two = one + ld, *three = two + ld, *four = three + ld;
-        vec s1 = splat(0.0), s2 = s1, s3 = s1, s4 = s1;
-        for (size_t i = 0; i < size; i += LANES) {
-            const vec x = load(b + i);
-            s1 += x * load(one + i), s2 += x * load(two + i), s3 += x * load(three + i), s4 += x * load(four + i);
-        }
-        y[k] = sum_of(s1), y[k + 1] = sum_of(s2), y[k + 2] = sum_of(s3), y[k + 3] = sum_of(s4);
-    }
-    for (; k < count; k++) y[k] = dot(rows + k * ld, b, size);
+/* z = A w over the rows of all data, 0 on padding. */
+static inline void forward(const engine *e, const double *w, double *z) {
+    dots(e->by_row, e->rows, e->ld, w, z, e->ld);
+    for (size_t i = e->rows; i < e->m; i++) z[i] = 0.0;
 }
 
 static inline bool is_open(const engine *e, size_t row) { return e->low[row] < e->high[row]; }
