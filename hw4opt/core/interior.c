@@ -15,7 +15,9 @@
 
 static const double SAFE_CENTERING = 0.2;   /* of a step after one that was no gain */
 static const double BOUNDARY_SHARE = 0.999; /* of the way to the boundary that a step goes */
-static const double FIRST_POLISH_GAP = 1e-7; /* relative gap at which the active set is tried for the first time */
+static const double POLISH_GAP_OF_BOXES = 1e-2, POLISH_GAP_OF_CONSTRAINTS = 1e-7; /* relative gaps at which the active set
+                                                                                   is tried for the first time, … */
+static const double POLISH_AGAIN = 1e-5; /* … and what share of that it is tried at again */
 static const double NEGLIGIBLE_GAP = 1e-16; /* of the least that a gap can be relative to: done, whatever the scale */
 static const double GAP_SCALE_FROM = 1e-6;  /* … and from which on the gap is judged by what the fit explains */
 static const double LARGEST_WEIGHT = 1e14;  /* of W, in units of the rest of H */
@@ -479,10 +481,11 @@ static bool solved_by_start(solver *own, const core_options *options, double *in
     return true;
 }
 
-/* Steps until the gap is small enough, polished at FIRST_POLISH_GAP or at the tolerance; gives how many. */
+/* Steps until the gap is small enough, polished at POLISH_GAP_OF_CONSTRAINTS or at the tolerance; gives how many. */
 static int64_t iterate(solver *own, const core_options *options, double *interior, bool *solved) {
     double best = INFINITY;
-    bool tried = false, near = false; /* … that the best is near the end */
+    double next_polish = own->rows.two_sided ? POLISH_GAP_OF_BOXES : POLISH_GAP_OF_CONSTRAINTS;
+    bool near = false; /* … that the best is near the end */
     int stalled = 0;
     *solved = false;
     for (int64_t iteration = 0;; iteration++) {
@@ -493,17 +496,17 @@ static int64_t iterate(solver *own, const core_options *options, double *interio
         stalled = better ? 0 : stalled + 1;
         const double relative = own->gap / own->scale;
         const bool lost = !isfinite(relative) || (own->gap > 1e3 * best && near) ||
-                          (stalled >= STALLED_STEPS && best <= FIRST_POLISH_GAP * own->scale);
+                          (stalled >= STALLED_STEPS && best <= POLISH_GAP_OF_CONSTRAINTS * own->scale);
         const bool good = relative <= 0.5 * options->tol; /* half: the certificate counts the gap its own way */
         const bool last = iteration >= options->max_iterations || table_stopped(&own->rows);
-        const bool try_first = better && relative <= FIRST_POLISH_GAP && !tried && own->rows.bounds;
-        if ((try_first || good || last || lost) && (isfinite(relative) || last)) {
+        const bool try_now = better && relative <= next_polish && own->rows.bounds;
+        if ((try_now || good || last || lost) && (isfinite(relative) || last)) {
             const double aim = 0.5 * options->tol * final_scale(own, dual);
-            tried = true;
+            next_polish = POLISH_AGAIN * relative;
             polish_here(own, aim, interior);
             /* rows with one bound are to be met to rounding, which a few more steps do where polishing does not */
             *solved = own->spare.gap <= aim || (good && (own->rows.two_sided || last || lost || !better));
-        } else if (better && relative <= FIRST_POLISH_GAP && own->gap < own->best.gap) {
+        } else if (better && relative <= POLISH_GAP_OF_CONSTRAINTS && own->gap < own->best.gap) {
             take_point(own, &own->spare);
             if (isnan(own->spare.gap)) own->spare.gap = point_gap(&own->space, &own->spare);
             keep_better(own, &own->spare, interior);

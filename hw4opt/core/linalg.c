@@ -49,16 +49,24 @@ void gram(const double *a, size_t rows, size_t ld, const double *weight, double 
 size_t cholesky(double *h, size_t r, size_t ld, const double *floor) {
     size_t left_out = 0;
     for (size_t k = 0; k < r; k += PAD) {
-        add_tiles(h + k, ld, h + k, k, ld, -1.0, h + k * ld + k, ld - k);
-        for (size_t i = k; i < k + at_most_pad(r - k); i++) {
-            double *row = h + i * ld;
-            for (size_t p = k; p < i; p++) axpy(-h[p * ld + i], h + p * ld + k, row + k, ld - k);
-            const int there = row[i] > floor[i];
-            const double root = there ? sqrt(row[i]) : 1e150;
-            const vec inverse = splat(there ? 1.0 / root : 0.0);
-            for (size_t j = k; j < ld; j += LANES) store(row + j, inverse * load(row + j));
+        double *one = h + k * ld, *two = one + ld, *three = two + ld, *four = three + ld, u[PAD][PAD] = {0}, inverse[PAD] = {0};
+        add_tiles(h + k, ld, h + k, k, ld, -1.0, one + k, ld - k);
+        for (size_t i = 0; i < at_most_pad(r - k); i++) { /* the square on the diagonal */
+            double *row = one + i * ld + k;
+            for (size_t j = i; j < PAD; j++) u[i][j] = row[j];
+            for (size_t p = 0; p < i; p++)
+                for (size_t j = i; j < PAD; j++) u[i][j] -= u[p][i] * u[p][j];
+            const int there = u[i][i] > floor[k + i];
+            const double root = there ? sqrt(u[i][i]) : 1e150;
+            inverse[i] = there ? 1.0 / root : 0.0, left_out += !there;
+            for (size_t j = i; j < PAD; j++) row[j] = u[i][j] *= inverse[i];
             row[i] = root;
-            left_out += !there;
+        }
+        for (size_t j = k + PAD; j < ld; j += LANES) { /* and what stands beside it */
+            const vec a = splat(inverse[0]) * load(one + j), b = splat(inverse[1]) * (load(two + j) - splat(u[0][1]) * a);
+            const vec c = splat(inverse[2]) * (load(three + j) - splat(u[0][2]) * a - splat(u[1][2]) * b);
+            const vec d = load(four + j) - splat(u[0][3]) * a - splat(u[1][3]) * b - splat(u[2][3]) * c;
+            store(one + j, a), store(two + j, b), store(three + j, c), store(four + j, splat(inverse[3]) * d);
         }
     }
     return left_out;

@@ -18,6 +18,12 @@
 typedef double vec __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
 typedef long long mask __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
 
+#if defined(__clang__)
+#define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+#define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, (mask){__VA_ARGS__})
+#endif
+
 /* The first where the two are not ordered: one instruction, where fmax and fmin are calls. */
 static inline double larger(double x, double y) { return y > x ? y : x; }
 static inline double smaller(double x, double y) { return y < x ? y : x; }
@@ -35,6 +41,17 @@ static inline double sum_of(vec v) {
     double total = 0.0;
     for (int lane = 0; lane < LANES; lane++) total += v[lane];
     return total;
+}
+
+/* The sums of four vectors. */
+static inline void put_sums(double *out, vec a, vec b, vec c, vec d) {
+#if LANES == 4
+    const vec ab = SHUFFLE(a, b, 0, 4, 2, 6) + SHUFFLE(a, b, 1, 5, 3, 7);
+    const vec cd = SHUFFLE(c, d, 0, 4, 2, 6) + SHUFFLE(c, d, 1, 5, 3, 7);
+    store(out, SHUFFLE(ab, cd, 0, 1, 4, 5) + SHUFFLE(ab, cd, 2, 3, 6, 7));
+#else
+    out[0] = sum_of(a), out[1] = sum_of(b), out[2] = sum_of(c), out[3] = sum_of(d);
+#endif
 }
 
 static inline double largest_of(vec v) {
@@ -84,7 +101,7 @@ static inline void dots(const double *rows, size_t count, size_t ld, const doubl
             const vec x = load(b + i);
             s1 += x * load(one + i), s2 += x * load(two + i), s3 += x * load(three + i), s4 += x * load(four + i);
         }
-        y[k] = sum_of(s1), y[k + 1] = sum_of(s2), y[k + 2] = sum_of(s3), y[k + 3] = sum_of(s4);
+        put_sums(y + k, s1, s2, s3, s4);
     }
     for (; k < count; k++) y[k] = dot(rows + k * ld, b, size);
 }

@@ -16,7 +16,8 @@ static const double SMOOTHING = 1e-3; /* ε, in units of z over u, */
 static const double SMOOTHING_FACTOR = 0.3; /* and by what it shrinks when the centre moves: faster than linearly */
 static const double LEAST_DUAL = 1e-14; /* of the typical dual: no smaller one sets ε */
 static const double NEGLIGIBLE_SHARE = 1e-5; /* of the aim: there is nothing left to gain below */
-enum { SEARCH_STEPS = 8, BARREN_ROUNDS = 3 }; /* without half the lowest gap: polishing ends */
+static const double SHORTEST_STEP = 1e-3; /* of Newton's: where the active set is that wrong, polishing ends */
+enum { SEARCH_STEPS = 8, BARREN_ROUNDS = 3 }; /* … and where the gap is not half the lowest one so many times */
 
 /* u⁺ of a row at z; a closed one stays where it is. */
 static inline double dual_at(const polish_space *space, size_t i, double z) {
@@ -131,22 +132,24 @@ static void curvature_group(void *data, size_t g) {
     row_group *group = rows->group + g;
     EACH_BOUNDED_BLOCK_OF(rows, g, block) {
         double weight[BLOCK_ROWS], change[BLOCK_ROWS];
-        bool inside = false, changed = false;
+        size_t place[BLOCK_ROWS], inside = 0;
+        bool changed = false;
         EACH_ROW(block, i) {
             const double before = space->u[i];
             if (space->moving && space->epsilon[i] > 0.0) {
                 space->center[i] = before, space->epsilon[i] *= SMOOTHING_FACTOR;
                 space->u[i] = dual_at(space, i, space->z[i]);
             }
-            const bool between = space->u[i] > rows->low[i] && space->u[i] < rows->high[i];
-            weight[i - block->at] = between ? 1.0 / (rows->q[i] + space->epsilon[i]) : 0.0;
+            place[inside] = i - block->at, weight[inside] = 1.0 / (rows->q[i] + space->epsilon[i]);
+            inside += space->u[i] > rows->low[i] && space->u[i] < rows->high[i];
             change[i - block->at] = space->u[i] - before;
-            inside |= between, changed |= space->u[i] != before;
+            changed |= space->u[i] != before;
         }
         if (!inside && !changed) continue;
         const double *a = block_matrix(rows, block, group);
         if (changed) add_rows(change, a, block->size, rows->ld, group->one, rows->ld);
-        if (inside) gram(a, block->size, rows->ld, weight, group->h, group->scratch);
+        for (size_t k = 0; k < inside; k++) memmove(group->made + k * rows->ld, a + place[k] * rows->ld, rows->ld * sizeof *a);
+        gram(group->made, inside, rows->ld, weight, group->h, group->scratch);
     }
 }
 
@@ -191,6 +194,7 @@ static double newton_step(polish_space *space) {
     const double gap = measure(space);
     const double length = search_length(space, linear, dot(d, space->base, ld) - linear, start, dot(d, space->gradient, ld));
     if (length == 1.0) return gap;
+    if (length < SHORTEST_STEP) return INFINITY;
     axpy(length - 1.0, d, space->w, ld);
     return measure(space);
 }
