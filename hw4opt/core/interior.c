@@ -29,7 +29,7 @@ static const double LEAST_DISTANCE = 1e-14; /* share of the way to a bound that 
 static const double SLACK_SHARE = 0.3; /* of the mean residual: the slack of a row that starts between far bounds */
 static const double CONSTRAINT_DISTANCE = 0.3; /* units that a start keeps from a constraint */
 static const double DUAL_REACH = 10.0; /* typical duals: beyond it no loss could ask for more */
-enum { STALLED_STEPS = 8, POLISH_ROUNDS = 8, CENTERING_STEPS = 6 };
+enum { STALLED_STEPS = 8, POLISH_ROUNDS = 8, CENTERING_STEPS = 3 };
 
 typedef struct {
     double tol;
@@ -166,7 +166,7 @@ static void center_box(solver *own, size_t i, double target) {
     const table *rows = &own->rows;
     const double q = rows->q[i], middle = 0.5 * (rows->high[i] + rows->low[i]), half = 0.5 * (rows->high[i] - rows->low[i]);
     const double v = own->z[i] - rows->t[i], reach = v - q * middle, pull = target / half, most = 1.0 - LEAST_DISTANCE;
-    double t = reach / (pull + q * half + hypot(pull, reach)); /* u = middle + half t */
+    double t = reach / (pull + q * half + sqrt(pull * pull + reach * reach)); /* u = middle + half t */
     t = smaller(larger(t, -most), most);
     for (int step = 0; step < CENTERING_STEPS; step++) {
         const double room = (1.0 - t) * (1.0 + t), slope = q * half + 2.0 * pull * (1.0 + t * t) / (room * room);

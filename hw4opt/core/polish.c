@@ -15,7 +15,7 @@ static const double DIFFERENCE_ROUNDING = 4e-15; /* … of ‖w‖ times a fitte
 static const double SMOOTHING = 1e-3; /* ε, in units of z over u, */
 static const double SMOOTHING_FACTOR = 0.3; /* and by what it shrinks when the centre moves: faster than linearly */
 static const double LEAST_DUAL = 1e-14; /* of the typical dual: no smaller one sets ε */
-static const double NEGLIGIBLE_SHARE = 1e-5; /* of the aim: there is nothing left to gain below */
+static const double NEGLIGIBLE_SHARE = 1e-2; /* of the aim: there is nothing left to gain below */
 static const double SHORTEST_STEP = 1e-3; /* of Newton's: where the active set is that wrong, polishing ends */
 enum { SEARCH_STEPS = 8, BARREN_ROUNDS = 3 }; /* … and where the gap is not half the lowest one so many times */
 
