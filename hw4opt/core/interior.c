@@ -465,15 +465,18 @@ static void read_rows(const table *rows, const double *from, double *out) {
         memcpy(out + rows->block[b].at, from + rows->block[b].from, rows->block[b].rows * sizeof *out);
 }
 
-/* A warm start, polished; whether that is enough. */
+/* A warm start, polished, its duals those that w asks for where none are given; whether that is enough. */
 static bool solved_by_start(solver *own, const core_options *options, double *interior) {
     table *rows = &own->rows;
     const size_t r = rows->r, problem = rows->problem;
     memcpy(own->w, options->start_w + problem * r, r * sizeof(double));
     table_forward(rows, own->w, own->z, false);
     memcpy(own->spare.w, own->w, rows->ld * sizeof(double));
-    read_rows(rows, options->start_u + problem * rows->rows, own->spare.u);
     own->spare.gap = NAN;
+    if (options->start_u) read_rows(rows, options->start_u + problem * rows->rows, own->spare.u);
+    else
+        for (size_t i = 0; i < rows->size; i++)
+            own->spare.u[i] = row_slope(own->z[i] - rows->t[i], rows->q[i], rows->low[i], rows->high[i]);
     const double aim = 0.5 * options->tol * gap_scale(rows, own->w, own->z, 0.0);
     polish(&own->space, &own->spare, aim, POLISH_ROUNDS);
     if (!(own->spare.gap <= aim)) return false;
@@ -543,7 +546,8 @@ static void solve_problem(solver *own, size_t problem, const core_options *optio
     own->best.gap = INFINITY;
     answer->iterations[problem] = 0;
     if (perfect_at_zero(rows)) own->best.gap = 0.0, solved = true;
-    else if (!(options->start_u && (solved = solved_by_start(own, options, interior)))) {
+    else if (!(options->start_w && (options->start_u || rows->two_sided) &&
+               (solved = solved_by_start(own, options, interior)))) {
         if (rows->bounds) begin(own, options->start_w ? options->start_w + problem * r : NULL);
         answer->iterations[problem] = iterate(own, options, interior, &solved);
     }
