@@ -29,7 +29,7 @@ static const double LEAST_DISTANCE = 1e-14; /* share of the way to a bound that 
 static const double SLACK_SHARE = 0.3; /* of the mean residual: the slack of a row that starts between far bounds */
 static const double CONSTRAINT_DISTANCE = 0.3; /* units that a start keeps from a constraint */
 static const double DUAL_REACH = 10.0; /* typical duals: beyond it no loss could ask for more */
-enum { STALLED_STEPS = 8, POLISH_ROUNDS = 8, CENTERING_STEPS = 3 };
+enum { STALLED_STEPS = 8, POLISH_ROUNDS = 8, POLISH_PATIENCE = 3, CENTERING_STEPS = 3 };
 
 typedef struct {
     double tol;
@@ -454,7 +454,7 @@ static void keep_better(solver *own, const point *found, double *interior) {
 
 static void polish_here(solver *own, double aim, double *interior) {
     take_point(own, &own->spare);
-    if (own->rows.bounds) polish(&own->space, &own->spare, aim, POLISH_ROUNDS);
+    if (own->rows.bounds) polish(&own->space, &own->spare, aim, POLISH_ROUNDS, POLISH_PATIENCE);
     keep_better(own, &own->spare, interior);
 }
 
@@ -478,7 +478,7 @@ static bool solved_by_start(solver *own, const core_options *options, double *in
         for (size_t i = 0; i < rows->size; i++)
             own->spare.u[i] = row_slope(own->z[i] - rows->t[i], rows->q[i], rows->low[i], rows->high[i]);
     const double aim = 0.5 * options->tol * gap_scale(rows, own->w, own->z, 0.0);
-    polish(&own->space, &own->spare, aim, POLISH_ROUNDS);
+    polish(&own->space, &own->spare, aim, POLISH_ROUNDS, POLISH_PATIENCE);
     if (!(own->spare.gap <= aim)) return false;
     keep_better(own, &own->spare, interior);
     return true;
@@ -568,7 +568,7 @@ CORE_API int core_polish(const core_form *form, const core_options *options, con
         memcpy(own.best.w, options->start_w + problem * r, r * sizeof(double));
         read_rows(&own.rows, options->start_u + problem * all, own.best.u);
         own.best.gap = NAN;
-        polish(&own.space, &own.best, aim[problem], (int)options->max_iterations);
+        polish(&own.space, &own.best, aim[problem], (int)options->max_iterations, (int)options->max_iterations);
         answer->gap[problem] = own.best.gap;
         memcpy(answer->w + problem * r, own.best.w, r * sizeof(double));
         write_duals(&own, problem, answer->u);

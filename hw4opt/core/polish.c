@@ -16,8 +16,8 @@ static const double SMOOTHING = 1e-3; /* ε, in units of z over u, */
 static const double SMOOTHING_FACTOR = 0.3; /* and by what it shrinks when the centre moves: faster than linearly */
 static const double LEAST_DUAL = 1e-14; /* of the typical dual: no smaller one sets ε */
 static const double NEGLIGIBLE_SHARE = 1e-2; /* of the aim: there is nothing left to gain below */
-static const double SHORTEST_STEP = 1e-3; /* of Newton's: where the active set is that wrong, polishing ends */
-enum { SEARCH_STEPS = 8, BARREN_ROUNDS = 3 }; /* … and where the gap is not half the lowest one so many times */
+static const double SHORTEST_STEP = 1e-3; /* of Newton's: the active set is far from right */
+enum { SEARCH_STEPS = 8 };
 
 /* u⁺ of a row at z; a closed one stays where it is. */
 static inline double dual_at(const polish_space *space, size_t i, double z) {
@@ -193,14 +193,14 @@ static double newton_step(polish_space *space) {
     axpy(1.0, d, space->w, ld);
     const double gap = measure(space);
     const double length = search_length(space, linear, dot(d, space->base, ld) - linear, start, dot(d, space->gradient, ld));
+    space->length = length;
     if (length == 1.0) return gap;
-    if (length < SHORTEST_STEP) return INFINITY;
     axpy(length - 1.0, d, space->w, ld);
     return measure(space);
 }
 
 /* Rows with one bound are constraints, which a certificate wants met to rounding: all rounds are for them. */
-void polish(polish_space *space, point *best, double aim, int rounds) {
+void polish(polish_space *space, point *best, double aim, int rounds, int patience) {
     const table *rows = space->rows;
     double lowest = INFINITY;
     int barren = 0;
@@ -213,9 +213,10 @@ void polish(polish_space *space, point *best, double aim, int rounds) {
     for (int number = 0;; number++) {
         const double before = best->gap;
         if (gap < before) copy_point(rows, &(point){space->w, space->u, gap}, best);
-        barren = gap < 0.5 * lowest ? 0 : barren + 1, lowest = smaller(lowest, gap);
+        barren = gap < 0.5 * lowest ? 0 : barren + (space->length < SHORTEST_STEP ? 2 : 1);
+        lowest = smaller(lowest, gap);
         if (gap <= NEGLIGIBLE_SHARE * aim || (rows->two_sided && before <= aim && gap > 0.1 * before)) return;
-        if (number == rounds || barren == BARREN_ROUNDS || !isfinite(gap) || table_stopped(rows)) return;
+        if (number == rounds || barren >= patience || !isfinite(gap) || table_stopped(rows)) return;
         gap = newton_step(space);
     }
 }

@@ -29,7 +29,8 @@ typedef struct {
 /* The duality gap of a point as polishing counts it, violated constraints at their price. */
 double point_gap(polish_space *space, const point *at);
 
-/* Polish `best`, whose gap is NAN where it is not known, until its gap is well below `aim`, in at most `rounds` steps. */
-void polish(polish_space *space, point *best, double aim, int rounds);
+/* Polish `best`, whose gap is NAN where it is not known, until its gap is well below `aim`, in at most `rounds` steps,
+   and no more than `patience` that don't halve it. */
+void polish(polish_space *space, point *best, double aim, int rounds, int patience);
 
 #endif
