@@ -206,8 +206,9 @@ static void purify(engine *e, double share) {
 
 /* Of a column, if every row of the loss had its typical curvature. */
 static double loss_curvature(const engine *e, size_t column) {
+    const double *a = e->columns + column * e->m;
     double squares = 0.0;
-    for (size_t i = 0; i < (size_t)e->task->values; i++) squares += row_of(e, i)[column] * row_of(e, i)[column];
+    for (size_t i = 0; i < (size_t)e->task->values; i++) squares += a[i] * a[i];
     return squares * e->u_scale / e->z_scale;
 }
 
@@ -290,7 +291,7 @@ void solve_base(const engine *e, const double *force, double *shift, double *w, 
 /* g = P w + Aᵀu over the rows of all data. */
 void stationarity(const engine *e, const double *w, const double *u, double *g) {
     for (size_t j = 0; j < e->ld; j++) g[j] = e->penalty[j] * w[j];
-    add_rows(u, e->by_row, e->rows, e->ld, g, e->ld);
+    adjoint(e->columns, e->m, e->r, u, g);
 }
 
 /* u of a row of all data by its state in the base. */
@@ -304,7 +305,7 @@ double dual_of(const engine *e, size_t row, double z) {
 static void settle_base(engine *e) {
     double *z = e->z, *u = e->u, *force = e->f, *shift = e->shift, *step = e->fold_w;
     for (int pass = 0; pass < REFINEMENTS; pass++) {
-        forward(e, e->w, z);
+        forward(e->columns, e->m, e->r, e->w, z);
         for (size_t i = 0; i < e->rows; i++) u[i] = dual_of(e, i, z[i]);
         memset(u + e->rows, 0, (e->m - e->rows) * sizeof *u);
         stationarity(e, e->w, u, force);
@@ -316,7 +317,7 @@ static void settle_base(engine *e) {
         for (size_t k = 0; k < e->held_count; k++) e->multiplier[e->held[k]] += e->c[k];
         if (largest(step, e->ld) <= 1e-15 * largest(e->w, e->ld)) break;
     }
-    forward(e, e->w, z);
+    forward(e->columns, e->m, e->r, e->w, z);
     e->reach = larger(largest(z, (size_t)e->task->values), LEAST_REACH * e->z_scale);
     double most = 1e-300;
     for (size_t i = 0; i < e->rows; i++) {
@@ -394,7 +395,7 @@ static void take_states(engine *e) {
 /* Of a nearly optimal point's distances, of z from its breakpoint and of u from its end, the smaller one is 0. */
 static void likely_states(engine *e, const double *u) {
     double most = 1e-300, reach = 1e-300;
-    forward(e, e->w, e->z);
+    forward(e->columns, e->m, e->r, e->w, e->z);
     reach = larger(reach, largest(e->z, (size_t)e->task->values));
     for (size_t i = 0; i < e->rows; i++) most = larger(most, fabs(u[i]) * e->task->unit[i]);
     for (size_t i = 0; i < e->rows; i++) {

@@ -28,7 +28,7 @@ static bool respond(engine *e, change *one) {
         } else {
             solve_base(e, row_of(e, row), NULL, w, u);
         }
-        forward(e, w, x);
+        forward(e->columns, e->m, e->r, w, x);
         for (size_t k = 0; k < e->held_count; k++) x[e->held[k]] = u[k];
     }
     one->x = e->response_x + (size_t)e->slot[row] * e->m;
@@ -309,8 +309,6 @@ static void base_candidate(engine *e, size_t row, size_t *count) {
         {down ? e->xa[row] - e->x_low[row] - slack : e->x_high[row] - slack - e->xa[row], down ? rate : -rate}, slack};
     add_candidate(e, count, one);
 }
-
-typedef long long mask __attribute__((vector_size(8 * LANES), aligned(8)));
 
 static void base_candidates(engine *e, size_t *count) {
     for (size_t i = 0; i < e->m; i += PAD) {

@@ -34,7 +34,7 @@ static void lay_out(engine *e, arena *from) {
                             &e->residual, &e->fold_w};
     for (size_t i = 0; i < sizeof by_row / sizeof *by_row; i++) *by_row[i] = TAKE(m, double);
     for (size_t i = 0; i < sizeof by_column / sizeof *by_column; i++) *by_column[i] = TAKE(ld, double);
-    e->by_row = TAKE(all * ld, double);
+    e->columns = TAKE(m * e->r, double), e->by_row = TAKE(all * ld, double);
     e->z_slack = TAKE(all, double), e->u_slack = TAKE(all, double);
     e->extra_z = TAKE(all - e->rows, double), e->extra_u = TAKE(all - e->rows, double);
     e->state = TAKE(m, unsigned char), e->absent = TAKE(m, unsigned char);
@@ -55,6 +55,8 @@ static void load_rows(engine *e) {
     for (size_t i = 0; i < e->all; i++) {
         memcpy(e->by_row + i * e->ld, e->task->a + i * e->r, e->r * sizeof(double));
         e->slot[i] = e->index[i] = e->place[i] = -1;
+        if (i < e->rows)
+            for (size_t j = 0; j < e->r; j++) e->columns[j * e->m + i] = e->task->a[i * e->r + j];
     }
 }
 
@@ -112,7 +114,7 @@ static bool begin_fold(engine *e, size_t fold) {
 
 /* z of the fold's rows at fold_w. */
 static void values_of_fold(engine *e, size_t fold) {
-    forward(e, e->fold_w, e->z);
+    forward(e->columns, e->m, e->r, e->fold_w, e->z);
     for (int64_t k = e->task->enter_from[fold]; k < e->task->enter_from[fold + 1]; k++) {
         const size_t row = (size_t)e->task->enter[k];
         e->extra_z[row - e->rows] = dot(row_of(e, row), e->fold_w, e->ld);

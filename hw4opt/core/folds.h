@@ -81,7 +81,7 @@ typedef struct {
     const core_fold_task *task;
     stop_flag stop;
     size_t r, ld, rows, m, all, capacity;
-    double *by_row; /* all rows, (all × ld) */
+    double *columns, *by_row; /* A of all data by columns (m × r); all rows, by rows (all × ld) */
     /* the setting */
     const double *q, *t, *low, *high;
     double *penalty, *w_scale;
@@ -126,12 +126,6 @@ static inline double largest(const double *x, size_t size) {
 }
 
 static inline const double *row_of(const engine *e, size_t row) { return e->by_row + row * e->ld; }
-
-/* z = A w over the rows of all data, 0 on padding. */
-static inline void forward(const engine *e, const double *w, double *z) {
-    dots(e->by_row, e->rows, e->ld, w, z, e->ld);
-    for (size_t i = e->rows; i < e->m; i++) z[i] = 0.0;
-}
 
 static inline bool is_open(const engine *e, size_t row) { return e->low[row] < e->high[row]; }
 

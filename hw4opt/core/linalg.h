@@ -106,6 +106,21 @@ static inline void dots(const double *rows, size_t count, size_t ld, const doubl
     for (; k < count; k++) y[k] = dot(rows + k * ld, b, size);
 }
 
+/* z = A w and g += Aᵀu of a matrix kept by columns: r of them, each of `rows` entries, a multiple of PAD. */
+static inline void forward(const double *a, size_t rows, size_t r, const double *w, double *z) {
+    memset(z, 0, rows * sizeof *z);
+    add_rows(w, a, r, rows, z, rows);
+}
+
+static inline void adjoint(const double *a, size_t rows, size_t r, const double *u, double *g) {
+    double sums[PAD];
+    for (size_t j = 0; j < r; j += PAD) {
+        const size_t count = r - j < PAD ? r - j : PAD;
+        dots(a + j * rows, count, rows, u, sums, rows);
+        for (size_t k = 0; k < count; k++) g[j + k] += sums[k];
+    }
+}
+
 /* out = h x of a symmetric matrix; x and out (ld), x 0 beyond r. */
 void symmetric_product(const double *h, size_t r, size_t ld, const double *x, double *out);
 
