@@ -35,7 +35,8 @@ typedef struct {
     double tol;
     int64_t max_iterations;
     double end; /* seconds since the epoch (C's TIME_UTC) at which every problem stops; infinite: never */
-    const double *start_w, *start_u; /* (b, r) and (b, M), or NULL: w to begin at, polished first where u is there */
+    const double *start_w, *start_u; /* (b, r) and (b, M), or NULL: where to begin; polished first where that may do */
+    const double *aim; /* (b), or NULL: nothing but polish the start, until its gap is well below */
 } core_options;
 
 typedef struct {
@@ -325,11 +326,12 @@ static double evaluate(solver *own) {
     return fabs(energy - rows->c0 + sums[2]);
 }
 
-/* What the gap is relative to at the end: what the fit explains, no more than the dual objective. */
-static double final_scale(solver *own, double dual) {
+/* What a gap at w is relative to at the end: what the fit explains, no more than the dual objective. */
+static double final_scale(solver *own, const double *w, double gap, double dual) {
     table *rows = &own->rows;
-    if (rows->curved && !rows->form->given_gap_scale) table_forward(rows, own->w, own->z, false);
-    return smaller(dual, gap_scale(rows, own->w, own->z, own->gap));
+    const bool known = w == own->w && !rows->curved; /* z, from the evaluation */
+    if (!known && !rows->form->given_gap_scale) table_forward(rows, w, own->z, false);
+    return smaller(dual, gap_scale(rows, w, own->z, gap));
 }
 
 /* … and on the way: the size of the dual objective far from the end. */
@@ -337,7 +339,7 @@ static double scale_of(solver *own, double dual) {
     const core_form *form = own->rows.form;
     if (own->gap > GAP_SCALE_FROM * dual) return dual;
     if (!form->given_gap_scale && own->gap <= NEGLIGIBLE_GAP * form->least[own->rows.problem]) return dual;
-    return final_scale(own, dual);
+    return final_scale(own, own->w, own->gap, dual);
 }
 
 /* The affine direction; the steepest approach to a bound; Σ ds dd of the corrector, and AᵀW of its centring and
@@ -452,39 +454,37 @@ static void keep_better(solver *own, const point *found, double *interior) {
     memcpy(interior, own->w, own->rows.r * sizeof(double));
 }
 
-static void polish_here(solver *own, double aim, double *interior) {
-    take_point(own, &own->spare);
-    if (own->rows.bounds) polish(&own->space, &own->spare, aim, POLISH_ROUNDS, POLISH_PATIENCE);
+/* Polish the spare point and keep it if it is better; whether its gap is small enough for what it itself explains. */
+static bool polish_spare(solver *own, double scale, double half_tol, double dual, double *interior) {
+    if (own->rows.bounds) polish(&own->space, &own->spare, half_tol * scale, POLISH_ROUNDS, POLISH_PATIENCE);
     keep_better(own, &own->spare, interior);
+    return own->spare.gap <= half_tol * final_scale(own, own->spare.w, own->spare.gap, dual);
 }
 
-/* An array in the table's order as a padded one; 0 on padding. */
-static void read_rows(const table *rows, const double *from, double *out) {
-    memset(out, 0, rows->size * sizeof *out);
-    for (size_t b = 0; b < rows->blocks; b++)
-        memcpy(out + rows->block[b].at, from + rows->block[b].from, rows->block[b].rows * sizeof *out);
-}
-
-/* A warm start, polished, its duals those that w asks for where none are given; whether that is enough. */
-static bool solved_by_start(solver *own, const core_options *options, double *interior) {
+/* The given start, and z there; its duals those that w asks for where none are given. */
+static void read_start(solver *own, const core_options *options, point *out) {
     table *rows = &own->rows;
     const size_t r = rows->r, problem = rows->problem;
-    memcpy(own->w, options->start_w + problem * r, r * sizeof(double));
-    table_forward(rows, own->w, own->z, false);
-    memcpy(own->spare.w, own->w, rows->ld * sizeof(double));
-    own->spare.gap = NAN;
-    if (options->start_u) read_rows(rows, options->start_u + problem * rows->rows, own->spare.u);
-    else
-        for (size_t i = 0; i < rows->size; i++)
-            own->spare.u[i] = row_slope(own->z[i] - rows->t[i], rows->q[i], rows->low[i], rows->high[i]);
-    const double aim = 0.5 * options->tol * gap_scale(rows, own->w, own->z, 0.0);
-    polish(&own->space, &own->spare, aim, POLISH_ROUNDS, POLISH_PATIENCE);
-    if (!(own->spare.gap <= aim)) return false;
-    keep_better(own, &own->spare, interior);
-    return true;
+    memcpy(out->w, options->start_w + problem * r, r * sizeof(double));
+    table_forward(rows, out->w, own->z, false);
+    out->gap = NAN;
+    for (const row_block *block = rows->block; block < rows->block + rows->blocks; block++)
+        for (size_t k = 0; k < block->size; k++) {
+            const size_t i = block->at + k;
+            if (k >= block->rows) out->u[i] = 0.0;
+            else if (options->start_u) out->u[i] = options->start_u[problem * rows->rows + block->from + k];
+            else out->u[i] = row_slope(own->z[i] - rows->t[i], rows->q[i], rows->low[i], rows->high[i]);
+        }
 }
 
-/* Steps until the gap is small enough, polished at POLISH_GAP_OF_CONSTRAINTS or at the tolerance; gives how many. */
+/* A warm start, polished; whether that is enough. */
+static bool solved_by_start(solver *own, const core_options *options, double *interior) {
+    read_start(own, options, &own->spare);
+    memcpy(own->w, own->spare.w, own->rows.ld * sizeof(double));
+    return polish_spare(own, gap_scale(&own->rows, own->w, own->z, 0.0), 0.5 * options->tol, INFINITY, interior);
+}
+
+/* Steps until the gap is small enough, polished on the way and at the end; gives how many. */
 static int64_t iterate(solver *own, const core_options *options, double *interior, bool *solved) {
     double best = INFINITY;
     double next_polish = own->rows.two_sided ? POLISH_GAP_OF_BOXES : POLISH_GAP_OF_CONSTRAINTS;
@@ -504,11 +504,11 @@ static int64_t iterate(solver *own, const core_options *options, double *interio
         const bool last = iteration >= options->max_iterations || table_stopped(&own->rows);
         const bool try_now = better && relative <= next_polish && own->rows.bounds;
         if ((try_now || good || last || lost) && (isfinite(relative) || last)) {
-            const double aim = 0.5 * options->tol * final_scale(own, dual);
+            const double scale = final_scale(own, own->w, own->gap, dual);
             next_polish = POLISH_AGAIN * relative;
-            polish_here(own, aim, interior);
+            take_point(own, &own->spare);
             /* rows with one bound are to be met to rounding, which a few more steps do where polishing does not */
-            *solved = own->spare.gap <= aim || (good && (own->rows.two_sided || last || lost || !better));
+            *solved = polish_spare(own, scale, 0.5 * options->tol, dual, interior) || (good && (own->rows.two_sided || last || lost || !better));
         } else if (better && relative <= POLISH_GAP_OF_CONSTRAINTS && own->gap < own->best.gap) {
             take_point(own, &own->spare);
             if (isnan(own->spare.gap)) own->spare.gap = point_gap(&own->space, &own->spare);
@@ -545,7 +545,10 @@ static void solve_problem(solver *own, size_t problem, const core_options *optio
     memset(interior, 0, r * sizeof(double));
     own->best.gap = INFINITY;
     answer->iterations[problem] = 0;
-    if (perfect_at_zero(rows)) own->best.gap = 0.0, solved = true;
+    if (options->aim) {
+        read_start(own, options, &own->best);
+        polish(&own->space, &own->best, options->aim[problem], (int)options->max_iterations, (int)options->max_iterations);
+    } else if (perfect_at_zero(rows)) own->best.gap = 0.0, solved = true;
     else if (!(options->start_w && (options->start_u || rows->two_sided) &&
                (solved = solved_by_start(own, options, interior)))) {
         if (rows->bounds) begin(own, options->start_w ? options->start_w + problem * r : NULL);
@@ -555,26 +558,6 @@ static void solve_problem(solver *own, size_t problem, const core_options *optio
     answer->gap[problem] = own->best.gap;
     memcpy(answer->w + problem * r, own->best.w, r * sizeof(double));
     write_duals(own, problem, answer->u);
-}
-
-/* Polish the starts of problems low … high, whose gaps are to fall to aim (b), in at most max_iterations steps. */
-CORE_API int core_polish(const core_form *form, const core_options *options, const double *aim, core_answer *answer,
-                         int64_t low, int64_t high, stop_flag stop) {
-    solver own;
-    if (solver_open(&own, form, NULL, stop, INFINITY)) return CORE_MEMORY;
-    const size_t r = own.rows.r, all = own.rows.rows;
-    for (size_t problem = (size_t)low; problem < (size_t)high && !*stop; problem++) {
-        table_load(&own.rows, problem);
-        memcpy(own.best.w, options->start_w + problem * r, r * sizeof(double));
-        read_rows(&own.rows, options->start_u + problem * all, own.best.u);
-        own.best.gap = NAN;
-        polish(&own.space, &own.best, aim[problem], (int)options->max_iterations, (int)options->max_iterations);
-        answer->gap[problem] = own.best.gap;
-        memcpy(answer->w + problem * r, own.best.w, r * sizeof(double));
-        write_duals(&own, problem, answer->u);
-    }
-    solver_close(&own);
-    return *stop ? CORE_STOPPED : CORE_DONE;
 }
 
 /* Problems low … high of the batch; `team` (or NULL) helps with each of them. */

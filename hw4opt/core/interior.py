@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hw4opt.core.arrays import Pointer, address, given
+from hw4opt.core.arrays import Pointer, address
 from hw4opt.core.library import function
 from hw4opt.core.team import helpers
 from hw4opt.core.threads import Stop, spread
@@ -117,7 +117,7 @@ def interior(
     with helpers(table.batch, table.q.shape[1]) as team:
 
         def call(low: int, high: int, stop: ctypes.c_int) -> int:
-            return _functions().interior(form, options, found, team, low, high, stop)
+            return _solve()(form, options, found, team, low, high, stop)
 
         spread(call, table.batch, STEPS_GUESSED * table.work)
     return points
@@ -129,12 +129,8 @@ def polish(table: RowTable, w: Array, u: Array, aim: Array, steps: int) -> Solve
     form, options, points = _Form.of(table), _Options(0.0, steps, math.inf), _new_points(table)
     found = _Answer.of(points)
     options.begin(table, w, u)
-    aims = given("aim", aim, table.batch, finite=False)
-
-    def call(low: int, high: int, stop: ctypes.c_int) -> int:
-        return _functions().polish(form, options, aims, found, low, high, stop)
-
-    spread(call, table.batch, steps * table.work)
+    options.put((table.batch,), aim=aim)
+    spread(lambda low, high, stop: _solve()(form, options, found, None, low, high, stop), table.batch, steps * table.work)
     return points
 
 
@@ -220,7 +216,7 @@ class _Options(_Struct):
         ("tol", NUMBER),
         ("max_iterations", INT),
         ("end", NUMBER),
-        *((name, Pointer) for name in ("start_w", "start_u")),
+        *((name, Pointer) for name in ("start_w", "start_u", "aim")),
     )
 
     def begin(self, table: RowTable, w: Array | None, u: Array | None) -> None:
@@ -251,15 +247,7 @@ def _new_points(table: RowTable) -> SolvedPoints:
     return SolvedPoints(np.zeros(wide), np.zeros(table.q.shape), np.zeros(wide), np.zeros(b), *steps)
 
 
-class _PointFunctions(NamedTuple):
-    interior: Callable[..., int]
-    polish: Callable[..., int]
-
-
 @cache
-def _functions() -> _PointFunctions:
+def _solve() -> Callable[..., int]:
     form, options, answer = (ctypes.POINTER(one) for one in (_Form, _Options, _Answer))
-    return _PointFunctions(
-        function("core_interior", form, options, answer, ctypes.c_void_p, INT, INT, Stop),
-        function("core_polish", form, options, Pointer, answer, INT, INT, Stop),
-    )
+    return function("core_interior", form, options, answer, ctypes.c_void_p, INT, INT, Stop)
