@@ -15,9 +15,10 @@
 
 static const double SAFE_CENTERING = 0.2;   /* of a step after one that was no gain */
 static const double BOUNDARY_SHARE = 0.999; /* of the way to the boundary that a step goes */
-static const double POLISH_GAP_OF_BOXES = 1e-2, POLISH_GAP_OF_CONSTRAINTS = 1e-7; /* relative gaps at which the active set
-                                                                                   is tried for the first time, … */
-static const double POLISH_AGAIN = 1e-5; /* … and what share of that it is tried at again */
+static const double POLISH_GAP_OF_BOXES = 1e-2; /* relative gap at which the active set is tried where rows have two
+                                                   bounds and there is one w; many are left at their centre */
+static const double POLISH_GAP_OF_CONSTRAINTS = 1e-7; /* … and elsewhere */
+static const double POLISH_AGAIN = 1e-5; /* share of that gap at which it is tried once more */
 static const double NEGLIGIBLE_GAP = 1e-16; /* of the least that a gap can be relative to: done, whatever the scale */
 static const double GAP_SCALE_FROM = 1e-6;  /* … and from which on the gap is judged by what the fit explains */
 static const double LARGEST_WEIGHT = 1e14;  /* of W, in units of the rest of H */
@@ -487,7 +488,7 @@ static bool solved_by_start(solver *own, const core_options *options, double *in
 /* Steps until the gap is small enough, polished on the way and at the end; gives how many. */
 static int64_t iterate(solver *own, const core_options *options, double *interior, bool *solved) {
     double best = INFINITY;
-    double next_polish = own->rows.two_sided ? POLISH_GAP_OF_BOXES : POLISH_GAP_OF_CONSTRAINTS;
+    double next_polish = own->rows.two_sided && own->rows.penalized ? POLISH_GAP_OF_BOXES : POLISH_GAP_OF_CONSTRAINTS;
     bool near = false; /* … that the best is near the end */
     int stalled = 0;
     *solved = false;

@@ -192,6 +192,8 @@ void table_load(table *rows, size_t problem) {
     memset(rows->b0, 0, rows->ld * sizeof(double));
     memcpy(rows->p, form->penalty + problem * r, r * sizeof(double));
     memcpy(rows->w_scale, form->w_scale + problem * r, r * sizeof(double));
+    rows->penalized = true;
+    for (size_t j = 0; j < r; j++) rows->penalized &= rows->p[j] > 0.0;
     const double *sums = table_pass(rows, load_group, rows, rows->h0, rows->b0, NULL)->sums;
     rows->c0 = sums[0], rows->bounds = (size_t)sums[1], rows->two_sided = sums[2] == 0.0, rows->curved = sums[3] > 0.0;
 }

@@ -82,6 +82,7 @@ typedef struct {
     bool only_bounded;
     double z_scale, u_scale;
     bool two_sided; /* every bounded row has both bounds */
+    bool penalized; /* every column has a penalty */
     bool curved;    /* h0 is not 0 */
 } table;
 
