@@ -86,7 +86,8 @@ static int solver_open(solver *own, const core_form *form, core_team *team, stop
     own->space.rows = &own->rows;
     own->space.system = own->system; /* the two are never in use at once, but their diagonals are */
     own->space.system.h = take(&next, ld * ld);
-    own->space.z = own->z, own->space.ahead = own->du, own->space.center = own->ds_low, own->space.epsilon = own->ds_high;
+    own->space.z = own->z, own->space.ahead = own->du, own->space.center = own->ds_low;
+    own->space.epsilon = own->ds_high;
     return CORE_DONE;
 }
 
@@ -237,8 +238,9 @@ static void begin_group(void *data, size_t g) {
     double value = 0.0;
     EACH_BOUNDED_BLOCK_OF(rows, g, block) EACH_ROW(block, i) {
         if (!is_open(rows, i)) continue;
-        const double u = rows->two_sided ? row_slope(own->z[i] - rows->t[i], rows->q[i], rows->low[i], rows->high[i])
-                         : has_low(rows, i) || has_high(rows, i) ? dual_inside(rows, i, ratio_reach / rows->length[i]) : 0.0;
+        double u = 0.0;
+        if (rows->two_sided) u = row_slope(own->z[i] - rows->t[i], rows->q[i], rows->low[i], rows->high[i]);
+        else if (has_low(rows, i) || has_high(rows, i)) u = dual_inside(rows, i, ratio_reach / rows->length[i]);
         value += (0.5 * rows->q[i] * u + rows->t[i]) * u;
     }
     rows->group[g].sums[0] = value;
@@ -293,16 +295,18 @@ static void evaluate_group(void *data, size_t g) {
         dots(a, block->size, rows->ld, own->w, own->z + block->at, rows->ld);
         EACH_VECTOR(block, i) {
             const row_masks is = masks_at(rows, i);
-            const vec q = load(rows->q + i), t = load(rows->t + i), unit = load(rows->length + i), du = length * load(own->du + i);
-            const vec u = load(own->u + i) + du, qu = q * u;
-            const vec s_high = load(own->s_high + i) + length * load(own->ds_high + i), d_high = load(own->d_high + i) - where(is.high, du);
-            const vec s_low = load(own->s_low + i) + length * load(own->ds_low + i), d_low = load(own->d_low + i) + where(is.low, du);
-            const vec k = qu + t - load(own->z + i), rest = absolute(k + s_high - s_low) - splat(own->exact_share) * absolute(t);
-            const vec total = q + s_high / d_high + s_low / d_low;
+            const vec q = load(rows->q + i), t = load(rows->t + i), unit = load(rows->length + i);
+            const vec du = length * load(own->du + i), u = load(own->u + i) + du, qu = q * u;
+            const vec s_high = load(own->s_high + i) + length * load(own->ds_high + i);
+            const vec s_low = load(own->s_low + i) + length * load(own->ds_low + i);
+            const vec d_high = load(own->d_high + i) - where(is.high, du);
+            const vec d_low = load(own->d_low + i) + where(is.low, du);
+            const vec k = qu + t - load(own->z + i), total = q + s_high / d_high + s_low / d_low;
+            const vec rest = absolute(k + s_high - s_low) - splat(own->exact_share) * absolute(t);
             const vec weight = where(is.open, 1.0 / larger_of(total, splat(own->least_total) * unit * unit));
             store(own->u + i, u), store(own->s_high + i, s_high), store(own->s_low + i, s_low);
-            store(own->d_high + i, d_high), store(own->d_low + i, d_low), store(own->k + i, k), store(own->weight + i, weight);
-            store(pull + (i - block->at), weight * k);
+            store(own->d_high + i, d_high), store(own->d_low + i, d_low), store(own->k + i, k);
+            store(own->weight + i, weight), store(pull + (i - block->at), weight * k);
             complementarity += s_high * d_high + s_low * d_low;
             residual_cost += where(is.open, larger_of(rest, zero) * absolute(u));
             dual += (where(is.open, 0.5 * qu) + t) * u;
@@ -314,8 +318,8 @@ static void evaluate_group(void *data, size_t g) {
     group->sums[0] = sum_of(complementarity), group->sums[1] = sum_of(residual_cost), group->sums[2] = sum_of(dual);
 }
 
-/* The step, residuals, H, the affine right side, and the gap that complementarity and residuals leave; gives the size of
-   the dual objective. */
+/* The step, residuals, H, the affine right side, and the gap that complementarity and residuals leave; gives the size
+   of the dual objective. */
 static double evaluate(solver *own) {
     table *rows = &own->rows;
     const double energy = quadratic_pull(rows, own->w, own->residual);
@@ -358,8 +362,10 @@ static void affine_group(void *data, size_t g) {
         EACH_VECTOR(block, i) {
             const row_masks is = masks_at(rows, i);
             const vec weight = load(own->weight + i), du = weight * (load(own->du + i) - load(own->k + i));
-            const vec to_high = where(is.high, 1.0 / load(own->d_high + i)), to_low = where(is.low, 1.0 / load(own->d_low + i));
-            const vec s_high = load(own->s_high + i), s_low = load(own->s_low + i), up = du * to_high, down = -du * to_low;
+            const vec to_high = where(is.high, 1.0 / load(own->d_high + i));
+            const vec to_low = where(is.low, 1.0 / load(own->d_low + i));
+            const vec s_high = load(own->s_high + i), s_low = load(own->s_low + i);
+            const vec up = du * to_high, down = -du * to_low;
             const vec high = du * s_high * (1.0 - up), low = -du * s_low * (1.0 - down);
             const vec top = larger_of(up, where(is.high, 1.0 - up)); /* s falls by 1 - its own distance's approach */
             const vec bottom = larger_of(down, where(is.low, 1.0 - down));
@@ -388,7 +394,8 @@ static void combined_group(void *data, size_t g) {
         EACH_VECTOR(block, i) {
             const row_masks is = masks_at(rows, i);
             const vec before = load(own->du + i), s_high = load(own->s_high + i), s_low = load(own->s_low + i);
-            const vec to_high = where(is.high, 1.0 / load(own->d_high + i)), to_low = where(is.low, 1.0 / load(own->d_low + i));
+            const vec to_high = where(is.high, 1.0 / load(own->d_high + i));
+            const vec to_low = where(is.low, 1.0 / load(own->d_low + i));
             const vec ratio_high = s_high * to_high, ratio_low = s_low * to_low;
             const vec aim_high = (target - correction * before * (s_high - ratio_high * before)) * to_high;
             const vec aim_low = (target + correction * before * (s_low + ratio_low * before)) * to_low;
@@ -509,7 +516,8 @@ static int64_t iterate(solver *own, const core_options *options, double *interio
             next_polish = POLISH_AGAIN * relative;
             take_point(own, &own->spare);
             /* rows with one bound are to be met to rounding, which a few more steps do where polishing does not */
-            *solved = polish_spare(own, scale, 0.5 * options->tol, dual, interior) || (good && (own->rows.two_sided || last || lost || !better));
+            const bool enough = own->rows.two_sided || last || lost || !better;
+            *solved = polish_spare(own, scale, 0.5 * options->tol, dual, interior) || (good && enough);
         } else if (better && relative <= POLISH_GAP_OF_CONSTRAINTS && own->gap < own->best.gap) {
             take_point(own, &own->spare);
             if (isnan(own->spare.gap)) own->spare.gap = point_gap(&own->space, &own->spare);
@@ -529,7 +537,8 @@ static void write_duals(solver *own, size_t problem, double *out) {
         double *u = out + problem * rows->rows + block->from;
         for (size_t k = 0; k < block->rows; k++) {
             const size_t i = block->at + k;
-            u[k] = block->bounded ? own->best.u[i] : is_open(rows, i) ? (own->z[i] - rows->t[i]) / rows->q[i] : rows->low[i];
+            const double free = is_open(rows, i) ? (own->z[i] - rows->t[i]) / rows->q[i] : rows->low[i];
+            u[k] = block->bounded ? own->best.u[i] : free;
         }
     }
 }
@@ -547,8 +556,9 @@ static void solve_problem(solver *own, size_t problem, const core_options *optio
     own->best.gap = INFINITY;
     answer->iterations[problem] = 0;
     if (options->aim) {
+        const int rounds = (int)options->max_iterations;
         read_start(own, options, &own->best);
-        polish(&own->space, &own->best, options->aim[problem], (int)options->max_iterations, (int)options->max_iterations);
+        polish(&own->space, &own->best, options->aim[problem], rounds, rounds);
     } else if (perfect_at_zero(rows)) own->best.gap = 0.0, solved = true;
     else if (!(options->start_w && (options->start_u || rows->two_sided) &&
                (solved = solved_by_start(own, options, interior)))) {

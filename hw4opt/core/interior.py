@@ -130,7 +130,11 @@ def polish(table: RowTable, w: Array, u: Array, aim: Array, steps: int) -> Solve
     found = _Answer.of(points)
     options.begin(table, w, u)
     options.put((table.batch,), aim=aim)
-    spread(lambda low, high, stop: _solve()(form, options, found, None, low, high, stop), table.batch, steps * table.work)
+
+    def call(low: int, high: int, stop: ctypes.c_int) -> int:
+        return _solve()(form, options, found, None, low, high, stop)
+
+    spread(call, table.batch, steps * table.work)
     return points
 
 

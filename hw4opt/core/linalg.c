@@ -3,9 +3,11 @@
 static inline size_t at_most_pad(size_t count) { return count < PAD ? count : PAD; }
 
 /* h[p, ·] += sign Σ_i left[i, p] right[i, ·] for p < PAD and `width` vectors, the rows of left `step` apart. */
-__attribute__((always_inline)) static inline void add_tile(size_t width, const double *left, size_t step, const double *right,
-                                                           size_t count, size_t ld, double sign, double *h) {
-    vec a1 = splat(0.0), a2 = a1, a3 = a1, b1 = a1, b2 = a1, b3 = a1, c1 = a1, c2 = a1, c3 = a1, d1 = a1, d2 = a1, d3 = a1;
+__attribute__((always_inline)) static inline void add_tile(size_t width, const double *left, size_t step,
+                                                           const double *right, size_t count, size_t ld, double sign,
+                                                           double *h) {
+    vec a1 = splat(0.0), a2 = a1, a3 = a1, b1 = a1, b2 = a1, b3 = a1;
+    vec c1 = a1, c2 = a1, c3 = a1, d1 = a1, d2 = a1, d3 = a1;
     for (size_t i = 0; i < count; i++, left += step, right += ld) {
         const vec x = load(right), y = width > 1 ? load(right + LANES) : x, z = width > 2 ? load(right + 2 * LANES) : x;
         vec p = splat(left[0]);
@@ -49,7 +51,8 @@ void gram(const double *a, size_t rows, size_t ld, const double *weight, double 
 size_t cholesky(double *h, size_t r, size_t ld, const double *floor) {
     size_t left_out = 0;
     for (size_t k = 0; k < r; k += PAD) {
-        double *one = h + k * ld, *two = one + ld, *three = two + ld, *four = three + ld, u[PAD][PAD] = {0}, inverse[PAD] = {0};
+        double *one = h + k * ld, *two = one + ld, *three = two + ld, *four = three + ld;
+        double u[PAD][PAD] = {0}, inverse[PAD] = {0};
         add_tiles(h + k, ld, h + k, k, ld, -1.0, one + k, ld - k);
         for (size_t i = 0; i < at_most_pad(r - k); i++) { /* the square on the diagonal */
             double *row = one + i * ld + k;
@@ -63,7 +66,8 @@ size_t cholesky(double *h, size_t r, size_t ld, const double *floor) {
             row[i] = root;
         }
         for (size_t j = k + PAD; j < ld; j += LANES) { /* and what stands beside it */
-            const vec a = splat(inverse[0]) * load(one + j), b = splat(inverse[1]) * (load(two + j) - splat(u[0][1]) * a);
+            const vec a = splat(inverse[0]) * load(one + j);
+            const vec b = splat(inverse[1]) * (load(two + j) - splat(u[0][1]) * a);
             const vec c = splat(inverse[2]) * (load(three + j) - splat(u[0][2]) * a - splat(u[1][2]) * b);
             const vec d = load(four + j) - splat(u[0][3]) * a - splat(u[1][3]) * b - splat(u[2][3]) * c;
             store(one + j, a), store(two + j, b), store(three + j, c), store(four + j, splat(inverse[3]) * d);

@@ -40,7 +40,8 @@ static void locate_group(void *data, size_t g) {
     const table *rows = space->rows;
     EACH_BOUNDED_BLOCK_OF(rows, g, block) {
         double dual = 0.0, most = 0.0, z = 0.0, length = 0.0;
-        dots(block_matrix(rows, block, rows->group + g), block->size, rows->ld, space->w, space->z + block->at, rows->ld);
+        const double *a = block_matrix(rows, block, rows->group + g);
+        dots(a, block->size, rows->ld, space->w, space->z + block->at, rows->ld);
         for (size_t i = block->at; i < block->at + block->rows; i++) {
             dual = larger(dual, fabs(space->given[i])), most = larger(most, fabs(space->z[i]));
             z += fabs(space->z[i]), length += rows->length[i];
@@ -63,7 +64,8 @@ static void locate(polish_space *space, const point *at) {
         double count = 0.0;
         row_block all = {0};
         for (next = first; next < end && next->map == first->map; next++) {
-            all.largest_dual = larger(all.largest_dual, next->largest_dual), all.largest_z = larger(all.largest_z, next->largest_z);
+            all.largest_dual = larger(all.largest_dual, next->largest_dual);
+            all.largest_z = larger(all.largest_z, next->largest_z);
             all.mean_z += next->mean_z, all.mean_length += next->mean_length;
             count += next->bounded ? (double)next->rows : 0.0;
         }
@@ -148,7 +150,8 @@ static void curvature_group(void *data, size_t g) {
         if (!inside && !changed) continue;
         const double *a = block_matrix(rows, block, group);
         if (changed) add_rows(change, a, block->size, rows->ld, group->one, rows->ld);
-        for (size_t k = 0; k < inside; k++) memmove(group->made + k * rows->ld, a + place[k] * rows->ld, rows->ld * sizeof *a);
+        for (size_t k = 0; k < inside; k++)
+            memmove(group->made + k * rows->ld, a + place[k] * rows->ld, rows->ld * sizeof *a);
         gram(group->made, inside, rows->ld, weight, group->h, group->scratch);
     }
 }
@@ -191,8 +194,8 @@ static double newton_step(polish_space *space) {
     solve_system(&space->system, space->direction);
     const double *d = space->direction, linear = dot(d, space->base, ld), start = dot(d, space->gradient, ld);
     axpy(1.0, d, space->w, ld);
-    const double gap = measure(space);
-    const double length = search_length(space, linear, dot(d, space->base, ld) - linear, start, dot(d, space->gradient, ld));
+    const double gap = measure(space), curve = dot(d, space->base, ld) - linear;
+    const double length = search_length(space, linear, curve, start, dot(d, space->gradient, ld));
     space->length = length;
     if (length == 1.0) return gap;
     axpy(length - 1.0, d, space->w, ld);

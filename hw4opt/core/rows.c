@@ -111,7 +111,8 @@ int table_open(table *rows, const core_form *form, core_team *team, stop_flag st
     lay_blocks(rows);
     const size_t size = rows->size, ld = rows->ld;
     const bool keep = size * ld <= KEPT_ENTRIES;
-    double *next = rows->arrays = calloc(5 * size + 3 * ld + ld * ld + 9 * GAP + rows->groups * group_size(ld), sizeof *next);
+    const size_t room = 5 * size + 3 * ld + ld * ld + 9 * GAP + rows->groups * group_size(ld);
+    double *next = rows->arrays = calloc(room, sizeof *next);
     if (keep) rows->kept = malloc((size * ld + 1) * sizeof *rows->kept);
     if (!next || (keep && !rows->kept)) {
         table_close(rows);
@@ -202,7 +203,8 @@ static void forward_group(void *data, size_t g) {
     table *rows = data;
     for (row_block *block = first_block(rows, g); block < first_block(rows, g + 1); block++)
         if (block->bounded || !rows->only_bounded)
-            dots(block_matrix(rows, block, rows->group + g), block->size, rows->ld, rows->w_in, rows->z_out + block->at, rows->ld);
+            dots(block_matrix(rows, block, rows->group + g), block->size, rows->ld, rows->w_in, rows->z_out + block->at,
+                 rows->ld);
 }
 
 void table_forward(table *rows, const double *w, double *z, bool only_bounded) {
