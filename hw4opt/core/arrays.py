@@ -72,6 +72,20 @@ def apart(written: Sequence[Pointer], read: Sequence[Pointer] = ()) -> None:
         end_of_written = max(end_of_written, first + size) if writes else end_of_written
 
 
+class Struct(ctypes.Structure):
+    """A structure of C with addresses of arrays, which it keeps alive."""
+
+    def __init__(self, *values: float) -> None:
+        super().__init__(*values)
+        self.kept: list[object] = []
+
+    def put(self, shape: tuple[int, ...], dtype: type = np.float64, **arrays: np.ndarray) -> None:
+        """Fields from arrays of this shape."""
+        self.kept.append(arrays)
+        for name, array in arrays.items():
+            setattr(self, name, address(name, array, shape, dtype))
+
+
 @cache
 def _all_finite() -> Callable[..., int]:
     return function("core_all_finite", Pointer, ctypes.c_size_t)
