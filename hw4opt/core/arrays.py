@@ -18,6 +18,7 @@ Array = NDArray[Any]
 Shape = int | tuple[int, ...]
 FLOAT64 = np.dtype(np.float64)
 INT32 = np.dtype(np.int32)
+INT64 = np.dtype(np.int64)
 Bytes = ctypes.c_char * 0
 
 
@@ -79,7 +80,7 @@ class Struct(ctypes.Structure):
         super().__init__(*values)
         self.kept: list[object] = []
 
-    def put(self, shape: tuple[int, ...], dtype: type = np.float64, **arrays: np.ndarray) -> None:
+    def put(self, shape: tuple[int, ...], dtype: DTypeLike = FLOAT64, **arrays: np.ndarray) -> None:
         """Fields from arrays of this shape."""
         self.kept.append(arrays)
         for name, array in arrays.items():

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hw4opt.core.arrays import Pointer, Struct, given
+from hw4opt.core.arrays import INT64, Pointer, Struct, given
 from hw4opt.core.library import function
 from hw4opt.core.team import helpers
 from hw4opt.core.threads import Stop, spread
@@ -157,7 +157,7 @@ class _Map(Struct):
             assert first >= 0 and (not count or first + count + found.width - 1 <= base_rows)
             return found
         found.width = index.shape[1]
-        found.put((count, found.width), np.int64, index=index)
+        found.put((count, found.width), INT64, index=index)
         assert not count or (index.min() >= 0 and index.max() < base_rows)
         assert coef is None or coef.shape[1] == found.width
         return found

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hw4opt.core.arrays import Struct, address, made
+from hw4opt.core.arrays import INT64, Struct, address, made
 from hw4opt.core.library import Pointer, function
 
 Array = NDArray[np.float64]
@@ -43,7 +43,7 @@ def greedy_pivots(
     own.put((limit, -(-size // PADDING) * PADDING), rows=np.empty((limit, -(-size // PADDING) * PADDING)))
     own.put((limit,), coef=np.empty(limit))
     pivots = np.empty(limit, np.int64)
-    own.put((limit,), np.int64, pivots=pivots)
+    own.put((limit,), INT64, pivots=pivots)
     if isinstance(gram, np.ndarray):
         _functions().pivot(own, address("gram", gram, (size, size)), size, limit)
     else:

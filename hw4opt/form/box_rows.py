@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from hw4opt.form.gap_cost import row_slack
 from hw4opt.form.rows import RowFunctions, cut_rows
 from hw4opt.terms.base import Array
+from hw4opt.validation.frozen import cached_property
 
 CONSTRAINT_ROUNDING = 1e-14  # of the largest z: a constraint violated by no more is met
 

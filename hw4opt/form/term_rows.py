@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from functools import reduce
 from operator import add
 
 import numpy as np
@@ -13,6 +13,7 @@ from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.terms import Acts, Loss, PiecewiseQuadratic, Term
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
+from hw4opt.validation.frozen import cached_property
 
 Rows = BoxRows | SmoothRows
 

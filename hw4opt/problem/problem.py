@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from hw4opt.terms import AUTO, Loss, Smooth, Term
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked
 from hw4opt.validation.arrays import ReadOnly, finite_array
-from hw4opt.validation.frozen import set_fields, unchecked
+from hw4opt.validation.frozen import cached_property, set_fields, unchecked
 
 
 @dataclass(frozen=True, init=False)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hw4opt.form import BoxRows, Form, Piece, SmoothRows
+from hw4opt.form import BoxRows, Form, Piece, SmoothRows, TermRows, pieces_of
 from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import EPS, Array
 
@@ -32,18 +32,15 @@ def row_rounding(form: Form, w: Array, z: Array) -> RowRounding:
     largest = np.abs(z[:, : form.loss.count]).max(axis=1, keepdims=True)
     reach = np.maximum((np.abs(w) @ np.sqrt(form.column_square))[:, None], largest)
     level = 0.5 * EPS * (math.sqrt(w.shape[1]) + 4)
-    total = form.operator.totals
     found = RowRounding(np.empty(z.shape), np.empty(z.shape))
-    np.multiply(ROW_EVALUATION_ROUNDING * largest, total, out=found.breakpoint)
-    np.multiply(level * reach, total, out=found.residual)
-    for piece in form.pieces:
-        found.residual[:, piece.span] += EPS * np.abs(piece.rows.shift)
     for term, spans in zip(form.terms, form.spans, strict=True):
-        if term.acts.own_unit:
-            products = np.abs(w) @ np.abs(term.map.take(form.matrix)).T
-            for span in spans:
-                found.breakpoint[:, span] = ROW_EVALUATION_ROUNDING * products
-                found.residual[:, span] = level * products
+        own = np.abs(w) @ np.abs(term.map.take(form.matrix)).T if term.acts.own_unit else None
+        for rows, span in zip(term.functions, spans, strict=True):
+            if own is None:
+                found.breakpoint[:, span] = ROW_EVALUATION_ROUNDING * term.map.total * largest
+                found.residual[:, span] = level * term.map.total * reach + EPS * np.abs(rows.shift)
+            else:
+                found.breakpoint[:, span], found.residual[:, span] = ROW_EVALUATION_ROUNDING * own, level * own
     return found
 
 
@@ -60,30 +57,41 @@ class RowSums(NamedTuple):
 def row_sums(form: Form, z: Array, u: Array, rounding: RowRounding) -> RowSums:
     """Over all rows."""
 
-    def sums(piece: Piece) -> RowSums:
+    def sums(part: tuple[TermRows, Piece]) -> RowSums:
+        term, piece = part
         z_here, u_here, unsure = z[:, piece.span], u[:, piece.span], rounding.residual[:, piece.span]
         if isinstance(piece.rows, SmoothRows):
             return _smooth_sums(piece.rows, z_here, u_here, unsure)
         near = RowRounding(rounding.breakpoint[:, piece.span], unsure)
-        return _box_sums(piece.rows, form.operator.differences[piece.span], z_here, u_here, near)
+        return _box_sums(piece.rows, term.map.coef is not None, z_here, u_here, near)
 
-    parts = parallel_map(sums, form.pieces)
+    parts = parallel_map(sums, _pieces(form))
     if len(parts) == 1:
         return parts[0]
     slack, value, unsure, excess = zip(*parts, strict=True)
     return RowSums(reduce(add, slack), reduce(add, value), reduce(add, unsure), np.concatenate(excess, axis=1))
 
 
-def _box_sums(rows: BoxRows, differences: np.ndarray, z: Array, u: Array, rounding: RowRounding) -> RowSums:
+def _pieces(form: Form) -> list[tuple[TermRows, Piece]]:
+    """The functions of every term, some rows at a time."""
+    return [
+        (term, piece)
+        for term, spans in zip(form.terms, form.spans, strict=True)
+        for rows, span in zip(term.functions, spans, strict=True)
+        for piece in pieces_of(rows, span.start, span.stop)
+    ]
+
+
+def _box_sums(rows: BoxRows, are_differences: bool, z: Array, u: Array, rounding: RowRounding) -> RowSums:
     """Of rows without curvature, differences of fitted values and constraints cancel: rounding beyond a breakpoint
     counts as on it, at its price."""
     v, q = z - rows.shift, rows.quadratic
     met, extra, at_breakpoint = False, 0.0, u
     if not rows.all_curved:
-        cancels = rows.one_sided | (rows.flat & differences)
+        cancels = rows.flat if are_differences else rows.one_sided  # constraints are flat
         size = np.abs(v)
         met = cancels & (size <= rounding.breakpoint)
-        extra = (np.abs(u) * np.where(met, size, 0.0)).sum(axis=1)
+        extra = np.vecdot(np.abs(u), np.where(met, size, 0.0))
         v, at_breakpoint = np.where(met, 0.0, v), np.where(cancels, u, 0.0)
     p = _best_dual(rows, v, at_breakpoint)
     inside = np.isfinite(p)
@@ -104,8 +112,8 @@ def _best_dual(rows: BoxRows, v: Array, at_breakpoint: Array) -> Array:
     if rows.all_curved:
         free = v / rows.quadratic
     else:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            free = np.where(rows.flat & (v == 0), at_breakpoint, v / rows.quadratic)
+        steep = np.where(v == 0, at_breakpoint, np.copysign(np.inf, v))
+        free = np.where(rows.flat, steep, v / np.where(rows.flat, 1.0, rows.quadratic))
     return np.minimum(np.maximum(free, rows.low), rows.high)
 
 

@@ -22,8 +22,6 @@ class Violation:
 
 def violations(form: Form, z: Array, allowed: Array) -> list[Violation]:
     """Of every function with constraints."""
-    if not form.boxes.has_constraints:
-        return []
     return [
         Violation(term, np.maximum(rows.violation(z[:, span]) - allowed[:, span], 0.0))
         for term, spans in zip(form.terms, form.spans, strict=True)
@@ -66,8 +64,6 @@ def relative_violation(form: Form, found: Sequence[Violation]) -> Array:
 def largest_drop(form: Form, w: Array) -> Array | None:
     """The largest fall below the running maximum (rise above the minimum) under an order constraint, (b,); None without
     one."""
-    if not form.boxes.has_constraints:
-        return None
     drop = None
     for term in form.terms:
         if term.acts.order != 1 or not any(one.has_constraints for one in term.boxes):
