@@ -17,8 +17,8 @@ ROW_EVALUATION_ROUNDING = 8 * EPS  # of the largest fitted value (of a slope's o
 
 
 class RowRounding(NamedTuple):
-    """What rounding may do to the rows, (b, M) each: to z - shift where that decides about a breakpoint, and to z -
-    shift."""
+    """What rounding may do to the rows, (b, M) each: to z - shift where that decides about a breakpoint without
+    curvature, and to z - shift."""
 
     breakpoint: Array
     residual: Array
@@ -32,15 +32,17 @@ def row_rounding(form: Form, w: Array, z: Array) -> RowRounding:
     largest = np.abs(z[:, : form.loss.count]).max(axis=1, keepdims=True)
     reach = np.maximum((np.abs(w) @ np.sqrt(form.column_square))[:, None], largest)
     level = 0.5 * EPS * (math.sqrt(w.shape[1]) + 4)
-    found = RowRounding(np.empty(z.shape), np.empty(z.shape))
+    found = RowRounding(np.zeros(z.shape), np.empty(z.shape))
     for term, spans in zip(form.terms, form.spans, strict=True):
         own = np.abs(w) @ np.abs(term.map.take(form.matrix)).T if term.acts.own_unit else None
         for rows, span in zip(term.functions, spans, strict=True):
             if own is None:
-                found.breakpoint[:, span] = ROW_EVALUATION_ROUNDING * term.map.total * largest
-                found.residual[:, span] = level * term.map.total * reach + EPS * np.abs(rows.shift)
+                found.residual[:, span] = EPS * np.abs(rows.shift) + level * term.map.total * reach
             else:
-                found.breakpoint[:, span], found.residual[:, span] = ROW_EVALUATION_ROUNDING * own, level * own
+                found.residual[:, span] = level * own
+            if not (isinstance(rows, BoxRows) and rows.all_curved):
+                at = largest * term.map.total if own is None else own
+                found.breakpoint[:, span] = ROW_EVALUATION_ROUNDING * at
     return found
 
 
@@ -85,7 +87,7 @@ def _pieces(form: Form) -> list[tuple[TermRows, Piece]]:
 def _box_sums(rows: BoxRows, are_differences: bool, z: Array, u: Array, rounding: RowRounding) -> RowSums:
     """Of rows without curvature, differences of fitted values and constraints cancel: rounding beyond a breakpoint
     counts as on it, at its price."""
-    v, q = z - rows.shift, rows.quadratic
+    v, half = z - rows.shift, 0.5 * rows.quadratic
     met, extra, at_breakpoint = False, 0.0, u
     if not rows.all_curved:
         cancels = rows.flat if are_differences else rows.one_sided  # constraints are flat
@@ -94,15 +96,14 @@ def _box_sums(rows: BoxRows, are_differences: bool, z: Array, u: Array, rounding
         extra = np.vecdot(np.abs(u), np.where(met, size, 0.0))
         v, at_breakpoint = np.where(met, 0.0, v), np.where(cancels, u, 0.0)
     p = _best_dual(rows, v, at_breakpoint)
-    inside = np.isfinite(p)
-    if inside.all():
-        value = excess = (v - 0.5 * q * p) * p
-    else:  # a violation is counted apart
+    if rows.has_constraints and not (inside := np.isfinite(p)).all():  # a violation is counted apart
         p, v, u = np.where(inside, p, 0.0), np.where(inside, v, 0.0), np.where(np.isfinite(u), u, 0.0)
-        value = (v - 0.5 * q * p) * p
+        value = (v - half * p) * p
         excess = np.where(inside, value, np.inf)
+    else:
+        value = excess = (v - half * p) * p
     slope = p - u
-    slack = np.maximum(slope * (v - 0.5 * q * (p + u)), 0.0).sum(axis=1) + extra
+    slack = np.maximum(slope * (v - half * (p + u)), 0.0).sum(axis=1) + extra
     unsure = _slack_rounding(rows, v, u, np.abs(slope), rounding.residual, met)
     return RowSums(slack, value.sum(axis=1), unsure.sum(axis=1), excess)
 
@@ -112,26 +113,35 @@ def _best_dual(rows: BoxRows, v: Array, at_breakpoint: Array) -> Array:
     if rows.all_curved:
         free = v / rows.quadratic
     else:
-        steep = np.where(v == 0, at_breakpoint, np.copysign(np.inf, v))
-        free = np.where(rows.flat, steep, v / np.where(rows.flat, 1.0, rows.quadratic))
+        free = np.where(v == 0, at_breakpoint, np.copysign(np.inf, v))
+        if not rows.none_curved:
+            free = np.where(rows.flat, free, v / np.where(rows.flat, 1.0, rows.quadratic))
     return np.minimum(np.maximum(free, rows.low), rows.high)
 
 
 def _slack_rounding(rows: BoxRows, v: Array, u: Array, slope: Array, unsure: Array, met: np.ndarray | bool) -> Array:
     """What an error of `unsure` in v does to the slack of a row, whose slope in v is as steep as `slope` and whose
     curvature is 1/q."""
-    q, size = rows.quadratic, np.abs(u)
-    unsure = unsure + EPS * (np.abs(v) + q * size)
-    first = slope * unsure
-    bend = q if rows.all_curved else np.where(rows.flat, 1.0, q)
-    bends = (v + unsure >= bend * rows.low) & (v - unsure <= bend * rows.high)
-    second = np.where(bends, 0.5 * np.square(unsure) / bend, 0.0)
+    size = np.abs(u)
+    unsure = unsure + EPS * (np.abs(v) + rows.quadratic * size)
+    total = first = slope * unsure
+    if not rows.none_curved:
+        total = first + _bend_rounding(rows, v, unsure)
     if not rows.all_curved:
         width = rows.high - rows.low
         crosses = np.where(met | np.isinf(width), size, width) * unsure
-        beyond = np.where(np.abs(v) <= unsure, np.maximum(crosses - first, 0.0), 0.0)
-        second = np.where(rows.flat, beyond, second)
-    return first + second if rows.all_open else np.where(rows.open, first + second, 0.0)
+        beyond = np.where(np.abs(v) <= unsure, np.maximum(crosses, first), first)
+        total = np.where(rows.flat, beyond, total)
+    return total if rows.all_open else np.where(rows.open, total, 0.0)
+
+
+def _bend_rounding(rows: BoxRows, v: Array, unsure: Array) -> Array:
+    """The second order where f is curved."""
+    bend = rows.quadratic if rows.all_curved else np.where(rows.flat, 1.0, rows.quadratic)
+    second = np.square(unsure) * (0.5 / bend)
+    if not (rows.low_bounded or rows.high_bounded):
+        return second
+    return np.where((v + unsure >= bend * rows.low) & (v - unsure <= bend * rows.high), second, 0.0)
 
 
 def _smooth_sums(rows: SmoothRows, z: Array, u: Array, unsure: Array) -> RowSums:

@@ -25,8 +25,7 @@ else:
 
 def set_fields(record: object, **values: object) -> None:
     """Set fields of a frozen record that is being made, or a cached value of it."""
-    for name, value in values.items():
-        object.__setattr__(record, name, value)
+    vars(record).update(values)
 
 
 def unchecked(kind: type[Record], **values: object) -> Record:
