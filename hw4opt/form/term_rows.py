@@ -53,7 +53,7 @@ class TermRows:
         first = self.functions[0]
         return first if isinstance(first, SmoothRows) else None
 
-    @property
+    @cached_property
     def boxes(self) -> tuple[BoxRows, ...]:
         """The box-constrained functions; none of a smooth loss."""
         return tuple(one for one in self.functions if isinstance(one, BoxRows))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import reduce
 from operator import add
 from typing import NamedTuple
 
 import numpy as np
 
-from hw4opt.form import BoxRows, Form, Piece, SmoothRows, TermRows, pieces_of
+from hw4opt.form import BoxRows, Form, Piece, SmoothRows, cut_rows, pieces_of
 from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import EPS, Array
 
@@ -17,32 +18,30 @@ ROW_EVALUATION_ROUNDING = 8 * EPS  # of the largest fitted value (of a slope's o
 
 
 class RowRounding(NamedTuple):
-    """What rounding may do to the rows, (b, M) each: to z - shift where that decides about a breakpoint without
-    curvature, and to z - shift."""
+    """What rounding may do to the rows of one function, (b, m) or (b, 1) each: to z - shift where that decides about a
+    breakpoint, and to z."""
 
     breakpoint: Array
-    residual: Array
+    z: Array
+
+    def cut(self, columns: slice) -> RowRounding:
+        """Some of the rows."""
+        return RowRounding(*(cut_rows(one, columns) for one in self))
 
 
-def row_rounding(form: Form, w: Array, z: Array) -> RowRounding:
-    """That of the largest fitted value, and of r products and the shift, amplified by a row's coefficients.
+def row_rounding(form: Form, w: Array, z: Array) -> list[list[RowRounding]]:
+    """By term and function: that of the largest fitted value, and of r products, amplified by a row's coefficients.
 
     Slopes, in units of f over x, are no sums of fitted values: theirs is that of their own products.
     """
     largest = np.abs(z[:, : form.loss.count]).max(axis=1, keepdims=True)
     reach = np.maximum((np.abs(w) @ np.sqrt(form.column_square))[:, None], largest)
     level = 0.5 * EPS * (math.sqrt(w.shape[1]) + 4)
-    found = RowRounding(np.zeros(z.shape), np.empty(z.shape))
-    for term, spans in zip(form.terms, form.spans, strict=True):
+    found = []
+    for term in form.terms:
         own = np.abs(w) @ np.abs(term.map.take(form.matrix)).T if term.acts.own_unit else None
-        for rows, span in zip(term.functions, spans, strict=True):
-            if own is None:
-                found.residual[:, span] = EPS * np.abs(rows.shift) + level * term.map.total * reach
-            else:
-                found.residual[:, span] = level * own
-            if not (isinstance(rows, BoxRows) and rows.all_curved):
-                at = largest * term.map.total if own is None else own
-                found.breakpoint[:, span] = ROW_EVALUATION_ROUNDING * at
+        at, of_products = (largest * term.map.total, reach * term.map.total) if own is None else (own, own)
+        found.append([RowRounding(ROW_EVALUATION_ROUNDING * at, level * of_products)] * len(term.functions))
     return found
 
 
@@ -56,32 +55,40 @@ class RowSums(NamedTuple):
     excess: Array
 
 
-def row_sums(form: Form, z: Array, u: Array, rounding: RowRounding) -> RowSums:
+def row_sums(form: Form, z: Array, u: Array, rounding: Sequence[Sequence[RowRounding]]) -> RowSums:
     """Over all rows."""
 
-    def sums(part: tuple[TermRows, Piece]) -> RowSums:
-        term, piece = part
-        z_here, u_here, unsure = z[:, piece.span], u[:, piece.span], rounding.residual[:, piece.span]
-        if isinstance(piece.rows, SmoothRows):
-            return _smooth_sums(piece.rows, z_here, u_here, unsure)
-        near = RowRounding(rounding.breakpoint[:, piece.span], unsure)
-        return _box_sums(piece.rows, term.map.coef is not None, z_here, u_here, near)
+    def sums(part: _Part) -> RowSums:
+        z_here, u_here = z[:, part.piece.span], u[:, part.piece.span]
+        if isinstance(part.piece.rows, SmoothRows):
+            return _smooth_sums(part.piece.rows, z_here, u_here, part.rounding)
+        return _box_sums(part.piece.rows, part.are_differences, z_here, u_here, part.rounding)
 
-    parts = parallel_map(sums, _pieces(form))
+    parts = parallel_map(sums, _parts(form, rounding))
     if len(parts) == 1:
         return parts[0]
     slack, value, unsure, excess = zip(*parts, strict=True)
     return RowSums(reduce(add, slack), reduce(add, value), reduce(add, unsure), np.concatenate(excess, axis=1))
 
 
-def _pieces(form: Form) -> list[tuple[TermRows, Piece]]:
-    """The functions of every term, some rows at a time."""
-    return [
-        (term, piece)
-        for term, spans in zip(form.terms, form.spans, strict=True)
-        for rows, span in zip(term.functions, spans, strict=True)
-        for piece in pieces_of(rows, span.start, span.stop)
-    ]
+class _Part(NamedTuple):
+    """Some rows of one function; whether they have coefficients of their own."""
+
+    piece: Piece
+    are_differences: bool
+    rounding: RowRounding
+
+
+def _parts(form: Form, rounding: Sequence[Sequence[RowRounding]]) -> list[_Part]:
+    """All rows, some of one function at a time."""
+    found = []
+    for term, spans, of_term in zip(form.terms, form.spans, rounding, strict=True):
+        for rows, span, near in zip(term.functions, spans, of_term, strict=True):
+            for piece in pieces_of(rows, span.start, span.stop):
+                if piece.rows is not rows:
+                    near = near.cut(slice(piece.span.start - span.start, piece.span.stop - span.start))
+                found.append(_Part(piece, term.map.coef is not None, near))
+    return found
 
 
 def _box_sums(rows: BoxRows, are_differences: bool, z: Array, u: Array, rounding: RowRounding) -> RowSums:
@@ -104,7 +111,7 @@ def _box_sums(rows: BoxRows, are_differences: bool, z: Array, u: Array, rounding
         value = excess = (v - half * p) * p
     slope = p - u
     slack = np.maximum(slope * (v - half * (p + u)), 0.0).sum(axis=1) + extra
-    unsure = _slack_rounding(rows, v, u, np.abs(slope), rounding.residual, met)
+    unsure = _slack_rounding(rows, v, u, np.abs(slope), rounding.z, met)
     return RowSums(slack, value.sum(axis=1), unsure.sum(axis=1), excess)
 
 
@@ -119,11 +126,11 @@ def _best_dual(rows: BoxRows, v: Array, at_breakpoint: Array) -> Array:
     return np.minimum(np.maximum(free, rows.low), rows.high)
 
 
-def _slack_rounding(rows: BoxRows, v: Array, u: Array, slope: Array, unsure: Array, met: np.ndarray | bool) -> Array:
-    """What an error of `unsure` in v does to the slack of a row, whose slope in v is as steep as `slope` and whose
-    curvature is 1/q."""
+def _slack_rounding(rows: BoxRows, v: Array, u: Array, slope: Array, of_z: Array, met: np.ndarray | bool) -> Array:
+    """What an error in v does to the slack of a row, whose slope in v is as steep as `slope` and whose curvature is
+    1/q; of_z: what there is in z."""
     size = np.abs(u)
-    unsure = unsure + EPS * (np.abs(v) + rows.quadratic * size)
+    unsure = EPS * (np.abs(rows.shift) + np.abs(v) + rows.quadratic * size) + of_z
     total = first = slope * unsure
     if not rows.none_curved:
         total = first + _bend_rounding(rows, v, unsure)
@@ -144,7 +151,8 @@ def _bend_rounding(rows: BoxRows, v: Array, unsure: Array) -> Array:
     return np.where((v + unsure >= bend * rows.low) & (v - unsure <= bend * rows.high), second, 0.0)
 
 
-def _smooth_sums(rows: SmoothRows, z: Array, u: Array, unsure: Array) -> RowSums:
+def _smooth_sums(rows: SmoothRows, z: Array, u: Array, near: RowRounding) -> RowSums:
     slack, (value, slope, curvature) = rows.slack(z, u), rows.derivatives(z)
+    unsure = near.z + EPS * np.abs(rows.shift)
     rounding = np.abs(slope - u) * unsure + 0.5 * curvature * np.square(unsure) + rows.slack_rounding(z, u, slack)
     return RowSums(slack.sum(axis=1), value.sum(axis=1), rounding.sum(axis=1), rows.excess(z))
