@@ -17,9 +17,10 @@ typedef struct {
 } pivoting;
 
 /* At most so many pivots; column j of K (size) starts at columns + j * stride. */
-CORE_API int core_pivot(pivoting *own, const double *columns, int64_t stride, int64_t most) {
+CORE_API int core_pivot(pivoting *own, const double *columns, int64_t stride, int64_t most, stop_flag stop) {
     const size_t size = (size_t)own->size, ld = padded(size);
     for (; own->next >= 0 && own->done < own->room && most > 0; most--) {
+        if (*stop) return CORE_STOPPED;
         const size_t best = (size_t)own->next, done = (size_t)own->done;
         const double *column = columns + own->next * stride, root = sqrt(own->left[best] / own->weight[best]);
         double *fresh = own->rows + done * ld, largest = own->floor;
@@ -38,9 +39,10 @@ CORE_API int core_pivot(pivoting *own, const double *columns, int64_t stride, in
 }
 
 /* The inverse (done, done) of the upper triangle that the rows have at the pivots. */
-CORE_API int core_inverse_at_pivots(const pivoting *own, double *inverse) {
+CORE_API int core_inverse_at_pivots(const pivoting *own, double *inverse, stop_flag stop) {
     const size_t r = (size_t)own->done, ld = padded((size_t)own->size);
     for (size_t i = r; i-- > 0;) {
+        if (*stop) return CORE_STOPPED;
         const double *factor = own->rows + i * ld, pivot = factor[own->pivots[i]];
         double *row = inverse + i * r;
         memset(row, 0, r * sizeof *row);

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.core.pivots import Pivots, greedy_pivots
+from hw4opt.core.pivots import GreedyPivots, greedy_pivots
 from hw4opt.errors import InputError
 from hw4opt.kernels import VALUE, Kernel, Precomputed
 from hw4opt.running.threads import parallel_map
@@ -66,7 +66,7 @@ def _kinds(columns: np.ndarray) -> list[int]:
     return sorted(set(columns.tolist()))
 
 
-def _pivots(kernel: Kernel, x: Array, kinds: Sequence[int], diagonal: Array, limit: int) -> Pivots:
+def _pivots(kernel: Kernel, x: Array, kinds: Sequence[int], diagonal: Array, limit: int) -> GreedyPivots:
     """Greedy pivots among the candidates, those of one kind behind those of another; slopes are measured in units of
     values."""
     weight = np.ones(len(diagonal))
