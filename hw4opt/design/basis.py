@@ -66,15 +66,15 @@ def _kinds(columns: np.ndarray) -> list[int]:
     return sorted(set(columns.tolist()))
 
 
-def _pivots(kernel: Kernel, x: Array, kinds: Sequence[int], diagonal: Array, limit: int) -> GreedyPivots:
+def _pivots(gram: Array | Callable[[int], Array], diagonal: Array, kinds: int, limit: int) -> GreedyPivots:
     """Greedy pivots among the candidates, those of one kind behind those of another; slopes are measured in units of
     values."""
     weight = np.ones(len(diagonal))
-    if len(kinds) > 1:
-        largest = diagonal.reshape(len(kinds), -1).max(axis=1)
-        weight = np.repeat(largest[0] / np.maximum(largest, 1e-300), len(x))
+    if kinds > 1:
+        largest = diagonal.reshape(kinds, -1).max(axis=1)
+        weight = np.repeat(largest[0] / np.maximum(largest, 1e-300), len(diagonal) // kinds)
     floor = TRUNCATION * float((weight * diagonal).max())
-    return greedy_pivots(_gram(kernel, x, kinds), diagonal, weight, floor, min(limit, len(diagonal)))
+    return greedy_pivots(gram, diagonal, weight, floor, min(limit, len(diagonal)))
 
 
 def _gram(kernel: Kernel, x: Array, kinds: Sequence[int]) -> Array | Callable[[int], Array]:
@@ -107,11 +107,13 @@ def build_basis(
         check_size(kernel, diagonal)
         if not diagonal.max() > 0:
             raise InputError("the kernel is zero at every data point; give another kernel, or coef0 above 0")
-        pivots = _pivots(kernel, points, kinds, diagonal, limit)
+        gram = _gram(kernel, points, kinds)
+        pivots = _pivots(gram, diagonal, len(kinds), limit)
         of, place = np.divmod(pivots.places, len(points))
         kept = place[:, None].astype(float) if is_gram else points[place]
         basis = Basis(kernel, kept, np.array(kinds)[of], pivots.inverse, pivots.complete)
-        values = basis.evaluate(x)
+        # what `evaluate` gives, to the last digit: its kernel values are there
+        values = gram.take(place, axis=1) @ basis.factor if isinstance(gram, np.ndarray) else basis.evaluate(x)
         if every or not pivots.complete:
             return basis, values
         left = kernel.diagonal(x) - np.einsum("ij,ij->i", values, values)
