@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -25,7 +24,7 @@ from hw4opt.proof.existence import Existence
 from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 from hw4opt.validation.arrays import ReadOnly, finite_column, read_only
-from hw4opt.validation.frozen import set_fields
+from hw4opt.validation.frozen import cached_property, set_fields
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from hw4opt.selection.held_out import score_settings
 from hw4opt.selection.loo.layout import Layouts
 from hw4opt.selection.refine import Again, Near
 from hw4opt.selection.scores import Score
+from hw4opt.validation.frozen import cached_property
 
 SHARED_TASK_FITS = 2_000  # fits from which another basis would gain nothing by joining
 # rows × fits of one task, of the settings of one basis: an interruption loses no more than the tasks under way

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from hw4opt.selection.loo.layout import Layout
 from hw4opt.terms import Acts
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
+from hw4opt.validation.frozen import cached_property
 
 # what a sum of held-out losses is known to: of the limit of a race, and of what gaps are relative to
 LIMIT_MARGIN, GAP_MARGIN = 1e-7, 1e-10
