@@ -16,9 +16,10 @@ void clear_responses(engine *e) {
 static bool respond(engine *e, change *one) {
     if (one->x) return true;
     const size_t row = one->row;
-    if (e->slot[row] < 0) {
-        if (e->slots == e->capacity) return false;
-        const size_t mine = e->slots++;
+    const bool fresh = e->slot[row] < 0;
+    if (fresh && e->slots == e->capacity) return false;
+    if (fresh || (e->task->correct && row + 1 == e->all)) { /* a force is another one in every fold */
+        const size_t mine = fresh ? e->slots++ : (size_t)e->slot[row];
         double *x = e->response_x + mine * e->m, *w = e->response_w + mine * e->ld, *u = e->c;
         e->owner[mine] = row, e->slot[row] = (int)mine;
         if (row < e->rows && e->place[row] >= 0) {
@@ -358,6 +359,14 @@ static bool give_way(engine *e, const candidate *event, unsigned char before) {
         if (one->row >= e->rows && one->now == EQUAL) one->now = IMPLIED, found = true;
     }
     return found;
+}
+
+bool settled(engine *e) {
+    size_t count = 0;
+    if (!forces(e, false)) return false;
+    positions(e);
+    changed_candidates(e, &count), base_candidates(e, &count);
+    return !count;
 }
 
 /* From σ = 1 to 0, `events` changes of state on the way; false where the path ends before. */

@@ -48,6 +48,7 @@ static void lay_out(engine *e, arena *from) {
     e->pivot = TAKE(k, size_t), e->unknowns = TAKE(k, size_t);
     e->candidates = TAKE(m + 2 * MOST_CHANGED, candidate);
     e->shares = TAKE((size_t)e->task->folds, share);
+    e->known = TAKE(e->task->correct ? (size_t)e->task->folds * all : 0, unsigned char);
     e->vectors = TAKE(m * ld, double), e->coefs = TAKE(ld * m, double);
 }
 
@@ -110,6 +111,37 @@ static bool begin_fold(engine *e, size_t fold) {
     for (int64_t k = task->enter_from[fold]; k < task->enter_from[fold + 1]; k++)
         if (!appear(e, (size_t)task->enter[k])) return false;
     return true;
+}
+
+/* The last row of a fold is its force. */
+static void load_force(engine *e, size_t at) {
+    memcpy(e->by_row + (e->all - 1) * e->ld, e->task->force + at * e->r, e->r * sizeof(double));
+}
+
+enum { STUCK = 16 }; /* beside a known state */
+
+static unsigned char base_state(const engine *e, size_t row) { return row < e->rows ? e->state[row] : ABSENT; }
+
+static void keep_states(const engine *e, unsigned char *known) {
+    for (size_t i = 0; i < e->all; i++) known[i] = base_state(e, i);
+    for (size_t k = 0; k < e->changed_count; k++) {
+        const change *one = e->changed + k;
+        known[one->row] = (unsigned char)(one->now | (one->stuck ? STUCK : 0));
+    }
+}
+
+/* A fold in the states of the round before; false where they are not right any more. */
+static bool resume(engine *e, const unsigned char *known) {
+    if (e->capacity < e->all && e->slots + 2 * MOST_UNKNOWN > e->capacity) clear_responses(e);
+    clear_path(e);
+    for (size_t i = 0; i < e->all; i++) {
+        if (known[i] == base_state(e, i)) continue;
+        change *one = changed_row(e, i);
+        if (!one) return false;
+        one->own = true, one->now = known[i] & (STUCK - 1), one->stuck = known[i] & STUCK;
+    }
+    change *force = changed_row(e, e->all - 1);
+    return force && (force->own = true, force->now = LOW, settled(e));
 }
 
 /* z of the fold's rows at fold_w. */
@@ -292,6 +324,27 @@ static double line_up(engine *e, bool race, bool exact) {
 
 /* ------------------------------------------------------------------ settings */
 
+/* Round after round, until Python has no more to correct. */
+static int solve_rounds(engine *e, size_t setting) {
+    const core_fold_task *task = e->task;
+    const size_t folds = (size_t)task->folds, first = setting * folds;
+    for (int round = 0;; round++) {
+        for (size_t fold = 0; fold < folds; fold++) {
+            const size_t at = first + fold;
+            unsigned char *known = e->known + fold * e->all;
+            if (e->stop && *e->stop) return CORE_STOPPED;
+            if (round && !task->again[at]) continue;
+            load_force(e, at);
+            task->gap[at] = INFINITY;
+            if (!(round && resume(e, known)) && !(begin_fold(e, fold) && follow(e, task->events + at))) continue;
+            task->gap[at] = prove(e, fold, task->fold_w + at * e->r, NULL);
+            keep_states(e, known);
+        }
+        const int64_t left = task->correct((int64_t)setting);
+        if (left <= 0) return left ? CORE_STOPPED : CORE_DONE;
+    }
+}
+
 static int solve_setting(engine *e, size_t setting) {
     const core_fold_task *task = e->task;
     load_setting(e, setting);
@@ -301,6 +354,7 @@ static int solve_setting(engine *e, size_t setting) {
     if (task->bound) task->bound[setting] = 0.0;
     if (e->stop && *e->stop) return CORE_STOPPED;
     if (task->wrong[setting] < 0) return CORE_DONE;
+    if (task->correct) return solve_rounds(e, setting);
     const double limit = task->limit ? task->limit[setting] : INFINITY;
     double total = line_up(e, limit < INFINITY, task->wrong[setting] == 0);
     for (const share *one = e->shares; one < e->shares + folds && !(total > limit); one++) {
