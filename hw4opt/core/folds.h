@@ -88,13 +88,15 @@ typedef struct {
     const core_fold_task *task;
     stop_flag stop;
     size_t r, ld, rows, m, all, capacity;
-    double *columns, *by_row; /* A of all data by columns (m × r); all rows, by rows (all × ld) */
+    size_t fixed; /* the first rows, a multiple of PAD: their states cannot change, so that folds need their sum only */
+    double *columns, *by_row; /* A of all data by columns: the fixed rows, the others; all rows, by rows (all × ld) */
     /* the setting */
     const double *q, *t, *low, *high;
     double *penalty, *w_scale;
     double z_scale, u_scale, gap_scale;
     double *z_slack, *u_slack; /* (all) */
-    double reach;
+    double reach, largest_z, largest_u; /* at the base; of fitted values, of fixed rows */
+    double *gram, *pull;                /* (r × ld), (ld): Aᵀu of the fixed rows is gram · w + pull */
     /* the base */
     unsigned char *state;
     double *w, *x, *x_low, *x_high; /* limits with slack */
@@ -134,6 +136,13 @@ static inline double largest(const double *x, size_t size) {
 }
 
 static inline const double *row_of(const engine *e, size_t row) { return e->by_row + row * e->ld; }
+
+/* Of all data's rows that are not fixed: how many, padded, and z = A w into their places. */
+static inline size_t moving(const engine *e) { return e->m - e->fixed; }
+
+static inline void forward_moving(const engine *e, const double *w, double *z) {
+    forward(e->columns + e->fixed * e->r, moving(e), e->r, w, z + e->fixed);
+}
 
 /* y += Σ a_k x_k over `size` entries, k < count, row k of `rows` at k·ld. */
 static inline void add_rows(const double *a, const double *rows, size_t count, size_t ld, double *y, size_t size) {
@@ -188,8 +197,8 @@ int64_t make_base(engine *e, size_t setting);
 /* The answer of w and of the multipliers of E to a force (r), with row k of E moved by shift[k]; shift is used up. */
 void solve_base(const engine *e, const double *force, double *shift, double *w, double *multiplier);
 
-/* g = P w + Aᵀu over the rows of all data. */
-void stationarity(const engine *e, const double *w, const double *u, double *g);
+/* g += Aᵀu over the rows of all data that are not fixed. */
+void adjoint_moving(const engine *e, const double *u, double *g);
 
 void clear_responses(engine *e);
 void clear_path(engine *e);
