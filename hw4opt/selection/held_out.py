@@ -30,7 +30,7 @@ NEWTON_ENTRIES = 3_000_000  # rows × folds that take their Newton steps togethe
 RESPONSE_ENTRIES = 10_000_000  # entries of the fits of settings that are looked at together
 FOLD_ENTRIES = 3_000_000  # rows × folds that are solved anew together
 # relative gaps of full fits that the folds start from; of smooth losses, whose folds are corrected anyway
-FULL_FIT_TOL, CLOSE_FULL_FIT_TOL, SMOOTH_FULL_FIT_TOL = 1e-9, 1e-13, 1e-2
+FULL_FIT_TOL, CLOSE_FULL_FIT_TOL, SMOOTH_FULL_FIT_TOL = 1e-9, 1e-13, 1e-6
 PATH_FOLD_ROWS = 25  # rows a fold may lose for a path from the full fit to pay
 
 
@@ -135,7 +135,7 @@ def _by_paths(
     A setting whose held-out losses add up to more than the limit is left alone, where all folds are one run.
     """
     limit = limit if len(layouts.spans(first)) == 1 else math.inf
-    for tol in (SMOOTH_FULL_FIT_TOL if forms[0].smooth_count else FULL_FIT_TOL, CLOSE_FULL_FIT_TOL):
+    for tol in (_first_tol(forms[0]), CLOSE_FULL_FIT_TOL):
         left = [np.flatnonzero(result.unsolved.any(axis=1)) for result in results]
         for starts in _stacks(forms, results, left, tol):
             for span, layout in layouts.of(first):
@@ -169,9 +169,13 @@ def _by_interior_points(problems: Sequence[Problem], result: FoldResults) -> Non
     step = max(1, FOLD_ENTRIES // rows)
     for part in (left[low : low + step] for low in range(0, len(left), step)):
         form = canonicalize([problems[setting] for setting, _ in part], [result.folds[fold] for _, fold in part])
-        (found,) = solve_folds([_full_fits(form, FULL_FIT_TOL)], Layout.of_all_rows(form))
+        (found,) = solve_folds([_full_fits(form, _first_tol(form))], Layout.of_all_rows(form))
         for (setting, fold), w, gap in zip(part, found.w[:, 0], found.gap[:, 0], strict=True):
             result.store_one(form, setting, fold, w, gap)
+
+
+def _first_tol(form: Form) -> float:
+    return SMOOTH_FULL_FIT_TOL if form.smooth_count else FULL_FIT_TOL
 
 
 def _full_fits(form: Form, tol: float) -> FullFits:

@@ -58,7 +58,7 @@ class SettingRuns:
         """Score the settings, and keep the scores of every task as it is done.
 
         Where they race, those are dropped that the best before this round beats for certain. In a first round a few are
-        scored before the others, basis by basis: the larger ones, which take longer, come last. Dropped settings come `Again` to be scored in full, and keep their places.
+        scored before the others, and both basis by basis: the largest, which take longest, come last. Dropped settings come `Again` to be scored in full, and keep their places.
         """
         settings = self._distinct(settings)
         bases = self._bases(settings)
@@ -69,9 +69,10 @@ class SettingRuns:
                 self.tried[places[_key(pair[0].setting)]] = pair
         elif self.races and not self.tried:
             early = {id(one) for one in candidates[::RACE_PACE]}
-            parts = [[one for one in basis if id(one) in early] for basis in bases]
-            for part in (*parts, [one for one in candidates if id(one) not in early]):
-                self._keep(part, self._limit(), len(candidates))
+            for chosen in (True, False):
+                for basis in bases:
+                    part = [one for one in basis if (id(one) in early) == chosen]
+                    self._keep(part, self._limit(), len(candidates))
             order = {_key(one.setting): place for place, one in enumerate(candidates)}
             self.tried.sort(key=lambda pair: order[_key(pair[0].setting)])
         else:
