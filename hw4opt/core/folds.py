@@ -19,9 +19,9 @@ from hw4opt.core.threads import Stop, spread
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 EVENTS_GUESSED = 3  # along a path, to tell how much work a call is
-# after a round of a setting's folds: its number, their w (F, r) and gaps (F,), and what each lacks, (F, r), set for the
-# next round; gives the folds that are in it, (F,)
-Correct = Callable[[int, Array, Array, Array], NDArray[np.bool_]]
+# after a round of a setting's folds, of w (F, r) and gaps (F,): sets a of the last row (F, r) for the next round, and
+# gives the folds that are in it, (F,)
+Correct = Callable[[Array, Array, Array], NDArray[np.bool_]]
 
 
 class Race(NamedTuple):
@@ -51,8 +51,8 @@ class FoldTable:
                                 (F + 1,), and all of them
     values                      how many rows, the first ones, are fitted values
     race                        which settings are given up, None: none
-    correct                     all folds are solved in rounds: in each the last row's a, whose f is z, is another one,
-                                0 in the first; None: there is one
+    correct                     of each setting, whose folds are solved round by round: the last row, f(z) = z, has in
+                                each fold an a of its own, which is 0 in the first round; None: there is one round
     """
 
     rows: int
@@ -73,7 +73,7 @@ class FoldTable:
     leave: tuple[Indices, Indices]
     enter: tuple[Indices, Indices]
     race: Race | None = None
-    correct: Correct | None = None
+    correct: Sequence[Correct] | None = None
 
     @property
     def settings(self) -> int:
@@ -152,7 +152,8 @@ class _Task(ctypes.Structure):
         *((name, Pointer) for name in ("a", "unit", "q", "t", "low", "high", "penalty", "w_scale", "z_scale")),
         *((name, Pointer) for name in ("u_scale", "gap_scale", "w", "u", "leave_from", "leave", "enter_from", "enter")),
         ("correct", Corrector),
-        *((name, Pointer) for name in ("force", "again", "fold_w", "fold_u", "gap", "events", "wrong", "limit", "scored", "bound")),
+        *((name, Pointer) for name in ("force", "again", "fold_w", "fold_u", "gap", "events", "wrong", "limit")),
+        *((name, Pointer) for name in ("scored", "bound")),
     )
 
     @classmethod
@@ -204,13 +205,13 @@ class _Task(ctypes.Structure):
         events, wrong = self.new("events", shape, np.int64), self.new("wrong", shape[:1], np.int64)
         return FoldPoints(w, u, gap, events, wrong, self.new("bound", shape[:1]))
 
-    def correct_by(self, correct: Correct, points: FoldPoints) -> None:
+    def correct_by(self, correct: Sequence[Correct], points: FoldPoints) -> None:
         """Call it after every round; what it raises ends the core's work."""
         force, again = self.new("force", points.w.shape), self.new("again", points.gap.shape, np.uint8)
 
         def corrected(setting: int) -> int:
             try:
-                again[setting] = correct(setting, points.w[setting], points.gap[setting], force[setting])
+                again[setting] = correct[setting](points.w[setting], points.gap[setting], force[setting])
                 return int(again[setting].sum())
             except BaseException as error:
                 self.failure = error

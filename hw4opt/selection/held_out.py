@@ -18,9 +18,9 @@ from hw4opt.selection import smooth
 from hw4opt.selection.fold_fits import FoldFits
 from hw4opt.selection.fold_results import FoldResults
 from hw4opt.selection.folds import Folds, check_folds
-from hw4opt.selection.loo import closed_form
+from hw4opt.selection.loo import closed_form, corrections, path
 from hw4opt.selection.loo.layout import Layout, Layouts
-from hw4opt.selection.loo.path import FullFits, solve_folds
+from hw4opt.selection.loo.path import FullFits
 from hw4opt.selection.no_finite_maximum import folds_without_maximum_at
 from hw4opt.selection.refits import refit
 from hw4opt.selection.scores import METRICS, Score, scores_of, weights_in_use
@@ -139,7 +139,7 @@ def _by_paths(
         left = [np.flatnonzero(result.unsolved.any(axis=1)) for result in results]
         for starts in _stacks(forms, results, left, tol):
             for span, layout in layouts.of(first):
-                solved = solve_folds([start.fits for start in starts], layout, limit)
+                solved = _solve_folds([start.fits for start in starts], layout, limit)
                 for start, fits in zip(starts, solved, strict=True):
                     start.result.store(start.fits.form, start.settings, span, fits)
 
@@ -169,9 +169,13 @@ def _by_interior_points(problems: Sequence[Problem], result: FoldResults) -> Non
     step = max(1, FOLD_ENTRIES // rows)
     for part in (left[low : low + step] for low in range(0, len(left), step)):
         form = canonicalize([problems[setting] for setting, _ in part], [result.folds[fold] for _, fold in part])
-        (found,) = solve_folds([_full_fits(form, _first_tol(form))], Layout.of_all_rows(form))
+        (found,) = _solve_folds([_full_fits(form, _first_tol(form))], Layout.of_all_rows(form))
         for (setting, fold), w, gap in zip(part, found.w[:, 0], found.gap[:, 0], strict=True):
             result.store_one(form, setting, fold, w, gap)
+
+
+def _solve_folds(fits: Sequence[FullFits], layout: Layout, limit: float = math.inf) -> list[FoldFits]:
+    return (corrections if fits[0].form.smooth_count else path).solve_folds(fits, layout, limit)
 
 
 def _first_tol(form: Form) -> float:

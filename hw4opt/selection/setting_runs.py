@@ -58,7 +58,8 @@ class SettingRuns:
         """Score the settings, and keep the scores of every task as it is done.
 
         Where they race, those are dropped that the best before this round beats for certain. In a first round a few are
-        scored before the others, and both basis by basis: the largest, which take longest, come last. Dropped settings come `Again` to be scored in full, and keep their places.
+        scored before the others, and both basis by basis: the largest, which take longest, come last. Dropped settings
+        come `Again` to be scored in full, and keep their places.
         """
         settings = self._distinct(settings)
         bases = self._bases(settings)

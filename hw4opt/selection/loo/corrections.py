@@ -1,150 +1,200 @@
-"""Folds of smooth losses along paths: rows are replaced by the quadratics that touch them at the full fit, and what the
-slopes of each fold lack is added until nothing is lacking.
+"""Folds of smooth losses beside other terms: those of quadratics that touch the loss, corrected round by round.
 
-    g_f(w) = Σ_i a_i [f_i'(a_iᵀw) - f_i'(z_i) - f_i''(z_i) (a_iᵀw - z_i)],   i over the rows of fold f, z of the full fit
+At the full fit each f_i is replaced by the quadratic that touches it. What the slopes of a fold then lack,
 
-w ← the fold of the quadratics with g_f(w)ᵀw beside them: Newton steps of all folds with the full fit's Hessian, less the
-rows that leave. Each gains a constant number of digits. At the slopes f' themselves a fold's residual is that of its
-quadratics and the change of g_f, so that its gap is at most (√gap + √(cost of the change))².
+    g(w) = Σ_i a_i [f_i'(a_iᵀw) - f_i'(z_i) - f_i''(z_i) (a_iᵀw - z_i)],      i over the fold's rows, z of the full fit,
+
+is added, and w ← the fold of the quadratics with g(w)ᵀw beside them: proximal Newton steps of all folds with the full
+fit's Hessian, less the rows that leave. Each gains a constant number of digits (Lee, Sun and Saunders 2014). At the
+duals f' a fold's residual is that of its quadratics and the change of g: its gap is at most (√gap + √(cost of the
+change))².
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from hw4opt.form import Form, SmoothRows
+from hw4opt.core.folds import FoldTable, folds
+from hw4opt.form import BoxRows, Form, SmoothRows
 from hw4opt.form.gap_cost import stationarity_cost
-from hw4opt.selection.fold_fits import EXACT_GAP
+from hw4opt.selection.fold_fits import EXACT_GAP, FoldFits
 from hw4opt.selection.loo.layout import Layout
+from hw4opt.selection.loo.path import GAP_MARGIN, LIMIT_MARGIN, FullFits, fold_table
 from hw4opt.terms.base import Array
 
 ROUND_LIMIT = 60
 SLOW_COST_RATIO = 0.7  # of the cost before: a fold whose round leaves more is given up
 FINAL_COST_SHARE = 1e-4  # of what counts as exact
-NEAR_CURVATURE = 2 - 4 / math.e  # share of f'' that is left within 1/c of a point
-# what a sum of held-out losses is known to: of the limit of a race, and of what gaps are relative to
-LIMIT_MARGIN, GAP_MARGIN = 1e-7, 1e-10
+NEAR_CURVATURE = 2 - 4 / math.e  # share of a curvature that counts within 1/c of a point, where |f'''| ≤ c f''
 
 
-@dataclass(frozen=True, eq=False)
+def solve_folds(fits: Sequence[FullFits], layout: Layout, limit: float = math.inf) -> list[FoldFits]:
+    """The fits of every fold, basis by basis; but a setting is dropped once its held-out losses must exceed a limit."""
+    settings = [[Corrections.of(one.cut(np.array([k])), layout, limit) for k in range(one.form.batch)] for one in fits]
+    points = folds([_table(one, mine, layout) for one, mine in zip(fits, settings, strict=True)])
+    found = []
+    for one, mine in zip(points, settings, strict=True):
+        gap, rounds, least = (np.array([getattr(its, name) for its in mine]) for name in ("gap", "rounds", "least"))
+        found.append(FoldFits(one.w, gap, rounds, least if math.isfinite(limit) else None))
+    return found
+
+
+def _table(fits: FullFits, settings: Sequence[Corrections], layout: Layout) -> FoldTable:
+    """The table of the quadratics; the last row of every fold is the linear function that corrects it."""
+    form, parts = fits.form, [its.quadratic for its in settings]
+    arrays = ([getattr(part, name) for part in parts] for name in ("quadratic", "shift", "low", "high"))
+    loss = replace(form.loss, functions=(BoxRows(*map(np.concatenate, arrays)),))
+    quadratic = Form(form.design, (loss, *form.terms[1:]), form.penalty, form.matrix)
+    table = fold_table(replace(fits, form=quadratic.knowing(scales=form.scales)), layout)
+    (begins, rows), size = table.enter, len(table.a)
+    return replace(
+        table,
+        a=np.concatenate([table.a, np.zeros((1, table.a.shape[1]))]),
+        unit=np.append(table.unit, 1.0),
+        **{name: _one_more(getattr(table, name), value) for name, value in (("q", 0.0), ("t", 0.0))},
+        **{name: _one_more(getattr(table, name), 1.0) for name in ("low", "high")},
+        enter=(begins + np.arange(len(begins)), np.insert(rows, begins[1:], size)),
+        gap_scale=np.array([its.gap_scale for its in settings]),
+        correct=[its.correct for its in settings],
+    )
+
+
+def _one_more(array: Array, value: float) -> Array:
+    return np.concatenate([array, np.full((len(array), 1), value)], axis=1)
+
+
+@dataclass(eq=False)
 class Corrections:
-    """The rounds of the folds of some settings over one basis.
+    """The rounds of one setting's folds.
 
-    quadratic      the form with the quadratics
-    a (n, r)       the rows of the loss
-    z, slope, bend (S, n)    their values, slopes and curvatures at the full fit
-    has (F, n)     the rows of each fold
-    gap_scale, limit (S,)    what gaps are relative to; what held-out losses may add up to
-    gap, cost (S, F), rounds    so far; going: folds that are not done
-    loss (S, F), least (S,)     what held-out losses are at least; their sum where it is above the limit, else NaN
+    form, w (1, r)             the full fit
+    a (n, r), has (F, n)       the loss's rows, and which of them each fold has
+    gap_scale, limit           what gaps are relative to; what held-out losses may add up to
+    gap, cost, rounds (F,)     relative, and of the change of g, so far;  going (F,): folds that are not done
+    losses (F,)                what held-out losses are at least;  least: their sum above the limit, else NaN
     """
 
     form: Form
-    quadratic: Form
+    w: Array
     a: Array
-    z: Array
-    slope: Array
-    bend: Array
     has: np.ndarray
-    gap_scale: Array
-    limit: Array
+    gap_scale: float
+    limit: float
     gap: Array
     cost: Array
     rounds: np.ndarray
     going: np.ndarray
-    loss: Array
-    least: Array
-    leverages: dict[int, Array] = field(default_factory=dict)
+    losses: Array
+    least: float = math.nan
 
     @classmethod
-    def of(cls, form: Form, w: Array, layout: Layout, limit: float) -> Corrections:
-        smooth, n = form.loss.smooth, form.smooth_count
-        assert smooth is not None
-        a, has = form.loss.map.take(form.design.matrix), layout.maps[form.loss.acts][1][:, :n]
-        z = w @ a.T
-        rows = smooth.quadratic_at(z, np.zeros((form.batch, 1), dtype=bool))
-        bend = np.where(rows.low < rows.high, 1.0 / rows.quadratic, 0.0)
-        quadratic = Form(form.design, (replace(form.loss, functions=(rows,)), *form.terms[1:]), form.penalty, form.matrix)
-        shape = (form.batch, len(has))
-        scale = form.gap_scale(w, np.zeros(form.batch))
-        with np.errstate(invalid="ignore"):
-            lowest = smooth.value(z) - smooth.excess(z)
-        return cls(
-            form,
-            quadratic.knowing(scales=form.scales, loss_length=form.loss_length),
-            a,
-            z,
-            smooth.gradient(z),
-            bend,
-            has,
-            scale,
-            limit + LIMIT_MARGIN * abs(limit) + GAP_MARGIN * scale,
-            np.full(shape, np.inf),
-            np.full(shape, np.inf),
-            np.zeros(shape, dtype=int),
-            np.ones(shape, dtype=bool),
-            lowest @ ~has.T,
-            np.full(form.batch, np.nan),
+    def of(cls, fits: FullFits, layout: Layout, limit: float) -> Corrections:
+        form, has = fits.form, layout.maps[fits.form.loss.acts][1][:, : fits.form.smooth_count]
+        scale, (count, _) = float(form.gap_scale(fits.w, np.zeros(1))[0]), has.shape
+        found = cls(
+            form=form,
+            w=fits.w,
+            a=form.loss.map.take(form.design.matrix),
+            has=has,
+            gap_scale=scale,
+            limit=limit + LIMIT_MARGIN * abs(limit) + GAP_MARGIN * scale,
+            gap=np.full(count, np.inf),
+            cost=np.full(count, np.inf),
+            rounds=np.zeros(count, dtype=int),
+            going=np.ones(count, dtype=bool),
+            losses=np.full(count, -np.inf),
         )
+        return found
 
-    def correct(self, setting: int, w: Array, gap: Array, force: Array) -> np.ndarray:
-        """After a round: g_f at w (F, r) into `force`, and the folds that need another one."""
-        going = np.flatnonzero(self.going[setting])
-        smooth, penalty = self.form.loss.smooth, self.form.penalty[setting]
+    @cached_property
+    def smooth(self) -> SmoothRows:
+        """The loss."""
+        smooth = self.form.loss.smooth
         assert smooth is not None
-        smooth, w = smooth.cut(slice(None), np.array([setting])), w[going]
-        z = w @ self.a.T
-        with np.errstate(over="ignore", invalid="ignore"):
-            lacking = smooth.gradient(z) - self.slope[setting] - self.bend[setting] * (z - self.z[setting])
-            pull = np.where(self.has[going], lacking, 0.0) @ self.a
-            cost = stationarity_cost(penalty, pull - force[going], w, self.form.w_scale[setting]) / self.gap_scale[setting]
-            total = np.square(np.sqrt(gap[going]) + np.sqrt(cost))
-        slow = ~(cost <= SLOW_COST_RATIO * self.cost[setting, going])
-        done = (cost <= FINAL_COST_SHARE * EXACT_GAP) | slow | ~np.isfinite(total) 
-        self.rounds[setting, going] += 1
-        self.gap[setting, going], self.cost[setting, going] = np.where(np.isfinite(total), total, np.inf), cost
-        force[going] = np.where(done[:, None], 0.0, pull)
-        self.going[setting, going[done]] = False
-        if math.isfinite(self.limit[setting]) and self._exceeds(setting, smooth, going, z):
-            self.going[setting] = False
-        return self.going[setting] & (self.rounds[setting] < ROUND_LIMIT)
+        return smooth
 
-    def _exceeds(self, setting: int, smooth: SmoothRows, folds: np.ndarray, z: Array) -> bool:
-        """Whether the held-out losses, which are convex, must add up to more than the limit."""
-        fold, row = np.nonzero(~self.has[folds])
+    @cached_property
+    def z(self) -> Array:
+        """(1, n) at the full fit."""
+        return self.w @ self.a.T
+
+    @cached_property
+    def quadratic(self) -> BoxRows:
+        """The quadratics that touch the loss there; lines where it has no curvature."""
+        return self.smooth.quadratic_at(self.z, np.zeros((1, 1), dtype=bool))
+
+    @cached_property
+    def bend(self) -> Array:
+        """Their curvatures, (1, n)."""
+        return np.where(self.quadratic.open, 1.0 / self.quadratic.quadratic, 0.0)
+
+    @cached_property
+    def slope(self) -> Array:
+        """Their slopes at z, (1, n)."""
+        return self.quadratic.gradient(self.z)
+
+    def correct(self, w: Array, gap: Array, force: Array) -> np.ndarray:
+        """After a round, w (F, r) with the gaps of the quadratics (F,): g(w) into `force` (F, r); gives the folds that
+        need another round, (F,)."""
+        going = np.flatnonzero(self.going)
+        w = w[going]
         with np.errstate(over="ignore", invalid="ignore"):
-            rows, at, apart = smooth.cut(row), z[fold, row][None], self._apart(setting, folds, z)[fold, row]
+            z = w @ self.a.T
+            lacking = self.smooth.gradient(z) - self.slope - self.bend * (z - self.z)
+            pull = np.where(self.has[going], lacking, 0.0) @ self.a
+            change = stationarity_cost(self.form.penalty, pull - force[going], w, self.form.w_scale)
+            cost = change / self.gap_scale
+            total = np.square(np.sqrt(gap[going]) + np.sqrt(cost))
+        total = np.where(np.isfinite(total), total, np.inf)
+        slow = ~(cost <= SLOW_COST_RATIO * self.cost[going])
+        done = (cost <= FINAL_COST_SHARE * EXACT_GAP) | slow | np.isinf(total)
+        self.rounds[going] += 1
+        self.gap[going], self.cost[going] = total, cost
+        force[going] = np.where(done[:, None], 0.0, pull)
+        self.going[going] = ~done & (self.rounds[going] < ROUND_LIMIT)
+        if math.isfinite(self.limit) and self._exceeds(going, z):
+            self.going[:] = False
+        return self.going
+
+    def _exceeds(self, some: np.ndarray, z: Array) -> bool:
+        """Whether the held-out losses, which are convex, must add up to more than the limit; z (f, n) of some folds."""
+        fold, row = np.nonzero(~self.has[some])
+        with np.errstate(over="ignore", invalid="ignore"):
+            rows, at, apart = self.smooth.cut(row), z[fold, row][None], self.apart(some, z)[fold, row]
             value = rows.value(at)[0]
             least = np.fmax(value - np.abs(rows.gradient(at)[0]) * apart, value - rows.excess(at)[0])
-        self.loss[setting, folds] = np.bincount(fold, least, len(folds))
-        total = self.loss[setting].sum()
-        if total > self.limit[setting]:
-            self.least[setting] = total
-        return total > self.limit[setting]
+        self.losses[some] = np.bincount(fold, least, len(some))
+        total = float(self.losses.sum())
+        if total > self.limit:
+            self.least = total
+        return total > self.limit
 
-    def _apart(self, setting: int, folds: np.ndarray, z: Array) -> Array:
-        """How far z (F, n) of each fold is from that of its optimum at most; infinite where that is not known.
+    def apart(self, some: np.ndarray, z: Array) -> Array:
+        """How far z (f, n) of some folds is from that of their optima at most; infinite where that is not known.
 
-        With d between the two, Δ the largest |z - z of the full fit|, H the full fit's Hessian and h_i, v_i = a_iᵀH⁻¹a_i
-        of the rows that leave: |f'''| ≤ c f'' makes gap ≥ ½ κ e^(-cΔ) (1 - Σ h_i v_i) dᵀHd where c |a_jᵀd| ≤ 1,
-        κ = 2 - 4/e, and |a_jᵀd|² ≤ v_j dᵀHd.
+        With d between the two, Δ the largest |z - z of the full fit|, H the full fit's Hessian, v_i = a_iᵀH⁻¹a_i and
+        h_i the curvatures of the rows that leave: |f'''| ≤ c f'' makes gap ≥ ½ κ e^(-cΔ) (1 - Σ h_i v_i) dᵀHd,
+        κ = 2 - 4/e, where c |a_jᵀd| ≤ 1, and |a_jᵀd|² ≤ v_j dᵀHd.   (Bach 2010.)
         """
-        has, leverage = self.has[folds], self._leverage(setting)
-        c = self.form.loss.smooth.term.self_concordance
-        away = np.where(has, np.abs(z - self.z[setting]), 0.0).max(axis=1)
-        stays = np.maximum(1.0 - (~has) @ (self.bend[setting] * leverage), 0.0)
-        with np.errstate(divide="ignore"):
-            square = 2 * self.gap[setting, folds] * self.gap_scale[setting] / (NEAR_CURVATURE * np.exp(-c * away) * stays)
-        square = np.where(c * c * square * leverage.max() <= 1.0, square, np.inf)
-        return np.sqrt(square[:, None] * leverage)
+        has, c = self.has[some], self.smooth.term.self_concordance
+        away = np.where(has, np.abs(z - self.z), 0.0).max(axis=1)
+        stays = np.maximum(1.0 - (~has) @ (self.bend[0] * self.leverage), 0.0)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            squared = 2 * self.gap[some] * self.gap_scale / (NEAR_CURVATURE * np.exp(-c * away) * stays)
+            near = c * c * squared * self.leverage.max() <= 1.0
+            return np.sqrt(np.where(near, squared, np.inf)[:, None] * self.leverage)
 
-    def _leverage(self, setting: int) -> Array:
-        """a_iᵀH⁻¹a_i of every row, (n,)."""
-        if setting not in self.leverages:
-            h = (self.a.T * self.bend[setting]) @ self.a + np.diag(self.form.penalty[setting])
+    @cached_property
+    def leverage(self) -> Array:
+        """a_iᵀH⁻¹a_i of every row, (n,); infinite where H is not positive definite."""
+        h = (self.a.T * self.bend) @ self.a + np.diag(self.form.penalty[0])
+        try:
             root = np.linalg.cholesky(h)
-            self.leverages[setting] = np.square(np.linalg.solve(root, self.a.T)).sum(axis=0)
-        return self.leverages[setting]
+        except np.linalg.LinAlgError:
+            return np.full(len(self.a), np.inf)
+        return np.square(np.linalg.solve(root, self.a.T)).sum(axis=0)

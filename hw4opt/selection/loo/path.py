@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -17,7 +17,6 @@ from hw4opt.core.folds import FoldTable, Indices, Race, folds
 from hw4opt.form import Form
 from hw4opt.form.box_rows import BoxRows
 from hw4opt.selection.fold_fits import FoldFits
-from hw4opt.selection.loo.corrections import Corrections
 from hw4opt.selection.loo.layout import Layout
 from hw4opt.terms import Acts
 from hw4opt.terms.base import Array
@@ -42,34 +41,10 @@ class FullFits:
 
 def solve_folds(fits: Sequence[FullFits], layout: Layout, limit: float = math.inf) -> list[FoldFits]:
     """The fits of every fold, basis by basis; but a setting is dropped once its held-out losses must exceed a limit."""
-    if fits and fits[0].form.smooth_count:
-        return _solve_smooth(fits, layout, limit)
     tables = [fold_table(one, layout, limit) for one in fits]
     points = folds(tables)
     least = [_exceeding(one.bound, table.race) for one, table in zip(points, tables, strict=True)]
     return [FoldFits(one.w, one.gap, one.events + 1, bound) for one, bound in zip(points, least, strict=True)]
-
-
-def _solve_smooth(fits: Sequence[FullFits], layout: Layout, limit: float) -> list[FoldFits]:
-    rounds = [Corrections.of(one.form, one.w, layout, limit) for one in fits]
-    tables = [
-        replace(_with_force(fold_table(replace(one, form=its.quadratic), layout)), correct=its.correct, gap_scale=its.gap_scale)
-        for one, its in zip(fits, rounds, strict=True)
-    ]
-    points = folds(tables)
-    return [FoldFits(one.w, its.gap, its.rounds, its.least) for one, its in zip(points, rounds, strict=True)]
-
-
-def _with_force(table: FoldTable) -> FoldTable:
-    """The table with one more row, a linear function, in every fold."""
-    (begins, rows), size = table.enter, len(table.a)
-    wider = {
-        name: np.concatenate([getattr(table, name), np.full((table.settings, 1), value)], axis=1)
-        for name, value in (("q", 0.0), ("t", 0.0), ("low", 1.0), ("high", 1.0))
-    }
-    enter = begins + np.arange(len(begins)), np.insert(rows, begins[1:], size)
-    a = np.concatenate([table.a, np.zeros((1, table.a.shape[1]))])
-    return replace(table, a=a, unit=np.append(table.unit, 1.0), enter=enter, **wider)
 
 
 def _exceeding(bound: Array, race: Race | None) -> Array | None:
