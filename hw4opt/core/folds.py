@@ -123,8 +123,8 @@ def folds(tables: Sequence[FoldTable], duals: bool = False) -> list[FoldPoints]:
         spread(call, starts[-1], sum(table.work for table in tables))
     except KeyboardInterrupt:  # so the core ends where Python failed
         for task in tasks:
-            if task.failure is not None:
-                raise task.failure from None
+            if task.failures:
+                raise task.failures[0] from None
         raise
     return found
 
@@ -146,7 +146,7 @@ class _Task(ctypes.Structure):
     """core_fold_task; it keeps the arrays alive whose addresses it holds."""
 
     kept: list[Pointer]
-    failure: BaseException | None = None
+    failures: Sequence[BaseException] = ()
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("settings", "folds", "rank", "rows", "extra", "values")),
         *((name, Pointer) for name in ("a", "unit", "q", "t", "low", "high", "penalty", "w_scale", "z_scale")),
@@ -208,16 +208,17 @@ class _Task(ctypes.Structure):
     def correct_by(self, correct: Sequence[Correct], points: FoldPoints) -> None:
         """Call it after every round; what it raises ends the core's work."""
         force, again = self.new("force", points.w.shape), self.new("again", points.gap.shape, np.uint8)
+        failures: list[BaseException] = []
 
         def corrected(setting: int) -> int:
             try:
                 again[setting] = correct[setting](points.w[setting], points.gap[setting], force[setting])
                 return int(again[setting].sum())
             except BaseException as error:
-                self.failure = error
+                failures.append(error)
                 return -1
 
-        self.correct = Corrector(corrected)
+        self.correct, self.failures = Corrector(corrected), failures  # no circle: the arrays are large
 
 
 class _FoldFunctions(NamedTuple):

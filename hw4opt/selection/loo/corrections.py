@@ -114,9 +114,9 @@ class Corrections:
     @cached_property
     def smooth(self) -> SmoothRows:
         """The loss."""
-        smooth = self.form.loss.smooth
-        assert smooth is not None
-        return smooth
+        (rows,) = self.form.loss.functions
+        assert isinstance(rows, SmoothRows)
+        return rows
 
     @cached_property
     def z(self) -> Array:
