@@ -23,7 +23,6 @@ from hw4opt.selection.ranges import default_range, is_gamma, reach_of
 from hw4opt.selection.scores import METRICS, Score
 from hw4opt.selection.search import parse_search, rounds
 from hw4opt.selection.setting_runs import SettingRuns
-from hw4opt.terms import Smooth
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_seed, check_word, checked
 
@@ -119,7 +118,7 @@ def select(
     with Workers(workers) as processes:
         searched = problem if rows is None else subset(problem, rows)
         races = search == "zoom" and metric == "loss" and groups is None and not (complete or one_se)
-        races = races and not isinstance(problem.loss, Smooth) and not _is_closed(problem, way.folds)
+        races = races and not _is_closed(problem, way.folds)
         state = SettingRuns(searched, way.folds, way.units, metric, progress, processes, races)
         try:
             for settings in rounds(search, axes, len(way.folds), seed, state.history, _is_cheap(searched, way.folds)):

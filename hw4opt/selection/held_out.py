@@ -18,19 +18,19 @@ from hw4opt.selection import smooth
 from hw4opt.selection.fold_fits import FoldFits
 from hw4opt.selection.fold_results import FoldResults
 from hw4opt.selection.folds import Folds, check_folds
-from hw4opt.selection.loo import closed_form
+from hw4opt.selection.loo import closed_form, corrections, path
 from hw4opt.selection.loo.layout import Layout, Layouts
-from hw4opt.selection.loo.path import FullFits, solve_folds
+from hw4opt.selection.loo.path import FullFits
 from hw4opt.selection.no_finite_maximum import folds_without_maximum_at
 from hw4opt.selection.refits import refit
 from hw4opt.selection.scores import METRICS, Score, scores_of, weights_in_use
-from hw4opt.terms import Smooth
 from hw4opt.validation.arguments import check_word, checked
 
 NEWTON_ENTRIES = 3_000_000  # rows × folds that take their Newton steps together: more would only leave the cache
 RESPONSE_ENTRIES = 10_000_000  # entries of the fits of settings that are looked at together
 FOLD_ENTRIES = 3_000_000  # rows × folds that are solved anew together
-FULL_FIT_TOL, CLOSE_FULL_FIT_TOL = 1e-9, 1e-13  # relative gaps of full fits that the folds start from
+# relative gaps of full fits that the folds start from; of smooth losses, whose folds are corrected anyway
+FULL_FIT_TOL, CLOSE_FULL_FIT_TOL, SMOOTH_FULL_FIT_TOL = 1e-9, 1e-13, 1e-6
 PATH_FOLD_ROWS = 25  # rows a fold may lose for a path from the full fit to pay
 
 
@@ -87,7 +87,7 @@ def _solve(groups: Sequence[Sequence[Problem]], layouts: Layouts, limit: float) 
     elif most == 1 and smooth.takes(forms[0]):
         for problems, form, result in zip(groups, forms, results, strict=True):
             _by_newton(problems, form, result)
-    elif not isinstance(first.loss, Smooth) and most <= PATH_FOLD_ROWS:
+    elif most <= PATH_FOLD_ROWS:
         _by_paths(first, forms, results, layouts, limit)
         for problems, result in zip(groups, results, strict=True):
             _by_interior_points(problems, result)
@@ -135,11 +135,11 @@ def _by_paths(
     A setting whose held-out losses add up to more than the limit is left alone, where all folds are one run.
     """
     limit = limit if len(layouts.spans(first)) == 1 else math.inf
-    for tol in (FULL_FIT_TOL, CLOSE_FULL_FIT_TOL):
+    for tol in (_first_tol(forms[0]), CLOSE_FULL_FIT_TOL):
         left = [np.flatnonzero(result.unsolved.any(axis=1)) for result in results]
         for starts in _stacks(forms, results, left, tol):
             for span, layout in layouts.of(first):
-                solved = solve_folds([start.fits for start in starts], layout, limit)
+                solved = _solve_folds([start.fits for start in starts], layout, limit)
                 for start, fits in zip(starts, solved, strict=True):
                     start.result.store(start.fits.form, start.settings, span, fits)
 
@@ -169,9 +169,17 @@ def _by_interior_points(problems: Sequence[Problem], result: FoldResults) -> Non
     step = max(1, FOLD_ENTRIES // rows)
     for part in (left[low : low + step] for low in range(0, len(left), step)):
         form = canonicalize([problems[setting] for setting, _ in part], [result.folds[fold] for _, fold in part])
-        (found,) = solve_folds([_full_fits(form, FULL_FIT_TOL)], Layout.of_all_rows(form))
+        (found,) = _solve_folds([_full_fits(form, _first_tol(form))], Layout.of_all_rows(form))
         for (setting, fold), w, gap in zip(part, found.w[:, 0], found.gap[:, 0], strict=True):
             result.store_one(form, setting, fold, w, gap)
+
+
+def _solve_folds(fits: Sequence[FullFits], layout: Layout, limit: float = math.inf) -> list[FoldFits]:
+    return (corrections if fits[0].form.smooth_count else path).solve_folds(fits, layout, limit)
+
+
+def _first_tol(form: Form) -> float:
+    return SMOOTH_FULL_FIT_TOL if form.smooth_count else FULL_FIT_TOL
 
 
 def _full_fits(form: Form, tol: float) -> FullFits:

@@ -59,18 +59,22 @@ class SettingRuns:
         """Score the settings, and keep the scores of every task as it is done.
 
         Where they race, those are dropped that the best before this round beats for certain. In a first round a few are
-        scored before the others. Dropped settings come `Again` to be scored in full, and keep their places.
+        scored before the others, and both basis by basis: the largest, which take longest, come last. Dropped settings
+        come `Again` to be scored in full, and keep their places.
         """
         settings = self._distinct(settings)
-        candidates = [one for basis in self._bases(settings) for one in basis]
+        bases = self._bases(settings)
+        candidates = [one for basis in bases for one in basis]
         if isinstance(settings, Again):
             places = {_key(one.setting): place for place, (one, _) in enumerate(self.tried) if one.dropped}
             for pair in self._scored(candidates, math.inf, len(self.tried)):
                 self.tried[places[_key(pair[0].setting)]] = pair
         elif self.races and not self.tried:
-            early, late = candidates[::RACE_PACE], [one for k, one in enumerate(candidates) if k % RACE_PACE]
-            for part in (early, late):
-                self._keep(part, self._limit(), len(candidates))
+            early = {id(one) for one in candidates[::RACE_PACE]}
+            for chosen in (True, False):
+                for basis in bases:
+                    part = [one for one in basis if (id(one) in early) == chosen]
+                    self._keep(part, self._limit(), len(candidates))
             order = {_key(one.setting): place for place, one in enumerate(candidates)}
             self.tried.sort(key=lambda pair: order[_key(pair[0].setting)])
         else:

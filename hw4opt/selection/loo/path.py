@@ -54,13 +54,17 @@ def _exceeding(bound: Array, race: Race | None) -> Array | None:
 def fold_table(fits: FullFits, layout: Layout, limit: float = math.inf) -> FoldTable:
     """The settings and their folds."""
     form, rows = fits.form, _Rows(fits.form, layout)
+    tables = rows.tables()
     gap_scale = form.gap_scale(fits.w, np.zeros(form.batch))
     return FoldTable(
         rows=sum(rows.counts),
         values=form.loss.count,
         a=rows.joined([rows.matrices[acts] for acts in rows.acts]),
         unit=rows.joined([rows.units[acts] for acts in rows.acts]),
-        **rows.tables(),
+        q=tables["q"],
+        t=tables["t"],
+        low=tables["low"],
+        high=tables["high"],
         penalty=np.ascontiguousarray(form.penalty),
         w_scale=np.ascontiguousarray(np.broadcast_to(form.w_scale, form.penalty.shape)),
         z_scale=form.scales.z[:, 0].copy(),
