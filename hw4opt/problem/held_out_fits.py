@@ -1,0 +1,36 @@
+"""The fits of a problem without each fold of its rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw4opt.terms.base import Array
+from hw4opt.validation.arrays import ReadOnly, read_only
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutFits(ReadOnly):
+    """Exact fits of one problem without each of F folds of its n rows of a weight above 0.
+
+    w          (F, r) points in the reduced basis of the problem's design
+    fold_of    (n,) the fold that holds out each row
+    method     loo | loo:x | kfold:K
+    grouped    whether rows leave together that belong together: those of a group, or of one x
+    unproven   how many of the fits have no proof
+    """
+
+    w: Array
+    fold_of: np.ndarray
+    method: str
+    grouped: bool = False
+    unproven: int = 0
+
+    def __post_init__(self) -> None:
+        read_only((self.w, self.fold_of))
+
+    @property
+    def folds(self) -> int:
+        """How many folds there are."""
+        return len(self.w)
