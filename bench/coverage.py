@@ -153,22 +153,24 @@ def report(lines: list[dict[str, Any]], out: Path) -> None:
         "machine": platform.machine(),
     }
     write_text(out.with_suffix(".json"), json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
+    names = [f"{how} {method}" for how in ("chosen", "given") for method in METHODS]
     text = [
         "# Coverage of prediction intervals of level 0.9, leave-one-out",
         "",
-        f"`python bench/coverage.py`, {' to '.join(map(str, dict.fromkeys((draws[0], draws[-1]))))} draws a row, "
-        f"{NEW_ROWS} new targets each; {about['cpu_seconds']:,} CPU seconds, commit {about['commit']}, {about['date']}, "
-        f"Python {about['python']}, NumPy {about['numpy']}, {about['machine']}. In percent: new targets inside, with the "
-        "standard error over draws; in brackets the median width. *Chosen*: gamma and ridge (and delta) by leave-one-out "
-        "on the same rows, so that nothing is guaranteed. *Given*: those of an independent data set (delta=auto still of the "
-        "same rows); guaranteed are at least 80 (plus) and 90 (minmax).",
+        f"`python bench/coverage.py`, {' to '.join(dict.fromkeys((str(draws[0]), str(draws[-1]))))} draws a row, "
+        f"{NEW_ROWS} new targets each; {about['cpu_seconds']:,} CPU seconds, commit {about['commit']}, "
+        f"{about['date']}, Python {about['python']}, NumPy {about['numpy']}, {about['machine']}.",
         "",
-        "| noise | n | loss | chosen: base | chosen: plus | chosen: minmax | given: base | given: plus | given: minmax |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "In percent: new targets inside, with the standard error over draws; in brackets the median width. *Chosen*: "
+        "gamma and ridge (and delta) from the same rows by leave-one-out: nothing is guaranteed. *Given*: those of an "
+        "independent data set (delta=auto still of the same rows): guaranteed are 80 (plus) and 90 (minmax) at least.",
+        "",
+        f"| noise | n | loss | {' | '.join(names)} |",
+        f"|---|---|---|{'---|' * len(names)}",
     ]
     for one in rows:
         parts = []
-        for name in (f"{how} {method}" for how in ("chosen", "given") for method in METHODS):
+        for name in names:
             error = one[name]["standard_error"]
             share = f"{100 * one[name]['coverage']:.1f}" + ("" if error is None else f" ± {100 * error:.1f}")
             parts.append(f"{share} ({one[name]['width']:.2f})")

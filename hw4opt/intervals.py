@@ -1,4 +1,4 @@
-"""Prediction intervals from the fits without each fold: jackknife+ and CV+ (Barber, Candès, Ramdas and Tibshirani 2021).
+"""Prediction intervals from the fits without each fold: jackknife+, CV+ (Barber, Candès, Ramdas and Tibshirani 2021).
 
 With m_i the fit without row i's fold, e_i = |y_i - m_i(x_i)|, and k = ⌈level (n + 1)⌉:
 
@@ -47,15 +47,20 @@ def checked_levels(level: float | Sequence[float], rows: int) -> list[float]:
             raise InputError(f"level is {one:g}; it must lie between 0 and 1")
         if rank(one, rows) > rows:
             needed = math.ceil(1 / (1 - Fraction(repr(one)))) - 1
-            raise InputError(f"level {one:g} needs {needed} held-out rows or more, and there are {rows}; give a lower one")
+            raise InputError(
+                f"level {one:g} needs {needed} held-out rows or more, and there are {rows}; give a lower one"
+            )
     return levels
 
 
-def errors(problem: Problem, fits: HeldOutFits) -> Array:
-    """|y_i - m_i(x_i)| of the n rows with a weight above 0; of a likelihood, on the scale of its mean."""
-    design, loss, data = problem.design, problem.loss, problem.data
-    rows = np.arange(len(fits.fold_of)) if design.row_of is None else design.row_of
-    z = np.vecdot(design.matrix[rows], fits.w[fits.fold_of]) + problem.level
+def errors(problem: Problem) -> Array:
+    """|y_i - m_i(x_i)| of the n rows with a weight above 0, which have held-out fits; of a likelihood, of its mean."""
+    fits, design, loss, data = _fits(problem), problem.design, problem.loss, problem.data
+    z = np.full(len(fits.fold_of), problem.level)
+    step = max(1, BLOCK_ENTRIES // fits.w.shape[1])
+    for block in (slice(low, low + step) for low in range(0, len(z), step)):
+        rows = np.arange(len(z))[block] if design.row_of is None else design.row_of[block]
+        z[block] += np.vecdot(design.matrix[rows], fits.w[fits.fold_of[block]])
     if data.offset is not None:
         z += data.offset if data.active is None else data.offset[data.active]
     y = loss.observed(loss.check_targets(data.active_y)) if isinstance(loss, Likelihood) else data.active_y
@@ -63,25 +68,18 @@ def errors(problem: Problem, fits: HeldOutFits) -> Array:
 
 
 def intervals(
-    problem: Problem,
-    fits: HeldOutFits,
-    rows: Array,
-    points: Array,
-    offset: Array | None,
-    levels: Sequence[float],
-    method: str,
+    problem: Problem, rows: Array, points: Array, offset: Array | None, levels: Sequence[float], method: str
 ) -> Array:
     """(m, 2, levels) at m new points: rows (m, r) of their design, `points` (m,) the full fit's predictions there."""
     check_word("method", method, METHODS)
-    apart = errors(problem, fits)
+    fits, apart = _fits(problem), errors(problem)
     ranks = np.array([rank(level, len(apart)) for level in levels])
     size = np.partition(apart, ranks - 1)[ranks - 1]
     if method == "base":
         return np.stack([points[:, None] - size, points[:, None] + size], axis=1)
     found = np.empty((len(points), 2, len(ranks)))
     step = max(1, BLOCK_ENTRIES // max(len(apart), fits.folds))
-    for low in range(0, len(points), step):
-        block = slice(low, low + step)
+    for block in (slice(low, low + step) for low in range(0, len(points), step)):
         z = rows[block] @ fits.w.T + problem.level
         values = _values(problem.loss, z if offset is None else z + offset[block, None])
         if method == "minmax":
@@ -97,9 +95,7 @@ def intervals(
 
 def caveats(problem: Problem) -> list[str]:
     """Sentences on what the guarantees of intervals ask for and the problem's held-out fits do not have."""
-    fits, found = problem.held_out, []
-    if fits is None:
-        return []
+    fits, found = _fits(problem), []
     if fits.unproven:
         found.append(f"{fits.unproven} of the {fits.folds} held-out fits behind the intervals are not proven")
     weights = problem.weights if problem.weights is None or problem.active is None else problem.weights[problem.active]
@@ -108,6 +104,11 @@ def caveats(problem: Problem) -> list[str]:
     if fits.grouped:
         found.append("rows were left out together by group or x, which no guarantee of the intervals covers")
     return found
+
+
+def _fits(problem: Problem) -> HeldOutFits:
+    assert problem.held_out is not None
+    return problem.held_out
 
 
 def _values(loss: Loss, z: Array) -> Array:

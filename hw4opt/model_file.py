@@ -142,7 +142,7 @@ def _unpack(stored: dict[str, Any]) -> Solution:
     if len(w) != problem.design.matrix.shape[1]:
         raise ModelFileError("it is damaged: the point does not fit the basis")
     if (held_out := stored.get("held_out")) is not None:
-        problem = problem.with_held_out(_unpack_held_out(problem, held_out), problem.design)
+        problem = _unpack_held_out(problem, held_out).attached_to(problem, problem.design)
     solution = Solution(
         problem,
         stored["solver"],

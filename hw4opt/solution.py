@@ -227,44 +227,43 @@ class Solution(ReadOnly):
         method: str = "plus",
         offset: ArrayLike | None = None,
     ) -> tuple[Array, Array]:
-        """Points (m,), as `predict_mean` gives them, and intervals (m, 2, levels) of new targets at new x: lower, upper.
+        """Points (m,), as `predict_mean` gives, and intervals (m, 2, levels), lower and upper, of new targets at x.
 
-        Made from the fits m_i without each fold that `select(…, keep_folds=True)` keeps: row i of n has the held-out
-        error e_i = |y_i - m_i(x_i)|, of counts on the scale of the mean; k = ⌈level (n + 1)⌉.
+        They come from the exact fits m_i without each fold, which `select(…, keep_folds=True)` keeps. Row i of n has
+        the held-out error e_i = |y_i - m_i(x_i)|, of counts on the scale of the mean; k = ⌈level (n + 1)⌉.
 
-        base      m(x) ± the k-th smallest e_i, m the fit of all rows
-        plus      the (n + 1 - k)-th smallest m_i(x) - e_i to the k-th smallest m_i(x) + e_i: jackknife+ of leave-one-out
-                  folds, CV+ of K folds (of a level below 0.5, lower may lie above upper)
-        minmax    min_i m_i(x) - and max_i m_i(x) + the k-th smallest e_i: it contains plus
+        base      m(x) ± the k-th smallest e_i, with the fit m of all rows
+        plus      from the (n + 1 - k)-th smallest m_i(x) - e_i to the k-th smallest m_i(x) + e_i: jackknife+ with
+                  leave-one-out, CV+ with K folds. (Of a level below 0.5, lower may lie above upper.)
+        minmax    from min_i m_i(x) - to max_i m_i(x) + the k-th smallest e_i; it contains plus
 
-        A new target lies inside with a probability, over rows and target, of at least, with α = 1 - level,
+        A new target lies inside with a probability, over rows and target, of at least (α = 1 - level)
 
-        plus      1 - 2α with leave-one-out, 1 - 2α - √(2/n) with K folds of one size; minmax too
-        minmax    1 - α with leave-one-out
-        base      nothing
+        base      nothing is guaranteed
+        plus      1 - 2α with leave-one-out, 1 - 2α - √(2/n) with K folds of one size
+        minmax    1 - α with leave-one-out, that of plus with K folds
 
-        where rows and new target are exchangeable, weights are equal, and no hyper-parameter was taken from these rows:
-        not gamma, not a weight, not `delta="auto"`, not the scale of `standardize`. After choosing on the same rows
-        coverage is what is measured (bench/results/coverage.md). Nothing is guaranteed where groups or rows of one x
-        left together, nor at each x by itself: it is an average over x. Rows of weight 0 take no part, all others count
-        alike.
+        where rows and target are exchangeable, weights are equal, and no hyper-parameter is taken from these rows: not
+        gamma, no weight, no `Huber("auto")`, no scale of `standardize`. After choosing on the same rows, coverage is
+        what is measured: bench/results/coverage.md. It is an average over x, not a promise at each x. Nothing is
+        guaranteed where rows left together by group or by x. Rows of weight 0 take no part; all others count alike.
 
-        `offset` (m,) is needed where the fit had one. Raises `InputError` for a result without such fits, for a level
-        that so few rows cannot give (0.9 needs 9), and for losses of labels.   (Barber, Candès, Ramdas and Tibshirani
-        2021.)
+        `offset` (m,) is needed where the fit had one. Raises `InputError` for a result without held-out fits, for a
+        level that needs more rows (0.9: 9 or more), and for losses of labels.
+        (Barber, Candès, Ramdas and Tibshirani 2021.)
         """
-        fits, problem = self.problem.held_out, self.problem
+        problem = self.problem
         if (refused := intervals.refusal(problem.loss)) is not None:
             raise InputError(refused)
-        if fits is None:
+        if problem.held_out is None:
             raise InputError(
                 "this result has no held-out fits; choose with select(…, keep_folds=True) and fit the problem it gives"
             )
-        levels = intervals.checked_levels(level, len(fits.fold_of))
+        levels = intervals.checked_levels(level, len(problem.held_out.fold_of))
         points = self.predict_mean(x, offset)
         rows = self.design.evaluate(problem.features(x))
         offsets = None if offset is None else finite_column("offset", offset, len(points))
-        return points, intervals.intervals(problem, fits, rows, points, offsets, levels, method)
+        return points, intervals.intervals(problem, rows, points, offsets, levels, method)
 
     def bound(self, x: ArrayLike) -> Array | None:
         """Proven |f̂(x) - f*(x)| at new x, shape (m,): √(k(x,x)) times the certificate's norm bound.

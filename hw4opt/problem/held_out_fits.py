@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
+from hw4opt.design import Design
 from hw4opt.terms.base import Array
 from hw4opt.validation.arrays import ReadOnly, read_only
+from hw4opt.validation.frozen import unchecked
+
+P = TypeVar("P")  # the class of problems
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +34,13 @@ class HeldOutFits(ReadOnly):
 
     def __post_init__(self) -> None:
         read_only((self.w, self.fold_of))
+
+    def attached_to(self, problem: P, design: Design) -> P:
+        """The same problem with these fits as its `held_out`, over the basis of `design`.
+
+        A problem that is made from it with other hyper-parameters or data does not have them.
+        """
+        return unchecked(type(problem), **vars(problem) | {"design": design, "held_out": self})
 
     @property
     def folds(self) -> int:

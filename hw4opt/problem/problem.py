@@ -181,7 +181,7 @@ class Problem(ReadOnly):
                  standard deviation; gamma is then in those units, and a constant column keeps its own
     names        what the columns are called
 
-    `model` and `data` are its two halves; `held_out` holds its fits without each fold, where a selection kept them. Raises `InputError`, whose sentence names what is wrong.
+    `model` and `data` are its two halves. Raises `InputError`, whose sentence names what is wrong.
     """
 
     x: Array
@@ -198,7 +198,7 @@ class Problem(ReadOnly):
     model: Model = field(init=False, repr=False)
     data: Data = field(init=False, repr=False)
     _measured: MeasuredData = field(init=False, repr=False)
-    held_out: HeldOutFits | None = field(init=False, repr=False, default=None)
+    held_out: HeldOutFits | None = field(init=False, repr=False, default=None)  # `attached_to` sets it
 
     def __init__(
         self,
@@ -277,10 +277,6 @@ class Problem(ReadOnly):
     def share_design(self, design: Design) -> None:
         """Use a design that was built for the same rows, kernel and functionals."""
         set_fields(self, design=design)
-
-    def with_held_out(self, fits: HeldOutFits, design: Design) -> Problem:
-        """The same problem with its fits without each fold, over the basis of `design`; no problem made from it keeps them."""
-        return unchecked(Problem, **vars(self) | {"design": design, "held_out": fits})
 
     @property
     def hyperparameters(self) -> dict[str, float]:

@@ -102,8 +102,8 @@ def select(
               the chosen one (10 of all rows, for a subset) solved once more
     one_se    the smoothest setting (largest weights, smallest gamma) within one standard error of the best
 
-    Raises `InputError` for an unknown name or option, for `keep_folds` with a loss of labels, for metric `loss` where a parameter of the loss is searched, and
-    where several settings are tried and none has a finite held-out error.
+    Raises `InputError` for an unknown name or option, for `keep_folds` with a loss of labels, for metric `loss` where a
+    parameter of the loss is searched, and where several settings are tried and none has a finite held-out error.
     """
     started = time.perf_counter()
     grid = dict(grid or {})

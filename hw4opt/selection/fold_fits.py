@@ -28,7 +28,7 @@ class FoldFits(NamedTuple):
 
 
 class KeptFolds(NamedTuple):
-    """The fits w (F, r) of one setting without each fold, over the basis of `design`; `unproven` of them have no proof."""
+    """The fits w (F, r) of one setting without each fold, over the basis of `design`; how many have no proof."""
 
     design: Design
     w: Array

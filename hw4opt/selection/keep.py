@@ -21,4 +21,4 @@ def with_held_out(problem: Problem, kept: KeptFolds | None, way: FoldPlan) -> tu
     for fold, rows in enumerate(way.folds):
         fold_of[rows] = fold
     fits = HeldOutFits(kept.w, fold_of, way.label, way.units is not None, kept.unproven)
-    return problem.with_held_out(fits, kept.design), []
+    return fits.attached_to(problem, kept.design), []

@@ -27,8 +27,8 @@ from hw4cli.options import options, take, typed
 from hw4cli.progress import Bar
 from hw4opt import InputError, Result, Status
 from hw4opt.errors import shortened
-from hw4opt.mixture.components import Components
 from hw4opt.intervals import METHODS
+from hw4opt.mixture.components import Components
 from hw4opt.running.files import write_with
 from hw4opt.tables import Table, read_table
 from hw4opt.tables.features import Features, Moments, Numbers
@@ -98,9 +98,9 @@ def command(offset: str | None, exposure: str | None, **given: Any) -> int:
     intercept has none. Of a mixture: mood, responsibility_1, … and mean given the count of the row; without a column
     of counts, the mean over all moods. A prediction that is not finite is an empty cell.
 
-    With --interval, a new target lies between lower and upper with a probability of at least 2·LEVEL - 1 (plus) or LEVEL
-    (minmax) of leave-one-out folds, and 2·LEVEL - 1 - √(2/n) of K folds, where rows are exchangeable, weights equal, and
-    no hyper-parameter was chosen on them; for base, and after choosing, nothing is guaranteed.
+    With --interval, a new target lies between lower and upper with a probability of at least 2·LEVEL - 1 (plus) or
+    LEVEL (minmax) of leave-one-out folds, and 2·LEVEL - 1 - √(2/n) of K folds, where rows are exchangeable, weights
+    equal, and no hyper-parameter was chosen on them; for base, and after choosing, nothing is guaranteed.
     """
     return predict(
         take(PredictOptions, {**given, "categorical": ()}),
@@ -117,9 +117,7 @@ def predict(predict_options: PredictOptions, named: Mapping[str, str | None], ou
     model: Predictor = (
         MixturePredictor(Components.load(predict_options.model))
         if Components.is_file(predict_options.model)
-        else FitPredictor(
-            Result.load(predict_options.model), predict_options.interval, predict_options.interval_method
-        )
+        else FitPredictor(Result.load(predict_options.model), predict_options.interval, predict_options.interval_method)
     )
     if typed("interval_method") and not predict_options.interval:
         raise InputError(f"--interval-method {predict_options.interval_method}: there is no --interval; give it, too")
