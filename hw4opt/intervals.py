@@ -67,7 +67,7 @@ def errors(problem: Problem) -> Array:
     return np.abs(y - _values(loss, z))
 
 
-def intervals(
+def interval_ends(
     problem: Problem, rows: Array, points: Array, offset: Array | None, levels: Sequence[float], method: str
 ) -> Array:
     """(m, 2, levels) at m new points: rows (m, r) of their design, `points` (m,) the full fit's predictions there."""

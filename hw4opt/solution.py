@@ -263,7 +263,7 @@ class Solution(ReadOnly):
         points = self.predict_mean(x, offset)
         rows = self.design.evaluate(problem.features(x))
         offsets = None if offset is None else finite_column("offset", offset, len(points))
-        return points, intervals.intervals(problem, rows, points, offsets, levels, method)
+        return points, intervals.interval_ends(problem, rows, points, offsets, levels, method)
 
     def bound(self, x: ArrayLike) -> Array | None:
         """Proven |f̂(x) - f*(x)| at new x, shape (m,): √(k(x,x)) times the certificate's norm bound.

@@ -276,7 +276,8 @@ class Problem(ReadOnly):
 
     def share_design(self, design: Design) -> None:
         """Use a design that was built for the same rows, kernel and functionals."""
-        set_fields(self, design=design)
+        held_out = None if self.held_out is None else self.held_out.over(self.design, design)
+        set_fields(self, design=design, held_out=held_out)
 
     @property
     def hyperparameters(self) -> dict[str, float]:

@@ -78,9 +78,9 @@ def select(
     seed: int = 0,
     one_se: bool = False,
     complete: bool = False,
-    keep_folds: bool = False,
     workers: int = 1,
     progress: Callable[[int, int, float], None] | None = None,
+    keep_folds: bool = False,
 ) -> Selection:
     """Choose the hyper-parameters named in `free` (and in `grid`) by held-out error.
 
@@ -96,11 +96,11 @@ def select(
     complete  score every setting in full. Else, where `search` is zoom, `metric` loss and neither `one_se` nor `groups`
               is given, a setting is dropped once its held-out losses must add up to more than those of the best of
               earlier rounds: that changes no choice
-    keep_folds    the chosen problem keeps its fits without each fold (folds × rank numbers), from which
-              `fit(chosen.problem).predict_interval` makes prediction intervals. They are those of the search; only
-              where it was on a subset of rows, or where `one_se` takes another setting than the best, are the folds of
-              the chosen one (10 of all rows, for a subset) solved once more
     one_se    the smoothest setting (largest weights, smallest gamma) within one standard error of the best
+    keep_folds    the chosen problem keeps its fits without each fold, folds × rank numbers, and
+              `fit(chosen.problem).predict_interval` makes prediction intervals of them. They are those of the search;
+              only after a search on a subset of the rows (then 10 folds of all rows), and where `one_se` takes another
+              setting than the best, folds of the chosen setting are solved once more
 
     Raises `InputError` for an unknown name or option, for `keep_folds` with a loss of labels, for metric `loss` where a
     parameter of the loss is searched, and where several settings are tried and none has a finite held-out error.

@@ -25,6 +25,7 @@ from hw4opt import (
     Squared,
     TotalVariation,
     fit,
+    fit_batch,
     intervals,
 )
 from hw4opt.problem import HeldOutFits
@@ -266,6 +267,23 @@ def test_problems_made_from_the_chosen_one_do_not_have_its_fits():
     assert problem.held_out is not None
     assert problem.with_hyperparameters({"ridge": 1.0}).held_out is None
     assert dataclasses.replace(problem, weights=np.arange(24.0)).held_out is None
+
+
+def test_a_batch_keeps_fits_over_the_same_basis_and_no_others():
+    chosen = [select(replace_y(SMALL, sign), [], method="loo", keep_folds=True).problem for sign in (1, -1)]
+    first, second = fit_batch(chosen)
+    (_, ends), (_, mirrored) = first.predict_interval([0.3, 0.6]), second.predict_interval([0.3, 0.6])
+    assert_allclose(mirrored[:, ::-1], -ends, rtol=1e-9)
+    problem = chosen[0]
+    basis = problem.design.reduced
+    problem.share_design(
+        dataclasses.replace(problem.design, basis=dataclasses.replace(basis, points=basis.points + 1e-9))
+    )
+    assert problem.held_out is None
+
+
+def replace_y(problem, sign):
+    return dataclasses.replace(problem, y=sign * problem.y)
 
 
 # ---- what is refused, and what is said
