@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -249,7 +250,7 @@ def _description(term: object, columns: Sequence[str] = ()) -> str:
     given = {
         key: value
         for key, value in vars(term).items()
-        if isinstance(value, int | float) and value is not False and np.isfinite(value)
+        if isinstance(value, int | float) and value is not False and math.isfinite(value)
     }
     values = [f"{key}={columns[int(value)] if key == 'column' else f'{value:.4g}'}" for key, value in given.items()]
     return " ".join([getattr(term, "name", ""), *values])
