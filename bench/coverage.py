@@ -37,6 +37,7 @@ from hw4opt.running.threads import set_threads  # noqa: E402
 from hw4opt.selection import select  # noqa: E402
 from hw4opt.terms import Loss  # noqa: E402
 
+DRAWS = 500
 LEVEL = 0.9
 NEW_ROWS = 200
 SIZES = (50, 200)
@@ -157,7 +158,7 @@ def report(lines: list[dict[str, Any]], out: Path) -> None:
     text = [
         "# Coverage of prediction intervals of level 0.9, leave-one-out",
         "",
-        f"`python bench/coverage.py`, {' to '.join(dict.fromkeys((str(draws[0]), str(draws[-1]))))} draws a row, "
+        f"`python bench/coverage.py`, {' to '.join(dict.fromkeys((str(draws[0]), str(draws[-1]))))} of {DRAWS} draws a row, "
         f"{NEW_ROWS} new targets each; {about['cpu_seconds']:,} CPU seconds, commit {about['commit']}, "
         f"{about['date']}, Python {about['python']}, NumPy {about['numpy']}, {about['machine']}.",
         "",
@@ -181,7 +182,7 @@ def report(lines: list[dict[str, Any]], out: Path) -> None:
 def main() -> None:
     """Go on where the progress file ends, and write JSON and a table of all that is done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=500, help="0: only write the tables of what is done")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="0: only write the tables of what is done")
     parser.add_argument("--progress", type=Path, default=ROOT / "runs" / "coverage.jsonl")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "results" / "coverage")
     given = parser.parse_args()
