@@ -155,10 +155,11 @@ def report(lines: list[dict[str, Any]], out: Path) -> None:
     }
     write_text(out.with_suffix(".json"), json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
     names = [f"{how} {method}" for how in ("chosen", "given") for method in METHODS]
+    done = " to ".join(dict.fromkeys((str(draws[0]), str(draws[-1]))))
     text = [
         "# Coverage of prediction intervals of level 0.9, leave-one-out",
         "",
-        f"`python bench/coverage.py`, {' to '.join(dict.fromkeys((str(draws[0]), str(draws[-1]))))} of {DRAWS} draws a row, "
+        f"`python bench/coverage.py`, {done} of {DRAWS} draws a row, "
         f"{NEW_ROWS} new targets each; {about['cpu_seconds']:,} CPU seconds, commit {about['commit']}, "
         f"{about['date']}, Python {about['python']}, NumPy {about['numpy']}, {about['machine']}.",
         "",
