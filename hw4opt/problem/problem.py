@@ -15,6 +15,7 @@ from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.losses.squared import Squared
 from hw4opt.problem import checks
 from hw4opt.problem.data import ColumnNames, Data
+from hw4opt.problem.held_out_fits import HeldOutFits
 from hw4opt.problem.hyperparameters import GAMMA, RIDGE, WEIGHT, HyperparameterKey, changed, changes_by_label
 from hw4opt.problem.measured import MeasuredData
 from hw4opt.regularizers.ridge import Ridge
@@ -200,6 +201,7 @@ class Problem(ReadOnly):
     model: Model = field(init=False, repr=False)
     data: Data = field(init=False, repr=False)
     _measured: MeasuredData = field(init=False, repr=False)
+    held_out: HeldOutFits | None = field(init=False, repr=False, default=None)  # `attached_to` sets it
 
     def __init__(
         self,
@@ -277,7 +279,8 @@ class Problem(ReadOnly):
 
     def share_design(self, design: Design) -> None:
         """Use a design that was built for the same rows, kernel and functionals."""
-        set_fields(self, design=design)
+        held_out = None if self.held_out is None else self.held_out.over(self.design, design)
+        set_fields(self, design=design, held_out=held_out)
 
     @property
     def hyperparameters(self) -> dict[str, float]:

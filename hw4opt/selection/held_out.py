@@ -15,7 +15,7 @@ from hw4opt.form.canonicalize import canonicalize
 from hw4opt.problem import Problem
 from hw4opt.running.threads import one_blas_thread
 from hw4opt.selection import smooth
-from hw4opt.selection.fold_fits import FoldFits
+from hw4opt.selection.fold_fits import EXACT_GAP, FoldFits
 from hw4opt.selection.fold_results import FoldResults
 from hw4opt.selection.folds import Folds, check_folds
 from hw4opt.selection.loo import closed_form, corrections, path
@@ -42,6 +42,7 @@ def score_settings(
     units: np.ndarray | None = None,
     limit: float = math.inf,
     layouts: Layouts | None = None,
+    keep_folds: bool = False,
 ) -> list[Score]:
     """One score a problem; the problems share x, y, weights and kinds of terms, and differ in hyper-parameters.
 
@@ -49,6 +50,7 @@ def score_settings(
     limit      a setting may be dropped, its other folds not solved, once its score must be above that; it takes the
                metric `loss`, and folds that hold out every row once
     layouts    those of the folds, which calls of a search share
+    keep_folds a score keeps the fits of its folds, where every fold has one: folds × rank numbers a setting
 
     Those over one basis are solved together. Raises `InputError` for an unknown metric, and for folds that hold
     anything but rows.
@@ -66,20 +68,20 @@ def score_settings(
     with one_blas_thread():
         for by_kernel in kinds.values():
             together = [[problems[place] for place in places] for places in by_kernel.values()]
-            results = _solve(together, layouts, limit)
+            results = _solve(together, layouts, limit, keep_folds)
             for places, mine, result in zip(by_kernel.values(), together, results, strict=True):
                 scores |= dict(zip(places, scores_of(mine, result, metric, units), strict=True))
     return [scores[place] for place in range(len(problems))]
 
 
-def _solve(groups: Sequence[Sequence[Problem]], layouts: Layouts, limit: float) -> list[FoldResults]:
+def _solve(groups: Sequence[Sequence[Problem]], layouts: Layouts, limit: float, keep: bool) -> list[FoldResults]:
     """Every fold of every setting, grouped by basis, by the cheapest way that is exact; up to a limit of losses."""
     forms, folds = [], layouts.folds
     for problems in groups:
         for problem in problems[1:]:
             problem.share_design(problems[0].design)
         forms.append(canonicalize(problems))
-    results = [FoldResults.none(problems, form, folds) for problems, form in zip(groups, forms, strict=True)]
+    results = [FoldResults.none(problems, form, folds, keep) for problems, form in zip(groups, forms, strict=True)]
     first, most = groups[0][0], max(len(held) for held in folds)
     if most == 1 and len(folds) == len(forms[0].design.x) and closed_form.takes(forms[0]):
         for form, result in zip(forms, results, strict=True):
@@ -171,7 +173,8 @@ def _by_interior_points(problems: Sequence[Problem], result: FoldResults) -> Non
         form = canonicalize([problems[setting] for setting, _ in part], [result.folds[fold] for _, fold in part])
         (found,) = _solve_folds([_full_fits(form, _first_tol(form))], Layout.of_all_rows(form))
         for (setting, fold), w, gap in zip(part, found.w[:, 0], found.gap[:, 0], strict=True):
-            result.store_one(form, setting, fold, w, gap)
+            if gap <= EXACT_GAP:
+                result.store_one(form.design, setting, fold, w, gap)
 
 
 def _solve_folds(fits: Sequence[FullFits], layout: Layout, limit: float = math.inf) -> list[FoldFits]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -31,6 +31,7 @@ class SettingRuns:
     """The rounds of a search, and what they have so far.
 
     races    whether settings are dropped that cannot be chosen
+    keep     whether the fits of the folds are kept, of the setting to choose so far
     """
 
     problem: Problem
@@ -40,6 +41,7 @@ class SettingRuns:
     progress: Callable[[int, int, float], None] | None
     workers: Workers
     races: bool
+    keep: bool
     tried: list[tuple[Tried, Score]] = field(default_factory=list)
 
     @cached_property
@@ -96,13 +98,22 @@ class SettingRuns:
 
     def _scored(self, candidates: list[_Candidate], limit: float, total: int) -> Iterator[tuple[Tried, Score]]:
         tasks = self._tasks(candidates)
-        score = partial(_score, layouts=self.layouts, metric=self.metric, units=self.units, limit=limit)
+        score = partial(_score, layouts=self.layouts, metric=self.metric, units=self.units, limit=limit, keep=self.keep)
         for task, scores in zip(tasks, self.workers.spread(score, tasks), strict=True):
             for one, score in zip(task, scores, strict=True):
-                proven = score.largest_gap <= PROVEN_GAP
-                yield Tried(one.setting, score.score, score.standard_error, proven, score.dropped), score
+                yield _tried(one, score), score
+            if self.keep:
+                self._forget()
             if self.progress is not None:
                 self.progress(len(self.tried) * len(self.folds), total * len(self.folds), self.best()[0].score)
+
+    def _forget(self) -> None:
+        """Drop kept folds, but those of the setting to choose so far."""
+        best = self.best()
+        self.tried = [
+            pair if pair is best or pair[1].kept is None else (pair[0], replace(pair[1], kept=None))
+            for pair in self.tried
+        ]
 
     def _limit(self) -> float:
         """The score from which on a setting cannot be chosen."""
@@ -147,8 +158,17 @@ def _key(setting: Setting) -> tuple[tuple[str, float], ...]:
 
 
 def _score(
-    task: list[_Candidate], layouts: Layouts, metric: str, units: np.ndarray | None, limit: float
+    task: list[_Candidate], layouts: Layouts, metric: str, units: np.ndarray | None, limit: float, keep: bool
 ) -> list[Score]:
     for one in task:
         one.problem.share_design(one.first.design)  # built once in a process, when the first of them is scored
-    return score_settings([one.problem for one in task], layouts.folds, metric, units, limit, layouts)
+    scores = score_settings([one.problem for one in task], layouts.folds, metric, units, limit, layouts, keep)
+    if keep:
+        best = min(range(len(task)), key=lambda place: _tried(task[place], scores[place]).rank)
+        scores = [one if place == best else replace(one, kept=None) for place, one in enumerate(scores)]
+    return scores
+
+
+def _tried(one: _Candidate, score: Score) -> Tried:
+    proven = score.largest_gap <= PROVEN_GAP
+    return Tried(one.setting, score.score, score.standard_error, proven, score.dropped)
