@@ -16,7 +16,16 @@ from hw4opt.errors import InputError
 from hw4opt.form import TermRows
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
-from hw4opt.inference import ERRORS, Inference, infer
+from hw4opt.inference import (
+    ERRORS,
+    Inference,
+    StandardErrors,
+    deviance_explained,
+    effective_degrees_of_freedom,
+    infer,
+    infer_from_residuals,
+    r_squared,
+)
 from hw4opt.kernels import Precomputed
 from hw4opt.problem import ColumnNames, Problem
 from hw4opt.proof import separation
@@ -140,6 +149,53 @@ class Solution(ReadOnly):
         if not isinstance(self.problem.loss, Likelihood) or self.status is Status.NO_FINITE_MAXIMUM:
             return None
         return infer(self.problem, self.w, self.rank, self.column_names, errors)
+
+    def coefficient_errors(self, errors: str | None = None) -> StandardErrors | None:
+        """Standard errors of a linear design's coefficients, of likelihoods and of squared, Huber and quantile loss.
+
+        errors    their kind, as `infer` and `hw4opt.inference.infer_from_residuals` say; None: the loss's first
+
+        None without a fit, for other losses, and for a kernel design. Raises `InputError` for a kind that the loss does
+        not have.
+        """
+        if self.problem.kernel is not None or self.status is Status.NO_FINITE_MAXIMUM:
+            return None
+        if isinstance(self.problem.loss, Likelihood):
+            return self.infer(errors or ERRORS[0])
+        return infer_from_residuals(self.problem, self.w, self.rank, self.column_names, errors)
+
+    @cached_property
+    def effective_degrees_of_freedom(self) -> float | None:
+        """Σ ∂f_i/∂y_i over the rows in use: `hw4opt.inference.effective_degrees_of_freedom`; None without a fit."""
+        if self.status is Status.NO_FINITE_MAXIMUM:
+            return None
+        form = canonicalize(self.problem)
+        u = form.split_duals([self._dual_of(term) for term in form.terms])
+        return effective_degrees_of_freedom(form, self.w, u[0])
+
+    @cached_property
+    def r_squared(self) -> float | None:
+        """R² over the rows in use, with their weights; None of likelihoods, and where y is constant."""
+        if isinstance(self.problem.loss, Likelihood):
+            return None
+        kept, weights = self._rows_in_use
+        return r_squared(self.fitted[kept], self.problem.y[kept], weights)
+
+    @cached_property
+    def deviance_explained(self) -> float | None:
+        """The share of the best constant's deviance that a likelihood explains; None of residual losses, and without a
+        fit."""
+        if not isinstance(self.problem.loss, Likelihood) or self.status is Status.NO_FINITE_MAXIMUM:
+            return None
+        kept, weights = self._rows_in_use
+        offset = None if self.problem.offset is None else self.problem.offset[kept]
+        return deviance_explained(self.problem.loss, self.fitted[kept], self.problem.y[kept], weights, offset)
+
+    @property
+    def _rows_in_use(self) -> tuple[slice | np.ndarray, Array | None]:
+        """The rows of weight above 0, and their weights."""
+        kept = slice(None) if self.problem.active is None else self.problem.active
+        return kept, None if self.problem.weights is None else self.problem.weights[kept]
 
     @property
     def coef(self) -> Array | None:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hw4cli.opt.option_syntax import Spec
 from hw4cli.opt.options import ProblemOptions, SolverOptions
 from hw4cli.options import typed
 from hw4opt import InputError, Poisson
+from hw4opt.problem.words import Spec
 from hw4opt.tables import Table
 from hw4opt.terms import Likelihood, Loss
 from hw4opt.terms.base import Array
