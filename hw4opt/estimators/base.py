@@ -66,7 +66,7 @@ class PenalizedEstimator(BaseEstimator):
         return {"ridge": self.ridge, "tv": self.tv, "trend": self.trend}
 
     def _description(self, names: Sequence[str]) -> Description:
-        columns = {word: place for place, name in enumerate(names) for word in (str(place), name)}
+        columns = {str(place): place for place in range(len(names))} | {name: place for place, name in enumerate(names)}
         check_word("scale", self.scale, SCALES)
         check_word("on_uncertified", self.on_uncertified, ON_UNCERTIFIED)
         return describe(
