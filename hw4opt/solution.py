@@ -37,7 +37,7 @@ from hw4opt.validation.arrays import ReadOnly, finite_column, read_only
 from hw4opt.validation.frozen import set_fields
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Solution(ReadOnly):
     """The answer to a `Problem`; its arrays are locked.
 
@@ -73,10 +73,13 @@ class Solution(ReadOnly):
         set_fields(self, duals=MappingProxyType(dict(self.duals)))
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"duals": dict(self.duals)}  # a proxy cannot be pickled
+        return vars(self) | {"duals": dict(self.duals), "status": self.status.name}  # what pickle and skops can hold
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state | {"duals": MappingProxyType(state["duals"])})
+        super().__setstate__(state | {"duals": MappingProxyType(state["duals"]), "status": Status[state["status"]]})
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.status.word} by {self.solver}, {self.certificate})"
 
     @property
     def message(self) -> str:

@@ -117,7 +117,7 @@ class PenalizedEstimator(BaseEstimator):
             return self.cv or "auto", groups
         if isinstance(self.cv, int | np.integer):
             return f"kfold:{self.cv}", groups
-        return [held_out for _, held_out in _splitter(self.cv).split(x, y, groups)], None
+        return [np.asarray(held_out) for _, held_out in _splitter(self.cv).split(x, y, groups)], None
 
     def _seed(self) -> int:
         if self.random_state is None or isinstance(self.random_state, int | np.integer):

@@ -53,7 +53,17 @@ ORDER = [
         "mixture",
         "poisson",
     ),
-    *("result", "fit", "crosscheck", "solver_conformance", "between", "datasets", "selection", "assignment"),
+    *(
+        "result",
+        "fit",
+        "crosscheck",
+        "solver_conformance",
+        "between",
+        "datasets",
+        "selection",
+        "estimators",
+        "assignment",
+    ),
 ]
 
 
