@@ -35,7 +35,7 @@ class PenalizedKernelClassifier(ClassifierMixin, KernelEstimator):
         >>> draw = np.random.default_rng(0)
         >>> age = draw.uniform(20, 80, (90, 1))
         >>> ill = np.where(draw.uniform(size=90) < 1 / (1 + np.exp((50 - age[:, 0]) / 5)), "ill", "well")
-        >>> model = PenalizedKernelClassifier(constraints=["decreasing"], cv=5).fit(age, ill)
+        >>> model = PenalizedKernelClassifier(gamma=1e-3, ridge=0.1, constraints=["decreasing"]).fit(age, ill)
         >>> model.classes_.tolist(), model.predict([[30.0], [70.0]]).tolist()
         (['ill', 'well'], ['well', 'ill'])
         >>> bool((np.diff(model.predict_proba(np.sort(age, axis=0))[:, 0]) > -1e-9).all())
