@@ -1,5 +1,5 @@
-"""The estimators beside scikit-learn's: a fit that chooses by leave-one-out, predictions at 10⁶ rows; and what they add to
-`select` and `fit`."""
+"""The estimators beside scikit-learn's: a fit that chooses by leave-one-out, predictions at 10⁶ rows; and what they add
+to `select` and `fit`."""
 
 from __future__ import annotations
 

@@ -65,9 +65,9 @@ QUESTIONS = {
     ),
     "estimators": (
         "The scikit-learn estimators",
-        "Seconds on one core: of a fit that chooses by exact leave-one-out, beside scikit-learn's searches over a grid of "
-        "their own; of predictions at 10⁶ rows; and of `fit` of the estimator beside `select` and `fit` called directly, "
-        "whose share it may exceed by 5 %.",
+        "Seconds on one core: of a fit that chooses by exact leave-one-out, beside scikit-learn's searches over grids "
+        "of their own; of predictions at 10⁶ rows; and of the estimator's fit beside `select` and `fit` called "
+        "directly, which it may exceed by 5 %.",
     ),
     "poisson": (
         "Plain Poisson fits",

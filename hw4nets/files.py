@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -71,14 +70,10 @@ def locked(folder: Path) -> Iterator[None]:
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when the block ends well, and vanishes otherwise."""
     path = Path(path)
+    stem, suffix = _affixes(path)
+    temporary = path.parent / f".{stem}.{os.urandom(4).hex()}{suffix}"
     try:
-        stem, suffix = _affixes(path)
-        handle, name = tempfile.mkstemp(prefix=f".{stem}.", suffix=suffix, dir=path.parent)
-    except OSError as error:
-        raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
+        temporary.touch(mode=0o600, exist_ok=False)
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         _to_disk(temporary)

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hw4opt import intervals
 from hw4opt.design import Design
 from hw4opt.errors import InputError
-from hw4opt.form import TermRows
+from hw4opt.form import Form, TermRows
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
-from hw4opt.inference import (
-    ERRORS,
-    Inference,
-    StandardErrors,
-    deviance_explained,
-    effective_degrees_of_freedom,
-    infer,
-    infer_from_residuals,
-    r_squared,
-)
+from hw4opt.inference import ERRORS, Inference, infer
 from hw4opt.kernels import Precomputed
 from hw4opt.problem import ColumnNames, Problem
 from hw4opt.proof import separation
@@ -33,8 +24,9 @@ from hw4opt.proof.certificate import Certificate, certify
 from hw4opt.proof.existence import Existence
 from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
+from hw4opt.validation.arguments import checked
 from hw4opt.validation.arrays import ReadOnly, finite_column, read_only
-from hw4opt.validation.frozen import set_fields
+from hw4opt.validation.frozen import cached_property, set_fields
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -77,9 +69,6 @@ class Solution(ReadOnly):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state | {"duals": MappingProxyType(state["duals"]), "status": Status[state["status"]]})
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.status.word} by {self.solver}, {self.certificate})"
 
     @property
     def message(self) -> str:
@@ -152,53 +141,6 @@ class Solution(ReadOnly):
         if not isinstance(self.problem.loss, Likelihood) or self.status is Status.NO_FINITE_MAXIMUM:
             return None
         return infer(self.problem, self.w, self.rank, self.column_names, errors)
-
-    def coefficient_errors(self, errors: str | None = None) -> StandardErrors | None:
-        """Standard errors of a linear design's coefficients, of likelihoods and of squared, Huber and quantile loss.
-
-        errors    their kind, as `infer` and `hw4opt.inference.infer_from_residuals` say; None: the loss's first
-
-        None without a fit, for other losses, and for a kernel design. Raises `InputError` for a kind that the loss does
-        not have.
-        """
-        if self.problem.kernel is not None or self.status is Status.NO_FINITE_MAXIMUM:
-            return None
-        if isinstance(self.problem.loss, Likelihood):
-            return self.infer(errors or ERRORS[0])
-        return infer_from_residuals(self.problem, self.w, self.rank, self.column_names, errors)
-
-    @cached_property
-    def effective_degrees_of_freedom(self) -> float | None:
-        """Σ ∂f_i/∂y_i over the rows in use: `hw4opt.inference.effective_degrees_of_freedom`; None without a fit."""
-        if self.status is Status.NO_FINITE_MAXIMUM:
-            return None
-        form = canonicalize(self.problem)
-        u = form.split_duals([self._dual_of(term) for term in form.terms])
-        return effective_degrees_of_freedom(form, self.w, u[0])
-
-    @cached_property
-    def r_squared(self) -> float | None:
-        """R² over the rows in use, with their weights; None of likelihoods, and where y is constant."""
-        if isinstance(self.problem.loss, Likelihood):
-            return None
-        kept, weights = self._rows_in_use
-        return r_squared(self.fitted[kept], self.problem.y[kept], weights)
-
-    @cached_property
-    def deviance_explained(self) -> float | None:
-        """The share of the best constant's deviance that a likelihood explains; None of residual losses, and without a
-        fit."""
-        if not isinstance(self.problem.loss, Likelihood) or self.status is Status.NO_FINITE_MAXIMUM:
-            return None
-        kept, weights = self._rows_in_use
-        offset = None if self.problem.offset is None else self.problem.offset[kept]
-        return deviance_explained(self.problem.loss, self.fitted[kept], self.problem.y[kept], weights, offset)
-
-    @property
-    def _rows_in_use(self) -> tuple[slice | np.ndarray, Array | None]:
-        """The rows of weight above 0, and their weights."""
-        kept = slice(None) if self.problem.active is None else self.problem.active
-        return kept, None if self.problem.weights is None else self.problem.weights[kept]
 
     @property
     def coef(self) -> Array | None:
@@ -276,6 +218,52 @@ class Solution(ReadOnly):
         z = z if offset is None else z + finite_column("offset", offset, len(z))
         return self.problem.loss.mean(z) if isinstance(self.problem.loss, Likelihood) else z
 
+    @checked
+    def predict_interval(
+        self,
+        x: ArrayLike,
+        level: float | Sequence[float] = 0.9,
+        method: str = "plus",
+        offset: ArrayLike | None = None,
+    ) -> tuple[Array, Array]:
+        """Points (m,), as `predict_mean` gives, and intervals (m, 2, levels), lower and upper, of new targets at x.
+
+        They come from the exact fits m_i without each fold, which `select(…, keep_folds=True)` keeps. Row i of n has
+        the held-out error e_i = |y_i - m_i(x_i)|, of counts on the scale of the mean; k = ⌈level (n + 1)⌉.
+
+        base      m(x) ± the k-th smallest e_i, with the fit m of all rows
+        plus      from the (n + 1 - k)-th smallest m_i(x) - e_i to the k-th smallest m_i(x) + e_i: jackknife+ with
+                  leave-one-out, CV+ with K folds. (Of a level below 0.5, lower may lie above upper.)
+        minmax    from min_i m_i(x) - to max_i m_i(x) + the k-th smallest e_i; it contains plus
+
+        A new target lies inside with a probability, over rows and target, of at least (α = 1 - level)
+
+        base      nothing is guaranteed
+        plus      1 - 2α with leave-one-out, 1 - 2α - √(2/n) with K folds of one size
+        minmax    1 - α with leave-one-out, that of plus with K folds
+
+        where rows and target are exchangeable, weights are equal, and no hyper-parameter is taken from these rows: not
+        gamma, no weight, no `Huber("auto")`, no scale of `standardize`. After choosing on the same rows, coverage is
+        what is measured: bench/results/coverage.md. It is an average over x, not a promise at each x. Nothing is
+        guaranteed where rows left together by group or by x. Rows of weight 0 take no part; all others count alike.
+
+        `offset` (m,) is needed where the fit had one. Raises `InputError` for a result without held-out fits, for a
+        level that needs more rows (0.9: 9 or more), and for losses of labels.
+        (Barber, Candès, Ramdas and Tibshirani 2021.)
+        """
+        problem = self.problem
+        if (refused := intervals.refusal(problem.loss)) is not None:
+            raise InputError(refused)
+        if problem.held_out is None:
+            raise InputError(
+                "this result has no held-out fits; choose with select(…, keep_folds=True) and fit the problem it gives"
+            )
+        levels = intervals.checked_levels(level, len(problem.held_out.fold_of))
+        points = self.predict_mean(x, offset)
+        rows = self.design.evaluate(problem.features(x))
+        offsets = None if offset is None else finite_column("offset", offset, len(points))
+        return points, intervals.interval_ends(problem, rows, points, offsets, levels, method)
+
     def bound(self, x: ArrayLike) -> Array | None:
         """Proven |f̂(x) - f*(x)| at new x, shape (m,): √(k(x,x)) times the certificate's norm bound.
 
@@ -300,8 +288,11 @@ class Solution(ReadOnly):
     def verify(self) -> Certificate:
         """The certificate of the problem, w and duals, computed from them: the stored one is not used."""
         form = canonicalize(self.problem)
-        u = form.split_duals([self._dual_of(term) for term in form.terms])
-        return certify(form, self.w[None], u).certificates[0]
+        return certify(form, self.w[None], self._duals_in(form)).certificates[0]
+
+    def _duals_in(self, form: Form) -> Array:
+        """The duals in the order of the form's rows, (1, M)."""
+        return form.split_duals([self._dual_of(term) for term in form.terms])
 
     def _dual_of(self, rows: TermRows) -> Array:
         """The dual of these rows, (1, m): of the terms that share them, the sum."""

@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import CodeType
+from types import CodeType, FrameType
 from typing import Any
 
 import click
@@ -25,6 +25,7 @@ from hw4cli.exit_status import Exit, say
 MAX_DIGITS = 400  # of a number: the largest double has 309, and Python converts at most 4,300
 TOO_MANY_DIGITS = re.compile(rf"[0-9]{{{MAX_DIGITS + 1},}}")
 
+IMPORT: CodeType = vars(sys.modules["_frozen_importlib"])["_find_and_load"].__code__  # on the stack during an import
 Classify = Callable[[Exception], tuple[str, Exit] | None]
 
 
@@ -131,7 +132,7 @@ def _run_command(app: click.Group, program: str, arguments: list[str], classify:
                 signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
                 and threading.current_thread() is threading.main_thread()
             ):
-                signal.signal(signal.SIGINT, signal.default_int_handler)  # replaces that of `hw4cli.start`
+                signal.signal(signal.SIGINT, _raise_interrupt)  # replaces that of `hw4cli.start`
             _check_arguments(arguments)
             return app.main(arguments, prog_name=program, standalone_mode=False, obj=arguments) or 0
         except (click.Abort, KeyboardInterrupt):
@@ -209,7 +210,7 @@ def _ctrl_c_never_lost() -> Iterator[None]:
 
     def raise_again(dropped: sys.UnraisableHookArgs) -> None:
         if dropped.exc_type is KeyboardInterrupt:
-            threading.Thread(target=_interrupt, args=(raise_again.__code__,), daemon=True).start()
+            _interrupt_after(raise_again.__code__)
         else:
             before(dropped)
 
@@ -220,9 +221,22 @@ def _ctrl_c_never_lost() -> Iterator[None]:
         sys.unraisablehook = before
 
 
-def _interrupt(hook: CodeType) -> None:
-    """Send Ctrl-C as soon as the main thread has left the hook, which would drop it again."""
-    while hook in _running_code():
+def _raise_interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise `KeyboardInterrupt`, when the import that is under way is done: extension modules may drop it in their
+    initialisation, or fail in another way."""
+    if IMPORT in _code_of(frame):
+        _interrupt_after(IMPORT)
+    else:
+        raise KeyboardInterrupt
+
+
+def _interrupt_after(code: CodeType) -> None:
+    """Send Ctrl-C as soon as the main thread has left this code, where it would be dropped."""
+    threading.Thread(target=_send_interrupt, args=(code,), daemon=True).start()
+
+
+def _send_interrupt(code: CodeType) -> None:
+    while code in _code_of(sys._current_frames().get(threading.main_thread().ident or 0)):
         time.sleep(0.01)
     if os.name == "posix":
         os.kill(os.getpid(), signal.SIGINT)  # also interrupts a blocking wait
@@ -230,9 +244,8 @@ def _interrupt(hook: CodeType) -> None:
         _thread.interrupt_main()
 
 
-def _running_code() -> Iterator[CodeType]:
-    """The code objects on the stack of the main thread."""
-    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+def _code_of(frame: FrameType | None) -> Iterator[CodeType]:
+    """The code objects on the stack that ends in this frame."""
     while frame is not None:
         yield frame.f_code
         frame = frame.f_back

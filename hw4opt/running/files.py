@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,10 +44,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     check_writable(path)
     stem, suffix = _affixes(path)
-    handle, name = tempfile.mkstemp(prefix=f".{stem}.", suffix=suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.parent / f".{stem}.{os.urandom(4).hex()}{suffix}"
     try:
+        temporary.touch(mode=0o600, exist_ok=False)
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)

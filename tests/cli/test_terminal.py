@@ -153,6 +153,20 @@ def test_interrupted_is_one_line(start, wait_for, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ctrl_c_is_not_lost_in_an_import(start, tmp_path):
+    """Some extension modules drop exceptions in their initialisation: so does the module `drops`."""
+    (tmp_path / "drops.py").write_text(
+        "import time\nprint('.', flush=True)\ntry:\n    time.sleep(0.3)\nexcept BaseException:\n    pass\n"
+    )
+    code = "import sys, time; sys.path.insert(0, '.'); import hw4opt.assignment as assignment\n"
+    code += "def reproduce(*given):\n    import drops\n    time.sleep(60)\nassignment.reproduce = reproduce\n"
+    running = start(code + code_of("hw4opt"), "reproduce", "--out", "r", cwd=tmp_path)
+    assert running.stdout.read(1) == b"."
+    running.send_signal(signal.SIGINT)
+    assert running.communicate(timeout=30)[1] == b"hw4opt: interrupted\n" and running.returncode == 130
+    assert not list(tmp_path.glob(".hw4opt-*"))
+
+
 @pytest.mark.parametrize(
     "backend", ["module://matplotlib_inline_that_is_not_there.backend_inline", pytest.param("nosuch", marks=SLOW)]
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,9 +89,10 @@ def filled_folder(out: Path) -> Iterator[Path]:
     existing = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not existing.is_dir():
         raise InputError(f"{existing} is a file; give a folder")
-    with _errors_named(out):
-        temporary = Path(tempfile.mkdtemp(prefix=".hw4opt-", dir=existing))
+    temporary = existing / f".hw4opt-{os.urandom(4).hex()}"
     try:
+        with _errors_named(out):
+            temporary.mkdir(mode=0o700)
         yield temporary
         with _errors_named(out):
             out.mkdir(parents=True, exist_ok=True)
