@@ -36,7 +36,7 @@ class Selection:
     """What was chosen, and everything that was tried.
 
     problem          the problem at the chosen hyper-parameters, with its fits without each fold where they are kept
-    method           loo | loo:x | kfold:K
+    method           loo | loo:x | kfold:K | folds:K (given)
     score            weighted mean error ē = Σ ω_i e_i / Σ ω_i over held-out rows
     standard_error   √(Σ_u (Σ_{i in u} ω_i (e_i - ē))²) / Σ ω_i over units u: groups, rows of equal x (loo:x), else rows
     predictions      (n,) held out, one an input row (NaN where weight 0, or outside the subset)
@@ -68,7 +68,7 @@ class Selection:
 def select(
     problem: Problem,
     free: Sequence[str],
-    method: str = "auto",
+    method: str | Sequence[np.ndarray] = "auto",
     search: str = "zoom",
     grid: Mapping[str, tuple[float, float, int]] | None = None,
     metric: str = "loss",
@@ -85,7 +85,8 @@ def select(
 
     method    auto | loo | loo:x | kfold:K.   loo:x: rows of equal x leave together.   auto: LOO where its predicted
               time is under a minute (loo:x where a kernel design of one column has at least 5 distinct x and more than
-              a third of its rows share theirs), else 10-fold, else on a subset of rows
+              a third of its rows share theirs), else 10-fold, else on a subset of rows.   Or folds, arrays of the rows
+              that each holds out, every row once; rows of a fold then count as one in standard errors
     groups    (n,) labels: rows of one group leave together, in folds of kfold:K
     search    zoom | grid | random:N over log ranges; `grid` names (low, high, count) of an axis
     metric    loss | squared | absolute, averaged over held-out rows with their weights

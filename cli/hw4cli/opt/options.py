@@ -228,8 +228,9 @@ STANDARD_ERRORS = click.option(
     type=click.Choice(["information", "dispersion", "sandwich"]),
     default="information",
     show_default=True,
-    help="Standard errors of a likelihood: from its information, that times the square root of the dispersion "
-    "(quasi-likelihood), or HC0.",
+    help="Standard errors of coefficients: of a likelihood from its information, that times the square root of the "
+    "dispersion (quasi-likelihood), or HC0; of squared loss by dispersion (the classical ones) or HC0; of huber and "
+    "quantile their sandwich.",
 )
 
 SELECT = (
