@@ -97,7 +97,7 @@ class PenalizedEstimator(BaseEstimator):
                 metric=self.metric,
                 groups=groups,
                 seed=self._seed(),
-                workers=1 if self.n_jobs is None else effective_n_jobs(self.n_jobs),
+                workers=None if self.n_jobs is None else effective_n_jobs(self.n_jobs),
             )
             problem = self.selection_.problem
         self.result_ = fit(problem, self.solver, self.tol)

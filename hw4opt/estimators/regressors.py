@@ -101,7 +101,7 @@ class PenalizedKernelRegressor(_Regressor, KernelEstimator):
                    if `cv` is given
     metric         loss | squared | absolute: the held-out error
     search         zoom | grid | random:N
-    n_jobs         processes of a search
+    n_jobs         threads of a search; None: the cores that the process may use, 1 in a worker process of joblib
     random_state   seed of shuffled folds and random searches; None: 0, so that the same data give the same fit
     on_uncertified    warn: a `ConvergenceWarning` says why an answer is not certified; raise: `NotCertifiedError` does
 

@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 
 from hw4opt.problem import Problem
-from hw4opt.running.processes import Workers
 from hw4opt.selection.axes import Setting, Tried
 from hw4opt.selection.fold_fits import PROVEN_GAP
 from hw4opt.selection.folds import Folds
@@ -39,7 +38,6 @@ class SettingRuns:
     units: np.ndarray | None
     metric: str
     progress: Callable[[int, int, float], None] | None
-    workers: Workers
     races: bool
     keep: bool
     tried: list[tuple[Tried, Score]] = field(default_factory=list)
@@ -109,7 +107,7 @@ class SettingRuns:
     def _scored(self, candidates: list[_Candidate], limit: float, total: int) -> Iterator[tuple[Tried, Score]]:
         tasks = self._tasks(candidates)
         score = partial(_score, layouts=self.layouts, metric=self.metric, units=self.units, limit=limit, keep=self.keep)
-        for task, scores in zip(tasks, self.workers.spread(score, tasks), strict=True):
+        for task, scores in zip(tasks, map(score, tasks), strict=True):
             for one, score in zip(task, scores, strict=True):
                 yield _tried(one, score), score
             if self.keep:

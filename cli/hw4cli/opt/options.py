@@ -266,7 +266,7 @@ SELECT = (
         "--workers",
         type=whole(1),
         metavar="N",
-        help="Processes for the search, of a thread each; by default one, whose folds are on all cores.",
+        help="Threads that the search is spread over; default: the cores that the process may use.",
     ),
 )
 
