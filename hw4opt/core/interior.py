@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hw4opt.core.arrays import Pointer, address
+from hw4opt.core.arrays import INT64, Pointer, Struct
 from hw4opt.core.library import function
 from hw4opt.core.team import helpers
 from hw4opt.core.threads import Stop, spread
@@ -138,21 +138,7 @@ def polish(table: RowTable, w: Array, u: Array, aim: Array, steps: int) -> Solve
     return points
 
 
-class _Struct(ctypes.Structure):
-    """A structure of C with addresses of arrays, which it keeps alive."""
-
-    def __init__(self, *values: float) -> None:
-        super().__init__(*values)
-        self.kept: list[object] = []
-
-    def put(self, shape: tuple[int, ...], dtype: type = np.float64, **arrays: np.ndarray) -> None:
-        """Fields from arrays of this shape."""
-        self.kept.append(arrays)
-        for name, array in arrays.items():
-            setattr(self, name, address(name, array, shape, dtype))
-
-
-class _Map(_Struct):
+class _Map(Struct):
     _fields_ = (
         *((name, INT) for name in ("count", "first", "width")),
         *((name, Pointer) for name in ("index", "coef")),
@@ -171,13 +157,13 @@ class _Map(_Struct):
             assert first >= 0 and (not count or first + count + found.width - 1 <= base_rows)
             return found
         found.width = index.shape[1]
-        found.put((count, found.width), np.int64, index=index)
+        found.put((count, found.width), INT64, index=index)
         assert not count or (index.min() >= 0 and index.max() < base_rows)
         assert coef is None or coef.shape[1] == found.width
         return found
 
 
-class _Form(_Struct):
+class _Form(Struct):
     _fields_ = (
         *((name, INT) for name in ("batch", "r", "base_rows", "maps", "rows")),
         *((name, Pointer) for name in ("base", "map", "penalty", "q", "t", "low", "high", "length", "w_scale")),
@@ -215,7 +201,7 @@ class _Form(_Struct):
         return form
 
 
-class _Options(_Struct):
+class _Options(Struct):
     _fields_ = (
         ("tol", NUMBER),
         ("max_iterations", INT),
@@ -231,7 +217,7 @@ class _Options(_Struct):
             self.put(table.q.shape, start_u=np.ascontiguousarray(u))
 
 
-class _Answer(_Struct):
+class _Answer(Struct):
     _fields_ = tuple((name, Pointer) for name in ("w", "u", "interior", "gap", "iterations", "solved"))
 
     @classmethod

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
+from hw4opt import intervals
 from hw4opt.errors import InputError
 from hw4opt.plotting.frame import DATA_COLOR, FIT_COLOR, MARK_COLOR, NOTE_COLOR, TRUE_COLOR, new_axes, plain
 from hw4opt.solution import Solution
@@ -22,13 +24,17 @@ CURVE_POINTS = 2_000  # points of a drawn curve, besides the data's own x
 MAX_POINTS_DRAWN = 20_000  # points drawn of larger data
 MIN_OUTLIER_RATIO = 6.0  # of a residual to the median of their sizes
 MAX_MARKED = 3
+BAND_LEVEL = 0.9  # of the intervals that are drawn
+MAX_BAND_ENTRIES = 50_000_000  # points × rows of a drawn band
+BAND_LABEL = f"{BAND_LEVEL:g} interval"
 
 
 @checked
 def plot_fit(result: Solution, axes: Axes | None = None, truth: Truth | None = None) -> Axes:
     """Data, fit and (if given) truth, with the largest residuals marked; of several x columns, fitted against observed.
 
-    Rows of weight 0 are not drawn.
+    Where the problem has held-out fits, intervals of level 0.9 are drawn besides (none of counts with an offset, whose
+    errors are on the scale of each row's own, and none of fewer than 9 rows). Rows of weight 0 are not drawn.
     truth     f at the data rows, shape (n,), or a function of x
     Targets of logistic fits are drawn as 0 and 1, and their fit as a probability; counts with an exposure as counts per
     unit of it.
@@ -149,6 +155,10 @@ def _draw_curve(result: Solution, axes: Axes, observed: Array, fitted: Array, tr
         values = values if callable(truth) else values[np.argsort(x, kind="stable")]
         axes.plot(at, values, color=TRUE_COLOR, lw=1.1, ls=(0, (4, 2)), label="truth", zorder=2)
     axes.plot(dense, drawn_values(result, result.predict(dense)), color=FIT_COLOR, lw=2, label="fit", zorder=3)
+    if (count := _band_points(result, len(dense))) is not None:
+        at = dense[np.unique(np.linspace(0, len(dense) - 1, count).astype(int))]
+        ends = _band(result, at)
+        axes.fill_between(at, *ends, color=FIT_COLOR, alpha=0.15, lw=0, label=BAND_LABEL, zorder=1)
     _mark_residuals(axes, x[rows], observed, fitted)
     names, target = names_of(result)
     axes.set_xlabel(names[0])
@@ -159,10 +169,29 @@ def _draw_curve(result: Solution, axes: Axes, observed: Array, fitted: Array, tr
     axes.legend(frameon=False, loc="best")
 
 
+def _band_points(result: Solution, most: int) -> int | None:
+    """At how many points intervals are drawn; None where there are none."""
+    problem, fits = result.problem, result.problem.held_out
+    counts = isinstance(problem.loss, Likelihood) and problem.offset is not None
+    if fits is None or counts or intervals.rank(BAND_LEVEL, len(fits.fold_of)) > len(fits.fold_of):
+        return None
+    return min(most, max(2, MAX_BAND_ENTRIES // len(fits.fold_of)))
+
+
+def _band(result: Solution, x: Array) -> Array:
+    """Lower and upper ends (2, m) of the intervals at x, as an offset of 0 would have them."""
+    offset = None if result.problem.offset is None else np.zeros(len(x))
+    return result.predict_interval(x, BAND_LEVEL, offset=offset)[1][:, :, 0].T
+
+
 def _draw_observed(result: Solution, axes: Axes, observed: Array, fitted: Array) -> None:
     draw_points(axes, fitted, observed, "data")
     ends = [fitted.min(), fitted.max()]
     axes.plot(ends, ends, color=FIT_COLOR, lw=1.5, label="fitted = observed", zorder=2)
+    if (count := _band_points(result, min(len(fitted), MAX_POINTS_DRAWN))) is not None:
+        some = np.argsort(fitted, kind="stable")[np.unique(np.linspace(0, len(fitted) - 1, count).astype(int))]
+        ends = _band(result, result.problem.x[drawn_rows(result)[some]])
+        axes.vlines(fitted[some], *ends, color=FIT_COLOR, alpha=0.2, lw=1, label=BAND_LABEL, zorder=1)
     _mark_residuals(axes, fitted, observed, fitted)
     names, target = names_of(result)
     axes.set_xlabel(f"fitted {target}, from {', '.join(names[:4])}{' …' if len(names) > 4 else ''}")
@@ -221,7 +250,7 @@ def _description(term: object, columns: Sequence[str] = ()) -> str:
     given = {
         key: value
         for key, value in vars(term).items()
-        if isinstance(value, int | float) and value is not False and np.isfinite(value)
+        if isinstance(value, int | float) and value is not False and math.isfinite(value)
     }
     values = [f"{key}={columns[int(value)] if key == 'column' else f'{value:.4g}'}" for key, value in given.items()]
     return " ".join([getattr(term, "name", ""), *values])

@@ -46,6 +46,7 @@ ORDER = [
         "solvers",
         "proof",
         "inference",
+        "intervals",
         "solution",
         "model_file",
         "plotting",
@@ -53,7 +54,17 @@ ORDER = [
         "mixture",
         "poisson",
     ),
-    *("result", "fit", "crosscheck", "solver_conformance", "between", "datasets", "selection", "assignment"),
+    *(
+        "result",
+        "fit",
+        "crosscheck",
+        "solver_conformance",
+        "between",
+        "datasets",
+        "selection",
+        "estimators",
+        "assignment",
+    ),
 ]
 
 

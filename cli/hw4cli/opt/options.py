@@ -76,6 +76,7 @@ class SelectionOptions:
     search_seed: int | None
     one_se: bool
     workers: int | None
+    keep_folds: bool = False
 
 
 @dataclass(frozen=True)
@@ -227,8 +228,9 @@ STANDARD_ERRORS = click.option(
     type=click.Choice(["information", "dispersion", "sandwich"]),
     default="information",
     show_default=True,
-    help="Standard errors of a likelihood: from its information, that times the square root of the dispersion "
-    "(quasi-likelihood), or HC0.",
+    help="Standard errors of coefficients: of a likelihood from its information, that times the square root of the "
+    "dispersion (quasi-likelihood), or HC0; of squared loss by dispersion (the classical ones) or HC0; of huber and "
+    "quantile their sandwich.",
 )
 
 SELECT = (
@@ -264,8 +266,15 @@ SELECT = (
         "--workers",
         type=whole(1),
         metavar="N",
-        help="Processes for the search, of a thread each; by default one, whose folds are on all cores.",
+        help="Threads that the search is spread over; default: the cores that the process may use.",
     ),
+)
+
+KEEP_FOLDS = click.option(
+    "--keep-folds",
+    is_flag=True,
+    help="Keep the fits without each fold, for prediction intervals: in the model file of --save, for `predict "
+    "--interval`, and as a band of 0.9 in the figure of --plot.",
 )
 
 ARRAYS = click.option(
