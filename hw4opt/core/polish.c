@@ -15,7 +15,7 @@ static const double DIFFERENCE_ROUNDING = 4e-15; /* … of ‖w‖ times a fitte
 static const double SMOOTHING = 1e-3; /* ε, in units of z over u, */
 static const double SMOOTHING_FACTOR = 0.3; /* and by what it shrinks when the centre moves: faster than linearly */
 static const double LEAST_DUAL = 1e-14; /* of the typical dual: no smaller one sets ε */
-static const double NEGLIGIBLE_SHARE = 1e-2; /* of the aim: there is nothing left to gain below */
+static const double NEGLIGIBLE_SHARE = 1e-5; /* of the aim: there is nothing left to gain below */
 static const double SHORTEST_STEP = 1e-3; /* of Newton's: the active set is far from right */
 enum { SEARCH_STEPS = 8 };
 
@@ -202,7 +202,8 @@ static double newton_step(polish_space *space) {
     return measure(space);
 }
 
-/* Rows with one bound are constraints, which a certificate wants met to rounding: all rounds are for them. */
+/* Rows with one bound are constraints, which a certificate wants met to rounding: one step is always for them, and
+   where nothing else tells points apart, that step's is taken. */
 void polish(polish_space *space, point *best, double aim, int rounds, int patience) {
     const table *rows = space->rows;
     double lowest = INFINITY;
@@ -215,10 +216,11 @@ void polish(polish_space *space, point *best, double aim, int rounds, int patien
     double gap = measure(space);
     for (int number = 0;; number++) {
         const double before = best->gap;
-        if (gap < before) copy_point(rows, &(point){space->w, space->u, gap}, best);
+        const bool done = gap <= NEGLIGIBLE_SHARE * aim && (number || rows->two_sided);
+        if (gap < before || (done && number)) copy_point(rows, &(point){space->w, space->u, gap}, best);
         barren = gap < 0.5 * lowest ? 0 : barren + (space->length < SHORTEST_STEP ? 2 : 1);
         lowest = smaller(lowest, gap);
-        if (gap <= NEGLIGIBLE_SHARE * aim || (rows->two_sided && before <= aim && gap > 0.1 * before)) return;
+        if (done || (rows->two_sided && before <= aim && gap > 0.1 * before)) return;
         if (number == rounds || barren >= patience || !isfinite(gap) || table_stopped(rows)) return;
         gap = newton_step(space);
     }

@@ -62,7 +62,8 @@ def _damped_steps(form: Form, options: Options, start: Start | None) -> Answer:
         inside[place] = np.where(inner.steps[better, None] > 0, inner.interior[better], inside[place])
         iterations[active] = number
         solved[active] = (relative <= 0.5 * options.tol) & (step.change <= final)
-        ended = (stalled[active] >= STALLED_STEPS) & (relative <= NEAR_GAP)
+        stays = step.change == 0  # and so it would in all further steps
+        ended = (stalled[active] >= STALLED_STEPS) & ((relative <= NEAR_GAP) | stays)
         going = ~solved[active] & ~ended & np.isfinite(w).all(axis=1)
         if not going.any() or deadline.passed():
             break
