@@ -152,12 +152,12 @@ class BoxRows(RowFunctions):
         zero = np.zeros((1, 1))
         return self.prox_dual_slope(z, zero, zero, self.gradient(z))
 
-    def slack(self, z: Array, u: Array, price: Array) -> Array:
+    def slack(self, z: Array, u: Array, price: Array, rounding: Array | float = 0.0) -> Array:
         v = z - self.shift
         p = self._gradient(v)
         if self._any_half_bounded:
-            met = self._half_bounded & (np.abs(v) <= CONSTRAINT_ROUNDING * np.abs(z).max(axis=1, keepdims=True))
-            v = np.where(met, 0.0, v)
+            rounding = np.maximum(rounding, CONSTRAINT_ROUNDING * np.abs(z).max(axis=1, keepdims=True))
+            v = np.where(self._half_bounded & (np.abs(v) <= rounding), 0.0, v)
         return row_slack(p, u, v, self.quadratic, price)
 
     def clip_dual(self, u: Array) -> Array:

@@ -38,8 +38,9 @@ class RowFunctions(ABC):
         """f''(z); 0 at breakpoints and beyond them."""
 
     @abstractmethod
-    def slack(self, z: Array, u: Array, price: Array) -> Array:
-        """f(z) + f*(u) - z u for u in the domain of f*; a violated constraint costs `price` times the violation."""
+    def slack(self, z: Array, u: Array, price: Array, rounding: Array | float = 0.0) -> Array:
+        """f(z) + f*(u) - z u for u in the domain of f*; a violated constraint costs `price` times the violation, if that
+        is above `rounding` of z."""
 
     @abstractmethod
     def clip_dual(self, u: Array) -> Array:

@@ -94,7 +94,7 @@ class SmoothRows(RowFunctions):
         low, high = (np.where(flat, slope, end) for end in (-np.inf, np.inf))
         return BoxRows(quadratic, z - quadratic * slope, low, high)
 
-    def slack(self, z: Array, u: Array, price: Array | float = 0.0) -> Array:
+    def slack(self, z: Array, u: Array, price: Array | float = 0.0, rounding: Array | float = 0.0) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):
             p = np.where(self.weights > 0, u / self.weights, 0.0)
         return self._weighted(self.term.slack(z + self.offset, p, self.targets))
