@@ -22,7 +22,7 @@ import numpy as np
 from hw4opt.form import BoxRows, Form, Rows
 from hw4opt.terms.base import Array
 
-HELD_RANK_TOLERANCE = 1e-9  # singular value of unit rows, beside the largest, below which one depends on the others
+HELD_RANK_TOLERANCE = 1e-12  # singular value of unit rows, beside the largest, below which one depends on the others
 NEGLIGIBLE_EIGENVALUE = 1e-12  # of NᵀHN with unit diagonal, beside the largest
 
 

@@ -72,6 +72,7 @@ def test_what_is_open_is_chosen_as_select_does():
     assert_array_equal(model.loo_predictions_, chosen.predictions)
 
 
+@pytest.mark.slow
 def test_defaults_fit_a_column_in_raw_units_and_a_standardised_table():
     """As the docstring promises, without a scale or a number given."""
     x = 1e4 + 3e3 * X
@@ -155,6 +156,7 @@ def test_a_vote_is_the_mean_of_its_members():
     assert_allclose(vote.predict(X), expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_partial_dependence_of_a_linear_fit_is_its_line():
     from sklearn.inspection import PartialDependenceDisplay
 
@@ -237,6 +239,7 @@ def test_clone_and_pickle(tmp_path):
         assert copy.certificate_ == model.certificate_ and copy.result_.verify() == model.result_.verify()
 
 
+@pytest.mark.slow
 def test_skops(tmp_path):
     skops = pytest.importorskip("skops.io", reason="skops is not installed")
     model = PenalizedKernelRegressor(loss="huber:delta=0.5", constraints=["increasing"], cv=3, search="random:2")
@@ -320,6 +323,7 @@ def test_counts():
     assert model.score(X, counts) == pytest.approx(d2_tweedie_score(counts, model.predict(X), power=1), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_mixtures_have_scikit_learns_manners():
     draw = np.random.default_rng(0)
     x = draw.standard_normal((300, 1))
