@@ -39,8 +39,8 @@ class RowFunctions(ABC):
 
     @abstractmethod
     def slack(self, z: Array, u: Array, price: Array, rounding: Array | float = 0.0) -> Array:
-        """f(z) + f*(u) - z u for u in the domain of f*; a constraint violated by more than `rounding` costs `price` times
-        the violation."""
+        """f(z) + f*(u) - z u for u in the domain of f*; a constraint violated by more than `rounding` costs `price`
+        times the violation."""
 
     @abstractmethod
     def clip_dual(self, u: Array) -> Array:
