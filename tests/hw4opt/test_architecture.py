@@ -48,6 +48,7 @@ ORDER = [
         "inference",
         "solution",
         "model_file",
+        "views",
         "plotting",
         "tables",
         "mixture",

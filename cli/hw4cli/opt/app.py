@@ -17,6 +17,7 @@ OPT_COMMANDS = {
     "check": "Solve one problem with every solver and compare.",
     "predict": "Predict with a saved model.",
     "path": "Fits and held-out errors along one hyper-parameter.",
+    "explore": "A page to see it: drag points and sliders, and the fit follows.",
     "em": "A listener's moods from play counts, and a playlist for each.",
     "reproduce": "Part 2 of the assignment, every figure and number.",
 }
