@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import click
 
@@ -18,6 +19,7 @@ OPT_COMMANDS = {
     "predict": "Predict with a saved model.",
     "path": "Fits and held-out errors along one hyper-parameter.",
     "explore": "A page to see it: drag points and sliders, and the fit follows.",
+    "report": "A fit as one HTML file to hand in.",
     "em": "A listener's moods from play counts, and a playlist for each.",
     "reproduce": "Part 2 of the assignment, every figure and number.",
 }
@@ -33,6 +35,7 @@ class OptCommands(Commands):
     """The commands of this folder."""
 
     texts, package = OPT_COMMANDS, "hw4cli.opt"
+    modules = MappingProxyType({"report": "report_command"})
 
     def unknown(self, name: str) -> Exception:
         """The exception for a name that is no command."""

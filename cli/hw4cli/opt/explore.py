@@ -71,10 +71,11 @@ def command(host: str, port: int, browser: bool, max_upload: int, **given: Any) 
     check_outputs(output, {"the data": given["data"]})
     start, truth = start_state(take(ProblemOptions, given), solver, selection)
     _write_start(start, truth, output)
-    explorer = serve(start, truth, max_upload, host, port)
+    origin = provenance(output.seed, start.table.sha256)
+    explorer = serve(start, truth, max_upload, origin, host, port)
     if output.json != STDOUT:
         print(explorer.url, flush=True)
-    write_json(provenance(output.seed, start.table.sha256) | {"url": explorer.url}, output.json)
+    write_json(origin | {"url": explorer.url}, output.json)
     if not output.quiet:
         say("the page is served until Ctrl-C")
     if browser:
@@ -120,7 +121,13 @@ def start_state(
 
 
 def serve(
-    start: State, truth: Truth | None, max_upload: int, host: str = "127.0.0.1", port: int = 0, token: str | None = None
+    start: State,
+    truth: Truth | None,
+    max_upload: int,
+    origin: Mapping[str, Any],
+    host: str = "127.0.0.1",
+    port: int = 0,
+    token: str | None = None,
 ) -> Any:
     """The server of the page; raises `InputError` where it cannot be had."""
     try:
@@ -129,7 +136,7 @@ def serve(
         raise InputError("the page needs websockets; it comes with the extra: pip install 'hw4opt[explore]'") from error
 
     def connected(send: Any) -> tuple[Any, Any]:
-        window = Window(start, truth, send, max_upload)
+        window = Window(start, truth, send, max_upload, origin)
         window.send_start()
         return window.receive, window.close
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,8 @@ import click
 from hw4cli.opt.build_problem import BuiltProblem
 from hw4cli.opt.options import ProblemOptions
 from hw4opt.problem import Problem
+
+OPTIONS = ("gamma", "quasi")  # parameters that are options of their own
 
 
 def given_words(command: click.Command, values: Mapping[str, Any]) -> list[str]:
@@ -38,6 +41,24 @@ def _words(parameter: click.Parameter, value: Any) -> list[str]:
 def _number_text(value: Any) -> str:
     """The shortest text that reads back as the same value."""
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def settled_options(options: ProblemOptions, problem: Problem) -> ProblemOptions:
+    """The options with every hyper-parameter given, as the problem has it."""
+    if problem.kernel is None:
+        return dataclasses.replace(options, loss=_word(problem.loss), reg=tuple(map(_word, problem.regularizers)))
+    kernel = None if options.kernel is None else _word(problem.kernel)
+    terms = {"loss": _word(problem.loss), "reg": tuple(map(_word, problem.regularizers))}
+    return dataclasses.replace(options, gamma=problem.kernel.gamma, kernel=kernel, **terms)
+
+
+def _word(part: Any) -> str:
+    """A term or kernel as the command line names it."""
+    given = {item.name: getattr(part, item.name) for item in dataclasses.fields(part) if item.name not in OPTIONS}
+    if [*given] == ["weight"]:
+        return f"{part.name}={_number_text(float(part.weight))}"
+    shown = [f"{name}={_number_text(float(value))}" for name, value in given.items() if value is not False]
+    return f"{part.name}:{','.join(shown)}" if shown else part.name
 
 
 def command_text(words: Sequence[str]) -> str:

@@ -11,6 +11,8 @@ from hw4cli.opt.build_problem import BuiltProblem
 from hw4cli.opt.explorer import records
 from hw4cli.opt.explorer.newest import Newest
 from hw4cli.opt.explorer.state import State, field, one_x, parse
+from hw4cli.opt.fit_report import Reported, fit_report
+from hw4cli.opt.fit_warnings import fit_warnings
 from hw4cli.texts import one_line
 from hw4cli.translate import translate
 from hw4opt import Hw4Error, InputError, Result
@@ -50,11 +52,14 @@ class Window:
     Each works on the newest that it was asked for alone, so that no thread waits for an answer that nobody wants.
     """
 
-    def __init__(self, start: State, truth: records.Truth | None, send: Send, max_bytes: int) -> None:
+    def __init__(
+        self, start: State, truth: records.Truth | None, send: Send, max_bytes: int, origin: Mapping[str, Any]
+    ) -> None:
+        self._origin = origin
         self._state, self._truth, self._send, self._max_bytes = start, truth, send, max_bytes
         self._table: Table | None = start.table  # as it was read
         self._cancelled: set[int] = set()
-        self._selection: tuple[Mapping[str, float], Selection] | None = None
+        self._selection: Selection | None = None  # of the last search, on these data
         self._fits = Newest(self._fit)
         self._beside = Newest(self._held_out, gives_way=True)
         self._searches = Newest(self._choose, gives_way=True)
@@ -147,7 +152,7 @@ class Window:
         with self._faults_of(asked.id):
             record, selection = records.choice_record(asked.state, progress)
             self._answer("chosen", asked.id, **record)
-            self._selection = (selection.problem.hyperparameters, selection)
+            self._selection = selection
 
     # ---- data and reports --------------------------------------------------------------------------------------------
 
@@ -173,8 +178,19 @@ class Window:
         selection = dataclasses.replace(self._state.selection, groups=None)
         state = one_x(dataclasses.replace(self._state, options=options, selection=selection, table=table, edited=False))
         built = state.built()
-        self._state, self._table, self._truth = state, table, None
+        self._state, self._table, self._truth, self._selection = state, table, None, None
         self._answer("data", message.get("id"), data=state.data(built), truth=False)
 
     def _report(self, message: Mapping[str, Any]) -> None:
-        raise InputError("no report yet")
+        state, selection = self._asked(message).state, self._selection
+        record, built, result = records.fit_record(state, self._truth)
+        about = Reported(
+            result,
+            built,
+            selection,
+            [*built.warnings, *fit_warnings(result, built.automatic)],
+            {**self._origin, "data_sha256": built.table.sha256},
+            {"Command line, the same fit": record["command"], "Python, the same fit": record["python"]},
+            self._truth,
+        )
+        self._answer("report", message.get("id"), html=fit_report(about))

@@ -18,6 +18,7 @@ from hw4cli.opt.options import ProblemOptions, SelectionOptions, SolverOptions
 from hw4cli.options import take
 
 SECONDS = 30.0  # that an answer may take on a busy machine
+ORIGIN = {"version": "1", "command": "hw4opt explore", "seed": 0, "platform": "here"}
 GIVEN = ["--gamma", "80", "--reg", "ridge=0.1"]
 
 
@@ -35,7 +36,7 @@ class Page:
         self.settings = json.loads(json.dumps(settings_of(self.start.options)))
         self.heard: list[dict[str, Any]] = []
         self.changed = threading.Condition()
-        self.window = Window(self.start, truth, self.hear, max_bytes)
+        self.window = Window(self.start, truth, self.hear, max_bytes, ORIGIN)
         self.asked = 0
 
     def hear(self, record: Any) -> None:
@@ -88,7 +89,7 @@ def served() -> Iterator[Callable[..., Any]]:
 
     def run(*words: str, **options: Any) -> Any:
         start, truth = started(*words)
-        explorer = serve(start, truth, 1_000_000, **options)
+        explorer = serve(start, truth, 1_000_000, ORIGIN, **options)
         threading.Thread(target=explorer.run, daemon=True).start()
         running.append(explorer)
         return explorer

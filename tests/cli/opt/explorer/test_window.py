@@ -295,3 +295,11 @@ def test_random_messages_do_not_break_a_window(open_page):
         one["sentence"] for one in page.heard if one["kind"] == "fault" and window.UNEXPECTED in one["sentence"]
     }
     assert not unexpected
+
+
+def test_a_report_of_the_page_holds_its_fit_and_its_search(open_page):
+    page = open_page(*GIVEN)
+    page.ask("choose", "chosen", "fault", settings=page.settings)
+    answer = page.ask("report", "report", "fault", settings={**page.settings, "loss": "huber"}, data=None)
+    html = answer["html"]
+    assert page.fit(loss="huber")["command"] in html and "How hyper-parameters were chosen" in html
