@@ -421,7 +421,7 @@ click("cancel", () => {
 click("best", () => goTo(app.chosen.hyperparameters));
 click("copy-command", (event) => copyText(byId("command").textContent, event.currentTarget));
 click("copy-python", (event) => copyText(byId("python").textContent, event.currentTarget));
-click("get-report", () => link.send({ kind: "report", id: null, ...spoken() }));
+click("get-report", () => link.send({ kind: "report", id: (app.asked += 1), ...spoken() }));
 click("get-data", () =>
   download(
     app.edited

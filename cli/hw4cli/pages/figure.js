@@ -184,10 +184,10 @@ function makeFigure(container, on = null) {
       { x: xs, y: ys, weights } = shown.data;
     const few = xs.length <= MAX_ELEMENTS,
       outliers = new Set(shown.view ? shown.view.outliers.map((k) => shown.view.rows[k]) : []);
-    if (chosen === null || chosen >= xs.length)
-      chosen = outliers.size ? outliers.values().next().value : (order[0] ?? null);
+    if (chosen >= xs.length) chosen = null;
+    const first = chosen ?? outliers.values().next().value ?? order[0]; // what Tab goes to
     cloud.attr("d", few ? null : xs.map((value, k) => `M${sx(value).toFixed(1)},${sy(ys[k]).toFixed(1)}h0`).join(""));
-    const rows = few ? order : chosen === null ? [] : [chosen];
+    const rows = few ? order : [first];
     points
       .selectAll("circle")
       .data(rows, (row) => row)
@@ -211,7 +211,7 @@ function makeFigure(container, on = null) {
       .attr("cx", (row) => sx(xs[row]))
       .attr("cy", (row) => sy(ys[row]))
       .attr("data-row", (row) => row)
-      .attr("tabindex", (row) => (row === chosen && on ? 0 : -1))
+      .attr("tabindex", (row) => (row === first && on ? 0 : -1))
       .attr("aria-label", labelOf);
   }
 
