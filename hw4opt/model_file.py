@@ -21,8 +21,9 @@ from hw4opt.design.basis import Basis
 from hw4opt.errors import Hw4Error, InputError, ModelFileError
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
+from hw4opt.intervals import refusal
 from hw4opt.kernels import VALUE, Precomputed
-from hw4opt.problem import ColumnNames, Model, Problem
+from hw4opt.problem import ColumnNames, HeldOutFits, Model, Problem
 from hw4opt.problem.stored import check_known, packed, unpacked
 from hw4opt.proof.certificate import Certificate
 from hw4opt.proof.existence import Existence
@@ -92,6 +93,7 @@ def _pack(solution: Solution) -> dict[str, Any]:
         "context": {**problem.data.names.as_dict(), **solution.context},
         "existence": None if solution.existence is None else dataclasses.asdict(solution.existence),
         "columns": solution.columns,
+        "held_out": None if problem.held_out is None else _pack_held_out(problem.held_out),
     }
 
 
@@ -115,6 +117,16 @@ def _pack_basis(basis: Basis) -> dict[str, Any]:
     }
 
 
+def _pack_held_out(fits: HeldOutFits) -> dict[str, Any]:
+    return {
+        "w": _encode(fits.w),
+        "fold_of": _encode(fits.fold_of),
+        "method": fits.method,
+        "grouped": fits.grouped,
+        "unproven": fits.unproven,
+    }
+
+
 def _unpack(stored: dict[str, Any]) -> Solution:
     if stored.get("kind") != "hw4opt model":
         raise ModelFileError("it is no model file of hw4opt")
@@ -129,6 +141,8 @@ def _unpack(stored: dict[str, Any]) -> Solution:
         problem.share_design(_with_basis(problem, stored["basis"]))
     if len(w) != problem.design.matrix.shape[1]:
         raise ModelFileError("it is damaged: the point does not fit the basis")
+    if (held_out := stored.get("held_out")) is not None:
+        problem = _unpack_held_out(problem, held_out).attached_to(problem, problem.design)
     solution = Solution(
         problem,
         stored["solver"],
@@ -193,6 +207,22 @@ def _unpack_duals(problem: Problem, stored: dict[str, Any]) -> dict[str, Array]:
     if len(duals) != len(stored) or any(duals[label].shape != (count,) for label, count in sizes.items()):
         raise ModelFileError("it is damaged: the duals do not fit the terms")
     return duals
+
+
+def _unpack_held_out(problem: Problem, stored: dict[str, Any]) -> HeldOutFits:
+    """The fits without each fold; raises `InputError` for those that are none of the problem's."""
+    w, fold_of = _decode(stored["w"]), _decode(stored["fold_of"])
+    if w.ndim != 2 or w.shape[1] != problem.design.matrix.shape[1] or not np.isfinite(w).all():
+        raise InputError("the held-out fits do not fit the basis")
+    if fold_of.shape != (len(problem.active_x),) or not np.array_equal(np.unique(fold_of), np.arange(len(w))):
+        raise InputError("the held-out fits do not fit the rows")
+    fits = HeldOutFits(w, fold_of.astype(int), stored["method"], stored["grouped"], stored["unproven"])
+    check_fields(fits)
+    if (refused := refusal(problem.loss)) is not None:
+        raise InputError(refused)
+    if not 0 <= fits.unproven <= fits.folds:
+        raise InputError("the held-out fits are said to lack more proofs than there are fits")
+    return fits
 
 
 def _check_basis(problem: Problem, basis: Basis) -> None:

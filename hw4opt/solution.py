@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hw4opt import intervals
 from hw4opt.design import Design
 from hw4opt.errors import InputError
 from hw4opt.form import TermRows
@@ -24,8 +24,9 @@ from hw4opt.proof.certificate import Certificate, certify
 from hw4opt.proof.existence import Existence
 from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
+from hw4opt.validation.arguments import checked
 from hw4opt.validation.arrays import ReadOnly, finite_column, read_only
-from hw4opt.validation.frozen import set_fields
+from hw4opt.validation.frozen import cached_property, set_fields
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,6 +217,52 @@ class Solution(ReadOnly):
         z = self.predict(x)
         z = z if offset is None else z + finite_column("offset", offset, len(z))
         return self.problem.loss.mean(z) if isinstance(self.problem.loss, Likelihood) else z
+
+    @checked
+    def predict_interval(
+        self,
+        x: ArrayLike,
+        level: float | Sequence[float] = 0.9,
+        method: str = "plus",
+        offset: ArrayLike | None = None,
+    ) -> tuple[Array, Array]:
+        """Points (m,), as `predict_mean` gives, and intervals (m, 2, levels), lower and upper, of new targets at x.
+
+        They come from the exact fits m_i without each fold, which `select(…, keep_folds=True)` keeps. Row i of n has
+        the held-out error e_i = |y_i - m_i(x_i)|, of counts on the scale of the mean; k = ⌈level (n + 1)⌉.
+
+        base      m(x) ± the k-th smallest e_i, with the fit m of all rows
+        plus      from the (n + 1 - k)-th smallest m_i(x) - e_i to the k-th smallest m_i(x) + e_i: jackknife+ with
+                  leave-one-out, CV+ with K folds. (Of a level below 0.5, lower may lie above upper.)
+        minmax    from min_i m_i(x) - to max_i m_i(x) + the k-th smallest e_i; it contains plus
+
+        A new target lies inside with a probability, over rows and target, of at least (α = 1 - level)
+
+        base      nothing is guaranteed
+        plus      1 - 2α with leave-one-out, 1 - 2α - √(2/n) with K folds of one size
+        minmax    1 - α with leave-one-out, that of plus with K folds
+
+        where rows and target are exchangeable, weights are equal, and no hyper-parameter is taken from these rows: not
+        gamma, no weight, no `Huber("auto")`, no scale of `standardize`. After choosing on the same rows, coverage is
+        what is measured: bench/results/coverage.md. It is an average over x, not a promise at each x. Nothing is
+        guaranteed where rows left together by group or by x. Rows of weight 0 take no part; all others count alike.
+
+        `offset` (m,) is needed where the fit had one. Raises `InputError` for a result without held-out fits, for a
+        level that needs more rows (0.9: 9 or more), and for losses of labels.
+        (Barber, Candès, Ramdas and Tibshirani 2021.)
+        """
+        problem = self.problem
+        if (refused := intervals.refusal(problem.loss)) is not None:
+            raise InputError(refused)
+        if problem.held_out is None:
+            raise InputError(
+                "this result has no held-out fits; choose with select(…, keep_folds=True) and fit the problem it gives"
+            )
+        levels = intervals.checked_levels(level, len(problem.held_out.fold_of))
+        points = self.predict_mean(x, offset)
+        rows = self.design.evaluate(problem.features(x))
+        offsets = None if offset is None else finite_column("offset", offset, len(points))
+        return points, intervals.interval_ends(problem, rows, points, offsets, levels, method)
 
     def bound(self, x: ArrayLike) -> Array | None:
         """Proven |f̂(x) - f*(x)| at new x, shape (m,): √(k(x,x)) times the certificate's norm bound.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hw4opt import intervals
 from hw4opt.errors import InputError
 from hw4opt.solution import Solution
 from hw4opt.terms import Likelihood
@@ -19,9 +20,21 @@ Truth = Array | Callable[[Array], Array]
 CURVE_POINTS = 2_000  # points of a drawn curve, besides the data's own x
 MIN_OUTLIER_RATIO = 6.0  # of a residual to the median of their sizes
 MAX_MARKED = 3
+BAND_LEVEL = 0.9  # of the intervals that are drawn
+MAX_BAND_ENTRIES = 50_000_000  # points × rows of a drawn band
+BAND_LABEL = f"{BAND_LEVEL:g} interval"
 
 # what a row of `Selection.table` holds besides hyper-parameters
 SCORED = ("score", "standard_error", "unproven", "dropped")
+
+
+@dataclass(frozen=True, eq=False)
+class BandView:
+    """Prediction intervals at some of a figure's points: their places (k,), and lower and upper ends (k,)."""
+
+    places: np.ndarray
+    lower: Array
+    upper: Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +46,7 @@ class CurveView:
     curve_x, curve (m,)       the curve, in order of x
     bound (m,)                proven |fit - optimum| along it; None where nothing is proven, or on another scale
     truth_x, truth (l,)       the true f, in order of x; None where it is not known
+    band                      intervals along the curve; None without held-out fits
     x_name, y_name            of the columns
     """
 
@@ -45,6 +59,7 @@ class CurveView:
     bound: Array | None
     truth_x: Array | None
     truth: Array | None
+    band: BandView | None
     x_name: str
     y_name: str
 
@@ -78,9 +93,27 @@ def curve_view(result: Solution, truth: Truth | None = None, points: int = CURVE
         bound=None if likelihood or result.problem.intercept else result.bound(curve_x),
         truth_x=truth_x,
         truth=None if truth is None or truth_x is None else _truth_at(truth, truth_x, x),
+        band=band_view(result, curve_x),
         x_name=names[0],
         y_name=target,
     )
+
+
+def band_view(result: Solution, x: Array) -> BandView | None:
+    """Intervals of level 0.9 at x (m,) or (m, d), as an offset of 0 would have them.
+
+    None without held-out fits, for counts with an offset, whose errors are on the scale of each row's own, and with too
+    few rows for the level.
+    """
+    problem, fits = result.problem, result.problem.held_out
+    counts = isinstance(problem.loss, Likelihood) and problem.offset is not None
+    if fits is None or counts or intervals.rank(BAND_LEVEL, len(fits.fold_of)) > len(fits.fold_of):
+        return None
+    count = min(len(x), max(2, MAX_BAND_ENTRIES // len(fits.fold_of)))
+    places = np.unique(np.linspace(0, len(x) - 1, count).astype(int))
+    offset = None if problem.offset is None else np.zeros(len(places))
+    lower, upper = result.predict_interval(x[places], BAND_LEVEL, offset=offset)[1][:, :, 0].T
+    return BandView(places, lower, upper)
 
 
 def _truth_at(truth: Truth, at: Array, x: Array) -> Array:

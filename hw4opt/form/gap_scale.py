@@ -69,8 +69,10 @@ def reference(loss: TermRows, free_level: bool, charged: Array) -> Reference:
     batch = len(loss.offset)
     constant = _best_constant(loss) if free_level else np.zeros((batch, 1))
     lost = loss.excess(constant)
-    share = np.ones(lost.shape) if loss.weights.shape[1] == 1 else _share(loss.weights)
-    lost *= share
+    share = np.ones(lost.shape)
+    if loss.weights.shape[1] > 1:
+        share = _share(loss.weights)
+        lost *= share
     median, count = _median_and_count(lost)
     return Reference(lost, count * median, charged, share)
 

@@ -66,7 +66,7 @@ class RowFunctions(ABC):
         """The rows f(size·z)/worth, (b, 1) each."""
 
 
-def cut_rows(array: Array, columns: slice | np.ndarray, batch: np.ndarray | slice) -> Array:
+def cut_rows(array: Array, columns: slice | np.ndarray, batch: np.ndarray | slice = slice(None)) -> Array:
     """Some columns of some problems, by their numbers, of an array (b, m) or (b, 1); one that all problems share stays
     one."""
     if isinstance(batch, np.ndarray) and not array.strides[0]:

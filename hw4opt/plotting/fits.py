@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +15,18 @@ from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked
 from hw4opt.validation.arrays import real_array
-from hw4opt.views import Truth, curve_view, drawn_values, fitted_values, names_of, observed_targets, outliers
+from hw4opt.views import (
+    BAND_LABEL,
+    Truth,
+    band_view,
+    curve_view,
+    drawn_rows,
+    drawn_values,
+    fitted_values,
+    names_of,
+    observed_targets,
+    outliers,
+)
 
 MAX_POINTS_DRAWN = 20_000  # points drawn of larger data
 
@@ -23,7 +35,8 @@ MAX_POINTS_DRAWN = 20_000  # points drawn of larger data
 def plot_fit(result: Solution, axes: Axes | None = None, truth: Truth | None = None) -> Axes:
     """Data, fit and (if given) truth, with the largest residuals marked; of several x columns, fitted against observed.
 
-    Rows of weight 0 are not drawn.
+    Where the problem has held-out fits, intervals of level 0.9 are drawn besides (none of counts with an offset, whose
+    errors are on the scale of each row's own, and none of fewer than 9 rows). Rows of weight 0 are not drawn.
     truth     f at the data rows, shape (n,), or a function of x
     Targets of logistic fits are drawn as 0 and 1, and their fit as a probability; counts with an exposure as counts per
     unit of it.
@@ -94,6 +107,9 @@ def _draw_curve(result: Solution, axes: Axes, truth: Truth | None) -> None:
     if view.truth_x is not None and view.truth is not None:
         axes.plot(view.truth_x, view.truth, color=TRUE_COLOR, lw=1.1, ls=(0, (4, 2)), label="truth", zorder=2)
     axes.plot(view.curve_x, view.curve, color=FIT_COLOR, lw=2, label="fit", zorder=3)
+    if (band := view.band) is not None:
+        x = view.curve_x[band.places]
+        axes.fill_between(x, band.lower, band.upper, color=FIT_COLOR, alpha=0.15, lw=0, label=BAND_LABEL, zorder=1)
     _mark_residuals(axes, view.x, view.y, view.fitted)
     axes.set_xlabel(view.x_name)
     per = "" if result.names.exposure is None else f" per {result.names.exposure}"
@@ -107,6 +123,11 @@ def _draw_observed(result: Solution, axes: Axes) -> None:
     draw_points(axes, fitted, observed, "data")
     ends = [fitted.min(), fitted.max()]
     axes.plot(ends, ends, color=FIT_COLOR, lw=1.5, label="fitted = observed", zorder=2)
+    count = min(len(fitted), MAX_POINTS_DRAWN)
+    some = np.argsort(fitted, kind="stable")[np.unique(np.linspace(0, len(fitted) - 1, count).astype(int))]
+    if (band := band_view(result, result.problem.x[drawn_rows(result)[some]])) is not None:
+        at = fitted[some[band.places]]
+        axes.vlines(at, band.lower, band.upper, color=FIT_COLOR, alpha=0.2, lw=1, label=BAND_LABEL, zorder=1)
     _mark_residuals(axes, fitted, observed, fitted)
     names, target = names_of(result)
     axes.set_xlabel(f"fitted {target}, from {', '.join(names[:4])}{' …' if len(names) > 4 else ''}")
@@ -165,7 +186,7 @@ def _description(term: object, columns: Sequence[str] = ()) -> str:
     given = {
         key: value
         for key, value in vars(term).items()
-        if isinstance(value, int | float) and value is not False and np.isfinite(value)
+        if isinstance(value, int | float) and value is not False and math.isfinite(value)
     }
     values = [f"{key}={columns[int(value)] if key == 'column' else f'{value:.4g}'}" for key, value in given.items()]
     return " ".join([getattr(term, "name", ""), *values])

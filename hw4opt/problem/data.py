@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from hw4opt.errors import InputError, shown
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_argument
 from hw4opt.validation.arrays import ReadOnly, finite_array, finite_column, read_only
-from hw4opt.validation.frozen import set_fields
+from hw4opt.validation.frozen import cached_property, set_fields
 
 MIN_RELATIVE_WEIGHT = 1e-60  # of the largest: below, a row's loss is lost in the rounding of the others'
 

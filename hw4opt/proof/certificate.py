@@ -132,13 +132,14 @@ def certify(form: Form, w: Array, u: Array, interior: Array | None = None) -> Pr
     if any(len(term.functions) > 1 for term in form.terms):
         u = form.split_duals(form.of_terms(u))  # as they are kept: their sum, of a term of two functions
     rounding = row_rounding(form, w, z)
-    found = violations(form, z, rounding.breakpoint)
+    found = violations(form, z, rounding)
     wrong = worst_violation(form, found)
     if interior is not None and (wrong > 0).any():
-        w = blend(form, w, z, interior, rounding.breakpoint, wrong > 0)
+        w = blend(form, w, z, interior, rounding, wrong > 0)
         z = form.forward(w)
-        found = violations(form, z, rounding.breakpoint)
-        wrong, rounding = worst_violation(form, found), rounding._replace(residual=row_rounding(form, w, z).residual)
+        rounding = row_rounding(form, w, z)
+        found = violations(form, z, rounding)
+        wrong = worst_violation(form, found)
     sums = row_sums(form, z, u, rounding)
     pulls = form.adjoint_of_terms(u)
     residual = form.penalty * w + pulls.sum(axis=0)

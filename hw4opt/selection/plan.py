@@ -76,6 +76,12 @@ def plan(
     return _automatic(problem, axes, order, search, seed)
 
 
+def all_rows(problem: Problem, searched: FoldPlan, order: str, seed: int) -> FoldPlan:
+    """10 folds of all rows, for a search that was on a subset of them."""
+    units = None if searched.units is None else labels_of(problem.active_x)
+    return FoldPlan(None, *_ten(len(problem.active_x), order, units, seed), units, [])
+
+
 def _automatic(problem: Problem, axes: Sequence[Axis], order: str, search: str, seed: int) -> FoldPlan:
     size = len(problem.active_x)
     settings = sum(len(part) for part in _first_round(search, axes, seed))

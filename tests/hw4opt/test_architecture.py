@@ -46,6 +46,7 @@ ORDER = [
         "solvers",
         "proof",
         "inference",
+        "intervals",
         "solution",
         "model_file",
         "views",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hw4cli.opt.build_problem import BuiltProblem
+from hw4cli.opt.explorer.records import band_record
 from hw4cli.opt.report import number_text, summary, title
 from hw4cli.pages import page
 from hw4cli.pages.markup import code, notes, pairs, paragraph, place, section, table, text, verdict
@@ -36,7 +37,7 @@ REPORT_POINTS = 500  # of the curve, besides the data's own x
 MAX_REPORT_ROWS = 5_000  # drawn; of more, a seeded part
 SHOWN_DIGITS = 7  # of drawn numbers
 MOST_ROWS_LISTED = 10
-METHODS = {"loo": "leave-one-out", "loo:x": "leaving rows of equal x out together"}
+WAY_NAMES = {"loo": "leave-one-out", "loo:x": "leaving rows of equal x out together"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,7 +120,7 @@ def _drawn(about: Reported) -> dict[str, Any] | None:
         "outliers": np.searchsorted(kept, marked),
     }
     truth = None if view.truth is None else {"x": _short(view.truth_x), "y": _short(view.truth)}
-    return {"data": data, "view": shown, "truth": truth, "bands": None}
+    return {"data": data, "view": shown, "truth": truth, "bands": band_record(result) if one else None}
 
 
 def _observed_view(result: Result) -> CurveView:
@@ -127,7 +128,8 @@ def _observed_view(result: Result) -> CurveView:
     fitted, (_, target) = fitted_values(result), names_of(result)
     ends = np.array([fitted.min(), fitted.max()])
     names = f"fitted {target}", f"observed {target}"
-    return CurveView(drawn_rows(result), fitted, observed_targets(result), fitted, ends, ends, None, None, None, *names)
+    rows, observed = drawn_rows(result), observed_targets(result)
+    return CurveView(rows, fitted, observed, fitted, ends, ends, None, None, None, None, *names)
 
 
 def _kept(count: int, marked: np.ndarray) -> np.ndarray:
@@ -227,7 +229,7 @@ def _choice(about: Reported, maps: Sequence[Mapping[str, Any]]) -> str:
     selection = about.selection
     if selection is None:
         return ""
-    way = METHODS.get(selection.method, f"{selection.method.partition(':')[2]}-fold cross-validation")
+    way = WAY_NAMES.get(selection.method, f"{selection.method.partition(':')[2]}-fold cross-validation")
     names = ", ".join(choice_view(selection.table).names) or "nothing"
     sentence = (
         f"{names} chosen by {way}: the {selection.metric} averaged over held-out rows is {selection.score:.6g}, with a "

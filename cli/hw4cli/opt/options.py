@@ -76,6 +76,7 @@ class SelectionOptions:
     search_seed: int | None
     one_se: bool
     workers: int | None
+    keep_folds: bool = False
 
 
 @dataclass(frozen=True)
@@ -266,6 +267,13 @@ SELECT = (
         metavar="N",
         help="Processes for the search, of a thread each; by default one, whose folds are on all cores.",
     ),
+)
+
+KEEP_FOLDS = click.option(
+    "--keep-folds",
+    is_flag=True,
+    help="Keep the fits without each fold, for prediction intervals: in the model file of --save, for `predict "
+    "--interval`, and as a band of 0.9 in the figure of --plot.",
 )
 
 ARRAYS = click.option(

@@ -13,7 +13,7 @@ from hw4cli.opt.build_problem import BuiltProblem
 from hw4cli.opt.options import ProblemOptions
 from hw4opt.problem import Problem
 
-OPTIONS = ("gamma", "quasi")  # parameters that are options of their own
+OPTION_PARAMETERS = ("gamma", "quasi")  # parameters that are options of their own
 
 
 def given_words(command: click.Command, values: Mapping[str, Any]) -> list[str]:
@@ -54,7 +54,9 @@ def settled_options(options: ProblemOptions, problem: Problem) -> ProblemOptions
 
 def _word(part: Any) -> str:
     """A term or kernel as the command line names it."""
-    given = {item.name: getattr(part, item.name) for item in dataclasses.fields(part) if item.name not in OPTIONS}
+    given = {
+        item.name: getattr(part, item.name) for item in dataclasses.fields(part) if item.name not in OPTION_PARAMETERS
+    }
     if [*given] == ["weight"]:
         return f"{part.name}={_number_text(float(part.weight))}"
     shown = [f"{name}={_number_text(float(value))}" for name, value in given.items() if value is not False]

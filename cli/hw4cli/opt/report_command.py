@@ -13,6 +13,7 @@ import click
 from hw4cli.opt.fit_report import Reported, fit_report
 from hw4cli.opt.options import (
     ARRAYS,
+    KEEP_FOLDS,
     MODEL_FILE,
     OUTPUT,
     PROBLEM,
@@ -42,7 +43,7 @@ REPORT = (
 
 
 @click.command("report")
-@options(PROBLEM, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, REPORT, MODEL_FILE, ARRAYS, OUTPUT)
+@options(PROBLEM, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, KEEP_FOLDS, REPORT, MODEL_FILE, ARRAYS, OUTPUT)
 def command(out: str, opens: bool, compares: bool, **given: Any) -> int:
     """Fit as `hw4opt solve` does, and write a report: one HTML file that asks no other host for anything.
 

@@ -15,6 +15,7 @@ from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.fit_warnings import dispersion_warnings, fit_warnings
 from hw4cli.opt.options import (
     ARRAYS,
+    KEEP_FOLDS,
     MODEL_FILE,
     OUTPUT,
     PROBLEM,
@@ -55,7 +56,7 @@ log = logging.getLogger("hw4opt.cli")
 
 
 @click.command("solve")
-@options(PROBLEM, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, MODEL_FILE, ARRAYS, OUTPUT)
+@options(PROBLEM, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, KEEP_FOLDS, MODEL_FILE, ARRAYS, OUTPUT)
 def command(**given: Any) -> int:
     """Fit a penalised or shape-constrained regression, and prove it.
 

@@ -59,7 +59,7 @@ function pump() {
   app.waiting = app.asked += 1;
   app.dirty = false;
   app.sent = app.events.splice(0);
-  link.send({ kind: "fit", id: app.waiting, ...spoken() });
+  link.send({ kind: "fit", id: app.waiting, bands: byId("bands").checked, ...spoken() });
 }
 
 /** Settings and, where the server has others, data. */
@@ -110,6 +110,7 @@ const answers = {
   beside(message) {
     if (message.id !== app.fit?.id) return;
     app.beside = message;
+    if (message.band) draw(true);
     controls.setRanges(message.ranges, spreadOf(app.data.columns[app.data.y]));
     showNumbers();
     showWarnings();
@@ -264,7 +265,7 @@ function shown() {
     view,
     truth: two ? null : app.truth,
     pinned: app.pins,
-    bands: null,
+    bands: byId("bands").checked && app.beside ? app.beside.band : null,
   };
 }
 
@@ -413,6 +414,7 @@ click("zoom-in", () => figure.zoomBy(1.6));
 click("zoom-out", () => figure.zoomBy(1 / 1.6));
 click("zoom-all", () => figure.zoomBy(null));
 click("pin", pin);
+byId("bands").addEventListener("change", () => (byId("bands").checked ? ask() : draw(false)));
 click("choose", startSearch);
 click("cancel", () => {
   link.send({ kind: "cancel", id: app.search });

@@ -20,7 +20,7 @@ from hw4cli.opt.solve import solver_arguments
 from hw4cli.translate import translate
 from hw4opt import InputError, Problem, Result, Status, fit
 from hw4opt.terms.base import Array
-from hw4opt.views import CurveView, curve_view
+from hw4opt.views import BAND_LABEL, CurveView, curve_view
 
 if TYPE_CHECKING:
     from hw4opt.selection import Selection
@@ -73,21 +73,35 @@ def solve_words(state: State) -> list[str]:
 
 def curve_record(view: CurveView) -> dict[str, Any]:
     """The curve and the points of a view."""
-    drawn = {item.name: getattr(view, item.name) for item in dataclasses.fields(view)}
+    drawn = {item.name: getattr(view, item.name) for item in dataclasses.fields(view) if item.name != "band"}
     return {"view": drawn | {"outliers": view.outliers}}
 
 
-def beside_record(state: State, built: BuiltProblem, result: Result) -> dict[str, Any]:
-    """What takes longer than the fit: the held-out error of its setting, and warnings on what it may hide."""
+def beside_record(state: State, built: BuiltProblem, result: Result, bands: bool = False) -> dict[str, Any]:
+    """What takes longer than the fit: the held-out error of its setting, and warnings on what it may hide.
+
+    bands    whether intervals are asked for, too
+    """
     record: dict[str, Any] = {"warnings": [translate(one) for one in fit_warnings(result, built.automatic)]}
     try:
         folds = "loo" if len(built.problem.active_x) <= MAX_LEFT_OUT else "kfold:10"
         method = folds if state.selection.select in ("auto", "none") else state.selection.select
-        options = dataclasses.replace(state.selection, select=method, search="zoom", one_se=False)
+        options = dataclasses.replace(state.selection, select=method, search="zoom", one_se=False, keep_folds=bands)
         selection = select_with_options(built, built.problem, (), {}, options, state.options.seed)
     except InputError as error:
         return record | {"held_out": None, "reason": translate(str(error))}
+    if bands:
+        record["band"] = band_record(solved(state, dataclasses.replace(built, problem=selection.problem)))
     return record | {"held_out": selection.score, "standard_error": selection.standard_error, **_way(selection)}
+
+
+def band_record(result: Result) -> dict[str, Any] | None:
+    """Intervals along the curve, None where there are none."""
+    view = curve_view(result, points=EXPLORED_POINTS)
+    if view.band is None:
+        return None
+    ends = {"lower": view.band.lower, "upper": view.band.upper}
+    return {"x": view.curve_x[view.band.places], **ends, "name": BAND_LABEL}
 
 
 def choice_record(state: State, progress: Callable[[int, int, float], None]) -> tuple[dict[str, Any], Selection]:

@@ -31,10 +31,11 @@ class SearchCancelledError(Exception):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Asked:
-    """A fit or a choice that the page asked for, by a number of its own."""
+    """A fit or a choice that the page asked for, by a number of its own; bands: with intervals."""
 
     id: int
     state: State
+    bands: bool
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -122,7 +123,7 @@ class Window:
             state = state.with_data(field(message, "data", dict))
         state = state.with_settings(field(message, "settings", dict))
         self._state = state
-        return Asked(field(message, "id", int), state)
+        return Asked(field(message, "id", int), state, message.get("bands") is True)
 
     def _fit(self, asked: Asked) -> None:
         with self._faults_of(asked.id):
@@ -132,7 +133,7 @@ class Window:
 
     def _held_out(self, fitted: Fitted) -> None:
         with self._faults_of(fitted.asked.id):
-            record = records.beside_record(fitted.asked.state, fitted.built, fitted.result)
+            record = records.beside_record(fitted.asked.state, fitted.built, fitted.result, fitted.asked.bands)
             self._answer("beside", fitted.asked.id, ranges=records.slider_ranges(fitted.built.problem), **record)
 
     # ---- searches ----------------------------------------------------------------------------------------------------

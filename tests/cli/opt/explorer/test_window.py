@@ -9,11 +9,11 @@ import time
 import numpy as np
 import pytest
 
-from hw4cli.opt.app import main
 from hw4cli.opt.explorer import records, window
 from hw4cli.opt.explorer.newest import Newest
 from hw4opt import RBF, Huber, Problem, Ridge, TotalVariation, fit
 from hw4opt.datasets import step_data
+from hw4opt.selection import select
 
 GIVEN = ["--gamma", "80", "--reg", "ridge=0.1"]
 X, Y, _ = step_data(50, 0)
@@ -87,8 +87,8 @@ def test_the_held_out_error_follows(open_page):
     page = open_page(*GIVEN)
     answer = page.wait("beside", id=page.fit()["id"])
     assert (answer["method"], answer["metric"]) == ("loo", "loss") and {"gamma", "ridge"} == set(answer["ranges"])
-    status = main(["solve", *GIVEN, "--select", "loo", "--json", "held.json", "--quiet"])
-    assert status == 0
+    problem = Problem(X, Y, RBF(80), None, [Ridge(0.1)])
+    assert answer["held_out"] == pytest.approx(select(problem, [], "loo").score)
 
 
 def test_choosing_tells_of_its_progress_and_finds_what_solve_finds(open_page, hw4opt):
@@ -303,3 +303,13 @@ def test_a_report_of_the_page_holds_its_fit_and_its_search(open_page):
     answer = page.ask("report", "report", "fault", settings={**page.settings, "loss": "huber"}, data=None)
     html = answer["html"]
     assert page.fit(loss="huber")["command"] in html and "How hyper-parameters were chosen" in html
+
+
+def test_intervals_are_drawn_where_they_are_asked_for(open_page):
+    page = open_page(*GIVEN)
+    assert "band" not in page.wait("beside", id=page.fit()["id"])
+    asked = page.send("fit", settings=page.settings, data=None, bands=True)
+    band = page.wait("beside", id=asked)["band"]
+    chosen = select(fit(Problem(X, Y, RBF(80), None, [Ridge(0.1)])).problem, [], "loo", keep_folds=True)
+    ends = fit(chosen.problem).predict_interval(np.array(band["x"]), 0.9)[1][:, :, 0]
+    np.testing.assert_allclose(np.stack([band["lower"], band["upper"]], axis=1), ends, rtol=1e-9)
