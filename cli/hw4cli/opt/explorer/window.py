@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hw4opt.selection import Selection
 
 Send = Callable[[Mapping[str, Any]], None]
+QUIET_SECONDS = 0.3  # without another fit, before the held-out error of many rows is computed
 UNEXPECTED = "an error that should not happen"
 
 
@@ -60,6 +62,7 @@ class Window:
         self._state, self._truth, self._send, self._max_bytes = start, truth, send, max_bytes
         self._table: Table | None = start.table  # as it was read
         self._cancelled: set[int] = set()
+        self._newest_fit = 0
         self._selection: Selection | None = None  # of the last search, on these data
         self._fits = Newest(self._fit)
         self._beside = Newest(self._held_out, gives_way=True)
@@ -113,7 +116,9 @@ class Window:
     # ---- fits --------------------------------------------------------------------------------------------------------
 
     def _ask_fit(self, message: Mapping[str, Any]) -> None:
-        self._fits.put(self._asked(message))
+        asked = self._asked(message)
+        self._newest_fit = asked.id
+        self._fits.put(asked)
         self._beside.clear()
 
     def _asked(self, message: Mapping[str, Any]) -> Asked:
@@ -132,6 +137,10 @@ class Window:
             self._beside.put(Fitted(asked, built, result))
 
     def _held_out(self, fitted: Fitted) -> None:
+        if len(fitted.result.fitted) > records.MAX_LEFT_OUT:  # no work for a state that a drag has left by then
+            time.sleep(QUIET_SECONDS)
+            if fitted.asked.id != self._newest_fit:
+                return
         with self._faults_of(fitted.asked.id):
             record = records.beside_record(fitted.asked.state, fitted.built, fitted.result, fitted.asked.bands)
             self._answer("beside", fitted.asked.id, ranges=records.slider_ranges(fitted.built.problem), **record)
