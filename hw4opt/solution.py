@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from hw4opt import intervals
 from hw4opt.design import Design
 from hw4opt.errors import InputError
-from hw4opt.form import TermRows
+from hw4opt.form import Form, TermRows
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.inference import ERRORS, Inference, infer
@@ -29,7 +29,7 @@ from hw4opt.validation.arrays import ReadOnly, finite_column, read_only
 from hw4opt.validation.frozen import cached_property, set_fields
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Solution(ReadOnly):
     """The answer to a `Problem`; its arrays are locked.
 
@@ -65,10 +65,10 @@ class Solution(ReadOnly):
         set_fields(self, duals=MappingProxyType(dict(self.duals)))
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"duals": dict(self.duals)}  # a proxy cannot be pickled
+        return vars(self) | {"duals": dict(self.duals), "status": self.status.name}  # what pickle and skops can hold
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state | {"duals": MappingProxyType(state["duals"])})
+        super().__setstate__(state | {"duals": MappingProxyType(state["duals"]), "status": Status[state["status"]]})
 
     @property
     def message(self) -> str:
@@ -288,8 +288,11 @@ class Solution(ReadOnly):
     def verify(self) -> Certificate:
         """The certificate of the problem, w and duals, computed from them: the stored one is not used."""
         form = canonicalize(self.problem)
-        u = form.split_duals([self._dual_of(term) for term in form.terms])
-        return certify(form, self.w[None], u).certificates[0]
+        return certify(form, self.w[None], self._duals_in(form)).certificates[0]
+
+    def _duals_in(self, form: Form) -> Array:
+        """The duals in the order of the form's rows, (1, M)."""
+        return form.split_duals([self._dual_of(term) for term in form.terms])
 
     def _dual_of(self, rows: TermRows) -> Array:
         """The dual of these rows, (1, m): of the terms that share them, the sum."""

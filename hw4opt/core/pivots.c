@@ -12,7 +12,7 @@ typedef struct {
     double floor;
     const double *weight; /* (size) of what is left of a functional, where they are compared */
     double *left;         /* (size) weighted: of k(x, x) of each functional */
-    double *rows, *coef;  /* (room, size padded): K ≈ rowsᵀ rows; and room for a column of it */
+    double *rows;         /* (room, size padded): K ≈ rowsᵀ rows */
     int64_t *pivots;      /* (room) */
 } pivoting;
 
@@ -24,10 +24,12 @@ CORE_API int core_pivot(pivoting *own, const double *columns, int64_t stride, in
         const size_t best = (size_t)own->next, done = (size_t)own->done;
         const double *column = columns + own->next * stride, root = sqrt(own->left[best] / own->weight[best]);
         double *fresh = own->rows + done * ld, largest = own->floor;
-        for (size_t k = 0; k < done; k++) own->coef[k] = own->rows[k * ld + best];
-        forward(own->rows, ld, done, own->coef, fresh);
+        memcpy(fresh, column, size * sizeof *fresh);
+        memset(fresh + size, 0, (ld - size) * sizeof *fresh);
+        /* one after the other from what is left, which grows small; a sum of them would be rounded as a large number */
+        for (size_t k = 0; k < done; k++) axpy(-own->rows[k * ld + best], own->rows + k * ld, fresh, ld);
         for (size_t i = 0; i < size; i++) {
-            fresh[i] = (column[i] - fresh[i]) / root;
+            fresh[i] /= root;
             own->left[i] -= own->weight[i] * (fresh[i] * fresh[i]);
         }
         own->left[best] = 0.0;

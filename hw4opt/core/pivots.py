@@ -43,7 +43,6 @@ def greedy_pivots(
     pivots, rows = np.empty(limit, np.int64), np.empty((limit, -(-size // ROW_PADDING) * ROW_PADDING))
     own.put((size,), weight=weight, left=left)
     own.put(rows.shape, rows=rows)
-    own.put((limit,), coef=np.empty(limit))
     own.put((limit,), INT64, pivots=pivots)
     core = _functions()
     if isinstance(gram, np.ndarray):
@@ -66,7 +65,7 @@ class _Pivoting(Struct):
     _fields_ = (
         *((name, INT) for name in ("size", "room", "done", "next")),
         ("floor", NUMBER),
-        *((name, Pointer) for name in ("weight", "left", "rows", "coef", "pivots")),
+        *((name, Pointer) for name in ("weight", "left", "rows", "pivots")),
     )
 
 

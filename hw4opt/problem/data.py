@@ -129,6 +129,8 @@ def _checked_weights(given: ArrayLike, rows: int) -> Array:
     tiny = (weights < MIN_RELATIVE_WEIGHT * weights.max()) & (weights > 0)
     if tiny.any():
         weights = finite_array("weights", np.where(tiny, 0.0, weights))
+    if not weights.any():
+        raise InputError("the weight of every row is zero; a regression needs at least two rows with one above 0")
     if np.count_nonzero(weights) < 2:
         raise InputError("fewer than two rows have a weight above 0; a regression needs at least two")
     return weights

@@ -31,7 +31,7 @@ NEGLIGIBLE_TRUNCATION = 1e-9  # of gap_scale: a truncation that needs no closer 
 MAX_EXACT_TRUNCATION_ROWS = 5_000  # functionals up to which a closer look does not wait until it decides
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Certificate:
     """What is proven of one answer. None stands for "not proven"; `reason` says why.
 
@@ -60,6 +60,9 @@ class Certificate:
     norm_bound_reason: str | None
     gap_scale: float | None = None
     gap_rounding: float = 0.0
+
+    def __repr__(self) -> str:  # of the relative gap; notebooks show 30 letters of it
+        return f"Certificate(gap={'None' if self.relative_gap is None else f'{self.relative_gap:.2g}'})"
 
     def holds(self, tol: float) -> bool:
         """Certified: gap + gap_rounding at most `tol` · gap_scale, violation at most `tol`, truncation at most max(tol,

@@ -15,7 +15,7 @@ from hw4opt.intervals import refusal
 from hw4opt.losses.squared import Squared
 from hw4opt.problem import HyperparameterKey, Problem
 from hw4opt.problem.hyperparameters import RIDGE
-from hw4opt.running.processes import Workers
+from hw4opt.running.threads import threads
 from hw4opt.selection.axes import Axis, Setting, Tried
 from hw4opt.selection.folds import Folds
 from hw4opt.selection.keep import with_held_out
@@ -36,7 +36,7 @@ class Selection:
     """What was chosen, and everything that was tried.
 
     problem          the problem at the chosen hyper-parameters, with its fits without each fold where they are kept
-    method           loo | loo:x | kfold:K
+    method           loo | loo:x | kfold:K | folds:K (given)
     score            weighted mean error ē = Σ ω_i e_i / Σ ω_i over held-out rows
     standard_error   √(Σ_u (Σ_{i in u} ω_i (e_i - ē))²) / Σ ω_i over units u: groups, rows of equal x (loo:x), else rows
     predictions      (n,) held out, one an input row (NaN where weight 0, or outside the subset)
@@ -68,7 +68,7 @@ class Selection:
 def select(
     problem: Problem,
     free: Sequence[str],
-    method: str = "auto",
+    method: str | Sequence[np.ndarray] = "auto",
     search: str = "zoom",
     grid: Mapping[str, tuple[float, float, int]] | None = None,
     metric: str = "loss",
@@ -77,7 +77,7 @@ def select(
     seed: int = 0,
     one_se: bool = False,
     complete: bool = False,
-    workers: int = 1,
+    workers: int | None = None,
     progress: Callable[[int, int, float], None] | None = None,
     keep_folds: bool = False,
 ) -> Selection:
@@ -85,13 +85,13 @@ def select(
 
     method    auto | loo | loo:x | kfold:K.   loo:x: rows of equal x leave together.   auto: LOO where its predicted
               time is under a minute (loo:x where a kernel design of one column has at least 5 distinct x and more than
-              a third of its rows share theirs), else 10-fold, else on a subset of rows
+              a third of its rows share theirs), else 10-fold, else on a subset of rows.   Or folds, arrays of the rows
+              that each holds out, every row once; rows of a fold then count as one in standard errors
     groups    (n,) labels: rows of one group leave together, in folds of kfold:K
     search    zoom | grid | random:N over log ranges; `grid` names (low, high, count) of an axis
     metric    loss | squared | absolute, averaged over held-out rows with their weights
-    workers   1: this process, in which the core alone takes more threads (the cores that it may use, or what
-              `hw4opt.running.threads.set_threads` says); more: as many processes of one thread each, over which the
-              settings are spread. The result depends on neither
+    workers   threads that the core spreads settings and folds over; None: what `hw4opt.running.threads.set_threads`
+              says, else 1 in a worker process, else the cores that the process may use. The result is the same
     complete  score every setting in full. Else, where `search` is zoom, `metric` loss and neither `one_se` nor `groups`
               is given, a setting is dropped once its held-out losses must add up to more than those of the best of
               earlier rounds: that changes no choice
@@ -116,7 +116,7 @@ def select(
         raise InputError(f"`keep_folds` is for prediction intervals: {refused}")
     parse_search(search)
     check_seed(seed)
-    if workers < 1:
+    if workers is not None and workers < 1:
         raise InputError(f"workers is {workers}; it must be 1 or more")
     axes = _axes(problem, list(dict.fromkeys((*free, *grid))), grid)
     for axis in axes:
@@ -124,11 +124,11 @@ def select(
     way = plan(problem, axes, method, folds, search, groups, seed)
     rows, notes = way.rows, way.notes
     interrupted = False
-    with Workers(workers) as processes:
+    with threads(workers):
         searched = problem if rows is None else subset(problem, rows)
         races = search == "zoom" and metric == "loss" and groups is None and not (complete or one_se)
         races = races and not _is_closed(problem, way.folds)
-        state = SettingRuns(searched, way.folds, way.units, metric, progress, processes, races, keep_folds)
+        state = SettingRuns(searched, way.folds, way.units, metric, progress, races, keep_folds)
         try:
             for settings in rounds(search, axes, len(way.folds), seed, state.history, _is_cheap(searched, way.folds)):
                 state.run(settings)

@@ -47,7 +47,7 @@ def scores_of(problems: Sequence[Problem], result: FoldResults, metric: str, uni
     y = first.y[kept] - first.level  # predictions, too, are measured from the level of a free intercept
     weights = weights_in_use(first)
     predictions = result.predictions if first.offset is None else result.predictions + first.offset[kept]
-    lost = np.zeros(predictions.shape, dtype=bool)
+    lost = np.isnan(predictions)  # of folds that nothing solved
     for setting, fold in np.argwhere(result.no_maximum):
         lost[setting, result.folds[fold]] = True
     lost |= result.dropped[:, None]

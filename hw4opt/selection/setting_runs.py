@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 
 from hw4opt.problem import Problem
-from hw4opt.running.processes import Workers
 from hw4opt.selection.axes import Setting, Tried
 from hw4opt.selection.fold_fits import PROVEN_GAP
 from hw4opt.selection.folds import Folds
@@ -39,7 +38,6 @@ class SettingRuns:
     units: np.ndarray | None
     metric: str
     progress: Callable[[int, int, float], None] | None
-    workers: Workers
     races: bool
     keep: bool
     tried: list[tuple[Tried, Score]] = field(default_factory=list)
@@ -74,14 +72,24 @@ class SettingRuns:
         elif self.races and not self.tried:
             early = {id(one) for one in candidates[::RACE_PACE]}
             for chosen in (True, False):
-                for basis in bases:
-                    part = [one for one in basis if (id(one) in early) == chosen]
+                for part in self._parts([[one for one in basis if (id(one) in early) == chosen] for basis in bases]):
                     self._keep(part, self._limit(), len(candidates))
             order = {_key(one.setting): place for place, one in enumerate(candidates)}
             self.tried.sort(key=lambda pair: order[_key(pair[0].setting)])
         else:
             limit = math.inf if isinstance(settings, Near) else self._limit()
             self._keep(candidates, limit, len(self.tried) + len(candidates))
+
+    def _parts(self, bases: list[list[_Candidate]]) -> Iterator[list[_Candidate]]:
+        """The bases one after the other, several small ones together."""
+        part: list[_Candidate] = []
+        for basis in bases:
+            part += basis
+            if len(part) >= self._task_size:
+                yield part
+                part = []
+        if part:
+            yield part
 
     def _keep(self, candidates: list[_Candidate], limit: float, total: int) -> None:
         for pair in self._scored(candidates, limit, total):
@@ -99,7 +107,7 @@ class SettingRuns:
     def _scored(self, candidates: list[_Candidate], limit: float, total: int) -> Iterator[tuple[Tried, Score]]:
         tasks = self._tasks(candidates)
         score = partial(_score, layouts=self.layouts, metric=self.metric, units=self.units, limit=limit, keep=self.keep)
-        for task, scores in zip(tasks, self.workers.spread(score, tasks), strict=True):
+        for task, scores in zip(tasks, map(score, tasks), strict=True):
             for one, score in zip(task, scores, strict=True):
                 yield _tried(one, score), score
             if self.keep:
@@ -120,6 +128,11 @@ class SettingRuns:
         best = self.best()[0] if self.races and self.tried else None
         return best.score if best is not None and best.proven else math.inf
 
+    @property
+    def _task_size(self) -> int:
+        """How many settings are a task."""
+        return max(1, TASK_ENTRIES // (len(self.folds) * len(self.problem.y)))
+
     def _bases(self, settings: list[Setting]) -> list[list[_Candidate]]:
         """The settings by basis (gamma, kernel parameters)."""
         bases: dict[object, list[_Candidate]] = {}
@@ -135,7 +148,7 @@ class SettingRuns:
         for one in candidates:
             bases.setdefault(id(one.first), []).append(one)
         tasks: list[list[_Candidate]] = []
-        most = max(1, TASK_ENTRIES // (len(self.folds) * len(self.problem.y)))
+        most = self._task_size
         for basis in bases.values():
             if tasks and len(tasks[-1]) * len(self.folds) < SHARED_TASK_FITS and len(tasks[-1]) + len(basis) <= most:
                 tasks[-1].extend(basis)

@@ -55,7 +55,17 @@ ORDER = [
         "mixture",
         "poisson",
     ),
-    *("result", "fit", "crosscheck", "solver_conformance", "between", "datasets", "selection", "assignment"),
+    *(
+        "result",
+        "fit",
+        "crosscheck",
+        "solver_conformance",
+        "between",
+        "datasets",
+        "selection",
+        "estimators",
+        "assignment",
+    ),
 ]
 
 

@@ -228,8 +228,9 @@ STANDARD_ERRORS = click.option(
     type=click.Choice(["information", "dispersion", "sandwich"]),
     default="information",
     show_default=True,
-    help="Standard errors of a likelihood: from its information, that times the square root of the dispersion "
-    "(quasi-likelihood), or HC0.",
+    help="Standard errors of coefficients: of a likelihood from its information, that times the square root of the "
+    "dispersion (quasi-likelihood), or HC0; of squared loss by dispersion (the classical ones) or HC0; of huber and "
+    "quantile their sandwich.",
 )
 
 SELECT = (
@@ -265,7 +266,7 @@ SELECT = (
         "--workers",
         type=whole(1),
         metavar="N",
-        help="Processes for the search, of a thread each; by default one, whose folds are on all cores.",
+        help="Threads that the search is spread over; default: the cores that the process may use.",
     ),
 )
 

@@ -79,7 +79,7 @@ def select_with_options(
         one_se=options.one_se,
         keep_folds=options.keep_folds,
         progress=progress,
-        workers=1 if options.workers is None else options.workers,
+        workers=options.workers,
     )
     log.info("%s: %d fits in %.2f s, score %.6g", selection.method, selection.fits, selection.seconds, selection.score)
     return selection

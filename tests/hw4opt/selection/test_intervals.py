@@ -192,7 +192,6 @@ WAYS = {
     "random": {"search": "random:9"},
     "absolute metric": {"metric": "absolute"},
     "complete": {"complete": True},
-    "workers": {"workers": 2, "search": "random:6"},
     "loo:x": {"method": "loo:x"},
 }
 
