@@ -49,6 +49,7 @@ ORDER = [
         "intervals",
         "solution",
         "model_file",
+        "views",
         "plotting",
         "tables",
         "mixture",

@@ -74,10 +74,13 @@ class _Terms:
     given: frozenset[str]
 
 
-def build_problem(options: ProblemOptions, groups: str | None = None) -> BuiltProblem:
-    """The problem that the options specify; `groups` is the column of groups. Raises `InputError`."""
+def build_problem(options: ProblemOptions, groups: str | None = None, table: Table | None = None) -> BuiltProblem:
+    """The problem that the options specify; `groups` is the column of groups. Raises `InputError`.
+
+    table    the data, where they were read before; `options.data` then only names them
+    """
     terms = _terms(options)
-    table = _read(options)
+    table = read_data(options) if table is None else table
     roles = Roles(options.x, options.y, options.weights, options.offset, options.exposure, groups)
     columns = read_columns(table, options, roles, drop_first=terms.kernel is None and options.intercept)
     names, used = columns.features.names, columns.used
@@ -163,7 +166,8 @@ def _given(specs: Sequence[Spec], gamma: float | None) -> frozenset[str]:
     return frozenset(names if gamma is None else names | {"gamma"})
 
 
-def _read(options: ProblemOptions) -> Table:
+def read_data(options: ProblemOptions) -> Table:
+    """The table that DATA names, or the built-in step data."""
     if options.data is not None:
         if options.n is not None:
             raise InputError(f"--n {options.n} sizes the built-in data and {options.data} is a file; give one of them")

@@ -97,7 +97,7 @@ def time_limit_option(default: float, text: str) -> Callable[[F], F]:
     return click.option("--time-limit", type=kind, default=default, show_default=False, metavar="SECONDS", help=text)
 
 
-def _bytes(context: click.Context, parameter: click.Parameter, text: str) -> int:
+def bytes_of(context: click.Context, parameter: click.Parameter, text: str) -> int:
     """Parse a number of bytes such as 500M or 2GiB."""
     match = BYTE_COUNT.fullmatch(text.strip())
     if match is None or not (
@@ -124,7 +124,7 @@ TABLE = (
         default="2G",
         show_default=True,
         metavar="BYTES",
-        callback=_bytes,
+        callback=bytes_of,
         help="Most bytes read of one table: 500M, 2GiB.",
     ),
 )
