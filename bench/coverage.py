@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 
 from hw4opt import RBF, Absolute, EpsilonInsensitive, Huber, Problem, Quantile, Ridge, Squared, fit  # noqa: E402
-from hw4opt.intervals import METHODS  # noqa: E402
+from hw4opt.inference.intervals import METHODS  # noqa: E402
 from hw4opt.running.files import write_text  # noqa: E402
 from hw4opt.running.threads import set_threads  # noqa: E402
 from hw4opt.selection import select  # noqa: E402

@@ -21,7 +21,7 @@ from hw4opt.design.basis import Basis
 from hw4opt.errors import Hw4Error, InputError, ModelFileError
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
-from hw4opt.intervals import refusal
+from hw4opt.inference.intervals import refusal
 from hw4opt.kernels import VALUE, Precomputed
 from hw4opt.problem import ColumnNames, HeldOutFits, Model, Problem
 from hw4opt.problem.stored import check_known, packed, unpacked

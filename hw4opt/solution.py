@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt import intervals
 from hw4opt.design import Design
 from hw4opt.errors import InputError
 from hw4opt.form import Form, TermRows
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
-from hw4opt.inference import ERRORS, Inference, infer
+from hw4opt.inference import ERRORS, Inference, infer, intervals
 from hw4opt.kernels import Precomputed
 from hw4opt.problem import ColumnNames, Problem
 from hw4opt.proof import separation

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt import intervals
 from hw4opt.errors import InputError
+from hw4opt.inference import intervals
 from hw4opt.solution import Solution
 from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array

@@ -62,6 +62,9 @@ class PenalizedEstimator(BaseEstimator):
     def _kernel(self) -> str | Kernel | None:
         return None
 
+    def _keeps_folds(self) -> bool:
+        return False
+
     def _strengths(self) -> dict[str, Strength]:
         return {"ridge": self.ridge, "tv": self.tv, "trend": self.trend}
 
@@ -87,7 +90,7 @@ class PenalizedEstimator(BaseEstimator):
         problem = described.model.on(described.model.data_of(x, y, sample_weight, names=ColumnNames(x=names)))
         automatic = {name: float(vars(problem.loss)[name.partition(".")[2]]) for name in described.automatic}
         self.selection_: Selection | None = None
-        if described.free or self.cv is not None:
+        if described.free or self.cv is not None or self._keeps_folds():
             method, groups = self._method(x, y, groups)
             self.selection_ = select(
                 problem,
@@ -97,6 +100,7 @@ class PenalizedEstimator(BaseEstimator):
                 metric=self.metric,
                 groups=groups,
                 seed=self._seed(),
+                keep_folds=self._keeps_folds(),
                 workers=None if self.n_jobs is None else effective_n_jobs(self.n_jobs),
             )
             problem = self.selection_.problem

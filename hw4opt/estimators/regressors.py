@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 
+from hw4opt.errors import InputError
 from hw4opt.estimators.base import KernelEstimator, PenalizedEstimator, checked_data
 from hw4opt.estimators.description import Strength
 from hw4opt.inference import deviance_explained
@@ -23,9 +25,13 @@ class _Regressor(RegressorMixin, PenalizedEstimator):
     """Fitting, predicting and scoring of both regressors."""
 
     loss: str | Loss = "squared"
+    keep_folds: bool = False
 
     def _loss(self) -> str | Loss:
         return self.loss
+
+    def _keeps_folds(self) -> bool:
+        return self.keep_folds
 
     def fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, groups: ArrayLike | None = None
@@ -51,6 +57,21 @@ class _Regressor(RegressorMixin, PenalizedEstimator):
         """
         rows = self._new_rows(X)
         return self._with_bound(rows, self.result_.predict_mean(rows), return_bound)
+
+    def predict_interval(
+        self, X: ArrayLike, confidence_level: float | Sequence[float] = 0.9, method: str = "plus"
+    ) -> tuple[Array, Array]:
+        """Points (m,) and intervals (m, 2, levels), lower and upper, of new targets at rows X (m, d).
+
+        method    plus (jackknife+, or CV+ with `cv`), minmax, base: `Result.predict_interval` has the formulas and what
+                  is guaranteed
+
+        Raises `InputError` for a fit without `keep_folds=True`, and for a level that needs more rows.
+        """
+        rows = self._new_rows(X)
+        if self.result_.problem.held_out is None:
+            raise InputError("intervals need the fits without each fold; fit with keep_folds=True")
+        return self.result_.predict_interval(rows, confidence_level, method)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """R² = 1 - Σ ω (y - f)²/Σ ω (y - ȳ)² at rows X; of likelihoods, 1 - deviance/deviance of the best constant."""
@@ -99,6 +120,7 @@ class PenalizedKernelRegressor(_Regressor, KernelEstimator):
                    word of `select` ("loo", "loo:x", "kfold:5"); a number of shuffled folds; a splitter of scikit-learn,
                    or (train, test) pairs, that hold each row out once. Where nothing is open, a fit holds rows out only
                    if `cv` is given
+    keep_folds     keep the fits without each fold, (folds, r) numbers, for `predict_interval`
     metric         loss | squared | absolute: the held-out error
     search         zoom | grid | random:N
     n_jobs         threads of a search; None: the cores that the process may use, 1 in a worker process of joblib

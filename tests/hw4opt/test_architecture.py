@@ -46,7 +46,6 @@ ORDER = [
         "solvers",
         "proof",
         "inference",
-        "intervals",
         "solution",
         "model_file",
         "views",

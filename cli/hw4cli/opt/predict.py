@@ -27,7 +27,7 @@ from hw4cli.options import options, take, typed
 from hw4cli.progress import Bar
 from hw4opt import InputError, Result, Status
 from hw4opt.errors import shortened
-from hw4opt.intervals import METHODS
+from hw4opt.inference.intervals import METHODS
 from hw4opt.mixture.components import Components
 from hw4opt.running.files import write_with
 from hw4opt.tables import Table, read_table

@@ -13,7 +13,7 @@ from hw4cli.opt.model_columns import features_of
 from hw4cli.opt.options import OutputOptions
 from hw4cli.opt.predictors import MixtureColumns, PredictionNotes, PredictionRows, PredictOptions
 from hw4opt import InputError, Precomputed, Result, Status
-from hw4opt.intervals import caveats, checked_levels, refusal
+from hw4opt.inference.intervals import caveats, checked_levels, refusal
 from hw4opt.tables import Table
 from hw4opt.tables.features import Features
 from hw4opt.terms import Likelihood

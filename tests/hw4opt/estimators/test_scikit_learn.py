@@ -313,6 +313,21 @@ def test_bounds_are_those_of_the_result():
     assert np.isnan(none).all()
 
 
+@pytest.mark.parametrize("cv", [None, 5], ids=["leave-one-out", "5 folds"])
+def test_intervals_are_those_of_the_result(cv):
+    model = PenalizedKernelRegressor(loss="huber:delta=0.5", cv=cv, keep_folds=True, **GIVEN).fit(X, Y)
+    problem = Problem(X, Y, RBF(1.0), Huber(0.5), [Ridge(0.1)], intercept=True)
+    chosen = select(problem, [], "loo" if cv is None else f"kfold:{cv}", keep_folds=True).problem
+    for method in ("plus", "minmax", "base"):
+        points, ends = model.predict_interval(X[::3], confidence_level=[0.9, 0.5], method=method)
+        expected = fit(chosen).predict_interval(X[::3], [0.9, 0.5], method)
+        assert_array_equal(points, expected[0])
+        assert_array_equal(ends, expected[1])
+        assert ends.shape == (17, 2, 2) and (ends[:, 0, 0] < ends[:, 0, 1]).all()
+    with pytest.raises(InputError, match=r"^intervals need the fits without each fold; fit with keep_folds=True$"):
+        PenalizedKernelRegressor(**GIVEN).fit(X, Y).predict_interval(X)
+
+
 def test_counts():
     counts = np.random.default_rng(0).poisson(np.exp(np.sin(X[:, 0])))
     model = PenalizedKernelRegressor(loss="poisson", **GIVEN).fit(X, counts)

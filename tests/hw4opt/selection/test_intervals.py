@@ -26,8 +26,8 @@ from hw4opt import (
     TotalVariation,
     fit,
     fit_batch,
-    intervals,
 )
+from hw4opt.inference import intervals
 from hw4opt.problem import HeldOutFits
 from hw4opt.selection import k_fold, leave_one_out, score_settings, select
 from hw4opt.selection.folds import leave_x_out

@@ -21,8 +21,8 @@ from hw4opt import (
     Squared,
     TotalVariation,
     fit,
-    intervals,
 )
+from hw4opt.inference import intervals
 from hw4opt.selection import select
 
 LEVELS = [0.9, 0.8, 0.5, 0.35]
