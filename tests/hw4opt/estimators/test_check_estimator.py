@@ -57,9 +57,19 @@ def test_checks_of_the_classifier_with_numbers_given():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [PenalizedKernelRegressor, PenalizedLinearRegressor, PenalizedKernelClassifier])
+@pytest.mark.parametrize("kind", [PenalizedKernelRegressor, PenalizedLinearRegressor])
 def test_checks_at_the_defaults(kind):
     check_all(kind())
+
+
+@pytest.mark.slow
+def test_checks_of_a_classifier_that_chooses():
+    check_all(PenalizedKernelClassifier(cv=3, search="random:4"))
+
+
+@pytest.mark.full  # eight minutes: exact leave-one-out of up to 300 rows, fit after fit
+def test_checks_of_the_classifier_at_its_defaults():
+    check_all(PenalizedKernelClassifier())
 
 
 @pytest.mark.slow
