@@ -21,6 +21,7 @@ from hw4opt.proof.existence import Existence, settle, without
 from hw4opt.proof.feasibility import infeasible, strictly_feasible
 from hw4opt.result import Result
 from hw4opt.running.threads import one_blas_thread
+from hw4opt.shapes.fits import with_proofs
 from hw4opt.solvers import Chosen, Solver, find_solver, load_solver
 from hw4opt.solvers._working_set import lasso, solve_over_sets
 from hw4opt.terms import Likelihood
@@ -73,7 +74,20 @@ def fit_batch(
     time_limit is that of the whole batch. `seconds` of each result is its share of the batch's time.
     """
     check_word("separated", separated, ("refuse", "drop"))
-    problems = list(problems)
+    given = (solver, tol, max_iterations, separated, time_limit)
+    with one_blas_thread():
+        return with_proofs(list(problems), lambda some: fit_rows(some, *given), time_limit)
+
+
+def fit_rows(
+    problems: Sequence[Problem],
+    solver: str | Solver,
+    tol: float | None,
+    max_iterations: int | None,
+    separated: str,
+    time_limit: float | None,
+) -> list[Result]:
+    """As `fit_batch`, under the rows that the problems have, whatever their shapes are between them."""
     with one_blas_thread():
         form = canonicalize(problems)
         for problem in problems[1:]:

@@ -22,6 +22,7 @@ from hw4opt.problem import ColumnNames, Problem
 from hw4opt.proof import separation
 from hw4opt.proof.certificate import Certificate, certify
 from hw4opt.proof.existence import Existence
+from hw4opt.shapes.proof import ShapeProof
 from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 from hw4opt.validation.arrays import ReadOnly, finite_column, read_only
@@ -43,6 +44,7 @@ class Solution(ReadOnly):
                  before those of the data, and whatever JSON holds
     existence    of counts: whether the likelihood has a finite maximum, and if not, which rows stand in its way
     columns      of the basis that are independent, where the solver found it
+    shapes       what is proven of every constraint that is to hold at every x
     """
 
     problem: Problem
@@ -57,6 +59,7 @@ class Solution(ReadOnly):
     context: dict[str, Any] = field(default_factory=dict)
     existence: Existence | None = None
     columns: int | None = None
+    shapes: tuple[ShapeProof, ...] = ()
 
     def __post_init__(self) -> None:
         for array in (self.w, *self.duals.values()):

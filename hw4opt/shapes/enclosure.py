@@ -1,0 +1,67 @@
+"""What is known of a condition on cells of x: its value and slope in the middle, and how far it can bend between."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from hw4opt.shapes.function import Condition
+from hw4opt.terms.base import Array
+
+
+class Cells(NamedTuple):
+    """low ≤ x ≤ high, (k,) each, and the piece of the function that each lies in."""
+
+    low: Array
+    high: Array
+    piece: np.ndarray
+
+    def some(self, which: np.ndarray | slice) -> Cells:
+        """Those of a mask, or of a slice."""
+        return Cells(*(array[which] for array in self))
+
+    def split(self, parts: np.ndarray) -> Cells:
+        """Each in so many parts, which share their ends."""
+        place = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
+        low, high, piece, count = (np.repeat(one, parts) for one in (*self, parts))
+        inner = [low + (high - low) * (k / count) for k in (place, place + 1)]
+        return Cells(np.where(place == 0, low, inner[0]), np.where(place + 1 == count, high, inner[1]), piece)
+
+
+class Taylor(NamedTuple):
+    """g and its first two derivatives at points, (k,) each."""
+
+    value: Array
+    slope: Array
+    curvature: Array
+
+
+class Curve(Protocol):
+    """The g of a condition g ≥ 0, twice differentiable within each of its pieces."""
+
+    condition: Condition
+
+    def piece_of(self, x: Array) -> np.ndarray:
+        """The piece that each x lies in."""
+        ...
+
+    def at(self, x: Array, piece: np.ndarray) -> Taylor:
+        """g and its derivatives at x."""
+        ...
+
+
+class Enclosure(Curve, Protocol):
+    """With bounds of what g can be between."""
+
+    def start(self) -> Cells:
+        """Cells that cover the range, none of them long beside what g varies over."""
+        ...
+
+    def bend(self, cells: Cells) -> Array | float:
+        """Upper bounds of |g''| over the cells."""
+        ...
+
+    def rounding(self, cells: Cells) -> tuple[Array | float, Array | float]:
+        """What rounding may do to g and to g' anywhere in the cells, at most."""
+        ...

@@ -1,0 +1,85 @@
+"""Functions of a kernel whose derivatives are bounded by the norm of the function.
+
+|f^(m)(x)| ≤ ‖f‖ √(∂^m ∂^m k(x, x)), and ‖f‖² = Σ_pq coef_p coef_q ⟨functional p, functional q⟩.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hw4opt.kernels import Kernel
+from hw4opt.shapes.enclosure import Cells, Taylor
+from hw4opt.shapes.function import Condition
+from hw4opt.terms.base import Array
+
+CELLS_PER_LENGTH = 2  # of the kernel, to start with
+FEWEST_CELLS = 8
+ALLOWANCE = 1.01  # for the rounding of the bounds themselves
+
+
+class NormBound:
+    """g = side (f^(m) - level): an `Enclosure` in one piece, of a kernel with `derivative_bound` and `largest`."""
+
+    def __init__(self, condition: Condition) -> None:
+        self.condition, self.function = condition, condition.function
+        self.kernel: Kernel = condition.function.kernel
+        first = condition.order
+        self._bend = ALLOWANCE * self._norm() * self.kernel.derivative_bound(first + 2)
+        self._rounding = self._rounding_of(first) + condition.shift_rounding, self._rounding_of(first + 1)
+
+    def start(self) -> Cells:
+        low, high = self.condition.low, self.condition.high
+        count = max(FEWEST_CELLS, math.ceil(CELLS_PER_LENGTH * (high - low) / self.kernel.length))
+        edges = np.linspace(low, high, count + 1)
+        return Cells(edges[:-1], edges[1:], np.zeros(count, dtype=int))
+
+    def piece_of(self, x: Array) -> np.ndarray:
+        return np.zeros(len(x), dtype=int)
+
+    def at(self, x: Array, piece: np.ndarray) -> Taylor:
+        function, first = self.function, self.condition.order
+        orders = np.unique(function.orders)
+        along = self.kernel.along(x.astype(function.kind)[:, None] - function.points, first + 2 + int(orders[-1]))
+        found = []
+        for order in range(first, first + 3):
+            parts = (
+                along[order + n][:, mine] @ ((-1) ** n * function.coef[mine])
+                for n in orders.tolist()
+                for mine in [function.orders == n]
+            )
+            found.append(self.condition.side * sum(parts, np.zeros(len(x), dtype=function.kind)))
+        return Taylor(found[0] - self.condition.side * self.condition.shift, *found[1:])
+
+    def bend(self, cells: Cells) -> float:
+        return self._bend
+
+    def rounding(self, cells: Cells) -> tuple[float, float]:
+        return self._rounding
+
+    def _rounding_of(self, derivative: int) -> float:
+        """What rounding may do to f^(derivative): to kernel values, to their sum, and by way of coef."""
+        function, total = self.function, 0.0
+        for n in np.unique(function.orders).tolist():
+            mine = function.orders == n
+            size, unsure = self.kernel.largest(derivative + n)
+            of_sum = function.eps * (unsure + (len(function.coef) + 2) * size)
+            total += of_sum * float(np.abs(function.coef[mine]).sum()) + size * float(function.unsure[mine].sum())
+        return ALLOWANCE * total
+
+    def _norm(self) -> float:
+        """An upper bound of ‖f‖."""
+        function, kernel = self.function, self.kernel
+        points, square, unsure = function.points[:, None], 0.0, 0.0
+        for one in np.unique(function.orders).tolist():
+            for other in np.unique(function.orders).tolist():
+                mine, theirs = function.orders == one, function.orders == other
+                first, second = function.coef[mine], function.coef[theirs]
+                square += float(first @ kernel.derivative(points[mine], points[theirs], one, other) @ second)
+                size, off = kernel.largest(one + other)
+                sums = [float(np.abs(coef).sum()) for coef in (first, second)]
+                doubts = [float(function.unsure[which].sum()) for which in (mine, theirs)]
+                unsure += function.eps * (off + (2 * len(points) + 4) * size) * sums[0] * sums[1]
+                unsure += size * (doubts[0] * sums[1] + sums[0] * doubts[1] + doubts[0] * doubts[1])
+        return math.sqrt(max(square, 0.0) + ALLOWANCE * unsure)
