@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,6 +27,15 @@ from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 from hw4opt.validation.arrays import ReadOnly, finite_column, read_only
 from hw4opt.validation.frozen import set_fields
+
+
+class ShapePoint(NamedTuple):
+    """A point where the fit is asked for its shape, the order of the derivative of the kernel there, and its factor."""
+
+    column: int
+    order: int
+    x: float
+    coef: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +190,32 @@ class Solution(ReadOnly):
         out = np.zeros(len(self.problem.y))
         out[self.problem.active] = alpha
         return read_only(out)
+
+    @cached_property
+    def shape_points(self) -> list[ShapePoint]:
+        """What rows at points between the data add to f(x) = Σ α_i k(x_i, x): coef ∂^order/∂z^order k(z, x), z in
+        units of the raw x; none without ridge."""
+        if self.problem.ridge == 0:
+            return []
+        center, spread = (float(one[0]) for one in self.problem.scaling)
+        return [
+            ShapePoint(0, order, center + spread * x, -float(u) / (2 * self.problem.ridge) * spread**order)
+            for rows in self.problem.shape_rows
+            for order in [rows.shape.derivative]
+            for x, u in zip(rows.points, self.duals[rows.label], strict=True)
+        ]
+
+    @property
+    def lower_bound(self) -> float | None:
+        """No function that has its shapes at every x they are asked for has a smaller objective, but for what the basis
+        leaves out (`certificate.truncation`).
+
+        The dual objective, less what the margins of `problem.shape_rows` are worth.
+        """
+        if self.certificate.dual_objective is None:
+            return None
+        worth = (rows.margin * float(np.abs(self.duals[rows.label]).sum()) for rows in self.problem.shape_rows)
+        return self.certificate.dual_objective - sum(worth)
 
     def predict(self, x: ArrayLike) -> Array:
         """f at new x (m,) or (m, d), without offset, shape (m,).

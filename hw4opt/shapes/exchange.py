@@ -20,11 +20,12 @@ from hw4opt.terms import Shape, ShapeRows
 from hw4opt.terms.base import Array
 
 MAX_ROUNDS = 30  # of exchange
-MAX_SHAPE_POINTS = 1_000  # of one shape
-MARGIN, MAX_MARGIN = (
-    5e-7,
-    1e-6,
-)  # of the size of f, f' or f'': what rows at points ask for beyond it, and at most
+CALM_ROUNDS, CALM_POINTS = 10, 60  # of one shape, beyond which the margin grows
+SPARE, GROWTH = 2.0, 8.0  # to so many times the last violation, and by no more than that in a round
+LAST_MARGIN = 1e-3  # of the size of f, f' or f'', or of a function that changes over the range as the targets do
+MAX_SHAPE_POINTS = 400  # of one shape
+MARGIN = 5e-7  # of the mean size of f, f' or f'': what rows at points ask for beyond the shape
+MAX_SHARE = 1e-3  # of the room between two bounds: the same
 LEAST_MARGIN = 1e-9  # the same, of a function that changes over the range as much as the targets do
 NEGLIGIBLE_FORCE = 1e-4  # of the largest dual: a point that the fit does not rest on
 NEAREST_POINTS = 1e-10  # of the range: points nearer to each other are one
@@ -52,21 +53,25 @@ def shapes_of(problem: Problem) -> list[Shape]:
 
 
 def exchange(
-    problems: Sequence[Problem], solve: Callable[[Sequence[Problem]], Sequence[F]], deadline: float = math.inf
+    problems: Sequence[Problem],
+    solve: Callable[[Sequence[Problem]], Sequence[F]],
+    deadline: float = math.inf,
+    allowed: float = 0.0,
 ) -> tuple[list[F], list[list[Examined]]]:
     """The fits of the last round, and what is known of each of their shapes (nothing of a fit without numbers).
 
     problems    of a batch: they share the points
     solve       their fits, in order
     deadline    by `time.perf_counter`, after which no further round begins
+    allowed     a violation that is left alone, as a share of the mean size of f, f' or f''
     """
     problems = list(problems)
     _check_ranges(problems)
-    for left in reversed(range(MAX_ROUNDS)):
+    for number in range(MAX_ROUNDS):
         fits = list(solve(problems))
-        examined = [_examined(one) for one in fits]
-        rows = _next_rows(problems, fits, examined)
-        if rows is None or not left or time.perf_counter() >= deadline:
+        examined = [_examined(one, allowed) for one in fits]
+        rows = _next_rows(problems, fits, examined, is_late=number >= CALM_ROUNDS)
+        if rows is None or number == MAX_ROUNDS - 1 or time.perf_counter() >= deadline:
             return fits, examined
         problems = with_shape_rows(problems, rows)
     raise AssertionError("the last round returns")
@@ -81,16 +86,24 @@ def _check_ranges(problems: Sequence[Problem]) -> None:
             )
 
 
-def _examined(fit: Fitted) -> list[Examined]:
+def _examined(fit: Fitted, allowed: float) -> list[Examined]:
     if not np.isfinite(fit.w).all():
         return []
-    return [examine(fit.problem, shape, fit.w) for shape in shapes_of(fit.problem)]
+    problem = fit.problem
+    return [
+        examine(problem, shape, fit.w, allowed * max(_sizes(problem, shape, fit.w)) if allowed else 0.0)
+        for shape in shapes_of(problem)
+    ]
 
 
 def _next_rows(
-    problems: Sequence[Problem], fits: Sequence[Fitted], examined: Sequence[Sequence[Examined]]
+    problems: Sequence[Problem], fits: Sequence[Fitted], examined: Sequence[Sequence[Examined]], is_late: bool
 ) -> list[list[ShapeRows]] | None:
-    """The rows of each problem for the next round; None where there is nothing to add."""
+    """The rows of each problem for the next round, None where there is nothing to add.
+
+    Where a fit rests on whole intervals, as with Matérn kernels, points alone would take too long: between two of them
+    the violation falls as the square or cube of their distance.
+    """
     known = {rows.shape.label: rows for rows in problems[0].shape_rows}
     points: dict[str, tuple[float, ...]] = {}
     for place, shape in enumerate(shapes_of(problems[0])):
@@ -101,23 +114,21 @@ def _next_rows(
             if found and not found[place].proven
         ]
         points[shape.label] = (*old, *_new(old, lowest, range_of(problems[0], shape)))
+    many = is_late or max(map(len, points.values())) > CALM_POINTS
     rows = [
         [
-            ShapeRows(shape, points[shape.label], _margin(fit.problem, shape, fit.w))
-            for shape in shapes_of(problem)
+            ShapeRows(shape, points[shape.label], _margin(fit, shape, one.worst if many else 0.0))
+            for shape, one in zip(shapes_of(problem), found, strict=True)
             if points[shape.label]
         ]
-        for problem, fit in zip(problems, fits, strict=True)
+        if found
+        else list(problem.shape_rows)
+        for problem, fit, found in zip(problems, fits, examined, strict=True)
     ]
     if any(len(mine) > MAX_SHAPE_POINTS for mine in points.values()):
         return None
     added = sum(map(len, points.values())) > sum(len(one.points) for one in known.values())
-    loose = any(
-        old.margin > MAX_MARGIN / MARGIN * new.margin
-        for problem, mine in zip(problems, rows, strict=True)
-        for old, new in zip(problem.shape_rows, mine, strict=False)
-    )
-    return rows if added or loose else None
+    return rows if added else None
 
 
 def _between_contacts(found: Examined, duals: Mapping[str, Array]) -> Array:
@@ -153,17 +164,27 @@ def _new(old: Sequence[float], lowest: Sequence[Array], ends: tuple[float, float
     return fresh
 
 
-def _margin(problem: Problem, shape: Shape, w: Array) -> float:
+def _margin(fit: Fitted, shape: Shape, worst: float) -> float:
     """What rows at points ask for beyond the shape: a share of the mean f^(order) over the range, or of the range of f
-    at the data."""
+    at the data; up to several times the last one, where `worst`, the violation seen under that, is not 0."""
+    problem = fit.problem
+    size, of_targets = _sizes(problem, shape, fit.w)
+    first = max(MARGIN * size, LEAST_MARGIN * of_targets)
+    last = max([first, *(one.margin for one in problem.shape_rows if one.shape == shape and worst)])
+    late = min(np.clip(SPARE * worst, last, GROWTH * last), LAST_MARGIN * max(size, of_targets))
+    room = min((abs(one - other) for (_, one), (_, other) in itertools.combinations(shape.sides, 2)), default=math.inf)
+    return float(min(max(first, late), MAX_SHARE * room))
+
+
+def _sizes(problem: Problem, shape: Shape, w: Array) -> tuple[float, float]:
+    """The mean f^(order) over the range, or the range of f at the data; and that of a function that changes over the
+    range as the targets do."""
     design, order, (low, high) = problem.design, shape.derivative, range_of(problem, shape)
     assert design.reduced is not None
-    least = LEAST_MARGIN * (float(np.ptp(problem.data.active_residual_targets)) or 1.0) / (high - low) ** order
     if order == 0:
         values = design.matrix[: len(design.base_x)] @ w
     else:
         ends = design.reduced.evaluate(np.array([[low], [high]]), VALUE if order == 1 else 0)
         values = ends @ w[: ends.shape[1]] / (high - low)
-    size = float(np.ptp(values)) if np.isfinite(values).all() else 0.0
-    room = min((abs(one - other) for (_, one), (_, other) in itertools.combinations(shape.sides, 2)), default=math.inf)
-    return min(max(MARGIN * size, least), MAX_MARGIN * room)
+    of_targets = (float(np.ptp(problem.data.active_residual_targets)) or 1.0) / (high - low) ** order
+    return float(np.ptp(values)), of_targets

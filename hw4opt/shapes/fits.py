@@ -12,6 +12,7 @@ from hw4opt.form.answer import Options, Status
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.form.equilibrate import solve_scaled
 from hw4opt.problem import Problem
+from hw4opt.running.threads import one_blas_thread
 from hw4opt.shapes.exchange import exchange, shapes_of
 from hw4opt.shapes.proof import ShapeProof
 from hw4opt.solvers.interior import Interior
@@ -40,12 +41,13 @@ def _by_interior(problems: Sequence[Problem]) -> list[_Point]:
     ]
 
 
-def with_points(problems: Sequence[Problem], deadline: float = math.inf) -> list[Problem]:
-    """The problems of a batch with rows at the points where their shapes would fail; as they are where no shape is to
-    hold at every x."""
+def with_points(problems: Sequence[Problem], deadline: float = math.inf, allowed: float = 0.0) -> list[Problem]:
+    """The problems of a batch with rows at the points where their shapes would fail (by more than `allowed`, as in
+    `exchange`); as they are where no shape is to hold at every x."""
     if not shapes_of(problems[0]):
         return list(problems)
-    points, _ = exchange(problems, _by_interior, deadline)
+    with one_blas_thread():
+        points, _ = exchange(problems, _by_interior, deadline, allowed)
     return [one.problem for one in points]
 
 

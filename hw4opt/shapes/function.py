@@ -81,10 +81,14 @@ class Condition:
         return 4 * float(np.finfo(float).eps) * sum(map(abs, self.shifts))
 
 
-def conditions(problem: Problem, shape: Shape, w: Array, kind: type[np.floating]) -> list[Condition]:
-    """What a shape at every x asks of the fit at w (r,), one a side."""
+def conditions(
+    problem: Problem, shape: Shape, w: Array, kind: type[np.floating], allowed: float = 0.0
+) -> list[Condition]:
+    """What a shape at every x asks of the fit at w (r,), one a side, up to a violation that is allowed."""
     function, (low, high) = Function.of(problem, w, kind), range_of(problem, shape)
-    return [Condition(function, shape.derivative, side, level, low, high) for side, level in shape.sides]
+    return [
+        Condition(function, shape.derivative, side, level - side * allowed, low, high) for side, level in shape.sides
+    ]
 
 
 def range_of(problem: Problem, shape: Shape) -> tuple[float, float]:

@@ -28,6 +28,7 @@ class ShapeProof:
     proven        whether the function that `predict` evaluates has it, apart from the rounding of that evaluation
     margin        by how much at least, in units of f, f' or f''; None where it is not proven
     points        where rows of the fit ask for it, besides the data rows
+    asked         by how much more than the shape the rows at these points ask for
     cells         how many prove it;   evaluations: how many were looked at
     left          from where to where cells are left that are not proven; None where it is
     worst         the largest violation seen there, in units of f, f' or f''; 0 where none was
@@ -39,6 +40,7 @@ class ShapeProof:
     proven: bool
     margin: float | None
     points: int
+    asked: float
     cells: int
     evaluations: int
     left: tuple[float, float] | None = None
@@ -67,6 +69,11 @@ class Examined:
         return not any(len(found.values) for _, found in self.sides)
 
     @property
+    def worst(self) -> float:
+        """The largest violation seen, in the units of the design; 0 where none was."""
+        return max(0.0, -min(float(one.values.min(initial=0.0)) for _, one in self.sides))
+
+    @property
     def proof(self) -> ShapeProof:
         spread = float(self.problem.scaling[1][0])
         low, high = self._raw(*range_of(self.problem, self.shape))
@@ -81,10 +88,11 @@ class Examined:
             self.proven,
             float(min(one.margin for one in found)) / unit if self.proven else None,
             sum(len(rows.points) for rows in own),
+            max((rows.margin for rows in own), default=0.0) / unit,
             sum(one.proven for one in found),
             sum(one.evaluations for one in found),
             (self._raw(min(left))[0], self._raw(max(left))[0]) if left else None,
-            max(0.0, -min(float(one.values.min(initial=0.0)) for one in found)) / unit,
+            self.worst / unit,
         )
 
     def bottoms(self) -> Array:
@@ -100,12 +108,12 @@ class Examined:
         return tuple(center + spread * one for one in x)
 
 
-def examine(problem: Problem, shape: Shape, w: Array) -> Examined:
+def examine(problem: Problem, shape: Shape, w: Array, allowed: float = 0.0) -> Examined:
     """Look for a proof that the fit at w (r,) has the shape: in doubles, or where only their rounding is in the way, in
-    long doubles."""
-    sides = [_looked_at(one) for one in conditions(problem, shape, w, np.float64)]
+    long doubles; up to a violation that is allowed, in the units of the design."""
+    sides = [_looked_at(one) for one in conditions(problem, shape, w, np.float64, allowed)]
     if any(found.is_unclear for _, found in sides) and not any(found.is_violated for _, found in sides):
-        sides = [_looked_at(one) for one in conditions(problem, shape, w, np.longdouble)]
+        sides = [_looked_at(one) for one in conditions(problem, shape, w, np.longdouble, allowed)]
     return Examined(problem, shape, sides)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hw4opt.errors import InputError, UnknownNameError, shortened
 from hw4opt.kernels import KERNELS, Kernel, Precomputed, find_kernel
@@ -12,7 +13,7 @@ from hw4opt.terms import AUTO, Term, find, load, parameters
 from hw4opt.validation.arguments import whole_of
 
 MAX_RANGE_POINTS = 1_000_000
-EVERYWHERE = "everywhere"  # a constraint at every x: not available yet
+EVERYWHERE = "everywhere"  # of a constraint: at every x, or, as everywhere=LOW..HIGH, at every x of a range
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,7 @@ def parse_spec(option: str, text: str, short: str | None = None) -> Spec:
     parameters: dict[str, str] = {}
     for pair in pairs:
         key, _, value = (part.strip() for part in pair.partition("="))
-        if key == EVERYWHERE and not value:
-            raise InputError(
-                f"{option} {text}: constraints at every x come in a later version; {name} holds at the data rows"
-            )
-        if not key or not value:
+        if not key or not (value or pair == EVERYWHERE):
             raise InputError(f"{option} {text}: {pair!r} is no parameter=value")
         if key in parameters:
             raise InputError(f"{option} {text}: {key} is given twice")
@@ -100,11 +97,27 @@ def term_of(kind: str, option: str, spec: Spec, columns: Sequence[str] = ()) -> 
         if key not in known:
             raise UnknownNameError(f"parameter of {spec.name}", key, known or ("none",))
     automatic = automatic_parameters(term, spec)
-    values = {
-        key: _column_index(spec.parameters[key], columns) if key == "column" else number(option, spec, key)
-        for key in spec.parameters.keys() - automatic
-    }
+    values = {key: _value(option, spec, key, columns) for key in spec.parameters.keys() - automatic}
     return find(kind, spec.name, **values, **dict.fromkeys(automatic, AUTO))
+
+
+def _value(option: str, spec: Spec, key: str, columns: Sequence[str]) -> Any:
+    if key == "column":
+        return _column_index(spec.parameters[key], columns)
+    return _range(option, spec) if key == EVERYWHERE else number(option, spec, key)
+
+
+def _range(option: str, spec: Spec) -> bool | tuple[float, ...]:
+    """True, or the ends of LOW..HIGH."""
+    text = spec.parameters[EVERYWHERE]
+    if not text:
+        return True
+    try:
+        low, high = map(float, text.split(".."))
+    except ValueError:
+        example = f"give {EVERYWHERE}, or a range as in {EVERYWHERE}=0..120"
+        raise InputError(f"{option} {spec.text}: {EVERYWHERE} is {text!r}; {example}") from None
+    return low, high
 
 
 def automatic_parameters(term: Term | type[Term], spec: Spec) -> set[str]:

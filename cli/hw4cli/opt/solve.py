@@ -40,6 +40,7 @@ from hw4cli.opt.outputs import (
 )
 from hw4cli.opt.report import figure_line, show, summary, title, warn
 from hw4cli.opt.select_hyperparameters import check_selection_options, choose
+from hw4cli.opt.shape_records import find_failures, shape_part
 from hw4cli.options import options, take
 from hw4cli.progress import Bar
 from hw4opt import Problem, Result, Status, fit
@@ -85,15 +86,17 @@ def solve(
     result = fit_named(problem, built, solver_options, output_options)
     status = Status.INTERRUPTED if selection is not None and selection.interrupted else result.status
     automatic = {**built.automatic, **searched(problem, selection)}
+    failures = find_failures(result)
     warnings = [
         *built.warnings,
         *(selection.notes if selection else []),
         *separation_warnings(result),
-        *fit_warnings(result, automatic),
+        *fit_warnings(result, automatic, failures),
     ]
     warnings += dispersion_warnings(result, solver_options.errors)
     arrays = with_arrays(output_options, len(problem.active_x))
     record = provenance(output_options.seed, built.table.sha256) | fit_record(result, arrays, solver_options.errors)
+    record |= shape_part(result, failures, built.columns.features.names)
     record |= built.columns.record() | {"selection": selection_record(selection, arrays), "warnings": warnings}
     record["hyperparameters"] |= automatic
     if status is Status.INTERRUPTED:
