@@ -12,7 +12,7 @@ from operator import mul
 import numpy as np
 
 from hw4opt.shapes.branch import Search
-from hw4opt.shapes.enclosure import Cells, Taylor
+from hw4opt.shapes.enclosure import Cells
 from hw4opt.shapes.function import Condition, Function
 from hw4opt.terms.base import Array
 
@@ -61,11 +61,11 @@ class Bernstein:
     def piece_of(self, x: Array) -> np.ndarray:
         return np.zeros(len(x), dtype=int)
 
-    def at(self, x: Array, piece: np.ndarray) -> Taylor:
+    def at(self, x: Array, piece: np.ndarray, highest: int = 2) -> list[Array]:
         width = self.condition.high - self.condition.low
         polynomial = np.polynomial.Polynomial([float(one) for one in self.coef])
-        found = [polynomial.deriv(order)((x - self.condition.low) / width) / width**order for order in range(3)]
-        return Taylor(*found)
+        t = (x - self.condition.low) / width
+        return [polynomial.deriv(order)(t) / width**order for order in range(highest + 1)]
 
     def _x(self, t: Fraction) -> float:
         low, high = Fraction(self.condition.low), Fraction(self.condition.high)

@@ -54,7 +54,7 @@ def search(enclosure: Enclosure) -> Search:
         evaluations += len(cells.low)
         middle = 0.5 * (cells.low + cells.high)
         half = (1 + 4 * EPS) * np.maximum(cells.high - middle, middle - cells.low)
-        value, slope, _ = enclosure.at(middle, cells.piece)
+        value, slope = enclosure.at(middle, cells.piece, 1)
         unsure, of_slope = enclosure.rounding(cells)
         steep, bend = np.abs(slope) + of_slope, enclosure.bend(cells)
         least = value - unsure - half * (steep + 0.5 * bend * half)

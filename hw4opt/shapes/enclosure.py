@@ -29,14 +29,6 @@ class Cells(NamedTuple):
         return Cells(np.where(place == 0, low, inner[0]), np.where(place + 1 == count, high, inner[1]), piece)
 
 
-class Taylor(NamedTuple):
-    """g and its first two derivatives at points, (k,) each."""
-
-    value: Array
-    slope: Array
-    curvature: Array
-
-
 class Curve(Protocol):
     """The g of a condition g ≥ 0, twice differentiable within each of its pieces."""
 
@@ -46,8 +38,8 @@ class Curve(Protocol):
         """The piece that each x lies in."""
         ...
 
-    def at(self, x: Array, piece: np.ndarray) -> Taylor:
-        """g and its derivatives at x."""
+    def at(self, x: Array, piece: np.ndarray, highest: int = 2) -> list[Array]:
+        """g and its derivatives at x up to the highest order, 2 at most, (k,) each."""
         ...
 
 

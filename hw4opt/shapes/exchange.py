@@ -19,11 +19,11 @@ from hw4opt.shapes.proof import Examined, examine
 from hw4opt.terms import Shape, ShapeRows
 from hw4opt.terms.base import Array
 
-MAX_ROUNDS = 30  # of exchange
+MAX_ROUNDS, MAX_ROUNDS_ALLOWED = 30, 6  # of exchange, and where violations are allowed
 CALM_ROUNDS, CALM_POINTS = 10, 60  # of one shape, beyond which the margin grows
 SPARE, GROWTH = 2.0, 8.0  # to so many times the last violation, and by no more than that in a round
 LAST_MARGIN = 1e-3  # of the size of f, f' or f'', or of a function that changes over the range as the targets do
-MAX_SHAPE_POINTS = 400  # of one shape
+MAX_SHAPE_POINTS, MAX_NEW_POINTS = 400, 40  # of one shape, and in a round
 MARGIN = 5e-7  # of the mean size of f, f' or f'': what rows at points ask for beyond the shape
 MAX_SHARE = 1e-3  # of the room between two bounds: the same
 LEAST_MARGIN = 1e-9  # the same, of a function that changes over the range as much as the targets do
@@ -67,11 +67,12 @@ def exchange(
     """
     problems = list(problems)
     _check_ranges(problems)
-    for number in range(MAX_ROUNDS):
+    rounds = MAX_ROUNDS_ALLOWED if allowed else MAX_ROUNDS
+    for number in range(rounds):
         fits = list(solve(problems))
         examined = [_examined(one, allowed) for one in fits]
         rows = _next_rows(problems, fits, examined, is_late=number >= CALM_ROUNDS)
-        if rows is None or number == MAX_ROUNDS - 1 or time.perf_counter() >= deadline:
+        if rows is None or number == rounds - 1 or time.perf_counter() >= deadline:
             return fits, examined
         problems = with_shape_rows(problems, rows)
     raise AssertionError("the last round returns")
@@ -138,7 +139,7 @@ def _between_contacts(found: Examined, duals: Mapping[str, Array]) -> Array:
     Two rows near to each other act as one in between, at that mean but for the square of their distance. The lowest
     point between them is near the middle, and exchange by it would halve their distance in each round.
     """
-    x = found.bottoms()
+    x = found.bottoms(MAX_NEW_POINTS)
     rows = next((one for one in found.problem.shape_rows if one.shape == found.shape), None)
     if rows is None:
         return x
@@ -156,12 +157,11 @@ def _between_contacts(found: Examined, duals: Mapping[str, Array]) -> Array:
 
 def _new(old: Sequence[float], lowest: Sequence[Array], ends: tuple[float, float]) -> list[float]:
     """The points that are not there yet."""
-    kept = np.array(old)
-    fresh: list[float] = []
-    for x in np.unique(np.concatenate([np.empty(0), *lowest])).tolist():
-        if np.abs(np.append(kept, fresh) - x).min(initial=np.inf) > NEAREST_POINTS * (ends[1] - ends[0]):
-            fresh.append(x)
-    return fresh
+    least = NEAREST_POINTS * (ends[1] - ends[0])
+    fresh, known = np.unique(np.concatenate([np.empty(0), *lowest])), np.array([-np.inf, *sorted(old), np.inf])
+    fresh = fresh[np.append(True, np.diff(fresh) > least)] if len(fresh) else fresh
+    after = np.searchsorted(known, fresh)
+    return fresh[np.minimum(fresh - known[after - 1], known[after] - fresh) > least].tolist()
 
 
 def _margin(fit: Fitted, shape: Shape, worst: float) -> float:

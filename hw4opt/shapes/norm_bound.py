@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from hw4opt.kernels import Kernel
-from hw4opt.shapes.enclosure import Cells, Taylor
+from hw4opt.shapes.enclosure import Cells
 from hw4opt.shapes.function import Condition
 from hw4opt.terms.base import Array
 
@@ -38,19 +38,20 @@ class NormBound:
     def piece_of(self, x: Array) -> np.ndarray:
         return np.zeros(len(x), dtype=int)
 
-    def at(self, x: Array, piece: np.ndarray) -> Taylor:
+    def at(self, x: Array, piece: np.ndarray, highest: int = 2) -> list[Array]:
         function, first = self.function, self.condition.order
         orders = np.unique(function.orders)
-        along = self.kernel.along(x.astype(function.kind)[:, None] - function.points, first + 2 + int(orders[-1]))
+        along = self.kernel.along(x.astype(function.kind)[:, None] - function.points, first + highest + int(orders[-1]))
         found = []
-        for order in range(first, first + 3):
+        for order in range(first, first + highest + 1):
             parts = (
                 along[order + n][:, mine] @ ((-1) ** n * function.coef[mine])
                 for n in orders.tolist()
                 for mine in [function.orders == n]
             )
             found.append(self.condition.side * sum(parts, np.zeros(len(x), dtype=function.kind)))
-        return Taylor(found[0] - self.condition.side * self.condition.shift, *found[1:])
+        found[0] = found[0] - self.condition.side * self.condition.shift
+        return found
 
     def bend(self, cells: Cells) -> float:
         return self._bend

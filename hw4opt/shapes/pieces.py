@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from hw4opt.kernels import Decaying, derivatives_of
-from hw4opt.shapes.enclosure import Cells, Taylor
+from hw4opt.shapes.enclosure import Cells
 from hw4opt.shapes.function import Condition
 from hw4opt.terms.base import Array
 
@@ -60,15 +60,15 @@ class Pieces:
     def piece_of(self, x: Array) -> np.ndarray:
         return np.clip(np.searchsorted(self.edges, x, side="right") - 1, 0, len(self.edges) - 2)
 
-    def at(self, x: Array, piece: np.ndarray) -> Taylor:
-        found = [np.zeros(len(x), dtype=self.kind) for _ in range(3)]
+    def at(self, x: Array, piece: np.ndarray, highest: int = 2) -> list[Array]:
+        found = [np.zeros(len(x), dtype=self.kind) for _ in range(highest + 1)]
         for place, t in enumerate(self._lengths(x, piece)):
             decay, polynomial, sign = np.exp(-t), self.coef[place, piece], 1
             for total in found:
                 total += sign * decay * _values(polynomial, t)
                 polynomial, sign = _slope(polynomial) - polynomial, sign * (1 - 2 * place) * self.rate
         side = self.condition.side
-        return Taylor(side * (found[0] - self.condition.shift), side * found[1], side * found[2])
+        return [side * (found[0] - self.condition.shift), *(side * one for one in found[1:])]
 
     def bend(self, cells: Cells) -> Array:
         total = np.zeros(len(cells.low))

@@ -95,13 +95,14 @@ class Examined:
             self.worst / unit,
         )
 
-    def bottoms(self) -> Array:
-        """The lowest points of what is not proven, in the units of the design, sorted."""
-        return np.unique(np.concatenate([_bottoms(*side) for side in self.sides]))
+    def bottoms(self, most: int) -> Array:
+        """The lowest points of what is not proven, in the units of the design; of more than `most`, the lowest."""
+        found = np.concatenate([_bottoms(*side) for side in self.sides], axis=1)
+        return found[0, np.argsort(found[1], kind="stable")[:most]]
 
     def fails(self, x: Array) -> np.ndarray:
         """Whether the shape fails at each x, in the units of the design."""
-        return np.any([curve.at(x, curve.piece_of(x)).value < 0 for curve, _ in self.sides], axis=0)
+        return np.any([curve.at(x, curve.piece_of(x), 0)[0] < 0 for curve, _ in self.sides], axis=0)
 
     def _raw(self, *x: float) -> tuple[float, ...]:
         center, spread = (float(one[0]) for one in self.problem.scaling)
@@ -112,7 +113,8 @@ def examine(problem: Problem, shape: Shape, w: Array, allowed: float = 0.0) -> E
     """Look for a proof that the fit at w (r,) has the shape: in doubles, or where only their rounding is in the way, in
     long doubles; up to a violation that is allowed, in the units of the design."""
     sides = [_looked_at(one) for one in conditions(problem, shape, w, np.float64, allowed)]
-    if any(found.is_unclear for _, found in sides) and not any(found.is_violated for _, found in sides):
+    unclear, violated = (any(getattr(found, one) for _, found in sides) for one in ("is_unclear", "is_violated"))
+    if unclear and not violated and not allowed:
         sides = [_looked_at(one) for one in conditions(problem, shape, w, np.longdouble, allowed)]
     return Examined(problem, shape, sides)
 
@@ -127,10 +129,10 @@ def _looked_at(condition: Condition) -> tuple[Curve, Search]:
 
 
 def _bottoms(curve: Curve, found: Search) -> Array:
-    """Of every run of neighbouring cells that are left, the middles where g is lowest, moved down by Newton's steps."""
+    """Points (2, k) and g there: of every run of cells that are left, the lowest middles, moved by Newton's method."""
     (low, high, _), values = found.left, found.values
     if not len(values):
-        return np.empty(0)
+        return np.empty((2, 0))
     apart = low[1:] > high[:-1]
     lowest = np.append(True, apart | (values[1:] <= values[:-1])) & np.append(apart | (values[:-1] < values[1:]), True)
     low, high = low[lowest], high[lowest]
@@ -141,5 +143,6 @@ def _bottoms(curve: Curve, found: Search) -> Array:
         _, slope, curvature = curve.at(x, curve.piece_of(x))
         step = np.where(curvature > 0, -slope / np.where(curvature > 0, curvature, 1.0), -np.sign(slope) * width)
         places[-1] = x = np.clip(x + step.astype(float), *ends)
-    best = np.argmin([curve.at(one, curve.piece_of(one)).value for one in places], axis=0)
-    return places[best, np.arange(len(x))]
+    values = np.array([curve.at(one, curve.piece_of(one), 0)[0] for one in places])
+    best = values.argmin(axis=0), np.arange(len(x))
+    return np.array([places[best], values[best]], dtype=float)
