@@ -106,15 +106,14 @@ def folds() -> list[dict[str, Any]]:
 def _series() -> list[tuple[str, Any, Any, RBF, Any]]:
     data = step_data(50, 0)
     motor, urine = (
-        np.genfromtxt(ROOT / "tests" / "data" / f"{name}.csv", delimiter=",", names=True) for name in ("mcycle", "gagurine")
+        np.genfromtxt(ROOT / "tests" / "data" / f"{name}.csv", delimiter=",", skip_header=1)
+        for name in ("mcycle", "gagurine")
     )
-    first, second = (one[list(one.dtype.names)[-2]] for one in (motor, urine))
-    last = [one[list(one.dtype.names)[-1]] for one in (motor, urine)]
-    rising = first > 20
+    late = motor[motor[:, 0] > 20]
     return [
         ("steps, rising", data.x, data.y, RBF(80.0), Increasing(everywhere=True)),
-        ("mcycle after 20 ms, rising", first[rising], last[0][rising], RBF(0.01), Increasing(everywhere=True)),
-        ("gagurine, falling", second, last[1], RBF(0.1), Decreasing(everywhere=True)),
+        ("mcycle after 20 ms, rising", late[:, 0], late[:, 1], RBF(0.01), Increasing(everywhere=True)),
+        ("gagurine, falling", urine[:, 0], urine[:, 1], RBF(0.1), Decreasing(everywhere=True)),
     ]
 
 
@@ -146,16 +145,16 @@ def main() -> None:
     Path(f"{out}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     text = f"""# Shapes at every x
 
-`python -m bench.bench_everywhere`, Python {found["python"]}, NumPy {found["numpy"]}. Milliseconds of the processor, medians of {REPEATS}
-in turn, the problem made anew each time.
+`python -m bench.bench_everywhere`, Python {found["python"]}, NumPy {found["numpy"]}.
+Milliseconds of the processor, medians of {REPEATS} in turn, the problem made anew each time.
 
-The assignment's data, gamma 80, ridge 0.1, increasing. `least change`: by how much the objective rises at least for any curve of the
-reduced basis that rises at every x.
+The assignment's data, gamma 80, ridge 0.1, increasing. `least change`: by how much the objective rises
+at least for any curve of the reduced basis that rises at every x.
 
 {table(found["costs"])}
 
-Leave-one-out of {FOLDS} rows each: predictions of folds that keep the points of the full fit, and of folds that look for their own;
-differences and errors in units of the range of y.
+Leave-one-out of {FOLDS} rows each: predictions of folds that keep the points of the full fit, and of folds that look
+for their own; differences and errors in units of the range of y.
 
 {table(found["folds"])}
 """

@@ -57,6 +57,7 @@ def exchange(
     solve: Callable[[Sequence[Problem]], Sequence[F]],
     deadline: float = math.inf,
     allowed: float = 0.0,
+    known: Sequence[Sequence[Examined]] = (),
 ) -> tuple[list[F], list[list[Examined]]]:
     """The fits of the last round, and what is known of each of their shapes (nothing of a fit without numbers).
 
@@ -64,13 +65,14 @@ def exchange(
     solve       their fits, in order
     deadline    by `time.perf_counter`, after which no further round begins
     allowed     a violation that is left alone, as a share of the mean size of f, f' or f''
+    known       what was found of other fits, which hold for equal ones
     """
     problems = list(problems)
     _check_ranges(problems)
     rounds = MAX_ROUNDS_ALLOWED if allowed else MAX_ROUNDS
     for number in range(rounds):
         fits = list(solve(problems))
-        examined = [_examined(one, allowed) for one in fits]
+        examined = [_known(one, known) or _examined(one, allowed) for one in fits]
         rows = _next_rows(problems, fits, examined, is_late=number >= CALM_ROUNDS)
         if rows is None or number == rounds - 1 or time.perf_counter() >= deadline:
             return fits, examined
@@ -85,6 +87,12 @@ def _check_ranges(problems: Sequence[Problem]) -> None:
             raise InputError(
                 f"problem {number} of the batch has its shapes on another range than the first; a batch shares it"
             )
+
+
+def _known(fit: Fitted, known: Sequence[Sequence[Examined]]) -> list[Examined]:
+    """What is known of a fit of the same problem at the same w; nothing, where that is not known."""
+    same = (one for one in known if one and one[0].problem is fit.problem and np.array_equal(one[0].w, fit.w))
+    return list(next(same, ()))
 
 
 def _examined(fit: Fitted, allowed: float) -> list[Examined]:

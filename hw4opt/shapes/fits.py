@@ -61,7 +61,8 @@ def with_proofs(
     if not problems or not shapes_of(problems[0]):
         return solve(problems)
     deadline = math.inf if limit is None else time.perf_counter() + limit
-    results, examined = exchange(with_points(problems, deadline), solve, deadline)
+    points, known = exchange(problems, _by_interior, deadline)
+    results, examined = exchange([one.problem for one in points], solve, deadline, known=known)
     return [_concluded(result, [one.proof for one in found]) for result, found in zip(results, examined, strict=True)]
 
 

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
+from operator import add
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from hw4opt.shapes.enclosure import Cells
 from hw4opt.shapes.function import Condition
 from hw4opt.terms.base import Array
 
-CELLS_PER_LENGTH = 2  # of the kernel, to start with
+CELLS_PER_LENGTH = 8  # of the kernel, to start with
 FEWEST_CELLS = 8
 ALLOWANCE = 1.01  # for the rounding of the bounds themselves
 
@@ -25,7 +27,10 @@ class NormBound:
     def __init__(self, condition: Condition) -> None:
         self.condition, self.function = condition, condition.function
         self.kernel: Kernel = condition.function.kernel
-        first = condition.order
+        first, function = condition.order, condition.function
+        self._orders = np.unique(function.orders).tolist()
+        signed = condition.side * (-1) ** function.orders * function.coef
+        self._coef = [np.where(function.orders == n, signed, 0).astype(function.kind) for n in self._orders]
         self._bend = ALLOWANCE * self._norm() * self.kernel.derivative_bound(first + 2)
         self._rounding = self._rounding_of(first) + condition.shift_rounding, self._rounding_of(first + 1)
 
@@ -40,16 +45,12 @@ class NormBound:
 
     def at(self, x: Array, piece: np.ndarray, highest: int = 2) -> list[Array]:
         function, first = self.function, self.condition.order
-        orders = np.unique(function.orders)
-        along = self.kernel.along(x.astype(function.kind)[:, None] - function.points, first + highest + int(orders[-1]))
-        found = []
-        for order in range(first, first + highest + 1):
-            parts = (
-                along[order + n][:, mine] @ ((-1) ** n * function.coef[mine])
-                for n in orders.tolist()
-                for mine in [function.orders == n]
-            )
-            found.append(self.condition.side * sum(parts, np.zeros(len(x), dtype=function.kind)))
+        distance = x.astype(function.kind)[:, None] - function.points
+        along = self.kernel.along(distance, first + highest + self._orders[-1])
+        found = [
+            reduce(add, [along[order + n] @ coef for n, coef in zip(self._orders, self._coef, strict=True)])
+            for order in range(first, first + highest + 1)
+        ]
         found[0] = found[0] - self.condition.side * self.condition.shift
         return found
 
@@ -62,7 +63,7 @@ class NormBound:
     def _rounding_of(self, derivative: int) -> float:
         """What rounding may do to f^(derivative): to kernel values, to their sum, and by way of coef."""
         function, total = self.function, 0.0
-        for n in np.unique(function.orders).tolist():
+        for n in self._orders:
             mine = function.orders == n
             size, unsure = self.kernel.largest(derivative + n)
             of_sum = function.eps * (unsure + (len(function.coef) + 2) * size)
@@ -73,8 +74,8 @@ class NormBound:
         """An upper bound of ‖f‖."""
         function, kernel = self.function, self.kernel
         points, square, unsure = function.points[:, None], 0.0, 0.0
-        for one in np.unique(function.orders).tolist():
-            for other in np.unique(function.orders).tolist():
+        for one in self._orders:
+            for other in self._orders:
                 mine, theirs = function.orders == one, function.orders == other
                 first, second = function.coef[mine], function.coef[theirs]
                 square += float(first @ kernel.derivative(points[mine], points[theirs], one, other) @ second)

@@ -62,6 +62,7 @@ class Examined:
 
     problem: Problem
     shape: Shape
+    w: Array
     sides: list[tuple[Curve, Search]]
 
     @property
@@ -116,7 +117,7 @@ def examine(problem: Problem, shape: Shape, w: Array, allowed: float = 0.0) -> E
     unclear, violated = (any(getattr(found, one) for _, found in sides) for one in ("is_unclear", "is_violated"))
     if unclear and not violated and not allowed:
         sides = [_looked_at(one) for one in conditions(problem, shape, w, np.longdouble, allowed)]
-    return Examined(problem, shape, sides)
+    return Examined(problem, shape, w, sides)
 
 
 def _looked_at(condition: Condition) -> tuple[Curve, Search]:
