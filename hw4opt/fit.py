@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def fit(
     Raises `RefusedError` if the solver cannot take the problem, `InputError` for a bad option. An answer without proof
     is returned, with its status; `Result.raise_for_status` turns that into an exception.
     """
-    return fit_batch([problem], solver, tol, max_iterations, separated, time_limit)[0]
+    return _fit_all([problem], solver, tol, max_iterations, separated, time_limit)[0]
 
 
 @checked
@@ -73,10 +74,11 @@ def fit_batch(
 
     time_limit is that of the whole batch. `seconds` of each result is its share of the batch's time.
     """
-    check_word("separated", separated, ("refuse", "drop"))
-    given = (solver, tol, max_iterations, separated, time_limit)
-    with one_blas_thread():
-        return with_proofs(list(problems), lambda some: fit_rows(some, *given), time_limit)
+    return _fit_all(list(problems), solver, tol, max_iterations, separated, time_limit)
+
+
+def _fit_all(problems: list[Problem], *given: Any) -> list[Result]:
+    return with_proofs(problems, lambda some: fit_rows(some, *given), time_limit=given[-1])
 
 
 def fit_rows(
@@ -88,12 +90,15 @@ def fit_rows(
     time_limit: float | None,
 ) -> list[Result]:
     """As `fit_batch`, under the rows that the problems have, whatever their shapes are between them."""
+    check_word("separated", separated, ("refuse", "drop"))
     with one_blas_thread():
         form = canonicalize(problems)
         for problem in problems[1:]:
             problem.share_design(form.design)
         chosen, options = choose(form, solver, tol, max_iterations, time_limit)
-        settled = [_settled(form, i) for i in range(len(problems))]
+        smooth = form.loss.smooth
+        settles = smooth is not None and smooth.settles_existence
+        settled = [settle(form, i) if settles else None for i in range(len(problems))]
         endless = [i for i, one in enumerate(settled) if one is not None and not one.finite]
         if not endless:
             return _solve(problems, form, chosen, options, settled)
@@ -109,12 +114,6 @@ def fit_rows(
             found = _endless(problems[i], form.cut(np.array([i])), chosen, options, existence)
             results[i] = found if separated == "refuse" else _dropped(found, solver, tol, max_iterations, time_limit)
         return [results[i] for i in range(len(problems))]
-
-
-def _settled(form: Form, i: int) -> Existence | None:
-    """Whether problem i has a finite maximum; None for losses that always have one, or say so themselves."""
-    smooth = form.loss.smooth
-    return settle(form, i) if smooth is not None and smooth.settles_existence else None
 
 
 def _solve(

@@ -21,16 +21,15 @@ from hw4opt.design.basis import Basis
 from hw4opt.errors import Hw4Error, InputError, ModelFileError
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
+from hw4opt.inference.intervals import refusal
 from hw4opt.kernels import FUNCTIONAL_OF_ORDER, VALUE, Precomputed
-from hw4opt.problem import ColumnNames, Model, Problem
-from hw4opt.problem.shape_rows import having_rows
+from hw4opt.problem import ColumnNames, HeldOutFits, Model, Problem
 from hw4opt.problem.stored import check_known, packed, unpacked
 from hw4opt.proof.certificate import Certificate
 from hw4opt.proof.existence import Existence
 from hw4opt.running.files import write_text
-from hw4opt.shapes.proof import ShapeProof
+from hw4opt.shapes.stored import pack_shapes, unpack_proofs, with_stored_rows
 from hw4opt.solution import Solution
-from hw4opt.terms import ShapeRows
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_argument, check_fields
 
@@ -96,24 +95,9 @@ def _pack(solution: Solution) -> dict[str, Any]:
         "context": {**problem.data.names.as_dict(), **solution.context},
         "existence": None if solution.existence is None else dataclasses.asdict(solution.existence),
         "columns": solution.columns,
-        **_pack_shapes(solution),
+        "held_out": None if problem.held_out is None else _pack_held_out(problem.held_out),
+        **pack_shapes(problem, solution.shapes),
     }
-
-
-def _pack_shapes(solution: Solution) -> dict[str, Any]:
-    """Rows at points between the data, each with the place of its constraint, and what is proven; nothing without."""
-    problem = solution.problem
-    if not problem.shape_rows and not solution.shapes:
-        return {}
-    rows = [
-        {
-            "constraint": problem.constraints.index(one.shape),
-            "points": _encode(np.array(one.points)),
-            "margin": one.margin,
-        }
-        for one in problem.shape_rows
-    ]
-    return {"shape_rows": rows, "shapes": [dataclasses.asdict(one) for one in solution.shapes]}
 
 
 def _pack_model(model: Model) -> dict[str, Any]:
@@ -136,6 +120,16 @@ def _pack_basis(basis: Basis) -> dict[str, Any]:
     }
 
 
+def _pack_held_out(fits: HeldOutFits) -> dict[str, Any]:
+    return {
+        "w": _encode(fits.w),
+        "fold_of": _encode(fits.fold_of),
+        "method": fits.method,
+        "grouped": fits.grouped,
+        "unproven": fits.unproven,
+    }
+
+
 def _unpack(stored: dict[str, Any]) -> Solution:
     if stored.get("kind") != "hw4opt model":
         raise ModelFileError("it is no model file of hw4opt")
@@ -150,6 +144,8 @@ def _unpack(stored: dict[str, Any]) -> Solution:
         problem.share_design(_with_basis(problem, stored["basis"]))
     if len(w) != problem.design.matrix.shape[1]:
         raise ModelFileError("it is damaged: the point does not fit the basis")
+    if (held_out := stored.get("held_out")) is not None:
+        problem = _unpack_held_out(problem, held_out).attached_to(problem, problem.design)
     solution = Solution(
         problem,
         stored["solver"],
@@ -163,7 +159,7 @@ def _unpack(stored: dict[str, Any]) -> Solution:
         stored["context"],
         _existence(stored.get("existence")),
         stored.get("columns"),
-        tuple(_unpack_proof(one) for one in stored.get("shapes", ())),
+        unpack_proofs(stored),
     )
     _check_records(solution)
     return solution
@@ -174,20 +170,7 @@ def _unpack_problem(stored: dict[str, Any]) -> Problem:
     check_argument("context", stored["context"], "dict[str, Any]", {})
     model, names = _unpack_model(stored), ColumnNames().updated(stored["context"])
     problem = model.on(model.data_of(arrays["x"], arrays["y"], arrays.get("weights"), arrays.get("offset"), names))
-    rows = [
-        ShapeRows(problem.constraints[one["constraint"]], tuple(_decode(one["points"]).tolist()), one["margin"])
-        for one in stored.get("shape_rows", ())
-    ]
-    for one in rows:
-        check_fields(one)
-    return having_rows(problem, rows) if rows else problem
-
-
-def _unpack_proof(stored: dict[str, Any]) -> ShapeProof:
-    left = stored["left"]
-    proof = ShapeProof(**{**stored, "left": None if left is None else tuple(left)})
-    check_fields(proof)
-    return proof
+    return with_stored_rows(problem, stored)
 
 
 def _terms(stored: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -229,6 +212,22 @@ def _unpack_duals(problem: Problem, stored: dict[str, Any]) -> dict[str, Array]:
     if len(duals) != len(stored) or any(duals[label].shape != (count,) for label, count in sizes.items()):
         raise ModelFileError("it is damaged: the duals do not fit the terms")
     return duals
+
+
+def _unpack_held_out(problem: Problem, stored: dict[str, Any]) -> HeldOutFits:
+    """The fits without each fold; raises `InputError` for those that are none of the problem's."""
+    w, fold_of = _decode(stored["w"]), _decode(stored["fold_of"])
+    if w.ndim != 2 or w.shape[1] != problem.design.matrix.shape[1] or not np.isfinite(w).all():
+        raise InputError("the held-out fits do not fit the basis")
+    if fold_of.shape != (len(problem.active_x),) or not np.array_equal(np.unique(fold_of), np.arange(len(w))):
+        raise InputError("the held-out fits do not fit the rows")
+    fits = HeldOutFits(w, fold_of.astype(int), stored["method"], stored["grouped"], stored["unproven"])
+    check_fields(fits)
+    if (refused := refusal(problem.loss)) is not None:
+        raise InputError(refused)
+    if not 0 <= fits.unproven <= fits.folds:
+        raise InputError("the held-out fits are said to lack more proofs than there are fits")
+    return fits
 
 
 def _check_basis(problem: Problem, basis: Basis) -> None:

@@ -1,4 +1,4 @@
-"""What a fit returns: the solution, with its figure and its model file."""
+"""What a fit returns: the solution, with what it explains, its figure and its model file."""
 
 from __future__ import annotations
 
@@ -6,25 +6,98 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hw4opt.errors import NotCertifiedError
 from hw4opt.form.answer import Status
+from hw4opt.form.canonicalize import canonicalize
+from hw4opt.inference import (
+    ERRORS,
+    StandardErrors,
+    deviance_explained,
+    effective_degrees_of_freedom,
+    infer_from_residuals,
+    r_squared,
+)
+from hw4opt.shapes.points import ShapePoint, lower_bound, shape_points
 from hw4opt.solution import Solution
+from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_argument, checked
+from hw4opt.validation.frozen import cached_property
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result(Solution):
     """The answer to a `Problem`; its fields, and what follows from them, are those of `Solution`."""
+
+    def __repr__(self) -> str:
+        return f"Result({self.status.word} by {self.solver}, {self.certificate})"
 
     def raise_for_status(self) -> Result:
         """Return self if certified; raise `NotCertifiedError` with the advice otherwise."""
         if self.status is not Status.CERTIFIED:
             raise NotCertifiedError(self.message)
         return self
+
+    def coefficient_errors(self, errors: str | None = None) -> StandardErrors | None:
+        """Standard errors of a linear design's coefficients, of likelihoods and of squared, Huber and quantile loss.
+
+        errors    their kind, as `infer` and `hw4opt.inference.infer_from_residuals` say; None: the loss's first
+
+        None without a fit, for other losses, and for a kernel design. Raises `InputError` for a kind that the loss does
+        not have.
+        """
+        if self.problem.kernel is not None or self.status is Status.NO_FINITE_MAXIMUM:
+            return None
+        if isinstance(self.problem.loss, Likelihood):
+            return self.infer(errors or ERRORS[0])
+        return infer_from_residuals(self.problem, self.w, self.rank, self.column_names, errors)
+
+    @cached_property
+    def effective_degrees_of_freedom(self) -> float | None:
+        """Σ ∂f_i/∂y_i over the rows in use: `hw4opt.inference.effective_degrees_of_freedom`; None without a fit."""
+        if self.status is Status.NO_FINITE_MAXIMUM:
+            return None
+        form = canonicalize(self.problem)
+        return effective_degrees_of_freedom(form, self.w, self._duals_in(form)[0])
+
+    @cached_property
+    def r_squared(self) -> float | None:
+        """R² over the rows in use, with their weights; None of likelihoods, and where y is constant."""
+        if isinstance(self.problem.loss, Likelihood):
+            return None
+        kept, weights = self._rows_in_use
+        return r_squared(self.fitted[kept], self.problem.y[kept], weights)
+
+    @cached_property
+    def deviance_explained(self) -> float | None:
+        """The share of the best constant's deviance that a likelihood explains; None of residual losses, and without a
+        fit."""
+        if not isinstance(self.problem.loss, Likelihood) or self.status is Status.NO_FINITE_MAXIMUM:
+            return None
+        kept, weights = self._rows_in_use
+        offset = None if self.problem.offset is None else self.problem.offset[kept]
+        return deviance_explained(self.problem.loss, self.fitted[kept], self.problem.y[kept], weights, offset)
+
+    @property
+    def _rows_in_use(self) -> tuple[slice | np.ndarray, Array | None]:
+        """The rows of weight above 0, and their weights."""
+        kept = slice(None) if self.problem.active is None else self.problem.active
+        return kept, None if self.problem.weights is None else self.problem.weights[kept]
+
+    @property
+    def shape_points(self) -> list[ShapePoint]:
+        """What rows at points between the data add to f(x) = Σ α_i k(x_i, x): coef ∂^order/∂z^order k(z, x)."""
+        return shape_points(self.problem, self.duals)
+
+    @property
+    def lower_bound(self) -> float | None:
+        """No function of the basis that has its shapes at every x they are asked for has a smaller objective."""
+        return lower_bound(self.problem, self.duals, self.certificate.dual_objective)
 
     def plot(self, axes: Axes | None = None, truth: Array | None = None) -> Axes:
         """Data, fit and (if given) truth on matplotlib axes; see `hw4opt.plotting.plot_fit`."""

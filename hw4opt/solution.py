@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.design import Design
 from hw4opt.errors import InputError
-from hw4opt.form import TermRows
+from hw4opt.form import Form, TermRows
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
-from hw4opt.inference import ERRORS, Inference, infer
+from hw4opt.inference import ERRORS, Inference, infer, intervals
 from hw4opt.kernels import Precomputed
 from hw4opt.problem import ColumnNames, Problem
 from hw4opt.proof import separation
@@ -25,25 +24,16 @@ from hw4opt.proof.existence import Existence
 from hw4opt.shapes.proof import ShapeProof
 from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
+from hw4opt.validation.arguments import checked
 from hw4opt.validation.arrays import ReadOnly, finite_column, read_only
-from hw4opt.validation.frozen import set_fields
+from hw4opt.validation.frozen import cached_property, set_fields
 
 
-class ShapePoint(NamedTuple):
-    """A point where the fit is asked for its shape, the order of the derivative of the kernel there, and its factor."""
-
-    column: int
-    order: int
-    x: float
-    coef: float
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Solution(ReadOnly):
     """The answer to a `Problem`; its arrays are locked.
 
-    w            (r,) point in the reduced basis, an intercept last and measured from `problem.level`; `predict` is what
-                 most need
+    w            (r,) point in the reduced basis, an intercept last, from `problem.level` on; most need `predict`
     duals        u_k of every term by its label (the name, of a slope name:column=j), u_k ∈ ∂f_k at the answer, unscaled
     status       how the fit ended; its value is the advice in words
     certificate  what is proven
@@ -53,7 +43,7 @@ class Solution(ReadOnly):
                  before those of the data, and whatever JSON holds
     existence    of counts: whether the likelihood has a finite maximum, and if not, which rows stand in its way
     columns      of the basis that are independent, where the solver found it
-    shapes       what is proven of every constraint that is to hold at every x
+    shapes       what is proven of constraints that are to hold at every x
     """
 
     problem: Problem
@@ -76,10 +66,10 @@ class Solution(ReadOnly):
         set_fields(self, duals=MappingProxyType(dict(self.duals)))
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"duals": dict(self.duals)}  # a proxy cannot be pickled
+        return vars(self) | {"duals": dict(self.duals), "status": self.status.name}  # what pickle and skops can hold
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state | {"duals": MappingProxyType(state["duals"])})
+        super().__setstate__(state | {"duals": MappingProxyType(state["duals"]), "status": Status[state["status"]]})
 
     @property
     def message(self) -> str:
@@ -191,32 +181,6 @@ class Solution(ReadOnly):
         out[self.problem.active] = alpha
         return read_only(out)
 
-    @cached_property
-    def shape_points(self) -> list[ShapePoint]:
-        """What rows at points between the data add to f(x) = Σ α_i k(x_i, x): coef ∂^order/∂z^order k(z, x), z in
-        units of the raw x; none without ridge."""
-        if self.problem.ridge == 0:
-            return []
-        center, spread = (float(one[0]) for one in self.problem.scaling)
-        return [
-            ShapePoint(0, order, center + spread * x, -float(u) / (2 * self.problem.ridge) * spread**order)
-            for rows in self.problem.shape_rows
-            for order in [rows.shape.derivative]
-            for x, u in zip(rows.points, self.duals[rows.label], strict=True)
-        ]
-
-    @property
-    def lower_bound(self) -> float | None:
-        """No function that has its shapes at every x they are asked for has a smaller objective, but for what the basis
-        leaves out (`certificate.truncation`).
-
-        The dual objective, less what the margins of `problem.shape_rows` are worth.
-        """
-        if self.certificate.dual_objective is None:
-            return None
-        worth = (rows.margin * float(np.abs(self.duals[rows.label]).sum()) for rows in self.problem.shape_rows)
-        return self.certificate.dual_objective - sum(worth)
-
     def predict(self, x: ArrayLike) -> Array:
         """f at new x (m,) or (m, d), without offset, shape (m,).
 
@@ -255,6 +219,52 @@ class Solution(ReadOnly):
         z = z if offset is None else z + finite_column("offset", offset, len(z))
         return self.problem.loss.mean(z) if isinstance(self.problem.loss, Likelihood) else z
 
+    @checked
+    def predict_interval(
+        self,
+        x: ArrayLike,
+        level: float | Sequence[float] = 0.9,
+        method: str = "plus",
+        offset: ArrayLike | None = None,
+    ) -> tuple[Array, Array]:
+        """Points (m,), as `predict_mean` gives, and intervals (m, 2, levels), lower and upper, of new targets at x.
+
+        They come from the exact fits m_i without each fold, which `select(…, keep_folds=True)` keeps. Row i of n has
+        the held-out error e_i = |y_i - m_i(x_i)|, of counts on the scale of the mean; k = ⌈level (n + 1)⌉.
+
+        base      m(x) ± the k-th smallest e_i, with the fit m of all rows
+        plus      from the (n + 1 - k)-th smallest m_i(x) - e_i to the k-th smallest m_i(x) + e_i: jackknife+ with
+                  leave-one-out, CV+ with K folds. (Of a level below 0.5, lower may lie above upper.)
+        minmax    from min_i m_i(x) - to max_i m_i(x) + the k-th smallest e_i; it contains plus
+
+        A new target lies inside with a probability, over rows and target, of at least (α = 1 - level)
+
+        base      nothing is guaranteed
+        plus      1 - 2α with leave-one-out, 1 - 2α - √(2/n) with K folds of one size
+        minmax    1 - α with leave-one-out, that of plus with K folds
+
+        where rows and target are exchangeable, weights are equal, and no hyper-parameter is taken from these rows: not
+        gamma, no weight, no `Huber("auto")`, no scale of `standardize`. After choosing on the same rows, coverage is
+        what is measured: bench/results/coverage.md. It is an average over x, not a promise at each x. Nothing is
+        guaranteed where rows left together by group or by x. Rows of weight 0 take no part; all others count alike.
+
+        `offset` (m,) is needed where the fit had one. Raises `InputError` for a result without held-out fits, for a
+        level that needs more rows (0.9: 9 or more), and for losses of labels.
+        (Barber, Candès, Ramdas and Tibshirani 2021.)
+        """
+        problem = self.problem
+        if (refused := intervals.refusal(problem.loss)) is not None:
+            raise InputError(refused)
+        if problem.held_out is None:
+            raise InputError(
+                "this result has no held-out fits; choose with select(…, keep_folds=True) and fit the problem it gives"
+            )
+        levels = intervals.checked_levels(level, len(problem.held_out.fold_of))
+        points = self.predict_mean(x, offset)
+        rows = self.design.evaluate(problem.features(x))
+        offsets = None if offset is None else finite_column("offset", offset, len(points))
+        return points, intervals.interval_ends(problem, rows, points, offsets, levels, method)
+
     def bound(self, x: ArrayLike) -> Array | None:
         """Proven |f̂(x) - f*(x)| at new x, shape (m,): √(k(x,x)) times the certificate's norm bound.
 
@@ -279,8 +289,11 @@ class Solution(ReadOnly):
     def verify(self) -> Certificate:
         """The certificate of the problem, w and duals, computed from them: the stored one is not used."""
         form = canonicalize(self.problem)
-        u = form.split_duals([self._dual_of(term) for term in form.terms])
-        return certify(form, self.w[None], u).certificates[0]
+        return certify(form, self.w[None], self._duals_in(form)).certificates[0]
+
+    def _duals_in(self, form: Form) -> Array:
+        """The duals in the order of the form's rows, (1, M)."""
+        return form.split_duals([self._dual_of(term) for term in form.terms])
 
     def _dual_of(self, rows: TermRows) -> Array:
         """The dual of these rows, (1, m): of the terms that share them, the sum."""

@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import CodeType, FrameType
+from types import CodeType, FrameType, MappingProxyType
 from typing import Any
 
 import click
@@ -34,11 +34,13 @@ class Commands(click.Group):
 
     texts     the name of every command → one line of help
     package   the package of the modules
+    modules   command → its module, where that has another name
     unknown   makes the exception for a command that does not exist
     """
 
     texts: Mapping[str, str]
     package: str
+    modules: Mapping[str, str] = MappingProxyType({})
 
     def unknown(self, name: str) -> Exception:
         """The exception for a name that is no command."""
@@ -50,7 +52,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.texts:
             return None
-        return importlib.import_module(f"{self.package}.{cmd_name}").command
+        return importlib.import_module(f"{self.package}.{self.modules.get(cmd_name, cmd_name)}").command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args[0] not in self.texts and not args[0].startswith("-") and not ctx.resilient_parsing:

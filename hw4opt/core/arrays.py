@@ -18,6 +18,7 @@ Array = NDArray[Any]
 Shape = int | tuple[int, ...]
 FLOAT64 = np.dtype(np.float64)
 INT32 = np.dtype(np.int32)
+INT64 = np.dtype(np.int64)
 Bytes = ctypes.c_char * 0
 
 
@@ -70,6 +71,20 @@ def apart(written: Sequence[Pointer], read: Sequence[Pointer] = ()) -> None:
             raise InputError("an array that the core writes shares memory with another of its arguments")
         end = max(end, first + size)
         end_of_written = max(end_of_written, first + size) if writes else end_of_written
+
+
+class Struct(ctypes.Structure):
+    """A structure of C with addresses of arrays, which it keeps alive."""
+
+    def __init__(self, *values: float) -> None:
+        super().__init__(*values)
+        self.kept: list[object] = []
+
+    def put(self, shape: tuple[int, ...], dtype: DTypeLike = FLOAT64, **arrays: np.ndarray) -> None:
+        """Fields from arrays of this shape."""
+        self.kept.append(arrays)
+        for name, array in arrays.items():
+            setattr(self, name, address(name, array, shape, dtype))
 
 
 @cache

@@ -206,9 +206,8 @@ static void purify(engine *e, double share) {
 
 /* Of a column, if every row of the loss had its typical curvature. */
 static double loss_curvature(const engine *e, size_t column) {
-    const double *a = e->columns + column * e->m;
     double squares = 0.0;
-    for (size_t i = 0; i < (size_t)e->task->values; i++) squares += a[i] * a[i];
+    for (size_t i = 0; i < (size_t)e->task->values; i++) squares += row_of(e, i)[column] * row_of(e, i)[column];
     return squares * e->u_scale / e->z_scale;
 }
 
@@ -218,9 +217,9 @@ static void factor_curved(engine *e) {
     size_t *list = e->held, count = 0, held = 0;
     double *weight = e->wide, squares = 0.0, trace = 0.0;
     bool free_column = false;
-    for (size_t i = 0; i < e->rows; i++)
+    for (size_t i = e->fixed; i < e->rows; i++)
         if (e->state[i] == CURVED) list[count] = i, weight[count++] = 1.0 / e->q[i];
-    memset(e->v, 0, e->r * e->ld * sizeof *e->v);
+    memcpy(e->v, e->gram, e->r * e->ld * sizeof *e->v);
     gram_of_rows(e, list, weight, count, e->v);
     for (size_t j = 0; j < e->r; j++) {
         e->v[j * e->ld + j] += e->penalty[j], trace += e->v[j * e->ld + j];
@@ -288,10 +287,27 @@ void solve_base(const engine *e, const double *force, double *shift, double *w, 
     times_v(e, b, w);
 }
 
-/* g = P w + Aᵀu over the rows of all data. */
-void stationarity(const engine *e, const double *w, const double *u, double *g) {
-    for (size_t j = 0; j < e->ld; j++) g[j] = e->penalty[j] * w[j];
-    adjoint(e->columns, e->m, e->r, u, g);
+void adjoint_moving(const engine *e, const double *u, double *g) {
+    adjoint(e->columns + e->fixed * e->r, moving(e), e->r, u + e->fixed, g);
+}
+
+static void forward_all(const engine *e, const double *w, double *z) {
+    forward(e->columns, e->fixed, e->r, w, z);
+    forward_moving(e, w, z);
+}
+
+/* Σ aᵀu of the fixed rows as a function of w. */
+static void sum_fixed(engine *e) {
+    double *weight = e->wide, *u = e->u;
+    size_t *list = e->held, count = 0;
+    for (size_t i = 0; i < e->fixed; i++) {
+        const bool curved = e->state[i] == CURVED;
+        u[i] = curved ? -e->t[i] / e->q[i] : end_of(e, i, e->state[i]);
+        if (curved) list[count] = i, weight[count++] = 1.0 / e->q[i];
+    }
+    memset(e->gram, 0, e->r * e->ld * sizeof *e->gram), memset(e->pull, 0, e->ld * sizeof *e->pull);
+    gram_of_rows(e, list, weight, count, e->gram);
+    adjoint(e->columns, e->fixed, e->r, u, e->pull);
 }
 
 /* u of a row of all data by its state in the base. */
@@ -305,10 +321,11 @@ double dual_of(const engine *e, size_t row, double z) {
 static void settle_base(engine *e) {
     double *z = e->z, *u = e->u, *force = e->f, *shift = e->shift, *step = e->fold_w;
     for (int pass = 0; pass < REFINEMENTS; pass++) {
-        forward(e->columns, e->m, e->r, e->w, z);
+        forward_all(e, e->w, z);
         for (size_t i = 0; i < e->rows; i++) u[i] = dual_of(e, i, z[i]);
         memset(u + e->rows, 0, (e->m - e->rows) * sizeof *u);
-        stationarity(e, e->w, u, force);
+        for (size_t j = 0; j < e->ld; j++) force[j] = e->penalty[j] * e->w[j];
+        adjoint(e->columns, e->fixed, e->r, u, force), adjoint_moving(e, u, force);
         for (size_t j = 0; j < e->ld; j++) force[j] = -force[j];
         memset(shift, 0, e->ld * sizeof *shift);
         for (size_t k = 0; k < e->held_count; k++) shift[k] = e->t[e->held[k]] - z[e->held[k]];
@@ -317,13 +334,15 @@ static void settle_base(engine *e) {
         for (size_t k = 0; k < e->held_count; k++) e->multiplier[e->held[k]] += e->c[k];
         if (largest(step, e->ld) <= 1e-15 * largest(e->w, e->ld)) break;
     }
-    forward(e->columns, e->m, e->r, e->w, z);
-    e->reach = larger(largest(z, (size_t)e->task->values), LEAST_REACH * e->z_scale);
+    forward_all(e, e->w, z);
+    e->largest_z = largest(z, (size_t)e->task->values);
+    e->reach = larger(e->largest_z, LEAST_REACH * e->z_scale);
     double most = 1e-300;
     for (size_t i = 0; i < e->rows; i++) {
         u[i] = dual_of(e, i, z[i]);
         most = larger(most, fabs(u[i]) * e->task->unit[i]);
     }
+    e->largest_u = largest(u, e->fixed);
     for (size_t i = 0; i < e->all; i++) {
         const double unit = e->task->unit[i], at = i < e->rows ? z[i] : 0.0;
         e->z_slack[i] = Z_SLACK * (fabs(at) + fabs(e->t[i])) + Z_TOUCH * e->reach * unit;
@@ -395,7 +414,7 @@ static void take_states(engine *e) {
 /* Of a nearly optimal point's distances, of z from its breakpoint and of u from its end, the smaller one is 0. */
 static void likely_states(engine *e, const double *u) {
     double most = 1e-300, reach = 1e-300;
-    forward(e->columns, e->m, e->r, e->w, e->z);
+    forward_all(e, e->w, e->z);
     reach = larger(reach, largest(e->z, (size_t)e->task->values));
     for (size_t i = 0; i < e->rows; i++) most = larger(most, fabs(u[i]) * e->task->unit[i]);
     for (size_t i = 0; i < e->rows; i++) {
@@ -437,6 +456,7 @@ int64_t make_base(engine *e, size_t setting) {
         memset(e->w, 0, e->ld * sizeof *e->w), memset(e->multiplier, 0, e->m * sizeof *e->multiplier);
         memcpy(e->w, task->w + setting * e->r, e->r * sizeof *e->w);
         likely_states(e, task->u + setting * e->rows);
+        sum_fixed(e);
         found = repair(e, SHARES[k]);
         if (found && !e->wrong_count) return 0;
     }

@@ -16,9 +16,10 @@ void clear_responses(engine *e) {
 static bool respond(engine *e, change *one) {
     if (one->x) return true;
     const size_t row = one->row;
-    if (e->slot[row] < 0) {
-        if (e->slots == e->capacity) return false;
-        const size_t mine = e->slots++;
+    const bool fresh = e->slot[row] < 0;
+    if (fresh && e->slots == e->capacity) return false;
+    if (fresh || (e->task->correct && row + 1 == e->all)) { /* a force is another one in every fold */
+        const size_t mine = fresh ? e->slots++ : (size_t)e->slot[row];
         double *x = e->response_x + mine * e->m, *w = e->response_w + mine * e->ld, *u = e->c;
         e->owner[mine] = row, e->slot[row] = (int)mine;
         if (row < e->rows && e->place[row] >= 0) {
@@ -28,7 +29,7 @@ static bool respond(engine *e, change *one) {
         } else {
             solve_base(e, row_of(e, row), NULL, w, u);
         }
-        forward(e->columns, e->m, e->r, w, x);
+        forward_moving(e, w, x);
         for (size_t k = 0; k < e->held_count; k++) x[e->held[k]] = u[k];
     }
     one->x = e->response_x + (size_t)e->slot[row] * e->m;
@@ -38,8 +39,8 @@ static bool respond(engine *e, change *one) {
 
 /* T: what a force on k does to the position of i. */
 static double entry(const engine *e, const change *i, const change *k) {
-    if (i->row < e->rows) return k->x[i->row];
-    if (i->x && k->row < e->rows) return i->x[k->row];
+    if (i->row < e->rows && i->row >= e->fixed) return k->x[i->row];
+    if (i->x && k->row < e->rows && k->row >= e->fixed) return i->x[k->row];
     return dot(row_of(e, i->row), k->w, e->ld);
 }
 
@@ -230,11 +231,24 @@ static bool forces(engine *e, bool ray) {
     return true;
 }
 
-/* xa: the positions at σ = 0. */
+/* xa: the positions at σ = 0 of rows that are not fixed, four responses at a time. */
 static void positions(engine *e) {
-    memcpy(e->xa, e->x, e->m * sizeof *e->xa);
-    for (size_t k = 0; k < e->changed_count; k++)
-        if (e->changed[k].x && e->changed[k].y[0] != 0.0) axpy(e->changed[k].y[0], e->changed[k].x, e->xa, e->m);
+    const double *x[4] = {0};
+    double y[4] = {0};
+    size_t found = 0;
+    memcpy(e->xa + e->fixed, e->x + e->fixed, moving(e) * sizeof *e->xa);
+    for (size_t k = 0; k <= e->changed_count; k++) {
+        const bool last = k == e->changed_count;
+        if (!last && e->changed[k].x && e->changed[k].y[0] != 0.0)
+            x[found] = e->changed[k].x, y[found++] = e->changed[k].y[0];
+        if (!found || (found < 4 && !last)) continue;
+        for (size_t i = found; i < 4; i++) x[i] = x[0], y[i] = 0.0;
+        const vec a = splat(y[0]), b = splat(y[1]), c = splat(y[2]), d = splat(y[3]);
+        for (size_t i = e->fixed; i < e->m; i += LANES)
+            store(e->xa + i, load(e->xa + i) + (a * load(x[0] + i) + b * load(x[1] + i)) +
+                                 (c * load(x[2] + i) + d * load(x[3] + i)));
+        found = 0;
+    }
 }
 
 /* z of a row that differs, or its own u in E: constant and times σ. */
@@ -310,10 +324,8 @@ static void base_candidate(engine *e, size_t row, size_t *count) {
     add_candidate(e, count, one);
 }
 
-typedef long long mask __attribute__((vector_size(8 * LANES), aligned(8)));
-
 static void base_candidates(engine *e, size_t *count) {
-    for (size_t i = 0; i < e->m; i += PAD) {
+    for (size_t i = e->fixed; i < e->m; i += PAD) {
         long long any = 0;
         for (size_t k = i; k < i + PAD; k += LANES) {
             const vec x = load(e->xa + k);
@@ -358,6 +370,14 @@ static bool give_way(engine *e, const candidate *event, unsigned char before) {
         if (one->row >= e->rows && one->now == EQUAL) one->now = IMPLIED, found = true;
     }
     return found;
+}
+
+bool settled(engine *e) {
+    size_t count = 0;
+    if (!forces(e, false)) return false;
+    positions(e);
+    changed_candidates(e, &count), base_candidates(e, &count);
+    return !count;
 }
 
 /* From σ = 1 to 0, `events` changes of state on the way; false where the path ends before. */

@@ -34,11 +34,12 @@ static void lay_out(engine *e, arena *from) {
                             &e->residual, &e->fold_w};
     for (size_t i = 0; i < sizeof by_row / sizeof *by_row; i++) *by_row[i] = TAKE(m, double);
     for (size_t i = 0; i < sizeof by_column / sizeof *by_column; i++) *by_column[i] = TAKE(ld, double);
+    e->gram = TAKE(e->r * ld, double), e->pull = TAKE(ld, double);
     e->columns = TAKE(m * e->r, double), e->by_row = TAKE(all * ld, double);
     e->z_slack = TAKE(all, double), e->u_slack = TAKE(all, double);
     e->extra_z = TAKE(all - e->rows, double), e->extra_u = TAKE(all - e->rows, double);
     e->state = TAKE(m, unsigned char), e->absent = TAKE(m, unsigned char);
-    e->v = TAKE(e->r * ld, double), e->qt = TAKE(e->r * ld, double), e->tri = TAKE(e->r * ld, double);
+    e->v = TAKE(ld * ld, double), e->qt = TAKE(e->r * ld, double), e->tri = TAKE(e->r * ld, double);
     e->held = TAKE(all, size_t), e->chosen = TAKE(ld, size_t);
     e->place = TAKE(all, int), e->slot = TAKE(all, int), e->index = TAKE(all, int);
     e->wrong = TAKE(MOST_CHANGED, change), e->changed = TAKE(MOST_CHANGED, change);
@@ -48,6 +49,7 @@ static void lay_out(engine *e, arena *from) {
     e->pivot = TAKE(k, size_t), e->unknowns = TAKE(k, size_t);
     e->candidates = TAKE(m + 2 * MOST_CHANGED, candidate);
     e->shares = TAKE((size_t)e->task->folds, share);
+    e->known = TAKE(e->task->correct ? (size_t)e->task->folds * all : 0, unsigned char);
     e->vectors = TAKE(m * ld, double), e->coefs = TAKE(ld * m, double);
 }
 
@@ -55,9 +57,22 @@ static void load_rows(engine *e) {
     for (size_t i = 0; i < e->all; i++) {
         memcpy(e->by_row + i * e->ld, e->task->a + i * e->r, e->r * sizeof(double));
         e->slot[i] = e->index[i] = e->place[i] = -1;
+        const size_t first = i < e->fixed ? 0 : e->fixed, stride = i < e->fixed ? e->fixed : moving(e);
         if (i < e->rows)
-            for (size_t j = 0; j < e->r; j++) e->columns[j * e->m + i] = e->task->a[i * e->r + j];
+            for (size_t j = 0; j < e->r; j++)
+                e->columns[first * e->r + j * stride + i - first] = e->task->a[i * e->r + j];
     }
+}
+
+/* How many of the first rows are without bounds, or linear, in every setting. */
+static size_t fixed_rows(const core_fold_task *task) {
+    const size_t all = (size_t)(task->rows + task->extra);
+    for (size_t i = 0; i < (size_t)task->rows; i++)
+        for (size_t s = 0; s < (size_t)task->settings; s++) {
+            const double low = task->low[s * all + i], high = task->high[s * all + i];
+            if (low < high && !(task->q[s * all + i] > 0.0 && isinf(low) && isinf(high))) return i / PAD * PAD;
+        }
+    return (size_t)task->rows / PAD * PAD;
 }
 
 static void load_setting(engine *e, size_t setting) {
@@ -112,9 +127,40 @@ static bool begin_fold(engine *e, size_t fold) {
     return true;
 }
 
-/* z of the fold's rows at fold_w. */
+/* The last row of a fold is its force. */
+static void load_force(engine *e, size_t at) {
+    memcpy(e->by_row + (e->all - 1) * e->ld, e->task->force + at * e->r, e->r * sizeof(double));
+}
+
+enum { STUCK = 16 }; /* beside a known state */
+
+static unsigned char base_state(const engine *e, size_t row) { return row < e->rows ? e->state[row] : ABSENT; }
+
+static void keep_states(const engine *e, unsigned char *known) {
+    for (size_t i = 0; i < e->all; i++) known[i] = base_state(e, i);
+    for (size_t k = 0; k < e->changed_count; k++) {
+        const change *one = e->changed + k;
+        known[one->row] = (unsigned char)(one->now | (one->stuck ? STUCK : 0));
+    }
+}
+
+/* A fold in the states of the round before; false where they are not right any more. */
+static bool resume(engine *e, const unsigned char *known) {
+    if (e->capacity < e->all && e->slots + 2 * MOST_UNKNOWN > e->capacity) clear_responses(e);
+    clear_path(e);
+    for (size_t i = 0; i < e->all; i++) {
+        if (known[i] == base_state(e, i)) continue;
+        change *one = changed_row(e, i);
+        if (!one) return false;
+        one->own = true, one->now = known[i] & (STUCK - 1), one->stuck = known[i] & STUCK;
+    }
+    change *force = changed_row(e, e->all - 1);
+    return force && (force->own = true, force->now = LOW, settled(e));
+}
+
+/* z of the fold's rows at fold_w, but for fixed ones. */
 static void values_of_fold(engine *e, size_t fold) {
-    forward(e->columns, e->m, e->r, e->fold_w, e->z);
+    forward_moving(e, e->fold_w, e->z);
     for (int64_t k = e->task->enter_from[fold]; k < e->task->enter_from[fold + 1]; k++) {
         const size_t row = (size_t)e->task->enter[k];
         e->extra_z[row - e->rows] = dot(row_of(e, row), e->fold_w, e->ld);
@@ -129,7 +175,7 @@ static double changed_dual(const engine *e, const change *one, double z) {
 
 /* u of the fold's rows at the end of the path. */
 static void duals_of_fold(engine *e) {
-    for (size_t i = 0; i < e->rows; i++) {
+    for (size_t i = e->fixed; i < e->rows; i++) {
         const unsigned char state = e->state[i];
         e->u[i] = state == CURVED  ? clipped(e, i, (e->z[i] - e->t[i]) / e->q[i])
                   : state == EQUAL ? clipped(e, i, e->xa[i])
@@ -139,7 +185,7 @@ static void duals_of_fold(engine *e) {
         const change *one = e->changed + k;
         const bool extra = one->row >= e->rows;
         const size_t at = extra ? one->row - e->rows : one->row;
-        (extra ? e->extra_u : e->u)[at] = changed_dual(e, one, (extra ? e->extra_z : e->z)[at]);
+        if (at >= e->fixed || extra) (extra ? e->extra_u : e->u)[at] = changed_dual(e, one, (extra ? e->extra_z : e->z)[at]);
     }
 }
 
@@ -159,18 +205,32 @@ static double slack_of(const engine *e, size_t row, double z, double u, double t
     return slack < 0.0 ? 0.0 : slack;
 }
 
+/* P w + Aᵀu over the fold's rows into the residual; the fixed ones have u by their z. */
+static void residual_of_fold(engine *e, size_t fold) {
+    const core_fold_task *task = e->task;
+    symmetric_product(e->gram, e->r, e->ld, e->fold_w, e->residual);
+    for (size_t j = 0; j < e->ld; j++) e->residual[j] += e->pull[j] + e->penalty[j] * e->fold_w[j];
+    adjoint_moving(e, e->u, e->residual);
+    for (int64_t k = task->leave_from[fold]; k < task->leave_from[fold + 1]; k++) {
+        const size_t row = (size_t)task->leave[k];
+        if (row < e->fixed) axpy(-dual_of(e, row, dot(row_of(e, row), e->fold_w, e->ld)), row_of(e, row), e->residual, e->ld);
+    }
+    for (int64_t k = task->enter_from[fold]; k < task->enter_from[fold + 1]; k++) {
+        const size_t row = (size_t)task->enter[k];
+        axpy(e->extra_u[row - e->rows], row_of(e, row), e->residual, e->ld);
+    }
+}
+
 /* The relative duality gap at (fold_w, u) over the fold's own rows, a sum of non-negative parts, and P w + Aᵀu. */
 static double gap_of_fold(engine *e, size_t fold) {
     const int64_t *enter = e->task->enter, first = e->task->enter_from[fold], last = e->task->enter_from[fold + 1];
-    const double touch = ROUNDING * largest(e->z, (size_t)e->task->values);
-    double most = larger(largest(e->u, e->rows), e->u_scale), total = 0.0;
-    stationarity(e, e->fold_w, e->u, e->residual);
-    for (int64_t k = first; k < last; k++) {
-        const double u = e->extra_u[(size_t)enter[k] - e->rows];
-        axpy(u, row_of(e, (size_t)enter[k]), e->residual, e->ld), most = larger(most, fabs(u));
-    }
+    const double touch = ROUNDING * (e->fixed ? e->largest_z : largest(e->z, (size_t)e->task->values));
+    double most = larger(e->u_scale, e->largest_u), total = 0.0;
+    most = larger(most, largest(e->u + e->fixed, e->rows - e->fixed));
+    residual_of_fold(e, fold);
+    for (int64_t k = first; k < last; k++) most = larger(most, fabs(e->extra_u[(size_t)enter[k] - e->rows]));
     const double price = VIOLATION_PRICE * most;
-    for (size_t i = 0; i < e->rows; i++)
+    for (size_t i = e->fixed; i < e->rows; i++)
         if (!e->absent[i]) total += slack_of(e, i, e->z[i], e->u[i], touch, price);
     for (int64_t k = first; k < last; k++) {
         const size_t row = (size_t)enter[k], at = row - e->rows;
@@ -292,6 +352,27 @@ static double line_up(engine *e, bool race, bool exact) {
 
 /* ------------------------------------------------------------------ settings */
 
+/* Round after round, until Python has no more to correct. */
+static int solve_rounds(engine *e, size_t setting) {
+    const core_fold_task *task = e->task;
+    const size_t folds = (size_t)task->folds, first = setting * folds;
+    for (int round = 0;; round++) {
+        for (size_t fold = 0; fold < folds; fold++) {
+            const size_t at = first + fold;
+            unsigned char *known = e->known + fold * e->all;
+            if (e->stop && *e->stop) return CORE_STOPPED;
+            if (round && !task->again[at]) continue;
+            load_force(e, at);
+            task->gap[at] = INFINITY;
+            if (!(round && resume(e, known)) && !(begin_fold(e, fold) && follow(e, task->events + at))) continue;
+            task->gap[at] = prove(e, fold, task->fold_w + at * e->r, NULL);
+            keep_states(e, known);
+        }
+        const int64_t left = task->correct((int64_t)setting);
+        if (left <= 0) return left ? CORE_STOPPED : CORE_DONE;
+    }
+}
+
 static int solve_setting(engine *e, size_t setting) {
     const core_fold_task *task = e->task;
     load_setting(e, setting);
@@ -301,6 +382,7 @@ static int solve_setting(engine *e, size_t setting) {
     if (task->bound) task->bound[setting] = 0.0;
     if (e->stop && *e->stop) return CORE_STOPPED;
     if (task->wrong[setting] < 0) return CORE_DONE;
+    if (task->correct) return solve_rounds(e, setting);
     const double limit = task->limit ? task->limit[setting] : INFINITY;
     double total = line_up(e, limit < INFINITY, task->wrong[setting] == 0);
     for (const share *one = e->shares; one < e->shares + folds && !(total > limit); one++) {
@@ -335,9 +417,10 @@ static int price_setting(engine *e, size_t setting) {
     return CORE_DONE;
 }
 
-static int each_setting(const core_fold_task *task, int64_t first, int64_t last, stop_flag stop,
+static int each_setting(const core_fold_task *task, int64_t first, int64_t last, stop_flag stop, size_t fixed,
                         int (*act)(engine *, size_t)) {
-    engine whole = {.task = task, .stop = stop, .r = (size_t)task->rank, .rows = (size_t)task->rows}, *e = &whole;
+    engine whole = {.task = task, .stop = stop, .fixed = fixed}, *e = &whole;
+    e->r = (size_t)task->rank, e->rows = (size_t)task->rows;
     arena from = {0};
     e->ld = padded(e->r), e->m = padded(e->rows), e->all = e->rows + (size_t)task->extra;
     const size_t affordable = RESPONSE_BYTES / (sizeof(double) * (e->m + e->ld));
@@ -356,9 +439,9 @@ static int each_setting(const core_fold_task *task, int64_t first, int64_t last,
 
 /* The folds of the settings first ≤ s < last. */
 int core_folds(const core_fold_task *task, int64_t first, int64_t last, stop_flag stop) {
-    return each_setting(task, first, last, stop, solve_setting);
+    return each_setting(task, first, last, stop, fixed_rows(task), solve_setting);
 }
 
 int core_fold_gaps(const core_fold_task *task, int64_t first, int64_t last, stop_flag stop) {
-    return each_setting(task, first, last, stop, price_setting);
+    return each_setting(task, first, last, stop, 0, price_setting);
 }

@@ -10,7 +10,11 @@
    A path (fold_path.c) leads from the base, σ = 1, to a fold, σ = 0: what leaves goes on pulling with σ of its dual,
    what appears is held back by σ of its own, and a row on the wrong side of its state has its end or breakpoint moved
    there by σ of the distance. Between changes of state everything is linear in σ; the rows that differ from the base
-   are a small system, solved anew after every change. The gap of every fold is summed from its own rows (folds.c). */
+   are a small system, solved anew after every change. The gap of every fold is summed from its own rows (folds.c).
+
+   Where rows are quadratics that touch others, which Python knows, all folds of a setting are solved round by round:
+   between rounds Python says what linear function, the last row, each fold lacks. A fold's states of the round before
+   mostly still are right; where not, it takes the path anew. */
 
 #ifndef HW4OPT_FOLDS_H
 #define HW4OPT_FOLDS_H
@@ -35,6 +39,9 @@ typedef struct {
     const double *w, *u;               /* the full fits, nearly: (settings, rank), (settings, rows) */
     const int64_t *leave_from, *leave; /* the rows that leave in fold k: leave[leave_from[k]] … */
     const int64_t *enter_from, *enter; /* … and that appear */
+    int64_t (*correct)(int64_t setting); /* after a round: sets force and again; < 0: stop, 0: there is no more; or NULL */
+    double *force;                     /* (settings, folds, rank): a of the last row, z, in each fold */
+    unsigned char *again;              /* (settings, folds): 1 where the fold is solved in the next round */
     double *fold_w;                    /* (settings, folds, rank) */
     double *fold_u;                    /* (settings, folds, rows + extra), or NULL */
     double *gap;                       /* (settings, folds), relative to gap_scale; infinite: no answer */
@@ -81,13 +88,15 @@ typedef struct {
     const core_fold_task *task;
     stop_flag stop;
     size_t r, ld, rows, m, all, capacity;
-    double *columns, *by_row; /* A of all data by columns (m × r); all rows, by rows (all × ld) */
+    size_t fixed; /* the first rows, a multiple of PAD: their states cannot change, so that folds need their sum only */
+    double *columns, *by_row; /* A of all data by columns: the fixed rows, the others; all rows, by rows (all × ld) */
     /* the setting */
     const double *q, *t, *low, *high;
     double *penalty, *w_scale;
     double z_scale, u_scale, gap_scale;
     double *z_slack, *u_slack; /* (all) */
-    double reach;
+    double reach, largest_z, largest_u; /* at the base; of fitted values, of fixed rows */
+    double *gram, *pull;                /* (r × ld), (ld): Aᵀu of the fixed rows is gram · w + pull */
     /* the base */
     unsigned char *state;
     double *w, *x, *x_low, *x_high; /* limits with slack */
@@ -115,6 +124,7 @@ typedef struct {
     double *fold_w, *z, *u, *extra_z, *extra_u, *residual;
     unsigned char *absent;
     share *shares; /* (folds), in the order in which they are solved */
+    unsigned char *known; /* (folds × all) states of the round before */
     /* scratch */
     double *b, *c, *d, *f, *shift, *wide, *vectors, *coefs;
 } engine;
@@ -127,32 +137,11 @@ static inline double largest(const double *x, size_t size) {
 
 static inline const double *row_of(const engine *e, size_t row) { return e->by_row + row * e->ld; }
 
-/* y += Σ a_k x_k over `size` entries, k < count, row k of `rows` at k·ld. */
-static inline void add_rows(const double *a, const double *rows, size_t count, size_t ld, double *y, size_t size) {
-    size_t k = 0;
-    for (; k + 4 <= count; k += 4) {
-        const double *one = rows + k * ld, *two = one + ld, *three = two + ld, *four = three + ld;
-        const vec a1 = splat(a[k]), a2 = splat(a[k + 1]), a3 = splat(a[k + 2]), a4 = splat(a[k + 3]);
-        for (size_t i = 0; i < size; i += LANES)
-            store(y + i, load(y + i) + (a1 * load(one + i) + a2 * load(two + i)) +
-                             (a3 * load(three + i) + a4 * load(four + i)));
-    }
-    for (; k < count; k++) axpy(a[k], rows + k * ld, y, size);
-}
+/* Of all data's rows that are not fixed: how many, padded, and z = A w into their places. */
+static inline size_t moving(const engine *e) { return e->m - e->fixed; }
 
-/* y_k = x_kᵀ b, k < count. */
-static inline void dots(const double *rows, size_t count, size_t ld, const double *b, double *y, size_t size) {
-    size_t k = 0;
-    for (; k + 4 <= count; k += 4) {
-        const double *one = rows + k * ld, *two = one + ld, *three = two + ld, *four = three + ld;
-        vec s1 = splat(0.0), s2 = s1, s3 = s1, s4 = s1;
-        for (size_t i = 0; i < size; i += LANES) {
-            const vec x = load(b + i);
-            s1 += x * load(one + i), s2 += x * load(two + i), s3 += x * load(three + i), s4 += x * load(four + i);
-        }
-        y[k] = sum_of(s1), y[k + 1] = sum_of(s2), y[k + 2] = sum_of(s3), y[k + 3] = sum_of(s4);
-    }
-    for (; k < count; k++) y[k] = dot(rows + k * ld, b, size);
+static inline void forward_moving(const engine *e, const double *w, double *z) {
+    forward(e->columns + e->fixed * e->r, moving(e), e->r, w, z + e->fixed);
 }
 
 static inline bool is_open(const engine *e, size_t row) { return e->low[row] < e->high[row]; }
@@ -180,8 +169,8 @@ int64_t make_base(engine *e, size_t setting);
 /* The answer of w and of the multipliers of E to a force (r), with row k of E moved by shift[k]; shift is used up. */
 void solve_base(const engine *e, const double *force, double *shift, double *w, double *multiplier);
 
-/* g = P w + Aᵀu over the rows of all data. */
-void stationarity(const engine *e, const double *w, const double *u, double *g);
+/* g += Aᵀu over the rows of all data that are not fixed. */
+void adjoint_moving(const engine *e, const double *u, double *g);
 
 void clear_responses(engine *e);
 void clear_path(engine *e);
@@ -194,6 +183,9 @@ void position_of(const engine *e, const change *one, double x[2]);
 
 /* From σ = 1 to 0, `events` changes of state on the way; false where the path ends before. */
 bool follow(engine *e, int64_t *events);
+
+/* Whether no row would have to change its state. */
+bool settled(engine *e);
 
 /* The system of the path's last piece, factored, for another right side. */
 void solve_forces(const engine *e, double *y);

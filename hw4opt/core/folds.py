@@ -19,6 +19,9 @@ from hw4opt.core.threads import Stop, spread
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 EVENTS_GUESSED = 3  # along a path, to tell how much work a call is
+# after a round of a setting's folds, of w (F, r) and gaps (F,): sets a of the last row (F, r) for the next round, and
+# gives the folds that are in it, (F,)
+Correct = Callable[[Array, Array, Array], NDArray[np.bool_]]
 
 
 class Race(NamedTuple):
@@ -48,6 +51,8 @@ class FoldTable:
                                 (F + 1,), and all of them
     values                      how many rows, the first ones, are fitted values
     race                        which settings are given up, None: none
+    correct                     of each setting, whose folds are solved round by round: the last row, f(z) = z, has in
+                                each fold an a of its own, which is 0 in the first round; None: there is one round
     """
 
     rows: int
@@ -68,6 +73,7 @@ class FoldTable:
     leave: tuple[Indices, Indices]
     enter: tuple[Indices, Indices]
     race: Race | None = None
+    correct: Sequence[Correct] | None = None
 
     @property
     def settings(self) -> int:
@@ -101,6 +107,9 @@ def folds(tables: Sequence[FoldTable], duals: bool = False) -> list[FoldPoints]:
     """Every fold of every setting of every table, on threads."""
     tasks = [_Task.of(table) for table in tables]
     found = [task.answer(duals) for task in tasks]
+    for task, table, points in zip(tasks, tables, found, strict=True):
+        if table.correct is not None:
+            task.correct_by(table.correct, points)
     starts = list(accumulate((table.settings for table in tables), initial=0))
 
     def call(low: int, high: int, stop: ctypes.c_int) -> int:
@@ -110,7 +119,13 @@ def folds(tables: Sequence[FoldTable], duals: bool = False) -> list[FoldPoints]:
                 return code
         return 0
 
-    spread(call, starts[-1], sum(table.work for table in tables))
+    try:
+        spread(call, starts[-1], sum(table.work for table in tables))
+    except KeyboardInterrupt:  # so the core ends where Python failed
+        for task in tasks:
+            if task.failures:
+                raise task.failures[0] from None
+        raise
     return found
 
 
@@ -124,15 +139,21 @@ def fold_gaps(table: FoldTable, w: Array, u: Array) -> Array:
     return gap
 
 
+Corrector = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
+
+
 class _Task(ctypes.Structure):
     """core_fold_task; it keeps the arrays alive whose addresses it holds."""
 
     kept: list[Pointer]
+    failures: Sequence[BaseException] = ()
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("settings", "folds", "rank", "rows", "extra", "values")),
         *((name, Pointer) for name in ("a", "unit", "q", "t", "low", "high", "penalty", "w_scale", "z_scale")),
         *((name, Pointer) for name in ("u_scale", "gap_scale", "w", "u", "leave_from", "leave", "enter_from", "enter")),
-        *((name, Pointer) for name in ("fold_w", "fold_u", "gap", "events", "wrong", "limit", "scored", "bound")),
+        ("correct", Corrector),
+        *((name, Pointer) for name in ("force", "again", "fold_w", "fold_u", "gap", "events", "wrong", "limit")),
+        *((name, Pointer) for name in ("scored", "bound")),
     )
 
     @classmethod
@@ -183,6 +204,21 @@ class _Task(ctypes.Structure):
         gap = self.new("gap", shape)
         events, wrong = self.new("events", shape, np.int64), self.new("wrong", shape[:1], np.int64)
         return FoldPoints(w, u, gap, events, wrong, self.new("bound", shape[:1]))
+
+    def correct_by(self, correct: Sequence[Correct], points: FoldPoints) -> None:
+        """Call it after every round; what it raises ends the core's work."""
+        force, again = self.new("force", points.w.shape), self.new("again", points.gap.shape, np.uint8)
+        failures: list[BaseException] = []
+
+        def corrected(setting: int) -> int:
+            try:
+                again[setting] = correct[setting](points.w[setting], points.gap[setting], force[setting])
+                return int(again[setting].sum())
+            except BaseException as error:
+                failures.append(error)
+                return -1
+
+        self.correct, self.failures = Corrector(corrected), failures  # no circle: the arrays are large
 
 
 class _FoldFunctions(NamedTuple):

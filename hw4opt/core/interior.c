@@ -12,11 +12,13 @@
 #include "polish.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 static const double SAFE_CENTERING = 0.2;   /* of a step after one that was no gain */
 static const double BOUNDARY_SHARE = 0.999; /* of the way to the boundary that a step goes */
-static const double FIRST_POLISH_GAP = 1e-7; /* relative gap at which the active set is tried for the first time */
+static const double POLISH_GAP_OF_BOXES = 1e-2; /* relative gap at which the active set is tried where rows have two
+                                                   bounds and there is one w; many are left at their centre */
+static const double POLISH_GAP_OF_CONSTRAINTS = 1e-7; /* … and elsewhere */
+static const double POLISH_AGAIN = 1e-5; /* share of that gap at which it is tried once more */
 static const double NEGLIGIBLE_GAP = 1e-16; /* of the least that a gap can be relative to: done, whatever the scale */
 static const double GAP_SCALE_FROM = 1e-6;  /* … and from which on the gap is judged by what the fit explains */
 static const double LARGEST_WEIGHT = 1e14;  /* of W, in units of the rest of H */
@@ -28,13 +30,14 @@ static const double LEAST_DISTANCE = 1e-14; /* share of the way to a bound that 
 static const double SLACK_SHARE = 0.3; /* of the mean residual: the slack of a row that starts between far bounds */
 static const double CONSTRAINT_DISTANCE = 0.3; /* units that a start keeps from a constraint */
 static const double DUAL_REACH = 10.0; /* typical duals: beyond it no loss could ask for more */
-enum { STALLED_STEPS = 8, POLISH_ROUNDS = 8, CENTERING_STEPS = 6 };
+enum { STALLED_STEPS = 8, POLISH_ROUNDS = 8, POLISH_PATIENCE = 3, CENTERING_STEPS = 3 };
 
 typedef struct {
     double tol;
     int64_t max_iterations;
     double end; /* seconds since the epoch (C's TIME_UTC) at which every problem stops; infinite: never */
-    const double *start_w, *start_u; /* (b, r) and (b, M), or NULL: w to begin at, polished first where u is there */
+    const double *start_w, *start_u; /* (b, r) and (b, M), or NULL: where to begin; polished first where that may do */
+    const double *aim; /* (b), or NULL: nothing but polish the start, until its gap is well below */
 } core_options;
 
 typedef struct {
@@ -44,26 +47,25 @@ typedef struct {
     int64_t *solved;          /* (b) 1 where the gap is small enough */
 } core_answer;
 
-/* Where the interior point stands; row arrays by padded row. */
+/* Where the interior point stands; row arrays by padded row. Polishing uses what every step makes anew. */
 typedef struct {
     table rows;
     polish_space space;
     double *u, *s_low, *s_high, *d_low, *d_high;
-    double *k, *weight, *least, *exact, *z, *du, *ds_low, *ds_high, *one, *two;
+    double *k, *weight, *z, *du, *ds_low, *ds_high;
     double *w, *right, *residual, *direction, *center, *second;
     double complementarity, gap, scale;
-    double least_squares_weight, target, correction, length, largest_curvature; /* what passes are given */
-    bool far_targets;
+    double least_squares_weight, target, correction, length, least_total, exact_share; /* what passes are given */
     newton_system system;
     point best, spare;
     double *arrays;
 } solver;
 
-enum { ROW_ARRAYS = 23, COLUMN_ARRAYS = 13 };
+enum { ROW_ARRAYS = 14, COLUMN_ARRAYS = 13 };
 
-static int solver_open(solver *own, const core_form *form, core_team *team) {
+static int solver_open(solver *own, const core_form *form, core_team *team, stop_flag stop, double end) {
     *own = (solver){0};
-    if (table_open(&own->rows, form, team)) return CORE_MEMORY;
+    if (table_open(&own->rows, form, team, stop, end)) return CORE_MEMORY;
     const size_t size = own->rows.size, ld = own->rows.ld;
     const size_t gaps = (ROW_ARRAYS + COLUMN_ARRAYS + 2) * GAP;
     double *next = own->arrays = calloc(ROW_ARRAYS * size + COLUMN_ARRAYS * ld + 2 * (ld * ld) + gaps, sizeof *next);
@@ -72,9 +74,8 @@ static int solver_open(solver *own, const core_form *form, core_team *team) {
         return CORE_MEMORY;
     }
     double **by_row[ROW_ARRAYS] = {
-        &own->u, &own->s_low, &own->s_high, &own->d_low, &own->d_high, &own->k, &own->weight, &own->least, &own->exact,
-        &own->z, &own->du, &own->ds_low, &own->ds_high, &own->one, &own->two, &own->best.u, &own->spare.u,
-        &own->space.z, &own->space.dz, &own->space.center, &own->space.epsilon, &own->space.fresh, &own->space.weight};
+        &own->u, &own->s_low, &own->s_high, &own->d_low, &own->d_high, &own->k, &own->weight, &own->z, &own->du,
+        &own->ds_low, &own->ds_high, &own->best.u, &own->spare.u, &own->space.u};
     double **by_column[COLUMN_ARRAYS] = {
         &own->w, &own->right, &own->residual, &own->direction, &own->center, &own->second, &own->best.w, &own->spare.w,
         &own->space.w, &own->space.direction, &own->space.gradient, &own->space.base, &own->system.floor};
@@ -82,8 +83,11 @@ static int solver_open(solver *own, const core_form *form, core_team *team) {
     for (size_t k = 0; k < COLUMN_ARRAYS; k++) *by_column[k] = take(&next, ld);
     own->system.h = take(&next, ld * ld);
     own->system.r = own->rows.r, own->system.ld = ld;
+    own->space.rows = &own->rows;
     own->space.system = own->system; /* the two are never in use at once, but their diagonals are */
     own->space.system.h = take(&next, ld * ld);
+    own->space.z = own->z, own->space.ahead = own->du, own->space.center = own->ds_low;
+    own->space.epsilon = own->ds_high;
     return CORE_DONE;
 }
 
@@ -92,43 +96,34 @@ static void solver_close(solver *own) {
     free(own->arrays);
 }
 
-#define EACH_BOUNDED_BLOCK(own, block)                                                                \
-    for (row_block *block = (own)->rows.block; block < (own)->rows.block + (own)->rows.blocks; block++) \
-        if (block->bounded)
-#define EACH_BOUNDED_BLOCK_OF(own, g, block)                                                                    \
-    for (row_block *block = first_block(&(own)->rows, g); block < first_block(&(own)->rows, (g) + 1); block++) \
-        if (block->bounded)
-#define EACH_ROW(block, i) for (size_t i = (block)->at; i < (block)->at + (block)->size; i++)
-
 /* Whether every function is smallest at w = 0, u = 0. */
 static bool perfect_at_zero(const table *rows) {
     for (size_t i = 0; i < rows->size; i++) {
         if (smaller(larger(0.0, rows->low[i]), rows->high[i]) != 0.0) return false;
-        if (rows->open[i] != 0.0 && row_slope(-rows->t[i], rows->q[i], rows->low[i], rows->high[i]) != 0.0) return false;
+        if (is_open(rows, i) && row_slope(-rows->t[i], rows->q[i], rows->low[i], rows->high[i]) != 0.0) return false;
     }
     return true;
 }
 
 /* ---- where to begin ---- */
 
-/* One visit of all blocks, by groups. */
-static void pass(solver *own, group_act act) { team_run(own->rows.team, act, own, own->rows.groups); }
-
 static void least_squares_group(void *data, size_t g) {
     solver *own = data;
-    table *rows = &own->rows;
+    const table *rows = &own->rows;
     const row_group *group = rows->group + g;
     const double far = FAR_TARGET * rows->z_scale;
     const size_t of_loss = (size_t)(rows->form->loss_rows * rows->form->loss_functions);
-    EACH_BOUNDED_BLOCK_OF(own, g, block) {
+    EACH_BOUNDED_BLOCK_OF(rows, g, block) {
+        double weight[BLOCK_ROWS], pull[BLOCK_ROWS];
         if (block->from >= of_loss) continue;
         EACH_ROW(block, i) {
-            own->one[i] = own->least_squares_weight * rows->open[i] * smaller(1.0, far / larger(fabs(rows->t[i]), far));
-            own->two[i] = own->one[i] * rows->t[i];
+            const double near = smaller(1.0, far / larger(fabs(rows->t[i]), far));
+            weight[i - block->at] = is_open(rows, i) ? own->least_squares_weight * near : 0.0;
+            pull[i - block->at] = weight[i - block->at] * rows->t[i];
         }
         const double *a = block_matrix(rows, block, group);
-        block_gram(rows, block, a, own->one + block->at, group);
-        adjoint(a, block->size, rows->r, own->two + block->at, group->one);
+        gram(a, block->size, rows->ld, weight, group->h, group->scratch);
+        add_rows(pull, a, block->size, rows->ld, group->one, rows->ld);
     }
 }
 
@@ -139,9 +134,7 @@ static void least_squares(solver *own) {
     own->least_squares_weight = rows->u_scale / rows->z_scale;
     memcpy(own->system.h, rows->h0, rows->ld * rows->ld * sizeof(double));
     for (size_t j = 0; j < rows->r; j++) own->w[j] = -rows->b0[j];
-    begin_sums(rows, own->system.h, own->w, NULL);
-    pass(own, least_squares_group);
-    end_sums(rows);
+    table_pass(rows, least_squares_group, own, own->system.h, own->w, NULL);
     factor_system(&own->system, rows->p, NULL);
     solve_system(&own->system, own->w);
 }
@@ -150,11 +143,11 @@ static void least_squares(solver *own) {
 static double dual_inside(const table *rows, size_t i, double reach) {
     const double low = rows->low[i], high = rows->high[i];
     const double slope = row_slope(-rows->t[i], rows->q[i], low, high);
-    if (rows->has_low[i] != 0.0 && rows->has_high[i] != 0.0) {
+    if (has_low(rows, i) && has_high(rows, i)) {
         const double inside = 0.1 * (high - low);
         return smaller(larger(slope, low + inside), high - inside);
     }
-    const double sign = rows->has_high[i] != 0.0 ? 1.0 : -1.0, inner = (sign > 0 ? high : low) - sign * reach;
+    const double sign = has_high(rows, i) ? 1.0 : -1.0, inner = (sign > 0 ? high : low) - sign * reach;
     return isfinite(slope) && sign * (inner - slope) >= 0.0 ? slope : inner;
 }
 
@@ -162,7 +155,7 @@ static double dual_inside(const table *rows, size_t i, double reach) {
    residual. */
 static void center_constraint(solver *own, size_t i, double target, double unit) {
     const table *rows = &own->rows;
-    const bool high = rows->has_high[i] != 0.0;
+    const bool high = has_high(rows, i);
     const double sign = high ? 1.0 : -1.0, bound = high ? rows->high[i] : rows->low[i];
     const double v = sign * (own->z[i] - rows->t[i] - rows->q[i] * bound);
     const double s = larger(0.5 * (v + sqrt(v * v + 4.0 * rows->q[i] * target)), CONSTRAINT_DISTANCE * unit);
@@ -176,7 +169,7 @@ static void center_box(solver *own, size_t i, double target) {
     const table *rows = &own->rows;
     const double q = rows->q[i], middle = 0.5 * (rows->high[i] + rows->low[i]), half = 0.5 * (rows->high[i] - rows->low[i]);
     const double v = own->z[i] - rows->t[i], reach = v - q * middle, pull = target / half, most = 1.0 - LEAST_DISTANCE;
-    double t = reach / (pull + q * half + hypot(pull, reach)); /* u = middle + half t */
+    double t = reach / (pull + q * half + sqrt(pull * pull + reach * reach)); /* u = middle + half t */
     t = smaller(larger(t, -most), most);
     for (int step = 0; step < CENTERING_STEPS; step++) {
         const double room = (1.0 - t) * (1.0 + t), slope = q * half + 2.0 * pull * (1.0 + t * t) / (room * room);
@@ -208,7 +201,7 @@ static double mean_far_residual(const solver *own, const row_block *block, doubl
     size_t count = 0;
     for (size_t i = block->at; i < block->at + block->rows; i++) {
         const double reach = ratio_reach / rows->length[i], wide = rows->high[i] - rows->low[i];
-        if (rows->has_low[i] == 0.0 || rows->has_high[i] == 0.0 || 0.5 * wide <= reach) continue;
+        if (!has_low(rows, i) || !has_high(rows, i) || 0.5 * wide <= reach) continue;
         const double inside = 0.1 * smaller(wide, reach), u = smaller(larger(0.0, rows->low[i] + inside), rows->high[i] - inside);
         total += fabs(own->z[i] - rows->t[i] - rows->q[i] * u), count++;
     }
@@ -221,34 +214,33 @@ static void center_group(void *data, size_t g) {
     const table *rows = &own->rows;
     const double unit_of_length = rows->z_scale / rows->form->loss_length;
     const double ratio_reach = DUAL_REACH * rows->u_scale * rows->form->loss_length;
-    EACH_BOUNDED_BLOCK_OF(own, g, block) {
+    EACH_BOUNDED_BLOCK_OF(rows, g, block) {
         const double far = mean_far_residual(own, block, ratio_reach);
         EACH_ROW(block, i) {
             const double unit = unit_of_length * rows->length[i], reach = ratio_reach / rows->length[i];
             own->s_low[i] = own->s_high[i] = 0.0, own->d_low[i] = own->d_high[i] = 1.0, own->u[i] = 0.0;
-            if (rows->open[i] == 0.0) own->u[i] = rows->low[i];
-            else if (rows->has_low[i] != 0.0 && rows->has_high[i] != 0.0) {
+            own->du[i] = own->ds_low[i] = own->ds_high[i] = 0.0;
+            if (!is_open(rows, i)) own->u[i] = rows->low[i];
+            else if (has_low(rows, i) && has_high(rows, i)) {
                 if (far >= 0.0 && 0.5 * (rows->high[i] - rows->low[i]) > reach)
                     start_inside(own, i, reach, SLACK_SHARE * larger(far, unit));
                 else center_box(own, i, own->target);
-            } else if (rows->has_low[i] != 0.0 || rows->has_high[i] != 0.0) center_constraint(own, i, own->target, unit);
+            } else if (has_low(rows, i) || has_high(rows, i)) center_constraint(own, i, own->target, unit);
         }
     }
 }
 
-/* The rows' units and roundings, and what they add to the dual objective at a first guess of u. */
+/* What the rows add to the dual objective at a first guess of u. */
 static void begin_group(void *data, size_t g) {
-    solver *own = data;
+    const solver *own = data;
     const table *rows = &own->rows;
     const double ratio_reach = DUAL_REACH * rows->u_scale * rows->form->loss_length;
     double value = 0.0;
-    EACH_BOUNDED_BLOCK_OF(own, g, block) EACH_ROW(block, i) {
-        const double length = rows->length[i], low = rows->low[i], high = rows->high[i];
-        own->least[i] = length * length / (LARGEST_WEIGHT * own->largest_curvature);
-        own->exact[i] = own->far_targets ? 8 * 0x1p-52 * fabs(rows->t[i]) : 0.0;
-        if (rows->open[i] == 0.0) continue;
-        const double u = rows->two_sided ? row_slope(own->z[i] - rows->t[i], rows->q[i], low, high)
-                         : rows->has_low[i] + rows->has_high[i] > 0.0 ? dual_inside(rows, i, ratio_reach / length) : 0.0;
+    EACH_BOUNDED_BLOCK_OF(rows, g, block) EACH_ROW(block, i) {
+        if (!is_open(rows, i)) continue;
+        double u = 0.0;
+        if (rows->two_sided) u = row_slope(own->z[i] - rows->t[i], rows->q[i], rows->low[i], rows->high[i]);
+        else if (has_low(rows, i) || has_high(rows, i)) u = dual_inside(rows, i, ratio_reach / rows->length[i]);
         value += (0.5 * rows->q[i] * u + rows->t[i]) * u;
     }
     rows->group[g].sums[0] = value;
@@ -264,65 +256,87 @@ static void begin(solver *own, const double *warm) {
     if (from_warm) memcpy(own->w, warm, rows->r * sizeof(double));
     else least_squares(own);
     table_forward(rows, own->w, own->z, true);
-    own->largest_curvature = largest + 1e-6 * (double)rows->form->data_rows * rows->u_scale / rows->z_scale;
-    own->far_targets = far > FAR_ROUNDING * rows->z_scale;
-    begin_sums(rows, NULL, NULL, NULL);
-    pass(own, begin_group);
-    end_sums(rows);
-    const double dual = fabs(quadratic_pull(rows, own->w, own->residual) - rows->c0 + rows->group->sums[0]);
+    largest += 1e-6 * (double)rows->form->data_rows * rows->u_scale / rows->z_scale;
+    own->least_total = 1.0 / (LARGEST_WEIGHT * largest);
+    own->exact_share = far > FAR_ROUNDING * rows->z_scale ? 8 * 0x1p-52 : 0.0;
+    const double rest = table_pass(rows, begin_group, own, NULL, NULL, NULL)->sums[0];
+    const double dual = fabs(quadratic_pull(rows, own->w, own->residual) - rows->c0 + rest);
     const double size = larger(dual, 0.1 * rows->z_scale * rows->u_scale * (double)rows->bounds);
     own->target = (from_warm ? GAP_OF_WARM_START : GAP_OF_LEAST_SQUARES) * size / (double)rows->bounds;
-    pass(own, center_group);
+    table_pass(rows, center_group, own, NULL, NULL, NULL);
+    own->length = 0.0;
 }
 
 /* ---- one step ---- */
 
+/* The rows that can move, and those of them with an upper and with a lower bound. */
+typedef struct {
+    mask open, high, low;
+} row_masks;
+
+static inline row_masks masks_at(const table *rows, size_t i) {
+    const vec low = load(rows->low + i), high = load(rows->high + i);
+    const mask open = (mask)(low < high);
+    return (row_masks){open, open & (mask)(high < splat(INFINITY)), open & (mask)(low > splat(-INFINITY))};
+}
+
+static inline vec where(mask there, vec x) { return (vec)(there & (mask)x); }
+
+/* A step of own->length; residuals and weights there. */
 static void evaluate_group(void *data, size_t g) {
     solver *own = data;
     const table *rows = &own->rows;
     row_group *group = rows->group + g;
-    double complementarity = 0.0, residual_cost = 0.0, dual = 0.0;
-    EACH_BOUNDED_BLOCK_OF(own, g, block) {
+    const vec length = splat(own->length), zero = splat(0.0);
+    vec complementarity = zero, residual_cost = zero, dual = zero;
+    EACH_BOUNDED_BLOCK_OF(rows, g, block) {
         const double *a = block_matrix(rows, block, group);
-        forward(a, block->size, rows->r, own->w, own->z + block->at);
-        EACH_ROW(block, i) {
-            const double u = own->u[i], qu = rows->q[i] * u, k = qu + rows->t[i] - own->z[i], open = rows->open[i];
-            const double rest = k + own->s_high[i] - own->s_low[i];
-            const double total = rows->q[i] + own->s_high[i] / own->d_high[i] + own->s_low[i] / own->d_low[i];
-            own->k[i] = k;
-            own->weight[i] = open / larger(total, own->least[i]);
-            own->one[i] = own->weight[i] * k;
-            complementarity += own->s_high[i] * own->d_high[i] + own->s_low[i] * own->d_low[i];
-            residual_cost += open * larger(fabs(rest) - own->exact[i], 0.0) * fabs(u);
-            dual += (open * 0.5 * qu + rows->t[i]) * u;
+        double pull[BLOCK_ROWS];
+        dots(a, block->size, rows->ld, own->w, own->z + block->at, rows->ld);
+        EACH_VECTOR(block, i) {
+            const row_masks is = masks_at(rows, i);
+            const vec q = load(rows->q + i), t = load(rows->t + i), unit = load(rows->length + i);
+            const vec du = length * load(own->du + i), u = load(own->u + i) + du, qu = q * u;
+            const vec s_high = load(own->s_high + i) + length * load(own->ds_high + i);
+            const vec s_low = load(own->s_low + i) + length * load(own->ds_low + i);
+            const vec d_high = load(own->d_high + i) - where(is.high, du);
+            const vec d_low = load(own->d_low + i) + where(is.low, du);
+            const vec k = qu + t - load(own->z + i), total = q + s_high / d_high + s_low / d_low;
+            const vec rest = absolute(k + s_high - s_low) - splat(own->exact_share) * absolute(t);
+            const vec weight = where(is.open, 1.0 / larger_of(total, splat(own->least_total) * unit * unit));
+            store(own->u + i, u), store(own->s_high + i, s_high), store(own->s_low + i, s_low);
+            store(own->d_high + i, d_high), store(own->d_low + i, d_low), store(own->k + i, k);
+            store(own->weight + i, weight), store(pull + (i - block->at), weight * k);
+            complementarity += s_high * d_high + s_low * d_low;
+            residual_cost += where(is.open, larger_of(rest, zero) * absolute(u));
+            dual += (where(is.open, 0.5 * qu) + t) * u;
         }
-        block_gram(rows, block, a, own->weight + block->at, group);
-        two_adjoints(a, block->size, rows->r, own->u + block->at, own->one + block->at, group->one, group->two);
+        gram(a, block->size, rows->ld, own->weight + block->at, group->h, group->scratch);
+        add_rows(own->u + block->at, a, block->size, rows->ld, group->one, rows->ld);
+        add_rows(pull, a, block->size, rows->ld, group->two, rows->ld);
     }
-    group->sums[0] = complementarity, group->sums[1] = residual_cost, group->sums[2] = dual;
+    group->sums[0] = sum_of(complementarity), group->sums[1] = sum_of(residual_cost), group->sums[2] = sum_of(dual);
 }
 
-/* Residuals, H, the affine right side, and the gap that complementarity and residuals leave; gives the size of the dual
-   objective. */
+/* The step, residuals, H, the affine right side, and the gap that complementarity and residuals leave; gives the size
+   of the dual objective. */
 static double evaluate(solver *own) {
     table *rows = &own->rows;
     const double energy = quadratic_pull(rows, own->w, own->residual);
     memcpy(own->system.h, rows->h0, rows->ld * rows->ld * sizeof(double));
     memset(own->right, 0, rows->ld * sizeof(double));
-    begin_sums(rows, own->system.h, own->residual, own->right);
-    pass(own, evaluate_group);
-    end_sums(rows);
-    const double *sums = rows->group->sums;
+    const double *sums = table_pass(rows, evaluate_group, own, own->system.h, own->residual, own->right)->sums;
     own->complementarity = sums[0];
     own->gap = sums[0] + sums[1] + stationarity_cost(rows, own->w, own->residual);
     return fabs(energy - rows->c0 + sums[2]);
 }
 
-/* What the gap is relative to at the end: what the fit explains, no more than the dual objective. */
-static double final_scale(solver *own, double dual) {
+/* What a gap at w is relative to at the end: what the fit explains, no more than the dual objective. */
+static double final_scale(solver *own, const double *w, double gap, double dual) {
     table *rows = &own->rows;
-    if (rows->curved && !rows->form->given_gap_scale) table_forward(rows, own->w, own->z, false);
-    return smaller(dual, gap_scale(rows, own->w, own->z, own->gap));
+    const bool known = w == own->w && !rows->curved; /* z, from the evaluation */
+    if (!known && !rows->form->given_gap_scale) table_forward(rows, w, own->z, false);
+    return smaller(dual, gap_scale(rows, w, own->z, gap));
 }
 
 /* … and on the way: the size of the dual objective far from the end. */
@@ -330,46 +344,41 @@ static double scale_of(solver *own, double dual) {
     const core_form *form = own->rows.form;
     if (own->gap > GAP_SCALE_FROM * dual) return dual;
     if (!form->given_gap_scale && own->gap <= NEGLIGIBLE_GAP * form->least[own->rows.problem]) return dual;
-    return final_scale(own, dual);
+    return final_scale(own, own->w, own->gap, dual);
 }
 
+/* The affine direction; the steepest approach to a bound; Σ ds dd of the corrector, and AᵀW of its centring and
+   second-order terms. */
 static void affine_group(void *data, size_t g) {
     solver *own = data;
     const table *rows = &own->rows;
     row_group *group = rows->group + g;
-    double steepest = 0.0, cross = 0.0;
-    EACH_BOUNDED_BLOCK_OF(own, g, block) {
+    const vec zero = splat(0.0);
+    vec steepest = zero, cross = zero;
+    EACH_BOUNDED_BLOCK_OF(rows, g, block) {
         const double *a = block_matrix(rows, block, group);
-        forward(a, block->size, rows->r, own->direction, own->du + block->at);
-        EACH_ROW(block, i) {
-            const double du = own->weight[i] * (own->du[i] - own->k[i]);
-            const double to_high = rows->has_high[i] / own->d_high[i], to_low = rows->has_low[i] / own->d_low[i];
-            const double high = du * (own->s_high[i] - own->s_high[i] * to_high * du);
-            const double low = du * (-own->s_low[i] - own->s_low[i] * to_low * du);
-            const double up = du * to_high, down = -du * to_low; /* s falls by 1 - its own distance's approach */
-            const double top = larger(up, rows->has_high[i] * (1.0 - up)), bottom = larger(down, rows->has_low[i] * (1.0 - down));
-            own->du[i] = du;
+        double center[BLOCK_ROWS], second[BLOCK_ROWS];
+        dots(a, block->size, rows->ld, own->direction, own->du + block->at, rows->ld);
+        EACH_VECTOR(block, i) {
+            const row_masks is = masks_at(rows, i);
+            const vec weight = load(own->weight + i), du = weight * (load(own->du + i) - load(own->k + i));
+            const vec to_high = where(is.high, 1.0 / load(own->d_high + i));
+            const vec to_low = where(is.low, 1.0 / load(own->d_low + i));
+            const vec s_high = load(own->s_high + i), s_low = load(own->s_low + i);
+            const vec up = du * to_high, down = -du * to_low;
+            const vec high = du * s_high * (1.0 - up), low = -du * s_low * (1.0 - down);
+            const vec top = larger_of(up, where(is.high, 1.0 - up)); /* s falls by 1 - its own distance's approach */
+            const vec bottom = larger_of(down, where(is.low, 1.0 - down));
+            store(own->du + i, du);
             cross += high + low;
-            steepest = larger(steepest, larger(top, bottom));
-            own->one[i] = own->weight[i] * (to_high - to_low);
-            own->two[i] = own->weight[i] * (low * to_low - high * to_high);
+            steepest = larger_of(steepest, larger_of(top, bottom));
+            store(center + (i - block->at), weight * (to_high - to_low));
+            store(second + (i - block->at), weight * (low * to_low - high * to_high));
         }
-        two_adjoints(a, block->size, rows->r, own->one + block->at, own->two + block->at, group->one, group->two);
+        add_rows(center, a, block->size, rows->ld, group->one, rows->ld);
+        add_rows(second, a, block->size, rows->ld, group->two, rows->ld);
     }
-    group->largest = steepest, group->sums[0] = cross;
-}
-
-/* The affine direction; gives the steepest approach to a bound. Of the corrector: Σ ds dd into `cross`, and AᵀW of the
-   centring and second-order terms. */
-static double affine_pass(solver *own, double *cross) {
-    table *rows = &own->rows;
-    memset(own->center, 0, rows->ld * sizeof(double));
-    memset(own->second, 0, rows->ld * sizeof(double));
-    begin_sums(rows, NULL, own->center, own->second);
-    pass(own, affine_group);
-    end_sums(rows);
-    *cross = rows->group->sums[0];
-    return rows->group->largest;
+    group->largest = largest_of(steepest), group->sums[0] = sum_of(cross);
 }
 
 /* The combined direction, and its steepest approach to a bound. */
@@ -377,35 +386,28 @@ static void combined_group(void *data, size_t g) {
     solver *own = data;
     const table *rows = &own->rows;
     row_group *group = rows->group + g;
-    const double target = own->target, correction = own->correction;
-    double steepest = 0.0;
-    EACH_BOUNDED_BLOCK_OF(own, g, block) {
-        forward(block_matrix(rows, block, group), block->size, rows->r, own->direction, own->one + block->at);
-        EACH_ROW(block, i) {
-            const double before = own->du[i], to_high = rows->has_high[i] / own->d_high[i], to_low = rows->has_low[i] / own->d_low[i];
-            const double ratio_high = own->s_high[i] * to_high, ratio_low = own->s_low[i] * to_low;
-            const double aim_high = (target - correction * before * (own->s_high[i] - ratio_high * before)) * to_high;
-            const double aim_low = (target - correction * before * (-own->s_low[i] - ratio_low * before)) * to_low;
-            const double du = own->weight[i] * (own->one[i] - own->k[i] - aim_high + aim_low);
-            const double ds_high = aim_high - own->s_high[i] + ratio_high * du, ds_low = aim_low - own->s_low[i] - ratio_low * du;
-            own->du[i] = du, own->ds_high[i] = ds_high, own->ds_low[i] = ds_low;
-            steepest = larger(steepest, larger(du * to_high, -du * to_low));
-            steepest = larger(steepest, rows->has_high[i] != 0.0 ? -ds_high / own->s_high[i] : 0.0);
-            steepest = larger(steepest, rows->has_low[i] != 0.0 ? -ds_low / own->s_low[i] : 0.0);
+    const vec target = splat(own->target), correction = splat(own->correction), zero = splat(0.0);
+    vec steepest = zero;
+    EACH_BOUNDED_BLOCK_OF(rows, g, block) {
+        double z[BLOCK_ROWS];
+        dots(block_matrix(rows, block, group), block->size, rows->ld, own->direction, z, rows->ld);
+        EACH_VECTOR(block, i) {
+            const row_masks is = masks_at(rows, i);
+            const vec before = load(own->du + i), s_high = load(own->s_high + i), s_low = load(own->s_low + i);
+            const vec to_high = where(is.high, 1.0 / load(own->d_high + i));
+            const vec to_low = where(is.low, 1.0 / load(own->d_low + i));
+            const vec ratio_high = s_high * to_high, ratio_low = s_low * to_low;
+            const vec aim_high = (target - correction * before * (s_high - ratio_high * before)) * to_high;
+            const vec aim_low = (target + correction * before * (s_low + ratio_low * before)) * to_low;
+            const vec du = load(own->weight + i) * (load(z + (i - block->at)) - load(own->k + i) - aim_high + aim_low);
+            const vec ds_high = aim_high - s_high + ratio_high * du, ds_low = aim_low - s_low - ratio_low * du;
+            store(own->du + i, du), store(own->ds_high + i, ds_high), store(own->ds_low + i, ds_low);
+            steepest = larger_of(steepest, larger_of(du * to_high, -du * to_low));
+            steepest = larger_of(steepest, where(is.high, -ds_high / s_high));
+            steepest = larger_of(steepest, where(is.low, -ds_low / s_low));
         }
     }
-    group->largest = steepest;
-}
-
-static void advance_group(void *data, size_t g) {
-    solver *own = data;
-    const table *rows = &own->rows;
-    const double length = own->length;
-    EACH_BOUNDED_BLOCK_OF(own, g, block) EACH_ROW(block, i) {
-        own->u[i] += length * own->du[i];
-        own->s_high[i] += rows->has_high[i] * length * own->ds_high[i], own->d_high[i] -= rows->has_high[i] * length * own->du[i];
-        own->s_low[i] += rows->has_low[i] * length * own->ds_low[i], own->d_low[i] += rows->has_low[i] * length * own->du[i];
-    }
+    group->largest = largest_of(steepest);
 }
 
 /* Predictor, centring by its success, corrector, and the step to near the boundary. Where the last step was no gain
@@ -418,8 +420,9 @@ static void step(solver *own, bool slow) {
     solve_system(&own->system, own->direction);
     own->target = 0.0, own->correction = slow ? 0.0 : 1.0;
     if (rows->bounds) {
-        double cross;
-        const double steepest = affine_pass(own, &cross), length = 1.0 / larger(steepest, 1.0);
+        memset(own->center, 0, rows->ld * sizeof(double)), memset(own->second, 0, rows->ld * sizeof(double));
+        const row_group *found = table_pass(rows, affine_group, own, NULL, own->center, own->second);
+        const double length = 1.0 / larger(found->largest, 1.0), cross = found->sums[0];
         const double after = larger((1.0 - length) * own->complementarity + length * length * cross, 0.0);
         const double ratio = after / larger(own->complementarity, 1e-300);
         const double infeasibility = larger(own->gap - own->complementarity, 0.0);
@@ -431,78 +434,69 @@ static void step(solver *own, bool slow) {
             own->direction[j] = own->right[j] - own->residual[j] + own->target * own->center[j] + own->correction * own->second[j];
         solve_system(&own->system, own->direction);
     }
-    begin_sums(rows, NULL, NULL, NULL);
-    pass(own, combined_group);
-    end_sums(rows);
-    own->length = smaller(1.0, BOUNDARY_SHARE / larger(rows->group->largest, 1e-300));
-    for (size_t j = 0; j < r; j++) own->w[j] += own->length * own->direction[j];
-    pass(own, advance_group);
+    const double steepest = table_pass(rows, combined_group, own, NULL, NULL, NULL)->largest;
+    own->length = smaller(1.0, BOUNDARY_SHARE / larger(steepest, 1e-300));
+    axpy(own->length, own->direction, own->w, rows->ld);
 }
 
 /* ---- one problem ---- */
 
-/* Where it stands, and its gap, in which violated constraints count as in polishing: near a bound, the distance has
+/* Where it stands, its gap not known where violated constraints count as in polishing: near a bound, the distance has
    digits that u has not. */
 static void take_point(solver *own, point *out) {
-    table *rows = &own->rows;
+    const table *rows = &own->rows;
     memcpy(out->w, own->w, rows->ld * sizeof(double));
     memset(out->u, 0, rows->size * sizeof(double));
-    EACH_BOUNDED_BLOCK(own, block) EACH_ROW(block, i) {
-        double u = rows->open[i] != 0.0 ? own->u[i] : rows->low[i];
-        if (rows->has_high[i] != 0.0 && own->d_high[i] <= NEAR_BOUND * fabs(rows->high[i])) u = rows->high[i] - own->d_high[i];
-        if (rows->has_low[i] != 0.0 && own->d_low[i] <= NEAR_BOUND * fabs(rows->low[i])) u = rows->low[i] + own->d_low[i];
+    EACH_BOUNDED_BLOCK(rows, block) EACH_ROW(block, i) {
+        double u = is_open(rows, i) ? own->u[i] : rows->low[i];
+        if (has_high(rows, i) && own->d_high[i] <= NEAR_BOUND * fabs(rows->high[i])) u = rows->high[i] - own->d_high[i];
+        if (has_low(rows, i) && own->d_low[i] <= NEAR_BOUND * fabs(rows->low[i])) u = rows->low[i] + own->d_low[i];
         out->u[i] = u;
     }
-    out->gap = rows->two_sided ? own->gap : point_gap(rows, &own->space, out);
+    out->gap = rows->two_sided ? own->gap : NAN;
 }
 
 static void keep_better(solver *own, const point *found, double *interior) {
     if (found->gap > own->best.gap) return;
-    memcpy(own->best.w, found->w, own->rows.ld * sizeof(double));
-    memcpy(own->best.u, found->u, own->rows.size * sizeof(double));
-    own->best.gap = found->gap;
+    copy_point(&own->rows, found, &own->best);
     memcpy(interior, own->w, own->rows.r * sizeof(double));
 }
 
-static void polish_here(solver *own, double aim, double *interior) {
-    take_point(own, &own->spare);
-    if (own->rows.bounds) polish(&own->rows, &own->space, &own->spare, aim, POLISH_ROUNDS);
+/* Polish the spare point and keep it if it is better; whether its gap is small enough for what it itself explains. */
+static bool polish_spare(solver *own, double scale, double half_tol, double dual, double *interior) {
+    if (own->rows.bounds) polish(&own->space, &own->spare, half_tol * scale, POLISH_ROUNDS, POLISH_PATIENCE);
     keep_better(own, &own->spare, interior);
+    return own->spare.gap <= half_tol * final_scale(own, own->spare.w, own->spare.gap, dual);
 }
 
-/* An array in the table's order as a padded one; 0 on padding. */
-static void read_rows(const table *rows, const double *from, double *out) {
-    memset(out, 0, rows->size * sizeof *out);
-    for (size_t b = 0; b < rows->blocks; b++)
-        memcpy(out + rows->block[b].at, from + rows->block[b].from, rows->block[b].rows * sizeof *out);
+/* The given start, and z there; its duals those that w asks for where none are given. */
+static void read_start(solver *own, const core_options *options, point *out) {
+    table *rows = &own->rows;
+    const size_t r = rows->r, problem = rows->problem;
+    memcpy(out->w, options->start_w + problem * r, r * sizeof(double));
+    table_forward(rows, out->w, own->z, false);
+    out->gap = NAN;
+    for (const row_block *block = rows->block; block < rows->block + rows->blocks; block++)
+        for (size_t k = 0; k < block->size; k++) {
+            const size_t i = block->at + k;
+            if (k >= block->rows) out->u[i] = 0.0;
+            else if (options->start_u) out->u[i] = options->start_u[problem * rows->rows + block->from + k];
+            else out->u[i] = row_slope(own->z[i] - rows->t[i], rows->q[i], rows->low[i], rows->high[i]);
+        }
 }
 
 /* A warm start, polished; whether that is enough. */
 static bool solved_by_start(solver *own, const core_options *options, double *interior) {
-    table *rows = &own->rows;
-    const size_t r = rows->r, problem = rows->problem;
-    memcpy(own->w, options->start_w + problem * r, r * sizeof(double));
-    table_forward(rows, own->w, own->z, false);
-    memcpy(own->spare.w, own->w, rows->ld * sizeof(double));
-    read_rows(rows, options->start_u + problem * rows->rows, own->spare.u);
-    own->spare.gap = NAN;
-    const double aim = 0.5 * options->tol * gap_scale(rows, own->w, own->z, 0.0);
-    polish(rows, &own->space, &own->spare, aim, POLISH_ROUNDS);
-    if (!(own->spare.gap <= aim)) return false;
-    keep_better(own, &own->spare, interior);
-    return true;
+    read_start(own, options, &own->spare);
+    memcpy(own->w, own->spare.w, own->rows.ld * sizeof(double));
+    return polish_spare(own, gap_scale(&own->rows, own->w, own->z, 0.0), 0.5 * options->tol, INFINITY, interior);
 }
 
-static double seconds(void) {
-    struct timespec now;
-    timespec_get(&now, TIME_UTC);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-/* Steps until the gap is small enough, polished at FIRST_POLISH_GAP or at the tolerance; gives how many. */
-static int64_t iterate(solver *own, const core_options *options, stop_flag stop, double *interior, bool *solved) {
+/* Steps until the gap is small enough, polished on the way and at the end; gives how many. */
+static int64_t iterate(solver *own, const core_options *options, double *interior, bool *solved) {
     double best = INFINITY;
-    bool tried = false, near = false; /* … that the best is near the end */
+    double next_polish = own->rows.two_sided && own->rows.penalized ? POLISH_GAP_OF_BOXES : POLISH_GAP_OF_CONSTRAINTS;
+    bool near = false; /* … that the best is near the end */
     int stalled = 0;
     *solved = false;
     for (int64_t iteration = 0;; iteration++) {
@@ -513,18 +507,20 @@ static int64_t iterate(solver *own, const core_options *options, stop_flag stop,
         stalled = better ? 0 : stalled + 1;
         const double relative = own->gap / own->scale;
         const bool lost = !isfinite(relative) || (own->gap > 1e3 * best && near) ||
-                          (stalled >= STALLED_STEPS && best <= FIRST_POLISH_GAP * own->scale);
+                          (stalled >= STALLED_STEPS && best <= POLISH_GAP_OF_CONSTRAINTS * own->scale);
         const bool good = relative <= 0.5 * options->tol; /* half: the certificate counts the gap its own way */
-        const bool last = iteration >= options->max_iterations || *stop || seconds() >= options->end;
-        const bool try_first = better && relative <= FIRST_POLISH_GAP && !tried && own->rows.bounds;
-        if ((try_first || good || last || lost) && (isfinite(relative) || last)) {
-            const double aim = 0.5 * options->tol * final_scale(own, dual);
-            tried = true;
-            polish_here(own, aim, interior);
-            /* rows with one bound are to be met to rounding, which a few more steps do where polishing does not */
-            *solved = own->spare.gap <= aim || (good && (own->rows.two_sided || last || lost || !better));
-        } else if (better && relative <= FIRST_POLISH_GAP && own->gap < own->best.gap) {
+        const bool last = iteration >= options->max_iterations || table_stopped(&own->rows);
+        const bool try_now = better && relative <= next_polish && own->rows.bounds;
+        if ((try_now || good || last || lost) && (isfinite(relative) || last)) {
+            const double scale = final_scale(own, own->w, own->gap, dual);
+            next_polish = POLISH_AGAIN * relative;
             take_point(own, &own->spare);
+            /* rows with one bound are to be met to rounding, which a few more steps do where polishing does not */
+            const bool enough = own->rows.two_sided || last || lost || !better;
+            *solved = polish_spare(own, scale, 0.5 * options->tol, dual, interior) || (good && enough);
+        } else if (better && relative <= POLISH_GAP_OF_CONSTRAINTS && own->gap < own->best.gap) {
+            take_point(own, &own->spare);
+            if (isnan(own->spare.gap)) own->spare.gap = point_gap(&own->space, &own->spare);
             keep_better(own, &own->spare, interior);
         }
         if (*solved || last || lost) return iteration;
@@ -541,13 +537,13 @@ static void write_duals(solver *own, size_t problem, double *out) {
         double *u = out + problem * rows->rows + block->from;
         for (size_t k = 0; k < block->rows; k++) {
             const size_t i = block->at + k;
-            u[k] = block->bounded ? own->best.u[i] : rows->open[i] != 0.0 ? (own->z[i] - rows->t[i]) / rows->q[i] : rows->low[i];
+            const double free = is_open(rows, i) ? (own->z[i] - rows->t[i]) / rows->q[i] : rows->low[i];
+            u[k] = block->bounded ? own->best.u[i] : free;
         }
     }
 }
 
-static void solve_problem(solver *own, size_t problem, const core_options *options, stop_flag stop,
-                          core_answer *answer) {
+static void solve_problem(solver *own, size_t problem, const core_options *options, core_answer *answer) {
     table *rows = &own->rows;
     const size_t r = rows->r;
     double *interior = answer->interior + problem * r;
@@ -559,10 +555,15 @@ static void solve_problem(solver *own, size_t problem, const core_options *optio
     memset(interior, 0, r * sizeof(double));
     own->best.gap = INFINITY;
     answer->iterations[problem] = 0;
-    if (perfect_at_zero(rows)) own->best.gap = 0.0, solved = true;
-    else if (!(options->start_u && (solved = solved_by_start(own, options, interior)))) {
+    if (options->aim) {
+        const int rounds = (int)options->max_iterations;
+        read_start(own, options, &own->best);
+        polish(&own->space, &own->best, options->aim[problem], rounds, rounds);
+    } else if (perfect_at_zero(rows)) own->best.gap = 0.0, solved = true;
+    else if (!(options->start_w && (options->start_u || rows->two_sided) &&
+               (solved = solved_by_start(own, options, interior)))) {
         if (rows->bounds) begin(own, options->start_w ? options->start_w + problem * r : NULL);
-        answer->iterations[problem] = iterate(own, options, stop, interior, &solved);
+        answer->iterations[problem] = iterate(own, options, interior, &solved);
     }
     answer->solved[problem] = solved;
     answer->gap[problem] = own->best.gap;
@@ -570,33 +571,13 @@ static void solve_problem(solver *own, size_t problem, const core_options *optio
     write_duals(own, problem, answer->u);
 }
 
-/* Polish the starts of problems low … high, whose gaps are to fall to aim (b), in at most max_iterations steps. */
-CORE_API int core_polish(const core_form *form, const core_options *options, const double *aim, core_answer *answer,
-                         int64_t low, int64_t high, stop_flag stop) {
-    solver own;
-    if (solver_open(&own, form, NULL)) return CORE_MEMORY;
-    const size_t r = own.rows.r, all = own.rows.rows;
-    for (size_t problem = (size_t)low; problem < (size_t)high && !*stop; problem++) {
-        table_load(&own.rows, problem);
-        memcpy(own.best.w, options->start_w + problem * r, r * sizeof(double));
-        read_rows(&own.rows, options->start_u + problem * all, own.best.u);
-        own.best.gap = NAN;
-        polish(&own.rows, &own.space, &own.best, aim[problem], (int)options->max_iterations);
-        answer->gap[problem] = own.best.gap;
-        memcpy(answer->w + problem * r, own.best.w, r * sizeof(double));
-        write_duals(&own, problem, answer->u);
-    }
-    solver_close(&own);
-    return *stop ? CORE_STOPPED : CORE_DONE;
-}
-
 /* Problems low … high of the batch; `team` (or NULL) helps with each of them. */
 CORE_API int core_interior(const core_form *form, const core_options *options, core_answer *answer, core_team *team,
                            int64_t low, int64_t high, stop_flag stop) {
     solver own;
-    if (solver_open(&own, form, team)) return CORE_MEMORY;
+    if (solver_open(&own, form, team, stop, options->end)) return CORE_MEMORY;
     for (int64_t problem = low; problem < high && !*stop; problem++)
-        solve_problem(&own, (size_t)problem, options, stop, answer);
+        solve_problem(&own, (size_t)problem, options, answer);
     solver_close(&own);
     return *stop ? CORE_STOPPED : CORE_DONE;
 }

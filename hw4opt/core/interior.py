@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hw4opt.core.arrays import Pointer, address, given
+from hw4opt.core.arrays import INT64, Pointer, Struct
 from hw4opt.core.library import function
 from hw4opt.core.team import helpers
 from hw4opt.core.threads import Stop, spread
@@ -117,7 +117,7 @@ def interior(
     with helpers(table.batch, table.q.shape[1]) as team:
 
         def call(low: int, high: int, stop: ctypes.c_int) -> int:
-            return _functions().interior(form, options, found, team, low, high, stop)
+            return _solve()(form, options, found, team, low, high, stop)
 
         spread(call, table.batch, STEPS_GUESSED * table.work)
     return points
@@ -129,30 +129,16 @@ def polish(table: RowTable, w: Array, u: Array, aim: Array, steps: int) -> Solve
     form, options, points = _Form.of(table), _Options(0.0, steps, math.inf), _new_points(table)
     found = _Answer.of(points)
     options.begin(table, w, u)
-    aims = given("aim", aim, table.batch, finite=False)
+    options.put((table.batch,), aim=aim)
 
     def call(low: int, high: int, stop: ctypes.c_int) -> int:
-        return _functions().polish(form, options, aims, found, low, high, stop)
+        return _solve()(form, options, found, None, low, high, stop)
 
     spread(call, table.batch, steps * table.work)
     return points
 
 
-class _Struct(ctypes.Structure):
-    """A structure of C with addresses of arrays, which it keeps alive."""
-
-    def __init__(self, *values: float) -> None:
-        super().__init__(*values)
-        self.kept: list[object] = []
-
-    def put(self, shape: tuple[int, ...], dtype: type = np.float64, **arrays: np.ndarray) -> None:
-        """Fields from arrays of this shape."""
-        self.kept.append(arrays)
-        for name, array in arrays.items():
-            setattr(self, name, address(name, array, shape, dtype))
-
-
-class _Map(_Struct):
+class _Map(Struct):
     _fields_ = (
         *((name, INT) for name in ("count", "first", "width")),
         *((name, Pointer) for name in ("index", "coef")),
@@ -171,13 +157,13 @@ class _Map(_Struct):
             assert first >= 0 and (not count or first + count + found.width - 1 <= base_rows)
             return found
         found.width = index.shape[1]
-        found.put((count, found.width), np.int64, index=index)
+        found.put((count, found.width), INT64, index=index)
         assert not count or (index.min() >= 0 and index.max() < base_rows)
         assert coef is None or coef.shape[1] == found.width
         return found
 
 
-class _Form(_Struct):
+class _Form(Struct):
     _fields_ = (
         *((name, INT) for name in ("batch", "r", "base_rows", "maps", "rows")),
         *((name, Pointer) for name in ("base", "map", "penalty", "q", "t", "low", "high", "length", "w_scale")),
@@ -215,12 +201,12 @@ class _Form(_Struct):
         return form
 
 
-class _Options(_Struct):
+class _Options(Struct):
     _fields_ = (
         ("tol", NUMBER),
         ("max_iterations", INT),
         ("end", NUMBER),
-        *((name, Pointer) for name in ("start_w", "start_u")),
+        *((name, Pointer) for name in ("start_w", "start_u", "aim")),
     )
 
     def begin(self, table: RowTable, w: Array | None, u: Array | None) -> None:
@@ -231,7 +217,7 @@ class _Options(_Struct):
             self.put(table.q.shape, start_u=np.ascontiguousarray(u))
 
 
-class _Answer(_Struct):
+class _Answer(Struct):
     _fields_ = tuple((name, Pointer) for name in ("w", "u", "interior", "gap", "iterations", "solved"))
 
     @classmethod
@@ -251,15 +237,7 @@ def _new_points(table: RowTable) -> SolvedPoints:
     return SolvedPoints(np.zeros(wide), np.zeros(table.q.shape), np.zeros(wide), np.zeros(b), *steps)
 
 
-class _PointFunctions(NamedTuple):
-    interior: Callable[..., int]
-    polish: Callable[..., int]
-
-
 @cache
-def _functions() -> _PointFunctions:
+def _solve() -> Callable[..., int]:
     form, options, answer = (ctypes.POINTER(one) for one in (_Form, _Options, _Answer))
-    return _PointFunctions(
-        function("core_interior", form, options, answer, ctypes.c_void_p, INT, INT, Stop),
-        function("core_polish", form, options, Pointer, answer, INT, INT, Stop),
-    )
+    return function("core_interior", form, options, answer, ctypes.c_void_p, INT, INT, Stop)

@@ -2,13 +2,14 @@
 #include "rows.h"
 
 #include <stdlib.h>
+#include <time.h>
 
-enum { BLOCK_ROWS = 256, KEPT_ENTRIES = 4000000, GROUPED_BLOCKS = 128, GROUPS = 32 };
+enum { KEPT_ENTRIES = 4000000, GROUPED_BLOCKS = 512, GROUPS = 32 };
 
 static const double PIVOT_ROUNDING = 1e-15; /* of a diagonal entry, times r */
 
 /* Row `row` of a map, (r). */
-static void make_row(const core_form *form, const row_map *map, size_t row, double *out) {
+static void make_row(const core_form *form, const row_map *map, size_t row, double *restrict out) {
     const size_t r = (size_t)form->r, width = (size_t)map->width;
     for (size_t c = 0; c < width; c++) {
         const size_t at = map->index ? (size_t)map->index[row * width + c] : (size_t)map->first + row + c;
@@ -21,54 +22,43 @@ static void make_row(const core_form *form, const row_map *map, size_t row, doub
     }
 }
 
-/* Rows of a block by columns, PAD rows at a time; `four` holds PAD rows of ld. */
-static void make_matrix(const core_form *form, const row_block *block, double *a, double *four) {
-    const row_map *map = form->map + block->map;
-    const size_t r = (size_t)form->r, ld = padded(r), size = block->size;
-    memset(four, 0, PAD * ld * sizeof *four);
-    for (size_t i = 0; i < size; i += PAD) {
-        for (size_t lane = 0; lane < PAD; lane++) {
-            if (i + lane < block->rows) make_row(form, map, block->offset + i + lane, four + lane * ld);
-            else memset(four + lane * ld, 0, ld * sizeof *four);
-        }
-        put_columns(four, ld, a + i, size);
+/* Rows of a block, padded with zeros. */
+static void make_matrix(const core_form *form, const row_block *block, double *a) {
+    const size_t r = (size_t)form->r, ld = padded(r);
+    for (size_t i = 0; i < block->rows; i++) {
+        make_row(form, form->map + block->map, block->offset + i, a + i * ld);
+        for (size_t j = r; j < ld; j++) a[i * ld + j] = 0.0;
     }
+    memset(a + block->rows * ld, 0, (block->size - block->rows) * ld * sizeof *a);
 }
 
 const double *block_matrix(const table *rows, const row_block *block, const row_group *group) {
     if (block->kept) return block->kept;
-    make_matrix(rows->form, block, group->made, group->scratch);
+    make_matrix(rows->form, block, group->made);
     return group->made;
 }
 
-void block_gram(const table *rows, const row_block *block, const double *a, const double *weight, const row_group *group) {
-    gram(a, block->size, rows->r, rows->ld, weight, group->h, group->scratch);
-}
-
-void begin_sums(table *rows, double *h, double *one, double *two) {
-    for (size_t g = 0; g < rows->groups; g++) {
-        row_group *group = rows->group + g;
-        const bool first = g == 0;
+const row_group *table_pass(table *rows, group_act act, void *data, double *h, double *one, double *two) {
+    const size_t ld = rows->ld;
+    row_group *total = rows->group;
+    for (row_group *group = total; group < total + rows->groups; group++) {
+        const bool first = group == total;
         group->h = first ? h : group->own_h, group->one = first ? one : group->own_one, group->two = first ? two : group->own_two;
         memset(group->sums, 0, sizeof group->sums);
         group->largest = 0.0;
         if (first) continue;
-        if (h) memset(group->h, 0, rows->ld * rows->ld * sizeof(double));
-        memset(group->one, 0, rows->ld * sizeof(double));
-        memset(group->two, 0, rows->ld * sizeof(double));
+        if (h) memset(group->h, 0, ld * ld * sizeof(double));
+        memset(group->own_one, 0, ld * sizeof(double)), memset(group->own_two, 0, ld * sizeof(double));
     }
-}
-
-void end_sums(table *rows) {
-    row_group *total = rows->group;
-    for (size_t g = 1; g < rows->groups; g++) {
-        const row_group *group = rows->group + g;
-        if (total->h) axpy(1.0, group->h, total->h, rows->ld * rows->ld);
-        if (total->one) axpy(1.0, group->one, total->one, rows->ld);
-        if (total->two) axpy(1.0, group->two, total->two, rows->ld);
+    team_run(rows->team, act, data, rows->groups);
+    for (const row_group *group = total + 1; group < total + rows->groups; group++) {
+        if (h) axpy(1.0, group->h, h, ld * ld);
+        if (one) axpy(1.0, group->one, one, ld);
+        if (two) axpy(1.0, group->two, two, ld);
         for (size_t k = 0; k < 4; k++) total->sums[k] += group->sums[k];
         total->largest = larger(total->largest, group->largest);
     }
+    return total;
 }
 
 static size_t count_blocks(const core_form *form) {
@@ -97,22 +87,19 @@ static double *cut(double *from, double **into[], size_t count, size_t each) {
 }
 
 /* Room for groups; those beyond the first have sums of their own. */
-static double *lay_groups(table *rows, double *from) {
-    const size_t ld = rows->ld, scratch = BLOCK_ROWS * TILE > PAD * ld ? BLOCK_ROWS * TILE : PAD * ld;
-    for (size_t g = 0; g < rows->groups; g++) {
-        row_group *group = rows->group + g;
-        group->made = take(&from, BLOCK_ROWS * ld), group->scratch = take(&from, scratch);
+static void lay_groups(table *rows, double *from) {
+    const size_t ld = rows->ld;
+    for (row_group *group = rows->group; group < rows->group + rows->groups; group++) {
+        group->made = take(&from, BLOCK_ROWS * ld), group->scratch = take(&from, BLOCK_ROWS * PAD);
         group->own_h = take(&from, ld * ld), group->own_one = take(&from, ld), group->own_two = take(&from, ld);
     }
-    return from;
 }
 
-static size_t group_size(size_t ld) {
-    return BLOCK_ROWS * ld + (BLOCK_ROWS * TILE > PAD * ld ? BLOCK_ROWS * TILE : PAD * ld) + ld * ld + 2 * ld + 5 * GAP;
-}
+static size_t group_size(size_t ld) { return BLOCK_ROWS * (ld + PAD) + ld * ld + 2 * ld + 5 * GAP; }
 
-int table_open(table *rows, const core_form *form, core_team *team) {
-    *rows = (table){.form = form, .r = (size_t)form->r, .ld = padded((size_t)form->r), .rows = (size_t)form->rows, .team = team};
+int table_open(table *rows, const core_form *form, core_team *team, stop_flag stop, double end) {
+    *rows = (table){.form = form, .team = team, .stop = stop, .end = end};
+    rows->r = (size_t)form->r, rows->ld = padded(rows->r), rows->rows = (size_t)form->rows;
     rows->blocks = count_blocks(form);
     rows->groups = rows->blocks < GROUPED_BLOCKS ? 1 : GROUPS;
     rows->block = calloc(rows->blocks + 1, sizeof *rows->block);
@@ -124,14 +111,14 @@ int table_open(table *rows, const core_form *form, core_team *team) {
     lay_blocks(rows);
     const size_t size = rows->size, ld = rows->ld;
     const bool keep = size * ld <= KEPT_ENTRIES;
-    double *next = rows->arrays = calloc(8 * size + 3 * ld + ld * ld + 12 * GAP + rows->groups * group_size(ld), sizeof *next);
+    const size_t room = 5 * size + 3 * ld + ld * ld + 9 * GAP + rows->groups * group_size(ld);
+    double *next = rows->arrays = calloc(room, sizeof *next);
     if (keep) rows->kept = malloc((size * ld + 1) * sizeof *rows->kept);
     if (!next || (keep && !rows->kept)) {
         table_close(rows);
         return CORE_MEMORY;
     }
-    next = cut(next, (double **[]){&rows->q, &rows->t, &rows->low, &rows->high, &rows->length, &rows->open, &rows->has_low,
-                                   &rows->has_high}, 8, size);
+    next = cut(next, (double **[]){&rows->q, &rows->t, &rows->low, &rows->high, &rows->length}, 5, size);
     next = cut(next, (double **[]){&rows->p, &rows->w_scale, &rows->b0}, 3, ld);
     rows->h0 = take(&next, ld * ld);
     lay_groups(rows, next);
@@ -140,7 +127,7 @@ int table_open(table *rows, const core_form *form, core_team *team) {
         memcpy(rows->length + block->at, form->length + block->from, block->rows * sizeof(double));
         for (size_t i = block->rows; i < block->size; i++) rows->length[block->at + i] = 1.0;
         if (!keep) continue;
-        make_matrix(form, block, rows->kept + block->at * ld, rows->group->scratch);
+        make_matrix(form, block, rows->kept + block->at * ld);
         block->kept = rows->kept + block->at * ld;
     }
     return CORE_DONE;
@@ -154,32 +141,34 @@ void table_close(table *rows) {
     *rows = (table){0};
 }
 
-/* Which rows are open, and have bounds, how many bounds and rows with one bound there are; the quadratic of a block
-   without bounds. */
+bool table_stopped(const table *rows) {
+    struct timespec now;
+    timespec_get(&now, TIME_UTC);
+    return *rows->stop || (double)now.tv_sec + 1e-9 * (double)now.tv_nsec >= rows->end;
+}
+
+/* How many bounds and rows with one bound there are; the quadratic of a block without bounds. */
 static void load_block(table *rows, row_block *block, row_group *group) {
-    double *q = rows->q + block->at, *t = rows->t + block->at, *low = rows->low + block->at, *high = rows->high + block->at;
-    double *open = rows->open + block->at, *has_low = rows->has_low + block->at, *has_high = rows->has_high + block->at;
+    const double *q = rows->q + block->at, *t = rows->t + block->at, *low = rows->low + block->at;
     double weight[BLOCK_ROWS], slope[BLOCK_ROWS], bounds = 0.0;
-    for (size_t i = 0; i < block->size; i++) {
-        const bool there = low[i] < high[i];
-        open[i] = there;
-        has_low[i] = there && low[i] > -INFINITY;
-        has_high[i] = there && high[i] < INFINITY;
-        bounds += has_low[i] + has_high[i];
-        group->sums[2] += has_low[i] + has_high[i] == 1.0;
+    EACH_ROW(block, i) {
+        const int count = has_low(rows, i) + has_high(rows, i);
+        bounds += count;
+        group->sums[2] += count == 1;
     }
     group->sums[1] += bounds;
     block->bounded = bounds > 0.0;
     if (block->bounded) return;
     for (size_t i = 0; i < block->size; i++) {
-        weight[i] = open[i] != 0.0 ? 1.0 / q[i] : 0.0;
-        slope[i] = open[i] != 0.0 ? -weight[i] * t[i] : low[i];
-        group->sums[0] += (open[i] != 0.0 ? -0.5 : -1.0) * slope[i] * t[i];
+        const bool open = is_open(rows, block->at + i);
+        weight[i] = open ? 1.0 / q[i] : 0.0;
+        slope[i] = open ? -weight[i] * t[i] : low[i];
+        group->sums[0] += (open ? -0.5 : -1.0) * slope[i] * t[i];
     }
     group->sums[3] += 1.0;
     const double *a = block_matrix(rows, block, group);
-    block_gram(rows, block, a, weight, group);
-    adjoint(a, block->size, rows->r, slope, group->one);
+    gram(a, block->size, rows->ld, weight, group->h, group->scratch);
+    add_rows(slope, a, block->size, rows->ld, group->one, rows->ld);
 }
 
 static void load_group(void *data, size_t g) {
@@ -204,10 +193,9 @@ void table_load(table *rows, size_t problem) {
     memset(rows->b0, 0, rows->ld * sizeof(double));
     memcpy(rows->p, form->penalty + problem * r, r * sizeof(double));
     memcpy(rows->w_scale, form->w_scale + problem * r, r * sizeof(double));
-    begin_sums(rows, rows->h0, rows->b0, NULL);
-    team_run(rows->team, load_group, rows, rows->groups);
-    end_sums(rows);
-    const double *sums = rows->group->sums;
+    rows->penalized = true;
+    for (size_t j = 0; j < r; j++) rows->penalized &= rows->p[j] > 0.0;
+    const double *sums = table_pass(rows, load_group, rows, rows->h0, rows->b0, NULL)->sums;
     rows->c0 = sums[0], rows->bounds = (size_t)sums[1], rows->two_sided = sums[2] == 0.0, rows->curved = sums[3] > 0.0;
 }
 
@@ -215,7 +203,8 @@ static void forward_group(void *data, size_t g) {
     table *rows = data;
     for (row_block *block = first_block(rows, g); block < first_block(rows, g + 1); block++)
         if (block->bounded || !rows->only_bounded)
-            forward(block_matrix(rows, block, rows->group + g), block->size, rows->r, rows->w_in, rows->z_out + block->at);
+            dots(block_matrix(rows, block, rows->group + g), block->size, rows->ld, rows->w_in, rows->z_out + block->at,
+                 rows->ld);
 }
 
 void table_forward(table *rows, const double *w, double *z, bool only_bounded) {

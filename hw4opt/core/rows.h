@@ -41,13 +41,16 @@ typedef struct {
     int64_t data_rows;
 } core_form;
 
-/* Rows that are visited together, their matrix by columns: kept, or made when it is asked for. */
+enum { BLOCK_ROWS = 64 };
+
+/* Rows that are visited together, their matrix kept, or made when it is asked for. */
 typedef struct {
     size_t rows, size;     /* how many, and padded */
     size_t from, at;       /* the first one's place in the table, and in padded arrays */
     size_t map, offset;    /* whose rows, from which one on */
     const double *kept;
     bool bounded; /* of the current problem: some row has a bound */
+    double largest_dual, largest_z, mean_z, mean_length; /* of the rows of its map, where polishing begins */
 } row_block;
 
 /* What a group of neighbouring blocks is visited with: room for a block's matrix and for the weighted columns of its
@@ -66,9 +69,10 @@ typedef struct {
     size_t groups;
     row_group *group;
     core_team *team;
+    stop_flag stop;
+    double end; /* seconds since the epoch */
     double *kept, *arrays;
     double *q, *t, *low, *high, *length;
-    double *open, *has_low, *has_high; /* 1 or 0 */
     double *p, *w_scale;               /* (ld) */
     double *h0, *b0;                   /* of the blocks without bounds: ½ wᵀh0 w + b0ᵀw + c0 */
     double c0;
@@ -78,24 +82,36 @@ typedef struct {
     bool only_bounded;
     double z_scale, u_scale;
     bool two_sided; /* every bounded row has both bounds */
+    bool penalized; /* every column has a penalty */
     bool curved;    /* h0 is not 0 */
 } table;
 
-int table_open(table *rows, const core_form *form, core_team *team);
+int table_open(table *rows, const core_form *form, core_team *team, stop_flag stop, double end);
 void table_close(table *rows);
 void table_load(table *rows, size_t problem);
+bool table_stopped(const table *rows); /* by another thread, or by the clock */
 const double *block_matrix(const table *rows, const row_block *block, const row_group *group);
-void block_gram(const table *rows, const row_block *block, const double *a, const double *weight, const row_group *group);
 
 /* The blocks of a group. */
 static inline row_block *first_block(const table *rows, size_t group) {
     return rows->block + group * rows->blocks / rows->groups;
 }
 
-/* Set sums to 0: of the first group, h, one and two (NULL: not used) are left as they are. */
-void begin_sums(table *rows, double *h, double *one, double *two);
-/* Add up what the groups found in the first one. */
-void end_sums(table *rows);
+#define EACH_BOUNDED_BLOCK_OF(rows, g, block)                                                           \
+    for (row_block *block = first_block(rows, g); block < first_block(rows, (g) + 1); block++) \
+        if (block->bounded)
+#define EACH_BOUNDED_BLOCK(rows, block) \
+    for (row_block *block = (rows)->block; block < (rows)->block + (rows)->blocks; block++) if (block->bounded)
+#define EACH_ROW(block, i) for (size_t i = (block)->at; i < (block)->at + (block)->size; i++)
+#define EACH_VECTOR(block, i) for (size_t i = (block)->at; i < (block)->at + (block)->size; i += LANES)
+
+static inline bool is_open(const table *rows, size_t i) { return rows->low[i] < rows->high[i]; }
+static inline bool has_low(const table *rows, size_t i) { return is_open(rows, i) && rows->low[i] > -INFINITY; }
+static inline bool has_high(const table *rows, size_t i) { return is_open(rows, i) && rows->high[i] < INFINITY; }
+
+/* Visit all blocks by groups; what they add to h, one and two (NULL: nothing), to `sums` and to `largest`, which are
+   cleared before, stands in the first group. */
+const row_group *table_pass(table *rows, group_act act, void *data, double *h, double *one, double *two);
 
 /* z = A w over all rows, or those of blocks with bounds. */
 void table_forward(table *rows, const double *w, double *z, bool only_bounded);

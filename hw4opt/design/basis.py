@@ -7,12 +7,13 @@ columns it needs.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from hw4opt.core.pivots import GreedyPivots, greedy_pivots
 from hw4opt.errors import InputError
 from hw4opt.kernels import VALUE, Kernel, Precomputed
 from hw4opt.running.threads import parallel_map
@@ -74,56 +75,28 @@ def _kinds(columns: np.ndarray) -> list[int]:
     return sorted(set(columns.tolist()))
 
 
-def _pivot(
-    kernel: Kernel, x: Array, columns: np.ndarray, diagonal: Array, limit: int
-) -> tuple[np.ndarray, Array, bool]:
-    """Greedy pivots among the candidates, the inverse of their Cholesky factor, and whether the truncation level was
-    reached."""
-    kinds = [(column, columns == column) for column in _kinds(columns)]
-    largest = diagonal[kinds[0][1]].max()
-    weight = np.ones_like(diagonal)  # slopes are measured in units of values
-    for _, mine in kinds[1:]:
-        weight[mine] = largest / max(diagonal[mine].max(), 1e-300)
-    column_of, weights = _columns(kernel, x, columns, kinds), weight.tolist()
-    left = diagonal * weight
-    floor = TRUNCATION * float(left.max())
-    rows = np.empty((min(64, limit), len(x)))
-    pivots: list[int] = []
-    while len(pivots) < limit:
-        best = int(left.argmax())
-        size = left.item(best)
-        if size <= floor:
-            break
-        done = len(pivots)
-        if done == len(rows):
-            rows = np.concatenate([rows, np.empty((min(done, limit - done), len(x)))])
-        known, fresh = rows[:done], rows[done]
-        np.dot(known[:, best], known, out=fresh)
-        np.subtract(column_of(best), fresh, out=fresh)
-        fresh /= math.sqrt(size / weights[best])
-        square = fresh * fresh
-        left -= square if len(kinds) == 1 else weight * square
-        left[best] = 0.0
-        pivots.append(best)
-    chosen = np.array(pivots, dtype=int)
-    return chosen, np.linalg.inv(np.triu(rows[: len(chosen), chosen])), bool(left.max() <= floor)
+def _pivots(gram: Array | Callable[[int], Array], diagonal: Array, kinds: int, limit: int) -> GreedyPivots:
+    """Greedy pivots among the candidates, those of one kind behind those of another; slopes are measured in units of
+    values."""
+    weight = np.ones(len(diagonal))
+    if kinds > 1:
+        largest = diagonal.reshape(kinds, -1).max(axis=1)
+        weight = np.repeat(largest[0] / np.maximum(largest, 1e-300), len(diagonal) // kinds)
+    floor = TRUNCATION * float((weight * diagonal).max())
+    return greedy_pivots(gram, diagonal, weight, floor, min(limit, len(diagonal)))
 
 
-def _columns(
-    kernel: Kernel, x: Array, columns: np.ndarray, kinds: list[tuple[int, np.ndarray]]
-) -> Callable[[int], Array]:
-    """The Gram matrix of the candidates, by column."""
+def _gram(kernel: Kernel, x: Array, kinds: Sequence[int]) -> Array | Callable[[int], Array]:
+    """The Gram matrix of the candidates, whole or by column."""
     if isinstance(kernel, Precomputed):
-        return lambda j: x[:, j]
+        return lambda j: x[:, j].copy()
     if len(kinds) == 1 and len(x) <= MAX_WHOLE_GRAM_ROWS:
-        gram = kernel.gram(x, x)
-        return gram.__getitem__
+        return kernel.gram(x, x)
 
     def column(j: int) -> Array:
-        out = np.empty(len(x))
-        for kind, mine in kinds:
-            out[mine] = kernel.between(x[mine], kind, x[j : j + 1], int(columns[j]))[:, 0]
-        return out
+        of, point = divmod(j, len(x))
+        parts = [kernel.between(x, kind, x[point : point + 1], kinds[of]) for kind in kinds]
+        return np.concatenate(parts).ravel()
 
     return column
 
@@ -132,22 +105,25 @@ def build_basis(
     kernel: Kernel, x: Array, slopes: tuple[int, ...] = (), limit: int | None = None
 ) -> tuple[Basis, Array]:
     """The basis over evaluation at the rows of x and the slopes there along the named columns, and its values at x."""
-    size = len(x) * (1 + len(slopes))
+    kinds, is_gram = (VALUE, *slopes), isinstance(kernel, Precomputed)
+    size = len(x) * len(kinds)
     limit = limit or (size if size <= 2 * RANK_LIMIT else RANK_LIMIT)
-    every = np.arange(len(x)) if len(x) <= PIVOT_CANDIDATES or isinstance(kernel, Precomputed) else None
-    candidates = np.unique(np.linspace(0, len(x) - 1, PIVOT_CANDIDATES).astype(int)) if every is None else every
+    every = len(x) <= PIVOT_CANDIDATES or is_gram
+    candidates = np.arange(len(x)) if every else np.unique(np.linspace(0, len(x) - 1, PIVOT_CANDIDATES).astype(int))
     while True:
-        points = np.concatenate([x[candidates]] * (1 + len(slopes)))
-        columns = np.repeat([VALUE, *slopes], len(candidates))
-        diagonal = np.concatenate([diagonal_of(kernel, x[candidates], column) for column in (VALUE, *slopes)])
+        points = x if every else x[candidates]
+        diagonal = np.concatenate([diagonal_of(kernel, points, column) for column in kinds])
         check_size(kernel, diagonal)
         if not diagonal.max() > 0:
             raise InputError("the kernel is zero at every data point; give another kernel, or coef0 above 0")
-        pivots, factor, complete = _pivot(kernel, points, columns, diagonal, limit)
-        kept = pivots[:, None].astype(float) if isinstance(kernel, Precomputed) else points[pivots]
-        basis = Basis(kernel, kept, columns[pivots], factor, complete)
-        values = basis.evaluate(x)
-        if every is not None or not complete:
+        gram = _gram(kernel, points, kinds)
+        pivots = _pivots(gram, diagonal, len(kinds), limit)
+        of, place = np.divmod(pivots.places, len(points))
+        kept = place[:, None].astype(float) if is_gram else points[place]
+        basis = Basis(kernel, kept, np.array(kinds)[of], pivots.inverse, pivots.complete)
+        # what `evaluate` gives, to the last digit: its kernel values are there
+        values = gram.take(place, axis=1) @ basis.factor if isinstance(gram, np.ndarray) else basis.evaluate(x)
+        if every or not pivots.complete:
             return basis, values
         left = kernel.diagonal(x) - np.einsum("ij,ij->i", values, values)
         worst = np.argpartition(left, -256)[-256:]

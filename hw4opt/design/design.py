@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 
@@ -16,8 +15,9 @@ from hw4opt.design.basis import Basis, Functionals, build_basis, diagonal_of
 from hw4opt.design.truncation import left_out
 from hw4opt.kernels import FUNCTIONAL_OF_ORDER, VALUE, Kernel
 from hw4opt.terms import Acts, AtPoints
-from hw4opt.terms.base import Array
+from hw4opt.terms.base import EPS, Array
 from hw4opt.terms.row_map import RowMap
+from hw4opt.validation.frozen import cached_property
 
 
 def with_room(x: Array, intercept: bool) -> Array:
@@ -163,8 +163,7 @@ class Design:
             return np.zeros(len(self.matrix))
         exact = np.concatenate([diagonal_of(self.kernel, *one) for one in self.functionals])
         kernel_part = self.matrix[:, : self.matrix.shape[1] - self.intercept]
-        kept = np.einsum("ij,ij->i", kernel_part, kernel_part)
-        return np.maximum(exact - kept, 4 * np.finfo(float).eps * exact)
+        return np.maximum(exact - np.vecdot(kernel_part, kernel_part), 4 * EPS * exact)
 
     @cached_property
     def largest(self) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 from hw4opt.form.box_rows import BoxRows
@@ -13,6 +12,7 @@ from hw4opt.form.chunks import CHUNK_ROWS, Chunk
 from hw4opt.form.operator import Block, RowOperator
 from hw4opt.form.term_rows import Rows, TermRows
 from hw4opt.terms.base import Array
+from hw4opt.validation.frozen import cached_property
 
 
 class Kind(NamedTuple):

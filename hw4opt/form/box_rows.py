@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from hw4opt.form.gap_cost import row_slack
 from hw4opt.form.rows import RowFunctions, cut_rows
 from hw4opt.terms.base import Array
+from hw4opt.validation.frozen import cached_property
 
 CONSTRAINT_ROUNDING = 1e-14  # of the largest z: a constraint violated by no more is met
 
@@ -68,17 +68,17 @@ class BoxRows(RowFunctions):
     @cached_property
     def all_open(self) -> bool:
         """Whether every row depends on z."""
-        return bool(self.open.all())
+        return _every(self.open)
 
     @cached_property
     def low_bounded(self) -> bool:
         """Whether u of some open row is bounded below."""
-        return bool((np.isfinite(self.low) & self.open).any())
+        return _some(np.isfinite(self.low) & self.open)
 
     @cached_property
     def high_bounded(self) -> bool:
         """Whether u of some open row is bounded above."""
-        return bool((np.isfinite(self.high) & self.open).any())
+        return _some(np.isfinite(self.high) & self.open)
 
     @cached_property
     def flat(self) -> np.ndarray:
@@ -93,7 +93,7 @@ class BoxRows(RowFunctions):
     @cached_property
     def has_constraints(self) -> bool:
         """Whether some row is infinite on one side."""
-        return not self.all_curved and bool(self.one_sided.any())
+        return not self.all_curved and _some(self.one_sided)
 
     @cached_property
     def _half_bounded(self) -> np.ndarray:
@@ -101,16 +101,17 @@ class BoxRows(RowFunctions):
 
     @cached_property
     def _any_half_bounded(self) -> bool:
-        return bool(self._half_bounded.any())
+        return _some(self._half_bounded)
 
     @cached_property
     def all_curved(self) -> bool:
         """Whether every row has curvature somewhere."""
-        return bool((self.quadratic > 0).all())
+        return _every(self.quadratic > 0)
 
     @cached_property
-    def _none_curved(self) -> bool:
-        return not self.quadratic.any()
+    def none_curved(self) -> bool:
+        """Whether every row is linear, or piecewise linear."""
+        return not _some(self.quadratic)
 
     @property
     def largest_curvature(self) -> Array:
@@ -144,19 +145,19 @@ class BoxRows(RowFunctions):
         else:
             steep = np.where(v > 0, np.inf, np.where(v < 0, -np.inf, 0.0))
             with np.errstate(divide="ignore", invalid="ignore"):
-                free = steep if self._none_curved else np.where(self.quadratic > 0, v / self.quadratic, steep)
+                free = steep if self.none_curved else np.where(self.quadratic > 0, v / self.quadratic, steep)
         return np.minimum(np.maximum(free, self.low), self.high)
 
     def curvature(self, z: Array) -> Array:
         zero = np.zeros((1, 1))
         return self.prox_dual_slope(z, zero, zero, self.gradient(z))
 
-    def slack(self, z: Array, u: Array, price: Array) -> Array:
+    def slack(self, z: Array, u: Array, price: Array, rounding: Array | float = 0.0) -> Array:
         v = z - self.shift
         p = self._gradient(v)
         if self._any_half_bounded:
-            met = self._half_bounded & (np.abs(v) <= CONSTRAINT_ROUNDING * np.abs(z).max(axis=1, keepdims=True))
-            v = np.where(met, 0.0, v)
+            rounding = np.maximum(rounding, CONSTRAINT_ROUNDING * np.abs(z).max(axis=1, keepdims=True))
+            v = np.where(self._half_bounded & (np.abs(v) <= rounding), 0.0, v)
         return row_slack(p, u, v, self.quadratic, price)
 
     def clip_dual(self, u: Array) -> Array:
@@ -172,3 +173,13 @@ class BoxRows(RowFunctions):
     def prox_dual_slope(self, z: Array, center: Array, step: Array, u: Array) -> Array:
         with np.errstate(divide="ignore"):
             return np.where((u > self.low) & (u < self.high), 1.0 / (self.quadratic + step), 0.0)
+
+
+def _every(flags: Array) -> bool:
+    """Whether all are set; of one flag, which (1, 1) arrays have, at once."""
+    return bool(flags.item() if flags.size == 1 else flags.all())
+
+
+def _some(flags: Array) -> bool:
+    """Whether one is set; of one flag at once."""
+    return bool(flags.item() if flags.size == 1 else flags.any())

@@ -35,8 +35,9 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
     if not batch:
         raise InputError("there is no problem to solve")
     first = batch[0]
+    kinds = [(type(term), term.acts) for term in first.terms]
     for number, problem in enumerate(batch[1:], 1):
-        _check_shared(first, problem, number)
+        _check_shared(first, kinds, problem, number)
     design = first.design
     level = np.array([[problem.level] for problem in batch]) if first.intercept else np.zeros((len(batch), 1))
     maps: dict[Acts, FoldRows] = {}
@@ -84,8 +85,8 @@ def _add_up(terms: Sequence[Term]) -> bool:
     return not (math.isinf(low) and math.isinf(high))
 
 
-def _check_shared(first: Problem, other: Problem, number: int) -> None:
-    same_rows = other.x is first.x or np.array_equal(other.x, first.x)
+def _check_shared(first: Problem, kinds: Sequence[tuple[type, Acts]], other: Problem, number: int) -> None:
+    same_rows = other.x is first.x or (other.x.shape == first.x.shape and bool((other.x == first.x).all()))
     same_active = (other.active is None and first.active is None) or np.array_equal(
         np.arange(len(first.y)) if first.active is None else first.active,
         np.arange(len(other.y)) if other.active is None else other.active,
@@ -101,7 +102,6 @@ def _check_shared(first: Problem, other: Problem, number: int) -> None:
             f"problem {number} of the batch differs from the first in x, kernel, intercept or rows "
             "of weight 0; a batch shares them"
         )
-    kinds = [(type(term), term.acts) for term in first.terms]
     if [(type(term), term.acts) for term in other.terms] != kinds:
         raise InputError(
             f"problem {number} of the batch has other terms than the first; a batch shares their "
@@ -148,14 +148,14 @@ def term_rows(
 ) -> TermRows | None:
     """Those of regularizers or constraints that share their rows, z = A w + offset; None if there are none, or of
     weight 0."""
-    columns = [terms for terms in columns if any(table.low < table.high for term in terms for table in _tables(term))]
-    if not rows.count or not columns:
+    given = [(terms, [_tables(term) for term in terms]) for terms in columns]
+    there = [pair for pair in given if any(one.low < one.high for tables in pair[1] for one in tables)]
+    if not rows.count or not there:
         return None
-    if len(columns) == 1:
-        tables = [_tables(term) for term in columns[0]]
-    else:
-        each = [[_tables(term)[0] for term in terms] for terms in zip(*columns, strict=True)]
-        tables = [(Table(low=sum(one.low for one in row), high=sum(one.high for one in row)),) for row in each]
+    columns, tables = [terms for terms, _ in there], there[0][1]
+    if len(there) > 1:
+        each = zip(*(tables for _, tables in there), strict=True)
+        tables = [(Table(low=sum(one.low for (one,) in row), high=sum(one.high for (one,) in row)),) for row in each]
     boxes = _present(_boxes(columns[0][0].name, tables, offset), active)
     weights = np.ones((len(offset), 1)) if active is None else active
     return TermRows(tuple(columns), rows, offset, weights, boxes)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import reduce
 from operator import add
 
 import numpy as np
@@ -27,6 +27,7 @@ from hw4opt.form.operator import RowOperator, rows_of_blocks
 from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.form.term_rows import TermRows
 from hw4opt.terms.base import Array
+from hw4opt.validation.frozen import cached_property
 
 EMPTY_COLUMN_SQUARE = 1e-290  # mean square of a column that is 0 in every row
 FREE_COLUMN_CURVATURE = 1e-6  # of the curvature that the loss would have if all its rows were free
@@ -83,8 +84,8 @@ class Form:
     @cached_property
     def operator(self) -> RowOperator:
         """A."""
-        listed = [(term.map, Kind.of(one)) for term in self.terms for one in term.functions]
-        return RowOperator([one for one, _ in listed], [kind for _, kind in listed], self.matrix)
+        listed = [(term.map, one) for term in self.terms for one in term.functions]
+        return RowOperator([one for one, _ in listed], lambda: [Kind.of(one) for _, one in listed], self.matrix)
 
     @property
     def size(self) -> int:

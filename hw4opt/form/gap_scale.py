@@ -69,8 +69,10 @@ def reference(loss: TermRows, free_level: bool, charged: Array) -> Reference:
     batch = len(loss.offset)
     constant = _best_constant(loss) if free_level else np.zeros((batch, 1))
     lost = loss.excess(constant)
-    share = np.ones(lost.shape) if loss.weights.shape[1] == 1 else _share(loss.weights)
-    lost *= share
+    share = np.ones(lost.shape)
+    if loss.weights.shape[1] > 1:
+        share = _share(loss.weights)
+        lost *= share
     median, count = _median_and_count(lost)
     return Reference(lost, count * median, charged, share)
 
@@ -110,16 +112,17 @@ def _best_constant(loss: TermRows) -> Array:
     """The constant of least loss, (b, 1), among some of the rows where there are many."""
     some = np.linspace(0, loss.count - 1, min(loss.count, CONSTANT_FIT_ROWS)).astype(int)
     if (smooth := loss.smooth) is not None:
-        return _smooth_constant(smooth.cut(some))
+        return smooth_constant(smooth.cut(some))
     return _zero_of_slopes([box.cut(some) for box in loss.boxes], len(some))
 
 
-def _smooth_constant(rows: SmoothRows) -> Array:
-    """By Newton's method, no step longer than MAX_CONSTANT_FIT_STEP."""
+def smooth_constant(rows: SmoothRows, steps: int = CONSTANT_FIT_STEPS) -> Array:
+    """The z of least loss that is the same in every row, (b, 1): by Newton's method, no step longer than
+    MAX_CONSTANT_FIT_STEP."""
     weights = np.broadcast_to(rows.weights, rows.targets.shape)
     total = np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
     c = (weights * (rows.term.guess(rows.targets) - rows.offset)).sum(axis=1, keepdims=True) / total
-    for _ in range(CONSTANT_FIT_STEPS):
+    for _ in range(steps):
         z = np.broadcast_to(c, rows.targets.shape)
         slope, curvature = (one.sum(axis=1, keepdims=True) for one in (rows.gradient(z), rows.curvature(z)))
         c = c - np.clip(slope / np.maximum(curvature, 1e-300), -MAX_CONSTANT_FIT_STEP, MAX_CONSTANT_FIT_STEP)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate, groupby, pairwise
 from typing import Protocol, TypeVar
 
@@ -19,17 +18,17 @@ from hw4opt.form.chunks import Chunk, chunks, is_small
 from hw4opt.running.threads import FEWEST_ITEMS, parallel_map
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
+from hw4opt.validation.frozen import cached_property
 
 SHORTEST_ROW = 1e-3  # of the typical row: no row counts as shorter
 
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """The rows of one row map: their places in the table of all rows, and what kind of functions they have."""
+    """The rows of one row map, and their places in the table of all rows."""
 
     map: RowMap
     span: slice
-    kind: Hashable
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,13 +86,13 @@ def rows_of_blocks(batch: int, size: int, blocks: Sequence[B], act: Callable[[B]
 
 
 class RowOperator:
-    """A (M, r) over the maps' rows, for w (b, r) and u (b, M)."""
+    """A (M, r) over the maps' rows, for w (b, r) and u (b, M); kinds() tells the kind of functions of each map's rows,
+    which blocks go by."""
 
-    def __init__(self, maps: Sequence[RowMap], kinds: Sequence[Hashable], matrix: Array) -> None:
-        self.base = matrix
-        edges = [0, *accumulate(one.count for one in maps)]
-        spans = [slice(low, high) for low, high in pairwise(edges)]
-        self.segments = [Segment(*row) for row in zip(maps, spans, kinds, strict=True)]
+    def __init__(self, maps: Sequence[RowMap], kinds: Callable[[], Sequence[Hashable]], matrix: Array) -> None:
+        self.base, self.kinds = matrix, kinds
+        edges = [0, *accumulate([one.count for one in maps])]
+        self.segments = [Segment(one, slice(*span)) for one, span in zip(maps, pairwise(edges), strict=True)]
         self.size = edges[-1]
 
     @cached_property
@@ -113,15 +112,15 @@ class RowOperator:
 
     @cached_property
     def blocks(self) -> list[Block]:
+        there = [pair for pair in zip(self.segments, self.kinds(), strict=True) if pair[0].map.count]
         if self.whole is None:
             return [
-                Block(self, slice(one.span.start + chunk.low, one.span.start + chunk.high), one.kind, [one], chunk)
-                for one in self.segments
+                Block(self, slice(one.span.start + chunk.low, one.span.start + chunk.high), kind, [one], chunk)
+                for one, kind in there
                 for chunk in self._chunks[id(one.map)]
             ]
-        there = [one for one in self.segments if one.map.count]
-        groups = [list(group) for _, group in groupby(there, key=lambda one: one.kind)]
-        return [Block(self, slice(one[0].span.start, one[-1].span.stop), one[0].kind, one) for one in groups]
+        groups = [(kind, [one for one, _ in pairs]) for kind, pairs in groupby(there, key=lambda pair: pair[1])]
+        return [Block(self, slice(one[0].span.start, one[-1].span.stop), kind, one) for kind, one in groups]
 
     @cached_property
     def lengths(self) -> Array:
@@ -129,28 +128,12 @@ class RowOperator:
         row's own where A is kept; of others that of their map."""
         found = np.empty(self.size)
         for one in self.segments:
-            found[one.span] = typical = self.typical_length(one.map)
+            typical = self.typical_length(one.map)
             if self.whole is not None and one.map.coef is not None:
                 rows = self.whole[one.span]
-                found[one.span] = np.maximum(np.sqrt(np.vecdot(rows, rows)), SHORTEST_ROW * typical)
-        return found
-
-    @cached_property
-    def totals(self) -> Array | float:
-        """Σ|coef| of every row, (M,), or 1 where no row has coefficients."""
-        if all(one.map.coef is None for one in self.segments):
-            return 1.0
-        found = np.empty(self.size)
-        for one in self.segments:
-            found[one.span] = one.map.total
-        return found
-
-    @cached_property
-    def differences(self) -> np.ndarray:
-        """(M,) bool: rows with coefficients of their own."""
-        found = np.zeros(self.size, dtype=bool)
-        for one in self.segments:
-            found[one.span] = one.map.coef is not None
+                np.maximum(np.sqrt(np.vecdot(rows, rows)), SHORTEST_ROW * typical, out=found[one.span])
+            else:
+                found[one.span] = typical
         return found
 
     def forward(self, w: Array) -> Array:
@@ -189,7 +172,8 @@ class RowOperator:
     @cached_property
     def _column_squares(self) -> dict[int, Array]:
         if self.whole is not None:
-            return {id(one.map): np.square(self.whole[one.span]).sum(axis=0) for one in self.segments}
+            squares = np.square(self.whole)
+            return {id(one.map): np.add.reduce(squares[one.span]) for one in self.segments}
         zero = np.zeros(self.base.shape[1])
         return {
             key: sum(parallel_map(lambda chunk: np.square(chunk.matrix).sum(axis=0), parts), zero)

@@ -38,8 +38,9 @@ class RowFunctions(ABC):
         """f''(z); 0 at breakpoints and beyond them."""
 
     @abstractmethod
-    def slack(self, z: Array, u: Array, price: Array) -> Array:
-        """f(z) + f*(u) - z u for u in the domain of f*; a violated constraint costs `price` times the violation."""
+    def slack(self, z: Array, u: Array, price: Array, rounding: Array | float = 0.0) -> Array:
+        """f(z) + f*(u) - z u for u in the domain of f*; a constraint violated by more than `rounding` costs `price`
+        times the violation."""
 
     @abstractmethod
     def clip_dual(self, u: Array) -> Array:
@@ -66,7 +67,7 @@ class RowFunctions(ABC):
         """The rows f(size·z)/worth, (b, 1) each."""
 
 
-def cut_rows(array: Array, columns: slice | np.ndarray, batch: np.ndarray | slice) -> Array:
+def cut_rows(array: Array, columns: slice | np.ndarray, batch: np.ndarray | slice = slice(None)) -> Array:
     """Some columns of some problems, by their numbers, of an array (b, m) or (b, 1); one that all problems share stays
     one."""
     if isinstance(batch, np.ndarray) and not array.strides[0]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from hw4opt.form.box_rows import BoxRows
 from hw4opt.form.rows import RowFunctions, cut_rows
 from hw4opt.terms import Likelihood, Smooth
 from hw4opt.terms.base import EPS, Array
+from hw4opt.validation.frozen import cached_property
 
 LEAST_CURVATURE, LARGEST_SLOPE = 1e-290, 1e290  # of a row that is not a line, and of one whose exponential overflows
 
@@ -94,7 +94,7 @@ class SmoothRows(RowFunctions):
         low, high = (np.where(flat, slope, end) for end in (-np.inf, np.inf))
         return BoxRows(quadratic, z - quadratic * slope, low, high)
 
-    def slack(self, z: Array, u: Array, price: Array | float = 0.0) -> Array:
+    def slack(self, z: Array, u: Array, price: Array | float = 0.0, rounding: Array | float = 0.0) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):
             p = np.where(self.weights > 0, u / self.weights, 0.0)
         return self._weighted(self.term.slack(z + self.offset, p, self.targets))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from functools import reduce
 from operator import add
 
 import numpy as np
@@ -13,6 +13,7 @@ from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.terms import Acts, Loss, PiecewiseQuadratic, Term
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
+from hw4opt.validation.frozen import cached_property
 
 Rows = BoxRows | SmoothRows
 
@@ -52,7 +53,7 @@ class TermRows:
         first = self.functions[0]
         return first if isinstance(first, SmoothRows) else None
 
-    @property
+    @cached_property
     def boxes(self) -> tuple[BoxRows, ...]:
         """The box-constrained functions; none of a smooth loss."""
         return tuple(one for one in self.functions if isinstance(one, BoxRows))

@@ -22,6 +22,7 @@ class Logistic(Likelihood):
     name: ClassVar[str] = "logistic"
     steepest: ClassVar[float] = 0.25
     expected: ClassVar[str] = "probability of"
+    classifies: ClassVar[bool] = True
 
     def check_targets(self, y: Array) -> Array:
         values = set(np.unique(y).tolist())

@@ -90,6 +90,29 @@ class Components:
         groups    (m,) labels: rows of a group share one component, whose probability depends on all their counts
         Raises `InputError` for what is no count of the law.
         """
+        z, counts = self._checked_counts(x, y, offset)
+        logs = -self.loss.slack(z, np.zeros_like(z), counts)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if groups is not None:
+                unit = np.unique(np.asarray(groups), return_inverse=True)[1]
+                logs = np.stack([np.bincount(unit, of_component) for of_component in logs.T], axis=1)[unit]
+            logs = np.log(self.proportions) + logs
+            shares = np.exp(logs - logs.max(axis=1, keepdims=True))
+            return shares / shares.sum(axis=1, keepdims=True)
+
+    def log_likelihood(self, x: ArrayLike, y: ArrayLike, offset: ArrayLike | None = None) -> Array:
+        """log Σ_j π_j p_j(y_i) of the counts y (m,) of new rows, log y! in, (m,).
+
+        Raises `InputError` for what is no count of the law.
+        """
+        z, counts = self._checked_counts(x, y, offset)
+        with np.errstate(divide="ignore"):
+            logs = np.log(self.proportions) - self.loss.slack(z, np.zeros_like(z), counts)
+        largest = logs.max(axis=1)
+        return largest + np.log(np.exp(logs - largest[:, None]).sum(axis=1)) - self.loss.least(counts[:, 0])
+
+    def _checked_counts(self, x: ArrayLike, y: ArrayLike, offset: ArrayLike | None) -> tuple[Array, Array]:
+        """The linear predictors (m, k) of rows, and their counts (m, 1)."""
         z = self._log_rates(x, offset)
         counts = real_vector("y", y, len(z), 0.0)
         for row in np.flatnonzero(counts < self.law.least)[:1]:
@@ -97,15 +120,7 @@ class Components:
                 f"y holds {counts[row]:g} in row {row}; counts of this mixture are {self.law.least:g} or more",
                 row,
             )
-        above = (counts - self.law.least)[:, None]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs = -self.law.divergence(z, above, above - self.law.rise(z))
-            if groups is not None:
-                unit = np.unique(np.asarray(groups), return_inverse=True)[1]
-                logs = np.stack([np.bincount(unit, of_component) for of_component in logs.T], axis=1)[unit]
-            logs = np.log(self.proportions) + logs
-            shares = np.exp(logs - logs.max(axis=1, keepdims=True))
-            return shares / shares.sum(axis=1, keepdims=True)
+        return z, counts[:, None]
 
     def _log_rates(self, x: ArrayLike, offset: ArrayLike | None) -> Array:
         if offset is None and self.has_offset:

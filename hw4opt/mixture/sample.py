@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from hw4opt.solvers._smooth_objective import pieces_of
 from hw4opt.terms.base import Array
 from hw4opt.terms.laws import POISSON_LAW, Law
 from hw4opt.terms.row_map import RowMap
+from hw4opt.validation.frozen import cached_property
 
 ENTRIES_AT_A_TIME = 65_536  # of one (components, rows) array: it stays in a core's cache
 MIN_ROWS_AT_A_TIME = 1_024  # however many components there are

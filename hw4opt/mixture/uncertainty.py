@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hw4opt.design.unit_diagonal import inverse_root_diagonal, scaled_by
-from hw4opt.inference import UNIDENTIFIED_SHARE
+from hw4opt.inference.standard_errors import UNIDENTIFIED_SHARE
 from hw4opt.terms.base import Array
 
 SINGULAR_EIGENVALUE = 1e-10  # of the information with unit diagonal: along its vector the likelihood is flat

@@ -12,24 +12,13 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from hw4opt.errors import InputError, shown
-from hw4opt.plotting.fits import (
-    CURVE_POINTS,
-    Truth,
-    draw_points,
-    drawn_rows,
-    drawn_values,
-    names_of,
-    observed_targets,
-    plot_fit,
-)
+from hw4opt.plotting.fits import draw_points, plot_fit
 from hw4opt.plotting.frame import DATA_COLOR, FIT_COLOR, MARK_COLOR, NOTE_COLOR, figure_of, finite, new_axes, plain
 from hw4opt.problem.hyperparameters import RIDGE
 from hw4opt.solution import Solution
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked, is_finite
-
-# what a row of `Selection.table` holds besides hyper-parameters
-SCORED = ("score", "standard_error", "unproven", "dropped")
+from hw4opt.views import CURVE_POINTS, SCORED, Truth, drawn_rows, drawn_values, names_of, observed_targets
 
 
 @checked

@@ -2,46 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from hw4opt.errors import InputError
 from hw4opt.plotting.frame import DATA_COLOR, FIT_COLOR, MARK_COLOR, NOTE_COLOR, TRUE_COLOR, new_axes, plain
 from hw4opt.solution import Solution
 from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked
-from hw4opt.validation.arrays import finite_column, real_array
+from hw4opt.validation.arrays import real_array
+from hw4opt.views import (
+    BAND_LABEL,
+    Truth,
+    band_view,
+    curve_view,
+    drawn_rows,
+    drawn_values,
+    fitted_values,
+    names_of,
+    observed_targets,
+    outliers,
+)
 
-Truth = Array | Callable[[Array], Array]
-
-CURVE_POINTS = 2_000  # points of a drawn curve, besides the data's own x
 MAX_POINTS_DRAWN = 20_000  # points drawn of larger data
-MIN_OUTLIER_RATIO = 6.0  # of a residual to the median of their sizes
-MAX_MARKED = 3
 
 
 @checked
 def plot_fit(result: Solution, axes: Axes | None = None, truth: Truth | None = None) -> Axes:
     """Data, fit and (if given) truth, with the largest residuals marked; of several x columns, fitted against observed.
 
-    Rows of weight 0 are not drawn.
+    Where the problem has held-out fits, intervals of level 0.9 are drawn besides (none of counts with an offset, whose
+    errors are on the scale of each row's own, and none of fewer than 9 rows). Rows of weight 0 are not drawn.
     truth     f at the data rows, shape (n,), or a function of x
     Targets of logistic fits are drawn as 0 and 1, and their fit as a probability; counts with an exposure as counts per
     unit of it.
     """
     axes = new_axes() if axes is None else axes
-    observed, fitted = (
-        observed_targets(result),
-        drawn_values(result, (result.fitted - _offset(result))[drawn_rows(result)]),
-    )
     if np.asarray(result.problem.x).shape[1] == 1:
-        _draw_curve(result, axes, observed, fitted, truth)
+        _draw_curve(result, axes, truth)
     else:
-        _draw_observed(result, axes, observed, fitted)
+        _draw_observed(result, axes)
     _title(result, axes)
     plain(axes)
     return axes
@@ -78,17 +82,6 @@ def plot_predictions(result: Solution, x: ArrayLike, axes: Axes) -> Axes:
     return axes
 
 
-def outliers(residuals: ArrayLike) -> np.ndarray:
-    """The largest residual and up to two more outliers near it in size, largest first; none where all are 0."""
-    size = np.abs(real_array("residuals", residuals))
-    if size.ndim != 1 or not len(size):
-        raise InputError(f"residuals has shape {size.shape}; give (n,), at least one")
-    first = np.argsort(-size, kind="stable")[:MAX_MARKED]
-    keep = size[first] > max(MIN_OUTLIER_RATIO * float(np.median(size)), size[first[0]] / 3)
-    keep[0] = size[first[0]] > 0
-    return first[keep]
-
-
 def draw_points(axes: Axes, x: Array, y: Array, label: str) -> None:
     """A cloud of (x, y), a seeded part of it where it is large."""
     if len(x) > MAX_POINTS_DRAWN:
@@ -108,61 +101,33 @@ def draw_points(axes: Axes, x: Array, y: Array, label: str) -> None:
     )
 
 
-def drawn_rows(result: Solution) -> np.ndarray:
-    """The places of the rows that are drawn: those with a weight above 0."""
-    return np.arange(len(result.problem.y)) if result.problem.active is None else result.problem.active
-
-
-def observed_targets(result: Solution) -> Array:
-    """Targets of the drawn rows on the scale of the drawing."""
-    rows, loss = drawn_rows(result), result.problem.loss
-    y, offset = np.asarray(result.problem.y)[rows], np.broadcast_to(_offset(result), len(result.problem.y))[rows]
-    return loss.without_offset(loss.check_targets(y), offset) if isinstance(loss, Likelihood) else y - offset
-
-
-def drawn_values(result: Solution, f: Array) -> Array:
-    """A fit's values on the scale of the drawing."""
-    loss = result.problem.loss
-    return loss.mean(f) if isinstance(loss, Likelihood) else f
-
-
-def names_of(result: Solution) -> tuple[list[str], str]:
-    """The names of the x columns, and of y."""
-    count = np.asarray(result.problem.x).shape[1]
-    names = result.names
-    unnamed = ["x"] if count == 1 else [f"x{column + 1}" for column in range(count)]
-    return list(names.x or unnamed), "y" if names.y is None else names.y
-
-
-def _offset(result: Solution) -> Array | float:
-    return 0.0 if result.problem.offset is None else np.asarray(result.problem.offset)
-
-
-def _draw_curve(result: Solution, axes: Axes, observed: Array, fitted: Array, truth: Truth | None) -> None:
-    x: Array = np.asarray(result.problem.x)[:, 0]
-    dense = np.union1d(np.linspace(x.min(), x.max(), CURVE_POINTS), x if len(x) <= CURVE_POINTS else x[:0])
-    rows = drawn_rows(result)
-    draw_points(axes, x[rows], observed, "data")
-    if truth is not None:
-        at = dense if callable(truth) else np.sort(x)
-        values = finite_column("truth", truth(dense) if callable(truth) else truth, len(at))
-        values = values if callable(truth) else values[np.argsort(x, kind="stable")]
-        axes.plot(at, values, color=TRUE_COLOR, lw=1.1, ls=(0, (4, 2)), label="truth", zorder=2)
-    axes.plot(dense, drawn_values(result, result.predict(dense)), color=FIT_COLOR, lw=2, label="fit", zorder=3)
-    _mark_residuals(axes, x[rows], observed, fitted)
-    names, target = names_of(result)
-    axes.set_xlabel(names[0])
+def _draw_curve(result: Solution, axes: Axes, truth: Truth | None) -> None:
+    view = curve_view(result, truth)
+    draw_points(axes, view.x, view.y, "data")
+    if view.truth_x is not None and view.truth is not None:
+        axes.plot(view.truth_x, view.truth, color=TRUE_COLOR, lw=1.1, ls=(0, (4, 2)), label="truth", zorder=2)
+    axes.plot(view.curve_x, view.curve, color=FIT_COLOR, lw=2, label="fit", zorder=3)
+    if (band := view.band) is not None:
+        x = view.curve_x[band.places]
+        axes.fill_between(x, band.lower, band.upper, color=FIT_COLOR, alpha=0.15, lw=0, label=BAND_LABEL, zorder=1)
+    _mark_residuals(axes, view.x, view.y, view.fitted)
+    axes.set_xlabel(view.x_name)
     per = "" if result.names.exposure is None else f" per {result.names.exposure}"
-    axes.set_ylabel(
-        f"{result.problem.loss.expected} {target}{per}" if isinstance(result.problem.loss, Likelihood) else target
-    )
+    expected = result.problem.loss.expected if isinstance(result.problem.loss, Likelihood) else None
+    axes.set_ylabel(view.y_name if expected is None else f"{expected} {view.y_name}{per}")
     axes.legend(frameon=False, loc="best")
 
 
-def _draw_observed(result: Solution, axes: Axes, observed: Array, fitted: Array) -> None:
+def _draw_observed(result: Solution, axes: Axes) -> None:
+    observed, fitted = observed_targets(result), fitted_values(result)
     draw_points(axes, fitted, observed, "data")
     ends = [fitted.min(), fitted.max()]
     axes.plot(ends, ends, color=FIT_COLOR, lw=1.5, label="fitted = observed", zorder=2)
+    count = min(len(fitted), MAX_POINTS_DRAWN)
+    some = np.argsort(fitted, kind="stable")[np.unique(np.linspace(0, len(fitted) - 1, count).astype(int))]
+    if (band := band_view(result, result.problem.x[drawn_rows(result)[some]])) is not None:
+        at = fitted[some[band.places]]
+        axes.vlines(at, band.lower, band.upper, color=FIT_COLOR, alpha=0.2, lw=1, label=BAND_LABEL, zorder=1)
     _mark_residuals(axes, fitted, observed, fitted)
     names, target = names_of(result)
     axes.set_xlabel(f"fitted {target}, from {', '.join(names[:4])}{' …' if len(names) > 4 else ''}")
@@ -221,7 +186,7 @@ def _description(term: object, columns: Sequence[str] = ()) -> str:
     given = {
         key: value
         for key, value in vars(term).items()
-        if isinstance(value, int | float) and value is not False and np.isfinite(value)
+        if isinstance(value, int | float) and value is not False and math.isfinite(value)
     }
     values = [f"{key}={columns[int(value)] if key == 'column' else f'{value:.4g}'}" for key, value in given.items()]
     return " ".join([getattr(term, "name", ""), *values])

@@ -12,6 +12,7 @@ from hw4opt.problem.hyperparameters import GAMMA, RIDGE
 from hw4opt.problem.measured import MeasuredData
 from hw4opt.regularizers.ridge import Ridge
 from hw4opt.terms import Coefficients, Loss, PiecewiseQuadratic, Shape, Smooth, Term, Values, registry
+from hw4opt.terms.base import Array
 from hw4opt.terms.requirements import class_fault, term_fault
 from hw4opt.validation.arguments import check_argument
 from hw4opt.validation.arrays import check_gram
@@ -68,10 +69,11 @@ def check_names(owners: Sequence[Kernel | Term]) -> None:
             raise InputError(fault)
         if owner.name == GAMMA or (owner.name == RIDGE and not isinstance(owner, Ridge)):
             raise InputError(f"the name {owner.name!r} of the class {kind.__name__} is taken; give it another one")
-        if owner.label in labels:
+        label = owner.label
+        if label in labels:
             both = "a problem holds each term once (bounds:lower=0,upper=1 sets both bounds)"
-            raise InputError(f"{owner.label} is given twice; {both}")
-        labels.add(owner.label)
+            raise InputError(f"{label} is given twice; {both}")
+        labels.add(label)
 
 
 def check_places(regularizers: Sequence[Term], constraints: Sequence[Term]) -> None:
@@ -106,12 +108,16 @@ def check_targets(loss: Loss, data: MeasuredData) -> None:
         loss.check_targets(kept)
 
 
+def _is_constant(x: Array) -> bool:
+    return bool(x.item(0) == x.item(-x.shape[1]) and (x == x[0]).all())  # of most x the first and last row differ
+
+
 def check_design(kernel: Kernel | None, terms: Sequence[Term], data: MeasuredData) -> None:
     """Raise `InputError` for x that the kernel, or a slope constraint, cannot go with."""
     if data.is_gram:
         check_gram(data.data.x)
     x = data.active_x
-    if kernel is not None and not isinstance(kernel, Precomputed) and (x == x[0]).all():
+    if kernel is not None and not isinstance(kernel, Precomputed) and _is_constant(x):
         raise InputError("x is constant; a kernel design needs at least two different x")
     for term in terms:
         if isinstance(term, Shape) and term.everywhere:

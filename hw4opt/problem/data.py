@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from hw4opt.errors import InputError, shown
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_argument
 from hw4opt.validation.arrays import ReadOnly, finite_array, finite_column, read_only
-from hw4opt.validation.frozen import set_fields
+from hw4opt.validation.frozen import cached_property, set_fields
 
 MIN_RELATIVE_WEIGHT = 1e-60  # of the largest: below, a row's loss is lost in the rounding of the others'
 
@@ -130,6 +129,8 @@ def _checked_weights(given: ArrayLike, rows: int) -> Array:
     tiny = (weights < MIN_RELATIVE_WEIGHT * weights.max()) & (weights > 0)
     if tiny.any():
         weights = finite_array("weights", np.where(tiny, 0.0, weights))
+    if not weights.any():
+        raise InputError("the weight of every row is zero; a regression needs at least two rows with one above 0")
     if np.count_nonzero(weights) < 2:
         raise InputError("fewer than two rows have a weight above 0; a regression needs at least two")
     return weights

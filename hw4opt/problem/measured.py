@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from hw4opt.problem.data import Data
 from hw4opt.problem.noise import noise_size
 from hw4opt.terms.base import Array
 from hw4opt.validation.arrays import ReadOnly, read_only
+from hw4opt.validation.frozen import cached_property
 
 FAR_FROM_ZERO = 4.0  # ranges of a column: beyond, an intercept makes up for a center, so that differences keep digits
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.losses.squared import Squared
 from hw4opt.problem import checks
 from hw4opt.problem.data import ColumnNames, Data
+from hw4opt.problem.held_out_fits import HeldOutFits
 from hw4opt.problem.hyperparameters import GAMMA, RIDGE, WEIGHT, HyperparameterKey, changed, changes_by_label
 from hw4opt.problem.measured import MeasuredData
 from hw4opt.regularizers.ridge import Ridge
@@ -23,7 +23,7 @@ from hw4opt.terms import AUTO, Loss, ShapeRows, Smooth, Term, functionals_of
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked
 from hw4opt.validation.arrays import ReadOnly, finite_array
-from hw4opt.validation.frozen import set_fields, unchecked
+from hw4opt.validation.frozen import cached_property, set_fields, unchecked
 
 
 @dataclass(frozen=True, init=False)
@@ -73,7 +73,7 @@ class Model:
         """Whether every parameter of the loss is a number: none is left that follows the data."""
         return not any(getattr(self.loss, name) == AUTO for name in self.loss.automatic)
 
-    @property
+    @cached_property
     def terms(self) -> tuple[Term, ...]:
         """Loss, regularizers but ridge, constraints: everything that becomes rows of the form."""
         return (self.loss, *(term for term in self.regularizers if not isinstance(term, Ridge)), *self.constraints)
@@ -147,6 +147,9 @@ class Model:
         return unchecked(Problem, **_fields(*_joined(self, data)))
 
 
+MODEL_FIELDS = tuple(one.name for one in fields(Model))
+
+
 def _joined(model: Model, data: Data) -> tuple[Model, MeasuredData]:
     """Model and data, checked to go together, with every parameter as a number."""
     is_gram = isinstance(model.kernel, Precomputed)
@@ -160,8 +163,9 @@ def _joined(model: Model, data: Data) -> tuple[Model, MeasuredData]:
 def _fields(model: Model, measured: MeasuredData) -> dict[str, Any]:
     """The fields of the problem: its halves, and their parts."""
     data = measured.data
+    parts = {name: getattr(model, name) for name in MODEL_FIELDS}
     columns = {name: getattr(data, name) for name in ("x", "y", "weights", "offset", "names")}
-    return {"model": model, "data": data, "_measured": measured, **vars(model), **columns}
+    return {"model": model, "data": data, "_measured": measured, **parts, **columns}
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -199,6 +203,7 @@ class Problem(ReadOnly):
     data: Data = field(init=False, repr=False)
     _measured: MeasuredData = field(init=False, repr=False)
     shape_rows: tuple[ShapeRows, ...] = field(default=(), init=False, repr=False)
+    held_out: HeldOutFits | None = field(init=False, repr=False, default=None)  # `attached_to` sets it
 
     def __init__(
         self,
@@ -277,7 +282,8 @@ class Problem(ReadOnly):
 
     def share_design(self, design: Design) -> None:
         """Use a design that was built for the same rows, kernel and functionals."""
-        set_fields(self, design=design)
+        held_out = None if self.held_out is None else self.held_out.over(self.design, design)
+        set_fields(self, design=design, held_out=held_out)
 
     @property
     def hyperparameters(self) -> dict[str, float]:

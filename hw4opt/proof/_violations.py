@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.form import Form, TermRows
+from hw4opt.form import BoxRows, Form, TermRows
+from hw4opt.proof._row_sums import RowRounding
 from hw4opt.terms.base import Array
 
 
@@ -20,15 +21,13 @@ class Violation:
     beyond: Array
 
 
-def violations(form: Form, z: Array, allowed: Array) -> list[Violation]:
+def violations(form: Form, z: Array, rounding: Sequence[Sequence[RowRounding]]) -> list[Violation]:
     """Of every function with constraints."""
-    if not form.boxes.has_constraints:
-        return []
     return [
-        Violation(term, np.maximum(rows.violation(z[:, span]) - allowed[:, span], 0.0))
-        for term, spans in zip(form.terms, form.spans, strict=True)
-        for rows, span in zip(term.boxes, spans, strict=False)
-        if rows.has_constraints
+        Violation(term, np.maximum(rows.violation(z[:, span]) - near.breakpoint, 0.0))
+        for term, spans, of_term in zip(form.terms, form.spans, rounding, strict=True)
+        for rows, span, near in zip(term.functions, spans, of_term, strict=True)
+        if isinstance(rows, BoxRows) and rows.has_constraints
     ]
 
 
@@ -40,16 +39,21 @@ def worst_violation(form: Form, found: Sequence[Violation]) -> Array:
     return worst
 
 
-def blend(form: Form, w: Array, z: Array, interior: Array, allowed: Array, which: np.ndarray) -> Array:
+def blend(
+    form: Form, w: Array, z: Array, interior: Array, rounding: Sequence[Sequence[RowRounding]], which: np.ndarray
+) -> Array:
     """The nearest feasible point on the way to `interior`."""
-    rows, first = form.boxes, form.smooth_count
-    inside, allowed = form.forward(interior), allowed[:, first:]
-    sign = np.where(np.isinf(rows.high), -1.0, 1.0)
-    v, v_inside = (sign * (one[:, first:] - rows.shift) for one in (z, inside))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        needed = np.where(v < 0, -v / (v_inside - v), 0.0)
-    needed = np.where((v < 0) & (v_inside <= 0), np.where(v < -allowed, 1.0, 0.0), needed)
-    share = np.where(rows.one_sided, needed, 0.0).max(axis=1, initial=0.0)
+    inside, share = form.forward(interior), np.zeros(form.batch)
+    for term, spans, of_term in zip(form.terms, form.spans, rounding, strict=True):
+        for rows, span, near in zip(term.functions, spans, of_term, strict=True):
+            if not (isinstance(rows, BoxRows) and rows.has_constraints):
+                continue
+            sign = np.where(np.isinf(rows.high), -1.0, 1.0)
+            v, v_inside = (sign * (one[:, span] - rows.shift) for one in (z, inside))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                needed = np.where(v < 0, -v / (v_inside - v), 0.0)
+            needed = np.where((v < 0) & (v_inside <= 0), np.where(v < -near.breakpoint, 1.0, 0.0), needed)
+            share = np.maximum(share, np.where(rows.one_sided, needed, 0.0).max(axis=1, initial=0.0))
     share = np.where(which, np.minimum(share * (1 + 1e-9), 1.0), 0.0)[:, None]
     return w + share * (interior - w)
 
@@ -66,8 +70,6 @@ def relative_violation(form: Form, found: Sequence[Violation]) -> Array:
 def largest_drop(form: Form, w: Array) -> Array | None:
     """The largest fall below the running maximum (rise above the minimum) under an order constraint, (b,); None without
     one."""
-    if not form.boxes.has_constraints:
-        return None
     drop = None
     for term in form.terms:
         if term.acts.order != 1 or not any(one.has_constraints for one in term.boxes):

@@ -31,7 +31,7 @@ NEGLIGIBLE_TRUNCATION = 1e-9  # of gap_scale: a truncation that needs no closer 
 MAX_EXACT_TRUNCATION_ROWS = 5_000  # functionals up to which a closer look does not wait until it decides
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Certificate:
     """What is proven of one answer. None stands for "not proven"; `reason` says why.
 
@@ -60,6 +60,9 @@ class Certificate:
     norm_bound_reason: str | None
     gap_scale: float | None = None
     gap_rounding: float = 0.0
+
+    def __repr__(self) -> str:  # of the relative gap; notebooks show 30 letters of it
+        return f"Certificate(gap={'None' if self.relative_gap is None else f'{self.relative_gap:.2g}'})"
 
     def holds(self, tol: float) -> bool:
         """Certified: gap + gap_rounding at most `tol` · gap_scale, violation at most `tol`, truncation at most max(tol,
@@ -132,13 +135,14 @@ def certify(form: Form, w: Array, u: Array, interior: Array | None = None) -> Pr
     if any(len(term.functions) > 1 for term in form.terms):
         u = form.split_duals(form.of_terms(u))  # as they are kept: their sum, of a term of two functions
     rounding = row_rounding(form, w, z)
-    found = violations(form, z, rounding.breakpoint)
+    found = violations(form, z, rounding)
     wrong = worst_violation(form, found)
     if interior is not None and (wrong > 0).any():
-        w = blend(form, w, z, interior, rounding.breakpoint, wrong > 0)
+        w = blend(form, w, z, interior, rounding, wrong > 0)
         z = form.forward(w)
-        found = violations(form, z, rounding.breakpoint)
-        wrong, rounding = worst_violation(form, found), rounding._replace(residual=row_rounding(form, w, z).residual)
+        rounding = row_rounding(form, w, z)
+        found = violations(form, z, rounding)
+        wrong = worst_violation(form, found)
     sums = row_sums(form, z, u, rounding)
     pulls = form.adjoint_of_terms(u)
     residual = form.penalty * w + pulls.sum(axis=0)

@@ -4,6 +4,7 @@ NumPy on many."""
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -46,10 +47,24 @@ def set_threads(count: int | None) -> None:
     _threads = count
 
 
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Inside the block, work is spread over so many threads; None: over those of outside."""
+    before = _threads
+    set_threads(before if count is None else count)
+    try:
+        yield
+    finally:
+        set_threads(before)
+
+
 def threads_to_use() -> int:
-    """What `set_threads` says, else the cores that this process may use."""
+    """What `set_threads` says, else 1 in a worker process, else the cores that this process may use."""
     if _threads is not None:
         return _threads
+    processes = sys.modules.get("multiprocessing.process")  # loaded by whoever starts processes, joblib among them
+    if processes is not None and processes.parent_process() is not None:
+        return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

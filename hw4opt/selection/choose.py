@@ -11,19 +11,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.errors import InputError
+from hw4opt.inference.intervals import refusal
 from hw4opt.losses.squared import Squared
 from hw4opt.problem import HyperparameterKey, Problem
 from hw4opt.problem.hyperparameters import RIDGE
-from hw4opt.running.processes import Workers
+from hw4opt.running.threads import threads
 from hw4opt.selection.axes import Axis, Setting, Tried
 from hw4opt.selection.folds import Folds
+from hw4opt.selection.keep import with_held_out
 from hw4opt.selection.notes import beyond, edge, no_finite_maximum, remedy_for, unproven
-from hw4opt.selection.plan import plan, subset
+from hw4opt.selection.plan import all_rows, plan, subset
 from hw4opt.selection.ranges import default_range, is_gamma, reach_of
 from hw4opt.selection.scores import METRICS, Score
 from hw4opt.selection.search import parse_search, rounds
 from hw4opt.selection.setting_runs import SettingRuns
-from hw4opt.terms import Smooth
+from hw4opt.shapes.exchange import shapes_of
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_seed, check_word, checked
 
@@ -34,8 +36,8 @@ CLOSED_FORM_ROWS = 200  # rows up to which leave-one-out in closed form costs ne
 class Selection:
     """What was chosen, and everything that was tried.
 
-    problem          the problem at the chosen hyper-parameters
-    method           loo | loo:x | kfold:K
+    problem          the problem at the chosen hyper-parameters, with its fits without each fold where they are kept
+    method           loo | loo:x | kfold:K | folds:K (given)
     score            weighted mean error ē = Σ ω_i e_i / Σ ω_i over held-out rows
     standard_error   √(Σ_u (Σ_{i in u} ω_i (e_i - ē))²) / Σ ω_i over units u: groups, rows of equal x (loo:x), else rows
     predictions      (n,) held out, one an input row (NaN where weight 0, or outside the subset)
@@ -67,7 +69,7 @@ class Selection:
 def select(
     problem: Problem,
     free: Sequence[str],
-    method: str = "auto",
+    method: str | Sequence[np.ndarray] = "auto",
     search: str = "zoom",
     grid: Mapping[str, tuple[float, float, int]] | None = None,
     metric: str = "loss",
@@ -76,27 +78,32 @@ def select(
     seed: int = 0,
     one_se: bool = False,
     complete: bool = False,
-    workers: int = 1,
+    workers: int | None = None,
     progress: Callable[[int, int, float], None] | None = None,
+    keep_folds: bool = False,
 ) -> Selection:
     """Choose the hyper-parameters named in `free` (and in `grid`) by held-out error.
 
     method    auto | loo | loo:x | kfold:K.   loo:x: rows of equal x leave together.   auto: LOO where its predicted
               time is under a minute (loo:x where a kernel design of one column has at least 5 distinct x and more than
-              a third of its rows share theirs), else 10-fold, else on a subset of rows
+              a third of its rows share theirs), else 10-fold, else on a subset of rows.   Or folds, arrays of the rows
+              that each holds out, every row once; rows of a fold then count as one in standard errors
     groups    (n,) labels: rows of one group leave together, in folds of kfold:K
     search    zoom | grid | random:N over log ranges; `grid` names (low, high, count) of an axis
     metric    loss | squared | absolute, averaged over held-out rows with their weights
-    workers   1: this process, in which the core alone takes more threads (the cores that it may use, or what
-              `hw4opt.running.threads.set_threads` says); more: as many processes of one thread each, over which the
-              settings are spread. The result depends on neither
+    workers   threads that the core spreads settings and folds over; None: what `hw4opt.running.threads.set_threads`
+              says, else 1 in a worker process, else the cores that the process may use. The result is the same
     complete  score every setting in full. Else, where `search` is zoom, `metric` loss and neither `one_se` nor `groups`
               is given, a setting is dropped once its held-out losses must add up to more than those of the best of
               earlier rounds: that changes no choice
     one_se    the smoothest setting (largest weights, smallest gamma) within one standard error of the best
+    keep_folds    the chosen problem keeps its fits without each fold, folds × rank numbers, and
+              `fit(chosen.problem).predict_interval` makes prediction intervals of them. They are those of the search;
+              only after a search on a subset of the rows (then 10 folds of all rows), and where `one_se` takes another
+              setting than the best, folds of the chosen setting are solved once more
 
-    Raises `InputError` for an unknown name or option, for metric `loss` where a parameter of the loss is searched, and
-    where several settings are tried and none has a finite held-out error.
+    Raises `InputError` for an unknown name or option, for `keep_folds` with a loss of labels, for metric `loss` where a
+    parameter of the loss is searched, and where several settings are tried and none has a finite held-out error.
     """
     started = time.perf_counter()
     grid = dict(grid or {})
@@ -106,9 +113,13 @@ def select(
         raise InputError(
             "metric loss would reward a shrinking loss while its parameter is searched; use metric squared or absolute"
         )
+    if keep_folds and (refused := refusal(problem.loss)) is not None:
+        raise InputError(f"`keep_folds` is for prediction intervals: {refused}")
+    if keep_folds and shapes_of(problem):
+        raise InputError("`keep_folds` keeps fits of one basis, and shapes at every x choose theirs; drop everywhere")
     parse_search(search)
     check_seed(seed)
-    if workers < 1:
+    if workers is not None and workers < 1:
         raise InputError(f"workers is {workers}; it must be 1 or more")
     axes = _axes(problem, list(dict.fromkeys((*free, *grid))), grid)
     for axis in axes:
@@ -116,11 +127,11 @@ def select(
     way = plan(problem, axes, method, folds, search, groups, seed)
     rows, notes = way.rows, way.notes
     interrupted = False
-    with Workers(workers) as processes:
+    with threads(workers):
         searched = problem if rows is None else subset(problem, rows)
         races = search == "zoom" and metric == "loss" and groups is None and not (complete or one_se)
-        races = races and not isinstance(problem.loss, Smooth) and not _is_closed(problem, way.folds)
-        state = SettingRuns(searched, way.folds, way.units, metric, progress, processes, races)
+        races = races and not _is_closed(problem, way.folds)
+        state = SettingRuns(searched, way.folds, way.units, metric, progress, races, keep_folds)
         try:
             for settings in rounds(search, axes, len(way.folds), seed, state.history, _is_cheap(searched, way.folds)):
                 state.run(settings)
@@ -142,12 +153,17 @@ def select(
     notes += [note for axis in axes if (note := beyond(axis, state.history()) or edge(axis, best.setting)) is not None]
     notes += no_finite_maximum(score, len(way.folds), remedy)
     notes += unproven(score, [one for _, one in state.tried])
+    chosen = problem.with_hyperparameters(best.setting)
+    if keep_folds:
+        every = way if rows is None else all_rows(problem, way, folds, seed)
+        chosen, more = with_held_out(chosen, score.kept if rows is None else None, every)
+        notes += more
     predictions = score.predictions
     if rows is not None:
         predictions = np.full(len(problem.y), np.nan)
         predictions[rows] = score.predictions
     return Selection(
-        problem=problem.with_hyperparameters(best.setting),
+        problem=chosen,
         method=way.label,
         metric=metric,
         score=best.score,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hw4opt.design import Design
 from hw4opt.terms.base import Array
 
 EXACT_GAP = 1e-12  # relative gap of a held-out fit that counts as exact
@@ -24,3 +25,11 @@ class FoldFits(NamedTuple):
     gap: Array
     rounds: np.ndarray
     least: Array | None = None
+
+
+class KeptFolds(NamedTuple):
+    """The fits w (F, r) of one setting without each fold, over the basis of `design`; how many have no proof."""
+
+    design: Design
+    w: Array
+    unproven: int

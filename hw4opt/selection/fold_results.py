@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hw4opt.design import Design
 from hw4opt.form import Form
 from hw4opt.problem import Problem
-from hw4opt.selection.fold_fits import CLOSED_FORM_ROUNDS, EXACT_GAP, FoldFits
+from hw4opt.selection.fold_fits import CLOSED_FORM_ROUNDS, EXACT_GAP, PROVEN_GAP, FoldFits, KeptFolds
 from hw4opt.selection.folds import Folds
 from hw4opt.selection.no_finite_maximum import folds_without_maximum
 from hw4opt.terms.base import Array
@@ -23,6 +24,7 @@ class FoldResults:
 
     no_maximum (S, F)    folds without a finite maximum: their rows have no prediction
     least (S,)           what the held-out losses of a dropped setting add up to at least; NaN: it is not dropped
+    w (S, F, r)          the fits themselves, NaN where there is none; None where they are not asked for
     """
 
     folds: Folds
@@ -31,13 +33,15 @@ class FoldResults:
     rounds: np.ndarray
     no_maximum: np.ndarray
     least: Array
+    w: Array | None
 
     @classmethod
-    def none(cls, problems: Sequence[Problem], form: Form, folds: Folds) -> FoldResults:
+    def none(cls, problems: Sequence[Problem], form: Form, folds: Folds, keep: bool) -> FoldResults:
         shape = (form.batch, len(folds))
+        w = np.full((*shape, form.penalty.shape[1]), np.nan) if keep else None
         predictions, gaps = np.full((form.batch, len(form.design.x)), np.nan), np.full(shape, np.inf)
         endless, least = folds_without_maximum(problems, form, folds), np.full(form.batch, np.nan)
-        return cls(folds, predictions, gaps, np.zeros(shape, dtype=int), endless, least)
+        return cls(folds, predictions, gaps, np.zeros(shape, dtype=int), endless, least, w)
 
     @property
     def dropped(self) -> np.ndarray:
@@ -62,15 +66,23 @@ class FoldResults:
         _assign(self.predictions, (settings[:, None], held), good[:, fold_of], predicted)
         _assign(self.gaps, (settings, span), good, gap)
         _assign(self.rounds, (settings, span), good, rounds)
+        if self.w is not None:
+            _assign(self.w, (settings, span), good[:, :, None], w)
 
-    def store_one(self, form: Form, setting: int, fold: int, w: Array, gap: float) -> None:
-        """Keep a fold's fit that was made anew, if it is exact."""
-        if gap > EXACT_GAP:
-            return
+    def store_one(self, design: Design, setting: int, fold: int, w: Array, gap: float) -> None:
+        """Keep a fold's fit that was made anew."""
         held = self.folds[fold]
-        rows = held if form.design.row_of is None else form.design.row_of[held]
-        self.predictions[setting, held] = form.design.matrix[rows] @ w
+        rows = held if design.row_of is None else design.row_of[held]
+        self.predictions[setting, held] = design.matrix[rows] @ w
         self.gaps[setting, fold] = gap
+        if self.w is not None:
+            self.w[setting, fold] = w
+
+    def kept(self, design: Design, setting: int) -> KeptFolds | None:
+        """The fits of a setting; None where they are not asked for, or where a fold has none."""
+        if self.w is None or not np.isfinite(self.w[setting]).all():
+            return None
+        return KeptFolds(design, self.w[setting].copy(), int((~(self.gaps[setting] <= PROVEN_GAP)).sum()))
 
     def work(self) -> list[dict[str, int]]:
         rounds, spared = self.rounds, np.isinf(self.gaps) & self.dropped[:, None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -80,3 +82,16 @@ def check_folds(folds: Folds, size: int) -> None:
         rows = isinstance(fold, np.ndarray) and fold.ndim == 1 and fold.dtype.kind in "iu" and len(fold) > 0
         if not rows or fold.min() < 0 or fold.max() >= size:
             raise InputError(f"a fold is {shown(fold)}; it must be an array of rows from 0 to {size - 1}")
+
+
+def fold_labels(folds: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """(size,) the fold of each row, by its number; raises `InputError` unless every row is in one."""
+    check_folds(list(folds), size)
+    counts = np.bincount(np.concatenate(folds), minlength=size)
+    if (counts != 1).any():
+        row = int(np.argmax(counts != 1))
+        raise InputError(f"row {row} is held out {counts[row]} times; each row must be held out once", row)
+    labels = np.empty(size, dtype=int)
+    for number, fold in enumerate(folds):
+        labels[fold] = number
+    return labels

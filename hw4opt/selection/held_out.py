@@ -15,24 +15,24 @@ from hw4opt.form.canonicalize import canonicalize
 from hw4opt.problem import Problem
 from hw4opt.running.threads import one_blas_thread
 from hw4opt.selection import smooth
-from hw4opt.selection.fold_fits import FoldFits
+from hw4opt.selection.fold_fits import EXACT_GAP, FoldFits
 from hw4opt.selection.fold_results import FoldResults
 from hw4opt.selection.folds import Folds, check_folds
-from hw4opt.selection.loo import closed_form
+from hw4opt.selection.loo import closed_form, corrections, path
 from hw4opt.selection.loo.layout import Layout, Layouts
-from hw4opt.selection.loo.path import FullFits, solve_folds
+from hw4opt.selection.loo.path import FullFits
 from hw4opt.selection.no_finite_maximum import folds_without_maximum_at
 from hw4opt.selection.refits import refit
 from hw4opt.selection.scores import METRICS, Score, scores_of, weights_in_use
 from hw4opt.shapes.exchange import shapes_of
 from hw4opt.shapes.fits import with_points
-from hw4opt.terms import Smooth
 from hw4opt.validation.arguments import check_word, checked
 
 NEWTON_ENTRIES = 3_000_000  # rows × folds that take their Newton steps together: more would only leave the cache
 RESPONSE_ENTRIES = 10_000_000  # entries of the fits of settings that are looked at together
 FOLD_ENTRIES = 3_000_000  # rows × folds that are solved anew together
-FULL_FIT_TOL, CLOSE_FULL_FIT_TOL = 1e-9, 1e-13  # relative gaps of full fits that the folds start from
+# relative gaps of full fits that the folds start from; of smooth losses, whose folds are corrected anyway
+FULL_FIT_TOL, CLOSE_FULL_FIT_TOL, SMOOTH_FULL_FIT_TOL = 1e-9, 1e-13, 1e-6
 ALLOWED_VIOLATION = 1e-3  # of the mean size of f, f' or f'': what scores leave of shapes at every x
 PATH_FOLD_ROWS = 25  # rows a fold may lose for a path from the full fit to pay
 
@@ -45,6 +45,7 @@ def score_settings(
     units: np.ndarray | None = None,
     limit: float = math.inf,
     layouts: Layouts | None = None,
+    keep_folds: bool = False,
 ) -> list[Score]:
     """One score a problem; the problems share x, y, weights and kinds of terms, and differ in hyper-parameters.
 
@@ -52,6 +53,7 @@ def score_settings(
     limit      a setting may be dropped, its other folds not solved, once its score must be above that; it takes the
                metric `loss`, and folds that hold out every row once
     layouts    those of the folds, which calls of a search share
+    keep_folds a score keeps the fits of its folds, where every fold has one: folds × rank numbers a setting
 
     Those over one basis are solved together. Raises `InputError` for an unknown metric, and for folds that hold
     anything but rows.
@@ -69,7 +71,7 @@ def score_settings(
     with one_blas_thread():
         for by_kernel in kinds.values():
             together = [[problems[place] for place in places] for places in by_kernel.values()]
-            results = _solve(together, layouts, limit)
+            results = _solve(together, layouts, limit, keep_folds)
             for places, mine, result in zip(by_kernel.values(), together, results, strict=True):
                 scores |= dict(zip(places, scores_of(mine, result, metric, units), strict=True))
     return [scores[place] for place in range(len(problems))]
@@ -83,21 +85,20 @@ def _with_points(problems: Sequence[Problem]) -> Sequence[Problem]:
     for place, problem in enumerate(problems):
         places.setdefault((problem.kernel, *(term.acts for term in problem.terms)), []).append(place)
     for mine in places.values():
-        for place, problem in zip(
-            mine, with_points([problems[place] for place in mine], allowed=ALLOWED_VIOLATION), strict=True
-        ):
+        of_basis = with_points([problems[place] for place in mine], allowed=ALLOWED_VIOLATION)
+        for place, problem in zip(mine, of_basis, strict=True):
             found[place] = problem
     return found
 
 
-def _solve(groups: Sequence[Sequence[Problem]], layouts: Layouts, limit: float) -> list[FoldResults]:
+def _solve(groups: Sequence[Sequence[Problem]], layouts: Layouts, limit: float, keep: bool) -> list[FoldResults]:
     """Every fold of every setting, grouped by basis, by the cheapest way that is exact; up to a limit of losses."""
     forms, folds = [], layouts.folds
     for problems in groups:
         for problem in problems[1:]:
             problem.share_design(problems[0].design)
         forms.append(canonicalize(problems))
-    results = [FoldResults.none(problems, form, folds) for problems, form in zip(groups, forms, strict=True)]
+    results = [FoldResults.none(problems, form, folds, keep) for problems, form in zip(groups, forms, strict=True)]
     first, most = groups[0][0], max(len(held) for held in folds)
     if most == 1 and len(folds) == len(forms[0].design.x) and closed_form.takes(forms[0]):
         for form, result in zip(forms, results, strict=True):
@@ -105,7 +106,7 @@ def _solve(groups: Sequence[Sequence[Problem]], layouts: Layouts, limit: float) 
     elif most == 1 and smooth.takes(forms[0]):
         for problems, form, result in zip(groups, forms, results, strict=True):
             _by_newton(problems, form, result)
-    elif not isinstance(first.loss, Smooth) and most <= PATH_FOLD_ROWS:
+    elif most <= PATH_FOLD_ROWS:
         _by_paths(first, forms, results, layouts, limit)
         for problems, result in zip(groups, results, strict=True):
             _by_interior_points(problems, result)
@@ -153,11 +154,11 @@ def _by_paths(
     A setting whose held-out losses add up to more than the limit is left alone, where all folds are one run.
     """
     limit = limit if len(layouts.spans(first)) == 1 else math.inf
-    for tol in (FULL_FIT_TOL, CLOSE_FULL_FIT_TOL):
+    for tol in (_first_tol(forms[0]), CLOSE_FULL_FIT_TOL):
         left = [np.flatnonzero(result.unsolved.any(axis=1)) for result in results]
         for starts in _stacks(forms, results, left, tol):
             for span, layout in layouts.of(first):
-                solved = solve_folds([start.fits for start in starts], layout, limit)
+                solved = _solve_folds([start.fits for start in starts], layout, limit)
                 for start, fits in zip(starts, solved, strict=True):
                     start.result.store(start.fits.form, start.settings, span, fits)
 
@@ -187,9 +188,18 @@ def _by_interior_points(problems: Sequence[Problem], result: FoldResults) -> Non
     step = max(1, FOLD_ENTRIES // rows)
     for part in (left[low : low + step] for low in range(0, len(left), step)):
         form = canonicalize([problems[setting] for setting, _ in part], [result.folds[fold] for _, fold in part])
-        (found,) = solve_folds([_full_fits(form, FULL_FIT_TOL)], Layout.of_all_rows(form))
+        (found,) = _solve_folds([_full_fits(form, _first_tol(form))], Layout.of_all_rows(form))
         for (setting, fold), w, gap in zip(part, found.w[:, 0], found.gap[:, 0], strict=True):
-            result.store_one(form, setting, fold, w, gap)
+            if gap <= EXACT_GAP:
+                result.store_one(form.design, setting, fold, w, gap)
+
+
+def _solve_folds(fits: Sequence[FullFits], layout: Layout, limit: float = math.inf) -> list[FoldFits]:
+    return (corrections if fits[0].form.smooth_count else path).solve_folds(fits, layout, limit)
+
+
+def _first_tol(form: Form) -> float:
+    return SMOOTH_FULL_FIT_TOL if form.smooth_count else FULL_FIT_TOL
 
 
 def _full_fits(form: Form, tol: float) -> FullFits:

@@ -13,7 +13,7 @@ from hw4opt.errors import InputError, shown
 from hw4opt.kernels import Precomputed
 from hw4opt.problem import Data, Problem
 from hw4opt.selection.axes import Axis, Setting
-from hw4opt.selection.folds import Folds, k_fold, labels_of, leave_one_out, leave_x_out, shared
+from hw4opt.selection.folds import Folds, fold_labels, k_fold, labels_of, leave_one_out, leave_x_out, shared
 from hw4opt.selection.held_out import score_settings
 from hw4opt.selection.loo.layout import Layouts
 from hw4opt.selection.ranges import is_gamma
@@ -49,10 +49,20 @@ class FoldPlan:
 
 
 def plan(
-    problem: Problem, axes: Sequence[Axis], method: str, order: str, search: str, groups: ArrayLike | None, seed: int
+    problem: Problem,
+    axes: Sequence[Axis],
+    method: str | Sequence[np.ndarray],
+    order: str,
+    search: str,
+    groups: ArrayLike | None,
+    seed: int,
 ) -> FoldPlan:
     """The folds for a method, order of folds and search; raises `InputError` for what does not go together."""
     size = len(problem.y) if problem.active is None else len(problem.active)
+    if not isinstance(method, str):
+        if groups is not None:
+            raise InputError("groups say which rows leave together, and so do given folds; give one of them")
+        return _given(problem, method)
     labels = (
         None
         if groups is None
@@ -74,6 +84,22 @@ def plan(
     if labels is not None:
         return FoldPlan(None, *_ten(size, order, labels, seed), labels, [])
     return _automatic(problem, axes, order, search, seed)
+
+
+def _given(problem: Problem, folds: Sequence[np.ndarray]) -> FoldPlan:
+    """Folds that the user made, without the rows of weight 0; rows of one are a unit."""
+    labels = fold_labels(folds, len(problem.y))
+    labels = labels if problem.active is None else labels[problem.active]
+    chosen = [rows for fold in range(len(folds)) if len(rows := np.flatnonzero(labels == fold))]
+    if len(chosen) < 2:
+        raise InputError("only one fold has rows with a weight above 0; give two or more")
+    return FoldPlan(None, f"folds:{len(folds)}", chosen, labels, [])
+
+
+def all_rows(problem: Problem, searched: FoldPlan, order: str, seed: int) -> FoldPlan:
+    """10 folds of all rows, for a search that was on a subset of them."""
+    units = None if searched.units is None else labels_of(problem.active_x)
+    return FoldPlan(None, *_ten(len(problem.active_x), order, units, seed), units, [])
 
 
 def _automatic(problem: Problem, axes: Sequence[Axis], order: str, search: str, seed: int) -> FoldPlan:

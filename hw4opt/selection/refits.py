@@ -97,7 +97,4 @@ def _refit_in_batches(
             gap = np.inf if certificate.relative_gap is None else certificate.relative_gap
             if gap > result.gaps[setting, fold]:
                 continue
-            held = folds[fold]
-            rows = held if design.row_of is None else design.row_of[held]
-            result.predictions[setting, held] = design.matrix[rows] @ w
-            result.gaps[setting, fold] = gap
+            result.store_one(design, setting, fold, w, gap)

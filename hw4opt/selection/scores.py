@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hw4opt.problem import Problem
+from hw4opt.selection.fold_fits import KeptFolds
 from hw4opt.selection.fold_results import FoldResults
 from hw4opt.terms import Likelihood, Smooth
 from hw4opt.terms.base import Array
@@ -27,6 +28,7 @@ class Score:
             dropped
     dropped the score is a bound that the setting cannot be below, its standard error NaN, and so are predictions of
             folds that were not solved
+    kept    the fits of its folds, where they are asked for
     """
 
     score: float
@@ -35,6 +37,7 @@ class Score:
     largest_gap: float
     work: dict[str, int] = field(default_factory=dict)
     dropped: bool = False
+    kept: KeptFolds | None = None
 
 
 def scores_of(problems: Sequence[Problem], result: FoldResults, metric: str, units: np.ndarray | None) -> list[Score]:
@@ -44,7 +47,7 @@ def scores_of(problems: Sequence[Problem], result: FoldResults, metric: str, uni
     y = first.y[kept] - first.level  # predictions, too, are measured from the level of a free intercept
     weights = weights_in_use(first)
     predictions = result.predictions if first.offset is None else result.predictions + first.offset[kept]
-    lost = np.zeros(predictions.shape, dtype=bool)
+    lost = np.isnan(predictions)  # of folds that nothing solved
     for setting, fold in np.argwhere(result.no_maximum):
         lost[setting, result.folds[fold]] = True
     lost |= result.dropped[:, None]
@@ -62,7 +65,8 @@ def scores_of(problems: Sequence[Problem], result: FoldResults, metric: str, uni
     every = np.full((len(problems), len(first.y)), np.nan)
     every[:, kept] = predictions + first.level
     gaps = np.where(result.no_maximum | (result.dropped[:, None] & np.isinf(result.gaps)), 0.0, result.gaps).max(axis=1)
-    columns = means.tolist(), deviations.tolist(), every, gaps.tolist(), result.work(), result.dropped.tolist()
+    kept = [result.kept(first.design, setting) for setting in range(len(problems))]
+    columns = means.tolist(), deviations.tolist(), every, gaps.tolist(), result.work(), result.dropped.tolist(), kept
     return [Score(*one) for one in zip(*columns, strict=True)]
 
 

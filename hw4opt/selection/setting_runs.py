@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
 from hw4opt.problem import Problem
-from hw4opt.running.processes import Workers
 from hw4opt.selection.axes import Setting, Tried
 from hw4opt.selection.fold_fits import PROVEN_GAP
 from hw4opt.selection.folds import Folds
@@ -18,6 +17,7 @@ from hw4opt.selection.held_out import score_settings
 from hw4opt.selection.loo.layout import Layouts
 from hw4opt.selection.refine import Again, Near
 from hw4opt.selection.scores import Score
+from hw4opt.validation.frozen import cached_property
 
 SHARED_TASK_FITS = 2_000  # fits from which another basis would gain nothing by joining
 # rows × fits of one task, of the settings of one basis: an interruption loses no more than the tasks under way
@@ -30,6 +30,7 @@ class SettingRuns:
     """The rounds of a search, and what they have so far.
 
     races    whether settings are dropped that cannot be chosen
+    keep     whether the fits of the folds are kept, of the setting to choose so far
     """
 
     problem: Problem
@@ -37,8 +38,8 @@ class SettingRuns:
     units: np.ndarray | None
     metric: str
     progress: Callable[[int, int, float], None] | None
-    workers: Workers
     races: bool
+    keep: bool
     tried: list[tuple[Tried, Score]] = field(default_factory=list)
 
     @cached_property
@@ -58,23 +59,37 @@ class SettingRuns:
         """Score the settings, and keep the scores of every task as it is done.
 
         Where they race, those are dropped that the best before this round beats for certain. In a first round a few are
-        scored before the others. Dropped settings come `Again` to be scored in full, and keep their places.
+        scored before the others, and both basis by basis: the largest, which take longest, come last. Dropped settings
+        come `Again` to be scored in full, and keep their places.
         """
         settings = self._distinct(settings)
-        candidates = [one for basis in self._bases(settings) for one in basis]
+        bases = self._bases(settings)
+        candidates = [one for basis in bases for one in basis]
         if isinstance(settings, Again):
             places = {_key(one.setting): place for place, (one, _) in enumerate(self.tried) if one.dropped}
             for pair in self._scored(candidates, math.inf, len(self.tried)):
                 self.tried[places[_key(pair[0].setting)]] = pair
         elif self.races and not self.tried:
-            early, late = candidates[::RACE_PACE], [one for k, one in enumerate(candidates) if k % RACE_PACE]
-            for part in (early, late):
-                self._keep(part, self._limit(), len(candidates))
+            early = {id(one) for one in candidates[::RACE_PACE]}
+            for chosen in (True, False):
+                for part in self._parts([[one for one in basis if (id(one) in early) == chosen] for basis in bases]):
+                    self._keep(part, self._limit(), len(candidates))
             order = {_key(one.setting): place for place, one in enumerate(candidates)}
             self.tried.sort(key=lambda pair: order[_key(pair[0].setting)])
         else:
             limit = math.inf if isinstance(settings, Near) else self._limit()
             self._keep(candidates, limit, len(self.tried) + len(candidates))
+
+    def _parts(self, bases: list[list[_Candidate]]) -> Iterator[list[_Candidate]]:
+        """The bases one after the other, several small ones together."""
+        part: list[_Candidate] = []
+        for basis in bases:
+            part += basis
+            if len(part) >= self._task_size:
+                yield part
+                part = []
+        if part:
+            yield part
 
     def _keep(self, candidates: list[_Candidate], limit: float, total: int) -> None:
         for pair in self._scored(candidates, limit, total):
@@ -91,18 +106,32 @@ class SettingRuns:
 
     def _scored(self, candidates: list[_Candidate], limit: float, total: int) -> Iterator[tuple[Tried, Score]]:
         tasks = self._tasks(candidates)
-        score = partial(_score, layouts=self.layouts, metric=self.metric, units=self.units, limit=limit)
-        for task, scores in zip(tasks, self.workers.spread(score, tasks), strict=True):
+        score = partial(_score, layouts=self.layouts, metric=self.metric, units=self.units, limit=limit, keep=self.keep)
+        for task, scores in zip(tasks, map(score, tasks), strict=True):
             for one, score in zip(task, scores, strict=True):
-                proven = score.largest_gap <= PROVEN_GAP
-                yield Tried(one.setting, score.score, score.standard_error, proven, score.dropped), score
+                yield _tried(one, score), score
+            if self.keep:
+                self._forget()
             if self.progress is not None:
                 self.progress(len(self.tried) * len(self.folds), total * len(self.folds), self.best()[0].score)
+
+    def _forget(self) -> None:
+        """Drop kept folds, but those of the setting to choose so far."""
+        best = self.best()
+        self.tried = [
+            pair if pair is best or pair[1].kept is None else (pair[0], replace(pair[1], kept=None))
+            for pair in self.tried
+        ]
 
     def _limit(self) -> float:
         """The score from which on a setting cannot be chosen."""
         best = self.best()[0] if self.races and self.tried else None
         return best.score if best is not None and best.proven else math.inf
+
+    @property
+    def _task_size(self) -> int:
+        """How many settings are a task."""
+        return max(1, TASK_ENTRIES // (len(self.folds) * len(self.problem.y)))
 
     def _bases(self, settings: list[Setting]) -> list[list[_Candidate]]:
         """The settings by basis (gamma, kernel parameters)."""
@@ -119,7 +148,7 @@ class SettingRuns:
         for one in candidates:
             bases.setdefault(id(one.first), []).append(one)
         tasks: list[list[_Candidate]] = []
-        most = max(1, TASK_ENTRIES // (len(self.folds) * len(self.problem.y)))
+        most = self._task_size
         for basis in bases.values():
             if tasks and len(tasks[-1]) * len(self.folds) < SHARED_TASK_FITS and len(tasks[-1]) + len(basis) <= most:
                 tasks[-1].extend(basis)
@@ -142,8 +171,17 @@ def _key(setting: Setting) -> tuple[tuple[str, float], ...]:
 
 
 def _score(
-    task: list[_Candidate], layouts: Layouts, metric: str, units: np.ndarray | None, limit: float
+    task: list[_Candidate], layouts: Layouts, metric: str, units: np.ndarray | None, limit: float, keep: bool
 ) -> list[Score]:
     for one in task:
         one.problem.share_design(one.first.design)  # built once in a process, when the first of them is scored
-    return score_settings([one.problem for one in task], layouts.folds, metric, units, limit, layouts)
+    scores = score_settings([one.problem for one in task], layouts.folds, metric, units, limit, layouts, keep)
+    if keep:
+        best = min(range(len(task)), key=lambda place: _tried(task[place], scores[place]).rank)
+        scores = [one if place == best else replace(one, kept=None) for place, one in enumerate(scores)]
+    return scores
+
+
+def _tried(one: _Candidate, score: Score) -> Tried:
+    proven = score.largest_gap <= PROVEN_GAP
+    return Tried(one.setting, score.score, score.standard_error, proven, score.dropped)

@@ -12,8 +12,8 @@ from operator import mul
 import numpy as np
 
 from hw4opt.shapes.branch import Search
-from hw4opt.shapes.enclosure import Cells
-from hw4opt.shapes.function import Condition, Function
+from hw4opt.shapes.enclosure import CellRun
+from hw4opt.shapes.function import Condition, KernelSum
 from hw4opt.terms.base import Array
 
 MAX_BERNSTEIN_CELLS = 1_000  # looked at
@@ -38,7 +38,7 @@ class Bernstein:
         self.coef = [condition.side * one for one in shifted]
 
     def search(self) -> Search:
-        """Cells are halved until each is proven, or is short and an end of it violates the condition."""
+        """CellRun are halved until each is proven, or is short and an end of it violates the condition."""
         degree = len(self.coef) - 1
         weights = [[Fraction(math.comb(j, k), math.comb(degree, k)) for k in range(j + 1)] for j in range(degree + 1)]
         whole = [sum(map(mul, row, self.coef), Fraction(0)) for row in weights]
@@ -55,7 +55,7 @@ class Bernstein:
                 middle, (first, second) = (low + high) / 2, _halves(b)
                 cells += [(low, middle, first), (middle, high, second)]
         table = np.array(sorted(left)).reshape(-1, 3)
-        found = Cells(table[:, 0], table[:, 1], np.zeros(len(table), dtype=int))
+        found = CellRun(table[:, 0], table[:, 1], np.zeros(len(table), dtype=int))
         return Search(margin, proven, evaluations, found, table[:, 2], bool(left), False)
 
     def piece_of(self, x: Array) -> np.ndarray:
@@ -82,7 +82,7 @@ def _halves(b: list[Fraction]) -> tuple[list[Fraction], list[Fraction]]:
     return first, second[::-1]
 
 
-def _power_coefficients(function: Function, expansion: Sequence[Fraction]) -> list[Fraction]:
+def _power_coefficients(function: KernelSum, expansion: Sequence[Fraction]) -> list[Fraction]:
     """Those of x^0, x^1, … of f without its levels, k = Σ_j expansion_j (x z)^j."""
     w = [Fraction(one) for one in function.w.tolist()]
     moments = [Fraction(0)] * len(expansion)  # Σ_p coef_p ∂^order_p z_p^j

@@ -1,6 +1,6 @@
 """Proof of a condition at every x, by cells: branch and bound.
 
-On a cell with middle c and half width h, g ≥ g(c) - |g'(c)| h - bend h²/2, less what rounding may have done. Cells
+On a cell with middle c and half width h, g ≥ g(c) - |g'(c)| h - bend h²/2, less what rounding may have done. CellRun
 where that is not above 0 are split, unless g(c) is below 0 beyond rounding.   (Moore, Kearfott and Cloud 2009, ch. 6.)
 """
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.shapes.enclosure import Cells, Enclosure
+from hw4opt.shapes.enclosure import CellRun, Enclosure
 from hw4opt.terms.base import EPS, Array
 
 MAX_EVALUATIONS = 200_000  # cells looked at
 CHUNK_CELLS = 4_096  # cells looked at together
-MAX_PARTS, SPARE = 16, 1.3  # a cell is split into at most so many parts, each so much smaller than seems needed
+MAX_PARTS, SPARE_PARTS = 16, 1.3  # a cell is split into at most so many parts, each so much smaller than seems needed
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Search:
     margin: float
     proven: int
     evaluations: int
-    left: Cells
+    left: CellRun
     values: Array
     is_violated: bool
     is_unclear: bool
@@ -43,7 +43,7 @@ class Search:
 def search(enclosure: Enclosure) -> Search:
     """Look at cells until each is proven, known to violate the condition, or too short for what rounding leaves."""
     open_cells, margin, proven, evaluations = [enclosure.start()], np.inf, 0, 0
-    left: list[Cells] = []
+    left: list[CellRun] = []
     values: list[Array] = []
     is_violated = is_unclear = False
     while open_cells and evaluations < MAX_EVALUATIONS:
@@ -70,10 +70,10 @@ def search(enclosure: Enclosure) -> Search:
         if rest.any():
             room, steep, bend = (np.broadcast_to(one, rest.shape)[rest] for one in (value - unsure, steep, bend))
             reach = 2 * np.maximum(room, 0) / (steep + np.sqrt(steep * steep + 2 * bend * np.maximum(room, 0)))
-            parts = np.ceil(SPARE * half[rest] / np.maximum(reach, SPARE * half[rest] / MAX_PARTS))
+            parts = np.ceil(SPARE_PARTS * half[rest] / np.maximum(reach, SPARE_PARTS * half[rest] / MAX_PARTS))
             open_cells.append(cells.some(rest).split(np.maximum(parts, 2).astype(int)))
     left += open_cells  # where there were too many
     values += [np.zeros(len(cells.low)) for cells in open_cells]
-    found, of_found = Cells(*map(np.concatenate, zip(*left, strict=True))), np.concatenate(values)
+    found, of_found = CellRun(*map(np.concatenate, zip(*left, strict=True))), np.concatenate(values)
     order = np.argsort(found.low, kind="stable")
     return Search(margin, proven, evaluations, found.some(order), of_found[order], is_violated, is_unclear)

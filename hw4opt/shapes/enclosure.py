@@ -10,23 +10,23 @@ from hw4opt.shapes.function import Condition
 from hw4opt.terms.base import Array
 
 
-class Cells(NamedTuple):
+class CellRun(NamedTuple):
     """low ≤ x ≤ high, (k,) each, and the piece of the function that each lies in."""
 
     low: Array
     high: Array
     piece: np.ndarray
 
-    def some(self, which: np.ndarray | slice) -> Cells:
+    def some(self, which: np.ndarray | slice) -> CellRun:
         """Those of a mask, or of a slice."""
-        return Cells(*(array[which] for array in self))
+        return CellRun(*(array[which] for array in self))
 
-    def split(self, parts: np.ndarray) -> Cells:
+    def split(self, parts: np.ndarray) -> CellRun:
         """Each in so many parts, which share their ends."""
         place = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
         low, high, piece, count = (np.repeat(one, parts) for one in (*self, parts))
         inner = [low + (high - low) * (k / count) for k in (place, place + 1)]
-        return Cells(np.where(place == 0, low, inner[0]), np.where(place + 1 == count, high, inner[1]), piece)
+        return CellRun(np.where(place == 0, low, inner[0]), np.where(place + 1 == count, high, inner[1]), piece)
 
 
 class Curve(Protocol):
@@ -46,14 +46,14 @@ class Curve(Protocol):
 class Enclosure(Curve, Protocol):
     """With bounds of what g can be between."""
 
-    def start(self) -> Cells:
-        """Cells that cover the range, none of them long beside what g varies over."""
+    def start(self) -> CellRun:
+        """CellRun that cover the range, none of them long beside what g varies over."""
         ...
 
-    def bend(self, cells: Cells) -> Array | float:
+    def bend(self, cells: CellRun) -> Array | float:
         """Upper bounds of |g''| over the cells."""
         ...
 
-    def rounding(self, cells: Cells) -> tuple[Array | float, Array | float]:
+    def rounding(self, cells: CellRun) -> tuple[Array | float, Array | float]:
         """What rounding may do to g and to g' anywhere in the cells, at most."""
         ...

@@ -21,7 +21,7 @@ from hw4opt.terms.base import Array
 
 MAX_ROUNDS, MAX_ROUNDS_ALLOWED = 30, 6  # of exchange, and where violations are allowed
 CALM_ROUNDS, CALM_POINTS = 10, 60  # of one shape, beyond which the margin grows
-SPARE, GROWTH = 2.0, 8.0  # to so many times the last violation, and by no more than that in a round
+OVER_VIOLATION, MARGIN_GROWTH = 2.0, 8.0  # to so many times the last violation, and by no more than that in a round
 LAST_MARGIN = 1e-3  # of the size of f, f' or f'', or of a function that changes over the range as the targets do
 MAX_SHAPE_POINTS, MAX_NEW_POINTS = 400, 40  # of one shape, and in a round
 MARGIN = 5e-7  # of the mean size of f, f' or f'': what rows at points ask for beyond the shape
@@ -31,7 +31,7 @@ NEGLIGIBLE_FORCE = 1e-4  # of the largest dual: a point that the fit does not re
 NEAREST_POINTS = 1e-10  # of the range: points nearer to each other are one
 
 
-class Fitted(Protocol):
+class ShapedFit(Protocol):
     """A problem, the rows at points included, its answer w (r,), NaN where there is none, and duals by label."""
 
     @property
@@ -44,7 +44,7 @@ class Fitted(Protocol):
     def duals(self) -> Mapping[str, Array]: ...
 
 
-F = TypeVar("F", bound=Fitted)
+F = TypeVar("F", bound=ShapedFit)
 
 
 def shapes_of(problem: Problem) -> list[Shape]:
@@ -89,13 +89,13 @@ def _check_ranges(problems: Sequence[Problem]) -> None:
             )
 
 
-def _known(fit: Fitted, known: Sequence[Sequence[Examined]]) -> list[Examined]:
+def _known(fit: ShapedFit, known: Sequence[Sequence[Examined]]) -> list[Examined]:
     """What is known of a fit of the same problem at the same w; nothing, where that is not known."""
     same = (one for one in known if one and one[0].problem is fit.problem and np.array_equal(one[0].w, fit.w))
     return list(next(same, ()))
 
 
-def _examined(fit: Fitted, allowed: float) -> list[Examined]:
+def _examined(fit: ShapedFit, allowed: float) -> list[Examined]:
     if not np.isfinite(fit.w).all():
         return []
     problem = fit.problem
@@ -106,7 +106,7 @@ def _examined(fit: Fitted, allowed: float) -> list[Examined]:
 
 
 def _next_rows(
-    problems: Sequence[Problem], fits: Sequence[Fitted], examined: Sequence[Sequence[Examined]], is_late: bool
+    problems: Sequence[Problem], fits: Sequence[ShapedFit], examined: Sequence[Sequence[Examined]], is_late: bool
 ) -> list[list[ShapeRows]] | None:
     """The rows of each problem for the next round, None where there is nothing to add.
 
@@ -172,14 +172,14 @@ def _new(old: Sequence[float], lowest: Sequence[Array], ends: tuple[float, float
     return fresh[np.minimum(fresh - known[after - 1], known[after] - fresh) > least].tolist()
 
 
-def _margin(fit: Fitted, shape: Shape, worst: float) -> float:
+def _margin(fit: ShapedFit, shape: Shape, worst: float) -> float:
     """What rows at points ask for beyond the shape: a share of the mean f^(order) over the range, or of the range of f
     at the data; up to several times the last one, where `worst`, the violation seen under that, is not 0."""
     problem = fit.problem
     size, of_targets = _sizes(problem, shape, fit.w)
     first = max(MARGIN * size, LEAST_MARGIN * of_targets)
     last = max([first, *(one.margin for one in problem.shape_rows if one.shape == shape and worst)])
-    late = min(np.clip(SPARE * worst, last, GROWTH * last), LAST_MARGIN * max(size, of_targets))
+    late = min(np.clip(OVER_VIOLATION * worst, last, MARGIN_GROWTH * last), LAST_MARGIN * max(size, of_targets))
     room = min((abs(one - other) for (_, one), (_, other) in itertools.combinations(shape.sides, 2)), default=math.inf)
     return float(min(max(first, late), MAX_SHARE * room))
 

@@ -52,7 +52,7 @@ def with_points(problems: Sequence[Problem], deadline: float = math.inf, allowed
 
 
 def with_proofs(
-    problems: Sequence[Problem], solve: Callable[[Sequence[Problem]], list[S]], limit: float | None
+    problems: Sequence[Problem], solve: Callable[[Sequence[Problem]], list[S]], time_limit: float | None
 ) -> list[S]:
     """The results of `solve`, with a proof of the shapes that are to hold at every x; those without are not certified.
 
@@ -60,9 +60,10 @@ def with_proofs(
     """
     if not problems or not shapes_of(problems[0]):
         return solve(problems)
-    deadline = math.inf if limit is None else time.perf_counter() + limit
-    points, known = exchange(problems, _by_interior, deadline)
-    results, examined = exchange([one.problem for one in points], solve, deadline, known=known)
+    deadline = math.inf if time_limit is None else time.perf_counter() + time_limit
+    with one_blas_thread():
+        points, known = exchange(problems, _by_interior, deadline)
+        results, examined = exchange([one.problem for one in points], solve, deadline, known=known)
     return [_concluded(result, [one.proof for one in found]) for result, found in zip(results, examined, strict=True)]
 
 

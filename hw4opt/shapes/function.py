@@ -14,7 +14,7 @@ from hw4opt.terms.base import Array
 
 
 @dataclass(frozen=True, eq=False)
-class Function:
+class KernelSum:
     """f(x) = Σ levels + Σ_p coef_p ∂^order_p/∂z^order_p k(x, z_p), coef = factor w, x in the units of the design.
 
     kind      the type that everything is computed in
@@ -29,7 +29,7 @@ class Function:
     kind: type[np.floating]
 
     @classmethod
-    def of(cls, problem: Problem, w: Array, kind: type[np.floating]) -> Function:
+    def of(cls, problem: Problem, w: Array, kind: type[np.floating]) -> KernelSum:
         """The fit of a kernel design of one x column at w (r,)."""
         basis = problem.design.reduced
         assert basis is not None and problem.kernel is not None
@@ -58,7 +58,7 @@ class Function:
 class Condition:
     """g(x) = side (f^(order)(x) - level) ≥ 0 for low ≤ x ≤ high, in the units of the design."""
 
-    function: Function
+    function: KernelSum
     order: int
     side: int
     level: float
@@ -85,7 +85,7 @@ def conditions(
     problem: Problem, shape: Shape, w: Array, kind: type[np.floating], allowed: float = 0.0
 ) -> list[Condition]:
     """What a shape at every x asks of the fit at w (r,), one a side, up to a violation that is allowed."""
-    function, (low, high) = Function.of(problem, w, kind), range_of(problem, shape)
+    function, (low, high) = KernelSum.of(problem, w, kind), range_of(problem, shape)
     return [
         Condition(function, shape.derivative, side, level - side * allowed, low, high) for side, level in shape.sides
     ]

@@ -12,7 +12,7 @@ from operator import add
 import numpy as np
 
 from hw4opt.kernels import Kernel
-from hw4opt.shapes.enclosure import Cells
+from hw4opt.shapes.enclosure import CellRun
 from hw4opt.shapes.function import Condition
 from hw4opt.terms.base import Array
 
@@ -34,11 +34,11 @@ class NormBound:
         self._bend = ALLOWANCE * self._norm() * self.kernel.derivative_bound(first + 2)
         self._rounding = self._rounding_of(first) + condition.shift_rounding, self._rounding_of(first + 1)
 
-    def start(self) -> Cells:
+    def start(self) -> CellRun:
         low, high = self.condition.low, self.condition.high
         count = max(FEWEST_CELLS, math.ceil(CELLS_PER_LENGTH * (high - low) / self.kernel.length))
         edges = np.linspace(low, high, count + 1)
-        return Cells(edges[:-1], edges[1:], np.zeros(count, dtype=int))
+        return CellRun(edges[:-1], edges[1:], np.zeros(count, dtype=int))
 
     def piece_of(self, x: Array) -> np.ndarray:
         return np.zeros(len(x), dtype=int)
@@ -54,10 +54,10 @@ class NormBound:
         found[0] = found[0] - self.condition.side * self.condition.shift
         return found
 
-    def bend(self, cells: Cells) -> float:
+    def bend(self, cells: CellRun) -> float:
         return self._bend
 
-    def rounding(self, cells: Cells) -> tuple[float, float]:
+    def rounding(self, cells: CellRun) -> tuple[float, float]:
         return self._rounding
 
     def _rounding_of(self, derivative: int) -> float:

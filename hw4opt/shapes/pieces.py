@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from hw4opt.kernels import Decaying, derivatives_of
-from hw4opt.shapes.enclosure import Cells
+from hw4opt.shapes.enclosure import CellRun
 from hw4opt.shapes.function import Condition
 from hw4opt.terms.base import Array
 
@@ -52,9 +52,9 @@ class Pieces:
                     sizes = sizes.astype(float)
                     self.unsure[place, :, power] += (sizes * rounding) @ np.abs(own).astype(float) + sizes @ doubt
 
-    def start(self) -> Cells:
+    def start(self) -> CellRun:
         count = np.maximum(np.ceil(np.diff(self.edges) * float(self.rate) / LONGEST_CELL), 1).astype(int)
-        pieces = Cells(self.edges[:-1], self.edges[1:], np.arange(len(count)))
+        pieces = CellRun(self.edges[:-1], self.edges[1:], np.arange(len(count)))
         return pieces.split(count)
 
     def piece_of(self, x: Array) -> np.ndarray:
@@ -70,7 +70,7 @@ class Pieces:
         side = self.condition.side
         return [side * (found[0] - self.condition.shift), *(side * one for one in found[1:])]
 
-    def bend(self, cells: Cells) -> Array:
+    def bend(self, cells: CellRun) -> Array:
         total = np.zeros(len(cells.low))
         for place, (near, far) in enumerate(self._reach(cells)):
             polynomial = self.coef[place, cells.piece].astype(float)
@@ -78,7 +78,7 @@ class Pieces:
             total += np.exp(-near) * _values(np.abs(_slope(slope) - 2 * slope + polynomial), far)
         return ALLOWANCE * float(self.rate) ** 2 * total
 
-    def rounding(self, cells: Cells) -> tuple[Array, Array]:
+    def rounding(self, cells: CellRun) -> tuple[Array, Array]:
         of_value, of_slope = np.zeros(len(cells.low)), np.zeros(len(cells.low))
         for place, (near, far) in enumerate(self._reach(cells)):
             size = np.abs(self.coef[place, cells.piece]).astype(float)
@@ -93,7 +93,7 @@ class Pieces:
         x = x.astype(self.kind)
         return self.rate * (x - self.edges[piece]), self.rate * (self.edges[piece + 1] - x)
 
-    def _reach(self, cells: Cells) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    def _reach(self, cells: CellRun) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         """The least and the largest τ, and σ, over the cells."""
         ends = [[t.astype(float) for t in self._lengths(x, cells.piece)] for x in (cells.low, cells.high)]
         return (ends[0][0], ends[1][0]), (ends[1][1], ends[0][1])

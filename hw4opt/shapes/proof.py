@@ -17,7 +17,7 @@ from hw4opt.shapes.pieces import Pieces
 from hw4opt.terms import Shape
 from hw4opt.terms.base import Array
 
-NEWTON_STEPS = 4  # towards the lowest point of a violation
+BOTTOM_STEPS = 4  # towards the lowest point of a violation
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _bottoms(curve: Curve, found: Search) -> Array:
     x, width = 0.5 * (low + high), high - low
     ends = [np.clip(end, curve.condition.low, curve.condition.high) for end in (low - width, high + width)]
     places = np.array([x, *ends, x])
-    for _ in range(NEWTON_STEPS):
+    for _ in range(BOTTOM_STEPS):
         _, slope, curvature = curve.at(x, curve.piece_of(x))
         step = np.where(curvature > 0, -slope / np.where(curvature > 0, curvature, 1.0), -np.sign(slope) * width)
         places[-1] = x = np.clip(x + step.astype(float), *ends)

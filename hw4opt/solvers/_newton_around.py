@@ -19,7 +19,7 @@ FIRST_INNER_TOL, LAST_INNER_TOL = 1e-6, 1e-10  # relative gaps of the first and 
 INNER_SHARE = 1e-2  # and between them this share of the square of the step before
 FAR_STRETCH = 8.0  # of a Newton step that is taken back: then steps bend at least as chords do, until one is shorter
 NEAR_SHARE = 0.1  # than 1, and after each further step that is taken back than that share of it
-FINAL_CHANGE = 1e-8  # of the last step: its square is what is left
+FINAL_CHANGE, FINAL_CHANGE_SHARE = 1e-8, 10.0  # of the last step, or so many tolerances: its square is what is left
 STALLED_STEPS, NEAR_GAP = 8, 1e-6  # steps without gain, below that relative gap, after which rounding allows no more
 
 
@@ -38,7 +38,7 @@ def _damped_steps(form: Form, options: Options, start: Start | None) -> Answer:
     best, iterations, gaps = Start(w.copy(), np.zeros((b, form.size))), np.zeros(b, dtype=int), np.full(b, np.inf)
     inside, solved, stalled = np.zeros_like(w), np.zeros(b, dtype=bool), np.zeros(b, dtype=int)
     active, part, near = np.arange(b), form, np.ones(b)
-    change, stretch = np.ones(b), np.zeros(b)
+    change, stretch, final = np.ones(b), np.zeros(b), max(FINAL_CHANGE, FINAL_CHANGE_SHARE * options.tol)
     for number in range(1, limit + 1):
         scale = part.gap_scale(w, np.zeros(len(w)))
         scale = np.where(np.isfinite(scale), scale, 1.0)
@@ -61,8 +61,9 @@ def _damped_steps(form: Form, options: Options, start: Start | None) -> Answer:
         best.w[place], best.u[place], gaps[place] = w[better], u[better], gap[better]
         inside[place] = np.where(inner.steps[better, None] > 0, inner.interior[better], inside[place])
         iterations[active] = number
-        solved[active] = (relative <= 0.5 * options.tol) & (step.change <= FINAL_CHANGE)
-        ended = (stalled[active] >= STALLED_STEPS) & (relative <= NEAR_GAP)
+        solved[active] = (relative <= 0.5 * options.tol) & (step.change <= final)
+        stays = step.change == 0  # and so it would in all further steps
+        ended = (stalled[active] >= STALLED_STEPS) & ((relative <= NEAR_GAP) | stays)
         going = ~solved[active] & ~ended & np.isfinite(w).all(axis=1)
         if not going.any() or deadline.passed():
             break

@@ -18,6 +18,7 @@ from hw4opt.form.table import row_table
 from hw4opt.terms.base import Array
 
 VIOLATION_PRICE = 1e5  # of a violated constraint, in units of the largest |u|: polishing must not gain by violating one
+VIOLATION_ROUNDING = 4e-15  # of ‖w‖ times the typical length of the rows of the loss: constraints are met to that
 STEPS = 40  # of Newton's method from the point of a first-order method
 ROUNDS = 8  # of them around which smooth rows are replaced anew
 
@@ -61,12 +62,13 @@ def measure(form: Form, w: Array, u: Array) -> Array:
     """The duality gap at (w, u), (b,); violations of constraints at a multiple of their price |u|."""
     residual = form.penalty * w + form.quadratic.b + np.matvec(form.quadratic.h, w)
     total = np.zeros(form.batch)
+    rounding = VIOLATION_ROUNDING * form.loss_length * np.sqrt(np.vecdot(w, w))[:, None]
     for block in form.nonquadratic:
         a, mine = block.matrix, u[:, block.span]
         residual += mine @ a
         unit = form.scales.u * form.loss_length / block.length
         price = VIOLATION_PRICE * np.maximum(np.abs(mine).max(axis=1, keepdims=True), unit)
-        total += block.rows.slack(w @ a.T, mine, price).sum(axis=1)
+        total += block.rows.slack(w @ a.T, mine, price, rounding).sum(axis=1)
     return total + form.stationarity_cost(w, residual)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from hw4opt.errors import InputError
 from hw4opt.tables.table import PlainCells, check_names
 from hw4opt.tables.times import DAY, SECOND, Times, moment_text
 from hw4opt.terms.base import Array
+from hw4opt.validation.frozen import cached_property
 
 UNITS = {"s": SECOND, "ms": 10**6, "us": 10**3, "ns": 1}  # in nanoseconds
 

@@ -34,8 +34,15 @@ def read_table(path: str | Path, max_bytes: int = MOST_BYTES) -> Table:
                  is
     """
     source = "standard input" if str(path) == STDIN else str(path)
-    data = _read(path, source, max_bytes)
-    if data[:4] == b"PAR1" or Path(path).suffix.lower() in (".parquet", ".pq"):
+    return parse_table(_read(path, source, max_bytes), source, max_bytes)
+
+
+@checked
+def parse_table(data: bytes, source: str, max_bytes: int = MOST_BYTES) -> Table:
+    """The table in the bytes of a file that sentences call `source`, as `read_table` reads it."""
+    if len(data) > max_bytes:
+        raise InputError(_too_large(source, max_bytes))
+    if data[:4] == b"PAR1" or Path(source).suffix.lower() in (".parquet", ".pq"):
         from hw4opt.tables.parquet import parquet_columns
 
         columns = parquet_columns(source, data, max_bytes)

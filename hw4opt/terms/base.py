@@ -17,6 +17,7 @@ from hw4opt.terms.acts import Acts, Values
 from hw4opt.validation.arrays import Array
 
 EPS = float(np.finfo(float).eps)
+FITTED_VALUES = Values()
 AUTO = "auto"  # in place of a number: a parameter that follows the data
 
 
@@ -40,7 +41,7 @@ class Term(ABC):
     @property
     def acts(self) -> Acts:
         """Which linear functionals of the fit the term acts on."""
-        return Values()
+        return FITTED_VALUES
 
     @abstractmethod
     def value(self, z: ArrayLike) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from hw4opt.terms.base import Term
@@ -9,6 +10,7 @@ from hw4opt.terms.quadratic import PiecewiseQuadratic
 from hw4opt.terms.smooth import Smooth
 
 
+@cache
 def class_fault(kind: type) -> str | None:
     """What the class of a term or kernel lacks, in a sentence; None if nothing."""
     missing: list[str] = sorted(getattr(kind, "__abstractmethods__", ()))

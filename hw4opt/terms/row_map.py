@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from hw4opt.validation.arrays import Array
+from hw4opt.validation.frozen import cached_property
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,7 @@ class Likelihood(Smooth):
         False  # whether a fit without ridge first settles that a maximum of the likelihood exists
     )
     expected: ClassVar[str] = "mean of"  # what `mean` is of the target, in words
+    classifies: ClassVar[bool] = False  # whether the targets are labels of classes, which have no interval
 
     @abstractmethod
     def mean(self, z: Array) -> Array:

@@ -58,14 +58,15 @@ def test_ctrl_c_is_130_and_leaves_no_file(start, tmp_path):
 @pytest.mark.parametrize("later", [0.0, 0.1])
 def test_ctrl_c_is_for_the_parent_of_workers(later, start, children, wait_for):
     """A terminal sends it to the whole group, and workers have just begun to import."""
-    words = ["solve", "--n", "400", "--loss", "huber", "--reg", "tv", "--select", "loo", "--workers", "2", "--quiet"]
-    running = start(f"{RUN}; sys.exit(status)", *words)
+    code = "from hw4opt.running.processes import Workers\nwith Workers(2) as workers:\n"
+    running = start(code + "    list(workers.spread(eval, ['__import__(\"time\").sleep(60)'] * 2))")
     wait_for(lambda: len(children(running.pid)) >= 2)
     workers = children(running.pid)
     time.sleep(later)
     os.killpg(running.pid, signal.SIGINT)
     _, err = running.communicate(timeout=60)
-    assert running.returncode == 130 and err == b"hw4opt: interrupted\n"
+    assert running.returncode == -signal.SIGINT
+    assert err.count(b"Traceback") == 1 and err.endswith(b"KeyboardInterrupt\n")
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
 
 

@@ -49,12 +49,23 @@ ORDER = [
         "inference",
         "solution",
         "model_file",
+        "views",
         "plotting",
         "tables",
         "mixture",
         "poisson",
     ),
-    *("result", "fit", "crosscheck", "solver_conformance", "between", "datasets", "selection", "assignment"),
+    *(
+        "result",
+        "fit",
+        "crosscheck",
+        "solver_conformance",
+        "between",
+        "datasets",
+        "selection",
+        "estimators",
+        "assignment",
+    ),
 ]
 
 

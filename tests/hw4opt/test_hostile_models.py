@@ -23,6 +23,7 @@ from hw4opt import (
     fit,
 )
 from hw4opt.model_file import _digest
+from hw4opt.selection import select
 
 X = np.linspace(0, 1, 12)
 MODELS = {
@@ -40,6 +41,8 @@ MODELS = {
     ),
     "counts": Problem(np.column_stack([X, X**2]), np.arange(12) % 4, loss=Poisson(), offset=X, intercept=True),
 }
+KEPT = Problem(X, np.sin(5 * X), RBF(20.0), Huber(0.5), [Ridge(0.1)], weights=np.arange(12))
+MODELS["held-out fits"] = select(KEPT, [], method="kfold:4", keep_folds=True).problem
 EMPTY = {"shape": [0], "float64": ""}
 VALUES = [
     None,
@@ -127,6 +130,9 @@ def fault(changed, path):
         for name in ("coef", "intercept", "dual_coef", "inference", "prediction_error_bound"):
             getattr(result, name)
         result.verify()
+        if result.problem.held_out is not None:
+            assert result.predict_interval(result.problem.x, 0.5)[1].shape == (12, 2, 1)
+            result.plot()
     except Hw4Error:
         return None
     except Exception as error:

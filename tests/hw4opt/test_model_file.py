@@ -26,6 +26,7 @@ from hw4opt import (
     Trend,
     fit,
 )
+from hw4opt.selection import select
 
 
 @every_problem
@@ -327,6 +328,68 @@ def test_a_model_of_the_first_format_without_intercept_is_not_moved(tmp_path):
     assert not fitted("rbf").problem.intercept
     path = stored_model(tmp_path, setting("format", value=1), signed=True)
     assert_array_equal(Result.load(path).w, fitted("rbf").w)
+
+
+def held_out_model(tmp_path):
+    """A model of 24 rows with the fits without each of 4 folds."""
+    path = tmp_path / "kept.json"
+    fit(select(PROBLEMS["rbf"], [], method="kfold:4", keep_folds=True).problem).save(path)
+    return path, json.loads(path.read_text())
+
+
+def test_held_out_fits_are_compact_and_a_file_without_them_is_one_of_before(tmp_path):
+    path, stored = held_out_model(tmp_path)
+    fits = stored["held_out"]
+    assert fits["w"]["shape"] == [4, len(Result.load(path).w)] and fits["fold_of"]["shape"] == [N]
+    assert stored["format"] == 2 and sorted(fits) == ["fold_of", "grouped", "method", "unproven", "w"]
+    before = stored_model(tmp_path, dropping("held_out"), signed=True)
+    assert Result.load(before).problem.held_out is None
+    assert_array_equal(Result.load(before).w, fitted("rbf").w)
+
+
+HELD_OUT_DAMAGE = {
+    "fits of another rank": ("w", lambda w: array(1.0, 2.0), "do not fit the basis"),
+    "fewer folds": ("w", lambda w: {**w, "shape": [3, w["shape"][1]]}, "is no model file"),
+    "a fit of nan": ("w", lambda w: {**w, "float64": matrix(np.full(w["shape"], np.nan))}, "do not fit the basis"),
+    "fewer rows": ("fold_of", lambda _: array(0.0, 1.0, 2.0, 3.0), "do not fit the rows"),
+    "a fold that holds nothing out": ("fold_of", lambda _: array(*np.arange(N) % 3), "do not fit the rows"),
+    "a fold beyond the last": ("fold_of", lambda _: array(*np.arange(N) % 5), "do not fit the rows"),
+    "a fold between two": ("fold_of", lambda _: array(*np.arange(N) % 4 + 0.5), "do not fit the rows"),
+    "a row of no fold": ("fold_of", lambda _: array(*[np.nan] * N), "do not fit the rows"),
+    "a method that is no text": ("method", lambda _: 3, "method is 3"),
+    "a flag that is none": ("grouped", lambda _: "yes", "grouped is 'yes'"),
+    "more without proof than there are": ("unproven", lambda _: 5, "lack more proofs than there are fits"),
+}
+
+
+def matrix(values):
+    return base64.b64encode(np.ascontiguousarray(values, "<f8").tobytes()).decode()
+
+
+@pytest.mark.parametrize("damage", HELD_OUT_DAMAGE)
+def test_damaged_held_out_fits_are_refused_in_a_sentence(damage, tmp_path):
+    name, change, said = HELD_OUT_DAMAGE[damage]
+    path, stored = held_out_model(tmp_path)
+    stored["held_out"][name] = change(stored["held_out"][name])
+    stored.pop("sha256")
+    stored["sha256"] = hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps(stored))
+    with pytest.raises(ModelFileError, match=said):
+        Result.load(path)
+
+
+def test_labels_cannot_have_held_out_fits(tmp_path):
+    path, stored = held_out_model(tmp_path)
+    fitted("logistic").save(path)
+    stored = {**json.loads(path.read_text()), "held_out": stored["held_out"]}
+    stored["held_out"]["w"] = {"shape": [1, len(fitted("logistic").w)], "float64": matrix(fitted("logistic").w)}
+    used = len(fitted("logistic").problem.active_x)
+    stored["held_out"]["fold_of"] = array(*[0.0] * used)
+    stored.pop("sha256")
+    stored["sha256"] = hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps(stored))
+    with pytest.raises(ModelFileError, match="the targets of logistic are labels of two classes"):
+        Result.load(path)
 
 
 def test_a_term_of_a_newer_version_is_named(tmp_path):

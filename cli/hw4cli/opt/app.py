@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from types import MappingProxyType
 
 import click
 
@@ -17,6 +18,8 @@ OPT_COMMANDS = {
     "check": "Solve one problem with every solver and compare.",
     "predict": "Predict with a saved model.",
     "path": "Fits and held-out errors along one hyper-parameter.",
+    "explore": "A page to see it: drag points and sliders, and the fit follows.",
+    "report": "A fit as one HTML file to hand in.",
     "em": "A listener's moods from play counts, and a playlist for each.",
     "reproduce": "Part 2 of the assignment, every figure and number.",
 }
@@ -32,6 +35,7 @@ class OptCommands(Commands):
     """The commands of this folder."""
 
     texts, package = OPT_COMMANDS, "hw4cli.opt"
+    modules = MappingProxyType({"report": "report_command"})
 
     def unknown(self, name: str) -> Exception:
         """The exception for a name that is no command."""

@@ -12,12 +12,13 @@ import numpy as np
 
 from hw4cli.opt import poisson_options
 from hw4cli.opt.columns import LARGEST_VALUE, DataColumns, Roles, read_columns
-from hw4cli.opt.option_syntax import Spec, kernel_of, parse_spec, term_of
+from hw4cli.opt.option_syntax import kernel_of
 from hw4cli.opt.options import ProblemOptions
 from hw4opt import InputError, Poisson, Problem
 from hw4opt.datasets import step_data, step_function
 from hw4opt.errors import listed
 from hw4opt.kernels import Kernel
+from hw4opt.problem.words import Spec, parse_spec, term_of
 from hw4opt.tables import Table, read_table
 from hw4opt.terms import AUTO, Interval, Loss, Term, load
 from hw4opt.terms.base import Array
@@ -73,10 +74,13 @@ class _Terms:
     given: frozenset[str]
 
 
-def build_problem(options: ProblemOptions, groups: str | None = None) -> BuiltProblem:
-    """The problem that the options specify; `groups` is the column of groups. Raises `InputError`."""
+def build_problem(options: ProblemOptions, groups: str | None = None, table: Table | None = None) -> BuiltProblem:
+    """The problem that the options specify; `groups` is the column of groups. Raises `InputError`.
+
+    table    the data, where they were read before; `options.data` then only names them
+    """
     terms = _terms(options)
-    table = _read(options)
+    table = read_data(options) if table is None else table
     roles = Roles(options.x, options.y, options.weights, options.offset, options.exposure, groups)
     columns = read_columns(table, options, roles, drop_first=terms.kernel is None and options.intercept)
     names, used = columns.features.names, columns.used
@@ -162,7 +166,8 @@ def _given(specs: Sequence[Spec], gamma: float | None) -> frozenset[str]:
     return frozenset(names if gamma is None else names | {"gamma"})
 
 
-def _read(options: ProblemOptions) -> Table:
+def read_data(options: ProblemOptions) -> Table:
+    """The table that DATA names, or the built-in step data."""
     if options.data is not None:
         if options.n is not None:
             raise InputError(f"--n {options.n} sizes the built-in data and {options.data} is a file; give one of them")
@@ -189,7 +194,8 @@ def _check_varies(x: Array, names: Sequence[str]) -> None:
 
 
 def _constraints(specs: Sequence[Spec], columns: Sequence[str]) -> list[Term]:
-    terms = [term_of("constraint", "--constraint", spec, columns) for spec in specs]
+    places = {name: place for place, name in enumerate(columns)}
+    terms = [term_of("constraint", "--constraint", spec, places) for spec in specs]
     for (one, first), (other, second) in itertools.combinations(zip(specs, terms, strict=True), 2):
         if first == second:
             raise InputError(f"--constraint {one.text} is given twice; drop one of them")

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import numpy as np
 
 from hw4opt import Huber, Poisson, Result, Status
-from hw4opt.between import Break
+from hw4opt.between import breaks
 from hw4opt.inference import ERRORS, OVERDISPERSION
 
 MOST_RESIDUALS = 0.95  # share of residuals beyond delta above which a warning is given
 
 
-def fit_warnings(result: Result, not_given: Collection[str], failures: Sequence[Break]) -> list[str]:
+def fit_warnings(result: Result, not_given: Collection[str]) -> list[str]:
     """Warnings on constraints that fail between the data rows, and on a delta beyond none or nearly all residuals.
 
     not_given    parameters that the data determined, for which there is no warning
-    failures     of the constraints, as `breaks` finds them
     """
     if result.status is not Status.CERTIFIED:
         return []
     names = result.context.get("x") or ()
-    found = [one.sentence(*names) for one in failures]
+    found = [one.sentence(*names) for one in breaks(result)]
     return found if "huber.delta" in not_given else [*found, *_delta_warnings(result)]
 
 

@@ -76,6 +76,7 @@ class SelectionOptions:
     search_seed: int | None
     one_se: bool
     workers: int | None
+    keep_folds: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def time_limit_option(default: float, text: str) -> Callable[[F], F]:
     return click.option("--time-limit", type=kind, default=default, show_default=False, metavar="SECONDS", help=text)
 
 
-def _bytes(context: click.Context, parameter: click.Parameter, text: str) -> int:
+def bytes_of(context: click.Context, parameter: click.Parameter, text: str) -> int:
     """Parse a number of bytes such as 500M or 2GiB."""
     match = BYTE_COUNT.fullmatch(text.strip())
     if match is None or not (
@@ -123,7 +124,7 @@ TABLE = (
         default="2G",
         show_default=True,
         metavar="BYTES",
-        callback=_bytes,
+        callback=bytes_of,
         help="Most bytes read of one table: 500M, 2GiB.",
     ),
 )
@@ -227,8 +228,9 @@ STANDARD_ERRORS = click.option(
     type=click.Choice(["information", "dispersion", "sandwich"]),
     default="information",
     show_default=True,
-    help="Standard errors of a likelihood: from its information, that times the square root of the dispersion "
-    "(quasi-likelihood), or HC0.",
+    help="Standard errors of coefficients: of a likelihood from its information, that times the square root of the "
+    "dispersion (quasi-likelihood), or HC0; of squared loss by dispersion (the classical ones) or HC0; of huber and "
+    "quantile their sandwich.",
 )
 
 SELECT = (
@@ -264,8 +266,15 @@ SELECT = (
         "--workers",
         type=whole(1),
         metavar="N",
-        help="Processes for the search, of a thread each; by default one, whose folds are on all cores.",
+        help="Threads that the search is spread over; default: the cores that the process may use.",
     ),
+)
+
+KEEP_FOLDS = click.option(
+    "--keep-folds",
+    is_flag=True,
+    help="Keep the fits without each fold, for prediction intervals: in the model file of --save, for `predict "
+    "--interval`, and as a band of 0.9 in the figure of --plot.",
 )
 
 ARRAYS = click.option(

@@ -15,8 +15,9 @@ from hw4cli.json_record import json_text
 from hw4cli.opt.options import OutputOptions
 from hw4cli.output_paths import STDOUT, Files, check_figure, check_files, inputs, outputs
 from hw4opt import Problem, Result, Status
-from hw4opt.inference import ERRORS
+from hw4opt.inference import ERRORS, StandardErrors, kinds_of
 from hw4opt.running.files import write_text, write_with
+from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def fit_record(result: Result, arrays: bool, errors: str = ERRORS[0]) -> dict[st
         "hyperparameters": {name: float(value) for name, value in problem.hyperparameters.items()},
         "n": len(result.fitted),
         "rank": result.rank,
+        "effective_degrees_of_freedom": result.effective_degrees_of_freedom,
         "iterations": result.iterations,
         "seconds": result.seconds,
     }
@@ -95,18 +97,20 @@ def fit_record(result: Result, arrays: bool, errors: str = ERRORS[0]) -> dict[st
         record["coef"] = result.coef
     if problem.kernel is None or problem.intercept:
         record["intercept"] = result.intercept
-    return record | likelihood(result, errors) | (_arrays(result) if arrays else {})
+    name = "deviance_explained" if isinstance(problem.loss, Likelihood) else "r_squared"
+    record |= {name: getattr(result, name)} | inference(result, errors)
+    return record | (_arrays(result) if arrays else {})
 
 
-def likelihood(result: Result, errors: str) -> dict[str, Any]:
-    """The part of a likelihood in the JSON, with rows from 0."""
+def inference(result: Result, errors: str) -> dict[str, Any]:
+    """The part of a likelihood, or of standard errors of another loss, in the JSON, with rows from 0."""
     record: dict[str, Any] = {}
-    inference, existence = result.infer(errors), result.existence
-    if inference is not None:
-        record = dataclasses.asdict(inference)
+    found, existence = result.infer(errors) or coefficient_errors(result, errors), result.existence
+    if found is not None:
+        record = dataclasses.asdict(found)
         if (reason := record.pop("reason")) is not None:
             record["standard_errors_reason"] = reason
-            if inference.standard_errors is not None and np.isnan(inference.standard_errors).all():
+            if found.standard_errors is not None and np.isnan(found.standard_errors).all():
                 record["standard_errors"] = None
     elif result.status is Status.NO_FINITE_MAXIMUM:
         record = dict.fromkeys(("log_likelihood", "deviance", "dispersion", "standard_errors"))
@@ -115,6 +119,11 @@ def likelihood(result: Result, errors: str) -> dict[str, Any]:
         columns = [result.column_names[column] for column in existence.columns]
         record["existence"] = dataclasses.asdict(existence) | {"columns": columns}
     return record
+
+
+def coefficient_errors(result: Result, errors: str) -> StandardErrors | None:
+    """Standard errors of the coefficients, of that kind or of the loss's first one, where the loss has it not."""
+    return result.coefficient_errors(errors if errors in kinds_of(result.problem.loss) else None)
 
 
 def _arrays(result: Result) -> dict[str, Any]:

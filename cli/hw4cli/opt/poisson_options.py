@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hw4cli.opt.option_syntax import Spec
 from hw4cli.opt.options import ProblemOptions, SolverOptions
 from hw4cli.options import typed
 from hw4opt import InputError, Poisson
+from hw4opt.inference import kinds_of
+from hw4opt.problem.words import Spec
 from hw4opt.tables import Table
-from hw4opt.terms import Likelihood, Loss
+from hw4opt.terms import Loss
 from hw4opt.terms.base import Array
 
 
@@ -35,10 +36,9 @@ def check_likelihood(loss: Loss, solver_options: SolverOptions) -> None:
     """Raise `InputError` for --separated or --errors with a loss that does not use it."""
     if typed("separated") and not isinstance(loss, Poisson):
         raise InputError(f"--separated {solver_options.separated} belongs to counts; drop it, or give --loss poisson")
-    if typed("errors") and not isinstance(loss, Likelihood):
-        raise InputError(
-            f"--errors {solver_options.errors} belongs to likelihoods; drop it, or give --loss poisson or logistic"
-        )
+    if typed("errors") and solver_options.errors not in kinds_of(loss):
+        has = f"has {' and '.join(kinds_of(loss))} only" if kinds_of(loss) else "has no standard errors"
+        raise InputError(f"--errors {solver_options.errors}: the loss {loss.name} {has}")
 
 
 def check_counts(y: Array, name: str, loss: Poisson, used: np.ndarray, truncation: str | None) -> list[str]:

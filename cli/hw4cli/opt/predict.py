@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from hw4cli.opt.predict_fit import FitPredictor
 from hw4cli.opt.predict_mixture import MixturePredictor
 from hw4cli.opt.predictors import MixtureColumns, PredictionRows, PredictOptions, Predictor
 from hw4cli.opt.report import figure_line, show, value_range, warn
-from hw4cli.options import options, take
+from hw4cli.options import options, take, typed
 from hw4cli.progress import Bar
 from hw4opt import InputError, Result, Status
+from hw4opt.errors import shortened
+from hw4opt.inference.intervals import METHODS
 from hw4opt.mixture.components import Components
 from hw4opt.running.files import write_with
 from hw4opt.tables import Table, read_table
@@ -33,6 +36,19 @@ from hw4opt.tables.write import number_cells, write_csv
 from hw4opt.terms.base import Array
 
 log = logging.getLogger("hw4opt.cli")
+
+LEVEL = re.compile(r"[0-9]{0,2}\.[0-9]{1,15}")
+
+
+def parse_levels(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[float, ...]:
+    """The levels of --interval; raises `click.BadParameter`."""
+    words = [] if text is None else [word.strip() for word in text.split(",")]
+    if not all(LEVEL.fullmatch(word) and 0 < float(word) < 1 for word in words):
+        raise click.BadParameter(f"{shortened(text or '')}: give levels between 0 and 1, as in 0.9 or 0.9,0.5")
+    levels = tuple(map(float, words))
+    if len(set(levels)) < len(levels):
+        raise click.BadParameter(f"{shortened(text or '')}: a level stands there twice")
+    return levels
 
 
 @click.command("predict")
@@ -59,6 +75,20 @@ log = logging.getLogger("hw4opt.cli")
     metavar="COL",
     help="Mixtures: the column of counts, which determine the moods; default: the one it was fitted to.",
 )
+@click.option(
+    "--interval",
+    metavar="LEVEL[,LEVEL…]",
+    callback=parse_levels,
+    help="Prediction intervals of these levels, as in 0.9,0.5: columns lower_0.9, upper_0.9, …; of a model of `solve "
+    "--keep-folds`.",
+)
+@click.option(
+    "--interval-method",
+    type=click.Choice(METHODS),
+    default="plus",
+    show_default=True,
+    help="plus: jackknife+ or CV+. base: around the prediction. minmax: around all held-out predictions.",
+)
 @options(TABLE, MODEL_FILE, ARRAYS, OUTPUT)
 def command(offset: str | None, exposure: str | None, **given: Any) -> int:
     """Predict with a saved model: MODEL is a file of `hw4opt solve --save` or `em --save`, DATA a CSV or Parquet file.
@@ -67,6 +97,10 @@ def command(offset: str | None, exposure: str | None, **given: Any) -> int:
     expected count. bound is a proven distance from the prediction of the exact optimum; a model with an unpenalised
     intercept has none. Of a mixture: mood, responsibility_1, … and mean given the count of the row; without a column
     of counts, the mean over all moods. A prediction that is not finite is an empty cell.
+
+    With --interval, a new target lies between lower and upper with a probability of at least 2·LEVEL - 1 (plus) or
+    LEVEL (minmax) of leave-one-out folds, and 2·LEVEL - 1 - √(2/n) of K folds, where rows are exchangeable, weights
+    equal, and no hyper-parameter was chosen on them; for base, and after choosing, nothing is guaranteed.
     """
     return predict(
         take(PredictOptions, {**given, "categorical": ()}),
@@ -83,8 +117,10 @@ def predict(predict_options: PredictOptions, named: Mapping[str, str | None], ou
     model: Predictor = (
         MixturePredictor(Components.load(predict_options.model))
         if Components.is_file(predict_options.model)
-        else FitPredictor(Result.load(predict_options.model))
+        else FitPredictor(Result.load(predict_options.model), predict_options.interval, predict_options.interval_method)
     )
+    if typed("interval_method") and not predict_options.interval:
+        raise InputError(f"--interval-method {predict_options.interval_method}: there is no --interval; give it, too")
     model.check(predict_options, output_options)
     table = read_table(predict_options.data, predict_options.max_input)
     mixture_columns, offset = model.mixture_columns(predict_options, table), _offset_column(model, named, table)

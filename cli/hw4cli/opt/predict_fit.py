@@ -13,6 +13,7 @@ from hw4cli.opt.model_columns import features_of
 from hw4cli.opt.options import OutputOptions
 from hw4cli.opt.predictors import MixtureColumns, PredictionNotes, PredictionRows, PredictOptions
 from hw4opt import InputError, Precomputed, Result, Status
+from hw4opt.inference.intervals import caveats, checked_levels, refusal
 from hw4opt.tables import Table
 from hw4opt.tables.features import Features
 from hw4opt.terms import Likelihood
@@ -24,6 +25,8 @@ class FitPredictor:
     """A fit of `hw4opt solve`: see `Predictor`."""
 
     result: Result
+    levels: tuple[float, ...] = ()
+    interval_method: str = "plus"
     kind: ClassVar[str] = "model"
 
     @property
@@ -50,32 +53,48 @@ class FitPredictor:
         return np.stack([problem.active_x.min(axis=0), problem.active_x.max(axis=0)])
 
     def check(self, predict_options: PredictOptions, output_options: OutputOptions) -> None:
-        """Refuse --y, which is for mixtures."""
+        """Refuse --y, which is for mixtures, and --interval of a model without held-out fits."""
+        if self.levels:
+            self._check_intervals(predict_options.model)
         if predict_options.y is not None:
             raise InputError(
                 f"--y {predict_options.y} belongs to a mixture, as `hw4opt em --save` writes it, "
                 f"and {predict_options.model} is none; drop it"
             )
 
+    def _check_intervals(self, model: str) -> None:
+        problem = self.result.problem
+        if (refused := refusal(problem.loss)) is not None:
+            raise InputError(f"--interval: {refused}; drop it")
+        if problem.held_out is None:
+            how = f"write the model with hw4opt solve … --keep-folds --save {model}"
+            raise InputError(f"--interval needs held-out fits and {model} has none; {how}")
+        checked_levels(self.levels, len(problem.held_out.fold_of))
+
     def mixture_columns(self, predict_options: PredictOptions, table: Table) -> MixtureColumns:
         """None: a row's y does not change its prediction."""
         return MixtureColumns()
 
     def predictions(self, rows: PredictionRows) -> dict[str, Array]:
-        """prediction, mean and bound."""
+        """prediction, mean and bound, and lower and upper ends of the intervals."""
         with np.errstate(all="ignore"):
             prediction = self.result.predict(rows.x)
             columns = {"prediction": prediction if rows.offset is None else prediction + rows.offset}
             if isinstance(self.result.problem.loss, Likelihood):
                 columns["mean"] = self.result.predict_mean(rows.x, rows.offset)
             bound = None if self.result.problem.intercept else self.result.bound(rows.x)
-        return columns if bound is None else columns | {"bound": bound}
+            columns |= {} if bound is None else {"bound": bound}
+            if self.levels:
+                _, ends = self.result.predict_interval(rows.x, self.levels, self.interval_method, rows.offset)
+                for place, level in enumerate(self.levels):
+                    columns |= {f"lower_{level:.15g}": ends[:, 0, place], f"upper_{level:.15g}": ends[:, 1, place]}
+        return columns
 
     def notes(self, rows: PredictionRows, columns: MixtureColumns) -> PredictionNotes:
         """Warnings on rows whose prediction is a limit along separated columns, or does not exist."""
         with np.errstate(all="ignore"):
             drift = self.result.drift(rows.x)
-        sentences: list[str] = []
+        sentences = caveats(self.result.problem) if self.levels else []
         existence, loss = self.result.existence, self.result.problem.loss
         if not drift.any() or existence is None or not isinstance(loss, Likelihood):
             return PredictionNotes(sentences, np.zeros(len(drift), dtype=bool))
@@ -96,7 +115,15 @@ class FitPredictor:
         """The status of the fit, and why there is no bound."""
         if self.result.status is not Status.CERTIFIED:
             message = f"{message} of a model that is not certified: {self.result.message}"
-        record = {"status": self.result.status.word, "message": message}
+        record: dict[str, Any] = {"status": self.result.status.word, "message": message}
+        if self.levels and (held_out := self.result.problem.held_out) is not None:
+            record["interval"] = {
+                "levels": list(self.levels),
+                "method": self.interval_method,
+                "folds": held_out.method,
+                "held_out_rows": len(held_out.fold_of),
+                "unproven_folds": held_out.unproven,
+            }
         return record if "bound" in predictions else {**record, "bound_reason": self._bound_reason()}
 
     def _bound_reason(self) -> str:

@@ -50,7 +50,9 @@ class MixturePredictor:
         return self.components.span
 
     def check(self, predict_options: PredictOptions, output_options: OutputOptions) -> None:
-        """Refuse --plot, for which there is no figure."""
+        """Refuse --plot, for which there is no figure, and --interval."""
+        if predict_options.interval:
+            raise InputError(f"--interval: {predict_options.model} is a mixture, which has no intervals; drop it")
         if output_options.plot is not None:
             raise InputError(f"--plot {output_options.plot}: {NO_FIGURE}")
 

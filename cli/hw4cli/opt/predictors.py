@@ -24,6 +24,8 @@ class PredictOptions(TableOptions):
     x: str | None
     y: str | None
     outside: str
+    interval: tuple[float, ...]
+    interval_method: str
 
 
 class MixtureColumns(NamedTuple):

@@ -9,14 +9,14 @@ import numpy as np
 
 from hw4cli.opt.exit_status import say
 from hw4cli.opt.options import OutputOptions
-from hw4cli.opt.outputs import command_line, searched
+from hw4cli.opt.outputs import coefficient_errors, command_line, searched
 from hw4cli.output_paths import STDOUT
 from hw4cli.text_table import TextTable
 from hw4cli.texts import printable
 from hw4cli.translate import translate
 from hw4opt import Certificate, Result
 from hw4opt.errors import listed
-from hw4opt.inference import ERRORS
+from hw4opt.inference import ERRORS, kinds_of
 from hw4opt.terms import Shape, Slope, Term
 from hw4opt.terms.base import Array
 
@@ -86,7 +86,9 @@ def summary(
     rows += [
         ("objective", f"{result.objective:.10g}"),
         *(("shape", one.sentence(*built.columns.features.names)) for one in result.shapes),
-        *_likelihood(result, errors),
+        *_explained(result),
+        *_likelihood(result),
+        *_coefficients(result, errors),
         ("relative gap", _gap(certificate)),
         ("fit is exact to", _bound(result)),
         ("solver", f"{result.solver}, {result.iterations} iterations, rank {result.rank}, {result.seconds:.2g} s"),
@@ -95,14 +97,27 @@ def summary(
     return rows
 
 
-def _likelihood(result: Result, errors: str) -> list[tuple[str, str]]:
-    """Log-likelihood, deviance, and the coefficients with their standard errors."""
-    inference = result.infer(errors)
-    if inference is None:
+def _explained(result: Result) -> list[tuple[str, str]]:
+    """What the fit explains, and with how many degrees of freedom."""
+    rows = [("R²", result.r_squared), ("deviance explained", result.deviance_explained)]
+    rows += [("degrees of freedom", result.effective_degrees_of_freedom)]
+    return [(name, number_text(value, 4)) for name, value in rows if value is not None]
+
+
+def _likelihood(result: Result) -> list[tuple[str, str]]:
+    """Log-likelihood and deviance."""
+    found = result.inference
+    if found is None:
         return []
-    rows = [("log-likelihood", f"{inference.log_likelihood:.10g}"), ("deviance", f"{inference.deviance:.6g}")]
-    if result.coef is None:
-        return rows
+    return [("log-likelihood", f"{found.log_likelihood:.10g}"), ("deviance", f"{found.deviance:.6g}")]
+
+
+def _coefficients(result: Result, errors: str) -> list[tuple[str, str]]:
+    """The coefficients with their standard errors, of losses that have them."""
+    inference = coefficient_errors(result, errors)
+    if inference is None or result.coef is None:
+        return []
+    rows: list[tuple[str, str]] = []
     names, values = (
         result.column_names,
         [*result.coef.tolist(), *([] if result.intercept is None else [result.intercept])],
@@ -112,7 +127,7 @@ def _likelihood(result: Result, errors: str) -> list[tuple[str, str]]:
         standard_errors = np.roll(standard_errors, -1)  # the intercept is named last
     for place, (name, value) in enumerate(zip(names[:MAX_COEFFICIENTS], values[:MAX_COEFFICIENTS], strict=True)):
         rows.append((name, coefficient(value, None if standard_errors is None else standard_errors[place])))
-    if inference.errors != ERRORS[0]:
+    if inference.errors != kinds_of(result.problem.loss)[0]:
         rows.append(("± are", f"{inference.errors} standard errors"))
     return rows if inference.reason is None else [*rows, ("standard errors", f"– ({inference.reason})")]
 

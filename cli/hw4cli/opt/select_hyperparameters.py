@@ -77,8 +77,9 @@ def select_with_options(
         groups=_groups(built, problem, options),
         seed=seed if options.search_seed is None else options.search_seed,
         one_se=options.one_se,
+        keep_folds=options.keep_folds,
         progress=progress,
-        workers=1 if options.workers is None else options.workers,
+        workers=options.workers,
     )
     log.info("%s: %d fits in %.2f s, score %.6g", selection.method, selection.fits, selection.seconds, selection.score)
     return selection
@@ -137,6 +138,8 @@ def _check_unused(options: SelectionOptions) -> None:
                 raise InputError(
                     f"{_option_text(name, options)} is for choosing and --select none chooses nothing; drop one of them"
                 )
+        if options.keep_folds:
+            raise InputError("--keep-folds keeps held-out fits and --select none makes none; drop one of them")
         if options.groups is not None and typed("x"):  # without --x it excludes that column from the features
             raise InputError(
                 f"--groups {options.groups} is for held-out rows and --select none holds none out; drop one of them"

@@ -8,16 +8,11 @@ from typing import Any
 import numpy as np
 
 from hw4opt import Result
-from hw4opt.between import Break, breaks
+from hw4opt.between import breaks
 from hw4opt.terms import Shape
 
 
-def find_failures(result: Result) -> list[Break]:
-    """Where shapes fail between the data rows; none of a fit without numbers."""
-    return breaks(result) if np.isfinite(result.w).all() else []
-
-
-def shape_part(result: Result, found: Sequence[Break], names: Sequence[str]) -> dict[str, Any]:
+def shape_part(result: Result, names: Sequence[str]) -> dict[str, Any]:
     """`shapes`, one record for each constraint on f or a derivative of it; `names` are those of the x columns.
 
     everywhere           whether it is asked for at every x from low to high; proven: whether that is proven
@@ -27,7 +22,7 @@ def shape_part(result: Result, found: Sequence[Break], names: Sequence[str]) -> 
     Of shapes at every x, `shape_points` and `lower_bound` of the `Solution` besides.
     """
     proofs = {one.name: one for one in result.shapes}
-    of_term = {one.term: one for one in found}
+    of_term = {one.term: one for one in (breaks(result) if np.isfinite(result.w).all() else ())}
     records: list[dict[str, Any]] = []
     for term in result.problem.constraints:
         if not isinstance(term, Shape):

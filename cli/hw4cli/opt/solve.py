@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.fit_warnings import dispersion_warnings, fit_warnings
 from hw4cli.opt.options import (
     ARRAYS,
+    KEEP_FOLDS,
     MODEL_FILE,
     OUTPUT,
     PROBLEM,
@@ -40,7 +42,7 @@ from hw4cli.opt.outputs import (
 )
 from hw4cli.opt.report import figure_line, show, summary, title, warn
 from hw4cli.opt.select_hyperparameters import check_selection_options, choose
-from hw4cli.opt.shape_records import find_failures, shape_part
+from hw4cli.opt.shape_records import shape_part
 from hw4cli.options import options, take
 from hw4cli.progress import Bar
 from hw4opt import Problem, Result, Status, fit
@@ -55,7 +57,7 @@ log = logging.getLogger("hw4opt.cli")
 
 
 @click.command("solve")
-@options(PROBLEM, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, MODEL_FILE, ARRAYS, OUTPUT)
+@options(PROBLEM, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, KEEP_FOLDS, MODEL_FILE, ARRAYS, OUTPUT)
 def command(**given: Any) -> int:
     """Fit a penalised or shape-constrained regression, and prove it.
 
@@ -76,44 +78,90 @@ def solve(
     output_options: OutputOptions,
 ) -> int:
     """The exit status: 0 certified, 1 not, 130 interrupted."""
+    check_options(problem_options, solver_options, selection_options, output_options)
+    return finish(solve_problem(problem_options, solver_options, selection_options, output_options), output_options)
+
+
+def check_options(
+    problem_options: ProblemOptions,
+    solver_options: SolverOptions,
+    selection_options: SelectionOptions,
+    output_options: OutputOptions,
+    **more: str | None,
+) -> None:
+    """Refuse options that are wrong for any data; `more` are further outputs by the name of their option."""
     check_selection_options(selection_options)
     check_solver(solver_options.solver)
-    check_outputs(output_options, {"the data": problem_options.data})
+    check_outputs(output_options, {"the data": problem_options.data}, **more)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Solved:
+    """A problem with its hyper-parameters chosen, and its fit.
+
+    automatic    parameters that the data or the search determined
+    """
+
+    built: BuiltProblem
+    result: Result
+    selection: Selection | None
+    automatic: Mapping[str, float]
+    warnings: Sequence[str]
+    errors: str
+
+    @property
+    def status(self) -> Status:
+        """The status of the fit, or that of an interrupted search."""
+        interrupted = self.selection is not None and self.selection.interrupted
+        return Status.INTERRUPTED if interrupted else self.result.status
+
+
+def solve_problem(
+    problem_options: ProblemOptions,
+    solver_options: SolverOptions,
+    selection_options: SelectionOptions,
+    output_options: OutputOptions,
+) -> Solved:
+    """Choose what was not given, and fit."""
     built = build_problem(problem_options, selection_options.groups)
     poisson_options.check_likelihood(built.problem.loss, solver_options)
     with Bar("choosing", output_options.quiet) as bar:
         problem, selection = choose(built, selection_options, problem_options.seed, bar.update)
     result = fit_named(problem, built, solver_options, output_options)
-    status = Status.INTERRUPTED if selection is not None and selection.interrupted else result.status
     automatic = {**built.automatic, **searched(problem, selection)}
-    failures = find_failures(result)
     warnings = [
         *built.warnings,
         *(selection.notes if selection else []),
         *separation_warnings(result),
-        *fit_warnings(result, automatic, failures),
+        *fit_warnings(result, automatic),
+        *dispersion_warnings(result, solver_options.errors),
     ]
-    warnings += dispersion_warnings(result, solver_options.errors)
-    arrays = with_arrays(output_options, len(problem.active_x))
-    record = provenance(output_options.seed, built.table.sha256) | fit_record(result, arrays, solver_options.errors)
-    record |= shape_part(result, failures, built.columns.features.names)
-    record |= built.columns.record() | {"selection": selection_record(selection, arrays), "warnings": warnings}
-    record["hyperparameters"] |= automatic
-    if status is Status.INTERRUPTED:
-        record |= {"status": status.word, "message": status.value}
-    write_json(built.columns.with_blank_rows(record), output_options.json)
-    if status is Status.CERTIFIED:
+    return Solved(built, result, selection, automatic, warnings, solver_options.errors)
+
+
+def finish(solved: Solved, output_options: OutputOptions, more: Mapping[str, Any] | None = None) -> int:
+    """Write what the options ask for, show the table, and return the exit status; `more` is for the JSON."""
+    built, result, selection = solved.built, solved.result, solved.selection
+    arrays = with_arrays(output_options, len(result.problem.active_x))
+    record = provenance(output_options.seed, built.table.sha256) | fit_record(result, arrays, solved.errors)
+    record |= shape_part(result, built.columns.features.names)
+    record |= built.columns.record() | {"selection": selection_record(selection, arrays), "warnings": solved.warnings}
+    record["hyperparameters"] |= solved.automatic
+    if solved.status is Status.INTERRUPTED:
+        record |= {"status": solved.status.word, "message": solved.status.value}
+    write_json(built.columns.with_blank_rows(record | dict(more or {})), output_options.json)
+    if solved.status is Status.CERTIFIED:
         draw(output_options.plot, lambda: figure(result, built, selection))
         save(result, output_options.save)
     show(
         output_options,
         title(result, built.table.source),
         ("", ""),
-        summary(result, selection, built, solver_options.errors),
+        summary(result, selection, built, solved.errors),
         figure_line(output_options, "fit.png"),
     )
-    warn(warnings)
-    return exit_status(status, record["message"], output_options)
+    warn(solved.warnings)
+    return exit_status(solved.status, record["message"], output_options)
 
 
 def figure(result: Result, built: BuiltProblem, selection: Selection | None) -> Figure:

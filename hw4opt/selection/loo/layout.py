@@ -49,9 +49,6 @@ class Layouts:
         self.folds = folds
         self._kept: dict[tuple[Acts, ...], Layout] = {}
 
-    def __reduce__(self) -> tuple[type[Layouts], tuple[Folds]]:  # another process makes its own
-        return Layouts, (self.folds,)
-
     def spans(self, problem: Problem) -> list[slice]:
         """The runs of folds."""
         rows = sum(max(len(problem.design.base_x), 1) for _ in problem.terms)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from hw4opt.selection.loo.layout import Layout
 from hw4opt.terms import Acts
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
+from hw4opt.validation.frozen import cached_property
 
 # what a sum of held-out losses is known to: of the limit of a race, and of what gaps are relative to
 LIMIT_MARGIN, GAP_MARGIN = 1e-7, 1e-10
@@ -54,13 +54,17 @@ def _exceeding(bound: Array, race: Race | None) -> Array | None:
 def fold_table(fits: FullFits, layout: Layout, limit: float = math.inf) -> FoldTable:
     """The settings and their folds."""
     form, rows = fits.form, _Rows(fits.form, layout)
+    tables = rows.tables()
     gap_scale = form.gap_scale(fits.w, np.zeros(form.batch))
     return FoldTable(
         rows=sum(rows.counts),
         values=form.loss.count,
         a=rows.joined([rows.matrices[acts] for acts in rows.acts]),
         unit=rows.joined([rows.units[acts] for acts in rows.acts]),
-        **rows.tables(),
+        q=tables["q"],
+        t=tables["t"],
+        low=tables["low"],
+        high=tables["high"],
         penalty=np.ascontiguousarray(form.penalty),
         w_scale=np.ascontiguousarray(np.broadcast_to(form.w_scale, form.penalty.shape)),
         z_scale=form.scales.z[:, 0].copy(),

@@ -299,7 +299,11 @@ def test_parquet_without_its_reader(refused, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["slove"], "no command 'slove' (did you mean 'solve'?); there are check, em, path, predict, reproduce, solve"),
+        (
+            ["slove"],
+            "no command 'slove' (did you mean 'solve'?); there are check, em, explore, path, predict, report, "
+            "reproduce, solve",
+        ),
         ([], "Missing command"),
         (["--nosuch"], "No such option"),
         (["path"], "Missing option '--vary'"),

@@ -62,8 +62,8 @@ def test_counts_spread_wider_are_said_to_be(hw4opt, case):
         assert other.json["coef"] == done.json["coef"] and other.json["standard_errors"] != done.json["standard_errors"]
         if errors == "dispersion":
             assert round(other.json["standard_errors"][1], 4) == 0.0299
-    done = hw4opt("solve", data, "--design", "linear", "--select", "none", "--errors", "sandwich")
-    assert done.status == 2 and "--errors sandwich belongs to likelihoods" in done.err
+    done = hw4opt("solve", data, "--design", "linear", "--select", "none", "--loss", "absolute", "--errors", "sandwich")
+    assert done.status == 2 and "--errors sandwich: the loss absolute has no standard errors" in done.err
 
 
 @pytest.mark.parametrize(

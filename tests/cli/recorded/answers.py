@@ -20,14 +20,18 @@ LOOSE = {  # not compared: sentences, proofs, and counts of steps
     "message", "notes", "warnings", "work", "iterations", "cycles",
     "gap", "relative_gap", "dual_objective", "gap_scale", "gap_rounding", "truncation", "stationarity", "violation",
     "largest_drop", "prediction_error_bound", "largest_fold_gap", "trace", "starts", "largest_difference",
-    "fitted_difference", "agrees_with",
+    "fitted_difference", "agrees_with", "shape_points", "points", "cells", "evaluations", "margin",
 }  # fmt: skip
 CLOSE = 1e-9  # relative: objectives, scores, and whatever else is one number
 ARRAYS = 1e-6  # of an array's spread
-FITTED_NUMBERS = ".intercept"  # as exact as the fitted values, whose error is the root of the gap's
+# as exact as the fitted values, whose error is the root of the gap's
+FITTED_NUMBERS = (".intercept", ".r_squared", ".effective_degrees_of_freedom")
 
 # falling curves through rising data, with a free level: constant, at any median, and held by any of many dual vectors
-MANY_ANSWERS = {"--constraint", "decreasing", "--intercept"}, {"fitted", "intercept", "dual_coef", "residuals"}
+MANY_ANSWERS = (
+    {"--constraint", "decreasing", "--intercept"},
+    {"fitted", "intercept", "dual_coef", "residuals", "r_squared", "effective_degrees_of_freedom"},
+)
 
 
 def unique(line, record):

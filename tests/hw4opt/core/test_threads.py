@@ -10,7 +10,7 @@ from core_processes import ROOT, run_in
 from hw4opt.core import INT32, made, spread
 from hw4opt.core.threads import DIRECT_WORK, DONE, MEMORY, PIECE_WORK, STOPPED
 from hw4opt.running.processes import Workers
-from hw4opt.running.threads import set_threads, threads_to_use
+from hw4opt.running.threads import set_threads, threads, threads_to_use
 
 MUCH = 1e12  # work that is always spread
 NONE = 1 << 40  # no item
@@ -75,6 +75,10 @@ def test_the_default_is_the_cores_or_what_set_threads_says(own_threads):
     assert len(seen) == 3
     own_threads(None)
     assert threads_to_use() >= 1
+    with threads(2):
+        assert threads_to_use() == 2
+        with threads(None):
+            assert threads_to_use() == 2
     with Workers(2) as workers:
         asked = "__import__('hw4opt.running.threads').running.threads.threads_to_use()"
         assert list(workers.spread(eval, [asked, asked])) == [1, 1]
@@ -136,6 +140,7 @@ PROCESSES = """
 import ctypes, multiprocessing, sys
 import numpy as np
 from hw4opt.core import Pointer, function, given, spread
+from hw4opt.running.threads import threads_to_use
 
 def task(seed):
     finite = function("core_all_finite", Pointer, ctypes.c_size_t)
@@ -148,15 +153,18 @@ def task(seed):
     spread(call, 400, 1e12, threads=3)
     return bool(seen.all())
 
+def asked(item):
+    return threads_to_use()
+
 if __name__ == "__main__":
     assert task(0)
     if sys.argv[1] == "loky":
         from joblib.externals.loky import get_reusable_executor
         with get_reusable_executor(max_workers=2) as pool:
-            print(list(pool.map(task, range(4))))
+            print(list(pool.map(task, range(4))), set(pool.map(asked, range(4))))
     else:
         with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:
-            print(pool.map(task, range(4)))
+            print(pool.map(task, range(4)), set(pool.map(asked, range(4))))
 """
 
 
@@ -169,4 +177,4 @@ def test_processes_of_every_kind_spread_too(tmp_path, kind):
     script = tmp_path / "script.py"
     script.write_text(PROCESSES)
     status, said = run_in(ROOT, ["-W", "error", str(script), kind])
-    assert (status, said) == (0, "[True, True, True, True]\n")
+    assert (status, said) == (0, "[True, True, True, True] {1}\n")

@@ -143,7 +143,9 @@ def scale_by_hand(problem, w, gap, least=0.0):
     typical = lower_median([weight for _, _, weight in rows])
     most = max(100 * typical, sorted(weight for _, _, weight in rows)[-2])
     shares = [min(weight, most) for _, _, weight in rows]
-    f = problem.design.evaluate(problem.features(problem.active_x)) @ w + problem.level
+    design = problem.design  # B at the base rows as it is: trend multiplies the rounding of another product by 1e5
+    base = design.matrix[: len(design.base_x)] @ w + problem.level
+    f = base if design.row_of is None else base[design.row_of]
     constant = problem.level + float(_best_constant(canonicalize(problem).loss)[0, 0]) if problem.intercept else 0.0
     left = [share * above_least(problem.loss, z + o, y) for share, z, (y, o, _) in zip(shares, f, rows, strict=True)]
     lost = [share * above_least(problem.loss, constant + o, y) for share, (y, o, _) in zip(shares, rows, strict=True)]

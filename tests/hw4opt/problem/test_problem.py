@@ -76,7 +76,7 @@ BAD = {
         dict(weights=changed(ONES, 3, -0.5)),
         r"weights holds -0.5 in row 3; weights must be 0 or more",
     ),
-    "all weights zero": (dict(weights=0 * ONES), r"fewer than two rows have a weight above 0"),
+    "all weights zero": (dict(weights=0 * ONES), r"the weight of every row is zero"),
     "one weight": (
         dict(weights=changed(0 * ONES, 2, 1)),
         r"fewer than two rows have a weight above 0; a regression needs at least two",

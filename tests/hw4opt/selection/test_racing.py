@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from hw4opt import (
-    L1,
     RBF,
     Absolute,
     Bounds,
@@ -14,7 +13,6 @@ from hw4opt import (
     EpsilonInsensitive,
     Huber,
     Increasing,
-    Poisson,
     Problem,
     Quantile,
     Ridge,
@@ -23,10 +21,8 @@ from hw4opt import (
     fit,
 )
 from hw4opt.plotting import plot_choice
-from hw4opt.running.threads import set_threads
 from hw4opt.selection import leave_one_out, score_settings, select
 
-RNG = np.random.default_rng(16)
 LOSSES = {
     "huber": Huber(0.2),
     "quantile": Quantile(0.8),
@@ -58,6 +54,9 @@ def free_of(problem):
 
 
 def assert_the_same(raced, full):
+    """Bit by bit, but for folds that are fitted anew: their rows stand among those of the others that are, which decide
+    how sums are rounded."""
+    anew = raced.work["anew"] + full.work["anew"] > 0
     assert raced.problem.hyperparameters == full.problem.hyperparameters
     assert (raced.score, raced.standard_error) == (full.score, full.standard_error)
     assert np.array_equal(raced.predictions, full.predictions, equal_nan=True)
@@ -69,7 +68,7 @@ def assert_the_same(raced, full):
             blank = {"score": 0, "standard_error": 0, "dropped": True}
             assert one | blank == other | blank
         else:
-            assert one == other
+            assert one == (pytest.approx(other, rel=1e-12, abs=0) if anew else other)
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
@@ -133,22 +132,9 @@ def test_dropped_settings_are_drawn_as_bounds(free):
     assert free[0] == axes.get_xlabel()
 
 
-def test_smooth_losses_do_not_race():
-    x = np.linspace(0, 1, 20)
-    problem = Problem(x, RNG.poisson(np.exp(1 + x)), loss=Poisson(), regularizers=[Ridge(0.1), L1(0.1)], intercept=True)
-    assert not any("dropped" in row for row in select(problem, ["ridge", "l1"], "kfold:4").table)
-
-
-def test_a_race_does_not_depend_on_threads_or_processes():
+def test_a_race_does_not_depend_on_threads():
     problem = drawn("huber", "tv", 4)
-    try:
-        set_threads(1)
-        one = select(problem, free_of(problem), "loo")
-        set_threads(3)
-        three = select(problem, free_of(problem), "loo")
-    finally:
-        set_threads(None)
-    two = select(problem, free_of(problem), "loo", workers=2)
+    one, two, three = (select(problem, free_of(problem), "loo", workers=workers) for workers in (1, 2, 3))
     assert one.table == three.table == two.table and one.work == three.work == two.work
 
 

@@ -160,8 +160,7 @@ def test_an_interrupted_search_keeps_its_best(monkeypatch):
     assert [done for done, _, _ in calls] == [7 * 24, 14 * 24, 21 * 24] and calls[0][1] == 49 * 24
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_an_interruption_keeps_parts_of_a_basis(monkeypatch, workers):
+def test_an_interruption_keeps_parts_of_a_basis(monkeypatch):
     monkeypatch.setattr(setting_runs, "TASK_ENTRIES", 2 * 24 * 24)
     calls = []
 
@@ -170,7 +169,7 @@ def test_an_interruption_keeps_parts_of_a_basis(monkeypatch, workers):
         if len(calls) == 5:
             raise KeyboardInterrupt
 
-    chosen = select(SMALL, ["gamma", "ridge"], "loo", complete=True, progress=progress, workers=workers)
+    chosen = select(SMALL, ["gamma", "ridge"], "loo", complete=True, progress=progress)
     assert calls == [24 * count for count in (2, 4, 6, 7, 9)] and chosen.interrupted and len(chosen.table) == 9
 
 

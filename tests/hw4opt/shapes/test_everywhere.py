@@ -36,7 +36,7 @@ from hw4opt.datasets import step_data
 from hw4opt.kernels import FUNCTIONAL_OF_ORDER
 from hw4opt.selection import select
 from hw4opt.shapes.branch import search
-from hw4opt.shapes.function import Function, conditions
+from hw4opt.shapes.function import KernelSum, conditions
 from hw4opt.shapes.norm_bound import NormBound
 from hw4opt.shapes.pieces import Pieces
 from hw4opt.shapes.proof import examine
@@ -204,7 +204,7 @@ def test_pieces_are_the_function(kernel):
     result = fit(problem)
     (condition,) = conditions(problem, shape, result.w, np.float64)
     pieces, x = Pieces(condition, kernel), np.sort(np.random.default_rng(0).uniform(0, 1, 200))
-    function = Function.of(problem, result.w, np.float64)
+    function = KernelSum.of(problem, result.w, np.float64)
     direct = kernel.along(x[:, None] - function.points, order)[order] @ function.coef
     value = pieces.at(x, pieces.piece_of(x), 0)[0]
     assert_allclose(value, direct, atol=1e-11 * np.abs(direct).max())

@@ -45,6 +45,7 @@ COUNTS = 1.0 * DRAW.poisson(3, N)
 PROBLEM = Problem(X, Y, RBF(3.0), Huber(0.5), [Ridge(0.1), TotalVariation(0.1)], [Increasing()], weights=np.ones(N))
 LINEAR = Problem(np.column_stack([X, X**2]), Y, regularizers=[L1(0.1)], offset=np.zeros(N), intercept=True)
 RESULT, LINEAR_RESULT = fit(PROBLEM), fit(LINEAR)
+KEPT = fit(selection.select(PROBLEM, [], method="loo", keep_folds=True).problem)
 BUDGET = mixture.Budget(1, 0)
 MIXTURE = mixture.PoissonMixture(1, budget=BUDGET)
 MIXED = MIXTURE.fit(X, COUNTS)
@@ -179,7 +180,9 @@ def calls():
     select = dict(
         problem=PROBLEM, free=["ridge"], method="kfold:2", search="random:2", grid={"tv": (0.1, 1.0, 2)}, metric="loss"
     )
-    select |= dict(folds="shuffled", groups=np.arange(N) % 4, seed=0, one_se=False, workers=1, progress=None)
+    select |= dict(
+        folds="shuffled", groups=np.arange(N) % 4, seed=0, one_se=False, keep_folds=False, workers=1, progress=None
+    )
     rows = mixture.Rows(offset=np.zeros(N), weights=np.ones(N))
     lists = mixture.make_playlists(MIXED, X, 2)
     return found | {
@@ -196,6 +199,7 @@ def calls():
         "Result.predict": (RESULT.predict, {"x": X}),
         "Result.predict of columns": (LINEAR_RESULT.predict, {"x": LINEAR.x}),
         "Result.predict_mean": (LINEAR_RESULT.predict_mean, {"x": LINEAR.x, "offset": np.zeros(N)}),
+        "Result.predict_interval": (KEPT.predict_interval, {"x": X, "level": 0.5, "method": "plus", "offset": None}),
         "Result.bound": (RESULT.bound, {"x": X}),
         "Result.save": (RESULT.save, {"path": "/dev/null/model"}),
         "Result.load": (Result.load, {"path": "/dev/null/model"}),

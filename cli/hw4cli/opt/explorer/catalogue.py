@@ -1,0 +1,41 @@
+"""What the page offers: kernels, losses, penalties and shapes of the folders, with their parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from hw4cli.opt.option_syntax import kernel_names
+from hw4opt.terms import Interval, load, names
+
+TERM_KINDS = ("loss", "regularizer", "constraint")
+NOT_OFFERED = ("column", "weight", "gamma")  # of a parameter: the first is for several x, the others have a slider
+
+
+def catalogue() -> dict[str, list[dict[str, Any]]]:
+    """Kind → what there is of it: name, first line of its documentation, numbers that a user may give."""
+    offered = {kind: [_entry(kind, name) for name in names(kind) if _is_for_curves(kind, name)] for kind in TERM_KINDS}
+    return {"kernel": [_entry("kernel", name) for name in kernel_names()], **offered}
+
+
+def _is_for_curves(kind: str, name: str) -> bool:
+    """Whether a term acts on the curve, not on the coefficients of a linear design."""
+    item = load(kind, name)
+    return not (item(lower=0.0) if issubclass(item, Interval) else item()).acts.of_coefficients
+
+
+def _entry(kind: str, name: str) -> dict[str, Any]:
+    item = load(kind, name)
+    return {
+        "name": name,
+        "about": (item.__doc__ or "").strip().split("\n")[0].replace(" of shape (n,)", ""),
+        "parameters": [
+            {"name": field.name, "default": field.default if _is_finite(field.default) else None}
+            for field in dataclasses.fields(item)
+            if field.name not in NOT_OFFERED and not isinstance(field.default, bool)
+        ],
+    }
+
+
+def _is_finite(value: Any) -> bool:
+    return abs(value) < float("inf")

@@ -1,0 +1,157 @@
+"""What a window explores: options and data, and what the page may say of them. Nothing that it says is evaluated."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hw4cli.opt.build_problem import BuiltProblem, build_problem
+from hw4cli.opt.options import ProblemOptions, SelectionOptions, SolverOptions
+from hw4opt import InputError
+from hw4opt.tables import Table
+from hw4opt.terms.base import Array
+
+EDITED = "edited.csv"  # what commands call data that were changed on the page
+MAX_WORDS = 40  # penalties, or shapes, of one fit
+MAX_WORD_CHARACTERS = 200  # of a word that the page sends
+DATA_ROLES = ("x", "y", "weights", "groups")
+SETTING_TYPES = {
+    "design": str,
+    "kernel": str,
+    "gamma": float,
+    "loss": str,
+    "reg": tuple,
+    "constraint": tuple,
+    "intercept": bool,
+    "scale": str,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Options, and the table that they are about.
+
+    edited    whether the data differ from the file that `options.data` names
+    """
+
+    options: ProblemOptions
+    solver: SolverOptions
+    selection: SelectionOptions
+    table: Table
+    edited: bool = False
+
+    def built(self) -> BuiltProblem:
+        """The problem; raises `InputError`."""
+        return build_problem(self.options, self.selection.groups, self.table)
+
+    def with_settings(self, given: Mapping[str, Any]) -> State:
+        """These settings in place of their options."""
+        for name in given:
+            if name not in SETTING_TYPES:
+                known = ", ".join(SETTING_TYPES)
+                raise InputError(f"the page sent a setting {name[:MAX_WORD_CHARACTERS]!r}; there are {known}")
+        taken = {name: _taken(name, value) for name, value in given.items()}
+        return dataclasses.replace(self, options=dataclasses.replace(self.options, **taken))
+
+    def with_data(self, given: Mapping[str, Any]) -> State:
+        """Data of the page in place of the table: `columns` by name, and the names in their roles."""
+        columns, roles = given.get("columns"), {role: given.get(role) for role in DATA_ROLES}
+        named = [name for name in roles.values() if name is not None]
+        if not isinstance(columns, dict) or not all(map(_is_word, named)) or {*named} != {*columns}:
+            raise InputError("the page sent data without proper columns")
+        arrays = {name: _numbers(name, columns[name]) for name in columns}
+        if roles["x"] is None or roles["y"] is None or len({len(array) for array in arrays.values()}) > 1:
+            raise InputError("the page sent columns of different lengths, or neither x nor y")
+        if not len(arrays[roles["x"]]):
+            raise InputError("the page sent no rows")
+        selection = dataclasses.replace(self.selection, groups=roles.pop("groups"))
+        fresh = {"data": EDITED, "n": None, "categorical": (), "missing": "refuse", **roles}
+        options = dataclasses.replace(self.options, **fresh)
+        return dataclasses.replace(
+            self, options=options, selection=selection, table=Table.of(arrays, EDITED), edited=True
+        )
+
+    def data(self, built: BuiltProblem) -> dict[str, Any]:
+        """The columns that the page may change, as numbers, and their roles; what else could be x or y."""
+        columns = built.columns
+        arrays = {str(self.options.x): columns.x[:, 0], self.options.y: columns.y}
+        if columns.weights is not None:
+            arrays[str(self.options.weights)] = columns.weights
+        if built.groups is not None:
+            arrays[str(self.selection.groups)] = columns.table.labels(str(self.selection.groups)).astype(float)
+        return {
+            "columns": {name: columns.without_dropped(array) for name, array in arrays.items()},
+            "x": self.options.x,
+            "y": self.options.y,
+            "weights": self.options.weights,
+            "groups": self.selection.groups,
+            "source": columns.table.source,
+            "choices": [name for name in columns.table.names if columns.table.is_numeric(name)],
+        }
+
+
+def settings_of(options: ProblemOptions) -> dict[str, Any]:
+    """The options that the page may change."""
+    return {name: getattr(options, name) for name in SETTING_TYPES}
+
+
+def one_x(state: State) -> State:
+    """The state with its x column named; raises `InputError` where there are several."""
+    names = state.built().columns.features.names
+    if len(names) != 1:
+        raise InputError(f"the page shows one x column and there are {len(names)}: {', '.join(names)}; name one by --x")
+    return dataclasses.replace(state, options=dataclasses.replace(state.options, x=names[0]))
+
+
+def parse(text: str | bytes) -> dict[str, Any]:
+    """A message of the page: an object with a `kind`. Raises `InputError`."""
+    try:
+        message = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise InputError("the page sent something that is no JSON") from error
+    if not isinstance(message, dict) or not isinstance(message.get("kind"), str):
+        raise InputError("the page sent something that is no message: give an object with a kind")
+    return message
+
+
+def field(message: Mapping[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:
+    """A field of a message; raises `InputError` where it is missing or of another kind."""
+    value = message.get(name)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise InputError(f"the page sent a message {message['kind'][:40]!r} without a proper {name!r}")
+    return value
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(word)
+
+
+def _taken(name: str, value: Any) -> Any:
+    kind = SETTING_TYPES[name]
+    if name in ("gamma", "kernel") and value is None:
+        return None
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if kind is tuple and isinstance(value, list) and len(value) <= MAX_WORDS and all(map(_is_word, value)):
+        return tuple(value)
+    if (kind is str and _is_word(value)) or (kind is bool and isinstance(value, bool)):
+        return value
+    raise InputError(f"the page sent a setting {name} that is none: {str(value)[:MAX_WORD_CHARACTERS]}")
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_WORD_CHARACTERS
+
+
+def _numbers(name: str, values: Any) -> Array:
+    if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
+        raise InputError(f"the page sent a column {name!r} that holds something else than numbers")
+    try:
+        return np.array(values, dtype=float)
+    except OverflowError as error:
+        raise InputError(f"the page sent a column {name!r} with a number beyond floating point") from error

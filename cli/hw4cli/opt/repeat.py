@@ -1,0 +1,106 @@
+"""A fit as the command line and the Python that repeat it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+from hw4cli.opt.build_problem import BuiltProblem
+from hw4cli.opt.options import ProblemOptions
+from hw4opt.problem import Problem
+
+OPTION_PARAMETERS = ("gamma", "quasi")  # parameters that are options of their own
+
+
+def given_words(command: click.Command, values: Mapping[str, Any]) -> list[str]:
+    """The words that give a command these values; options at their default are left out."""
+    name = command.name or ""
+    defaults = command.make_context(name, []).params
+    words: list[str] = []
+    for parameter in command.params:
+        if parameter.name in values and values[parameter.name] != defaults.get(parameter.name):
+            words += _words(parameter, values[parameter.name])
+    return words
+
+
+def _words(parameter: click.Parameter, value: Any) -> list[str]:
+    if isinstance(parameter, click.Argument):
+        return [str(value)]
+    assert isinstance(parameter, click.Option)
+    name = parameter.opts[0]
+    if parameter.is_flag:
+        return [name if value else parameter.secondary_opts[0]]
+    items = value if parameter.multiple else [value]
+    return [word for item in items for word in (name, _number_text(item))]
+
+
+def _number_text(value: Any) -> str:
+    """The shortest text that reads back as the same value."""
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
+
+
+def settled_options(options: ProblemOptions, problem: Problem) -> ProblemOptions:
+    """The options with every hyper-parameter given, as the problem has it."""
+    if problem.kernel is None:
+        return dataclasses.replace(options, loss=_word(problem.loss), reg=tuple(map(_word, problem.regularizers)))
+    kernel = None if options.kernel is None else _word(problem.kernel)
+    terms = {"loss": _word(problem.loss), "reg": tuple(map(_word, problem.regularizers))}
+    return dataclasses.replace(options, gamma=problem.kernel.gamma, kernel=kernel, **terms)
+
+
+def _word(part: Any) -> str:
+    """A term or kernel as the command line names it."""
+    given = {
+        item.name: getattr(part, item.name) for item in dataclasses.fields(part) if item.name not in OPTION_PARAMETERS
+    }
+    if [*given] == ["weight"]:
+        return f"{part.name}={_number_text(float(part.weight))}"
+    shown = [f"{name}={_number_text(float(value))}" for name, value in given.items() if value is not False]
+    return f"{part.name}:{','.join(shown)}" if shown else part.name
+
+
+def command_text(words: Sequence[str]) -> str:
+    """Words as one line for a shell; a name that would start with a dash is made a path."""
+    return shlex.join(["hw4opt", *words])
+
+
+def python_text(built: BuiltProblem, options: ProblemOptions) -> str:
+    """A script that reads the data and makes this fit."""
+    problem = built.problem
+    names = {"Problem", "fit", *(type(part).__name__ for part in _parts(problem))}
+    lines = [f"from hw4opt import {', '.join(sorted(names, key=str.casefold))}", *_reading(built, options)]
+    lines += ["", "problem = Problem(", "    x,", "    y,", *(f"    {line}," for line in _arguments(problem)), ")"]
+    return "\n".join([*lines, "result = fit(problem).raise_for_status()", "print(result.objective)", ""])
+
+
+def _parts(problem: Problem) -> Iterator[object]:
+    if problem.kernel is not None:
+        yield problem.kernel
+    yield from (problem.loss, *problem.regularizers, *problem.constraints)
+
+
+def _reading(built: BuiltProblem, options: ProblemOptions) -> list[str]:
+    if options.data is None:
+        size = 50 if options.n is None else options.n
+        return ["from hw4opt.datasets import step_data", "", f"x, y, _ = step_data({size}, {options.seed})"]
+    columns = {"x": built.columns.features.names[0], "y": options.y, "weights": options.weights}
+    lines = [f"{role} = table.numbers({name!r})" for role, name in columns.items() if name is not None]
+    return ["from hw4opt.datasets import read_table", "", f"table = read_table({options.data!r})", *lines]
+
+
+def _arguments(problem: Problem) -> Iterator[str]:
+    if problem.kernel is not None:
+        yield f"kernel={problem.kernel!r}"
+    yield f"loss={problem.loss!r}"
+    for role in ("regularizers", "constraints"):
+        if terms := getattr(problem, role):
+            yield f"{role}=[{', '.join(map(repr, terms))}]"
+    if problem.weights is not None:
+        yield "weights=weights"
+    for flag in ("intercept", "standardize"):
+        if getattr(problem, flag):
+            yield f"{flag}=True"

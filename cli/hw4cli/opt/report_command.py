@@ -1,0 +1,92 @@
+"""`hw4opt report`: a fit as one HTML file."""
+
+from __future__ import annotations
+
+import dataclasses
+import webbrowser
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hw4cli.opt.fit_report import Reported, fit_report
+from hw4cli.opt.options import (
+    ARRAYS,
+    KEEP_FOLDS,
+    MODEL_FILE,
+    OUTPUT,
+    PROBLEM,
+    SELECT,
+    SEPARATED,
+    SOLVE,
+    STANDARD_ERRORS,
+    OutputOptions,
+    ProblemOptions,
+    SelectionOptions,
+    SolverOptions,
+)
+from hw4cli.opt.outputs import provenance
+from hw4cli.opt.repeat import command_text, given_words, python_text, settled_options
+from hw4cli.opt.solve import Solved, check_options, finish, solve_problem
+from hw4cli.opt.solve import command as solve_command
+from hw4cli.options import options, take
+from hw4cli.progress import Bar
+from hw4opt.crosscheck import Crosscheck, crosscheck
+from hw4opt.running.files import write_text
+
+REPORT = (
+    click.option("--out", default="report.html", show_default=True, metavar="PATH", help="The file to write."),
+    click.option("--open", "opens", is_flag=True, help="Open it in a browser."),
+    click.option("--check", "compares", is_flag=True, help="Compare solvers in it, as `hw4opt check` does."),
+)
+
+
+@click.command("report")
+@options(PROBLEM, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, KEEP_FOLDS, REPORT, MODEL_FILE, ARRAYS, OUTPUT)
+def command(out: str, opens: bool, compares: bool, **given: Any) -> int:
+    """Fit as `hw4opt solve` does, and write a report: one HTML file that asks no other host for anything.
+
+    It holds the fit as a figure that can be zoomed, how hyper-parameters were chosen, the rows that stand out, what is
+    proven, warnings, and the commands that repeat it. It is written also where the answer is not certified, and says
+    so.
+    """
+    problem_options, solver_options = take(ProblemOptions, given), take(SolverOptions, given)
+    selection_options, output_options = take(SelectionOptions, given), take(OutputOptions, given)
+    check_options(problem_options, solver_options, selection_options, output_options, out=out)
+    solved = solve_problem(problem_options, solver_options, selection_options, output_options)
+    check = _check(solved, output_options) if compares else None
+    repeats = repeating(solved, problem_options, solver_options)
+    origin = provenance(output_options.seed, solved.built.table.sha256)
+    about = Reported(
+        solved.result,
+        solved.built,
+        solved.selection,
+        solved.warnings,
+        origin,
+        repeats,
+        solved.built.truth,
+        check,
+        solved.errors,
+    )
+    write_text(out, fit_report(about))
+    if opens:
+        webbrowser.open(Path(out).resolve().as_uri())
+    return finish(solved, output_options, {"report": out})
+
+
+def _check(solved: Solved, output_options: OutputOptions) -> Crosscheck:
+    with Bar("comparing", output_options.quiet) as bar:
+        return crosscheck(solved.result.problem, None, bar.describe)
+
+
+def repeating(solved: Solved, problem_options: ProblemOptions, solver_options: SolverOptions) -> Mapping[str, str]:
+    """What repeats the fit: the command with every hyper-parameter given, and a script where there is one x column."""
+    settled = settled_options(problem_options, solved.result.problem)
+    words = given_words(solve_command, {**vars(settled), **vars(solver_options), "select": "none"})
+    repeats = {"Command line, the same fit": command_text(["solve", *words])}
+    plain = not (problem_options.categorical or problem_options.offset or problem_options.exposure)
+    if plain and len(solved.built.columns.features.names) == 1:
+        fitted = dataclasses.replace(solved.built, problem=solved.result.problem)
+        repeats["Python, the same fit"] = python_text(fitted, settled)
+    return repeats

@@ -1,0 +1,20 @@
+"""What a fit says beside its optimum: standard errors, deviance, degrees of freedom, and the share it explains."""
+
+from hw4opt.inference.degrees_of_freedom import effective_degrees_of_freedom
+from hw4opt.inference.explained import deviance_explained, r_squared
+from hw4opt.inference.likelihood import OVERDISPERSION, Inference, infer
+from hw4opt.inference.residual import infer_from_residuals
+from hw4opt.inference.standard_errors import ERRORS, StandardErrors, kinds_of
+
+__all__ = [
+    "ERRORS",
+    "OVERDISPERSION",
+    "Inference",
+    "StandardErrors",
+    "deviance_explained",
+    "effective_degrees_of_freedom",
+    "infer",
+    "infer_from_residuals",
+    "kinds_of",
+    "r_squared",
+]

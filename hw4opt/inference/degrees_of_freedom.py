@@ -1,0 +1,91 @@
+"""Effective degrees of freedom of a fit: how far it follows its targets.
+
+    df = Σ_i ∂f_i/∂y_i      (Efron 1986; Ye 1998)
+
+Where no row changes its state, f is a smooth function of y: rows of the loss with curvature h_i pull on f_i, rows
+without curvature whose dual lies between its bounds hold a_iᵀw at their breakpoint, and others do nothing. With E the
+held rows, N a basis of their null space, H = P + Σ h_i a_i a_iᵀ, and G that sum over the loss alone,
+
+    df = tr((NᵀHN)⁺ NᵀGN) + (rank of E - rank of E without the loss's rows).
+
+Of squared loss with ridge that is the trace of the hat matrix; of the lasso the number of nonzero coefficients (Zou,
+Hastie and Tibshirani 2007), of quantile regression that of interpolated rows (Koenker, Ng and Portnoy 1994), of total
+variation the number of pieces (Tibshirani and Taylor 2012).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from hw4opt.form import BoxRows, Form, Rows
+from hw4opt.terms.base import Array
+
+HELD_RANK_TOLERANCE = 1e-12  # singular value of unit rows, beside the largest, below which one depends on the others
+NEGLIGIBLE_EIGENVALUE = 1e-12  # of NᵀHN with unit diagonal, beside the largest
+
+
+class _Rows(NamedTuple):
+    """What some rows come to: Σ h a aᵀ (r, r), and a triangle (m, r) whose null space is that of the held ones."""
+
+    gram: Array
+    held: Array
+
+    def joined(self, a: Array, curvature: Array, is_held: Array) -> _Rows:
+        """With further rows a (m, r)."""
+        held = np.concatenate([self.held, a[is_held > 0]])
+        return _Rows(
+            self.gram + (a.T * curvature) @ a,
+            np.asarray(np.linalg.qr(held, mode="r")) if len(held) > a.shape[1] else held,
+        )
+
+
+def effective_degrees_of_freedom(form: Form, w: Array, u: Array) -> float:
+    """Σ ∂f_i/∂y_i at the optimum w (r,) with duals u (M,) of a form of one problem; between 0 and r."""
+    size, end_of_loss = len(w), form.spans[0][-1].stop
+    loss, others = (
+        _Rows(np.zeros((size, size)), np.zeros((0, size))),
+        _Rows(np.diag(form.penalty[0]), np.zeros((0, size))),
+    )
+    z, states = form.forward(w[None])[0], np.zeros((2, form.size))  # curvature, and whether a row is held
+    for piece in form.pieces:
+        states[:, piece.span] = _states(piece.rows, z[piece.span], u[piece.span])
+    for block in form.blocks:
+        before = max(min(end_of_loss - block.span.start, block.count), 0)
+        curvature, is_held = states[:, block.span]
+        loss = loss.joined(block.matrix[:before], curvature[:before], is_held[:before])
+        others = others.joined(block.matrix[before:], curvature[before:], is_held[before:])
+    total = loss.gram + others.gram
+    scale = 1 / np.sqrt(np.maximum(np.diagonal(total), 0) + form.proximal_term[0])
+    null, rank = _null_space(np.concatenate([others.held, loss.held]) * scale)
+    _, rank_of_terms = _null_space(others.held * scale)
+    basis = scale[:, None] * null
+    values, vectors = np.linalg.eigh(basis.T @ total @ basis)
+    kept = values > NEGLIGIBLE_EIGENVALUE * values.max(initial=0.0)
+    moved = basis @ (vectors[:, kept] / np.sqrt(values[kept]))
+    return float(np.einsum("ij,ik,kj->", moved, loss.gram, moved)) + rank - rank_of_terms
+
+
+def _states(rows: Rows, z: Array, u: Array) -> tuple[Array, Array]:
+    """The curvature of each row, and 1 where it is held: without curvature, and its dual farther from its bounds than z
+    from the breakpoint, both beside the largest such."""
+    curvature = rows.curvature(z[None])[0]
+    if not isinstance(rows, BoxRows):
+        return curvature, np.zeros(len(z))
+    flat = np.broadcast_to(rows.flat[0], z.shape)
+    room = np.where(flat, np.minimum(u - rows.low, rows.high - u), 0.0)[0]
+    apart = np.abs(z - rows.shift)[0]
+    held = (room > 0) & (room * apart.max(where=flat, initial=0.0) >= apart * np.abs(u).max(initial=0.0))
+    return np.where(flat, 0.0, curvature), held
+
+
+def _null_space(rows: Array) -> tuple[Array, int]:
+    """An orthonormal basis (r, r - rank) of the null space of rows (m, r), taken at unit length, and their rank."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit = rows[lengths[:, 0] > 0] / lengths[lengths[:, 0] > 0]
+    if not len(unit):
+        return np.eye(rows.shape[1]), 0
+    _, values, v = np.linalg.svd(unit)
+    rank = int((values > HELD_RANK_TOLERANCE * values[0]).sum())
+    return v[rank:].T, rank

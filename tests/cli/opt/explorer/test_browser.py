@@ -1,0 +1,279 @@
+"""The page and a report in headless Chromium, as a person would use them.
+
+Skipped where there is no Chromium or no playwright (extra `browser`), unless HW4OPT_BROWSER=required, as in `.ci/run`.
+"""
+
+import os
+import shlex
+import shutil
+import time
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+
+from hw4opt import RBF, Huber, Problem, Ridge, fit
+from hw4opt.datasets import step_data
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+REQUIRED = os.environ.get("HW4OPT_BROWSER") == "required"
+GIVEN = ["--gamma", "80", "--reg", "ridge=0.1"]
+SECONDS = 30.0
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """One browser for the module."""
+    if not REQUIRED:
+        if CHROMIUM is None:
+            pytest.skip("there is no Chromium")
+        pytest.importorskip("playwright", reason="playwright is not installed: it comes with the extra `browser`")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+class Tab:
+    """A tab that fails on errors of scripts, and waits by asking (the page forbids the evaluation of text)."""
+
+    def __init__(self, browser, url, **options):
+        self.errors = []
+        self.page = browser.new_context(accept_downloads=True, **options).new_page()
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", lambda said: self.errors.append(said.text) if said.type == "error" else None)
+        self.page.on("request", lambda asked: self.requests.append(asked.url))
+        self.requests = []
+        self.page.goto(url)
+
+    def js(self, code):
+        return self.page.evaluate(code)
+
+    def until(self, condition):
+        deadline = time.monotonic() + SECONDS
+        while not self.js(f"Boolean({condition})"):
+            assert time.monotonic() < deadline, (condition, self.errors)
+            self.page.wait_for_timeout(20)
+
+    def settle(self):
+        """Until the shown fit is that of the shown state."""
+        self.until("window.hw4opt && hw4opt.app.fit && hw4opt.app.waiting === null && !hw4opt.app.dirty")
+
+    def objective(self):
+        self.settle()
+        return self.js("hw4opt.app.fit.objective")
+
+    def point(self, row):
+        box = self.page.locator(f"circle[data-row='{row}']").bounding_box()
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+@pytest.fixture
+def tab(chromium, served):
+    """A tab on a server of its own, with these words."""
+    tabs = []
+
+    def open_tab(*words, url=None, **options):
+        tabs.append(Tab(chromium, served(*words).url if url is None else url, **options))
+        return tabs[-1]
+
+    yield open_tab
+    for one in tabs:
+        one.page.context.close()
+
+
+def data_in(tab):
+    tab.settle()
+    return np.array(tab.js("hw4opt.app.data.columns.x")), np.array(tab.js("hw4opt.app.data.columns.y"))
+
+
+def test_a_slider_changes_the_curve_and_the_number_is_that_of_fit(tab):
+    page = tab(*GIVEN)
+    page.settle()
+    before = page.page.locator("path.curve").get_attribute("d")
+    slider = page.page.locator("input[name='gamma-slider']")
+    slider.focus()
+    for _ in range(5):
+        page.page.keyboard.press("ArrowRight")
+    gamma = float(page.page.locator("input[name='gamma']").input_value())
+    assert (
+        gamma > 80 and page.objective() == fit(Problem(*step_data(50, 0)[:2], RBF(gamma), None, [Ridge(0.1)])).objective
+    )
+    assert page.page.locator("path.curve").get_attribute("d") != before
+    assert page.errors == [] and {urlsplit(url).hostname for url in page.requests} == {"127.0.0.1"}
+
+
+def test_a_dragged_point_is_followed_and_comes_back(tab):
+    page = tab(*GIVEN)
+    before = page.objective()
+    x, y = page.point(24)
+    page.page.mouse.move(x, y)
+    page.page.mouse.down()
+    for step in range(1, 40):
+        page.page.mouse.move(x, y - 4 * step)
+    page.page.mouse.up()
+    moved_x, moved_y = data_in(page)
+    assert moved_y[24] > 10 and np.delete(moved_y, 24) == pytest.approx(np.delete(step_data(50, 0).y, 24), abs=0)
+    assert page.objective() == fit(Problem(moved_x, moved_y, RBF(80), None, [Ridge(0.1)])).objective < before
+    page.page.keyboard.press("Control+z")
+    page.until("hw4opt.app.data.columns.y[24] === 0")
+    assert page.objective() == before and page.errors == []
+
+
+def test_the_keyboard_alone_moves_removes_and_adds_points(tab):
+    page = tab(*GIVEN)
+    page.settle()
+    page.page.locator("circle[tabindex='0']").focus()
+    assert page.js("document.activeElement.dataset.row") == "24", "the outlier comes first"
+    page.page.keyboard.press("Shift+ArrowUp")
+    page.until("hw4opt.app.data.columns.y[24] > 0")
+    page.settle()
+    assert page.js("document.activeElement.dataset.row") == "24", "the focus stays"
+    assert "row 25" in page.js("document.activeElement.getAttribute('aria-label')")
+    page.page.keyboard.press("PageDown")
+    assert page.js("document.activeElement.dataset.row") == "25"
+    page.page.keyboard.press("Delete")
+    page.until("hw4opt.app.data.columns.x.length === 49")
+    page.page.locator("#add").press("Enter")
+    page.until("hw4opt.app.data.columns.x.length === 50")
+    x, y = data_in(page)
+    assert page.objective() == fit(Problem(x, y, RBF(80), None, [Ridge(0.1)])).objective
+
+
+def test_loss_and_penalties_are_switched(tab):
+    page = tab(*GIVEN)
+    page.settle()
+    page.page.select_option("select[aria-label='Loss']", "huber")
+    page.until("hw4opt.app.fit.command.includes('huber')")
+    problem = Problem(*step_data(50, 0)[:2], RBF(80), Huber(1), [Ridge(0.1)])
+    assert page.objective() == fit(problem).objective
+    page.page.locator("input[name='tv']").check()
+    page.page.locator("input[name='increasing']").check()
+    page.until("/--reg tv=.*--constraint increasing/.test(hw4opt.app.fit.command)")
+    page.settle()
+    assert page.page.locator("#verdict").inner_text().startswith("✓ certified")
+
+
+def test_what_is_copied_repeats_the_shown_objective(tab, hw4opt, tmp_path):
+    page = tab("--loss", "huber", *GIVEN)
+    page.page.locator("circle[data-row='24']").focus()
+    page.page.keyboard.press("ArrowUp")
+    page.until("hw4opt.app.edited")
+    shown = page.objective()
+    with page.page.expect_download() as download:
+        page.page.locator("#get-data").click()
+    assert download.value.suggested_filename == "edited.csv"
+    download.value.save_as(tmp_path / "edited.csv")
+    words = shlex.split(page.page.locator("#command").inner_text())[1:]
+    done = hw4opt(*words, "--json", "-", "--quiet")
+    assert done.json["objective"] == pytest.approx(shown, rel=1e-9)
+    found = {}
+    exec(page.page.locator("#python").inner_text(), found)
+    assert found["result"].objective == pytest.approx(shown, rel=1e-9)
+
+
+def test_leave_one_out_chooses_draws_its_map_and_is_cancelled(tab):
+    page = tab(*GIVEN)
+    page.settle()
+    page.page.locator("#choose").click()
+    page.until("hw4opt.app.chosen")
+    page.settle()
+    assert page.page.locator("path.cell").count() > 20
+    assert page.js("hw4opt.app.fit.hyperparameters") == page.js("hw4opt.app.chosen.hyperparameters")
+    page.page.locator("path.cell").nth(3).dispatch_event("click")
+    page.until("hw4opt.app.fit.hyperparameters.gamma !== hw4opt.app.chosen.hyperparameters.gamma")
+    page.page.locator("input[name='tv']").check()
+    page.page.select_option("select[aria-label='Loss']", "huber")
+    page.page.locator("#choose").click()
+    page.page.locator("#cancel").click()
+    assert page.page.locator("#choose-text").inner_text() == "cancelled"
+    page.settle()
+
+
+def test_good_and_bad_csv(tab, tmp_path):
+    page = tab(*GIVEN)
+    page.settle()
+    (tmp_path / "good.csv").write_text("dose,response\n" + "".join(f"{k},{k % 4}\n" for k in range(30)))
+    (tmp_path / "bad.csv").write_text("dose,response\n1,2\n2,n/a\n3,4\n4,5\n")
+    page.page.set_input_files("#file", tmp_path / "bad.csv")
+    page.until("document.getElementById('verdict').textContent.includes('row 2')")
+    page.page.set_input_files("#file", tmp_path / "good.csv")
+    page.until("hw4opt.app.data.source === 'good.csv'")
+    page.settle()
+    assert page.page.locator("#command").inner_text().startswith("hw4opt solve good.csv --x dose --y response")
+
+
+def test_two_windows_and_a_server_that_comes_back(tab, served):
+    explorer = served(*GIVEN, token="the-same")
+    one, other = tab(url=explorer.url), tab(url=explorer.url)
+    one.settle()
+    before = other.objective()
+    one.page.select_option("select[aria-label='Loss']", "absolute")
+    one.until("hw4opt.app.fit.command.includes('absolute')")
+    one.page.locator("circle[data-row='24']").focus()
+    one.page.keyboard.press("Shift+ArrowUp")
+    one.until("hw4opt.app.edited")
+    shown = one.objective()
+    assert other.objective() == before != shown
+    port = urlsplit(explorer.url).port
+    explorer.close()
+    one.until("document.getElementById('connection').textContent.includes('lost')")
+    served(*GIVEN, token="the-same", port=port)
+    one.until("document.getElementById('connection').textContent === 'connected'")
+    one.until("hw4opt.app.fit.command.includes('edited.csv')")
+    assert one.objective() == shown
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_serious(tab, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: extra `browser`")
+    page = tab(*GIVEN, color_scheme=scheme, viewport={"width": width, "height": 720}, bypass_csp=True)
+    page.settle()
+    page.page.locator("#choose").click()
+    page.until("hw4opt.app.chosen")
+    page.page.locator("#pin").click()
+    page.settle()
+    found = axe.Axe().run(page.page).response["violations"]
+    assert not [
+        (one["id"], [node["html"][:200] for node in one["nodes"]])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert page.js("document.documentElement.scrollWidth") <= width
+
+
+def test_a_report_opens_without_a_network(tab, hw4opt, tmp_path):
+    assert hw4opt("report", "--loss", "huber", "--out", "r.html", "--quiet").status == 0
+    page = tab(url=(tmp_path / "r.html").as_uri(), offline=True)
+    page.page.wait_for_timeout(300)
+    assert page.page.locator("path.curve").get_attribute("d") and page.page.locator("path.cell").count() > 20
+    page.page.get_by_label("truth").uncheck()
+    assert not page.page.locator("path.truth").is_visible()
+    assert page.errors == [] and {urlsplit(url).scheme for url in page.requests} <= {"file", "data"}
+
+
+def test_a_report_of_the_page_is_downloaded(tab, tmp_path):
+    page = tab("--loss", "huber", *GIVEN)
+    page.settle()
+    with page.page.expect_download() as download:
+        page.page.locator("#get-report").click()
+    download.value.save_as(tmp_path / "r.html")
+    assert page.page.locator("#command").inner_text() in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_figures_are_downloaded(tab, tmp_path):
+    page = tab(*GIVEN)
+    page.settle()
+    for kind, head in (("svg", b"<svg"), ("png", b"\x89PNG")):
+        with page.page.expect_download() as download:
+            page.page.locator(f"#get-{kind}").click()
+        download.value.save_as(tmp_path / kind)
+        content = (tmp_path / kind).read_bytes()
+        assert content.startswith(head) and b"var(--" not in content

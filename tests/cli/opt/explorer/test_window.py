@@ -1,0 +1,315 @@
+"""What a page asks and is answered, in this process without a browser."""
+
+import json
+import random
+import shlex
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from hw4cli.opt.explorer import records, window
+from hw4cli.opt.explorer.newest import Newest
+from hw4opt import RBF, Huber, Problem, Ridge, TotalVariation, fit
+from hw4opt.datasets import step_data
+from hw4opt.selection import select
+
+GIVEN = ["--gamma", "80", "--reg", "ridge=0.1"]
+X, Y, _ = step_data(50, 0)
+
+
+def data(x=X, y=Y, **more):
+    columns = {"x": list(map(float, x)), "y": list(map(float, y)), **more.pop("columns", {})}
+    return {"columns": columns, "x": "x", "y": "y", "weights": None, "groups": None, **more}
+
+
+def objective_of(problem):
+    return fit(problem).raise_for_status().objective
+
+
+def test_the_page_starts_with_the_options_of_solve(open_page):
+    page = open_page("--loss", "huber:delta=2", "--gamma", "54", "--reg", "tv=0.3", "--reg", "ridge=0.2")
+    page.window.send_start()
+    heard = page.wait("data")
+    assert heard["truth"] and heard["data"]["columns"]["y"] == Y.tolist()
+    expected = Problem(X, Y, RBF(54), Huber(2), [Ridge(0.2), TotalVariation(0.3)])
+    answer = page.fit()
+    assert answer["certified"] and answer["objective"] == objective_of(expected)
+    assert answer["view"]["outliers"][0] == 24
+
+
+def test_what_is_not_given_starts_in_the_middle_of_its_range(open_page):
+    page = open_page("--reg", "tv")
+    low, high = records.slider_ranges(page.start.built().problem)["gamma"]
+    assert low < page.settings["gamma"] < high
+    assert [word.partition(":")[0].partition("=")[0] for word in page.settings["reg"]] == ["ridge", "tv"]
+    assert page.fit()["certified"]
+
+
+def test_a_changed_setting_and_a_moved_point_are_fitted(open_page):
+    page = open_page(*GIVEN)
+    moved = np.where(np.arange(50) == 24, 12.5, Y)
+    answer = page.fit(data(y=moved), loss="huber:delta=1", gamma=60, reg=["ridge=0.1", "tv=0.3"])
+    problem = Problem(X, moved, RBF(60), Huber(1), [Ridge(0.1), TotalVariation(0.3)])
+    assert answer["objective"] == objective_of(problem)
+    np.testing.assert_allclose(answer["view"]["fitted"], fit(problem).fitted, rtol=1e-12)
+    assert page.fit(loss="huber:delta=1", gamma=60)["view"]["y"][24] == 12.5, "data stay until others are sent"
+
+
+def test_command_and_python_repeat_the_fit(open_page, hw4opt, tmp_path):
+    """They are run as they stand, in a folder with the data that the page offers."""
+    page = open_page(*GIVEN)
+    weights = {"columns": {"w": [1.0, 2.0] * 25}, "weights": "w"}
+    for given, settings in (
+        (None, {}),
+        (None, {"kernel": "matern52", "intercept": True, "loss": "quantile:tau=0.3", "constraint": ["increasing"]}),
+        (data(y=Y + 1e-3, **weights), {"loss": "huber:delta=auto", "reg": ["ridge=0.05", "trend:order=1,weight=0.7"]}),
+    ):
+        answer = page.fit(given, **settings)
+        if given is not None:
+            names = list(given["columns"])
+            rows = zip(*given["columns"].values(), strict=True)
+            (tmp_path / "edited.csv").write_text(
+                "\n".join([",".join(names), *(",".join(map(repr, row)) for row in rows)])
+            )
+        words = shlex.split(answer["command"])
+        assert words.pop(0) == "hw4opt"
+        done = hw4opt(*words, "--json", "-", "--quiet")
+        assert done.status == 0, done.err
+        assert done.json["objective"] == pytest.approx(answer["objective"], rel=1e-9)
+        found: dict = {}
+        exec(answer["python"], found)
+        assert found["result"].objective == pytest.approx(answer["objective"], rel=1e-9)
+
+
+def test_the_held_out_error_follows(open_page):
+    page = open_page(*GIVEN)
+    answer = page.wait("beside", id=page.fit()["id"])
+    assert (answer["method"], answer["metric"]) == ("loo", "loss") and {"gamma", "ridge"} == set(answer["ranges"])
+    problem = Problem(X, Y, RBF(80), None, [Ridge(0.1)])
+    assert answer["held_out"] == pytest.approx(select(problem, [], "loo").score)
+
+
+def test_choosing_tells_of_its_progress_and_finds_what_solve_finds(open_page, hw4opt):
+    page = open_page(*GIVEN)
+    answer = page.ask("choose", "chosen", "fault", settings=page.settings)
+    assert any(one["kind"] == "progress" for one in page.heard)
+    done = hw4opt("solve", "--select", "loo", "--json", "-", "--quiet")
+    assert answer["hyperparameters"] == pytest.approx(done.json["hyperparameters"])
+    assert answer["score"] == pytest.approx(done.json["selection"]["score"])
+    assert len(answer["table"]) == len(done.json["selection"]["table"])
+
+
+def test_a_search_is_cancelled_and_the_page_goes_on(open_page):
+    page = open_page(*GIVEN, "--reg", "tv=1", "--search", "grid")
+    search = page.send("choose", settings=page.settings)
+    page.wait("progress", id=search)
+    page.window.receive(json.dumps({"kind": "cancel", "id": search}))
+    assert page.wait("cancelled", "chosen", id=search)["kind"] == "cancelled"
+    assert page.fit()["certified"]
+
+
+def test_fits_are_answered_while_a_search_runs(open_page, monkeypatch):
+    begun, go_on = threading.Event(), threading.Event()
+
+    def choice(state, progress):
+        begun.set()
+        assert go_on.wait(30)
+        raise window.SearchCancelledError
+
+    monkeypatch.setattr(records, "choice_record", choice)
+    page = open_page(*GIVEN)
+    search = page.send("choose", settings=page.settings)
+    assert begun.wait(30) and page.fit()["certified"]
+    go_on.set()
+    page.wait("cancelled", id=search)
+
+
+def test_only_the_newest_state_is_computed():
+    """The first is at work while the others come; of these only the last is taken."""
+    taken, begun, go_on = [], threading.Event(), threading.Event()
+
+    def act(item):
+        taken.append(item)
+        begun.set()
+        assert go_on.wait(30)
+
+    newest = Newest(act)
+    newest.put(0)
+    assert begun.wait(30)
+    for item in range(1, 100):
+        newest.put(item)
+    go_on.set()
+    deadline = time.monotonic() + 30
+    while taken != [0, 99]:
+        assert time.monotonic() < deadline, taken
+        time.sleep(0.001)
+    newest.close()
+
+
+def test_two_windows_do_not_disturb_each_other(open_page):
+    one, other = open_page(*GIVEN), open_page(*GIVEN)
+    before = other.fit()["objective"]
+    assert one.fit(data(y=Y + 5), gamma=9)["objective"] != before
+    assert other.fit()["objective"] == before
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+CSV = "time,dose,y\n" + "".join(f"{k},{k * k},{k % 5}\n" for k in range(20))
+
+
+def test_a_csv_is_opened_and_other_columns_are_taken(open_page):
+    page = open_page(*GIVEN)
+    opened = page.ask("load", "data", "fault", name="doses.csv", text=CSV)["data"]
+    assert (opened["x"], opened["y"], opened["source"]) == ("time", "y", "doses.csv")
+    assert opened["choices"] == ["time", "dose", "y"]
+    answer = page.fit()
+    assert answer["certified"] and answer["command"].startswith("hw4opt solve doses.csv --x time ")
+    assert page.ask("columns", "data", "fault", x="dose", y="time")["data"]["y"] == "time"
+    assert "--x dose --y time" in page.fit()["command"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x,y\n",
+        "x,y\n1\n",
+        "x;y\n1;2\n",
+        "x,y\n1,2\n2,n/a\n3,1\n4,1\n",
+        "x,x\n1,2\n",
+        "x,y\n1,2\n1,3\n",
+        "\0",
+        "1,2\n3,4",
+    ],
+)
+def test_a_bad_csv_is_answered_with_the_sentence_of_the_command_line(open_page, hw4opt, tmp_path, text):
+    (tmp_path / "bad.csv").write_text(text)
+    done = hw4opt("solve", "bad.csv", *GIVEN, "--select", "none")
+    assert done.status == 2
+    page = open_page(*GIVEN)
+    answer = page.ask("load", "data", "fault", name="bad.csv", text=text)
+    assert f"hw4opt: {answer['sentence'].removesuffix('.')}\n" == done.err
+    assert page.fit()["certified"], "the data that were there are still there"
+
+
+def test_a_file_above_the_limit_is_refused(open_page):
+    page = open_page(*GIVEN, max_bytes=20)
+    answer = page.ask("load", "data", "fault", name="big.csv", text=CSV)
+    assert "more than 20 bytes" in answer["sentence"]
+
+
+# ---- wrong words -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "part"),
+    [
+        ({"loss": "hubert"}, "did you mean 'huber'"),
+        ({"loss": "huber:delta=-1"}, "delta"),
+        ({"loss": "__import__('os')"}, "no loss"),
+        ({"loss": 7}, "loss"),
+        ({"gamma": "80"}, "gamma"),
+        ({"gamma": True}, "gamma"),
+        ({"gamma": -1}, "gamma"),
+        ({"reg": ["ridge=0.1"] * 100}, "reg"),
+        ({"reg": "ridge"}, "reg"),
+        ({"weights": "y"}, "setting"),
+        ({"constraint": ["increasing", "increasing"]}, "twice"),
+        ({"kernel": "rbf:" + "9" * 300}, "kernel"),
+    ],
+)
+def test_a_wrong_setting_is_answered_with_a_sentence(open_page, settings, part):
+    page = open_page(*GIVEN)
+    answer = page.fit(**settings)
+    assert answer["kind"] == "fault" and part in answer["sentence"], answer
+    assert window.UNEXPECTED not in answer["sentence"]
+    assert page.ask("fit", "fit", "fault", settings={**page.settings}, data=None)["kind"] == "fit"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        data(x=X[:40]),
+        data(columns={"z": [0.0]}),
+        {**data(), "x": None},
+        {**data(), "columns": {"x": ["a"], "y": [1]}},
+        {**data(), "columns": {"x": [10**400, 1], "y": [1, 2]}},
+        {**data(), "columns": {"x": [], "y": []}},
+        data(x=[1.0], y=[2.0]),
+        data(x=[1.0, 1.0], y=[2.0, 3.0]),
+        data(x=[1e300, -1e300], y=[2.0, 3.0]),
+    ],
+)
+def test_wrong_data_are_answered_with_a_sentence(open_page, given):
+    page = open_page(*GIVEN)
+    answer = page.fit(given)
+    assert answer["kind"] == "fault" and window.UNEXPECTED not in answer["sentence"], answer
+
+
+def messages(count, seed=0):
+    """Random messages: mutilated ones that are nearly right, and noise."""
+    draw = random.Random(seed)
+    words = [
+        "huber",
+        "huber:delta=1",
+        "",
+        "ridge=0.1",
+        "tv=1",
+        "increasing",
+        "a" * 300,
+        "\0",
+        "é",
+        "ridge=1e999",
+        "=:,",
+    ]
+    values = [None, True, 0, -1, 1e308, 10**30, "x", [], {}, [1, 2], [[]], {"x": [1]}, *words]
+    names = ["kind", "id", "settings", "data", "columns", "x", "y", "loss", "gamma", "reg", "kernel", "name", "text"]
+
+    def value(depth):
+        if depth and draw.random() < 0.5:
+            return {draw.choice(names): value(depth - 1) for _ in range(draw.randrange(5))}
+        return draw.choice(values)
+
+    for _ in range(count):
+        kind = draw.choice(["fit", "choose", "cancel", "load", "columns", "report", "none", 3])
+        message = {"kind": kind, "id": draw.randrange(9), **{draw.choice(names): value(3) for _ in range(4)}}
+        if draw.random() < 0.3:
+            message["settings"] = {draw.choice(["loss", "gamma", "reg", "kernel", "constraint"]): draw.choice(values)}
+        text = json.dumps(message)
+        yield text if draw.random() < 0.8 else text[: draw.randrange(len(text))] + draw.choice(["", "NaN", "[" * 999])
+
+
+def test_random_messages_do_not_break_a_window(open_page):
+    """10,000 of them, each answered at once or waiting; nothing is an error that should not happen."""
+    page = open_page(*GIVEN)
+    page.asked = 100  # above the numbers of the random ones
+    for text in messages(10_000):
+        page.window.receive(text)
+    answer = page.fit(data())
+    assert answer["kind"] == "fit" and answer["certified"], answer
+    unexpected = {
+        one["sentence"] for one in page.heard if one["kind"] == "fault" and window.UNEXPECTED in one["sentence"]
+    }
+    assert not unexpected
+
+
+def test_a_report_of_the_page_holds_its_fit_and_its_search(open_page):
+    page = open_page(*GIVEN)
+    page.ask("choose", "chosen", "fault", settings=page.settings)
+    answer = page.ask("report", "report", "fault", settings={**page.settings, "loss": "huber"}, data=None)
+    html = answer["html"]
+    assert page.fit(loss="huber")["command"] in html and "How hyper-parameters were chosen" in html
+
+
+def test_intervals_are_drawn_where_they_are_asked_for(open_page):
+    page = open_page(*GIVEN)
+    assert "band" not in page.wait("beside", id=page.fit()["id"])
+    asked = page.send("fit", settings=page.settings, data=None, bands=True)
+    band = page.wait("beside", id=asked)["band"]
+    chosen = select(fit(Problem(X, Y, RBF(80), None, [Ridge(0.1)])).problem, [], "loo", keep_folds=True)
+    ends = fit(chosen.problem).predict_interval(np.array(band["x"]), 0.9)[1][:, :, 0]
+    np.testing.assert_allclose(np.stack([band["lower"], band["upper"]], axis=1), ends, rtol=1e-9)

@@ -1,0 +1,129 @@
+"""`hw4opt report`: one file, without another host, that says what is proven and what is not."""
+
+import json
+import re
+import shlex
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+GIVEN = ["--gamma", "80", "--reg", "ridge=0.1"]
+
+
+class Parts(HTMLParser):
+    """Titles of sections, text, attributes that name another file, and elements that are not closed."""
+
+    EMPTY = ("meta", "link", "input", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.titles, self.references, self.open, self.text = [], [], [], ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+        self.references += [value for name, value in attrs if name in ("src", "href", "data", "action")]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "h2":
+            self.titles.append(data)
+        if not {"script", "style"} & {*self.open}:
+            self.text += data
+
+
+@pytest.fixture
+def report(hw4opt, tmp_path):
+    """Write a report with these words; its parts, what the command did, and the file's text."""
+
+    def write(*words):
+        done = hw4opt("report", *words, "--out", "r.html")
+        text = (tmp_path / "r.html").read_text(encoding="utf-8")
+        return Parts(text), done, text
+
+    return write
+
+
+def data_of(text):
+    return json.loads(re.search(r'id="page-data">(.*?)</script>', text)[1])
+
+
+def test_a_report_holds_what_was_asked_chosen_and_proven(report, hw4opt):
+    parts, done, text = report("--loss", "huber", "--json", "r.json")
+    assert done.status == 0 and not parts.open
+    titles = ["Fit", "Answer", "Residuals", "What is proven", "How hyper-parameters were chosen"]
+    assert parts.titles == [*titles, "To repeat it", "Made by"]
+    solved = hw4opt("solve", "--loss", "huber", "--json", "-", "--quiet").json
+    for part in (f"{solved['objective']:.10g}", "certified", solved["data_sha256"], "25 ←", "leave-one-out"):
+        assert part in parts.text, part
+    drawn = data_of(text)
+    np.testing.assert_allclose(drawn["fit"]["view"]["fitted"], solved["fitted"], rtol=1e-6)
+    assert len(drawn["rows"]) == len(solved["selection"]["table"])
+
+
+def test_the_commands_of_a_report_repeat_its_fit(report, hw4opt, dose, tmp_path):
+    """They are run as they stand."""
+    words = ["dose.csv", "--x", "dose", "--y", "response", "--weights", "weight", "--loss", "huber:delta=auto"]
+    words += ["--reg", "trend:order=1", "--constraint", "increasing", "--select", "kfold:4", "--search", "random:6"]
+    parts, done, _ = report(*words, "--json", "r.json")
+    assert done.status == 0, done.err
+    expected = json.loads((tmp_path / "r.json").read_text())["objective"]
+    line = next(line for line in parts.text.splitlines() if line.startswith("hw4opt solve "))
+    assert "--gamma" in line and "--select none" in line
+    done = hw4opt(*shlex.split(line)[1:], "--json", "-", "--quiet")
+    assert done.status == 0 and done.json["objective"] == pytest.approx(expected, rel=1e-9)
+    script = parts.text[parts.text.index("from hw4opt import") : parts.text.index("print(result.objective)")]
+    found = {}
+    exec(script, found)
+    assert found["result"].objective == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_report_names_no_other_file_and_is_small(report):
+    parts, _, text = report("--n", "1000", "--loss", "huber", *GIVEN, "--select", "none")
+    assert all(one.startswith("data:") for one in parts.references), parts.references
+    assert {*re.findall(r"https?://([^/\"']+)", text)} == {"www.w3.org"}, "names of XML, which nobody asks for"
+    assert "connect-src 'none'" in text and len(text.encode()) < 500_000
+
+
+def test_an_answer_without_proof_is_said_on_top(report):
+    words = ["--loss", "huber", *GIVEN, "--reg", "tv=1", "--solver", "admm", "--max-iterations", "1", "--tol", "1e-30"]
+    parts, done, _ = report(*words, "--select", "none")
+    assert done.status == 1
+    assert parts.text.index("✗ iteration limit") < parts.text.index("What is proven")
+
+
+def test_texts_of_the_user_are_shown_and_not_run(report, tmp_path):
+    name = "<script>alert(1)</script>&\"'"
+    rows = "\n".join(f"{k},{k % 3}" for k in range(12))
+    quoted = name.replace('"', '""')
+    (tmp_path / "odd.csv").write_text(f'"{quoted}",y\n{rows}\n')
+    parts, done, text = report("odd.csv", *GIVEN, "--select", "none")
+    assert done.status == 0 and name in parts.text
+    assert "<script>alert" not in text and data_of(text)["fit"]["data"]["xName"] == name
+
+
+def test_several_x_are_shown_by_observed_over_fitted(report, dose):
+    parts, done, text = report("dose.csv", "--x", "dose,age", "--y", "response", *GIVEN, "--select", "none")
+    assert done.status == 0 and data_of(text)["fit"]["data"]["xName"] == "fitted response"
+    assert "Python, the same fit" not in parts.text
+
+
+def test_solvers_are_compared_where_that_is_asked(report):
+    parts, done, _ = report(*GIVEN, "--select", "none", "--check")
+    assert done.status == 0 and "Solvers compared" in parts.titles and "agree within their gaps" in parts.text
+
+
+@pytest.mark.parametrize("words", [["--loss", "hubert"], ["missing.csv"], ["--out", "no/such/folder.html"]])
+def test_a_wrong_word_leaves_no_file(hw4opt, tmp_path, words):
+    done = hw4opt("report", *words)
+    assert done.status == 2 and done.out == "" and not list(tmp_path.iterdir())
+
+
+def test_a_report_is_no_input(hw4opt, dose):
+    before = dose.read_text()
+    assert hw4opt("report", "dose.csv", "--out", "dose.csv").status == 2 and dose.read_text() == before

@@ -1,0 +1,41 @@
+"""The examples of the docstrings and of the README run; without scikit-learn an import says what to install."""
+
+import doctest
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sklearn", reason="scikit-learn is not installed (the extra sklearn)")
+
+from hw4opt import estimators
+
+ROOT = Path(__file__).resolve().parents[3]
+BLOCK = re.compile(r"### In scikit-learn\n.*?```python\n(.*?)```", re.DOTALL)
+
+
+@pytest.mark.parametrize("name", estimators.__all__)
+def test_the_example_of_a_docstring(name):
+    (example,) = doctest.DocTestFinder(recurse=False).find(getattr(estimators, name), name)
+    assert len(example.examples) >= 8
+    assert doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(example).failed == 0
+
+
+def test_the_example_of_the_readme(monkeypatch, tmp_path):
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    (code,) = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    found = {}
+    exec(code, found)
+    assert found["search"].best_estimator_[-1].result_.status.word == "certified"
+    assert found["search"].best_params_["penalizedkernelregressor__loss"].startswith("huber")
+
+
+def test_without_scikit_learn_the_import_names_the_extra():
+    code = "import sys; sys.modules['sklearn'] = None; import hw4opt.estimators"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    sentence = (
+        "ImportError: hw4opt.estimators needs scikit-learn; it comes with the extra: pip install 'hw4opt[sklearn]'"
+    )
+    assert done.returncode == 1 and done.stderr.splitlines()[-1] == sentence
