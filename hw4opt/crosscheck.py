@@ -123,7 +123,7 @@ def robust_spread(y: Array) -> float:
 
 def _row(problem: Problem, solver: str | Solver, name: str, time_limit: float | None) -> tuple[Row, Result | None]:
     try:
-        (result,) = fit_rows([problem], solver, None, None, "refuse", time_limit)
+        (result,) = fit_rows([problem], solver, time_limit=time_limit)
     except Hw4Error as error:
         return Row(name, "refused", None, None, None, None, str(error)), None
     certificate = result.certificate

@@ -83,11 +83,11 @@ def _fit_all(problems: list[Problem], *given: Any) -> list[Result]:
 
 def fit_rows(
     problems: Sequence[Problem],
-    solver: str | Solver,
-    tol: float | None,
-    max_iterations: int | None,
-    separated: str,
-    time_limit: float | None,
+    solver: str | Solver = "auto",
+    tol: float | None = None,
+    max_iterations: int | None = None,
+    separated: str = "refuse",
+    time_limit: float | None = None,
 ) -> list[Result]:
     """As `fit_batch`, under the rows that the problems have, whatever their shapes are between them."""
     check_word("separated", separated, ("refuse", "drop"))
