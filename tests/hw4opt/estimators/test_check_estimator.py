@@ -6,6 +6,8 @@ import pytest
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed (the extra sklearn)")
 
+import sklearn
+from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -25,15 +27,21 @@ LINEAR_TERMS = {
 NEEDS_A_SWITCH = {"check_array_api_input"}  # runs only where SCIPY_ARRAY_API is set before SciPy is imported
 
 
+WRONG_IN_1_6 = {  # it takes the class of the first row as one of two, and so compares two different problems
+    "check_sample_weight_equivalence_on_dense_data": "the two fits get different labels (until 1.7)"
+}
+
+
 def check_all(estimator):
     """Every check passes; what scikit-learn itself leaves out is named."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", ConvergenceWarning)  # a fit that says what it lacks has passed
         warnings.filterwarnings("ignore", module="sklearn")  # checks give columns as targets, labels as numbers, …
-        results = check_estimator(estimator, on_skip=None)
+        wrong = WRONG_IN_1_6 if sklearn.__version__ < "1.7" and is_classifier(estimator) else {}
+        results = check_estimator(estimator, on_skip=None, expected_failed_checks=wrong)
     assert len(results) > 40
-    assert {one["check_name"] for one in results if one["status"] != "passed"} <= NEEDS_A_SWITCH
+    assert {one["check_name"] for one in results if one["status"] != "passed"} <= NEEDS_A_SWITCH | wrong.keys()
 
 
 def test_checks_of_the_linear_regressor_with_numbers_given():
