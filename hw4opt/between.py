@@ -10,7 +10,7 @@ import numpy as np
 from hw4opt.kernels import Precomputed
 from hw4opt.problem.noise import spread_of
 from hw4opt.result import Result
-from hw4opt.terms import Differences, PiecewiseQuadratic, Slope, Term, Values
+from hw4opt.terms import Differences, PiecewiseQuadratic, Shape, Slope, Term, Values
 from hw4opt.terms.base import Array
 
 STEPS_PER_GAP = 20  # steps that every gap is divided into
@@ -61,7 +61,8 @@ class Break:
 
 
 def breaks(result: Result) -> list[Break]:
-    """The failures of more than 1e-6 of y's spread; none of a linear design or of a precomputed kernel.
+    """The failures of more than 1e-6 of y's spread; none of a linear design, of a precomputed kernel, and of what is
+    proven at every x.
 
     One column: the curve is evaluated at 20 steps a gap and, from both ends of gaps wider than that, at steps of an
     eighth of the kernel's length. Of an order constraint the largest fall (rise) from any point to a later one counts,
@@ -75,9 +76,13 @@ def breaks(result: Result) -> list[Break]:
     least = NEGLIGIBLE_FAILURE * spread_of(problem.y if problem.active is None else problem.y[problem.active])
     if problem.x.shape[1] != 1:
         return list(_breaks_of_columns(result, least))
-    x = _points(np.unique(problem.active_x[:, 0]), problem.kernel.length * float(problem.scaling[1][0]))
+    proven = {one.name for one in result.shapes if one.proven}
+    left = [term for term in problem.constraints if term.label not in proven]
+    ranges = [term.everywhere for term in left if isinstance(term, Shape)]
+    ends = [end for one in ranges if isinstance(one, tuple) for end in one]
+    x = _points(np.unique([*problem.active_x[:, 0], *ends]), problem.kernel.length * float(problem.scaling[1][0]))
     f = result.predict(x)
-    return [found for term in problem.constraints if (found := _break(term, x, f)) is not None and found.size > least]
+    return [found for term in left if (found := _break(term, x, f)) is not None and found.size > least]
 
 
 def _breaks_of_columns(result: Result, least: float) -> Iterator[Break]:

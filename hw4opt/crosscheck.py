@@ -9,10 +9,11 @@ from itertools import combinations
 import numpy as np
 
 from hw4opt.errors import Hw4Error
-from hw4opt.fit import fit
+from hw4opt.fit import fit_rows
 from hw4opt.form.answer import Status
 from hw4opt.problem import Problem
 from hw4opt.result import Result
+from hw4opt.shapes.fits import with_points
 from hw4opt.solvers import Solver, families, installed, native_solvers
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked
@@ -85,8 +86,9 @@ def crosscheck(
 
     Certified objectives must agree within gap_a + gap_b + 1e-9 gap_scale (the smaller of the two answers' scales),
     every native solver must certify what it takes, and at least two solvers must. time_limit: seconds a solver; None:
-    no limit.
+    no limit. Shapes at every x are asked for at the points that the interior point needs.
     """
+    (problem,) = with_points([problem])
     rows, results, native = [], {}, set(native_solvers())
     for solver in default_solvers() if solvers is None else solvers:
         name = solver if isinstance(solver, str) else solver.name
@@ -121,7 +123,7 @@ def robust_spread(y: Array) -> float:
 
 def _row(problem: Problem, solver: str | Solver, name: str, time_limit: float | None) -> tuple[Row, Result | None]:
     try:
-        result = fit(problem, solver, time_limit=time_limit)
+        (result,) = fit_rows([problem], solver, time_limit=time_limit)
     except Hw4Error as error:
         return Row(name, "refused", None, None, None, None, str(error)), None
     certificate = result.certificate

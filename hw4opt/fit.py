@@ -6,6 +6,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from hw4opt.proof.existence import Existence, settle, without
 from hw4opt.proof.feasibility import infeasible, strictly_feasible
 from hw4opt.result import Result
 from hw4opt.running.threads import one_blas_thread
+from hw4opt.shapes.fits import with_proofs
 from hw4opt.solvers import Chosen, Solver, find_solver, load_solver
 from hw4opt.solvers._working_set import lasso, solve_over_sets
 from hw4opt.terms import Likelihood
@@ -75,14 +77,19 @@ def fit_batch(
     return _fit_all(list(problems), solver, tol, max_iterations, separated, time_limit)
 
 
-def _fit_all(
-    problems: list[Problem],
-    solver: str | Solver,
-    tol: float | None,
-    max_iterations: int | None,
-    separated: str,
-    time_limit: float | None,
+def _fit_all(problems: list[Problem], *given: Any) -> list[Result]:
+    return with_proofs(problems, lambda some: fit_rows(some, *given), time_limit=given[-1])
+
+
+def fit_rows(
+    problems: Sequence[Problem],
+    solver: str | Solver = "auto",
+    tol: float | None = None,
+    max_iterations: int | None = None,
+    separated: str = "refuse",
+    time_limit: float | None = None,
 ) -> list[Result]:
+    """As `fit_batch`, under the rows that the problems have, whatever their shapes are between them."""
     check_word("separated", separated, ("refuse", "drop"))
     with one_blas_thread():
         form = canonicalize(problems)

@@ -22,17 +22,19 @@ from hw4opt.errors import Hw4Error, InputError, ModelFileError
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.inference.intervals import refusal
-from hw4opt.kernels import VALUE, Precomputed
+from hw4opt.kernels import FUNCTIONAL_OF_ORDER, VALUE, Precomputed
 from hw4opt.problem import ColumnNames, HeldOutFits, Model, Problem
 from hw4opt.problem.stored import check_known, packed, unpacked
 from hw4opt.proof.certificate import Certificate
 from hw4opt.proof.existence import Existence
 from hw4opt.running.files import write_text
+from hw4opt.shapes.stored import pack_shapes, unpack_proofs, with_stored_rows
 from hw4opt.solution import Solution
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_argument, check_fields
 
-FORMAT = 2  # 1: an intercept was measured from 0
+FORMAT = 3  # 1: an intercept was measured from 0; up to 2: no rows at points between the data
+FORMAT_WITHOUT_SHAPE_ROWS = 2
 
 
 def save(solution: Solution, path: str | Path) -> None:
@@ -78,7 +80,7 @@ def _pack(solution: Solution) -> dict[str, Any]:
     labels = [name for term in canonicalize(problem).terms for name in term.names]  # a batch has rows for weight 0, too
     arrays = {"x": problem.x, "y": problem.y, "weights": problem.weights, "offset": problem.offset, "w": solution.w}
     return {
-        "format": FORMAT,
+        "format": FORMAT if problem.shape_rows or solution.shapes else FORMAT_WITHOUT_SHAPE_ROWS,
         "kind": "hw4opt model",
         "arrays": {name: _encode(array) for name, array in arrays.items() if array is not None},
         **_pack_model(problem.model),
@@ -94,6 +96,7 @@ def _pack(solution: Solution) -> dict[str, Any]:
         "existence": None if solution.existence is None else dataclasses.asdict(solution.existence),
         "columns": solution.columns,
         "held_out": None if problem.held_out is None else _pack_held_out(problem.held_out),
+        **pack_shapes(problem, solution.shapes),
     }
 
 
@@ -156,6 +159,7 @@ def _unpack(stored: dict[str, Any]) -> Solution:
         stored["context"],
         _existence(stored.get("existence")),
         stored.get("columns"),
+        unpack_proofs(stored),
     )
     _check_records(solution)
     return solution
@@ -165,7 +169,8 @@ def _unpack_problem(stored: dict[str, Any]) -> Problem:
     arrays = {name: _decode(array) for name, array in stored["arrays"].items()}
     check_argument("context", stored["context"], "dict[str, Any]", {})
     model, names = _unpack_model(stored), ColumnNames().updated(stored["context"])
-    return model.on(model.data_of(arrays["x"], arrays["y"], arrays.get("weights"), arrays.get("offset"), names))
+    problem = model.on(model.data_of(arrays["x"], arrays["y"], arrays.get("weights"), arrays.get("offset"), names))
+    return with_stored_rows(problem, stored)
 
 
 def _terms(stored: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -228,7 +233,7 @@ def _unpack_held_out(problem: Problem, stored: dict[str, Any]) -> HeldOutFits:
 def _check_basis(problem: Problem, basis: Basis) -> None:
     """Raise `InputError` for a basis that is none of the problem's design."""
     r, width = len(basis.points), 1 if isinstance(problem.kernel, Precomputed) else problem.x.shape[1]
-    kinds = {VALUE, *problem.design.slopes}
+    kinds = {VALUE, *problem.design.slopes, *(FUNCTIONAL_OF_ORDER[one.derivative] for one in problem.design.appended)}
     if basis.points.shape != (r, width) or basis.factor.shape != (r, r) or basis.columns.shape != (r,):
         raise InputError("the basis does not fit the data")
     if not isinstance(basis.complete, bool) or not {type(column) for column in basis.columns.tolist()} <= {int}:

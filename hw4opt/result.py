@@ -19,6 +19,7 @@ from hw4opt.inference import (
     infer_from_residuals,
     r_squared,
 )
+from hw4opt.shapes.points import ShapePoint, lower_bound, shape_points
 from hw4opt.solution import Solution
 from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
@@ -87,6 +88,16 @@ class Result(Solution):
         """The rows of weight above 0, and their weights."""
         kept = slice(None) if self.problem.active is None else self.problem.active
         return kept, None if self.problem.weights is None else self.problem.weights[kept]
+
+    @property
+    def shape_points(self) -> list[ShapePoint]:
+        """What rows at points between the data add to f(x) = Σ α_i k(x_i, x): coef ∂^order/∂z^order k(z, x)."""
+        return shape_points(self.problem, self.duals)
+
+    @property
+    def lower_bound(self) -> float | None:
+        """No function of the basis that has its shapes at every x they are asked for has a smaller objective."""
+        return lower_bound(self.problem, self.duals, self.certificate.dual_objective)
 
     def plot(self, axes: Axes | None = None, truth: Array | None = None) -> Axes:
         """Data, fit and (if given) truth on matplotlib axes; see `hw4opt.plotting.plot_fit`."""

@@ -21,6 +21,7 @@ from hw4opt.problem import ColumnNames, Problem
 from hw4opt.proof import separation
 from hw4opt.proof.certificate import Certificate, certify
 from hw4opt.proof.existence import Existence
+from hw4opt.shapes.proof import ShapeProof
 from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked
@@ -32,8 +33,7 @@ from hw4opt.validation.frozen import cached_property, set_fields
 class Solution(ReadOnly):
     """The answer to a `Problem`; its arrays are locked.
 
-    w            (r,) point in the reduced basis, an intercept last and measured from `problem.level`; `predict` is what
-                 most need
+    w            (r,) point in the reduced basis, an intercept last, from `problem.level` on; most need `predict`
     duals        u_k of every term by its label (the name, of a slope name:column=j), u_k ∈ ∂f_k at the answer, unscaled
     status       how the fit ended; its value is the advice in words
     certificate  what is proven
@@ -43,6 +43,7 @@ class Solution(ReadOnly):
                  before those of the data, and whatever JSON holds
     existence    of counts: whether the likelihood has a finite maximum, and if not, which rows stand in its way
     columns      of the basis that are independent, where the solver found it
+    shapes       what is proven of constraints that are to hold at every x
     """
 
     problem: Problem
@@ -57,6 +58,7 @@ class Solution(ReadOnly):
     context: dict[str, Any] = field(default_factory=dict)
     existence: Existence | None = None
     columns: int | None = None
+    shapes: tuple[ShapeProof, ...] = ()
 
     def __post_init__(self) -> None:
         for array in (self.w, *self.duals.values()):

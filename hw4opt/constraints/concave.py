@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from hw4opt.terms import Differences, PiecewiseQuadratic, Table
+from hw4opt.terms import Differences, Shape, Table
 
 
 @dataclass(frozen=True)
-class Concave(PiecewiseQuadratic):
-    """Slopes between neighbouring distinct x do not rise: z = D² f ≤ 0."""
+class Concave(Shape):
+    """Slopes between neighbouring distinct x do not rise: z = D² f ≤ 0. With `everywhere`: f'' ≤ 0 at every x, too."""
 
     name: ClassVar[str] = "concave"
+    derivative: ClassVar[int] = 2
 
     @property
     def acts(self) -> Differences:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from hw4opt.terms import Differences, PiecewiseQuadratic, Table
+from hw4opt.terms import Differences, Shape, Table
 
 
 @dataclass(frozen=True)
-class Convex(PiecewiseQuadratic):
-    """Slopes between neighbouring distinct x do not fall: z = D² f ≥ 0.   (Hildreth 1954.)"""
+class Convex(Shape):
+    """Slopes between neighbouring distinct x do not fall: z = D² f ≥ 0. With `everywhere`: f'' ≥ 0 at every x, too.
+    (Hildreth 1954.)
+    """
 
     name: ClassVar[str] = "convex"
+    derivative: ClassVar[int] = 2
 
     @property
     def acts(self) -> Differences:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from hw4opt.terms import Differences, PiecewiseQuadratic, Slope, Table, check_whole
+from hw4opt.terms import Differences, Shape, Slope, Table, check_whole
 
 
 @dataclass(frozen=True)
-class Increasing(PiecewiseQuadratic):
-    """f_{j+1} ≥ f_j over the distinct sorted x: z = D f ≥ 0. With `column`, of several:
-    z = ∂f/∂x_column ≥ 0 at the data rows.   (Assignment 2d.)
+class Increasing(Shape):
+    """f_{j+1} ≥ f_j over the distinct sorted x: z = D f ≥ 0. With `column`, of several: z = ∂f/∂x_column ≥ 0 at the
+    data rows. With `everywhere`: f' ≥ 0 at every x, too.   (Assignment 2d.)
     """
 
     name: ClassVar[str] = "increasing"
     usage: ClassVar[str] = "increasing (of several x: increasing:column=COL)"
+    derivative: ClassVar[int] = 1
+
     column: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.column is not None:
             check_whole(self.name, "column", self.column, low=0, high=1_000_000)
 

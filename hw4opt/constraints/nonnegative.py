@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from hw4opt.terms import PiecewiseQuadratic, Table
+from hw4opt.terms import Shape, Table
 
 
 @dataclass(frozen=True)
-class Nonnegative(PiecewiseQuadratic):
-    """f(x_i) ≥ 0 at every data row:  z = f ≥ 0."""
+class Nonnegative(Shape):
+    """f(x_i) ≥ 0 at every data row:  z = f ≥ 0. With `everywhere`: at every x, too."""
 
     name: ClassVar[str] = "nonnegative"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,13 +28,21 @@ BASIS_BLOCK_ROWS = 8_192  # rows of B made at a time
 MAX_WHOLE_GRAM_ROWS = 600  # candidates up to which their whole Gram matrix is cheaper than its columns one by one
 
 
+class Functionals(NamedTuple):
+    """Linear functionals of f at points (m, d): values (column `VALUE`), slopes along a column, or second derivatives
+    (`CURVATURE`)."""
+
+    points: Array
+    column: int
+
+
 @dataclass(frozen=True, eq=False)
 class Basis:
     """Functions b_1 … b_r with b(x) = factorᵀ k(pivots, x), orthonormal in the RKHS."""
 
     kernel: Kernel
     points: Array  # (r, d) pivot points; for a precomputed kernel, (r, 1) row numbers
-    columns: np.ndarray  # (r,) VALUE, or the column along which the pivot functional differentiates
+    columns: np.ndarray  # (r,) which functional a pivot is, as in `Functionals`
     factor: Array  # (r, r) upper triangular
     complete: bool  # False: the rank limit stopped it before the truncation level
 
@@ -137,12 +146,12 @@ def check_size(kernel: Kernel, diagonal: Array) -> None:
 
 
 def diagonal_of(kernel: Kernel, x: Array, column: int = VALUE) -> Array:
-    """k(x, x) by row, or of the slopes along a column: ∂²k/∂x_c∂x'_c."""
+    """k(x, x) by row, or of the slopes along a column, ∂²k/∂x_c∂x'_c, or of second derivatives."""
     if column == VALUE:
         return kernel.diagonal(x)
     return np.concatenate(
         [
-            np.diagonal(kernel.cross_slope(x[low : low + 256], x[low : low + 256], column, column))
+            np.diagonal(kernel.between(x[low : low + 256], column, x[low : low + 256], column))
             for low in range(0, len(x), 256)
         ]
     )

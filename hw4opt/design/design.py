@@ -5,14 +5,16 @@ Fitted values are B w, αᵀKα = ‖w‖² (basis.py). A linear design is the s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hw4opt.design.basis import Basis, build_basis, diagonal_of
+from hw4opt.design.append import extend
+from hw4opt.design.basis import Basis, Functionals, build_basis, diagonal_of
 from hw4opt.design.truncation import left_out
-from hw4opt.kernels import VALUE, Kernel
-from hw4opt.terms import Acts
+from hw4opt.kernels import FUNCTIONAL_OF_ORDER, VALUE, Kernel
+from hw4opt.terms import Acts, AtPoints
 from hw4opt.terms.base import EPS, Array
 from hw4opt.terms.row_map import RowMap
 from hw4opt.validation.frozen import cached_property
@@ -43,8 +45,8 @@ class Design:
     act on.
 
     x (n, d) as used (weight 0 removed, scaled if asked, by `spread` (d,)); `base_x` (N, d); `row_of` (n,) base row of
-    each data row, or None if they are the same; `matrix` (N + slopes + coefficients, r) = B with unpenalised columns
-    last.
+    each data row, or None if they are the same; `matrix` (N + slopes + appended + coefficients, r) = B with unpenalised
+    columns last; `appended` functionals are at points that need be no data.
     """
 
     x: Array
@@ -53,6 +55,7 @@ class Design:
     slopes: tuple[int, ...] = ()
     basis: Basis | None = None
     spread: Array | None = None
+    appended: tuple[AtPoints, ...] = ()
 
     @cached_property
     def _distinct(self) -> tuple[Array, np.ndarray | None]:
@@ -79,7 +82,31 @@ class Design:
             return None, self.base_x
         if self.basis is not None:
             return self.basis, self.basis.evaluate(self.base_x)
-        return build_basis(self.kernel, self.base_x, self.slopes)
+        basis, values = build_basis(self.kernel, self.base_x, self.slopes)
+        return _extended(basis, values, self.base_x, self.functionals[1 + len(self.slopes) :])
+
+    @cached_property
+    def functionals(self) -> list[Functionals]:
+        """The rows of B of a kernel design: values at the base rows, slopes there by column, what is appended."""
+        of_data = [Functionals(self.base_x, column) for column in (VALUE, *self.slopes)]
+        at_points = [
+            Functionals(np.array(one.points)[:, None], FUNCTIONAL_OF_ORDER[one.derivative]) for one in self.appended
+        ]
+        return of_data + at_points
+
+    def first_row(self, acts: Acts) -> int:
+        """The first row of B of the functionals that were appended for `acts`."""
+        place = 1 + len(self.slopes) + self.appended.index(acts)
+        return sum(len(one.points) for one in self.functionals[:place])
+
+    def appending(self, acts: Sequence[AtPoints]) -> Design:
+        """This design with those functionals in place of what is appended; its basis goes on over them."""
+        fresh = replace(self, appended=tuple(acts))
+        basis, values = self._built
+        assert basis is not None
+        built = _extended(basis, values, self.base_x, fresh.functionals[1 + len(self.slopes) :])
+        fresh.__dict__.update(_distinct=self._distinct, _built=built)
+        return fresh
 
     @property
     def reduced(self) -> Basis | None:
@@ -96,16 +123,16 @@ class Design:
             unit = np.eye(self.x.shape[1])
             blocks = [values, *(np.tile(unit[c], (len(values), 1)) for c in self.slopes), unit]
         else:
-            blocks = [values, *(basis.evaluate(self.base_x, column) for column in self.slopes)]
+            blocks = [values, *(basis.evaluate(*one) for one in self.functionals[1:])]
         if len(blocks) == 1 and not self.intercept:
             return blocks[0]
         whole = np.zeros((sum(map(len, blocks)), values.shape[1] + self.intercept))
-        low = 0
-        for block in blocks:
-            whole[low : low + len(block), : values.shape[1]] = block
-            low += len(block)
+        np.concatenate(blocks, out=whole[:, : values.shape[1]])
         if self.intercept:
             whole[: len(values), -1] = 1.0
+            for one in self.appended:
+                if one.of_values:
+                    whole[self.first_row(one) :][: len(one.points), -1] = 1.0
         return whole
 
     @property
@@ -134,7 +161,7 @@ class Design:
         linear design."""
         if self.kernel is None or self.reduced is None:
             return np.zeros(len(self.matrix))
-        exact = np.concatenate([diagonal_of(self.kernel, self.base_x, column) for column in (VALUE, *self.slopes)])
+        exact = np.concatenate([diagonal_of(self.kernel, *one) for one in self.functionals])
         kernel_part = self.matrix[:, : self.matrix.shape[1] - self.intercept]
         return np.maximum(exact - np.vecdot(kernel_part, kernel_part), 4 * EPS * exact)
 
@@ -148,7 +175,7 @@ class Design:
         design."""
         assert self.reduced is not None
         kernel_part = self.matrix[:, : self.matrix.shape[1] - self.intercept]
-        return left_out(self.reduced, self.base_x, self.slopes, kernel_part, s)
+        return left_out(self.reduced, self.functionals, kernel_part, s)
 
     def diagonal(self, x: Array) -> Array:
         """k(x, x) of the kernel, or ‖x‖² of a linear design."""
@@ -173,3 +200,9 @@ class Design:
         _, first = np.unique(self.row_of, return_index=True)
         out[first] = alpha
         return out
+
+
+def _extended(basis: Basis, values: Array, x: Array, appended: Sequence[Functionals]) -> tuple[Basis, Array]:
+    """The basis that goes on over some functionals, and its values at x, from those of the basis."""
+    longer = extend(basis, appended) if appended else basis
+    return longer, values if longer is basis else longer.evaluate(x)

@@ -11,12 +11,13 @@ A pass visits the rows in blocks, so that memory is that of a block; time grows 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.design.basis import Basis, diagonal_of
-from hw4opt.kernels import VALUE, Kernel, Precomputed
+from hw4opt.design.basis import Basis, Functionals, diagonal_of
+from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.terms.base import Array
 
 Long = np.longdouble
@@ -40,27 +41,28 @@ class _Pivots:
 
     def solve(self, x: Array, column: int) -> Array:
         """Y of the functionals at x, (P, m), by forward substitution."""
-        y = _between(self.kernel, self.points, self.columns, x, column)
+        y = gram_of(self.kernel, self.points, self.columns, x, column)
         for k, row in enumerate(self.factor):
             y[k] = (y[k] - row[:k] @ y[:k]) / row[k]
         return y
 
 
-def left_out(basis: Basis, x: Array, slopes: tuple[int, ...], matrix: Array, s: Array) -> Array:
-    """An upper bound of |sᵀ(K - BBᵀ)s|, (b,), for s (b, N) over the values at x and the slopes there along each column
-    of `slopes`.
+def left_out(basis: Basis, functionals: Sequence[Functionals], matrix: Array, s: Array) -> Array:
+    """An upper bound of |sᵀ(K - BBᵀ)s|, (b,), for s (b, N) over the functionals, the values at the data first.
 
-    matrix (N, r) is B; of a precomputed kernel, K is x itself. Infinite where the rank is beyond MAX_LONG_DOUBLE_RANK.
+    matrix (N, r) is B; of a precomputed kernel, K is the points' array. Infinite where the rank is beyond
+    MAX_LONG_DOUBLE_RANK.
     """
     if len(basis.points) > MAX_LONG_DOUBLE_RANK:
         return np.full(len(s), np.inf)
-    pivots = _pivots(basis, x, slopes)
+    x = functionals[0].points
+    pivots = _pivots(basis, x, [one.column for one in functionals if one.points is x])
     kept, whole = np.zeros((len(s), matrix.shape[1]), dtype=Long), np.zeros((len(s), len(pivots.points)), dtype=Long)
-    rest, largest = np.zeros(len(s)), 0.0
-    for place, column in enumerate((VALUE, *slopes)):
-        for low in range(0, len(x), TRUNCATION_BLOCK_ROWS):
-            points = x[low : low + TRUNCATION_BLOCK_ROWS]
-            rows = slice(place * len(x) + low, place * len(x) + low + len(points))
+    rest, largest, first = np.zeros(len(s)), 0.0, 0
+    for all_points, column in functionals:
+        for low in range(0, len(all_points), TRUNCATION_BLOCK_ROWS):
+            points = all_points[low : low + TRUNCATION_BLOCK_ROWS]
+            rows = slice(first + low, first + low + len(points))
             given = isinstance(basis.kernel, Precomputed)
             exact = (
                 np.diagonal(x)[low : low + TRUNCATION_BLOCK_ROWS]
@@ -71,17 +73,17 @@ def left_out(basis: Basis, x: Array, slopes: tuple[int, ...], matrix: Array, s: 
             d = np.maximum((exact - np.square(y).sum(axis=0)).astype(float), 0.0) + PIVOTING_FLOOR * exact
             whole, kept = whole + mine @ y.T, kept + mine @ matrix[rows].astype(Long)
             rest, largest = rest + np.abs(s[:, rows]) @ np.sqrt(d), max(largest, float(exact.max()))
+        first += len(all_points)
     found = (np.square(whole).sum(axis=1) - np.square(kept).sum(axis=1)).astype(float)
     rounding = len(pivots.points) * largest * np.square(LONG_EPS * np.abs(s).sum(axis=1))
     return np.abs(found) + np.square(rest) + rounding  # below 0 where the rounding of B outweighs what B leaves
 
 
-def _pivots(basis: Basis, x: Array, slopes: tuple[int, ...]) -> _Pivots:
+def _pivots(basis: Basis, x: Array, kinds: Sequence[int]) -> _Pivots:
     """The basis's own, then the greediest among some points until PIVOTING_FLOOR is reached."""
     some = x if len(x) <= EXTRA_PIVOT_CANDIDATES else x[np.linspace(0, len(x) - 1, EXTRA_PIVOT_CANDIDATES).astype(int)]
     if isinstance(basis.kernel, Precomputed):
         some = np.arange(len(x))[:: max(1, len(x) // EXTRA_PIVOT_CANDIDATES), None].astype(float)
-    kinds = (VALUE, *slopes)
     points = np.concatenate([basis.points, *[some] * len(kinds)])
     columns = np.concatenate([basis.columns, np.repeat(kinds, len(some))])
     own, most = len(basis.points), len(basis.points) + EXTRA_PIVOTS
@@ -93,7 +95,7 @@ def _pivots(basis: Basis, x: Array, slopes: tuple[int, ...]) -> _Pivots:
         if left[best] <= floor:
             break
         done = len(chosen)
-        fresh = _between(basis.kernel, points, columns, _rows_of(basis.kernel, x, points[best]), int(columns[best]))[
+        fresh = gram_of(basis.kernel, points, columns, _rows_of(basis.kernel, x, points[best]), int(columns[best]))[
             :, 0
         ]
         root = np.sqrt(left[best])
@@ -107,7 +109,7 @@ def _pivots(basis: Basis, x: Array, slopes: tuple[int, ...]) -> _Pivots:
 
 
 def _rows_of(kernel: Kernel, x: Array, point: Array) -> Array:
-    """A point as `_between` takes it: of a precomputed kernel, its row of the Gram matrix."""
+    """A point as `gram_of` takes it: of a precomputed kernel, its row of the Gram matrix."""
     return x[int(point[0])][None] if isinstance(kernel, Precomputed) else point[None]
 
 
@@ -120,7 +122,7 @@ def _diagonals(kernel: Kernel, points: Array, columns: np.ndarray, x: Array) -> 
     return out
 
 
-def _between(kernel: Kernel, points: Array, columns: np.ndarray, x: Array, column: int) -> Array:
+def gram_of(kernel: Kernel, points: Array, columns: np.ndarray, x: Array, column: int) -> Array:
     """The Gram matrix of the functionals and those of one kind at x, (P, m), in long doubles."""
     if isinstance(kernel, Precomputed):
         return x[:, points[:, 0].astype(int)].T.astype(Long)

@@ -53,7 +53,7 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
         if group == [0]:
             terms.append(_loss_rows(batch, columns[0], rows, active, level))
         else:
-            offset = level if acts.of_data_rows else np.zeros(level.shape)
+            offset = level if acts.of_values else np.zeros(level.shape)
             if (found := term_rows(columns, rows, active, offset)) is not None:
                 terms.append(_without_rounding(found, design))
     ridge = np.array([[problem.ridge] for problem in batch])

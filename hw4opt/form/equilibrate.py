@@ -70,7 +70,7 @@ def equilibrate(form: Form) -> Scaled:
     )
     worth = np.maximum(size * slope, charged[:, None] / max(form.terms[0].count, 1))
     slope, units = worth / size, Units(size, worth)
-    matrix, values = form.matrix, len(form.design.base_x)
+    matrix = form.matrix
     curvature = float(np.exp(np.mean(np.log(slope / size))))
     penalty = np.exp(np.mean(np.log(np.maximum(form.penalty, 1e-300)), axis=0)) * (form.penalty > 0).all(axis=0)
     centers = _centers(form)
@@ -81,7 +81,7 @@ def equilibrate(form: Form) -> Scaled:
     columns = 1.0 / np.sqrt(np.where(total > 0, total, 1.0))
     scaled = matrix * columns
     if centers.any():
-        scaled[:values] -= np.outer(matrix[:values, -1], centers * columns)
+        scaled -= np.outer(matrix[:, -1], centers * columns)  # of functionals that an intercept adds to
     # a column that is 0 everywhere: held at 0, which costs nothing
     fixed = np.where((total > 0) | (form.penalty > 0), form.penalty, curvature)
     p = fixed * np.square(columns) * (np.square(size) / units.worth)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hw4opt.kernels._base import VALUE, Kernel
+from hw4opt.kernels._base import CURVATURE, FUNCTIONAL_OF_ORDER, VALUE, Kernel
+from hw4opt.kernels._decaying import Decaying, derivatives_of
 from hw4opt.kernels._radial import Radial, square_distance
 from hw4opt.terms import registry
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:  # for type checkers, which do not run what is below
 KERNELS: dict[str, type[Kernel]] = registry.classes("kernel")
 globals().update({kernel.__name__: kernel for kernel in KERNELS.values()})
 
-__all__ = ["KERNELS", "VALUE", "Kernel", "Radial", "find_kernel", "square_distance"]
+__all__ = ["CURVATURE", "FUNCTIONAL_OF_ORDER", "KERNELS", "VALUE", "Decaying", "Kernel", "Radial", "derivatives_of"]
+__all__ += ["find_kernel", "square_distance"]
 __all__ += [kernel.__name__ for kernel in KERNELS.values()]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import ClassVar
 
 from hw4opt.errors import RefusedError
@@ -14,6 +15,8 @@ from hw4opt.terms import check_parameter, registry
 from hw4opt.terms.base import Array
 
 VALUE = -1  # the "column" of an evaluation functional; others name the column that is differentiated
+CURVATURE = -2  # that of a second derivative along the only column
+FUNCTIONAL_OF_ORDER = (VALUE, 0, CURVATURE)  # by the order of a derivative along the only column
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,17 @@ class Kernel(ABC):
         return None
 
     @property
+    def expansion(self) -> list[Fraction] | None:
+        """c_0, c_1, … of k = Σ_j c_j (x z)^j along the only column; None where k is no such polynomial."""
+        return None
+
+    @property
+    def functional_order(self) -> int | None:
+        """The highest derivative along the only column that a shape at every x can be about; None where nothing can be
+        proven there."""
+        return None
+
+    @property
     def is_differentiable(self) -> bool:
         """Whether the class gives derivatives."""
         return type(self).slope is not Kernel.slope
@@ -71,8 +85,31 @@ class Kernel(ABC):
         """∂²k(x_i, z_j)/∂x_first ∂z_second, shape (m, p)."""
         raise self._no_derivative()
 
+    def along(self, distance: Array, highest: int) -> list[Array]:
+        """The derivatives of k by a signed distance x - z along the only column, of order 0 … highest, in its type;
+        raises `RefusedError` for a kernel without."""
+        raise self._no_derivative()
+
+    def derivative(self, x: Array, z: Array, first: int, second: int) -> Array:
+        """∂^first/∂x^first ∂^second/∂z^second k(x_i, z_j) of points of one column, shape (m, p)."""
+        if first == second == 0:
+            return self.gram(x, z)
+        return (-1) ** second * self.along(x - z[:, 0], first + second)[-1]
+
+    def derivative_bound(self, order: int) -> float:
+        """The largest |f^(order)(x)| of functions of one column and norm 1: √(∂^order ∂^order k(x, x))."""
+        raise self._no_derivative()
+
+    def largest(self, order: int) -> tuple[float, float]:
+        """Upper bounds of the order-th derivative in `along`, and of what rounding may do to it, in units of the type's
+        epsilon."""
+        raise self._no_derivative()
+
     def between(self, x: Array, first: int, z: Array, second: int) -> Array:
-        """The Gram block of functionals: values (column `VALUE`) or slopes along a column."""
+        """The Gram block of functionals: values (column `VALUE`), slopes along a column, or second derivatives
+        (`CURVATURE`)."""
+        if CURVATURE in (first, second):
+            return self.derivative(x, z, FUNCTIONAL_OF_ORDER.index(first), FUNCTIONAL_OF_ORDER.index(second))
         if first == VALUE:
             return self.gram(x, z) if second == VALUE else self.slope(z, x, second).T
         return self.slope(x, z, first) if second == VALUE else self.cross_slope(x, z, first, second)

@@ -7,12 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from hw4opt.kernels import Kernel
+from hw4opt.kernels._decaying import Decaying
 from hw4opt.terms.base import Array
 
 
 @dataclass(frozen=True)
-class Laplacian(Kernel):
+class Laplacian(Decaying):
     """exp(-gamma ‖x - z‖₁);  gamma in units of 1/x."""
 
     name: ClassVar[str] = "laplacian"
@@ -26,3 +26,11 @@ class Laplacian(Kernel):
 
     def diagonal(self, x: Array) -> Array:
         return np.ones(len(x))
+
+    @property
+    def functional_order(self) -> int:
+        """0: f has kinks."""
+        return 0
+
+    def decay(self, kind: type[np.floating]) -> tuple[np.floating, Array]:
+        return kind(self.gamma), np.ones(1, dtype=kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import ClassVar
 
 import numpy as np
@@ -61,3 +62,23 @@ class Polynomial(Kernel):
     def cross_slope(self, x: Array, z: Array, first: int, second: int) -> Array:
         with np.errstate(over="ignore", invalid="ignore"):
             return self._power(x, z, 1) * (first == second) + self._power(x, z, 2) * z[:, first] * x[:, second, None]
+
+    @property
+    def expansion(self) -> list[Fraction]:
+        """By the binomial theorem."""
+        degree, gamma, coef0 = int(self.degree), Fraction(self.gamma), Fraction(self.coef0)
+        return [math.comb(degree, j) * gamma**j * coef0 ** (degree - j) for j in range(degree + 1)]
+
+    @property
+    def functional_order(self) -> int:
+        """2: of a convex one."""
+        return 2
+
+    def derivative(self, x: Array, z: Array, first: int, second: int) -> Array:
+        """By the rule of Leibniz, from ∂^second/∂z^second k = degree!/(degree - second)! gamma^second x^second (…)."""
+        total = np.zeros((len(x), len(z)), dtype=np.result_type(x, z))
+        for inner in range(min(first, second) + 1):  # how often x^second is differentiated
+            outer = first - inner
+            factor = math.comb(first, inner) * math.perm(second, inner)
+            total += factor * x ** (second - inner) * z[:, 0] ** outer * self._power(x, z, second + outer)
+        return total

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
 
 from hw4opt.kernels import Radial
 from hw4opt.terms.base import Array
+
+HERMITE_GRID = np.linspace(0, 9, 4_001)  # |t| at which the largest values are looked for
+HERMITE_GRID.setflags(write=False)
+BETWEEN_GRID = 1.01  # what they may be larger between its points
 
 
 @dataclass(frozen=True)
@@ -21,3 +27,41 @@ class RBF(Radial):
         value = np.multiply(s, -gamma)
         np.exp(value, out=value)
         return (-gamma) ** order * value if order else value
+
+    @property
+    def functional_order(self) -> int:
+        """2: of a convex one."""
+        return 2
+
+    def along(self, distance: Array, highest: int) -> list[Array]:
+        """Polynomials of Hermite times k: φ_{m+1} = -2 gamma (d φ_m + m φ_{m-1})."""
+        gamma = distance.dtype.type(self.gamma)
+        found = [np.exp(-gamma * distance * distance)]
+        for order in range(highest):
+            inner = distance * found[order]
+            if order:
+                inner += order * found[order - 1]
+            inner *= -2 * gamma
+            found.append(inner)
+        return found
+
+    def derivative_bound(self, order: int) -> float:
+        """√((2 order)!/order!) gamma^(order/2)."""
+        return math.sqrt(math.factorial(2 * order) / math.factorial(order)) * self.gamma ** (order / 2)
+
+    def largest(self, order: int) -> tuple[float, float]:
+        size, rounding = _largest(order)
+        return size * self.gamma ** (order / 2), rounding * self.gamma ** (order / 2)
+
+
+@cache
+def _largest(order: int) -> tuple[float, float]:
+    """Those for gamma = 1, from the recursion with every sign positive.
+
+    A distance, the product of three and an exponential (4 ulp) are off by 4 t² + 4 epsilons, every step by 6 more.
+    """
+    t, sizes = HERMITE_GRID, [np.exp(-np.square(HERMITE_GRID))]
+    for step in range(order):
+        sizes.append(2 * (t * sizes[step] + (step * sizes[step - 1] if step else 0)))
+    rounding = (4 * np.square(t) + 4 + 6 * order) * sizes[-1]
+    return BETWEEN_GRID * float(sizes[-1].max()), BETWEEN_GRID * float(rounding.max())

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from hw4opt.errors import InputError, shown
+from hw4opt.errors import InputError, listed, shown
 from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.problem.hyperparameters import GAMMA, RIDGE
 from hw4opt.problem.measured import MeasuredData
 from hw4opt.regularizers.ridge import Ridge
-from hw4opt.terms import Coefficients, Loss, PiecewiseQuadratic, Smooth, Term, Values, registry
+from hw4opt.terms import Coefficients, Loss, PiecewiseQuadratic, Shape, Smooth, Term, Values, registry
 from hw4opt.terms.base import Array
 from hw4opt.terms.requirements import class_fault, term_fault
 from hw4opt.validation.arguments import check_argument
@@ -120,7 +120,25 @@ def check_design(kernel: Kernel | None, terms: Sequence[Term], data: MeasuredDat
     if kernel is not None and not isinstance(kernel, Precomputed) and _is_constant(x):
         raise InputError("x is constant; a kernel design needs at least two different x")
     for term in terms:
+        if isinstance(term, Shape) and term.everywhere:
+            _check_everywhere(kernel, term, x)
         for column in term.acts.slope_columns:
             if not 0 <= column < x.shape[1]:
                 there = f"there are {x.shape[1]} x columns, counted from 0"
                 raise InputError(f"{term.name}: column {column} does not exist; {there}")
+
+
+def _check_everywhere(kernel: Kernel | None, term: Shape, x: np.ndarray) -> None:
+    """Raise `InputError` where a shape at every x cannot be asked for."""
+    asked = f"{term.name} at every x"
+    if kernel is None:
+        linear = "a linear function of x that has it at the data rows has it between them"
+        raise InputError(f"{asked} is for kernel designs; {linear}: drop everywhere")
+    if isinstance(kernel, Precomputed):
+        raise InputError(f"{asked} needs the x of the rows, which a precomputed kernel does not have; drop everywhere")
+    if x.shape[1] != 1:
+        raise InputError(f"{asked} needs one x column and there are {x.shape[1]}; drop everywhere")
+    if kernel.functional_order is None or kernel.functional_order < term.derivative:
+        orders = {name: kind().functional_order for name, kind in registry.classes("kernel").items()}
+        able = [name for name, order in orders.items() if order is not None and order >= term.derivative]
+        raise InputError(f"{asked} cannot be proven for the {kernel.name} kernel; it can for {listed(able)}")

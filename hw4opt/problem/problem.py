@@ -19,7 +19,7 @@ from hw4opt.problem.held_out_fits import HeldOutFits
 from hw4opt.problem.hyperparameters import GAMMA, RIDGE, WEIGHT, HyperparameterKey, changed, changes_by_label
 from hw4opt.problem.measured import MeasuredData
 from hw4opt.regularizers.ridge import Ridge
-from hw4opt.terms import AUTO, Loss, Smooth, Term
+from hw4opt.terms import AUTO, Loss, ShapeRows, Smooth, Term, functionals_of
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked
 from hw4opt.validation.arrays import ReadOnly, finite_array
@@ -184,7 +184,8 @@ class Problem(ReadOnly):
                  standard deviation; gamma is then in those units, and a constant column keeps its own
     names        what the columns are called
 
-    `model` and `data` are its two halves. Raises `InputError`, whose sentence names what is wrong.
+    `model` and `data` are its two halves; `shape_rows` are those of shapes at every x (`with_shape_rows`).
+    Raises `InputError`, whose sentence names what is wrong.
     """
 
     x: Array
@@ -201,6 +202,7 @@ class Problem(ReadOnly):
     model: Model = field(init=False, repr=False)
     data: Data = field(init=False, repr=False)
     _measured: MeasuredData = field(init=False, repr=False)
+    shape_rows: tuple[ShapeRows, ...] = field(default=(), init=False, repr=False)
     held_out: HeldOutFits | None = field(init=False, repr=False, default=None)  # `attached_to` sets it
 
     def __init__(
@@ -223,8 +225,8 @@ class Problem(ReadOnly):
 
     @property
     def terms(self) -> tuple[Term, ...]:
-        """Loss, regularizers but ridge, constraints: everything that becomes rows of the form."""
-        return self.model.terms
+        """Loss, regularizers but ridge, constraints, shape rows: everything that becomes rows of the form."""
+        return (*self.model.terms, *self.shape_rows)
 
     @property
     def ridge(self) -> float:
@@ -275,7 +277,8 @@ class Problem(ReadOnly):
     def design(self) -> Design:
         """The data's functionals and reduced basis; problems made by `with_hyperparameters` share it."""
         spread = self.scaling[1] if self.standardize else None
-        return Design(self._measured.x, self.kernel, self.intercept, self.model.slopes, spread=spread)
+        parts = (self._measured.x, self.kernel, self.intercept, self.model.slopes, None, spread)
+        return Design(*parts, functionals_of(self.shape_rows))
 
     def share_design(self, design: Design) -> None:
         """Use a design that was built for the same rows, kernel and functionals."""

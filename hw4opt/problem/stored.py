@@ -62,11 +62,12 @@ def unpacked(kind: str, stored: dict[str, Any]) -> Any:
 
 
 def _parameters(thing: Any) -> dict[str, Any]:
-    """The parameters but those that are None or infinite, which are defaults."""
+    """The parameters but those that are None, infinite or a False that is the default."""
     values = {item.name: getattr(thing, item.name) for item in dataclasses.fields(thing)}
     plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
     infinite = {name for name, value in plain.items() if isinstance(value, float) and math.isinf(value)}
-    return {name: value for name, value in plain.items() if value is not None and name not in infinite}
+    off = {item.name for item in dataclasses.fields(thing) if item.default is False and plain[item.name] is False}
+    return {name: value for name, value in plain.items() if value is not None and name not in infinite | off}
 
 
 def _not_importable(own: type) -> str | None:

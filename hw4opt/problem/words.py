@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hw4opt.errors import InputError, UnknownNameError
 from hw4opt.kernels import KERNELS, Kernel, find_kernel
 from hw4opt.terms import AUTO, Term, find, load, parameters
 
-EVERYWHERE = "everywhere"  # a constraint at every x: not available yet
+EVERYWHERE = "everywhere"  # of a constraint: at every x, or, as everywhere=LOW..HIGH, at every x of a range
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,7 @@ def parse_spec(option: str, text: str, short: str | None = None) -> Spec:
     parameters: dict[str, str] = {}
     for pair in pairs:
         key, _, value = (part.strip() for part in pair.partition("="))
-        if key == EVERYWHERE and not value:
-            raise InputError(
-                f"{option} {text}: constraints at every x come in a later version; {name} holds at the data rows"
-            )
-        if not key or not value:
+        if not key or not (value or pair == EVERYWHERE):
             raise InputError(f"{option} {text}: {pair!r} is no parameter=value")
         if key in parameters:
             raise InputError(f"{option} {text}: {key} is given twice")
@@ -56,10 +53,7 @@ def term_of(kind: str, option: str, spec: Spec, columns: Mapping[str, int] | Non
         if key not in known:
             raise UnknownNameError(f"parameter of {spec.name}", key, known or ("none",))
     automatic = automatic_parameters(term, spec)
-    values = {
-        key: _place(spec.parameters[key], columns or {}) if key == "column" else _number(option, spec, key)
-        for key in spec.parameters.keys() - automatic
-    }
+    values = {key: _value(option, spec, key, columns or {}) for key in spec.parameters.keys() - automatic}
     return find(kind, spec.name, **values, **dict.fromkeys(automatic, AUTO))
 
 
@@ -77,6 +71,25 @@ def kernel_of(option: str, spec: Spec, gamma: float, known: Collection[str] = KE
             f"{option} {spec.text}: give gamma as an option of its own, `gamma={spec.parameters['gamma']}`"
         )
     return find_kernel(spec.name, gamma=gamma, **{key: _number(option, spec, key) for key in spec.parameters})
+
+
+def _value(option: str, spec: Spec, key: str, columns: Mapping[str, int]) -> Any:
+    if key == "column":
+        return _place(spec.parameters[key], columns)
+    return _range(option, spec) if key == EVERYWHERE else _number(option, spec, key)
+
+
+def _range(option: str, spec: Spec) -> bool | tuple[float, ...]:
+    """True, or the ends of LOW..HIGH."""
+    text = spec.parameters[EVERYWHERE]
+    if not text:
+        return True
+    try:
+        low, high = map(float, text.split(".."))
+    except ValueError:
+        example = f"give {EVERYWHERE}, or a range as in {EVERYWHERE}=0..120"
+        raise InputError(f"{option} {spec.text}: {EVERYWHERE} is {text!r}; {example}") from None
+    return low, high
 
 
 def _number(option: str, spec: Spec, key: str) -> float:

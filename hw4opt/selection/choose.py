@@ -25,6 +25,7 @@ from hw4opt.selection.ranges import default_range, is_gamma, reach_of
 from hw4opt.selection.scores import METRICS, Score
 from hw4opt.selection.search import parse_search, rounds
 from hw4opt.selection.setting_runs import SettingRuns
+from hw4opt.shapes.exchange import shapes_of
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_seed, check_word, checked
 
@@ -114,6 +115,8 @@ def select(
         )
     if keep_folds and (refused := refusal(problem.loss)) is not None:
         raise InputError(f"`keep_folds` is for prediction intervals: {refused}")
+    if keep_folds and shapes_of(problem):
+        raise InputError("`keep_folds` keeps fits of one basis, and shapes at every x choose theirs; drop everywhere")
     parse_search(search)
     check_seed(seed)
     if workers is not None and workers < 1:

@@ -24,6 +24,8 @@ from hw4opt.selection.loo.path import FullFits
 from hw4opt.selection.no_finite_maximum import folds_without_maximum_at
 from hw4opt.selection.refits import refit
 from hw4opt.selection.scores import METRICS, Score, scores_of, weights_in_use
+from hw4opt.shapes.exchange import shapes_of
+from hw4opt.shapes.fits import with_points
 from hw4opt.validation.arguments import check_word, checked
 
 NEWTON_ENTRIES = 3_000_000  # rows × folds that take their Newton steps together: more would only leave the cache
@@ -31,6 +33,7 @@ RESPONSE_ENTRIES = 10_000_000  # entries of the fits of settings that are looked
 FOLD_ENTRIES = 3_000_000  # rows × folds that are solved anew together
 # relative gaps of full fits that the folds start from; of smooth losses, whose folds are corrected anyway
 FULL_FIT_TOL, CLOSE_FULL_FIT_TOL, SMOOTH_FULL_FIT_TOL = 1e-9, 1e-13, 1e-6
+ALLOWED_VIOLATION = 1e-3  # of the mean size of f, f' or f'': what scores leave of shapes at every x
 PATH_FOLD_ROWS = 25  # rows a fold may lose for a path from the full fit to pay
 
 
@@ -61,7 +64,7 @@ def score_settings(
     layouts = Layouts(folds) if layouts is None else layouts
     if problems and math.isfinite(limit):
         limit = limit * weights_in_use(problems[0]).sum() if metric == "loss" else math.inf
-    kinds: dict[object, dict[object, list[int]]] = {}
+    problems, kinds = _with_points(problems), dict[object, dict[object, list[int]]]()
     for place, problem in enumerate(problems):
         kinds.setdefault(tuple(term.acts for term in problem.terms), {}).setdefault(problem.kernel, []).append(place)
     scores: dict[int, Score] = {}
@@ -72,6 +75,20 @@ def score_settings(
             for places, mine, result in zip(by_kernel.values(), together, results, strict=True):
                 scores |= dict(zip(places, scores_of(mine, result, metric, units), strict=True))
     return [scores[place] for place in range(len(problems))]
+
+
+def _with_points(problems: Sequence[Problem]) -> Sequence[Problem]:
+    """Of shapes at every x, the rows at points of the full fits, which the folds keep: those of one basis together."""
+    if not problems or not shapes_of(problems[0]):
+        return problems
+    found, places = list(problems), dict[object, list[int]]()
+    for place, problem in enumerate(problems):
+        places.setdefault((problem.kernel, *(term.acts for term in problem.terms)), []).append(place)
+    for mine in places.values():
+        of_basis = with_points([problems[place] for place in mine], allowed=ALLOWED_VIOLATION)
+        for place, problem in zip(mine, of_basis, strict=True):
+            found[place] = problem
+    return found
 
 
 def _solve(groups: Sequence[Sequence[Problem]], layouts: Layouts, limit: float, keep: bool) -> list[FoldResults]:

@@ -2,6 +2,7 @@
 
 from hw4opt.terms.acts import Acts, Coefficients, Differences, Slope, Values
 from hw4opt.terms.base import AUTO, Loss, Term
+from hw4opt.terms.everywhere import AtPoints, Shape, ShapeRows, functionals_of
 from hw4opt.terms.interval import Interval
 from hw4opt.terms.quadratic import PiecewiseQuadratic, Table
 from hw4opt.terms.registry import find, load, names, parameters
@@ -11,12 +12,15 @@ from hw4opt.validation.arguments import check_parameter, check_whole
 __all__ = [
     "AUTO",
     "Acts",
+    "AtPoints",
     "Coefficients",
     "Differences",
     "Interval",
     "Likelihood",
     "Loss",
     "PiecewiseQuadratic",
+    "Shape",
+    "ShapeRows",
     "Slope",
     "Smooth",
     "Table",
@@ -25,6 +29,7 @@ __all__ = [
     "check_parameter",
     "check_whole",
     "find",
+    "functionals_of",
     "load",
     "names",
     "parameters",

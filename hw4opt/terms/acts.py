@@ -22,7 +22,7 @@ NEIGHBOURS.setflags(write=False)
 class Points(Protocol):
     """What the rows of a term depend on, as `Design` has it.
 
-    Functionals are counted: values at `base_x`, then the slopes there by column in `slopes`, then the coefficients.
+    Functionals are counted: values at `base_x`, the slopes there by column, what was appended, the coefficients.
     """
 
     @property
@@ -43,6 +43,10 @@ class Points(Protocol):
     @property
     def slopes(self) -> tuple[int, ...]:
         """The columns whose slopes are functionals."""
+        ...
+
+    def first_row(self, acts: Acts) -> int:
+        """The first of the functionals that were appended for `acts`."""
         ...
 
     @property
@@ -81,6 +85,11 @@ class Acts(ABC):
     of_coefficients: ClassVar[bool] = False
     own_unit: ClassVar[bool] = False
     order: int = 0
+
+    @property
+    def of_values(self) -> bool:
+        """Whether rows are values of f: a level adds to them."""
+        return self.of_data_rows
 
     @property
     def slope_columns(self) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -81,7 +82,7 @@ def parameters(item: type[Any]) -> tuple[str, ...]:
 
 
 @checked
-def find(kind: str, name: str, **given: float | str) -> Any:
+def find(kind: str, name: str, **given: float | str | bool | Sequence[float]) -> Any:
     """The term or kernel of that name with those parameters; raises `InputError` for a parameter it does not have."""
     item = load(kind, name)
     known = parameters(item)

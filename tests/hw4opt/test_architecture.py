@@ -45,6 +45,7 @@ ORDER = [
         "form",
         "solvers",
         "proof",
+        "shapes",
         "inference",
         "solution",
         "model_file",

@@ -8,6 +8,7 @@ import pytest
 from hw4opt import RBF, Absolute, Huber, Increasing, Problem, Ridge, Status, fit
 from hw4opt import crosscheck as module
 from hw4opt.crosscheck import COMPARED_BACKENDS, crosscheck, default_solvers, every_solver, robust_spread
+from hw4opt.fit import fit_rows
 from hw4opt.solvers import installed
 
 X = np.linspace(0, 1, 40)
@@ -17,13 +18,13 @@ NATIVE = ["interior", "admm", "proximal"]
 
 
 def plant(monkeypatch, **wrong):
-    """`fit`, but the named solvers' results are changed."""
+    """`fit_rows`, but the named solvers' results are changed."""
 
-    def planted(problem, solver, **options):
-        result = fit(problem, "interior" if solver in wrong else solver, **options)
-        return wrong[solver](replace(result, solver=solver)) if solver in wrong else result
+    def planted(problems, solver, **options):
+        (result,) = fit_rows(problems, "interior" if solver in wrong else solver, **options)
+        return [wrong[solver](replace(result, solver=solver)) if solver in wrong else result]
 
-    monkeypatch.setattr(module, "fit", planted)
+    monkeypatch.setattr(module, "fit_rows", planted)
 
 
 def moved(result, by=1e-3, status=Status.CERTIFIED):
@@ -141,7 +142,9 @@ def test_fits_that_are_not_unique_may_differ(monkeypatch):
 
 def test_the_limit_goes_to_every_solver(monkeypatch):
     given = []
-    monkeypatch.setattr(module, "fit", lambda problem, solver, **options: given.append(options) or fit(problem, solver))
+    monkeypatch.setattr(
+        module, "fit_rows", lambda some, solver, **options: given.append(options) or fit_rows(some, solver)
+    )
     crosscheck(PROBLEM, ["interior", "admm"])
     crosscheck(PROBLEM, ["interior"], time_limit=3)
     assert given == [{"time_limit": 60}, {"time_limit": 60}, {"time_limit": 3}]

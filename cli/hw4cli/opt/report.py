@@ -17,7 +17,7 @@ from hw4cli.translate import translate
 from hw4opt import Certificate, Result
 from hw4opt.errors import listed
 from hw4opt.inference import ERRORS, kinds_of
-from hw4opt.terms import Slope, Term
+from hw4opt.terms import Shape, Slope, Term
 from hw4opt.terms.base import Array
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def summary(
         )
     rows += [
         ("objective", f"{result.objective:.10g}"),
+        *(("shape", one.sentence(*built.columns.features.names)) for one in result.shapes),
         *_explained(result),
         *_likelihood(result),
         *_coefficients(result, errors),
@@ -155,7 +156,8 @@ def _bound(result: Result) -> str:
 def _label(term: Term, result: Result) -> str:
     """The label of the term, with the name of its x column."""
     names = result.context.get("x")
-    return f"{term.name}:column={names[term.acts.column]}" if isinstance(term.acts, Slope) and names else term.label
+    name = f"{term.name}:column={names[term.acts.column]}" if isinstance(term.acts, Slope) and names else term.label
+    return f"{name}:everywhere" if isinstance(term, Shape) and term.everywhere else name
 
 
 def title(result: Result, source: str) -> str:

@@ -42,6 +42,7 @@ from hw4cli.opt.outputs import (
 )
 from hw4cli.opt.report import figure_line, show, summary, title, warn
 from hw4cli.opt.select_hyperparameters import check_selection_options, choose
+from hw4cli.opt.shape_records import shape_part
 from hw4cli.options import options, take
 from hw4cli.progress import Bar
 from hw4opt import Problem, Result, Status, fit
@@ -143,6 +144,7 @@ def finish(solved: Solved, output_options: OutputOptions, more: Mapping[str, Any
     built, result, selection = solved.built, solved.result, solved.selection
     arrays = with_arrays(output_options, len(result.problem.active_x))
     record = provenance(output_options.seed, built.table.sha256) | fit_record(result, arrays, solved.errors)
+    record |= shape_part(result, built.columns.features.names)
     record |= built.columns.record() | {"selection": selection_record(selection, arrays), "warnings": solved.warnings}
     record["hyperparameters"] |= solved.automatic
     if solved.status is Status.INTERRUPTED:

@@ -147,7 +147,17 @@ WORDS = [
         "l1 acts on coefficients and needs a linear design",
     ),
     (["--constraint", "rising"], "no constraint 'rising'"),
-    (["--constraint", "increasing:everywhere"], "later version"),
+    (["--constraint", "increasing:everywhere=9..1"], "low must be below high"),
+    (
+        ["--constraint", "increasing:everywhere=1"],
+        "give everywhere, or a range as in everywhere=0..120",
+    ),
+    (["--constraint", "increasing:everywhere", "--kernel", "laplacian"], "it can for matern32"),
+    (["--constraint", "increasing:everywhere", "--design", "linear"], "drop everywhere"),
+    (
+        ["--constraint", "coef_bounds:lower=0,everywhere", "--design", "linear"],
+        "no parameter of coef_bounds",
+    ),
     (["--constraint", "increasing:column=dose"], "no x column 'dose'"),
     (["--constraint", "bounds"], "bounds needs lower, upper or both"),
     (["--constraint", "bounds:lower=5,upper=1"], "lower = 5 and upper = 1 conflict"),

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from hw4cli.opt import check as command
-from hw4opt import RBF, Result, fit
+from hw4opt import RBF, Result
 from hw4opt import crosscheck as module
 from hw4opt.crosscheck import Crosscheck, Row, default_solvers, every_solver
+from hw4opt.fit import fit_rows
 from hw4opt.solvers import installed
 
 RUN = "import sys; from hw4cli.opt.app import main; sys.exit(main(sys.argv[1:]))"
@@ -102,14 +103,14 @@ def test_one_backend_under_two_spellings_is_refused(hw4opt):
 
 
 def test_the_odd_one_out_is_named(hw4opt, monkeypatch):
-    def planted(problem, solver, **options):
-        result = fit(problem, solver, **options)
+    def planted(problems, solver, **options):
+        (result,) = fit_rows(problems, solver, **options)
         if solver != "admm":
-            return result
+            return [result]
         certificate = replace(result.certificate, objective=1.01 * result.objective)
-        return replace(result, w=1.01 * result.w, certificate=certificate)
+        return [replace(result, w=1.01 * result.w, certificate=certificate)]
 
-    monkeypatch.setattr(module, "fit", planted)
+    monkeypatch.setattr(module, "fit_rows", planted)
     done = hw4opt("check", *GIVEN, *SOLVERS, "--json", "-")
     assert done.status == 1 and done.json["odd_one_out"] == "admm"
     assert "admm is the odd one out: its answer lies apart from all others" in done.err

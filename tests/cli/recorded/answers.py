@@ -20,7 +20,7 @@ LOOSE = {  # not compared: sentences, proofs, and counts of steps
     "message", "notes", "warnings", "work", "iterations", "cycles",
     "gap", "relative_gap", "dual_objective", "gap_scale", "gap_rounding", "truncation", "stationarity", "violation",
     "largest_drop", "prediction_error_bound", "largest_fold_gap", "trace", "starts", "largest_difference",
-    "fitted_difference", "agrees_with",
+    "fitted_difference", "agrees_with", "shape_points", "points", "cells", "evaluations", "margin",
 }  # fmt: skip
 CLOSE = 1e-9  # relative: objectives, scores, and whatever else is one number
 ARRAYS = 1e-6  # of an array's spread

@@ -1,0 +1,25 @@
+"""Problems whose shapes at every x are asked for at some points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hw4opt.problem.problem import Problem
+from hw4opt.terms import ShapeRows, functionals_of
+from hw4opt.validation.frozen import unchecked
+
+
+def having_rows(problem: Problem, rows: Sequence[ShapeRows]) -> Problem:
+    """The same problem with these rows in place of those it has, and no design yet."""
+    parts = {name: value for name, value in vars(problem).items() if name != "design"}
+    return unchecked(Problem, **{**parts, "shape_rows": tuple(rows)})
+
+
+def with_shape_rows(problems: Sequence[Problem], rows: Sequence[Sequence[ShapeRows]]) -> list[Problem]:
+    """The same problems of a batch, each with its rows in place of those it has, which act on the same points in all;
+    their basis goes on from that of the design they have."""
+    design = problems[0].design.appending(functionals_of(rows[0]))
+    found = [having_rows(problem, mine) for problem, mine in zip(problems, rows, strict=True)]
+    for problem in found:
+        problem.share_design(design)
+    return found

@@ -1,0 +1,87 @@
+"""Functions of a kernel whose derivatives are bounded by the norm of the function.
+
+|f^(m)(x)| ≤ ‖f‖ √(∂^m ∂^m k(x, x)), and ‖f‖² = Σ_pq coef_p coef_q ⟨functional p, functional q⟩.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import reduce
+from operator import add
+
+import numpy as np
+
+from hw4opt.kernels import Kernel
+from hw4opt.shapes.enclosure import CellRun
+from hw4opt.shapes.function import Condition
+from hw4opt.terms.base import Array
+
+CELLS_PER_LENGTH = 8  # of the kernel, to start with
+FEWEST_CELLS = 8
+ALLOWANCE = 1.01  # for the rounding of the bounds themselves
+
+
+class NormBound:
+    """g = side (f^(m) - level): an `Enclosure` in one piece, of a kernel with `derivative_bound` and `largest`."""
+
+    def __init__(self, condition: Condition) -> None:
+        self.condition, self.function = condition, condition.function
+        self.kernel: Kernel = condition.function.kernel
+        first, function = condition.order, condition.function
+        self._orders = np.unique(function.orders).tolist()
+        signed = condition.side * (-1) ** function.orders * function.coef
+        self._coef = [np.where(function.orders == n, signed, 0).astype(function.kind) for n in self._orders]
+        self._bend = ALLOWANCE * self._norm() * self.kernel.derivative_bound(first + 2)
+        self._rounding = self._rounding_of(first) + condition.shift_rounding, self._rounding_of(first + 1)
+
+    def start(self) -> CellRun:
+        low, high = self.condition.low, self.condition.high
+        count = max(FEWEST_CELLS, math.ceil(CELLS_PER_LENGTH * (high - low) / self.kernel.length))
+        edges = np.linspace(low, high, count + 1)
+        return CellRun(edges[:-1], edges[1:], np.zeros(count, dtype=int))
+
+    def piece_of(self, x: Array) -> np.ndarray:
+        return np.zeros(len(x), dtype=int)
+
+    def at(self, x: Array, piece: np.ndarray, highest: int = 2) -> list[Array]:
+        function, first = self.function, self.condition.order
+        distance = x.astype(function.kind)[:, None] - function.points
+        along = self.kernel.along(distance, first + highest + self._orders[-1])
+        found = [
+            reduce(add, [along[order + n] @ coef for n, coef in zip(self._orders, self._coef, strict=True)])
+            for order in range(first, first + highest + 1)
+        ]
+        found[0] = found[0] - self.condition.side * self.condition.shift
+        return found
+
+    def bend(self, cells: CellRun) -> float:
+        return self._bend
+
+    def rounding(self, cells: CellRun) -> tuple[float, float]:
+        return self._rounding
+
+    def _rounding_of(self, derivative: int) -> float:
+        """What rounding may do to f^(derivative): to kernel values, to their sum, and by way of coef."""
+        function, total = self.function, 0.0
+        for n in self._orders:
+            mine = function.orders == n
+            size, unsure = self.kernel.largest(derivative + n)
+            of_sum = function.eps * (unsure + (len(function.coef) + 2) * size)
+            total += of_sum * float(np.abs(function.coef[mine]).sum()) + size * float(function.unsure[mine].sum())
+        return ALLOWANCE * total
+
+    def _norm(self) -> float:
+        """An upper bound of ‖f‖."""
+        function, kernel = self.function, self.kernel
+        points, square, unsure = function.points[:, None], 0.0, 0.0
+        for one in self._orders:
+            for other in self._orders:
+                mine, theirs = function.orders == one, function.orders == other
+                first, second = function.coef[mine], function.coef[theirs]
+                square += float(first @ kernel.derivative(points[mine], points[theirs], one, other) @ second)
+                size, off = kernel.largest(one + other)
+                sums = [float(np.abs(coef).sum()) for coef in (first, second)]
+                doubts = [float(function.unsure[which].sum()) for which in (mine, theirs)]
+                unsure += function.eps * (off + (2 * len(points) + 4) * size) * sums[0] * sums[1]
+                unsure += size * (doubts[0] * sums[1] + sums[0] * doubts[1] + doubts[0] * doubts[1])
+        return math.sqrt(max(square, 0.0) + ALLOWANCE * unsure)

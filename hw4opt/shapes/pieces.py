@@ -1,0 +1,113 @@
+"""Functions of a kernel that is a polynomial times a decaying exponential: between neighbouring centers they are
+
+    exp(-τ) P(τ) + exp(-σ) Q(σ),      τ = rate (x - left),   σ = rate (right - x),
+
+P from the centers to the left of the piece, Q from those to its right. Only numbers that decay from their own center on
+are added up, so that no piece has the rounding of another.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hw4opt.kernels import Decaying, derivatives_of
+from hw4opt.shapes.enclosure import CellRun
+from hw4opt.shapes.function import Condition
+from hw4opt.terms.base import Array
+
+LONGEST_CELL = 1.0  # in lengths 1/rate, to start with
+TERM_ROUNDING, LENGTH_ROUNDING = 30, 5  # epsilons of a term exp(-t) q(t), and as many more for each length t
+ALLOWANCE = 1.01  # for the rounding of the bounds themselves
+
+
+class Pieces:
+    """g = side (f^(m) - level): an `Enclosure` whose pieces lie between distinct centers and the ends of the range."""
+
+    def __init__(self, condition: Condition, kernel: Decaying) -> None:
+        self.condition, function = condition, condition.function
+        self.rate, q = kernel.decay(function.kind)
+        self.eps, self.kind, order = function.eps, function.kind, condition.order
+        inner = np.unique(function.points.astype(float))
+        inner = inner[(inner > condition.low) & (inner < condition.high)]
+        self.edges = np.concatenate([[condition.low], inner, [condition.high]])
+        polynomials = derivatives_of(q, order + int(function.orders.max()))
+        self.coef = np.zeros((2, len(self.edges) - 1, len(q)), dtype=function.kind)  # of P, and of Q
+        self.unsure = np.zeros(self.coef.shape)
+        for n in np.unique(function.orders).tolist():
+            mine, k = function.orders == n, order + n
+            own, doubt = function.coef[mine] * self.rate**k, function.unsure[mine] * float(self.rate) ** k
+            for place, (ends, sign) in enumerate(((self.edges[:-1], (-1) ** n), (self.edges[1:], (-1) ** order))):
+                distance = (1 - 2 * place) * (ends[:, None] - function.points[mine])
+                t = self.rate * np.maximum(distance, 0)
+                decay = np.where(distance >= 0, np.exp(-t), 0)
+                rounding = self.eps * (len(function.w) + TERM_ROUNDING + LENGTH_ROUNDING * t.astype(float))
+                for power in range(len(q)):
+                    derived = np.polynomial.polynomial.polyder(polynomials[k], power) / math.factorial(power)
+                    values, sizes = (
+                        np.polynomial.polynomial.polyval(t, one) * decay for one in (derived, np.abs(derived))
+                    )
+                    self.coef[place, :, power] += sign * (values @ own)
+                    sizes = sizes.astype(float)
+                    self.unsure[place, :, power] += (sizes * rounding) @ np.abs(own).astype(float) + sizes @ doubt
+
+    def start(self) -> CellRun:
+        count = np.maximum(np.ceil(np.diff(self.edges) * float(self.rate) / LONGEST_CELL), 1).astype(int)
+        pieces = CellRun(self.edges[:-1], self.edges[1:], np.arange(len(count)))
+        return pieces.split(count)
+
+    def piece_of(self, x: Array) -> np.ndarray:
+        return np.clip(np.searchsorted(self.edges, x, side="right") - 1, 0, len(self.edges) - 2)
+
+    def at(self, x: Array, piece: np.ndarray, highest: int = 2) -> list[Array]:
+        found = [np.zeros(len(x), dtype=self.kind) for _ in range(highest + 1)]
+        for place, t in enumerate(self._lengths(x, piece)):
+            decay, polynomial, sign = np.exp(-t), self.coef[place, piece], 1
+            for total in found:
+                total += sign * decay * _values(polynomial, t)
+                polynomial, sign = _slope(polynomial) - polynomial, sign * (1 - 2 * place) * self.rate
+        side = self.condition.side
+        return [side * (found[0] - self.condition.shift), *(side * one for one in found[1:])]
+
+    def bend(self, cells: CellRun) -> Array:
+        total = np.zeros(len(cells.low))
+        for place, (near, far) in enumerate(self._reach(cells)):
+            polynomial = self.coef[place, cells.piece].astype(float)
+            slope = _slope(polynomial)
+            total += np.exp(-near) * _values(np.abs(_slope(slope) - 2 * slope + polynomial), far)
+        return ALLOWANCE * float(self.rate) ** 2 * total
+
+    def rounding(self, cells: CellRun) -> tuple[Array, Array]:
+        of_value, of_slope = np.zeros(len(cells.low)), np.zeros(len(cells.low))
+        for place, (near, far) in enumerate(self._reach(cells)):
+            size = np.abs(self.coef[place, cells.piece]).astype(float)
+            level = self.eps * (TERM_ROUNDING + LENGTH_ROUNDING * far)[:, None]
+            unsure, decay = self.unsure[place, cells.piece] + level * size, np.exp(-near)
+            of_value += decay * _values(unsure, far)
+            of_slope += decay * _values(_slope(unsure) + unsure, far)
+        return ALLOWANCE * of_value + self.condition.shift_rounding, ALLOWANCE * float(self.rate) * of_slope
+
+    def _lengths(self, x: Array, piece: np.ndarray) -> tuple[Array, Array]:
+        """τ and σ at x."""
+        x = x.astype(self.kind)
+        return self.rate * (x - self.edges[piece]), self.rate * (self.edges[piece + 1] - x)
+
+    def _reach(self, cells: CellRun) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        """The least and the largest τ, and σ, over the cells."""
+        ends = [[t.astype(float) for t in self._lengths(x, cells.piece)] for x in (cells.low, cells.high)]
+        return (ends[0][0], ends[1][0]), (ends[1][1], ends[0][1])
+
+
+def _values(polynomials: Array, t: Array) -> Array:
+    """One polynomial (k, degree + 1) at each t (k,)."""
+    total = polynomials[:, -1]
+    for power in range(polynomials.shape[1] - 2, -1, -1):
+        total = total * t + polynomials[:, power]
+    return total
+
+
+def _slope(polynomials: Array) -> Array:
+    """Their derivatives, of the same length."""
+    powers = np.arange(1, polynomials.shape[1])
+    return np.pad(polynomials[:, 1:] * powers, ((0, 0), (0, 1)))

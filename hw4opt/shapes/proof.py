@@ -1,0 +1,149 @@
+"""Whether a fit has a shape at every x: proof, and the points where it fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw4opt.kernels import Decaying
+from hw4opt.problem import Problem
+from hw4opt.shapes.bernstein import Bernstein
+from hw4opt.shapes.branch import Search, search
+from hw4opt.shapes.enclosure import Curve
+from hw4opt.shapes.function import Condition, conditions, range_of
+from hw4opt.shapes.norm_bound import NormBound
+from hw4opt.shapes.pieces import Pieces
+from hw4opt.terms import Shape
+from hw4opt.terms.base import Array
+
+BOTTOM_STEPS = 4  # towards the lowest point of a violation
+
+
+@dataclass(frozen=True)
+class ShapeProof:
+    """What is known of one shape at every x from low to high.
+
+    name          of the constraint
+    proven        whether the function that `predict` evaluates has it, apart from the rounding of that evaluation
+    margin        by how much at least, in units of f, f' or f''; None where it is not proven
+    points        where rows of the fit ask for it, besides the data rows
+    asked         by how much more than the shape the rows at these points ask for
+    cells         how many prove it;   evaluations: how many were looked at
+    left          from where to where cells are left that are not proven; None where it is
+    worst         the largest violation seen there, in units of f, f' or f''; 0 where none was
+    """
+
+    name: str
+    low: float
+    high: float
+    proven: bool
+    margin: float | None
+    points: int
+    asked: float
+    cells: int
+    evaluations: int
+    left: tuple[float, float] | None = None
+    worst: float = 0.0
+
+    def sentence(self, x: str = "x") -> str:
+        """What a user should read."""
+        where = f"{self.name} on [{self.low:.6g}, {self.high:.6g}]"
+        if self.left is None:
+            return f"{where}: proven ({self.cells} cells, margin {self.margin:.1g})"
+        low, high = self.left
+        seen = f"the largest violation seen is {self.worst:.2g}" if self.worst else "no violation was seen"
+        return f"{where}: not proven between {x} = {low:.6g} and {high:.6g}, where {seen}"
+
+
+@dataclass(frozen=True, eq=False)
+class Examined:
+    """One shape of one fit: by side of the shape, what was looked at and what was found."""
+
+    problem: Problem
+    shape: Shape
+    w: Array
+    sides: list[tuple[Curve, Search]]
+
+    @property
+    def proven(self) -> bool:
+        return not any(len(found.values) for _, found in self.sides)
+
+    @property
+    def worst(self) -> float:
+        """The largest violation seen, in the units of the design; 0 where none was."""
+        return max(0.0, -min(float(one.values.min(initial=0.0)) for _, one in self.sides))
+
+    @property
+    def proof(self) -> ShapeProof:
+        spread = float(self.problem.scaling[1][0])
+        low, high = self._raw(*range_of(self.problem, self.shape))
+        unit = spread**self.shape.derivative
+        found = [one for _, one in self.sides]
+        own = [rows for rows in self.problem.shape_rows if rows.shape == self.shape]
+        left = [end for one in found if len(one.values) for end in (one.left.low[0], one.left.high[-1])]
+        return ShapeProof(
+            self.shape.label,
+            low,
+            high,
+            self.proven,
+            float(min(one.margin for one in found)) / unit if self.proven else None,
+            sum(len(rows.points) for rows in own),
+            max((rows.margin for rows in own), default=0.0) / unit,
+            sum(one.proven for one in found),
+            sum(one.evaluations for one in found),
+            (self._raw(min(left))[0], self._raw(max(left))[0]) if left else None,
+            self.worst / unit,
+        )
+
+    def bottoms(self, most: int) -> Array:
+        """The lowest points of what is not proven, in the units of the design; of more than `most`, the lowest."""
+        found = np.concatenate([_bottoms(*side) for side in self.sides], axis=1)
+        return found[0, np.argsort(found[1], kind="stable")[:most]]
+
+    def fails(self, x: Array) -> np.ndarray:
+        """Whether the shape fails at each x, in the units of the design."""
+        return np.any([curve.at(x, curve.piece_of(x), 0)[0] < 0 for curve, _ in self.sides], axis=0)
+
+    def _raw(self, *x: float) -> tuple[float, ...]:
+        center, spread = (float(one[0]) for one in self.problem.scaling)
+        return tuple(center + spread * one for one in x)
+
+
+def examine(problem: Problem, shape: Shape, w: Array, allowed: float = 0.0) -> Examined:
+    """Look for a proof that the fit at w (r,) has the shape: in doubles, or where only their rounding is in the way, in
+    long doubles; up to a violation that is allowed, in the units of the design."""
+    sides = [_looked_at(one) for one in conditions(problem, shape, w, np.float64, allowed)]
+    unclear, violated = (any(getattr(found, one) for _, found in sides) for one in ("is_unclear", "is_violated"))
+    if unclear and not violated and not allowed:
+        sides = [_looked_at(one) for one in conditions(problem, shape, w, np.longdouble, allowed)]
+    return Examined(problem, shape, w, sides)
+
+
+def _looked_at(condition: Condition) -> tuple[Curve, Search]:
+    kernel = condition.function.kernel
+    if (expansion := kernel.expansion) is not None:
+        exact = Bernstein(condition, expansion)
+        return exact, exact.search()
+    bounds = Pieces(condition, kernel) if isinstance(kernel, Decaying) else NormBound(condition)
+    return bounds, search(bounds)
+
+
+def _bottoms(curve: Curve, found: Search) -> Array:
+    """Points (2, k) and g there: of every run of cells that are left, the lowest middles, moved by Newton's method."""
+    (low, high, _), values = found.left, found.values
+    if not len(values):
+        return np.empty((2, 0))
+    apart = low[1:] > high[:-1]
+    lowest = np.append(True, apart | (values[1:] <= values[:-1])) & np.append(apart | (values[:-1] < values[1:]), True)
+    low, high = low[lowest], high[lowest]
+    x, width = 0.5 * (low + high), high - low
+    ends = [np.clip(end, curve.condition.low, curve.condition.high) for end in (low - width, high + width)]
+    places = np.array([x, *ends, x])
+    for _ in range(BOTTOM_STEPS):
+        _, slope, curvature = curve.at(x, curve.piece_of(x))
+        step = np.where(curvature > 0, -slope / np.where(curvature > 0, curvature, 1.0), -np.sign(slope) * width)
+        places[-1] = x = np.clip(x + step.astype(float), *ends)
+    values = np.array([curve.at(one, curve.piece_of(one), 0)[0] for one in places])
+    best = values.argmin(axis=0), np.arange(len(x))
+    return np.array([places[best], values[best]], dtype=float)
