@@ -64,7 +64,7 @@ def test_checks_at_the_defaults(kind):
 
 @pytest.mark.slow
 def test_checks_of_a_classifier_that_chooses():
-    check_all(PenalizedKernelClassifier(cv=3, search="random:4"))
+    check_all(PenalizedKernelClassifier(cv=3))
 
 
 @pytest.mark.full  # eight minutes: exact leave-one-out of up to 300 rows, fit after fit
