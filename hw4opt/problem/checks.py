@@ -109,7 +109,8 @@ def check_targets(loss: Loss, data: MeasuredData) -> None:
 
 
 def _is_constant(x: Array) -> bool:
-    return bool(x.item(0) == x.item(-x.shape[1]) and (x == x[0]).all())  # of most x the first and last row differ
+    """Of most x the first and last row differ."""
+    return not x.size or bool(x.item(0) == x.item(-x.shape[1]) and (x == x[0]).all())
 
 
 def check_design(kernel: Kernel | None, terms: Sequence[Term], data: MeasuredData) -> None:

@@ -85,9 +85,8 @@ def _parts(form: Form, rounding: Sequence[Sequence[RowRounding]]) -> list[_Part]
     for term, spans, of_term in zip(form.terms, form.spans, rounding, strict=True):
         for rows, span, near in zip(term.functions, spans, of_term, strict=True):
             for piece in pieces_of(rows, span.start, span.stop):
-                if piece.rows is not rows:
-                    near = near.cut(slice(piece.span.start - span.start, piece.span.stop - span.start))
-                found.append(_Part(piece, term.map.coef is not None, near))
+                own = slice(piece.span.start - span.start, piece.span.stop - span.start)
+                found.append(_Part(piece, term.map.coef is not None, near if piece.rows is rows else near.cut(own)))
     return found
 
 
