@@ -119,7 +119,7 @@ def test_a_long_word_is_no_long_sentence(hw4opt):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is another thing there")
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", ["hw4opt", pytest.param("hw4nets", marks=[SLOW, NETS])])
 def test_ctrl_c_while_the_program_is_imported(program, start):
     """As soon as the first line of ours has run: a child prints a byte there."""
     code = f"import sys, hw4cli.start as s; print(flush=True, end='.'); sys.exit(s.{program}())"

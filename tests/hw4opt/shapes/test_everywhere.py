@@ -122,7 +122,8 @@ def test_every_kernel_and_shape(kernel, shapes, given):
     assert all(proof.proven for proof in result.shapes) and worst_violation(result, 4_000, 3) <= 0
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.thinned(6)
+@pytest.mark.parametrize("seed", [1, 0, 2, 3, 4, 5])
 def test_random_problems_hold_where_they_are_proven(seed):
     result = fit(random_problem(seed))
     assert result.status is Status.CERTIFIED or not all(proof.proven for proof in result.shapes)
