@@ -39,9 +39,12 @@ from hw4opt import (
     fit,
     fit_batch,
 )
+from hw4opt.between import breaks
+from hw4opt.plotting import plot_components
 from hw4opt.problem import ColumnNames
 from hw4opt.selection import select
 from hw4opt.selection.ranges import default_range
+from hw4opt.views import component_views
 
 NAMES = ColumnNames(x=("dose", "age", "site"), y="response")
 LOSSES = [Squared(), Huber(0.5), Absolute(), Quantile(0.3)]
@@ -269,6 +272,55 @@ def test_batches_share_the_spaces_of_their_components():
         assert one.objective == pytest.approx(alone.objective, rel=1e-9)
     with pytest.raises(InputError, match="differs"):
         fit_batch([problem(), problem(age=RBF(2.0))])
+
+
+# ---- views and figures -----------------------------------------------------------------------------------------------
+
+
+def test_views_hold_curves_partial_residuals_and_what_is_asked_for():
+    weights = np.ones(60)
+    weights[:5] = 0
+    result = fit(problem(weights=weights))
+    dose, age, site = component_views(result)
+    assert (dose.columns, dose.terms, age.terms) == (("dose",), ("increasing", "tv 0.1"), ())
+    assert_array_equal(dose.x, table()[0][5:, 0])
+    left = (result.problem.y - result.fitted)[5:]
+    for view, part in zip((dose, age, site), result.components, strict=True):
+        assert_allclose(view.partial, part.fitted[5:] + left, atol=1e-12)
+        places = np.searchsorted(view.curve_x, view.x)
+        assert_allclose(view.curve[places], part.fitted[5:], atol=1e-9)
+    assert site.levels == ("0", "1", "2", "3") and len(site.curve) == 4
+    with pytest.raises(InputError, match="no sum"):
+        component_views(fit(Problem(*table(), RBF(1.0), regularizers=[Ridge(1.0)])))
+
+
+def test_partial_residuals_of_counts_are_working_residuals():
+    x, y = table()
+    counts = np.round(np.exp(y - y.min()))
+    result = fit(Problem(x, counts, Additive([Component("both", [0, 1], RBF(0.1), 1.0)]), Poisson()))
+    (view,) = component_views(result)
+    assert view.curve is None
+    assert_allclose(view.partial, result.components[0].fitted + counts / result.mean - 1, atol=1e-9)
+
+
+def test_the_figure_has_a_panel_a_component_with_its_shape():
+    figure = plot_components(fit(problem()))
+    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()]
+    assert titles == ["dose: increasing, tv 0.1", "age", "site"]
+
+
+def test_what_a_shape_does_between_rows_is_that_of_its_component():
+    given = problem()
+    given = dataclasses.replace(given, loss=Squared()).with_hyperparameters({"dose.gamma": 50.0, "dose.ridge": 1e-4})
+    result = fit(given)
+    (found,) = breaks(result)
+    rows = np.repeat(given.x[:1], 2, axis=0)
+    rows[:, 0] = found.start, found.end
+    fell = -np.diff(result.predict(rows))[0]
+    assert found.size == pytest.approx(fell) and fell > 0
+    assert found.sentence(*NAMES.x).startswith(
+        "dose.increasing holds at the data rows only: between them the curve falls"
+    )
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------
