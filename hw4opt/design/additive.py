@@ -215,7 +215,7 @@ class AdditiveDesign(Design):
         pairs = zip(self.summands, ridges, strict=True)
         return sum((part.diagonal(x) * (max(ridges) / ridge) for part, ridge in pairs if ridge > 0), np.zeros(len(x)))
 
-    def kernel_duals(self, s: Array, penalty: Array) -> Iterator[tuple[Design, Array, Array]]:
+    def kernel_duals(self, s: Array, penalty: Array, ridge: Array) -> Iterator[tuple[Design, Array, Array]]:
         n = len(self.x)
         for name, part in self.parts.items():
             if part.kernel is None:

@@ -199,10 +199,11 @@ class Design:
         """k(x, x), of a sum by what each component is charged: |f(x)|² is at most that times the squared norm."""
         return self.diagonal(x)
 
-    def kernel_duals(self, s: Array, penalty: Array) -> Iterator[tuple[Design, Array, Array]]:
-        """Every component in the space of a kernel, the part of s = Sᵀu (b, N) that acts on it, and its ridge (b,)."""
+    def kernel_duals(self, s: Array, penalty: Array, ridge: Array) -> Iterator[tuple[Design, Array, Array]]:
+        """Every component in the space of a kernel, the part of s = Sᵀu (b, N) that acts on it, and its ridge (b,), of
+        which `ridge` is the largest."""
         if self.kernel is not None:
-            yield self, s, 0.5 * penalty.max(axis=1, initial=0.0)
+            yield self, s, ridge
 
     def left_out(self, s: Array) -> Array:
         """sᵀ(K - BBᵀ)s of each row of s (b, N) or a little more, (b,): what truncation leaves out of a kernel

@@ -6,11 +6,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 from hw4opt.design import Categorical, Sum, Summand
 from hw4opt.errors import InputError, UnknownNameError, listed, shown
 from hw4opt.kernels import Kernel, Precomputed
-from hw4opt.problem.checks import check_list
+from hw4opt.losses.squared import Squared
+from hw4opt.problem.checks import check_kinds, check_list, check_places, check_tables
 from hw4opt.problem.hyperparameters import GAMMA, RIDGE
 from hw4opt.regularizers.ridge import Ridge
 from hw4opt.terms import ComponentTerm, Shape, Term, own_term, registry
@@ -53,21 +55,25 @@ class Component:
         check_list("regularizers", regularizers)
         check_list("constraints", constraints)
         columns = (name,) if columns is None else columns
-        if isinstance(columns, str) or not columns or not all(type(one) in (str, int) for one in columns):
+        if not _is_list(columns) or not columns or not all(type(one) in (str, int) for one in columns):
             raise InputError(f"component {name}: columns is {shown(columns)}; give a list of names, or places from 0")
         if len(set(columns)) < len(columns):
             raise InputError(f"component {name}: a column is given twice in {listed(map(str, columns))}")
         if not (kernel is None or isinstance(kernel, Kernel)) or isinstance(kernel, Precomputed | Sum):
             kinds = "one of hw4opt's kernels, Categorical(), or None for a linear one"
             raise InputError(f"component {name}: kernel is {shown(kernel)}; give {kinds}")
+        regularizers, constraints = tuple(regularizers), tuple(constraints)
+        check_kinds(kernel, Squared(), (*regularizers, *constraints))
+        check_tables([term for term in (*regularizers, *constraints) if not isinstance(term, Ridge)])
+        check_places(regularizers, constraints)
         set_fields(
             self,
             name=name,
             columns=tuple(columns),
             kernel=kernel,
             ridge=Ridge(ridge).weight,
-            regularizers=tuple(regularizers),
-            constraints=tuple(constraints),
+            regularizers=regularizers,
+            constraints=constraints,
         )
 
 
@@ -113,6 +119,10 @@ class Additive:
         return tuple(ComponentTerm(one.name, term) for one in self.components for term in one.constraints)
 
 
+def _is_list(given: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(given, Sequence) and not isinstance(given, str | bytes)
+
+
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not name or any(mark in name for mark in PUNCTUATION):
         raise InputError(f"the component's name is {shown(name)}; give a word without {' '.join(PUNCTUATION)}")
@@ -148,9 +158,9 @@ def _place(component: str, column: str | int, names: Sequence[str] | None, count
 
 def check_sum(kernel: Kernel | None, regularizers: Sequence[Term], constraints: Sequence[Term]) -> None:
     """Raise `InputError` for terms that cannot act where they are given: on the sum, or on one component."""
-    names = [part.name for part in kernel.parts] if isinstance(kernel, Sum) else []
+    names = [part.name for part in kernel.parts] if type(kernel) is Sum else []
     for term in (*regularizers, *constraints):
-        if isinstance(term, ComponentTerm):
+        if type(term) is ComponentTerm:
             if term.component not in names:
                 raise InputError(f"{term.label}: there is no component {term.component!r}")
             assert isinstance(kernel, Sum)

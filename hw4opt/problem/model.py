@@ -61,7 +61,7 @@ class Model:
             loss=Squared() if loss is None else loss,
             regularizers=tuple(regularizers),
             constraints=tuple(constraints),
-            intercept=bool(intercept) or isinstance(kernel, Sum),
+            intercept=bool(intercept) or type(kernel) is Sum,
             standardize=bool(standardize),
         )
         checks.check_model(self.kernel, self.loss, self.regularizers, self.constraints)
@@ -85,14 +85,14 @@ class Model:
     @property
     def ridge(self) -> float:
         """The weight of the ridge, 0 without one; of a sum the smallest of a component."""
-        if isinstance(self.kernel, Sum):
+        if type(self.kernel) is Sum:
             return min(self.ridges)
         return next((float(term.weight) for term in self.regularizers if isinstance(term, Ridge)), 0.0)
 
     @property
     def ridges(self) -> tuple[float, ...]:
         """The ridge of every component of a sum; of any other model its own."""
-        if not isinstance(self.kernel, Sum):
+        if type(self.kernel) is not Sum:
             return (self.ridge,)
         pairs = [(term.component, term.term) for term in self.regularizers if isinstance(term, ComponentTerm)]
         weights = {name: float(term.weight) for name, term in pairs if isinstance(term, Ridge)}
@@ -109,7 +109,7 @@ class Model:
 
     def component(self, name: str) -> Model:
         """The model of one component of a sum alone: its kernel and terms, with the loss, and an intercept."""
-        assert isinstance(self.kernel, Sum)
+        assert type(self.kernel) is Sum
         regularizers, constraints = (
             [term.term for term in terms if isinstance(term, ComponentTerm) and term.component == name]
             for terms in (self.regularizers, self.constraints)
@@ -120,7 +120,7 @@ class Model:
     def owner_of(self, name: str) -> tuple[str | None, str]:
         """The component of a sum whose hyper-parameter this is, None for any other, and its name in that model."""
         first, _, rest = name.partition(".")
-        is_component = isinstance(self.kernel, Sum) and rest and first in {part.name for part in self.kernel.parts}
+        is_component = type(self.kernel) is Sum and rest and first in {part.name for part in self.kernel.parts}
         return (first, rest) if is_component else (None, name)
 
     @property
@@ -132,7 +132,7 @@ class Model:
     def hyperparameters(self) -> dict[str, float]:
         """gamma and every term weight by name; a kernel design always has gamma and ridge."""
         found: dict[str, float] = {}
-        if isinstance(self.kernel, Sum):
+        if type(self.kernel) is Sum:
             for part in self.kernel.parts:
                 own = self.component(part.name).hyperparameters
                 found |= {f"{part.name}.{name}": value for name, value in own.items()}
@@ -154,7 +154,7 @@ class Model:
     @checked
     def with_hyperparameters(self, values: Mapping[str, float]) -> Model:
         """The same model at other values of gamma, term weights, or `term.parameter` (`huber.delta`)."""
-        if isinstance(self.kernel, Sum) and any(self.owner_of(name)[0] is not None for name in values):
+        if type(self.kernel) is Sum and any(self.owner_of(name)[0] is not None for name in values):
             return self._with_components(self.kernel, values)
         kernel, regularizers = self.kernel if self.kernel is None or self.kernel.has_gamma else None, self.regularizers
         searches_ridge = any(HyperparameterKey.parse(name).owner == RIDGE for name in values)

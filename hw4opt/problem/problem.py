@@ -35,7 +35,7 @@ def _joined(model: Model, data: Data) -> tuple[Model, MeasuredData]:
     changes: dict[str, Any] = {}
     if (loss := model.loss.settle(lambda: measured.noise)) is not model.loss:
         changes["loss"] = loss
-    if isinstance(model.kernel, Sum):
+    if type(model.kernel) is Sum:
         changes["kernel"] = placed(model.kernel, data.names.x, measured.active_x)
     return replace(model, **changes) if changes else model, measured
 
@@ -163,7 +163,7 @@ class Problem(ReadOnly):
         """The data's functionals and reduced basis; problems made by `with_hyperparameters` share it."""
         spread = self.scaling[1] if self.standardize else None
         parts = (self._measured.x, self.kernel, self.intercept, self.model.slopes, None, spread)
-        if isinstance(self.kernel, Sum):
+        if type(self.kernel) is Sum:
             return AdditiveDesign(*parts, acting=self.model.acting)
         return Design(*parts, functionals_of(self.shape_rows))
 
@@ -185,7 +185,7 @@ class Problem(ReadOnly):
         """The problem that a hyper-parameter is of, and its name there: of a component of a sum, that of the component
         alone."""
         component, own = self.model.owner_of(name)
-        if component is None or not isinstance(self.kernel, Sum):
+        if component is None or type(self.kernel) is not Sum:
             return self, name
         data, columns = self.data, self.kernel.summand(component).places
         parts = (data.x[:, columns], data.y, data.weights, data.offset)

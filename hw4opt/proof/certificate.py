@@ -255,7 +255,7 @@ def _truncation(form: Form, u: Array, scale: Array) -> Array:
     total = np.zeros(form.batch)
     if not form.ridge.any():
         return total
-    for design, s, ridge in form.design.kernel_duals(form.spread(u), form.penalty):
+    for design, s, ridge in form.design.kernel_duals(form.spread(u), form.penalty, form.ridge):
         ridge = np.where(ridge > 0, ridge, np.inf)
         bound = np.square(np.abs(s) @ np.sqrt(design.left_over)) / (4 * ridge)
         allowed = NEGLIGIBLE_TRUNCATION if s.shape[1] <= MAX_EXACT_TRUNCATION_ROWS else MAX_TRUNCATION

@@ -95,4 +95,4 @@ class ComponentTerm(PiecewiseQuadratic):
 
 def own_term(term: Term) -> Term:
     """The term itself, of a component's as of any other."""
-    return term.term if isinstance(term, ComponentTerm) else term
+    return term.term if type(term) is ComponentTerm else term

@@ -125,7 +125,7 @@ def read_columns(
     """
     for name in (*roles.taken, *table_options.categorical):
         table.column(name)
-    names, warnings = _named_features(table, roles, (*table_options.categorical, *more)), []
+    names, warnings = _named_features(table, table_options, roles, more), []
     if roles.x is None:
         named = {*names, *roles.taken}
         kinds = {name: column_kind(table, name) for name in candidates or table.names if name not in named}
@@ -172,13 +172,14 @@ def read_columns(
     return DataColumns(table, features, target, x, y, weights, used, dropped, blank, tuple(warnings))
 
 
-def _named_features(table: Table, roles: Roles, more: Sequence[str]) -> list[str]:
-    """The feature columns that --x names, and those that other options name."""
+def _named_features(table: Table, table_options: TableOptions, roles: Roles, more: Sequence[str]) -> list[str]:
+    """The feature columns that --x, --categorical and --component name."""
     taken = roles.taken
-    for name in more:
-        table.column(name)
-        if name in taken:
-            raise InputError(f"column {name!r} is both a feature (of --categorical or --component) and {taken[name]}")
+    for option, columns in (("--categorical", table_options.categorical), ("--component", more)):
+        for name in columns:
+            table.column(name)
+            if name in taken:
+                raise InputError(f"column {name!r} is both {option} and {taken[name]}")
     names = [] if roles.x is None else [name.strip() for name in roles.x.split(",")]
     for name in names:
         table.column(name)
@@ -186,7 +187,7 @@ def _named_features(table: Table, roles: Roles, more: Sequence[str]) -> list[str
             raise InputError(f"column {name!r} is both x and {taken[name]}")
     if (twice := repeated(names)) is not None:
         raise InputError(f"--x names the column {twice!r} twice")
-    return list(dict.fromkeys([*names, *more]))
+    return list(dict.fromkeys([*names, *table_options.categorical, *more]))
 
 
 def _default_features(table: Table, kinds: Mapping[str, str], categorical: Collection[str]) -> list[str]:

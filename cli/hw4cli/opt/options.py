@@ -119,7 +119,7 @@ def gamma_of(context: click.Context, parameter: click.Parameter, text: str | Non
             return float(text)
         found = {name: float(value) for name, value in pairs}
     except ValueError:
-        raise click.BadParameter(f"{text}: give a number, or NAME=G[,NAME=G…] for components") from None
+        raise click.BadParameter(f"{text!r} is not a valid float; nor NAME=G[,NAME=G…] of components") from None
     if len(found) < len(pairs) or not all(found):
         raise click.BadParameter(f"{text}: give each component once, as in dose=20,age=0.1")
     return found

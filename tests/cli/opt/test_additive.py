@@ -128,7 +128,7 @@ REFUSED = {
     "component dose has no kernel": ["--component", "dose=dose:linear", "--gamma", "dose=2"],
     "no component 'wine'; there are dose": ["--component", "dose=dose", "--gamma", "wine=2"],
     "give each component once": ["--component", "dose=dose", "--gamma", "dose=2,dose=3"],
-    "give a number, or NAME=G": ["--component", "dose=dose", "--gamma", "wide"],
+    "nor NAME=G": ["--component", "dose=dose", "--gamma", "wide"],
     "is for components of a sum": ["--x", "dose", "--gamma", "dose=2"],
     "--component dose is given twice": ["--component", "dose=dose", "--component", "dose=age"],
     "give NAME=COL": ["--component", "dose"],
@@ -145,7 +145,7 @@ REFUSED = {
     "no kernel 'wavelet'": ["--component", "dose=dose:wavelet"],
     "are the same function": ["--component", "a=dose:linear", "--component", "b=dose:linear"],
     "component one has one value": ["--component", "one=constant"],
-    "is both a feature": ["--component", "dose=y"],
+    "is both --component and y": ["--component", "dose=y"],
     "dose.ridge is given twice": ["--component", "dose=dose", "--reg", "dose.ridge=1", "--reg", "dose.ridge=2"],
     "give --gamma dose=G --reg dose.ridge=WEIGHT": ["--component", "dose=dose", "--select", "none"],
     "there are 60 rows; give a component a ridge": [
