@@ -112,6 +112,12 @@ def plot_worst(evaluation: Evaluation, data: Data, title: str) -> Figure:
     return _images(data.test.pixels, worst, caption, heading, columns=5)
 
 
+def plot_predictions(pixels: Sequence[np.ndarray], ranked: Sequence[tuple[str, float]], title: str) -> Figure:
+    """Images uint8 (3, side, side), each with the class that it was given and its probability."""
+    captions = [f"{name} {probability:.0%}" for name, probability in ranked]
+    return _images(np.array(pixels), np.arange(len(pixels)), captions.__getitem__, title, columns=8)
+
+
 def plot_images(data: Data, columns: int = 8) -> Figure:
     """A grid of training images with their labels: the first of each class, one class a row."""
     places = np.concatenate(

@@ -141,6 +141,13 @@ def read_history(folder: Path) -> tuple[EpochRow, ...]:
     return rows
 
 
+def read_run(folder: Path) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe of a run folder, and all that its config.toml holds; raises `InputError` where it is no run."""
+    if not (folder / CONFIG).exists():
+        raise InputError(f"{folder} is no run: it has no {CONFIG}; give the folder that train wrote")
+    return read_recipe(folder / CONFIG), read_toml(folder / CONFIG)
+
+
 def load_model(path: Path, recipe: Recipe, device: str = "auto") -> tuple[nn.Module, Execution]:
     """The network of a checkpoint with the weights that were tested, in the precision of its training, uncompiled.
 

@@ -409,6 +409,7 @@ def test_option_words(world, tried, seed):
             "train": ["--net", "conv", "--M", "2", "--data", "synthetic", "--out", "new", *FAST],
             "search": ["--net", "logistic", "--data", "synthetic", "--out", "new", "--trials", "1", *FAST],
             "evaluate": ["run"],
+            "predict": ["run", "images"],
             "plot": ["run"],
             "data": ["--data", "synthetic"],
         }[name]
@@ -416,7 +417,9 @@ def test_option_words(world, tried, seed):
         if option in ("--epochs", "--trials", "--M", "--compile") and word.strip("-").isdigit():
             continue  # a right number of hours
         start = time.monotonic()
-        own = word if option in ("--json", "--plot", "--save") else ""  # what is no input of the command may be written
+        own = (
+            word if option in ("--json", "--plot", "--save", "--out") else ""
+        )  # what is no input of the command may be written
         tried([name, *base, option, word, "-q"], [path for path in read if str(path) != own])
         shutil.rmtree("new", ignore_errors=True)
         assert time.monotonic() - start < 60

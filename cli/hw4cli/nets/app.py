@@ -16,6 +16,7 @@ NETS_COMMANDS = {
     "train": "Train a network; curves, checkpoints and figures in one folder.",
     "search": "Choose hyper-parameters on held-out training images.",
     "evaluate": "Accuracy, confusions and worst mistakes of a trained network.",
+    "predict": "The classes of images without labels, by a trained network.",
     "plot": "Compare runs: a table, and their curves in one figure.",
     "data": "Download, verify and show the images.",
     "reproduce": "Part 3 of the assignment, every figure and number.",

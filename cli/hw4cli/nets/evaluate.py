@@ -14,11 +14,9 @@ from hw4cli.nets.options import IMAGES, PLOT, REPORTING, RESULT_FILE, SEED, Writ
 from hw4cli.nets.outputs import check_outputs, figure_line, percent, recorded, save_plot, show, write_json
 from hw4cli.nets.progress import load_named, named_source, source_path
 from hw4nets.data import Data
-from hw4nets.errors import InputError
 from hw4nets.evaluation import Evaluation, evaluate
 from hw4nets.files import write_text
-from hw4nets.recipes import read_recipe, read_toml
-from hw4nets.runs import CONFIG, load_model
+from hw4nets.runs import load_model, read_run
 
 MISTAKES_IN_JSON = 10
 
@@ -41,9 +39,7 @@ def command(run: str, checkpoint: str, device: str, seed: int, data: str | None,
     """
     writing = take(Writing, given)
     folder = Path(run)
-    if not (folder / CONFIG).exists():
-        raise InputError(f"{run} is no run: it has no {CONFIG}; give the folder that train wrote")
-    recipe, kept = read_recipe(folder / CONFIG), read_toml(folder / CONFIG)
+    recipe, kept = read_run(folder)
     check_outputs(writing, {"the data": source_path(named_source(data, kept))}, runs=[run])
     with recorded(writing, seed):
         model, execution = load_model(folder / f"{checkpoint}.pt", recipe, device)
