@@ -17,7 +17,7 @@ from hw4nets.recipes import Recipe, preset
 from hw4nets.runs import clear_run, finished, open_run, read_history, run, save_figure
 
 PRESETS = ("tuned", "assignment")
-RUN_SETTINGS = ("seed", "select", "chosen_on", "device", "threads", "precision", "memory_format", "compile")
+RUN_SETTINGS = ("seed", "select", "chosen_on", "device", "threads", "precision", "memory_format", "compile", "init")
 USED_WITH = {"side_lr": ("optimizer", ("muon",)), "average_decay": ("average", ("ema", "lookahead"))}
 NOT_USED = "–"  # in a report: a setting without effect
 

@@ -19,8 +19,9 @@ from hw4nets.errors import CheckpointError, out_of_memory
 from hw4nets.execution import Execution, choose_device, prepare
 from hw4nets.history import EpochRow, History, Watch, check_row
 from hw4nets.image_set import ImageSet
+from hw4nets.initial_weights import take_weights
 from hw4nets.network import whiten
-from hw4nets.optimizers import Averaging, make_optimizer
+from hw4nets.optimizers import Averaging, make_optimizer, why_no_more_epochs
 from hw4nets.process import preserved_generators
 
 WHITENING_IMAGES = 5_000  # at most, of the training images, that whitening filters are computed from
@@ -62,6 +63,7 @@ class TrainingState:
     augmentation: Augmentation
     images: str  # the fingerprint of the data
     order: str  # in which order its training images come
+    notes: list[str]  # sentences about the start
 
     @classmethod
     def start(
@@ -82,6 +84,7 @@ class TrainingState:
         train = _on(training, device)
         if checkpoint is None:
             whiten(model, normalize(_spread(train.pixels, WHITENING_IMAGES), config.input_scale))
+        notes = take_weights(model, config.init) if checkpoint is None and config.init else []
         generator = torch.Generator(device).manual_seed(config.seed)
         return cls(
             model=model,
@@ -98,6 +101,7 @@ class TrainingState:
             augmentation=augmentation,
             images=data.sha256,
             order=data.order,
+            notes=[*notes, *execution.notes],
         )
 
     @property
@@ -187,10 +191,15 @@ def _check_same_run(
     if wrong:
         fault = f"is of no run: its {wrong[0]} is missing or damaged"
         raise CheckpointError(f"the checkpoint in {folder} {fault}; `overwrite=True` starts over")
+    before = Config().values() | state["config"]  # which lacks the settings that are newer than it
+    more = isinstance(before["epochs"], int) and before["epochs"] < config.epochs
+    why = why_no_more_epochs(config) if more else ""
+    if more and not why:
+        before["epochs"] = config.epochs
     compared = {name: value for name, value in config.values().items() if name not in REPORTED_ONLY}
-    changed = sorted(name for name, value in compared.items() if state["config"].get(name) != value)
+    changed = sorted(name for name, value in compared.items() if before[name] != value)
     if changed:
-        what = f"of other settings ({', '.join(changed)})"
+        what = f"of other settings ({', '.join(changed)}){why and f': {why}'}"
         raise CheckpointError(f"the checkpoint in {folder} is {what}; take the same ones, or give `overwrite=True`")
     for name, now, what in (
         ("network", str(model), "of another network"),

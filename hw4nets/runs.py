@@ -24,6 +24,7 @@ from hw4nets.execution import Execution, choose_device, prepare
 from hw4nets.files import LOCK_FILE, leftover_files, locked, make_folder, read_text, write_text, write_with
 from hw4nets.history import EpochRow, History, Watch, check_row
 from hw4nets.network import build, flops_per_image, parameter_count
+from hw4nets.optimizers import why_no_more_epochs
 from hw4nets.plotting import plot_confusion, plot_curves, plot_worst
 from hw4nets.process import threads
 from hw4nets.recipes import Recipe, read_recipe, read_toml
@@ -122,7 +123,8 @@ def finished(folder: Path, recipe: Recipe, data: Data) -> dict[str, Any] | None:
     _check_same(folder, recipe, data)
     try:
         summary = json.loads(read_text(folder / SUMMARY))
-        return summary if all(type(summary[name]) in kinds for name, kinds in SUMMARY_TYPES.items()) else None
+        whole = all(type(summary[name]) in kinds for name, kinds in SUMMARY_TYPES.items())
+        return summary if whole and summary["epochs"] == recipe.config.epochs else None
     except (ValueError, RecursionError, LookupError, TypeError):
         return None  # damaged: a resumed run writes it again
 
@@ -172,12 +174,17 @@ def _check_same(folder: Path, recipe: Recipe, data: Data) -> None:
         names = f"{stored.shape.name}, not {recipe.shape.name}"
         raise InputError(f"{folder} is a run of {names}; give another `folder`, or `overwrite=True`")
     old, new = stored.options, recipe.options
+    more = old["epochs"] < new["epochs"]
+    why = why_no_more_epochs(recipe.config) if more else ""
+    if more and not why:
+        old["epochs"] = new["epochs"]
     changed = [
         f"{name} {old[name]}, not {new[name]}" for name in new if old[name] != new[name] and name not in REPORTED_ONLY
     ]
     if changed:
         advice = "leave them out to go on, or give `overwrite=True`"
-        raise InputError(f"{folder} is a run with other settings ({'; '.join(changed)}); {advice}")
+        told = f"({'; '.join(changed)}){why and f': {why}'}"
+        raise InputError(f"{folder} is a run with other settings {told}; {advice}")
     if read_toml(folder / CONFIG).get("data_sha256") != data.sha256:
         raise InputError(
             f"{folder} is a run on other images than {data.source}; give the same `source`, or `overwrite=True`"

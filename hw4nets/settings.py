@@ -37,11 +37,14 @@ def setting(
     choices: Sequence[str] = (),
     limits: tuple[float, float] = (-math.inf, math.inf),
     search: Any = None,
+    metavar: str = "",
 ) -> Any:
-    """A field: its default, its description, the accepted words or interval, and the `Range` or values to search."""
-    return dataclasses.field(
-        default=default, metadata={"text": text, "choices": tuple(choices), "limits": limits, "search": search}
-    )
+    """A field: its default, its description, the accepted words or interval, and the `Range` or values to search.
+
+    metavar   what stands for its value in help texts
+    """
+    about = {"text": text, "choices": tuple(choices), "limits": limits, "search": search, "metavar": metavar}
+    return dataclasses.field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)

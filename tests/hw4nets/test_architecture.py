@@ -39,6 +39,7 @@ ORDER = [
     "execution",
     "evaluation",
     "checkpoint",
+    "initial_weights",
     "run_state",
     "training",
     "recipes",

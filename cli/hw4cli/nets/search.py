@@ -32,6 +32,7 @@ from hw4cli.progress import Bar
 from hw4nets.errors import InputError, UnknownNameError
 from hw4nets.execution import check_machine
 from hw4nets.files import write_text
+from hw4nets.initial_weights import read_init
 from hw4nets.process import keep_freed_memory
 from hw4nets.recipes import Recipe, read_toml
 from hw4nets.search import BEST_RECIPE_FILE, STUDY_FILE, STUDY_FILES, search
@@ -85,6 +86,8 @@ def command(
     check_outputs(writing, read, Files(f"--out {out}", out, named_files(STUDY_FILES)))
     recipe = chosen_recipe(chosen, changes)
     check_machine(recipe.config)
+    if recipe.config.init:
+        read_init(recipe.config.init)
     keep_freed_memory()
     plan = Plan(recipe, _space(recipe, vary, changes), trials, sampler, recipe.config.seed)
     if (Path(out) / STUDY_FILE).exists() and not resume:

@@ -29,6 +29,7 @@ from hw4nets.checkpoint import write_tensors
 from hw4nets.data import Data
 from hw4nets.errors import InputError
 from hw4nets.execution import check_machine
+from hw4nets.initial_weights import read_init
 from hw4nets.models import NETS, net
 from hw4nets.process import keep_freed_memory
 from hw4nets.recipes import DEFAULT_PRESET, Recipe, preset, read_recipe, read_toml
@@ -65,9 +66,12 @@ def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: 
     source = kept or ({} if chosen.config is None else read_toml(chosen.config))
     read = {f"--config {chosen.config}": chosen.config, "the data": source_path(named_source(data, source))}
     read |= {"the run's settings": str(Path(out) / CONFIG)} if kept else {}
+    read |= {f"--init {changes['init']}": changes["init"]} if changes.get("init") else {}
     check_outputs(writing, read, run_files(f"--out {out}", out, kept=[CONFIG] if kept else []))
     recipe = kept_recipe(Path(out), chosen, changes) if kept else chosen_recipe(chosen, changes)
     check_machine(recipe.config)
+    if recipe.config.init and not kept:
+        read_init(recipe.config.init)
     keep_freed_memory()
     images = load_named(data, source, writing, recipe.config.seed)
     with recorded(writing, recipe.config.seed, images.sha256):
