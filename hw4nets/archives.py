@@ -23,9 +23,14 @@ MAX_FILES = 200_000  # CIFAR-10 has 60,000 images
 MAX_FOLDER_DEPTH = 4  # levels of folders searched below the one given
 CHUNK_BYTES = 1 << 20
 ZIP_CHUNK_BYTES = 4096  # of packed content: bzip2 and LZMA unpack all of a chunk at once
-ACCEPTED_LAYOUTS = "train/CLASS/*.jpg|png with test/CLASS/…, or the official data_batch_1 … test_batch (.bin too)"
+ACCEPTED_LAYOUTS = (
+    "train/CLASS/*.jpg|png with test/CLASS/… or val/CLASS/…, the official data_batch_1 … test_batch (.bin too), "
+    "or Kaggle's train/*.png with trainLabels.csv"
+)
+LABELS_FILE = "trainLabels.csv"
 BATCH_NAME = re.compile(r"(?:^|/)((?:data_batch_[1-5]|test_batch)(?:\.bin)?)$")
-IMAGE_NAME = re.compile(r"(?:^|/)(train|test)/([^/]+)/([^/]+\.(?:jpe?g|png))$", re.IGNORECASE)
+IMAGE_NAME = re.compile(r"(?:^|/)(train|test|val)/([^/]+)/([^/]+\.(?:jpe?g|png))$", re.IGNORECASE)
+KAGGLE_NAME = re.compile(rf"(?:^|/)({re.escape(LABELS_FILE)}|train/[^/]+\.(?:jpe?g|png))$")
 OPENERS: dict[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 PACKED_MAGIC = (*OPENERS, b"PK")  # first bytes of gzip, bzip2, xz and zip files
 
@@ -34,7 +39,7 @@ Key = Callable[[str], str]  # of a file's name; "" for a file that is passed ove
 
 
 def collect(path: Path) -> dict[str, bytes]:
-    """Key → content of every file that can be part of CIFAR-10; the key is train/CLASS/NAME or a batch's name.
+    """Key → content of every file that can be part of a source: train/CLASS/NAME, a batch's name, or Kaggle's.
 
     Raises `DataError` where the source is damaged, or holds more than MAX_SOURCE_BYTES bytes or MAX_FILES files.
     """
@@ -72,8 +77,8 @@ def file_key(name: str) -> str:
     """The key of a file name, "" if it has none, as files that macOS adds to archives (`__MACOSX/`, `._name`)."""
     if any(part == "__MACOSX" or part.startswith("._") for part in name.split("/")):
         return ""
-    batch, image = BATCH_NAME.search(name), IMAGE_NAME.search(name)
-    return batch.group(1) if batch else "/".join(image.groups()) if image else ""
+    batch, image, kaggle = BATCH_NAME.search(name), IMAGE_NAME.search(name), KAGGLE_NAME.search(name)
+    return batch[1] if batch else "/".join(image.groups()) if image else kaggle[1] if kaggle else ""
 
 
 def folder_files(path: Path) -> Iterator[tuple[str, Path]]:

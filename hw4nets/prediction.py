@@ -17,9 +17,9 @@ import torch
 from hw4nets.archives import MAX_FOLDER_DEPTH, contents, file_size, is_archive
 from hw4nets.errors import DataError, ImageSizeError, InputError
 from hw4nets.evaluation import outputs
-from hw4nets.image_set import CLASSES, IMAGE_SHAPE, MAX_FILE_BYTES
+from hw4nets.image_set import MAX_FILE_BYTES
 from hw4nets.images import decode
-from hw4nets.runs import load_model, read_run
+from hw4nets.runs import load_model, read_run, run_classes
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".heic", ".avif")
 MAX_ARCHIVE_IMAGES = 1_000_000
@@ -84,12 +84,13 @@ def predict(
     `CheckpointError` for a checkpoint that cannot be used.
     """
     folder = Path(run)
-    recipe, _ = read_run(folder)
+    recipe, kept = read_run(folder)
+    classes = run_classes(kept)
     entries = [(path, _entries(path)) for path in map(Path, images)]
     if not entries:
         raise InputError("no image is given: give files, folders or archives")
     model, execution = load_model(folder / f"{checkpoint}.pt", recipe, device)
-    reader = _Reader(IMAGE_SHAPE[1], resize)
+    reader = _Reader(recipe.shape.image_side, resize)
     parts = []
     for batch in _batches(_each(entries)):
         pixels = torch.from_numpy(reader.read(batch)).to(execution.device)
@@ -99,7 +100,7 @@ def predict(
                 mean = (mean + outputs(model, pixels, execution, recipe.config.input_scale, mirrored=True)) / 2
             parts.append(mean.softmax(1).cpu().numpy())
         progress(len(reader.files))
-    return reader.predictions(np.concatenate([*parts, np.empty((0, len(CLASSES)), np.float32)]), CLASSES)
+    return reader.predictions(np.concatenate([*parts, np.empty((0, len(classes)), np.float32)]), classes)
 
 
 class _Reader:

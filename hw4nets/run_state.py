@@ -20,7 +20,7 @@ from hw4nets.execution import Execution, choose_device, prepare
 from hw4nets.history import EpochRow, History, Watch, check_row
 from hw4nets.image_set import ImageSet
 from hw4nets.initial_weights import take_weights
-from hw4nets.network import whiten
+from hw4nets.network import check_fits, whiten
 from hw4nets.optimizers import Averaging, make_optimizer, why_no_more_epochs
 from hw4nets.process import preserved_generators
 
@@ -39,7 +39,7 @@ SPLIT_SEED = 0  # every run holds out the same images, so that runs can be compa
 
 
 class DeviceImages(NamedTuple):
-    """An `ImageSet` on the device: pixels uint8 (n, 3, 32, 32), labels (n,)."""
+    """An `ImageSet` on the device: pixels uint8 (n, 3, side, side), labels (n,)."""
 
     pixels: Tensor
     labels: Tensor
@@ -73,12 +73,14 @@ class TrainingState:
 
         checkpoint   the checkpoint that will be loaded, if any: its precision and memory format are used
         """
-        augmentation = Augmentation.parse(config.augment)
+        check_fits(model, data.side, len(data.classes))
+        augmentation = Augmentation.parse(config.augment, data.side)
         split = hold_out(data, SPLIT_SEED) if config.select == "validation" else None
         training, held_out = (split.train, split.test) if split is not None else (data.train, None)
         execution = prepare(
             model,
             replace(config, **{name: checkpoint[name] for name in AUTO_SETTINGS if checkpoint and name in checkpoint}),
+            data.side,
         )
         device = execution.device
         train = _on(training, device)

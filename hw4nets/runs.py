@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -23,6 +23,7 @@ from hw4nets.evaluation import Evaluation, evaluate
 from hw4nets.execution import Execution, choose_device, prepare
 from hw4nets.files import LOCK_FILE, leftover_files, locked, make_folder, read_text, write_text, write_with
 from hw4nets.history import EpochRow, History, Watch, check_row
+from hw4nets.image_set import CLASSES
 from hw4nets.network import build, flops_per_image, parameter_count
 from hw4nets.optimizers import why_no_more_epochs
 from hw4nets.plotting import plot_confusion, plot_curves, plot_worst
@@ -54,6 +55,7 @@ class Outcome:
 
 def open_run(folder: str | Path, recipe: Recipe, data: Data, resume: bool = False, overwrite: bool = False) -> Path:
     """The run's folder with its config.toml; one with files is refused unless it is to be resumed or overwritten."""
+    check_images(recipe, data)
     path = make_folder(folder)
     with locked(path):
         leftovers = leftover_files(path, RUN_FILES)
@@ -69,8 +71,16 @@ def open_run(folder: str | Path, recipe: Recipe, data: Data, resume: bool = Fals
             clear_run(path)
         if resume and (path / CONFIG).exists():
             _check_same(path, recipe, data)
-        write_text(path / CONFIG, recipe.toml(data=data.source, pixels=data.pixels, data_sha256=data.sha256))
+        write_text(path / CONFIG, recipe.toml(**data.about))
     return path
+
+
+def check_images(recipe: Recipe, data: Data) -> None:
+    """Raise `InputError` where the network is of other images: of another size, or number of classes."""
+    shape = recipe.shape
+    if (shape.image_side, shape.class_count) != (data.side, len(data.classes)):
+        network = f"the network is for {shape.class_count} classes of {shape.image_side}×{shape.image_side}"
+        raise InputError(f"{network}, and {data.title} has {len(data.classes)} of {data.side}×{data.side}")
 
 
 def _holds_run(path: Path) -> bool:
@@ -106,7 +116,7 @@ def _run(folder: Path, recipe: Recipe, data: Data, watch: Watch | None) -> Outco
     _write_history(folder, history.rows)
     with threads(recipe.config.threads):
         trained = {"compile": False, "precision": history.precision, "memory_format": history.memory_format}
-        plain = prepare(model, recipe.changed(trained).config)
+        plain = prepare(model, recipe.changed(trained).config, data.side)
         evaluation = evaluate(model, data, plain, recipe.config.input_scale)
     summary = _summary(recipe, data, model, history, evaluation, plain)
     start = time.perf_counter()
@@ -150,6 +160,11 @@ def read_run(folder: Path) -> tuple[Recipe, dict[str, Any]]:
     return read_recipe(folder / CONFIG), read_toml(folder / CONFIG)
 
 
+def run_classes(kept: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the classes of a run, from what its config.toml holds; older ones are of CIFAR-10."""
+    return tuple(kept.get("classes", CLASSES))
+
+
 def load_model(path: Path, recipe: Recipe, device: str = "auto") -> tuple[nn.Module, Execution]:
     """The network of a checkpoint with the weights that were tested, in the precision of its training, uncompiled.
 
@@ -165,7 +180,8 @@ def load_model(path: Path, recipe: Recipe, device: str = "auto") -> tuple[nn.Mod
     trained = {name: state[name] for name in AUTO_SETTINGS if name in state}
     if choose_device(device).type == "cpu" and trained.get("precision") == "float16":
         trained["precision"] = "float32"
-    return model, prepare(model, recipe.changed(trained | {"compile": False, "device": device}).config)
+    config = recipe.changed(trained | {"compile": False, "device": device}).config
+    return model, prepare(model, config, recipe.shape.image_side)
 
 
 def _check_same(folder: Path, recipe: Recipe, data: Data) -> None:
@@ -256,8 +272,10 @@ def _summary(
         "pixels": data.pixels,
         "data_sha256": data.sha256,
         "selected_on": recipe.config.selected_on,
-        "flops_per_image": flops_per_image(model),
-        "notes": list(history.notes),
+        "image_side": data.side,
+        "classes": len(data.classes),
+        "flops_per_image": flops_per_image(model, data.side),
+        "notes": [*data.notes, *history.notes],
     }
 
 

@@ -14,9 +14,10 @@ from hw4cli.nets.options import IMAGES, PLOT, REPORTING, RESULT_FILE, SEED, Writ
 from hw4cli.nets.outputs import check_outputs, figure_line, percent, recorded, save_plot, show, write_json
 from hw4cli.nets.progress import load_named, named_source, source_path
 from hw4nets.data import Data
+from hw4nets.errors import InputError
 from hw4nets.evaluation import Evaluation, evaluate
 from hw4nets.files import write_text
-from hw4nets.runs import load_model, read_run
+from hw4nets.runs import check_images, load_model, read_run, run_classes
 
 MISTAKES_IN_JSON = 10
 
@@ -44,6 +45,10 @@ def command(run: str, checkpoint: str, device: str, seed: int, data: str | None,
     with recorded(writing, seed):
         model, execution = load_model(folder / f"{checkpoint}.pt", recipe, device)
     images = load_named(data, kept, writing, seed)
+    check_images(recipe, images)
+    if (known := run_classes(kept)) != images.classes:
+        names = ", ".join(sorted(set(known) ^ set(images.classes)))
+        raise InputError(f"{run} and {images.title} have classes of other names: {names}; give other --data")
     with recorded(writing, seed, images.sha256):
         found = evaluate(model, images, execution, recipe.config.input_scale)
         title = f"{recipe.shape.name}, {percent(found.accuracy)} of the test images right, pixels {images.pixels}"

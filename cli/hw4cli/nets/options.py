@@ -110,7 +110,8 @@ IMAGES = click.option(
     "--data",
     metavar="official|PATH|synthetic",
     shell_complete=_complete(["official", "synthetic"]),
-    help="CIFAR-10 to download; a folder or archive with its batches or with train/CLASS/*.jpg; or built-in images.",
+    help="CIFAR-10 to download; a folder or archive with its batches, or with train/CLASS/*.jpg of classes of your own;"
+    " or built-in images.",
 )
 PLOT = click.option("--plot", metavar="PATH", help="Write a figure: .png, .pdf, .svg, .jpg or .webp.")
 SEED = click.option("--seed", type=whole(0), default=0, metavar="S", help="Noted in the JSON; nothing is drawn here.")

@@ -29,6 +29,7 @@ from hw4nets.checkpoint import write_tensors
 from hw4nets.data import Data
 from hw4nets.errors import InputError
 from hw4nets.execution import check_machine
+from hw4nets.image_set import IMAGE_SIDE, IMAGE_SIDES
 from hw4nets.initial_weights import read_init
 from hw4nets.models import NETS, net
 from hw4nets.process import keep_freed_memory
@@ -68,12 +69,14 @@ def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: 
     read |= {"the run's settings": str(Path(out) / CONFIG)} if kept else {}
     read |= {f"--init {changes['init']}": changes["init"]} if changes.get("init") else {}
     check_outputs(writing, read, run_files(f"--out {out}", out, kept=[CONFIG] if kept else []))
-    recipe = kept_recipe(Path(out), chosen, changes) if kept else chosen_recipe(chosen, changes)
+    largest = largest_side(named_source(data, source))
+    recipe = kept_recipe(Path(out), chosen, changes) if kept else chosen_recipe(chosen, changes, largest)
     check_machine(recipe.config)
     if recipe.config.init and not kept:
         read_init(recipe.config.init)
     keep_freed_memory()
     images = load_named(data, source, writing, recipe.config.seed)
+    recipe = recipe.of_images(images.side, len(images.classes))
     with recorded(writing, recipe.config.seed, images.sha256):
         folder = open_run(out, recipe, images, resume, overwrite)
         return train(folder, recipe, images, writing)
@@ -94,8 +97,13 @@ def train(folder: Path, recipe: Recipe, data: Data, writing: Writing) -> int:
     return Exit.CERTIFIED
 
 
-def chosen_recipe(chosen: RecipeSources, changes: Mapping[str, Any]) -> Recipe:
-    """From a file, or from a preset; then what the options change."""
+def largest_side(source: str) -> int:
+    """The side of the images, or the largest that it can have: sizes that do not fit that one are refused at once."""
+    return IMAGE_SIDE if source_path(source) is None else IMAGE_SIDES[1]
+
+
+def chosen_recipe(chosen: RecipeSources, changes: Mapping[str, Any], side: int) -> Recipe:
+    """From a file, or from a preset; then what the options change, for images of a side."""
     if chosen.config is not None and chosen.preset is not None:
         raise InputError("--config and --preset both give settings; leave one out")
     if chosen.net is not None:
@@ -109,7 +117,7 @@ def chosen_recipe(chosen: RecipeSources, changes: Mapping[str, Any]) -> Recipe:
         raise InputError(f"which network? give --net {', '.join(names)} or {last}, or --config TOML")
     else:
         recipe = preset(chosen.preset or DEFAULT_PRESET, chosen.net)
-    return recipe.changed(changes)
+    return recipe.of_images(side, recipe.shape.class_count).changed(changes)
 
 
 def kept_recipe(folder: Path, chosen: RecipeSources, changes: Mapping[str, Any]) -> Recipe:
@@ -121,7 +129,8 @@ def kept_recipe(folder: Path, chosen: RecipeSources, changes: Mapping[str, Any])
                 f"{folder} is a run of {recipe.shape.name}, not {chosen.net}; leave --net out, or give another --out"
             )
         return recipe.changed(changes)
-    return chosen_recipe(RecipeSources(chosen.net or recipe.shape.name, chosen.preset, chosen.config), changes)
+    sources = RecipeSources(chosen.net or recipe.shape.name, chosen.preset, chosen.config)
+    return chosen_recipe(sources, changes, recipe.shape.image_side)
 
 
 def _write(folder: Path, recipe: Recipe, data: Data, outcome: Outcome, writing: Writing) -> None:
