@@ -30,6 +30,7 @@ from hw4nets.plotting import plot_confusion, plot_curves, plot_worst
 from hw4nets.process import threads
 from hw4nets.recipes import Recipe, read_recipe, read_toml
 from hw4nets.run_state import AUTO_SETTINGS, REPORTED_ONLY
+from hw4nets.tensorboard_log import clear_events
 from hw4nets.training import train
 
 CONFIG, HISTORY, SUMMARY = "config.toml", "history.csv", "summary.json"
@@ -99,6 +100,7 @@ def clear_run(path: Path) -> None:
     """Remove the files of a run; others stay."""
     for name in RUN_FILES:
         (path / name).unlink(missing_ok=True)
+    clear_events(path)
 
 
 def run(folder: Path, recipe: Recipe, data: Data, watch: Watch | None = None) -> Outcome:

@@ -80,9 +80,11 @@ def test_what_cannot_be_read_is_an_empty_row_a_warning_and_exit_1(hw4nets, pictu
     (pictures / "2.gif").write_bytes(b"GIF89a")
     (pictures / "4.jpg").symlink_to("nowhere.jpg")
     (pictures / "notes.txt").write_text("left out")
-    done = hw4nets("predict", "run", pictures, "--out", "p.csv", "--json", "-", "-q")
+    done = hw4nets("predict", "run", pictures, "--out", "p.csv", "--save", "all.csv", "--json", "-", "-q")
     empty = [row["file"] for row in rows("p.csv") if not any(row[name] for name in COLUMNS[1:])]
     assert done.status == 1 and empty == ["pictures/1.png", "pictures/2.gif", "pictures/4.jpg"]
+    assert [row["airplane"] == "" for row in rows("all.csv")] == [row["class"] == "" for row in rows("p.csv")]
+    assert sum(float(rows("all.csv")[0][name]) for name in CLASSES) == pytest.approx(1, abs=1e-4)
     assert len(rows("p.csv")) == 12 and done.json["status"] == "uncertified"
     assert [one["file"] for one in done.json["unreadable"]] == empty and done.json["predictions"][1]["class"] is None
     assert "warning: pictures/1.png is no image that can be decoded" in done.err

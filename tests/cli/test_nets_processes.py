@@ -58,6 +58,21 @@ def test_help_needs_no_torch_library():
 
 
 @pytest.mark.slow
+def test_lines_come_through_a_pipe_as_epochs_end(tmp_path):
+    words = [*QUICK, "--epochs", "100000", "--out", "run"]
+    environment = {**os.environ, "HW4NETS_CACHE": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", RUN, *words], stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
+    ) as running:
+        try:
+            assert running.stdout is not None
+            assert [running.stdout.readline().split()[0] for _ in range(4)] == ["epoch", "1", "2", "3"]
+            assert running.poll() is None
+        finally:
+            running.kill()
+
+
+@pytest.mark.slow
 def test_training_imports_neither_the_other_half_nor_the_search(tmp_path):
     with child(modules_of, ["train", "--help"], folder=tmp_path) as running:
         assert running.status() == 0

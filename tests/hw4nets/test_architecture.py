@@ -21,6 +21,7 @@ ORDER = [
     "settings",
     "torchvision_import",
     "history",
+    "tensorboard_log",
     "config",
     "image_set",
     "pickled",

@@ -27,8 +27,10 @@ Exit status: 0 finished · 1 the loss diverged, or a file could not be written
 Completion: eval "$(_HW4NETS_COMPLETE=bash_source hw4nets)"
             (zsh: zsh_source, fish: fish_source)"""
 PROGRAM = "hw4nets"
-EXTRA = ("torch", "torchvision", "matplotlib", "optuna", "tomli_w", "PIL")
-NOT_INSTALLED = "{} is not installed; it comes with the extra: pip install 'hw4opt[nets]'"
+EXTRAS = {  # package → the extra that brings it
+    **dict.fromkeys(("torch", "torchvision", "matplotlib", "optuna", "tomli_w", "PIL"), "nets"),
+    "tensorboard": "tensorboard",
+}
 
 
 class NetsCommands(Commands):
@@ -61,9 +63,13 @@ def app() -> None:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit status."""
     if find_spec("torch") is None:
-        say(PROGRAM, NOT_INSTALLED.format("torch"))
+        say(PROGRAM, _not_installed("torch"))
         return Exit.WRONG
     return run(app, PROGRAM, words, _judge)
+
+
+def _not_installed(package: str) -> str:
+    return f"{package} is not installed; it comes with the extra: pip install 'hw4opt[{EXTRAS[package]}]'"
 
 
 def _judge(error: Exception) -> tuple[str, Exit] | None:
@@ -76,8 +82,8 @@ def _judge(error: Exception) -> tuple[str, Exit] | None:
     if isinstance(error, NetsError):
         return str(error), Exit.WRONG if isinstance(error, InputError | CheckpointError) else Exit.UNPROVEN
     missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    if missing in EXTRA:
-        return NOT_INSTALLED.format(missing), Exit.WRONG
+    if missing in EXTRAS:
+        return _not_installed(missing), Exit.WRONG
     return None
 
 

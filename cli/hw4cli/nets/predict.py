@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import click
 
 from hw4cli.exit_status import Exit
-from hw4cli.nets.options import PLOT, REPORTING, SEED, Writing, options, take
+from hw4cli.nets.options import PLOT, REPORTING, RESULT_FILE, SEED, Writing, options, take
 from hw4cli.nets.outputs import check_outputs, figure_line, percent, recorded, save_plot, show, warn, write_json
 from hw4cli.output_paths import Files
 from hw4cli.progress import Bar
@@ -37,11 +38,12 @@ SHOWN = 10  # rows in the table, and unreadable images that are named in warning
     help="Of the last epoch, or the best.",
 )
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda")
-@options(PLOT, SEED, REPORTING)
+@options(PLOT, RESULT_FILE, SEED, REPORTING)
 def command(run: str, images: tuple[str, ...], out: str | None, seed: int, **given: Any) -> int:
     """The classes of images by a trained network: PNG or JPEG files, folders of them, archives.
 
-    An image that cannot be read is a row without a class, a warning, and exit status 1.
+    An image that cannot be read is a row without a class, a warning, and exit status 1. --save writes the probability
+    of every class (CSV), --plot draws the first images.
     """
     writing = take(Writing, given)
     read = {f"the images {path}": path for path in images}
@@ -60,7 +62,9 @@ def command(run: str, images: tuple[str, ...], out: str | None, seed: int, **giv
                 plot_predictions([*found.first_pixels.values()], [ranked[row][0] for row in found.first_pixels], title),
             )
         if out is not None:
-            write_text(out, _table(found, ranked))
+            write_text(out, _table(COLUMNS, _rows(found, ranked)))
+        if writing.save is not None:
+            write_text(writing.save, _table(("file", *found.classes), _shares(found)))
     for sentence in [*found.unreadable.values()][:SHOWN]:
         warn(sentence)
     message = f"{len(ranked):,} of {len(found.files):,} images were classified"
@@ -92,11 +96,17 @@ def _rows(found: Predictions, ranked: Ranked) -> list[list[Any]]:
     return [[file, *(cell for pair in ranked.get(row, empty) for cell in pair)] for row, file in enumerate(found.files)]
 
 
-def _table(found: Predictions, ranked: Ranked) -> str:
+def _shares(found: Predictions) -> Iterator[list[Any]]:
+    """File and probabilities of every image; None where it could not be read."""
+    for row, (file, shares) in enumerate(zip(found.files, found.probabilities.tolist(), strict=True)):
+        yield [file, *(None if row in found.unreadable else share for share in shares)]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for cells in _rows(found, ranked):
+    writer.writerow(head)
+    for cells in rows:
         writer.writerow([f"{cell:.6g}" if isinstance(cell, float) else cell for cell in cells])
     return text.getvalue()
 

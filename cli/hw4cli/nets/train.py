@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,14 @@ from hw4nets.checkpoint import write_tensors
 from hw4nets.data import Data
 from hw4nets.errors import InputError
 from hw4nets.execution import check_machine
+from hw4nets.history import Watch
 from hw4nets.image_set import IMAGE_SIDE, IMAGE_SIDES
 from hw4nets.initial_weights import read_init
 from hw4nets.models import NETS, net
 from hw4nets.process import keep_freed_memory
 from hw4nets.recipes import DEFAULT_PRESET, Recipe, preset, read_recipe, read_toml
 from hw4nets.runs import CONFIG, Outcome, open_run, run
+from hw4nets.tensorboard_log import TensorBoardLog
 
 SUMMARY_SHOWN = (
     "parameters",
@@ -53,13 +57,20 @@ SUMMARY_SHOWN = (
 @click.option("--out", required=True, metavar="RUN", help="The run's folder; made if absent.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint, with its own settings.")
 @click.option("--overwrite", is_flag=True, help="Start again in a folder that holds a run.")
+@click.option(
+    "--log",
+    type=click.Choice(["tensorboard"]),
+    help="Write the epochs as events of TensorBoard, too, into RUN/tensorboard.",
+)
 @options(RECIPE_SETTINGS, PLOT, RESULT_FILE, REPORTING)
-def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: Any) -> int:
+def command(out: str, data: str | None, resume: bool, overwrite: bool, log: str | None, **given: Any) -> int:
     """Train a network: config, history, summary, figures and checkpoints in one folder.
 
     What no option says, the images too, comes from --config, else from the preset. What a file leaves out is as in
     hw4nets.Config.
     """
+    if log is not None:
+        import_module("torch.utils.tensorboard")  # where tensorboard is absent nothing is begun
     if resume and overwrite:
         raise InputError("--resume goes on and --overwrite starts over; give one of them")
     writing, chosen, changes = take(Writing, given), take(RecipeSources, given), settings_given(given)
@@ -79,14 +90,17 @@ def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: 
     recipe = recipe.of_images(images.side, len(images.classes))
     with recorded(writing, recipe.config.seed, images.sha256):
         folder = open_run(out, recipe, images, resume, overwrite)
-        return train(folder, recipe, images, writing)
+        return train(folder, recipe, images, writing, log is not None)
 
 
-def train(folder: Path, recipe: Recipe, data: Data, writing: Writing) -> int:
+def train(folder: Path, recipe: Recipe, data: Data, writing: Writing, tensorboard: bool) -> int:
     """The exit status: 0 finished, 130 interrupted."""
     try:
-        with Bar(f"training {recipe.shape.name}", writing.quiet) as bar:
-            outcome = run(folder, recipe, data, EpochTable(bar, writing))
+        with Bar(f"training {recipe.shape.name}", writing.quiet) as bar, ExitStack() as logs:
+            watch: Watch = EpochTable(bar, writing)
+            if tensorboard:
+                watch = logs.enter_context(TensorBoardLog(folder, watch))
+            outcome = run(folder, recipe, data, watch)
     except KeyboardInterrupt:
         say(
             PROGRAM,
