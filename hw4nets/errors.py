@@ -53,6 +53,10 @@ class WriteError(NetsError):
     """A file of the run could not be written: the disk is full, say. What it would replace is unchanged."""
 
 
+class ExportError(NetsError):
+    """A network in another form gives other outputs than the network itself."""
+
+
 class DivergedError(NetsError):
     """The loss is no longer finite; `step` and `lr` say where. The checkpoint of the epoch before is kept."""
 

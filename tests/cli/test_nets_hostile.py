@@ -398,7 +398,9 @@ def test_option_words(world, tried, seed):
     read = [path for path in Path().rglob("*") if path.is_file()]
     for _ in range(12):
         # reproduce, the last one, takes hours where it accepts everything
-        name = list(NETS_COMMANDS)[draw.integers(len(NETS_COMMANDS) - 1)]
+        # export needs an extra; reproduce, the last one, takes hours where it accepts everything
+        names = [name for name in NETS_COMMANDS if name != "export"]
+        name = names[draw.integers(len(names) - 1)]
         module = __import__(f"hw4cli.nets.{name}", fromlist=["command"])
         known = [
             option.opts[-1]

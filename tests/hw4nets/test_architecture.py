@@ -48,6 +48,7 @@ ORDER = [
     "plotting",
     "runs",
     "prediction",
+    "export",
     "study",
     "search",
     "assignment",

@@ -17,6 +17,7 @@ NETS_COMMANDS = {
     "search": "Choose hyper-parameters on held-out training images.",
     "evaluate": "Accuracy, confusions and worst mistakes of a trained network.",
     "predict": "The classes of images without labels, by a trained network.",
+    "export": "A trained network as an ONNX file.",
     "plot": "Compare runs: a table, and their curves in one figure.",
     "data": "Download, verify and show the images.",
     "reproduce": "Part 3 of the assignment, every figure and number.",
@@ -30,6 +31,7 @@ PROGRAM = "hw4nets"
 EXTRAS = {  # package → the extra that brings it
     **dict.fromkeys(("torch", "torchvision", "matplotlib", "optuna", "tomli_w", "PIL"), "nets"),
     "tensorboard": "tensorboard",
+    **dict.fromkeys(("onnx", "onnxscript", "onnxruntime"), "onnx"),
 }
 
 
