@@ -68,7 +68,9 @@ def reproduce(
     if (data.side, len(data.classes)) != (IMAGE_SIDE, len(CLASSES)):
         own = f"{len(CLASSES)} classes of {IMAGE_SIDE}×{IMAGE_SIDE} pixels"
         theirs = f"{len(data.classes)} of {data.side}×{data.side}"
-        raise InputError(f"the assignment's networks have {own}, and {data.title} has {theirs}; `train` takes it")
+        raise InputError(
+            f"the assignment's networks have {own}, and {data.title} has {theirs}; train networks on it one by one"
+        )
     parts: dict[str, Any] = {}
     results = {"pixels": data.pixels, "data_sha256": data.sha256, "source": data.title, "parts": parts}
     with locked(make_folder(folder)):

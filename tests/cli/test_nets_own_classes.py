@@ -31,6 +31,7 @@ def test_train_evaluate_predict(hw4nets, own):
     done = hw4nets(*words, "--out", "run", *ONE)
     assert done.status == 0 and "warning: there is no test/: val/ has its place" in done.err
     assert 'classes = [\n    "left",\n    "right",\n]' in Path("run/config.toml").read_text()
+    assert 'chosen_on = "none"' in Path("run/config.toml").read_text()  # the preset was chosen on other images
     found = hw4nets("evaluate", "run", "--json", "-", "-q").json
     assert found["classes"] == ["left", "right"] and np.sum(found["confusion"]) == 18
     assert hw4nets("train", "--out", "run", "--resume", "-q").status == 0

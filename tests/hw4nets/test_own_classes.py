@@ -166,7 +166,14 @@ def images_of(side, classes, count=None):
 
 
 @pytest.mark.parametrize("name", NETS)
-@pytest.mark.parametrize(("side", "classes"), [(16, 2), pytest.param(96, 1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("side", "classes"),
+    [
+        (16, 2),
+        pytest.param(96, 3, marks=pytest.mark.slow),
+        pytest.param(16, 1000, marks=pytest.mark.slow),
+    ],
+)
 def test_every_network_takes_every_size_and_number_of_classes(name, side, classes):
     data = images_of(side, classes)
     model = build(NETS[name](**SMALL[name], image_side=side, class_count=classes), 0)

@@ -23,7 +23,7 @@ NETS_COMMANDS = {
     "reproduce": "Part 3 of the assignment, every figure and number.",
 }
 NETS_EPILOG = """\b
-Exit status: 0 finished · 1 the loss diverged, or a file could not be written
+Exit status: 0 finished · 1 the loss diverged, an image could not be read, or a file not written
              2 wrong input or usage · 130 interrupted
 Completion: eval "$(_HW4NETS_COMPLETE=bash_source hw4nets)"
             (zsh: zsh_source, fish: fish_source)"""

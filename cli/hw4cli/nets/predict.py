@@ -52,7 +52,7 @@ def command(run: str, images: tuple[str, ...], out: str | None, seed: int, **giv
         how = {name: given[name] for name in ("flip", "resize", "checkpoint", "device")}
         found = predict(run, images, **how, progress=lambda done: bar.describe(f"predicting · {done:,} images"))
     ranked = {int(row): found.ranked(row)[:2] for row in found.readable}
-    title = f"{run}: the classes of {len(found.files):,} images"
+    title = f"{run}: the class of each image"
     with recorded(writing, seed, found.sha256):
         if writing.plot is not None:
             from hw4nets.plotting import plot_predictions
@@ -67,9 +67,9 @@ def command(run: str, images: tuple[str, ...], out: str | None, seed: int, **giv
             write_text(writing.save, _table(("file", *found.classes), _shares(found)))
     for sentence in [*found.unreadable.values()][:SHOWN]:
         warn(sentence)
-    message = f"{len(ranked):,} of {len(found.files):,} images were classified"
+    message = f"images that were classified: {len(ranked):,} of {len(found.files):,}"
     if found.unreadable:
-        warn(f"{len(found.unreadable):,} of {len(found.files):,} images could not be read")
+        warn(f"images that could not be read: {len(found.unreadable):,} of {len(found.files):,}")
     counts = Counter(pair[0][0] for pair in ranked.values())
     record = {"status": "uncertified" if found.unreadable else "certified", "message": message, "out": out}
     record |= {"classes": found.classes, "counts": [counts[name] for name in found.classes], "resized": found.resized}
@@ -120,5 +120,9 @@ def _last(found: Predictions, flip: bool) -> list[str]:
     lines = [f"{len(found.files) - SHOWN:,} more images"] if len(found.files) > SHOWN else []
     lines += ["averaged over each image and its mirror image"] if flip else []
     side = next(iter(found.first_pixels.values())).shape[1] if found.resized else 0
-    lines += [f"{found.resized:,} images scaled to {side}×{side}: the square in their middle"] if found.resized else []
+    lines += (
+        [f"scaled to {side}×{side}, the square in their middle: {found.resized:,} of {len(found.files):,}"]
+        if found.resized
+        else []
+    )
     return lines

@@ -27,7 +27,7 @@ from hw4cli.nets.options import (
 )
 from hw4cli.nets.outputs import PROGRAM, check_outputs, figure_line, percent, recorded, save_plot, show, write_json
 from hw4cli.nets.progress import load_named, named_source, source_path
-from hw4cli.nets.train import chosen_recipe, largest_side
+from hw4cli.nets.train import chosen_recipe, largest_side, recipe_of_images
 from hw4cli.output_paths import Files, named_files
 from hw4cli.progress import Bar
 from hw4nets.errors import InputError, UnknownNameError
@@ -95,7 +95,7 @@ def command(
     if (Path(out) / STUDY_FILE).exists() and not resume:
         raise InputError(f"{out} holds a search; give --resume to go on, or another --out")
     images = load_named(data, settings, writing, plan.seed)
-    recipe = recipe.of_images(images.side, len(images.classes))
+    recipe = recipe_of_images(recipe, images, chosen.config is None and "chosen_on" not in changes)
     plan = replace(plan, recipe=recipe, space=_space(recipe, vary, changes))
     with recorded(writing, plan.seed, images.sha256):
         try:

@@ -32,7 +32,7 @@ from hw4nets.data import Data
 from hw4nets.errors import InputError
 from hw4nets.execution import check_machine
 from hw4nets.history import Watch
-from hw4nets.image_set import IMAGE_SIDE, IMAGE_SIDES
+from hw4nets.image_set import CLASSES, IMAGE_SIDE, IMAGE_SIDES
 from hw4nets.initial_weights import read_init
 from hw4nets.models import NETS, net
 from hw4nets.process import keep_freed_memory
@@ -87,7 +87,7 @@ def command(out: str, data: str | None, resume: bool, overwrite: bool, log: str 
         read_init(recipe.config.init)
     keep_freed_memory()
     images = load_named(data, source, writing, recipe.config.seed)
-    recipe = recipe.of_images(images.side, len(images.classes))
+    recipe = recipe_of_images(recipe, images, chosen.config is None and not kept and "chosen_on" not in changes)
     with recorded(writing, recipe.config.seed, images.sha256):
         folder = open_run(out, recipe, images, resume, overwrite)
         return train(folder, recipe, images, writing, log is not None)
@@ -114,6 +114,12 @@ def train(folder: Path, recipe: Recipe, data: Data, writing: Writing, tensorboar
 def largest_side(source: str) -> int:
     """The side of the images, or the largest that it can have: sizes that do not fit that one are refused at once."""
     return IMAGE_SIDE if source_path(source) is None else IMAGE_SIDES[1]
+
+
+def recipe_of_images(recipe: Recipe, images: Data, of_preset: bool) -> Recipe:
+    """The recipe for these images. Presets were chosen on CIFAR-10: for other classes, on no image of theirs."""
+    fitted = recipe.of_images(images.side, len(images.classes))
+    return fitted.changed({"chosen_on": "none"}) if of_preset and images.classes != CLASSES else fitted
 
 
 def chosen_recipe(chosen: RecipeSources, changes: Mapping[str, Any], side: int) -> Recipe:
