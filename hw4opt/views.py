@@ -22,7 +22,9 @@ Truth = Array | Callable[[Array], Array]
 CURVE_POINTS = 2_000  # points of a drawn curve, besides the data's own x
 MIN_OUTLIER_RATIO = 6.0  # of a residual to the median of their sizes
 MAX_MARKED = 3
-LEAST_CURVATURE = 1e-3  # of a smooth loss that a partial residual is measured by: rows of less are hardly informative
+LEAST_PARTIAL_CURVATURE = (
+    1e-3  # of a smooth loss that a partial residual is measured by: rows of less are hardly informative
+)
 BAND_LEVEL = 0.9  # of the intervals that are drawn
 MAX_BAND_ENTRIES = 50_000_000  # points × rows of a drawn band
 BAND_LABEL = f"{BAND_LEVEL:g} interval"
@@ -260,7 +262,7 @@ def _left_over(result: Solution) -> Array:
     if not isinstance(loss, Smooth):
         return np.asarray(problem.y) - result.fitted
     y = loss.check_targets(np.asarray(problem.y))
-    return -loss.gradient(result.fitted, y) / np.maximum(loss.curvature(result.fitted, y), LEAST_CURVATURE)
+    return -loss.gradient(result.fitted, y) / np.maximum(loss.curvature(result.fitted, y), LEAST_PARTIAL_CURVATURE)
 
 
 def _terms_of(problem: Problem, component: str) -> list[Term]:

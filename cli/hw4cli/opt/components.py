@@ -17,7 +17,7 @@ from hw4opt.problem.words import Spec, parse_spec, term_of
 from hw4opt.terms import Term
 
 LINEAR = "linear"
-ADVICE = (
+COMPONENT_ADVICE = (
     "give NAME=COL[,COL…], and behind a colon linear, categorical or a kernel, as in dose=dose:matern52 or site=site:"
     "categorical"
 )
@@ -56,7 +56,7 @@ def parse_component(text: str) -> ComponentWords:
     columns, colon, space = (part.strip() for part in rest.partition(":"))
     names = tuple(column.strip() for column in columns.split(","))
     if not (name and equals and all(names)) or (colon and not space):
-        raise InputError(f"--component {text}: {ADVICE}")
+        raise InputError(f"--component {text}: {COMPONENT_ADVICE}")
     return ComponentWords(name, names, space or None)
 
 
