@@ -76,7 +76,7 @@ def check(
     """The exit status: 0 if the solvers agree, 1 if not."""
     check_selection_options(selection_options)
     _check_solvers(solvers.given)
-    check_outputs(output_options, {"the data": problem_options.data})
+    check_outputs(output_options, problem_options.files)
     built = build_problem(problem_options, selection_options.groups)
     with Bar("choosing", output_options.quiet) as bar:
         problem, selection = choose(built, selection_options, problem_options.seed, bar.update)

@@ -103,7 +103,7 @@ def path(
             f"--save {output_options.save} keeps the model of lowest held-out error and --select none has none; "
             "drop one of them"
         )
-    check_outputs(output_options, {"the data": problem_options.data})
+    check_outputs(output_options, problem_options.files)
     built = build_problem(problem_options, selection_options.groups)
     span = with_full_name(built, "--vary", span)
     with Bar("choosing", output_options.quiet) as bar:

@@ -14,6 +14,7 @@ from hw4cli.opt.explorer.newest import Newest
 from hw4cli.opt.explorer.state import State, field, one_x, parse
 from hw4cli.opt.fit_report import Reported, fit_report
 from hw4cli.opt.fit_warnings import fit_warnings
+from hw4cli.opt.problem_file import PROBLEM_FILE, problem_text
 from hw4cli.texts import one_line
 from hw4cli.translate import translate
 from hw4opt import Hw4Error, InputError, Result
@@ -194,13 +195,16 @@ class Window:
     def _report(self, message: Mapping[str, Any]) -> None:
         state, selection = self._asked(message).state, self._selection
         record, built, result = records.fit_record(state, self._truth)
+        repeats = {"Command line, the same fit": record["command"], "Python, the same fit": record["python"]}
+        if not state.edited:
+            repeats[PROBLEM_FILE] = problem_text(state.options, state.solver, state.selection, state.table)
         about = Reported(
             result,
             built,
             selection,
             [*built.warnings, *fit_warnings(result, built.automatic)],
             {**self._origin, "data_sha256": built.table.sha256},
-            {"Command line, the same fit": record["command"], "Python, the same fit": record["python"]},
+            repeats,
             self._truth,
         )
         self._answer("report", message.get("id"), html=fit_report(about))
