@@ -17,6 +17,7 @@ NETS_COMMANDS = {
     "search": "Choose hyper-parameters on held-out training images.",
     "evaluate": "Accuracy, confusions and worst mistakes of a trained network.",
     "plot": "Compare runs: a table, and their curves in one figure.",
+    "report": "Runs as one HTML file to hand in.",
     "data": "Download, verify and show the images.",
     "reproduce": "Part 3 of the assignment, every figure and number.",
 }
