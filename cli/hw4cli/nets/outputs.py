@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hw4cli import json_record
 from hw4cli.exit_status import say
+from hw4cli.figures import styled
 from hw4cli.json_record import json_text
 from hw4cli.nets.options import Writing
 from hw4cli.output_paths import STDOUT, Files, check_figure, check_files, inputs, named_files, outputs
@@ -99,7 +100,8 @@ def save_plot(writing: Writing, figure: Figure) -> None:
     from hw4nets.runs import save_figure
 
     if writing.plot is not None:
-        save_figure(writing.plot, figure)
+        with styled({}):
+            save_figure(writing.plot, figure)
 
 
 def percent(value: float | None) -> str:

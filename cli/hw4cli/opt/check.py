@@ -96,7 +96,7 @@ def check(
     warnings = [*built.warnings, *(selection.notes if selection else [])]
     write_json(record | built.columns.record() | {"warnings": warnings}, output_options.json)
     if found.agrees:
-        draw(output_options.plot, lambda: _figure(found))
+        draw(output_options, lambda: _figure(found))
         if output_options.save is not None:
             save(fit_named(problem, built, SolverOptions("auto", None, None), output_options), output_options.save)
     _show(found, built.table.source, output_options)

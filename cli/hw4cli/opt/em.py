@@ -109,7 +109,7 @@ def em(
         about = ReportedMoods(result, choice, data, lists, texts, warnings, origin)
         write_text(playlist_options.report, em_report(about))
     if result.status is Status.CERTIFIED:
-        draw(output_options.plot, lambda: em_output.figure(result, data.truth))
+        draw(output_options, lambda: em_output.figure(result, data.truth))
         if output_options.save is not None:
             dataclasses.replace(result.components, context=data_options.context(data)).save(output_options.save)
         if playlist_options.playlists is not None:

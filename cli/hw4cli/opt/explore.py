@@ -92,7 +92,7 @@ def _write_start(start: State, truth: Truth | None, output: OutputOptions) -> No
     if output.plot is None and output.save is None:
         return
     result = solved(start, start.built()).raise_for_status()
-    draw(output.plot, lambda: _figure(result, truth))
+    draw(output, lambda: _figure(result, truth))
     save(result, output.save)
 
 

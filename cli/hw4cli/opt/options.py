@@ -94,6 +94,7 @@ class OutputOptions:
     seed: int
     save: str | None = None
     arrays: bool | None = None
+    style: str | None = None
 
 
 def time_limit_option(default: float, text: str) -> Callable[[F], F]:
@@ -290,6 +291,7 @@ OUTPUT = (
     click.option("--seed", type=whole(0), default=0, show_default=True, metavar="S", help="Seed of data and search."),
     JSON,
     click.option("--plot", metavar="PATH", help="Write a figure: .png, .pdf, .svg, .jpg or .webp."),
+    click.option("--style", metavar="PATH", help="A matplotlib style file for it: fonts, background, lines."),
     QUIET,
     verbose_option("hw4opt"),
     version,

@@ -137,7 +137,7 @@ def path(
     record |= built.columns.record()
     write_json(record, output_options.json)
     if not failed:
-        draw(output_options.plot, lambda: _figure(span, points))
+        draw(output_options, lambda: _figure(span, points))
         save(dataclasses.replace(best.result, context=built.context), output_options.save)
     _show(built, span, points, best, output_options)
     warn(notes)

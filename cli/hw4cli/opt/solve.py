@@ -161,7 +161,7 @@ def finish(solved: Solved, output_options: OutputOptions, more: Mapping[str, Any
         record |= {"status": solved.status.word, "message": solved.status.value}
     write_json(built.columns.with_blank_rows(record | dict(more or {})), output_options.json)
     if solved.status is Status.CERTIFIED:
-        draw(output_options.plot, lambda: figure(result, built, selection))
+        draw(output_options, lambda: figure(result, built, selection))
         save(result, output_options.save)
     show(
         output_options,
