@@ -16,7 +16,10 @@ const app = {
   future: [],
   committed: null,
   dirty: false,
-  dataDirty: false,
+  dataDirty: false, // the server has other data than these
+  moved: new Set(), // or it has these, but for rows that were moved
+  askedOf: null, // x and y of the fit that was last asked for
+  shared: false, // the server has data of the page's, of which moves can be told
   waiting: null,
   asked: 0,
   search: null,
@@ -59,15 +62,27 @@ function pump() {
   app.waiting = app.asked += 1;
   app.dirty = false;
   app.sent = app.events.splice(0);
+  app.askedOf = { x: app.data.columns[app.data.x].slice(), y: app.data.columns[app.data.y].slice() };
   link.send({ kind: "fit", id: app.waiting, bands: byId("bands").checked, ...spoken() });
 }
 
-/** Settings and, where the server has others, data. */
+/** Settings and, where the server has others, data: all of them, or the points that were moved. */
 function spoken() {
   const { columns, x, y, weights, groups } = app.data;
   const data = app.dataDirty ? { columns, x, y, weights, groups } : null;
+  const moves = data ? null : [...app.moved].map((row) => [row, columns[x][row], columns[y][row]]);
+  if (data) app.shared = app.edited;
   app.dataDirty = false;
-  return { settings: settingsOf(app.form), data };
+  app.moved.clear();
+  return { settings: settingsOf(app.form), data, moves: moves?.length ? moves : null };
+}
+
+/** What the server said of a fit, with what the page knows of its data. */
+function viewOf({ rows, y, ...view }) {
+  const { askedOf } = app,
+    all = rows ?? [...askedOf.x.keys()];
+  const of = (column) => (rows ? rows.map((row) => column[row]) : column);
+  return { ...view, rows: all, x: of(askedOf.x), y: y ?? of(askedOf.y) };
 }
 
 const answers = {
@@ -79,6 +94,7 @@ const answers = {
       data,
       original: structuredClone(data),
       edited: false,
+      shared: false,
       past: [],
       future: [],
       view: null,
@@ -97,6 +113,7 @@ const answers = {
   },
   fit(message) {
     if (message.id !== app.waiting) return;
+    message.view = viewOf(message.view);
     Object.assign(app, { waiting: null, fit: message, view: message.view });
     draw(true);
     showFit();
@@ -139,6 +156,7 @@ const answers = {
   cancelled: ({ id }) => {
     if (id === app.search) endSearch("cancelled");
   },
+  fitted: ({ columns }) => download("fitted.csv", csvText(columns), "text/csv"),
   report: ({ html }) => download("report.html", html, "text/html"),
   fault({ id, sentence }) {
     if (id !== null && id === app.search) endSearch(sentence);
@@ -217,7 +235,9 @@ const editing = {
     const { columns, x: across, y: up } = app.data;
     columns[across][row] = rounded(x);
     columns[up][row] = target(y);
-    Object.assign(app, { edited: true, dataDirty: true });
+    app.edited = true;
+    if (app.shared) app.moved.add(row);
+    else app.dataDirty = true;
     figure.drawPoints(shown());
     if (done) {
       commit();
@@ -380,13 +400,6 @@ async function openFile(file) {
   link.send({ kind: "load", id: null, name: file.name, text: await file.text() });
 }
 
-function fittedColumns() {
-  const { rows, fitted, y } = app.view,
-    columns = {};
-  for (const [name, column] of Object.entries(app.data.columns)) columns[name] = rows.map((row) => column[row]);
-  return { ...columns, fitted, residual: fitted.map((value, k) => y[k] - value) };
-}
-
 const click = (id, act) => byId(id).addEventListener("click", act);
 startTheme(byId("theme"));
 click("undo", undo);
@@ -436,7 +449,7 @@ click("get-data", () =>
     "text/csv",
   ),
 );
-click("get-fitted", () => download("fitted.csv", csvText(fittedColumns()), "text/csv"));
+click("get-fitted", () => link.send({ kind: "fitted", id: (app.asked += 1), ...spoken() }));
 click("get-svg", () => downloadSvg(figure.node, "fit"));
 click("get-png", () => downloadPng(figure.node, "fit"));
 click("open", () => byId("file").click());

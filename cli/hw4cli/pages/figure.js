@@ -4,6 +4,8 @@ const MARGIN = { left: 56, right: 14, top: 46, bottom: 40 };
 const RESIDUAL_SHARE = 0.24; // of the height
 const PANEL_GAP = 30;
 const MAX_ELEMENTS = 500; // points that are elements of their own; more are one path, and the chosen one
+const CLOUD_CELL = 3; // pixels: points of the same cell are one dot, where they are many
+const STEMS_A_PIXEL = 1;
 const REACH = 16; // pixels from a point at which it is taken
 const KEY_STEP = 0.01; // of the range, for an arrow key; ten times that with Shift
 const HEIGHTS = [320, 620]; // of a figure; between them as high as the window allows
@@ -178,7 +180,8 @@ function makeFigure(container, on = null) {
       .attr("d", (pin) => path(pin.x, pin.y));
   }
 
-  function drawPoints() {
+  /** steady: nothing but the dragged point has moved. */
+  function drawPoints(steady = false) {
     const sx = zoomedX(),
       sy = zoomedY(),
       { x: xs, y: ys, weights } = shown.data;
@@ -186,7 +189,7 @@ function makeFigure(container, on = null) {
       outliers = new Set(shown.view ? shown.view.outliers.map((k) => shown.view.rows[k]) : []);
     if (chosen >= xs.length) chosen = null;
     const first = chosen ?? outliers.values().next().value ?? order[0]; // what Tab goes to
-    cloud.attr("d", few ? null : xs.map((value, k) => `M${sx(value).toFixed(1)},${sy(ys[k]).toFixed(1)}h0`).join(""));
+    if (!steady) cloud.attr("d", few ? null : cloudPath(sx, sy, xs, ys));
     const rows = few ? order : [first];
     points
       .selectAll("circle")
@@ -215,14 +218,44 @@ function makeFigure(container, on = null) {
       .attr("aria-label", labelOf);
   }
 
+  /** One dot for points of the same few pixels; the dragged one is an element of its own. */
+  function cloudPath(sx, sy, xs, ys) {
+    const taken = new Set(),
+      dots = [];
+    for (let row = 0; row < xs.length; row += 1) {
+      const px = sx(xs[row]),
+        py = sy(ys[row]),
+        cell = Math.round(px / CLOUD_CELL) * 10000 + Math.round(py / CLOUD_CELL);
+      if (row === dragged || taken.has(cell)) continue;
+      taken.add(cell);
+      dots.push(`M${px.toFixed(1)},${py.toFixed(1)}h0`);
+    }
+    return dots.join("");
+  }
+
+  /** Stems from zero: of those in the same pixel one line, from the lowest to the highest. */
+  function stemPath(places, sx) {
+    const { x: xs, y: ys, fitted } = shown.view,
+      spans = new Map();
+    for (const k of places) {
+      const px = Math.round(sx(xs[k]) * STEMS_A_PIXEL) / STEMS_A_PIXEL,
+        residual = ys[k] - fitted[k],
+        span = spans.get(px);
+      if (!span) spans.set(px, [Math.min(residual, 0), Math.max(residual, 0)]);
+      else if (residual < span[0]) span[0] = residual;
+      else if (residual > span[1]) span[1] = residual;
+    }
+    return Array.from(spans, ([px, [low, high]]) => `M${px},${r(low).toFixed(1)}V${r(high).toFixed(1)}`).join("");
+  }
+
   function drawResiduals() {
     if (!shown.view) return;
     const sx = zoomedX(),
-      { rows, x: xs, y: ys, fitted, outliers } = shown.view,
+      { rows, outliers } = shown.view,
       far = new Set(outliers);
-    const stem = (k) => `M${sx(xs[k]).toFixed(1)},${r(0).toFixed(1)}V${r(ys[k] - fitted[k]).toFixed(1)}`;
-    stems.attr("d", rows.map((_, k) => (far.has(k) ? "" : stem(k))).join(""));
-    farStems.attr("d", outliers.map(stem).join(""));
+    const others = [...rows.keys()].filter((k) => !far.has(k));
+    stems.attr("d", stemPath(others, sx));
+    farStems.attr("d", stemPath(outliers, sx));
   }
 
   function drawLegend() {
@@ -451,27 +484,27 @@ function makeFigure(container, on = null) {
     /** shown: {data: {x, y, weights, xName, yName}, view, truth: {x, y}, pinned: [{name, color, x, y}], bands}. `steady` keeps the scales. */
     draw(next, steady = false) {
       shown = next;
-      order = next.data.x.map((_, row) => row).sort((a, b) => next.data.x[a] - next.data.x[b]);
-      rank = [];
-      order.forEach((row, place) => {
-        rank[row] = place;
-      });
       if (steady && dragged !== null) {
         setResidualDomain();
         drawCurves();
-        drawPoints();
+        drawPoints(true);
         drawResiduals();
         axes.r.call(d3.axisLeft(r).ticks(3).tickSizeOuter(0));
         readout.text(labelOf(dragged));
         return;
       }
+      order = next.data.x.map((_, row) => row).sort((a, b) => next.data.x[a] - next.data.x[b]);
+      rank = [];
+      order.forEach((row, place) => {
+        rank[row] = place;
+      });
       setDomains();
       drawAll();
     },
     /** Only the points: while a fit is on its way. */
     drawPoints(next) {
       shown = next;
-      drawPoints();
+      drawPoints(dragged !== null);
     },
     zoomBy(factor) {
       svg.call(factor ? zooming.scaleBy : zooming.transform, factor || d3.zoomIdentity);
