@@ -336,6 +336,7 @@ function showNumbers() {
       beside?.method ? `held-out ${beside.metric}, ${methodText(beside.method)}` : "held-out error",
       element("span", { id: "held-out", class: current ? "" : "soft" }, heldOut),
     ],
+    ...fit.shapes.map((sentence) => ["shape", sentence]),
     ["rank", String(fit.rank)],
     ["solver", `${fit.solver}, ${fit.iterations} iteration${fit.iterations === 1 ? "" : "s"}`],
     ["time", `${numberText(1000 * fit.seconds, 3)} ms`],

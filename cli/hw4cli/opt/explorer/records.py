@@ -68,6 +68,7 @@ def fit_record(state: State, before: Problem | None = None) -> tuple[dict[str, A
         "objective": result.objective,
         "relative_gap": certificate.relative_gap,
         "exact_to": result.prediction_error_bound,
+        "shapes": [proof.sentence(str(state.options.x)) for proof in result.shapes],
         "rank": result.rank,
         "iterations": result.iterations,
         "hyperparameters": result.problem.hyperparameters,

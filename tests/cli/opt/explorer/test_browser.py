@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from hw4opt import RBF, Huber, Problem, Ridge, fit
+from hw4opt import RBF, Huber, Increasing, Problem, Ridge, fit
 from hw4opt.datasets import step_data
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -144,6 +144,19 @@ def test_the_keyboard_alone_moves_removes_and_adds_points(tab):
     page.until("hw4opt.app.data.columns.x.length === 50")
     x, y = data_in(page)
     assert page.objective() == fit(Problem(x, y, RBF(80), None, [Ridge(0.1)])).objective
+
+
+def test_a_shape_is_asked_for_at_every_x(tab):
+    page = tab(*GIVEN, "--constraint", "convex:everywhere=0..2")
+    page.settle()
+    assert page.page.get_by_label("at every x of 0 … 2").is_checked(), "what the command line gave"
+    page.page.locator("input[name='convex']").uncheck()
+    page.page.locator("input[name='increasing']").check()
+    page.page.locator("input[name='increasing everywhere']").check()
+    page.until("hw4opt.app.fit.command.includes('--constraint increasing:everywhere')")
+    expected = fit(Problem(*step_data(50, 0)[:2], RBF(80), None, [Ridge(0.1)], [Increasing(everywhere=True)]))
+    assert page.objective() == expected.objective
+    assert "increasing on [0, 1]: proven" in page.page.locator("#numbers").inner_text() and page.errors == []
 
 
 def test_loss_and_penalties_are_switched(tab):

@@ -11,7 +11,7 @@ import pytest
 
 from hw4cli.opt.explorer import records, window
 from hw4cli.opt.explorer.newest import Newest
-from hw4opt import RBF, Huber, Problem, Ridge, TotalVariation, fit
+from hw4opt import RBF, Huber, Increasing, Problem, Ridge, TotalVariation, fit
 from hw4opt.datasets import step_data
 from hw4opt.selection import select
 
@@ -370,3 +370,13 @@ def test_intervals_are_drawn_where_they_are_asked_for(open_page):
     chosen = select(fit(Problem(X, Y, RBF(80), None, [Ridge(0.1)])).problem, [], "loo", keep_folds=True)
     ends = fit(chosen.problem).predict_interval(np.array(band["x"]), 0.9)[1][:, :, 0]
     np.testing.assert_allclose(np.stack([band["lower"], band["upper"]], axis=1), ends, rtol=1e-9)
+
+
+def test_shapes_at_every_x_are_fitted_and_their_proof_is_said(open_page):
+    page = open_page(*GIVEN, "--constraint", "increasing:everywhere")
+    answer = page.fit()
+    shape = Increasing(everywhere=True)
+    assert answer["objective"] == objective_of(Problem(X, Y, RBF(80), None, [Ridge(0.1)], [shape]))
+    assert "increasing on [0, 1]: proven" in answer["shapes"][0] and "increasing:everywhere" in answer["command"]
+    assert page.fit(constraint=["increasing"])["shapes"] == []
+    assert "proven" in page.fit(constraint=["bounds:lower=-1,everywhere=0..2"])["shapes"][0]
