@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.shapes.enclosure import CellRun, Enclosure
+from hw4opt.shapes.enclosure import CellRun, Enclosure, lowest_between
 from hw4opt.terms.base import EPS, Array
 
 MAX_EVALUATIONS = 200_000  # cells looked at
@@ -38,6 +38,18 @@ class Search:
     values: Array
     is_violated: bool
     is_unclear: bool
+
+
+def lowest_points(enclosure: Enclosure) -> Search:
+    """Where g < 0, of the lowest points between the ends and middles of the cells to start with, as cells without
+    length; nothing is proven."""
+    cells = enclosure.start()
+    x = np.sort(np.concatenate([cells.low, 0.5 * (cells.low + cells.high), cells.high[-1:]]))
+    value = np.concatenate([[np.inf], enclosure.at(x, enclosure.piece_of(x), 0)[0], [np.inf]])
+    (place,) = np.nonzero((value[1:-1] <= value[:-2]) & (value[1:-1] < value[2:]))
+    x, value = lowest_between(enclosure, x[place], x[np.maximum(place - 1, 0)], x[np.minimum(place + 1, len(x) - 1)])
+    x, value = x[value < 0], value[value < 0]
+    return Search(0.0, 0, len(value), CellRun(x, x, enclosure.piece_of(x)), value, bool(len(value)), False)
 
 
 def search(enclosure: Enclosure) -> Search:
