@@ -36,7 +36,7 @@ from hw4cli.output_paths import STDOUT
 from hw4cli.pages import page, part
 from hw4opt import InputError
 
-SCRIPTS = ("controls.js", "link.js", "pins.js", "explore.js")
+SCRIPTS = ("controls.js", "link.js", "pins.js", "explore.js", "changes.js", "showing.js", "tools.js")
 SWITCH_SECONDS = 1e-3  # after which a thread that searches lets one that fits go on
 TRUTH_POINTS = 2_001  # of the drawn true function, whose steps are steep
 
