@@ -272,6 +272,22 @@ def test_a_report_opens_without_a_network(tab, hw4opt, tmp_path):
     assert page.errors == [] and {urlsplit(url).scheme for url in page.requests} <= {"file", "data"}
 
 
+def test_a_report_of_moods_opens_without_a_network(tab, hw4opt, tmp_path):
+    words = ["--k-range", "2:3", "--restarts", 3, "--search", 0, "--report", "m.html", "--quiet"]
+    assert hw4opt("em", *words).status == 0
+    for width in (1280, 390):
+        options = {"viewport": {"width": width, "height": 800}, "offline": True}
+        page = tab(url=(tmp_path / "m.html").as_uri(), **options)
+        page.page.wait_for_timeout(300)
+        charts = page.page.locator(".chart > svg")
+        assert charts.count() == 3 and charts.nth(0).locator("circle.series").count() == 12, "3 moods, 4 coefficients"
+        assert page.page.locator(".chart path.line").count() == 4, "three criteria, and the climb"
+        charts.nth(0).locator("circle.series").first.hover()
+        assert "mood 1, (intercept): " in page.page.locator(".chart .map-caption").first.inner_text()
+        assert page.js("document.documentElement.scrollWidth") <= width
+        assert page.errors == [] and {urlsplit(url).scheme for url in page.requests} <= {"file", "data"}
+
+
 def test_a_report_of_the_page_is_downloaded(tab, tmp_path):
     page = tab("--loss", "huber", *GIVEN)
     page.settle()
