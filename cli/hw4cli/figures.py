@@ -47,3 +47,11 @@ def styled(style: Mapping[Any, Any]) -> Iterator[None]:
     parameters: dict[Any, Any] = {**WRITTEN, **style}
     with rc_context(parameters):
         yield
+
+
+def check_style(style: str | None, plot: str | None) -> None:
+    """Raise `click.UsageError` for a style that is none, or without a figure."""
+    if style is not None:
+        if plot is None:
+            raise click.UsageError(f"--style {style} is for the figure of --plot; give --plot, too, or drop it")
+        read_style(style)

@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
 import numpy as np
 
 from hw4cli import json_record
-from hw4cli.figures import read_style, styled
+from hw4cli.figures import check_style, read_style, styled
 from hw4cli.json_record import json_text
 from hw4cli.opt.options import OutputOptions
 from hw4cli.output_paths import STDOUT, Files, check_figure, check_files, inputs, outputs
@@ -35,10 +34,7 @@ def check_outputs(
 ) -> None:
     """Refuse outputs that cannot be written, or that overwrite an input or another output; `more`: further options."""
     check_figure(output_options.plot)
-    if (style := output_options.style) is not None:
-        if output_options.plot is None:
-            raise click.UsageError(f"--style {style} is for the figure of --plot; give --plot, too, or drop it")
-        read_style(style)
+    check_style(output_options.style, output_options.plot)
     written = {"json": output_options.json, "plot": output_options.plot, "save": output_options.save, **more}
     check_files([*outputs(written), *folders], inputs({**read, "the style": output_options.style}))
 
