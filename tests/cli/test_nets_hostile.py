@@ -410,13 +410,17 @@ def test_option_words(world, tried, seed):
             "search": ["--net", "logistic", "--data", "synthetic", "--out", "new", "--trials", "1", *FAST],
             "evaluate": ["run"],
             "plot": ["run"],
+            "report": ["run"],
             "data": ["--data", "synthetic"],
         }[name]
         option, word = known[draw.integers(len(known))], WORDS[draw.integers(len(WORDS))]
+        if option == "--open":
+            continue  # a browser
         if option in ("--epochs", "--trials", "--M", "--compile") and word.strip("-").isdigit():
             continue  # a right number of hours
         start = time.monotonic()
-        own = word if option in ("--json", "--plot", "--save") else ""  # what is no input of the command may be written
+        outputs = ("--json", "--plot", "--save", *(["--out"] if name == "report" else []))
+        own = word if option in outputs else ""  # what is no input of the command may be written
         tried([name, *base, option, word, "-q"], [path for path in read if str(path) != own])
         shutil.rmtree("new", ignore_errors=True)
         assert time.monotonic() - start < 60

@@ -36,6 +36,12 @@ def test_it_holds_curves_confusions_mistakes_settings_and_seeds(hw4nets, trained
     assert done.json["runs"]["other"] == {"epochs": 2, "finished": True}
 
 
+def test_its_plot_and_save_are_those_of_plot(hw4nets, trained):
+    assert hw4nets("plot", "run", "--plot", "a.svg", "--save", "a.csv", "-q").status == 0
+    report_of(hw4nets, "run", "--plot", "b.svg", "--save", "b.csv")
+    assert Path("a.csv").read_text() == Path("b.csv").read_text() and Path("b.svg").stat().st_size > 1000
+
+
 def test_an_unfinished_run_is_in_it(hw4nets, trained):
     for name in ("summary.json", "confusion.png", "worst.png"):
         Path("run", name).unlink()

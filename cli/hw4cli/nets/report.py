@@ -13,8 +13,9 @@ import click
 
 from hw4cli import json_record
 from hw4cli.exit_status import Exit
-from hw4cli.nets.options import REPORTING, SEED, Writing, options, take
+from hw4cli.nets.options import PLOT, REPORTING, RESULT_FILE, SEED, Writing, options, take
 from hw4cli.nets.outputs import PROGRAM, check_outputs, line, percent, recorded, write_json
+from hw4cli.nets.plot import about_run, write_runs
 from hw4cli.output_paths import Files
 from hw4cli.pages.markup import code, paragraph, section, table
 from hw4cli.pages.report import Chart, Charts, Series, made_by, png, report_page
@@ -56,11 +57,12 @@ class ReportedRun:
 @click.argument("runs", nargs=-1, required=True, metavar="RUN…")
 @click.option("--out", default="report.html", show_default=True, metavar="PATH", help="The file to write.")
 @click.option("--open", "opens", is_flag=True, help="Open it in a browser.")
-@options(SEED, REPORTING)
+@options(PLOT, RESULT_FILE, SEED, REPORTING)
 def command(runs: tuple[str, ...], out: str, opens: bool, seed: int, **given: Any) -> int:
     """A report on runs, unfinished ones too: one HTML file that asks no other host for anything.
 
-    It holds a table of the runs, their curves, and of each its confusions, worst mistakes and settings.
+    It holds a table of the runs, their curves, and of each its confusions, worst mistakes and settings. --plot and
+    --save write what those of `hw4nets plot` do.
     """
     writing = take(Writing, given)
     check_outputs(writing, {}, Files(f"--out {out}", out), runs=runs)
@@ -70,6 +72,7 @@ def command(runs: tuple[str, ...], out: str, opens: bool, seed: int, **given: An
     found = [_read(run) for run in dict.fromkeys(runs)]
     origin = json_record.origin(PROGRAM, seed, None)
     with recorded(writing, seed):
+        write_runs(writing, {one.name: one.history for one in found}, {about_run(Path(run))["pixels"] for run in runs})
         write_text(out, runs_report(found, origin))
     if opens:
         webbrowser.open(Path(out).resolve().as_uri())
