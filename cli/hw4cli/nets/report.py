@@ -25,9 +25,9 @@ from hw4nets.history import EpochRow
 from hw4nets.runs import CONFIG, CONFUSION, SUMMARY, WORST, read_history
 
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
-MOST_IMAGE_BYTES = 5_000_000
-FIGURES = {CONFUSION: "Confusions", WORST: "Worst mistakes"}
-COLUMNS = {  # of the table of runs, and the entries of a summary below them
+MOST_FIGURE_BYTES = 5_000_000
+RUN_FIGURES = {CONFUSION: "Confusions", WORST: "Worst mistakes"}
+RUN_COLUMNS = {  # of the table of runs, and the entries of a summary below them
     "network": "net",
     "parameters": "parameters",
     "epochs": "epochs",
@@ -87,7 +87,7 @@ def runs_report(runs: Sequence[ReportedRun], origin: dict[str, Any]) -> str:
     """The HTML of the report."""
     charts = Charts()
     parts = (
-        section("Runs", table(("run", *COLUMNS), map(_row, runs))),
+        section("Runs", table(("run", *RUN_COLUMNS), map(_row, runs))),
         section("Curves", *map(charts.place, _curves(runs))),
         *(_details(run) for run in runs),
         section("Made by", made_by(PROGRAM, origin)),
@@ -98,7 +98,7 @@ def runs_report(runs: Sequence[ReportedRun], origin: dict[str, Any]) -> str:
 
 def _read(folder: str) -> ReportedRun:
     path = Path(folder)
-    figures = {name: _image(path / name) for name in FIGURES if (path / name).is_file()}
+    figures = {name: _image(path / name) for name in RUN_FIGURES if (path / name).is_file()}
     return ReportedRun(
         folder,
         read_history(path),
@@ -110,9 +110,9 @@ def _read(folder: str) -> ReportedRun:
 
 def _image(path: Path) -> bytes:
     with path.open("rb") as file:
-        content = file.read(MOST_IMAGE_BYTES + 1)
-    if not content.startswith(PNG_MARK) or len(content) > MOST_IMAGE_BYTES:
-        raise InputError(f"{path} is no PNG of up to {MOST_IMAGE_BYTES:,} bytes; let train draw it again by --resume")
+        content = file.read(MOST_FIGURE_BYTES + 1)
+    if not content.startswith(PNG_MARK) or len(content) > MOST_FIGURE_BYTES:
+        raise InputError(f"{path} is no PNG of up to {MOST_FIGURE_BYTES:,} bytes; let train draw it again by --resume")
     return content
 
 
@@ -128,7 +128,7 @@ def _summary(path: Path) -> dict[str, Any]:
 
 def _row(run: ReportedRun) -> list[str]:
     known = {"epochs": len(run.history), "test_accuracy": run.history[-1].test_accuracy} | run.summary
-    return [run.name, *(_cell(key, known.get(key)) for key in COLUMNS.values())]
+    return [run.name, *(_cell(key, known.get(key)) for key in RUN_COLUMNS.values())]
 
 
 def _cell(key: str, value: Any) -> str:
@@ -154,7 +154,7 @@ def _curves(runs: Sequence[ReportedRun]) -> list[Chart]:
 
 
 def _details(run: ReportedRun) -> str:
-    labels = {name: f"{FIGURES[name]} of {run.name}" for name in run.figures}
+    labels = {name: f"{RUN_FIGURES[name]} of {run.name}" for name in run.figures}
     images = "".join(f"<div>{png(content, labels[name])}</div>" for name, content in run.figures.items())
     missing = "" if run.figures else paragraph("Not finished: there are no confusions and mistakes yet.", "soft")
     notes = [paragraph(str(note), "soft") for note in run.summary.get("notes", [])]
