@@ -79,14 +79,14 @@ def check_fits(model: nn.Module, side: int, classes: int) -> None:
     except RuntimeError as error:
         if out_of_memory(error):
             raise
-        advice = f"build it with `image_side={side}`"
+        advice = f"build it with image_side={side}"
         raise InputError(f"the network does not take images of {side}×{side}; {advice}") from error
     finally:
         model.train(was_training)
     if out.shape != (1, classes):
         raise InputError(
             f"the network's outputs have the shape {tuple(out.shape)} for one image of {classes} classes; "
-            f"build it with `class_count={classes}`"
+            f"build it with class_count={classes}"
         )
 
 
