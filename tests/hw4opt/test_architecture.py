@@ -58,6 +58,7 @@ ORDER = [
     *(
         "result",
         "fit",
+        "blocks",
         "crosscheck",
         "solver_conformance",
         "between",
