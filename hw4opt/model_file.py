@@ -10,9 +10,9 @@ import base64
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -33,8 +33,11 @@ from hw4opt.solution import Solution
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_argument, check_fields
 
+KIND = "hw4opt model"
 FORMAT = 3  # 1: an intercept was measured from 0; up to 2: no rows at points between the data
 FORMAT_WITHOUT_SHAPE_ROWS = 2
+
+R = TypeVar("R")
 
 
 def save(solution: Solution, path: str | Path) -> None:
@@ -43,17 +46,25 @@ def save(solution: Solution, path: str | Path) -> None:
     Raises `InputError` for a solution with numbers that are not finite, and for a term or kernel whose class cannot be
     imported.
     """
-    record = _pack(solution)
-    try:
-        text = json.dumps({**record, "sha256": _digest(record)}, allow_nan=False)
-    except ValueError as error:
-        which = f"this result ({solution.status.word})"
-        raise InputError(f"a model file holds finite numbers only and {which} has others: {error}") from error
-    write_text(path, text)
+    write_record(_pack(solution), path, f"this result ({solution.status.word})")
 
 
 def load(path: str | Path) -> Solution:
     """Read a model file; raises `ModelFileError` if it is damaged, of another kind, or newer than this package."""
+    return read_record(path, _unpack)
+
+
+def write_record(record: dict[str, Any], path: str | Path, which: str) -> None:
+    """Write a record with its checksum, in one piece; raises `InputError` for numbers that are not finite."""
+    try:
+        text = json.dumps({**record, "sha256": digest(record)}, allow_nan=False)
+    except ValueError as error:
+        raise InputError(f"a model file holds finite numbers only and {which} has others: {error}") from error
+    write_text(path, text)
+
+
+def read_record(path: str | Path, unpack: Callable[[dict[str, Any]], R]) -> R:
+    """What `unpack` makes of a record that was written; raises `ModelFileError`."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -62,7 +73,7 @@ def load(path: str | Path) -> Solution:
         ) from error
     try:
         with np.errstate(over="raise", invalid="raise"):  # parameters that no fit has had
-            return _unpack(json.loads(text))
+            return unpack(json.loads(text))
     except ModelFileError as error:
         raise ModelFileError(f"{path}: {error}") from error
     except Hw4Error as error:
@@ -71,7 +82,20 @@ def load(path: str | Path) -> Solution:
         raise ModelFileError(f"{path} is no model file of hw4opt, or it is damaged") from error
 
 
-def _digest(record: dict[str, Any]) -> str:
+def check_record(stored: dict[str, Any], kind: str, newest: int) -> None:
+    """Raise `ModelFileError` for a record of another kind or a newer format, with unknown terms, or damaged."""
+    if stored.get("kind") != kind:
+        raise ModelFileError("it is no model file of hw4opt" if kind == KIND else f"it is no {kind}")
+    if stored["format"] > newest:
+        newer = f"its format {stored['format']} is newer than this hw4opt reads ({newest})"
+        raise ModelFileError(f"{newer}; upgrade hw4opt")
+    _check_known(stored)
+    if stored.pop("sha256") != digest(stored):
+        raise ModelFileError("it is damaged: its contents do not match their checksum")
+
+
+def digest(record: dict[str, Any]) -> str:
+    """SHA-256 of a record."""
     return hashlib.sha256(json.dumps(record, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
@@ -81,11 +105,11 @@ def _pack(solution: Solution) -> dict[str, Any]:
     arrays = {"x": problem.x, "y": problem.y, "weights": problem.weights, "offset": problem.offset, "w": solution.w}
     return {
         "format": FORMAT if problem.shape_rows or solution.shapes else FORMAT_WITHOUT_SHAPE_ROWS,
-        "kind": "hw4opt model",
-        "arrays": {name: _encode(array) for name, array in arrays.items() if array is not None},
-        **_pack_model(problem.model),
-        "basis": None if solution.design.reduced is None else _pack_basis(solution.design.reduced),
-        "duals": {name: _encode(solution.duals[name]) for name in labels},
+        "kind": KIND,
+        "arrays": {name: encode(array) for name, array in arrays.items() if array is not None},
+        **pack_model(problem.model),
+        "basis": None if solution.design.reduced is None else pack_basis(solution.design.reduced),
+        "duals": {name: encode(solution.duals[name]) for name in labels},
         "solver": solution.solver,
         "status": solution.status.word,
         "certificate": solution.certificate.as_dict(),
@@ -100,7 +124,8 @@ def _pack(solution: Solution) -> dict[str, Any]:
     }
 
 
-def _pack_model(model: Model) -> dict[str, Any]:
+def pack_model(model: Model) -> dict[str, Any]:
+    """A model as a record holds it."""
     return {
         "kernel": None if model.kernel is None else packed("kernel", model.kernel),
         "loss": packed("loss", model.loss),
@@ -111,19 +136,20 @@ def _pack_model(model: Model) -> dict[str, Any]:
     }
 
 
-def _pack_basis(basis: Basis) -> dict[str, Any]:
+def pack_basis(basis: Basis) -> dict[str, Any]:
+    """A basis as a record holds it."""
     return {
-        "points": _encode(basis.points),
+        "points": encode(basis.points),
         "columns": basis.columns.tolist(),
-        "factor": _encode(basis.factor),
+        "factor": encode(basis.factor),
         "complete": basis.complete,
     }
 
 
 def _pack_held_out(fits: HeldOutFits) -> dict[str, Any]:
     return {
-        "w": _encode(fits.w),
-        "fold_of": _encode(fits.fold_of),
+        "w": encode(fits.w),
+        "fold_of": encode(fits.fold_of),
         "method": fits.method,
         "grouped": fits.grouped,
         "unproven": fits.unproven,
@@ -131,15 +157,8 @@ def _pack_held_out(fits: HeldOutFits) -> dict[str, Any]:
 
 
 def _unpack(stored: dict[str, Any]) -> Solution:
-    if stored.get("kind") != "hw4opt model":
-        raise ModelFileError("it is no model file of hw4opt")
-    if stored["format"] > FORMAT:
-        newer = f"its format {stored['format']} is newer than this hw4opt reads ({FORMAT})"
-        raise ModelFileError(f"{newer}; upgrade hw4opt")
-    _check_known(stored)
-    if stored.pop("sha256") != _digest(stored):
-        raise ModelFileError("it is damaged: its contents do not match their checksum")
-    problem, w = _unpack_problem(stored), _decode(stored["arrays"]["w"])
+    check_record(stored, KIND, FORMAT)
+    problem, w = _unpack_problem(stored), decode(stored["arrays"]["w"])
     if stored["basis"] is not None:
         problem.share_design(_with_basis(problem, stored["basis"]))
     if len(w) != problem.design.matrix.shape[1]:
@@ -166,9 +185,9 @@ def _unpack(stored: dict[str, Any]) -> Solution:
 
 
 def _unpack_problem(stored: dict[str, Any]) -> Problem:
-    arrays = {name: _decode(array) for name, array in stored["arrays"].items()}
+    arrays = {name: decode(array) for name, array in stored["arrays"].items()}
     check_argument("context", stored["context"], "dict[str, Any]", {})
-    model, names = _unpack_model(stored), ColumnNames().updated(stored["context"])
+    model, names = unpack_model(stored), ColumnNames().updated(stored["context"])
     problem = model.on(model.data_of(arrays["x"], arrays["y"], arrays.get("weights"), arrays.get("offset"), names))
     return with_stored_rows(problem, stored)
 
@@ -185,7 +204,8 @@ def _check_known(stored: dict[str, Any]) -> None:
         check_known(kind, term)
 
 
-def _unpack_model(stored: dict[str, Any]) -> Model:
+def unpack_model(stored: dict[str, Any]) -> Model:
+    """The model of what `pack_model` gave."""
     kernel = None if stored["kernel"] is None else unpacked("kernel", stored["kernel"])
     terms: dict[str, list[Any]] = {"loss": [], "regularizer": [], "constraint": []}
     for kind, term in _terms(stored):
@@ -198,8 +218,8 @@ def _with_basis(problem: Problem, stored: dict[str, Any]) -> Design:
     """The problem's design over the stored basis."""
     if problem.kernel is None:
         raise InputError("a linear design has no basis")
-    factor, columns = _decode(stored["factor"]), np.array(stored["columns"])
-    basis = Basis(problem.kernel, _decode(stored["points"]), columns, factor, stored["complete"])
+    factor, columns = decode(stored["factor"]), np.array(stored["columns"])
+    basis = Basis(problem.kernel, decode(stored["points"]), columns, factor, stored["complete"])
     _check_basis(problem, basis)
     return dataclasses.replace(problem.design, basis=basis)
 
@@ -208,7 +228,7 @@ def _unpack_duals(problem: Problem, stored: dict[str, Any]) -> dict[str, Array]:
     """The dual of every term by its label; old files give it under the term's name."""
     names = {term.label: term.name for term in problem.terms}
     sizes = {label: rows.count for rows in canonicalize(problem).terms for label in rows.names}
-    duals = {label: _decode(stored[label if label in stored else names[label]]) for label in sizes}
+    duals = {label: decode(stored[label if label in stored else names[label]]) for label in sizes}
     if len(duals) != len(stored) or any(duals[label].shape != (count,) for label, count in sizes.items()):
         raise ModelFileError("it is damaged: the duals do not fit the terms")
     return duals
@@ -216,7 +236,7 @@ def _unpack_duals(problem: Problem, stored: dict[str, Any]) -> dict[str, Array]:
 
 def _unpack_held_out(problem: Problem, stored: dict[str, Any]) -> HeldOutFits:
     """The fits without each fold; raises `InputError` for those that are none of the problem's."""
-    w, fold_of = _decode(stored["w"]), _decode(stored["fold_of"])
+    w, fold_of = decode(stored["w"]), decode(stored["fold_of"])
     if w.ndim != 2 or w.shape[1] != problem.design.matrix.shape[1] or not np.isfinite(w).all():
         raise InputError("the held-out fits do not fit the basis")
     if fold_of.shape != (len(problem.active_x),) or not np.array_equal(np.unique(fold_of), np.arange(len(w))):
@@ -277,12 +297,14 @@ def _existence(stored: dict[str, Any] | None) -> Existence | None:
     return Existence(stored["finite"], tuple(stored["rows"]), tuple(stored["columns"]), stored["supremum"])
 
 
-def _encode(array: Array) -> dict[str, Any]:
+def encode(array: Array) -> dict[str, Any]:
+    """An array as a record holds it."""
     data = np.ascontiguousarray(array, dtype="<f8")
     return {"shape": list(data.shape), "float64": base64.b64encode(data.tobytes()).decode("ascii")}
 
 
-def _decode(stored: dict[str, Any]) -> Array:
+def decode(stored: dict[str, Any]) -> Array:
+    """The array of what `encode` gave."""
     return (
         np.frombuffer(base64.b64decode(stored["float64"], validate=True), dtype="<f8")
         .reshape(stored["shape"])

@@ -91,9 +91,9 @@ class TableFiles:
             if _stamp(path) != stamp:
                 raise InputError(f"{path} was changed while it was read; start again")
 
-    def unpacked_bytes(self) -> int:
-        """About how many bytes the files' numbers take in memory."""
-        return sum(_unpacked(path) for path in self.paths)
+    def about_rows(self) -> int:
+        """About how many rows there are: of CSV files by the length of the first lines."""
+        return sum(_about_rows(path) for path in self.paths)
 
 
 def is_parquet(path: Path) -> bool:
@@ -134,8 +134,12 @@ def _names(path: Path) -> list[str]:
         return csv_header(str(path), csv.reader(_lines(path, file), strict=True))
 
 
-def _unpacked(path: Path) -> int:
-    return open_parquet(path).cells * 8 if is_parquet(path) else _stamp(path)[0]
+def _about_rows(path: Path) -> int:
+    if is_parquet(path):
+        return int(open_parquet(path).file.metadata.num_rows)
+    with _opened(path) as file:
+        lines = file.readlines(BYTES_AT_ONCE)
+    return _stamp(path)[0] * len(lines) // max(sum(map(len, lines)), 1)
 
 
 def _blocks(path: Path, names: Sequence[str]) -> Iterator[Table]:

@@ -139,11 +139,6 @@ class OpenParquet:
     file: Any  # pyarrow.parquet.ParquetFile
     names: list[str]
 
-    @property
-    def cells(self) -> int:
-        """Rows times columns."""
-        return self.file.metadata.num_rows * self.file.metadata.num_columns
-
 
 @contextmanager
 def reading(source: str) -> Iterator[None]:

@@ -63,7 +63,7 @@ class BuiltProblem:
 
 
 @dataclass(frozen=True)
-class _Terms:
+class ProblemTerms:
     """The terms that the options name; constraints are unresolved, because they may name columns of the table."""
 
     kernel: Kernel | None
@@ -79,7 +79,7 @@ def build_problem(options: ProblemOptions, groups: str | None = None, table: Tab
 
     table    the data, where they were read before; `options.data` then only names them
     """
-    terms = _terms(options)
+    terms = terms_of(options)
     table = read_data(options) if table is None else table
     roles = Roles(options.x, options.y, options.weights, options.offset, options.exposure, groups)
     columns = read_columns(table, options, roles, drop_first=terms.kernel is None and options.intercept)
@@ -102,7 +102,7 @@ def build_problem(options: ProblemOptions, groups: str | None = None, table: Tab
         kernel=terms.kernel,
         loss=terms.loss,
         regularizers=terms.regularizers,
-        constraints=_constraints(terms.constraints, names),
+        constraints=constraints_of(terms.constraints, names),
         weights=columns.without_dropped(columns.weights),
         offset=columns.without_dropped(poisson_options.log_offset(table, options.offset, options.exposure, used)),
         intercept=options.intercept,
@@ -135,7 +135,7 @@ def _automatic(loss: Loss, problem: Problem) -> dict[str, float]:
     }
 
 
-def _terms(options: ProblemOptions) -> _Terms:
+def terms_of(options: ProblemOptions) -> ProblemTerms:
     """The terms by name and parameters, checked before any file is read."""
     linear = options.design == "linear"
     for name, value in (("kernel", options.kernel), ("gamma", options.gamma)):
@@ -150,7 +150,7 @@ def _terms(options: ProblemOptions) -> _Terms:
     for spec in constraints:
         load("constraint", spec.name)
     weightless = [spec.name for spec in regularizers if "weight" not in spec.parameters]
-    return _Terms(
+    return ProblemTerms(
         None if linear else kernel_of("--kernel", kernel, 1.0 if options.gamma is None else options.gamma),
         cast(Loss, term_of("loss", "--loss", loss)),
         tuple(term_of("regularizer", "--reg", spec) for spec in regularizers),
@@ -193,7 +193,8 @@ def _check_varies(x: Array, names: Sequence[str]) -> None:
         raise InputError(f"{which} constant; a kernel design needs at least two different x")
 
 
-def _constraints(specs: Sequence[Spec], columns: Sequence[str]) -> list[Term]:
+def constraints_of(specs: Sequence[Spec], columns: Sequence[str]) -> list[Term]:
+    """The constraints, over features of these names. Raises `InputError`."""
     places = {name: place for place, name in enumerate(columns)}
     terms = [term_of("constraint", "--constraint", spec, places) for spec in specs]
     for (one, first), (other, second) in itertools.combinations(zip(specs, terms, strict=True), 2):

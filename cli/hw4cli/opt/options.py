@@ -111,6 +111,15 @@ version = version_option("hw4opt")
 
 DATA_TABLE = click.argument("data", required=False, metavar="[DATA]")
 
+DATA_FILES = click.argument("data", nargs=-1, metavar="[DATA]…")
+MEMORY = click.option(
+    "--memory",
+    metavar="BYTES",
+    callback=lambda context, parameter, text: None if text is None else bytes_of(context, parameter, text),
+    help="Memory that a table and its fit may take, as in 2GB; default: half of what is free. Larger tables are read a "
+    "block at a time, again and again, and so are several files, folders and patterns.",
+)
+
 TABLE = (
     click.option(
         "--missing",
@@ -136,8 +145,7 @@ CATEGORICAL = click.option(
     "left out. Repeat for more.",
 )
 
-PROBLEM = (
-    DATA_TABLE,
+COLUMNS_AND_TERMS = (
     click.option(
         "--x", metavar="COL[,COL…]", help="Feature columns; default: every numeric column that has no other role."
     ),
@@ -194,6 +202,8 @@ PROBLEM = (
         help="Repeat for more.",
     ),
 )
+
+PROBLEM = (DATA_TABLE, *COLUMNS_AND_TERMS)
 
 SOLVER: dict[str, Any] = {"cls": NameOption, "kind": "solver", "metavar": "NAME"}
 

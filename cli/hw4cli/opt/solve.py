@@ -15,10 +15,12 @@ from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.fit_warnings import dispersion_warnings, fit_warnings
 from hw4cli.opt.options import (
     ARRAYS,
+    COLUMNS_AND_TERMS,
+    DATA_FILES,
     KEEP_FOLDS,
+    MEMORY,
     MODEL_FILE,
     OUTPUT,
-    PROBLEM,
     SELECT,
     SEPARATED,
     SOLVE,
@@ -41,6 +43,7 @@ from hw4cli.opt.outputs import (
     write_json,
 )
 from hw4cli.opt.report import figure_line, show, summary, title, warn
+from hw4cli.opt.row_files import row_files
 from hw4cli.opt.select_hyperparameters import check_selection_options, choose
 from hw4cli.opt.shape_records import shape_part
 from hw4cli.options import options, take
@@ -57,18 +60,30 @@ log = logging.getLogger("hw4opt.cli")
 
 
 @click.command("solve")
-@options(PROBLEM, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, KEEP_FOLDS, MODEL_FILE, ARRAYS, OUTPUT)
-def command(**given: Any) -> int:
+@options(
+    *(DATA_FILES, COLUMNS_AND_TERMS, MEMORY, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, KEEP_FOLDS, MODEL_FILE),
+    *(ARRAYS, OUTPUT),
+)
+def command(data: tuple[str, ...], memory: int | None, **given: Any) -> int:
     """Fit a penalised or shape-constrained regression, and prove it.
 
-    DATA is a CSV with a header, or a Parquet file. Without it: the step data of the assignment.
+    DATA is a CSV with a header, or a Parquet file. Without it: the step data of the assignment. Several files, a folder
+    of them, a pattern in quotes such as 'data/*.parquet', and a file that needs more than --memory are read a block at
+    a time: by squared, huber, logistic and poisson loss with ridge, at given --gamma and weights.
     """
-    return solve(
+    given = {**given, "data": data[0] if len(data) == 1 else None}
+    records = (
         take(ProblemOptions, given),
         take(SolverOptions, given),
         take(SelectionOptions, given),
         take(OutputOptions, given),
     )
+    files = row_files(data, memory)
+    if files is None:
+        return solve(*records)
+    from hw4cli.opt.solve_blocks import solve_in_blocks  # deferred: most fits are of rows in memory
+
+    return solve_in_blocks(files, *records)
 
 
 def solve(
