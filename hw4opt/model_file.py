@@ -6,19 +6,16 @@ such classes only from where you would run code from.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import hashlib
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from hw4opt.design import Design
 from hw4opt.design.basis import Basis
-from hw4opt.errors import Hw4Error, InputError, ModelFileError
+from hw4opt.errors import InputError, ModelFileError
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.inference.intervals import refusal
@@ -27,17 +24,15 @@ from hw4opt.problem import ColumnNames, HeldOutFits, Model, Problem
 from hw4opt.problem.stored import check_known, packed, unpacked
 from hw4opt.proof.certificate import Certificate
 from hw4opt.proof.existence import Existence
-from hw4opt.running.files import write_text
+from hw4opt.running.records import decode, digest, encode, read_record, write_record
 from hw4opt.shapes.stored import pack_shapes, unpack_proofs, with_stored_rows
 from hw4opt.solution import Solution
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_argument, check_fields
 
-KIND = "hw4opt model"
-FORMAT = 3  # 1: an intercept was measured from 0; up to 2: no rows at points between the data
+MODEL_KIND = "hw4opt model"
+MODEL_FORMAT = 3  # 1: an intercept was measured from 0; up to 2: no rows at points between the data
 FORMAT_WITHOUT_SHAPE_ROWS = 2
-
-R = TypeVar("R")
 
 
 def save(solution: Solution, path: str | Path) -> None:
@@ -54,38 +49,10 @@ def load(path: str | Path) -> Solution:
     return read_record(path, _unpack)
 
 
-def write_record(record: dict[str, Any], path: str | Path, which: str) -> None:
-    """Write a record with its checksum, in one piece; raises `InputError` for numbers that are not finite."""
-    try:
-        text = json.dumps({**record, "sha256": digest(record)}, allow_nan=False)
-    except ValueError as error:
-        raise InputError(f"a model file holds finite numbers only and {which} has others: {error}") from error
-    write_text(path, text)
-
-
-def read_record(path: str | Path, unpack: Callable[[dict[str, Any]], R]) -> R:
-    """What `unpack` makes of a record that was written; raises `ModelFileError`."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelFileError(
-            f"cannot read the model file {path}: {getattr(error, 'strerror', None) or 'it is not text'}"
-        ) from error
-    try:
-        with np.errstate(over="raise", invalid="raise"):  # parameters that no fit has had
-            return unpack(json.loads(text))
-    except ModelFileError as error:
-        raise ModelFileError(f"{path}: {error}") from error
-    except Hw4Error as error:
-        raise ModelFileError(f"{path} is damaged: {error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
-        raise ModelFileError(f"{path} is no model file of hw4opt, or it is damaged") from error
-
-
 def check_record(stored: dict[str, Any], kind: str, newest: int) -> None:
     """Raise `ModelFileError` for a record of another kind or a newer format, with unknown terms, or damaged."""
     if stored.get("kind") != kind:
-        raise ModelFileError("it is no model file of hw4opt" if kind == KIND else f"it is no {kind}")
+        raise ModelFileError("it is no model file of hw4opt" if kind == MODEL_KIND else f"it is no {kind}")
     if stored["format"] > newest:
         newer = f"its format {stored['format']} is newer than this hw4opt reads ({newest})"
         raise ModelFileError(f"{newer}; upgrade hw4opt")
@@ -94,18 +61,13 @@ def check_record(stored: dict[str, Any], kind: str, newest: int) -> None:
         raise ModelFileError("it is damaged: its contents do not match their checksum")
 
 
-def digest(record: dict[str, Any]) -> str:
-    """SHA-256 of a record."""
-    return hashlib.sha256(json.dumps(record, sort_keys=True, allow_nan=False).encode()).hexdigest()
-
-
 def _pack(solution: Solution) -> dict[str, Any]:
     problem = solution.problem
     labels = [name for term in canonicalize(problem).terms for name in term.names]  # a batch has rows for weight 0, too
     arrays = {"x": problem.x, "y": problem.y, "weights": problem.weights, "offset": problem.offset, "w": solution.w}
     return {
-        "format": FORMAT if problem.shape_rows or solution.shapes else FORMAT_WITHOUT_SHAPE_ROWS,
-        "kind": KIND,
+        "format": MODEL_FORMAT if problem.shape_rows or solution.shapes else FORMAT_WITHOUT_SHAPE_ROWS,
+        "kind": MODEL_KIND,
         "arrays": {name: encode(array) for name, array in arrays.items() if array is not None},
         **pack_model(problem.model),
         "basis": None if solution.design.reduced is None else pack_basis(solution.design.reduced),
@@ -157,7 +119,7 @@ def _pack_held_out(fits: HeldOutFits) -> dict[str, Any]:
 
 
 def _unpack(stored: dict[str, Any]) -> Solution:
-    check_record(stored, KIND, FORMAT)
+    check_record(stored, MODEL_KIND, MODEL_FORMAT)
     problem, w = _unpack_problem(stored), decode(stored["arrays"]["w"])
     if stored["basis"] is not None:
         problem.share_design(_with_basis(problem, stored["basis"]))
@@ -295,18 +257,3 @@ def _existence(stored: dict[str, Any] | None) -> Existence | None:
     if stored is None:
         return None
     return Existence(stored["finite"], tuple(stored["rows"]), tuple(stored["columns"]), stored["supremum"])
-
-
-def encode(array: Array) -> dict[str, Any]:
-    """An array as a record holds it."""
-    data = np.ascontiguousarray(array, dtype="<f8")
-    return {"shape": list(data.shape), "float64": base64.b64encode(data.tobytes()).decode("ascii")}
-
-
-def decode(stored: dict[str, Any]) -> Array:
-    """The array of what `encode` gave."""
-    return (
-        np.frombuffer(base64.b64decode(stored["float64"], validate=True), dtype="<f8")
-        .reshape(stored["shape"])
-        .astype(float)
-    )

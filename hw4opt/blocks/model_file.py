@@ -13,24 +13,27 @@ from hw4opt.design.basis import Basis
 from hw4opt.errors import ModelFileError
 from hw4opt.form.answer import Status
 from hw4opt.kernels import VALUE
-from hw4opt.model_file import (
-    check_record,
-    decode,
-    encode,
-    pack_basis,
-    pack_model,
-    read_record,
-    unpack_model,
-    write_record,
-)
+from hw4opt.model_file import check_record, pack_basis, pack_model, unpack_model
 from hw4opt.proof.certificate import Certificate
 from hw4opt.proof.existence import Existence
+from hw4opt.running.records import decode, encode, read_record, write_record
 from hw4opt.validation.arguments import check_fields, checked
 
-KIND = "hw4opt model of rows in blocks"
-FORMAT = 1
-ARRAYS = ("center", "spread", "span", "w")
-PLAIN = ("level", "count", "largest", "iterations", "passes", "seconds", "has_offset", "columns", "context", "note")
+BLOCKS_KIND = "hw4opt model of rows in blocks"
+BLOCKS_FORMAT = 1
+STORED_ARRAYS = ("center", "spread", "span", "w")
+STORED_FIELDS = (
+    "level",
+    "count",
+    "largest",
+    "iterations",
+    "passes",
+    "seconds",
+    "has_offset",
+    "columns",
+    "context",
+    "note",
+)
 
 
 def is_blocks_file(path: str | Path) -> bool:
@@ -39,7 +42,7 @@ def is_blocks_file(path: str | Path) -> bool:
         if not Path(path).is_file():  # a FIFO can be read once
             return False
         with Path(path).open(encoding="utf-8", errors="replace") as file:
-            return f'"kind": "{KIND}"' in file.read(100)
+            return f'"kind": "{BLOCKS_KIND}"' in file.read(100)
     except (OSError, ValueError):
         return False
 
@@ -49,15 +52,15 @@ def save_blocks(result: BlocksResult, path: str | Path) -> None:
     """Write one file, in one piece. Raises `InputError` for a result with numbers that are not finite."""
     basis, existence = result.design.reduced, result.existence
     record = {
-        "format": FORMAT,
-        "kind": KIND,
-        "arrays": {name: encode(getattr(result, name)) for name in ARRAYS},
+        "format": BLOCKS_FORMAT,
+        "kind": BLOCKS_KIND,
+        "arrays": {name: encode(getattr(result, name)) for name in STORED_ARRAYS},
         **pack_model(result.model),
         "basis": None if basis is None else pack_basis(basis),
         "status": result.status.word,
         "certificate": result.certificate.as_dict(),
         "existence": None if existence is None else {"finite": existence.finite, "columns": list(existence.columns)},
-        **{name: getattr(result, name) for name in PLAIN},
+        **{name: getattr(result, name) for name in STORED_FIELDS},
     }
     write_record(record, path, f"this result ({result.status.word})")
 
@@ -69,8 +72,8 @@ def load_blocks(path: str | Path) -> BlocksResult:
 
 
 def _unpacked(stored: dict[str, Any]) -> BlocksResult:
-    check_record(stored, KIND, FORMAT)
-    model, arrays = unpack_model(stored), {name: decode(stored["arrays"][name]) for name in ARRAYS}
+    check_record(stored, BLOCKS_KIND, BLOCKS_FORMAT)
+    model, arrays = unpack_model(stored), {name: decode(stored["arrays"][name]) for name in STORED_ARRAYS}
     width, r = len(arrays["center"]), width_of(stored)
     shapes = {"center": (width,), "spread": (width,), "span": (2, width), "w": (r + model.intercept,)}
     if any(arrays[name].shape != shape or not np.isfinite(arrays[name]).all() for name, shape in shapes.items()):
@@ -91,7 +94,7 @@ def _unpacked(stored: dict[str, Any]) -> BlocksResult:
         certificate=Certificate(**stored["certificate"]),
         existence=None if existence is None else Existence(existence["finite"], columns=tuple(existence["columns"])),
         **arrays,
-        **{name: stored[name] for name in PLAIN},
+        **{name: stored[name] for name in STORED_FIELDS},
     )
     check_fields(found)
     check_fields(found.certificate)

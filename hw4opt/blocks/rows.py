@@ -15,7 +15,7 @@ from hw4opt.validation.arguments import checked
 
 BLOCK_ROWS = 16_384  # rows of a block, whatever parts the source has: sums do not depend on those
 
-T = TypeVar("T", covariant=True)
+Made = TypeVar("Made", covariant=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +98,10 @@ def in_blocks(parts: Iterable[DataRows]) -> Iterator[DataRows]:
 
 
 @dataclass(frozen=True, eq=False)
-class Anew(Generic[T]):
+class Anew(Generic[Made]):
     """An iterable that makes its items anew for every pass over it."""
 
-    make: Callable[[], Iterator[T]]
+    make: Callable[[], Iterator[Made]]
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Iterator[Made]:
         return self.make()

@@ -22,7 +22,7 @@ from hw4opt import (
     TotalVariation,
     fit,
 )
-from hw4opt.model_file import digest
+from hw4opt.running.records import digest
 from hw4opt.selection import select
 
 X = np.linspace(0, 1, 12)

@@ -111,15 +111,6 @@ version = version_option("hw4opt")
 
 DATA_TABLE = click.argument("data", required=False, metavar="[DATA]")
 
-DATA_FILES = click.argument("data", nargs=-1, metavar="[DATA]…")
-MEMORY = click.option(
-    "--memory",
-    metavar="BYTES",
-    callback=lambda context, parameter, text: None if text is None else bytes_of(context, parameter, text),
-    help="Memory that a table and its fit may take, as in 2GB; default: half of what is free. Larger tables are read a "
-    "block at a time, again and again, and so are several files, folders and patterns.",
-)
-
 TABLE = (
     click.option(
         "--missing",

@@ -17,13 +17,13 @@ from hw4cli.opt.columns import LARGEST_VALUE
 from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.extrapolation import OUTSIDE_ADVICE, RowRange, with_empty_rows
 from hw4cli.opt.model_columns import NewRows, new_rows, target_of
-from hw4cli.opt.options import ARRAYS, MEMORY, MODEL_FILE, OUTPUT, TABLE, OutputOptions
+from hw4cli.opt.options import ARRAYS, MODEL_FILE, OUTPUT, TABLE, OutputOptions
 from hw4cli.opt.outputs import check_outputs, draw, provenance, with_arrays, write_json
 from hw4cli.opt.predict_fit import FitPredictor
 from hw4cli.opt.predict_mixture import MixturePredictor
 from hw4cli.opt.predictors import MixtureColumns, PredictionRows, PredictOptions, Predictor
 from hw4cli.opt.report import figure_line, show, value_range, warn
-from hw4cli.opt.row_files import is_parquet_name, row_files
+from hw4cli.opt.row_files import MEMORY_OPTION, is_parquet_name, row_files
 from hw4cli.options import options, take, typed
 from hw4cli.progress import Bar
 from hw4opt import InputError, Result, Status
@@ -94,7 +94,7 @@ def parse_levels(context: click.Context, parameter: click.Parameter, text: str |
     show_default=True,
     help="plus: jackknife+ or CV+. base: around the prediction. minmax: around all held-out predictions.",
 )
-@options(TABLE, MEMORY, MODEL_FILE, ARRAYS, OUTPUT)
+@options(TABLE, MEMORY_OPTION, MODEL_FILE, ARRAYS, OUTPUT)
 def command(memory: int | None, offset: str | None, exposure: str | None, **given: Any) -> int:
     """Predict with a saved model: MODEL is a file of `hw4opt solve --save` or `em --save`, DATA a CSV or Parquet file.
 

@@ -5,12 +5,23 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import click
+
+from hw4cli.opt.options import bytes_of
 from hw4opt.errors import InputError
 from hw4opt.tables import STDIN, TableFiles
 from hw4opt.tables.files import PARQUET_SUFFIXES
 
 BASIS_COLUMNS = 64  # of a table's basis, about: what a fit in memory takes for each row
 CELL_BYTES = 80  # of a cell of a CSV, which is a Python string
+DATA_FILES = click.argument("data", nargs=-1, metavar="[DATA]…")
+MEMORY_OPTION = click.option(
+    "--memory",
+    metavar="BYTES",
+    callback=lambda context, parameter, text: None if text is None else bytes_of(context, parameter, text),
+    help="Memory that a table and its fit may take, as in 2GB; default: half of what is free. Larger tables are read a "
+    "block at a time, again and again, and so are several files, folders and patterns.",
+)
 MEMORY_INFO = Path("/proc/meminfo")
 
 

@@ -16,9 +16,7 @@ from hw4cli.opt.fit_warnings import dispersion_warnings, fit_warnings
 from hw4cli.opt.options import (
     ARRAYS,
     COLUMNS_AND_TERMS,
-    DATA_FILES,
     KEEP_FOLDS,
-    MEMORY,
     MODEL_FILE,
     OUTPUT,
     SELECT,
@@ -43,7 +41,7 @@ from hw4cli.opt.outputs import (
     write_json,
 )
 from hw4cli.opt.report import figure_line, show, summary, title, warn
-from hw4cli.opt.row_files import row_files
+from hw4cli.opt.row_files import DATA_FILES, MEMORY_OPTION, row_files
 from hw4cli.opt.select_hyperparameters import check_selection_options, choose
 from hw4cli.opt.shape_records import shape_part
 from hw4cli.options import options, take
@@ -61,7 +59,7 @@ log = logging.getLogger("hw4opt.cli")
 
 @click.command("solve")
 @options(
-    *(DATA_FILES, COLUMNS_AND_TERMS, MEMORY, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, KEEP_FOLDS, MODEL_FILE),
+    *(DATA_FILES, COLUMNS_AND_TERMS, MEMORY_OPTION, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, KEEP_FOLDS, MODEL_FILE),
     *(ARRAYS, OUTPUT),
 )
 def command(data: tuple[str, ...], memory: int | None, **given: Any) -> int:

@@ -84,7 +84,7 @@ def test_another_process_loads_the_class_or_says_that_it_is_missing(tmp_path):
     ],
 )
 def test_an_import_path_that_is_no_term_is_refused(tmp_path, path, sentence):
-    from hw4opt.model_file import digest
+    from hw4opt.running.records import digest
 
     own_result().save(tmp_path / "model.json")
     stored = json.loads((tmp_path / "model.json").read_text())
