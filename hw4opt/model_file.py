@@ -7,21 +7,19 @@ such classes only from where you would run code from.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hw4opt.design import Design
-from hw4opt.design.basis import Basis
+from hw4opt.design import Sum
 from hw4opt.errors import InputError, ModelFileError
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.inference.intervals import refusal
-from hw4opt.kernels import FUNCTIONAL_OF_ORDER, VALUE, Precomputed
-from hw4opt.problem import ColumnNames, HeldOutFits, Model, Problem
-from hw4opt.problem.stored import check_known, packed, unpacked
+from hw4opt.problem import ColumnNames, HeldOutFits, Problem
+from hw4opt.problem.stored_design import pack_design, unpack_design
+from hw4opt.problem.stored_model import check_model_known, pack_model, unpack_model
 from hw4opt.proof.certificate import Certificate
 from hw4opt.proof.existence import Existence
 from hw4opt.running.records import decode, digest, encode, read_record, write_record
@@ -31,7 +29,10 @@ from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_argument, check_fields
 
 MODEL_KIND = "hw4opt model"
-MODEL_FORMAT = 3  # 1: an intercept was measured from 0; up to 2: no rows at points between the data
+MODEL_FORMAT = (
+    4  # 1: an intercept was measured from 0; up to 2: no rows at points between the data; up to 3: no components
+)
+FORMAT_WITHOUT_COMPONENTS = 3
 FORMAT_WITHOUT_SHAPE_ROWS = 2
 
 
@@ -56,7 +57,7 @@ def check_record(stored: dict[str, Any], kind: str, newest: int) -> None:
     if stored["format"] > newest:
         newer = f"its format {stored['format']} is newer than this hw4opt reads ({newest})"
         raise ModelFileError(f"{newer}; upgrade hw4opt")
-    _check_known(stored)
+    check_model_known(stored)
     if stored.pop("sha256") != digest(stored):
         raise ModelFileError("it is damaged: its contents do not match their checksum")
 
@@ -66,11 +67,11 @@ def _pack(solution: Solution) -> dict[str, Any]:
     labels = [name for term in canonicalize(problem).terms for name in term.names]  # a batch has rows for weight 0, too
     arrays = {"x": problem.x, "y": problem.y, "weights": problem.weights, "offset": problem.offset, "w": solution.w}
     return {
-        "format": MODEL_FORMAT if problem.shape_rows or solution.shapes else FORMAT_WITHOUT_SHAPE_ROWS,
+        "format": _format_of(solution),
         "kind": MODEL_KIND,
         "arrays": {name: encode(array) for name, array in arrays.items() if array is not None},
         **pack_model(problem.model),
-        "basis": None if solution.design.reduced is None else pack_basis(solution.design.reduced),
+        **pack_design(solution.design),
         "duals": {name: encode(solution.duals[name]) for name in labels},
         "solver": solution.solver,
         "status": solution.status.word,
@@ -86,26 +87,11 @@ def _pack(solution: Solution) -> dict[str, Any]:
     }
 
 
-def pack_model(model: Model) -> dict[str, Any]:
-    """A model as a record holds it."""
-    return {
-        "kernel": None if model.kernel is None else packed("kernel", model.kernel),
-        "loss": packed("loss", model.loss),
-        "regularizers": [packed("regularizer", term) for term in model.regularizers],
-        "constraints": [packed("constraint", term) for term in model.constraints],
-        "intercept": model.intercept,
-        "standardize": model.standardize,
-    }
-
-
-def pack_basis(basis: Basis) -> dict[str, Any]:
-    """A basis as a record holds it."""
-    return {
-        "points": encode(basis.points),
-        "columns": basis.columns.tolist(),
-        "factor": encode(basis.factor),
-        "complete": basis.complete,
-    }
+def _format_of(solution: Solution) -> int:
+    """The oldest that holds the solution."""
+    if isinstance(solution.problem.kernel, Sum):
+        return MODEL_FORMAT
+    return FORMAT_WITHOUT_COMPONENTS if solution.problem.shape_rows or solution.shapes else FORMAT_WITHOUT_SHAPE_ROWS
 
 
 def _pack_held_out(fits: HeldOutFits) -> dict[str, Any]:
@@ -121,8 +107,8 @@ def _pack_held_out(fits: HeldOutFits) -> dict[str, Any]:
 def _unpack(stored: dict[str, Any]) -> Solution:
     check_record(stored, MODEL_KIND, MODEL_FORMAT)
     problem, w = _unpack_problem(stored), decode(stored["arrays"]["w"])
-    if stored["basis"] is not None:
-        problem.share_design(_with_basis(problem, stored["basis"]))
+    if (design := unpack_design(problem, stored)) is not None:
+        problem.share_design(design)
     if len(w) != problem.design.matrix.shape[1]:
         raise ModelFileError("it is damaged: the point does not fit the basis")
     if (held_out := stored.get("held_out")) is not None:
@@ -154,38 +140,6 @@ def _unpack_problem(stored: dict[str, Any]) -> Problem:
     return with_stored_rows(problem, stored)
 
 
-def _terms(stored: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The kind and the stored form of every term."""
-    yield "loss", stored["loss"]
-    yield from (("regularizer", term) for term in stored["regularizers"])
-    yield from (("constraint", term) for term in stored["constraints"])
-
-
-def _check_known(stored: dict[str, Any]) -> None:
-    for kind, term in _terms(stored):
-        check_known(kind, term)
-
-
-def unpack_model(stored: dict[str, Any]) -> Model:
-    """The model of what `pack_model` gave."""
-    kernel = None if stored["kernel"] is None else unpacked("kernel", stored["kernel"])
-    terms: dict[str, list[Any]] = {"loss": [], "regularizer": [], "constraint": []}
-    for kind, term in _terms(stored):
-        terms[kind].append(unpacked(kind, term))
-    flags = stored["intercept"], stored["standardize"]
-    return Model(kernel, terms["loss"][0], terms["regularizer"], terms["constraint"], *flags)
-
-
-def _with_basis(problem: Problem, stored: dict[str, Any]) -> Design:
-    """The problem's design over the stored basis."""
-    if problem.kernel is None:
-        raise InputError("a linear design has no basis")
-    factor, columns = decode(stored["factor"]), np.array(stored["columns"])
-    basis = Basis(problem.kernel, decode(stored["points"]), columns, factor, stored["complete"])
-    _check_basis(problem, basis)
-    return dataclasses.replace(problem.design, basis=basis)
-
-
 def _unpack_duals(problem: Problem, stored: dict[str, Any]) -> dict[str, Array]:
     """The dual of every term by its label; old files give it under the term's name."""
     names = {term.label: term.name for term in problem.terms}
@@ -210,24 +164,6 @@ def _unpack_held_out(problem: Problem, stored: dict[str, Any]) -> HeldOutFits:
     if not 0 <= fits.unproven <= fits.folds:
         raise InputError("the held-out fits are said to lack more proofs than there are fits")
     return fits
-
-
-def _check_basis(problem: Problem, basis: Basis) -> None:
-    """Raise `InputError` for a basis that is none of the problem's design."""
-    r, width = len(basis.points), 1 if isinstance(problem.kernel, Precomputed) else problem.x.shape[1]
-    kinds = {VALUE, *problem.design.slopes, *(FUNCTIONAL_OF_ORDER[one.derivative] for one in problem.design.appended)}
-    if basis.points.shape != (r, width) or basis.factor.shape != (r, r) or basis.columns.shape != (r,):
-        raise InputError("the basis does not fit the data")
-    if not isinstance(basis.complete, bool) or not {type(column) for column in basis.columns.tolist()} <= {int}:
-        raise InputError("the basis holds something that is no column")
-    if not set(basis.columns.tolist()) <= kinds or (
-        isinstance(problem.kernel, Precomputed) and not _are_rows(basis.points, problem)
-    ):
-        raise InputError("the basis names a column or row that the data do not have")
-
-
-def _are_rows(points: Array, problem: Problem) -> bool:
-    return bool(np.isin(points, np.arange(len(problem.active_x))).all())
 
 
 def _check_records(solution: Solution) -> None:

@@ -82,7 +82,9 @@ def certify(blocked: BlockedRows, w: Array, trivial: Trivial) -> BlockedProof:
     stationarity = off / (size or off or 1.0)
     truncation = left_out**2 / (4 * ridge) if ridge else 0.0
     numbers = [*(0.0, value + charged[0], gap[0], scale[0], unsure + of_cost[0], stationarity, 0.0, truncation, ridge)]
-    certificate = certificate_of(blocked.design.intercept, [float(one) for one in numbers], None, balanced)
+    certificate = certificate_of(
+        "intercept" if blocked.design.intercept else None, [float(one) for one in numbers], None, balanced
+    )
     return BlockedProof(certificate, totals.largest)
 
 

@@ -21,7 +21,7 @@ from hw4opt.blocks.reference import trivial_fit
 from hw4opt.blocks.result import BlocksResult
 from hw4opt.blocks.rows import DataRows, RowSource
 from hw4opt.blocks.survey import Survey, survey
-from hw4opt.design import Design
+from hw4opt.design import Design, Sum
 from hw4opt.errors import InputError, RefusedError, listed
 from hw4opt.fit import STATIONARY_GAP, UNATTAINED, choose, solve_with
 from hw4opt.form.answer import Status
@@ -44,6 +44,8 @@ def refuse(model: Model) -> str | None:
     instead = "fit it to rows in memory: one file, and a larger `memory`"
     if isinstance(model.kernel, Precomputed):
         return f"rows in blocks have no Gram matrix; {instead}"
+    if isinstance(model.kernel, Sum):
+        return f"a sum of components cannot be had over rows in blocks; {instead}"
     others = [term.label for term in (*model.regularizers, *model.constraints) if not isinstance(term, Ridge)]
     if others:
         return f"{listed(others)} cannot be had over rows in blocks, which take ridge alone; {instead}"

@@ -13,7 +13,9 @@ from hw4opt.design.basis import Basis
 from hw4opt.errors import ModelFileError
 from hw4opt.form.answer import Status
 from hw4opt.kernels import VALUE
-from hw4opt.model_file import check_record, pack_basis, pack_model, unpack_model
+from hw4opt.model_file import check_record
+from hw4opt.problem.stored_design import pack_design
+from hw4opt.problem.stored_model import pack_model, unpack_model
 from hw4opt.proof.certificate import Certificate
 from hw4opt.proof.existence import Existence
 from hw4opt.running.records import decode, encode, read_record, write_record
@@ -50,13 +52,13 @@ def is_blocks_file(path: str | Path) -> bool:
 @checked
 def save_blocks(result: BlocksResult, path: str | Path) -> None:
     """Write one file, in one piece. Raises `InputError` for a result with numbers that are not finite."""
-    basis, existence = result.design.reduced, result.existence
+    existence = result.existence
     record = {
         "format": BLOCKS_FORMAT,
         "kind": BLOCKS_KIND,
         "arrays": {name: encode(getattr(result, name)) for name in STORED_ARRAYS},
         **pack_model(result.model),
-        "basis": None if basis is None else pack_basis(basis),
+        **pack_design(result.design),
         "status": result.status.word,
         "certificate": result.certificate.as_dict(),
         "existence": None if existence is None else {"finite": existence.finite, "columns": list(existence.columns)},

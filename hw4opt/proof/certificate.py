@@ -42,7 +42,8 @@ class Certificate:
                                  x-range over that
     largest_drop                 largest fall below the running maximum (rise above the minimum) under an order
                                  constraint, units of y
-    norm_bound                   √((gap + truncation)/ridge): times √k(x,x) it bounds |f̂(x) - f*(x)|
+    norm_bound                   √((gap + truncation)/ridge): times √k(x,x) it bounds |f̂(x) - f*(x)|; of a sum, ridge
+                                 is the largest ρ_j, and k(x,x) stands for Σ_j k_j(x,x) ρ/ρ_j over the ρ_j > 0
     gap_scale                    what the fit explains (gap_scale.py)
     gap_rounding                 what rounding may have added to or taken from the sum that is the gap
     """
@@ -154,12 +155,17 @@ def certify(form: Form, w: Array, u: Array, interior: Array | None = None) -> Pr
     numbers = np.array([wrong, sums.value + charged, gap, scale, unsure, *sizes, form.ridge]).T.tolist()
     drops = [None] * form.batch if drop is None else drop.tolist()
     rows = zip(numbers, drops, balanced.tolist(), strict=True)
-    return Proof([certificate_of(form.design.intercept, *row) for row in rows], w, u)
+    unbounded = "intercept" if form.design.intercept else None
+    if (form.penalty[:, : -int(form.design.intercept) or None] == 0).any():
+        unbounded = "intercept and components"
+    return Proof([certificate_of(unbounded, *row) for row in rows], w, u)
 
 
-def certificate_of(intercept: bool, numbers: Sequence[float], drop: float | None, balanced: bool) -> Certificate:
-    """The certificate of one problem from its numbers, in the order of `certify`; balanced: whether Cᵀu = 0 on
-    unpenalised columns."""
+def certificate_of(unbounded: str | None, numbers: Sequence[float], drop: float | None, balanced: bool) -> Certificate:
+    """The certificate of one problem from its numbers, in the order of `certify`.
+
+    unbounded    what no penalty reaches, which the bound leaves out;  balanced    whether Cᵀu = 0 on its columns
+    """
     wrong, objective, gap, scale, unsure, stationarity, violation, truncation, ridge = numbers
     reason = _reason(wrong, balanced, gap)
     return Certificate(
@@ -173,7 +179,7 @@ def certificate_of(intercept: bool, numbers: Sequence[float], drop: float | None
         truncation=truncation,
         norm_bound=None if reason or ridge == 0 else math.sqrt((gap + truncation) / ridge),
         reason=reason,
-        norm_bound_reason=reason or _bound_reason(intercept, ridge),
+        norm_bound_reason=reason or _bound_reason(unbounded, ridge),
         gap_scale=scale,
         gap_rounding=unsure,
     )
@@ -245,10 +251,10 @@ def _reason(wrong: float, balanced: bool, gap: float) -> str | None:
     return None if math.isfinite(gap) else "the point lies outside the domain of a term"
 
 
-def _bound_reason(intercept: bool, ridge: float) -> str | None:
+def _bound_reason(unbounded: str | None, ridge: float) -> str | None:
     if ridge == 0:
         return "ridge is 0: the objective is not strongly convex"
-    return "the bound covers the fit without its unpenalised intercept" if intercept else None
+    return None if unbounded is None else f"the bound covers the fit without its unpenalised {unbounded}"
 
 
 def _truncation(form: Form, u: Array, scale: Array) -> Array:
@@ -258,12 +264,15 @@ def _truncation(form: Form, u: Array, scale: Array) -> Array:
     Above, where that is enough for an answer to be certified, and below, where it is next to nothing, it is the bound
     (Σ_j |s_j| √d_j)²/(4 ridge) with d = diag(K - BBᵀ), which costs no kernel values.
     """
-    if form.design.kernel is None or not form.ridge.any():
-        return np.zeros(form.batch)
-    s, ridge = form.spread(u), np.where(form.ridge > 0, form.ridge, np.inf)
-    bound = np.square(np.abs(s) @ np.sqrt(form.design.left_over)) / (4 * ridge)
-    allowed = NEGLIGIBLE_TRUNCATION if s.shape[1] <= MAX_EXACT_TRUNCATION_ROWS else MAX_TRUNCATION
-    unclear = bound > allowed * scale
-    if unclear.any():
-        bound[unclear] = np.minimum(bound[unclear], form.design.left_out(s[unclear]) / (4 * ridge[unclear]))
-    return bound
+    total = np.zeros(form.batch)
+    if not form.ridge.any():
+        return total
+    for design, s, ridge in form.design.kernel_duals(form.spread(u), form.penalty, form.ridge):
+        ridge = np.where(ridge > 0, ridge, np.inf)
+        bound = np.square(np.abs(s) @ np.sqrt(design.left_over)) / (4 * ridge)
+        allowed = NEGLIGIBLE_TRUNCATION if s.shape[1] <= MAX_EXACT_TRUNCATION_ROWS else MAX_TRUNCATION
+        unclear = bound > allowed * scale
+        if unclear.any():
+            bound[unclear] = np.minimum(bound[unclear], design.left_out(s[unclear]) / (4 * ridge[unclear]))
+        total += bound
+    return total

@@ -8,6 +8,7 @@ from typing import Any
 from hw4cli.opt import poisson_options
 from hw4cli.opt.build_problem import constraints_of, terms_of
 from hw4cli.opt.columns import Roles
+from hw4cli.opt.components import is_sum
 from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.options import OutputOptions, ProblemOptions, SelectionOptions, SolverOptions
 from hw4cli.opt.outputs import check_outputs, provenance, unwritten, write_json
@@ -83,7 +84,9 @@ def _check_options(solver_options: SolverOptions, selection_options: SelectionOp
 def _model_and_rows(
     files: TableFiles, options: ProblemOptions, solver_options: SolverOptions
 ) -> tuple[Model, TableRows]:
-    terms = terms_of(options)
+    if is_sum(options):
+        raise RefusedError("a sum of components needs all rows at once; fit one file, with a larger `memory`")
+    terms = terms_of(options, sums=False)
     if options.n is not None:
         raise InputError(f"--n {options.n} sizes the built-in data, and DATA names files; give one of them")
     poisson_options.check_likelihood(terms.loss, solver_options)
