@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,8 @@ from hw4cli.opt.outputs import (
     with_arrays,
     write_json,
 )
+from hw4cli.opt.problem_file import problem_text
+from hw4cli.opt.problem_file_options import PROBLEM_TO_FILE
 from hw4cli.opt.report import figure_line, show, summary, title, warn
 from hw4cli.opt.row_files import DATA_FILES, MEMORY_OPTION, row_files
 from hw4cli.opt.select_hyperparameters import check_selection_options, choose
@@ -47,6 +50,7 @@ from hw4cli.opt.shape_records import shape_part
 from hw4cli.options import options, take
 from hw4cli.progress import Bar
 from hw4opt import Problem, Result, Status, fit
+from hw4opt.running.files import write_text
 from hw4opt.solvers import find_solver
 
 if TYPE_CHECKING:
@@ -60,9 +64,9 @@ log = logging.getLogger("hw4opt.cli")
 @click.command("solve")
 @options(
     *(DATA_FILES, COLUMNS_AND_TERMS, MEMORY_OPTION, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, KEEP_FOLDS, MODEL_FILE),
-    *(ARRAYS, OUTPUT),
+    *(PROBLEM_TO_FILE, ARRAYS, OUTPUT),
 )
-def command(data: tuple[str, ...], memory: int | None, **given: Any) -> int:
+def command(data: tuple[str, ...], memory: int | None, save_problem: str | None, **given: Any) -> int:
     """Fit a penalised or shape-constrained regression, and prove it.
 
     DATA is a CSV with a header, or a Parquet file. Without it: the step data of the assignment. Several files, a folder
@@ -78,7 +82,7 @@ def command(data: tuple[str, ...], memory: int | None, **given: Any) -> int:
     )
     files = row_files(data, memory)
     if files is None:
-        return solve(*records)
+        return solve(*records, save_problem)
     from hw4cli.opt.solve_blocks import solve_in_blocks  # deferred: most fits are of rows in memory
 
     return solve_in_blocks(files, *records)
@@ -89,10 +93,15 @@ def solve(
     solver_options: SolverOptions,
     selection_options: SelectionOptions,
     output_options: OutputOptions,
+    save_problem: str | None = None,
 ) -> int:
     """The exit status: 0 certified, 1 not, 130 interrupted."""
-    check_options(problem_options, solver_options, selection_options, output_options)
-    return finish(solve_problem(problem_options, solver_options, selection_options, output_options), output_options)
+    described = problem_options, solver_options, selection_options
+    check_options(*described, output_options, **{"save-problem": save_problem})
+    solved = solve_problem(*described, output_options)
+    if save_problem is not None:
+        write_text(save_problem, problem_text(*described, solved.built.table, os.path.dirname(save_problem)))
+    return finish(solved, output_options)
 
 
 def check_options(
@@ -105,7 +114,7 @@ def check_options(
     """Refuse options that are wrong for any data; `more` are further outputs by the name of their option."""
     check_selection_options(selection_options)
     check_solver(solver_options.solver)
-    check_outputs(output_options, {"the data": problem_options.data}, **more)
+    check_outputs(output_options, problem_options.files, **more)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -164,7 +173,7 @@ def finish(solved: Solved, output_options: OutputOptions, more: Mapping[str, Any
         record |= {"status": solved.status.word, "message": solved.status.value}
     write_json(built.columns.with_blank_rows(record | dict(more or {})), output_options.json)
     if solved.status is Status.CERTIFIED:
-        draw(output_options.plot, lambda: figure(result, built, selection))
+        draw(output_options, lambda: figure(result, built, selection))
         save(result, output_options.save)
     show(
         output_options,

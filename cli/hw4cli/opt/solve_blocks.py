@@ -12,6 +12,7 @@ from hw4cli.opt.components import is_sum
 from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.options import OutputOptions, ProblemOptions, SelectionOptions, SolverOptions
 from hw4cli.opt.outputs import check_outputs, provenance, unwritten, write_json
+from hw4cli.opt.problem_file import check_digest
 from hw4cli.opt.report import number_text, show
 from hw4cli.opt.row_files import feature_names
 from hw4cli.options import typed
@@ -21,7 +22,7 @@ from hw4opt.blocks import BlocksResult, TableRows, fit_blocks, save_blocks
 from hw4opt.blocks.fit import refuse
 from hw4opt.errors import RefusedError, listed
 from hw4opt.problem import Model
-from hw4opt.tables import TableFiles
+from hw4opt.tables import Table, TableFiles
 
 IN_MEMORY = {  # options whose work needs all rows at once, by their name in Python
     "plot": "--plot",
@@ -31,6 +32,7 @@ IN_MEMORY = {  # options whose work needs all rows at once, by their name in Pyt
     "errors": "--errors",
     "arrays": "--arrays",
     "grid": "--grid",
+    "save_problem": "--save-problem",
 }
 
 
@@ -44,6 +46,8 @@ def solve_in_blocks(
     """The exit status: 0 certified, 1 not; raises `InputError`."""
     _check_options(solver_options, selection_options)
     check_outputs(output_options, {f"the data {path}": str(path) for path in files.paths})
+    if problem_options.data_sha256 is not None:
+        check_digest(Table({}, files.source, files.sha256), problem_options)
     model, source = _model_and_rows(files, problem_options, solver_options)
     with Bar("solving", output_options.quiet):
         result = fit_blocks(model, source, solver_options.tol, solver_options.max_iterations, solver_options.time_limit)
