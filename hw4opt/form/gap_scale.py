@@ -59,8 +59,8 @@ class Reference:
         """gap_scale (b,) of points with these r (b, n), penalties and gaps (b,)."""
         left = self.share * excess
         with np.errstate(invalid="ignore"):  # a point outside every domain explains nothing
-            sums = _without_largest(np.concatenate([left, self.lost - left])).reshape(2, -1)
-            return scale_of(*sums, penalties, gap, self.charged, self.least)
+            remains, lost = _without_largest(np.concatenate([left, self.lost - left])).reshape(2, -1)
+            return scale_of(remains, lost, penalties, gap, self.charged, self.least)
 
 
 def scale_of(remains: Array, lost: Array, penalties: Array, gap: Array, charged: Array, least: Array) -> Array:
