@@ -7,30 +7,31 @@ such classes only from where you would run code from.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hw4opt.design import Sum
-from hw4opt.errors import Hw4Error, InputError, ModelFileError
+from hw4opt.errors import InputError, ModelFileError
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.inference.intervals import refusal
 from hw4opt.problem import ColumnNames, HeldOutFits, Problem
-from hw4opt.problem.stored_design import decode, encode, pack_design, unpack_design
+from hw4opt.problem.stored_design import pack_design, unpack_design
 from hw4opt.problem.stored_model import check_model_known, pack_model, unpack_model
 from hw4opt.proof.certificate import Certificate
 from hw4opt.proof.existence import Existence
-from hw4opt.running.files import write_text
+from hw4opt.running.records import decode, digest, encode, read_record, write_record
 from hw4opt.shapes.stored import pack_shapes, unpack_proofs, with_stored_rows
 from hw4opt.solution import Solution
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_argument, check_fields
 
-FORMAT = 4  # 1: an intercept was measured from 0; up to 2: no rows at points between the data; up to 3: no components
+MODEL_KIND = "hw4opt model"
+MODEL_FORMAT = (
+    4  # 1: an intercept was measured from 0; up to 2: no rows at points between the data; up to 3: no components
+)
 FORMAT_WITHOUT_COMPONENTS = 3
 FORMAT_WITHOUT_SHAPE_ROWS = 2
 
@@ -41,36 +42,24 @@ def save(solution: Solution, path: str | Path) -> None:
     Raises `InputError` for a solution with numbers that are not finite, and for a term or kernel whose class cannot be
     imported.
     """
-    record = _pack(solution)
-    try:
-        text = json.dumps({**record, "sha256": _digest(record)}, allow_nan=False)
-    except ValueError as error:
-        which = f"this result ({solution.status.word})"
-        raise InputError(f"a model file holds finite numbers only and {which} has others: {error}") from error
-    write_text(path, text)
+    write_record(_pack(solution), path, f"this result ({solution.status.word})")
 
 
 def load(path: str | Path) -> Solution:
     """Read a model file; raises `ModelFileError` if it is damaged, of another kind, or newer than this package."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelFileError(
-            f"cannot read the model file {path}: {getattr(error, 'strerror', None) or 'it is not text'}"
-        ) from error
-    try:
-        with np.errstate(over="raise", invalid="raise"):  # parameters that no fit has had
-            return _unpack(json.loads(text))
-    except ModelFileError as error:
-        raise ModelFileError(f"{path}: {error}") from error
-    except Hw4Error as error:
-        raise ModelFileError(f"{path} is damaged: {error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError) as error:
-        raise ModelFileError(f"{path} is no model file of hw4opt, or it is damaged") from error
+    return read_record(path, _unpack)
 
 
-def _digest(record: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(record, sort_keys=True, allow_nan=False).encode()).hexdigest()
+def check_record(stored: dict[str, Any], kind: str, newest: int) -> None:
+    """Raise `ModelFileError` for a record of another kind or a newer format, with unknown terms, or damaged."""
+    if stored.get("kind") != kind:
+        raise ModelFileError("it is no model file of hw4opt" if kind == MODEL_KIND else f"it is no {kind}")
+    if stored["format"] > newest:
+        newer = f"its format {stored['format']} is newer than this hw4opt reads ({newest})"
+        raise ModelFileError(f"{newer}; upgrade hw4opt")
+    check_model_known(stored)
+    if stored.pop("sha256") != digest(stored):
+        raise ModelFileError("it is damaged: its contents do not match their checksum")
 
 
 def _pack(solution: Solution) -> dict[str, Any]:
@@ -79,7 +68,7 @@ def _pack(solution: Solution) -> dict[str, Any]:
     arrays = {"x": problem.x, "y": problem.y, "weights": problem.weights, "offset": problem.offset, "w": solution.w}
     return {
         "format": _format_of(solution),
-        "kind": "hw4opt model",
+        "kind": MODEL_KIND,
         "arrays": {name: encode(array) for name, array in arrays.items() if array is not None},
         **pack_model(problem.model),
         **pack_design(solution.design),
@@ -101,7 +90,7 @@ def _pack(solution: Solution) -> dict[str, Any]:
 def _format_of(solution: Solution) -> int:
     """The oldest that holds the solution."""
     if isinstance(solution.problem.kernel, Sum):
-        return FORMAT
+        return MODEL_FORMAT
     return FORMAT_WITHOUT_COMPONENTS if solution.problem.shape_rows or solution.shapes else FORMAT_WITHOUT_SHAPE_ROWS
 
 
@@ -116,14 +105,7 @@ def _pack_held_out(fits: HeldOutFits) -> dict[str, Any]:
 
 
 def _unpack(stored: dict[str, Any]) -> Solution:
-    if stored.get("kind") != "hw4opt model":
-        raise ModelFileError("it is no model file of hw4opt")
-    if stored["format"] > FORMAT:
-        newer = f"its format {stored['format']} is newer than this hw4opt reads ({FORMAT})"
-        raise ModelFileError(f"{newer}; upgrade hw4opt")
-    check_model_known(stored)
-    if stored.pop("sha256") != _digest(stored):
-        raise ModelFileError("it is damaged: its contents do not match their checksum")
+    check_record(stored, MODEL_KIND, MODEL_FORMAT)
     problem, w = _unpack_problem(stored), decode(stored["arrays"]["w"])
     if (design := unpack_design(problem, stored)) is not None:
         problem.share_design(design)

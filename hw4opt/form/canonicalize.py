@@ -115,6 +115,23 @@ def _loss_rows(
     y = _stacked(batch, [problem.y for problem in batch], 0.0)
     weights = _stacked(batch, [problem.weights for problem in batch], 1.0)
     offset = _stacked(batch, [problem.offset for problem in batch], 0.0)
+    return loss_rows(terms, (y, weights, offset), level, rows, active)
+
+
+def loss_rows(
+    terms: tuple[Term, ...],
+    columns: tuple[Array, Array, Array],
+    level: Array | float,
+    rows: RowMap,
+    active: Array | None = None,
+) -> TermRows:
+    """The rows of the loss, one of `terms` a problem.
+
+    columns    targets, weights and offset, (b, m), or (b, 1) where all rows are alike
+    level      what a free intercept is measured from, (b, 1)
+    active     (b, m), 0 for rows that are left out; None: all are there
+    """
+    y, weights, offset = columns
     held = weights if active is None else weights * active
     if smooth := [term for term in terms if isinstance(term, Smooth)]:  # all of them are of one kind
         targets = np.array([term.check_targets(row) for term, row in zip(smooth, y, strict=True)])

@@ -59,15 +59,19 @@ class Reference:
         """gap_scale (b,) of points with these r (b, n), penalties and gaps (b,)."""
         left = self.share * excess
         with np.errstate(invalid="ignore"):  # a point outside every domain explains nothing
-            remains, explained = _without_largest(np.concatenate([left, self.lost - left])).reshape(2, -1)
-            explained = np.fmax(explained - penalties + gap, self.charged)
-            return np.fmax(np.fmin(remains + penalties, explained), self.least)
+            remains, lost = _without_largest(np.concatenate([left, self.lost - left])).reshape(2, -1)
+            return scale_of(remains, lost, penalties, gap, self.charged, self.least)
+
+
+def scale_of(remains: Array, lost: Array, penalties: Array, gap: Array, charged: Array, least: Array) -> Array:
+    """gap_scale (b,) from Σ r_i and Σ (ℓ_i - r_i) without their largest, the penalties, the gap, R, and its least."""
+    return np.fmax(np.fmin(remains + penalties, np.fmax(lost - penalties + gap, charged)), least)
 
 
 def reference(loss: TermRows, free_level: bool, charged: Array) -> Reference:
     """The trivial fit of the loss; `free_level`: a constant costs nothing;  charged (b,): R."""
     batch = len(loss.offset)
-    constant = _best_constant(loss) if free_level else np.zeros((batch, 1))
+    constant = constant_fit(loss) if free_level else np.zeros((batch, 1))
     lost = loss.excess(constant)
     share = np.ones(lost.shape)
     if loss.weights.shape[1] > 1:
@@ -108,9 +112,14 @@ def _median_and_count(values: Array) -> tuple[Array, np.ndarray]:
     return np.sort(values, axis=1)[np.arange(len(values)), place], count
 
 
-def _best_constant(loss: TermRows) -> Array:
+def spread_rows(count: int) -> np.ndarray:
+    """The places of the rows, of so many, among which the best constant is looked for."""
+    return np.linspace(0, count - 1, min(count, CONSTANT_FIT_ROWS)).astype(int)
+
+
+def constant_fit(loss: TermRows) -> Array:
     """The constant of least loss, (b, 1), among some of the rows where there are many."""
-    some = np.linspace(0, loss.count - 1, min(loss.count, CONSTANT_FIT_ROWS)).astype(int)
+    some = spread_rows(loss.count)
     if (smooth := loss.smooth) is not None:
         return smooth_constant(smooth.cut(some))
     return _zero_of_slopes([box.cut(some) for box in loss.boxes], len(some))

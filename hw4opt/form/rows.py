@@ -37,6 +37,10 @@ class RowFunctions(ABC):
     def curvature(self, z: Array) -> Array:
         """f''(z); 0 at breakpoints and beyond them."""
 
+    def derivatives(self, z: Array) -> tuple[Array, Array, Array]:
+        """f, f' and f'' of each row."""
+        return self.value(z), self.gradient(z), self.curvature(z)
+
     @abstractmethod
     def slack(self, z: Array, u: Array, price: Array, rounding: Array | float = 0.0) -> Array:
         """f(z) + f*(u) - z u for u in the domain of f*; a constraint violated by more than `rounding` costs `price`

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 from typing import Any
 
@@ -13,6 +12,7 @@ from hw4opt.design.basis import Basis
 from hw4opt.errors import InputError
 from hw4opt.kernels import FUNCTIONAL_OF_ORDER, VALUE, Kernel, Precomputed
 from hw4opt.problem.problem import Problem
+from hw4opt.running.records import decode, encode
 from hw4opt.terms.base import Array
 
 
@@ -82,18 +82,3 @@ def _check_basis(problem: Problem, design: Design, basis: Basis) -> None:
 
 def _are_rows(points: Array, problem: Problem) -> bool:
     return bool(np.isin(points, np.arange(len(problem.active_x))).all())
-
-
-def encode(array: Array) -> dict[str, Any]:
-    """Shape and little-endian doubles in base64."""
-    data = np.ascontiguousarray(array, dtype="<f8")
-    return {"shape": list(data.shape), "float64": base64.b64encode(data.tobytes()).decode("ascii")}
-
-
-def decode(stored: dict[str, Any]) -> Array:
-    """The array of `encode`."""
-    return (
-        np.frombuffer(base64.b64decode(stored["float64"], validate=True), dtype="<f8")
-        .reshape(stored["shape"])
-        .astype(float)
-    )

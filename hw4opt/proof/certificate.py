@@ -147,17 +147,25 @@ def certify(form: Form, w: Array, u: Array, interior: Array | None = None) -> Pr
     sums = row_sums(form, z, u, rounding)
     pulls = form.adjoint_of_terms(u)
     residual = form.penalty * w + pulls.sum(axis=0)
-    cost, of_cost = _stationarity_cost(form, w, residual, _pull_rounding(form, u, w))
+    w_scale = None if form.all_penalized else form.w_scale
+    cost, of_cost = cost_of_residual(form.penalty, w, residual, _pull_rounding(form, u, w), w_scale)
     charged, gap, unsure = 0.5 * np.vecdot(w, form.penalty * w), sums.slack + cost, sums.rounding + of_cost
     scale, drop = _gap_scale(form, sums.excess, charged, gap), largest_drop(form, w)
     sizes = _stationarity(form, u, pulls, residual), relative_violation(form, found), _truncation(form, u, scale)
     numbers = np.array([wrong, sums.value + charged, gap, scale, unsure, *sizes, form.ridge]).T.tolist()
     drops = [None] * form.batch if drop is None else drop.tolist()
     rows = zip(numbers, drops, balanced.tolist(), strict=True)
-    return Proof([_certificate(form, *row) for row in rows], w, u)
+    unbounded = "intercept" if form.design.intercept else None
+    if (form.penalty[:, : -int(form.design.intercept) or None] == 0).any():
+        unbounded = "intercept and components"
+    return Proof([certificate_of(unbounded, *row) for row in rows], w, u)
 
 
-def _certificate(form: Form, numbers: Sequence[float], drop: float | None, balanced: bool) -> Certificate:
+def certificate_of(unbounded: str | None, numbers: Sequence[float], drop: float | None, balanced: bool) -> Certificate:
+    """The certificate of one problem from its numbers, in the order of `certify`.
+
+    unbounded    what no penalty reaches, which the bound leaves out;  balanced    whether Cᵀu = 0 on its columns
+    """
     wrong, objective, gap, scale, unsure, stationarity, violation, truncation, ridge = numbers
     reason = _reason(wrong, balanced, gap)
     return Certificate(
@@ -171,7 +179,7 @@ def _certificate(form: Form, numbers: Sequence[float], drop: float | None, balan
         truncation=truncation,
         norm_bound=None if reason or ridge == 0 else math.sqrt((gap + truncation) / ridge),
         reason=reason,
-        norm_bound_reason=reason or _bound_reason(form, ridge),
+        norm_bound_reason=reason or _bound_reason(unbounded, ridge),
         gap_scale=scale,
         gap_rounding=unsure,
     )
@@ -184,7 +192,12 @@ def _pull_rounding(form: Form, u: Array, w: Array) -> Array:
     for term, spans in zip(form.terms, form.spans, strict=True):
         square = reduce(add, (np.vecdot(u[:, span], u[:, span]) for span in spans))
         sums += np.sqrt(square)[:, None] * form.column_lengths(term)
-    return EPS * ((math.sqrt(rows) + 4) * sums + form.penalty * np.abs(w))
+    return pull_rounding(rows, sums, form.penalty, w)
+
+
+def pull_rounding(rows: int, sums: Array, penalty: Array, w: Array) -> Array:
+    """Of P w + Aᵀu over so many rows, (b, r); sums: Σ ‖u‖ ‖a_j‖ over the terms."""
+    return EPS * ((math.sqrt(rows) + 4) * sums + penalty * np.abs(w))
 
 
 def _gap_scale(form: Form, excess: Array, charged: Array, gap: Array) -> Array:
@@ -209,15 +222,16 @@ def _stationarity(form: Form, u: Array, pulls: Array, residual: Array) -> Array:
     return largest / np.where(size > 0, size, np.where(largest > 0, largest, 1.0))
 
 
-def _stationarity_cost(form: Form, w: Array, residual: Array, unsure: Array) -> tuple[Array, Array]:
+def cost_of_residual(
+    penalty: Array, w: Array, residual: Array, unsure: Array, w_scale: Array | None
+) -> tuple[Array, Array]:
     """What a residual of P w + Aᵀu = 0 costs, and what rounding of it may, (b,) each; on free columns |residual| times
-    the size of w."""
-    penalty = form.penalty
-    if form.all_penalized:
+    the size of w. w_scale: the least such size, None where every column is penalised."""
+    if w_scale is None:
         rounding = (unsure * (np.abs(residual) + 0.5 * unsure) / penalty).sum(axis=1)
         return (0.5 * np.square(residual) / penalty).sum(axis=1), rounding
     free, safe = penalty == 0, np.where(penalty == 0, 1.0, penalty)
-    of_free = np.abs(residual) * np.maximum(np.abs(w), form.w_scale)
+    of_free = np.abs(residual) * np.maximum(np.abs(w), w_scale)
     cost = np.where(free, of_free, 0.5 * np.square(residual) / safe).sum(axis=1)
     squared = unsure * (np.abs(residual) + 0.5 * unsure) / safe
     return cost, np.where(free, unsure * np.abs(w), squared).sum(axis=1)
@@ -237,12 +251,10 @@ def _reason(wrong: float, balanced: bool, gap: float) -> str | None:
     return None if math.isfinite(gap) else "the point lies outside the domain of a term"
 
 
-def _bound_reason(form: Form, ridge: float) -> str | None:
+def _bound_reason(unbounded: str | None, ridge: float) -> str | None:
     if ridge == 0:
         return "ridge is 0: the objective is not strongly convex"
-    if (form.penalty[:, : -int(form.design.intercept) or None] == 0).any():
-        return "the bound covers the fit without its unpenalised intercept and components"
-    return "the bound covers the fit without its unpenalised intercept" if form.design.intercept else None
+    return None if unbounded is None else f"the bound covers the fit without its unpenalised {unbounded}"
 
 
 def _truncation(form: Form, u: Array, scale: Array) -> Array:

@@ -81,7 +81,7 @@ def settle(form: Form, problem: int, w: Array | None = None) -> Existence:
     free = np.flatnonzero(form.penalty[problem] == 0)
     if not len(free):
         return Existence(True)
-    pinned, low_side = _sides(form, problem)
+    pinned, low_side = sides(form, problem)
     if _plainly_full(form, pinned[0] if w is None else np.flatnonzero(inside_rows(form, problem, w[None])[0]), free):
         return Existence(True)
     a, loss_rows = _one_sided(form, low_side, free)
@@ -92,22 +92,31 @@ def settle(form: Form, problem: int, w: Array | None = None) -> Existence:
     scale = np.where(scale > 0, scale, 1.0)
     a = a / scale
     span = null_space(unit_rows(np.concatenate([*fixed, np.zeros((1, len(free)))]) / scale))
+    found = separation_of(a, span, loss_rows >= 0)
+    if found is None:
+        return Existence(True)
+    separated, columns = found
+    return Existence(False, tuple(loss_rows[separated].tolist()), tuple(free[columns].tolist()))
+
+
+def separation_of(a: Array, span: Array, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Of rows a s ≤ 0, which a direction in the span separates, and the columns of the shortest such one; None if none
+    does. Only rows that count are looked for."""
     inside = unit_rows(a) @ span
     inside[np.linalg.norm(inside, axis=1) <= SLOPE_ROUNDING] = 0.0  # rounding
     directions = acting(inside)
     if directions is None:
-        return Existence(True)
-    separated = _separate(unit_rows(inside @ directions), loss_rows >= 0)
+        return None
+    separated = _separate(unit_rows(inside @ directions), counts)
     if not separated.any():
-        return Existence(True)
+        return None
     part = np.abs(_shortest(a, separated, span))
-    named = free[part > SEPARATING_SLOPE * part.max()]
-    return Existence(False, tuple(loss_rows[separated].tolist()), tuple(named.tolist()))
+    return separated, np.flatnonzero(part > SEPARATING_SLOPE * part.max())
 
 
 def pinned_rows(form: Form, problem: int) -> np.ndarray:
     """The rows of the loss along which no direction can be followed for ever."""
-    return _sides(form, problem)[0][0]
+    return sides(form, problem)[0][0]
 
 
 def without(form: Form, rows: Sequence[int]) -> Form:
@@ -126,7 +135,7 @@ def _smooth_of(form: Form) -> SmoothRows:
     return rows
 
 
-def _sides(form: Form, problem: int) -> tuple[list[np.ndarray], list[tuple[np.ndarray, Array]]]:
+def sides(form: Form, problem: int) -> tuple[list[np.ndarray], list[tuple[np.ndarray, Array]]]:
     """By term: the rows that pin s to 0; and the one-sided rows with the sign that makes them s ≤ 0."""
     pinned, one_sided = [], []
     for term in form.terms:

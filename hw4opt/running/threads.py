@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from itertools import chain
@@ -81,3 +82,41 @@ def parallel_map(act: Callable[[T], R], items: Iterable[T]) -> list[R]:
     shares = [items[low : low + size] for low in range(0, len(items), size)]
     with ThreadPoolExecutor(threads) as pool:
         return list(chain.from_iterable(pool.map(lambda share: [act(item) for item in share], shares)))
+
+
+def ordered_map(act: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """`act` on every item, in order: of a sequence as `parallel_map`; of other iterables, such as rows that are read
+    while others are worked on, with no more items in memory than there are threads, and one."""
+    return iter(parallel_map(act, items)) if isinstance(items, Sequence) else _windowed(act, items)
+
+
+def _windowed(act: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    threads = threads_to_use()
+    if threads < 2:
+        yield from map(act, items)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[R]] = deque()
+        for item in items:
+            waiting.append(pool.submit(act, item))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def tree_reduce(combine: Callable[[R, R], R], items: Iterable[R]) -> R | None:
+    """The items combined in pairs, the pairs in pairs, and so on, by their places alone: the same rounding however many
+    threads made them. None of nothing."""
+    waiting: list[tuple[int, R]] = []  # how often combined, and what that gave
+    for found in items:
+        height = 0
+        while waiting and waiting[-1][0] == height:
+            height, found = height + 1, combine(waiting.pop()[1], found)
+        waiting.append((height, found))
+    if not waiting:
+        return None
+    _, total = waiting.pop()
+    while waiting:
+        total = combine(waiting.pop()[1], total)
+    return total

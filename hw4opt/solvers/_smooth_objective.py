@@ -8,15 +8,15 @@ chunk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hw4opt.design.unit_diagonal import least_pivot
-from hw4opt.form import Quadratic, SmoothRows
+from hw4opt.form import Quadratic, Rows, SmoothRows
 from hw4opt.form.chunks import MAX_PRODUCT_ENTRIES, Chunk, products
-from hw4opt.running.threads import parallel_map
+from hw4opt.running.threads import ordered_map, parallel_map, tree_reduce
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
 
@@ -26,7 +26,17 @@ START_ROWS = 2_048  # rows of the part that a large problem starts on, for each 
 MIN_ROWS_PER_START_ROW = 8  # times as many rows as in the part from which it is worth while
 COLLINEAR_PIVOT = 1e-9  # squared pivot of a Hessian with unit diagonal below which its columns may be collinear
 
-Part = tuple[Chunk, SmoothRows]
+Part = tuple[Chunk, Rows]
+Sums = tuple[Array, ...]
+
+
+def _added(one: Sums, other: Sums) -> Sums:
+    return tuple(a + b for a, b in zip(one, other, strict=True))
+
+
+def _triangle_of(one: Array, other: Array) -> Array:
+    """R of the rows of two triangles."""
+    return np.asarray(np.linalg.qr(np.concatenate([one, other]), mode="r"))
 
 
 def pieces_of(rows: RowMap, matrix: Array) -> list[Chunk]:
@@ -36,7 +46,7 @@ def pieces_of(rows: RowMap, matrix: Array) -> list[Chunk]:
     return [Chunk(rows, matrix, low, high, keep=keep) for low, high in bounds]
 
 
-def parts_of(pieces: Sequence[Chunk], smooth: SmoothRows) -> list[Part]:
+def parts_of(pieces: Sequence[Chunk], smooth: Rows) -> list[Part]:
     """The pieces with their smooth rows."""
     return [(chunk, smooth.cut(slice(chunk.low, chunk.high))) for chunk in pieces]
 
@@ -70,9 +80,12 @@ class Point:
 @dataclass(frozen=True, eq=False)
 class Objective:
     """Rows in parts, the quadratic of rows that have none of their own, the penalty, and the columns in use (w = basis
-    v)."""
+    v).
 
-    parts: Sequence[Part]
+    Parts that are no sequence are made anew, one after the other, in every pass: rows that memory does not hold.
+    """
+
+    parts: Iterable[Part]
     fixed: Quadratic | None
     penalty: Array
     basis: Array | None = None
@@ -96,7 +109,7 @@ class Objective:
     def at(self, w: Array) -> Point:
         """One pass over the rows."""
 
-        def one(part: Part) -> tuple[Array, Array, Array, Array, Array]:
+        def one(part: Part) -> Sums:
             chunk, rows = part
             a = self.columns(chunk)
             with np.errstate(over="ignore", invalid="ignore"):  # a step too far may end at infinity; it is taken back
@@ -111,16 +124,9 @@ class Objective:
                 )
 
         b, r = w.shape
-        value, size, gradient, hessian, curvature = (
-            np.zeros(b),
-            np.zeros(b),
-            np.zeros((b, r)),
-            np.zeros((b, r, r)),
-            np.zeros(b),
-        )
-        for found in parallel_map(one, self.parts):
-            for total, term in zip((value, size, gradient, hessian, curvature), found, strict=True):
-                total += term
+        sums = tree_reduce(_added, ordered_map(one, self.parts))
+        none = (np.zeros(b), np.zeros(b), np.zeros((b, r)), np.zeros((b, r, r)), np.zeros(b))
+        value, size, gradient, hessian, curvature = none if sums is None else sums
         pull = self.penalty * w
         value, gradient = value + 0.5 * np.vecdot(w, pull), gradient + pull
         if self.fixed is not None:
@@ -137,15 +143,15 @@ class Objective:
             a = self.columns(part[0])
             return part[1].gradient(w @ a.T) @ a
 
-        total = sum(parallel_map(one, self.parts), self.penalty * w)
+        pull, total = tree_reduce(np.add, ordered_map(one, self.parts)), self.penalty * w
+        total = total if pull is None else total + pull
         return total if self.fixed is None else total + np.matvec(self.fixed.h, w) + self.fixed.b
 
     def at_zero(self) -> Array:
         """The value at w = 0."""
-        value = sum(
-            parallel_map(lambda part: part[1].value(np.zeros((1, len(part[0])))).sum(axis=1), self.parts),
-            np.zeros(len(self.penalty)),
-        )
+        values = ordered_map(lambda part: part[1].value(np.zeros((1, len(part[0])))).sum(axis=1), self.parts)
+        value, total = np.zeros(len(self.penalty)), tree_reduce(np.add, values)
+        value = value if total is None else value + total
         return value if self.fixed is None else value + self.fixed.c
 
     def on(self, basis: Array) -> Objective:
@@ -160,16 +166,18 @@ class Objective:
 
         def one(part: Part) -> Array:
             chunk, rows = part
-            held = np.any(rows.weights > 0, axis=0)
+            held = np.any(rows.open, axis=0)
             return np.asarray(np.linalg.qr(chunk.matrix[:, columns] * held[:, None], mode="r"))
 
-        return np.asarray(np.linalg.qr(np.concatenate(parallel_map(one, self.parts)), mode="r"))
+        found = tree_reduce(_triangle_of, ordered_map(one, self.parts))
+        return np.zeros((0, len(columns))) if found is None else found
 
     def start(self) -> Array:
         """Weighted least squares of every row's own best z: one Newton step of the rows from there."""
 
         def one(part: Part) -> tuple[Array, Array]:
             chunk, rows = part
+            assert isinstance(rows, SmoothRows)
             a = self.columns(chunk)
             t = rows.term.guess(rows.targets)
             weight = rows.weights * rows.term.curvature(t, rows.targets)
@@ -196,6 +204,7 @@ class Objective:
             count = round(share * len(chunk))
             place = np.sort((np.arange(count) * len(chunk) // max(count, 1) + 7 * number) % len(chunk))
             matrix.append(chunk.matrix[place])
+            assert isinstance(some, SmoothRows)
             smooth.append(some.cut(place))
         return replace(
             self,

@@ -92,7 +92,7 @@ class Newton(Solver):
         has_quadratic = any(block.kind.is_quadratic for block in form.blocks)
         whole = Objective(parts, form.quadratic if has_quadratic else None, form.penalty)
         deadline = Deadline(options.time_limit)
-        found = _minimize(
+        found = minimize_objective(
             whole,
             None if start is None else start.w,
             Stop(options.max_iterations or NEWTON_STEP_LIMIT, deadline=deadline),
@@ -115,10 +115,11 @@ def minimize(
     Memory beyond the arguments is that of some chunks of rows. Row weights of 0 are allowed; where the minimum lies at
     infinity, steps go on until they gain nothing more.
     """
-    return _minimize(Objective(parts_of(pieces, smooth), None, np.asarray(penalty, dtype=float)), start, stop)
+    return minimize_objective(Objective(parts_of(pieces, smooth), None, np.asarray(penalty, dtype=float)), start, stop)
 
 
-def _minimize(whole: Objective, start: Array | None, stop: Stop) -> Minimum:
+def minimize_objective(whole: Objective, start: Array | None, stop: Stop) -> Minimum:
+    """Minimise an objective from a start (b, r); of rows that memory does not hold, one has to be given."""
     w, here = _bounded(whole, _first(whole) if start is None else np.array(start, dtype=float))
     independent = _independent(whole, here)
     if independent is None:

@@ -1,6 +1,7 @@
 """Tables: read from CSV and Parquet files, their columns taken as features, and written back as CSV."""
 
+from hw4opt.tables.files import TableFiles
 from hw4opt.tables.read import MOST_BYTES, STDIN, parse_table, read_table
 from hw4opt.tables.table import Table
 
-__all__ = ["MOST_BYTES", "STDIN", "Table", "parse_table", "read_table"]
+__all__ = ["MOST_BYTES", "STDIN", "Table", "TableFiles", "parse_table", "read_table"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,13 @@ class ArrowCells:
     """A column of a Parquet file, `pyarrow.ChunkedArray`, as it is stored."""
 
     stored: Any
+
+    @classmethod
+    def of(cls, chunk: Any) -> ArrowCells:
+        """The column of one batch, `pyarrow.Array`."""
+        import pyarrow as arrow
+
+        return cls(arrow.chunked_array([chunk]))
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -122,27 +131,54 @@ def _is_time(kind: Any) -> bool:
     return types.is_date(kind) or types.is_timestamp(kind)
 
 
-def parquet_columns(source: str, data: bytes, max_bytes: int) -> dict[str, ArrowCells]:
-    """The columns of a Parquet file by name. Raises `InputError`, also for one that unpacks to more than `max_bytes`
-    bytes."""
+@dataclass(frozen=True, eq=False)
+class OpenParquet:
+    """A Parquet file, of which only what stands at its end has been read."""
+
+    source: str
+    file: Any  # pyarrow.parquet.ParquetFile
+    names: list[str]
+
+
+@contextmanager
+def reading(source: str) -> Iterator[None]:
+    """Inside the block, what Arrow raises of a file becomes `InputError`."""
+    from pyarrow import ArrowException
+
     try:
-        from pyarrow import ArrowException, BufferReader
+        yield
+    except InputError:
+        raise
+    except (ArrowException, OSError, ValueError, NotImplementedError) as error:
+        raise InputError(f"{source} is damaged or no Parquet file; write it again, or give a CSV") from error
+
+
+def open_parquet(given: Path | bytes, source: str | None = None) -> OpenParquet:
+    """A Parquet file of a path, or in memory. Raises `InputError`."""
+    source = str(given) if source is None else source
+    try:
+        from pyarrow import BufferReader
         from pyarrow.parquet import ParquetFile
     except ImportError as error:
         raise InputError(
             f"reading {source} needs pyarrow; it comes with the extra: pip install 'hw4opt[parquet]'"
         ) from error
-    try:
-        file = ParquetFile(BufferReader(data))
+    with reading(source):
+        readable = BufferReader(given) if isinstance(given, bytes) else str(given)
+        file = ParquetFile(readable, page_checksum_verification=True)
         names = [name.strip() for name in file.schema_arrow.names]
-        _check_size(source, file.metadata, max_bytes)
         check_names(source, names)
-        table = file.read()
-    except InputError:
-        raise
-    except (ArrowException, OSError, ValueError, NotImplementedError) as error:
-        raise InputError(f"{source} is damaged or no Parquet file; write it again, or give a CSV") from error
-    return {name: ArrowCells(column) for name, column in zip(names, table.columns, strict=True)}
+        return OpenParquet(source, file, names)
+
+
+def parquet_columns(source: str, data: bytes, max_bytes: int) -> dict[str, ArrowCells]:
+    """The columns of a Parquet file by name. Raises `InputError`, also for one that unpacks to more than `max_bytes`
+    bytes."""
+    opened = open_parquet(data, source)
+    with reading(source):
+        _check_size(source, opened.file.metadata, max_bytes)
+        table = opened.file.read()
+    return {name: ArrowCells(column) for name, column in zip(opened.names, table.columns, strict=True)}
 
 
 def _check_size(source: str, metadata: Any, max_bytes: int) -> None:

@@ -112,17 +112,17 @@ def _csv_columns(source: str, data: bytes) -> dict[str, list[str]]:
             f"{source} is not UTF-8 text (byte {error.start}); give a CSV with a header, or Parquet"
         ) from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows = filter(None, reader)
     try:
-        header = next(rows, None)
-        if header is None:
-            raise InputError(f"{source} is empty; give a CSV with a header")
-        return _columns(source, _header(source, header), rows)
+        return _columns(source, csv_header(source, reader), filter(None, reader))
     except csv.Error as error:
         raise InputError(f"{source} is not a readable CSV: line {reader.line_num}: {error}") from error
 
 
-def _header(source: str, cells: Sequence[str]) -> list[str]:
+def csv_header(source: str, rows: Iterable[list[str]]) -> list[str]:
+    """The names of the columns, from the first row that is not empty. Raises `InputError` where they are none."""
+    cells = next(filter(None, rows), None)
+    if cells is None:
+        raise InputError(f"{source} is empty; give a CSV with a header")
     names = [cell.strip() for cell in cells]
     if all(math.isfinite(number(name)) for name in names):
         raise InputError(f"the first line of {source} holds numbers only; give a CSV with a header")
@@ -138,13 +138,14 @@ def _columns(source: str, names: Sequence[str], rows: Iterator[list[str]]) -> di
     columns: list[list[str]] = [[] for _ in names]
     while chunk := list(itertools.islice(rows, max(ROWS_AT_ONCE // len(names), 1))):
         if set(map(len, chunk)) != {len(names)}:
-            _refuse_width(source, len(names), chunk, len(columns[0]))
+            refuse_width(source, len(names), chunk, len(columns[0]))
         for column, cells in zip(columns, zip(*chunk, strict=True), strict=True):
             column.extend(cells)
     return dict(zip(names, columns, strict=True))
 
 
-def _refuse_width(source: str, width: int, rows: Iterable[list[str]], before: int) -> None:
+def refuse_width(source: str, width: int, rows: Iterable[list[str]], before: int) -> None:
+    """Raise `InputError` for the first row of another width; `before` rows stand before these."""
     place, count = next((place, len(row)) for place, row in enumerate(rows, before) if len(row) != width)
     said = f"{source} has {count} cells in row {place} and {width} in the header"
     raise InputError(f"{said}; every row needs as many as the header", place)

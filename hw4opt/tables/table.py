@@ -81,11 +81,13 @@ class Table:
     """Named columns of one length. Rows are counted from 0, the header not counted.
 
     source    what messages call it;  sha256    of the file's bytes, or of the numbers where there is no file
+    first     rows of the file that stand before these
     """
 
     columns: Mapping[str, Cells | Sequence[Any] | Array]
     source: str
     sha256: str
+    first: int = 0
     _floats: dict[str, Array] = field(default_factory=dict, repr=False)
 
     @property
@@ -168,7 +170,8 @@ class Table:
 
     def refuse(self, name: str, row: int, advice: str) -> None:
         """Raise `InputError` for the cell in this row (from 0)."""
-        raise InputError(f"column {name!r} {_complaint(self.text(name)[row])} in row {row}; {advice}", row)
+        number = self.first + row
+        raise InputError(f"column {name!r} {_complaint(self.text(name)[row])} in row {number}; {advice}", number)
 
     @classmethod
     def of(cls, columns: Mapping[str, Array], source: str) -> Table:

@@ -6,6 +6,7 @@ import csv
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from hw4opt.errors import InputError, shortened
 
@@ -15,6 +16,12 @@ def write_csv(path: str | Path, names: Sequence[str], columns: Iterable[Sequence
 
     Raises `InputError` for a cell that is too long to be read again.
     """
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        write_csv_block(file, names, columns, header=True)
+
+
+def write_csv_block(file: TextIO, names: Sequence[str], columns: Iterable[Sequence[str]], header: bool) -> None:
+    """Write rows behind those that an open file has, as `write_csv` does."""
     names, *columns = map(_without_zero, (names, *columns))
     for name, column in zip(names, columns, strict=True):
         if max(map(len, column), default=0) > csv.field_size_limit():
@@ -25,10 +32,10 @@ def write_csv(path: str | Path, names: Sequence[str], columns: Iterable[Sequence
                 row,
             )
     returns = any("\r" in "".join(texts) for texts in (names, *columns))  # the csv module leaves a lone one unquoted
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL)
+    writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL if returns else csv.QUOTE_MINIMAL)
+    if header:
         writer.writerow(names)
-        writer.writerows(zip(*columns, strict=True))
+    writer.writerows(zip(*columns, strict=True))
 
 
 def _without_zero(texts: Sequence[str]) -> Sequence[str]:

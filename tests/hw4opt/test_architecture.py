@@ -61,6 +61,7 @@ ORDER = [
     *(
         "result",
         "fit",
+        "blocks",
         "crosscheck",
         "solver_conformance",
         "between",

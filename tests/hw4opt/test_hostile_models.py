@@ -22,7 +22,7 @@ from hw4opt import (
     TotalVariation,
     fit,
 )
-from hw4opt.model_file import _digest
+from hw4opt.running.records import digest
 from hw4opt.selection import select
 
 X = np.linspace(0, 1, 12)
@@ -113,7 +113,7 @@ def attempts(whole):
 
 def fault(changed, path):
     """None, or what went wrong."""
-    path.write_text(json.dumps({**changed, "sha256": _digest(changed)}))
+    path.write_text(json.dumps({**changed, "sha256": digest(changed)}))
     try:
         result = Result.load(path)
     except ModelFileError as error:

@@ -67,7 +67,7 @@ class BuiltProblem:
 
 
 @dataclass(frozen=True)
-class _Terms:
+class ProblemTerms:
     """The terms that the options name; constraints are unresolved, because they may name columns of the table."""
 
     kernel: Kernel | Additive | None
@@ -86,7 +86,7 @@ def build_problem(options: ProblemOptions, groups: str | None = None, table: Tab
     more, levels = list[str](), set[str]()
     if sums := is_sum(options):
         options, more, levels = named_columns(options)
-    terms = _terms(options, sums)
+    terms = terms_of(options, sums)
     table = read_data(options) if table is None else table
     roles = Roles(options.x, options.y, options.weights, options.offset, options.exposure, groups)
     drop_first = terms.kernel is None and options.intercept
@@ -112,7 +112,7 @@ def build_problem(options: ProblemOptions, groups: str | None = None, table: Tab
         kernel=terms.kernel,
         loss=terms.loss,
         regularizers=terms.regularizers,
-        constraints=_constraints(terms.constraints, names),
+        constraints=constraints_of(terms.constraints, names),
         weights=columns.without_dropped(columns.weights),
         offset=columns.without_dropped(poisson_options.log_offset(table, options.offset, options.exposure, used)),
         intercept=options.intercept,
@@ -146,18 +146,18 @@ def _automatic(loss: Loss, problem: Problem) -> dict[str, float]:
     }
 
 
-def _with_components(terms: _Terms, found: SumOfComponents) -> _Terms:
+def _with_components(terms: ProblemTerms, found: SumOfComponents) -> ProblemTerms:
     """The terms, with a sum for the kernel."""
     return replace(
         terms, kernel=found.kernel, constraints=found.constraints, free=found.free, given=terms.given | found.given
     )
 
 
-def _terms(options: ProblemOptions, sums: bool) -> _Terms:
+def terms_of(options: ProblemOptions, sums: bool) -> ProblemTerms:
     """The terms by name and parameters, checked before any file is read; of a sum, the loss alone."""
     if sums:
         loss = poisson_options.loss_spec(parse_spec("--loss", options.loss), options)
-        return _Terms(None, cast(Loss, term_of("loss", "--loss", loss)), (), (), (), _given([loss], None))
+        return ProblemTerms(None, cast(Loss, term_of("loss", "--loss", loss)), (), (), (), _given([loss], None))
     if isinstance(options.gamma, Mapping):
         raise InputError(f"--gamma {next(iter(options.gamma))}=… is for components of a sum; give --additive, too")
     linear = options.design == "linear"
@@ -173,7 +173,7 @@ def _terms(options: ProblemOptions, sums: bool) -> _Terms:
     for spec in constraints:
         load("constraint", spec.name)
     weightless = [spec.name for spec in regularizers if "weight" not in spec.parameters]
-    return _Terms(
+    return ProblemTerms(
         None if linear else kernel_of("--kernel", kernel, 1.0 if options.gamma is None else options.gamma),
         cast(Loss, term_of("loss", "--loss", loss)),
         tuple(term_of("regularizer", "--reg", spec) for spec in regularizers),
@@ -218,7 +218,8 @@ def _check_varies(x: Array, names: Sequence[str]) -> None:
         raise InputError(f"{which} constant; a kernel design needs at least two different x")
 
 
-def _constraints(specs: Sequence[Spec], columns: Sequence[str]) -> list[Term]:
+def constraints_of(specs: Sequence[Spec], columns: Sequence[str]) -> list[Term]:
+    """The constraints, over features of these names. Raises `InputError`."""
     places = {name: place for place, name in enumerate(columns)}
     terms = [term_of("constraint", "--constraint", spec, places) for spec in specs]
     for (one, first), (other, second) in itertools.combinations(zip(specs, terms, strict=True), 2):

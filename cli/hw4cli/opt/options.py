@@ -150,8 +150,7 @@ CATEGORICAL = click.option(
     "left out. Repeat for more.",
 )
 
-PROBLEM = (
-    DATA_TABLE,
+COLUMNS_AND_TERMS = (
     *PROBLEM_FROM_FILE,
     click.option(
         "--x", metavar="COL[,COL…]", help="Feature columns; default: every numeric column that has no other role."
@@ -233,6 +232,8 @@ PROBLEM = (
         help="Repeat for more.",
     ),
 )
+
+PROBLEM = (DATA_TABLE, *COLUMNS_AND_TERMS)
 
 SOLVER: dict[str, Any] = {"cls": NameOption, "kind": "solver", "metavar": "NAME"}
 

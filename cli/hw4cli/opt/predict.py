@@ -23,9 +23,11 @@ from hw4cli.opt.predict_fit import FitPredictor
 from hw4cli.opt.predict_mixture import MixturePredictor
 from hw4cli.opt.predictors import MixtureColumns, PredictionRows, PredictOptions, Predictor
 from hw4cli.opt.report import figure_line, show, value_range, warn
+from hw4cli.opt.row_files import MEMORY_OPTION, is_parquet_name, row_files
 from hw4cli.options import options, take, typed
 from hw4cli.progress import Bar
 from hw4opt import InputError, Result, Status
+from hw4opt.blocks.model_file import is_blocks_file
 from hw4opt.errors import shortened
 from hw4opt.inference.intervals import METHODS
 from hw4opt.mixture.components import Components
@@ -55,7 +57,10 @@ def parse_levels(context: click.Context, parameter: click.Parameter, text: str |
 @click.argument("model")
 @click.argument("data")
 @click.option(
-    "--out", required=True, metavar="CSV", help="The input's columns, then prediction, and bound where one is proven."
+    "--out",
+    required=True,
+    metavar="PATH",
+    help="A CSV or .parquet file: the input's columns, then prediction, and bound where one is proven.",
 )
 @click.option(
     "--x", metavar="COL[,COL…]", help="The model's feature columns in these data; default: those it was fitted to."
@@ -89,9 +94,12 @@ def parse_levels(context: click.Context, parameter: click.Parameter, text: str |
     show_default=True,
     help="plus: jackknife+ or CV+. base: around the prediction. minmax: around all held-out predictions.",
 )
-@options(TABLE, MODEL_FILE, ARRAYS, OUTPUT)
-def command(offset: str | None, exposure: str | None, **given: Any) -> int:
+@options(TABLE, MEMORY_OPTION, MODEL_FILE, ARRAYS, OUTPUT)
+def command(memory: int | None, offset: str | None, exposure: str | None, **given: Any) -> int:
     """Predict with a saved model: MODEL is a file of `hw4opt solve --save` or `em --save`, DATA a CSV or Parquet file.
+
+    With --out OUT.parquet, and for a folder, a pattern in quotes, and a file that needs more than --memory, rows go
+    from file to file a block at a time.
 
     prediction is the linear predictor; logistic models add mean, the probability of y = 1, and poisson models the
     expected count. bound is a proven distance from the prediction of the exact optimum; a model with an unpenalised
@@ -102,11 +110,28 @@ def command(offset: str | None, exposure: str | None, **given: Any) -> int:
     LEVEL (minmax) of leave-one-out folds, and 2·LEVEL - 1 - √(2/n) of K folds, where rows are exchangeable, weights
     equal, and no hyper-parameter was chosen on them; for base, and after choosing, nothing is guaranteed.
     """
-    return predict(
-        take(PredictOptions, {**given, "categorical": ()}),
-        {"offset": offset, "exposure": exposure},
-        take(OutputOptions, given),
-    )
+    predict_options = take(PredictOptions, {**given, "categorical": ()})
+    named, output_options = {"offset": offset, "exposure": exposure}, take(OutputOptions, given)
+    files = row_files((predict_options.data,), memory)
+    if files is None and not is_parquet_name(predict_options.out):
+        return predict(predict_options, named, output_options)
+    from hw4cli.opt.predict_files import predict_files  # deferred: it is seldom asked for
+
+    return predict_files(predict_options, files, named, output_options)
+
+
+def load_predictor(predict_options: PredictOptions) -> Predictor:
+    """The saved model. Raises `ModelFileError`."""
+    if typed("interval_method") and not predict_options.interval:
+        raise InputError(f"--interval-method {predict_options.interval_method}: there is no --interval; give it, too")
+    if Components.is_file(predict_options.model):
+        return MixturePredictor(Components.load(predict_options.model))
+    if is_blocks_file(predict_options.model):
+        from hw4cli.opt.predict_blocks import BlocksPredictor
+
+        return BlocksPredictor.load(predict_options.model)
+    result = Result.load(predict_options.model)
+    return FitPredictor(result, predict_options.interval, predict_options.interval_method)
 
 
 def predict(predict_options: PredictOptions, named: Mapping[str, str | None], output_options: OutputOptions) -> int:
@@ -114,28 +139,22 @@ def predict(predict_options: PredictOptions, named: Mapping[str, str | None], ou
     check_outputs(
         output_options, {"the model": predict_options.model, "the data": predict_options.data}, out=predict_options.out
     )
-    model: Predictor = (
-        MixturePredictor(Components.load(predict_options.model))
-        if Components.is_file(predict_options.model)
-        else FitPredictor(Result.load(predict_options.model), predict_options.interval, predict_options.interval_method)
-    )
-    if typed("interval_method") and not predict_options.interval:
-        raise InputError(f"--interval-method {predict_options.interval_method}: there is no --interval; give it, too")
+    model = load_predictor(predict_options)
     model.check(predict_options, output_options)
     table = read_table(predict_options.data, predict_options.max_input)
-    mixture_columns, offset = model.mixture_columns(predict_options, table), _offset_column(model, named, table)
-    new = _new_rows(model, predict_options, table, mixture_columns, tuple(offset.values()))
-    rows, row_range = _rows(model, predict_options, table, mixture_columns, offset, new)
+    mixture_columns, offset = model.mixture_columns(predict_options, table), offset_column(model, named, table)
+    new = rows_without_gaps(model, predict_options, table, mixture_columns, tuple(offset.values()))
+    rows, row_range = prediction_rows(model, predict_options, table, mixture_columns, offset, new)
     notes = model.notes(rows, mixture_columns)
     with Bar("predicting", output_options.quiet):
         predictions = model.predictions(rows)
     left_empty = row_range.outside if predict_options.outside == "empty" else np.zeros(len(rows.x), dtype=bool)
     predictions = {name: with_empty_rows(values, left_empty) for name, values in predictions.items()}
-    _check_names(predictions, table)
+    check_names(predictions, table)
     names = None if model.features is None else model.features.names
     warnings = [
         *new.warnings,
-        *_units(model),
+        *unit_warnings(model),
         *mixture_columns.warnings,
         *notes.sentences,
         *row_range.warnings(names, predict_options.outside),
@@ -164,7 +183,7 @@ def predict(predict_options: PredictOptions, named: Mapping[str, str | None], ou
     return Exit.UNPROVEN
 
 
-def _new_rows(
+def rows_without_gaps(
     model: Predictor,
     predict_options: PredictOptions,
     table: Table,
@@ -190,7 +209,7 @@ def _new_rows(
     return new_rows(table, features, predict_options.missing, names, more, mixture_columns.groups)
 
 
-def _rows(
+def prediction_rows(
     model: Predictor,
     predict_options: PredictOptions,
     table: Table,
@@ -209,13 +228,13 @@ def _rows(
     ), row_range
 
 
-def _units(model: Predictor) -> list[str]:
+def unit_warnings(model: Predictor) -> list[str]:
     """The warning on predictions that are dates."""
     target = target_of(model.context, "")
     return [f"predictions are {target.unit}"] if isinstance(target, Moments) else []
 
 
-def _offset_column(model: Predictor, named: Mapping[str, str | None], table: Table) -> dict[str, str]:
+def offset_column(model: Predictor, named: Mapping[str, str | None], table: Table) -> dict[str, str]:
     """The column of the offset or exposure by its role; raises `InputError` if the model needs one that is missing."""
     given = {role: name for role, name in named.items() if name is not None}
     if not model.has_offset:
@@ -244,7 +263,8 @@ def _drawable(predictions: Mapping[str, Array]) -> np.ndarray:
     return np.logical_and.reduce([np.abs(values) <= LARGEST_VALUE for values in predictions.values()])
 
 
-def _check_names(columns: Mapping[str, Array], table: Table) -> None:
+def check_names(columns: Mapping[str, Array], table: Table) -> None:
+    """Raise `InputError` for a column of the table that the predictions would replace."""
     twice = next((name for name in columns if name in table.columns), None)
     if twice is not None:
         raise InputError(f"{table.source} has a column {twice!r} already; rename or drop it, so that no input is lost")

@@ -49,7 +49,9 @@ def defaults_from(path: str, command: click.Command) -> dict[str, Any]:
     `check` compares solvers, and does not take the one of the file.
     """
     multiple = {item.name: getattr(item, "multiple", False) for item in command.params}
-    return {name: value for name, value in read_problem(path).items() if multiple.get(name) == isinstance(value, list)}
+    found = {name: value for name, value in read_problem(path).items() if multiple.get(name) == isinstance(value, list)}
+    several = {item.name for item in command.params if item.nargs == -1}  # DATA of `solve`
+    return {name: [value] if name in several else value for name, value in found.items()}
 
 
 def check_digest(table: Table, options: ProblemOptions) -> None:

@@ -16,10 +16,10 @@ from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.fit_warnings import dispersion_warnings, fit_warnings
 from hw4cli.opt.options import (
     ARRAYS,
+    COLUMNS_AND_TERMS,
     KEEP_FOLDS,
     MODEL_FILE,
     OUTPUT,
-    PROBLEM,
     SELECT,
     SEPARATED,
     SOLVE,
@@ -44,6 +44,7 @@ from hw4cli.opt.outputs import (
 from hw4cli.opt.problem_file import problem_text
 from hw4cli.opt.problem_file_options import PROBLEM_TO_FILE
 from hw4cli.opt.report import figure_line, show, summary, title, warn
+from hw4cli.opt.row_files import DATA_FILES, MEMORY_OPTION, row_files
 from hw4cli.opt.select_hyperparameters import check_selection_options, choose
 from hw4cli.opt.shape_records import shape_part
 from hw4cli.options import options, take
@@ -61,19 +62,30 @@ log = logging.getLogger("hw4opt.cli")
 
 
 @click.command("solve")
-@options(PROBLEM, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, KEEP_FOLDS, MODEL_FILE, PROBLEM_TO_FILE, ARRAYS, OUTPUT)
-def command(save_problem: str | None, **given: Any) -> int:
+@options(
+    *(DATA_FILES, COLUMNS_AND_TERMS, MEMORY_OPTION, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, KEEP_FOLDS, MODEL_FILE),
+    *(PROBLEM_TO_FILE, ARRAYS, OUTPUT),
+)
+def command(data: tuple[str, ...], memory: int | None, save_problem: str | None, **given: Any) -> int:
     """Fit a penalised or shape-constrained regression, and prove it.
 
-    DATA is a CSV with a header, or a Parquet file. Without it: the step data of the assignment.
+    DATA is a CSV with a header, or a Parquet file. Without it: the step data of the assignment. Several files, a folder
+    of them, a pattern in quotes such as 'data/*.parquet', and a file that needs more than --memory are read a block at
+    a time: by squared, huber, logistic and poisson loss with ridge, at given --gamma and weights.
     """
-    return solve(
+    given = {**given, "data": data[0] if len(data) == 1 else None}
+    records = (
         take(ProblemOptions, given),
         take(SolverOptions, given),
         take(SelectionOptions, given),
         take(OutputOptions, given),
-        save_problem,
     )
+    files = row_files(data, memory)
+    if files is None:
+        return solve(*records, save_problem)
+    from hw4cli.opt.solve_blocks import solve_in_blocks  # deferred: most fits are of rows in memory
+
+    return solve_in_blocks(files, *records)
 
 
 def solve(

@@ -122,7 +122,7 @@ def test_data(refused, tmp_path, content, words, said):
 
 WORDS = [
     (["nosuch.csv"], "no file nosuch.csv"),
-    (["."], "is a folder"),
+    (["."], "holds no file that ends in .csv, .parquet, .pq"),
     (["--gamma", "0"], "gamma is 0.0; it must be a number above 0"),
     (["--gamma", "-1"], "gamma is -1.0"),
     (["--gamma", "nan"], "gamma is nan"),
@@ -220,7 +220,7 @@ WORDS = [
     (["--save", "a.json", "--json", "a.json"], "--save a.json would overwrite --json a.json"),
     (["--save", "/dev/null"], "no regular file"),
     (["--nosuch"], "No such option '--nosuch'"),
-    (["a.csv", "b.csv"], "unexpected extra argument"),
+    (["a.csv", "b.csv"], "no file is named a.csv"),
 ]
 
 

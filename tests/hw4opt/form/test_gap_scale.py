@@ -30,7 +30,7 @@ from hw4opt import (
 )
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.form.equilibrate import equilibrate
-from hw4opt.form.gap_scale import _best_constant, median_of_positive
+from hw4opt.form.gap_scale import constant_fit, median_of_positive
 from hw4opt.proof.certificate import certify
 from hw4opt.proof.feasibility import strictly_feasible
 
@@ -146,7 +146,7 @@ def scale_by_hand(problem, w, gap, least=0.0):
     design = problem.design  # B at the base rows as it is: trend multiplies the rounding of another product by 1e5
     base = design.matrix[: len(design.base_x)] @ w + problem.level
     f = base if design.row_of is None else base[design.row_of]
-    constant = problem.level + float(_best_constant(canonicalize(problem).loss)[0, 0]) if problem.intercept else 0.0
+    constant = problem.level + float(constant_fit(canonicalize(problem).loss)[0, 0]) if problem.intercept else 0.0
     left = [share * above_least(problem.loss, z + o, y) for share, z, (y, o, _) in zip(shares, f, rows, strict=True)]
     lost = [share * above_least(problem.loss, constant + o, y) for share, (y, o, _) in zip(shares, rows, strict=True)]
     lost = [one if one > least else 0.0 for one in lost]
@@ -238,7 +238,7 @@ def test_the_best_constant_is_near_the_best(loss, weighted, rows):
     """To 1/256 of the largest distance between two of 17 quantiles of the rows' own best constants (0.02 of smooth
     losses)."""
     problem = one_problem(loss, 3, intercept=True, weighted=weighted, rows=rows)
-    found = problem.level + float(_best_constant(canonicalize(problem).loss)[0, 0])
+    found = problem.level + float(constant_fit(canonicalize(problem).loss)[0, 0])
     exact = best_constant(problem)
     total = lambda c: sum(w * above_least(loss, c + o, y) for y, o, w in rows_of(problem))  # noqa: E731
     own = [y - o for y, o, _ in rows_of(problem)]
@@ -249,7 +249,7 @@ def test_the_best_constant_is_near_the_best(loss, weighted, rows):
 
 def test_of_many_rows_a_sample_gives_the_constant():
     problem = one_problem(Huber(0.4), 3, intercept=True, rows=2000)
-    found = problem.level + float(_best_constant(canonicalize(problem).loss)[0, 0])
+    found = problem.level + float(constant_fit(canonicalize(problem).loss)[0, 0])
     assert abs(found - best_constant(problem)) <= 0.1 * np.std(np.sin(6 * problem.x))
 
 
@@ -331,12 +331,12 @@ def test_rare_events_have_little_to_explain():
     y[[5, 80, 300]] = 1
     for loss in (Logistic(), Poisson()):
         problem = Problem(x, y, loss=loss, intercept=True, regularizers=[Ridge(1.0)])
-        found = float(_best_constant(canonicalize(problem).loss)[0, 0])
+        found = float(constant_fit(canonicalize(problem).loss)[0, 0])
         assert found == pytest.approx(math.log(3 / 397) if loss.name == "logistic" else math.log(3 / 400), abs=1e-4)
         none = dataclasses.replace(problem, y=0 * y)
-        assert _best_constant(canonicalize(none).loss)[0, 0] < -8  # its loss is next to nothing there
+        assert constant_fit(canonicalize(none).loss)[0, 0] < -8  # its loss is next to nothing there
         big = dataclasses.replace(problem, offset=np.where(x[:, 0] > 0.5, 800.0, 0.0))
-        assert np.isfinite(_best_constant(canonicalize(big).loss)).all()
+        assert np.isfinite(constant_fit(canonicalize(big).loss)).all()
 
 
 @every_loss

@@ -84,13 +84,13 @@ def test_another_process_loads_the_class_or_says_that_it_is_missing(tmp_path):
     ],
 )
 def test_an_import_path_that_is_no_term_is_refused(tmp_path, path, sentence):
-    from hw4opt.model_file import _digest
+    from hw4opt.running.records import digest
 
     own_result().save(tmp_path / "model.json")
     stored = json.loads((tmp_path / "model.json").read_text())
     stored["loss"]["class"] = path
     stored.pop("sha256")
-    (tmp_path / "model.json").write_text(json.dumps({**stored, "sha256": _digest(stored)}))
+    (tmp_path / "model.json").write_text(json.dumps({**stored, "sha256": digest(stored)}))
     with pytest.raises(ModelFileError, match=sentence):
         Result.load(tmp_path / "model.json")
 

@@ -1,0 +1,80 @@
+"""The files that DATA names, and whether their rows are read a block at a time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from hw4cli.opt.options import bytes_of
+from hw4opt.errors import InputError
+from hw4opt.tables import STDIN, TableFiles
+from hw4opt.tables.files import PARQUET_SUFFIXES
+
+BASIS_COLUMNS = 64  # of a table's basis, about: what a fit in memory takes for each row
+CELL_BYTES = 80  # of a cell of a CSV, which is a Python string
+DATA_FILES = click.argument("data", nargs=-1, metavar="[DATA]…")
+MEMORY_OPTION = click.option(
+    "--memory",
+    metavar="BYTES",
+    callback=lambda context, parameter, text: None if text is None else bytes_of(context, parameter, text),
+    help="Memory that a table and its fit may take, as in 2GB; default: half of what is free. Larger tables are read a "
+    "block at a time, again and again, and so are several files, folders and patterns.",
+)
+MEMORY_INFO = Path("/proc/meminfo")
+
+
+def row_files(data: tuple[str, ...], memory: int | None) -> TableFiles | None:
+    """The files, where they are several, a folder or a pattern, or their rows need more memory than there is; None for
+    a table that is read into memory. Raises `InputError`."""
+    if not data or (len(data) == 1 and not _in_blocks(data[0], memory)):
+        return None
+    if STDIN in data:
+        raise InputError("DATA names standard input beside files, which are read again and again; give files alone")
+    return TableFiles.of(*data)
+
+
+def _in_blocks(name: str, memory: int | None) -> bool:
+    if not os.path.isfile(name):
+        return os.path.isdir(name) or any(mark in name for mark in "*?[")
+    if memory is None and os.path.getsize(name) < 1e-3 * free_memory():
+        return False  # nothing has to be counted
+    files = TableFiles.of(name)
+    cell = 8 if is_parquet_name(name) else CELL_BYTES
+    needed = files.about_rows() * (cell * len(files.names) + 8 * BASIS_COLUMNS)
+    return needed > (free_memory() // 2 if memory is None else memory)
+
+
+def is_parquet_name(name: str) -> bool:
+    """Whether a file of this name is to hold Parquet."""
+    return name.lower().endswith(PARQUET_SUFFIXES)
+
+
+def free_memory() -> int:
+    """Bytes that new work may take: what the system says is available, else its whole memory."""
+    try:
+        fields = dict(line.split(":") for line in MEMORY_INFO.read_text().splitlines())
+        return 1024 * int(fields["MemAvailable"].split()[0])
+    except (OSError, ValueError, KeyError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 32
+
+
+def feature_names(files: TableFiles, x: str | None, taken: dict[str, str]) -> tuple[str, ...]:
+    """The columns that --x names, else those of numbers in the first rows that have no other role. Raises
+    `InputError`."""
+    first = next(iter(files.blocks(files.names)))
+    for name in taken:
+        first.column(name)
+    names = [name for name in files.names if name not in taken and first.is_numeric(name)]
+    if x is not None:
+        names = [name.strip() for name in x.split(",")]
+        for name in names:
+            first.column(name)
+            if name in taken and taken[name] != "weights":
+                raise InputError(f"column {name!r} is both x and {taken[name]}")
+        if len(set(names)) < len(names):
+            raise InputError("--x names a column twice")
+    if not names:
+        raise InputError(f"{files.source} has no numeric column besides {', '.join(taken)}; name the features with --x")
+    return tuple(names)

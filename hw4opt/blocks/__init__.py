@@ -1,0 +1,19 @@
+"""Fits to rows that memory need not hold: files, a block at a time."""
+
+from hw4opt.blocks.fit import fit_blocks
+from hw4opt.blocks.model_file import is_blocks_file, load_blocks, save_blocks
+from hw4opt.blocks.result import BlocksResult
+from hw4opt.blocks.rows import ArrayRows, DataRows, RowSource
+from hw4opt.blocks.tables import TableRows
+
+__all__ = [
+    "ArrayRows",
+    "BlocksResult",
+    "DataRows",
+    "RowSource",
+    "TableRows",
+    "fit_blocks",
+    "is_blocks_file",
+    "load_blocks",
+    "save_blocks",
+]

@@ -1,0 +1,117 @@
+"""The fit of rows in blocks: basis and point, what is proven of them, and predictions. It holds no rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hw4opt.design import Design
+from hw4opt.errors import InputError, NotCertifiedError
+from hw4opt.form.answer import Status
+from hw4opt.problem import Model
+from hw4opt.proof.certificate import Certificate
+from hw4opt.proof.existence import Existence
+from hw4opt.terms import Likelihood
+from hw4opt.terms.base import Array
+from hw4opt.validation.arrays import finite_array, finite_column
+
+
+@dataclass(frozen=True, eq=False)
+class BlocksResult:
+    """The answer to a model on rows in blocks.
+
+    w             (r,) point in the basis, an intercept last, from `level` on
+    center, spread (d,) as the design measures x;  span (2, d)  the lowest and highest x of the rows
+    count         rows with a weight above 0
+    largest       the largest k(x, x) of the rows (‖x‖² of a linear design)
+    passes        times that all rows were read;  iterations  Hessians formed;  seconds  of all of it
+    has_offset    whether the rows had an offset
+    context       what a model file keeps besides
+    existence     of likelihoods without ridge: whether there is a finite maximum
+    columns       of the basis that are independent
+    """
+
+    model: Model
+    design: Design
+    center: Array
+    spread: Array
+    span: Array
+    level: float
+    w: Array
+    status: Status
+    certificate: Certificate
+    count: int
+    largest: float
+    iterations: int
+    passes: int
+    seconds: float
+    has_offset: bool
+    existence: Existence | None
+    columns: int
+    context: dict[str, Any] = field(default_factory=dict)
+    note: str | None = None
+
+    @property
+    def message(self) -> str:
+        """The advice: the status in words, and what is behind it, if anything."""
+        reason = self.note or self.certificate.reason
+        return self.status.value if reason is None else f"{self.status.value}: {reason}"
+
+    def raise_for_status(self) -> BlocksResult:
+        """This result; raises `NotCertifiedError` if it is not certified."""
+        if self.status is not Status.CERTIFIED:
+            raise NotCertifiedError(self.message)
+        return self
+
+    @property
+    def objective(self) -> float:
+        """Σ ω_i ℓ(y_i, f_i) + every penalty."""
+        return self.certificate.objective
+
+    @property
+    def coef(self) -> Array | None:
+        """Coefficients of a linear design, intercept excluded, in units of the raw x."""
+        return self.w[: len(self.center)] / self.spread if self.model.kernel is None else None
+
+    @property
+    def intercept(self) -> float | None:
+        """The intercept, or None without one."""
+        if not self.model.intercept:
+            return None
+        moved = self.coef @ self.center if self.coef is not None else 0.0
+        return float(self.w[-1] + self.level - moved)
+
+    def features(self, x: ArrayLike) -> Array:
+        """New x in the units of the design, (m, d); raises `InputError` for another number of columns."""
+        x = finite_array("x", x)
+        x = x[:, None] if x.ndim == 1 and len(self.center) == 1 else np.atleast_2d(x)
+        if x.ndim != 2 or x.shape[1] != len(self.center):
+            raise InputError(f"x has shape {x.shape}; the fit has {len(self.center)} columns")
+        return (x - self.center) / self.spread
+
+    def predict(self, x: ArrayLike) -> Array:
+        """f at x (m,) or (m, d), without offset, (m,)."""
+        return self.design.evaluate(self.features(x)) @ self.w + self.level
+
+    def predict_mean(self, x: ArrayLike, offset: ArrayLike | None = None) -> Array:
+        """The expected target at x, (m,); for residual losses that is f. `offset` (m,) is needed where the fit had
+        one."""
+        if (offset is None) != (not self.has_offset):
+            raise InputError("the fit had an offset; give offset" if self.has_offset else "the fit had no offset")
+        z = self.predict(x)
+        z = z if offset is None else z + finite_column("offset", offset, len(z))
+        return self.model.loss.mean(z) if isinstance(self.model.loss, Likelihood) else z
+
+    def bound(self, x: ArrayLike) -> Array | None:
+        """Proven |f̂(x) - f*(x)| at x, (m,), with an intercept of f without it; None where nothing is proven."""
+        norm_bound = self.certificate.norm_bound
+        return None if norm_bound is None else np.sqrt(self.design.diagonal(self.features(x))) * norm_bound
+
+    @property
+    def prediction_error_bound(self) -> float | None:
+        """The largest bound over the rows."""
+        norm_bound = self.certificate.norm_bound
+        return None if norm_bound is None else float(np.sqrt(self.largest)) * norm_bound

@@ -1,0 +1,170 @@
+"""`hw4opt solve` and `predict` of several files, folders, patterns, and files that memory does not hold."""
+
+import csv
+import errno
+import hashlib
+import json
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from hw4opt import InputError, Result
+from hw4opt.blocks import load_blocks
+from hw4opt.tables.files import TableFiles
+from hw4opt.tables.parquet import ArrowCells
+
+arrow = pytest.importorskip("pyarrow", reason="Parquet files need pyarrow, an extra")
+parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet files need pyarrow, an extra")
+
+GIVEN = ["--loss", "huber:delta=0.5", "--gamma", "30", "--reg", "ridge=0.1"]
+RUN = "import sys; from hw4cli.opt.app import main; sys.exit(main(sys.argv[1:]))"
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Three Parquet files and, of the same rows, a CSV."""
+    draw = np.random.default_rng(0)
+    x = draw.uniform(0, 1, 3_000)
+    columns = {"x": x, "y": np.sin(8 * x) + 0.3 * draw.standard_normal(3_000), "count": draw.poisson(2.0, 3_000)}
+    (tmp_path / "data").mkdir()
+    for number in range(3):
+        part = {name: values[1_000 * number : 1_000 * (number + 1)] for name, values in columns.items()}
+        table = arrow.table({**part, "name": ["a, b"] * 1_000})
+        parquet.write_table(table, tmp_path / f"data/{number}.parquet", row_group_size=300, write_page_checksum=True)
+    with (tmp_path / "all.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow([*columns, "name"])
+        rows.writerows([*map(float, row), "a, b"] for row in zip(*columns.values(), strict=True))
+    return tmp_path / "data"
+
+
+def test_a_pattern_a_folder_and_several_files_are_the_fit_of_one_table(hw4opt, data):
+    files = sorted(data.iterdir())
+    done = [
+        hw4opt("solve", *words, *GIVEN, "--x", "x", "--json", "-", "--save", f"{number}.json")
+        for number, words in enumerate([(data / "*.parquet",), (data,), reversed(files), (data / "../all.csv",)])
+    ]
+    digests = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)
+    first = done[0].json
+    assert first["status"] == "certified" and first["n"] == 3_000 and first["selection"] is None
+    assert first["data_sha256"] == hashlib.sha256("".join(digests).encode()).hexdigest()
+    for other in done[1:3]:
+        assert {**other.json, "command": 0, "seconds": 0, "files": 0} == {
+            **first,
+            "command": 0,
+            "seconds": 0,
+            "files": 0,
+        }
+    whole = done[3].json
+    assert first["objective"] == pytest.approx(whole["objective"], rel=1e-12)
+    assert first["gap_scale"] == pytest.approx(whole["gap_scale"], rel=1e-10)
+    x = np.linspace(0, 1, 77)
+    assert np.abs(load_blocks("0.json").predict(x) - Result.load("3.json").predict(x)).max() < 1e-8
+    stored = json.loads((data / "../0.json").read_text())
+    assert stored["basis"] is not None and "duals" not in stored and "x" not in stored["arrays"]
+
+
+def test_a_table_that_memory_does_not_hold_is_read_in_blocks(hw4opt, data):
+    words = ("solve", data / "../all.csv", *GIVEN, "--x", "x", "--json", "-", "--select", "none")
+    small, large = (hw4opt(*words, "--memory", memory).json for memory in ("1M", "1G"))
+    assert "passes" in small and "passes" not in large
+    assert small["objective"] == pytest.approx(large["objective"], rel=1e-12)
+    assert small["data_sha256"] == large["data_sha256"]
+
+
+def test_predictions_go_from_file_to_file(hw4opt, data):
+    assert hw4opt("solve", data, *GIVEN, "--x", "x", "--save", "m.json").status == 0
+    done = hw4opt("predict", "m.json", data / "*.parquet", "--out", "p.parquet", "--json", "-")
+    found = parquet.read_table(data / "../p.parquet")
+    assert done.json["n"] == 3_000 and done.json["status"] == "certified"
+    assert found.column_names == ["x", "y", "count", "name", "prediction", "bound"]
+    assert found.schema.field("count").type == arrow.int64() and found["name"][2_999].as_py() == "a, b"
+    result = load_blocks("m.json")
+    np.testing.assert_array_equal(found["prediction"], result.predict(found["x"].to_numpy()))
+    np.testing.assert_array_equal(found["bound"], result.bound(found["x"].to_numpy()))
+    assert hw4opt("predict", "m.json", data / "../all.csv", "--out", "one.csv").status == 0
+    assert hw4opt("predict", "m.json", data / "../all.csv", "--memory", "1k", "--out", "two.csv").status == 0
+    assert (data / "../one.csv").read_text() == (data / "../two.csv").read_text()
+    assert hw4opt("predict", "m.json", data / "../all.csv", "--out", "q.pq").status == 0
+    again = parquet.read_table(data / "../q.pq")
+    assert again["x"].type == arrow.float64() and again["prediction"].equals(found["prediction"])
+    memory = hw4opt("solve", data / "0.parquet", *GIVEN, "--x", "x", "--select", "none", "--save", "r.json")
+    assert memory.status == 0 and hw4opt("predict", "r.json", data, "--out", "r.parquet").status == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--reg", "tv=1"], "tv cannot be had over rows in blocks, which take ridge alone"),
+        (["--constraint", "increasing"], "increasing cannot be had"),
+        (["--loss", "quantile"], "quantile keeps a state for each row"),
+        (["--plot", "a.png"], "--plot needs all rows at once"),
+        (["--select", "loo"], "--select loo needs all rows at once"),
+        (["--solver", "admm"], "--solver admm needs all rows at once"),
+        (["--x", "name"], "0.parquet: column 'name' holds text ('a, b') in row 1"),
+        (["--x", "nope"], "no column 'nope' (did you mean 'name'?)"),
+        (["--y", "nope"], "no column 'nope' (did you mean 'name'?)"),
+        (["--save", "data/0.parquet"], "0.parquet"),
+    ],
+)
+def test_what_blocks_cannot_have_is_one_sentence(hw4opt, data, words, said):
+    done = hw4opt("solve", data, "--gamma", "30", "--reg", "ridge=0.1", *words)
+    assert done.status == 2 and said in done.err and done.err.count("\n") == 1 and done.out == ""
+    assert hw4opt("solve", data, "--loss", "huber").err.count("give --gamma, --reg ridge=WEIGHT") == 1
+
+
+def test_a_damaged_file_and_a_missing_column_are_one_sentence_and_nothing_is_written(hw4opt, data):
+    assert hw4opt("solve", data, *GIVEN, "--x", "x", "--save", "m.json").status == 0
+    whole = (data / "1.parquet").read_bytes()
+    (data / "1.parquet").write_bytes(whole[:400] + bytes(200) + whole[600:])
+    before = sorted(data.parent.iterdir())
+    for words in (
+        ("solve", data, *GIVEN, "--x", "x", "--json", "a.json", "--save", "b.json"),
+        ("predict", "m.json", data, "--out", "p.parquet"),
+        ("predict", "m.json", data, "--out", "p.csv"),
+    ):
+        done = hw4opt(*words)
+        assert done.status == 2 and "1.parquet is damaged" in done.err and done.err.count("\n") == 1
+    (data / "1.parquet").write_bytes(whole)
+    parquet.write_table(arrow.table({"y": [1.0, 2.0]}), data / "2.parquet")
+    done = hw4opt("solve", data, *GIVEN, "--json", "a.json")
+    assert done.status == 2 and "2.parquet has no column 'x'" in done.err
+    assert sorted(data.parent.iterdir()) == before
+
+
+def test_a_full_disk_is_one_sentence_and_nothing_is_written(hw4opt, data, monkeypatch):
+    assert hw4opt("solve", data, *GIVEN, "--x", "x", "--save", "m.json").status == 0
+    before = sorted(data.parent.iterdir())
+
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("hw4cli.opt.predict_files.write_csv_block", full)
+    done = hw4opt("predict", "m.json", data, "--out", "p.csv")
+    assert done.status == 1 and "No space left on device" in done.err and done.err.count("\n") == 1
+    assert sorted(data.parent.iterdir()) == before
+
+
+def test_ctrl_c_leaves_no_file(start, data):
+    """It arrives while rows are read: the child prints a byte at each pass."""
+    code = "import hw4opt.blocks.tables as t; parts = t.TableRows.parts; "
+    code += "t.TableRows.parts = lambda *a: (print(flush=True), __import__('time').sleep(1), parts(*a))[2]; "
+    before = sorted(data.parent.iterdir())
+    words = ["solve", str(data), *GIVEN, "--x", "x", "--json", "a.json", "--save", "m.json"]
+    running = start(code + RUN, *words, cwd=data.parent)
+    assert running.stdout.read(1) == b"\n"
+    time.sleep(0.2)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130 and b"Traceback" not in err
+    assert sorted(data.parent.iterdir()) == before
+
+
+def test_files_in_blocks_are_tables(data):
+    """Blocks say where they stand in their file."""
+    blocks = list(TableFiles.of(data).blocks(["x"]))
+    assert [len(one) for one in blocks] == [1_000] * 3 and isinstance(blocks[0].column("x"), ArrowCells)
+    with pytest.raises(InputError, match="row 7"):
+        blocks[0].refuse("x", 7, "")
