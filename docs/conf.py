@@ -17,23 +17,24 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
     "command_options",
     "docstrings",
     "drawn_terms",
+    "mathml",
     "measured",
     "public_names",
     "run_command",
 ]
 exclude_patterns = ["extensions", "templates", "data", "README.md", "*/GALLERY_HEADER.rst", "tutorials/*", "gallery/*"]
 templates_path = ["templates"]
-myst_enable_extensions = ["colon_fence", "dollarmath", "amsmath"]
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 suppress_warnings = ["config.cache"]  # the gallery's settings hold functions
 
 autosummary_generate = True
 autodoc_typehints_format = "short"
+autodoc_type_aliases = {"Array": "Array", "ArrayLike": "ArrayLike"}
 python_use_unqualified_type_names = True
 # Types in signatures are not links: most are NumPy's. Pages link by `py:obj`, which is checked.
 nitpick_ignore_regex = [("py:(class|exc|data|attr|meth|func)", ".*")]
@@ -50,6 +51,7 @@ sphinx_gallery_conf = {
     "plot_gallery": True,
 }
 
+html_math_renderer = "mathml"
 html_theme = "pydata_sphinx_theme"
 html_title = "hw4opt"
 html_static_path = ["static"]

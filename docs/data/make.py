@@ -1,5 +1,5 @@
-"""Writes the tables of this folder: a simulated assay, a signal in steps, counts of a listener, and readings of
-three sensors."""
+"""Writes the tables of this folder: a simulated assay, a signal in steps, counts of a listener, and readings of three
+sensors."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The page reference/terms.md: value, proximal map and conjugate of every loss, regularizer and constraint, drawn
-from
+"""The page reference/terms.md: value, proximal map and conjugate of every loss, regularizer and constraint, drawn from
 the registry that the solvers use."""
 
 from __future__ import annotations

@@ -3,8 +3,8 @@ Between which values will a new y lie?
 ======================================
 
 Jackknife+ intervals of level 0.9 from the exact leave-one-out fits; hyper-parameters were given, so a new y of an
-exchangeable row
-lies inside with a probability of at least 0.8, and usually about 0.9 (:doc:`measured </measured>`).
+exchangeable row lies inside with a probability of at least 0.8, and usually about 0.9 (:doc:`measured
+</measured>`).
 """
 
 import matplotlib.pyplot as plt

@@ -22,6 +22,7 @@ fitted = fit(problem).raise_for_status().fitted
 moved = np.abs(fitted - score.predictions)
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
 axes.plot(x, y, ".", color="#8a97a6")
-axes.plot(x, fitted, color="#0b5fa5")
+grid = np.linspace(0, 1.6, 400)
+axes.plot(grid, fit(problem).predict(grid), color="#0b5fa5")
 axes.vlines(x, fitted, score.predictions, color="#d1495b")
 print("row that moves most:", int(moved.argmax()), f"by {moved.max():.2f}")

@@ -13,7 +13,7 @@ from hw4opt.datasets import step_data, step_function
 
 data = step_data()
 x = np.linspace(0, 1, 2001)
-figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+figure, (axes, slopes) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
 axes.plot(data.x, data.y, ".", color="#8a97a6")
 axes.plot(x, step_function(x), color="#2b2b2b", lw=0.8)
 for everywhere in (False, True):
@@ -22,4 +22,7 @@ for everywhere in (False, True):
     curve = result.predict(x)
     falls = np.mean(np.diff(curve) < 0)
     axes.plot(x, curve, label=f"{'everywhere' if everywhere else 'at the rows'}: falls on {falls:.1%} of the range")
+    slopes.plot(x, np.gradient(curve, x))
 axes.legend(frameon=False)
+slopes.axhline(0, color="#2b2b2b", lw=0.8)
+slopes.set(ylim=(-6, 30), title="slope")

@@ -3,8 +3,7 @@ Which rows are outliers?
 ========================
 
 The Huber loss grows linearly beyond ``delta``, so a wrong reading pulls with a bounded force. The residuals that
-stand out from
-the others are marked.
+stand out from the others are marked.
 """
 
 import matplotlib.pyplot as plt

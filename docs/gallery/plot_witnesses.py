@@ -19,6 +19,5 @@ for name, result in zip(names, results, strict=True):
 
 figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
 axes.barh(names, [max(result.certificate.relative_gap, 1e-18) for result in results], color="#0b5fa5")
-axes.axvline(1e-9, color="#d1495b", ls="--")
-axes.set(xscale="log", xlabel="relative gap; certified to the left of the line")
+axes.set(xscale="log", xlabel="relative gap (certified: at most 1e-9, of cvxpy's solvers 1e-6)")
 axes.invert_yaxis()

@@ -3,8 +3,8 @@ The assignment's data: four fits, every hyper-parameter chosen
 ==============================================================
 
 Part 2 of the assignment: fifty points in steps, :math:`f(x) = 10\\sum_{k=1}^4 1\\{x \\ge k/5\\}`, with standard
-normal noise and one
-outlier, :math:`y_{25} = 0`. Every hyper-parameter is chosen by exact leave-one-out, when this page is made.
+normal noise and one outlier, :math:`y_{25} = 0`. Every hyper-parameter is chosen by exact leave-one-out, when this
+page is made.
 """
 
 import matplotlib.pyplot as plt
@@ -38,7 +38,7 @@ def answer(number):
 # 2a. Least squares with a Gaussian kernel
 # ----------------------------------------
 #
-# :math:`\hat\alpha = \arg\min \|K\alpha - y\|^2 + \lambda\,\alpha^\top K\alpha`. The outlier pulls the curve down.
+# :math:`\hat\alpha = \operatorname{argmin} \|K\alpha - y\|^2 + \lambda\,\alpha^\top K\alpha`. The outlier pulls the curve down.
 
 answer(0)
 
@@ -55,8 +55,7 @@ answer(1)
 # -------------------
 #
 # :math:`\|K\alpha - y\|^2 + \lambda_1\|DK\alpha\|_1 + \lambda_2\,\alpha^\top K\alpha`: few jumps (``tv`` is
-# :math:`\lambda_1`, ``ridge``
-# :math:`\lambda_2`).
+# :math:`\lambda_1`, ``ridge`` :math:`\lambda_2`).
 
 answer(2)
 

@@ -2,10 +2,9 @@
 A dose-response curve
 =====================
 
-Sixteen doses, three wells each, three wells that went wrong. The curve must rise with the dose, at every dose. Asked
-for: the curve, the
-dose of half the response, and where a new well will lie. ``dose.csv`` is a simulated assay that comes with this
-documentation.
+Sixteen doses, three wells each, three wells that went wrong. The curve must rise with the dose, at every dose.
+Asked for: the curve, the dose of half the response, and where a new well will lie. ``dose.csv`` is a simulated
+assay that comes with this documentation.
 """
 
 import matplotlib.pyplot as plt

@@ -17,8 +17,7 @@ time, signal = table.numbers("time"), table.numbers("signal")
 
 # %%
 # Least squares follows the spikes; Huber alone is smooth across the jumps; total variation makes levels. The
-# Laplacian kernel
-# :math:`e^{-\gamma|x - z|}` has no derivative at 0, so that its curves can turn sharply.
+# Laplacian kernel :math:`e^{-\gamma|x - z|}` has no derivative at 0, so that its curves can turn sharply.
 
 figure, panels = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained", sharey=True)
 kernel = Laplacian(gamma=0.2)

@@ -2,9 +2,8 @@
 Counts and moods
 ================
 
-How often was each song played? First one Poisson regression with the hours of listening as exposure, then a mixture:
-the listener has
-moods, and nobody says which play came from which.
+How often was each song played? First one Poisson regression with the hours of listening as exposure, then a
+mixture: the listener has moods, and nobody says which play came from which.
 """
 
 import matplotlib.pyplot as plt

@@ -3,8 +3,7 @@ A network
 =========
 
 The smallest of the assignment's networks and a convolutional one, on built-in images, in seconds. The same lines
-train on CIFAR-10 with
-``load("official")``, in minutes to hours. Needs the extra ``nets``.
+train on CIFAR-10 with ``load("official")``, in minutes to hours. Needs the extra ``nets``.
 """
 
 import matplotlib.pyplot as plt
@@ -30,7 +29,7 @@ for name, (shape, config) in runs.items():
 figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
 for name, history in histories.items():
     axes.plot([row.epoch for row in history.rows], [row.test_accuracy for row in history.rows], marker="o", label=name)
-axes.set(xlabel="epoch", ylabel="test accuracy", ylim=(0, 1))
+axes.set(xlabel="epoch", ylabel="test accuracy", ylim=(0, 1.05), xticks=[1, 2, 3])
 axes.legend(frameon=False)
 
 # %%

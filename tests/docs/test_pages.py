@@ -1,6 +1,5 @@
-"""The examples of the site's pages and of the README: every block of Python, and every command that a page shows,
-runs as it
-stands there. Blocks marked `sh` are not run: they install, download, or serve a page."""
+"""The examples of the site's pages and of the README: every block of Python, and every command that a page shows, runs
+as it stands there. Blocks marked `sh` are not run: they install, download, or serve a page."""
 
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 from command_lines import copy_data, run_line
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md"))]
-NETWORKS = "docs/how-to/networks.md"  # trains: seconds, and needs an extra
+PAGES = ["README.md", *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md")))]
+TRAIN = {"README.md", "docs/how-to/networks.md"}  # seconds, and they need an extra
 
 
 def evaluate_commands(example: Example) -> None:
@@ -36,13 +35,13 @@ EXAMPLES = {page: list(Document.parse(str(ROOT / page), *PARSERS).examples()) fo
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param(page, marks=pytest.mark.slow if page == NETWORKS else ())
+        pytest.param(page, marks=pytest.mark.slow if page in TRAIN else ())
         for page, examples in EXAMPLES.items()
         if examples
     ],
 )
 def test_the_examples_of_a_page(page, tmp_path, monkeypatch):
-    if page == NETWORKS:
+    if page in TRAIN:
         pytest.importorskip("torch", reason="torch is not installed (the extra nets)")
     copy_data(tmp_path)
     monkeypatch.chdir(tmp_path)
