@@ -38,7 +38,8 @@ def answer(number):
 # 2a. Least squares with a Gaussian kernel
 # ----------------------------------------
 #
-# :math:`\hat\alpha = \operatorname{argmin} \|K\alpha - y\|^2 + \lambda\,\alpha^\top K\alpha`. The outlier pulls the curve down.
+# :math:`\hat\alpha = \operatorname{argmin} \|K\alpha - y\|^2 + \lambda\,\alpha^\top K\alpha`.
+# The outlier pulls the curve down.
 
 answer(0)
 

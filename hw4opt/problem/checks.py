@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from hw4opt.design import Sum
 from hw4opt.errors import InputError, listed, shown
 from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.problem.hyperparameters import GAMMA, RIDGE
@@ -118,7 +119,7 @@ def check_design(kernel: Kernel | None, terms: Sequence[Term], data: MeasuredDat
     if data.is_gram:
         check_gram(data.data.x)
     x = data.active_x
-    if kernel is not None and not isinstance(kernel, Precomputed) and _is_constant(x):
+    if kernel is not None and type(kernel) not in (Precomputed, Sum) and _is_constant(x):
         raise InputError("x is constant; a kernel design needs at least two different x")
     for term in terms:
         if isinstance(term, Shape) and term.everywhere:

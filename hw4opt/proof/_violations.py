@@ -74,7 +74,7 @@ def largest_drop(form: Form, w: Array) -> Array | None:
     for term in form.terms:
         if term.acts.order != 1 or not any(one.has_constraints for one in term.boxes):
             continue
-        fitted = w @ form.matrix[: len(form.design.base_x)].T
+        fitted = w @ form.matrix[term.acts.base_rows(form.design)].T
         fitted = fitted if not term.boxes[0].low_bounded else -fitted
         fall = (np.maximum.accumulate(fitted, axis=1) - fitted).max(axis=1)
         drop = fall if drop is None else np.maximum(drop, fall)

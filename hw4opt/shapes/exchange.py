@@ -22,7 +22,7 @@ from hw4opt.terms.base import Array
 MAX_ROUNDS, MAX_ROUNDS_ALLOWED = 30, 6  # of exchange, and where violations are allowed
 CALM_ROUNDS, CALM_POINTS = 10, 60  # of one shape, beyond which the margin grows
 OVER_VIOLATION, MARGIN_GROWTH = 2.0, 8.0  # to so many times the last violation, and by no more than that in a round
-LAST_MARGIN = 1e-3  # of the size of f, f' or f'', or of a function that changes over the range as the targets do
+LAST_MARGIN = 1e-2  # of the size of f, f' or f'', or of a function that changes over the range as the targets do
 MAX_SHAPE_POINTS, MAX_NEW_POINTS = 400, 40  # of one shape, and in a round
 MARGIN = 5e-7  # of the mean size of f, f' or f'': what rows at points ask for beyond the shape
 MAX_SHARE = 1e-3  # of the room between two bounds: the same

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,12 @@ class RowMap:
     first: int | None = None
     index: np.ndarray | None = None
     coef: Array | None = None
+
+    def moved(self, by: int) -> RowMap:
+        """The same rows of base points that stand `by` places later."""
+        if self.index is not None:
+            return replace(self, index=self.index + by)
+        return replace(self, first=(self.first or 0) + by)
 
     def take(self, base: Array, low: int = 0, high: int | None = None) -> Array:
         """Rows low … high of S base, for base of shape (N,) or (N, r)."""

@@ -5,19 +5,22 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
 
 from hw4cli.opt import poisson_options
 from hw4cli.opt.columns import LARGEST_VALUE, DataColumns, Roles, read_columns
+from hw4cli.opt.components import SumOfComponents, is_sum, named_columns, sum_of_components
 from hw4cli.opt.option_syntax import kernel_of
 from hw4cli.opt.options import ProblemOptions
-from hw4opt import InputError, Poisson, Problem
+from hw4opt import Additive, InputError, Poisson, Problem
 from hw4opt.datasets import step_data, step_function
+from hw4opt.design import Sum
 from hw4opt.errors import listed
 from hw4opt.kernels import Kernel
+from hw4opt.problem import ColumnNames
 from hw4opt.problem.words import Spec, parse_spec, term_of
 from hw4opt.tables import Table, read_table
 from hw4opt.terms import AUTO, Interval, Loss, Term, load
@@ -66,7 +69,7 @@ class BuiltProblem:
 class _Terms:
     """The terms that the options name; constraints are unresolved, because they may name columns of the table."""
 
-    kernel: Kernel | None
+    kernel: Kernel | Additive | None
     loss: Loss
     regularizers: tuple[Term, ...]
     constraints: tuple[Spec, ...]
@@ -79,15 +82,21 @@ def build_problem(options: ProblemOptions, groups: str | None = None, table: Tab
 
     table    the data, where they were read before; `options.data` then only names them
     """
-    terms = _terms(options)
+    more, levels = list[str](), set[str]()
+    if sums := is_sum(options):
+        options, more, levels = named_columns(options)
+    terms = _terms(options, sums)
     table = read_data(options) if table is None else table
     roles = Roles(options.x, options.y, options.weights, options.offset, options.exposure, groups)
-    columns = read_columns(table, options, roles, drop_first=terms.kernel is None and options.intercept)
+    drop_first = terms.kernel is None and options.intercept
+    columns = read_columns(table, options, roles, drop_first, more=more, levels=levels)
+    if sums:
+        terms = _with_components(terms, sum_of_components(options, columns.features.names))
     names, used = columns.features.names, columns.used
     for name, column in zip(names, columns.of_used(columns.x).T, strict=True):
         _check_size(name, column)
     _check_size(options.y, columns.of_used(columns.y))
-    if terms.kernel is not None:
+    if isinstance(terms.kernel, Kernel):
         _check_varies(columns.of_used(columns.x), names)
     notes = (
         poisson_options.check_counts(columns.y, options.y, terms.loss, used, "--loss poisson:truncated=1")
@@ -107,6 +116,7 @@ def build_problem(options: ProblemOptions, groups: str | None = None, table: Tab
         offset=columns.without_dropped(poisson_options.log_offset(table, options.offset, options.exposure, used)),
         intercept=options.intercept,
         standardize=options.scale == "standard",
+        names=ColumnNames(x=names) if sums else None,
     )
     log.info("%s: %d rows, x %s, y %s", table.source, len(table), ", ".join(names), options.y)
     truth = step_function if options.data is None and names == ("x",) and options.y == "y" else None
@@ -135,8 +145,20 @@ def _automatic(loss: Loss, problem: Problem) -> dict[str, float]:
     }
 
 
-def _terms(options: ProblemOptions) -> _Terms:
-    """The terms by name and parameters, checked before any file is read."""
+def _with_components(terms: _Terms, found: SumOfComponents) -> _Terms:
+    """The terms, with a sum for the kernel."""
+    return replace(
+        terms, kernel=found.kernel, constraints=found.constraints, free=found.free, given=terms.given | found.given
+    )
+
+
+def _terms(options: ProblemOptions, sums: bool) -> _Terms:
+    """The terms by name and parameters, checked before any file is read; of a sum, the loss alone."""
+    if sums:
+        loss = poisson_options.loss_spec(parse_spec("--loss", options.loss), options)
+        return _Terms(None, cast(Loss, term_of("loss", "--loss", loss)), (), (), (), _given([loss], None))
+    if isinstance(options.gamma, Mapping):
+        raise InputError(f"--gamma {next(iter(options.gamma))}=… is for components of a sum; give --additive, too")
     linear = options.design == "linear"
     for name, value in (("kernel", options.kernel), ("gamma", options.gamma)):
         if linear and value is not None:
@@ -229,7 +251,7 @@ def _coefficient_warnings(problem: Problem) -> Iterator[str]:
 
 
 def _spread_warnings(problem: Problem, names: Sequence[str]) -> tuple[str, ...]:
-    if problem.kernel is None or problem.standardize or len(names) < 2:
+    if problem.kernel is None or isinstance(problem.kernel, Sum) or problem.standardize or len(names) < 2:
         return ()
     spreads = dict(zip(names, problem.active_x.std(axis=0).tolist(), strict=True))
     varying = {name: spread for name, spread in spreads.items() if spread > 0}

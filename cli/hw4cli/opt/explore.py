@@ -109,6 +109,8 @@ def start_state(
     for role in ("offset", "exposure"):
         if (name := getattr(problem_options, role)) is not None:
             raise InputError(f"--{role} {name}: the page shows y itself; fit counts with an {role} by hw4opt solve")
+    if problem_options.additive or problem_options.component:
+        raise InputError("--additive and --component: the page shows one curve; fit a sum by hw4opt solve")
     built = build_problem(problem_options, selection.groups)
     values = starting_values(built.problem, built.free)
     gamma = values.pop("gamma", problem_options.gamma)

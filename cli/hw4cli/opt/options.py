@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -44,10 +44,12 @@ class ProblemOptions(TableOptions):
     intercept: bool
     scale: str
     kernel: str | None
-    gamma: float | None
+    gamma: float | Mapping[str, float] | None
     loss: str
     reg: tuple[str, ...]
     constraint: tuple[str, ...]
+    additive: bool
+    component: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,22 @@ def bytes_of(context: click.Context, parameter: click.Parameter, text: str) -> i
     ):
         raise click.BadParameter(f"{text}: give a number of bytes such as 500M, 2G or 2GiB")
     return int(size)
+
+
+def gamma_of(context: click.Context, parameter: click.Parameter, text: str | None) -> float | dict[str, float] | None:
+    """Parse G, or NAME=G[,NAME=G…] of the components of a sum."""
+    if text is None:
+        return None
+    pairs = [[part.strip() for part in pair.split("=")] for pair in text.split(",")]
+    try:
+        if "=" not in text:
+            return float(text)
+        found = {name: float(value) for name, value in pairs}
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a valid float; nor NAME=G[,NAME=G…] of components") from None
+    if len(found) < len(pairs) or not all(found):
+        raise click.BadParameter(f"{text}: give each component once, as in dose=20,age=0.1")
+    return found
 
 
 version = version_option("hw4opt")
@@ -166,7 +184,25 @@ PROBLEM = (
         metavar="NAME[:param=value,…]",
         help="Default: rbf.",
     ),
-    click.option("--gamma", type=float, metavar="G", help="The kernel's gamma, in units of the raw x."),
+    click.option(
+        "--gamma",
+        callback=gamma_of,
+        metavar="G|NAME=G,…",
+        help="The kernel's gamma, in units of the raw x; of components, one for all, or by their names.",
+    ),
+    click.option(
+        "--additive",
+        is_flag=True,
+        help="Fit a sum of functions, one of every x column; words of --reg and --constraint then name a component, as "
+        "in dose.tv=0.3 or dose.increasing. --reg, --gamma and --kernel without a name speak of all kernels.",
+    ),
+    click.option(
+        "--component",
+        multiple=True,
+        metavar="NAME=COL[,COL…][:SPACE]",
+        help="A component of a sum, of one column or several; SPACE is linear, categorical or a kernel (default: "
+        "--kernel). Repeat for more; with --additive for those columns only.",
+    ),
     click.option(
         "--loss",
         cls=NameOption,

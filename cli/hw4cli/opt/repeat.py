@@ -11,7 +11,9 @@ import click
 
 from hw4cli.opt.build_problem import BuiltProblem
 from hw4cli.opt.options import ProblemOptions
+from hw4opt.design import Sum
 from hw4opt.problem import Problem
+from hw4opt.terms import ComponentTerm
 
 OPTION_PARAMETERS = ("gamma", "quasi")  # parameters that are options of their own
 
@@ -39,7 +41,9 @@ def _words(parameter: click.Parameter, value: Any) -> list[str]:
 
 
 def _number_text(value: Any) -> str:
-    """The shortest text that reads back as the same value."""
+    """The shortest text that reads back as the same value, or values by name."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={_number_text(one)}" for name, one in value.items())
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
@@ -47,6 +51,10 @@ def settled_options(options: ProblemOptions, problem: Problem) -> ProblemOptions
     """The options with every hyper-parameter given, as the problem has it."""
     if problem.kernel is None:
         return dataclasses.replace(options, loss=_word(problem.loss), reg=tuple(map(_word, problem.regularizers)))
+    if isinstance(problem.kernel, Sum):
+        gammas = {one.name: one.kernel.gamma for one in problem.kernel.parts if one.kernel and one.kernel.has_gamma}
+        reg = [f"{one.component}.{_word(one.term)}" for one in problem.regularizers if isinstance(one, ComponentTerm)]
+        return dataclasses.replace(options, loss=_word(problem.loss), reg=tuple(reg), gamma=gammas or None)
     kernel = None if options.kernel is None else _word(problem.kernel)
     terms = {"loss": _word(problem.loss), "reg": tuple(map(_word, problem.regularizers))}
     return dataclasses.replace(options, gamma=problem.kernel.gamma, kernel=kernel, **terms)
