@@ -14,7 +14,7 @@ def _inline(writer: Any, node: nodes.math) -> None:
 
 
 def _block(writer: Any, node: nodes.math_block) -> None:
-    writer.body.append(f'<div class="math">{_mathml(node, display="block")}</div>')
+    writer.body.append(f'<div class="formula">{_mathml(node, display="block")}</div>')
     raise nodes.SkipNode
 
 
