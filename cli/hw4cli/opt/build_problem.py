@@ -15,6 +15,7 @@ from hw4cli.opt.columns import LARGEST_VALUE, DataColumns, Roles, read_columns
 from hw4cli.opt.components import SumOfComponents, is_sum, named_columns, sum_of_components
 from hw4cli.opt.option_syntax import kernel_of
 from hw4cli.opt.options import ProblemOptions
+from hw4cli.opt.problem_file import check_digest
 from hw4opt import Additive, InputError, Poisson, Problem
 from hw4opt.datasets import step_data, step_function
 from hw4opt.design import Sum
@@ -193,7 +194,9 @@ def read_data(options: ProblemOptions) -> Table:
     if options.data is not None:
         if options.n is not None:
             raise InputError(f"--n {options.n} sizes the built-in data and {options.data} is a file; give one of them")
-        return read_table(options.data, options.max_input)
+        table = read_table(options.data, options.max_input)
+        check_digest(table, options)
+        return table
     data = step_data(50 if options.n is None else options.n, options.seed)
     return Table.of({"x": data.x, "y": data.y}, "the built-in step data")
 
