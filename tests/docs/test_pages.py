@@ -9,6 +9,8 @@ from sybil.document import Document
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 
 from command_lines import copy_data, run_line
+from hw4cli.nets.app import NETS_COMMANDS
+from hw4cli.opt.app import OPT_COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md")))]
@@ -51,3 +53,9 @@ def test_the_examples_of_a_page(page, tmp_path, monkeypatch):
 
 def test_pages_have_examples():
     assert sum(map(len, EXAMPLES.values())) >= 20
+
+
+def test_every_command_has_a_table_of_its_options():
+    text = "".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+    commands = [f"hw4opt {name}" for name in OPT_COMMANDS] + [f"hw4nets {name}" for name in NETS_COMMANDS]
+    assert not [command for command in commands if f"{{command-options}} {command}\n" not in text]
