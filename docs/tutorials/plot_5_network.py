@@ -10,10 +10,10 @@ import matplotlib.pyplot as plt
 
 from hw4nets import Config, Conv, Logistic, build, evaluate, synthetic, train
 
-images = synthetic(train=1_000, test=300)
+images = synthetic()
 runs = {
     "logistic": (Logistic(), Config(epochs=3, lr=0.01)),
-    "convolution": (Conv(M=16, p=5, N=14), Config(epochs=3, lr=0.02, augment="flip,crop:2")),
+    "convolution": (Conv(M=32, p=5, N=14), Config(epochs=3, lr=0.02, augment="flip,crop:2")),
 }
 
 # %%
