@@ -33,8 +33,8 @@ from hw4opt.solution import Solution
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_argument, check_fields
 
-FORMAT = 3  # 1: an intercept was measured from 0; up to 2: no rows at points between the data
-FORMAT_WITHOUT_SHAPE_ROWS = 2
+# 1: an intercept was measured from 0; up to 2: no rows at points between the data; up to 3: one curve
+FORMAT, FORMAT_OF_ONE_CURVE, FORMAT_WITHOUT_SHAPE_ROWS = 4, 3, 2
 
 
 def save(solution: Solution, path: str | Path) -> None:
@@ -80,7 +80,7 @@ def _pack(solution: Solution) -> dict[str, Any]:
     labels = [name for term in canonicalize(problem).terms for name in term.names]  # a batch has rows for weight 0, too
     arrays = {"x": problem.x, "y": problem.y, "weights": problem.weights, "offset": problem.offset, "w": solution.w}
     return {
-        "format": FORMAT if problem.shape_rows or solution.shapes else FORMAT_WITHOUT_SHAPE_ROWS,
+        "format": _format(solution),
         "kind": "hw4opt model",
         "arrays": {name: _encode(array) for name, array in arrays.items() if array is not None},
         **_pack_model(problem.model),
@@ -98,6 +98,14 @@ def _pack(solution: Solution) -> dict[str, Any]:
         "held_out": None if problem.held_out is None else _pack_held_out(problem.held_out),
         **pack_shapes(problem, solution.shapes),
     }
+
+
+def _format(solution: Solution) -> int:
+    """The oldest format that can hold it."""
+    if solution.problem.curves > 1:
+        return FORMAT
+    has_shape_rows = solution.problem.shape_rows or solution.shapes
+    return FORMAT_OF_ONE_CURVE if has_shape_rows else FORMAT_WITHOUT_SHAPE_ROWS
 
 
 def _pack_model(model: Model) -> dict[str, Any]:

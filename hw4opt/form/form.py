@@ -249,7 +249,7 @@ class Form:
     def reference(self) -> Reference:
         """The trivial fit, beside which a gap is judged."""
         charged = self.ridge * np.square(self.target_spread) / self.design.largest
-        return reference(self.loss, self.design.intercept, charged)
+        return reference(self.loss, self.design.intercept, charged, self.design.curves)
 
     def gap_scale(self, w: Array, gap: Array, z: Array | None = None) -> Array:
         """What a gap (b,) at w is relative to (gap_scale.py); z = A w, if it is known. Infinite without a loss."""

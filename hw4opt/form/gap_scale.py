@@ -64,10 +64,14 @@ class Reference:
             return np.fmax(np.fmin(remains + penalties, explained), self.least)
 
 
-def reference(loss: TermRows, free_level: bool, charged: Array) -> Reference:
-    """The trivial fit of the loss; `free_level`: a constant costs nothing;  charged (b,): R."""
-    batch = len(loss.offset)
-    constant = _best_constant(loss) if free_level else np.zeros((batch, 1))
+def reference(loss: TermRows, free_level: bool, charged: Array, curves: int = 1) -> Reference:
+    """The trivial fit of the loss; `free_level`: a constant, of every curve its own, costs nothing;  charged (b,):
+    R."""
+    constant = np.zeros((len(loss.offset), 1))
+    if free_level:
+        count = loss.count // curves
+        constants = [_best_constant(loss, curve * count, count) for curve in range(curves)]
+        constant = constants[0] if curves == 1 else np.repeat(np.concatenate(constants, axis=1), count, axis=1)
     lost = loss.excess(constant)
     share = np.ones(lost.shape)
     if loss.weights.shape[1] > 1:
@@ -108,9 +112,10 @@ def _median_and_count(values: Array) -> tuple[Array, np.ndarray]:
     return np.sort(values, axis=1)[np.arange(len(values)), place], count
 
 
-def _best_constant(loss: TermRows) -> Array:
-    """The constant of least loss, (b, 1), among some of the rows where there are many."""
-    some = np.linspace(0, loss.count - 1, min(loss.count, CONSTANT_FIT_ROWS)).astype(int)
+def _best_constant(loss: TermRows, first: int = 0, count: int | None = None) -> Array:
+    """The constant of least loss on so many rows (None: all), (b, 1), among some of them where there are many."""
+    count = loss.count if count is None else count
+    some = first + np.linspace(0, count - 1, min(count, CONSTANT_FIT_ROWS)).astype(int)
     if (smooth := loss.smooth) is not None:
         return smooth_constant(smooth.cut(some))
     return _zero_of_slopes([box.cut(some) for box in loss.boxes], len(some))

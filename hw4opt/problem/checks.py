@@ -39,6 +39,14 @@ def check_model(kernel: Kernel | None, loss: Loss, regularizers: Sequence[Term],
     check_names([*([] if kernel is None else [kernel]), loss, *given])
     check_places(regularizers, constraints)
     check_conflict(constraints)
+    if len(loss.curves) > 1 and (term := next((one for one in given if _is_everywhere(one)), None)) is not None:
+        raise InputError(
+            f"{term.name} at every x is for one curve and {loss.name} has {len(loss.curves)}; drop everywhere"
+        )
+
+
+def _is_everywhere(term: Term) -> bool:
+    return isinstance(term, Shape) and bool(term.everywhere)
 
 
 def check_tables(terms: Sequence[Term]) -> None:

@@ -66,6 +66,8 @@ class HyperparameterKey:
         if parameter not in fields:
             known = ", ".join(fields) or "no parameters"
             raise InputError(f"no hyper-parameter {shown(self.text)}: {owner.name} has {known}")
+        if isinstance(getattr(owner, parameter), tuple):
+            raise InputError(f"{self.text} holds several numbers, and one cannot take their place")
         record: Any = owner
         return dataclasses.replace(record, **{parameter: self.settled(owner, value)})
 

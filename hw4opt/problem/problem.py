@@ -21,6 +21,7 @@ from hw4opt.problem.measured import MeasuredData
 from hw4opt.regularizers.ridge import Ridge
 from hw4opt.terms import AUTO, Loss, ShapeRows, Smooth, Term, functionals_of
 from hw4opt.terms.base import Array
+from hw4opt.terms.ordered_curves import OrderedCurves
 from hw4opt.validation.arguments import checked
 from hw4opt.validation.arrays import ReadOnly, finite_array
 from hw4opt.validation.frozen import cached_property, set_fields, unchecked
@@ -75,8 +76,20 @@ class Model:
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:
-        """Loss, regularizers but ridge, constraints: everything that becomes rows of the form."""
-        return (self.loss, *(term for term in self.regularizers if not isinstance(term, Ridge)), *self.constraints)
+        """Loss, regularizers but ridge, constraints, the order of several curves: everything that becomes rows of the
+        form."""
+        regularizers = (term for term in self.regularizers if not isinstance(term, Ridge))
+        return (self.loss, *regularizers, *self.constraints, *self.order)
+
+    @property
+    def order(self) -> tuple[OrderedCurves, ...]:
+        """The order of several curves; () of one."""
+        return (OrderedCurves(self.curves),) if self.curves > 1 else ()
+
+    @property
+    def curves(self) -> int:
+        """How many curves are fitted together: one but for a loss of several levels."""
+        return len(self.loss.curves)
 
     @property
     def ridge(self) -> float:
@@ -234,6 +247,11 @@ class Problem(ReadOnly):
         return self.model.ridge
 
     @property
+    def curves(self) -> int:
+        """How many curves are fitted together: one but for a loss of several levels."""
+        return self.model.curves
+
+    @property
     def active(self) -> np.ndarray | None:
         """The rows with a weight above 0, or None for all of them."""
         return self.data.active
@@ -278,7 +296,7 @@ class Problem(ReadOnly):
         """The data's functionals and reduced basis; problems made by `with_hyperparameters` share it."""
         spread = self.scaling[1] if self.standardize else None
         parts = (self._measured.x, self.kernel, self.intercept, self.model.slopes, None, spread)
-        return Design(*parts, functionals_of(self.shape_rows))
+        return Design(*parts, functionals_of(self.shape_rows), self.model.curves)
 
     def share_design(self, design: Design) -> None:
         """Use a design that was built for the same rows, kernel and functionals."""

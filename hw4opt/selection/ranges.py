@@ -100,9 +100,9 @@ def _slope_and_noise(problem: Problem) -> tuple[float, float]:
 
 
 def _slope(problem: Problem, noise: float) -> float:
-    """|ℓ'| at a residual of the noise's size."""
+    """|ℓ'| at a residual of the noise's size, the mean of all curves."""
     step = 1e-3 * noise
-    there: Array = problem.loss.pointwise(np.array([noise, noise + step]))
+    there = np.mean([one.pointwise(np.array([noise, noise + step])) for one in problem.loss.curves], axis=0)
     return float((there[1] - there[0]) / step) or 1.0
 
 

@@ -28,41 +28,37 @@ class Points(Protocol):
     @property
     def x(self) -> Array:
         """The data rows (n, d)."""
-        ...
 
     @property
     def base_x(self) -> Array:
         """The base points (N, d): distinct sorted x in one dimension, else the data rows."""
-        ...
 
     @property
     def row_of(self) -> np.ndarray | None:
         """The base point of each data row; None: they are the same."""
-        ...
 
     @property
     def slopes(self) -> tuple[int, ...]:
         """The columns whose slopes are functionals."""
-        ...
 
     def first_row(self, acts: Acts) -> int:
         """The first of the functionals that were appended for `acts`."""
-        ...
+
+    @property
+    def curve_rows(self) -> int:
+        """How many functionals there are of each curve."""
 
     @property
     def has_coefficients(self) -> bool:
         """Whether the design is linear in the columns."""
-        ...
 
     @property
     def polynomial_degree(self) -> int | None:
         """The degree of the polynomials that the design's functions are, None where they are not."""
-        ...
 
     @property
     def spread(self) -> Array | None:
         """The unit of each column, (d,), where they are standardized."""
-        ...
 
 
 class FoldRows(NamedTuple):
@@ -78,12 +74,14 @@ class Acts(ABC):
     of_data_rows      one row a data row, a fitted value
     of_coefficients   every row is a multiple of one coefficient
     own_unit          rows are no sums of fitted values: they have a unit of their own
+    between_curves    rows are of several curves that are fitted together; others are of one, and there for each
     order             rows are changes of f of that order along one sorted x; 0: they are not
     """
 
     of_data_rows: ClassVar[bool] = False
     of_coefficients: ClassVar[bool] = False
     own_unit: ClassVar[bool] = False
+    between_curves: ClassVar[bool] = False
     order: int = 0
 
     @property
@@ -176,7 +174,7 @@ class Differences(Acts):
         known: dict[int, np.ndarray] = {}
         for held in held_out:
             if id(held) not in known:
-                known[id(held)] = self._rows_of_fold(_points_left(points, held), place)
+                known[id(held)] = self._rows_of_fold(points_left(points, held), place)
         has = np.zeros((len(held_out), len(place)))
         for of_fold, held in zip(has, held_out, strict=True):
             of_fold[known[id(held)]] = 1.0
@@ -244,7 +242,7 @@ class Slope(Acts):
     def fold_rows(self, points: Points, rows: RowMap, held_out: Sequence[np.ndarray]) -> FoldRows:
         """A slope leaves with the last data row at its point."""
         every = np.arange(rows.count)
-        return FoldRows(rows, np.stack([np.isin(every, _points_left(points, held)) for held in held_out]).astype(float))
+        return FoldRows(rows, np.stack([np.isin(every, points_left(points, held)) for held in held_out]).astype(float))
 
     def violation_unit(self, points: Points, rows: RowMap) -> float:
         """The range of the column."""
@@ -278,7 +276,7 @@ class Coefficients(Acts):
         return size / np.where(width > 0, width, 1.0)
 
 
-def _points_left(points: Points, held: np.ndarray) -> np.ndarray:
+def points_left(points: Points, held: np.ndarray) -> np.ndarray:
     """The base points that still have a row, ascending."""
     if not len(held):
         return np.arange(len(points.base_x))

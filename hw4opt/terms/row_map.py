@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,8 +29,7 @@ class RowMap:
             parts = [base[self.index[low:high, c]] for c in range(self.index.shape[1])]
         else:
             start = self.first or 0
-            width = 1 if self.coef is None else self.coef.shape[1]
-            parts = [base[start + low + c : start + high + c] for c in range(width)]
+            parts = [base[start + low + c : start + high + c] for c in range(self.width)]
         if self.coef is None:
             return parts[0]
         if len(parts) == 2 and self.is_difference:
@@ -52,11 +51,31 @@ class RowMap:
         """Σ|coef| of every row, (count,) or one number."""
         return 1.0 if self.coef is None else 2.0 if self.is_difference else np.abs(self.coef).sum(axis=1)
 
+    @property
+    def width(self) -> int:
+        """How many base points a row touches."""
+        return 1 if self.coef is None else self.coef.shape[1]
+
+    def stacked(self, copies: int, size: int, order: np.ndarray) -> RowMap:
+        """The rows on each of several copies of `size` base points; `order` is that of their places copy by copy."""
+        copy, row = np.divmod(order, self.count)
+        index = self.index
+        if index is None:
+            index = (self.first or 0) + np.arange(self.count)[:, None] + np.arange(self.width)
+        if self.coef is None or self.is_difference:
+            coef = self.coef if self.coef is None else np.broadcast_to(self.coef[0], (len(order), self.width))
+        else:
+            coef = self.coef[row]
+        return RowMap(len(order), index=index[row] + size * copy[:, None], coef=coef)
+
+    def folded(self, size: int) -> RowMap:
+        """Rows on copies of `size` base points, each as a row on one of them."""
+        return replace(self, index=None if self.index is None else self.index % size)
+
     def spread(self, u: Array, size: int) -> Array:
         """Sᵀ u over `size` base rows, for u of shape (b, count); gives (b, size)."""
         total = np.zeros((len(u), size))
-        width = 1 if self.coef is None else self.coef.shape[1]
-        for c in range(width):
+        for c in range(self.width):
             part = u if self.coef is None else u * self.coef[:, c]
             if self.index is None:
                 start = (self.first or 0) + c

@@ -221,9 +221,9 @@ def test_the_checksum_covers_everything(tmp_path):
 
 
 def test_a_newer_format_asks_for_a_newer_version(tmp_path):
-    path = stored_model(tmp_path, setting("format", value=4))
+    path = stored_model(tmp_path, setting("format", value=5))
     with pytest.raises(
-        ModelFileError, match=r"model.json: its format 4 is newer than this hw4opt reads \(3\); upgrade hw4opt"
+        ModelFileError, match=r"model.json: its format 5 is newer than this hw4opt reads \(4\); upgrade hw4opt"
     ):
         Result.load(path)
 

@@ -97,6 +97,8 @@ def fit_record(result: Result, arrays: bool, errors: str = ERRORS[0]) -> dict[st
         record["coef"] = result.coef
     if problem.kernel is None or problem.intercept:
         record["intercept"] = result.intercept
+    if problem.curves > 1:
+        record |= {"levels": problem.loss.levels, "crossings": result.crossings}
     name = "deviance_explained" if isinstance(problem.loss, Likelihood) else "r_squared"
     record |= {name: getattr(result, name)} | inference(result, errors)
     return record | (_arrays(result) if arrays else {})

@@ -12,6 +12,7 @@ import click
 from hw4cli.opt.build_problem import BuiltProblem
 from hw4cli.opt.options import ProblemOptions
 from hw4opt.problem import Problem
+from hw4opt.problem.words import SEVERAL
 
 OPTION_PARAMETERS = ("gamma", "quasi")  # parameters that are options of their own
 
@@ -59,8 +60,13 @@ def _word(part: Any) -> str:
     }
     if [*given] == ["weight"]:
         return f"{part.name}={_number_text(float(part.weight))}"
-    shown = [f"{name}={_number_text(float(value))}" for name, value in given.items() if value is not False]
+    shown = [f"{name}={_value_text(value)}" for name, value in given.items() if value is not False]
     return f"{part.name}:{','.join(shown)}" if shown else part.name
+
+
+def _value_text(value: Any) -> str:
+    numbers = value if isinstance(value, tuple) else (value,)
+    return SEVERAL.join(_number_text(float(number)) for number in numbers)
 
 
 def command_text(words: Sequence[str]) -> str:
