@@ -3,7 +3,6 @@ these rows."""
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +11,8 @@ from typing import ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from hw4opt.errors import InputError, RefusedError
-from hw4opt.terms.row_map import RowMap
+from hw4opt.terms.row_map import RowMap, difference_coefficients
 from hw4opt.validation.arrays import Array
-
-NEIGHBOURS = np.array([-1.0, 1.0])  # the coefficients of every first difference
-NEIGHBOURS.setflags(write=False)
 
 
 class Points(Protocol):
@@ -28,37 +24,46 @@ class Points(Protocol):
     @property
     def x(self) -> Array:
         """The data rows (n, d)."""
+        ...
 
     @property
     def base_x(self) -> Array:
         """The base points (N, d): distinct sorted x in one dimension, else the data rows."""
+        ...
 
     @property
     def row_of(self) -> np.ndarray | None:
         """The base point of each data row; None: they are the same."""
+        ...
 
     @property
     def slopes(self) -> tuple[int, ...]:
         """The columns whose slopes are functionals."""
+        ...
 
     def first_row(self, acts: Acts) -> int:
         """The first of the functionals that were appended for `acts`."""
+        ...
 
     @property
     def curve_rows(self) -> int:
         """How many functionals there are of each curve."""
+        ...
 
     @property
     def has_coefficients(self) -> bool:
         """Whether the design is linear in the columns."""
+        ...
 
     @property
     def polynomial_degree(self) -> int | None:
         """The degree of the polynomials that the design's functions are, None where they are not."""
+        ...
 
     @property
     def spread(self) -> Array | None:
         """The unit of each column, (d,), where they are standardized."""
+        ...
 
 
 class FoldRows(NamedTuple):
@@ -283,16 +288,3 @@ def points_left(points: Points, held: np.ndarray) -> np.ndarray:
     if points.row_of is None:
         return np.delete(np.arange(len(points.x)), held)
     return np.unique(np.delete(points.row_of, held))
-
-
-def difference_coefficients(x: Array, order: int, windows: np.ndarray | None = None) -> Array:
-    """(m, order + 1) coefficients of row j = (order-1)!·(x_{j+order} - x_j)·f[x_j, …, x_{j+order}] (Tibshirani 2014).
-
-    `windows` (m, order + 1) names the points of each row; left out, they are consecutive.
-    """
-    count = max(len(x) - order, 0) if windows is None else len(windows)
-    if order == 1:
-        return np.ndarray((count, 2), float, NEIGHBOURS, strides=(0, NEIGHBOURS.itemsize))
-    neighbours = np.stack([x[c : c + count] for c in range(order + 1)], axis=1) if windows is None else x[windows]
-    gaps = neighbours[:, :, None] - neighbours[:, None, :] + np.eye(order + 1)
-    return math.factorial(order - 1) * (neighbours[:, -1:] - neighbours[:, :1]) / gaps.prod(axis=2)

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hw4opt.terms.acts import NEIGHBOURS, Acts, FoldRows, Points, points_left
+from hw4opt.terms.acts import Acts, FoldRows, Points, points_left
 from hw4opt.terms.quadratic import PiecewiseQuadratic, Table
-from hw4opt.terms.row_map import RowMap
+from hw4opt.terms.row_map import NEIGHBOURS, RowMap
 
 
 @dataclass(frozen=True)

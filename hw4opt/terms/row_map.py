@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hw4opt.validation.arrays import Array
 from hw4opt.validation.frozen import cached_property
+
+NEIGHBOURS = np.array([-1.0, 1.0])  # the coefficients of every first difference
+NEIGHBOURS.setflags(write=False)
 
 
 @dataclass(frozen=True)
@@ -84,3 +88,16 @@ class RowMap:
                 for row, values in zip(total, part, strict=True):
                     row += np.bincount(self.index[:, c], values, minlength=size)
         return total
+
+
+def difference_coefficients(x: Array, order: int, windows: np.ndarray | None = None) -> Array:
+    """(m, order + 1) coefficients of row j = (order-1)!·(x_{j+order} - x_j)·f[x_j, …, x_{j+order}] (Tibshirani 2014).
+
+    `windows` (m, order + 1) names the points of each row; left out, they are consecutive.
+    """
+    count = max(len(x) - order, 0) if windows is None else len(windows)
+    if order == 1:
+        return np.ndarray((count, 2), float, NEIGHBOURS, strides=(0, NEIGHBOURS.itemsize))
+    neighbours = np.stack([x[c : c + count] for c in range(order + 1)], axis=1) if windows is None else x[windows]
+    gaps = neighbours[:, :, None] - neighbours[:, None, :] + np.eye(order + 1)
+    return math.factorial(order - 1) * (neighbours[:, -1:] - neighbours[:, :1]) / gaps.prod(axis=2)
