@@ -33,7 +33,7 @@ from hw4opt.solution import Solution
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_argument, check_fields
 
-# 1: an intercept was measured from 0; up to 2: no rows at points between the data; up to 3: one curve
+# 1: an intercept was measured from 0; up to 2: no rows at points between the data; up to 3: one curve, one gamma
 FORMAT, FORMAT_OF_ONE_CURVE, FORMAT_WITHOUT_SHAPE_ROWS = 4, 3, 2
 
 
@@ -102,7 +102,8 @@ def _pack(solution: Solution) -> dict[str, Any]:
 
 def _format(solution: Solution) -> int:
     """The oldest format that can hold it."""
-    if solution.problem.curves > 1:
+    kernel = solution.problem.kernel
+    if solution.problem.curves > 1 or (kernel is not None and kernel.gammas):
         return FORMAT
     has_shape_rows = solution.problem.shape_rows or solution.shapes
     return FORMAT_OF_ONE_CURVE if has_shape_rows else FORMAT_WITHOUT_SHAPE_ROWS

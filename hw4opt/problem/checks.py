@@ -126,6 +126,9 @@ def check_design(kernel: Kernel | None, terms: Sequence[Term], data: MeasuredDat
     if data.is_gram:
         check_gram(data.data.x)
     x = data.active_x
+    if kernel is not None and kernel.gammas and len(kernel.gammas) != x.shape[1]:
+        count = f"{len(kernel.gammas)} numbers and there are {x.shape[1]} x columns"
+        raise InputError(f"gamma of the {kernel.name} kernel has {count}; give one a column, or one for all")
     if kernel is not None and not isinstance(kernel, Precomputed) and _is_constant(x):
         raise InputError("x is constant; a kernel design needs at least two different x")
     for term in terms:

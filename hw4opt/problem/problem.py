@@ -10,13 +10,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.design import Design, with_room
-from hw4opt.errors import InputError
+from hw4opt.errors import InputError, shown
 from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.losses.squared import Squared
 from hw4opt.problem import checks
 from hw4opt.problem.data import ColumnNames, Data
 from hw4opt.problem.held_out_fits import HeldOutFits
-from hw4opt.problem.hyperparameters import GAMMA, RIDGE, WEIGHT, HyperparameterKey, changed, changes_by_label
+from hw4opt.problem.hyperparameters import (
+    GAMMA,
+    RIDGE,
+    WEIGHT,
+    HyperparameterKey,
+    changed,
+    changes_by_label,
+    column_key,
+)
 from hw4opt.problem.measured import MeasuredData
 from hw4opt.regularizers.ridge import Ridge
 from hw4opt.terms import AUTO, Loss, ShapeRows, Smooth, Term, functionals_of
@@ -103,10 +111,14 @@ class Model:
 
     @property
     def hyperparameters(self) -> dict[str, float]:
-        """gamma and every term weight by name; a kernel design always has gamma and ridge."""
+        """gamma and every term weight by name; a kernel design always has gamma and ridge.
+
+        Of a gamma a column: gamma.0, gamma.1, … in the order of the columns; a problem has their names, if known.
+        """
         found: dict[str, float] = {}
         if self.kernel is not None:
-            found = {} if isinstance(self.kernel, Precomputed) else {GAMMA: self.kernel.gamma}
+            gammas = {column_key(place): gamma for place, gamma in enumerate(self.kernel.gammas)}
+            found = {} if isinstance(self.kernel, Precomputed) else gammas or {GAMMA: self.kernel.rate}
             found[RIDGE] = self.ridge
         return found | {term.label: getattr(term, WEIGHT) for term in self.regularizers if hasattr(term, WEIGHT)}
 
@@ -306,7 +318,20 @@ class Problem(ReadOnly):
     @property
     def hyperparameters(self) -> dict[str, float]:
         """gamma and every term weight by name; a kernel design always has gamma and ridge."""
-        return self.model.hyperparameters
+        named = {place: name for name, place in self._gamma_places.items()}
+        return {named.get(name, name): value for name, value in self.model.hyperparameters.items()}
+
+    @property
+    def _gamma_places(self) -> dict[str, str]:
+        """gamma.dose → gamma.0, … where gamma is one a column and columns have names."""
+        if self.kernel is None or not self.kernel.gammas or self.names.x is None:
+            return {}
+        return {column_key(name): column_key(place) for place, name in enumerate(self.names.x)}
+
+    def gamma_column(self, name: str) -> int | None:
+        """The place of the column whose gamma a hyper-parameter is; None for a gamma of all."""
+        place = HyperparameterKey.parse(self._gamma_places.get(name, name)).column
+        return None if place is None else int(place)
 
     def settled(self, name: str, value: float) -> float:
         """The value that `with_hyperparameters` takes for this one: whole-number parameters are rounded."""
@@ -317,7 +342,11 @@ class Problem(ReadOnly):
 
         The data are shared, and the design where the kernel is the same.
         """
-        model = self.model.with_hyperparameters(values)
+        places = self._gamma_places
+        for name in values:
+            if name.startswith(column_key("")) and name not in (places or self.hyperparameters):
+                raise InputError(f"no hyper-parameter {shown(name)}; there are {', '.join(self.hyperparameters)}")
+        model = self.model.with_hyperparameters({places.get(name, name): value for name, value in values.items()})
         problem = unchecked(Problem, **_fields(model, self._measured))  # the data were checked with this problem
         if model.kernel == self.kernel and model.slopes == self.model.slopes:
             problem.share_design(self.design)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from hw4cli.opt.gamma_option import ColumnGammas, gamma_of
 from hw4cli.opt.name_options import NameOption
 from hw4cli.options import JSON, QUIET, verbose_option, version_option, whole
 
@@ -44,7 +45,7 @@ class ProblemOptions(TableOptions):
     intercept: bool
     scale: str
     kernel: str | None
-    gamma: float | None
+    gamma: float | ColumnGammas | None
     loss: str
     reg: tuple[str, ...]
     constraint: tuple[str, ...]
@@ -166,7 +167,12 @@ PROBLEM = (
         metavar="NAME[:param=value,…]",
         help="Default: rbf.",
     ),
-    click.option("--gamma", type=float, metavar="G", help="The kernel's gamma, in units of the raw x."),
+    click.option(
+        "--gamma",
+        metavar="G|COL=G,…|each",
+        callback=gamma_of,
+        help="The kernel's gamma, in units of the raw x; one a column, as dose=20,age=0.1, or each: so, and chosen.",
+    ),
     click.option(
         "--loss",
         cls=NameOption,

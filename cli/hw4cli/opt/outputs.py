@@ -159,7 +159,8 @@ def selection_record(selection: Selection | None, arrays: bool) -> dict[str, Any
 
 def searched(problem: Problem, selection: Selection | None) -> dict[str, float]:
     """Searched parameters of terms, such as huber.delta, with their selected values."""
-    names = [name for name in (selection.table[0] if selection and selection.table else {}) if "." in name]
+    tried = selection.table[0] if selection and selection.table else {}
+    names = [name for name in tried if "." in name and name not in problem.hyperparameters]
     owners = {owner.name: owner for owner in (*problem.terms, problem.kernel) if owner is not None}
     return {name: float(vars(owners[name.partition(".")[0]])[name.partition(".")[2]]) for name in names}
 

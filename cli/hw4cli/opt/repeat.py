@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from hw4cli.opt.build_problem import BuiltProblem
+from hw4cli.opt.gamma_option import ColumnGammas
 from hw4cli.opt.options import ProblemOptions
 from hw4opt.problem import Problem
 from hw4opt.problem.words import SEVERAL
@@ -50,7 +51,9 @@ def settled_options(options: ProblemOptions, problem: Problem) -> ProblemOptions
         return dataclasses.replace(options, loss=_word(problem.loss), reg=tuple(map(_word, problem.regularizers)))
     kernel = None if options.kernel is None else _word(problem.kernel)
     terms = {"loss": _word(problem.loss), "reg": tuple(map(_word, problem.regularizers))}
-    return dataclasses.replace(options, gamma=problem.kernel.gamma, kernel=kernel, **terms)
+    gammas = problem.kernel.gammas
+    named = ColumnGammas(tuple(zip(problem.names.x or (), gammas, strict=True))) if gammas else problem.kernel.rate
+    return dataclasses.replace(options, gamma=named, kernel=kernel, **terms)
 
 
 def _word(part: Any) -> str:

@@ -15,6 +15,7 @@ from hw4cli.opt.options import SelectionOptions
 from hw4cli.options import typed
 from hw4opt import InputError, Problem, UnknownNameError
 from hw4opt.errors import shortened
+from hw4opt.problem import HyperparameterKey
 from hw4opt.validation.arguments import whole_of
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def full_name(problem: Problem, name: str) -> str:
     """The full name of a hyper-parameter: gamma, ridge, … or huber.delta for `delta`; raises `UnknownNameError`."""
     owned = [f"{owner.name}.{item}" for owner in _owners(problem) for item in _parameters(owner)]
     known = [*problem.hyperparameters, *owned]
-    matches = [one for one in known if name in (one, one.partition(".")[2])]
+    matches = [name] if name in known else [one for one in known if name == one.partition(".")[2]]
     if len(matches) != 1:
         raise UnknownNameError("hyper-parameter", name, known)
     return matches[0]
@@ -237,7 +238,12 @@ def _check_given(built: BuiltProblem, options: SelectionOptions, along: LogRange
         )
     free = [name for name in built.free if along is None or name != along.name]
     if free:
-        give = " ".join("--gamma G" if name == "gamma" else f"--reg {name}=WEIGHT" for name in free)
+        gamma = "--gamma COL=G,…" if built.problem.kernel is not None and built.problem.kernel.gammas else "--gamma G"
+        give = " ".join(
+            dict.fromkeys(
+                gamma if HyperparameterKey.parse(name).owner is None else f"--reg {name}=WEIGHT" for name in free
+            )
+        )
         verb = "is" if len(free) == 1 else "are"
         raise InputError(f"--select none chooses nothing and {' and '.join(free)} {verb} not given; give {give}")
 
