@@ -1,10 +1,10 @@
-/* One block of memory cut into arrays. Under AddressSanitizer a gap that nobody may touch follows each of them, so that
+/* One block of zeros cut into arrays. Under AddressSanitizer a gap that nobody may touch follows each of them, so that
    an index beyond an array is seen although the block goes on. */
 
 #ifndef HW4OPT_ARENA_H
 #define HW4OPT_ARENA_H
 
-#include <stddef.h>
+#include <stdlib.h>
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -14,21 +14,42 @@
 #define ARENA_GAPS
 #endif
 
+enum { ALIGNED = 64 };
 #ifdef ARENA_GAPS
 #include <sanitizer/asan_interface.h>
-enum { GAP = 8 };
-#define FORBID(gap) ASAN_POISON_MEMORY_REGION(gap, GAP * sizeof(double))
+enum { GAP = ALIGNED };
+#define FORBID(gap, size) ASAN_POISON_MEMORY_REGION(gap, size)
 #else
 enum { GAP = 0 };
-#define FORBID(gap) ((void)(gap))
+#define FORBID(gap, size) ((void)(gap))
 #endif
 
-/* The next `size` doubles of a block, which must hold GAP more for every array. */
-static inline double *take(double **next, size_t size) {
-    double *array = *next;
-    FORBID(array + size);
-    *next = array + size + GAP;
-    return array;
+/* A block, NULL while only its size is asked, and how many bytes of it are taken. */
+typedef struct {
+    char *at;
+    size_t used;
+} arena;
+
+static inline void *take(arena *from, size_t count, size_t size) {
+    const size_t bytes = count * size, whole = (bytes + ALIGNED - 1) / ALIGNED * ALIGNED + GAP;
+    char *found = from->at ? from->at + from->used : NULL;
+    if (found) FORBID(found + bytes, whole - bytes);
+    from->used += whole;
+    return found;
+}
+
+#define TAKE(from, count, type) ((type *)take(from, count, sizeof(type)))
+#define TAKE_EACH(from, list, count) \
+    for (size_t place = 0; place < sizeof(list) / sizeof *(list); place++) *(list)[place] = TAKE(from, count, double)
+
+/* The block that `lay_out` cuts into the arrays of an owner, called once for its size and once for good; the caller
+   frees it. NULL: there is no memory. */
+static inline void *arena_open(void (*lay_out)(void *owner, arena *from), void *owner) {
+    arena from = {0};
+    lay_out(owner, &from);
+    from.at = calloc(from.used + 1, 1), from.used = 0;
+    if (from.at) lay_out(owner, &from);
+    return from.at;
 }
 
 #endif

@@ -37,23 +37,12 @@ static void project(const engine *e, double *b, double *c) {
     }
 }
 
-/* H += Σ weight_i a_i a_iᵀ over the listed rows, four at a time, upper triangle. */
+/* h += Σ weight_i a_i a_iᵀ over the listed rows. */
 static void gram_of_rows(const engine *e, const size_t *list, const double *weight, size_t count, double *h) {
-    for (size_t i = 0; i < count; i += 4) {
-        const double *a[4];
-        double w[4];
-        for (size_t k = 0; k < 4; k++) {
-            const size_t place = i + k < count ? i + k : i;
-            a[k] = row_of(e, list[place]), w[k] = i + k < count ? weight[place] : 0.0;
-        }
-        for (size_t j = 0; j < e->r; j++) {
-            const vec f0 = splat(w[0] * a[0][j]), f1 = splat(w[1] * a[1][j]);
-            const vec f2 = splat(w[2] * a[2][j]), f3 = splat(w[3] * a[3][j]);
-            double *to = h + j * e->ld;
-            for (size_t k = j / PAD * PAD; k < e->ld; k += LANES)
-                store(to + k, load(to + k) + (f0 * load(a[0] + k) + f1 * load(a[1] + k)) +
-                                  (f2 * load(a[2] + k) + f3 * load(a[3] + k)));
-        }
+    for (size_t i = 0, some; i < count; i += some) {
+        some = count - i < GATHERED_ROWS ? count - i : GATHERED_ROWS;
+        for (size_t k = 0; k < some; k++) memcpy(e->gathered + k * e->ld, row_of(e, list[i + k]), e->ld * sizeof *h);
+        gram(e->gathered, some, e->ld, weight + i, h, e->tile);
     }
 }
 

@@ -1,8 +1,7 @@
 /* Folds one after the other: what leaves and appears, the path, and the gap. See folds.h. */
 
+#include "arena.h"
 #include "folds.h"
-
-#include <stdlib.h>
 
 enum { REFINEMENTS = 3, LEAST_RESPONSES = 4 * MOST_UNKNOWN };
 static const size_t RESPONSE_BYTES = (size_t)64 << 20;
@@ -14,43 +13,33 @@ static const double BREAKPOINT_WIDTH = 1e-13, ROUNDING = 16 * 2.220446049250313e
 
 /* ------------------------------------------------------------------ memory */
 
-typedef struct {
-    char *at;
-    size_t used;
-} arena;
-
-static void *take(arena *from, size_t count, size_t size) {
-    void *found = from->at ? from->at + from->used : NULL;
-    from->used += (count * size + 63) / 64 * 64;
-    return found;
-}
-
-#define TAKE(count, type) ((type *)take(from, (count), sizeof(type)))
-
-static void lay_out(engine *e, arena *from) {
+static void lay_out(void *owner, arena *from) {
+    engine *e = owner;
     const size_t m = e->m, ld = e->ld, all = e->all, k = padded(MOST_UNKNOWN);
     double **by_row[] = {&e->x, &e->x_low, &e->x_high, &e->multiplier, &e->xa, &e->wide, &e->z, &e->u};
     double **by_column[] = {&e->penalty, &e->w_scale, &e->w, &e->floor, &e->b, &e->c, &e->d, &e->f, &e->shift,
-                            &e->residual, &e->fold_w};
-    for (size_t i = 0; i < sizeof by_row / sizeof *by_row; i++) *by_row[i] = TAKE(m, double);
-    for (size_t i = 0; i < sizeof by_column / sizeof *by_column; i++) *by_column[i] = TAKE(ld, double);
-    e->gram = TAKE(e->r * ld, double), e->pull = TAKE(ld, double);
-    e->columns = TAKE(m * e->r, double), e->by_row = TAKE(all * ld, double);
-    e->z_slack = TAKE(all, double), e->u_slack = TAKE(all, double);
-    e->extra_z = TAKE(all - e->rows, double), e->extra_u = TAKE(all - e->rows, double);
-    e->state = TAKE(m, unsigned char), e->absent = TAKE(m, unsigned char);
-    e->v = TAKE(ld * ld, double), e->qt = TAKE(e->r * ld, double), e->tri = TAKE(e->r * ld, double);
-    e->held = TAKE(all, size_t), e->chosen = TAKE(ld, size_t);
-    e->place = TAKE(all, int), e->slot = TAKE(all, int), e->index = TAKE(all, int);
-    e->wrong = TAKE(MOST_CHANGED, change), e->changed = TAKE(MOST_CHANGED, change);
-    e->owner = TAKE(e->capacity, size_t);
-    e->response_x = TAKE(e->capacity * m, double), e->response_w = TAKE(e->capacity * ld, double);
-    e->matrix = TAKE(k * k, double), e->right = TAKE(2 * k, double), e->scale = TAKE(k, double);
-    e->pivot = TAKE(k, size_t), e->unknowns = TAKE(k, size_t);
-    e->candidates = TAKE(m + 2 * MOST_CHANGED, candidate);
-    e->shares = TAKE((size_t)e->task->folds, share);
-    e->known = TAKE(e->task->correct ? (size_t)e->task->folds * all : 0, unsigned char);
-    e->vectors = TAKE(m * ld, double), e->coefs = TAKE(ld * m, double);
+                            &e->pull, &e->residual, &e->fold_w};
+    double **of_all[] = {&e->z_slack, &e->u_slack}, **of_extra[] = {&e->extra_z, &e->extra_u};
+    double **squares[] = {&e->gram, &e->v, &e->qt, &e->tri}, **matrices[] = {&e->vectors, &e->coefs};
+    TAKE_EACH(from, by_row, m);
+    TAKE_EACH(from, by_column, ld);
+    TAKE_EACH(from, of_all, all);
+    TAKE_EACH(from, of_extra, all - e->rows);
+    TAKE_EACH(from, squares, ld * ld);
+    TAKE_EACH(from, matrices, m * ld);
+    e->columns = TAKE(from, m * e->r, double), e->by_row = TAKE(from, all * ld, double);
+    e->gathered = TAKE(from, GATHERED_ROWS * ld, double), e->tile = TAKE(from, GATHERED_ROWS * PAD, double);
+    e->state = TAKE(from, m, unsigned char), e->absent = TAKE(from, m, unsigned char);
+    e->held = TAKE(from, all, size_t), e->chosen = TAKE(from, ld, size_t);
+    e->place = TAKE(from, all, int), e->slot = TAKE(from, all, int), e->index = TAKE(from, all, int);
+    e->wrong = TAKE(from, MOST_CHANGED, change), e->changed = TAKE(from, MOST_CHANGED, change);
+    e->owner = TAKE(from, e->capacity, size_t);
+    e->response_x = TAKE(from, e->capacity * m, double), e->response_w = TAKE(from, e->capacity * ld, double);
+    e->matrix = TAKE(from, k * k, double), e->right = TAKE(from, 2 * k, double), e->scale = TAKE(from, k, double);
+    e->pivot = TAKE(from, k, size_t), e->unknowns = TAKE(from, k, size_t);
+    e->candidates = TAKE(from, m + 2 * MOST_CHANGED, candidate);
+    e->shares = TAKE(from, (size_t)e->task->folds, share);
+    e->known = TAKE(from, e->task->correct ? (size_t)e->task->folds * all : 0, unsigned char);
 }
 
 static void load_rows(engine *e) {
@@ -191,18 +180,10 @@ static void duals_of_fold(engine *e) {
 
 /* f(z) + f*(u) - z u of a row; a violated constraint at `price`. */
 static double slack_of(const engine *e, size_t row, double z, double u, double touch, double price) {
-    const double v = z - e->t[row], q = e->q[row];
-    double p;
-    if (q > 0.0)
-        p = v / q;
-    else if (fabs(v) <= larger(BREAKPOINT_WIDTH * fabs(z), touch * e->task->unit[row]))
-        p = u + copysign(u, v); /* on the breakpoint: v costs |u v| */
-    else
-        p = v > 0.0 ? INFINITY : -INFINITY;
-    p = clipped(e, row, p);
-    if (isinf(p)) p = u + (v > 0.0 ? price : v < 0.0 ? -price : 0.0);
-    const double slack = (p - u) * (v - 0.5 * q * (p + u));
-    return slack < 0.0 ? 0.0 : slack;
+    const double v = z - e->t[row], q = e->q[row], width = larger(BREAKPOINT_WIDTH * fabs(z), touch * e->task->unit[row]);
+    const bool on_breakpoint = q == 0.0 && fabs(v) <= width; /* v costs |u v| */
+    const double slope = on_breakpoint ? clipped(e, row, u + copysign(u, v)) : row_slope(v, q, e->low[row], e->high[row]);
+    return row_slack(v, q, u, slope, price);
 }
 
 /* P w + Aᵀu over the fold's rows into the residual; the fixed ones have u by their z. */
@@ -236,11 +217,7 @@ static double gap_of_fold(engine *e, size_t fold) {
         const size_t row = (size_t)enter[k], at = row - e->rows;
         total += slack_of(e, row, e->extra_z[at], e->extra_u[at], touch, price);
     }
-    for (size_t j = 0; j < e->r; j++) {
-        const double g = e->residual[j], p = e->penalty[j];
-        total += p > 0.0 ? 0.5 * g * g / p : fabs(g) * larger(fabs(e->fold_w[j]), e->w_scale[j]);
-    }
-    return total / e->gap_scale;
+    return (total + stationarity_cost(e->penalty, e->w_scale, e->r, e->fold_w, e->residual)) / e->gap_scale;
 }
 
 /* One step of iterative refinement at the final states. */
@@ -304,10 +281,8 @@ static double prove(engine *e, size_t fold, double *w, double *u) {
 
 /* f(z) of a loss, which is 0 at least. */
 static double loss_of(const engine *e, size_t row, double z) {
-    const double v = z - e->t[row], q = e->q[row];
-    if (v == 0.0) return 0.0;
-    const double u = q > 0.0 ? clipped(e, row, v / q) : v > 0.0 ? e->high[row] : e->low[row];
-    return u * v - 0.5 * q * u * u;
+    const double v = z - e->t[row], q = e->q[row], u = row_slope(v, q, e->low[row], e->high[row]);
+    return v == 0.0 ? 0.0 : u * v - 0.5 * q * u * u;
 }
 
 /* The losses at w of the rows that a fold holds out. */
@@ -421,19 +396,16 @@ static int each_setting(const core_fold_task *task, int64_t first, int64_t last,
                         int (*act)(engine *, size_t)) {
     engine whole = {.task = task, .stop = stop, .fixed = fixed}, *e = &whole;
     e->r = (size_t)task->rank, e->rows = (size_t)task->rows;
-    arena from = {0};
     e->ld = padded(e->r), e->m = padded(e->rows), e->all = e->rows + (size_t)task->extra;
     const size_t affordable = RESPONSE_BYTES / (sizeof(double) * (e->m + e->ld));
     e->capacity = affordable > LEAST_RESPONSES ? affordable : LEAST_RESPONSES;
     if (e->capacity > e->all) e->capacity = e->all;
-    lay_out(e, &from);
-    from.at = calloc(from.used, 1), from.used = 0;
-    if (!from.at) return CORE_MEMORY;
-    lay_out(e, &from);
+    void *arrays = arena_open(lay_out, e);
+    if (!arrays) return CORE_MEMORY;
     load_rows(e);
     int code = CORE_DONE;
     for (int64_t setting = first; setting < last && code == CORE_DONE; setting++) code = act(e, (size_t)setting);
-    free(from.at);
+    free(arrays);
     return code;
 }
 

@@ -20,7 +20,7 @@
 #define HW4OPT_FOLDS_H
 
 #include "core.h"
-#include "linalg.h"
+#include "gap.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -56,6 +56,7 @@ enum { ABSENT, LOW, HIGH, CURVED, EQUAL, IMPLIED }; /* IMPLIED: u = 0, z = t wha
 enum {
     MOST_CHANGED = 512, /* rows of one path that differ from the base, */
     MOST_UNKNOWN = 96,  /* … and those among them whose force is not known beforehand */
+    GATHERED_ROWS = 64, /* rows whose Gram product is formed at once */
 };
 
 /* A row that differs from the base along a path: t + σ t_shift and so on; pull: σ · pull is added to its dual. */
@@ -126,7 +127,7 @@ typedef struct {
     share *shares; /* (folds), in the order in which they are solved */
     unsigned char *known; /* (folds × all) states of the round before */
     /* scratch */
-    double *b, *c, *d, *f, *shift, *wide, *vectors, *coefs;
+    double *b, *c, *d, *f, *shift, *wide, *vectors, *coefs, *gathered, *tile;
 } engine;
 
 static inline double largest(const double *x, size_t size) {

@@ -11,8 +11,6 @@
 #include "arena.h"
 #include "polish.h"
 
-#include <stdlib.h>
-
 static const double SAFE_CENTERING = 0.2;   /* of a step after one that was no gain */
 static const double BOUNDARY_SHARE = 0.999; /* of the way to the boundary that a step goes */
 static const double POLISH_GAP_OF_BOXES = 1e-2; /* relative gap at which the active set is tried where rows have two
@@ -58,34 +56,34 @@ typedef struct {
     double least_squares_weight, target, correction, length, least_total, exact_share; /* what passes are given */
     newton_system system;
     point best, spare;
-    double *arrays;
+    void *arrays;
 } solver;
 
-enum { ROW_ARRAYS = 14, COLUMN_ARRAYS = 13 };
+static void lay_out(void *owner, arena *from) {
+    solver *own = owner;
+    const size_t ld = own->rows.ld;
+    double **by_row[] = {
+        &own->u, &own->s_low, &own->s_high, &own->d_low, &own->d_high, &own->k, &own->weight, &own->z, &own->du,
+        &own->ds_low, &own->ds_high, &own->best.u, &own->spare.u, &own->space.u};
+    double **by_column[] = {
+        &own->w, &own->right, &own->residual, &own->direction, &own->center, &own->second, &own->best.w, &own->spare.w,
+        &own->space.w, &own->space.direction, &own->space.gradient, &own->space.base, &own->system.floor};
+    TAKE_EACH(from, by_row, own->rows.size);
+    TAKE_EACH(from, by_column, ld);
+    own->system.h = TAKE(from, ld * ld, double), own->space.system.h = TAKE(from, ld * ld, double);
+}
 
 static int solver_open(solver *own, const core_form *form, core_team *team, stop_flag stop, double end) {
     *own = (solver){0};
     if (table_open(&own->rows, form, team, stop, end)) return CORE_MEMORY;
-    const size_t size = own->rows.size, ld = own->rows.ld;
-    const size_t gaps = (ROW_ARRAYS + COLUMN_ARRAYS + 2) * GAP;
-    double *next = own->arrays = calloc(ROW_ARRAYS * size + COLUMN_ARRAYS * ld + 2 * (ld * ld) + gaps, sizeof *next);
-    if (!next) {
+    own->arrays = arena_open(lay_out, own);
+    if (!own->arrays) {
         table_close(&own->rows);
         return CORE_MEMORY;
     }
-    double **by_row[ROW_ARRAYS] = {
-        &own->u, &own->s_low, &own->s_high, &own->d_low, &own->d_high, &own->k, &own->weight, &own->z, &own->du,
-        &own->ds_low, &own->ds_high, &own->best.u, &own->spare.u, &own->space.u};
-    double **by_column[COLUMN_ARRAYS] = {
-        &own->w, &own->right, &own->residual, &own->direction, &own->center, &own->second, &own->best.w, &own->spare.w,
-        &own->space.w, &own->space.direction, &own->space.gradient, &own->space.base, &own->system.floor};
-    for (size_t k = 0; k < ROW_ARRAYS; k++) *by_row[k] = take(&next, size);
-    for (size_t k = 0; k < COLUMN_ARRAYS; k++) *by_column[k] = take(&next, ld);
-    own->system.h = take(&next, ld * ld);
-    own->system.r = own->rows.r, own->system.ld = ld;
+    own->system.r = own->rows.r, own->system.ld = own->rows.ld;
     own->space.rows = &own->rows;
-    own->space.system = own->system; /* the two are never in use at once, but their diagonals are */
-    own->space.system.h = take(&next, ld * ld);
+    own->space.system = (newton_system){own->space.system.h, own->system.floor, own->rows.r, own->rows.ld};
     own->space.z = own->z, own->space.ahead = own->du, own->space.center = own->ds_low;
     own->space.epsilon = own->ds_high;
     return CORE_DONE;
@@ -327,7 +325,7 @@ static double evaluate(solver *own) {
     memset(own->right, 0, rows->ld * sizeof(double));
     const double *sums = table_pass(rows, evaluate_group, own, own->system.h, own->residual, own->right)->sums;
     own->complementarity = sums[0];
-    own->gap = sums[0] + sums[1] + stationarity_cost(rows, own->w, own->residual);
+    own->gap = sums[0] + sums[1] + stationarity_cost(rows->p, rows->w_scale, rows->r, own->w, own->residual);
     return fabs(energy - rows->c0 + sums[2]);
 }
 

@@ -26,13 +26,10 @@ static inline double dual_at(const polish_space *space, size_t i, double z) {
     return is_open(rows, i) ? smaller(larger(free, rows->low[i]), rows->high[i]) : rows->low[i];
 }
 
-static double row_slack(const table *rows, size_t i, double z, double u, double price, double met) {
-    const double v = z - rows->t[i], low = rows->low[i], high = rows->high[i];
-    double slope = row_slope(v, rows->q[i], low, high);
-    if (!is_open(rows, i)) return 0.0;
-    if (rows->q[i] == 0.0 && fabs(v) <= met && (isinf(low) || isinf(high))) return 0.0;
-    if (isinf(slope)) slope = u + copysign(price, v);
-    return larger((slope - u) * (v - 0.5 * rows->q[i] * (slope + u)), 0.0);
+static double slack_at(const table *rows, size_t i, double z, double u, double price, double met) {
+    const double v = z - rows->t[i], q = rows->q[i], low = rows->low[i], high = rows->high[i];
+    if (!is_open(rows, i) || (q == 0.0 && fabs(v) <= met && (isinf(low) || isinf(high)))) return 0.0;
+    return row_slack(v, q, u, row_slope(v, q, low, high), price);
 }
 
 static void locate_group(void *data, size_t g) {
@@ -93,7 +90,7 @@ static void measure_group(void *data, size_t g) {
                 space->u[i] = next;
                 group->sums[1] += space->epsilon[i] * change * change;
             }
-            group->sums[0] += row_slack(rows, i, z[i], u[i], VIOLATION_PRICE * larger(block->largest_dual, unit), met);
+            group->sums[0] += slack_at(rows, i, z[i], u[i], VIOLATION_PRICE * larger(block->largest_dual, unit), met);
         }
         add_rows(u + block->at, a, block->size, rows->ld, group->one, rows->ld);
     }
@@ -106,7 +103,7 @@ static double measure(polish_space *space) {
     quadratic_pull(rows, space->w, space->base);
     memcpy(space->gradient, space->base, rows->ld * sizeof(double));
     const double *sums = table_pass(rows, measure_group, space, NULL, space->gradient, NULL)->sums;
-    const double cost = stationarity_cost(rows, space->w, space->gradient);
+    const double cost = stationarity_cost(rows->p, rows->w_scale, rows->r, space->w, space->gradient);
     space->moving = !space->given && 2.0 * cost <= sums[1]; /* the inner problem is solved well enough */
     return sums[0] + cost;
 }

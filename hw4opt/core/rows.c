@@ -1,7 +1,6 @@
 #include "arena.h"
 #include "rows.h"
 
-#include <stdlib.h>
 #include <time.h>
 
 enum { KEPT_ENTRIES = 4000000, GROUPED_BLOCKS = 512, GROUPS = 32 };
@@ -61,12 +60,6 @@ const row_group *table_pass(table *rows, group_act act, void *data, double *h, d
     return total;
 }
 
-static size_t count_blocks(const core_form *form) {
-    size_t count = 0;
-    for (int64_t m = 0; m < form->maps; m++) count += (size_t)(form->map[m].count + BLOCK_ROWS - 1) / BLOCK_ROWS;
-    return count;
-}
-
 static void lay_blocks(table *rows) {
     const core_form *form = rows->form;
     size_t number = 0, from = 0, at = 0;
@@ -77,69 +70,50 @@ static void lay_blocks(table *rows) {
             *block = (row_block){.rows = count, .size = padded(count), .from = from, .at = at, .map = m, .offset = offset};
             from += count, at += block->size;
         }
-    rows->size = at;
 }
 
-/* Cut an array into parts of these sizes. */
-static double *cut(double *from, double **into[], size_t count, size_t each) {
-    for (size_t k = 0; k < count; k++) *into[k] = take(&from, each);
-    return from;
-}
-
-/* Room for groups; those beyond the first have sums of their own. */
-static void lay_groups(table *rows, double *from) {
-    const size_t ld = rows->ld;
-    for (row_group *group = rows->group; group < rows->group + rows->groups; group++) {
-        group->made = take(&from, BLOCK_ROWS * ld), group->scratch = take(&from, BLOCK_ROWS * PAD);
-        group->own_h = take(&from, ld * ld), group->own_one = take(&from, ld), group->own_two = take(&from, ld);
+/* Groups beyond the first have sums of their own. */
+static void lay_out(void *owner, arena *from) {
+    table *rows = owner;
+    const size_t size = rows->size, ld = rows->ld;
+    double **by_row[] = {&rows->q, &rows->t, &rows->low, &rows->high, &rows->length};
+    double **by_column[] = {&rows->p, &rows->w_scale, &rows->b0};
+    rows->block = TAKE(from, rows->blocks + 1, row_block), rows->group = TAKE(from, rows->groups, row_group);
+    TAKE_EACH(from, by_row, size);
+    TAKE_EACH(from, by_column, ld);
+    rows->h0 = TAKE(from, ld * ld, double);
+    rows->kept = size * ld <= KEPT_ENTRIES ? TAKE(from, size * ld, double) : NULL;
+    for (size_t g = 0; g < rows->groups; g++) {
+        double *made = TAKE(from, BLOCK_ROWS * ld, double), *scratch = TAKE(from, BLOCK_ROWS * PAD, double);
+        double *h = g ? TAKE(from, ld * ld, double) : NULL, *one = g ? TAKE(from, 2 * ld, double) : NULL;
+        if (from->at)
+            rows->group[g] = (row_group){.made = made, .scratch = scratch, .own_h = h, .own_one = one, .own_two = g ? one + ld : NULL};
     }
 }
-
-static size_t group_size(size_t ld) { return BLOCK_ROWS * (ld + PAD) + ld * ld + 2 * ld + 5 * GAP; }
 
 int table_open(table *rows, const core_form *form, core_team *team, stop_flag stop, double end) {
     *rows = (table){.form = form, .team = team, .stop = stop, .end = end};
     rows->r = (size_t)form->r, rows->ld = padded(rows->r), rows->rows = (size_t)form->rows;
-    rows->blocks = count_blocks(form);
+    for (int64_t m = 0; m < form->maps; m++) {
+        rows->blocks += (size_t)(form->map[m].count + BLOCK_ROWS - 1) / BLOCK_ROWS;
+        rows->size += padded((size_t)form->map[m].count);
+    }
     rows->groups = rows->blocks < GROUPED_BLOCKS ? 1 : GROUPS;
-    rows->block = calloc(rows->blocks + 1, sizeof *rows->block);
-    rows->group = calloc(rows->groups, sizeof *rows->group);
-    if (!rows->block || !rows->group) {
-        table_close(rows);
-        return CORE_MEMORY;
-    }
+    rows->arrays = arena_open(lay_out, rows);
+    if (!rows->arrays) return CORE_MEMORY;
     lay_blocks(rows);
-    const size_t size = rows->size, ld = rows->ld;
-    const bool keep = size * ld <= KEPT_ENTRIES;
-    const size_t room = 5 * size + 3 * ld + ld * ld + 9 * GAP + rows->groups * group_size(ld);
-    double *next = rows->arrays = calloc(room, sizeof *next);
-    if (keep) rows->kept = malloc((size * ld + 1) * sizeof *rows->kept);
-    if (!next || (keep && !rows->kept)) {
-        table_close(rows);
-        return CORE_MEMORY;
-    }
-    next = cut(next, (double **[]){&rows->q, &rows->t, &rows->low, &rows->high, &rows->length}, 5, size);
-    next = cut(next, (double **[]){&rows->p, &rows->w_scale, &rows->b0}, 3, ld);
-    rows->h0 = take(&next, ld * ld);
-    lay_groups(rows, next);
     for (size_t b = 0; b < rows->blocks; b++) {
         row_block *block = rows->block + b;
         memcpy(rows->length + block->at, form->length + block->from, block->rows * sizeof(double));
         for (size_t i = block->rows; i < block->size; i++) rows->length[block->at + i] = 1.0;
-        if (!keep) continue;
-        make_matrix(form, block, rows->kept + block->at * ld);
-        block->kept = rows->kept + block->at * ld;
+        if (!rows->kept) continue;
+        make_matrix(form, block, rows->kept + block->at * rows->ld);
+        block->kept = rows->kept + block->at * rows->ld;
     }
     return CORE_DONE;
 }
 
-void table_close(table *rows) {
-    free(rows->block);
-    free(rows->group);
-    free(rows->arrays);
-    free(rows->kept);
-    *rows = (table){0};
-}
+void table_close(table *rows) { free(rows->arrays); }
 
 bool table_stopped(const table *rows) {
     struct timespec now;
@@ -210,14 +184,6 @@ static void forward_group(void *data, size_t g) {
 void table_forward(table *rows, const double *w, double *z, bool only_bounded) {
     rows->w_in = w, rows->z_out = z, rows->only_bounded = only_bounded;
     team_run(rows->team, forward_group, rows, rows->groups);
-}
-
-double stationarity_cost(const table *rows, const double *w, const double *residual) {
-    double cost = 0.0;
-    for (size_t j = 0; j < rows->r; j++)
-        cost += rows->p[j] > 0.0 ? 0.5 * residual[j] * residual[j] / rows->p[j]
-                                 : fabs(residual[j]) * larger(fabs(w[j]), rows->w_scale[j]);
-    return cost;
 }
 
 double quadratic_pull(const table *rows, const double *w, double *residual) {

@@ -8,7 +8,7 @@
 #define HW4OPT_ROWS_H
 
 #include "core.h"
-#include "linalg.h"
+#include "gap.h"
 #include "team.h"
 
 #include <stdbool.h>
@@ -71,7 +71,8 @@ typedef struct {
     core_team *team;
     stop_flag stop;
     double end; /* seconds since the epoch */
-    double *kept, *arrays;
+    void *arrays;
+    double *kept; /* A by blocks, NULL where they are made */
     double *q, *t, *low, *high, *length;
     double *p, *w_scale;               /* (ld) */
     double *h0, *b0;                   /* of the blocks without bounds: ½ wᵀh0 w + b0ᵀw + c0 */
@@ -116,20 +117,11 @@ const row_group *table_pass(table *rows, group_act act, void *data, double *h, d
 /* z = A w over all rows, or those of blocks with bounds. */
 void table_forward(table *rows, const double *w, double *z, bool only_bounded);
 
-/* The cost of a residual of P w + Aᵀu = 0: ½ residual²/p, and |residual| max(|w|, w_scale) on free columns. */
-double stationarity_cost(const table *rows, const double *w, const double *residual);
-
 /* h0 w + b0 + P w into `residual`; gives ½ wᵀ(h0 + P) w. */
 double quadratic_pull(const table *rows, const double *w, double *residual);
 
 /* What a gap at (w, z) is relative to. */
 double gap_scale(const table *rows, const double *w, const double *z, double gap);
-
-/* f'(z) of a row at v = z - t; infinite outside its domain. */
-static inline double row_slope(double v, double q, double low, double high) {
-    const double free = q > 0.0 ? v / q : v > 0.0 ? INFINITY : v < 0.0 ? -INFINITY : 0.0;
-    return smaller(larger(free, low), high);
-}
 
 /* Solve (H + P) x = b, H (upper) overwritten by its factor, columns without curvature left out. */
 typedef struct {

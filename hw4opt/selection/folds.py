@@ -78,10 +78,18 @@ def check_folds(folds: Folds, size: int) -> None:
     """Raise `InputError` unless every fold is an array of some of the rows 0 … size - 1."""
     if not isinstance(folds, list | tuple) or not folds:
         raise InputError(f"folds is {shown(folds)}; give a list of arrays of rows, as k_fold does")
-    for fold in folds:
-        rows = isinstance(fold, np.ndarray) and fold.ndim == 1 and fold.dtype.kind in "iu" and len(fold) > 0
-        if not rows or fold.min() < 0 or fold.max() >= size:
-            raise InputError(f"a fold is {shown(fold)}; it must be an array of rows from 0 to {size - 1}")
+    wrong = (fold for fold in folds if not _holds_rows(fold))
+    fault = next(wrong, None)
+    if fault is None:
+        rows = np.concatenate(folds)
+        if rows.min() < 0 or rows.max() >= size:
+            fault = next(fold for fold in folds if fold.min() < 0 or fold.max() >= size)
+    if fault is not None:
+        raise InputError(f"a fold is {shown(fault)}; it must be an array of rows from 0 to {size - 1}")
+
+
+def _holds_rows(fold: object) -> bool:
+    return isinstance(fold, np.ndarray) and fold.ndim == 1 and fold.dtype.kind in "iu" and len(fold) > 0
 
 
 def fold_labels(folds: Sequence[np.ndarray], size: int) -> np.ndarray:

@@ -23,8 +23,9 @@ VIOLATED_CELL = Fraction(1, 16)  # of the range: what a violation is confined to
 class Bernstein:
     """g = side (f^(m) - level) on the range, as a polynomial of t, x = low + (high - low) t."""
 
-    def __init__(self, condition: Condition, expansion: Sequence[Fraction]) -> None:
-        self.condition = condition
+    def __init__(self, condition: Condition) -> None:
+        self.condition, expansion = condition, condition.function.kernel.expansion
+        assert expansion is not None
         coef = _power_coefficients(condition.function, expansion)
         for _ in range(condition.order):
             coef = [power * one for power, one in enumerate(coef)][1:] or [Fraction(0)]

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.shapes.enclosure import CellRun, Enclosure
+from hw4opt.shapes.enclosure import CellRun, Enclosure, lowest_between
 from hw4opt.terms.base import EPS, Array
 
 MAX_EVALUATIONS = 200_000  # cells looked at
 CHUNK_CELLS = 4_096  # cells looked at together
+LOOK_PARTS = 2  # of a cell to start with, in which a look without a proof sees one minimum
 MAX_PARTS, SPARE_PARTS = 16, 1.3  # a cell is split into at most so many parts, each so much smaller than seems needed
 
 
@@ -38,6 +39,23 @@ class Search:
     values: Array
     is_violated: bool
     is_unclear: bool
+
+
+def lowest_points(enclosure: Enclosure) -> Search:
+    """Where g < 0, of the lowest points of parts of the cells to start with: those in which it has a minimum, and those
+    that lie lower than their neighbours. As cells without length; nothing is proven."""
+    cells = enclosure.start()
+    cells = cells.split(np.full(len(cells.low), LOOK_PARTS))
+    ends, twice = np.concatenate([cells.low, cells.high]), np.tile(cells.piece, 2)
+    value, slope = (one.reshape(2, -1) for one in enclosure.at(ends, twice, 1))
+    x, lowest = np.where(value[0] <= value[1], cells.low, cells.high), value.min(axis=0)
+    inside = (slope[0] < 0) & (slope[1] > 0)
+    low, high, (fall, rise) = cells.low[inside], cells.high[inside], slope[:, inside]
+    x[inside], lowest[inside] = lowest_between(enclosure, low + (high - low) * fall / (fall - rise), low, high)
+    beside = np.pad(lowest, 1, constant_values=np.inf)
+    kept = (lowest < 0) & (inside | ((lowest <= beside[:-2]) & (lowest < beside[2:])))
+    x, lowest = x[kept], lowest[kept]
+    return Search(0.0, 0, len(x), CellRun(x, x, cells.piece[kept]), lowest, bool(len(x)), False)
 
 
 def search(enclosure: Enclosure) -> Search:

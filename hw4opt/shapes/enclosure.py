@@ -9,6 +9,8 @@ import numpy as np
 from hw4opt.shapes.function import Condition
 from hw4opt.terms.base import Array
 
+BOTTOM_STEPS = 4  # towards the lowest point of a violation
+
 
 class CellRun(NamedTuple):
     """low ≤ x ≤ high, (k,) each, and the piece of the function that each lies in."""
@@ -41,6 +43,19 @@ class Curve(Protocol):
     def at(self, x: Array, piece: np.ndarray, highest: int = 2) -> list[Array]:
         """g and its derivatives at x up to the highest order, 2 at most, (k,) each."""
         ...
+
+
+def lowest_between(curve: Curve, x: Array, low: Array, high: Array) -> Array:
+    """Points (2, k) and g there: the lowest near each x between its ends, by Newton's method."""
+    ends = [np.clip(end, curve.condition.low, curve.condition.high) for end in (low, high)]
+    places, longest = np.array([x, *ends, x]), 0.5 * (ends[1] - ends[0])
+    for _ in range(BOTTOM_STEPS):
+        _, slope, curvature = curve.at(x, curve.piece_of(x))
+        step = np.where(curvature > 0, -slope / np.where(curvature > 0, curvature, 1.0), -np.sign(slope) * longest)
+        places[-1] = x = np.clip(x + step.astype(float), *ends)
+    values = np.array([curve.at(one, curve.piece_of(one), 0)[0] for one in places])
+    best = values.argmin(axis=0), np.arange(len(x))
+    return np.array([places[best], values[best]], dtype=float)
 
 
 class Enclosure(Curve, Protocol):

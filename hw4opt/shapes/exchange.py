@@ -15,14 +15,14 @@ from hw4opt.errors import InputError
 from hw4opt.kernels import VALUE
 from hw4opt.problem import Problem, with_shape_rows
 from hw4opt.shapes.function import range_of
-from hw4opt.shapes.proof import Examined, examine
+from hw4opt.shapes.proof import Examined, examine, violations
 from hw4opt.terms import Shape, ShapeRows
 from hw4opt.terms.base import Array
 
 MAX_ROUNDS, MAX_ROUNDS_ALLOWED = 30, 6  # of exchange, and where violations are allowed
 CALM_ROUNDS, CALM_POINTS = 10, 60  # of one shape, beyond which the margin grows
 OVER_VIOLATION, MARGIN_GROWTH = 2.0, 8.0  # to so many times the last violation, and by no more than that in a round
-LAST_MARGIN = 1e-3  # of the size of f, f' or f'', or of a function that changes over the range as the targets do
+LAST_MARGIN = 1e-2  # of the size of f, f' or f'', or of a function that changes over the range as the targets do
 MAX_SHAPE_POINTS, MAX_NEW_POINTS = 400, 40  # of one shape, and in a round
 MARGIN = 5e-7  # of the mean size of f, f' or f'': what rows at points ask for beyond the shape
 MAX_SHARE = 1e-3  # of the room between two bounds: the same
@@ -72,10 +72,13 @@ def exchange(
     rounds = MAX_ROUNDS_ALLOWED if allowed else MAX_ROUNDS
     for number in range(rounds):
         fits = list(solve(problems))
-        examined = [_known(one, known) or _examined(one, allowed) for one in fits]
+        examined = [_known(one, known) or _failing(one, allowed) or _examined(one, allowed) for one in fits]
         rows = _next_rows(problems, fits, examined, is_late=number >= CALM_ROUNDS)
         if rows is None or number == rounds - 1 or time.perf_counter() >= deadline:
-            return fits, examined
+            return fits, [
+                mine if all(found.is_proof for found in mine) else _examined(one, allowed)
+                for one, mine in zip(fits, examined, strict=True)
+            ]
         problems = with_shape_rows(problems, rows)
     raise AssertionError("the last round returns")
 
@@ -95,12 +98,24 @@ def _known(fit: ShapedFit, known: Sequence[Sequence[Examined]]) -> list[Examined
     return list(next(same, ()))
 
 
+def _failing(fit: ShapedFit, allowed: float) -> list[Examined]:
+    """What is easily seen of a fit that fails; nothing where it does not seem to."""
+    found = _looked_at(fit, allowed, violations)
+    return [] if all(one.holds for one in found) else found
+
+
 def _examined(fit: ShapedFit, allowed: float) -> list[Examined]:
+    return _looked_at(fit, allowed, examine)
+
+
+def _looked_at(
+    fit: ShapedFit, allowed: float, look: Callable[[Problem, Shape, Array, float], Examined]
+) -> list[Examined]:
     if not np.isfinite(fit.w).all():
         return []
     problem = fit.problem
     return [
-        examine(problem, shape, fit.w, allowed * max(_sizes(problem, shape, fit.w)) if allowed else 0.0)
+        look(problem, shape, fit.w, allowed * max(_sizes(problem, shape, fit.w)) if allowed else 0.0)
         for shape in shapes_of(problem)
     ]
 
@@ -120,7 +135,7 @@ def _next_rows(
         lowest = [
             _between_contacts(found[place], fit.duals)
             for fit, found in zip(fits, examined, strict=True)
-            if found and not found[place].proven
+            if found and not found[place].holds
         ]
         points[shape.label] = (*old, *_new(old, lowest, range_of(problems[0], shape)))
     many = is_late or max(map(len, points.values())) > CALM_POINTS

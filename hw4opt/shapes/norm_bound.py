@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from functools import reduce
+from functools import cached_property, reduce
 from operator import add
 
 import numpy as np
@@ -27,12 +27,10 @@ class NormBound:
     def __init__(self, condition: Condition) -> None:
         self.condition, self.function = condition, condition.function
         self.kernel: Kernel = condition.function.kernel
-        first, function = condition.order, condition.function
+        function = condition.function
         self._orders = np.unique(function.orders).tolist()
         signed = condition.side * (-1) ** function.orders * function.coef
         self._coef = [np.where(function.orders == n, signed, 0).astype(function.kind) for n in self._orders]
-        self._bend = ALLOWANCE * self._norm() * self.kernel.derivative_bound(first + 2)
-        self._rounding = self._rounding_of(first) + condition.shift_rounding, self._rounding_of(first + 1)
 
     def start(self) -> CellRun:
         low, high = self.condition.low, self.condition.high
@@ -59,6 +57,15 @@ class NormBound:
 
     def rounding(self, cells: CellRun) -> tuple[float, float]:
         return self._rounding
+
+    @cached_property
+    def _bend(self) -> float:
+        return ALLOWANCE * self._norm() * self.kernel.derivative_bound(self.condition.order + 2)
+
+    @cached_property
+    def _rounding(self) -> tuple[float, float]:
+        first = self.condition.order
+        return self._rounding_of(first) + self.condition.shift_rounding, self._rounding_of(first + 1)
 
     def _rounding_of(self, derivative: int) -> float:
         """What rounding may do to f^(derivative): to kernel values, to their sum, and by way of coef."""

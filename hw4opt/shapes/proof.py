@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,15 +10,13 @@ import numpy as np
 from hw4opt.kernels import Decaying
 from hw4opt.problem import Problem
 from hw4opt.shapes.bernstein import Bernstein
-from hw4opt.shapes.branch import Search, search
-from hw4opt.shapes.enclosure import Curve
+from hw4opt.shapes.branch import Search, lowest_points, search
+from hw4opt.shapes.enclosure import Curve, Enclosure, lowest_between
 from hw4opt.shapes.function import Condition, conditions, range_of
 from hw4opt.shapes.norm_bound import NormBound
 from hw4opt.shapes.pieces import Pieces
 from hw4opt.terms import Shape
 from hw4opt.terms.base import Array
-
-BOTTOM_STEPS = 4  # towards the lowest point of a violation
 
 
 @dataclass(frozen=True)
@@ -63,11 +62,17 @@ class Examined:
     problem: Problem
     shape: Shape
     w: Array
-    sides: list[tuple[Curve, Search]]
+    sides: Sequence[tuple[Curve, Search]]
+    is_proof: bool = True  # whether all of the range was looked at
+
+    @property
+    def holds(self) -> bool:
+        """Wherever it was looked at."""
+        return not any(len(found.values) for _, found in self.sides)
 
     @property
     def proven(self) -> bool:
-        return not any(len(found.values) for _, found in self.sides)
+        return self.is_proof and self.holds
 
     @property
     def worst(self) -> float:
@@ -98,7 +103,8 @@ class Examined:
 
     def bottoms(self, most: int) -> Array:
         """The lowest points of what is not proven, in the units of the design; of more than `most`, the lowest."""
-        found = np.concatenate([_bottoms(*side) for side in self.sides], axis=1)
+        ends = [_bottoms(*side) if self.is_proof else (side[1].left.low, side[1].values) for side in self.sides]
+        found = np.concatenate(ends, axis=1)
         return found[0, np.argsort(found[1], kind="stable")[:most]]
 
     def fails(self, x: Array) -> np.ndarray:
@@ -108,6 +114,14 @@ class Examined:
     def _raw(self, *x: float) -> tuple[float, ...]:
         center, spread = (float(one[0]) for one in self.problem.scaling)
         return tuple(center + spread * one for one in x)
+
+
+def violations(problem: Problem, shape: Shape, w: Array, allowed: float = 0.0) -> Examined:
+    """Where the fit at w (r,) fails by more than what is allowed, of the lowest points between some that lie close: no
+    proof where there is none. Of polynomials nothing is looked at."""
+    curves = (_enclosure(one) for one in conditions(problem, shape, w, np.float64, allowed))
+    sides = [(one, lowest_points(one)) for one in curves if one is not None]
+    return Examined(problem, shape, w, sides, is_proof=False)
 
 
 def examine(problem: Problem, shape: Shape, w: Array, allowed: float = 0.0) -> Examined:
@@ -121,29 +135,26 @@ def examine(problem: Problem, shape: Shape, w: Array, allowed: float = 0.0) -> E
 
 
 def _looked_at(condition: Condition) -> tuple[Curve, Search]:
+    if (bounds := _enclosure(condition)) is not None:
+        return bounds, search(bounds)
+    exact = Bernstein(condition)
+    return exact, exact.search()
+
+
+def _enclosure(condition: Condition) -> Enclosure | None:
+    """None for polynomials."""
     kernel = condition.function.kernel
-    if (expansion := kernel.expansion) is not None:
-        exact = Bernstein(condition, expansion)
-        return exact, exact.search()
-    bounds = Pieces(condition, kernel) if isinstance(kernel, Decaying) else NormBound(condition)
-    return bounds, search(bounds)
+    if isinstance(kernel, Decaying):
+        return Pieces(condition, kernel)
+    return None if kernel.expansion is not None else NormBound(condition)
 
 
 def _bottoms(curve: Curve, found: Search) -> Array:
-    """Points (2, k) and g there: of every run of cells that are left, the lowest middles, moved by Newton's method."""
+    """Points (2, k) and g there: the lowest of every run of cells that are left."""
     (low, high, _), values = found.left, found.values
     if not len(values):
         return np.empty((2, 0))
     apart = low[1:] > high[:-1]
     lowest = np.append(True, apart | (values[1:] <= values[:-1])) & np.append(apart | (values[:-1] < values[1:]), True)
     low, high = low[lowest], high[lowest]
-    x, width = 0.5 * (low + high), high - low
-    ends = [np.clip(end, curve.condition.low, curve.condition.high) for end in (low - width, high + width)]
-    places = np.array([x, *ends, x])
-    for _ in range(BOTTOM_STEPS):
-        _, slope, curvature = curve.at(x, curve.piece_of(x))
-        step = np.where(curvature > 0, -slope / np.where(curvature > 0, curvature, 1.0), -np.sign(slope) * width)
-        places[-1] = x = np.clip(x + step.astype(float), *ends)
-    values = np.array([curve.at(one, curve.piece_of(one), 0)[0] for one in places])
-    best = values.argmin(axis=0), np.arange(len(x))
-    return np.array([places[best], values[best]], dtype=float)
+    return lowest_between(curve, 0.5 * (low + high), low - (high - low), high + (high - low))

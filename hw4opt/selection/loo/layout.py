@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hw4opt.form import Form
 from hw4opt.problem import Problem
@@ -13,6 +14,7 @@ from hw4opt.selection.folds import Folds
 from hw4opt.terms import Acts
 from hw4opt.terms.row_map import RowMap
 
+RowLists = tuple[NDArray[np.int64], NDArray[np.int64]]  # one a fold: where each begins, (F + 1,), and all of them
 LAYOUT_ENTRIES = 1_500_000  # rows × folds whose layouts are in memory together
 
 
@@ -24,6 +26,7 @@ class Layout:
     """
 
     maps: dict[Acts, tuple[RowMap, np.ndarray]]
+    _moves: dict[object, tuple[RowLists, RowLists]] = field(default_factory=dict, init=False)
 
     @classmethod
     def of(cls, problem: Problem, held_out: Sequence[np.ndarray]) -> Layout:
@@ -39,6 +42,23 @@ class Layout:
     def of_all_rows(cls, form: Form) -> Layout:
         """One fold that has all rows of the form."""
         return cls({term.acts: (term.map, np.ones((1, term.count), dtype=bool)) for term in form.terms})
+
+    def moves(self, acts: Sequence[Acts], counts: Sequence[int]) -> tuple[RowLists, RowLists]:
+        """The rows that each fold loses and those that appear in it, numbered as in a table of row groups that act on
+        these: the first `counts` rows of every group, which all data have, then the others of every group."""
+        key = tuple(acts), tuple(counts)
+        if key not in self._moves:
+            groups = list(zip(acts, counts, strict=True))
+            gone = np.concatenate([~self.maps[act][1][:, :count] for act, count in groups], axis=1)
+            new = np.concatenate([self.maps[act][1][:, count:] for act, count in groups], axis=1)
+            self._moves[key] = _lists(gone, 0), _lists(new, sum(counts))
+        return self._moves[key]
+
+
+def _lists(mask: np.ndarray, first: int) -> RowLists:
+    """Where the True of every line begin, and their columns, counted from `first`."""
+    begins = np.concatenate([[0], np.cumsum(mask.sum(axis=1))]).astype(np.int64)
+    return begins, np.nonzero(mask)[1] + first
 
 
 class Layouts:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw4opt.core.folds import FoldTable, Indices, Race, folds
+from hw4opt.core.folds import FoldTable, Race, folds
 from hw4opt.form import Form
 from hw4opt.form.box_rows import BoxRows
 from hw4opt.selection.fold_fits import FoldFits
@@ -56,6 +56,7 @@ def fold_table(fits: FullFits, layout: Layout, limit: float = math.inf) -> FoldT
     form, rows = fits.form, _Rows(fits.form, layout)
     tables = rows.tables()
     gap_scale = form.gap_scale(fits.w, np.zeros(form.batch))
+    leave, enter = layout.moves(rows.acts, rows.counts)
     return FoldTable(
         rows=sum(rows.counts),
         values=form.loss.count,
@@ -72,8 +73,8 @@ def fold_table(fits: FullFits, layout: Layout, limit: float = math.inf) -> FoldT
         gap_scale=gap_scale,
         w=np.ascontiguousarray(fits.w),
         u=rows.duals(fits.u),
-        leave=rows.leave,
-        enter=rows.enter,
+        leave=leave,
+        enter=enter,
         race=rows.race(limit, gap_scale) if math.isfinite(limit) else None,
     )
 
@@ -105,18 +106,6 @@ class _Rows:
     def units(self) -> dict[Acts, Array]:
         maps = self.layout.maps
         return {acts: _unit(rows, self.matrices[acts], self.form.loss_length) for acts, (rows, _) in maps.items()}
-
-    @cached_property
-    def leave(self) -> tuple[Indices, Indices]:
-        """The rows of all data that each fold loses."""
-        gone = [~self.layout.maps[acts][1][:, :count] for acts, count in zip(self.acts, self.counts, strict=True)]
-        return _lists(np.concatenate(gone, axis=1), 0)
-
-    @cached_property
-    def enter(self) -> tuple[Indices, Indices]:
-        """The rows that appear in each fold."""
-        new = [self.layout.maps[acts][1][:, count:] for acts, count in zip(self.acts, self.counts, strict=True)]
-        return _lists(np.concatenate(new, axis=1), sum(self.counts))
 
     def joined(self, arrays: Sequence[Array]) -> Array:
         """One array (rows, …) a group, its rows of all data first, behind each other."""
@@ -166,9 +155,3 @@ def _add_up(one: BoxRows, other: BoxRows) -> bool:
 def _unit(rows: RowMap, matrix: Array, length: float) -> Array:
     """Σ|coef| of differences; of others ‖a‖ beside that of a fitted value's typical row."""
     return np.linalg.norm(matrix, axis=1) / length if rows.coef is None else np.abs(rows.coef).sum(axis=1)
-
-
-def _lists(mask: np.ndarray, first: int) -> tuple[Indices, Indices]:
-    """Where the True of every line begin, and their columns, counted from `first`."""
-    begins = np.concatenate([[0], np.cumsum(mask.sum(axis=1))]).astype(np.int64)
-    return begins, np.nonzero(mask)[1] + first

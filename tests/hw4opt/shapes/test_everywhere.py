@@ -39,7 +39,7 @@ from hw4opt.shapes.branch import search
 from hw4opt.shapes.function import KernelSum, conditions
 from hw4opt.shapes.norm_bound import NormBound
 from hw4opt.shapes.pieces import Pieces
-from hw4opt.shapes.proof import examine
+from hw4opt.shapes.proof import examine, violations
 
 STEPS = step_data(50, 0)
 
@@ -305,6 +305,21 @@ def test_a_dip_is_found(kernel):
     slope = result.design.reduced.evaluate(np.array([[0.5]]), 0)[0]
     moved = result.w - 1.01 * (slope @ result.w) / (slope @ slope) * slope
     assert (slope @ moved) < 0 and not examine(result.problem, shape, moved).proven
+
+
+@pytest.mark.parametrize("kernel", [RBF(20.0), Matern32(20.0), Matern52(20.0)])
+@pytest.mark.parametrize("shape", [Increasing(everywhere=True), Bounds(0.5, 1.5, everywhere=True)])
+def test_a_quick_look_sees_the_lowest_points(kernel, shape):
+    """No point of the range lies lower than those that a look without a proof finds; nothing fails where all holds."""
+    plain = fit(steps(kernel=kernel, ridge=1e-3))
+    seen = violations(plain.problem, shape, plain.w)
+    assert not seen.proven and not seen.holds
+    assert seen.worst >= 0.999 * examine(plain.problem, shape, plain.w).worst
+    dense = np.linspace(STEPS.x.min(), STEPS.x.max(), 20_001)
+    for curve, _ in seen.sides:
+        assert curve.at(dense, curve.piece_of(dense), 0)[0].min() >= -1.0001 * seen.worst
+    result = fit(steps(shape, kernel=kernel))
+    assert violations(result.problem, shape, result.w).holds or not result.shapes[0].proven
 
 
 def test_an_unproven_shape_is_said(monkeypatch):
