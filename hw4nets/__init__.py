@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hw4nets.models import Fast as Fast
     from hw4nets.models import Hidden as Hidden
     from hw4nets.models import Logistic as Logistic
+    from hw4nets.prediction import Predictions, predict
     from hw4nets.recipes import Recipe, preset
     from hw4nets.training import train
 
@@ -45,6 +46,7 @@ _HOMES = {
     "evaluation": ["Evaluation", "evaluate"],
     "history": ["History", "Watch"],
     "models": ["NETS", "Net", "build", "net"],
+    "prediction": ["Predictions", "predict"],
     "recipes": ["Recipe", "preset"],
     "training": ["train"],
 }
@@ -65,6 +67,7 @@ __all__ = [
     "InputError",
     "Net",
     "NetsError",
+    "Predictions",
     "Recipe",
     "UnknownNameError",
     "Watch",
@@ -73,6 +76,7 @@ __all__ = [
     "evaluate",
     "load",
     "net",
+    "predict",
     "preset",
     "synthetic",
     "train",

@@ -1,4 +1,4 @@
-"""The files of a folder or an archive that can be part of CIFAR-10, with a limit on everything that they unpack to."""
+"""Files of folders and archives, with a limit on everything that they unpack to; those that can be part of CIFAR-10."""
 
 from __future__ import annotations
 
@@ -23,46 +23,62 @@ MAX_FILES = 200_000  # CIFAR-10 has 60,000 images
 MAX_FOLDER_DEPTH = 4  # levels of folders searched below the one given
 CHUNK_BYTES = 1 << 20
 ZIP_CHUNK_BYTES = 4096  # of packed content: bzip2 and LZMA unpack all of a chunk at once
-ACCEPTED_LAYOUTS = "train/CLASS/*.jpg|png with test/CLASS/…, or the official data_batch_1 … test_batch (.bin too)"
+ACCEPTED_LAYOUTS = (
+    "train/CLASS/*.jpg|png with test/CLASS/… or val/CLASS/…, the official data_batch_1 … test_batch (.bin too), "
+    "or Kaggle's train/*.png with trainLabels.csv"
+)
+LABELS_FILE = "trainLabels.csv"
 BATCH_NAME = re.compile(r"(?:^|/)((?:data_batch_[1-5]|test_batch)(?:\.bin)?)$")
-IMAGE_NAME = re.compile(r"(?:^|/)(train|test)/([^/]+)/([^/]+\.(?:jpe?g|png))$", re.IGNORECASE)
+IMAGE_NAME = re.compile(r"(?:^|/)(train|test|val)/([^/]+)/([^/]+\.(?:jpe?g|png))$", re.IGNORECASE)
+KAGGLE_NAME = re.compile(rf"(?:^|/)({re.escape(LABELS_FILE)}|train/[^/]+\.(?:jpe?g|png))$")
 OPENERS: dict[bytes, Callable[[Any], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 PACKED_MAGIC = (*OPENERS, b"PK")  # first bytes of gzip, bzip2, xz and zip files
 
 Content = Callable[[], bytes]
+Key = Callable[[str], str]  # of a file's name; "" for a file that is passed over
 
 
 def collect(path: Path) -> dict[str, bytes]:
-    """Key → content of every file that can be part of CIFAR-10; the key is train/CLASS/NAME or a batch's name.
+    """Key → content of every file that can be part of a source: train/CLASS/NAME, a batch's name, or Kaggle's.
 
     Raises `DataError` where the source is damaged, or holds more than MAX_SOURCE_BYTES bytes or MAX_FILES files.
     """
     files: dict[str, bytes] = {}
+    for name, content in contents(path, file_key, MAX_FILES):
+        key = file_key(name)
+        if key in files:
+            raise DataError(f"{path} holds {key} twice; give the folder that holds it once")
+        files[key] = content
+    return files
+
+
+def contents(path: Path, key: Key, max_files: int) -> Iterator[tuple[str, bytes]]:
+    """Name and content of the files of a folder or an archive that have a key, in the order they are stored.
+
+    Raises `DataError` where the source is damaged, or holds more than MAX_SOURCE_BYTES bytes or `max_files` files.
+    """
     room = MAX_SOURCE_BYTES
     try:
-        for name, content in _entries(path):
-            key = file_key(name)
-            if key in files:
-                raise DataError(f"{path} holds {key} twice; give the folder that holds it once")
-            files[key] = content()
-            room -= len(files[key])
-            if room < 0 or len(files) > MAX_FILES:
-                raise _too_large(path)
+        for count, (name, read) in enumerate(_entries(path, key, max_files), start=1):
+            content = read()
+            room -= len(content)
+            if room < 0 or count > max_files:
+                raise _too_large(path, max_files)
+            yield name, content
     except (DataError, MemoryError):
         raise
     except Exception as error:  # readers of damaged archives raise errors of every kind
         why = str(error).partition("\n")[0].rstrip(":")  # tarfile appends the errors of every kind that it tried
         message = f"{path} cannot be read to its end ({why}); it may be half a download: download it again"
         raise DataError(message) from error
-    return files
 
 
 def file_key(name: str) -> str:
     """The key of a file name, "" if it has none, as files that macOS adds to archives (`__MACOSX/`, `._name`)."""
     if any(part == "__MACOSX" or part.startswith("._") for part in name.split("/")):
         return ""
-    batch, image = BATCH_NAME.search(name), IMAGE_NAME.search(name)
-    return batch.group(1) if batch else "/".join(image.groups()) if image else ""
+    batch, image, kaggle = BATCH_NAME.search(name), IMAGE_NAME.search(name), KAGGLE_NAME.search(name)
+    return batch[1] if batch else "/".join(image.groups()) if image else kaggle[1] if kaggle else ""
 
 
 def folder_files(path: Path) -> Iterator[tuple[str, Path]]:
@@ -78,7 +94,7 @@ def folder_files(path: Path) -> Iterator[tuple[str, Path]]:
             if file_key(relative) and (size := file_size(file)) <= MAX_FILE_BYTES:
                 room, count = room - size, count + 1
                 if room < 0 or count > MAX_FILES:
-                    raise _too_large(path)
+                    raise _too_large(path, MAX_FILES)
                 yield relative, file
 
 
@@ -94,29 +110,31 @@ def file_size(file: Path) -> int:
     return status.st_size
 
 
-def _too_large(path: Path) -> DataError:
-    most = f"{MAX_SOURCE_BYTES >> 30} GiB or {MAX_FILES:,} files"
+def _too_large(path: Path, max_files: int) -> DataError:
+    most = f"{MAX_SOURCE_BYTES >> 30} GiB or {max_files:,} files"
     return DataError(
         f"{path} holds or unpacks to more than {most}, and CIFAR-10 to 184 MB; give one that holds {ACCEPTED_LAYOUTS}"
     )
 
 
-def _entries(path: Path) -> Iterator[tuple[str, Content]]:
+def is_archive(path: Path) -> bool:
+    """Whether a file looks like a zip or a tar archive, packed or not."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    return start.startswith(PACKED_MAGIC) or zipfile.is_zipfile(path) or _is_tar(path)
+
+
+def _entries(path: Path, key: Key, max_files: int) -> Iterator[tuple[str, Content]]:
     """Name and content of the files that have a key, in the order they are stored."""
     if path.is_dir():
         yield from ((name, file.read_bytes) for name, file in folder_files(path))
-        return
-    with path.open("rb") as file:
-        start = file.read(8)
-    if zipfile.is_zipfile(path):
-        yield from _zip_entries(path)
-    elif start.startswith(PACKED_MAGIC) or _is_tar(path):
-        opener = next((opener for magic, opener in OPENERS.items() if start.startswith(magic)), None)
-        with (
-            path.open("rb") as file,
-            _Limited(path, file if opener is None else opener(file), opener is not None) as unpacked,
-        ):
-            yield from _tar_entries(unpacked)
+    elif zipfile.is_zipfile(path):
+        yield from _zip_entries(path, key, max_files)
+    elif is_archive(path):
+        with path.open("rb") as file:
+            opener = next((opener for magic, opener in OPENERS.items() if file.peek(8).startswith(magic)), None)
+            with _Limited(path, file if opener is None else opener(file), opener is not None) as unpacked:
+                yield from _tar_entries(unpacked, key, max_files)
     else:
         raise DataError(
             f"{path} is no archive (tar, tar.gz, tar.bz2, tar.xz or zip); give one that holds {ACCEPTED_LAYOUTS}"
@@ -132,12 +150,12 @@ def _is_tar(path: Path) -> bool:
     return True
 
 
-def _zip_entries(path: Path) -> Iterator[tuple[str, Content]]:
+def _zip_entries(path: Path, key: Key, max_files: int) -> Iterator[tuple[str, Content]]:
     with zipfile.ZipFile(path) as archive:
-        if len(archive.infolist()) > MAX_FILES:
-            raise _too_large(path)
+        if len(archive.infolist()) > max_files:
+            raise _too_large(path, max_files)
         for item in archive.infolist():
-            if file_key(item.filename) and item.file_size <= MAX_FILE_BYTES:
+            if key(item.filename) and item.file_size <= MAX_FILE_BYTES:
                 yield item.filename, lambda item=item: _unzipped(archive, item)
 
 
@@ -147,22 +165,22 @@ def _unzipped(archive: zipfile.ZipFile, item: zipfile.ZipInfo) -> bytes:
         return b"".join(iter(lambda: file.read(ZIP_CHUNK_BYTES), b""))
 
 
-def _tar_entries(unpacked: _Limited) -> Iterator[tuple[str, Content]]:
-    contents: dict[str, bytes] = {}
+def _tar_entries(unpacked: _Limited, key: Key, max_files: int) -> Iterator[tuple[str, Content]]:
+    read: dict[str, bytes] = {}
     with tarfile.open(fileobj=unpacked, mode="r:") as archive:
         for number, member in enumerate(archive):
-            if number > MAX_FILES:
-                raise _too_large(unpacked.path)
-            if not file_key(member.name) or member.size > MAX_FILE_BYTES or not (member.isreg() or member.islnk()):
+            if number > max_files:
+                raise _too_large(unpacked.path, max_files)
+            if not key(member.name) or member.size > MAX_FILE_BYTES or not (member.isreg() or member.islnk()):
                 continue
-            if not member.islnk() or member.linkname not in contents:  # a link to a file already read needs no seeking
+            if not member.islnk() or member.linkname not in read:  # a link to a file already read needs no seeking
                 file = archive.extractfile(member)
                 if file is None:
                     continue
-                contents[member.name] = file.read(MAX_FILE_BYTES)  # a hard link does not state the size of its file
+                read[member.name] = file.read(MAX_FILE_BYTES)  # a hard link does not state the size of its file
             else:
-                contents[member.name] = contents[member.linkname]
-            yield member.name, lambda name=member.name: contents[name]
+                read[member.name] = read[member.linkname]
+            yield member.name, lambda name=member.name: read[name]
         unpacked.to_end()  # gzip's checksum is at the end, which tar does not read
 
 
@@ -190,7 +208,7 @@ class _Limited:
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= min(self.room, MAX_FILE_BYTES):
-            raise _too_large(self.path)
+            raise _too_large(self.path, MAX_FILES)
         content = self.file.read(size)
         self.room -= len(content)
         return content

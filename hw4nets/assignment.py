@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from hw4nets.data import Data
-from hw4nets.errors import DivergedError
+from hw4nets.errors import DivergedError, InputError
 from hw4nets.files import locked, make_folder, write_text
 from hw4nets.history import Watch
+from hw4nets.image_set import CLASSES, IMAGE_SIDE
 from hw4nets.plotting import plot_pair
 from hw4nets.recipes import Recipe, preset
 from hw4nets.runs import clear_run, finished, open_run, read_history, run, save_figure
 
 PRESETS = ("tuned", "assignment")
-RUN_SETTINGS = ("seed", "select", "chosen_on", "device", "threads", "precision", "memory_format", "compile")
+RUN_SETTINGS = ("seed", "select", "chosen_on", "device", "threads", "precision", "memory_format", "compile", "init")
 USED_WITH = {"side_lr": ("optimizer", ("muon",)), "average_decay": ("average", ("ema", "lookahead"))}
 NOT_USED = "–"  # in a report: a setting without effect
 
@@ -62,8 +63,14 @@ def reproduce(
 
     A run that is finished is kept, and one that was stopped is resumed; so the same call again continues. Where the
     loss of a run stops being finite the report says so, and the rest goes on. Raises `InputError` where another process
-    works in the folder.
+    works in the folder, and for images other than of ten classes of 32×32 pixels.
     """
+    if (data.side, len(data.classes)) != (IMAGE_SIDE, len(CLASSES)):
+        own = f"{len(CLASSES)} classes of {IMAGE_SIDE}×{IMAGE_SIDE} pixels"
+        theirs = f"{len(data.classes)} of {data.side}×{data.side}"
+        raise InputError(
+            f"the assignment's networks have {own}, and {data.title} has {theirs}; train networks on it one by one"
+        )
     parts: dict[str, Any] = {}
     results = {"pixels": data.pixels, "data_sha256": data.sha256, "source": data.title, "parts": parts}
     with locked(make_folder(folder)):

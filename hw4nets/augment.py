@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hw4nets.errors import InputError, UnknownNameError
+from hw4nets.image_set import IMAGE_SIDE
 
 AUGMENTATIONS = ("none", "flip", "alternating_flip", "crop", "cutout")
 
@@ -69,8 +70,8 @@ class Augmentation:
     """The augmentation of a training batch: `Augmentation.parse("alternating_flip,crop:2,cutout:8")`.
 
     flip     none | flip | alternating_flip
-    crop     largest shift in pixels, 0 … 31
-    cutout   side of the square in pixels, 0 … 32
+    crop     largest shift in pixels, less than the images' side
+    cutout   side of the square in pixels, at most the images' side
     """
 
     flip: str = "none"
@@ -78,8 +79,11 @@ class Augmentation:
     cutout: int = 0
 
     @classmethod
-    def parse(cls, words: str) -> Augmentation:
-        """From comma-separated words: none, flip, alternating_flip, crop:PIXELS, cutout:PIXELS."""
+    def parse(cls, words: str, side: int = IMAGE_SIDE) -> Augmentation:
+        """From comma-separated words: none, flip, alternating_flip, crop:PIXELS, cutout:PIXELS.
+
+        side   of the images, in pixels
+        """
         flip_name = ""
         pixels: dict[str, int] = {}
         for word in filter(None, (word.strip() for word in words.split(","))):
@@ -94,7 +98,7 @@ class Augmentation:
             if kind == "flip":
                 flip_name = name
             else:
-                pixels[kind] = _pixels(word, number, 31 if kind == "crop" else 32)
+                pixels[kind] = _pixels(word, number, side - (kind == "crop"))
         return cls(flip_name or "none", **pixels)
 
     def pixels(self, images: Tensor, generator: torch.Generator, first: Tensor, epoch: int) -> Tensor:

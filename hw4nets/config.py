@@ -21,6 +21,10 @@ class Config(Settings):
     )
     seed: int = setting(0, "Seed of weights, order and augmentation.", limits=(0, 2**63 - 1))
 
+    init: str = setting(
+        "", "Run whose weights are taken at the start; layers that do not fit start anew.", metavar="RUN"
+    )
+
     optimizer: str = setting("sgd", "Method; muon is for networks with convolutions.", choices=("sgd", "adamw", "muon"))
     lr: float = setting(
         0.05,

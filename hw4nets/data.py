@@ -1,9 +1,10 @@
-"""CIFAR-10 as arrays: loaded from any source, decoded once, cached, and identified by a fingerprint of its pixels."""
+"""Images as arrays, of CIFAR-10 or other classes: from any source, cached, and identified by a fingerprint."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
@@ -20,7 +21,8 @@ from hw4nets.batches import official_batches, read_batches
 from hw4nets.decode import Decoded, read, source_key
 from hw4nets.errors import DataError, InputError
 from hw4nets.files import CACHE_VARIABLE, cache_folder, make_folder, write_with
-from hw4nets.image_set import CLASSES, IMAGE_SHAPE, ImageSet
+from hw4nets.image_set import CLASS_COUNTS, CLASSES, IMAGE_SHAPE, IMAGE_SIDES, ImageSet
+from hw4nets.images import Pictures
 
 Progress = Callable[[int, int], None]
 HELD_OUT_IMAGES = 5_000  # of 50,000 training images, for validation
@@ -34,10 +36,12 @@ INPUT_SCALES = {"standard": (CHANNEL_MEANS, CHANNEL_DEVIATIONS), "half": ((0.5,)
 class Data:
     """Training and test images.
 
-    train, test   pixels uint8 (n, 3, 32, 32), labels int64 (n,) in 0 … 9
+    train, test   pixels uint8 (n, 3, side, side), labels int64 (n,), the places of `classes`
     pixels        "official", "synthetic" or "other: HEX", HEX being the start of the fingerprint
     sha256        the fingerprint of all labelled pixels, whatever their order
     source        what `load` gets them from again: official, synthetic, or the path
+    validation    images of val/, where there are test images besides
+    notes         sentences about what took the place of test images
     """
 
     train: ImageSet
@@ -46,6 +50,24 @@ class Data:
     sha256: str
     source: str = ""
     classes: tuple[str, ...] = field(default=CLASSES)
+    validation: ImageSet | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def side(self) -> int:
+        """Of the images, in pixels."""
+        return self.train.pixels.shape[-1]
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a file of settings says of the images."""
+        return {
+            "data": self.source,
+            "pixels": self.pixels,
+            "data_sha256": self.sha256,
+            "image_side": self.side,
+            "classes": list(self.classes),
+        }
 
     @property
     def order(self) -> str:
@@ -84,9 +106,10 @@ def load(source: str, progress: Progress = lambda done, total: None) -> Data:
 
 
 def normalize(pixels: torch.Tensor, scale: str = "standard") -> torch.Tensor:
-    """(pixels/255 - mean) / deviation by channel, float32 (n, 3, 32, 32).
+    """(pixels/255 - mean) / deviation by channel, float32 (n, 3, side, side).
 
-    scale   standard: CIFAR-10's own means and deviations; half: ½ and ½, which maps to [-1, 1], as the tutorial does
+    scale   standard: CIFAR-10's means and deviations, for other images, too; half: ½ and ½, which maps to [-1, 1], as
+            the tutorial does
     """
     mean, deviation = _scale(scale, pixels.device)
     return pixels.to(torch.float32).sub_(mean).div_(deviation)
@@ -99,33 +122,40 @@ def _scale(name: str, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]
     return mean, deviation
 
 
-def fingerprint(train: ImageSet, test: ImageSet) -> str:
-    """sha256 over every image with its label, sorted within each set: independent of the files and of their order."""
+def fingerprint(
+    train: ImageSet, test: ImageSet, validation: ImageSet | None = None, classes: tuple[str, ...] = CLASSES
+) -> str:
+    """sha256 over every image with its label, sorted within each set: independent of the files and of their order.
+
+    Names of classes other than CIFAR-10's count, too.
+    """
     digest = hashlib.sha256()
-    for images in (train, test):
-        rows = zip(images.labels.astype(np.uint8), np.ascontiguousarray(images.pixels), strict=True)
+    for images in (train, test) if validation is None else (train, test, validation):
+        kind = np.uint8 if len(classes) <= 256 else np.uint16
+        rows = zip(images.labels.astype(kind), np.ascontiguousarray(images.pixels), strict=True)
         for image_digest in sorted(hashlib.sha256(label.tobytes() + image.tobytes()).digest() for label, image in rows):
             digest.update(image_digest)
         digest.update(b"|")
+    if classes != CLASSES:
+        digest.update("/".join(classes).encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
 def hold_out(data: Data, seed: int, count: int | None = None) -> Data:
-    """Training images split in two at random: `test` becomes the held_out-out ones, and the true test images are gone.
+    """Training images split in two at random: `test` becomes the held-out ones, and the true test images are gone.
 
-    count   how many are held_out out; default: a tenth, 5,000 of 50,000
+    Where there are validation images these are the held-out ones.
+
+    count   how many are held out; default: a tenth, 5,000 of 50,000
     """
+    if data.validation is not None and count is None:
+        return replace(data, test=data.validation, validation=None)
     n = len(data.train.labels)
     count = n * HELD_OUT_IMAGES // 50_000 if count is None else count
     if not 0 < count < n:
-        raise InputError(f"{count} of {n} training images cannot be held_out out for validation")
-    order = np.random.default_rng(seed).permutation(n)
-    held_out, rest = np.sort(order[:count]), np.sort(order[count:])
-    return replace(
-        data,
-        train=ImageSet(data.train.pixels[rest], data.train.labels[rest]),
-        test=ImageSet(data.train.pixels[held_out], data.train.labels[held_out]),
-    )
+        raise InputError(f"{count} of {n} training images cannot be held out for validation")
+    train, held_out = data.train.split(count, seed)
+    return replace(data, train=train, test=held_out, validation=None)
 
 
 def synthetic(train: int = 2_000, test: int = 500, seed: int = 0) -> Data:
@@ -164,18 +194,21 @@ def _cached(key: str, make: Callable[[], Decoded], source: str = "official") -> 
 
 
 def _data(decoded: Decoded, source: str) -> Data:
-    sha256 = fingerprint(decoded.train, decoded.test)
-    return Data(
-        decoded.train, decoded.test, "official" if decoded.official else f"other: {sha256[:12]}", sha256, source
-    )
+    train, test, classes, validation, note = decoded.pictures
+    sha256 = fingerprint(train, test, validation, classes)
+    pixels = "official" if decoded.official else f"other: {sha256[:12]}"
+    return Data(train, test, pixels, sha256, source, classes, validation, (note,) if note else ())
 
 
 def _save_cache(path: Path, key: str, decoded: Decoded, sha256: str) -> None:
     """The decoded images with their fingerprint; of the official ones their batches, whose checksums identify them."""
     arrays: dict[str, Any] = {name: np.frombuffer(content, np.uint8) for name, content in decoded.official.items()}
     if not arrays:
-        for name, images in (("train", decoded.train), ("test", decoded.test)):
-            arrays |= {f"{name}_pixels": images.pixels, f"{name}_labels": images.labels}
+        pictures = decoded.pictures
+        arrays |= {"classes": np.array(json.dumps(pictures.classes)), "note": np.array(pictures.note)}
+        for name in ("train", "test", "validation"):
+            if (images := getattr(pictures, name)) is not None:
+                arrays |= {f"{name}_pixels": images.pixels, f"{name}_labels": images.labels}
     with path.open("wb") as file:
         np.savez(file, key=np.array(key), sha256=np.array(sha256), **arrays)
 
@@ -197,15 +230,21 @@ def _load_cache(path: Path, key: str, source: str) -> Data | None:
 def _decoded(path: Path, arrays: Mapping[str, np.ndarray]) -> Decoded:
     if "train_pixels" not in arrays:
         batches = official_batches({name: array.tobytes() for name, array in arrays.items() if "batch" in name})
-        return Decoded(*read_batches(path, batches), batches)
-    train, test = [ImageSet(arrays[f"{name}_pixels"], arrays[f"{name}_labels"]) for name in ("train", "test")]
-    for images in (train, test):
-        pixels, labels = images
-        if pixels.dtype != np.uint8 or pixels.shape != (len(labels), *IMAGE_SHAPE) or labels.dtype != np.int64:
+        return Decoded(Pictures(*read_batches(path, batches), CLASSES), batches)
+    classes = tuple(map(str, json.loads(str(arrays["classes"])))) if "classes" in arrays else CLASSES
+    side = arrays["train_pixels"].shape[-1]
+    if not (IMAGE_SIDES[0] <= side <= IMAGE_SIDES[1] and CLASS_COUNTS[0] <= len(classes) <= CLASS_COUNTS[1]):
+        raise DataError(f"{path} holds no images")
+    sets = {}
+    for name in ("train", "test", "validation"):
+        if name == "validation" and "validation_pixels" not in arrays:
+            continue
+        sets[name] = pixels, labels = ImageSet(arrays[f"{name}_pixels"], arrays[f"{name}_labels"])
+        if pixels.dtype != np.uint8 or pixels.shape != (len(labels), 3, side, side) or labels.dtype != np.int64:
             raise DataError(f"{path} holds no images")
-        if not set(labels.tolist()) == set(range(len(CLASSES))):
+        if not set(labels.tolist()) == set(range(len(classes))):
             raise DataError(f"{path} lacks a class")
-    return Decoded(train, test)
+    return Decoded(Pictures(**sets, classes=classes, note=str(arrays.get("note", ""))))
 
 
 # ---- download --------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""CIFAR-10 decoded from official batches (pickle or binary) or from image folders, loose or in an archive."""
+"""Sources decoded: official batches of CIFAR-10 (pickle or binary), or images of classes, loose or in an archive."""
 
 from __future__ import annotations
 
@@ -7,33 +7,47 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from hw4nets.archives import ACCEPTED_LAYOUTS, MAX_SOURCE_BYTES, collect, file_key, file_size, folder_files
+from hw4nets.archives import (
+    ACCEPTED_LAYOUTS,
+    LABELS_FILE,
+    MAX_SOURCE_BYTES,
+    collect,
+    file_key,
+    file_size,
+    folder_files,
+)
 from hw4nets.batches import official_batches, read_batches
 from hw4nets.errors import DataError
-from hw4nets.image_set import ImageSet
-from hw4nets.images import read_images
+from hw4nets.image_set import CLASSES
+from hw4nets.images import Pictures, read_folders, read_labelled
 
 
 class Decoded(NamedTuple):
     """The images of a source; `official` has its batches by name where every one has its official checksum."""
 
-    train: ImageSet
-    test: ImageSet
+    pictures: Pictures
     official: Mapping[str, bytes] = {}
 
 
 def read(path: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Decoded:
     """Read and decode everything under a folder or in an archive; `progress(done, total)` counts images."""
     files = collect(path)
-    images = {key: content for key, content in files.items() if "/" in key}
-    batches = {key: content for key, content in files.items() if "/" not in key}
-    if images and batches:
-        raise DataError(f"{path} holds official batches and image folders; keep one of them")
+    images = {key: content for key, content in files.items() if key.count("/") == 2}
+    batches = {key: content for key, content in files.items() if "/" not in key and key != LABELS_FILE}
+    labelled = {key: content for key, content in files.items() if key not in images and key not in batches}
+    if LABELS_FILE not in labelled or len(labelled) == 1:  # loose images without labels, or a table without images
+        labelled = {}
+    kinds = {"official batches": batches, "image folders": images, f"images with {LABELS_FILE}": labelled}
+    present = [kind for kind, found in kinds.items() if found]
+    if len(present) > 1:
+        raise DataError(f"{path} holds {' and '.join(present)}; keep one of them")
     if images:
-        return Decoded(read_images(path, "train", images, progress), read_images(path, "test", images, progress))
+        return Decoded(read_folders(path, images, progress))
+    if labelled:
+        return Decoded(read_labelled(path, labelled, progress))
     if batches:
-        return Decoded(*read_batches(path, batches), official_batches(batches))
-    raise DataError(f"{path} holds no CIFAR-10: wanted {ACCEPTED_LAYOUTS}")
+        return Decoded(Pictures(*read_batches(path, batches), CLASSES), official_batches(batches))
+    raise DataError(f"{path} holds no CIFAR-10 and no classes of one's own: wanted {ACCEPTED_LAYOUTS}")
 
 
 def source_key(path: Path) -> str:

@@ -37,6 +37,10 @@ class DataError(InputError):
     """Images could not be loaded: no network, half a download, a wrong checksum, a missing class, a damaged file."""
 
 
+class ImageSizeError(DataError):
+    """An image has another size than the ones it has to fit."""
+
+
 class CheckpointError(NetsError):
     """A checkpoint is damaged, of another program, or does not fit the network."""
 
@@ -47,6 +51,10 @@ class DamagedError(CheckpointError):
 
 class WriteError(NetsError):
     """A file of the run could not be written: the disk is full, say. What it would replace is unchanged."""
+
+
+class ExportError(NetsError):
+    """A network in another form gives other outputs than the network itself."""
 
 
 class DivergedError(NetsError):

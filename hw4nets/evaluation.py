@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from hw4nets.data import Data, normalize
 from hw4nets.execution import Execution
+from hw4nets.network import check_fits
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """Outputs on the test images.
 
-    probabilities    (n, 10), rows sum to 1
+    probabilities    (n, classes), rows sum to 1
     labels           (n,)
     accuracy         plain
     accuracy_flip    of the mean output of each image and its mirror image
@@ -34,7 +35,7 @@ class Evaluation:
 
     @property
     def confusion(self) -> np.ndarray:
-        """Counts (10, 10): row the true class, column the predicted one."""
+        """Counts (classes, classes): row the true class, column the predicted one."""
         classes = self.probabilities.shape[1]
         return np.bincount(self.labels * classes + self.predicted, minlength=classes**2).reshape(classes, classes)
 
@@ -47,7 +48,7 @@ class Evaluation:
 
 @torch.no_grad()
 def outputs(model: nn.Module, images: Tensor, execution: Execution, scale: str, mirrored: bool = False) -> Tensor:
-    """Outputs (n, 10) in float32 for uint8 images on the device; the network's mode, training or not, is unchanged."""
+    """Outputs (n, classes) in float32 for uint8 images on the device; the network stays in its mode."""
     was_training = model.training
     model.eval()
     parts = []
@@ -60,7 +61,7 @@ def outputs(model: nn.Module, images: Tensor, execution: Execution, scale: str, 
 
 
 def accuracy(out: Tensor, labels: Tensor) -> float:
-    """Fraction of the rows of `out` (n, 10) whose largest entry is at the label."""
+    """Fraction of the rows of `out` (n, classes) whose largest entry is at the label."""
     return int((out.argmax(1) == labels).sum()) / len(labels)
 
 
@@ -70,7 +71,8 @@ def evaluate(model: nn.Module, data: Data, execution: Execution | None = None, s
     execution   how the network is run (hw4nets.execution.prepare); default: as it is, in float32
     scale       the `input_scale` it was trained with
     """
-    execution = execution or Execution.plain(model)
+    check_fits(model, data.side, len(data.classes))
+    execution = execution or Execution.plain(model, data.side)
     images = torch.from_numpy(data.test.pixels).to(execution.device)
     labels = torch.from_numpy(data.test.labels).to(execution.device)
     straight = outputs(model, images, execution, scale)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from hw4nets.config import Config
 from hw4nets.errors import InputError, WriteError
 from hw4nets.files import cache_folder, make_folder, write_text
+from hw4nets.image_set import IMAGE_SIDE
 from hw4nets.process import preserved_generators
 
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -54,11 +55,11 @@ class Execution:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def plain(cls, model: nn.Module) -> Execution:
-        """The network as it is: where its weights are, in float32, contiguous, uncompiled."""
+    def plain(cls, model: nn.Module, side: int = IMAGE_SIDE) -> Execution:
+        """The network as it is, for images of a side: where its weights are, in float32, contiguous, uncompiled."""
         weights = next(model.parameters(), None)
         device = torch.device("cpu") if weights is None else weights.device
-        return cls(device, torch.float32, torch.contiguous_format, model, _evaluation_batch_size(model, device))
+        return cls(device, torch.float32, torch.contiguous_format, model, _evaluation_batch_size(model, device, side))
 
     def autocast(self) -> AbstractContextManager[object]:
         """Mixed precision for the block."""
@@ -84,16 +85,20 @@ class Execution:
             torch.cuda.synchronize(self.device)
 
 
-def prepare(model: nn.Module, config: Config) -> Execution:
-    """Move the network to its device and memory format, and compile it if asked; its weights keep their values."""
+def prepare(model: nn.Module, config: Config, side: int = IMAGE_SIDE) -> Execution:
+    """Move the network to its device and memory format, and compile it if asked; its weights keep their values.
+
+    side   of the images, in pixels
+    """
     device = choose_device(config.device)
     model.to(device)
     layouts = _formats(model, config, device)
     modes = [(precision, layout) for precision in _precisions(config, device) for layout in layouts]
-    precision, layout = modes[0] if len(modes) == 1 else _remembered_mode(model, config, device, modes)
+    precision, layout = modes[0] if len(modes) == 1 else _remembered_mode(model, config, device, modes, side)
     _lay_out(model, MEMORY_FORMATS[layout])
-    plain = Execution(device, DTYPES[precision], MEMORY_FORMATS[layout], model, _evaluation_batch_size(model, device))
-    return _compiled(model, config, plain) if config.compile else plain
+    size = _evaluation_batch_size(model, device, side)
+    plain = Execution(device, DTYPES[precision], MEMORY_FORMATS[layout], model, size)
+    return _compiled(model, config, plain, side) if config.compile else plain
 
 
 def _lay_out(model: nn.Module, memory_format: torch.memory_format) -> None:
@@ -151,17 +156,18 @@ def _formats(model: nn.Module, config: Config, device: torch.device) -> list[str
     return ["channels_last"] if device.type == "cuda" else list(MEMORY_FORMATS)
 
 
-def _remembered_mode(model: nn.Module, config: Config, device: torch.device, modes: list[Mode]) -> Mode:
-    """Measured once for a machine, network and batch size.
+def _remembered_mode(model: nn.Module, config: Config, device: torch.device, modes: list[Mode], side: int) -> Mode:
+    """Measured once for a machine, network, batch size and size of images.
 
     The choice decides rounding, and the same seed must give the same history again.
     """
     situation = (platform.node(), torch.__version__, torch.get_num_threads(), str(model), config.batch_size, modes)
+    situation = situation if side == IMAGE_SIDE else (*situation, side)
     key = hashlib.sha256(repr(situation).encode()).hexdigest()[:16]
     path = cache_folder() / "execution.json"
     mode = _read_modes(path).get(key)
     if mode not in modes:
-        mode = _fastest_mode(model, min(config.batch_size, MAX_TIMED_BATCH_SIZE), device, modes)
+        mode = _fastest_mode(model, min(config.batch_size, MAX_TIMED_BATCH_SIZE), device, modes, side)
         with suppress(InputError, WriteError):  # without a cache it is measured again the next time
             make_folder(path.parent)
             modes_by_key = _read_modes(path) | {key: mode}  # with those that other processes have measured meanwhile
@@ -179,14 +185,14 @@ def _read_modes(path: Path) -> dict[str, Mode]:
     return {key: (mode[0], mode[1]) for key, mode in pairs if isinstance(mode, list) and len(mode) == 2}
 
 
-def _fastest_mode(model: nn.Module, batch: int, device: torch.device, modes: list[Mode]) -> Mode:
+def _fastest_mode(model: nn.Module, batch: int, device: torch.device, modes: list[Mode], side: int) -> Mode:
     """The first mode, or a later one with which a step takes clearly less time."""
     best, least = modes[0], math.inf
     with _unchanged_model(model):
         for mode in modes:
             precision, layout = DTYPES[mode[0]], MEMORY_FORMATS[mode[1]]
             _lay_out(model, layout)
-            images = torch.zeros(batch, 3, 32, 32, device=device).contiguous(memory_format=layout)
+            images = torch.zeros(batch, 3, side, side, device=device).contiguous(memory_format=layout)
             step = partial(_timed_step, model, images, precision)
             step()
             seconds = min(_seconds(step) for _ in range(2))
@@ -225,7 +231,7 @@ def _unchanged_model(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def _evaluation_batch_size(model: nn.Module, device: torch.device) -> int:
+def _evaluation_batch_size(model: nn.Module, device: torch.device, side: int) -> int:
     """The largest of `EVALUATION_BATCH_SIZES` whose layer outputs have `MAX_LAYER_OUTPUT_BYTES` or less in float32."""
     sizes: list[int] = []
 
@@ -237,7 +243,7 @@ def _evaluation_batch_size(model: nn.Module, device: torch.device) -> int:
     hooks = [layer.register_forward_hook(measure) for layer in model.modules()]
     try:
         with torch.no_grad():
-            model.eval()(torch.zeros(1, 3, 32, 32, device=device))
+            model.eval()(torch.zeros(1, 3, side, side, device=device))
     finally:
         model.train(was_training)
         for hook in hooks:
@@ -251,14 +257,14 @@ def _evaluation_batch_size(model: nn.Module, device: torch.device) -> int:
 # ---- compilation -----------------------------------------------------------------------------------------------------
 
 
-def _compiled(model: nn.Module, config: Config, plain: Execution) -> Execution:
+def _compiled(model: nn.Module, config: Config, plain: Execution, side: int) -> Execution:
     """The network compiled for training and for evaluation, on zeros of the real shapes, and the seconds that took.
 
     Where there is no compiler, a note and the network as it is.
     """
     forward = torch.compile(model, dynamic=False)  # one program a shape: one for any shape is slower
     images, tested = (
-        plain.in_memory_format(torch.zeros(n, 3, 32, 32, device=plain.device))
+        plain.in_memory_format(torch.zeros(n, 3, side, side, device=plain.device))
         for n in (config.batch_size, plain.evaluated)
     )
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Images with their labels, and the ten classes."""
+"""Images with their labels, the ten classes of CIFAR-10, and what classes and sizes of one's own may be."""
 
 from __future__ import annotations
 
@@ -7,13 +7,22 @@ from typing import NamedTuple
 import numpy as np
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-IMAGE_SHAPE = (3, 32, 32)
-IMAGE_VALUES = 3 * 32 * 32  # numbers of an image
+IMAGE_SIDE = 32  # of CIFAR-10, in pixels
+IMAGE_SHAPE = (3, IMAGE_SIDE, IMAGE_SIDE)
+IMAGE_VALUES = 3 * IMAGE_SIDE**2  # numbers of an image
+IMAGE_SIDES = (16, 96)  # smallest and largest side of images of other classes
+CLASS_COUNTS = (2, 1000)
 MAX_FILE_BYTES = 64 << 20  # an official batch has 31 MB
 
 
 class ImageSet(NamedTuple):
-    """The images of training or of test: pixels uint8 (n, 3, 32, 32), labels int64 (n,) in 0 … 9."""
+    """The images of training, validation or test: pixels uint8 (n, 3, side, side), labels int64 (n,) from 0 on."""
 
     pixels: np.ndarray
     labels: np.ndarray
+
+    def split(self, count: int, seed: int) -> tuple[ImageSet, ImageSet]:
+        """The rest and `count` images drawn at random, each in the order of the whole."""
+        order = np.random.default_rng(seed).permutation(len(self.labels))
+        drawn, rest = np.sort(order[:count]), np.sort(order[count:])
+        return ImageSet(self.pixels[rest], self.labels[rest]), ImageSet(self.pixels[drawn], self.labels[drawn])

@@ -1,63 +1,200 @@
-"""Image folders: a PNG or JPEG file an image, a folder a class.
+"""Images of classes: a PNG or JPEG file an image, a folder a class, or a table of labels.
 
 A file with no 8-bit RGB of its own (transparency, say) is refused by name.
 """
 
 from __future__ import annotations
 
+import csv
+import difflib
 import io
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hw4nets.errors import DataError, UnknownNameError
-from hw4nets.image_set import CLASSES, IMAGE_SHAPE, ImageSet
+from hw4nets.archives import LABELS_FILE, MAX_SOURCE_BYTES
+from hw4nets.errors import DataError, ImageSizeError, UnknownNameError
+from hw4nets.image_set import CLASS_COUNTS, IMAGE_SIDES, ImageSet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+SUBSETS = ("train", "test", "val")
+TEST_SPLIT_SEED = 0  # of the images that are held out where no test image has a label
 IMAGE_FORMATS = ("PNG", "JPEG")  # for other formats Pillow may start other programs
 COLOR_MODES = ("1", "L", "P", "RGB", "CMYK", "YCbCr")  # Pillow's; each has one 8-bit RGB image
+MAX_IMAGE_PIXELS = 1 << 27  # of an image that is scaled
+ORIENTATION = 0x0112  # tag of the EXIF data: how the camera was held
 GREY_16_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
 
 
-def read_images(path: Path, subset: str, files: Mapping[str, bytes], progress: Callable[[int, int], None]) -> ImageSet:
-    """The images of train or test, whose keys are train/CLASS/NAME, in the order of the keys.
+class Pictures(NamedTuple):
+    """Images of classes, decoded.
+
+    validation   those of val/, where there are test images besides
+    note         a sentence about what took the place of test images, if anything did
+    """
+
+    train: ImageSet
+    test: ImageSet
+    classes: tuple[str, ...]
+    validation: ImageSet | None = None
+    note: str = ""
+
+
+def read_folders(path: Path, files: Mapping[str, bytes], progress: Callable[[int, int], None]) -> Pictures:
+    """Class folders, whose keys are train/CLASS/NAME and test/… or val/…; classes in the order of their names."""
+    subsets = {name: sorted(key for key in files if key.split("/")[0].lower() == name) for name in SUBSETS}
+    classes = tuple(sorted({key.split("/")[1] for key in files}))
+    _check_classes(path, classes)
+    if not subsets["test"] and not subsets["val"]:
+        raise DataError(f"{path}: there is neither test/ nor val/ beside train/; give one of them")
+    for subset, keys in subsets.items():
+        if keys or subset == "train":
+            elsewhere = {key.split("/")[1] for other, theirs in subsets.items() if other != subset for key in theirs}
+            _check_same(path, subset, {key.split("/")[1] for key in keys}, elsewhere)
+    side = _side(subsets["train"][0], files)
+    sets = {
+        subset: read_images(path, {key: key.split("/")[1] for key in keys}, files, classes, side, progress)
+        for subset, keys in subsets.items()
+        if keys
+    }
+    if "test" not in sets:
+        return Pictures(sets["train"], sets["val"], classes, note="there is no test/: val/ has its place")
+    return Pictures(sets["train"], sets["test"], classes, sets.get("val"))
+
+
+def read_labelled(path: Path, files: Mapping[str, bytes], progress: Callable[[int, int], None]) -> Pictures:
+    """Kaggle's train/ID.png with trainLabels.csv: every tenth image, drawn at random, has the place of test images."""
+    labels = _labels(files[LABELS_FILE])
+    by_name: dict[str, list[str]] = {}
+    for key in (key for key in files if key != LABELS_FILE):
+        by_name.setdefault(Path(key).stem, []).append(key)
+    missing = sorted(labels.keys() - by_name.keys())
+    others = sorted(by_name.keys() - labels.keys()) + sorted(name for name, keys in by_name.items() if len(keys) > 1)
+    for names, fault in ((missing, "names images that train/ lacks"), (others, "has not one label for each image")):
+        if names:
+            raise DataError(f"{path}: {LABELS_FILE} {fault}: {len(names)}, {names[0]} first")
+    classes = tuple(sorted(set(labels.values())))
+    _check_classes(path, classes)
+    keys = {by_name[name][0]: label for name, label in labels.items()}
+    whole = read_images(path, keys, files, classes, _side(next(iter(keys)), files), progress)
+    train, test = whole.split(len(keys) // 10, TEST_SPLIT_SEED)
+    if {*train.labels} != {*test.labels}:
+        raise DataError(f"{path}: too few labelled images; of each class some have to be tested on")
+    note = f"Kaggle's test images have no labels: {len(test.labels):,} of the training images have their place"
+    return Pictures(train, test, classes, note=note)
+
+
+def _labels(content: bytes) -> dict[str, str]:
+    """Identifier → class, of the rows of trainLabels.csv."""
+    try:
+        head, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        if [name.strip().lower() for name in head] != ["id", "label"]:
+            raise ValueError("its header is not id,label")
+        labels = {name: label for name, label in rows if name and label}
+        if len(labels) != len(rows) or not rows:
+            raise ValueError("its rows are not distinct identifiers with a label each")
+    except (ValueError, csv.Error) as error:
+        raise DataError(f"{LABELS_FILE} cannot be read: {error}") from error
+    return labels
+
+
+def _check_classes(path: Path, classes: Sequence[str]) -> None:
+    low, high = CLASS_COUNTS
+    if not low <= len(classes) <= high:
+        raise DataError(f"{path} holds images of {len(classes):,} classes; give {low} to {high:,}")
+
+
+def _check_same(path: Path, subset: str, classes: set[str], elsewhere: set[str]) -> None:
+    """Raise `DataError` where a folder lacks a class of the others, `UnknownNameError` for one by another name."""
+    missing = sorted(elsewhere - classes)
+    for name in sorted(classes - elsewhere):
+        if difflib.get_close_matches(name, missing, n=1, cutoff=0.5):
+            raise UnknownNameError(f"class of the other folders for {subset}/", name, sorted(elsewhere))
+    if missing:
+        raise DataError(f"{path}: {subset}/ lacks images of {', '.join(missing)}; every class needs some")
+
+
+def _side(name: str, files: Mapping[str, bytes]) -> int:
+    """The side of the first image, which all others must have."""
+    width, height = image_size(name, files[name])
+    low, high = IMAGE_SIDES
+    if width != height or not low <= width <= high:
+        wanted = f"images of classes are squares of {low} to {high} pixels a side, all of one size"
+        raise ImageSizeError(f"{name} is {width}×{height}; {wanted}")
+    return width
+
+
+def read_images(
+    path: Path,
+    labels: Mapping[str, str],
+    files: Mapping[str, bytes],
+    classes: Sequence[str],
+    side: int,
+    progress: Callable[[int, int], None],
+) -> ImageSet:
+    """The images of the keys of `labels` (key → class), in their order.
 
     progress   called as (done, total) images
     """
-    keys = sorted(key for key in files if key.split("/")[0].lower() == subset)
-    classes = {key.split("/")[1] for key in keys}
-    for name in sorted(classes - set(CLASSES)):
-        raise UnknownNameError(f"class of CIFAR-10 for the folder {subset}/", name, CLASSES)
-    missing = [name for name in CLASSES if name not in classes]
-    if missing:
-        raise DataError(f"{path}: {subset}/ lacks images of {', '.join(missing)}; every class needs some")
-    pixels = np.empty((len(keys), *IMAGE_SHAPE), np.uint8)
+    keys, place = list(labels), {name: number for number, name in enumerate(classes)}
+    if len(keys) * 3 * side**2 > MAX_SOURCE_BYTES:
+        most = MAX_SOURCE_BYTES // (3 * side**2)
+        raise DataError(f"{path} holds {len(keys):,} images of {side}×{side}; at most {most:,} are read")
+    pixels = np.empty((len(keys), 3, side, side), np.uint8)
 
-    def decode(index: int) -> None:
-        pixels[index] = _decode(keys[index], files[keys[index]])
+    def read(index: int) -> None:
+        pixels[index] = decode(keys[index], files[keys[index]], side)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes without holding the interpreter's lock
-        for done, _ in enumerate(pool.map(decode, range(len(keys)), chunksize=64), start=1):
+        for done, _ in enumerate(pool.map(read, range(len(keys)), chunksize=64), start=1):
             if done % 1000 == 0:
                 progress(done, len(keys))
-    return ImageSet(pixels, np.array([CLASSES.index(key.split("/")[1]) for key in keys], np.int64))
+    return ImageSet(pixels, np.array([place[label] for label in labels.values()], np.int64))
 
 
-def _decode(name: str, content: bytes) -> np.ndarray:
-    """Pixels (3, 32, 32)."""
+def decode(name: str, content: bytes, side: int, resize: bool = False) -> np.ndarray:
+    """Pixels uint8 (3, side, side).
+
+    resize   scale an image of another size: the square in its middle, the right way up as its EXIF data say
+
+    Raises `ImageSizeError` for another size without `resize`, `DataError` for what is no image or has too many pixels.
+    """
+    from PIL import Image, ImageOps
+
+    with _opened(name, content) as image:
+        width, height = image.size
+        if (width, height) == (side, side):
+            return _rgb(name, image).transpose(2, 0, 1)
+        if not resize:
+            raise ImageSizeError(f"{name} is {width}×{height}; {side}×{side} is wanted")
+        if width * height > MAX_IMAGE_PIXELS:
+            raise DataError(f"{name} is {width}×{height}: more than {MAX_IMAGE_PIXELS:,} pixels")
+        whole = Image.fromarray(_rgb(name, image))
+        whole.getexif()[ORIENTATION] = image.getexif().get(ORIENTATION, 1)
+        return np.asarray(ImageOps.fit(ImageOps.exif_transpose(whole), (side, side))).transpose(2, 0, 1)
+
+
+def image_size(name: str, content: bytes) -> tuple[int, int]:
+    """Width and height."""
+    with _opened(name, content) as image:
+        return image.size
+
+
+@contextmanager
+def _opened(name: str, content: bytes) -> Iterator[Image]:
+    """The image; raises `DataError` where it cannot be opened, or cannot be decoded in the block."""
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
-            if image.size != (32, 32):
-                raise DataError(f"{name} is {image.size[0]}×{image.size[1]}; CIFAR-10 has 32×32")
-            return _rgb(name, image).transpose(2, 0, 1)
+            yield image
     except (DataError, MemoryError):
         raise
     except Exception as error:  # a damaged file raises whatever Pillow's decoders run into
@@ -67,7 +204,7 @@ def _decode(name: str, content: bytes) -> np.ndarray:
 
 
 def _rgb(name: str, image: Image) -> np.ndarray:
-    """Pixels (32, 32, 3). Of 16-bit grey the upper 8 bits, as Pillow takes them of 16-bit RGB."""
+    """Pixels (height, width, 3). Of 16-bit grey the upper 8 bits, as Pillow takes them of 16-bit RGB."""
     transparent = " with transparent colors" if "transparency" in image.info else ""
     if transparent or image.mode not in COLOR_MODES + GREY_16_MODES:
         accepted = f"modes {', '.join(COLOR_MODES)} and 16-bit grey are read"

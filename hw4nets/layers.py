@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from hw4nets.errors import InputError
 from hw4nets.settings import Range, setting
 
-SIDE, INPUTS, OUTPUTS = 32, 3 * 32 * 32, 10  # of the images in pixels; numbers of an image; classes
 WIDTH_LIMITS = (1, 1_000_000)  # of filters and of hidden units
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "gelu": nn.GELU}
 MONOTONE_ACTIVATIONS = ("relu", "sigmoid")
@@ -70,9 +69,9 @@ def convolution_block(
 
 
 def fully_connected(
-    inputs: int, units: Sequence[int], activation: str, batch_norm: bool, dropout: float
+    inputs: int, units: Sequence[int], outputs: int, activation: str, batch_norm: bool, dropout: float
 ) -> list[nn.Module]:
-    """Fully connected layers with `units` hidden ones, then the outputs; no dropout before the first hidden one."""
+    """Fully connected layers with `units` hidden ones, then `outputs`; no dropout before the first hidden one."""
     layers: list[nn.Module] = []
     for count in units:
         layers += dropout_layers(dropout) if layers else []
@@ -80,7 +79,7 @@ def fully_connected(
         layers += [nn.BatchNorm1d(count)] if batch_norm else []
         layers.append(ACTIVATIONS[activation]())
         inputs = count
-    return [*layers, *dropout_layers(dropout), nn.Linear(inputs, OUTPUTS)]
+    return [*layers, *dropout_layers(dropout), nn.Linear(inputs, outputs)]
 
 
 def dropout_layers(chance: float) -> list[nn.Module]:
@@ -130,7 +129,7 @@ class WhitenedConv2d(nn.Conv2d):
 
     @torch.no_grad()
     def whiten(self, images: Tensor) -> None:
-        """Set the filters from normalised images (n, 3, 32, 32)."""
+        """Set the filters from normalised images (n, 3, side, side)."""
         size = self.kernel_size[0]
         values, vectors = torch.linalg.eigh(_patch_covariance(images, size))
         scaled = (vectors / (values.clamp(min=0) + VARIANCE_OFFSET).sqrt()).T.flip(0)  # the largest eigenvalue first

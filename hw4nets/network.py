@@ -1,31 +1,54 @@
 """`Net`, the base of every network, and the functions of any network: build, whiten, count.
 
-A network maps images x (B, 3, 32, 32), normalised, to outputs (B, 10).
+A network maps images x (B, 3, side, side), normalised, to outputs (B, classes); of CIFAR-10 (B, 3, 32, 32) to (B, 10).
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from hw4nets.layers import SIDE, WhitenedConv2d
-from hw4nets.settings import Settings
+from hw4nets.errors import InputError, out_of_memory
+from hw4nets.image_set import CLASS_COUNTS, CLASSES, IMAGE_SIDE, IMAGE_SIDES
+from hw4nets.layers import WhitenedConv2d
+from hw4nets.settings import Settings, shown
 
 
 @dataclass(frozen=True)
 class Net(Settings):
     """A network's shape: a frozen record of its settings, with `build()`.
 
-    name   that of its file, on the command line and in TOML files
-    part   the part of the assignment's problem 3 that it answers, if any; lists of networks begin with these
+    name          that of its file, on the command line and in TOML files
+    part          the part of the assignment's problem 3 that it answers, if any; lists of networks begin with these
+    image_side    of the images, in pixels; with class_count what the images say, and no setting
+    class_count   how many outputs there are
     """
 
     name: ClassVar[str]
     part: ClassVar[str] = ""
+    image_side: int = field(default=IMAGE_SIDE, kw_only=True)
+    class_count: int = field(default=len(CLASSES), kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, (low, high) in {"image_side": IMAGE_SIDES, "class_count": CLASS_COUNTS}.items():
+            value = getattr(self, name)
+            if type(value) is not int or not low <= value <= high:
+                raise InputError(f"{name} is {shown(value)}; it must be a whole number from {low} to {high}")
+
+    @property
+    def inputs(self) -> int:
+        """Numbers of an image."""
+        return 3 * self.image_side**2
+
+    @property
+    def images(self) -> dict[str, int]:
+        """The fields that the images decide."""
+        return {"image_side": self.image_side, "class_count": self.class_count}
 
     def build(self) -> nn.Sequential:
         """The module, its weights drawn from torch's global generator."""
@@ -40,10 +63,31 @@ def build(shape: Net, seed: int) -> nn.Sequential:
 
 
 def whiten(model: nn.Module, images: Tensor) -> None:
-    """Set the whitening layers of a network, if it has any, from normalised images (n, 3, 32, 32)."""
+    """Set the whitening layers of a network, if it has any, from normalised images (n, 3, side, side)."""
     for layer in model.modules():
         if isinstance(layer, WhitenedConv2d):
             layer.whiten(images)
+
+
+@torch.no_grad()
+def check_fits(model: nn.Module, side: int, classes: int) -> None:
+    """Raise `InputError` where a network does not take images of that side, or gives other than so many outputs."""
+    weights = next(model.parameters(), None)
+    was_training = model.training
+    try:
+        out = model.eval()(torch.zeros(1, 3, side, side, device=None if weights is None else weights.device))
+    except RuntimeError as error:
+        if out_of_memory(error):
+            raise
+        advice = f"build it with `image_side={side}`"
+        raise InputError(f"the network does not take images of {side}×{side}; {advice}") from error
+    finally:
+        model.train(was_training)
+    if out.shape != (1, classes):
+        raise InputError(
+            f"the network's outputs have the shape {tuple(out.shape)} for one image of {classes} classes; "
+            f"build it with `class_count={classes}`"
+        )
 
 
 def parameter_count(model: nn.Module) -> int:
@@ -51,7 +95,7 @@ def parameter_count(model: nn.Module) -> int:
     return sum(weight.numel() for weight in model.parameters())
 
 
-def flops_per_image(model: nn.Module) -> int:
+def flops_per_image(model: nn.Module, side: int = IMAGE_SIDE) -> int:
     """Floating-point operations of the matrix products in a forward pass of one image, a multiply-add counted as 2."""
     counts: list[int] = []
 
@@ -63,5 +107,5 @@ def flops_per_image(model: nn.Module) -> int:
     for layer in shadow.modules():
         layer.register_forward_hook(count)
     with torch.no_grad():
-        shadow(torch.empty(1, 3, SIDE, SIDE, device="meta"))
+        shadow(torch.empty(1, 3, side, side, device="meta"))
     return sum(counts)

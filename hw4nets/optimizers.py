@@ -148,6 +148,21 @@ def factor(config: Config, step: int, total: int) -> float:
     return config.final_lr + (1 - config.final_lr) * left
 
 
+def why_no_more_epochs(config: Config) -> str:
+    """Why a run cannot go on beyond its own number of epochs, "" where it can: what its steps do depends on it.
+
+    Where it can, it goes on as a run of more epochs from the start does, but for one more update of an average `ema`.
+    """
+    fixed = {
+        f"the schedule {config.schedule}": config.schedule != "constant",
+        "a warm-up": config.warmup > 0,
+        "lookahead": config.average == "lookahead",
+    }
+    if not (names := [name for name, holds in fixed.items() if holds]):
+        return ""
+    return f"with {' and '.join(names)} the steps depend on the number of epochs; `init` starts a run with its weights"
+
+
 def scale_rates(optimizer: torch.optim.Optimizer, times: float) -> None:
     """Every group's learning rate = its full rate × `times`."""
     for group in optimizer.param_groups:

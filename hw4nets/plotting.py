@@ -17,6 +17,7 @@ from hw4nets.search_plan import Trial
 TEST_COLOR, TRAIN_COLOR = "#0b5fa5", "#8a97a6"
 RUN_COLORS = ("#0b5fa5", "#d1495b", "#2f8f5b", "#e08e0b", "#7a4fa3", "#4c5a67", "#b0741d", "#11868c")
 MISTAKES_SHOWN = 20
+CLASSES_SHOWN = 50  # by name, in a figure
 
 
 def plot_curves(rows: Sequence[EpochRow], title: str) -> Figure:
@@ -67,10 +68,11 @@ def plot_runs(runs: Mapping[str, Sequence[EpochRow]], title: str) -> Figure:
 def plot_confusion(evaluation: Evaluation, classes: Sequence[str], title: str) -> Figure:
     """Row: true class; column: predicted; each cell the part of its row in percent."""
     shares = evaluation.confusion / np.maximum(evaluation.confusion.sum(axis=1, keepdims=True), 1)
-    figure = Figure(figsize=(7.5, 6.8), layout="constrained")
+    size = min(max(1.0, len(classes) / 20), 2.5)
+    figure = Figure(figsize=(7.5 * size, 6.8 * size), layout="constrained")
     axes = figure.add_subplot()
     axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)  # the root shows rare confusions, too
-    for row, column in np.ndindex(*shares.shape):
+    for row, column in np.ndindex(*shares.shape) if len(classes) <= CLASSES_SHOWN else ():
         if shares[row, column] >= 0.0005:
             text = (
                 f"{100 * shares[row, column]:.0f}"
@@ -86,8 +88,9 @@ def plot_confusion(evaluation: Evaluation, classes: Sequence[str], title: str) -
                 fontsize=9,
                 color="white" if shares[row, column] > 0.36 else "#2b2b2b",
             )
-    axes.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
-    axes.set_yticks(range(len(classes)), classes)
+    if len(classes) <= CLASSES_SHOWN:
+        axes.set_xticks(range(len(classes)), classes, rotation=40, ha="right")
+        axes.set_yticks(range(len(classes)), classes)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.tick_params(length=0)
@@ -112,10 +115,16 @@ def plot_worst(evaluation: Evaluation, data: Data, title: str) -> Figure:
     return _images(data.test.pixels, worst, caption, heading, columns=5)
 
 
+def plot_predictions(pixels: Sequence[np.ndarray], ranked: Sequence[tuple[str, float]], title: str) -> Figure:
+    """Images uint8 (3, side, side), each with the class that it was given and its probability."""
+    captions = [f"{name} {probability:.0%}" for name, probability in ranked]
+    return _images(np.array(pixels), np.arange(len(pixels)), captions.__getitem__, title, columns=8)
+
+
 def plot_images(data: Data, columns: int = 8) -> Figure:
     """A grid of training images with their labels: the first of each class, one class a row."""
     places = np.concatenate(
-        [np.flatnonzero(data.train.labels == label)[:columns] for label in range(len(data.classes))]
+        [np.flatnonzero(data.train.labels == label)[:columns] for label in range(len(data.classes))[:CLASSES_SHOWN]]
     )
     counts = f"{len(data.train.labels):,} training and {len(data.test.labels):,} test images"
     heading = f"{data.title}: {counts}, pixels {data.pixels}"
@@ -169,7 +178,10 @@ def _images(
     """All images in one drawing, with a caption above each: one axes for each image would take ten times as long."""
     count = -(-max(len(places), 1) // columns)
     lines = caption(int(places[0])).count("\n") + 1 if len(places) else 1
-    cell = (36, 33 + 6 * lines)  # of an image with its words, in image pixels
+    side = pixels.shape[-1] if len(pixels) else 32
+    zoom = -(-32 // side)  # of small images, so that the words beside them have room
+    side *= zoom
+    cell = (side + 4, side + 1 + 6 * lines)  # of an image with its words, in pixels
     mosaic = np.full((count * cell[1] + 12, columns * cell[0] + 4, 3), 255, np.uint8)
     figure = Figure(figsize=(mosaic.shape[1] / 27, mosaic.shape[0] / 27))
     axes = figure.add_axes((0, 0, 1, 1))
@@ -177,9 +189,16 @@ def _images(
     axes.text(3, 6, heading, fontsize=10, va="center", color="#2b2b2b")
     for number, place in enumerate(places):
         left, bottom = 4 + number % columns * cell[0], 12 + (number // columns + 1) * cell[1] - 1
-        mosaic[bottom - 32 : bottom, left : left + 32] = pixels[place].transpose(1, 2, 0)
+        image = pixels[place].transpose(1, 2, 0).repeat(zoom, axis=0).repeat(zoom, axis=1)
+        mosaic[bottom - side : bottom, left : left + side] = image
         axes.text(
-            left + 15.5, bottom - 33.5, caption(int(place)), fontsize=9, ha="center", va="bottom", color="#2b2b2b"
+            left + side / 2 - 0.5,
+            bottom - side - 1.5,
+            caption(int(place)),
+            fontsize=9,
+            ha="center",
+            va="bottom",
+            color="#2b2b2b",
         )
     axes.imshow(mosaic, interpolation="nearest")
     return figure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +21,8 @@ from hw4nets.optimizers import check_together
 from hw4nets.settings import settings_of, shown
 
 DEFAULT_PRESET = "tuned"
-FILE_KEYS, FILE_TABLES = ("net", "data", "pixels", "data_sha256", "note"), ("shape", "train")  # of a recipe's file
+TEXT_KEYS, FILE_TABLES = ("net", "data", "pixels", "data_sha256", "note"), ("shape", "train")  # of a recipe's file
+FILE_KEYS = (*TEXT_KEYS, "image_side", "classes")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse settings that do not fit together."""
-        Augmentation.parse(self.config.augment)
+        Augmentation.parse(self.config.augment, self.shape.image_side)
         if self.config.optimizer == "muon" or self.config.batch_size == 1:
             with torch.device("meta"):  # its shapes without its numbers
                 check_together(build(self.shape, 0), self.config)
@@ -43,8 +44,12 @@ class Recipe:
         ours = {item.name for item in settings_of(Config)}
         training = {name: value for name, value in options.items() if name in ours}
         others = {name: value for name, value in options.items() if name not in ours}
-        shape = net(self.shape.name, self.shape.values() | others) if others else self.shape
+        shape = net(self.shape.name, self.shape.values() | others, **self.shape.images) if others else self.shape
         return Recipe(shape, Config.of("training", self.config.values() | training))
+
+    def of_images(self, side: int, classes: int) -> Recipe:
+        """For images of another side or number of classes; raises `InputError` where sizes do not fit them."""
+        return Recipe(replace(self.shape, image_side=side, class_count=classes), self.config)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -62,7 +67,9 @@ class Recipe:
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         """From the content of a TOML file; absent settings have their defaults."""
-        shape = net(values["net"], values.get("shape", {}))
+        images = {"image_side": values["image_side"]} if "image_side" in values else {}
+        images |= {"class_count": len(values["classes"])} if "classes" in values else {}
+        shape = net(values["net"], values.get("shape", {}), **images)
         return cls(shape, Config.of("training", values.get("train", {})))
 
 
@@ -76,9 +83,12 @@ def read_recipe(path: str | Path) -> Recipe:
             ours = {item.name for item in (*settings_of(Config), *settings_of(NETS.get(values["net"], Net)))}
             hint = "; it belongs into [shape] or [train]" if name in ours else ""
             raise InputError(f"{path} has {name}{hint}; known are {', '.join(FILE_KEYS)}, [shape] and [train]")
-    for name in FILE_KEYS:
+    for name in TEXT_KEYS:
         if not isinstance(values.get(name, ""), str):
             raise InputError(f"{path}: {name} is {shown(values[name])}; give text")
+    names = values.get("classes", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}: classes is {shown(names)}; give a list of names")
     for name in FILE_TABLES:
         if not isinstance(values.get(name, {}), dict):
             raise InputError(f"{path}: [{name}] is no table")

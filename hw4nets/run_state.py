@@ -19,8 +19,9 @@ from hw4nets.errors import CheckpointError, out_of_memory
 from hw4nets.execution import Execution, choose_device, prepare
 from hw4nets.history import EpochRow, History, Watch, check_row
 from hw4nets.image_set import ImageSet
-from hw4nets.network import whiten
-from hw4nets.optimizers import Averaging, make_optimizer
+from hw4nets.initial_weights import take_weights
+from hw4nets.network import check_fits, whiten
+from hw4nets.optimizers import Averaging, make_optimizer, why_no_more_epochs
 from hw4nets.process import preserved_generators
 
 WHITENING_IMAGES = 5_000  # at most, of the training images, that whitening filters are computed from
@@ -38,7 +39,7 @@ SPLIT_SEED = 0  # every run holds out the same images, so that runs can be compa
 
 
 class DeviceImages(NamedTuple):
-    """An `ImageSet` on the device: pixels uint8 (n, 3, 32, 32), labels (n,)."""
+    """An `ImageSet` on the device: pixels uint8 (n, 3, side, side), labels (n,)."""
 
     pixels: Tensor
     labels: Tensor
@@ -62,6 +63,7 @@ class TrainingState:
     augmentation: Augmentation
     images: str  # the fingerprint of the data
     order: str  # in which order its training images come
+    notes: list[str]  # sentences about the start
 
     @classmethod
     def start(
@@ -71,17 +73,20 @@ class TrainingState:
 
         checkpoint   the checkpoint that will be loaded, if any: its precision and memory format are used
         """
-        augmentation = Augmentation.parse(config.augment)
+        check_fits(model, data.side, len(data.classes))
+        augmentation = Augmentation.parse(config.augment, data.side)
         split = hold_out(data, SPLIT_SEED) if config.select == "validation" else None
         training, held_out = (split.train, split.test) if split is not None else (data.train, None)
         execution = prepare(
             model,
             replace(config, **{name: checkpoint[name] for name in AUTO_SETTINGS if checkpoint and name in checkpoint}),
+            data.side,
         )
         device = execution.device
         train = _on(training, device)
         if checkpoint is None:
             whiten(model, normalize(_spread(train.pixels, WHITENING_IMAGES), config.input_scale))
+        notes = take_weights(model, config.init) if checkpoint is None and config.init else []
         generator = torch.Generator(device).manual_seed(config.seed)
         return cls(
             model=model,
@@ -98,6 +103,7 @@ class TrainingState:
             augmentation=augmentation,
             images=data.sha256,
             order=data.order,
+            notes=[*notes, *execution.notes],
         )
 
     @property
@@ -187,10 +193,15 @@ def _check_same_run(
     if wrong:
         fault = f"is of no run: its {wrong[0]} is missing or damaged"
         raise CheckpointError(f"the checkpoint in {folder} {fault}; `overwrite=True` starts over")
+    before = Config().values() | state["config"]  # which lacks the settings that are newer than it
+    more = isinstance(before["epochs"], int) and before["epochs"] < config.epochs
+    why = why_no_more_epochs(config) if more else ""
+    if more and not why:
+        before["epochs"] = config.epochs
     compared = {name: value for name, value in config.values().items() if name not in REPORTED_ONLY}
-    changed = sorted(name for name, value in compared.items() if state["config"].get(name) != value)
+    changed = sorted(name for name, value in compared.items() if before[name] != value)
     if changed:
-        what = f"of other settings ({', '.join(changed)})"
+        what = f"of other settings ({', '.join(changed)}){why and f': {why}'}"
         raise CheckpointError(f"the checkpoint in {folder} is {what}; take the same ones, or give `overwrite=True`")
     for name, now, what in (
         ("network", str(model), "of another network"),

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -23,11 +23,14 @@ from hw4nets.evaluation import Evaluation, evaluate
 from hw4nets.execution import Execution, choose_device, prepare
 from hw4nets.files import LOCK_FILE, leftover_files, locked, make_folder, read_text, write_text, write_with
 from hw4nets.history import EpochRow, History, Watch, check_row
+from hw4nets.image_set import CLASSES
 from hw4nets.network import build, flops_per_image, parameter_count
+from hw4nets.optimizers import why_no_more_epochs
 from hw4nets.plotting import plot_confusion, plot_curves, plot_worst
 from hw4nets.process import threads
 from hw4nets.recipes import Recipe, read_recipe, read_toml
 from hw4nets.run_state import AUTO_SETTINGS, REPORTED_ONLY
+from hw4nets.tensorboard_log import clear_events
 from hw4nets.training import train
 
 CONFIG, HISTORY, SUMMARY = "config.toml", "history.csv", "summary.json"
@@ -53,6 +56,7 @@ class Outcome:
 
 def open_run(folder: str | Path, recipe: Recipe, data: Data, resume: bool = False, overwrite: bool = False) -> Path:
     """The run's folder with its config.toml; one with files is refused unless it is to be resumed or overwritten."""
+    check_images(recipe, data)
     path = make_folder(folder)
     with locked(path):
         leftovers = leftover_files(path, RUN_FILES)
@@ -68,8 +72,16 @@ def open_run(folder: str | Path, recipe: Recipe, data: Data, resume: bool = Fals
             clear_run(path)
         if resume and (path / CONFIG).exists():
             _check_same(path, recipe, data)
-        write_text(path / CONFIG, recipe.toml(data=data.source, pixels=data.pixels, data_sha256=data.sha256))
+        write_text(path / CONFIG, recipe.toml(**data.about))
     return path
+
+
+def check_images(recipe: Recipe, data: Data) -> None:
+    """Raise `InputError` where the network is of other images: of another size, or number of classes."""
+    shape = recipe.shape
+    if (shape.image_side, shape.class_count) != (data.side, len(data.classes)):
+        network = f"the network is for {shape.class_count} classes of {shape.image_side}×{shape.image_side}"
+        raise InputError(f"{network}, and {data.title} has {len(data.classes)} of {data.side}×{data.side}")
 
 
 def _holds_run(path: Path) -> bool:
@@ -88,6 +100,7 @@ def clear_run(path: Path) -> None:
     """Remove the files of a run; others stay."""
     for name in RUN_FILES:
         (path / name).unlink(missing_ok=True)
+    clear_events(path)
 
 
 def run(folder: Path, recipe: Recipe, data: Data, watch: Watch | None = None) -> Outcome:
@@ -105,7 +118,7 @@ def _run(folder: Path, recipe: Recipe, data: Data, watch: Watch | None) -> Outco
     _write_history(folder, history.rows)
     with threads(recipe.config.threads):
         trained = {"compile": False, "precision": history.precision, "memory_format": history.memory_format}
-        plain = prepare(model, recipe.changed(trained).config)
+        plain = prepare(model, recipe.changed(trained).config, data.side)
         evaluation = evaluate(model, data, plain, recipe.config.input_scale)
     summary = _summary(recipe, data, model, history, evaluation, plain)
     start = time.perf_counter()
@@ -122,7 +135,8 @@ def finished(folder: Path, recipe: Recipe, data: Data) -> dict[str, Any] | None:
     _check_same(folder, recipe, data)
     try:
         summary = json.loads(read_text(folder / SUMMARY))
-        return summary if all(type(summary[name]) in kinds for name, kinds in SUMMARY_TYPES.items()) else None
+        whole = all(type(summary[name]) in kinds for name, kinds in SUMMARY_TYPES.items())
+        return summary if whole and summary["epochs"] == recipe.config.epochs else None
     except (ValueError, RecursionError, LookupError, TypeError):
         return None  # damaged: a resumed run writes it again
 
@@ -141,6 +155,18 @@ def read_history(folder: Path) -> tuple[EpochRow, ...]:
     return rows
 
 
+def read_run(folder: Path) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe of a run folder, and all that its config.toml holds; raises `InputError` where it is no run."""
+    if not (folder / CONFIG).exists():
+        raise InputError(f"{folder} is no run: it has no {CONFIG}; give the folder that train wrote")
+    return read_recipe(folder / CONFIG), read_toml(folder / CONFIG)
+
+
+def run_classes(kept: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the classes of a run, from what its config.toml holds; older ones are of CIFAR-10."""
+    return tuple(kept.get("classes", CLASSES))
+
+
 def load_model(path: Path, recipe: Recipe, device: str = "auto") -> tuple[nn.Module, Execution]:
     """The network of a checkpoint with the weights that were tested, in the precision of its training, uncompiled.
 
@@ -156,7 +182,8 @@ def load_model(path: Path, recipe: Recipe, device: str = "auto") -> tuple[nn.Mod
     trained = {name: state[name] for name in AUTO_SETTINGS if name in state}
     if choose_device(device).type == "cpu" and trained.get("precision") == "float16":
         trained["precision"] = "float32"
-    return model, prepare(model, recipe.changed(trained | {"compile": False, "device": device}).config)
+    config = recipe.changed(trained | {"compile": False, "device": device}).config
+    return model, prepare(model, config, recipe.shape.image_side)
 
 
 def _check_same(folder: Path, recipe: Recipe, data: Data) -> None:
@@ -165,12 +192,17 @@ def _check_same(folder: Path, recipe: Recipe, data: Data) -> None:
         names = f"{stored.shape.name}, not {recipe.shape.name}"
         raise InputError(f"{folder} is a run of {names}; give another `folder`, or `overwrite=True`")
     old, new = stored.options, recipe.options
+    more = old["epochs"] < new["epochs"]
+    why = why_no_more_epochs(recipe.config) if more else ""
+    if more and not why:
+        old["epochs"] = new["epochs"]
     changed = [
         f"{name} {old[name]}, not {new[name]}" for name in new if old[name] != new[name] and name not in REPORTED_ONLY
     ]
     if changed:
         advice = "leave them out to go on, or give `overwrite=True`"
-        raise InputError(f"{folder} is a run with other settings ({'; '.join(changed)}); {advice}")
+        told = f"({'; '.join(changed)}){why and f': {why}'}"
+        raise InputError(f"{folder} is a run with other settings {told}; {advice}")
     if read_toml(folder / CONFIG).get("data_sha256") != data.sha256:
         raise InputError(
             f"{folder} is a run on other images than {data.source}; give the same `source`, or `overwrite=True`"
@@ -242,8 +274,10 @@ def _summary(
         "pixels": data.pixels,
         "data_sha256": data.sha256,
         "selected_on": recipe.config.selected_on,
-        "flops_per_image": flops_per_image(model),
-        "notes": list(history.notes),
+        "image_side": data.side,
+        "classes": len(data.classes),
+        "flops_per_image": flops_per_image(model, data.side),
+        "notes": [*data.notes, *history.notes],
     }
 
 

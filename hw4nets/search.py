@@ -16,6 +16,7 @@ from hw4nets.history import EpochRow, Watch
 from hw4nets.network import build
 from hw4nets.recipes import Recipe
 from hw4nets.run_state import SPLIT_SEED
+from hw4nets.runs import check_images
 from hw4nets.search_plan import Findings, Plan, Trial
 from hw4nets.study import (
     database_errors,
@@ -45,6 +46,7 @@ def search(plan: Plan, data: Data, folder: Path, progress: Progress = lambda tri
     those. The test images are put away first: every trial sees training images only, 45,000 to learn and 5,000 to be
     judged by. Only where the recipe says `select = "test"` the test images judge, and best.toml says so.
     """
+    check_images(plan.recipe, data)
     import optuna  # noqa: F401  # where it is absent no folder is made
 
     with locked(make_folder(folder)):
@@ -122,8 +124,7 @@ def _write_best(plan: Plan, study: optuna.Study, data: Data, folder: Path) -> Tr
     best = max(finished_trials(study), key=lambda trial: trial.accuracy or 0.0, default=None)
     if best is not None:
         note = f"trial {best.number} of {plan.trials}: {plan.judged_on} accuracy {best.accuracy:.4f}"
-        about = {"note": note, "data": data.source, "pixels": data.pixels, "data_sha256": data.sha256}
-        write_text(folder / BEST_RECIPE_FILE, _recipe(plan, best).toml(**about))
+        write_text(folder / BEST_RECIPE_FILE, _recipe(plan, best).toml(note=note, **data.about))
     return best
 
 

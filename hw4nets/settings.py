@@ -37,11 +37,14 @@ def setting(
     choices: Sequence[str] = (),
     limits: tuple[float, float] = (-math.inf, math.inf),
     search: Any = None,
+    metavar: str = "",
 ) -> Any:
-    """A field: its default, its description, the accepted words or interval, and the `Range` or values to search."""
-    return dataclasses.field(
-        default=default, metadata={"text": text, "choices": tuple(choices), "limits": limits, "search": search}
-    )
+    """A field: its default, its description, the accepted words or interval, and the `Range` or values to search.
+
+    metavar   what stands for its value in help texts
+    """
+    about = {"text": text, "choices": tuple(choices), "limits": limits, "search": search, "metavar": metavar}
+    return dataclasses.field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
@@ -53,15 +56,19 @@ class Settings:
             object.__setattr__(self, item.name, checked(item, getattr(self, item.name)))
 
     @classmethod
-    def of(cls, what: str, given: Mapping[str, Any]) -> Self:
-        """From names and values; an unknown name is an error that lists the known ones. `what` names their owner."""
+    def of(cls, what: str, given: Mapping[str, Any], **fixed: Any) -> Self:
+        """From names and values; an unknown name is an error that lists the known ones.
+
+        what    the owner of the settings, for the sentence
+        fixed   fields that are no settings
+        """
         names = [item.name for item in settings_of(cls)]
         for name in given:
             if name not in names:
                 if not names:
                     raise InputError(f"{what} has no options; leave {name} out")
                 raise UnknownNameError(f"option of {what}", name, names)
-        return cls(**given)
+        return cls(**given, **fixed)
 
     def values(self) -> dict[str, Any]:
         """Names and values, tuples as lists, as in TOML."""

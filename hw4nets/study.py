@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hw4nets.config import Config
 from hw4nets.data import Data
 from hw4nets.errors import InputError, NetsError
 from hw4nets.search_plan import TRIAL_ENDINGS, Domain, Plan, Trial, contains
@@ -55,7 +56,7 @@ def open_study(plan: Plan, data: Data, path: Path) -> optuna.Study:
         storage=storage, study_name="search", direction="maximize", load_if_exists=True, pruner=pruner
     )
     about = json.dumps(_about(plan, data), sort_keys=True)
-    if study.user_attrs.get("about", about) != about:
+    if "about" in study.user_attrs and _completed(study.user_attrs["about"]) != about:
         raise InputError(
             f"{path.parent} holds a search with other settings or images; "
             "give the same ones to go on, or another `folder`"
@@ -76,6 +77,13 @@ def _about(plan: Plan, data: Data) -> dict[str, Any]:
         "seed": plan.seed,
         "data": data.sha256,
     }
+
+
+def _completed(about: str) -> str:
+    """What a study says of its search, with the defaults of settings that are newer than it."""
+    stored = json.loads(about)
+    stored["recipe"]["train"] = Config().values() | stored["recipe"]["train"]
+    return json.dumps(stored, sort_keys=True)
 
 
 def _check_trials(plan: Plan, study: optuna.Study) -> None:

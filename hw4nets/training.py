@@ -43,7 +43,7 @@ def train(
     with threads(config.threads), seeded_generators(config):
         state, notes = matching_checkpoint(model, data, config, place)
         run = TrainingState.start(model, data, config, state)
-        history = begin(run, state, [*notes, *run.execution.notes], watch)
+        history = begin(run, state, [*notes, *run.notes], watch)
         if place is not None and history.rows and history.best_epoch == len(history.rows):
             keep_as_best(place)  # a process that was killed may have written last.pt alone
         for epoch in range(len(history.rows), config.epochs):

@@ -8,10 +8,11 @@ class.
 import logging
 from typing import TYPE_CHECKING, Any
 
+from hw4opt.design import Categorical
 from hw4opt.errors import Hw4Error, InputError, ModelFileError, NotCertifiedError, RefusedError, UnknownNameError
 from hw4opt.fit import fit, fit_batch
 from hw4opt.form.answer import Status
-from hw4opt.problem import Problem
+from hw4opt.problem import Additive, Component, Problem
 from hw4opt.proof.certificate import Certificate
 from hw4opt.result import Result
 from hw4opt.solvers import Solver
@@ -50,7 +51,10 @@ if TYPE_CHECKING:  # for type checkers, which do not look into the folders
 __version__ = "0.1.0"
 
 __all__ = [
+    "Additive",
+    "Categorical",
     "Certificate",
+    "Component",
     "Hw4Error",
     "InputError",
     "ModelFileError",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hw4opt.design import Sum
 from hw4opt.kernels import Precomputed
 from hw4opt.problem.noise import spread_of
 from hw4opt.result import Result
-from hw4opt.terms import Differences, PiecewiseQuadratic, Shape, Slope, Term, Values
+from hw4opt.terms import ComponentTerm, Differences, PiecewiseQuadratic, Shape, Slope, Term, Values, own_term
 from hw4opt.terms.base import Array
 from hw4opt.terms.ordered_curves import CurveSteps
 
@@ -30,6 +31,7 @@ class Break:
 
     point    of several x columns, where it is (start and end are then those of the first column); the size of a slope's
              failure is the slope, in units of y over those of its column
+    column   of one component of a sum, the x column that it is of; start and end lie there
     """
 
     term: Term
@@ -37,10 +39,12 @@ class Break:
     start: float
     end: float
     point: tuple[float, ...] | None = None
+    column: int = 0
 
     def sentence(self, *names: str) -> str:
         """What a user should read; `names` are those of the x columns."""
-        x, *_ = names = names or ("x",)
+        names = names or ("x",)
+        x = names[self.column] if self.column < len(names) else f"x{self.column + 1}"
         if self.point is not None:
             names = (
                 names if len(names) == len(self.point) else tuple(f"x{place + 1}" for place in range(len(self.point)))
@@ -48,8 +52,9 @@ class Break:
             return self._at(names, self.point)
         one = self.start == self.end
         where = f"at {x} = {self.end:.4g}" if one else f"between {x} = {self.start:.4g} and {self.end:.4g}"
-        holds = f"{self.term.name} holds at the data rows only: between them the curve"
-        return f"{holds} {_verb(self.term)} by up to {self.size:.4g} {where}"
+        name = self.term.label if isinstance(self.term, ComponentTerm) else self.term.name
+        holds = f"{name} holds at the data rows only: between them the curve"
+        return f"{holds} {_verb(own_term(self.term))} by up to {self.size:.4g} {where}"
 
     def _at(self, names: Sequence[str], point: Sequence[float]) -> str:
         where = ", ".join(f"{name} = {value:.4g}" for name, value in zip(names, point, strict=True))
@@ -78,6 +83,8 @@ def breaks(result: Result) -> list[Break]:
     if not terms or problem.kernel is None or isinstance(problem.kernel, Precomputed):
         return []
     least = NEGLIGIBLE_FAILURE * spread_of(problem.y if problem.active is None else problem.y[problem.active])
+    if isinstance(problem.kernel, Sum):
+        return [*_breaks_of_components(result, problem.kernel, least), *_breaks_of_columns(result, terms, least)]
     if problem.x.shape[1] != 1:
         return list(_breaks_of_columns(result, terms, least))
     proven = {one.name for one in result.shapes if one.proven}
@@ -90,6 +97,25 @@ def breaks(result: Result) -> list[Break]:
     return [found for term in left if (found := _break(term, x, f)) is not None and found.size > least]
 
 
+def _breaks_of_components(result: Result, kernel: Sum, least: float) -> Iterator[Break]:
+    """The failure of every shape of a component, as along one column."""
+    problem = result.problem
+    for term in problem.constraints:
+        if not isinstance(term, ComponentTerm):
+            continue
+        part = kernel.summand(term.component)
+        if part.kernel is None or len(part.places) != 1:
+            continue
+        (column,) = part.places
+        length = part.kernel.length * float(problem.scaling[1][column])
+        x = _points(np.unique(problem.active_x[:, column]), length)
+        rows = np.repeat(problem.active_x[:1], len(x), axis=0)
+        rows[:, column] = x
+        found = _break(term.term, x, result.predict_components(rows)[:, [kernel.parts.index(part)]])
+        if found is not None and found.size > least:
+            yield replace(found, term=term, column=column)
+
+
 def _breaks_of_columns(result: Result, terms: Sequence[Term], least: float) -> Iterator[Break]:
     """The worst of some points between neighbouring rows, for every constraint; slopes count over the range of their
     column."""
@@ -97,12 +123,12 @@ def _breaks_of_columns(result: Result, terms: Sequence[Term], least: float) -> I
     x = _between_neighbours(problem.active_x)
     spread, design = problem.scaling[1], problem.design
     for term in terms:
-        if not isinstance(term, PiecewiseQuadratic) or design.reduced is None:
+        if not isinstance(term, PiecewiseQuadratic):
             continue
         match term.acts:
             case Values() | CurveSteps():
                 z, unit = _of_term(term, result.predict(x).reshape(len(x), -1)), 1.0
-            case Slope(column):
+            case Slope(column) if design.reduced is not None:
                 rows = design.reduced.evaluate(problem.features(x), column)
                 slopes = rows @ design.of_curves(result.w)[: rows.shape[1]] / spread[column]
                 z, unit = slopes.reshape(len(x), -1), float(np.ptp(problem.active_x[:, column]))

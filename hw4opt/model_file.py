@@ -6,25 +6,22 @@ such classes only from where you would run code from.
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hw4opt.design import Design
-from hw4opt.design.basis import Basis
+from hw4opt.design import Sum
 from hw4opt.errors import Hw4Error, InputError, ModelFileError
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.inference.intervals import refusal
-from hw4opt.kernels import FUNCTIONAL_OF_ORDER, VALUE, Precomputed
-from hw4opt.problem import ColumnNames, HeldOutFits, Model, Problem
-from hw4opt.problem.stored import check_known, packed, unpacked
+from hw4opt.problem import ColumnNames, HeldOutFits, Problem
+from hw4opt.problem.stored_design import decode, encode, pack_design, unpack_design
+from hw4opt.problem.stored_model import check_model_known, pack_model, unpack_model
 from hw4opt.proof.certificate import Certificate
 from hw4opt.proof.existence import Existence
 from hw4opt.running.files import write_text
@@ -33,7 +30,7 @@ from hw4opt.solution import Solution
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_argument, check_fields
 
-# 1: an intercept was measured from 0; up to 2: no rows at points between the data; up to 3: one curve, one gamma
+# 1: an intercept was measured from 0; up to 2: no rows at points between the data; to 3: one curve, one gamma, no sum
 FORMAT, FORMAT_OF_ONE_CURVE, FORMAT_WITHOUT_SHAPE_ROWS = 4, 3, 2
 
 
@@ -80,12 +77,12 @@ def _pack(solution: Solution) -> dict[str, Any]:
     labels = [name for term in canonicalize(problem).terms for name in term.names]  # a batch has rows for weight 0, too
     arrays = {"x": problem.x, "y": problem.y, "weights": problem.weights, "offset": problem.offset, "w": solution.w}
     return {
-        "format": _format(solution),
+        "format": _format_of(solution),
         "kind": "hw4opt model",
-        "arrays": {name: _encode(array) for name, array in arrays.items() if array is not None},
-        **_pack_model(problem.model),
-        "basis": None if solution.design.reduced is None else _pack_basis(solution.design.reduced),
-        "duals": {name: _encode(solution.duals[name]) for name in labels},
+        "arrays": {name: encode(array) for name, array in arrays.items() if array is not None},
+        **pack_model(problem.model),
+        **pack_design(solution.design),
+        "duals": {name: encode(solution.duals[name]) for name in labels},
         "solver": solution.solver,
         "status": solution.status.word,
         "certificate": solution.certificate.as_dict(),
@@ -100,39 +97,19 @@ def _pack(solution: Solution) -> dict[str, Any]:
     }
 
 
-def _format(solution: Solution) -> int:
-    """The oldest format that can hold it."""
+def _format_of(solution: Solution) -> int:
+    """The oldest that holds the solution."""
     kernel = solution.problem.kernel
-    if solution.problem.curves > 1 or (kernel is not None and kernel.gammas):
+    if isinstance(kernel, Sum) or solution.problem.curves > 1 or (kernel is not None and kernel.gammas):
         return FORMAT
     has_shape_rows = solution.problem.shape_rows or solution.shapes
     return FORMAT_OF_ONE_CURVE if has_shape_rows else FORMAT_WITHOUT_SHAPE_ROWS
 
 
-def _pack_model(model: Model) -> dict[str, Any]:
-    return {
-        "kernel": None if model.kernel is None else packed("kernel", model.kernel),
-        "loss": packed("loss", model.loss),
-        "regularizers": [packed("regularizer", term) for term in model.regularizers],
-        "constraints": [packed("constraint", term) for term in model.constraints],
-        "intercept": model.intercept,
-        "standardize": model.standardize,
-    }
-
-
-def _pack_basis(basis: Basis) -> dict[str, Any]:
-    return {
-        "points": _encode(basis.points),
-        "columns": basis.columns.tolist(),
-        "factor": _encode(basis.factor),
-        "complete": basis.complete,
-    }
-
-
 def _pack_held_out(fits: HeldOutFits) -> dict[str, Any]:
     return {
-        "w": _encode(fits.w),
-        "fold_of": _encode(fits.fold_of),
+        "w": encode(fits.w),
+        "fold_of": encode(fits.fold_of),
         "method": fits.method,
         "grouped": fits.grouped,
         "unproven": fits.unproven,
@@ -145,12 +122,12 @@ def _unpack(stored: dict[str, Any]) -> Solution:
     if stored["format"] > FORMAT:
         newer = f"its format {stored['format']} is newer than this hw4opt reads ({FORMAT})"
         raise ModelFileError(f"{newer}; upgrade hw4opt")
-    _check_known(stored)
+    check_model_known(stored)
     if stored.pop("sha256") != _digest(stored):
         raise ModelFileError("it is damaged: its contents do not match their checksum")
-    problem, w = _unpack_problem(stored), _decode(stored["arrays"]["w"])
-    if stored["basis"] is not None:
-        problem.share_design(_with_basis(problem, stored["basis"]))
+    problem, w = _unpack_problem(stored), decode(stored["arrays"]["w"])
+    if (design := unpack_design(problem, stored)) is not None:
+        problem.share_design(design)
     if len(w) != problem.design.matrix.shape[1]:
         raise ModelFileError("it is damaged: the point does not fit the basis")
     if (held_out := stored.get("held_out")) is not None:
@@ -175,49 +152,18 @@ def _unpack(stored: dict[str, Any]) -> Solution:
 
 
 def _unpack_problem(stored: dict[str, Any]) -> Problem:
-    arrays = {name: _decode(array) for name, array in stored["arrays"].items()}
+    arrays = {name: decode(array) for name, array in stored["arrays"].items()}
     check_argument("context", stored["context"], "dict[str, Any]", {})
-    model, names = _unpack_model(stored), ColumnNames().updated(stored["context"])
+    model, names = unpack_model(stored), ColumnNames().updated(stored["context"])
     problem = model.on(model.data_of(arrays["x"], arrays["y"], arrays.get("weights"), arrays.get("offset"), names))
     return with_stored_rows(problem, stored)
-
-
-def _terms(stored: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The kind and the stored form of every term."""
-    yield "loss", stored["loss"]
-    yield from (("regularizer", term) for term in stored["regularizers"])
-    yield from (("constraint", term) for term in stored["constraints"])
-
-
-def _check_known(stored: dict[str, Any]) -> None:
-    for kind, term in _terms(stored):
-        check_known(kind, term)
-
-
-def _unpack_model(stored: dict[str, Any]) -> Model:
-    kernel = None if stored["kernel"] is None else unpacked("kernel", stored["kernel"])
-    terms: dict[str, list[Any]] = {"loss": [], "regularizer": [], "constraint": []}
-    for kind, term in _terms(stored):
-        terms[kind].append(unpacked(kind, term))
-    flags = stored["intercept"], stored["standardize"]
-    return Model(kernel, terms["loss"][0], terms["regularizer"], terms["constraint"], *flags)
-
-
-def _with_basis(problem: Problem, stored: dict[str, Any]) -> Design:
-    """The problem's design over the stored basis."""
-    if problem.kernel is None:
-        raise InputError("a linear design has no basis")
-    factor, columns = _decode(stored["factor"]), np.array(stored["columns"])
-    basis = Basis(problem.kernel, _decode(stored["points"]), columns, factor, stored["complete"])
-    _check_basis(problem, basis)
-    return dataclasses.replace(problem.design, basis=basis)
 
 
 def _unpack_duals(problem: Problem, stored: dict[str, Any]) -> dict[str, Array]:
     """The dual of every term by its label; old files give it under the term's name."""
     names = {term.label: term.name for term in problem.terms}
     sizes = {label: rows.count for rows in canonicalize(problem).terms for label in rows.names}
-    duals = {label: _decode(stored[label if label in stored else names[label]]) for label in sizes}
+    duals = {label: decode(stored[label if label in stored else names[label]]) for label in sizes}
     if len(duals) != len(stored) or any(duals[label].shape != (count,) for label, count in sizes.items()):
         raise ModelFileError("it is damaged: the duals do not fit the terms")
     return duals
@@ -225,7 +171,7 @@ def _unpack_duals(problem: Problem, stored: dict[str, Any]) -> dict[str, Array]:
 
 def _unpack_held_out(problem: Problem, stored: dict[str, Any]) -> HeldOutFits:
     """The fits without each fold; raises `InputError` for those that are none of the problem's."""
-    w, fold_of = _decode(stored["w"]), _decode(stored["fold_of"])
+    w, fold_of = decode(stored["w"]), decode(stored["fold_of"])
     if w.ndim != 2 or w.shape[1] != problem.design.matrix.shape[1] or not np.isfinite(w).all():
         raise InputError("the held-out fits do not fit the basis")
     if fold_of.shape != (len(problem.active_x),) or not np.array_equal(np.unique(fold_of), np.arange(len(w))):
@@ -237,24 +183,6 @@ def _unpack_held_out(problem: Problem, stored: dict[str, Any]) -> HeldOutFits:
     if not 0 <= fits.unproven <= fits.folds:
         raise InputError("the held-out fits are said to lack more proofs than there are fits")
     return fits
-
-
-def _check_basis(problem: Problem, basis: Basis) -> None:
-    """Raise `InputError` for a basis that is none of the problem's design."""
-    r, width = len(basis.points), 1 if isinstance(problem.kernel, Precomputed) else problem.x.shape[1]
-    kinds = {VALUE, *problem.design.slopes, *(FUNCTIONAL_OF_ORDER[one.derivative] for one in problem.design.appended)}
-    if basis.points.shape != (r, width) or basis.factor.shape != (r, r) or basis.columns.shape != (r,):
-        raise InputError("the basis does not fit the data")
-    if not isinstance(basis.complete, bool) or not {type(column) for column in basis.columns.tolist()} <= {int}:
-        raise InputError("the basis holds something that is no column")
-    if not set(basis.columns.tolist()) <= kinds or (
-        isinstance(problem.kernel, Precomputed) and not _are_rows(basis.points, problem)
-    ):
-        raise InputError("the basis names a column or row that the data do not have")
-
-
-def _are_rows(points: Array, problem: Problem) -> bool:
-    return bool(np.isin(points, np.arange(len(problem.active_x))).all())
 
 
 def _check_records(solution: Solution) -> None:
@@ -284,16 +212,3 @@ def _existence(stored: dict[str, Any] | None) -> Existence | None:
     if stored is None:
         return None
     return Existence(stored["finite"], tuple(stored["rows"]), tuple(stored["columns"]), stored["supremum"])
-
-
-def _encode(array: Array) -> dict[str, Any]:
-    data = np.ascontiguousarray(array, dtype="<f8")
-    return {"shape": list(data.shape), "float64": base64.b64encode(data.tobytes()).decode("ascii")}
-
-
-def _decode(stored: dict[str, Any]) -> Array:
-    return (
-        np.frombuffer(base64.b64decode(stored["float64"], validate=True), dtype="<f8")
-        .reshape(stored["shape"])
-        .astype(float)
-    )

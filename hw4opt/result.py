@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from hw4opt.design import Sum
 from hw4opt.errors import NotCertifiedError
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.inference import (
     ERRORS,
+    ComponentFit,
     StandardErrors,
+    component_fits,
+    component_values,
+    degrees_of_columns,
     deviance_explained,
     effective_degrees_of_freedom,
     infer_from_residuals,
@@ -24,7 +30,9 @@ from hw4opt.solution import Solution
 from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_argument, checked
+from hw4opt.validation.arrays import real_array
 from hw4opt.validation.frozen import cached_property
+from hw4opt.views import names_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,6 +80,20 @@ class Result(Solution):
         """How often, over the rows in use, a curve lies below the one before it by more than rounding."""
         f = self.design.curve_values(self.w).reshape(len(self.design.base_x), -1)
         return int((np.diff(f, axis=1) < -CROSSING_ROUNDING * np.abs(f).max(initial=0.0)).sum())
+
+    @cached_property
+    def components(self) -> tuple[ComponentFit, ...]:
+        """The components of a sum, centered over the rows in use; none of another design."""
+        if not isinstance(self.problem.kernel, Sum):
+            return ()
+        degrees, form = None, canonicalize(self.problem)
+        if self.status is not Status.NO_FINITE_MAXIMUM:
+            degrees = degrees_of_columns(form, self.w, self._duals_in(form)[0])
+        return component_fits(self.problem, self.w, names_of(self)[0], degrees)
+
+    def predict_components(self, x: ArrayLike) -> Array:
+        """Every component of a sum at new x (m, d), centered, (m, components): with the intercept they add up to f."""
+        return component_values(self.problem, self.w, real_array("x", x))
 
     @cached_property
     def r_squared(self) -> float | None:

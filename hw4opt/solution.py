@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.design import Design
+from hw4opt.design import Design, Sum
 from hw4opt.errors import InputError
 from hw4opt.form import Form, TermRows
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
-from hw4opt.inference import ERRORS, Inference, infer, intervals
+from hw4opt.inference import ERRORS, Inference, component_means, infer, intervals
 from hw4opt.kernels import Precomputed
 from hw4opt.problem import ColumnNames, Problem
 from hw4opt.proof import separation
@@ -152,23 +152,28 @@ class Solution(ReadOnly):
 
     @property
     def intercept(self) -> float | Array | None:
-        """The intercept, or None without one; (curves,) of several curves."""
+        """The intercept, or None without one; (curves,) of several curves; of a sum with the means of its components,
+        which are centered."""
         if not self.problem.intercept:
             return None
         w = self.design.of_curves(self.w)
         center, spread = self.problem.scaling
-        shift = w[:-1].T @ (center / spread) if self.problem.kernel is None else 0.0
-        found = w[-1] - shift + self.problem.level
+        shift = (
+            -w[:-1].T @ (center / spread)
+            if self.problem.kernel is None
+            else component_means(self.problem, self.w).sum()
+        )
+        found = w[-1] + shift + self.problem.level
         return float(found) if self.problem.curves == 1 else found
 
     @cached_property
     def dual_coef(self) -> Array | None:
         """α = -(Σ_k S_kᵀ u_k)/(2 ridge), one entry an input row: f(x) = Σ α_i k(x_i, x); (n, curves) of several.
 
-        None for a linear design or ridge 0. Rows that repeat an x carry their share on the first of them, rows of
-        weight 0 none. Slope constraints add kernel derivatives to the sum.
+        None for a linear design, a sum, or ridge 0. Rows that repeat an x carry their share on the first of them, rows
+        of weight 0 none. Slope constraints add kernel derivatives to the sum.
         """
-        if self.problem.kernel is None or self.problem.ridge == 0:
+        if self.problem.kernel is None or isinstance(self.problem.kernel, Sum) or self.problem.ridge == 0:
             return None
         form = canonicalize(self.problem)
         size = len(self.design.matrix)
@@ -273,17 +278,17 @@ class Solution(ReadOnly):
         x = self.problem.features(x)
         if self.certificate.norm_bound is None or isinstance(self.problem.kernel, Precomputed):
             return None  # kernel rows of new points do not hold their k(x, x)
-        return np.sqrt(self.design.diagonal(x)) * self.certificate.norm_bound
+        return np.sqrt(self.design.reach(x, self.problem.model.ridges)) * self.certificate.norm_bound
 
     @property
     def prediction_error_bound(self) -> float | None:
         """The largest bound over the data rows; with an intercept, of f without it."""
         if self.certificate.norm_bound is None:
             return None
-        diagonal = self.design.diagonal(self.design.x)
+        x = self.design.x
         if self.problem.active is not None and not isinstance(self.problem.kernel, Precomputed):
-            diagonal = self.design.diagonal(self.problem.features(self.problem.x))
-        return float(np.sqrt(diagonal.max())) * self.certificate.norm_bound
+            x = self.problem.features(self.problem.x)
+        return float(np.sqrt(self.design.reach(x, self.problem.model.ridges).max())) * self.certificate.norm_bound
 
     def verify(self) -> Certificate:
         """The certificate of the problem, w and duals, computed from them: the stored one is not used."""

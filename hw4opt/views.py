@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hw4opt.design import Categorical, Sum
 from hw4opt.errors import InputError
-from hw4opt.inference import intervals
+from hw4opt.inference import component_values, intervals
+from hw4opt.problem import Problem
 from hw4opt.solution import Solution
-from hw4opt.terms import Likelihood
+from hw4opt.terms import ComponentTerm, Likelihood, Smooth, Term
 from hw4opt.terms.base import Array
 from hw4opt.validation.arrays import finite_column, real_array
 
@@ -20,6 +22,9 @@ Truth = Array | Callable[[Array], Array]
 CURVE_POINTS = 2_000  # points of a drawn curve, besides the data's own x
 MIN_OUTLIER_RATIO = 6.0  # of a residual to the median of their sizes
 MAX_MARKED = 3
+LEAST_PARTIAL_CURVATURE = (
+    1e-3  # of a smooth loss that a partial residual is measured by: rows of less are hardly informative
+)
 BAND_LEVEL = 0.9  # of the intervals that are drawn
 MAX_BAND_ENTRIES = 50_000_000  # points × rows of a drawn band
 BAND_LABEL = f"{BAND_LEVEL:g} interval"
@@ -206,3 +211,75 @@ def names_of(result: Solution) -> tuple[list[str], str]:
 
 def _offset(result: Solution) -> Array | float:
     return 0.0 if result.problem.offset is None else np.asarray(result.problem.offset)
+
+
+@dataclass(frozen=True, eq=False)
+class ComponentView:
+    """One component of a sum, centered, on the scale of the linear predictor.
+
+    x, partial (k,)           the drawn rows: its column (of several columns its own value), and partial residuals: the
+                              component plus what the whole fit leaves of a row, (y - f) or, of likelihoods, -ℓ'/ℓ''
+    curve_x, curve (m,)       its curve; of levels, which `levels` names, a value each; of several columns, None
+    terms                     what it is asked for, as in ("increasing", "tv 0.3")
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    x: Array
+    partial: Array
+    curve_x: Array | None
+    curve: Array | None
+    levels: tuple[str, ...] | None
+    terms: tuple[str, ...]
+
+
+def component_views(result: Solution, points: int = CURVE_POINTS) -> list[ComponentView]:
+    """The views of all components, in their order; raises `InputError` for a fit that is no sum."""
+    problem, kernel, rows = result.problem, result.problem.kernel, drawn_rows(result)
+    if not isinstance(kernel, Sum):
+        raise InputError("the fit is no sum of components; give `Additive([…])` as kernel")
+    x, names = np.asarray(problem.x), names_of(result)[0]
+    at_rows, left = component_values(problem, result.w, x)[rows], _left_over(result)[rows]
+    found = []
+    for place, part in enumerate(kernel.parts):
+        columns, f = tuple(names[column] for column in part.places), at_rows[:, place]
+        terms = tuple(_asked(term) for term in _terms_of(problem, part.name))
+        if len(part.places) > 1:
+            found.append(ComponentView(part.name, columns, f, f + left, None, None, None, terms))
+            continue
+        own = x[rows, part.places[0]]
+        is_levels = isinstance(part.kernel, Categorical)
+        curve_x = np.unique(own) if is_levels else np.union1d(np.linspace(own.min(), own.max(), points), own[:points])
+        grid = np.repeat(x[rows[:1]], len(curve_x), axis=0)
+        grid[:, part.places[0]] = curve_x
+        curve = component_values(problem, result.w, grid)[:, place]
+        levels = tuple(_level_names(result, columns[0], curve_x)) if is_levels else None
+        found.append(ComponentView(part.name, columns, own, f + left, curve_x, curve, levels, terms))
+    return found
+
+
+def _left_over(result: Solution) -> Array:
+    """What the fit leaves of every row, on the scale of the linear predictor."""
+    problem, loss = result.problem, result.problem.loss
+    if not isinstance(loss, Smooth):
+        return np.asarray(problem.y) - result.fitted
+    y = loss.check_targets(np.asarray(problem.y))
+    return -loss.gradient(result.fitted, y) / np.maximum(loss.curvature(result.fitted, y), LEAST_PARTIAL_CURVATURE)
+
+
+def _terms_of(problem: Problem, component: str) -> list[Term]:
+    """Constraints and regularizers of a component, but its ridge."""
+    terms = [one for one in (*problem.constraints, *problem.model.terms) if isinstance(one, ComponentTerm)]
+    return list(dict.fromkeys(one.term for one in terms if one.component == component))
+
+
+def _asked(term: Term) -> str:
+    weight = getattr(term, "weight", None)
+    return term.name if weight is None else f"{term.name} {weight:.3g}"
+
+
+def _level_names(result: Solution, column: str, values: Array) -> list[str]:
+    """What the levels are called where the model holds their names, else their numbers."""
+    stored = result.context.get("features") or []
+    named = next((one["levels"] for one in stored if one.get("name") == column and "levels" in one), None)
+    return [f"{value:g}" if named is None else named[int(value)] for value in values]

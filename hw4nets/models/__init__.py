@@ -32,11 +32,14 @@ __all__ = ["NETS", "Net", "build", "flops_per_image", "net", "parameter_count", 
 __all__ += list(_CLASSES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
-def net(name: str, given: Mapping[str, Any] | None = None) -> Net:
-    """The network's record by name and options; unknown names are errors that list the known ones."""
+def net(name: str, given: Mapping[str, Any] | None = None, **images: int) -> Net:
+    """The network's record by name and options; unknown names are errors that list the known ones.
+
+    images   `image_side` and `class_count`, where they are not CIFAR-10's
+    """
     if name not in NETS:
         raise UnknownNameError("network", name, NETS)
-    return NETS[name].of(name, given or {})
+    return NETS[name].of(name, given or {}, **images)
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,6 @@ from typing import ClassVar
 from torch import nn
 
 from hw4nets.layers import (
-    SIDE,
     WIDTH_LIMITS,
     activation_setting,
     batch_norm_setting,
@@ -69,7 +68,7 @@ class Base(Net):
 
     def side(self) -> int:
         """Side of the second pool's output."""
-        side = SIDE
+        side = self.image_side
         for size, padding, pool in zip(self.sizes, self.padding, self.pools, strict=True):
             side = pooled(convolved(side, size, padding, what="sizes"), pool, what="pools")
         return side
@@ -82,5 +81,5 @@ class Base(Net):
             layers += convolution_block(convolution, pool, self.pool, self.activation, self.batch_norm)
         inputs = self.filters[1] * self.side() ** 2
         layers += [nn.Flatten(), *dropout_layers(self.dropout)]
-        layers += fully_connected(inputs, self.units, self.activation, self.batch_norm, self.dropout)
+        layers += fully_connected(inputs, self.units, self.class_count, self.activation, self.batch_norm, self.dropout)
         return nn.Sequential(*layers)

@@ -8,16 +8,15 @@ from typing import ClassVar
 from torch import nn
 
 from hw4nets.layers import (
-    SIDE,
     WIDTH_LIMITS,
     activation_setting,
     batch_norm_setting,
     check_whitening,
     convolution_block,
     convolved,
+    dropout_layers,
     dropout_setting,
     first_convolution,
-    fully_connected,
     pool_setting,
     pooled,
     whiten_setting,
@@ -28,7 +27,9 @@ from hw4nets.settings import Range, setting
 
 @dataclass(frozen=True)
 class Conv(Net):
-    """x ↦ W₂ vec(MaxPool_N(relu(Conv2d(x, W₁) + b₁))) + b₂;  M filters p×p×3, W₂ (10, M ⌊(33-p)/N⌋²).
+    """x ↦ W₂ vec(MaxPool_N(relu(Conv2d(x, W₁) + b₁))) + b₂;  M filters p×p×3, W₂ (classes, M ⌊(side+1-p)/N⌋²).
+
+    Of CIFAR-10 W₂ (10, M ⌊(33-p)/N⌋²).
 
     (Assignment 3c.)
     """
@@ -50,11 +51,11 @@ class Conv(Net):
         self.side()
 
     def side(self) -> int:
-        """⌊(33 - p) / N⌋."""
-        return pooled(convolved(SIDE, self.p), self.N)
+        """⌊(side + 1 - p) / N⌋."""
+        return pooled(convolved(self.image_side, self.p), self.N)
 
     def build(self) -> nn.Sequential:
         convolution = first_convolution(self.M, self.p, self.whiten)
         block = convolution_block(convolution, self.N, self.pool, self.activation, self.batch_norm)
-        last = fully_connected(self.M * self.side() ** 2, (), self.activation, self.batch_norm, self.dropout)
-        return nn.Sequential(*block, nn.Flatten(), *last)
+        last = nn.Linear(self.M * self.side() ** 2, self.class_count)
+        return nn.Sequential(*block, nn.Flatten(), *dropout_layers(self.dropout), last)

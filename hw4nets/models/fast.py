@@ -9,9 +9,7 @@ from torch import nn
 
 from hw4nets.layers import (
     ACTIVATIONS,
-    OUTPUTS,
     POOLS,
-    SIDE,
     WIDTH_LIMITS,
     Scale,
     activation_setting,
@@ -68,7 +66,7 @@ class Fast(Net):
 
     def side(self) -> int:
         """Side of the last group's output."""
-        side = convolved(SIDE, self.stem_size, stride=self.stem_stride, what="stem_size")
+        side = convolved(self.image_side, self.stem_size, stride=self.stem_stride, what="stem_size")
         for pool in self.pools:
             side = pooled(side, pool, what="pools")
         return side
@@ -81,7 +79,7 @@ class Fast(Net):
             layers += self._group(inputs, width, depth, pool)
             inputs = width
         layers += [POOLS["max"](self.side()), nn.Flatten(), *dropout_layers(self.dropout)]
-        return nn.Sequential(*layers, nn.Linear(inputs, OUTPUTS, bias=False), Scale(self.output_scale))
+        return nn.Sequential(*layers, nn.Linear(inputs, self.class_count, bias=False), Scale(self.output_scale))
 
     def _group(self, inputs: int, width: int, depth: int, pool: int) -> list[nn.Module]:
         layers: list[nn.Module] = []

@@ -8,7 +8,6 @@ from typing import ClassVar
 from torch import nn
 
 from hw4nets.layers import (
-    INPUTS,
     WIDTH_LIMITS,
     activation_setting,
     batch_norm_setting,
@@ -21,7 +20,10 @@ from hw4nets.settings import Range, setting
 
 @dataclass(frozen=True)
 class Hidden(Net):
-    """x ↦ W₂ relu(W₁ vec(x) + b₁) + b₂;  W₁ (M, 3072), W₂ (10, M).   (Assignment 3b.)"""
+    """x ↦ W₂ relu(W₁ vec(x) + b₁) + b₂;  W₁ (M, 3 side²), W₂ (classes, M); of CIFAR-10 (M, 3072), (10, M).
+
+    (Assignment 3b.)
+    """
 
     name: ClassVar[str] = "hidden"
     part: ClassVar[str] = "3b"
@@ -31,5 +33,5 @@ class Hidden(Net):
     dropout: float = dropout_setting()
 
     def build(self) -> nn.Sequential:
-        hidden = fully_connected(INPUTS, (self.M,), self.activation, self.batch_norm, self.dropout)
-        return nn.Sequential(nn.Flatten(), *hidden)
+        how = self.activation, self.batch_norm, self.dropout
+        return nn.Sequential(nn.Flatten(), *fully_connected(self.inputs, (self.M,), self.class_count, *how))

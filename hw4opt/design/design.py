@@ -5,7 +5,7 @@ Fitted values are B w, αᵀKα = ‖w‖² (basis.py). A linear design is the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,10 +13,11 @@ import numpy as np
 from hw4opt.design.append import extend
 from hw4opt.design.basis import Basis, Functionals, build_basis, diagonal_of
 from hw4opt.design.truncation import left_out
+from hw4opt.errors import RefusedError
 from hw4opt.kernels import FUNCTIONAL_OF_ORDER, VALUE, Kernel
 from hw4opt.terms import Acts, AtPoints
-from hw4opt.terms.acts import FoldRows
 from hw4opt.terms.base import EPS, Array
+from hw4opt.terms.points import FoldRows
 from hw4opt.terms.row_map import RowMap
 from hw4opt.validation.frozen import cached_property
 
@@ -162,9 +163,20 @@ class Design:
             return 1
         return self.kernel.polynomial_degree
 
+    def component(self, name: str) -> tuple[Design, int]:
+        """A component of a sum as a design of its own, and the first of its functionals; a plain design has none."""
+        raise RefusedError(f"the design is no sum and has no component {name!r}")
+
+    @property
+    def functional_count(self) -> int:
+        """The rows of B, known before there is a basis."""
+        if self.kernel is None:
+            return len(self.base_x) * (1 + len(self.slopes)) + self.x.shape[1]
+        return sum(len(one.points) for one in self.functionals)
+
     @property
     def penalized(self) -> np.ndarray:
-        """(r,) True where the ridge acts: everything but the intercept."""
+        """(r,) True where a ridge acts: everything but the intercept."""
         flags = np.ones(self.matrix.shape[1], dtype=bool)
         flags[self.levels] = False
         return flags
@@ -174,6 +186,15 @@ class Design:
         """The columns of free intercepts, the last of each curve, counted from behind."""
         r = self.curve_matrix.shape[1]
         return -1 - r * np.arange(self.curves)[::-1] if self.intercept else np.empty(0, dtype=int)
+
+    def by_column(self, ridges: Array) -> Array:
+        """The ridge on every column, (b, r), from that of every component, (b, 1) for a design that is no sum."""
+        return ridges * self.penalized
+
+    @property
+    def raw_columns(self) -> np.ndarray:
+        """(r,) True where a column of B has the unit of a column of x."""
+        return np.full(self.matrix.shape[1], self.kernel is None)
 
     @cached_property
     def left_over(self) -> Array:
@@ -195,6 +216,20 @@ class Design:
         """The largest k(x, x) of the data rows, or ‖x‖² of a linear design; 1 where that is 0."""
         return float(self.diagonal(self.base_x).max()) or 1.0
 
+    def largest_under(self, penalty: Array) -> Array | float:
+        """The largest k(x, x) of the data rows, of a sum by what each component is charged, (b,)."""
+        return self.largest
+
+    def reach(self, x: Array, ridges: tuple[float, ...]) -> Array:
+        """k(x, x), of a sum by what each component is charged: |f(x)|² is at most that times the squared norm."""
+        return self.diagonal(x)
+
+    def kernel_duals(self, s: Array, penalty: Array, ridge: Array) -> Iterator[tuple[Design, Array, Array]]:
+        """Every component in the space of a kernel, the part of s = Sᵀu (b, N) that acts on it, and its ridge (b,), of
+        which `ridge` is the largest."""
+        if self.kernel is not None:
+            yield self, s, ridge
+
     def left_out(self, s: Array) -> Array:
         """sᵀ(K - BBᵀ)s of each row of s (b, N) or a little more, (b,): what truncation leaves out of a kernel
         design."""
@@ -211,6 +246,20 @@ class Design:
         """Prediction rows of one curve at new x (m, d), shape (m, r)."""
         rows = x if self.reduced is None else self.reduced.evaluate(x)
         return np.column_stack([rows, np.ones(len(x))]) if self.intercept else rows
+
+    def of_rows(self, keep: np.ndarray) -> Design:
+        """The design of some of the data rows, over the same basis."""
+        return replace(self, x=self.x[keep], basis=self.reduced)
+
+    def functionals_of_rows(self, keep: np.ndarray) -> np.ndarray:
+        """The rows of B that `of_rows` keeps."""
+        base, size = keep if self.row_of is None else np.unique(self.row_of[keep]), len(self.base_x)
+        others = np.arange(size * (1 + len(self.slopes)), len(self.matrix))
+        return np.concatenate([*(base + size * k for k in range(1 + len(self.slopes))), others])
+
+    def same_basis(self, other: Design) -> bool:
+        """Whether w means the same over another design of the same words."""
+        return self.reduced is None or other.reduced is None or self.reduced.same_as(other.reduced)
 
     def rows(self, acts: Acts, owner: str) -> RowMap:
         """The row map of a term that acts on these functionals; raises `RefusedError` where the design does not have

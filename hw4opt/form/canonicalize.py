@@ -17,8 +17,8 @@ from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.form.term_rows import TermRows
 from hw4opt.problem import Problem
 from hw4opt.terms import Acts, Loss, PiecewiseQuadratic, Smooth, Table, Term
-from hw4opt.terms.acts import FoldRows
 from hw4opt.terms.base import EPS, Array
+from hw4opt.terms.points import FoldRows
 from hw4opt.terms.row_map import RowMap
 
 ROW_ROUNDING = 2 * EPS  # of the largest entry of B, times the row's coefficients: entries of D B that are nothing
@@ -47,7 +47,7 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
         columns = [of_batch[place] for place in group]
         acts = columns[0][0].acts
         if acts not in maps:
-            rows = design.rows(acts, columns[0][0].name)
+            rows = design.rows(acts, columns[0][0].label)
             maps[acts] = FoldRows(rows, None) if held_out is None else design.fold_rows(acts, held_out)
         rows, active = maps[acts]
         if group == [0]:
@@ -56,8 +56,8 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
             offset = level if acts.of_values else np.zeros(level.shape)
             if (found := term_rows(columns, rows, active, offset)) is not None:
                 terms.append(_without_rounding(found, design))
-    ridge = np.array([[problem.ridge] for problem in batch])
-    return Form(design, tuple(terms), 2 * ridge * design.penalized, design.matrix)
+    ridges = np.array([problem.model.ridges for problem in batch])
+    return Form(design, tuple(terms), 2 * design.by_column(ridges), design.matrix)
 
 
 def _shared_rows(terms: Sequence[Term]) -> list[list[int]]:

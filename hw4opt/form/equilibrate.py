@@ -66,9 +66,7 @@ def equilibrate(form: Form) -> Scaled:
     """The form with unit rows and a Hessian of unit diagonal. Problems of a batch share the columns' scale, as they
     share the matrix."""
     size, slope = form.scales
-    charged = (
-        form.ridge * np.square(form.target_spread) / form.design.largest if form.has_loss else np.zeros(form.batch)
-    )
+    charged = form.charged if form.has_loss else np.zeros(form.batch)
     worth = np.maximum(size * slope, charged[:, None] / max(form.terms[0].count, 1))
     slope, units = worth / size, Units(size, worth)
     matrix = form.matrix

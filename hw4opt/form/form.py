@@ -248,8 +248,12 @@ class Form:
     @cached_property
     def reference(self) -> Reference:
         """The trivial fit, beside which a gap is judged."""
-        charged = self.ridge * np.square(self.target_spread) / self.design.largest
-        return reference(self.loss, self.design.intercept, charged, self.design.curves)
+        return reference(self.loss, self.design.intercept, self.charged, self.design.curves)
+
+    @property
+    def charged(self) -> Array:
+        """What the ridge charges for a function as large as the targets' spread, (b,)."""
+        return self.ridge * np.square(self.target_spread) / self.design.largest_under(self.penalty)
 
     def gap_scale(self, w: Array, gap: Array, z: Array | None = None) -> Array:
         """What a gap (b,) at w is relative to (gap_scale.py); z = A w, if it is known. Infinite without a loss."""

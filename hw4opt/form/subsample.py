@@ -10,7 +10,6 @@ from hw4opt.form.box_rows import BoxRows
 from hw4opt.form.form import Form
 from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.form.term_rows import TermRows
-from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
 
 
@@ -23,19 +22,10 @@ def subsample(form: Form, stride: int) -> Form:
     design = form.design
     order = np.arange(len(design.x)) if design.row_of is None else np.argsort(design.row_of, kind="stable")
     keep = order[stride // 2 :: stride]
-    part = replace(design, x=design.x[keep], basis=design.reduced)
+    part = design.of_rows(keep)
     maps = {acts: part.rows(acts, "") for acts in {term.acts for term in form.terms}}
     terms = [_subsampled(term, maps[term.acts], keep, float(stride)) for term in form.terms if maps[term.acts].count]
-    return Form(part, tuple(terms), form.penalty, _matrix(form, keep), form.units)
-
-
-def _matrix(form: Form, keep: np.ndarray) -> Array:
-    """The functionals of the base rows that are left: values and slopes, and all others."""
-    design, size = form.design, len(form.design.base_x)
-    base = keep if design.row_of is None else np.unique(design.row_of[keep])
-    functionals = [base + size * k for k in range(1 + len(design.slopes))]
-    others = np.arange(size * (1 + len(design.slopes)), len(form.matrix))
-    return form.matrix[np.concatenate([*functionals, others])]
+    return Form(part, tuple(terms), form.penalty, form.matrix[design.functionals_of_rows(keep)], form.units)
 
 
 def _subsampled(term: TermRows, rows: RowMap, keep: np.ndarray, factor: float) -> TermRows:

@@ -1,6 +1,7 @@
 """What a fit says beside its optimum: standard errors, deviance, degrees of freedom, and the share it explains."""
 
-from hw4opt.inference.degrees_of_freedom import effective_degrees_of_freedom
+from hw4opt.inference.components import ComponentFit, component_fits, component_means, component_values
+from hw4opt.inference.degrees_of_freedom import degrees_of_columns, effective_degrees_of_freedom
 from hw4opt.inference.explained import deviance_explained, r_squared
 from hw4opt.inference.likelihood import OVERDISPERSION, Inference, infer
 from hw4opt.inference.residual import infer_from_residuals
@@ -9,8 +10,13 @@ from hw4opt.inference.standard_errors import ERRORS, StandardErrors, kinds_of
 __all__ = [
     "ERRORS",
     "OVERDISPERSION",
+    "ComponentFit",
     "Inference",
     "StandardErrors",
+    "component_fits",
+    "component_means",
+    "component_values",
+    "degrees_of_columns",
     "deviance_explained",
     "effective_degrees_of_freedom",
     "infer",

@@ -15,6 +15,7 @@ variation the number of pieces (Tibshirani and Taylor 2012).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -41,30 +42,63 @@ class _Rows(NamedTuple):
         )
 
 
+@dataclass(frozen=True, eq=False)
+class _Response:
+    """How w follows y: Σ h a aᵀ and the held rows of the loss and of all else, and N (NᵀHN)⁺ Nᵀ = moved movedᵀ."""
+
+    loss: _Rows
+    others: _Rows
+    scale: Array  # (r,) of the columns, which makes H one of unit diagonal
+    rank: int
+    moved: Array
+
+    @classmethod
+    def of(cls, form: Form, w: Array, u: Array) -> _Response:
+        size, end_of_loss = len(w), form.spans[0][-1].stop
+        loss, others = (
+            _Rows(np.zeros((size, size)), np.zeros((0, size))),
+            _Rows(np.diag(form.penalty[0]), np.zeros((0, size))),
+        )
+        z, states = form.forward(w[None])[0], np.zeros((2, form.size))  # curvature, and whether a row is held
+        for piece in form.pieces:
+            states[:, piece.span] = _states(piece.rows, z[piece.span], u[piece.span])
+        for block in form.blocks:
+            before = max(min(end_of_loss - block.span.start, block.count), 0)
+            curvature, is_held = states[:, block.span]
+            loss = loss.joined(block.matrix[:before], curvature[:before], is_held[:before])
+            others = others.joined(block.matrix[before:], curvature[before:], is_held[before:])
+        total = loss.gram + others.gram
+        scale = 1 / np.sqrt(np.maximum(np.diagonal(total), 0) + form.proximal_term[0])
+        null, rank = _null_space(np.concatenate([others.held, loss.held]) * scale)
+        basis = scale[:, None] * null
+        values, vectors = np.linalg.eigh(basis.T @ total @ basis)
+        kept = values > NEGLIGIBLE_EIGENVALUE * values.max(initial=0.0)
+        return cls(loss, others, scale, rank, basis @ (vectors[:, kept] / np.sqrt(values[kept])))
+
+
 def effective_degrees_of_freedom(form: Form, w: Array, u: Array) -> float:
     """Σ ∂f_i/∂y_i at the optimum w (r,) with duals u (M,) of a form of one problem; between 0 and r."""
-    size, end_of_loss = len(w), form.spans[0][-1].stop
-    loss, others = (
-        _Rows(np.zeros((size, size)), np.zeros((0, size))),
-        _Rows(np.diag(form.penalty[0]), np.zeros((0, size))),
-    )
-    z, states = form.forward(w[None])[0], np.zeros((2, form.size))  # curvature, and whether a row is held
-    for piece in form.pieces:
-        states[:, piece.span] = _states(piece.rows, z[piece.span], u[piece.span])
-    for block in form.blocks:
-        before = max(min(end_of_loss - block.span.start, block.count), 0)
-        curvature, is_held = states[:, block.span]
-        loss = loss.joined(block.matrix[:before], curvature[:before], is_held[:before])
-        others = others.joined(block.matrix[before:], curvature[before:], is_held[before:])
-    total = loss.gram + others.gram
-    scale = 1 / np.sqrt(np.maximum(np.diagonal(total), 0) + form.proximal_term[0])
-    null, rank = _null_space(np.concatenate([others.held, loss.held]) * scale)
-    _, rank_of_terms = _null_space(others.held * scale)
-    basis = scale[:, None] * null
-    values, vectors = np.linalg.eigh(basis.T @ total @ basis)
-    kept = values > NEGLIGIBLE_EIGENVALUE * values.max(initial=0.0)
-    moved = basis @ (vectors[:, kept] / np.sqrt(values[kept]))
-    return float(np.einsum("ij,ik,kj->", moved, loss.gram, moved)) + rank - rank_of_terms
+    found = _Response.of(form, w, u)
+    _, rank_of_terms = _null_space(found.others.held * found.scale)
+    smooth = float(np.einsum("ij,ik,kj->", found.moved, found.loss.gram, found.moved))
+    return smooth + found.rank - rank_of_terms
+
+
+def degrees_of_columns(form: Form, w: Array, u: Array) -> Array:
+    """Σ_i a_ij ∂w_j/∂y_i over the loss's rows, (r,): what each column adds to the effective degrees of freedom.
+
+    Held rows E of the loss move w by (I - N(NᵀHN)⁺NᵀH) E⁺; of dependent ones the smallest such w counts.
+    """
+    found = _Response.of(form, w, u)
+    smooth = np.einsum("ij,ij->i", found.moved, found.loss.gram.T @ found.moved)
+    if not len(found.loss.held):
+        return smooth
+    held = np.concatenate([found.others.held, found.loss.held]) * found.scale
+    inverse = np.linalg.pinv(held, rcond=HELD_RANK_TOLERANCE)
+    own = found.loss.held * found.scale
+    lifted = found.scale[:, None] * (inverse @ inverse.T) @ own.T @ own / found.scale
+    follows = found.moved @ (found.moved.T @ ((found.loss.gram + found.others.gram) @ lifted))
+    return smooth + np.diagonal(lifted - follows)
 
 
 def _states(rows: Rows, z: Array, u: Array) -> tuple[Array, Array]:

@@ -32,12 +32,14 @@ class Kernel(ABC):
                   name of the file, which is the name on the command line
     usage         what help texts show of it; "": the name with the parameters' defaults
     gamma_power   gamma is in units of 1/x^gamma_power
+    has_gamma     whether gamma is a hyper-parameter of it
     """
 
     name: ClassVar[str] = ""
     usage: ClassVar[str] = ""
     gamma_power: ClassVar[int] = 2
     gamma_by_column: ClassVar[bool] = False
+    has_gamma: ClassVar[bool] = True
 
     gamma: float | tuple[float, ...] = 1.0
 

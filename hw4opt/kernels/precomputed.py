@@ -18,6 +18,7 @@ class Precomputed(Kernel):
     points."""
 
     name: ClassVar[str] = "precomputed"
+    has_gamma: ClassVar[bool] = False
 
     def gram(self, x: Array, z: Array) -> Array:
         raise RefusedError("a precomputed kernel cannot be evaluated at new pairs of points")

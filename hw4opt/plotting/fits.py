@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from hw4opt.plotting.frame import DATA_COLOR, FIT_COLOR, MARK_COLOR, NOTE_COLOR, TRUE_COLOR, new_axes, plain
 from hw4opt.solution import Solution
-from hw4opt.terms import Likelihood
+from hw4opt.terms import Likelihood, own_term
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked
 from hw4opt.validation.arrays import real_array
@@ -198,7 +198,10 @@ def _mark_residuals(axes: Axes, x: Array, observed: Array, fitted: Array) -> Non
 
 def _title(result: Solution, axes: Axes) -> None:
     problem = result.problem
-    parts = [_description(problem.loss), *(_description(term, names_of(result)[0]) for term in problem.constraints)]
+    parts = [
+        _description(problem.loss),
+        *(_description(own_term(term), names_of(result)[0]) for term in problem.constraints),
+    ]
     parts += [f"{name} {value:.4g}" for name, value in problem.hyperparameters.items()]
     gap = result.certificate.relative_gap
     proof = "no proven gap" if gap is None else f"relative gap {gap:.1e}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from hw4opt.design import Sum
 from hw4opt.errors import InputError, listed, shown
 from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.problem.hyperparameters import GAMMA, RIDGE
@@ -116,6 +117,13 @@ def check_targets(loss: Loss, data: MeasuredData) -> None:
         loss.check_targets(kept)
 
 
+def check_gammas(kernel: Kernel | None, columns: int, owner: str = "") -> None:
+    """Raise `InputError` where a kernel has a gamma a column, and not as many as there are columns."""
+    if kernel is not None and kernel.gammas and len(kernel.gammas) != columns:
+        count = f"{len(kernel.gammas)} numbers and there are {columns} x columns"
+        raise InputError(f"{owner}gamma of the {kernel.name} kernel has {count}; give one a column, or one for all")
+
+
 def _is_constant(x: Array) -> bool:
     """Of most x the first and last row differ."""
     return not x.size or bool(x.item(0) == x.item(-x.shape[1]) and (x == x[0]).all())
@@ -126,10 +134,8 @@ def check_design(kernel: Kernel | None, terms: Sequence[Term], data: MeasuredDat
     if data.is_gram:
         check_gram(data.data.x)
     x = data.active_x
-    if kernel is not None and kernel.gammas and len(kernel.gammas) != x.shape[1]:
-        count = f"{len(kernel.gammas)} numbers and there are {x.shape[1]} x columns"
-        raise InputError(f"gamma of the {kernel.name} kernel has {count}; give one a column, or one for all")
-    if kernel is not None and not isinstance(kernel, Precomputed) and _is_constant(x):
+    check_gammas(kernel, x.shape[1])
+    if kernel is not None and type(kernel) not in (Precomputed, Sum) and _is_constant(x):
         raise InputError("x is constant; a kernel design needs at least two different x")
     for term in terms:
         if isinstance(term, Shape) and term.everywhere:

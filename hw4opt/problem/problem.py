@@ -1,4 +1,4 @@
-"""A regression in words (`Model`), and together with data (`Problem`). Immutable; knows no algebra and no solver."""
+"""A regression in words together with data. Immutable; knows no algebra and no solver."""
 
 from __future__ import annotations
 
@@ -9,168 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hw4opt.design import Design, with_room
+from hw4opt.design import AdditiveDesign, Design, Sum
 from hw4opt.errors import InputError, shown
 from hw4opt.kernels import Kernel, Precomputed
-from hw4opt.losses.squared import Squared
 from hw4opt.problem import checks
+from hw4opt.problem.additive import Additive, placed
 from hw4opt.problem.data import ColumnNames, Data
 from hw4opt.problem.held_out_fits import HeldOutFits
-from hw4opt.problem.hyperparameters import (
-    GAMMA,
-    RIDGE,
-    WEIGHT,
-    HyperparameterKey,
-    changed,
-    changes_by_label,
-    column_key,
-)
+from hw4opt.problem.hyperparameters import HyperparameterKey, column_key
 from hw4opt.problem.measured import MeasuredData
-from hw4opt.regularizers.ridge import Ridge
-from hw4opt.terms import AUTO, Loss, ShapeRows, Smooth, Term, functionals_of
+from hw4opt.problem.model import Model
+from hw4opt.terms import Loss, ShapeRows, Smooth, Term, functionals_of
 from hw4opt.terms.base import Array
-from hw4opt.terms.ordered_curves import OrderedCurves
-from hw4opt.validation.arguments import checked
 from hw4opt.validation.arrays import ReadOnly, finite_array
 from hw4opt.validation.frozen import cached_property, set_fields, unchecked
-
-
-@dataclass(frozen=True, init=False)
-class Model:
-    """What is fitted, without data: kernel, loss, regularizers and constraints, as in `Problem`; `on` puts it on data.
-
-    Raises `InputError` for terms that do not go together.
-    """
-
-    kernel: Kernel | None
-    loss: Loss
-    regularizers: tuple[Term, ...]
-    constraints: tuple[Term, ...]
-    intercept: bool
-    standardize: bool
-
-    def __init__(
-        self,
-        kernel: Kernel | None = None,
-        loss: Loss | None = None,
-        regularizers: Sequence[Term] = (),
-        constraints: Sequence[Term] = (),
-        intercept: bool = False,
-        standardize: bool = False,
-    ) -> None:
-        checks.check_flag("intercept", intercept)
-        checks.check_flag("standardize", standardize)
-        checks.check_list("regularizers", regularizers)
-        checks.check_list("constraints", constraints)
-        set_fields(
-            self,
-            kernel=kernel,
-            loss=Squared() if loss is None else loss,
-            regularizers=tuple(regularizers),
-            constraints=tuple(constraints),
-            intercept=bool(intercept),
-            standardize=bool(standardize),
-        )
-        checks.check_model(self.kernel, self.loss, self.regularizers, self.constraints)
-        if isinstance(self.kernel, Precomputed) and self.standardize:
-            none = "a precomputed kernel has none: standardize before computing it"
-            raise InputError(f"standardize measures columns of x, and {none}")
-        checks.check_tables(self.terms if self.is_settled else self.terms[1:])
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether every parameter of the loss is a number: none is left that follows the data."""
-        return not any(getattr(self.loss, name) == AUTO for name in self.loss.automatic)
-
-    @cached_property
-    def terms(self) -> tuple[Term, ...]:
-        """Loss, regularizers but ridge, constraints, the order of several curves: everything that becomes rows of the
-        form."""
-        regularizers = (term for term in self.regularizers if not isinstance(term, Ridge))
-        return (self.loss, *regularizers, *self.constraints, *self.order)
-
-    @property
-    def order(self) -> tuple[OrderedCurves, ...]:
-        """The order of several curves; () of one."""
-        return (OrderedCurves(self.curves),) if self.curves > 1 else ()
-
-    @property
-    def curves(self) -> int:
-        """How many curves are fitted together: one but for a loss of several levels."""
-        return len(self.loss.curves)
-
-    @property
-    def ridge(self) -> float:
-        """The weight of the ridge, 0 without one."""
-        return next((float(term.weight) for term in self.regularizers if isinstance(term, Ridge)), 0.0)
-
-    @property
-    def slopes(self) -> tuple[int, ...]:
-        """The x columns along which a term acts on the derivative, sorted."""
-        return tuple(sorted({column for term in self.terms for column in term.acts.slope_columns}))
-
-    @property
-    def hyperparameters(self) -> dict[str, float]:
-        """gamma and every term weight by name; a kernel design always has gamma and ridge.
-
-        Of a gamma a column: gamma.0, gamma.1, … in the order of the columns; a problem has their names, if known.
-        """
-        found: dict[str, float] = {}
-        if self.kernel is not None:
-            gammas = {column_key(place): gamma for place, gamma in enumerate(self.kernel.gammas)}
-            found = {} if isinstance(self.kernel, Precomputed) else gammas or {GAMMA: self.kernel.rate}
-            found[RIDGE] = self.ridge
-        return found | {term.label: getattr(term, WEIGHT) for term in self.regularizers if hasattr(term, WEIGHT)}
-
-    @checked
-    def settled(self, name: str, value: float) -> float:
-        """The value that `with_hyperparameters` takes for this one: whole-number parameters are rounded."""
-        key = HyperparameterKey.parse(name)
-        owners = [*self.terms, *([] if self.kernel is None else [self.kernel])]
-        return float(next((key.settled(owner, value) for owner in owners if key.belongs_to(owner)), value))
-
-    @checked
-    def with_hyperparameters(self, values: Mapping[str, float]) -> Model:
-        """The same model at other values of gamma, term weights, or `term.parameter` (`huber.delta`)."""
-        kernel, regularizers = None if isinstance(self.kernel, Precomputed) else self.kernel, self.regularizers
-        searches_ridge = any(HyperparameterKey.parse(name).owner == RIDGE for name in values)
-        if searches_ridge and not any(isinstance(term, Ridge) for term in regularizers):
-            regularizers = (Ridge(0.0), *regularizers)
-        parts = (*([] if kernel is None else [kernel]), self.loss, *regularizers, *self.constraints)
-        changes = changes_by_label(values, parts, known=self.hyperparameters)
-        constraints = tuple(changed(term, changes) for term in self.constraints)
-        checks.check_conflict(constraints)
-        return unchecked(  # its parts were checked when this model was made: a search makes many of one
-            Model,
-            kernel=self.kernel if kernel is None else changed(kernel, changes),
-            loss=changed(self.loss, changes),
-            regularizers=tuple(changed(term, changes) for term in regularizers),
-            constraints=constraints,
-            intercept=self.intercept,
-            standardize=self.standardize,
-        )
-
-    def data_of(
-        self,
-        x: ArrayLike,
-        y: ArrayLike,
-        weights: ArrayLike | None = None,
-        offset: ArrayLike | None = None,
-        names: ColumnNames | None = None,
-    ) -> Data:
-        """The data, x copied to where the design needs it: large data of a linear design are copied once."""
-        if self.kernel is None and weights is None and not self.standardize:
-            return Data(x, y, weights, offset, names, copy=lambda values: with_room(values, self.intercept))
-        return Data(x, y, weights, offset, names)
-
-    @checked
-    def on(self, data: Data) -> Problem:
-        """The problem of fitting this model to the data; `Huber("auto")` gets its delta from them.
-
-        Raises `InputError` for data that it cannot be fitted to.
-        """
-        return unchecked(Problem, **_fields(*_joined(self, data)))
-
 
 MODEL_FIELDS = tuple(one.name for one in fields(Model))
 
@@ -181,8 +33,17 @@ def _joined(model: Model, data: Data) -> tuple[Model, MeasuredData]:
     measured = MeasuredData(data, is_gram, model.kernel is None, model.intercept, model.standardize)
     checks.check_targets(model.loss, measured)
     checks.check_design(model.kernel, model.terms, measured)
-    loss = model.loss.settle(lambda: measured.noise)
-    return model if loss is model.loss else replace(model, loss=loss), measured
+    changes: dict[str, Any] = {}
+    if (loss := model.loss.settle(lambda: measured.noise)) is not model.loss:
+        changes["loss"] = loss
+    if type(model.kernel) is Sum:
+        changes["kernel"] = placed(model.kernel, data.names.x, measured.active_x)
+    return replace(model, **changes) if changes else model, measured
+
+
+def problem_of(model: Model, data: Data) -> Problem:
+    """The problem of fitting the model to the data, as `Model.on` says."""
+    return unchecked(Problem, **_fields(*_joined(model, data)))
 
 
 def _fields(model: Model, measured: MeasuredData) -> dict[str, Any]:
@@ -199,7 +60,7 @@ class Problem(ReadOnly):
 
     x            (n,) or (n, d), as `arrays.real_array` takes numbers; for `Precomputed()`, the Gram matrix (n, n)
     y            (n,) targets
-    kernel       a `Kernel`: f is in its RKHS;  None: a linear design f(x) = ⟨w, x⟩
+    kernel       a `Kernel`: f is in its RKHS;  None: a linear design f(x) = ⟨w, x⟩;  `Additive([…])`: a sum
     loss         one `Loss`; residual losses act on f(x_i) + o_i - y_i. `Huber("auto")` gets its delta here
     regularizers, constraints    sequences of terms, no two of one name and column; without `Ridge` its weight is 0
     weights      (n,) ω ≥ 0 of the rows' losses; weight 0 (below 1e-60 of the largest) removes the row from everything
@@ -234,7 +95,7 @@ class Problem(ReadOnly):
         self,
         x: ArrayLike,
         y: ArrayLike,
-        kernel: Kernel | None = None,
+        kernel: Kernel | Additive | None = None,
         loss: Loss | None = None,
         regularizers: Sequence[Term] = (),
         constraints: Sequence[Term] = (),
@@ -308,6 +169,8 @@ class Problem(ReadOnly):
         """The data's functionals and reduced basis; problems made by `with_hyperparameters` share it."""
         spread = self.scaling[1] if self.standardize else None
         parts = (self._measured.x, self.kernel, self.intercept, self.model.slopes, None, spread)
+        if type(self.kernel) is Sum:
+            return AdditiveDesign(*parts, acting=self.model.acting)
         return Design(*parts, functionals_of(self.shape_rows), self.model.curves)
 
     def share_design(self, design: Design) -> None:
@@ -336,6 +199,16 @@ class Problem(ReadOnly):
     def settled(self, name: str, value: float) -> float:
         """The value that `with_hyperparameters` takes for this one: whole-number parameters are rounded."""
         return self.model.settled(name, value)
+
+    def owner_of(self, name: str) -> tuple[Problem, str]:
+        """The problem that a hyper-parameter is of, and its name there: of a component of a sum, that of the component
+        alone."""
+        component, own = self.model.owner_of(name)
+        if component is None or type(self.kernel) is not Sum:
+            return self, name
+        data, columns = self.data, self.kernel.summand(component).places
+        parts = (data.x[:, columns], data.y, data.weights, data.offset)
+        return self.model.component(component).on(Data(*parts)), own
 
     def with_hyperparameters(self, values: Mapping[str, float]) -> Problem:
         """The same problem at other values of gamma, term weights, or `term.parameter` (`huber.delta`).

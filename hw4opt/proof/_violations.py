@@ -74,7 +74,8 @@ def largest_drop(form: Form, w: Array) -> Array | None:
     for term in form.terms:
         if term.acts.order != 1 or not any(one.has_constraints for one in term.boxes):
             continue
-        fitted = np.stack([np.atleast_2d(form.design.curve_values(one).T) for one in w])  # (b, curves, N)
+        rows = form.design.curve_matrix[term.acts.base_rows(form.design)]
+        fitted = np.stack([np.atleast_2d(form.design.apply(rows, one).T) for one in w])  # (b, curves, N)
         fitted = fitted if not term.boxes[0].low_bounded else -fitted
         fall = (np.maximum.accumulate(fitted, axis=-1) - fitted).max(axis=(1, 2))
         drop = fall if drop is None else np.maximum(drop, fall)

@@ -42,7 +42,8 @@ class Certificate:
                                  x-range over that
     largest_drop                 largest fall below the running maximum (rise above the minimum) under an order
                                  constraint, units of y
-    norm_bound                   √((gap + truncation)/ridge): times √k(x,x) it bounds |f̂(x) - f*(x)|
+    norm_bound                   √((gap + truncation)/ridge): times √k(x,x) it bounds |f̂(x) - f*(x)|; of a sum, ridge
+                                 is the largest ρ_j, and k(x,x) stands for Σ_j k_j(x,x) ρ/ρ_j over the ρ_j > 0
     gap_scale                    what the fit explains (gap_scale.py)
     gap_rounding                 what rounding may have added to or taken from the sum that is the gap
     """
@@ -239,6 +240,8 @@ def _reason(wrong: float, balanced: bool, gap: float) -> str | None:
 def _bound_reason(form: Form, ridge: float) -> str | None:
     if ridge == 0:
         return "ridge is 0: the objective is not strongly convex"
+    if (form.penalty[:, : -int(form.design.intercept) or None] == 0).any():
+        return "the bound covers the fit without its unpenalised intercept and components"
     return "the bound covers the fit without its unpenalised intercept" if form.design.intercept else None
 
 
@@ -249,12 +252,15 @@ def _truncation(form: Form, u: Array, scale: Array) -> Array:
     Above, where that is enough for an answer to be certified, and below, where it is next to nothing, it is the bound
     (Σ_j |s_j| √d_j)²/(4 ridge) with d = diag(K - BBᵀ), which costs no kernel values.
     """
-    if form.design.kernel is None or not form.ridge.any():
-        return np.zeros(form.batch)
-    s, ridge = form.spread(u), np.where(form.ridge > 0, form.ridge, np.inf)
-    bound = np.square(np.abs(s) @ np.sqrt(form.design.left_over)) / (4 * ridge)
-    allowed = NEGLIGIBLE_TRUNCATION if s.shape[1] <= MAX_EXACT_TRUNCATION_ROWS else MAX_TRUNCATION
-    unclear = bound > allowed * scale
-    if unclear.any():
-        bound[unclear] = np.minimum(bound[unclear], form.design.left_out(s[unclear]) / (4 * ridge[unclear]))
-    return bound
+    total = np.zeros(form.batch)
+    if not form.ridge.any():
+        return total
+    for design, s, ridge in form.design.kernel_duals(form.spread(u), form.penalty, form.ridge):
+        ridge = np.where(ridge > 0, ridge, np.inf)
+        bound = np.square(np.abs(s) @ np.sqrt(design.left_over)) / (4 * ridge)
+        allowed = NEGLIGIBLE_TRUNCATION if s.shape[1] <= MAX_EXACT_TRUNCATION_ROWS else MAX_TRUNCATION
+        unclear = bound > allowed * scale
+        if unclear.any():
+            bound[unclear] = np.minimum(bound[unclear], design.left_out(s[unclear]) / (4 * ridge[unclear]))
+        total += bound
+    return total

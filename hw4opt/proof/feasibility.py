@@ -60,9 +60,8 @@ def _alone(form: Form, terms: tuple[TermRows, ...]) -> Form:
 
     Every column is penalised, so that an intercept stays finite; raw ones in units of their size.
     """
-    size = np.ones(form.matrix.shape[1])
-    if form.design.kernel is None:
-        size = np.where(form.column_square > EMPTY_COLUMN_SQUARE, form.column_square, 1.0)
+    raw = form.design.raw_columns & (form.column_square > EMPTY_COLUMN_SQUARE)
+    size = np.where(raw, form.column_square, 1.0)
     return Form(form.design, terms, 2 * size[None], form.matrix)
 
 

@@ -221,13 +221,12 @@ def _one_standard_error(state: SettingRuns) -> tuple[Tried, Score]:
 
 def _smoothness(problem: Problem, setting: Setting) -> float:
     """The sum of the logarithms of weights and of 1/gamma; other parameters do not count."""
-    return sum(
-        _smoother_side(problem, HyperparameterKey.parse(name)) * math.log(value) for name, value in setting.items()
-    )
+    return sum(_smoother_side(*problem.owner_of(name)) * math.log(value) for name, value in setting.items())
 
 
-def _smoother_side(problem: Problem, key: HyperparameterKey) -> float:
+def _smoother_side(problem: Problem, name: str) -> float:
     """1 where larger values are smoother, -1 where smaller ones are, 0 where neither is known."""
+    key = HyperparameterKey.parse(name)
     if key.is_gamma_of(problem.kernel):
         return -1.0
     return 1.0 if key.owner == RIDGE or any(key.is_weight_of(term) for term in problem.regularizers) else 0.0

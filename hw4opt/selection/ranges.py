@@ -29,6 +29,7 @@ def default_range(problem: Problem, name: str) -> tuple[float, float]:
     Columns of a linear design count from their mean where an intercept is free: the fit does not depend on their level.
     Raises `InputError` for what is searched only when its range is named.
     """
+    problem, name = problem.owner_of(name)
     if is_gamma(problem, name):
         return _gamma(problem, problem.gamma_column(name))
     slope, noise = _slope_and_noise(problem)
@@ -52,6 +53,7 @@ def default_range(problem: Problem, name: str) -> tuple[float, float]:
 
 def is_gamma(problem: Problem, name: str) -> bool:
     """Whether a hyper-parameter is the kernel's gamma, by either of its names (gamma, rbf.gamma)."""
+    problem, name = problem.owner_of(name)
     return HyperparameterKey.parse(name).is_gamma_of(problem.kernel)
 
 
@@ -60,6 +62,7 @@ def reach_of(problem: Problem, name: str, low: float, high: float) -> tuple[floa
     to a basis of about 500 in one column.
     """
     most = EXTENDED_RANGE_FACTOR
+    problem, name = problem.owner_of(name)
     if is_gamma(problem, name) and len(problem.design.base_x) > EXTENDED_RANGE_RANK:
         power = 2 if problem.kernel is None else problem.kernel.gamma_power
         most = (EXTENDED_RANGE_RANK / DEFAULT_RANGE_RANK) ** power

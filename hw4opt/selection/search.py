@@ -78,12 +78,10 @@ def coordinate_settings(search: str, axes: Sequence[Axis]) -> int:
 def _common_starts(axes: Sequence[Axis]) -> list[Setting]:
     """Settings whose hyper-parameters of one kind (gammas, ridges, weights of a term) all lie at one share of their
     ranges: a grid over the kinds."""
-    kinds = {axis.name: axis.key.parameter or axis.key.owner for axis in axes}
+    kinds = {axis.name: (axis.key.parameter or str(axis.key.owner)).partition(".")[0] for axis in axes}
     shares = (np.arange(START_POINTS) + 0.5) / START_POINTS
-    every = product({kind: shares.tolist() for kind in dict.fromkeys(map(str, kinds.values()))})
-    return [
-        {axis.name: axis.low * (axis.high / axis.low) ** one[str(kinds[axis.name])] for axis in axes} for one in every
-    ]
+    every = product({kind: shares.tolist() for kind in dict.fromkeys(kinds.values())})
+    return [{axis.name: axis.low * (axis.high / axis.low) ** one[kinds[axis.name]] for axis in axes} for one in every]
 
 
 def _refined(

@@ -70,9 +70,27 @@ class Levels:
             level = table.text(name)[row].strip()
             held = f"holds the level {shortened(level)!r}" if level else "is empty"
             raise InputError(f"column {name!r} {held} in row {row}; the levels fitted are {listed(self.levels)}", row)
+        return self._from_codes(codes)
+
+    def _from_codes(self, codes: np.ndarray) -> Array:
+        """From the place of each row's level, -1 in rows that do not count."""
         found = (codes[:, None] == np.arange(int(self.dropped), len(self.levels))).astype(float)
         found[codes < 0] = np.nan
         return found
+
+
+@dataclass(frozen=True)
+class Codes(Levels):
+    """A column of levels as one column of numbers: their places, from 0."""
+
+    kind: ClassVar[str] = "codes"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def _from_codes(self, codes: np.ndarray) -> Array:
+        return np.where(codes < 0, np.nan, codes)[:, None]
 
 
 def _levels(table: Table, name: str, here: np.ndarray) -> list[str]:
@@ -131,8 +149,8 @@ def _times(table: Table, name: str, here: np.ndarray) -> Times:
     return times
 
 
-Column = Numbers | Levels | Moments
-KINDS: Mapping[str, type[Column]] = {kind.kind: kind for kind in (Numbers, Levels, Moments)}
+Column = Numbers | Levels | Moments  # and codes, which are levels
+KINDS: Mapping[str, type[Column]] = {kind.kind: kind for kind in (Numbers, Levels, Codes, Moments)}
 
 
 @dataclass(frozen=True)
@@ -172,7 +190,7 @@ class Features:
 
 
 def _load(kind: str, **fields: Any) -> Column:
-    if kind == Levels.kind:
+    if kind in (Levels.kind, Codes.kind):
         fields["levels"] = tuple(fields["levels"])
     wanted = {"name": str, "levels": tuple, "first": int, "dates": bool, "zoned": bool, "dropped": bool}
     right = all(type(value) is wanted[key] for key, value in fields.items())

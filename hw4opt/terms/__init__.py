@@ -2,6 +2,7 @@
 
 from hw4opt.terms.acts import Acts, Coefficients, Differences, Slope, Values
 from hw4opt.terms.base import AUTO, Loss, Term
+from hw4opt.terms.component_terms import ComponentTerm, OnComponent, own_term
 from hw4opt.terms.everywhere import AtPoints, Shape, ShapeRows, functionals_of
 from hw4opt.terms.interval import Interval
 from hw4opt.terms.quadratic import PiecewiseQuadratic, Table
@@ -14,10 +15,12 @@ __all__ = [
     "Acts",
     "AtPoints",
     "Coefficients",
+    "ComponentTerm",
     "Differences",
     "Interval",
     "Likelihood",
     "Loss",
+    "OnComponent",
     "PiecewiseQuadratic",
     "Shape",
     "ShapeRows",
@@ -32,5 +35,6 @@ __all__ = [
     "functionals_of",
     "load",
     "names",
+    "own_term",
     "parameters",
 ]

@@ -6,71 +6,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar
 
 import numpy as np
 
 from hw4opt.errors import InputError, RefusedError
+from hw4opt.terms.points import FoldRows, Points
 from hw4opt.terms.row_map import RowMap, difference_coefficients
 from hw4opt.validation.arrays import Array
-
-
-class Points(Protocol):
-    """What the rows of a term depend on, as `Design` has it.
-
-    Functionals are counted: values at `base_x`, the slopes there by column, what was appended, the coefficients.
-    """
-
-    @property
-    def x(self) -> Array:
-        """The data rows (n, d)."""
-        ...
-
-    @property
-    def base_x(self) -> Array:
-        """The base points (N, d): distinct sorted x in one dimension, else the data rows."""
-        ...
-
-    @property
-    def row_of(self) -> np.ndarray | None:
-        """The base point of each data row; None: they are the same."""
-        ...
-
-    @property
-    def slopes(self) -> tuple[int, ...]:
-        """The columns whose slopes are functionals."""
-        ...
-
-    def first_row(self, acts: Acts) -> int:
-        """The first of the functionals that were appended for `acts`."""
-        ...
-
-    @property
-    def curve_rows(self) -> int:
-        """How many functionals there are of each curve."""
-        ...
-
-    @property
-    def has_coefficients(self) -> bool:
-        """Whether the design is linear in the columns."""
-        ...
-
-    @property
-    def polynomial_degree(self) -> int | None:
-        """The degree of the polynomials that the design's functions are, None where they are not."""
-        ...
-
-    @property
-    def spread(self) -> Array | None:
-        """The unit of each column, (d,), where they are standardized."""
-        ...
-
-
-class FoldRows(NamedTuple):
-    """The rows of all folds together, and which of them each fold has, (folds, rows); None: all."""
-
-    map: RowMap
-    has: Array | None
 
 
 class Acts(ABC):
@@ -112,6 +55,10 @@ class Acts(ABC):
     def fold_rows(self, points: Points, rows: RowMap, held_out: Sequence[np.ndarray]) -> FoldRows:
         """The rows of every fold, from those of all data, when the data rows in `held_out` leave."""
         return FoldRows(rows, None)
+
+    def base_rows(self, points: Points) -> slice:
+        """The functionals that are the values at the base points."""
+        return slice(len(points.base_x))
 
     def violation_unit(self, points: Points, rows: RowMap) -> Array | float:
         """What turns a row's violation into a change of f over the range of x, (rows,) or one number."""

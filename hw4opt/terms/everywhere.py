@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hw4opt.errors import InputError, shown
-from hw4opt.terms.acts import Acts, Points
+from hw4opt.terms.acts import Acts
+from hw4opt.terms.points import Points
 from hw4opt.terms.quadratic import PiecewiseQuadratic, Table
 from hw4opt.terms.row_map import RowMap
 from hw4opt.validation.arguments import is_finite

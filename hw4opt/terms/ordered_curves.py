@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hw4opt.terms.acts import Acts, FoldRows, Points, points_left
+from hw4opt.terms.acts import Acts, points_left
+from hw4opt.terms.points import FoldRows, Points
 from hw4opt.terms.quadratic import PiecewiseQuadratic, Table
 from hw4opt.terms.row_map import NEIGHBOURS, RowMap
 

@@ -26,6 +26,12 @@ class RowMap:
     index: np.ndarray | None = None
     coef: Array | None = None
 
+    def moved(self, by: int) -> RowMap:
+        """The same rows of base points that stand `by` places later."""
+        if self.index is not None:
+            return replace(self, index=self.index + by)
+        return replace(self, first=(self.first or 0) + by)
+
     def take(self, base: Array, low: int = 0, high: int | None = None) -> Array:
         """Rows low … high of S base, for base of shape (N,) or (N, r)."""
         high = self.count if high is None else high

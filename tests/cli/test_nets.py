@@ -110,6 +110,41 @@ def test_resume_overwrite_and_refusal(hw4nets, trained):
     assert len((trained / "history.csv").read_text().splitlines()) == 2
 
 
+def test_a_run_goes_on_to_no_more_epochs_where_its_schedule_ends(hw4nets, trained):
+    refused = hw4nets("train", "--out", "run", "--resume", "--epochs", "3", "-q")
+    assert (
+        refused.status == 2 and "(epochs 2, not 3): with the schedule triangular and a warm-up the steps" in refused.err
+    )
+    assert "--init starts a run with its weights" in refused.err
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_is_one_of_more_epochs(hw4nets):
+    constant = [*QUICK, "--schedule", "constant", "--warmup", "0", "--average", "none", "-q", "--out"]
+    assert hw4nets(*constant, "long", "--epochs", "4").status == hw4nets(*constant, "short").status == 0
+    assert hw4nets("train", "--out", "short", "--resume", "--epochs", "4", "-q").status == 0
+    one, other = (Path(name, "history.csv").read_text().splitlines() for name in ("long", "short"))
+    assert [line.split(",")[:4] for line in one] == [line.split(",")[:4] for line in other] and len(one) == 5
+    assert json.loads(Path("short/summary.json").read_text())["epochs"] == 4
+    assert hw4nets("train", "--out", "short", "--resume", "--epochs", "3", "-q").status == 2
+
+
+def test_a_run_starts_with_the_weights_of_another(hw4nets, trained):
+    done = hw4nets(
+        *QUICK, "--init", "run", "--out", "more", "--epochs", "1", "--lr", "1e-6", "--warmup", "0", "--json", "-"
+    )
+    before = json.loads((trained / "summary.json").read_text())["test_accuracy"]
+    assert done.status == 0 and done.json["test_accuracy"] == pytest.approx(before, abs=0.02)
+    assert f'init = "{trained.resolve()}"' in Path("more/config.toml").read_text()
+    for words, said in (
+        (["--init", "nosuch", "--out", "new"], "--init"),
+        (["--init", "run", "--out", "run", "--overwrite"], "--out run would overwrite --init"),
+    ):
+        refused = hw4nets(*QUICK, *words)
+        assert refused.status == 2 and said in refused.err and not Path("new").exists()
+    assert (trained / "last.pt").exists()
+
+
 def test_evaluate_tells_accuracies_and_confusions(hw4nets, trained):
     done = hw4nets("evaluate", "run", "--json", "-", "-q", "--plot", "c.png", "--save", "p.csv")
     summary = json.loads((trained / "summary.json").read_text())

@@ -15,7 +15,7 @@ pytest_plugins = ["nets_command"]
 VARY = ["search", "--net", "conv", "--data", "synthetic", "--out", "s", "--vary"]
 
 WRONG = [
-    (["tain"], "no command 'tain' (did you mean 'train'?); there are train, search, evaluate, plot, data, reproduce"),
+    (["tain"], "no command 'tain' (did you mean 'train'?); there are train, search, evaluate, predict, export, plot"),
     (["train", "--out", "r"], "which network? give --net logistic, hidden, conv, base or fast"),
     (
         ["train", "--net", "cnov", "--out", "r"],

@@ -21,12 +21,13 @@ ORDER = [
     "settings",
     "torchvision_import",
     "history",
+    "tensorboard_log",
     "config",
     "image_set",
     "pickled",
     "batches",
-    "images",
     "archives",
+    "images",
     "decode",
     "data",
     "augment",
@@ -39,12 +40,15 @@ ORDER = [
     "execution",
     "evaluation",
     "checkpoint",
+    "initial_weights",
     "run_state",
     "training",
     "recipes",
     "search_plan",
     "plotting",
     "runs",
+    "prediction",
+    "export",
     "study",
     "search",
     "assignment",
@@ -107,8 +111,8 @@ def test_public_names_are_pinned_and_there():
     networks = {net.__name__ for net in NETS.values()}
     assert set(hw4nets.__all__) - networks == {
         "NETS", "CheckpointError", "Config", "Data", "DataError", "DivergedError", "Evaluation", "History",
-        "InputError", "Net", "NetsError", "Recipe", "UnknownNameError", "Watch", "WriteError", "build", "evaluate",
-        "load", "net", "preset", "synthetic", "train",
+        "InputError", "Net", "NetsError", "Predictions", "Recipe", "UnknownNameError", "Watch", "WriteError", "build",
+        "evaluate", "load", "net", "predict", "preset", "synthetic", "train",
     }  # fmt: skip
     assert {"Base", "Conv", "Fast", "Hidden", "Logistic"} <= set(hw4nets.__all__)
     assert all(getattr(hw4nets, name) is not None for name in hw4nets.__all__) and hw4nets.__version__.count(".") == 2

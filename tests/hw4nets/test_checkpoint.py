@@ -342,3 +342,65 @@ def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path, small):
         train(model, small, config, tmp_path, Poison())
     state = load_checkpoint(tmp_path / LAST_FILE)
     assert len(state["history"]) == 2 and all(one.isfinite().all() for one in state["weights"].values())
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "muon"])
+def test_a_run_goes_on_to_more_epochs_as_if_it_had_them_from_the_start(tmp_path, small, optimizer):
+    config = replace(EVERYTHING, schedule="constant", warmup=0.0, average="none", optimizer=optimizer, epochs=2)
+    whole = train(build(SHAPE, 0), small, replace(config, epochs=4))
+    train(build(SHAPE, 0), small, config, tmp_path)
+    assert timeless(train(build(SHAPE, 0), small, replace(config, epochs=4), tmp_path)) == timeless(whole)
+    with pytest.raises(CheckpointError, match=r"of other settings \(epochs\)"):
+        train(build(SHAPE, 0), small, replace(config, epochs=3), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"schedule": "cosine", "warmup": 0.0}, "with the schedule cosine the steps depend on the number of epochs"),
+        ({"schedule": "constant"}, "with a warm-up the steps"),
+        ({"schedule": "constant", "warmup": 0.0, "average": "lookahead"}, "with lookahead the steps"),
+    ],
+    ids=str,
+)
+def test_a_run_whose_steps_depend_on_its_length_goes_on_to_no_more(tmp_path, small, change, said):
+    config = replace(EVERYTHING, epochs=1, **change)
+    train(build(SHAPE, 0), small, config, tmp_path)
+    with pytest.raises(CheckpointError, match=said):
+        train(build(SHAPE, 0), small, replace(config, epochs=2), tmp_path)
+
+
+def test_a_checkpoint_without_a_newer_setting_goes_on(tmp_path, small):
+    config = replace(EVERYTHING, epochs=2)
+    whole = train(build(SHAPE, 0), small, config, tmp_path)
+    state = load_checkpoint(tmp_path / LAST_FILE)
+    del state["config"]["init"]
+    save_checkpoint(tmp_path, state, best=False)
+    assert timeless(train(build(SHAPE, 0), small, config, tmp_path)) == timeless(whole)
+
+
+def test_weights_of_another_run_are_taken_and_what_does_not_fit_is_named(tmp_path, small):
+    config = replace(EVERYTHING, epochs=1, average="none", select="none")
+    train(build(SHAPE, 0), small, config, tmp_path / "old")
+    weights = load_checkpoint(tmp_path / "old" / LAST_FILE)["weights"]
+    still = replace(config, lr=1e-12, weight_decay=0.0, init=str(tmp_path / "old"), seed=3)
+    same = build(SHAPE, 3)
+    assert train(same, small, still).notes == ()
+    assert all(torch.allclose(same.get_parameter(name), weights[name]) for name, _ in same.named_parameters())
+    other = build(replace(SHAPE, N=14), 3)  # a last layer with fewer inputs
+    fresh = build(replace(SHAPE, N=14), 3).state_dict()
+    (note,) = train(other, small, still).notes
+    assert note.endswith("start anew: Linear 6 (weight 10×32, there 10×128)"), note
+    for name, weight in other.named_parameters():
+        assert torch.allclose(weight, fresh[name] if name.startswith("6.") else weights[name]), name
+
+
+def test_a_run_whose_weights_cannot_be_taken_is_refused(tmp_path, small):
+    with pytest.raises(InputError, match=r"`init` .*: there is no checkpoint .*; give the folder of a run"):
+        train(build(SHAPE, 0), small, replace(EVERYTHING, init=str(tmp_path)))
+    train(build(Logistic(), 0), small, replace(EVERYTHING, epochs=1), tmp_path / "other")
+    with pytest.raises(InputError, match="no layer of the network fits the weights of"):
+        train(build(replace(SHAPE, M=7), 0), small, replace(EVERYTHING, init=str(tmp_path / "other")))
+    save_checkpoint(tmp_path / "other", {"weights": {"0.weight": 3}}, best=False)
+    with pytest.raises(InputError, match=r"last\.pt holds no weights"):
+        train(build(SHAPE, 0), small, replace(EVERYTHING, init=str(tmp_path / "other")))

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from PIL import Image
 from cifar_files import write_images
 from hw4nets.data import load
 from hw4nets.errors import DataError
-from hw4nets.images import _decode
+from hw4nets.images import decode
 
+read = partial(decode, side=32)
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -40,22 +42,22 @@ def grey(rng):
 
 
 def test_16_bit_grey_is_read_as_its_upper_8_bits(grey):
-    found = _decode("a.png", png(16, 0, grey.astype(">u2").tobytes()))
+    found = read("a.png", png(16, 0, grey.astype(">u2").tobytes()))
     assert found.shape == (3, 32, 32) and all(np.array_equal(channel, grey >> 8) for channel in found)
 
 
 def test_16_bit_color_is_read_as_its_upper_8_bits(rng):
     color = rng.integers(0, 65536, (32, 32, 3), np.uint16)
-    assert np.array_equal(_decode("a.png", png(16, 2, color.astype(">u2").tobytes())), (color >> 8).transpose(2, 0, 1))
+    assert np.array_equal(read("a.png", png(16, 2, color.astype(">u2").tobytes())), (color >> 8).transpose(2, 0, 1))
 
 
 def test_other_kinds_are_read_as_pillow_turns_them_into_rgb(rng):
     color = Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8))
     for image in (color, color.convert("P"), color.convert("L"), color.convert("1")):
-        assert np.array_equal(_decode("a.png", packed(image)), np.asarray(image.convert("RGB")).transpose(2, 0, 1))
+        assert np.array_equal(read("a.png", packed(image)), np.asarray(image.convert("RGB")).transpose(2, 0, 1))
     for image in (color, color.convert("CMYK"), color.convert("L")):
         with Image.open(io.BytesIO(content := packed(image, "JPEG"))) as opened:
-            assert np.array_equal(_decode("a.jpg", content), np.asarray(opened.convert("RGB")).transpose(2, 0, 1))
+            assert np.array_equal(read("a.jpg", content), np.asarray(opened.convert("RGB")).transpose(2, 0, 1))
 
 
 LONG_TEXT = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(9 << 20)))
@@ -95,7 +97,7 @@ REFUSED = {
 def test_what_has_no_8_bit_rgb_of_its_own_is_refused_by_name(kind):
     make, said = REFUSED[kind]
     with pytest.raises(DataError, match=r"a\.png") as caught:
-        _decode("a.png", make())
+        read("a.png", make())
     assert said in str(caught.value)
 
 
@@ -114,6 +116,6 @@ def test_any_damage_is_a_sentence_or_an_image(rng):
             for place in rng.integers(0, len(content), 3):
                 spoiled[place] = rng.integers(256)
             try:
-                assert _decode("a.png", bytes(spoiled)).shape == (3, 32, 32)
+                assert read("a.png", bytes(spoiled)).shape == (3, 32, 32)
             except DataError as error:
                 assert str(error).startswith("a.png ")

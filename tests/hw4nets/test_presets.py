@@ -51,7 +51,7 @@ def test_names_of_options_are_of_a_network_or_of_training():
         ('net = "conv"\nlr = 0.3', r"has lr; it belongs into \[shape\] or \[train\]; known are net"),
         (
             'net = "conv"\n[training]\nlr = 0.3',
-            r"has training; known are net, data, pixels, data_sha256, note, \[shape\] and \[train\]",
+            r"has training; known are net, .*, note, image_side, classes, \[shape\] and \[train\]",
         ),
         ('net = "conv"\n[train]\nlearning = 1', "no option of training 'learning'"),
         ('net = "conv"\n[train]\nlr = "x"', "lr is 'x'; it must be a number"),

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -156,6 +158,17 @@ def test_another_search_in_the_folder_is_refused(tmp_path, small):
     search(Plan(RECIPE, SPACE, 1), small, tmp_path)
     with pytest.raises(InputError, match="holds a search with other settings or images"):
         search(Plan(RECIPE, {"lr": SPACE["lr"]}, 1), small, tmp_path)
+
+
+def test_a_study_without_a_newer_setting_goes_on(tmp_path, small):
+    search(Plan(RECIPE, SPACE, 1), small, tmp_path)
+    with closing(sqlite3.connect(tmp_path / STUDY_FILE)) as base, base:
+        (text,) = base.execute("select value_json from study_user_attributes where key = 'about'").fetchone()
+        about = json.loads(json.loads(text))
+        del about["recipe"]["train"]["init"]
+        older = json.dumps(json.dumps(about, sort_keys=True))
+        base.execute("update study_user_attributes set value_json = ? where key = 'about'", (older,))
+    assert len(search(Plan(RECIPE, SPACE, 1), small, tmp_path).trials) == 1
 
 
 def test_one_process_at_a_time_searches_in_a_folder(tmp_path, small):

@@ -14,7 +14,10 @@ import hw4opt
 ROOT = Path(__file__).resolve().parents[2]
 NAMED_TERMS = ("losses", "regularizers", "constraints")
 NOT_IN_FOLDERS = {
+    "Additive",
+    "Categorical",
     "Certificate",
+    "Component",
     "Hw4Error",
     "InputError",
     "ModelFileError",

@@ -16,18 +16,23 @@ NETS_COMMANDS = {
     "train": "Train a network; curves, checkpoints and figures in one folder.",
     "search": "Choose hyper-parameters on held-out training images.",
     "evaluate": "Accuracy, confusions and worst mistakes of a trained network.",
+    "predict": "The classes of images without labels, by a trained network.",
+    "export": "A trained network as an ONNX file.",
     "plot": "Compare runs: a table, and their curves in one figure.",
     "data": "Download, verify and show the images.",
     "reproduce": "Part 3 of the assignment, every figure and number.",
 }
 NETS_EPILOG = """\b
-Exit status: 0 finished · 1 the loss diverged, or a file could not be written
+Exit status: 0 finished · 1 the loss diverged, an image could not be read, or a file not written
              2 wrong input or usage · 130 interrupted
 Completion: eval "$(_HW4NETS_COMPLETE=bash_source hw4nets)"
             (zsh: zsh_source, fish: fish_source)"""
 PROGRAM = "hw4nets"
-EXTRA = ("torch", "torchvision", "matplotlib", "optuna", "tomli_w", "PIL")
-NOT_INSTALLED = "{} is not installed; it comes with the extra: pip install 'hw4opt[nets]'"
+EXTRAS = {  # package → the extra that brings it
+    **dict.fromkeys(("torch", "torchvision", "matplotlib", "optuna", "tomli_w", "PIL"), "nets"),
+    "tensorboard": "tensorboard",
+    **dict.fromkeys(("onnx", "onnxscript", "onnxruntime"), "onnx"),
+}
 
 
 class NetsCommands(Commands):
@@ -60,9 +65,13 @@ def app() -> None:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; gives the exit status."""
     if find_spec("torch") is None:
-        say(PROGRAM, NOT_INSTALLED.format("torch"))
+        say(PROGRAM, _not_installed("torch"))
         return Exit.WRONG
     return run(app, PROGRAM, words, _judge)
+
+
+def _not_installed(package: str) -> str:
+    return f"{package} is not installed; it comes with the extra: pip install 'hw4opt[{EXTRAS[package]}]'"
 
 
 def _judge(error: Exception) -> tuple[str, Exit] | None:
@@ -75,8 +84,8 @@ def _judge(error: Exception) -> tuple[str, Exit] | None:
     if isinstance(error, NetsError):
         return str(error), Exit.WRONG if isinstance(error, InputError | CheckpointError) else Exit.UNPROVEN
     missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    if missing in EXTRA:
-        return NOT_INSTALLED.format(missing), Exit.WRONG
+    if missing in EXTRAS:
+        return _not_installed(missing), Exit.WRONG
     return None
 
 

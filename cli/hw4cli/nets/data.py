@@ -14,6 +14,7 @@ from hw4cli.nets.outputs import check_outputs, figure_line, recorded, save_plot,
 from hw4cli.nets.progress import load_shown, source_path
 from hw4nets.data import Data
 from hw4nets.files import cache_folder, write_with
+from hw4nets.image_set import CLASSES
 
 
 @click.command("data")
@@ -34,29 +35,35 @@ def command(data: str | None, seed: int, **given: Any) -> int:
             save_plot(writing, plot_images(images))
         if writing.save is not None:
             write_with(writing.save, lambda temporary: _save(images, temporary))
-    counts = [np.bincount(part.labels, minlength=len(images.classes)) for part in (images.train, images.test)]
+    sets = {"training": images.train, "validation": images.validation, "test": images.test}
+    counts = {
+        name: np.bincount(part.labels, minlength=len(images.classes)) for name, part in sets.items() if part is not None
+    }
     record = {
         "status": "certified",
         "message": "the images are whole",
         "pixels": images.pixels,
         "source": images.source,
     }
-    record |= {"classes": images.classes, "train": counts[0], "test": counts[1], "cache": str(cache_folder())}
+    record |= {"classes": images.classes, "train": counts["training"], "test": counts["test"]}
+    record |= {"validation": counts.get("validation"), "image_side": images.side, "notes": images.notes}
+    record |= {"cache": str(cache_folder())}
     write_json(writing, seed, images.sha256, record)
-    rows = [(name, str(counts[0][place]), str(counts[1][place])) for place, name in enumerate(images.classes)]
-    rows.append(("all", str(counts[0].sum()), str(counts[1].sum())))
+    rows = [(name, *(str(each[place]) for each in counts.values())) for place, name in enumerate(images.classes)]
+    rows.append(("all", *(str(each.sum()) for each in counts.values())))
     last = [
         f"pixels {images.pixels}; sha256 {images.sha256}",
         f"cache {cache_folder()}",
         *figure_line(writing, "images.png"),
     ]
-    show(writing, f"CIFAR-10 from {images.source}", ("class", "training", "test"), rows, last)
+    what = "CIFAR-10" if images.classes == CLASSES else f"{len(images.classes)} classes"
+    show(writing, f"{what} from {images.source}, {images.side}×{images.side}", ("class", *counts), rows, last)
     return Exit.CERTIFIED
 
 
 def _save(images: Data, path: Path) -> None:
-    train, test = images.train, images.test
+    sets = {"train": images.train, "test": images.test}
+    sets |= {"validation": images.validation} if images.validation is not None else {}
     with path.open("wb") as file:
-        np.savez(
-            file, train_pixels=train.pixels, train_labels=train.labels, test_pixels=test.pixels, test_labels=test.labels
-        )
+        arrays = {f"{name}_{kind}": getattr(part, kind) for name, part in sets.items() for kind in ("pixels", "labels")}
+        np.savez(file, **arrays)

@@ -17,8 +17,7 @@ from hw4nets.data import Data
 from hw4nets.errors import InputError
 from hw4nets.evaluation import Evaluation, evaluate
 from hw4nets.files import write_text
-from hw4nets.recipes import read_recipe, read_toml
-from hw4nets.runs import CONFIG, load_model
+from hw4nets.runs import check_images, load_model, read_run, run_classes
 
 MISTAKES_IN_JSON = 10
 
@@ -41,13 +40,15 @@ def command(run: str, checkpoint: str, device: str, seed: int, data: str | None,
     """
     writing = take(Writing, given)
     folder = Path(run)
-    if not (folder / CONFIG).exists():
-        raise InputError(f"{run} is no run: it has no {CONFIG}; give the folder that train wrote")
-    recipe, kept = read_recipe(folder / CONFIG), read_toml(folder / CONFIG)
+    recipe, kept = read_run(folder)
     check_outputs(writing, {"the data": source_path(named_source(data, kept))}, runs=[run])
     with recorded(writing, seed):
         model, execution = load_model(folder / f"{checkpoint}.pt", recipe, device)
     images = load_named(data, kept, writing, seed)
+    check_images(recipe, images)
+    if (known := run_classes(kept)) != images.classes:
+        names = ", ".join(sorted(set(known) ^ set(images.classes)))
+        raise InputError(f"{run} and {images.title} have classes of other names: {names}; give other --data")
     with recorded(writing, seed, images.sha256):
         found = evaluate(model, images, execution, recipe.config.input_scale)
         title = f"{recipe.shape.name}, {percent(found.accuracy)} of the test images right, pixels {images.pixels}"

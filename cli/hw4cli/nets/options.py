@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +72,8 @@ def _setting(item: dataclasses.Field[Any], owners: str) -> Option:
         return click.option(f"--{name}/--no-{name}", item.name, default=None, help=text)
     choices = item.metadata["choices"]
     kind = type(item.default)
-    metavar = "|".join(choices) or {int: "N", float: "X", tuple: "N,N…"}.get(kind, "WORDS")
+    kinds = {int: "N", float: "X", tuple: "N,N…"}
+    metavar = item.metadata["metavar"] or "|".join(choices) or kinds.get(kind, "WORDS")
     return click.option(
         f"--{name}",
         item.name,
@@ -108,7 +110,8 @@ IMAGES = click.option(
     "--data",
     metavar="official|PATH|synthetic",
     shell_complete=_complete(["official", "synthetic"]),
-    help="CIFAR-10 to download; a folder or archive with its batches or with train/CLASS/*.jpg; or built-in images.",
+    help="CIFAR-10 to download; a folder or archive with its batches, or with train/CLASS/*.jpg of classes of your own;"
+    " or built-in images.",
 )
 PLOT = click.option("--plot", metavar="PATH", help="Write a figure: .png, .pdf, .svg, .jpg or .webp.")
 SEED = click.option("--seed", type=whole(0), default=0, metavar="S", help="Noted in the JSON; nothing is drawn here.")
@@ -119,7 +122,8 @@ REPORTING = (JSON, QUIET, verbose_option("hw4nets"), version_option("hw4nets"))
 def settings_given(given: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that were given, lists of numbers read."""
     items = {item.name: item for record in (*NETS.values(), Config) for item in settings_of(record)}
-    return {name: _read(items[name], value) for name, value in given.items() if name in items and value is not None}
+    found = {name: _read(items[name], value) for name, value in given.items() if name in items and value is not None}
+    return found | ({"init": os.path.realpath(found["init"])} if found.get("init") else {})
 
 
 def _read(item: dataclasses.Field[Any], value: Any) -> Any:

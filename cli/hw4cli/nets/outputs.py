@@ -14,7 +14,7 @@ from hw4cli.nets.options import Writing
 from hw4cli.output_paths import STDOUT, Files, check_figure, check_files, inputs, named_files, outputs
 from hw4cli.text_table import TextTable
 from hw4cli.texts import printable
-from hw4nets.errors import DivergedError, WriteError, out_of_memory
+from hw4nets.errors import DivergedError, ExportError, WriteError, out_of_memory
 from hw4nets.files import write_text
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def recorded(writing: Writing, seed: int, sha256: str | None = None) -> Iterator
         yield
     except Exception as error:
         no_memory = out_of_memory(error)
-        if no_memory or isinstance(error, DivergedError | WriteError):
+        if no_memory or isinstance(error, DivergedError | ExportError | WriteError):
             status = "inaccurate" if isinstance(error, DivergedError) else "uncertified"
             record = {"status": status, "message": LITTLE_MEMORY}
             if not no_memory:

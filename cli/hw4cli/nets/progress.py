@@ -21,7 +21,10 @@ def load_shown(source: str, writing: Writing, seed: int) -> Data:
     """The images, with a bar while they are decoded."""
     name = source if source_path(source) is None else Path(source).name
     with recorded(writing, seed), Bar(f"reading {name}", writing.quiet) as bar:
-        return load(source, bar.count)
+        images = load(source, bar.count)
+    for sentence in images.notes:
+        warn(sentence)
+    return images
 
 
 def named_source(data: str | None, kept: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,13 @@ from hw4cli.nets.options import (
 )
 from hw4cli.nets.outputs import PROGRAM, check_outputs, figure_line, percent, recorded, save_plot, show, write_json
 from hw4cli.nets.progress import load_named, named_source, source_path
-from hw4cli.nets.train import chosen_recipe
+from hw4cli.nets.train import chosen_recipe, largest_side, recipe_of_images
 from hw4cli.output_paths import Files, named_files
 from hw4cli.progress import Bar
 from hw4nets.errors import InputError, UnknownNameError
 from hw4nets.execution import check_machine
 from hw4nets.files import write_text
+from hw4nets.initial_weights import read_init
 from hw4nets.process import keep_freed_memory
 from hw4nets.recipes import Recipe, read_toml
 from hw4nets.search import BEST_RECIPE_FILE, STUDY_FILE, STUDY_FILES, search
@@ -83,13 +85,18 @@ def command(
     settings = {} if chosen.config is None else read_toml(chosen.config)
     read = {f"--config {chosen.config}": chosen.config, "the data": source_path(named_source(data, settings))}
     check_outputs(writing, read, Files(f"--out {out}", out, named_files(STUDY_FILES)))
-    recipe = chosen_recipe(chosen, changes)
+    largest = largest_side(named_source(data, settings))
+    recipe = chosen_recipe(chosen, changes, largest)
     check_machine(recipe.config)
+    if recipe.config.init:
+        read_init(recipe.config.init)
     keep_freed_memory()
     plan = Plan(recipe, _space(recipe, vary, changes), trials, sampler, recipe.config.seed)
     if (Path(out) / STUDY_FILE).exists() and not resume:
         raise InputError(f"{out} holds a search; give --resume to go on, or another --out")
     images = load_named(data, settings, writing, plan.seed)
+    recipe = recipe_of_images(recipe, images, chosen.config is None and "chosen_on" not in changes)
+    plan = replace(plan, recipe=recipe, space=_space(recipe, vary, changes))
     with recorded(writing, plan.seed, images.sha256):
         try:
             with Bar(f"searching {recipe.shape.name}", writing.quiet) as bar:
@@ -106,7 +113,7 @@ def command(
         "importances": found.importances,
     }
     write_json(writing, plan.seed, images.sha256, record | {"trials": [vars(trial) for trial in found.trials]})
-    go_on, whole = "" if resume else " --resume", chosen_recipe(chosen, {}).config.epochs
+    go_on, whole = "" if resume else " --resume", chosen_recipe(chosen, {}, largest).config.epochs
     epochs = f" --epochs {whole}" if whole != recipe.config.epochs else ""  # best.toml has those of a trial
     last = [
         f"To train with the best: hw4nets train --config {out}/{BEST_RECIPE_FILE}{epochs} --out RUN",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +31,14 @@ from hw4nets.checkpoint import write_tensors
 from hw4nets.data import Data
 from hw4nets.errors import InputError
 from hw4nets.execution import check_machine
+from hw4nets.history import Watch
+from hw4nets.image_set import CLASSES, IMAGE_SIDE, IMAGE_SIDES
+from hw4nets.initial_weights import read_init
 from hw4nets.models import NETS, net
 from hw4nets.process import keep_freed_memory
 from hw4nets.recipes import DEFAULT_PRESET, Recipe, preset, read_recipe, read_toml
 from hw4nets.runs import CONFIG, Outcome, open_run, run
+from hw4nets.tensorboard_log import TensorBoardLog
 
 SUMMARY_SHOWN = (
     "parameters",
@@ -51,13 +57,20 @@ SUMMARY_SHOWN = (
 @click.option("--out", required=True, metavar="RUN", help="The run's folder; made if absent.")
 @click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint, with its own settings.")
 @click.option("--overwrite", is_flag=True, help="Start again in a folder that holds a run.")
+@click.option(
+    "--log",
+    type=click.Choice(["tensorboard"]),
+    help="Write the epochs as events of TensorBoard, too, into RUN/tensorboard.",
+)
 @options(RECIPE_SETTINGS, PLOT, RESULT_FILE, REPORTING)
-def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: Any) -> int:
+def command(out: str, data: str | None, resume: bool, overwrite: bool, log: str | None, **given: Any) -> int:
     """Train a network: config, history, summary, figures and checkpoints in one folder.
 
     What no option says, the images too, comes from --config, else from the preset. What a file leaves out is as in
     hw4nets.Config.
     """
+    if log is not None:
+        import_module("torch.utils.tensorboard")  # where tensorboard is absent nothing is begun
     if resume and overwrite:
         raise InputError("--resume goes on and --overwrite starts over; give one of them")
     writing, chosen, changes = take(Writing, given), take(RecipeSources, given), settings_given(given)
@@ -65,21 +78,29 @@ def command(out: str, data: str | None, resume: bool, overwrite: bool, **given: 
     source = kept or ({} if chosen.config is None else read_toml(chosen.config))
     read = {f"--config {chosen.config}": chosen.config, "the data": source_path(named_source(data, source))}
     read |= {"the run's settings": str(Path(out) / CONFIG)} if kept else {}
+    read |= {f"--init {changes['init']}": changes["init"]} if changes.get("init") else {}
     check_outputs(writing, read, run_files(f"--out {out}", out, kept=[CONFIG] if kept else []))
-    recipe = kept_recipe(Path(out), chosen, changes) if kept else chosen_recipe(chosen, changes)
+    largest = largest_side(named_source(data, source))
+    recipe = kept_recipe(Path(out), chosen, changes) if kept else chosen_recipe(chosen, changes, largest)
     check_machine(recipe.config)
+    if recipe.config.init and not kept:
+        read_init(recipe.config.init)
     keep_freed_memory()
     images = load_named(data, source, writing, recipe.config.seed)
+    recipe = recipe_of_images(recipe, images, chosen.config is None and not kept and "chosen_on" not in changes)
     with recorded(writing, recipe.config.seed, images.sha256):
         folder = open_run(out, recipe, images, resume, overwrite)
-        return train(folder, recipe, images, writing)
+        return train(folder, recipe, images, writing, log is not None)
 
 
-def train(folder: Path, recipe: Recipe, data: Data, writing: Writing) -> int:
+def train(folder: Path, recipe: Recipe, data: Data, writing: Writing, tensorboard: bool) -> int:
     """The exit status: 0 finished, 130 interrupted."""
     try:
-        with Bar(f"training {recipe.shape.name}", writing.quiet) as bar:
-            outcome = run(folder, recipe, data, EpochTable(bar, writing))
+        with Bar(f"training {recipe.shape.name}", writing.quiet) as bar, ExitStack() as logs:
+            watch: Watch = EpochTable(bar, writing)
+            if tensorboard:
+                watch = logs.enter_context(TensorBoardLog(folder, watch))
+            outcome = run(folder, recipe, data, watch)
     except KeyboardInterrupt:
         say(
             PROGRAM,
@@ -90,8 +111,19 @@ def train(folder: Path, recipe: Recipe, data: Data, writing: Writing) -> int:
     return Exit.CERTIFIED
 
 
-def chosen_recipe(chosen: RecipeSources, changes: Mapping[str, Any]) -> Recipe:
-    """From a file, or from a preset; then what the options change."""
+def largest_side(source: str) -> int:
+    """The side of the images, or the largest that it can have: sizes that do not fit that one are refused at once."""
+    return IMAGE_SIDE if source_path(source) is None else IMAGE_SIDES[1]
+
+
+def recipe_of_images(recipe: Recipe, images: Data, of_preset: bool) -> Recipe:
+    """The recipe for these images. Presets were chosen on CIFAR-10: for other classes, on no image of theirs."""
+    fitted = recipe.of_images(images.side, len(images.classes))
+    return fitted.changed({"chosen_on": "none"}) if of_preset and images.classes != CLASSES else fitted
+
+
+def chosen_recipe(chosen: RecipeSources, changes: Mapping[str, Any], side: int) -> Recipe:
+    """From a file, or from a preset; then what the options change, for images of a side."""
     if chosen.config is not None and chosen.preset is not None:
         raise InputError("--config and --preset both give settings; leave one out")
     if chosen.net is not None:
@@ -105,7 +137,7 @@ def chosen_recipe(chosen: RecipeSources, changes: Mapping[str, Any]) -> Recipe:
         raise InputError(f"which network? give --net {', '.join(names)} or {last}, or --config TOML")
     else:
         recipe = preset(chosen.preset or DEFAULT_PRESET, chosen.net)
-    return recipe.changed(changes)
+    return recipe.of_images(side, recipe.shape.class_count).changed(changes)
 
 
 def kept_recipe(folder: Path, chosen: RecipeSources, changes: Mapping[str, Any]) -> Recipe:
@@ -117,7 +149,8 @@ def kept_recipe(folder: Path, chosen: RecipeSources, changes: Mapping[str, Any])
                 f"{folder} is a run of {recipe.shape.name}, not {chosen.net}; leave --net out, or give another --out"
             )
         return recipe.changed(changes)
-    return chosen_recipe(RecipeSources(chosen.net or recipe.shape.name, chosen.preset, chosen.config), changes)
+    sources = RecipeSources(chosen.net or recipe.shape.name, chosen.preset, chosen.config)
+    return chosen_recipe(sources, changes, recipe.shape.image_side)
 
 
 def _write(folder: Path, recipe: Recipe, data: Data, outcome: Outcome, writing: Writing) -> None:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
 
 from hw4cli.opt import poisson_options
 from hw4cli.opt.columns import LARGEST_VALUE, DataColumns, Roles, read_columns
-from hw4cli.opt.gamma_option import ColumnGammas
+from hw4cli.opt.components import SumOfComponents, is_sum, named_columns, sum_of_components
+from hw4cli.opt.gamma_option import NamedGammas
 from hw4cli.opt.option_syntax import kernel_of
 from hw4cli.opt.options import ProblemOptions
-from hw4opt import InputError, Poisson, Problem, UnknownNameError
+from hw4opt import Additive, InputError, Poisson, Problem, UnknownNameError
 from hw4opt.datasets import step_data, step_function
+from hw4opt.design import Sum
 from hw4opt.errors import listed
 from hw4opt.kernels import Kernel
 from hw4opt.problem import ColumnNames
@@ -70,7 +71,7 @@ class BuiltProblem:
 class _Terms:
     """The terms that the options name; constraints are unresolved, because they may name columns of the table."""
 
-    kernel: Kernel | None
+    kernel: Kernel | Additive | None
     loss: Loss
     regularizers: tuple[Term, ...]
     constraints: tuple[Spec, ...]
@@ -83,15 +84,21 @@ def build_problem(options: ProblemOptions, groups: str | None = None, table: Tab
 
     table    the data, where they were read before; `options.data` then only names them
     """
-    terms = _terms(options)
+    more, levels = list[str](), set[str]()
+    if sums := is_sum(options):
+        options, more, levels = named_columns(options)
+    terms = _terms(options, sums)
     table = read_data(options) if table is None else table
     roles = Roles(options.x, options.y, options.weights, options.offset, options.exposure, groups)
-    columns = read_columns(table, options, roles, drop_first=terms.kernel is None and options.intercept)
+    drop_first = terms.kernel is None and options.intercept
+    columns = read_columns(table, options, roles, drop_first, more=more, levels=levels)
+    if sums:
+        terms = _with_components(terms, sum_of_components(options, columns.features.names))
     names, used = columns.features.names, columns.used
     for name, column in zip(names, columns.of_used(columns.x).T, strict=True):
         _check_size(name, column)
     _check_size(options.y, columns.of_used(columns.y))
-    if terms.kernel is not None:
+    if isinstance(terms.kernel, Kernel):
         _check_varies(columns.of_used(columns.x), names)
     notes = (
         poisson_options.check_counts(columns.y, options.y, terms.loss, used, "--loss poisson:truncated=1")
@@ -123,8 +130,8 @@ def build_problem(options: ProblemOptions, groups: str | None = None, table: Tab
     labels = None if groups is None else columns.without_dropped(table.labels(groups, used))
     return BuiltProblem(
         problem,
-        (*gammas, *terms.free) if options.gamma == ColumnGammas() else terms.free,
-        terms.given if options.gamma == ColumnGammas() else terms.given.union(gammas),
+        (*gammas, *terms.free) if options.gamma == NamedGammas() else terms.free,
+        terms.given if options.gamma == NamedGammas() else terms.given.union(gammas),
         columns,
         options.y,
         offset,
@@ -141,8 +148,18 @@ def _automatic(loss: Loss, problem: Problem) -> dict[str, float]:
     }
 
 
-def _terms(options: ProblemOptions) -> _Terms:
-    """The terms by name and parameters, checked before any file is read."""
+def _with_components(terms: _Terms, found: SumOfComponents) -> _Terms:
+    """The terms, with a sum for the kernel."""
+    return replace(
+        terms, kernel=found.kernel, constraints=found.constraints, free=found.free, given=terms.given | found.given
+    )
+
+
+def _terms(options: ProblemOptions, sums: bool) -> _Terms:
+    """The terms by name and parameters, checked before any file is read; of a sum, the loss alone."""
+    if sums:
+        loss = poisson_options.loss_spec(parse_spec("--loss", options.loss), options)
+        return _Terms(None, cast(Loss, term_of("loss", "--loss", loss)), (), (), (), _given([loss], None))
     linear = options.design == "linear"
     for name, value in (("kernel", options.kernel), ("gamma", options.gamma)):
         if linear and value is not None:
@@ -166,15 +183,15 @@ def _terms(options: ProblemOptions) -> _Terms:
     )
 
 
-def _one_gamma(gamma: float | ColumnGammas | None) -> float | None:
-    return None if isinstance(gamma, ColumnGammas) else gamma
+def _one_gamma(gamma: float | NamedGammas | None) -> float | None:
+    return None if isinstance(gamma, NamedGammas) else gamma
 
 
 def _with_gammas(
-    kernel: Kernel | None, gamma: float | ColumnGammas | None, names: Sequence[str]
-) -> tuple[Kernel | None, tuple[str, ...]]:
+    kernel: Kernel | Additive | None, gamma: float | NamedGammas | None, names: Sequence[str]
+) -> tuple[Kernel | Additive | None, tuple[str, ...]]:
     """The kernel with a gamma for each column, if that is asked for, and the names of these hyper-parameters."""
-    if kernel is None or not isinstance(gamma, ColumnGammas):
+    if not isinstance(kernel, Kernel) or not isinstance(gamma, NamedGammas):
         return kernel, ()
     given = dict(gamma.given) or dict.fromkeys(names, 1.0)
     for name in given:
@@ -182,11 +199,11 @@ def _with_gammas(
             raise UnknownNameError("x column", name, names)
     if missing := [name for name in names if name not in given]:
         raise InputError(f"--gamma {gamma}: {listed(missing)} has no gamma; give one for each of {listed(names)}")
-    kernel = dataclasses.replace(kernel, gamma=tuple(given[name] for name in names))
+    kernel = replace(kernel, gamma=tuple(given[name] for name in names))
     return kernel, tuple(map(column_key, names)) if kernel.gammas else (GAMMA,)
 
 
-def _given(specs: Sequence[Spec], gamma: float | ColumnGammas | None) -> frozenset[str]:
+def _given(specs: Sequence[Spec], gamma: float | NamedGammas | None) -> frozenset[str]:
     """The names of the hyper-parameters and parameters that were given."""
     names = {spec.name if key == "weight" else f"{spec.name}.{key}" for spec in specs for key in spec.parameters}
     return frozenset(names if _one_gamma(gamma) is None else names | {GAMMA})
@@ -255,7 +272,9 @@ def _coefficient_warnings(problem: Problem) -> Iterator[str]:
 
 
 def _spread_warnings(problem: Problem, names: Sequence[str]) -> tuple[str, ...]:
-    if problem.kernel is None or problem.kernel.gammas or problem.standardize or len(names) < 2:
+    if problem.kernel is None or isinstance(problem.kernel, Sum) or problem.kernel.gammas:
+        return ()
+    if problem.standardize or len(names) < 2:
         return ()
     spreads = dict(zip(names, problem.active_x.std(axis=0).tolist(), strict=True))
     varying = {name: spread for name, spread in spreads.items() if spread > 0}

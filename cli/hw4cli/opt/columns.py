@@ -14,7 +14,7 @@ from hw4cli.opt.unused_columns import column_kind, unused_column_warnings
 from hw4opt import InputError
 from hw4opt.errors import listed
 from hw4opt.tables import Table
-from hw4opt.tables.features import Column, Features, Levels, Moments, Numbers
+from hw4opt.tables.features import Codes, Column, Features, Levels, Moments, Numbers
 from hw4opt.tables.table import DECIMAL_COMMA, repeated
 from hw4opt.terms.base import Array
 
@@ -84,7 +84,11 @@ class DataColumns:
         names = (
             [name for name in ("x", "y", "fitted", "mean", "responsibilities") if name in record] if blank.any() else []
         )
-        return {**record, **{name: _with_nan(record[name], blank) for name in names}}
+        found = {**record, **{name: _with_nan(record[name], blank) for name in names}}
+        for component in found.get("components", []) if names else []:
+            if "fitted" in component:
+                component["fitted"] = _with_nan(component["fitted"], blank)
+        return found
 
     def context(self) -> dict[str, Any]:
         """What a model file holds, so that new rows are read in the same way."""
@@ -108,16 +112,20 @@ def read_columns(
     drop_first: bool,
     candidates: Sequence[str] | None = None,
     allow_no_features: bool = False,
+    more: Sequence[str] = (),
+    levels: Collection[str] = (),
 ) -> DataColumns:
     """Read the columns in their roles. Raises `InputError`.
 
     drop_first       leave out the first level of a column of text, for the intercept
     candidates       columns that may become features without --x; None: all of them
     allow_no_features    accept a table without any feature
+    more             columns that become features beside those of --x
+    levels           those that hold levels, which become one column of their places
     """
     for name in (*roles.taken, *table_options.categorical):
         table.column(name)
-    names, warnings = _named_features(table, table_options, roles), []
+    names, warnings = _named_features(table, table_options, roles, more), []
     if roles.x is None:
         named = {*names, *roles.taken}
         kinds = {name: column_kind(table, name) for name in candidates or table.names if name not in named}
@@ -127,7 +135,7 @@ def read_columns(
             _refuse_no_features(table, roles, kinds)
     weights = None if roles.weights is None else table.floats(roles.weights)
     used = np.ones(len(table), dtype=bool) if weights is None else ~(weights == 0)
-    texts = {*table_options.categorical, *([] if roles.groups is None else [roles.groups])}
+    texts = {*table_options.categorical, *levels, *([] if roles.groups is None else [roles.groups])}
     gaps = missing_cells(table, texts, [*names, *roles.taken])
     dropped = used & np.logical_or.reduce(list(gaps.values()))
     if dropped.any() and table_options.missing == "refuse":
@@ -142,7 +150,14 @@ def read_columns(
         warnings.append(f"{sentence}; row numbers in messages on the fit count the remaining rows")
     if weights is not None:
         weights = _weights(table, str(roles.weights), used | (weights == 0))
-    features = Features(tuple(_column(table, name, used, table_options, drop_first) for name in names))
+    features = Features(
+        tuple(
+            Codes.of(table, name, used, dropped=False)
+            if name in levels
+            else _column(table, name, used, table_options, drop_first)
+            for name in names
+        )
+    )
     target = _plain_column(table, roles.y, used)
     if (twice := repeated(features.names)) is not None:
         raise InputError(f"two features are named {twice!r}; rename a column")
@@ -157,11 +172,14 @@ def read_columns(
     return DataColumns(table, features, target, x, y, weights, used, dropped, blank, tuple(warnings))
 
 
-def _named_features(table: Table, table_options: TableOptions, roles: Roles) -> list[str]:
-    """The feature columns that --x and --categorical name."""
+def _named_features(table: Table, table_options: TableOptions, roles: Roles, more: Sequence[str]) -> list[str]:
+    """The feature columns that --x, --categorical and --component name."""
     taken = roles.taken
-    if (other := next((name for name in table_options.categorical if name in taken), None)) is not None:
-        raise InputError(f"column {other!r} is both --categorical and {taken[other]}")
+    for option, columns in (("--categorical", table_options.categorical), ("--component", more)):
+        for name in columns:
+            table.column(name)
+            if name in taken:
+                raise InputError(f"column {name!r} is both {option} and {taken[name]}")
     names = [] if roles.x is None else [name.strip() for name in roles.x.split(",")]
     for name in names:
         table.column(name)
@@ -169,7 +187,7 @@ def _named_features(table: Table, table_options: TableOptions, roles: Roles) -> 
             raise InputError(f"column {name!r} is both x and {taken[name]}")
     if (twice := repeated(names)) is not None:
         raise InputError(f"--x names the column {twice!r} twice")
-    return list(dict.fromkeys([*names, *table_options.categorical]))
+    return list(dict.fromkeys([*names, *table_options.categorical, *more]))
 
 
 def _default_features(table: Table, kinds: Mapping[str, str], categorical: Collection[str]) -> list[str]:
@@ -229,6 +247,8 @@ def _column_sentence(column: Column) -> str | None:
         return None
     if isinstance(column, Moments):
         return f"column {column.name!r} is taken as {column.unit}"
+    if isinstance(column, Codes):
+        return f"column {column.name!r} is taken as the levels {listed(column.levels)}, which count from 0"
     rest = f"; the first, {column.levels[0]!r}, is where all of them are 0" if column.dropped else ""
     return (
         f"column {column.name!r} is taken as 0/1 columns of its levels {listed(column.levels[column.dropped :])}{rest}"

@@ -1,4 +1,4 @@
-"""The value of --gamma: a number, one a column, or each."""
+"""The value of --gamma: a number, one a column or component, or each."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ EACH = "each"
 
 
 @dataclass(frozen=True)
-class ColumnGammas:
-    """A gamma a column: COL=G,… as given, or none of them, for `each`, which has every one chosen."""
+class NamedGammas:
+    """A gamma a column, or component of a sum: NAME=G,… as given; none for `each`, which has every one chosen."""
 
     given: tuple[tuple[str, float], ...] = ()
 
     def __str__(self) -> str:
-        return ",".join(f"{name}={gamma!r}" for name, gamma in self.given) or EACH
+        return ",".join(f"{name}={repr(gamma).removesuffix('.0')}" for name, gamma in self.given) or EACH
 
 
 def gamma_of(
     context: click.Context, parameter: click.Parameter, text: str | float | None
-) -> float | ColumnGammas | None:
-    """Parse a number, COL=G,… or each."""
+) -> float | NamedGammas | None:
+    """Parse a number, NAME=G,… or each."""
     if not isinstance(text, str):
         return text
     if text.strip() == EACH:
-        return ColumnGammas()
+        return NamedGammas()
     pairs = [part.strip().rpartition("=") for part in text.split(",")]
     try:
         if len(pairs) == 1 and not pairs[0][1]:
@@ -38,7 +38,9 @@ def gamma_of(
         given = (("", 0.0),)
     twice = next((name for place, (name, _) in enumerate(given) if name in dict(given[:place])), None)
     if twice:
-        raise click.BadParameter(f"{shortened(text)}: column {twice!r} stands there twice")
+        raise click.BadParameter(f"{shortened(text)}: {twice!r} stands there twice")
     if not all(name for name, _ in given):
-        raise click.BadParameter(f"{shortened(text)}: give a number, one a column as in dose=20,age=0.1, or each")
-    return ColumnGammas(given)
+        raise click.BadParameter(
+            f"{shortened(text)}: give a number, one a column or component, as dose=20,age=0.1, or each"
+        )
+    return NamedGammas(given)

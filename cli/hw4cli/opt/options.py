@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from hw4cli.opt.gamma_option import ColumnGammas, gamma_of
+from hw4cli.opt.gamma_option import NamedGammas, gamma_of
 from hw4cli.opt.name_options import NameOption
 from hw4cli.options import JSON, QUIET, verbose_option, version_option, whole
 
@@ -45,10 +45,12 @@ class ProblemOptions(TableOptions):
     intercept: bool
     scale: str
     kernel: str | None
-    gamma: float | ColumnGammas | None
+    gamma: float | NamedGammas | None
     loss: str
     reg: tuple[str, ...]
     constraint: tuple[str, ...]
+    additive: bool
+    component: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -169,9 +171,23 @@ PROBLEM = (
     ),
     click.option(
         "--gamma",
-        metavar="G|COL=G,…|each",
+        metavar="G|NAME=G,…|each",
         callback=gamma_of,
-        help="The kernel's gamma, in units of the raw x; one a column, as dose=20,age=0.1, or each: so, and chosen.",
+        help="The kernel's gamma, in units of the raw x; one a column, as dose=20,age=0.1, or each: so, and chosen. Of "
+        "components of a sum, one for all, or by their names.",
+    ),
+    click.option(
+        "--additive",
+        is_flag=True,
+        help="Fit a sum of functions, one of every x column; words of --reg and --constraint then name a component, as "
+        "in dose.tv=0.3 or dose.increasing. --reg, --gamma and --kernel without a name speak of all kernels.",
+    ),
+    click.option(
+        "--component",
+        multiple=True,
+        metavar="NAME=COL[,COL…][:SPACE]",
+        help="A component of a sum, of one column or several; SPACE is linear, categorical or a kernel (default: "
+        "--kernel). Repeat for more; with --additive for those columns only.",
     ),
     click.option(
         "--loss",

@@ -15,7 +15,7 @@ from hw4cli.json_record import json_text
 from hw4cli.opt.options import OutputOptions
 from hw4cli.output_paths import STDOUT, Files, check_figure, check_files, inputs, outputs
 from hw4opt import Problem, Result, Status
-from hw4opt.inference import ERRORS, StandardErrors, kinds_of
+from hw4opt.inference import ERRORS, ComponentFit, StandardErrors, kinds_of
 from hw4opt.running.files import write_text, write_with
 from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
@@ -101,7 +101,14 @@ def fit_record(result: Result, arrays: bool, errors: str = ERRORS[0]) -> dict[st
         record |= {"levels": problem.loss.levels, "crossings": result.crossings}
     name = "deviance_explained" if isinstance(problem.loss, Likelihood) else "r_squared"
     record |= {name: getattr(result, name)} | inference(result, errors)
+    if result.components:
+        record["components"] = [_component(one, arrays) for one in result.components]
     return record | (_arrays(result) if arrays else {})
+
+
+def _component(fit: ComponentFit, arrays: bool) -> dict[str, Any]:
+    record = vars(fit) if arrays else {name: value for name, value in vars(fit).items() if name != "fitted"}
+    return {**record, "columns": list(fit.columns)}
 
 
 def inference(result: Result, errors: str) -> dict[str, Any]:
@@ -134,7 +141,7 @@ def _arrays(result: Result) -> dict[str, Any]:
     record = {"x": x[:, 0] if x.shape[1] == 1 else x, "y": problem.y, "fitted": result.fitted}
     if result.mean is not None:
         record["mean"] = result.mean
-    return record if problem.kernel is None else record | {"dual_coef": result.dual_coef}
+    return record if problem.kernel is None or result.components else record | {"dual_coef": result.dual_coef}
 
 
 def selection_record(selection: Selection | None, arrays: bool) -> dict[str, Any] | None:

@@ -10,10 +10,12 @@ from typing import Any
 import click
 
 from hw4cli.opt.build_problem import BuiltProblem
-from hw4cli.opt.gamma_option import ColumnGammas
+from hw4cli.opt.gamma_option import NamedGammas
 from hw4cli.opt.options import ProblemOptions
+from hw4opt.design import Sum
 from hw4opt.problem import Problem
 from hw4opt.problem.words import SEVERAL
+from hw4opt.terms import ComponentTerm
 
 OPTION_PARAMETERS = ("gamma", "quasi")  # parameters that are options of their own
 
@@ -49,10 +51,15 @@ def settled_options(options: ProblemOptions, problem: Problem) -> ProblemOptions
     """The options with every hyper-parameter given, as the problem has it."""
     if problem.kernel is None:
         return dataclasses.replace(options, loss=_word(problem.loss), reg=tuple(map(_word, problem.regularizers)))
+    if isinstance(problem.kernel, Sum):
+        kernels = [(one.name, one.kernel) for one in problem.kernel.parts if one.kernel and one.kernel.has_gamma]
+        gammas = NamedGammas(tuple((name, kernel.rate) for name, kernel in kernels))
+        reg = [f"{one.component}.{_word(one.term)}" for one in problem.regularizers if isinstance(one, ComponentTerm)]
+        return dataclasses.replace(options, loss=_word(problem.loss), reg=tuple(reg), gamma=gammas if kernels else None)
     kernel = None if options.kernel is None else _word(problem.kernel)
     terms = {"loss": _word(problem.loss), "reg": tuple(map(_word, problem.regularizers))}
     gammas = problem.kernel.gammas
-    named = ColumnGammas(tuple(zip(problem.names.x or (), gammas, strict=True))) if gammas else problem.kernel.rate
+    named = NamedGammas(tuple(zip(problem.names.x or (), gammas, strict=True))) if gammas else problem.kernel.rate
     return dataclasses.replace(options, gamma=named, kernel=kernel, **terms)
 
 

@@ -15,8 +15,9 @@ from hw4cli.text_table import TextTable
 from hw4cli.texts import printable
 from hw4cli.translate import translate
 from hw4opt import Certificate, Result
+from hw4opt.design import Sum
 from hw4opt.errors import listed
-from hw4opt.inference import ERRORS, kinds_of
+from hw4opt.inference import ERRORS, ComponentFit, kinds_of
 from hw4opt.terms import Shape, Slope, Term
 from hw4opt.terms.base import Array
 
@@ -88,6 +89,7 @@ def summary(
     rows += [
         ("objective", f"{result.objective:.10g}"),
         *(("shape", one.sentence(*built.columns.features.names)) for one in result.shapes),
+        *((f"f of {listed(one.columns)}", _component(one)) for one in result.components),
         *_explained(result),
         *_likelihood(result),
         *_coefficients(result, errors),
@@ -97,6 +99,12 @@ def summary(
         ("status", f"{result.status.word}: {result.message}"),
     ]
     return rows
+
+
+def _component(fit: ComponentFit) -> str:
+    """The range of a component, and its degrees of freedom."""
+    low, high = value_range(fit.fitted)
+    return f"{fit.name}: from {low} to {high}, {number_text(fit.effective_degrees_of_freedom, 3)} degrees of freedom"
 
 
 def _explained(result: Result) -> list[tuple[str, str]]:
@@ -166,6 +174,8 @@ def title(result: Result, source: str) -> str:
     """Loss, design, terms and data of the fit."""
     problem = result.problem
     design = "linear design" if problem.kernel is None else f"{problem.kernel.name} kernel"
+    if isinstance(problem.kernel, Sum):
+        design = f"sum of {listed([part.name for part in problem.kernel.parts])}"
     terms = " + ".join(_label(term, result) for term in (*problem.regularizers, *problem.constraints))
     levels = [f"{level:g}" for level in problem.loss.levels]
     loss = f"{problem.loss.name} loss" + (f" at {listed(levels)}" if levels else "")

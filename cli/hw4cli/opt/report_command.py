@@ -85,7 +85,8 @@ def repeating(solved: Solved, problem_options: ProblemOptions, solver_options: S
     settled = settled_options(problem_options, solved.result.problem)
     words = given_words(solve_command, {**vars(settled), **vars(solver_options), "select": "none"})
     repeats = {"Command line, the same fit": command_text(["solve", *words])}
-    plain = not (problem_options.categorical or problem_options.offset or problem_options.exposure)
+    plain = not (problem_options.additive or problem_options.component)
+    plain = plain and not (problem_options.categorical or problem_options.offset or problem_options.exposure)
     if plain and len(solved.built.columns.features.names) == 1:
         fitted = dataclasses.replace(solved.built, problem=solved.result.problem)
         repeats["Python, the same fit"] = python_text(fitted, settled)

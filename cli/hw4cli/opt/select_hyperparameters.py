@@ -14,6 +14,7 @@ from hw4cli.opt.option_syntax import LogRange, parse_range
 from hw4cli.opt.options import SelectionOptions
 from hw4cli.options import typed
 from hw4opt import InputError, Problem, UnknownNameError
+from hw4opt.design import Sum
 from hw4opt.errors import shortened
 from hw4opt.problem import HyperparameterKey
 from hw4opt.validation.arguments import whole_of
@@ -215,12 +216,10 @@ def full_name(problem: Problem, name: str) -> str:
 
 
 def _owners(problem: Problem) -> list[Any]:
-    return [
-        problem.loss,
-        *problem.regularizers,
-        *problem.constraints,
-        *([] if problem.kernel is None else [problem.kernel]),
-    ]
+    if isinstance(problem.kernel, Sum):
+        return [problem.loss]
+    kernels = [] if problem.kernel is None else [problem.kernel]
+    return [problem.loss, *problem.regularizers, *problem.constraints, *kernels]
 
 
 def _parameters(owner: Any) -> list[str]:
@@ -238,14 +237,19 @@ def _check_given(built: BuiltProblem, options: SelectionOptions, along: LogRange
         )
     free = [name for name in built.free if along is None or name != along.name]
     if free:
-        gamma = "--gamma COL=G,…" if built.problem.kernel is not None and built.problem.kernel.gammas else "--gamma G"
-        give = " ".join(
-            dict.fromkeys(
-                gamma if HyperparameterKey.parse(name).owner is None else f"--reg {name}=WEIGHT" for name in free
-            )
-        )
+        give = " ".join(dict.fromkeys(map(_giving, free)))
         verb = "is" if len(free) == 1 else "are"
         raise InputError(f"--select none chooses nothing and {' and '.join(free)} {verb} not given; give {give}")
+
+
+def _giving(name: str) -> str:
+    """The option that gives a hyper-parameter."""
+    if HyperparameterKey.parse(name).column is not None:
+        return "--gamma COL=G,…"
+    component, _, own = name.rpartition(".")
+    if own != "gamma":
+        return f"--reg {name}=WEIGHT"
+    return f"--gamma {component}=G" if component else "--gamma G"
 
 
 def _check(problem: Problem, options: SelectionOptions, ranges: Mapping[str, LogRange]) -> None:

@@ -9,11 +9,21 @@ import numpy as np
 
 from hw4opt import Result
 from hw4opt.between import breaks
-from hw4opt.terms import Shape
+from hw4opt.terms import ComponentTerm, Shape, Term, own_term
+
+
+def _along(term: Term, names: Sequence[str]) -> str | None:
+    """The x column that a shape is along; of a component, its name."""
+    if isinstance(term, ComponentTerm):
+        return term.component
+    column = vars(term).get("column")
+    return names[column or 0] if len(names) == 1 or column is not None else None
 
 
 def shape_part(result: Result, names: Sequence[str]) -> dict[str, Any]:
     """`shapes`, one record for each constraint on f or a derivative of it; `names` are those of the x columns.
+
+    column               of a sum, the component
 
     everywhere           whether it is asked for at every x from low to high; proven: whether that is proven
     margin, asked        how much more is proven, and asked for by the rows at `points` points between the data
@@ -25,12 +35,11 @@ def shape_part(result: Result, names: Sequence[str]) -> dict[str, Any]:
     of_term = {one.term: one for one in (breaks(result) if np.isfinite(result.w).all() else ())}
     records: list[dict[str, Any]] = []
     for term in result.problem.constraints:
-        if not isinstance(term, Shape):
+        own = own_term(term)
+        if not isinstance(own, Shape):
             continue
         proof, failure = proofs.get(term.label), of_term.get(term)
-        column = vars(term).get("column")
-        along = names[column or 0] if len(names) == 1 or column is not None else None
-        record = {"name": term.name, "column": along, "everywhere": bool(term.everywhere)}
+        record = {"name": own.name, "column": _along(term, names), "everywhere": bool(own.everywhere)}
         for key in ("low", "high", "proven", "margin", "asked", "points", "cells", "evaluations"):
             record[key] = None if proof is None else getattr(proof, key)
         size, start, end = (0.0, None, None) if failure is None else (failure.size, failure.start, failure.end)

@@ -165,9 +165,11 @@ def finish(solved: Solved, output_options: OutputOptions, more: Mapping[str, Any
 
 
 def figure(result: Result, built: BuiltProblem, selection: Selection | None) -> Figure:
-    """The figure of the fit, and beside it the selection of its hyper-parameters."""
-    from hw4opt.plotting import figure_of, plot_choice, plot_fit
+    """The figure of the fit, and beside it the selection of its hyper-parameters; of a sum its components."""
+    from hw4opt.plotting import figure_of, plot_choice, plot_components, plot_fit
 
+    if result.components:
+        return plot_components(result)
     if selection is None:
         return figure_of(plot_fit(result, truth=built.truth))
     return plot_choice(result, selection.table, built.truth)

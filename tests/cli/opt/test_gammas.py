@@ -15,7 +15,7 @@ def test_given_gammas_are_those_of_their_columns(hw4opt, dose, tmp_path):
     assert Result.load(tmp_path / "m.json").problem.kernel == RBF((2, 0.01))
     assert hw4opt("predict", "m.json", dose, "--out", "p.csv").status == 0
     assert hw4opt("report", dose, *BOTH, *GIVEN, "--out", "r.html").status == 0
-    assert "--gamma dose=2.0,age=0.01" in (tmp_path / "r.html").read_text()
+    assert "--gamma dose=2,age=0.01" in (tmp_path / "r.html").read_text()
 
 
 def test_each_is_chosen(hw4opt, dose):
@@ -33,11 +33,11 @@ def test_each_is_chosen(hw4opt, dose):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--gamma", "dose=2"], "--gamma dose=2.0: age has no gamma; give one for each of dose, age"),
+        (["--gamma", "dose=2"], "--gamma dose=2: age has no gamma; give one for each of dose, age"),
         (["--gamma", "year=2,dose=1,age=1"], "no x column 'year'; there are age, dose"),
         (["--gamma", "dose=0,age=1"], "rbf: gamma is 0.0; it must be a number above 0"),
-        (["--gamma", "dose=1,dose=2"], "column 'dose' stands there twice"),
-        (["--gamma", "dose=x,age=1"], "one a column as in dose=20,age=0.1, or each"),
+        (["--gamma", "dose=1,dose=2"], "'dose' stands there twice"),
+        (["--gamma", "dose=x,age=1"], "one a column or component, as dose=20,age=0.1, or each"),
         (["--gamma", "each", "--kernel", "polynomial"], "the polynomial kernel takes one gamma"),
         (["--gamma", "each", "--select", "none"], "gamma.dose and gamma.age are not given; give --gamma COL=G,…"),
         (["--gamma", "dose=1,age=1", "--grid", "gamma.age=1:2:3"], "gamma.age is given a value, too"),

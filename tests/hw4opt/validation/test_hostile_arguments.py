@@ -45,6 +45,7 @@ COUNTS = 1.0 * DRAW.poisson(3, N)
 PROBLEM = Problem(X, Y, RBF(3.0), Huber(0.5), [Ridge(0.1), TotalVariation(0.1)], [Increasing()], weights=np.ones(N))
 LINEAR = Problem(np.column_stack([X, X**2]), Y, regularizers=[L1(0.1)], offset=np.zeros(N), intercept=True)
 RESULT, LINEAR_RESULT = fit(PROBLEM), fit(LINEAR)
+SUM_RESULT = fit(Problem(X, Y, hw4opt.Additive([hw4opt.Component("c", [0], RBF(3.0), 0.1)])))
 KEPT = fit(selection.select(PROBLEM, [], method="loo", keep_folds=True).problem)
 BUDGET = mixture.Budget(1, 0)
 MIXTURE = mixture.PoissonMixture(1, budget=BUDGET)
@@ -187,6 +188,14 @@ def calls():
     lists = mixture.make_playlists(MIXED, X, 2)
     return found | {
         "Problem": (Problem, problem),
+        "Component": (
+            hw4opt.Component,
+            dict(name="c", columns=[0], kernel=RBF(3.0), ridge=0.1, regularizers=[], constraints=[Increasing()]),
+        ),
+        "Additive": (hw4opt.Additive, {"components": [hw4opt.Component("c", [0])]}),
+        "Categorical": (hw4opt.Categorical, {"gamma": 1.0}),
+        "Result.predict_components": (SUM_RESULT.predict_components, {"x": X}),
+        "plot_components": (plotting.plot_components, {"result": SUM_RESULT}),
         "Problem.features": (PROBLEM.features, {"x": X}),
         "Problem.with_hyperparameters": (PROBLEM.with_hyperparameters, {"values": {"ridge": 1.0}}),
         "Problem.settled": (PROBLEM.settled, {"name": "ridge", "value": 1.0}),
@@ -270,6 +279,7 @@ NO_ARGUMENTS_OF_ITS_OWN = {
     "Certificate", "Choice", "Components", "MixtureResult", "Playlist", "Result", "Score", "Selection", "SolverRow",
     "Status", "Hw4Error", "InputError", "ModelFileError", "NotCertifiedError", "RefusedError", "UnknownNameError",
     "Coefficients", "Differences", "Interval", "Likelihood", "Loss", "PiecewiseQuadratic", "Slope", "Smooth", "Table",
+    "ComponentTerm", "OnComponent", "own_term",
     "Acts", "AtPoints", "Shape", "ShapeRows", "Solver", "Term", "Values", "functionals_of",  # bases and tags
     "AUTO", "Truth", "check_solver", "check_parameter", "check_whole", "load", "names", "parameters",
     "figure_of", "plot_check",

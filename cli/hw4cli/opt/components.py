@@ -1,0 +1,185 @@
+"""A sum of components on the command line: --additive, --component, and the dotted words of --reg, --constraint and
+--gamma."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from hw4cli.opt.gamma_option import NamedGammas
+from hw4cli.opt.option_syntax import kernel_of
+from hw4cli.opt.options import ProblemOptions
+from hw4cli.options import typed
+from hw4opt import Additive, Categorical, Component, InputError, Ridge, UnknownNameError
+from hw4opt.errors import listed
+from hw4opt.kernels import Kernel
+from hw4opt.problem.words import Spec, parse_spec, term_of
+from hw4opt.terms import Term
+
+LINEAR = "linear"
+COMPONENT_ADVICE = (
+    "give NAME=COL[,COL…], and behind a colon linear, categorical or a kernel, as in dose=dose:matern52 or site=site:"
+    "categorical"
+)
+
+
+@dataclass(frozen=True)
+class ComponentWords:
+    """NAME=COL[,COL…][:linear|:categorical|:KERNEL]; without a space, --kernel says it."""
+
+    name: str
+    columns: tuple[str, ...]
+    space: str | None
+
+    @property
+    def has_kernel(self) -> bool:
+        """Whether undotted words speak of it."""
+        return self.space not in (LINEAR, Categorical.name)
+
+
+@dataclass(frozen=True)
+class SumOfComponents:
+    """The sum, and terms that act on the whole of it.
+
+    free, given    hyper-parameters that were not given, and those that were, as in dose.tv
+    """
+
+    kernel: Additive
+    constraints: tuple[Spec, ...]
+    free: tuple[str, ...]
+    given: frozenset[str]
+
+
+def parse_component(text: str) -> ComponentWords:
+    """Parse NAME=COL[,COL…][:SPACE]."""
+    name, equals, rest = (part.strip() for part in text.partition("="))
+    columns, colon, space = (part.strip() for part in rest.partition(":"))
+    names = tuple(column.strip() for column in columns.split(","))
+    if not (name and equals and all(names)) or (colon and not space):
+        raise InputError(f"--component {text}: {COMPONENT_ADVICE}")
+    return ComponentWords(name, names, space or None)
+
+
+def is_sum(options: ProblemOptions) -> bool:
+    """Whether the options ask for a sum; raises `InputError` for options that do not go with one."""
+    if not options.additive and not options.component:
+        return False
+    for name, given, advice in (
+        ("design linear", options.design == "linear", "give --component NAME=COL:linear"),
+        ("categorical", bool(options.categorical), "give --component NAME=COL:categorical"),
+        ("no-intercept", typed("intercept") and not options.intercept, "the intercept of a sum is free"),
+    ):
+        if given:
+            raise InputError(f"--{name} does not go with a sum of components; {advice}")
+    words = [parse_component(text) for text in options.component]
+    for one, other in itertools.combinations(words, 2):
+        if one.name == other.name:
+            raise InputError(f"--component {one.name} is given twice; give each component a name of its own")
+    return True
+
+
+def named_columns(options: ProblemOptions) -> tuple[ProblemOptions, list[str], set[str]]:
+    """The options with the columns of the components as x, columns that become features besides, and those of levels.
+
+    Raises `InputError` for an x column that is in no component.
+    """
+    words = [parse_component(text) for text in options.component]
+    names = list(dict.fromkeys(column for one in words for column in one.columns))
+    levels = {column for one in words if one.space == Categorical.name for column in one.columns}
+    if not options.additive:
+        x = [] if options.x is None else [name.strip() for name in options.x.split(",")]
+        if lost := [name for name in x if name not in names]:
+            raise InputError(f"--x: column {lost[0]!r} is in no --component; drop it, or give --additive")
+        options = replace(options, x=",".join(names))
+    return options, names, levels
+
+
+def sum_of_components(options: ProblemOptions, features: Sequence[str]) -> SumOfComponents:
+    """The sum over these features; raises `InputError` for words of components that are not there."""
+    words = [parse_component(text) for text in options.component]
+    if options.additive:
+        taken = {column for one in words for column in one.columns}
+        words += [ComponentWords(name, (name,), None) for name in features if name not in taken]
+    names = [one.name for one in words]
+    regularizers = _by_component("--reg", options.reg, names, short="weight")
+    constraints = _by_component("--constraint", options.constraint, names)
+    gammas = _gammas(options.gamma, words)
+    found = [_component(one, options, regularizers, constraints, gammas.get(one.name)) for one in words]
+    return SumOfComponents(
+        Additive([component for component, _, _ in found]),
+        tuple(constraints.get("", ())),
+        tuple(name for _, free, _ in found for name in free),
+        frozenset(name for _, _, given in found for name in given),
+    )
+
+
+def _component(
+    words: ComponentWords,
+    options: ProblemOptions,
+    regularizers: Mapping[str, Sequence[Spec]],
+    constraints: Mapping[str, Sequence[Spec]],
+    gamma: float | None,
+) -> tuple[Component, list[str], set[str]]:
+    """The component, and which of its hyper-parameters are free and given."""
+    own = list(regularizers.get(words.name, ()))
+    if words.has_kernel:
+        own += [spec for spec in regularizers.get("", ()) if spec.name not in {one.name for one in own}]
+    if words.space != LINEAR and Ridge.name not in [spec.name for spec in own]:
+        own.insert(0, Spec(Ridge.name, Ridge.name, {}))
+    terms = [term_of("regularizer", "--reg", spec) for spec in own]
+    ridges = [term.weight for term in terms if isinstance(term, Ridge)]
+    if len(ridges) > 1:
+        raise InputError(f"--reg {words.name}.ridge is given twice; drop one of them")
+    others: list[Term] = [term for term in terms if not isinstance(term, Ridge)]
+    shapes = [term_of("constraint", "--constraint", spec) for spec in constraints.get(words.name, ())]
+    free = ["gamma"] if words.has_kernel and gamma is None else []
+    free += [spec.name for spec in own if "weight" not in spec.parameters]
+    given = {"gamma"} if gamma is not None else set()
+    given |= {spec.name for spec in own if "weight" in spec.parameters}
+    kernel = _kernel(words, options.kernel, 1.0 if gamma is None else gamma)
+    component = Component(words.name, words.columns, kernel, sum(ridges), others, shapes)
+    return component, [f"{words.name}.{name}" for name in free], {f"{words.name}.{name}" for name in given}
+
+
+def _kernel(words: ComponentWords, common: str | None, gamma: float) -> Kernel | None:
+    if words.space == LINEAR:
+        return None
+    if words.space == Categorical.name:
+        return Categorical()
+    option = "--kernel" if words.space is None else f"--component {words.name}:"
+    return kernel_of(option, parse_spec(option, words.space or common or "rbf"), gamma)
+
+
+def _by_component(
+    option: str, texts: Sequence[str], names: Sequence[str], short: str | None = None
+) -> dict[str, list[Spec]]:
+    """The words of every component by its name, undotted ones under ""."""
+    found: dict[str, list[Spec]] = {}
+    for text in texts:
+        spec = parse_spec(option, text, short)
+        owner, dot, term = spec.name.partition(".")
+        if dot and owner not in names:
+            raise UnknownNameError("component", owner, names)
+        found.setdefault(owner if dot else "", []).append(replace(spec, name=term if dot else spec.name))
+    return found
+
+
+def _gammas(given: float | NamedGammas | None, words: Sequence[ComponentWords]) -> dict[str, float]:
+    """The gamma that was given of every component with a kernel."""
+    kernels = [one.name for one in words if one.has_kernel]
+    if given is None:
+        return {}
+    if not isinstance(given, NamedGammas):
+        return dict.fromkeys(kernels, given)
+    if given == NamedGammas():
+        raise InputError("--gamma each: a component has one gamma; leave --gamma out and every one is chosen")
+    gammas = dict(given.given)
+    for name in gammas:
+        if name not in [one.name for one in words]:
+            raise UnknownNameError("component", name, [one.name for one in words])
+        if name not in kernels:
+            raise InputError(
+                f"--gamma {name}: component {name} has no kernel; {listed(kernels) or 'no component'} has one"
+            )
+    return gammas

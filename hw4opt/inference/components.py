@@ -1,0 +1,67 @@
+"""The components of a fitted sum: centered, so that each stands for itself.
+
+f(x) = intercept + Σ_j f_j(x_j),    Σ_i ω_i f_j(x_ij) = 0:    means move into the intercept, and no prediction changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw4opt.design import AdditiveDesign
+from hw4opt.problem import Problem
+from hw4opt.terms.base import Array
+from hw4opt.validation.arrays import ReadOnly
+
+
+@dataclass(frozen=True, eq=False)
+class ComponentFit(ReadOnly):
+    """One component of a fit.
+
+    columns            its x columns, by name
+    hyperparameters    gamma, ridge and the weights of its terms
+    effective_degrees_of_freedom    Σ_i ∂f_j(x_i)/∂y_i over the rows in use; None without a fit
+    fitted (n,)        f_j at the input rows, of weighted mean 0
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    hyperparameters: dict[str, float]
+    effective_degrees_of_freedom: float | None
+    fitted: Array
+
+
+def component_values(problem: Problem, w: Array, x: Array) -> Array:
+    """f_j at new rows x (m, d), centered, (m, components); none of a design that is no sum."""
+    return _values(problem, w, problem.features(x)) - component_means(problem, w)
+
+
+def component_means(problem: Problem, w: Array) -> Array:
+    """The weighted mean over the rows in use of every component as it is in w."""
+    weights = None if problem.weights is None else problem.weights[problem.weights > 0]
+    values = _values(problem, w, problem.design.x)
+    return np.average(values, axis=0, weights=weights) if values.size else np.zeros(0)
+
+
+def component_fits(problem: Problem, w: Array, names: Sequence[str], degrees: Array | None) -> tuple[ComponentFit, ...]:
+    """All components; `degrees` (r,) are the degrees of freedom of every column of the design."""
+    design = problem.design
+    if not isinstance(design, AdditiveDesign):
+        return ()
+    found = []
+    for part, values in zip(design.summands, component_values(problem, w, problem.x).T, strict=True):
+        own = problem.model.component(part.name).hyperparameters
+        degree = None if degrees is None else float(degrees[design.columns[part.name]].sum())
+        columns = tuple(names[place] for place in part.places)
+        found.append(ComponentFit(part.name, columns, own, degree, values.copy()))
+    return tuple(found)
+
+
+def _values(problem: Problem, w: Array, features: Array) -> Array:
+    design = problem.design
+    if not isinstance(design, AdditiveDesign):
+        return np.zeros((len(features), 0))
+    pairs = zip(design.summand_bases, design.columns.values(), strict=True)
+    return np.column_stack([basis.evaluate(features) @ w[columns] for basis, columns in pairs])
