@@ -156,15 +156,11 @@ class Solution(ReadOnly):
         which are centered."""
         if not self.problem.intercept:
             return None
-        w = self.design.of_curves(self.w)
-        center, spread = self.problem.scaling
-        shift = (
-            -w[:-1].T @ (center / spread)
-            if self.problem.kernel is None
-            else component_means(self.problem, self.w).sum()
-        )
-        found = w[-1] + shift + self.problem.level
-        return float(found) if self.problem.curves == 1 else found
+        problem, w = self.problem, self.design.of_curves(self.w)
+        center, spread = problem.scaling
+        shift = -w[:-1].T @ (center / spread) if problem.kernel is None else component_means(problem, self.w).sum()
+        found = w[-1] + shift + problem.level
+        return float(found) if problem.curves == 1 else found
 
     @cached_property
     def dual_coef(self) -> Array | None:

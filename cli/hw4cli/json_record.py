@@ -22,7 +22,8 @@ def plain(value: Any) -> Any:
             str(key): plain(translate_each(item) if holds_sentences(str(key)) else item) for key, item in value.items()
         }
     if isinstance(value, np.ndarray):
-        return plain(value.tolist()) if value.dtype.kind != "f" or not np.isfinite(value).all() else value.tolist()
+        simple = value.dtype.kind in "biu" or (value.dtype.kind == "f" and np.isfinite(value).all())
+        return value.tolist() if simple else plain(value.tolist())
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, np.generic):

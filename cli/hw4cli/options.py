@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 MAX_INTEGER = 2**63 - 1  # the largest count or seed that the libraries take
+BYTE_COUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([kKMGT]?)(i?)B?")
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R", bound="DataclassInstance")
 
@@ -44,6 +46,16 @@ def take(record: type[R], given: Mapping[str, Any]) -> R:
 def whole(low: int | None = None) -> click.IntRange:
     """The type of an option that takes a whole number of `low` or more."""
     return click.IntRange(low, MAX_INTEGER)
+
+
+def bytes_of(context: click.Context, parameter: click.Parameter, text: str) -> int:
+    """Parse a number of bytes such as 500M or 2GiB."""
+    match = BYTE_COUNT.fullmatch(text.strip())
+    if match is None or not (
+        size := float(match[1]) * (1024 if match[3] else 1000) ** " KMGT".index(match[2].upper() or " ")
+    ):
+        raise click.BadParameter(f"{text}: give a number of bytes such as 500M, 2G or 2GiB")
+    return int(size)
 
 
 def typed(name: str) -> bool:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from hw4opt.plotting.frame import DATA_COLOR, FIT_COLOR, MARK_COLOR, NOTE_COLOR, TRUE_COLOR, new_axes, plain
+from hw4opt.plotting.labels import SpreadLabel
 from hw4opt.solution import Solution
 from hw4opt.terms import Likelihood, own_term
 from hw4opt.terms.base import Array
@@ -181,19 +182,12 @@ def _mark_residuals(axes: Axes, x: Array, observed: Array, fitted: Array) -> Non
         label=label,
         zorder=5,
     )
-    for row in marked:
-        axes.plot([x[row], x[row]], [observed[row], fitted[row]], color=MARK_COLOR, lw=1.3, ls=":", zorder=4)
-        axes.annotate(
-            f"residual {observed[row] - fitted[row]:+.3g}".replace("-", "−"),
-            (x[row], (observed[row] + fitted[row]) / 2),
-            xytext=(-7 if x[row] > edge else 7, 0),
-            textcoords="offset points",
-            ha="right" if x[row] > edge else "left",
-            va="center",
-            color=MARK_COLOR,
-            fontsize=9,
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1},
-        )
+    labels: list[SpreadLabel] = []
+    for row in marked[np.argsort(-(observed + fitted)[marked])]:  # from the top: one without room moves down first
+        at, ends = float(x[row]), (float(observed[row]), float(fitted[row]))
+        axes.plot([at, at], ends, color=MARK_COLOR, lw=1.3, ls=":", zorder=4)
+        words = f"residual {ends[0] - ends[1]:+.3g}".replace("-", "−")
+        labels.append(SpreadLabel(axes, words, (at, sum(ends) / 2), at > edge, MARK_COLOR, tuple(labels)))
 
 
 def _title(result: Solution, axes: Axes) -> None:

@@ -34,7 +34,7 @@ def read_table(path: str | Path, max_bytes: int = MOST_BYTES) -> Table:
                  is
     """
     source = "standard input" if str(path) == STDIN else str(path)
-    return parse_table(_read(path, source, max_bytes), source, max_bytes)
+    return parse_table(read_bytes(path, source, max_bytes), source, max_bytes)
 
 
 @checked
@@ -54,16 +54,20 @@ def parse_table(data: bytes, source: str, max_bytes: int = MOST_BYTES) -> Table:
     return table
 
 
-def _read(path: str | Path, source: str, max_bytes: int) -> bytes:
+def read_bytes(path: str | Path, source: str, max_bytes: int, wanted: str = "a CSV or Parquet file") -> bytes:
+    """The bytes of a file that sentences call `source`, or of standard input for `-`. Raises `InputError`.
+
+    wanted    what the sentences advise to give
+    """
     try:
         if str(path) == STDIN:
             if sys.stdin is None:
-                raise InputError("there is no standard input to read; give a CSV or Parquet file")
+                raise InputError(f"there is no standard input to read; give {wanted}")
             return _up_to(sys.stdin.buffer, source, max_bytes)
         status = os.stat(path)
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode) or stat.S_ISDIR(status.st_mode)):
             kind = "a socket" if stat.S_ISSOCK(status.st_mode) else "a device"
-            raise InputError(f"{path} is {kind}; give a CSV or Parquet file, or - for standard input")
+            raise InputError(f"{path} is {kind}; give {wanted}, or - for standard input")
         if status.st_size > max_bytes and stat.S_ISREG(status.st_mode):
             raise InputError(_too_large(source, max_bytes))
         with open(path, "rb") as file:
@@ -71,7 +75,7 @@ def _read(path: str | Path, source: str, max_bytes: int) -> bytes:
                 file, source, max_bytes, max(status.st_size + 1, BYTES_AT_ONCE)
             )  # a regular file in one piece
     except IsADirectoryError as error:
-        raise InputError(f"{path} is a folder; give a CSV or Parquet file") from error
+        raise InputError(f"{path} is a folder; give {wanted}") from error
     except FileNotFoundError as error:
         raise InputError(f"there is no file {path}") from error
     except InputError:

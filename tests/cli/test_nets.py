@@ -273,3 +273,16 @@ def test_reproduce_tells_what_diverged_draws_saves_and_starts_anew(hw4nets, monk
     )
     assert "hw4nets: 3a assignment: the loss stopped" in done.err and cleared == [Path("r")]
     assert Path("all.png").exists() and json.loads(Path("all.json").read_text())["parts"] == parts
+
+
+def test_figures_take_a_style_and_keep_text_as_text(hw4nets, trained):
+    Path("mine.mplstyle").write_text("axes.facecolor: fdf6e3\n")
+    assert hw4nets("plot", "run", "--plot", "plain.svg", "-q").status == 0
+    assert hw4nets("plot", "run", "--plot", "own.svg", "--style", "mine.mplstyle", "-q").status == 0
+    plain, own = Path("plain.svg").read_text(), Path("own.svg").read_text()
+    assert "#fdf6e3" in own and "#fdf6e3" not in plain and ">epoch</text>" in own
+    done = hw4nets("plot", "run", "--style", "mine.mplstyle")
+    assert done.status == 2 and "is for the figure of --plot" in done.err
+    Path("bad.mplstyle").write_text("axes.colour: red\n")
+    done = hw4nets("plot", "run", "--plot", "f.svg", "--style", "bad.mplstyle")
+    assert done.status == 2 and "is no matplotlib style" in done.err and done.err.count("\n") == 1

@@ -19,6 +19,7 @@ NETS_COMMANDS = {
     "predict": "The classes of images without labels, by a trained network.",
     "export": "A trained network as an ONNX file.",
     "plot": "Compare runs: a table, and their curves in one figure.",
+    "report": "Runs as one HTML file to hand in.",
     "data": "Download, verify and show the images.",
     "reproduce": "Part 3 of the assignment, every figure and number.",
 }

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from hw4cli.figures import read_style, styled
 from hw4cli.options import JSON, QUIET, options, take, verbose_option, version_option, whole
 from hw4nets.config import Config
 from hw4nets.errors import InputError
@@ -43,6 +44,7 @@ class Writing:
     quiet: bool
     plot: str | None = None
     save: str | None = None
+    style: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,21 @@ IMAGES = click.option(
     help="CIFAR-10 to download; a folder or archive with its batches, or with train/CLASS/*.jpg of classes of your own;"
     " or built-in images.",
 )
-PLOT = click.option("--plot", metavar="PATH", help="Write a figure: .png, .pdf, .svg, .jpg or .webp.")
+
+
+def _use_style(context: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
+    """Draw every figure of the command in that style."""
+    if path is not None and not context.resilient_parsing:
+        context.with_resource(styled(read_style(path)))
+    return path
+
+
+PLOT = (
+    click.option("--plot", metavar="PATH", help="Write a figure: .png, .pdf, .svg, .jpg or .webp."),
+    click.option(
+        "--style", metavar="PATH", callback=_use_style, help="A matplotlib style file for it: fonts, background, lines."
+    ),
+)
 SEED = click.option("--seed", type=whole(0), default=0, metavar="S", help="Noted in the JSON; nothing is drawn here.")
 RESULT_FILE = click.option("--save", metavar="PATH", help="Write the result to a file of its own.")
 REPORTING = (JSON, QUIET, verbose_option("hw4nets"), version_option("hw4nets"))

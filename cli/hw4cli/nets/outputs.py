@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hw4cli import json_record
 from hw4cli.exit_status import say
+from hw4cli.figures import check_style, read_style, styled
 from hw4cli.json_record import json_text
 from hw4cli.nets.options import Writing
 from hw4cli.output_paths import STDOUT, Files, check_figure, check_files, inputs, named_files, outputs
@@ -27,9 +28,14 @@ LITTLE_MEMORY = "there is not enough memory for this; take a smaller batch_size,
 def check_outputs(writing: Writing, read: Mapping[str, str | None], *folders: Files, runs: Sequence[str] = ()) -> None:
     """Refuse what could not be written later, or would overwrite an input, a file of a run, or another output."""
     check_figure(writing.plot)
+    check_style(writing.style, writing.plot)
     written = outputs({"json": writing.json, "plot": writing.plot, "save": writing.save})
     check_files(
-        [*written, *folders], [*inputs(read, folders=True), *(run_files(f"the run {run}", run) for run in runs)]
+        [*written, *folders],
+        [
+            *inputs({**read, "the style": writing.style}, folders=True),
+            *(run_files(f"the run {run}", run) for run in runs),
+        ],
     )
 
 
@@ -99,7 +105,8 @@ def save_plot(writing: Writing, figure: Figure) -> None:
     from hw4nets.runs import save_figure
 
     if writing.plot is not None:
-        save_figure(writing.plot, figure)
+        with styled({} if writing.style is None else read_style(writing.style)):
+            save_figure(writing.plot, figure)
 
 
 def percent(value: float | None) -> str:

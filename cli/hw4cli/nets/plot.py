@@ -20,6 +20,14 @@ from hw4nets.recipes import read_recipe, read_toml
 from hw4nets.runs import CONFIG, read_history
 
 
+def write_runs(writing: Writing, histories: dict[str, tuple[EpochRow, ...]], pixels: set[str]) -> None:
+    """Write the curves of --plot, and every epoch of --save."""
+    if writing.plot is not None:
+        _draw(writing, histories, "pixels " + "; ".join(sorted(pixels)))
+    if writing.save is not None:
+        write_text(writing.save, _table(histories))
+
+
 def _draw(writing: Writing, histories: dict[str, tuple[EpochRow, ...]], pixels: str) -> None:
     from hw4nets.plotting import plot_curves, plot_runs
 
@@ -36,7 +44,7 @@ def _table(histories: dict[str, tuple[EpochRow, ...]]) -> str:
     return text.getvalue()
 
 
-def _about(folder: Path) -> dict[str, Any]:
+def about_run(folder: Path) -> dict[str, Any]:
     """The images that epoch or settings were chosen on, and the pixels trained on, as far as the folder has them."""
     if not (folder / CONFIG).exists():
         return {"selected_on": "unknown", "pixels": "unknown"}
@@ -64,14 +72,11 @@ def command(runs: tuple[str, ...], seed: int, **given: Any) -> int:
             "test_accuracy": rows[-1].test_accuracy,
             "seconds_train": sum(row.seconds_train for row in rows),
         }
-        | _about(Path(run))
+        | about_run(Path(run))
         for run, rows in histories.items()
     }
     with recorded(writing, seed):
-        if writing.plot is not None:
-            _draw(writing, histories, "pixels " + "; ".join(sorted({facts["pixels"] for facts in record.values()})))
-        if writing.save is not None:
-            write_text(writing.save, _table(histories))
+        write_runs(writing, histories, {facts["pixels"] for facts in record.values()})
     write_json(writing, seed, None, {"status": "certified", "message": f"{len(runs)} runs", "runs": record})
     rows = [
         (

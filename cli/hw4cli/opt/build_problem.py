@@ -16,6 +16,7 @@ from hw4cli.opt.components import SumOfComponents, is_sum, named_columns, sum_of
 from hw4cli.opt.gamma_option import NamedGammas
 from hw4cli.opt.option_syntax import kernel_of
 from hw4cli.opt.options import ProblemOptions
+from hw4cli.opt.problem_file import check_digest
 from hw4opt import Additive, InputError, Poisson, Problem, UnknownNameError
 from hw4opt.datasets import step_data, step_function
 from hw4opt.design import Sum
@@ -214,7 +215,9 @@ def read_data(options: ProblemOptions) -> Table:
     if options.data is not None:
         if options.n is not None:
             raise InputError(f"--n {options.n} sizes the built-in data and {options.data} is a file; give one of them")
-        return read_table(options.data, options.max_input)
+        table = read_table(options.data, options.max_input)
+        check_digest(table, options)
+        return table
     data = step_data(50 if options.n is None else options.n, options.seed)
     return Table.of({"x": data.x, "y": data.y}, "the built-in step data")
 

@@ -76,7 +76,7 @@ def check(
     """The exit status: 0 if the solvers agree, 1 if not."""
     check_selection_options(selection_options)
     _check_solvers(solvers.given)
-    check_outputs(output_options, {"the data": problem_options.data})
+    check_outputs(output_options, problem_options.files)
     built = build_problem(problem_options, selection_options.groups)
     with Bar("choosing", output_options.quiet) as bar:
         problem, selection = choose(built, selection_options, problem_options.seed, bar.update)
@@ -96,7 +96,7 @@ def check(
     warnings = [*built.warnings, *(selection.notes if selection else [])]
     write_json(record | built.columns.record() | {"warnings": warnings}, output_options.json)
     if found.agrees:
-        draw(output_options.plot, lambda: _figure(found))
+        draw(output_options, lambda: _figure(found))
         if output_options.save is not None:
             save(fit_named(problem, built, SolverOptions("auto", None, None), output_options), output_options.save)
     _show(found, built.table.source, output_options)

@@ -20,6 +20,7 @@ from hw4cli.opt.em_options import (
     MixtureOptions,
     PlaylistOptions,
 )
+from hw4cli.opt.em_report import ReportedMoods, em_report
 from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.options import ARRAYS, DATA_TABLE, MODEL_FILE, OUTPUT, STANDARD_ERRORS, OutputOptions
 from hw4cli.opt.outputs import check_outputs, draw, provenance, with_arrays, write_json
@@ -33,6 +34,7 @@ from hw4opt.mixture.playlists import Playlist, cautions, make_playlists, write_p
 from hw4opt.mixture.result import MixtureResult
 from hw4opt.mixture.search import Budget
 from hw4opt.mixture.selection import CRITERIA, Choice, choose_k
+from hw4opt.running.files import write_text
 from hw4opt.tables import STDIN
 
 
@@ -68,13 +70,10 @@ def em(
     """The exit status: 0 stationary to tolerance, 1 not."""
     _check_options(data_options, mixture_options, playlist_options)
     inputs = {"the data": data_options.data, "the catalogue": playlist_options.catalogue}
-    check_outputs(output_options, inputs, *_playlist_files(playlist_options, mixture_options))
+    report = {"report": playlist_options.report}
+    check_outputs(output_options, inputs, *_playlist_files(playlist_options, mixture_options), **report)
     data = read_data(data_options)
-    songs = (
-        None
-        if playlist_options.catalogue is None and playlist_options.playlists is None
-        else read_catalogue(data, playlist_options.catalogue, data_options)
-    )
+    songs = read_catalogue(data, playlist_options.catalogue, data_options) if playlist_options.wanted else None
     with Bar("searching", output_options.quiet) as bar:
         try:
             result, choice = _fit(data_options, mixture_options, data, bar)
@@ -105,8 +104,12 @@ def em(
         | ({} if songs is None else {"playlists": em_output.playlist_records(lists, texts)})
     )
     write_json(data.columns.with_blank_rows(record), output_options.json)
+    if playlist_options.report is not None:
+        origin = provenance(output_options.seed, data.columns.table.sha256)
+        about = ReportedMoods(result, choice, data, lists, texts, warnings, origin)
+        write_text(playlist_options.report, em_report(about))
     if result.status is Status.CERTIFIED:
-        draw(output_options.plot, lambda: em_output.figure(result, data.truth))
+        draw(output_options, lambda: em_output.figure(result, data.truth))
         if output_options.save is not None:
             dataclasses.replace(result.components, context=data_options.context(data)).save(output_options.save)
         if playlist_options.playlists is not None:

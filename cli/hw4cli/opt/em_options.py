@@ -56,6 +56,12 @@ class PlaylistOptions:
     catalogue: str | None
     top: int
     playlists: str | None
+    report: str | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is anything that holds playlists."""
+        return (self.catalogue, self.playlists, self.report) != (None, None, None)
 
 
 EM_OPTIONS = (
@@ -118,4 +124,9 @@ EM_OPTIONS = (
     click.option("--catalogue", metavar="CSV", help="Songs with the same features, to rank; default: DATA's own."),
     click.option("--top", type=whole(1), default=20, show_default=True, metavar="N", help="Songs of a playlist."),
     click.option("--playlists", metavar="DIR", help=PLAYLISTS_HELP),
+    click.option(
+        "--report",
+        metavar="PATH",
+        help="Write a report, one HTML file: moods, how many, playlists; also of an answer that is not certified.",
+    ),
 )

@@ -190,10 +190,10 @@ def notes(result: MixtureResult, data: EmData) -> list[str]:
     return [*lines, f"{result.status.word}: {result.message}"]
 
 
-def playlist_rows(one: Playlist, texts: dict[str, list[str]]) -> list[list[str]]:
+def playlist_rows(one: Playlist, texts: dict[str, list[str]], most: int = MAX_SONGS) -> list[list[str]]:
     """The first songs of a playlist."""
     rows = []
-    for place, row in enumerate(one.rows[:MAX_SONGS].tolist()):
+    for place, row in enumerate(one.rows[:most].tolist()):
         error = np.nan if one.standard_errors is None else one.standard_errors[place]
         song = " · ".join(column[row] for column in texts.values()) or f"row {row + 1}"
         rows.append(

@@ -28,17 +28,16 @@ from hw4cli.opt.options import (
     ProblemOptions,
     SelectionOptions,
     SolverOptions,
-    bytes_of,
 )
 from hw4cli.opt.outputs import check_outputs, draw, provenance, save, write_json
 from hw4cli.opt.select_hyperparameters import check_selection_options
 from hw4cli.opt.solve import check_solver
-from hw4cli.options import options, take
+from hw4cli.options import bytes_of, options, take
 from hw4cli.output_paths import STDOUT
 from hw4cli.pages import page, part
 from hw4opt import InputError
 
-SCRIPTS = ("controls.js", "link.js", "pins.js", "explore.js")
+SCRIPTS = ("controls.js", "link.js", "pins.js", "explore.js", "changes.js", "showing.js", "tools.js")
 SWITCH_SECONDS = 1e-3  # after which a thread that searches lets one that fits go on
 TRUTH_POINTS = 2_001  # of the drawn true function, whose steps are steep
 
@@ -67,10 +66,11 @@ def command(host: str, port: int, browser: bool, max_upload: int, **given: Any) 
     alone, to whoever has its address, which is the only line on stdout; Ctrl-C ends it.
     """
     selection, solver, output = take(SelectionOptions, given), take(SolverOptions, given), take(OutputOptions, given)
+    problem_options = take(ProblemOptions, given)
     check_selection_options(selection)
     check_solver(solver.solver)
-    check_outputs(output, {"the data": given["data"]})
-    start, truth = start_state(take(ProblemOptions, given), solver, selection)
+    check_outputs(output, problem_options.files)
+    start, truth = start_state(problem_options, solver, selection)
     _write_start(start, truth, output)
     origin = provenance(output.seed, start.table.sha256)
     explorer = serve(start, truth, max_upload, origin, host, port)
@@ -93,7 +93,7 @@ def _write_start(start: State, truth: Truth | None, output: OutputOptions) -> No
     if output.plot is None and output.save is None:
         return
     result = solved(start, start.built()).raise_for_status()
-    draw(output.plot, lambda: _figure(result, truth))
+    draw(output, lambda: _figure(result, truth))
     save(result, output.save)
 
 

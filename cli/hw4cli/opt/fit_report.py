@@ -11,13 +11,12 @@ import numpy as np
 from hw4cli.opt.build_problem import BuiltProblem
 from hw4cli.opt.explorer.records import band_record
 from hw4cli.opt.report import number_text, summary, title
-from hw4cli.pages import page
-from hw4cli.pages.markup import code, notes, pairs, paragraph, place, section, table, text, verdict
+from hw4cli.pages.markup import code, notes, pairs, paragraph, place, section, table, verdict
+from hw4cli.pages.report import SHOWN_DIGITS, made_by, report_page, short
 from hw4cli.translate import translate
 from hw4opt import Result, Status
 from hw4opt.crosscheck import Crosscheck
 from hw4opt.inference import ERRORS
-from hw4opt.terms.base import Array
 from hw4opt.views import (
     CurveView,
     Truth,
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
 REPORT_POINTS = 500  # of the curve, besides the data's own x
 MAX_REPORT_ROWS = 5_000  # drawn; of more, a seeded part
-SHOWN_DIGITS = 7  # of drawn numbers
 MOST_ROWS_LISTED = 10
 SEVERAL_CURVES = "The figure of several levels is drawn by hw4opt solve --plot."
 WAY_NAMES = {"loo": "leave-one-out", "loo:x": "leaving rows of equal x out together"}
@@ -66,36 +64,25 @@ def fit_report(about: Reported) -> str:
     result, source = about.result, about.built.table.source
     drawn = _drawn(about)
     maps = [] if about.selection is None else _maps(about)
-    body = "\n".join(
-        (
-            f'<header class="report"><h1>hw4opt report</h1><span class="soft">{text(title(result, source))}</span>'
-            '<span class="spring"></span><button id="theme" type="button"></button></header>\n<main class="report">',
-            verdict(result.status is Status.CERTIFIED, result.status.word.replace("_", " "), translate(result.message)),
-            section("Fit", place("fit", "Figure of the fit")) if drawn else "",
-            section("Fit", paragraph(SEVERAL_CURVES)) if about.result.problem.curves > 1 else "",
-            f'<div class="two">{section("Answer", pairs(_rows(about)))}{_residuals(about) if drawn else ""}</div>',
-            section("What is proven", *map(paragraph, certificate_sentences(result))),
-            _choice(about, maps),
-            _comparison(about.check),
-            section("Warnings", notes(map(translate, about.warnings))),
-            section("To repeat it", *(code(content, label) for label, content in about.repeats.items())),
-            section("Made by", pairs(_origin(about.origin))),
-            "</main>",
-        )
+    parts = (
+        verdict(result.status is Status.CERTIFIED, result.status.word.replace("_", " "), translate(result.message)),
+        section("Fit", place("fit", "Figure of the fit")) if drawn else "",
+        section("Fit", paragraph(SEVERAL_CURVES)) if about.result.problem.curves > 1 else "",
+        f'<div class="two">{section("Answer", pairs(_rows(about)))}{_residuals(about) if drawn else ""}</div>',
+        section("What is proven", *map(paragraph, certificate_sentences(result))),
+        _choice(about, maps),
+        _comparison(about.check),
+        section("Warnings", notes(map(translate, about.warnings))),
+        section("To repeat it", *(code(content, label) for label, content in about.repeats.items())),
+        section("Made by", made_by("hw4opt", about.origin)),
     )
     data = {"fit": drawn, "maps": maps, **({} if about.selection is None else _tried(about.selection))}
-    return page(f"hw4opt report: {source}", body, ("report.css",), ("report.js",), data)
+    return report_page("hw4opt", source, title(result, source), parts, data)
 
 
 def _rows(about: Reported) -> list[tuple[str, str]]:
     rows = summary(about.result, about.selection, about.built, about.errors)
     return [(name, translate(value)) for name, value in rows if name != "status"]
-
-
-def _origin(origin: Mapping[str, Any]) -> list[tuple[str, object]]:
-    names = {"version": "hw4opt", "command": "command", "seed": "seed", "platform": "platform"}
-    named = [(label, origin[key]) for key, label in names.items()]
-    return [*named, ("SHA-256 of the data", origin["data_sha256"])]
 
 
 # ---- the figure ------------------------------------------------------------------------------------------------------
@@ -113,18 +100,18 @@ def _drawn(about: Reported) -> dict[str, Any] | None:
         return None
     marked = view.outliers
     kept = _kept(len(view.rows), marked)
-    data = {"x": _short(view.x[kept]), "y": _short(view.y[kept]), "xName": view.x_name, "yName": view.y_name}
+    data = {"x": short(view.x[kept]), "y": short(view.y[kept]), "xName": view.x_name, "yName": view.y_name}
     shown = {
         "rows": np.arange(len(kept)),
         "x": data["x"],
         "y": data["y"],
-        "fitted": _short(view.fitted[kept]),
-        "curve_x": _short(view.curve_x),
-        "curve": _short(view.curve),
-        "bound": None if view.bound is None else _short(view.bound),
+        "fitted": short(view.fitted[kept]),
+        "curve_x": short(view.curve_x),
+        "curve": short(view.curve),
+        "bound": None if view.bound is None else short(view.bound),
         "outliers": np.searchsorted(kept, marked),
     }
-    truth = None if view.truth is None else {"x": _short(view.truth_x), "y": _short(view.truth)}
+    truth = None if view.truth is None else {"x": short(view.truth_x), "y": short(view.truth)}
     return {"data": data, "view": shown, "truth": truth, "bands": band_record(result) if one else None}
 
 
@@ -143,11 +130,6 @@ def _kept(count: int, marked: np.ndarray) -> np.ndarray:
         return np.arange(count)
     some = np.random.default_rng(0).choice(count, MAX_REPORT_ROWS, replace=False)
     return np.union1d(some, marked)
-
-
-def _short(values: Array | None) -> list[float | None]:
-    """Numbers of a few digits: a file holds thousands of them."""
-    return [] if values is None else [float(f"{value:.{SHOWN_DIGITS}g}") for value in values]
 
 
 def _residuals(about: Reported) -> str:

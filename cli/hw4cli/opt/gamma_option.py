@@ -38,9 +38,9 @@ def gamma_of(
         given = (("", 0.0),)
     twice = next((name for place, (name, _) in enumerate(given) if name in dict(given[:place])), None)
     if twice:
-        raise click.BadParameter(f"{shortened(text)}: {twice!r} stands there twice")
+        raise click.BadParameter(f"{shortened(text)!r}: {twice!r} stands there twice")
     if not all(name for name, _ in given):
         raise click.BadParameter(
-            f"{shortened(text)}: give a number, one a column or component, as dose=20,age=0.1, or each"
+            f"{shortened(text)!r}: give a number, one a column or component, as dose=20,age=0.1, or each"
         )
     return NamedGammas(given)

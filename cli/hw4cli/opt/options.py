@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,11 +11,10 @@ import click
 
 from hw4cli.opt.gamma_option import NamedGammas, gamma_of
 from hw4cli.opt.name_options import NameOption
-from hw4cli.options import JSON, QUIET, verbose_option, version_option, whole
+from hw4cli.opt.problem_file_options import PROBLEM_FROM_FILE, of_the_data
+from hw4cli.options import JSON, QUIET, bytes_of, verbose_option, version_option, whole
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-BYTE_COUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([kKMGT]?)(i?)B?")
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,13 @@ class ProblemOptions(TableOptions):
     constraint: tuple[str, ...]
     additive: bool
     component: tuple[str, ...]
+    problem: str | None = None
+    data_sha256: str | None = None
+
+    @property
+    def files(self) -> dict[str, str | None]:
+        """The files that are read, by what they are."""
+        return {"the data": self.data, "the problem": self.problem}
 
 
 @dataclass(frozen=True)
@@ -92,22 +97,13 @@ class OutputOptions:
     seed: int
     save: str | None = None
     arrays: bool | None = None
+    style: str | None = None
 
 
 def time_limit_option(default: float, text: str) -> Callable[[F], F]:
     """The option --time-limit of a command."""
     kind = click.FloatRange(0, min_open=True)
     return click.option("--time-limit", type=kind, default=default, show_default=False, metavar="SECONDS", help=text)
-
-
-def bytes_of(context: click.Context, parameter: click.Parameter, text: str) -> int:
-    """Parse a number of bytes such as 500M or 2GiB."""
-    match = BYTE_COUNT.fullmatch(text.strip())
-    if match is None or not (
-        size := float(match[1]) * (1024 if match[3] else 1000) ** " KMGT".index(match[2].upper() or " ")
-    ):
-        raise click.BadParameter(f"{text}: give a number of bytes such as 500M, 2G or 2GiB")
-    return int(size)
 
 
 version = version_option("hw4opt")
@@ -141,6 +137,7 @@ CATEGORICAL = click.option(
 
 PROBLEM = (
     DATA_TABLE,
+    *PROBLEM_FROM_FILE,
     click.option(
         "--x", metavar="COL[,COL…]", help="Feature columns; default: every numeric column that has no other role."
     ),
@@ -151,7 +148,13 @@ PROBLEM = (
     click.option("--offset", metavar="COL", help="Counts: a column added to the log of the mean."),
     click.option("--exposure", metavar="COL", help="Counts: a column that the mean is proportional to, above 0."),
     click.option("--quasi", is_flag=True, help="Counts: take fractions, too (quasi-likelihood)."),
-    click.option("--n", type=whole(), metavar="N", help="Rows of the built-in step data (50); not together with DATA."),
+    click.option(
+        "--n",
+        type=whole(),
+        metavar="N",
+        callback=of_the_data,
+        help="Rows of the built-in step data (50); not together with DATA.",
+    ),
     click.option("--design", type=click.Choice(["kernel", "linear"]), default="kernel", show_default=True),
     click.option("--intercept/--no-intercept", default=False, help="An unpenalised intercept; default no."),
     click.option(
@@ -310,6 +313,7 @@ OUTPUT = (
     click.option("--seed", type=whole(0), default=0, show_default=True, metavar="S", help="Seed of data and search."),
     JSON,
     click.option("--plot", metavar="PATH", help="Write a figure: .png, .pdf, .svg, .jpg or .webp."),
+    click.option("--style", metavar="PATH", help="A matplotlib style file for it: fonts, background, lines."),
     QUIET,
     verbose_option("hw4opt"),
     version,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hw4cli import json_record
+from hw4cli.figures import check_style, read_style, styled
 from hw4cli.json_record import json_text
 from hw4cli.opt.options import OutputOptions
 from hw4cli.output_paths import STDOUT, Files, check_figure, check_files, inputs, outputs
@@ -33,8 +34,9 @@ def check_outputs(
 ) -> None:
     """Refuse outputs that cannot be written, or that overwrite an input or another output; `more`: further options."""
     check_figure(output_options.plot)
+    check_style(output_options.style, output_options.plot)
     written = {"json": output_options.json, "plot": output_options.plot, "save": output_options.save, **more}
-    check_files([*outputs(written), *folders], inputs(read))
+    check_files([*outputs(written), *folders], inputs({**read, "the style": output_options.style}))
 
 
 def command_line() -> str:
@@ -188,10 +190,12 @@ def unwritten(output_options: OutputOptions) -> str:
     return f" ({' and '.join(not_written)} not written)" if not_written else ""
 
 
-def draw(path: str | None, make: Callable[[], Figure]) -> None:
-    """Write the figure; nothing for path None."""
+def draw(output_options: OutputOptions, make: Callable[[], Figure]) -> None:
+    """Make and write the figure; nothing without --plot."""
+    path = output_options.plot
     if path is None:
         return
-    figure = make()
-    kind = Path(path).suffix.lower().lstrip(".")
-    write_with(path, lambda temporary: figure.savefig(temporary, format=kind, dpi=150))
+    with styled({} if output_options.style is None else read_style(output_options.style)):
+        figure = make()
+        kind = Path(path).suffix.lower().lstrip(".")
+        write_with(path, lambda temporary: figure.savefig(temporary, format=kind))

@@ -103,7 +103,7 @@ def path(
             f"--save {output_options.save} keeps the model of lowest held-out error and --select none has none; "
             "drop one of them"
         )
-    check_outputs(output_options, {"the data": problem_options.data})
+    check_outputs(output_options, problem_options.files)
     built = build_problem(problem_options, selection_options.groups)
     span = with_full_name(built, "--vary", span)
     with Bar("choosing", output_options.quiet) as bar:
@@ -137,7 +137,7 @@ def path(
     record |= built.columns.record()
     write_json(record, output_options.json)
     if not failed:
-        draw(output_options.plot, lambda: _figure(span, points))
+        draw(output_options, lambda: _figure(span, points))
         save(dataclasses.replace(best.result, context=built.context), output_options.save)
     _show(built, span, points, best, output_options)
     warn(notes)

@@ -153,7 +153,7 @@ def predict(predict_options: PredictOptions, named: Mapping[str, str | None], ou
     }
     record |= {"features": names, "dropped_rows": np.flatnonzero(~rows.used), "warnings": warnings}
     write_json(record | (predictions if with_arrays(output_options, len(rows.x)) else {}), output_options.json)
-    draw(output_options.plot, lambda: model.figure(rows.x[_drawable(predictions)]))
+    draw(output_options, lambda: model.figure(rows.x[_drawable(predictions)]))
     if output_options.save is not None:
         model.save(output_options.save)
     _show(model, predict_options, output_options, record, predictions)

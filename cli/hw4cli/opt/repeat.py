@@ -17,6 +17,7 @@ from hw4opt.problem import Problem
 from hw4opt.problem.words import SEVERAL
 from hw4opt.terms import ComponentTerm
 
+FILE_OPTIONS = ("problem", "data_sha256")  # of a problem file, whose other options the words spell out
 OPTION_PARAMETERS = ("gamma", "quasi")  # parameters that are options of their own
 
 
@@ -26,7 +27,11 @@ def given_words(command: click.Command, values: Mapping[str, Any]) -> list[str]:
     defaults = command.make_context(name, []).params
     words: list[str] = []
     for parameter in command.params:
-        if parameter.name in values and values[parameter.name] != defaults.get(parameter.name):
+        if (
+            parameter.name in values
+            and parameter.name not in FILE_OPTIONS
+            and values[parameter.name] != defaults.get(parameter.name)
+        ):
             words += _words(parameter, values[parameter.name])
     return words
 

@@ -27,6 +27,7 @@ from hw4cli.opt.options import (
     SolverOptions,
 )
 from hw4cli.opt.outputs import provenance
+from hw4cli.opt.problem_file import PROBLEM_FILE, problem_text
 from hw4cli.opt.repeat import command_text, given_words, python_text, settled_options
 from hw4cli.opt.solve import Solved, check_options, finish, solve_problem
 from hw4cli.opt.solve import command as solve_command
@@ -56,7 +57,7 @@ def command(out: str, opens: bool, compares: bool, **given: Any) -> int:
     check_options(problem_options, solver_options, selection_options, output_options, out=out)
     solved = solve_problem(problem_options, solver_options, selection_options, output_options)
     check = _check(solved, output_options) if compares else None
-    repeats = repeating(solved, problem_options, solver_options)
+    repeats = repeating(solved, problem_options, solver_options, selection_options)
     origin = provenance(output_options.seed, solved.built.table.sha256)
     about = Reported(
         solved.result,
@@ -80,8 +81,11 @@ def _check(solved: Solved, output_options: OutputOptions) -> Crosscheck:
         return crosscheck(solved.result.problem, None, bar.describe)
 
 
-def repeating(solved: Solved, problem_options: ProblemOptions, solver_options: SolverOptions) -> Mapping[str, str]:
-    """What repeats the fit: the command with every hyper-parameter given, and a script where there is one x column."""
+def repeating(
+    solved: Solved, problem_options: ProblemOptions, solver_options: SolverOptions, selection_options: SelectionOptions
+) -> Mapping[str, str]:
+    """What repeats the fit: the command with every hyper-parameter given, a script where there is one x column, and the
+    problem file, with what was asked for."""
     settled = settled_options(problem_options, solved.result.problem)
     words = given_words(solve_command, {**vars(settled), **vars(solver_options), "select": "none"})
     repeats = {"Command line, the same fit": command_text(["solve", *words])}
@@ -90,4 +94,5 @@ def repeating(solved: Solved, problem_options: ProblemOptions, solver_options: S
     if plain and len(solved.built.columns.features.names) == 1:
         fitted = dataclasses.replace(solved.built, problem=solved.result.problem)
         repeats["Python, the same fit"] = python_text(fitted, settled)
-    return repeats
+    described = problem_text(problem_options, solver_options, selection_options, solved.built.table)
+    return repeats | {PROBLEM_FILE: described}

@@ -69,7 +69,7 @@ def reproduce(out: str, draws: int, workers: int | None, output_options: OutputO
         for label in ("chosen", "reported")
         if part[label] is not None
     ]
-    draw(output_options.plot, lambda: _figure(results["parts"], Path(out)))
+    draw(output_options, lambda: _figure(results["parts"], Path(out)))
     if output_options.save is not None:
         write_text(output_options.save, json_text(results))
     columns = ("part", "setting", "gamma", "ridge", "tv", "LOO loss", "RMSE")

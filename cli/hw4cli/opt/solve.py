@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +41,15 @@ from hw4cli.opt.outputs import (
     with_arrays,
     write_json,
 )
+from hw4cli.opt.problem_file import problem_text
+from hw4cli.opt.problem_file_options import PROBLEM_TO_FILE
 from hw4cli.opt.report import figure_line, show, summary, title, warn
 from hw4cli.opt.select_hyperparameters import check_selection_options, choose
 from hw4cli.opt.shape_records import shape_part
 from hw4cli.options import options, take
 from hw4cli.progress import Bar
 from hw4opt import Problem, Result, Status, fit
+from hw4opt.running.files import write_text
 from hw4opt.solvers import find_solver
 
 if TYPE_CHECKING:
@@ -57,8 +61,8 @@ log = logging.getLogger("hw4opt.cli")
 
 
 @click.command("solve")
-@options(PROBLEM, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, KEEP_FOLDS, MODEL_FILE, ARRAYS, OUTPUT)
-def command(**given: Any) -> int:
+@options(PROBLEM, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, KEEP_FOLDS, MODEL_FILE, PROBLEM_TO_FILE, ARRAYS, OUTPUT)
+def command(save_problem: str | None, **given: Any) -> int:
     """Fit a penalised or shape-constrained regression, and prove it.
 
     DATA is a CSV with a header, or a Parquet file. Without it: the step data of the assignment.
@@ -68,6 +72,7 @@ def command(**given: Any) -> int:
         take(SolverOptions, given),
         take(SelectionOptions, given),
         take(OutputOptions, given),
+        save_problem,
     )
 
 
@@ -76,10 +81,15 @@ def solve(
     solver_options: SolverOptions,
     selection_options: SelectionOptions,
     output_options: OutputOptions,
+    save_problem: str | None = None,
 ) -> int:
     """The exit status: 0 certified, 1 not, 130 interrupted."""
-    check_options(problem_options, solver_options, selection_options, output_options)
-    return finish(solve_problem(problem_options, solver_options, selection_options, output_options), output_options)
+    described = problem_options, solver_options, selection_options
+    check_options(*described, output_options, **{"save-problem": save_problem})
+    solved = solve_problem(*described, output_options)
+    if save_problem is not None:
+        write_text(save_problem, problem_text(*described, solved.built.table, os.path.dirname(save_problem)))
+    return finish(solved, output_options)
 
 
 def check_options(
@@ -92,7 +102,7 @@ def check_options(
     """Refuse options that are wrong for any data; `more` are further outputs by the name of their option."""
     check_selection_options(selection_options)
     check_solver(solver_options.solver)
-    check_outputs(output_options, {"the data": problem_options.data}, **more)
+    check_outputs(output_options, problem_options.files, **more)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -151,7 +161,7 @@ def finish(solved: Solved, output_options: OutputOptions, more: Mapping[str, Any
         record |= {"status": solved.status.word, "message": solved.status.value}
     write_json(built.columns.with_blank_rows(record | dict(more or {})), output_options.json)
     if solved.status is Status.CERTIFIED:
-        draw(output_options.plot, lambda: figure(result, built, selection))
+        draw(output_options, lambda: figure(result, built, selection))
         save(result, output_options.save)
     show(
         output_options,

@@ -17,7 +17,15 @@ from typing import Any
 from hw4cli.json_record import plain
 
 SELF, NOBODY = "'self'", "'none'"
-SHARED_SCRIPTS = ("vendor/d3.min.js", "elements.js", "figure.js", "map.js")
+SHARED_SCRIPTS = (
+    "vendor/d3.min.js",
+    "elements.js",
+    "figure_layers.js",
+    "figure_paths.js",
+    "figure_editing.js",
+    "figure.js",
+    "map.js",
+)
 
 
 @cache

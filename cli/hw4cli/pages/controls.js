@@ -4,7 +4,7 @@ const LINEAR = "(straight line)"; // in place of a kernel
 const SLIDER_STEPS = 400;
 const SHARE_RANGES = { tau: [0.01, 0.99] }; // parameters that are shares; delta and epsilon are in units of y
 
-/** "huber:delta=1" as {name, parameters}; "tv=0.3" has the parameter weight. */
+/** "huber:delta=1" as {name, parameters}; "tv=0.3" has the parameter weight, and "convex:everywhere" a true one. */
 function parseWord(word) {
   const [head, ...rest] = word.split(":"),
     [name, weight] = head.split("=");
@@ -12,13 +12,16 @@ function parseWord(word) {
     .join(":")
     .split(",")
     .filter(Boolean)
-    .map((pair) => pair.split("="));
+    .map((pair) => pair.split("="))
+    .map(([key, value]) => [key, value ?? true]);
   return { name, parameters: Object.fromEntries([...(weight === undefined ? [] : [["weight", weight]]), ...pairs]) };
 }
 
 function wordOf({ name, parameters }) {
   const given = Object.entries(parameters).filter(([, value]) => value !== "" && value !== null);
-  return given.length ? `${name}:${given.map(([key, value]) => `${key}=${value}`).join(",")}` : name;
+  return given.length
+    ? `${name}:${given.map(([key, value]) => (value === true ? key : `${key}=${value}`)).join(",")}`
+    : name;
 }
 
 /** What the controls hold, from settings: the options of a command. */
@@ -205,15 +208,23 @@ function makeControls(place, changed) {
 
   function drawShape({ name }) {
     const given = form.shapes[name],
-      empty = entry("constraint", name).parameters.length > 0;
+      empty = entry("constraint", name).parameters.length > 0,
+      everywhere = entry("constraint", name).everywhere && form.kernel !== LINEAR;
     const parts = [
       check(name.replaceAll("_", " "), Boolean(given), (on) => {
         if (on) form.shapes[name] = empty ? { lower: "0" } : {};
         else delete form.shapes[name];
       }),
     ];
-    if (given && empty) parts.push(element("div", { class: "inner" }, ...knobs("constraint", name, given)));
-    return parts;
+    if (!given || !(empty || everywhere)) return parts;
+    const range = typeof given.everywhere === "string" ? ` of ${given.everywhere.replace("..", " … ")}` : "";
+    const box = check(`${name} everywhere`, Boolean(given.everywhere), (on) => {
+      if (on) given.everywhere = true;
+      else delete given.everywhere;
+    });
+    box.lastChild.textContent = `at every x${range}`;
+    const inner = [...(empty ? knobs("constraint", name, given) : []), ...(everywhere ? [box] : [])];
+    return [...parts, element("div", { class: "inner" }, ...inner)];
   }
 
   function draw() {

@@ -107,17 +107,19 @@ async function downloadPng(svg, name) {
   canvas.toBlob((blob) => download(`${name}.png`, blob, "image/png"));
 }
 
+/** A button that goes through the themes; auto is that of the system. */
 function startTheme(button) {
-  const themes = ["auto", "light", "dark"];
+  const themes = ["auto", "light", "dark"],
+    system = matchMedia("(prefers-color-scheme: dark)");
   let theme = 0;
   const show = () => {
-    if (theme) document.documentElement.dataset.theme = themes[theme];
-    else delete document.documentElement.dataset.theme;
+    document.documentElement.dataset.theme = theme ? themes[theme] : system.matches ? "dark" : "light";
     button.textContent = `Theme: ${themes[theme]}`;
   };
   button.addEventListener("click", () => {
     theme = (theme + 1) % 3;
     show();
   });
+  system.addEventListener("change", show);
   show();
 }

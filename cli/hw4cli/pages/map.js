@@ -3,6 +3,7 @@
 const MAP_HEIGHT = 250;
 const MAP_MARGIN = { left: 54, right: 10, top: 10, bottom: 38 };
 const tickText = (value) => numberText(value, 2);
+const scoreText = (value) => numberText(value, 4); // scores may differ little
 const TOP_SHARE = 0.9; // beyond this quantile scores share one color
 
 /** on(setting) is called with the hyper-parameters of a clicked setting; null: it only shows. */
@@ -77,7 +78,7 @@ function makeMap(container, on = null) {
     marks.html(dots + ring(best, "best") + (here ? ring({ ...here, score: here.score ?? best.score }, "here") : ""));
     const ticks = width < 280 ? 3 : 5;
     axes.x.attr("transform", `translate(0, ${box[3]})`).call(d3.axisBottom(sx).ticks(ticks, tickText));
-    axes.y.attr("transform", `translate(${box[0]}, 0)`).call(d3.axisLeft(sy).ticks(5, tickText));
+    axes.y.attr("transform", `translate(${box[0]}, 0)`).call(d3.axisLeft(sy).ticks(5, two ? tickText : scoreText));
     svg.selectAll(".axis").attr("font-family", null).attr("font-size", null).attr("aria-hidden", true);
     labels.x
       .attr("x", (box[0] + box[2]) / 2)

@@ -24,8 +24,9 @@ function showFit(place, { data, view, truth, bands }) {
 }
 
 if (PAGE.fit) showFit(byId("fit"), PAGE.fit);
-for (const { place, names } of PAGE.maps) {
+for (const { place, names } of PAGE.maps || []) {
   const map = makeMap(byId(place));
   map.show(PAGE.rows, names);
   map.mark(PAGE.here);
 }
+for (const chart of PAGE.charts || []) makeChart(byId(chart.place), chart);

@@ -93,3 +93,43 @@ def test_only_finite_scores_are_drawn(bad):
         assert axes.get_title(loc="left").endswith(f"at {lowest}")
     axes = plot_heatmap(table[:2], "b", "a")
     assert [text.get_text() for text in axes.texts] == ["no finite score"]
+
+
+FIT = ["solve", "--gamma", "80", "--reg", "ridge=0.1", "--select", "none", "--quiet"]
+
+
+def test_svg_and_pdf_hold_their_text_as_text(hw4opt, tmp_path):
+    for name in ("f.svg", "f.pdf"):
+        assert hw4opt(*FIT, "--plot", name).status == 0
+    svg, pdf = (tmp_path / "f.svg").read_text(), (tmp_path / "f.pdf").read_bytes()
+    assert ">gamma 80" in svg.replace("squared · ", ">") and ">largest residual<" in svg
+    assert b"/Type3" not in pdf and b"/Type42" in pdf.replace(b"/CIDFontType2", b"/Type42")
+
+
+def test_a_style_of_the_user_is_drawn(hw4opt, tmp_path):
+    (tmp_path / "mine.mplstyle").write_text("axes.facecolor: fdf6e3\nfont.family: serif\n")
+    assert hw4opt(*FIT, "--plot", "plain.svg").status == 0
+    assert hw4opt(*FIT, "--plot", "f.svg", "--style", "mine.mplstyle").status == 0
+    plain, own = (tmp_path / "plain.svg").read_text(), (tmp_path / "f.svg").read_text()
+    assert "#fdf6e3" in own and "#fdf6e3" not in plain and "serif" in own
+    assert hw4opt("em", "--k", 1, "--plot", "m.svg", "--style", "mine.mplstyle", "--quiet").status == 0
+    assert "#fdf6e3" in (tmp_path / "m.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "said"),
+    [
+        (None, ["--plot", "f.png"], "cannot read --style s.mplstyle: No such file"),
+        (b"axes.colour: red\n", ["--plot", "f.png"], "--style s.mplstyle is no matplotlib style"),
+        (b"axes.facecolor: nocolor\n", ["--plot", "f.png"], "--style s.mplstyle is no matplotlib style"),
+        (b"\xff\xfe", ["--plot", "f.png"], "is no UTF-8"),
+        (b"font.size: 9\n", [], "--style s.mplstyle is for the figure of --plot"),
+        (b"font.size: 9\n", ["--plot", "f.png", "--json", "s.mplstyle"], "would overwrite the style"),
+    ],
+)
+def test_a_style_that_is_none_gets_a_sentence(hw4opt, tmp_path, content, words, said):
+    if content is not None:
+        (tmp_path / "s.mplstyle").write_bytes(content)
+    done = hw4opt(*FIT, *words, "--style", "s.mplstyle")
+    assert done.status == 2 and said in done.err and done.err.count("\n") == 1, done.err
+    assert not (tmp_path / "f.png").exists()

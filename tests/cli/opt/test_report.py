@@ -3,38 +3,13 @@
 import json
 import re
 import shlex
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
+from report_parts import Parts, data_of
+
 GIVEN = ["--gamma", "80", "--reg", "ridge=0.1"]
-
-
-class Parts(HTMLParser):
-    """Titles of sections, text, attributes that name another file, and elements that are not closed."""
-
-    EMPTY = ("meta", "link", "input", "br")
-
-    def __init__(self, text):
-        super().__init__()
-        self.titles, self.references, self.open, self.text = [], [], [], ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        if tag not in self.EMPTY:
-            self.open.append(tag)
-        self.references += [value for name, value in attrs if name in ("src", "href", "data", "action")]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] == "h2":
-            self.titles.append(data)
-        if not {"script", "style"} & {*self.open}:
-            self.text += data
 
 
 @pytest.fixture
@@ -47,10 +22,6 @@ def report(hw4opt, tmp_path):
         return Parts(text), done, text
 
     return write
-
-
-def data_of(text):
-    return json.loads(re.search(r'id="page-data">(.*?)</script>', text)[1])
 
 
 def test_a_report_holds_what_was_asked_chosen_and_proven(report, hw4opt):

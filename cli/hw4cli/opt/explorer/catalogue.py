@@ -6,14 +6,15 @@ import dataclasses
 from typing import Any
 
 from hw4cli.opt.option_syntax import kernel_names
-from hw4opt.terms import Interval, load, names
+from hw4opt.terms import Interval, Shape, load, names
 
 TERM_KINDS = ("loss", "regularizer", "constraint")
 NOT_OFFERED = ("column", "weight", "gamma")  # of a parameter: the first is for several x, the others have a slider
 
 
 def catalogue() -> dict[str, list[dict[str, Any]]]:
-    """Kind → what there is of it: name, first line of its documentation, numbers that a user may give."""
+    """Kind → what there is of it: name, first line of its documentation, numbers that a user may give, and whether it
+    may be asked for at every x."""
     offered = {kind: [_entry(kind, name) for name in names(kind) if _is_for_curves(kind, name)] for kind in TERM_KINDS}
     return {"kernel": [_entry("kernel", name) for name in kernel_names()], **offered}
 
@@ -28,6 +29,7 @@ def _entry(kind: str, name: str) -> dict[str, Any]:
     item = load(kind, name)
     return {
         "name": name,
+        "everywhere": issubclass(item, Shape),
         "about": (item.__doc__ or "").strip().split("\n")[0].replace(" of shape (n,)", ""),
         "parameters": [
             {"name": field.name, "default": field.default if _is_finite(field.default) else None}

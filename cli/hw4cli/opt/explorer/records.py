@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from hw4cli.opt.select_hyperparameters import select_with_options, with_full_nam
 from hw4cli.opt.solve import solver_arguments
 from hw4cli.translate import translate
 from hw4opt import InputError, Problem, Result, Status, fit
+from hw4opt.design import Design
 from hw4opt.terms.base import Array
 from hw4opt.views import BAND_LABEL, CurveView, curve_view
 
@@ -27,24 +29,38 @@ if TYPE_CHECKING:
 
 EXPLORED_POINTS = 400  # of the curve, besides the data's own x
 MAX_LEFT_OUT = 1_000  # rows up to which the held-out error of a fit is that of leave-one-out, else of 10 folds
+DRAWN_DIGITS = 7  # of the range that is drawn: zoomed in, a pixel is a forty-thousandth of it, and values are read off
+MOST_DIGITS = 300
 SLIDER_REACH = 30.0  # times: how far a slider goes on beyond the range that a search starts with
 
 Truth = Callable[[Array], Array]
 
 
-def solved(state: State, built: BuiltProblem) -> Result:
-    """The fit, with the names of its columns."""
+def solved(state: State, built: BuiltProblem, before: Problem | None = None) -> Result:
+    """The fit, with the names of its columns; its basis is that of a problem before, where that has the same one."""
+    if before is not None and _same_basis(before.design, built.problem.design):
+        built.problem.share_design(before.design)
     result = fit(built.problem, **solver_arguments(state.solver))
     return dataclasses.replace(result, context=built.context)
 
 
-def fit_record(state: State, truth: Truth | None = None) -> tuple[dict[str, Any], BuiltProblem, Result]:
-    """The fit as it is drawn, with what proves it and what repeats it."""
+def _same_basis(one: Design, other: Design) -> bool:
+    """Whether two designs are of the same rows, kernel and functionals; none has some at points beside the data."""
+    alike = (one.kernel, one.intercept, one.slopes) == (other.kernel, other.intercept, other.slopes)
+    if not alike or one.appended or other.appended or (one.spread is None) != (other.spread is None):
+        return False
+    same_spread = one.spread is None or other.spread is None or np.array_equal(one.spread, other.spread)
+    return same_spread and np.array_equal(one.x, other.x)
+
+
+def fit_record(state: State, before: Problem | None = None) -> tuple[dict[str, Any], BuiltProblem, Result]:
+    """The fit as it is drawn, with what proves it and what repeats it; before: the problem that was fitted before."""
     began = time.perf_counter()
     built = state.built()
-    result = solved(state, built)
+    result = solved(state, built, before)
     certificate = result.certificate
-    record = curve_record(curve_view(result, truth, EXPLORED_POINTS)) | {
+    targets = built.columns.without_dropped(built.columns.y)
+    record = {"view": view_record(curve_view(result, points=EXPLORED_POINTS), targets)} | {
         "status": result.status.word,
         "certified": result.status is Status.CERTIFIED,
         "message": translate(result.message),
@@ -52,6 +68,7 @@ def fit_record(state: State, truth: Truth | None = None) -> tuple[dict[str, Any]
         "objective": result.objective,
         "relative_gap": certificate.relative_gap,
         "exact_to": result.prediction_error_bound,
+        "shapes": [proof.sentence(str(state.options.x)) for proof in result.shapes],
         "rank": result.rank,
         "iterations": result.iterations,
         "hyperparameters": result.problem.hyperparameters,
@@ -71,10 +88,36 @@ def solve_words(state: State) -> list[str]:
     return given_words(command, {**vars(state.options), **vars(state.solver), "x": x, "select": "none"})
 
 
-def curve_record(view: CurveView) -> dict[str, Any]:
-    """The curve and the points of a view."""
-    drawn = {item.name: getattr(view, item.name) for item in dataclasses.fields(view) if item.name != "band"}
-    return {"view": drawn | {"outliers": view.outliers}}
+def view_record(view: CurveView, targets: Array) -> dict[str, Any]:
+    """The view as the page draws it, with digits that the eye can tell apart.
+
+    What the page has is null: rows, where all of its rows are drawn, and y, where they are drawn as its `targets` are.
+    """
+    digits = _digits(np.concatenate([view.curve, view.y]))
+    short = {name: np.round(getattr(view, name), digits) for name in ("fitted", "curve")}
+    same = np.array_equal(view.y, targets[view.rows])
+    return short | {
+        "rows": None if len(view.rows) == len(targets) else view.rows,
+        "y": None if same else view.y,
+        "curve_x": view.curve_x,
+        "bound": None if view.bound is None else np.round(view.bound, digits),
+        "outliers": view.outliers,
+    }
+
+
+def _digits(values: Array) -> int:
+    """Digits behind the point that a drawing of these values shows."""
+    finite = values[np.isfinite(values)]
+    spread = float(np.ptp(finite)) if len(finite) else 0.0
+    return DRAWN_DIGITS - int(np.clip(math.ceil(math.log10(spread or 1.0)), -MOST_DIGITS, MOST_DIGITS))
+
+
+def fitted_record(state: State) -> dict[str, Any]:
+    """The columns of the data, the fit and its residuals, with every digit."""
+    built = state.built()
+    view = curve_view(solved(state, built), points=EXPLORED_POINTS)
+    columns = {name: np.asarray(column)[view.rows] for name, column in state.data(built)["columns"].items()}
+    return {"columns": columns | {"fitted": view.fitted, "residual": view.y - view.fitted}}
 
 
 def beside_record(state: State, built: BuiltProblem, result: Result, bands: bool = False) -> dict[str, Any]:

@@ -76,6 +76,21 @@ class State:
             self, options=options, selection=selection, table=Table.of(arrays, EDITED), edited=True
         )
 
+    def with_moves(self, moves: Any) -> State:
+        """Points of the page's data moved: `moves` are [row, x, y]."""
+        if not self.edited:
+            raise InputError("the page moved points of data that it has not sent")
+        roles = str(self.options.x), self.options.y
+        columns = {name: self.table.floats(name).copy() for name in self.table.names}
+        if not isinstance(moves, list) or not all(isinstance(move, list) and len(move) == 3 for move in moves):
+            raise InputError("the page sent moves that are none: give lists of row, x and y")
+        for row, *place in moves:
+            if type(row) is not int or not 0 <= row < len(self.table):
+                raise InputError(f"the page moved a row {str(row)[:MAX_WORD_CHARACTERS]} that there is not")
+            for name, value in zip(roles, _numbers("moves", place), strict=True):
+                columns[name][row] = value
+        return dataclasses.replace(self, table=Table.of(columns, EDITED))
+
     def data(self, built: BuiltProblem) -> dict[str, Any]:
         """The columns that the page may change, as numbers, and their roles; what else could be x or y."""
         columns = built.columns

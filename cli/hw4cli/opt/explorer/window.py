@@ -14,9 +14,10 @@ from hw4cli.opt.explorer.newest import Newest
 from hw4cli.opt.explorer.state import State, field, one_x, parse
 from hw4cli.opt.fit_report import Reported, fit_report
 from hw4cli.opt.fit_warnings import fit_warnings
+from hw4cli.opt.problem_file import PROBLEM_FILE, problem_text
 from hw4cli.texts import one_line
 from hw4cli.translate import translate
-from hw4opt import Hw4Error, InputError, Result
+from hw4opt import Hw4Error, InputError, Problem, Result
 from hw4opt.tables import Table, parse_table
 
 if TYPE_CHECKING:
@@ -63,12 +64,13 @@ class Window:
         self._table: Table | None = start.table  # as it was read
         self._cancelled: set[int] = set()
         self._newest_fit = 0
+        self._before: Problem | None = None  # whose basis serves the next fit, where it is the same
         self._selection: Selection | None = None  # of the last search, on these data
         self._fits = Newest(self._fit)
         self._beside = Newest(self._held_out, gives_way=True)
         self._searches = Newest(self._choose, gives_way=True)
         self._kinds = {"fit": self._ask_fit, "choose": self._ask_choice, "cancel": self._cancel, "load": self._load}
-        self._kinds |= {"columns": self._columns, "report": self._report}
+        self._kinds |= {"columns": self._columns, "report": self._report, "fitted": self._fitted}
 
     def receive(self, text: str | bytes) -> None:
         """Act on a message of the page; one that is wrong is answered with a sentence."""
@@ -126,13 +128,16 @@ class Window:
         state = self._state
         if message.get("data") is not None:
             state = state.with_data(field(message, "data", dict))
+        if message.get("moves") is not None:
+            state = state.with_moves(message["moves"])
         state = state.with_settings(field(message, "settings", dict))
         self._state = state
         return Asked(field(message, "id", int), state, message.get("bands") is True)
 
     def _fit(self, asked: Asked) -> None:
         with self._faults_of(asked.id):
-            record, built, result = records.fit_record(asked.state, self._truth)
+            record, built, result = records.fit_record(asked.state, self._before)
+            self._before = result.problem
             self._answer("fit", asked.id, **record)
             self._beside.put(Fitted(asked, built, result))
 
@@ -191,16 +196,22 @@ class Window:
         self._state, self._table, self._truth, self._selection = state, table, None, None
         self._answer("data", message.get("id"), data=state.data(built), truth=False)
 
+    def _fitted(self, message: Mapping[str, Any]) -> None:
+        self._answer("fitted", message.get("id"), **records.fitted_record(self._asked(message).state))
+
     def _report(self, message: Mapping[str, Any]) -> None:
         state, selection = self._asked(message).state, self._selection
-        record, built, result = records.fit_record(state, self._truth)
+        record, built, result = records.fit_record(state)
+        repeats = {"Command line, the same fit": record["command"], "Python, the same fit": record["python"]}
+        if not state.edited:
+            repeats[PROBLEM_FILE] = problem_text(state.options, state.solver, state.selection, state.table)
         about = Reported(
             result,
             built,
             selection,
             [*built.warnings, *fit_warnings(result, built.automatic)],
             {**self._origin, "data_sha256": built.table.sha256},
-            {"Command line, the same fit": record["command"], "Python, the same fit": record["python"]},
+            repeats,
             self._truth,
         )
         self._answer("report", message.get("id"), html=fit_report(about))

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from hw4opt import RBF, Huber, Problem, Ridge, fit
+from hw4opt import RBF, Huber, Increasing, Problem, Ridge, fit
 from hw4opt.datasets import step_data
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -146,6 +146,19 @@ def test_the_keyboard_alone_moves_removes_and_adds_points(tab):
     assert page.objective() == fit(Problem(x, y, RBF(80), None, [Ridge(0.1)])).objective
 
 
+def test_a_shape_is_asked_for_at_every_x(tab):
+    page = tab(*GIVEN, "--constraint", "convex:everywhere=0..2")
+    page.settle()
+    assert page.page.get_by_label("at every x of 0 … 2").is_checked(), "what the command line gave"
+    page.page.locator("input[name='convex']").uncheck()
+    page.page.locator("input[name='increasing']").check()
+    page.page.locator("input[name='increasing everywhere']").check()
+    page.until("hw4opt.app.fit.command.includes('--constraint increasing:everywhere')")
+    expected = fit(Problem(*step_data(50, 0)[:2], RBF(80), None, [Ridge(0.1)], [Increasing(everywhere=True)]))
+    assert page.objective() == expected.objective
+    assert "increasing on [0, 1]: proven" in page.page.locator("#numbers").inner_text() and page.errors == []
+
+
 def test_loss_and_penalties_are_switched(tab):
     page = tab(*GIVEN)
     page.settle()
@@ -257,6 +270,22 @@ def test_a_report_opens_without_a_network(tab, hw4opt, tmp_path):
     page.page.get_by_label("truth").uncheck()
     assert not page.page.locator("path.truth").is_visible()
     assert page.errors == [] and {urlsplit(url).scheme for url in page.requests} <= {"file", "data"}
+
+
+def test_a_report_of_moods_opens_without_a_network(tab, hw4opt, tmp_path):
+    words = ["--k-range", "2:3", "--restarts", 3, "--search", 0, "--report", "m.html", "--quiet"]
+    assert hw4opt("em", *words).status == 0
+    for width in (1280, 390):
+        options = {"viewport": {"width": width, "height": 800}, "offline": True}
+        page = tab(url=(tmp_path / "m.html").as_uri(), **options)
+        page.page.wait_for_timeout(300)
+        charts = page.page.locator(".chart > svg")
+        assert charts.count() == 3 and charts.nth(0).locator("circle.series").count() == 12, "3 moods, 4 coefficients"
+        assert page.page.locator(".chart path.line").count() == 4, "three criteria, and the climb"
+        charts.nth(0).locator("circle.series").first.hover()
+        assert "mood 1, (intercept): " in page.page.locator(".chart .map-caption").first.inner_text()
+        assert page.js("document.documentElement.scrollWidth") <= width
+        assert page.errors == [] and {urlsplit(url).scheme for url in page.requests} <= {"file", "data"}
 
 
 def test_a_report_of_the_page_is_downloaded(tab, tmp_path):

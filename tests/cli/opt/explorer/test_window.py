@@ -11,7 +11,7 @@ import pytest
 
 from hw4cli.opt.explorer import records, window
 from hw4cli.opt.explorer.newest import Newest
-from hw4opt import RBF, Huber, Problem, Ridge, TotalVariation, fit
+from hw4opt import RBF, Huber, Increasing, Problem, Ridge, TotalVariation, fit
 from hw4opt.datasets import step_data
 from hw4opt.selection import select
 
@@ -53,8 +53,50 @@ def test_a_changed_setting_and_a_moved_point_are_fitted(open_page):
     answer = page.fit(data(y=moved), loss="huber:delta=1", gamma=60, reg=["ridge=0.1", "tv=0.3"])
     problem = Problem(X, moved, RBF(60), Huber(1), [Ridge(0.1), TotalVariation(0.3)])
     assert answer["objective"] == objective_of(problem)
-    np.testing.assert_allclose(answer["view"]["fitted"], fit(problem).fitted, rtol=1e-12)
-    assert page.fit(loss="huber:delta=1", gamma=60)["view"]["y"][24] == 12.5, "data stay until others are sent"
+    settings = {**page.settings, "loss": "huber:delta=1", "gamma": 60, "reg": ["ridge=0.1", "tv=0.3"]}
+    exact = page.ask("fitted", "fitted", "fault", settings=settings)["columns"]
+    np.testing.assert_allclose(exact["fitted"], fit(problem).fitted, rtol=1e-12)
+    assert exact["y"] == moved.tolist() and exact["x"] == X.tolist(), "data stay until others are sent"
+    np.testing.assert_allclose(np.add(exact["fitted"], exact["residual"]), moved, atol=1e-12)
+
+
+def test_a_view_has_the_digits_of_a_drawing_and_nothing_that_the_page_has(open_page):
+    page = open_page("--n", "5000", *GIVEN)
+    answer, exact = page.fit(), page.ask("fitted", "fitted", settings=page.settings)["columns"]
+    view, span = answer["view"], np.ptp(exact["y"])
+    np.testing.assert_allclose(view["fitted"], exact["fitted"], atol=5e-7 * span, rtol=0)
+    assert view["rows"] is None and view["y"] is None and len(json.dumps(answer)) < 100_000
+
+
+def test_moves_are_told_alone_and_the_basis_serves_again(open_page):
+    page = open_page(*GIVEN)
+    settings, y = page.settings, Y.copy()
+    refused = page.ask("fit", "fit", "fault", settings=settings, moves=[[24, X[24], 3.0]])
+    assert "has not sent" in refused["sentence"]
+    page.fit(data(y=y))
+    first = page.window._before.design
+    for height in (5.0, 6.0):
+        y[24] = height
+        answer = page.ask("fit", "fit", "fault", settings=settings, data=None, moves=[[24, X[24], height]])
+        assert answer["objective"] == objective_of(Problem(X, y, RBF(80), regularizers=[Ridge(0.1)]))
+    assert page.window._before.design is first, "only y was moved"
+    x = X.copy()
+    x[24] = 0.495
+    answer = page.ask("fit", "fit", "fault", settings=settings, moves=[[24, 0.495, 6.0]])
+    assert answer["objective"] == objective_of(Problem(x, y, RBF(80), regularizers=[Ridge(0.1)]))
+    assert page.window._before.design is not first
+    other = page.ask("fit", "fit", "fault", settings={**settings, "gamma": 60}, data=None)
+    assert other["objective"] == objective_of(Problem(x, y, RBF(60), regularizers=[Ridge(0.1)]))
+
+
+@pytest.mark.parametrize(
+    "moves", [3, [3], [[1, 2]], [[50, 0.1, 0.2]], [[-1, 0.1, 0.2]], [[True, 0.1, 0.2]], [[0.5, 0, 0]], [[1, "2", 3]]]
+)
+def test_moves_that_are_none_get_a_sentence(open_page, moves):
+    page = open_page(*GIVEN)
+    page.fit(data())
+    answer = page.ask("fit", "fit", "fault", settings=page.settings, moves=moves)
+    assert answer["kind"] == "fault" and answer["sentence"].startswith("the page ")
 
 
 def test_command_and_python_repeat_the_fit(open_page, hw4opt, tmp_path):
@@ -267,7 +309,22 @@ def messages(count, seed=0):
         "=:,",
     ]
     values = [None, True, 0, -1, 1e308, 10**30, "x", [], {}, [1, 2], [[]], {"x": [1]}, *words]
-    names = ["kind", "id", "settings", "data", "columns", "x", "y", "loss", "gamma", "reg", "kernel", "name", "text"]
+    names = [
+        "kind",
+        "id",
+        "settings",
+        "data",
+        "columns",
+        "x",
+        "y",
+        "loss",
+        "gamma",
+        "reg",
+        "kernel",
+        "name",
+        "text",
+        "moves",
+    ]
 
     def value(depth):
         if depth and draw.random() < 0.5:
@@ -275,7 +332,7 @@ def messages(count, seed=0):
         return draw.choice(values)
 
     for _ in range(count):
-        kind = draw.choice(["fit", "choose", "cancel", "load", "columns", "report", "none", 3])
+        kind = draw.choice(["fit", "choose", "cancel", "load", "columns", "report", "fitted", "none", 3])
         message = {"kind": kind, "id": draw.randrange(9), **{draw.choice(names): value(3) for _ in range(4)}}
         if draw.random() < 0.3:
             message["settings"] = {draw.choice(["loss", "gamma", "reg", "kernel", "constraint"]): draw.choice(values)}
@@ -313,3 +370,13 @@ def test_intervals_are_drawn_where_they_are_asked_for(open_page):
     chosen = select(fit(Problem(X, Y, RBF(80), None, [Ridge(0.1)])).problem, [], "loo", keep_folds=True)
     ends = fit(chosen.problem).predict_interval(np.array(band["x"]), 0.9)[1][:, :, 0]
     np.testing.assert_allclose(np.stack([band["lower"], band["upper"]], axis=1), ends, rtol=1e-9)
+
+
+def test_shapes_at_every_x_are_fitted_and_their_proof_is_said(open_page):
+    page = open_page(*GIVEN, "--constraint", "increasing:everywhere")
+    answer = page.fit()
+    shape = Increasing(everywhere=True)
+    assert answer["objective"] == objective_of(Problem(X, Y, RBF(80), None, [Ridge(0.1)], [shape]))
+    assert "increasing on [0, 1]: proven" in answer["shapes"][0] and "increasing:everywhere" in answer["command"]
+    assert page.fit(constraint=["increasing"])["shapes"] == []
+    assert "proven" in page.fit(constraint=["bounds:lower=-1,everywhere=0..2"])["shapes"][0]

@@ -1,0 +1,98 @@
+// What the explorer shows of a fit: figure, numbers, sentences.
+
+const figure = makeFigure(byId("figure"), editing);
+const map = makeMap(byId("map"), goTo);
+const controls = makeControls(byId("form"), changed);
+
+/** What the figure draws. */
+function shown() {
+  const { columns, x, y, weights } = app.data,
+    two = labels();
+  const drawn = two ? columns[y].map((value) => (value === two[1] ? 1 : 0)) : columns[y];
+  const view = app.view && app.view.rows.length <= columns[x].length ? app.view : null;
+  return {
+    data: { x: columns[x], y: drawn, weights: weights && columns[weights], xName: x, yName: y },
+    view,
+    truth: two ? null : app.truth,
+    pinned: app.pins,
+    bands: byId("bands").checked && app.beside ? app.beside.band : null,
+  };
+}
+
+function draw(steady) {
+  figure.draw(shown(), steady);
+  if (keepFocus !== null) {
+    figure.focusPoint(keepFocus);
+    keepFocus = null;
+  }
+}
+
+const spreadOf = (values) => {
+  const [low, high] = d3.extent(values);
+  return high - low || 1;
+};
+
+function showVerdict(good, word, sentence) {
+  byId("verdict").className = `verdict ${good ? "good" : "bad"}`;
+  byId("verdict").replaceChildren(element("strong", {}, `${good ? "✓" : "✗"} ${word}`), element("span", {}, sentence));
+}
+
+function showFit() {
+  const { fit } = app;
+  document.body.classList.remove("stale");
+  showVerdict(fit.certified, fit.status.replaceAll("_", " "), fit.message);
+  showNumbers();
+  showWarnings();
+  byId("command").textContent = fit.command;
+  byId("python").textContent = fit.python;
+  byId("edited").hidden = !app.edited;
+  map.mark(fit.hyperparameters);
+}
+
+function showNumbers() {
+  const { fit, beside } = app,
+    current = beside && beside.id === fit?.id;
+  if (!fit) return;
+  const heldOut = !beside
+    ? "…"
+    : beside.held_out === null
+      ? `– (${beside.reason})`
+      : `${numberText(beside.held_out, 5)} ± ${numberText(beside.standard_error, 2)}`;
+  fillRows(byId("numbers"), [
+    ["objective", numberText(fit.objective, 9)],
+    ["relative gap", numberText(fit.relative_gap, 2)],
+    ["fit is exact to", numberText(fit.exact_to, 2)],
+    [
+      beside?.method ? `held-out ${beside.metric}, ${methodText(beside.method)}` : "held-out error",
+      element("span", { id: "held-out", class: current ? "" : "soft" }, heldOut),
+    ],
+    ...fit.shapes.map((sentence) => ["shape", sentence]),
+    ["rank", String(fit.rank)],
+    ["solver", `${fit.solver}, ${fit.iterations} iteration${fit.iterations === 1 ? "" : "s"}`],
+    ["time", `${numberText(1000 * fit.seconds, 3)} ms`],
+    ...Object.entries(fit.automatic).map(([name, value]) => [name, `${numberText(value)} (auto)`]),
+  ]);
+}
+
+function showWarnings() {
+  const sentences = [...app.fit.warnings, ...(app.beside && app.beside.id === app.fit.id ? app.beside.warnings : [])];
+  byId("warnings").replaceChildren(...sentences.map((sentence) => element("li", {}, sentence)));
+}
+
+function showTools() {
+  byId("undo").disabled = !app.past.length;
+  byId("redo").disabled = !app.future.length;
+  byId("reset").disabled = !app.edited;
+}
+
+function showColumns() {
+  const { choices, x, y } = app.data;
+  byId("column-pickers").hidden = choices.length < 3;
+  for (const [id, value] of [
+    ["column-x", x],
+    ["column-y", y],
+  ]) {
+    byId(id).replaceChildren(...choices.map((name) => element("option", { value: name }, name)));
+    byId(id).value = value;
+  }
+}
