@@ -6,6 +6,8 @@ from numpy.testing import assert_allclose
 
 from hw4opt import (
     RBF,
+    Additive,
+    Component,
     Huber,
     Increasing,
     InputError,
@@ -15,6 +17,7 @@ from hw4opt import (
     Polynomial,
     Precomputed,
     Problem,
+    Quantile,
     Result,
     Ridge,
     fit,
@@ -115,3 +118,29 @@ def test_a_model_file_holds_them(tmp_path):
 def test_what_does_not_fit_is_one_sentence(act, sentence):
     with pytest.raises(InputError, match=sentence):
         act()
+
+
+def test_a_component_of_several_columns_has_a_gamma_each(tmp_path):
+    x, y = doses()
+    unit = np.sqrt(GAMMAS)
+    both = Component("both", [0, 1], RBF(GAMMAS), 0.01)
+    result = fit(Problem(x, y, Additive([both]), Huber(0.3)))
+    one = fit(Problem(x * unit, y, Additive([Component("both", [0, 1], RBF(1.0), 0.01)]), Huber(0.3)))
+    assert_allclose(result.fitted, one.fitted, atol=1e-6)
+    assert result.problem.hyperparameters == {"both.gamma.0": 20, "both.gamma.1": 0.1, "both.ridge": 0.01}
+    other = result.problem.with_hyperparameters({"both.gamma.1": 0.3})
+    assert other.hyperparameters == {"both.gamma.0": 20, "both.gamma.1": 0.3, "both.ridge": 0.01}
+    result.save(tmp_path / "m.json")
+    read = Result.load(tmp_path / "m.json")
+    assert read.problem.hyperparameters == result.problem.hyperparameters
+    assert_allclose(read.predict(x), result.predict(x), rtol=0)
+    found = select(result.problem, ["both.gamma.0", "both.gamma.1"], "kfold:5", "random:5")
+    assert {name for name in found.table[0] if "gamma" in name} == {"both.gamma.0", "both.gamma.1"}
+
+
+def test_what_a_sum_does_not_take():
+    x, y = doses()
+    with pytest.raises(InputError, match="component both: gamma of the rbf kernel has 3 numbers and there are 2 x col"):
+        Component("both", [0, 1], RBF((1, 2, 3)))
+    with pytest.raises(InputError, match="a sum of components is one curve and quantile has 2 levels; give one"):
+        Problem(x, y, Additive([Component("dose", [0], RBF(1.0), 0.1)]), Quantile((0.1, 0.9)))

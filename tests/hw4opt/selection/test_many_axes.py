@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from hw4opt import RBF, Huber, Problem, Ridge
+from hw4opt import RBF, Additive, Component, Huber, Problem, Ridge, TotalVariation
 from hw4opt.selection import select
 from hw4opt.selection.axes import Axis, Tried
-from hw4opt.selection.search import SETTINGS_PER_AXIS, rounds
+from hw4opt.selection.search import SETTINGS_PER_AXIS, START_POINTS, rounds
 
 
 def searched(axes, score):
@@ -46,3 +46,15 @@ def test_many_gammas_beat_a_random_search():
     zoomed, drawn = (select(problem, free, "kfold:5", search) for search in ("zoom", "random:200"))
     assert zoomed.score <= 1.01 * drawn.score and len(zoomed.table) < 150
     assert select(problem, free, "kfold:5").table == zoomed.table
+
+
+def test_hyperparameters_of_one_kind_start_together_in_a_sum():
+    x = np.random.default_rng(0).uniform(0, 1, (30, 3))
+    both = Component("both", [1, 2], RBF((1.0, 2.0)), 0.1)
+    sums = Additive([Component("a", [0], RBF(5.0), 0.1, [TotalVariation(0.1)]), both])
+    axes = [Axis(name, 1e-3, 1e3) for name in Problem(x, x[:, 0], sums).hyperparameters]
+    assert {axis.name for axis in axes} == {"a.gamma", "a.ridge", "a.tv", "both.gamma.0", "both.gamma.1", "both.ridge"}
+    first = next(rounds("zoom", axes, 10, 0, lambda: []))
+    assert len(first) == START_POINTS**3
+    for one in first:
+        assert one["a.gamma"] == one["both.gamma.0"] == one["both.gamma.1"] and one["a.ridge"] == one["both.ridge"]
