@@ -45,7 +45,7 @@ class Kernel(ABC):
 
     def __post_init__(self) -> None:
         given: Any = self.gamma
-        several = isinstance(given, tuple | list | np.ndarray)
+        several = isinstance(given, tuple | list) or (isinstance(given, np.ndarray) and given.ndim > 0)
         if several and not self.gamma_by_column:
             able = listed([name for name, kind in registry.classes("kernel").items() if kind.gamma_by_column])
             raise InputError(f"the {self.name} kernel takes one gamma; a gamma a column is for {able}")

@@ -21,6 +21,7 @@ from hw4opt.problem.measured import MeasuredData
 from hw4opt.problem.model import Model
 from hw4opt.terms import Loss, ShapeRows, Smooth, Term, functionals_of
 from hw4opt.terms.base import Array
+from hw4opt.validation.arguments import checked
 from hw4opt.validation.arrays import ReadOnly, finite_array
 from hw4opt.validation.frozen import cached_property, set_fields, unchecked
 
@@ -210,6 +211,7 @@ class Problem(ReadOnly):
         parts = (data.x[:, columns], data.y, data.weights, data.offset)
         return self.model.component(component).on(Data(*parts)), own
 
+    @checked
     def with_hyperparameters(self, values: Mapping[str, float]) -> Problem:
         """The same problem at other values of gamma, term weights, or `term.parameter` (`huber.delta`).
 
