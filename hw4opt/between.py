@@ -13,6 +13,7 @@ from hw4opt.problem.noise import spread_of
 from hw4opt.result import Result
 from hw4opt.terms import ComponentTerm, Differences, PiecewiseQuadratic, Shape, Slope, Term, Values, own_term
 from hw4opt.terms.base import Array
+from hw4opt.terms.ordered_curves import CurveSteps
 
 STEPS_PER_GAP = 20  # steps that every gap is divided into
 STEPS_PER_LENGTH = 8  # steps a length of the kernel, near the ends of a gap
@@ -69,6 +70,8 @@ def breaks(result: Result) -> list[Break]:
     """The failures of more than 1e-6 of y's spread; none of a linear design, of a precomputed kernel, and of what is
     proven at every x.
 
+    Several curves are looked at one by one, and their order between neighbours.
+
     One column: the curve is evaluated at 20 steps a gap and, from both ends of gaps wider than that, at steps of an
     eighth of the kernel's length. Of an order constraint the largest fall (rise) from any point to a later one counts,
     of convex (concave) the largest distance from the lower (upper) hull, of bounds the largest excess: each a lower
@@ -76,19 +79,21 @@ def breaks(result: Result) -> list[Break]:
     spread), the largest excess over bounds and the steepest slope of the wrong sign.
     """
     problem = result.problem
-    if not problem.constraints or problem.kernel is None or isinstance(problem.kernel, Precomputed):
+    terms = (*problem.constraints, *problem.model.order)
+    if not terms or problem.kernel is None or isinstance(problem.kernel, Precomputed):
         return []
     least = NEGLIGIBLE_FAILURE * spread_of(problem.y if problem.active is None else problem.y[problem.active])
     if isinstance(problem.kernel, Sum):
-        return [*_breaks_of_components(result, problem.kernel, least), *_breaks_of_columns(result, least)]
+        return [*_breaks_of_components(result, problem.kernel, least), *_breaks_of_columns(result, terms, least)]
     if problem.x.shape[1] != 1:
-        return list(_breaks_of_columns(result, least))
+        return list(_breaks_of_columns(result, terms, least))
     proven = {one.name for one in result.shapes if one.proven}
-    left = [term for term in problem.constraints if term.label not in proven]
+    left = [term for term in terms if term.label not in proven]
     ranges = [term.everywhere for term in left if isinstance(term, Shape)]
     ends = [end for one in ranges if isinstance(one, tuple) for end in one]
     x = _points(np.unique([*problem.active_x[:, 0], *ends]), problem.kernel.length * float(problem.scaling[1][0]))
     f = result.predict(x)
+    f = f.reshape(len(x), -1)
     return [found for term in left if (found := _break(term, x, f)) is not None and found.size > least]
 
 
@@ -106,29 +111,30 @@ def _breaks_of_components(result: Result, kernel: Sum, least: float) -> Iterator
         x = _points(np.unique(problem.active_x[:, column]), length)
         rows = np.repeat(problem.active_x[:1], len(x), axis=0)
         rows[:, column] = x
-        found = _break(term.term, x, result.predict_components(rows)[:, kernel.parts.index(part)])
+        found = _break(term.term, x, result.predict_components(rows)[:, [kernel.parts.index(part)]])
         if found is not None and found.size > least:
             yield replace(found, term=term, column=column)
 
 
-def _breaks_of_columns(result: Result, least: float) -> Iterator[Break]:
+def _breaks_of_columns(result: Result, terms: Sequence[Term], least: float) -> Iterator[Break]:
     """The worst of some points between neighbouring rows, for every constraint; slopes count over the range of their
     column."""
     problem = result.problem
     x = _between_neighbours(problem.active_x)
     spread, design = problem.scaling[1], problem.design
-    for term in problem.constraints:
+    for term in terms:
         if not isinstance(term, PiecewiseQuadratic):
             continue
         match term.acts:
-            case Values():
-                z, unit = result.predict(x), 1.0
+            case Values() | CurveSteps():
+                z, unit = _of_term(term, result.predict(x).reshape(len(x), -1)), 1.0
             case Slope(column) if design.reduced is not None:
                 rows = design.reduced.evaluate(problem.features(x), column)
-                z, unit = rows @ result.w[: rows.shape[1]] / spread[column], float(np.ptp(problem.active_x[:, column]))
+                slopes = rows @ design.of_curves(result.w)[: rows.shape[1]] / spread[column]
+                z, unit = slopes.reshape(len(x), -1), float(np.ptp(problem.active_x[:, column]))
             case _:
                 continue
-        short = np.max([side * (level - z) for side, level in _sides(term)], axis=0)
+        short = np.max([side * (level - z) for side, level in _sides(term)], axis=(0, 2))
         at = int(np.argmax(short))
         if short[at] * unit > least:
             yield Break(term, float(short[at]), float(x[at, 0]), float(x[at, 0]), tuple(x[at].tolist()))
@@ -168,8 +174,14 @@ def _points(x: Array, length: float) -> Array:
 def _break(term: Term, x: Array, f: Array) -> Break | None:
     if not isinstance(term, PiecewiseQuadratic):
         return None
-    found = [_failure(term, x, f * side, level * side) for side, level in _sides(term)]
+    sides = _sides(term)
+    found = [_failure(term, x, z * side, level * side) for z in _of_term(term, f).T for side, level in sides]
     return max((one for one in found if one is not None), key=lambda one: one.size, default=None)
+
+
+def _of_term(term: Term, f: Array) -> Array:
+    """What the term looks at in the curves f (m, curves): these, or the steps from each to the next."""
+    return np.diff(f, axis=1) if term.acts.between_curves else f
 
 
 def _sides(term: PiecewiseQuadratic) -> list[tuple[int, float]]:
@@ -180,7 +192,7 @@ def _sides(term: PiecewiseQuadratic) -> list[tuple[int, float]]:
 def _failure(term: Term, x: Array, f: Array, level: float) -> Break | None:
     """The largest failure of f ≥ level, of f rising, or of f convex, by what the term acts on."""
     match term.acts:
-        case Values():
+        case Values() | CurveSteps():
             at = int(np.argmin(f))
             return Break(term, float(level - f[at]), float(x[at]), float(x[at]))
         case Differences(1) | Slope():
@@ -215,4 +227,6 @@ def _verb(term: Term) -> str:
             return "lies above its lower hull" if above else "lies below its upper hull"
         case Differences() | Slope():
             return "falls" if above else "rises"
+        case CurveSteps():
+            return "crosses the next one"
     return "leaves its bounds"

@@ -29,11 +29,8 @@ from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_argument, check_fields
 
 MODEL_KIND = "hw4opt model"
-MODEL_FORMAT = (
-    4  # 1: an intercept was measured from 0; up to 2: no rows at points between the data; up to 3: no components
-)
-FORMAT_WITHOUT_COMPONENTS = 3
-FORMAT_WITHOUT_SHAPE_ROWS = 2
+# 1: an intercept was measured from 0; up to 2: no rows at points between the data; to 3: one curve, one gamma, no sum
+MODEL_FORMAT, FORMAT_OF_ONE_CURVE, FORMAT_WITHOUT_SHAPE_ROWS = 4, 3, 2
 
 
 def save(solution: Solution, path: str | Path) -> None:
@@ -89,9 +86,11 @@ def _pack(solution: Solution) -> dict[str, Any]:
 
 def _format_of(solution: Solution) -> int:
     """The oldest that holds the solution."""
-    if isinstance(solution.problem.kernel, Sum):
+    kernel = solution.problem.kernel
+    if isinstance(kernel, Sum) or solution.problem.curves > 1 or (kernel is not None and kernel.gammas):
         return MODEL_FORMAT
-    return FORMAT_WITHOUT_COMPONENTS if solution.problem.shape_rows or solution.shapes else FORMAT_WITHOUT_SHAPE_ROWS
+    has_shape_rows = solution.problem.shape_rows or solution.shapes
+    return FORMAT_OF_ONE_CURVE if has_shape_rows else FORMAT_WITHOUT_SHAPE_ROWS
 
 
 def _pack_held_out(fits: HeldOutFits) -> dict[str, Any]:

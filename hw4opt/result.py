@@ -37,6 +37,8 @@ from hw4opt.views import names_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+CROSSING_ROUNDING = 1e-12  # of the largest fitted value: curves no farther apart touch
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result(Solution):
@@ -59,7 +61,7 @@ class Result(Solution):
         None without a fit, for other losses, and for a kernel design. Raises `InputError` for a kind that the loss does
         not have.
         """
-        if self.problem.kernel is not None or self.status is Status.NO_FINITE_MAXIMUM:
+        if self.problem.kernel is not None or self.problem.curves > 1 or self.status is Status.NO_FINITE_MAXIMUM:
             return None
         if isinstance(self.problem.loss, Likelihood):
             return self.infer(errors or ERRORS[0])
@@ -72,6 +74,12 @@ class Result(Solution):
             return None
         form = canonicalize(self.problem)
         return effective_degrees_of_freedom(form, self.w, self._duals_in(form)[0])
+
+    @property
+    def crossings(self) -> int:
+        """How often, over the rows in use, a curve lies below the one before it by more than rounding."""
+        f = self.design.curve_values(self.w).reshape(len(self.design.base_x), -1)
+        return int((np.diff(f, axis=1) < -CROSSING_ROUNDING * np.abs(f).max(initial=0.0)).sum())
 
     @cached_property
     def components(self) -> tuple[ComponentFit, ...]:
@@ -89,8 +97,9 @@ class Result(Solution):
 
     @cached_property
     def r_squared(self) -> float | None:
-        """R² over the rows in use, with their weights; None of likelihoods, and where y is constant."""
-        if isinstance(self.problem.loss, Likelihood):
+        """R² over the rows in use, with their weights; None of likelihoods, of several curves, and where y is
+        constant."""
+        if isinstance(self.problem.loss, Likelihood) or self.problem.curves > 1:
             return None
         kept, weights = self._rows_in_use
         return r_squared(self.fitted[kept], self.problem.y[kept], weights)

@@ -116,13 +116,13 @@ class Solution(ReadOnly):
 
     @cached_property
     def fitted(self) -> Array:
-        """Linear predictor (with offset) of every input row, those of weight 0 included, shape (n,)."""
+        """Linear predictor (with offset) of every input row, of weight 0 too: (n,), of several curves (n, curves)."""
         if self.problem.active is None:
-            base = self.design.matrix[: len(self.design.base_x)] @ self.w
+            base = self.design.curve_values(self.w)
             f = self.problem.level + (base if self.design.row_of is None else base[self.design.row_of])
         else:
             f = self.predict(self.problem.x)
-        return read_only(f if self.problem.offset is None else f + self.problem.offset)
+        return read_only(f if self.problem.offset is None else (f.T + self.problem.offset).T)
 
     @property
     def mean(self) -> Array | None:
@@ -145,49 +145,49 @@ class Solution(ReadOnly):
 
     @property
     def coef(self) -> Array | None:
-        """Coefficients of a linear design, intercept excluded, in units of the raw x."""
+        """Coefficients of a linear design, intercept excluded, in units of the raw x: (d,), or (d, curves)."""
         if self.problem.kernel is not None:
             return None
-        return self.w[: self.problem.x.shape[1]] / self.problem.scaling[1]
+        return (self.design.of_curves(self.w)[: self.problem.x.shape[1]].T / self.problem.scaling[1]).T
 
     @property
-    def intercept(self) -> float | None:
-        """The intercept, or None without one; of a sum with the means of its components, which are centered."""
+    def intercept(self) -> float | Array | None:
+        """The intercept, or None without one; (curves,) of several curves; of a sum with the means of its components,
+        which are centered."""
         if not self.problem.intercept:
             return None
-        if self.problem.kernel is not None:
-            return float(self.w[-1] + self.problem.level + component_means(self.problem, self.w).sum())
-        center, spread = self.problem.scaling
-        return float(self.w[-1] - self.w[:-1] @ (center / spread) + self.problem.level)
+        problem, w = self.problem, self.design.of_curves(self.w)
+        center, spread = problem.scaling
+        shift = -w[:-1].T @ (center / spread) if problem.kernel is None else component_means(problem, self.w).sum()
+        found = w[-1] + shift + problem.level
+        return float(found) if problem.curves == 1 else found
 
     @cached_property
     def dual_coef(self) -> Array | None:
-        """α = -(Σ_k S_kᵀ u_k)/(2 ridge), one entry an input row: f(x) = Σ α_i k(x_i, x).
+        """α = -(Σ_k S_kᵀ u_k)/(2 ridge), one entry an input row: f(x) = Σ α_i k(x_i, x); (n, curves) of several.
 
-        None for a linear design, a sum, or ridge 0. Rows that repeat an x carry their share on the first of them; rows
-        of weight 0 carry 0. Slope constraints add kernel derivatives to the sum, which α does not hold.
+        None for a linear design, a sum, or ridge 0. Rows that repeat an x carry their share on the first of them, rows
+        of weight 0 none. Slope constraints add kernel derivatives to the sum.
         """
         if self.problem.kernel is None or isinstance(self.problem.kernel, Sum) or self.problem.ridge == 0:
             return None
         form = canonicalize(self.problem)
         size = len(self.design.matrix)
-        spread = np.zeros((1, size))
-        for term in form.terms:
-            spread += term.map.spread(self._dual_of(term), size)
+        spread = sum((term.map.spread(self._dual_of(term), size) for term in form.terms), np.zeros((1, size)))
         alpha = self.design.dual_coef(spread[0], self.problem.ridge)
         if self.problem.active is None:
             return read_only(alpha)
-        out = np.zeros(len(self.problem.y))
+        out = np.zeros((len(self.problem.y), *alpha.shape[1:]))
         out[self.problem.active] = alpha
         return read_only(out)
 
     def predict(self, x: ArrayLike) -> Array:
-        """f at new x (m,) or (m, d), without offset, shape (m,).
+        """f at new x (m,) or (m, d), without offset, shape (m,), or (m, curves) of several curves.
 
         Where separated rows were dropped it is the limit along which the likelihood rises: -inf or inf at rows that go
         with them, NaN where that limit is undetermined (hw4opt.proof.separation).
         """
-        f = self.design.evaluate(self.problem.features(x)) @ self.w + self.problem.level
+        f = self.design.apply(self.design.evaluate(self.problem.features(x)), self.w) + self.problem.level
         return f + self.drift(x) if self.is_without_separated_rows else f
 
     @property
@@ -216,7 +216,7 @@ class Solution(ReadOnly):
                 else "the fit had no offset; drop offset"
             )
         z = self.predict(x)
-        z = z if offset is None else z + finite_column("offset", offset, len(z))
+        z = z if offset is None else (z.T + finite_column("offset", offset, len(z))).T
         return self.problem.loss.mean(z) if isinstance(self.problem.loss, Likelihood) else z
 
     @checked
@@ -266,7 +266,7 @@ class Solution(ReadOnly):
         return points, intervals.interval_ends(problem, rows, points, offsets, levels, method)
 
     def bound(self, x: ArrayLike) -> Array | None:
-        """Proven |f̂(x) - f*(x)| at new x, shape (m,): √(k(x,x)) times the certificate's norm bound.
+        """Proven |f̂(x) - f*(x)| at new x, shape (m,), of every curve: √(k(x,x)) times the certificate's norm bound.
 
         None where nothing is proven. With an intercept it bounds f without the intercept: no penalty reaches that, and
         several may be optimal.

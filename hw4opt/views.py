@@ -75,7 +75,7 @@ class CurveView:
 
 
 def curve_view(result: Solution, truth: Truth | None = None, points: int = CURVE_POINTS) -> CurveView:
-    """The view of a fit of one x column; raises `InputError` for several.
+    """The view of a fit of one x column and one curve; raises `InputError` for several.
 
     truth     f at the data rows, shape (n,), or a function of x
     points    of the curve, besides the data's own x where there are no more of those
@@ -83,6 +83,8 @@ def curve_view(result: Solution, truth: Truth | None = None, points: int = CURVE
     x: Array = np.asarray(result.problem.x)
     if x.shape[1] != 1:
         raise InputError(f"the fit has {x.shape[1]} x columns; a curve has one")
+    if result.problem.curves > 1:
+        raise InputError(f"the fit has {result.problem.curves} curves; this view is of one")
     x, rows = x[:, 0], drawn_rows(result)
     curve_x = np.union1d(np.linspace(x.min(), x.max(), points), x if len(x) <= points else x[:0])
     likelihood = isinstance(result.problem.loss, Likelihood)
@@ -189,8 +191,8 @@ def observed_targets(result: Solution) -> Array:
 
 
 def fitted_values(result: Solution) -> Array:
-    """The fit at the drawn rows, on the scale of the drawing."""
-    return drawn_values(result, (result.fitted - _offset(result))[drawn_rows(result)])
+    """The fit at the drawn rows, on the scale of the drawing: (k,), or (k, curves)."""
+    return drawn_values(result, (result.fitted.T - _offset(result)).T[drawn_rows(result)])
 
 
 def drawn_values(result: Solution, f: Array) -> Array:

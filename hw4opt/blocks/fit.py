@@ -51,7 +51,8 @@ def refuse(model: Model) -> str | None:
         return f"{listed(others)} cannot be had over rows in blocks, which take ridge alone; {instead}"
     if not model.is_settled:
         return f"{model.loss.name} over rows in blocks needs numbers for {', '.join(model.loss.automatic)}; give them"
-    if isinstance(model.loss, PiecewiseQuadratic) and not all(one.quadratic > 0 for one in model.loss.tables):
+    curves = [one for one in model.loss.curves if isinstance(one, PiecewiseQuadratic)]
+    if not all(table.quadratic > 0 for one in curves for table in one.tables):
         smooth = "squared, huber, logistic and poisson loss can"
         return (
             f"{model.loss.name} keeps a state for each row and cannot be had over rows in blocks; {smooth}: {instead}"

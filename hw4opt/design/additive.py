@@ -167,7 +167,7 @@ class AdditiveDesign(Design):
         return self.parts[name], self._first[name]
 
     @cached_property
-    def matrix(self) -> Array:
+    def curve_matrix(self) -> Array:
         """B: of f over all columns, of the components over their own."""
         n = len(self.x)
         rows = n + sum(self.parts[name].functional_count for name in self._first)

@@ -17,6 +17,7 @@ from hw4opt.errors import RefusedError
 from hw4opt.kernels import FUNCTIONAL_OF_ORDER, VALUE, Kernel
 from hw4opt.terms import Acts, AtPoints
 from hw4opt.terms.base import EPS, Array
+from hw4opt.terms.points import FoldRows
 from hw4opt.terms.row_map import RowMap
 from hw4opt.validation.frozen import cached_property
 
@@ -45,9 +46,11 @@ class Design:
     """The base rows (distinct sorted x in one dimension, else the data rows), the basis over them, and what terms may
     act on.
 
+    Several curves over the same basis have each a copy of B, in the blocks of one matrix.
+
     x (n, d) as used (weight 0 removed, scaled if asked, by `spread` (d,)); `base_x` (N, d); `row_of` (n,) base row of
-    each data row, or None if they are the same; `matrix` (N + slopes + appended + coefficients, r) = B with unpenalised
-    columns last; `appended` functionals are at points that need be no data.
+    each data row, or None if they are the same; `curve_matrix` (N + slopes + appended + coefficients, r) = B with an
+    unpenalised column last; `matrix` the same of all curves; `appended` functionals are at points that need be no data.
     """
 
     x: Array
@@ -57,6 +60,7 @@ class Design:
     basis: Basis | None = None
     spread: Array | None = None
     appended: tuple[AtPoints, ...] = ()
+    curves: int = 1
 
     @cached_property
     def _distinct(self) -> tuple[Array, np.ndarray | None]:
@@ -116,6 +120,17 @@ class Design:
 
     @cached_property
     def matrix(self) -> Array:
+        """B of all curves, block by block: (curves · M, curves · r)."""
+        one = self.curve_matrix
+        return one if self.curves == 1 else np.kron(np.eye(self.curves), one)
+
+    @property
+    def curve_rows(self) -> int:
+        """M: the rows of B of one curve."""
+        return len(self.curve_matrix)
+
+    @cached_property
+    def curve_matrix(self) -> Array:
         """B over all functionals: values, then slopes by column, then the coefficients of a linear design."""
         basis, values = self._built
         if basis is None and not self.slopes and (around := _around(values, self.intercept)) is not None:
@@ -163,9 +178,14 @@ class Design:
     def penalized(self) -> np.ndarray:
         """(r,) True where a ridge acts: everything but the intercept."""
         flags = np.ones(self.matrix.shape[1], dtype=bool)
-        if self.intercept:
-            flags[-1] = False
+        flags[self.levels] = False
         return flags
+
+    @property
+    def levels(self) -> np.ndarray:
+        """The columns of free intercepts, the last of each curve, counted from behind."""
+        r = self.curve_matrix.shape[1]
+        return -1 - r * np.arange(self.curves)[::-1] if self.intercept else np.empty(0, dtype=int)
 
     def by_column(self, ridges: Array) -> Array:
         """The ridge on every column, (b, r), from that of every component, (b, 1) for a design that is no sum."""
@@ -183,8 +203,13 @@ class Design:
         if self.kernel is None or self.reduced is None:
             return np.zeros(len(self.matrix))
         exact = np.concatenate([diagonal_of(self.kernel, *one) for one in self.functionals])
-        kernel_part = self.matrix[:, : self.matrix.shape[1] - self.intercept]
-        return np.maximum(exact - np.vecdot(kernel_part, kernel_part), 4 * EPS * exact)
+        kernel_part = self._kernel_part
+        return np.tile(np.maximum(exact - np.vecdot(kernel_part, kernel_part), 4 * EPS * exact), self.curves)
+
+    @property
+    def _kernel_part(self) -> Array:
+        """B of one curve without its intercept."""
+        return self.curve_matrix[:, : self.curve_matrix.shape[1] - self.intercept]
 
     @cached_property
     def largest(self) -> float:
@@ -209,15 +234,16 @@ class Design:
         """sᵀ(K - BBᵀ)s of each row of s (b, N) or a little more, (b,): what truncation leaves out of a kernel
         design."""
         assert self.reduced is not None
-        kernel_part = self.matrix[:, : self.matrix.shape[1] - self.intercept]
-        return left_out(self.reduced, self.functionals, kernel_part, s)
+        of_curves = s.reshape(len(s) * self.curves, -1)
+        found = left_out(self.reduced, self.functionals, self._kernel_part, of_curves)
+        return found.reshape(len(s), self.curves).sum(axis=1)
 
     def diagonal(self, x: Array) -> Array:
         """k(x, x) of the kernel, or ‖x‖² of a linear design."""
         return np.square(x).sum(axis=1) if self.kernel is None else self.kernel.diagonal(x)
 
     def evaluate(self, x: Array) -> Array:
-        """Prediction rows at new x (m, d), shape (m, r)."""
+        """Prediction rows of one curve at new x (m, d), shape (m, r)."""
         rows = x if self.reduced is None else self.reduced.evaluate(x)
         return np.column_stack([rows, np.ones(len(x))]) if self.intercept else rows
 
@@ -238,14 +264,64 @@ class Design:
     def rows(self, acts: Acts, owner: str) -> RowMap:
         """The row map of a term that acts on these functionals; raises `RefusedError` where the design does not have
         them."""
-        return acts.rows(self, owner)
+        rows = acts.rows(self, owner)
+        return rows if self._shares(acts) else self._stacked(rows, self._order(rows.count, rows.count))
+
+    def fold_rows(self, acts: Acts, held_out: Sequence[np.ndarray]) -> FoldRows:
+        """The rows of every fold when the data rows in `held_out` leave; those of all data stand first."""
+        of_data = acts.rows(self, "")
+        rows, has = acts.fold_rows(self, of_data, held_out)
+        if self._shares(acts):
+            return FoldRows(rows, has)
+        order = self._order(rows.count, of_data.count)
+        has = None if has is None or not rows.count else has.take(order % rows.count, axis=1)
+        return FoldRows(self._stacked(rows, order), has)
+
+    def _shares(self, acts: Acts) -> bool:
+        """Whether the rows of one curve are those of all."""
+        return self.curves == 1 or acts.between_curves
+
+    def _order(self, count: int, first: int) -> np.ndarray:
+        """Places of so many rows of every curve, counted curve by curve: the first ones of all curves, then the
+        others."""
+        of_curve = np.arange(self.curves * count).reshape(self.curves, count)
+        return np.concatenate([of_curve[:, :first].ravel(), of_curve[:, first:].ravel()])
+
+    def _stacked(self, rows: RowMap, order: np.ndarray) -> RowMap:
+        return rows.stacked(self.curves, self.curve_rows, order) if rows.count else rows
+
+    def violation_unit(self, acts: Acts, rows: RowMap) -> Array | float:
+        """What turns a violation of these rows into a change of f over the range of x, (rows,) or one number."""
+        return acts.violation_unit(self, rows if self._shares(acts) else rows.folded(self.curve_rows))
+
+    def margin(self, acts: Acts, rows: RowMap, size: float) -> Array | float:
+        """The values of these rows of a shape whose f changes by `size` over the range of x, (rows,) or one number."""
+        return acts.margin(self, rows if self._shares(acts) else rows.folded(self.curve_rows), size)
+
+    def apply(self, rows: Array, w: Array) -> Array:
+        """rows (m, r) of one curve times w: (m,), or (m, curves) of several."""
+        return rows @ self.of_curves(w)
+
+    def of_curves(self, w: Array) -> Array:
+        """w by curve: (r,), or (r, curves) of several."""
+        return w if self.curves == 1 else w.reshape(self.curves, -1).T
+
+    def curve_values(self, w: Array) -> Array:
+        """f at the base points: (N,), or (N, curves) of several."""
+        return self.apply(self.curve_matrix[: len(self.base_x)], w)
+
+    def data_places(self, held: np.ndarray) -> list[np.ndarray]:
+        """The rows of `matrix` that are the values of some data rows, of every curve."""
+        base = held if self.row_of is None else self.row_of[held]
+        return [base + self.curve_rows * curve for curve in range(self.curves)]
 
     def dual_coef(self, spread: Array, ridge: float) -> Array:
-        """α = -Sᵀu/(2 ridge) over the data rows: one entry a distinct x, on its first data row (the others are 0)."""
-        alpha = -spread[: len(self.base_x)] / (2 * ridge)
+        """α = -Sᵀu/(2 ridge) over the data rows, by curve: one entry a distinct x, on its first data row (the others
+        are 0)."""
+        alpha = -self.of_curves(spread)[: len(self.base_x)] / (2 * ridge)
         if self.row_of is None:
             return alpha
-        out = np.zeros(len(self.x))
+        out = np.zeros((len(self.x), *alpha.shape[1:]))
         _, first = np.unique(self.row_of, return_index=True)
         out[first] = alpha
         return out

@@ -147,7 +147,9 @@ class PenalizedEstimator(BaseEstimator):
     @property
     def intercept_(self) -> float:
         """The intercept, 0 without one."""
-        return self.result_.intercept or 0.0
+        found = self.result_.intercept or 0.0
+        assert isinstance(found, float)  # of one curve
+        return found
 
     @property
     def effective_degrees_of_freedom_(self) -> float | None:

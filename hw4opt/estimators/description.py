@@ -58,6 +58,10 @@ def describe(
         intercept,
         standardize,
     )
+    if model.curves > 1:
+        raise InputError(
+            f"an estimator predicts one number a row and the loss has {model.curves} levels; use hw4opt.fit"
+        )
     automatic = [f"{model.loss.name}.{name}" for name in model.loss.automatic if vars(model.loss)[name] == AUTO]
     free = [name for name in free if name in model.hyperparameters]  # a precomputed kernel has no gamma
     return Description(model, tuple(free), tuple(automatic))

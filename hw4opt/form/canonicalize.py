@@ -16,7 +16,7 @@ from hw4opt.form.form import Form
 from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.form.term_rows import TermRows
 from hw4opt.problem import Problem
-from hw4opt.terms import Acts, PiecewiseQuadratic, Smooth, Table, Term
+from hw4opt.terms import Acts, Loss, PiecewiseQuadratic, Smooth, Table, Term
 from hw4opt.terms.base import EPS, Array
 from hw4opt.terms.points import FoldRows
 from hw4opt.terms.row_map import RowMap
@@ -48,7 +48,7 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
         acts = columns[0][0].acts
         if acts not in maps:
             rows = design.rows(acts, columns[0][0].label)
-            maps[acts] = FoldRows(rows, None) if held_out is None else acts.fold_rows(design, rows, held_out)
+            maps[acts] = FoldRows(rows, None) if held_out is None else design.fold_rows(acts, held_out)
         rows, active = maps[acts]
         if group == [0]:
             terms.append(_loss_rows(batch, columns[0], rows, active, level))
@@ -132,15 +132,26 @@ def loss_rows(
     active     (b, m), 0 for rows that are left out; None: all are there
     """
     y, weights, offset = columns
-    held = weights if active is None else weights * active
+    curves = list(zip(*(term.curves for term in terms if isinstance(term, Loss)), strict=True))
+    held = _on_curves(weights, len(curves))
+    held = held if active is None else held * active
     if smooth := [term for term in terms if isinstance(term, Smooth)]:  # all of them are of one kind
         targets = np.array([term.check_targets(row) for term, row in zip(smooth, y, strict=True)])
         return TermRows((terms,), rows, offset, held, (SmoothRows(smooth[0], targets, offset, held),))
     from_targets = offset - (y - level)  # level first: as long as y is near it, nothing is rounded
-    boxes = _boxes(terms[0].name, [_tables(term) for term in terms], from_targets)
+    of_curves = [_boxes(terms[0].name, [_tables(one) for one in losses], from_targets) for losses in curves]
     if weights.shape[1] > 1:
-        boxes = [one.weighted(weights) for one in boxes]
-    return TermRows((terms,), rows, from_targets, held, _present(boxes, active))
+        of_curves = [[one.weighted(weights) for one in boxes] for boxes in of_curves]
+    boxes = of_curves[0]
+    if len(curves) > 1:
+        count = from_targets.shape[1]
+        boxes = [BoxRows.join(parts, [count] * len(parts)) for parts in zip(*of_curves, strict=True)]
+    return TermRows((terms,), rows, _on_curves(from_targets, len(curves)), held, _present(boxes, active))
+
+
+def _on_curves(array: Array, curves: int) -> Array:
+    """An array (b, n) of the data rows for the rows of every curve; (b, 1) serves all."""
+    return array if curves == 1 or array.shape[1] == 1 else np.tile(array, curves)
 
 
 def _stacked(batch: Sequence[Problem], arrays: Sequence[Array | None], default: float) -> Array:

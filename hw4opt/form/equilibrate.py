@@ -29,21 +29,22 @@ class Scaled:
 
     form: Form
     columns: Array  # (r,) t_j
-    centers: Array  # (r,) of the scaled columns, taken up by the intercept, which is the last column
+    centers: Array  # (levels, r) of the scaled columns, taken up by the free level of their curve
     units: Units
 
     def point(self, v: Array) -> Array:
         """w (b, r) of the form as given."""
         w = v * self.columns
         if self.centers.any():
-            w[:, -1] -= v @ self.centers
+            w[:, self.form.design.levels] -= v @ self.centers.T
         return self.units.size * w
 
     def start(self, given: Start) -> Start:
         """The scaled form's start from one of the form as given."""
         v = given.w / (self.units.size * self.columns)
-        if self.centers.any():  # the share of the intercept, which is the last column
-            v[:, -1] += (v @ self.centers) / self.columns[-1]
+        if self.centers.any():
+            levels = self.form.design.levels
+            v[:, levels] += (v @ self.centers.T) / self.columns[levels]
         return Start(v, given.u * (self.units.size / self.units.worth))
 
     def answer(self, found: Answer) -> Answer:
@@ -73,13 +74,13 @@ def equilibrate(form: Form) -> Scaled:
     penalty = np.exp(np.mean(np.log(np.maximum(form.penalty, 1e-300)), axis=0)) * (form.penalty > 0).all(axis=0)
     centers = _centers(form)
     rounding = COLUMN_SQUARE_ROUNDING * form.column_square  # a constant column is 0 around its mean
-    around = np.maximum(form.column_square - np.square(centers), rounding)
+    around = np.maximum(form.column_square - np.square(centers).sum(axis=0) / form.design.curves, rounding)
     square = np.where(around > EMPTY_COLUMN_SQUARE, around, 0.0) * form.terms[0].count
     total = penalty / curvature + square
     columns = 1.0 / np.sqrt(np.where(total > 0, total, 1.0))
     scaled = matrix * columns
     if centers.any():
-        scaled -= np.outer(matrix[:, -1], centers * columns)  # of functionals that an intercept adds to
+        scaled -= matrix[:, form.design.levels] @ (centers * columns)  # of functionals that an intercept adds to
     # a column that is 0 everywhere: held at 0, which costs nothing
     fixed = np.where((total > 0) | (form.penalty > 0), form.penalty, curvature)
     p = fixed * np.square(columns) * (np.square(size) / units.worth)
@@ -91,9 +92,12 @@ def equilibrate(form: Form) -> Scaled:
 
 
 def _centers(form: Form) -> Array:
-    """The mean of every column over the loss's rows where a last column of ones is free, else 0, (r,)."""
-    if not form.design.intercept or not form.has_loss or (form.penalty[:, -1] > 0).any():
-        return np.zeros(form.matrix.shape[1])
-    centers = form.loss.map.take(form.matrix).mean(axis=0)
-    centers[-1] = 0.0
+    """The mean of every column over the loss's rows of its curve, (levels, r), where the curve's last column, of ones,
+    is free; else 0."""
+    levels, r = form.design.levels, form.matrix.shape[1]
+    if not form.design.intercept or not form.has_loss or (form.penalty[:, levels] > 0).any():
+        return np.zeros((len(levels), r))
+    a = form.loss.map.take(form.matrix)
+    centers = a.reshape(len(levels), -1, r).mean(axis=1)
+    centers[:, levels] = 0.0
     return centers

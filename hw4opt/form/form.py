@@ -248,7 +248,7 @@ class Form:
     @cached_property
     def reference(self) -> Reference:
         """The trivial fit, beside which a gap is judged."""
-        return reference(self.loss, self.design.intercept, self.charged)
+        return reference(self.loss, self.design.intercept, self.charged, self.design.curves)
 
     @property
     def charged(self) -> Array:

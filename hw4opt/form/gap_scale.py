@@ -68,10 +68,14 @@ def scale_of(remains: Array, lost: Array, penalties: Array, gap: Array, charged:
     return np.fmax(np.fmin(remains + penalties, np.fmax(lost - penalties + gap, charged)), least)
 
 
-def reference(loss: TermRows, free_level: bool, charged: Array) -> Reference:
-    """The trivial fit of the loss; `free_level`: a constant costs nothing;  charged (b,): R."""
-    batch = len(loss.offset)
-    constant = constant_fit(loss) if free_level else np.zeros((batch, 1))
+def reference(loss: TermRows, free_level: bool, charged: Array, curves: int = 1) -> Reference:
+    """The trivial fit of the loss; `free_level`: a constant, of every curve its own, costs nothing;  charged (b,):
+    R."""
+    constant = np.zeros((len(loss.offset), 1))
+    if free_level:
+        count = loss.count // curves
+        constants = [constant_fit(loss, curve * count, count) for curve in range(curves)]
+        constant = constants[0] if curves == 1 else np.repeat(np.concatenate(constants, axis=1), count, axis=1)
     lost = loss.excess(constant)
     share = np.ones(lost.shape)
     if loss.weights.shape[1] > 1:
@@ -117,9 +121,9 @@ def spread_rows(count: int) -> np.ndarray:
     return np.linspace(0, count - 1, min(count, CONSTANT_FIT_ROWS)).astype(int)
 
 
-def constant_fit(loss: TermRows) -> Array:
-    """The constant of least loss, (b, 1), among some of the rows where there are many."""
-    some = spread_rows(loss.count)
+def constant_fit(loss: TermRows, first: int = 0, count: int | None = None) -> Array:
+    """The constant of least loss on so many rows (None: all), (b, 1), among some of them where there are many."""
+    some = first + spread_rows(loss.count if count is None else count)
     if (smooth := loss.smooth) is not None:
         return smooth_constant(smooth.cut(some))
     return _zero_of_slopes([box.cut(some) for box in loss.boxes], len(some))

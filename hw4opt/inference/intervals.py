@@ -29,6 +29,8 @@ def refusal(loss: Loss) -> str | None:
     """Why fits with this loss have no intervals, or None."""
     if isinstance(loss, Likelihood) and loss.classifies:
         return f"an interval holds numbers, and the targets of {loss.name} are labels of two classes"
+    if len(loss.curves) > 1:
+        return f"an interval is around one curve, and {loss.name} has {len(loss.curves)}"
     return None
 
 

@@ -57,7 +57,9 @@ def infer_from_residuals(
     elif isinstance(problem.loss, Quantile):
         if (weights != 1.0).any():
             return StandardErrors(kind, None, "those of a quantile are known for rows of equal weight only")
-        tau, density = problem.loss.tau, _density_at_zero(residuals, problem.loss.tau)
+        tau = problem.loss.tau
+        assert not isinstance(tau, tuple)  # several curves have none
+        density = _density_at_zero(residuals, tau)
         meat = np.square(np.where(residuals > 0, tau, 1 - tau) / density)
     elif kind == "sandwich":
         meat = weights * np.square(residuals)

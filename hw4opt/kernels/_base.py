@@ -8,9 +8,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from hw4opt.errors import RefusedError
+import numpy as np
+
+from hw4opt.errors import InputError, RefusedError, listed
 from hw4opt.terms import check_parameter, registry
 from hw4opt.terms.base import Array
 
@@ -23,6 +25,9 @@ FUNCTIONAL_OF_ORDER = (VALUE, 0, CURVATURE)  # by the order of a derivative alon
 class Kernel(ABC):
     """A positive semidefinite kernel; raises `InputError` for gamma ≤ 0.
 
+    gamma may be a sequence, one a column of x in their order, where the class has `gamma_by_column`: x_j is then
+    measured in units of gamma_j^(-1/gamma_power), and gamma is 1.
+
     name          what it is called in sentences, hyper-parameters and model files; of the classes in this folder, the
                   name of the file, which is the name on the command line
     usage         what help texts show of it; "": the name with the parameters' defaults
@@ -33,12 +38,34 @@ class Kernel(ABC):
     name: ClassVar[str] = ""
     usage: ClassVar[str] = ""
     gamma_power: ClassVar[int] = 2
+    gamma_by_column: ClassVar[bool] = False
     has_gamma: ClassVar[bool] = True
 
-    gamma: float = 1.0
+    gamma: float | tuple[float, ...] = 1.0
 
     def __post_init__(self) -> None:
-        check_parameter(self.name, "gamma", self.gamma, low=0, strict=True)
+        given: Any = self.gamma
+        several = isinstance(given, tuple | list) or (isinstance(given, np.ndarray) and given.ndim > 0)
+        if several and not self.gamma_by_column:
+            able = listed([name for name, kind in registry.classes("kernel").items() if kind.gamma_by_column])
+            raise InputError(f"the {self.name} kernel takes one gamma; a gamma a column is for {able}")
+        for gamma in given if several else [given]:
+            check_parameter(self.name, "gamma", gamma, low=0, strict=True)
+        if several and not len(given):
+            raise InputError(f"{self.name}: gamma holds no number; give one, or one a column")
+        if several:
+            gammas = list(map(float, given))
+            vars(self).update(gamma=tuple(gammas) if len(gammas) > 1 else gammas[0])
+
+    @property
+    def rate(self) -> float:
+        """gamma; of several, the largest."""
+        return max(self.gamma) if isinstance(self.gamma, tuple) else self.gamma
+
+    @property
+    def gammas(self) -> tuple[float, ...]:
+        """Those of the columns; () where one serves all."""
+        return self.gamma if isinstance(self.gamma, tuple) else ()
 
     @property
     def label(self) -> str:
@@ -48,7 +75,7 @@ class Kernel(ABC):
     @property
     def length(self) -> float:
         """The distance in x over which k(x, ·) varies; infinite where it varies everywhere alike."""
-        return float(self.gamma ** (-1.0 / self.gamma_power))
+        return float(self.rate ** (-1.0 / self.gamma_power))
 
     @property
     def polynomial_degree(self) -> int | None:

@@ -68,7 +68,7 @@ def check_parameters(kernel: Kernel) -> None:
         raise InputError(f"{kernel.name} takes gamma = -1; a __post_init__ of its own calls super().__post_init__()")
     if not kernel.length > 0:
         raise InputError(f"{kernel.name}: length is {kernel.length:g}; it must be above 0")
-    other = dataclasses.replace(kernel, gamma=kernel.gamma / 8.0**kernel.gamma_power)
+    other = dataclasses.replace(kernel, gamma=kernel.rate / 8.0**kernel.gamma_power)
     for x, z in _clouds(kernel):
         unit = f"of x in another unit, with gamma in units of 1/x^{kernel.gamma_power} (gamma_power),"
         _compare(kernel, f"gram {unit}", other.gram(8 * x, 8 * z), kernel.gram(x, z), 1e-9)
@@ -147,7 +147,7 @@ KERNEL_CHECKS = (check_values, check_parameters, check_derivatives, check_degree
 
 
 def _unit(kernel: Kernel) -> float:
-    return kernel.length if math.isfinite(kernel.length) else kernel.gamma ** (-1.0 / kernel.gamma_power)
+    return kernel.length if math.isfinite(kernel.length) else kernel.rate ** (-1.0 / kernel.gamma_power)
 
 
 def _clouds(kernel: Kernel) -> Iterator[tuple[Array, Array]]:

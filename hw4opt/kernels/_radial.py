@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,24 +20,27 @@ class Radial(Kernel):
     """k = φ(s), s = ‖x - z‖², φ(0) = 1.
 
     A subclass gives `profile`. x and z are measured in 1/unit, where gamma is near 1: squares of 1e-200 or 1e200 would
-    be 0 or infinite.
+    be 0 or infinite. With a gamma a column, s = Σ_j (gamma_j/gamma) (x_j - z_j)², gamma the largest.
     """
+
+    gamma_by_column: ClassVar[bool] = True
 
     @property
     def length(self) -> float:
         """1/√(2 gamma)."""
-        return 1 / math.sqrt(2 * self.gamma)
+        return 1 / math.sqrt(2 * self.rate)
 
     @abstractmethod
     def profile(self, s: Array, gamma: float, order: int) -> Array:
         """φ(s), φ'(s) or φ''(s), by `order` 0, 1 or 2, for that gamma."""
 
     @property
-    def _unit(self) -> tuple[float, float]:
-        """(unit, gamma/unit²); a power of two, so that nothing is rounded."""
-        _, exponent = math.frexp(self.gamma)
+    def _unit(self) -> tuple[Array | float, float]:
+        """(unit of every column, gamma/unit²); where one serves all a power of two, so that nothing is rounded."""
+        _, exponent = math.frexp(self.rate)
         unit = math.ldexp(1.0, exponent // 2)
-        return unit, self.gamma / unit / unit
+        columns = np.sqrt(np.array(self.gammas) / self.rate) if self.gammas else 1.0
+        return unit * columns, self.rate / unit / unit
 
     def gram(self, x: Array, z: Array) -> Array:
         unit, gamma = self._unit
@@ -48,16 +52,18 @@ class Radial(Kernel):
 
     def slope(self, x: Array, z: Array, column: int) -> Array:
         unit, gamma = self._unit
-        x, z = unit * x, unit * z
-        return 2 * unit * (self.profile(square_distance(x, z), gamma, 1) * (x[:, column, None] - z[:, column]))
+        x, z, unit = unit * x, unit * z, np.broadcast_to(unit, x.shape[1])
+        return 2 * unit[column] * (self.profile(square_distance(x, z), gamma, 1) * (x[:, column, None] - z[:, column]))
 
     def cross_slope(self, x: Array, z: Array, first: int, second: int) -> Array:
         unit, gamma = self._unit
-        x, z = unit * x, unit * z
+        x, z, unit = unit * x, unit * z, np.broadcast_to(unit, x.shape[1])
         s = square_distance(x, z)
         apart = (x[:, first, None] - z[:, first]) * (x[:, second, None] - z[:, second])
         return (
-            unit * unit * (-2 * self.profile(s, gamma, 1) * (first == second) - 4 * self.profile(s, gamma, 2) * apart)
+            unit[first]
+            * unit[second]
+            * (-2 * self.profile(s, gamma, 1) * (first == second) - 4 * self.profile(s, gamma, 2) * apart)
         )
 
 

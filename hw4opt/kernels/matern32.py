@@ -31,4 +31,4 @@ class Matern32(Decaying, Radial):
         return 1
 
     def decay(self, kind: type[np.floating]) -> tuple[np.floating, Array]:
-        return np.sqrt(6 * kind(self.gamma)), np.ones(2, dtype=kind)
+        return np.sqrt(6 * kind(self.rate)), np.ones(2, dtype=kind)

@@ -31,4 +31,4 @@ class Matern52(Decaying, Radial):
         return 2
 
     def decay(self, kind: type[np.floating]) -> tuple[np.floating, Array]:
-        return np.sqrt(10 * kind(self.gamma)), np.array([1, 1, kind(1) / 3])
+        return np.sqrt(10 * kind(self.rate)), np.array([1, 1, kind(1) / 3])

@@ -45,8 +45,8 @@ class Polynomial(Kernel):
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused where the basis is built
             return (
                 math.perm(degree, drop)
-                * np.float64(self.gamma) ** drop
-                * (self.gamma * (x @ z.T) + self.coef0) ** (degree - drop)
+                * np.float64(self.rate) ** drop
+                * (self.rate * (x @ z.T) + self.coef0) ** (degree - drop)
             )
 
     def gram(self, x: Array, z: Array) -> Array:
@@ -54,7 +54,7 @@ class Polynomial(Kernel):
 
     def diagonal(self, x: Array) -> Array:
         with np.errstate(over="ignore"):
-            return (self.gamma * np.square(x).sum(axis=1) + self.coef0) ** int(self.degree)
+            return (self.rate * np.square(x).sum(axis=1) + self.coef0) ** int(self.degree)
 
     def slope(self, x: Array, z: Array, column: int) -> Array:
         return self._power(x, z, 1) * z[:, column]
@@ -66,7 +66,7 @@ class Polynomial(Kernel):
     @property
     def expansion(self) -> list[Fraction]:
         """By the binomial theorem."""
-        degree, gamma, coef0 = int(self.degree), Fraction(self.gamma), Fraction(self.coef0)
+        degree, gamma, coef0 = int(self.degree), Fraction(self.rate), Fraction(self.coef0)
         return [math.comb(degree, j) * gamma**j * coef0 ** (degree - j) for j in range(degree + 1)]
 
     @property

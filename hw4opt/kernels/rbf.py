@@ -19,7 +19,7 @@ BETWEEN_GRID = 1.01  # what they may be larger between its points
 
 @dataclass(frozen=True)
 class RBF(Radial):
-    """exp(-gamma ‖x - z‖²).   (The assignment's kernel.)"""
+    """exp(-gamma ‖x - z‖²), or exp(-Σ_j gamma_j (x_j - z_j)²).   (The assignment's kernel.)"""
 
     name: ClassVar[str] = "rbf"
 
@@ -35,7 +35,7 @@ class RBF(Radial):
 
     def along(self, distance: Array, highest: int) -> list[Array]:
         """Polynomials of Hermite times k: φ_{m+1} = -2 gamma (d φ_m + m φ_{m-1})."""
-        gamma = distance.dtype.type(self.gamma)
+        gamma = distance.dtype.type(self.rate)
         found = [np.exp(-gamma * distance * distance)]
         for order in range(highest):
             inner = distance * found[order]
@@ -47,11 +47,11 @@ class RBF(Radial):
 
     def derivative_bound(self, order: int) -> float:
         """√((2 order)!/order!) gamma^(order/2)."""
-        return math.sqrt(math.factorial(2 * order) / math.factorial(order)) * self.gamma ** (order / 2)
+        return math.sqrt(math.factorial(2 * order) / math.factorial(order)) * self.rate ** (order / 2)
 
     def largest(self, order: int) -> tuple[float, float]:
         size, rounding = _largest(order)
-        return size * self.gamma ** (order / 2), rounding * self.gamma ** (order / 2)
+        return size * self.rate ** (order / 2), rounding * self.rate ** (order / 2)
 
 
 @cache

@@ -163,13 +163,8 @@ def _draw_family(axes: Axes, name: str, values: Sequence[float], results: Sequen
     for color, result in zip(shades.to_rgba(np.array(values)), results, strict=True):
         axes.plot(dense, drawn_values(result, result.predict(dense)), color=color, lw=1.3, alpha=0.9)
     if best is not None:
-        axes.plot(
-            dense,
-            drawn_values(results[best], results[best].predict(dense)),
-            color=MARK_COLOR,
-            lw=2.2,
-            label="lowest held-out error",
-        )
+        line, *_ = axes.plot(dense, drawn_values(results[best], results[best].predict(dense)), color=MARK_COLOR, lw=2.2)
+        line.set_label("lowest held-out error")
     figure_of(axes).colorbar(shades, ax=axes, label=name, pad=0.02)
     names, target = names_of(results[0])
     axes.set_xlabel(names[0])

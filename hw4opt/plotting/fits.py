@@ -18,6 +18,7 @@ from hw4opt.validation.arguments import checked
 from hw4opt.validation.arrays import real_array
 from hw4opt.views import (
     BAND_LABEL,
+    CURVE_POINTS,
     Truth,
     band_view,
     curve_view,
@@ -36,6 +37,7 @@ MAX_POINTS_DRAWN = 20_000  # points drawn of larger data
 def plot_fit(result: Solution, axes: Axes | None = None, truth: Truth | None = None) -> Axes:
     """Data, fit and (if given) truth, with the largest residuals marked; of several x columns, fitted against observed.
 
+    Of several curves, all of them; of several x columns then the middle one, with the range that all span.
     Where the problem has held-out fits, intervals of level 0.9 are drawn besides (none of counts with an offset, whose
     errors are on the scale of each row's own, and none of fewer than 9 rows). Rows of weight 0 are not drawn.
     truth     f at the data rows, shape (n,), or a function of x
@@ -43,7 +45,9 @@ def plot_fit(result: Solution, axes: Axes | None = None, truth: Truth | None = N
     unit of it.
     """
     axes = new_axes() if axes is None else axes
-    if np.asarray(result.problem.x).shape[1] == 1:
+    if result.problem.curves > 1:
+        _draw_levels(result, axes)
+    elif np.asarray(result.problem.x).shape[1] == 1:
         _draw_curve(result, axes, truth)
     else:
         _draw_observed(result, axes)
@@ -58,8 +62,8 @@ def plot_predictions(result: Solution, x: ArrayLike, axes: Axes) -> Axes:
     predicted, x = drawn_values(result, result.predict(x)), real_array("x", x)
     if result.problem.x.shape[1] == 1:
         axes.scatter(
-            x.ravel(),
-            predicted,
+            np.repeat(x.ravel(), result.problem.curves),
+            predicted.ravel(),
             marker="D",
             s=20,
             color=MARK_COLOR,
@@ -71,8 +75,8 @@ def plot_predictions(result: Solution, x: ArrayLike, axes: Axes) -> Axes:
     else:
         bottom = axes.get_ylim()[0]
         axes.scatter(
-            predicted,
-            np.full(len(predicted), bottom),
+            predicted.ravel(),
+            np.full(predicted.size, bottom),
             marker="|",
             color=MARK_COLOR,
             label="predictions",
@@ -116,6 +120,34 @@ def _draw_curve(result: Solution, axes: Axes, truth: Truth | None) -> None:
     per = "" if result.names.exposure is None else f" per {result.names.exposure}"
     expected = result.problem.loss.expected if isinstance(result.problem.loss, Likelihood) else None
     axes.set_ylabel(view.y_name if expected is None else f"{expected} {view.y_name}{per}")
+    axes.legend(frameon=False, loc="best")
+
+
+def _draw_levels(result: Solution, axes: Axes) -> None:
+    """The curve of every level, or, of several x columns, all levels of a row over its middle one."""
+    x, y, rows = np.asarray(result.problem.x), observed_targets(result), drawn_rows(result)
+    names, target = names_of(result)
+    levels = result.problem.loss.levels
+    middle = len(levels) // 2
+    if x.shape[1] == 1:
+        draw_points(axes, x[rows, 0], y, "data")
+        at = np.linspace(x.min(), x.max(), CURVE_POINTS)
+        curves = result.predict(at)
+        axes.set_xlabel(names[0])
+    else:
+        fitted = fitted_values(result)
+        draw_points(axes, fitted[:, middle], y, "data")
+        order = np.argsort(fitted[:, middle], kind="stable")
+        at, curves = fitted[order, middle], fitted[order]
+        axes.set_xlabel(f"fitted level {levels[middle]:g} of {target}, from {', '.join(names[:4])}")
+    if x.shape[1] == 1:
+        axes.fill_between(at, curves[:, 0], curves[:, -1], color=FIT_COLOR, alpha=0.1, lw=0, zorder=1)
+    for place in reversed(range(len(levels))):  # the highest first, as they lie
+        style = {"lw": 2.0 if place == middle else 1.2, "alpha": 1.0 if place == middle else 0.75}
+        marks = {} if x.shape[1] == 1 else {"ls": "", "marker": "_", "ms": 4}
+        label = f"level {levels[place]:g}"
+        axes.plot(at, curves[:, place], color=FIT_COLOR, label=label, zorder=3, **style, **marks)
+    axes.set_ylabel(target)
     axes.legend(frameon=False, loc="best")
 
 
@@ -185,5 +217,7 @@ def _description(term: object, columns: Sequence[str] = ()) -> str:
         for key, value in vars(term).items()
         if isinstance(value, int | float) and value is not False and math.isfinite(value)
     }
+    several = {key: value for key, value in vars(term).items() if isinstance(value, tuple)}
     values = [f"{key}={columns[int(value)] if key == 'column' else f'{value:.4g}'}" for key, value in given.items()]
+    values += [f"{key}={', '.join(f'{one:.4g}' for one in value)}" for key, value in several.items()]
     return " ".join([getattr(term, "name", ""), *values])

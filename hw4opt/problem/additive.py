@@ -12,10 +12,10 @@ from hw4opt.design import Categorical, Sum, Summand
 from hw4opt.errors import InputError, UnknownNameError, listed, shown
 from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.losses.squared import Squared
-from hw4opt.problem.checks import check_kinds, check_list, check_places, check_tables
+from hw4opt.problem.checks import check_gammas, check_kinds, check_list, check_places, check_tables
 from hw4opt.problem.hyperparameters import GAMMA, RIDGE
 from hw4opt.regularizers.ridge import Ridge
-from hw4opt.terms import ComponentTerm, Shape, Term, own_term, registry
+from hw4opt.terms import ComponentTerm, Loss, Shape, Term, own_term, registry
 from hw4opt.terms.base import Array
 from hw4opt.validation.frozen import set_fields
 
@@ -62,6 +62,7 @@ class Component:
         if not (kernel is None or isinstance(kernel, Kernel)) or isinstance(kernel, Precomputed | Sum):
             kinds = "one of hw4opt's kernels, Categorical(), or None for a linear one"
             raise InputError(f"component {name}: kernel is {shown(kernel)}; give {kinds}")
+        check_gammas(kernel, len(columns), f"component {name}: ")
         regularizers, constraints = tuple(regularizers), tuple(constraints)
         check_kinds(kernel, Squared(), (*regularizers, *constraints))
         check_tables([term for term in (*regularizers, *constraints) if not isinstance(term, Ridge)])
@@ -156,9 +157,11 @@ def _place(component: str, column: str | int, names: Sequence[str] | None, count
     return int(column)
 
 
-def check_sum(kernel: Kernel | None, regularizers: Sequence[Term], constraints: Sequence[Term]) -> None:
+def check_sum(kernel: Kernel | None, loss: Loss, regularizers: Sequence[Term], constraints: Sequence[Term]) -> None:
     """Raise `InputError` for terms that cannot act where they are given: on the sum, or on one component."""
     names = [part.name for part in kernel.parts] if type(kernel) is Sum else []
+    if names and len(loss.curves) > 1:
+        raise InputError(f"a sum of components is one curve and {loss.name} has {len(loss.curves)} levels; give one")
     for term in (*regularizers, *constraints):
         if type(term) is ComponentTerm:
             if term.component not in names:

@@ -40,6 +40,14 @@ def check_model(kernel: Kernel | None, loss: Loss, regularizers: Sequence[Term],
     check_names([*([] if kernel is None else [kernel]), loss, *given])
     check_places(regularizers, constraints)
     check_conflict(constraints)
+    if len(loss.curves) > 1 and (term := next((one for one in given if _is_everywhere(one)), None)) is not None:
+        raise InputError(
+            f"{term.name} at every x is for one curve and {loss.name} has {len(loss.curves)}; drop everywhere"
+        )
+
+
+def _is_everywhere(term: Term) -> bool:
+    return isinstance(term, Shape) and bool(term.everywhere)
 
 
 def check_tables(terms: Sequence[Term]) -> None:
@@ -109,6 +117,13 @@ def check_targets(loss: Loss, data: MeasuredData) -> None:
         loss.check_targets(kept)
 
 
+def check_gammas(kernel: Kernel | None, columns: int, owner: str = "") -> None:
+    """Raise `InputError` where a kernel has a gamma a column, and not as many as there are columns."""
+    if kernel is not None and kernel.gammas and len(kernel.gammas) != columns:
+        count = f"{len(kernel.gammas)} numbers and there are {columns} x columns"
+        raise InputError(f"{owner}gamma of the {kernel.name} kernel has {count}; give one a column, or one for all")
+
+
 def _is_constant(x: Array) -> bool:
     """Of most x the first and last row differ."""
     return not x.size or bool(x.item(0) == x.item(-x.shape[1]) and (x == x[0]).all())
@@ -119,6 +134,7 @@ def check_design(kernel: Kernel | None, terms: Sequence[Term], data: MeasuredDat
     if data.is_gram:
         check_gram(data.data.x)
     x = data.active_x
+    check_gammas(kernel, x.shape[1])
     if kernel is not None and type(kernel) not in (Precomputed, Sum) and _is_constant(x):
         raise InputError("x is constant; a kernel design needs at least two different x")
     for term in terms:

@@ -1,4 +1,4 @@
-"""Names of hyper-parameters, taken apart: "gamma", "tv", "huber.delta", "trend.weight"."""
+"""Names of hyper-parameters, taken apart: "gamma", "gamma.1", "tv", "huber.delta", "trend.weight"."""
 
 from __future__ import annotations
 
@@ -27,11 +27,13 @@ class HyperparameterKey:
     text        the name as given
     owner       the label of the term or kernel; None in "gamma", which is the kernel's whatever that is
     parameter   the name of its field; None where only the owner is named, whose weight or gamma is meant
+    column      of a gamma a column: its place, or its name, which a problem knows
     """
 
     text: str
     owner: str | None
     parameter: str | None
+    column: str | None = None
 
     @classmethod
     def parse(cls, name: str) -> HyperparameterKey:
@@ -67,7 +69,17 @@ class HyperparameterKey:
             known = ", ".join(fields) or "no parameters"
             raise InputError(f"no hyper-parameter {shown(self.text)}: {owner.name} has {known}")
         record: Any = owner
-        return dataclasses.replace(record, **{parameter: self.settled(owner, value)})
+        settled: Any = self.settled(owner, value)
+        several = getattr(owner, parameter)
+        if self.column is not None:
+            places = [str(place) for place in range(len(several))] if isinstance(several, tuple) else []
+            if self.column not in places:
+                known = ", ".join(column_key(place) for place in places) or GAMMA
+                raise InputError(f"no hyper-parameter {shown(self.text)}; there is {known}")
+            settled = (*several[: int(self.column)], settled, *several[int(self.column) + 1 :])
+        elif isinstance(several, tuple):
+            raise InputError(f"{self.text} holds several numbers, and one cannot take their place")
+        return dataclasses.replace(record, **{parameter: settled})
 
 
 @dataclass(frozen=True)
@@ -99,6 +111,11 @@ def changes_by_label(
     return changes
 
 
+def column_key(column: object) -> str:
+    """The name of the gamma of a column, by its name or place."""
+    return f"{GAMMA}.{column}"
+
+
 def changed(part: Owner, changes: Mapping[str, Sequence[Change]]) -> Owner:
     """The part with the changes of its label made."""
     for change in changes[part.label]:
@@ -108,8 +125,8 @@ def changed(part: Owner, changes: Mapping[str, Sequence[Change]]) -> Owner:
 
 @cache
 def _parse(name: str) -> HyperparameterKey:
-    if name == GAMMA:
-        return HyperparameterKey(name, None, GAMMA)
+    if name == GAMMA or name.startswith(column_key("")):
+        return HyperparameterKey(name, None, GAMMA, name.partition(".")[2] or None)
     owner, _, parameter = name.partition(".")
     return HyperparameterKey(name, owner, parameter or None)
 

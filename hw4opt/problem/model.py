@@ -15,9 +15,18 @@ from hw4opt.losses.squared import Squared
 from hw4opt.problem import checks
 from hw4opt.problem.additive import Additive, check_sum
 from hw4opt.problem.data import ColumnNames, Data
-from hw4opt.problem.hyperparameters import GAMMA, RIDGE, WEIGHT, HyperparameterKey, changed, changes_by_label
+from hw4opt.problem.hyperparameters import (
+    GAMMA,
+    RIDGE,
+    WEIGHT,
+    HyperparameterKey,
+    changed,
+    changes_by_label,
+    column_key,
+)
 from hw4opt.regularizers.ridge import Ridge
 from hw4opt.terms import AUTO, ComponentTerm, Loss, Term, own_term
+from hw4opt.terms.ordered_curves import OrderedCurves
 from hw4opt.validation.arguments import checked
 from hw4opt.validation.frozen import cached_property, set_fields, unchecked
 
@@ -65,7 +74,7 @@ class Model:
             standardize=bool(standardize),
         )
         checks.check_model(self.kernel, self.loss, self.regularizers, self.constraints)
-        check_sum(self.kernel, self.regularizers, self.constraints)
+        check_sum(self.kernel, self.loss, self.regularizers, self.constraints)
         if isinstance(self.kernel, Precomputed) and self.standardize:
             none = "a precomputed kernel has none: standardize before computing it"
             raise InputError(f"standardize measures columns of x, and {none}")
@@ -78,9 +87,20 @@ class Model:
 
     @cached_property
     def terms(self) -> tuple[Term, ...]:
-        """Loss, regularizers but ridge, constraints: everything that becomes rows of the form."""
-        others = (term for term in self.regularizers if not isinstance(own_term(term), Ridge))
-        return (self.loss, *others, *self.constraints)
+        """Loss, regularizers but ridge, constraints, the order of several curves: everything that becomes rows of the
+        form."""
+        regularizers = (term for term in self.regularizers if not isinstance(own_term(term), Ridge))
+        return (self.loss, *regularizers, *self.constraints, *self.order)
+
+    @property
+    def order(self) -> tuple[OrderedCurves, ...]:
+        """The order of several curves; () of one."""
+        return (OrderedCurves(self.curves),) if self.curves > 1 else ()
+
+    @property
+    def curves(self) -> int:
+        """How many curves are fitted together: one but for a loss of several levels."""
+        return len(self.loss.curves)
 
     @property
     def ridge(self) -> float:
@@ -130,14 +150,18 @@ class Model:
 
     @property
     def hyperparameters(self) -> dict[str, float]:
-        """gamma and every term weight by name; a kernel design always has gamma and ridge."""
+        """gamma and every term weight by name; a kernel design always has gamma and ridge.
+
+        Of a gamma a column: gamma.0, gamma.1, … in the order of the columns; a problem has their names, if known.
+        """
         found: dict[str, float] = {}
         if type(self.kernel) is Sum:
             for part in self.kernel.parts:
                 own = self.component(part.name).hyperparameters
                 found |= {f"{part.name}.{name}": value for name, value in own.items()}
         elif self.kernel is not None:
-            found = {GAMMA: self.kernel.gamma} if self.kernel.has_gamma else {}
+            gammas = {column_key(place): gamma for place, gamma in enumerate(self.kernel.gammas)}
+            found = (gammas or {GAMMA: self.kernel.rate}) if self.kernel.has_gamma else {}
             found[RIDGE] = self.ridge
         return found | {term.label: getattr(term, WEIGHT) for term in self.regularizers if hasattr(term, WEIGHT)}
 

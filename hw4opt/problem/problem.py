@@ -10,16 +10,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.design import AdditiveDesign, Design, Sum
-from hw4opt.errors import InputError
+from hw4opt.errors import InputError, shown
 from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.problem import checks
 from hw4opt.problem.additive import Additive, placed
 from hw4opt.problem.data import ColumnNames, Data
 from hw4opt.problem.held_out_fits import HeldOutFits
+from hw4opt.problem.hyperparameters import HyperparameterKey, column_key
 from hw4opt.problem.measured import MeasuredData
 from hw4opt.problem.model import Model
 from hw4opt.terms import Loss, ShapeRows, Smooth, Term, functionals_of
 from hw4opt.terms.base import Array
+from hw4opt.validation.arguments import checked
 from hw4opt.validation.arrays import ReadOnly, finite_array
 from hw4opt.validation.frozen import cached_property, set_fields, unchecked
 
@@ -119,6 +121,11 @@ class Problem(ReadOnly):
         return self.model.ridge
 
     @property
+    def curves(self) -> int:
+        """How many curves are fitted together: one but for a loss of several levels."""
+        return self.model.curves
+
+    @property
     def active(self) -> np.ndarray | None:
         """The rows with a weight above 0, or None for all of them."""
         return self.data.active
@@ -165,7 +172,7 @@ class Problem(ReadOnly):
         parts = (self._measured.x, self.kernel, self.intercept, self.model.slopes, None, spread)
         if type(self.kernel) is Sum:
             return AdditiveDesign(*parts, acting=self.model.acting)
-        return Design(*parts, functionals_of(self.shape_rows))
+        return Design(*parts, functionals_of(self.shape_rows), self.model.curves)
 
     def share_design(self, design: Design) -> None:
         """Use a design that was built for the same rows, kernel and functionals."""
@@ -175,7 +182,20 @@ class Problem(ReadOnly):
     @property
     def hyperparameters(self) -> dict[str, float]:
         """gamma and every term weight by name; a kernel design always has gamma and ridge."""
-        return self.model.hyperparameters
+        named = {place: name for name, place in self._gamma_places.items()}
+        return {named.get(name, name): value for name, value in self.model.hyperparameters.items()}
+
+    @property
+    def _gamma_places(self) -> dict[str, str]:
+        """gamma.dose → gamma.0, … where gamma is one a column and columns have names."""
+        if self.kernel is None or not self.kernel.gammas or self.names.x is None:
+            return {}
+        return {column_key(name): column_key(place) for place, name in enumerate(self.names.x)}
+
+    def gamma_column(self, name: str) -> int | None:
+        """The place of the column whose gamma a hyper-parameter is; None for a gamma of all."""
+        place = HyperparameterKey.parse(self._gamma_places.get(name, name)).column
+        return None if place is None else int(place)
 
     def settled(self, name: str, value: float) -> float:
         """The value that `with_hyperparameters` takes for this one: whole-number parameters are rounded."""
@@ -191,12 +211,17 @@ class Problem(ReadOnly):
         parts = (data.x[:, columns], data.y, data.weights, data.offset)
         return self.model.component(component).on(Data(*parts)), own
 
+    @checked
     def with_hyperparameters(self, values: Mapping[str, float]) -> Problem:
         """The same problem at other values of gamma, term weights, or `term.parameter` (`huber.delta`).
 
         The data are shared, and the design where the kernel is the same.
         """
-        model = self.model.with_hyperparameters(values)
+        places = self._gamma_places
+        for name in values:
+            if name.startswith(column_key("")) and name not in (places or self.hyperparameters):
+                raise InputError(f"no hyper-parameter {shown(name)}; there are {', '.join(self.hyperparameters)}")
+        model = self.model.with_hyperparameters({places.get(name, name): value for name, value in values.items()})
         problem = unchecked(Problem, **_fields(model, self._measured))  # the data were checked with this problem
         if model.kernel == self.kernel and model.slopes == self.model.slopes:
             problem.share_design(self.design)

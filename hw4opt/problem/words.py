@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hw4opt.errors import InputError, UnknownNameError
@@ -11,6 +11,8 @@ from hw4opt.kernels import KERNELS, Kernel, find_kernel
 from hw4opt.terms import AUTO, Term, find, load, parameters
 
 EVERYWHERE = "everywhere"  # of a constraint: at every x, or, as everywhere=LOW..HIGH, at every x of a range
+
+SEVERAL = ";"  # between the numbers of one parameter
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ def kernel_of(option: str, spec: Spec, gamma: float, known: Collection[str] = KE
 def _value(option: str, spec: Spec, key: str, columns: Mapping[str, int]) -> Any:
     if key == "column":
         return _place(spec.parameters[key], columns)
-    return _range(option, spec) if key == EVERYWHERE else _number(option, spec, key)
+    if key == EVERYWHERE:
+        return _range(option, spec)
+    return _numbers(option, spec, key) if SEVERAL in spec.parameters[key] else _number(option, spec, key)
 
 
 def _range(option: str, spec: Spec) -> bool | tuple[float, ...]:
@@ -90,6 +94,12 @@ def _range(option: str, spec: Spec) -> bool | tuple[float, ...]:
         example = f"give {EVERYWHERE}, or a range as in {EVERYWHERE}=0..120"
         raise InputError(f"{option} {spec.text}: {EVERYWHERE} is {text!r}; {example}") from None
     return low, high
+
+
+def _numbers(option: str, spec: Spec, key: str) -> tuple[float, ...]:
+    """Several of one parameter, as in tau=0.05;0.5;0.95."""
+    parts = spec.parameters[key].split(SEVERAL)
+    return tuple(_number(option, replace(spec, parameters={key: part}), key) for part in parts)
 
 
 def _number(option: str, spec: Spec, key: str) -> float:

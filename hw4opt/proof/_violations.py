@@ -62,7 +62,7 @@ def relative_violation(form: Form, found: Sequence[Violation]) -> Array:
     """The largest one, (b,), in units of y's spread: differences and slopes as changes over the range of x."""
     worst = np.zeros(form.batch)
     for one in found:
-        unit = one.term.acts.violation_unit(form.design, one.term.map)
+        unit = form.design.violation_unit(one.term.acts, one.term.map)
         worst = np.maximum(worst, (one.beyond * unit).max(axis=1, initial=0.0) / form.target_spread)
     return worst
 
@@ -74,8 +74,9 @@ def largest_drop(form: Form, w: Array) -> Array | None:
     for term in form.terms:
         if term.acts.order != 1 or not any(one.has_constraints for one in term.boxes):
             continue
-        fitted = w @ form.matrix[term.acts.base_rows(form.design)].T
+        rows = form.design.curve_matrix[term.acts.base_rows(form.design)]
+        fitted = np.stack([np.atleast_2d(form.design.apply(rows, one).T) for one in w])  # (b, curves, N)
         fitted = fitted if not term.boxes[0].low_bounded else -fitted
-        fall = (np.maximum.accumulate(fitted, axis=1) - fitted).max(axis=1)
+        fall = (np.maximum.accumulate(fitted, axis=-1) - fitted).max(axis=(1, 2))
         drop = fall if drop is None else np.maximum(drop, fall)
     return drop

@@ -20,7 +20,7 @@ NEAR_BREAKPOINT = 1e-3  # of the fitted values' scale: what a coefficient may be
 class _Held:
     """Rows of one function that act on coefficients: (b, m) which are held, and where their coefficients belong."""
 
-    columns: slice
+    columns: np.ndarray
     held: np.ndarray
     place: Array
 
@@ -52,12 +52,19 @@ def _held(form: Form, w: Array, u: Array) -> Iterator[_Held]:
             largest = np.abs(mine).max(axis=1, keepdims=True)
             width = box.high - box.low
             margin = INNER_MARGIN * np.where(np.isfinite(width), width, largest)
-            columns = slice(0, term.count)
+            columns = _columns(form, term.count)
             place = box.shift / _factors(term)
             scale = form.w_scale[:, columns]
             near = (np.abs(w[:, columns] - place) <= NEAR_BREAKPOINT * scale) | (scale == 0)
             inside = (mine > box.low + margin) & (mine < box.high - margin) & (margin > 0)
             yield _Held(columns, inside & near, np.broadcast_to(place, near.shape))
+
+
+def _columns(form: Form, count: int) -> np.ndarray:
+    """Those of so many coefficients, the first of every curve."""
+    curves = form.design.curves
+    first = form.penalty.shape[1] // curves * np.arange(curves)
+    return (first[:, None] + np.arange(count // curves)).ravel()
 
 
 def _factors(term: TermRows) -> Array | float:

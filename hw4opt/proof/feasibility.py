@@ -73,7 +73,7 @@ def _inside(box: BoxRows, z: Array) -> bool:
 
 
 def _tighten(form: Form, term: TermRows, margin: float) -> TermRows:
-    step = term.acts.margin(form.design, term.map, margin)
+    step = form.design.margin(term.acts, term.map, margin)
     boxes = []
     for box in term.boxes:
         move = step

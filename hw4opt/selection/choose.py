@@ -40,7 +40,7 @@ class Selection:
     method           loo | loo:x | kfold:K | folds:K (given)
     score            weighted mean error ē = Σ ω_i e_i / Σ ω_i over held-out rows
     standard_error   √(Σ_u (Σ_{i in u} ω_i (e_i - ē))²) / Σ ω_i over units u: groups, rows of equal x (loo:x), else rows
-    predictions      (n,) held out, one an input row (NaN where weight 0, or outside the subset)
+    predictions      (n,) held out, one an input row (NaN where weight 0, or outside the subset); (n, curves) of several
     fits             folds × settings
     largest_fold_gap of the chosen setting, relative
     work             how many folds of all settings took how much; see `Score`
@@ -113,6 +113,8 @@ def select(
         raise InputError(
             "metric loss would reward a shrinking loss while its parameter is searched; use metric squared or absolute"
         )
+    if metric != "loss" and problem.curves > 1:
+        raise InputError(f"metric {metric} compares one curve with y and there are {problem.curves}; use metric loss")
     if keep_folds and (refused := refusal(problem.loss)) is not None:
         raise InputError(f"`keep_folds` is for prediction intervals: {refused}")
     if keep_folds and shapes_of(problem):
@@ -160,7 +162,7 @@ def select(
         notes += more
     predictions = score.predictions
     if rows is not None:
-        predictions = np.full(len(problem.y), np.nan)
+        predictions = np.full((len(problem.y), *score.predictions.shape[1:]), np.nan)
         predictions[rows] = score.predictions
     return Selection(
         problem=chosen,

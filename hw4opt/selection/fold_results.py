@@ -18,7 +18,8 @@ from hw4opt.terms.base import Array
 
 @dataclass(frozen=True, eq=False)
 class FoldResults:
-    """Predictions (S, n), relative gaps (S, F) and rounds (S, F) of the folds of S settings over one basis.
+    """Predictions (S, n), of several curves (S, curves · n) curve after curve, relative gaps (S, F) and rounds (S, F)
+    of the folds of S settings over one basis.
 
     NaN, infinity and 0 stand for a fold that is not solved yet.
 
@@ -39,7 +40,7 @@ class FoldResults:
     def none(cls, problems: Sequence[Problem], form: Form, folds: Folds, keep: bool) -> FoldResults:
         shape = (form.batch, len(folds))
         w = np.full((*shape, form.penalty.shape[1]), np.nan) if keep else None
-        predictions, gaps = np.full((form.batch, len(form.design.x)), np.nan), np.full(shape, np.inf)
+        predictions, gaps = np.full((form.batch, form.loss.count), np.nan), np.full(shape, np.inf)
         endless, least = folds_without_maximum(problems, form, folds), np.full(form.batch, np.nan)
         return cls(folds, predictions, gaps, np.zeros(shape, dtype=int), endless, least, w)
 
@@ -60,10 +61,11 @@ class FoldResults:
             self.least[settings] = least
         some = self.folds[span]
         held, fold_of = np.concatenate(some), np.repeat(np.arange(len(some)), [len(one) for one in some])
-        b = form.design.matrix[held if form.design.row_of is None else form.design.row_of[held]]
         good = (gap <= EXACT_GAP) & ~self.no_maximum[settings, span]
-        predicted = np.vecdot(w[:, fold_of], b)
-        _assign(self.predictions, (settings[:, None], held), good[:, fold_of], predicted)
+        for curve, places in enumerate(form.design.data_places(held)):
+            predicted = np.vecdot(w[:, fold_of], form.design.matrix[places])
+            rows = held + curve * len(form.design.x)
+            _assign(self.predictions, (settings[:, None], rows), good[:, fold_of], predicted)
         _assign(self.gaps, (settings, span), good, gap)
         _assign(self.rounds, (settings, span), good, rounds)
         if self.w is not None:
@@ -72,8 +74,8 @@ class FoldResults:
     def store_one(self, design: Design, setting: int, fold: int, w: Array, gap: float) -> None:
         """Keep a fold's fit that was made anew."""
         held = self.folds[fold]
-        rows = held if design.row_of is None else design.row_of[held]
-        self.predictions[setting, held] = design.matrix[rows] @ w
+        for curve, places in enumerate(design.data_places(held)):
+            self.predictions[setting, held + curve * len(design.x)] = design.matrix[places] @ w
         self.gaps[setting, fold] = gap
         if self.w is not None:
             self.w[setting, fold] = w

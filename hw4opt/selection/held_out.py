@@ -106,7 +106,7 @@ def _solve(groups: Sequence[Sequence[Problem]], layouts: Layouts, limit: float, 
     elif most == 1 and smooth.takes(forms[0]):
         for problems, form, result in zip(groups, forms, results, strict=True):
             _by_newton(problems, form, result)
-    elif most <= PATH_FOLD_ROWS:
+    elif most * first.curves <= PATH_FOLD_ROWS:
         _by_paths(first, forms, results, layouts, limit)
         for problems, result in zip(groups, results, strict=True):
             _by_interior_points(problems, result)

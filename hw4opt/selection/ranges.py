@@ -8,7 +8,7 @@ import numpy as np
 
 from hw4opt.errors import InputError
 from hw4opt.problem import HyperparameterKey, Problem
-from hw4opt.problem.hyperparameters import GAMMA, RIDGE
+from hw4opt.problem.hyperparameters import RIDGE
 from hw4opt.terms import Likelihood, Smooth
 from hw4opt.terms.base import Array
 
@@ -30,8 +30,8 @@ def default_range(problem: Problem, name: str) -> tuple[float, float]:
     Raises `InputError` for what is searched only when its range is named.
     """
     problem, name = problem.owner_of(name)
-    if name == GAMMA:
-        return _gamma(problem)
+    if is_gamma(problem, name):
+        return _gamma(problem, problem.gamma_column(name))
     slope, noise = _slope_and_noise(problem)
     slope *= 1.0 if problem.weights is None else float(np.median(problem.weights[problem.weights > 0]))
     if name == RIDGE:
@@ -63,22 +63,22 @@ def reach_of(problem: Problem, name: str, low: float, high: float) -> tuple[floa
     """
     most = EXTENDED_RANGE_FACTOR
     problem, name = problem.owner_of(name)
-    if name == GAMMA and len(problem.design.base_x) > EXTENDED_RANGE_RANK:
+    if is_gamma(problem, name) and len(problem.design.base_x) > EXTENDED_RANGE_RANK:
         power = 2 if problem.kernel is None else problem.kernel.gamma_power
         most = (EXTENDED_RANGE_RANK / DEFAULT_RANGE_RANK) ** power
     return low / EXTENDED_RANGE_FACTOR, high * most
 
 
-def _gamma(problem: Problem) -> tuple[float, float]:
-    """From the spread of x, in gamma's unit: 1/x for the laplacian, else 1/x²."""
-    x = problem.design.base_x
+def _gamma(problem: Problem, column: int | None) -> tuple[float, float]:
+    """From the spread of x, or of one of several columns, in gamma's unit: 1/x for the laplacian, else 1/x²."""
+    x = problem.design.base_x if column is None else problem.design.base_x[:, [column]]
     width = float(np.ptp(x, axis=0).max())
     if not SMALLEST_SPAN <= width <= LARGEST_SPAN:
         raise InputError(
             f"x spans {width:.3g} and a gamma to match is beyond floating point; measure x in another unit"
         )
     unit = width ** (2 if problem.kernel is None else problem.kernel.gamma_power)
-    if x.shape[1] == 1:
+    if problem.design.x.shape[1] == 1:
         return 1 / unit, (DEFAULT_RANGE_RANK / 4) ** 2 / unit
     sample = x[np.linspace(0, len(x) - 1, min(len(x), 500)).astype(int)] / width
     apart = np.square(sample[:, None] - sample[None]).sum(axis=2)
@@ -103,9 +103,9 @@ def _slope_and_noise(problem: Problem) -> tuple[float, float]:
 
 
 def _slope(problem: Problem, noise: float) -> float:
-    """|ℓ'| at a residual of the noise's size."""
+    """|ℓ'| at a residual of the noise's size, the mean of all curves."""
     step = 1e-3 * noise
-    there: Array = problem.loss.pointwise(np.array([noise, noise + step]))
+    there = np.mean([one.pointwise(np.array([noise, noise + step])) for one in problem.loss.curves], axis=0)
     return float((there[1] - there[0]) / step) or 1.0
 
 

@@ -100,6 +100,30 @@ def zoom(
     return steps
 
 
+def coordinate_zoom(
+    axes: Sequence[Axis], steps: Mapping[str, float], tried: History, settings: int
+) -> Iterator[list[Setting]]:
+    """Neighbours of the best along one axis after the other, then on from it the way that the round has gone, along all
+    axes together; at half the (logarithmic) step where a round gains little. About `settings` of them at most.   (Hooke
+    and Jeeves 1961.)
+    """
+    limits, count = {axis.name: axis.limits for axis in axes}, len(tried())
+    while math.sqrt(max(steps.values())) >= ZOOM_FACTOR_LIMIT and len(tried()) < count + settings:
+        last = lowest(tried())
+        for axis in axes:
+            best = lowest(tried()).setting
+            some = [value for value in _around(axis, best[axis.name], steps[axis.name]) if value != best[axis.name]]
+            yield [best | {axis.name: value} for value in some]
+        if (now := lowest(tried())) is not last:
+            onward = {name: now.setting[name] ** 2 / last.setting[name] for name in limits}
+            yield [{name: min(max(value, limits[name][0]), limits[name][1]) for name, value in onward.items()}]
+        now = lowest(tried())
+        if not last.score - now.score >= ZOOM_GAIN * now.standard_error:
+            if max(steps.values()) < 1.5:
+                return
+            steps = {name: math.sqrt(step) for name, step in steps.items()}
+
+
 def _apart(one: Tried, other: Tried, steps: Mapping[str, float]) -> float:
     """The largest distance of two settings along an axis, in steps."""
     logs = {name: math.log(step) for name, step in steps.items() if step > 1}

@@ -18,7 +18,8 @@ METRICS = ("loss", "squared", "absolute")
 
 @dataclass(frozen=True)
 class Score:
-    """Error of held-out rows: weighted mean, its standard error, predictions (n,) of f + offset, largest relative gap.
+    """Error of held-out rows: weighted mean, its standard error, predictions (n,) of f + offset, or (n, curves) of
+    several curves, largest relative gap.
 
     Where a fold has no finite maximum, the score is infinite, its predictions are NaN, and its gap does not count.
 
@@ -44,9 +45,14 @@ def scores_of(problems: Sequence[Problem], result: FoldResults, metric: str, uni
     """One a problem; `units` as in `score_settings`."""
     first = problems[0]
     kept = slice(None) if first.active is None else first.active
-    y = first.y[kept] - first.level  # predictions, too, are measured from the level of a free intercept
+    curves = first.curves
+    y = np.tile(
+        first.y[kept] - first.level, curves
+    )  # predictions, too, are measured from the level of a free intercept
     weights = weights_in_use(first)
-    predictions = result.predictions if first.offset is None else result.predictions + first.offset[kept]
+    predictions = (
+        result.predictions if first.offset is None else result.predictions + np.tile(first.offset[kept], curves)
+    )
     lost = np.isnan(predictions)  # of folds that nothing solved
     for setting, fold in np.argwhere(result.no_maximum):
         lost[setting, result.folds[fold]] = True
@@ -57,13 +63,14 @@ def scores_of(problems: Sequence[Problem], result: FoldResults, metric: str, uni
     else:
         pairs = zip(problems, known, strict=True)
         errors = np.stack([error_of_rows(problem, row, y, metric) for problem, row in pairs])
-    errors = np.where(lost, np.inf, errors)
+    errors = np.where(lost, np.inf, errors).reshape(len(problems), curves, -1).sum(axis=1)
     means = np.where(result.dropped, result.least, np.vecdot(errors, weights)) / weights.sum()
     apart = errors - np.where(np.isfinite(means), means, 0.0)[:, None]
     deviations = np.sqrt(np.square(_unit_sums(weights * apart, units)).sum(axis=1)) / weights.sum()
     deviations[result.dropped] = np.nan
-    every = np.full((len(problems), len(first.y)), np.nan)
-    every[:, kept] = predictions + first.level
+    every = np.full((len(problems), len(first.y), curves), np.nan)
+    every[:, kept] = predictions.reshape(len(problems), curves, -1).swapaxes(1, 2) + first.level
+    every = every[:, :, 0] if curves == 1 else every
     gaps = np.where(result.no_maximum | (result.dropped[:, None] & np.isinf(result.gaps)), 0.0, result.gaps).max(axis=1)
     kept = [result.kept(first.design, setting) for setting in range(len(problems))]
     columns = means.tolist(), deviations.tolist(), every, gaps.tolist(), result.work(), result.dropped.tolist(), kept
@@ -87,7 +94,8 @@ def _unit_sums(rows: Array, units: np.ndarray | None) -> Array:
 
 
 def error_of_rows(problem: Problem, predictions: Array, y: Array, metric: str) -> Array:
-    """The metric at each row: the problem's loss, or the squared or absolute error (of a likelihood's mean)."""
+    """The metric at each row, curve after curve: the problem's loss, or the squared or absolute error (of a
+    likelihood's mean)."""
     loss = problem.loss
     if isinstance(loss, Smooth):
         if metric == "loss":

@@ -66,7 +66,7 @@ class _Lasso:
 def lasso(form: Form) -> _Lasso | None:
     """The form's l1 term over many columns; None where there is none, or where other terms act on coefficients, too."""
     places = [place for place, term in enumerate(form.terms) if term.acts.of_coefficients]
-    if len(places) != 1 or form.design.kernel is not None:
+    if len(places) != 1 or form.design.kernel is not None or form.design.curves > 1:
         return None
     term = form.terms[places[0]]
     return _Lasso(form, places[0], np.arange(term.count)) if term.count >= LEAST_COLUMNS and _is_l1(term) else None

@@ -58,7 +58,7 @@ class Interior(Solver):
 
 def _solution_of_part(form: Form) -> Array | None:
     """w (1, r) of a part of the rows of one large problem, to start from; None for all others."""
-    if form.batch > 1 or len(form.design.x) <= SUBSAMPLED_FROM:
+    if form.batch > 1 or form.design.curves > 1 or len(form.design.x) <= SUBSAMPLED_FROM:
         return None
     kinds = [block.kind for block in form.nonquadratic]
     if not kinds or not all(kind.low_bounded and kind.high_bounded for kind in kinds):

@@ -3,7 +3,6 @@ these rows."""
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +12,8 @@ import numpy as np
 
 from hw4opt.errors import InputError, RefusedError
 from hw4opt.terms.points import FoldRows, Points
-from hw4opt.terms.row_map import RowMap
+from hw4opt.terms.row_map import RowMap, difference_coefficients
 from hw4opt.validation.arrays import Array
-
-NEIGHBOURS = np.array([-1.0, 1.0])  # the coefficients of every first difference
-NEIGHBOURS.setflags(write=False)
 
 
 class Acts(ABC):
@@ -26,12 +22,14 @@ class Acts(ABC):
     of_data_rows      one row a data row, a fitted value
     of_coefficients   every row is a multiple of one coefficient
     own_unit          rows are no sums of fitted values: they have a unit of their own
+    between_curves    rows are of several curves that are fitted together; others are of one, and there for each
     order             rows are changes of f of that order along one sorted x; 0: they are not
     """
 
     of_data_rows: ClassVar[bool] = False
     of_coefficients: ClassVar[bool] = False
     own_unit: ClassVar[bool] = False
+    between_curves: ClassVar[bool] = False
     order: int = 0
 
     @property
@@ -128,7 +126,7 @@ class Differences(Acts):
         known: dict[int, np.ndarray] = {}
         for held in held_out:
             if id(held) not in known:
-                known[id(held)] = self._rows_of_fold(_points_left(points, held), place)
+                known[id(held)] = self._rows_of_fold(points_left(points, held), place)
         has = np.zeros((len(held_out), len(place)))
         for of_fold, held in zip(has, held_out, strict=True):
             of_fold[known[id(held)]] = 1.0
@@ -196,7 +194,7 @@ class Slope(Acts):
     def fold_rows(self, points: Points, rows: RowMap, held_out: Sequence[np.ndarray]) -> FoldRows:
         """A slope leaves with the last data row at its point."""
         every = np.arange(rows.count)
-        return FoldRows(rows, np.stack([np.isin(every, _points_left(points, held)) for held in held_out]).astype(float))
+        return FoldRows(rows, np.stack([np.isin(every, points_left(points, held)) for held in held_out]).astype(float))
 
     def violation_unit(self, points: Points, rows: RowMap) -> float:
         """The range of the column."""
@@ -230,23 +228,10 @@ class Coefficients(Acts):
         return size / np.where(width > 0, width, 1.0)
 
 
-def _points_left(points: Points, held: np.ndarray) -> np.ndarray:
+def points_left(points: Points, held: np.ndarray) -> np.ndarray:
     """The base points that still have a row, ascending."""
     if not len(held):
         return np.arange(len(points.base_x))
     if points.row_of is None:
         return np.delete(np.arange(len(points.x)), held)
     return np.unique(np.delete(points.row_of, held))
-
-
-def difference_coefficients(x: Array, order: int, windows: np.ndarray | None = None) -> Array:
-    """(m, order + 1) coefficients of row j = (order-1)!·(x_{j+order} - x_j)·f[x_j, …, x_{j+order}] (Tibshirani 2014).
-
-    `windows` (m, order + 1) names the points of each row; left out, they are consecutive.
-    """
-    count = max(len(x) - order, 0) if windows is None else len(windows)
-    if order == 1:
-        return np.ndarray((count, 2), float, NEIGHBOURS, strides=(0, NEIGHBOURS.itemsize))
-    neighbours = np.stack([x[c : c + count] for c in range(order + 1)], axis=1) if windows is None else x[windows]
-    gaps = neighbours[:, :, None] - neighbours[:, None, :] + np.eye(order + 1)
-    return math.factorial(order - 1) * (neighbours[:, -1:] - neighbours[:, :1]) / gaps.prod(axis=2)

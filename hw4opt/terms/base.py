@@ -78,6 +78,19 @@ class Loss(Term):
         """The loss with every parameter as a number; noise() gives the size of the noise in y, in units of y."""
         return self
 
+    @property
+    def curves(self) -> tuple[Loss, ...]:
+        """The losses of the curves that are fitted together, the lowest curve first; of most losses, itself alone.
+
+        Faces of a loss of several curves act on z of shape (curves · n,), curve after curve.
+        """
+        return (self,)
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """What tells several curves apart; () of one."""
+        return ()
+
     @abstractmethod
     def pointwise(self, z: ArrayLike, y: ArrayLike = 0.0) -> Array:
         """The loss of each row; `y` is read only by losses with `targets`."""

@@ -48,6 +48,11 @@ class Points(Protocol):
         ...
 
     @property
+    def curve_rows(self) -> int:
+        """How many functionals there are of each curve."""
+        ...
+
+    @property
     def has_coefficients(self) -> bool:
         """Whether the design is linear in the columns."""
         ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from hw4opt.terms.base import Term
+from hw4opt.terms.base import Loss, Term
 from hw4opt.terms.quadratic import PiecewiseQuadratic
 from hw4opt.terms.smooth import Smooth
 
@@ -34,6 +34,8 @@ def term_fault(term: Term) -> str | None:
     asked."""
     if isinstance(term, Smooth):
         return None
+    if isinstance(term, Loss) and len(term.curves) > 1:
+        return next((fault for one in term.curves if (fault := term_fault(one)) is not None), None)
     if not isinstance(term, PiecewiseQuadratic):
         return (
             f"{term.name} has neither a table nor derivatives; a term of a problem derives from "

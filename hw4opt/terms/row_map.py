@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hw4opt.validation.arrays import Array
 from hw4opt.validation.frozen import cached_property
+
+NEIGHBOURS = np.array([-1.0, 1.0])  # the coefficients of every first difference
+NEIGHBOURS.setflags(write=False)
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,7 @@ class RowMap:
             parts = [base[self.index[low:high, c]] for c in range(self.index.shape[1])]
         else:
             start = self.first or 0
-            width = 1 if self.coef is None else self.coef.shape[1]
-            parts = [base[start + low + c : start + high + c] for c in range(width)]
+            parts = [base[start + low + c : start + high + c] for c in range(self.width)]
         if self.coef is None:
             return parts[0]
         if len(parts) == 2 and self.is_difference:
@@ -58,11 +61,31 @@ class RowMap:
         """Σ|coef| of every row, (count,) or one number."""
         return 1.0 if self.coef is None else 2.0 if self.is_difference else np.abs(self.coef).sum(axis=1)
 
+    @property
+    def width(self) -> int:
+        """How many base points a row touches."""
+        return 1 if self.coef is None else self.coef.shape[1]
+
+    def stacked(self, copies: int, size: int, order: np.ndarray) -> RowMap:
+        """The rows on each of several copies of `size` base points; `order` is that of their places copy by copy."""
+        copy, row = np.divmod(order, self.count)
+        index = self.index
+        if index is None:
+            index = (self.first or 0) + np.arange(self.count)[:, None] + np.arange(self.width)
+        if self.coef is None or self.is_difference:
+            coef = self.coef if self.coef is None else np.broadcast_to(self.coef[0], (len(order), self.width))
+        else:
+            coef = self.coef[row]
+        return RowMap(len(order), index=index[row] + size * copy[:, None], coef=coef)
+
+    def folded(self, size: int) -> RowMap:
+        """Rows on copies of `size` base points, each as a row on one of them."""
+        return replace(self, index=None if self.index is None else self.index % size)
+
     def spread(self, u: Array, size: int) -> Array:
         """Sᵀ u over `size` base rows, for u of shape (b, count); gives (b, size)."""
         total = np.zeros((len(u), size))
-        width = 1 if self.coef is None else self.coef.shape[1]
-        for c in range(width):
+        for c in range(self.width):
             part = u if self.coef is None else u * self.coef[:, c]
             if self.index is None:
                 start = (self.first or 0) + c
@@ -71,3 +94,16 @@ class RowMap:
                 for row, values in zip(total, part, strict=True):
                     row += np.bincount(self.index[:, c], values, minlength=size)
         return total
+
+
+def difference_coefficients(x: Array, order: int, windows: np.ndarray | None = None) -> Array:
+    """(m, order + 1) coefficients of row j = (order-1)!·(x_{j+order} - x_j)·f[x_j, …, x_{j+order}] (Tibshirani 2014).
+
+    `windows` (m, order + 1) names the points of each row; left out, they are consecutive.
+    """
+    count = max(len(x) - order, 0) if windows is None else len(windows)
+    if order == 1:
+        return np.ndarray((count, 2), float, NEIGHBOURS, strides=(0, NEIGHBOURS.itemsize))
+    neighbours = np.stack([x[c : c + count] for c in range(order + 1)], axis=1) if windows is None else x[windows]
+    gaps = neighbours[:, :, None] - neighbours[:, None, :] + np.eye(order + 1)
+    return math.factorial(order - 1) * (neighbours[:, -1:] - neighbours[:, :1]) / gaps.prod(axis=2)

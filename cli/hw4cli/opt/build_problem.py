@@ -13,15 +13,17 @@ import numpy as np
 from hw4cli.opt import poisson_options
 from hw4cli.opt.columns import LARGEST_VALUE, DataColumns, Roles, read_columns
 from hw4cli.opt.components import SumOfComponents, is_sum, named_columns, sum_of_components
+from hw4cli.opt.gamma_option import NamedGammas
 from hw4cli.opt.option_syntax import kernel_of
 from hw4cli.opt.options import ProblemOptions
 from hw4cli.opt.problem_file import check_digest
-from hw4opt import Additive, InputError, Poisson, Problem
+from hw4opt import Additive, InputError, Poisson, Problem, UnknownNameError
 from hw4opt.datasets import step_data, step_function
 from hw4opt.design import Sum
 from hw4opt.errors import listed
 from hw4opt.kernels import Kernel
 from hw4opt.problem import ColumnNames
+from hw4opt.problem.hyperparameters import GAMMA, column_key
 from hw4opt.problem.words import Spec, parse_spec, term_of
 from hw4opt.tables import Table, read_table
 from hw4opt.terms import AUTO, Interval, Loss, Term, load
@@ -106,10 +108,11 @@ def build_problem(options: ProblemOptions, groups: str | None = None, table: Tab
     )
     if isinstance(terms.loss, Poisson) and terms.kernel is None and options.intercept:
         poisson_options.check_columns(columns.of_used(columns.x), names)
+    kernel, gammas = with_gammas(terms.kernel, options.gamma, names)
     problem = Problem(
         columns.without_dropped(columns.x),
         columns.without_dropped(columns.y),
-        kernel=terms.kernel,
+        kernel=kernel,
         loss=terms.loss,
         regularizers=terms.regularizers,
         constraints=constraints_of(terms.constraints, names),
@@ -117,7 +120,7 @@ def build_problem(options: ProblemOptions, groups: str | None = None, table: Tab
         offset=columns.without_dropped(poisson_options.log_offset(table, options.offset, options.exposure, used)),
         intercept=options.intercept,
         standardize=options.scale == "standard",
-        names=ColumnNames(x=names) if sums else None,
+        names=ColumnNames(x=names),
     )
     log.info("%s: %d rows, x %s, y %s", table.source, len(table), ", ".join(names), options.y)
     truth = step_function if options.data is None and names == ("x",) and options.y == "y" else None
@@ -128,8 +131,8 @@ def build_problem(options: ProblemOptions, groups: str | None = None, table: Tab
     labels = None if groups is None else columns.without_dropped(table.labels(groups, used))
     return BuiltProblem(
         problem,
-        terms.free,
-        terms.given,
+        (*gammas, *terms.free) if options.gamma == NamedGammas() else terms.free,
+        terms.given if options.gamma == NamedGammas() else terms.given.union(gammas),
         columns,
         options.y,
         offset,
@@ -158,13 +161,11 @@ def terms_of(options: ProblemOptions, sums: bool) -> ProblemTerms:
     if sums:
         loss = poisson_options.loss_spec(parse_spec("--loss", options.loss), options)
         return ProblemTerms(None, cast(Loss, term_of("loss", "--loss", loss)), (), (), (), _given([loss], None))
-    if isinstance(options.gamma, Mapping):
-        raise InputError(f"--gamma {next(iter(options.gamma))}=… is for components of a sum; give --additive, too")
     linear = options.design == "linear"
     for name, value in (("kernel", options.kernel), ("gamma", options.gamma)):
         if linear and value is not None:
             raise InputError(f"--{name} {value} belongs to a kernel design; drop it, or drop --design linear")
-    kernel = parse_spec("--kernel", options.kernel or "rbf")
+    kernel, gamma = parse_spec("--kernel", options.kernel or "rbf"), _one_gamma(options.gamma)
     loss = poisson_options.loss_spec(parse_spec("--loss", options.loss), options)
     regularizers = [parse_spec("--reg", text, short="weight") for text in options.reg]
     if not linear and "ridge" not in [spec.name for spec in regularizers]:
@@ -174,7 +175,7 @@ def terms_of(options: ProblemOptions, sums: bool) -> ProblemTerms:
         load("constraint", spec.name)
     weightless = [spec.name for spec in regularizers if "weight" not in spec.parameters]
     return ProblemTerms(
-        None if linear else kernel_of("--kernel", kernel, 1.0 if options.gamma is None else options.gamma),
+        None if linear else kernel_of("--kernel", kernel, 1.0 if gamma is None else gamma),
         cast(Loss, term_of("loss", "--loss", loss)),
         tuple(term_of("regularizer", "--reg", spec) for spec in regularizers),
         constraints,
@@ -183,10 +184,30 @@ def terms_of(options: ProblemOptions, sums: bool) -> ProblemTerms:
     )
 
 
-def _given(specs: Sequence[Spec], gamma: float | None) -> frozenset[str]:
+def _one_gamma(gamma: float | NamedGammas | None) -> float | None:
+    return None if isinstance(gamma, NamedGammas) else gamma
+
+
+def with_gammas(
+    kernel: Kernel | Additive | None, gamma: float | NamedGammas | None, names: Sequence[str]
+) -> tuple[Kernel | Additive | None, tuple[str, ...]]:
+    """The kernel with a gamma for each column, if that is asked for, and the names of these hyper-parameters."""
+    if not isinstance(kernel, Kernel) or not isinstance(gamma, NamedGammas):
+        return kernel, ()
+    given = dict(gamma.given) or dict.fromkeys(names, 1.0)
+    for name in given:
+        if name not in names:
+            raise UnknownNameError("x column", name, names)
+    if missing := [name for name in names if name not in given]:
+        raise InputError(f"--gamma {gamma}: {listed(missing)} has no gamma; give one for each of {listed(names)}")
+    kernel = replace(kernel, gamma=tuple(given[name] for name in names))
+    return kernel, tuple(map(column_key, names)) if kernel.gammas else (GAMMA,)
+
+
+def _given(specs: Sequence[Spec], gamma: float | NamedGammas | None) -> frozenset[str]:
     """The names of the hyper-parameters and parameters that were given."""
     names = {spec.name if key == "weight" else f"{spec.name}.{key}" for spec in specs for key in spec.parameters}
-    return frozenset(names if gamma is None else names | {"gamma"})
+    return frozenset(names if _one_gamma(gamma) is None else names | {GAMMA})
 
 
 def read_data(options: ProblemOptions) -> Table:
@@ -255,7 +276,9 @@ def _coefficient_warnings(problem: Problem) -> Iterator[str]:
 
 
 def _spread_warnings(problem: Problem, names: Sequence[str]) -> tuple[str, ...]:
-    if problem.kernel is None or isinstance(problem.kernel, Sum) or problem.standardize or len(names) < 2:
+    if problem.kernel is None or isinstance(problem.kernel, Sum) or problem.kernel.gammas:
+        return ()
+    if problem.standardize or len(names) < 2:
         return ()
     spreads = dict(zip(names, problem.active_x.std(axis=0).tolist(), strict=True))
     varying = {name: spread for name, spread in spreads.items() if spread > 0}
@@ -264,4 +287,4 @@ def _spread_warnings(problem: Problem, names: Sequence[str]) -> tuple[str, ...]:
         return ()
     both = f"column {high!r} ({varying[high]:.3g}) and column {low!r} ({varying[low]:.3g})"
     problem_found = f"the spreads of {both} differ over {SPREAD_RATIO:g} times and one gamma serves both"
-    return (f"{problem_found}; --scale standard puts them on one scale",)
+    return (f"{problem_found}; --scale standard puts them on one scale, --gamma each chooses one a column",)

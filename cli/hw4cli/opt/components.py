@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from hw4cli.opt.gamma_option import NamedGammas
 from hw4cli.opt.option_syntax import kernel_of
 from hw4cli.opt.options import ProblemOptions
 from hw4cli.options import typed
@@ -164,18 +165,21 @@ def _by_component(
     return found
 
 
-def _gammas(given: float | Mapping[str, float] | None, words: Sequence[ComponentWords]) -> dict[str, float]:
+def _gammas(given: float | NamedGammas | None, words: Sequence[ComponentWords]) -> dict[str, float]:
     """The gamma that was given of every component with a kernel."""
     kernels = [one.name for one in words if one.has_kernel]
     if given is None:
         return {}
-    if not isinstance(given, Mapping):
+    if not isinstance(given, NamedGammas):
         return dict.fromkeys(kernels, given)
-    for name in given:
+    if given == NamedGammas():
+        raise InputError("--gamma each: a component has one gamma; leave --gamma out and every one is chosen")
+    gammas = dict(given.given)
+    for name in gammas:
         if name not in [one.name for one in words]:
             raise UnknownNameError("component", name, [one.name for one in words])
         if name not in kernels:
             raise InputError(
                 f"--gamma {name}: component {name} has no kernel; {listed(kernels) or 'no component'} has one"
             )
-    return dict(given)
+    return gammas

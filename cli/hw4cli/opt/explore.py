@@ -17,6 +17,7 @@ from hw4cli.opt.explorer.catalogue import catalogue
 from hw4cli.opt.explorer.records import Truth, solved, starting_values
 from hw4cli.opt.explorer.state import State, one_x, settings_of
 from hw4cli.opt.explorer.window import Window
+from hw4cli.opt.gamma_option import NamedGammas
 from hw4cli.opt.options import (
     MODEL_FILE,
     OUTPUT,
@@ -111,6 +112,8 @@ def start_state(
             raise InputError(f"--{role} {name}: the page shows y itself; fit counts with an {role} by hw4opt solve")
     if problem_options.additive or problem_options.component:
         raise InputError("--additive and --component: the page shows one curve; fit a sum by hw4opt solve")
+    if isinstance(problem_options.gamma, NamedGammas):
+        raise InputError(f"--gamma {problem_options.gamma}: the page shows one x column and one gamma; give a number")
     built = build_problem(problem_options, selection.groups)
     values = starting_values(built.problem, built.free)
     gamma = values.pop("gamma", problem_options.gamma)

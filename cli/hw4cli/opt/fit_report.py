@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 REPORT_POINTS = 500  # of the curve, besides the data's own x
 MAX_REPORT_ROWS = 5_000  # drawn; of more, a seeded part
 MOST_ROWS_LISTED = 10
+SEVERAL_CURVES = "The figure of several levels is drawn by hw4opt solve --plot."
 WAY_NAMES = {"loo": "leave-one-out", "loo:x": "leaving rows of equal x out together"}
 
 
@@ -66,6 +67,7 @@ def fit_report(about: Reported) -> str:
     parts = (
         verdict(result.status is Status.CERTIFIED, result.status.word.replace("_", " "), translate(result.message)),
         section("Fit", place("fit", "Figure of the fit")) if drawn else "",
+        section("Fit", paragraph(SEVERAL_CURVES)) if about.result.problem.curves > 1 else "",
         f'<div class="two">{section("Answer", pairs(_rows(about)))}{_residuals(about) if drawn else ""}</div>',
         section("What is proven", *map(paragraph, certificate_sentences(result))),
         _choice(about, maps),
@@ -87,8 +89,11 @@ def _rows(about: Reported) -> list[tuple[str, str]]:
 
 
 def _drawn(about: Reported) -> dict[str, Any] | None:
-    """Data and curve as the figure takes them; of several x columns, observed against fitted. None without a fit."""
+    """Data and curve as the figure takes them; of several x columns, observed against fitted. None without a fit, and
+    of several curves."""
     result = about.result
+    if result.problem.curves > 1:
+        return None
     one = np.asarray(result.problem.x).shape[1] == 1
     view = curve_view(result, about.truth, REPORT_POINTS) if one else _observed_view(result)
     if not (np.isfinite(view.curve).all() and np.isfinite(view.fitted).all()):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
 
+from hw4cli.opt.gamma_option import NamedGammas, gamma_of
 from hw4cli.opt.name_options import NameOption
 from hw4cli.opt.problem_file_options import PROBLEM_FROM_FILE, of_the_data
 from hw4cli.options import JSON, QUIET, bytes_of, verbose_option, version_option, whole
@@ -42,7 +43,7 @@ class ProblemOptions(TableOptions):
     intercept: bool
     scale: str
     kernel: str | None
-    gamma: float | Mapping[str, float] | None
+    gamma: float | NamedGammas | None
     loss: str
     reg: tuple[str, ...]
     constraint: tuple[str, ...]
@@ -103,22 +104,6 @@ def time_limit_option(default: float, text: str) -> Callable[[F], F]:
     """The option --time-limit of a command."""
     kind = click.FloatRange(0, min_open=True)
     return click.option("--time-limit", type=kind, default=default, show_default=False, metavar="SECONDS", help=text)
-
-
-def gamma_of(context: click.Context, parameter: click.Parameter, text: str | None) -> float | dict[str, float] | None:
-    """Parse G, or NAME=G[,NAME=G…] of the components of a sum."""
-    if text is None:
-        return None
-    pairs = [[part.strip() for part in pair.split("=")] for pair in text.split(",")]
-    try:
-        if "=" not in text:
-            return float(text)
-        found = {name: float(value) for name, value in pairs}
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a valid float; nor NAME=G[,NAME=G…] of components") from None
-    if len(found) < len(pairs) or not all(found):
-        raise click.BadParameter(f"{text}: give each component once, as in dose=20,age=0.1")
-    return found
 
 
 version = version_option("hw4opt")
@@ -188,9 +173,10 @@ COLUMNS_AND_TERMS = (
     ),
     click.option(
         "--gamma",
+        metavar="G|NAME=G,…|each",
         callback=gamma_of,
-        metavar="G|NAME=G,…",
-        help="The kernel's gamma, in units of the raw x; of components, one for all, or by their names.",
+        help="The kernel's gamma, in units of the raw x; one a column, as dose=20,age=0.1, or each: so, and chosen. Of "
+        "components of a sum, one for all, or by their names.",
     ),
     click.option(
         "--additive",

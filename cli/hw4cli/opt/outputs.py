@@ -99,6 +99,8 @@ def fit_record(result: Result, arrays: bool, errors: str = ERRORS[0]) -> dict[st
         record["coef"] = result.coef
     if problem.kernel is None or problem.intercept:
         record["intercept"] = result.intercept
+    if problem.curves > 1:
+        record |= {"levels": problem.loss.levels, "crossings": result.crossings}
     name = "deviance_explained" if isinstance(problem.loss, Likelihood) else "r_squared"
     record |= {name: getattr(result, name)} | inference(result, errors)
     if result.components:
@@ -166,8 +168,8 @@ def selection_record(selection: Selection | None, arrays: bool) -> dict[str, Any
 
 def searched(problem: Problem, selection: Selection | None) -> dict[str, float]:
     """Searched parameters of terms, such as huber.delta, with their selected values."""
-    table = selection.table[0] if selection and selection.table else {}
-    names = [name for name in table if "." in name and name not in problem.hyperparameters]
+    tried = selection.table[0] if selection and selection.table else {}
+    names = [name for name in tried if "." in name and name not in problem.hyperparameters]
     owners = {owner.name: owner for owner in (*problem.terms, problem.kernel) if owner is not None}
     return {name: float(vars(owners[name.partition(".")[0]])[name.partition(".")[2]]) for name in names}
 

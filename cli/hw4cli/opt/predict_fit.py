@@ -79,7 +79,11 @@ class FitPredictor:
         """prediction, mean and bound, and lower and upper ends of the intervals."""
         with np.errstate(all="ignore"):
             prediction = self.result.predict(rows.x)
-            columns = {"prediction": prediction if rows.offset is None else prediction + rows.offset}
+            prediction = prediction if rows.offset is None else (prediction.T + rows.offset).T
+            levels = self.result.problem.loss.levels
+            columns = {"prediction": prediction}
+            if levels:
+                columns = {f"prediction_{level:.15g}": prediction[:, place] for place, level in enumerate(levels)}
             if isinstance(self.result.problem.loss, Likelihood):
                 columns["mean"] = self.result.predict_mean(rows.x, rows.offset)
             bound = None if self.result.problem.intercept else self.result.bound(rows.x)

@@ -10,12 +10,12 @@ import json
 import math
 import os
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from hw4cli.opt.gamma_option import NamedGammas
 from hw4cli.opt.options import ProblemOptions, SelectionOptions, SolverOptions
 from hw4opt import InputError, UnknownNameError
 from hw4opt.errors import shortened
@@ -115,8 +115,8 @@ def _toml(value: Any) -> str:
 
     Values by name are written as the option takes them.
     """
-    if isinstance(value, Mapping):
-        value = ",".join(f"{name}={one}" for name, one in value.items())
+    if isinstance(value, NamedGammas):
+        value = str(value)
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -10,9 +10,11 @@ from typing import Any
 import click
 
 from hw4cli.opt.build_problem import BuiltProblem
+from hw4cli.opt.gamma_option import NamedGammas
 from hw4cli.opt.options import ProblemOptions
 from hw4opt.design import Sum
 from hw4opt.problem import Problem
+from hw4opt.problem.words import SEVERAL
 from hw4opt.terms import ComponentTerm
 
 FILE_OPTIONS = ("problem", "data_sha256")  # of a problem file, whose other options the words spell out
@@ -46,9 +48,7 @@ def _words(parameter: click.Parameter, value: Any) -> list[str]:
 
 
 def _number_text(value: Any) -> str:
-    """The shortest text that reads back as the same value, or values by name."""
-    if isinstance(value, Mapping):
-        return ",".join(f"{name}={_number_text(one)}" for name, one in value.items())
+    """The shortest text that reads back as the same value."""
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
@@ -57,12 +57,15 @@ def settled_options(options: ProblemOptions, problem: Problem) -> ProblemOptions
     if problem.kernel is None:
         return dataclasses.replace(options, loss=_word(problem.loss), reg=tuple(map(_word, problem.regularizers)))
     if isinstance(problem.kernel, Sum):
-        gammas = {one.name: one.kernel.gamma for one in problem.kernel.parts if one.kernel and one.kernel.has_gamma}
+        kernels = [(one.name, one.kernel) for one in problem.kernel.parts if one.kernel and one.kernel.has_gamma]
+        gammas = NamedGammas(tuple((name, kernel.rate) for name, kernel in kernels))
         reg = [f"{one.component}.{_word(one.term)}" for one in problem.regularizers if isinstance(one, ComponentTerm)]
-        return dataclasses.replace(options, loss=_word(problem.loss), reg=tuple(reg), gamma=gammas or None)
+        return dataclasses.replace(options, loss=_word(problem.loss), reg=tuple(reg), gamma=gammas if kernels else None)
     kernel = None if options.kernel is None else _word(problem.kernel)
     terms = {"loss": _word(problem.loss), "reg": tuple(map(_word, problem.regularizers))}
-    return dataclasses.replace(options, gamma=problem.kernel.gamma, kernel=kernel, **terms)
+    gammas = problem.kernel.gammas
+    named = NamedGammas(tuple(zip(problem.names.x or (), gammas, strict=True))) if gammas else problem.kernel.rate
+    return dataclasses.replace(options, gamma=named, kernel=kernel, **terms)
 
 
 def _word(part: Any) -> str:
@@ -72,8 +75,13 @@ def _word(part: Any) -> str:
     }
     if [*given] == ["weight"]:
         return f"{part.name}={_number_text(float(part.weight))}"
-    shown = [f"{name}={_number_text(float(value))}" for name, value in given.items() if value is not False]
+    shown = [f"{name}={_value_text(value)}" for name, value in given.items() if value is not False]
     return f"{part.name}:{','.join(shown)}" if shown else part.name
+
+
+def _value_text(value: Any) -> str:
+    numbers = value if isinstance(value, tuple) else (value,)
+    return SEVERAL.join(_number_text(float(number)) for number in numbers)
 
 
 def command_text(words: Sequence[str]) -> str:

@@ -84,6 +84,8 @@ def summary(
                 f"{error}  ({selection.method}, {selection.fits} fits, {selection.seconds:.2f} s)",
             )
         )
+    if result.problem.curves > 1:
+        rows.append(("crossings", f"{result.crossings} at the data rows"))
     rows += [
         ("objective", f"{result.objective:.10g}"),
         *(("shape", one.sentence(*built.columns.features.names)) for one in result.shapes),
@@ -175,4 +177,6 @@ def title(result: Result, source: str) -> str:
     if isinstance(problem.kernel, Sum):
         design = f"sum of {listed([part.name for part in problem.kernel.parts])}"
     terms = " + ".join(_label(term, result) for term in (*problem.regularizers, *problem.constraints))
-    return f"{problem.loss.name} loss, {design}{', ' if terms else ''}{terms}: {source}, {len(result.fitted)} rows"
+    levels = [f"{level:g}" for level in problem.loss.levels]
+    loss = f"{problem.loss.name} loss" + (f" at {listed(levels)}" if levels else "")
+    return f"{loss}, {design}{', ' if terms else ''}{terms}: {source}, {len(result.fitted)} rows"

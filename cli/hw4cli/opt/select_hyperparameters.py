@@ -16,6 +16,7 @@ from hw4cli.options import typed
 from hw4opt import InputError, Problem, UnknownNameError
 from hw4opt.design import Sum
 from hw4opt.errors import shortened
+from hw4opt.problem import HyperparameterKey
 from hw4opt.validation.arguments import whole_of
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def full_name(problem: Problem, name: str) -> str:
     """The full name of a hyper-parameter: gamma, ridge, … or huber.delta for `delta`; raises `UnknownNameError`."""
     owned = [f"{owner.name}.{item}" for owner in _owners(problem) for item in _parameters(owner)]
     known = [*problem.hyperparameters, *owned]
-    matches = [one for one in known if name in (one, one.partition(".")[2])]
+    matches = [name] if name in known else [one for one in known if name == one.partition(".")[2]]
     if len(matches) != 1:
         raise UnknownNameError("hyper-parameter", name, known)
     return matches[0]
@@ -236,17 +237,18 @@ def _check_given(built: BuiltProblem, options: SelectionOptions, along: LogRange
         )
     free = [name for name in built.free if along is None or name != along.name]
     if free:
-        give = " ".join(_giving(name) for name in free)
+        of_components = [f"{name.removesuffix('.gamma')}=G" for name in free if name.endswith(".gamma")]
+        others = [_giving(name) for name in free if not name.endswith(".gamma")]
+        give = " ".join(dict.fromkeys([*([f"--gamma {','.join(of_components)}"] if of_components else []), *others]))
         verb = "is" if len(free) == 1 else "are"
         raise InputError(f"--select none chooses nothing and {' and '.join(free)} {verb} not given; give {give}")
 
 
 def _giving(name: str) -> str:
     """The option that gives a hyper-parameter."""
-    component, _, own = name.rpartition(".")
-    if own != "gamma":
-        return f"--reg {name}=WEIGHT"
-    return f"--gamma {component}=G" if component else "--gamma G"
+    if HyperparameterKey.parse(name).column is not None:
+        return "--gamma COL=G,…"
+    return "--gamma G" if name == "gamma" else f"--reg {name}=WEIGHT"
 
 
 def _check(problem: Problem, options: SelectionOptions, ranges: Mapping[str, LogRange]) -> None:

@@ -6,10 +6,11 @@ import dataclasses
 from typing import Any
 
 from hw4cli.opt import poisson_options
-from hw4cli.opt.build_problem import constraints_of, terms_of
+from hw4cli.opt.build_problem import constraints_of, terms_of, with_gammas
 from hw4cli.opt.columns import Roles
 from hw4cli.opt.components import is_sum
 from hw4cli.opt.exit_status import Exit, say
+from hw4cli.opt.gamma_option import NamedGammas
 from hw4cli.opt.options import OutputOptions, ProblemOptions, SelectionOptions, SolverOptions
 from hw4cli.opt.outputs import check_outputs, provenance, unwritten, write_json
 from hw4cli.opt.problem_file import check_digest
@@ -22,6 +23,7 @@ from hw4opt.blocks import BlocksResult, TableRows, fit_blocks, save_blocks
 from hw4opt.blocks.fit import refuse
 from hw4opt.errors import RefusedError, listed
 from hw4opt.problem import Model
+from hw4opt.problem.hyperparameters import GAMMA, column_key
 from hw4opt.tables import Table, TableFiles
 
 IN_MEMORY = {  # options whose work needs all rows at once, by their name in Python
@@ -99,13 +101,14 @@ def _model_and_rows(
     taken = Roles(options.x, options.y, options.weights, options.offset, options.exposure).taken
     names = feature_names(files, options.x, taken)
     constraints = constraints_of(terms.constraints, names)
+    kernel, _ = with_gammas(terms.kernel, options.gamma, names)
     model = Model(
-        *(terms.kernel, terms.loss, terms.regularizers, constraints, options.intercept, options.scale == "standard")
+        *(kernel, terms.loss, terms.regularizers, constraints, options.intercept, options.scale == "standard")
     )
     if (refusal := refuse(model)) is not None:
         raise RefusedError(refusal)
-    if terms.free:
-        words = ["--gamma" if name == "gamma" else f"--reg {name}=WEIGHT" for name in terms.free]
+    if free := (*([GAMMA] if options.gamma == NamedGammas() else []), *terms.free):
+        words = ["--gamma" if name == GAMMA else f"--reg {name}=WEIGHT" for name in free]
         raise InputError(
             f"rows in blocks are fitted at given hyper-parameters: give {listed(words)}, "
             "as chosen on a part of the rows"
@@ -117,6 +120,7 @@ def _model_and_rows(
 def _record(result: BlocksResult, source: TableRows) -> dict[str, Any]:
     """The part of the fit in the JSON."""
     certificate, existence = result.certificate, result.existence
+    keys = {column_key(place): column_key(name) for place, name in enumerate(source.x)}
     record: dict[str, Any] = {
         "status": result.status.word,
         "message": result.message,
@@ -130,7 +134,7 @@ def _record(result: BlocksResult, source: TableRows) -> dict[str, Any]:
             )
         },
         "prediction_error_bound": result.prediction_error_bound,
-        "hyperparameters": {name: float(value) for name, value in result.model.hyperparameters.items()},
+        "hyperparameters": {keys.get(name, name): float(v) for name, v in result.model.hyperparameters.items()},
         "selection": None,
         "n": result.count,
         "rank": result.columns,

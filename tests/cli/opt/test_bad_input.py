@@ -126,7 +126,7 @@ WORDS = [
     (["--gamma", "0"], "gamma is 0.0; it must be a number above 0"),
     (["--gamma", "-1"], "gamma is -1.0"),
     (["--gamma", "nan"], "gamma is nan"),
-    (["--gamma", "two"], "'two' is not a valid float"),
+    (["--gamma", "two"], "'two': give a number, one a column"),
     (["--loss", "hubert"], "no loss 'hubert' (did you mean 'huber'?); there are absolute, epsilon_insensitive, huber"),
     (["--loss", "poissonn"], "no loss 'poissonn'"),
     (["--loss", "huber:dleta=1"], "no parameter of huber 'dleta' (did you mean 'delta'?)"),

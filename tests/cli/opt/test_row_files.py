@@ -66,6 +66,13 @@ def test_a_pattern_a_folder_and_several_files_are_the_fit_of_one_table(hw4opt, d
     assert stored["basis"] is not None and "duals" not in stored and "x" not in stored["arrays"]
 
 
+def test_a_gamma_a_column_is_that_of_one_table(hw4opt, data):
+    words = ["--x", "x,count", "--gamma", "x=30,count=0.2", "--loss", "huber:delta=0.5", "--reg", "ridge=0.1"]
+    blocks, whole = (hw4opt("solve", rows, *words, "--json", "-").json for rows in (data, data / "../all.csv"))
+    assert blocks["hyperparameters"] == whole["hyperparameters"] == {"gamma.x": 30, "gamma.count": 0.2, "ridge": 0.1}
+    assert blocks["objective"] == pytest.approx(whole["objective"], rel=1e-12)
+
+
 def test_a_table_that_memory_does_not_hold_is_read_in_blocks(hw4opt, data):
     words = ("solve", data / "../all.csv", *GIVEN, "--x", "x", "--json", "-", "--select", "none")
     small, large = (hw4opt(*words, "--memory", memory).json for memory in ("1M", "1G"))
@@ -100,6 +107,9 @@ def test_predictions_go_from_file_to_file(hw4opt, data):
         (["--reg", "tv=1"], "tv cannot be had over rows in blocks, which take ridge alone"),
         (["--constraint", "increasing"], "increasing cannot be had"),
         (["--loss", "quantile"], "quantile keeps a state for each row"),
+        (["--loss", "quantile:tau=0.1;0.9"], "quantile keeps a state for each row"),
+        (["--x", "x,count", "--gamma", "each"], "give --gamma, as chosen on a part of the rows"),
+        (["--x", "x,count", "--gamma", "x=2"], "count has no gamma"),
         (["--plot", "a.png"], "--plot needs all rows at once"),
         (["--select", "loo"], "--select loo needs all rows at once"),
         (["--solver", "admm"], "--solver admm needs all rows at once"),

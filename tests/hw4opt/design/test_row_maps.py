@@ -36,8 +36,7 @@ from hw4opt.proof.certificate import certify
 from hw4opt.running.threads import parallel_map
 from hw4opt.solvers import load_solver
 from hw4opt.terms import Differences
-from hw4opt.terms.acts import difference_coefficients
-from hw4opt.terms.row_map import RowMap
+from hw4opt.terms.row_map import RowMap, difference_coefficients
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])

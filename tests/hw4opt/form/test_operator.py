@@ -10,8 +10,7 @@ import hw4opt.form.chunks
 import hw4opt.form.operator
 from hw4opt.form.chunks import chunks
 from hw4opt.form.operator import RowOperator, rows_of_blocks
-from hw4opt.terms.acts import difference_coefficients
-from hw4opt.terms.row_map import RowMap
+from hw4opt.terms.row_map import RowMap, difference_coefficients
 
 RANDOM = np.random.default_rng(7)
 BASE = RANDOM.normal(size=(30, 4))

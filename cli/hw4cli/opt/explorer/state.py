@@ -117,7 +117,10 @@ def settings_of(options: ProblemOptions) -> dict[str, Any]:
 
 def one_x(state: State) -> State:
     """The state with its x column named; raises `InputError` where there are several."""
-    names = state.built().columns.features.names
+    built = state.built()
+    names, curves = built.columns.features.names, built.problem.curves
+    if curves > 1:
+        raise InputError(f"the page shows one curve and --loss {state.options.loss} has {curves} levels; give one")
     if len(names) != 1:
         raise InputError(f"the page shows one x column and there are {len(names)}: {', '.join(names)}; name one by --x")
     return dataclasses.replace(state, options=dataclasses.replace(state.options, x=names[0]))
