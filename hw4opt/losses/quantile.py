@@ -52,7 +52,7 @@ class Quantile(PiecewiseQuadratic, Loss):
     @property
     def tables(self) -> tuple[Table, ...]:
         if isinstance(self.tau, tuple):
-            raise InputError(f"{shown(self)} has a table a level; those are the tables of its `curves`")
+            raise InputError(f"{shown(self)} has a table a level; those are the tables of its curves")
         return (Table(low=-self.tau, high=1 - self.tau),)
 
     def _levels(self, size: int) -> Array | float:

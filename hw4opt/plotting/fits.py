@@ -218,6 +218,9 @@ def _description(term: object, columns: Sequence[str] = ()) -> str:
         if isinstance(value, int | float) and value is not False and math.isfinite(value)
     }
     several = {key: value for key, value in vars(term).items() if isinstance(value, tuple)}
-    values = [f"{key}={columns[int(value)] if key == 'column' else f'{value:.4g}'}" for key, value in given.items()]
+    values = [
+        key if value is True else f"{key}={columns[int(value)] if key == 'column' else f'{value:.4g}'}"
+        for key, value in given.items()
+    ]
     values += [f"{key}={', '.join(f'{one:.4g}' for one in value)}" for key, value in several.items()]
     return " ".join([getattr(term, "name", ""), *values])

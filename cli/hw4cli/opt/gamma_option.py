@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import click
 
-from hw4opt.errors import shortened
-
 EACH = "each"
 
 
@@ -25,6 +23,8 @@ def gamma_of(
     context: click.Context, parameter: click.Parameter, text: str | float | None
 ) -> float | NamedGammas | None:
     """Parse a number, NAME=G,… or each."""
+    from hw4opt.errors import shortened
+
     if not isinstance(text, str):
         return text
     if text.strip() == EACH:

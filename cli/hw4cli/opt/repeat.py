@@ -38,7 +38,7 @@ def given_words(command: click.Command, values: Mapping[str, Any]) -> list[str]:
 
 def _words(parameter: click.Parameter, value: Any) -> list[str]:
     if isinstance(parameter, click.Argument):
-        return [str(value)]
+        return [] if value is None else [str(value)]
     assert isinstance(parameter, click.Option)
     name = parameter.opts[0]
     if parameter.is_flag:

@@ -13,7 +13,7 @@ pytest.importorskip("sklearn", reason="scikit-learn is not installed (the extra 
 from hw4opt import estimators
 
 ROOT = Path(__file__).resolve().parents[3]
-BLOCK = re.compile(r"### In scikit-learn\n.*?```python\n(.*?)```", re.DOTALL)
+BLOCK = re.compile(r"## In scikit-learn\n.*?```python\n(.*?)```", re.DOTALL)
 
 
 @pytest.mark.parametrize("name", estimators.__all__)
@@ -23,11 +23,23 @@ def test_the_example_of_a_docstring(name):
     assert doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(example).failed == 0
 
 
-def test_the_example_of_the_readme(monkeypatch, tmp_path):
-    pytest.importorskip("pandas", reason="pandas is not installed")
-    (code,) = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+def example_of(page):
+    """What the example of the section holds at its end."""
+    (code,) = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
     found = {}
     exec(code, found)
+    return found
+
+
+def test_the_example_of_the_readme():
+    found = example_of("README.md")
+    assert found["model"].certificate_.holds(1e-9) and found["intervals"].shape == (80, 2, 1)
+    assert (found["intervals"][:, 0, 0] < found["intervals"][:, 1, 0]).all()
+
+
+def test_the_example_of_the_manual():
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    found = example_of("docs/manual/python.md")
     assert found["search"].best_estimator_[-1].result_.status.word == "certified"
     assert found["search"].best_params_["penalizedkernelregressor__loss"].startswith("huber")
 
