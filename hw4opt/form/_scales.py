@@ -12,6 +12,8 @@ from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.form.term_rows import TermRows
 from hw4opt.terms.base import Array
 
+SMALLEST_SCALE = 1e-290  # smaller sizes, and larger ones than its inverse, are none
+
 
 class Scales(NamedTuple):
     """Typical sizes of the loss's z and u, (b, 1) each."""
@@ -34,15 +36,15 @@ def scales_of_loss(loss: TermRows) -> Scales:
         sizes = [one for box in loss.boxes for one in (box.shift, box.gradient(zero))]
         medians = median_of_positive(np.abs(np.concatenate(sizes)))
         found = np.add.reduce(medians.reshape(len(loss.boxes), 2, -1)) / len(loss.boxes)
-    found = np.where((found > 1e-290) & (found < 1e290), found, 1.0)
+    found = np.where((found > SMALLEST_SCALE) & (found < 1 / SMALLEST_SCALE), found, 1.0)
     return Scales(*found[:, :, None])
 
 
 def typical_shift(terms: Sequence[TermRows]) -> Array:
-    """The largest mean |shift| of the terms' functions, (b, 1); 1 where all are 0."""
+    """The largest mean |shift| of the terms' functions, (b, 1); 1 where all are 0, or next to it."""
     shifts = [np.abs(one.shift).mean(axis=1) for term in terms for one in term.functions]
     size = np.max(shifts, axis=0)[:, None]
-    return np.where(size > 0, size, 1.0)
+    return np.where(size > SMALLEST_SCALE, size, 1.0)
 
 
 def target_spread(loss: TermRows) -> Array:

@@ -58,7 +58,8 @@ class Component:
         if not _is_list(columns) or not columns or not all(type(one) in (str, int) for one in columns):
             raise InputError(f"component {name}: columns is {shown(columns)}; give a list of names, or places from 0")
         if len(set(columns)) < len(columns):
-            raise InputError(f"component {name}: a column is given twice in {listed(map(str, columns))}")
+            twice = next(one for place, one in enumerate(columns) if one in columns[:place])
+            raise InputError(f"component {name}: column {shown(twice)} is given twice")
         if not (kernel is None or isinstance(kernel, Kernel)) or isinstance(kernel, Precomputed | Sum):
             kinds = "one of hw4opt's kernels, Categorical(), or None for a linear one"
             raise InputError(f"component {name}: kernel is {shown(kernel)}; give {kinds}")

@@ -363,7 +363,7 @@ REFUSED = {
     "'tv' of a component is that of": lambda: Component("tv"),
     "'gamma' of a component is that of": lambda: Component("gamma"),
     "give a word without": lambda: Component("dose.mg"),
-    "a column is given twice": lambda: Component("a", [0, 0]),
+    "column 0 is given twice": lambda: Component("a", [0, 0]),
     "columns is 'ab'": lambda: Component("a", "ab"),
     "kernel is 'rbf'": lambda: Component("a", [0], "rbf"),
     "increasing is no regularizer": lambda: Component("a", [0], RBF(1.0), 1.0, [Increasing()]),
