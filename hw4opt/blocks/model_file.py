@@ -18,7 +18,7 @@ from hw4opt.problem.stored_design import pack_design
 from hw4opt.problem.stored_model import pack_model, unpack_model
 from hw4opt.proof.certificate import Certificate
 from hw4opt.proof.existence import Existence
-from hw4opt.running.records import decode, encode, read_record, write_record
+from hw4opt.running.records import decode, encode, is_record, read_record, write_record
 from hw4opt.validation.arguments import check_fields, checked
 
 BLOCKS_KIND = "hw4opt model of rows in blocks"
@@ -40,13 +40,7 @@ STORED_FIELDS = (
 
 def is_blocks_file(path: str | Path) -> bool:
     """Whether `save_blocks` wrote the file, by how it begins."""
-    try:
-        if not Path(path).is_file():  # a FIFO can be read once
-            return False
-        with Path(path).open(encoding="utf-8", errors="replace") as file:
-            return f'"kind": "{BLOCKS_KIND}"' in file.read(100)
-    except (OSError, ValueError):
-        return False
+    return is_record(path, BLOCKS_KIND)
 
 
 @checked

@@ -15,6 +15,7 @@ from hw4opt.losses.poisson import Poisson
 from hw4opt.mixture.uncertainty import Uncertainty
 from hw4opt.mixture.validation import INTERCEPT, real_matrix, real_vector
 from hw4opt.running.files import write_text
+from hw4opt.running.records import is_record
 from hw4opt.terms.base import Array
 from hw4opt.terms.laws import Law
 from hw4opt.validation.arguments import checked
@@ -137,13 +138,7 @@ class Components:
     @staticmethod
     def is_file(path: str | Path) -> bool:
         """Whether `save` wrote the file, by how it begins."""
-        try:
-            if not Path(path).is_file():  # a FIFO can be read once
-                return False
-            with Path(path).open(encoding="utf-8", errors="replace") as file:
-                return f'"kind": "{FILE_KIND}"' in file.read(100)
-        except (OSError, ValueError):
-            return False
+        return is_record(path, FILE_KIND)
 
     @classmethod
     @checked

@@ -156,7 +156,7 @@ def certify(form: Form, w: Array, u: Array, interior: Array | None = None) -> Pr
     drops = [None] * form.batch if drop is None else drop.tolist()
     rows = zip(numbers, drops, balanced.tolist(), strict=True)
     unbounded = "intercept" if form.design.intercept else None
-    if (form.penalty[:, : -int(form.design.intercept) or None] == 0).any():
+    if not form.all_penalized and (np.delete(form.penalty, form.design.levels, axis=1) == 0).any():
         unbounded = "intercept and components"
     return Proof([certificate_of(unbounded, *row) for row in rows], w, u)
 

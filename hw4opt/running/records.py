@@ -27,6 +27,17 @@ def write_record(record: dict[str, Any], path: str | Path, which: str) -> None:
     write_text(path, text)
 
 
+def is_record(path: str | Path, kind: str) -> bool:
+    """Whether a file is a record of this kind, by how it begins."""
+    try:
+        if not Path(path).is_file():  # a FIFO can be read once
+            return False
+        with Path(path).open(encoding="utf-8", errors="replace") as file:
+            return f'"kind": "{kind}"' in file.read(100)
+    except (OSError, ValueError):
+        return False
+
+
 def read_record(path: str | Path, unpack: Callable[[dict[str, Any]], R]) -> R:
     """What `unpack` makes of a record that was written; raises `ModelFileError`."""
     try:

@@ -267,3 +267,9 @@ def test_what_several_levels_do_not_go_with():
     with pytest.raises(InputError, match="a table a level"):
         _ = Quantile(LEVELS).tables
     assert fit(problem, max_iterations=1).status is Status.ITERATION_LIMIT
+
+
+def test_the_bound_of_curves_leaves_out_their_intercepts_alone():
+    x = np.linspace(0, 1, 20)
+    result = fit(Problem(x, np.sin(5 * x), RBF(9.0), Quantile((0.2, 0.8)), [Ridge(0.1)], intercept=True))
+    assert result.certificate.norm_bound_reason == "the bound covers the fit without its unpenalised intercept"

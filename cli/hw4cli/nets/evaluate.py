@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from hw4cli.exit_status import Exit
-from hw4cli.nets.options import IMAGES, PLOT, REPORTING, RESULT_FILE, SEED, Writing, options, take
+from hw4cli.nets.options import CHECKPOINT, IMAGES, PLOT, REPORTING, RESULT_FILE, SEED, Writing, options, take
 from hw4cli.nets.outputs import check_outputs, figure_line, percent, recorded, save_plot, show, write_json
 from hw4cli.nets.progress import load_named, named_source, source_path
 from hw4nets.data import Data
@@ -24,13 +24,7 @@ MISTAKES_IN_JSON = 10
 
 @click.command("evaluate")
 @click.argument("run", metavar="RUN")
-@click.option(
-    "--checkpoint",
-    type=click.Choice(["last", "best"]),
-    default="last",
-    show_default=True,
-    help="Of the last epoch, or the best.",
-)
+@CHECKPOINT
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda")
 @options(IMAGES, PLOT, RESULT_FILE, SEED, REPORTING)
 def command(run: str, checkpoint: str, device: str, seed: int, data: str | None, **given: Any) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from hw4cli.exit_status import Exit
-from hw4cli.nets.options import REPORTING, SEED, Writing, options, take
+from hw4cli.nets.options import CHECKPOINT, REPORTING, SEED, Writing, options, take
 from hw4cli.nets.outputs import check_outputs, recorded, show, write_json
 from hw4cli.output_paths import Files
 from hw4nets.export import INPUT_NAME, OUTPUT_NAME, export
@@ -19,13 +19,7 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 @click.command("export")
 @click.argument("run", metavar="RUN")
 @click.option("--out", required=True, metavar="ONNX", help="The file to write.")
-@click.option(
-    "--checkpoint",
-    type=click.Choice(["last", "best"]),
-    default="last",
-    show_default=True,
-    help="Of the last epoch, or the best.",
-)
+@CHECKPOINT
 @options(SEED, REPORTING)
 def command(run: str, out: str, checkpoint: str, seed: int, **given: Any) -> int:
     """A trained network as an ONNX file, from pixels (uint8, n × 3 × side × side) to probabilities.

@@ -131,6 +131,13 @@ PLOT = (
     ),
 )
 SEED = click.option("--seed", type=whole(0), default=0, metavar="S", help="Noted in the JSON; nothing is drawn here.")
+CHECKPOINT = click.option(
+    "--checkpoint",
+    type=click.Choice(["last", "best"]),
+    default="last",
+    show_default=True,
+    help="Of the last epoch, or the best.",
+)
 RESULT_FILE = click.option("--save", metavar="PATH", help="Write the result to a file of its own.")
 REPORTING = (JSON, QUIET, verbose_option("hw4nets"), version_option("hw4nets"))
 

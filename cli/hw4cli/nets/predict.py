@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from hw4cli.exit_status import Exit
-from hw4cli.nets.options import PLOT, REPORTING, RESULT_FILE, SEED, Writing, options, take
+from hw4cli.nets.options import CHECKPOINT, PLOT, REPORTING, RESULT_FILE, SEED, Writing, options, take
 from hw4cli.nets.outputs import check_outputs, figure_line, percent, recorded, save_plot, show, warn, write_json
 from hw4cli.output_paths import Files
 from hw4cli.progress import Bar
@@ -30,13 +30,7 @@ SHOWN = 10  # rows in the table, and unreadable images that are named in warning
 @click.option(
     "--resize", is_flag=True, help="Scale images of another size (the square in their middle) instead of refusing them."
 )
-@click.option(
-    "--checkpoint",
-    type=click.Choice(["last", "best"]),
-    default="last",
-    show_default=True,
-    help="Of the last epoch, or the best.",
-)
+@CHECKPOINT
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda")
 @options(PLOT, RESULT_FILE, SEED, REPORTING)
 def command(run: str, images: tuple[str, ...], out: str | None, seed: int, **given: Any) -> int:
