@@ -15,6 +15,7 @@ from functools import reduce
 from operator import add
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hw4opt.design import Design
 from hw4opt.form._blocks import Kind, Piece, RowBlock, pieces_of, row_blocks
@@ -99,6 +100,27 @@ class Form:
         return [[next(left).span for _ in term.functions] for term in self.terms]
 
     @cached_property
+    def spans_of_terms(self) -> list[slice]:
+        """The places of every term's rows, those of all its functions."""
+        return [slice(spans[0].start, spans[-1].stop) for spans in self.spans]
+
+    @cached_property
+    def amplification(self) -> Array:
+        """Σ|coef| of the row map, of every row, (M,)."""
+        found = np.empty(self.size)
+        for one in self.operator.segments:
+            found[one.span] = one.map.total
+        return found
+
+    @cached_property
+    def differences(self) -> NDArray[np.bool_]:
+        """(M,) True for rows with coefficients of their own."""
+        found = np.empty(self.size, dtype=bool)
+        for one in self.operator.segments:
+            found[one.span] = one.map.coef is not None
+        return found
+
+    @cached_property
     def blocks(self) -> list[RowBlock]:
         """All rows, a block at a time."""
         return row_blocks(self.operator, self.terms)
@@ -155,6 +177,8 @@ class Form:
 
     def adjoint_of_terms(self, u: Array) -> Array:
         """Aᵀu over the rows of each term, (terms, b, r)."""
+        if (a := self.operator.whole) is not None:
+            return np.array([u[:, span] @ a[span] for span in self.spans_of_terms])
         left = iter(self.operator.adjoint_of_segments(u))
         return np.array([reduce(add, [next(left) for _ in term.functions]) for term in self.terms])
 
@@ -261,12 +285,15 @@ class Form:
             return np.full(self.batch, np.inf)
         z = self.forward(w) if z is None else z
         excess = self.by_piece(lambda piece: piece.rows.excess(z[:, piece.span]))
-        last = self.spans[0][-1].stop
-        others = excess[:, last:]
-        others = np.where(np.isfinite(others), others, 0.0).sum(axis=1)
-        penalties = 0.5 * np.vecdot(w, self.penalty * w) + others
-        lost = sum((excess[:, span] for span in self.spans[0][1:]), excess[:, self.spans[0][0]])
-        return self.reference.scale(lost, penalties, gap)
+        return self.gap_scale_of(excess, 0.5 * np.vecdot(w, self.penalty * w), gap)
+
+    def gap_scale_of(self, excess: Array, charged: Array, gap: Array) -> Array:
+        """`gap_scale` from f - min f of every row (b, M), and what the ridge charges for the point, (b,)."""
+        if not self.has_loss:
+            return np.full(self.batch, np.inf)
+        others = excess[:, self.spans_of_terms[0].stop :]
+        penalties = charged + np.where(np.isfinite(others), others, 0.0).sum(axis=1)
+        return self.reference.scale(reduce(add, [excess[:, span] for span in self.spans[0]]), penalties, gap)
 
     def stationarity_cost(self, w: Array, residual: Array) -> Array:
         """What a residual of P w + Aᵀu = 0 costs, (b,)."""
