@@ -16,9 +16,8 @@ from hw4opt.core.threads import Stop, spread
 
 Array = NDArray[np.float64]
 
-PIECE_ROWS = 4096  # rows whose sum is one thread's
+SUMMED_ROWS = 4096  # rows whose sum is one thread's
 ROW_WORK = 30.0  # floating-point operations of a row, about
-INT = ctypes.c_int64
 BOOL = np.dtype(np.bool_)
 
 
@@ -41,9 +40,9 @@ def row_sums(rows: Array, z: Array, u: Array, unsure: Array, differences: NDArra
     differences (M,)    rows with coefficients of their own
     """
     b, size = z.shape
-    pieces = -(-size // PIECE_ROWS)
+    pieces = -(-size // SUMMED_ROWS)
     totals, of_rows = np.empty((3, b, pieces)), np.empty((2, b, size))
-    own = _Summands(size, PIECE_ROWS, pieces)
+    own = _Summands(size, SUMMED_ROWS, pieces)
     own.put_each((b, size), ("q", "t", "low", "high"), rows)
     own.put((b, size), z=z, u=u)
     own.put_each((b, size), ("near_breakpoint", "near_z"), unsure)
@@ -56,7 +55,7 @@ def row_sums(rows: Array, z: Array, u: Array, unsure: Array, differences: NDArra
 
 class _Summands(Struct):
     _fields_ = (
-        *((name, INT) for name in ("rows", "piece", "pieces")),
+        *((name, ctypes.c_int64) for name in ("rows", "piece", "pieces")),
         *((name, Pointer) for name in ("q", "t", "low", "high", "z", "u", "near_breakpoint", "near_z", "differences")),
         *((name, Pointer) for name in ("slack", "value", "rounding", "excess", "beyond")),
     )
@@ -64,4 +63,4 @@ class _Summands(Struct):
 
 @cache
 def _function() -> Callable[..., int]:
-    return function("core_row_sums", ctypes.POINTER(_Summands), INT, INT, Stop)
+    return function("core_row_sums", ctypes.POINTER(_Summands), ctypes.c_int64, ctypes.c_int64, Stop)

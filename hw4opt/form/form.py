@@ -15,7 +15,6 @@ from functools import reduce
 from operator import add
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hw4opt.design import Design
 from hw4opt.form._blocks import Kind, Piece, RowBlock, pieces_of, row_blocks
@@ -105,22 +104,6 @@ class Form:
         return [slice(spans[0].start, spans[-1].stop) for spans in self.spans]
 
     @cached_property
-    def amplification(self) -> Array:
-        """Σ|coef| of the row map, of every row, (M,)."""
-        found = np.empty(self.size)
-        for one in self.operator.segments:
-            found[one.span] = one.map.total
-        return found
-
-    @cached_property
-    def differences(self) -> NDArray[np.bool_]:
-        """(M,) True for rows with coefficients of their own."""
-        found = np.empty(self.size, dtype=bool)
-        for one in self.operator.segments:
-            found[one.span] = one.map.coef is not None
-        return found
-
-    @cached_property
     def blocks(self) -> list[RowBlock]:
         """All rows, a block at a time."""
         return row_blocks(self.operator, self.terms)
@@ -177,8 +160,6 @@ class Form:
 
     def adjoint_of_terms(self, u: Array) -> Array:
         """Aᵀu over the rows of each term, (terms, b, r)."""
-        if (a := self.operator.whole) is not None:
-            return np.array([u[:, span] @ a[span] for span in self.spans_of_terms])
         left = iter(self.operator.adjoint_of_segments(u))
         return np.array([reduce(add, [next(left) for _ in term.functions]) for term in self.terms])
 
@@ -279,11 +260,9 @@ class Form:
         """What the ridge charges for a function as large as the targets' spread, (b,)."""
         return self.ridge * np.square(self.target_spread) / self.design.largest_under(self.penalty)
 
-    def gap_scale(self, w: Array, gap: Array, z: Array | None = None) -> Array:
-        """What a gap (b,) at w is relative to (gap_scale.py); z = A w, if it is known. Infinite without a loss."""
-        if not self.has_loss:
-            return np.full(self.batch, np.inf)
-        z = self.forward(w) if z is None else z
+    def gap_scale(self, w: Array, gap: Array) -> Array:
+        """What a gap (b,) at w is relative to (gap_scale.py). Infinite without a loss."""
+        z = self.forward(w)
         excess = self.by_piece(lambda piece: piece.rows.excess(z[:, piece.span]))
         return self.gap_scale_of(excess, 0.5 * np.vecdot(w, self.penalty * w), gap)
 

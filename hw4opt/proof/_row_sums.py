@@ -26,7 +26,7 @@ def row_rounding(form: Form, w: Array, z: Array) -> Array:
     largest = np.abs(z[:, : form.loss.count]).max(axis=1)
     reach = np.maximum(np.abs(w) @ np.sqrt(form.column_square), largest)
     level = 0.5 * EPS * (math.sqrt(w.shape[1]) + 4)
-    found = np.stack([ROW_EVALUATION_ROUNDING * largest, level * reach])[:, :, None] * form.amplification
+    found = np.stack([ROW_EVALUATION_ROUNDING * largest, level * reach])[:, :, None] * form.operator.amplification
     for term, spans in zip(form.terms, form.spans, strict=True):
         if term.acts.own_unit:
             own = np.abs(w) @ np.abs(term.map.take(form.matrix)).T
@@ -41,7 +41,7 @@ def row_sums(form: Form, w: Array, z: Array, u: Array) -> RowSums:
     parts = [_smooth_sums(form, z, u, unsure[1])] if first else []
     if form.size > first:
         z, u, unsure = (np.ascontiguousarray(one[..., first:]) for one in (z, u, unsure))
-        parts.append(sums_of_boxes(form.boxes.table, z, u, unsure, form.differences[first:]))
+        parts.append(sums_of_boxes(form.boxes.table, z, u, unsure, form.operator.differences[first:]))
     return _joined(parts)
 
 
@@ -49,8 +49,8 @@ def _joined(parts: list[RowSums]) -> RowSums:
     if len(parts) == 1:
         return parts[0]
     slack, value, unsure, excess, beyond = zip(*parts, strict=True)
-    of_rows = (np.concatenate(one, axis=1) for one in (excess, beyond))
-    return RowSums(reduce(add, slack), reduce(add, value), reduce(add, unsure), *of_rows)
+    excess, beyond = (np.concatenate(one, axis=1) for one in (excess, beyond))
+    return RowSums(reduce(add, slack), reduce(add, value), reduce(add, unsure), excess, beyond)
 
 
 def _smooth_sums(form: Form, z: Array, u: Array, of_z: Array) -> RowSums:
@@ -67,5 +67,5 @@ def _sums_of_piece(rows: SmoothRows, z: Array, u: Array, of_z: Array) -> RowSums
     slack, (value, slope, curvature) = rows.slack(z, u), rows.derivatives(z)
     unsure = of_z + EPS * np.abs(rows.shift)
     rounding = np.abs(slope - u) * unsure + 0.5 * curvature * np.square(unsure) + rows.slack_rounding(z, u, slack)
-    sums = (one.sum(axis=1) for one in (slack, value, rounding))
-    return RowSums(*sums, rows.excess(z), np.zeros(z.shape))
+    slack, value, unsure = (one.sum(axis=1) for one in (slack, value, rounding))
+    return RowSums(slack, value, unsure, rows.excess(z), np.zeros(z.shape))

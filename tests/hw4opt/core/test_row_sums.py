@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from hw4opt.core import threads as core_threads
-from hw4opt.core.row_sums import PIECE_ROWS, row_sums
+from hw4opt.core.row_sums import SUMMED_ROWS, row_sums
 from hw4opt.running.threads import threads
 
 KINDS = ((0.5, -1.0, 1.0), (0.5, -np.inf, np.inf), (0.5, 0.0, np.inf), (0.0, -0.9, 0.1), (0.0, 0.0, np.inf),
@@ -34,7 +34,7 @@ def by_definition(rows, z, u):
     return f, f + q * u * u / 2 + t * u - z * u
 
 
-@pytest.mark.parametrize("size", [1, 60, PIECE_ROWS + 1])
+@pytest.mark.parametrize("size", [1, 60, SUMMED_ROWS + 1])
 def test_sums_are_those_of_the_definition(size):
     rows, z, u, rounding, differences = random_rows(3, size)
     found = row_sums(rows, z, u, rounding, differences)
@@ -85,7 +85,7 @@ def test_numbers_that_are_none_stay_so():
 
 def test_threads_change_no_digit(monkeypatch):
     monkeypatch.setattr(core_threads, "DIRECT_WORK", 0.0)
-    given = random_rows(2, 5 * PIECE_ROWS)
+    given = random_rows(2, 5 * SUMMED_ROWS)
     found = []
     for count in (1, 3):
         with threads(count):
