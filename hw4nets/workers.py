@@ -14,7 +14,7 @@ import torch
 from hw4nets.errors import InputError, NetsError, WriteError
 from hw4nets.process import keep_freed_memory
 
-POLL_SECONDS = 1.0  # between two looks at what the processes have done
+LOOK_INTERVAL_SECONDS = 1.0  # between two looks at what the processes have done
 
 
 def run_in_processes(work: Callable[[], None], count: int, look: Callable[[], None]) -> None:
@@ -34,7 +34,7 @@ def run_in_processes(work: Callable[[], None], count: int, look: Callable[[], No
             process.start()
             end.close()
         while waiting:
-            for ready in wait(list(waiting), timeout=POLL_SECONDS):
+            for ready in wait(list(waiting), timeout=LOOK_INTERVAL_SECONDS):
                 assert isinstance(ready, Connection)
                 _end_of(ready, processes[waiting.pop(ready)])
             look()

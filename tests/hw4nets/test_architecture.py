@@ -37,6 +37,7 @@ ORDER = [
     "models",
     "optimizers",
     "process",
+    "workers",
     "execution",
     "evaluation",
     "checkpoint",
