@@ -39,6 +39,7 @@ ORDER = [
     "process",
     "workers",
     "execution",
+    "distributed",
     "evaluation",
     "checkpoint",
     "initial_weights",
