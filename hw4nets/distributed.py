@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -62,17 +62,21 @@ class Group:
         values: list[T | None] = [make() if self.first else None]
         if self.size > 1:
             dist.broadcast_object_list(values, src=0)
-        (value,) = values
-        return value  # type: ignore[return-value]
+        return cast("T", values[0])
 
     def after_first(self, make: Callable[[], T]) -> T:
         """What each process makes, process 0 before the others: they find the files that it has written."""
-        for turn in (True, False):
-            if self.first is turn:
-                value = make()
-            if turn and self.size > 1:
-                dist.barrier()
-        return value
+        if self.first:
+            value = make()
+            self.wait()
+            return value
+        self.wait()
+        return make()
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.size > 1:
+            dist.barrier()
 
 
 ALONE = Group()

@@ -112,11 +112,6 @@ def run(folder: Path, recipe: Recipe, data: Data, watch: Watch | None = None) ->
         return _run(folder, recipe, data, watch)
 
 
-def follow(folder: Path, recipe: Recipe, data: Data) -> None:
-    """What the other processes of `joined_processes` do while the first one is in `run`."""
-    train(build(recipe.shape, recipe.config.seed), data, recipe.config, folder)
-
-
 def _run(folder: Path, recipe: Recipe, data: Data, watch: Watch | None) -> Outcome:
     model = build(recipe.shape, recipe.config.seed)
     history = train(model, data, recipe.config, folder, _Recording(folder, watch or Watch()))

@@ -26,12 +26,8 @@ if TYPE_CHECKING:
 UNPRUNED_TRIALS = 5  # that run to their end before any is pruned
 FEWEST_FOR_IMPORTANCES = 4  # finished trials
 LOCK_SECONDS = 60  # that a process waits while another one writes into the file
-HEARTBEAT_SECONDS, GRACE_SECONDS = (
-    30,
-    120,
-)  # between signs of life of a trial in a shared database; without one it failed
-
-
+HEARTBEAT_SECONDS = 30  # between two signs of life of a trial in a shared database
+SILENCE_SECONDS = 120  # after which such a trial has failed
 Place = Path | str  # of a study: its file, or the URL of a database
 
 
@@ -112,7 +108,7 @@ def _storage(place: Place) -> optuna.storages.RDBStorage:
         return RDBStorage("sqlite://", engine_kwargs={"creator": connect})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return RDBStorage(place, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=GRACE_SECONDS)
+        return RDBStorage(place, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=SILENCE_SECONDS)
 
 
 def fail_running_trials(study: optuna.Study) -> None:

@@ -37,10 +37,12 @@ from hw4nets.history import Watch
 from hw4nets.image_set import CLASSES, IMAGE_SIDE, IMAGE_SIDES
 from hw4nets.initial_weights import read_init
 from hw4nets.models import NETS, net
+from hw4nets.network import build
 from hw4nets.process import keep_freed_memory
 from hw4nets.recipes import DEFAULT_PRESET, Recipe, preset, read_recipe, read_toml
-from hw4nets.runs import CONFIG, Outcome, follow, open_run, run
+from hw4nets.runs import CONFIG, Outcome, open_run, run
 from hw4nets.tensorboard_log import TensorBoardLog
+from hw4nets.training import train as train_part
 
 SUMMARY_SHOWN = (
     "parameters",
@@ -101,7 +103,7 @@ def command(out: str, data: str | None, resume: bool, overwrite: bool, log: str 
             folder = group.after_first(opened if group.first else lambda: Path(out))
             if group.first:
                 return train(folder, recipe, images, writing, log is not None)
-            follow(folder, recipe, images)
+            train_part(build(recipe.shape, recipe.config.seed), images, recipe.config, folder)
             return Exit.CERTIFIED
 
 
