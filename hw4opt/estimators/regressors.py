@@ -54,8 +54,8 @@ class _Regressor(RegressorMixin, PenalizedEstimator):
         """The expected target at rows X (m, d), shape (m,): f, of counts exp f; (m, levels) of several quantiles.
 
         return_bound    also a proven bound (m,) of |f̂ - f*|, of the fitted f̂ from the exact optimum f*; NaN where
-                        nothing is proven. With `fit_intercept` it bounds f without its level, which no penalty holds; of
-                        a sum, also without components of no ridge
+                        nothing is proven. With `fit_intercept` it bounds f without its level, which no penalty holds;
+                        of a sum, also without components of no ridge
         """
         rows = self._new_rows(X)
         return self._with_bound(rows, self.result_.predict_mean(rows), return_bound)
