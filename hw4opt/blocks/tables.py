@@ -1,4 +1,4 @@
-"""DataRows of files, a block at a time."""
+"""Rows of files, a block at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hw4opt.terms.base import Array
 
 @dataclass(frozen=True, eq=False)
 class TableRows:
-    """DataRows of CSV or Parquet files: columns of numbers by their role.
+    """Rows of CSV or Parquet files: columns of numbers by their role.
 
     offset, exposure   one of them at most: an exposure e counts as the offset log e
     drop               leave out rows with a cell that is missing, instead of raising `InputError`
