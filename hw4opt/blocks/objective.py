@@ -78,31 +78,29 @@ class BlockedRows:
         """A sum over the rows with a weight, x in the units of the design."""
         return self.survey.total(self.sums, act, combine, with_x)
 
-    def objective(self) -> Objective:
-        """What Newton's method asks: a pass over the rows for each question."""
-        return Objective(BlockedParts(self), None, self.penalty)
+    def objective(self, penalty: Array | None = None) -> Objective:
+        """What Newton's method asks: a pass over the rows for each question; of several penalties (b, r) together."""
+        return Objective(BlockedParts(self), None, self.penalty if penalty is None else penalty)
 
 
 @dataclass(frozen=True, eq=False)
 class BlockedParts:
-    """The parts of the objective, made in every pass; of some of its problems."""
+    """The parts of the objective, made in every pass; all its problems share the rows."""
 
     blocked: BlockedRows
-    batch: np.ndarray | None = None
 
     def total(self, act: Callable[[Part], R], combine: Callable[[R, R], R]) -> R | None:
-        forms, batch = self.blocked.forms, slice(None) if self.batch is None else self.batch
+        forms = self.blocked.forms
 
         def one(rows: DataRows) -> R:
             assert rows.x is not None
             chunk = MadeChunk(forms.design, rows.x)
-            functions = forms.loss(rows).functions
-            return reduce(combine, (act((chunk, function.cut(slice(None), batch))) for function in functions))
+            return reduce(combine, (act((chunk, function)) for function in forms.loss(rows).functions))
 
         return self.blocked.total(one, combine)
 
     def cut(self, stay: np.ndarray) -> BlockedParts:
-        return BlockedParts(self.blocked, stay if self.batch is None else self.batch[stay])
+        return self
 
 
 def rows_of_loss(model: Model, rows: DataRows, level: float) -> TermRows:

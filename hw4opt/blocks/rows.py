@@ -82,6 +82,7 @@ class ArrayRows:
         yield DataRows(data.y, data.x if with_x else None, data.weights, data.offset)
 
 
+@runtime_checkable
 class BlockSums(Protocol):
     """Sums over all rows, the one thing that a fit asks of them.
 

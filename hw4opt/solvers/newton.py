@@ -180,6 +180,7 @@ def _newton(whole: Objective, w: Array, here: Point, stop: Stop) -> Minimum:
         d = descent(here.hessian, part.penalty, here.gradient)
         slope = -np.vecdot(d, here.gradient)
         near = slope <= short**2 * here.curvature
+        still = slope <= FINAL_CHANGE**2 * np.abs(here.value)  # nothing is gained, be it that no row has curvature
         length, there = _search(part, w, d, slope, here, near)
         w = w + length[:, None] * d
         if near.any():
@@ -187,8 +188,8 @@ def _newton(whole: Objective, w: Array, here: Point, stop: Stop) -> Minimum:
             short[failed] = RETRIED_CHORD_CHANGE
             there = there.put(failed, part.cut(failed).at(w[failed])) if len(failed) else there
         found.w[active] = w
-        ended, late = near | (length == 0), stop.deadline.passed()
-        found.iterations[active[ended | late]], found.converged[active[near]] = iteration, True
+        ended, late = near | still | (length == 0), stop.deadline.passed()
+        found.iterations[active[ended | late]], found.converged[active[near | still]] = iteration, True
         if ended.all() or late:
             break
         stay = np.flatnonzero(~ended)

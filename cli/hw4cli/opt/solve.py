@@ -71,7 +71,8 @@ def command(data: tuple[str, ...], memory: int | None, save_problem: str | None,
 
     DATA is a CSV with a header, or a Parquet file. Without it: the step data of the assignment. Several files, a folder
     of them, a pattern in quotes such as 'data/*.parquet', and a file that needs more than --memory are read a block at
-    a time: by squared, huber, logistic and poisson loss with ridge, at given --gamma and weights.
+    a time: by squared, huber, logistic and poisson loss with ridge. Their --select is kfold:K on all rows, or auto, on
+    a sample.
     """
     given = {**given, "data": data[0] if len(data) == 1 else None}
     records = (

@@ -108,10 +108,15 @@ def test_predictions_go_from_file_to_file(hw4opt, data):
         (["--constraint", "increasing"], "increasing cannot be had"),
         (["--loss", "quantile"], "quantile keeps a state for each row"),
         (["--loss", "quantile:tau=0.1;0.9"], "quantile keeps a state for each row"),
-        (["--x", "x,count", "--gamma", "each"], "give --gamma, as chosen on a part of the rows"),
+        (["--x", "x,count", "--gamma", "each", "--select", "none"], "--select none chooses nothing: give --gamma"),
         (["--x", "x,count", "--gamma", "x=2"], "count has no gamma"),
         (["--plot", "a.png"], "--plot needs all rows at once"),
-        (["--select", "loo"], "--select loo needs all rows at once"),
+        (["--select", "loo"], "--select loo needs all rows at once; give kfold:K"),
+        (["--select", "kfold:4000"], "kfold:4000 needs as many rows as folds at least, and 3000 have a weight above 0"),
+        (["--grid", "ridge=0.1:1:3"], "--grid ridge: ridge is given a value, too"),
+        (["--grid", "delta=0.1:1:3", "--loss", "huber"], "metric loss would reward a shrinking loss"),
+        (["--select", "none", "--one-se"], "--one-se is for choosing"),
+        (["--groups", "count"], "--groups needs all rows at once"),
         (["--solver", "admm"], "--solver admm needs all rows at once"),
         (["--x", "name"], "0.parquet: column 'name' holds text ('a, b') in row 1"),
         (["--x", "nope"], "no column 'nope' (did you mean 'name'?)"),
@@ -122,7 +127,28 @@ def test_predictions_go_from_file_to_file(hw4opt, data):
 def test_what_blocks_cannot_have_is_one_sentence(hw4opt, data, words, said):
     done = hw4opt("solve", data, "--gamma", "30", "--reg", "ridge=0.1", *words)
     assert done.status == 2 and said in done.err and done.err.count("\n") == 1 and done.out == ""
-    assert hw4opt("solve", data, "--loss", "huber").err.count("give --gamma, --reg ridge=WEIGHT") == 1
+
+
+def test_hyperparameters_are_chosen_on_all_rows_or_on_a_sample(hw4opt, data):
+    """What is chosen is fitted, and its score is that of the same choice in memory to within the folds."""
+    words = ["--x", "x", "--loss", "huber:delta=0.5", "--search", "grid", "--grid", "ridge=0.01:10:4", "--json", "-"]
+    words += ["--gamma", "30"]
+    every = hw4opt("solve", data, *words, "--select", "kfold:5", "--save", "m.json")
+    found = every.json["selection"]
+    assert every.json["status"] == "certified" and found["method"] == "kfold:5" and found["fits"] == 20
+    assert found["largest_fold_gap"] < 1e-9 and len(found["table"]) == 4 and found["notes"] == []
+    best = min(found["table"], key=lambda row: row["score"])
+    assert best["ridge"] == every.json["hyperparameters"]["ridge"] and best["score"] == found["score"]
+    whole = hw4opt("solve", data / "../all.csv", *words, "--select", "kfold:5").json["selection"]
+    assert found["score"] == pytest.approx(whole["score"], abs=0.1 * whole["standard_error"])
+    assert found["standard_error"] == pytest.approx(whole["standard_error"], rel=0.01)
+    sample = hw4opt("solve", data, *words)
+    assert "were chosen on 3,000 of 3,000 rows" in sample.json["selection"]["notes"][0]
+    assert "warning: hyper-parameters were chosen on 3,000" in sample.err
+    words = ["--x", "x,count", "--reg", "ridge=0.1", "--search", "random:2", "--select", "kfold:3", "--json", "-"]
+    named = hw4opt("solve", data, *words, "--gamma", "each").json
+    assert set(named["selection"]["table"][0]) >= {"gamma.x", "gamma.count", "ridge"}
+    assert named["hyperparameters"]["gamma.count"] in [row["gamma.count"] for row in named["selection"]["table"]]
 
 
 def test_a_damaged_file_and_a_missing_column_are_one_sentence_and_nothing_is_written(hw4opt, data):
