@@ -14,6 +14,7 @@ from hw4cli.opt import poisson_options
 from hw4cli.opt.build_problem import BuiltProblem, build_problem
 from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.fit_warnings import dispersion_warnings, fit_warnings
+from hw4cli.opt.like_option import LIKE
 from hw4cli.opt.options import (
     ARRAYS,
     COLUMNS_AND_TERMS,
@@ -63,10 +64,21 @@ log = logging.getLogger("hw4opt.cli")
 
 @click.command("solve")
 @options(
-    *(DATA_FILES, COLUMNS_AND_TERMS, MEMORY_OPTION, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, KEEP_FOLDS, MODEL_FILE),
+    *(
+        DATA_FILES,
+        LIKE,
+        COLUMNS_AND_TERMS,
+        MEMORY_OPTION,
+        SOLVE,
+        SEPARATED,
+        STANDARD_ERRORS,
+        SELECT,
+        KEEP_FOLDS,
+        MODEL_FILE,
+    ),
     *(PROBLEM_TO_FILE, ARRAYS, OUTPUT),
 )
-def command(data: tuple[str, ...], memory: int | None, save_problem: str | None, **given: Any) -> int:
+def command(data: tuple[str, ...], like: str | None, memory: int | None, save_problem: str | None, **given: Any) -> int:
     """Fit a penalised or shape-constrained regression, and prove it.
 
     DATA is a CSV with a header, or a Parquet file. Without it: the step data of the assignment. Several files, a folder

@@ -67,8 +67,9 @@ def solve_in_blocks(
         record = provenance(output_options.seed, files.sha256) | _record(result, source)
     if selection is not None:
         record |= _selection_record(selection, record["hyperparameters"], source)
-    offset = {role: getattr(source, role) for role in ("offset", "exposure") if getattr(source, role) is not None}
-    result = dataclasses.replace(result, context={"x": list(source.x), "y": source.y, **offset})
+    named = ((role, getattr(source, role)) for role in ("weights", "offset", "exposure"))
+    roles = {role: name for role, name in named if name is not None}
+    result = dataclasses.replace(result, context={"x": list(source.x), "y": source.y, **roles})
     write_json(record, output_options.json)
     if result.status is Status.CERTIFIED and output_options.save is not None:
         save_blocks(result, output_options.save)
