@@ -62,6 +62,18 @@ class RowSource(Protocol):
         ...
 
 
+class NumberedRows(RowSource, Protocol):
+    """A source whose rows can be had by number, so that many can read them at once."""
+
+    def row_count(self) -> int:
+        """How many there are. Raises `RefusedError` where that takes a read."""
+        ...
+
+    def between(self, low: int, high: int) -> Iterator[DataRows]:
+        """The rows of the numbers low … high - 1, with x, in parts of any size."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class ArrayRows:
     """Rows of arrays in memory, checked as those of a `Problem`."""
@@ -80,6 +92,15 @@ class ArrayRows:
         """All of them at once."""
         data = self.data
         yield DataRows(data.y, data.x if with_x else None, data.weights, data.offset)
+
+    def row_count(self) -> int:
+        """How many there are."""
+        return len(self.data.y)
+
+    def between(self, low: int, high: int) -> Iterator[DataRows]:
+        """The rows of these numbers."""
+        for part in self.parts(True):
+            yield part.cut(slice(low, high))
 
 
 @runtime_checkable

@@ -45,7 +45,7 @@ from hw4cli.opt.outputs import (
 from hw4cli.opt.problem_file import problem_text
 from hw4cli.opt.problem_file_options import PROBLEM_TO_FILE
 from hw4cli.opt.report import figure_line, show, summary, title, warn
-from hw4cli.opt.row_files import DATA_FILES, MEMORY_OPTION, row_files
+from hw4cli.opt.row_files import DASK_OPTION, DATA_FILES, MEMORY_OPTION, row_files
 from hw4cli.opt.select_hyperparameters import check_selection_options, choose
 from hw4cli.opt.shape_records import shape_part
 from hw4cli.options import options, take
@@ -69,6 +69,7 @@ log = logging.getLogger("hw4opt.cli")
         LIKE,
         COLUMNS_AND_TERMS,
         MEMORY_OPTION,
+        DASK_OPTION,
         SOLVE,
         SEPARATED,
         STANDARD_ERRORS,
@@ -78,7 +79,14 @@ log = logging.getLogger("hw4opt.cli")
     ),
     *(PROBLEM_TO_FILE, ARRAYS, OUTPUT),
 )
-def command(data: tuple[str, ...], like: str | None, memory: int | None, save_problem: str | None, **given: Any) -> int:
+def command(
+    data: tuple[str, ...],
+    like: str | None,
+    memory: int | None,
+    dask: str | None,
+    save_problem: str | None,
+    **given: Any,
+) -> int:
     """Fit a penalised or shape-constrained regression, and prove it.
 
     DATA is a CSV with a header, or a Parquet file. Without it: the step data of the assignment. Several files, a folder
@@ -93,12 +101,12 @@ def command(data: tuple[str, ...], like: str | None, memory: int | None, save_pr
         take(SelectionOptions, given),
         take(OutputOptions, given),
     )
-    files = row_files(data, memory)
+    files = row_files(data, memory, dask)
     if files is None:
         return solve(*records, save_problem)
     from hw4cli.opt.solve_blocks import solve_in_blocks  # deferred: most fits are of rows in memory
 
-    return solve_in_blocks(files, *records)
+    return solve_in_blocks(files, *records, dask)
 
 
 def solve(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 from hw4cli.opt import poisson_options
@@ -28,8 +29,10 @@ from hw4cli.opt.select_hyperparameters import (
 from hw4cli.options import typed
 from hw4cli.progress import Bar
 from hw4opt import InputError, Status
-from hw4opt.blocks import BlocksResult, BlocksSelection, TableRows, fit_blocks, save_blocks, select_blocks
+from hw4opt.blocks import BlocksResult, BlocksSelection, DaskRows, TableRows, fit_blocks, save_blocks, select_blocks
+from hw4opt.blocks.dask import connect
 from hw4opt.blocks.fit import refuse
+from hw4opt.blocks.rows import BlockSums, SourceSums
 from hw4opt.errors import RefusedError, listed
 from hw4opt.problem import Model
 from hw4opt.problem.hyperparameters import GAMMA, column_key
@@ -52,19 +55,24 @@ def solve_in_blocks(
     solver_options: SolverOptions,
     selection_options: SelectionOptions,
     output_options: OutputOptions,
+    dask: str | None = None,
 ) -> int:
-    """The exit status: 0 certified, 1 not; raises `InputError`."""
+    """The exit status: 0 certified, 1 not; raises `InputError`. dask: the address of a scheduler, or None."""
     _check_options(solver_options, selection_options)
     check_outputs(output_options, {f"the data {path}": str(path) for path in files.paths})
     if problem_options.data_sha256 is not None:
         check_digest(Table({}, files.source, files.sha256), problem_options)
     task = _task(files, problem_options, solver_options)
     source = task.source
-    with Bar("choosing", output_options.quiet) as bar:
-        model, selection = _choose(task, selection_options, output_options.seed, bar.update)
-    with Bar("solving", output_options.quiet):
-        result = fit_blocks(model, source, solver_options.tol, solver_options.max_iterations, solver_options.time_limit)
-        record = provenance(output_options.seed, files.sha256) | _record(result, source)
+    with _sums(source, dask) as sums:
+        with Bar("choosing", output_options.quiet) as bar:
+            model, selection = _choose(task, sums, selection_options, output_options.seed, bar.update)
+        with Bar("solving", output_options.quiet):
+            limits = solver_options.tol, solver_options.max_iterations, solver_options.time_limit
+            result = fit_blocks(model, sums, *limits)
+            record = provenance(output_options.seed, files.sha256) | _record(result, source)
+        if isinstance(sums, DaskRows):
+            record["dask"] = sums.usage()._asdict()
     if selection is not None:
         record |= _selection_record(selection, record["hyperparameters"], source)
     named = ((role, getattr(source, role)) for role in ("weights", "offset", "exposure"))
@@ -149,8 +157,18 @@ def _by_column(name: str, columns: Sequence[str]) -> str:
     return next((column_key(one) for place, one in enumerate(columns) if name == column_key(place)), name)
 
 
+@contextmanager
+def _sums(source: TableRows, dask: str | None) -> Iterator[BlockSums]:
+    """Sums over the rows in this process, or on the workers of a scheduler."""
+    if dask is None:
+        yield SourceSums(source)
+        return
+    with closing(connect(dask)) as client:
+        yield DaskRows(source, client)
+
+
 def _choose(
-    task: _BlocksTask, options: SelectionOptions, seed: int, progress: Progress
+    task: _BlocksTask, sums: BlockSums, options: SelectionOptions, seed: int, progress: Progress
 ) -> tuple[Model, BlocksSelection | None]:
     """The model with its hyper-parameters chosen, and how; None where all are given and no score is asked for."""
     ranges: dict[str, LogRange] = {}
@@ -171,7 +189,7 @@ def _choose(
         return task.model, None
     selection = select_blocks(
         task.model,
-        task.source,
+        sums,
         task.free,
         method=options.select,
         search=options.search,
@@ -248,5 +266,8 @@ def _shown(record: dict[str, Any]) -> list[tuple[str, Any]]:
         "seconds": "seconds",
     }
     rows = [(shown, record[name]) for name, shown in names.items()]
+    if (dask := record.get("dask")) is not None:
+        moved = f"{dask['bytes_moved'] / max(record['passes'], 1) / 1e6:.2g} MB a pass"
+        rows.append(("Dask", f"{dask['workers']} workers of up to {dask['worker_memory'] / 1e6:.0f} MB, {moved}"))
     coefficients = list(zip(record["features"], record.get("coef", ()), strict=False))[:20]
     return rows + [(name, float(value)) for name, value in coefficients]

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import signal
+import sys
 import time
 
 import numpy as np
@@ -204,3 +205,32 @@ def test_files_in_blocks_are_tables(data):
     assert [len(one) for one in blocks] == [1_000] * 3 and isinstance(blocks[0].column("x"), ArrowCells)
     with pytest.raises(InputError, match="row 7"):
         blocks[0].refuse("x", 7, "")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of distributed
+def test_the_workers_of_dask_give_the_fit_of_this_process(hw4opt, data):
+    distributed = pytest.importorskip("distributed", reason="Dask needs distributed, an extra")
+    words = ["solve", data, *GIVEN, "--x", "x", "--json", "-"]
+    here = hw4opt(*words)
+    workers = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(**workers) as cluster:
+        there = hw4opt(*words, "--dask", cluster.scheduler_address)
+        shown = hw4opt(*words[:-2], "--dask", cluster.scheduler_address)
+        before = sorted(data.parent.iterdir())
+        whole = (data / "1.parquet").read_bytes()
+        (data / "1.parquet").write_bytes(whole[:400] + bytes(200) + whole[600:])
+        damaged = hw4opt(*words[:-1], "a.json", "--dask", cluster.scheduler_address)
+    assert there.status == 0 and there.json["dask"]["workers"] == 2 and "2 workers of up to" in shown.out
+    for key in ("objective", "gap", "gap_scale", "data_sha256", "passes", "rank"):
+        assert there.json[key] == here.json[key]
+    assert damaged.status == 2 and "1.parquet is damaged" in damaged.err and damaged.err.count("\n") == 1
+    assert sorted(data.parent.iterdir()) == before
+
+
+def test_what_dask_needs_is_one_sentence(hw4opt, data, monkeypatch):
+    done = hw4opt("solve", "--dask", "tcp://127.0.0.1:1")
+    assert done.status == 2 and "name Parquet files as DATA" in done.err
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    done = hw4opt("solve", data, *GIVEN, "--x", "x", "--dask", "tcp://127.0.0.1:1")
+    assert done.status == 2 and "pip install 'hw4opt[dask]'" in done.err and done.err.count("\n") == 1
