@@ -159,6 +159,8 @@ def test_a_damaged_file_and_a_missing_column_are_one_sentence_and_nothing_is_wri
     before = sorted(data.parent.iterdir())
     for words in (
         ("solve", data, *GIVEN, "--x", "x", "--json", "a.json", "--save", "b.json"),
+        ("solve", data, "--x", "x", "--gamma", "30", "--select", "kfold:3", "--json", "a.json", "--save", "b.json"),
+        ("solve", data, "--like", "m.json", "--json", "a.json"),
         ("predict", "m.json", data, "--out", "p.parquet"),
         ("predict", "m.json", data, "--out", "p.csv"),
     ):
