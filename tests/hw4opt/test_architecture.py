@@ -61,12 +61,12 @@ ORDER = [
     *(
         "result",
         "fit",
-        "blocks",
         "crosscheck",
         "solver_conformance",
         "between",
         "datasets",
         "selection",
+        "blocks",
         "estimators",
         "assignment",
     ),
