@@ -46,6 +46,8 @@ class BandView:
 class CurveView:
     """The fit of one x column: a curve over points, on the scale of the drawing (`drawn_values`).
 
+    Of several curves, fitted, curve and bound are the middle one's.
+
     rows (k,)                 the drawn rows of the data
     x, y, fitted (k,)         those rows: x, the observed targets, the fit
     curve_x, curve (m,)       the curve, in order of x
@@ -53,6 +55,8 @@ class CurveView:
     truth_x, truth (l,)       the true f, in order of x; None where it is not known
     band                      intervals along the curve; None without held-out fits
     x_name, y_name            of the columns
+    levels                    what tells several curves apart, () of one
+    level_curves (levels, m)  all of them
     """
 
     rows: np.ndarray
@@ -67,6 +71,13 @@ class CurveView:
     band: BandView | None
     x_name: str
     y_name: str
+    levels: tuple[float, ...] = ()
+    level_curves: Array | None = None
+
+    @property
+    def middle(self) -> int:
+        """The place of the middle one of several curves."""
+        return middle_level(self.levels)
 
     @property
     def outliers(self) -> np.ndarray:
@@ -75,7 +86,7 @@ class CurveView:
 
 
 def curve_view(result: Solution, truth: Truth | None = None, points: int = CURVE_POINTS) -> CurveView:
-    """The view of a fit of one x column and one curve; raises `InputError` for several.
+    """The view of a fit of one x column; raises `InputError` for several.
 
     truth     f at the data rows, shape (n,), or a function of x
     points    of the curve, besides the data's own x where there are no more of those
@@ -83,27 +94,33 @@ def curve_view(result: Solution, truth: Truth | None = None, points: int = CURVE
     x: Array = np.asarray(result.problem.x)
     if x.shape[1] != 1:
         raise InputError(f"the fit has {x.shape[1]} x columns; a curve has one")
-    if result.problem.curves > 1:
-        raise InputError(f"the fit has {result.problem.curves} curves; this view is of one")
-    x, rows = x[:, 0], drawn_rows(result)
+    x, rows, levels = x[:, 0], drawn_rows(result), result.problem.loss.levels
     curve_x = np.union1d(np.linspace(x.min(), x.max(), points), x if len(x) <= points else x[:0])
     likelihood = isinstance(result.problem.loss, Likelihood)
     truth_x = None if truth is None else curve_x if callable(truth) else np.sort(x)
     names, target = names_of(result)
+    fitted, curve, middle = fitted_values(result), drawn_values(result, result.predict(curve_x)), middle_level(levels)
     return CurveView(
         rows=rows,
         x=x[rows],
         y=observed_targets(result),
-        fitted=fitted_values(result),
+        fitted=fitted[:, middle] if levels else fitted,
         curve_x=curve_x,
-        curve=drawn_values(result, result.predict(curve_x)),
+        curve=curve[:, middle] if levels else curve,
         bound=None if likelihood or result.problem.intercept else result.bound(curve_x),
         truth_x=truth_x,
         truth=None if truth is None or truth_x is None else _truth_at(truth, truth_x, x),
         band=band_view(result, curve_x),
         x_name=names[0],
         y_name=target,
+        levels=levels,
+        level_curves=curve.T if levels else None,
     )
+
+
+def middle_level(levels: Sequence[float]) -> int:
+    """The place of the curve that stands for several."""
+    return len(levels) // 2
 
 
 def band_view(result: Solution, x: Array) -> BandView | None:
