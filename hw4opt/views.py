@@ -236,6 +236,7 @@ class ComponentView:
 
     x, partial (k,)           the drawn rows: its column (of several columns its own value), and partial residuals: the
                               component plus what the whole fit leaves of a row, (y - f) or, of likelihoods, -ℓ'/ℓ''
+    fitted (k,)               the component at those rows
     curve_x, curve (m,)       its curve; of levels, which `levels` names, a value each; of several columns, None
     terms                     what it is asked for, as in ("increasing", "tv 0.3")
     """
@@ -244,6 +245,7 @@ class ComponentView:
     columns: tuple[str, ...]
     x: Array
     partial: Array
+    fitted: Array
     curve_x: Array | None
     curve: Array | None
     levels: tuple[str, ...] | None
@@ -252,27 +254,31 @@ class ComponentView:
 
 def component_views(result: Solution, points: int = CURVE_POINTS) -> list[ComponentView]:
     """The views of all components, in their order; raises `InputError` for a fit that is no sum."""
-    problem, kernel, rows = result.problem, result.problem.kernel, drawn_rows(result)
+    kernel = result.problem.kernel
     if not isinstance(kernel, Sum):
         raise InputError("the fit is no sum of components; give `Additive([…])` as kernel")
-    x, names = np.asarray(problem.x), names_of(result)[0]
-    at_rows, left = component_values(problem, result.w, x)[rows], _left_over(result)[rows]
-    found = []
-    for place, part in enumerate(kernel.parts):
-        columns, f = tuple(names[column] for column in part.places), at_rows[:, place]
-        terms = tuple(_asked(term) for term in _terms_of(problem, part.name))
-        if len(part.places) > 1:
-            found.append(ComponentView(part.name, columns, f, f + left, None, None, None, terms))
-            continue
-        own = x[rows, part.places[0]]
-        is_levels = isinstance(part.kernel, Categorical)
-        curve_x = np.unique(own) if is_levels else np.union1d(np.linspace(own.min(), own.max(), points), own[:points])
-        grid = np.repeat(x[rows[:1]], len(curve_x), axis=0)
-        grid[:, part.places[0]] = curve_x
-        curve = component_values(problem, result.w, grid)[:, place]
-        levels = tuple(_level_names(result, columns[0], curve_x)) if is_levels else None
-        found.append(ComponentView(part.name, columns, own, f + left, curve_x, curve, levels, terms))
-    return found
+    return [component_view(result, part.name, points) for part in kernel.parts]
+
+
+def component_view(result: Solution, name: str, points: int = CURVE_POINTS) -> ComponentView:
+    """The view of one component; raises `InputError` where there is none of that name."""
+    problem, kernel, rows = result.problem, result.problem.kernel, drawn_rows(result)
+    if not isinstance(kernel, Sum):
+        raise InputError(f"the fit is no sum of components: there is no {name!r}")
+    part = kernel.summand(name)
+    place, x = kernel.parts.index(part), np.asarray(problem.x)
+    columns, own = tuple(names_of(result)[0][column] for column in part.places), x[rows, part.places[0]]
+    f = component_values(problem, result.w, x)[rows, place]
+    partial, terms = f + _left_over(result)[rows], tuple(_asked(term) for term in _terms_of(problem, name))
+    if len(columns) > 1:
+        return ComponentView(name, columns, f, partial, f, None, None, None, terms)
+    is_levels = isinstance(part.kernel, Categorical)
+    curve_x = np.unique(own) if is_levels else np.union1d(np.linspace(own.min(), own.max(), points), own[:points])
+    grid = np.repeat(x[rows[:1]], len(curve_x), axis=0)
+    grid[:, part.places[0]] = curve_x
+    curve = component_values(problem, result.w, grid)[:, place]
+    levels = tuple(_level_names(result, columns[0], curve_x)) if is_levels else None
+    return ComponentView(name, columns, own, partial, f, curve_x, curve, levels, terms)
 
 
 def _left_over(result: Solution) -> Array:

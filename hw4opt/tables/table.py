@@ -174,11 +174,12 @@ class Table:
         raise InputError(f"column {name!r} {_complaint(self.text(name)[row])} in row {number}; {advice}", number)
 
     @classmethod
-    def of(cls, columns: Mapping[str, Array], source: str) -> Table:
-        """A table of arrays."""
+    def of(cls, columns: Mapping[str, Array | list[str]], source: str) -> Table:
+        """A table of arrays, and of lists of text."""
         digest = hashlib.sha256()
         for values in columns.values():
-            digest.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
+            is_text = isinstance(values, list)
+            digest.update("\n".join(values).encode() if is_text else np.ascontiguousarray(values, "<f8").tobytes())
         return cls(columns, source, digest.hexdigest())
 
 

@@ -6,8 +6,8 @@ const KEY_STEP = 0.01; // of the range, for an arrow key; ten times that with Sh
 /** on: {move(row, x, y, done), add(x, y), remove(row)}. */
 function makeFigure(container, on = null) {
   const parts = makeLayers(container, on !== null);
-  const { svg, axes, band, bound, cloud, truth, pins, curve, stems, farStems, points } = parts;
-  const { hover, hoverLine, hoverDot, legend, readout, names } = parts;
+  const { svg, axes, band, bound, cloud, truth, pins, levels, curve, stems, farStems, points } = parts;
+  const { legend, names } = parts;
 
   const x = d3.scaleLinear(),
     y = d3.scaleLinear(),
@@ -24,8 +24,10 @@ function makeFigure(container, on = null) {
 
   function setDomains() {
     const { data, view, truth: known } = shown;
-    const values = [...d3.extent(data.y), ...(view ? d3.extent(view.curve) : []), ...(known ? d3.extent(known.y) : [])];
-    x.domain(padded(d3.extent(data.x), 0.025));
+    const curves = [...(view ? (view.level_curves ?? [view.curve]) : []), ...(known ? [known.y] : [])];
+    const values = [data.y, ...curves].flatMap((one) => d3.extent(one));
+    const across = [data.x, ...(view ? [view.curve_x] : [])].flatMap((one) => d3.extent(one));
+    x.domain(padded(d3.extent(across), 0.025));
     y.domain(padded(d3.extent(values), 0.06));
     setResidualDomain();
   }
@@ -58,7 +60,14 @@ function makeFigure(container, on = null) {
           sy,
         ),
     );
-    band.attr("d", bands && betweenPath(bands.x, bands.lower, bands.upper, sx, sy));
+    const between = bands ?? levelBand(view);
+    band.attr("d", between && betweenPath(between.x, between.lower, between.upper, sx, sy));
+    levels
+      .selectAll("path")
+      .data(view?.level_curves ?? [])
+      .join("path")
+      .attr("class", "level")
+      .attr("d", (values) => linePath(view.curve_x, values, sx, sy));
     truth.attr("d", known && linePath(known.x, known.y, sx, sy));
     pins
       .selectAll("path")
@@ -89,9 +98,9 @@ function makeFigure(container, on = null) {
           .on("keydown", pressed)
           .on("focus", (event, row) => {
             chosen = row;
-            focusOn(row);
+            readRow(row);
           })
-          .on("blur", () => focusOn(null)),
+          .on("blur", () => readRow(null)),
       )
       .attr(
         "class",
@@ -117,12 +126,14 @@ function makeFigure(container, on = null) {
   }
 
   function showLegend() {
+    const { view } = shown,
+      band = shown.bands ?? levelBand(view);
     const entries = [
-      ["data", "dot"],
-      ["fit", "curve"],
+      [view?.names ? "partial residuals" : "data", "dot"],
+      [view?.levels?.length ? `level ${middleOf(view.levels)}` : "fit", "curve"],
     ];
     if (shown.truth) entries.push(["truth", "truth"]);
-    if (shown.bands) entries.push([shown.bands.name, "band"]);
+    if (band) entries.push([band.name, "band"]);
     for (const pin of shown.pinned || []) entries.push([pin.name, `pin pin-${pin.color}`]);
     drawLegend(legend, entries);
   }
@@ -134,61 +145,19 @@ function makeFigure(container, on = null) {
     setRanges(parts, { x, y, r }, size);
     names.x.text(shown.data.xName);
     names.y.text(shown.data.yName);
-    drawAxes(parts, { x: zoomedX(), y: zoomedY(), r }, size);
+    drawAxes(parts, { x: zoomedX(), y: zoomedY(), r }, size, shown.view?.ticks);
     drawCurves();
     drawPoints();
     drawResiduals();
     showLegend();
   }
 
-  // ---- reading values off ------------------------------------------------------------------------------------------
-
-  const bisect = d3.bisector((value) => value).center;
-
-  function focusOn(row) {
-    const { data } = shown;
-    hover.style("display", row === null ? "none" : null);
-    readout.text(row === null ? "" : labelOf(row));
-    if (row !== null) showHover(data.x[row]);
-  }
-
-  function showHover(value) {
-    const { view } = shown;
-    if (!view || !view.curve_x.length) return;
-    const k = bisect(view.curve_x, value),
-      at = zoomedX()(view.curve_x[k]);
-    hoverLine
-      .attr("x1", at)
-      .attr("x2", at)
-      .attr("y1", MARGIN.top)
-      .attr("y2", size.height - MARGIN.bottom);
-    hoverDot.attr("cx", at).attr("cy", zoomedY()(view.curve[k]));
-    hover.style("display", null);
-    return k;
-  }
-
-  svg
-    .on("pointermove", (event) => {
-      if (!shown || dragged !== null || event.pointerType === "touch") return;
-      const [px, py] = d3.pointer(event),
-        row = nearest(px, py);
-      if (py < MARGIN.top - 6 || px < MARGIN.left || px > size.width - MARGIN.right) {
-        focusOn(null);
-        return;
-      }
-      const value = zoomedX().invert(px),
-        k = showHover(value),
-        { view, data } = shown;
-      svg.style("cursor", on && row !== null ? "grab" : null);
-      if (row !== null) readout.text(labelOf(row));
-      else if (k !== undefined)
-        readout.text(`${data.xName} ${numberText(view.curve_x[k])}: fit ${numberText(view.curve[k])}`);
-    })
-    .on("pointerleave", () => {
-      if (shown && dragged === null) focusOn(null);
-    });
-
   const nearest = (px, py) => nearestRow(shown.data, order, zoomedX(), zoomedY(), px, py);
+  const { readRow, read } = startReading(parts, {
+    editable: on !== null,
+    state: () => (shown && dragged === null ? { shown, size, sx: zoomedX(), sy: zoomedY() } : null),
+    nearest,
+  });
 
   // ---- editing ---------------------------------------------------------------------------------------------------
 
@@ -278,7 +247,7 @@ function makeFigure(container, on = null) {
         drawPoints(true);
         drawResiduals();
         axes.r.call(d3.axisLeft(r).ticks(3).tickSizeOuter(0));
-        readout.text(labelOf(dragged));
+        read(labelOf(dragged));
         return;
       }
       order = next.data.x.map((_, row) => row).sort((a, b) => next.data.x[a] - next.data.x[b]);

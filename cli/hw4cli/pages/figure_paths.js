@@ -17,6 +17,19 @@ const linePath = (xs, ys, sx, sy) =>
     )
     .defined((_, k) => ys[k] !== null)(xs);
 
+const middleOf = (levels) => levels[Math.floor(levels.length / 2)];
+
+/** The range between the lowest and the highest of several curves, null of one. */
+const levelBand = (view) =>
+  view?.level_curves
+    ? {
+        x: view.curve_x,
+        lower: view.level_curves[0],
+        upper: view.level_curves.at(-1),
+        name: `levels ${view.levels[0]} to ${view.levels.at(-1)}`,
+      }
+    : null;
+
 const betweenPath = (xs, lows, highs, sx, sy) =>
   d3
     .area()
@@ -107,5 +120,6 @@ function nearestRow({ x: xs, y: ys }, order, sx, sy, px, py) {
 function pointLabel({ data, view }, row) {
   const place = view ? view.rows.indexOf(row) : -1;
   const fit = place < 0 ? "" : `, residual ${numberText(view.y[place] - view.fitted[place], 3)}`;
-  return `row ${row + 1}: ${data.xName} ${numberText(data.x[row])}, ${data.yName} ${numberText(data.y[row])}${fit}`;
+  const at = view?.ticks ? view.ticks[data.x[row]] : numberText(data.x[row]);
+  return `row ${row + 1}: ${data.xName} ${at}, ${data.yName} ${numberText(data.y[row])}${fit}`;
 }

@@ -7,19 +7,26 @@ const controls = makeControls(byId("form"), changed);
 /** What the figure draws. */
 function shown() {
   const { columns, x, y, weights } = app.data,
-    two = labels();
-  const drawn = two ? columns[y].map((value) => (value === two[1] ? 1 : 0)) : columns[y];
-  const view = app.view && app.view.rows.length <= columns[x].length ? app.view : null;
+    { shift, across } = app,
+    two = shift ? null : labels();
+  const scaled = shift
+    ? columns[y].map((value, row) => value + shift[row])
+    : two
+      ? columns[y].map((value) => (value === two[1] ? 1 : 0))
+      : columns[y];
+  const view = app.view && app.view.rows.length <= columns[y].length ? app.view : null;
+  const [xName, yName] = app.view?.names ?? [x, y];
   return {
-    data: { x: columns[x], y: drawn, weights: weights && columns[weights], xName: x, yName: y },
+    data: { x: across ?? columns[x], y: scaled, weights: weights && columns[weights], xName, yName },
     view,
     truth: two ? null : app.truth,
-    pinned: app.pins,
-    bands: byId("bands").checked && app.beside ? app.beside.band : null,
+    pinned: app.pins.filter(({ form }) => form.shown === app.form.shown),
+    bands: byId("bands").checked && !byId("bands").disabled && app.beside ? app.beside.band : null,
   };
 }
 
 function draw(steady) {
+  if (app.form.shown && !app.shift) return; // where a component's points are is not known yet
   figure.draw(shown(), steady);
   if (keepFocus !== null) {
     figure.focusPoint(keepFocus);
@@ -83,11 +90,28 @@ function showTools() {
   byId("undo").disabled = !app.past.length;
   byId("redo").disabled = !app.future.length;
   byId("reset").disabled = !app.edited;
+  byId("add").disabled = app.data.x === null || isFixed();
+}
+
+/** Intervals are around one curve of numbers. */
+function showBands() {
+  const { parameters, name } = app.form.loss;
+  byId("bands").disabled = Boolean(app.form.shown || String(parameters.tau).includes(";") || name === "logistic");
+}
+
+/** The components of a sum, and what is not for them. */
+function showParts() {
+  const names = Object.keys(app.data.components),
+    select = byId("part");
+  byId("part-picker").hidden = !names.length;
+  select.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
+  select.value = app.form.shown;
+    showBands();
 }
 
 function showColumns() {
   const { choices, x, y } = app.data;
-  byId("column-pickers").hidden = choices.length < 3;
+  byId("column-pickers").hidden = choices.length < 3 || Boolean(app.form.shown);
   for (const [id, value] of [
     ["column-x", x],
     ["column-y", y],

@@ -4,6 +4,7 @@ Skipped where there is no Chromium or no playwright (extra `browser`), unless HW
 """
 
 import os
+import re
 import shlex
 import shutil
 import time
@@ -12,13 +13,25 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from hw4opt import RBF, Huber, Increasing, Problem, Ridge, fit
+from hw4opt import (
+    RBF,
+    Additive,
+    Categorical,
+    Component,
+    Huber,
+    Increasing,
+    Problem,
+    Quantile,
+    Ridge,
+    TotalVariation,
+    fit,
+)
 from hw4opt.datasets import step_data
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 REQUIRED = os.environ.get("HW4OPT_BROWSER") == "required"
 GIVEN = ["--gamma", "80", "--reg", "ridge=0.1"]
-SECONDS = 30.0
+SECONDS = 30.0  # that a condition may take on a busy machine
 
 pytestmark = pytest.mark.slow
 
@@ -173,6 +186,66 @@ def test_loss_and_penalties_are_switched(tab):
     assert page.page.locator("#verdict").inner_text().startswith("✓ certified")
 
 
+def test_levels_are_typed_and_drawn(tab):
+    page = tab(*GIVEN)
+    page.settle()
+    page.page.select_option("select[aria-label='Loss']", "quantile")
+    page.page.get_by_label("tau", exact=True).fill("0.1, 0.5 0.9")
+    page.page.keyboard.press("Tab")
+    page.until("hw4opt.app.fit?.command.includes('tau=0.1;0.5;0.9')")
+    exact = fit(Problem(*step_data(50, 0)[:2], RBF(80), Quantile((0.1, 0.5, 0.9)), [Ridge(0.1)]))
+    assert page.objective() == exact.objective
+    assert page.page.locator("path.level").count() == 3 and page.page.locator("path.band").get_attribute("d")
+    assert "levels 0.1 to 0.9" in page.page.locator(".legend").text_content()
+    assert page.page.locator("#bands").is_disabled() and page.errors == []
+
+
+def test_components_of_a_sum_are_shown_one_at_a_time(tab, tmp_path):
+    rng = np.random.default_rng(3)
+    depth, age, site = rng.uniform(0, 9, 40), rng.uniform(20, 60, 40), rng.choice(["north", "south"], 40)
+    y = 3 * np.log1p(depth) - ((age - 40) / 20) ** 2 + 2 * (site == "south") + rng.normal(0, 0.3, 40)
+    rows = "\n".join(",".join(map(str, row)) for row in zip(depth, age, site, y, strict=True))
+    (tmp_path / "sites.csv").write_text(f"depth,age,site,y\n{rows}\n")
+    words = ["--additive", "--component", "site=site:categorical", "--gamma", "depth=0.3,age=0.01"]
+    page = tab(str(tmp_path / "sites.csv"), *words, "--reg", "ridge=0.1", "--reg", "site.ridge=0.2")
+    page.settle()
+
+    def exact(terms):
+        columns = page.js("hw4opt.app.data.columns")
+        x = np.column_stack([columns["depth"], age, np.unique(site, return_inverse=True)[1]])
+        parts = [Component("site", [2], Categorical(), 0.2), Component("depth", [0], RBF(0.3), 0.1, terms)]
+        problem = Problem(x, columns["y"], Additive([*parts, Component("age", [1], RBF(0.01), 0.1)]))
+        return pytest.approx(fit(problem).raise_for_status().objective, rel=1e-9)
+
+    assert page.page.locator(".axis").first.locator("text").all_text_contents() == ["north", "south"]
+    assert page.objective() == exact([]) and page.page.locator("#add").is_disabled()
+    page.page.get_by_label("Component").select_option("depth")
+    page.page.locator("input[name='tv']").check()
+    page.page.get_by_label("tv weight", exact=True).fill("0.5")
+    page.page.keyboard.press("Tab")
+    page.until("hw4opt.app.fit?.command.includes('depth.tv=0.5')")
+    assert page.objective() == exact([TotalVariation(0.5)])
+    row = int(page.page.locator("circle[tabindex='0']").get_attribute("data-row"))
+    across, up = page.point(row)
+    page.page.mouse.move(across, up)
+    page.page.mouse.down()
+    for step in range(1, 20):
+        page.page.mouse.move(across, up + 5 * step)
+    page.page.wait_for_timeout(200)
+    held = page.point(row)
+    page.page.mouse.up()
+    page.settle()
+    assert held == pytest.approx((across, up + 95), abs=12), "the point follows the pointer"
+    moved = np.array(page.js("hw4opt.app.data.columns.y"))
+    assert moved[row] < y[row] and np.array_equal(np.delete(moved, row), np.delete(y, row))
+    found = page.objective()
+    assert found == exact([TotalVariation(0.5)]) and page.errors == []
+    page.page.get_by_label("Component").select_option("site")
+    page.settle()
+    assert page.page.locator(".axis").first.locator("text").all_text_contents() == ["north", "south"]
+    assert page.objective() == pytest.approx(found, rel=1e-12), "another component is shown, of the same fit"
+
+
 def test_what_is_copied_repeats_the_shown_objective(tab, hw4opt, tmp_path):
     page = tab("--loss", "huber", *GIVEN)
     page.page.locator("circle[data-row='24']").focus()
@@ -270,6 +343,8 @@ def test_a_report_opens_without_a_network(tab, hw4opt, tmp_path):
     page.page.get_by_label("truth").uncheck()
     assert not page.page.locator("path.truth").is_visible()
     assert page.errors == [] and {urlsplit(url).scheme for url in page.requests} <= {"file", "data"}
+    sheets = page.page.pdf(format="A4", prefer_css_page_size=True, print_background=True)
+    assert len(re.findall(rb"/Type /Page\b", sheets)) == 2, "a plain fit is two pages of paper"
 
 
 def test_a_report_of_moods_opens_without_a_network(tab, hw4opt, tmp_path):
