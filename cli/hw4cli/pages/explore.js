@@ -180,7 +180,7 @@ const answers = {
     const named = Object.keys(message.table[0] || {}).filter(
       (name) => !["score", "standard_error", "unproven", "dropped"].includes(name),
     );
-    byId("choice-notes").replaceChildren(...message.notes.map((sentence) => element("li", {}, sentence)));
+    fillList(byId("choice-notes"), message.notes);
     byId("map-box").hidden = false;
     map.show(
       message.table,

@@ -18,7 +18,8 @@ function makeFigure(container, on = null) {
     dragged = null,
     chosen = null,
     order = [],
-    rank = [];
+    rank = [],
+    marked = new Set(); // rows that were last drawn in another way than the rest
 
   // ---- scales ----------------------------------------------------------------------------------------------------
 
@@ -32,10 +33,13 @@ function makeFigure(container, on = null) {
     setResidualDomain();
   }
 
+  /** While a point is dragged the domain only grows; whether it did. */
   function setResidualDomain() {
-    const residuals = shown.view ? shown.view.y.map((value, k) => value - shown.view.fitted[k]) : [0];
-    const most = Math.max(...d3.extent(residuals).map(Math.abs)) || 1;
-    if (dragged === null || most > r.domain()[1]) r.domain([-1.12 * most, 1.12 * most]);
+    const { view } = shown,
+      most = (view && d3.extent(view.y, (value, k) => Math.abs(value - view.fitted[k]))[1]) || 1;
+    if (dragged !== null && most <= r.domain()[1]) return false;
+    r.domain([-1.12 * most, 1.12 * most]);
+    return true;
   }
 
   const zoomedX = () => transform.rescaleX(x),
@@ -43,10 +47,11 @@ function makeFigure(container, on = null) {
 
   // ---- drawing ---------------------------------------------------------------------------------------------------
 
-  function drawCurves() {
+  /** What a fit changes. */
+  function drawFit() {
     const sx = zoomedX(),
       sy = zoomedY(),
-      { view, truth: known, pinned, bands } = shown;
+      { view, bands } = shown;
     curve.attr("d", view && linePath(view.curve_x, view.curve, sx, sy));
     bound.attr(
       "d",
@@ -68,6 +73,13 @@ function makeFigure(container, on = null) {
       .join("path")
       .attr("class", "level")
       .attr("d", (values) => linePath(view.curve_x, values, sx, sy));
+    drawResiduals(sx);
+  }
+
+  function drawKnown() {
+    const sx = zoomedX(),
+      sy = zoomedY(),
+      { truth: known, pinned } = shown;
     truth.attr("d", known && linePath(known.x, known.y, sx, sy));
     pins
       .selectAll("path")
@@ -77,7 +89,7 @@ function makeFigure(container, on = null) {
       .attr("d", (pin) => linePath(pin.x, pin.y, sx, sy));
   }
 
-  /** steady: nothing but the dragged point has moved. */
+  /** steady: nothing but the dragged point has moved (of a component all partial residuals do). */
   function drawPoints(steady = false) {
     const sx = zoomedX(),
       sy = zoomedY(),
@@ -86,7 +98,10 @@ function makeFigure(container, on = null) {
       outliers = new Set(shown.view ? shown.view.outliers.map((k) => shown.view.rows[k]) : []);
     if (chosen >= xs.length) chosen = null;
     const first = chosen ?? outliers.values().next().value ?? order[0]; // what Tab goes to
-    if (!steady) cloud.attr("d", few ? null : cloudPath(xs, ys, sx, sy, dragged));
+    const all = !steady || Boolean(shown.view?.names),
+      before = marked;
+    marked = new Set([...outliers, first, dragged]);
+    if (all) cloud.attr("d", few ? null : cloudPath(xs, ys, sx, sy, dragged));
     const rows = few ? order : [first];
     points
       .selectAll("circle")
@@ -102,6 +117,7 @@ function makeFigure(container, on = null) {
           })
           .on("blur", () => readRow(null)),
       )
+      .filter((row) => all || marked.has(row) || before.has(row))
       .attr(
         "class",
         (row) =>
@@ -115,14 +131,12 @@ function makeFigure(container, on = null) {
       .attr("aria-label", labelOf);
   }
 
-  function drawResiduals() {
+  function drawResiduals(sx) {
     if (!shown.view) return;
-    const sx = zoomedX(),
-      { rows, outliers } = shown.view,
+    const { rows, outliers } = shown.view,
       far = new Set(outliers);
-    const others = [...rows.keys()].filter((k) => !far.has(k));
-    stems.attr("d", stemPath(shown.view, others, sx, r));
-    farStems.attr("d", stemPath(shown.view, outliers, sx, r));
+    stems.attr("d", stemPath(shown.view, rows.keys(), far, sx, r));
+    farStems.attr("d", stemPath(shown.view, outliers, new Set(), sx, r));
   }
 
   function showLegend() {
@@ -146,9 +160,9 @@ function makeFigure(container, on = null) {
     names.x.text(shown.data.xName);
     names.y.text(shown.data.yName);
     drawAxes(parts, { x: zoomedX(), y: zoomedY(), r }, size, shown.view?.ticks);
-    drawCurves();
+    drawKnown();
+    drawFit();
     drawPoints();
-    drawResiduals();
     showLegend();
   }
 
@@ -242,11 +256,9 @@ function makeFigure(container, on = null) {
     draw(next, steady = false) {
       shown = next;
       if (steady && dragged !== null) {
-        setResidualDomain();
-        drawCurves();
+        if (setResidualDomain()) axes.r.call(d3.axisLeft(r).ticks(3).tickSizeOuter(0));
+        drawFit();
         drawPoints(true);
-        drawResiduals();
-        axes.r.call(d3.axisLeft(r).ticks(3).tickSizeOuter(0));
         read(labelOf(dragged));
         return;
       }

@@ -52,10 +52,11 @@ function cloudPath(xs, ys, sx, sy, left) {
   return dots.join("");
 }
 
-/** Stems from zero: of those in the same pixel one line, from the lowest to the highest. */
-function stemPath({ x: xs, y: ys, fitted }, places, sx, r) {
+/** Stems from zero of places that are not left out: of those in the same pixel one line, from the lowest to the highest. */
+function stemPath({ x: xs, y: ys, fitted }, places, left, sx, r) {
   const spans = new Map();
   for (const k of places) {
+    if (left.has(k)) continue;
     const px = sx(xs[k]),
       residual = ys[k] - fitted[k],
       span = spans.get(Math.round(px));

@@ -41,7 +41,9 @@ const spreadOf = (values) => {
 
 function showVerdict(good, word, sentence) {
   byId("verdict").className = `verdict ${good ? "good" : "bad"}`;
-  byId("verdict").replaceChildren(element("strong", {}, `${good ? "✓" : "✗"} ${word}`), element("span", {}, sentence));
+  const [head, rest] = byId("verdict").children;
+  setText(head, `${good ? "✓" : "✗"} ${word}`);
+  setText(rest, sentence);
 }
 
 function showFit() {
@@ -50,8 +52,8 @@ function showFit() {
   showVerdict(fit.certified, fit.status.replaceAll("_", " "), fit.message);
   showNumbers();
   showWarnings();
-  byId("command").textContent = fit.command;
-  byId("python").textContent = fit.python;
+  setText(byId("command"), fit.command);
+  setText(byId("python"), fit.python);
   byId("edited").hidden = !app.edited;
   map.mark(fit.hyperparameters);
 }
@@ -71,7 +73,8 @@ function showNumbers() {
     ["fit is exact to", numberText(fit.exact_to, 2)],
     [
       beside?.method ? `held-out ${beside.metric}, ${methodText(beside.method)}` : "held-out error",
-      element("span", { id: "held-out", class: current ? "" : "soft" }, heldOut),
+      heldOut,
+      current ? "" : "soft",
     ],
     ...fit.shapes.map((sentence) => ["shape", sentence]),
     ["rank", String(fit.rank)],
@@ -83,7 +86,7 @@ function showNumbers() {
 
 function showWarnings() {
   const sentences = [...app.fit.warnings, ...(app.beside && app.beside.id === app.fit.id ? app.beside.warnings : [])];
-  byId("warnings").replaceChildren(...sentences.map((sentence) => element("li", {}, sentence)));
+  fillList(byId("warnings"), sentences);
 }
 
 function showTools() {
