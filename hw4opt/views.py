@@ -22,9 +22,7 @@ Truth = Array | Callable[[Array], Array]
 CURVE_POINTS = 2_000  # points of a drawn curve, besides the data's own x
 MIN_OUTLIER_RATIO = 6.0  # of a residual to the median of their sizes
 MAX_MARKED = 3
-LEAST_PARTIAL_CURVATURE = (
-    1e-3  # of a smooth loss that a partial residual is measured by: rows of less are hardly informative
-)
+LEAST_PARTIAL_CURVATURE = 1e-3  # of a smooth loss that a partial residual is measured by
 BAND_LEVEL = 0.9  # of the intervals that are drawn
 MAX_BAND_ENTRIES = 50_000_000  # points × rows of a drawn band
 BAND_LABEL = f"{BAND_LEVEL:g} interval"
@@ -73,11 +71,6 @@ class CurveView:
     y_name: str
     levels: tuple[float, ...] = ()
     level_curves: Array | None = None
-
-    @property
-    def middle(self) -> int:
-        """The place of the middle one of several curves."""
-        return middle_level(self.levels)
 
     @property
     def outliers(self) -> np.ndarray:
@@ -254,23 +247,24 @@ class ComponentView:
 
 def component_views(result: Solution, points: int = CURVE_POINTS) -> list[ComponentView]:
     """The views of all components, in their order; raises `InputError` for a fit that is no sum."""
-    kernel = result.problem.kernel
-    if not isinstance(kernel, Sum):
+    return [component_view(result, part.name, points) for part in _sum(result).parts]
+
+
+def _sum(result: Solution) -> Sum:
+    if not isinstance(result.problem.kernel, Sum):
         raise InputError("the fit is no sum of components; give `Additive([…])` as kernel")
-    return [component_view(result, part.name, points) for part in kernel.parts]
+    return result.problem.kernel
 
 
 def component_view(result: Solution, name: str, points: int = CURVE_POINTS) -> ComponentView:
     """The view of one component; raises `InputError` where there is none of that name."""
-    problem, kernel, rows = result.problem, result.problem.kernel, drawn_rows(result)
-    if not isinstance(kernel, Sum):
-        raise InputError(f"the fit is no sum of components: there is no {name!r}")
+    problem, kernel, rows = result.problem, _sum(result), drawn_rows(result)
     part = kernel.summand(name)
     place, x = kernel.parts.index(part), np.asarray(problem.x)
     columns, own = tuple(names_of(result)[0][column] for column in part.places), x[rows, part.places[0]]
     f = component_values(problem, result.w, x)[rows, place]
     partial, terms = f + _left_over(result)[rows], tuple(_asked(term) for term in _terms_of(problem, name))
-    if len(columns) > 1:
+    if len(part.places) > 1:
         return ComponentView(name, columns, f, partial, f, None, None, None, terms)
     is_levels = isinstance(part.kernel, Categorical)
     curve_x = np.unique(own) if is_levels else np.union1d(np.linspace(own.min(), own.max(), points), own[:points])

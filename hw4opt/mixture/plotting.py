@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from hw4opt.mixture.likelihood import MAX_LOG_RATE
 from hw4opt.mixture.result import MixtureResult
-from hw4opt.plotting.frame import text_color
+from hw4opt.plotting.frame import plain, text_color
 from hw4opt.terms.base import Array
 
 COMPONENT_COLORS = ("#0b5fa5", "#d08a2e", "#3a7d44", "#d1495b", "#6b4c9a", "#5c6670")
@@ -30,9 +30,7 @@ def plot_mixture(result: MixtureResult, truth: Array | None = None, names: Seque
     _responsibilities(result, shares)
     _fitted(result, fitted)
     for axes in (trace, coef, shares, fitted):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25, lw=0.6)
-        axes.set_axisbelow(True)
+        plain(axes)
     return figure
 
 

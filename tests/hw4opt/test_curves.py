@@ -249,7 +249,7 @@ def test_a_figure_shows_every_level(columns):
             curve_view(result)
         return
     view = curve_view(result)
-    assert view.levels == LEVELS and view.middle == 1
+    assert view.levels == LEVELS
     np.testing.assert_array_equal(view.level_curves, result.predict(view.curve_x).T)
     np.testing.assert_array_equal(view.curve, view.level_curves[1])
     np.testing.assert_array_equal(view.fitted, result.fitted[:, 1])

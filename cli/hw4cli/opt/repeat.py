@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import click
@@ -25,8 +26,7 @@ OPTION_PARAMETERS = ("gamma", "quasi")  # parameters that are options of their o
 
 def given_words(command: click.Command, values: Mapping[str, Any]) -> list[str]:
     """The words that give a command these values; options at their default are left out."""
-    name = command.name or ""
-    defaults = command.make_context(name, []).params
+    defaults = _defaults(command)
     words: list[str] = []
     for parameter in command.params:
         if (
@@ -36,6 +36,11 @@ def given_words(command: click.Command, values: Mapping[str, Any]) -> list[str]:
         ):
             words += _words(parameter, values[parameter.name])
     return words
+
+
+@cache
+def _defaults(command: click.Command) -> Mapping[str, Any]:
+    return command.make_context(command.name or "", []).params
 
 
 def _words(parameter: click.Parameter, value: Any) -> list[str]:

@@ -118,8 +118,7 @@ class State:
         if not self.edited:
             raise InputError("the page moved points of data that it has not sent")
         names = self.x_name, self.options.y
-        columns = {name: self.table.columns[name] for name in self.table.names}
-        columns |= {name: self.table.floats(name).copy() for name in names if name is not None}
+        moved = {name: self.table.floats(name).copy() for name in names if name is not None}
         if not isinstance(moves, list) or not all(isinstance(move, list) and len(move) == 3 for move in moves):
             raise InputError("the page sent moves that are none: give lists of row, x and y")
         for row, *place in moves:
@@ -127,8 +126,8 @@ class State:
                 raise InputError(f"the page moved a row {str(row)[:MAX_WORD_CHARACTERS]} that there is not")
             for name, value in zip(names, place, strict=True):
                 if name is not None:
-                    columns[name][row] = _numbers("moves", [value])[0]
-        return dataclasses.replace(self, table=Table.of(columns, EDITED))
+                    moved[name][row] = _numbers("moves", [value])[0]
+        return dataclasses.replace(self, table=Table.of({**self.table.columns, **moved}, EDITED))
 
     @property
     def x_name(self) -> str | None:
