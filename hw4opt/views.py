@@ -44,8 +44,6 @@ class BandView:
 class CurveView:
     """The fit of one x column: a curve over points, on the scale of the drawing (`drawn_values`).
 
-    Of several curves, fitted, curve and bound are the middle one's.
-
     rows (k,)                 the drawn rows of the data
     x, y, fitted (k,)         those rows: x, the observed targets, the fit
     curve_x, curve (m,)       the curve, in order of x
@@ -53,7 +51,7 @@ class CurveView:
     truth_x, truth (l,)       the true f, in order of x; None where it is not known
     band                      intervals along the curve; None without held-out fits
     x_name, y_name            of the columns
-    levels                    what tells several curves apart, () of one
+    levels                    what tells several curves apart: those above are of the middle one; () of one curve
     level_curves (levels, m)  all of them
     """
 
