@@ -24,9 +24,10 @@ function makeFigure(container, on = null) {
   // ---- scales ----------------------------------------------------------------------------------------------------
 
   function setDomains() {
-    const { data, view, truth: known } = shown;
+    const { data, view, truth: known, bands } = shown;
     const curves = [...(view ? (view.level_curves ?? [view.curve]) : []), ...(known ? [known.y] : [])];
-    const values = [data.y, ...curves].flatMap((one) => d3.extent(one));
+    const ends = bands ? [bands.lower, bands.upper] : [];
+    const values = [data.y, ...curves, ...ends].flatMap((one) => d3.extent(one));
     const across = [data.x, ...(view ? [view.curve_x] : [])].flatMap((one) => d3.extent(one));
     x.domain(padded(d3.extent(across), 0.025));
     y.domain(padded(d3.extent(values), 0.06));
