@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from hw4cli.options import take
 RESULTS = Path(__file__).parent / "results" / "explore"
 MOVES = 100
 FRAME_SECONDS = 1 / 60  # between moves, as of a mouse
+COMPONENTS = ["--component", "depth=depth", "--component", "age=age", "--component", "site=site:categorical"]
 PICTURES = {  # words, width and height of the window, and its scheme
     "light": (["--n", "50"], (1280, 720), "light"),
     "dark": (["--n", "50"], (1280, 720), "dark"),
@@ -36,7 +37,7 @@ PICTURES = {  # words, width and height of the window, and its scheme
     "narrow": (["--n", "50"], (390, 844), "light"),
     "levels": (["--n", "50", "--loss", "quantile:tau=0.1;0.5;0.9"], (1280, 720), "light"),
     "everywhere": (["--n", "50", "--constraint", "increasing:everywhere"], (1280, 720), "dark"),
-    "sum": ([str(RESULTS / "sites.csv"), "--additive", "--component", "site=site:categorical"], (1280, 720), "light"),
+    "sum": (["sites.csv", *COMPONENTS], (1280, 720), "light"),
 }
 CASES = {"n = 50, huber": ["--n", "50"], "n = 5,000, huber": ["--n", "5000"]}
 WORDS = ["--loss", "huber", "--gamma", "80", "--reg", "ridge=0.1"]
@@ -63,7 +64,8 @@ def opened(browser: Any, explorer: Any, **options: Any) -> Any:
 def take_picture(browser: Any, name: str) -> None:
     """A picture of the page as it opens."""
     words, (width, height), scheme = PICTURES[name]
-    explorer = serving([*(WORDS if name != "sum" else ["--reg", "depth.tv=0.3"]), *words])
+    with chdir(RESULTS):  # the page tells the path of its data as it was given
+        explorer = serving([*(WORDS if name != "sum" else ["--reg", "depth.tv=0.3"]), *words])
     page = opened(browser, explorer, viewport={"width": width, "height": height}, color_scheme=scheme)
     page.screenshot(path=RESULTS / f"{name}.png")
     page.close()
@@ -74,7 +76,8 @@ def take_print(browser: Any) -> None:
     """A picture of the report on a plain fit as it is printed."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "report.html"
-        main_of_hw4opt(["report", "--loss", "huber", "--out", str(path), "--quiet"])
+        with chdir(folder):
+            main_of_hw4opt(["report", "--loss", "huber", "--out", path.name, "--quiet"])
         page = browser.new_page(viewport={"width": 794, "height": 1123})
         page.emulate_media(media="print")
         page.goto(path.as_uri())

@@ -150,7 +150,7 @@ function makeFigure(container, on = null) {
     if (shown.truth) entries.push(["truth", "truth"]);
     if (band) entries.push([band.name, "band"]);
     for (const pin of shown.pinned || []) entries.push([pin.name, `pin pin-${pin.color}`]);
-    drawLegend(legend, entries);
+    drawLegend(legend, entries, size.width);
   }
 
   const labelOf = (row) => pointLabel(shown, row);

@@ -101,6 +101,16 @@ def tab(chromium, served):
         one.page.context.close()
 
 
+def write_sites(path):
+    """Depth, age, site and y, in a file."""
+    rng = np.random.default_rng(3)
+    depth, age, site = rng.uniform(0, 9, 40), rng.uniform(20, 60, 40), rng.choice(["north", "south"], 40)
+    y = 3 * np.log1p(depth) - ((age - 40) / 20) ** 2 + 2 * (site == "south") + rng.normal(0, 0.3, 40)
+    rows = "\n".join(",".join(map(str, row)) for row in zip(depth, age, site, y, strict=True))
+    path.write_text(f"depth,age,site,y\n{rows}\n")
+    return depth, age, site, y
+
+
 def data_in(tab):
     tab.settle()
     return np.array(tab.js("hw4opt.app.data.columns.x")), np.array(tab.js("hw4opt.app.data.columns.y"))
@@ -201,11 +211,7 @@ def test_levels_are_typed_and_drawn(tab):
 
 
 def test_components_of_a_sum_are_shown_one_at_a_time(tab, tmp_path):
-    rng = np.random.default_rng(3)
-    depth, age, site = rng.uniform(0, 9, 40), rng.uniform(20, 60, 40), rng.choice(["north", "south"], 40)
-    y = 3 * np.log1p(depth) - ((age - 40) / 20) ** 2 + 2 * (site == "south") + rng.normal(0, 0.3, 40)
-    rows = "\n".join(",".join(map(str, row)) for row in zip(depth, age, site, y, strict=True))
-    (tmp_path / "sites.csv").write_text(f"depth,age,site,y\n{rows}\n")
+    _, age, site, y = write_sites(tmp_path / "sites.csv")
     words = ["--additive", "--component", "site=site:categorical", "--gamma", "depth=0.3,age=0.01"]
     page = tab(str(tmp_path / "sites.csv"), *words, "--reg", "ridge=0.1", "--reg", "site.ridge=0.2")
     page.settle()
@@ -316,23 +322,46 @@ def test_two_windows_and_a_server_that_comes_back(tab, served):
     assert one.objective() == shown
 
 
+def serious(page):
+    """What axe finds serious or critical."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: extra `browser`")
+    return [
+        (one["id"], [node["html"][:200] for node in one["nodes"]])
+        for one in axe.Axe().run(page.page).response["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_axe_finds_nothing_serious(tab, scheme, width):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: extra `browser`")
     page = tab(*GIVEN, color_scheme=scheme, viewport={"width": width, "height": 720}, bypass_csp=True)
     page.settle()
     page.page.locator("#choose").click()
     page.until("hw4opt.app.chosen")
     page.page.locator("#pin").click()
     page.settle()
-    found = axe.Axe().run(page.page).response["violations"]
-    assert not [
-        (one["id"], [node["html"][:200] for node in one["nodes"]])
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
+    assert serious(page) == []
     assert page.js("document.documentElement.scrollWidth") <= width
+    page.page.select_option("select[aria-label='Loss']", "quantile")
+    page.page.get_by_label("tau", exact=True).fill("0.1 0.9")
+    page.page.keyboard.press("Tab")
+    page.until("hw4opt.app.fit?.command.includes('tau=0.1;0.9')")
+    assert serious(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_sums_and_reports(tab, hw4opt, tmp_path, scheme):
+    write_sites(tmp_path / "sites.csv")
+    words = [str(tmp_path / "sites.csv"), "--additive", "--component", "site=site:categorical"]
+    options = {"color_scheme": scheme, "bypass_csp": True}
+    page = tab(*words, **options)
+    page.settle()
+    assert serious(page) == []
+    assert hw4opt("report", *words, "--out", "r.html", "--quiet").status == 0
+    report = tab(url=(tmp_path / "r.html").as_uri(), **options)
+    report.until("document.querySelectorAll('path.curve').length === 4")
+    assert serious(report) == [] and report.errors == []
 
 
 def test_a_report_opens_without_a_network(tab, hw4opt, tmp_path):

@@ -319,8 +319,14 @@ def messages(count, seed=0):
         "é",
         "ridge=1e999",
         "=:,",
+        "depth",
+        "depth.tv=1",
+        "depth=depth:rbf",
+        "site=site,x:linear",
+        "quantile:tau=0.1;0.9",
     ]
-    values = [None, True, 0, -1, 1e308, 10**30, "x", [], {}, [1, 2], [[]], {"x": [1]}, *words]
+    parts = [[[0, None, 1.0]], [[1, 0.5, 1.0]], {"depth": 1.0}, ["depth=depth:rbf", "site=x"]]
+    values = [None, True, *parts, 0, -1, 1e308, 10**30, "x", [], {}, [1, 2], [[]], {"x": [1]}, *words]
     names = [
         "kind",
         "id",
@@ -336,6 +342,10 @@ def messages(count, seed=0):
         "name",
         "text",
         "moves",
+        "shown",
+        "component",
+        "weights",
+        "site",
     ]
 
     def value(depth):
@@ -347,18 +357,23 @@ def messages(count, seed=0):
         kind = draw.choice(["fit", "choose", "cancel", "load", "columns", "report", "fitted", "none", 3])
         message = {"kind": kind, "id": draw.randrange(9), **{draw.choice(names): value(3) for _ in range(4)}}
         if draw.random() < 0.3:
-            message["settings"] = {draw.choice(["loss", "gamma", "reg", "kernel", "constraint"]): draw.choice(values)}
+            setting = draw.choice(["loss", "gamma", "reg", "kernel", "constraint", "component"])
+            message["settings"] = {setting: draw.choice(values)}
         text = json.dumps(message)
         yield text if draw.random() < 0.8 else text[: draw.randrange(len(text))] + draw.choice(["", "NaN", "[" * 999])
 
 
-def test_random_messages_do_not_break_a_window(open_page):
-    """10,000 of them, each answered at once or waiting; nothing is an error that should not happen."""
-    page = open_page(*GIVEN)
+@pytest.mark.parametrize(("is_sum", "count"), [(False, 10_000), (True, 2_000)])
+def test_random_messages_do_not_break_a_window(open_page, tmp_path, is_sum, count):
+    """Each is answered at once or waiting; nothing is an error that should not happen."""
+    write_sites(tmp_path / "sites.csv")
+    page = open_page(str(tmp_path / "sites.csv"), *SUM) if is_sum else open_page(*GIVEN)
     page.asked = 100  # above the numbers of the random ones
-    for text in messages(10_000):
+    for text in messages(count):
         page.window.receive(text)
-    answer = page.fit(data())
+    columns = {"depth": DEPTH.tolist(), "age": AGE.tolist(), "site": SITE.tolist(), "y": PARTS.tolist()}
+    sites = {"columns": columns, "x": None, "y": "y", "weights": None, "groups": None}
+    answer = page.fit(sites if is_sum else data())
     assert answer["kind"] == "fit" and answer["certified"], answer
     unexpected = {
         one["sentence"] for one in page.heard if one["kind"] == "fault" and window.UNEXPECTED in one["sentence"]
