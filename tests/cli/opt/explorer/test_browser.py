@@ -196,6 +196,47 @@ def test_loss_and_penalties_are_switched(tab):
     assert page.page.locator("#verdict").inner_text().startswith("✓ certified")
 
 
+def test_a_fit_redraws_only_what_it_changed(tab):
+    """While a point is dragged the others, the truth and the script stay as they are: painting is what takes time."""
+    page = tab(*GIVEN)
+    page.settle()
+    page.page.locator("circle[data-row='24']").focus()
+    page.page.keyboard.press("ArrowUp")  # from now on the data are edited.csv
+    page.until("hw4opt.app.fit?.command.includes('edited.csv')")
+    x, y = page.point(24)
+    page.page.mouse.move(x, y)
+    page.page.mouse.down()
+    page.page.mouse.move(x, y - 4)
+    page.settle()
+    page.js("""() => {
+        window.seen = [];
+        const watch = new MutationObserver((all) => window.seen.push(...all.map(({ target }) =>
+            target.dataset?.row ?? target.getAttribute?.("class") ?? target.parentElement?.id)));
+        const kinds = { subtree: true, attributes: true, childList: true, characterData: true };
+        watch.observe(document.querySelector("svg.figure"), kinds);
+        watch.observe(document.getElementById("python"), kinds);
+    }""")
+    for step in range(2, 12):
+        page.page.mouse.move(x, y - 4 * step)
+    page.settle()
+    seen = set(page.js("window.seen"))
+    page.page.mouse.up()
+    assert {"24", "curve", "stem"} <= seen
+    assert not seen & {"3", "40", "truth", "cloud", "tick", "python"}, seen
+
+
+def test_what_is_being_typed_stays_when_ranges_of_sliders_change(tab):
+    page = tab(*GIVEN)
+    page.settle()
+    page.page.select_option("select[aria-label='Loss']", "absolute")
+    field = page.page.locator("input[name='ridge']")
+    field.fill("0.12")
+    page.until("hw4opt.app.fit?.command.includes('absolute') && hw4opt.app.beside?.id === hw4opt.app.fit.id")
+    assert field.input_value() == "0.12" and page.js("document.activeElement.name") == "ridge"
+    page.page.keyboard.press("Tab")
+    page.until("hw4opt.app.fit?.command.includes('ridge=0.12')")
+
+
 def test_levels_are_typed_and_drawn(tab):
     page = tab(*GIVEN)
     page.settle()
