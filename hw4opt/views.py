@@ -22,9 +22,7 @@ Truth = Array | Callable[[Array], Array]
 CURVE_POINTS = 2_000  # points of a drawn curve, besides the data's own x
 MIN_OUTLIER_RATIO = 6.0  # of a residual to the median of their sizes
 MAX_MARKED = 3
-LEAST_PARTIAL_CURVATURE = (
-    1e-3  # of a smooth loss that a partial residual is measured by: rows of less are hardly informative
-)
+LEAST_PARTIAL_CURVATURE = 1e-3  # of a smooth loss that a partial residual is measured by
 BAND_LEVEL = 0.9  # of the intervals that are drawn
 MAX_BAND_ENTRIES = 50_000_000  # points × rows of a drawn band
 BAND_LABEL = f"{BAND_LEVEL:g} interval"
@@ -53,6 +51,8 @@ class CurveView:
     truth_x, truth (l,)       the true f, in order of x; None where it is not known
     band                      intervals along the curve; None without held-out fits
     x_name, y_name            of the columns
+    levels                    what tells several curves apart: those above are of the middle one; () of one curve
+    level_curves (levels, m)  all of them
     """
 
     rows: np.ndarray
@@ -67,6 +67,8 @@ class CurveView:
     band: BandView | None
     x_name: str
     y_name: str
+    levels: tuple[float, ...] = ()
+    level_curves: Array | None = None
 
     @property
     def outliers(self) -> np.ndarray:
@@ -75,7 +77,7 @@ class CurveView:
 
 
 def curve_view(result: Solution, truth: Truth | None = None, points: int = CURVE_POINTS) -> CurveView:
-    """The view of a fit of one x column and one curve; raises `InputError` for several.
+    """The view of a fit of one x column; raises `InputError` for several.
 
     truth     f at the data rows, shape (n,), or a function of x
     points    of the curve, besides the data's own x where there are no more of those
@@ -83,27 +85,33 @@ def curve_view(result: Solution, truth: Truth | None = None, points: int = CURVE
     x: Array = np.asarray(result.problem.x)
     if x.shape[1] != 1:
         raise InputError(f"the fit has {x.shape[1]} x columns; a curve has one")
-    if result.problem.curves > 1:
-        raise InputError(f"the fit has {result.problem.curves} curves; this view is of one")
-    x, rows = x[:, 0], drawn_rows(result)
+    x, rows, levels = x[:, 0], drawn_rows(result), result.problem.loss.levels
     curve_x = np.union1d(np.linspace(x.min(), x.max(), points), x if len(x) <= points else x[:0])
     likelihood = isinstance(result.problem.loss, Likelihood)
     truth_x = None if truth is None else curve_x if callable(truth) else np.sort(x)
     names, target = names_of(result)
+    fitted, curve, middle = fitted_values(result), drawn_values(result, result.predict(curve_x)), middle_level(levels)
     return CurveView(
         rows=rows,
         x=x[rows],
         y=observed_targets(result),
-        fitted=fitted_values(result),
+        fitted=fitted[:, middle] if levels else fitted,
         curve_x=curve_x,
-        curve=drawn_values(result, result.predict(curve_x)),
+        curve=curve[:, middle] if levels else curve,
         bound=None if likelihood or result.problem.intercept else result.bound(curve_x),
         truth_x=truth_x,
         truth=None if truth is None or truth_x is None else _truth_at(truth, truth_x, x),
         band=band_view(result, curve_x),
         x_name=names[0],
         y_name=target,
+        levels=levels,
+        level_curves=curve.T if levels else None,
     )
+
+
+def middle_level(levels: Sequence[float]) -> int:
+    """The place of the curve that stands for several."""
+    return len(levels) // 2
 
 
 def band_view(result: Solution, x: Array) -> BandView | None:
@@ -219,6 +227,7 @@ class ComponentView:
 
     x, partial (k,)           the drawn rows: its column (of several columns its own value), and partial residuals: the
                               component plus what the whole fit leaves of a row, (y - f) or, of likelihoods, -ℓ'/ℓ''
+    fitted (k,)               the component at those rows
     curve_x, curve (m,)       its curve; of levels, which `levels` names, a value each; of several columns, None
     terms                     what it is asked for, as in ("increasing", "tv 0.3")
     """
@@ -227,6 +236,7 @@ class ComponentView:
     columns: tuple[str, ...]
     x: Array
     partial: Array
+    fitted: Array
     curve_x: Array | None
     curve: Array | None
     levels: tuple[str, ...] | None
@@ -235,27 +245,32 @@ class ComponentView:
 
 def component_views(result: Solution, points: int = CURVE_POINTS) -> list[ComponentView]:
     """The views of all components, in their order; raises `InputError` for a fit that is no sum."""
-    problem, kernel, rows = result.problem, result.problem.kernel, drawn_rows(result)
-    if not isinstance(kernel, Sum):
+    return [component_view(result, part.name, points) for part in _sum(result).parts]
+
+
+def _sum(result: Solution) -> Sum:
+    if not isinstance(result.problem.kernel, Sum):
         raise InputError("the fit is no sum of components; give `Additive([…])` as kernel")
-    x, names = np.asarray(problem.x), names_of(result)[0]
-    at_rows, left = component_values(problem, result.w, x)[rows], _left_over(result)[rows]
-    found = []
-    for place, part in enumerate(kernel.parts):
-        columns, f = tuple(names[column] for column in part.places), at_rows[:, place]
-        terms = tuple(_asked(term) for term in _terms_of(problem, part.name))
-        if len(part.places) > 1:
-            found.append(ComponentView(part.name, columns, f, f + left, None, None, None, terms))
-            continue
-        own = x[rows, part.places[0]]
-        is_levels = isinstance(part.kernel, Categorical)
-        curve_x = np.unique(own) if is_levels else np.union1d(np.linspace(own.min(), own.max(), points), own[:points])
-        grid = np.repeat(x[rows[:1]], len(curve_x), axis=0)
-        grid[:, part.places[0]] = curve_x
-        curve = component_values(problem, result.w, grid)[:, place]
-        levels = tuple(_level_names(result, columns[0], curve_x)) if is_levels else None
-        found.append(ComponentView(part.name, columns, own, f + left, curve_x, curve, levels, terms))
-    return found
+    return result.problem.kernel
+
+
+def component_view(result: Solution, name: str, points: int = CURVE_POINTS) -> ComponentView:
+    """The view of one component; raises `InputError` where there is none of that name."""
+    problem, kernel, rows = result.problem, _sum(result), drawn_rows(result)
+    part = kernel.summand(name)
+    place, x = kernel.parts.index(part), np.asarray(problem.x)
+    columns, own = tuple(names_of(result)[0][column] for column in part.places), x[rows, part.places[0]]
+    f = component_values(problem, result.w, x)[rows, place]
+    partial, terms = f + _left_over(result)[rows], tuple(_asked(term) for term in _terms_of(problem, name))
+    if len(part.places) > 1:
+        return ComponentView(name, columns, f, partial, f, None, None, None, terms)
+    is_levels = isinstance(part.kernel, Categorical)
+    curve_x = np.unique(own) if is_levels else np.union1d(np.linspace(own.min(), own.max(), points), own[:points])
+    grid = np.repeat(x[rows[:1]], len(curve_x), axis=0)
+    grid[:, part.places[0]] = curve_x
+    curve = component_values(problem, result.w, grid)[:, place]
+    levels = tuple(_level_names(result, columns[0], curve_x)) if is_levels else None
+    return ComponentView(name, columns, own, partial, f, curve_x, curve, levels, terms)
 
 
 def _left_over(result: Solution) -> Array:

@@ -60,7 +60,8 @@ def bytes_of(context: click.Context, parameter: click.Parameter, text: str) -> i
 
 def typed(name: str) -> bool:
     """Whether the option was given on the command line of the running command, even with its default value."""
-    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+    context = click.get_current_context(silent=True)
+    return context is not None and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def version_option(program: str) -> Callable[[F], F]:

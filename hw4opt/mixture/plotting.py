@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from hw4opt.mixture.likelihood import MAX_LOG_RATE
 from hw4opt.mixture.result import MixtureResult
+from hw4opt.plotting.frame import plain, text_color
 from hw4opt.terms.base import Array
 
 COMPONENT_COLORS = ("#0b5fa5", "#d08a2e", "#3a7d44", "#d1495b", "#6b4c9a", "#5c6670")
-DARK_GRAY = "#2b2b2b"
 MAX_ROWS_DRAWN = 4_000  # of larger data, evenly spaced
 
 
@@ -30,9 +30,7 @@ def plot_mixture(result: MixtureResult, truth: Array | None = None, names: Seque
     _responsibilities(result, shares)
     _fitted(result, fitted)
     for axes in (trace, coef, shares, fitted):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.25, lw=0.6)
-        axes.set_axisbelow(True)
+        plain(axes)
     return figure
 
 
@@ -75,12 +73,12 @@ def _coefficients(result: MixtureResult, axes: Axes, truth: Array | None, names:
                 coef,
                 places - 0.42,
                 places + 0.42,
-                color=DARK_GRAY,
+                color=text_color(),
                 lw=0.8,
                 zorder=0,
                 label="true" if number == 0 else "_",
             )
-    axes.axhline(0, color=DARK_GRAY, lw=0.6)
+    axes.axhline(0, color=text_color(), lw=0.6)
     size = np.abs(result.coef)
     if size.max() > 10 * max(float(np.median(size)), 1e-12):
         axes.set_yscale("symlog", linthresh=max(float(np.median(size)), 1e-6))
@@ -124,9 +122,9 @@ def _fitted(result: MixtureResult, axes: Axes) -> None:
         axes.scatter(np.maximum(own[rows], 1e-2), y[rows] + 0.5, s=14, color=color(component), alpha=0.6, lw=0)
     low, high = max(min(float(own.min()), float(y.min()) + 0.5), 1e-2), float(max(own.max(), y.max() + 0.5))
     line = np.geomspace(low, high, 200)
-    axes.plot(line, line + 0.5, color=DARK_GRAY, lw=0.8)
+    axes.plot(line, line + 0.5, color=text_color(), lw=0.8)
     two = 2 * np.sqrt(line)
-    axes.fill_between(line, np.maximum(line - two, 0.0) + 0.5, line + two + 0.5, color=DARK_GRAY, alpha=0.08, lw=0)
+    axes.fill_between(line, np.maximum(line - two, 0.0) + 0.5, line + two + 0.5, color=text_color(), alpha=0.08, lw=0)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("fitted rate of the row's component")

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from hw4opt.errors import InputError, shown
 from hw4opt.plotting.fits import draw_points, plot_fit
-from hw4opt.plotting.frame import DATA_COLOR, FIT_COLOR, MARK_COLOR, NOTE_COLOR, figure_of, finite, new_axes, plain
+from hw4opt.plotting.frame import DATA_COLOR, FIT_COLOR, MARK_COLOR, figure_of, finite, new_axes, note_color, plain
 from hw4opt.problem.hyperparameters import RIDGE
 from hw4opt.solution import Solution
 from hw4opt.terms.base import Array
@@ -195,5 +195,5 @@ def _draw_scores(axes: Axes, name: str, values: Array, scores: Array, errors: Ar
 
 def _no_score(axes: Axes) -> Axes:
     axes.set(xscale="linear", yscale="linear", xticks=[], yticks=[])
-    axes.text(0.5, 0.5, "no finite score", transform=axes.transAxes, ha="center", va="center", color=NOTE_COLOR)
+    axes.text(0.5, 0.5, "no finite score", transform=axes.transAxes, ha="center", va="center", color=note_color())
     return axes

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hw4opt.plotting.fits import draw_points
-from hw4opt.plotting.frame import FIT_COLOR, NOTE_COLOR, plain
+from hw4opt.plotting.frame import FIT_COLOR, note_color, plain
 from hw4opt.solution import Solution
 from hw4opt.validation.arguments import checked
 from hw4opt.views import ComponentView, component_views, names_of
@@ -43,7 +43,7 @@ def plot_components(result: Solution) -> Figure:
     figure.suptitle(
         f"{result.problem.loss.name} loss, {result.status.word}, {proof}, n = {len(result.fitted):,}",
         fontsize=10,
-        color=NOTE_COLOR,
+        color=note_color(),
     )
     return figure
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from hw4opt.plotting.frame import DATA_COLOR, FIT_COLOR, MARK_COLOR, NOTE_COLOR, TRUE_COLOR, new_axes, plain
+from hw4opt.plotting.frame import DATA_COLOR, FIT_COLOR, MARK_COLOR, new_axes, note_color, plain, text_color
 from hw4opt.plotting.labels import SpreadLabel
 from hw4opt.solution import Solution
 from hw4opt.terms import Likelihood, own_term
@@ -18,13 +19,13 @@ from hw4opt.validation.arguments import checked
 from hw4opt.validation.arrays import real_array
 from hw4opt.views import (
     BAND_LABEL,
-    CURVE_POINTS,
     Truth,
     band_view,
     curve_view,
     drawn_rows,
     drawn_values,
     fitted_values,
+    middle_level,
     names_of,
     observed_targets,
     outliers,
@@ -110,7 +111,7 @@ def _draw_curve(result: Solution, axes: Axes, truth: Truth | None) -> None:
     view = curve_view(result, truth)
     draw_points(axes, view.x, view.y, "data")
     if view.truth_x is not None and view.truth is not None:
-        axes.plot(view.truth_x, view.truth, color=TRUE_COLOR, lw=1.1, ls=(0, (4, 2)), label="truth", zorder=2)
+        axes.plot(view.truth_x, view.truth, color=text_color(), lw=1.1, ls=(0, (4, 2)), label="truth", zorder=2)
     axes.plot(view.curve_x, view.curve, color=FIT_COLOR, lw=2, label="fit", zorder=3)
     if (band := view.band) is not None:
         x = view.curve_x[band.places]
@@ -125,28 +126,26 @@ def _draw_curve(result: Solution, axes: Axes, truth: Truth | None) -> None:
 
 def _draw_levels(result: Solution, axes: Axes) -> None:
     """The curve of every level, or, of several x columns, all levels of a row over its middle one."""
-    x, y, rows = np.asarray(result.problem.x), observed_targets(result), drawn_rows(result)
     names, target = names_of(result)
-    levels = result.problem.loss.levels
-    middle = len(levels) // 2
-    if x.shape[1] == 1:
-        draw_points(axes, x[rows, 0], y, "data")
-        at = np.linspace(x.min(), x.max(), CURVE_POINTS)
-        curves = result.predict(at)
+    levels, marks = result.problem.loss.levels, dict[str, Any]()
+    middle = middle_level(levels)
+    if len(names) == 1:
+        view = curve_view(result)
+        assert view.level_curves is not None
+        draw_points(axes, view.x, view.y, "data")
+        at, curves = view.curve_x, view.level_curves
         axes.set_xlabel(names[0])
+        axes.fill_between(at, curves[0], curves[-1], color=FIT_COLOR, alpha=0.1, lw=0, zorder=1)
     else:
         fitted = fitted_values(result)
-        draw_points(axes, fitted[:, middle], y, "data")
+        draw_points(axes, fitted[:, middle], observed_targets(result), "data")
         order = np.argsort(fitted[:, middle], kind="stable")
-        at, curves = fitted[order, middle], fitted[order]
+        at, curves = fitted[order, middle], fitted[order].T
         axes.set_xlabel(f"fitted level {levels[middle]:g} of {target}, from {', '.join(names[:4])}")
-    if x.shape[1] == 1:
-        axes.fill_between(at, curves[:, 0], curves[:, -1], color=FIT_COLOR, alpha=0.1, lw=0, zorder=1)
+        marks = {"ls": "", "marker": "_", "ms": 4}
     for place in reversed(range(len(levels))):  # the highest first, as they lie
         style = {"lw": 2.0 if place == middle else 1.2, "alpha": 1.0 if place == middle else 0.75}
-        marks = {} if x.shape[1] == 1 else {"ls": "", "marker": "_", "ms": 4}
-        label = f"level {levels[place]:g}"
-        axes.plot(at, curves[:, place], color=FIT_COLOR, label=label, zorder=3, **style, **marks)
+        axes.plot(at, curves[place], color=FIT_COLOR, label=f"level {levels[place]:g}", zorder=3, **style, **marks)
     axes.set_ylabel(target)
     axes.legend(frameon=False, loc="best")
 
@@ -206,7 +205,7 @@ def _title(result: Solution, axes: Axes) -> None:
         f"{result.status.word}, {proof}, n = {len(result.fitted):,}",
         transform=axes.transAxes,
         fontsize=9,
-        color=NOTE_COLOR,
+        color=note_color(),
     )
 
 

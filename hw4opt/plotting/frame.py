@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hw4opt.terms.base import Array
 
-DATA_COLOR, FIT_COLOR, TRUE_COLOR, MARK_COLOR, NOTE_COLOR = "#8a97a6", "#0b5fa5", "#2b2b2b", "#d1495b", "#5c6670"
+DATA_COLOR, FIT_COLOR, MARK_COLOR = "#8a97a6", "#0b5fa5", "#d1495b"
+NOTE_OPACITY = 0.7
 
 
 def figure_of(axes: Axes) -> Figure:
@@ -21,6 +23,16 @@ def figure_of(axes: Axes) -> Figure:
 def new_axes() -> Axes:
     """Of a figure of their own."""
     return Figure(figsize=(8, 5), layout="constrained").add_subplot()
+
+
+def text_color(opacity: float = 1.0) -> tuple[str, float]:
+    """That of the style in use, light on a dark background: of what is no data and no fit."""
+    return str(rcParams["text.color"]), opacity
+
+
+def note_color() -> tuple[str, float]:
+    """Of notes beside a figure."""
+    return text_color(NOTE_OPACITY)
 
 
 def plain(axes: Axes) -> None:

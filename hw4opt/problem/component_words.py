@@ -36,6 +36,9 @@ class ComponentWords:
         """Whether it has a kernel with a gamma: words without a component's name speak of it."""
         return self.space not in FIXED_SPACES
 
+    def __str__(self) -> str:
+        return f"{self.name}={','.join(self.columns)}" + (f":{self.space}" if self.space else "")
+
 
 def parse_component(option: str, text: str) -> ComponentWords:
     """Parse NAME[=COL[,COL…]][:SPACE].

@@ -7,7 +7,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -174,12 +174,16 @@ class Table:
         raise InputError(f"column {name!r} {_complaint(self.text(name)[row])} in row {number}; {advice}", number)
 
     @classmethod
-    def of(cls, columns: Mapping[str, Array], source: str) -> Table:
-        """A table of arrays."""
-        digest = hashlib.sha256()
-        for values in columns.values():
-            digest.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
-        return cls(columns, source, digest.hexdigest())
+    def of(cls, columns: Mapping[str, Cells | Sequence[Any] | Array], source: str) -> Table:
+        """A table of arrays, and of lists of text."""
+        table, digest = cls(columns, source, ""), hashlib.sha256()
+        for name, values in columns.items():
+            is_array = isinstance(values, np.ndarray)
+            content = (
+                np.ascontiguousarray(values, "<f8").tobytes() if is_array else "\n".join(table.text(name)).encode()
+            )
+            digest.update(content)
+        return replace(table, sha256=digest.hexdigest())
 
 
 def is_missing(cell: str) -> bool:

@@ -244,8 +244,15 @@ def test_a_figure_shows_every_level(columns):
     axes = result.plot()
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert [label for label in labels if label.startswith("level")] == ["level 0.95", "level 0.5", "level 0.05"]
-    with pytest.raises(InputError, match="3 curves" if columns == 1 else "2 x columns"):
-        curve_view(result)
+    if columns == 2:
+        with pytest.raises(InputError, match="2 x columns"):
+            curve_view(result)
+        return
+    view = curve_view(result)
+    assert view.levels == LEVELS
+    np.testing.assert_array_equal(view.level_curves, result.predict(view.curve_x).T)
+    np.testing.assert_array_equal(view.curve, view.level_curves[1])
+    np.testing.assert_array_equal(view.fitted, result.fitted[:, 1])
 
 
 def test_what_several_levels_do_not_go_with():

@@ -68,10 +68,7 @@ def named_columns(options: ProblemOptions) -> tuple[ProblemOptions, list[str], s
 
 def sum_of_components(options: ProblemOptions, features: Sequence[str]) -> SumOfComponents:
     """The sum over these features; raises `InputError` for words of components that are not there."""
-    words = [parse_component("--component", text) for text in options.component]
-    if options.additive:
-        taken = {column for one in words for column in one.columns}
-        words += [ComponentWords(name, (name,), None) for name in features if name not in taken]
+    words = all_components(options, features)
     names = [one.name for one in words]
     regularizers = by_component("--reg", options.reg, names, short="weight")
     constraints = by_component("--constraint", options.constraint, names)
@@ -83,6 +80,13 @@ def sum_of_components(options: ProblemOptions, features: Sequence[str]) -> SumOf
         tuple(name for _, free, _ in found for name in free),
         frozenset(name for _, _, given in found for name in given),
     )
+
+
+def all_components(options: ProblemOptions, features: Sequence[str]) -> list[ComponentWords]:
+    """Those of --component, and with --additive one of every other feature."""
+    words = [parse_component("--component", text) for text in options.component]
+    taken = {column for one in words for column in one.columns}
+    return words + [ComponentWords(name, (name,), None) for name in features if options.additive and name not in taken]
 
 
 def _component(

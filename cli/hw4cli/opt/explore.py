@@ -11,7 +11,8 @@ from typing import Any
 import click
 import numpy as np
 
-from hw4cli.opt.build_problem import build_problem
+from hw4cli.opt.build_problem import BuiltProblem, build_problem
+from hw4cli.opt.components import all_components
 from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.explorer.catalogue import catalogue
 from hw4cli.opt.explorer.records import Truth, solved, starting_values
@@ -30,14 +31,16 @@ from hw4cli.opt.options import (
     SolverOptions,
 )
 from hw4cli.opt.outputs import check_outputs, draw, provenance, save, write_json
+from hw4cli.opt.repeat import settled_options
 from hw4cli.opt.select_hyperparameters import check_selection_options
 from hw4cli.opt.solve import check_solver
 from hw4cli.options import bytes_of, options, take
 from hw4cli.output_paths import STDOUT
 from hw4cli.pages import page, part
-from hw4opt import InputError
+from hw4opt import RBF, InputError
+from hw4opt.design import Sum
 
-SCRIPTS = ("controls.js", "link.js", "pins.js", "explore.js", "changes.js", "showing.js", "tools.js")
+SCRIPTS = ("form.js", "controls.js", "link.js", "pins.js", "explore.js", "changes.js", "showing.js", "tools.js")
 SWITCH_SECONDS = 1e-3  # after which a thread that searches lets one that fits go on
 TRUTH_POINTS = 2_001  # of the drawn true function, whose steps are steep
 
@@ -61,9 +64,10 @@ SERVE = (
 def command(host: str, port: int, browser: bool, max_upload: int, **given: Any) -> int:
     """Explore a fit on a page: drag its sliders and its points, and curve, held-out error and proof follow.
 
-    DATA is a CSV with a header, or a Parquet file, with one x column. Without it: the step data of the assignment. The
-    options of `hw4opt solve` set the start (--plot and --save write that one). The page is served on this machine
-    alone, to whoever has its address, which is the only line on stdout; Ctrl-C ends it.
+    DATA is a CSV with a header, or a Parquet file, with one x column, or several and a sum of curves (--additive or
+    --component), of which the page shows one at a time. Without it: the step data of the assignment. The options of
+    `hw4opt solve` set the start (--plot and --save write that one). The page is served on this machine alone, to
+    whoever has its address, which is the only line on stdout; Ctrl-C ends it.
     """
     selection, solver, output = take(SelectionOptions, given), take(SolverOptions, given), take(OutputOptions, given)
     problem_options = take(ProblemOptions, given)
@@ -110,12 +114,12 @@ def start_state(
     for role in ("offset", "exposure"):
         if (name := getattr(problem_options, role)) is not None:
             raise InputError(f"--{role} {name}: the page shows y itself; fit counts with an {role} by hw4opt solve")
-    if problem_options.additive or problem_options.component:
-        raise InputError("--additive and --component: the page shows one curve; fit a sum by hw4opt solve")
-    if isinstance(problem_options.gamma, NamedGammas):
-        raise InputError(f"--gamma {problem_options.gamma}: the page shows one x column and one gamma; give a number")
     built = build_problem(problem_options, selection.groups)
     values = starting_values(built.problem, built.free)
+    if isinstance(built.problem.kernel, Sum):
+        return one_x(State(_settled_sum(problem_options, built, values), solver, selection, built.table)), None
+    if isinstance(problem_options.gamma, NamedGammas):
+        raise InputError(f"--gamma {problem_options.gamma}: the page shows one x column and one gamma; give a number")
     gamma = values.pop("gamma", problem_options.gamma)
     named = [text.partition("=")[0].partition(":")[0] for text in problem_options.reg]
     given = [f"{text}{',' if ':' in text else ':'}weight={values[name]}" if name in values else text
@@ -123,6 +127,18 @@ def start_state(
     ridge = [] if "ridge" in named or "ridge" not in values else [f"ridge={values['ridge']}"]
     settled = dataclasses.replace(problem_options, gamma=gamma, reg=(*ridge, *given))
     return one_x(State(settled, solver, selection, built.table)), built.truth
+
+
+def _settled_sum(given: ProblemOptions, built: BuiltProblem, values: Mapping[str, float]) -> ProblemOptions:
+    """The options of a sum with each component and each hyper-parameter of its own spelled out."""
+    settled = settled_options(given, built.problem.with_hyperparameters(values))
+    common = given.kernel or RBF.name
+    words = [
+        dataclasses.replace(one, space=one.space or common)
+        for one in all_components(given, built.columns.features.names)
+    ]
+    spelled = {"additive": False, "component": tuple(map(str, words)), "x": None, "kernel": None, "loss": given.loss}
+    return dataclasses.replace(settled, **spelled)
 
 
 def serve(

@@ -9,21 +9,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hw4cli.opt.build_problem import BuiltProblem
-from hw4cli.opt.explorer.records import band_record
+from hw4cli.opt.explorer.records import as_curve, band_record
 from hw4cli.opt.report import number_text, summary, title
-from hw4cli.pages.markup import code, notes, pairs, paragraph, place, section, table, verdict
+from hw4cli.pages.markup import code, notes, pairs, paragraph, place, section, table, text, verdict
 from hw4cli.pages.report import SHOWN_DIGITS, made_by, report_page, short
 from hw4cli.translate import translate
 from hw4opt import Result, Status
 from hw4opt.crosscheck import Crosscheck
+from hw4opt.design import Sum
 from hw4opt.inference import ERRORS
+from hw4opt.terms.base import Array
 from hw4opt.views import (
     CurveView,
     Truth,
     choice_view,
+    component_views,
     curve_view,
     drawn_rows,
     fitted_values,
+    middle_level,
     names_of,
     observed_targets,
     outliers,
@@ -33,9 +37,11 @@ if TYPE_CHECKING:
     from hw4opt.selection import Selection
 
 REPORT_POINTS = 500  # of the curve, besides the data's own x
+PARTS_SENTENCE = (
+    "Each part is centered; the points are partial residuals, the part plus what the whole fit leaves of a row."
+)
 MAX_REPORT_ROWS = 5_000  # drawn; of more, a seeded part
 MOST_ROWS_LISTED = 10
-SEVERAL_CURVES = "The figure of several levels is drawn by hw4opt solve --plot."
 WAY_NAMES = {"loo": "leave-one-out", "loo:x": "leaving rows of equal x out together"}
 
 
@@ -62,12 +68,12 @@ class Reported:
 def fit_report(about: Reported) -> str:
     """The HTML of the report."""
     result, source = about.result, about.built.table.source
-    drawn = _drawn(about)
+    drawn, parts_drawn = _drawn(about), _components_drawn(result)
     maps = [] if about.selection is None else _maps(about)
     parts = (
         verdict(result.status is Status.CERTIFIED, result.status.word.replace("_", " "), translate(result.message)),
         section("Fit", place("fit", "Figure of the fit")) if drawn else "",
-        section("Fit", paragraph(SEVERAL_CURVES)) if about.result.problem.curves > 1 else "",
+        section("Components", paragraph(PARTS_SENTENCE, "soft"), _places(parts_drawn)) if parts_drawn else "",
         f'<div class="two">{section("Answer", pairs(_rows(about)))}{_residuals(about) if drawn else ""}</div>',
         section("What is proven", *map(paragraph, certificate_sentences(result))),
         _choice(about, maps),
@@ -76,7 +82,8 @@ def fit_report(about: Reported) -> str:
         section("To repeat it", *(code(content, label) for label, content in about.repeats.items())),
         section("Made by", made_by("hw4opt", about.origin)),
     )
-    data = {"fit": drawn, "maps": maps, **({} if about.selection is None else _tried(about.selection))}
+    figures = ([{"place": "fit", **drawn}] if drawn else []) + parts_drawn
+    data = {"figures": figures, "maps": maps, **({} if about.selection is None else _tried(about.selection))}
     return report_page("hw4opt", source, title(result, source), parts, data)
 
 
@@ -89,15 +96,35 @@ def _rows(about: Reported) -> list[tuple[str, str]]:
 
 
 def _drawn(about: Reported) -> dict[str, Any] | None:
-    """Data and curve as the figure takes them; of several x columns, observed against fitted. None without a fit, and
-    of several curves."""
+    """Data and curve as the figure takes them; of several x columns, observed against fitted. None without a fit."""
     result = about.result
-    if result.problem.curves > 1:
-        return None
     one = np.asarray(result.problem.x).shape[1] == 1
     view = curve_view(result, about.truth, REPORT_POINTS) if one else _observed_view(result)
     if not (np.isfinite(view.curve).all() and np.isfinite(view.fitted).all()):
         return None
+    return _figure(view) | {"bands": band_record(result) if one and result.problem.curves == 1 else None}
+
+
+def _components_drawn(result: Result) -> list[dict[str, Any]]:
+    """Every component of a sum, with partial residuals."""
+    if not isinstance(result.problem.kernel, Sum) or not np.isfinite(result.fitted).all():
+        return []
+    found = []
+    for k, component in enumerate(component_views(result, REPORT_POINTS)):
+        figure = _figure(as_curve(component, result))
+        figure["view"] |= {"ticks": component.levels, "names": [figure["data"]["xName"], figure["data"]["yName"]]}
+        asked = f": {', '.join(component.terms)}" if component.terms else ""
+        found.append({"place": f"part-{k}", "title": f"{component.name}{asked}", **figure})
+    return found
+
+
+def _places(figures: Sequence[Mapping[str, Any]]) -> str:
+    inner = "".join(f"<div><h3>{text(one['title'])}</h3>{place(one['place'], one['title'])}</div>" for one in figures)
+    return f'<div class="maps">{inner}</div>'
+
+
+def _figure(view: CurveView) -> dict[str, Any]:
+    """A view as the script draws it."""
     marked = view.outliers
     kept = _kept(len(view.rows), marked)
     data = {"x": short(view.x[kept]), "y": short(view.y[kept]), "xName": view.x_name, "yName": view.y_name}
@@ -110,18 +137,26 @@ def _drawn(about: Reported) -> dict[str, Any] | None:
         "curve": short(view.curve),
         "bound": None if view.bound is None else short(view.bound),
         "outliers": np.searchsorted(kept, marked),
+        "levels": view.levels,
+        "level_curves": None if view.level_curves is None else [short(one) for one in view.level_curves],
     }
     truth = None if view.truth is None else {"x": short(view.truth_x), "y": short(view.truth)}
-    return {"data": data, "view": shown, "truth": truth, "bands": band_record(result) if one else None}
+    return {"data": data, "view": shown, "truth": truth, "bands": None}
 
 
 def _observed_view(result: Result) -> CurveView:
     """Observed targets over fitted ones, and the line where they are equal."""
-    fitted, (_, target) = fitted_values(result), names_of(result)
+    fitted, (_, target) = _middle(result), names_of(result)
     ends = np.array([fitted.min(), fitted.max()])
     names = f"fitted {target}", f"observed {target}"
     rows, observed = drawn_rows(result), observed_targets(result)
     return CurveView(rows, fitted, observed, fitted, ends, ends, None, None, None, None, *names)
+
+
+def _middle(result: Result) -> Array:
+    """The fit at the drawn rows, of several levels the middle one."""
+    fitted, levels = fitted_values(result), result.problem.loss.levels
+    return fitted[:, middle_level(levels)] if levels else fitted
 
 
 def _kept(count: int, marked: np.ndarray) -> np.ndarray:
@@ -135,7 +170,7 @@ def _kept(count: int, marked: np.ndarray) -> np.ndarray:
 def _residuals(about: Reported) -> str:
     """How residuals are spread, and the rows that stand out."""
     result = about.result
-    observed, fitted, rows = observed_targets(result), fitted_values(result), drawn_rows(result)
+    observed, fitted, rows = observed_targets(result), _middle(result), drawn_rows(result)
     sizes = np.abs(observed - fitted)
     if not np.isfinite(sizes).all():
         return ""
@@ -157,8 +192,9 @@ def _residuals(about: Reported) -> str:
     ]
     names, target = names_of(result)
     columns = ("row", *names[:1] * one, target, "fit", "residual")
+    levels = result.problem.loss.levels
     return section(
-        "Residuals",
+        f"Residuals of level {levels[middle_level(levels)]:g}" if levels else "Residuals",
         pairs((f"sizes: {name}", f"{value:.4g}") for name, value in shares),
         paragraph("The largest ones; ← stands out from the others. Rows are counted from 1.", "soft"),
         table(columns, listed),

@@ -35,6 +35,7 @@ from hw4cli.options import options, take
 from hw4cli.progress import Bar
 from hw4opt.crosscheck import Crosscheck, crosscheck
 from hw4opt.running.files import write_text
+from hw4opt.tables.features import Codes, Numbers
 
 REPORT = (
     click.option("--out", default="report.html", show_default=True, metavar="PATH", help="The file to write."),
@@ -84,14 +85,14 @@ def _check(solved: Solved, output_options: OutputOptions) -> Crosscheck:
 def repeating(
     solved: Solved, problem_options: ProblemOptions, solver_options: SolverOptions, selection_options: SelectionOptions
 ) -> Mapping[str, str]:
-    """What repeats the fit: the command with every hyper-parameter given, a script where there is one x column, and the
-    problem file, with what was asked for."""
+    """What repeats the fit: the command with every hyper-parameter given, a script where its columns are read as they
+    stand, and the problem file, with what was asked for."""
     settled = settled_options(problem_options, solved.result.problem)
     words = given_words(solve_command, {**vars(settled), **vars(solver_options), "select": "none"})
     repeats = {"Command line, the same fit": command_text(["solve", *words])}
-    plain = not (problem_options.additive or problem_options.component)
-    plain = plain and not (problem_options.categorical or problem_options.offset or problem_options.exposure)
-    if plain and len(solved.built.columns.features.names) == 1:
+    columns = solved.built.columns.features.columns
+    plain = not (problem_options.offset or problem_options.exposure)
+    if plain and all(isinstance(column, Numbers | Codes) for column in columns):
         fitted = dataclasses.replace(solved.built, problem=solved.result.problem)
         repeats["Python, the same fit"] = python_text(fitted, settled)
     described = problem_text(problem_options, solver_options, selection_options, solved.built.table)

@@ -22,6 +22,7 @@ SHARED_SCRIPTS = (
     "elements.js",
     "figure_layers.js",
     "figure_paths.js",
+    "figure_reading.js",
     "figure_editing.js",
     "figure.js",
     "map.js",

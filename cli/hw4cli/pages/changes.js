@@ -14,6 +14,7 @@ function go(from, to) {
   to.push(snapshot());
   app.committed = structuredClone(from.at(-1));
   Object.assign(app, from.pop(), { dataDirty: true });
+  showPart(app.form.shown);
   controls.show(app.form);
   showTools();
   draw(false);
@@ -23,6 +24,7 @@ const undo = () => go(app.past, app.future),
   redo = () => go(app.future, app.past);
 
 function changed(form, done) {
+  showBands();
   if (done) commit();
   ask(true);
 }
@@ -33,18 +35,19 @@ function goTo(hyperparameters) {
   changed(app.form, true);
 }
 
-/** The columns as they are edited; done: the change is one step of undoing. */
-function edit(act, done) {
-  act(app.data.columns);
-  Object.assign(app, { edited: true, dataDirty: true });
-  if (done) {
-    commit();
-    app.view = null;
-  }
+/** Rows are added or removed: act is called with every array that has a value a row, and its column's name. */
+function editRows(act) {
+  for (const [name, column] of Object.entries(app.data.columns)) act(column, name);
+  if (app.shift) act(app.shift, null);
+  Object.assign(app, { edited: true, dataDirty: true, view: null });
+  commit();
   ask(true);
 }
 
 const labels = () => (app.form.loss.name === "logistic" ? d3.extent(app.original.columns[app.original.y]) : null);
+
+/** Whether points cannot be moved: partial residuals of labels and counts are not their targets but for a shift. */
+const isFixed = () => app.form.shown && PAGE.catalogue.loss.find(({ name }) => name === app.form.loss.name).likelihood;
 
 /** A target as the loss takes it: a whole count, one of two labels, or any number. */
 function target(value) {
@@ -61,9 +64,10 @@ const editing = {
       draw(false);
       return;
     }
+    if (isFixed()) return;
     const { columns, x: across, y: up } = app.data;
-    columns[across][row] = rounded(x);
-    columns[up][row] = target(y);
+    if (across !== null) columns[across][row] = rounded(x);
+    columns[up][row] = target(y - (app.shift ? app.shift[row] : 0));
     app.edited = true;
     if (app.shared) app.moved.add(row);
     else app.dataDirty = true;
@@ -75,24 +79,23 @@ const editing = {
     ask(true);
   },
   add(x, y) {
-    edit((columns) => {
-      const near = columns[app.data.x].reduce(
-        (best, value, row, all) => (Math.abs(value - x) < Math.abs(all[best] - x) ? row : best),
-        0,
-      );
-      for (const name of Object.keys(columns)) columns[name].push(name === app.data.weights ? 1 : columns[name][near]);
-      const last = columns[app.data.x].length - 1;
-      columns[app.data.x][last] = rounded(x);
-      columns[app.data.y][last] = target(y);
-    }, true);
+    if (isFixed() || app.data.x === null) return;
+    const { data } = app,
+      xs = data.columns[data.x];
+    const near = xs.reduce((best, value, row) => (Math.abs(value - x) < Math.abs(xs[best] - x) ? row : best), 0);
+    const own = { [data.x]: rounded(x), [data.y]: target(y - (app.shift ? app.shift[near] : 0)) };
+    if (data.weights) own[data.weights] = 1;
+    editRows((column, name) => column.push(own[name] ?? column[near]));
     draw(false);
-    figure.focusPoint(app.data.columns[app.data.x].length - 1);
+    figure.focusPoint(xs.length - 1);
   },
   remove(row) {
-    if (app.data.columns[app.data.x].length < 3) return;
-    edit((columns) => Object.values(columns).forEach((column) => column.splice(row, 1)), true);
+    const rows = app.data.columns[app.data.y].length;
+    if (rows < 3) return;
+    if (app.across) app.across.splice(row, 1);
+    editRows((column) => column.splice(row, 1));
     draw(false);
-    figure.focusPoint(Math.min(row, app.data.columns[app.data.x].length - 1));
+    figure.focusPoint(Math.min(row, rows - 2));
   },
 };
 let keepFocus = null;

@@ -1,74 +1,7 @@
-// The problem's controls. Their values are the words of the command line: huber:delta=1, tv=0.3, increasing.
+// The problem's controls: loss, and kernel, penalties and shapes of the part that is shown.
 
-const LINEAR = "(straight line)"; // in place of a kernel
 const SLIDER_STEPS = 400;
 const SHARE_RANGES = { tau: [0.01, 0.99] }; // parameters that are shares; delta and epsilon are in units of y
-
-/** "huber:delta=1" as {name, parameters}; "tv=0.3" has the parameter weight, and "convex:everywhere" a true one. */
-function parseWord(word) {
-  const [head, ...rest] = word.split(":"),
-    [name, weight] = head.split("=");
-  const pairs = rest
-    .join(":")
-    .split(",")
-    .filter(Boolean)
-    .map((pair) => pair.split("="))
-    .map(([key, value]) => [key, value ?? true]);
-  return { name, parameters: Object.fromEntries([...(weight === undefined ? [] : [["weight", weight]]), ...pairs]) };
-}
-
-function wordOf({ name, parameters }) {
-  const given = Object.entries(parameters).filter(([, value]) => value !== "" && value !== null);
-  return given.length
-    ? `${name}:${given.map(([key, value]) => (value === true ? key : `${key}=${value}`)).join(",")}`
-    : name;
-}
-
-/** What the controls hold, from settings: the options of a command. */
-function formOf(settings) {
-  const terms = (words) => Object.fromEntries(words.map(parseWord).map((one) => [one.name, one.parameters]));
-  const { name, parameters } = parseWord(settings.kernel || "rbf");
-  return {
-    kernel: settings.design === "linear" ? LINEAR : name,
-    kernelParameters: parameters,
-    gamma: settings.gamma,
-    loss: parseWord(settings.loss),
-    penalties: terms(settings.reg),
-    shapes: terms(settings.constraint),
-    intercept: settings.intercept,
-    scale: settings.scale,
-  };
-}
-
-function settingsOf(form) {
-  const linear = form.kernel === LINEAR;
-  const kernel = wordOf({ name: form.kernel, parameters: form.kernelParameters });
-  return {
-    design: linear ? "linear" : "kernel",
-    kernel: linear || kernel === "rbf" ? null : kernel,
-    gamma: linear ? null : form.gamma,
-    loss: wordOf(form.loss),
-    reg: Object.entries(form.penalties).map(([name, { weight, ...parameters }]) =>
-      Object.keys(parameters).length ? wordOf({ name, parameters: { ...parameters, weight } }) : `${name}=${weight}`,
-    ),
-    constraint: Object.entries(form.shapes).map(([name, parameters]) => wordOf({ name, parameters })),
-    intercept: form.intercept,
-    scale: form.scale,
-  };
-}
-
-/** The form with these hyper-parameters, as a search names them: gamma, ridge, tv, huber.delta. */
-function withHyperparameters(form, values) {
-  const next = structuredClone(form);
-  for (const [name, value] of Object.entries(values)) {
-    const [owner, parameter] = name.split(".");
-    if (name === "gamma") next.gamma = value;
-    else if (parameter && owner === next.loss.name) next.loss.parameters[parameter] = String(value);
-    else if (parameter && owner === next.kernel) next.kernelParameters[parameter] = String(value);
-    else if (next.penalties[owner]) next.penalties[owner][parameter || "weight"] = value;
-  }
-  return next;
-}
 
 const shortNumber = (value) => (typeof value === "number" ? String(Number(value.toPrecision(4))) : String(value));
 
@@ -76,9 +9,13 @@ const shortNumber = (value) => (typeof value === "number" ? String(Number(value.
 function makeControls(place, changed) {
   let form = null,
     ranges = {},
-    spread = 1;
+    spread = 1,
+    fitSliders = []; // functions that fit the drawn sliders to new ranges
   const catalogue = PAGE.catalogue;
   const entry = (kind, name) => catalogue[kind].find((one) => one.name === name) || { parameters: [], about: "" };
+  const own = () => ownPart(form),
+    named = (name) => ownName(form, name),
+    rangeOf = (name) => ranges[named(name)];
   const change = (done, again = false) => {
     changed(form, done);
     if (again) draw();
@@ -118,21 +55,27 @@ function makeControls(place, changed) {
     return element("label", { class: "check" }, box, name);
   }
 
-  /** A number with a slider over `range` (logarithmic where `log`), or without one. */
-  function knob(name, value, set, range = null, log = true) {
+  /** A number with a slider over `range()` (logarithmic where `log`), or without one; several: or more, as 0.1; 0.9. */
+  function knob(name, value, set, range = null, log = true, several = false) {
     const field = element("input", { type: "text", inputmode: "decimal", "aria-label": name, name });
     field.value = value === undefined ? "" : shortNumber(value);
     const made = element("div", { class: "knob" }, element("span", { class: "name" }, name), field);
     let slider = null;
-    const scale =
-      range && (log ? d3.scaleLog(range, [0, SLIDER_STEPS]) : d3.scaleLinear(range, [0, SLIDER_STEPS])).clamp(true);
+    const scale = (log ? d3.scaleLog() : d3.scaleLinear()).range([0, SLIDER_STEPS]).clamp(true);
     const place = () => {
+      if (slider) slider.hidden = field.value.includes(";");
       if (slider && Number(field.value) > 0) {
         slider.value = scale(Number(field.value));
         slider.setAttribute("aria-valuetext", field.value);
       }
     };
+    const fitSlider = () => {
+      if (slider?.matches(":active")) return; // one that is held stays as it is
+      scale.domain(range());
+      place();
+    };
     if (range) {
+      fitSliders.push(fitSlider);
       slider = element("input", {
         type: "range",
         min: 0,
@@ -153,19 +96,22 @@ function makeControls(place, changed) {
       made.append(slider);
     }
     field.addEventListener("change", () => {
-      const wrong = field.value.trim() !== "" && field.value !== "auto" && !Number.isFinite(Number(field.value));
+      const parts = field.value.split(several ? /[;,\s]+/ : ";").filter(Boolean),
+        isWord = field.value === "auto" || field.value === "";
+      const wrong = !isWord && !(parts.every((one) => Number.isFinite(Number(one))) && (several || parts.length === 1));
       field.setAttribute("aria-invalid", wrong);
       if (wrong) return;
+      if (parts.length > 1) field.value = parts.map(Number).join(";");
       place();
-      set(field.value === "auto" || field.value === "" ? field.value : Number(field.value));
+      set(isWord || parts.length > 1 ? field.value : Number(field.value));
       change(true);
     });
-    place();
+    if (range) fitSlider();
     return made;
   }
 
   const knobs = (kind, name, parameters) =>
-    entry(kind, name).parameters.map(({ name: key, default: fallback }) => {
+    entry(kind, name).parameters.map(({ name: key, default: fallback, several }) => {
       const share = SHARE_RANGES[key],
         inUnits = key === "delta" || key === "epsilon";
       return knob(
@@ -174,20 +120,22 @@ function makeControls(place, changed) {
         (value) => {
           parameters[key] = String(value);
         },
-        share || (inUnits ? [spread / 1000, spread] : null),
+        share ? () => share : inUnits ? () => [spread / 1000, spread] : null,
         !share,
+        several,
       );
     });
 
   function drawPenalty({ name }) {
-    const given = form.penalties[name],
+    const { penalties, kernel } = own(),
+      given = penalties[name],
       ridge = name === "ridge";
     const set = (on) => {
       if (on)
-        form.penalties[name] = {
-          weight: Number(Math.sqrt((ranges[name] || [0.03, 3]).reduce((a, b) => a * b)).toPrecision(2)),
+        penalties[name] = {
+          weight: Number(Math.sqrt((rangeOf(name) || [0.03, 3]).reduce((a, b) => a * b)).toPrecision(2)),
         };
-      else delete form.penalties[name];
+      else delete penalties[name];
     };
     const parts = given
       ? [
@@ -197,23 +145,25 @@ function makeControls(place, changed) {
             (value) => {
               given.weight = value;
             },
-            ranges[name] || [0.001, 1000],
+            () => rangeOf(name) || [0.001, 1000],
           ),
           ...knobs("regularizer", name, given),
         ]
       : [];
-    if (ridge && form.kernel !== LINEAR) return parts;
+    if (ridge && kernel !== LINEAR) return parts;
     return [check(name, Boolean(given), set), ...(given ? [element("div", { class: "inner" }, ...parts)] : [])];
   }
 
   function drawShape({ name }) {
-    const given = form.shapes[name],
-      empty = entry("constraint", name).parameters.length > 0,
-      everywhere = entry("constraint", name).everywhere && form.kernel !== LINEAR;
+    const about = entry("constraint", name),
+      shapes = form.shown && about.of_sum ? form.shapesOfSum : own().shapes,
+      given = shapes[name],
+      empty = about.parameters.length > 0,
+      everywhere = about.everywhere && !form.shown && own().kernel !== LINEAR;
     const parts = [
       check(name.replaceAll("_", " "), Boolean(given), (on) => {
-        if (on) form.shapes[name] = empty ? { lower: "0" } : {};
-        else delete form.shapes[name];
+        if (on) shapes[name] = empty ? { lower: "0" } : {};
+        else delete shapes[name];
       }),
     ];
     if (!given || !(empty || everywhere)) return parts;
@@ -228,10 +178,18 @@ function makeControls(place, changed) {
   }
 
   function draw() {
-    const focused = document.activeElement?.name;
-    const linear = form.kernel === LINEAR;
-    if (!linear && !form.penalties.ridge) form.penalties.ridge = { weight: 0.1 };
-    const kernels = [...catalogue.kernel.map(({ name }) => name), LINEAR];
+    const focused = document.activeElement?.name,
+      part = own(),
+      of = form.shown ? ` of ${form.shown}` : "";
+    const levels = part.kernel === LEVELS,
+      ordered = part.columns.length === 1 && !levels; // then differences along x have a meaning
+    if (part.kernel !== LINEAR && !part.penalties.ridge) part.penalties.ridge = { weight: 0.1 };
+    const kernels = levels ? [LEVELS] : [...catalogue.kernel.map(({ name }) => name), LINEAR];
+    const penalties = [...catalogue.regularizer].filter(({ name }) => name === "ridge" || ordered),
+      shapes = (ofSum) => catalogue.constraint.filter((one) => Boolean(form.shown && one.of_sum) === ofSum);
+    const shapeGroup = (title, ofSum) =>
+      group(title, element("div", { class: "shapes" }, ...shapes(ofSum).flatMap(drawShape)));
+    fitSliders = [];
     place.replaceChildren(
       group(
         "Loss",
@@ -247,34 +205,37 @@ function makeControls(place, changed) {
         ...knobs("loss", form.loss.name, form.loss.parameters),
       ),
       group(
-        "Kernel",
-        select("Kernel", kernels, form.kernel, (name) => {
-          form.kernel = name;
-          form.kernelParameters = {};
-          form.gamma ??= 10;
+        `Kernel${of}`,
+        select("Kernel", kernels, part.kernel, (name) => {
+          part.kernel = name;
+          part.kernelParameters = {};
+          part.gamma ??= 10;
         }),
-        ...(linear
-          ? []
-          : [
+        ...(hasGamma(part)
+          ? [
               knob(
                 "gamma",
-                form.gamma,
+                part.gamma,
                 (value) => {
-                  form.gamma = value;
+                  part.gamma = value;
                 },
-                ranges.gamma || [1, 2500],
+                () => rangeOf("gamma") || [1, 2500],
               ),
-              ...knobs("kernel", form.kernel, form.kernelParameters),
-            ]),
-        check("intercept", form.intercept, (on) => {
-          form.intercept = on;
-        }),
+              ...knobs("kernel", part.kernel, part.kernelParameters),
+            ]
+          : []),
+        form.shown
+          ? null
+          : check("intercept", form.intercept, (on) => {
+              form.intercept = on;
+            }),
       ),
       group(
-        "Penalties",
-        ...[...catalogue.regularizer].sort((a, b) => (b.name === "ridge") - (a.name === "ridge")).flatMap(drawPenalty),
+        `Penalties${of}`,
+        ...penalties.sort((a, b) => (b.name === "ridge") - (a.name === "ridge")).flatMap(drawPenalty),
       ),
-      group("Shape", element("div", { class: "shapes" }, ...catalogue.constraint.flatMap(drawShape))),
+      ...(ordered ? [shapeGroup(`Shape${of}`, false)] : []),
+      ...(form.shown ? [shapeGroup("Shape of the sum", true)] : []),
     );
     if (focused) place.querySelector(`[name="${CSS.escape(focused)}"]`)?.focus();
   }
@@ -286,12 +247,10 @@ function makeControls(place, changed) {
       form = next;
       draw();
     },
-    /** New ranges of sliders, and the spread of y; a slider that is held stays as it is. */
+    /** New ranges of sliders, and the spread of y. */
     setRanges(next, nextSpread) {
-      const same = JSON.stringify([next, nextSpread]) === JSON.stringify([ranges, spread]);
-      if (same || (document.activeElement?.type === "range" && document.activeElement.matches(":active"))) return;
       [ranges, spread] = [next, nextSpread];
-      if (form) draw();
+      for (const fit of fitSliders) fit();
     },
   };
 }

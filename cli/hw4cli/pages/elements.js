@@ -33,11 +33,29 @@ const methodText = (method) =>
     ? `${method.slice(6)}-fold`
     : { loo: "leave-one-out", "loo:x": "leave-x-out" }[method] || method;
 
-/** Rows of a table of two columns; a value may be an element. */
+/** Set a text where it differs: what is set again is laid out again. */
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** Texts as the lines of a list. */
+function fillList(list, texts) {
+  if (list.children.length !== texts.length) list.replaceChildren(...texts.map(() => element("li")));
+  texts.forEach((text, k) => setText(list.children[k], text));
+}
+
+/** Rows [name, text, class of the text] of a table of two columns. */
 function fillRows(table, rows) {
-  table.replaceChildren(
-    ...rows.map(([name, value]) => element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, value))),
-  );
+  if (table.rows.length !== rows.length)
+    table.replaceChildren(
+      ...rows.map(() => element("tr", {}, element("th", { scope: "row" }), element("td", {}, element("span")))),
+    );
+  rows.forEach(([name, text, kind = ""], k) => {
+    const [head, cell] = table.rows[k].cells;
+    setText(head, name);
+    setText(cell.firstChild, text);
+    if (cell.firstChild.className !== kind) cell.firstChild.className = kind;
+  });
 }
 
 function download(name, content, type) {

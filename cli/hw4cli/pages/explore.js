@@ -19,6 +19,8 @@ const app = {
   dataDirty: false, // the server has other data than these
   moved: new Set(), // or it has these, but for rows that were moved
   askedOf: null, // x and y of the fit that was last asked for
+  shift: null, // of a component of a sum: from y to the partial residuals that are drawn, a row each
+  across: null, // where rows are drawn that are at no column's values: those of levels, and of several columns
   shared: false, // the server has data of the page's, of which moves can be told
   waiting: null,
   asked: 0,
@@ -62,32 +64,64 @@ function pump() {
   app.waiting = app.asked += 1;
   app.dirty = false;
   app.sent = app.events.splice(0);
-  app.askedOf = { x: app.data.columns[app.data.x].slice(), y: app.data.columns[app.data.y].slice() };
-  link.send({ kind: "fit", id: app.waiting, bands: byId("bands").checked, ...spoken() });
+  const { columns, x, y } = app.data;
+  app.askedOf = { x: x && columns[x].slice(), y: columns[y].slice(), part: app.form.shown };
+  link.send({ kind: "fit", id: app.waiting, bands: byId("bands").checked && !byId("bands").disabled, ...spoken() });
 }
 
 /** Settings and, where the server has others, data: all of them, or the points that were moved. */
 function spoken() {
-  const { columns, x, y, weights, groups } = app.data;
-  const data = app.dataDirty ? { columns, x, y, weights, groups } : null;
-  const moves = data ? null : [...app.moved].map((row) => [row, columns[x][row], columns[y][row]]);
+  const { columns, x, y, weights, groups } = app.data,
+    shown = app.form.shown || null;
+  const data = app.dataDirty ? { columns, x: shown ? null : x, y, weights, groups } : null;
+  const moves = data ? null : [...app.moved].map((row) => [row, x && columns[x][row], columns[y][row]]);
   if (data) app.shared = app.edited;
   app.dataDirty = false;
   app.moved.clear();
-  return { settings: settingsOf(app.form), data, moves: moves?.length ? moves : null };
+  return { settings: settingsOf(app.form), shown, data, moves: moves?.length ? moves : null };
 }
 
 /** What the server said of a fit, with what the page knows of its data. */
-function viewOf({ rows, y, ...view }) {
+function viewOf({ rows, x, y, ...view }) {
   const { askedOf } = app,
-    all = rows ?? [...askedOf.x.keys()];
+    all = rows ?? [...askedOf.y.keys()];
   const of = (column) => (rows ? rows.map((row) => column[row]) : column);
-  return { ...view, rows: all, x: of(askedOf.x), y: y ?? of(askedOf.y) };
+  return { ...view, rows: all, x: x ?? of(askedOf.x), y: y ?? of(askedOf.y) };
+}
+
+/** Values of the drawn rows as values of all rows, `other` where there are none. */
+function byRow(rows, values, other) {
+  const found = app.askedOf.y.map(() => other);
+  rows.forEach((row, k) => {
+    found[row] = values[k];
+  });
+  return found;
+}
+
+/** Take the view of an answer, and where it draws the rows. */
+function takeView({ view }) {
+  app.view = viewOf(view);
+  const { rows, x, y } = app.view;
+  const left = () => y.map((value, k) => value - app.askedOf.y[rows[k]]);
+  app.shift = app.form.shown ? byRow(rows, left(), 0) : null;
+  app.across = app.data.x === null ? byRow(rows, x, x[0]) : null;
+}
+
+/** Show a component of a sum; of other problems there is the one of the name "". */
+function showPart(name) {
+  const part = app.data.components[name];
+  app.form.shown = name;
+  showParts();
+  if (!part) return;
+  app.data.x = part.fixed ? null : part.columns[0];
+  if (app.moved.size) app.dataDirty = true; // moves are told of the component that is shown
+  Object.assign(app, { view: null, shift: null, across: null });
 }
 
 const answers = {
-  data({ data, truth }) {
+  data({ data, settings, truth }) {
     if (!app.data) app.form = formOf(PAGE.settings);
+    else if (settings && app.form.shown) app.form = formOf(settings);
     if (!app.data || data.source !== app.data.source || !truth) Object.assign(app, { pins: [], chosen: null });
     else if (app.dataDirty) return; // a new connection's greeting: the page has data of its own
     Object.assign(app, {
@@ -97,11 +131,11 @@ const answers = {
       shared: false,
       past: [],
       future: [],
-      view: null,
       fit: null,
     });
+    showPart(app.form.shown);
     app.truth = truth ? PAGE.truth : null;
-    byId("source").textContent = `${data.source}, ${data.columns[data.x].length} rows`;
+    byId("source").textContent = `${data.source}, ${data.columns[data.y].length} rows`;
     showColumns();
     controls.show(app.form);
     map.show([], []);
@@ -113,8 +147,8 @@ const answers = {
   },
   fit(message) {
     if (message.id !== app.waiting) return;
-    message.view = viewOf(message.view);
-    Object.assign(app, { waiting: null, fit: message, view: message.view });
+    Object.assign(app, { waiting: null, fit: message });
+    if (app.askedOf.part === app.form.shown) takeView(message);
     draw(true);
     showFit();
     const drawn = app.sent.splice(0);
@@ -141,11 +175,12 @@ const answers = {
     if (message.id !== app.search) return;
     app.chosen = message;
     endSearch(
-      `${methodText(message.method)}: ${numberText(message.score)} ± ${numberText(message.standard_error, 2)}, ${message.fits.toLocaleString("en")} fits in ${numberText(message.seconds, 2)} s. ${message.notes.join(" ")}`,
+      `${methodText(message.method)}: ${numberText(message.score)} ± ${numberText(message.standard_error, 2)}, ${message.fits.toLocaleString("en")} fits in ${numberText(message.seconds, 2)} s.`,
     );
     const named = Object.keys(message.table[0] || {}).filter(
       (name) => !["score", "standard_error", "unproven", "dropped"].includes(name),
     );
+    fillList(byId("choice-notes"), message.notes);
     byId("map-box").hidden = false;
     map.show(
       message.table,

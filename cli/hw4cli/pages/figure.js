@@ -6,8 +6,8 @@ const KEY_STEP = 0.01; // of the range, for an arrow key; ten times that with Sh
 /** on: {move(row, x, y, done), add(x, y), remove(row)}. */
 function makeFigure(container, on = null) {
   const parts = makeLayers(container, on !== null);
-  const { svg, axes, band, bound, cloud, truth, pins, curve, stems, farStems, points } = parts;
-  const { hover, hoverLine, hoverDot, legend, readout, names } = parts;
+  const { svg, axes, band, bound, cloud, truth, pins, levels, curve, stems, farStems, points } = parts;
+  const { legend, names } = parts;
 
   const x = d3.scaleLinear(),
     y = d3.scaleLinear(),
@@ -18,22 +18,29 @@ function makeFigure(container, on = null) {
     dragged = null,
     chosen = null,
     order = [],
-    rank = [];
+    rank = [],
+    marked = new Set(); // rows that were last drawn in another way than the rest
 
   // ---- scales ----------------------------------------------------------------------------------------------------
 
   function setDomains() {
-    const { data, view, truth: known } = shown;
-    const values = [...d3.extent(data.y), ...(view ? d3.extent(view.curve) : []), ...(known ? d3.extent(known.y) : [])];
-    x.domain(padded(d3.extent(data.x), 0.025));
+    const { data, view, truth: known, bands } = shown;
+    const curves = [...(view ? (view.level_curves ?? [view.curve]) : []), ...(known ? [known.y] : [])];
+    const ends = bands ? [bands.lower, bands.upper] : [];
+    const values = [data.y, ...curves, ...ends].flatMap((one) => d3.extent(one));
+    const across = [data.x, ...(view ? [view.curve_x] : [])].flatMap((one) => d3.extent(one));
+    x.domain(padded(d3.extent(across), 0.025));
     y.domain(padded(d3.extent(values), 0.06));
     setResidualDomain();
   }
 
+  /** While a point is dragged the domain only grows; whether it did. */
   function setResidualDomain() {
-    const residuals = shown.view ? shown.view.y.map((value, k) => value - shown.view.fitted[k]) : [0];
-    const most = Math.max(...d3.extent(residuals).map(Math.abs)) || 1;
-    if (dragged === null || most > r.domain()[1]) r.domain([-1.12 * most, 1.12 * most]);
+    const { view } = shown,
+      most = (view && d3.extent(view.y, (value, k) => Math.abs(value - view.fitted[k]))[1]) || 1;
+    if (dragged !== null && most <= r.domain()[1]) return false;
+    r.domain([-1.12 * most, 1.12 * most]);
+    return true;
   }
 
   const zoomedX = () => transform.rescaleX(x),
@@ -41,10 +48,11 @@ function makeFigure(container, on = null) {
 
   // ---- drawing ---------------------------------------------------------------------------------------------------
 
-  function drawCurves() {
+  /** What a fit changes. */
+  function drawFit() {
     const sx = zoomedX(),
       sy = zoomedY(),
-      { view, truth: known, pinned, bands } = shown;
+      { view, bands } = shown;
     curve.attr("d", view && linePath(view.curve_x, view.curve, sx, sy));
     bound.attr(
       "d",
@@ -58,7 +66,21 @@ function makeFigure(container, on = null) {
           sy,
         ),
     );
-    band.attr("d", bands && betweenPath(bands.x, bands.lower, bands.upper, sx, sy));
+    const between = bands ?? levelBand(view);
+    band.attr("d", between && betweenPath(between.x, between.lower, between.upper, sx, sy));
+    levels
+      .selectAll("path")
+      .data(view?.level_curves ?? [])
+      .join("path")
+      .attr("class", "level")
+      .attr("d", (values) => linePath(view.curve_x, values, sx, sy));
+    drawResiduals(sx);
+  }
+
+  function drawKnown() {
+    const sx = zoomedX(),
+      sy = zoomedY(),
+      { truth: known, pinned } = shown;
     truth.attr("d", known && linePath(known.x, known.y, sx, sy));
     pins
       .selectAll("path")
@@ -68,7 +90,7 @@ function makeFigure(container, on = null) {
       .attr("d", (pin) => linePath(pin.x, pin.y, sx, sy));
   }
 
-  /** steady: nothing but the dragged point has moved. */
+  /** steady: nothing but the dragged point has moved (of a component all partial residuals do). */
   function drawPoints(steady = false) {
     const sx = zoomedX(),
       sy = zoomedY(),
@@ -77,7 +99,10 @@ function makeFigure(container, on = null) {
       outliers = new Set(shown.view ? shown.view.outliers.map((k) => shown.view.rows[k]) : []);
     if (chosen >= xs.length) chosen = null;
     const first = chosen ?? outliers.values().next().value ?? order[0]; // what Tab goes to
-    if (!steady) cloud.attr("d", few ? null : cloudPath(xs, ys, sx, sy, dragged));
+    const all = !steady || Boolean(shown.view?.names),
+      before = marked;
+    marked = new Set([...outliers, first, dragged]);
+    if (all) cloud.attr("d", few ? null : cloudPath(xs, ys, sx, sy, dragged));
     const rows = few ? order : [first];
     points
       .selectAll("circle")
@@ -89,10 +114,11 @@ function makeFigure(container, on = null) {
           .on("keydown", pressed)
           .on("focus", (event, row) => {
             chosen = row;
-            focusOn(row);
+            readRow(row);
           })
-          .on("blur", () => focusOn(null)),
+          .on("blur", () => readRow(null)),
       )
+      .filter((row) => all || marked.has(row) || before.has(row))
       .attr(
         "class",
         (row) =>
@@ -106,25 +132,25 @@ function makeFigure(container, on = null) {
       .attr("aria-label", labelOf);
   }
 
-  function drawResiduals() {
+  function drawResiduals(sx) {
     if (!shown.view) return;
-    const sx = zoomedX(),
-      { rows, outliers } = shown.view,
+    const { rows, outliers } = shown.view,
       far = new Set(outliers);
-    const others = [...rows.keys()].filter((k) => !far.has(k));
-    stems.attr("d", stemPath(shown.view, others, sx, r));
-    farStems.attr("d", stemPath(shown.view, outliers, sx, r));
+    stems.attr("d", stemPath(shown.view, rows.keys(), far, sx, r));
+    farStems.attr("d", stemPath(shown.view, outliers, new Set(), sx, r));
   }
 
   function showLegend() {
+    const { view } = shown,
+      band = shown.bands ?? levelBand(view);
     const entries = [
-      ["data", "dot"],
-      ["fit", "curve"],
+      [view?.names ? "partial residuals" : "data", "dot"],
+      [view?.levels?.length ? `level ${middleOf(view.levels)}` : "fit", "curve"],
     ];
     if (shown.truth) entries.push(["truth", "truth"]);
-    if (shown.bands) entries.push([shown.bands.name, "band"]);
+    if (band) entries.push([band.name, "band"]);
     for (const pin of shown.pinned || []) entries.push([pin.name, `pin pin-${pin.color}`]);
-    drawLegend(legend, entries);
+    drawLegend(legend, entries, size.width);
   }
 
   const labelOf = (row) => pointLabel(shown, row);
@@ -134,61 +160,19 @@ function makeFigure(container, on = null) {
     setRanges(parts, { x, y, r }, size);
     names.x.text(shown.data.xName);
     names.y.text(shown.data.yName);
-    drawAxes(parts, { x: zoomedX(), y: zoomedY(), r }, size);
-    drawCurves();
+    drawAxes(parts, { x: zoomedX(), y: zoomedY(), r }, size, shown.view?.ticks);
+    drawKnown();
+    drawFit();
     drawPoints();
-    drawResiduals();
     showLegend();
   }
 
-  // ---- reading values off ------------------------------------------------------------------------------------------
-
-  const bisect = d3.bisector((value) => value).center;
-
-  function focusOn(row) {
-    const { data } = shown;
-    hover.style("display", row === null ? "none" : null);
-    readout.text(row === null ? "" : labelOf(row));
-    if (row !== null) showHover(data.x[row]);
-  }
-
-  function showHover(value) {
-    const { view } = shown;
-    if (!view || !view.curve_x.length) return;
-    const k = bisect(view.curve_x, value),
-      at = zoomedX()(view.curve_x[k]);
-    hoverLine
-      .attr("x1", at)
-      .attr("x2", at)
-      .attr("y1", MARGIN.top)
-      .attr("y2", size.height - MARGIN.bottom);
-    hoverDot.attr("cx", at).attr("cy", zoomedY()(view.curve[k]));
-    hover.style("display", null);
-    return k;
-  }
-
-  svg
-    .on("pointermove", (event) => {
-      if (!shown || dragged !== null || event.pointerType === "touch") return;
-      const [px, py] = d3.pointer(event),
-        row = nearest(px, py);
-      if (py < MARGIN.top - 6 || px < MARGIN.left || px > size.width - MARGIN.right) {
-        focusOn(null);
-        return;
-      }
-      const value = zoomedX().invert(px),
-        k = showHover(value),
-        { view, data } = shown;
-      svg.style("cursor", on && row !== null ? "grab" : null);
-      if (row !== null) readout.text(labelOf(row));
-      else if (k !== undefined)
-        readout.text(`${data.xName} ${numberText(view.curve_x[k])}: fit ${numberText(view.curve[k])}`);
-    })
-    .on("pointerleave", () => {
-      if (shown && dragged === null) focusOn(null);
-    });
-
   const nearest = (px, py) => nearestRow(shown.data, order, zoomedX(), zoomedY(), px, py);
+  const { readRow, read } = startReading(parts, {
+    editable: on !== null,
+    state: () => (shown && dragged === null ? { shown, size, sx: zoomedX(), sy: zoomedY() } : null),
+    nearest,
+  });
 
   // ---- editing ---------------------------------------------------------------------------------------------------
 
@@ -273,12 +257,10 @@ function makeFigure(container, on = null) {
     draw(next, steady = false) {
       shown = next;
       if (steady && dragged !== null) {
-        setResidualDomain();
-        drawCurves();
+        if (setResidualDomain()) axes.r.call(d3.axisLeft(r).ticks(3).tickSizeOuter(0));
+        drawFit();
         drawPoints(true);
-        drawResiduals();
-        axes.r.call(d3.axisLeft(r).ticks(3).tickSizeOuter(0));
-        readout.text(labelOf(dragged));
+        read(labelOf(dragged));
         return;
       }
       order = next.data.x.map((_, row) => row).sort((a, b) => next.data.x[a] - next.data.x[b]);

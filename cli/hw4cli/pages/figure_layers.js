@@ -30,7 +30,8 @@ function makeLayers(container, editable) {
     bound = top.append("path").attr("class", "bound");
   const cloud = top.append("path").attr("class", "cloud");
   const truth = top.append("path").attr("class", "truth"),
-    pins = layer("pins", top);
+    pins = layer("pins", top),
+    levels = layer("levels", top);
   const curve = top.append("path").attr("class", "curve").attr("data-name", "fit");
   const zero = low.append("line").attr("class", "zero");
   const stems = low.append("path").attr("class", "stem"),
@@ -47,7 +48,7 @@ function makeLayers(container, editable) {
     r: svg.append("text").attr("text-anchor", "middle").text("residual"),
   };
   return {
-    ...{ svg, clip, clipLow, grids, axes, hit, band, bound, cloud, truth, pins, curve, zero, stems, farStems, points },
+    ...{ svg, clip, clipLow, grids, axes, hit, band, bound, cloud, truth, pins, levels, curve, zero, stems, farStems, points },
     ...{ hover, hoverLine, hoverDot, legend, readout, names },
   };
 }
@@ -80,26 +81,29 @@ function setRanges({ svg, clip, clipLow, hit, names, readout }, { x, y, r }, { w
   readout.attr("x", MARGIN.left);
 }
 
-/** Axes and grid of the zoomed scales x and y, and of residuals r. */
-function drawAxes({ svg, axes, grids, zero }, { x, y, r }, { width, height }) {
+/** Axes and grid of the zoomed scales x and y, and of residuals r; `names` are those of places 0, 1, … along x. */
+function drawAxes({ svg, axes, grids, zero }, { x, y, r }, { width, height }, names) {
   const few = width < 520 ? 5 : 9,
     across = x.range(),
     bottom = height - MARGIN.bottom;
-  axes.x.attr("transform", `translate(0, ${bottom})`).call(d3.axisBottom(x).ticks(few).tickSizeOuter(0));
+  const places = names && [...names.keys()].filter((at) => x(at) >= across[0] && x(at) <= across[1]);
+  const below = d3.axisBottom(x).ticks(few).tickSizeOuter(0);
+  if (names) below.tickValues(places).tickFormat((at) => names[at]);
+  axes.x.attr("transform", `translate(0, ${bottom})`).call(below);
   axes.y.attr("transform", `translate(${MARGIN.left}, 0)`).call(d3.axisLeft(y).ticks(6).tickSizeOuter(0));
   axes.r.attr("transform", `translate(${MARGIN.left}, 0)`).call(d3.axisLeft(r).ticks(3).tickSizeOuter(0));
-  const lines = (group, scale, count, range, vertical) =>
+  const lines = (group, scale, ticks, range, vertical) =>
     group
       .selectAll("line")
-      .data(scale.ticks(count))
+      .data(ticks)
       .join("line")
       .attr(vertical ? "x1" : "y1", scale)
       .attr(vertical ? "x2" : "y2", scale)
       .attr(vertical ? "y1" : "x1", range[0])
       .attr(vertical ? "y2" : "x2", range[1]);
-  lines(grids.x, x, few, [MARGIN.top, bottom], true);
-  lines(grids.y, y, 6, across, false);
-  lines(grids.r, r, 3, across, false);
+  lines(grids.x, x, places ?? x.ticks(few), [MARGIN.top, bottom], true);
+  lines(grids.y, y, y.ticks(6), across, false);
+  lines(grids.r, r, r.ticks(3), across, false);
   zero.attr("x1", across[0]).attr("x2", across[1]).attr("y1", r(0)).attr("y2", r(0));
   svg.selectAll(".axis").attr("font-family", null).attr("font-size", null).attr("aria-hidden", true);
 }

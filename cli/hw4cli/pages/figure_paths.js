@@ -1,6 +1,7 @@
 // What a figure draws and says of points: paths, legend, the nearest point.
 
 const REACH = 16; // pixels from a point at which it is taken
+const LETTER = 6.4; // pixels of a letter of the legend
 const CLOUD_CELL = 3; // pixels: points of the same cell are one dot, where they are many
 
 const padded = ([low, high], share) => {
@@ -16,6 +17,19 @@ const linePath = (xs, ys, sx, sy) =>
       (_, k) => sy(ys[k]),
     )
     .defined((_, k) => ys[k] !== null)(xs);
+
+const middleOf = (levels) => levels[Math.floor(levels.length / 2)];
+
+/** The range between the lowest and the highest of several curves, null of one. */
+const levelBand = (view) =>
+  view?.level_curves
+    ? {
+        x: view.curve_x,
+        lower: view.level_curves[0],
+        upper: view.level_curves.at(-1),
+        name: `levels ${view.levels[0]} to ${view.levels.at(-1)}`,
+      }
+    : null;
 
 const betweenPath = (xs, lows, highs, sx, sy) =>
   d3
@@ -39,10 +53,11 @@ function cloudPath(xs, ys, sx, sy, left) {
   return dots.join("");
 }
 
-/** Stems from zero: of those in the same pixel one line, from the lowest to the highest. */
-function stemPath({ x: xs, y: ys, fitted }, places, sx, r) {
+/** Stems from zero of places that are not left out: of those in the same pixel one line, from the lowest to the highest. */
+function stemPath({ x: xs, y: ys, fitted }, places, left, sx, r) {
   const spans = new Map();
   for (const k of places) {
+    if (left.has(k)) continue;
     const px = sx(xs[k]),
       residual = ys[k] - fitted[k],
       span = spans.get(Math.round(px));
@@ -53,8 +68,13 @@ function stemPath({ x: xs, y: ys, fitted }, places, sx, r) {
   return Array.from(spans.values(), ([px, low, high]) => `M${px},${r(low).toFixed(1)}V${r(high).toFixed(1)}`).join("");
 }
 
-/** Entries [name, kind] from left to right. */
-function drawLegend(legend, entries) {
+/** Entries [name, kind] from left to right; names that do not fit into the width are shortened. */
+function drawLegend(legend, entries, width) {
+  const swatches = entries.reduce((sum, [, kind]) => sum + (kind === "dot" ? 34 : 41), MARGIN.left);
+  const letters = entries.reduce((sum, [name]) => sum + name.length, 0),
+    room = Math.max(0, width - swatches) / LETTER;
+  const most = letters <= room ? Infinity : Math.max(3, Math.floor(room / entries.length));
+  const shorten = (name) => (name.length > most ? `${name.slice(0, most - 1)}…` : name);
   let at = MARGIN.left;
   legend
     .selectAll("g")
@@ -74,8 +94,7 @@ function drawLegend(legend, entries) {
         .attr("y1", 0)
         .attr("y2", 0)
         .style("display", kind === "dot" ? "none" : null);
-      if (kind === "band")
-        g.select("line").style("stroke", "var(--bound)").style("stroke-width", 10).style("stroke-opacity", 0.3);
+      g.select("line").classed("swatch-band", kind === "band");
       g.select("circle")
         .attr("class", "point")
         .attr("r", 4.5)
@@ -84,8 +103,8 @@ function drawLegend(legend, entries) {
       g.select("text")
         .attr("x", kind === "dot" ? 20 : 27)
         .attr("dy", "0.35em")
-        .text(name);
-      at += (kind === "dot" ? 34 : 41) + 6.4 * name.length;
+        .text(shorten(name));
+      at += (kind === "dot" ? 34 : 41) + LETTER * shorten(name).length;
     });
 }
 
@@ -107,5 +126,6 @@ function nearestRow({ x: xs, y: ys }, order, sx, sy, px, py) {
 function pointLabel({ data, view }, row) {
   const place = view ? view.rows.indexOf(row) : -1;
   const fit = place < 0 ? "" : `, residual ${numberText(view.y[place] - view.fitted[place], 3)}`;
-  return `row ${row + 1}: ${data.xName} ${numberText(data.x[row])}, ${data.yName} ${numberText(data.y[row])}${fit}`;
+  const at = view?.ticks ? view.ticks[data.x[row]] : numberText(data.x[row]);
+  return `row ${row + 1}: ${data.xName} ${at}, ${data.yName} ${numberText(data.y[row])}${fit}`;
 }

@@ -1,20 +1,21 @@
 // Pinned fits: drawn beside the fit, compared in a table, and gone back to.
 
 function pin() {
-  if (!app.fit) return;
-  const { fit, beside, form } = app,
+  if (!app.fit || !app.view) return;
+  const { fit, view, beside, form } = app,
     free = [0, 1, 2, 3].filter((color) => !app.pins.some((one) => one.color === color));
   if (!free.length) app.pins.shift();
   const color = free[0] ?? [0, 1, 2, 3].find((one) => !app.pins.some((other) => other.color === one));
-  const extra = Object.keys(form.penalties)
+  const { penalties, shapes } = ownPart(form);
+  const extra = Object.keys(penalties)
     .filter((name) => name !== "ridge")
-    .concat(Object.keys(form.shapes));
+    .concat(Object.keys(shapes));
   const name = [settingsOf(form).loss, ...extra].join(" + ").replaceAll("_", " ");
   app.pins.push({
     name,
     color,
-    x: fit.view.curve_x,
-    y: fit.view.curve,
+    x: view.curve_x,
+    y: view.curve,
     fit,
     heldOut: beside && beside.id === fit.id ? beside.held_out : null,
     form: structuredClone(form),
@@ -65,6 +66,7 @@ function showPins() {
                 app.form = structuredClone(one.form);
                 Object.assign(app.data.columns, structuredClone(one.columns));
                 app.dataDirty = true;
+                showPart(app.form.shown);
                 controls.show(app.form);
                 changed(app.form, true);
                 draw(false);

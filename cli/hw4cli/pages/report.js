@@ -23,7 +23,7 @@ function showFit(place, { data, view, truth, bands }) {
   figure.draw({ data, view, truth, pinned: [], bands });
 }
 
-if (PAGE.fit) showFit(byId("fit"), PAGE.fit);
+for (const one of PAGE.figures || []) showFit(byId(one.place), one);
 for (const { place, names } of PAGE.maps || []) {
   const map = makeMap(byId(place));
   map.show(PAGE.rows, names);

@@ -7,19 +7,26 @@ const controls = makeControls(byId("form"), changed);
 /** What the figure draws. */
 function shown() {
   const { columns, x, y, weights } = app.data,
-    two = labels();
-  const drawn = two ? columns[y].map((value) => (value === two[1] ? 1 : 0)) : columns[y];
-  const view = app.view && app.view.rows.length <= columns[x].length ? app.view : null;
+    { shift, across } = app,
+    two = shift ? null : labels();
+  const scaled = shift
+    ? columns[y].map((value, row) => value + shift[row])
+    : two
+      ? columns[y].map((value) => (value === two[1] ? 1 : 0))
+      : columns[y];
+  const view = app.view && app.view.rows.length <= columns[y].length ? app.view : null;
+  const [xName, yName] = app.view?.names ?? [x, y];
   return {
-    data: { x: columns[x], y: drawn, weights: weights && columns[weights], xName: x, yName: y },
+    data: { x: across ?? columns[x], y: scaled, weights: weights && columns[weights], xName, yName },
     view,
     truth: two ? null : app.truth,
-    pinned: app.pins,
-    bands: byId("bands").checked && app.beside ? app.beside.band : null,
+    pinned: app.pins.filter(({ form }) => form.shown === app.form.shown),
+    bands: byId("bands").checked && !byId("bands").disabled && app.beside ? app.beside.band : null,
   };
 }
 
 function draw(steady) {
+  if (app.form.shown && !app.shift) return; // where a component's points are is not known yet
   figure.draw(shown(), steady);
   if (keepFocus !== null) {
     figure.focusPoint(keepFocus);
@@ -34,7 +41,9 @@ const spreadOf = (values) => {
 
 function showVerdict(good, word, sentence) {
   byId("verdict").className = `verdict ${good ? "good" : "bad"}`;
-  byId("verdict").replaceChildren(element("strong", {}, `${good ? "✓" : "✗"} ${word}`), element("span", {}, sentence));
+  const [head, rest] = byId("verdict").children;
+  setText(head, `${good ? "✓" : "✗"} ${word}`);
+  setText(rest, sentence);
 }
 
 function showFit() {
@@ -43,8 +52,8 @@ function showFit() {
   showVerdict(fit.certified, fit.status.replaceAll("_", " "), fit.message);
   showNumbers();
   showWarnings();
-  byId("command").textContent = fit.command;
-  byId("python").textContent = fit.python;
+  setText(byId("command"), fit.command);
+  setText(byId("python"), fit.python);
   byId("edited").hidden = !app.edited;
   map.mark(fit.hyperparameters);
 }
@@ -64,7 +73,8 @@ function showNumbers() {
     ["fit is exact to", numberText(fit.exact_to, 2)],
     [
       beside?.method ? `held-out ${beside.metric}, ${methodText(beside.method)}` : "held-out error",
-      element("span", { id: "held-out", class: current ? "" : "soft" }, heldOut),
+      heldOut,
+      current ? "" : "soft",
     ],
     ...fit.shapes.map((sentence) => ["shape", sentence]),
     ["rank", String(fit.rank)],
@@ -76,18 +86,35 @@ function showNumbers() {
 
 function showWarnings() {
   const sentences = [...app.fit.warnings, ...(app.beside && app.beside.id === app.fit.id ? app.beside.warnings : [])];
-  byId("warnings").replaceChildren(...sentences.map((sentence) => element("li", {}, sentence)));
+  fillList(byId("warnings"), sentences);
 }
 
 function showTools() {
   byId("undo").disabled = !app.past.length;
   byId("redo").disabled = !app.future.length;
   byId("reset").disabled = !app.edited;
+  byId("add").disabled = app.data.x === null || isFixed();
+}
+
+/** Intervals are around one curve of numbers. */
+function showBands() {
+  const { parameters, name } = app.form.loss;
+  byId("bands").disabled = Boolean(app.form.shown || String(parameters.tau).includes(";") || name === "logistic");
+}
+
+/** The components of a sum, and what is not for them. */
+function showParts() {
+  const names = Object.keys(app.data.components),
+    select = byId("part");
+  byId("part-picker").hidden = !names.length;
+  select.replaceChildren(...names.map((name) => element("option", { value: name }, name)));
+  select.value = app.form.shown;
+    showBands();
 }
 
 function showColumns() {
   const { choices, x, y } = app.data;
-  byId("column-pickers").hidden = choices.length < 3;
+  byId("column-pickers").hidden = choices.length < 3 || Boolean(app.form.shown);
   for (const [id, value] of [
     ["column-x", x],
     ["column-y", y],

@@ -37,6 +37,7 @@ click("redo", redo);
 click("reset", () => {
   app.data = structuredClone(app.original);
   Object.assign(app, { edited: false, dataDirty: true });
+  showPart(app.form.shown);
   commit();
   draw(false);
   ask();
@@ -51,7 +52,7 @@ byId("figure").addEventListener("focusin", (event) => {
   if (event.target.dataset.row !== undefined) lastRow = Number(event.target.dataset.row);
 });
 click("remove", () => {
-  if (lastRow !== null && lastRow < app.data.columns[app.data.x].length) editing.remove(lastRow);
+  if (lastRow !== null && lastRow < app.data.columns[app.data.y].length) editing.remove(lastRow);
 });
 click("zoom-in", () => figure.zoomBy(1.6));
 click("zoom-out", () => figure.zoomBy(1 / 1.6));
@@ -91,6 +92,12 @@ for (const id of ["column-x", "column-y"])
   byId(id).addEventListener("change", () =>
     link.send({ kind: "columns", id: null, x: byId("column-x").value, y: byId("column-y").value }),
   );
+byId("part").addEventListener("change", () => {
+  showPart(byId("part").value);
+  controls.show(app.form);
+  commit();
+  ask();
+});
 document.addEventListener("keydown", (event) => {
   if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || event.target.matches("input[type=text]"))
     return;

@@ -116,6 +116,14 @@ def test_a_style_of_the_user_is_drawn(hw4opt, tmp_path):
     assert "#fdf6e3" in (tmp_path / "m.svg").read_text()
 
 
+def test_what_is_no_data_has_the_color_of_a_dark_style(hw4opt, tmp_path):
+    """The truth and the notes, which are dark on a light ground."""
+    (tmp_path / "dark.mplstyle").write_text("figure.facecolor: black\naxes.facecolor: black\ntext.color: fafafa\n")
+    for words, name in ((FIT, "f.svg"), (("em", "--k", 1, "--quiet"), "m.svg")):
+        assert hw4opt(*words, "--plot", name, "--style", "dark.mplstyle").status == 0
+        assert "stroke: #fafafa" in (tmp_path / name).read_text(), name
+
+
 @pytest.mark.parametrize(
     ("content", "words", "said"),
     [

@@ -33,7 +33,7 @@ def test_a_report_holds_what_was_asked_chosen_and_proven(report, hw4opt):
     for part in (f"{solved['objective']:.10g}", "certified", solved["data_sha256"], "25 ←", "leave-one-out"):
         assert part in parts.text, part
     drawn = data_of(text)
-    np.testing.assert_allclose(drawn["fit"]["view"]["fitted"], solved["fitted"], rtol=1e-6)
+    np.testing.assert_allclose(drawn["figures"][0]["view"]["fitted"], solved["fitted"], rtol=1e-6)
     assert len(drawn["rows"]) == len(solved["selection"]["table"])
 
 
@@ -75,13 +75,56 @@ def test_texts_of_the_user_are_shown_and_not_run(report, tmp_path):
     (tmp_path / "odd.csv").write_text(f'"{quoted}",y\n{rows}\n')
     parts, done, text = report("odd.csv", *GIVEN, "--select", "none")
     assert done.status == 0 and name in parts.text
-    assert "<script>alert" not in text and data_of(text)["fit"]["data"]["xName"] == name
+    assert "<script>alert" not in text and data_of(text)["figures"][0]["data"]["xName"] == name
 
 
 def test_several_x_are_shown_by_observed_over_fitted(report, dose):
     parts, done, text = report("dose.csv", "--x", "dose,age", "--y", "response", *GIVEN, "--select", "none")
-    assert done.status == 0 and data_of(text)["fit"]["data"]["xName"] == "fitted response"
-    assert "Python, the same fit" not in parts.text
+    assert done.status == 0 and data_of(text)["figures"][0]["data"]["xName"] == "fitted response"
+    assert "np.column_stack" in parts.text
+
+
+@pytest.fixture
+def sites(tmp_path):
+    """Depth, age and site in a file of the folder where commands run."""
+    rng = np.random.default_rng(0)
+    depth, age, site = rng.uniform(0, 10, 60), rng.uniform(20, 60, 60), rng.choice(["north", "south", "west"], 60)
+    y = 5 * np.log1p(depth) - ((age - 40) / 20) ** 2 + 2 * (site == "south") + rng.normal(0, 0.3, 60)
+    rows = "\n".join(",".join(map(str, row)) for row in zip(depth, age, site, y, strict=True))
+    (tmp_path / "sites.csv").write_text(f"depth,age,site,y\n{rows}\n")
+    return "sites.csv"
+
+
+SUM = ["--additive", "--component", "site=site:categorical", "--gamma", "depth=0.3,age=0.01", "--reg", "ridge=0.1"]
+SUM += ["--reg", "depth.tv=0.3", "--reg", "site.ridge=0.2", "--constraint", "depth.increasing", "--select", "none"]
+
+
+def test_every_component_of_a_sum_is_shown_and_what_repeats_it_does(report, hw4opt, sites):
+    parts, done, text = report(sites, *SUM, "--json", "r.json")
+    assert done.status == 0, done.err
+    figures = {one["place"]: one for one in data_of(text)["figures"]}
+    solved = hw4opt("solve", sites, *SUM, "--json", "-", "--quiet").json
+    for k, one in enumerate(solved["components"]):
+        drawn = figures[f"part-{k}"]
+        np.testing.assert_allclose(drawn["view"]["fitted"], one["fitted"], rtol=1e-5, atol=1e-6)
+        assert drawn["title"].startswith(one["name"])
+    assert figures["part-0"]["view"]["ticks"] == ["north", "south", "west"]
+    line = next(line for line in parts.text.splitlines() if line.startswith("hw4opt solve "))
+    again = hw4opt(*shlex.split(line)[1:], "--json", "-", "--quiet")
+    assert again.json["objective"] == pytest.approx(solved["objective"], rel=1e-9)
+    found = {}
+    exec(parts.text[parts.text.index("import numpy as np") : parts.text.index("print(result.objective)")], found)
+    assert found["result"].objective == pytest.approx(solved["objective"], rel=1e-9)
+
+
+def test_every_level_is_shown(report, hw4opt):
+    words = ["--loss", "quantile:tau=0.1;0.5;0.9", *GIVEN, "--select", "none"]
+    parts, done, text = report(*words)
+    view = data_of(text)["figures"][0]["view"]
+    assert done.status == 0 and view["levels"] == [0.1, 0.5, 0.9] and "Residuals of level 0.5" in parts.titles
+    fitted = np.array(hw4opt("solve", *words, "--json", "-", "--quiet").json["fitted"])
+    np.testing.assert_allclose(view["fitted"], fitted[:, 1], rtol=1e-5, atol=1e-5)
+    assert np.all(np.diff(np.array(view["level_curves"]), axis=0)[:, ::50] > -0.5) and len(view["level_curves"]) == 3
 
 
 def test_solvers_are_compared_where_that_is_asked(report):

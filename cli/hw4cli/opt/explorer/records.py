@@ -22,7 +22,17 @@ from hw4cli.translate import translate
 from hw4opt import InputError, Problem, Result, Status, fit
 from hw4opt.design import Design
 from hw4opt.terms.base import Array
-from hw4opt.views import BAND_LABEL, CurveView, curve_view
+from hw4opt.views import (
+    BAND_LABEL,
+    ComponentView,
+    CurveView,
+    component_view,
+    curve_view,
+    drawn_rows,
+    fitted_values,
+    names_of,
+    observed_targets,
+)
 
 if TYPE_CHECKING:
     from hw4opt.selection import Selection
@@ -31,6 +41,7 @@ EXPLORED_POINTS = 400  # of the curve, besides the data's own x
 MAX_LEFT_OUT = 1_000  # rows up to which the held-out error of a fit is that of leave-one-out, else of 10 folds
 DRAWN_DIGITS = 7  # of the range that is drawn: zoomed in, a pixel is a forty-thousandth of it, and values are read off
 MOST_DIGITS = 300
+HALF_BAR = 0.3  # of the piece that is drawn of a level
 SLIDER_REACH = 30.0  # times: how far a slider goes on beyond the range that a search starts with
 
 Truth = Callable[[Array], Array]
@@ -46,7 +57,8 @@ def solved(state: State, built: BuiltProblem, before: Problem | None = None) -> 
 
 def _same_basis(one: Design, other: Design) -> bool:
     """Whether two designs are of the same rows, kernel and functionals; none has some at points beside the data."""
-    alike = (one.kernel, one.intercept, one.slopes) == (other.kernel, other.intercept, other.slopes)
+    names = ("kernel", "intercept", "slopes", "curves", "acting")  # the last of sums alone
+    alike = all(getattr(one, name, None) == getattr(other, name, None) for name in names)
     if not alike or one.appended or other.appended or (one.spread is None) != (other.spread is None):
         return False
     same_spread = one.spread is None or other.spread is None or np.array_equal(one.spread, other.spread)
@@ -60,7 +72,8 @@ def fit_record(state: State, before: Problem | None = None) -> tuple[dict[str, A
     result = solved(state, built, before)
     certificate = result.certificate
     targets = built.columns.without_dropped(built.columns.y)
-    record = {"view": view_record(curve_view(result, points=EXPLORED_POINTS), targets)} | {
+    record = {
+        "view": drawn(state, result, targets),
         "status": result.status.word,
         "certified": result.status is Status.CERTIFIED,
         "message": translate(result.message),
@@ -78,6 +91,41 @@ def fit_record(state: State, before: Problem | None = None) -> tuple[dict[str, A
         "python": python_text(built, state.options),
     }
     return record | {"seconds": result.seconds, "all_seconds": time.perf_counter() - began}, built, result
+
+
+def drawn(state: State, result: Result, targets: Array) -> dict[str, Any]:
+    """What the page draws: the curve, or the shown component of a sum over its column, with partial residuals."""
+    if not state.components:
+        return view_record(curve_view(result, points=EXPLORED_POINTS), targets)
+    component = component_view(result, state.shown, EXPLORED_POINTS)
+    view = as_curve(component, result)
+    fixed = state.x_name is None  # then the page does not know where its points are
+    record = {"x": view.x if fixed else None, "ticks": component.levels, "names": [view.x_name, view.y_name]}
+    return view_record(view, targets) | record
+
+
+def as_curve(component: ComponentView, result: Result) -> CurveView:
+    """A component as a curve; of several columns over its own values, and of levels a flat piece each."""
+    at, f, x_name = component.curve_x, component.curve, component.columns[0]
+    if at is None or f is None:
+        at = f = np.array([component.fitted.min(), component.fitted.max()])
+        x_name = f"component of {', '.join(component.columns)}"
+    elif component.levels is not None:
+        at, f = (at[:, None] + [-HALF_BAR, HALF_BAR, HALF_BAR]).ravel(), (f[:, None] + [0, 0, np.nan]).ravel()
+    return CurveView(
+        rows=drawn_rows(result),
+        x=component.x,
+        y=component.partial,
+        fitted=component.fitted,
+        curve_x=at,
+        curve=f,
+        bound=None,
+        truth_x=None,
+        truth=None,
+        band=None,
+        x_name=x_name,
+        y_name=f"part of {names_of(result)[1]}",
+    )
 
 
 def solve_words(state: State) -> list[str]:
@@ -102,6 +150,8 @@ def view_record(view: CurveView, targets: Array) -> dict[str, Any]:
         "curve_x": view.curve_x,
         "bound": None if view.bound is None else np.round(view.bound, digits),
         "outliers": view.outliers,
+        "levels": view.levels,
+        "level_curves": None if view.level_curves is None else np.round(view.level_curves, digits),
     }
 
 
@@ -115,9 +165,12 @@ def _digits(values: Array) -> int:
 def fitted_record(state: State) -> dict[str, Any]:
     """The columns of the data, the fit and its residuals, with every digit."""
     built = state.built()
-    view = curve_view(solved(state, built), points=EXPLORED_POINTS)
-    columns = {name: np.asarray(column)[view.rows] for name, column in state.data(built)["columns"].items()}
-    return {"columns": columns | {"fitted": view.fitted, "residual": view.y - view.fitted}}
+    result = solved(state, built)
+    rows, fitted, observed = drawn_rows(result), fitted_values(result), observed_targets(result)
+    columns = {name: np.asarray(column)[rows] for name, column in state.data(built)["columns"].items()}
+    if levels := result.problem.loss.levels:
+        return {"columns": columns | {f"fitted {level:g}": f for level, f in zip(levels, fitted.T, strict=True)}}
+    return {"columns": columns | {"fitted": fitted, "residual": observed - fitted}}
 
 
 def beside_record(state: State, built: BuiltProblem, result: Result, bands: bool = False) -> dict[str, Any]:
@@ -126,14 +179,15 @@ def beside_record(state: State, built: BuiltProblem, result: Result, bands: bool
     bands    whether intervals are asked for, too
     """
     record: dict[str, Any] = {"warnings": [translate(one) for one in fit_warnings(result, built.automatic)]}
+    with_band = bands and not state.components and result.problem.curves == 1  # intervals are around one curve
     try:
         folds = "loo" if len(built.problem.active_x) <= MAX_LEFT_OUT else "kfold:10"
         method = folds if state.selection.select in ("auto", "none") else state.selection.select
-        options = dataclasses.replace(state.selection, select=method, search="zoom", one_se=False, keep_folds=bands)
+        options = dataclasses.replace(state.selection, select=method, search="zoom", one_se=False, keep_folds=with_band)
         selection = select_with_options(built, built.problem, (), {}, options, state.options.seed)
     except InputError as error:
         return record | {"held_out": None, "reason": translate(str(error))}
-    if bands:
+    if with_band:
         record["band"] = band_record(solved(state, dataclasses.replace(built, problem=selection.problem)))
     return record | {"held_out": selection.score, "standard_error": selection.standard_error, **_way(selection)}
 
@@ -151,7 +205,7 @@ def choice_record(state: State, progress: Callable[[int, int, float], None]) -> 
     """The hyper-parameters of the lowest held-out error, and everything that was tried."""
     built = state.built()
     ranges = _ranges(state, built)
-    names = list(built.problem.hyperparameters)
+    names = [name for name in built.problem.hyperparameters if not state.components or name in built.given]
     options = state.selection
     if options.select == "none":
         options = dataclasses.replace(options, select="auto")
@@ -179,7 +233,7 @@ def slider_ranges(problem: Problem) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for name in problem.hyperparameters:
         low, high = default_range(problem, name)
-        reach = 1.0 if name == "gamma" else SLIDER_REACH
+        reach = 1.0 if name.endswith("gamma") else SLIDER_REACH
         found[name] = [low / reach, high * reach]
     return found
 

@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 
 from hw4cli.opt.build_problem import BuiltProblem, build_problem
+from hw4cli.opt.components import ComponentWords, parse_component
+from hw4cli.opt.gamma_option import NamedGammas
 from hw4cli.opt.options import ProblemOptions, SelectionOptions, SolverOptions
-from hw4opt import InputError
+from hw4opt import InputError, UnknownNameError
+from hw4opt.design import Categorical
 from hw4opt.tables import Table
+from hw4opt.tables.features import Codes
 from hw4opt.terms.base import Array
 
 EDITED = "edited.csv"  # what commands call data that were changed on the page
@@ -27,6 +31,7 @@ SETTING_TYPES = {
     "loss": str,
     "reg": tuple,
     "constraint": tuple,
+    "component": tuple,
     "intercept": bool,
     "scale": str,
 }
@@ -37,6 +42,7 @@ class State:
     """Options, and the table that they are about.
 
     edited    whether the data differ from the file that `options.data` names
+    shown     the component of a sum that the page shows
     """
 
     options: ProblemOptions
@@ -44,6 +50,13 @@ class State:
     selection: SelectionOptions
     table: Table
     edited: bool = False
+    shown: str = ""
+
+    @property
+    def components(self) -> dict[str, ComponentWords]:
+        """The components of a sum by their names."""
+        words = (parse_component("--component", text) for text in self.options.component)
+        return {one.name: one for one in words}
 
     def built(self) -> BuiltProblem:
         """The problem; raises `InputError`."""
@@ -58,16 +71,41 @@ class State:
         taken = {name: _taken(name, value) for name, value in given.items()}
         return dataclasses.replace(self, options=dataclasses.replace(self.options, **taken))
 
+    def with_shown(self, name: str | None = None) -> State:
+        """That component is shown, or one that there is; raises `InputError` where there is none of that name."""
+        components = self.components
+        if components and name is None:
+            name = self.shown if self.shown in components else next(iter(components))
+        if components and name not in components:
+            raise UnknownNameError("component", str(name)[:MAX_WORD_CHARACTERS], components)
+        return dataclasses.replace(self, shown=name if components else "")
+
+    def of_one_curve(self) -> State:
+        """With the options of the shown component alone, where there are some."""
+        if not self.components:
+            return self
+        one, gamma, dot = self.components[self.shown], self.options.gamma, f"{self.shown}."
+        own = {
+            role: tuple(word.removeprefix(dot) for word in getattr(self.options, role) if word.startswith(dot))
+            for role in ("reg", "constraint")
+        }
+        kernel = one.space if one.has_kernel else None
+        gammas = dict(gamma.given) if isinstance(gamma, NamedGammas) else {}
+        number = gammas.get(self.shown, next(iter(gammas.values()), 1.0)) if gammas else gamma
+        options = dataclasses.replace(self.options, component=(), kernel=kernel, gamma=number, **own)
+        return dataclasses.replace(self, options=options, shown="")
+
     def with_data(self, given: Mapping[str, Any]) -> State:
         """Data of the page in place of the table: `columns` by name, and the names in their roles."""
         columns, roles = given.get("columns"), {role: given.get(role) for role in DATA_ROLES}
         named = [name for name in roles.values() if name is not None]
-        if not isinstance(columns, dict) or not all(map(_is_word, named)) or {*named} != {*columns}:
+        if not isinstance(columns, dict) or not all(map(_is_word, [*named, *columns])) or not {*named} <= {*columns}:
             raise InputError("the page sent data without proper columns")
-        arrays = {name: _numbers(name, columns[name]) for name in columns}
-        if roles["x"] is None or roles["y"] is None or len({len(array) for array in arrays.values()}) > 1:
+        arrays = {name: _cells(name, columns[name]) for name in columns}
+        nameless = roles["y"] is None or (roles["x"] is None and not self.components)
+        if nameless or len({len(array) for array in arrays.values()}) > 1:
             raise InputError("the page sent columns of different lengths, or neither x nor y")
-        if not len(arrays[roles["x"]]):
+        if not len(arrays[roles["y"]]):
             raise InputError("the page sent no rows")
         selection = dataclasses.replace(self.selection, groups=roles.pop("groups"))
         fresh = {"data": EDITED, "n": None, "categorical": (), "missing": "refuse", **roles}
@@ -80,21 +118,39 @@ class State:
         """Points of the page's data moved: `moves` are [row, x, y]."""
         if not self.edited:
             raise InputError("the page moved points of data that it has not sent")
-        roles = str(self.options.x), self.options.y
-        columns = {name: self.table.floats(name).copy() for name in self.table.names}
+        names = self.x_name, self.options.y
+        moved = {name: self.table.floats(name).copy() for name in names if name is not None}
         if not isinstance(moves, list) or not all(isinstance(move, list) and len(move) == 3 for move in moves):
             raise InputError("the page sent moves that are none: give lists of row, x and y")
         for row, *place in moves:
             if type(row) is not int or not 0 <= row < len(self.table):
                 raise InputError(f"the page moved a row {str(row)[:MAX_WORD_CHARACTERS]} that there is not")
-            for name, value in zip(roles, _numbers("moves", place), strict=True):
-                columns[name][row] = value
-        return dataclasses.replace(self, table=Table.of(columns, EDITED))
+            for name, value in zip(names, place, strict=True):
+                if name is not None:
+                    moved[name][row] = _numbers("moves", [value])[0]
+        return dataclasses.replace(self, table=Table.of({**self.table.columns, **moved}, EDITED))
+
+    @property
+    def x_name(self) -> str | None:
+        """The column that is drawn across, whose points may be moved; None for levels, and of several columns."""
+        if not self.components:
+            return str(self.options.x)
+        one = self.components[self.shown]
+        return None if self._is_fixed(one) else one.columns[0]
+
+    @staticmethod
+    def _is_fixed(one: ComponentWords) -> bool:
+        return len(one.columns) > 1 or one.space == Categorical.name
 
     def data(self, built: BuiltProblem) -> dict[str, Any]:
         """The columns that the page may change, as numbers, and their roles; what else could be x or y."""
         columns = built.columns
-        arrays = {str(self.options.x): columns.x[:, 0], self.options.y: columns.y}
+        features = zip(columns.features.columns, columns.x.T, strict=True)
+        arrays = {
+            one.name: np.array(columns.table.text(one.name)) if isinstance(one, Codes) else array
+            for one, array in features
+        }
+        arrays[self.options.y] = columns.y
         if columns.weights is not None:
             arrays[str(self.options.weights)] = columns.weights
         if built.groups is not None:
@@ -106,23 +162,29 @@ class State:
             "weights": self.options.weights,
             "groups": self.selection.groups,
             "source": columns.table.source,
+            "components": {
+                name: {"columns": one.columns, "fixed": self._is_fixed(one)} for name, one in self.components.items()
+            },
             "choices": [name for name in columns.table.names if columns.table.is_numeric(name)],
         }
 
 
 def settings_of(options: ProblemOptions) -> dict[str, Any]:
     """The options that the page may change."""
-    return {name: getattr(options, name) for name in SETTING_TYPES}
+    found = {name: getattr(options, name) for name in SETTING_TYPES}
+    gamma = options.gamma
+    return found | {"gamma": dict(gamma.given) if isinstance(gamma, NamedGammas) else gamma}
 
 
 def one_x(state: State) -> State:
-    """The state with its x column named; raises `InputError` where there are several."""
-    built = state.built()
-    names, curves = built.columns.features.names, built.problem.curves
-    if curves > 1:
-        raise InputError(f"the page shows one curve and --loss {state.options.loss} has {curves} levels; give one")
+    """The state with its x column named, of a sum with its first component shown; raises `InputError` where there are
+    several columns, and no components."""
+    names = state.built().columns.features.names
+    if state.components:
+        return state.with_shown()
     if len(names) != 1:
-        raise InputError(f"the page shows one x column and there are {len(names)}: {', '.join(names)}; name one by --x")
+        advice = "name one by --x, or give --additive for a curve of each"
+        raise InputError(f"the page shows one x column and there are {len(names)}: {', '.join(names)}; {advice}")
     return dataclasses.replace(state, options=dataclasses.replace(state.options, x=names[0]))
 
 
@@ -153,6 +215,9 @@ def _taken(name: str, value: Any) -> Any:
     kind = SETTING_TYPES[name]
     if name in ("gamma", "kernel") and value is None:
         return None
+    if name == "gamma" and isinstance(value, dict) and value and all(map(_is_word, value)):
+        gammas = _numbers("gamma", [*value.values()]).tolist()
+        return NamedGammas(tuple(zip(value, gammas, strict=True)))
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if kind is tuple and isinstance(value, list) and len(value) <= MAX_WORDS and all(map(_is_word, value)):
@@ -164,6 +229,12 @@ def _taken(name: str, value: Any) -> Any:
 
 def _is_word(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= MAX_WORD_CHARACTERS
+
+
+def _cells(name: str, values: Any) -> Any:
+    """A column of numbers, or of text."""
+    is_text = isinstance(values, list) and bool(values) and all(isinstance(value, str) for value in values)
+    return values if is_text else _numbers(name, values)
 
 
 def _numbers(name: str, values: Any) -> Array:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hw4cli.opt.build_problem import BuiltProblem
 from hw4cli.opt.explorer import records
 from hw4cli.opt.explorer.newest import Newest
-from hw4cli.opt.explorer.state import State, field, one_x, parse
+from hw4cli.opt.explorer.state import State, field, one_x, parse, settings_of
 from hw4cli.opt.fit_report import Reported, fit_report
 from hw4cli.opt.fit_warnings import fit_warnings
 from hw4cli.opt.problem_file import PROBLEM_FILE, problem_text
@@ -125,12 +125,12 @@ class Window:
 
     def _asked(self, message: Mapping[str, Any]) -> Asked:
         """The state that the message speaks of, which is the window's from now on."""
-        state = self._state
+        state = self._state.with_settings(field(message, "settings", dict))
+        state = state.with_shown(None if message.get("shown") is None else field(message, "shown", str))
         if message.get("data") is not None:
             state = state.with_data(field(message, "data", dict))
         if message.get("moves") is not None:
             state = state.with_moves(message["moves"])
-        state = state.with_settings(field(message, "settings", dict))
         self._state = state
         return Asked(field(message, "id", int), state, message.get("bands") is True)
 
@@ -184,17 +184,18 @@ class Window:
         """Take a table: the columns that the message names, else y and the first other one of numbers."""
         numbers = [name for name in table.names if table.is_numeric(name)]
         x, y = (None if message.get(role) is None else field(message, role, str) for role in ("x", "y"))
-        y = y or (self._state.options.y if self._state.options.y in table.names else None)
+        before = self._state.of_one_curve()
+        y = y or (before.options.y if before.options.y in table.names else None)
         y = y or (numbers[1:] or numbers or table.names)[0]
         x = x or next((name for name in numbers if name != y), None)
-        options = dataclasses.replace(
-            self._state.options, data=table.source, n=None, x=x, y=y, weights=None, categorical=()
-        )
-        selection = dataclasses.replace(self._state.selection, groups=None)
-        state = one_x(dataclasses.replace(self._state, options=options, selection=selection, table=table, edited=False))
+        options = dataclasses.replace(before.options, data=table.source, n=None, x=x, y=y, weights=None, categorical=())
+        selection = dataclasses.replace(before.selection, groups=None)
+        state = one_x(dataclasses.replace(before, options=options, selection=selection, table=table, edited=False))
         built = state.built()
         self._state, self._table, self._truth, self._selection = state, table, None, None
-        self._answer("data", message.get("id"), data=state.data(built), truth=False)
+        self._answer(
+            "data", message.get("id"), data=state.data(built), settings=settings_of(state.options), truth=False
+        )
 
     def _fitted(self, message: Mapping[str, Any]) -> None:
         self._answer("fitted", message.get("id"), **records.fitted_record(self._asked(message).state))

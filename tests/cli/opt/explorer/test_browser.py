@@ -4,6 +4,7 @@ Skipped where there is no Chromium or no playwright (extra `browser`), unless HW
 """
 
 import os
+import re
 import shlex
 import shutil
 import time
@@ -12,13 +13,25 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from hw4opt import RBF, Huber, Increasing, Problem, Ridge, fit
+from hw4opt import (
+    RBF,
+    Additive,
+    Categorical,
+    Component,
+    Huber,
+    Increasing,
+    Problem,
+    Quantile,
+    Ridge,
+    TotalVariation,
+    fit,
+)
 from hw4opt.datasets import step_data
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 REQUIRED = os.environ.get("HW4OPT_BROWSER") == "required"
 GIVEN = ["--gamma", "80", "--reg", "ridge=0.1"]
-SECONDS = 30.0
+SECONDS = 30.0  # that a condition may take on a busy machine
 
 pytestmark = pytest.mark.slow
 
@@ -86,6 +99,16 @@ def tab(chromium, served):
     yield open_tab
     for one in tabs:
         one.page.context.close()
+
+
+def write_sites(path):
+    """Depth, age, site and y, in a file."""
+    rng = np.random.default_rng(3)
+    depth, age, site = rng.uniform(0, 9, 40), rng.uniform(20, 60, 40), rng.choice(["north", "south"], 40)
+    y = 3 * np.log1p(depth) - ((age - 40) / 20) ** 2 + 2 * (site == "south") + rng.normal(0, 0.3, 40)
+    rows = "\n".join(",".join(map(str, row)) for row in zip(depth, age, site, y, strict=True))
+    path.write_text(f"depth,age,site,y\n{rows}\n")
+    return depth, age, site, y
 
 
 def data_in(tab):
@@ -173,6 +196,103 @@ def test_loss_and_penalties_are_switched(tab):
     assert page.page.locator("#verdict").inner_text().startswith("✓ certified")
 
 
+def test_a_fit_redraws_only_what_it_changed(tab):
+    """While a point is dragged the others, the truth and the script stay as they are: painting is what takes time."""
+    page = tab(*GIVEN)
+    page.settle()
+    page.page.locator("circle[data-row='24']").focus()
+    page.page.keyboard.press("ArrowUp")  # from now on the data are edited.csv
+    page.until("hw4opt.app.fit?.command.includes('edited.csv')")
+    x, y = page.point(24)
+    page.page.mouse.move(x, y)
+    page.page.mouse.down()
+    page.page.mouse.move(x, y - 4)
+    page.settle()
+    page.js("""() => {
+        window.seen = [];
+        const watch = new MutationObserver((all) => window.seen.push(...all.map(({ target }) =>
+            target.dataset?.row ?? target.getAttribute?.("class") ?? target.parentElement?.id)));
+        const kinds = { subtree: true, attributes: true, childList: true, characterData: true };
+        watch.observe(document.querySelector("svg.figure"), kinds);
+        watch.observe(document.getElementById("python"), kinds);
+    }""")
+    for step in range(2, 12):
+        page.page.mouse.move(x, y - 4 * step)
+    page.settle()
+    seen = set(page.js("window.seen"))
+    page.page.mouse.up()
+    assert {"24", "curve", "stem"} <= seen
+    assert not seen & {"3", "40", "truth", "cloud", "tick", "python"}, seen
+
+
+def test_what_is_being_typed_stays_when_ranges_of_sliders_change(tab):
+    page = tab(*GIVEN)
+    page.settle()
+    page.page.select_option("select[aria-label='Loss']", "absolute")
+    field = page.page.locator("input[name='ridge']")
+    field.fill("0.12")
+    page.until("hw4opt.app.fit?.command.includes('absolute') && hw4opt.app.beside?.id === hw4opt.app.fit.id")
+    assert field.input_value() == "0.12" and page.js("document.activeElement.name") == "ridge"
+    page.page.keyboard.press("Tab")
+    page.until("hw4opt.app.fit?.command.includes('ridge=0.12')")
+
+
+def test_levels_are_typed_and_drawn(tab):
+    page = tab(*GIVEN)
+    page.settle()
+    page.page.select_option("select[aria-label='Loss']", "quantile")
+    page.page.get_by_label("tau", exact=True).fill("0.1, 0.5 0.9")
+    page.page.keyboard.press("Tab")
+    page.until("hw4opt.app.fit?.command.includes('tau=0.1;0.5;0.9')")
+    exact = fit(Problem(*step_data(50, 0)[:2], RBF(80), Quantile((0.1, 0.5, 0.9)), [Ridge(0.1)]))
+    assert page.objective() == exact.objective
+    assert page.page.locator("path.level").count() == 3 and page.page.locator("path.band").get_attribute("d")
+    assert "levels 0.1 to 0.9" in page.page.locator(".legend").text_content()
+    assert page.page.locator("#bands").is_disabled() and page.errors == []
+
+
+def test_components_of_a_sum_are_shown_one_at_a_time(tab, tmp_path):
+    _, age, site, y = write_sites(tmp_path / "sites.csv")
+    words = ["--additive", "--component", "site=site:categorical", "--gamma", "depth=0.3,age=0.01"]
+    page = tab(str(tmp_path / "sites.csv"), *words, "--reg", "ridge=0.1", "--reg", "site.ridge=0.2")
+    page.settle()
+
+    def exact(terms):
+        columns = page.js("hw4opt.app.data.columns")
+        x = np.column_stack([columns["depth"], age, np.unique(site, return_inverse=True)[1]])
+        parts = [Component("site", [2], Categorical(), 0.2), Component("depth", [0], RBF(0.3), 0.1, terms)]
+        problem = Problem(x, columns["y"], Additive([*parts, Component("age", [1], RBF(0.01), 0.1)]))
+        return pytest.approx(fit(problem).raise_for_status().objective, rel=1e-9)
+
+    assert page.page.locator(".axis").first.locator("text").all_text_contents() == ["north", "south"]
+    assert page.objective() == exact([]) and page.page.locator("#add").is_disabled()
+    page.page.get_by_label("Component").select_option("depth")
+    page.page.locator("input[name='tv']").check()
+    page.page.get_by_label("tv weight", exact=True).fill("0.5")
+    page.page.keyboard.press("Tab")
+    page.until("hw4opt.app.fit?.command.includes('depth.tv=0.5')")
+    assert page.objective() == exact([TotalVariation(0.5)])
+    row = int(page.page.locator("circle[tabindex='0']").get_attribute("data-row"))
+    across, up = page.point(row)
+    page.page.mouse.move(across, up)
+    page.page.mouse.down()
+    for step in range(1, 20):
+        page.page.mouse.move(across, up + 5 * step)
+    page.page.wait_for_timeout(200)
+    held = page.point(row)
+    page.page.mouse.up()
+    page.settle()
+    assert held == pytest.approx((across, up + 95), abs=12), "the point follows the pointer"
+    moved = np.array(page.js("hw4opt.app.data.columns.y"))
+    assert moved[row] < y[row] and np.array_equal(np.delete(moved, row), np.delete(y, row))
+    found = page.objective()
+    assert found == exact([TotalVariation(0.5)]) and page.errors == []
+    page.page.get_by_label("Component").select_option("site")
+    page.settle()
+    assert page.page.locator(".axis").first.locator("text").all_text_contents() == ["north", "south"]
+    assert page.objective() == pytest.approx(found, rel=1e-12), "another component is shown, of the same fit"
+
+
 def test_what_is_copied_repeats_the_shown_objective(tab, hw4opt, tmp_path):
     page = tab("--loss", "huber", *GIVEN)
     page.page.locator("circle[data-row='24']").focus()
@@ -243,23 +363,46 @@ def test_two_windows_and_a_server_that_comes_back(tab, served):
     assert one.objective() == shown
 
 
+def serious(page):
+    """What axe finds serious or critical."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: extra `browser`")
+    return [
+        (one["id"], [node["html"][:200] for node in one["nodes"]])
+        for one in axe.Axe().run(page.page).response["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_axe_finds_nothing_serious(tab, scheme, width):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: extra `browser`")
     page = tab(*GIVEN, color_scheme=scheme, viewport={"width": width, "height": 720}, bypass_csp=True)
     page.settle()
     page.page.locator("#choose").click()
     page.until("hw4opt.app.chosen")
     page.page.locator("#pin").click()
     page.settle()
-    found = axe.Axe().run(page.page).response["violations"]
-    assert not [
-        (one["id"], [node["html"][:200] for node in one["nodes"]])
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
+    assert serious(page) == []
     assert page.js("document.documentElement.scrollWidth") <= width
+    page.page.select_option("select[aria-label='Loss']", "quantile")
+    page.page.get_by_label("tau", exact=True).fill("0.1 0.9")
+    page.page.keyboard.press("Tab")
+    page.until("hw4opt.app.fit?.command.includes('tau=0.1;0.9')")
+    assert serious(page) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_sums_and_reports(tab, hw4opt, tmp_path, scheme):
+    write_sites(tmp_path / "sites.csv")
+    words = [str(tmp_path / "sites.csv"), "--additive", "--component", "site=site:categorical"]
+    options = {"color_scheme": scheme, "bypass_csp": True}
+    page = tab(*words, **options)
+    page.settle()
+    assert serious(page) == []
+    assert hw4opt("report", *words, "--out", "r.html", "--quiet").status == 0
+    report = tab(url=(tmp_path / "r.html").as_uri(), **options)
+    report.until("document.querySelectorAll('path.curve').length === 4")
+    assert serious(report) == [] and report.errors == []
 
 
 def test_a_report_opens_without_a_network(tab, hw4opt, tmp_path):
@@ -270,6 +413,8 @@ def test_a_report_opens_without_a_network(tab, hw4opt, tmp_path):
     page.page.get_by_label("truth").uncheck()
     assert not page.page.locator("path.truth").is_visible()
     assert page.errors == [] and {urlsplit(url).scheme for url in page.requests} <= {"file", "data"}
+    sheets = page.page.pdf(format="A4", prefer_css_page_size=True, print_background=True)
+    assert len(re.findall(rb"/Type /Page\b", sheets)) == 2, "a plain fit is two pages of paper"
 
 
 def test_a_report_of_moods_opens_without_a_network(tab, hw4opt, tmp_path):

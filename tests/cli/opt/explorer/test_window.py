@@ -11,7 +11,19 @@ import pytest
 
 from hw4cli.opt.explorer import records, window
 from hw4cli.opt.explorer.newest import Newest
-from hw4opt import RBF, Huber, Increasing, Problem, Ridge, TotalVariation, fit
+from hw4opt import (
+    RBF,
+    Additive,
+    Categorical,
+    Component,
+    Huber,
+    Increasing,
+    Problem,
+    Quantile,
+    Ridge,
+    TotalVariation,
+    fit,
+)
 from hw4opt.datasets import step_data
 from hw4opt.selection import select
 
@@ -307,8 +319,14 @@ def messages(count, seed=0):
         "é",
         "ridge=1e999",
         "=:,",
+        "depth",
+        "depth.tv=1",
+        "depth=depth:rbf",
+        "site=site,x:linear",
+        "quantile:tau=0.1;0.9",
     ]
-    values = [None, True, 0, -1, 1e308, 10**30, "x", [], {}, [1, 2], [[]], {"x": [1]}, *words]
+    parts = [[[0, None, 1.0]], [[1, 0.5, 1.0]], {"depth": 1.0}, ["depth=depth:rbf", "site=x"]]
+    values = [None, True, *parts, 0, -1, 1e308, 10**30, "x", [], {}, [1, 2], [[]], {"x": [1]}, *words]
     names = [
         "kind",
         "id",
@@ -324,6 +342,10 @@ def messages(count, seed=0):
         "name",
         "text",
         "moves",
+        "shown",
+        "component",
+        "weights",
+        "site",
     ]
 
     def value(depth):
@@ -335,18 +357,23 @@ def messages(count, seed=0):
         kind = draw.choice(["fit", "choose", "cancel", "load", "columns", "report", "fitted", "none", 3])
         message = {"kind": kind, "id": draw.randrange(9), **{draw.choice(names): value(3) for _ in range(4)}}
         if draw.random() < 0.3:
-            message["settings"] = {draw.choice(["loss", "gamma", "reg", "kernel", "constraint"]): draw.choice(values)}
+            setting = draw.choice(["loss", "gamma", "reg", "kernel", "constraint", "component"])
+            message["settings"] = {setting: draw.choice(values)}
         text = json.dumps(message)
         yield text if draw.random() < 0.8 else text[: draw.randrange(len(text))] + draw.choice(["", "NaN", "[" * 999])
 
 
-def test_random_messages_do_not_break_a_window(open_page):
-    """10,000 of them, each answered at once or waiting; nothing is an error that should not happen."""
-    page = open_page(*GIVEN)
+@pytest.mark.parametrize(("is_sum", "count"), [(False, 10_000), (True, 2_000)])
+def test_random_messages_do_not_break_a_window(open_page, tmp_path, is_sum, count):
+    """Each is answered at once or waiting; nothing is an error that should not happen."""
+    write_sites(tmp_path / "sites.csv")
+    page = open_page(str(tmp_path / "sites.csv"), *SUM) if is_sum else open_page(*GIVEN)
     page.asked = 100  # above the numbers of the random ones
-    for text in messages(10_000):
+    for text in messages(count):
         page.window.receive(text)
-    answer = page.fit(data())
+    columns = {"depth": DEPTH.tolist(), "age": AGE.tolist(), "site": SITE.tolist(), "y": PARTS.tolist()}
+    sites = {"columns": columns, "x": None, "y": "y", "weights": None, "groups": None}
+    answer = page.fit(sites if is_sum else data())
     assert answer["kind"] == "fit" and answer["certified"], answer
     unexpected = {
         one["sentence"] for one in page.heard if one["kind"] == "fault" and window.UNEXPECTED in one["sentence"]
@@ -380,3 +407,110 @@ def test_shapes_at_every_x_are_fitted_and_their_proof_is_said(open_page):
     assert "increasing on [0, 1]: proven" in answer["shapes"][0] and "increasing:everywhere" in answer["command"]
     assert page.fit(constraint=["increasing"])["shapes"] == []
     assert "proven" in page.fit(constraint=["bounds:lower=-1,everywhere=0..2"])["shapes"][0]
+
+
+# ---- several curves, and sums ----------------------------------------------------------------------------------------
+
+
+def test_every_level_is_drawn_and_its_fit_repeated(open_page, hw4opt):
+    page = open_page("--loss", "quantile:tau=0.1;0.5;0.9", *GIVEN)
+    answer = page.fit()
+    exact = fit(Problem(X, Y, RBF(80), Quantile((0.1, 0.5, 0.9)), [Ridge(0.1)]))
+    assert answer["objective"] == exact.objective and answer["view"]["levels"] == [0.1, 0.5, 0.9]
+    at = exact.predict(np.array(answer["view"]["curve_x"]))
+    np.testing.assert_allclose(answer["view"]["level_curves"], at.T, atol=1e-4)
+    np.testing.assert_allclose(answer["view"]["curve"], at[:, 1], atol=1e-4)
+    done = hw4opt(*shlex.split(answer["command"])[1:], "--json", "-", "--quiet")
+    assert done.json["objective"] == pytest.approx(answer["objective"], rel=1e-9)
+    columns = page.ask("fitted", "fitted", "fault", settings=page.settings)["columns"]
+    np.testing.assert_allclose(columns["fitted 0.9"], exact.fitted[:, 2], rtol=1e-12)
+    beside = page.wait("beside", id=page.send("fit", settings=page.settings, data=None, bands=True))
+    assert beside["held_out"] > 0 and "band" not in beside
+
+
+def test_levels_come_and_go(open_page):
+    page = open_page(*GIVEN)
+    for loss, exact in (
+        ("quantile", Quantile(0.5)),
+        ("quantile:tau=0.1;0.9", Quantile((0.1, 0.9))),
+        ("quantile:tau=0.1;0.5;0.9", Quantile((0.1, 0.5, 0.9))),
+        ("quantile", Quantile(0.5)),
+    ):
+        answer = page.fit(loss=loss)
+        assert answer["objective"] == objective_of(Problem(X, Y, RBF(80), exact, [Ridge(0.1)])), answer
+
+
+RNG = np.random.default_rng(3)
+DEPTH, AGE, SITE = RNG.uniform(0, 9, 40), RNG.uniform(20, 60, 40), RNG.choice(["north", "south", "west"], 40)
+PARTS = 3 * np.log1p(DEPTH) - ((AGE - 40) / 20) ** 2 + 2 * (SITE == "south") + RNG.normal(0, 0.3, 40)
+SUM = ["--additive", "--component", "site=site:categorical", "--gamma", "depth=0.3,age=0.01", "--reg", "ridge=0.1"]
+SUM += ["--reg", "depth.tv=0.3", "--reg", "site.ridge=0.2", "--constraint", "depth.increasing"]
+
+
+def write_sites(path, y=PARTS):
+    rows = "\n".join(",".join(map(str, row)) for row in zip(DEPTH, AGE, SITE, y, strict=True))
+    path.write_text(f"depth,age,site,y\n{rows}\n")
+
+
+def exact_sum(y=PARTS, gamma=0.3, tv=0.3):
+    parts = [
+        Component("site", [2], Categorical(), 0.2),
+        Component("depth", [0], RBF(gamma), 0.1, [TotalVariation(tv)], [Increasing()]),
+        Component("age", [1], RBF(0.01), 0.1),
+    ]
+    codes = np.unique(SITE, return_inverse=True)[1]
+    return fit(Problem(np.column_stack([DEPTH, AGE, codes]), y, Additive(parts))).raise_for_status()
+
+
+def test_a_component_of_a_sum_is_drawn_and_has_controls_of_its_own(open_page, hw4opt, tmp_path):
+    write_sites(tmp_path / "sites.csv")
+    page = open_page("sites.csv", *SUM)
+    exact = exact_sum()
+    bare = [word for word in page.settings["reg"] if "tv" not in word]
+    page.ask("fit", "fit", "fault", settings={**page.settings, "reg": bare, "constraint": []}, shown="age")
+    answer = page.ask("fit", "fit", "fault", settings=page.settings, shown="age")  # whose design has other functionals
+    assert answer["objective"] == pytest.approx(exact.objective, rel=1e-9)
+    np.testing.assert_allclose(answer["view"]["fitted"], exact.components[2].fitted, atol=1e-4)
+    partial = exact.components[2].fitted + PARTS - exact.fitted
+    np.testing.assert_allclose(answer["view"]["y"], partial, atol=1e-4)
+    levels = page.ask("fit", "fit", settings=page.settings, shown="site")["view"]
+    assert levels["ticks"] == ["north", "south", "west"] and levels["curve"][2] is None
+    settings = {**page.settings, "gamma": {"depth": 0.5, "age": 0.01}}
+    settings["reg"] = [word.replace("depth.tv=0.3", "depth.tv=0.7") for word in page.settings["reg"]]
+    changed = page.ask("fit", "fit", "fault", settings=settings, shown="depth")
+    assert changed["objective"] == pytest.approx(exact_sum(gamma=0.5, tv=0.7).objective, rel=1e-9)
+    done = hw4opt(*shlex.split(changed["command"])[1:], "--json", "-", "--quiet")
+    assert done.json["objective"] == pytest.approx(changed["objective"], rel=1e-9)
+    found: dict = {}
+    exec(changed["python"], found)
+    assert found["result"].objective == pytest.approx(changed["objective"], rel=1e-9)
+    chosen = page.ask("choose", "chosen", "fault", settings=settings, shown="depth")
+    assert {"depth.gamma", "depth.tv", "site.ridge", "age.gamma"} <= {*chosen["hyperparameters"]}
+
+
+def test_points_of_a_component_are_moved_and_levels_stay_text(open_page, hw4opt, tmp_path):
+    write_sites(tmp_path / "sites.csv")
+    page = open_page("sites.csv", *SUM)
+    page.window.send_start()
+    columns = page.wait("data")["data"]["columns"]
+    assert columns["site"] == SITE.tolist()
+    sent = {"columns": columns, "x": None, "y": "y", "weights": None, "groups": None}
+    page.ask("fit", "fit", "fault", settings=page.settings, shown="depth", data=sent)
+    moved = np.where(np.arange(40) == 7, 30.0, PARTS)
+    answer = page.ask("fit", "fit", "fault", settings=page.settings, shown="site", moves=[[7, None, 30.0]])
+    assert answer["objective"] == pytest.approx(exact_sum(moved).objective, rel=1e-9)
+    write_sites(tmp_path / "edited.csv", moved)
+    done = hw4opt(*shlex.split(answer["command"])[1:], "--json", "-", "--quiet")
+    assert done.json["objective"] == pytest.approx(answer["objective"], rel=1e-9)
+    fault = page.ask("fit", "fit", "fault", settings=page.settings, shown="width")
+    assert fault["kind"] == "fault" and "'width'" in fault["sentence"]
+
+
+def test_a_file_that_is_opened_in_place_of_a_sum_is_one_curve(open_page, tmp_path):
+    write_sites(tmp_path / "sites.csv")
+    page = open_page(str(tmp_path / "sites.csv"), *SUM)
+    page.ask("fit", "fit", "fault", settings=page.settings, shown="depth")
+    opened = page.ask("load", "data", "fault", name="doses.csv", text=CSV)
+    assert opened["data"]["components"] == {} and opened["settings"]["component"] == []
+    assert opened["settings"]["reg"] == ["ridge=0.1", "tv=0.3"] and opened["settings"]["gamma"] == 0.3
+    assert page.ask("fit", "fit", "fault", settings=opened["settings"])["certified"]
