@@ -221,6 +221,7 @@ class ComponentView:
                               component plus what the whole fit leaves of a row, (y - f) or, of likelihoods, -ℓ'/ℓ''
     curve_x, curve (m,)       its curve; of levels, which `levels` names, a value each; of several columns, None
     terms                     what it is asked for, as in ("increasing", "tv 0.3")
+    Of quantiles of several levels `curve` is (m, curves), and rows are those of the middle one.
     """
 
     name: str
@@ -239,7 +240,7 @@ def component_views(result: Solution, points: int = CURVE_POINTS) -> list[Compon
     if not isinstance(kernel, Sum):
         raise InputError("the fit is no sum of components; give `Additive([…])` as kernel")
     x, names = np.asarray(problem.x), names_of(result)[0]
-    at_rows, left = component_values(problem, result.w, x)[rows], _left_over(result)[rows]
+    at_rows, left = _middle(problem, component_values(problem, result.w, x)[rows]), _left_over(result)[rows]
     found = []
     for place, part in enumerate(kernel.parts):
         columns, f = tuple(names[column] for column in part.places), at_rows[:, place]
@@ -258,11 +259,16 @@ def component_views(result: Solution, points: int = CURVE_POINTS) -> list[Compon
     return found
 
 
+def _middle(problem: Problem, values: Array) -> Array:
+    """Of several curves, which the last axis is of, the middle one."""
+    return values if problem.curves == 1 else values[..., problem.curves // 2]
+
+
 def _left_over(result: Solution) -> Array:
     """What the fit leaves of every row, on the scale of the linear predictor."""
     problem, loss = result.problem, result.problem.loss
     if not isinstance(loss, Smooth):
-        return np.asarray(problem.y) - result.fitted
+        return np.asarray(problem.y) - _middle(problem, result.fitted)
     y = loss.check_targets(np.asarray(problem.y))
     return -loss.gradient(result.fitted, y) / np.maximum(loss.curvature(result.fitted, y), LEAST_PARTIAL_CURVATURE)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -123,6 +124,14 @@ def _draw_curve(result: Solution, axes: Axes, truth: Truth | None) -> None:
     axes.legend(frameon=False, loc="best")
 
 
+def level_styles(levels: Sequence[float]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The place of every level and how its curve is drawn: the highest first, as they lie, the middle one strongest."""
+    middle = len(levels) // 2
+    for place in reversed(range(len(levels))):
+        weight = {"lw": 2.0, "alpha": 1.0} if place == middle else {"lw": 1.2, "alpha": 0.75}
+        yield place, {**weight, "label": f"level {levels[place]:g}"}
+
+
 def _draw_levels(result: Solution, axes: Axes) -> None:
     """The curve of every level, or, of several x columns, all levels of a row over its middle one."""
     x, y, rows = np.asarray(result.problem.x), observed_targets(result), drawn_rows(result)
@@ -142,11 +151,9 @@ def _draw_levels(result: Solution, axes: Axes) -> None:
         axes.set_xlabel(f"fitted level {levels[middle]:g} of {target}, from {', '.join(names[:4])}")
     if x.shape[1] == 1:
         axes.fill_between(at, curves[:, 0], curves[:, -1], color=FIT_COLOR, alpha=0.1, lw=0, zorder=1)
-    for place in reversed(range(len(levels))):  # the highest first, as they lie
-        style = {"lw": 2.0 if place == middle else 1.2, "alpha": 1.0 if place == middle else 0.75}
+    for place, style in level_styles(levels):
         marks = {} if x.shape[1] == 1 else {"ls": "", "marker": "_", "ms": 4}
-        label = f"level {levels[place]:g}"
-        axes.plot(at, curves[:, place], color=FIT_COLOR, label=label, zorder=3, **style, **marks)
+        axes.plot(at, curves[:, place], color=FIT_COLOR, zorder=3, **style, **marks)
     axes.set_ylabel(target)
     axes.legend(frameon=False, loc="best")
 

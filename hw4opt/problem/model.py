@@ -74,7 +74,7 @@ class Model:
             standardize=bool(standardize),
         )
         checks.check_model(self.kernel, self.loss, self.regularizers, self.constraints)
-        check_sum(self.kernel, self.loss, self.regularizers, self.constraints)
+        check_sum(self.kernel, self.regularizers, self.constraints)
         if isinstance(self.kernel, Precomputed) and self.standardize:
             none = "a precomputed kernel has none: standardize before computing it"
             raise InputError(f"standardize measures columns of x, and {none}")

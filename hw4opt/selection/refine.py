@@ -152,9 +152,9 @@ def local_minima(axes: Sequence[Axis], tried: Sequence[Tried], steps: Mapping[st
 def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, patience: int) -> Iterator[list[Setting]]:
     """The minimum of a quadratic in the logarithms, fitted around the best; again, until it promises no gain.
 
-    A step that gains nothing halves the length of the next one, and one that gains doubles it. `patience` multiplies how
-    many are tried. A dropped setting that the quadratic would be fitted to is scored in full before. Of many axes fewer
-    settings are near than a quadratic has coefficients: it is the smallest that fits.   (Powell 2004.)
+    A step that gains nothing halves the length of the next one, and one that gains doubles it. `patience` multiplies
+    how many are tried. A dropped setting that the quadratic would be fitted to is scored in full before. Of many axes
+    fewer settings are near than a quadratic has coefficients: it is the smallest that fits.   (Powell 2004.)
     """
     axes = [axis for axis in axes if steps[axis.name] > 1]
     unit = np.array([math.log(steps[axis.name]) for axis in axes])
