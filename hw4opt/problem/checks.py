@@ -42,7 +42,7 @@ def check_model(kernel: Kernel | None, loss: Loss, regularizers: Sequence[Term],
     check_conflict(constraints)
     if len(loss.curves) > 1 and (term := next((one for one in given if _is_everywhere(one)), None)) is not None:
         raise InputError(
-            f"{term.name} at every x is for one curve and {loss.name} has {len(loss.curves)}; drop everywhere"
+            f"{term.label} at every x is for one curve and {loss.name} has {len(loss.curves)}; drop everywhere"
         )
 
 

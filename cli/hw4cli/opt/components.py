@@ -100,7 +100,7 @@ def sum_of_components(options: ProblemOptions, features: Sequence[str]) -> SumOf
     words = [parse_component(text) for text in options.component]
     if options.additive:
         taken = {column for one in words for column in one.columns}
-        words += [ComponentWords(name, (name,), None) for name in features if name not in taken]
+        words += [ComponentWords(_named(name), (name,), None) for name in features if name not in taken]
     names = [one.name for one in words]
     regularizers = _by_component("--reg", options.reg, names, short="weight")
     constraints = _by_component("--constraint", options.constraint, names)
@@ -112,6 +112,14 @@ def sum_of_components(options: ProblemOptions, features: Sequence[str]) -> SumOf
         tuple(name for _, free, _ in found for name in free),
         frozenset(name for _, _, given in found for name in given),
     )
+
+
+def _named(column: str) -> str:
+    """The column's name, as that of its component."""
+    try:
+        return Component(column).name
+    except InputError as error:
+        raise InputError(f"--additive: column {column!r}: {error}; give --component NAME={column}") from None
 
 
 def _component(
@@ -132,7 +140,8 @@ def _component(
     if len(ridges) > 1:
         raise InputError(f"--reg {words.name}.ridge is given twice; drop one of them")
     others: list[Term] = [term for term in terms if not isinstance(term, Ridge)]
-    shapes = [term_of("constraint", "--constraint", spec) for spec in constraints.get(words.name, ())]
+    places = {column: place for place, column in enumerate(words.columns)}
+    shapes = [term_of("constraint", "--constraint", spec, places) for spec in constraints.get(words.name, ())]
     free = ["gamma"] if words.has_kernel and gamma is None else []
     free += [spec.name for spec in own if "weight" not in spec.parameters]
     given = {"gamma"} if gamma is not None else set()

@@ -155,6 +155,11 @@ REFUSED = {
     "'dose' stands there twice": ["--component", "dose=dose", "--gamma", "dose=2,dose=3"],
     "give a number, one a column or component": ["--component", "dose=dose", "--gamma", "wide"],
     "a component has one gamma; leave --gamma out": ["--component", "dose=dose", "--gamma", "each"],
+    "or --component site=site:categorical to take its levels": ["--component", "place=site"],
+    "no x column 'age'; there are dose": ["--component", "dose=dose", "--constraint", "dose.increasing:column=age"],
+    "dose.increasing at every x is for one curve": [
+        *("--component", "dose=dose", "--constraint", "dose.increasing:everywhere", "--loss", "quantile:tau=0.1;0.9"),
+    ],
     "--component dose is given twice": ["--component", "dose=dose", "--component", "dose=age"],
     "give NAME=COL": ["--component", "dose"],
     "no column 'nope'": ["--component", "dose=nope"],
@@ -187,6 +192,27 @@ def test_bad_input_gets_one_sentence(hw4opt, trial, tmp_path, sentence):
     done = hw4opt("solve", trial, *REFUSED[sentence])
     assert done.status == 2 and sentence in done.err and done.out == "", done.err
     assert json.dumps(done.err).count("\\n") == 1
+
+
+@pytest.mark.parametrize("name", ["dose.mg", "gamma", "dose:mg"])
+def test_a_column_that_names_no_component_is_told_what_to_give(hw4opt, tmp_path, name):
+    (tmp_path / "t.csv").write_text(f"{name},y\n" + "".join(f"{i},{i % 3}\n" for i in range(9)))
+    done = hw4opt("solve", "t.csv", "--additive", "--gamma", "1", "--reg", "ridge=1", "--select", "none")
+    assert done.status == 2 and f"--additive: column {name!r}: the" in done.err
+    assert f"give --component NAME={name}\n" in done.err
+
+
+def test_a_shape_along_one_column_of_a_component_goes_by_its_name(hw4opt, trial):
+    words = ["--component", "both=dose,age", "--gamma", "0.001", "--reg", "ridge=0.1", "--select", "none", "--json", "-"]
+    record = hw4opt("solve", trial, *words, "--constraint", "both.increasing:column=age").json
+    assert record["status"] == "certified" and record["components"][0]["columns"] == ["dose", "age"]
+    loose = hw4opt("solve", trial, *words).json
+    assert record["objective"] > loose["objective"] * (1 + 1e-6)
+
+
+def test_text_that_additive_leaves_out_is_offered_as_a_component(hw4opt, trial):
+    done = hw4opt("solve", trial, "--additive", "--gamma", "1", "--reg", "ridge=1", "--select", "none")
+    assert done.status == 0 and "--component site=site:categorical uses its levels" in done.err
 
 
 def test_the_page_of_one_curve_refuses_a_sum(hw4opt, trial):
