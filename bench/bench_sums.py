@@ -1,9 +1,10 @@
 """Sums of functions of several columns beside other packages: held-out error, time, and whether the shape holds.
 
-    OPENBLAS_NUM_THREADS=1 python -m bench.bench_sums --peers /tmp/venv-peers/bin/python
+    OPENBLAS_NUM_THREADS=1 python -m bench.bench_sums --peers PYTHON
 
-Data sets come with R (`quakes`, `nlme::MathAchieve`, and `mgcv::gamSim`, which is simulated); mgcv is one of its packages, too. `--peers` is a Python that
-has pyGAM and scikit-learn. What is missing is left out, and the reason is printed. Seconds are those of the processor, of choosing and fitting.
+Data sets come with R (`quakes`, `nlme::MathAchieve`, and `mgcv::gamSim`, which is simulated), and so does mgcv (Debian:
+r-base-core and r-cran-mgcv). `--peers` is a Python that has pyGAM and scikit-learn. What is missing is left out, and
+the reason is printed. Seconds are those of the processor, of choosing and fitting.
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ import numpy as np
 from bench.sums_peers import WAYS, Part
 
 ROOT = Path(__file__).resolve().parent.parent
-SPLITS = 3
 GRID = 10_001  # points along the column whose shape is asked for
 THREADS = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 SECONDS = 600  # of one fit, by the clock
@@ -73,9 +73,9 @@ DATA = [
 ]  # fmt: skip
 
 
-def splits(rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def splits(rows: np.ndarray, count: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Two thirds to fit, one third held out."""
-    for seed in range(SPLITS):
+    for seed in range(count):
         order = np.random.default_rng(seed).permutation(len(rows))
         cut = 2 * len(rows) // 3
         yield rows[order[:cut]], rows[order[cut:]]
@@ -106,10 +106,10 @@ def run(command: list[str]) -> str | None:
     return None if done.returncode == 0 else (done.stdout + done.stderr).strip().splitlines()[-1]
 
 
-def measured(data: Data, header: str, rows: np.ndarray, who: str, command: list[str]) -> dict[str, Any]:
+def measured(data: Data, header: str, rows: np.ndarray, who: str, command: list[str], count: int) -> dict[str, Any]:
     """The means over the splits; raises `RuntimeError` with the reason where there is no result."""
     errors, seconds, falls = [], [], []
-    for fitted, held in splits(rows):
+    for fitted, held in splits(rows, count):
         with tempfile.TemporaryDirectory() as name:
             folder, grid = Path(name), grids(fitted, data)
             (folder / "parts.json").write_text(json.dumps(data.parts))
@@ -148,6 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", default=str(ROOT / "bench" / "results" / "sums"))
     parser.add_argument("--peers", default=sys.executable, help="a Python that has pyGAM and scikit-learn")
+    parser.add_argument("--splits", type=int, default=3)
     words = parser.parse_args()
     peer = {name: [words.peers, "-m", "bench.sums_peers", name] for name in WAYS if not name.startswith("hw4opt")}
     ours = {name: [sys.executable, "-m", "bench.sums_peers", name] for name in WAYS if name.startswith("hw4opt")}
@@ -162,14 +163,14 @@ def main() -> None:
             rows = np.loadtxt(file, delimiter=",", skiprows=1)
             for who, command in (ours | peer | {"mgcv": [*r, "fit"]}).items():
                 try:
-                    found.append(measured(data, header, rows, who, command))
+                    found.append(measured(data, header, rows, who, command, words.splits))
                     print(found[-1], flush=True)
                 except RuntimeError as error:
                     print(f"{data.name}: {who} is left out: {error}", flush=True)
-    write(found, words.out)
+    write(found, words.out, words.splits)
 
 
-def write(found: list[dict[str, Any]], out: str) -> None:
+def write(found: list[dict[str, Any]], out: str, count: int) -> None:
     """The JSON, and the table."""
     about = {"python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine()}
     Path(f"{out}.json").write_text(json.dumps({**about, "rows": found}, indent=1) + "\n", encoding="utf-8")
@@ -182,11 +183,13 @@ def write(found: list[dict[str, Any]], out: str) -> None:
         ]
         lines.append(words)
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    made = f"`python -m bench.bench_sums --splits {count}`, Python {about['python']}, NumPy {about['numpy']}."
     text = f"""# Sums of functions
 
-`python -m bench.bench_sums`, Python {about["python"]}, NumPy {about["numpy"]}. Seconds of the processor, one thread, of choosing and fitting; means of {SPLITS} random
-splits into two thirds to fit and one third held out. *Held-out error*: root mean square. *Largest fall*: of f along the columns that it shall increase in,
-over {GRID:,} points, as a share of its range there; *shape holds* is below 1e-9.
+{made} Seconds of the processor, one thread, of choosing and fitting;
+means of {count} random splits, two thirds to fit and one third held out. *Held-out error*: root mean square. *Largest
+fall*: of f along the columns that it shall increase in, over {GRID:,} points, as a share of its range there; *shape
+holds*: that is below 1e-9.
 
 {table}
 """

@@ -1,7 +1,7 @@
 """Sums of functions by other packages, each in its own process: python -m bench.sums_peers NAME FOLDER.
 
-FOLDER holds parts.json and the columns of the rows to fit, to predict and of the grid, in fit.npy (y last), new.npy and grid.npy. What is predicted
-is written to new.txt and grid.txt, the seconds of the processor that choosing and fitting took to seconds.txt. Exit status 3: the package is missing.
+FOLDER holds parts.json, and the rows to fit (y last), to predict and of the grid in fit.npy, new.npy and grid.npy.
+Predictions are written to new.txt and grid.txt, and to seconds.txt what choosing and fitting took of the processor.
 """
 
 from __future__ import annotations
@@ -74,11 +74,11 @@ def splines(x: np.ndarray, y: np.ndarray, parts: Sequence[Part]) -> Predict:
     from sklearn.preprocessing import SplineTransformer
 
     model = make_pipeline(SplineTransformer(extrapolation="linear"), RidgeCV(np.geomspace(1e-4, 1e4, 17)))
-    return GridSearchCV(model, {"splinetransformer__n_knots": [4, 7, 12, 20]}, cv=5).fit(x, y).predict
+    return GridSearchCV(model, {"splinetransformer__n_knots": [4, 7, 12, 20]}, cv=3).fit(x, y).predict
 
 
 def boosting(x: np.ndarray, y: np.ndarray, parts: Sequence[Part]) -> Predict:
-    """HistGradientBoostingRegressor with `monotonic_cst`: its learning rate and leaves by 5-fold; interactions of all columns."""
+    """HistGradientBoostingRegressor with `monotonic_cst`: its learning rate and leaves by 3-fold; interactions."""
     from sklearn.ensemble import HistGradientBoostingRegressor
     from sklearn.model_selection import GridSearchCV
 
@@ -88,8 +88,8 @@ def boosting(x: np.ndarray, y: np.ndarray, parts: Sequence[Part]) -> Predict:
     model = HistGradientBoostingRegressor(
         monotonic_cst=shapes, categorical_features=levels or None, early_stopping=True, random_state=0
     )
-    tried = {"learning_rate": [0.03, 0.1], "max_leaf_nodes": [4, 15, 31]}
-    return GridSearchCV(model, tried, cv=5).fit(x, y).predict
+    tried = {"learning_rate": [0.03, 0.1], "max_leaf_nodes": [4, 15]}
+    return GridSearchCV(model, tried, cv=3).fit(x, y).predict
 
 
 WAYS = {one.__name__: one for one in (hw4opt_everywhere, hw4opt_rows, pygam, splines, boosting)}

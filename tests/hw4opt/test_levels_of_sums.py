@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from additive_problems import random_sum
+from additive_problems import random_levels
 from hw4opt import (
     RBF,
     Additive,
@@ -44,14 +44,6 @@ def problem(weights=None):
     dose = Component("dose", [0], RBF(1.0), 0.05, [TotalVariation(0.1)], [Increasing()])
     parts = [dose, Component("age", [1], RBF(1.0), 0.1), Component("site", [2], Categorical(), 0.01)]
     return Problem(x, y, Additive(parts), Quantile(LEVELS), weights=weights)
-
-
-def random_levels(seed):
-    given = random_sum(seed)
-    draw = np.random.default_rng([23, seed])
-    levels = tuple(np.sort(draw.choice(np.arange(1, 20), int(draw.integers(2, 5)), replace=False)) / 20)
-    parts = (given.x, given.y, given.kernel, Quantile(levels), given.regularizers, given.constraints, given.weights)
-    return Problem(*parts)
 
 
 def stacked_model(problem):

@@ -203,7 +203,18 @@ def test_a_column_that_names_no_component_is_told_what_to_give(hw4opt, tmp_path,
 
 
 def test_a_shape_along_one_column_of_a_component_goes_by_its_name(hw4opt, trial):
-    words = ["--component", "both=dose,age", "--gamma", "0.001", "--reg", "ridge=0.1", "--select", "none", "--json", "-"]
+    words = [
+        "--component",
+        "both=dose,age",
+        "--gamma",
+        "0.001",
+        "--reg",
+        "ridge=0.1",
+        "--select",
+        "none",
+        "--json",
+        "-",
+    ]
     record = hw4opt("solve", trial, *words, "--constraint", "both.increasing:column=age").json
     assert record["status"] == "certified" and record["components"][0]["columns"] == ["dose", "age"]
     loose = hw4opt("solve", trial, *words).json
