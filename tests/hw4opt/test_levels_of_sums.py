@@ -163,3 +163,13 @@ def test_a_panel_has_a_curve_a_level():
     assert_allclose(dose.partial, middle + table()[1] - result.fitted[:, 1])
     drawn = plot_components(result).axes[0]
     assert [line.get_label() for line in drawn.lines] == ["level 0.9", "level 0.5", "level 0.1"]
+
+
+def test_the_bound_holds_for_the_components_of_every_level():
+    """A loose fit is within its bound of a tight one, without the intercepts."""
+    given = problem()
+    best, loose = fit(given, tol=1e-12), fit(given, solver="admm", tol=1e-3)
+    one = given.design.curve_matrix[:60, :-1]
+    apart = np.abs(one @ (given.design.of_curves(loose.w) - given.design.of_curves(best.w))[:-1])
+    assert loose.certificate.gap > 0 and apart.max() > 0
+    assert (apart <= loose.bound(given.x)[:, None]).all()
