@@ -72,22 +72,27 @@ def main() -> None:
     for kind, make in kinds().items():
         rows.append(row(kind, make, words.problems))
         print(rows[-1], flush=True)
+    write(rows, words.out, words.problems)
+
+
+def write(rows: list[dict[str, Any]], out: str, problems: int) -> None:
+    """The JSON, and the table."""
     about = {"python": platform.python_version(), "numpy": np.__version__, "cvxpy": cvxpy.__version__}
     about["machine"] = platform.machine()
-    Path(f"{words.out}.json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    Path(f"{out}.json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n", encoding="utf-8")
     lines = [[name.replace("_", " ") for name in rows[0]], ["---"] * len(rows[0])]
     lines += [[f"{one:.2g}" if isinstance(one, float) else f"{one}" for one in found.values()] for found in rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     versions = f"Python {about['python']}, NumPy {about['numpy']}, cvxpy {about['cvxpy']}"
     text = f"""# cvxpy's model of the same form
 
-`python -m bench.bench_agreement --problems {words.problems}`, {versions}. Random problems. *Agrees*: the
+`python -m bench.bench_agreement --problems {problems}`, {versions}. Random problems. *Agrees*: the
 objectives are within {AGREES:g} of each other, relative, or absolute where they are below 1. *No backend*: neither
 {" nor ".join(BACKENDS)} solved it to a gap of {AGREES:g}. *Median*, *largest*: of the differences.
 
 {table}
 """
-    Path(f"{words.out}.md").write_text(text, encoding="utf-8")
+    Path(f"{out}.md").write_text(text, encoding="utf-8")
     print(text)
 
 
