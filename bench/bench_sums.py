@@ -103,7 +103,7 @@ def run(command: list[str]) -> str | None:
     except FileNotFoundError as error:
         return str(error)
     except subprocess.TimeoutExpired:
-        return f"not done after {SECONDS} s"
+        return f"not done after {SECONDS} s by the clock"
     return None if done.returncode == 0 else (done.stdout + done.stderr).strip().splitlines()[-1]
 
 
