@@ -111,7 +111,7 @@ def _breaks_of_components(result: Result, kernel: Sum, least: float) -> Iterator
         x = _points(np.unique(problem.active_x[:, column]), length)
         rows = np.repeat(problem.active_x[:1], len(x), axis=0)
         rows[:, column] = x
-        found = _break(term.term, x, result.predict_components(rows)[:, [kernel.parts.index(part)]])
+        found = _break(term.term, x, result.predict_components(rows)[:, kernel.parts.index(part)].reshape(len(x), -1))
         if found is not None and found.size > least:
             yield replace(found, term=term, column=column)
 

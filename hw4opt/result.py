@@ -92,7 +92,10 @@ class Result(Solution):
         return component_fits(self.problem, self.w, names_of(self)[0], degrees)
 
     def predict_components(self, x: ArrayLike) -> Array:
-        """Every component of a sum at new x (m, d), centered, (m, components): with the intercept they add up to f."""
+        """Every component of a sum at new x (m, d), centered: with the intercept they add up to f.
+
+        Shape (m, components), of several curves (m, components, curves).
+        """
         return component_values(self.problem, self.w, real_array("x", x))
 
     @cached_property

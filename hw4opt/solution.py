@@ -156,9 +156,9 @@ class Solution(ReadOnly):
         which are centered."""
         if not self.problem.intercept:
             return None
-        problem, w = self.problem, self.design.of_curves(self.w)
+        problem, w, linear = self.problem, self.design.of_curves(self.w), self.problem.kernel is None
         center, spread = problem.scaling
-        shift = -w[:-1].T @ (center / spread) if problem.kernel is None else component_means(problem, self.w).sum()
+        shift = -w[:-1].T @ (center / spread) if linear else component_means(problem, self.w).sum(axis=0)
         found = w[-1] + shift + problem.level
         return float(found) if problem.curves == 1 else found
 

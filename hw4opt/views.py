@@ -230,6 +230,7 @@ class ComponentView:
     fitted (k,)               the component at those rows
     curve_x, curve (m,)       its curve; of levels, which `levels` names, a value each; of several columns, None
     terms                     what it is asked for, as in ("increasing", "tv 0.3")
+    Of quantiles of several levels `curve` is (m, curves), and rows are those of the middle one.
     """
 
     name: str
@@ -260,7 +261,7 @@ def component_view(result: Solution, name: str, points: int = CURVE_POINTS) -> C
     part = kernel.summand(name)
     place, x = kernel.parts.index(part), np.asarray(problem.x)
     columns, own = tuple(names_of(result)[0][column] for column in part.places), x[rows, part.places[0]]
-    f = component_values(problem, result.w, x)[rows, place]
+    f = _middle(problem, component_values(problem, result.w, x)[rows])[:, place]
     partial, terms = f + _left_over(result)[rows], tuple(_asked(term) for term in _terms_of(problem, name))
     if len(part.places) > 1:
         return ComponentView(name, columns, f, partial, f, None, None, None, terms)
@@ -273,11 +274,16 @@ def component_view(result: Solution, name: str, points: int = CURVE_POINTS) -> C
     return ComponentView(name, columns, own, partial, f, curve_x, curve, levels, terms)
 
 
+def _middle(problem: Problem, values: Array) -> Array:
+    """Of several curves, which the last axis is of, the middle one."""
+    return values if problem.curves == 1 else values[..., problem.curves // 2]
+
+
 def _left_over(result: Solution) -> Array:
     """What the fit leaves of every row, on the scale of the linear predictor."""
     problem, loss = result.problem, result.problem.loss
     if not isinstance(loss, Smooth):
-        return np.asarray(problem.y) - result.fitted
+        return np.asarray(problem.y) - _middle(problem, result.fitted)
     y = loss.check_targets(np.asarray(problem.y))
     return -loss.gradient(result.fitted, y) / np.maximum(loss.curvature(result.fitted, y), LEAST_PARTIAL_CURVATURE)
 

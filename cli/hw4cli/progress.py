@@ -23,7 +23,7 @@ class Bar:
         self, text: str, quiet: bool = False, stream: TextIO | None = None, delay: float = DELAY_SECONDS
     ) -> None:
         self.text, self.stream, self.delay = text, sys.stderr if stream is None else stream, delay
-        self.shown = not quiet and self.stream.isatty()
+        self.quiet, self.shown = quiet, not quiet and self.stream.isatty()
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._drawn: Progress | None = None
@@ -60,6 +60,17 @@ class Bar:
         """Show that `done` of `total` are done, and the best score so far."""
         self._state = (done, total)
         self.describe(f"{self.text.partition(' · ')[0]} · best {best:.4g}")
+
+    def budget(self, settings: int, seconds: float) -> None:
+        """Print how many settings are tried at most, and the seconds that takes; not only on a terminal."""
+        if self.quiet:
+            return
+        line = f"{self.text.partition(' · ')[0]}: at most {settings} settings, about {seconds:.2g} s"
+        with self._lock:
+            if self._drawn is None:
+                print(line, file=self.stream)
+            else:
+                self._drawn.console.print(line)
 
     def _draw(self) -> None:
         with self._lock:

@@ -106,7 +106,8 @@ class AdditiveDesign(Design):
 
     acting      the components that terms act on, with the columns (of the component) whose slopes they need
     bases       those of the components, where they are known
-    `matrix` (n + …, r): the values of f at the data rows, then the functionals of every component in `acting`.
+    `curve_matrix` (n + …, r): the values of f at the data rows, then the functionals of every component in `acting`.
+    `columns` are of one curve.
     """
 
     acting: tuple[tuple[str, tuple[int, ...]], ...] = ()
@@ -152,7 +153,7 @@ class AdditiveDesign(Design):
 
     @cached_property
     def columns(self) -> dict[str, slice]:
-        """The columns of w that are each component's."""
+        """The columns of w that are each component's, of several curves in each."""
         edges = [0, *accumulate(part.matrix.shape[1] for part in self.parts.values())]
         return dict(zip(self.parts, (slice(*edge) for edge in pairwise(edges)), strict=True))
 
@@ -193,13 +194,14 @@ class AdditiveDesign(Design):
                 f"the intercept and the components without ridge ({listed(free)}) have {count} columns and there are "
                 f"{len(self.x)} rows; give a component a ridge above 0"
             )
-        return np.column_stack([np.repeat(ridges, list(ranks.values()), axis=1), np.zeros(len(ridges))])
+        one = np.column_stack([np.repeat(ridges, list(ranks.values()), axis=1), np.zeros(len(ridges))])
+        return np.tile(one, self.curves)
 
     @property
     def raw_columns(self) -> np.ndarray:
         linear = [part.has_coefficients for part in self.parts.values()]
         ranks = [columns.stop - columns.start for columns in self.columns.values()]
-        return np.append(np.repeat(linear, ranks), True)
+        return np.tile(np.append(np.repeat(linear, ranks), True), self.curves)
 
     def largest_under(self, penalty: Array) -> Array:
         """Σ_j max k_j(x, x) p/p_j, p the largest p_j, (b,); infinite where a component is free."""
@@ -217,15 +219,16 @@ class AdditiveDesign(Design):
 
     def kernel_duals(self, s: Array, penalty: Array, ridge: Array) -> Iterator[tuple[Design, Array, Array]]:
         n = len(self.x)
-        for name, part in self.parts.items():
-            if part.kernel is None:
-                continue
-            own, base = np.zeros((len(s), len(part.matrix))), np.arange(n) if part.row_of is None else part.row_of
-            for of_one, values in zip(own, s, strict=True):
-                of_one[: len(part.base_x)] = np.bincount(base, values[:n], minlength=len(part.base_x))
-            if name in self._first:
-                own += s[:, self._first[name] :][:, : own.shape[1]]
-            yield part, own, 0.5 * penalty[:, self.columns[name].start]
+        for of_curve in np.split(s, self.curves, axis=1):
+            for name, part in self.parts.items():
+                if part.kernel is None:
+                    continue
+                own, base = np.zeros((len(s), len(part.matrix))), np.arange(n) if part.row_of is None else part.row_of
+                for of_one, values in zip(own, of_curve, strict=True):
+                    of_one[: len(part.base_x)] = np.bincount(base, values[:n], minlength=len(part.base_x))
+                if name in self._first:
+                    own += of_curve[:, self._first[name] :][:, : own.shape[1]]
+                yield part, own, 0.5 * penalty[:, self.columns[name].start]
 
     def of_rows(self, keep: np.ndarray) -> AdditiveDesign:
         return replace(self, x=self.x[keep], bases=self.summand_bases)

@@ -225,8 +225,8 @@ class Design:
         return self.diagonal(x)
 
     def kernel_duals(self, s: Array, penalty: Array, ridge: Array) -> Iterator[tuple[Design, Array, Array]]:
-        """Every component in the space of a kernel, the part of s = Sᵀu (b, N) that acts on it, and its ridge (b,), of
-        which `ridge` is the largest."""
+        """Every component in the space of a kernel (of a sum, once a curve), the part of s = Sᵀu (b, N) that acts on
+        it, and its ridge (b,), of which `ridge` is the largest."""
         if self.kernel is not None:
             yield self, s, ridge
 

@@ -23,7 +23,7 @@ class ComponentFit(ReadOnly):
     columns            its x columns, by name
     hyperparameters    gamma, ridge and the weights of its terms
     effective_degrees_of_freedom    Σ_i ∂f_j(x_i)/∂y_i over the rows in use; None without a fit
-    fitted (n,)        f_j at the input rows, of weighted mean 0
+    fitted (n,)        f_j at the input rows, of weighted mean 0; of several curves (n, curves)
     """
 
     name: str
@@ -34,28 +34,32 @@ class ComponentFit(ReadOnly):
 
 
 def component_values(problem: Problem, w: Array, x: Array) -> Array:
-    """f_j at new rows x (m, d), centered, (m, components); none of a design that is no sum."""
+    """f_j at new rows x (m, d), centered, (m, components), of several curves (m, components, curves); none of a design
+    that is no sum."""
     return _values(problem, w, problem.features(x)) - component_means(problem, w)
 
 
 def component_means(problem: Problem, w: Array) -> Array:
-    """The weighted mean over the rows in use of every component as it is in w."""
+    """The weighted mean over the rows in use of every component as it is in w: (components,), of several curves
+    (components, curves)."""
     weights = None if problem.weights is None else problem.weights[problem.weights > 0]
     values = _values(problem, w, problem.design.x)
     return np.average(values, axis=0, weights=weights) if values.size else np.zeros(0)
 
 
 def component_fits(problem: Problem, w: Array, names: Sequence[str], degrees: Array | None) -> tuple[ComponentFit, ...]:
-    """All components; `degrees` (r,) are the degrees of freedom of every column of the design."""
+    """All components; `degrees` are the degrees of freedom of every column of the design."""
     design = problem.design
     if not isinstance(design, AdditiveDesign):
         return ()
     found = []
-    for part, values in zip(design.summands, component_values(problem, w, problem.x).T, strict=True):
+    values = component_values(problem, w, problem.x)
+    by_curve = None if degrees is None else degrees.reshape(design.curves, -1)
+    for place, part in enumerate(design.summands):
         own = problem.model.component(part.name).hyperparameters
-        degree = None if degrees is None else float(degrees[design.columns[part.name]].sum())
-        columns = tuple(names[place] for place in part.places)
-        found.append(ComponentFit(part.name, columns, own, degree, values.copy()))
+        degree = None if by_curve is None else float(by_curve[:, design.columns[part.name]].sum())
+        columns = tuple(names[column] for column in part.places)
+        found.append(ComponentFit(part.name, columns, own, degree, values[:, place].copy()))
     return tuple(found)
 
 
@@ -63,5 +67,5 @@ def _values(problem: Problem, w: Array, features: Array) -> Array:
     design = problem.design
     if not isinstance(design, AdditiveDesign):
         return np.zeros((len(features), 0))
-    pairs = zip(design.summand_bases, design.columns.values(), strict=True)
-    return np.column_stack([basis.evaluate(features) @ w[columns] for basis, columns in pairs])
+    pairs, of_curves = zip(design.summand_bases, design.columns.values(), strict=True), design.of_curves(w)
+    return np.stack([basis.evaluate(features) @ of_curves[columns] for basis, columns in pairs], axis=1)

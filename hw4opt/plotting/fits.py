@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -124,6 +124,14 @@ def _draw_curve(result: Solution, axes: Axes, truth: Truth | None) -> None:
     axes.legend(frameon=False, loc="best")
 
 
+def level_styles(levels: Sequence[float]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The place of every level and how its curve is drawn: the highest first, as they lie, the middle one strongest."""
+    middle = middle_level(levels)
+    for place in reversed(range(len(levels))):
+        weight = {"lw": 2.0, "alpha": 1.0} if place == middle else {"lw": 1.2, "alpha": 0.75}
+        yield place, {**weight, "label": f"level {levels[place]:g}"}
+
+
 def _draw_levels(result: Solution, axes: Axes) -> None:
     """The curve of every level, or, of several x columns, all levels of a row over its middle one."""
     names, target = names_of(result)
@@ -143,9 +151,8 @@ def _draw_levels(result: Solution, axes: Axes) -> None:
         at, curves = fitted[order, middle], fitted[order].T
         axes.set_xlabel(f"fitted level {levels[middle]:g} of {target}, from {', '.join(names[:4])}")
         marks = {"ls": "", "marker": "_", "ms": 4}
-    for place in reversed(range(len(levels))):  # the highest first, as they lie
-        style = {"lw": 2.0 if place == middle else 1.2, "alpha": 1.0 if place == middle else 0.75}
-        axes.plot(at, curves[place], color=FIT_COLOR, label=f"level {levels[place]:g}", zorder=3, **style, **marks)
+    for place, style in level_styles(levels):
+        axes.plot(at, curves[place], color=FIT_COLOR, zorder=3, **style, **marks)
     axes.set_ylabel(target)
     axes.legend(frameon=False, loc="best")
 

@@ -15,7 +15,7 @@ from hw4opt.losses.squared import Squared
 from hw4opt.problem.checks import check_gammas, check_kinds, check_list, check_places, check_tables
 from hw4opt.problem.hyperparameters import GAMMA, RIDGE
 from hw4opt.regularizers.ridge import Ridge
-from hw4opt.terms import ComponentTerm, Loss, Shape, Term, own_term, registry
+from hw4opt.terms import ComponentTerm, Shape, Term, own_term, registry
 from hw4opt.terms.base import Array
 from hw4opt.validation.frozen import set_fields
 
@@ -158,11 +158,9 @@ def _place(component: str, column: str | int, names: Sequence[str] | None, count
     return int(column)
 
 
-def check_sum(kernel: Kernel | None, loss: Loss, regularizers: Sequence[Term], constraints: Sequence[Term]) -> None:
+def check_sum(kernel: Kernel | None, regularizers: Sequence[Term], constraints: Sequence[Term]) -> None:
     """Raise `InputError` for terms that cannot act where they are given: on the sum, or on one component."""
     names = [part.name for part in kernel.parts] if type(kernel) is Sum else []
-    if names and len(loss.curves) > 1:
-        raise InputError(f"a sum of components is one curve and {loss.name} has {len(loss.curves)} levels; give one")
     for term in (*regularizers, *constraints):
         if type(term) is ComponentTerm:
             if term.component not in names:

@@ -12,7 +12,7 @@ from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.problem.hyperparameters import GAMMA, RIDGE
 from hw4opt.problem.measured import MeasuredData
 from hw4opt.regularizers.ridge import Ridge
-from hw4opt.terms import Coefficients, Loss, PiecewiseQuadratic, Shape, Smooth, Term, Values, registry
+from hw4opt.terms import Coefficients, Loss, PiecewiseQuadratic, Shape, Smooth, Term, Values, own_term, registry
 from hw4opt.terms.base import Array
 from hw4opt.terms.requirements import class_fault, term_fault
 from hw4opt.validation.arguments import check_argument
@@ -42,12 +42,13 @@ def check_model(kernel: Kernel | None, loss: Loss, regularizers: Sequence[Term],
     check_conflict(constraints)
     if len(loss.curves) > 1 and (term := next((one for one in given if _is_everywhere(one)), None)) is not None:
         raise InputError(
-            f"{term.name} at every x is for one curve and {loss.name} has {len(loss.curves)}; drop everywhere"
+            f"{term.label} at every x is for one curve and {loss.name} has {len(loss.curves)}; drop everywhere"
         )
 
 
 def _is_everywhere(term: Term) -> bool:
-    return isinstance(term, Shape) and bool(term.everywhere)
+    own = own_term(term)
+    return isinstance(own, Shape) and bool(own.everywhere)
 
 
 def check_tables(terms: Sequence[Term]) -> None:

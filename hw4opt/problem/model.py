@@ -256,7 +256,7 @@ def _check(model: Model) -> None:
     """Raise `InputError` for parts that do not go together. A model that equals one of the last is not checked again:
     problems of a batch mostly differ in their data."""
     checks.check_model(model.kernel, model.loss, model.regularizers, model.constraints)
-    check_sum(model.kernel, model.loss, model.regularizers, model.constraints)
+    check_sum(model.kernel, model.regularizers, model.constraints)
     if isinstance(model.kernel, Precomputed) and model.standardize:
         none = "a precomputed kernel has none: standardize before computing it"
         raise InputError(f"standardize measures columns of x, and {none}")

@@ -170,9 +170,8 @@ class Problem(ReadOnly):
         """The data's functionals and reduced basis; problems made by `with_hyperparameters` share it."""
         spread = self.scaling[1] if self.standardize else None
         parts = (self._measured.x, self.kernel, self.intercept, self.model.slopes, None, spread)
-        if type(self.kernel) is Sum:
-            return AdditiveDesign(*parts, acting=self.model.acting)
-        return Design(*parts, functionals_of(self.shape_rows), self.model.curves)
+        parts = (*parts, functionals_of(self.shape_rows), self.model.curves)
+        return AdditiveDesign(*parts, self.model.acting) if type(self.kernel) is Sum else Design(*parts)
 
     def share_design(self, design: Design) -> None:
         """Use a design that was built for the same rows, kernel and functionals."""

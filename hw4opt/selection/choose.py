@@ -24,7 +24,7 @@ from hw4opt.selection.notes import beyond, edge, no_finite_maximum, remedy_for, 
 from hw4opt.selection.plan import all_rows, plan, subset
 from hw4opt.selection.ranges import default_range, is_gamma, reach_of
 from hw4opt.selection.scores import METRICS
-from hw4opt.selection.search import parse_search, rounds
+from hw4opt.selection.search import most_settings, parse_search, rounds
 from hw4opt.selection.setting_runs import SettingRuns
 from hw4opt.shapes.exchange import shapes_of
 from hw4opt.terms.base import Array
@@ -83,6 +83,7 @@ def select(
     workers: int | None = None,
     progress: Callable[[int, int, float], None] | None = None,
     keep_folds: bool = False,
+    budget: Callable[[int, float], None] | None = None,
 ) -> Selection:
     """Choose the hyper-parameters named in `free` (and in `grid`) by held-out error.
 
@@ -103,6 +104,9 @@ def select(
               `fit(chosen.problem).predict_interval` makes prediction intervals of them. They are those of the search;
               only after a search on a subset of the rows (then 10 folds of all rows), and where `one_se` takes another
               setting than the best, folds of the chosen setting are solved once more
+
+    budget    called once where more than three hyper-parameters are zoomed, after the first settings: with how many the
+              search tries at most, and about how many seconds that takes
 
     Raises `InputError` for an unknown name or option, for `keep_folds` with a loss of labels, for metric `loss` where a
     parameter of the loss is searched, and where several settings are tried and none has a finite held-out error.
@@ -137,8 +141,12 @@ def select(
         races = races and not _is_closed(problem, way.folds)
         state = SettingRuns(searched, way.folds, way.units, metric, progress, races, keep_folds)
         try:
+            most, began = most_settings(search, axes), time.perf_counter()
             for settings in rounds(search, axes, len(way.folds), seed, state.history, _is_cheap(searched, way.folds)):
+                first = not state.tried
                 state.run(settings)
+                if first and most and budget is not None:
+                    budget(most, (time.perf_counter() - began) * most / len(state.tried))
         except KeyboardInterrupt:
             if not state.tried:
                 raise

@@ -54,10 +54,11 @@ def beyond(axis: Axis, tried: Sequence[Tried]) -> str | None:
 
 
 def edge(axis: Axis, setting: Setting) -> str | None:
-    """A sentence on a value at the end of what the search may try."""
+    """A sentence on a value at the end of what the search may try, and which way to widen that."""
     value = setting[axis.name]
     low, high = axis.limits
     if low == high or low * EDGE_FACTOR < value < high / EDGE_FACTOR:
         return None
-    where = f"the best {axis.name} = {value:.4g} lies on the edge of its range {low:.4g} to {high:.4g}"
-    return f"{where}; widen it with `grid={{{axis.name!r}: (low, high, count)}}`"
+    side, way = ("lower", "downwards") if value <= low * EDGE_FACTOR else ("upper", "upwards")
+    where = f"the best {axis.name} = {value:.4g} lies on the {side} edge of its range {low:.4g} to {high:.4g}"
+    return f"{where}; widen it {way} with `grid={{{axis.name!r}: (low, high, count)}}`"

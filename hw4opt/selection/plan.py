@@ -17,7 +17,7 @@ from hw4opt.selection.folds import Folds, fold_labels, k_fold, labels_of, leave_
 from hw4opt.selection.held_out import score_settings
 from hw4opt.selection.loo.layout import Layouts
 from hw4opt.selection.ranges import is_gamma
-from hw4opt.selection.search import coordinate_settings, rounds
+from hw4opt.selection.search import most_settings, rounds
 from hw4opt.validation.arguments import whole_of
 from hw4opt.validation.arrays import group_numbers
 
@@ -104,7 +104,7 @@ def all_rows(problem: Problem, searched: FoldPlan, order: str, seed: int) -> Fol
 
 def _automatic(problem: Problem, axes: Sequence[Axis], order: str, search: str, seed: int) -> FoldPlan:
     size = len(problem.active_x)
-    settings = sum(len(part) for part in _first_round(search, axes, seed)) + coordinate_settings(search, axes)
+    settings = most_settings(search, axes) or sum(len(part) for part in _first_round(search, axes, seed))
     units, label, notes = _repeats(problem)
     exact = leave_one_out(size) if units is None else leave_x_out(problem.active_x)
     if size <= TIMED_ROWS_LIMIT:

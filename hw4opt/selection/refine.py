@@ -17,6 +17,9 @@ EDGE_FACTOR = 1.001  # factor from a range's end within which a value lies on it
 REFINED_MINIMA = 3  # lowest local minima of a dense grid that are refined
 POLISH_SETTINGS, POLISH_MISSES = 12, 2  # settings that a polish tries at most, and one after the other without a gain
 CHEAP_FIT_PATIENCE = 4  # times as many of both where fits cost next to nothing
+JOINT_PATIENCE = 3  # and where many axes were zoomed one after the other
+MODEL_SETTINGS_PER_AXIS = 4  # settings that the quadratic of many axes is fitted to, however far they lie
+COMPLETE_MODEL_AXES = 3  # up to which all of its coefficients are determined, by a grid
 POLISH_GAIN = 1e-7  # gain, relative to the score, that a polish goes on for
 SAME_SETTING_DISTANCE = 1e-9  # relative distance of two settings that are the same
 MODEL_DISTANCE = 2.5  # in steps of the last zoom: settings that a quadratic model is fitted to
@@ -102,13 +105,14 @@ def zoom(
 
 def coordinate_zoom(
     axes: Sequence[Axis], steps: Mapping[str, float], tried: History, settings: int
-) -> Iterator[list[Setting]]:
+) -> Generator[list[Setting], None, Mapping[str, float]]:
     """Neighbours of the best along one axis after the other, then on from it the way that the round has gone, along all
-    axes together; at half the (logarithmic) step where a round gains little. About `settings` of them at most.   (Hooke
-    and Jeeves 1961.)
+    axes together; at half the (logarithmic) step where a round gains little.   (Hooke and Jeeves 1961.)
+
+    A round that would take the search beyond `settings` is not begun. Returns the steps it ended with.
     """
-    limits, count = {axis.name: axis.limits for axis in axes}, len(tried())
-    while math.sqrt(max(steps.values())) >= ZOOM_FACTOR_LIMIT and len(tried()) < count + settings:
+    limits, most = {axis.name: axis.limits for axis in axes}, settings - 2 * len(axes) - 1
+    while math.sqrt(max(steps.values())) >= ZOOM_FACTOR_LIMIT and len(tried()) <= most:
         last = lowest(tried())
         for axis in axes:
             best = lowest(tried()).setting
@@ -120,8 +124,9 @@ def coordinate_zoom(
         now = lowest(tried())
         if not last.score - now.score >= ZOOM_GAIN * now.standard_error:
             if max(steps.values()) < 1.5:
-                return
+                break
             steps = {name: math.sqrt(step) for name, step in steps.items()}
+    return steps
 
 
 def _apart(one: Tried, other: Tried, steps: Mapping[str, float]) -> float:
@@ -147,8 +152,9 @@ def local_minima(axes: Sequence[Axis], tried: Sequence[Tried], steps: Mapping[st
 def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, patience: int) -> Iterator[list[Setting]]:
     """The minimum of a quadratic in the logarithms, fitted around the best; again, until it promises no gain.
 
-    A step that gains nothing halves the length of the next one. `patience` multiplies how many are tried. A dropped
-    setting that the quadratic would be fitted to is scored in full before.
+    A step that gains nothing halves the length of the next one, and one that gains doubles it. `patience` multiplies
+    how many are tried. A dropped setting that the quadratic would be fitted to is scored in full before. Of many axes
+    fewer settings are near than a quadratic has coefficients: it is the smallest that fits.   (Powell 2004.)
     """
     axes = [axis for axis in axes if steps[axis.name] > 1]
     unit = np.array([math.log(steps[axis.name]) for axis in axes])
@@ -173,7 +179,7 @@ def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, pat
         if len(tried()) == count:  # a whole number that was tried
             return
         missed = lowest(tried()) is best
-        length, misses = (length / 2, misses + 1) if missed else (length, 0)
+        length, misses = (length / 2, misses + 1) if missed else (min(2 * length, STEP_LENGTH_LIMIT), 0)
         if misses == POLISH_MISSES * patience:
             return
 
@@ -181,13 +187,15 @@ def polish(axes: Sequence[Axis], steps: Mapping[str, float], tried: History, pat
 def _nearby(
     best: Tried, axes: Sequence[Axis], center: Array, unit: Array, tried: Sequence[Tried]
 ) -> tuple[Array, list[Tried]]:
-    """Places (in steps from the best) of the nearest settings, 3^d of them at most, and these."""
+    """Places (in steps from the best) of the nearest settings, 3^d of them at most, and these; of many axes a few at
+    least."""
     finite = [one for one in tried if one.rank[:2] == best.rank[:2]]
     logs = np.log([[one.setting[axis.name] for axis in axes] for one in finite])
     places = (logs.reshape(len(finite), -1) - center) / unit
     far = np.abs(places).max(axis=1, initial=0.0)
     order = np.argsort(far, kind="stable")[: 3 ** len(axes)]
-    order = order[far[order] <= MODEL_DISTANCE]
+    least = MODEL_SETTINGS_PER_AXIS * len(axes) if len(axes) > COMPLETE_MODEL_AXES else 0
+    order = order[: max(np.count_nonzero(far[order] <= MODEL_DISTANCE), least)]
     return places[order], [finite[place] for place in order]
 
 
@@ -196,17 +204,21 @@ def _model_step(places: Array, rises: Array, length: float, size: float) -> Arra
     d = places.shape[1]
     upper = np.triu_indices(d)
     columns = np.column_stack([places, places[:, upper[0]] * places[:, upper[1]]])
-    if d == 0 or len(places) <= columns.shape[1]:
+    if d == 0 or len(places) <= 2 * d:
         return None
     far = np.abs(places).max(axis=1)
     # the size of what a quadratic leaves out
     trust = 1 / np.maximum(far, far[far > 0].min(initial=MODEL_DISTANCE)) ** 3
-    coef, _, rank, _ = np.linalg.lstsq(trust[:, None] * columns, trust * rises, rcond=1e-10)
+    coef, *_ = np.linalg.lstsq(trust[:, None] * columns, trust * rises, rcond=1e-10)
     hessian = np.zeros((d, d))
     hessian[upper] = coef[d:]
     hessian += hessian.T
-    if rank < columns.shape[1] or not np.linalg.eigvalsh(hessian)[0] > 0:
+    sizes, axes = np.linalg.eigh(hessian)
+    if not sizes[-1] > 0:
         return None
-    step = np.clip(-np.linalg.solve(hessian, coef[:d]), -length, length)
+    shift, pull, step = max(0.0, 1e-6 * sizes[-1] - sizes[0]), axes.T @ coef[:d], np.full(d, np.inf)
+    while np.abs(step).max() > length:
+        step = -axes @ (pull / (sizes + shift))
+        shift = 1.5 * shift + 1e-3 * sizes[-1]
     gain = -(coef[:d] @ step + 0.5 * step @ hessian @ step)
     return step if gain > POLISH_GAIN * size else None

@@ -10,14 +10,25 @@ from hw4opt.errors import InputError, shown
 from hw4opt.problem.hyperparameters import GAMMA
 from hw4opt.selection.axes import Axis, Setting, lowest, product
 from hw4opt.selection.ranges import log_grid
-from hw4opt.selection.refine import CHEAP_FIT_PATIENCE, History, beyond, coordinate_zoom, local_minima, polish, zoom
+from hw4opt.selection.refine import (
+    CHEAP_FIT_PATIENCE,
+    JOINT_PATIENCE,
+    POLISH_SETTINGS,
+    History,
+    beyond,
+    coordinate_zoom,
+    local_minima,
+    polish,
+    zoom,
+)
 from hw4opt.validation.arguments import whole_of
 
 DENSE_GAMMA_POINTS = 25  # points of gamma in a dense first grid; its other axes have as many as an axis alone
 FIRST_GRID_POINTS = {1: 13, 2: 7, 3: 5}  # points an axis of the first grid, by number of axes
 MOST_GRID_AXES = 3  # of a zoom from a grid over all axes; more are zoomed one after the other
-START_POINTS = 4  # points of a kind of hyper-parameters from which such a zoom may start
-SETTINGS_PER_AXIS = 24  # it tries at most, about
+START_POINTS = {1: 4, 2: 4, 3: 3}  # points of a kind of hyper-parameters from which it may start, by number of kinds
+MOST_KINDS_POINTS = 2  # and of more kinds
+SETTINGS_PER_AXIS = 24  # of the zoom of one axis after the other, at most
 AXIS_POINTS = 10  # points an axis of `grid` without a count
 MOST_FITS = 20_000
 
@@ -54,10 +65,11 @@ def rounds(
         steps = {axis.name: (axis.high / axis.low) ** (1 / (AXIS_POINTS - 1)) for axis in axes}
         yield from beyond(axes, steps, tried, near=False)
         return
-    if most := coordinate_settings(search, axes):
+    if most := most_settings(search, axes):
         yield _common_starts(axes)
-        steps = {axis.name: (axis.high / axis.low) ** (1 / START_POINTS) for axis in axes}
-        yield from coordinate_zoom(axes, steps, tried, most)
+        steps = {axis.name: (axis.high / axis.low) ** (1 / _start_points(axes)) for axis in axes}
+        ends = yield from coordinate_zoom(axes, steps, tried, most - JOINT_PATIENCE * POLISH_SETTINGS)
+        yield from polish(axes, ends, tried, JOINT_PATIENCE)
         return
     dense = dense and kind == "zoom" and len(axes) <= 2
     counts = _counts(kind, axes, dense)
@@ -70,16 +82,27 @@ def rounds(
         yield from _refined(axes, steps, tried, settings, dense)
 
 
-def coordinate_settings(search: str, axes: Sequence[Axis]) -> int:
-    """How many settings a zoom of one axis after the other tries at most, about; 0 for another search."""
-    return SETTINGS_PER_AXIS * len(axes) if search == "zoom" and len(axes) > MOST_GRID_AXES else 0
+def most_settings(search: str, axes: Sequence[Axis]) -> int:
+    """How many settings a zoom of one axis after the other tries at most; 0 for another search."""
+    if search != "zoom" or len(axes) <= MOST_GRID_AXES:
+        return 0
+    starts = _start_points(axes) ** len(set(_kinds(axes).values()))
+    return starts + SETTINGS_PER_AXIS * len(axes) + JOINT_PATIENCE * POLISH_SETTINGS
+
+
+def _kinds(axes: Sequence[Axis]) -> dict[str, str]:
+    """What each hyper-parameter is: a gamma, a ridge, the weight of some term."""
+    return {axis.name: (axis.key.parameter or str(axis.key.owner)).partition(".")[0] for axis in axes}
+
+
+def _start_points(axes: Sequence[Axis]) -> int:
+    return START_POINTS.get(len(set(_kinds(axes).values())), MOST_KINDS_POINTS)
 
 
 def _common_starts(axes: Sequence[Axis]) -> list[Setting]:
-    """Settings whose hyper-parameters of one kind (gammas, ridges, weights of a term) all lie at one share of their
-    ranges: a grid over the kinds."""
-    kinds = {axis.name: (axis.key.parameter or str(axis.key.owner)).partition(".")[0] for axis in axes}
-    shares = (np.arange(START_POINTS) + 0.5) / START_POINTS
+    """Settings whose hyper-parameters of one kind all lie at one share of their ranges: a grid over the kinds."""
+    kinds, points = _kinds(axes), _start_points(axes)
+    shares = (np.arange(points) + 0.5) / points
     every = product({kind: shares.tolist() for kind in dict.fromkeys(kinds.values())})
     return [{axis.name: axis.low * (axis.high / axis.low) ** one[kinds[axis.name]] for axis in axes} for one in every]
 

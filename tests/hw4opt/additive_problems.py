@@ -38,3 +38,20 @@ def random_sum(seed):
     weights = rng.choice([0.0, 0.5, 1.0, 2.0], n) if rng.random() < 0.3 else None
     constraints = [hw4opt.Bounds(lower=0.0)] if rng.random() < 0.2 else []
     return Problem(x, y, sum_of, LOSSES[rng.integers(5)], constraints=constraints, weights=weights)
+
+
+def random_levels(seed):
+    """Such a sum with quantiles of two to four levels."""
+    given = random_sum(seed)
+    draw = np.random.default_rng([23, seed])
+    levels = tuple(np.sort(draw.choice(np.arange(1, 20), int(draw.integers(2, 5)), replace=False)) / 20)
+    parts = (
+        given.x,
+        given.y,
+        given.kernel,
+        hw4opt.Quantile(levels),
+        given.regularizers,
+        given.constraints,
+        given.weights,
+    )
+    return Problem(*parts)

@@ -85,14 +85,15 @@ def build_problem(options: ProblemOptions, groups: str | None = None, table: Tab
 
     table    the data, where they were read before; `options.data` then only names them
     """
-    more, levels = list[str](), set[str]()
+    more, levels, levels_option = list[str](), set[str](), "--categorical {name}"
     if sums := is_sum(options):
         options, more, levels = named_columns(options)
+        levels_option = "--component {name}={name}:categorical"
     terms = terms_of(options, sums)
     table = read_data(options) if table is None else table
     roles = Roles(options.x, options.y, options.weights, options.offset, options.exposure, groups)
     drop_first = terms.kernel is None and options.intercept
-    columns = read_columns(table, options, roles, drop_first, more=more, levels=levels)
+    columns = read_columns(table, options, roles, drop_first, more=more, levels=levels, levels_option=levels_option)
     if sums:
         terms = _with_components(terms, sum_of_components(options, columns.features.names))
     names, used = columns.features.names, columns.used

@@ -79,7 +79,7 @@ def check(
     check_outputs(output_options, problem_options.files)
     built = build_problem(problem_options, selection_options.groups)
     with Bar("choosing", output_options.quiet) as bar:
-        problem, selection = choose(built, selection_options, problem_options.seed, bar.update)
+        problem, selection = choose(built, selection_options, problem_options.seed, bar.update, budget=bar.budget)
     raise_if_interrupted(selection)
     with Bar("solving", output_options.quiet) as bar:
         found = crosscheck(problem, solvers.names(), bar.describe, solvers.time_limit)

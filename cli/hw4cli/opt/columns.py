@@ -114,6 +114,7 @@ def read_columns(
     allow_no_features: bool = False,
     more: Sequence[str] = (),
     levels: Collection[str] = (),
+    levels_option: str = "--categorical {name}",
 ) -> DataColumns:
     """Read the columns in their roles. Raises `InputError`.
 
@@ -122,6 +123,7 @@ def read_columns(
     allow_no_features    accept a table without any feature
     more             columns that become features beside those of --x
     levels           those that hold levels, which become one column of their places
+    levels_option    what the user gives to use the levels of a column
     """
     for name in (*roles.taken, *table_options.categorical):
         table.column(name)
@@ -130,9 +132,9 @@ def read_columns(
         named = {*names, *roles.taken}
         kinds = {name: column_kind(table, name) for name in candidates or table.names if name not in named}
         names = _default_features(table, kinds, names)
-        warnings = unused_column_warnings(table, kinds, names) if candidates is None else []
+        warnings = unused_column_warnings(table, kinds, names, levels_option) if candidates is None else []
         if not names and not allow_no_features:
-            _refuse_no_features(table, roles, kinds)
+            _refuse_no_features(table, roles, kinds, levels_option)
     weights = None if roles.weights is None else table.floats(roles.weights)
     used = np.ones(len(table), dtype=bool) if weights is None else ~(weights == 0)
     texts = {*table_options.categorical, *levels, *([] if roles.groups is None else [roles.groups])}
@@ -154,7 +156,7 @@ def read_columns(
         tuple(
             Codes.of(table, name, used, dropped=False)
             if name in levels
-            else _column(table, name, used, table_options, drop_first)
+            else _column(table, name, used, table_options, drop_first, levels_option)
             for name in names
         )
     )
@@ -197,12 +199,12 @@ def _default_features(table: Table, kinds: Mapping[str, str], categorical: Colle
     return [name for name in table.names if name in taken]
 
 
-def _refuse_no_features(table: Table, roles: Roles, kinds: Mapping[str, str]) -> None:
+def _refuse_no_features(table: Table, roles: Roles, kinds: Mapping[str, str], levels_option: str) -> None:
     text = next((name for name, kind in kinds.items() if kind == "text"), None)
     advice = (
         "name the features with --x"
         if text is None
-        else f"--categorical {text} takes the levels of its text as features"
+        else f"{levels_option.format(name=text)} takes the levels of its text as features"
     )
     raise InputError(f"{table.source} has no numeric column besides {', '.join(roles.taken)}; {advice}")
 
@@ -220,7 +222,9 @@ def _weights(table: Table, name: str, rows: np.ndarray) -> Array:
     return weights
 
 
-def _column(table: Table, name: str, used: np.ndarray, table_options: TableOptions, drop_first: bool) -> Column:
+def _column(
+    table: Table, name: str, used: np.ndarray, table_options: TableOptions, drop_first: bool, levels_option: str
+) -> Column:
     if name in table_options.categorical:
         return Levels.of(table, name, used, drop_first)
     column = _plain_column(table, name, used)
@@ -231,7 +235,7 @@ def _column(table: Table, name: str, used: np.ndarray, table_options: TableOptio
     ):
         row = int(np.argmax(wrong))
         comma = DECIMAL_COMMA.fullmatch(table.text(name)[row].strip())
-        other = "with a point" if comma else f"or --categorical {name} to take its levels as 0/1 columns"
+        other = "with a point" if comma else f"or {levels_option.format(name=name)} to take its levels as 0/1 columns"
         table.refuse(name, row, f"give numbers{'' if comma else ','} {other}")
     return column
 

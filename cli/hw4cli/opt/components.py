@@ -86,7 +86,16 @@ def all_components(options: ProblemOptions, features: Sequence[str]) -> list[Com
     """Those of --component, and with --additive one of every other feature."""
     words = [parse_component("--component", text) for text in options.component]
     taken = {column for one in words for column in one.columns}
-    return words + [ComponentWords(name, (name,), None) for name in features if options.additive and name not in taken]
+    rest = [name for name in features if options.additive and name not in taken]
+    return words + [ComponentWords(_named(name), (name,)) for name in rest]
+
+
+def _named(column: str) -> str:
+    """The column's name, as that of its component."""
+    try:
+        return Component(column).name
+    except InputError as error:
+        raise InputError(f"--additive: column {column!r}: {error}; give --component NAME={column}") from None
 
 
 def _component(
@@ -107,7 +116,8 @@ def _component(
     if len(ridges) > 1:
         raise InputError(f"--reg {words.name}.ridge is given twice; drop one of them")
     others: list[Term] = [term for term in terms if not isinstance(term, Ridge)]
-    shapes = [term_of("constraint", "--constraint", spec) for spec in constraints.get(words.name, ())]
+    places = {column: place for place, column in enumerate(words.columns)}
+    shapes = [term_of("constraint", "--constraint", spec, places) for spec in constraints.get(words.name, ())]
     free = ["gamma"] if words.has_kernel and gamma is None else []
     free += [spec.name for spec in own if "weight" not in spec.parameters]
     given = {"gamma"} if gamma is not None else set()

@@ -107,7 +107,7 @@ def path(
     built = build_problem(problem_options, selection_options.groups)
     span = with_full_name(built, "--vary", span)
     with Bar("choosing", output_options.quiet) as bar:
-        problem, selection = _others(built, selection_options, span, problem_options.seed, bar.update)
+        problem, selection = _others(built, selection_options, span, problem_options.seed, bar)
         raise_if_interrupted(selection)
         scores = _scores(built, problem, span, selection_options, problem_options.seed, bar.update)
         raise_if_interrupted(scores)
@@ -148,13 +148,13 @@ def path(
 
 
 def _others(
-    built: BuiltProblem, selection_options: SelectionOptions, span: LogRange, seed: int, progress: Progress
+    built: BuiltProblem, selection_options: SelectionOptions, span: LogRange, seed: int, bar: Bar
 ) -> tuple[Problem, Selection | None]:
     """The problem with every hyper-parameter but the varied one given or selected."""
     if set(built.free) <= {span.name} and not selection_options.grid and selection_options.select != "none":
         check_anything_to_select(selection_options, ())
         return built.problem, None
-    return choose(built, selection_options, seed, progress, along=span)
+    return choose(built, selection_options, seed, bar.update, along=span, budget=bar.budget)
 
 
 def _scores(

@@ -27,6 +27,7 @@ log = logging.getLogger("hw4opt.cli")
 LEAVE_ONE_OUT = ("loo", "loo:x")
 
 Progress = Callable[[int, int, float], None]  # done, total, best score so far
+Budget = Callable[[int, float], None]  # settings at most, seconds
 
 
 def choose(
@@ -35,6 +36,7 @@ def choose(
     seed: int,
     progress: Progress | None = None,
     along: LogRange | None = None,
+    budget: Budget | None = None,
 ) -> tuple[Problem, Selection | None]:
     """The problem with its selected hyper-parameters, and the selection (None with --select none).
 
@@ -51,7 +53,7 @@ def choose(
         _check_given(built, options, along)
         return built.problem, None
     check_anything_to_select(options, {*built.free, *ranges})
-    selection = select_with_options(built, built.problem, built.free, ranges, options, seed, progress)
+    selection = select_with_options(built, built.problem, built.free, ranges, options, seed, progress, budget)
     return selection.problem, selection
 
 
@@ -63,6 +65,7 @@ def select_with_options(
     options: SelectionOptions,
     seed: int,
     progress: Progress | None = None,
+    budget: Budget | None = None,
 ) -> Selection:
     """Call `hw4opt.selection.select`; raises `InputError` for options that exclude each other."""
     _check(problem, options, ranges)
@@ -81,6 +84,7 @@ def select_with_options(
         one_se=options.one_se,
         keep_folds=options.keep_folds,
         progress=progress,
+        budget=budget,
         workers=options.workers,
     )
     log.info("%s: %d fits in %.2f s, score %.6g", selection.method, selection.fits, selection.seconds, selection.score)

@@ -169,7 +169,7 @@ def solve_problem(
     built = build_problem(problem_options, selection_options.groups)
     poisson_options.check_likelihood(built.problem.loss, solver_options)
     with Bar("choosing", output_options.quiet) as bar:
-        problem, selection = choose(built, selection_options, problem_options.seed, bar.update)
+        problem, selection = choose(built, selection_options, problem_options.seed, bar.update, budget=bar.budget)
     result = fit_named(problem, built, solver_options, output_options)
     automatic = {**built.automatic, **searched(problem, selection)}
     warnings = [

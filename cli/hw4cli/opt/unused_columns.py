@@ -35,7 +35,7 @@ REASONS = {
     "index": ("{is} an index without a name", "name the features with --x to use it"),
     "times": ("{holds} dates", "--x {first} uses it as days or seconds since the first"),
     "commas": ("{holds} decimal commas ({cell})", "write them with a point"),
-    "text": ("{holds} text ({cell})", "--categorical {first} uses its levels as 0/1 columns"),
+    "text": ("{holds} text ({cell})", "{levels} uses its levels as 0/1 columns"),
     "few": (
         "{misses} a number in most rows",
         "--x {first} uses it, with --missing drop in the rows that have one",
@@ -44,16 +44,18 @@ REASONS = {
 }
 
 
-def unused_column_warnings(table: Table, kinds: Mapping[str, str], features: Collection[str]) -> list[str]:
+def unused_column_warnings(
+    table: Table, kinds: Mapping[str, str], features: Collection[str], levels_option: str
+) -> list[str]:
     """One warning for each kind of column that is not a feature by default."""
     found: dict[str, list[str]] = {}
     for name, kind in kinds.items():
         if name not in features:
             found.setdefault(kind, []).append(name)
-    return [_unused_sentence(table, kind, of_kind) for kind, of_kind in found.items()]
+    return [_unused_sentence(table, kind, of_kind, levels_option) for kind, of_kind in found.items()]
 
 
-def _unused_sentence(table: Table, kind: str, names: Sequence[str]) -> str:
+def _unused_sentence(table: Table, kind: str, names: Sequence[str], levels_option: str) -> str:
     one, (what, advice) = len(names) == 1, REASONS[kind]
     cell = "".join(first_cells(table.text(names[0]), 1))[:40]
     verbs = (
@@ -61,4 +63,5 @@ def _unused_sentence(table: Table, kind: str, names: Sequence[str]) -> str:
     )
     reason = what.format(cell=repr(cell), **verbs)
     columns = f"column{'' if one else 's'} {listed(map(repr, names))}"
-    return f"{columns} {reason} and {verbs['is']} left out of the features; {advice.format(first=names[0])}"
+    advice = advice.format(first=names[0], levels=levels_option.format(name=names[0]))
+    return f"{columns} {reason} and {verbs['is']} left out of the features; {advice}"

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -70,6 +71,30 @@ def test_predict_reads_levels_by_their_names(hw4opt, trial, tmp_path):
     assert done.status == 2 and "the level 'west' in row 1" in done.err
 
 
+def test_a_sum_has_quantiles_of_several_levels(hw4opt, trial, tmp_path):
+    given = [*SUM, "--loss", "quantile:tau=0.1;0.5;0.9", "--json", "-", "--save", "m.json", "--plot", "levels.png"]
+    done = hw4opt("solve", trial, *given)
+    assert done.status == 0, done.err
+    record = done.json
+    assert record["levels"] == [0.1, 0.5, 0.9] and record["crossings"] == 0 and len(record["intercept"]) == 3
+    parts = np.array([one["fitted"] for one in record["components"]])
+    assert parts.shape == (4, 60, 3) and (tmp_path / "levels.png").stat().st_size > 10_000
+    np.testing.assert_allclose(parts.sum(axis=0) + record["intercept"], record["fitted"], atol=1e-9)
+    assert hw4opt("predict", "m.json", trial, "--out", "p.csv").status == 0
+    rows = [*csv.DictReader((tmp_path / "p.csv").read_text().splitlines())]
+    names = ["prediction_0.1", "prediction_0.5", "prediction_0.9"]
+    np.testing.assert_array_equal([[float(row[name]) for name in names] for row in rows], record["fitted"])
+
+
+def test_a_search_of_many_hyperparameters_tells_its_budget_and_keeps_it(hw4opt, trial):
+    words = ["--component", "dose=dose", "--component", "age=age", "--select", "kfold:3", "--json", "-"]
+    done = hw4opt("solve", trial, *words)
+    most, seconds = re.search(r"choosing: at most (\d+) settings, about (\S+) s\n", done.err).groups()
+    assert len(done.json["selection"]["table"]) <= int(most) and float(seconds) > 0
+    assert "settings" not in hw4opt("solve", trial, *words, "--quiet").err
+    assert "settings, about" not in hw4opt("solve", trial, *words[:2], "--quiet").err
+
+
 def test_additive_makes_a_component_of_every_column_and_chooses_what_is_not_given(hw4opt, trial):
     given = ["--additive", "--component", "site=site:categorical", "--search", "random:2", "--select", "kfold:3"]
     record = hw4opt("solve", trial, *given, "--reg", "dose.tv", "--kernel", "matern52", "--json", "-", "--quiet").json
@@ -130,8 +155,10 @@ REFUSED = {
     "'dose' stands there twice": ["--component", "dose=dose", "--gamma", "dose=2,dose=3"],
     "give a number, one a column or component": ["--component", "dose=dose", "--gamma", "wide"],
     "a component has one gamma; leave --gamma out": ["--component", "dose=dose", "--gamma", "each"],
-    "a sum of components is one curve and quantile has 2 levels": [
-        *["--component", "dose=dose", "--loss", "quantile:tau=0.1;0.9"],
+    "or --component site=site:categorical to take its levels": ["--component", "place=site"],
+    "no x column 'age'; there are dose": ["--component", "dose=dose", "--constraint", "dose.increasing:column=age"],
+    "dose.increasing at every x is for one curve": [
+        *("--component", "dose=dose", "--constraint", "dose.increasing:everywhere", "--loss", "quantile:tau=0.1;0.9"),
     ],
     "--component dose is given twice": ["--component", "dose=dose", "--component", "dose=age"],
     "give NAME=COL": ["--component", "dose="],
@@ -165,6 +192,38 @@ def test_bad_input_gets_one_sentence(hw4opt, trial, tmp_path, sentence):
     done = hw4opt("solve", trial, *REFUSED[sentence])
     assert done.status == 2 and sentence in done.err and done.out == "", done.err
     assert json.dumps(done.err).count("\\n") == 1
+
+
+@pytest.mark.parametrize("name", ["dose.mg", "gamma", "dose:mg"])
+def test_a_column_that_names_no_component_is_told_what_to_give(hw4opt, tmp_path, name):
+    (tmp_path / "t.csv").write_text(f"{name},y\n" + "".join(f"{i},{i % 3}\n" for i in range(9)))
+    done = hw4opt("solve", "t.csv", "--additive", "--gamma", "1", "--reg", "ridge=1", "--select", "none")
+    assert done.status == 2 and f"--additive: column {name!r}: the" in done.err
+    assert f"give --component NAME={name}\n" in done.err
+
+
+def test_a_shape_along_one_column_of_a_component_goes_by_its_name(hw4opt, trial):
+    words = [
+        "--component",
+        "both=dose,age",
+        "--gamma",
+        "0.001",
+        "--reg",
+        "ridge=0.1",
+        "--select",
+        "none",
+        "--json",
+        "-",
+    ]
+    record = hw4opt("solve", trial, *words, "--constraint", "both.increasing:column=age").json
+    assert record["status"] == "certified" and record["components"][0]["columns"] == ["dose", "age"]
+    loose = hw4opt("solve", trial, *words).json
+    assert record["objective"] > loose["objective"] * (1 + 1e-6)
+
+
+def test_text_that_additive_leaves_out_is_offered_as_a_component(hw4opt, trial):
+    done = hw4opt("solve", trial, "--additive", "--gamma", "1", "--reg", "ridge=1", "--select", "none")
+    assert done.status == 0 and "--component site=site:categorical uses its levels" in done.err
 
 
 def test_the_page_of_one_curve_refuses_a_sum(hw4opt, trial):

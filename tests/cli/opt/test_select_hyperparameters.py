@@ -138,7 +138,8 @@ def test_a_search_beyond_its_range_gets_a_note(hw4opt, tmp_path):
     named = hw4opt("solve", name, "--gamma", "1", "--grid", "ridge=0.01:10:5", "--json", "-", "--quiet").json
     assert (
         named["hyperparameters"]["ridge"] == pytest.approx(0.01)
-        and "lies on the edge of its range 0.01 to 10" in named["warnings"][0]
+        and "lies on the lower edge of its range 0.01 to 10; widen it downwards with --grid ridge="
+        in named["warnings"][0]
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from hw4opt import RBF, Additive, Component, Huber, Problem, Ridge, TotalVariation
 from hw4opt.selection import select
 from hw4opt.selection.axes import Axis, Tried
-from hw4opt.selection.search import SETTINGS_PER_AXIS, START_POINTS, rounds
+from hw4opt.selection.search import MOST_GRID_AXES, START_POINTS, most_settings, rounds
 
 
 def searched(axes, score):
@@ -31,8 +31,8 @@ def test_settings_grow_with_the_number_of_axes(count):
         return 1 + 0.01 * (apart @ apart + 0.8 * apart[1:] @ apart[:-1])
 
     tried = searched(axes, score)
-    assert len(tried) <= (SETTINGS_PER_AXIS + 2) * count + 16
-    assert min(one.score for one in tried) < 1 + 1e-3
+    assert len(tried) <= most_settings("zoom", axes) < 40 * count + 16
+    assert min(one.score for one in tried) < 1 + 1e-6
     assert all(1e-3 <= value <= 1e3 for one in tried for value in one.setting.values())
     assert searched(axes, score) == tried
 
@@ -44,8 +44,35 @@ def test_many_gammas_beat_a_random_search():
     problem = Problem(x, y, RBF((1.0,) * 4), Huber(0.3), [Ridge(0.1)])
     free = [*(f"gamma.{place}" for place in range(4)), "ridge"]
     zoomed, drawn = (select(problem, free, "kfold:5", search) for search in ("zoom", "random:200"))
-    assert zoomed.score <= 1.01 * drawn.score and len(zoomed.table) < 150
-    assert select(problem, free, "kfold:5").table == zoomed.table
+    assert zoomed.score <= 1.01 * drawn.score and len(zoomed.table) < 200
+    said = []
+    again = select(problem, free, "kfold:5", budget=lambda settings, seconds: said.append((settings, seconds)))
+    assert again.table == zoomed.table
+    ((most, seconds),) = said
+    assert len(again.table) <= most and 0 < seconds < 60
+
+
+@pytest.mark.parametrize("count", [5, 9])
+def test_a_budget_is_kept_where_a_score_goes_on_falling(count):
+    """Narrow curved valleys, along which every setting is better than the ones before."""
+    axes = [Axis(f"gamma.{place}", 1e-3, 1e3, reach=(1e-6, 1e6)) for place in range(count)]
+
+    def score(at):
+        z = np.array(list(at.values()))
+        return float(np.sum(10 * np.square(z[1:] - np.square(z[:-1]) / 4)) - z[-1])
+
+    assert 60 < len(searched(axes, score)) <= most_settings("zoom", axes)
+
+
+def test_settings_are_refined_along_all_axes_together():
+    """A narrow valley askew to the axes, where one axis after the other is slow."""
+    axes = [Axis(f"gamma.{place}", 1e-3, 1e3) for place in range(MOST_GRID_AXES + 1)]
+
+    def score(at):
+        apart = np.array(list(at.values())) - [-1.0, 2.0, 0.5, 1.5]
+        return 1 + 0.01 * apart @ apart + 0.3 * apart.sum() ** 2
+
+    assert min(one.score for one in searched(axes, score)) < 1 + 1e-5
 
 
 def test_hyperparameters_of_one_kind_start_together_in_a_sum():
@@ -55,6 +82,6 @@ def test_hyperparameters_of_one_kind_start_together_in_a_sum():
     axes = [Axis(name, 1e-3, 1e3) for name in Problem(x, x[:, 0], sums).hyperparameters]
     assert {axis.name for axis in axes} == {"a.gamma", "a.ridge", "a.tv", "both.gamma.0", "both.gamma.1", "both.ridge"}
     first = next(rounds("zoom", axes, 10, 0, lambda: []))
-    assert len(first) == START_POINTS**3
+    assert len(first) == START_POINTS[3] ** 3
     for one in first:
         assert one["a.gamma"] == one["both.gamma.0"] == one["both.gamma.1"] and one["a.ridge"] == one["both.ridge"]

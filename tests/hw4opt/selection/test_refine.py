@@ -48,10 +48,9 @@ def test_a_walk_ends_three_decades_on(search, center):
     values = np.log10([one.setting["ridge"] for one in tried])
     end = math.log10(lowest(tried).setting["ridge"])
     assert end == pytest.approx(-3 if center < 0 else 7) and -3.000001 <= values.min() <= values.max() <= 7.000001
-    assert (
-        "lies on the edge of its range 0.001 to 1e+07" in edge(default(), lowest(tried).setting)
-        and beyond(default(), tried) is None
-    )
+    side, way = ("lower", "downwards") if center < 0 else ("upper", "upwards")
+    said = edge(default(), lowest(tried).setting)
+    assert f"{side} edge of its range 0.001 to 1e+07; widen it {way} with" in said and beyond(default(), tried) is None
 
 
 @pytest.mark.parametrize("search", SEARCHES)

@@ -67,10 +67,10 @@ def test_a_named_grid_is_the_grid_that_is_tried():
     assert_allclose(sorted({row["ridge"] for row in chosen.table}), [0.01, 0.1, 1])
 
 
-@pytest.mark.parametrize(("low", "high", "end"), [(1e3, 1e4, "1000"), (1e-9, 1e-8, "1e-08")])
-def test_a_best_setting_on_the_edge_is_a_note(low, high, end):
+@pytest.mark.parametrize(("low", "high", "end", "way"), [(1e3, 1e4, "1000", "lower"), (1e-9, 1e-8, "1e-08", "upper")])
+def test_a_best_setting_on_the_edge_is_a_note(low, high, end, way):
     chosen = select(SMALL, [], "loo", "grid", grid={"ridge": (low, high, 3)})
-    words = f"ridge = {end} lies on the edge", "`grid={'ridge': (low, high, count)}`"
+    words = f"ridge = {end} lies on the {way} edge", "`grid={'ridge': (low, high, count)}`"
     assert [note for note in chosen.notes if all(word in note for word in words)] == chosen.notes != []
     inside = select(SMALL, [], "loo", "grid", grid={"ridge": (1e-6, 1e4, 11)})
     assert inside.notes == []
