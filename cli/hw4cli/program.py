@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import CodeType, FrameType, MappingProxyType
 from typing import Any
 
@@ -29,18 +30,32 @@ IMPORT: CodeType = vars(sys.modules["_frozen_importlib"])["_find_and_load"].__co
 Classify = Callable[[Exception], tuple[str, Exit] | None]
 
 
+@dataclass(frozen=True)
+class CommandGroup:
+    """Commands that the help shows together: a heading, the name of each → one line of help, and an example."""
+
+    heading: str
+    texts: Mapping[str, str]
+    example: str
+
+
 class Commands(click.Group):
     """A group that imports a command's module only when that command is called.
 
-    texts     the name of every command → one line of help
+    groups    the commands, as the help shows them
     package   the package of the modules
     modules   command → its module, where that has another name
     unknown   makes the exception for a command that does not exist
     """
 
-    texts: Mapping[str, str]
+    groups: Sequence[CommandGroup]
     package: str
     modules: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The name of every command → one line of help."""
+        return {name: text for group in self.groups for name, text in group.texts.items()}
 
     def unknown(self, name: str) -> Exception:
         """The exception for a name that is no command."""
@@ -70,8 +85,11 @@ class Commands(click.Group):
             return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(self.texts.items()))
+        width = max(map(len, self.texts))
+        for group in self.groups:
+            with formatter.section(group.heading):
+                formatter.write_dl([(name.ljust(width), text) for name, text in group.texts.items()])
+                formatter.write(f"\n{'':{formatter.current_indent}}$ {group.example}\n")
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         from click.shell_completion import CompletionItem

@@ -17,7 +17,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from cifar_files import WRITERS, pack  # noqa: E402
-from hw4cli.nets.app import NETS_COMMANDS, main  # noqa: E402
+from hw4cli.nets.app import app, main  # noqa: E402
 from hw4nets.checkpoint import VERSION, checksum  # noqa: E402
 from hw4nets.image_set import ImageSet  # noqa: E402
 
@@ -399,7 +399,7 @@ def test_option_words(world, tried, seed):
     for _ in range(12):
         # reproduce, the last one, takes hours where it accepts everything
         # export needs an extra; reproduce, the last one, takes hours where it accepts everything
-        names = [name for name in NETS_COMMANDS if name != "export"]
+        names = [name for name in app.texts if name != "export"]
         name = names[draw.integers(len(names) - 1)]
         module = __import__(f"hw4cli.nets.{name}", fromlist=["command"])
         known = [

@@ -66,7 +66,7 @@ MAX_COMBINATIONS = 200  # of other options, tried before a value of --vary count
     "--vary",
     multiple=True,
     metavar="NAME[=LOW:HIGH|=A|B…]",
-    help="Search this option only (and others so named). Repeat for more.",
+    help="Search this option only (and others so named). Default: all that can vary. Repeat for more.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the search in the folder.")
 @options(RECIPE_SETTINGS, PLOT, RESULT_FILE, REPORTING)
