@@ -14,7 +14,9 @@ from hw4cli.opt.app import app as opt_app
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", *(path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md")))]
-TRAIN = {"docs/manual/networks.md", "docs/how-to/networks.md"}  # seconds, and they need an extra
+TRAIN = {
+    f"docs/{name}.md" for name in ("manual/networks", "how-to/networks", "how-to/own-images")
+}  # they need an extra
 
 
 def evaluate_commands(example: Example) -> None:

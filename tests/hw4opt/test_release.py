@@ -15,9 +15,3 @@ def test_one_version_everywhere():
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert (hw4opt.__version__, project) == (released[0], released[0])
     assert f"\nversion: {released[0]}\ndate-released: {released[1]}\n" in citation
-
-
-def test_nothing_waits_to_be_removed():
-    """What a version deprecates goes with the next one that may break something."""
-    packages = [path for folder in ("hw4opt", "hw4nets", "cli") for path in (ROOT / folder).rglob("*.py")]
-    assert not [path for path in packages if "DeprecationWarning" in path.read_text(encoding="utf-8")]
