@@ -69,6 +69,13 @@ class Commands(click.Group):
             return None
         return importlib.import_module(f"{self.package}.{self.modules.get(cmd_name, cmd_name)}").command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args:
+            raise click.UsageError(
+                f"give a command: {', '.join(self.texts)}; {ctx.info_name} --help shows an example of each kind"
+            )
+        return super().parse_args(ctx, args)
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args[0] not in self.texts and not args[0].startswith("-") and not ctx.resilient_parsing:
             raise self.unknown(args[0])
@@ -201,7 +208,8 @@ def _fail(program: str, sentence: str, status: Exit) -> Exit:
 @contextmanager
 def _warnings_to_log() -> Iterator[None]:
     """Send warnings of libraries to the log, which only -v shows."""
-    logging.getLogger("py.warnings").addHandler(logging.NullHandler())
+    for name in ("py.warnings", "matplotlib"):  # which warns where the home directory cannot be written
+        logging.getLogger(name).addHandler(logging.NullHandler())
     with warnings.catch_warnings():
         logging.captureWarnings(True)
         try:
