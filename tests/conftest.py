@@ -28,7 +28,7 @@ if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= FREE_BYTES:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Thousands of tests are no garbage: neither while they are collected nor later are they looked through for some."""
+    """Thousands of tests are no garbage: they are not looked through for any, neither here nor later."""
     gc.disable()
     try:
         return (yield)

@@ -70,7 +70,7 @@ class Commands(click.Group):
         return importlib.import_module(f"{self.package}.{self.modules.get(cmd_name, cmd_name)}").command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args:
+        if not args and not ctx.resilient_parsing:
             raise click.UsageError(
                 f"give a command: {', '.join(self.texts)}; {ctx.info_name} --help shows an example of each kind"
             )

@@ -147,7 +147,7 @@ LONGER = [*LONG, "--loss", "huber", "--constraint", "increasing"]
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
 @pytest.mark.parametrize(
     "solver",
-    ["admm", "cvxpy:CLARABEL", *SLOW_TO_END],
+    ["admm", pytest.param("cvxpy:CLARABEL", marks=pytest.mark.slow), *SLOW_TO_END],
 )
 def test_ctrl_c_ends_any_solver(solver, start, children):
     if ":" in solver and solver not in installed(solver.partition(":")[0]):
