@@ -16,7 +16,7 @@ from hw4opt.blocks.rows import DataRows
 from hw4opt.design.unit_diagonal import inverse_root_diagonal, scaled_by
 from hw4opt.form import BoxRows, Form
 from hw4opt.form.gap_scale import scale_of
-from hw4opt.proof._row_sums import row_rounding, row_sums
+from hw4opt.proof._row_sums import row_sums
 from hw4opt.proof.certificate import Certificate, certificate_of, cost_of_residual, pull_rounding
 from hw4opt.running.threads import ordered_map, tree_reduce
 from hw4opt.terms.base import EPS, Array
@@ -122,7 +122,7 @@ def _of_block(
     assert rows.x is not None
     z = form.forward(w)
     u, size, slope = _duals(form, z, free, shift)
-    sums = row_sums(form, z, u, row_rounding(form, w, z))
+    sums = row_sums(form, w, z, u)
     share = trivial.share(rows.weights)
     remains = share * form.of_terms(sums.excess)[0][0]
     explained = share * form.loss.excess(trivial.constant)[0] - remains
