@@ -48,7 +48,7 @@ if TYPE_CHECKING:  # for type checkers, which do not look into the folders
     from hw4opt.solver_conformance import check_solver as check_solver
     from hw4opt.terms.conformance import check_term as check_term
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 __all__ = [
     "Additive",

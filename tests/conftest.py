@@ -4,6 +4,7 @@ What is expected to the last bit holds on a CPU. Environment variables have to b
 torch. Without torch, which is an extra, the tests of hw4nets are left out.
 """
 
+import gc
 import os
 import shutil
 import signal
@@ -23,6 +24,17 @@ for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 MEMORY, FREE_BYTES = Path("/dev/shm"), 1 << 30
 if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= FREE_BYTES:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))  # studies and checkpoints wait for no disk
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Thousands of tests are no garbage: they are not looked through for any, neither here nor later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses

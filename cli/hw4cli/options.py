@@ -94,6 +94,8 @@ def verbose_option(program: str) -> Callable[[F], F]:
 
 
 JSON = click.option(
-    "--json", metavar="PATH|-", help="Write the answer as JSON; with -, stdout holds it and nothing else."
+    "--json",
+    metavar="PATH|-",
+    help="Write the answer as JSON; with -, stdout holds it and nothing else. Default: none.",
 )
 QUIET = click.option("-q", "--quiet", is_flag=True, help="No tables, no progress.")

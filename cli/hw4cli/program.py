@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import CodeType, FrameType, MappingProxyType
 from typing import Any
 
@@ -29,18 +30,32 @@ IMPORT: CodeType = vars(sys.modules["_frozen_importlib"])["_find_and_load"].__co
 Classify = Callable[[Exception], tuple[str, Exit] | None]
 
 
+@dataclass(frozen=True)
+class CommandGroup:
+    """Commands that the help shows together: a heading, the name of each → one line of help, and an example."""
+
+    heading: str
+    texts: Mapping[str, str]
+    example: str
+
+
 class Commands(click.Group):
     """A group that imports a command's module only when that command is called.
 
-    texts     the name of every command → one line of help
+    groups    the commands, as the help shows them
     package   the package of the modules
     modules   command → its module, where that has another name
     unknown   makes the exception for a command that does not exist
     """
 
-    texts: Mapping[str, str]
+    groups: Sequence[CommandGroup]
     package: str
     modules: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The name of every command → one line of help."""
+        return {name: text for group in self.groups for name, text in group.texts.items()}
 
     def unknown(self, name: str) -> Exception:
         """The exception for a name that is no command."""
@@ -53,6 +68,13 @@ class Commands(click.Group):
         if cmd_name not in self.texts:
             return None
         return importlib.import_module(f"{self.package}.{self.modules.get(cmd_name, cmd_name)}").command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            raise click.UsageError(
+                f"give a command: {', '.join(self.texts)}; {ctx.info_name} --help shows an example of each kind"
+            )
+        return super().parse_args(ctx, args)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args[0] not in self.texts and not args[0].startswith("-") and not ctx.resilient_parsing:
@@ -70,8 +92,11 @@ class Commands(click.Group):
             return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(self.texts.items()))
+        width = max(map(len, self.texts))
+        for group in self.groups:
+            with formatter.section(group.heading):
+                formatter.write_dl([(name.ljust(width), text) for name, text in group.texts.items()])
+                formatter.write(f"\n{'':{formatter.current_indent}}$ {group.example}\n")
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         from click.shell_completion import CompletionItem
@@ -183,7 +208,8 @@ def _fail(program: str, sentence: str, status: Exit) -> Exit:
 @contextmanager
 def _warnings_to_log() -> Iterator[None]:
     """Send warnings of libraries to the log, which only -v shows."""
-    logging.getLogger("py.warnings").addHandler(logging.NullHandler())
+    for name in ("py.warnings", "matplotlib"):  # which warns where the home directory cannot be written
+        logging.getLogger(name).addHandler(logging.NullHandler())
     with warnings.catch_warnings():
         logging.captureWarnings(True)
         try:

@@ -36,7 +36,7 @@ print(chosen.problem.hyperparameters, f"score {chosen.score:.3g} ± {chosen.stan
 result = fit(chosen.problem).raise_for_status()
 figure, axes = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
 plot_fit(result, axes)
-print("rows that stand out:", sorted(outliers(response - result.fitted)))
+print("rows that stand out:", sorted(map(int, outliers(response - result.fitted))))
 print("largest proven error of a fitted value:", f"{result.bound(dose).max():.1g}")
 
 # %%

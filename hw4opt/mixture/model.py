@@ -18,7 +18,6 @@ from hw4opt.mixture.search import Budget, Progress, search
 from hw4opt.mixture.summarize import FinishedFit, summarize
 from hw4opt.mixture.validation import Rows, check_components, check_design, check_labels
 from hw4opt.validation.arguments import check_fields, check_seed, check_word, checked
-from hw4opt.validation.deprecation import renamed_argument
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,6 @@ class PoissonMixture:
         """The input, checked; raises `InputError`."""
         return check_design(x, y, rows or Rows(), self)
 
-    @renamed_argument("report", "progress")
     @checked
     def fit(
         self, x: ArrayLike, y: ArrayLike, rows: Rows | None = None, progress: Progress | None = None

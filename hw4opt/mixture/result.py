@@ -13,7 +13,6 @@ from hw4opt.mixture.sample import MixtureDesign
 from hw4opt.mixture.validation import INTERCEPT
 from hw4opt.terms.base import Array
 from hw4opt.validation.arrays import ReadOnly, read_only
-from hw4opt.validation.deprecation import warn_renamed
 
 
 @dataclass(frozen=True)
@@ -114,12 +113,6 @@ class MixtureResult(ReadOnly):
             truncated=self.design.law.least == 1,
             span=np.stack([features.min(axis=0), features.max(axis=0)]),
         )
-
-    @property
-    def moods(self) -> Components:
-        """The name of `components` before version 1.0."""
-        warn_renamed("MixtureResult.moods", "MixtureResult.components")
-        return self.components
 
     def scores(self, x: ArrayLike) -> Array:
         """`Components.scores` of new rows (m, d): (m, k)."""

@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 
 from hw4cli.nets import train as train_command  # noqa: E402
+from hw4nets import plotting  # noqa: E402
 from nets_command import HEADER, ORIGIN, QUICK, Done  # noqa: E402
 
 pytest_plugins = ["nets_command"]
@@ -32,7 +33,9 @@ SUMMARY = [
 ]
 
 
-def test_train_writes_what_the_contract_says(hw4nets, tmp_path):
+def test_train_writes_what_the_contract_says(hw4nets, tmp_path, monkeypatch):
+    for name in ("plot_curves", "plot_confusion", "plot_worst"):  # the real ones
+        monkeypatch.setattr(f"hw4nets.runs.{name}", getattr(plotting, name))
     done = hw4nets(*QUICK, "--out", "run", "--json", "-")
     assert done.status == 0 and set(SUMMARY) | ORIGIN <= set(done.json) and done.json["status"] == "certified"
     assert (
@@ -41,6 +44,7 @@ def test_train_writes_what_the_contract_says(hw4nets, tmp_path):
         and done.json["command"].startswith("hw4nets train --net logistic")
     )
     assert set(FILES) <= {path.name for path in (tmp_path / "run").iterdir()}
+    assert all((tmp_path / "run" / name).stat().st_size > 10_000 for name in FILES if name.endswith(".png"))
     assert (tmp_path / "run" / "history.csv").read_text().splitlines()[0] == HEADER
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["test_accuracy"] == done.json["test_accuracy"]
 

@@ -17,9 +17,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from cifar_files import WRITERS, pack  # noqa: E402
-from hw4cli.nets.app import NETS_COMMANDS, main  # noqa: E402
+from hw4cli.nets.app import app, main  # noqa: E402
 from hw4nets.checkpoint import VERSION, checksum  # noqa: E402
 from hw4nets.image_set import ImageSet  # noqa: E402
+from light_runs import lighten  # noqa: E402
 
 SEEDS = [
     0,
@@ -37,6 +38,7 @@ def made(tmp_path_factory):
     patch.setenv("HW4NETS_CACHE", str(tmp_path_factory.mktemp("cache")))
     folder = tmp_path_factory.mktemp("made")
     patch.chdir(folder)
+    lighten(patch)
     assert main(["train", *QUICK, "--out", "run"]) == 0 and main(SEARCH) == 0
     draw = np.random.default_rng(0)
     parts = tuple(ImageSet(draw.integers(0, 256, (n, 3, 32, 32), np.uint8), np.arange(n) % 10) for n in (20, 10))
@@ -55,6 +57,7 @@ def world(made, tmp_path, monkeypatch):
     shutil.copytree(made, tmp_path / "w")
     monkeypatch.chdir(tmp_path / "w")
     monkeypatch.setenv("HW4NETS_CACHE", str(tmp_path / "cache"))
+    lighten(monkeypatch)
     return tmp_path / "w"
 
 
@@ -399,7 +402,7 @@ def test_option_words(world, tried, seed):
     for _ in range(12):
         # reproduce, the last one, takes hours where it accepts everything
         # export needs an extra; reproduce, the last one, takes hours where it accepts everything
-        names = [name for name in NETS_COMMANDS if name != "export"]
+        names = [name for name in app.texts if name != "export"]
         name = names[draw.integers(len(names) - 1)]
         module = __import__(f"hw4cli.nets.{name}", fromlist=["command"])
         known = [

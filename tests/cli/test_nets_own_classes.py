@@ -26,6 +26,7 @@ def own(hw4nets):
     return Path("own")
 
 
+@pytest.mark.slow
 def test_train_evaluate_predict(hw4nets, own):
     words = ["train", "--net", "conv", "--M", "4", "--p", "18", "--N", "3", "--whiten", "no", "--data", "own"]
     done = hw4nets(*words, "--out", "run", *ONE)

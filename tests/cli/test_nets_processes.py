@@ -17,7 +17,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from child_processes import Child, child, command, modules_of  # noqa: E402
-from hw4cli.nets.app import NETS_COMMANDS, main  # noqa: E402
+from hw4cli.nets.app import app, main  # noqa: E402
 from hw4nets.config import Config  # noqa: E402
 from hw4nets.models import NETS  # noqa: E402
 from hw4nets.settings import settings_of  # noqa: E402
@@ -34,10 +34,10 @@ def process(*words: str, program: str = RUN, **options: Any) -> subprocess.Compl
 
 
 def test_help_and_version_of_every_command(hw4nets):
-    for words in ([], *([name] for name in NETS_COMMANDS)):
+    for words in ([], *([name] for name in app.texts)):
         done = hw4nets(*words, "--help")
         assert done.status == 0 and done.err == "" and "Usage: hw4nets" in done.out
-        assert hw4nets(*words, "--version").out.startswith("hw4nets 0.")
+        assert hw4nets(*words, "--version").out.startswith("hw4nets 1.")
         own = ("--json", "--quiet", "--seed", "--plot", "--save") if words else ()
         for option in own[:3] if words == ["export"] else own:  # whose one result is its file
             assert option in done.out

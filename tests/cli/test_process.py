@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hw4cli.opt.app import OPT_COMMANDS, main
+from hw4cli.opt.app import app, main
 from hw4cli.progress import Bar
 
 RUN = "import sys; from hw4cli.opt.app import main; status = main(sys.argv[1:])"
@@ -104,12 +104,12 @@ def test_a_closed_pipe_is_no_traceback(start):
 def test_every_command_has_help_and_a_version(hw4opt):
     from hw4opt import __version__
 
-    for words in ([], *([name] for name in OPT_COMMANDS)):
+    for words in ([], *([name] for name in app.texts)):
         done = hw4opt(*words, "--help")
         assert done.status == 0 and done.err == "" and "Usage: hw4opt" in done.out
         assert hw4opt(*words, "--version").out == f"hw4opt {__version__}\n"
     for option in ["--json", "--quiet", "--seed", "--plot", "--save", "-v", "--version", "--help"]:
-        assert all(option in hw4opt(name, "--help").out for name in OPT_COMMANDS)
+        assert all(option in hw4opt(name, "--help").out for name in app.texts)
 
 
 def test_solve_has_every_option_of_the_contract(hw4opt):

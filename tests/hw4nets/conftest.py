@@ -8,6 +8,7 @@ import torch
 
 from hw4nets.data import Data, synthetic
 from hw4nets.image_set import CLASSES, ImageSet
+from light_runs import lighten
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,6 +24,7 @@ def cache(tmp_path_factory, monkeypatch):
     """A cache folder that no other test sees."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("HW4NETS_CACHE", str(folder))
+    lighten(monkeypatch)
     return folder
 
 

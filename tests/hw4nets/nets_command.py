@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hw4cli.nets.app import main
+from light_runs import lighten
 
 QUICK = ["train", "--net", "logistic", "--data", "synthetic", "--epochs", "2", "--threads", "1"]
 HEADER = "epoch,train_loss,train_accuracy,test_accuracy,images_per_second,seconds_train,seconds_eval"
@@ -30,6 +31,7 @@ class Done:
 @pytest.fixture
 def nets_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("HW4NETS_CACHE", str(tmp_path_factory.mktemp("cache")))
+    lighten(monkeypatch)
 
 
 @pytest.fixture
@@ -51,6 +53,7 @@ def finished_run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HW4NETS_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.chdir(tmp_path_factory.mktemp("original"))
+        lighten(patch)
         assert main([*QUICK, "--out", "run", "--quiet"]) == 0
         return Path("run").resolve()
 

@@ -99,7 +99,11 @@ def test_a_network_is_the_file_and_the_class_of_its_name():
             "import hw4nets, hw4nets.errors, hw4nets.config",
             {"torch", "numpy", "matplotlib", "optuna", "torchvision", "PIL"},
         ),
-        ("from hw4nets import train, load, build, Config", {"matplotlib", "optuna", "torchvision", "PIL", "pandas"}),
+        pytest.param(  # a process that imports torch
+            "from hw4nets import train, load, build, Config",
+            {"matplotlib", "optuna", "torchvision", "PIL", "pandas"},
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_an_import_loads_what_it_needs(code, light):

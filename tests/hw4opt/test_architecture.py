@@ -56,7 +56,6 @@ ORDER = [
         "plotting",
         "tables",
         "mixture",
-        "poisson",
     ),
     *(
         "result",

@@ -10,19 +10,45 @@ import click
 
 from hw4cli.exit_status import Exit, say
 from hw4cli.options import verbose_option, version_option
-from hw4cli.program import Commands, run
+from hw4cli.program import CommandGroup, Commands, run
 
-NETS_COMMANDS = {
-    "train": "Train a network; curves, checkpoints and figures in one folder.",
-    "search": "Choose hyper-parameters on held-out training images.",
-    "evaluate": "Accuracy, confusions and worst mistakes of a trained network.",
-    "predict": "The classes of images without labels, by a trained network.",
-    "export": "A trained network as an ONNX file.",
-    "plot": "Compare runs: a table, and their curves in one figure.",
-    "report": "Runs as one HTML file to hand in.",
-    "data": "Download, verify and show the images.",
-    "reproduce": "Part 3 of the assignment, every figure and number.",
-}
+NETS_GROUPS = (
+    CommandGroup(
+        "Train",
+        {
+            "train": "Train a network; curves, checkpoints and figures in one folder.",
+            "search": "Choose hyper-parameters on held-out training images.",
+        },
+        "hw4nets train --net fast --out fast",
+    ),
+    CommandGroup(
+        "Use",
+        {
+            "evaluate": "Accuracy, confusions and worst mistakes of a trained network.",
+            "predict": "The classes of images without labels, by a trained network.",
+            "export": "A trained network as an ONNX file.",
+        },
+        "hw4nets predict fast photo.jpg pictures/ --resize --out classes.csv",
+    ),
+    CommandGroup(
+        "Compare and hand in",
+        {
+            "plot": "Compare runs: a table, and their curves in one figure.",
+            "report": "Runs as one HTML file to hand in.",
+        },
+        "hw4nets report fast conv --out runs.html",
+    ),
+    CommandGroup(
+        "Images",
+        {"data": "Download, verify and show the images."},
+        "hw4nets data --data official --plot images.png",
+    ),
+    CommandGroup(
+        "The assignment",
+        {"reproduce": "Part 3 of the assignment, every figure and number."},
+        "hw4nets reproduce --out part3",
+    ),
+)
 NETS_EPILOG = """\b
 Exit status: 0 finished · 1 the loss diverged, an image could not be read, or a file not written
              2 wrong input or usage · 130 interrupted
@@ -39,13 +65,13 @@ EXTRAS = {  # package → the extra that brings it
 class NetsCommands(Commands):
     """The commands of this folder."""
 
-    texts, package = NETS_COMMANDS, "hw4cli.nets"
+    groups, package = NETS_GROUPS, "hw4cli.nets"
 
     def unknown(self, name: str) -> Exception:
         """The exception for a command that does not exist."""
         from hw4nets import UnknownNameError
 
-        return UnknownNameError("command", name, NETS_COMMANDS)
+        return UnknownNameError("command", name, self.texts)
 
 
 @click.group(

@@ -25,7 +25,7 @@ MISTAKES_IN_JSON = 10
 @click.command("evaluate")
 @click.argument("run", metavar="RUN")
 @CHECKPOINT
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where it is computed.")
 @options(IMAGES, PLOT, RESULT_FILE, SEED, REPORTING)
 def command(run: str, checkpoint: str, device: str, seed: int, data: str | None, **given: Any) -> int:
     """Accuracy plain and with flips averaged, and confusions.

@@ -66,10 +66,9 @@ def _complete(names: Iterable[str]) -> Callable[[click.Context, click.Parameter,
     return complete
 
 
-def _setting(item: dataclasses.Field[Any], owners: str) -> Option:
+def _setting(item: dataclasses.Field[Any], text: str) -> Option:
     """The option of one field; None where it is not given."""
     name = item.name if item.name.isupper() else item.name.replace("_", "-")
-    text = f"{item.metadata['text']} {owners}".rstrip()
     if isinstance(item.default, bool):
         return click.option(f"--{name}/--no-{name}", item.name, default=None, help=text)
     choices = item.metadata["choices"]
@@ -86,17 +85,35 @@ def _setting(item: dataclasses.Field[Any], owners: str) -> Option:
     )
 
 
+def _default(item: dataclasses.Field[Any]) -> str:
+    """As it is typed."""
+    value = item.default
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else f"{value}" or "none"
+
+
 def _network_settings() -> list[Option]:
-    """One option a name for all networks that have it; its help lists them."""
-    found: dict[str, tuple[dataclasses.Field[Any], list[str]]] = {}
+    """One option a name for all networks that have it; its help lists them, each with its default."""
+    owners: dict[str, dict[str, dataclasses.Field[Any]]] = {}
     for net in NETS.values():
         for item in settings_of(net):
-            found.setdefault(item.name, (item, []))[1].append(net.name)
-    return [_setting(item, f"({', '.join(owners)})") for item, owners in found.values()]
+            owners.setdefault(item.name, {})[net.name] = item
+    return [_setting(next(iter(items.values())), _text_by_network(items)) for items in owners.values()]
+
+
+def _text_by_network(items: Mapping[str, dataclasses.Field[Any]]) -> str:
+    """What the setting is in each network, and its default there."""
+    defaults: dict[str, list[str]] = {}
+    for net, item in items.items():
+        defaults.setdefault(item.metadata["text"].rstrip("."), []).append(f"{net} {_default(item)}")
+    return " ".join(f"{text}; default: {', '.join(given)}." for text, given in defaults.items())
 
 
 RECIPE = (
-    click.option("--net", metavar="|".join(NETS), shell_complete=_complete(NETS), help="The network."),
+    click.option(
+        "--net", metavar="|".join(NETS), shell_complete=_complete(NETS), help="The network. Default: that of --config."
+    ),
     click.option(
         "--preset",
         metavar="|".join(preset_names()),
@@ -104,16 +121,21 @@ RECIPE = (
         help=f"Named settings; default: {DEFAULT_PRESET}.",
     ),
     click.option(
-        "--config", metavar="TOML", help="Settings from a file, such as a run's config.toml or a search's best.toml."
+        "--config",
+        metavar="TOML",
+        help="Settings from a file, such as a run's config.toml or a search's best.toml. Default: none.",
     ),
 )
-RECIPE_SETTINGS = (*_network_settings(), *(_setting(item, "") for item in settings_of(Config)))
+RECIPE_SETTINGS = (
+    *_network_settings(),
+    *(_setting(item, f"{item.metadata['text']} Default: {_default(item)}.") for item in settings_of(Config)),
+)
 IMAGES = click.option(
     "--data",
     metavar="official|PATH|synthetic",
     shell_complete=_complete(["official", "synthetic"]),
     help="CIFAR-10 to download; a folder or archive with its batches, or with train/CLASS/*.jpg of classes of your own;"
-    " or built-in images.",
+    " or built-in images. Default: what --config or the run names, else official.",
 )
 
 
@@ -125,20 +147,30 @@ def _use_style(context: click.Context, parameter: click.Parameter, path: str | N
 
 
 PLOT = (
-    click.option("--plot", metavar="PATH", help="Write a figure: .png, .pdf, .svg, .jpg or .webp."),
+    click.option("--plot", metavar="PATH", help="Write a figure: .png, .pdf, .svg, .jpg or .webp. Default: none."),
     click.option(
-        "--style", metavar="PATH", callback=_use_style, help="A matplotlib style file for it: fonts, background, lines."
+        "--style",
+        metavar="PATH",
+        callback=_use_style,
+        help="A matplotlib style file for it: fonts, background, lines. Default: none.",
     ),
 )
-SEED = click.option("--seed", type=whole(0), default=0, metavar="S", help="Noted in the JSON; nothing is drawn here.")
+SEED = click.option(
+    "--seed",
+    type=whole(0),
+    default=0,
+    show_default=True,
+    metavar="S",
+    help="Noted in the JSON; nothing is drawn here.",
+)
 CHECKPOINT = click.option(
     "--checkpoint",
     type=click.Choice(["last", "best"]),
     default="last",
     show_default=True,
-    help="Of the last epoch, or the best.",
+    help="Weights of the last epoch, or of the best.",
 )
-RESULT_FILE = click.option("--save", metavar="PATH", help="Write the result to a file of its own.")
+RESULT_FILE = click.option("--save", metavar="PATH", help="Write the result to a file of its own. Default: none.")
 REPORTING = (JSON, QUIET, verbose_option("hw4nets"), version_option("hw4nets"))
 
 

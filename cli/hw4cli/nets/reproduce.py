@@ -30,13 +30,21 @@ from hw4nets.runs import read_history
     metavar="DIR",
     help="The folder for report.md, results.json, figures and runs; made if absent.",
 )
-@click.option("--epochs", type=whole(1), metavar="N", help="For a look: so many epochs of every run.")
 @click.option(
-    "--own-epochs", type=whole(1), metavar="N", help="Epochs of the assignment's own settings (12 and 25 take hours)."
+    "--epochs",
+    type=whole(1),
+    metavar="N",
+    help="For a look: so many epochs of every run. Default: those of the settings.",
+)
+@click.option(
+    "--own-epochs",
+    type=whole(1),
+    metavar="N",
+    help="Epochs of the assignment's own settings; default: theirs, 12 and 25, which take hours.",
 )
 @click.option("--seed", type=whole(0), default=0, show_default=True, metavar="S", help="Seed of every run.")
 @click.option("--threads", type=whole(0), default=0, metavar="N", help="CPU threads; default: torch's choice.")
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where it is computed.")
 @click.option("--overwrite", is_flag=True, help="Start all runs in the folder again.")
 @options(PLOT, RESULT_FILE, REPORTING)
 def command(

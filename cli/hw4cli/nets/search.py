@@ -66,14 +66,14 @@ MAX_COMBINATIONS = 200  # of other options, tried before a value of --vary count
     "--vary",
     multiple=True,
     metavar="NAME[=LOW:HIGH|=A|B…]",
-    help="Search this option only (and others so named). Repeat for more.",
+    help="Search this option only (and others so named). Default: all that can vary. Repeat for more.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the search in the folder.")
 @click.option(
     "--storage",
     metavar="URL",
     help="Database for the study in place of DIR/study.sqlite, as in postgresql://USER@HOST/NAME: the same command on"
-    " other machines works on the same trials.",
+    " other machines works on the same trials. Default: that file.",
 )
 @click.option(
     "--workers", type=whole(1), default=1, show_default=True, metavar="N", help="Processes that train trials here."

@@ -64,7 +64,7 @@ SUMMARY_SHOWN = (
 @click.option(
     "--log",
     type=click.Choice(["tensorboard"]),
-    help="Write the epochs as events of TensorBoard, too, into RUN/tensorboard.",
+    help="Write the epochs as events of TensorBoard, too, into RUN/tensorboard. Default: not.",
 )
 @options(RECIPE_SETTINGS, PLOT, RESULT_FILE, REPORTING)
 def command(out: str, data: str | None, resume: bool, overwrite: bool, log: str | None, **given: Any) -> int:
@@ -73,8 +73,8 @@ def command(out: str, data: str | None, resume: bool, overwrite: bool, log: str 
     Under torchrun (torchrun --nproc-per-node 2 -m hw4cli.nets.app train …) the processes train one network together,
     each on its part of every batch.
 
-    What no option says, the images too, comes from --config, else from the preset. What a file leaves out is as in
-    hw4nets.Config.
+    What no option says, the images too, comes from --config, else from the preset; the defaults below are those of
+    what neither says.
     """
     if log is not None:
         import_module("torch.utils.tensorboard")  # where tensorboard is absent nothing is begun

@@ -10,19 +10,39 @@ import click
 
 from hw4cli.exit_status import Exit
 from hw4cli.opt.options import version
-from hw4cli.program import Commands, run
+from hw4cli.program import CommandGroup, Commands, run
 from hw4cli.translate import translate
 
-OPT_COMMANDS = {
-    "solve": "Fit a penalised or shape-constrained regression, and prove it.",
-    "check": "Solve one problem with every solver and compare.",
-    "predict": "Predict with a saved model.",
-    "path": "Fits and held-out errors along one hyper-parameter.",
-    "explore": "A page to see it: drag points and sliders, and the fit follows.",
-    "report": "A fit as one HTML file to hand in.",
-    "em": "A listener's moods from play counts, and a playlist for each.",
-    "reproduce": "Part 2 of the assignment, every figure and number.",
-}
+OPT_GROUPS = (
+    CommandGroup(
+        "Fit",
+        {
+            "solve": "Fit a penalised or shape-constrained regression, and prove it.",
+            "check": "Solve one problem with every solver and compare.",
+            "predict": "Predict with a saved model.",
+            "path": "Fits and held-out errors along one hyper-parameter.",
+        },
+        "hw4opt solve dose.csv --x dose --y response --loss huber --plot fit.png",
+    ),
+    CommandGroup(
+        "Look and hand in",
+        {
+            "explore": "A page to see it: drag points and sliders, and the fit follows.",
+            "report": "A fit as one HTML file to hand in.",
+        },
+        "hw4opt report dose.csv --x dose --y response --out report.html",
+    ),
+    CommandGroup(
+        "Counts from hidden groups",
+        {"em": "A listener's moods from play counts, and a playlist for each."},
+        "hw4opt em songs.csv --y plays --x tempo,mood --k 2 --playlists lists",
+    ),
+    CommandGroup(
+        "The assignment",
+        {"reproduce": "Part 2 of the assignment, every figure and number."},
+        "hw4opt reproduce --out part2",
+    ),
+)
 OPT_EPILOG = """\b
 Exit status: 0 certified · 1 an answer without proof, or solvers that disagree
              2 wrong input or usage · 130 interrupted
@@ -34,14 +54,14 @@ Completion: eval "$(_HW4OPT_COMPLETE=bash_source hw4opt)"
 class OptCommands(Commands):
     """The commands of this folder."""
 
-    texts, package = OPT_COMMANDS, "hw4cli.opt"
+    groups, package = OPT_GROUPS, "hw4cli.opt"
     modules = MappingProxyType({"report": "report_command"})
 
     def unknown(self, name: str) -> Exception:
         """The exception for a name that is no command."""
         from hw4opt import UnknownNameError
 
-        return UnknownNameError("command", name, OPT_COMMANDS)
+        return UnknownNameError("command", name, self.texts)
 
 
 @click.group(

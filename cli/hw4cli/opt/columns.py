@@ -18,6 +18,7 @@ from hw4opt.tables.features import Codes, Column, Features, Levels, Moments, Num
 from hw4opt.tables.table import DECIMAL_COMMA, repeated
 from hw4opt.terms.base import Array
 
+DEFAULT_TARGET = "y"  # of --y
 LARGEST_VALUE = 1e150  # squares of numbers up to it can be summed
 
 
@@ -125,6 +126,8 @@ def read_columns(
     levels           those that hold levels, which become one column of their places
     levels_option    what the user gives to use the levels of a column
     """
+    if roles.y == DEFAULT_TARGET and DEFAULT_TARGET not in table.columns:
+        raise InputError(f"no column {DEFAULT_TARGET!r}, the default target; name yours by --y: {listed(table.names)}")
     for name in (*roles.taken, *table_options.categorical):
         table.column(name)
     names, warnings = _named_features(table, table_options, roles, more), []

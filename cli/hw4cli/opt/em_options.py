@@ -17,7 +17,7 @@ BUILT_IN_MOODS = 3  # of the built-in simulated listener
 PLAIN_CYCLES = 100  # default of --cycles
 PLAYLISTS_HELP = (
     "Write mood_1.csv, mood_2.csv, … into this folder, made if absent. "
-    "A text column named rank, row, score, … is written as catalogue_rank, …"
+    "A text column named rank, row, score, … is written as catalogue_rank, … Default: not written."
 )
 K_RANGE = re.compile(r"([0-9]{1,15}):([0-9]{1,15})")
 PLAYLIST_FILE = re.compile(r"mood_([1-9][0-9]{0,15})\.csv")  # `playlist_path`
@@ -71,15 +71,24 @@ EM_OPTIONS = (
     CATEGORICAL,
     *TABLE,
     click.option("--y", metavar="COL", help="The column of counts; default: y."),
-    click.option("--offset", metavar="COL", help="Added to the log of the rate."),
-    click.option("--exposure", metavar="COL", help="A column that the rate is proportional to, > 0."),
-    click.option("--weights", metavar="COL", help="Frequency of a row, ≥ 0; a row of weight 0 is left out."),
-    click.option("--groups", metavar="COL", help="Rows with equal cells here share one mood."),
-    click.option("--k", type=whole(1), metavar="K", help="Moods; 3 for the built-in listener."),
+    click.option("--offset", metavar="COL", help="A column added to the log of the rate. Default: none."),
+    click.option(
+        "--exposure", metavar="COL", help="A column that the rate is proportional to, above 0. Default: none."
+    ),
+    click.option("--weights", metavar="COL", help="Frequency of a row, ≥ 0; 0 leaves a row out. Default: all 1."),
+    click.option(
+        "--groups", metavar="COL", help="Rows with equal cells here share one mood. Default: each has its own."
+    ),
+    click.option(
+        "--k",
+        type=whole(1),
+        metavar="K",
+        help="Moods. Default: 3 for the built-in listener; with DATA give it, or --k-range.",
+    ),
     click.option(
         "--k-range",
         metavar="LOW:HIGH",
-        help="Try every k in the range, as in 1:6; at most the number of distinct rows.",
+        help="Try every k in the range, as in 1:6; at most the number of distinct rows. Default: --k alone.",
     ),
     click.option(
         "--criterion",
@@ -100,7 +109,7 @@ EM_OPTIONS = (
         "--search-seconds",
         type=click.FloatRange(0, min_open=True),
         metavar="S",
-        help="A further limit of the search, for all k of --k-range together; runs stop where they are.",
+        help="A further limit of the search, for all k of --k-range together; runs stop where they are. Default: none.",
     ),
     click.option(
         "--ridge",
@@ -117,7 +126,9 @@ EM_OPTIONS = (
         help="Zero-truncated counts: rows are observed only if their count is at least 1.",
     ),
     click.option("--plain", is_flag=True, help="The textbook's EM from the labels in --init, for --cycles cycles."),
-    click.option("--init", metavar="COL", help="With --plain: labels 0 … k-1, one a row."),
+    click.option(
+        "--init", metavar="COL", help="With --plain, which needs it: a column of labels 0 … k-1. Default: none."
+    ),
     click.option(
         "--cycles", type=whole(1), metavar="N", help=f"With --plain: exactly N cycles; default {PLAIN_CYCLES}."
     ),
@@ -127,6 +138,7 @@ EM_OPTIONS = (
     click.option(
         "--report",
         metavar="PATH",
-        help="Write a report, one HTML file: moods, how many, playlists; also of an answer that is not certified.",
+        help="Write a report, one HTML file: moods, how many, playlists; also of an answer that is not certified. "
+        "Default: none.",
     ),
 )

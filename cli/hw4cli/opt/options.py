@@ -132,7 +132,7 @@ CATEGORICAL = click.option(
     multiple=True,
     metavar="COL",
     help="A column whose levels become 0/1 features COL=level; with the intercept of a linear design the first is "
-    "left out. Repeat for more.",
+    "left out. Default: none. Repeat for more.",
 )
 
 COLUMNS_AND_TERMS = (
@@ -143,18 +143,26 @@ COLUMNS_AND_TERMS = (
     CATEGORICAL,
     *TABLE,
     click.option("--y", default="y", show_default=True, metavar="COL", help="Target column."),
-    click.option("--weights", metavar="COL", help="Row weights of the loss, ≥ 0; a row of weight 0 is left out."),
-    click.option("--offset", metavar="COL", help="Counts: a column added to the log of the mean."),
-    click.option("--exposure", metavar="COL", help="Counts: a column that the mean is proportional to, above 0."),
+    click.option("--weights", metavar="COL", help="Row weights of the loss, ≥ 0; 0 leaves a row out. Default: all 1."),
+    click.option("--offset", metavar="COL", help="Counts: a column added to the log of the mean. Default: none."),
+    click.option(
+        "--exposure", metavar="COL", help="Counts: a column that the mean is proportional to, above 0. Default: none."
+    ),
     click.option("--quasi", is_flag=True, help="Counts: take fractions, too (quasi-likelihood)."),
     click.option(
         "--n",
         type=whole(),
         metavar="N",
         callback=of_the_data,
-        help="Rows of the built-in step data (50); not together with DATA.",
+        help="Rows of the built-in step data, not together with DATA; default: 50.",
     ),
-    click.option("--design", type=click.Choice(["kernel", "linear"]), default="kernel", show_default=True),
+    click.option(
+        "--design",
+        type=click.Choice(["kernel", "linear"]),
+        default="kernel",
+        show_default=True,
+        help="What the fit is made of: a kernel at the rows, or the x columns themselves.",
+    ),
     click.option("--intercept/--no-intercept", default=False, help="An unpenalised intercept; default no."),
     click.option(
         "--scale",
@@ -176,7 +184,7 @@ COLUMNS_AND_TERMS = (
         metavar="G|NAME=G,…|each",
         callback=gamma_of,
         help="The kernel's gamma, in units of the raw x; one a column, as dose=20,age=0.1, or each: so, and chosen. Of "
-        "components of a sum, one for all, or by their names.",
+        "components of a sum, one for all, or by their names. Default: one, chosen.",
     ),
     click.option(
         "--additive",
@@ -189,7 +197,7 @@ COLUMNS_AND_TERMS = (
         multiple=True,
         metavar="NAME[=COL[,COL…]][:SPACE]",
         help="A component of a sum, of the column of its name, or of one or several; SPACE is linear, categorical or a "
-        "kernel (default: --kernel). Repeat for more; with --additive for those columns only.",
+        "kernel (default: --kernel). Default: none. Repeat for more; with --additive for those columns only.",
     ),
     click.option(
         "--loss",
@@ -207,7 +215,8 @@ COLUMNS_AND_TERMS = (
         without=("weight",),
         multiple=True,
         metavar="NAME[=WEIGHT]",
-        help="Without a weight it is chosen; trend:order=1,weight=W gives both. Repeat for more.",
+        help="Without a weight it is chosen; trend:order=1,weight=W gives both. Default: ridge, which a kernel always "
+        "has. Repeat for more.",
     ),
     click.option(
         "--constraint",
@@ -215,7 +224,7 @@ COLUMNS_AND_TERMS = (
         kind="constraint",
         multiple=True,
         metavar="NAME[:param=value,…]",
-        help="Repeat for more.",
+        help="Default: none. Repeat for more.",
     ),
 )
 
@@ -237,7 +246,9 @@ SOLVE = (
         metavar="T",
         help="Relative gap to certify; default: the solver's own.",
     ),
-    click.option("--max-iterations", type=whole(1), metavar="N", help="Stop a solver after N iterations."),
+    click.option(
+        "--max-iterations", type=whole(1), metavar="N", help="Stop a solver after N iterations; default: its own limit."
+    ),
     time_limit_option(math.inf, "Stop the solver after so many seconds; default: no limit."),
 )
 
@@ -275,7 +286,8 @@ SELECT = (
         "--grid",
         multiple=True,
         metavar="NAME=LOW:HIGH:COUNT",
-        help="A log-spaced range; also for a parameter of the loss (delta=0.1:10:5). Repeat for more.",
+        help="A log-spaced range; also for a parameter of the loss (delta=0.1:10:5). Default: ranges from the units of "
+        "the data. Repeat for more.",
     ),
     click.option(
         "--metric",
@@ -284,8 +296,16 @@ SELECT = (
         show_default=True,
         help="Error averaged over held-out rows.",
     ),
-    click.option("--folds", type=click.Choice(["shuffled", "contiguous"]), default="shuffled", show_default=True),
-    click.option("--groups", metavar="COL", help="Rows with equal cells here are left out together."),
+    click.option(
+        "--folds",
+        type=click.Choice(["shuffled", "contiguous"]),
+        default="shuffled",
+        show_default=True,
+        help="Which rows a fold of kfold:K holds out: drawn at random, or neighbours.",
+    ),
+    click.option(
+        "--groups", metavar="COL", help="Rows with equal cells here are left out together. Default: none are."
+    ),
     click.option("--search-seed", type=whole(0), metavar="S", help="Seed of folds and random search; default: --seed."),
     click.option("--one-se", is_flag=True, help="The smoothest setting within one standard error of the best."),
     click.option(
@@ -308,13 +328,17 @@ ARRAYS = click.option(
     default=None,
     help="Write the long arrays into the JSON, or leave them out; default: written for up to 100,000 rows.",
 )
-MODEL_FILE = click.option("--save", metavar="PATH", help="Write the model, one self-contained JSON file.")
+MODEL_FILE = click.option(
+    "--save", metavar="PATH", help="Write the model, one self-contained JSON file. Default: none."
+)
 
 OUTPUT = (
     click.option("--seed", type=whole(0), default=0, show_default=True, metavar="S", help="Seed of data and search."),
     JSON,
-    click.option("--plot", metavar="PATH", help="Write a figure: .png, .pdf, .svg, .jpg or .webp."),
-    click.option("--style", metavar="PATH", help="A matplotlib style file for it: fonts, background, lines."),
+    click.option("--plot", metavar="PATH", help="Write a figure: .png, .pdf, .svg, .jpg or .webp. Default: none."),
+    click.option(
+        "--style", metavar="PATH", help="A matplotlib style file for it: fonts, background, lines. Default: none."
+    ),
     QUIET,
     verbose_option("hw4opt"),
     version,

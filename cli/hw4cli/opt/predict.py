@@ -85,7 +85,7 @@ def parse_levels(context: click.Context, parameter: click.Parameter, text: str |
     metavar="LEVEL[,LEVEL…]",
     callback=parse_levels,
     help="Prediction intervals of these levels, as in 0.9,0.5: columns lower_0.9, upper_0.9, …; of a model of `solve "
-    "--keep-folds`.",
+    "--keep-folds`. Default: none.",
 )
 @click.option(
     "--interval-method",

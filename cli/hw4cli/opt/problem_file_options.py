@@ -29,14 +29,18 @@ PROBLEM_FROM_FILE = (
         metavar="FILE.toml",
         is_eager=True,
         callback=take_problem,
-        help="Take data and options from a file of `solve --save-problem`; options given here override those in it.",
+        help="Take data and options from a file of `solve --save-problem`; options given here override those in it. "
+        "Default: none.",
     ),
     click.option(
-        "--data-sha256", metavar="HEX", callback=of_the_data, help="Refuse DATA whose bytes have another SHA-256."
+        "--data-sha256",
+        metavar="HEX",
+        callback=of_the_data,
+        help="Refuse DATA whose bytes have another SHA-256. Default: any are taken.",
     ),
 )
 PROBLEM_TO_FILE = click.option(
     "--save-problem",
     metavar="FILE.toml",
-    help="Write what is asked for: data by path and SHA-256, and every option; --problem takes it.",
+    help="Write what is asked for: data by path and SHA-256, and every option; --problem takes it. Default: none.",
 )

@@ -38,7 +38,7 @@ OUTPUT_FILES = re.compile(r"report\.md|results\.json|2[a-d]_(fit|heatmap|variety
 @click.option(
     "--workers", type=whole(1), metavar="N", help="Processes for the spread; default: the processors there are."
 )
-@click.option("--save", metavar="PATH", help="Write the results once more, as one JSON file.")
+@click.option("--save", metavar="PATH", help="Write the results once more, as one JSON file. Default: not.")
 @options(OUTPUT)
 def command(out: str, draws: int, workers: int | None, **given: Any) -> int:
     """Part 2 of the assignment: hyper-parameters by exact leave-one-out, figures, heat maps and a report."""

@@ -62,6 +62,7 @@ FILES = [
     ("x,y\n1,2\n3\n", [], "row 2"),
     (b"\x7fELF\0\0", [], "binary"),
     ("x,y,x\n1,2,3\n", [], "'x' twice"),
+    ("dose,response\n1,2\n", [], "no column 'y', the default target; name yours by --y: dose, response"),
     (GOOD, ["--y", "yy"], "no column 'yy' (did you mean 'y'?); there are x, y"),
     (GOOD, ["--x", "xs"], "no column 'xs' (did you mean 'x'?)"),
     (GOOD, ["--x", "x,x"], "'x' twice"),
@@ -304,7 +305,7 @@ def test_parquet_without_its_reader(refused, tmp_path, monkeypatch):
             "no command 'slove' (did you mean 'solve'?); there are check, em, explore, path, predict, report, "
             "reproduce, solve",
         ),
-        ([], "Missing command"),
+        ([], "give a command: solve, check, "),
         (["--nosuch"], "No such option"),
         (["path"], "Missing option '--vary'"),
         (["path", "--vary", "ridge"], "--vary ridge: give NAME=LOW:HIGH:COUNT"),

@@ -76,6 +76,7 @@ def test_check_asks_the_default_solvers_and_ends(hw4opt, steps):
     assert "Agree with each other: admm, interior, proximal" in done.err
 
 
+@pytest.mark.slow
 def test_check_all_asks_every_solver_for_its_seconds(hw4opt, steps):
     done = hw4opt("check", steps, *GIVEN, "--all", "--time-limit", "2", "--json", "-", "--quiet")
     assert [row["solver"] for row in done.json["rows"]] == every_solver()
@@ -147,7 +148,7 @@ LONGER = [*LONG, "--loss", "huber", "--constraint", "increasing"]
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
 @pytest.mark.parametrize(
     "solver",
-    ["admm", "cvxpy:CLARABEL", *SLOW_TO_END],
+    ["admm", pytest.param("cvxpy:CLARABEL", marks=pytest.mark.slow), *SLOW_TO_END],
 )
 def test_ctrl_c_ends_any_solver(solver, start, children):
     if ":" in solver and solver not in installed(solver.partition(":")[0]):

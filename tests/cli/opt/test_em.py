@@ -56,6 +56,7 @@ def test_the_built_in_listener_shows_true_against_found(hw4opt):
     assert record["icl"] == pytest.approx(record["bic"] + 2 * record["entropy"])
 
 
+@pytest.mark.thinned(4)
 @pytest.mark.parametrize(
     "words",
     [

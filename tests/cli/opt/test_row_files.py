@@ -67,6 +67,7 @@ def test_a_pattern_a_folder_and_several_files_are_the_fit_of_one_table(hw4opt, d
     assert stored["basis"] is not None and "duals" not in stored and "x" not in stored["arrays"]
 
 
+@pytest.mark.slow
 def test_a_gamma_a_column_is_that_of_one_table(hw4opt, data):
     words = ["--x", "x,count", "--gamma", "x=30,count=0.2", "--loss", "huber:delta=0.5", "--reg", "ridge=0.1"]
     blocks, whole = (hw4opt("solve", rows, *words, "--json", "-").json for rows in (data, data / "../all.csv"))

@@ -184,6 +184,7 @@ def test_a_race_spares_folds_and_changes_no_choice(name, method):
             assert math.isnan(one["standard_error"])
 
 
+@pytest.mark.slow
 def test_a_choice_does_not_depend_on_threads():
     problem, free = PROBLEMS["logistic, tv"], ["ridge", "tv"]
     try:
