@@ -15,7 +15,7 @@ from hw4opt.design.basis import Basis, Functionals, build_basis, diagonal_of
 from hw4opt.design.truncation import left_out
 from hw4opt.errors import RefusedError
 from hw4opt.kernels import FUNCTIONAL_OF_ORDER, VALUE, Kernel
-from hw4opt.terms import Acts, AtPoints
+from hw4opt.terms import Acts, AtPoints, OnComponent
 from hw4opt.terms.base import EPS, Array
 from hw4opt.terms.points import FoldRows
 from hw4opt.terms.row_map import RowMap
@@ -59,7 +59,7 @@ class Design:
     slopes: tuple[int, ...] = ()
     basis: Basis | None = None
     spread: Array | None = None
-    appended: tuple[AtPoints, ...] = ()
+    appended: tuple[AtPoints | OnComponent, ...] = ()
     curves: int = 1
 
     @cached_property
@@ -95,7 +95,9 @@ class Design:
         """The rows of B of a kernel design: values at the base rows, slopes there by column, what is appended."""
         of_data = [Functionals(self.base_x, column) for column in (VALUE, *self.slopes)]
         at_points = [
-            Functionals(np.array(one.points)[:, None], FUNCTIONAL_OF_ORDER[one.derivative]) for one in self.appended
+            Functionals(np.array(one.points)[:, None], FUNCTIONAL_OF_ORDER[one.derivative])
+            for one in self.appended
+            if isinstance(one, AtPoints)
         ]
         return of_data + at_points
 
@@ -104,7 +106,7 @@ class Design:
         place = 1 + len(self.slopes) + self.appended.index(acts)
         return sum(len(one.points) for one in self.functionals[:place])
 
-    def appending(self, acts: Sequence[AtPoints]) -> Design:
+    def appending(self, acts: Sequence[AtPoints | OnComponent]) -> Design:
         """This design with those functionals in place of what is appended; its basis goes on over them."""
         fresh = replace(self, appended=tuple(acts))
         basis, values = self._built
@@ -147,7 +149,7 @@ class Design:
         if self.intercept:
             whole[: len(values), -1] = 1.0
             for one in self.appended:
-                if one.of_values:
+                if isinstance(one, AtPoints) and one.of_values:
                     whole[self.first_row(one) :][: len(one.points), -1] = 1.0
         return whole
 

@@ -171,7 +171,7 @@ class Problem(ReadOnly):
         spread = self.scaling[1] if self.standardize else None
         parts = (self._measured.x, self.kernel, self.intercept, self.model.slopes, None, spread)
         if type(self.kernel) is Sum:
-            return AdditiveDesign(*parts, acting=self.model.acting)
+            return AdditiveDesign(*parts, functionals_of(self.shape_rows), acting=self.model.acting)
         return Design(*parts, functionals_of(self.shape_rows), self.model.curves)
 
     def share_design(self, design: Design) -> None:

@@ -25,7 +25,7 @@ from hw4opt.selection.ranges import default_range, is_gamma, reach_of
 from hw4opt.selection.scores import METRICS, Score
 from hw4opt.selection.search import parse_search, rounds
 from hw4opt.selection.setting_runs import SettingRuns
-from hw4opt.shapes.exchange import shapes_of
+from hw4opt.shapes.function import shapes_of
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_seed, check_word, checked
 

@@ -14,9 +14,9 @@ import numpy as np
 from hw4opt.errors import InputError
 from hw4opt.kernels import VALUE
 from hw4opt.problem import Problem, with_shape_rows
-from hw4opt.shapes.function import range_of
+from hw4opt.shapes.function import AskedShape, shapes_of
 from hw4opt.shapes.proof import Examined, examine, violations
-from hw4opt.terms import Shape, ShapeRows
+from hw4opt.terms import ShapeRows
 from hw4opt.terms.base import Array
 
 MAX_ROUNDS, MAX_ROUNDS_ALLOWED = 30, 6  # of exchange, and where violations are allowed
@@ -45,11 +45,6 @@ class ShapedFit(Protocol):
 
 
 F = TypeVar("F", bound=ShapedFit)
-
-
-def shapes_of(problem: Problem) -> list[Shape]:
-    """The constraints of the problem that are to hold at every x."""
-    return [term for term in problem.constraints if isinstance(term, Shape) and term.everywhere]
 
 
 def exchange(
@@ -86,7 +81,8 @@ def exchange(
 def _check_ranges(problems: Sequence[Problem]) -> None:
     """Raise `InputError` for a batch whose shapes are to hold on different ranges: they share the points."""
     for number, problem in enumerate(problems):
-        if [one.everywhere for one in shapes_of(problem)] != [one.everywhere for one in shapes_of(problems[0])]:
+        ranges = [[asked.shape.everywhere for asked in shapes_of(one)] for one in (problem, problems[0])]
+        if ranges[0] != ranges[1]:
             raise InputError(
                 f"problem {number} of the batch has its shapes on another range than the first; a batch shares it"
             )
@@ -94,7 +90,7 @@ def _check_ranges(problems: Sequence[Problem]) -> None:
 
 def _known(fit: ShapedFit, known: Sequence[Sequence[Examined]]) -> list[Examined]:
     """What is known of a fit of the same problem at the same w; nothing, where that is not known."""
-    same = (one for one in known if one and one[0].problem is fit.problem and np.array_equal(one[0].w, fit.w))
+    same = (one for one in known if one and one[0].asked.problem is fit.problem and np.array_equal(one[0].w, fit.w))
     return list(next(same, ()))
 
 
@@ -108,15 +104,11 @@ def _examined(fit: ShapedFit, allowed: float) -> list[Examined]:
     return _looked_at(fit, allowed, examine)
 
 
-def _looked_at(
-    fit: ShapedFit, allowed: float, look: Callable[[Problem, Shape, Array, float], Examined]
-) -> list[Examined]:
+def _looked_at(fit: ShapedFit, allowed: float, look: Callable[[AskedShape, Array, float], Examined]) -> list[Examined]:
     if not np.isfinite(fit.w).all():
         return []
-    problem = fit.problem
     return [
-        look(problem, shape, fit.w, allowed * max(_sizes(problem, shape, fit.w)) if allowed else 0.0)
-        for shape in shapes_of(problem)
+        look(asked, fit.w, allowed * max(_sizes(asked, fit.w)) if allowed else 0.0) for asked in shapes_of(fit.problem)
     ]
 
 
@@ -128,30 +120,29 @@ def _next_rows(
     Where a fit rests on whole intervals, as with Matérn kernels, points alone would take too long: between two of them
     the violation falls as the square or cube of their distance.
     """
-    known = {rows.shape.label: rows for rows in problems[0].shape_rows}
-    points: dict[str, tuple[float, ...]] = {}
-    for place, shape in enumerate(shapes_of(problems[0])):
-        old = known[shape.label].points if shape.label in known else ()
+    points: list[tuple[float, ...]] = []
+    for place, asked in enumerate(shapes_of(problems[0])):
+        old = () if asked.rows is None else asked.rows.points
         lowest = [
             _between_contacts(found[place], fit.duals)
             for fit, found in zip(fits, examined, strict=True)
             if found and not found[place].holds
         ]
-        points[shape.label] = (*old, *_new(old, lowest, range_of(problems[0], shape)))
-    many = is_late or max(map(len, points.values())) > CALM_POINTS
+        points.append((*old, *_new(old, lowest, asked.range)))
+    many = is_late or max(map(len, points)) > CALM_POINTS
     rows = [
         [
-            ShapeRows(shape, points[shape.label], _margin(fit, shape, one.worst if many else 0.0))
-            for shape, one in zip(shapes_of(problem), found, strict=True)
-            if points[shape.label]
+            ShapeRows(asked.constraint, own, _margin(fit, asked, one.worst if many else 0.0))
+            for asked, own, one in zip(shapes_of(problem), points, found, strict=True)
+            if own
         ]
         if found
         else list(problem.shape_rows)
         for problem, fit, found in zip(problems, fits, examined, strict=True)
     ]
-    if any(len(mine) > MAX_SHAPE_POINTS for mine in points.values()):
+    if any(len(mine) > MAX_SHAPE_POINTS for mine in points):
         return None
-    added = sum(map(len, points.values())) > sum(len(one.points) for one in known.values())
+    added = sum(map(len, points)) > sum(len(one.points) for one in problems[0].shape_rows)
     return rows if added else None
 
 
@@ -163,8 +154,7 @@ def _between_contacts(found: Examined, duals: Mapping[str, Array]) -> Array:
     point between them is near the middle, and exchange by it would halve their distance in each round.
     """
     x = found.bottoms(MAX_NEW_POINTS)
-    rows = next((one for one in found.problem.shape_rows if one.shape == found.shape), None)
-    if rows is None:
+    if (rows := found.asked.rows) is None:
         return x
     order, points = np.argsort(rows.points), np.array(rows.points)
     force = np.abs(duals[rows.label])[order]
@@ -187,27 +177,28 @@ def _new(old: Sequence[float], lowest: Sequence[Array], ends: tuple[float, float
     return fresh[np.minimum(fresh - known[after - 1], known[after] - fresh) > least].tolist()
 
 
-def _margin(fit: ShapedFit, shape: Shape, worst: float) -> float:
+def _margin(fit: ShapedFit, asked: AskedShape, worst: float) -> float:
     """What rows at points ask for beyond the shape: a share of the mean f^(order) over the range, or of the range of f
     at the data; up to several times the last one, where `worst`, the violation seen under that, is not 0."""
-    problem = fit.problem
-    size, of_targets = _sizes(problem, shape, fit.w)
+    size, of_targets = _sizes(asked, fit.w)
     first = max(MARGIN * size, LEAST_MARGIN * of_targets)
-    last = max([first, *(one.margin for one in problem.shape_rows if one.shape == shape and worst)])
+    last = max(first, asked.rows.margin if worst and asked.rows is not None else 0.0)
     late = min(np.clip(OVER_VIOLATION * worst, last, MARGIN_GROWTH * last), LAST_MARGIN * max(size, of_targets))
-    room = min((abs(one - other) for (_, one), (_, other) in itertools.combinations(shape.sides, 2)), default=math.inf)
+    room = min(
+        (abs(one - other) for (_, one), (_, other) in itertools.combinations(asked.shape.sides, 2)), default=math.inf
+    )
     return float(min(max(first, late), MAX_SHARE * room))
 
 
-def _sizes(problem: Problem, shape: Shape, w: Array) -> tuple[float, float]:
+def _sizes(asked: AskedShape, w: Array) -> tuple[float, float]:
     """The mean f^(order) over the range, or the range of f at the data; and that of a function that changes over the
     range as the targets do."""
-    design, order, (low, high) = problem.design, shape.derivative, range_of(problem, shape)
+    design, order, (low, high) = asked.design, asked.shape.derivative, asked.range
     assert design.reduced is not None
     if order == 0:
         values = design.matrix[: len(design.base_x)] @ w
     else:
         ends = design.reduced.evaluate(np.array([[low], [high]]), VALUE if order == 1 else 0)
-        values = ends @ w[: ends.shape[1]] / (high - low)
-    of_targets = (float(np.ptp(problem.data.active_residual_targets)) or 1.0) / (high - low) ** order
+        values = ends @ asked.factors(w) / (high - low)
+    of_targets = (float(np.ptp(asked.problem.data.active_residual_targets)) or 1.0) / (high - low) ** order
     return float(np.ptp(values)), of_targets

@@ -13,7 +13,8 @@ from hw4opt.form.canonicalize import canonicalize
 from hw4opt.form.equilibrate import solve_scaled
 from hw4opt.problem import Problem
 from hw4opt.running.threads import one_blas_thread
-from hw4opt.shapes.exchange import exchange, shapes_of
+from hw4opt.shapes.exchange import exchange
+from hw4opt.shapes.function import shapes_of
 from hw4opt.shapes.proof import ShapeProof
 from hw4opt.solvers.interior import Interior
 from hw4opt.terms.base import Array
@@ -68,7 +69,7 @@ def with_proofs(
 
 
 def _concluded(result: S, proofs: Sequence[ShapeProof]) -> S:
-    missing = [one.sentence() for one in proofs if not one.proven]
+    missing = [one.sentence(*(result.names.x or ())) for one in proofs if not one.proven]
     if not missing or result.status is not Status.CERTIFIED:
         return replace(result, shapes=tuple(proofs))
     return replace(result, shapes=tuple(proofs), status=Status.UNCERTIFIED, note="; ".join(missing))

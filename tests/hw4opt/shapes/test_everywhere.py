@@ -4,9 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from everywhere_cases import random_problem
+from everywhere_cases import derivative, random_problem, worst_violation
 from numpy.testing import assert_allclose
-from scipy.optimize import minimize_scalar
 
 from hw4opt import (
     RBF,
@@ -36,7 +35,7 @@ from hw4opt.datasets import step_data
 from hw4opt.kernels import FUNCTIONAL_OF_ORDER
 from hw4opt.selection import select
 from hw4opt.shapes.branch import search
-from hw4opt.shapes.function import KernelSum, conditions
+from hw4opt.shapes.function import AskedShape, KernelSum, conditions
 from hw4opt.shapes.norm_bound import NormBound
 from hw4opt.shapes.pieces import Pieces
 from hw4opt.shapes.proof import examine, violations
@@ -47,38 +46,6 @@ STEPS = step_data(50, 0)
 def steps(*constraints, kernel=None, tv=0.0, ridge=0.1, **given):
     terms = [Ridge(ridge), TotalVariation(tv)] if tv else [Ridge(ridge)]
     return Problem(STEPS.x, STEPS.y, kernel or RBF(80.0), Squared(), terms, constraints, **given)
-
-
-def derivative(result, x, order):
-    """f, f' or f'' of the fit in raw x, and what rounding may do to it."""
-    problem, basis = result.problem, result.design.reduced
-    z = problem.features(np.asarray(x, dtype=float))
-    rows = basis.evaluate(z, FUNCTIONAL_OF_ORDER[order])
-    rank, unit = rows.shape[1], problem.scaling[1][0] ** order
-    level = 0.0 if order else problem.level + (result.w[-1] if problem.intercept else 0.0)
-    kernel = np.abs(problem.kernel.derivative(z, basis.points, order, 0)).max()
-    rounding = 1e-15 * rank * kernel * (np.abs(basis.factor) @ np.abs(result.w[:rank])).sum()
-    return (rows @ result.w[:rank] + level) / unit, (rounding + 1e-15 * abs(level)) / unit
-
-
-def worst_violation(result, points, starts):
-    """The largest violation on a grid and by minimisation from its worst points, beyond rounding."""
-    worst = -np.inf
-    for shape, proof in zip(result.problem.constraints, result.shapes, strict=True):
-        x = np.linspace(proof.low, proof.high, points)
-        for side, level in shape.sides:
-
-            def short(x, side=side, level=level, order=shape.derivative):
-                value, rounding = derivative(result, np.atleast_1d(x), order)
-                return side * (level - value) - rounding
-
-            found = np.concatenate([short(part) for part in np.array_split(x, max(1, points // 20_000))])
-            step, worst = x[1] - x[0], max(worst, found.max())
-            for start in x[np.argsort(-found)[:starts]]:
-                ends = np.clip([start - step, start + step], proof.low, proof.high)
-                least = minimize_scalar(lambda x: -short(x)[0], bounds=ends, method="bounded", options={"xatol": 1e-12})
-                worst = max(worst, -least.fun)
-    return worst
 
 
 # ---- what is proven holds --------------------------------------------------------------------------------------------
@@ -151,7 +118,7 @@ def test_interval_arithmetic_proves_the_proven_cells(order):
     flint = pytest.importorskip("flint", reason="python-flint is not installed: pip install python-flint")
     shape = (Bounds(lower=-1.0, everywhere=True), Increasing(everywhere=True), Convex(everywhere=True))[order]
     result = fit(steps(shape, kernel=RBF(10.0))).raise_for_status()
-    (condition,) = conditions(result.problem, shape, result.w, np.float64)
+    (condition,) = conditions(AskedShape(result.problem, shape), result.w, np.float64)
     seen = []
 
     class Watched(NormBound):
@@ -203,9 +170,9 @@ def test_pieces_are_the_function(kernel):
     shape = Increasing(everywhere=True) if order else Nonnegative(everywhere=True)
     problem = steps(Increasing() if order else Nonnegative(), kernel=kernel)
     result = fit(problem)
-    (condition,) = conditions(problem, shape, result.w, np.float64)
+    (condition,) = conditions(AskedShape(problem, shape), result.w, np.float64)
     pieces, x = Pieces(condition, kernel), np.sort(np.random.default_rng(0).uniform(0, 1, 200))
-    function = KernelSum.of(problem, result.w, np.float64)
+    function = KernelSum.of(AskedShape(problem, shape), result.w, np.float64)
     direct = kernel.along(x[:, None] - function.points, order)[order] @ function.coef
     value = pieces.at(x, pieces.piece_of(x), 0)[0]
     assert_allclose(value, direct, atol=1e-11 * np.abs(direct).max())
@@ -250,7 +217,7 @@ def test_a_model_file_keeps_points_and_proof(tmp_path):
     x = np.linspace(-0.1, 1.1, 500)
     assert_allclose(loaded.predict(x), result.predict(x), rtol=0, atol=0)
     assert loaded.verify().holds(1e-9)
-    assert examine(loaded.problem, loaded.problem.constraints[0], loaded.w).proof == result.shapes[0]
+    assert examine(AskedShape(loaded.problem, loaded.problem.constraints[0]), loaded.w).proof == result.shapes[0]
     plain = fit(steps(Increasing()))
     plain.save(tmp_path / "plain.json")
     stored = json.loads((tmp_path / "plain.json").read_text())
@@ -299,12 +266,12 @@ def test_a_dip_is_found(kernel):
     """A fit that rises at the data alone is not proven, and neither is a proven one that is moved by a little."""
     shape, plain = Increasing(everywhere=True), fit(steps(Increasing(), kernel=kernel, ridge=1e-3))
     if worst_violation_of_plain(plain) > 0:
-        assert not examine(plain.problem, shape, plain.w).proven
+        assert not examine(AskedShape(plain.problem, shape), plain.w).proven
     result = fit(steps(shape, kernel=kernel)).raise_for_status()
-    assert examine(result.problem, shape, result.w).proven
+    assert examine(AskedShape(result.problem, shape), result.w).proven
     slope = result.design.reduced.evaluate(np.array([[0.5]]), 0)[0]
     moved = result.w - 1.01 * (slope @ result.w) / (slope @ slope) * slope
-    assert (slope @ moved) < 0 and not examine(result.problem, shape, moved).proven
+    assert (slope @ moved) < 0 and not examine(AskedShape(result.problem, shape), moved).proven
 
 
 @pytest.mark.parametrize("kernel", [RBF(20.0), Matern32(20.0), Matern52(20.0)])
@@ -312,14 +279,14 @@ def test_a_dip_is_found(kernel):
 def test_a_quick_look_sees_the_lowest_points(kernel, shape):
     """No point of the range lies lower than those that a look without a proof finds; nothing fails where all holds."""
     plain = fit(steps(kernel=kernel, ridge=1e-3))
-    seen = violations(plain.problem, shape, plain.w)
+    seen = violations(AskedShape(plain.problem, shape), plain.w)
     assert not seen.proven and not seen.holds
-    assert seen.worst >= 0.999 * examine(plain.problem, shape, plain.w).worst
+    assert seen.worst >= 0.999 * examine(AskedShape(plain.problem, shape), plain.w).worst
     dense = np.linspace(STEPS.x.min(), STEPS.x.max(), 20_001)
     for curve, _ in seen.sides:
         assert curve.at(dense, curve.piece_of(dense), 0)[0].min() >= -1.0001 * seen.worst
     result = fit(steps(shape, kernel=kernel))
-    assert violations(result.problem, shape, result.w).holds or not result.shapes[0].proven
+    assert violations(AskedShape(result.problem, shape), result.w).holds or not result.shapes[0].proven
 
 
 def test_an_unproven_shape_is_said(monkeypatch):
