@@ -94,11 +94,11 @@ class SummandBasis:
         own = x[:, self.part.places] - self.center
         return own if self.basis is None else self.basis.evaluate(own)
 
-    def same_as(self, other: SummandBasis) -> bool:
-        """Whether w means the same over both."""
+    def carried(self, w: Array, other: SummandBasis) -> Array | None:
+        """As `Basis.carried`."""
         if self.basis is None or other.basis is None:
-            return self.basis is other.basis and np.array_equal(self.center, other.center)
-        return self.basis.same_as(other.basis)
+            return w if self.basis is other.basis and np.array_equal(self.center, other.center) else None
+        return self.basis.carried(w, other.basis)
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,10 +246,13 @@ class AdditiveDesign(Design):
         parts = [self._first[name] + self.parts[name].functionals_of_rows(keep) for name in self._first]
         return np.concatenate([keep, *parts])
 
-    def same_basis(self, other: Design) -> bool:
-        return isinstance(other, AdditiveDesign) and all(
-            one.same_as(two) for one, two in zip(self.summand_bases, other.summand_bases, strict=True)
-        )
+    def carried(self, w: Array, other: Design) -> Array | None:
+        if not isinstance(other, AdditiveDesign):
+            return None
+        pairs = zip(self.summand_bases, other.summand_bases, self.columns.values(), strict=True)
+        parts = [one.carried(w[:, columns], two) for one, two, columns in pairs]
+        found = [part for part in parts if part is not None]
+        return np.concatenate([*found, w[:, -1:]], axis=1) if len(found) == len(parts) else None
 
 
 def _of_component(acts: Sequence[AtPoints | OnComponent], name: str) -> tuple[AtPoints, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from hw4opt.kernels import FUNCTIONAL_OF_ORDER, Kernel
 from hw4opt.problem import Problem
 from hw4opt.terms import ComponentTerm, Shape, ShapeRows, Term, is_everywhere, own_term
 from hw4opt.terms.base import Array
+from hw4opt.validation.frozen import cached_property
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,13 @@ class AskedShape:
         design = self.problem.design
         return design.parts[self.component] if isinstance(design, AdditiveDesign) and self.component else design
 
+    @property
+    def kernel(self) -> Kernel:
+        """That of the function."""
+        kernel = self.design.kernel
+        assert kernel is not None
+        return kernel
+
     def factors(self, w: Array) -> Array:
         """Those of the function's basis, of w (r,)."""
         design, basis = self.problem.design, self.design.reduced
@@ -70,6 +77,19 @@ class AskedShape:
         """What the function has besides its basis."""
         problem = self.problem
         return (0.0, 0.0) if self.component else (problem.level, float(w[-1]) if problem.intercept else 0.0)
+
+    def sizes(self, w: Array) -> tuple[float, float]:
+        """The mean f^(order) over the range, or the range of f at the data; and that of a function that changes over
+        the range as the targets do."""
+        design, order, (low, high) = self.design, self.shape.derivative, self.range
+        assert design.reduced is not None
+        if order == 0:
+            values = design.matrix[: len(design.base_x)] @ w
+        else:
+            ends = design.reduced.evaluate(np.array([[low], [high]]), FUNCTIONAL_OF_ORDER[order - 1])
+            values = ends @ self.factors(w) / (high - low)
+        of_targets = (float(np.ptp(self.problem.data.active_residual_targets)) or 1.0) / (high - low) ** order
+        return float(np.ptp(values)), of_targets
 
     @cached_property
     def range(self) -> tuple[float, float]:
@@ -130,10 +150,10 @@ class KernelSum:
         """The function that a shape is about, of the fit at w (r,)."""
         design = asked.design
         basis = design.reduced
-        assert basis is not None and design.kernel is not None
+        assert basis is not None
         orders = np.array([FUNCTIONAL_OF_ORDER.index(column) for column in basis.columns.tolist()])
         points = basis.points[:, 0].astype(kind)
-        return cls(design.kernel, points, orders, basis.factor, asked.factors(w), asked.levels(w), kind)
+        return cls(asked.kernel, points, orders, basis.factor, asked.factors(w), asked.levels(w), kind)
 
     @property
     def eps(self) -> float:

@@ -15,6 +15,7 @@ from hw4opt.shapes.function import AskedShape, Condition, conditions
 from hw4opt.shapes.norm_bound import NormBound
 from hw4opt.shapes.pieces import Pieces
 from hw4opt.terms.base import Array
+from hw4opt.validation.frozen import cached_property
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,12 @@ class Examined:
     @property
     def worst(self) -> float:
         """The largest violation seen, in the units of the design; 0 where none was."""
-        return max((-float(one.values.min(initial=0.0)) for _, one in self.sides), default=0.0)
+        return max([0.0, *(-float(one.values.min(initial=0.0)) for _, one in self.sides)])
+
+    @cached_property
+    def sizes(self) -> tuple[float, float]:
+        """As of the shape that is asked for, of this fit."""
+        return self.asked.sizes(self.w)
 
     @property
     def proof(self) -> ShapeProof:
@@ -100,23 +106,30 @@ class Examined:
             asked.column,
         )
 
-    def bottoms(self, most: int) -> Array:
-        """The lowest points of what is not proven, in the units of the design; of more than `most`, the lowest."""
-        ends = [_bottoms(*side) if self.is_proof else (side[1].left.low, side[1].values) for side in self.sides]
-        found = np.concatenate([np.empty((2, 0)), *ends], axis=1)
-        return found[0, np.argsort(found[1], kind="stable")[:most]]
+    def dips(self, most: int) -> tuple[Array, Array]:
+        """The lowest points of what is not proven, in the units of the design, and how far from them g is below 0,
+        about; of more than `most`, the lowest."""
+        x, value, width = np.concatenate([np.empty((3, 0)), *(self._dips(*side) for side in self.sides)], axis=1)
+        kept = np.argsort(value, kind="stable")[:most]
+        return x[kept], width[kept]
 
-    def fails(self, x: Array) -> np.ndarray:
-        """Whether the shape fails at each x, in the units of the design."""
-        return np.any([curve.at(x, curve.piece_of(x), 0)[0] < 0 for curve, _ in self.sides], axis=0)
+    def _dips(self, curve: Curve, found: Search) -> Array:
+        """Points (3, k), g there, and the width: -2g/(|g'| + √(g'² - 2 g g''))."""
+        x, value = _bottoms(curve, found)
+        depth = np.maximum(-value, 0.0)
+        _, slope, curvature = (one.astype(float) for one in curve.at(x, curve.piece_of(x)))
+        reach = np.abs(slope) + np.sqrt(slope * slope + 2 * depth * np.maximum(curvature, 0.0))
+        return np.array([x, value, np.divide(2 * depth, reach, out=np.zeros(len(x)), where=reach > 0)])
 
 
 def violations(asked: AskedShape, w: Array, allowed: float = 0.0) -> Examined:
-    """Where the fit at w (r,) fails by more than what is allowed, of the lowest points between some that lie close: no
-    proof where there is none. Of polynomials nothing is looked at."""
-    curves = (_enclosure(one) for one in conditions(asked, w, np.float64, allowed))
-    sides = [(one, lowest_points(one)) for one in curves if one is not None]
-    return Examined(asked, w, sides, is_proof=False)
+    """Where the fit at w (r,) fails by more than what is allowed: of the lowest points between some that lie close, and
+    no proof where there is none. Of polynomials what a proof finds."""
+    sides = []
+    for condition in conditions(asked, w, np.float64, allowed):
+        bounds = _enclosure(condition)
+        sides.append(_looked_at(condition) if bounds is None else (bounds, lowest_points(bounds)))
+    return Examined(asked, w, sides, is_proof=not any(isinstance(one, NormBound | Pieces) for one, _ in sides))
 
 
 def examine(asked: AskedShape, w: Array, allowed: float = 0.0) -> Examined:
@@ -147,8 +160,8 @@ def _enclosure(condition: Condition) -> Enclosure | None:
 def _bottoms(curve: Curve, found: Search) -> Array:
     """Points (2, k) and g there: the lowest of every run of cells that are left."""
     (low, high, _), values = found.left, found.values
-    if not len(values):
-        return np.empty((2, 0))
+    if (low == high).all():
+        return np.array([low, values])
     apart = low[1:] > high[:-1]
     lowest = np.append(True, apart | (values[1:] <= values[:-1])) & np.append(apart | (values[:-1] < values[1:]), True)
     low, high = low[lowest], high[lowest]

@@ -1,15 +1,18 @@
 """Shapes at every x: proven for what `predict` evaluates, checked by dense grids, interval arithmetic and cones."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from everywhere_cases import derivative, random_problem, worst_violation
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from hw4opt import (
     RBF,
+    Additive,
     Bounds,
+    Component,
     Concave,
     Convex,
     Decreasing,
@@ -33,6 +36,7 @@ from hw4opt import (
 from hw4opt.crosscheck import crosscheck
 from hw4opt.datasets import step_data
 from hw4opt.kernels import FUNCTIONAL_OF_ORDER
+from hw4opt.problem import with_shape_rows
 from hw4opt.selection import select
 from hw4opt.shapes.branch import search
 from hw4opt.shapes.function import AskedShape, KernelSum, conditions
@@ -122,9 +126,9 @@ def test_interval_arithmetic_proves_the_proven_cells(order):
     seen = []
 
     class Watched(NormBound):
-        def bend(self, cells):
+        def third(self, cells):
             seen.append(cells)
-            return super().bend(cells)
+            return super().third(cells)
 
     assert not len(search(Watched(condition)).values)
     cells = np.concatenate([np.stack([one.low, one.high], axis=1) for one in seen])
@@ -156,16 +160,17 @@ def test_interval_arithmetic_proves_the_proven_cells(order):
     bounds = NormBound(condition)
     for low, high in cells.tolist():
         assert is_positive(low, high)
-        g, slope = bounds.at(np.array([low]), np.zeros(1, dtype=int), 1)
-        of_value, of_slope = bounds.rounding(None)
+        g, slope, curvature = bounds.at(np.array([low]), np.zeros(1, dtype=int), 2)
+        of_value, of_slope, of_curvature = bounds.rounding(None)
         assert abs(exact(ball(low), order) - ball(condition.level) - ball(float(g[0]))) < of_value
         assert abs(exact(ball(low), order + 1) - ball(float(slope[0]))) < of_slope
-        assert abs(exact(ball(low), order + 2)) < bounds.bend(None)
+        assert abs(exact(ball(low), order + 2) - ball(float(curvature[0]))) < of_curvature
+        assert abs(exact(ball(low), order + 3)) < bounds.third(None)
 
 
 @pytest.mark.parametrize("kernel", [Matern32(30.0), Matern52(30.0), Laplacian(8.0)])
 def test_pieces_are_the_function(kernel):
-    """Values and slopes of the pieces are those of the sum over the kernel, and bends bound second differences."""
+    """Values of the pieces are those of the sum over the kernel, and curvatures change by no more than is said."""
     order = min(kernel.functional_order, 1)
     shape = Increasing(everywhere=True) if order else Nonnegative(everywhere=True)
     problem = steps(Increasing() if order else Nonnegative(), kernel=kernel)
@@ -177,9 +182,10 @@ def test_pieces_are_the_function(kernel):
     value = pieces.at(x, pieces.piece_of(x), 0)[0]
     assert_allclose(value, direct, atol=1e-11 * np.abs(direct).max())
     cells = pieces.start()
-    inner = [cells.low + share * (cells.high - cells.low) for share in (0.1, 0.5, 0.9)]
-    for points in inner:
-        assert (np.abs(pieces.at(points, cells.piece)[2]) <= pieces.bend(cells)).all()
+    width, most = cells.high - cells.low, pieces.third(cells)
+    curvatures = [pieces.at(cells.low + share * width, cells.piece)[2] for share in np.linspace(0, 1, 11)]
+    assert (np.abs(np.diff(curvatures, axis=0)) <= most * width / 10 + 1e-9 * np.abs(curvatures).max(axis=0)).all()
+    assert (most * width <= 100 * np.abs(curvatures).max() + 1e-9).all()
 
 
 def test_no_curve_of_tightened_cones_does_better():
@@ -256,6 +262,31 @@ def test_held_out_folds_keep_the_points_of_the_full_fit():
     plain = select(steps(Increasing(), kernel=RBF(20.0)), ["ridge"], grid=grid, search="grid")
     assert found.score != plain.score
     assert fit(found.problem).shapes[0].proven
+
+
+@pytest.mark.parametrize("additive", [False, True])
+def test_held_out_fits_are_kept_beside_it(additive, tmp_path):
+    """Over the basis of the search, and carried to one that goes on over further points."""
+    x, y, shape = np.sort(np.random.default_rng(2).uniform(0, 1, 14)), np.arange(14.0) ** 2, Increasing(everywhere=True)
+    y[4::3] -= 20
+    if additive:
+        problem = Problem(x, y, Additive([Component("x", [0], RBF(200.0), 0.1, constraints=[shape])]))
+    else:
+        problem = Problem(x, y, RBF(200.0), None, [Ridge(0.1)], [shape], intercept=True)
+    chosen = select(problem, [], "loo", keep_folds=True)
+    (asked,) = chosen.problem.shape_rows
+    further = replace(asked, points=(*asked.points, 1.5, 2.0))
+    (longer,) = with_shape_rows([chosen.problem], [[further]])
+    result = fit(chosen.problem).raise_for_status()
+    assert result.shapes[0].proven and longer.held_out.w.shape[1] == chosen.problem.held_out.w.shape[1] + 2
+    for one in (chosen.problem, longer, result.problem):
+        predictions = np.vecdot(one.design.evaluate(one.design.x), one.held_out.w) + one.level
+        assert_allclose(predictions, chosen.predictions, rtol=1e-9)
+    result.save(tmp_path / "model.json")
+    grid = np.linspace(0, 1, 7)
+    ends = result.predict_interval(grid)[1]
+    assert_array_equal(Result.load(tmp_path / "model.json").predict_interval(grid)[1], ends)
+    assert (ends[:, 0] < ends[:, 1]).all()
 
 
 # ---- planted faults --------------------------------------------------------------------------------------------------
