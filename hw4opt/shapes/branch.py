@@ -16,7 +16,7 @@ from hw4opt.terms.base import EPS, Array
 
 MAX_EVALUATIONS = 200_000  # cells looked at
 CHUNK_CELLS = 4_096  # cells looked at together
-TINY = float(np.finfo(float).tiny)
+LEAST_NUMBER = float(np.finfo(float).tiny)
 MAX_PARTS, SPARE_PARTS = 16, 1.3  # a cell is split into at most so many parts, each so much smaller than seems needed
 
 
@@ -116,5 +116,9 @@ def _drop(steep: Array, curved: Array, half: Array) -> Array:
 def _reach(room: Array, steep: Array, curved: Array, third: Array) -> Array:
     """A half width at which the drop of a cell is no more than `room`, about."""
     of_curvature, of_third = np.sqrt(0.5 * np.maximum(-curved, 0.0) * room), np.cbrt(third * room * room / 6)
-    spare = curved - 0.5 * steep * steep / np.maximum(room, TINY)  # curvature beyond what the slope needs to turn
-    return np.maximum(room / (steep + of_curvature + of_third + TINY), 3 * np.maximum(spare, 0.0) / (third + TINY))
+    spare = curved - 0.5 * steep * steep / np.maximum(
+        room, LEAST_NUMBER
+    )  # curvature beyond what the slope needs to turn
+    return np.maximum(
+        room / (steep + of_curvature + of_third + LEAST_NUMBER), 3 * np.maximum(spare, 0.0) / (third + LEAST_NUMBER)
+    )
