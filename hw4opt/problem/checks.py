@@ -162,7 +162,8 @@ def _check_everywhere(kernel: Kernel | None, term: Shape, x: np.ndarray) -> None
     if isinstance(kernel, Precomputed):
         raise InputError(f"{asked} needs the x of the rows, which a precomputed kernel does not have; drop everywhere")
     if x.shape[1] != 1:
-        raise InputError(f"{asked} needs one x column and there are {x.shape[1]}; drop everywhere")
+        advice = "give it to one component of a sum, or drop everywhere" if term.derivative else "drop everywhere"
+        raise InputError(f"{asked} needs one x column and there are {x.shape[1]}; {advice}")
     check_proof_exists(kernel, term, asked)
 
 

@@ -346,7 +346,11 @@ def test_an_unproven_shape_is_said(monkeypatch):
             lambda: Problem(
                 np.stack([STEPS.x, STEPS.y], axis=1), STEPS.y, RBF(1.0), constraints=[Nonnegative(everywhere=True)]
             ),
-            "needs one x column and there are 2",
+            "needs one x column and there are 2; drop everywhere",
+        ),
+        (
+            lambda: Problem(np.eye(50, 2), STEPS.y, RBF(1.0), constraints=[Increasing(column=0, everywhere=True)]),
+            "there are 2; give it to one component of a sum, or drop everywhere",
         ),
     ],
 )
