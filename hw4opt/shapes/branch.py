@@ -116,9 +116,6 @@ def _drop(steep: Array, curved: Array, half: Array) -> Array:
 def _reach(room: Array, steep: Array, curved: Array, third: Array) -> Array:
     """A half width at which the drop of a cell is no more than `room`, about."""
     of_curvature, of_third = np.sqrt(0.5 * np.maximum(-curved, 0.0) * room), np.cbrt(third * room * room / 6)
-    spare = curved - 0.5 * steep * steep / np.maximum(
-        room, LEAST_NUMBER
-    )  # curvature beyond what the slope needs to turn
-    return np.maximum(
-        room / (steep + of_curvature + of_third + LEAST_NUMBER), 3 * np.maximum(spare, 0.0) / (third + LEAST_NUMBER)
-    )
+    turns = 2 * room * curved > steep * steep  # the curvature does, before the drop is `room`
+    spare = np.where(turns, curved - 0.5 * steep * steep / np.where(turns, room, 1.0), 0.0)
+    return np.maximum(room / (steep + of_curvature + of_third + LEAST_NUMBER), 3 * spare / (third + LEAST_NUMBER))
