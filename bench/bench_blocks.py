@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +99,8 @@ def measured(rows: int, in_memory: bool) -> list[dict[str, Any]]:
     return found
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """As Markdown."""
-    names = [*COLUMNS, "apart"]
+def markdown(rows: list[dict[str, Any]], names: Sequence[str]) -> str:
+    """The columns of the rows as a table."""
     cells = [[_cell(row.get(name)) for name in names] for row in rows]
     lines = [" | ".join(row) for row in [[name.replace("_", " ") for name in names], ["---"] * len(names), *cells]]
     return "\n".join(f"| {line} |" for line in lines)
@@ -135,7 +135,7 @@ Gaussian kernel (gamma 30) and ridge 0.1 over Parquet files of a million rows: s
 reading, basis and certificate included; `passes` is how often all rows were read (some of them without x), `apart` the
 largest difference of the fitted curve from that of the fit in memory.
 
-{table(rows)}
+{markdown(rows, [*COLUMNS, "apart"])}
 """
     Path(f"{given.out}.md").write_text(text, encoding="utf-8")
     print(text)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hw4nets.settings import Range, Settings, setting
 
 SELECT_CHOICES = ("none", "validation", "test")  # with each a test accuracy says less than with the one before
-PRECISION_CHOICES = ("auto", "float32", "bfloat16", "float16")
+PRECISION_CHOICES = ("auto", "float32", "bfloat16", "float16", "float64")
 POSITIVE_LIMITS = (1e-12, 1e6)
 
 
@@ -69,7 +69,7 @@ class Config(Settings):
     threads: int = setting(0, "CPU threads; 0: torch's choice.", limits=(0, 4096))
     precision: str = setting(
         "auto",
-        "Of matrix products; auto: half on CUDA, on a CPU by a short measurement.",
+        "Of matrix products (float64: of all); auto: half on CUDA, on a CPU by a short measurement.",
         choices=PRECISION_CHOICES,
     )
     memory_format: str = setting(

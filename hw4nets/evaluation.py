@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hw4nets.data import Data, normalize
-from hw4nets.execution import Execution
+from hw4nets.execution import Execution, at_least_float32
 from hw4nets.network import check_fits
 
 
@@ -48,14 +48,14 @@ class Evaluation:
 
 @torch.no_grad()
 def outputs(model: nn.Module, images: Tensor, execution: Execution, scale: str, mirrored: bool = False) -> Tensor:
-    """Outputs (n, classes) in float32 for uint8 images on the device; the network stays in its mode."""
+    """Outputs (n, classes), in float32 or float64, for uint8 images on the device; the network stays in its mode."""
     was_training = model.training
     model.eval()
     parts = []
     with execution.autocast():
         for batch in images.split(execution.evaluated):
             batch = normalize(batch.flip(-1) if mirrored else batch, scale)
-            parts.append(execution.forward(execution.in_memory_format(batch)).float())
+            parts.append(at_least_float32(execution.forward(execution.in_memory_format(batch))))
     model.train(was_training)
     return torch.cat(parts)
 

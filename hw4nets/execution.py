@@ -21,6 +21,7 @@ from hw4nets.config import Config
 from hw4nets.errors import InputError, WriteError
 from hw4nets.files import cache_folder, make_folder, write_text
 from hw4nets.image_set import IMAGE_SIDE
+from hw4nets.network import blank_image
 from hw4nets.process import preserved_generators
 
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
@@ -30,7 +31,7 @@ MAX_TIMED_BATCH_SIZE = 256  # of the step that is timed to choose precision and 
 MAX_TIME_RATIO = 0.9  # bfloat16 or channels_last is chosen if its step takes less than this part of the simpler one's
 MAX_NOTE_CHARACTERS = 120  # of a compiler's error
 Mode = tuple[str, str]  # names of a precision and of a memory format
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Execution:
     """How a network is run.
 
     device          of weights and images
-    precision       of the matrix products of a pass; float32 everywhere else
+    precision       of the matrix products of a pass; float32 everywhere else, or float64 where that is the precision
     memory_format   contiguous | channels_last
     forward         the network, compiled or as it is
     evaluated       images of a forward pass in evaluation
@@ -59,7 +60,7 @@ class Execution:
         """The network as it is, for images of a side: where its weights are, in float32, contiguous, uncompiled."""
         weights = next(model.parameters(), None)
         device = torch.device("cpu") if weights is None else weights.device
-        return cls(device, torch.float32, torch.contiguous_format, model, _evaluation_batch_size(model, device, side))
+        return cls(device, torch.float32, torch.contiguous_format, model, _evaluation_batch_size(model, side))
 
     def autocast(self) -> AbstractContextManager[object]:
         """Mixed precision for the block."""
@@ -76,7 +77,8 @@ class Execution:
         return next(name for name, kind in DTYPES.items() if kind is self.precision)
 
     def in_memory_format(self, images: Tensor) -> Tensor:
-        """The images in the memory format of the network."""
+        """The images in the memory format of the network, and in float64 where it is in that."""
+        images = images.double() if self.precision is torch.float64 else images
         return images.contiguous(memory_format=self.memory_format)
 
     def wait(self) -> None:
@@ -96,7 +98,9 @@ def prepare(model: nn.Module, config: Config, side: int = IMAGE_SIDE) -> Executi
     modes = [(precision, layout) for precision in _precisions(config, device) for layout in layouts]
     precision, layout = modes[0] if len(modes) == 1 else _remembered_mode(model, config, device, modes, side)
     _lay_out(model, MEMORY_FORMATS[layout])
-    size = _evaluation_batch_size(model, device, side)
+    if precision == "float64":
+        model.double()
+    size = _evaluation_batch_size(model, side)
     plain = Execution(device, DTYPES[precision], MEMORY_FORMATS[layout], model, size)
     return _compiled(model, config, plain, side) if config.compile else plain
 
@@ -210,11 +214,18 @@ def _seconds(act: Callable[[], None]) -> float:
 def _timed_step(forward: Callable[[Tensor], Tensor], images: Tensor, precision: torch.dtype) -> None:
     with _autocast(images.device, precision):
         out = forward(images)
-    F.cross_entropy(out.float(), torch.zeros(len(images), dtype=torch.long, device=images.device)).backward()
+    F.cross_entropy(at_least_float32(out), torch.zeros(len(images), dtype=torch.long, device=images.device)).backward()
+
+
+def at_least_float32(out: Tensor) -> Tensor:
+    """Outputs of half precision in float32."""
+    return out.to(torch.promote_types(out.dtype, torch.float32))
 
 
 def _autocast(device: torch.device, precision: torch.dtype) -> AbstractContextManager[object]:
-    return nullcontext() if precision is torch.float32 else torch.autocast(device.type, precision)
+    if precision in (torch.float32, torch.float64):
+        return nullcontext()
+    return torch.autocast(device.type, precision)
 
 
 @contextmanager
@@ -231,7 +242,7 @@ def _unchanged_model(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def _evaluation_batch_size(model: nn.Module, device: torch.device, side: int) -> int:
+def _evaluation_batch_size(model: nn.Module, side: int) -> int:
     """The largest of `EVALUATION_BATCH_SIZES` whose layer outputs have `MAX_LAYER_OUTPUT_BYTES` or less in float32."""
     sizes: list[int] = []
 
@@ -243,7 +254,7 @@ def _evaluation_batch_size(model: nn.Module, device: torch.device, side: int) ->
     hooks = [layer.register_forward_hook(measure) for layer in model.modules()]
     try:
         with torch.no_grad():
-            model.eval()(torch.zeros(1, 3, side, side, device=device))
+            model.eval()(blank_image(model, side))
     finally:
         model.train(was_training)
         for hook in hooks:

@@ -72,10 +72,9 @@ def whiten(model: nn.Module, images: Tensor) -> None:
 @torch.no_grad()
 def check_fits(model: nn.Module, side: int, classes: int) -> None:
     """Raise `InputError` where a network does not take images of that side, or gives other than so many outputs."""
-    weights = next(model.parameters(), None)
     was_training = model.training
     try:
-        out = model.eval()(torch.zeros(1, 3, side, side, device=None if weights is None else weights.device))
+        out = model.eval()(blank_image(model, side))
     except RuntimeError as error:
         if out_of_memory(error):
             raise
@@ -88,6 +87,12 @@ def check_fits(model: nn.Module, side: int, classes: int) -> None:
             f"the network's outputs have the shape {tuple(out.shape)} for one image of {classes} classes; "
             f"build it with class_count={classes}"
         )
+
+
+def blank_image(model: nn.Module, side: int) -> Tensor:
+    """A batch (1, 3, side, side) of zeros on the device and in the number type of the network's weights."""
+    weights = next(model.parameters(), torch.zeros(0))
+    return weights.new_zeros(1, 3, side, side)
 
 
 def parameter_count(model: nn.Module) -> int:
@@ -107,5 +112,5 @@ def flops_per_image(model: nn.Module, side: int = IMAGE_SIDE) -> int:
     for layer in shadow.modules():
         layer.register_forward_hook(count)
     with torch.no_grad():
-        shadow(torch.empty(1, 3, side, side, device="meta"))
+        shadow(blank_image(shadow, side))
     return sum(counts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ from hw4nets.augment import Augmentation
 from hw4nets.checkpoint import newest_checkpoint
 from hw4nets.config import Config
 from hw4nets.data import Data, hold_out, normalize
+from hw4nets.distributed import Group, current_group
 from hw4nets.errors import CheckpointError, out_of_memory
 from hw4nets.execution import Execution, choose_device, prepare
 from hw4nets.history import EpochRow, History, Watch, check_row
@@ -64,6 +65,8 @@ class TrainingState:
     images: str  # the fingerprint of the data
     order: str  # in which order its training images come
     notes: list[str]  # sentences about the start
+    group: Group  # the processes that train together
+    forward: Callable[[Tensor], Tensor]  # for training
 
     @classmethod
     def start(
@@ -77,11 +80,13 @@ class TrainingState:
         augmentation = Augmentation.parse(config.augment, data.side)
         split = hold_out(data, SPLIT_SEED) if config.select == "validation" else None
         training, held_out = (split.train, split.test) if split is not None else (data.train, None)
-        execution = prepare(
-            model,
-            replace(config, **{name: checkpoint[name] for name in AUTO_SETTINGS if checkpoint and name in checkpoint}),
-            data.side,
-        )
+        group = current_group()
+        group.check_batch(min(config.batch_size, len(training.labels)))
+        kept = {name: checkpoint[name] for name in AUTO_SETTINGS if checkpoint and name in checkpoint}
+        config_here = replace(config, **kept)
+        if group.size > 1:
+            config_here = group.of_first(lambda: _with_modes(model, config_here, data.side))
+        execution = prepare(model, config_here, data.side)
         device = execution.device
         train = _on(training, device)
         if checkpoint is None:
@@ -104,6 +109,8 @@ class TrainingState:
             images=data.sha256,
             order=data.order,
             notes=[*notes, *execution.notes],
+            group=group,
+            forward=group.forward(model, execution.forward),
         )
 
     @property
@@ -162,6 +169,12 @@ class TrainingState:
             check_row(row := EpochRow(**values), place)
             history = history.extended(row, self.config.select)
         return history
+
+
+def _with_modes(model: nn.Module, config: Config, side: int) -> Config:
+    """The settings with the precision and memory format that are chosen here."""
+    execution = prepare(model, replace(config, compile=False), side)
+    return replace(config, precision=execution.precision_name, memory_format=execution.format_name)
 
 
 def matching_checkpoint(
@@ -276,8 +289,9 @@ def seeded_generators(config: Config) -> Any:
     """torch's global generators, which dropout uses, seeded for the block and then restored."""
     device = choose_device(config.device)
     with preserved_generators(device):
-        torch.default_generator.manual_seed(config.seed)
+        seed = config.seed + current_group().rank  # dropout draws other units in each process
+        torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
             with torch.cuda.device(device):
-                torch.cuda.manual_seed(config.seed)
+                torch.cuda.manual_seed(seed)
         yield

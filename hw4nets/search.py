@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,66 +22,119 @@ from hw4nets.run_state import SPLIT_SEED
 from hw4nets.runs import check_images
 from hw4nets.search_plan import Findings, Plan, Trial
 from hw4nets.study import (
+    Place,
+    check_study,
     database_errors,
     ended_trials,
-    enqueue_own_values,
+    fail_running_trials,
     finished_trials,
+    held_trials,
     importances_of,
-    open_study,
+    joined_study,
+    named,
     sampler_of_trial,
     suggest,
     trials_of,
 )
 from hw4nets.training import train
+from hw4nets.workers import run_in_processes
 
 if TYPE_CHECKING:
     import optuna
 
 STUDY_FILE, TRIALS_FILE, BEST_RECIPE_FILE = "study.sqlite", "trials.csv", "best.toml"
 STUDY_FILES = (STUDY_FILE, f"{STUDY_FILE}-journal", TRIALS_FILE, BEST_RECIPE_FILE)
+GOES_ON = "the same search goes on with the trials it holds"
 Progress = Callable[[Trial, float], None]  # a trial that has ended, and the best accuracy so far
 
 
-def search(plan: Plan, data: Data, folder: Path, progress: Progress = lambda trial, best: None) -> Findings:
+def search(
+    plan: Plan,
+    data: Data,
+    folder: Path,
+    progress: Progress = lambda trial, best: None,
+    storage: str | None = None,
+    workers: int = 1,
+) -> Findings:
     """Run the trials that are missing; writes study.sqlite, trials.csv and best.toml into the folder.
 
     The first trial has the recipe's own values, as far as the space holds them, so that the best is never worse than
     those. The test images are put away first: every trial sees training images only, 45,000 to learn and 5,000 to be
     judged by. Only where the recipe says `select = "test"` the test images judge, and best.toml says so.
+
+    storage   URL of a database that holds the study in place of study.sqlite. Every process, on any machine, that
+              searches with the same plan and images works on the same trials.
+    workers   processes that this call trains in, each with its part of the CPU's threads
+
+    With one process the same seed gives the same trials. With more, those of the sampler `random` have the same
+    values; what `tpe` draws, and which trials are ended early, depends on the order in which others end.
+
+    Raises `InputError` where the folder is of another search or the study cannot be read, `WriteError` where it cannot
+    be written.
     """
     check_images(plan.recipe, data)
     import optuna  # noqa: F401  # where it is absent no folder is made
 
-    with locked(make_folder(folder)):
-        return _search(plan, data, folder, progress)
-
-
-def _search(plan: Plan, data: Data, folder: Path, progress: Progress) -> Findings:
-    path = folder / STUDY_FILE
+    if workers < 1:
+        raise InputError(f"workers is {workers}; it must be 1 or more")
+    place = folder / STUDY_FILE if storage is None else storage
+    title = named(place)
     advice = "where it is damaged, move it away; or give another `folder`"
-    with database_errors(InputError, f"{path} cannot be read", advice):
-        study = open_study(plan, data, path)
-    judged = data if plan.judged_on == "test" else hold_out(data, SPLIT_SEED)
-    advice = "the same search goes on with the trials it holds"
-    with database_errors(WriteError, f"{path} could not be written", advice):
-        for number in range(len(ended_trials(study)), plan.trials):
-            study.sampler = sampler_of_trial(plan, number)
-            if number == 0:
-                enqueue_own_values(plan, study)
+    if storage is not None:
+        advice = "start its server, install its driver, or give another `storage`"
+    with locked(make_folder(folder)), ExitStack() as opened:
+        with database_errors(InputError, f"{title} cannot be read", advice):
+            study = opened.enter_context(joined_study(plan, data, place))
+            check_study(study, plan, data, place)
+            if storage is None:
+                fail_running_trials(study)
+        with database_errors(WriteError, f"{title} could not be written", GOES_ON):
+            followed = _Followed(plan, study, data, folder, progress)
+            if workers == 1:
+                run_missing_trials(study, plan, _judged(plan, data), followed.update)
+            else:
+                run_in_processes(partial(_work, plan, data, place), workers, followed.update)
+            return followed.findings()
+
+
+def _judged(plan: Plan, data: Data) -> Data:
+    """Training images, and in the place of the test images those that judge."""
+    return data if plan.judged_on == "test" else hold_out(data, SPLIT_SEED)
+
+
+def _work(plan: Plan, data: Data, place: Place) -> None:
+    """The trials of one process beside others."""
+    wrong = database_errors(WriteError, f"{named(place)} could not be written", GOES_ON)
+    with wrong, joined_study(plan, data, place) as study:
+        run_missing_trials(study, plan, _judged(plan, data))
+
+
+def run_missing_trials(study: optuna.Study, plan: Plan, judged: Data, ended: Callable[[], None] = lambda: None) -> None:
+    """One trial after the other until the study has all of the plan, counting those that other processes run.
+
+    ended   called after each
+    """
+    while len(held_trials(study)) < plan.trials:
+        kept = len(ended_trials(study))
+        with suppress(_EnoughTrialsError):
             study.optimize(lambda trial: _accuracy(trial, plan, judged), n_trials=1)
-            if len(ended_trials(study)) != number + 1:
-                raise InputError(f"{path} does not keep the trials that end; move it away, or give another `folder`")
-            trials = trials_of(study)
-            _write_trials(plan, trials, folder)
-            best = _write_best(plan, study, data, folder)
-            progress(trials[-1], float("nan") if best is None else best.accuracy or 0.0)
-        return _findings(plan, study, data, folder)
+            if len(ended_trials(study)) <= kept:
+                raise InputError("the study does not keep the trials that end; move it away, or give another `folder`")
+            ended()
+
+
+class _EnoughTrialsError(Exception):
+    """Another process began the last missing trial at the same time."""
 
 
 def _accuracy(trial: optuna.Trial, plan: Plan, judged: Data) -> float:
     """Accuracy at the last epoch, on the images that judge."""
     import optuna
 
+    place = sum(held.number < trial.number for held in held_trials(trial.study))
+    if place >= plan.trials:
+        raise _EnoughTrialsError
+    trial.study.sampler = sampler_of_trial(plan, place)
     try:
         values = {name: suggest(trial, name, domain) for name, domain in plan.space.items()}
         recipe = plan.recipe.changed(values | {"select": "none"})
@@ -109,14 +165,46 @@ class _Pruning(Watch):
 # ---- files -----------------------------------------------------------------------------------------------------------
 
 
-def _findings(plan: Plan, study: optuna.Study, data: Data, folder: Path) -> Findings:
-    _write_trials(plan, trials_of(study), folder)  # a process that was killed may have written one less
-    best = _write_best(plan, study, data, folder)
-    if best is None:
-        reasons = [trial.user_attrs["why"] for trial in ended_trials(study) if "why" in trial.user_attrs]
-        last = f" ({reasons[-1]})" if reasons else ""
-        raise InputError(f"no trial came to its end: none of the settings could run{last}; narrow the `space`")
-    return Findings(trials_of(study), _recipe(plan, best), best.accuracy or 0.0, importances_of(study))
+@dataclass
+class _Followed:
+    """The study's files in the folder, and who is told of its trials."""
+
+    plan: Plan
+    study: optuna.Study
+    data: Data
+    folder: Path
+    progress: Progress
+    told: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Those of an earlier call are known."""
+        self.told |= ended_trials(self.study).keys()
+
+    def update(self) -> None:
+        """Write the files anew, and tell of each trial that has ended meanwhile."""
+        trials = trials_of(self.study)
+        new = [trial for trial in trials if trial.number not in self.told]
+        if not new:
+            return
+        best = self._write(trials)
+        self.told |= {trial.number for trial in new}
+        for trial in new:
+            self.progress(trial, float("nan") if best is None else best.accuracy or 0.0)
+
+    def findings(self) -> Findings:
+        """All trials and the best; the files are whole, where a process that was killed may have written one less."""
+        best = self._write(trials := trials_of(self.study))
+        if best is None:
+            reasons = [
+                trial.user_attrs["why"] for trial in ended_trials(self.study).values() if "why" in trial.user_attrs
+            ]
+            last = f" ({reasons[-1]})" if reasons else ""
+            raise InputError(f"no trial came to its end: none of the settings could run{last}; narrow the `space`")
+        return Findings(trials, _recipe(self.plan, best), best.accuracy or 0.0, importances_of(self.study))
+
+    def _write(self, trials: tuple[Trial, ...]) -> Trial | None:
+        _write_trials(self.plan, trials, self.folder)
+        return _write_best(self.plan, self.study, self.data, self.folder)
 
 
 def _write_best(plan: Plan, study: optuna.Study, data: Data, folder: Path) -> Trial | None:

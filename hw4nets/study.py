@@ -1,9 +1,14 @@
-"""The Optuna study behind a search: its database, the trials in it, the sampler, and the importances."""
+"""The Optuna study behind a search: its database, the trials in it, the sampler, and the importances.
+
+A study is in a file of the search's folder, or in a database that several searches share: a URL of SQLAlchemy.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -20,6 +25,23 @@ if TYPE_CHECKING:
 
 UNPRUNED_TRIALS = 5  # that run to their end before any is pruned
 FEWEST_FOR_IMPORTANCES = 4  # finished trials
+LOCK_SECONDS = 60  # that a process waits while another one writes into the file
+HEARTBEAT_SECONDS = 30  # between two signs of life of a trial in a shared database
+SILENCE_SECONDS = 120  # after which such a trial has failed
+Place = Path | str  # of a study: its file, or the URL of a database
+
+
+def named(place: Place) -> str:
+    """The place in a sentence, without the password of a URL."""
+    from sqlalchemy.engine import make_url
+
+    if isinstance(place, Path):
+        return str(place)
+    try:
+        return make_url(place).render_as_string(hide_password=True)
+    except Exception as error:  # of several kinds, where it is no URL
+        example = "postgresql://user@host/database"
+        raise InputError(f"`storage` is no URL of a database; give one such as {example}") from error
 
 
 @contextmanager
@@ -37,46 +59,77 @@ def database_errors(kind: type[NetsError], what: str, advice: str) -> Iterator[N
     except (NetsError, MemoryError):
         raise
     except (SQLAlchemyError, StorageInternalError, caught) as error:
-        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
-        raise kind(f"{what} ({getattr(cause, 'orig', cause)}); {advice}") from error
+        wrapped = isinstance(error, StorageInternalError | ImportError) and error.__cause__ is not None
+        cause = error.__cause__ if wrapped else error
+        why = " ".join(str(getattr(cause, "orig", cause)).split())
+        raise kind(f"{what} ({why}); {advice}") from error
 
 
-def open_study(plan: Plan, data: Data, path: Path) -> optuna.Study:
-    """The study in the file, made where it is absent.
+@contextmanager
+def joined_study(plan: Plan, data: Data, place: Place) -> Iterator[optuna.Study]:
+    """The study of this search in its file or database, made where it is absent; its connections end with the block.
 
-    Raises `InputError` where it is of another search, and ValueError where its trials are not those of a search.
+    A database may hold the studies of many searches.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED_TRIALS, n_warmup_steps=1)
-    connect = partial(sqlite3.connect, path)  # a path of its own, where an address would end at a question mark
-    storage = optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": connect})
-    study = optuna.create_study(
-        storage=storage, study_name="search", direction="maximize", load_if_exists=True, pruner=pruner
-    )
-    about = json.dumps(_about(plan, data), sort_keys=True)
+    name = "search" if isinstance(place, Path) else f"hw4nets-{hashlib.sha256(_about(plan, data).encode()).hexdigest()}"
+    storage = _storage(place)
+    try:
+        yield optuna.create_study(
+            storage=storage, study_name=name, direction="maximize", load_if_exists=True, pruner=pruner
+        )
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def check_study(study: optuna.Study, plan: Plan, data: Data, place: Place) -> None:
+    """Raise `InputError` where it is of another search, and ValueError where its trials are not those of a search."""
+    about = _about(plan, data)
     if "about" in study.user_attrs and _completed(study.user_attrs["about"]) != about:
         raise InputError(
-            f"{path.parent} holds a search with other settings or images; "
+            f"{Path(place).parent} holds a search with other settings or images; "
             "give the same ones to go on, or another `folder`"
         )
     study.set_user_attr("about", about)
-    for trial in study.get_trials(states=[optuna.trial.TrialState.RUNNING]):  # left by a killed search
-        storage.set_trial_state_values(trial._trial_id, state=optuna.trial.TrialState.FAIL)
     _check_trials(plan, study)
-    return study
 
 
-def _about(plan: Plan, data: Data) -> dict[str, Any]:
+def _storage(place: Place) -> optuna.storages.RDBStorage:
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.storages import RDBStorage
+
+    if isinstance(place, Path):
+        # a path of its own, where an address would end at a question mark
+        connect = partial(sqlite3.connect, place, timeout=LOCK_SECONDS)
+        return RDBStorage("sqlite://", engine_kwargs={"creator": connect})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return RDBStorage(place, heartbeat_interval=HEARTBEAT_SECONDS, grace_period=SILENCE_SECONDS)
+
+
+def fail_running_trials(study: optuna.Study) -> None:
+    """Give up the trials that a killed search has left: nobody else works on the study."""
+    from optuna.trial import TrialState
+
+    for trial in study.get_trials(states=[TrialState.RUNNING]):
+        study._storage.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
+
+
+def _about(plan: Plan, data: Data) -> str:
+    """What makes it another search, in JSON."""
     space = {name: list(domain) if isinstance(domain, tuple) else vars(domain) for name, domain in plan.space.items()}
-    return {
+    about = {
         "recipe": plan.recipe.values(),
         "space": space,
         "sampler": plan.sampler,
         "seed": plan.seed,
         "data": data.sha256,
     }
+    return json.dumps(about, sort_keys=True)
 
 
 def _completed(about: str) -> str:
@@ -103,14 +156,20 @@ def _check_trials(plan: Plan, study: optuna.Study) -> None:
 # ---- trials ----------------------------------------------------------------------------------------------------------
 
 
-def ended_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """The trials that came to any end, as Optuna has them."""
-    return [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
+def held_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """The trials that ended or are running, not those that were given up: their places number the search's trials."""
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name != "FAIL"]
+
+
+def ended_trials(study: optuna.Study) -> dict[int, optuna.trial.FrozenTrial]:
+    """The trials that came to any end, as Optuna has them, by their number from 1."""
+    held = enumerate(held_trials(study), start=1)
+    return {number: trial for number, trial in held if trial.state.name in ("COMPLETE", "PRUNED")}
 
 
 def trials_of(study: optuna.Study) -> tuple[Trial, ...]:
-    """The trials that came to any end, numbered from 1."""
-    return tuple(_trial(number, stored) for number, stored in enumerate(ended_trials(study), start=1))
+    """The trials that came to any end."""
+    return tuple(_trial(number, stored) for number, stored in ended_trials(study).items())
 
 
 def _trial(number: int, stored: optuna.trial.FrozenTrial) -> Trial:
@@ -134,24 +193,24 @@ def suggest(trial: optuna.Trial, name: str, domain: Domain) -> Any:
     return trial.suggest_float(name, domain.low, domain.high, log=domain.log)
 
 
-def enqueue_own_values(plan: Plan, study: optuna.Study) -> None:
-    """The next trial has the recipe's own values, unless a search that was killed has asked for it."""
-    from optuna.trial import TrialState
+def sampler_of_trial(plan: Plan, place: int) -> optuna.samplers.BaseSampler:
+    """A new one for each trial, seeded by its place: a resumed search draws the same values as one not stopped.
 
-    own = plan.recipe.options
-    held = {name: own[name] for name, domain in plan.space.items() if contains(domain, own[name])}
-    if held and not study.get_trials(states=[TrialState.WAITING]):
-        encoded = {name: json.dumps(value) for name, value in held.items() if isinstance(plan.space[name], tuple)}
-        study.enqueue_trial(held | encoded)
-
-
-def sampler_of_trial(plan: Plan, number: int) -> optuna.samplers.BaseSampler:
-    """A new one for each trial, seeded by its number: a resumed search draws the same values as one not stopped."""
+    The first trial has the recipe's own values, as far as the space holds them.
+    """
     import optuna
 
-    seed = (plan.seed * 1_000_003 + number) % 2**32
+    seed = (plan.seed * 1_000_003 + place) % 2**32
     kinds = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
-    return kinds[plan.sampler](seed=seed)
+    sampler = kinds[plan.sampler](seed=seed)
+    own = plan.recipe.options
+    held = {name: own[name] for name, domain in plan.space.items() if contains(domain, own[name])}
+    if place or not held:
+        return sampler
+    encoded = {name: json.dumps(value) for name, value in held.items() if isinstance(plan.space[name], tuple)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.PartialFixedSampler(held | encoded, sampler)
 
 
 def importances_of(study: optuna.Study) -> Mapping[str, float]:

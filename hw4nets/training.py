@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from hw4nets.config import Config
 from hw4nets.data import Data, normalize
 from hw4nets.errors import DivergedError
 from hw4nets.evaluation import accuracy, outputs
+from hw4nets.execution import at_least_float32
 from hw4nets.files import make_folder
 from hw4nets.history import EpochRow, History, Watch
 from hw4nets.optimizers import factor, scale_rates
@@ -29,7 +31,10 @@ def train(
 ) -> History:
     """Train the network in place and give its history.
 
-    On a CPU the same seed, machine and thread count give the same history.
+    On a CPU the same seed, machine and thread count give the same history. Within `joined_processes` the processes of
+    torchrun train together, each on its part of every batch: with neither batch normalisation nor dropout, the history
+    is that of one process but for rounding. Statistics of normalisation are each process's own, and those of process 0
+    are kept; dropout draws other units in each. Process 0 alone judges and writes.
 
     folder   where a checkpoint is written each epoch, and from whose checkpoint, if any, the run is resumed; made if
              absent; None: nowhere. `hw4nets.runs.open_run(…, overwrite=True)` removes the checkpoints of a run.
@@ -44,16 +49,18 @@ def train(
         state, notes = matching_checkpoint(model, data, config, place)
         run = TrainingState.start(model, data, config, state)
         history = begin(run, state, [*notes, *run.notes], watch)
-        if place is not None and history.rows and history.best_epoch == len(history.rows):
+        if place is not None and run.group.first and history.rows and history.best_epoch == len(history.rows):
             keep_as_best(place)  # a process that was killed may have written last.pt alone
         for epoch in range(len(history.rows), config.epochs):
-            row = _score(run, _fit(run, epoch, watch))
+            fitted = _fit(run, epoch, watch)
+            row = run.group.of_first(partial(_score, run, fitted))
             history = history.extended(row, config.select)
-            if place is not None:
+            if place is not None and run.group.first:
                 save_checkpoint(place, run.checkpoint(history), best=history.best_epoch == row.epoch)
             watch.epoch(row, config.epochs)
         run.averaging.adopt()
-        return replace(history, train_accuracy=_accuracy_on(run, run.train), seconds_compile=run.execution.seconds)
+        final = run.group.of_first(lambda: _accuracy_on(run, run.train))
+        return replace(history, train_accuracy=final, seconds_compile=run.execution.seconds)
 
 
 # ---- one epoch -------------------------------------------------------------------------------------------------------
@@ -70,7 +77,8 @@ def _fit(run: TrainingState, epoch: int, watch: Watch) -> EpochRow:
     run.model.train()
     for step, batch in enumerate(batches):
         scale_rates(run.optimizer, factor(run.config, epoch * run.steps + step, run.total))
-        losses[step], right = _step(run, _augmented(run, images[batch], batch, epoch), labels[batch])
+        drawn = _augmented(run, images[batch], batch, epoch)  # alike in every process
+        losses[step], right = _step(run, run.group.part(drawn), run.group.part(labels[batch]))
         correct += right
         run.averaging.step(epoch * run.steps + step + 1, run.total)
         if step % FINITE_CHECK_STEPS == FINITE_CHECK_STEPS - 1 or step == run.steps - 1:
@@ -79,14 +87,15 @@ def _fit(run: TrainingState, epoch: int, watch: Watch) -> EpochRow:
     run.execution.wait()
     seconds = time.perf_counter() - start
     seen = run.steps * run.batch
-    return EpochRow(epoch + 1, float(losses.mean()), int(correct) / seen, float("nan"), seen / seconds, seconds, 0.0)
+    loss, right = float(run.group.sum(losses).mean()) / run.group.size, int(run.group.sum(correct))
+    return EpochRow(epoch + 1, loss, right / seen, float("nan"), seen / seconds, seconds, 0.0)
 
 
 def _step(run: TrainingState, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """One step of the optimizer; the loss, and how many of the batch were right."""
     with run.execution.autocast():
-        out = run.execution.forward(images)
-    loss = F.cross_entropy(out.float(), labels, label_smoothing=run.config.label_smoothing)
+        out = run.forward(images)
+    loss = F.cross_entropy(at_least_float32(out), labels, label_smoothing=run.config.label_smoothing)
     run.optimizer.zero_grad(set_to_none=True)
     run.scaler.scale(loss).backward()
     run.scaler.step(run.optimizer)

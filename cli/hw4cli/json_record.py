@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,8 @@ import click
 import numpy as np
 
 from hw4cli.translate import holds_sentences, translate_each
+
+PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]*(@)")  # in a URL, and what stands before and after it
 
 
 def plain(value: Any) -> Any:
@@ -37,8 +40,9 @@ def json_text(record: Mapping[str, Any]) -> str:
 
 
 def command_line(program: str) -> str:
-    """The command line as typed."""
-    return shlex.join([program, *(click.get_current_context().find_object(list) or [])])
+    """The command line as typed, but for passwords in URLs."""
+    words = click.get_current_context().find_object(list) or []
+    return shlex.join([program, *(PASSWORD.sub(r"\1***\2", word) for word in words)])
 
 
 def origin(program: str, seed: int, sha256: str | None) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Fits to rows that memory need not hold: files, a block at a time."""
 
+from hw4opt.blocks.choose import BlocksSelection, select_blocks
+from hw4opt.blocks.dask import DaskRows
 from hw4opt.blocks.fit import fit_blocks
 from hw4opt.blocks.model_file import is_blocks_file, load_blocks, save_blocks
 from hw4opt.blocks.result import BlocksResult
@@ -9,6 +11,8 @@ from hw4opt.blocks.tables import TableRows
 __all__ = [
     "ArrayRows",
     "BlocksResult",
+    "BlocksSelection",
+    "DaskRows",
     "DataRows",
     "RowSource",
     "TableRows",
@@ -16,4 +20,5 @@ __all__ = [
     "is_blocks_file",
     "load_blocks",
     "save_blocks",
+    "select_blocks",
 ]

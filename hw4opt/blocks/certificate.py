@@ -16,9 +16,8 @@ from hw4opt.blocks.rows import DataRows
 from hw4opt.design.unit_diagonal import inverse_root_diagonal, scaled_by
 from hw4opt.form import BoxRows, Form
 from hw4opt.form.gap_scale import scale_of
-from hw4opt.proof._row_sums import row_rounding, row_sums
+from hw4opt.proof._row_sums import row_sums
 from hw4opt.proof.certificate import Certificate, certificate_of, cost_of_residual, pull_rounding
-from hw4opt.running.threads import ordered_map, tree_reduce
 from hw4opt.terms.base import EPS, Array
 
 MAX_DUAL_PASSES = 6  # passes in which unpenalised columns are balanced
@@ -108,29 +107,25 @@ def _balanced(blocked: BlockedRows, w: Array, trivial: Trivial, free: np.ndarray
 
 
 def _pass(blocked: BlockedRows, w: Array, trivial: Trivial, free: np.ndarray, shift: Array) -> _Totals:
-    def one(rows: DataRows) -> _Totals:
-        return _of_block(blocked, blocked.form(rows), rows, w, trivial, free, shift)
-
-    found = tree_reduce(_Totals.plus, ordered_map(one, blocked.blocks()))
+    forms = blocked.forms
+    found = blocked.total(lambda rows: _of_block(forms.of(rows), rows, w, trivial, free, shift), _Totals.plus)
     assert found is not None
     return found
 
 
-def _of_block(
-    blocked: BlockedRows, form: Form, rows: DataRows, w: Array, trivial: Trivial, free: np.ndarray, shift: Array
-) -> _Totals:
+def _of_block(form: Form, rows: DataRows, w: Array, trivial: Trivial, free: np.ndarray, shift: Array) -> _Totals:
     assert rows.x is not None
     z = form.forward(w)
     u, size, slope = _duals(form, z, free, shift)
-    sums = row_sums(form, z, u, row_rounding(form, w, z))
+    sums = row_sums(form, w, z, u)
     share = trivial.share(rows.weights)
     remains = share * form.of_terms(sums.excess)[0][0]
     explained = share * form.loss.excess(trivial.constant)[0] - remains
     tops = np.stack([np.sort(np.concatenate([one, [-np.inf, -np.inf]]))[-2:] for one in (remains, explained)])
     matrix, of_rows = form.matrix, form.of_terms(u)[0][0]
-    exact = blocked.design.diagonal(rows.x)
+    exact = form.design.diagonal(rows.x)
     left_out = 0.0
-    if blocked.design.kernel is not None:
+    if form.design.kernel is not None:
         kernel_part = matrix[:, : matrix.shape[1] - form.design.intercept]
         left = np.maximum(exact - np.vecdot(kernel_part, kernel_part), 4 * EPS * exact)
         left_out = float(np.abs(of_rows) @ np.sqrt(left))

@@ -1,6 +1,6 @@
 """Whether a likelihood over rows in blocks has a finite maximum (proof/existence.py).
 
-DataRows that pin every direction count by their span alone, which a triangle of as many rows as columns has too; of the
+Rows that pin every direction count by their span alone, which a triangle of as many rows as columns has too; of the
 others only those count that change along a direction which the pinned ones leave open.
 """
 
@@ -21,7 +21,6 @@ from hw4opt.proof.existence import (
     sides,
     unit_rows,
 )
-from hw4opt.running.threads import ordered_map, tree_reduce
 from hw4opt.terms.base import Array
 
 MAX_OPEN_ROWS = 50_000  # different rows among which a separating direction is looked for
@@ -32,7 +31,7 @@ def settle_blocks(blocked: BlockedRows, w: Array | None = None) -> Existence:
 
     w    (1, r), a fit that is stationary to rounding: it pins more rows
     """
-    free = np.flatnonzero(blocked.penalty[0] == 0)
+    free, forms = np.flatnonzero(blocked.penalty[0] == 0), blocked.forms
     if not len(free):
         return Existence(True)
 
@@ -42,13 +41,13 @@ def settle_blocks(blocked: BlockedRows, w: Array | None = None) -> Existence:
         return here if w is None else inside_rows(form, 0, w)[0]
 
     def triangle(rows: DataRows) -> Array:
-        form = blocked.form(rows)
+        form = forms.of(rows)
         return np.asarray(np.linalg.qr(form.matrix[pinned(form)][:, free], mode="r"))
 
     def together(one: Array, other: Array) -> Array:
         return np.asarray(np.linalg.qr(np.concatenate([one, other]), mode="r"))
 
-    held = tree_reduce(together, ordered_map(triangle, blocked.blocks()))
+    held = blocked.total(triangle, together)
     assert held is not None
     scale = np.linalg.norm(held, axis=0)
     scale = np.where(scale > 0, scale, 1.0)
@@ -57,7 +56,7 @@ def settle_blocks(blocked: BlockedRows, w: Array | None = None) -> Existence:
         return Existence(True)
 
     def open_rows(rows: DataRows) -> Array:
-        form = blocked.form(rows)
+        form = forms.of(rows)
         some, sign = sides(form, 0)[1][0]
         stays = ~pinned(form)[some]
         some, sign = some[stays], sign[stays]
@@ -67,7 +66,7 @@ def settle_blocks(blocked: BlockedRows, w: Array | None = None) -> Existence:
     def both(one: Array, other: Array) -> Array:
         return _different(np.concatenate([one, other]))
 
-    a = tree_reduce(both, ordered_map(open_rows, blocked.blocks()))
+    a = blocked.total(open_rows, both)
     found = None if a is None or not len(a) else separation_of(a, span, np.ones(len(a), dtype=bool))
     return Existence(True) if found is None else Existence(False, columns=tuple(free[found[1]].tolist()))
 

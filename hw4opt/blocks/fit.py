@@ -8,19 +8,17 @@ neither memory nor threads nor the parts of the source change a digit.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from hw4opt.blocks.basis import design_of
 from hw4opt.blocks.certificate import certify
 from hw4opt.blocks.existence import settle_blocks
-from hw4opt.blocks.objective import BlockedRows
+from hw4opt.blocks.objective import BlockedRows, BlockForms
 from hw4opt.blocks.reference import trivial_fit
 from hw4opt.blocks.result import BlocksResult
-from hw4opt.blocks.rows import DataRows, RowSource
-from hw4opt.blocks.survey import Survey, survey
+from hw4opt.blocks.rows import BlockSums, RowSource, SourceSums
+from hw4opt.blocks.survey import survey
 from hw4opt.design import Design, Sum
 from hw4opt.errors import InputError, RefusedError, listed
 from hw4opt.fit import STATIONARY_GAP, UNATTAINED, choose, solve_with
@@ -60,25 +58,10 @@ def refuse(model: Model) -> str | None:
     return None
 
 
-@dataclass(eq=False)
-class _Counted:
-    """A source that counts how often it is read."""
-
-    source: RowSource
-    passes: int = 0
-    has_offset: bool = False
-
-    def parts(self, with_x: bool) -> Iterator[DataRows]:
-        self.passes += 1
-        for part in self.source.parts(with_x):
-            self.has_offset = part.offset is not None
-            yield part
-
-
 @checked
 def fit_blocks(
     model: Model,
-    source: RowSource,
+    source: RowSource | BlockSums,
     tol: float | None = None,
     max_iterations: int | None = None,
     time_limit: float | None = None,
@@ -89,13 +72,13 @@ def fit_blocks(
 
     model        loss: squared, huber, logistic, poisson, or another one that is smooth, or curved wherever it bends;
                  ridge alone besides; any kernel but `Precomputed`, or a linear design; intercept, standardize
-    source       `ArrayRows`, `TableRows`, or any `RowSource`
+    source       `ArrayRows`, `TableRows`, or any `RowSource`; or sums over rows, `BlockSums`, that are had elsewhere
     tol          relative gap to certify; default 1e-9
     time_limit   seconds after which Newton's method stops; None: no limit
 
     Memory is that of some blocks, of a sample of the rows, and of r × r sums for each of a few blocks. The relative gap
     and the bound are those of `fit`, order statistics included, which passes over the targets find exactly; what the
-    basis leaves out of the kernel counts by a bound that is larger than in memory where rows repeat an x. DataRows
+    basis leaves out of the kernel counts by a bound that is larger than in memory where rows repeat an x. Rows
     separated by a likelihood without maximum are not listed.
 
     Raises `RefusedError` for a model that needs all rows at once, `InputError` for rows that are none.
@@ -106,21 +89,21 @@ def fit_blocks(
         raise InputError(f"tol is {tol!r}; it must lie between 0 and 1")
     if max_iterations is not None and max_iterations < 1:
         raise InputError(f"max_iterations is {max_iterations!r}; it must be 1 or more")
-    started, counted = time.perf_counter(), _Counted(source)
+    clock = _Since(sums_of(source))
+    sums = clock.sums
     with one_blas_thread():
-        found = survey(model, counted)
-        design = design_of(model, found, counted)
-        trivial = trivial_fit(model, found, counted)
-        level = trivial.level
-        penalty = 2 * model.ridge * _penalized(design)[None]
-        blocked = BlockedRows(model, counted, found, design, penalty, level)
+        found = survey(model, sums)
+        design = design_of(model, found, sums)
+        trivial = trivial_fit(model, found, sums)
+        penalty = 2 * model.ridge * penalized(design)[None]
+        blocked = BlockedRows(BlockForms(model, design, penalty, trivial.level), sums, found)
         likelihood = isinstance(model.loss, Likelihood)
         settles = isinstance(model.loss, Likelihood) and model.loss.existence
         existence = settle_blocks(blocked) if settles else None
         if existence is not None and not existence.finite:
-            return _result(blocked, counted, started, None, Status.NO_FINITE_MAXIMUM, _unattained(), 0.0, existence)
+            return _result(blocked, clock, None, Status.NO_FINITE_MAXIMUM, _unattained(), 0.0, existence)
         stop = Stop(max_iterations or NEWTON_STEP_LIMIT, deadline=Deadline(time_limit))
-        minimum = minimize_objective(blocked.objective(), _start(blocked), stop)
+        minimum = minimize_objective(blocked.objective(), sample_fit(blocked), stop)
         proof = certify(blocked, minimum.w, trivial)
         certificate, tol = proof.certificate, Newton.tolerance if tol is None else tol
         status = Status.CERTIFIED if certificate.holds(tol) else Status.INACCURATE
@@ -131,18 +114,38 @@ def fit_blocks(
             existence = settle_blocks(blocked, stationary)
             status = status if existence.finite else Status.UNBOUNDED
         return _result(
-            *(blocked, counted, started, minimum, status, certificate, proof.largest, existence),
+            *(blocked, clock, minimum, status, certificate, proof.largest, existence),
             certificate.shortfall(tol),
         )
 
 
-def _penalized(design: Design) -> Array:
+class _Since:
+    """Sums over rows, and how many passes and seconds go by from now on."""
+
+    def __init__(self, sums: BlockSums) -> None:
+        self.sums, self._before, self._started = sums, sums.passes, time.perf_counter()
+
+    @property
+    def passes(self) -> int:
+        return self.sums.passes - self._before
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._started
+
+
+def sums_of(source: RowSource | BlockSums) -> BlockSums:
+    """The sums over a source's rows; sums stay what they are."""
+    return SourceSums(source) if isinstance(source, RowSource) else source
+
+
+def penalized(design: Design) -> Array:
     """(r,) 1 where the ridge acts: everything but the intercept."""
     columns = len(design.x.T) if design.reduced is None else len(design.reduced.points)
     return np.concatenate([np.ones(columns), np.zeros(int(design.intercept))])
 
 
-def _start(blocked: BlockedRows) -> Array:
+def sample_fit(blocked: BlockedRows) -> Array:
     """The fit of the sample, the ridge in its share, (1, r)."""
     sample, model, zero = blocked.survey.sample, blocked.model, np.zeros(blocked.penalty.shape)
     if len(sample) < 2:
@@ -158,7 +161,7 @@ def _start(blocked: BlockedRows) -> Array:
     chosen, options = choose(form, "auto", None, None)
     w = solve_with(chosen.solver, form, options).w
     if model.intercept:
-        w[:, -1] += problem.level - blocked.level
+        w[:, -1] += problem.level - blocked.forms.level
     return w if np.isfinite(w).all() else zero
 
 
@@ -169,8 +172,7 @@ def _unattained() -> Certificate:
 
 def _result(
     blocked: BlockedRows,
-    counted: _Counted,
-    started: float,
+    clock: _Since,
     minimum: Minimum | None,
     status: Status,
     certificate: Certificate,
@@ -178,24 +180,23 @@ def _result(
     existence: Existence | None,
     note: str | None = None,
 ) -> BlocksResult:
-    found: Survey = blocked.survey
-    r = blocked.penalty.shape[1]
+    found, r = blocked.survey, blocked.penalty.shape[1]
     return BlocksResult(
         blocked.model,
         blocked.design,
-        found.center,
-        found.spread,
+        found.kept.center,
+        found.kept.spread,
         found.span,
-        blocked.level,
+        blocked.forms.level,
         np.full(r, np.nan) if minimum is None else minimum.w[0],
         status,
         certificate,
         found.count,
         largest,
         0 if minimum is None else int(minimum.iterations[0]),
-        counted.passes,
-        time.perf_counter() - started,
-        counted.has_offset,
+        clock.passes,
+        clock.seconds,
+        found.has_offset,
         existence,
         r if minimum is None else minimum.rank,
         note=note,

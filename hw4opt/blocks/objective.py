@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
-from hw4opt.blocks.rows import Anew, DataRows, RowSource
+from hw4opt.blocks.rows import BlockSums, DataRows, R
 from hw4opt.blocks.survey import Survey
 from hw4opt.design import Design
 from hw4opt.form import Form, TermRows
@@ -20,7 +21,7 @@ from hw4opt.terms.row_map import RowMap
 
 
 class MadeChunk(Chunk):
-    """DataRows of a design whose part of A is made each time it is asked for."""
+    """Rows of a design whose part of A is made each time it is asked for."""
 
     def __init__(self, design: Design, x: Array) -> None:
         super().__init__(RowMap(len(x), first=0), x, 0, len(x), keep=False)
@@ -32,44 +33,74 @@ class MadeChunk(Chunk):
 
 
 @dataclass(frozen=True, eq=False)
-class BlockedRows:
-    """The rows of a model's loss in blocks, over one design.
+class BlockForms:
+    """What makes the form of a block of a model over a design: it holds no rows, and is sent to whoever has them.
 
     penalty (1, r)   2 ridge on penalised columns, 0 on others;  level  what a free intercept is measured from
     """
 
     model: Model
-    source: RowSource
-    survey: Survey
     design: Design
     penalty: Array
     level: float
-
-    def blocks(self, with_x: bool = True) -> Iterator[DataRows]:
-        """The rows with a weight, x in the units of the design."""
-        return self.survey.blocks(self.source, with_x)
 
     def loss(self, rows: DataRows) -> TermRows:
         """The rows of the loss of a block."""
         return rows_of_loss(self.model, rows, self.level)
 
-    def form(self, rows: DataRows) -> Form:
+    def of(self, rows: DataRows) -> Form:
         """The form of a block alone."""
         assert rows.x is not None
         return Form(self.design, (self.loss(rows),), self.penalty, self.design.evaluate(rows.x))
 
-    def objective(self) -> Objective:
-        """What Newton's method asks: a pass over the rows for each question."""
-        return Objective(self._parts(), None, self.penalty)
 
-    def _parts(self) -> Iterable[Part]:
-        def made() -> Iterator[Part]:
-            for rows in self.blocks():
-                assert rows.x is not None
-                for function in self.loss(rows).functions:
-                    yield MadeChunk(self.design, rows.x), function
+@dataclass(frozen=True, eq=False)
+class BlockedRows:
+    """The rows of a model's loss in blocks, over one design."""
 
-        return Anew(made)
+    forms: BlockForms
+    sums: BlockSums
+    survey: Survey
+
+    @property
+    def model(self) -> Model:
+        return self.forms.model
+
+    @property
+    def design(self) -> Design:
+        return self.forms.design
+
+    @property
+    def penalty(self) -> Array:
+        return self.forms.penalty
+
+    def total(self, act: Callable[[DataRows], R], combine: Callable[[R, R], R], with_x: bool = True) -> R | None:
+        """A sum over the rows with a weight, x in the units of the design."""
+        return self.survey.total(self.sums, act, combine, with_x)
+
+    def objective(self, penalty: Array | None = None) -> Objective:
+        """What Newton's method asks: a pass over the rows for each question; of several penalties (b, r) together."""
+        return Objective(BlockedParts(self), None, self.penalty if penalty is None else penalty)
+
+
+@dataclass(frozen=True, eq=False)
+class BlockedParts:
+    """The parts of the objective, made in every pass; all its problems share the rows."""
+
+    blocked: BlockedRows
+
+    def total(self, act: Callable[[Part], R], combine: Callable[[R, R], R]) -> R | None:
+        forms = self.blocked.forms
+
+        def one(rows: DataRows) -> R:
+            assert rows.x is not None
+            chunk = MadeChunk(forms.design, rows.x)
+            return reduce(combine, (act((chunk, function)) for function in forms.loss(rows).functions))
+
+        return self.blocked.total(one, combine)
+
+    def cut(self, stay: np.ndarray) -> BlockedParts:
+        return self
 
 
 def rows_of_loss(model: Model, rows: DataRows, level: float) -> TermRows:

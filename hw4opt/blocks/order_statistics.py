@@ -7,8 +7,9 @@ bits of the number of a rank; once few share what is known of it, the next pass 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -34,72 +35,83 @@ class _RankSearch:
 
     @property
     def collects(self) -> bool:
-        return self.count <= MAX_COLLECTED or self.bits == 64
+        return bool(self.bits) and (self.count <= MAX_COLLECTED or self.bits == 64)
+
+    @property
+    def known(self) -> tuple[int, int, int]:
+        """What tells the numbers that are looked for."""
+        return self.quantity, self.prefix, self.bits
 
 
-@dataclass
-class _Tally:
-    """What a pass finds of the numbers with some leading bits: their counts by the next ones, or they themselves."""
+class NumberPass(Protocol):
+    """A pass over all numbers: `act` on every block's, an array of every quantity, and the results combined."""
 
-    counts: np.ndarray = field(default_factory=lambda: np.zeros(1 << DIGIT_BITS, dtype=np.int64))
-    held: list[np.ndarray] = field(default_factory=list)
+    def __call__(
+        self, act: Callable[[Sequence[Array]], Found], combine: Callable[[Found, Found], Found]
+    ) -> Found | None: ...
 
 
-def order_statistics(read: Callable[[], Iterable[Sequence[Array]]], ranks: Sequence[Ranks]) -> list[list[float]]:
+Found = list[np.ndarray]  # of each search: counts by the next bits, or the numbers themselves
+
+
+def order_statistics(total: NumberPass, ranks: Sequence[Ranks]) -> list[list[float]]:
     """For each quantity, the numbers of some ranks, from 0.
 
-    read     gives, a block at a time, an array of every quantity; it is called once a pass
     ranks    for each quantity, the ranks from how many numbers it has; none of an empty one
     """
-    counts = [0] * len(ranks)
-    first = [_Tally() for _ in ranks]
-    for block in read():
-        for place, values in enumerate(block):
-            counts[place] += len(values)
-            _count(first[place], _keys(values), _RankSearch(place, 0, 0))
-    found = [
-        [_RankSearch(place, rank, count) for rank in (of(count) if count else ())]
-        for place, (of, count) in enumerate(zip(ranks, counts, strict=True))
-    ]
+    first = _found(total, [_RankSearch(place, 0, 0) for place in range(len(ranks))])
+    found: list[list[_RankSearch]] = []
+    for place, (of, counts) in enumerate(zip(ranks, first, strict=True)):
+        count = int(counts.sum())
+        found.append([_RankSearch(place, rank, count) for rank in (of(count) if count else ())])
+        for one in found[-1]:
+            _narrow(one, counts)
     searches = [one for of_quantity in found for one in of_quantity]
-    for one in searches:
-        _narrow(one, first[one.quantity])
-    while any(one.value is None for one in searches):
-        _pass(read, [one for one in searches if one.value is None])
+    while left := [one for one in searches if one.value is None]:
+        for one, mine in zip(left, _found(total, left), strict=True):
+            if one.collects:
+                one.value = _value(np.partition(mine, one.rank)[one.rank])
+            else:
+                _narrow(one, mine)
     return [[float(one.value) for one in of_quantity if one.value is not None] for of_quantity in found]
 
 
-def _pass(read: Callable[[], Iterable[Sequence[Array]]], searches: Sequence[_RankSearch]) -> None:
-    tallies = {(one.quantity, one.prefix, one.bits): (one, _Tally()) for one in searches}
-    for block in read():
-        keys = {place: _keys(block[place]) for place in {one.quantity for one in searches}}
-        for one, tally in tallies.values():
-            _count(tally, keys[one.quantity], one)
-    for one in searches:
-        _, tally = tallies[one.quantity, one.prefix, one.bits]
-        if one.collects:
-            one.value = _value(np.partition(np.concatenate(tally.held), one.rank)[one.rank])
-        else:
-            _narrow(one, tally)
+def _found(total: NumberPass, searches: Sequence[_RankSearch]) -> Found:
+    """What a pass finds for each search; equal ones are looked for once."""
+    places = {one.known: place for place, one in enumerate(searches)}
+    different = [searches[place] for place in places.values()]
+
+    def look(block: Sequence[Array]) -> Found:
+        keys = {place: _keys(block[place]) for place in {one.quantity for one in different}}
+        return [_of_block(keys[one.quantity], one) for one in different]
+
+    def together(one: Found, other: Found) -> Found:
+        pairs = zip(different, one, other, strict=True)
+        return [np.concatenate([a, b]) if search.collects else a + b for search, a, b in pairs]
+
+    found = total(look, together)
+    if found is None:
+        return [np.zeros(1, dtype=np.int64) for _ in searches]
+    by_known = dict(zip(places, found, strict=True))
+    return [by_known[one.known] for one in searches]
 
 
-def _count(tally: _Tally, keys: np.ndarray, one: _RankSearch) -> None:
-    """Add a block's numbers that share the bits that are known."""
+def _of_block(keys: np.ndarray, one: _RankSearch) -> np.ndarray:
+    """A block's numbers that share the bits that are known: counted by the next ones, or they themselves."""
     if one.bits:
         keys = keys[keys >> np.uint64(64 - one.bits) == np.uint64(one.prefix)]
-    if one.bits and one.collects:
-        tally.held.append(keys)
-        return
+        if one.collects:
+            return keys
     digits = (keys >> np.uint64(64 - one.bits - DIGIT_BITS)) & np.uint64((1 << DIGIT_BITS) - 1)
-    tally.counts += np.bincount(digits.astype(np.int64), minlength=1 << DIGIT_BITS)
+    return np.bincount(digits.astype(np.int64), minlength=1 << DIGIT_BITS)
 
 
-def _narrow(one: _RankSearch, tally: _Tally) -> None:
+def _narrow(one: _RankSearch, counts: np.ndarray) -> None:
     """The next bits, from the counts."""
-    below = np.cumsum(tally.counts)
+    below = np.cumsum(counts)
     digit = int(np.searchsorted(below, one.rank, side="right"))
     one.rank -= int(below[digit - 1]) if digit else 0
-    one.count = int(tally.counts[digit])
+    one.count = int(counts[digit])
     one.prefix, one.bits = (one.prefix << DIGIT_BITS) + digit, one.bits + DIGIT_BITS
     if one.bits == 64:
         one.value = _value(np.uint64(one.prefix))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hw4opt.blocks.objective import rows_of_loss
-from hw4opt.blocks.order_statistics import order_statistics
-from hw4opt.blocks.rows import DataRows, RowSource
+from hw4opt.blocks.order_statistics import Ranks, order_statistics
+from hw4opt.blocks.rows import BlockSums, DataRows
 from hw4opt.blocks.survey import Survey
 from hw4opt.form.gap_scale import LARGEST_SHARE, MIN_EXPLAINED_SHARE, constant_fit, spread_rows
 from hw4opt.problem import Model
@@ -42,43 +42,53 @@ class Trivial:
         return np.minimum(self.most / weights, 1.0)
 
 
-def trivial_fit(model: Model, survey: Survey, source: RowSource) -> Trivial:
+def trivial_fit(model: Model, survey: Survey, sums: BlockSums) -> Trivial:
     """By some reads of targets, weights and offsets."""
     smooth = isinstance(model.loss, Smooth)
 
-    def targets(rows: DataRows) -> Array:
-        return rows.y if rows.offset is None else rows.y - rows.offset
+    def statistics(of: Callable[[DataRows], Sequence[Array]], ranks: Sequence[Ranks]) -> list[list[float]]:
+        return order_statistics(
+            lambda act, combine: survey.total(sums, lambda rows: act(of(rows)), combine, with_x=False), ranks
+        )
 
-    def first() -> Iterator[Sequence[Array]]:
-        for rows in survey.blocks(source, False):
-            yield rows.y[:0] if smooth else targets(rows), rows.y[:0] if rows.weights is None else rows.weights
+    def first(rows: DataRows) -> Sequence[Array]:
+        return rows.y[:0] if smooth else _targets(rows), rows.y[:0] if rows.weights is None else rows.weights
 
-    ranked, weights = order_statistics(first, [_quarters, _lower_median])
+    ranked, weights = statistics(first, [_quarters, _lower_median])
     low, middle, high = ranked or [0.0, 0.0, 0.0]
     level = middle if model.intercept else 0.0
     most = max(LARGEST_SHARE * weights[0], float(survey.largest_weights[1])) if weights else np.inf
-    constant = _constant_fit(model, survey, source, level) if model.intercept else np.zeros((1, 1))
-    found = Trivial(level, _spread(low, high, survey, source, smooth), most, constant)
+    constant = _constant_fit(model, survey, sums, level) if model.intercept else np.zeros((1, 1))
+    found = Trivial(level, _spread(low, high, survey, sums, smooth), most, constant)
 
-    def second() -> Iterator[Sequence[Array]]:
-        for rows in survey.blocks(source, False):
-            lost = found.share(rows.weights) * rows_of_loss(model, rows, level).excess(constant)[0]
-            apart = np.abs(targets(rows)[: 0 if smooth else None] - level)
-            yield lost[lost > 0], apart[apart > 0]
+    def second(rows: DataRows) -> Sequence[Array]:
+        lost = found.share(rows.weights) * rows_of_loss(model, rows, level).excess(constant)[0]
+        apart = np.abs(_targets(rows)[: 0 if smooth else None] - level)
+        return lost[lost > 0], apart[apart > 0]
 
     counted: list[int] = []
-    lost, apart = order_statistics(second, [lambda count: counted.append(count) or _lower_median(count), _lower_median])
+    lost, apart = statistics(second, [lambda count: counted.append(count) or _lower_median(count), _lower_median])
     least = MIN_EXPLAINED_SHARE * counted[0] * lost[0] if lost else 0.0
     return replace(found, least=least, z_scale=apart[0] if apart else 1.0)
 
 
-def _constant_fit(model: Model, survey: Survey, source: RowSource, level: float) -> Array:
+def _targets(rows: DataRows) -> Array:
+    """What the fit without offset is to reach."""
+    return rows.y if rows.offset is None else rows.y - rows.offset
+
+
+def _constant_fit(model: Model, survey: Survey, sums: BlockSums, level: float) -> Array:
     """The constant of least loss, among the same rows as in memory."""
-    places, first, some = spread_rows(survey.count), 0, []
-    for rows in survey.blocks(source, False):
-        some.append(rows.cut(places[(places >= first) & (places < first + len(rows))] - first))
-        first += len(rows)
-    return constant_fit(rows_of_loss(model, DataRows.join(some), level))
+    places, first, before = spread_rows(survey.count), survey.first, survey.before
+
+    def some(rows: DataRows) -> DataRows:
+        assert rows.numbers is not None
+        low = int(before[np.searchsorted(first, rows.numbers[0], side="right") - 1])
+        return rows.cut(places[(places >= low) & (places < low + len(rows))] - low)
+
+    found = survey.total(sums, some, lambda one, other: DataRows.join([one, other]), with_x=False)
+    assert found is not None
+    return constant_fit(rows_of_loss(model, found, level))
 
 
 def _quarters(count: int) -> list[int]:
@@ -90,15 +100,17 @@ def _lower_median(count: int) -> list[int]:
     return [(count - 1) // 2]
 
 
-def _spread(low: float, high: float, survey: Survey, source: RowSource, smooth: bool) -> float:
+def _spread(low: float, high: float, survey: Survey, sums: BlockSums, smooth: bool) -> float:
     """The interquartile range, or the range where that is 0; 1 where it is, too."""
     if smooth:
         return 1.0
     if high > low:
         return high - low
-    ends = [
-        (float(one.min()), float(one.max()))
-        for rows in survey.blocks(source, False)
-        for one in (rows.y if rows.offset is None else rows.y - rows.offset,)
-    ]
-    return max(high for _, high in ends) - min(low for low, _ in ends) or 1.0
+    ends = survey.total(
+        sums,
+        lambda rows: (float(_targets(rows).min()), float(_targets(rows).max())),
+        lambda one, other: (min(one[0], other[0]), max(one[1], other[1])),
+        with_x=False,
+    )
+    assert ends is not None
+    return ends[1] - ends[0] or 1.0

@@ -1,22 +1,22 @@
-"""The first pass over rows in blocks: how many there are, where their columns lie, and an even sample of them."""
+"""The first pass over rows in blocks: how many there are, where their columns lie, and a sample of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hw4opt.blocks.rows import DataRows, RowSource, in_blocks
+from hw4opt.blocks.rows import BlockSums, DataRows, R, hashed
 from hw4opt.errors import InputError
 from hw4opt.problem import Model
 from hw4opt.problem.data import MIN_RELATIVE_WEIGHT
 from hw4opt.problem.measured import FAR_FROM_ZERO
-from hw4opt.running.threads import tree_reduce
 from hw4opt.terms import Likelihood, Smooth
 from hw4opt.terms.base import Array
 
-SAMPLE_ROWS = 20_000  # that the sample has at least, where there are so many
+SAMPLE_ROWS = 20_000  # that the sample has about at least, where there are so many
+SAMPLE_SEED = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,115 +43,152 @@ def _joined(one: _ColumnSums, other: _ColumnSums) -> _ColumnSums:
 
 
 @dataclass(frozen=True, eq=False)
+class KeptRows:
+    """Which rows count, and how the design measures their x: (x - center)/spread.
+
+    least    the smallest weight of a row that counts
+    """
+
+    least: float
+    center: Array
+    spread: Array
+
+    def of(self, rows: DataRows) -> DataRows:
+        """The rows with a weight; x in the units of the design."""
+        if rows.weights is not None and not (here := rows.weights >= self.least).all():
+            rows = rows.cut(here)
+        return rows if rows.x is None else replace(rows, x=(rows.x - self.center) / self.spread)
+
+
+@dataclass(frozen=True, eq=False)
 class Survey:
     """What one pass finds.
 
     rows, count     of the source, and those of them with a weight above 0
-    span (2, d)     the lowest and highest x of the rows with a weight;  center, spread (d,) as the design measures x
-    largest_weights (2,)  the largest weight and the next;  sample  rows with a weight, evenly from all
+    span (2, d)     the lowest and highest x of the rows with a weight
+    largest_weights (2,)  the largest weight and the next;  has_offset  whether there are offsets
+    first, before (blocks,)  the number of each block's first row, and how many rows with a weight come before it
+    kept            which rows count, and how x is measured;  sample  some of them, drawn evenly
     """
 
     rows: int
     count: int
     span: Array
-    center: Array
-    spread: Array
     largest_weights: Array
+    has_offset: bool
+    first: np.ndarray
+    before: np.ndarray
+    kept: KeptRows
     sample: DataRows
 
-    def kept(self, rows: DataRows) -> DataRows:
-        """The rows with a weight."""
-        if rows.weights is None:
-            return rows
-        here = rows.weights >= max(MIN_RELATIVE_WEIGHT * self.largest_weights[0], np.finfo(float).tiny)
-        return rows if here.all() else rows.cut(here)
+    def total(
+        self, sums: BlockSums, act: Callable[[DataRows], R], combine: Callable[[R, R], R], with_x: bool = True
+    ) -> R | None:
+        """As `BlockSums.total`, over the rows with a weight; x in the units of the design."""
+        kept = self.kept
 
-    def blocks(self, source: RowSource, with_x: bool) -> Iterator[DataRows]:
-        """The rows with a weight in blocks; x in the units of the design."""
-        for block in in_blocks(source.parts(with_x)):
-            rows = self.kept(block)
-            if len(rows):
-                yield rows if rows.x is None else DataRows(rows.y, self.measured(rows.x), rows.weights, rows.offset)
+        def one(block: DataRows) -> R | None:
+            rows = kept.of(block)
+            return act(rows) if len(rows) else None
 
-    def measured(self, x: Array) -> Array:
-        """x (m, d) in the units of the design."""
-        return (x - self.center) / self.spread
+        def both(one: R | None, other: R | None) -> R | None:
+            return other if one is None else one if other is None else combine(one, other)
+
+        return sums.total(one, both, with_x)
 
 
-def survey(model: Model, source: RowSource) -> Survey:
+def survey(model: Model, sums: BlockSums) -> Survey:
     """Look at all rows once. Raises `InputError` for targets and weights that are none, and for too few rows."""
-    state = _Gathered()
-    columns = tree_reduce(_joined, state.looked_at(model, source))
-    if columns is None or columns.count < 2:
-        few = "fewer than two rows have a weight above 0" if state.rows > 1 else "there are fewer than two rows"
+    seen = sums.total(lambda block: _look(model, block), _Seen.plus)
+    if seen is None or seen.columns is None or seen.columns.count < 2:
+        few = "fewer than two rows have a weight above 0" if seen and seen.rows > 1 else "there are fewer than two rows"
         raise InputError(f"{few}; a regression needs at least two")
+    columns = seen.columns
+    if seen.labels and isinstance(model.loss, Smooth):  # of one kind in all blocks together
+        model.loss.check_targets(np.array(sorted(seen.labels)))
     if model.kernel is not None and (columns.low == columns.high).all():
         raise InputError("x is constant; a kernel design needs at least two different x")
-    center, spread = _scaling(model, columns)
-    found = Survey(
-        state.rows, columns.count, np.stack([columns.low, columns.high]), center, spread, state.weights, state.sample()
+    least = max(MIN_RELATIVE_WEIGHT * float(seen.weights[-1]), float(np.finfo(float).tiny))
+    kept = KeptRows(least, *_scaling(model, columns))
+    before = np.cumsum([0, *seen.kept[:-1]])
+    return Survey(
+        *(seen.rows, columns.count, np.stack([columns.low, columns.high]), seen.weights[::-1], seen.has_offset),
+        *(np.array(seen.first), before, kept, kept.of(seen.sample)),
     )
-    rows = found.kept(found.sample)
-    assert rows.x is not None
-    return replace(found, sample=DataRows(rows.y, found.measured(rows.x), rows.weights, rows.offset))
 
 
-class _Gathered:
-    """What is gathered on the way: every `step`-th row with a weight, the step doubled when they become too many."""
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What is found of some blocks.
 
-    def __init__(self) -> None:
-        self.rows, self.kept, self.step, self.weights = 0, 0, 1, np.ones(2)
-        self._labels: set[float] = set()
-        self._sample: list[DataRows] = []
-        self._held = 0
+    first, kept    of each block the number of its first row, and how many of its rows have a weight
+    weights (2,)   the two largest, in rising order;  labels  of a classifier
+    sample         rows with a weight whose hash is below 2^(64 - bits): as few as SAMPLE_ROWS to twice as many
+    """
 
-    def sample(self) -> DataRows:
-        """The sampled rows."""
-        return DataRows.join(self._sample)
+    rows: int
+    first: list[int]
+    kept: list[int]
+    weights: Array
+    labels: frozenset[float]
+    has_offset: bool
+    columns: _ColumnSums | None
+    sample: DataRows
+    bits: int = 0
 
-    def looked_at(self, model: Model, source: RowSource) -> Iterator[_ColumnSums]:
-        """The columns of every block with a weight."""
-        for block in in_blocks(source.parts(True)):
-            rows = block.cut(self._checked(model, block))
-            self.rows += len(block)
-            if len(rows):
-                self._take(rows)
-                assert rows.x is not None
-                x, mean = rows.x, rows.x.mean(axis=0)
-                yield _ColumnSums(len(x), mean, np.square(x - mean).sum(axis=0), x.min(axis=0), x.max(axis=0))
-        self._check_labels(model)
+    def plus(self, other: _Seen) -> _Seen:
+        """Of both together."""
+        parts = [one for one in (self.columns, other.columns) if one is not None]
+        return _Seen(
+            self.rows + other.rows,
+            self.first + other.first,
+            self.kept + other.kept,
+            np.sort(np.concatenate([self.weights, other.weights]))[-2:],
+            self.labels | other.labels,
+            self.has_offset or other.has_offset,
+            _joined(*parts) if len(parts) > 1 else parts[0] if parts else None,
+            *_sampled([self.sample, other.sample], max(self.bits, other.bits)),
+        )
 
-    def _checked(self, model: Model, block: DataRows) -> np.ndarray:
-        """Which rows have a weight."""
-        here = np.ones(len(block), dtype=bool)
-        if (weights := block.weights) is not None:
-            if weights.min() < 0:
-                row = self.rows + int(np.argmin(weights))
-                raise InputError(f"weights holds {weights.min():g} in row {row}; weights must be 0 or more", row)
-            here = weights > 0
-            self.weights = np.sort(np.concatenate([weights, self.weights if self.rows else [0.0, 0.0]]))[:-3:-1]
-        if isinstance(model.loss, Smooth):
-            try:
-                model.loss.check_targets(block.y[here])
-            except InputError as error:
-                raise _moved(error, np.flatnonzero(here), self.rows) from None
-            if isinstance(model.loss, Likelihood) and model.loss.classifies:
-                self._labels |= set(np.unique(block.y[here]).tolist())
-        return here
 
-    def _check_labels(self, model: Model) -> None:
-        """Labels are of one kind in all blocks together."""
-        if self._labels and isinstance(model.loss, Smooth):
-            model.loss.check_targets(np.array(sorted(self._labels)))
+def _look(model: Model, block: DataRows) -> _Seen:
+    """One block's columns, checked."""
+    assert block.x is not None and block.numbers is not None
+    here, first = np.ones(len(block), dtype=bool), int(block.numbers[0])
+    weights = np.ones(2)
+    if block.weights is not None:
+        if block.weights.min() < 0:
+            row = first + int(np.argmin(block.weights))
+            raise InputError(f"weights holds {block.weights.min():g} in row {row}; weights must be 0 or more", row)
+        here = block.weights > 0
+        weights = np.sort(np.concatenate([[0.0, 0.0], block.weights]))[-2:]
+    rows, labels = block.cut(here), frozenset[float]()
+    if isinstance(model.loss, Smooth):
+        try:
+            model.loss.check_targets(rows.y)
+        except InputError as error:
+            raise _moved(error, np.flatnonzero(here), first) from None
+        if isinstance(model.loss, Likelihood) and model.loss.classifies:
+            labels = frozenset(np.unique(rows.y).tolist())
+    columns = None
+    if len(rows):
+        assert rows.x is not None
+        x, mean = rows.x, rows.x.mean(axis=0)
+        columns = _ColumnSums(len(x), mean, np.square(x - mean).sum(axis=0), x.min(axis=0), x.max(axis=0))
+    counts = len(block), [first], [len(rows)]
+    return _Seen(*counts, weights, labels, block.offset is not None, columns, *_sampled([rows], 0))
 
-    def _take(self, rows: DataRows) -> None:
-        first = -self.kept % self.step
-        self.kept += len(rows)
-        self._sample.append(rows.cut(slice(first, None, self.step)))
-        self._held += len(self._sample[-1])
-        while self._held > 2 * SAMPLE_ROWS:  # the rows 0, step, 2 step, …: every other one stays
-            whole = self.sample().cut(slice(None, None, 2))
-            self._sample, self._held, self.step = [whole], len(whole), 2 * self.step
+
+def _sampled(parts: list[DataRows], bits: int) -> tuple[DataRows, int]:
+    """The rows of the parts whose hash begins with `bits` zeros, or with more where they are too many."""
+    rows = DataRows.join(parts)
+    assert rows.numbers is not None
+    places = hashed(rows.numbers, SAMPLE_SEED)
+    here = places >> np.uint64(64 - bits) == 0 if bits else np.ones(len(rows), dtype=bool)
+    while np.count_nonzero(here) > 2 * SAMPLE_ROWS:
+        bits += 1
+        here = places >> np.uint64(64 - bits) == 0
+    return rows.cut(here), bits
 
 
 def _moved(error: InputError, here: np.ndarray, before: int) -> InputError:

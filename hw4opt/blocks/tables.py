@@ -1,4 +1,4 @@
-"""DataRows of files, a block at a time."""
+"""Rows of files, a block at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hw4opt.terms.base import Array
 
 @dataclass(frozen=True, eq=False)
 class TableRows:
-    """DataRows of CSV or Parquet files: columns of numbers by their role.
+    """Rows of CSV or Parquet files: columns of numbers by their role.
 
     offset, exposure   one of them at most: an exposure e counts as the offset log e
     drop               leave out rows with a cell that is missing, instead of raising `InputError`
@@ -33,7 +33,19 @@ class TableRows:
         """All rows. Raises `InputError`, whose sentence names file, column and row of a cell that is no number."""
         others = [one for one in (self.y, self.weights, self.offset, self.exposure) if one is not None]
         read = [*self.x, *others] if with_x or self.drop else others  # what is missing decides which rows there are
-        for table in self.files.blocks(list(dict.fromkeys(read))):
+        yield from self._of(self.files.blocks(list(dict.fromkeys(read))), read, with_x)
+
+    def row_count(self) -> int:
+        """How many rows the files have, of which `drop` may leave some out; raises `RefusedError` for CSV."""
+        return self.files.row_count()
+
+    def between(self, low: int, high: int) -> Iterator[DataRows]:
+        """The rows of these numbers, of Parquet files."""
+        read = [*self.x, *(one for one in (self.y, self.weights, self.offset, self.exposure) if one is not None)]
+        yield from self._of(self.files.between(list(dict.fromkeys(read)), low, high), read, True)
+
+    def _of(self, tables: Iterator[Table], read: list[str], with_x: bool) -> Iterator[DataRows]:
+        for table in tables:
             try:
                 yield self._rows(table, read, with_x)
             except InputError as error:

@@ -4,6 +4,7 @@ and no array that is written shares memory with another argument."""
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -85,6 +86,13 @@ class Struct(ctypes.Structure):
         self.kept.append(arrays)
         for name, array in arrays.items():
             setattr(self, name, address(name, array, shape, dtype))
+
+    def put_each(self, shape: tuple[int, ...], names: Sequence[str], stack: np.ndarray) -> None:
+        """Fields from the arrays of this shape that lie behind each other in one."""
+        first, step = address("the stack", stack, (len(names), *shape)), math.prod(shape) * FLOAT64.itemsize
+        self.kept.append(stack)
+        for place, name in enumerate(names):
+            setattr(self, name, first + place * step)
 
 
 @cache

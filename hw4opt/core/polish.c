@@ -11,7 +11,7 @@
 
 static const double VIOLATION_PRICE = 1e5; /* of a violated constraint, in units of the largest |u| */
 static const double CONSTRAINT_ROUNDING = 1e-14; /* of the largest |z|: a constraint violated by no more is met */
-static const double DIFFERENCE_ROUNDING = 4e-15; /* … of ‖w‖ times a fitted value's row: so is one of differences */
+static const double DIFFERENCE_ROUNDING = 6e-16; /* … of ‖w‖ times a fitted value's row: so is one of differences */
 static const double SMOOTHING = 1e-3; /* ε, in units of z over u, */
 static const double SMOOTHING_FACTOR = 0.3; /* and by what it shrinks when the centre moves: faster than linearly */
 static const double LEAST_DUAL = 1e-14; /* of the typical dual: no smaller one sets ε */

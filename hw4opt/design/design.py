@@ -285,9 +285,9 @@ class Design:
         rows = acts.rows(self, owner)
         return rows if self._shares(acts) else self._stacked(rows, self._order(rows.count, rows.count))
 
-    def fold_rows(self, acts: Acts, held_out: Sequence[np.ndarray]) -> FoldRows:
+    def fold_rows(self, acts: Acts, owner: str, held_out: Sequence[np.ndarray]) -> FoldRows:
         """The rows of every fold when the data rows in `held_out` leave; those of all data stand first."""
-        of_data = acts.rows(self, "")
+        of_data = acts.rows(self, owner)
         rows, has = acts.fold_rows(self, of_data, held_out)
         if self._shares(acts):
             return FoldRows(rows, has)

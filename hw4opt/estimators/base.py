@@ -18,9 +18,10 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from sklearn.utils.validation import validate_data as _validate_data
 
-from hw4opt.estimators.description import Description, Strength, describe
+from hw4opt.estimators.description import Components, Description, Strengths, describe
 from hw4opt.fit import fit
 from hw4opt.form.answer import Status
+from hw4opt.inference import ComponentFit
 from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.problem import ColumnNames
 from hw4opt.proof.certificate import Certificate
@@ -40,9 +41,9 @@ LARGEST_SEED = 2**31 - 1
 class PenalizedEstimator(BaseEstimator):
     """Parameters and attributes that all estimators have; `PenalizedKernelRegressor` describes them."""
 
-    ridge: Strength = "auto"
-    tv: Strength = None
-    trend: Strength = None
+    ridge: Strengths = "auto"
+    tv: Strengths = None
+    trend: Strengths = None
     regularizers: Sequence[Term] = ()
     constraints: Sequence[str | Term] = ()
     fit_intercept: bool = True
@@ -62,23 +63,26 @@ class PenalizedEstimator(BaseEstimator):
     def _kernel(self) -> str | Kernel | None:
         return None
 
+    def _components(self) -> Components:
+        return None
+
     def _keeps_folds(self) -> bool:
         return False
 
-    def _strengths(self) -> dict[str, Strength]:
+    def _strengths(self) -> dict[str, Strengths]:
         return {"ridge": self.ridge, "tv": self.tv, "trend": self.trend}
 
     def _description(self, names: Sequence[str]) -> Description:
-        columns = {str(place): place for place in range(len(names))} | {name: place for place, name in enumerate(names)}
         check_word("scale", self.scale, SCALES)
         check_word("on_uncertified", self.on_uncertified, ON_UNCERTIFIED)
         return describe(
             self._loss(),
             self._kernel(),
+            self._components(),
             self._strengths(),
             self.regularizers,
             self.constraints,
-            columns,
+            names,
             self.fit_intercept,
             self.scale == "standard",
         )
@@ -145,11 +149,9 @@ class PenalizedEstimator(BaseEstimator):
         return self.result_.certificate
 
     @property
-    def intercept_(self) -> float:
-        """The intercept, 0 without one."""
-        found = self.result_.intercept or 0.0
-        assert isinstance(found, float)  # of one curve
-        return found
+    def intercept_(self) -> float | Array:
+        """The intercept, 0 without one; (levels,) of several quantiles."""
+        return 0.0 if self.result_.intercept is None else self.result_.intercept
 
     @property
     def effective_degrees_of_freedom_(self) -> float | None:
@@ -163,7 +165,7 @@ class PenalizedEstimator(BaseEstimator):
 
     @property
     def loo_predictions_(self) -> Array | None:
-        """(n,) the held-out linear predictor of every row; None where nothing was held out."""
+        """(n,), or (n, levels), the held-out linear predictor of every row; None where nothing was held out."""
         return None if self.selection_ is None else self.selection_.predictions
 
 
@@ -172,18 +174,32 @@ class KernelEstimator(PenalizedEstimator):
     """An estimator whose f is in the space of a kernel."""
 
     kernel: str | Kernel = "rbf"
-    gamma: Strength = "auto"
+    gamma: Strengths = "auto"
+    components: Components = None
 
     def _kernel(self) -> str | Kernel:
         return self.kernel
 
-    def _strengths(self) -> dict[str, Strength]:
+    def _components(self) -> Components:
+        return self.components
+
+    def _strengths(self) -> dict[str, Strengths]:
         return {"gamma": self.gamma, **super()._strengths()}
 
     @property
     def dual_coef_(self) -> Array | None:
-        """α of f(x) = Σ α_i k(x_i, x) + intercept, (n,)."""
+        """α of f(x) = Σ α_i k(x_i, x) + intercept, (n,), or (n, levels); None of a sum, and without ridge."""
         return self.result_.dual_coef
+
+    @property
+    def components_(self) -> tuple[ComponentFit, ...]:
+        """The components of a sum: name, columns, hyper-parameters, degrees of freedom, and fitted values (n,), of mean
+        0 over the rows; () without `components`."""
+        return self.result_.components
+
+    def predict_components(self, X: ArrayLike) -> Array:
+        """Every component of a sum at rows X (m, d), (m, components): with `intercept_` they add up to f."""
+        return self.result_.predict_components(self._new_rows(X))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -9,11 +9,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
+from sklearn.metrics import d2_pinball_score
 from sklearn.utils import Tags
 
 from hw4opt.errors import InputError
 from hw4opt.estimators.base import KernelEstimator, PenalizedEstimator, checked_data
-from hw4opt.estimators.description import Strength
+from hw4opt.estimators.description import Strength, Strengths
 from hw4opt.inference import deviance_explained
 from hw4opt.losses.poisson import Poisson
 from hw4opt.terms import Likelihood, Loss
@@ -50,10 +51,11 @@ class _Regressor(RegressorMixin, PenalizedEstimator):
         return self._fit(rows, np.asarray(targets, dtype=np.float64), sample_weight, groups)
 
     def predict(self, X: ArrayLike, return_bound: bool = False) -> Array | tuple[Array, Array]:
-        """The expected target at rows X (m, d), shape (m,): f, of counts exp f.
+        """The expected target at rows X (m, d), shape (m,): f, of counts exp f; (m, levels) of several quantiles.
 
         return_bound    also a proven bound (m,) of |f̂ - f*|, of the fitted f̂ from the exact optimum f*; NaN where
-                        nothing is proven. With `fit_intercept` it bounds f without its level, which no penalty holds
+                        nothing is proven. With `fit_intercept` it bounds f without its level, which no penalty holds;
+                        of a sum, also without components of no ridge
         """
         rows = self._new_rows(X)
         return self._with_bound(rows, self.result_.predict_mean(rows), return_bound)
@@ -74,9 +76,13 @@ class _Regressor(RegressorMixin, PenalizedEstimator):
         return self.result_.predict_interval(rows, confidence_level, method)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """R² = 1 - Σ ω (y - f)²/Σ ω (y - ȳ)² at rows X; of likelihoods, 1 - deviance/deviance of the best constant."""
+        """R² = 1 - Σ ω (y - f)²/Σ ω (y - ȳ)² at rows X; of likelihoods, 1 - deviance/deviance of the best constant; of
+        several quantiles, the mean of scikit-learn's `d2_pinball_score` over the levels."""
         rows = self._new_rows(X)
         loss = self.result_.problem.loss
+        if loss.levels:
+            pairs = zip(loss.levels, np.asarray(self.predict(X)).T, strict=True)
+            return float(np.mean([d2_pinball_score(y, f, sample_weight=sample_weight, alpha=one) for one, f in pairs]))
         if isinstance(loss, Likelihood):
             targets = np.asarray(y, dtype=np.float64)
             weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
@@ -108,7 +114,13 @@ class PenalizedKernelRegressor(_Regressor, KernelEstimator):
     loss           a name, a word as on the command line (`"huber:delta=1.5"`, `"huber:delta=auto"`,
                    `"quantile:tau=0.9"`, `"poisson"`), or an object of `hw4opt`'s losses
     kernel         a name (`"rbf"`, `"matern52"`, `"polynomial:degree=2"`, …, `"precomputed"`), or an object
-    gamma          of the kernel, in units of the raw X; None: that of a kernel object
+    gamma          of the kernel, in units of the raw X; None: that of a kernel object. `"each"`: one a column, chosen;
+                   or a mapping of columns, as `{"dose": 20, "age": "auto"}`, `"auto"` for those that it leaves out
+    components     f as a sum of functions, f(x) = `intercept_` + Σ_j f_j(x_j): a list of words, `"dose"`,
+                   `"age:linear"`, `"site:categorical"` (a value a level), `"both=dose,age:matern52"`, and of
+                   `hw4opt.Component`s; or `"each"`, a function of every column. gamma, ridge, tv and trend are then
+                   those of all components with a kernel (ridge of categorical ones, too) that are given in words, or
+                   mappings of components; constraints begin with a component, as `"dose.increasing"`
     ridge, tv, trend    weights: a number, `"auto"`, or None for none; tv and trend take one column
     regularizers   further objects, with weights of their own
     constraints    words or objects, as `["increasing"]`, `["bounds:lower=0,upper=1"]`; of several columns
@@ -127,10 +139,12 @@ class PenalizedKernelRegressor(_Regressor, KernelEstimator):
     random_state   seed of shuffled folds and random searches; None: 0, so that the same data give the same fit
     on_uncertified    warn: a `ConvergenceWarning` says why an answer is not certified; raise: `NotCertifiedError` does
 
-    Fitted: `dual_coef_` (n,), f(x) = Σ α_i k(x_i, x) + `intercept_` (None without ridge; slope constraints add kernel
-    derivatives); `hyperparameters_`, given and chosen; `certificate_` and `result_`, what is proven, and the whole
-    `hw4opt.Result`; `selection_` (what was tried, and its notes), `loo_score_`, `loo_predictions_`;
-    `effective_degrees_of_freedom_`, `n_iter_`, `n_features_in_`, `feature_names_in_`.
+    Fitted: `dual_coef_` (n,), f(x) = Σ α_i k(x_i, x) + `intercept_` (None without ridge, and of a sum; slope
+    constraints add kernel derivatives); `components_` of a sum; `hyperparameters_`, given and chosen; `certificate_`
+    and `result_`, what is proven, and the whole `hw4opt.Result`; `selection_` (what was tried, and its notes),
+    `loo_score_`, `loo_predictions_`; `effective_degrees_of_freedom_`, `n_iter_`, `n_features_in_`,
+    `feature_names_in_`. Of several quantiles, as `"quantile:tau=0.05;0.5;0.95"`, predictions and coefficients have a
+    column a level.
 
         >>> import numpy as np
         >>> from hw4opt.estimators import PenalizedKernelRegressor
@@ -142,6 +156,19 @@ class PenalizedKernelRegressor(_Regressor, KernelEstimator):
         >>> estimate, bound = model.predict([[2.0], [5.0], [8.0]], return_bound=True)
         >>> np.round(estimate), model.result_.status.word, bool((bound < 1e-3).all())
         (array([-1.,  0.,  1.]), 'certified', True)
+
+    A sum of functions, and several quantiles:
+
+        >>> both = np.column_stack([dose[:, 0], draw.uniform(20, 80, 60)])
+        >>> parts = ["dose=0", "age=1:linear"]
+        >>> model = PenalizedKernelRegressor(components=parts, gamma=0.1, ridge=0.1, constraints=["dose.increasing"])
+        >>> [part.name for part in model.fit(both, response + 0.01 * both[:, 1]).components_]
+        ['dose', 'age']
+        >>> model.predict_components(both).shape, bool(np.ptp(model.predict_components(both)[:, 1]) > 0.3)
+        ((60, 2), True)
+        >>> levels = PenalizedKernelRegressor(loss="quantile:tau=0.1;0.5;0.9", gamma=0.1, ridge=0.01)
+        >>> levels.fit(dose, response).predict([[5.0], [8.0]]).shape, levels.result_.crossings
+        ((2, 3), 0)
     """
 
 
@@ -149,10 +176,10 @@ class PenalizedKernelRegressor(_Regressor, KernelEstimator):
 class PenalizedLinearRegressor(_Regressor):
     """minimise over w, b   Σ_i ω_i loss(⟨w, x_i⟩ + b, y_i) + ridge ‖w‖² + l1 ‖w‖₁ + …,  subject to constraints.
 
-    Parameters are those of `PenalizedKernelRegressor` but kernel and gamma, and l1, a weight: a number, `"auto"`, or
-    None. ridge=None and l1=None leave least squares, or plain quantile or Huber regression, whose standard errors
-    `result_.coefficient_errors()` has. Losses are summed, not averaged: scikit-learn's Ridge(alpha) is ridge=alpha, and
-    its Lasso(alpha) is l1=2 n alpha with ridge=None.
+    Parameters are those of `PenalizedKernelRegressor` but kernel, gamma and components, and l1, a weight: a number,
+    `"auto"`, or None. ridge=None and l1=None leave least squares, or plain quantile or Huber regression, whose standard
+    errors `result_.coefficient_errors()` has. Losses are summed, not averaged: scikit-learn's Ridge(alpha) is
+    ridge=alpha, and its Lasso(alpha) is l1=2 n alpha with ridge=None.
     Constraints on coefficients: `"coef_nonnegative"`, `"coef_bounds:lower=0,upper=1"`.
 
     Fitted: `coef_` (d,) and `intercept_` in units of the raw X; the others as in `PenalizedKernelRegressor`.
@@ -171,12 +198,12 @@ class PenalizedLinearRegressor(_Regressor):
 
     l1: Strength = None
 
-    def _strengths(self) -> dict[str, Strength]:
+    def _strengths(self) -> dict[str, Strengths]:
         return {**super()._strengths(), "l1": self.l1}
 
     @property
     def coef_(self) -> Array:
-        """(d,) the coefficients, in units of the raw X."""
+        """(d,), or (d, levels), the coefficients, in units of the raw X."""
         coef = self.result_.coef
         assert coef is not None
         return coef

@@ -11,7 +11,7 @@ import numpy as np
 from hw4opt.form.gap_cost import row_slack
 from hw4opt.form.rows import RowFunctions, cut_rows
 from hw4opt.terms.base import Array
-from hw4opt.validation.frozen import cached_property
+from hw4opt.validation.frozen import cached_property, set_fields
 
 CONSTRAINT_ROUNDING = 1e-14  # of the largest z: a constraint violated by no more is met
 
@@ -32,16 +32,19 @@ class BoxRows(RowFunctions):
     @classmethod
     def join(cls, parts: Sequence[BoxRows], counts: Sequence[int]) -> BoxRows:
         """The rows of the parts, of that many rows each, behind each other, (b, m) all of them."""
-        edges = list(pairwise([0, *accumulate(counts)]))
+        found = np.empty((4, len(parts[0].shift), sum(counts)))
+        for part, (low, high) in zip(parts, pairwise([0, *accumulate(counts)]), strict=True):
+            for place, array in enumerate((part.quadratic, part.shift, part.low, part.high)):
+                found[place, :, low:high] = array
+        joined = cls(*found)
+        set_fields(joined, table=found)
+        return joined
 
-        def joined(arrays: Sequence[Array]) -> Array:
-            found = np.empty((len(arrays[0]), sum(counts)))
-            for array, (low, high) in zip(arrays, edges, strict=True):
-                found[:, low:high] = array
-            return found
-
-        columns = zip(*((one.quadratic, one.shift, one.low, one.high) for one in parts), strict=True)
-        return cls(*(joined(arrays) for arrays in columns))
+    @cached_property
+    def table(self) -> Array:
+        """quadratic, shift, low and high behind each other, (4, b, m)."""
+        arrays = self.quadratic, self.shift, self.low, self.high
+        return np.array(np.broadcast_arrays(*arrays))
 
     def cut(self, columns: slice | np.ndarray, batch: np.ndarray | slice = slice(None)) -> BoxRows:
         arrays = (self.quadratic, self.shift, self.low, self.high)

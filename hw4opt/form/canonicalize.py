@@ -45,10 +45,10 @@ def canonicalize(problems: Problem | Sequence[Problem], held_out: Sequence[np.nd
     of_batch = list(zip(*(problem.terms for problem in batch), strict=True))
     for group in _shared_rows(first.terms):
         columns = [of_batch[place] for place in group]
-        acts = columns[0][0].acts
+        acts, owner = columns[0][0].acts, columns[0][0].label
         if acts not in maps:
-            rows = design.rows(acts, columns[0][0].label)
-            maps[acts] = FoldRows(rows, None) if held_out is None else design.fold_rows(acts, held_out)
+            rows = design.rows(acts, owner)
+            maps[acts] = FoldRows(rows, None) if held_out is None else design.fold_rows(acts, owner, held_out)
         rows, active = maps[acts]
         if group == [0]:
             terms.append(_loss_rows(batch, columns[0], rows, active, level))

@@ -99,6 +99,11 @@ class Form:
         return [[next(left).span for _ in term.functions] for term in self.terms]
 
     @cached_property
+    def spans_of_terms(self) -> list[slice]:
+        """The places of every term's rows, those of all its functions."""
+        return [slice(spans[0].start, spans[-1].stop) for spans in self.spans]
+
+    @cached_property
     def blocks(self) -> list[RowBlock]:
         """All rows, a block at a time."""
         return row_blocks(self.operator, self.terms)
@@ -255,18 +260,19 @@ class Form:
         """What the ridge charges for a function as large as the targets' spread, (b,)."""
         return self.ridge * np.square(self.target_spread) / self.design.largest_under(self.penalty)
 
-    def gap_scale(self, w: Array, gap: Array, z: Array | None = None) -> Array:
-        """What a gap (b,) at w is relative to (gap_scale.py); z = A w, if it is known. Infinite without a loss."""
+    def gap_scale(self, w: Array, gap: Array) -> Array:
+        """What a gap (b,) at w is relative to (gap_scale.py). Infinite without a loss."""
+        z = self.forward(w)
+        excess = self.by_piece(lambda piece: piece.rows.excess(z[:, piece.span]))
+        return self.gap_scale_of(excess, 0.5 * np.vecdot(w, self.penalty * w), gap)
+
+    def gap_scale_of(self, excess: Array, charged: Array, gap: Array) -> Array:
+        """`gap_scale` from f - min f of every row (b, M), and what the ridge charges for the point, (b,)."""
         if not self.has_loss:
             return np.full(self.batch, np.inf)
-        z = self.forward(w) if z is None else z
-        excess = self.by_piece(lambda piece: piece.rows.excess(z[:, piece.span]))
-        last = self.spans[0][-1].stop
-        others = excess[:, last:]
-        others = np.where(np.isfinite(others), others, 0.0).sum(axis=1)
-        penalties = 0.5 * np.vecdot(w, self.penalty * w) + others
-        lost = sum((excess[:, span] for span in self.spans[0][1:]), excess[:, self.spans[0][0]])
-        return self.reference.scale(lost, penalties, gap)
+        others = excess[:, self.spans_of_terms[0].stop :]
+        penalties = charged + np.where(np.isfinite(others), others, 0.0).sum(axis=1)
+        return self.reference.scale(reduce(add, [excess[:, span] for span in self.spans[0]]), penalties, gap)
 
     def stationarity_cost(self, w: Array, residual: Array) -> Array:
         """What a residual of P w + Aᵀu = 0 costs, (b,)."""

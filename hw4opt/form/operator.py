@@ -10,9 +10,10 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hw4opt.form.chunks import Chunk, chunks, is_small
 from hw4opt.running.threads import FEWEST_ITEMS, parallel_map
@@ -134,6 +135,22 @@ class RowOperator:
                 np.maximum(np.sqrt(np.vecdot(rows, rows)), SHORTEST_ROW * typical, out=found[one.span])
             else:
                 found[one.span] = typical
+        return found
+
+    @cached_property
+    def amplification(self) -> Array:
+        """Σ|coef| of every row, (M,)."""
+        return self._of_maps(lambda rows: rows.total, float)
+
+    @cached_property
+    def differences(self) -> NDArray[np.bool_]:
+        """(M,) True for rows with coefficients of their own."""
+        return self._of_maps(lambda rows: rows.coef is not None, bool)
+
+    def _of_maps(self, act: Callable[[RowMap], Array | float], dtype: type) -> NDArray[Any]:
+        found = np.empty(self.size, dtype)
+        for one in self.segments:
+            found[one.span] = act(one.map)
         return found
 
     def forward(self, w: Array) -> Array:

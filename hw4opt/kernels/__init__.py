@@ -25,6 +25,6 @@ __all__ += ["find_kernel", "square_distance"]
 __all__ += [kernel.__name__ for kernel in KERNELS.values()]
 
 
-def find_kernel(name: str, **given: float) -> Kernel:
+def find_kernel(name: str, **given: float | tuple[float, ...]) -> Kernel:
     """The kernel of that name; raises `UnknownNameError` for a name or parameter that does not exist."""
     return registry.find("kernel", name, **given)

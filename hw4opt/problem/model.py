@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
@@ -73,12 +74,10 @@ class Model:
             intercept=bool(intercept) or type(kernel) is Sum,
             standardize=bool(standardize),
         )
-        checks.check_model(self.kernel, self.loss, self.regularizers, self.constraints)
-        check_sum(self.kernel, self.loss, self.regularizers, self.constraints)
-        if isinstance(self.kernel, Precomputed) and self.standardize:
-            none = "a precomputed kernel has none: standardize before computing it"
-            raise InputError(f"standardize measures columns of x, and {none}")
-        checks.check_tables(self.terms if self.is_settled else self.terms[1:])
+        try:
+            _check(self)
+        except TypeError:  # a part without a hash
+            _check.__wrapped__(self)
 
     @property
     def is_settled(self) -> bool:
@@ -250,3 +249,15 @@ class Model:
         from hw4opt.problem.problem import problem_of  # which holds a model
 
         return problem_of(self, data)
+
+
+@lru_cache(maxsize=64)
+def _check(model: Model) -> None:
+    """Raise `InputError` for parts that do not go together. A model that equals one of the last is not checked again:
+    problems of a batch mostly differ in their data."""
+    checks.check_model(model.kernel, model.loss, model.regularizers, model.constraints)
+    check_sum(model.kernel, model.loss, model.regularizers, model.constraints)
+    if isinstance(model.kernel, Precomputed) and model.standardize:
+        none = "a precomputed kernel has none: standardize before computing it"
+        raise InputError(f"standardize measures columns of x, and {none}")
+    checks.check_tables(model.terms if model.is_settled else model.terms[1:])

@@ -64,8 +64,10 @@ def automatic_parameters(term: Term | type[Term], spec: Spec) -> set[str]:
     return {key for key in getattr(term, "automatic", ()) if spec.parameters.get(key) == AUTO}
 
 
-def kernel_of(option: str, spec: Spec, gamma: float, known: Collection[str] = KERNELS.keys()) -> Kernel:
-    """The kernel of that name, one of `known`, with that gamma."""
+def kernel_of(
+    option: str, spec: Spec, gamma: float | tuple[float, ...], known: Collection[str] = KERNELS.keys()
+) -> Kernel:
+    """The kernel of that name, one of `known`, with that gamma, or one a column."""
     if spec.name not in known:
         raise UnknownNameError("kernel", spec.name, known)
     if "gamma" in spec.parameters:

@@ -21,8 +21,8 @@ import numpy as np
 
 from hw4opt.form import Form
 from hw4opt.form.dual_projection import project_dual
-from hw4opt.proof._row_sums import row_rounding, row_sums
-from hw4opt.proof._violations import blend, largest_drop, relative_violation, violations, worst_violation
+from hw4opt.proof._row_sums import row_sums
+from hw4opt.proof._violations import blend, largest_drop, relative_violation, worst_violation
 from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import EPS, Array
 
@@ -135,23 +135,19 @@ def certify(form: Form, w: Array, u: Array, interior: Array | None = None) -> Pr
     u, balanced = project_dual(form, z, form.clip_dual(u))
     if any(len(term.functions) > 1 for term in form.terms):
         u = form.split_duals(form.of_terms(u))  # as they are kept: their sum, of a term of two functions
-    rounding = row_rounding(form, w, z)
-    found = violations(form, z, rounding)
-    wrong = worst_violation(form, found)
+    sums = row_sums(form, w, z, u)
+    wrong = worst_violation(sums.beyond)
     if interior is not None and (wrong > 0).any():
-        w = blend(form, w, z, interior, rounding, wrong > 0)
-        z = form.forward(w)
-        rounding = row_rounding(form, w, z)
-        found = violations(form, z, rounding)
-        wrong = worst_violation(form, found)
-    sums = row_sums(form, z, u, rounding)
+        w = blend(form, w, z, interior, wrong > 0)
+        sums = row_sums(form, w, form.forward(w), u)
+        wrong = worst_violation(sums.beyond)
     pulls = form.adjoint_of_terms(u)
     residual = form.penalty * w + pulls.sum(axis=0)
     w_scale = None if form.all_penalized else form.w_scale
     cost, of_cost = cost_of_residual(form.penalty, w, residual, _pull_rounding(form, u, w), w_scale)
     charged, gap, unsure = 0.5 * np.vecdot(w, form.penalty * w), sums.slack + cost, sums.rounding + of_cost
-    scale, drop = _gap_scale(form, sums.excess, charged, gap), largest_drop(form, w)
-    sizes = _stationarity(form, u, pulls, residual), relative_violation(form, found), _truncation(form, u, scale)
+    scale, drop = form.gap_scale_of(sums.excess, charged, gap), largest_drop(form, w)
+    sizes = _stationarity(form, u, pulls, residual), relative_violation(form, sums.beyond), _truncation(form, u, scale)
     numbers = np.array([wrong, sums.value + charged, gap, scale, unsure, *sizes, form.ridge]).T.tolist()
     drops = [None] * form.batch if drop is None else drop.tolist()
     rows = zip(numbers, drops, balanced.tolist(), strict=True)
@@ -188,26 +184,14 @@ def certificate_of(unbounded: str | None, numbers: Sequence[float], drop: float 
 def _pull_rounding(form: Form, u: Array, w: Array) -> Array:
     """What rounding may do to the sums P w + Aᵀu, (b, r)."""
     rows = sum(term.count for term in form.terms)
-    sums = np.zeros_like(w)
-    for term, spans in zip(form.terms, form.spans, strict=True):
-        square = reduce(add, (np.vecdot(u[:, span], u[:, span]) for span in spans))
-        sums += np.sqrt(square)[:, None] * form.column_lengths(term)
+    size = np.sqrt([np.vecdot(u[:, span], u[:, span]) for span in form.spans_of_terms])
+    sums = reduce(add, (one[:, None] * form.column_lengths(term) for one, term in zip(size, form.terms, strict=True)))
     return pull_rounding(rows, sums, form.penalty, w)
 
 
 def pull_rounding(rows: int, sums: Array, penalty: Array, w: Array) -> Array:
     """Of P w + Aᵀu over so many rows, (b, r); sums: Σ ‖u‖ ‖a_j‖ over the terms."""
     return EPS * ((math.sqrt(rows) + 4) * sums + penalty * np.abs(w))
-
-
-def _gap_scale(form: Form, excess: Array, charged: Array, gap: Array) -> Array:
-    """What the gap is relative to (gap_scale.py), from f - min f of every row and what the ridge charges; infinite
-    without a loss."""
-    if not form.has_loss:
-        return np.full(form.batch, np.inf)
-    of_terms = form.of_terms(excess)
-    others = (np.where(np.isfinite(one), one, 0.0).sum(axis=1) for one in of_terms[1:])
-    return form.reference.scale(of_terms[0], sum(others, charged), gap)
 
 
 def _stationarity(form: Form, u: Array, pulls: Array, residual: Array) -> Array:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -85,12 +85,8 @@ def parallel_map(act: Callable[[T], R], items: Iterable[T]) -> list[R]:
 
 
 def ordered_map(act: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """`act` on every item, in order: of a sequence as `parallel_map`; of other iterables, such as rows that are read
-    while others are worked on, with no more items in memory than there are threads, and one."""
-    return iter(parallel_map(act, items)) if isinstance(items, Sequence) else _windowed(act, items)
-
-
-def _windowed(act: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """`act` on every item, in order, of an iterable such as rows that are read while others are worked on: with no more
+    items in memory than there are threads, and one."""
     threads = threads_to_use()
     if threads < 2:
         yield from map(act, items)

@@ -72,6 +72,14 @@ class Tried:
     dropped: bool = False
 
     @property
+    def row(self) -> dict[str, float]:
+        """As the table of a selection shows it."""
+        row = {**self.setting, "score": self.score, "standard_error": self.standard_error}
+        if self.dropped:
+            row |= {"standard_error": math.nan, "dropped": True}  # this very NaN: equal tables compare equal
+        return row if self.proven else row | {"unproven": True}
+
+    @property
     def rank(self) -> tuple[bool, bool, float]:
         """What to compare by: a finite score before others, a proven one before others, then the lower one."""
         finite = math.isfinite(self.score)

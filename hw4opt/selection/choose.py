@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,12 +23,13 @@ from hw4opt.selection.keep import with_held_out
 from hw4opt.selection.notes import beyond, edge, no_finite_maximum, remedy_for, unproven
 from hw4opt.selection.plan import all_rows, plan, subset
 from hw4opt.selection.ranges import default_range, is_gamma, reach_of
-from hw4opt.selection.scores import METRICS, Score
+from hw4opt.selection.scores import METRICS
 from hw4opt.selection.search import parse_search, rounds
 from hw4opt.selection.setting_runs import SettingRuns
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_seed, check_word, checked
 
+T = TypeVar("T")
 CLOSED_FORM_ROWS = 200  # rows up to which leave-one-out in closed form costs next to nothing
 
 
@@ -120,7 +122,7 @@ def select(
     check_seed(seed)
     if workers is not None and workers < 1:
         raise InputError(f"workers is {workers}; it must be 1 or more")
-    axes = _axes(problem, list(dict.fromkeys((*free, *grid))), grid)
+    axes = axes_of(problem, list(dict.fromkeys((*free, *grid))), grid)
     for axis in axes:
         problem.with_hyperparameters({axis.name: axis.low})
     way = plan(problem, axes, method, folds, search, groups, seed)
@@ -138,7 +140,7 @@ def select(
             if not state.tried:
                 raise
             interrupted = True
-    best, score = _one_standard_error(state) if one_se else state.best()
+    best, score = one_standard_error(problem, state.tried) if one_se else state.best()
     remedy = remedy_for(problem, axes)
     if interrupted:
         if not np.isfinite(best.score):
@@ -151,7 +153,7 @@ def select(
         )
     notes += [note for axis in axes if (note := beyond(axis, state.history()) or edge(axis, best.setting)) is not None]
     notes += no_finite_maximum(score, len(way.folds), remedy)
-    notes += unproven(score, [one for _, one in state.tried])
+    notes += unproven(score.largest_gap, [one.largest_gap for _, one in state.tried])
     chosen = problem.with_hyperparameters(best.setting)
     if keep_folds:
         every = way if rows is None else all_rows(problem, way, folds, seed)
@@ -172,17 +174,10 @@ def select(
         largest_fold_gap=score.largest_gap,
         work={name: sum(one.work[name] for _, one in state.tried) for name in score.work},
         seconds=time.perf_counter() - started,
-        table=[_row(one) for one in state.history()],
+        table=[one.row for one in state.history()],
         notes=notes,
         interrupted=interrupted,
     )
-
-
-def _row(one: Tried) -> dict[str, float]:
-    row = {**one.setting, "score": one.score, "standard_error": one.standard_error}
-    if one.dropped:
-        row |= {"standard_error": math.nan, "dropped": True}  # this very NaN: tables that are the same compare equal
-    return row if one.proven else row | {"unproven": True}
 
 
 def _is_closed(problem: Problem, folds: Folds) -> bool:
@@ -195,7 +190,7 @@ def _is_cheap(problem: Problem, folds: Folds) -> bool:
     return _is_closed(problem, folds) and not problem.intercept and len(folds) <= CLOSED_FORM_ROWS
 
 
-def _axes(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[float, float, int]]) -> list[Axis]:
+def axes_of(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[float, float, int]]) -> list[Axis]:
     """The range of every name, from `grid` or by default; ranges of weights are those at the lowest gamma."""
     axes: dict[str, Axis] = {}
     for name in sorted(names, key=lambda name: not is_gamma(problem, name)):
@@ -209,11 +204,12 @@ def _axes(problem: Problem, names: Sequence[str], grid: Mapping[str, tuple[float
     return [axes[name] for name in names]
 
 
-def _one_standard_error(state: SettingRuns) -> tuple[Tried, Score]:
-    best, _ = state.best()
-    good = [pair for pair in state.tried if pair[0].proven >= best.proven]
+def one_standard_error(problem: Problem, tried: Sequence[tuple[Tried, T]]) -> tuple[Tried, T]:
+    """The smoothest setting within one standard error of the best, with what is kept beside it."""
+    best, _ = min(tried, key=lambda pair: pair[0].rank)
+    good = [pair for pair in tried if pair[0].proven >= best.proven]
     near = [pair for pair in good if pair[0].score <= best.score + best.standard_error]
-    return max(near, key=lambda pair: (_smoothness(state.problem, pair[0].setting), -pair[0].score))
+    return max(near, key=lambda pair: (_smoothness(problem, pair[0].setting), -pair[0].score))
 
 
 def _smoothness(problem: Problem, setting: Setting) -> float:

@@ -27,18 +27,17 @@ def no_finite_maximum(score: Score, folds: int, remedy: str) -> list[str]:
     return [f"{said}: its held-out loss is infinite; {remedy}"]
 
 
-def unproven(chosen: Score, tried: Sequence[Score]) -> list[str]:
-    """Notes on held-out fits without proof: of the chosen setting, and of any."""
+def unproven(chosen: float, tried: Sequence[float]) -> list[str]:
+    """Notes on held-out fits without proof, by the largest gaps of the chosen setting, and of all."""
     notes = []
-    if not chosen.largest_gap <= PROVEN_GAP:
+    if not chosen <= PROVEN_GAP:
         notes.append(
-            "not every held-out fit is proven: the largest relative gap of the chosen setting is "
-            f"{chosen.largest_gap:.1e}"
+            f"not every held-out fit is proven: the largest relative gap of the chosen setting is {chosen:.1e}"
         )
-    count = sum(not one.largest_gap <= PROVEN_GAP for one in tried)
+    count = sum(not one <= PROVEN_GAP for one in tried)
     if count and len(tried) > 1:
         have, scores, were = ("has", "its score", "it was") if count == 1 else ("have", "their scores", "they were")
-        so = f"{were} not chosen" if chosen.largest_gap <= PROVEN_GAP else f"{scores} may have misled the choice"
+        so = f"{were} not chosen" if chosen <= PROVEN_GAP else f"{scores} may have misled the choice"
         notes.append(f"{count} of {len(tried)} settings tried {have} a held-out fit without proof; {so}")
     return notes
 

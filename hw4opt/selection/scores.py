@@ -10,7 +10,7 @@ import numpy as np
 from hw4opt.problem import Problem
 from hw4opt.selection.fold_fits import KeptFolds
 from hw4opt.selection.fold_results import FoldResults
-from hw4opt.terms import Likelihood, Smooth
+from hw4opt.terms import Likelihood, Loss, Smooth
 from hw4opt.terms.base import Array
 
 METRICS = ("loss", "squared", "absolute")
@@ -59,10 +59,10 @@ def scores_of(problems: Sequence[Problem], result: FoldResults, metric: str, uni
     lost |= result.dropped[:, None]
     known = np.where(lost, 0.0, predictions)
     if all(problem.loss == first.loss for problem in problems):
-        errors = error_of_rows(first, known, y, metric)
+        errors = error_of_rows(first.loss, known, y, metric)
     else:
         pairs = zip(problems, known, strict=True)
-        errors = np.stack([error_of_rows(problem, row, y, metric) for problem, row in pairs])
+        errors = np.stack([error_of_rows(problem.loss, row, y, metric) for problem, row in pairs])
     errors = np.where(lost, np.inf, errors).reshape(len(problems), curves, -1).sum(axis=1)
     means = np.where(result.dropped, result.least, np.vecdot(errors, weights)) / weights.sum()
     apart = errors - np.where(np.isfinite(means), means, 0.0)[:, None]
@@ -93,10 +93,9 @@ def _unit_sums(rows: Array, units: np.ndarray | None) -> Array:
     return np.add.reduceat(rows[:, order], np.flatnonzero(np.diff(labels[order], prepend=-1)), axis=1)
 
 
-def error_of_rows(problem: Problem, predictions: Array, y: Array, metric: str) -> Array:
-    """The metric at each row, curve after curve: the problem's loss, or the squared or absolute error (of a
+def error_of_rows(loss: Loss, predictions: Array, y: Array, metric: str) -> Array:
+    """The metric at each row, curve after curve: the loss, or the squared or absolute error (of a
     likelihood's mean)."""
-    loss = problem.loss
     if isinstance(loss, Smooth):
         if metric == "loss":
             return loss.pointwise(predictions, loss.check_targets(y))

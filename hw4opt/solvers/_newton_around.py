@@ -10,7 +10,7 @@ from hw4opt.form.answer import Answer, Options, Start, Status
 from hw4opt.form.table import row_table
 from hw4opt.solvers._deadline import Deadline
 from hw4opt.solvers._polish import measure, step_towards
-from hw4opt.solvers._smooth_objective import Objective
+from hw4opt.solvers._smooth_objective import HeldParts, Objective
 from hw4opt.terms.base import Array
 
 NEWTON_STEP_LIMIT = 100
@@ -79,7 +79,7 @@ def _damped_steps(form: Form, options: Options, start: Start | None) -> Answer:
 def _first_point(form: Form) -> Array:
     """The least squares of the smooth rows' own best z, where that is better than w = 0."""
     parts = [(block.chunk, block.rows) for block in form.blocks if isinstance(block.rows, SmoothRows)]
-    smooth, zero = Objective(parts, None, form.penalty), np.zeros(form.penalty.shape)
+    smooth, zero = Objective(HeldParts(parts), None, form.penalty), np.zeros(form.penalty.shape)
     w = smooth.start()
     better = smooth.at(w).value < smooth.at_zero()
     return np.where(better[:, None], w, zero)

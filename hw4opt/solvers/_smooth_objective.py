@@ -8,15 +8,16 @@ chunk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from hw4opt.design.unit_diagonal import least_pivot
 from hw4opt.form import Quadratic, Rows, SmoothRows
 from hw4opt.form.chunks import MAX_PRODUCT_ENTRIES, Chunk, products
-from hw4opt.running.threads import ordered_map, parallel_map, tree_reduce
+from hw4opt.running.threads import parallel_map, tree_reduce
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
 
@@ -28,6 +29,28 @@ COLLINEAR_PIVOT = 1e-9  # squared pivot of a Hessian with unit diagonal below wh
 
 Part = tuple[Chunk, Rows]
 Sums = tuple[Array, ...]
+R = TypeVar("R")
+
+
+class ObjectiveParts(Protocol):
+    """The rows of an objective in parts: sums over them, and the same rows of some of its problems."""
+
+    def total(self, act: Callable[[Part], R], combine: Callable[[R, R], R]) -> R | None: ...
+
+    def cut(self, stay: np.ndarray) -> ObjectiveParts: ...
+
+
+@dataclass(frozen=True, eq=False)
+class HeldParts:
+    """ObjectiveParts in memory."""
+
+    items: Sequence[Part]
+
+    def total(self, act: Callable[[Part], R], combine: Callable[[R, R], R]) -> R | None:
+        return tree_reduce(combine, parallel_map(act, self.items))
+
+    def cut(self, stay: np.ndarray) -> HeldParts:
+        return HeldParts([(chunk, rows.cut(slice(None), stay)) for chunk, rows in self.items])
 
 
 def _added(one: Sums, other: Sums) -> Sums:
@@ -80,12 +103,9 @@ class Point:
 @dataclass(frozen=True, eq=False)
 class Objective:
     """Rows in parts, the quadratic of rows that have none of their own, the penalty, and the columns in use (w = basis
-    v).
+    v)."""
 
-    Parts that are no sequence are made anew, one after the other, in every pass: rows that memory does not hold.
-    """
-
-    parts: Iterable[Part]
+    parts: ObjectiveParts
     fixed: Quadratic | None
     penalty: Array
     basis: Array | None = None
@@ -95,23 +115,15 @@ class Objective:
         if len(stay) == len(self.penalty):
             return self
         fixed = None if self.fixed is None else self.fixed.cut(stay)
-        return replace(
-            self,
-            parts=[(chunk, rows.cut(slice(None), stay)) for chunk, rows in self.parts],
-            fixed=fixed,
-            penalty=self.penalty[stay],
-        )
-
-    def columns(self, chunk: Chunk) -> Array:
-        """A of some rows, on the columns in use."""
-        return chunk.matrix if self.basis is None else chunk.matrix @ self.basis
+        return replace(self, parts=self.parts.cut(stay), fixed=fixed, penalty=self.penalty[stay])
 
     def at(self, w: Array) -> Point:
         """One pass over the rows."""
+        basis = self.basis
 
         def one(part: Part) -> Sums:
             chunk, rows = part
-            a = self.columns(chunk)
+            a = _columns(chunk, basis)
             with np.errstate(over="ignore", invalid="ignore"):  # a step too far may end at infinity; it is taken back
                 z = w @ a.T
                 value, slope, weight = rows.derivatives(z)
@@ -124,7 +136,7 @@ class Objective:
                 )
 
         b, r = w.shape
-        sums = tree_reduce(_added, ordered_map(one, self.parts))
+        sums = self.parts.total(one, _added)
         none = (np.zeros(b), np.zeros(b), np.zeros((b, r)), np.zeros((b, r, r)), np.zeros(b))
         value, size, gradient, hessian, curvature = none if sums is None else sums
         pull = self.penalty * w
@@ -138,19 +150,20 @@ class Objective:
 
     def gradient(self, w: Array) -> Array:
         """The gradient alone."""
+        basis = self.basis
 
         def one(part: Part) -> Array:
-            a = self.columns(part[0])
+            a = _columns(part[0], basis)
             return part[1].gradient(w @ a.T) @ a
 
-        pull, total = tree_reduce(np.add, ordered_map(one, self.parts)), self.penalty * w
+        pull, total = self.parts.total(one, np.add), self.penalty * w
         total = total if pull is None else total + pull
         return total if self.fixed is None else total + np.matvec(self.fixed.h, w) + self.fixed.b
 
     def at_zero(self) -> Array:
         """The value at w = 0."""
-        values = ordered_map(lambda part: part[1].value(np.zeros((1, len(part[0])))).sum(axis=1), self.parts)
-        value, total = np.zeros(len(self.penalty)), tree_reduce(np.add, values)
+        value = np.zeros(len(self.penalty))
+        total = self.parts.total(lambda part: part[1].value(np.zeros((1, len(part[0])))).sum(axis=1), np.add)
         value = value if total is None else value + total
         return value if self.fixed is None else value + self.fixed.c
 
@@ -169,16 +182,18 @@ class Objective:
             held = np.any(rows.open, axis=0)
             return np.asarray(np.linalg.qr(chunk.matrix[:, columns] * held[:, None], mode="r"))
 
-        found = tree_reduce(_triangle_of, ordered_map(one, self.parts))
+        found = self.parts.total(one, _triangle_of)
         return np.zeros((0, len(columns))) if found is None else found
 
     def start(self) -> Array:
         """Weighted least squares of every row's own best z: one Newton step of the rows from there."""
+        assert isinstance(self.parts, HeldParts)
+        basis = self.basis
 
         def one(part: Part) -> tuple[Array, Array]:
             chunk, rows = part
             assert isinstance(rows, SmoothRows)
-            a = self.columns(chunk)
+            a = _columns(chunk, basis)
             t = rows.term.guess(rows.targets)
             weight = rows.weights * rows.term.curvature(t, rows.targets)
             pull = weight * (t - rows.offset) - rows.weights * rows.term.gradient(t, rows.targets)
@@ -190,27 +205,31 @@ class Objective:
         gram, pull = (
             (np.zeros((b, r, r)), np.zeros((b, r))) if self.fixed is None else (self.fixed.h.copy(), -self.fixed.b)
         )
-        for h, right in parallel_map(one, self.parts):
+        for h, right in parallel_map(one, self.parts.items):
             gram, pull = gram + h, pull + right
         return descent(gram, self.penalty, -pull)
 
     def some_rows(self) -> Objective | None:
         """A part of the rows, spread over all of them; None where there are too few for that to pay."""
-        rows, size = sum(len(chunk) for chunk, _ in self.parts), START_ROWS * -(-self.penalty.shape[1] // 16)
+        assert isinstance(self.parts, HeldParts)
+        parts = self.parts.items
+        rows, size = sum(len(chunk) for chunk, _ in parts), START_ROWS * -(-self.penalty.shape[1] // 16)
         if rows < MIN_ROWS_PER_START_ROW * size or self.fixed is not None:
             return None
         share, matrix, smooth = size / rows, [], []
-        for number, (chunk, some) in enumerate(self.parts):
+        for number, (chunk, some) in enumerate(parts):
             count = round(share * len(chunk))
             place = np.sort((np.arange(count) * len(chunk) // max(count, 1) + 7 * number) % len(chunk))
             matrix.append(chunk.matrix[place])
             assert isinstance(some, SmoothRows)
             smooth.append(some.cut(place))
-        return replace(
-            self,
-            parts=parts_of(pieces_of(RowMap(sum(map(len, matrix)), first=0), np.concatenate(matrix)), _join(smooth)),
-            penalty=share * self.penalty,
-        )
+        pieces = pieces_of(RowMap(sum(map(len, matrix)), first=0), np.concatenate(matrix))
+        return replace(self, parts=HeldParts(parts_of(pieces, _join(smooth))), penalty=share * self.penalty)
+
+
+def _columns(chunk: Chunk, basis: Array | None) -> Array:
+    """A of some rows, on the columns in use."""
+    return chunk.matrix if basis is None else chunk.matrix @ basis
 
 
 def _join(smooth: Sequence[SmoothRows]) -> SmoothRows:

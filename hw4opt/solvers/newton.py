@@ -25,7 +25,16 @@ from hw4opt.form.answer import Answer, Options, Start, Status
 from hw4opt.form.chunks import Chunk
 from hw4opt.solvers._base import Solver
 from hw4opt.solvers._deadline import Deadline
-from hw4opt.solvers._smooth_objective import COLLINEAR_PIVOT, Objective, Point, descent, descents, parts_of, pieces_of
+from hw4opt.solvers._smooth_objective import (
+    COLLINEAR_PIVOT,
+    HeldParts,
+    Objective,
+    Point,
+    descent,
+    descents,
+    parts_of,
+    pieces_of,
+)
 from hw4opt.terms.base import Array
 
 NEWTON_STEP_LIMIT = 100
@@ -90,7 +99,7 @@ class Newton(Solver):
             if (smooth := term.smooth) is not None:
                 parts += parts_of(pieces_of(term.map, form.matrix), smooth)
         has_quadratic = any(block.kind.is_quadratic for block in form.blocks)
-        whole = Objective(parts, form.quadratic if has_quadratic else None, form.penalty)
+        whole = Objective(HeldParts(parts), form.quadratic if has_quadratic else None, form.penalty)
         deadline = Deadline(options.time_limit)
         found = minimize_objective(
             whole,
@@ -115,7 +124,8 @@ def minimize(
     Memory beyond the arguments is that of some chunks of rows. Row weights of 0 are allowed; where the minimum lies at
     infinity, steps go on until they gain nothing more.
     """
-    return minimize_objective(Objective(parts_of(pieces, smooth), None, np.asarray(penalty, dtype=float)), start, stop)
+    parts = HeldParts(parts_of(pieces, smooth))
+    return minimize_objective(Objective(parts, None, np.asarray(penalty, dtype=float)), start, stop)
 
 
 def minimize_objective(whole: Objective, start: Array | None, stop: Stop) -> Minimum:
@@ -170,6 +180,7 @@ def _newton(whole: Objective, w: Array, here: Point, stop: Stop) -> Minimum:
         d = descent(here.hessian, part.penalty, here.gradient)
         slope = -np.vecdot(d, here.gradient)
         near = slope <= short**2 * here.curvature
+        still = slope <= FINAL_CHANGE**2 * np.abs(here.value)  # nothing is gained, be it that no row has curvature
         length, there = _search(part, w, d, slope, here, near)
         w = w + length[:, None] * d
         if near.any():
@@ -177,8 +188,8 @@ def _newton(whole: Objective, w: Array, here: Point, stop: Stop) -> Minimum:
             short[failed] = RETRIED_CHORD_CHANGE
             there = there.put(failed, part.cut(failed).at(w[failed])) if len(failed) else there
         found.w[active] = w
-        ended, late = near | (length == 0), stop.deadline.passed()
-        found.iterations[active[ended | late]], found.converged[active[near]] = iteration, True
+        ended, late = near | still | (length == 0), stop.deadline.passed()
+        found.iterations[active[ended | late]], found.converged[active[near | still]] = iteration, True
         if ended.all() or late:
             break
         stay = np.flatnonzero(~ended)
@@ -239,12 +250,14 @@ def _independent(whole: Objective, here: Point) -> tuple[Array, Array] | None:
     One well-conditioned Hessian of the batch proves them independent. Else the free columns' triangular factor decides.
     """
     free = np.flatnonzero((whole.penalty == 0).all(axis=0))
-    if not len(free) or not whole.parts:
+    if not len(free):
         return None
     h = here.hessian[:, free][:, :, free]
     if (least_pivot(scaled_by(h, inverse_root_diagonal(h))) > COLLINEAR_PIVOT).any():
         return None
     factor = whole.triangle(free)
+    if not len(factor):
+        return None
     norms = np.linalg.norm(factor, axis=0)
     scale = np.where(norms > 0, norms, 1.0)
     _, s, vt = np.linalg.svd(factor / scale)

@@ -6,13 +6,14 @@ import csv
 import glob
 import hashlib
 import itertools
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hw4opt.errors import InputError, listed
+from hw4opt.errors import InputError, RefusedError, listed
 from hw4opt.tables.parquet import ArrowCells, open_parquet, reading
 from hw4opt.tables.read import BYTES_AT_ONCE, ROWS_AT_ONCE, csv_header, refuse_width
 from hw4opt.tables.table import Table
@@ -88,8 +89,25 @@ class TableFiles:
         for a damaged file, and for one that is not as it was in the first pass."""
         for path, stamp in zip(self.paths, self._stamps, strict=True):
             yield from _blocks(path, names)
-            if _stamp(path) != stamp:
-                raise InputError(f"{path} was changed while it was read; start again")
+            _check_unchanged(path, stamp)
+
+    def row_count(self) -> int:
+        """How many rows there are; raises `RefusedError` for files that do not say it."""
+        for path in self.paths:
+            if not is_parquet(path):
+                raise RefusedError(f"{path} is a CSV, whose rows have no numbers; write Parquet, as `predict` does")
+        return sum(_about_rows(path) for path in self.paths)
+
+    def between(self, names: Sequence[str], low: int, high: int) -> Iterator[Table]:
+        """The rows of the numbers low … high - 1 of Parquet files, as `blocks` gives all."""
+        before = 0
+        for path, stamp in zip(self.paths, self._stamps, strict=True):
+            count = _about_rows(path)
+            if low < before + count and before < high:
+                for first, columns in _parquet_blocks(path, names, low - before, high - before):
+                    yield Table(columns, str(path), "", first)
+                _check_unchanged(path, stamp)
+            before += count
 
     def about_rows(self) -> int:
         """About how many rows there are: of CSV files by the length of the first lines."""
@@ -109,6 +127,12 @@ def _opened(path: Path) -> Any:
         return path.open("rb")
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _check_unchanged(path: Path, stamp: tuple[int, int]) -> None:
+    """Raise `InputError` for a file that is not as it was."""
+    if _stamp(path) != stamp:
+        raise InputError(f"{path} was changed while it was read; start again")
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -143,28 +167,36 @@ def _about_rows(path: Path) -> int:
 
 
 def _blocks(path: Path, names: Sequence[str]) -> Iterator[Table]:
-    source, first = str(path), 0
     parts = _parquet_blocks(path, names) if is_parquet(path) else _csv_blocks(path, names)
-    for columns in parts:
-        table = Table(columns, source, "", first)
-        first += len(table)
-        yield table
-    if not first:
+    empty = True
+    for first, columns in parts:
+        empty = False
+        yield Table(columns, str(path), "", first)
+    if empty:
         raise InputError(f"{path} has no rows; leave it out")
 
 
-def _parquet_blocks(path: Path, names: Sequence[str]) -> Iterator[dict[str, ArrowCells]]:
+def _parquet_blocks(
+    path: Path, names: Sequence[str], low: int = 0, high: float = math.inf
+) -> Iterator[tuple[int, dict[str, ArrowCells]]]:
+    """The number of the first row, and columns, of a file's rows low … high - 1 some at a time."""
     opened = open_parquet(path)
     places = [opened.names.index(name) for name in names]
     own = [opened.file.schema_arrow.names[place] for place in places]
     with reading(str(path)):
-        yield from (
-            {name: ArrowCells.of(batch.column(one)) for name, one in zip(names, own, strict=True)}
-            for batch in opened.file.iter_batches(batch_size=ROWS_AT_ONCE, columns=own, use_threads=False)
-        )
+        sizes = [opened.file.metadata.row_group(place).num_rows for place in range(opened.file.num_row_groups)]
+        edges = [0, *itertools.accumulate(sizes)]
+        groups = [place for place in range(len(sizes)) if edges[place] < high and low < edges[place + 1]]
+        first = edges[groups[0]] if groups else 0
+        for batch in opened.file.iter_batches(ROWS_AT_ONCE, groups, own, use_threads=False):
+            start, stop = max(low - first, 0), int(min(high - first, len(batch)))
+            if start < stop:
+                part = batch.slice(start, stop - start)
+                yield first + start, {name: ArrowCells.of(part[one]) for name, one in zip(names, own, strict=True)}
+            first += len(batch)
 
 
-def _csv_blocks(path: Path, names: Sequence[str]) -> Iterator[dict[str, list[str]]]:
+def _csv_blocks(path: Path, names: Sequence[str]) -> Iterator[tuple[int, dict[str, list[str]]]]:
     source, first = str(path), 0
     with _opened(path) as file:
         reader = csv.reader(_lines(path, file), strict=True)
@@ -174,8 +206,8 @@ def _csv_blocks(path: Path, names: Sequence[str]) -> Iterator[dict[str, list[str
             while chunk := list(itertools.islice(rows, max(ROWS_AT_ONCE // len(header), 1))):
                 if set(map(len, chunk)) != {len(header)}:
                     refuse_width(source, len(header), chunk, first)
+                yield first, {name: [row[place] for row in chunk] for name, place in zip(names, places, strict=True)}
                 first += len(chunk)
-                yield {name: [row[place] for row in chunk] for name, place in zip(names, places, strict=True)}
         except csv.Error as error:
             raise InputError(f"{source} is not a readable CSV: line {reader.line_num}: {error}") from error
 

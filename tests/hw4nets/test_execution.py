@@ -125,7 +125,7 @@ def test_bfloat16_trains_nearly_as_float32_does(small):
 def test_evaluation_takes_no_more_images_at_once_than_memory_serves_quickly(shape, images):
     with torch.device("meta"):
         model = shape.build()
-    assert execution._evaluation_batch_size(model, torch.device("meta"), 32) == images
+    assert execution._evaluation_batch_size(model, 32) == images
 
 
 def test_evaluation_in_parts_gives_every_image_its_output(small):

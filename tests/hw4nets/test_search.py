@@ -2,22 +2,26 @@
 
 import csv
 import json
+import os
+import signal
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from hw4nets import search as module
 from hw4nets.config import Config
-from hw4nets.errors import InputError, WriteError
+from hw4nets.errors import InputError, NetsError, WriteError
 from hw4nets.files import locked
 from hw4nets.models import NETS, Base, Conv, Hidden, Logistic
 from hw4nets.recipes import Recipe, preset, read_recipe, read_toml
 from hw4nets.search import BEST_RECIPE_FILE, STUDY_FILE, TRIALS_FILE, search
 from hw4nets.search_plan import Plan, default_space
 from hw4nets.settings import Range
+from hw4nets.workers import run_in_processes
 
 RECIPE = Recipe(Logistic(), Config(epochs=2, batch_size=20, threads=1, memory_format="contiguous"))
 SPACE = {"lr": Range(1e-4, 1e-1, log=True), "momentum": Range(0.0, 0.9)}
@@ -176,6 +180,75 @@ def test_one_process_at_a_time_searches_in_a_folder(tmp_path, small):
     with locked(tmp_path), pytest.raises(InputError, match="another process works in"):
         search(plan, small, tmp_path)
     assert len(search(plan, small, tmp_path).trials) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shared", [False, True])
+def test_several_processes_do_the_trials_of_one(tmp_path, small, shared):
+    """Random values depend on the trial's place alone, not on who runs it."""
+    plan, told = Plan(RECIPE, SPACE, 5, "random"), []
+    one = search(plan, small, tmp_path / "one")
+    storage = f"sqlite:///{tmp_path / 'shared.db'}" if shared else None
+    many = search(plan, small, tmp_path / "many", lambda trial, best: told.append(trial.number), storage, workers=2)
+    assert values(many) == values(one) and sorted(told) == [1, 2, 3, 4, 5]
+    assert (tmp_path / "many" / TRIALS_FILE).read_text() == (tmp_path / "one" / TRIALS_FILE).read_text()
+    assert (tmp_path / "many" / STUDY_FILE).exists() != shared and (tmp_path / "shared.db").exists() == shared
+
+
+@pytest.mark.slow
+def test_searches_in_one_database_share_their_trials_and_no_others(tmp_path, small):
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    first = search(Plan(RECIPE, SPACE, 2), small, tmp_path / "a", storage=storage)
+    other = search(Plan(RECIPE, SPACE, 2, seed=1), small, tmp_path / "c", storage=storage)
+    again = search(Plan(RECIPE, SPACE, 3), small, tmp_path / "b", storage=storage)
+    assert values(again)[:2] == values(first) and len(again.trials) == 3 and values(other)[1:] != values(first)[1:]
+
+
+def test_two_that_begin_the_last_trial_at_once_run_it_once(tmp_path, small, monkeypatch):
+    """The other one's is asked for between the count and the trial's own place."""
+    plan, held, ran = Plan(RECIPE, SPACE, 1), module.held_trials, []
+    monkeypatch.setattr(module, "train", lambda *words, **more: ran.append(1))
+    with module.joined_study(plan, small, tmp_path / STUDY_FILE) as study:
+        study.ask()
+        counts = iter([0])
+        monkeypatch.setattr(module, "held_trials", lambda study: held(study)[: next(counts, None)])
+        module.run_missing_trials(study, plan, small)
+        assert not ran and [trial.state.name for trial in study.get_trials()] == ["RUNNING", "FAIL"]
+
+
+@pytest.mark.parametrize(
+    ("storage", "told"),
+    [
+        ("study", "`storage` is no URL of a database; give one such as postgresql://"),
+        ("sqlite:////no/such/folder/a.db", "sqlite:////no/such/folder/a.db cannot be read"),
+        ("postgresql+nodriver://me:secret@localhost/x", r"postgresql\+nodriver://me:\*\*\*@localhost/x cannot be read"),
+    ],
+)
+def test_a_database_that_cannot_be_had_is_told_without_its_password(tmp_path, small, storage, told):
+    with pytest.raises(InputError, match=told) as caught:
+        search(Plan(RECIPE, SPACE, 1), small, tmp_path / "a", storage=storage)
+    assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_what_goes_wrong_in_a_process_is_told_by_the_first(tmp_path, small, monkeypatch):
+    recipe = Recipe(Conv(M=4), RECIPE.config)
+    with pytest.raises(InputError, match="no trial came to its end"):
+        search(Plan(recipe, {"N": (30, 31)}, 3, "random"), small, tmp_path / "none", workers=2)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        run_in_processes(_multiply, 2, lambda: None)
+    with pytest.raises(NetsError, match="was killed"):
+        run_in_processes(_kill, 2, lambda: None)
+    with pytest.raises(InputError, match="workers is 0"):
+        search(Plan(RECIPE, SPACE, 1), small, tmp_path / "zero", workers=0)
+
+
+def _multiply():
+    torch.zeros(2, 3) @ torch.zeros(2, 3)
+
+
+def _kill():
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_trials_csv_is_healed_from_the_study(tmp_path, small):

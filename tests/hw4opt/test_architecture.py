@@ -61,12 +61,12 @@ ORDER = [
     *(
         "result",
         "fit",
-        "blocks",
         "crosscheck",
         "solver_conformance",
         "between",
         "datasets",
         "selection",
+        "blocks",
         "estimators",
         "assignment",
     ),
@@ -225,11 +225,14 @@ def test_the_certificate_knows_no_solver_and_has_formulas_of_its_own():
     parts = {"hw4opt.proof._row_sums", "hw4opt.proof._violations"}
     for module in ("hw4opt.proof.certificate", *parts):
         path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
-        assert own(module, path) <= {"form", "proof", "running", "terms"}
+        assert own(module, path) <= {"core", "form", "proof", "running", "terms"}
         found = set(imports(module, path))
+        assert {name for name in found if name.startswith("hw4opt.core")} <= {"hw4opt.core.row_sums"}
         assert {name for name in found if name.startswith("hw4opt.proof")} <= parts
         assert not found & {"hw4opt.form.gap_cost", "hw4opt.form.equilibrate"}
         assert "form.stationarity_cost" not in path.read_text(encoding="utf-8")
+    lines = (ROOT / "hw4opt" / "core" / "row_sums.c").read_text(encoding="utf-8").splitlines()
+    assert [one for one in lines if one.startswith('#include "')] == ['#include "core.h"', '#include "linalg.h"']
 
 
 def test_nothing_imports_in_a_circle():

@@ -69,9 +69,26 @@ MAX_COMBINATIONS = 200  # of other options, tried before a value of --vary count
     help="Search this option only (and others so named). Repeat for more.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the search in the folder.")
+@click.option(
+    "--storage",
+    metavar="URL",
+    help="Database for the study in place of DIR/study.sqlite, as in postgresql://USER@HOST/NAME: the same command on"
+    " other machines works on the same trials.",
+)
+@click.option(
+    "--workers", type=whole(1), default=1, show_default=True, metavar="N", help="Processes that train trials here."
+)
 @options(RECIPE_SETTINGS, PLOT, RESULT_FILE, REPORTING)
 def command(
-    data: str | None, out: str, trials: int, sampler: str, vary: tuple[str, ...], resume: bool, **given: Any
+    data: str | None,
+    out: str,
+    trials: int,
+    sampler: str,
+    vary: tuple[str, ...],
+    resume: bool,
+    storage: str | None,
+    workers: int,
+    **given: Any,
 ) -> int:
     """Choose hyper-parameters: seeded trials judged on 5,000 held-out training images, poor ones ended early.
 
@@ -100,7 +117,14 @@ def command(
     with recorded(writing, plan.seed, images.sha256):
         try:
             with Bar(f"searching {recipe.shape.name}", writing.quiet) as bar:
-                found = search(plan, images, Path(out), lambda trial, best: bar.update(trial.number, trials, best))
+                found = search(
+                    plan,
+                    images,
+                    Path(out),
+                    lambda trial, best: bar.update(trial.number, trials, best),
+                    storage=storage,
+                    workers=workers,
+                )
         except KeyboardInterrupt:
             say(PROGRAM, "interrupted; the same command with --resume goes on with the trials that are missing")
             return Exit.INTERRUPTED

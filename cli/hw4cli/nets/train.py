@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -29,16 +30,19 @@ from hw4cli.nets.progress import EpochTable, load_named, named_source, source_pa
 from hw4cli.progress import Bar
 from hw4nets.checkpoint import write_tensors
 from hw4nets.data import Data
+from hw4nets.distributed import joined_processes
 from hw4nets.errors import InputError
 from hw4nets.execution import check_machine
 from hw4nets.history import Watch
 from hw4nets.image_set import CLASSES, IMAGE_SIDE, IMAGE_SIDES
 from hw4nets.initial_weights import read_init
 from hw4nets.models import NETS, net
+from hw4nets.network import build
 from hw4nets.process import keep_freed_memory
 from hw4nets.recipes import DEFAULT_PRESET, Recipe, preset, read_recipe, read_toml
 from hw4nets.runs import CONFIG, Outcome, open_run, run
 from hw4nets.tensorboard_log import TensorBoardLog
+from hw4nets.training import train as train_part
 
 SUMMARY_SHOWN = (
     "parameters",
@@ -66,6 +70,9 @@ SUMMARY_SHOWN = (
 def command(out: str, data: str | None, resume: bool, overwrite: bool, log: str | None, **given: Any) -> int:
     """Train a network: config, history, summary, figures and checkpoints in one folder.
 
+    Under torchrun (torchrun --nproc-per-node 2 -m hw4cli.nets.app train …) the processes train one network together,
+    each on its part of every batch.
+
     What no option says, the images too, comes from --config, else from the preset. What a file leaves out is as in
     hw4nets.Config.
     """
@@ -74,23 +81,30 @@ def command(out: str, data: str | None, resume: bool, overwrite: bool, log: str 
     if resume and overwrite:
         raise InputError("--resume goes on and --overwrite starts over; give one of them")
     writing, chosen, changes = take(Writing, given), take(RecipeSources, given), settings_given(given)
-    kept = read_toml(Path(out) / CONFIG) if resume and (Path(out) / CONFIG).exists() else {}
-    source = kept or ({} if chosen.config is None else read_toml(chosen.config))
-    read = {f"--config {chosen.config}": chosen.config, "the data": source_path(named_source(data, source))}
-    read |= {"the run's settings": str(Path(out) / CONFIG)} if kept else {}
-    read |= {f"--init {changes['init']}": changes["init"]} if changes.get("init") else {}
-    check_outputs(writing, read, run_files(f"--out {out}", out, kept=[CONFIG] if kept else []))
-    largest = largest_side(named_source(data, source))
-    recipe = kept_recipe(Path(out), chosen, changes) if kept else chosen_recipe(chosen, changes, largest)
-    check_machine(recipe.config)
-    if recipe.config.init and not kept:
-        read_init(recipe.config.init)
-    keep_freed_memory()
-    images = load_named(data, source, writing, recipe.config.seed)
-    recipe = recipe_of_images(recipe, images, chosen.config is None and not kept and "chosen_on" not in changes)
-    with recorded(writing, recipe.config.seed, images.sha256):
-        folder = open_run(out, recipe, images, resume, overwrite)
-        return train(folder, recipe, images, writing, log is not None)
+    with joined_processes() as group:
+        if not group.first:
+            writing = Writing(json=None, quiet=True)
+        kept = read_toml(Path(out) / CONFIG) if resume and (Path(out) / CONFIG).exists() else {}
+        source = kept or ({} if chosen.config is None else read_toml(chosen.config))
+        read = {f"--config {chosen.config}": chosen.config, "the data": source_path(named_source(data, source))}
+        read |= {"the run's settings": str(Path(out) / CONFIG)} if kept else {}
+        read |= {f"--init {changes['init']}": changes["init"]} if changes.get("init") else {}
+        check_outputs(writing, read, run_files(f"--out {out}", out, kept=[CONFIG] if kept else []))
+        largest = largest_side(named_source(data, source))
+        recipe = kept_recipe(Path(out), chosen, changes) if kept else chosen_recipe(chosen, changes, largest)
+        check_machine(recipe.config)
+        if recipe.config.init and not kept:
+            read_init(recipe.config.init)
+        keep_freed_memory()
+        images = group.after_first(lambda: load_named(data, source, writing, recipe.config.seed))
+        recipe = recipe_of_images(recipe, images, chosen.config is None and not kept and "chosen_on" not in changes)
+        with recorded(writing, recipe.config.seed, images.sha256):
+            opened = partial(open_run, out, recipe, images, resume, overwrite)
+            folder = group.after_first(opened if group.first else lambda: Path(out))
+            if group.first:
+                return train(folder, recipe, images, writing, log is not None)
+            train_part(build(recipe.shape, recipe.config.seed), images, recipe.config, folder)
+            return Exit.CERTIFIED
 
 
 def train(folder: Path, recipe: Recipe, data: Data, writing: Writing, tensorboard: bool) -> int:

@@ -41,7 +41,7 @@ class BuiltProblem:
     """The problem; the hyper-parameters in `free`, which were not given, are 1.
 
     given         names of the parameters that were given, as in huber.delta
-    offset        {"offset": column} or {"exposure": column}, if one was named
+    roles         the columns of weights and offset or exposure that were named, by their role
     groups (n,)   the number of each row's group
     automatic     parameters of the loss that the data determine, as huber.delta of huber:delta=auto
     """
@@ -51,7 +51,7 @@ class BuiltProblem:
     given: frozenset[str]
     columns: DataColumns
     y: str
-    offset: Mapping[str, str]
+    roles: Mapping[str, str]
     groups: np.ndarray | None
     truth: Callable[[Array], Array] | None
     warnings: tuple[str, ...]
@@ -65,7 +65,7 @@ class BuiltProblem:
     @property
     def context(self) -> dict[str, Any]:
         """What a model file holds of the columns."""
-        return {**self.columns.context(), "y": self.y, **self.offset}
+        return {**self.columns.context(), "y": self.y, **self.roles}
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,10 @@ def build_problem(options: ProblemOptions, groups: str | None = None, table: Tab
     log.info("%s: %d rows, x %s, y %s", table.source, len(table), ", ".join(names), options.y)
     truth = step_function if options.data is None and names == ("x",) and options.y == "y" else None
     warnings = (*columns.warnings, *notes, *_warnings(problem, names))
-    offset = {
-        role: name for role, name in (("offset", options.offset), ("exposure", options.exposure)) if name is not None
+    named = {
+        role: name
+        for role, name in (("weights", options.weights), ("offset", options.offset), ("exposure", options.exposure))
+        if name is not None
     }
     labels = None if groups is None else columns.without_dropped(table.labels(groups, used))
     return BuiltProblem(
@@ -135,7 +137,7 @@ def build_problem(options: ProblemOptions, groups: str | None = None, table: Tab
         terms.given if options.gamma == NamedGammas() else terms.given.union(gammas),
         columns,
         options.y,
-        offset,
+        named,
         labels,
         truth,
         warnings,

@@ -14,28 +14,9 @@ from hw4cli.options import typed
 from hw4opt import Additive, Categorical, Component, InputError, Ridge, UnknownNameError
 from hw4opt.errors import listed
 from hw4opt.kernels import Kernel
+from hw4opt.problem.component_words import FIXED_SPACES, LINEAR, ComponentWords, by_component, parse_component
 from hw4opt.problem.words import Spec, parse_spec, term_of
 from hw4opt.terms import Term
-
-LINEAR = "linear"
-COMPONENT_ADVICE = (
-    "give NAME=COL[,COL…], and behind a colon linear, categorical or a kernel, as in dose=dose:matern52 or site=site:"
-    "categorical"
-)
-
-
-@dataclass(frozen=True)
-class ComponentWords:
-    """NAME=COL[,COL…][:linear|:categorical|:KERNEL]; without a space, --kernel says it."""
-
-    name: str
-    columns: tuple[str, ...]
-    space: str | None
-
-    @property
-    def has_kernel(self) -> bool:
-        """Whether undotted words speak of it."""
-        return self.space not in (LINEAR, Categorical.name)
 
 
 @dataclass(frozen=True)
@@ -51,16 +32,6 @@ class SumOfComponents:
     given: frozenset[str]
 
 
-def parse_component(text: str) -> ComponentWords:
-    """Parse NAME=COL[,COL…][:SPACE]."""
-    name, equals, rest = (part.strip() for part in text.partition("="))
-    columns, colon, space = (part.strip() for part in rest.partition(":"))
-    names = tuple(column.strip() for column in columns.split(","))
-    if not (name and equals and all(names)) or (colon and not space):
-        raise InputError(f"--component {text}: {COMPONENT_ADVICE}")
-    return ComponentWords(name, names, space or None)
-
-
 def is_sum(options: ProblemOptions) -> bool:
     """Whether the options ask for a sum; raises `InputError` for options that do not go with one."""
     if not options.additive and not options.component:
@@ -72,7 +43,7 @@ def is_sum(options: ProblemOptions) -> bool:
     ):
         if given:
             raise InputError(f"--{name} does not go with a sum of components; {advice}")
-    words = [parse_component(text) for text in options.component]
+    words = [parse_component("--component", text) for text in options.component]
     for one, other in itertools.combinations(words, 2):
         if one.name == other.name:
             raise InputError(f"--component {one.name} is given twice; give each component a name of its own")
@@ -84,7 +55,7 @@ def named_columns(options: ProblemOptions) -> tuple[ProblemOptions, list[str], s
 
     Raises `InputError` for an x column that is in no component.
     """
-    words = [parse_component(text) for text in options.component]
+    words = [parse_component("--component", text) for text in options.component]
     names = list(dict.fromkeys(column for one in words for column in one.columns))
     levels = {column for one in words if one.space == Categorical.name for column in one.columns}
     if not options.additive:
@@ -97,13 +68,13 @@ def named_columns(options: ProblemOptions) -> tuple[ProblemOptions, list[str], s
 
 def sum_of_components(options: ProblemOptions, features: Sequence[str]) -> SumOfComponents:
     """The sum over these features; raises `InputError` for words of components that are not there."""
-    words = [parse_component(text) for text in options.component]
+    words = [parse_component("--component", text) for text in options.component]
     if options.additive:
         taken = {column for one in words for column in one.columns}
         words += [ComponentWords(name, (name,), None) for name in features if name not in taken]
     names = [one.name for one in words]
-    regularizers = _by_component("--reg", options.reg, names, short="weight")
-    constraints = _by_component("--constraint", options.constraint, names)
+    regularizers = by_component("--reg", options.reg, names, short="weight")
+    constraints = by_component("--constraint", options.constraint, names)
     gammas = _gammas(options.gamma, words)
     found = [_component(one, options, regularizers, constraints, gammas.get(one.name)) for one in words]
     return SumOfComponents(
@@ -143,26 +114,10 @@ def _component(
 
 
 def _kernel(words: ComponentWords, common: str | None, gamma: float) -> Kernel | None:
-    if words.space == LINEAR:
-        return None
-    if words.space == Categorical.name:
-        return Categorical()
+    if words.space in FIXED_SPACES:
+        return FIXED_SPACES[words.space]
     option = "--kernel" if words.space is None else f"--component {words.name}:"
     return kernel_of(option, parse_spec(option, words.space or common or "rbf"), gamma)
-
-
-def _by_component(
-    option: str, texts: Sequence[str], names: Sequence[str], short: str | None = None
-) -> dict[str, list[Spec]]:
-    """The words of every component by its name, undotted ones under ""."""
-    found: dict[str, list[Spec]] = {}
-    for text in texts:
-        spec = parse_spec(option, text, short)
-        owner, dot, term = spec.name.partition(".")
-        if dot and owner not in names:
-            raise UnknownNameError("component", owner, names)
-        found.setdefault(owner if dot else "", []).append(replace(spec, name=term if dot else spec.name))
-    return found
 
 
 def _gammas(given: float | NamedGammas | None, words: Sequence[ComponentWords]) -> dict[str, float]:

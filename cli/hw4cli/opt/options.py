@@ -187,9 +187,9 @@ COLUMNS_AND_TERMS = (
     click.option(
         "--component",
         multiple=True,
-        metavar="NAME=COL[,COL…][:SPACE]",
-        help="A component of a sum, of one column or several; SPACE is linear, categorical or a kernel (default: "
-        "--kernel). Repeat for more; with --additive for those columns only.",
+        metavar="NAME[=COL[,COL…]][:SPACE]",
+        help="A component of a sum, of the column of its name, or of one or several; SPACE is linear, categorical or a "
+        "kernel (default: --kernel). Repeat for more; with --additive for those columns only.",
     ),
     click.option(
         "--loss",

@@ -22,12 +22,22 @@ MEMORY_OPTION = click.option(
     help="Memory that a table and its fit may take, as in 2GB; default: half of what is free. Larger tables are read a "
     "block at a time, again and again, and so are several files, folders and patterns.",
 )
+DASK_OPTION = click.option(
+    "--dask",
+    metavar="SCHEDULER",
+    help="Address of a Dask scheduler, as in tcp://host:8786, whose workers read the Parquet files of DATA in blocks, "
+    "keep the rows and sum over them.",
+)
 MEMORY_INFO = Path("/proc/meminfo")
 
 
-def row_files(data: tuple[str, ...], memory: int | None) -> TableFiles | None:
-    """The files, where they are several, a folder or a pattern, or their rows need more memory than there is; None for
-    a table that is read into memory. Raises `InputError`."""
+def row_files(data: tuple[str, ...], memory: int | None, dask: str | None = None) -> TableFiles | None:
+    """The files, where they are several, a folder or a pattern, their rows need more memory than there is, or the
+    workers of Dask read them; None for a table that is read into memory. Raises `InputError`."""
+    if dask is not None:
+        if not data:
+            raise InputError(f"--dask {dask}: its workers read files; name Parquet files as DATA")
+        return TableFiles(tuple(path.resolve() for path in TableFiles.of(*data).paths))
     if not data or (len(data) == 1 and not _in_blocks(data[0], memory)):
         return None
     if STDIN in data:

@@ -16,7 +16,7 @@ from hw4cli.options import typed
 from hw4opt import InputError, Problem, UnknownNameError
 from hw4opt.design import Sum
 from hw4opt.errors import shortened
-from hw4opt.problem import HyperparameterKey
+from hw4opt.problem import HyperparameterKey, Model
 from hw4opt.validation.arguments import whole_of
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def with_full_name(built: BuiltProblem, option: str, span: LogRange) -> LogRange
     return dataclasses.replace(span, name=name)
 
 
-def full_name(problem: Problem, name: str) -> str:
+def full_name(problem: Problem | Model, name: str) -> str:
     """The full name of a hyper-parameter: gamma, ridge, … or huber.delta for `delta`; raises `UnknownNameError`."""
     owned = [f"{owner.name}.{item}" for owner in _owners(problem) for item in _parameters(owner)]
     known = [*problem.hyperparameters, *owned]
@@ -215,7 +215,7 @@ def full_name(problem: Problem, name: str) -> str:
     return matches[0]
 
 
-def _owners(problem: Problem) -> list[Any]:
+def _owners(problem: Problem | Model) -> list[Any]:
     if isinstance(problem.kernel, Sum):
         return [problem.loss]
     kernels = [] if problem.kernel is None else [problem.kernel]

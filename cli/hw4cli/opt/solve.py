@@ -14,6 +14,7 @@ from hw4cli.opt import poisson_options
 from hw4cli.opt.build_problem import BuiltProblem, build_problem
 from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.fit_warnings import dispersion_warnings, fit_warnings
+from hw4cli.opt.like_option import LIKE
 from hw4cli.opt.options import (
     ARRAYS,
     COLUMNS_AND_TERMS,
@@ -44,7 +45,7 @@ from hw4cli.opt.outputs import (
 from hw4cli.opt.problem_file import problem_text
 from hw4cli.opt.problem_file_options import PROBLEM_TO_FILE
 from hw4cli.opt.report import figure_line, show, summary, title, warn
-from hw4cli.opt.row_files import DATA_FILES, MEMORY_OPTION, row_files
+from hw4cli.opt.row_files import DASK_OPTION, DATA_FILES, MEMORY_OPTION, row_files
 from hw4cli.opt.select_hyperparameters import check_selection_options, choose
 from hw4cli.opt.shape_records import shape_part
 from hw4cli.options import options, take
@@ -63,15 +64,35 @@ log = logging.getLogger("hw4opt.cli")
 
 @click.command("solve")
 @options(
-    *(DATA_FILES, COLUMNS_AND_TERMS, MEMORY_OPTION, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, KEEP_FOLDS, MODEL_FILE),
+    *(
+        DATA_FILES,
+        LIKE,
+        COLUMNS_AND_TERMS,
+        MEMORY_OPTION,
+        DASK_OPTION,
+        SOLVE,
+        SEPARATED,
+        STANDARD_ERRORS,
+        SELECT,
+        KEEP_FOLDS,
+        MODEL_FILE,
+    ),
     *(PROBLEM_TO_FILE, ARRAYS, OUTPUT),
 )
-def command(data: tuple[str, ...], memory: int | None, save_problem: str | None, **given: Any) -> int:
+def command(
+    data: tuple[str, ...],
+    like: str | None,
+    memory: int | None,
+    dask: str | None,
+    save_problem: str | None,
+    **given: Any,
+) -> int:
     """Fit a penalised or shape-constrained regression, and prove it.
 
     DATA is a CSV with a header, or a Parquet file. Without it: the step data of the assignment. Several files, a folder
     of them, a pattern in quotes such as 'data/*.parquet', and a file that needs more than --memory are read a block at
-    a time: by squared, huber, logistic and poisson loss with ridge, at given --gamma and weights.
+    a time: by squared, huber, logistic and poisson loss with ridge. Their --select is kfold:K on all rows, or auto, on
+    a sample.
     """
     given = {**given, "data": data[0] if len(data) == 1 else None}
     records = (
@@ -80,12 +101,12 @@ def command(data: tuple[str, ...], memory: int | None, save_problem: str | None,
         take(SelectionOptions, given),
         take(OutputOptions, given),
     )
-    files = row_files(data, memory)
+    files = row_files(data, memory, dask)
     if files is None:
         return solve(*records, save_problem)
     from hw4cli.opt.solve_blocks import solve_in_blocks  # deferred: most fits are of rows in memory
 
-    return solve_in_blocks(files, *records)
+    return solve_in_blocks(files, *records, dask)
 
 
 def solve(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 from hw4cli.opt import poisson_options
@@ -11,16 +13,26 @@ from hw4cli.opt.columns import Roles
 from hw4cli.opt.components import is_sum
 from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.gamma_option import NamedGammas
+from hw4cli.opt.option_syntax import LogRange, parse_range
 from hw4cli.opt.options import OutputOptions, ProblemOptions, SelectionOptions, SolverOptions
 from hw4cli.opt.outputs import check_outputs, provenance, unwritten, write_json
 from hw4cli.opt.problem_file import check_digest
-from hw4cli.opt.report import number_text, show
+from hw4cli.opt.report import number_text, show, warn
 from hw4cli.opt.row_files import feature_names
+from hw4cli.opt.select_hyperparameters import (
+    LEAVE_ONE_OUT,
+    Progress,
+    check_anything_to_select,
+    check_selection_options,
+    full_name,
+)
 from hw4cli.options import typed
 from hw4cli.progress import Bar
 from hw4opt import InputError, Status
-from hw4opt.blocks import BlocksResult, TableRows, fit_blocks, save_blocks
+from hw4opt.blocks import BlocksResult, BlocksSelection, DaskRows, TableRows, fit_blocks, save_blocks, select_blocks
+from hw4opt.blocks.dask import connect
 from hw4opt.blocks.fit import refuse
+from hw4opt.blocks.rows import BlockSums, SourceSums
 from hw4opt.errors import RefusedError, listed
 from hw4opt.problem import Model
 from hw4opt.problem.hyperparameters import GAMMA, column_key
@@ -33,7 +45,6 @@ IN_MEMORY = {  # options whose work needs all rows at once, by their name in Pyt
     "categorical": "--categorical",
     "errors": "--errors",
     "arrays": "--arrays",
-    "grid": "--grid",
     "save_problem": "--save-problem",
 }
 
@@ -44,24 +55,36 @@ def solve_in_blocks(
     solver_options: SolverOptions,
     selection_options: SelectionOptions,
     output_options: OutputOptions,
+    dask: str | None = None,
 ) -> int:
-    """The exit status: 0 certified, 1 not; raises `InputError`."""
+    """The exit status: 0 certified, 1 not; raises `InputError`. dask: the address of a scheduler, or None."""
     _check_options(solver_options, selection_options)
     check_outputs(output_options, {f"the data {path}": str(path) for path in files.paths})
     if problem_options.data_sha256 is not None:
         check_digest(Table({}, files.source, files.sha256), problem_options)
-    model, source = _model_and_rows(files, problem_options, solver_options)
-    with Bar("solving", output_options.quiet):
-        result = fit_blocks(model, source, solver_options.tol, solver_options.max_iterations, solver_options.time_limit)
-        record = provenance(output_options.seed, files.sha256) | _record(result, source)
-    offset = {role: getattr(source, role) for role in ("offset", "exposure") if getattr(source, role) is not None}
-    result = dataclasses.replace(result, context={"x": list(source.x), "y": source.y, **offset})
+    task = _task(files, problem_options, solver_options)
+    source = task.source
+    with _sums(source, dask) as sums:
+        with Bar("choosing", output_options.quiet) as bar:
+            model, selection = _choose(task, sums, selection_options, output_options.seed, bar.update)
+        with Bar("solving", output_options.quiet):
+            limits = solver_options.tol, solver_options.max_iterations, solver_options.time_limit
+            result = fit_blocks(model, sums, *limits)
+            record = provenance(output_options.seed, files.sha256) | _record(result, source)
+        if isinstance(sums, DaskRows):
+            record["dask"] = sums.usage()._asdict()
+    if selection is not None:
+        record |= _selection_record(selection, record["hyperparameters"], source)
+    named = ((role, getattr(source, role)) for role in ("weights", "offset", "exposure"))
+    roles = {role: name for role, name in named if name is not None}
+    result = dataclasses.replace(result, context={"x": list(source.x), "y": source.y, **roles})
     write_json(record, output_options.json)
     if result.status is Status.CERTIFIED and output_options.save is not None:
         save_blocks(result, output_options.save)
     rows = [(name, number_text(value) if isinstance(value, float) else str(value)) for name, value in _shown(record)]
     loss = f"{model.loss.name} loss" + (f", {model.kernel.name} kernel" if model.kernel is not None else ", linear")
     show(output_options, f"{loss}: {result.count:,} rows of {files.source}, in blocks", ("", ""), rows)
+    warn([] if selection is None else selection.notes)
     if result.status is Status.CERTIFIED:
         return Exit.CERTIFIED
     say(f"{result.status.word}: {result.message}{unwritten(output_options)}")
@@ -70,6 +93,7 @@ def solve_in_blocks(
 
 def _check_options(solver_options: SolverOptions, selection_options: SelectionOptions) -> None:
     """Raise `InputError` for what rows in blocks do not have."""
+    check_selection_options(selection_options)
     for name, option in IN_MEMORY.items():
         if typed(name):
             advice = "drop it, or fit one file with a larger --memory"
@@ -78,18 +102,26 @@ def _check_options(solver_options: SolverOptions, selection_options: SelectionOp
         raise InputError(
             f"--solver {solver_options.solver} needs all rows at once; rows in blocks are fitted by newton"
         )
-    if typed("select") and selection_options.select != "none":
+    if selection_options.select in LEAVE_ONE_OUT:
         raise InputError(
-            f"--select {selection_options.select} needs all rows at once; choose on a part of them, "
-            "and give what it chose"
+            f"--select {selection_options.select} needs all rows at once; give kfold:K, which reads them in blocks, "
+            "or auto, which chooses on a sample"
         )
     if typed("separated") and solver_options.separated != "refuse":
         raise InputError("--separated drop needs all rows at once; leave out the separated rows, or give a ridge")
 
 
-def _model_and_rows(
-    files: TableFiles, options: ProblemOptions, solver_options: SolverOptions
-) -> tuple[Model, TableRows]:
+@dataclasses.dataclass(frozen=True)
+class _BlocksTask:
+    """The model on rows of files; free and given hyper-parameters, gammas by the place of their column."""
+
+    model: Model
+    source: TableRows
+    free: tuple[str, ...]
+    given: frozenset[str]
+
+
+def _task(files: TableFiles, options: ProblemOptions, solver_options: SolverOptions) -> _BlocksTask:
     if is_sum(options):
         raise RefusedError("a sum of components needs all rows at once; fit one file, with a larger `memory`")
     terms = terms_of(options, sums=False)
@@ -101,26 +133,91 @@ def _model_and_rows(
     taken = Roles(options.x, options.y, options.weights, options.offset, options.exposure).taken
     names = feature_names(files, options.x, taken)
     constraints = constraints_of(terms.constraints, names)
-    kernel, _ = with_gammas(terms.kernel, options.gamma, names)
+    kernel, gammas = with_gammas(terms.kernel, options.gamma, names)
+    gammas = tuple(_by_place(name, names) for name in gammas)
     model = Model(
         *(kernel, terms.loss, terms.regularizers, constraints, options.intercept, options.scale == "standard")
     )
     if (refusal := refuse(model)) is not None:
         raise RefusedError(refusal)
-    if free := (*([GAMMA] if options.gamma == NamedGammas() else []), *terms.free):
-        words = ["--gamma" if name == GAMMA else f"--reg {name}=WEIGHT" for name in free]
-        raise InputError(
-            f"rows in blocks are fitted at given hyper-parameters: give {listed(words)}, "
-            "as chosen on a part of the rows"
-        )
     drop = options.missing == "drop"
-    return model, TableRows(files, names, options.y, options.weights, options.offset, options.exposure, drop)
+    source = TableRows(files, names, options.y, options.weights, options.offset, options.exposure, drop)
+    if options.gamma == NamedGammas():
+        return _BlocksTask(model, source, (*gammas, *terms.free), terms.given)
+    return _BlocksTask(model, source, terms.free, terms.given.union(gammas))
+
+
+def _by_place(name: str, columns: Sequence[str]) -> str:
+    """The name of a gamma, with the place of its column for the column's name."""
+    return next((column_key(place) for place, one in enumerate(columns) if name == column_key(one)), name)
+
+
+def _by_column(name: str, columns: Sequence[str]) -> str:
+    """The name of a gamma, with its column's name for its place."""
+    return next((column_key(one) for place, one in enumerate(columns) if name == column_key(place)), name)
+
+
+@contextmanager
+def _sums(source: TableRows, dask: str | None) -> Iterator[BlockSums]:
+    """Sums over the rows in this process, or on the workers of a scheduler."""
+    if dask is None:
+        yield SourceSums(source)
+        return
+    with closing(connect(dask)) as client:
+        yield DaskRows(source, client)
+
+
+def _choose(
+    task: _BlocksTask, sums: BlockSums, options: SelectionOptions, seed: int, progress: Progress
+) -> tuple[Model, BlocksSelection | None]:
+    """The model with its hyper-parameters chosen, and how; None where all are given and no score is asked for."""
+    ranges: dict[str, LogRange] = {}
+    for text in options.grid:
+        span = parse_range("--grid", text)
+        name = full_name(task.model, _by_place(span.name, task.source.x))
+        if name in task.given:
+            raise InputError(f"--grid {span.name}: {name} is given a value, too; give the value or the range")
+        if name in ranges:
+            raise InputError(f"--grid {span.name} is given twice")
+        ranges[name] = span
+    names = {*task.free, *ranges}
+    if options.select == "none" and names:
+        words = ["--gamma" if GAMMA in name else f"--reg {name}=WEIGHT" for name in sorted(names)]
+        raise InputError(f"--select none chooses nothing: give {listed(dict.fromkeys(words))}, and no --grid")
+    check_anything_to_select(options, names)
+    if options.select == "none" or not (names or typed("select")):
+        return task.model, None
+    selection = select_blocks(
+        task.model,
+        sums,
+        task.free,
+        method=options.select,
+        search=options.search,
+        grid={name: span.axis for name, span in ranges.items()},
+        metric=options.metric,
+        folds=options.folds,
+        seed=seed if options.search_seed is None else options.search_seed,
+        one_se=options.one_se,
+        workers=options.workers,
+        progress=progress,
+    )
+    return selection.model, selection
+
+
+def _selection_record(selection: BlocksSelection, chosen: dict[str, float], source: TableRows) -> dict[str, Any]:
+    """The part of the selection in the JSON."""
+    table = [{_by_column(name, source.x): value for name, value in row.items()} for row in selection.table]
+    names = ("method", "metric", "score", "standard_error", "fits", "largest_fold_gap", "passes", "seconds", "notes")
+    record = {name: getattr(selection, name) for name in names} | {"table": [{**chosen, **row} for row in table]}
+    loss = selection.model.loss
+    searched = [name for name in (table[0] if table else ()) if name.partition(".")[0] == loss.name]
+    parameters = {name: float(getattr(loss, name.partition(".")[2])) for name in searched}
+    return {"selection": record, "hyperparameters": chosen | parameters}
 
 
 def _record(result: BlocksResult, source: TableRows) -> dict[str, Any]:
     """The part of the fit in the JSON."""
     certificate, existence = result.certificate, result.existence
-    keys = {column_key(place): column_key(name) for place, name in enumerate(source.x)}
     record: dict[str, Any] = {
         "status": result.status.word,
         "message": result.message,
@@ -134,7 +231,9 @@ def _record(result: BlocksResult, source: TableRows) -> dict[str, Any]:
             )
         },
         "prediction_error_bound": result.prediction_error_bound,
-        "hyperparameters": {keys.get(name, name): float(v) for name, v in result.model.hyperparameters.items()},
+        "hyperparameters": {
+            _by_column(name, source.x): float(value) for name, value in result.model.hyperparameters.items()
+        },
         "selection": None,
         "n": result.count,
         "rank": result.columns,
@@ -167,5 +266,8 @@ def _shown(record: dict[str, Any]) -> list[tuple[str, Any]]:
         "seconds": "seconds",
     }
     rows = [(shown, record[name]) for name, shown in names.items()]
+    if (dask := record.get("dask")) is not None:
+        moved = f"{dask['bytes_moved'] / max(record['passes'], 1) / 1e6:.2g} MB a pass"
+        rows.append(("Dask", f"{dask['workers']} workers of up to {dask['worker_memory'] / 1e6:.0f} MB, {moved}"))
     coefficients = list(zip(record["features"], record.get("coef", ()), strict=False))[:20]
     return rows + [(name, float(value)) for name, value in coefficients]

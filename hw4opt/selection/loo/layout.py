@@ -33,7 +33,7 @@ class Layout:
         maps = {}
         for term in problem.terms:
             if term.acts not in maps:
-                rows, has = problem.design.fold_rows(term.acts, held_out)
+                rows, has = problem.design.fold_rows(term.acts, term.label, held_out)
                 every = np.ones((len(held_out), rows.count), dtype=bool)
                 maps[term.acts] = rows, every if has is None else has > 0
         return cls(maps)

@@ -149,7 +149,7 @@ REFUSED = {
         *["--component", "dose=dose", "--loss", "quantile:tau=0.1;0.9"],
     ],
     "--component dose is given twice": ["--component", "dose=dose", "--component", "dose=age"],
-    "give NAME=COL": ["--component", "dose"],
+    "give NAME=COL": ["--component", "dose="],
     "no column 'nope'": ["--component", "dose=nope"],
     "'tv' of a component is that of": ["--component", "tv=dose"],
     "drop everywhere": ["--component", "dose=dose:linear", "--constraint", "dose.increasing:everywhere"],

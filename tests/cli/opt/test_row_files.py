@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import signal
+import sys
 import time
 
 import numpy as np
@@ -108,10 +109,15 @@ def test_predictions_go_from_file_to_file(hw4opt, data):
         (["--constraint", "increasing"], "increasing cannot be had"),
         (["--loss", "quantile"], "quantile keeps a state for each row"),
         (["--loss", "quantile:tau=0.1;0.9"], "quantile keeps a state for each row"),
-        (["--x", "x,count", "--gamma", "each"], "give --gamma, as chosen on a part of the rows"),
+        (["--x", "x,count", "--gamma", "each", "--select", "none"], "--select none chooses nothing: give --gamma"),
         (["--x", "x,count", "--gamma", "x=2"], "count has no gamma"),
         (["--plot", "a.png"], "--plot needs all rows at once"),
-        (["--select", "loo"], "--select loo needs all rows at once"),
+        (["--select", "loo"], "--select loo needs all rows at once; give kfold:K"),
+        (["--select", "kfold:4000"], "kfold:4000 needs as many rows as folds at least, and 3000 have a weight above 0"),
+        (["--grid", "ridge=0.1:1:3"], "--grid ridge: ridge is given a value, too"),
+        (["--grid", "delta=0.1:1:3", "--loss", "huber"], "metric loss would reward a shrinking loss"),
+        (["--select", "none", "--one-se"], "--one-se is for choosing"),
+        (["--groups", "count"], "--groups needs all rows at once"),
         (["--solver", "admm"], "--solver admm needs all rows at once"),
         (["--x", "name"], "0.parquet: column 'name' holds text ('a, b') in row 1"),
         (["--x", "nope"], "no column 'nope' (did you mean 'name'?)"),
@@ -122,7 +128,28 @@ def test_predictions_go_from_file_to_file(hw4opt, data):
 def test_what_blocks_cannot_have_is_one_sentence(hw4opt, data, words, said):
     done = hw4opt("solve", data, "--gamma", "30", "--reg", "ridge=0.1", *words)
     assert done.status == 2 and said in done.err and done.err.count("\n") == 1 and done.out == ""
-    assert hw4opt("solve", data, "--loss", "huber").err.count("give --gamma, --reg ridge=WEIGHT") == 1
+
+
+def test_hyperparameters_are_chosen_on_all_rows_or_on_a_sample(hw4opt, data):
+    """What is chosen is fitted, and its score is that of the same choice in memory to within the folds."""
+    words = ["--x", "x", "--loss", "huber:delta=0.5", "--search", "grid", "--grid", "ridge=0.01:10:4", "--json", "-"]
+    words += ["--gamma", "30"]
+    every = hw4opt("solve", data, *words, "--select", "kfold:5", "--save", "m.json")
+    found = every.json["selection"]
+    assert every.json["status"] == "certified" and found["method"] == "kfold:5" and found["fits"] == 20
+    assert found["largest_fold_gap"] < 1e-9 and len(found["table"]) == 4 and found["notes"] == []
+    best = min(found["table"], key=lambda row: row["score"])
+    assert best["ridge"] == every.json["hyperparameters"]["ridge"] and best["score"] == found["score"]
+    whole = hw4opt("solve", data / "../all.csv", *words, "--select", "kfold:5").json["selection"]
+    assert found["score"] == pytest.approx(whole["score"], abs=0.1 * whole["standard_error"])
+    assert found["standard_error"] == pytest.approx(whole["standard_error"], rel=0.01)
+    sample = hw4opt("solve", data, *words)
+    assert "were chosen on 3,000 of 3,000 rows" in sample.json["selection"]["notes"][0]
+    assert "warning: hyper-parameters were chosen on 3,000" in sample.err
+    words = ["--x", "x,count", "--reg", "ridge=0.1", "--search", "random:2", "--select", "kfold:3", "--json", "-"]
+    named = hw4opt("solve", data, *words, "--gamma", "each").json
+    assert set(named["selection"]["table"][0]) >= {"gamma.x", "gamma.count", "ridge"}
+    assert named["hyperparameters"]["gamma.count"] in [row["gamma.count"] for row in named["selection"]["table"]]
 
 
 def test_a_damaged_file_and_a_missing_column_are_one_sentence_and_nothing_is_written(hw4opt, data):
@@ -132,6 +159,8 @@ def test_a_damaged_file_and_a_missing_column_are_one_sentence_and_nothing_is_wri
     before = sorted(data.parent.iterdir())
     for words in (
         ("solve", data, *GIVEN, "--x", "x", "--json", "a.json", "--save", "b.json"),
+        ("solve", data, "--x", "x", "--gamma", "30", "--select", "kfold:3", "--json", "a.json", "--save", "b.json"),
+        ("solve", data, "--like", "m.json", "--json", "a.json"),
         ("predict", "m.json", data, "--out", "p.parquet"),
         ("predict", "m.json", data, "--out", "p.csv"),
     ):
@@ -178,3 +207,32 @@ def test_files_in_blocks_are_tables(data):
     assert [len(one) for one in blocks] == [1_000] * 3 and isinstance(blocks[0].column("x"), ArrowCells)
     with pytest.raises(InputError, match="row 7"):
         blocks[0].refuse("x", 7, "")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of distributed
+def test_the_workers_of_dask_give_the_fit_of_this_process(hw4opt, data):
+    distributed = pytest.importorskip("distributed", reason="Dask needs distributed, an extra")
+    words = ["solve", data, *GIVEN, "--x", "x", "--json", "-"]
+    here = hw4opt(*words)
+    workers = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "dashboard_address": None}
+    with distributed.LocalCluster(**workers) as cluster:
+        there = hw4opt(*words, "--dask", cluster.scheduler_address)
+        shown = hw4opt(*words[:-2], "--dask", cluster.scheduler_address)
+        before = sorted(data.parent.iterdir())
+        whole = (data / "1.parquet").read_bytes()
+        (data / "1.parquet").write_bytes(whole[:400] + bytes(200) + whole[600:])
+        damaged = hw4opt(*words[:-1], "a.json", "--dask", cluster.scheduler_address)
+    assert there.status == 0 and there.json["dask"]["workers"] == 2 and "2 workers of up to" in shown.out
+    for key in ("objective", "gap", "gap_scale", "data_sha256", "passes", "rank"):
+        assert there.json[key] == here.json[key]
+    assert damaged.status == 2 and "1.parquet is damaged" in damaged.err and damaged.err.count("\n") == 1
+    assert sorted(data.parent.iterdir()) == before
+
+
+def test_what_dask_needs_is_one_sentence(hw4opt, data, monkeypatch):
+    done = hw4opt("solve", "--dask", "tcp://127.0.0.1:1")
+    assert done.status == 2 and "name Parquet files as DATA" in done.err
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    done = hw4opt("solve", data, *GIVEN, "--x", "x", "--dask", "tcp://127.0.0.1:1")
+    assert done.status == 2 and "pip install 'hw4opt[dask]'" in done.err and done.err.count("\n") == 1

@@ -27,8 +27,8 @@ LINEAR_TERMS = {
 NEEDS_A_SWITCH = {"check_array_api_input"}  # runs only where SCIPY_ARRAY_API is set before SciPy is imported
 
 
-WRONG_IN_1_6 = {  # it takes the class of the first row as one of two, and so compares two different problems
-    "check_sample_weight_equivalence_on_dense_data": "the two fits get different labels (until 1.7)"
+WRONG_IN_1_6 = {  # it makes two classes of three by the class of the first row, which of the shuffled rows is another
+    "check_sample_weight_equivalence_on_dense_data": "one fit gets 1 against 0 and 2, the other 0 against 1 and 2"
 }
 
 
@@ -54,6 +54,16 @@ def test_checks_of_the_kernel_regressor_with_numbers_given():
 
 def test_checks_of_the_classifier_with_numbers_given():
     check_all(PenalizedKernelClassifier(gamma=0.1, ridge=0.1))
+
+
+@pytest.mark.parametrize("kind", [PenalizedKernelRegressor, PenalizedKernelClassifier])
+def test_checks_of_a_sum_of_functions(kind):
+    check_all(kind(components="each", gamma=0.05, ridge=0.1))
+
+
+@pytest.mark.slow
+def test_checks_of_a_gamma_a_column():
+    check_all(PenalizedKernelRegressor(gamma="each", cv=3, search="random:2"))
 
 
 @pytest.mark.slow

@@ -20,6 +20,9 @@ from sklearn.linear_model import (
 from hw4opt import Huber
 from hw4opt.estimators import PenalizedKernelClassifier, PenalizedKernelRegressor, PenalizedLinearRegressor
 
+# what scikit-learn 1.6 and 1.7 pass to SciPy 1.17
+pytestmark = pytest.mark.filterwarnings("ignore:scipy.optimize. The `disp` and `iprint`:DeprecationWarning")
+
 N = 70
 DRAW = np.random.default_rng(5)
 X = DRAW.standard_normal((N, 4)) * [1.0, 2.0, 0.5, 1.0] + [0.0, 3.0, 0.0, -1.0]

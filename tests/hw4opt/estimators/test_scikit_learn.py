@@ -143,6 +143,21 @@ def test_a_pipeline_with_categories_on_a_frame():
     assert (pipeline.predict(higher) >= pipeline.predict(table) - 1e-9).all()
 
 
+def test_a_shape_in_a_pipeline_on_a_frame_is_searched_and_asked_for_intervals():
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    table = pandas.DataFrame({"dose": X[:, 0]})
+    model = PenalizedKernelRegressor(loss="huber", constraints=["increasing"], ridge=0.1, cv=5, keep_folds=True)
+    pipeline = make_pipeline(StandardScaler(), model)
+    grid = {"penalizedkernelregressor__gamma": [1e-3, 3.0]}
+    folds = KFold(3, shuffle=True, random_state=0)
+    best = GridSearchCV(pipeline, grid, cv=folds, scoring="neg_median_absolute_error").fit(table, Y).best_estimator_
+    points, ends = best[-1].predict_interval(best[:-1].transform(table), confidence_level=0.8)
+    assert best[-1].gamma == 3.0 and best[-1].result_.status.word == "certified"
+    assert_array_equal(points, best.predict(table))
+    assert (np.diff(points) >= -1e-9).all()
+    assert 0.7 < np.mean((ends[:, 0, 0] <= Y) & (ends[:, 1, 0] >= Y)) < 1
+
+
 def test_cross_val_predict_is_a_loop_of_refits():
     model = PenalizedKernelRegressor(**GIVEN)
     found = cross_val_predict(model, X, Y, cv=5)
@@ -280,7 +295,8 @@ def test_an_answer_without_proof_warns_or_raises():
 
 
 REFUSED = {
-    "terms along one column": (dict(tv=1.0), "tv"),
+    "terms along one column": (dict(tv=1.0), "^tv needs an order along one x column and there are 3"),
+    "before a search": (dict(tv=1.0, gamma="auto"), "^tv needs an order along one x column and there are 3"),
     "no number": (dict(ridge="much"), r"ridge is 'much'; give a number, 'auto' to have it chosen, or None"),
     "no gamma": (dict(gamma=None), r"gamma is None and the kernel is 'rbf'"),
     "no loss": (dict(loss="hubber"), r"no loss 'hubber' \(did you mean 'huber'\?\)"),

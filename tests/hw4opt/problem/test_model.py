@@ -251,3 +251,19 @@ def test_a_subset_for_the_search_keeps_the_names():
     part = subset(problem, np.array([0, 1, 3]))
     assert part.data.names.y == "b" and part.model == problem.model
     assert_allclose(part.weights, WEIGHTS[[0, 1, 3]] * 5 / 3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Noted(Huber):
+    """Huber's loss with a field that has no hash."""
+
+    name = "noted"
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def test_equal_models_are_refused_each_time_and_parts_without_a_hash_are_checked_too():
+    assert Model(RBF(), Noted()) == Model(RBF(), Noted())
+    for given in (Huber(), ["ridge"], Noted()):
+        for _ in range(2):
+            with pytest.raises(InputError, match="is no regularizer or constraint"):
+                Model(RBF(), Noted() if given == Huber() else Huber(), [given])

@@ -1,0 +1,198 @@
+"""select_blocks: hyper-parameters by held-out error over rows in blocks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw4opt.blocks.fit import refuse, sums_of
+from hw4opt.blocks.held_out import FoldRule, HeldOut, held_out
+from hw4opt.blocks.reference import Trivial, trivial_fit
+from hw4opt.blocks.rows import BlockSums, RowSource
+from hw4opt.blocks.survey import Survey, survey
+from hw4opt.errors import InputError, RefusedError, shown
+from hw4opt.problem import HyperparameterKey, Model, Problem
+from hw4opt.running.threads import one_blas_thread, threads
+from hw4opt.selection.axes import Setting, Tried
+from hw4opt.selection.choose import axes_of, one_standard_error, select
+from hw4opt.selection.fold_fits import PROVEN_GAP
+from hw4opt.selection.notes import beyond, edge, unproven
+from hw4opt.selection.scores import METRICS
+from hw4opt.selection.search import parse_search, rounds
+from hw4opt.terms import Loss
+from hw4opt.terms.base import Array
+from hw4opt.validation.arguments import check_seed, check_word, checked, whole_of
+
+Progress = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True)
+class BlocksSelection:
+    """What was chosen over rows in blocks, and everything that was tried: as `selection.Selection`.
+
+    model     the model at the chosen hyper-parameters;  passes  times that all rows were read
+    """
+
+    model: Model
+    method: str
+    metric: str
+    score: float
+    standard_error: float
+    fits: int
+    largest_fold_gap: float
+    passes: int
+    seconds: float
+    table: list[dict[str, float]]
+    notes: list[str]
+
+
+@checked
+def select_blocks(
+    model: Model,
+    source: RowSource | BlockSums,
+    free: Sequence[str],
+    method: str = "auto",
+    search: str = "zoom",
+    grid: Mapping[str, tuple[float, float, int]] | None = None,
+    metric: str = "loss",
+    folds: str = "shuffled",
+    seed: int = 0,
+    one_se: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> BlocksSelection:
+    """Choose the hyper-parameters named in `free` (and in `grid`) by held-out error over rows in blocks.
+
+    model, source   as in `fit_blocks`;  search, grid, metric, one_se, workers  as in `selection.select`
+    method    auto | kfold:K.   kfold:K: every setting on all rows; the settings of one gamma and all folds share each
+              read. Squared loss takes two reads, others a full fit and four reads more at most (of fewer than 100,000
+              rows eight), besides those that check the basis.   auto: `selection.select` on a sample of the rows, their
+              weights scaled to all of them
+    folds     shuffled: a row's fold is drawn by the seed and its number;   contiguous: runs of rows
+
+    A fold's fit is judged by its duality gap over the basis of all rows. Raises `RefusedError` for a model that
+    `fit_blocks` refuses, `InputError` for an unknown name, option or method, for metric `loss` where a parameter of the
+    loss is searched, and for fewer rows than folds.
+    """
+    if (refusal := refuse(model)) is not None:
+        raise RefusedError(refusal)
+    grid = dict(grid or {})
+    check_word("metric", metric, METRICS)
+    check_word("folds", folds, ("shuffled", "contiguous"))
+    check_seed(seed)
+    parse_search(search)
+    keys = map(HyperparameterKey.parse, grid)
+    if metric == "loss" and any(key.parameter is not None and key.belongs_to(model.loss) for key in keys):
+        raise InputError(
+            "metric loss would reward a shrinking loss while its parameter is searched; use metric squared or absolute"
+        )
+    started, sums = time.perf_counter(), sums_of(source)
+    before = sums.passes
+    count = _fold_count(method)
+    with threads(workers), one_blas_thread():
+        seen = survey(model, sums)
+        problem = _sampled(model, seen)
+        if count is None:
+            found = select(
+                problem, free, "auto", search, grid, metric, folds, None, seed, one_se, False, workers, progress
+            )
+            said = f"hyper-parameters were chosen on {len(problem.y):,} of {seen.count:,} rows"
+            note = f"{said}, their weights scaled to all of them; select kfold:K chooses on all rows"
+            return BlocksSelection(
+                _with_terms(model, found.problem.model),
+                *(found.method, metric, found.score, found.standard_error, found.fits, found.largest_fold_gap),
+                *(sums.passes - before, time.perf_counter() - started, found.table, [note, *found.notes]),
+            )
+        if count > seen.count:
+            raise InputError(f"{method} needs as many rows as folds at least, and {seen.count} have a weight above 0")
+        axes = axes_of(problem, list(dict.fromkeys((*free, *grid))), grid)
+        runs = _SettingScores(
+            model, sums, seen, FoldRule(count, folds == "shuffled", seed, seen.rows), metric, progress
+        )
+        for settings in rounds(search, axes, count, seed, runs.history):
+            runs.run(settings)
+    pairs = runs.tried
+    best, score = one_standard_error(problem, pairs) if one_se else min(pairs, key=lambda pair: pair[0].rank)
+    if len(pairs) > 1 and not np.isfinite(best.score):
+        raise InputError(
+            f"none of the {len(pairs)} settings tried has a finite held-out error; give the values instead"
+        )
+    notes = [note for axis in axes if (note := beyond(axis, runs.history()) or edge(axis, best.setting)) is not None]
+    notes += unproven(score.largest_gap, [one.largest_gap for _, one in pairs])
+    return BlocksSelection(
+        model.with_hyperparameters(best.setting),
+        *(method, metric, best.score, best.standard_error, count * len(pairs), score.largest_gap),
+        *(sums.passes - before, time.perf_counter() - started, [one.row for one, _ in pairs], notes),
+    )
+
+
+def _fold_count(method: str) -> int | None:
+    """K of kfold:K, None of auto."""
+    kind, _, number = method.partition(":")
+    count = whole_of(number) if kind == "kfold" else None
+    if method != "auto" and (count is None or count < 2):
+        raise InputError(
+            f"select over rows in blocks is {shown(method)}; there are auto, and kfold:K with K of 2 or more"
+        )
+    return count
+
+
+def _sampled(model: Model, seen: Survey) -> Problem:
+    """The sampled rows, which stand for all: x as the design measures it, weights scaled to the full data."""
+    sample: Array | None = seen.sample.x
+    assert sample is not None
+    weights = np.ones(len(sample)) if seen.sample.weights is None else seen.sample.weights
+    parts = model.kernel, model.loss, model.regularizers, model.constraints, model.intercept
+    scaled = Model(*parts)
+    return scaled.on(scaled.data_of(sample, seen.sample.y, weights * (seen.count / len(sample)), seen.sample.offset))
+
+
+def _with_terms(model: Model, chosen: Model) -> Model:
+    """The model with the kernel and terms of another one."""
+    parts = chosen.kernel, chosen.loss, chosen.regularizers, chosen.constraints
+    return Model(*parts, model.intercept, model.standardize)
+
+
+class _SettingScores:
+    """The rounds of a search, and what they have so far."""
+
+    def __init__(
+        self,
+        model: Model,
+        sums: BlockSums,
+        seen: Survey,
+        rule: FoldRule,
+        metric: str,
+        progress: Progress | None,
+    ) -> None:
+        self._model, self._sums, self._seen, self._rule = model, sums, seen, rule
+        self._metric, self._progress = metric, progress
+        self._trivial: dict[Loss, Trivial] = {}
+        self.tried: list[tuple[Tried, HeldOut]] = []
+
+    def history(self) -> list[Tried]:
+        """The settings so far."""
+        return [one for one, _ in self.tried]
+
+    def run(self, settings: list[Setting]) -> None:
+        """Score the settings, those of one basis together."""
+        bases: dict[object, list[tuple[Setting, Model]]] = {}
+        for setting in settings:
+            model = self._model.with_hyperparameters(setting)
+            bases.setdefault((model.kernel, model.loss), []).append((setting, model))
+        total = len(self.tried) + len(settings)
+        for basis in bases.values():
+            models = [model for _, model in basis]
+            if (loss := models[0].loss) not in self._trivial:
+                self._trivial[loss] = trivial_fit(models[0], self._seen, self._sums)
+            found = held_out(models, self._sums, self._seen, self._trivial[loss], self._rule, self._metric)
+            for (setting, _), one in zip(basis, found, strict=True):
+                proven = one.largest_gap <= PROVEN_GAP
+                self.tried.append((Tried(setting, one.score, one.standard_error, proven), one))
+                if self._progress is not None:
+                    best = min(self.history(), key=lambda tried: tried.rank)
+                    done, every = (number * self._rule.count for number in (len(self.tried), total))
+                    self._progress(done, every, best.score)

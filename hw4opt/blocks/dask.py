@@ -1,0 +1,105 @@
+"""Sums over rows in blocks on a Dask cluster: workers keep the rows, and sums go between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol
+
+from hw4opt.blocks import rows
+from hw4opt.blocks.rows import DataRows, NumberedRows, R, in_blocks
+from hw4opt.errors import InputError, RefusedError
+from hw4opt.running.threads import tree_reduce
+from hw4opt.validation.frozen import cached_property
+
+CONNECT_SECONDS = 20.0  # seconds that a scheduler may take to answer
+PARTITION_BLOCKS = 64  # blocks that a worker reads and sums in one task: a power of 2, so that the tree stays the same
+
+
+class DaskClient(Protocol):
+    """What is asked of a `distributed.Client`."""
+
+    def map(self, func: Callable[..., Any], *iterables: Any, pure: bool) -> list[Any]: ...
+
+    def submit(self, func: Callable[..., Any], *args: Any, pure: bool) -> Any: ...
+
+    def run(self, function: Callable[..., Any]) -> dict[str, Any]: ...
+
+    def close(self) -> Any: ...
+
+
+class DaskUsage(NamedTuple):
+    """How many workers there are, the bytes that they sent each other since the rows were made, and the memory of the
+    largest of them in bytes."""
+
+    workers: int
+    bytes_moved: int
+    worker_memory: int
+
+
+@dataclass(eq=False)
+class DaskRows:
+    """Rows that the workers of a Dask cluster read and keep: a source for `fit_blocks` and `select_blocks`.
+
+    source    `ArrayRows`, `TableRows` of Parquet files that every worker finds under the same path, or any
+              `NumberedRows`
+    client    a `distributed.Client`
+
+    A worker sums its blocks, and the sums of two tasks are added on a worker, in the tree that `SourceSums` has: the
+    answer is the same to the last digit, however many workers there are. What a worker that ends has kept is read again
+    by others. Raises `RefusedError` where the rows have no numbers, `InputError` for what the source refuses, and where
+    tasks end their workers again and again.
+    """
+
+    source: NumberedRows
+    client: DaskClient
+    passes: int = 0
+
+    def __post_init__(self) -> None:
+        self._sent_before = {address: sent for address, (sent, _) in self.client.run(_sent_and_memory).items()}
+
+    @cached_property
+    def _partitions(self) -> list[Any]:
+        count, size = self.source.row_count(), PARTITION_BLOCKS * rows.BLOCK_ROWS
+        bounds = [(low, min(low + size, count)) for low in range(0, count, size)]
+        source = self.source
+        return self.client.map(lambda span: list(in_blocks(source.between(*span), span[0])), bounds, pure=False)
+
+    def total(self, act: Callable[[DataRows], R], combine: Callable[[R, R], R], with_x: bool = True) -> R | None:
+        """As `SourceSums.total`; `with_x` changes nothing, for the workers hold x."""
+        self.passes += 1
+        sums = self.client.map(lambda blocks: tree_reduce(combine, map(act, blocks)), self._partitions, pure=False)
+        total = tree_reduce(lambda one, other: self.client.submit(combine, one, other, pure=False), sums)
+        try:
+            return None if total is None else total.result()
+        except import_module("distributed").KilledWorker as error:
+            raise InputError(
+                "a task ended its Dask workers again and again, mostly for want of memory; give workers more of it"
+            ) from error
+
+    def usage(self) -> DaskUsage:
+        """What the cluster has spent on the rows so far."""
+        now = self.client.run(_sent_and_memory)
+        sent = sum(sent - self._sent_before.get(address, 0) for address, (sent, _) in now.items())
+        return DaskUsage(len(now), sent, max((memory for _, memory in now.values()), default=0))
+
+
+def connect(address: str) -> DaskClient:
+    """The client of a scheduler. Raises `InputError` where none answers, `RefusedError` without the extra `dask`."""
+    try:
+        client = import_module("distributed").Client
+    except ImportError as error:
+        raise RefusedError(
+            "a Dask cluster needs distributed; it comes with the extra: pip install 'hw4opt[dask]'"
+        ) from error
+    try:
+        return client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:  # TimeoutError among them
+        raise InputError(f"no Dask scheduler answers at {address}; give its address, as in tcp://host:8786") from error
+
+
+def _sent_and_memory(dask_worker: Any) -> tuple[int, int]:
+    """Bytes that a worker sent to others, and that its process takes; Dask passes the worker by this name."""
+    sent = sum(one["total"] for one in dask_worker.transfer_outgoing_log)
+    return sent, dask_worker.monitor.get_process_memory()

@@ -1,0 +1,66 @@
+"""The sums of a certificate over box-constrained quadratic rows (row_sums.c): flat arrays in, flat arrays out."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hw4opt.core.arrays import Struct
+from hw4opt.core.library import Pointer, function
+from hw4opt.core.threads import Stop, spread
+
+Array = NDArray[np.float64]
+
+SUMMED_ROWS = 4096  # rows whose sum is one thread's
+ROW_WORK = 30.0  # floating-point operations of a row, about
+BOOL = np.dtype(np.bool_)
+
+
+class RowSums(NamedTuple):
+    """Sums over rows, (b,): the Fenchel-Young slack, f, and what rounding may do to the slack; and of every row,
+    (b, M), f - min f, and by how much it violates a constraint beyond rounding."""
+
+    slack: Array
+    value: Array
+    rounding: Array
+    excess: Array
+    beyond: Array
+
+
+def row_sums(rows: Array, z: Array, u: Array, unsure: Array, differences: NDArray[np.bool_]) -> RowSums:
+    """Of rows f*(u) = ½ q u² + t u on low ≤ u ≤ high, given as (q, t, low, high) (4, b, M), at z and u in the domain of
+    f*, (b, M).
+
+    unsure (2, b, M)    what rounding may do to z - t where that decides about a breakpoint, and to z
+    differences (M,)    rows with coefficients of their own
+    """
+    b, size = z.shape
+    pieces = -(-size // SUMMED_ROWS)
+    totals, of_rows = np.empty((3, b, pieces)), np.empty((2, b, size))
+    own = _Summands(size, SUMMED_ROWS, pieces)
+    own.put_each((b, size), ("q", "t", "low", "high"), rows)
+    own.put((b, size), z=z, u=u)
+    own.put_each((b, size), ("near_breakpoint", "near_z"), unsure)
+    own.put((size,), BOOL, differences=differences)
+    own.put_each((b, pieces), ("slack", "value", "rounding"), totals)
+    own.put_each((b, size), ("excess", "beyond"), of_rows)
+    spread(lambda low, high, stop: _function()(own, low, high, stop), b * pieces, ROW_WORK * b * size)
+    return RowSums(*np.add.reduce(totals, axis=2), *of_rows)
+
+
+class _Summands(Struct):
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("rows", "piece", "pieces")),
+        *((name, Pointer) for name in ("q", "t", "low", "high", "z", "u", "near_breakpoint", "near_z", "differences")),
+        *((name, Pointer) for name in ("slack", "value", "rounding", "excess", "beyond")),
+    )
+
+
+@cache
+def _function() -> Callable[..., int]:
+    return function("core_row_sums", ctypes.POINTER(_Summands), ctypes.c_int64, ctypes.c_int64, Stop)
