@@ -87,7 +87,7 @@ def breaks(result: Result) -> list[Break]:
         return [*_breaks_of_components(result, problem.kernel, least), *_breaks_of_columns(result, terms, least)]
     if problem.x.shape[1] != 1:
         return list(_breaks_of_columns(result, terms, least))
-    proven = {one.name for one in result.shapes if one.proven}
+    proven = _proven(result)
     left = [term for term in terms if term.label not in proven]
     ranges = [term.everywhere for term in left if isinstance(term, Shape)]
     ends = [end for one in ranges if isinstance(one, tuple) for end in one]
@@ -97,18 +97,24 @@ def breaks(result: Result) -> list[Break]:
     return [found for term in left if (found := _break(term, x, f)) is not None and found.size > least]
 
 
+def _proven(result: Result) -> set[str]:
+    """The labels of the shapes that are proven at every x."""
+    return {one.name for one in result.shapes if one.proven}
+
+
 def _breaks_of_components(result: Result, kernel: Sum, least: float) -> Iterator[Break]:
     """The failure of every shape of a component, as along one column."""
-    problem = result.problem
+    problem, proven = result.problem, _proven(result)
     for term in problem.constraints:
         if not isinstance(term, ComponentTerm):
             continue
-        part = kernel.summand(term.component)
-        if part.kernel is None or len(part.places) != 1:
+        part, own = kernel.summand(term.component), own_term(term)
+        if part.kernel is None or len(part.places) != 1 or term.label in proven:
             continue
         (column,) = part.places
         length = part.kernel.length * float(problem.scaling[1][column])
-        x = _points(np.unique(problem.active_x[:, column]), length)
+        ends = own.everywhere if isinstance(own, Shape) and isinstance(own.everywhere, tuple) else ()
+        x = _points(np.unique([*problem.active_x[:, column], *ends]), length)
         rows = np.repeat(problem.active_x[:1], len(x), axis=0)
         rows[:, column] = x
         found = _break(term.term, x, result.predict_components(rows)[:, kernel.parts.index(part)].reshape(len(x), -1))

@@ -13,7 +13,7 @@ from hw4opt.errors import InputError
 from hw4opt.inference import component_values, intervals
 from hw4opt.problem import Problem
 from hw4opt.solution import Solution
-from hw4opt.terms import ComponentTerm, Likelihood, Smooth, Term
+from hw4opt.terms import ComponentTerm, Likelihood, Smooth, Term, is_everywhere
 from hw4opt.terms.base import Array
 from hw4opt.validation.arrays import finite_column, real_array
 
@@ -296,7 +296,8 @@ def _terms_of(problem: Problem, component: str) -> list[Term]:
 
 def _asked(term: Term) -> str:
     weight = getattr(term, "weight", None)
-    return term.name if weight is None else f"{term.name} {weight:.3g}"
+    said = f"{term.name} at every x" if is_everywhere(term) else term.name
+    return said if weight is None else f"{said} {weight:.3g}"
 
 
 def _level_names(result: Solution, column: str, values: Array) -> list[str]:

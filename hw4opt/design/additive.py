@@ -6,7 +6,7 @@ component that terms act on. So time is linear in the rows, and r = Σ r_j + 1. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import ClassVar
@@ -17,6 +17,7 @@ from hw4opt.design.basis import Basis
 from hw4opt.design.design import Design
 from hw4opt.errors import InputError, listed
 from hw4opt.kernels import Kernel
+from hw4opt.terms import AtPoints, OnComponent
 from hw4opt.terms.base import Array
 from hw4opt.validation.frozen import cached_property
 
@@ -93,16 +94,16 @@ class SummandBasis:
         own = x[:, self.part.places] - self.center
         return own if self.basis is None else self.basis.evaluate(own)
 
-    def same_as(self, other: SummandBasis) -> bool:
-        """Whether w means the same over both."""
+    def carried(self, w: Array, other: SummandBasis) -> Array | None:
+        """As `Basis.carried`."""
         if self.basis is None or other.basis is None:
-            return self.basis is other.basis and np.array_equal(self.center, other.center)
-        return self.basis.same_as(other.basis)
+            return w if self.basis is other.basis and np.array_equal(self.center, other.center) else None
+        return self.basis.carried(w, other.basis)
 
 
 @dataclass(frozen=True, eq=False)
 class AdditiveDesign(Design):
-    """See `Design`; the kernel is a `Sum`, and an intercept is free.
+    """See `Design`; the kernel is a `Sum`, an intercept is free, and what is appended is of components in `acting`.
 
     acting      the components that terms act on, with the columns (of the component) whose slopes they need
     bases       those of the components, where they are known
@@ -141,9 +142,20 @@ class AdditiveDesign(Design):
         for place, (part, center) in enumerate(zip(self.summands, self._centers, strict=True)):
             spread = None if self.spread is None else self.spread[part.places]
             basis = None if self.bases is None else self.bases[place].basis
-            x = self.x[:, part.places] - center
-            found[part.name] = Design(x, part.kernel, False, slopes.get(part.name, ()), basis, spread)
+            x, appended = self.x[:, part.places] - center, _of_component(self.appended, part.name)
+            found[part.name] = Design(x, part.kernel, False, slopes.get(part.name, ()), basis, spread, appended)
         return found
+
+    def appending(self, acts: Sequence[AtPoints | OnComponent]) -> AdditiveDesign:
+        """This design with those functionals of its components in place of what is appended; their bases go on over
+        them."""
+        parts = {}
+        for name, part in self.parts.items():
+            own = _of_component(acts, name)
+            parts[name] = part if own == part.appended else part.appending(own)
+        fresh = replace(self, appended=tuple(acts), bases=None)
+        fresh.__dict__.update(_distinct=self._distinct, _centers=self._centers, parts=parts)
+        return fresh
 
     @cached_property
     def summand_bases(self) -> tuple[SummandBasis, ...]:
@@ -237,7 +249,16 @@ class AdditiveDesign(Design):
         parts = [self._first[name] + self.parts[name].functionals_of_rows(keep) for name in self._first]
         return np.concatenate([keep, *parts])
 
-    def same_basis(self, other: Design) -> bool:
-        return isinstance(other, AdditiveDesign) and all(
-            one.same_as(two) for one, two in zip(self.summand_bases, other.summand_bases, strict=True)
-        )
+    def carried(self, w: Array, other: Design) -> Array | None:
+        if not isinstance(other, AdditiveDesign):
+            return None
+        pairs = zip(self.summand_bases, other.summand_bases, self.columns.values(), strict=True)
+        parts = [one.carried(w[:, columns], two) for one, two, columns in pairs]
+        found = [part for part in parts if part is not None]
+        return np.concatenate([*found, w[:, -1:]], axis=1) if len(found) == len(parts) else None
+
+
+def _of_component(acts: Sequence[AtPoints | OnComponent], name: str) -> tuple[AtPoints, ...]:
+    """Those of one component, on its own design."""
+    own = (one.inner for one in acts if isinstance(one, OnComponent) and one.component == name)
+    return tuple(one for one in own if isinstance(one, AtPoints))

@@ -59,10 +59,18 @@ class Basis:
         parallel_map(fill, range(0, len(x), BASIS_BLOCK_ROWS))
         return out
 
-    def same_as(self, other: Basis) -> bool:
-        """Whether these are the same functions, of one kernel."""
-        pairs = ((self.points, other.points), (self.factor, other.factor), (self.columns, other.columns))
-        return all(np.array_equal(one, two) for one, two in pairs)
+    def carried(self, w: Array, other: Basis) -> Array | None:
+        """Functions w (m, r) over a basis of the same kernel that goes on beyond this one, or ends with it; None over
+        any other."""
+        r, more = len(self.points), len(other.points) - len(self.points)
+        pairs = (
+            (self.points, other.points[:r]),
+            (self.factor, other.factor[:r, :r]),
+            (self.columns, other.columns[:r]),
+        )
+        if not all(np.array_equal(one, two) for one, two in pairs):
+            return None
+        return np.pad(w, ((0, 0), (0, more))) if more else w
 
 
 def _against(kernel: Kernel, x: Array, column: int, points: Array, columns: np.ndarray) -> Array:

@@ -15,7 +15,7 @@ from hw4opt.design.basis import Basis, Functionals, build_basis, diagonal_of
 from hw4opt.design.truncation import left_out
 from hw4opt.errors import RefusedError
 from hw4opt.kernels import FUNCTIONAL_OF_ORDER, VALUE, Kernel
-from hw4opt.terms import Acts, AtPoints
+from hw4opt.terms import Acts, AtPoints, OnComponent
 from hw4opt.terms.base import EPS, Array
 from hw4opt.terms.points import FoldRows
 from hw4opt.terms.row_map import RowMap
@@ -59,7 +59,7 @@ class Design:
     slopes: tuple[int, ...] = ()
     basis: Basis | None = None
     spread: Array | None = None
-    appended: tuple[AtPoints, ...] = ()
+    appended: tuple[AtPoints | OnComponent, ...] = ()
     curves: int = 1
 
     @cached_property
@@ -88,28 +88,41 @@ class Design:
         if self.basis is not None:
             return self.basis, self.basis.evaluate(self.base_x)
         basis, values = build_basis(self.kernel, self.base_x, self.slopes)
-        return _extended(basis, values, self.base_x, self.functionals[1 + len(self.slopes) :])
+        return _extended(basis, values, self.base_x, self._at_points)
 
     @cached_property
     def functionals(self) -> list[Functionals]:
         """The rows of B of a kernel design: values at the base rows, slopes there by column, what is appended."""
         of_data = [Functionals(self.base_x, column) for column in (VALUE, *self.slopes)]
-        at_points = [
-            Functionals(np.array(one.points)[:, None], FUNCTIONAL_OF_ORDER[one.derivative]) for one in self.appended
+        return of_data + self._at_points
+
+    @property
+    def _at_points(self) -> list[Functionals]:
+        """Those that are appended."""
+        return [
+            Functionals(np.array(one.points)[:, None], FUNCTIONAL_OF_ORDER[one.derivative])
+            for one in self.appended
+            if isinstance(one, AtPoints)
         ]
-        return of_data + at_points
 
     def first_row(self, acts: Acts) -> int:
         """The first row of B of the functionals that were appended for `acts`."""
         place = 1 + len(self.slopes) + self.appended.index(acts)
         return sum(len(one.points) for one in self.functionals[:place])
 
-    def appending(self, acts: Sequence[AtPoints]) -> Design:
-        """This design with those functionals in place of what is appended; its basis goes on over them."""
+    def appending(self, acts: Sequence[AtPoints | OnComponent]) -> Design:
+        """This design with those functionals in place of what is appended; its basis, which spans that, goes on over
+        them."""
         fresh = replace(self, appended=tuple(acts))
         basis, values = self._built
         assert basis is not None
-        built = _extended(basis, values, self.base_x, fresh.functionals[1 + len(self.slopes) :])
+        spanned = {(one.column, x) for one in self._at_points for x in one.points[:, 0].tolist()}
+        added = [
+            Functionals(np.array(left)[:, None], one.column)
+            for one in fresh._at_points
+            if (left := [x for x in one.points[:, 0].tolist() if (one.column, x) not in spanned])
+        ]
+        built = _extended(basis, values, self.base_x, added)
         fresh.__dict__.update(_distinct=self._distinct, _built=built)
         return fresh
 
@@ -147,7 +160,7 @@ class Design:
         if self.intercept:
             whole[: len(values), -1] = 1.0
             for one in self.appended:
-                if one.of_values:
+                if isinstance(one, AtPoints) and one.of_values:
                     whole[self.first_row(one) :][: len(one.points), -1] = 1.0
         return whole
 
@@ -257,9 +270,14 @@ class Design:
         others = np.arange(size * (1 + len(self.slopes)), len(self.matrix))
         return np.concatenate([*(base + size * k for k in range(1 + len(self.slopes))), others])
 
-    def same_basis(self, other: Design) -> bool:
-        """Whether w means the same over another design of the same words."""
-        return self.reduced is None or other.reduced is None or self.reduced.same_as(other.reduced)
+    def carried(self, w: Array, other: Design) -> Array | None:
+        """Functions w (m, r) as those of another design of the same words, whose basis may go on beyond this one; None
+        where it is another."""
+        if self.reduced is None or other.reduced is None:
+            return w
+        r = len(self.reduced.points)
+        found = self.reduced.carried(w[:, :r], other.reduced)
+        return None if found is None else np.concatenate([found, w[:, r:]], axis=1)  # of several curves none goes on
 
     def rows(self, acts: Acts, owner: str) -> RowMap:
         """The row map of a term that acts on these functionals; raises `RefusedError` where the design does not have

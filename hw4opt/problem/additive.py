@@ -12,7 +12,14 @@ from hw4opt.design import Categorical, Sum, Summand
 from hw4opt.errors import InputError, UnknownNameError, listed, shown
 from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.losses.squared import Squared
-from hw4opt.problem.checks import check_gammas, check_kinds, check_list, check_places, check_tables
+from hw4opt.problem.checks import (
+    check_gammas,
+    check_kinds,
+    check_list,
+    check_places,
+    check_proof_exists,
+    check_tables,
+)
 from hw4opt.problem.hyperparameters import GAMMA, RIDGE
 from hw4opt.regularizers.ridge import Ridge
 from hw4opt.terms import ComponentTerm, Shape, Term, own_term, registry
@@ -191,7 +198,8 @@ def _check_on_component(part: Summand, term: ComponentTerm) -> None:
     if own.acts.of_coefficients and part.kernel is not None:
         raise InputError(f"{term.label}: {own.name} acts on coefficients and needs a linear component")
     if isinstance(own, Shape) and own.everywhere:
+        asked = f"{term.label}: {own.name} at every x"
         if part.kernel is None:
             line = "a line that has it at the data rows has it between them: drop everywhere"
-            raise InputError(f"{term.label}: {own.name} at every x is for a component with a kernel; {line}")
-        raise InputError(f"{term.label}: a shape of a component holds at the data rows; drop everywhere")
+            raise InputError(f"{asked} is for a component with a kernel; {line}")
+        check_proof_exists(part.kernel, own, asked)

@@ -12,7 +12,17 @@ from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.problem.hyperparameters import GAMMA, RIDGE
 from hw4opt.problem.measured import MeasuredData
 from hw4opt.regularizers.ridge import Ridge
-from hw4opt.terms import Coefficients, Loss, PiecewiseQuadratic, Shape, Smooth, Term, Values, own_term, registry
+from hw4opt.terms import (
+    Coefficients,
+    Loss,
+    PiecewiseQuadratic,
+    Shape,
+    Smooth,
+    Term,
+    Values,
+    is_everywhere,
+    registry,
+)
 from hw4opt.terms.base import Array
 from hw4opt.terms.requirements import class_fault, term_fault
 from hw4opt.validation.arguments import check_argument
@@ -40,15 +50,10 @@ def check_model(kernel: Kernel | None, loss: Loss, regularizers: Sequence[Term],
     check_names([*([] if kernel is None else [kernel]), loss, *given])
     check_places(regularizers, constraints)
     check_conflict(constraints)
-    if len(loss.curves) > 1 and (term := next((one for one in given if _is_everywhere(one)), None)) is not None:
+    if len(loss.curves) > 1 and (term := next((one for one in given if is_everywhere(one)), None)) is not None:
         raise InputError(
             f"{term.label} at every x is for one curve and {loss.name} has {len(loss.curves)}; drop everywhere"
         )
-
-
-def _is_everywhere(term: Term) -> bool:
-    own = own_term(term)
-    return isinstance(own, Shape) and bool(own.everywhere)
 
 
 def check_tables(terms: Sequence[Term]) -> None:
@@ -156,7 +161,14 @@ def _check_everywhere(kernel: Kernel | None, term: Shape, x: np.ndarray) -> None
     if isinstance(kernel, Precomputed):
         raise InputError(f"{asked} needs the x of the rows, which a precomputed kernel does not have; drop everywhere")
     if x.shape[1] != 1:
-        raise InputError(f"{asked} needs one x column and there are {x.shape[1]}; drop everywhere")
+        advice = "give it to one component of a sum, or drop everywhere" if term.derivative else "drop everywhere"
+        raise InputError(f"{asked} needs one x column and there are {x.shape[1]}; {advice}")
+    check_proof_exists(kernel, term, asked)
+
+
+def check_proof_exists(kernel: Kernel, term: Shape, asked: str) -> None:
+    """Raise `InputError` for a kernel whose functions cannot be proven to have the shape; `asked` says what is asked
+    for."""
     if kernel.functional_order is None or kernel.functional_order < term.derivative:
         orders = {name: kind().functional_order for name, kind in registry.classes("kernel").items()}
         able = [name for name, order in orders.items() if order is not None and order >= term.derivative]

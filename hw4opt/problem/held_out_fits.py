@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -43,8 +43,10 @@ class HeldOutFits(ReadOnly):
         return unchecked(type(problem), **vars(problem) | {"design": design, "held_out": self})
 
     def over(self, design: Design, other: Design) -> HeldOutFits | None:
-        """These fits, over the basis of `design`, where another one has the same; None where it does not."""
-        return self if design.same_basis(other) else None
+        """These fits, over the basis of `design`, as those of another one, whose basis may go on beyond it; None where
+        it is another."""
+        w = design.carried(self.w, other)
+        return None if w is None else replace(self, w=w)
 
     @property
     def folds(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hw4opt.problem.problem import Problem
 from hw4opt.terms import ShapeRows, functionals_of
-from hw4opt.validation.frozen import unchecked
+from hw4opt.validation.frozen import set_fields, unchecked
 
 
 def having_rows(problem: Problem, rows: Sequence[ShapeRows]) -> Problem:
@@ -17,9 +17,11 @@ def having_rows(problem: Problem, rows: Sequence[ShapeRows]) -> Problem:
 
 def with_shape_rows(problems: Sequence[Problem], rows: Sequence[Sequence[ShapeRows]]) -> list[Problem]:
     """The same problems of a batch, each with its rows in place of those it has, which act on the same points in all;
-    their basis goes on from that of the design they have."""
-    design = problems[0].design.appending(functionals_of(rows[0]))
+    their basis goes on from that of the design they have, and so do held-out fits."""
+    old = problems[0].design
+    design = old.appending(functionals_of(rows[0]))
     found = [having_rows(problem, mine) for problem, mine in zip(problems, rows, strict=True)]
     for problem in found:
-        problem.share_design(design)
+        held_out = None if problem.held_out is None else problem.held_out.over(old, design)
+        set_fields(problem, design=design, held_out=held_out)
     return found

@@ -10,7 +10,7 @@ import numpy as np
 from hw4opt.design import AdditiveDesign, Design, SummandBasis
 from hw4opt.design.basis import Basis
 from hw4opt.errors import InputError
-from hw4opt.kernels import FUNCTIONAL_OF_ORDER, VALUE, Kernel, Precomputed
+from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.problem.problem import Problem
 from hw4opt.running.records import decode, encode
 from hw4opt.terms.base import Array
@@ -69,7 +69,7 @@ def _unpack_basis(
 def _check_basis(problem: Problem, design: Design, basis: Basis) -> None:
     """Raise `InputError` for a basis that is none of the problem's design, or of that of one component."""
     r, width = len(basis.points), 1 if isinstance(problem.kernel, Precomputed) else design.x.shape[1]
-    kinds = {VALUE, *design.slopes, *(FUNCTIONAL_OF_ORDER[one.derivative] for one in design.appended)}
+    kinds = {one.column for one in design.functionals}
     if basis.points.shape != (r, width) or basis.factor.shape != (r, r) or basis.columns.shape != (r,):
         raise InputError("the basis does not fit the data")
     if not isinstance(basis.complete, bool) or not {type(column) for column in basis.columns.tolist()} <= {int}:

@@ -26,7 +26,6 @@ from hw4opt.selection.ranges import default_range, is_gamma, reach_of
 from hw4opt.selection.scores import METRICS
 from hw4opt.selection.search import most_settings, parse_search, rounds
 from hw4opt.selection.setting_runs import SettingRuns
-from hw4opt.shapes.exchange import shapes_of
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_seed, check_word, checked
 
@@ -123,8 +122,6 @@ def select(
         raise InputError(f"metric {metric} compares one curve with y and there are {problem.curves}; use metric loss")
     if keep_folds and (refused := refusal(problem.loss)) is not None:
         raise InputError(f"`keep_folds` is for prediction intervals: {refused}")
-    if keep_folds and shapes_of(problem):
-        raise InputError("`keep_folds` keeps fits of one basis, and shapes at every x choose theirs; drop everywhere")
     parse_search(search)
     check_seed(seed)
     if workers is not None and workers < 1:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hw4opt.design import Design
+from hw4opt.terms import ShapeRows
 from hw4opt.terms.base import Array
 
 EXACT_GAP = 1e-12  # relative gap of a held-out fit that counts as exact
@@ -28,8 +29,10 @@ class FoldFits(NamedTuple):
 
 
 class KeptFolds(NamedTuple):
-    """The fits w (F, r) of one setting without each fold, over the basis of `design`; how many have no proof."""
+    """The fits w (F, r) of one setting without each fold, over the basis of `design`, under its rows at points between
+    the data; how many have no proof."""
 
     design: Design
+    shape_rows: tuple[ShapeRows, ...]
     w: Array
     unproven: int

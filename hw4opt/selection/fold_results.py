@@ -80,11 +80,12 @@ class FoldResults:
         if self.w is not None:
             self.w[setting, fold] = w
 
-    def kept(self, design: Design, setting: int) -> KeptFolds | None:
-        """The fits of a setting; None where they are not asked for, or where a fold has none."""
+    def kept(self, problem: Problem, design: Design, setting: int) -> KeptFolds | None:
+        """The fits of a setting, that of a problem; None where they are not asked for, or where a fold has none."""
         if self.w is None or not np.isfinite(self.w[setting]).all():
             return None
-        return KeptFolds(design, self.w[setting].copy(), int((~(self.gaps[setting] <= PROVEN_GAP)).sum()))
+        unproven = int((~(self.gaps[setting] <= PROVEN_GAP)).sum())
+        return KeptFolds(design, problem.shape_rows, self.w[setting].copy(), unproven)
 
     def work(self) -> list[dict[str, int]]:
         rounds, spared = self.rounds, np.isinf(self.gaps) & self.dropped[:, None]

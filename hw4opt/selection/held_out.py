@@ -24,8 +24,8 @@ from hw4opt.selection.loo.path import FullFits
 from hw4opt.selection.no_finite_maximum import folds_without_maximum_at
 from hw4opt.selection.refits import refit
 from hw4opt.selection.scores import METRICS, Score, scores_of, weights_in_use
-from hw4opt.shapes.exchange import shapes_of
 from hw4opt.shapes.fits import with_points
+from hw4opt.shapes.function import shapes_of
 from hw4opt.validation.arguments import check_word, checked
 
 NEWTON_ENTRIES = 3_000_000  # rows × folds that take their Newton steps together: more would only leave the cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hw4opt.problem import HeldOutFits, Problem
+from hw4opt.problem.shape_rows import having_rows
 from hw4opt.selection.fold_fits import KeptFolds
 from hw4opt.selection.held_out import score_settings
 from hw4opt.selection.plan import FoldPlan
@@ -21,4 +22,6 @@ def with_held_out(problem: Problem, kept: KeptFolds | None, way: FoldPlan) -> tu
     for fold, rows in enumerate(way.folds):
         fold_of[rows] = fold
     fits = HeldOutFits(kept.w, fold_of, way.label, way.units is not None, kept.unproven)
+    if kept.shape_rows:
+        problem = having_rows(problem, kept.shape_rows)
     return fits.attached_to(problem, kept.design), []

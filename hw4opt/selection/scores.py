@@ -72,7 +72,7 @@ def scores_of(problems: Sequence[Problem], result: FoldResults, metric: str, uni
     every[:, kept] = predictions.reshape(len(problems), curves, -1).swapaxes(1, 2) + first.level
     every = every[:, :, 0] if curves == 1 else every
     gaps = np.where(result.no_maximum | (result.dropped[:, None] & np.isinf(result.gaps)), 0.0, result.gaps).max(axis=1)
-    kept = [result.kept(first.design, setting) for setting in range(len(problems))]
+    kept = [result.kept(problem, first.design, setting) for setting, problem in enumerate(problems)]
     columns = means.tolist(), deviations.tolist(), every, gaps.tolist(), result.work(), result.dropped.tolist(), kept
     return [Score(*one) for one in zip(*columns, strict=True)]
 

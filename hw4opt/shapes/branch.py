@@ -1,7 +1,8 @@
 """Proof of a condition at every x, by cells: branch and bound.
 
-On a cell with middle c and half width h, g ≥ g(c) - |g'(c)| h - bend h²/2, less what rounding may have done. CellRun
-where that is not above 0 are split, unless g(c) is below 0 beyond rounding.   (Moore, Kearfott and Cloud 2009, ch. 6.)
+On a cell with middle c and half width h, g(c + t) ≥ g(c) - |g'(c)| |t| + ½ (g''(c) - third h/3) t², third ≥ |g'''|,
+less what rounding may have done. Cells where the least of that is not above 0 are split, unless g(c) is below 0 beyond
+rounding.   (Moore, Kearfott and Cloud 2009, ch. 6.)
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from hw4opt.terms.base import EPS, Array
 
 MAX_EVALUATIONS = 200_000  # cells looked at
 CHUNK_CELLS = 4_096  # cells looked at together
-LOOK_PARTS = 2  # of a cell to start with, in which a look without a proof sees one minimum
+LEAST_NUMBER = float(np.finfo(float).tiny)
 MAX_PARTS, SPARE_PARTS = 16, 1.3  # a cell is split into at most so many parts, each so much smaller than seems needed
 
 
@@ -42,12 +43,10 @@ class Search:
 
 
 def lowest_points(enclosure: Enclosure) -> Search:
-    """Where g < 0, of the lowest points of parts of the cells to start with: those in which it has a minimum, and those
+    """Where g < 0, of the lowest points of the cells to start with: those in which it has a minimum, and those
     that lie lower than their neighbours. As cells without length; nothing is proven."""
     cells = enclosure.start()
-    cells = cells.split(np.full(len(cells.low), LOOK_PARTS))
-    ends, twice = np.concatenate([cells.low, cells.high]), np.tile(cells.piece, 2)
-    value, slope = (one.reshape(2, -1) for one in enclosure.at(ends, twice, 1))
+    value, slope = _at_ends(enclosure, cells)
     x, lowest = np.where(value[0] <= value[1], cells.low, cells.high), value.min(axis=0)
     inside = (slope[0] < 0) & (slope[1] > 0)
     low, high, (fall, rise) = cells.low[inside], cells.high[inside], slope[:, inside]
@@ -56,6 +55,16 @@ def lowest_points(enclosure: Enclosure) -> Search:
     kept = (lowest < 0) & (inside | ((lowest <= beside[:-2]) & (lowest < beside[2:])))
     x, lowest = x[kept], lowest[kept]
     return Search(0.0, 0, len(x), CellRun(x, x, cells.piece[kept]), lowest, bool(len(x)), False)
+
+
+def _at_ends(enclosure: Enclosure, cells: CellRun) -> tuple[Array, Array]:
+    """g and g' at both ends (2, k) of neighbouring cells, which share them within a piece."""
+    count, last = len(cells.low), np.append(cells.piece[1:] != cells.piece[:-1], True)
+    ends, piece = np.append(cells.low, cells.high[last]), np.append(cells.piece, cells.piece[last])
+    place = np.array([np.arange(count), np.arange(1, count + 1)])
+    place[1, last] = count + np.arange(last.sum())
+    value, slope = enclosure.at(ends, piece, 1)
+    return value[place], slope[place]
 
 
 def search(enclosure: Enclosure) -> Search:
@@ -72,12 +81,13 @@ def search(enclosure: Enclosure) -> Search:
         evaluations += len(cells.low)
         middle = 0.5 * (cells.low + cells.high)
         half = (1 + 4 * EPS) * np.maximum(cells.high - middle, middle - cells.low)
-        value, slope = enclosure.at(middle, cells.piece, 1)
-        unsure, of_slope = enclosure.rounding(cells)
-        steep, bend = np.abs(slope) + of_slope, enclosure.bend(cells)
-        least = value - unsure - half * (steep + 0.5 * bend * half)
+        value, slope, curvature = enclosure.at(middle, cells.piece, 2)
+        unsure, of_slope, of_curvature = enclosure.rounding(cells)
+        steep, curved, third = np.abs(slope) + of_slope, curvature - of_curvature, enclosure.third(cells)
+        drop = _drop(steep, curved - third * half / 3, half)
+        least = value - unsure - drop
         holds = least > 0
-        short = half * (steep + 0.5 * bend * half) <= unsure
+        short = drop <= unsure
         violated = ~(value >= -unsure)  # also where g is no number
         ends = ~holds & (violated | short | (half <= EPS * np.abs(middle)))
         is_violated, is_unclear = is_violated or bool(violated.any()), is_unclear or bool((ends & ~violated).any())
@@ -86,8 +96,8 @@ def search(enclosure: Enclosure) -> Search:
         values.append(value[ends].astype(float))
         rest = ~holds & ~ends
         if rest.any():
-            room, steep, bend = (np.broadcast_to(one, rest.shape)[rest] for one in (value - unsure, steep, bend))
-            reach = 2 * np.maximum(room, 0) / (steep + np.sqrt(steep * steep + 2 * bend * np.maximum(room, 0)))
+            room, third = (np.broadcast_to(one, rest.shape)[rest] for one in (np.maximum(value - unsure, 0), third))
+            reach = _reach(room, steep[rest], curved[rest], third).astype(float)
             parts = np.ceil(SPARE_PARTS * half[rest] / np.maximum(reach, SPARE_PARTS * half[rest] / MAX_PARTS))
             open_cells.append(cells.some(rest).split(np.maximum(parts, 2).astype(int)))
     left += open_cells  # where there were too many
@@ -95,3 +105,17 @@ def search(enclosure: Enclosure) -> Search:
     found, of_found = CellRun(*map(np.concatenate, zip(*left, strict=True))), np.concatenate(values)
     order = np.argsort(found.low, kind="stable")
     return Search(margin, proven, evaluations, found.some(order), of_found[order], is_violated, is_unclear)
+
+
+def _drop(steep: Array, curved: Array, half: Array) -> Array:
+    """The largest steep t - ½ curved t² of 0 ≤ t ≤ half."""
+    inside = curved * half > steep
+    return np.where(inside, 0.5 * steep * steep / np.where(inside, curved, 1.0), half * (steep - 0.5 * curved * half))
+
+
+def _reach(room: Array, steep: Array, curved: Array, third: Array) -> Array:
+    """A half width at which the drop of a cell is no more than `room`, about."""
+    of_curvature, of_third = np.sqrt(0.5 * np.maximum(-curved, 0.0) * room), np.cbrt(third * room * room / 6)
+    turns = 2 * room * curved > steep * steep  # the curvature does, before the drop is `room`
+    spare = np.where(turns, curved - 0.5 * steep * steep / np.where(turns, room, 1.0), 0.0)
+    return np.maximum(room / (steep + of_curvature + of_third + LEAST_NUMBER), 3 * spare / (third + LEAST_NUMBER))

@@ -1,4 +1,4 @@
-"""What is known of a condition on cells of x: its value and slope in the middle, and how far it can bend between."""
+"""What is known of a condition on cells of x: value, slope and curvature in the middle, and how that can change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from hw4opt.shapes.function import Condition
 from hw4opt.terms.base import Array
 
-BOTTOM_STEPS = 4  # towards the lowest point of a violation
+BOTTOM_STEPS = 2  # towards the lowest point of a violation
 
 
 class CellRun(NamedTuple):
@@ -53,7 +53,7 @@ def lowest_between(curve: Curve, x: Array, low: Array, high: Array) -> Array:
         _, slope, curvature = curve.at(x, curve.piece_of(x))
         step = np.where(curvature > 0, -slope / np.where(curvature > 0, curvature, 1.0), -np.sign(slope) * longest)
         places[-1] = x = np.clip(x + step.astype(float), *ends)
-    values = np.array([curve.at(one, curve.piece_of(one), 0)[0] for one in places])
+    values = curve.at(places.ravel(), curve.piece_of(places.ravel()), 0)[0].reshape(places.shape)
     best = values.argmin(axis=0), np.arange(len(x))
     return np.array([places[best], values[best]], dtype=float)
 
@@ -65,10 +65,10 @@ class Enclosure(Curve, Protocol):
         """CellRun that cover the range, none of them long beside what g varies over."""
         ...
 
-    def bend(self, cells: CellRun) -> Array | float:
-        """Upper bounds of |g''| over the cells."""
+    def third(self, cells: CellRun) -> Array | float:
+        """Upper bounds of |g'''| over the cells."""
         ...
 
-    def rounding(self, cells: CellRun) -> tuple[Array | float, Array | float]:
-        """What rounding may do to g and to g' anywhere in the cells, at most."""
+    def rounding(self, cells: CellRun) -> tuple[Array | float, Array | float, Array | float]:
+        """What rounding may do to g, g' and g'' anywhere in the cells, at most."""
         ...

@@ -12,22 +12,26 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from hw4opt.errors import InputError
-from hw4opt.kernels import VALUE
+from hw4opt.kernels import Decaying
 from hw4opt.problem import Problem, with_shape_rows
-from hw4opt.shapes.function import range_of
+from hw4opt.shapes.function import AskedShape, shapes_of
 from hw4opt.shapes.proof import Examined, examine, violations
-from hw4opt.terms import Shape, ShapeRows
+from hw4opt.terms import ShapeRows
 from hw4opt.terms.base import Array
 
 MAX_ROUNDS, MAX_ROUNDS_ALLOWED = 30, 6  # of exchange, and where violations are allowed
-CALM_ROUNDS, CALM_POINTS = 10, 60  # of one shape, beyond which the margin grows
+CALM_ROUNDS = 3  # beyond which the margin grows
 OVER_VIOLATION, MARGIN_GROWTH = 2.0, 8.0  # to so many times the last violation, and by no more than that in a round
 LAST_MARGIN = 1e-2  # of the size of f, f' or f'', or of a function that changes over the range as the targets do
-MAX_SHAPE_POINTS, MAX_NEW_POINTS = 400, 40  # of one shape, and in a round
+MAX_SHAPE_POINTS, MAX_NEW_DIPS = 600, 40  # of all shapes, and of one in a round
+DIP_SHARES = np.arange(-4, 5) / 4  # of its half width: where points over a dip lie
+DIP_SHARES.setflags(write=False)
+FEW_DIPS = 16  # of more the lowest points alone are taken: such a fit rests on intervals
+NEGLIGIBLE_FORCE = 1e-6  # of the largest dual: that of a point that the fit does not rest on
+WIDEST_DIP = 0.25  # its half width, of the kernel's length or the range
 MARGIN = 5e-7  # of the mean size of f, f' or f'': what rows at points ask for beyond the shape
 MAX_SHARE = 1e-3  # of the room between two bounds: the same
 LEAST_MARGIN = 1e-9  # the same, of a function that changes over the range as much as the targets do
-NEGLIGIBLE_FORCE = 1e-4  # of the largest dual: a point that the fit does not rest on
 NEAREST_POINTS = 1e-10  # of the range: points nearer to each other are one
 
 
@@ -47,135 +51,135 @@ class ShapedFit(Protocol):
 F = TypeVar("F", bound=ShapedFit)
 
 
-def shapes_of(problem: Problem) -> list[Shape]:
-    """The constraints of the problem that are to hold at every x."""
-    return [term for term in problem.constraints if isinstance(term, Shape) and term.everywhere]
+def find_points(
+    problems: Sequence[Problem],
+    solve: Callable[[Sequence[Problem]], Sequence[ShapedFit]],
+    deadline: float = math.inf,
+    allowed: float = 0.0,
+    enough: float = 0.0,
+    is_thinned: bool = False,
+) -> tuple[list[Problem], int]:
+    """The problems of a batch with rows at points at which the fits of `solve` seem to have their shapes, without a
+    proof, and the rounds that took.
+
+    deadline    by `time.perf_counter`, after which no further round begins
+    allowed     a violation that is left alone, as a share of the mean size of f, f' or f''
+    enough      the same: the rows that are asked for at violations below that are the last
+    is_thinned  whether points go that the fits do not rest on: folds may, which keep those of the full fit
+    """
+    problems, most = list(problems), MAX_ROUNDS_ALLOWED if allowed else MAX_ROUNDS
+    _check_ranges(problems)
+    for number in range(most):
+        fits = list(solve(problems))
+        seen = [_looked_at(one, violations, allowed) for one in fits]
+        rows = _next_rows(problems, fits, seen, number >= CALM_ROUNDS, is_thinned)
+        if rows is None or number == most - 1:
+            return problems, number
+        problems = with_shape_rows(problems, rows)
+        worst = (one.worst / max(one.sizes) for mine in seen for one in mine)
+        if max(worst, default=0.0) <= enough or time.perf_counter() >= deadline:
+            return problems, number + 1
+    raise AssertionError("the last round returns")
 
 
 def exchange(
     problems: Sequence[Problem],
     solve: Callable[[Sequence[Problem]], Sequence[F]],
     deadline: float = math.inf,
-    allowed: float = 0.0,
-    known: Sequence[Sequence[Examined]] = (),
+    taken: int = 0,
 ) -> tuple[list[F], list[list[Examined]]]:
     """The fits of the last round, and what is known of each of their shapes (nothing of a fit without numbers).
 
     problems    of a batch: they share the points
     solve       their fits, in order
     deadline    by `time.perf_counter`, after which no further round begins
-    allowed     a violation that is left alone, as a share of the mean size of f, f' or f''
-    known       what was found of other fits, which hold for equal ones
+    taken       rounds before these
     """
     problems = list(problems)
-    _check_ranges(problems)
-    rounds = MAX_ROUNDS_ALLOWED if allowed else MAX_ROUNDS
-    for number in range(rounds):
+    while True:
         fits = list(solve(problems))
-        examined = [_known(one, known) or _failing(one, allowed) or _examined(one, allowed) for one in fits]
-        rows = _next_rows(problems, fits, examined, is_late=number >= CALM_ROUNDS)
-        if rows is None or number == rounds - 1 or time.perf_counter() >= deadline:
-            return fits, [
-                mine if all(found.is_proof for found in mine) else _examined(one, allowed)
-                for one, mine in zip(fits, examined, strict=True)
-            ]
+        examined = [_looked_at(one, examine) for one in fits]
+        rows = _next_rows(problems, fits, examined, taken >= CALM_ROUNDS, is_thinned=True)
+        taken += 1
+        if rows is None or taken >= MAX_ROUNDS or time.perf_counter() >= deadline:
+            return fits, examined
         problems = with_shape_rows(problems, rows)
-    raise AssertionError("the last round returns")
 
 
 def _check_ranges(problems: Sequence[Problem]) -> None:
     """Raise `InputError` for a batch whose shapes are to hold on different ranges: they share the points."""
     for number, problem in enumerate(problems):
-        if [one.everywhere for one in shapes_of(problem)] != [one.everywhere for one in shapes_of(problems[0])]:
+        ranges = [[asked.shape.everywhere for asked in shapes_of(one)] for one in (problem, problems[0])]
+        if ranges[0] != ranges[1]:
             raise InputError(
                 f"problem {number} of the batch has its shapes on another range than the first; a batch shares it"
             )
 
 
-def _known(fit: ShapedFit, known: Sequence[Sequence[Examined]]) -> list[Examined]:
-    """What is known of a fit of the same problem at the same w; nothing, where that is not known."""
-    same = (one for one in known if one and one[0].problem is fit.problem and np.array_equal(one[0].w, fit.w))
-    return list(next(same, ()))
-
-
-def _failing(fit: ShapedFit, allowed: float) -> list[Examined]:
-    """What is easily seen of a fit that fails; nothing where it does not seem to."""
-    found = _looked_at(fit, allowed, violations)
-    return [] if all(one.holds for one in found) else found
-
-
-def _examined(fit: ShapedFit, allowed: float) -> list[Examined]:
-    return _looked_at(fit, allowed, examine)
-
-
 def _looked_at(
-    fit: ShapedFit, allowed: float, look: Callable[[Problem, Shape, Array, float], Examined]
+    fit: ShapedFit, look: Callable[[AskedShape, Array, float], Examined], allowed: float = 0.0
 ) -> list[Examined]:
     if not np.isfinite(fit.w).all():
         return []
-    problem = fit.problem
     return [
-        look(problem, shape, fit.w, allowed * max(_sizes(problem, shape, fit.w)) if allowed else 0.0)
-        for shape in shapes_of(problem)
+        look(asked, fit.w, allowed * max(asked.sizes(fit.w)) if allowed else 0.0) for asked in shapes_of(fit.problem)
     ]
 
 
 def _next_rows(
-    problems: Sequence[Problem], fits: Sequence[ShapedFit], examined: Sequence[Sequence[Examined]], is_late: bool
+    problems: Sequence[Problem],
+    fits: Sequence[ShapedFit],
+    examined: Sequence[Sequence[Examined]],
+    is_late: bool,
+    is_thinned: bool,
 ) -> list[list[ShapeRows]] | None:
     """The rows of each problem for the next round, None where there is nothing to add.
 
     Where a fit rests on whole intervals, as with Matérn kernels, points alone would take too long: between two of them
     the violation falls as the square or cube of their distance.
     """
-    known = {rows.shape.label: rows for rows in problems[0].shape_rows}
-    points: dict[str, tuple[float, ...]] = {}
-    for place, shape in enumerate(shapes_of(problems[0])):
-        old = known[shape.label].points if shape.label in known else ()
-        lowest = [
-            _between_contacts(found[place], fit.duals)
-            for fit, found in zip(fits, examined, strict=True)
-            if found and not found[place].holds
-        ]
-        points[shape.label] = (*old, *_new(old, lowest, range_of(problems[0], shape)))
-    many = is_late or max(map(len, points.values())) > CALM_POINTS
+    points: list[tuple[float, ...]] = []
+    for place, asked in enumerate(shapes_of(problems[0])):
+        old = () if asked.rows is None else asked.rows.points
+        if is_thinned and asked.rows is not None:
+            old = _rested_on(asked.rows, fits)
+        lowest = [_over_dips(found[place]) for found in examined if found and not found[place].holds]
+        points.append((*old, *_new(old, lowest, asked.range)))
     rows = [
         [
-            ShapeRows(shape, points[shape.label], _margin(fit, shape, one.worst if many else 0.0))
-            for shape, one in zip(shapes_of(problem), found, strict=True)
-            if points[shape.label]
+            ShapeRows(one.asked.constraint, own, _margin(one, is_late))
+            for own, one in zip(points, found, strict=True)
+            if own
         ]
         if found
         else list(problem.shape_rows)
-        for problem, fit, found in zip(problems, fits, examined, strict=True)
+        for problem, found in zip(problems, examined, strict=True)
     ]
-    if any(len(mine) > MAX_SHAPE_POINTS for mine in points.values()):
+    if sum(map(len, points)) > MAX_SHAPE_POINTS:
         return None
-    added = sum(map(len, points.values())) > sum(len(one.points) for one in known.values())
-    return rows if added else None
+    known = {x for one in problems[0].shape_rows for x in one.points}
+    return rows if any(x not in known for mine in points for x in mine) else None
 
 
-def _between_contacts(found: Examined, duals: Mapping[str, Array]) -> Array:
-    """The lowest points of what is not proven; in place of one between two points that the fit rests on, their mean,
-    weighted by their duals, where the shape fails there, too.
+def _rested_on(rows: ShapeRows, fits: Sequence[ShapedFit]) -> tuple[float, ...]:
+    """The points that a fit of the batch rests on, all where there is none: without the others it is the same."""
+    forces = np.abs([fit.duals[rows.label] for fit in fits])
+    held = (forces > NEGLIGIBLE_FORCE * forces.max(axis=1, keepdims=True)).any(axis=0)
+    return tuple(np.array(rows.points)[held].tolist()) if held.any() else rows.points
 
-    Two rows near to each other act as one in between, at that mean but for the square of their distance. The lowest
-    point between them is near the middle, and exchange by it would halve their distance in each round.
+
+def _over_dips(found: Examined) -> Array:
+    """Points over every dip where the shape is not proven: its lowest point, and others to both sides over its width.
+
+    The next fit touches 0 within it, as a rule, and two rows near to each other act as one in between but for the
+    square of their distance. So a round lowers violations more than lowest points alone would: these lie to one side.
     """
-    x = found.bottoms(MAX_NEW_POINTS)
-    rows = next((one for one in found.problem.shape_rows if one.shape == found.shape), None)
-    if rows is None:
-        return x
-    order, points = np.argsort(rows.points), np.array(rows.points)
-    force = np.abs(duals[rows.label])[order]
-    holds = force > NEGLIGIBLE_FORCE * force.max(initial=0.0)
-    points, force = points[order][holds], force[holds]
-    if len(points) < 2:
-        return x
-    after = np.clip(np.searchsorted(points, x), 1, len(points) - 1)
-    (left, pull), (right, push) = ((points[k], force[k]) for k in (after - 1, after))
-    mean = left + (right - left) * push / (pull + push)
-    return np.where((left < x) & (x < right) & found.fails(mean), mean, x)
+    x, width = found.dips(MAX_NEW_DIPS)
+    low, high = found.asked.range
+    width = np.minimum(width, WIDEST_DIP * min(found.asked.kernel.length, high - low))
+    is_smooth = not isinstance(found.asked.kernel, Decaying)
+    shares = DIP_SHARES if is_smooth and len(x) <= FEW_DIPS else np.zeros(1)
+    return np.clip(x + shares[:, None] * width, low, high).ravel()
 
 
 def _new(old: Sequence[float], lowest: Sequence[Array], ends: tuple[float, float]) -> list[float]:
@@ -187,27 +191,15 @@ def _new(old: Sequence[float], lowest: Sequence[Array], ends: tuple[float, float
     return fresh[np.minimum(fresh - known[after - 1], known[after] - fresh) > least].tolist()
 
 
-def _margin(fit: ShapedFit, shape: Shape, worst: float) -> float:
+def _margin(found: Examined, is_late: bool) -> float:
     """What rows at points ask for beyond the shape: a share of the mean f^(order) over the range, or of the range of f
-    at the data; up to several times the last one, where `worst`, the violation seen under that, is not 0."""
-    problem = fit.problem
-    size, of_targets = _sizes(problem, shape, fit.w)
+    at the data; late, up to several times the last one, where the shape fails under that."""
+    (size, of_targets), asked = found.sizes, found.asked
     first = max(MARGIN * size, LEAST_MARGIN * of_targets)
-    last = max([first, *(one.margin for one in problem.shape_rows if one.shape == shape and worst)])
+    worst = found.worst if is_late else 0.0
+    last = max(first, asked.rows.margin if worst and asked.rows is not None else 0.0)
     late = min(np.clip(OVER_VIOLATION * worst, last, MARGIN_GROWTH * last), LAST_MARGIN * max(size, of_targets))
-    room = min((abs(one - other) for (_, one), (_, other) in itertools.combinations(shape.sides, 2)), default=math.inf)
+    room = min(
+        (abs(one - other) for (_, one), (_, other) in itertools.combinations(asked.shape.sides, 2)), default=math.inf
+    )
     return float(min(max(first, late), MAX_SHARE * room))
-
-
-def _sizes(problem: Problem, shape: Shape, w: Array) -> tuple[float, float]:
-    """The mean f^(order) over the range, or the range of f at the data; and that of a function that changes over the
-    range as the targets do."""
-    design, order, (low, high) = problem.design, shape.derivative, range_of(problem, shape)
-    assert design.reduced is not None
-    if order == 0:
-        values = design.matrix[: len(design.base_x)] @ w
-    else:
-        ends = design.reduced.evaluate(np.array([[low], [high]]), VALUE if order == 1 else 0)
-        values = ends @ w[: ends.shape[1]] / (high - low)
-    of_targets = (float(np.ptp(problem.data.active_residual_targets)) or 1.0) / (high - low) ** order
-    return float(np.ptp(values)), of_targets

@@ -13,10 +13,13 @@ from hw4opt.form.canonicalize import canonicalize
 from hw4opt.form.equilibrate import solve_scaled
 from hw4opt.problem import Problem
 from hw4opt.running.threads import one_blas_thread
-from hw4opt.shapes.exchange import exchange, shapes_of
+from hw4opt.shapes.exchange import exchange, find_points
+from hw4opt.shapes.function import shapes_of
 from hw4opt.shapes.proof import ShapeProof
 from hw4opt.solvers.interior import Interior
 from hw4opt.terms.base import Array
+
+HANDOVER = 1e-4  # of the mean size of f, f' or f'': a violation below which the next fit is the solver's own
 
 S = TypeVar("S", bound=Any)  # a `Solution`, which knows of proofs itself
 
@@ -47,8 +50,7 @@ def with_points(problems: Sequence[Problem], deadline: float = math.inf, allowed
     if not shapes_of(problems[0]):
         return list(problems)
     with one_blas_thread():
-        points, _ = exchange(problems, _by_interior, deadline, allowed)
-    return [one.problem for one in points]
+        return find_points(problems, _by_interior, deadline, allowed)[0]
 
 
 def with_proofs(
@@ -56,19 +58,19 @@ def with_proofs(
 ) -> list[S]:
     """The results of `solve`, with a proof of the shapes that are to hold at every x; those without are not certified.
 
-    The points are found by the interior point; where they do not do for what `solve` gives, more are found by it.
+    Points are found by the interior point, the last of them by what `solve` gives.
     """
     if not problems or not shapes_of(problems[0]):
         return solve(problems)
     deadline = math.inf if time_limit is None else time.perf_counter() + time_limit
     with one_blas_thread():
-        points, known = exchange(problems, _by_interior, deadline)
-        results, examined = exchange([one.problem for one in points], solve, deadline, known=known)
+        points, taken = find_points(problems, _by_interior, deadline, enough=HANDOVER, is_thinned=True)
+        results, examined = exchange(points, solve, deadline, taken)
     return [_concluded(result, [one.proof for one in found]) for result, found in zip(results, examined, strict=True)]
 
 
 def _concluded(result: S, proofs: Sequence[ShapeProof]) -> S:
-    missing = [one.sentence() for one in proofs if not one.proven]
+    missing = [one.sentence(*(result.names.x or ())) for one in proofs if not one.proven]
     if not missing or result.status is not Status.CERTIFIED:
         return replace(result, shapes=tuple(proofs))
     return replace(result, shapes=tuple(proofs), status=Status.UNCERTIFIED, note="; ".join(missing))

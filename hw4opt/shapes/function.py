@@ -3,14 +3,131 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
+from hw4opt.design import AdditiveDesign, Design, Sum
 from hw4opt.kernels import FUNCTIONAL_OF_ORDER, Kernel
 from hw4opt.problem import Problem
-from hw4opt.terms import Shape
+from hw4opt.terms import ComponentTerm, Shape, ShapeRows, Term, is_everywhere, own_term
 from hw4opt.terms.base import Array
+from hw4opt.validation.frozen import cached_property
+
+
+@dataclass(frozen=True, eq=False)
+class AskedShape:
+    """A constraint that is to hold at every x, of the fit or of a component of a sum, and the function of one column
+    that it is about."""
+
+    problem: Problem
+    constraint: Term
+
+    @property
+    def shape(self) -> Shape:
+        """The constraint itself."""
+        shape = own_term(self.constraint)
+        assert isinstance(shape, Shape)
+        return shape
+
+    @property
+    def component(self) -> str | None:
+        """Whose it is; None: the fit's."""
+        return self.constraint.component if isinstance(self.constraint, ComponentTerm) else None
+
+    @property
+    def rows(self) -> ShapeRows | None:
+        """Those that ask for it at points."""
+        return next((one for one in self.problem.shape_rows if one.constraint == self.constraint), None)
+
+    @property
+    def column(self) -> int:
+        """The x column of the function."""
+        kernel = self.problem.kernel
+        return kernel.summand(self.component).places[0] if isinstance(kernel, Sum) and self.component else 0
+
+    @property
+    def ridge(self) -> float:
+        """That of the function."""
+        kernel, ridges = self.problem.kernel, self.problem.model.ridges
+        names = [part.name for part in kernel.parts] if isinstance(kernel, Sum) else []
+        return ridges[names.index(self.component) if self.component else 0]
+
+    @property
+    def design(self) -> Design:
+        """That of the function."""
+        design = self.problem.design
+        return design.parts[self.component] if isinstance(design, AdditiveDesign) and self.component else design
+
+    @property
+    def kernel(self) -> Kernel:
+        """That of the function."""
+        kernel = self.design.kernel
+        assert kernel is not None
+        return kernel
+
+    def factors(self, w: Array) -> Array:
+        """Those of the function's basis, of w (r,)."""
+        design, basis = self.problem.design, self.design.reduced
+        assert basis is not None
+        if isinstance(design, AdditiveDesign) and self.component:
+            return w[design.columns[self.component]]
+        return w[: len(basis.points)]
+
+    def levels(self, w: Array) -> tuple[float, float]:
+        """What the function has besides its basis."""
+        problem = self.problem
+        return (0.0, 0.0) if self.component else (problem.level, float(w[-1]) if problem.intercept else 0.0)
+
+    def sizes(self, w: Array) -> tuple[float, float]:
+        """The mean f^(order) over the range, or the range of f at the data; and that of a function that changes over
+        the range as the targets do."""
+        design, order, (low, high) = self.design, self.shape.derivative, self.range
+        assert design.reduced is not None
+        if order == 0:
+            values = design.matrix[: len(design.base_x)] @ w
+        else:
+            ends = design.reduced.evaluate(np.array([[low], [high]]), FUNCTIONAL_OF_ORDER[order - 1])
+            values = ends @ self.factors(w) / (high - low)
+        of_targets = (float(np.ptp(self.problem.data.active_residual_targets)) or 1.0) / (high - low) ** order
+        return float(np.ptp(values)), of_targets
+
+    @cached_property
+    def range(self) -> tuple[float, float]:
+        """Where the shape holds, in the units of the design: a little more than it is in raw x, where these are
+        rounded."""
+        problem, everywhere, column = self.problem, self.shape.everywhere, self.column
+        raw = problem.active_x[:, column]
+        ends = (raw.min(), raw.max()) if isinstance(everywhere, bool) else everywhere
+        rows = np.zeros((2, problem.x.shape[1]))
+        rows[:, column] = ends
+        low, high = problem.features(rows)[:, column].tolist()
+        if not problem.standardize:
+            return low, high
+        off = 2 * float(np.finfo(float).eps) * (max(map(abs, ends)) + abs(self._center)) / self.spread
+        return low - off, high + off
+
+    @property
+    def spread(self) -> float:
+        """The unit of x in the design."""
+        return float(self.problem.scaling[1][self.column])
+
+    @property
+    def unit(self) -> float:
+        """What f, f' or f'' of the design is divided by, in units of the raw x."""
+        return self.spread**self.shape.derivative
+
+    def raw(self, x: float) -> float:
+        """x of the design in units of the raw x."""
+        return self._center + self.spread * x
+
+    @property
+    def _center(self) -> float:
+        return float(self.problem.scaling[0][self.column])
+
+
+def shapes_of(problem: Problem) -> list[AskedShape]:
+    """The constraints of the problem that are to hold at every x."""
+    return [AskedShape(problem, term) for term in problem.constraints if is_everywhere(term)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +146,14 @@ class KernelSum:
     kind: type[np.floating]
 
     @classmethod
-    def of(cls, problem: Problem, w: Array, kind: type[np.floating]) -> KernelSum:
-        """The fit of a kernel design of one x column at w (r,)."""
-        basis = problem.design.reduced
-        assert basis is not None and problem.kernel is not None
+    def of(cls, asked: AskedShape, w: Array, kind: type[np.floating]) -> KernelSum:
+        """The function that a shape is about, of the fit at w (r,)."""
+        design = asked.design
+        basis = design.reduced
+        assert basis is not None
         orders = np.array([FUNCTIONAL_OF_ORDER.index(column) for column in basis.columns.tolist()])
-        levels = problem.level, float(w[-1]) if problem.intercept else 0.0
-        own = w[: len(basis.points)]
-        return cls(problem.kernel, basis.points[:, 0].astype(kind), orders, basis.factor, own, levels, kind)
+        points = basis.points[:, 0].astype(kind)
+        return cls(asked.kernel, points, orders, basis.factor, asked.factors(w), asked.levels(w), kind)
 
     @property
     def eps(self) -> float:
@@ -81,23 +198,9 @@ class Condition:
         return 4 * float(np.finfo(float).eps) * sum(map(abs, self.shifts))
 
 
-def conditions(
-    problem: Problem, shape: Shape, w: Array, kind: type[np.floating], allowed: float = 0.0
-) -> list[Condition]:
+def conditions(asked: AskedShape, w: Array, kind: type[np.floating], allowed: float = 0.0) -> list[Condition]:
     """What a shape at every x asks of the fit at w (r,), one a side, up to a violation that is allowed."""
-    function, (low, high) = KernelSum.of(problem, w, kind), range_of(problem, shape)
+    function, shape, (low, high) = KernelSum.of(asked, w, kind), asked.shape, asked.range
     return [
         Condition(function, shape.derivative, side, level - side * allowed, low, high) for side, level in shape.sides
     ]
-
-
-def range_of(problem: Problem, shape: Shape) -> tuple[float, float]:
-    """Where the shape holds, in the units of the design: a little more than it is in raw x, where these are rounded."""
-    raw = problem.active_x[:, 0]
-    ends = (raw.min(), raw.max()) if isinstance(shape.everywhere, bool) else shape.everywhere
-    low, high = problem.features(np.array(ends))[:, 0].tolist()
-    if not problem.standardize:
-        return low, high
-    center, spread = (float(one[0]) for one in problem.scaling)
-    off = 2 * float(np.finfo(float).eps) * (max(map(abs, ends)) + abs(center)) / spread
-    return low - off, high + off

@@ -52,20 +52,20 @@ class NormBound:
         found[0] = found[0] - self.condition.side * self.condition.shift
         return found
 
-    def bend(self, cells: CellRun) -> float:
-        return self._bend
+    def third(self, cells: CellRun) -> float:
+        return self._third
 
-    def rounding(self, cells: CellRun) -> tuple[float, float]:
+    def rounding(self, cells: CellRun) -> tuple[float, float, float]:
         return self._rounding
 
     @cached_property
-    def _bend(self) -> float:
-        return ALLOWANCE * self._norm() * self.kernel.derivative_bound(self.condition.order + 2)
+    def _third(self) -> float:
+        return ALLOWANCE * self._norm() * self.kernel.derivative_bound(self.condition.order + 3)
 
     @cached_property
-    def _rounding(self) -> tuple[float, float]:
-        first = self.condition.order
-        return self._rounding_of(first) + self.condition.shift_rounding, self._rounding_of(first + 1)
+    def _rounding(self) -> tuple[float, float, float]:
+        of_value, of_slope, of_curvature = (self._rounding_of(self.condition.order + more) for more in range(3))
+        return of_value + self.condition.shift_rounding, of_slope, of_curvature
 
     def _rounding_of(self, derivative: int) -> float:
         """What rounding may do to f^(derivative): to kernel values, to their sum, and by way of coef."""

@@ -70,23 +70,26 @@ class Pieces:
         side = self.condition.side
         return [side * (found[0] - self.condition.shift), *(side * one for one in found[1:])]
 
-    def bend(self, cells: CellRun) -> Array:
+    def third(self, cells: CellRun) -> Array:
         total = np.zeros(len(cells.low))
         for place, (near, far) in enumerate(self._reach(cells)):
             polynomial = self.coef[place, cells.piece].astype(float)
-            slope = _slope(polynomial)
-            total += np.exp(-near) * _values(np.abs(_slope(slope) - 2 * slope + polynomial), far)
-        return ALLOWANCE * float(self.rate) ** 2 * total
+            for _ in range(3):
+                polynomial = _slope(polynomial) - polynomial
+            total += np.exp(-near) * _values(np.abs(polynomial), far)
+        return ALLOWANCE * float(self.rate) ** 3 * total
 
-    def rounding(self, cells: CellRun) -> tuple[Array, Array]:
-        of_value, of_slope = np.zeros(len(cells.low)), np.zeros(len(cells.low))
+    def rounding(self, cells: CellRun) -> tuple[Array, Array, Array]:
+        found = np.zeros((3, len(cells.low)))
         for place, (near, far) in enumerate(self._reach(cells)):
             size = np.abs(self.coef[place, cells.piece]).astype(float)
             level = self.eps * (TERM_ROUNDING + LENGTH_ROUNDING * far)[:, None]
             unsure, decay = self.unsure[place, cells.piece] + level * size, np.exp(-near)
-            of_value += decay * _values(unsure, far)
-            of_slope += decay * _values(_slope(unsure) + unsure, far)
-        return ALLOWANCE * of_value + self.condition.shift_rounding, ALLOWANCE * float(self.rate) * of_slope
+            for order, total in enumerate(found):
+                total += float(self.rate) ** order * decay * _values(unsure, far)
+                unsure = _slope(unsure) + unsure
+        of_value, of_slope, of_curvature = ALLOWANCE * found
+        return of_value + self.condition.shift_rounding, of_slope, of_curvature
 
     def _lengths(self, x: Array, piece: np.ndarray) -> tuple[Array, Array]:
         """τ and σ at x."""

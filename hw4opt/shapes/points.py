@@ -8,11 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from hw4opt.problem import Problem
+from hw4opt.shapes.function import shapes_of
 from hw4opt.terms.base import Array
 
 
 class ShapePoint(NamedTuple):
-    """A point where a fit is asked for its shape, the order of the derivative of the kernel there, and its factor."""
+    """A point of a column where a fit is asked for its shape, the order of the derivative of the kernel there, and its
+    factor."""
 
     column: int
     order: int
@@ -21,14 +23,11 @@ class ShapePoint(NamedTuple):
 
 
 def shape_points(problem: Problem, duals: Mapping[str, Array]) -> list[ShapePoint]:
-    """The points in units of the raw x, with their factors, -u/(2 ridge); none without ridge."""
-    if problem.ridge == 0:
-        return []
-    center, spread = (float(one[0]) for one in problem.scaling)
+    """The points in units of the raw x, with their factors, -u/(2 ridge); none of functions without ridge."""
     return [
-        ShapePoint(0, order, center + spread * x, -float(u) / (2 * problem.ridge) * spread**order)
-        for rows in problem.shape_rows
-        for order in [rows.shape.derivative]
+        ShapePoint(asked.column, asked.shape.derivative, asked.raw(x), -float(u) / (2 * asked.ridge) * asked.unit)
+        for asked in shapes_of(problem)
+        if (rows := asked.rows) is not None and asked.ridge > 0
         for x, u in zip(rows.points, duals[rows.label], strict=True)
     ]
 

@@ -8,22 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw4opt.kernels import Decaying
-from hw4opt.problem import Problem
 from hw4opt.shapes.bernstein import Bernstein
 from hw4opt.shapes.branch import Search, lowest_points, search
 from hw4opt.shapes.enclosure import Curve, Enclosure, lowest_between
-from hw4opt.shapes.function import Condition, conditions, range_of
+from hw4opt.shapes.function import AskedShape, Condition, conditions
 from hw4opt.shapes.norm_bound import NormBound
 from hw4opt.shapes.pieces import Pieces
-from hw4opt.terms import Shape
 from hw4opt.terms.base import Array
+from hw4opt.validation.frozen import cached_property
 
 
 @dataclass(frozen=True)
 class ShapeProof:
     """What is known of one shape at every x from low to high.
 
-    name          of the constraint
+    name          of the constraint, as in increasing, or dose.increasing of a component
     proven        whether the function that `predict` evaluates has it, apart from the rounding of that evaluation
     margin        by how much at least, in units of f, f' or f''; None where it is not proven
     points        where rows of the fit ask for it, besides the data rows
@@ -31,6 +30,7 @@ class ShapeProof:
     cells         how many prove it;   evaluations: how many were looked at
     left          from where to where cells are left that are not proven; None where it is
     worst         the largest violation seen there, in units of f, f' or f''; 0 where none was
+    column        the x column that low and high are of
     """
 
     name: str
@@ -44,9 +44,11 @@ class ShapeProof:
     evaluations: int
     left: tuple[float, float] | None = None
     worst: float = 0.0
+    column: int = 0
 
-    def sentence(self, x: str = "x") -> str:
-        """What a user should read."""
+    def sentence(self, *names: str) -> str:
+        """What a user should read; `names` are those of the x columns."""
+        x = names[self.column] if self.column < len(names) else "x"
         where = f"{self.name} on [{self.low:.6g}, {self.high:.6g}]"
         if self.left is None:
             return f"{where}: proven ({self.cells} cells, margin {self.margin:.1g})"
@@ -59,8 +61,7 @@ class ShapeProof:
 class Examined:
     """One shape of one fit: by side of the shape, what was looked at and what was found."""
 
-    problem: Problem
-    shape: Shape
+    asked: AskedShape
     w: Array
     sides: Sequence[tuple[Curve, Search]]
     is_proof: bool = True  # whether all of the range was looked at
@@ -77,61 +78,68 @@ class Examined:
     @property
     def worst(self) -> float:
         """The largest violation seen, in the units of the design; 0 where none was."""
-        return max(0.0, -min(float(one.values.min(initial=0.0)) for _, one in self.sides))
+        return max([0.0, *(-float(one.values.min(initial=0.0)) for _, one in self.sides)])
+
+    @cached_property
+    def sizes(self) -> tuple[float, float]:
+        """As of the shape that is asked for, of this fit."""
+        return self.asked.sizes(self.w)
 
     @property
     def proof(self) -> ShapeProof:
-        spread = float(self.problem.scaling[1][0])
-        low, high = self._raw(*range_of(self.problem, self.shape))
-        unit = spread**self.shape.derivative
+        asked, rows = self.asked, self.asked.rows
+        low, high = map(asked.raw, asked.range)
         found = [one for _, one in self.sides]
-        own = [rows for rows in self.problem.shape_rows if rows.shape == self.shape]
         left = [end for one in found if len(one.values) for end in (one.left.low[0], one.left.high[-1])]
         return ShapeProof(
-            self.shape.label,
+            asked.constraint.label,
             low,
             high,
             self.proven,
-            float(min(one.margin for one in found)) / unit if self.proven else None,
-            sum(len(rows.points) for rows in own),
-            max((rows.margin for rows in own), default=0.0) / unit,
+            float(min(one.margin for one in found)) / asked.unit if self.proven else None,
+            0 if rows is None else len(rows.points),
+            0.0 if rows is None else rows.margin / asked.unit,
             sum(one.proven for one in found),
             sum(one.evaluations for one in found),
-            (self._raw(min(left))[0], self._raw(max(left))[0]) if left else None,
-            self.worst / unit,
+            (asked.raw(min(left)), asked.raw(max(left))) if left else None,
+            self.worst / asked.unit,
+            asked.column,
         )
 
-    def bottoms(self, most: int) -> Array:
-        """The lowest points of what is not proven, in the units of the design; of more than `most`, the lowest."""
-        ends = [_bottoms(*side) if self.is_proof else (side[1].left.low, side[1].values) for side in self.sides]
-        found = np.concatenate(ends, axis=1)
-        return found[0, np.argsort(found[1], kind="stable")[:most]]
+    def dips(self, most: int) -> tuple[Array, Array]:
+        """The lowest points of what is not proven, in the units of the design, and how far from them g is below 0,
+        about; of more than `most`, the lowest."""
+        x, value, width = np.concatenate([np.empty((3, 0)), *(self._dips(*side) for side in self.sides)], axis=1)
+        kept = np.argsort(value, kind="stable")[:most]
+        return x[kept], width[kept]
 
-    def fails(self, x: Array) -> np.ndarray:
-        """Whether the shape fails at each x, in the units of the design."""
-        return np.any([curve.at(x, curve.piece_of(x), 0)[0] < 0 for curve, _ in self.sides], axis=0)
-
-    def _raw(self, *x: float) -> tuple[float, ...]:
-        center, spread = (float(one[0]) for one in self.problem.scaling)
-        return tuple(center + spread * one for one in x)
-
-
-def violations(problem: Problem, shape: Shape, w: Array, allowed: float = 0.0) -> Examined:
-    """Where the fit at w (r,) fails by more than what is allowed, of the lowest points between some that lie close: no
-    proof where there is none. Of polynomials nothing is looked at."""
-    curves = (_enclosure(one) for one in conditions(problem, shape, w, np.float64, allowed))
-    sides = [(one, lowest_points(one)) for one in curves if one is not None]
-    return Examined(problem, shape, w, sides, is_proof=False)
+    def _dips(self, curve: Curve, found: Search) -> Array:
+        """Points (3, k), g there, and the width: -2g/(|g'| + √(g'² - 2 g g''))."""
+        x, value = _bottoms(curve, found)
+        depth = np.maximum(-value, 0.0)
+        _, slope, curvature = (one.astype(float) for one in curve.at(x, curve.piece_of(x)))
+        reach = np.abs(slope) + np.sqrt(slope * slope + 2 * depth * np.maximum(curvature, 0.0))
+        return np.array([x, value, np.divide(2 * depth, reach, out=np.zeros(len(x)), where=reach > 0)])
 
 
-def examine(problem: Problem, shape: Shape, w: Array, allowed: float = 0.0) -> Examined:
+def violations(asked: AskedShape, w: Array, allowed: float = 0.0) -> Examined:
+    """Where the fit at w (r,) fails by more than what is allowed: of the lowest points between some that lie close, and
+    no proof where there is none. Of polynomials what a proof finds."""
+    sides = []
+    for condition in conditions(asked, w, np.float64, allowed):
+        bounds = _enclosure(condition)
+        sides.append(_looked_at(condition) if bounds is None else (bounds, lowest_points(bounds)))
+    return Examined(asked, w, sides, is_proof=not any(isinstance(one, NormBound | Pieces) for one, _ in sides))
+
+
+def examine(asked: AskedShape, w: Array, allowed: float = 0.0) -> Examined:
     """Look for a proof that the fit at w (r,) has the shape: in doubles, or where only their rounding is in the way, in
     long doubles; up to a violation that is allowed, in the units of the design."""
-    sides = [_looked_at(one) for one in conditions(problem, shape, w, np.float64, allowed)]
+    sides = [_looked_at(one) for one in conditions(asked, w, np.float64, allowed)]
     unclear, violated = (any(getattr(found, one) for _, found in sides) for one in ("is_unclear", "is_violated"))
     if unclear and not violated and not allowed:
-        sides = [_looked_at(one) for one in conditions(problem, shape, w, np.longdouble, allowed)]
-    return Examined(problem, shape, w, sides)
+        sides = [_looked_at(one) for one in conditions(asked, w, np.longdouble, allowed)]
+    return Examined(asked, w, sides)
 
 
 def _looked_at(condition: Condition) -> tuple[Curve, Search]:
@@ -152,8 +160,8 @@ def _enclosure(condition: Condition) -> Enclosure | None:
 def _bottoms(curve: Curve, found: Search) -> Array:
     """Points (2, k) and g there: the lowest of every run of cells that are left."""
     (low, high, _), values = found.left, found.values
-    if not len(values):
-        return np.empty((2, 0))
+    if (low == high).all():
+        return np.array([low, values])
     apart = low[1:] > high[:-1]
     lowest = np.append(True, apart | (values[1:] <= values[:-1])) & np.append(apart | (values[:-1] < values[1:]), True)
     low, high = low[lowest], high[lowest]

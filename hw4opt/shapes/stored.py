@@ -18,7 +18,7 @@ def pack_shapes(problem: Problem, proofs: Sequence[ShapeProof]) -> dict[str, Any
     if not problem.shape_rows and not proofs:
         return {}
     rows = [
-        {"constraint": problem.constraints.index(one.shape), "points": list(one.points), "margin": one.margin}
+        {"constraint": problem.constraints.index(one.constraint), "points": list(one.points), "margin": one.margin}
         for one in problem.shape_rows
     ]
     return {"shape_rows": rows, "shapes": [asdict(one) for one in proofs]}

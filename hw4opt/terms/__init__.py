@@ -3,7 +3,7 @@
 from hw4opt.terms.acts import Acts, Coefficients, Differences, Slope, Values
 from hw4opt.terms.base import AUTO, Loss, Term
 from hw4opt.terms.component_terms import ComponentTerm, OnComponent, own_term
-from hw4opt.terms.everywhere import AtPoints, Shape, ShapeRows, functionals_of
+from hw4opt.terms.everywhere import AtPoints, Shape, ShapeRows, functionals_of, is_everywhere
 from hw4opt.terms.interval import Interval
 from hw4opt.terms.quadratic import PiecewiseQuadratic, Table
 from hw4opt.terms.registry import find, load, names, parameters
@@ -33,6 +33,7 @@ __all__ = [
     "check_whole",
     "find",
     "functionals_of",
+    "is_everywhere",
     "load",
     "names",
     "own_term",

@@ -1,4 +1,5 @@
-"""Shapes that a fit of one x column has at every x of a range, and the rows at some points that give it to them."""
+"""Shapes that a function of one x column, a fit or a component, has at every x of a range, and the rows at some points
+that give it to them."""
 
 from __future__ import annotations
 
@@ -10,6 +11,8 @@ import numpy as np
 
 from hw4opt.errors import InputError, shown
 from hw4opt.terms.acts import Acts
+from hw4opt.terms.base import Term
+from hw4opt.terms.component_terms import ComponentTerm, OnComponent, own_term
 from hw4opt.terms.points import Points
 from hw4opt.terms.quadratic import PiecewiseQuadratic, Table
 from hw4opt.terms.row_map import RowMap
@@ -50,7 +53,7 @@ class Shape(PiecewiseQuadratic):
     """A constraint on f or a derivative of it: at the data rows or, with `everywhere`, at every x.
 
     everywhere    False: at the data rows;  True: at every x from the lowest to the highest of them;  (low, high): at
-                  every x of that range, too.   One x column and a kernel design
+                  every x of that range, too.   A kernel design of one x column, or such a component of a sum
     derivative    the order of the derivative that the tables bound
 
     Raises `InputError` for a range that is none.
@@ -81,7 +84,8 @@ class Shape(PiecewiseQuadratic):
 
 @dataclass(frozen=True)
 class ShapeRows(PiecewiseQuadratic):
-    """A shape's rows at points between the data: what it asks for there, and a margin more.   z: a derivative of f.
+    """A shape's rows at points between the data: what it asks for there, and a margin more.   z: a derivative of f, or
+    of a component.
 
     With the rows at the data they are a part of what the shape asks for at every x, so that the optimum under them,
     without the margin, is a lower bound.
@@ -89,17 +93,25 @@ class ShapeRows(PiecewiseQuadratic):
 
     name: ClassVar[str] = "shape_rows"
 
-    shape: Shape
+    constraint: Term
     points: tuple[float, ...]
     margin: float
 
     @property
-    def label(self) -> str:
-        return f"{self.shape.label}:everywhere"
+    def shape(self) -> Shape:
+        """The constraint itself, of a component's as of any other."""
+        shape = own_term(self.constraint)
+        assert isinstance(shape, Shape)
+        return shape
 
     @property
-    def acts(self) -> AtPoints:
-        return AtPoints(self.shape.derivative, self.points)
+    def label(self) -> str:
+        return f"{self.constraint.label}:everywhere"
+
+    @property
+    def acts(self) -> AtPoints | OnComponent:
+        acts = AtPoints(self.shape.derivative, self.points)
+        return OnComponent(self.constraint.component, acts) if isinstance(self.constraint, ComponentTerm) else acts
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -107,13 +119,19 @@ class ShapeRows(PiecewiseQuadratic):
         return tuple(replace(table, linear=level + side * self.margin) for (side, level), table in tables)
 
     def in_units(self, size: float) -> tuple[float, ShapeRows] | None:
-        scaled = self.shape.in_units(size)
-        return None if scaled is None else (1.0, replace(self, shape=scaled[1], margin=self.margin / size))
+        scaled = self.constraint.in_units(size)
+        return None if scaled is None else (1.0, replace(self, constraint=scaled[1], margin=self.margin / size))
 
     def model(self, cp: Any, z: Any) -> Any:  # the shape's own model, of all that lies within the margin of z
         return [*self.shape.model(cp, z - self.margin), *self.shape.model(cp, z + self.margin)]
 
 
-def functionals_of(rows: Iterable[ShapeRows]) -> tuple[AtPoints, ...]:
+def is_everywhere(term: Term) -> bool:
+    """Whether a term, or that of a component, is a shape at every x."""
+    shape = own_term(term)
+    return isinstance(shape, Shape) and bool(shape.everywhere)
+
+
+def functionals_of(rows: Iterable[ShapeRows]) -> tuple[AtPoints | OnComponent, ...]:
     """What the rows act on, each once."""
     return tuple(dict.fromkeys(one.acts for one in rows))

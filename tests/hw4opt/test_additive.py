@@ -17,7 +17,6 @@ from hw4opt import (
     Bounds,
     Categorical,
     Component,
-    Convex,
     Huber,
     Increasing,
     InputError,
@@ -377,8 +376,8 @@ REFUSED = {
     "needs a component of one column": lambda: sum_of(Component("a", [0, 1], RBF(1.0), 1.0, [Trend(1.0)])),
     "needs a linear component": lambda: sum_of(Component("a", [0], RBF(1.0), 1.0, [L1(1.0)])),
     "drop everywhere": lambda: sum_of(Component("a", [0], None, 1.0, constraints=[Increasing(everywhere=True)])),
-    "holds at the data rows; drop": lambda: sum_of(
-        Component("a", [0], RBF(1.0), 1.0, constraints=[Convex(everywhere=True)])
+    "bounds at every x needs one x column": lambda: sum_of(
+        Component("a", [0], RBF(1.0), 1.0), constraints=[Bounds(lower=0, everywhere=True)]
     ),
     "low must be below high": lambda: Increasing(everywhere=(3.0, 3.0)),
     "tv acts on one component": lambda: sum_of(Component("a", [0], RBF(1.0), 1.0), regularizers=[TotalVariation(1.0)]),

@@ -18,7 +18,7 @@ from hw4opt import Certificate, Result
 from hw4opt.design import Sum
 from hw4opt.errors import listed
 from hw4opt.inference import ERRORS, ComponentFit, kinds_of
-from hw4opt.terms import Shape, Slope, Term
+from hw4opt.terms import Slope, Term, is_everywhere
 from hw4opt.terms.base import Array
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _label(term: Term, result: Result) -> str:
     """The label of the term, with the name of its x column."""
     names = result.context.get("x")
     name = f"{term.name}:column={names[term.acts.column]}" if isinstance(term.acts, Slope) and names else term.label
-    return f"{name}:everywhere" if isinstance(term, Shape) and term.everywhere else name
+    return f"{name}:everywhere" if is_everywhere(term) else name
 
 
 def title(result: Result, source: str) -> str:

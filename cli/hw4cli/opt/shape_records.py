@@ -9,13 +9,15 @@ import numpy as np
 
 from hw4opt import Result
 from hw4opt.between import breaks
+from hw4opt.design import Sum
 from hw4opt.terms import ComponentTerm, Shape, Term, own_term
 
 
-def _along(term: Term, names: Sequence[str]) -> str | None:
-    """The x column that a shape is along; of a component, its name."""
-    if isinstance(term, ComponentTerm):
-        return term.component
+def _along(result: Result, term: Term, names: Sequence[str]) -> str | None:
+    """The x column that a shape is along."""
+    kernel = result.problem.kernel
+    if isinstance(term, ComponentTerm) and isinstance(kernel, Sum):
+        return names[kernel.summand(term.component).places[0]]
     column = vars(term).get("column")
     return names[column or 0] if len(names) == 1 or column is not None else None
 
@@ -23,8 +25,7 @@ def _along(term: Term, names: Sequence[str]) -> str | None:
 def shape_part(result: Result, names: Sequence[str]) -> dict[str, Any]:
     """`shapes`, one record for each constraint on f or a derivative of it; `names` are those of the x columns.
 
-    column               of a sum, the component
-
+    component            whose it is, where it is that of one component of a sum
     everywhere           whether it is asked for at every x from low to high; proven: whether that is proven
     margin, asked        how much more is proven, and asked for by the rows at `points` points between the data
     cells, evaluations   of the proof
@@ -39,7 +40,9 @@ def shape_part(result: Result, names: Sequence[str]) -> dict[str, Any]:
         if not isinstance(own, Shape):
             continue
         proof, failure = proofs.get(term.label), of_term.get(term)
-        record = {"name": own.name, "column": _along(term, names), "everywhere": bool(own.everywhere)}
+        record = {"name": own.name, "column": _along(result, term, names)}
+        record |= {"component": term.component} if isinstance(term, ComponentTerm) else {}
+        record["everywhere"] = bool(own.everywhere)
         for key in ("low", "high", "proven", "margin", "asked", "points", "cells", "evaluations"):
             record[key] = None if proof is None else getattr(proof, key)
         size, start, end = (0.0, None, None) if failure is None else (failure.size, failure.start, failure.end)
@@ -48,5 +51,5 @@ def shape_part(result: Result, names: Sequence[str]) -> dict[str, Any]:
         return {}
     if not result.shapes:
         return {"shapes": records}
-    points = [{**point._asdict(), "column": names[0]} for point in result.shape_points]
+    points = [{**point._asdict(), "column": names[point.column]} for point in result.shape_points]
     return {"shapes": records, "shape_points": points, "lower_bound": result.lower_bound}

@@ -125,6 +125,21 @@ def test_a_fall_between_doses_gets_a_warning(hw4opt, tmp_path):
     assert done.json["shapes"][0]["fall"] > 0
 
 
+def test_components_have_shapes_at_every_x(hw4opt, trial, tmp_path):
+    words = ["--component", "d=dose", "--component", "age=age", "--gamma", "0.01", "--reg", "ridge=0.1"]
+    shapes = ["--constraint", "d.increasing:everywhere", "--constraint", "age.concave:everywhere=10..90"]
+    done = hw4opt("solve", trial, *words, *shapes, "--select", "none", "--json", "-", "--save", "m.json")
+    assert done.status == 0 and "age.concave on [10, 90]: proven (" in done.err, done.err
+    dose, age = done.json["shapes"]
+    assert (dose["name"], dose["column"], dose["component"], dose["proven"]) == ("increasing", "dose", "d", True)
+    assert (age["low"], age["high"], age["column"], age["fall"]) == (10, 90, "age", 0)
+    assert {point["column"] for point in done.json["shape_points"]} == {"dose", "age"}
+    assert done.json["lower_bound"] <= done.json["objective"]
+    assert hw4opt("predict", "m.json", trial, "--out", "p.csv").status == 0
+    predicted = [float(row["prediction"]) for row in csv.DictReader((tmp_path / "p.csv").read_text().splitlines())]
+    np.testing.assert_array_equal(predicted, Result.load(tmp_path / "m.json").fitted)
+
+
 @pytest.mark.slow
 def test_every_solver_that_takes_a_sum_agrees(hw4opt, trial):
     done = hw4opt("check", trial, *SUM, "--json", "-", "--quiet")

@@ -1,6 +1,7 @@
 """Random problems whose shapes are to hold at every x, and what a fit says of them."""
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from hw4opt import (
     RBF,
@@ -22,6 +23,8 @@ from hw4opt import (
     Squared,
     TotalVariation,
 )
+from hw4opt.kernels import FUNCTIONAL_OF_ORDER
+from hw4opt.terms import own_term
 
 CURVES = (
     lambda t: np.floor(4 * t),
@@ -69,3 +72,41 @@ def random_problem(seed):
         intercept=bool(draw.random() < 0.4),
         standardize=bool(draw.random() < 0.3),
     )
+
+
+def derivative(result, x, order, component=None):
+    """f, f' or f'' of the fit, or of one component of a sum, in raw x, and what rounding may do to it."""
+    problem, design, w, column, level = result.problem, result.design, result.w, 0, 0.0
+    if component is None:
+        level = 0.0 if order else problem.level + (w[-1] if problem.intercept else 0.0)
+    else:
+        (column,) = problem.kernel.summand(component).places
+        design, w = design.parts[component], w[design.columns[component]]
+    center, spread = (one[column] for one in problem.scaling)
+    basis, z = design.reduced, ((np.asarray(x, dtype=float) - center) / spread)[:, None]
+    rows = basis.evaluate(z, FUNCTIONAL_OF_ORDER[order])
+    rank, unit = rows.shape[1], spread**order
+    kernel = np.abs(design.kernel.derivative(z, basis.points, order, 0)).max()
+    rounding = 1e-15 * rank * kernel * (np.abs(basis.factor) @ np.abs(w[:rank])).sum()
+    return (rows @ w[:rank] + level) / unit, (rounding + 1e-15 * abs(level)) / unit
+
+
+def worst_violation(result, points, starts):
+    """The largest violation on a grid and by minimisation from its worst points, beyond rounding."""
+    worst = -np.inf
+    for constraint, proof in zip(result.problem.constraints, result.shapes, strict=True):
+        shape, component = own_term(constraint), getattr(constraint, "component", None)
+        x = np.linspace(proof.low, proof.high, points)
+        for side, level in shape.sides:
+
+            def short(x, side=side, level=level, order=shape.derivative, component=component):
+                value, rounding = derivative(result, np.atleast_1d(x), order, component)
+                return side * (level - value) - rounding
+
+            found = np.concatenate([short(part) for part in np.array_split(x, max(1, points // 20_000))])
+            step, worst = x[1] - x[0], max(worst, found.max())
+            for start in x[np.argsort(-found)[:starts]]:
+                ends = np.clip([start - step, start + step], proof.low, proof.high)
+                least = minimize_scalar(lambda x: -short(x)[0], bounds=ends, method="bounded", options={"xatol": 1e-12})
+                worst = max(worst, -least.fun)
+    return worst

@@ -1,16 +1,18 @@
 """Shapes at every x: proven for what `predict` evaluates, checked by dense grids, interval arithmetic and cones."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from everywhere_cases import random_problem
-from numpy.testing import assert_allclose
-from scipy.optimize import minimize_scalar
+from everywhere_cases import derivative, random_problem, worst_violation
+from numpy.testing import assert_allclose, assert_array_equal
 
 from hw4opt import (
     RBF,
+    Additive,
     Bounds,
+    Component,
     Concave,
     Convex,
     Decreasing,
@@ -34,9 +36,10 @@ from hw4opt import (
 from hw4opt.crosscheck import crosscheck
 from hw4opt.datasets import step_data
 from hw4opt.kernels import FUNCTIONAL_OF_ORDER
+from hw4opt.problem import with_shape_rows
 from hw4opt.selection import select
 from hw4opt.shapes.branch import search
-from hw4opt.shapes.function import KernelSum, conditions
+from hw4opt.shapes.function import AskedShape, KernelSum, conditions
 from hw4opt.shapes.norm_bound import NormBound
 from hw4opt.shapes.pieces import Pieces
 from hw4opt.shapes.proof import examine, violations
@@ -47,38 +50,6 @@ STEPS = step_data(50, 0)
 def steps(*constraints, kernel=None, tv=0.0, ridge=0.1, **given):
     terms = [Ridge(ridge), TotalVariation(tv)] if tv else [Ridge(ridge)]
     return Problem(STEPS.x, STEPS.y, kernel or RBF(80.0), Squared(), terms, constraints, **given)
-
-
-def derivative(result, x, order):
-    """f, f' or f'' of the fit in raw x, and what rounding may do to it."""
-    problem, basis = result.problem, result.design.reduced
-    z = problem.features(np.asarray(x, dtype=float))
-    rows = basis.evaluate(z, FUNCTIONAL_OF_ORDER[order])
-    rank, unit = rows.shape[1], problem.scaling[1][0] ** order
-    level = 0.0 if order else problem.level + (result.w[-1] if problem.intercept else 0.0)
-    kernel = np.abs(problem.kernel.derivative(z, basis.points, order, 0)).max()
-    rounding = 1e-15 * rank * kernel * (np.abs(basis.factor) @ np.abs(result.w[:rank])).sum()
-    return (rows @ result.w[:rank] + level) / unit, (rounding + 1e-15 * abs(level)) / unit
-
-
-def worst_violation(result, points, starts):
-    """The largest violation on a grid and by minimisation from its worst points, beyond rounding."""
-    worst = -np.inf
-    for shape, proof in zip(result.problem.constraints, result.shapes, strict=True):
-        x = np.linspace(proof.low, proof.high, points)
-        for side, level in shape.sides:
-
-            def short(x, side=side, level=level, order=shape.derivative):
-                value, rounding = derivative(result, np.atleast_1d(x), order)
-                return side * (level - value) - rounding
-
-            found = np.concatenate([short(part) for part in np.array_split(x, max(1, points // 20_000))])
-            step, worst = x[1] - x[0], max(worst, found.max())
-            for start in x[np.argsort(-found)[:starts]]:
-                ends = np.clip([start - step, start + step], proof.low, proof.high)
-                least = minimize_scalar(lambda x: -short(x)[0], bounds=ends, method="bounded", options={"xatol": 1e-12})
-                worst = max(worst, -least.fun)
-    return worst
 
 
 # ---- what is proven holds --------------------------------------------------------------------------------------------
@@ -151,13 +122,13 @@ def test_interval_arithmetic_proves_the_proven_cells(order):
     flint = pytest.importorskip("flint", reason="python-flint is not installed: pip install python-flint")
     shape = (Bounds(lower=-1.0, everywhere=True), Increasing(everywhere=True), Convex(everywhere=True))[order]
     result = fit(steps(shape, kernel=RBF(10.0))).raise_for_status()
-    (condition,) = conditions(result.problem, shape, result.w, np.float64)
+    (condition,) = conditions(AskedShape(result.problem, shape), result.w, np.float64)
     seen = []
 
     class Watched(NormBound):
-        def bend(self, cells):
+        def third(self, cells):
             seen.append(cells)
-            return super().bend(cells)
+            return super().third(cells)
 
     assert not len(search(Watched(condition)).values)
     cells = np.concatenate([np.stack([one.low, one.high], axis=1) for one in seen])
@@ -189,30 +160,32 @@ def test_interval_arithmetic_proves_the_proven_cells(order):
     bounds = NormBound(condition)
     for low, high in cells.tolist():
         assert is_positive(low, high)
-        g, slope = bounds.at(np.array([low]), np.zeros(1, dtype=int), 1)
-        of_value, of_slope = bounds.rounding(None)
+        g, slope, curvature = bounds.at(np.array([low]), np.zeros(1, dtype=int), 2)
+        of_value, of_slope, of_curvature = bounds.rounding(None)
         assert abs(exact(ball(low), order) - ball(condition.level) - ball(float(g[0]))) < of_value
         assert abs(exact(ball(low), order + 1) - ball(float(slope[0]))) < of_slope
-        assert abs(exact(ball(low), order + 2)) < bounds.bend(None)
+        assert abs(exact(ball(low), order + 2) - ball(float(curvature[0]))) < of_curvature
+        assert abs(exact(ball(low), order + 3)) < bounds.third(None)
 
 
 @pytest.mark.parametrize("kernel", [Matern32(30.0), Matern52(30.0), Laplacian(8.0)])
 def test_pieces_are_the_function(kernel):
-    """Values and slopes of the pieces are those of the sum over the kernel, and bends bound second differences."""
+    """Values of the pieces are those of the sum over the kernel, and curvatures change by no more than is said."""
     order = min(kernel.functional_order, 1)
     shape = Increasing(everywhere=True) if order else Nonnegative(everywhere=True)
     problem = steps(Increasing() if order else Nonnegative(), kernel=kernel)
     result = fit(problem)
-    (condition,) = conditions(problem, shape, result.w, np.float64)
+    (condition,) = conditions(AskedShape(problem, shape), result.w, np.float64)
     pieces, x = Pieces(condition, kernel), np.sort(np.random.default_rng(0).uniform(0, 1, 200))
-    function = KernelSum.of(problem, result.w, np.float64)
+    function = KernelSum.of(AskedShape(problem, shape), result.w, np.float64)
     direct = kernel.along(x[:, None] - function.points, order)[order] @ function.coef
     value = pieces.at(x, pieces.piece_of(x), 0)[0]
     assert_allclose(value, direct, atol=1e-11 * np.abs(direct).max())
     cells = pieces.start()
-    inner = [cells.low + share * (cells.high - cells.low) for share in (0.1, 0.5, 0.9)]
-    for points in inner:
-        assert (np.abs(pieces.at(points, cells.piece)[2]) <= pieces.bend(cells)).all()
+    width, most = cells.high - cells.low, pieces.third(cells)
+    curvatures = [pieces.at(cells.low + share * width, cells.piece)[2] for share in np.linspace(0, 1, 11)]
+    assert (np.abs(np.diff(curvatures, axis=0)) <= most * width / 10 + 1e-9 * np.abs(curvatures).max(axis=0)).all()
+    assert (most * width <= 100 * np.abs(curvatures).max() + 1e-9).all()
 
 
 def test_no_curve_of_tightened_cones_does_better():
@@ -250,7 +223,7 @@ def test_a_model_file_keeps_points_and_proof(tmp_path):
     x = np.linspace(-0.1, 1.1, 500)
     assert_allclose(loaded.predict(x), result.predict(x), rtol=0, atol=0)
     assert loaded.verify().holds(1e-9)
-    assert examine(loaded.problem, loaded.problem.constraints[0], loaded.w).proof == result.shapes[0]
+    assert examine(AskedShape(loaded.problem, loaded.problem.constraints[0]), loaded.w).proof == result.shapes[0]
     plain = fit(steps(Increasing()))
     plain.save(tmp_path / "plain.json")
     stored = json.loads((tmp_path / "plain.json").read_text())
@@ -291,6 +264,31 @@ def test_held_out_folds_keep_the_points_of_the_full_fit():
     assert fit(found.problem).shapes[0].proven
 
 
+@pytest.mark.parametrize("additive", [False, True])
+def test_held_out_fits_are_kept_beside_it(additive, tmp_path):
+    """Over the basis of the search, and carried to one that goes on over further points."""
+    x, y, shape = np.sort(np.random.default_rng(2).uniform(0, 1, 14)), np.arange(14.0) ** 2, Increasing(everywhere=True)
+    y[4::3] -= 20
+    if additive:
+        problem = Problem(x, y, Additive([Component("x", [0], RBF(200.0), 0.1, constraints=[shape])]))
+    else:
+        problem = Problem(x, y, RBF(200.0), None, [Ridge(0.1)], [shape], intercept=True)
+    chosen = select(problem, [], "loo", keep_folds=True)
+    (asked,) = chosen.problem.shape_rows
+    further = replace(asked, points=(*asked.points, 1.5, 2.0))
+    (longer,) = with_shape_rows([chosen.problem], [[further]])
+    result = fit(chosen.problem).raise_for_status()
+    assert result.shapes[0].proven and longer.held_out.w.shape[1] == chosen.problem.held_out.w.shape[1] + 2
+    for one in (chosen.problem, longer, result.problem):
+        predictions = np.vecdot(one.design.evaluate(one.design.x), one.held_out.w) + one.level
+        assert_allclose(predictions, chosen.predictions, rtol=1e-9)
+    result.save(tmp_path / "model.json")
+    grid = np.linspace(0, 1, 7)
+    ends = result.predict_interval(grid)[1]
+    assert_array_equal(Result.load(tmp_path / "model.json").predict_interval(grid)[1], ends)
+    assert (ends[:, 0] < ends[:, 1]).all()
+
+
 # ---- planted faults --------------------------------------------------------------------------------------------------
 
 
@@ -299,12 +297,12 @@ def test_a_dip_is_found(kernel):
     """A fit that rises at the data alone is not proven, and neither is a proven one that is moved by a little."""
     shape, plain = Increasing(everywhere=True), fit(steps(Increasing(), kernel=kernel, ridge=1e-3))
     if worst_violation_of_plain(plain) > 0:
-        assert not examine(plain.problem, shape, plain.w).proven
+        assert not examine(AskedShape(plain.problem, shape), plain.w).proven
     result = fit(steps(shape, kernel=kernel)).raise_for_status()
-    assert examine(result.problem, shape, result.w).proven
+    assert examine(AskedShape(result.problem, shape), result.w).proven
     slope = result.design.reduced.evaluate(np.array([[0.5]]), 0)[0]
     moved = result.w - 1.01 * (slope @ result.w) / (slope @ slope) * slope
-    assert (slope @ moved) < 0 and not examine(result.problem, shape, moved).proven
+    assert (slope @ moved) < 0 and not examine(AskedShape(result.problem, shape), moved).proven
 
 
 @pytest.mark.parametrize("kernel", [RBF(20.0), Matern32(20.0), Matern52(20.0)])
@@ -312,14 +310,14 @@ def test_a_dip_is_found(kernel):
 def test_a_quick_look_sees_the_lowest_points(kernel, shape):
     """No point of the range lies lower than those that a look without a proof finds; nothing fails where all holds."""
     plain = fit(steps(kernel=kernel, ridge=1e-3))
-    seen = violations(plain.problem, shape, plain.w)
+    seen = violations(AskedShape(plain.problem, shape), plain.w)
     assert not seen.proven and not seen.holds
-    assert seen.worst >= 0.999 * examine(plain.problem, shape, plain.w).worst
+    assert seen.worst >= 0.999 * examine(AskedShape(plain.problem, shape), plain.w).worst
     dense = np.linspace(STEPS.x.min(), STEPS.x.max(), 20_001)
     for curve, _ in seen.sides:
         assert curve.at(dense, curve.piece_of(dense), 0)[0].min() >= -1.0001 * seen.worst
     result = fit(steps(shape, kernel=kernel))
-    assert violations(result.problem, shape, result.w).holds or not result.shapes[0].proven
+    assert violations(AskedShape(result.problem, shape), result.w).holds or not result.shapes[0].proven
 
 
 def test_an_unproven_shape_is_said(monkeypatch):
@@ -348,7 +346,11 @@ def test_an_unproven_shape_is_said(monkeypatch):
             lambda: Problem(
                 np.stack([STEPS.x, STEPS.y], axis=1), STEPS.y, RBF(1.0), constraints=[Nonnegative(everywhere=True)]
             ),
-            "needs one x column and there are 2",
+            "needs one x column and there are 2; drop everywhere",
+        ),
+        (
+            lambda: Problem(np.eye(50, 2), STEPS.y, RBF(1.0), constraints=[Increasing(column=0, everywhere=True)]),
+            "there are 2; give it to one component of a sum, or drop everywhere",
         ),
     ],
 )

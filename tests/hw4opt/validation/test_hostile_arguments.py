@@ -279,7 +279,7 @@ NO_ARGUMENTS_OF_ITS_OWN = {
     "Certificate", "Choice", "Components", "MixtureResult", "Playlist", "Result", "Score", "Selection", "SolverRow",
     "Status", "Hw4Error", "InputError", "ModelFileError", "NotCertifiedError", "RefusedError", "UnknownNameError",
     "Coefficients", "Differences", "Interval", "Likelihood", "Loss", "PiecewiseQuadratic", "Slope", "Smooth", "Table",
-    "ComponentTerm", "OnComponent", "own_term",
+    "ComponentTerm", "OnComponent", "own_term", "is_everywhere",
     "Acts", "AtPoints", "Shape", "ShapeRows", "Solver", "Term", "Values", "functionals_of",  # bases and tags
     "AUTO", "Truth", "check_solver", "check_parameter", "check_whole", "load", "names", "parameters",
     "figure_of", "plot_check",
