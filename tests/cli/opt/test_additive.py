@@ -239,8 +239,3 @@ def test_a_shape_along_one_column_of_a_component_goes_by_its_name(hw4opt, trial)
 def test_text_that_additive_leaves_out_is_offered_as_a_component(hw4opt, trial):
     done = hw4opt("solve", trial, "--additive", "--gamma", "1", "--reg", "ridge=1", "--select", "none")
     assert done.status == 0 and "--component site=site:categorical uses its levels" in done.err
-
-
-def test_the_page_of_one_curve_refuses_a_sum(hw4opt, trial):
-    done = hw4opt("explore", trial, "--additive")
-    assert done.status == 2 and "fit a sum by hw4opt solve" in done.err

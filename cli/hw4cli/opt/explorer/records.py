@@ -30,6 +30,7 @@ from hw4opt.views import (
     curve_view,
     drawn_rows,
     fitted_values,
+    middle_level,
     names_of,
     observed_targets,
 )
@@ -105,26 +106,31 @@ def drawn(state: State, result: Result, targets: Array) -> dict[str, Any]:
 
 
 def as_curve(component: ComponentView, result: Result) -> CurveView:
-    """A component as a curve; of several columns over its own values, and of levels a flat piece each."""
-    at, f, x_name = component.curve_x, component.curve, component.columns[0]
-    if at is None or f is None:
-        at = f = np.array([component.fitted.min(), component.fitted.max()])
-        x_name = f"component of {', '.join(component.columns)}"
-    elif component.levels is not None:
-        at, f = (at[:, None] + [-HALF_BAR, HALF_BAR, HALF_BAR]).ravel(), (f[:, None] + [0, 0, np.nan]).ravel()
+    """A component as a curve, of quantiles as one each; of several columns over its own values, of levels as bars."""
+    at, x_name, levels = component.curve_x, component.columns[0], result.problem.loss.levels
+    if at is None or component.curve is None:
+        at = np.array([component.fitted.min(), component.fitted.max()])
+        curves, levels, x_name = at[:, None], (), f"component of {', '.join(component.columns)}"
+    else:
+        curves = component.curve.reshape(len(at), -1)
+        if component.levels is not None:
+            at, curves = (at[:, None] + [-HALF_BAR, HALF_BAR, HALF_BAR]).ravel(), np.repeat(curves, 3, axis=0)
+            curves[2::3] = np.nan
     return CurveView(
         rows=drawn_rows(result),
         x=component.x,
         y=component.partial,
         fitted=component.fitted,
         curve_x=at,
-        curve=f,
+        curve=curves[:, middle_level(levels)],
         bound=None,
         truth_x=None,
         truth=None,
         band=None,
         x_name=x_name,
         y_name=f"part of {names_of(result)[1]}",
+        levels=levels,
+        level_curves=curves.T if levels else None,
     )
 
 
