@@ -68,8 +68,3 @@ def test_path_and_check_take_levels(hw4opt, tmp_path):
 def test_what_does_not_go_together_is_one_sentence(hw4opt, words, sentence):
     done = hw4opt("solve", "--gamma", "20", "--reg", "ridge=0.01", *words)
     assert done.status == 2 and sentence in done.err and done.err.count("\n") == 1 and not done.out
-
-
-def test_the_page_shows_one_curve(hw4opt):
-    done = hw4opt("explore", *LEVELS, "--no-browser")
-    assert done.status == 2 and "the page shows one curve" in done.err
