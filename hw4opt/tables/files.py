@@ -95,7 +95,7 @@ class TableFiles:
         """How many rows there are; raises `RefusedError` for files that do not say it."""
         for path in self.paths:
             if not is_parquet(path):
-                raise RefusedError(f"{path} is a CSV, whose rows have no numbers; write Parquet, as `predict` does")
+                raise RefusedError(f"{path} is a CSV, whose rows have no numbers; write it as Parquet")
         return sum(_about_rows(path) for path in self.paths)
 
     def between(self, names: Sequence[str], low: int, high: int) -> Iterator[Table]:

@@ -43,7 +43,8 @@ def test_no_heavy_library_is_imported(words, light):
 
 def test_ctrl_c_is_130_and_leaves_no_file(start, tmp_path):
     """It arrives during the search: the child prints a byte where that begins."""
-    code = "import hw4cli.opt.solve as s; choose = s.choose; s.choose = lambda *a: print(flush=True) or choose(*a); "
+    code = "import hw4cli.opt.solve as s; choose = s.choose; "
+    code += "s.choose = lambda *words, **more: print(flush=True) or choose(*words, **more); "
     words = ["solve", "--n", "3000", "--loss", "huber", "--reg", "tv", "--select", "loo"]
     running = start(f"{code}{RUN}; sys.exit(status)", *words, "--plot", "fit.png", "--save", "m.json", cwd=tmp_path)
     assert running.stdout.read(1) == b"\n"

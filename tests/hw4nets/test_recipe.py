@@ -59,7 +59,7 @@ def test_a_network_made_by_the_recipe_is_a_network_like_the_others(copy, capsys,
     monkeypatch.chdir(copy)
     assert app.main(["train", "--help"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "logistic|hidden|conv|base|fast|wide" in said and "--width N Hidden units. (wide)" in said
+    assert "logistic|hidden|conv|base|fast|wide" in said and "--width N Hidden units; default: wide 4000." in said
     assert app.main(["train", "--out", "run"]) == 2
     assert "--net logistic, hidden, conv, base, fast or wide" in capsys.readouterr().err
     words = "train --net wide --width 5 --data synthetic --epochs 1 --batch-size 2000 --threads 1 --out run --quiet"

@@ -112,6 +112,7 @@ def test_a_search_that_is_stopped_has_its_best_so_far(tmp_path, small):
     assert read_recipe(tmp_path / BEST_RECIPE_FILE).config.chosen_on == "validation"
 
 
+@pytest.mark.slow
 def test_a_trial_that_torch_cannot_run_is_impossible(tmp_path, small, monkeypatch):
     """Batch normalisation of one value a channel, say, is torch's own ValueError."""
     build = module.build

@@ -69,6 +69,7 @@ def test_a_csv_becomes_named_columns(tmp_path):
     assert table.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_many_rows_keep_their_order(tmp_path):
     rows = np.random.default_rng(0).normal(size=(70_000, 2))
     path = tmp_path / "many.csv"

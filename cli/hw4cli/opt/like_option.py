@@ -21,7 +21,7 @@ LIKE = click.option(
     is_eager=True,
     callback=take_model,
     help="Fit DATA as that model file of --save was fitted: its columns, terms, gamma and weights; options given here "
-    "override those.",
+    "override those. Default: none.",
 )
 
 

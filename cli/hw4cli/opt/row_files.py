@@ -26,7 +26,7 @@ DASK_OPTION = click.option(
     "--dask",
     metavar="SCHEDULER",
     help="Address of a Dask scheduler, as in tcp://host:8786, whose workers read the Parquet files of DATA in blocks, "
-    "keep the rows and sum over them.",
+    "keep the rows and sum over them. Default: this process reads them.",
 )
 MEMORY_INFO = Path("/proc/meminfo")
 

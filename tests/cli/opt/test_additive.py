@@ -86,6 +86,7 @@ def test_a_sum_has_quantiles_of_several_levels(hw4opt, trial, tmp_path):
     np.testing.assert_array_equal([[float(row[name]) for name in names] for row in rows], record["fitted"])
 
 
+@pytest.mark.slow
 def test_a_search_of_many_hyperparameters_tells_its_budget_and_keeps_it(hw4opt, trial):
     words = ["--component", "dose=dose", "--component", "age=age", "--select", "kfold:3", "--json", "-"]
     done = hw4opt("solve", trial, *words)

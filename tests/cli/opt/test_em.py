@@ -72,6 +72,7 @@ def test_with_other_columns_there_is_no_truth_to_compare_with(hw4opt, tmp_path, 
     assert "--offset" not in words or done.json["feature_names"] == ["(intercept)", "energy", "acoustic"]
 
 
+@pytest.mark.slow
 def test_the_truth_is_compared_in_the_order_of_the_columns(hw4opt):
     words = ["--restarts", "8", "--search", "8", "--json", "-", "--quiet"]
     plain = hw4opt("em", *words).json
@@ -141,6 +142,7 @@ def test_playlists_default_to_the_listeners_own_songs(hw4opt, songs, tmp_path):
     assert (tmp_path / "a" / "mood_2.csv").read_text() == (tmp_path / "b" / "mood_2.csv").read_text()
 
 
+@pytest.mark.slow
 def test_plain_runs_exactly_so_many_cycles_and_is_exit_1_where_it_is_not_stationary(hw4opt, songs, tmp_path):
     words = ["--k", "2", "--plain", "--init", "start", "--json", "-", "--quiet", "--plot", "p.png"]
     short = hw4opt("em", *DATA, *words, "--cycles", "3")

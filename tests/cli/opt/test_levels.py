@@ -8,6 +8,7 @@ import pytest
 
 from hw4opt import RBF, Problem, Quantile, Ridge, fit
 from hw4opt.datasets import step_data
+from report_parts import data_of
 
 LEVELS = ["--loss", "quantile:tau=0.05;0.5;0.95"]
 GIVEN = ["--gamma", "20", "--reg", "ridge=0.01", "--select", "none"]
@@ -42,7 +43,9 @@ def test_one_choice_is_made_for_all_levels(hw4opt):
 def test_a_report_repeats_the_levels(hw4opt, tmp_path):
     assert hw4opt("report", *LEVELS, *GIVEN, "--out", "r.html").status == 0
     text = (tmp_path / "r.html").read_text()
-    assert "quantile:tau=0.05;0.5;0.95" in text and "drawn by hw4opt solve --plot" in text
+    view = data_of(text)["figures"][0]["view"]
+    assert "quantile:tau=0.05;0.5;0.95" in text and view["levels"] == [0.05, 0.5, 0.95]
+    assert len(view["level_curves"]) == 3 and view["level_curves"][1] == view["curve"]
 
 
 @pytest.mark.slow

@@ -180,4 +180,4 @@ def test_path_keeps_the_offsets_column_in_its_model(hw4opt, tmp_path):
 
 def test_path_names_its_own_option_where_the_best_is_at_the_end(hw4opt):
     done = hw4opt("path", "--gamma", "54", "--vary", "ridge=10:20:2", "--select", "kfold:5", "-q")
-    assert "widen it with --vary ridge=LOW:HIGH:COUNT" in done.err
+    assert "widen it downwards with --vary ridge=LOW:HIGH:COUNT" in done.err

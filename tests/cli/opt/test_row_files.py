@@ -131,6 +131,7 @@ def test_what_blocks_cannot_have_is_one_sentence(hw4opt, data, words, said):
     assert done.status == 2 and said in done.err and done.err.count("\n") == 1 and done.out == ""
 
 
+@pytest.mark.slow
 def test_hyperparameters_are_chosen_on_all_rows_or_on_a_sample(hw4opt, data):
     """What is chosen is fitted, and its score is that of the same choice in memory to within the folds."""
     words = ["--x", "x", "--loss", "huber:delta=0.5", "--search", "grid", "--grid", "ridge=0.01:10:4", "--json", "-"]
@@ -187,6 +188,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_written(hw4opt, data, monkey
     assert sorted(data.parent.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_file(start, data):
     """It arrives while rows are read: the child prints a byte at each pass."""
     code = "import hw4opt.blocks.tables as t; parts = t.TableRows.parts; "

@@ -93,6 +93,7 @@ def test_reads_are_shared_by_folds_and_ridges():
     assert one.passes == source.passes <= many.passes + 2 + 10  # of the folds two more, and the full fits
 
 
+@pytest.mark.slow
 def test_a_search_finds_the_best_of_memory():
     data = data_of("squared", 0)
     model = Model(RBF(1.0), Squared(), [Ridge(1.0)])

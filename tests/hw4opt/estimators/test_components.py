@@ -204,6 +204,15 @@ def test_the_score_of_several_quantiles_is_that_of_their_losses():
     assert model.score(TABLE, Y, np.where(SITE == 1, 1.0, 0.0)) != model.score(TABLE, Y)
 
 
+def test_a_sum_has_a_curve_a_level_of_every_component(frame):
+    model = PenalizedKernelRegressor(loss=Quantile(LEVELS), **SUM, **GIVEN).fit(frame, Y)
+    parts = model.predict_components(frame)
+    assert model.predict(frame).shape == (N, 3) and parts.shape == (N, 3, 3)
+    assert_allclose(parts.sum(axis=1) + model.intercept_, model.predict(frame), atol=1e-9)
+    by_dose = parts[np.argsort(DOSE), 0]
+    assert (np.diff(by_dose, axis=0) >= -1e-9).all() and (np.diff(model.predict(frame), axis=1) >= -1e-9).all()
+
+
 def test_searches_over_several_quantiles():
     model = PenalizedKernelRegressor(loss=Quantile(LEVELS), **GIVEN)
     assert cross_val_predict(model, TABLE[:, :1], Y, cv=3).shape == (N, 3)
@@ -227,7 +236,6 @@ REFUSED = {
     "no strength": (dict(SUM, ridge={"dose": "much"}), "dose.ridge is 'much'; give a number, 'auto' to have it chosen"),
     "gamma of a line": (dict(SUM, gamma={"age": 1.0}), "gamma of component age: it has no kernel with a gamma"),
     "no intercept": (dict(SUM, fit_intercept=False), "the intercept of a sum of components is free; leave it True"),
-    "levels of a sum": (dict(SUM, loss=Quantile((0.1, 0.9))), "a sum of components is one curve and quantile has 2"),
     "gamma of no column": (dict(gamma={"wine": 1.0}), "no x column 'wine'"),
     "no gamma of a column": (dict(gamma={"dose": None}), "gamma is None of some columns; give a number for each"),
     "gammas of a polynomial": (dict(gamma="each", kernel="polynomial"), "the polynomial kernel takes one gamma"),

@@ -17,7 +17,6 @@ from hw4opt import (
     Polynomial,
     Precomputed,
     Problem,
-    Quantile,
     Result,
     Ridge,
     fit,
@@ -139,8 +138,5 @@ def test_a_component_of_several_columns_has_a_gamma_each(tmp_path):
 
 
 def test_what_a_sum_does_not_take():
-    x, y = doses()
     with pytest.raises(InputError, match="component both: gamma of the rbf kernel has 3 numbers and there are 2 x col"):
         Component("both", [0, 1], RBF((1, 2, 3)))
-    with pytest.raises(InputError, match="a sum of components is one curve and quantile has 2 levels; give one"):
-        Problem(x, y, Additive([Component("dose", [0], RBF(1.0), 0.1)]), Quantile((0.1, 0.9)))

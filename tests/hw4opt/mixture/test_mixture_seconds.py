@@ -39,6 +39,7 @@ def ticking(monkeypatch, *modules):
         monkeypatch.setattr(module, "time", clock)
 
 
+@pytest.mark.slow
 def test_the_seconds_stop_a_run_of_forty_components():
     x, y = listened(8, 300, 6, spread=2.0)
     started = time.perf_counter()

@@ -149,6 +149,7 @@ def test_the_bound_is_true_for_problems_stopped_early(seed):
     }  # f = 0 satisfies every shape
 
 
+@pytest.mark.slow
 def test_the_stopped_problems_put_the_bound_to_the_test():
     """Nearly all have one, and for many it lies far above what the witness may be off, yet not far above the error."""
     found = [compare_with_bound(stopped_early(seed)[0], np.zeros((1, 1))) for seed in (6, 8, 15, 22, 33, 34, 35)]

@@ -231,6 +231,7 @@ def test_as_dict_holds_every_number():
     assert certificate.as_dict() == {name: getattr(certificate, name) for name in certificate.__dataclass_fields__}
 
 
+@pytest.mark.slow
 def test_rounding_alone_does_not_take_the_proof_away():
     """20,000 rows: neighbours differ by less than evaluating them is off, yet the increasing fit is certified."""
     random = np.random.default_rng(14)

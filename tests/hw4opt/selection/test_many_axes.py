@@ -37,6 +37,7 @@ def test_settings_grow_with_the_number_of_axes(count):
     assert searched(axes, score) == tried
 
 
+@pytest.mark.slow
 def test_many_gammas_beat_a_random_search():
     draw = np.random.default_rng(0)
     x = draw.uniform(0, 1, (60, 4))

@@ -169,7 +169,7 @@ RACES = {
 }
 
 
-@pytest.mark.thinned(3)
+@pytest.mark.thinned(8)
 @pytest.mark.parametrize("name", RACES)
 @pytest.mark.parametrize("method", ["loo", "kfold:8"])
 def test_a_race_spares_folds_and_changes_no_choice(name, method):

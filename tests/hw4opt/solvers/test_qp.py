@@ -187,6 +187,7 @@ def test_the_missing_extra_is_named():
     assert done.stderr == "hw4opt: the solver qp needs qpsolvers; it comes with the extra: pip install 'hw4opt[qp]'\n"
 
 
+@pytest.mark.slow
 def test_without_the_extra_check_asks_the_others():
     words = (
         "import sys; sys.modules['qpsolvers'] = None; from hw4opt.crosscheck import "
