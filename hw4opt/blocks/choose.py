@@ -22,6 +22,7 @@ from hw4opt.selection.fold_fits import PROVEN_GAP
 from hw4opt.selection.notes import beyond, edge, unproven
 from hw4opt.selection.scores import METRICS
 from hw4opt.selection.search import parse_search, rounds
+from hw4opt.selection.setting_runs import distinct_settings
 from hw4opt.terms import Loss
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_seed, check_word, checked, whole_of
@@ -99,19 +100,19 @@ def select_blocks(
             found = select(
                 problem, free, "auto", search, grid, metric, folds, None, seed, one_se, False, workers, progress
             )
-            said = f"hyper-parameters were chosen on {len(problem.y):,} of {seen.count:,} rows"
-            note = f"{said}, their weights scaled to all of them; select kfold:K chooses on all rows"
+            notes = found.notes
+            if len(problem.y) < seen.count:
+                said = f"hyper-parameters were chosen on {len(problem.y):,} of {seen.count:,} rows"
+                notes = [f"{said}, their weights scaled to all of them; select kfold:K chooses on all rows", *notes]
             return BlocksSelection(
                 _with_terms(model, found.problem.model),
                 *(found.method, metric, found.score, found.standard_error, found.fits, found.largest_fold_gap),
-                *(sums.passes - before, time.perf_counter() - started, found.table, [note, *found.notes]),
+                *(sums.passes - before, time.perf_counter() - started, found.table, notes),
             )
         if count > seen.count:
             raise InputError(f"{method} needs as many rows as folds at least, and {seen.count} have a weight above 0")
         axes = axes_of(problem, list(dict.fromkeys((*free, *grid))), grid)
-        runs = _SettingScores(
-            model, sums, seen, FoldRule(count, folds == "shuffled", seed, seen.rows), metric, progress
-        )
+        runs = _SettingScores(model, sums, seen, FoldRule(count, folds == "shuffled", seed, seen), metric, progress)
         for settings in rounds(search, axes, count, seed, runs.history):
             runs.run(settings)
     pairs = runs.tried
@@ -179,6 +180,7 @@ class _SettingScores:
 
     def run(self, settings: list[Setting]) -> None:
         """Score the settings, those of one basis together."""
+        settings = distinct_settings(settings, self._model.settled, self.history())
         bases: dict[object, list[tuple[Setting, Model]]] = {}
         for setting in settings:
             model = self._model.with_hyperparameters(setting)

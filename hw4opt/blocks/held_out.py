@@ -21,6 +21,7 @@ from hw4opt.blocks.objective import BlockedRows, BlockForms, MadeChunk
 from hw4opt.blocks.reference import Trivial
 from hw4opt.blocks.rows import BlockSums, DataRows, hashed
 from hw4opt.blocks.survey import Survey
+from hw4opt.errors import InputError
 from hw4opt.form.gap_scale import scale_of
 from hw4opt.problem import Model
 from hw4opt.proof.certificate import cost_of_residual
@@ -39,17 +40,19 @@ MAX_HESSIAN_ENTRIES = 500_000  # of the folds of settings that share reads
 
 @dataclass(frozen=True)
 class FoldRule:
-    """Which of `count` folds holds out a row, by its number: drawn by the seed, or a run of rows."""
+    """Which of `count` folds holds out a row: drawn by the seed and its number, or a run of rows with a weight."""
 
     count: int
     shuffled: bool
     seed: int
-    rows: int
+    survey: Survey
 
     def of(self, numbers: np.ndarray) -> np.ndarray:
-        """(m,) from 0."""
+        """(m,) from 0, of the rows of a block that have a weight."""
         if not self.shuffled:
-            return numbers * self.count // self.rows
+            block = np.searchsorted(self.survey.first, numbers[0], side="right") - 1
+            places = self.survey.before[block] + np.arange(len(numbers))
+            return places * self.count // self.survey.count
         drawn = hashed(numbers, 2 * self.seed + 1) >> np.uint64(32)  # the sample's seed is even
         return (drawn.astype(np.int64) * self.count) >> 32
 
@@ -133,14 +136,19 @@ def _score(numbers: Array, gap: float) -> HeldOut:
 
 @dataclass(frozen=True, eq=False)
 class _FoldSums:
-    """Gradients (S, F, r) and Hessians (S, F, r, r) of the rows of each fold; squares of A by column, (r,)."""
+    """Gradients (S, F, r) and Hessians (S, F, r, r) of the rows of each fold, and how many (F,); squares of A by column
+    (r,)."""
 
     gradient: Array
     hessian: Array
+    rows: np.ndarray
     square: Array
 
     def plus(self, other: _FoldSums) -> _FoldSums:
-        return _FoldSums(self.gradient + other.gradient, self.hessian + other.hessian, self.square + other.square)
+        return _FoldSums(
+            *(self.gradient + other.gradient, self.hessian + other.hessian),
+            *(self.rows + other.rows, self.square + other.square),
+        )
 
 
 def _fold_sums(blocked: BlockedRows, w: Array, rule: FoldRule) -> _FoldSums:
@@ -158,10 +166,16 @@ def _fold_sums(blocked: BlockedRows, w: Array, rule: FoldRule) -> _FoldSums:
             for fold, part in enumerate(edges):
                 gradient[:, fold] += slope[:, part] @ a[part]
                 hessian[:, fold] += chunk.gram(a[part], np.broadcast_to(bend, z.shape)[:, part])
-        return _FoldSums(gradient, hessian, np.square(a).sum(axis=0))
+        rows_of = np.array([part.stop - part.start for part in edges])
+        return _FoldSums(gradient, hessian, rows_of, np.square(a).sum(axis=0))
 
     found = blocked.total(one, _FoldSums.plus)
     assert found is not None
+    if not found.rows.all():
+        raise InputError(
+            f"of {rule.count} folds one holds out no row, for few rows have a weight above 0; take fewer folds, or "
+            "`folds='contiguous'`"
+        )
     return found
 
 

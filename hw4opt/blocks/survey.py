@@ -64,14 +64,13 @@ class KeptRows:
 class Survey:
     """What one pass finds.
 
-    rows, count     of the source, and those of them with a weight above 0
+    count           of rows with a weight above 0
     span (2, d)     the lowest and highest x of the rows with a weight
     largest_weights (2,)  the largest weight and the next;  has_offset  whether there are offsets
     first, before (blocks,)  the number of each block's first row, and how many rows with a weight come before it
     kept            which rows count, and how x is measured;  sample  some of them, drawn evenly
     """
 
-    rows: int
     count: int
     span: Array
     largest_weights: Array
@@ -112,7 +111,7 @@ def survey(model: Model, sums: BlockSums) -> Survey:
     kept = KeptRows(least, *_scaling(model, columns))
     before = np.cumsum([0, *seen.kept[:-1]])
     return Survey(
-        *(seen.rows, columns.count, np.stack([columns.low, columns.high]), seen.weights[::-1], seen.has_offset),
+        *(columns.count, np.stack([columns.low, columns.high]), seen.weights[::-1], seen.has_offset),
         *(np.array(seen.first), before, kept, kept.of(seen.sample)),
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw4opt.blocks.rows import DataRows
-from hw4opt.errors import InputError
+from hw4opt.errors import InputError, RefusedError
 from hw4opt.tables import Table, TableFiles
 from hw4opt.terms.base import Array
 
@@ -36,7 +36,11 @@ class TableRows:
         yield from self._of(self.files.blocks(list(dict.fromkeys(read))), read, with_x)
 
     def row_count(self) -> int:
-        """How many rows the files have, of which `drop` may leave some out; raises `RefusedError` for CSV."""
+        """How many rows the files have; raises `RefusedError` for CSV, and where `drop` may leave some out."""
+        if self.drop:
+            raise RefusedError(
+                "rows that may be left out cannot be read by number; write files without empty cells and read those"
+            )
         return self.files.row_count()
 
     def between(self, low: int, high: int) -> Iterator[DataRows]:

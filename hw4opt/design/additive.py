@@ -252,10 +252,13 @@ class AdditiveDesign(Design):
     def carried(self, w: Array, other: Design) -> Array | None:
         if not isinstance(other, AdditiveDesign):
             return None
-        pairs = zip(self.summand_bases, other.summand_bases, self.columns.values(), strict=True)
-        parts = [one.carried(w[:, columns], two) for one, two, columns in pairs]
-        found = [part for part in parts if part is not None]
-        return np.concatenate([*found, w[:, -1:]], axis=1) if len(found) == len(parts) else None
+        found = []
+        for of_curve in np.split(w, self.curves, axis=1):
+            for one, two, columns in zip(self.summand_bases, other.summand_bases, self.columns.values(), strict=True):
+                found.append(one.carried(of_curve[:, columns], two))
+            found.append(of_curve[:, -1:])
+        parts = [part for part in found if part is not None]
+        return np.concatenate(parts, axis=1) if len(parts) == len(found) else None
 
 
 def _of_component(acts: Sequence[AtPoints | OnComponent], name: str) -> tuple[AtPoints, ...]:

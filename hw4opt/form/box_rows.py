@@ -121,12 +121,6 @@ class BoxRows(RowFunctions):
         with np.errstate(divide="ignore"):
             return np.where(self.open, 1.0 / self.quadratic, 0.0)
 
-    def violation(self, z: Array) -> Array:
-        """How far z lies outside the domain of f; 0 for rows without constraint."""
-        v = z - self.shift
-        outside = np.where(np.isinf(self.high), v, np.where(np.isinf(self.low), -v, 0.0))
-        return np.where(self.one_sided, np.maximum(outside, 0.0), 0.0)
-
     def value(self, z: Array) -> Array:
         v = z - self.shift
         u = self._gradient(v)

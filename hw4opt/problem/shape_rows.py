@@ -18,10 +18,9 @@ def having_rows(problem: Problem, rows: Sequence[ShapeRows]) -> Problem:
 def with_shape_rows(problems: Sequence[Problem], rows: Sequence[Sequence[ShapeRows]]) -> list[Problem]:
     """The same problems of a batch, each with its rows in place of those it has, which act on the same points in all;
     their basis goes on from that of the design they have, and so do held-out fits."""
-    old = problems[0].design
-    design = old.appending(functionals_of(rows[0]))
+    design = problems[0].design.appending(functionals_of(rows[0]))
     found = [having_rows(problem, mine) for problem, mine in zip(problems, rows, strict=True)]
-    for problem in found:
-        held_out = None if problem.held_out is None else problem.held_out.over(old, design)
+    for problem, before in zip(found, problems, strict=True):
+        held_out = None if problem.held_out is None else problem.held_out.over(before.design, design)
         set_fields(problem, design=design, held_out=held_out)
     return found

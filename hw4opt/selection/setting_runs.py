@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -62,7 +62,7 @@ class SettingRuns:
         scored before the others, and both basis by basis: the largest, which take longest, come last. Dropped settings
         come `Again` to be scored in full, and keep their places.
         """
-        settings = self._distinct(settings)
+        settings = distinct_settings(settings, self.problem.settled, self.history())
         bases = self._bases(settings)
         candidates = [one for basis in bases for one in basis]
         if isinstance(settings, Again):
@@ -94,15 +94,6 @@ class SettingRuns:
     def _keep(self, candidates: list[_Candidate], limit: float, total: int) -> None:
         for pair in self._scored(candidates, limit, total):
             self.tried.append(pair)  # what is done stays when it is interrupted
-
-    def _distinct(self, settings: list[Setting]) -> list[Setting]:
-        """As they will be fitted: whole-number parameters rounded, and each setting once."""
-        settled = self.problem.settled
-        rounded = [{name: settled(name, value) for name, value in setting.items()} for setting in settings]
-        if isinstance(settings, Again) or rounded == settings:
-            return settings
-        done = {_key(one.setting) for one, _ in self.tried}
-        return type(settings)(dict(one) for one in dict.fromkeys(map(_key, rounded)) if one not in done)
 
     def _scored(self, candidates: list[_Candidate], limit: float, total: int) -> Iterator[tuple[Tried, Score]]:
         tasks = self._tasks(candidates)
@@ -164,6 +155,17 @@ class _Candidate:
     setting: Setting
     problem: Problem
     first: Problem
+
+
+def distinct_settings(
+    settings: list[Setting], settled: Callable[[str, float], float], tried: Sequence[Tried]
+) -> list[Setting]:
+    """As they will be fitted: whole-number parameters rounded, and each setting once."""
+    rounded = [{name: settled(name, value) for name, value in setting.items()} for setting in settings]
+    if isinstance(settings, Again) or rounded == settings:
+        return settings
+    done = {_key(one.setting) for one in tried}
+    return type(settings)(dict(one) for one in dict.fromkeys(map(_key, rounded)) if one not in done)
 
 
 def _key(setting: Setting) -> tuple[tuple[str, float], ...]:

@@ -138,14 +138,24 @@ def _next_rows(
     Where a fit rests on whole intervals, as with Matérn kernels, points alone would take too long: between two of them
     the violation falls as the square or cube of their distance.
     """
-    points: list[tuple[float, ...]] = []
-    for place, asked in enumerate(shapes_of(problems[0])):
-        old = () if asked.rows is None else asked.rows.points
-        if is_thinned and asked.rows is not None:
-            old = _rested_on(asked.rows, fits)
-        lowest = [_over_dips(found[place]) for found in examined if found and not found[place].holds]
-        points.append((*old, *_new(old, lowest, asked.range)))
-    rows = [
+    shapes = shapes_of(problems[0])
+    known = [() if asked.rows is None else asked.rows.points for asked in shapes]
+    held = [
+        _rested_on(asked.rows, fits) if is_thinned and asked.rows is not None else old
+        for asked, old in zip(shapes, known, strict=True)
+    ]
+    failing = [[found[place] for found in examined if found and not found[place].holds] for place in range(len(shapes))]
+    room, count = MAX_SHAPE_POINTS - sum(map(len, held)), sum(map(len, failing))
+    if room < count:
+        return None
+    fresh = [
+        _new(old, [_over_dips(found, room // count) for found in of_shape], asked.range)
+        for old, of_shape, asked in zip(held, failing, shapes, strict=True)
+    ]
+    if all(set(new) <= set(old) for new, old in zip(fresh, known, strict=True)):
+        return None
+    points = [(*old, *new) for old, new in zip(held, fresh, strict=True)]
+    return [
         [
             ShapeRows(one.asked.constraint, own, _margin(one, is_late))
             for own, one in zip(points, found, strict=True)
@@ -155,10 +165,6 @@ def _next_rows(
         else list(problem.shape_rows)
         for problem, found in zip(problems, examined, strict=True)
     ]
-    if sum(map(len, points)) > MAX_SHAPE_POINTS:
-        return None
-    known = {x for one in problems[0].shape_rows for x in one.points}
-    return rows if any(x not in known for mine in points for x in mine) else None
 
 
 def _rested_on(rows: ShapeRows, fits: Sequence[ShapedFit]) -> tuple[float, ...]:
@@ -168,17 +174,18 @@ def _rested_on(rows: ShapeRows, fits: Sequence[ShapedFit]) -> tuple[float, ...]:
     return tuple(np.array(rows.points)[held].tolist()) if held.any() else rows.points
 
 
-def _over_dips(found: Examined) -> Array:
-    """Points over every dip where the shape is not proven: its lowest point, and others to both sides over its width.
+def _over_dips(found: Examined, most: int) -> Array:
+    """Points over dips where the shape is not proven, `most` in all, the deepest dips first: the lowest point of each,
+    and others to both sides over its width where there is room for these over every dip.
 
     The next fit touches 0 within it, as a rule, and two rows near to each other act as one in between but for the
     square of their distance. So a round lowers violations more than lowest points alone would: these lie to one side.
     """
-    x, width = found.dips(MAX_NEW_DIPS)
+    x, width = found.dips(min(MAX_NEW_DIPS, most))
     low, high = found.asked.range
     width = np.minimum(width, WIDEST_DIP * min(found.asked.kernel.length, high - low))
     is_smooth = not isinstance(found.asked.kernel, Decaying)
-    shares = DIP_SHARES if is_smooth and len(x) <= FEW_DIPS else np.zeros(1)
+    shares = DIP_SHARES if is_smooth and len(x) <= min(FEW_DIPS, most // len(DIP_SHARES)) else np.zeros(1)
     return np.clip(x + shares[:, None] * width, low, high).ravel()
 
 

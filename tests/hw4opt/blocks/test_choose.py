@@ -1,12 +1,15 @@
 """Held-out errors over rows in blocks, against the same folds in memory, which share neither sums nor steps."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from hw4opt import RBF, Huber, InputError, Logistic, Poisson, Quantile, RefusedError, Ridge, Squared
+from hw4opt import RBF, Huber, InputError, Logistic, Poisson, Polynomial, Quantile, RefusedError, Ridge, Squared
 from hw4opt.blocks import ArrayRows, held_out, reference, rows, select_blocks, survey
 from hw4opt.blocks.choose import _sampled
 from hw4opt.problem import Model
+from hw4opt.selection import select
 from hw4opt.selection.held_out import score_settings
 
 SIZE = 1_500
@@ -41,7 +44,7 @@ def scored(name, intercept, metric):
     sums = rows.SourceSums(ArrayRows.of(*data))
     seen = survey.survey(models[0], sums)
     trivial = reference.trivial_fit(models[0], seen, sums)
-    rule = held_out.FoldRule(5, True, 3, seen.rows)
+    rule = held_out.FoldRule(5, True, 3, seen)
     found = list(held_out.held_out(models, sums, seen, trivial, rule, metric))
     problems = [model.on(model.data_of(*data)) for model in models]
     folds = [np.flatnonzero(rule.of(problems[0].active) == fold) for fold in range(rule.count)]
@@ -69,16 +72,45 @@ def test_where_reads_end_early_the_gap_says_so(monkeypatch):
 
 def test_folds_are_drawn_evenly_or_run_on():
     numbers = np.arange(100_000)
+    blocks = SimpleNamespace(first=np.array([0, 6]), before=np.array([0, 4]), count=8)  # rows 1 and 3 have no weight
     for seed in (0, 1):
-        counts = np.bincount(held_out.FoldRule(7, True, seed, len(numbers)).of(numbers))
+        counts = np.bincount(held_out.FoldRule(7, True, seed, blocks).of(numbers))
         assert len(counts) == 7 and np.abs(counts - len(numbers) / 7).max() < 5 * np.sqrt(len(numbers) / 7)
-    drawn = [held_out.FoldRule(7, True, seed, 100).of(numbers[:100]) for seed in (0, 1)]
+    drawn = [held_out.FoldRule(7, True, seed, blocks).of(numbers[:100]) for seed in (0, 1)]
     assert (drawn[0] != drawn[1]).any()
-    runs = held_out.FoldRule(3, False, 0, 10).of(np.arange(10))
-    assert runs.tolist() == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2]
+    runs = held_out.FoldRule(3, False, 0, blocks)
+    assert runs.of(np.array([0, 2, 4, 5])).tolist() == [0, 0, 0, 1] and runs.of(numbers[6:10]).tolist() == [1, 1, 2, 2]
     sampled = rows.hashed(numbers, survey.SAMPLE_SEED) < 1 << 60
-    share = np.bincount(held_out.FoldRule(7, True, survey.SAMPLE_SEED // 2, 1).of(numbers[sampled]), minlength=7)
+    share = np.bincount(held_out.FoldRule(7, True, survey.SAMPLE_SEED // 2, blocks).of(numbers[sampled]), minlength=7)
     assert share.min() > 0  # no seed of folds draws as the sample is drawn
+
+
+def test_runs_of_rows_are_of_those_with_a_weight():
+    """Half of the rows have none: a fold that held out all others would know nothing."""
+    x, y, weights = data_of("squared", 0)
+    weights[: SIZE // 2] = 0
+    model = Model(RBF(30.0), Squared(), [Ridge(0.1)])
+    found = select_blocks(model, ArrayRows.of(x, y, weights), (), "kfold:2", folds="contiguous")
+    problem = model.on(model.data_of(x, y, weights))
+    known = select(problem, [], "kfold:2", folds="contiguous")
+    assert found.score == pytest.approx(known.score, rel=1e-8)
+
+
+def test_a_fold_without_a_row_is_refused():
+    x, y, weights = data_of("squared", 0)
+    weights[:] = 0
+    weights[:3] = 1
+    model = Model(RBF(30.0), Squared(), [Ridge(0.1)])
+    with pytest.raises(InputError, match="of 3 folds one holds out no row, for few rows have a weight above 0"):
+        for seed in range(10):  # three rows fall into three folds in 2 of 9 draws
+            select_blocks(model, ArrayRows.of(x, y, weights), (), "kfold:3", seed=seed)
+
+
+def test_whole_numbers_are_rounded_and_each_setting_is_read_once():
+    x, y, weights = data_of("squared", 0)
+    model, grid = Model(Polynomial(2, 1.0), Squared(), [Ridge(0.1)]), {"polynomial.degree": (1, 4, 7)}
+    table = select_blocks(model, ArrayRows.of(x, y, weights), (), "kfold:3", "grid", grid).table
+    assert sorted(row["polynomial.degree"] for row in table) == [1, 2, 3, 4]
 
 
 def test_reads_are_shared_by_folds_and_ridges():

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -38,11 +39,13 @@ from hw4opt.datasets import step_data
 from hw4opt.kernels import FUNCTIONAL_OF_ORDER
 from hw4opt.problem import with_shape_rows
 from hw4opt.selection import select
+from hw4opt.shapes import exchange
 from hw4opt.shapes.branch import search
 from hw4opt.shapes.function import AskedShape, KernelSum, conditions
 from hw4opt.shapes.norm_bound import NormBound
 from hw4opt.shapes.pieces import Pieces
 from hw4opt.shapes.proof import examine, violations
+from hw4opt.terms import ShapeRows
 
 STEPS = step_data(50, 0)
 
@@ -253,6 +256,32 @@ def test_a_batch_shares_its_points():
     assert one == other
     with pytest.raises(InputError, match="another range"):
         fit_batch([steps(Increasing(everywhere=True)), steps(Increasing(everywhere=(0.0, 2.0)))])
+
+
+def test_points_of_a_large_batch_find_room():
+    """Eight problems with a dozen dips each: all points over their widths would be more than a problem may have."""
+    draw = np.random.default_rng(0)
+    x = np.sort(draw.uniform(0, 1, 60))
+    y = np.floor(4 * x) + 0.3 * draw.standard_normal(60)
+    ridges = 10.0 ** -np.linspace(0, 3, 8)
+    given = [Problem(x, y, RBF(200.0), Squared(), [Ridge(one)], [Increasing(everywhere=True)]) for one in ridges]
+    assert {result.status for result in fit_batch(given)} == {Status.CERTIFIED}
+
+
+def test_two_shapes_may_have_points_at_the_same_x(monkeypatch):
+    """That one shape is asked for at the end of the range says nothing of the other."""
+    rising, concave = Increasing(everywhere=True), Concave(everywhere=True)
+    (problem,) = with_shape_rows([steps(rising, concave)], [[ShapeRows(rising, (0.0, 1.0), 0.0)]])
+    monkeypatch.setattr(exchange, "_over_dips", lambda found, most: np.array([1.0]))
+    asked = []
+
+    def fits(problems):
+        asked.append([(one.constraint, one.points) for one in problems[0].shape_rows])
+        w = np.random.default_rng(0).standard_normal(problems[0].design.matrix.shape[1])
+        return [SimpleNamespace(problem=problems[0], w=w, duals={})]
+
+    exchange.find_points([problem], fits)
+    assert asked == [[(rising, (0.0, 1.0))], [(rising, (0.0, 1.0)), (concave, (1.0,))]]
 
 
 def test_held_out_folds_keep_the_points_of_the_full_fit():
