@@ -136,6 +136,7 @@ def _sum(
         for owner in strength if isinstance(strength, Mapping) else ():
             if owner not in known:
                 raise UnknownNameError("component", owner, known)
+    _check_taken(parts, strengths)
     shapes = by_component("constraint", words, known)
     found, free = list[Component](), list[str]()
     for part in parts:
@@ -143,6 +144,20 @@ def _sum(
         found.append(_component(part, kernel, values, shapes.get(part.name, ()), columns))
         free += own_free
     return ModelParts(Additive(found), [], [_constraint(spec, columns) for spec in shapes.get("", ())], free)
+
+
+def _takes(part: ComponentWords, name: str) -> bool:
+    """Whether the component in words has a strength of this name."""
+    return part.has_kernel or (name == RIDGE and part.space != LINEAR)
+
+
+def _check_taken(parts: Sequence[ComponentWords | Component], strengths: Mapping[str, Strengths]) -> None:
+    """Raise `InputError` for a number that is to be that of all components, where all are in words and none takes
+    it."""
+    words = [part for part in parts if isinstance(part, ComponentWords)]
+    for name, strength in strengths.items():
+        if is_finite(strength) and len(words) == len(parts) and not any(_takes(part, name) for part in words):
+            raise InputError(f"{name} is {shown(strength)} and no component takes it; drop it")
 
 
 def _parsed(component: object) -> ComponentWords | Component:
@@ -163,7 +178,7 @@ def _own_strengths(part: ComponentWords | Component, strengths: Mapping[str, Str
         named = strength if isinstance(strength, Mapping) else {}
         if part.name in named:
             own[name] = named[part.name]
-        elif isinstance(part, ComponentWords) and (part.has_kernel or (name == RIDGE and part.space != LINEAR)):
+        elif isinstance(part, ComponentWords) and _takes(part, name):
             own[name] = UNSAID.get(name) if isinstance(strength, Mapping) else strength
     return own
 

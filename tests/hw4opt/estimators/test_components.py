@@ -23,6 +23,7 @@ from hw4opt import (
     Component,
     Hw4Error,
     Increasing,
+    InputError,
     Logistic,
     Matern52,
     Problem,
@@ -106,6 +107,28 @@ def test_objects_keep_what_no_mapping_says():
     expected = {"dose.gamma": 0.4, "dose.ridge": 0.6, "site.ridge": 1.0, "dose.tv": 0.1}
     assert model.fit(TABLE, Y).hyperparameters_ == expected
     assert model.result_.problem.kernel.parts[0].kernel == Matern52(0.4)
+
+
+@pytest.mark.parametrize("classifier", [False, True])
+def test_a_level_that_no_fitted_row_has_is_refused(classifier, frame):
+    kind, y = (PenalizedKernelClassifier, Y > 0) if classifier else (PenalizedKernelRegressor, Y)
+    model = kind(components=WORDS, **GIVEN).fit(frame, y, sample_weight=np.where(SITE == 2, 0.0, 1.0))
+    new = frame.iloc[:3].assign(site=[0.0, 1.0, 7.0])
+    expected = "column 'site' holds the level 7 in row 2; the levels fitted are 0, 1"
+    for refused in (model.predict, model.predict_components):
+        assert len(refused(new[:2])) == 2
+        with pytest.raises(InputError, match=f"^{expected}$"):
+            refused(new)
+
+
+@pytest.mark.parametrize("given", [{"gamma": 3.0}, {"tv": 2.0}, {"trend": 1.0}])
+def test_a_number_that_no_component_takes_is_refused(given):
+    words = ["x0:linear", "x2:categorical"]
+    ((name, value),) = given.items()
+    with pytest.raises(InputError, match=f"^{name} is {value} and no component takes it; drop it$"):
+        PenalizedKernelRegressor(components=words, ridge=0.1, **given).fit(TABLE, Y)
+    model = PenalizedKernelRegressor(components=words, ridge=0.1).fit(TABLE, Y)
+    assert model.hyperparameters_ == {"x0.ridge": 0.0, "x2.ridge": 0.1}
 
 
 def test_a_grid_over_components_and_their_numbers(frame):
