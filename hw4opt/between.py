@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from hw4opt.result import Result
 from hw4opt.terms import ComponentTerm, Differences, PiecewiseQuadratic, Shape, Slope, Term, Values, own_term
 from hw4opt.terms.base import Array
 from hw4opt.terms.ordered_curves import CurveSteps
+from hw4opt.views import categorical_places, level_names
 
 STEPS_PER_GAP = 20  # steps that every gap is divided into
 STEPS_PER_LENGTH = 8  # steps a length of the kernel, near the ends of a gap
@@ -32,6 +33,7 @@ class Break:
     point    of several x columns, where it is (start and end are then those of the first column); the size of a slope's
              failure is the slope, in units of y over those of its column
     column   of one component of a sum, the x column that it is of; start and end lie there
+    levels   of the point, what the levels of categorical columns are called, by x column
     """
 
     term: Term
@@ -40,6 +42,7 @@ class Break:
     end: float
     point: tuple[float, ...] | None = None
     column: int = 0
+    levels: Mapping[int, str] = field(default_factory=dict)
 
     def sentence(self, *names: str) -> str:
         """What a user should read; `names` are those of the x columns."""
@@ -52,13 +55,14 @@ class Break:
             return self._at(names, self.point)
         one = self.start == self.end
         where = f"at {x} = {self.end:.4g}" if one else f"between {x} = {self.start:.4g} and {self.end:.4g}"
-        name = self.term.label if isinstance(self.term, ComponentTerm) else self.term.name
+        name = self.term.label if isinstance(self.term, ComponentTerm) else _name(self.term)
         holds = f"{name} holds at the data rows only: between them the curve"
         return f"{holds} {_verb(own_term(self.term))} by up to {self.size:.4g} {where}"
 
     def _at(self, names: Sequence[str], point: Sequence[float]) -> str:
-        where = ", ".join(f"{name} = {value:.4g}" for name, value in zip(names, point, strict=True))
-        name, along, unit = self.term.name, "", ""
+        shown = (self.levels.get(place, f"{value:.4g}") for place, value in enumerate(point))
+        where = ", ".join(f"{name} = {value}" for name, value in zip(names, shown, strict=True))
+        name, along, unit = _name(self.term), "", ""
         if isinstance(self.term.acts, Slope):
             column = names[self.term.acts.column]
             name, along, unit = f"{name}:column={column}", f" along {column}", " a unit"
@@ -126,7 +130,8 @@ def _breaks_of_columns(result: Result, terms: Sequence[Term], least: float) -> I
     """The worst of some points between neighbouring rows, for every constraint; slopes count over the range of their
     column."""
     problem = result.problem
-    x = _between_neighbours(problem.active_x)
+    categorical = categorical_places(problem.kernel)
+    x = _between_neighbours(problem.active_x, categorical)
     spread, design = problem.scaling[1], problem.design
     for term in terms:
         if not isinstance(term, PiecewiseQuadratic):
@@ -143,11 +148,15 @@ def _breaks_of_columns(result: Result, terms: Sequence[Term], least: float) -> I
         short = np.max([side * (level - z) for side, level in _sides(term)], axis=(0, 2))
         at = int(np.argmax(short))
         if short[at] * unit > least:
-            yield Break(term, float(short[at]), float(x[at, 0]), float(x[at, 0]), tuple(x[at].tolist()))
+            levels = {place: level_names(result, place, x[at, [place]])[0] for place in categorical}
+            yield Break(term, float(short[at]), x[at, 0].item(), x[at, 0].item(), tuple(x[at].tolist()), levels=levels)
 
 
-def _between_neighbours(x: Array) -> Array:
-    """Points on the way from rows to their nearest others, (m, d); of many rows, those of an even part."""
+def _between_neighbours(x: Array, categorical: Sequence[int] = ()) -> Array:
+    """Points on the way from rows to their nearest others, (m, d); of many rows, those of an even part.
+
+    categorical    columns of levels, which stay those of the row
+    """
     spread = np.where(np.ptp(x, axis=0) > 0, x.std(axis=0), 1.0)
     rows = np.unique(np.linspace(0, len(x) - 1, min(len(x), MAX_START_ROWS)).astype(int))
     unit = x[rows] / spread
@@ -160,8 +169,10 @@ def _between_neighbours(x: Array) -> Array:
         if count < len(rows) - 1
         else np.argsort(apart, axis=1)[:, :count]
     )
-    start, end = np.repeat(rows, count), rows[near.ravel()]
-    return np.concatenate([x[start] + share * (x[end] - x[start]) for share in WAY_SHARES])
+    start = np.repeat(rows, count)
+    way = x[rows[near.ravel()]] - x[start]
+    way[:, categorical] = 0.0
+    return np.concatenate([x[start] + share * way for share in WAY_SHARES])
 
 
 def _points(x: Array, length: float) -> Array:
@@ -223,6 +234,11 @@ def _lower_hull(x: Array, f: Array) -> tuple[list[float], list[float]]:
             corners.pop()
         corners.append((u, v))
     return [u for u, _ in corners], [v for _, v in corners]
+
+
+def _name(term: Term) -> str:
+    """The name of a constraint, and what stands for it where no user gave it."""
+    return term.wording if term.acts.between_curves else term.name
 
 
 def _verb(term: Term) -> str:

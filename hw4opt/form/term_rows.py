@@ -39,6 +39,11 @@ class TermRows:
         """The labels of the terms."""
         return tuple(instances[0].label for instances in self.terms)
 
+    @property
+    def wordings(self) -> tuple[str, ...]:
+        """What sentences call the terms."""
+        return tuple(instances[0].wording for instances in self.terms)
+
     @cached_property
     def acts(self) -> Acts:
         return self.terms[0][0].acts

@@ -83,7 +83,7 @@ class Newton(Solver):
     def refuse(self, form: Form) -> str | None:
         """Takes forms whose every row is smooth or quadratic."""
         rough = [form.terms[part.term] for block in form.nonquadratic if not block.kind.smooth for part in block.parts]
-        names = sorted({name for term in rough for name in term.names})
+        names = sorted({name for term in rough for name in term.wordings})
         if not names:
             return None
         return f"newton needs every term to be smooth; {' and '.join(names)} {'is' if len(names) == 1 else 'are'} not"

@@ -40,7 +40,7 @@ class Proximal(Solver):
         if _on_primal(form) or _dual_is_smooth(form):
             return None
         rough = [form.terms[part.term] for block in form.nonquadratic if not _is_smooth(block) for part in block.parts]
-        names = ", ".join(sorted({name for term in rough for name in term.names}))
+        names = ", ".join(sorted({name for term in rough for name in term.wordings}))
         free = "an unpenalised intercept" if form.design.intercept else "ridge 0"
         return (
             f"with {free} proximal needs every term but one on the coefficients to be smooth, "

@@ -39,6 +39,11 @@ class Term(ABC):
         return self.name + self.acts.suffix
 
     @property
+    def wording(self) -> str:
+        """What sentences call it: the label, but of terms that no user gave by their name."""
+        return self.label
+
+    @property
     def acts(self) -> Acts:
         """Which linear functionals of the fit the term acts on."""
         return FITTED_VALUES

@@ -109,6 +109,10 @@ class ShapeRows(PiecewiseQuadratic):
         return f"{self.constraint.label}:everywhere"
 
     @property
+    def wording(self) -> str:
+        return self.constraint.wording
+
+    @property
     def acts(self) -> AtPoints | OnComponent:
         acts = AtPoints(self.shape.derivative, self.points)
         return OnComponent(self.constraint.component, acts) if isinstance(self.constraint, ComponentTerm) else acts

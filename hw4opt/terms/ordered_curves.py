@@ -43,6 +43,10 @@ class OrderedCurves(PiecewiseQuadratic):
     curves: int
 
     @property
+    def wording(self) -> str:
+        return "the order of the levels"
+
+    @property
     def acts(self) -> CurveSteps:
         return CurveSteps(self.curves)
 

@@ -1,5 +1,6 @@
 """Quantiles of several levels of a sum of components: a curve a level over the stacked basis."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import cvxpy as cp
@@ -17,6 +18,7 @@ from hw4opt import (
     Increasing,
     Problem,
     Quantile,
+    RefusedError,
     Result,
     Ridge,
     TotalVariation,
@@ -127,6 +129,27 @@ def test_components_of_every_level_add_up():
     dose = parts[np.argsort(x[:, 0], kind="stable"), 0]
     assert (np.diff(dose, axis=0) > -1e-9).all()
     assert {one.term.label for one in breaks(result)} <= {"dose.increasing", "ordered_curves"}
+
+
+def test_a_crossing_between_rows_names_its_level_and_the_order():
+    x, y = table()
+    parts = [Component("dose", [0], RBF(5.0), 1e-3), Component("age", [1], RBF(5.0), 1e-3)]
+    given = Problem(x, y, Additive([*parts, Component("site", [2], Categorical(), 1e-3)]), Quantile((0.4, 0.6)))
+    names = ["dose", "age", "site"]
+    features = [{"name": "site", "levels": ["a", "b", "c"]}]
+    result = replace(fit(given), context={"x": names, "features": features})
+    (found,) = breaks(result)
+    assert_allclose(found.size, -np.diff(result.predict([found.point]))[0, 0])
+    assert found.point[2] in (0, 1, 2)  # no value between two levels
+    assert found.sentence(*names).startswith("the order of the levels holds at the data rows only: between them the")
+    assert found.sentence(*names).endswith(f", site = {'abc'[int(found.point[2])]}")
+    assert found.sentence().endswith(f", x3 = {'abc'[int(found.point[2])]}")
+
+
+def test_solvers_name_the_order_of_levels_in_their_refusals():
+    said = "newton needs every term to be smooth; dose.increasing and dose.tv and quantile and the order of the levels"
+    with pytest.raises(RefusedError, match=said):
+        fit(problem(), "newton")
 
 
 def test_leave_one_out_is_refitting_without_the_row():

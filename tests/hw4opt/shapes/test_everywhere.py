@@ -36,6 +36,7 @@ from hw4opt import (
 )
 from hw4opt.crosscheck import crosscheck
 from hw4opt.datasets import step_data
+from hw4opt.form.canonicalize import canonicalize
 from hw4opt.kernels import FUNCTIONAL_OF_ORDER
 from hw4opt.problem import with_shape_rows
 from hw4opt.selection import select
@@ -45,6 +46,7 @@ from hw4opt.shapes.function import AskedShape, KernelSum, conditions
 from hw4opt.shapes.norm_bound import NormBound
 from hw4opt.shapes.pieces import Pieces
 from hw4opt.shapes.proof import examine, violations
+from hw4opt.solvers.newton import Newton
 from hw4opt.terms import ShapeRows
 
 STEPS = step_data(50, 0)
@@ -386,3 +388,10 @@ def test_an_unproven_shape_is_said(monkeypatch):
 def test_what_cannot_be_asked_for(make, said):
     with pytest.raises(InputError, match=said):
         make()
+
+
+def test_a_shape_with_rows_between_the_data_is_named_once_in_a_refusal():
+    result = fit(steps(Increasing(everywhere=True), kernel=RBF(10.0)))
+    assert result.shapes[0].points > 0
+    said = Newton().refuse(canonicalize(result.problem))
+    assert said == "newton needs every term to be smooth; increasing is not"
