@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
 from hw4opt.plotting.frame import DATA_COLOR, FIT_COLOR, MARK_COLOR, plain
+
+NARROW_RANGE = 30.0  # largest over smallest size, below which tick labels stand at 3, 30, … too
 
 
 class SolverRow(Protocol):
@@ -38,7 +41,10 @@ def plot_check(rows: Sequence[SolverRow]) -> Figure:
         axes.set_xscale("log")
         axes.hlines(names, min(sizes, default=1) / 3, sizes, color=DATA_COLOR, lw=1)
         axes.scatter(sizes, names, c=colors, s=36, zorder=3)
-        axes.xaxis.set_major_locator(LogLocator(numticks=7))
+        is_narrow = max(sizes, default=1) < NARROW_RANGE * min(sizes, default=1)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3) if is_narrow else (1,), numticks=7))
+        axes.xaxis.set_major_formatter(LogFormatterSciNotation(minor_thresholds=(math.inf, math.inf)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(label)
         plain(axes)
     gaps.invert_yaxis()

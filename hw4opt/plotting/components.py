@@ -15,7 +15,7 @@ from hw4opt.plotting.frame import FIT_COLOR, note_color, plain
 from hw4opt.solution import Solution
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked
-from hw4opt.views import ComponentView, component_views, names_of
+from hw4opt.views import ComponentView, component_views, middle_level, names_of
 
 MOST_PANELS_IN_A_ROW = 3
 JITTER, BAR = 0.12, 0.3  # how far the points of a level, and its bar, reach to both sides of it
@@ -55,21 +55,23 @@ def plot_components(result: Solution) -> Figure:
 def _draw(axes: Axes, view: ComponentView, quantiles: Sequence[float]) -> None:
     axes.set_title(": ".join([view.name, *([", ".join(view.terms)] if view.terms else [])]), loc="left", fontsize=11)
     axes.set_xlabel(", ".join(view.columns))
+    middle = f"level {quantiles[middle_level(quantiles)]:g}" if quantiles else ""
+    points = f"partial residuals of {middle}" if middle else "partial residuals"
     if view.curve_x is None or view.curve is None:
         ends = [view.x.min(), view.x.max()]
-        draw_points(axes, view.x, view.partial, "partial residuals")
-        axes.plot(ends, ends, color=FIT_COLOR, lw=2, label="component", zorder=3)
+        draw_points(axes, view.x, view.partial, points)
+        axes.plot(ends, ends, color=FIT_COLOR, lw=2, label=middle or "component", zorder=3)
         axes.set_xlabel(f"component of {', '.join(view.columns)}")
     elif view.levels is not None:
         spread = np.random.default_rng(0).uniform(-JITTER, JITTER, len(view.x))
         places = np.arange(len(view.curve_x))
-        draw_points(axes, np.searchsorted(view.curve_x, view.x) + spread, view.partial, "partial residuals")
+        draw_points(axes, np.searchsorted(view.curve_x, view.x) + spread, view.partial, points)
         for curve, style in _curves(view.curve, quantiles):
             style["lw"] *= 1.5
             axes.hlines(curve, places - 2.5 * JITTER, places + 2.5 * JITTER, FIT_COLOR, zorder=3, **style)
         axes.set_xticks(places, view.levels)
     else:
-        draw_points(axes, view.x, view.partial, "partial residuals")
+        draw_points(axes, view.x, view.partial, points)
         for curve, style in _curves(view.curve, quantiles):
             axes.plot(view.curve_x, curve, color=FIT_COLOR, zorder=3, **style)
     if view.levels is None:

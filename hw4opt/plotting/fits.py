@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike
 from hw4opt.plotting.frame import DATA_COLOR, FIT_COLOR, MARK_COLOR, new_axes, note_color, plain, text_color
 from hw4opt.plotting.labels import SpreadLabel
 from hw4opt.solution import Solution
-from hw4opt.terms import Likelihood, own_term
+from hw4opt.terms import ComponentTerm, Likelihood, Term, own_term
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked
 from hw4opt.validation.arrays import real_array
@@ -32,6 +33,8 @@ from hw4opt.views import (
 )
 
 MAX_POINTS_DRAWN = 20_000  # points drawn of larger data
+TITLE_CHARACTERS = 86  # of a line of the title
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 @checked
@@ -59,7 +62,8 @@ def plot_fit(result: Solution, axes: Axes | None = None, truth: Truth | None = N
 
 @checked
 def plot_predictions(result: Solution, x: ArrayLike, axes: Axes) -> Axes:
-    """Add predictions at new x (m, d) to a fit's figure: on the curve, or along the fitted axis of several columns."""
+    """Add predictions at new x (m, d) to a fit's figure: on the curve, or along the fitted axis of several columns, of
+    several levels then those of the middle one."""
     predicted, x = drawn_values(result, result.predict(x)), real_array("x", x)
     if result.problem.x.shape[1] == 1:
         axes.scatter(
@@ -74,10 +78,11 @@ def plot_predictions(result: Solution, x: ArrayLike, axes: Axes) -> Axes:
             zorder=6,
         )
     else:
-        bottom = axes.get_ylim()[0]
+        bottom, levels = axes.get_ylim()[0], result.problem.loss.levels
+        predicted = predicted[:, middle_level(levels)] if levels else predicted
         axes.scatter(
-            predicted.ravel(),
-            np.full(predicted.size, bottom),
+            predicted,
+            np.full(len(predicted), bottom),
             marker="|",
             color=MARK_COLOR,
             label="predictions",
@@ -200,12 +205,13 @@ def _title(result: Solution, axes: Axes) -> None:
     problem = result.problem
     parts = [
         _description(problem.loss),
-        *(_description(own_term(term), names_of(result)[0]) for term in problem.constraints),
+        *(_asked(term, names_of(result)[0]) for term in problem.constraints),
     ]
     parts += [f"{name} {value:.4g}" for name, value in problem.hyperparameters.items()]
     gap = result.certificate.relative_gap
     proof = "no proven gap" if gap is None else f"relative gap {gap:.1e}"
-    axes.set_title(" · ".join(parts), loc="left", fontsize=11, pad=20)
+    lines = wrap(" · ".join(part.replace(" ", NO_BREAK) for part in parts), TITLE_CHARACTERS)
+    axes.set_title("\n".join(lines), loc="left", fontsize=11, pad=20)
     axes.text(
         0,
         1.02,
@@ -214,6 +220,12 @@ def _title(result: Solution, axes: Axes) -> None:
         fontsize=9,
         color=note_color(),
     )
+
+
+def _asked(term: Term, columns: Sequence[str]) -> str:
+    """A constraint and its parameters, of a component behind the name of that."""
+    owner = f"{term.component}." if isinstance(term, ComponentTerm) else ""
+    return owner + _description(own_term(term), columns)
 
 
 def _description(term: object, columns: Sequence[str] = ()) -> str:

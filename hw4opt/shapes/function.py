@@ -92,12 +92,16 @@ class AskedShape:
         return float(np.ptp(values)), of_targets
 
     @cached_property
+    def raw_range(self) -> tuple[float, float]:
+        """Where the shape holds, in units of the raw x."""
+        everywhere, raw = self.shape.everywhere, self.problem.active_x[:, self.column]
+        return (raw.min().item(), raw.max().item()) if isinstance(everywhere, bool) else everywhere
+
+    @cached_property
     def range(self) -> tuple[float, float]:
         """Where the shape holds, in the units of the design: a little more than it is in raw x, where these are
         rounded."""
-        problem, everywhere, column = self.problem, self.shape.everywhere, self.column
-        raw = problem.active_x[:, column]
-        ends = (raw.min(), raw.max()) if isinstance(everywhere, bool) else everywhere
+        problem, column, ends = self.problem, self.column, self.raw_range
         rows = np.zeros((2, problem.x.shape[1]))
         rows[:, column] = ends
         low, high = problem.features(rows)[:, column].tolist()

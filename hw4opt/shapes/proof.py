@@ -88,7 +88,7 @@ class Examined:
     @property
     def proof(self) -> ShapeProof:
         asked, rows = self.asked, self.asked.rows
-        low, high = map(asked.raw, asked.range)
+        low, high = asked.raw_range
         found = [one for _, one in self.sides]
         left = [end for one in found if len(one.values) for end in (one.left.low[0], one.left.high[-1])]
         return ShapeProof(
@@ -101,7 +101,7 @@ class Examined:
             0.0 if rows is None else rows.margin / asked.unit,
             sum(one.proven for one in found),
             sum(one.evaluations for one in found),
-            (asked.raw(min(left)), asked.raw(max(left))) if left else None,
+            (max(asked.raw(min(left)), low), min(asked.raw(max(left)), high)) if left else None,
             self.worst / asked.unit,
             asked.column,
         )

@@ -27,7 +27,7 @@ from hw4opt import (
 from hw4opt.between import breaks
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.inference.degrees_of_freedom import degrees_of_columns
-from hw4opt.plotting import plot_components
+from hw4opt.plotting import plot_components, plot_predictions
 from hw4opt.selection import leave_one_out, score_settings, select
 from hw4opt.views import component_views
 
@@ -186,6 +186,25 @@ def test_a_panel_has_a_curve_a_level():
     assert_allclose(dose.partial, middle + table()[1] - result.fitted[:, 1])
     drawn = plot_components(result).axes[0]
     assert [line.get_label() for line in drawn.lines] == ["level 0.9", "level 0.5", "level 0.1"]
+
+
+def test_a_panel_names_the_level_that_it_shows_and_predictions_are_those_of_the_axis():
+    x, y = table()
+    parts = [Component("both", [0, 1], RBF(1.0), 0.1), Component("site", [2], Categorical(), 0.1)]
+    result = fit(Problem(x, y, Additive(parts), Quantile((0.1, 0.9))))
+    both, site = (axes.get_legend_handles_labels()[1] for axes in plot_components(result).axes)
+    assert both == ["partial residuals of level 0.9", "level 0.9"]
+    assert "partial residuals of level 0.9" in site
+    axes = plot_predictions(result, x[:5], result.plot())
+    assert_array_equal(axes.collections[-1].get_offsets()[:, 0], result.predict(x[:5])[:, 1])
+
+
+def test_the_title_of_a_sum_names_components_and_stays_within_the_figure():
+    axes = fit(problem()).plot()
+    title = axes._left_title
+    assert "dose.increasing" in title.get_text()
+    axes.figure.draw_without_rendering()
+    assert title.get_window_extent().x1 < axes.figure.bbox.x1
 
 
 def test_the_bound_holds_for_the_components_of_every_level():

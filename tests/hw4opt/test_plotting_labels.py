@@ -1,10 +1,13 @@
-"""Labels of residuals: wherever the outliers are, no two lie over each other."""
+"""Labels of figures: wherever outliers and ticks are, no two lie over each other."""
+
+from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from hw4opt import RBF, Huber, Problem, Ridge, fit
-from hw4opt.plotting import figure_of, plot_fit
+from hw4opt.plotting import figure_of, plot_check, plot_fit
 from hw4opt.plotting.labels import SpreadLabel
 
 X = np.arange(50) / 50
@@ -36,3 +39,17 @@ def test_they_would_overlap_without_moving():
     second = SpreadLabel(axes, "two", (0.5, 0.01), False, "red")
     figure_of(axes).draw_without_rendering()
     assert first.get_window_extent().overlaps(second.get_window_extent())
+
+
+@pytest.mark.parametrize("most", [0.0022, 0.0078, 0.024, 0.07, 1.5, 300.0])
+def test_tick_labels_of_solvers_stand_apart(most):
+    seconds = np.geomspace(0.0021, most, 4)
+    rows = [SimpleNamespace(solver=f"{k}", status="certified", relative_gap=k, seconds=k) for k in seconds]
+    figure = plot_check(rows)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        ticks = [*axes.xaxis.get_major_ticks(), *axes.xaxis.get_minor_ticks()]
+        low, high = sorted(axes.get_xlim())
+        labels = [tick.label1 for tick in ticks if tick.label1.get_text() and low <= tick.get_loc() <= high]
+        boxes = sorted((label.get_window_extent() for label in labels), key=lambda box: box.x0)
+        assert boxes and all(one.x1 + 5 < other.x0 for one, other in pairwise(boxes))

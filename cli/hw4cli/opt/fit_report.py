@@ -218,13 +218,17 @@ def certificate_sentences(result: Result) -> list[str]:
         sentences.append(f"Constraints hold to {certificate.violation:.2g}.")
     elif result.problem.constraints:
         sentences.append("Every constraint holds at the data rows.")
+    reason = certificate.norm_bound_reason or certificate.reason
+    left_out = "" if reason is None else f" ({translate(reason)})"
     if bound is not None:
         sentences.append(
-            f"So every prediction at a data row lies within {bound:.2g} of the exact optimum's: digits of a prediction "
-            "beyond that mean nothing. This is about solving the problem, not about how far the data determine it."
+            f"So every prediction at a data row lies within {bound:.2g} of the exact optimum's{left_out}: digits of a "
+            "prediction beyond that mean nothing. This is about solving the problem, not about how far the data "
+            "determine it."
         )
-    reason = certificate.norm_bound_reason or certificate.reason
-    return sentences if reason is None else [*sentences, f"No bound on predictions: {translate(reason)}."]
+    elif reason is not None:
+        sentences.append(f"No bound on predictions: {translate(reason)}.")
+    return sentences
 
 
 # ---- how it was chosen -----------------------------------------------------------------------------------------------

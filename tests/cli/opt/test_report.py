@@ -117,6 +117,17 @@ def test_every_component_of_a_sum_is_shown_and_what_repeats_it_does(report, hw4o
     assert found["result"].objective == pytest.approx(solved["objective"], rel=1e-9)
 
 
+def test_the_bound_of_predictions_is_said_once_with_what_it_leaves_out(report, sites):
+    parts, _, _ = report(sites, *SUM)
+    assert "exact optimum's (the bound covers the fit without its unpenalised intercept): digits" in parts.text
+    assert "No bound on predictions" not in parts.text
+
+
+def test_the_figure_of_a_component_names_the_level_of_its_points(report, sites):
+    _, _, text = report(sites, "--loss", "quantile:tau=0.1;0.9", *SUM)
+    assert data_of(text)["figures"][-1]["data"]["yName"] == "part of y, points of level 0.9"
+
+
 def test_every_level_is_shown(report, hw4opt):
     words = ["--loss", "quantile:tau=0.1;0.5;0.9", *GIVEN, "--select", "none"]
     parts, done, text = report(*words)

@@ -395,3 +395,10 @@ def test_a_shape_with_rows_between_the_data_is_named_once_in_a_refusal():
     assert result.shapes[0].points > 0
     said = Newton().refuse(canonicalize(result.problem))
     assert said == "newton needs every term to be smooth; increasing is not"
+
+
+@pytest.mark.parametrize("everywhere", [True, (0.1, 0.7)])
+def test_a_shape_runs_between_the_ends_of_the_raw_x(everywhere):
+    result = fit(steps(Increasing(everywhere=everywhere), kernel=RBF(7.0), standardize=True))
+    expected = (STEPS.x.min(), STEPS.x.max()) if everywhere is True else everywhere
+    assert (result.shapes[0].low, result.shapes[0].high) == expected

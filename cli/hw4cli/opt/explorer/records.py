@@ -116,6 +116,8 @@ def as_curve(component: ComponentView, result: Result) -> CurveView:
         if component.levels is not None:
             at, curves = (at[:, None] + [-HALF_BAR, HALF_BAR, HALF_BAR]).ravel(), np.repeat(curves, 3, axis=0)
             curves[2::3] = np.nan
+    quantiles = result.problem.loss.levels
+    points = f", points of level {quantiles[middle_level(quantiles)]:g}" if quantiles else ""
     return CurveView(
         rows=drawn_rows(result),
         x=component.x,
@@ -128,7 +130,7 @@ def as_curve(component: ComponentView, result: Result) -> CurveView:
         truth=None,
         band=None,
         x_name=x_name,
-        y_name=f"part of {names_of(result)[1]}",
+        y_name=f"part of {names_of(result)[1]}{points}",
         levels=levels,
         level_curves=curves.T if levels else None,
     )
