@@ -14,7 +14,6 @@ from hw4opt.result import Result
 from hw4opt.terms import ComponentTerm, Differences, PiecewiseQuadratic, Shape, Slope, Term, Values, own_term
 from hw4opt.terms.base import Array
 from hw4opt.terms.ordered_curves import CurveSteps
-from hw4opt.views import categorical_places, level_names
 
 STEPS_PER_GAP = 20  # steps that every gap is divided into
 STEPS_PER_LENGTH = 8  # steps a length of the kernel, near the ends of a gap
@@ -130,7 +129,7 @@ def _breaks_of_columns(result: Result, terms: Sequence[Term], least: float) -> I
     """The worst of some points between neighbouring rows, for every constraint; slopes count over the range of their
     column."""
     problem = result.problem
-    categorical = categorical_places(problem.kernel)
+    categorical = problem.kernel.categorical_places if isinstance(problem.kernel, Sum) else ()
     x = _between_neighbours(problem.active_x, categorical)
     spread, design = problem.scaling[1], problem.design
     for term in terms:
@@ -148,7 +147,7 @@ def _breaks_of_columns(result: Result, terms: Sequence[Term], least: float) -> I
         short = np.max([side * (level - z) for side, level in _sides(term)], axis=(0, 2))
         at = int(np.argmax(short))
         if short[at] * unit > least:
-            levels = {place: level_names(result, place, x[at, [place]])[0] for place in categorical}
+            levels = {place: result.level_names(place, x[at, [place]])[0] for place in categorical}
             yield Break(term, float(short[at]), x[at, 0].item(), x[at, 0].item(), tuple(x[at].tolist()), levels=levels)
 
 
@@ -171,7 +170,7 @@ def _between_neighbours(x: Array, categorical: Sequence[int] = ()) -> Array:
     )
     start = np.repeat(rows, count)
     way = x[rows[near.ravel()]] - x[start]
-    way[:, categorical] = 0.0
+    way[:, list(categorical)] = 0.0
     return np.concatenate([x[start] + share * way for share in WAY_SHARES])
 
 

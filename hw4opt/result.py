@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hw4opt.design import Sum
-from hw4opt.errors import NotCertifiedError
+from hw4opt.errors import InputError, NotCertifiedError, listed
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.inference import (
@@ -90,6 +90,17 @@ class Result(Solution):
         if self.status is not Status.NO_FINITE_MAXIMUM:
             degrees = degrees_of_columns(form, self.w, self._duals_in(form)[0])
         return component_fits(self.problem, self.w, names_of(self)[0], degrees)
+
+    def check_levels(self, x: Array) -> None:
+        """Raise `InputError` for the first row of x (m, d) with a level, of a categorical component, that no fitted row
+        has."""
+        kernel = self.problem.kernel
+        for column in kernel.categorical_places if isinstance(kernel, Sum) else ():
+            fitted = np.unique(self.problem.active_x[:, column])
+            if (unseen := ~np.isin(x[:, column], fitted)).any():
+                row, name = int(np.argmax(unseen)), names_of(self)[0][column]
+                held = f"column {name!r} holds the level {x[row, column]:g} in row {row}"
+                raise InputError(f"{held}; the levels fitted are {listed([f'{level:g}' for level in fitted])}")
 
     def predict_components(self, x: ArrayLike) -> Array:
         """Every component of a sum at new x (m, d), centered: with the intercept they add up to f.

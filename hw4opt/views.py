@@ -270,7 +270,7 @@ def component_view(result: Solution, name: str, points: int = CURVE_POINTS) -> C
     grid = np.repeat(x[rows[:1]], len(curve_x), axis=0)
     grid[:, part.places[0]] = curve_x
     curve = component_values(problem, result.w, grid)[:, place]
-    levels = tuple(level_names(result, part.places[0], curve_x)) if is_levels else None
+    levels = tuple(result.level_names(part.places[0], curve_x)) if is_levels else None
     return ComponentView(name, columns, own, partial, f, curve_x, curve, levels, terms)
 
 
@@ -298,16 +298,3 @@ def _asked(term: Term) -> str:
     weight = getattr(term, "weight", None)
     said = f"{term.name} at every x" if is_everywhere(term) else term.name
     return said if weight is None else f"{said} {weight:.3g}"
-
-
-def categorical_places(kernel: object) -> list[int]:
-    """The x columns of the categorical components of a sum; none of another kernel."""
-    parts = kernel.parts if isinstance(kernel, Sum) else ()
-    return [place for part in parts if isinstance(part.kernel, Categorical) for place in part.places]
-
-
-def level_names(result: Solution, column: int, values: Array) -> list[str]:
-    """What the levels are called where the model holds their names, else their numbers."""
-    stored, name = result.context.get("features") or [], names_of(result)[0][column]
-    named = next((one["levels"] for one in stored if one.get("name") == name and "levels" in one), None)
-    return [f"{value:g}" if named is None else named[int(value)] for value in values]

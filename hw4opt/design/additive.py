@@ -64,6 +64,11 @@ class Sum(Kernel):
 
     parts: tuple[Summand, ...] = ()
 
+    @property
+    def categorical_places(self) -> tuple[int, ...]:
+        """The x columns of the categorical components."""
+        return tuple(place for part in self.parts if isinstance(part.kernel, Categorical) for place in part.places)
+
     def summand(self, name: str) -> Summand:
         """The component of that name; raises `InputError` where there is none."""
         for part in self.parts:

@@ -18,7 +18,6 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from sklearn.utils.validation import validate_data as _validate_data
 
-from hw4opt.errors import InputError, listed
 from hw4opt.estimators.description import Components, Description, Strengths, describe
 from hw4opt.fit import fit
 from hw4opt.form.answer import Status
@@ -26,13 +25,11 @@ from hw4opt.inference import ComponentFit
 from hw4opt.kernels import Kernel, Precomputed
 from hw4opt.problem import ColumnNames
 from hw4opt.proof.certificate import Certificate
-from hw4opt.result import Result
 from hw4opt.selection import Selection, select
 from hw4opt.solvers import Solver
 from hw4opt.terms import Loss, Term
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import check_word
-from hw4opt.views import categorical_places, names_of
 
 SCALES, ON_UNCERTIFIED = ("none", "standard"), ("warn", "raise")
 checked_data: Callable[..., Any] = _validate_data  # both are annotated by what their defaults are
@@ -209,22 +206,10 @@ class KernelEstimator(PenalizedEstimator):
 
     def _new_rows(self, X: ArrayLike) -> Array:
         rows = super()._new_rows(X)
-        _check_levels(self.result_, rows)
+        self.result_.check_levels(rows)
         return rows
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.pairwise = self.kernel == Precomputed.name or isinstance(self.kernel, Precomputed)
         return tags
-
-
-def _check_levels(result: Result, x: Array) -> None:
-    """Raise `InputError` for the first of the new rows x (m, d) with a level that no fitted row has."""
-    for column in categorical_places(result.problem.kernel):
-        fitted = np.unique(result.problem.active_x[:, column])
-        if (unseen := ~np.isin(x[:, column], fitted)).any():
-            row, name = int(np.argmax(unseen)), names_of(result)[0][column]
-            levels = listed([f"{level:g}" for level in fitted])
-            raise InputError(
-                f"column {name!r} holds the level {x[row, column]:g} in row {row}; the levels fitted are {levels}"
-            )
