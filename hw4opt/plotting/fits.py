@@ -211,7 +211,7 @@ def _title(result: Solution, axes: Axes) -> None:
     gap = result.certificate.relative_gap
     proof = "no proven gap" if gap is None else f"relative gap {gap:.1e}"
     lines = wrap(" · ".join(part.replace(" ", NO_BREAK) for part in parts), TITLE_CHARACTERS)
-    axes.set_title("\n".join(lines), loc="left", fontsize=11, pad=20)
+    axes.set_title("\n".join(lines).replace(NO_BREAK, " "), loc="left", fontsize=11, pad=20)
     axes.text(
         0,
         1.02,
