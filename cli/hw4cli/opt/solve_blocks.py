@@ -13,6 +13,7 @@ from hw4cli.opt.columns import Roles
 from hw4cli.opt.components import is_sum
 from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.gamma_option import NamedGammas
+from hw4cli.opt.missing_cells import dropped_rows_sentence
 from hw4cli.opt.option_syntax import LogRange, parse_range
 from hw4cli.opt.options import OutputOptions, ProblemOptions, SelectionOptions, SolverOptions
 from hw4cli.opt.outputs import check_outputs, provenance, unwritten, write_json
@@ -73,6 +74,13 @@ def solve_in_blocks(
             record = provenance(output_options.seed, files.sha256) | _record(result, source)
         if isinstance(sums, DaskRows):
             record["dask"] = sums.usage()._asdict()
+    warnings = [] if selection is None else list(selection.notes)
+    if source.drop:
+        dropped, columns = source.missing()
+        record["dropped_rows"] = dropped
+        if len(dropped):
+            warnings.insert(0, f"{dropped_rows_sentence(dropped, columns)}, counted through all files")
+    record["warnings"] = warnings
     if selection is not None:
         record |= _selection_record(selection, record["hyperparameters"], source)
     named = ((role, getattr(source, role)) for role in ("weights", "offset", "exposure"))
@@ -84,7 +92,7 @@ def solve_in_blocks(
     rows = [(name, number_text(value) if isinstance(value, float) else str(value)) for name, value in _shown(record)]
     loss = f"{model.loss.name} loss" + (f", {model.kernel.name} kernel" if model.kernel is not None else ", linear")
     show(output_options, f"{loss}: {result.count:,} rows of {files.source}, in blocks", ("", ""), rows)
-    warn([] if selection is None else selection.notes)
+    warn(warnings)
     if result.status is Status.CERTIFIED:
         return Exit.CERTIFIED
     say(f"{result.status.word}: {result.message}{unwritten(output_options)}")

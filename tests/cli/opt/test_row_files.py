@@ -239,3 +239,15 @@ def test_what_dask_needs_is_one_sentence(hw4opt, data, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     done = hw4opt("solve", data, *GIVEN, "--x", "x", "--dask", "tcp://127.0.0.1:1")
     assert done.status == 2 and "pip install 'hw4opt[dask]'" in done.err and done.err.count("\n") == 1
+
+
+def test_rows_with_a_missing_cell_are_refused_or_dropped_with_a_warning(hw4opt, tmp_path):
+    for name, rows in (("a.csv", [(0, 1), (1, 2), (2, 1), (3, 3)]), ("b.csv", [("", 5), (4, 2), (5, 1)])):
+        (tmp_path / name).write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in rows))
+    words = ["solve", "a.csv", "b.csv", "--gamma", "1", "--reg", "ridge=1", "--json", "-"]
+    done = hw4opt(*words)
+    assert done.status == 2 and "in row 1; give a value, drop the row, or give --missing drop" in done.err
+    done = hw4opt(*words, "--missing", "drop")
+    said = "1 row misses a cell of 'x' and is dropped: 5, counted through all files"
+    assert done.status == 0 and done.json["dropped_rows"] == [4] and done.json["warnings"] == [said]
+    assert f"warning: {said}" in done.err
