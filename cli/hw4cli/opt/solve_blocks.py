@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
@@ -74,6 +75,8 @@ def solve_in_blocks(
             record = provenance(output_options.seed, files.sha256) | _record(result, source)
         if isinstance(sums, DaskRows):
             record["dask"] = sums.usage()._asdict()
+    if selection is not None:
+        selection = dataclasses.replace(selection, notes=[_with_columns(note, source.x) for note in selection.notes])
     warnings = [] if selection is None else list(selection.notes)
     if source.drop:
         dropped, columns = source.missing()
@@ -89,7 +92,7 @@ def solve_in_blocks(
     write_json(record, output_options.json)
     if result.status is Status.CERTIFIED and output_options.save is not None:
         save_blocks(result, output_options.save)
-    rows = [(name, number_text(value) if isinstance(value, float) else str(value)) for name, value in _shown(record)]
+    rows = [(name, number_text(value) if isinstance(value, float) else str(value)) for name, value in _shown(record, selection)]
     loss = f"{model.loss.name} loss" + (f", {model.kernel.name} kernel" if model.kernel is not None else ", linear")
     show(output_options, f"{loss}: {result.count:,} rows of {files.source}, in blocks", ("", ""), rows)
     warn(warnings)
@@ -163,6 +166,11 @@ def _by_place(name: str, columns: Sequence[str]) -> str:
 def _by_column(name: str, columns: Sequence[str]) -> str:
     """The name of a gamma, with its column's name for its place."""
     return next((column_key(one) for place, one in enumerate(columns) if name == column_key(place)), name)
+
+
+def _with_columns(sentence: str, columns: Sequence[str]) -> str:
+    """The sentence, with names of columns for their places in the names of gammas."""
+    return re.sub(rf"\b{GAMMA}\.\d+\b", lambda match: _by_column(match[0], columns), sentence)
 
 
 @contextmanager
@@ -261,7 +269,21 @@ def _record(result: BlocksResult, source: TableRows) -> dict[str, Any]:
     return record
 
 
-def _shown(record: dict[str, Any]) -> list[tuple[str, Any]]:
+def _chosen(record: dict[str, Any], selection: BlocksSelection | None) -> list[tuple[str, str]]:
+    """The hyper-parameters, and the held-out loss of those that were chosen."""
+    tried = set[str]()
+    if selection is not None and selection.table:
+        tried = {_by_column(name, record["features"]) for name in selection.table[0]}
+    values = record["hyperparameters"].items()
+    rows = [(name, f"{value:.6g}{'  (chosen)' if name in tried else ''}") for name, value in values]
+    if selection is None:
+        return rows
+    how = f"({selection.method}, {selection.fits} fits, {selection.seconds:.2f} s)"
+    score = f"{selection.score:.6g} ± {selection.standard_error:.2g}"
+    return [*rows, (f"held-out {selection.metric}", f"{score}  {how}")]
+
+
+def _shown(record: dict[str, Any], selection: BlocksSelection | None) -> list[tuple[str, Any]]:
     names = {
         "status": "status",
         "objective": "objective",
@@ -273,7 +295,7 @@ def _shown(record: dict[str, Any]) -> list[tuple[str, Any]]:
         "passes": "passes over the rows",
         "seconds": "seconds",
     }
-    rows = [(shown, record[name]) for name, shown in names.items()]
+    rows = [*_chosen(record, selection), *((shown, record[name]) for name, shown in names.items())]
     if (dask := record.get("dask")) is not None:
         moved = f"{dask['bytes_moved'] / max(record['passes'], 1) / 1e6:.2g} MB a pass"
         rows.append(("Dask", f"{dask['workers']} workers of up to {dask['worker_memory'] / 1e6:.0f} MB, {moved}"))

@@ -4,6 +4,7 @@ import csv
 import errno
 import hashlib
 import json
+import re
 import signal
 import sys
 import time
@@ -251,3 +252,12 @@ def test_rows_with_a_missing_cell_are_refused_or_dropped_with_a_warning(hw4opt, 
     said = "1 row misses a cell of 'x' and is dropped: 5, counted through all files"
     assert done.status == 0 and done.json["dropped_rows"] == [4] and done.json["warnings"] == [said]
     assert f"warning: {said}" in done.err
+
+
+def test_what_was_chosen_is_shown_by_the_names_of_columns(hw4opt, data):
+    words = ["--x", "x,count", "--gamma", "each", "--reg", "ridge=0.1", "--grid", "gamma.count=1e-9:2e-9:2"]
+    words += ["--grid", "gamma.x=30:40:2", "--search", "grid", "--select", "kfold:2"]
+    done = hw4opt("solve", data / "0.parquet", data / "1.parquet", *words)
+    assert done.status == 0 and "the best gamma.count = " in done.err and "gamma.1" not in done.err
+    assert re.search(r"gamma\.count +\S+ +\(chosen\)", done.out) and re.search(r"ridge +0\.1\n", done.out)
+    assert re.search(r"held-out loss +\S+ ± \S+ +\(kfold:2, 8 fits", done.out)
