@@ -156,6 +156,7 @@ def predict(predict_options: PredictOptions, named: Mapping[str, str | None], ou
         *new.warnings,
         *unit_warnings(model),
         *mixture_columns.warnings,
+        *model.caveats,
         *notes.sentences,
         *row_range.warnings(names, predict_options.outside),
     ]
@@ -276,6 +277,11 @@ def _write(path: Path, table: Table, used: np.ndarray, columns: Mapping[str, Arr
     log.info("%s: %d rows", path, used.sum())
 
 
+def unproven_lines(record: Mapping[str, Any]) -> list[str]:
+    """The line under the table on why there is no bound."""
+    return [f"No proven bound: {record['bound_reason']}"] if "bound_reason" in record else []
+
+
 def _show(
     model: Predictor,
     predict_options: PredictOptions,
@@ -283,8 +289,7 @@ def _show(
     record: Mapping[str, Any],
     columns: Mapping[str, Array],
 ) -> None:
-    unproven = [f"No proven bound: {record['bound_reason']}"] if "bound_reason" in record else []
-    last = [*unproven, *(figure_line(output_options, "predicted.png") if isinstance(model, FitPredictor) else [])]
+    last = [*unproven_lines(record), *(figure_line(output_options, "predicted.png") if isinstance(model, FitPredictor) else [])]
     rows = [(name, *value_range(values)) for name, values in columns.items()]
     show(
         output_options,
