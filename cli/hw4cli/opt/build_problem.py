@@ -88,7 +88,7 @@ def build_problem(options: ProblemOptions, groups: str | None = None, table: Tab
     more, levels, levels_option = list[str](), set[str](), "--categorical {name}"
     if sums := is_sum(options):
         options, more, levels = named_columns(options)
-        levels_option = "--component {name}={name}:categorical"
+        levels_option = "--component {name}:categorical"
     terms = terms_of(options, sums)
     table = read_data(options) if table is None else table
     roles = Roles(options.x, options.y, options.weights, options.offset, options.exposure, groups)
