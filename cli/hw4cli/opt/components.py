@@ -57,7 +57,9 @@ def _check_name(words: ComponentWords) -> None:
     try:
         Component(words.name)
     except InputError as error:
-        raise InputError(f"--component {words.name}: {error}, as in --component NAME={','.join(words.columns)}") from None
+        raise InputError(
+            f"--component {words.name}: {error}, as in --component NAME={','.join(words.columns)}"
+        ) from None
 
 
 def named_columns(options: ProblemOptions) -> tuple[ProblemOptions, list[str], set[str]]:

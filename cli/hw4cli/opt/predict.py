@@ -289,7 +289,10 @@ def _show(
     record: Mapping[str, Any],
     columns: Mapping[str, Array],
 ) -> None:
-    last = [*unproven_lines(record), *(figure_line(output_options, "predicted.png") if isinstance(model, FitPredictor) else [])]
+    last = [
+        *unproven_lines(record),
+        *(figure_line(output_options, "predicted.png") if isinstance(model, FitPredictor) else []),
+    ]
     rows = [(name, *value_range(values)) for name, values in columns.items()]
     show(
         output_options,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -18,7 +19,7 @@ from hw4cli.opt.missing_cells import dropped_rows_sentence
 from hw4cli.opt.option_syntax import LogRange, parse_range
 from hw4cli.opt.options import OutputOptions, ProblemOptions, SelectionOptions, SolverOptions
 from hw4cli.opt.outputs import check_outputs, provenance, unwritten, write_json
-from hw4cli.opt.problem_file import check_digest
+from hw4cli.opt.problem_file import check_digest, problem_text
 from hw4cli.opt.report import number_text, show, warn
 from hw4cli.opt.row_files import feature_names
 from hw4cli.opt.select_hyperparameters import (
@@ -38,6 +39,7 @@ from hw4opt.blocks.rows import BlockSums, SourceSums
 from hw4opt.errors import RefusedError, listed
 from hw4opt.problem import Model
 from hw4opt.problem.hyperparameters import GAMMA, column_key
+from hw4opt.running.files import write_text
 from hw4opt.tables import Table, TableFiles
 
 IN_MEMORY = {  # options whose work needs all rows at once, by their name in Python
@@ -47,7 +49,6 @@ IN_MEMORY = {  # options whose work needs all rows at once, by their name in Pyt
     "categorical": "--categorical",
     "errors": "--errors",
     "arrays": "--arrays",
-    "save_problem": "--save-problem",
 }
 
 
@@ -58,12 +59,18 @@ def solve_in_blocks(
     selection_options: SelectionOptions,
     output_options: OutputOptions,
     dask: str | None = None,
+    save_problem: str | None = None,
 ) -> int:
     """The exit status: 0 certified, 1 not; raises `InputError`. dask: the address of a scheduler, or None."""
     _check_options(solver_options, selection_options)
-    check_outputs(output_options, {f"the data {path}": str(path) for path in files.paths})
+    if save_problem is not None and problem_options.data is None:
+        raise InputError(
+            "--save-problem names one file, folder or pattern as data, and DATA is several; give a pattern"
+        )
+    read = {f"the data {path}": str(path) for path in files.paths} | {"the problem": problem_options.problem}
+    check_outputs(output_options, read, **{"save-problem": save_problem})
     if problem_options.data_sha256 is not None:
-        check_digest(Table({}, files.source, files.sha256), problem_options)
+        check_digest(_nameplate(files), problem_options)
     task = _task(files, problem_options, solver_options)
     source = task.source
     with _sums(source, dask) as sums:
@@ -90,9 +97,15 @@ def solve_in_blocks(
     roles = {role: name for role, name in named if name is not None}
     result = dataclasses.replace(result, context={"x": list(source.x), "y": source.y, **roles})
     write_json(record, output_options.json)
+    if save_problem is not None:
+        described = problem_options, solver_options, selection_options
+        write_text(save_problem, problem_text(*described, _nameplate(files), os.path.dirname(save_problem)))
     if result.status is Status.CERTIFIED and output_options.save is not None:
         save_blocks(result, output_options.save)
-    rows = [(name, number_text(value) if isinstance(value, float) else str(value)) for name, value in _shown(record, selection)]
+    rows = [
+        (name, number_text(value) if isinstance(value, float) else str(value))
+        for name, value in _shown(record, selection)
+    ]
     loss = f"{model.loss.name} loss" + (f", {model.kernel.name} kernel" if model.kernel is not None else ", linear")
     show(output_options, f"{loss}: {result.count:,} rows of {files.source}, in blocks", ("", ""), rows)
     warn(warnings)
@@ -100,6 +113,11 @@ def solve_in_blocks(
         return Exit.CERTIFIED
     say(f"{result.status.word}: {result.message}{unwritten(output_options)}")
     return Exit.UNPROVEN
+
+
+def _nameplate(files: TableFiles) -> Table:
+    """What the files are called and their SHA-256, as a table without columns."""
+    return Table({}, files.source, files.sha256)
 
 
 def _check_options(solver_options: SolverOptions, selection_options: SelectionOptions) -> None:
@@ -150,7 +168,7 @@ def _task(files: TableFiles, options: ProblemOptions, solver_options: SolverOpti
         *(kernel, terms.loss, terms.regularizers, constraints, options.intercept, options.scale == "standard")
     )
     if (refusal := refuse(model)) is not None:
-        raise RefusedError(refusal)
+        raise RefusedError(_with_columns(refusal, names))
     drop = options.missing == "drop"
     source = TableRows(files, names, options.y, options.weights, options.offset, options.exposure, drop)
     if options.gamma == NamedGammas():
@@ -169,8 +187,9 @@ def _by_column(name: str, columns: Sequence[str]) -> str:
 
 
 def _with_columns(sentence: str, columns: Sequence[str]) -> str:
-    """The sentence, with names of columns for their places in the names of gammas."""
-    return re.sub(rf"\b{GAMMA}\.\d+\b", lambda match: _by_column(match[0], columns), sentence)
+    """The sentence, with names of columns for their places: in the names of gammas, and behind column=."""
+    sentence = re.sub(rf"\b{GAMMA}\.\d+\b", lambda match: _by_column(match[0], columns), sentence)
+    return re.sub(r"\bcolumn=(\d+)\b", lambda match: f"column={columns[int(match[1])]}", sentence)
 
 
 @contextmanager

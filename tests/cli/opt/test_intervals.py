@@ -98,7 +98,9 @@ def test_what_the_guarantee_asks_for_is_warned_of(hw4opt, dose, tmp_path):
         "rows were left out together by group or x, which no guarantee of the intervals covers",
     ]
     blocks = hw4opt("predict", "m.json", dose, "--memory", "1k", "--out", "q.csv", "--interval", "0.9", "--json", "-")
-    assert blocks.json["warnings"] == done.json["warnings"] and rows_of(tmp_path / "q.csv") == rows_of(tmp_path / "p.csv")
+    assert blocks.json["warnings"] == done.json["warnings"] and rows_of(tmp_path / "q.csv") == rows_of(
+        tmp_path / "p.csv"
+    )
     assert hw4opt("predict", "m.json", dose, "--out", "p.csv", "--json", "-", "--quiet").json["warnings"] == []
 
 

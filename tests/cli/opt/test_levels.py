@@ -71,3 +71,15 @@ def test_path_and_check_take_levels(hw4opt, tmp_path):
 def test_what_does_not_go_together_is_one_sentence(hw4opt, words, sentence):
     done = hw4opt("solve", "--gamma", "20", "--reg", "ridge=0.01", *words)
     assert done.status == 2 and sentence in done.err and done.err.count("\n") == 1 and not done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "fits"),
+    [
+        (["--design", "linear", "--loss", "quantile:tau=0.1;0.9"], "several levels"),
+        (["--component", "x:linear"], "a sum of components"),
+    ],
+)
+def test_errors_of_fits_without_standard_errors_are_refused(hw4opt, words, fits):
+    done = hw4opt("solve", *words, "--select", "none", "--errors", "sandwich")
+    assert done.status == 2 and f"--errors sandwich: fits of {fits} have no standard errors" in done.err

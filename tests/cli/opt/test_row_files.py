@@ -109,6 +109,7 @@ def test_predictions_go_from_file_to_file(hw4opt, data):
     [
         (["--reg", "tv=1"], "tv cannot be had over rows in blocks, which take ridge alone"),
         (["--constraint", "increasing"], "increasing cannot be had"),
+        (["--x", "count,x", "--constraint", "increasing:column=x"], "increasing:column=x cannot be had"),
         (["--loss", "quantile"], "quantile keeps a state for each row"),
         (["--loss", "quantile:tau=0.1;0.9"], "quantile keeps a state for each row"),
         (["--x", "x,count", "--gamma", "each", "--select", "none"], "--select none chooses nothing: give --gamma"),
@@ -261,3 +262,19 @@ def test_what_was_chosen_is_shown_by_the_names_of_columns(hw4opt, data):
     assert done.status == 0 and "the best gamma.count = " in done.err and "gamma.1" not in done.err
     assert re.search(r"gamma\.count +\S+ +\(chosen\)", done.out) and re.search(r"ridge +0\.1\n", done.out)
     assert re.search(r"held-out loss +\S+ ± \S+ +\(kfold:2, 8 fits", done.out)
+
+
+def test_rows_in_blocks_have_a_problem_file(hw4opt, data):
+    words = ["--x", "x", *GIVEN, "--json", "-"]
+    saved = hw4opt("solve", "data/*.parquet", *words, "--save-problem", "p.toml")
+    again = hw4opt("solve", "--problem", "p.toml", "--json", "-")
+    assert saved.status == again.status == 0, again.err
+    assert (again.json["objective"], again.json["n"]) == (saved.json["objective"], 3_000)
+    done = hw4opt("solve", "data/0.parquet", "data/1.parquet", *words, "--save-problem", "q.toml")
+    assert done.status == 2 and "DATA is several; give a pattern" in done.err
+
+
+@pytest.mark.parametrize("command", [("report",), ("check",), ("em", "--k", "1")])
+def test_a_pattern_is_refused_where_one_file_is_read(hw4opt, data, command):
+    done = hw4opt(*command, data / "*.parquet")
+    assert done.status == 2 and "*.parquet is a pattern and this command reads one file" in done.err
