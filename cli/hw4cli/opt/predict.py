@@ -21,7 +21,7 @@ from hw4cli.opt.options import ARRAYS, MODEL_FILE, OUTPUT, TABLE, OutputOptions
 from hw4cli.opt.outputs import check_outputs, draw, provenance, with_arrays, write_json
 from hw4cli.opt.predict_fit import FitPredictor
 from hw4cli.opt.predict_mixture import MixturePredictor
-from hw4cli.opt.predictors import MixtureColumns, PredictionRows, PredictOptions, Predictor
+from hw4cli.opt.predictors import MixtureColumns, PredictionRows, PredictOptions, Predictor, unproven_lines
 from hw4cli.opt.report import figure_line, show, value_range, warn
 from hw4cli.opt.row_files import MEMORY_OPTION, is_parquet_name, row_files
 from hw4cli.options import options, take, typed
@@ -275,11 +275,6 @@ def _write(path: Path, table: Table, used: np.ndarray, columns: Mapping[str, Arr
     texts = [list(itertools.compress(table.text(name), used)) for name in table.names]
     write_csv(path, [*table.names, *columns], [*texts, *(number_cells(values.tolist()) for values in columns.values())])
     log.info("%s: %d rows", path, used.sum())
-
-
-def unproven_lines(record: Mapping[str, Any]) -> list[str]:
-    """The line under the table on why there is no bound."""
-    return [f"No proven bound: {record['bound_reason']}"] if "bound_reason" in record else []
 
 
 def _show(

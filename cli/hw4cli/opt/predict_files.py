@@ -21,10 +21,9 @@ from hw4cli.opt.predict import (
     prediction_rows,
     rows_without_gaps,
     unit_warnings,
-    unproven_lines,
 )
 from hw4cli.opt.predict_mixture import MixturePredictor
-from hw4cli.opt.predictors import PredictOptions, Predictor
+from hw4cli.opt.predictors import PredictOptions, Predictor, unproven_lines
 from hw4cli.opt.report import show, value_range, warn
 from hw4cli.opt.row_files import is_parquet_name
 from hw4cli.progress import Bar

@@ -111,3 +111,8 @@ class Predictor(Protocol):
     def save(self, path: str) -> None:
         """Write the model."""
         ...
+
+
+def unproven_lines(record: Mapping[str, Any]) -> list[str]:
+    """The line under the table on why there is no bound."""
+    return [f"No proven bound: {record['bound_reason']}"] if "bound_reason" in record else []

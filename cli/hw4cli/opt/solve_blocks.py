@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any
 
 from hw4cli.opt import poisson_options
+from hw4cli.opt.blocks_record import fit_record, selection_record, shown_rows, with_columns
 from hw4cli.opt.build_problem import constraints_of, terms_of, with_gammas
 from hw4cli.opt.columns import Roles
 from hw4cli.opt.components import is_sum
@@ -32,7 +31,7 @@ from hw4cli.opt.select_hyperparameters import (
 from hw4cli.options import typed
 from hw4cli.progress import Bar
 from hw4opt import InputError, Status
-from hw4opt.blocks import BlocksResult, BlocksSelection, DaskRows, TableRows, fit_blocks, save_blocks, select_blocks
+from hw4opt.blocks import BlocksSelection, DaskRows, TableRows, fit_blocks, save_blocks, select_blocks
 from hw4opt.blocks.dask import connect
 from hw4opt.blocks.fit import refuse
 from hw4opt.blocks.rows import BlockSums, SourceSums
@@ -79,11 +78,11 @@ def solve_in_blocks(
         with Bar("solving", output_options.quiet):
             limits = solver_options.tol, solver_options.max_iterations, solver_options.time_limit
             result = fit_blocks(model, sums, *limits)
-            record = provenance(output_options.seed, files.sha256) | _record(result, source)
+            record = provenance(output_options.seed, files.sha256) | fit_record(result, source)
         if isinstance(sums, DaskRows):
             record["dask"] = sums.usage()._asdict()
     if selection is not None:
-        selection = dataclasses.replace(selection, notes=[_with_columns(note, source.x) for note in selection.notes])
+        selection = dataclasses.replace(selection, notes=[with_columns(note, source.x) for note in selection.notes])
     warnings = [] if selection is None else list(selection.notes)
     if source.drop:
         dropped, columns = source.missing()
@@ -92,7 +91,7 @@ def solve_in_blocks(
             warnings.insert(0, f"{dropped_rows_sentence(dropped, columns)}, counted through all files")
     record["warnings"] = warnings
     if selection is not None:
-        record |= _selection_record(selection, record["hyperparameters"], source)
+        record |= selection_record(selection, record["hyperparameters"], source)
     named = ((role, getattr(source, role)) for role in ("weights", "offset", "exposure"))
     roles = {role: name for role, name in named if name is not None}
     result = dataclasses.replace(result, context={"x": list(source.x), "y": source.y, **roles})
@@ -104,7 +103,7 @@ def solve_in_blocks(
         save_blocks(result, output_options.save)
     rows = [
         (name, number_text(value) if isinstance(value, float) else str(value))
-        for name, value in _shown(record, selection)
+        for name, value in shown_rows(record, selection)
     ]
     loss = f"{model.loss.name} loss" + (f", {model.kernel.name} kernel" if model.kernel is not None else ", linear")
     show(output_options, f"{loss}: {result.count:,} rows of {files.source}, in blocks", ("", ""), rows)
@@ -168,7 +167,7 @@ def _task(files: TableFiles, options: ProblemOptions, solver_options: SolverOpti
         *(kernel, terms.loss, terms.regularizers, constraints, options.intercept, options.scale == "standard")
     )
     if (refusal := refuse(model)) is not None:
-        raise RefusedError(_with_columns(refusal, names))
+        raise RefusedError(with_columns(refusal, names))
     drop = options.missing == "drop"
     source = TableRows(files, names, options.y, options.weights, options.offset, options.exposure, drop)
     if options.gamma == NamedGammas():
@@ -179,17 +178,6 @@ def _task(files: TableFiles, options: ProblemOptions, solver_options: SolverOpti
 def _by_place(name: str, columns: Sequence[str]) -> str:
     """The name of a gamma, with the place of its column for the column's name."""
     return next((column_key(place) for place, one in enumerate(columns) if name == column_key(one)), name)
-
-
-def _by_column(name: str, columns: Sequence[str]) -> str:
-    """The name of a gamma, with its column's name for its place."""
-    return next((column_key(one) for place, one in enumerate(columns) if name == column_key(place)), name)
-
-
-def _with_columns(sentence: str, columns: Sequence[str]) -> str:
-    """The sentence, with names of columns for their places: in the names of gammas, and behind column=."""
-    sentence = re.sub(rf"\b{GAMMA}\.\d+\b", lambda match: _by_column(match[0], columns), sentence)
-    return re.sub(r"\bcolumn=(\d+)\b", lambda match: f"column={columns[int(match[1])]}", sentence)
 
 
 @contextmanager
@@ -237,86 +225,3 @@ def _choose(
         progress=progress,
     )
     return selection.model, selection
-
-
-def _selection_record(selection: BlocksSelection, chosen: dict[str, float], source: TableRows) -> dict[str, Any]:
-    """The part of the selection in the JSON."""
-    table = [{_by_column(name, source.x): value for name, value in row.items()} for row in selection.table]
-    names = ("method", "metric", "score", "standard_error", "fits", "largest_fold_gap", "passes", "seconds", "notes")
-    record = {name: getattr(selection, name) for name in names} | {"table": [{**chosen, **row} for row in table]}
-    loss = selection.model.loss
-    searched = [name for name in (table[0] if table else ()) if name.partition(".")[0] == loss.name]
-    parameters = {name: float(getattr(loss, name.partition(".")[2])) for name in searched}
-    return {"selection": record, "hyperparameters": chosen | parameters}
-
-
-def _record(result: BlocksResult, source: TableRows) -> dict[str, Any]:
-    """The part of the fit in the JSON."""
-    certificate, existence = result.certificate, result.existence
-    record: dict[str, Any] = {
-        "status": result.status.word,
-        "message": result.message,
-        "solver": "newton",
-        "objective": result.objective,
-        **{
-            name: getattr(certificate, name)
-            for name in (
-                *("dual_objective", "gap", "relative_gap", "gap_scale", "gap_rounding"),
-                *("truncation", "stationarity", "violation"),
-            )
-        },
-        "prediction_error_bound": result.prediction_error_bound,
-        "hyperparameters": {
-            _by_column(name, source.x): float(value) for name, value in result.model.hyperparameters.items()
-        },
-        "selection": None,
-        "n": result.count,
-        "rank": result.columns,
-        "iterations": result.iterations,
-        "passes": result.passes,
-        "seconds": result.seconds,
-        "files": [str(path) for path in source.files.paths],
-        "features": source.x,
-    }
-    if (reason := certificate.norm_bound_reason or certificate.reason) is not None:
-        record["prediction_error_bound_reason"] = reason
-    record |= {} if result.coef is None else {"coef": result.coef}
-    record |= {} if result.intercept is None else {"intercept": result.intercept}
-    if existence is not None:
-        columns = [[*source.x, "(intercept)"][column] for column in existence.columns]
-        record["existence"] = {"finite": existence.finite, "columns": columns}
-    return record
-
-
-def _chosen(record: dict[str, Any], selection: BlocksSelection | None) -> list[tuple[str, str]]:
-    """The hyper-parameters, and the held-out loss of those that were chosen."""
-    tried = set[str]()
-    if selection is not None and selection.table:
-        tried = {_by_column(name, record["features"]) for name in selection.table[0]}
-    values = record["hyperparameters"].items()
-    rows = [(name, f"{value:.6g}{'  (chosen)' if name in tried else ''}") for name, value in values]
-    if selection is None:
-        return rows
-    how = f"({selection.method}, {selection.fits} fits, {selection.seconds:.2f} s)"
-    score = f"{selection.score:.6g} ± {selection.standard_error:.2g}"
-    return [*rows, (f"held-out {selection.metric}", f"{score}  {how}")]
-
-
-def _shown(record: dict[str, Any], selection: BlocksSelection | None) -> list[tuple[str, Any]]:
-    names = {
-        "status": "status",
-        "objective": "objective",
-        "relative_gap": "relative gap",
-        "prediction_error_bound": "prediction error bound",
-        "n": "rows",
-        "rank": "rank",
-        "iterations": "iterations",
-        "passes": "passes over the rows",
-        "seconds": "seconds",
-    }
-    rows = [*_chosen(record, selection), *((shown, record[name]) for name, shown in names.items())]
-    if (dask := record.get("dask")) is not None:
-        moved = f"{dask['bytes_moved'] / max(record['passes'], 1) / 1e6:.2g} MB a pass"
-        rows.append(("Dask", f"{dask['workers']} workers of up to {dask['worker_memory'] / 1e6:.0f} MB, {moved}"))
-    coefficients = list(zip(record["features"], record.get("coef", ()), strict=False))[:20]
-    return rows + [(name, float(value)) for name, value in coefficients]
