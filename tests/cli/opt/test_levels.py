@@ -83,3 +83,11 @@ def test_what_does_not_go_together_is_one_sentence(hw4opt, words, sentence):
 def test_errors_of_fits_without_standard_errors_are_refused(hw4opt, words, fits):
     done = hw4opt("solve", *words, "--select", "none", "--errors", "sandwich")
     assert done.status == 2 and f"--errors sandwich: fits of {fits} have no standard errors" in done.err
+
+
+def test_coefficients_are_shown_at_every_level(hw4opt):
+    words = ["--design", "linear", "--intercept", "--loss", "quantile:tau=0.1;0.9", "--select", "none"]
+    record = hw4opt("solve", *words, "--json", "-", "-q").json
+    shown = " ".join(hw4opt("solve", *words).out.split())
+    for name, values in (("x", record["coef"][0]), ("(intercept)", record["intercept"])):
+        assert f"{name} {values[0]:.6g} at 0.1, {values[1]:.6g} at 0.9" in shown
