@@ -88,7 +88,7 @@ def solve_in_blocks(
         dropped, columns = source.missing()
         record["dropped_rows"] = dropped
         if len(dropped):
-            warnings.insert(0, f"{dropped_rows_sentence(dropped, columns)}, counted through all files")
+            warnings.insert(0, f"{dropped_rows_sentence(dropped, columns)}, counted through all files in sorted order")
     record["warnings"] = warnings
     if selection is not None:
         record |= selection_record(selection, record["hyperparameters"], source)

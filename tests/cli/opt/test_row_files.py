@@ -250,7 +250,7 @@ def test_rows_with_a_missing_cell_are_refused_or_dropped_with_a_warning(hw4opt, 
     done = hw4opt(*words)
     assert done.status == 2 and "in row 1; give a value, drop the row, or give --missing drop" in done.err
     done = hw4opt(*words, "--missing", "drop")
-    said = "1 row misses a cell of 'x' and is dropped: 5, counted through all files"
+    said = "1 row misses a cell of 'x' and is dropped: 5, counted through all files in sorted order"
     assert done.status == 0 and done.json["dropped_rows"] == [4] and done.json["warnings"] == [said]
     assert f"warning: {said}" in done.err
 
