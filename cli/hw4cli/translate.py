@@ -11,6 +11,7 @@ QUOTES = "'\""
 RANGE = re.compile(r"\{'([^']*)': \(([^)]*)\)\}")
 ROWS_FROM_ZERO = re.compile(r"\(counted from 0: (\d+(?:, \d+)*)")
 OPTIONS = {  # parameters of hw4opt and hw4nets whose options have another name
+    "drop": "--missing drop",
     "folder": "--out",
     "max_bytes": "--max-input",
     "seconds": "--search-seconds",

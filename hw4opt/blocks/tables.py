@@ -31,9 +31,18 @@ class TableRows:
 
     def parts(self, with_x: bool) -> Iterator[DataRows]:
         """All rows. Raises `InputError`, whose sentence names file, column and row of a cell that is no number."""
-        others = [one for one in (self.y, self.weights, self.offset, self.exposure) if one is not None]
-        read = [*self.x, *others] if with_x or self.drop else others  # what is missing decides which rows there are
-        yield from self._of(self.files.blocks(list(dict.fromkeys(read))), read, with_x)
+        read = self._read(with_x or self.drop)  # what is missing decides which rows there are
+        yield from self._of(self.files.blocks(read), read, with_x)
+
+    def missing(self) -> tuple[np.ndarray, list[str]]:
+        """The numbers of the rows with a missing cell, from 0 through all files, and the columns of these cells."""
+        first, rows, columns = 0, [np.empty(0, dtype=int)], dict.fromkeys(self._read(True), False)
+        for table in self.files.blocks(list(columns)):
+            gaps = {name: table.missing(name) for name in columns}
+            columns = {name: columns[name] or bool(gap.any()) for name, gap in gaps.items()}
+            rows.append(first + np.flatnonzero(np.logical_or.reduce(list(gaps.values()))))
+            first += len(table)
+        return np.concatenate(rows), [name for name, gap in columns.items() if gap]
 
     def row_count(self) -> int:
         """How many rows the files have; raises `RefusedError` for CSV, and where `drop` may leave some out."""
@@ -45,8 +54,13 @@ class TableRows:
 
     def between(self, low: int, high: int) -> Iterator[DataRows]:
         """The rows of these numbers, of Parquet files."""
-        read = [*self.x, *(one for one in (self.y, self.weights, self.offset, self.exposure) if one is not None)]
-        yield from self._of(self.files.between(list(dict.fromkeys(read)), low, high), read, True)
+        read = self._read(True)
+        yield from self._of(self.files.between(read, low, high), read, True)
+
+    def _read(self, with_x: bool) -> list[str]:
+        """The columns, each once."""
+        others = (one for one in (self.y, self.weights, self.offset, self.exposure) if one is not None)
+        return list(dict.fromkeys([*(self.x if with_x else ()), *others]))
 
     def _of(self, tables: Iterator[Table], read: list[str], with_x: bool) -> Iterator[DataRows]:
         for table in tables:
@@ -59,12 +73,17 @@ class TableRows:
         here = np.ones(len(table), dtype=bool)
         if self.drop:
             here = ~np.logical_or.reduce([table.missing(name) for name in read])
-        columns = {name: table.numbers(name, here)[here] for name in dict.fromkeys(read)}
+        columns = {name: self._numbers(table, name, here) for name in read}
         x = np.column_stack([columns[name] for name in self.x]) if with_x else None
         offset = None if self.offset is None else columns[self.offset]
         if self.exposure is not None:
             offset = self._log(columns[self.exposure], table, here)
         return DataRows(columns[self.y], x, None if self.weights is None else columns[self.weights], offset)
+
+    def _numbers(self, table: Table, name: str, here: np.ndarray) -> Array:
+        if not self.drop and (gap := table.missing(name)).any():
+            table.refuse(name, int(np.argmax(gap)), "give a value, drop the row, or give `drop=True`")
+        return table.numbers(name, here)[here]
 
     def _log(self, exposure: Array, table: Table, here: np.ndarray) -> Array:
         if not (exposure > 0).all():

@@ -190,7 +190,7 @@ def _check_on_component(part: Summand, term: ComponentTerm) -> None:
     if isinstance(own, Ridge):
         return
     if own.acts.of_data_rows:
-        raise InputError(f"{term.label}: {own.name} acts on the sum, not on a component; give it to the problem")
+        raise InputError(f"{term.label}: {own.name} acts on the sum; give it without a component")
     if isinstance(part.kernel, Categorical):
         raise InputError(f"{term.label}: levels have no order; a categorical component takes a ridge only")
     if own.acts.order and len(part.columns) != 1:

@@ -17,6 +17,7 @@ from hw4cli.opt.gamma_option import NamedGammas
 from hw4cli.opt.option_syntax import kernel_of
 from hw4cli.opt.options import ProblemOptions
 from hw4cli.opt.problem_file import check_digest
+from hw4cli.opt.row_files import check_one_file
 from hw4opt import Additive, InputError, Poisson, Problem, UnknownNameError
 from hw4opt.datasets import step_data, step_function
 from hw4opt.design import Sum
@@ -88,7 +89,7 @@ def build_problem(options: ProblemOptions, groups: str | None = None, table: Tab
     more, levels, levels_option = list[str](), set[str](), "--categorical {name}"
     if sums := is_sum(options):
         options, more, levels = named_columns(options)
-        levels_option = "--component {name}={name}:categorical"
+        levels_option = "--component {name}:categorical"
     terms = terms_of(options, sums)
     table = read_data(options) if table is None else table
     roles = Roles(options.x, options.y, options.weights, options.offset, options.exposure, groups)
@@ -218,6 +219,7 @@ def read_data(options: ProblemOptions) -> Table:
     if options.data is not None:
         if options.n is not None:
             raise InputError(f"--n {options.n} sizes the built-in data and {options.data} is a file; give one of them")
+        check_one_file(options.data)
         table = read_table(options.data, options.max_input)
         check_digest(table, options)
         return table

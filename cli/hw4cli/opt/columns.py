@@ -238,7 +238,7 @@ def _column(
     ):
         row = int(np.argmax(wrong))
         comma = DECIMAL_COMMA.fullmatch(table.text(name)[row].strip())
-        other = "with a point" if comma else f"or {levels_option.format(name=name)} to take its levels as 0/1 columns"
+        other = "with a point" if comma else f"or {levels_option.format(name=name)} to take its levels"
         table.refuse(name, row, f"give numbers{'' if comma else ','} {other}")
     return column
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hw4cli.opt.gamma_option import NamedGammas
+from hw4cli.opt.like_option import is_of_model
 from hw4cli.opt.option_syntax import kernel_of
 from hw4cli.opt.options import ProblemOptions
 from hw4cli.options import typed
@@ -47,21 +48,34 @@ def is_sum(options: ProblemOptions) -> bool:
     for one, other in itertools.combinations(words, 2):
         if one.name == other.name:
             raise InputError(f"--component {one.name} is given twice; give each component a name of its own")
+    for one in words:
+        _check_name(one)
     return True
+
+
+def _check_name(words: ComponentWords) -> None:
+    try:
+        Component(words.name)
+    except InputError as error:
+        raise InputError(
+            f"--component {words.name}: {error}, as in --component NAME={','.join(words.columns)}"
+        ) from None
 
 
 def named_columns(options: ProblemOptions) -> tuple[ProblemOptions, list[str], set[str]]:
     """The options with the columns of the components as x, columns that become features besides, and those of levels.
 
-    Raises `InputError` for an x column that is in no component.
+    Raises `InputError` for an x column that is in no component, and the reverse.
     """
     words = [parse_component("--component", text) for text in options.component]
     names = list(dict.fromkeys(column for one in words for column in one.columns))
     levels = {column for one in words if one.space == Categorical.name for column in one.columns}
     if not options.additive:
-        x = [] if options.x is None else [name.strip() for name in options.x.split(",")]
+        x = [] if options.x is None or is_of_model("x") else [name.strip() for name in options.x.split(",")]
         if lost := [name for name in x if name not in names]:
             raise InputError(f"--x: column {lost[0]!r} is in no --component; drop it, or give --additive")
+        if x and (more := [name for name in names if name not in x]):
+            raise InputError(f"--x leaves out column {more[0]!r}, which is in a --component; drop --x, or add it there")
         options = replace(options, x=",".join(names))
     return options, names, levels
 
@@ -72,6 +86,7 @@ def sum_of_components(options: ProblemOptions, features: Sequence[str]) -> SumOf
     names = [one.name for one in words]
     regularizers = by_component("--reg", options.reg, names, short="weight")
     constraints = by_component("--constraint", options.constraint, names)
+    _check_used(options, words, [spec.text for spec in regularizers.get("", ())])
     gammas = _gammas(options.gamma, words)
     found = [_component(one, options, regularizers, constraints, gammas.get(one.name)) for one in words]
     return SumOfComponents(
@@ -132,6 +147,19 @@ def _kernel(words: ComponentWords, common: str | None, gamma: float) -> Kernel |
         return FIXED_SPACES[words.space]
     option = "--kernel" if words.space is None else f"--component {words.name}:"
     return kernel_of(option, parse_spec(option, words.space or common or "rbf"), gamma)
+
+
+def _check_used(options: ProblemOptions, words: Sequence[ComponentWords], undotted: Sequence[str]) -> None:
+    """Raise `InputError` for words on all kernels where no component has one."""
+    if options.kernel is not None and not is_of_model("kernel") and all(one.space is not None for one in words):
+        raise InputError(f"--kernel {options.kernel}: every --component names its own space; drop it")
+    if any(one.has_kernel for one in words):
+        return
+    said = [("gamma", f"{options.gamma:g}")] if isinstance(options.gamma, float) else []
+    for name, value in [*said, *(("reg", text) for text in undotted)]:
+        if not is_of_model(name):
+            own = "name a component, as in --reg NAME.ridge=1" if name == "reg" else "drop it"
+            raise InputError(f"--{name} {value} speaks of components with a kernel, and there are none; {own}")
 
 
 def _gammas(given: float | NamedGammas | None, words: Sequence[ComponentWords]) -> dict[str, float]:

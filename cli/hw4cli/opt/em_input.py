@@ -11,6 +11,7 @@ from hw4cli.opt import poisson_options
 from hw4cli.opt.columns import DataColumns, Roles, read_columns
 from hw4cli.opt.model_columns import new_rows
 from hw4cli.opt.options import TableOptions
+from hw4cli.opt.row_files import check_one_file
 from hw4opt import InputError, Poisson
 from hw4opt.mixture.listener import FEATURES, Listener, simulated_listener
 from hw4opt.mixture.validation import Rows
@@ -61,6 +62,8 @@ class EmData:
 def read_data(options: EmDataOptions) -> EmData:
     """Read the table and its columns. Raises `InputError`."""
     truth = simulated_listener(options.seed) if options.data is None else None
+    if truth is None:
+        check_one_file(str(options.data))
     table = truth.table if truth is not None else read_table(str(options.data), options.max_input)
     target = options.y or ("plays" if truth is not None else "y")
     roles = Roles(options.x, target, options.weights, options.offset, options.exposure, options.groups, options.init)

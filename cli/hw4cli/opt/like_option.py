@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from hw4cli.options import typed
+
 
 def take_model(context: click.Context, parameter: click.Parameter, path: str | None) -> str | None:
     """Make the model's columns, terms and hyper-parameters the defaults of the running command."""
@@ -15,13 +17,19 @@ def take_model(context: click.Context, parameter: click.Parameter, path: str | N
     return path
 
 
+def is_of_model(name: str) -> bool:
+    """Whether the running command has that option's value from the model of --like, which other options override."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.params.get("like") is not None and not typed(name)
+
+
 LIKE = click.option(
     "--like",
     metavar="MODEL",
     is_eager=True,
     callback=take_model,
     help="Fit DATA as that model file of --save was fitted: its columns, terms, gamma and weights; options given here "
-    "override those. Default: none.",
+    "override those. A sum of components has no such file: its description is that of --save-problem. Default: none.",
 )
 
 
@@ -42,8 +50,10 @@ def _options_of(path: str) -> dict[str, Any]:
     columns: list[str] = list(context.get("x") or ())
     described = [term for term in (stored["kernel"], stored["loss"]) if term is not None]
     described += [*stored["regularizers"], *stored["constraints"]]
+    if "components" in stored:
+        advice = "write its description by --save-problem, and give that by --problem"
+        raise InputError(f"--like {path}: it is a sum of components, which --like does not take; {advice}")
     unsaid = [
-        *(["it is a sum of components"] if "components" in stored else []),
         *(f"its {term['name']} is of a class of your own" for term in described if "class" in term),
         *(["its kernel is precomputed"] if isinstance(model.kernel, Precomputed) else []),
         *(["it does not name its columns"] if not columns or "y" not in context else []),

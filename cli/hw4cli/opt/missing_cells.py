@@ -27,7 +27,11 @@ def refuse_missing(table: Table, groups: str | None, gaps: Mapping[str, np.ndarr
 
 def dropped_sentence(dropped: np.ndarray, gaps: Mapping[str, np.ndarray]) -> str:
     """The sentence on dropped rows."""
-    rows = np.flatnonzero(dropped) + 1
-    columns = listed(repr(name) for name, gap in gaps.items() if gap.any())
-    subject, verb = ("1 row misses", "is") if len(rows) == 1 else (f"{len(rows)} rows miss", "are")
-    return f"{subject} a cell of {columns} and {verb} dropped: {listed(map(str, rows.tolist()))}"
+    return dropped_rows_sentence(np.flatnonzero(dropped), [name for name, gap in gaps.items() if gap.any()])
+
+
+def dropped_rows_sentence(rows: np.ndarray, columns: Iterable[str]) -> str:
+    """The sentence on dropped rows, by their numbers from 0, and the columns of which they miss cells."""
+    subject, verb = ("1 row misses", "is") if len(rows) == 1 else (f"{len(rows):,} rows miss", "are")
+    numbers = listed(map(str, (rows + 1).tolist()))
+    return f"{subject} a cell of {listed(map(repr, columns))} and {verb} dropped: {numbers}"

@@ -320,7 +320,7 @@ KEEP_FOLDS = click.option(
     "--keep-folds",
     is_flag=True,
     help="Keep the fits without each fold, for prediction intervals: in the model file of --save, for `predict "
-    "--interval`, and as a band of 0.9 in the figure of --plot.",
+    "--interval`, and as a band of 0.9 in the figure of --plot of one x column.",
 )
 
 ARRAYS = click.option(

@@ -24,6 +24,7 @@ from hw4cli.opt.options import (
     SolverOptions,
 )
 from hw4cli.opt.outputs import check_outputs, draw, provenance, save, unwritten, write_json
+from hw4cli.opt.problem_file_options import of_problem_file
 from hw4cli.opt.report import figure_line, number_text, show, warn
 from hw4cli.opt.select_hyperparameters import (
     Progress,
@@ -117,6 +118,10 @@ def path(
     failed = [point for point in points if point.result.status is not Status.CERTIFIED]
     worst = failed[0].result if failed else best.result
     notes = [*built.warnings, *(note for one in (selection, scores) if one is not None for note in one.notes)]
+    if output_options.save is not None and of_problem_file("keep_folds"):
+        notes.append(
+            f"{output_options.save} holds no held-out fits: keep-folds of a problem file is for solve and report"
+        )
     notes = [translate(note).replace(f"--grid {span.name}=", f"--vary {span.name}=") for note in notes]
     record = provenance(output_options.seed, built.table.sha256) | {
         "status": worst.status.word,

@@ -9,7 +9,8 @@ import numpy as np
 
 from hw4cli.opt.options import ProblemOptions, SolverOptions
 from hw4cli.options import typed
-from hw4opt import InputError, Poisson
+from hw4opt import InputError, Poisson, Problem
+from hw4opt.design import Sum
 from hw4opt.inference import kinds_of
 from hw4opt.problem.words import Spec
 from hw4opt.tables import Table
@@ -39,6 +40,13 @@ def check_likelihood(loss: Loss, solver_options: SolverOptions) -> None:
     if typed("errors") and solver_options.errors not in kinds_of(loss):
         has = f"has {' and '.join(kinds_of(loss))} only" if kinds_of(loss) else "has no standard errors"
         raise InputError(f"--errors {solver_options.errors}: the loss {loss.name} {has}")
+
+
+def check_errors(problem: Problem, solver_options: SolverOptions) -> None:
+    """Raise `InputError` for --errors of a fit that has no standard errors at all."""
+    if typed("errors") and (problem.curves > 1 or isinstance(problem.kernel, Sum)):
+        fits = "several levels" if problem.curves > 1 else "a sum of components"
+        raise InputError(f"--errors {solver_options.errors}: fits of {fits} have no standard errors; drop it")
 
 
 def check_counts(y: Array, name: str, loss: Poisson, used: np.ndarray, truncation: str | None) -> list[str]:

@@ -21,7 +21,7 @@ from hw4cli.opt.options import ARRAYS, MODEL_FILE, OUTPUT, TABLE, OutputOptions
 from hw4cli.opt.outputs import check_outputs, draw, provenance, with_arrays, write_json
 from hw4cli.opt.predict_fit import FitPredictor
 from hw4cli.opt.predict_mixture import MixturePredictor
-from hw4cli.opt.predictors import MixtureColumns, PredictionRows, PredictOptions, Predictor
+from hw4cli.opt.predictors import MixtureColumns, PredictionRows, PredictOptions, Predictor, unproven_lines
 from hw4cli.opt.report import figure_line, show, value_range, warn
 from hw4cli.opt.row_files import MEMORY_OPTION, is_parquet_name, row_files
 from hw4cli.options import options, take, typed
@@ -156,6 +156,7 @@ def predict(predict_options: PredictOptions, named: Mapping[str, str | None], ou
         *new.warnings,
         *unit_warnings(model),
         *mixture_columns.warnings,
+        *model.caveats,
         *notes.sentences,
         *row_range.warnings(names, predict_options.outside),
     ]
@@ -283,8 +284,10 @@ def _show(
     record: Mapping[str, Any],
     columns: Mapping[str, Array],
 ) -> None:
-    unproven = [f"No proven bound: {record['bound_reason']}"] if "bound_reason" in record else []
-    last = [*unproven, *(figure_line(output_options, "predicted.png") if isinstance(model, FitPredictor) else [])]
+    last = [
+        *unproven_lines(record),
+        *(figure_line(output_options, "predicted.png") if isinstance(model, FitPredictor) else []),
+    ]
     rows = [(name, *value_range(values)) for name, values in columns.items()]
     show(
         output_options,

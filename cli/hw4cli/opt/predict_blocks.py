@@ -64,6 +64,10 @@ class BlocksPredictor:
         """None: a row's y does not change its prediction."""
         return MixtureColumns()
 
+    @property
+    def caveats(self) -> list[str]:
+        return []
+
     def notes(self, rows: PredictionRows, columns: MixtureColumns) -> PredictionNotes:
         """None."""
         return PredictionNotes([], np.zeros(len(rows.x), dtype=bool))

@@ -23,7 +23,7 @@ from hw4cli.opt.predict import (
     unit_warnings,
 )
 from hw4cli.opt.predict_mixture import MixturePredictor
-from hw4cli.opt.predictors import PredictOptions, Predictor
+from hw4cli.opt.predictors import PredictOptions, Predictor, unproven_lines
 from hw4cli.opt.report import show, value_range, warn
 from hw4cli.opt.row_files import is_parquet_name
 from hw4cli.progress import Bar
@@ -62,14 +62,14 @@ def predict_files(
                     raise InputError(f"{said}{error}", error.row) from error
     message = f"{done.rows} predictions in {predict_options.out}"
     record = provenance(output_options.seed, files.sha256) | model.status_record(message, done.ends)
-    warnings = [*done.warnings(predict_options.outside), *unit_warnings(model)]
+    warnings = [*model.caveats, *done.warnings(predict_options.outside), *unit_warnings(model)]
     record |= {"out": predict_options.out, "n": done.rows, "outside_count": done.outside, "warnings": warnings}
     write_json(record | {"dropped_count": done.dropped}, output_options.json)
     if output_options.save is not None:
         model.save(output_options.save)
     title = f"{done.rows} predictions of {predict_options.model} in {predict_options.out}"
     rows = [(name, *value_range(ends)) for name, ends in done.ends.items()]
-    show(output_options, title, ("column", "lowest", "highest"), rows)
+    show(output_options, title, ("column", "lowest", "highest"), rows, unproven_lines(record))
     warn(warnings)
     if record["status"] == Status.CERTIFIED.word:
         return Exit.CERTIFIED

@@ -94,11 +94,15 @@ class FitPredictor:
                     columns |= {f"lower_{level:.15g}": ends[:, 0, place], f"upper_{level:.15g}": ends[:, 1, place]}
         return columns
 
+    @property
+    def caveats(self) -> list[str]:
+        return caveats(self.result.problem) if self.levels else []
+
     def notes(self, rows: PredictionRows, columns: MixtureColumns) -> PredictionNotes:
         """Warnings on rows whose prediction is a limit along separated columns, or does not exist."""
         with np.errstate(all="ignore"):
             drift = self.result.drift(rows.x)
-        sentences = caveats(self.result.problem) if self.levels else []
+        sentences: list[str] = []
         existence, loss = self.result.existence, self.result.problem.loss
         if not drift.any() or existence is None or not isinstance(loss, Likelihood):
             return PredictionNotes(sentences, np.zeros(len(drift), dtype=bool))

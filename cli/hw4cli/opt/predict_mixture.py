@@ -82,6 +82,10 @@ class MixturePredictor:
         mood = with_empty_rows(1 + shares.argmax(axis=1), np.isnan(shares[:, 0]))
         return {"mood": mood, **{f"responsibility_{j}": share for j, share in enumerate(shares.T, 1)}, "mean": mean}
 
+    @property
+    def caveats(self) -> list[str]:
+        return []
+
     def notes(self, rows: PredictionRows, columns: MixtureColumns) -> PredictionNotes:
         """Warnings on fractions among the counts."""
         warnings = []

@@ -65,6 +65,7 @@ class Predictor(Protocol):
 
     kind           how sentences name it;  context  what it holds of the columns it was fitted to
     count          the number of its features
+    caveats        sentences on what its intervals do not guarantee
     span (2, d)    the lowest and the highest x of the fitted rows, None if unknown
     """
 
@@ -80,6 +81,8 @@ class Predictor(Protocol):
     def has_offset(self) -> bool: ...
     @property
     def span(self) -> Array | None: ...
+    @property
+    def caveats(self) -> list[str]: ...
 
     def check(self, predict_options: PredictOptions, output_options: OutputOptions) -> None:
         """Raise `InputError` for options that do not apply to it."""
@@ -108,3 +111,8 @@ class Predictor(Protocol):
     def save(self, path: str) -> None:
         """Write the model."""
         ...
+
+
+def unproven_lines(record: Mapping[str, Any]) -> list[str]:
+    """The line under the table on why there is no bound."""
+    return [f"No proven bound: {record['bound_reason']}"] if "bound_reason" in record else []

@@ -44,12 +44,13 @@ def problem_text(
 
 
 def defaults_from(path: str, command: click.Command) -> dict[str, Any]:
-    """The file's values for the command's parameters, by name; raises `InputError`.
+    """The file's values by the names of parameters, also those that the command does not have; raises `InputError`.
 
     `check` compares solvers, and does not take the one of the file.
     """
     multiple = {item.name: getattr(item, "multiple", False) for item in command.params}
-    found = {name: value for name, value in read_problem(path).items() if multiple.get(name) == isinstance(value, list)}
+    values = read_problem(path).items()
+    found = {name: value for name, value in values if name not in multiple or multiple[name] == isinstance(value, list)}
     several = {item.name for item in command.params if item.nargs == -1}  # DATA of `solve`
     return {name: [value] if name in several else value for name, value in found.items()}
 

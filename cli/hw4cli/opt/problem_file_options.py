@@ -17,6 +17,12 @@ def take_problem(context: click.Context, parameter: click.Parameter, path: str |
     return path
 
 
+def of_problem_file(name: str) -> Any:
+    """What the problem file of the running command says, None where there is none, or it does not say."""
+    context = click.get_current_context(silent=True)
+    return None if context is None else (context.default_map or {}).get(name)
+
+
 def of_the_data(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
     """The value; None where a problem file says it of its data and the command line names others."""
     from_file = context.get_parameter_source(parameter.name or "") is ParameterSource.DEFAULT_MAP

@@ -92,7 +92,7 @@ def summary(
         *((f"f of {listed(one.columns)}", _component(one)) for one in result.components),
         *_explained(result),
         *_likelihood(result),
-        *_coefficients(result, errors),
+        *(_coefficients(result, errors) if result.problem.curves == 1 else _coefficients_of_levels(result)),
         ("relative gap", _gap(certificate)),
         ("fit is exact to", _bound(result)),
         ("solver", f"{result.solver}, {result.iterations} iterations, rank {result.rank}, {result.seconds:.2g} s"),
@@ -140,6 +140,19 @@ def _coefficients(result: Result, errors: str) -> list[tuple[str, str]]:
     if inference.errors != kinds_of(result.problem.loss)[0]:
         rows.append(("± are", f"{inference.errors} standard errors"))
     return rows if inference.reason is None else [*rows, ("standard errors", f"– ({inference.reason})")]
+
+
+def _coefficients_of_levels(result: Result) -> list[tuple[str, str]]:
+    """The coefficients of a linear design, each at every level."""
+    if result.coef is None:
+        return []
+    values = np.vstack([result.coef, *([] if result.intercept is None else [result.intercept])])
+    rows = zip(result.column_names, values.tolist(), strict=True)
+    levels = result.problem.loss.levels
+    return [
+        (name, ", ".join(f"{one:.6g} at {level:g}" for one, level in zip(row, levels, strict=True)))
+        for name, row in list(rows)[:MAX_COEFFICIENTS]
+    ]
 
 
 def coefficient(value: float, error: float | None, digits: int = 6) -> str:

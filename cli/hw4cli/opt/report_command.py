@@ -85,13 +85,14 @@ def _check(solved: Solved, output_options: OutputOptions) -> Crosscheck:
 def repeating(
     solved: Solved, problem_options: ProblemOptions, solver_options: SolverOptions, selection_options: SelectionOptions
 ) -> Mapping[str, str]:
-    """What repeats the fit: the command with every hyper-parameter given, a script where its columns are read as they
-    stand, and the problem file, with what was asked for."""
+    """What repeats the fit: the command with every hyper-parameter given, a script where columns and rows are read
+    as they stand, and the problem file, with what was asked for."""
     settled = settled_options(problem_options, solved.result.problem)
     words = given_words(solve_command, {**vars(settled), **vars(solver_options), "select": "none"})
     repeats = {"Command line, the same fit": command_text(["solve", *words])}
     columns = solved.built.columns.features.columns
     plain = not (problem_options.offset or problem_options.exposure)
+    plain = plain and not solved.built.columns.dropped.any()
     if plain and all(isinstance(column, Numbers | Codes) for column in columns):
         fitted = dataclasses.replace(solved.built, problem=solved.result.problem)
         repeats["Python, the same fit"] = python_text(fitted, settled)

@@ -45,9 +45,21 @@ def row_files(data: tuple[str, ...], memory: int | None, dask: str | None = None
     return TableFiles.of(*data)
 
 
+def check_one_file(name: str) -> None:
+    """Raise `InputError` for a pattern, in commands that read one table."""
+    if not os.path.exists(name) and _is_pattern(name):
+        raise InputError(
+            f"{name} is a pattern and this command reads one file; name one (solve and predict take patterns)"
+        )
+
+
+def _is_pattern(name: str) -> bool:
+    return any(mark in name for mark in "*?[")
+
+
 def _in_blocks(name: str, memory: int | None) -> bool:
     if not os.path.isfile(name):
-        return os.path.isdir(name) or any(mark in name for mark in "*?[")
+        return os.path.isdir(name) or _is_pattern(name)
     if memory is None and os.path.getsize(name) < 1e-3 * free_memory():
         return False  # nothing has to be counted
     files = TableFiles.of(name)

@@ -106,7 +106,7 @@ def command(
         return solve(*records, save_problem)
     from hw4cli.opt.solve_blocks import solve_in_blocks  # deferred: most fits are of rows in memory
 
-    return solve_in_blocks(files, *records, dask)
+    return solve_in_blocks(files, *records, dask, save_problem)
 
 
 def solve(
@@ -168,6 +168,7 @@ def solve_problem(
     """Choose what was not given, and fit."""
     built = build_problem(problem_options, selection_options.groups)
     poisson_options.check_likelihood(built.problem.loss, solver_options)
+    poisson_options.check_errors(built.problem, solver_options)
     with Bar("choosing", output_options.quiet) as bar:
         problem, selection = choose(built, selection_options, problem_options.seed, bar.update, budget=bar.budget)
     result = fit_named(problem, built, solver_options, output_options)

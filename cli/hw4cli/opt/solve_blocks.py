@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any
 
 from hw4cli.opt import poisson_options
+from hw4cli.opt.blocks_record import fit_record, selection_record, shown_rows, with_columns
 from hw4cli.opt.build_problem import constraints_of, terms_of, with_gammas
 from hw4cli.opt.columns import Roles
 from hw4cli.opt.components import is_sum
 from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.gamma_option import NamedGammas
+from hw4cli.opt.missing_cells import dropped_rows_sentence
 from hw4cli.opt.option_syntax import LogRange, parse_range
 from hw4cli.opt.options import OutputOptions, ProblemOptions, SelectionOptions, SolverOptions
 from hw4cli.opt.outputs import check_outputs, provenance, unwritten, write_json
-from hw4cli.opt.problem_file import check_digest
+from hw4cli.opt.problem_file import check_digest, problem_text
 from hw4cli.opt.report import number_text, show, warn
 from hw4cli.opt.row_files import feature_names
 from hw4cli.opt.select_hyperparameters import (
@@ -29,13 +31,14 @@ from hw4cli.opt.select_hyperparameters import (
 from hw4cli.options import typed
 from hw4cli.progress import Bar
 from hw4opt import InputError, Status
-from hw4opt.blocks import BlocksResult, BlocksSelection, DaskRows, TableRows, fit_blocks, save_blocks, select_blocks
+from hw4opt.blocks import BlocksSelection, DaskRows, TableRows, fit_blocks, save_blocks, select_blocks
 from hw4opt.blocks.dask import connect
 from hw4opt.blocks.fit import refuse
 from hw4opt.blocks.rows import BlockSums, SourceSums
 from hw4opt.errors import RefusedError, listed
 from hw4opt.problem import Model
 from hw4opt.problem.hyperparameters import GAMMA, column_key
+from hw4opt.running.files import write_text
 from hw4opt.tables import Table, TableFiles
 
 IN_MEMORY = {  # options whose work needs all rows at once, by their name in Python
@@ -45,7 +48,6 @@ IN_MEMORY = {  # options whose work needs all rows at once, by their name in Pyt
     "categorical": "--categorical",
     "errors": "--errors",
     "arrays": "--arrays",
-    "save_problem": "--save-problem",
 }
 
 
@@ -56,12 +58,18 @@ def solve_in_blocks(
     selection_options: SelectionOptions,
     output_options: OutputOptions,
     dask: str | None = None,
+    save_problem: str | None = None,
 ) -> int:
     """The exit status: 0 certified, 1 not; raises `InputError`. dask: the address of a scheduler, or None."""
     _check_options(solver_options, selection_options)
-    check_outputs(output_options, {f"the data {path}": str(path) for path in files.paths})
+    if save_problem is not None and problem_options.data is None:
+        raise InputError(
+            "--save-problem names one file, folder or pattern as data, and DATA is several; give a pattern"
+        )
+    read = {f"the data {path}": str(path) for path in files.paths} | {"the problem": problem_options.problem}
+    check_outputs(output_options, read, **{"save-problem": save_problem})
     if problem_options.data_sha256 is not None:
-        check_digest(Table({}, files.source, files.sha256), problem_options)
+        check_digest(_nameplate(files), problem_options)
     task = _task(files, problem_options, solver_options)
     source = task.source
     with _sums(source, dask) as sums:
@@ -70,25 +78,45 @@ def solve_in_blocks(
         with Bar("solving", output_options.quiet):
             limits = solver_options.tol, solver_options.max_iterations, solver_options.time_limit
             result = fit_blocks(model, sums, *limits)
-            record = provenance(output_options.seed, files.sha256) | _record(result, source)
+            record = provenance(output_options.seed, files.sha256) | fit_record(result, source)
         if isinstance(sums, DaskRows):
             record["dask"] = sums.usage()._asdict()
     if selection is not None:
-        record |= _selection_record(selection, record["hyperparameters"], source)
+        selection = dataclasses.replace(selection, notes=[with_columns(note, source.x) for note in selection.notes])
+    warnings = [] if selection is None else list(selection.notes)
+    if source.drop:
+        dropped, columns = source.missing()
+        record["dropped_rows"] = dropped
+        if len(dropped):
+            warnings.insert(0, f"{dropped_rows_sentence(dropped, columns)}, counted through all files in sorted order")
+    record["warnings"] = warnings
+    if selection is not None:
+        record |= selection_record(selection, record["hyperparameters"], source)
     named = ((role, getattr(source, role)) for role in ("weights", "offset", "exposure"))
     roles = {role: name for role, name in named if name is not None}
     result = dataclasses.replace(result, context={"x": list(source.x), "y": source.y, **roles})
     write_json(record, output_options.json)
+    if save_problem is not None:
+        described = problem_options, solver_options, selection_options
+        write_text(save_problem, problem_text(*described, _nameplate(files), os.path.dirname(save_problem)))
     if result.status is Status.CERTIFIED and output_options.save is not None:
         save_blocks(result, output_options.save)
-    rows = [(name, number_text(value) if isinstance(value, float) else str(value)) for name, value in _shown(record)]
+    rows = [
+        (name, number_text(value) if isinstance(value, float) else str(value))
+        for name, value in shown_rows(record, selection)
+    ]
     loss = f"{model.loss.name} loss" + (f", {model.kernel.name} kernel" if model.kernel is not None else ", linear")
     show(output_options, f"{loss}: {result.count:,} rows of {files.source}, in blocks", ("", ""), rows)
-    warn([] if selection is None else selection.notes)
+    warn(warnings)
     if result.status is Status.CERTIFIED:
         return Exit.CERTIFIED
     say(f"{result.status.word}: {result.message}{unwritten(output_options)}")
     return Exit.UNPROVEN
+
+
+def _nameplate(files: TableFiles) -> Table:
+    """What the files are called and their SHA-256, as a table without columns."""
+    return Table({}, files.source, files.sha256)
 
 
 def _check_options(solver_options: SolverOptions, selection_options: SelectionOptions) -> None:
@@ -139,7 +167,7 @@ def _task(files: TableFiles, options: ProblemOptions, solver_options: SolverOpti
         *(kernel, terms.loss, terms.regularizers, constraints, options.intercept, options.scale == "standard")
     )
     if (refusal := refuse(model)) is not None:
-        raise RefusedError(refusal)
+        raise RefusedError(with_columns(refusal, names))
     drop = options.missing == "drop"
     source = TableRows(files, names, options.y, options.weights, options.offset, options.exposure, drop)
     if options.gamma == NamedGammas():
@@ -150,11 +178,6 @@ def _task(files: TableFiles, options: ProblemOptions, solver_options: SolverOpti
 def _by_place(name: str, columns: Sequence[str]) -> str:
     """The name of a gamma, with the place of its column for the column's name."""
     return next((column_key(place) for place, one in enumerate(columns) if name == column_key(one)), name)
-
-
-def _by_column(name: str, columns: Sequence[str]) -> str:
-    """The name of a gamma, with its column's name for its place."""
-    return next((column_key(one) for place, one in enumerate(columns) if name == column_key(place)), name)
 
 
 @contextmanager
@@ -202,72 +225,3 @@ def _choose(
         progress=progress,
     )
     return selection.model, selection
-
-
-def _selection_record(selection: BlocksSelection, chosen: dict[str, float], source: TableRows) -> dict[str, Any]:
-    """The part of the selection in the JSON."""
-    table = [{_by_column(name, source.x): value for name, value in row.items()} for row in selection.table]
-    names = ("method", "metric", "score", "standard_error", "fits", "largest_fold_gap", "passes", "seconds", "notes")
-    record = {name: getattr(selection, name) for name in names} | {"table": [{**chosen, **row} for row in table]}
-    loss = selection.model.loss
-    searched = [name for name in (table[0] if table else ()) if name.partition(".")[0] == loss.name]
-    parameters = {name: float(getattr(loss, name.partition(".")[2])) for name in searched}
-    return {"selection": record, "hyperparameters": chosen | parameters}
-
-
-def _record(result: BlocksResult, source: TableRows) -> dict[str, Any]:
-    """The part of the fit in the JSON."""
-    certificate, existence = result.certificate, result.existence
-    record: dict[str, Any] = {
-        "status": result.status.word,
-        "message": result.message,
-        "solver": "newton",
-        "objective": result.objective,
-        **{
-            name: getattr(certificate, name)
-            for name in (
-                *("dual_objective", "gap", "relative_gap", "gap_scale", "gap_rounding"),
-                *("truncation", "stationarity", "violation"),
-            )
-        },
-        "prediction_error_bound": result.prediction_error_bound,
-        "hyperparameters": {
-            _by_column(name, source.x): float(value) for name, value in result.model.hyperparameters.items()
-        },
-        "selection": None,
-        "n": result.count,
-        "rank": result.columns,
-        "iterations": result.iterations,
-        "passes": result.passes,
-        "seconds": result.seconds,
-        "files": [str(path) for path in source.files.paths],
-        "features": source.x,
-    }
-    if (reason := certificate.norm_bound_reason or certificate.reason) is not None:
-        record["prediction_error_bound_reason"] = reason
-    record |= {} if result.coef is None else {"coef": result.coef}
-    record |= {} if result.intercept is None else {"intercept": result.intercept}
-    if existence is not None:
-        columns = [[*source.x, "(intercept)"][column] for column in existence.columns]
-        record["existence"] = {"finite": existence.finite, "columns": columns}
-    return record
-
-
-def _shown(record: dict[str, Any]) -> list[tuple[str, Any]]:
-    names = {
-        "status": "status",
-        "objective": "objective",
-        "relative_gap": "relative gap",
-        "prediction_error_bound": "prediction error bound",
-        "n": "rows",
-        "rank": "rank",
-        "iterations": "iterations",
-        "passes": "passes over the rows",
-        "seconds": "seconds",
-    }
-    rows = [(shown, record[name]) for name, shown in names.items()]
-    if (dask := record.get("dask")) is not None:
-        moved = f"{dask['bytes_moved'] / max(record['passes'], 1) / 1e6:.2g} MB a pass"
-        rows.append(("Dask", f"{dask['workers']} workers of up to {dask['worker_memory'] / 1e6:.0f} MB, {moved}"))
-    coefficients = list(zip(record["features"], record.get("coef", ()), strict=False))[:20]
-    return rows + [(name, float(value)) for name, value in coefficients]

@@ -35,7 +35,7 @@ REASONS = {
     "index": ("{is} an index without a name", "name the features with --x to use it"),
     "times": ("{holds} dates", "--x {first} uses it as days or seconds since the first"),
     "commas": ("{holds} decimal commas ({cell})", "write them with a point"),
-    "text": ("{holds} text ({cell})", "{levels} uses its levels as 0/1 columns"),
+    "text": ("{holds} text ({cell})", "{levels} uses its levels"),
     "few": (
         "{misses} a number in most rows",
         "--x {first} uses it, with --missing drop in the rows that have one",

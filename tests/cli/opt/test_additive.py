@@ -161,6 +161,7 @@ def test_the_figure_of_a_sum_has_a_panel_a_component(hw4opt, trial, tmp_path):
     assert (tmp_path / "f.svg").stat().st_size > 10_000
 
 
+LINEAR = ["--component", "age:linear", "--component", "site:categorical"]
 REFUSED = {
     "no component 'wine'": ["--additive", "--constraint", "wine.increasing"],
     "increasing acts on one component of a sum; say which, of dose": [
@@ -171,7 +172,7 @@ REFUSED = {
     "'dose' stands there twice": ["--component", "dose=dose", "--gamma", "dose=2,dose=3"],
     "give a number, one a column or component": ["--component", "dose=dose", "--gamma", "wide"],
     "a component has one gamma; leave --gamma out": ["--component", "dose=dose", "--gamma", "each"],
-    "or --component site=site:categorical to take its levels": ["--component", "place=site"],
+    "or --component site:categorical to take its levels": ["--component", "place=site"],
     "no x column 'age'; there are dose": ["--component", "dose=dose", "--constraint", "dose.increasing:column=age"],
     "dose.increasing at every x is for one curve": [
         *("--component", "dose=dose", "--constraint", "dose.increasing:everywhere", "--loss", "quantile:tau=0.1;0.9"),
@@ -194,6 +195,13 @@ REFUSED = {
     "is both --component and y": ["--component", "dose=y"],
     "dose.ridge is given twice": ["--component", "dose=dose", "--reg", "dose.ridge=1", "--reg", "dose.ridge=2"],
     "give --gamma dose=G --reg dose.ridge=WEIGHT": ["--component", "dose=dose", "--select", "none"],
+    "--x leaves out column 'age', which is in a --component": ["--x", "dose", "--component", "dose", *LINEAR],
+    "--kernel matern32: every --component names its own space": ["--component", "dose:rbf", "--kernel", "matern32"],
+    "--gamma 3 speaks of components with a kernel": [*LINEAR, "--gamma", "3"],
+    "--reg tv=3 speaks of components with a kernel, and there are none": [*LINEAR, "--reg", "tv=3"],
+    "--component a.b: the component's name is 'a.b'; give a word without . = , :, as in --component NAME=a.b": [
+        *("--component", "a.b", "--reg", "a.b.ridge=1"),
+    ],
     "there are 60 rows; give a component a ridge": [
         *("--component", "age=age:categorical", "--component", "dose=dose:categorical", "--reg", "age.ridge=0"),
         *("--reg", "dose.ridge=0"),
@@ -239,4 +247,4 @@ def test_a_shape_along_one_column_of_a_component_goes_by_its_name(hw4opt, trial)
 
 def test_text_that_additive_leaves_out_is_offered_as_a_component(hw4opt, trial):
     done = hw4opt("solve", trial, "--additive", "--gamma", "1", "--reg", "ridge=1", "--select", "none")
-    assert done.status == 0 and "--component site=site:categorical uses its levels" in done.err
+    assert done.status == 0 and "--component site:categorical uses its levels" in done.err

@@ -89,7 +89,7 @@ def test_counts_with_an_exposure(hw4opt, tmp_path):
     assert 0.7 < np.mean(held) < 0.95
 
 
-def test_what_the_guarantee_asks_for_is_warned_of(hw4opt, dose):
+def test_what_the_guarantee_asks_for_is_warned_of(hw4opt, dose, tmp_path):
     words = ["--weights", "weight", "--groups", "group", "--select", "kfold:4", "--keep-folds", "--save", "m.json"]
     assert hw4opt("solve", dose, *SOLVE, *words, "--quiet").status == 0
     done = hw4opt("predict", "m.json", dose, "--out", "p.csv", "--interval", "0.9", "--json", "-", "--quiet")
@@ -97,6 +97,10 @@ def test_what_the_guarantee_asks_for_is_warned_of(hw4opt, dose):
         "rows of unequal weights count alike in the intervals: no coverage is guaranteed",
         "rows were left out together by group or x, which no guarantee of the intervals covers",
     ]
+    blocks = hw4opt("predict", "m.json", dose, "--memory", "1k", "--out", "q.csv", "--interval", "0.9", "--json", "-")
+    assert blocks.json["warnings"] == done.json["warnings"] and rows_of(tmp_path / "q.csv") == rows_of(
+        tmp_path / "p.csv"
+    )
     assert hw4opt("predict", "m.json", dose, "--out", "p.csv", "--json", "-", "--quiet").json["warnings"] == []
 
 

@@ -71,3 +71,23 @@ def test_path_and_check_take_levels(hw4opt, tmp_path):
 def test_what_does_not_go_together_is_one_sentence(hw4opt, words, sentence):
     done = hw4opt("solve", "--gamma", "20", "--reg", "ridge=0.01", *words)
     assert done.status == 2 and sentence in done.err and done.err.count("\n") == 1 and not done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "fits"),
+    [
+        (["--design", "linear", "--loss", "quantile:tau=0.1;0.9"], "several levels"),
+        (["--component", "x:linear"], "a sum of components"),
+    ],
+)
+def test_errors_of_fits_without_standard_errors_are_refused(hw4opt, words, fits):
+    done = hw4opt("solve", *words, "--select", "none", "--errors", "sandwich")
+    assert done.status == 2 and f"--errors sandwich: fits of {fits} have no standard errors" in done.err
+
+
+def test_coefficients_are_shown_at_every_level(hw4opt):
+    words = ["--design", "linear", "--intercept", "--loss", "quantile:tau=0.1;0.9", "--select", "none"]
+    record = hw4opt("solve", *words, "--json", "-", "-q").json
+    shown = " ".join(hw4opt("solve", *words).out.split())
+    for name, values in (("x", record["coef"][0]), ("(intercept)", record["intercept"])):
+        assert f"{name} {values[0]:.6g} at 0.1, {values[1]:.6g} at 0.9" in shown

@@ -55,6 +55,13 @@ def test_options_override_the_model(hw4opt, tables):
     assert len(searched.json["selection"]["table"]) > 1 and searched.json["hyperparameters"]["gamma"] == 20
 
 
+def test_components_override_the_columns_and_the_kernel_of_the_model(hw4opt, tables):
+    assert hw4opt("solve", "old.csv", *CASES["columns"], "--select", "none", "--save", "old.json").status == 0
+    words = ["new.csv", "--like", "old.json", "--select", "none", "--gamma", "2", "--reg", "ridge=0.1", "--json", "-"]
+    found = hw4opt("solve", *words, "--component", "dose")
+    assert found.status == 0 and found.json["features"] == ["dose"], found.err
+
+
 def test_rows_in_blocks_take_a_model_and_give_one(hw4opt, tables):
     words = [*CASES["columns"], "--select", "none"]
     assert hw4opt("solve", "old.csv", "new.csv", *words, "--save", "blocks.json").status == 0
@@ -77,7 +84,7 @@ def test_what_no_option_says_is_one_sentence(hw4opt, tables):
     fit(Problem(np.column_stack([x, x**2]), x**3, Additive(parts))).save(tables / "sum.json")
     sentences = {
         "python.json": "it does not name its columns, which no option says; describe the model by options",
-        "sum.json": "it is a sum of components",
+        "sum.json": "it is a sum of components, which --like does not take; write its description by --save-problem",
         "old.csv": "old.csv",
         "no.json": "no.json",
     }

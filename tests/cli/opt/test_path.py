@@ -181,3 +181,11 @@ def test_path_keeps_the_offsets_column_in_its_model(hw4opt, tmp_path):
 def test_path_names_its_own_option_where_the_best_is_at_the_end(hw4opt):
     done = hw4opt("path", "--gamma", "54", "--vary", "ridge=10:20:2", "--select", "kfold:5", "-q")
     assert "widen it downwards with --vary ridge=LOW:HIGH:COUNT" in done.err
+
+
+def test_path_says_that_it_keeps_no_held_out_fits_of_a_problem_file(hw4opt):
+    given = ["--gamma", "54", "--reg", "ridge=0.1", "--select", "kfold:5", "--keep-folds", "--save-problem", "p.toml"]
+    assert hw4opt("solve", *given, "-q").status == 0
+    words = ["path", "--problem", "p.toml", "--reg", "ridge", "--vary", "ridge=0.1:1:2", "-q"]
+    assert "m.json holds no held-out fits" in hw4opt(*words, "--save", "m.json").err
+    assert "held-out fits" not in hw4opt(*words).err

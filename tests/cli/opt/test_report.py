@@ -54,6 +54,15 @@ def test_the_commands_of_a_report_repeat_its_fit(report, hw4opt, dose, tmp_path)
     assert found["result"].objective == pytest.approx(expected, rel=1e-9)
 
 
+def test_dropped_rows_are_repeated_by_the_command_alone(report, dose, tmp_path):
+    text = dose.read_text().splitlines()
+    (tmp_path / "gap.csv").write_text("\n".join([*text, "s,,1,1,a,2"]) + "\n")
+    words = ["--x", "dose", "--y", "response", *GIVEN, "--missing", "drop"]
+    (gap, gap_done, _), (whole, whole_done, _) = (report(name, *words) for name in ("gap.csv", "dose.csv"))
+    assert gap_done.status == whole_done.status == 0 and "--missing drop" in gap.text
+    assert "from hw4opt import" in whole.text and "from hw4opt import" not in gap.text
+
+
 def test_a_report_names_no_other_file_and_is_small(report):
     parts, _, text = report("--n", "1000", "--loss", "huber", *GIVEN, "--select", "none")
     assert all(one.startswith("data:") for one in parts.references), parts.references

@@ -4,6 +4,7 @@ import csv
 import errno
 import hashlib
 import json
+import re
 import signal
 import sys
 import time
@@ -108,6 +109,7 @@ def test_predictions_go_from_file_to_file(hw4opt, data):
     [
         (["--reg", "tv=1"], "tv cannot be had over rows in blocks, which take ridge alone"),
         (["--constraint", "increasing"], "increasing cannot be had"),
+        (["--x", "count,x", "--constraint", "increasing:column=x"], "increasing:column=x cannot be had"),
         (["--loss", "quantile"], "quantile keeps a state for each row"),
         (["--loss", "quantile:tau=0.1;0.9"], "quantile keeps a state for each row"),
         (["--x", "x,count", "--gamma", "each", "--select", "none"], "--select none chooses nothing: give --gamma"),
@@ -239,3 +241,40 @@ def test_what_dask_needs_is_one_sentence(hw4opt, data, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     done = hw4opt("solve", data, *GIVEN, "--x", "x", "--dask", "tcp://127.0.0.1:1")
     assert done.status == 2 and "pip install 'hw4opt[dask]'" in done.err and done.err.count("\n") == 1
+
+
+def test_rows_with_a_missing_cell_are_refused_or_dropped_with_a_warning(hw4opt, tmp_path):
+    for name, rows in (("a.csv", [(0, 1), (1, 2), (2, 1), (3, 3)]), ("b.csv", [("", 5), (4, 2), (5, 1)])):
+        (tmp_path / name).write_text("x,y\n" + "".join(f"{x},{y}\n" for x, y in rows))
+    words = ["solve", "a.csv", "b.csv", "--gamma", "1", "--reg", "ridge=1", "--json", "-"]
+    done = hw4opt(*words)
+    assert done.status == 2 and "in row 1; give a value, drop the row, or give --missing drop" in done.err
+    done = hw4opt(*words, "--missing", "drop")
+    said = "1 row misses a cell of 'x' and is dropped: 5, counted through all files in sorted order"
+    assert done.status == 0 and done.json["dropped_rows"] == [4] and done.json["warnings"] == [said]
+    assert f"warning: {said}" in done.err
+
+
+def test_what_was_chosen_is_shown_by_the_names_of_columns(hw4opt, data):
+    words = ["--x", "x,count", "--gamma", "each", "--reg", "ridge=0.1", "--grid", "gamma.count=1e-9:2e-9:2"]
+    words += ["--grid", "gamma.x=30:40:2", "--search", "grid", "--select", "kfold:2"]
+    done = hw4opt("solve", data / "0.parquet", data / "1.parquet", *words)
+    assert done.status == 0 and "the best gamma.count = " in done.err and "gamma.1" not in done.err
+    assert re.search(r"gamma\.count +\S+ +\(chosen\)", done.out) and re.search(r"ridge +0\.1\n", done.out)
+    assert re.search(r"held-out loss +\S+ ± \S+ +\(kfold:2, 8 fits", done.out)
+
+
+def test_rows_in_blocks_have_a_problem_file(hw4opt, data):
+    words = ["--x", "x", *GIVEN, "--json", "-"]
+    saved = hw4opt("solve", "data/*.parquet", *words, "--save-problem", "p.toml")
+    again = hw4opt("solve", "--problem", "p.toml", "--json", "-")
+    assert saved.status == again.status == 0, again.err
+    assert (again.json["objective"], again.json["n"]) == (saved.json["objective"], 3_000)
+    done = hw4opt("solve", "data/0.parquet", "data/1.parquet", *words, "--save-problem", "q.toml")
+    assert done.status == 2 and "DATA is several; give a pattern" in done.err
+
+
+@pytest.mark.parametrize("command", [("report",), ("check",), ("em", "--k", "1")])
+def test_a_pattern_is_refused_where_one_file_is_read(hw4opt, data, command):
+    done = hw4opt(*command, data / "*.parquet")
+    assert done.status == 2 and "*.parquet is a pattern and this command reads one file" in done.err
