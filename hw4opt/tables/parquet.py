@@ -86,6 +86,8 @@ class ArrowCells:
             return ["" if one is None else moment_text(one, times.dates) + mark for one in times.nanoseconds]
         if arrow.types.is_floating(kind):
             return ["" if one is None else str(one) for one in column.cast(arrow.float64()).to_pylist()]
+        if arrow.types.is_boolean(kind):  # as the numbers that they are, so that what is written can be read
+            return ["" if one is None else str(int(one)) for one in column.to_pylist()]
         if _is_bytes(kind):
             return [
                 "" if one is None else one.decode("utf-8", "backslashreplace")

@@ -15,7 +15,7 @@ from hw4nets.prediction import predict
 from hw4nets.recipes import Recipe
 from hw4nets.runs import open_run, run
 
-RECIPE = Recipe(Logistic(), Config(epochs=1, batch_size=50, threads=1))
+RECIPE = Recipe(Logistic(), Config(epochs=1, batch_size=50, threads=1, precision="float32"))
 
 
 @pytest.fixture(scope="module")

@@ -75,7 +75,7 @@ def test_rows_with_a_missing_cell_are_dropped_where_that_is_asked(tmp_path):
     table["y"][[4, 2_500]] = np.nan
     write(tmp_path, table, "parquet")
     files = TableFiles.of(tmp_path)
-    with pytest.raises(InputError, match=r"part0\.parquet: column 'y' .* in row 4; give numbers"):
+    with pytest.raises(InputError, match=r"part0\.parquet: column 'y' holds nan in row 4; give a value, drop the row"):
         fit_blocks(MODEL, TableRows(files, ("time",), "y"))
     kept = np.isfinite(table["y"])
     found = fit_blocks(MODEL, TableRows(files, ("time",), "y", drop=True))
