@@ -139,6 +139,7 @@ def test_the_shell_completes(capsys, monkeypatch, words, number, found):
     assert found in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_verbose_shows_where_an_unexpected_error_came_from(hw4opt, monkeypatch):
     program = f"import hw4cli.opt.solve as s; s.fit = lambda *a, **b: 1 / 0; {RUN}; sys.exit(status)"
     done = process("solve", *GIVEN, "-v", program=program)
@@ -146,6 +147,7 @@ def test_verbose_shows_where_an_unexpected_error_came_from(hw4opt, monkeypatch):
     assert "Traceback" not in process("solve", *GIVEN, program=program).stderr
 
 
+@pytest.mark.slow
 def test_no_color_is_respected():
     env = {**os.environ, "FORCE_COLOR": "1"}
     assert "\x1b[" in process("solve", *GIVEN, env=env).stdout

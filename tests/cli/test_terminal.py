@@ -80,6 +80,7 @@ def test_a_full_stdout_is_exit_1_and_a_sentence(words):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.slow
 def test_a_full_stderr_changes_no_status():
     with Path("/dev/full").open("w") as full:
         assert command("hw4opt", "solve", "--nosuch", stderr=full).returncode == 2

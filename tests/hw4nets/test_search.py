@@ -88,6 +88,7 @@ def test_settings_that_cannot_run_are_told_and_passed_over(tmp_path, small):
         search(Plan(recipe, {"N": (30, 31)}, 2, "random"), small, tmp_path / "none")
 
 
+@pytest.mark.slow
 def test_what_best_toml_was_chosen_on_is_the_worst_of_all_choices(tmp_path, small, monkeypatch):
     """A recipe chosen on the test images stays so; --select test holds nothing out and says it."""
     seen = []

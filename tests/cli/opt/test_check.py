@@ -64,6 +64,7 @@ def test_fewer_than_two_certified_solvers_are_exit_1(hw4opt):
     assert done.status == 1 and "fewer than two" in done.json["message"]
 
 
+@pytest.mark.slow
 def test_check_asks_the_default_solvers_and_ends(hw4opt, steps):
     started = time.monotonic()
     done = hw4opt("check", steps, *GIVEN, "--json", "-")

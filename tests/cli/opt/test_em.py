@@ -235,6 +235,7 @@ def test_scores_that_no_number_holds_are_null_and_said(hw4opt, songs, tmp_path):
         assert "inf" not in (tmp_path / "lists" / f"mood_{number}.csv").read_text()
 
 
+@pytest.mark.slow
 def test_groups_offsets_weights_ridge_and_files(hw4opt, songs, tmp_path):
     words = [
         "--groups",

@@ -106,6 +106,7 @@ def test_svg_and_pdf_hold_their_text_as_text(hw4opt, tmp_path):
     assert b"/Type3" not in pdf and b"/Type42" in pdf.replace(b"/CIDFontType2", b"/Type42")
 
 
+@pytest.mark.slow
 def test_a_style_of_the_user_is_drawn(hw4opt, tmp_path):
     (tmp_path / "mine.mplstyle").write_text("axes.facecolor: fdf6e3\nfont.family: serif\n")
     assert hw4opt(*FIT, "--plot", "plain.svg").status == 0
@@ -116,6 +117,7 @@ def test_a_style_of_the_user_is_drawn(hw4opt, tmp_path):
     assert "#fdf6e3" in (tmp_path / "m.svg").read_text()
 
 
+@pytest.mark.slow
 def test_what_is_no_data_has_the_color_of_a_dark_style(hw4opt, tmp_path):
     """The truth and the notes, which are dark on a light ground."""
     (tmp_path / "dark.mplstyle").write_text("figure.facecolor: black\naxes.facecolor: black\ntext.color: fafafa\n")

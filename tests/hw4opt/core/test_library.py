@@ -62,6 +62,7 @@ def test_a_name_depends_on_every_source(tmp_path):
     assert len(seen | {build.digest(tmp_path)}) == len(list(tmp_path.iterdir())) + 2
 
 
+@pytest.mark.slow
 def test_a_checkout_builds_its_own_once_and_again_when_a_source_changes(checkout):
     both = [start_in(checkout, LANES) for _ in range(2)]  # at the same time
     assert [process.communicate(timeout=120)[0] for process in both] == [f"{lanes()}\n"] * 2

@@ -45,6 +45,7 @@ def test_results_come_in_the_order_of_the_tasks(count):
 
 
 @posix
+@pytest.mark.slow
 def test_workers_are_kept_for_the_next_call_and_gone_after_the_block():
     with Workers(2) as workers:
         found = pids(workers)
@@ -54,6 +55,7 @@ def test_workers_are_kept_for_the_next_call_and_gone_after_the_block():
         assert pids(workers) == {os.getpid()}
 
 
+@pytest.mark.slow
 def test_what_a_worker_raises_is_raised_here(workers):
     with pytest.raises(ZeroDivisionError, match="division by zero"):
         list(workers.spread(eval, ["1", "1 / 0", LONG]))
