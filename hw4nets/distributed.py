@@ -6,6 +6,7 @@ NCCL on GPUs). Process 0 reads, measures, judges and writes; the others train.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -98,5 +99,7 @@ def joined_processes() -> Iterator[Group]:
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield current_group()
+        gc.collect()  # what is left of DistributedDataParallel has threads of the group
+        current_group().wait()  # a process that ends takes the others' connections along
     finally:
         dist.destroy_process_group()
