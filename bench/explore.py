@@ -12,6 +12,8 @@ import json
 import os
 import platform
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -142,6 +144,15 @@ def drag(browser: Any, words: list[str], picture: Path) -> tuple[list[float], di
     return trace, spent
 
 
+def report_size() -> int:
+    """Bytes of the file that `hw4opt report` writes of 1,000 rows."""
+    words = ["report", "--n", "1000", "--loss", "huber", "--gamma", "80", "--reg", "ridge=0.1", "--select", "none"]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "report.html"
+        subprocess.run([sys.executable, "-m", "hw4cli.opt.app", *words, "--out", path, "--quiet"], check=True)
+        return path.stat().st_size
+
+
 def main() -> None:
     """Measure, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -172,6 +183,7 @@ def main() -> None:
             print(f"{name}: {len(trace)} events, median {median} ms, 95th percentile {high} ms")
         browser.close()
     if not only_pictures:
+        found["report_bytes_at_1000_rows"] = report_size()
         (RESULTS / "latency.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
