@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hw4opt.design import Sum
+from hw4opt.inference import level_names
 from hw4opt.kernels import Precomputed
 from hw4opt.problem.noise import spread_of
 from hw4opt.result import Result
@@ -147,7 +148,9 @@ def _breaks_of_columns(result: Result, terms: Sequence[Term], least: float) -> I
         short = np.max([side * (level - z) for side, level in _sides(term)], axis=(0, 2))
         at = int(np.argmax(short))
         if short[at] * unit > least:
-            levels = {place: result.level_names(place, x[at, [place]])[0] for place in categorical}
+            levels = {
+                place: level_names(result.context, result.names, place, x[at, [place]])[0] for place in categorical
+            }
             yield Break(term, float(short[at]), x[at, 0].item(), x[at, 0].item(), tuple(x[at].tolist()), levels=levels)
 
 

@@ -114,13 +114,6 @@ class Solution(ReadOnly):
         intercept = ["(intercept)"] if self.problem.intercept else []
         return [*(given or [f"column {j}" for j in range(count)]), *intercept]
 
-    def level_names(self, column: int, values: Array) -> list[str]:
-        """What levels (k,) of an x column are called: their names where `context` holds them, else the numbers."""
-        stored, names = self.context.get("features") or [], self.names.x or ()
-        own = (one for one in stored if "levels" in one and one.get("name") in names[column : column + 1])
-        named = next(own, None)
-        return [f"{value:g}" if named is None else named["levels"][int(value)] for value in values]
-
     @cached_property
     def fitted(self) -> Array:
         """Linear predictor (with offset) of every input row, of weight 0 too: (n,), of several curves (n, curves)."""

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from hw4opt.design import Categorical, Sum
 from hw4opt.errors import InputError
-from hw4opt.inference import component_values, intervals
+from hw4opt.inference import component_values, intervals, level_names
 from hw4opt.problem import Problem
 from hw4opt.solution import Solution
 from hw4opt.terms import ComponentTerm, Likelihood, Smooth, Term, is_everywhere
@@ -270,7 +270,7 @@ def component_view(result: Solution, name: str, points: int = CURVE_POINTS) -> C
     grid = np.repeat(x[rows[:1]], len(curve_x), axis=0)
     grid[:, part.places[0]] = curve_x
     curve = component_values(problem, result.w, grid)[:, place]
-    levels = tuple(result.level_names(part.places[0], curve_x)) if is_levels else None
+    levels = tuple(level_names(result.context, result.names, part.places[0], curve_x)) if is_levels else None
     return ComponentView(name, columns, own, partial, f, curve_x, curve, levels, terms)
 
 

@@ -1,6 +1,6 @@
 """What a fit says beside its optimum: standard errors, deviance, degrees of freedom, and the share it explains."""
 
-from hw4opt.inference.components import ComponentFit, component_fits, component_means, component_values
+from hw4opt.inference.components import ComponentFit, component_fits, component_means, component_values, level_names
 from hw4opt.inference.degrees_of_freedom import degrees_of_columns, effective_degrees_of_freedom
 from hw4opt.inference.explained import deviance_explained, r_squared
 from hw4opt.inference.likelihood import OVERDISPERSION, Inference, infer
@@ -22,5 +22,6 @@ __all__ = [
     "infer",
     "infer_from_residuals",
     "kinds_of",
+    "level_names",
     "r_squared",
 ]

@@ -5,13 +5,14 @@ f(x) = intercept + Σ_j f_j(x_j),    Σ_i ω_i f_j(x_ij) = 0:    means move into
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from hw4opt.design import AdditiveDesign
-from hw4opt.problem import Problem
+from hw4opt.problem import ColumnNames, Problem
 from hw4opt.terms.base import Array
 from hw4opt.validation.arrays import ReadOnly
 
@@ -69,3 +70,11 @@ def _values(problem: Problem, w: Array, features: Array) -> Array:
         return np.zeros((len(features), 0))
     pairs, of_curves = zip(design.summand_bases, design.columns.values(), strict=True), design.of_curves(w)
     return np.stack([basis.evaluate(features) @ of_curves[columns] for basis, columns in pairs], axis=1)
+
+
+def level_names(context: Mapping[str, Any], names: ColumnNames, column: int, values: Array) -> list[str]:
+    """What levels (k,) of an x column are called: their names where `context` holds them, else the numbers."""
+    stored, columns = context.get("features") or [], names.x or ()
+    own = (one for one in stored if "levels" in one and one.get("name") in columns[column : column + 1])
+    named = next(own, None)
+    return [f"{value:g}" if named is None else named["levels"][int(value)] for value in values]
