@@ -40,6 +40,10 @@ work()
 """
 
 
+class WorkerEndedError(MemoryError):
+    """A worker process ended before its task: killed, as a rule for its memory, or broken by compiled code."""
+
+
 class Workers:
     """`with Workers(2) as workers: for found in workers.spread(act, tasks): …`; they start when first needed and are
     gone after the block.
@@ -129,7 +133,8 @@ class Workers:
 def in_own_process(act: Callable[[Task], Found], task: Task, seconds: float = math.inf) -> Found:
     """`act` of a task in a process that is kept for the next call, and killed after so many seconds or by Ctrl-C.
 
-    seconds does not count the start of the process. Raises `TimeoutError`, and whatever the act raises.
+    seconds does not count the start of the process. Raises `TimeoutError`, `WorkerEndedError`, and whatever the act
+    raises.
     """
     start_own_process(act)
     workers, lock = _own_process(os.getpid())
@@ -187,10 +192,7 @@ def _feed(process: subprocess.Popen[bytes], waiting: Waiting, outcomes: Outcomes
                 tasks.flush()
                 good, outcome = pickle.load(found)
             except (OSError, EOFError, pickle.UnpicklingError):
-                good, outcome = (
-                    False,
-                    MemoryError(f"a worker process ended with status {process.wait()}"),
-                )  # as a rule, killed for it
+                good, outcome = False, WorkerEndedError(f"a worker process ended with status {process.wait()}")
             except Exception as error:
                 good, outcome = False, error
             outcomes.put((place, good, outcome))

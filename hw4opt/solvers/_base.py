@@ -49,3 +49,11 @@ class Family(Solver):
     def backend(self, name: str) -> str:
         """The backend as its library spells it, of "" the default one; raises `UnknownNameError`, which lists the
         installed ones."""
+
+
+def scs_linear_solver() -> dict[str, str]:
+    """The setting that keeps SCS from MKL, which it takes where it finds it, and which ends the process where it
+    cannot be loaded."""
+    import scs
+
+    return {"linear_solver": "qdldl"} if hasattr(scs, "LinearSolver") else {}  # SCS before 3.3 has no choice

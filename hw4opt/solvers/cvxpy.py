@@ -19,8 +19,8 @@ from cvxpy.error import DCPError, SolverError
 from hw4opt.errors import RefusedError, UnknownNameError
 from hw4opt.form import Form, TermRows
 from hw4opt.form.answer import Answer, Options, Start, Status
-from hw4opt.running.processes import in_own_process, start_own_process
-from hw4opt.solvers._base import Family
+from hw4opt.running.processes import WorkerEndedError, in_own_process, start_own_process
+from hw4opt.solvers._base import Family, scs_linear_solver
 from hw4opt.solvers._deadline import Deadline
 from hw4opt.terms import Loss, Term
 from hw4opt.terms.base import Array
@@ -37,7 +37,7 @@ CVXPY_SETTINGS: dict[str, dict[str, Any]] = {  # tightened: their defaults leave
     },
     "OSQP": {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iter": 400_000, "polishing": True},
     "ECOS": {"abstol": 1e-9, "reltol": 1e-9, "feastol": 1e-9, "max_iters": 500},
-    "SCS": {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iters": 100_000},
+    "SCS": {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iters": 100_000, **scs_linear_solver()},
     "PIQP": {"eps_abs": 1e-9, "eps_rel": 1e-10, "max_iter": 1000},
     "PROXQP": {"eps_abs": 1e-9, "eps_rel": 1e-9, "max_iter": 20_000},
 }
@@ -119,11 +119,17 @@ def _limited(form: Form, options: Options, deadline: Deadline) -> BackendAnswer:
                 _solve_one, (replace(form), name, settings), seconds
             )  # a copy without what it has kept for itself
         except TimeoutError:
-            nothing = [np.zeros((1, term.count)) for term in form.terms]
-            found = BackendAnswer(np.zeros(form.penalty.shape[1]), nothing, Status.ITERATION_LIMIT, 0, None)
+            found = _nothing(form, Status.ITERATION_LIMIT, None)
+        except WorkerEndedError:
+            found = _nothing(form, Status.UNCERTIFIED, f"cvxpy:{name} failed: its process ended")
     if deadline.passed() and found.reached in (Status.ITERATION_LIMIT, Status.INACCURATE):
         return found._replace(reached=Status.ITERATION_LIMIT, note=deadline.note)
     return found
+
+
+def _nothing(form: Form, reached: Status, note: str | None) -> BackendAnswer:
+    duals = [np.zeros((1, term.count)) for term in form.terms]
+    return BackendAnswer(np.zeros(form.penalty.shape[1]), duals, reached, 0, note)
 
 
 def _stays_here(form: Form, options: Options) -> bool:

@@ -14,8 +14,8 @@ import scipy.sparse as sparse
 from hw4opt.errors import InputError, RefusedError, UnknownNameError
 from hw4opt.form import Form
 from hw4opt.form.answer import Answer, Options, Start, Status
-from hw4opt.running.processes import in_own_process, start_own_process
-from hw4opt.solvers._base import Family
+from hw4opt.running.processes import WorkerEndedError, in_own_process, start_own_process
+from hw4opt.solvers._base import Family, scs_linear_solver
 from hw4opt.solvers._deadline import Deadline
 from hw4opt.solvers._qp_program import Program, ProgramRows, Raw, program_of
 from hw4opt.terms.base import Array
@@ -43,7 +43,7 @@ QP_SETTINGS: dict[str, dict[str, Any]] = {  # tightened, as in cvxpy.py
     "clarabel": {"tol_gap_abs": 1e-11, "tol_gap_rel": 1e-11, "tol_feas": 1e-11, "max_iter": 500},
     "osqp": {"eps_abs": 1e-10, "eps_rel": 1e-10, "max_iter": 400_000},
     "ecos": {"abstol": 1e-10, "reltol": 1e-10, "feastol": 1e-10, "max_iters": 500},
-    "scs": {"eps_abs": 1e-10, "eps_rel": 1e-10, "max_iters": 100_000},
+    "scs": {"eps_abs": 1e-10, "eps_rel": 1e-10, "max_iters": 100_000, **scs_linear_solver()},
 }
 QP_ITERATION_OPTIONS = {  # the option that limits iterations
     "piqp": "max_iter",
@@ -149,6 +149,8 @@ def _answer_of(name: str, program: Program, options: Options, deadline: Deadline
         return in_own_process(_run, (name, program, settings), seconds)
     except TimeoutError:
         return Raw.nothing(program, Status.ITERATION_LIMIT, deadline.note)
+    except WorkerEndedError:
+        return Raw.nothing(program, Status.UNCERTIFIED, f"qp:{name} failed: its process ended")
 
 
 def _stays_here(options: Options) -> bool:

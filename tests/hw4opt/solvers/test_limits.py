@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from hw4opt import RBF, Huber, Increasing, Logistic, Poisson, Problem, Ridge, Squared, TotalVariation, fit, fit_batch
+from hw4opt.crosscheck import crosscheck
 from hw4opt.running.processes import in_own_process
 from hw4opt.solvers import installed
 from hw4opt.solvers._deadline import BACKEND_RETURN_SECONDS, Deadline
@@ -139,6 +140,17 @@ def test_with_a_limit_a_backend_runs_in_another_process(solver, monkeypatch):
     monkeypatch.setattr(family, "in_own_process", lambda *given: calls.append(given) or in_own_process(*given))
     assert fit(STEPS, solver).status.word == "certified" and not calls
     assert fit(STEPS, solver, time_limit=math.inf).status.word == "certified" and len(calls) == 1
+
+
+@pytest.mark.parametrize("solver", ["cvxpy:SCS", "qp:piqp"])
+def test_a_backend_that_breaks_its_process_is_one_that_failed(solver, monkeypatch):
+    needs(solver)
+    family = importlib.import_module(f"hw4opt.solvers.{solver.partition(':')[0]}")
+    monkeypatch.setattr(family, "in_own_process", lambda *_: in_own_process(os._exit, 7))
+    result = fit(STEPS, solver, time_limit=60)
+    assert result.status.word != "certified" and result.note == f"{solver} failed: its process ended"
+    report = crosscheck(STEPS, ["interior", "admm", solver])
+    assert report.agrees and [row.status for row in report.rows] == ["certified", "certified", "inaccurate"]
 
 
 def test_terms_of_another_package_stay_in_this_process(monkeypatch):
