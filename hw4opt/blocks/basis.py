@@ -58,5 +58,8 @@ def _worst(design: Design, survey: Survey, sums: BlockSums) -> tuple[Array, Arra
 
 
 def _most(left: Array, x: Array, largest: float) -> tuple[Array, Array, float]:
+    if len(left) > WORST_ROWS:
+        here = left >= np.partition(left, -WORST_ROWS)[-WORST_ROWS]
+        left, x = left[here], x[here]
     order = np.argsort(-left, kind="stable")[:WORST_ROWS]
     return left[order], x[order], largest

@@ -26,9 +26,9 @@ BALANCE_ROUNDING = 1e-13  # times √rows, of |C|ᵀ|u|: what may be left of a b
 
 @dataclass(frozen=True, eq=False)
 class _Totals:
-    """Sums over rows: slack, f, what rounding may do to the slack, r_i, ℓ_i - r_i, u², |u| √d; Aᵀu, squares of A and
-    |u|ᵀ|A| by column, (r,); of unpenalised columns what their pull may be off by the rounding of, (c,), and its slope
-    (c, c). And the two largest r_i and ℓ_i - r_i, (2, 2), and the largest k(x, x)."""
+    """Sums over rows: slack, f, what rounding may do to the slack, r_i, ℓ_i - r_i, u², |u| √d; Aᵀu, squares of A and,
+    without ridge, |u|ᵀ|A| by column, (r,); of unpenalised columns what their pull may be off by the rounding of, (c,),
+    and its slope (c, c). And the two largest r_i and ℓ_i - r_i, (2, 2), and the largest k(x, x)."""
 
     numbers: Array
     pull: Array
@@ -121,7 +121,7 @@ def _of_block(form: Form, rows: DataRows, w: Array, trivial: Trivial, free: np.n
     share = trivial.share(rows.weights)
     remains = share * form.of_terms(sums.excess)[0][0]
     explained = share * form.loss.excess(trivial.constant)[0] - remains
-    tops = np.stack([np.sort(np.concatenate([one, [-np.inf, -np.inf]]))[-2:] for one in (remains, explained)])
+    tops = np.stack([np.partition(np.concatenate([one, [-np.inf, -np.inf]]), -2)[-2:] for one in (remains, explained)])
     matrix, of_rows = form.matrix, form.of_terms(u)[0][0]
     exact = form.design.diagonal(rows.x)
     left_out = 0.0
@@ -133,8 +133,8 @@ def _of_block(form: Form, rows: DataRows, w: Array, trivial: Trivial, free: np.n
     return _Totals(
         np.array([*numbers, left_out]),
         of_rows @ matrix,
-        np.square(matrix).sum(axis=0),
-        np.abs(of_rows) @ np.abs(matrix),
+        form.operator.column_squares(form.loss.map),
+        np.zeros(0) if form.penalty.any() else np.abs(of_rows) @ np.abs(matrix),
         size,
         slope,
         tops,

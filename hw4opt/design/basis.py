@@ -24,7 +24,7 @@ TRUNCATION = 1e-15  # of the largest k(x, x): what pivoting leaves
 DIAGONAL_ROUNDING = 2e-14  # what rounding alone can leave of a diagonal when all rows are checked
 RANK_LIMIT = 1_000  # columns of B where twice as many functionals are exceeded, unless the user gives a limit
 PIVOT_CANDIDATES = 4_096  # points, evenly spaced among more, from which pivots are first chosen
-BASIS_BLOCK_ROWS = 8_192  # rows of B made at a time
+BASIS_BLOCK_ROWS = 4_096  # rows of B made at a time: with 40 columns they stay in a core's cache
 MAX_WHOLE_GRAM_ROWS = 600  # candidates up to which their whole Gram matrix is cheaper than its columns one by one
 
 
@@ -74,13 +74,14 @@ class Basis:
 
 
 def _against(kernel: Kernel, x: Array, column: int, points: Array, columns: np.ndarray) -> Array:
+    """(m, r), a column behind the other in memory: NumPy is faster along the many x than along the few points."""
     kinds = _kinds(columns)
     if len(kinds) == 1:
-        return kernel.between(x, column, points, kinds[0])
-    out = np.empty((len(x), len(points)))
+        return kernel.between(points, kinds[0], x, column).T
+    out = np.empty((len(points), len(x)))
     for kind in kinds:
-        out[:, columns == kind] = kernel.between(x, column, points[columns == kind], kind)
-    return out
+        out[columns == kind] = kernel.between(points[columns == kind], kind, x, column)
+    return out.T
 
 
 def _kinds(columns: np.ndarray) -> list[int]:

@@ -14,6 +14,7 @@ from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
 
 CHUNK_ROWS = 4096  # rows of A made at a time: 4096 × 40 doubles stay in a core's cache
+GRAM_ROWS = 1024  # rows whose products are summed at a time
 MAX_KEPT_ENTRIES = 2_000_000  # entries of A up to which it is kept
 MAX_PRODUCT_ENTRIES = 4_000_000  # entries of the products a_i a_iᵀ up to which they are kept
 MIN_BATCH_KEPT_PRODUCTS = 3  # problems from which the products pay where they are kept
@@ -51,10 +52,11 @@ class Chunk:
         batch, r = weights.shape[0], a.shape[1]
         keep = a is self._kept and products(len(a), r) <= MAX_PRODUCT_ENTRIES  # a may be on other columns
         if batch < MIN_BATCH_KEPT_PRODUCTS or (batch < MIN_BATCH_PRODUCTS and not keep):
-            total = np.empty((batch, r, r))
-            for place, root in enumerate(np.sqrt(weights)):
-                half = a * root[:, None]
-                np.matmul(half.T, half, out=total[place])  # one matrix with itself: BLAS does half the work
+            total = np.zeros((batch, r, r))
+            for low in range(0, len(a), GRAM_ROWS):
+                for place, root in enumerate(np.sqrt(weights[:, low : low + GRAM_ROWS, None])):
+                    half = a[low : low + GRAM_ROWS] * root
+                    total[place] += half.T @ half  # one matrix with itself: BLAS does half the work
             return total
         if keep:
             if self._outer is None:

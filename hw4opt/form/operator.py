@@ -101,6 +101,8 @@ class RowOperator:
         """A, where it is small enough to be kept."""
         if not is_small(self.size, self.base.shape[1]):
             return None
+        if len(self.segments) == 1:
+            return self.segments[0].map.take(self.base)
         found = np.empty((self.size, self.base.shape[1]))
         for one in self.segments:
             found[one.span] = one.map.take(self.base)
@@ -189,8 +191,8 @@ class RowOperator:
     @cached_property
     def _column_squares(self) -> dict[int, Array]:
         if self.whole is not None:
-            squares = np.square(self.whole)
-            return {id(one.map): np.add.reduce(squares[one.span]) for one in self.segments}
+            of_map = {id(one.map): self.whole[one.span] for one in self.segments}
+            return {key: np.einsum("ij,ij->j", rows, rows) for key, rows in of_map.items()}
         zero = np.zeros(self.base.shape[1])
         return {
             key: sum(parallel_map(lambda chunk: np.square(chunk.matrix).sum(axis=0), parts), zero)
