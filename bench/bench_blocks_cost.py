@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import pickle
 import platform
 import time
@@ -40,6 +41,7 @@ MODEL = Model(RBF(70.0), Huber(0.5), [Ridge(0.1)])
 LARGE, CORES = 1_000_000_000, (8, 64)
 EMPTY_TASKS = 500
 VALUE_FLOPS = 23  # of a kernel value: distance, square, and an exponential of about 20
+KEPT_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_MMAP_THRESHOLD_": "33554432"}  # as docs/how-to/cluster.md
 KINDS = ("kind", "passes", "nanoseconds_a_row", "rows_a_second", "flops_a_row", "bytes_of_a_sum")
 PREDICTED = ("rows", "cores", "tasks", "core_seconds", "task_seconds", "seconds", "gigabytes_held", "gigabytes_moved")
 CHECKED = ("rows", "cores", "predicted_core_seconds", "core_seconds", "predicted_seconds", "seconds", "gigabytes_moved")
@@ -157,15 +159,20 @@ def seconds_a_task(client: Any) -> float:
     return (time.process_time() - began) / EMPTY_TASKS
 
 
+def seconds_of_threads(client: Any) -> float:
+    """Seconds of the processor that the threads have taken on which tasks run, one a worker."""
+    workers = client.scheduler_info()["workers"]
+    return sum(client.gather([client.submit(time.thread_time, workers=[one], pure=False) for one in workers]))
+
+
 def check(costs: dict[str, Any], client: Any, rows: int) -> dict[str, Any]:
     """A fit by two workers that make their rows, beside the prediction."""
-    fit_blocks(
-        MODEL, DaskRows(MadeRows((PARTITION_BLOCKS + 1) * BLOCK_ROWS), client)
-    )  # what workers import is not timed
+    first = MadeRows((PARTITION_BLOCKS + 1) * BLOCK_ROWS)  # so that what workers import is not timed
+    fit_blocks(MODEL, DaskRows(first, client))
     said, source = predicted(costs, rows, 2), DaskRows(MadeRows(rows), client)
-    before, began = sum(client.run(time.process_time).values()), time.perf_counter()
+    before, began = seconds_of_threads(client), time.perf_counter()
     fit_blocks(MODEL, source).raise_for_status()
-    seconds, core_seconds = time.perf_counter() - began, sum(client.run(time.process_time).values()) - before
+    seconds, core_seconds = time.perf_counter() - began, seconds_of_threads(client) - before
     return {
         "rows": rows,
         "cores": 2,
@@ -186,6 +193,7 @@ def main() -> None:
     parser.add_argument("--check", type=int, default=10_000_000, help="rows of the fit that is predicted")
     parser.add_argument("--out", default=str(ROOT / "bench" / "results" / "blocks_cost"))
     words = parser.parse_args()
+    os.environ.update(KEPT_MEMORY)
     set_threads(1)
     with one_blas_thread():
         costs = passes(words.rows)
@@ -201,7 +209,8 @@ def main() -> None:
     Path(f"{words.out}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     text = f"""# What a pass over rows in blocks costs
 
-`python -m bench.bench_blocks_cost --rows {words.rows} --check {words.check}`, {", ".join(about.values())}.
+`python -m bench.bench_blocks_cost --rows {words.rows} --check {words.check}`, Python {about["python"]},
+NumPy {about["numpy"]}, {machine}, {about["date"]}.
 Huber loss, ridge, Gaussian kernel with {costs["columns"]} columns; seconds of the processor on one thread, over
 {words.rows:,} held rows. Making a row takes {costs["nanoseconds_to_make_a_row"]:.0f} ns, a task and its share of the
 tree {1e3 * costs["seconds_a_task"]:.2f} ms of the scheduler, and what is not spread {costs["serial_seconds"]:.1f} s.

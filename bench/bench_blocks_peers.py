@@ -84,7 +84,8 @@ def main() -> None:
     Path(f"{words.out}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     text = f"""# Rows in blocks beside other packages
 
-`python -m bench.bench_blocks_peers --rows {words.rows}`, {", ".join(about.values())}.
+`python -m bench.bench_blocks_peers --rows {words.rows}`, Python {about["python"]}, NumPy {about["numpy"]}, {machine},
+{about["date"]}.
 Gaussian kernel (gamma {GAMMA:g}), ridge {RIDGE:g}: seconds of the processor, one thread, features included. *Excess*:
 of the objective over that of the certified fit, relative; *reached*: at most {WITHIN:g}. Stochastic descent ends there,
 or where its time is over, and the best of its step lengths counts.
