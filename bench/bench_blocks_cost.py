@@ -193,6 +193,10 @@ def main() -> None:
     parser.add_argument("--check", type=int, default=10_000_000, help="rows of the fit that is predicted")
     parser.add_argument("--out", default=str(ROOT / "bench" / "results" / "blocks_cost"))
     words = parser.parse_args()
+    machine = platform.processor() or platform.machine()
+    about = {"python": platform.python_version(), "numpy": np.__version__, "machine": machine}
+    about["date"], load = time.strftime("%Y-%m-%d"), os.getloadavg()[0]
+    busy = f"\nThe machine was busy (load average {load:.1f}): seconds by the clock say little." if load > 0.5 else ""
     os.environ.update(KEPT_MEMORY)
     set_threads(1)
     with one_blas_thread():
@@ -201,16 +205,13 @@ def main() -> None:
     with workers as cluster, Client(cluster) as client:
         costs["seconds_a_task"] = seconds_a_task(client)
         checked = check(costs, client, words.check)
-    machine = platform.processor() or platform.machine()
-    about = {"python": platform.python_version(), "numpy": np.__version__, "machine": machine}
-    about["date"] = time.strftime("%Y-%m-%d")
     predictions = [predicted(costs, LARGE, cores) for cores in CORES]
     found = {**about, "timed_rows": words.rows, **costs, "predictions": predictions, "check": [checked]}
     Path(f"{words.out}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     text = f"""# What a pass over rows in blocks costs
 
 `python -m bench.bench_blocks_cost --rows {words.rows} --check {words.check}`, Python {about["python"]},
-NumPy {about["numpy"]}, {machine}, {about["date"]}.
+NumPy {about["numpy"]}, {machine}, {about["date"]}.{busy}
 Huber loss, ridge, Gaussian kernel with {costs["columns"]} columns; seconds of the processor on one thread, over
 {words.rows:,} held rows. Making a row takes {costs["nanoseconds_to_make_a_row"]:.0f} ns, a task and its share of the
 tree {1e3 * costs["seconds_a_task"]:.2f} ms of the scheduler, and what is not spread {costs["serial_seconds"]:.1f} s.
