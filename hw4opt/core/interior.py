@@ -17,6 +17,7 @@ from hw4opt.core.arrays import INT64, Pointer, Struct
 from hw4opt.core.library import function
 from hw4opt.core.team import helpers
 from hw4opt.core.threads import Stop, spread
+from hw4opt.running.array_files import large_array
 
 Array = NDArray[np.float64]
 
@@ -234,7 +235,7 @@ class _Answer(Struct):
 def _new_points(table: RowTable) -> SolvedPoints:
     wide, b = table.penalty.shape, table.batch
     steps = np.zeros((2, b), np.int64)
-    return SolvedPoints(np.zeros(wide), np.zeros(table.q.shape), np.zeros(wide), np.zeros(b), *steps)
+    return SolvedPoints(np.zeros(wide), large_array(*table.q.shape), np.zeros(wide), np.zeros(b), *steps)
 
 
 @cache
