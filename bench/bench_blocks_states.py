@@ -2,10 +2,11 @@
 
     OPENBLAS_NUM_THREADS=1 python -m bench.bench_blocks_states --rows 1000000,10000000
 
-Rows, kernel and ridge are those of bench_blocks; with --memory below what the fit takes, the basis and the table of the
-rows are in files of the folder that TMPDIR names, which must not lie in memory. Seconds are those of the clock on all
-cores, imports not in them, beside those of the processor; memory is the peak of what the system cannot write back
-(RssAnon, read every 20 ms), and that of the process with the pages of files that happen to be there (VmHWM).
+Rows, kernel and ridge are those of bench_blocks; where --memory is below what the fit takes, the basis, the table of
+the rows and the solver's vectors are in files of the folder that TMPDIR names, which must not lie in memory. Seconds
+are those of the clock on all cores, imports not in them, beside those of the processor; memory is the peak of what the
+system cannot write back (RssAnon, read every 20 ms), and that of the process with the pages of files that happen to be
+there (VmHWM).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from bench.child import peak_bytes
 CASES = ("tv", "increasing", "quantile")
 SAMPLE_SECONDS = 0.02
 COLUMNS = (
-    *("case", "rows", "way", "status", "relative_gap", "rank", "bytes_a_row", "seconds", "cpu_s"),
+    *("case", "rows", "way", "status", "relative_gap", "rank", "seconds", "cpu_s"),
     *("anonymous_mb", "peak_mb", "apart"),
 )
 
@@ -60,7 +61,6 @@ def one_fit(way: str, case: str, folder: str) -> dict[str, Any]:
     """One fit in this process; way: `memory`, or how many bytes a fit in blocks may take."""
     from hw4opt import RBF, Huber, Increasing, Quantile, Ridge, TotalVariation, fit
     from hw4opt.blocks import TableRows, fit_blocks
-    from hw4opt.blocks.all_rows import bytes_a_row
     from hw4opt.problem import Model
     from hw4opt.tables import TableFiles
 
@@ -90,7 +90,6 @@ def one_fit(way: str, case: str, folder: str) -> dict[str, Any]:
         "status": found.status.word,
         "relative_gap": found.certificate.relative_gap,
         "rank": rank,
-        "bytes_a_row": None if way == "memory" else bytes_a_row(model, 1),
         "seconds": round(seconds, 2),
         "cpu_s": round(cpu, 2),
         "anonymous_mb": round(peak[0] / 1e6),
@@ -99,19 +98,20 @@ def one_fit(way: str, case: str, folder: str) -> dict[str, Any]:
     }
 
 
-def measured(rows: int, memory_a_row: int, in_memory: bool, cases: list[str]) -> list[dict[str, Any]]:
+def measured(rows: int, memory: list[int], in_memory: bool, cases: list[str]) -> list[dict[str, Any]]:
     """Every case at one size in its ways, and how far the fits are apart."""
     found = []
     with tempfile.TemporaryDirectory() as folder:
         write_rows(Path(folder), rows)
         for case in cases:
             pair = []
-            for way in (str(memory_a_row * rows), *(["memory"] if in_memory else [])):
+            for way in (*(str(a_row * rows) for a_row in memory), *(["memory"] if in_memory else [])):
                 call = [sys.executable, "-m", "bench.bench_blocks_states", "--one", way, case, folder]
                 done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True)
                 pair.append(json.loads(done.stdout))
             at = [np.array(one.pop("at")) for one in pair]
-            pair[0]["apart"] = float(np.abs(at[0] - at[-1]).max()) if len(pair) > 1 else None
+            for one, values in zip(pair, at, strict=True):
+                one["apart"] = float(np.abs(values - at[-1]).max()) if in_memory else None
             found += pair
     return found
 
@@ -121,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", default="1000000,10000000")
     parser.add_argument("--cases", default=",".join(CASES))
-    parser.add_argument("--memory", type=int, default=400, help="bytes a row that a fit in blocks may take")
+    parser.add_argument("--memory", default="400,130", help="bytes a row that a fit in blocks may take")
     parser.add_argument("--most-in-memory", type=int, default=1_000_000, help="rows up to which the fit in memory runs")
     parser.add_argument("--out", default=str(ROOT / "bench" / "results" / "blocks_states"))
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
@@ -130,8 +130,8 @@ def main() -> None:
         print(json.dumps(one_fit(*given.one)))
         return
     sizes, load = [int(size) for size in given.rows.split(",")], os.getloadavg()[0]
-    cases = given.cases.split(",")
-    rows = [row for size in sizes for row in measured(size, given.memory, size <= given.most_in_memory, cases)]
+    cases, memory = given.cases.split(","), [int(one) for one in given.memory.split(",")]
+    rows = [row for size in sizes for row in measured(size, memory, size <= given.most_in_memory, cases)]
     machine = platform.processor() or platform.machine()
     found = {"python": platform.python_version(), "numpy": np.__version__, "machine": machine, "rows": rows}
     found |= {"date": time.strftime("%Y-%m-%d"), "load_before": round(load, 2)}
@@ -139,11 +139,12 @@ def main() -> None:
     made = f"Python {found['python']}, NumPy {found['numpy']}, {machine}, {os.cpu_count()} CPUs, {found['date']}"
     text = f"""# Rows in blocks, with a state for each row
 
-`python -m bench.bench_blocks_states --rows {given.rows} --memory {given.memory}`, {made}, load average {load:.2f}.
-Gaussian kernel (gamma 30) and ridge 0.1 over Parquet files of a million rows, {given.memory} bytes of memory a row:
-seconds of the clock and of the processor, reading, basis and certificate included; the peak of anonymous memory, and
-that of the process with pages of files; `apart` the largest difference of the fitted curve from that of the fit in
-memory. Asked: Huber loss with tv at 10,000,000 rows in 60 s and 4 GB.
+`python -m bench.bench_blocks_states --rows {given.rows} --memory {given.memory}`, {made}.
+Load average before: {load:.2f}; above 0.5 the seconds of the clock say nothing.
+Gaussian kernel (gamma 30) and ridge 0.1 over Parquet files of a million rows, in {given.memory} bytes of memory a row,
+and in memory without limit: seconds of the clock and of the processor, reading, basis and certificate included; the
+peak of anonymous memory, and that of the process with pages of files; `apart` the largest difference of the fitted
+curve from that of the fit in memory. Asked: Huber loss with tv at 10,000,000 rows in 60 s and 4 GB.
 
 {markdown(rows, COLUMNS)}
 """

@@ -18,10 +18,10 @@ from hw4opt.running.array_files import arrays_within, free_memory
 from hw4opt.terms import Loss, PiecewiseQuadratic
 from hw4opt.terms.base import Array
 
-ROW_BYTES = 48  # of memory that a row takes: y, weight, offset, and what its loss is made of,
+ROW_BYTES = 112  # of memory that a row takes: y, weight, offset, and what its loss is made of,
 COLUMN_BYTES = 16  # for each of its x,
-FREE_BYTES = 72  # where a column has no penalty, whose duals are projected,
-STATE_BYTES = 156  # and for each function of a term on it: the interior point's vectors, and the certificate's
+FREE_BYTES = 48  # where a column has no penalty, whose duals are projected,
+STATE_BYTES = 124  # and, in memory or on disk, for each function of a term on it: the interior point's vectors
 
 
 def keeps_states(model: Model) -> bool:
@@ -51,30 +51,36 @@ def fit_all_rows(
 ) -> Result:
     """The fit of `hw4opt.fit` to those of the rows that have a weight, in the order of one x column.
 
-    memory    bytes that it may take, None: half of what is free. Some are needed (`bytes_a_row`); the basis, 8 r bytes
-              a row, and the row table take what is left of them, or disk
+    memory    bytes that it may take, None: half of what is free. Some are needed (`bytes_a_row`); of what is left the
+              states of the rows take theirs (`state_bytes_a_row`), then the basis, 8 r bytes a row, and the row
+              table. What has no room lies on disk
 
     Raises `RefusedError` where memory or disk do not hold that.
     """
     memory = free_memory() // 2 if memory is None else memory
     of_row = bytes_a_row(model, seen.span.shape[1])
-    needed = of_row * seen.count
+    needed, of_states = of_row * seen.count, state_bytes_a_row(model) * seen.count
     if needed > memory:
         raise RefusedError(
             f"{listed(terms_with_states(model))} over rows in blocks takes {of_row} bytes of memory a row besides what "
             f"may lie on disk: {needed / 1e9:.3g} GB for {seen.count:,} rows, which may take {memory / 1e9:.3g} GB; "
             "give a larger `memory`, or fewer rows"
         )
-    with arrays_within(memory - needed):
+    states = needed + of_states <= memory
+    with arrays_within(memory - needed - (of_states if states else 0), states):
         return fit(_problem(model, rows, seen), "auto", tol, max_iterations, time_limit=time_limit)
 
 
 def bytes_a_row(model: Model, columns: int) -> int:
     """Memory that a row of so many x takes, about, whatever lies in files."""
-    on_rows = [term for term in model.terms if not term.acts.of_coefficients]
-    functions = sum(len(term.tables) if isinstance(term, PiecewiseQuadratic) else 1 for term in on_rows)
     free = FREE_BYTES if model.intercept or not model.ridge else 0
-    return ROW_BYTES + COLUMN_BYTES * columns + free + STATE_BYTES * functions
+    return ROW_BYTES + COLUMN_BYTES * columns + free
+
+
+def state_bytes_a_row(model: Model) -> int:
+    """Memory that a row's states take, about, or disk where memory is short."""
+    on_rows = [term for term in model.terms if not term.acts.of_coefficients]
+    return STATE_BYTES * sum(len(one.tables) if isinstance(one, PiecewiseQuadratic) else 1 for one in on_rows)
 
 
 def _problem(model: Model, parts: Iterable[DataRows], seen: Survey) -> Problem:

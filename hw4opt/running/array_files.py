@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import prod
@@ -29,17 +29,17 @@ Array = NDArray[np.float64]
 class ArrayFiles:
     """Where the arrays of a fit go: into memory while there is room, into files of a folder from then on.
 
-    room     bytes of memory that are left;  on_disk  bytes in files, of all arrays so far
+    room      bytes of memory that are left
+    states    whether what a solver keeps for each row, and changes at every step, is in memory whatever room is left
     """
 
-    def __init__(self, room: int) -> None:
-        self.room, self.on_disk = room, 0
+    def __init__(self, room: int, states: bool = True) -> None:
+        self.room, self.states = room, states
 
     def empty(self, shape: tuple[int, ...]) -> Array:
         """A new array, whose entries are anything; its place is free again with the last view of it."""
         size = 8 * prod(shape)
         if size > self.room:
-            self.on_disk += size
             return _on_disk(shape, size)
         self.room -= size
         found = np.empty(shape)
@@ -54,9 +54,10 @@ _files: ContextVar[ArrayFiles | None] = ContextVar("array files of the fit", def
 
 
 @contextmanager
-def arrays_within(room: int) -> Iterator[ArrayFiles]:
-    """Inside the block, large arrays take no more than so many bytes of memory; the others are in files."""
-    files = ArrayFiles(room)
+def arrays_within(room: int, states: bool = True) -> Iterator[ArrayFiles]:
+    """Inside the block, large arrays take no more than so many bytes of memory; the others are in files, and without
+    `states` what a solver keeps for each row, too."""
+    files = ArrayFiles(room, states)
     token = _files.set(files)
     try:
         yield files
@@ -71,6 +72,12 @@ def large_array(*shape: int) -> Array:
     if files is None or 8 * prod(shape) < SMALLEST_FILE:
         return np.empty(shape)
     return files.empty(shape)
+
+
+def zeros_in_files() -> Callable[[int], Array] | None:
+    """What makes arrays (size,) of zeros in files, for a solver; None where it takes memory."""
+    files = _files.get()
+    return None if files is None or files.states else lambda size: _on_disk((size,), 8 * size)
 
 
 def disk_folder() -> str:

@@ -21,7 +21,7 @@ MEMORY_OPTION = click.option(
     callback=lambda context, parameter, text: None if text is None else bytes_of(context, parameter, text),
     help="Memory that a table and its fit may take, as in 2GB; default: half of what is free. Larger tables are read a "
     "block at a time, again and again, and so are several files, folders and patterns; of those it is what tv, trend, "
-    "shapes, quantile and absolute loss may take, whose basis then lies on disk.",
+    "shapes, quantile and absolute loss may take, which put the rest on disk.",
 )
 DASK_OPTION = click.option(
     "--dask",

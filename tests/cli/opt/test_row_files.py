@@ -145,7 +145,7 @@ def test_predictions_go_from_file_to_file(hw4opt, data):
     [
         (["--x", "x", "--constraint", "increasing:everywhere"], "at every x cannot be had over rows in blocks"),
         (["--loss", "quantile:tau=0.1;0.9"], "quantile of several levels cannot be had over rows in blocks"),
-        (["--x", "x", "--reg", "tv=1", "--memory", "1M"], "tv over rows in blocks takes"),
+        (["--x", "x", "--reg", "tv=1", "--memory", "300k"], "tv over rows in blocks takes"),
         (["--x", "x", "--reg", "tv=1", "--solver", "newton"], "rows in blocks are fitted by --solver auto"),
         (
             ["--x", "x", "--reg", "tv=1", "--select", "kfold:3"],

@@ -151,11 +151,16 @@ def test_the_matrix_is_in_memory_where_there_is_room_and_else_in_a_file_without_
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     model, columns = cases()["tv"]
-    for more, on_disk in ((0, True), (10_000_000, False)):
+    states = all_rows.state_bytes_a_row(model) * SIZE
+    sizes, on_disk = [], array_files._on_disk
+    monkeypatch.setattr(array_files, "_on_disk", lambda shape, size: sizes.append(size) or on_disk(shape, size))
+    for more, in_files in ((0, 2), (states, 1), (10_000_000, 0)):
+        sizes.clear()
         fit_blocks(model, Parts(*columns), memory=needed(model, columns[0]) + more).raise_for_status()
-        assert in_file(matrices[-1]) == on_disk
+        assert in_file(matrices[-1]) == (in_files > 0)
+        assert (max(sizes, default=0) > states) == (in_files == 2)  # all vectors of the solver are one block
     assert os.listdir(tmp_path) == []  # though the first matrix is there yet
-    assert matrices[0].shape == matrices[1].shape and (matrices[0] == matrices[1]).all()
+    assert all(one.shape == matrices[0].shape and (one == matrices[0]).all() for one in matrices)
 
 
 def test_room_is_given_back_with_the_last_view():
@@ -178,8 +183,10 @@ def test_too_little_memory_or_disk_is_one_sentence_with_numbers(monkeypatch):
 
     monkeypatch.setattr(array_files, "SMALLEST_FILE", 0)
     monkeypatch.setattr(array_files, "_reserve", full)
-    with pytest.raises(RefusedError, match=r"memory does not hold an array of .* GB, and neither does .* GB are free"):
-        fit_blocks(model, Parts(*columns), memory=few + 1)
+    for smallest in (0, 1 << 30):  # where the matrix has no room, and where the solver's vectors have none
+        monkeypatch.setattr(array_files, "SMALLEST_FILE", smallest)
+        with pytest.raises(RefusedError, match=r"memory does not hold an array of .* GB, and neither does .* are free"):
+            fit_blocks(model, Parts(*columns), memory=few + 1)
 
 
 def test_the_model_file_says_the_same(tmp_path):
