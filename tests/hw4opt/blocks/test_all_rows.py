@@ -172,6 +172,27 @@ def test_room_is_given_back_with_the_last_view():
     assert not in_file(array_files.large_array(1 << 20))
 
 
+def test_files_take_their_room_before_they_are_written_where_the_system_cannot_reserve_it(monkeypatch, tmp_path):
+    monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    with (tmp_path / "a").open("wb") as file:
+        array_files._reserve(file.fileno(), (1 << 20) + 24)
+    assert (tmp_path / "a").stat().st_size == (1 << 20) + 24
+
+
+def test_files_lie_where_tmpdir_says_and_else_in_the_folder_of_large_ones(monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr(array_files, "LARGE_FILES", tmp_path / "large")
+    (tmp_path / "large").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert array_files.disk_folder() == str(tmp_path)
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
+    assert array_files.disk_folder() == str(tmp_path / "large")
+    (tmp_path / "large").rmdir()
+    monkeypatch.setattr("tempfile.tempdir", None)
+    assert array_files.disk_folder() != str(tmp_path / "large")
+
+
 def test_too_little_memory_or_disk_is_one_sentence_with_numbers(monkeypatch):
     model, columns = cases()["tv"]
     few = needed(model, columns[0]) - 1
