@@ -35,7 +35,7 @@ MOST_MB, MOST_TIMES = 2_000, 12.0
 COLUMNS = ("loss", "rows", "way", "status", "relative_gap", "rank", "passes", "cpu_s", "rows_per_cpu_s", "peak_mb")
 
 
-def write_rows(folder: Path, rows: int, targets: Sequence[str] = ("y", "label")) -> None:
+def write_rows(folder: Path, rows: int, targets: Sequence[str] = ("y", "label", "rising")) -> None:
     """Parquet files of so many rows: x and the targets."""
     import pyarrow as arrow
     from pyarrow.parquet import write_table
@@ -46,8 +46,9 @@ def write_rows(folder: Path, rows: int, targets: Sequence[str] = ("y", "label"))
         x = draw.uniform(0, 1, size)
         y = np.sin(8 * x) + 0.3 * draw.standard_normal(size) + 9 * (draw.uniform(size=size) < 0.05)
         label = (draw.uniform(size=size) < 1 / (1 + np.exp(-2 * np.sin(6 * x)))).astype(float)
-        columns = {"x": x} | {name: values for name, values in (("y", y), ("label", label)) if name in targets}
-        write_table(arrow.table(columns), folder / f"{number:04d}.parquet", row_group_size=GROUP_ROWS)
+        columns = {"x": x, "y": y, "label": label, "rising": y - np.sin(8 * x) + 8 * x}
+        wanted = arrow.table({name: columns[name] for name in ("x", *dict.fromkeys(targets))})
+        write_table(wanted, folder / f"{number:04d}.parquet", row_group_size=GROUP_ROWS)
 
 
 def target_of(loss: str) -> str:

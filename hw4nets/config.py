@@ -54,6 +54,12 @@ class Config(Settings):
         0.0, "Part of a label spread over all classes.", limits=(0, 0.9), search=Range(0.0, 0.2)
     )
     augment: str = setting("none", "Comma-separated: flip | alternating_flip, crop:PIXELS, cutout:PIXELS; or none.")
+    start_side: int = setting(
+        0, "Side in pixels of the first epochs' images, which are scaled down; 0: their own.", limits=(0, 1_000)
+    )
+    full_side: float = setting(
+        0.5, "Part of the run by which the side has grown from start_side to the images' own.", limits=(0.01, 1)
+    )
     average: str = setting("none", "Average of weights.", choices=("none", "ema", "lookahead"))
     average_decay: float = setting(0.99, "How slowly the average follows.", limits=(0, 0.999999))
     input_scale: str = setting(
