@@ -1,6 +1,6 @@
 """The examples of the site's pages and of the README: every block of Python, and every command that a page shows, runs
-as it stands there: blocks `{run}` when the site is built, too, blocks `bash` in the slow tests alone. Blocks marked `sh`
-are not run: they install, download, take hours, or serve a page."""
+as it stands there: blocks `{run}` when the site is built, too, blocks `bash` in the slow tests alone. Blocks `sh` are
+not run: they install, download, take hours, or serve a page."""
 
 import re
 from pathlib import Path
