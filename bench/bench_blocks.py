@@ -3,7 +3,7 @@
     OPENBLAS_NUM_THREADS=1 python -m bench.bench_blocks --rows 1000000,10000000
 
 Seconds are those of the processor, on one thread (imports are not in them); the peak is that of the process. The rows
-are made anew in a temporary folder, a million a file: x uniform on [0, 1], y = sin(8x) + noise, one in 20 an outlier.
+are made anew in a temporary folder, a million per file: x uniform on [0, 1], y = sin(8x) + noise, one in 20 an outlier.
 """
 
 from __future__ import annotations

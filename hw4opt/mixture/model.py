@@ -90,7 +90,7 @@ class PoissonMixture:
     ) -> MixtureResult:
         """The textbook's EM: exactly so many cycles of E-step and exact M-step.
 
-        labels    0 … k-1, one a row: the first M-step is that of them
+        labels    0 … k-1, one per row: the first M-step is that of them
 
         trace[t] is ℓ after the M-step of cycle t + 1. There is one start, and no acceleration; empty components stay.
         """

@@ -35,7 +35,7 @@ class Component:
 
     name         what its hyper-parameters begin with: dose.gamma, dose.ridge, dose.tv
     columns      the x columns that it is a function of, by name or place (from 0); left out: the one of its name
-    kernel       of its space; `Categorical()`: a value a level;  None: linear in its columns
+    kernel       of its space; `Categorical()`: a value per level;  None: linear in its columns
     ridge        ≥ 0, of ‖f_j‖²
     regularizers, constraints    terms that act on f_j: tv, trend; increasing, decreasing, convex, concave
 
@@ -182,7 +182,7 @@ def _check_on_sum(term: Term, names: Sequence[str]) -> None:
     if isinstance(term, Shape) and term.everywhere and term.acts.of_data_rows:
         raise InputError(f"{term.name} at every x needs one x column and no components; drop everywhere")
     if not term.acts.of_data_rows or isinstance(term, Ridge):
-        raise InputError(f"{term.name} acts on one component of a sum; say which, of {listed(names)}")
+        raise InputError(f"{term.name} acts on one component of a sum; name one of {listed(names)}")
 
 
 def _check_on_component(part: Summand, term: ComponentTerm) -> None:

@@ -151,7 +151,7 @@ class Model:
     def hyperparameters(self) -> dict[str, float]:
         """gamma and every term weight by name; a kernel design always has gamma and ridge.
 
-        Of a gamma a column: gamma.0, gamma.1, … in the order of the columns; a problem has their names, if known.
+        Of a gamma per column: gamma.0, gamma.1, … in the order of the columns; a problem has their names, if known.
         """
         found: dict[str, float] = {}
         if type(self.kernel) is Sum:

@@ -42,7 +42,7 @@ class Score:
 
 
 def scores_of(problems: Sequence[Problem], result: FoldResults, metric: str, units: np.ndarray | None) -> list[Score]:
-    """One a problem; `units` as in `score_settings`."""
+    """One per problem; `units` as in `score_settings`."""
     first = problems[0]
     kept = slice(None) if first.active is None else first.active
     curves = first.curves

@@ -265,5 +265,5 @@ def test_equal_models_are_refused_each_time_and_parts_without_a_hash_are_checked
     assert Model(RBF(), Noted()) == Model(RBF(), Noted())
     for given in (Huber(), ["ridge"], Noted()):
         for _ in range(2):
-            with pytest.raises(InputError, match="is no regularizer or constraint"):
+            with pytest.raises(InputError, match="is neither a regularizer nor a constraint"):
                 Model(RBF(), Noted() if given == Huber() else Huber(), [given])
