@@ -28,7 +28,7 @@ class PoissonMixture:
 
     k            components, 1 or more;  intercept  an unpenalised column of ones, first in `coef`
     ridge        ≥ 0, on every coefficient but the intercept
-    quasi        allows fractional counts (with Γ(y + 1) for y!), whose likelihood is then that of no law
+    quasi        allows fractional counts (with Γ(y + 1) for y!), whose likelihood is then not that of a distribution
     truncated    the counts are those of rows that were seen because they are at least 1: each component's law is
                  truncated at 0, its mean λ/(1 - e^-λ) with λ = exp(x_iᵀw_j + offset_i)
     errors       information: standard errors from the observed information;  dispersion: those of each component times

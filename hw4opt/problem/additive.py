@@ -39,7 +39,7 @@ class Component:
     ridge        ≥ 0, of ‖f_j‖²
     regularizers, constraints    terms that act on f_j: tv, trend; increasing, decreasing, convex, concave
 
-    Raises `InputError` for what does not go together.
+    Raises `InputError` for parts that exclude each other.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Additive:
     """f(x) = intercept + Σ_j f_j(x_j), given in place of a kernel; the intercept is free.
 
     The problem holds it as `kernel`, a `hw4opt.design.Sum`, and as terms that act on one component.
-    Raises `InputError` for components that do not go together.   (Hastie and Tibshirani 1986.)
+    Raises `InputError` for components that exclude each other.   (Hastie and Tibshirani 1986.)
     """
 
     components: tuple[Component, ...]

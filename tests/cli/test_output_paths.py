@@ -93,7 +93,7 @@ def test_folders_are_compared_with_what_is_read():
         ("loop", "Too many levels of symbolic links"),
         ("loop/a", "Too many levels of symbolic links"),
         ("a\0b", "null byte"),
-        ("/dev/null", "no regular file"),
+        ("/dev/null", "not a regular file"),
     ],
 )
 def test_a_name_that_cannot_be_written(name, said):

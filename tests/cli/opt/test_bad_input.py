@@ -219,7 +219,7 @@ WORDS = [
     (["--plot", "no/fit.png"], "the folder no does not exist"),
     (["--save", "no/model"], "the folder no does not exist"),
     (["--save", "a.json", "--json", "a.json"], "--save a.json would overwrite --json a.json"),
-    (["--save", "/dev/null"], "no regular file"),
+    (["--save", "/dev/null"], "not a regular file"),
     (["--nosuch"], "No such option '--nosuch'"),
     (["a.csv", "b.csv"], "no file is named a.csv"),
 ]

@@ -81,7 +81,7 @@ def test_an_automatic_parameter_is_settled_when_data_arrive():
         ({"kernel": RBF}, "kernel is <class .*; give one of hw4opt's kernels"),
         ({"regularizers": Ridge()}, "regularizers is Ridge.*; give a list of them"),
         ({"regularizers": [Ridge(1), Ridge(2)]}, "ridge is given twice"),
-        ({"constraints": [Ridge(1)]}, "ridge is no constraint"),
+        ({"constraints": [Ridge(1)]}, "ridge is not a constraint"),
         ({"constraints": [Nonnegative(), Bounds(upper=-1)]}, "the two conflict and no fit exists"),
         ({"kernel": Precomputed(), "standardize": True}, "standardize measures columns of x"),
         ({"intercept": 1}, "intercept is 1; it must be True or False"),

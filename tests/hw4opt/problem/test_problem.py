@@ -111,7 +111,7 @@ BAD = {
     ),
     "ridge as constraint": (
         dict(constraints=[Ridge(0.1)]),
-        r"ridge is no constraint; give it in regularizers, as in regularizers=\[Ridge\(weight=0.1\)\]",
+        r"ridge is not a constraint; give it in regularizers, as in regularizers=\[Ridge\(weight=0.1\)\]",
     ),
     "a shape as regularizer": (
         dict(regularizers=[Ridge(), Increasing()]),
