@@ -54,6 +54,12 @@ class Config(Settings):
         0.0, "Fraction of a label that is spread over all classes.", limits=(0, 0.9), search=Range(0.0, 0.2)
     )
     augment: str = setting("none", "Comma-separated: flip | alternating_flip, crop:PIXELS, cutout:PIXELS; or none.")
+    start_side: int = setting(
+        0, "Side in pixels of the first epochs' images, which are scaled down; 0: their own.", limits=(0, 1_000)
+    )
+    full_side: float = setting(
+        0.5, "Fraction of the run after which images have their own side, not start_side.", limits=(0.01, 1)
+    )
     average: str = setting("none", "Average of the weights over steps.", choices=("none", "ema", "lookahead"))
     average_decay: float = setting(0.99, "Decay of that average; larger is slower.", limits=(0, 0.999999))
     input_scale: str = setting(

@@ -78,7 +78,7 @@ class Fast(Net):
         for width, depth, pool in zip(self.widths, self.depths, self.pools, strict=True):
             layers += self._group(inputs, width, depth, pool)
             inputs = width
-        layers += [POOLS["max"](self.side()), nn.Flatten(), *dropout_layers(self.dropout)]
+        layers += [nn.AdaptiveMaxPool2d(1), nn.Flatten(), *dropout_layers(self.dropout)]
         return nn.Sequential(*layers, nn.Linear(inputs, self.class_count, bias=False), Scale(self.output_scale))
 
     def _group(self, inputs: int, width: int, depth: int, pool: int) -> list[nn.Module]:

@@ -400,7 +400,7 @@ static int each_setting(const core_fold_task *task, int64_t first, int64_t last,
     const size_t affordable = RESPONSE_BYTES / (sizeof(double) * (e->m + e->ld));
     e->capacity = affordable > LEAST_RESPONSES ? affordable : LEAST_RESPONSES;
     if (e->capacity > e->all) e->capacity = e->all;
-    void *arrays = arena_open(lay_out, e);
+    void *arrays = arena_open(lay_out, e, NULL);
     if (!arrays) return CORE_MEMORY;
     load_rows(e);
     int code = CORE_DONE;

@@ -76,7 +76,7 @@ static void lay_out(void *owner, arena *from) {
 static int solver_open(solver *own, const core_form *form, core_team *team, stop_flag stop, double end) {
     *own = (solver){0};
     if (table_open(&own->rows, form, team, stop, end)) return CORE_MEMORY;
-    own->arrays = arena_open(lay_out, own);
+    own->arrays = arena_open(lay_out, own, form->give);
     if (!own->arrays) {
         table_close(&own->rows);
         return CORE_MEMORY;
@@ -90,8 +90,8 @@ static int solver_open(solver *own, const core_form *form, core_team *team, stop
 }
 
 static void solver_close(solver *own) {
+    if (!own->rows.form->give) free(own->arrays);
     table_close(&own->rows);
-    free(own->arrays);
 }
 
 /* Whether every function is smallest at w = 0, u = 0. */

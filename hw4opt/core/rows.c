@@ -99,7 +99,7 @@ int table_open(table *rows, const core_form *form, core_team *team, stop_flag st
         rows->size += padded((size_t)form->map[m].count);
     }
     rows->groups = rows->blocks < GROUPED_BLOCKS ? 1 : GROUPS;
-    rows->arrays = arena_open(lay_out, rows);
+    rows->arrays = arena_open(lay_out, rows, form->give);
     if (!rows->arrays) return CORE_MEMORY;
     lay_blocks(rows);
     for (size_t b = 0; b < rows->blocks; b++) {
@@ -113,7 +113,9 @@ int table_open(table *rows, const core_form *form, core_team *team, stop_flag st
     return CORE_DONE;
 }
 
-void table_close(table *rows) { free(rows->arrays); }
+void table_close(table *rows) {
+    if (!rows->form->give) free(rows->arrays);
+}
 
 bool table_stopped(const table *rows) {
     struct timespec now;

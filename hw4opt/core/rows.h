@@ -7,6 +7,7 @@
 #ifndef HW4OPT_ROWS_H
 #define HW4OPT_ROWS_H
 
+#include "arena.h"
 #include "core.h"
 #include "gap.h"
 #include "team.h"
@@ -39,6 +40,7 @@ typedef struct {
     double loss_length;
     int64_t loss_rows, loss_functions; /* the first loss_rows × loss_functions rows are the loss's */
     int64_t data_rows;
+    take_block give; /* what a solver keeps, or NULL: memory of its own */
 } core_form;
 
 enum { BLOCK_ROWS = 64 };
