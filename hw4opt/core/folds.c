@@ -20,17 +20,17 @@ static void lay_out(void *owner, arena *from) {
     double **by_column[] = {&e->penalty, &e->w_scale, &e->w, &e->floor, &e->b, &e->c, &e->d, &e->f, &e->shift,
                             &e->pull, &e->residual, &e->fold_w};
     double **of_all[] = {&e->z_slack, &e->u_slack}, **of_extra[] = {&e->extra_z, &e->extra_u};
-    double **squares[] = {&e->gram, &e->v, &e->qt, &e->tri}, **matrices[] = {&e->vectors, &e->coefs};
+    double **squares[] = {&e->gram, &e->v, &e->qt, &e->tri};
     TAKE_EACH(from, by_row, m);
     TAKE_EACH(from, by_column, ld);
     TAKE_EACH(from, of_all, all);
     TAKE_EACH(from, of_extra, all - e->rows);
     TAKE_EACH(from, squares, ld * ld);
-    TAKE_EACH(from, matrices, m * ld);
-    e->columns = TAKE(from, m * e->r, double), e->by_row = TAKE(from, all * ld, double);
+    e->vectors = TAKE(from, m * ld, double), e->columns = TAKE(from, m * e->r, double);
+    e->by_row = TAKE(from, all * ld, double);
     e->gathered = TAKE(from, GATHERED_ROWS * ld, double), e->tile = TAKE(from, GATHERED_ROWS * PAD, double);
     e->state = TAKE(from, m, unsigned char), e->absent = TAKE(from, m, unsigned char);
-    e->held = TAKE(from, all, size_t), e->chosen = TAKE(from, ld, size_t);
+    e->held = TAKE(from, all, size_t);
     e->place = TAKE(from, all, int), e->slot = TAKE(from, all, int), e->index = TAKE(from, all, int);
     e->wrong = TAKE(from, MOST_CHANGED, change), e->changed = TAKE(from, MOST_CHANGED, change);
     e->owner = TAKE(from, e->capacity, size_t);

@@ -103,7 +103,7 @@ typedef struct {
     double *w, *x, *x_low, *x_high; /* limits with slack */
     double *multiplier, *floor, *v, *qt, *tri; /* v: V; qt: Q by its columns; tri: R */
     size_t held_count;
-    size_t *held, *chosen;
+    size_t *held;
     int *place;
     double stiff;
     change *wrong;
@@ -127,7 +127,7 @@ typedef struct {
     share *shares; /* (folds), in the order in which they are solved */
     unsigned char *known; /* (folds × all) states of the round before */
     /* scratch */
-    double *b, *c, *d, *f, *shift, *wide, *vectors, *coefs, *gathered, *tile;
+    double *b, *c, *d, *f, *shift, *wide, *vectors, *gathered, *tile;
 } engine;
 
 static inline double largest(const double *x, size_t size) {
