@@ -30,7 +30,9 @@
 typedef struct {
     int64_t settings, folds, rank, rows, extra;
     int64_t values;                    /* the first rows, that are fitted values */
+    int64_t fixed; /* the first rows, a multiple of PAD: their states cannot change, so that folds need their sum only */
     const double *a;                   /* (rows + extra, rank) */
+    const double *columns;             /* A of all data by columns: the fixed rows, and the others, padded */
     const double *unit;                /* (rows + extra) of each row's z, where fitted values have 1 */
     const double *q, *t, *low, *high;  /* (settings, rows + extra) */
     const double *penalty, *w_scale;   /* (settings, rank) */
@@ -89,8 +91,9 @@ typedef struct {
     const core_fold_task *task;
     stop_flag stop;
     size_t r, ld, rows, m, all, capacity;
-    size_t fixed; /* the first rows, a multiple of PAD: their states cannot change, so that folds need their sum only */
-    double *columns, *by_row; /* A of all data by columns: the fixed rows, the others; all rows, by rows (all × ld) */
+    size_t fixed;
+    const double *columns;
+    double *by_row; /* (all × ld) */
     /* the setting */
     const double *q, *t, *low, *high;
     double *penalty, *w_scale;
@@ -121,8 +124,9 @@ typedef struct {
     double *xa, *matrix, *right, *scale;
     size_t *pivot, *unknowns;
     candidate *candidates;
-    /* the fold: z and u of its rows, those of all data and others; rows that are not there */
-    double *fold_w, *z, *u, *extra_z, *extra_u, *residual;
+    /* the fold: the rows that leave and appear; z and u of its rows (place_of); rows that are not there */
+    const int64_t *leave, *leave_end, *enter, *enter_end;
+    double *fold_w, *z, *u, *residual;
     unsigned char *absent;
     share *shares; /* (folds), in the order in which they are solved */
     unsigned char *known; /* (folds × all) states of the round before */
@@ -137,6 +141,9 @@ static inline double largest(const double *x, size_t size) {
 }
 
 static inline const double *row_of(const engine *e, size_t row) { return e->by_row + row * e->ld; }
+
+/* Where z and u of a row stand: those that only folds have come behind all data's, padded. */
+static inline size_t place_of(const engine *e, size_t row) { return row < e->rows ? row : row - e->rows + e->m; }
 
 /* Of all data's rows that are not fixed: how many, padded, and z = A w into their places. */
 static inline size_t moving(const engine *e) { return e->m - e->fixed; }
