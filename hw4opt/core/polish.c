@@ -32,44 +32,23 @@ static double slack_at(const table *rows, size_t i, double z, double u, double p
     return row_slack(v, q, u, row_slope(v, q, low, high), price);
 }
 
-static void locate_group(void *data, size_t g) {
-    const polish_space *space = data;
-    const table *rows = space->rows;
-    EACH_BOUNDED_BLOCK_OF(rows, g, block) {
-        double dual = 0.0, most = 0.0, z = 0.0, length = 0.0;
-        const double *a = block_matrix(rows, block, rows->group + g);
-        dots(a, block->size, rows->ld, space->w, space->z + block->at, rows->ld);
-        for (size_t i = block->at; i < block->at + block->rows; i++) {
-            dual = larger(dual, fabs(space->given[i])), most = larger(most, fabs(space->z[i]));
-            z += fabs(space->z[i]), length += rows->length[i];
-        }
-        block->largest_dual = dual, block->largest_z = most, block->mean_z = z, block->mean_length = length;
-    }
-}
-
-/* z of a point, and typical sizes over the rows of each map. */
+/* z of a point, and typical sizes over the rows of each map, those of blocks with bounds. */
 static void locate(polish_space *space, const point *at) {
     table *rows = space->rows;
-    row_block *end = rows->block + rows->blocks;
     memcpy(space->w, at->w, rows->ld * sizeof(double));
     space->given = at->u;
     space->reach = sqrt(dot(at->w, at->w, rows->ld)) * rows->form->loss_length;
-    for (row_block *block = rows->block; block < end; block++)
-        block->largest_dual = block->largest_z = block->mean_z = block->mean_length = 0.0;
-    table_pass(rows, locate_group, space, NULL, NULL, NULL);
-    for (row_block *first = rows->block, *next; first < end; first = next) {
-        double count = 0.0;
-        row_block all = {0};
-        for (next = first; next < end && next->map == first->map; next++) {
-            all.largest_dual = larger(all.largest_dual, next->largest_dual);
-            all.largest_z = larger(all.largest_z, next->largest_z);
-            all.mean_z += next->mean_z, all.mean_length += next->mean_length;
-            count += next->bounded ? (double)next->rows : 0.0;
+    table_forward(rows, at->w, space->z, true);
+    for (size_t m = 0; m < (size_t)rows->form->maps; m++) rows->size_of[m] = (map_size){0};
+    EACH_BOUNDED_BLOCK(rows, block) {
+        map_size *all = rows->size_of + block->map;
+        double z = 0.0, length = 0.0;
+        for (size_t i = block->at; i < block->at + block->rows; i++) {
+            all->largest_dual = larger(all->largest_dual, fabs(at->u[i]));
+            all->largest_z = larger(all->largest_z, fabs(space->z[i]));
+            z += fabs(space->z[i]), length += rows->length[i];
         }
-        for (row_block *block = first; block < next; block++) {
-            block->largest_dual = all.largest_dual, block->largest_z = all.largest_z;
-            block->mean_z = all.mean_z / count, block->mean_length = all.mean_length / count;
-        }
+        all->total_z += z, all->total_length += length;
     }
 }
 
@@ -80,7 +59,8 @@ static void measure_group(void *data, size_t g) {
     row_group *group = rows->group + g;
     EACH_BOUNDED_BLOCK_OF(rows, g, block) {
         const double *a = block_matrix(rows, block, group), *z = space->given ? space->z : space->ahead;
-        const double met = larger(CONSTRAINT_ROUNDING * block->largest_z, DIFFERENCE_ROUNDING * space->reach);
+        const map_size *sizes = rows->size_of + block->map;
+        const double met = larger(CONSTRAINT_ROUNDING * sizes->largest_z, DIFFERENCE_ROUNDING * space->reach);
         const double *u = space->given ? space->given : space->u;
         if (!space->given) dots(a, block->size, rows->ld, space->w, space->ahead + block->at, rows->ld);
         EACH_ROW(block, i) {
@@ -90,7 +70,7 @@ static void measure_group(void *data, size_t g) {
                 space->u[i] = next;
                 group->sums[1] += space->epsilon[i] * change * change;
             }
-            group->sums[0] += slack_at(rows, i, z[i], u[i], VIOLATION_PRICE * larger(block->largest_dual, unit), met);
+            group->sums[0] += slack_at(rows, i, z[i], u[i], VIOLATION_PRICE * larger(sizes->largest_dual, unit), met);
         }
         add_rows(u + block->at, a, block->size, rows->ld, group->one, rows->ld);
     }
@@ -116,8 +96,9 @@ double point_gap(polish_space *space, const point *at) {
 static void set_smoothing(polish_space *space, const double *u) {
     const table *rows = space->rows;
     EACH_BOUNDED_BLOCK(rows, block) EACH_ROW(block, i) {
-        const double size = larger(block->largest_dual, LEAST_DUAL * rows->u_scale);
-        const double unit = block->mean_z / block->mean_length * rows->length[i];
+        const map_size *sizes = rows->size_of + block->map;
+        const double size = larger(sizes->largest_dual, LEAST_DUAL * rows->u_scale);
+        const double unit = sizes->total_z / sizes->total_length * rows->length[i];
         const double least = LEAST_DUAL * rows->z_scale * rows->length[i] / (rows->form->loss_length * size);
         space->epsilon[i] = rows->q[i] == 0.0 && is_open(rows, i) ? larger(SMOOTHING * unit / size, least) : 0.0;
         space->center[i] = u[i];

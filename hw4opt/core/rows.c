@@ -79,6 +79,7 @@ static void lay_out(void *owner, arena *from) {
     double **by_row[] = {&rows->q, &rows->t, &rows->low, &rows->high, &rows->length};
     double **by_column[] = {&rows->p, &rows->w_scale, &rows->b0};
     rows->block = TAKE(from, rows->blocks + 1, row_block), rows->group = TAKE(from, rows->groups, row_group);
+    rows->size_of = TAKE(from, (size_t)rows->form->maps, map_size);
     TAKE_EACH(from, by_row, size);
     TAKE_EACH(from, by_column, ld);
     rows->h0 = TAKE(from, ld * ld, double);

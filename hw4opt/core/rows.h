@@ -50,8 +50,12 @@ typedef struct {
     size_t map, offset;    /* whose rows, from which one on */
     const double *kept;
     bool bounded; /* of the current problem: some row has a bound */
-    double largest_dual, largest_z, mean_z, mean_length; /* of the rows of its map, where polishing begins */
 } row_block;
+
+/* Typical sizes over the rows of a map where polishing begins. */
+typedef struct {
+    double largest_dual, largest_z, total_z, total_length;
+} map_size;
 
 /* What a group of neighbouring blocks is visited with: room for a block's matrix and for the weighted columns of its
    Gram product; and what it adds to sums over all rows. Those of the first group are where the sums are wanted. */
@@ -66,6 +70,7 @@ typedef struct {
     const core_form *form;
     size_t r, ld, rows, size, blocks;
     row_block *block;
+    map_size *size_of; /* (maps) */
     size_t groups;
     row_group *group;
     core_team *team;
