@@ -26,7 +26,8 @@ static void lay_out(void *owner, arena *from) {
     TAKE_EACH(from, of_all, all);
     TAKE_EACH(from, of_fold, m + all - e->rows);
     TAKE_EACH(from, squares, ld * ld);
-    e->vectors = TAKE(from, m * ld, double), e->by_row = TAKE(from, all * ld, double);
+    e->vectors = TAKE(from, m * ld, double), e->columns = TAKE(from, m * e->r, double);
+    e->by_row = TAKE(from, all * ld, double);
     e->gathered = TAKE(from, GATHERED_ROWS * ld, double), e->tile = TAKE(from, GATHERED_ROWS * PAD, double);
     e->state = TAKE(from, m, unsigned char), e->absent = TAKE(from, m, unsigned char);
     e->held = TAKE(from, all, size_t);
@@ -39,6 +40,28 @@ static void lay_out(void *owner, arena *from) {
     e->candidates = TAKE(from, m + 2 * MOST_CHANGED, candidate);
     e->shares = TAKE(from, (size_t)e->task->folds, share);
     e->known = TAKE(from, e->task->correct ? (size_t)e->task->folds * all : 0, unsigned char);
+}
+
+static void load_rows(engine *e) {
+    for (size_t i = 0; i < e->all; i++) {
+        memcpy(e->by_row + i * e->ld, e->task->a + i * e->r, e->r * sizeof(double));
+        e->slot[i] = e->index[i] = e->place[i] = -1;
+        const size_t first = i < e->fixed ? 0 : e->fixed, stride = i < e->fixed ? e->fixed : moving(e);
+        if (i < e->rows)
+            for (size_t j = 0; j < e->r; j++)
+                e->columns[first * e->r + j * stride + i - first] = e->task->a[i * e->r + j];
+    }
+}
+
+/* How many of the first rows are without bounds, or linear, in every setting. */
+static size_t fixed_rows(const core_fold_task *task) {
+    const size_t all = (size_t)(task->rows + task->extra);
+    for (size_t i = 0; i < (size_t)task->rows; i++)
+        for (size_t s = 0; s < (size_t)task->settings; s++) {
+            const double low = task->low[s * all + i], high = task->high[s * all + i];
+            if (low < high && !(task->q[s * all + i] > 0.0 && isinf(low) && isinf(high))) return i / PAD * PAD;
+        }
+    return (size_t)task->rows / PAD * PAD;
 }
 
 static void load_setting(engine *e, size_t setting) {
@@ -364,9 +387,9 @@ static int price_setting(engine *e, size_t setting) {
     return CORE_DONE;
 }
 
-static int each_setting(const core_fold_task *task, int64_t first, int64_t last, stop_flag stop,
+static int each_setting(const core_fold_task *task, int64_t first, int64_t last, stop_flag stop, size_t fixed,
                         int (*act)(engine *, size_t)) {
-    engine whole = {.task = task, .stop = stop, .fixed = (size_t)task->fixed, .columns = task->columns}, *e = &whole;
+    engine whole = {.task = task, .stop = stop, .fixed = fixed}, *e = &whole;
     e->r = (size_t)task->rank, e->rows = (size_t)task->rows;
     e->ld = padded(e->r), e->m = padded(e->rows), e->all = e->rows + (size_t)task->extra;
     const size_t affordable = RESPONSE_BYTES / (sizeof(double) * (e->m + e->ld));
@@ -374,10 +397,7 @@ static int each_setting(const core_fold_task *task, int64_t first, int64_t last,
     if (e->capacity > e->all) e->capacity = e->all;
     void *arrays = arena_open(lay_out, e);
     if (!arrays) return CORE_MEMORY;
-    for (size_t i = 0; i < e->all; i++) {
-        memcpy(e->by_row + i * e->ld, task->a + i * e->r, e->r * sizeof(double));
-        e->slot[i] = e->index[i] = e->place[i] = -1;
-    }
+    load_rows(e);
     int code = CORE_DONE;
     for (int64_t setting = first; setting < last && code == CORE_DONE; setting++) code = act(e, (size_t)setting);
     free(arrays);
@@ -386,9 +406,9 @@ static int each_setting(const core_fold_task *task, int64_t first, int64_t last,
 
 /* The folds of the settings first ≤ s < last. */
 int core_folds(const core_fold_task *task, int64_t first, int64_t last, stop_flag stop) {
-    return each_setting(task, first, last, stop, solve_setting);
+    return each_setting(task, first, last, stop, fixed_rows(task), solve_setting);
 }
 
 int core_fold_gaps(const core_fold_task *task, int64_t first, int64_t last, stop_flag stop) {
-    return each_setting(task, first, last, stop, price_setting);
+    return each_setting(task, first, last, stop, 0, price_setting);
 }

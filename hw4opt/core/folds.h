@@ -30,9 +30,7 @@
 typedef struct {
     int64_t settings, folds, rank, rows, extra;
     int64_t values;                    /* the first rows, that are fitted values */
-    int64_t fixed; /* the first rows, a multiple of PAD: their states cannot change, so that folds need their sum only */
     const double *a;                   /* (rows + extra, rank) */
-    const double *columns;             /* A of all data by columns: the fixed rows, and the others, padded */
     const double *unit;                /* (rows + extra) of each row's z, where fitted values have 1 */
     const double *q, *t, *low, *high;  /* (settings, rows + extra) */
     const double *penalty, *w_scale;   /* (settings, rank) */
@@ -91,9 +89,8 @@ typedef struct {
     const core_fold_task *task;
     stop_flag stop;
     size_t r, ld, rows, m, all, capacity;
-    size_t fixed;
-    const double *columns;
-    double *by_row; /* (all × ld) */
+    size_t fixed; /* the first rows, a multiple of PAD: their states cannot change, so that folds need their sum only */
+    double *columns, *by_row; /* A of all data by columns: the fixed rows, the others; all rows, by rows (all × ld) */
     /* the setting */
     const double *q, *t, *low, *high;
     double *penalty, *w_scale;

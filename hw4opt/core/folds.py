@@ -18,7 +18,6 @@ from hw4opt.core.threads import Stop, spread
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
-PAD = 4  # in linalg.h
 EVENTS_GUESSED = 3  # along a path, to tell how much work a call is
 # after a round of a setting's folds, of w (F, r) and gaps (F,): sets a of the last row (F, r) for the next round, and
 # gives the folds that are in it, (F,)
@@ -106,7 +105,7 @@ class FoldPoints(NamedTuple):
 
 def folds(tables: Sequence[FoldTable], duals: bool = False) -> list[FoldPoints]:
     """Every fold of every setting of every table, on threads."""
-    tasks = [_Task.of(table, _fixed_rows(table)) for table in tables]
+    tasks = [_Task.of(table) for table in tables]
     found = [task.answer(duals) for task in tasks]
     for task, table, points in zip(tasks, tables, found, strict=True):
         if table.correct is not None:
@@ -132,26 +131,12 @@ def folds(tables: Sequence[FoldTable], duals: bool = False) -> list[FoldPoints]:
 
 def fold_gaps(table: FoldTable, w: Array, u: Array) -> Array:
     """The relative gaps (S, F) of the folds at w (S, F, r) and u (S, F, M), clipped into the domain of f*."""
-    task = _Task.of(table, 0)
+    task = _Task.of(table)
     shape = (table.settings, table.folds)
     task.put(fold_w=given("w", w, (*shape, table.a.shape[1])), fold_u=given("u", u, (*shape, len(table.a))))
     gap = task.new("gap", shape)
     spread(lambda low, high, stop: _functions().gaps(task, low, high, stop), table.settings, table.work)
     return gap
-
-
-def _fixed_rows(table: FoldTable) -> int:
-    """How many of the first rows are without bounds, or linear, in every setting, whole groups of them."""
-    quadratic = (table.q > 0) & np.isinf(table.low) & np.isinf(table.high)
-    moving = ((table.low < table.high) & ~quadratic).any(axis=0)[: table.rows]
-    return (int(moving.argmax()) if moving.any() else table.rows) // PAD * PAD
-
-
-def _by_columns(a: Array, fixed: int) -> Array:
-    """The first rows by columns, and then the others, padded with zeros."""
-    rest = np.zeros((a.shape[1], -(-len(a) // PAD) * PAD - fixed))
-    rest[:, : len(a) - fixed] = a[fixed:].T
-    return np.concatenate([a[:fixed].T.ravel(), rest.ravel()])
 
 
 Corrector = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
@@ -163,8 +148,8 @@ class _Task(ctypes.Structure):
     kept: list[Pointer]
     failures: Sequence[BaseException] = ()
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("settings", "folds", "rank", "rows", "extra", "values", "fixed")),
-        *((name, Pointer) for name in ("a", "columns", "unit", "q", "t", "low", "high", "penalty", "w_scale", "z_scale")),
+        *((name, ctypes.c_int64) for name in ("settings", "folds", "rank", "rows", "extra", "values")),
+        *((name, Pointer) for name in ("a", "unit", "q", "t", "low", "high", "penalty", "w_scale", "z_scale")),
         *((name, Pointer) for name in ("u_scale", "gap_scale", "w", "u", "leave_from", "leave", "enter_from", "enter")),
         ("correct", Corrector),
         *((name, Pointer) for name in ("force", "again", "fold_w", "fold_u", "gap", "events", "wrong", "limit")),
@@ -172,14 +157,11 @@ class _Task(ctypes.Structure):
     )
 
     @classmethod
-    def of(cls, table: FoldTable, fixed: int) -> _Task:
-        """The first rows are fixed."""
+    def of(cls, table: FoldTable) -> _Task:
         (every, r), count = table.a.shape, table.settings
         assert 0 < table.values <= table.rows <= every
-        task = cls(count, table.folds, r, table.rows, every - table.rows, table.values, fixed)
+        task = cls(count, table.folds, r, table.rows, every - table.rows, table.values)
         task.kept = []
-        columns = _by_columns(table.a[: table.rows], fixed)
-        task.put(columns=given("columns", columns, columns.size))
         task.put(a=given("a", table.a, (every, r)), unit=given("unit", table.unit, every))
         shapes: dict[str, tuple[int, ...]] = {"q": (count, every), "t": (count, every)}
         shapes |= dict.fromkeys(("penalty", "w_scale"), (count, r))

@@ -53,27 +53,24 @@ static void locate(polish_space *space, const point *at) {
 }
 
 /* u⁺ after a step, unless u is given; the slack of the rows; Aᵀu; how far ε pulls u to the centre. */
-static void measure_group(void *data, size_t g) {
+static void measure_block(void *data, row_group *group, row_block *block) {
     polish_space *space = data;
     const table *rows = space->rows;
-    row_group *group = rows->group + g;
-    EACH_BOUNDED_BLOCK_OF(rows, g, block) {
-        const double *a = block_matrix(rows, block, group), *z = space->given ? space->z : space->ahead;
-        const map_size *sizes = rows->size_of + block->map;
-        const double met = larger(CONSTRAINT_ROUNDING * sizes->largest_z, DIFFERENCE_ROUNDING * space->reach);
-        const double *u = space->given ? space->given : space->u;
-        if (!space->given) dots(a, block->size, rows->ld, space->w, space->ahead + block->at, rows->ld);
-        EACH_ROW(block, i) {
-            const double unit = rows->u_scale * rows->form->loss_length / rows->length[i];
-            if (!space->given) {
-                const double next = dual_at(space, i, z[i]), change = next - space->center[i];
-                space->u[i] = next;
-                group->sums[1] += space->epsilon[i] * change * change;
-            }
-            group->sums[0] += slack_at(rows, i, z[i], u[i], VIOLATION_PRICE * larger(sizes->largest_dual, unit), met);
+    const double *a = block_matrix(rows, block, group), *z = space->given ? space->z : space->ahead;
+    const map_size *sizes = rows->size_of + block->map;
+    const double met = larger(CONSTRAINT_ROUNDING * sizes->largest_z, DIFFERENCE_ROUNDING * space->reach);
+    const double *u = space->given ? space->given : space->u;
+    if (!space->given) dots(a, block->size, rows->ld, space->w, space->ahead + block->at, rows->ld);
+    EACH_ROW(block, i) {
+        const double unit = rows->u_scale * rows->form->loss_length / rows->length[i];
+        if (!space->given) {
+            const double next = dual_at(space, i, z[i]), change = next - space->center[i];
+            space->u[i] = next;
+            group->sums[1] += space->epsilon[i] * change * change;
         }
-        add_rows(u + block->at, a, block->size, rows->ld, group->one, rows->ld);
+        group->sums[0] += slack_at(rows, i, z[i], u[i], VIOLATION_PRICE * larger(sizes->largest_dual, unit), met);
     }
+    add_rows(u + block->at, a, block->size, rows->ld, group->one, rows->ld);
 }
 
 /* The duality gap at w; violations of constraints at a multiple of their price |u|. Sets space->base to P w + h0 w + b0
@@ -82,7 +79,7 @@ static double measure(polish_space *space) {
     table *rows = space->rows;
     quadratic_pull(rows, space->w, space->base);
     memcpy(space->gradient, space->base, rows->ld * sizeof(double));
-    const double *sums = table_pass(rows, measure_group, space, NULL, space->gradient, NULL)->sums;
+    const double *sums = table_pass(rows, measure_block, space, NULL, space->gradient, NULL)->sums;
     const double cost = stationarity_cost(rows->p, rows->w_scale, rows->r, space->w, space->gradient);
     space->moving = !space->given && 2.0 * cost <= sums[1]; /* the inner problem is solved well enough */
     return sums[0] + cost;
@@ -106,40 +103,36 @@ static void set_smoothing(polish_space *space, const double *u) {
 }
 
 /* Move the centre and shrink ε where that is due, which changes u and the gradient; H. */
-static void curvature_group(void *data, size_t g) {
+static void curvature_block(void *data, row_group *group, row_block *block) {
     polish_space *space = data;
     const table *rows = space->rows;
-    row_group *group = rows->group + g;
-    EACH_BOUNDED_BLOCK_OF(rows, g, block) {
-        double weight[BLOCK_ROWS], change[BLOCK_ROWS];
-        size_t place[BLOCK_ROWS], inside = 0;
-        bool changed = false;
-        EACH_ROW(block, i) {
-            const double before = space->u[i];
-            if (space->moving && space->epsilon[i] > 0.0) {
-                space->center[i] = before, space->epsilon[i] *= SMOOTHING_FACTOR;
-                space->u[i] = dual_at(space, i, space->z[i]);
-            }
-            place[inside] = i - block->at, weight[inside] = 1.0 / (rows->q[i] + space->epsilon[i]);
-            inside += space->u[i] > rows->low[i] && space->u[i] < rows->high[i];
-            change[i - block->at] = space->u[i] - before;
-            changed |= space->u[i] != before;
+    double weight[BLOCK_ROWS], change[BLOCK_ROWS];
+    size_t place[BLOCK_ROWS], inside = 0;
+    bool changed = false;
+    EACH_ROW(block, i) {
+        const double before = space->u[i];
+        if (space->moving && space->epsilon[i] > 0.0) {
+            space->center[i] = before, space->epsilon[i] *= SMOOTHING_FACTOR;
+            space->u[i] = dual_at(space, i, space->z[i]);
         }
-        if (!inside && !changed) continue;
-        const double *a = block_matrix(rows, block, group);
-        if (changed) add_rows(change, a, block->size, rows->ld, group->one, rows->ld);
-        for (size_t k = 0; k < inside; k++)
-            memmove(group->made + k * rows->ld, a + place[k] * rows->ld, rows->ld * sizeof *a);
-        gram(group->made, inside, rows->ld, weight, group->h, group->scratch);
+        place[inside] = i - block->at, weight[inside] = 1.0 / (rows->q[i] + space->epsilon[i]);
+        inside += space->u[i] > rows->low[i] && space->u[i] < rows->high[i];
+        change[i - block->at] = space->u[i] - before;
+        changed |= space->u[i] != before;
     }
+    if (!inside && !changed) return;
+    const double *a = block_matrix(rows, block, group);
+    if (changed) add_rows(change, a, block->size, rows->ld, group->one, rows->ld);
+    for (size_t k = 0; k < inside; k++)
+        memmove(group->made + k * rows->ld, a + place[k] * rows->ld, rows->ld * sizeof *a);
+    gram(group->made, inside, rows->ld, weight, group->h, group->scratch);
 }
 
-static void slope_group(void *data, size_t g) {
+static void slope_block(void *data, row_group *group, row_block *block) {
     const polish_space *space = data;
-    const table *rows = space->rows;
-    EACH_BOUNDED_BLOCK_OF(rows, g, block) EACH_ROW(block, i) {
+    EACH_ROW(block, i) {
         const double step = space->ahead[i] - space->z[i];
-        rows->group[g].sums[0] += step * dual_at(space, i, space->z[i] + space->length * step);
+        group->sums[0] += step * dual_at(space, i, space->z[i] + space->length * step);
     }
 }
 
@@ -154,7 +147,7 @@ static double search_length(polish_space *space, double linear, double curve, do
         else low = length, at_low = here;
         const double share = smaller(larger(-at_low / larger(at_high - at_low, 1e-300), 0.1), 0.9);
         length = space->length = low + share * (high - low);
-        here = linear + length * curve + table_pass(space->rows, slope_group, space, NULL, NULL, NULL)->sums[0];
+        here = linear + length * curve + table_pass(space->rows, slope_block, space, NULL, NULL, NULL)->sums[0];
     }
     return length;
 }
@@ -166,7 +159,7 @@ static double newton_step(polish_space *space) {
     double *z = space->z;
     space->z = space->ahead, space->ahead = z;
     memcpy(space->system.h, rows->h0, ld * ld * sizeof(double));
-    table_pass(rows, curvature_group, space, space->system.h, space->gradient, NULL);
+    table_pass(rows, curvature_block, space, space->system.h, space->gradient, NULL);
     factor_system(&space->system, rows->p, rows->form->proximal + rows->problem * rows->r);
     for (size_t j = 0; j < ld; j++) space->direction[j] = -space->gradient[j];
     solve_system(&space->system, space->direction);

@@ -180,7 +180,7 @@ def test_threads_change_no_digit(name, monkeypatch):
 def test_a_flag_stops_the_folds():
     problem = PROBLEMS["huber"]
     table = fold_table(full_fits(problem), Layout.of(problem, leave_one_out(40)))
-    task = core_folds._Task.of(table, 0)
+    task = core_folds._Task.of(table)
     found = task.answer(False)
     assert core_folds._functions().folds(task, 0, 1, ctypes.c_int(1)) == threads.STOPPED
     assert not found.w.any()
