@@ -379,7 +379,8 @@ static int price_setting(engine *e, size_t setting) {
         const double *u = task->fold_u + at * e->all;
         take_fold(e, fold), mark_absent(e, true);
         memcpy(e->fold_w, task->fold_w + at * e->r, e->r * sizeof *e->fold_w);
-        for (size_t i = 0; i < e->all; i++) e->u[place_of(e, i)] = i < e->rows && e->absent[i] ? 0.0 : clipped(e, i, u[i]);
+        for (size_t i = 0; i < e->all; i++)
+            e->u[place_of(e, i)] = i < e->rows && e->absent[i] ? 0.0 : clipped(e, i, u[i]);
         values_of_fold(e);
         task->gap[at] = gap_of_fold(e);
         mark_absent(e, false);

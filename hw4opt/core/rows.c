@@ -144,7 +144,8 @@ static void load_block(void *data, row_group *group, row_block *block) {
     table *rows = data;
     const core_form *form = rows->form;
     const size_t from = rows->problem * rows->rows + block->from, bytes = block->rows * sizeof(double);
-    double *q = rows->q + block->at, *t = rows->t + block->at, *low = rows->low + block->at, *high = rows->high + block->at;
+    double *q = rows->q + block->at, *t = rows->t + block->at;
+    double *low = rows->low + block->at, *high = rows->high + block->at;
     double weight[BLOCK_ROWS], slope[BLOCK_ROWS], bounds = 0.0;
     memcpy(q, form->q + from, bytes), memcpy(t, form->t + from, bytes);
     memcpy(low, form->low + from, bytes), memcpy(high, form->high + from, bytes);
