@@ -94,7 +94,7 @@ def read_recipe(path: str | Path) -> Recipe:
         raise InputError(f"{path}: classes is {shown(names)}; give a list of names")
     for name in FILE_TABLES:
         if not isinstance(values.get(name, {}), dict):
-            raise InputError(f"{path}: [{name}] is no table")
+            raise InputError(f"{path}: [{name}] is not a table")
     try:
         return Recipe.of(values)
     except InputError as error:

@@ -227,7 +227,7 @@ def _check_same_run(
     before, now = state.get("device"), choose_device(config.device).type
     if before not in (None, now):
         raise CheckpointError(
-            f"the run in {folder} was on {before} and goes on only there: generators of {now} draw other numbers"
+            f"the run in {folder} was on {before} and continues only there: generators of {now} draw other numbers"
         )
 
 
@@ -241,7 +241,7 @@ def begin(run: TrainingState, state: Mapping[str, Any] | None, notes: list[str],
         if out_of_memory(error):
             raise
         raise CheckpointError(
-            "the checkpoint is of another network, or no run's; take the same one, or give `overwrite=True`"
+            "the checkpoint is of another network, or not of a run; take the same one, or give `overwrite=True`"
         ) from error
     history = replace(
         history, notes=tuple(notes), memory_format=run.execution.format_name, precision=run.execution.precision_name

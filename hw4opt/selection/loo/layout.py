@@ -14,7 +14,7 @@ from hw4opt.selection.folds import Folds
 from hw4opt.terms import Acts
 from hw4opt.terms.row_map import RowMap
 
-RowLists = tuple[NDArray[np.int64], NDArray[np.int64]]  # one a fold: where each begins, (F + 1,), and all of them
+RowLists = tuple[NDArray[np.int64], NDArray[np.int64]]  # one per fold: where each begins, (F + 1,), and all of them
 LAYOUT_ENTRIES = 1_500_000  # rows × folds whose layouts are in memory together
 
 
