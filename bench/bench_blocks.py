@@ -5,7 +5,7 @@ r"""Fits to rows in blocks from Parquet files beside the same fits in memory, a 
         --limits --out bench/results/blocks_largest
 
 Seconds are those of the processor, on one thread (imports are not in them); the peak is that of the process. The rows
-are made anew in a temporary folder (TMPDIR; 1.6 GB for 10⁸ rows of Huber loss), a million per file: x uniform on [0, 1],
+are made anew in a temporary folder (TMPDIR; 1.6 GB for 10⁸ rows, Huber loss), a million per file: x uniform on [0, 1],
 y = sin(8x) + noise, one in 20 an outlier. `--limits` exits 1 where a fit takes more than MOST_MB, or is not certified,
 or ten times the rows take more than MOST_TIMES the seconds.
 """
