@@ -110,12 +110,11 @@ def test_random_problems_hold_where_they_are_proven(seed):
 @pytest.mark.full
 @pytest.mark.parametrize("seed", range(300))
 def test_attack(seed):
-    """10⁶ points, and minimisation from the worst 100 of them."""
+    """10⁶ points, and minimisation from the worst 100 of them, wherever a shape is proven, whatever the status."""
     result = fit(random_problem(seed))
-    if result.status is Status.CERTIFIED:
-        assert worst_violation(result, 1_000_000, 100) <= 0
-    else:
-        assert not all(proof.proven for proof in result.shapes)
+    proven = all(proof.proven for proof in result.shapes)
+    assert proven or result.status is not Status.CERTIFIED
+    assert not proven or worst_violation(result, 1_000_000, 100) <= 0
 
 
 # ---- oracles ---------------------------------------------------------------------------------------------------------
