@@ -3,7 +3,7 @@
     OPENBLAS_NUM_THREADS=1 python -m bench.bench_blocks --rows 1000000,10000000
 
 Seconds are those of the processor, on one thread (imports are not in them); the peak is that of the process. The rows
-are made anew in a temporary folder, a million a file: x uniform on [0, 1], y = sin(8x) + noise, one in 20 an outlier.
+are made anew in a temporary folder, a million per file: x uniform on [0, 1], y = sin(8x) + noise, one in 20 an outlier.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def write_rows(folder: Path, rows: int) -> None:
         x = draw.uniform(0, 1, size)
         y = np.sin(8 * x) + 0.3 * draw.standard_normal(size) + 9 * (draw.uniform(size=size) < 0.05)
         label = (draw.uniform(size=size) < 1 / (1 + np.exp(-2 * np.sin(6 * x)))).astype(float)
-        columns = arrow.table({"x": x, "y": y, "label": label})
+        columns = arrow.table({"x": x, "y": y, "label": label, "rising": y - np.sin(8 * x) + 8 * x})
         write_table(columns, folder / f"{number:04d}.parquet", row_group_size=GROUP_ROWS)
 
 

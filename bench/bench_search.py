@@ -32,7 +32,7 @@ def function(x: Array) -> Array:
 
 
 def problem() -> Problem:
-    """Uniform columns, noise of a t distribution with 3 degrees of freedom, and a gamma and a ridge a component."""
+    """Uniform columns, noise of a t distribution with 3 degrees of freedom, and a gamma and a ridge per component."""
     generator = np.random.default_rng(0)
     x = generator.uniform(size=(ROWS, 4))
     y = function(x) + 0.4 * generator.standard_t(3, ROWS)

@@ -1,4 +1,4 @@
-"""The accuracy table of hw4nets: one run a network and seed; it can be stopped and resumed at any time.
+"""The accuracy table of hw4nets: one run per network and seed; it can be stopped and resumed at any time.
 
     python -m bench.nets --data PATH --net logistic --net hidden --seeds 0,1,2 [--preset tuned] [--set epochs=4 …]
 
@@ -63,7 +63,7 @@ ASKED = {  # percent: asked, aim
 
 
 class Printed(Watch):
-    """A line an epoch; and the seconds of an epoch besides training and test: checkpoint, history, this line."""
+    """A line per epoch; and the seconds of an epoch besides training and test: checkpoint, history, this line."""
 
     def __init__(self) -> None:
         self.last = 0.0
@@ -130,7 +130,7 @@ def table() -> str:
         "",
         "On the JPEG copy of CIFAR-10: not comparable with accuracies on the official pixels.",
         "Plain test accuracy at the last epoch; `flips averaged` beside it. "
-        "One line a network and setting; other work ran beside.",
+        "One line per network and setting; other work ran beside.",
         "`test pass`: its seconds over those of training; "
         "`files`: what checkpoints, history and log take of the run, and the figures",
         "too in `logistic` and `tuned-compiled`, which ran after these began to be counted.",

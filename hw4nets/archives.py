@@ -106,7 +106,7 @@ def file_size(file: Path) -> int:
         why = "it is a link to nothing" if file.is_symlink() else error.strerror
         raise DataError(f"{file} cannot be read ({why}); replace or remove it") from error
     if not stat.S_ISREG(status.st_mode):
-        raise DataError(f"{file} is no regular file; replace or remove it")
+        raise DataError(f"{file} is not a regular file; replace or remove it")
     return status.st_size
 
 
@@ -137,7 +137,7 @@ def _entries(path: Path, key: Key, max_files: int) -> Iterator[tuple[str, Conten
                 yield from _tar_entries(unpacked, key, max_files)
     else:
         raise DataError(
-            f"{path} is no archive (tar, tar.gz, tar.bz2, tar.xz or zip); give one that holds {ACCEPTED_LAYOUTS}"
+            f"{path} is not an archive (tar, tar.gz, tar.bz2, tar.xz or zip); give one that holds {ACCEPTED_LAYOUTS}"
         )
 
 

@@ -55,7 +55,7 @@ def reproduce(
     watch: Watch | None = None,
     progress: Progress = lambda text: None,
 ) -> dict[str, Any]:
-    """Train the runs that are missing, and write report.md, results.json and one figure a network; gives the results.
+    """Train the runs that are missing, and write report.md, results.json and one figure per network; gives the results.
 
     options      changes to every recipe, such as {"epochs": 1} for a quick look
     own_epochs   epochs of the assignment's own settings: with batches of 4 they take hours

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from hw4nets.config import Config
 from hw4nets.errors import InputError, UnknownNameError
 from hw4nets.image_set import IMAGE_SIDE
 
 AUGMENTATIONS = ("none", "flip", "alternating_flip", "crop", "cutout")
+SIDE_STEP = 4  # pixels by which the side of training images grows, so that pools of 2 and 2 divide it
 
 
 def flip(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -63,6 +66,26 @@ def _reflected(length: int, pixels: int, device: torch.device) -> Tensor:
     """Places -pixels … length + pixels - 1, those outside reflected at the border."""
     places = torch.arange(-pixels, length + pixels, device=device).abs()
     return torch.where(places >= length, 2 * (length - 1) - places, places)
+
+
+def training_side(side: int, config: Config, epoch: int) -> int:
+    """Side in pixels of the images of an epoch, counted from 0: it grows from `start_side` to their own side in equal
+    steps of `SIDE_STEP` pixels, and has it from the part `full_side` of the run on.
+
+    Convolutions of an image of side s cost s² (progressive resizing: Howard, fast.ai at DAWNBench 2018).
+    """
+    if not config.start_side:
+        return side
+    sides = [*range(config.start_side, side, SIDE_STEP), side]
+    part = epoch / (config.full_side * config.epochs)
+    return sides[min(int(part * (len(sides) - 1)), len(sides) - 1)]
+
+
+def scaled(images: Tensor, side: int) -> Tensor:
+    """Float images (n, c, h, w) scaled to side × side: bilinear, averaged over what a pixel covers."""
+    if images.shape[-1] == side:
+        return images
+    return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
 
 
 @dataclass(frozen=True)

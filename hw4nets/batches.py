@@ -68,7 +68,7 @@ def _binary_batch(name: str, content: bytes) -> ImageSet:
     if not content or len(content) % (1 + IMAGE_VALUES):
         raise DataError(
             f"{name} has {len(content)} bytes, not a multiple of {1 + IMAGE_VALUES}: "
-            "it is cut short, or no CIFAR-10 batch"
+            "it is cut short, or not a CIFAR-10 batch"
         )
     rows = np.frombuffer(content, np.uint8).reshape(-1, 1 + IMAGE_VALUES)
     return ImageSet(_pixels(name, rows[:, 1:], len(rows)), _labels(name, rows[:, 0]))
@@ -79,7 +79,7 @@ def _pickle_batch(name: str, content: bytes) -> ImageSet:
     try:
         batch = read_pickle(content)
     except PickleError as error:
-        raise DataError(f"{name} is no batch of CIFAR-10, or is damaged ({error})") from error
+        raise DataError(f"{name} is not a batch of CIFAR-10, or is damaged ({error})") from error
     named = (
         {key.decode("latin-1") if isinstance(key, bytes) else key: value for key, value in batch.items()}
         if type(batch) is dict
@@ -88,7 +88,7 @@ def _pickle_batch(name: str, content: bytes) -> ImageSet:
     missing = [key for key in ("data", "labels") if key not in named]
     if missing:
         raise DataError(
-            f"{name} is no batch of CIFAR-10: it is no dict with data and labels (no {' and no '.join(missing)})"
+            f"{name} is not a batch of CIFAR-10: it is not a dict with data and labels (no {' and no '.join(missing)})"
         )
     labels = _labels(name, named["labels"])
     return ImageSet(_pixels(name, named["data"], len(labels)), labels)
@@ -109,7 +109,7 @@ def _labels(name: str, labels: Any) -> np.ndarray:
         labels = labels.tolist()
     if type(labels) is not list or any(type(label) is not int for label in labels):
         raise DataError(
-            f"{name}: its labels are no flat list of whole numbers; wanted one of 0 … {len(CLASSES) - 1} for each image"
+            f"{name}: its labels are not a flat list of numbers from 0 to {len(CLASSES) - 1}, one per image"
         )
     wrong = next((label for label in labels if not 0 <= label < len(CLASSES)), None)
     if wrong is not None:

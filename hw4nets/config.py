@@ -17,65 +17,73 @@ class Config(Settings):
 
     epochs: int = setting(10, "Passes over the training images.", limits=(1, 100_000))
     batch_size: int = setting(
-        128, "Images of a step; what is left of an epoch is not used.", limits=(1, 50_000), search=(64, 128, 256, 512)
+        128, "Images of a step; an incomplete last batch is dropped.", limits=(1, 50_000), search=(64, 128, 256, 512)
     )
     seed: int = setting(0, "Seed of weights, order and augmentation.", limits=(0, 2**63 - 1))
 
     init: str = setting(
-        "", "Run whose weights are taken at the start; layers that do not fit start anew.", metavar="RUN"
+        "", "Run whose weights are used at the start; layers of other shapes are initialised.", metavar="RUN"
     )
 
     optimizer: str = setting("sgd", "Method; muon is for networks with convolutions.", choices=("sgd", "adamw", "muon"))
     lr: float = setting(
         0.05,
-        "Highest learning rate; with muon that of filters.",
+        "Highest learning rate; with muon that of the filters.",
         limits=POSITIVE_LIMITS,
         search=Range(1e-3, 1.0, log=True),
     )
-    momentum: float = setting(0.9, "Momentum; AdamW's first beta.", limits=(0, 0.9999), search=Range(0.8, 0.97))
-    nesterov: bool = setting(True, "Nesterov's form of the momentum; muon always has it.")
+    momentum: float = setting(0.9, "Momentum; for adamw its first beta.", limits=(0, 0.9999), search=Range(0.8, 0.97))
+    nesterov: bool = setting(True, "Nesterov momentum; muon always uses it.")
     weight_decay: float = setting(
         5e-4,
-        "Pull of weights to 0; none for offsets, nor for muon's filters.",
+        "Weight decay; not of biases, nor of the filters of muon.",
         limits=(0, 10),
         search=Range(1e-5, 1e-2, log=True),
     )
-    norm_bias_lr: float = setting(1.0, "Times the learning rate, for offsets of normalisation.", limits=POSITIVE_LIMITS)
-    side_lr: float = setting(0.05, "Learning rate of what muon does not orthogonalise.", limits=POSITIVE_LIMITS)
+    norm_bias_lr: float = setting(
+        1.0, "Factor of the learning rate for biases of normalisation.", limits=POSITIVE_LIMITS
+    )
+    side_lr: float = setting(0.05, "With muon: learning rate of all but the filters.", limits=POSITIVE_LIMITS)
     schedule: str = setting(
-        "triangular", "Learning rate over the run, after the warm-up.", choices=("constant", "triangular", "cosine")
+        "triangular", "Course of the learning rate after the warm-up.", choices=("constant", "triangular", "cosine")
     )
-    warmup: float = setting(0.2, "Part of the run over which the learning rate rises.", limits=(0, 0.95))
-    final_lr: float = setting(
-        0.0, "Learning rate at the end, as a part of the highest; not of a constant schedule.", limits=(0, 1)
-    )
+    warmup: float = setting(0.2, "Fraction of the run in which the learning rate rises.", limits=(0, 0.95))
+    final_lr: float = setting(0.0, "Last learning rate, as a fraction of the highest; not for constant.", limits=(0, 1))
 
     label_smoothing: float = setting(
-        0.0, "Part of a label spread over all classes.", limits=(0, 0.9), search=Range(0.0, 0.2)
+        0.0, "Fraction of a label that is spread over all classes.", limits=(0, 0.9), search=Range(0.0, 0.2)
     )
     augment: str = setting("none", "Comma-separated: flip | alternating_flip, crop:PIXELS, cutout:PIXELS; or none.")
-    average: str = setting("none", "Average of weights.", choices=("none", "ema", "lookahead"))
-    average_decay: float = setting(0.99, "How slowly the average follows.", limits=(0, 0.999999))
+    start_side: int = setting(
+        0, "Side in pixels of the first epochs' images, which are scaled down; 0: their own.", limits=(0, 1_000)
+    )
+    full_side: float = setting(
+        0.5, "Fraction of the run after which images have their own side, not start_side.", limits=(0.01, 1)
+    )
+    average: str = setting("none", "Average of the weights over steps.", choices=("none", "ema", "lookahead"))
+    average_decay: float = setting(0.99, "Decay of that average; larger is slower.", limits=(0, 0.999999))
     input_scale: str = setting(
-        "standard", "Input scale: the channels' means and deviations, or ½ and ½.", choices=("standard", "half")
+        "standard", "Inputs less mean over deviation of each channel, or less ½ over ½.", choices=("standard", "half")
     )
 
     select: str = setting(
-        "none", "Images that choose the best epoch: none, validation (5,000 held out), test.", choices=SELECT_CHOICES
+        "none", "Images that choose the best epoch: none, validation (5,000 held out) or test.", choices=SELECT_CHOICES
     )
     chosen_on: str = setting("none", "Images on which these settings were chosen.", choices=SELECT_CHOICES)
 
     device: str = setting("auto", "auto, cpu, cuda or cuda:NUMBER.")
-    threads: int = setting(0, "CPU threads; 0: torch's choice.", limits=(0, 4096))
+    threads: int = setting(0, "CPU threads; 0: the choice of torch.", limits=(0, 4096))
     precision: str = setting(
         "auto",
-        "Of matrix products (float64: of all); auto: half on CUDA, on a CPU by a short measurement.",
+        "Precision of matrix products (float64: of everything); auto: half on CUDA, measured on a CPU.",
         choices=PRECISION_CHOICES,
     )
     memory_format: str = setting(
-        "auto", "Of convolutions; auto: on a CPU as measured.", choices=("auto", "contiguous", "channels_last")
+        "auto",
+        "Memory format of convolutions; auto: measured on a CPU.",
+        choices=("auto", "contiguous", "channels_last"),
     )
-    compile: bool = setting(False, "torch.compile; needs a C++ compiler.")
+    compile: bool = setting(False, "Use torch.compile; needs a C++ compiler.")
 
     @property
     def selected_on(self) -> str:

@@ -96,7 +96,7 @@ def load(source: str, progress: Progress = lambda done, total: None) -> Data:
         there = path.exists()
     except UnicodeEncodeError as error:
         raise DataError(
-            f"{source!r} lies in a folder whose name is no UTF-8, which no settings can name; rename it"
+            f"{source!r} lies in a folder whose name is not UTF-8, which no settings can name; rename it"
         ) from error
     except (OSError, ValueError) as error:  # a name that is too long; a zero byte
         raise DataError(f"no data {source!r}: {getattr(error, 'strerror', None) or error}") from error

@@ -55,7 +55,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout as error:
-        raise InputError(f"another process works in {folder}; wait for its end, or give another `folder`") from error
+        raise InputError(f"another process works in {folder}; wait until it ends, or give another `folder`") from error
     except OSError as error:
         raise InputError(f"cannot write into {folder}: {error.strerror or error}") from error
     try:
@@ -98,11 +98,11 @@ def read_text(path: str | Path) -> str:
     path = Path(path)
     try:
         if not path.is_file() and path.exists():
-            raise InputError(f"{path} is no regular file")
+            raise InputError(f"{path} is not a regular file")
         with path.open("rb") as file:
             content = file.read(MAX_TEXT_BYTES + 1)
         if len(content) > MAX_TEXT_BYTES:
-            raise InputError(f"{path} has more than {MAX_TEXT_BYTES >> 20} MiB: it is none of this program's files")
+            raise InputError(f"{path} has more than {MAX_TEXT_BYTES >> 20} MiB: it was not written by this program")
         return content.decode()
     except FileNotFoundError:
         raise

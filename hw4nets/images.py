@@ -1,4 +1,4 @@
-"""Images of classes: a PNG or JPEG file an image, a folder a class, or a table of labels.
+"""Images of classes: a PNG or JPEG file an image, a folder per class, or a table of labels.
 
 A file with no 8-bit RGB of its own (transparency, say) is refused by name.
 """
@@ -199,7 +199,7 @@ def _opened(name: str, content: bytes) -> Iterator[Image]:
         raise
     except Exception as error:  # a damaged file raises whatever Pillow's decoders run into
         raise DataError(
-            f"{name} is no image that can be decoded, or is cut short; replace it by a PNG or JPEG file"
+            f"{name} is not an image that can be decoded, or is cut short; replace it by a PNG or JPEG file"
         ) from error
 
 

@@ -39,13 +39,15 @@ def batch_norm_setting() -> bool:
 
 def dropout_setting() -> float:
     """Field `dropout`."""
-    text = "Chance that an input of a fully connected layer is dropped."
+    text = "Probability that an input of a fully connected layer is dropped."
     return setting(0.0, text, limits=(0, 0.95), search=Range(0.0, 0.5))
 
 
 def whiten_setting(default: str) -> str:
     """Field `whiten`."""
-    text = "First filters that whiten image patches: no; start (then trained); fixed (only their offsets are trained)."
+    text = (
+        "Initialise the first filters to whiten image patches: no; start (then train them); fixed (train only biases)."
+    )
     return setting(default, text, choices=WHITENING_CHOICES)
 
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from hw4nets.config import Config
 from hw4nets.errors import InputError, out_of_memory
 from hw4nets.image_set import CLASS_COUNTS, CLASSES, IMAGE_SIDE, IMAGE_SIDES
 from hw4nets.layers import WhitenedConv2d
@@ -87,6 +88,24 @@ def check_fits(model: nn.Module, side: int, classes: int) -> None:
             f"the network's outputs have the shape {tuple(out.shape)} for one image of {classes} classes; "
             f"build it with class_count={classes}"
         )
+
+
+def check_start_side(model: nn.Module, config: Config, side: int) -> None:
+    """Raise `InputError` where the first epochs' images are larger than they are, or of a side that the network does
+    not take."""
+    start = config.start_side
+    if start > side:
+        raise InputError(f"start_side is {start}, more than the images' side of {side} pixels")
+    if not start:
+        return
+    try:
+        with torch.no_grad():
+            copy.deepcopy(model).to("meta").eval()(torch.zeros(1, 3, start, start, device="meta"))
+    except RuntimeError as error:
+        raise InputError(
+            f"start_side is {start}: this network takes no images of {start}×{start}; fast does, as long as its pools "
+            "leave a pixel"
+        ) from error
 
 
 def blank_image(model: nn.Module, side: int) -> Tensor:

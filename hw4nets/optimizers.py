@@ -157,6 +157,7 @@ def why_no_more_epochs(config: Config) -> str:
         f"the schedule {config.schedule}": config.schedule != "constant",
         "a warm-up": config.warmup > 0,
         "lookahead": config.average == "lookahead",
+        "start_side": config.start_side > 0,
     }
     if not (names := [name for name, holds in fixed.items() if holds]):
         return ""

@@ -122,7 +122,7 @@ def plot_predictions(pixels: Sequence[np.ndarray], ranked: Sequence[tuple[str, f
 
 
 def plot_images(data: Data, columns: int = 8) -> Figure:
-    """A grid of training images with their labels: the first of each class, one class a row."""
+    """A grid of training images with their labels: the first of each class, one class per row."""
     places = np.concatenate(
         [np.flatnonzero(data.train.labels == label)[:columns] for label in range(len(data.classes))[:CLASSES_SHOWN]]
     )

@@ -33,7 +33,7 @@ Read = Callable[[], bytes]
 class Predictions:
     """What a network says of images.
 
-    files          one name an image; of a folder or an archive its path and the name in it
+    files          one name per image; of a folder or an archive its path and the name in it
     probabilities  float32 (n, classes), rows sum to 1; a row of NaN where an image could not be read
     classes        names of the columns
     unreadable     row → the sentence why its image could not be read

@@ -17,6 +17,7 @@ from hw4nets.config import Config
 from hw4nets.errors import InputError, UnknownNameError
 from hw4nets.files import read_text
 from hw4nets.models import NETS, Net, build, net
+from hw4nets.network import check_start_side
 from hw4nets.optimizers import check_together
 from hw4nets.settings import settings_of, shown
 
@@ -35,9 +36,11 @@ class Recipe:
     def __post_init__(self) -> None:
         """Refuse settings that do not fit together."""
         Augmentation.parse(self.config.augment, self.shape.image_side)
-        if self.config.optimizer == "muon" or self.config.batch_size == 1:
+        if self.config.optimizer == "muon" or self.config.batch_size == 1 or self.config.start_side:
             with torch.device("meta"):  # its shapes without its numbers
-                check_together(build(self.shape, 0), self.config)
+                model = build(self.shape, 0)
+            check_together(model, self.config)
+            check_start_side(model, self.config, self.shape.image_side)
 
     def changed(self, options: Mapping[str, Any]) -> Recipe:
         """With other options, of the network or of the training, by name."""
@@ -91,7 +94,7 @@ def read_recipe(path: str | Path) -> Recipe:
         raise InputError(f"{path}: classes is {shown(names)}; give a list of names")
     for name in FILE_TABLES:
         if not isinstance(values.get(name, {}), dict):
-            raise InputError(f"{path}: [{name}] is no table")
+            raise InputError(f"{path}: [{name}] is not a table")
     try:
         return Recipe.of(values)
     except InputError as error:

@@ -21,7 +21,7 @@ from hw4nets.execution import Execution, choose_device, prepare
 from hw4nets.history import EpochRow, History, Watch, check_row
 from hw4nets.image_set import ImageSet
 from hw4nets.initial_weights import take_weights
-from hw4nets.network import check_fits, whiten
+from hw4nets.network import check_fits, check_start_side, whiten
 from hw4nets.optimizers import Averaging, make_optimizer, why_no_more_epochs
 from hw4nets.process import preserved_generators
 
@@ -77,6 +77,7 @@ class TrainingState:
         checkpoint   the checkpoint that will be loaded, if any: its precision and memory format are used
         """
         check_fits(model, data.side, len(data.classes))
+        check_start_side(model, config, data.side)
         augmentation = Augmentation.parse(config.augment, data.side)
         split = hold_out(data, SPLIT_SEED) if config.select == "validation" else None
         training, held_out = (split.train, split.test) if split is not None else (data.train, None)
@@ -226,7 +227,7 @@ def _check_same_run(
     before, now = state.get("device"), choose_device(config.device).type
     if before not in (None, now):
         raise CheckpointError(
-            f"the run in {folder} was on {before} and goes on only there: generators of {now} draw other numbers"
+            f"the run in {folder} was on {before} and continues only there: generators of {now} draw other numbers"
         )
 
 
@@ -240,7 +241,7 @@ def begin(run: TrainingState, state: Mapping[str, Any] | None, notes: list[str],
         if out_of_memory(error):
             raise
         raise CheckpointError(
-            "the checkpoint is of another network, or no run's; take the same one, or give `overwrite=True`"
+            "the checkpoint is of another network, or not of a run; take the same one, or give `overwrite=True`"
         ) from error
     history = replace(
         history, notes=tuple(notes), memory_format=run.execution.format_name, precision=run.execution.precision_name

@@ -147,18 +147,18 @@ def read_history(folder: Path) -> tuple[EpochRow, ...]:
         lines = csv.DictReader(io.StringIO(read_text(folder / HISTORY), newline=""))
         rows = tuple(_row(line, place) for place, line in enumerate(lines, start=1))
     except FileNotFoundError as error:
-        raise InputError(f"{folder} is no run with an epoch finished: it has no {HISTORY}") from error
+        raise InputError(f"{folder} is not a run with a finished epoch: it has no {HISTORY}") from error
     except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         raise InputError(f"{folder / HISTORY} cannot be read: {error}") from error
     if not rows:
-        raise InputError(f"{folder} is no run with an epoch finished: its {HISTORY} has no row")
+        raise InputError(f"{folder} is not a run with a finished epoch: its {HISTORY} has no row")
     return rows
 
 
 def read_run(folder: Path) -> tuple[Recipe, dict[str, Any]]:
     """The recipe of a run folder, and all that its config.toml holds; raises `InputError` where it is no run."""
     if not (folder / CONFIG).exists():
-        raise InputError(f"{folder} is no run: it has no {CONFIG}; give the folder that train wrote")
+        raise InputError(f"{folder} is not a run: it has no {CONFIG}; give the folder that train wrote")
     return read_recipe(folder / CONFIG), read_toml(folder / CONFIG)
 
 

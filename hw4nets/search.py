@@ -199,7 +199,7 @@ class _Followed:
                 trial.user_attrs["why"] for trial in ended_trials(self.study).values() if "why" in trial.user_attrs
             ]
             last = f" ({reasons[-1]})" if reasons else ""
-            raise InputError(f"no trial came to its end: none of the settings could run{last}; narrow the `space`")
+            raise InputError(f"no trial finished: none of the settings could run{last}; narrow the `space`")
         return Findings(trials, _recipe(self.plan, best), best.accuracy or 0.0, importances_of(self.study))
 
     def _write(self, trials: tuple[Trial, ...]) -> Trial | None:

@@ -41,7 +41,7 @@ def named(place: Place) -> str:
         return make_url(place).render_as_string(hide_password=True)
     except Exception as error:  # of several kinds, where it is no URL
         example = "postgresql://user@host/database"
-        raise InputError(f"`storage` is no URL of a database; give one such as {example}") from error
+        raise InputError(f"`storage` is not the URL of a database; give one such as {example}") from error
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def check_study(study: optuna.Study, plan: Plan, data: Data, place: Place) -> No
     if "about" in study.user_attrs and _completed(study.user_attrs["about"]) != about:
         raise InputError(
             f"{Path(place).parent} holds a search with other settings or images; "
-            "give the same ones to go on, or another `folder`"
+            "give the same ones to continue, or another `folder`"
         )
     study.set_user_attr("about", about)
     _check_trials(plan, study)

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hw4nets.augment import scaled, training_side
 from hw4nets.checkpoint import keep_as_best, save_checkpoint
 from hw4nets.config import Config
 from hw4nets.data import Data, normalize
@@ -106,7 +107,8 @@ def _step(run: TrainingState, images: Tensor, labels: Tensor) -> tuple[Tensor, T
 def _augmented(run: TrainingState, images: Tensor, places: Tensor, epoch: int) -> Tensor:
     images = run.augmentation.pixels(images, run.generator, run.first_flipped[places], epoch)
     values = run.augmentation.values(normalize(images, run.config.input_scale), run.generator)
-    return run.execution.in_memory_format(values)
+    side = training_side(values.shape[-1], run.config, epoch)
+    return run.execution.in_memory_format(scaled(values, side))
 
 
 def _check_finite(losses: Tensor, epoch: int, run: TrainingState) -> None:

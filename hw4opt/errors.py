@@ -58,7 +58,7 @@ class UnknownNameError(InputError):
 
 
 class RefusedError(Hw4Error):
-    """A solver cannot take this problem; the message names what it needs and what stands against it."""
+    """A solver cannot take this problem; the message says what it needs and what in the problem prevents it."""
 
 
 class ModelFileError(Hw4Error):

@@ -161,7 +161,7 @@ def _unpack_held_out(problem: Problem, stored: dict[str, Any]) -> HeldOutFits:
     if (refused := refusal(problem.loss)) is not None:
         raise InputError(refused)
     if not 0 <= fits.unproven <= fits.folds:
-        raise InputError("the held-out fits are said to lack more proofs than there are fits")
+        raise InputError("the number of held-out fits without proof exceeds that of held-out fits")
     return fits
 
 

@@ -211,7 +211,7 @@ class Solution(ReadOnly):
         """
         if (offset is None) != (self.problem.offset is None):
             raise InputError(
-                "the fit had an offset; give offset, one entry a row"
+                "the fit had an offset; give offset, one entry per row"
                 if offset is None
                 else "the fit had no offset; drop offset"
             )

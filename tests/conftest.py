@@ -19,6 +19,7 @@ import pytest
 collect_ignore = [] if find_spec("torch") else ["hw4nets"]
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # dozens of processes import the packages: compiled once, not by each
 for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")  # pytest -n 2 on two cores: more threads only wait for each other
 MEMORY, FREE_BYTES = Path("/dev/shm"), 1 << 30

@@ -96,6 +96,6 @@ def verbose_option(program: str) -> Callable[[F], F]:
 JSON = click.option(
     "--json",
     metavar="PATH|-",
-    help="Write the answer as JSON; with -, stdout holds it and nothing else. Default: none.",
+    help="Write the answer as JSON; with -, to stdout, which then holds nothing else. Default: none.",
 )
-QUIET = click.option("-q", "--quiet", is_flag=True, help="No tables, no progress.")
+QUIET = click.option("-q", "--quiet", is_flag=True, help="Print no tables and no progress.")

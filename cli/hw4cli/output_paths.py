@@ -103,7 +103,7 @@ def _check_file(one: Files, path: str) -> None:
         raise click.UsageError(f"{path} is a folder; give a file name")
     status = _stat(path)
     if status is not None and not stat.S_ISREG(status.st_mode):
-        raise click.UsageError(f"{path} is no regular file; give a file name")
+        raise click.UsageError(f"{path} is not a regular file; give a file name")
     if not os.path.isdir(folder):
         raise click.UsageError(f"cannot write {path}: the folder {folder} does not exist")
     if status is not None and not os.access(path, os.W_OK):
@@ -117,7 +117,9 @@ def _check_folder(one: Files, includes: Callable[[str], bool]) -> None:
     if not os.path.isdir(existing):
         itself = existing == str(Path(one.path))
         raise click.UsageError(
-            f"{one.what} is a file; give a folder" if itself else f"cannot write to {one.what}: {existing} is no folder"
+            f"{one.what} is a file; give a folder"
+            if itself
+            else f"cannot write to {one.what}: {existing} is not a folder"
         )
     _check_folder_writable(existing)
     if os.path.isdir(one.path):

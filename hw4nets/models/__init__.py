@@ -1,4 +1,4 @@
-"""One network a file. The folder is the registry: a network's name is its file's, its class that name capitalised."""
+"""One network per file. The folder is the registry: a network's name is its file's, its class that name capitalised."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Base(Net):
     sizes: tuple[int, ...] = setting(
         (5, 5), "Widths of their filters in pixels.", limits=(1, 1000), search=((3, 3), (5, 3), (5, 5), (7, 5))
     )
-    padding: tuple[int, ...] = setting((0, 0), "Pixels of zeros around their inputs.", limits=(0, 16))
+    padding: tuple[int, ...] = setting((0, 0), "Pixels of zero padding around their inputs.", limits=(0, 16))
     pools: tuple[int, ...] = setting((2, 2), "Widths of the two pools in pixels.", limits=(1, 32))
     units: tuple[int, ...] = setting(
         (120, 84),

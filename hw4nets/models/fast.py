@@ -50,8 +50,8 @@ class Fast(Net):
     pools: tuple[int, ...] = setting((2, 2, 2), "Width of each group's pool; 1 for none.", limits=(1, 32))
     stem_filters: int = setting(24, "Filters of the first layer.", limits=WIDTH_LIMITS)
     stem_size: int = setting(2, "Width of the first filters in pixels.", limits=(1, 32))
-    stem_stride: int = setting(1, "Step of the first layer in pixels.", limits=(1, 32))
-    output_scale: float = setting(1 / 9, "Factor of the outputs.", limits=(1e-6, 1e6))
+    stem_stride: int = setting(1, "Stride of the first layer in pixels.", limits=(1, 32))
+    output_scale: float = setting(1 / 9, "Factor by which outputs are multiplied.", limits=(1e-6, 1e6))
     activation: str = activation_setting()
     pool: str = pool_setting()
     dropout: float = dropout_setting()
@@ -78,7 +78,7 @@ class Fast(Net):
         for width, depth, pool in zip(self.widths, self.depths, self.pools, strict=True):
             layers += self._group(inputs, width, depth, pool)
             inputs = width
-        layers += [POOLS["max"](self.side()), nn.Flatten(), *dropout_layers(self.dropout)]
+        layers += [nn.AdaptiveMaxPool2d(1), nn.Flatten(), *dropout_layers(self.dropout)]
         return nn.Sequential(*layers, nn.Linear(inputs, self.class_count, bias=False), Scale(self.output_scale))
 
     def _group(self, inputs: int, width: int, depth: int, pool: int) -> list[nn.Module]:

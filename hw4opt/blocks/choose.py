@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hw4opt.blocks.all_rows import terms_with_states
 from hw4opt.blocks.fit import refuse, sums_of
 from hw4opt.blocks.held_out import FoldRule, HeldOut, held_out
 from hw4opt.blocks.reference import Trivial, trivial_fit
 from hw4opt.blocks.rows import BlockSums, RowSource
 from hw4opt.blocks.survey import Survey, survey
-from hw4opt.errors import InputError, RefusedError, shown
+from hw4opt.errors import InputError, RefusedError, listed, shown
 from hw4opt.problem import HyperparameterKey, Model, Problem
 from hw4opt.running.threads import one_blas_thread, threads
 from hw4opt.selection.axes import Setting, Tried
@@ -75,8 +76,9 @@ def select_blocks(
     folds     shuffled: a row's fold is drawn by the seed and its number;   contiguous: runs of rows
 
     A fold's fit is judged by its duality gap over the basis of all rows. Raises `RefusedError` for a model that
-    `fit_blocks` refuses, `InputError` for an unknown name, option or method, for metric `loss` where a parameter of the
-    loss is searched, and for fewer rows than folds.
+    `fit_blocks` refuses, and for kfold:K where each row has a state, as with tv or quantile loss; `InputError` for an
+    unknown name, option or method, for metric `loss` where a parameter of the loss is searched, and for fewer rows than
+    folds.
     """
     if (refusal := refuse(model)) is not None:
         raise RefusedError(refusal)
@@ -93,6 +95,11 @@ def select_blocks(
     started, sums = time.perf_counter(), sums_of(source)
     before = sums.passes
     count = _fold_count(method)
+    if count is not None and (names := terms_with_states(model)):
+        raise RefusedError(
+            f"{method} over rows in blocks would fit {listed(names)} to all rows {count} times a setting; give select "
+            "auto, which chooses on a sample of the rows"
+        )
     with threads(workers), one_blas_thread():
         seen = survey(model, sums)
         problem = _sampled(model, seen)
@@ -142,13 +149,17 @@ def _fold_count(method: str) -> int | None:
 
 
 def _sampled(model: Model, seen: Survey) -> Problem:
-    """The sampled rows, which stand for all: x as the design measures it, weights scaled to the full data."""
+    """The sampled rows, which stand for all, weights scaled to the full data: x as the design measures it, or, where
+    terms may act on raw coefficients, as it is."""
     sample: Array | None = seen.sample.x
     assert sample is not None
     weights = np.ones(len(sample)) if seen.sample.weights is None else seen.sample.weights
-    parts = model.kernel, model.loss, model.regularizers, model.constraints, model.intercept
-    scaled = Model(*parts)
-    return scaled.on(scaled.data_of(sample, seen.sample.y, weights * (seen.count / len(sample)), seen.sample.offset))
+    if terms_with_states(model):
+        sample = sample * seen.kept.spread + seen.kept.center
+    else:
+        parts = model.kernel, model.loss, model.regularizers, model.constraints, model.intercept
+        model = Model(*parts)
+    return model.on(model.data_of(sample, seen.sample.y, weights * (seen.count / len(sample)), seen.sample.offset))
 
 
 def _with_terms(model: Model, chosen: Model) -> Model:

@@ -75,7 +75,7 @@ class DaskRows:
             return None if total is None else total.result()
         except import_module("distributed").KilledWorker as error:
             raise InputError(
-                "a task ended its Dask workers again and again, mostly for want of memory; give workers more of it"
+                "a task ended Dask workers repeatedly, mostly for lack of memory; give workers more"
             ) from error
 
     def usage(self) -> DaskUsage:

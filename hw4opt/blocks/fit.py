@@ -2,15 +2,18 @@
 
 Newton's method on sums over the rows (solvers/newton.py), from the fit of an even sample of them. Each question is a
 pass over the rows, a block of a fixed number at a time; the sums go by the blocks' numbers in a fixed tree, so that
-neither memory nor threads nor the parts of the source change a digit.
+neither memory nor threads nor the parts of the source change a digit. Where each row has a state, the ordinary solver
+runs on the columns instead (all_rows.py).
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 
+from hw4opt.blocks.all_rows import fit_all_rows, keeps_states, terms_with_states
 from hw4opt.blocks.basis import design_of
 from hw4opt.blocks.certificate import certify
 from hw4opt.blocks.existence import settle_blocks
@@ -18,7 +21,7 @@ from hw4opt.blocks.objective import BlockedRows, BlockForms
 from hw4opt.blocks.reference import trivial_fit
 from hw4opt.blocks.result import BlocksResult
 from hw4opt.blocks.rows import BlockSums, RowSource, SourceSums
-from hw4opt.blocks.survey import survey
+from hw4opt.blocks.survey import Survey, survey
 from hw4opt.design import Design, Sum
 from hw4opt.errors import InputError, RefusedError, listed
 from hw4opt.fit import STATIONARY_GAP, UNATTAINED, choose, solve_with
@@ -29,10 +32,11 @@ from hw4opt.problem import Model, Problem
 from hw4opt.proof.certificate import Certificate
 from hw4opt.proof.existence import Existence
 from hw4opt.regularizers.ridge import Ridge
+from hw4opt.result import Result
 from hw4opt.running.threads import one_blas_thread
 from hw4opt.solvers._deadline import Deadline
 from hw4opt.solvers.newton import NEWTON_STEP_LIMIT, Minimum, Newton, Stop, minimize_objective
-from hw4opt.terms import Likelihood, PiecewiseQuadratic
+from hw4opt.terms import Likelihood, is_everywhere
 from hw4opt.terms.base import Array
 from hw4opt.validation.arguments import checked
 
@@ -44,17 +48,12 @@ def refuse(model: Model) -> str | None:
         return f"rows in blocks have no Gram matrix; {instead}"
     if isinstance(model.kernel, Sum):
         return f"a sum of components cannot be had over rows in blocks; {instead}"
-    others = [term.label for term in (*model.regularizers, *model.constraints) if not isinstance(term, Ridge)]
-    if others:
-        return f"{listed(others)} cannot be had over rows in blocks, which take ridge alone; {instead}"
+    if (term := next(filter(is_everywhere, model.constraints), None)) is not None:
+        return f"{term.label} at every x cannot be had over rows in blocks, which take it at the data rows; {instead}"
+    if model.curves > 1:
+        return f"{model.loss.name} of several levels cannot be had over rows in blocks, which take one; {instead}"
     if not model.is_settled:
         return f"{model.loss.name} over rows in blocks needs numbers for {', '.join(model.loss.automatic)}; give them"
-    curves = [one for one in model.loss.curves if isinstance(one, PiecewiseQuadratic)]
-    if not all(table.quadratic > 0 for one in curves for table in one.tables):
-        smooth = "squared, huber, logistic and poisson loss can"
-        return (
-            f"{model.loss.name} keeps a state for each row and cannot be had over rows in blocks; {smooth}: {instead}"
-        )
     return None
 
 
@@ -65,21 +64,27 @@ def fit_blocks(
     tol: float | None = None,
     max_iterations: int | None = None,
     time_limit: float | None = None,
+    memory: int | None = None,
 ) -> BlocksResult:
     """Fit a model to rows in blocks, and certify the answer.
 
     minimise over f   Σ_i ω_i loss(f(x_i) + o_i, y_i) + ridge·‖f‖²      as for a `Problem` of the same rows
 
-    model        loss: squared, huber, logistic, poisson, or another one that is smooth, or curved wherever it bends;
-                 ridge alone besides; any kernel but `Precomputed`, or a linear design; intercept, standardize
+    model        any loss of one curve, with numbers for its parameters; any terms, shapes at the data rows; any kernel
+                 but `Precomputed`, or a linear design; intercept, standardize
     source       `ArrayRows`, `TableRows`, or any `RowSource`; or sums over rows, `BlockSums`, that are had elsewhere
     tol          relative gap to certify; default 1e-9
-    time_limit   seconds after which Newton's method stops; None: no limit
+    time_limit   seconds after which the solver stops; None: no limit
+    memory       bytes that a fit with a state for each row may take; None: half of what is free
 
-    Memory is that of some blocks, of a sample of the rows, and of r × r sums for each of a few blocks. The relative gap
-    and the bound are those of `fit`, order statistics included, which passes over the targets find exactly; what the
-    basis leaves out of the kernel counts by a bound that is larger than in memory where rows repeat an x. Rows
-    separated by a likelihood without maximum are not listed.
+    Terms besides the ridge (tv, trend, l1, shapes), and losses that bend where they have no curvature (quantile,
+    absolute, epsilon_insensitive), keep a state for each row: two passes read the columns into memory
+    (`all_rows.bytes_a_row`), the basis may lie on disk, and the fit is that of `fit`.
+
+    Of other models, memory is that of some blocks, of a sample of the rows, and of r × r sums for each of a few blocks.
+    The relative gap and the bound are those of `fit`, order statistics included, which passes over the targets find
+    exactly; what the basis leaves out of the kernel counts by a bound that is larger than in memory where rows repeat
+    an x. Rows separated by a likelihood without maximum are not listed.
 
     Raises `RefusedError` for a model that needs all rows at once, `InputError` for rows that are none.
     """
@@ -91,8 +96,17 @@ def fit_blocks(
         raise InputError(f"max_iterations is {max_iterations!r}; it must be 1 or more")
     clock = _Since(sums_of(source))
     sums = clock.sums
+    if keeps_states(model) and not isinstance(sums, SourceSums):
+        raise RefusedError(
+            f"{listed(terms_with_states(model))} needs the columns of all rows in one process, and these rows are kept "
+            "elsewhere; fit the source itself"
+        )
     with one_blas_thread():
         found = survey(model, sums)
+        if isinstance(sums, SourceSums) and keeps_states(model):
+            limits = tol, max_iterations, time_limit
+            whole = fit_all_rows(model, sums.rows(), found, memory, *limits)
+            return _without_rows(whole, found, clock)
         design = design_of(model, found, sums)
         trivial = trivial_fit(model, found, sums)
         penalty = 2 * model.ridge * penalized(design)[None]
@@ -163,6 +177,34 @@ def sample_fit(blocked: BlockedRows) -> Array:
     if model.intercept:
         w[:, -1] += problem.level - blocked.forms.level
     return w if np.isfinite(w).all() else zero
+
+
+def _without_rows(whole: Result, found: Survey, clock: _Since) -> BlocksResult:
+    """The fit of all rows, without them."""
+    problem, design = whole.problem, whole.design
+    center, spread = problem.scaling
+    existence = None if whole.existence is None else replace(whole.existence, rows=())
+    return BlocksResult(
+        problem.model,
+        Design(design.x[:2].copy(), problem.kernel, problem.intercept, basis=design.reduced),
+        center,
+        spread,
+        found.span,
+        problem.level,
+        whole.w,
+        whole.status,
+        whole.certificate,
+        found.count,
+        design.largest,
+        whole.iterations,
+        clock.passes,
+        clock.seconds,
+        found.has_offset,
+        existence,
+        whole.rank,
+        note=whole.note,
+        solver=whole.solver,
+    )
 
 
 def _unattained() -> Certificate:

@@ -35,6 +35,7 @@ STORED_FIELDS = (
     "columns",
     "context",
     "note",
+    "solver",
 )
 
 
@@ -69,6 +70,7 @@ def load_blocks(path: str | Path) -> BlocksResult:
 
 def _unpacked(stored: dict[str, Any]) -> BlocksResult:
     check_record(stored, BLOCKS_KIND, BLOCKS_FORMAT)
+    stored.setdefault("solver", "newton")  # of files that were written when there was no other
     model, arrays = unpack_model(stored), {name: decode(stored["arrays"][name]) for name in STORED_ARRAYS}
     width, r = len(arrays["center"]), width_of(stored)
     shapes = {"center": (width,), "spread": (width,), "span": (2, width), "w": (r + model.intercept,)}
@@ -78,7 +80,8 @@ def _unpacked(stored: dict[str, Any]) -> BlocksResult:
     if model.kernel is not None:
         packed = stored["basis"]
         points, factor, columns = decode(packed["points"]), decode(packed["factor"]), np.array(packed["columns"])
-        if points.shape != (r, width) or factor.shape != (r, r) or columns.shape != (r,) or (columns != VALUE).any():
+        shapes_fit = points.shape == (r, width) and factor.shape == (r, r) and columns.shape == (r,)
+        if not shapes_fit or not np.isin(columns, np.arange(VALUE, width)).all():
             raise ModelFileError("it is damaged: its basis does not fit its columns")
         basis = Basis(model.kernel, points, columns, factor, bool(packed["complete"]))
         design = Design(points, model.kernel, model.intercept, basis=basis)

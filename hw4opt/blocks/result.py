@@ -31,7 +31,7 @@ class BlocksResult:
     has_offset    whether the rows had an offset
     context       what a model file keeps besides
     existence     of likelihoods without ridge: whether there is a finite maximum
-    columns       of the basis that are independent
+    columns       of the basis that are independent;  solver  by whom w was found
     """
 
     model: Model
@@ -53,6 +53,7 @@ class BlocksResult:
     columns: int
     context: dict[str, Any] = field(default_factory=dict)
     note: str | None = None
+    solver: str = "newton"
 
     @property
     def message(self) -> str:

@@ -123,6 +123,11 @@ class SourceSums:
     source: RowSource
     passes: int = 0
 
+    def rows(self) -> Iterator[DataRows]:
+        """All rows, in parts of any size."""
+        self.passes += 1
+        return self.source.parts(with_x=True)
+
     def total(self, act: Callable[[DataRows], R], combine: Callable[[R, R], R], with_x: bool = True) -> R | None:
         self.passes += 1
         return tree_reduce(combine, ordered_map(act, in_blocks(self.source.parts(with_x))))

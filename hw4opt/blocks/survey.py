@@ -53,10 +53,15 @@ class KeptRows:
     center: Array
     spread: Array
 
+    def weighted(self, rows: DataRows) -> DataRows:
+        """The rows with a weight."""
+        if rows.weights is None or (here := rows.weights >= self.least).all():
+            return rows
+        return rows.cut(here)
+
     def of(self, rows: DataRows) -> DataRows:
         """The rows with a weight; x in the units of the design."""
-        if rows.weights is not None and not (here := rows.weights >= self.least).all():
-            rows = rows.cut(here)
+        rows = self.weighted(rows)
         return rows if rows.x is None else replace(rows, x=(rows.x - self.center) / self.spread)
 
 

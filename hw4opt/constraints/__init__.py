@@ -1,1 +1,1 @@
-"""One constraint a file; the file's name is its name on the command line."""
+"""One constraint per file; the file's name is its name on the command line."""

@@ -42,12 +42,15 @@ static inline void *take(arena *from, size_t count, size_t size) {
 #define TAKE_EACH(from, list, count) \
     for (size_t place = 0; place < sizeof(list) / sizeof *(list); place++) *(list)[place] = TAKE(from, count, double)
 
+/* Gives a block of so many zeros, of which it keeps hold; NULL: there is no room. */
+typedef void *(*take_block)(size_t size);
+
 /* The block that `lay_out` cuts into the arrays of an owner, called once for its size and once for good; the caller
-   frees it. NULL: there is no memory. */
-static inline void *arena_open(void (*lay_out)(void *owner, arena *from), void *owner) {
+   frees it, unless `give` (or NULL) made it. NULL: there is no memory. */
+static inline void *arena_open(void (*lay_out)(void *owner, arena *from), void *owner, take_block give) {
     arena from = {0};
     lay_out(owner, &from);
-    from.at = calloc(from.used + 1, 1), from.used = 0;
+    from.at = give ? give(from.used + 1) : calloc(from.used + 1, 1), from.used = 0;
     if (from.at) lay_out(owner, &from);
     return from.at;
 }

@@ -7,6 +7,7 @@ static const double Z_SLACK = 1e-12, Z_TOUCH = 3e-15; /* of |z| + |t|, of the la
 static const double NO_CURVATURE = 1e-12, LITTLE_CURVATURE = 1e-9; /* of free columns, of a typical one */
 static const double U_SLACK = 1e-12;                  /* of the largest |u| */
 static const double LEAST_REACH = 0.1; /* of the typical |z|: where the fit is 0, rounding alone has no size */
+static const double LEAST_ROOM = 1e-3; /* of the largest */
 static const double SHARES[] = {1e-7, 1e-5, 1e-9, 1e-4}; /* of a row's square, left beside E: it depends on E */
 
 /* b = Vᵀa and p = V b; V upper, by rows, 0 below its diagonal. */
@@ -82,115 +83,55 @@ void limits_of(const engine *e, size_t row, unsigned char state, double *low, do
         *low = breakpoint(e, row, e->high[row]);
 }
 
-/* E without dependent rows: u of a dependent one moves until a row reaches its end, which then leaves E: the crossover
-   of linear programming (Bixby and Saltzman 1994). */
-typedef struct {
-    const size_t *list; /* the candidates */
-    size_t count, rank;
-    size_t *chosen;                /* places in the list of those that stay */
-    double *left, *room, *inverse; /* what is left of a unit row beside those chosen, -1: chosen; … */
-} crossover;
-
-static void unit_vectors(engine *e, crossover *x) {
+/* How far inside its interval u of each row of E is, from LEAST_ROOM to about 1. */
+static void find_room(const engine *e, double *room) {
     double most = 1e-300;
-    for (size_t i = 0; i < x->count; i++) {
-        const size_t row = x->list[i];
-        double *g = e->vectors + i * e->ld;
-        times_v_transposed(e, row_of(e, row), g);
-        const double size = sqrt(dot(g, g, e->ld));
-        x->left[i] = size > 0.0, x->inverse[i] = size > 0.0 ? 1.0 / size : 0.0;
-        for (size_t j = 0; j < e->ld; j++) g[j] *= x->inverse[i];
-        x->room[i] = larger(smaller(e->high[row] - e->multiplier[row], e->multiplier[row] - e->low[row]), 0.0);
-        if (isfinite(x->room[i])) most = larger(most, x->room[i]);
+    for (size_t i = 0; i < e->rows; i++) {
+        const double u = e->multiplier[i];
+        room[i] = larger(smaller(e->high[i] - u, u - e->low[i]), 0.0);
+        if (e->state[i] == EQUAL && isfinite(room[i])) most = larger(most, room[i]);
     }
-    for (size_t i = 0; i < x->count; i++) x->room[i] = 1e-3 + (isfinite(x->room[i]) ? x->room[i] / most : 1.0);
+    for (size_t i = 0; i < e->rows; i++) room[i] = LEAST_ROOM + (isfinite(room[i]) ? room[i] / most : 1.0);
 }
 
-/* Choose rows by what is left of them and how far inside their interval u is; coefs (rank × m) get the parts. */
-static void choose_rows(engine *e, crossover *x, double share) {
-    while (x->rank < e->r) {
-        size_t best = x->count;
-        double top = 0.0;
-        for (size_t i = 0; i < x->count; i++)
-            if (x->left[i] > share && x->left[i] * x->room[i] > top) top = x->left[i] * x->room[i], best = i;
-        if (best == x->count) return;
-        double *own = e->vectors + best * e->ld, *parts = e->coefs + x->rank * e->m;
-        for (size_t k = 0; k < x->rank; k++) {
-            const double *other = e->vectors + x->chosen[k] * e->ld;
-            axpy(-dot(other, own, e->ld), other, own, e->ld);
-        }
-        const double size = sqrt(dot(own, own, e->ld));
-        for (size_t j = 0; j < e->ld; j++) own[j] /= size;
-        parts[best] = size, x->left[best] = -1.0, x->chosen[x->rank++] = best;
-        for (size_t i = 0; i < x->count; i++) {
-            if (x->left[i] < 0.0) continue;
-            double *g = e->vectors + i * e->ld;
-            parts[i] = dot(own, g, e->ld);
-            axpy(-parts[i], own, g, e->ld);
-            x->left[i] = larger(x->left[i] - parts[i] * parts[i], 0.0);
-        }
-    }
+/* The state of a row that leaves E because it depends on others, whose multipliers make up for its own. */
+static unsigned char nearest_end(const engine *e, size_t row) {
+    const double up = e->high[row] - e->multiplier[row], down = e->multiplier[row] - e->low[row];
+    return isinf(up) && isinf(down) ? IMPLIED : up < down ? HIGH : LOW;
 }
 
-/* coefs column i: a_i = Σ c_k a_k over the chosen rows. */
-static void combinations(engine *e, const crossover *x, size_t i) {
-    double *c = e->coefs + i;
-    const size_t m = e->m;
-    for (size_t k = x->rank; k-- > 0;) {
-        double value = c[k * m];
-        for (size_t j = k + 1; j < x->rank; j++) value -= e->coefs[k * m + x->chosen[j]] * c[j * m];
-        c[k * m] = value / e->coefs[k * m + x->chosen[k]];
-    }
-}
-
-/* Move u of a dependent row, and those it depends on against it, until one reaches an end. */
-static void cross_over(engine *e, crossover *x, size_t i) {
-    const size_t m = e->m, own = x->list[i];
-    double *c = e->coefs + i, size = 1.0, length = INFINITY, step = 0.0;
-    size_t hit = x->rank;
-    for (size_t k = 0; k < x->rank; k++) size = larger(size, fabs(c[k * m]));
-    for (int way = 1; way >= -1; way -= 2) {
-        for (size_t k = 0; k <= x->rank; k++) {
-            const double rate = way * (k == x->rank ? 1.0 : -c[k * m]);
-            if (fabs(rate) < 1e-9 * size) continue;
-            const size_t row = k == x->rank ? own : x->list[x->chosen[k]];
-            const double u = e->multiplier[row], room = rate > 0 ? e->high[row] - u : u - e->low[row];
-            const double reach = larger(room, 0.0) / fabs(rate);
-            if (reach < length) length = reach, step = way * length, hit = k;
-        }
-    }
-    if (isinf(length)) {
-        e->state[own] = IMPLIED;
-        return;
-    }
-    e->multiplier[own] += step;
-    for (size_t k = 0; k < x->rank; k++) e->multiplier[x->list[x->chosen[k]]] -= step * c[k * m];
-    const size_t row = hit == x->rank ? own : x->list[x->chosen[hit]];
-    e->state[row] = e->high[row] - e->multiplier[row] < e->multiplier[row] - e->low[row] ? HIGH : LOW;
-    if (hit == x->rank) return;
-    for (size_t o = i + 1; o < x->count; o++) { /* i takes its place in the combinations of the rest */
-        if (x->left[o] < 0.0) continue;
-        double *other = e->coefs + o;
-        const double f = other[hit * m] / c[hit * m];
-        for (size_t k = 0; k < x->rank; k++) other[k * m] = k == hit ? f : other[k * m] - f * c[k * m];
-    }
-    x->chosen[hit] = i;
-}
-
+/* E without dependent rows: those stay of which most is left beside the ones chosen before, and whose u is far inside;
+   where no more than a share of every row is left, the rest goes to its ends. */
 static void purify(engine *e, double share) {
-    crossover x = {.list = e->held, .chosen = e->chosen, .left = e->wide, .room = e->z, .inverse = e->u};
-    for (size_t i = 0; i < e->rows; i++)
-        if (e->state[i] == EQUAL) e->held[x.count++] = i;
-    unit_vectors(e, &x);
-    choose_rows(e, &x, share);
-    for (size_t i = 0; i < x.count; i++) {
-        if (x.left[i] < 0.0) continue;
-        combinations(e, &x, i);
-        const double scale = x.inverse[i] > 0.0 ? 1.0 / x.inverse[i] : 0.0;
-        for (size_t k = 0; k < x.rank; k++) e->coefs[k * e->m + i] *= x.inverse[x.chosen[k]] * scale;
+    const size_t ld = e->ld;
+    double *left = e->z, *room = e->u, *vector;
+    find_room(e, room);
+    for (size_t i = 0; i < e->rows; i++) {
+        left[i] = 0.0;
+        if (e->state[i] != EQUAL) continue;
+        times_v_transposed(e, row_of(e, i), vector = e->vectors + i * ld);
+        const double size = sqrt(dot(vector, vector, ld));
+        if (size > 0.0) scale(1.0 / size, vector, ld), left[i] = 1.0;
     }
-    for (size_t i = 0; i < x.count; i++)
-        if (x.left[i] >= 0.0) cross_over(e, &x, i);
+    for (e->held_count = 0; e->held_count < e->r; e->held_count++) {
+        double *own = e->qt + e->held_count * ld, top = 0.0;
+        size_t best = 0;
+        for (size_t i = 0; i < e->rows; i++)
+            if (left[i] > share && left[i] * room[i] > top) top = left[i] * room[i], best = i;
+        if (top == 0.0) break;
+        memcpy(own, e->vectors + best * ld, ld * sizeof *own);
+        project(e, own, e->c);
+        scale(1.0 / sqrt(dot(own, own, ld)), own, ld);
+        left[best] = -1.0; /* it stays */
+        for (size_t i = 0; i < e->rows; i++) {
+            if (!(left[i] > share)) continue;
+            const double part = dot(own, vector = e->vectors + i * ld, ld);
+            axpy(-part, own, vector, ld);
+            left[i] = larger(left[i] - part * part, 0.0);
+        }
+    }
+    for (size_t i = 0; i < e->rows; i++)
+        if (e->state[i] == EQUAL && left[i] >= 0.0) e->state[i] = nearest_end(e, i);
 }
 
 /* Of a column, if every row of the loss had its typical curvature. */
@@ -249,11 +190,10 @@ static bool factor_held(engine *e, double share) {
         const double rest = dot(own, own, e->ld);
         if (!(rest > share * whole)) return false;
         const double size = sqrt(rest);
-        for (size_t j = 0; j < e->ld; j++) own[j] /= size;
+        scale(1.0 / size, own, e->ld);
         for (size_t j = 0; j < k; j++) e->tri[j * e->ld + k] = e->c[j];
+        memset(e->tri + k * e->ld, 0, e->ld * sizeof *e->tri);
         e->tri[k * e->ld + k] = size;
-        for (size_t j = 0; j < k; j++) e->tri[k * e->ld + j] = 0.0;
-        for (size_t j = k + 1; j < e->ld; j++) e->tri[k * e->ld + j] = 0.0;
         e->held[k] = i, e->place[i] = (int)k;
         e->held_count++;
     }

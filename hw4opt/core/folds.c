@@ -16,21 +16,21 @@ static const double BREAKPOINT_WIDTH = 1e-13, ROUNDING = 16 * 2.220446049250313e
 static void lay_out(void *owner, arena *from) {
     engine *e = owner;
     const size_t m = e->m, ld = e->ld, all = e->all, k = padded(MOST_UNKNOWN);
-    double **by_row[] = {&e->x, &e->x_low, &e->x_high, &e->multiplier, &e->xa, &e->wide, &e->z, &e->u};
+    double **by_row[] = {&e->x, &e->x_low, &e->x_high, &e->multiplier, &e->xa, &e->wide};
     double **by_column[] = {&e->penalty, &e->w_scale, &e->w, &e->floor, &e->b, &e->c, &e->d, &e->f, &e->shift,
                             &e->pull, &e->residual, &e->fold_w};
-    double **of_all[] = {&e->z_slack, &e->u_slack}, **of_extra[] = {&e->extra_z, &e->extra_u};
-    double **squares[] = {&e->gram, &e->v, &e->qt, &e->tri}, **matrices[] = {&e->vectors, &e->coefs};
+    double **of_all[] = {&e->z_slack, &e->u_slack}, **of_fold[] = {&e->z, &e->u};
+    double **squares[] = {&e->gram, &e->v, &e->qt, &e->tri};
     TAKE_EACH(from, by_row, m);
     TAKE_EACH(from, by_column, ld);
     TAKE_EACH(from, of_all, all);
-    TAKE_EACH(from, of_extra, all - e->rows);
+    TAKE_EACH(from, of_fold, m + all - e->rows);
     TAKE_EACH(from, squares, ld * ld);
-    TAKE_EACH(from, matrices, m * ld);
-    e->columns = TAKE(from, m * e->r, double), e->by_row = TAKE(from, all * ld, double);
+    e->vectors = TAKE(from, m * ld, double), e->columns = TAKE(from, m * e->r, double);
+    e->by_row = TAKE(from, all * ld, double);
     e->gathered = TAKE(from, GATHERED_ROWS * ld, double), e->tile = TAKE(from, GATHERED_ROWS * PAD, double);
     e->state = TAKE(from, m, unsigned char), e->absent = TAKE(from, m, unsigned char);
-    e->held = TAKE(from, all, size_t), e->chosen = TAKE(from, ld, size_t);
+    e->held = TAKE(from, all, size_t);
     e->place = TAKE(from, all, int), e->slot = TAKE(from, all, int), e->index = TAKE(from, all, int);
     e->wrong = TAKE(from, MOST_CHANGED, change), e->changed = TAKE(from, MOST_CHANGED, change);
     e->owner = TAKE(from, e->capacity, size_t);
@@ -103,16 +103,27 @@ static bool appear(engine *e, size_t row) {
     return true;
 }
 
-/* The start of a fold's path: the base with its wrong rows, those that leave, and those that appear. */
-static bool begin_fold(engine *e, size_t fold) {
+/* The rows that leave a fold, and that appear in it. */
+static void take_fold(engine *e, size_t fold) {
     const core_fold_task *task = e->task;
+    e->leave = task->leave + task->leave_from[fold], e->leave_end = task->leave + task->leave_from[fold + 1];
+    e->enter = task->enter + task->enter_from[fold], e->enter_end = task->enter + task->enter_from[fold + 1];
+}
+
+/* A path that begins at the base. */
+static void clear_fold(engine *e) {
     if (e->capacity < e->all && e->slots + 2 * MOST_UNKNOWN > e->capacity) clear_responses(e);
     clear_path(e);
+}
+
+/* The start of a fold's path: the base with its wrong rows, those that leave, and those that appear. */
+static bool begin_fold(engine *e) {
+    clear_fold(e);
     for (size_t i = 0; i < e->wrong_count; i++) *changed_row(e, e->wrong[i].row) = e->wrong[i];
-    for (int64_t k = task->leave_from[fold]; k < task->leave_from[fold + 1]; k++)
-        if (!leave(e, (size_t)task->leave[k])) return false;
-    for (int64_t k = task->enter_from[fold]; k < task->enter_from[fold + 1]; k++)
-        if (!appear(e, (size_t)task->enter[k])) return false;
+    for (const int64_t *row = e->leave; row < e->leave_end; row++)
+        if (!leave(e, (size_t)*row)) return false;
+    for (const int64_t *row = e->enter; row < e->enter_end; row++)
+        if (!appear(e, (size_t)*row)) return false;
     return true;
 }
 
@@ -135,8 +146,7 @@ static void keep_states(const engine *e, unsigned char *known) {
 
 /* A fold in the states of the round before; false where they are not right any more. */
 static bool resume(engine *e, const unsigned char *known) {
-    if (e->capacity < e->all && e->slots + 2 * MOST_UNKNOWN > e->capacity) clear_responses(e);
-    clear_path(e);
+    clear_fold(e);
     for (size_t i = 0; i < e->all; i++) {
         if (known[i] == base_state(e, i)) continue;
         change *one = changed_row(e, i);
@@ -148,12 +158,10 @@ static bool resume(engine *e, const unsigned char *known) {
 }
 
 /* z of the fold's rows at fold_w, but for fixed ones. */
-static void values_of_fold(engine *e, size_t fold) {
+static void values_of_fold(engine *e) {
     forward_moving(e, e->fold_w, e->z);
-    for (int64_t k = e->task->enter_from[fold]; k < e->task->enter_from[fold + 1]; k++) {
-        const size_t row = (size_t)e->task->enter[k];
-        e->extra_z[row - e->rows] = dot(row_of(e, row), e->fold_w, e->ld);
-    }
+    for (const int64_t *row = e->enter; row < e->enter_end; row++)
+        e->z[place_of(e, (size_t)*row)] = dot(row_of(e, (size_t)*row), e->fold_w, e->ld);
 }
 
 static double changed_dual(const engine *e, const change *one, double z) {
@@ -170,53 +178,47 @@ static void duals_of_fold(engine *e) {
                   : state == EQUAL ? clipped(e, i, e->xa[i])
                                    : end_of(e, i, state);
     }
-    for (size_t k = 0; k < e->changed_count; k++) {
-        const change *one = e->changed + k;
-        const bool extra = one->row >= e->rows;
-        const size_t at = extra ? one->row - e->rows : one->row;
-        if (at >= e->fixed || extra) (extra ? e->extra_u : e->u)[at] = changed_dual(e, one, (extra ? e->extra_z : e->z)[at]);
+    for (const change *one = e->changed; one < e->changed + e->changed_count; one++) {
+        const size_t at = place_of(e, one->row);
+        if (at >= e->fixed) e->u[at] = changed_dual(e, one, e->z[at]);
     }
 }
 
 /* f(z) + f*(u) - z u of a row; a violated constraint at `price`. */
-static double slack_of(const engine *e, size_t row, double z, double u, double touch, double price) {
-    const double v = z - e->t[row], q = e->q[row], width = larger(BREAKPOINT_WIDTH * fabs(z), touch * e->task->unit[row]);
+static double slack_of(const engine *e, size_t row, double touch, double price) {
+    const double z = e->z[place_of(e, row)], u = e->u[place_of(e, row)], v = z - e->t[row], q = e->q[row];
+    const double width = larger(BREAKPOINT_WIDTH * fabs(z), touch * e->task->unit[row]);
     const bool on_breakpoint = q == 0.0 && fabs(v) <= width; /* v costs |u v| */
     const double slope = on_breakpoint ? clipped(e, row, u + copysign(u, v)) : row_slope(v, q, e->low[row], e->high[row]);
     return row_slack(v, q, u, slope, price);
 }
 
 /* P w + Aᵀu over the fold's rows into the residual; the fixed ones have u by their z. */
-static void residual_of_fold(engine *e, size_t fold) {
-    const core_fold_task *task = e->task;
-    symmetric_product(e->gram, e->r, e->ld, e->fold_w, e->residual);
-    for (size_t j = 0; j < e->ld; j++) e->residual[j] += e->pull[j] + e->penalty[j] * e->fold_w[j];
+static void residual_of_fold(engine *e) {
+    const size_t ld = e->ld;
+    symmetric_product(e->gram, e->r, ld, e->fold_w, e->residual);
+    for (size_t j = 0; j < ld; j++) e->residual[j] += e->pull[j] + e->penalty[j] * e->fold_w[j];
     adjoint_moving(e, e->u, e->residual);
-    for (int64_t k = task->leave_from[fold]; k < task->leave_from[fold + 1]; k++) {
-        const size_t row = (size_t)task->leave[k];
-        if (row < e->fixed) axpy(-dual_of(e, row, dot(row_of(e, row), e->fold_w, e->ld)), row_of(e, row), e->residual, e->ld);
+    for (const int64_t *left = e->leave; left < e->leave_end; left++) {
+        const double *a = row_of(e, (size_t)*left);
+        if ((size_t)*left < e->fixed) axpy(-dual_of(e, (size_t)*left, dot(a, e->fold_w, ld)), a, e->residual, ld);
     }
-    for (int64_t k = task->enter_from[fold]; k < task->enter_from[fold + 1]; k++) {
-        const size_t row = (size_t)task->enter[k];
-        axpy(e->extra_u[row - e->rows], row_of(e, row), e->residual, e->ld);
-    }
+    for (const int64_t *row = e->enter; row < e->enter_end; row++)
+        axpy(e->u[place_of(e, (size_t)*row)], row_of(e, (size_t)*row), e->residual, ld);
 }
 
 /* The relative duality gap at (fold_w, u) over the fold's own rows, a sum of non-negative parts, and P w + Aᵀu. */
-static double gap_of_fold(engine *e, size_t fold) {
-    const int64_t *enter = e->task->enter, first = e->task->enter_from[fold], last = e->task->enter_from[fold + 1];
+static double gap_of_fold(engine *e) {
     const double touch = ROUNDING * (e->fixed ? e->largest_z : largest(e->z, (size_t)e->task->values));
     double most = larger(e->u_scale, e->largest_u), total = 0.0;
     most = larger(most, largest(e->u + e->fixed, e->rows - e->fixed));
-    residual_of_fold(e, fold);
-    for (int64_t k = first; k < last; k++) most = larger(most, fabs(e->extra_u[(size_t)enter[k] - e->rows]));
+    for (const int64_t *row = e->enter; row < e->enter_end; row++)
+        most = larger(most, fabs(e->u[place_of(e, (size_t)*row)]));
     const double price = VIOLATION_PRICE * most;
     for (size_t i = e->fixed; i < e->rows; i++)
-        if (!e->absent[i]) total += slack_of(e, i, e->z[i], e->u[i], touch, price);
-    for (int64_t k = first; k < last; k++) {
-        const size_t row = (size_t)enter[k], at = row - e->rows;
-        total += slack_of(e, row, e->extra_z[at], e->extra_u[at], touch, price);
-    }
+        if (!e->absent[i]) total += slack_of(e, i, touch, price);
+    for (const int64_t *row = e->enter; row < e->enter_end; row++) total += slack_of(e, (size_t)*row, touch, price);
+    residual_of_fold(e);
     return (total + stationarity_cost(e->penalty, e->w_scale, e->r, e->fold_w, e->residual)) / e->gap_scale;
 }
 
@@ -233,9 +235,8 @@ static void refine(engine *e) {
     solve_base(e, e->residual, shift, step, multiplier);
     for (size_t i = 0; i < e->unknown_count; i++) {
         const change *one = e->changed + e->unknowns[i];
-        const double z = one->row < e->rows ? e->z[one->row] : e->extra_z[one->row - e->rows];
         y[i] = one->base == EQUAL ? -multiplier[e->place[one->row]] : -dot(row_of(e, one->row), step, e->ld);
-        if (one->now == EQUAL) y[i] += e->t[one->row] - z;
+        if (one->now == EQUAL) y[i] += e->t[one->row] - e->z[place_of(e, one->row)];
     }
     solve_forces(e, y);
     axpy(1.0, step, e->fold_w, e->ld);
@@ -248,32 +249,30 @@ static void refine(engine *e) {
     }
 }
 
-static void mark_absent(engine *e, size_t fold, bool absent) {
-    for (int64_t k = e->task->leave_from[fold]; k < e->task->leave_from[fold + 1]; k++)
-        e->absent[e->task->leave[k]] = absent;
+static void mark_absent(engine *e, bool absent) {
+    for (const int64_t *row = e->leave; row < e->leave_end; row++) e->absent[*row] = absent;
 }
 
 /* w and u at the end of the path, refined while that helps, and their gap. */
-static double prove(engine *e, size_t fold, double *w, double *u) {
+static double prove(engine *e, double *w, double *u) {
     double best = INFINITY;
     memcpy(e->fold_w, e->w, e->ld * sizeof *e->fold_w);
     for (size_t k = 0; k < e->changed_count; k++)
         if (e->changed[k].x) axpy(e->changed[k].y[0], e->changed[k].w, e->fold_w, e->ld);
-    mark_absent(e, fold, true);
+    mark_absent(e, true);
     for (int pass = 0; pass < REFINEMENTS && best > EXACT; pass++) {
         if (pass) refine(e);
-        values_of_fold(e, fold);
+        values_of_fold(e);
         duals_of_fold(e);
-        const double gap = gap_of_fold(e, fold);
+        const double gap = gap_of_fold(e);
         if (!(gap < best)) break;
         best = gap;
         memcpy(w, e->fold_w, e->r * sizeof *w);
         if (!u) continue;
         memcpy(u, e->u, e->rows * sizeof *u);
-        for (int64_t k = e->task->enter_from[fold]; k < e->task->enter_from[fold + 1]; k++)
-            u[e->task->enter[k]] = e->extra_u[(size_t)e->task->enter[k] - e->rows];
+        for (const int64_t *row = e->enter; row < e->enter_end; row++) u[*row] = e->u[place_of(e, (size_t)*row)];
     }
-    mark_absent(e, fold, false);
+    mark_absent(e, false);
     return best;
 }
 
@@ -286,22 +285,18 @@ static double loss_of(const engine *e, size_t row, double z) {
 }
 
 /* The losses at w of the rows that a fold holds out. */
-static double held_out_losses(const engine *e, size_t fold, const double *w) {
+static double held_out_losses(const engine *e, const double *w) {
     double total = 0.0;
-    for (int64_t k = e->task->leave_from[fold]; k < e->task->leave_from[fold + 1]; k++) {
-        const size_t row = (size_t)e->task->leave[k];
-        if (e->task->scored[row]) total += loss_of(e, row, dot(row_of(e, row), w, e->ld));
-    }
+    for (const int64_t *row = e->leave; row < e->leave_end; row++)
+        if (e->task->scored[*row]) total += loss_of(e, (size_t)*row, dot(row_of(e, (size_t)*row), w, e->ld));
     return total;
 }
 
 /* Whether all that a fold changes is that losses leave: they are then at least what they are at the full fit. */
-static bool drops_losses_only(const engine *e, size_t fold) {
-    const core_fold_task *task = e->task;
-    if (task->enter_from[fold] < task->enter_from[fold + 1]) return false;
-    for (int64_t k = task->leave_from[fold]; k < task->leave_from[fold + 1]; k++)
-        if (!task->scored[task->leave[k]]) return false;
-    return true;
+static bool drops_losses_only(const engine *e) {
+    bool only = e->enter == e->enter_end;
+    for (const int64_t *row = e->leave; row < e->leave_end; row++) only &= e->task->scored[*row] != 0;
+    return only;
 }
 
 static int larger_first(const void *a, const void *b) {
@@ -316,8 +311,9 @@ static double line_up(engine *e, bool race, bool exact) {
     const size_t folds = (size_t)e->task->folds;
     double total = 0.0;
     for (size_t k = 0; k < folds; k++) {
-        const double likely = race ? held_out_losses(e, k, e->w) : 0.0;
-        const double least = race && exact && drops_losses_only(e, k) ? likely : 0.0;
+        take_fold(e, k);
+        const double likely = race ? held_out_losses(e, e->w) : 0.0;
+        const double least = race && exact && drops_losses_only(e) ? likely : 0.0;
         e->shares[k] = (share){.fold = k, .likely = likely, .least = least};
         total += least;
     }
@@ -337,10 +333,10 @@ static int solve_rounds(engine *e, size_t setting) {
             unsigned char *known = e->known + fold * e->all;
             if (e->stop && *e->stop) return CORE_STOPPED;
             if (round && !task->again[at]) continue;
-            load_force(e, at);
+            take_fold(e, fold), load_force(e, at);
             task->gap[at] = INFINITY;
-            if (!(round && resume(e, known)) && !(begin_fold(e, fold) && follow(e, task->events + at))) continue;
-            task->gap[at] = prove(e, fold, task->fold_w + at * e->r, NULL);
+            if (!(round && resume(e, known)) && !(begin_fold(e) && follow(e, task->events + at))) continue;
+            task->gap[at] = prove(e, task->fold_w + at * e->r, NULL);
             keep_states(e, known);
         }
         const int64_t left = task->correct((int64_t)setting);
@@ -363,12 +359,12 @@ static int solve_setting(engine *e, size_t setting) {
     for (const share *one = e->shares; one < e->shares + folds && !(total > limit); one++) {
         const size_t at = first + one->fold;
         if (e->stop && *e->stop) return CORE_STOPPED;
-        double *u = task->fold_u ? task->fold_u + at * e->all : NULL;
-        if (!begin_fold(e, one->fold) || !follow(e, task->events + at)) continue;
-        task->gap[at] = prove(e, one->fold, task->fold_w + at * e->r, u);
+        take_fold(e, one->fold);
+        if (!begin_fold(e) || !follow(e, task->events + at)) continue;
+        task->gap[at] = prove(e, task->fold_w + at * e->r, task->fold_u ? task->fold_u + at * e->all : NULL);
         if (limit == INFINITY || task->gap[at] > EXACT_ENOUGH) continue;
         memcpy(e->fold_w, task->fold_w + at * e->r, e->r * sizeof *e->fold_w);
-        total += held_out_losses(e, one->fold, e->fold_w) - one->least;
+        total += held_out_losses(e, e->fold_w) - one->least;
     }
     if (task->bound) task->bound[setting] = total;
     return CORE_DONE;
@@ -381,13 +377,13 @@ static int price_setting(engine *e, size_t setting) {
     for (size_t fold = 0; fold < (size_t)task->folds; fold++) {
         const size_t at = setting * (size_t)task->folds + fold;
         const double *u = task->fold_u + at * e->all;
-        mark_absent(e, fold, true);
+        take_fold(e, fold), mark_absent(e, true);
         memcpy(e->fold_w, task->fold_w + at * e->r, e->r * sizeof *e->fold_w);
-        for (size_t i = 0; i < e->rows; i++) e->u[i] = e->absent[i] ? 0.0 : clipped(e, i, u[i]);
-        for (size_t i = e->rows; i < e->all; i++) e->extra_u[i - e->rows] = clipped(e, i, u[i]);
-        values_of_fold(e, fold);
-        task->gap[at] = gap_of_fold(e, fold);
-        mark_absent(e, fold, false);
+        for (size_t i = 0; i < e->all; i++)
+            e->u[place_of(e, i)] = i < e->rows && e->absent[i] ? 0.0 : clipped(e, i, u[i]);
+        values_of_fold(e);
+        task->gap[at] = gap_of_fold(e);
+        mark_absent(e, false);
     }
     return CORE_DONE;
 }
@@ -400,7 +396,7 @@ static int each_setting(const core_fold_task *task, int64_t first, int64_t last,
     const size_t affordable = RESPONSE_BYTES / (sizeof(double) * (e->m + e->ld));
     e->capacity = affordable > LEAST_RESPONSES ? affordable : LEAST_RESPONSES;
     if (e->capacity > e->all) e->capacity = e->all;
-    void *arrays = arena_open(lay_out, e);
+    void *arrays = arena_open(lay_out, e, NULL);
     if (!arrays) return CORE_MEMORY;
     load_rows(e);
     int code = CORE_DONE;

@@ -103,7 +103,7 @@ typedef struct {
     double *w, *x, *x_low, *x_high; /* limits with slack */
     double *multiplier, *floor, *v, *qt, *tri; /* v: V; qt: Q by its columns; tri: R */
     size_t held_count;
-    size_t *held, *chosen;
+    size_t *held;
     int *place;
     double stiff;
     change *wrong;
@@ -121,13 +121,14 @@ typedef struct {
     double *xa, *matrix, *right, *scale;
     size_t *pivot, *unknowns;
     candidate *candidates;
-    /* the fold: z and u of its rows, those of all data and others; rows that are not there */
-    double *fold_w, *z, *u, *extra_z, *extra_u, *residual;
+    /* the fold: the rows that leave and appear; z and u of its rows (place_of); rows that are not there */
+    const int64_t *leave, *leave_end, *enter, *enter_end;
+    double *fold_w, *z, *u, *residual;
     unsigned char *absent;
     share *shares; /* (folds), in the order in which they are solved */
     unsigned char *known; /* (folds × all) states of the round before */
     /* scratch */
-    double *b, *c, *d, *f, *shift, *wide, *vectors, *coefs, *gathered, *tile;
+    double *b, *c, *d, *f, *shift, *wide, *vectors, *gathered, *tile;
 } engine;
 
 static inline double largest(const double *x, size_t size) {
@@ -137,6 +138,9 @@ static inline double largest(const double *x, size_t size) {
 }
 
 static inline const double *row_of(const engine *e, size_t row) { return e->by_row + row * e->ld; }
+
+/* Where z and u of a row stand: those that only folds have come behind all data's, padded. */
+static inline size_t place_of(const engine *e, size_t row) { return row < e->rows ? row : row - e->rows + e->m; }
 
 /* Of all data's rows that are not fixed: how many, padded, and z = A w into their places. */
 static inline size_t moving(const engine *e) { return e->m - e->fixed; }

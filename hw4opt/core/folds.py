@@ -183,7 +183,7 @@ class _Task(ctypes.Structure):
             self.kept.append(pointer)
 
     def put_rows(self, name: str, lists: tuple[Indices, Indices], low: int, high: int) -> None:
-        """Lists of rows from low to high, one a fold."""
+        """Lists of rows from low to high, one per fold."""
         begins, rows = lists
         assert begins[0] == 0 and begins[-1] == len(rows) and (np.diff(begins) >= 0).all()
         assert not len(rows) or (rows.min() >= low and rows.max() < high)

@@ -76,7 +76,7 @@ static void lay_out(void *owner, arena *from) {
 static int solver_open(solver *own, const core_form *form, core_team *team, stop_flag stop, double end) {
     *own = (solver){0};
     if (table_open(&own->rows, form, team, stop, end)) return CORE_MEMORY;
-    own->arrays = arena_open(lay_out, own);
+    own->arrays = arena_open(lay_out, own, form->give);
     if (!own->arrays) {
         table_close(&own->rows);
         return CORE_MEMORY;
@@ -90,8 +90,8 @@ static int solver_open(solver *own, const core_form *form, core_team *team, stop
 }
 
 static void solver_close(solver *own) {
+    if (!own->rows.form->give) free(own->arrays);
     table_close(&own->rows);
-    free(own->arrays);
 }
 
 /* Whether every function is smallest at w = 0, u = 0. */
@@ -105,24 +105,20 @@ static bool perfect_at_zero(const table *rows) {
 
 /* ---- where to begin ---- */
 
-static void least_squares_group(void *data, size_t g) {
-    solver *own = data;
+static void least_squares_block(void *data, row_group *group, row_block *block) {
+    const solver *own = data;
     const table *rows = &own->rows;
-    const row_group *group = rows->group + g;
     const double far = FAR_TARGET * rows->z_scale;
-    const size_t of_loss = (size_t)(rows->form->loss_rows * rows->form->loss_functions);
-    EACH_BOUNDED_BLOCK_OF(rows, g, block) {
-        double weight[BLOCK_ROWS], pull[BLOCK_ROWS];
-        if (block->from >= of_loss) continue;
-        EACH_ROW(block, i) {
-            const double near = smaller(1.0, far / larger(fabs(rows->t[i]), far));
-            weight[i - block->at] = is_open(rows, i) ? own->least_squares_weight * near : 0.0;
-            pull[i - block->at] = weight[i - block->at] * rows->t[i];
-        }
-        const double *a = block_matrix(rows, block, group);
-        gram(a, block->size, rows->ld, weight, group->h, group->scratch);
-        add_rows(pull, a, block->size, rows->ld, group->one, rows->ld);
+    double weight[BLOCK_ROWS], pull[BLOCK_ROWS];
+    if (block->from >= (size_t)(rows->form->loss_rows * rows->form->loss_functions)) return;
+    EACH_ROW(block, i) {
+        const double near = smaller(1.0, far / larger(fabs(rows->t[i]), far));
+        weight[i - block->at] = is_open(rows, i) ? own->least_squares_weight * near : 0.0;
+        pull[i - block->at] = weight[i - block->at] * rows->t[i];
     }
+    const double *a = block_matrix(rows, block, group);
+    gram(a, block->size, rows->ld, weight, group->h, group->scratch);
+    add_rows(pull, a, block->size, rows->ld, group->one, rows->ld);
 }
 
 /* w of the ridge and the loss's targets alone, every residual squared; those far out weigh less, so that none pulls more
@@ -132,7 +128,7 @@ static void least_squares(solver *own) {
     own->least_squares_weight = rows->u_scale / rows->z_scale;
     memcpy(own->system.h, rows->h0, rows->ld * rows->ld * sizeof(double));
     for (size_t j = 0; j < rows->r; j++) own->w[j] = -rows->b0[j];
-    table_pass(rows, least_squares_group, own, own->system.h, own->w, NULL);
+    table_pass(rows, least_squares_block, own, own->system.h, own->w, NULL);
     factor_system(&own->system, rows->p, NULL);
     solve_system(&own->system, own->w);
 }
@@ -207,41 +203,37 @@ static double mean_far_residual(const solver *own, const row_block *block, doubl
 }
 
 /* Every row at its point on the central path of `target`. */
-static void center_group(void *data, size_t g) {
+static void center_block(void *data, row_group *group, row_block *block) {
     solver *own = data;
     const table *rows = &own->rows;
     const double unit_of_length = rows->z_scale / rows->form->loss_length;
     const double ratio_reach = DUAL_REACH * rows->u_scale * rows->form->loss_length;
-    EACH_BOUNDED_BLOCK_OF(rows, g, block) {
-        const double far = mean_far_residual(own, block, ratio_reach);
-        EACH_ROW(block, i) {
-            const double unit = unit_of_length * rows->length[i], reach = ratio_reach / rows->length[i];
-            own->s_low[i] = own->s_high[i] = 0.0, own->d_low[i] = own->d_high[i] = 1.0, own->u[i] = 0.0;
-            own->du[i] = own->ds_low[i] = own->ds_high[i] = 0.0;
-            if (!is_open(rows, i)) own->u[i] = rows->low[i];
-            else if (has_low(rows, i) && has_high(rows, i)) {
-                if (far >= 0.0 && 0.5 * (rows->high[i] - rows->low[i]) > reach)
-                    start_inside(own, i, reach, SLACK_SHARE * larger(far, unit));
-                else center_box(own, i, own->target);
-            } else if (has_low(rows, i) || has_high(rows, i)) center_constraint(own, i, own->target, unit);
-        }
+    const double far = mean_far_residual(own, block, ratio_reach);
+    EACH_ROW(block, i) {
+        const double unit = unit_of_length * rows->length[i], reach = ratio_reach / rows->length[i];
+        own->s_low[i] = own->s_high[i] = 0.0, own->d_low[i] = own->d_high[i] = 1.0, own->u[i] = 0.0;
+        own->du[i] = own->ds_low[i] = own->ds_high[i] = 0.0;
+        if (!is_open(rows, i)) own->u[i] = rows->low[i];
+        else if (has_low(rows, i) && has_high(rows, i)) {
+            if (far >= 0.0 && 0.5 * (rows->high[i] - rows->low[i]) > reach)
+                start_inside(own, i, reach, SLACK_SHARE * larger(far, unit));
+            else center_box(own, i, own->target);
+        } else if (has_low(rows, i) || has_high(rows, i)) center_constraint(own, i, own->target, unit);
     }
 }
 
 /* What the rows add to the dual objective at a first guess of u. */
-static void begin_group(void *data, size_t g) {
+static void begin_block(void *data, row_group *group, row_block *block) {
     const solver *own = data;
     const table *rows = &own->rows;
     const double ratio_reach = DUAL_REACH * rows->u_scale * rows->form->loss_length;
-    double value = 0.0;
-    EACH_BOUNDED_BLOCK_OF(rows, g, block) EACH_ROW(block, i) {
+    EACH_ROW(block, i) {
         if (!is_open(rows, i)) continue;
         double u = 0.0;
         if (rows->two_sided) u = row_slope(own->z[i] - rows->t[i], rows->q[i], rows->low[i], rows->high[i]);
         else if (has_low(rows, i) || has_high(rows, i)) u = dual_inside(rows, i, ratio_reach / rows->length[i]);
-        value += (0.5 * rows->q[i] * u + rows->t[i]) * u;
+        group->sums[0] += (0.5 * rows->q[i] * u + rows->t[i]) * u;
     }
-    rows->group[g].sums[0] = value;
 }
 
 /* Centred at a first guess of w: a warm start where all duals have two bounds, else least squares. */
@@ -257,11 +249,11 @@ static void begin(solver *own, const double *warm) {
     largest += 1e-6 * (double)rows->form->data_rows * rows->u_scale / rows->z_scale;
     own->least_total = 1.0 / (LARGEST_WEIGHT * largest);
     own->exact_share = far > FAR_ROUNDING * rows->z_scale ? 8 * 0x1p-52 : 0.0;
-    const double rest = table_pass(rows, begin_group, own, NULL, NULL, NULL)->sums[0];
+    const double rest = table_pass(rows, begin_block, own, NULL, NULL, NULL)->sums[0];
     const double dual = fabs(quadratic_pull(rows, own->w, own->residual) - rows->c0 + rest);
     const double size = larger(dual, 0.1 * rows->z_scale * rows->u_scale * (double)rows->bounds);
     own->target = (from_warm ? GAP_OF_WARM_START : GAP_OF_LEAST_SQUARES) * size / (double)rows->bounds;
-    table_pass(rows, center_group, own, NULL, NULL, NULL);
+    table_pass(rows, center_block, own, NULL, NULL, NULL);
     own->length = 0.0;
 }
 
@@ -281,39 +273,36 @@ static inline row_masks masks_at(const table *rows, size_t i) {
 static inline vec where(mask there, vec x) { return (vec)(there & (mask)x); }
 
 /* A step of own->length; residuals and weights there. */
-static void evaluate_group(void *data, size_t g) {
+static void evaluate_block(void *data, row_group *group, row_block *block) {
     solver *own = data;
     const table *rows = &own->rows;
-    row_group *group = rows->group + g;
     const vec length = splat(own->length), zero = splat(0.0);
     vec complementarity = zero, residual_cost = zero, dual = zero;
-    EACH_BOUNDED_BLOCK_OF(rows, g, block) {
-        const double *a = block_matrix(rows, block, group);
-        double pull[BLOCK_ROWS];
-        dots(a, block->size, rows->ld, own->w, own->z + block->at, rows->ld);
-        EACH_VECTOR(block, i) {
-            const row_masks is = masks_at(rows, i);
-            const vec q = load(rows->q + i), t = load(rows->t + i), unit = load(rows->length + i);
-            const vec du = length * load(own->du + i), u = load(own->u + i) + du, qu = q * u;
-            const vec s_high = load(own->s_high + i) + length * load(own->ds_high + i);
-            const vec s_low = load(own->s_low + i) + length * load(own->ds_low + i);
-            const vec d_high = load(own->d_high + i) - where(is.high, du);
-            const vec d_low = load(own->d_low + i) + where(is.low, du);
-            const vec k = qu + t - load(own->z + i), total = q + s_high / d_high + s_low / d_low;
-            const vec rest = absolute(k + s_high - s_low) - splat(own->exact_share) * absolute(t);
-            const vec weight = where(is.open, 1.0 / larger_of(total, splat(own->least_total) * unit * unit));
-            store(own->u + i, u), store(own->s_high + i, s_high), store(own->s_low + i, s_low);
-            store(own->d_high + i, d_high), store(own->d_low + i, d_low), store(own->k + i, k);
-            store(own->weight + i, weight), store(pull + (i - block->at), weight * k);
-            complementarity += s_high * d_high + s_low * d_low;
-            residual_cost += where(is.open, larger_of(rest, zero) * absolute(u));
-            dual += (where(is.open, 0.5 * qu) + t) * u;
-        }
-        gram(a, block->size, rows->ld, own->weight + block->at, group->h, group->scratch);
-        add_rows(own->u + block->at, a, block->size, rows->ld, group->one, rows->ld);
-        add_rows(pull, a, block->size, rows->ld, group->two, rows->ld);
+    const double *a = block_matrix(rows, block, group);
+    double pull[BLOCK_ROWS];
+    dots(a, block->size, rows->ld, own->w, own->z + block->at, rows->ld);
+    EACH_VECTOR(block, i) {
+        const row_masks is = masks_at(rows, i);
+        const vec q = load(rows->q + i), t = load(rows->t + i), unit = load(rows->length + i);
+        const vec du = length * load(own->du + i), u = load(own->u + i) + du, qu = q * u;
+        const vec s_high = load(own->s_high + i) + length * load(own->ds_high + i);
+        const vec s_low = load(own->s_low + i) + length * load(own->ds_low + i);
+        const vec d_high = load(own->d_high + i) - where(is.high, du);
+        const vec d_low = load(own->d_low + i) + where(is.low, du);
+        const vec k = qu + t - load(own->z + i), total = q + s_high / d_high + s_low / d_low;
+        const vec rest = absolute(k + s_high - s_low) - splat(own->exact_share) * absolute(t);
+        const vec weight = where(is.open, 1.0 / larger_of(total, splat(own->least_total) * unit * unit));
+        store(own->u + i, u), store(own->s_high + i, s_high), store(own->s_low + i, s_low);
+        store(own->d_high + i, d_high), store(own->d_low + i, d_low), store(own->k + i, k);
+        store(own->weight + i, weight), store(pull + (i - block->at), weight * k);
+        complementarity += s_high * d_high + s_low * d_low;
+        residual_cost += where(is.open, larger_of(rest, zero) * absolute(u));
+        dual += (where(is.open, 0.5 * qu) + t) * u;
     }
-    group->sums[0] = sum_of(complementarity), group->sums[1] = sum_of(residual_cost), group->sums[2] = sum_of(dual);
+    gram(a, block->size, rows->ld, own->weight + block->at, group->h, group->scratch);
+    add_rows(own->u + block->at, a, block->size, rows->ld, group->one, rows->ld);
+    add_rows(pull, a, block->size, rows->ld, group->two, rows->ld);
+    group->sums[0] += sum_of(complementarity), group->sums[1] += sum_of(residual_cost), group->sums[2] += sum_of(dual);
 }
 
 /* The step, residuals, H, the affine right side, and the gap that complementarity and residuals leave; gives the size
@@ -323,7 +312,7 @@ static double evaluate(solver *own) {
     const double energy = quadratic_pull(rows, own->w, own->residual);
     memcpy(own->system.h, rows->h0, rows->ld * rows->ld * sizeof(double));
     memset(own->right, 0, rows->ld * sizeof(double));
-    const double *sums = table_pass(rows, evaluate_group, own, own->system.h, own->residual, own->right)->sums;
+    const double *sums = table_pass(rows, evaluate_block, own, own->system.h, own->residual, own->right)->sums;
     own->complementarity = sums[0];
     own->gap = sums[0] + sums[1] + stationarity_cost(rows->p, rows->w_scale, rows->r, own->w, own->residual);
     return fabs(energy - rows->c0 + sums[2]);
@@ -347,65 +336,59 @@ static double scale_of(solver *own, double dual) {
 
 /* The affine direction; the steepest approach to a bound; Σ ds dd of the corrector, and AᵀW of its centring and
    second-order terms. */
-static void affine_group(void *data, size_t g) {
+static void affine_block(void *data, row_group *group, row_block *block) {
     solver *own = data;
     const table *rows = &own->rows;
-    row_group *group = rows->group + g;
     const vec zero = splat(0.0);
     vec steepest = zero, cross = zero;
-    EACH_BOUNDED_BLOCK_OF(rows, g, block) {
-        const double *a = block_matrix(rows, block, group);
-        double center[BLOCK_ROWS], second[BLOCK_ROWS];
-        dots(a, block->size, rows->ld, own->direction, own->du + block->at, rows->ld);
-        EACH_VECTOR(block, i) {
-            const row_masks is = masks_at(rows, i);
-            const vec weight = load(own->weight + i), du = weight * (load(own->du + i) - load(own->k + i));
-            const vec to_high = where(is.high, 1.0 / load(own->d_high + i));
-            const vec to_low = where(is.low, 1.0 / load(own->d_low + i));
-            const vec s_high = load(own->s_high + i), s_low = load(own->s_low + i);
-            const vec up = du * to_high, down = -du * to_low;
-            const vec high = du * s_high * (1.0 - up), low = -du * s_low * (1.0 - down);
-            const vec top = larger_of(up, where(is.high, 1.0 - up)); /* s falls by 1 - its own distance's approach */
-            const vec bottom = larger_of(down, where(is.low, 1.0 - down));
-            store(own->du + i, du);
-            cross += high + low;
-            steepest = larger_of(steepest, larger_of(top, bottom));
-            store(center + (i - block->at), weight * (to_high - to_low));
-            store(second + (i - block->at), weight * (low * to_low - high * to_high));
-        }
-        add_rows(center, a, block->size, rows->ld, group->one, rows->ld);
-        add_rows(second, a, block->size, rows->ld, group->two, rows->ld);
+    const double *a = block_matrix(rows, block, group);
+    double center[BLOCK_ROWS], second[BLOCK_ROWS];
+    dots(a, block->size, rows->ld, own->direction, own->du + block->at, rows->ld);
+    EACH_VECTOR(block, i) {
+        const row_masks is = masks_at(rows, i);
+        const vec weight = load(own->weight + i), du = weight * (load(own->du + i) - load(own->k + i));
+        const vec to_high = where(is.high, 1.0 / load(own->d_high + i));
+        const vec to_low = where(is.low, 1.0 / load(own->d_low + i));
+        const vec s_high = load(own->s_high + i), s_low = load(own->s_low + i);
+        const vec up = du * to_high, down = -du * to_low;
+        const vec high = du * s_high * (1.0 - up), low = -du * s_low * (1.0 - down);
+        const vec top = larger_of(up, where(is.high, 1.0 - up)); /* s falls by 1 - its own distance's approach */
+        const vec bottom = larger_of(down, where(is.low, 1.0 - down));
+        store(own->du + i, du);
+        cross += high + low;
+        steepest = larger_of(steepest, larger_of(top, bottom));
+        store(center + (i - block->at), weight * (to_high - to_low));
+        store(second + (i - block->at), weight * (low * to_low - high * to_high));
     }
-    group->largest = largest_of(steepest), group->sums[0] = sum_of(cross);
+    add_rows(center, a, block->size, rows->ld, group->one, rows->ld);
+    add_rows(second, a, block->size, rows->ld, group->two, rows->ld);
+    group->largest = larger(group->largest, largest_of(steepest)), group->sums[0] += sum_of(cross);
 }
 
 /* The combined direction, and its steepest approach to a bound. */
-static void combined_group(void *data, size_t g) {
+static void combined_block(void *data, row_group *group, row_block *block) {
     solver *own = data;
     const table *rows = &own->rows;
-    row_group *group = rows->group + g;
     const vec target = splat(own->target), correction = splat(own->correction), zero = splat(0.0);
     vec steepest = zero;
-    EACH_BOUNDED_BLOCK_OF(rows, g, block) {
-        double z[BLOCK_ROWS];
-        dots(block_matrix(rows, block, group), block->size, rows->ld, own->direction, z, rows->ld);
-        EACH_VECTOR(block, i) {
-            const row_masks is = masks_at(rows, i);
-            const vec before = load(own->du + i), s_high = load(own->s_high + i), s_low = load(own->s_low + i);
-            const vec to_high = where(is.high, 1.0 / load(own->d_high + i));
-            const vec to_low = where(is.low, 1.0 / load(own->d_low + i));
-            const vec ratio_high = s_high * to_high, ratio_low = s_low * to_low;
-            const vec aim_high = (target - correction * before * (s_high - ratio_high * before)) * to_high;
-            const vec aim_low = (target + correction * before * (s_low + ratio_low * before)) * to_low;
-            const vec du = load(own->weight + i) * (load(z + (i - block->at)) - load(own->k + i) - aim_high + aim_low);
-            const vec ds_high = aim_high - s_high + ratio_high * du, ds_low = aim_low - s_low - ratio_low * du;
-            store(own->du + i, du), store(own->ds_high + i, ds_high), store(own->ds_low + i, ds_low);
-            steepest = larger_of(steepest, larger_of(du * to_high, -du * to_low));
-            steepest = larger_of(steepest, where(is.high, -ds_high / s_high));
-            steepest = larger_of(steepest, where(is.low, -ds_low / s_low));
-        }
+    double z[BLOCK_ROWS];
+    dots(block_matrix(rows, block, group), block->size, rows->ld, own->direction, z, rows->ld);
+    EACH_VECTOR(block, i) {
+        const row_masks is = masks_at(rows, i);
+        const vec before = load(own->du + i), s_high = load(own->s_high + i), s_low = load(own->s_low + i);
+        const vec to_high = where(is.high, 1.0 / load(own->d_high + i));
+        const vec to_low = where(is.low, 1.0 / load(own->d_low + i));
+        const vec ratio_high = s_high * to_high, ratio_low = s_low * to_low;
+        const vec aim_high = (target - correction * before * (s_high - ratio_high * before)) * to_high;
+        const vec aim_low = (target + correction * before * (s_low + ratio_low * before)) * to_low;
+        const vec du = load(own->weight + i) * (load(z + (i - block->at)) - load(own->k + i) - aim_high + aim_low);
+        const vec ds_high = aim_high - s_high + ratio_high * du, ds_low = aim_low - s_low - ratio_low * du;
+        store(own->du + i, du), store(own->ds_high + i, ds_high), store(own->ds_low + i, ds_low);
+        steepest = larger_of(steepest, larger_of(du * to_high, -du * to_low));
+        steepest = larger_of(steepest, where(is.high, -ds_high / s_high));
+        steepest = larger_of(steepest, where(is.low, -ds_low / s_low));
     }
-    group->largest = largest_of(steepest);
+    group->largest = larger(group->largest, largest_of(steepest));
 }
 
 /* Predictor, centring by its success, corrector, and the step to near the boundary. Where the last step was no gain
@@ -419,7 +402,7 @@ static void step(solver *own, bool slow) {
     own->target = 0.0, own->correction = slow ? 0.0 : 1.0;
     if (rows->bounds) {
         memset(own->center, 0, rows->ld * sizeof(double)), memset(own->second, 0, rows->ld * sizeof(double));
-        const row_group *found = table_pass(rows, affine_group, own, NULL, own->center, own->second);
+        const row_group *found = table_pass(rows, affine_block, own, NULL, own->center, own->second);
         const double length = 1.0 / larger(found->largest, 1.0), cross = found->sums[0];
         const double after = larger((1.0 - length) * own->complementarity + length * length * cross, 0.0);
         const double ratio = after / larger(own->complementarity, 1e-300);
@@ -432,7 +415,7 @@ static void step(solver *own, bool slow) {
             own->direction[j] = own->right[j] - own->residual[j] + own->target * own->center[j] + own->correction * own->second[j];
         solve_system(&own->system, own->direction);
     }
-    const double steepest = table_pass(rows, combined_group, own, NULL, NULL, NULL)->largest;
+    const double steepest = table_pass(rows, combined_block, own, NULL, NULL, NULL)->largest;
     own->length = smaller(1.0, BOUNDARY_SHARE / larger(steepest, 1e-300));
     axpy(own->length, own->direction, own->w, rows->ld);
 }

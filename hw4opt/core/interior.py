@@ -17,12 +17,14 @@ from hw4opt.core.arrays import INT64, Pointer, Struct
 from hw4opt.core.library import function
 from hw4opt.core.team import helpers
 from hw4opt.core.threads import Stop, spread
+from hw4opt.running.array_files import large_array, zeros_in_files
 
 Array = NDArray[np.float64]
 
 LOSS_FUNCTIONS_LIMIT = 2  # a loss is one function of box-constrained rows, or the sum of two
 STEPS_GUESSED = 15  # of a problem, to tell how much work a call is
 INT, NUMBER = ctypes.c_int64, ctypes.c_double
+TakeBlock = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_size_t)
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,8 @@ def interior(
     It starts at w (b, r) if that helps, and with u (b, M), too, polishes that point first.
     """
     form, options, points = _Form.of(table), _Options(tol, steps, time.time() + time_limit), _new_points(table)
-    found = _Answer.of(points)
+    found, blocks = _Answer.of(points), _Blocks(zeros_in_files())
+    form.give = blocks.give
     options.begin(table, w, u)
 
     with helpers(table.batch, table.q.shape[1]) as team:
@@ -119,7 +122,8 @@ def interior(
         def call(low: int, high: int, stop: ctypes.c_int) -> int:
             return _solve()(form, options, found, team, low, high, stop)
 
-        spread(call, table.batch, STEPS_GUESSED * table.work)
+        with blocks:
+            spread(call, table.batch, STEPS_GUESSED * table.work)
     return points
 
 
@@ -136,6 +140,31 @@ def polish(table: RowTable, w: Array, u: Array, aim: Array, steps: int) -> Solve
 
     spread(call, table.batch, steps * table.work)
     return points
+
+
+class _Blocks:
+    """The blocks that C asks `make` for, each of so many doubles, kept as long as this is; without `make` C has its
+    own."""
+
+    def __init__(self, make: Callable[[int], Array] | None) -> None:
+        self.make, self.kept, self.error = make, list[Array](), None
+        self.give = TakeBlock() if make is None else TakeBlock(self._take)
+
+    def _take(self, size: int) -> int | None:
+        assert self.make is not None
+        try:
+            self.kept.append(self.make(-(-size // 8)))
+        except Exception as error:  # which would be lost in C
+            self.error = error
+            return None
+        return self.kept[-1].ctypes.data
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *given: object) -> None:
+        if self.error is not None:
+            raise self.error
 
 
 class _Map(Struct):
@@ -171,6 +200,7 @@ class _Form(Struct):
         *((name, Pointer) for name in ("share", "lost", "charged", "least")),
         ("loss_length", NUMBER),
         *((name, INT) for name in ("loss_rows", "loss_functions", "data_rows")),
+        ("give", TakeBlock),
     )
 
     @classmethod
@@ -234,7 +264,7 @@ class _Answer(Struct):
 def _new_points(table: RowTable) -> SolvedPoints:
     wide, b = table.penalty.shape, table.batch
     steps = np.zeros((2, b), np.int64)
-    return SolvedPoints(np.zeros(wide), np.zeros(table.q.shape), np.zeros(wide), np.zeros(b), *steps)
+    return SolvedPoints(np.zeros(wide), large_array(*table.q.shape), np.zeros(wide), np.zeros(b), *steps)
 
 
 @cache

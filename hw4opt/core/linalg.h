@@ -72,6 +72,11 @@ static inline double dot(const double *x, const double *y, size_t size) {
     return sum_of(first + second);
 }
 
+/* x *= a over `size` entries, a multiple of PAD. */
+static inline void scale(double a, double *x, size_t size) {
+    for (size_t i = 0; i < size; i += LANES) store(x + i, splat(a) * load(x + i));
+}
+
 /* y += a x over `size` entries, a multiple of PAD. */
 static inline void axpy(double a, const double *x, double *y, size_t size) {
     const vec wide = splat(a);

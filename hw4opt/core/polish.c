@@ -32,68 +32,45 @@ static double slack_at(const table *rows, size_t i, double z, double u, double p
     return row_slack(v, q, u, row_slope(v, q, low, high), price);
 }
 
-static void locate_group(void *data, size_t g) {
-    const polish_space *space = data;
-    const table *rows = space->rows;
-    EACH_BOUNDED_BLOCK_OF(rows, g, block) {
-        double dual = 0.0, most = 0.0, z = 0.0, length = 0.0;
-        const double *a = block_matrix(rows, block, rows->group + g);
-        dots(a, block->size, rows->ld, space->w, space->z + block->at, rows->ld);
-        for (size_t i = block->at; i < block->at + block->rows; i++) {
-            dual = larger(dual, fabs(space->given[i])), most = larger(most, fabs(space->z[i]));
-            z += fabs(space->z[i]), length += rows->length[i];
-        }
-        block->largest_dual = dual, block->largest_z = most, block->mean_z = z, block->mean_length = length;
-    }
-}
-
-/* z of a point, and typical sizes over the rows of each map. */
+/* z of a point, and typical sizes over the rows of each map, those of blocks with bounds. */
 static void locate(polish_space *space, const point *at) {
     table *rows = space->rows;
-    row_block *end = rows->block + rows->blocks;
     memcpy(space->w, at->w, rows->ld * sizeof(double));
     space->given = at->u;
     space->reach = sqrt(dot(at->w, at->w, rows->ld)) * rows->form->loss_length;
-    for (row_block *block = rows->block; block < end; block++)
-        block->largest_dual = block->largest_z = block->mean_z = block->mean_length = 0.0;
-    table_pass(rows, locate_group, space, NULL, NULL, NULL);
-    for (row_block *first = rows->block, *next; first < end; first = next) {
-        double count = 0.0;
-        row_block all = {0};
-        for (next = first; next < end && next->map == first->map; next++) {
-            all.largest_dual = larger(all.largest_dual, next->largest_dual);
-            all.largest_z = larger(all.largest_z, next->largest_z);
-            all.mean_z += next->mean_z, all.mean_length += next->mean_length;
-            count += next->bounded ? (double)next->rows : 0.0;
+    table_forward(rows, at->w, space->z, true);
+    for (size_t m = 0; m < (size_t)rows->form->maps; m++) rows->size_of[m] = (map_size){0};
+    EACH_BOUNDED_BLOCK(rows, block) {
+        map_size *all = rows->size_of + block->map;
+        double z = 0.0, length = 0.0;
+        for (size_t i = block->at; i < block->at + block->rows; i++) {
+            all->largest_dual = larger(all->largest_dual, fabs(at->u[i]));
+            all->largest_z = larger(all->largest_z, fabs(space->z[i]));
+            z += fabs(space->z[i]), length += rows->length[i];
         }
-        for (row_block *block = first; block < next; block++) {
-            block->largest_dual = all.largest_dual, block->largest_z = all.largest_z;
-            block->mean_z = all.mean_z / count, block->mean_length = all.mean_length / count;
-        }
+        all->total_z += z, all->total_length += length;
     }
 }
 
 /* u⁺ after a step, unless u is given; the slack of the rows; Aᵀu; how far ε pulls u to the centre. */
-static void measure_group(void *data, size_t g) {
+static void measure_block(void *data, row_group *group, row_block *block) {
     polish_space *space = data;
     const table *rows = space->rows;
-    row_group *group = rows->group + g;
-    EACH_BOUNDED_BLOCK_OF(rows, g, block) {
-        const double *a = block_matrix(rows, block, group), *z = space->given ? space->z : space->ahead;
-        const double met = larger(CONSTRAINT_ROUNDING * block->largest_z, DIFFERENCE_ROUNDING * space->reach);
-        const double *u = space->given ? space->given : space->u;
-        if (!space->given) dots(a, block->size, rows->ld, space->w, space->ahead + block->at, rows->ld);
-        EACH_ROW(block, i) {
-            const double unit = rows->u_scale * rows->form->loss_length / rows->length[i];
-            if (!space->given) {
-                const double next = dual_at(space, i, z[i]), change = next - space->center[i];
-                space->u[i] = next;
-                group->sums[1] += space->epsilon[i] * change * change;
-            }
-            group->sums[0] += slack_at(rows, i, z[i], u[i], VIOLATION_PRICE * larger(block->largest_dual, unit), met);
+    const double *a = block_matrix(rows, block, group), *z = space->given ? space->z : space->ahead;
+    const map_size *sizes = rows->size_of + block->map;
+    const double met = larger(CONSTRAINT_ROUNDING * sizes->largest_z, DIFFERENCE_ROUNDING * space->reach);
+    const double *u = space->given ? space->given : space->u;
+    if (!space->given) dots(a, block->size, rows->ld, space->w, space->ahead + block->at, rows->ld);
+    EACH_ROW(block, i) {
+        const double unit = rows->u_scale * rows->form->loss_length / rows->length[i];
+        if (!space->given) {
+            const double next = dual_at(space, i, z[i]), change = next - space->center[i];
+            space->u[i] = next;
+            group->sums[1] += space->epsilon[i] * change * change;
         }
-        add_rows(u + block->at, a, block->size, rows->ld, group->one, rows->ld);
+        group->sums[0] += slack_at(rows, i, z[i], u[i], VIOLATION_PRICE * larger(sizes->largest_dual, unit), met);
     }
+    add_rows(u + block->at, a, block->size, rows->ld, group->one, rows->ld);
 }
 
 /* The duality gap at w; violations of constraints at a multiple of their price |u|. Sets space->base to P w + h0 w + b0
@@ -102,7 +79,7 @@ static double measure(polish_space *space) {
     table *rows = space->rows;
     quadratic_pull(rows, space->w, space->base);
     memcpy(space->gradient, space->base, rows->ld * sizeof(double));
-    const double *sums = table_pass(rows, measure_group, space, NULL, space->gradient, NULL)->sums;
+    const double *sums = table_pass(rows, measure_block, space, NULL, space->gradient, NULL)->sums;
     const double cost = stationarity_cost(rows->p, rows->w_scale, rows->r, space->w, space->gradient);
     space->moving = !space->given && 2.0 * cost <= sums[1]; /* the inner problem is solved well enough */
     return sums[0] + cost;
@@ -116,8 +93,9 @@ double point_gap(polish_space *space, const point *at) {
 static void set_smoothing(polish_space *space, const double *u) {
     const table *rows = space->rows;
     EACH_BOUNDED_BLOCK(rows, block) EACH_ROW(block, i) {
-        const double size = larger(block->largest_dual, LEAST_DUAL * rows->u_scale);
-        const double unit = block->mean_z / block->mean_length * rows->length[i];
+        const map_size *sizes = rows->size_of + block->map;
+        const double size = larger(sizes->largest_dual, LEAST_DUAL * rows->u_scale);
+        const double unit = sizes->total_z / sizes->total_length * rows->length[i];
         const double least = LEAST_DUAL * rows->z_scale * rows->length[i] / (rows->form->loss_length * size);
         space->epsilon[i] = rows->q[i] == 0.0 && is_open(rows, i) ? larger(SMOOTHING * unit / size, least) : 0.0;
         space->center[i] = u[i];
@@ -125,40 +103,36 @@ static void set_smoothing(polish_space *space, const double *u) {
 }
 
 /* Move the centre and shrink ε where that is due, which changes u and the gradient; H. */
-static void curvature_group(void *data, size_t g) {
+static void curvature_block(void *data, row_group *group, row_block *block) {
     polish_space *space = data;
     const table *rows = space->rows;
-    row_group *group = rows->group + g;
-    EACH_BOUNDED_BLOCK_OF(rows, g, block) {
-        double weight[BLOCK_ROWS], change[BLOCK_ROWS];
-        size_t place[BLOCK_ROWS], inside = 0;
-        bool changed = false;
-        EACH_ROW(block, i) {
-            const double before = space->u[i];
-            if (space->moving && space->epsilon[i] > 0.0) {
-                space->center[i] = before, space->epsilon[i] *= SMOOTHING_FACTOR;
-                space->u[i] = dual_at(space, i, space->z[i]);
-            }
-            place[inside] = i - block->at, weight[inside] = 1.0 / (rows->q[i] + space->epsilon[i]);
-            inside += space->u[i] > rows->low[i] && space->u[i] < rows->high[i];
-            change[i - block->at] = space->u[i] - before;
-            changed |= space->u[i] != before;
+    double weight[BLOCK_ROWS], change[BLOCK_ROWS];
+    size_t place[BLOCK_ROWS], inside = 0;
+    bool changed = false;
+    EACH_ROW(block, i) {
+        const double before = space->u[i];
+        if (space->moving && space->epsilon[i] > 0.0) {
+            space->center[i] = before, space->epsilon[i] *= SMOOTHING_FACTOR;
+            space->u[i] = dual_at(space, i, space->z[i]);
         }
-        if (!inside && !changed) continue;
-        const double *a = block_matrix(rows, block, group);
-        if (changed) add_rows(change, a, block->size, rows->ld, group->one, rows->ld);
-        for (size_t k = 0; k < inside; k++)
-            memmove(group->made + k * rows->ld, a + place[k] * rows->ld, rows->ld * sizeof *a);
-        gram(group->made, inside, rows->ld, weight, group->h, group->scratch);
+        place[inside] = i - block->at, weight[inside] = 1.0 / (rows->q[i] + space->epsilon[i]);
+        inside += space->u[i] > rows->low[i] && space->u[i] < rows->high[i];
+        change[i - block->at] = space->u[i] - before;
+        changed |= space->u[i] != before;
     }
+    if (!inside && !changed) return;
+    const double *a = block_matrix(rows, block, group);
+    if (changed) add_rows(change, a, block->size, rows->ld, group->one, rows->ld);
+    for (size_t k = 0; k < inside; k++)
+        memmove(group->made + k * rows->ld, a + place[k] * rows->ld, rows->ld * sizeof *a);
+    gram(group->made, inside, rows->ld, weight, group->h, group->scratch);
 }
 
-static void slope_group(void *data, size_t g) {
+static void slope_block(void *data, row_group *group, row_block *block) {
     const polish_space *space = data;
-    const table *rows = space->rows;
-    EACH_BOUNDED_BLOCK_OF(rows, g, block) EACH_ROW(block, i) {
+    EACH_ROW(block, i) {
         const double step = space->ahead[i] - space->z[i];
-        rows->group[g].sums[0] += step * dual_at(space, i, space->z[i] + space->length * step);
+        group->sums[0] += step * dual_at(space, i, space->z[i] + space->length * step);
     }
 }
 
@@ -173,7 +147,7 @@ static double search_length(polish_space *space, double linear, double curve, do
         else low = length, at_low = here;
         const double share = smaller(larger(-at_low / larger(at_high - at_low, 1e-300), 0.1), 0.9);
         length = space->length = low + share * (high - low);
-        here = linear + length * curve + table_pass(space->rows, slope_group, space, NULL, NULL, NULL)->sums[0];
+        here = linear + length * curve + table_pass(space->rows, slope_block, space, NULL, NULL, NULL)->sums[0];
     }
     return length;
 }
@@ -185,7 +159,7 @@ static double newton_step(polish_space *space) {
     double *z = space->z;
     space->z = space->ahead, space->ahead = z;
     memcpy(space->system.h, rows->h0, ld * ld * sizeof(double));
-    table_pass(rows, curvature_group, space, space->system.h, space->gradient, NULL);
+    table_pass(rows, curvature_block, space, space->system.h, space->gradient, NULL);
     factor_system(&space->system, rows->p, rows->form->proximal + rows->problem * rows->r);
     for (size_t j = 0; j < ld; j++) space->direction[j] = -space->gradient[j];
     solve_system(&space->system, space->direction);

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hw4opt.core.arrays import Struct
 from hw4opt.core.library import Pointer, function
 from hw4opt.core.threads import Stop, spread
+from hw4opt.running.array_files import large_array
 
 Array = NDArray[np.float64]
 
@@ -41,7 +42,7 @@ def row_sums(rows: Array, z: Array, u: Array, unsure: Array, differences: NDArra
     """
     b, size = z.shape
     pieces = -(-size // SUMMED_ROWS)
-    totals, of_rows = np.empty((3, b, pieces)), np.empty((2, b, size))
+    totals, of_rows = np.empty((3, b, pieces)), large_array(2, b, size)
     own = _Summands(size, SUMMED_ROWS, pieces)
     own.put_each((b, size), ("q", "t", "low", "high"), rows)
     own.put((b, size), z=z, u=u)

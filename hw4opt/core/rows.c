@@ -37,8 +37,20 @@ const double *block_matrix(const table *rows, const row_block *block, const row_
     return group->made;
 }
 
-const row_group *table_pass(table *rows, group_act act, void *data, double *h, double *one, double *two) {
+/* The blocks of a group. */
+static row_block *first_block(const table *rows, size_t group) {
+    return rows->block + group * rows->blocks / rows->groups;
+}
+
+static void visit_group(void *data, size_t g) {
+    const table *rows = data;
+    for (row_block *block = first_block(rows, g); block < first_block(rows, g + 1); block++)
+        if (block->bounded || rows->all) rows->act(rows->data, rows->group + g, block);
+}
+
+static const row_group *pass(table *rows, block_act act, void *data, bool all, double *h, double *one, double *two) {
     const size_t ld = rows->ld;
+    rows->act = act, rows->data = data, rows->all = all;
     row_group *total = rows->group;
     for (row_group *group = total; group < total + rows->groups; group++) {
         const bool first = group == total;
@@ -49,7 +61,7 @@ const row_group *table_pass(table *rows, group_act act, void *data, double *h, d
         if (h) memset(group->h, 0, ld * ld * sizeof(double));
         memset(group->own_one, 0, ld * sizeof(double)), memset(group->own_two, 0, ld * sizeof(double));
     }
-    team_run(rows->team, act, data, rows->groups);
+    team_run(rows->team, visit_group, rows, rows->groups);
     for (const row_group *group = total + 1; group < total + rows->groups; group++) {
         if (h) axpy(1.0, group->h, h, ld * ld);
         if (one) axpy(1.0, group->one, one, ld);
@@ -58,6 +70,10 @@ const row_group *table_pass(table *rows, group_act act, void *data, double *h, d
         total->largest = larger(total->largest, group->largest);
     }
     return total;
+}
+
+const row_group *table_pass(table *rows, block_act act, void *data, double *h, double *one, double *two) {
+    return pass(rows, act, data, false, h, one, two);
 }
 
 static void lay_blocks(table *rows) {
@@ -79,6 +95,7 @@ static void lay_out(void *owner, arena *from) {
     double **by_row[] = {&rows->q, &rows->t, &rows->low, &rows->high, &rows->length};
     double **by_column[] = {&rows->p, &rows->w_scale, &rows->b0};
     rows->block = TAKE(from, rows->blocks + 1, row_block), rows->group = TAKE(from, rows->groups, row_group);
+    rows->size_of = TAKE(from, (size_t)rows->form->maps, map_size);
     TAKE_EACH(from, by_row, size);
     TAKE_EACH(from, by_column, ld);
     rows->h0 = TAKE(from, ld * ld, double);
@@ -99,7 +116,7 @@ int table_open(table *rows, const core_form *form, core_team *team, stop_flag st
         rows->size += padded((size_t)form->map[m].count);
     }
     rows->groups = rows->blocks < GROUPED_BLOCKS ? 1 : GROUPS;
-    rows->arrays = arena_open(lay_out, rows);
+    rows->arrays = arena_open(lay_out, rows, form->give);
     if (!rows->arrays) return CORE_MEMORY;
     lay_blocks(rows);
     for (size_t b = 0; b < rows->blocks; b++) {
@@ -113,7 +130,9 @@ int table_open(table *rows, const core_form *form, core_team *team, stop_flag st
     return CORE_DONE;
 }
 
-void table_close(table *rows) { free(rows->arrays); }
+void table_close(table *rows) {
+    if (!rows->form->give) free(rows->arrays);
+}
 
 bool table_stopped(const table *rows) {
     struct timespec now;
@@ -121,10 +140,18 @@ bool table_stopped(const table *rows) {
     return *rows->stop || (double)now.tv_sec + 1e-9 * (double)now.tv_nsec >= rows->end;
 }
 
-/* How many bounds and rows with one bound there are; the quadratic of a block without bounds. */
-static void load_block(table *rows, row_block *block, row_group *group) {
-    const double *q = rows->q + block->at, *t = rows->t + block->at, *low = rows->low + block->at;
+/* The rows of a block, and what it adds to c0, how many bounds and rows with one bound there are; the quadratic of a
+   block without bounds. */
+static void load_block(void *data, row_group *group, row_block *block) {
+    table *rows = data;
+    const core_form *form = rows->form;
+    const size_t from = rows->problem * rows->rows + block->from, bytes = block->rows * sizeof(double);
+    double *q = rows->q + block->at, *t = rows->t + block->at;
+    double *low = rows->low + block->at, *high = rows->high + block->at;
     double weight[BLOCK_ROWS], slope[BLOCK_ROWS], bounds = 0.0;
+    memcpy(q, form->q + from, bytes), memcpy(t, form->t + from, bytes);
+    memcpy(low, form->low + from, bytes), memcpy(high, form->high + from, bytes);
+    for (size_t i = block->rows; i < block->size; i++) q[i] = 1.0, t[i] = low[i] = high[i] = 0.0;
     EACH_ROW(block, i) {
         const int count = has_low(rows, i) + has_high(rows, i);
         bounds += count;
@@ -134,7 +161,7 @@ static void load_block(table *rows, row_block *block, row_group *group) {
     block->bounded = bounds > 0.0;
     if (block->bounded) return;
     for (size_t i = 0; i < block->size; i++) {
-        const bool open = is_open(rows, block->at + i);
+        const bool open = low[i] < high[i];
         weight[i] = open ? 1.0 / q[i] : 0.0;
         slope[i] = open ? -weight[i] * t[i] : low[i];
         group->sums[0] += (open ? -0.5 : -1.0) * slope[i] * t[i];
@@ -143,19 +170,6 @@ static void load_block(table *rows, row_block *block, row_group *group) {
     const double *a = block_matrix(rows, block, group);
     gram(a, block->size, rows->ld, weight, group->h, group->scratch);
     add_rows(slope, a, block->size, rows->ld, group->one, rows->ld);
-}
-
-static void load_group(void *data, size_t g) {
-    table *rows = data;
-    const core_form *form = rows->form;
-    for (row_block *block = first_block(rows, g); block < first_block(rows, g + 1); block++) {
-        const size_t bytes = block->rows * sizeof(double), from = rows->problem * rows->rows + block->from;
-        memcpy(rows->q + block->at, form->q + from, bytes), memcpy(rows->t + block->at, form->t + from, bytes);
-        memcpy(rows->low + block->at, form->low + from, bytes), memcpy(rows->high + block->at, form->high + from, bytes);
-        for (size_t i = block->at + block->rows; i < block->at + block->size; i++)
-            rows->q[i] = 1.0, rows->t[i] = rows->low[i] = rows->high[i] = 0.0;
-        load_block(rows, block, rows->group + g);
-    }
 }
 
 void table_load(table *rows, size_t problem) {
@@ -169,21 +183,18 @@ void table_load(table *rows, size_t problem) {
     memcpy(rows->w_scale, form->w_scale + problem * r, r * sizeof(double));
     rows->penalized = true;
     for (size_t j = 0; j < r; j++) rows->penalized &= rows->p[j] > 0.0;
-    const double *sums = table_pass(rows, load_group, rows, rows->h0, rows->b0, NULL)->sums;
+    const double *sums = pass(rows, load_block, rows, true, rows->h0, rows->b0, NULL)->sums;
     rows->c0 = sums[0], rows->bounds = (size_t)sums[1], rows->two_sided = sums[2] == 0.0, rows->curved = sums[3] > 0.0;
 }
 
-static void forward_group(void *data, size_t g) {
-    table *rows = data;
-    for (row_block *block = first_block(rows, g); block < first_block(rows, g + 1); block++)
-        if (block->bounded || !rows->only_bounded)
-            dots(block_matrix(rows, block, rows->group + g), block->size, rows->ld, rows->w_in, rows->z_out + block->at,
-                 rows->ld);
+static void forward_block(void *data, row_group *group, row_block *block) {
+    const table *rows = data;
+    dots(block_matrix(rows, block, group), block->size, rows->ld, rows->w_in, rows->z_out + block->at, rows->ld);
 }
 
 void table_forward(table *rows, const double *w, double *z, bool only_bounded) {
-    rows->w_in = w, rows->z_out = z, rows->only_bounded = only_bounded;
-    team_run(rows->team, forward_group, rows, rows->groups);
+    rows->w_in = w, rows->z_out = z;
+    pass(rows, forward_block, rows, !only_bounded, NULL, NULL, NULL);
 }
 
 double quadratic_pull(const table *rows, const double *w, double *residual) {

@@ -7,6 +7,7 @@
 #ifndef HW4OPT_ROWS_H
 #define HW4OPT_ROWS_H
 
+#include "arena.h"
 #include "core.h"
 #include "gap.h"
 #include "team.h"
@@ -39,6 +40,7 @@ typedef struct {
     double loss_length;
     int64_t loss_rows, loss_functions; /* the first loss_rows × loss_functions rows are the loss's */
     int64_t data_rows;
+    take_block give; /* what a solver keeps, or NULL: memory of its own */
 } core_form;
 
 enum { BLOCK_ROWS = 64 };
@@ -50,8 +52,12 @@ typedef struct {
     size_t map, offset;    /* whose rows, from which one on */
     const double *kept;
     bool bounded; /* of the current problem: some row has a bound */
-    double largest_dual, largest_z, mean_z, mean_length; /* of the rows of its map, where polishing begins */
 } row_block;
+
+/* Typical sizes over the rows of a map where polishing begins. */
+typedef struct {
+    double largest_dual, largest_z, total_z, total_length;
+} map_size;
 
 /* What a group of neighbouring blocks is visited with: room for a block's matrix and for the weighted columns of its
    Gram product; and what it adds to sums over all rows. Those of the first group are where the sums are wanted. */
@@ -61,11 +67,15 @@ typedef struct {
     double *own_h, *own_one, *own_two;
 } row_group;
 
+/* What a pass does with a block. */
+typedef void (*block_act)(void *data, row_group *group, row_block *block);
+
 /* What one problem after the other is solved in; every row array has `size` entries, every column array `ld`. */
 typedef struct {
     const core_form *form;
     size_t r, ld, rows, size, blocks;
     row_block *block;
+    map_size *size_of; /* (maps) */
     size_t groups;
     row_group *group;
     core_team *team;
@@ -78,9 +88,11 @@ typedef struct {
     double *h0, *b0;                   /* of the blocks without bounds: ½ wᵀh0 w + b0ᵀw + c0 */
     double c0;
     size_t problem, bounds;
+    block_act act; /* what a pass is given, and its data; whether it visits blocks without bounds too */
+    void *data;
+    bool all;
     const double *w_in; /* what table_forward is given */
     double *z_out;
-    bool only_bounded;
     double z_scale, u_scale;
     bool two_sided; /* every bounded row has both bounds */
     bool penalized; /* every column has a penalty */
@@ -93,14 +105,6 @@ void table_load(table *rows, size_t problem);
 bool table_stopped(const table *rows); /* by another thread, or by the clock */
 const double *block_matrix(const table *rows, const row_block *block, const row_group *group);
 
-/* The blocks of a group. */
-static inline row_block *first_block(const table *rows, size_t group) {
-    return rows->block + group * rows->blocks / rows->groups;
-}
-
-#define EACH_BOUNDED_BLOCK_OF(rows, g, block)                                                           \
-    for (row_block *block = first_block(rows, g); block < first_block(rows, (g) + 1); block++) \
-        if (block->bounded)
 #define EACH_BOUNDED_BLOCK(rows, block) \
     for (row_block *block = (rows)->block; block < (rows)->block + (rows)->blocks; block++) if (block->bounded)
 #define EACH_ROW(block, i) for (size_t i = (block)->at; i < (block)->at + (block)->size; i++)
@@ -110,9 +114,9 @@ static inline bool is_open(const table *rows, size_t i) { return rows->low[i] < 
 static inline bool has_low(const table *rows, size_t i) { return is_open(rows, i) && rows->low[i] > -INFINITY; }
 static inline bool has_high(const table *rows, size_t i) { return is_open(rows, i) && rows->high[i] < INFINITY; }
 
-/* Visit all blocks by groups; what they add to h, one and two (NULL: nothing), to `sums` and to `largest`, which are
-   cleared before, stands in the first group. */
-const row_group *table_pass(table *rows, group_act act, void *data, double *h, double *one, double *two);
+/* Visit the blocks with bounds, by groups; what they add to h, one and two (NULL: nothing), to `sums` and to `largest`,
+   which are cleared before, stands in the first group. */
+const row_group *table_pass(table *rows, block_act act, void *data, double *h, double *one, double *two);
 
 /* z = A w over all rows, or those of blocks with bounds. */
 void table_forward(table *rows, const double *w, double *z, bool only_bounded);

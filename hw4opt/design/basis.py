@@ -16,6 +16,7 @@ import numpy as np
 from hw4opt.core.pivots import GreedyPivots, greedy_pivots
 from hw4opt.errors import InputError
 from hw4opt.kernels import VALUE, Kernel, Precomputed
+from hw4opt.running.array_files import large_array
 from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import Array
 
@@ -50,7 +51,7 @@ class Basis:
         """b of the functionals at x (or their slopes along a column), shape (m, r)."""
         if isinstance(self.kernel, Precomputed):
             return x[:, self.points[:, 0].astype(int)] @ self.factor
-        out = np.empty((len(x), len(self.points)))
+        out = large_array(len(x), len(self.points))
 
         def fill(low: int) -> None:
             block = slice(low, low + BASIS_BLOCK_ROWS)

@@ -15,6 +15,7 @@ from hw4opt.design.basis import Basis, Functionals, build_basis, diagonal_of
 from hw4opt.design.truncation import left_out
 from hw4opt.errors import RefusedError
 from hw4opt.kernels import FUNCTIONAL_OF_ORDER, VALUE, Kernel
+from hw4opt.running.array_files import large_array
 from hw4opt.terms import Acts, AtPoints, OnComponent
 from hw4opt.terms.base import EPS, Array
 from hw4opt.terms.points import FoldRows
@@ -25,7 +26,7 @@ from hw4opt.validation.frozen import cached_property
 def with_room(x: Array, intercept: bool) -> Array:
     """x (n, d) as the leading block of the matrix that a linear design makes of it: large data are copied once."""
     n, d = x.shape
-    whole = np.empty((n + d, d + intercept))
+    whole = large_array(n + d, d + intercept)
     whole[:n, :d], whole[n:, :d] = x, np.eye(d)
     if intercept:
         whole[:n, -1], whole[n:, -1] = 1.0, 0.0
@@ -69,6 +70,9 @@ class Design:
         values = self.x[:, 0]
         if np.all(values[1:] > values[:-1]):
             return self.x, None
+        if np.all(values[1:] >= values[:-1]):
+            fresh = np.concatenate([[True], values[1:] > values[:-1]])
+            return values[fresh][:, None], np.cumsum(fresh) - 1
         distinct, row_of = np.unique(values, return_inverse=True)
         return distinct[:, None], row_of
 
@@ -155,10 +159,10 @@ class Design:
             blocks = [values, *(basis.evaluate(*one) for one in self.functionals[1:])]
         if len(blocks) == 1 and not self.intercept:
             return blocks[0]
-        whole = np.zeros((sum(map(len, blocks)), values.shape[1] + self.intercept))
+        whole = large_array(sum(map(len, blocks)), values.shape[1] + self.intercept)
         np.concatenate(blocks, out=whole[:, : values.shape[1]])
         if self.intercept:
-            whole[: len(values), -1] = 1.0
+            whole[: len(values), -1], whole[len(values) :, -1] = 1.0, 0.0
             for one in self.appended:
                 if isinstance(one, AtPoints) and one.of_values:
                     whole[self.first_row(one) :][: len(one.points), -1] = 1.0

@@ -18,7 +18,7 @@ from hw4opt.terms import AUTO, Loss, Term, find
 from hw4opt.validation.arguments import is_finite
 
 Strength = float | str | None  # gamma, or a weight: a number, "auto" to have it chosen, None for none
-Strengths = Strength | Mapping[str, Strength]  # one for all, or one a column or component, by its name
+Strengths = Strength | Mapping[str, Strength]  # one for all, or one per column or component, by its name
 Components = str | Sequence[str | Component] | None
 
 EACH = "each"  # column

@@ -114,10 +114,10 @@ class PenalizedKernelRegressor(_Regressor, KernelEstimator):
     loss           a name, a word as on the command line (`"huber:delta=1.5"`, `"huber:delta=auto"`,
                    `"quantile:tau=0.9"`, `"poisson"`), or an object of `hw4opt`'s losses
     kernel         a name (`"rbf"`, `"matern52"`, `"polynomial:degree=2"`, …, `"precomputed"`), or an object
-    gamma          of the kernel, in units of the raw X; None: that of a kernel object. `"each"`: one a column, chosen;
+    gamma          of the kernel, for the raw X; None: that of a kernel object. `"each"`: one per column, chosen;
                    or a mapping of columns, as `{"dose": 20, "age": "auto"}`, `"auto"` for those that it leaves out
     components     f as a sum of functions, f(x) = `intercept_` + Σ_j f_j(x_j): a list of words, `"dose"`,
-                   `"age:linear"`, `"site:categorical"` (a value a level), `"both=dose,age:matern52"`, and of
+                   `"age:linear"`, `"site:categorical"` (a value per level), `"both=dose,age:matern52"`, and of
                    `hw4opt.Component`s; or `"each"`, a function of every column. gamma, ridge, tv and trend are then
                    those of all components with a kernel (ridge of categorical ones, too) that are given in words, or
                    mappings of components; constraints begin with a component, as `"dose.increasing"`

@@ -10,6 +10,7 @@ import numpy as np
 
 from hw4opt.form.gap_cost import row_slack
 from hw4opt.form.rows import RowFunctions, cut_rows
+from hw4opt.running.array_files import large_array
 from hw4opt.terms.base import Array
 from hw4opt.validation.frozen import cached_property, set_fields
 
@@ -32,7 +33,7 @@ class BoxRows(RowFunctions):
     @classmethod
     def join(cls, parts: Sequence[BoxRows], counts: Sequence[int]) -> BoxRows:
         """The rows of the parts, of that many rows each, behind each other, (b, m) all of them."""
-        found = np.empty((4, len(parts[0].shift), sum(counts)))
+        found = large_array(4, len(parts[0].shift), sum(counts))
         for part, (low, high) in zip(parts, pairwise([0, *accumulate(counts)]), strict=True):
             for place, array in enumerate((part.quadratic, part.shift, part.low, part.high)):
                 found[place, :, low:high] = array

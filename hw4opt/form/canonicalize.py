@@ -155,7 +155,7 @@ def _on_curves(array: Array, curves: int) -> Array:
 
 
 def _stacked(batch: Sequence[Problem], arrays: Sequence[Array | None], default: float) -> Array:
-    """One array a problem, of the rows in use: (b, n), or (b, 1) of the default where no problem gives one."""
+    """One array per problem, of the rows in use: (b, n), or (b, 1) of the default where no problem gives one."""
     if all(array is None for array in arrays):
         return np.full((len(arrays), 1), default)
     whole = [np.full(len(batch[0].y), default) if array is None else array for array in arrays]
@@ -210,7 +210,7 @@ def _tables(term: Term) -> tuple[Table, ...]:
 
 
 def _boxes(name: str, tables: Sequence[Sequence[Table]], offset: Array) -> list[BoxRows]:
-    """The functions of a piecewise quadratic term at z + offset, from its tables, one list a problem, without those
+    """The functions of a piecewise quadratic term at z + offset, from its tables, one list per problem, without those
     that take part in no problem."""
     _check_sides(name, tables)
     copies = list(zip(*tables, strict=True))

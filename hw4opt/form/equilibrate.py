@@ -17,7 +17,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hw4opt.form.answer import Answer, Options, Start
+from hw4opt.form.chunks import CHUNK_ROWS
 from hw4opt.form.form import EMPTY_COLUMN_SQUARE, Form, Units
+from hw4opt.running.array_files import large_array
 from hw4opt.terms.base import Array
 
 COLUMN_SQUARE_ROUNDING = 1e-15  # of a column's mean square: what a centered column has at least
@@ -78,9 +80,10 @@ def equilibrate(form: Form) -> Scaled:
     square = np.where(around > EMPTY_COLUMN_SQUARE, around, 0.0) * form.terms[0].count
     total = penalty / curvature + square
     columns = 1.0 / np.sqrt(np.where(total > 0, total, 1.0))
-    scaled = matrix * columns
-    if centers.any():
-        scaled -= matrix[:, form.design.levels] @ (centers * columns)  # of functionals that an intercept adds to
+    scaled = np.multiply(matrix, columns, out=large_array(*matrix.shape))
+    for low in range(0, len(matrix), CHUNK_ROWS) if centers.any() else ():
+        rows = slice(low, low + CHUNK_ROWS)  # of functionals that an intercept adds to
+        scaled[rows] -= matrix[rows, form.design.levels] @ (centers * columns)
     # a column that is 0 everywhere: held at 0, which costs nothing
     fixed = np.where((total > 0) | (form.penalty > 0), form.penalty, curvature)
     p = fixed * np.square(columns) * (np.square(size) / units.worth)
@@ -97,7 +100,14 @@ def _centers(form: Form) -> Array:
     levels, r = form.design.levels, form.matrix.shape[1]
     if not form.design.intercept or not form.has_loss or (form.penalty[:, levels] > 0).any():
         return np.zeros((len(levels), r))
-    a = form.loss.map.take(form.matrix)
-    centers = a.reshape(len(levels), -1, r).mean(axis=1)
+    count = form.loss.count // len(levels)
+    centers = np.array([_mean_row(form, curve * count, (curve + 1) * count) for curve in range(len(levels))])
     centers[:, levels] = 0.0
     return centers
+
+
+def _mean_row(form: Form, first: int, last: int) -> Array:
+    """Of A over the rows first … last - 1 of the loss, (r,)."""
+    starts = range(first, last, CHUNK_ROWS)
+    sums = [form.loss.map.take(form.matrix, low, min(low + CHUNK_ROWS, last)).sum(axis=0) for low in starts]
+    return np.sum(sums, axis=0) / (last - first)

@@ -26,6 +26,7 @@ from hw4opt.form.gap_scale import Reference, reference
 from hw4opt.form.operator import RowOperator, rows_of_blocks
 from hw4opt.form.smooth_rows import SmoothRows
 from hw4opt.form.term_rows import TermRows
+from hw4opt.running.array_files import large_array
 from hw4opt.terms.base import Array
 from hw4opt.validation.frozen import cached_property
 
@@ -199,7 +200,7 @@ class Form:
     def split_duals(self, of_terms: Sequence[Array]) -> Array:
         """u (b, M) from the duals of the terms (b, m): clipped into the domain of f*, what is left going to a term's
         next function."""
-        found = np.empty((self.batch, self.size))
+        found = large_array(self.batch, self.size)
         for term, spans, u in zip(self.terms, self.spans, of_terms, strict=True):
             rest = np.array(u, dtype=float)
             for rows, span in zip(term.functions, spans, strict=True):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw4opt.form.chunks import Chunk, chunks, is_small
+from hw4opt.running.array_files import large_array
 from hw4opt.running.threads import FEWEST_ITEMS, parallel_map
 from hw4opt.terms.base import Array
 from hw4opt.terms.row_map import RowMap
@@ -73,7 +74,7 @@ B = TypeVar("B", bound=Spanned)
 
 def rows_of_blocks(batch: int, size: int, blocks: Sequence[B], act: Callable[[B], Array]) -> Array:
     """The array (batch, size) of what `act` gives for each block."""
-    found = np.empty((batch, size))
+    found = large_array(batch, size)
     if len(blocks) < FEWEST_ITEMS:
         for block in blocks:
             found[:, block.span] = act(block)
@@ -127,7 +128,7 @@ class RowOperator:
     def lengths(self) -> Array:
         """The typical length of every row, (M,): of differences, which are as short as their points are near, each
         row's own where A is kept; of others that of their map."""
-        found = np.empty(self.size)
+        found = large_array(self.size)
         for one in self.segments:
             typical = self.typical_length(one.map)
             if self.whole is not None and one.map.coef is not None:

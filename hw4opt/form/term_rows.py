@@ -23,7 +23,7 @@ class TermRows:
     """Row map, offset c and weights of a term's rows, and their functions: a sum of two box-constrained ones lists its
     rows twice."""
 
-    terms: tuple[tuple[Term, ...], ...]  # every term's instances, one a problem
+    terms: tuple[tuple[Term, ...], ...]  # every term's instances, one per problem
     map: RowMap
     offset: Array  # (b, m) or (b, 1): the terms act on A w + offset
     weights: Array  # (b, m) or (b, 1); 0 takes the row out

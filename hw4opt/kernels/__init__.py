@@ -1,4 +1,4 @@
-"""Kernels k(x, z) and their derivatives; one kernel a file, and the file's name is its name on the command line."""
+"""Kernels k(x, z) and their derivatives; one kernel per file, and the file's name is its name on the command line."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ FUNCTIONAL_OF_ORDER = (VALUE, 0, CURVATURE)  # by the order of a derivative alon
 class Kernel(ABC):
     """A positive semidefinite kernel; raises `InputError` for gamma ≤ 0.
 
-    gamma may be a sequence, one a column of x in their order, where the class has `gamma_by_column`: x_j is then
+    gamma may be a sequence, one per column of x in their order, where the class has `gamma_by_column`: x_j is then
     measured in units of gamma_j^(-1/gamma_power), and gamma is 1.
 
     name          what it is called in sentences, hyper-parameters and model files; of the classes in this folder, the
@@ -48,11 +48,11 @@ class Kernel(ABC):
         several = isinstance(given, tuple | list) or (isinstance(given, np.ndarray) and given.ndim > 0)
         if several and not self.gamma_by_column:
             able = listed([name for name, kind in registry.classes("kernel").items() if kind.gamma_by_column])
-            raise InputError(f"the {self.name} kernel takes one gamma; a gamma a column is for {able}")
+            raise InputError(f"the {self.name} kernel takes one gamma; one gamma per column is for {able}")
         for gamma in given if several else [given]:
             check_parameter(self.name, "gamma", gamma, low=0, strict=True)
         if several and not len(given):
-            raise InputError(f"{self.name}: gamma holds no number; give one, or one a column")
+            raise InputError(f"{self.name}: gamma holds no number; give one, or one per column")
         if several:
             gammas = list(map(float, given))
             vars(self).update(gamma=tuple(gammas) if len(gammas) > 1 else gammas[0])

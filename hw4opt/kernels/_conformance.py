@@ -45,7 +45,7 @@ def check_kernel(kernel: Kernel | type[Kernel]) -> None:
 def _made(kernel: Kernel | type[Kernel]) -> Kernel:
     kind = kernel if isinstance(kernel, type) else type(kernel)
     if not issubclass(kind, Kernel):
-        raise InputError(f"{shown(kernel)} is no kernel; its class derives from hw4opt.kernels.Kernel")
+        raise InputError(f"{shown(kernel)} is not a kernel; its class must derive from hw4opt.kernels.Kernel")
     if fault := class_fault(kind):
         raise InputError(fault)
     if kind.name == "precomputed":

@@ -20,7 +20,7 @@ class Radial(Kernel):
     """k = φ(s), s = ‖x - z‖², φ(0) = 1.
 
     A subclass gives `profile`. x and z are measured in 1/unit, where gamma is near 1: squares of 1e-200 or 1e200 would
-    be 0 or infinite. With a gamma a column, s = Σ_j (gamma_j/gamma) (x_j - z_j)², gamma the largest.
+    be 0 or infinite. With a gamma per column, s = Σ_j (gamma_j/gamma) (x_j - z_j)², gamma the largest.
     """
 
     gamma_by_column: ClassVar[bool] = True

@@ -1,1 +1,1 @@
-"""One loss a file; the file's name is its name on the command line."""
+"""One loss per file; the file's name is its name on the command line."""

@@ -52,7 +52,7 @@ class Quantile(PiecewiseQuadratic, Loss):
     @property
     def tables(self) -> tuple[Table, ...]:
         if isinstance(self.tau, tuple):
-            raise InputError(f"{shown(self)} has a table a level; those are the tables of its curves")
+            raise InputError(f"{shown(self)} has a table per level; those are the tables of its curves")
         return (Table(low=-self.tau, high=1 - self.tau),)
 
     def _levels(self, size: int) -> Array | float:
@@ -60,7 +60,7 @@ class Quantile(PiecewiseQuadratic, Loss):
         if not isinstance(self.tau, tuple):
             return self.tau
         if size % len(self.tau):
-            raise InputError(f"quantile: z has {size} rows; {len(self.tau)} levels act on as many curves, one by one")
+            raise InputError(f"quantile: z has {size} rows; {len(self.tau)} levels act on as many curves, one each")
         return np.repeat(self.tau, size // len(self.tau))
 
     def in_units(self, size: float) -> tuple[float, Quantile]:

@@ -28,7 +28,7 @@ class PoissonMixture:
 
     k            components, 1 or more;  intercept  an unpenalised column of ones, first in `coef`
     ridge        ≥ 0, on every coefficient but the intercept
-    quasi        allows fractional counts (with Γ(y + 1) for y!), whose likelihood is then that of no law
+    quasi        allows fractional counts (with Γ(y + 1) for y!), whose likelihood is then not that of a distribution
     truncated    the counts are those of rows that were seen because they are at least 1: each component's law is
                  truncated at 0, its mean λ/(1 - e^-λ) with λ = exp(x_iᵀw_j + offset_i)
     errors       information: standard errors from the observed information;  dispersion: those of each component times
@@ -90,7 +90,7 @@ class PoissonMixture:
     ) -> MixtureResult:
         """The textbook's EM: exactly so many cycles of E-step and exact M-step.
 
-        labels    0 … k-1, one a row: the first M-step is that of them
+        labels    0 … k-1, one per row: the first M-step is that of them
 
         trace[t] is ℓ after the M-step of cycle t + 1. There is one start, and no acceleration; empty components stay.
         """

@@ -28,7 +28,7 @@ class Rows:
 
     offset     added to x_iᵀw (the log of an exposure), finite
     weights    ≥ 0: how often the row was seen, any real number; 0 leaves the row out
-    groups     one label a row: all rows of a group (a session, a user) belong to one component
+    groups     one label per row: all rows of a group (a session, a user) belong to one component
     names      of the feature columns
     """
 
@@ -58,7 +58,7 @@ def check_design(x: ArrayLike, y: ArrayLike, rows: Rows, settings: DesignSetting
     counts = real_vector("y", y, n, 0.0)
     names = tuple(rows.names) if rows.names is not None else tuple(f"x{column + 1}" for column in range(d))
     if len(names) != d:
-        raise InputError(f"names has {len(names)} entries and x {d} columns; give one a column")
+        raise InputError(f"names has {len(names)} entries and x {d} columns; give one per column")
     weights = real_vector("weights", rows.weights, n, 1.0)
     _check_weights(weights)
     active = weights > 0
@@ -79,7 +79,7 @@ def check_design(x: ArrayLike, y: ArrayLike, rows: Rows, settings: DesignSetting
     offset = real_vector("offset", rows.offset, n, 0.0)
     for row in np.flatnonzero(active & (np.abs(offset) > MAX_OFFSET))[:1]:
         raise InputError(
-            f"offset holds {offset[row]:g} in row {row}; it is the log of an exposure, taken within ±{MAX_OFFSET:g}; "
+            f"offset holds {offset[row]:g} in row {row}; it is the log of an exposure, within ±{MAX_OFFSET:g}; "
             "take the log of an exposure first",
             row,
         )
@@ -107,7 +107,7 @@ def real_vector(name: str, values: ArrayLike | None, n: int, default: float) -> 
         return np.full(n, default)
     found = np.array(real_array(name, values))
     if found.shape != (n,):
-        raise InputError(f"{name} has shape {found.shape} and x {n} rows; give one number a row")
+        raise InputError(f"{name} has shape {found.shape} and x {n} rows; give one number per row")
     if not np.isfinite(found).all():
         row = int(np.argmin(np.isfinite(found)))
         raise InputError(f"{name} holds {found[row]} in row {row}; give finite numbers or drop the row", row)
@@ -119,7 +119,7 @@ def _check_weights(weights: Array) -> None:
         row = int(np.argmin(weights))
         raise InputError(f"weights holds {weights[row]:g} in row {row}; weights must be 0 or more", row)
     for row in np.flatnonzero(weights > MAX_COUNT)[:1]:
-        raise InputError(f"weights holds {weights[row]:g} in row {row}; weights are taken up to {MAX_COUNT:g}", row)
+        raise InputError(f"weights holds {weights[row]:g} in row {row}; weights must not exceed {MAX_COUNT:g}", row)
     count = int((weights > 0).sum())
     if count < 2:
         verb = "is one row" if count == 1 else "are no rows"
@@ -131,11 +131,11 @@ def _check_counts(counts: Array, active: np.ndarray, quasi: bool, least: float) 
         kind = "truncated counts" if least else "counts"
         raise InputError(f"y holds {counts[row]:g} in row {row}; {kind} must be {least:g} or more", row)
     for row in np.flatnonzero(active & (counts > MAX_COUNT))[:1]:
-        raise InputError(f"y holds {counts[row]:g} in row {row}; counts are taken up to {MAX_COUNT:g}", row)
+        raise InputError(f"y holds {counts[row]:g} in row {row}; counts must not exceed {MAX_COUNT:g}", row)
     if not quasi:
         for row in np.flatnonzero(active & (counts != np.floor(counts)))[:1]:
             raise InputError(
-                f"y holds {counts[row]:g} in row {row}, which is no count; round it, or allow fractions with "
+                f"y holds {counts[row]:g} in row {row}, which is not a count; round it, or allow fractions with "
                 "`quasi=True`",
                 row,
             )
@@ -184,7 +184,7 @@ def _count_distinct(columns: Sequence[Array], rows: int | None) -> int:
 
 
 def check_labels(labels: ArrayLike, k: int, design: MixtureDesign, sample: Sample) -> np.ndarray:
-    """Initial labels 0 … k-1, given one a row of the input, as one a unit of the sample. Raises `InputError`."""
+    """Initial labels 0 … k-1, given one per row of the input, as one a unit of the sample. Raises `InputError`."""
     given, active = real_vector("labels", labels, len(design.counts), 0.0), design.weights > 0
     for row in np.flatnonzero(active & ((given != np.floor(given)) | (given < 0) | (given >= k)))[:1]:
         raise InputError(

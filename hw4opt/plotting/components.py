@@ -1,4 +1,4 @@
-"""The figure of a sum: a panel a component, with partial residuals."""
+"""The figure of a sum: a panel per component, with partial residuals."""
 
 from __future__ import annotations
 

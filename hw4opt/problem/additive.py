@@ -35,11 +35,11 @@ class Component:
 
     name         what its hyper-parameters begin with: dose.gamma, dose.ridge, dose.tv
     columns      the x columns that it is a function of, by name or place (from 0); left out: the one of its name
-    kernel       of its space; `Categorical()`: a value a level;  None: linear in its columns
+    kernel       of its space; `Categorical()`: a value per level;  None: linear in its columns
     ridge        ≥ 0, of ‖f_j‖²
     regularizers, constraints    terms that act on f_j: tv, trend; increasing, decreasing, convex, concave
 
-    Raises `InputError` for what does not go together.
+    Raises `InputError` for parts that exclude each other.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Additive:
     """f(x) = intercept + Σ_j f_j(x_j), given in place of a kernel; the intercept is free.
 
     The problem holds it as `kernel`, a `hw4opt.design.Sum`, and as terms that act on one component.
-    Raises `InputError` for components that do not go together.   (Hastie and Tibshirani 1986.)
+    Raises `InputError` for components that exclude each other.   (Hastie and Tibshirani 1986.)
     """
 
     components: tuple[Component, ...]
@@ -182,7 +182,7 @@ def _check_on_sum(term: Term, names: Sequence[str]) -> None:
     if isinstance(term, Shape) and term.everywhere and term.acts.of_data_rows:
         raise InputError(f"{term.name} at every x needs one x column and no components; drop everywhere")
     if not term.acts.of_data_rows or isinstance(term, Ridge):
-        raise InputError(f"{term.name} acts on one component of a sum; say which, of {listed(names)}")
+        raise InputError(f"{term.name} acts on one component of a sum; name one of {listed(names)}")
 
 
 def _check_on_component(part: Summand, term: ComponentTerm) -> None:

@@ -72,7 +72,7 @@ def check_kinds(kernel: object, loss: object, terms: Sequence[object]) -> None:
         raise InputError(f"loss is {shown(loss)}; give one of hw4opt's losses, as in Huber(delta=1)")
     for term in terms:
         if not isinstance(term, Term) or isinstance(term, Loss):
-            raise InputError(f"{shown(term)} is no regularizer or constraint")
+            raise InputError(f"{shown(term)} is neither a regularizer nor a constraint")
 
 
 def check_names(owners: Sequence[Kernel | Term]) -> None:
@@ -96,7 +96,7 @@ def check_places(regularizers: Sequence[Term], constraints: Sequence[Term]) -> N
     for terms, kind, other in ((regularizers, "regularizer", "constraint"), (constraints, "constraint", "regularizer")):
         for term in terms:
             if registry.is_registered(other, term):
-                raise InputError(f"{term.name} is no {kind}; give it in {other}s, as in {other}s=[{term!r}]")
+                raise InputError(f"{term.name} is not a {kind}; give it in {other}s, as in {other}s=[{term!r}]")
 
 
 def check_conflict(constraints: Sequence[Term]) -> None:
@@ -124,10 +124,10 @@ def check_targets(loss: Loss, data: MeasuredData) -> None:
 
 
 def check_gammas(kernel: Kernel | None, columns: int, owner: str = "") -> None:
-    """Raise `InputError` where a kernel has a gamma a column, and not as many as there are columns."""
+    """Raise `InputError` where a kernel has a gamma per column, and not as many as there are columns."""
     if kernel is not None and kernel.gammas and len(kernel.gammas) != columns:
         count = f"{len(kernel.gammas)} numbers and there are {columns} x columns"
-        raise InputError(f"{owner}gamma of the {kernel.name} kernel has {count}; give one a column, or one for all")
+        raise InputError(f"{owner}gamma of the {kernel.name} kernel has {count}; give one per column, or one for all")
 
 
 def _is_constant(x: Array) -> bool:

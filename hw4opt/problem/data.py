@@ -1,4 +1,4 @@
-"""The data of a regression: checked arrays, one entry a row, and what their columns are called."""
+"""The data of a regression: checked arrays, one entry per row, and what their columns are called."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class HyperparameterKey:
     text        the name as given
     owner       the label of the term or kernel; None in "gamma", which is the kernel's whatever that is
     parameter   the name of its field; None where only the owner is named, whose weight or gamma is meant
-    column      of a gamma a column: its place, or its name, which a problem knows
+    column      of a gamma per column: its place, or its name, which a problem knows
     """
 
     text: str

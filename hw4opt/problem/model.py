@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class Model:
     """What is fitted, without data: kernel, loss, regularizers and constraints, as in `Problem`; `on` puts it on data.
 
-    Raises `InputError` for terms that do not go together.
+    Raises `InputError` for terms that exclude each other.
     """
 
     kernel: Kernel | None
@@ -151,7 +151,7 @@ class Model:
     def hyperparameters(self) -> dict[str, float]:
         """gamma and every term weight by name; a kernel design always has gamma and ridge.
 
-        Of a gamma a column: gamma.0, gamma.1, … in the order of the columns; a problem has their names, if known.
+        Of a gamma per column: gamma.0, gamma.1, … in the order of the columns; a problem has their names, if known.
         """
         found: dict[str, float] = {}
         if type(self.kernel) is Sum:
@@ -253,7 +253,7 @@ class Model:
 
 @lru_cache(maxsize=64)
 def _check(model: Model) -> None:
-    """Raise `InputError` for parts that do not go together. A model that equals one of the last is not checked again:
+    """Raise `InputError` for parts that exclude each other. A model that equals one of the last is not checked again:
     problems of a batch mostly differ in their data."""
     checks.check_model(model.kernel, model.loss, model.regularizers, model.constraints)
     check_sum(model.kernel, model.regularizers, model.constraints)

@@ -186,7 +186,7 @@ class Problem(ReadOnly):
 
     @property
     def _gamma_places(self) -> dict[str, str]:
-        """gamma.dose → gamma.0, … where gamma is one a column and columns have names."""
+        """gamma.dose → gamma.0, … where gamma is one per column and columns have names."""
         if self.kernel is None or not self.kernel.gammas or self.names.x is None:
             return {}
         return {column_key(name): column_key(place) for place, name in enumerate(self.names.x)}

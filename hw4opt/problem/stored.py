@@ -35,7 +35,7 @@ def packed(kind: str, thing: Any) -> dict[str, Any]:
     plain = all(isinstance(value, bool | int | float | str) for value in values.values())
     if not plain or own(**values) != thing:
         raise InputError(
-            f"a model file cannot hold {thing.name}: {shown(thing)} has parameters that are no numbers or text"
+            f"a model file cannot hold {thing.name}: {shown(thing)} has parameters that are neither numbers nor text"
         )
     return {"name": thing.name, "class": f"{own.__module__}:{own.__qualname__}", **values}
 

@@ -41,7 +41,7 @@ def unpack_design(problem: Problem, stored: dict[str, Any]) -> Design | None:
     design = problem.design
     if isinstance(design, AdditiveDesign):
         if len(stored["bases"]) != len(design.summands):
-            raise InputError("there is not one basis a component")
+            raise InputError("there is not one basis per component")
         bases = tuple(
             SummandBasis(part, decode(one["center"]), _unpack_basis(part.kernel, own, problem, one["basis"]))
             for part, own, one in zip(design.summands, design.parts.values(), stored["bases"], strict=True)
@@ -73,7 +73,7 @@ def _check_basis(problem: Problem, design: Design, basis: Basis) -> None:
     if basis.points.shape != (r, width) or basis.factor.shape != (r, r) or basis.columns.shape != (r,):
         raise InputError("the basis does not fit the data")
     if not isinstance(basis.complete, bool) or not {type(column) for column in basis.columns.tolist()} <= {int}:
-        raise InputError("the basis holds something that is no column")
+        raise InputError("the basis holds something that is not a column")
     if not set(basis.columns.tolist()) <= kinds or (
         isinstance(problem.kernel, Precomputed) and not _are_rows(basis.points, problem)
     ):

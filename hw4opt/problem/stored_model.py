@@ -66,7 +66,7 @@ def _unpack_terms(stored: dict[str, Any]) -> tuple[Kernel | None, list[Term], li
 
 
 def unpack_model(stored: dict[str, Any]) -> Model:
-    """The model of `pack_model`; raises `InputError` for terms that do not go together."""
+    """The model of `pack_model`; raises `InputError` for terms that exclude each other."""
     kernel, regularizers, constraints = _unpack_terms(stored)
     components = [_unpack_component(one) for one in stored.get("components", [])]
     loss, flags = unpacked("loss", stored["loss"]), (stored["intercept"], stored["standardize"])

@@ -40,7 +40,7 @@ def parse_spec(option: str, text: str, short: str | None = None) -> Spec:
     for pair in pairs:
         key, _, value = (part.strip() for part in pair.partition("="))
         if not key or not (value or pair == EVERYWHERE):
-            raise InputError(f"{option} {text}: {pair!r} is no parameter=value")
+            raise InputError(f"{option} {text}: {pair!r} is not of the form parameter=value")
         if key in parameters:
             raise InputError(f"{option} {text}: {key} is given twice")
         parameters[key] = value
@@ -67,7 +67,7 @@ def automatic_parameters(term: Term | type[Term], spec: Spec) -> set[str]:
 def kernel_of(
     option: str, spec: Spec, gamma: float | tuple[float, ...], known: Collection[str] = KERNELS.keys()
 ) -> Kernel:
-    """The kernel of that name, one of `known`, with that gamma, or one a column."""
+    """The kernel of that name, one of `known`, with that gamma, or one per column."""
     if spec.name not in known:
         raise UnknownNameError("kernel", spec.name, known)
     if "gamma" in spec.parameters:

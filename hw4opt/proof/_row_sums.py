@@ -11,6 +11,8 @@ import numpy as np
 from hw4opt.core.row_sums import RowSums
 from hw4opt.core.row_sums import row_sums as sums_of_boxes
 from hw4opt.form import Form, Piece, SmoothRows, pieces_of
+from hw4opt.form.chunks import chunks
+from hw4opt.running.array_files import large_array
 from hw4opt.running.threads import parallel_map
 from hw4opt.terms.base import EPS, Array
 
@@ -26,10 +28,12 @@ def row_rounding(form: Form, w: Array, z: Array) -> Array:
     largest = np.abs(z[:, : form.loss.count]).max(axis=1)
     reach = np.maximum(np.abs(w) @ np.sqrt(form.column_square), largest)
     level = 0.5 * EPS * (math.sqrt(w.shape[1]) + 4)
-    found = np.stack([ROW_EVALUATION_ROUNDING * largest, level * reach])[:, :, None] * form.operator.amplification
+    of_values = np.stack([ROW_EVALUATION_ROUNDING * largest, level * reach])[:, :, None]
+    found = np.multiply(of_values, form.operator.amplification, out=large_array(2, *z.shape))
     for term, spans in zip(form.terms, form.spans, strict=True):
         if term.acts.own_unit:
-            own = np.abs(w) @ np.abs(term.map.take(form.matrix)).T
+            parts = [np.abs(w) @ np.abs(one.matrix).T for one in chunks(term.map, form.matrix)]
+            own = np.concatenate(parts, axis=1)
             for span in spans:
                 found[0, :, span], found[1, :, span] = ROW_EVALUATION_ROUNDING * own, level * own
     return found

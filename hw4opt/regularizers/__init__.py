@@ -1,1 +1,1 @@
-"""One regularizer a file; the file's name is its name on the command line."""
+"""One regularizer per file; the file's name is its name on the command line."""

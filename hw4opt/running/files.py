@@ -30,7 +30,7 @@ def _check(path: Path, folder: Path) -> None:
     if path.is_dir():
         raise InputError(f"{path} is a folder; give a file name")
     if path.exists() and not path.is_file():
-        raise InputError(f"{path} is no regular file; give a file name")
+        raise InputError(f"{path} is not a regular file; give a file name")
     if not folder.is_dir():
         raise InputError(f"cannot write {path}: the folder {folder} does not exist")
     if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):

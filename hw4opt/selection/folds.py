@@ -85,7 +85,7 @@ def check_folds(folds: Folds, size: int) -> None:
         if rows.min() < 0 or rows.max() >= size:
             fault = next(fold for fold in folds if fold.min() < 0 or fold.max() >= size)
     if fault is not None:
-        raise InputError(f"a fold is {shown(fault)}; it must be an array of rows from 0 to {size - 1}")
+        raise InputError(f"a fold is {shown(fault)}; it must be an array of row numbers from 0 to {size - 1}")
 
 
 def _holds_rows(fold: object) -> bool:

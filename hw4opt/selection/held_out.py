@@ -47,7 +47,7 @@ def score_settings(
     layouts: Layouts | None = None,
     keep_folds: bool = False,
 ) -> list[Score]:
-    """One score a problem; the problems share x, y, weights and kinds of terms, and differ in hyper-parameters.
+    """One score per problem; the problems share x, y, weights and kinds of terms, and differ in hyper-parameters.
 
     units      labels of the rows in use: rows of one label count as one in the standard error
     limit      a setting may be dropped, its other folds not solved, once its score must be above that; it takes the

@@ -57,7 +57,7 @@ def plan(
     groups: ArrayLike | None,
     seed: int,
 ) -> FoldPlan:
-    """The folds for a method, order of folds and search; raises `InputError` for what does not go together."""
+    """The folds for a method, order of folds and search; raises `InputError` for settings that exclude each other."""
     size = len(problem.y) if problem.active is None else len(problem.active)
     if not isinstance(method, str):
         if groups is not None:

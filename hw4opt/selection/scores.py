@@ -23,13 +23,13 @@ class Score:
 
     Where a fold has no finite maximum, the score is infinite, its predictions are NaN, and its gap does not count.
 
-    work    how many folds took how much: `closed` by formula; `one_round` along a path from the full fit on which no
-            row changed its state, and `rounds` along one with such changes (smooth losses: in one Newton step from it,
-            in several); `anew` by the interior point; `endless` not: no finite maximum; `spared` not: the setting is
-            dropped
+    work    the number of folds by how they were solved: `closed` by formula; `one_round` along a path from the full
+            fit on which no row changed its state, `rounds` along one with such changes (smooth losses: by one Newton
+            step from it, by several); `anew` by the interior point; `endless` not solved, since there is no finite
+            maximum; `spared` not solved, since the setting is dropped
     dropped the score is a bound that the setting cannot be below, its standard error NaN, and so are predictions of
             folds that were not solved
-    kept    the fits of its folds, where they are asked for
+    kept    the fits of its folds, if they were to be kept
     """
 
     score: float
@@ -42,7 +42,7 @@ class Score:
 
 
 def scores_of(problems: Sequence[Problem], result: FoldResults, metric: str, units: np.ndarray | None) -> list[Score]:
-    """One a problem; `units` as in `score_settings`."""
+    """One per problem; `units` as in `score_settings`."""
     first = problems[0]
     kept = slice(None) if first.active is None else first.active
     curves = first.curves

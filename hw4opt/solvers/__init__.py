@@ -1,4 +1,4 @@
-"""One solver a file: the file's name is that of its one public class, a `Solver`. Underscored files are what solvers
+"""One solver per file: the file's name is that of its one public class, a `Solver`. Underscored files are what solvers
 share."""
 
 from __future__ import annotations

@@ -10,12 +10,12 @@ from hw4opt.form.answer import Answer, Options, Start
 
 
 class Solver(ABC):
-    """An algorithm on forms; it knows no term by name, and its answers are proven by the certificate, not by what it
-    says.
+    """An algorithm on forms; it knows no term by name, and its answers are judged by the certificate, not by its own
+    status.
 
-    name         as it is asked for; of the classes in this folder, the name of the file
-    tolerance    the relative gap aimed at where none is asked for
-    native       whether it is an algorithm of this package; others are witnesses, which stand for themselves
+    name         by which it is chosen; of the classes in this folder, the name of the file
+    tolerance    the relative gap aimed at if none is given
+    native       whether it is an algorithm of this package; others are independent checks
     """
 
     name: ClassVar[str] = ""

@@ -37,7 +37,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Levels:
-    """A column of text as 0/1 columns, one a level, the first one `dropped` or not: where none is 1, it is that
+    """A column of text as 0/1 columns, one per level, the first one `dropped` or not: where none is 1, it is that
     level."""
 
     name: str
@@ -51,7 +51,7 @@ class Levels:
         found = set(_levels(table, name, here)) - {""}
         if len(found) < 2 or len(found) > MOST_LEVELS:
             some = f"{len(found):,} levels" if len(found) != 1 else f"one level only ({shortened(next(iter(found)))!r})"
-            raise InputError(f"column {name!r} has {some}; levels are taken as columns from 2 to {MOST_LEVELS:,}")
+            raise InputError(f"column {name!r} has {some}; a categorical column needs 2 to {MOST_LEVELS:,}")
         values = {level: number(level) for level in found}
         plain = all(math.isfinite(value) for value in values.values())
         return cls(name, tuple(sorted(found, key=lambda level: (values[level] if plain else 0.0, level))), dropped)

@@ -152,7 +152,7 @@ def reading(source: str) -> Iterator[None]:
     except InputError:
         raise
     except (ArrowException, OSError, ValueError, NotImplementedError) as error:
-        raise InputError(f"{source} is damaged or no Parquet file; write it again, or give a CSV") from error
+        raise InputError(f"{source} is damaged or not a Parquet file; write it again, or give a CSV") from error
 
 
 def open_parquet(given: Path | bytes, source: str | None = None) -> OpenParquet:

@@ -39,7 +39,7 @@ def read_table(path: str | Path, max_bytes: int = MOST_BYTES) -> Table:
 
 @checked
 def parse_table(data: bytes, source: str, max_bytes: int = MOST_BYTES) -> Table:
-    """The table in the bytes of a file that sentences call `source`, as `read_table` reads it."""
+    """The table in the bytes of a file, `source` in messages, as `read_table` reads it."""
     if len(data) > max_bytes:
         raise InputError(_too_large(source, max_bytes))
     if data[:4] == b"PAR1" or Path(source).suffix.lower() in (".parquet", ".pq"):
@@ -55,7 +55,7 @@ def parse_table(data: bytes, source: str, max_bytes: int = MOST_BYTES) -> Table:
 
 
 def read_bytes(path: str | Path, source: str, max_bytes: int, wanted: str = "a CSV or Parquet file") -> bytes:
-    """The bytes of a file that sentences call `source`, or of standard input for `-`. Raises `InputError`.
+    """The bytes of a file, `source` in messages, or of standard input for `-`. Raises `InputError`.
 
     wanted    what the sentences advise to give
     """

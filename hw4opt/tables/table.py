@@ -159,7 +159,7 @@ class Table:
         return np.fromiter((not cell.strip() for cell in self.text(name)), dtype=bool, count=len(self))
 
     def labels(self, name: str, here: np.ndarray | None = None) -> np.ndarray:
-        """Group numbers from 0, one a row: rows with the same cell have the same number. Raises `InputError` for an
+        """Group numbers from 0, one per row: rows with the same cell have the same number. Raises `InputError` for an
         empty cell.
 
         here (n,)    the rows that count; others may be empty
@@ -222,5 +222,5 @@ def check_names(source: str, names: Sequence[str]) -> None:
     if (long := next((place for place, name in enumerate(names, 1) if len(name) > LONGEST_NAME), None)) is not None:
         count = len(names[long - 1])
         raise InputError(
-            f"the name of column {long} of {source} has {count:,} characters; names are taken up to {LONGEST_NAME:,}"
+            f"the name of column {long} of {source} has {count:,} characters; the limit is {LONGEST_NAME:,}"
         )

@@ -214,7 +214,7 @@ class Coefficients(Acts):
     raw: bool = False
 
     def rows(self, points: Points, owner: str) -> RowMap:
-        """One row a column."""
+        """One row per column."""
         if not points.has_coefficients:
             raise RefusedError(f"{owner} acts on coefficients and needs a linear design")
         count, first = points.x.shape[1], len(points.base_x) * (1 + len(points.slopes))

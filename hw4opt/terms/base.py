@@ -62,7 +62,7 @@ class Term(ABC):
 
     @abstractmethod
     def model(self, cp: Any, z: Any) -> Any:
-        """The cvxpy face, one entry a row (`cp` is the cvxpy module); for a constraint, the list of cvxpy
+        """The cvxpy face, one entry per row (`cp` is the cvxpy module); for a constraint, the list of cvxpy
         constraints."""
 
     def in_units(self, size: float) -> tuple[float, Term] | None:

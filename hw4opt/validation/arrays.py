@@ -55,7 +55,7 @@ def finite_column(name: str, values: ArrayLike, rows: int) -> Array:
     """A finite vector of so many numbers that nobody writes to; raises `InputError`."""
     array = finite_array(name, values)
     if array.shape != (rows,):
-        raise InputError(f"{name} has shape {array.shape}; it needs one entry a row, {(rows,)}")
+        raise InputError(f"{name} has shape {array.shape}; it needs one entry per row, {(rows,)}")
     return array
 
 
@@ -66,12 +66,12 @@ def broadcast(**values: ArrayLike) -> list[Array]:
         return list(np.broadcast_arrays(*arrays))
     except ValueError as error:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in zip(values, arrays, strict=True))
-        raise InputError(f"the shapes do not go together: {shapes}") from error
+        raise InputError(f"the shapes contradict each other: {shapes}") from error
 
 
 def group_numbers(name: str, labels: ArrayLike, rows: int) -> np.ndarray:
-    """Labels of any one kind, one a row, as numbers from 0; raises `InputError` for a label that is missing (None, NaN,
-    NaT, masked)."""
+    """Labels of any one kind, one per row, as numbers from 0; raises `InputError` for a missing label (None, NaN, NaT,
+    masked)."""
     if isinstance(labels, np.ma.MaskedArray):
         labels = _unmasked(name, labels)
     try:
@@ -79,7 +79,7 @@ def group_numbers(name: str, labels: ArrayLike, rows: int) -> np.ndarray:
     except Exception as error:
         raise InputError(f"{name} holds no labels: {_first_line(error)}") from error
     if array.shape != (rows,):
-        raise InputError(f"{name} has shape {array.shape}; it needs one label a row, {(rows,)}")
+        raise InputError(f"{name} has shape {array.shape}; it needs one label per row, {(rows,)}")
     try:
         missing = np.array(
             [label is None or bool(label != label) for label in array.tolist()]

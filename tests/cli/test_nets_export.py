@@ -76,7 +76,7 @@ def test_without_a_package_the_extra_is_named(hw4nets, trained, monkeypatch, pac
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nosuch", "--out", "a.onnx"], "nosuch is no run"),
+        (["nosuch", "--out", "a.onnx"], "nosuch is not a run"),
         (["run", "--out", "run/last.pt"], "would overwrite the run run"),
         (["run", "--out", "no/a.onnx"], "the folder no does not exist"),
         (["run"], "Missing option '--out'"),

@@ -1,4 +1,4 @@
-"""`hw4nets predict` as a person meets it: a row an image, and a sentence for what cannot be read."""
+"""`hw4nets predict` as a person meets it: a row per image, and a sentence for what cannot be read."""
 
 import csv
 import io
@@ -87,7 +87,7 @@ def test_what_cannot_be_read_is_an_empty_row_a_warning_and_exit_1(hw4nets, pictu
     assert sum(float(rows("all.csv")[0][name]) for name in CLASSES) == pytest.approx(1, abs=1e-4)
     assert len(rows("p.csv")) == 12 and done.json["status"] == "uncertified"
     assert [one["file"] for one in done.json["unreadable"]] == empty and done.json["predictions"][1]["class"] is None
-    assert "warning: pictures/1.png is no image that can be decoded" in done.err
+    assert "warning: pictures/1.png is not an image that can be decoded" in done.err
     assert "warning: images that could not be read: 3 of 12" in done.err and "a link to nothing" in done.err
 
 
@@ -129,7 +129,7 @@ def test_a_photograph_is_turned_as_the_camera_was_held(hw4nets, trained):
 
 WRONG = [
     (["predict", "run"], "Missing argument 'IMAGES…'"),
-    (["predict", "nosuch", "a.png"], "nosuch is no run: it has no config.toml"),
+    (["predict", "nosuch", "a.png"], "nosuch is not a run: it has no config.toml"),
     (["predict", "run", "nosuch.png"], "no image 'nosuch.png': give files, folders or archives that exist"),
     (["predict", "run", "empty"], "empty holds no image: wanted files that end in .png, .jpg, .jpeg"),
     (["predict", "run", "half.zip"], "half.zip cannot be read to its end"),

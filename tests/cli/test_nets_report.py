@@ -52,9 +52,9 @@ def test_an_unfinished_run_is_in_it(hw4nets, trained):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("worst.png", b"<svg onload=alert(1)>", "worst.png is no PNG"),
+        ("worst.png", b"<svg onload=alert(1)>", "worst.png is not a PNG"),
         ("summary.json", b"{", "cannot be read as JSON"),
-        ("summary.json", b"[]", "is no summary of a run"),
+        ("summary.json", b"[]", "is not a summary of a run"),
     ],
 )
 def test_a_damaged_run_gets_a_sentence(hw4nets, trained, name, content, words):

@@ -93,7 +93,7 @@ def test_folders_are_compared_with_what_is_read():
         ("loop", "Too many levels of symbolic links"),
         ("loop/a", "Too many levels of symbolic links"),
         ("a\0b", "null byte"),
-        ("/dev/null", "no regular file"),
+        ("/dev/null", "not a regular file"),
     ],
 )
 def test_a_name_that_cannot_be_written(name, said):
@@ -106,7 +106,7 @@ def test_a_name_that_cannot_be_written(name, said):
     [
         ("", "the name is empty; give a folder"),
         ("data.csv", "data.csv is a file; give a folder"),
-        ("data.csv/a/b", "data.csv is no folder"),
+        ("data.csv/a/b", "data.csv is not a folder"),
         ("a" * 256, "File name too long"),
         ("loop", "Too many levels of symbolic links"),
     ],

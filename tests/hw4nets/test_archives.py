@@ -82,7 +82,7 @@ def test_pipes_and_devices_are_refused_and_not_waited_for(tmp_path, parts):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
     for source in (tmp_path / "cifar", tmp_path / "pipe", Path("/dev/zero")):
-        with pytest.raises(DataError, match="no regular file"):
+        with pytest.raises(DataError, match="not a regular file"):
             load(str(source))
     with pytest.raises(DataError, match="no data"):
         load(str(tmp_path / "loop"))
@@ -122,7 +122,7 @@ def test_a_second_name_of_a_file_that_is_not_in_the_archive_is_told(tmp_path, ca
 def test_a_file_that_is_no_archive_is_told(tmp_path, cache, content):
     path = tmp_path / "table.csv"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"table.csv is no archive \(tar, tar.gz, tar.bz2, tar.xz or zip\)"):
+    with pytest.raises(DataError, match=r"table.csv is not an archive \(tar, tar.gz, tar.bz2, tar.xz or zip\)"):
         load(str(path))
     assert list(cache.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""Part 3 of the assignment on a few synthetic images: one report, one figure a network, and nothing done twice."""
+"""Part 3 of the assignment on a few synthetic images: one report, one figure per network, and nothing done twice."""
 
 import json
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from hw4nets.augment import Augmentation, alternating_flip, crop, cutout, flip
+from hw4nets.augment import Augmentation, alternating_flip, crop, cutout, flip, scaled, training_side
+from hw4nets.config import Config
 from hw4nets.errors import InputError
 
 
@@ -49,6 +50,28 @@ def test_cutout_clears_one_square_of_every_image(images):
         height, width = (int(one.max() - one.min()) + 1 for one in (rows, columns))
         assert len(rows) == height * width and max(height, width) <= 6 and torch.equal(image[0], image[2])
     assert len({tuple((image[0] == 0).nonzero()[0].tolist()) for image in cut}) > 10
+
+
+@pytest.mark.parametrize(
+    ("given", "sides"),
+    [
+        ({}, [32] * 8),
+        ({"start_side": 32}, [32] * 8),
+        ({"start_side": 20}, [20, 20, 24, 28, 32, 32, 32, 32]),
+        ({"start_side": 24, "full_side": 1.0}, [24, 24, 24, 24, 28, 28, 28, 28]),
+        ({"start_side": 30, "full_side": 0.25}, [30, 30, 32, 32, 32, 32, 32, 32]),
+        ({"start_side": 16, "full_side": 0.01}, [16] + [32] * 7),
+    ],
+)
+def test_the_side_grows_to_the_images_own(given, sides):
+    assert [training_side(32, Config(epochs=8, **given), epoch) for epoch in range(8)] == sides
+
+
+def test_scaled_images_keep_their_means_and_a_scaled_ramp_is_a_ramp():
+    ramp = torch.arange(32.0).expand(2, 3, 32, 32)
+    small = scaled(ramp, 16)
+    assert small.shape == (2, 3, 16, 16) and torch.allclose(small[..., 1:-1], 2 * torch.arange(1.0, 15.0) + 0.5)
+    assert torch.allclose(small.mean(), ramp.mean()) and scaled(ramp, 32) is ramp
 
 
 def test_they_are_pure_and_seeded(images):

@@ -277,7 +277,7 @@ def test_a_run_goes_on_in_its_precision_and_memory_format_and_says_that_threads_
 def test_a_run_of_another_kind_of_device_is_told_as_such(tmp_path, small):
     train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)
     save_checkpoint(tmp_path, load_checkpoint(tmp_path / LAST_FILE) | {"device": "cuda"}, best=False)
-    with pytest.raises(CheckpointError, match="was on cuda and goes on only there"):
+    with pytest.raises(CheckpointError, match="was on cuda and continues only there"):
         train(build(SHAPE, 0), small, replace(EVERYTHING, epochs=1), tmp_path)
 
 

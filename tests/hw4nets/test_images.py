@@ -61,7 +61,7 @@ def test_other_kinds_are_read_as_pillow_turns_them_into_rgb(rng):
 
 
 LONG_TEXT = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(9 << 20)))
-NO_IMAGE = "is no image that can be decoded"
+NO_IMAGE = "is not an image that can be decoded"
 REFUSED = {
     "grey with alpha": (lambda: packed(Image.new("LA", (32, 32))), "has mode LA"),
     "color with alpha": (lambda: packed(Image.new("RGBA", (32, 32))), "has mode RGBA"),

@@ -63,5 +63,5 @@ def test_names_that_are_no_utf_8_are_escaped(folder, tmp_path):
 def test_nothing_given_is_a_sentence(folder):
     with pytest.raises(InputError, match="no image is given"):
         predict(folder[0] / "run", [])
-    with pytest.raises(InputError, match="is no run"):
+    with pytest.raises(InputError, match="is not a run"):
         predict(folder[0], [Path("a.png")])

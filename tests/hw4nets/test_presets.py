@@ -46,7 +46,7 @@ def test_names_of_options_are_of_a_network_or_of_training():
         ("net = ", "cannot be read as TOML"),
         ("[train]\nlr = 1.0", "names no network"),
         ('net = "cnov"', "no network 'cnov'"),
-        ('net = "conv"\nshape = 3', r"\[shape\] is no table"),
+        ('net = "conv"\nshape = 3', r"\[shape\] is not a table"),
         ('net = "conv"\n[shape]\nq = 1', "no option of conv 'q'"),
         ('net = "conv"\nlr = 0.3', r"has lr; it belongs into \[shape\] or \[train\]; known are net"),
         (

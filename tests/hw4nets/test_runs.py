@@ -132,7 +132,7 @@ with locked(Path({str(folder)!r})):
             assert other.stdout is not None and other.stdout.readline() == "in\n"
             for act in (lambda: open_run(folder, RECIPE, small, overwrite=True), lambda: run(folder, RECIPE, small)):
                 with pytest.raises(
-                    InputError, match=r"another process works in .*; wait for its end, or give another `folder`"
+                    InputError, match=r"another process works in .*; wait until it ends, or give another `folder`"
                 ):
                     act()
         finally:
@@ -275,7 +275,7 @@ def test_a_file_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
 
 
 def test_a_history_that_cannot_be_read(tmp_path):
-    with pytest.raises(InputError, match="no run with an epoch finished"):
+    with pytest.raises(InputError, match="not a run with a finished epoch"):
         read_history(tmp_path)
     for left in (HEADER + "\n", ""):
         (tmp_path / HISTORY).write_text(left)

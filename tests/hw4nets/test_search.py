@@ -84,7 +84,7 @@ def test_settings_that_cannot_run_are_told_and_passed_over(tmp_path, small):
     ended = {(trial.values["N"], trial.values["lr"]): trial.ended for trial in found.trials}
     assert {ended[key] for key in ended if key[0] == 30} == {"impossible"}
     assert found.best.shape == Conv(M=4, N=14)
-    with pytest.raises(InputError, match="no trial came to its end"):
+    with pytest.raises(InputError, match="no trial finished"):
         search(Plan(recipe, {"N": (30, 31)}, 2, "random"), small, tmp_path / "none")
 
 
@@ -221,7 +221,7 @@ def test_two_that_begin_the_last_trial_at_once_run_it_once(tmp_path, small, monk
 @pytest.mark.parametrize(
     ("storage", "told"),
     [
-        ("study", "`storage` is no URL of a database; give one such as postgresql://"),
+        ("study", "`storage` is not the URL of a database; give one such as postgresql://"),
         ("sqlite:////no/such/folder/a.db", "sqlite:////no/such/folder/a.db cannot be read"),
         ("postgresql+nodriver://me:secret@localhost/x", r"postgresql\+nodriver://me:\*\*\*@localhost/x cannot be read"),
     ],
@@ -235,7 +235,7 @@ def test_a_database_that_cannot_be_had_is_told_without_its_password(tmp_path, sm
 @pytest.mark.slow
 def test_what_goes_wrong_in_a_process_is_told_by_the_first(tmp_path, small, monkeypatch):
     recipe = Recipe(Conv(M=4), RECIPE.config)
-    with pytest.raises(InputError, match="no trial came to its end"):
+    with pytest.raises(InputError, match="no trial finished"):
         search(Plan(recipe, {"N": (30, 31)}, 3, "random"), small, tmp_path / "none", workers=2)
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         run_in_processes(_multiply, 2, lambda: None)

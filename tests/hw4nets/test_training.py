@@ -1,6 +1,8 @@
 """The loop learns, says the truth about it, and is the same again; each setting does what it says."""
 
+import re
 from dataclasses import fields, replace
+from itertools import groupby
 
 import numpy as np
 import pytest
@@ -9,9 +11,10 @@ from torch import nn
 
 from hw4nets.config import Config
 from hw4nets.data import normalize, synthetic
-from hw4nets.errors import DivergedError
+from hw4nets.errors import DivergedError, InputError
 from hw4nets.history import EpochRow, Watch
 from hw4nets.models import NETS, Base, Conv, Fast, Hidden, Logistic, build, net
+from hw4nets.recipes import preset
 from hw4nets.training import train
 
 QUICK = Config(epochs=2, batch_size=20, lr=0.02, precision="float32", memory_format="contiguous", threads=1)
@@ -125,6 +128,31 @@ def test_side_lr_and_average_decay_change_what_uses_them(small):
             train(model := build(TINY["conv"], 0), small, replace(QUICK, **change))
             weights.append(torch.cat([one.detach().reshape(-1) for one in model.parameters()]))
         assert not torch.equal(*weights)
+
+
+def test_the_first_epochs_see_smaller_images(small):
+    sides = []
+    model = build(TINY["fast"], 0)
+    model.register_forward_pre_hook(lambda module, given: sides.append(given[0].shape[-1] * module.training))
+    train(model, small, replace(QUICK, epochs=4, batch_size=100, start_side=24))
+    assert [side for side, _ in groupby(filter(None, sides))] == [24, 28, 32]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "sentence"),
+    [
+        ("conv", 24, "start_side is 24: this network takes no images of 24×24; fast does, as long as its pools leave"),
+        ("fast", 8, "start_side is 8: this network takes no images of 8×8"),
+        ("fast", 40, "start_side is 40, more than the images' side of 32 pixels"),
+    ],
+)
+def test_a_side_that_the_network_does_not_take_is_refused(small, name, given, sentence):
+    for act in (
+        lambda: preset("tuned", name).changed({"start_side": given}),
+        lambda: train(build(net(name), 0), small, replace(QUICK, start_side=given)),
+    ):
+        with pytest.raises(InputError, match=re.escape(sentence)):
+            act()
 
 
 def test_what_selects_decides_the_best_epoch(small):

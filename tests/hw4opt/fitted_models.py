@@ -62,7 +62,7 @@ FITS = {}
 
 
 def fitted(name):
-    """One fit a problem, shared by the tests of this module."""
+    """One fit per problem, shared by the tests of this module."""
     if name not in FITS:
         FITS[name] = fit(PROBLEMS[name])
     return FITS[name]

@@ -365,8 +365,10 @@ REFUSED = {
     "column 0 is given twice": lambda: Component("a", [0, 0]),
     "columns is 'ab'": lambda: Component("a", "ab"),
     "kernel is 'rbf'": lambda: Component("a", [0], "rbf"),
-    "increasing is no regularizer": lambda: Component("a", [0], RBF(1.0), 1.0, [Increasing()]),
-    "Huber(delta=1.0) is no regularizer": lambda: Component("a", [0], RBF(1.0), 1.0, [Huber(1.0)]),
+    "increasing is not a regularizer": lambda: Component("a", [0], RBF(1.0), 1.0, [Increasing()]),
+    "Huber(delta=1.0) is neither a regularizer nor a constraint": lambda: Component(
+        "a", [0], RBF(1.0), 1.0, [Huber(1.0)]
+    ),
     "a.ridge is given twice": lambda: sum_of(Component("a", [0], RBF(1.0), 1.0, [Ridge(1.0)])),
     "kernel is Precomputed": lambda: Component("a", [0], Precomputed()),
     "weight": lambda: Component("a", [0], ridge=-1.0),

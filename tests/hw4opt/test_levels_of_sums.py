@@ -1,4 +1,4 @@
-"""Quantiles of several levels of a sum of components: a curve a level over the stacked basis."""
+"""Quantiles of several levels of a sum of components: a curve per level over the stacked basis."""
 
 from dataclasses import replace
 from itertools import pairwise

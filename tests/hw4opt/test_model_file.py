@@ -358,7 +358,7 @@ HELD_OUT_DAMAGE = {
     "a row of no fold": ("fold_of", lambda _: array(*[np.nan] * N), "do not fit the rows"),
     "a method that is no text": ("method", lambda _: 3, "method is 3"),
     "a flag that is none": ("grouped", lambda _: "yes", "grouped is 'yes'"),
-    "more without proof than there are": ("unproven", lambda _: 5, "lack more proofs than there are fits"),
+    "more without proof than there are": ("unproven", lambda _: 5, "without proof exceeds that of held-out fits"),
 }
 
 

@@ -163,7 +163,7 @@ def test_prediction_error_bound_is_the_largest_over_the_rows(name):
 
 
 def test_a_result_of_a_batch_is_saved_without_the_rows_of_a_term_that_it_lacks(tmp_path):
-    """In a batch a term of weight 0 has rows beside those that have weight."""
+    """In a batch per term of weight 0 has rows beside those that have weight."""
     x = np.linspace(0, 1, 12)
     problems = [
         Problem(x, np.sin(5 * x), RBF(5.0), regularizers=[Ridge(0.1), TotalVariation(weight)]) for weight in (0.0, 0.3)

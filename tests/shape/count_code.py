@@ -91,6 +91,7 @@ def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+@cache
 def code_lines(path: Path) -> int:
     """Lines that are neither blank nor comment nor docstring."""
     text = path.read_text(encoding="utf-8")

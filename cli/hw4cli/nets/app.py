@@ -25,16 +25,16 @@ NETS_GROUPS = (
         "Use",
         {
             "evaluate": "Accuracy, confusions and worst mistakes of a trained network.",
-            "predict": "The classes of images without labels, by a trained network.",
-            "export": "A trained network as an ONNX file.",
+            "predict": "Predict the classes of images with a trained network.",
+            "export": "Write a trained network as an ONNX file.",
         },
         "hw4nets predict fast photo.jpg pictures/ --resize --out classes.csv",
     ),
     CommandGroup(
-        "Compare and hand in",
+        "Compare and report",
         {
             "plot": "Compare runs: a table, and their curves in one figure.",
-            "report": "Runs as one HTML file to hand in.",
+            "report": "Runs as one self-contained HTML file.",
         },
         "hw4nets report fast conv --out runs.html",
     ),

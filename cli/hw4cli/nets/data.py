@@ -20,9 +20,9 @@ from hw4nets.image_set import CLASSES
 @click.command("data")
 @options(IMAGES, PLOT, RESULT_FILE, SEED, REPORTING)
 def command(data: str | None, seed: int, **given: Any) -> int:
-    """Have the images ready: downloaded, verified, decoded and cached.
+    """Download, verify, decode and cache the images.
 
-    --plot shows some of each class, --save keeps the arrays (.npz).
+    --plot draws some of each class, --save writes the arrays (.npz).
     """
     writing = take(Writing, given)
     source = data or "official"

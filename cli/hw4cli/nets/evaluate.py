@@ -25,10 +25,10 @@ MISTAKES_IN_JSON = 10
 @click.command("evaluate")
 @click.argument("run", metavar="RUN")
 @CHECKPOINT
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where it is computed.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Device of the computation.")
 @options(IMAGES, PLOT, RESULT_FILE, SEED, REPORTING)
 def command(run: str, checkpoint: str, device: str, seed: int, data: str | None, **given: Any) -> int:
-    """Accuracy plain and with flips averaged, and confusions.
+    """The accuracy, plain and averaged over mirror images, and the confusions.
 
     --plot draws the confusions, --save writes a row of probabilities an image (CSV).
     """

@@ -134,8 +134,8 @@ IMAGES = click.option(
     "--data",
     metavar="official|PATH|synthetic",
     shell_complete=_complete(["official", "synthetic"]),
-    help="CIFAR-10 to download; a folder or archive with its batches, or with train/CLASS/*.jpg of classes of your own;"
-    " or built-in images. Default: what --config or the run names, else official.",
+    help="official: CIFAR-10, downloaded; a folder or archive with its batches, or with train/CLASS/*.jpg of your own "
+    "classes; synthetic: built-in images. Default: that of --config or of the run, else official.",
 )
 
 
@@ -161,7 +161,7 @@ SEED = click.option(
     default=0,
     show_default=True,
     metavar="S",
-    help="Noted in the JSON; nothing is drawn here.",
+    help="Recorded in the JSON; nothing here is random.",
 )
 CHECKPOINT = click.option(
     "--checkpoint",

@@ -56,7 +56,7 @@ def about_run(folder: Path) -> dict[str, Any]:
 @click.argument("runs", nargs=-1, required=True, metavar="RUN…")
 @options(PLOT, RESULT_FILE, SEED, REPORTING)
 def command(runs: tuple[str, ...], seed: int, **given: Any) -> int:
-    """A table of runs, unfinished ones too.
+    """A table of runs, finished or not.
 
     --plot draws their curves over epochs and over time, --save writes all their epochs (CSV).
     """

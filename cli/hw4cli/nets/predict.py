@@ -25,13 +25,13 @@ SHOWN = 10  # rows in the table, and unreadable images that are named in warning
 @click.command("predict")
 @click.argument("run", metavar="RUN")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGES…")
-@click.option("--out", metavar="CSV", help=f"Write a row an image: {', '.join(COLUMNS)}. Default: none.")
+@click.option("--out", metavar="CSV", help=f"Write a row per image: {', '.join(COLUMNS)}. Default: none.")
 @click.option("--flip", is_flag=True, help="Average over each image and its mirror image.")
 @click.option(
-    "--resize", is_flag=True, help="Scale images of another size (the square in their middle) instead of refusing them."
+    "--resize", is_flag=True, help="Scale images of another size (the square in the middle) instead of refusing them."
 )
 @CHECKPOINT
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where it is computed.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Device of the computation.")
 @options(PLOT, RESULT_FILE, SEED, REPORTING)
 def command(run: str, images: tuple[str, ...], out: str | None, seed: int, **given: Any) -> int:
     """The classes of images by a trained network: PNG or JPEG files, folders of them, archives.

@@ -56,10 +56,10 @@ class ReportedRun:
 @click.command("report")
 @click.argument("runs", nargs=-1, required=True, metavar="RUN…")
 @click.option("--out", default="report.html", show_default=True, metavar="PATH", help="The file to write.")
-@click.option("--open", "opens", is_flag=True, help="Open it in a browser.")
+@click.option("--open", "opens", is_flag=True, help="Open the report in a browser.")
 @options(PLOT, RESULT_FILE, SEED, REPORTING)
 def command(runs: tuple[str, ...], out: str, opens: bool, seed: int, **given: Any) -> int:
-    """A report on runs, unfinished ones too: one HTML file that asks no other host for anything.
+    """A report on runs, finished or not: one self-contained HTML file.
 
     It holds a table of the runs, their curves, and of each its confusions, worst mistakes and settings. --plot and
     --save write what those of `hw4nets plot` do.
@@ -112,7 +112,9 @@ def _image(path: Path) -> bytes:
     with path.open("rb") as file:
         content = file.read(MOST_FIGURE_BYTES + 1)
     if not content.startswith(PNG_MARK) or len(content) > MOST_FIGURE_BYTES:
-        raise InputError(f"{path} is no PNG of up to {MOST_FIGURE_BYTES:,} bytes; let train draw it again by --resume")
+        raise InputError(
+            f"{path} is not a PNG of up to {MOST_FIGURE_BYTES:,} bytes; let train draw it again by --resume"
+        )
     return content
 
 
@@ -122,7 +124,7 @@ def _summary(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as JSON: {error}; let train write it again by --resume") from error
     if not isinstance(summary, dict):
-        raise InputError(f"{path} is no summary of a run; let train write it again by --resume")
+        raise InputError(f"{path} is not a summary of a run; let train write it again by --resume")
     return summary
 
 

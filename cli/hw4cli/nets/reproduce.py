@@ -34,25 +34,25 @@ from hw4nets.runs import read_history
     "--epochs",
     type=whole(1),
     metavar="N",
-    help="For a look: so many epochs of every run. Default: those of the settings.",
+    help="Epochs of every run, for a quick look. Default: those of the settings.",
 )
 @click.option(
     "--own-epochs",
     type=whole(1),
     metavar="N",
-    help="Epochs of the assignment's own settings; default: theirs, 12 and 25, which take hours.",
+    help="Epochs with the assignment's own settings; default: 12 and 25, which take hours.",
 )
 @click.option("--seed", type=whole(0), default=0, show_default=True, metavar="S", help="Seed of every run.")
 @click.option("--threads", type=whole(0), default=0, metavar="N", help="CPU threads; default: torch's choice.")
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Where it is computed.")
-@click.option("--overwrite", is_flag=True, help="Start all runs in the folder again.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda", help="Device of the computation.")
+@click.option("--overwrite", is_flag=True, help="Start all runs in the folder from the beginning.")
 @options(PLOT, RESULT_FILE, REPORTING)
 def command(
     data: str | None, out: str, epochs: int | None, own_epochs: int | None, overwrite: bool, **given: Any
 ) -> int:
-    """Part 3 of the assignment: four networks with the chosen settings, and beside them with the assignment's own.
+    """Part 3 of the assignment: four networks, with the chosen settings and with the assignment's own.
 
-    Hours on a CPU. The same command again keeps what is finished and goes on with the rest.
+    It takes hours on a CPU. The same command again keeps what is finished and continues with the rest.
     """
     writing = take(Writing, given)
     source = data or "official"

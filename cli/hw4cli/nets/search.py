@@ -59,16 +59,16 @@ MAX_COMBINATIONS = 200  # of other options, tried before a value of --vary count
     default=30,
     show_default=True,
     metavar="N",
-    help="In all; those of an earlier call count.",
+    help="Number of trials, those of earlier calls included.",
 )
 @click.option("--sampler", default="tpe", show_default=True, metavar="|".join(SAMPLERS), help="How settings are drawn.")
 @click.option(
     "--vary",
     multiple=True,
     metavar="NAME[=LOW:HIGH|=A|B…]",
-    help="Search this option only (and others so named). Default: all that can vary. Repeat for more.",
+    help="Search only the options named so. Default: all that have a range. Repeat for more.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the search in the folder.")
+@click.option("--resume", is_flag=True, help="Continue the search in the folder.")
 @click.option(
     "--storage",
     metavar="URL",
@@ -90,10 +90,10 @@ def command(
     workers: int,
     **given: Any,
 ) -> int:
-    """Choose hyper-parameters: seeded trials judged on 5,000 held-out training images, poor ones ended early.
+    """Choose hyper-parameters: seeded trials judged on 5,000 held-out training images; poor ones end early.
 
-    The first trial has the recipe's own values. Each trains for all epochs of the recipe, or for --epochs N; best.toml
-    then has N, too, and a last training needs more.
+    The first trial has the recipe's own values. Each trial trains for the epochs of the recipe, or for --epochs N; then
+    best.toml has N, too: give `hw4nets train` more.
 
     best.toml is what `hw4nets train --config` takes. The test images are used with --select test only, and best.toml
     then says so.
@@ -110,7 +110,7 @@ def command(
     keep_freed_memory()
     plan = Plan(recipe, _space(recipe, vary, changes), trials, sampler, recipe.config.seed)
     if (Path(out) / STUDY_FILE).exists() and not resume:
-        raise InputError(f"{out} holds a search; give --resume to go on, or another --out")
+        raise InputError(f"{out} holds a search; give --resume to continue, or another --out")
     images = load_named(data, settings, writing, plan.seed)
     recipe = recipe_of_images(recipe, images, chosen.config is None and "chosen_on" not in changes)
     plan = replace(plan, recipe=recipe, space=_space(recipe, vary, changes))

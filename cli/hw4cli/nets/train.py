@@ -59,12 +59,12 @@ SUMMARY_SHOWN = (
 @click.command("train")
 @options(RECIPE, IMAGES)
 @click.option("--out", required=True, metavar="RUN", help="The run's folder; made if absent.")
-@click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint, with its own settings.")
-@click.option("--overwrite", is_flag=True, help="Start again in a folder that holds a run.")
+@click.option("--resume", is_flag=True, help="Continue from the run's last checkpoint, with its own settings.")
+@click.option("--overwrite", is_flag=True, help="Replace the run that the folder holds.")
 @click.option(
     "--log",
     type=click.Choice(["tensorboard"]),
-    help="Write the epochs as events of TensorBoard, too, into RUN/tensorboard. Default: not.",
+    help="Also write TensorBoard events into RUN/tensorboard. Default: none.",
 )
 @options(RECIPE_SETTINGS, PLOT, RESULT_FILE, REPORTING)
 def command(out: str, data: str | None, resume: bool, overwrite: bool, log: str | None, **given: Any) -> int:
@@ -73,13 +73,13 @@ def command(out: str, data: str | None, resume: bool, overwrite: bool, log: str 
     Under torchrun (torchrun --nproc-per-node 2 -m hw4cli.nets.app train …) the processes train one network together,
     each on its part of every batch.
 
-    What no option says, the images too, comes from --config, else from the preset; the defaults below are those of
-    what neither says.
+    Settings that are not given as options, the images too, are those of --config, else of the preset; the defaults
+    below hold where neither has the setting.
     """
     if log is not None:
         import_module("torch.utils.tensorboard")  # where tensorboard is absent nothing is begun
     if resume and overwrite:
-        raise InputError("--resume goes on and --overwrite starts over; give one of them")
+        raise InputError("--resume continues and --overwrite starts again; give one of them")
     writing, chosen, changes = take(Writing, given), take(RecipeSources, given), settings_given(given)
     with joined_processes() as group:
         if not group.first:

@@ -25,15 +25,15 @@ OPT_GROUPS = (
         "hw4opt solve dose.csv --x dose --y response --loss huber --plot fit.png",
     ),
     CommandGroup(
-        "Look and hand in",
+        "Inspect and report",
         {
-            "explore": "A page to see it: drag points and sliders, and the fit follows.",
-            "report": "A fit as one HTML file to hand in.",
+            "explore": "An interactive page: drag points and sliders, see the fit.",
+            "report": "A fit as one self-contained HTML file.",
         },
         "hw4opt report dose.csv --x dose --y response --out report.html",
     ),
     CommandGroup(
-        "Counts from hidden groups",
+        "Counts from a mixture",
         {"em": "A listener's moods from play counts, and a playlist for each."},
         "hw4opt em songs.csv --y plays --x tempo,mood --k 2 --playlists lists",
     ),
@@ -46,7 +46,7 @@ OPT_GROUPS = (
 OPT_EPILOG = """\b
 Exit status: 0 certified · 1 an answer without proof, or solvers that disagree
              2 wrong input or usage · 130 interrupted
-Sentences count rows from 1, the header not counted; the JSON counts from 0.
+Messages count rows from 1, without the header; the JSON counts from 0.
 Completion: eval "$(_HW4OPT_COMPLETE=bash_source hw4opt)"
             (zsh: zsh_source, fish: fish_source)"""
 

@@ -38,7 +38,7 @@ def fit_record(result: BlocksResult, source: TableRows) -> dict[str, Any]:
     record: dict[str, Any] = {
         "status": result.status.word,
         "message": result.message,
-        "solver": "newton",
+        "solver": result.solver,
         "objective": result.objective,
         **{
             name: getattr(certificate, name)

@@ -292,4 +292,4 @@ def _spread_warnings(problem: Problem, names: Sequence[str]) -> tuple[str, ...]:
         return ()
     both = f"column {high!r} ({varying[high]:.3g}) and column {low!r} ({varying[low]:.3g})"
     problem_found = f"the spreads of {both} differ over {SPREAD_RATIO:g} times and one gamma serves both"
-    return (f"{problem_found}; --scale standard puts them on one scale, --gamma each chooses one a column",)
+    return (f"{problem_found}; --scale standard puts them on one scale, --gamma each chooses one per column",)

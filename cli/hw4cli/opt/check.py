@@ -33,9 +33,11 @@ from hw4opt.crosscheck import TIME_LIMIT, Crosscheck, Row, crosscheck, every_sol
 from hw4opt.solvers import find_solver
 
 SOLVER_OPTIONS = (
-    click.option("--solver", multiple=True, help="Only these; repeat for more. Default: the usual ones.", **SOLVER),
-    click.option("--all", "every", is_flag=True, help="Every solver there is, and every backend that is installed."),
-    time_limit_option(TIME_LIMIT, f"Stop each solver after so many seconds; default {TIME_LIMIT:g}."),
+    click.option(
+        "--solver", multiple=True, help="Use this solver; repeat for more. Default: the usual ones.", **SOLVER
+    ),
+    click.option("--all", "every", is_flag=True, help="Use every solver, and every backend that is installed."),
+    time_limit_option(TIME_LIMIT, f"Stop each solver after this time; default: {TIME_LIMIT:g}."),
 )
 
 

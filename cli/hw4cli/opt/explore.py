@@ -45,16 +45,24 @@ SWITCH_SECONDS = 1e-3  # after which a thread that searches lets one that fits g
 TRUTH_POINTS = 2_001  # of the drawn true function, whose steps are steep
 
 SERVE = (
-    click.option("--host", default="127.0.0.1", show_default=True, metavar="HOST", help="Where the page is served."),
-    click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="Default: a free one."),
-    click.option("--browser/--no-browser", default=True, help="Open the page in a browser; default: do."),
+    click.option(
+        "--host", default="127.0.0.1", show_default=True, metavar="HOST", help="Address at which the page is served."
+    ),
+    click.option(
+        "--port",
+        type=click.IntRange(0, 65535),
+        default=0,
+        metavar="PORT",
+        help="Port of the page. Default: a free one.",
+    ),
+    click.option("--browser/--no-browser", default=True, help="Open the page in a browser; default: yes."),
     click.option(
         "--max-upload",
         default="20M",
         show_default=True,
         metavar="BYTES",
         callback=bytes_of,
-        help="Most bytes of a CSV that is opened on the page: 20M, 1GiB.",
+        help="Largest CSV that can be opened on the page, as in 20M or 1GiB.",
     ),
 )
 
@@ -62,7 +70,7 @@ SERVE = (
 @click.command("explore")
 @options(PROBLEM, SOLVE, SELECT, SERVE, MODEL_FILE, OUTPUT)
 def command(host: str, port: int, browser: bool, max_upload: int, **given: Any) -> int:
-    """Explore a fit on a page: drag its sliders and its points, and curve, held-out error and proof follow.
+    """Explore a fit on a page: drag sliders and points; curve, held-out error and proof follow.
 
     DATA is a CSV with a header, or a Parquet file, with one x column, or several and a sum of curves (--additive or
     --component), of which the page shows one at a time. Without it: the step data of the assignment. The options of

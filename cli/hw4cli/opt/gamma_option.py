@@ -1,4 +1,4 @@
-"""The value of --gamma: a number, one a column or component, or each."""
+"""The value of --gamma: a number, one per column or component, or each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EACH = "each"
 
 @dataclass(frozen=True)
 class NamedGammas:
-    """A gamma a column, or component of a sum: NAME=G,… as given; none for `each`, which has every one chosen."""
+    """A gamma per column, or component of a sum: NAME=G,… as given; none for `each`, which has every one chosen."""
 
     given: tuple[tuple[str, float], ...] = ()
 
@@ -41,6 +41,6 @@ def gamma_of(
         raise click.BadParameter(f"{shortened(text)!r}: {twice!r} stands there twice")
     if not all(name for name, _ in given):
         raise click.BadParameter(
-            f"{shortened(text)!r}: give a number, one a column or component, as dose=20,age=0.1, or each"
+            f"{shortened(text)!r}: give a number, one per column or component, as dose=20,age=0.1, or each"
         )
     return NamedGammas(given)

@@ -28,8 +28,8 @@ LIKE = click.option(
     metavar="MODEL",
     is_eager=True,
     callback=take_model,
-    help="Fit DATA as that model file of --save was fitted: its columns, terms, gamma and weights; options given here "
-    "override those. A sum of components has no such file: its description is that of --save-problem. Default: none.",
+    help="Fit DATA with the columns, terms, gamma and weights of a model file of --save; options given here override "
+    "those. Not for sums of components: use --save-problem and --problem for them. Default: none.",
 )
 
 

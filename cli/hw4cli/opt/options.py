@@ -124,7 +124,7 @@ TABLE = (
         show_default=True,
         metavar="BYTES",
         callback=bytes_of,
-        help="Most bytes read of one table: 500M, 2GiB.",
+        help="Largest table that is read, as in 500M or 2GiB.",
     ),
 )
 CATEGORICAL = click.option(
@@ -148,7 +148,7 @@ COLUMNS_AND_TERMS = (
     click.option(
         "--exposure", metavar="COL", help="Counts: a column that the mean is proportional to, above 0. Default: none."
     ),
-    click.option("--quasi", is_flag=True, help="Counts: take fractions, too (quasi-likelihood)."),
+    click.option("--quasi", is_flag=True, help="Counts: accept fractions (quasi-likelihood)."),
     click.option(
         "--n",
         type=whole(),
@@ -161,15 +161,15 @@ COLUMNS_AND_TERMS = (
         type=click.Choice(["kernel", "linear"]),
         default="kernel",
         show_default=True,
-        help="What the fit is made of: a kernel at the rows, or the x columns themselves.",
+        help="A kernel expansion over the rows, or a linear function of the x columns.",
     ),
-    click.option("--intercept/--no-intercept", default=False, help="An unpenalised intercept; default no."),
+    click.option("--intercept/--no-intercept", default=False, help="Fit an unpenalised intercept; default: no."),
     click.option(
         "--scale",
         type=click.Choice(["none", "standard"]),
         default="none",
         show_default=True,
-        help="Standardise the x columns, by all rows in use; held-out folds keep that scale.",
+        help="Standardise the x columns, over all rows in use; held-out folds keep that scale.",
     ),
     click.option(
         "--kernel",
@@ -183,21 +183,22 @@ COLUMNS_AND_TERMS = (
         "--gamma",
         metavar="G|NAME=G,…|each",
         callback=gamma_of,
-        help="The kernel's gamma, in units of the raw x; one a column, as dose=20,age=0.1, or each: so, and chosen. Of "
-        "components of a sum, one for all, or by their names. Default: one, chosen.",
+        help="The kernel's gamma, for x in its own units. One per column: dose=20,age=0.1; each: one per column, "
+        "chosen. For components of a sum: one for all, or one by name. Default: one, chosen.",
     ),
     click.option(
         "--additive",
         is_flag=True,
-        help="Fit a sum of functions, one of every x column; words of --reg and --constraint then name a component, as "
-        "in dose.tv=0.3 or dose.increasing. --reg, --gamma and --kernel without a name speak of all kernels.",
+        help="Fit a sum of functions, one of each x column. --reg and --constraint can then name a component, as "
+        "in dose.tv=0.3 or dose.increasing; without a name --reg, --gamma and --kernel apply to all kernels.",
     ),
     click.option(
         "--component",
         multiple=True,
         metavar="NAME[=COL[,COL…]][:SPACE]",
-        help="A component of a sum, of the column of its name, or of one or several; SPACE is linear, categorical or a "
-        "kernel (default: --kernel). Default: none. Repeat for more; with --additive for those columns only.",
+        help="A component of a sum: a function of the column NAME, or of the columns given; SPACE is linear, "
+        "categorical or a kernel (default: --kernel). Default: none. Repeat for more; with --additive it changes "
+        "those columns only.",
     ),
     click.option(
         "--loss",
@@ -215,8 +216,8 @@ COLUMNS_AND_TERMS = (
         without=("weight",),
         multiple=True,
         metavar="NAME[=WEIGHT]",
-        help="Without a weight it is chosen; trend:order=1,weight=W gives both. Default: ridge, which a kernel always "
-        "has. Repeat for more.",
+        help="A weight that is not given is chosen; trend:order=1,weight=W gives both. Default: ridge, which a "
+        "kernel always has. Repeat for more.",
     ),
     click.option(
         "--constraint",
@@ -237,19 +238,19 @@ SOLVE = (
         "--solver",
         default="auto",
         show_default=True,
-        help="A library's own solver: cvxpy:NAME, qp:NAME.",
+        help="cvxpy:NAME and qp:NAME name a solver of cvxpy or qpsolvers.",
         **SOLVER,
     ),
     click.option(
         "--tol",
         type=click.FloatRange(0, 1, min_open=True, max_open=True),
         metavar="T",
-        help="Relative gap to certify; default: the solver's own.",
+        help="Largest relative gap of a certified answer; default: the solver's own.",
     ),
     click.option(
         "--max-iterations", type=whole(1), metavar="N", help="Stop a solver after N iterations; default: its own limit."
     ),
-    time_limit_option(math.inf, "Stop the solver after so many seconds; default: no limit."),
+    time_limit_option(math.inf, "Stop the solver after this time; default: no limit."),
 )
 
 SEPARATED = click.option(
@@ -257,7 +258,7 @@ SEPARATED = click.option(
     type=click.Choice(["refuse", "drop"]),
     default="refuse",
     show_default=True,
-    help="Counts without a finite maximum: say so, or fit the rows that have one.",
+    help="Counts whose likelihood has no finite maximum: refuse, or drop the rows that cause it.",
 )
 
 STANDARD_ERRORS = click.option(
@@ -265,9 +266,9 @@ STANDARD_ERRORS = click.option(
     type=click.Choice(["information", "dispersion", "sandwich"]),
     default="information",
     show_default=True,
-    help="Standard errors of coefficients: of a likelihood from its information, that times the square root of the "
-    "dispersion (quasi-likelihood), or HC0; of squared loss by dispersion (the classical ones) or HC0; of huber and "
-    "quantile their sandwich.",
+    help="Standard errors of coefficients. Likelihoods: from the observed information; times the square root of the "
+    "dispersion (quasi-likelihood); or HC0. Squared loss: dispersion (the classical ones) or HC0. Huber and quantile "
+    "loss: sandwich.",
 )
 
 SELECT = (
@@ -276,18 +277,22 @@ SELECT = (
         default="auto",
         show_default=True,
         metavar="auto|loo|loo:x|kfold:K|none",
-        help="How hyper-parameters that are not given (gamma, ridge, every weight) are chosen; with all of them given, "
-        "their held-out score. loo:x leaves out rows of equal x together.",
+        help="How hyper-parameters that are not given (gamma, ridge, every weight) are chosen; if all are given, "
+        "how their held-out score is computed. loo:x leaves out rows of equal x together.",
     ),
     click.option(
-        "--search", default="zoom", show_default=True, metavar="zoom|grid|random:N", help="Which settings are tried."
+        "--search",
+        default="zoom",
+        show_default=True,
+        metavar="zoom|grid|random:N",
+        help="How the settings that are tried are found.",
     ),
     click.option(
         "--grid",
         multiple=True,
         metavar="NAME=LOW:HIGH:COUNT",
-        help="A log-spaced range; also for a parameter of the loss (delta=0.1:10:5). Default: ranges from the units of "
-        "the data. Repeat for more.",
+        help="A log-spaced range of a hyper-parameter, or of a parameter of the loss (delta=0.1:10:5). Default: "
+        "ranges from the units of the data. Repeat for more.",
     ),
     click.option(
         "--metric",
@@ -301,32 +306,32 @@ SELECT = (
         type=click.Choice(["shuffled", "contiguous"]),
         default="shuffled",
         show_default=True,
-        help="Which rows a fold of kfold:K holds out: drawn at random, or neighbours.",
+        help="Rows of a fold of kfold:K: drawn at random, or neighbours in the table.",
     ),
     click.option(
         "--groups", metavar="COL", help="Rows with equal cells here are left out together. Default: none are."
     ),
     click.option("--search-seed", type=whole(0), metavar="S", help="Seed of folds and random search; default: --seed."),
-    click.option("--one-se", is_flag=True, help="The smoothest setting within one standard error of the best."),
+    click.option("--one-se", is_flag=True, help="Choose the smoothest setting within one standard error of the best."),
     click.option(
         "--workers",
         type=whole(1),
         metavar="N",
-        help="Threads that the search is spread over; default: the cores that the process may use.",
+        help="Threads of the search; default: the cores that the process may use.",
     ),
 )
 
 KEEP_FOLDS = click.option(
     "--keep-folds",
     is_flag=True,
-    help="Keep the fits without each fold, for prediction intervals: in the model file of --save, for `predict "
-    "--interval`, and as a band of 0.9 in the figure of --plot of one x column.",
+    help="Keep the fits without each fold, for prediction intervals: --save writes them for `predict --interval`, "
+    "--plot draws the intervals of level 0.9 if there is one x column.",
 )
 
 ARRAYS = click.option(
     "--arrays/--no-arrays",
     default=None,
-    help="Write the long arrays into the JSON, or leave them out; default: written for up to 100,000 rows.",
+    help="Write long arrays into the JSON, or leave them out; default: written for up to 100,000 rows.",
 )
 MODEL_FILE = click.option(
     "--save", metavar="PATH", help="Write the model, one self-contained JSON file. Default: none."
@@ -337,7 +342,9 @@ OUTPUT = (
     JSON,
     click.option("--plot", metavar="PATH", help="Write a figure: .png, .pdf, .svg, .jpg or .webp. Default: none."),
     click.option(
-        "--style", metavar="PATH", help="A matplotlib style file for it: fonts, background, lines. Default: none."
+        "--style",
+        metavar="PATH",
+        help="A matplotlib style file for the figure: fonts, background, lines. Default: none.",
     ),
     QUIET,
     verbose_option("hw4opt"),

@@ -60,7 +60,7 @@ def parse_levels(context: click.Context, parameter: click.Parameter, text: str |
     "--out",
     required=True,
     metavar="PATH",
-    help="A CSV or .parquet file: the input's columns, then prediction, and bound where one is proven.",
+    help="A CSV or .parquet file: the columns of the input, prediction, and bound if one is proven.",
 )
 @click.option(
     "--x", metavar="COL[,COL…]", help="The model's feature columns in these data; default: those it was fitted to."
@@ -70,15 +70,15 @@ def parse_levels(context: click.Context, parameter: click.Parameter, text: str |
     type=click.Choice(list(OUTSIDE_ADVICE)),
     default="keep",
     show_default=True,
-    help="Rows outside the range of the fitted rows: predict there, leave the cells empty, or predict at the nearest "
-    "x inside.",
+    help="Rows outside the range of the fitted rows: predict at them, leave their predictions empty, or predict at "
+    "the nearest x inside.",
 )
-@click.option("--offset", metavar="COL", help="Counts: the offset column; default: the one it was fitted with.")
-@click.option("--exposure", metavar="COL", help="Counts: the exposure column; default: the one it was fitted with.")
+@click.option("--offset", metavar="COL", help="Counts: the offset column; default: the one of the fit.")
+@click.option("--exposure", metavar="COL", help="Counts: the exposure column; default: the one of the fit.")
 @click.option(
     "--y",
     metavar="COL",
-    help="Mixtures: the column of counts, which determine the moods; default: the one it was fitted to.",
+    help="Mixtures: the column of counts, which tell the mood of a row; default: the one of the fit.",
 )
 @click.option(
     "--interval",

@@ -76,7 +76,7 @@ def read_problem(path: str) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise InputError(f"{source} is not UTF-8 text (byte {error.start}); give a file of --save-problem") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InputError(f"{source} is no TOML: {error}; give a file of --save-problem") from error
+        raise InputError(f"{source} is not TOML: {error}; give a file of --save-problem") from error
     known = {_key(name): name for name in _names()}
     parameters = {item.name: item for item in command.params}
     values: dict[str, Any] = {}

@@ -39,15 +39,15 @@ from hw4opt.tables.features import Codes, Numbers
 
 REPORT = (
     click.option("--out", default="report.html", show_default=True, metavar="PATH", help="The file to write."),
-    click.option("--open", "opens", is_flag=True, help="Open it in a browser."),
-    click.option("--check", "compares", is_flag=True, help="Compare solvers in it, as `hw4opt check` does."),
+    click.option("--open", "opens", is_flag=True, help="Open the report in a browser."),
+    click.option("--check", "compares", is_flag=True, help="Add a comparison of solvers, as `hw4opt check` makes."),
 )
 
 
 @click.command("report")
 @options(PROBLEM, SOLVE, SEPARATED, STANDARD_ERRORS, SELECT, KEEP_FOLDS, REPORT, MODEL_FILE, ARRAYS, OUTPUT)
 def command(out: str, opens: bool, compares: bool, **given: Any) -> int:
-    """Fit as `hw4opt solve` does, and write a report: one HTML file that asks no other host for anything.
+    """Fit as `hw4opt solve` does, and write a report: one self-contained HTML file.
 
     It holds the fit as a figure that can be zoomed, how hyper-parameters were chosen, the rows that stand out, what is
     proven, warnings, and the commands that repeat it. It is written also where the answer is not certified, and says

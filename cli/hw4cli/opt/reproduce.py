@@ -31,14 +31,19 @@ OUTPUT_FILES = re.compile(r"report\.md|results\.json|2[a-d]_(fit|heatmap|variety
 
 
 @click.command("reproduce")
-@click.option("--out", required=True, metavar="DIR", help="The folder for report, figures and models; made if absent.")
+@click.option("--out", required=True, metavar="DIR", help="Folder of report, figures and models; made if absent.")
 @click.option(
-    "--draws", type=whole(1), default=20, show_default=True, metavar="N", help="Draws of the noise for the spread."
+    "--draws",
+    type=whole(1),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="Draws of the noise that show how results vary.",
 )
 @click.option(
-    "--workers", type=whole(1), metavar="N", help="Processes for the spread; default: the processors there are."
+    "--workers", type=whole(1), metavar="N", help="Processes for these draws; default: the number of processors."
 )
-@click.option("--save", metavar="PATH", help="Write the results once more, as one JSON file. Default: not.")
+@click.option("--save", metavar="PATH", help="Write the results to another JSON file, too. Default: none.")
 @options(OUTPUT)
 def command(out: str, draws: int, workers: int | None, **given: Any) -> int:
     """Part 2 of the assignment: hyper-parameters by exact leave-one-out, figures, heat maps and a report."""

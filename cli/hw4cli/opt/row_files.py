@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import click
 
 from hw4cli.opt.options import bytes_of
 from hw4opt.errors import InputError
+from hw4opt.running.array_files import free_memory
 from hw4opt.tables import STDIN, TableFiles
 from hw4opt.tables.files import PARQUET_SUFFIXES
 
@@ -20,7 +20,8 @@ MEMORY_OPTION = click.option(
     metavar="BYTES",
     callback=lambda context, parameter, text: None if text is None else bytes_of(context, parameter, text),
     help="Memory that a table and its fit may take, as in 2GB; default: half of what is free. Larger tables are read a "
-    "block at a time, again and again, and so are several files, folders and patterns.",
+    "block at a time, again and again, and so are several files, folders and patterns; of those it is what tv, trend, "
+    "shapes, quantile and absolute loss may take, which put the rest on disk.",
 )
 DASK_OPTION = click.option(
     "--dask",
@@ -28,7 +29,6 @@ DASK_OPTION = click.option(
     help="Address of a Dask scheduler, as in tcp://host:8786, whose workers read the Parquet files of DATA in blocks, "
     "keep the rows and sum over them. Default: this process reads them.",
 )
-MEMORY_INFO = Path("/proc/meminfo")
 
 
 def row_files(data: tuple[str, ...], memory: int | None, dask: str | None = None) -> TableFiles | None:
@@ -71,15 +71,6 @@ def _in_blocks(name: str, memory: int | None) -> bool:
 def is_parquet_name(name: str) -> bool:
     """Whether a file of this name is to hold Parquet."""
     return name.lower().endswith(PARQUET_SUFFIXES)
-
-
-def free_memory() -> int:
-    """Bytes that new work may take: what the system says is available, else its whole memory."""
-    try:
-        fields = dict(line.split(":") for line in MEMORY_INFO.read_text().splitlines())
-        return 1024 * int(fields["MemAvailable"].split()[0])
-    except (OSError, ValueError, KeyError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 32
 
 
 def feature_names(files: TableFiles, x: str | None, taken: dict[str, str]) -> tuple[str, ...]:

@@ -91,8 +91,8 @@ def command(
 
     DATA is a CSV with a header, or a Parquet file. Without it: the step data of the assignment. Several files, a folder
     of them, a pattern in quotes such as 'data/*.parquet', and a file that needs more than --memory are read a block at
-    a time: by squared, huber, logistic and poisson loss with ridge. Their --select is kfold:K on all rows, or auto, on
-    a sample.
+    a time. Their --select is kfold:K on all rows, or auto, on a sample; with tv, trend, shapes, quantile or absolute
+    loss, whose columns are kept in memory and the rest, where that is short, on disk, it is auto.
     """
     given = {**given, "data": data[0] if len(data) == 1 else None}
     records = (
@@ -106,7 +106,7 @@ def command(
         return solve(*records, save_problem)
     from hw4cli.opt.solve_blocks import solve_in_blocks  # deferred: most fits are of rows in memory
 
-    return solve_in_blocks(files, *records, dask, save_problem)
+    return solve_in_blocks(files, *records, dask, save_problem, memory)
 
 
 def solve(

@@ -32,6 +32,7 @@ from hw4cli.options import typed
 from hw4cli.progress import Bar
 from hw4opt import InputError, Status
 from hw4opt.blocks import BlocksSelection, DaskRows, TableRows, fit_blocks, save_blocks, select_blocks
+from hw4opt.blocks.all_rows import keeps_states
 from hw4opt.blocks.dask import connect
 from hw4opt.blocks.fit import refuse
 from hw4opt.blocks.rows import BlockSums, SourceSums
@@ -59,6 +60,7 @@ def solve_in_blocks(
     output_options: OutputOptions,
     dask: str | None = None,
     save_problem: str | None = None,
+    memory: int | None = None,
 ) -> int:
     """The exit status: 0 certified, 1 not; raises `InputError`. dask: the address of a scheduler, or None."""
     _check_options(solver_options, selection_options)
@@ -77,7 +79,7 @@ def solve_in_blocks(
             model, selection = _choose(task, sums, selection_options, output_options.seed, bar.update)
         with Bar("solving", output_options.quiet):
             limits = solver_options.tol, solver_options.max_iterations, solver_options.time_limit
-            result = fit_blocks(model, sums, *limits)
+            result = fit_blocks(model, sums, *limits, memory)
             record = provenance(output_options.seed, files.sha256) | fit_record(result, source)
         if isinstance(sums, DaskRows):
             record["dask"] = sums.usage()._asdict()
@@ -126,10 +128,6 @@ def _check_options(solver_options: SolverOptions, selection_options: SelectionOp
         if typed(name):
             advice = "drop it, or fit one file with a larger --memory"
             raise InputError(f"{option} needs all rows at once and these are read in blocks; {advice}")
-    if solver_options.solver not in ("auto", "newton"):
-        raise InputError(
-            f"--solver {solver_options.solver} needs all rows at once; rows in blocks are fitted by newton"
-        )
     if selection_options.select in LEAVE_ONE_OUT:
         raise InputError(
             f"--select {selection_options.select} needs all rows at once; give kfold:K, which reads them in blocks, "
@@ -168,6 +166,11 @@ def _task(files: TableFiles, options: ProblemOptions, solver_options: SolverOpti
     )
     if (refusal := refuse(model)) is not None:
         raise RefusedError(with_columns(refusal, names))
+    only = "auto" if keeps_states(model) else "newton"
+    if solver_options.solver not in ("auto", only):
+        raise InputError(
+            f"--solver {solver_options.solver} needs all rows at once; rows in blocks are fitted by --solver {only}"
+        )
     drop = options.missing == "drop"
     source = TableRows(files, names, options.y, options.weights, options.offset, options.exposure, drop)
     if options.gamma == NamedGammas():

@@ -35,7 +35,7 @@ function goTo(hyperparameters) {
   changed(app.form, true);
 }
 
-/** Rows are added or removed: act is called with every array that has a value a row, and its column's name. */
+/** Rows are added or removed: act is called with every array that has a value per row, and its column's name. */
 function editRows(act) {
   for (const [name, column] of Object.entries(app.data.columns)) act(column, name);
   if (app.shift) act(app.shift, null);

@@ -47,7 +47,7 @@ function partOf(settings, word) {
   return [name, part];
 }
 
-/** A form, from settings: the options of a command. It has one part of the name "", or one a component of a sum. */
+/** A form, from settings: the options of a command. It has one part of the name "", or one per component of a sum. */
 function formOf(settings) {
   const words = settings.component.length ? settings.component : [""],
     parts = Object.fromEntries(words.map((word) => partOf(settings, word)));

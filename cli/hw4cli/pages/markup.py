@@ -38,7 +38,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def notes(sentences: Iterable[str]) -> str:
-    """Warnings, one a line."""
+    """Warnings, one per line."""
     items = "".join(f"<li>{text(sentence)}</li>" for sentence in sentences)
     return f'<ul class="notes">{items}</ul>' if items else ""
 

@@ -14,7 +14,7 @@ from hw4opt.selection.folds import Folds
 from hw4opt.terms import Acts
 from hw4opt.terms.row_map import RowMap
 
-RowLists = tuple[NDArray[np.int64], NDArray[np.int64]]  # one a fold: where each begins, (F + 1,), and all of them
+RowLists = tuple[NDArray[np.int64], NDArray[np.int64]]  # one per fold: where each begins, (F + 1,), and all of them
 LAYOUT_ENTRIES = 16_000_000  # rows × folds that are laid out together
 KEPT_ENTRIES = 100_000_000  # rows × folds whose layouts are kept, a byte each
 

@@ -77,7 +77,7 @@ def check_dataclass(thing: Any) -> None:
 def _made(term: Term | type[Term]) -> Term:
     kind = term if isinstance(term, type) else type(term)
     if not issubclass(kind, Term):
-        raise InputError(f"{shown(term)} is no term; its class derives from PiecewiseQuadratic or Smooth")
+        raise InputError(f"{shown(term)} is not a term; its class must derive from PiecewiseQuadratic or Smooth")
     if fault := class_fault(kind):
         raise InputError(fault)
     if not isinstance(term, type):

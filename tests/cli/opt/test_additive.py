@@ -164,13 +164,13 @@ def test_the_figure_of_a_sum_has_a_panel_a_component(hw4opt, trial, tmp_path):
 LINEAR = ["--component", "age:linear", "--component", "site:categorical"]
 REFUSED = {
     "no component 'wine'": ["--additive", "--constraint", "wine.increasing"],
-    "increasing acts on one component of a sum; say which, of dose": [
+    "increasing acts on one component of a sum; name one of dose": [
         *("--component", "dose=dose", "--constraint", "increasing"),
     ],
     "component dose has no kernel": ["--component", "dose=dose:linear", "--gamma", "dose=2"],
     "no component 'wine'; there are dose": ["--component", "dose=dose", "--gamma", "wine=2"],
     "'dose' stands there twice": ["--component", "dose=dose", "--gamma", "dose=2,dose=3"],
-    "give a number, one a column or component": ["--component", "dose=dose", "--gamma", "wide"],
+    "give a number, one per column or component": ["--component", "dose=dose", "--gamma", "wide"],
     "a component has one gamma; leave --gamma out": ["--component", "dose=dose", "--gamma", "each"],
     "or --component site:categorical to take its levels": ["--component", "place=site"],
     "no x column 'age'; there are dose": ["--component", "dose=dose", "--constraint", "dose.increasing:column=age"],

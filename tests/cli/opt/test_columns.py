@@ -164,7 +164,7 @@ def test_levels_that_are_numbers_are_sorted_as_such(hw4opt, tmp_path):
         (["--categorical", "nosuch"], "no column 'nosuch'"),
         (["--categorical", "y"], "column 'y' is both --categorical and y"),
         (["--categorical", "one"], "column 'one' has one level only ('a')"),
-        (["--categorical", "id"], "column 'id' has 1,200 levels; levels are taken as columns from 2 to 1,000"),
+        (["--categorical", "id"], "column 'id' has 1,200 levels; a categorical column needs 2 to 1,000"),
     ],
 )
 def test_levels_that_cannot_be(hw4opt, tmp_path, words, said):

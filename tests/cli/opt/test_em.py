@@ -325,7 +325,7 @@ def test_a_mood_without_maximum_is_exit_1(hw4opt, tmp_path):
         ([*DATA, "--k", "2", "--catalogue", "absent.csv"], "there is no file absent.csv"),
         ([*DATA, "--k", "2", "--catalogue", "one.csv"], "the catalogue one.csv: no column 'loud'"),
         ([*DATA, "--k", "2", "--playlists", "songs.csv"], "is a file; give a folder"),
-        ([*DATA, "--k", "2", "--playlists", "songs.csv/lists"], "songs.csv is no folder"),
+        ([*DATA, "--k", "2", "--playlists", "songs.csv/lists"], "songs.csv is not a folder"),
         ([*DATA, "--k", "2", "--playlists", "x" * 300], "cannot write to --playlists"),
         ([*DATA, "--k", "2", "--playlists", ".", "--save", "mood_2.csv"], "would overwrite --save mood_2.csv"),
         ([*DATA, "--k", "2", "--plain", "--init", "hours"], "the initial labels hold 2 in row 2"),

@@ -1,4 +1,4 @@
-"""A gamma a column on the command line."""
+"""A gamma per column on the command line."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_each_is_chosen(hw4opt, dose):
         (["--gamma", "year=2,dose=1,age=1"], "no x column 'year'; there are age, dose"),
         (["--gamma", "dose=0,age=1"], "rbf: gamma is 0.0; it must be a number above 0"),
         (["--gamma", "dose=1,dose=2"], "'dose' stands there twice"),
-        (["--gamma", "dose=x,age=1"], "one a column or component, as dose=20,age=0.1, or each"),
+        (["--gamma", "dose=x,age=1"], "one per column or component, as dose=20,age=0.1, or each"),
         (["--gamma", "each", "--kernel", "polynomial"], "the polynomial kernel takes one gamma"),
         (["--gamma", "each", "--select", "none"], "gamma.dose and gamma.age are not given; give --gamma COL=G,…"),
         (["--gamma", "dose=1,age=1", "--grid", "gamma.age=1:2:3"], "gamma.age is given a value, too"),

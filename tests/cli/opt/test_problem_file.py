@@ -101,7 +101,7 @@ def test_other_data_are_refused(hw4opt, saved, dose):
     ("text", "words"),
     [
         ("gama = 3\n", ["'gama'", "gamma"]),
-        ("gamma = \n", ["is no TOML", "line 1"]),
+        ("gamma = \n", ["is not TOML", "line 1"]),
         ("gamma = true\n", ["gamma", "give a text or a number"]),
         ("gamma = 'wide'\n", ["--gamma", "'wide'"]),
         ("reg = 'tv'\n", ["reg", "give a list of texts"]),

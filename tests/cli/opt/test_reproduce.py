@@ -88,7 +88,7 @@ def test_an_interrupted_search_is_no_result(hw4opt, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("out", "words", "said"),
     [
-        ("there/new", [], "cannot write to --out there/new: there is no folder"),
+        ("there/new", [], "cannot write to --out there/new: there is not a folder"),
         (
             "old",
             ["--json", "old/results.json"],

@@ -76,6 +76,42 @@ def test_a_gamma_a_column_is_that_of_one_table(hw4opt, data):
     assert blocks["objective"] == pytest.approx(whole["objective"], rel=1e-12)
 
 
+STATES = [
+    ["--reg", "tv=0.3"],
+    ["--x", "x,count", "--constraint", "increasing:column=x"],
+    ["--loss", "quantile:tau=0.7"],
+]
+
+
+@pytest.mark.parametrize("words", STATES)
+def test_terms_with_duals_over_files_are_the_fit_of_one_table(hw4opt, data, words):
+    words = ["--x", "x", *GIVEN, *words, "--select", "none", "--json", "-"]
+    files = hw4opt("solve", data / "*.parquet", *words, "--save", "0.json").json
+    whole = hw4opt("solve", data / "../all.csv", *words, "--save", "1.json").json
+    assert files["status"] == "certified" and files["solver"] == "interior" and files["passes"] == 2
+    for name in ("objective", "gap_scale", "prediction_error_bound"):
+        assert files[name] == pytest.approx(whole[name], rel=1e-8, abs=1e-8)
+    assert files["n"] == 3_000 and files["rank"] == whole["rank"] and "dual_coef" not in files
+    for model, out in (("0.json", "0.csv"), ("1.json", "1.csv")):
+        assert hw4opt("predict", model, data / "*.parquet", "--out", out).status == 0
+    found, there = (np.genfromtxt(data.parent / name, delimiter=",", skip_header=1) for name in ("0.csv", "1.csv"))
+    assert np.abs(found[:, -2:] - there[:, -2:]).max() < 1e-8  # name has a comma, which is quoted
+
+
+def test_a_fault_in_a_later_file_is_a_sentence_for_terms_with_duals_too(hw4opt, data):
+    words = ["--x", "x", *GIVEN, "--reg", "tv=0.3", "--save", "b.json", "--json", "a.json"]
+    before = sorted(data.parent.iterdir())
+    whole = (data / "2.parquet").read_bytes()
+    columns = {"x": np.linspace(0, 1, 9), "y": [1.0] * 8 + [np.nan], "count": [1] * 9, "name": [""] * 9}
+    parquet.write_table(arrow.table(columns), data / "2.parquet")
+    done = hw4opt("solve", data, *words)
+    assert done.status == 2 and "2.parquet: column 'y' holds nan in row 9" in done.err and done.err.count("\n") == 1
+    (data / "2.parquet").write_bytes(whole[:400] + bytes(200) + whole[600:])
+    done = hw4opt("solve", data, *words)
+    assert done.status == 2 and "2.parquet is damaged" in done.err and done.err.count("\n") == 1
+    assert sorted(data.parent.iterdir()) == before
+
+
 def test_a_table_that_memory_does_not_hold_is_read_in_blocks(hw4opt, data):
     words = ("solve", data / "../all.csv", *GIVEN, "--x", "x", "--json", "-", "--select", "none")
     small, large = (hw4opt(*words, "--memory", memory).json for memory in ("1M", "1G"))
@@ -107,11 +143,16 @@ def test_predictions_go_from_file_to_file(hw4opt, data):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--reg", "tv=1"], "tv cannot be had over rows in blocks, which take ridge alone"),
-        (["--constraint", "increasing"], "increasing cannot be had"),
-        (["--x", "count,x", "--constraint", "increasing:column=x"], "increasing:column=x cannot be had"),
-        (["--loss", "quantile"], "quantile keeps a state for each row"),
-        (["--loss", "quantile:tau=0.1;0.9"], "quantile keeps a state for each row"),
+        (["--x", "x", "--constraint", "increasing:everywhere"], "at every x cannot be had over rows in blocks"),
+        (["--loss", "quantile:tau=0.1;0.9"], "quantile of several levels cannot be had over rows in blocks"),
+        (["--x", "x", "--reg", "tv=1", "--memory", "300k"], "tv over rows in blocks takes"),
+        (["--x", "x", "--reg", "tv=1", "--solver", "newton"], "rows in blocks are fitted by --solver auto"),
+        (
+            ["--x", "x", "--reg", "tv=1", "--select", "kfold:3"],
+            "would fit tv to all rows 3 times a setting; give select",
+        ),
+        (["--x", "count,x", "--constraint", "increasing"], "give increasing:column=NAME, or one x column"),
+        (["--x", "x", "--reg", "tv=1", "--y", "name"], "0.parquet: column 'name' holds text ('a, b') in row 1"),
         (["--x", "x,count", "--gamma", "each", "--select", "none"], "--select none chooses nothing: give --gamma"),
         (["--x", "x,count", "--gamma", "x=2"], "count has no gamma"),
         (["--plot", "a.png"], "--plot needs all rows at once"),

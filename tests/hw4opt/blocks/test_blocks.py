@@ -6,21 +6,17 @@ import pytest
 
 from hw4opt import (
     RBF,
-    Absolute,
     Huber,
-    Increasing,
     InputError,
     Logistic,
     NotCertifiedError,
     Poisson,
     Precomputed,
     Problem,
-    Quantile,
     RefusedError,
     Ridge,
     Squared,
     Status,
-    TotalVariation,
     fit,
 )
 from hw4opt.blocks import ArrayRows, DataRows, fit_blocks, order_statistics, reference, rows, survey
@@ -206,10 +202,6 @@ def test_existence_is_settled():
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (Model(RBF(1.0), Huber(), [Ridge(1.0), TotalVariation(1.0)]), "tv cannot be had over rows in blocks"),
-        (Model(RBF(1.0), Squared(), [Ridge(1.0)], [Increasing()]), "increasing cannot be had"),
-        (Model(RBF(1.0), Quantile(0.3), [Ridge(1.0)]), "quantile keeps a state for each row"),
-        (Model(RBF(1.0), Absolute(), [Ridge(1.0)]), "absolute keeps a state for each row"),
         (Model(Precomputed(), Squared(), [Ridge(1.0)]), "no Gram matrix"),
         (Model(RBF(1.0), Huber("auto"), [Ridge(1.0)]), "needs numbers for delta"),
     ],

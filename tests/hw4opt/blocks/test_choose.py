@@ -165,5 +165,6 @@ def test_what_cannot_be_chosen_is_one_sentence(given, said):
     model = Model(RBF(30.0), Huber(0.5), [Ridge(1.0)])
     with pytest.raises(InputError, match=said):
         select_blocks(model, ArrayRows.of(*data_of("huber")), ("ridge",), **{"method": "kfold:5", **given})
-    with pytest.raises(RefusedError, match="quantile keeps a state"):
-        select_blocks(Model(RBF(1.0), Quantile(0.3), [Ridge(1.0)]), ArrayRows.of(*data_of("huber")), ("ridge",))
+    quantiles = Model(RBF(1.0), Quantile((0.3, 0.7)), [Ridge(1.0)])
+    with pytest.raises(RefusedError, match="quantile of several levels cannot be had"):
+        select_blocks(quantiles, ArrayRows.of(*data_of("huber")), ("ridge",))

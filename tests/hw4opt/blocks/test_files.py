@@ -99,10 +99,10 @@ def test_a_damaged_file_in_the_middle_is_named(tmp_path):
     files = TableFiles.of(tmp_path)
     whole[400:600] = bytes(200)
     path.write_bytes(whole)
-    with pytest.raises(InputError, match=r"part1\.parquet is damaged or no Parquet file"):
+    with pytest.raises(InputError, match=r"part1\.parquet is damaged or not a Parquet file"):
         fit_blocks(MODEL, TableRows(files, ("time",), "y"))
     path.write_bytes(b"PAR1")
-    with pytest.raises(InputError, match=r"part1\.parquet is damaged or no Parquet file"):
+    with pytest.raises(InputError, match=r"part1\.parquet is damaged or not a Parquet file"):
         TableFiles.of(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Sums of functions, one gamma a column, and several quantiles in the estimators."""
+"""Sums of functions, one gamma per column, and several quantiles in the estimators."""
 
 import pickle
 import re
@@ -175,7 +175,7 @@ def test_a_classifier_of_a_sum(frame):
     assert [part.name for part in model.components_] == ["dose", "age", "site"]
 
 
-# ---- one gamma a column ----------------------------------------------------------------------------------------------
+# ---- one gamma per column --------------------------------------------------------------------------------------------
 
 
 def test_a_gamma_a_column(frame):
@@ -255,7 +255,7 @@ REFUSED = {
     "twice": (dict(components=["dose", "dose=age"]), "component dose is given twice"),
     "a strength of none": (dict(SUM, ridge={"wine": 1.0}), "no component 'wine' .*; there are age, dose, site"),
     "a shape of none": (dict(SUM, constraints=["wine.convex"]), "no component 'wine'"),
-    "a shape of all": (dict(SUM, constraints=["convex"]), "convex acts on one component of a sum; say which"),
+    "a shape of all": (dict(SUM, constraints=["convex"]), "convex acts on one component of a sum; name one of"),
     "no strength": (dict(SUM, ridge={"dose": "much"}), "dose.ridge is 'much'; give a number, 'auto' to have it chosen"),
     "gamma of a line": (dict(SUM, gamma={"age": 1.0}), "gamma of component age: it has no kernel with a gamma"),
     "no intercept": (dict(SUM, fit_intercept=False), "the intercept of a sum of components is free; leave it True"),

@@ -1,4 +1,4 @@
-"""A gamma a column: kernels, hyper-parameters, choice, files."""
+"""A gamma per column: kernels, hyper-parameters, choice, files."""
 
 import numpy as np
 import pytest
@@ -101,7 +101,10 @@ def test_a_model_file_holds_them(tmp_path):
 @pytest.mark.parametrize(
     ("act", "sentence"),
     [
-        (lambda: Polynomial((1, 2)), "polynomial kernel takes one gamma; a gamma a column is for laplacian, matern32"),
+        (
+            lambda: Polynomial((1, 2)),
+            "polynomial kernel takes one gamma; one gamma per column is for laplacian, matern32",
+        ),
         (lambda: Precomputed((1, 2)), "precomputed kernel takes one gamma"),
         (lambda: RBF((1, -2)), "gamma is -2; it must be a number above 0"),
         (lambda: RBF(()), "gamma holds no number"),

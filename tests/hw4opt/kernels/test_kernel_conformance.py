@@ -109,7 +109,7 @@ def test_what_is_no_kernel_says_so():
     check_kernel(RBF)
     for wrong, sentence in (
         (Precomputed(), "a precomputed kernel has no formula"),
-        (Ridge, "is no kernel"),
+        (Ridge, "is not a kernel"),
         (Kernel, "the class Kernel lacks diagonal and gram"),
         (type("Nameless", (RBF,), {"name": ""}), "the class Nameless has no name"),
     ):

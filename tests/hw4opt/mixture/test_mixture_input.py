@@ -25,7 +25,7 @@ def row_named(error):
     ("x", "y", "rows", "k", "sentence"),
     [
         (X, Y - 1, Rows(), 2, "y holds -1 in row 0; counts must be 0 or more"),
-        (X, Y + 0.5, Rows(), 2, "y holds 0.5 in row 0, which is no count"),
+        (X, Y + 0.5, Rows(), 2, "y holds 0.5 in row 0, which is not a count"),
         (X, Y * np.nan, Rows(), 2, "y holds nan in row 0"),
         (np.where(X == 3, np.inf, X), Y, Rows(), 2, "x holds inf in row 3, column 0"),
         (X, 0 * Y, Rows(), 2, "every count in y is 0"),
@@ -62,7 +62,7 @@ def test_wrong_labels_are_a_sentence(labels, sentence):
     ("x", "y", "rows", "intercept", "sentence"),
     [
         (X * 1e-300, Y, Rows(names=["tempo"]), True, "column 'tempo' holds nothing larger than 4e-300"),
-        (X, Y * 1e18, Rows(), True, "y holds 2e+18 in row 2; counts are taken up to 1e+18"),
+        (X, Y * 1e18, Rows(), True, "y holds 2e+18 in row 2; counts must not exceed 1e+18"),
         (X, Y, Rows(weights=Y * 1e300), True, "weights holds 1e+300 in row 1"),
         (X, Y, Rows(offset=100 * Y), True, "offset holds 400 in row 4; it is the log of an exposure"),
         (0 * X, Y, Rows(), False, "every feature is 0 in every row"),

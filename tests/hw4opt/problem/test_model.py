@@ -81,7 +81,7 @@ def test_an_automatic_parameter_is_settled_when_data_arrive():
         ({"kernel": RBF}, "kernel is <class .*; give one of hw4opt's kernels"),
         ({"regularizers": Ridge()}, "regularizers is Ridge.*; give a list of them"),
         ({"regularizers": [Ridge(1), Ridge(2)]}, "ridge is given twice"),
-        ({"constraints": [Ridge(1)]}, "ridge is no constraint"),
+        ({"constraints": [Ridge(1)]}, "ridge is not a constraint"),
         ({"constraints": [Nonnegative(), Bounds(upper=-1)]}, "the two conflict and no fit exists"),
         ({"kernel": Precomputed(), "standardize": True}, "standardize measures columns of x"),
         ({"intercept": 1}, "intercept is 1; it must be True or False"),
@@ -265,5 +265,5 @@ def test_equal_models_are_refused_each_time_and_parts_without_a_hash_are_checked
     assert Model(RBF(), Noted()) == Model(RBF(), Noted())
     for given in (Huber(), ["ridge"], Noted()):
         for _ in range(2):
-            with pytest.raises(InputError, match="is no regularizer or constraint"):
+            with pytest.raises(InputError, match="is neither a regularizer nor a constraint"):
                 Model(RBF(), Noted() if given == Huber() else Huber(), [given])

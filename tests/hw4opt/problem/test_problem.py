@@ -70,8 +70,8 @@ BAD = {
         dict(x=changed(ONES, 0, 2), weights=changed(ONES, 0, 0)),
         r"x is constant; a kernel design",
     ),
-    "few weights": (dict(weights=ONES[:4]), r"weights has shape \(4,\); it needs one entry a row, \(5,\)"),
-    "few offsets": (dict(offset=ONES[:, None]), r"offset has shape \(5, 1\); it needs one entry a row, \(5,\)"),
+    "few weights": (dict(weights=ONES[:4]), r"weights has shape \(4,\); it needs one entry per row, \(5,\)"),
+    "few offsets": (dict(offset=ONES[:, None]), r"offset has shape \(5, 1\); it needs one entry per row, \(5,\)"),
     "a negative weight": (
         dict(weights=changed(ONES, 3, -0.5)),
         r"weights holds -0.5 in row 3; weights must be 0 or more",
@@ -84,7 +84,10 @@ BAD = {
     "a loss by name": (dict(loss="huber"), r"loss is 'huber'; give one of hw4opt's losses, as in Huber\(delta=1\)"),
     "a loss class": (dict(loss=Huber), r"loss is <class .*; give one of hw4opt's losses"),
     "a regularizer as loss": (dict(loss=Ridge()), r"loss is Ridge\(weight=1.0\); give one of hw4opt's losses"),
-    "a loss as regularizer": (dict(regularizers=[Huber()]), r"Huber\(delta=1.0\) is no regularizer or constraint"),
+    "a loss as regularizer": (
+        dict(regularizers=[Huber()]),
+        r"Huber\(delta=1.0\) is neither a regularizer nor a constraint",
+    ),
     "a kernel by name": (dict(kernel="rbf"), r"kernel is 'rbf'; give one of hw4opt's kernels, as in RBF\(gamma=80\)"),
     "a kernel class": (dict(kernel=RBF), r"kernel is <class .*; give one of hw4opt's kernels"),
     "one regularizer": (
@@ -92,7 +95,7 @@ BAD = {
         r"regularizers is Ridge\(weight=1.0\); give a list of them, as in \[Ridge",
     ),
     "constraints by name": (dict(constraints="increasing"), r"constraints is 'increasing'; give a list of them"),
-    "a number as constraint": (dict(constraints=[3]), r"3 is no regularizer or constraint"),
+    "a number as constraint": (dict(constraints=[3]), r"3 is neither a regularizer nor a constraint"),
     "tv twice": (
         dict(regularizers=[TotalVariation(1), TotalVariation(2)]),
         r"tv is given twice; a problem holds each term once",
@@ -108,11 +111,11 @@ BAD = {
     ),
     "ridge as constraint": (
         dict(constraints=[Ridge(0.1)]),
-        r"ridge is no constraint; give it in regularizers, as in regularizers=\[Ridge\(weight=0.1\)\]",
+        r"ridge is not a constraint; give it in regularizers, as in regularizers=\[Ridge\(weight=0.1\)\]",
     ),
     "a shape as regularizer": (
         dict(regularizers=[Ridge(), Increasing()]),
-        r"increasing is no regularizer; give it in constraints, as in",
+        r"increasing is not a regularizer; give it in constraints, as in",
     ),
     "a gram matrix standardized": (
         dict(x=GRAM, kernel=Precomputed(), standardize=True),

@@ -119,6 +119,6 @@ class Odd(SquaredExcess):
 def test_parameters_that_a_file_cannot_hold_are_refused_when_it_is_written(tmp_path):
     result = fit(smooth(loss=Odd((1.0, 2.0)))).raise_for_status()
     with pytest.raises(
-        InputError, match=r"a model file cannot hold odd: Odd.* has parameters that are no numbers or text"
+        InputError, match=r"a model file cannot hold odd: Odd.* has parameters that are neither numbers nor text"
     ):
         result.save(tmp_path / "model.json")

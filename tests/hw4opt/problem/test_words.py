@@ -23,7 +23,7 @@ def test_a_word_is_a_name_and_parameters():
     ("word", "sentence"),
     [
         ("huber=2", r"^loss huber=2: give parameters after a colon, as in huber:parameter=2$"),
-        ("huber:delta", r"^loss huber:delta: 'delta' is no parameter=value$"),
+        ("huber:delta", r"^loss huber:delta: 'delta' is not of the form parameter=value$"),
         ("huber:delta=1,delta=2", r"delta is given twice"),
         ("huber:delta=much", r"^loss huber:delta=much: delta is 'much'; give a number$"),
         ("huber:tau=1", r"no parameter of huber 'tau'.*; there are delta"),

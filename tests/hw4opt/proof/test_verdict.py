@@ -59,7 +59,7 @@ def optimum(problem):
 
 
 def block_duals(problem, result):
-    """One array a block of the form: terms that share their rows are added up."""
+    """One array per block of the form: terms that share their rows are added up."""
     return [sum(result.duals[name] for name in rows.names) for rows in canonicalize(problem).terms]
 
 

@@ -86,7 +86,7 @@ def test_more_folds_than_groups_and_unknown_orders_are_refused():
 
 @pytest.mark.parametrize("count", [18, 30])
 def test_groups_are_one_label_a_row(count):
-    labels, said = np.arange(count) // 3, rf"^groups has shape \({count},\); it needs one label a row, \(24,\)$"
+    labels, said = np.arange(count) // 3, rf"^groups has shape \({count},\); it needs one label per row, \(24,\)$"
     with pytest.raises(InputError, match=said):
         k_fold(24, 3, groups=labels)
     for problem in (SMALL, dataclasses.replace(SMALL, weights=np.arange(24) % 2)):

@@ -71,9 +71,10 @@ def assert_the_same(raced, full):
             assert one == (pytest.approx(other, rel=1e-12, abs=0) if anew else other)
 
 
-@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+@pytest.mark.thinned(2)  # each loss with each of the others, in turn with and without weights
 @pytest.mark.parametrize("others", OTHERS)
 @pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
 def test_the_choice_is_that_without_a_race(loss, others, weighted):
     seed = 5 * list(LOSSES).index(loss) + list(OTHERS).index(others)
     problem = drawn(loss, others, seed, weighted=weighted)

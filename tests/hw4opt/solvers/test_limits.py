@@ -142,7 +142,7 @@ def test_with_a_limit_a_backend_runs_in_another_process(solver, monkeypatch):
     assert fit(STEPS, solver, time_limit=math.inf).status.word == "certified" and len(calls) == 1
 
 
-@pytest.mark.parametrize("solver", ["cvxpy:SCS", "qp:piqp"])
+@pytest.mark.parametrize("solver", [pytest.param("cvxpy:SCS", marks=pytest.mark.slow), "qp:piqp"])
 def test_a_backend_that_breaks_its_process_is_one_that_failed(solver, monkeypatch):
     needs(solver)
     family = importlib.import_module(f"hw4opt.solvers.{solver.partition(':')[0]}")

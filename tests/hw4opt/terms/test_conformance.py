@@ -261,7 +261,7 @@ def test_classes_and_targets_that_cannot_be_tried_say_so():
     check_term(Squared)
     with pytest.raises(InputError, match=r"needs_a_parameter has parameters without defaults .*; give the term"):
         check_term(NeedsAParameter)
-    with pytest.raises(InputError, match="is no term"):
+    with pytest.raises(InputError, match="is not a term"):
         check_term(RBF)
     with pytest.raises(
         InputError, match="the class Smooth lacks check_targets, clip_dual, conjugate_pointwise, curvature"

@@ -121,10 +121,10 @@ class State:
         names = self.x_name, self.options.y
         moved = {name: self.table.floats(name).copy() for name in names if name is not None}
         if not isinstance(moves, list) or not all(isinstance(move, list) and len(move) == 3 for move in moves):
-            raise InputError("the page sent moves that are none: give lists of row, x and y")
+            raise InputError("the page sent invalid moves: give lists of row, x and y")
         for row, *place in moves:
             if type(row) is not int or not 0 <= row < len(self.table):
-                raise InputError(f"the page moved a row {str(row)[:MAX_WORD_CHARACTERS]} that there is not")
+                raise InputError(f"the page moved a row {str(row)[:MAX_WORD_CHARACTERS]} that does not exist")
             for name, value in zip(names, place, strict=True):
                 if name is not None:
                     moved[name][row] = _numbers("moves", [value])[0]
@@ -193,9 +193,9 @@ def parse(text: str | bytes) -> dict[str, Any]:
     try:
         message = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise InputError("the page sent something that is no JSON") from error
+        raise InputError("the page sent something that is not JSON") from error
     if not isinstance(message, dict) or not isinstance(message.get("kind"), str):
-        raise InputError("the page sent something that is no message: give an object with a kind")
+        raise InputError("the page sent something that is not a message: give an object with a kind")
     return message
 
 
@@ -224,7 +224,7 @@ def _taken(name: str, value: Any) -> Any:
         return tuple(value)
     if (kind is str and _is_word(value)) or (kind is bool and isinstance(value, bool)):
         return value
-    raise InputError(f"the page sent a setting {name} that is none: {str(value)[:MAX_WORD_CHARACTERS]}")
+    raise InputError(f"the page sent a setting {name} that is invalid: {str(value)[:MAX_WORD_CHARACTERS]}")
 
 
 def _is_word(value: Any) -> bool:
@@ -239,7 +239,7 @@ def _cells(name: str, values: Any) -> Any:
 
 def _numbers(name: str, values: Any) -> Array:
     if not isinstance(values, list) or not all(type(value) in (int, float) for value in values):
-        raise InputError(f"the page sent a column {name!r} that holds something else than numbers")
+        raise InputError(f"the page sent a column {name!r} that holds something other than numbers")
     try:
         return np.array(values, dtype=float)
     except OverflowError as error:
