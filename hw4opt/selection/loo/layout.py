@@ -15,7 +15,8 @@ from hw4opt.terms import Acts
 from hw4opt.terms.row_map import RowMap
 
 RowLists = tuple[NDArray[np.int64], NDArray[np.int64]]  # one per fold: where each begins, (F + 1,), and all of them
-LAYOUT_ENTRIES = 1_500_000  # rows × folds whose layouts are in memory together
+LAYOUT_ENTRIES = 16_000_000  # rows × folds that are laid out together
+KEPT_ENTRIES = 100_000_000  # rows × folds whose layouts are kept, a byte each
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,26 +63,27 @@ def _lists(mask: np.ndarray, first: int) -> RowLists:
 
 
 class Layouts:
-    """The folds of a search in runs of a size, each with its rows, which are kept where there is one run only."""
+    """The folds of a search in runs of a size, each with its rows, which are kept where there is room for all."""
 
     def __init__(self, folds: Folds) -> None:
         self.folds = folds
-        self._kept: dict[tuple[Acts, ...], Layout] = {}
+        self._kept: dict[tuple[tuple[Acts, ...], int], Layout] = {}
 
     def spans(self, problem: Problem) -> list[slice]:
         """The runs of folds."""
-        rows = sum(max(len(problem.design.base_x), 1) for _ in problem.terms)
-        step = max(8, LAYOUT_ENTRIES // rows)
+        step = max(8, LAYOUT_ENTRIES // self._rows(problem))
         return [slice(low, min(low + step, len(self.folds))) for low in range(0, len(self.folds), step)]
 
     def of(self, problem: Problem) -> Iterator[tuple[slice, Layout]]:
         """Every run, with its rows."""
-        spans = self.spans(problem)
-        for span in spans:
-            yield span, self._whole(problem) if len(spans) == 1 else Layout.of(problem, self.folds[span])
-
-    def _whole(self, problem: Problem) -> Layout:
         acts = tuple(term.acts for term in problem.terms)
-        if acts not in self._kept:
-            self._kept[acts] = Layout.of(problem, self.folds)
-        return self._kept[acts]
+        is_kept = self._rows(problem) * len(self.folds) <= KEPT_ENTRIES
+        for span in self.spans(problem):
+            layout = self._kept.get((acts, span.start)) or Layout.of(problem, self.folds[span])
+            if is_kept:
+                self._kept[acts, span.start] = layout
+            yield span, layout
+
+    @staticmethod
+    def _rows(problem: Problem) -> int:
+        return sum(max(len(problem.design.base_x), 1) for _ in problem.terms)

@@ -1,7 +1,6 @@
 """Random problems whose shapes are to hold at every x, and what a fit says of them."""
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from hw4opt import (
     RBF,
@@ -26,6 +25,8 @@ from hw4opt import (
 from hw4opt.kernels import FUNCTIONAL_OF_ORDER
 from hw4opt.terms import own_term
 
+GOLDEN, GOLDEN_STEPS = (5**0.5 - 1) / 2, 30  # which shorten an interval a million times
+CHUNK_VALUES = 60_000  # of a kernel, looked at together: what a cache holds
 CURVES = (
     lambda t: np.floor(4 * t),
     lambda t: np.sin(6 * t),
@@ -84,11 +85,15 @@ def derivative(result, x, order, component=None):
         design, w = design.parts[component], w[design.columns[component]]
     center, spread = (one[column] for one in problem.scaling)
     basis, z = design.reduced, ((np.asarray(x, dtype=float) - center) / spread)[:, None]
-    rows = basis.evaluate(z, FUNCTIONAL_OF_ORDER[order])
-    rank, unit = rows.shape[1], spread**order
-    kernel = np.abs(design.kernel.derivative(z, basis.points, order, 0)).max()
-    rounding = 1e-15 * rank * kernel * (np.abs(basis.factor) @ np.abs(w[:rank])).sum()
-    return (rows @ w[:rank] + level) / unit, (rounding + 1e-15 * abs(level)) / unit
+    rank, unit = len(basis.points), spread**order
+    coef, sizes = basis.factor @ w[:rank], np.abs(basis.factor) @ np.abs(w[:rank])
+    value, rounding = np.full(len(z), level), 1e-15 * abs(level)
+    for kind in np.unique(basis.columns).tolist():
+        mine = basis.columns == kind
+        rows = design.kernel.between(z, FUNCTIONAL_OF_ORDER[order], basis.points[mine], kind)
+        value += rows @ coef[mine]
+        rounding += 1e-15 * rank * np.abs(rows).max() * sizes[mine].sum()
+    return value / unit, rounding / unit
 
 
 def worst_violation(result, points, starts):
@@ -97,16 +102,34 @@ def worst_violation(result, points, starts):
     for constraint, proof in zip(result.problem.constraints, result.shapes, strict=True):
         shape, component = own_term(constraint), getattr(constraint, "component", None)
         x = np.linspace(proof.low, proof.high, points)
+        parts = np.array_split(x, max(1, points * len(result.w) // CHUNK_VALUES))
+        found = [derivative(result, part, shape.derivative, component) for part in parts]
+        values, step = np.concatenate([value for value, _ in found]), x[1] - x[0]
+        rounding = np.repeat([unsure for _, unsure in found], [len(part) for part in parts])
         for side, level in shape.sides:
+            short = side * (level - values) - rounding
+            begin = x[np.argsort(-short)[:starts]]
+            ends = np.clip([begin - step, begin + step], proof.low, proof.high)
 
-            def short(x, side=side, level=level, order=shape.derivative, component=component):
-                value, rounding = derivative(result, np.atleast_1d(x), order, component)
-                return side * (level - value) - rounding
+            def at(x, side=side, level=level, order=shape.derivative, component=component):
+                value, unsure = derivative(result, x, order, component)
+                return side * (level - value) - unsure
 
-            found = np.concatenate([short(part) for part in np.array_split(x, max(1, points // 20_000))])
-            step, worst = x[1] - x[0], max(worst, found.max())
-            for start in x[np.argsort(-found)[:starts]]:
-                ends = np.clip([start - step, start + step], proof.low, proof.high)
-                least = minimize_scalar(lambda x: -short(x)[0], bounds=ends, method="bounded", options={"xatol": 1e-12})
-                worst = max(worst, -least.fun)
+            worst = max(worst, short.max(), highest_between(at, *ends).max())
     return worst
+
+
+def highest_between(f, low, high):
+    """The largest f seen between each low and high, by golden section, all of them together."""
+    inner = [high - GOLDEN * (high - low), low + GOLDEN * (high - low)]
+    values = [f(one) for one in inner]
+    best = np.maximum(*values)
+    for _ in range(GOLDEN_STEPS):
+        left = values[0] > values[1]
+        low, high = np.where(left, low, inner[0]), np.where(left, inner[1], high)
+        fresh = np.where(left, high - GOLDEN * (high - low), low + GOLDEN * (high - low))
+        value = f(fresh)
+        inner = [np.where(left, fresh, inner[1]), np.where(left, inner[0], fresh)]
+        values = [np.where(left, value, values[1]), np.where(left, values[0], value)]
+        best = np.maximum(best, value)
+    return best
