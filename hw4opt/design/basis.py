@@ -75,14 +75,13 @@ class Basis:
 
 
 def _against(kernel: Kernel, x: Array, column: int, points: Array, columns: np.ndarray) -> Array:
-    """(m, r), a column behind the other in memory: NumPy is faster along the many x than along the few points."""
     kinds = _kinds(columns)
     if len(kinds) == 1:
-        return kernel.between(points, kinds[0], x, column).T
-    out = np.empty((len(points), len(x)))
+        return kernel.between(x, column, points, kinds[0])
+    out = np.empty((len(x), len(points)))
     for kind in kinds:
-        out[columns == kind] = kernel.between(points[columns == kind], kind, x, column)
-    return out.T
+        out[:, columns == kind] = kernel.between(x, column, points[columns == kind], kind)
+    return out
 
 
 def _kinds(columns: np.ndarray) -> list[int]:

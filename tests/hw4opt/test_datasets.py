@@ -93,7 +93,7 @@ def test_many_rows_keep_their_order(tmp_path):
         (b"1,2\n3,4\n", "holds numbers only"),
         (b"x;y\n1;2\n", "semicolons"),
         (b"x\ty\n1\t2\n", "tabs"),
-        (b"PAR1 and nothing else", "damaged or no Parquet"),
+        (b"PAR1 and nothing else", "damaged or not a Parquet file"),
         (b'x,y\n"' + b"a" * 200_000 + b'",1\n', "not a readable CSV"),
     ],
 )
