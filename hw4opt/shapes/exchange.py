@@ -25,16 +25,11 @@ OVER_VIOLATION, MARGIN_GROWTH = 2.0, 8.0  # to so many times the last violation,
 LAST_MARGIN = 1e-2  # of the size of f, f' or f'', or of a function that changes over the range as the targets do
 MAX_SHAPE_POINTS, MAX_NEW_DIPS = 600, 40  # of all shapes, and of one in a round
 DIP_SHARES = np.arange(-4, 5) / 4  # of its half width: where points over a dip lie
-CONTACT_SHARES = np.arange(9) * 0.075  # of the way from a dip's lowest point to where the forces beside it act
-CALM_STEPS = np.array([-5e-4, 5e-4])  # of the kernel's length: how far a contact without a dip may move
-for _shares in (DIP_SHARES, CONTACT_SHARES, CALM_STEPS):
-    _shares.setflags(write=False)
-NEAR_DIP = 2.5  # half widths: forces beside a dip
-MAX_DIP_POINTS = len(CONTACT_SHARES) + len(DIP_SHARES[::2])  # over one dip
+DIP_SHARES.setflags(write=False)
 FEW_DIPS = 16  # of more the lowest points alone are taken: such a fit rests on intervals
 NEGLIGIBLE_FORCE = 1e-6  # of the largest dual: that of a point that the fit does not rest on
 WIDEST_DIP = 0.25  # its half width, of the kernel's length or the range
-MARGIN = 9e-7  # of the mean size of f, f' or f'': what rows at points ask for beyond the shape
+MARGIN = 5e-7  # of the mean size of f, f' or f'': what rows at points ask for beyond the shape
 MAX_SHARE = 1e-3  # of the room between two bounds: the same
 LEAST_MARGIN = 1e-9  # the same, of a function that changes over the range as much as the targets do
 NEAREST_POINTS = 1e-10  # of the range: points nearer to each other are one
@@ -145,24 +140,16 @@ def _next_rows(
     """
     shapes = shapes_of(problems[0])
     known = [() if asked.rows is None else asked.rows.points for asked in shapes]
-    forces = [
-        np.zeros((len(fits), 0)) if asked.rows is None else _forces(fits, asked.rows.label)
+    held = [
+        _rested_on(asked.rows, fits) if is_thinned and asked.rows is not None else old
         for asked, old in zip(shapes, known, strict=True)
     ]
-    held = [_rested_on(old, of_fits) if is_thinned else old for old, of_fits in zip(known, forces, strict=True)]
-    failing = [
-        [
-            (found[place], of_fit)
-            for found, of_fit in zip(examined, of_fits, strict=True)
-            if found and not found[place].holds
-        ]
-        for place, of_fits in enumerate(forces)
-    ]
+    failing = [[found[place] for found in examined if found and not found[place].holds] for place in range(len(shapes))]
     room, count = MAX_SHAPE_POINTS - sum(map(len, held)), sum(map(len, failing))
     if room < count:
         return None
     fresh = [
-        _new(old, [_over_dips(found, of_fit, room // count) for found, of_fit in of_shape], asked.range)
+        _new(old, [_over_dips(found, room // count) for found in of_shape], asked.range)
         for old, of_shape, asked in zip(held, failing, shapes, strict=True)
     ]
     if all(set(new) <= set(old) for new, old in zip(fresh, known, strict=True)):
@@ -180,48 +167,26 @@ def _next_rows(
     ]
 
 
-def _forces(fits: Sequence[ShapedFit], label: str) -> Array:
-    """Those of a shape's points, (b, p), 0 where a fit does not rest on a point."""
-    forces = np.abs([fit.duals[label] for fit in fits])
-    return np.where(forces > NEGLIGIBLE_FORCE * forces.max(axis=1, keepdims=True), forces, 0.0)
-
-
-def _rested_on(points: tuple[float, ...], forces: Array) -> tuple[float, ...]:
+def _rested_on(rows: ShapeRows, fits: Sequence[ShapedFit]) -> tuple[float, ...]:
     """The points that a fit of the batch rests on, all where there is none: without the others it is the same."""
-    held = forces.any(axis=0)
-    return tuple(np.array(points)[held].tolist()) if held.any() else points
+    forces = np.abs([fit.duals[rows.label] for fit in fits])
+    held = (forces > NEGLIGIBLE_FORCE * forces.max(axis=1, keepdims=True)).any(axis=0)
+    return tuple(np.array(rows.points)[held].tolist()) if held.any() else rows.points
 
 
-def _over_dips(found: Examined, forces: Array, most: int) -> Array:
+def _over_dips(found: Examined, most: int) -> Array:
     """Points over dips where the shape is not proven, `most` in all, the deepest dips first: the lowest point of each,
-    and others over its width where there is room for these over every dip.
+    and others to both sides over its width where there is room for these over every dip.
 
     The next fit touches 0 within it, as a rule, and two rows near to each other act as one in between but for the
     square of their distance. So a round lowers violations more than lowest points alone would: these lie to one side.
-    Beside points that the fit rests on it touches 0 between the lowest point and where their forces act together; where
-    it rests on a point without a dip, near there.
     """
     x, width = found.dips(min(MAX_NEW_DIPS, most))
     low, high = found.asked.range
-    if isinstance(found.asked.kernel, Decaying) or len(x) > FEW_DIPS:
-        return x
     width = np.minimum(width, WIDEST_DIP * min(found.asked.kernel.length, high - low))
-    points = np.array(() if found.asked.rows is None else found.asked.rows.points)
-    is_near = np.abs(points - x[:, None]) <= NEAR_DIP * width[:, None]
-    calm = points[(forces > 0) & ~is_near.any(axis=0)]
-    if MAX_DIP_POINTS * len(x) + len(CALM_STEPS) * len(calm) > most:
-        return x
-    pulls = np.where(is_near, forces, 0.0)
-    total = pulls.sum(axis=1)
-    is_beside = total > 0
-    apart = pulls[is_beside] @ points / total[is_beside] - x[is_beside]
-    over = [
-        x[is_beside] + CONTACT_SHARES[:, None] * apart,
-        x[is_beside] + DIP_SHARES[::2, None] * width[is_beside],
-        x[~is_beside] + DIP_SHARES[:, None] * width[~is_beside],
-        calm + CALM_STEPS[:, None] * found.asked.kernel.length,
-    ]
-    return np.clip(np.concatenate(over, axis=None), low, high)
+    is_smooth = not isinstance(found.asked.kernel, Decaying)
+    shares = DIP_SHARES if is_smooth and len(x) <= min(FEW_DIPS, most // len(DIP_SHARES)) else np.zeros(1)
+    return np.clip(x + shares[:, None] * width, low, high).ravel()
 
 
 def _new(old: Sequence[float], lowest: Sequence[Array], ends: tuple[float, float]) -> list[float]:

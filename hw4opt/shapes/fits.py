@@ -19,7 +19,7 @@ from hw4opt.shapes.proof import ShapeProof
 from hw4opt.solvers.interior import Interior
 from hw4opt.terms.base import Array
 
-HANDOVER = 1e-3  # of the mean size of f, f' or f'': a violation below which the next fit is the solver's own
+HANDOVER = 1e-4  # of the mean size of f, f' or f'': a violation below which the next fit is the solver's own
 
 S = TypeVar("S", bound=Any)  # a `Solution`, which knows of proofs itself
 

@@ -64,7 +64,7 @@ def steps(*constraints, kernel=None, tv=0.0, ridge=0.1, **given):
 def test_the_assignment_s_steps_rise_at_every_x(tv):
     plain, result = fit(steps(Increasing(), tv=tv)), fit(steps(Increasing(everywhere=True), tv=tv))
     (proof,) = result.raise_for_status().shapes
-    assert proof.proven and proof.margin > 0 and proof.cells > 50 and 0 < proof.points < 100
+    assert proof.proven and proof.margin > 0 and proof.cells > 50 and 0 < proof.points < 60
     mean_slope = np.diff(result.predict(np.array([proof.low, proof.high])))[0] / (proof.high - proof.low)
     assert proof.asked <= 1e-6 * mean_slope
     assert worst_violation(result, 20_000, 5) <= 0 < worst_violation_of_plain(plain)
@@ -273,14 +273,13 @@ def test_two_shapes_may_have_points_at_the_same_x(monkeypatch):
     """That one shape is asked for at the end of the range says nothing of the other."""
     rising, concave = Increasing(everywhere=True), Concave(everywhere=True)
     (problem,) = with_shape_rows([steps(rising, concave)], [[ShapeRows(rising, (0.0, 1.0), 0.0)]])
-    monkeypatch.setattr(exchange, "_over_dips", lambda found, forces, most: np.array([1.0]))
+    monkeypatch.setattr(exchange, "_over_dips", lambda found, most: np.array([1.0]))
     asked = []
 
     def fits(problems):
         asked.append([(one.constraint, one.points) for one in problems[0].shape_rows])
         w = np.random.default_rng(0).standard_normal(problems[0].design.matrix.shape[1])
-        duals = {one.label: np.ones(len(one.points)) for one in problems[0].shape_rows}
-        return [SimpleNamespace(problem=problems[0], w=w, duals=duals)]
+        return [SimpleNamespace(problem=problems[0], w=w, duals={})]
 
     exchange.find_points([problem], fits)
     assert asked == [[(rising, (0.0, 1.0))], [(rising, (0.0, 1.0)), (concave, (1.0,))]]
