@@ -100,7 +100,8 @@ def check_start_side(model: nn.Module, config: Config, side: int) -> None:
         return
     try:
         with torch.no_grad():
-            copy.deepcopy(model).to("meta").eval()(torch.zeros(1, 3, start, start, device="meta"))
+            shapes = copy.deepcopy(model).to("meta").eval()
+            shapes(blank_image(shapes, start))
     except RuntimeError as error:
         raise InputError(
             f"start_side is {start}: this network takes no images of {start}×{start}; fast does, as long as its pools "

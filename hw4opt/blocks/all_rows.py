@@ -94,16 +94,18 @@ def _problem(model: Model, parts: Iterable[DataRows], seen: Survey) -> Problem:
 def _gathered(parts: Iterable[DataRows], seen: Survey) -> DataRows:
     """The rows that have a weight, in one piece."""
     columns: dict[str, Array] = {}
-    low = 0
+    low = high = 0
     for part in parts:
         rows = seen.kept.weighted(part)
         high = low + len(rows)
+        if high > seen.count:
+            break
         for name in ("y", "x", "weights", "offset"):
             if (values := getattr(rows, name)) is not None:
                 if name not in columns:
                     columns[name] = np.empty((seen.count, *values.shape[1:]))
-                columns[name][low:high] = values[: seen.count - low]
+                columns[name][low:high] = values
         low = high
-    if low != seen.count:
+    if high != seen.count:
         raise InputError("the rows are not those of the first pass; a source gives the same ones each time")
     return DataRows(**columns)

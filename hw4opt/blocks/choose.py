@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw4opt.blocks.all_rows import terms_with_states
-from hw4opt.blocks.fit import refuse, sums_of
+from hw4opt.blocks.fit import refuse, sums_for
 from hw4opt.blocks.held_out import FoldRule, HeldOut, held_out
 from hw4opt.blocks.reference import Trivial, trivial_fit
 from hw4opt.blocks.rows import BlockSums, RowSource
@@ -92,7 +92,7 @@ def select_blocks(
         raise InputError(
             "metric loss would reward a shrinking loss while its parameter is searched; use metric squared or absolute"
         )
-    started, sums = time.perf_counter(), sums_of(source)
+    started, sums = time.perf_counter(), sums_for(model, source)
     before = sums.passes
     count = _fold_count(method)
     if count is not None and (names := terms_with_states(model)):
@@ -110,7 +110,8 @@ def select_blocks(
             notes = found.notes
             if len(problem.y) < seen.count:
                 said = f"hyper-parameters were chosen on {len(problem.y):,} of {seen.count:,} rows"
-                notes = [f"{said}, their weights scaled to all of them; select kfold:K chooses on all rows", *notes]
+                more = "" if terms_with_states(model) else "; select kfold:K chooses on all rows"
+                notes = [f"{said}, their weights scaled to all of them{more}", *notes]
             return BlocksSelection(
                 _with_terms(model, found.problem.model),
                 *(found.method, metric, found.score, found.standard_error, found.fits, found.largest_fold_gap),

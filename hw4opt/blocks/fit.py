@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from hw4opt.between import breaks
 from hw4opt.blocks.all_rows import fit_all_rows, keeps_states, terms_with_states
 from hw4opt.blocks.basis import design_of
 from hw4opt.blocks.certificate import certify
@@ -94,16 +95,14 @@ def fit_blocks(
         raise InputError(f"tol is {tol!r}; it must lie between 0 and 1")
     if max_iterations is not None and max_iterations < 1:
         raise InputError(f"max_iterations is {max_iterations!r}; it must be 1 or more")
-    clock = _Since(sums_of(source))
+    if memory is not None and memory < 1:
+        raise InputError(f"memory is {memory!r}; it must be 1 byte or more")
+    clock = _Since(sums_for(model, source))
     sums = clock.sums
-    if keeps_states(model) and not isinstance(sums, SourceSums):
-        raise RefusedError(
-            f"{listed(terms_with_states(model))} needs the columns of all rows in one process, and these rows are kept "
-            "elsewhere; fit the source itself"
-        )
     with one_blas_thread():
         found = survey(model, sums)
-        if isinstance(sums, SourceSums) and keeps_states(model):
+        if keeps_states(model):
+            assert isinstance(sums, SourceSums)
             limits = tol, max_iterations, time_limit
             whole = fit_all_rows(model, sums.rows(), found, memory, *limits)
             return _without_rows(whole, found, clock)
@@ -148,9 +147,16 @@ class _Since:
         return time.perf_counter() - self._started
 
 
-def sums_of(source: RowSource | BlockSums) -> BlockSums:
-    """The sums over a source's rows; sums stay what they are."""
-    return SourceSums(source) if isinstance(source, RowSource) else source
+def sums_for(model: Model, source: RowSource | BlockSums) -> BlockSums:
+    """The sums over a source's rows; sums stay what they are. Raises `RefusedError` for sums that are had elsewhere
+    where the model has a state for each row."""
+    sums = SourceSums(source) if isinstance(source, RowSource) else source
+    if keeps_states(model) and not isinstance(sums, SourceSums):
+        raise RefusedError(
+            f"{listed(terms_with_states(model))} needs the columns of all rows in one process, and these rows are kept "
+            "elsewhere; fit the source itself"
+        )
+    return sums
 
 
 def penalized(design: Design) -> Array:
@@ -204,6 +210,7 @@ def _without_rows(whole: Result, found: Survey, clock: _Since) -> BlocksResult:
         whole.rank,
         note=whole.note,
         solver=whole.solver,
+        breaks=tuple(breaks(whole)) if whole.status is Status.CERTIFIED else (),
     )
 
 

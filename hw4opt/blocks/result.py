@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hw4opt.between import Break
 from hw4opt.design import Design
 from hw4opt.errors import InputError, NotCertifiedError
 from hw4opt.form.answer import Status
@@ -32,6 +33,7 @@ class BlocksResult:
     context       what a model file keeps besides
     existence     of likelihoods without ridge: whether there is a finite maximum
     columns       of the basis that are independent;  solver  by whom w was found
+    breaks        where shapes fail between the rows; a model file does not keep it
     """
 
     model: Model
@@ -54,6 +56,7 @@ class BlocksResult:
     context: dict[str, Any] = field(default_factory=dict)
     note: str | None = None
     solver: str = "newton"
+    breaks: tuple[Break, ...] = ()
 
     @property
     def message(self) -> str:

@@ -153,11 +153,12 @@ class _Blocks:
     def _take(self, size: int) -> int | None:
         assert self.make is not None
         try:
-            self.kept.append(self.make(-(-size // 8)))
+            block = self.make(-(-size // 8))
         except Exception as error:  # which would be lost in C
             self.error = error
             return None
-        return self.kept[-1].ctypes.data
+        self.kept.append(block)
+        return block.ctypes.data
 
     def __enter__(self) -> None:
         pass

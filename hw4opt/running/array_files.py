@@ -102,7 +102,7 @@ def _on_disk(shape: tuple[int, ...], size: int) -> Array:
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             _reserve(file.fileno(), size)
-            return np.frombuffer(mmap.mmap(file.fileno(), size)).reshape(shape)
+            return np.ndarray(shape, buffer=mmap.mmap(file.fileno(), size))
     except OSError as error:
         free = shutil.disk_usage(folder).free if os.path.isdir(folder) else 0
         raise RefusedError(

@@ -14,6 +14,7 @@ from hw4nets.data import normalize, synthetic
 from hw4nets.errors import DivergedError, InputError
 from hw4nets.history import EpochRow, Watch
 from hw4nets.models import NETS, Base, Conv, Fast, Hidden, Logistic, build, net
+from hw4nets.network import check_start_side
 from hw4nets.recipes import preset
 from hw4nets.training import train
 
@@ -153,6 +154,12 @@ def test_a_side_that_the_network_does_not_take_is_refused(small, name, given, se
     ):
         with pytest.raises(InputError, match=re.escape(sentence)):
             act()
+
+
+def test_a_network_in_float64_takes_smaller_images_too():
+    model = build(TINY["fast"], 0).double()
+    check_start_side(model, Config(start_side=20), 32)
+    assert next(model.parameters()).dtype is torch.float64 and next(model.parameters()).device.type == "cpu"
 
 
 def test_what_selects_decides_the_best_epoch(small):

@@ -44,7 +44,7 @@ def fit_record(result: BlocksResult, source: TableRows) -> dict[str, Any]:
             name: getattr(certificate, name)
             for name in (
                 *("dual_objective", "gap", "relative_gap", "gap_scale", "gap_rounding"),
-                *("truncation", "stationarity", "violation"),
+                *("truncation", "stationarity", "violation", "largest_drop"),
             )
         },
         "prediction_error_bound": result.prediction_error_bound,

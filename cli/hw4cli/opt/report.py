@@ -18,6 +18,7 @@ from hw4opt import Certificate, Result
 from hw4opt.design import Sum
 from hw4opt.errors import listed
 from hw4opt.inference import ERRORS, ComponentFit, kinds_of
+from hw4opt.problem import Model
 from hw4opt.terms import Slope, Term, is_everywhere
 from hw4opt.terms.base import Array
 
@@ -176,20 +177,24 @@ def _bound(result: Result) -> str:
     return ("–" if bound is None else f"{bound:.2g} at every data row") + ("" if reason is None else f" ({reason})")
 
 
-def _label(term: Term, result: Result) -> str:
+def _label(term: Term, names: Sequence[str]) -> str:
     """The label of the term, with the name of its x column."""
-    names = result.context.get("x")
     name = f"{term.name}:column={names[term.acts.column]}" if isinstance(term.acts, Slope) and names else term.label
     return f"{name}:everywhere" if is_everywhere(term) else name
 
 
 def title(result: Result, source: str) -> str:
     """Loss, design, terms and data of the fit."""
-    problem = result.problem
-    design = "linear design" if problem.kernel is None else f"{problem.kernel.name} kernel"
-    if isinstance(problem.kernel, Sum):
-        design = f"sum of {listed([part.name for part in problem.kernel.parts])}"
-    terms = " + ".join(_label(term, result) for term in (*problem.regularizers, *problem.constraints))
-    levels = [f"{level:g}" for level in problem.loss.levels]
-    loss = f"{problem.loss.name} loss" + (f" at {listed(levels)}" if levels else "")
-    return f"{loss}, {design}{', ' if terms else ''}{terms}: {source}, {len(result.fitted)} rows"
+    told = description(result.problem.model, result.context.get("x") or ())
+    return f"{told}: {source}, {len(result.fitted)} rows"
+
+
+def description(model: Model, names: Sequence[str]) -> str:
+    """Loss, design and terms; names: of the x columns, where they have any."""
+    design = "linear design" if model.kernel is None else f"{model.kernel.name} kernel"
+    if isinstance(model.kernel, Sum):
+        design = f"sum of {listed([part.name for part in model.kernel.parts])}"
+    terms = " + ".join(_label(term, names) for term in (*model.regularizers, *model.constraints))
+    levels = [f"{level:g}" for level in model.loss.levels]
+    loss = f"{model.loss.name} loss" + (f" at {listed(levels)}" if levels else "")
+    return f"{loss}, {design}{', ' if terms else ''}{terms}"

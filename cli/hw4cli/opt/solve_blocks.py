@@ -19,7 +19,7 @@ from hw4cli.opt.option_syntax import LogRange, parse_range
 from hw4cli.opt.options import OutputOptions, ProblemOptions, SelectionOptions, SolverOptions
 from hw4cli.opt.outputs import check_outputs, provenance, unwritten, write_json
 from hw4cli.opt.problem_file import check_digest, problem_text
-from hw4cli.opt.report import number_text, show, warn
+from hw4cli.opt.report import description, number_text, show, warn
 from hw4cli.opt.row_files import feature_names
 from hw4cli.opt.select_hyperparameters import (
     LEAVE_ONE_OUT,
@@ -32,7 +32,7 @@ from hw4cli.options import typed
 from hw4cli.progress import Bar
 from hw4opt import InputError, Status
 from hw4opt.blocks import BlocksSelection, DaskRows, TableRows, fit_blocks, save_blocks, select_blocks
-from hw4opt.blocks.all_rows import keeps_states
+from hw4opt.blocks.all_rows import keeps_states, terms_with_states
 from hw4opt.blocks.dask import connect
 from hw4opt.blocks.fit import refuse
 from hw4opt.blocks.rows import BlockSums, SourceSums
@@ -74,6 +74,8 @@ def solve_in_blocks(
         check_digest(_nameplate(files), problem_options)
     task = _task(files, problem_options, solver_options)
     source = task.source
+    if dask is not None and (names := terms_with_states(task.model)):
+        raise RefusedError(f"{listed(names)} needs the columns of all rows in one process; drop --dask")
     with _sums(source, dask) as sums:
         with Bar("choosing", output_options.quiet) as bar:
             model, selection = _choose(task, sums, selection_options, output_options.seed, bar.update)
@@ -85,7 +87,7 @@ def solve_in_blocks(
             record["dask"] = sums.usage()._asdict()
     if selection is not None:
         selection = dataclasses.replace(selection, notes=[with_columns(note, source.x) for note in selection.notes])
-    warnings = [] if selection is None else list(selection.notes)
+    warnings = [one.sentence(*source.x) for one in result.breaks] + ([] if selection is None else selection.notes)
     if source.drop:
         dropped, columns = source.missing()
         record["dropped_rows"] = dropped
@@ -107,8 +109,8 @@ def solve_in_blocks(
         (name, number_text(value) if isinstance(value, float) else str(value))
         for name, value in shown_rows(record, selection)
     ]
-    loss = f"{model.loss.name} loss" + (f", {model.kernel.name} kernel" if model.kernel is not None else ", linear")
-    show(output_options, f"{loss}: {result.count:,} rows of {files.source}, in blocks", ("", ""), rows)
+    title = f"{description(model, source.x)}: {result.count:,} rows of {files.source}, in blocks"
+    show(output_options, title, ("", ""), rows)
     warn(warnings)
     if result.status is Status.CERTIFIED:
         return Exit.CERTIFIED
@@ -130,8 +132,8 @@ def _check_options(solver_options: SolverOptions, selection_options: SelectionOp
             raise InputError(f"{option} needs all rows at once and these are read in blocks; {advice}")
     if selection_options.select in LEAVE_ONE_OUT:
         raise InputError(
-            f"--select {selection_options.select} needs all rows at once; give kfold:K, which reads them in blocks, "
-            "or auto, which chooses on a sample"
+            f"--select {selection_options.select} needs all rows at once; give auto, which chooses on a sample, or "
+            "kfold:K, which reads them in blocks, where there is ridge alone and no quantile or absolute loss"
         )
     if typed("separated") and solver_options.separated != "refuse":
         raise InputError("--separated drop needs all rows at once; leave out the separated rows, or give a ridge")

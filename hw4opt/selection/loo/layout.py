@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from hw4opt.form import Form
 from hw4opt.problem import Problem
 from hw4opt.selection.folds import Folds
-from hw4opt.terms import Acts
+from hw4opt.terms import Acts, PiecewiseQuadratic
 from hw4opt.terms.row_map import RowMap
 
 RowLists = tuple[NDArray[np.int64], NDArray[np.int64]]  # one per fold: where each begins, (F + 1,), and all of them
-LAYOUT_ENTRIES = 16_000_000  # rows × folds that are laid out together
+LAYOUT_ENTRIES = 16_000_000  # rows × folds that are laid out together,
+SMOOTH_ENTRIES = 1_500_000  # with a smooth loss, whose folds keep some numbers for each of their rows
 KEPT_ENTRIES = 100_000_000  # rows × folds whose layouts are kept, a byte each
 
 
@@ -67,21 +68,27 @@ class Layouts:
 
     def __init__(self, folds: Folds) -> None:
         self.folds = folds
-        self._kept: dict[tuple[tuple[Acts, ...], int], Layout] = {}
+        self._kept: dict[tuple[Acts, ...], dict[int, Layout]] = {}
+        self._room = KEPT_ENTRIES
 
     def spans(self, problem: Problem) -> list[slice]:
         """The runs of folds."""
-        step = max(8, LAYOUT_ENTRIES // self._rows(problem))
+        smooth = not all(isinstance(term, PiecewiseQuadratic) for term in problem.terms)
+        step = max(8, (SMOOTH_ENTRIES if smooth else LAYOUT_ENTRIES) // self._rows(problem))
         return [slice(low, min(low + step, len(self.folds))) for low in range(0, len(self.folds), step)]
 
     def of(self, problem: Problem) -> Iterator[tuple[slice, Layout]]:
         """Every run, with its rows."""
         acts = tuple(term.acts for term in problem.terms)
-        is_kept = self._rows(problem) * len(self.folds) <= KEPT_ENTRIES
+        entries = self._rows(problem) * len(self.folds)
+        if acts not in self._kept and entries <= self._room:
+            self._kept[acts] = {}
+            self._room -= entries
+        kept = self._kept.get(acts)
         for span in self.spans(problem):
-            layout = self._kept.get((acts, span.start)) or Layout.of(problem, self.folds[span])
-            if is_kept:
-                self._kept[acts, span.start] = layout
+            layout = (kept or {}).get(span.start) or Layout.of(problem, self.folds[span])
+            if kept is not None:
+                kept[span.start] = layout
             yield span, layout
 
     @staticmethod

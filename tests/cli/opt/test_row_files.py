@@ -91,6 +91,7 @@ def test_terms_with_duals_over_files_are_the_fit_of_one_table(hw4opt, data, word
     assert files["status"] == "certified" and files["solver"] == "interior" and files["passes"] == 2
     for name in ("objective", "gap_scale", "prediction_error_bound"):
         assert files[name] == pytest.approx(whole[name], rel=1e-8, abs=1e-8)
+    assert files["largest_drop"] == pytest.approx(whole["largest_drop"], abs=1e-8)
     assert files["n"] == 3_000 and files["rank"] == whole["rank"] and "dual_coef" not in files
     for model, out in (("0.json", "0.csv"), ("1.json", "1.csv")):
         assert hw4opt("predict", model, data / "*.parquet", "--out", out).status == 0
@@ -156,7 +157,8 @@ def test_predictions_go_from_file_to_file(hw4opt, data):
         (["--x", "x,count", "--gamma", "each", "--select", "none"], "--select none chooses nothing: give --gamma"),
         (["--x", "x,count", "--gamma", "x=2"], "count has no gamma"),
         (["--plot", "a.png"], "--plot needs all rows at once"),
-        (["--select", "loo"], "--select loo needs all rows at once; give kfold:K"),
+        (["--select", "loo"], "--select loo needs all rows at once; give auto, which chooses on a sample, or kfold:K"),
+        (["--reg", "tv=0.3", "--dask", "tcp://127.0.0.1:1"], "tv needs the columns of all rows in one process; drop"),
         (["--select", "kfold:4000"], "kfold:4000 needs as many rows as folds at least, and 3000 have a weight above 0"),
         (["--grid", "ridge=0.1:1:3"], "--grid ridge: ridge is given a value, too"),
         (["--grid", "delta=0.1:1:3", "--loss", "huber"], "metric loss would reward a shrinking loss"),

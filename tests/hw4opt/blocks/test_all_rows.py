@@ -22,6 +22,7 @@ from hw4opt import (
     InputError,
     Logistic,
     Nonnegative,
+    Problem,
     Quantile,
     RefusedError,
     Ridge,
@@ -30,6 +31,7 @@ from hw4opt import (
     Trend,
     fit,
 )
+from hw4opt.between import breaks
 from hw4opt.blocks import ArrayRows, all_rows, fit_blocks, load_blocks, rows, save_blocks, select_blocks
 from hw4opt.design import basis
 from hw4opt.problem import Model
@@ -105,7 +107,7 @@ def in_file(array):
     """Whether the entries of an array lie in a mapped file."""
     while isinstance(array, np.ndarray):
         array = array.base
-    return isinstance(getattr(array, "obj", None), mmap.mmap)
+    return isinstance(array, mmap.mmap)
 
 
 @pytest.fixture
@@ -227,9 +229,32 @@ def test_what_a_source_may_not_do():
             for part in super().parts(with_x):
                 yield part.cut(slice(0, 71))
 
+    class Grows(Parts):
+        passes = 0
+
+        def parts(self, with_x):
+            self.passes += 1
+            for part in super().parts(with_x):
+                yield from [part] * self.passes
+
     model, columns = cases()["tv"]
-    with pytest.raises(InputError, match="the rows are not those of the first pass"):
-        fit_blocks(model, Shrinks(*columns, size=50))
+    for source in (Shrinks(*columns, size=50), Grows(*columns)):
+        with pytest.raises(InputError, match="the rows are not those of the first pass"):
+            fit_blocks(model, source)
+    with pytest.raises(InputError, match="memory is -5; it must be 1 byte or more"):
+        fit_blocks(model, Parts(*columns), memory=-5)
+
+
+def test_shapes_that_fail_between_the_rows_are_told():
+    x = np.repeat(np.linspace(0, 1, 8), 200)
+    y = np.floor(4 * x) + 0.1 * np.random.default_rng(0).standard_normal(x.size)
+    model = Model(RBF(300.0), Squared(), (Ridge(0.001),), (Increasing(),))
+    found, whole = (
+        fit_blocks(model, Parts(x, y)),
+        fit(Problem(x, y, RBF(300.0), Squared(), [Ridge(0.001)], [Increasing()])),
+    )
+    (one,), (other,) = found.breaks, breaks(whole)
+    assert one.sentence("x") == other.sentence("x") and "between them the curve falls by up to" in one.sentence("x")
 
 
 class Elsewhere:

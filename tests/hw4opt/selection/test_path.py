@@ -30,7 +30,7 @@ from hw4opt.form.answer import Options
 from hw4opt.form.canonicalize import canonicalize
 from hw4opt.selection import k_fold, leave_one_out
 from hw4opt.selection.fold_fits import EXACT_GAP
-from hw4opt.selection.loo.layout import Layout
+from hw4opt.selection.loo.layout import Layout, Layouts
 from hw4opt.selection.loo.path import FullFits, fold_table, solve_folds
 
 NEAR = 1e-7  # of y's spread
@@ -195,3 +195,16 @@ def test_rows_without_weight_take_no_part():
     fits = [solve_folds([full_fits(one)], Layout.of(one, held))[0] for one in (problem, other)]
     first, second = (held_out(one, held, fit.w[0]) for one, fit in zip((problem, other), fits, strict=True))
     assert_allclose(first, second, rtol=0, atol=NEAR * np.ptp(Y))
+
+
+def test_layouts_are_kept_for_the_next_setting_as_long_as_there_is_room(monkeypatch):
+    x, y = wave()
+    places = [np.array([place]) for place in range(len(x))]
+    problems = [Problem(x, y, RBF(20.0), Squared(), [Ridge(0.1), term]) for term in (TotalVariation(1), Trend(1))]
+    made = []
+    monkeypatch.setattr("hw4opt.selection.loo.layout.KEPT_ENTRIES", int(2.5 * len(x) ** 2 * 1.5))
+    monkeypatch.setattr(Layout, "of", classmethod(lambda cls, problem, gone: made.append(problem) or Layout({})))
+    layouts = Layouts(places)
+    for problem in problems * 3:
+        assert [span for span, _ in layouts.of(problem)] == layouts.spans(problem) == [slice(0, len(x))]
+    assert made.count(problems[0]) == 1 and made.count(problems[1]) == 3
