@@ -70,11 +70,11 @@ def _reflected(length: int, pixels: int, device: torch.device) -> Tensor:
 
 def training_side(side: int, config: Config, epoch: int) -> int:
     """Side in pixels of the images of an epoch, counted from 0: it grows from `start_side` to their own side in equal
-    steps of `SIDE_STEP` pixels, and has it from the part `full_side` of the run on.
+    steps of `SIDE_STEP` pixels, and has it from the part `full_side` of the run on, in the last epoch at any rate.
 
     Convolutions of an image of side s cost s² (progressive resizing: Howard, fast.ai at DAWNBench 2018).
     """
-    if not config.start_side:
+    if not config.start_side or epoch >= config.epochs - 1:
         return side
     sides = [*range(config.start_side, side, SIDE_STEP), side]
     part = epoch / (config.full_side * config.epochs)

@@ -96,6 +96,8 @@ def check_start_side(model: nn.Module, config: Config, side: int) -> None:
     start = config.start_side
     if start > side:
         raise InputError(f"start_side is {start}, more than the images' side of {side} pixels")
+    if not start and config.full_side != Config.full_side:
+        raise InputError(f"full_side is {config.full_side:g} without start_side; give both, or neither")
     if not start:
         return
     try:
@@ -104,8 +106,8 @@ def check_start_side(model: nn.Module, config: Config, side: int) -> None:
             shapes(blank_image(shapes, start))
     except RuntimeError as error:
         raise InputError(
-            f"start_side is {start}: this network takes no images of {start}×{start}; fast does, as long as its pools "
-            "leave a pixel"
+            f"start_side is {start}: this network takes no images of {start}×{start}; of the built-in ones fast takes "
+            "others than its own, as long as its pools leave a pixel"
         ) from error
 
 

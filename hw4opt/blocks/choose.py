@@ -97,8 +97,8 @@ def select_blocks(
     count = _fold_count(method)
     if count is not None and (names := terms_with_states(model)):
         raise RefusedError(
-            f"{method} over rows in blocks would fit {listed(names)} to all rows {count} times a setting; give select "
-            "auto, which chooses on a sample of the rows"
+            f"{method} over rows in blocks would fit {listed(names)} to all rows {count} times a setting; give "
+            "`select` auto, which chooses on a sample of the rows"
         )
     with threads(workers), one_blas_thread():
         seen = survey(model, sums)

@@ -25,8 +25,9 @@ TABLE_SUFFIXES = (".csv", *PARQUET_SUFFIXES)
 
 
 def files_named(names: Sequence[str]) -> list[Path]:
-    """The files that names, patterns and folders name, sorted, each once. Raises `InputError` where one names none."""
-    found: set[Path] = set()
+    """The files that names, patterns and folders name, sorted, each once however it is spelt. Raises `InputError` where
+    one names none."""
+    found: dict[Path, Path] = {}
     for name in names:
         if os.path.isdir(name):
             some = [one for one in Path(name).iterdir() if one.suffix.lower() in TABLE_SUFFIXES and one.is_file()]
@@ -38,8 +39,8 @@ def files_named(names: Sequence[str]) -> list[Path]:
             kind = f"no file is named {name}"
         if not some:
             raise InputError(f"{kind}; give a CSV or Parquet file, a folder of them, or a pattern in quotes")
-        found |= set(some)
-    return sorted(found)
+        found = {one.resolve(): one for one in some} | found
+    return sorted(found.values())
 
 
 @dataclass(frozen=True, eq=False)

@@ -58,13 +58,15 @@ def test_cutout_clears_one_square_of_every_image(images):
         ({}, [32] * 8),
         ({"start_side": 32}, [32] * 8),
         ({"start_side": 20}, [20, 20, 24, 28, 32, 32, 32, 32]),
-        ({"start_side": 24, "full_side": 1.0}, [24, 24, 24, 24, 28, 28, 28, 28]),
+        ({"start_side": 24, "full_side": 1.0}, [24, 24, 24, 24, 28, 28, 28, 32]),
         ({"start_side": 30, "full_side": 0.25}, [30, 30, 32, 32, 32, 32, 32, 32]),
         ({"start_side": 16, "full_side": 0.01}, [16] + [32] * 7),
+        ({"start_side": 16}, [32]),
     ],
 )
 def test_the_side_grows_to_the_images_own(given, sides):
-    assert [training_side(32, Config(epochs=8, **given), epoch) for epoch in range(8)] == sides
+    config = Config(epochs=len(sides), **given)
+    assert [training_side(32, config, epoch) for epoch in range(len(sides))] == sides
 
 
 def test_scaled_images_keep_their_means_and_a_scaled_ramp_is_a_ramp():

@@ -142,7 +142,7 @@ def test_the_first_epochs_see_smaller_images(small):
 @pytest.mark.parametrize(
     ("name", "given", "sentence"),
     [
-        ("conv", 24, "start_side is 24: this network takes no images of 24×24; fast does, as long as its pools leave"),
+        ("conv", 24, "start_side is 24: this network takes no images of 24×24; of the built-in ones fast takes others"),
         ("fast", 8, "start_side is 8: this network takes no images of 8×8"),
         ("fast", 40, "start_side is 40, more than the images' side of 32 pixels"),
     ],
@@ -154,6 +154,11 @@ def test_a_side_that_the_network_does_not_take_is_refused(small, name, given, se
     ):
         with pytest.raises(InputError, match=re.escape(sentence)):
             act()
+
+
+def test_full_side_alone_is_refused():
+    with pytest.raises(InputError, match=r"full_side is 0\.3 without start_side; give both, or neither"):
+        check_start_side(build(TINY["fast"], 0), Config(full_side=0.3), 32)
 
 
 def test_a_network_in_float64_takes_smaller_images_too():

@@ -23,7 +23,7 @@ from hw4opt.datasets import step_data, step_function
 from hw4opt.design import Sum
 from hw4opt.errors import listed
 from hw4opt.kernels import Kernel
-from hw4opt.problem import ColumnNames
+from hw4opt.problem import ColumnNames, Model
 from hw4opt.problem.hyperparameters import GAMMA, column_key
 from hw4opt.problem.words import Spec, parse_spec, term_of
 from hw4opt.tables import Table, read_table
@@ -267,12 +267,12 @@ def _check_bounds(one: str, first: Term, other: str, second: Term) -> None:
 
 
 def _warnings(problem: Problem, names: Sequence[str]) -> tuple[str, ...]:
-    return (*_coefficient_warnings(problem), *_spread_warnings(problem, names))
+    return (*coefficient_warnings(problem.model), *_spread_warnings(problem, names))
 
 
-def _coefficient_warnings(problem: Problem) -> Iterator[str]:
+def coefficient_warnings(model: Model) -> Iterator[str]:
     """A warning for constraints on fitted values of a linear design, which may be meant for the coefficients."""
-    for term in problem.constraints if problem.kernel is None else ():
+    for term in model.constraints if model.kernel is None else ():
         if term.name in ("nonnegative", "bounds"):
             yield (
                 f"{term.name} holds for the fitted values, not for the coefficients; "

@@ -25,7 +25,7 @@ from hw4cli.opt.predict import (
 from hw4cli.opt.predict_mixture import MixturePredictor
 from hw4cli.opt.predictors import PredictOptions, Predictor, unproven_lines
 from hw4cli.opt.report import show, value_range, warn
-from hw4cli.opt.row_files import is_parquet_name
+from hw4cli.opt.row_files import check_sizes, is_parquet_name
 from hw4cli.progress import Bar
 from hw4opt import InputError, Status
 from hw4opt.running.files import replacing
@@ -43,6 +43,7 @@ def predict_files(
 ) -> int:
     """The exit status: 0 for a certified model, 1 for another; raises `InputError`."""
     files = TableFiles.of(predict_options.data) if files is None else files
+    check_sizes(files, predict_options.max_input)
     read = {"the model": predict_options.model, **{f"the data {path}": str(path) for path in files.paths}}
     check_outputs(output_options, read, out=predict_options.out)
     model = load_predictor(predict_options)

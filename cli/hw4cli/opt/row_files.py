@@ -7,6 +7,7 @@ import os
 import click
 
 from hw4cli.opt.options import bytes_of
+from hw4cli.options import typed
 from hw4opt.errors import InputError
 from hw4opt.running.array_files import free_memory
 from hw4opt.tables import STDIN, TableFiles
@@ -43,6 +44,13 @@ def row_files(data: tuple[str, ...], memory: int | None, dask: str | None = None
     if STDIN in data:
         raise InputError("DATA names standard input beside files, which are read again and again; give files alone")
     return TableFiles.of(*data)
+
+
+def check_sizes(files: TableFiles, most: int) -> None:
+    """Raise `InputError` for a file of more bytes than --max-input says, where it is given."""
+    large = next((path for path in files.paths if typed("max_input") and path.stat().st_size > most), None)
+    if large is not None:
+        raise InputError(f"{large} holds more than {most:,} bytes, the most that is read; give a larger --max-input")
 
 
 def check_one_file(name: str) -> None:

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 
 from hw4cli.opt import poisson_options
 from hw4cli.opt.blocks_record import fit_record, selection_record, shown_rows, with_columns
-from hw4cli.opt.build_problem import constraints_of, terms_of, with_gammas
+from hw4cli.opt.build_problem import coefficient_warnings, constraints_of, terms_of, with_gammas
 from hw4cli.opt.columns import Roles
 from hw4cli.opt.components import is_sum
 from hw4cli.opt.exit_status import Exit, say
@@ -20,7 +20,7 @@ from hw4cli.opt.options import OutputOptions, ProblemOptions, SelectionOptions, 
 from hw4cli.opt.outputs import check_outputs, provenance, unwritten, write_json
 from hw4cli.opt.problem_file import check_digest, problem_text
 from hw4cli.opt.report import description, number_text, show, warn
-from hw4cli.opt.row_files import feature_names
+from hw4cli.opt.row_files import check_sizes, feature_names
 from hw4cli.opt.select_hyperparameters import (
     LEAVE_ONE_OUT,
     Progress,
@@ -64,6 +64,7 @@ def solve_in_blocks(
 ) -> int:
     """The exit status: 0 certified, 1 not; raises `InputError`. dask: the address of a scheduler, or None."""
     _check_options(solver_options, selection_options)
+    check_sizes(files, problem_options.max_input)
     if save_problem is not None and problem_options.data is None:
         raise InputError(
             "--save-problem names one file, folder or pattern as data, and DATA is several; give a pattern"
@@ -87,7 +88,8 @@ def solve_in_blocks(
             record["dask"] = sums.usage()._asdict()
     if selection is not None:
         selection = dataclasses.replace(selection, notes=[with_columns(note, source.x) for note in selection.notes])
-    warnings = [one.sentence(*source.x) for one in result.breaks] + ([] if selection is None else selection.notes)
+    warnings = [*coefficient_warnings(model), *(one.sentence(*source.x) for one in result.breaks)]
+    warnings += [] if selection is None else selection.notes
     if source.drop:
         dropped, columns = source.missing()
         record["dropped_rows"] = dropped
@@ -213,6 +215,10 @@ def _choose(
         words = ["--gamma" if GAMMA in name else f"--reg {name}=WEIGHT" for name in sorted(names)]
         raise InputError(f"--select none chooses nothing: give {listed(dict.fromkeys(words))}, and no --grid")
     check_anything_to_select(options, names)
+    for name in ("metric", "folds", "search_seed"):
+        if not names and not typed("select") and typed(name):
+            option = "--" + name.replace("_", "-")
+            raise InputError(f"{option} is for held-out rows, and none are held out: drop it, or give --select kfold:K")
     if options.select == "none" or not (names or typed("select")):
         return task.model, None
     selection = select_blocks(

@@ -99,6 +99,12 @@ def test_terms_with_duals_over_files_are_the_fit_of_one_table(hw4opt, data, word
     assert np.abs(found[:, -2:] - there[:, -2:]).max() < 1e-8  # name has a comma, which is quoted
 
 
+def test_a_file_is_read_once_however_it_is_spelt(hw4opt, data):
+    (data.parent / "link.csv").symlink_to(data.parent / "all.csv")
+    names = [data.parent / "all.csv", "all.csv", "./all.csv", "link.csv"]
+    assert hw4opt("solve", *names, *GIVEN, "--x", "x", "--json", "-").json["n"] == 3_000
+
+
 def test_a_fault_in_a_later_file_is_a_sentence_for_terms_with_duals_too(hw4opt, data):
     words = ["--x", "x", *GIVEN, "--reg", "tv=0.3", "--save", "b.json", "--json", "a.json"]
     before = sorted(data.parent.iterdir())
@@ -163,6 +169,8 @@ def test_predictions_go_from_file_to_file(hw4opt, data):
         (["--grid", "ridge=0.1:1:3"], "--grid ridge: ridge is given a value, too"),
         (["--grid", "delta=0.1:1:3", "--loss", "huber"], "metric loss would reward a shrinking loss"),
         (["--select", "none", "--one-se"], "--one-se is for choosing"),
+        (["--metric", "squared"], "--metric is for held-out rows, and none are held out"),
+        (["--max-input", "10"], "0.parquet holds more than 10 bytes"),
         (["--groups", "count"], "--groups needs all rows at once"),
         (["--solver", "admm"], "--solver admm needs all rows at once"),
         (["--x", "name"], "0.parquet: column 'name' holds text ('a, b') in row 1"),
