@@ -156,7 +156,7 @@ def test_predictions_go_from_file_to_file(hw4opt, data):
         (["--x", "x", "--reg", "tv=1", "--solver", "newton"], "rows in blocks are fitted by --solver auto"),
         (
             ["--x", "x", "--reg", "tv=1", "--select", "kfold:3"],
-            "would fit tv to all rows 3 times a setting; give select",
+            "would fit tv to all rows 3 times a setting; give --select auto",
         ),
         (["--x", "count,x", "--constraint", "increasing"], "give increasing:column=NAME, or one x column"),
         (["--x", "x", "--reg", "tv=1", "--y", "name"], "0.parquet: column 'name' holds text ('a, b') in row 1"),

@@ -27,17 +27,21 @@ ARRAYS = 1e-6  # of an array's spread
 # as exact as the fitted values, whose error is the root of the gap's
 FITTED_NUMBERS = (".intercept", ".r_squared", ".effective_degrees_of_freedom")
 
-# falling curves through rising data, with a free level: constant, at any median, and held by any of many dual vectors
-MANY_ANSWERS = (
-    {"--constraint", "decreasing", "--intercept"},
-    {"fitted", "intercept", "dual_coef", "residuals", "r_squared", "effective_degrees_of_freedom"},
+MANY_ANSWERS = (  # what some words leave open
+    (  # falling curves through rising data, with a free level: constant, at any median, held by any of many dual vectors
+        {"--constraint", "decreasing", "--intercept"},
+        {"fitted", "intercept", "dual_coef", "residuals", "r_squared", "effective_degrees_of_freedom"},
+    ),
+    # rows at points 1e-3 apart: rounding decides which of them a curve that lies between rests on
+    ({"increasing:everywhere"}, {"effective_degrees_of_freedom"}),
 )
 
 
 def unique(line, record):
     """The answer without what another solver may give otherwise, as there is more than one optimum."""
-    words, keys = MANY_ANSWERS
-    if not words <= set(shlex.split(line)) or not record["json"]:
+    given = set(shlex.split(line))
+    keys = set().union(*(keys for words, keys in MANY_ANSWERS if words <= given))
+    if not keys or not record["json"]:
         return record
     return record | {"json": {key: None if key in keys else one for key, one in record["json"].items()}}
 
