@@ -28,7 +28,7 @@ ARRAYS = 1e-6  # of an array's spread
 FITTED_NUMBERS = (".intercept", ".r_squared", ".effective_degrees_of_freedom")
 
 MANY_ANSWERS = (  # what some words leave open
-    (  # falling curves through rising data, with a free level: constant, at any median, held by any of many dual vectors
+    (  # falling curves through rising data, with a free level: constant at any median, held by any of many dual vectors
         {"--constraint", "decreasing", "--intercept"},
         {"fitted", "intercept", "dual_coef", "residuals", "r_squared", "effective_degrees_of_freedom"},
     ),
