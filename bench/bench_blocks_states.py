@@ -139,7 +139,8 @@ def main() -> None:
     made = f"Python {found['python']}, NumPy {found['numpy']}, {machine}, {os.cpu_count()} CPUs, {found['date']}"
     text = f"""# Rows in blocks, with a state for each row
 
-`python -m bench.bench_blocks_states --rows {given.rows} --memory {given.memory}`, {made}.
+`python -m bench.bench_blocks_states --rows {given.rows} --cases {given.cases} --memory {given.memory}`,
+{made}.
 Load average before: {load:.2f}; above 0.5 the seconds of the clock say nothing.
 Gaussian kernel (gamma 30) and ridge 0.1 over Parquet files of a million rows, in {given.memory} bytes of memory a row,
 and in memory without limit: seconds of the clock and of the processor, reading, basis and certificate included; the
