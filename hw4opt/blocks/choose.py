@@ -35,7 +35,8 @@ Progress = Callable[[int, int, float], None]
 class BlocksSelection:
     """What was chosen over rows in blocks, and everything that was tried: as `selection.Selection`.
 
-    model     the model at the chosen hyper-parameters;  passes  times that all rows were read
+    model         the model at the chosen hyper-parameters;  passes  times that all rows were read
+    interrupted   whether Ctrl-C ended the choice on a sample: the best setting so far was taken
     """
 
     model: Model
@@ -49,6 +50,7 @@ class BlocksSelection:
     seconds: float
     table: list[dict[str, float]]
     notes: list[str]
+    interrupted: bool = False
 
 
 @checked
@@ -115,7 +117,7 @@ def select_blocks(
             return BlocksSelection(
                 _with_terms(model, found.problem.model),
                 *(found.method, metric, found.score, found.standard_error, found.fits, found.largest_fold_gap),
-                *(sums.passes - before, time.perf_counter() - started, found.table, notes),
+                *(sums.passes - before, time.perf_counter() - started, found.table, notes, found.interrupted),
             )
         if count > seen.count:
             raise InputError(f"{method} needs as many rows as folds at least, and {seen.count} have a weight above 0")

@@ -12,12 +12,11 @@ from hw4cli.opt.blocks_record import fit_record, selection_record, shown_rows, w
 from hw4cli.opt.build_problem import coefficient_warnings, constraints_of, terms_of, with_gammas
 from hw4cli.opt.columns import Roles
 from hw4cli.opt.components import is_sum
-from hw4cli.opt.exit_status import Exit, say
 from hw4cli.opt.gamma_option import NamedGammas
 from hw4cli.opt.missing_cells import dropped_rows_sentence
 from hw4cli.opt.option_syntax import LogRange, parse_range
 from hw4cli.opt.options import OutputOptions, ProblemOptions, SelectionOptions, SolverOptions
-from hw4cli.opt.outputs import check_outputs, provenance, unwritten, write_json
+from hw4cli.opt.outputs import check_outputs, provenance, write_json
 from hw4cli.opt.problem_file import check_digest, problem_text
 from hw4cli.opt.report import description, number_text, show, warn
 from hw4cli.opt.row_files import check_sizes, feature_names
@@ -28,6 +27,7 @@ from hw4cli.opt.select_hyperparameters import (
     check_selection_options,
     full_name,
 )
+from hw4cli.opt.solve import exit_status
 from hw4cli.options import typed
 from hw4cli.progress import Bar
 from hw4opt import InputError, Status
@@ -62,7 +62,7 @@ def solve_in_blocks(
     save_problem: str | None = None,
     memory: int | None = None,
 ) -> int:
-    """The exit status: 0 certified, 1 not; raises `InputError`. dask: the address of a scheduler, or None."""
+    """The exit status: 0 certified, 1 not, 130 interrupted; raises `InputError`. dask: the address of a scheduler."""
     _check_options(solver_options, selection_options)
     check_sizes(files, problem_options.max_input)
     if save_problem is not None and problem_options.data is None:
@@ -98,6 +98,9 @@ def solve_in_blocks(
     record["warnings"] = warnings
     if selection is not None:
         record |= selection_record(selection, record["hyperparameters"], source)
+    status = Status.INTERRUPTED if selection is not None and selection.interrupted else result.status
+    if status is Status.INTERRUPTED:
+        record |= {"status": status.word, "message": status.value}
     named = ((role, getattr(source, role)) for role in ("weights", "offset", "exposure"))
     roles = {role: name for role, name in named if name is not None}
     result = dataclasses.replace(result, context={"x": list(source.x), "y": source.y, **roles})
@@ -105,7 +108,7 @@ def solve_in_blocks(
     if save_problem is not None:
         described = problem_options, solver_options, selection_options
         write_text(save_problem, problem_text(*described, _nameplate(files), os.path.dirname(save_problem)))
-    if result.status is Status.CERTIFIED and output_options.save is not None:
+    if status is Status.CERTIFIED and output_options.save is not None:
         save_blocks(result, output_options.save)
     rows = [
         (name, number_text(value) if isinstance(value, float) else str(value))
@@ -114,10 +117,7 @@ def solve_in_blocks(
     title = f"{description(model, source.x)}: {result.count:,} rows of {files.source}, in blocks"
     show(output_options, title, ("", ""), rows)
     warn(warnings)
-    if result.status is Status.CERTIFIED:
-        return Exit.CERTIFIED
-    say(f"{result.status.word}: {result.message}{unwritten(output_options)}")
-    return Exit.UNPROVEN
+    return exit_status(status, record["message"], output_options)
 
 
 def _nameplate(files: TableFiles) -> Table:

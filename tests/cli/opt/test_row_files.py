@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -254,6 +255,21 @@ def test_ctrl_c_leaves_no_file(start, data):
     _, err = running.communicate(timeout=60)
     assert running.returncode == 130 and b"Traceback" not in err
     assert sorted(data.parent.iterdir()) == before
+
+
+def test_ctrl_c_while_choosing_on_a_sample_ends_with_130_and_the_best_so_far(hw4opt, data, monkeypatch):
+    from hw4cli.opt import solve_blocks
+
+    def choose(*given, **named):
+        return replace(select_blocks(*given, **named), interrupted=True)
+
+    select_blocks = solve_blocks.select_blocks
+    monkeypatch.setattr(solve_blocks, "select_blocks", choose)
+    words = ["--x", "x", "--gamma", "30", "--reg", "tv=0.3", "--json", "r.json", "--save", "m.json"]
+    done = hw4opt("solve", data, *words)
+    assert done.status == 130 and "interrupted; what was done is kept" in done.err
+    assert json.loads((data.parent / "r.json").read_text())["status"] == "interrupted"
+    assert not (data.parent / "m.json").exists()
 
 
 def test_files_in_blocks_are_tables(data):
