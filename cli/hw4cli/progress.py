@@ -63,9 +63,20 @@ class Bar:
 
     def budget(self, settings: int, seconds: float) -> None:
         """Print how many settings are tried at most, and the seconds that takes; not only on a terminal."""
+        self._say(f"at most {settings} settings, about {seconds:.2g} s")
+
+    def cost(self, fits: int, rows: int, seconds: float) -> None:
+        """Print how many fits to how many rows the first settings take, and how long that is if each takes these
+        seconds; not only on a terminal, but not of work without a bar."""
+        if fits * seconds < self.delay:
+            return
+        took = f"the first took {_duration(seconds)}, so that they take about {_duration(fits * seconds)}"
+        self._say(f"{fits:,} fits to {rows:,} rows before the search refines anything; {took}")
+
+    def _say(self, what: str) -> None:
         if self.quiet:
             return
-        line = f"{self.text.partition(' · ')[0]}: at most {settings} settings, about {seconds:.2g} s"
+        line = f"{self.text.partition(' · ')[0]}: {what}"
         with self._lock:
             if self._drawn is None:
                 print(line, file=self.stream)
@@ -93,3 +104,10 @@ class Bar:
             self._drawn.add_task(self.text, total=None)
             self._drawn.start()
         self._draw()
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("hours", 3600.0), ("minutes", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.2g} s"

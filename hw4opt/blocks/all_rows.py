@@ -3,7 +3,8 @@ ordinary solver runs on them (fit.py), with basis and row table in files where m
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -11,12 +12,11 @@ from hw4opt.blocks.rows import DataRows
 from hw4opt.blocks.survey import Survey
 from hw4opt.errors import InputError, RefusedError, listed
 from hw4opt.fit import fit
-from hw4opt.problem import Model, Problem
+from hw4opt.problem import Data, Model
 from hw4opt.regularizers.ridge import Ridge
 from hw4opt.result import Result
 from hw4opt.running.array_files import arrays_within, free_memory
-from hw4opt.terms import Loss, PiecewiseQuadratic
-from hw4opt.terms.base import Array
+from hw4opt.terms import Loss, PiecewiseQuadratic, Term
 
 ROW_BYTES = 112  # of memory that a row takes: y, weight, offset, and what its loss is made of,
 COLUMN_BYTES = 16  # for each of its x,
@@ -57,8 +57,16 @@ def fit_all_rows(
 
     Raises `RefusedError` where memory or disk do not hold that.
     """
+    with arrays_for(model, seen, memory, bytes_a_row(model, seen.span.shape[1])):
+        problem = model.on(data_of(model, sorted_rows(rows, seen, numbered=False)))
+        return fit(problem, "auto", tol, max_iterations, time_limit=time_limit)
+
+
+@contextmanager
+def arrays_for(model: Model, seen: Survey, memory: int | None, of_row: int) -> Iterator[None]:
+    """Inside the block, large arrays are in memory as far as it holds them beside so many bytes a row. Raises
+    `RefusedError` where it does not hold those."""
     memory = free_memory() // 2 if memory is None else memory
-    of_row = bytes_a_row(model, seen.span.shape[1])
     needed, of_states = of_row * seen.count, state_bytes_a_row(model) * seen.count
     if needed > memory:
         raise RefusedError(
@@ -68,7 +76,7 @@ def fit_all_rows(
         )
     states = needed + of_states <= memory
     with arrays_within(memory - needed - (of_states if states else 0), states):
-        return fit(_problem(model, rows, seen), "auto", tol, max_iterations, time_limit=time_limit)
+        yield
 
 
 def bytes_a_row(model: Model, columns: int) -> int:
@@ -79,31 +87,43 @@ def bytes_a_row(model: Model, columns: int) -> int:
 
 def state_bytes_a_row(model: Model) -> int:
     """Memory that a row's states take, about, or disk where memory is short."""
-    on_rows = [term for term in model.terms if not term.acts.of_coefficients]
-    return STATE_BYTES * sum(len(one.tables) if isinstance(one, PiecewiseQuadratic) else 1 for one in on_rows)
+    return STATE_BYTES * sum(
+        len(one.tables) if isinstance(one, PiecewiseQuadratic) else 1 for one in terms_on_rows(model)
+    )
 
 
-def _problem(model: Model, parts: Iterable[DataRows], seen: Survey) -> Problem:
-    rows = _gathered(parts, seen)
+def terms_on_rows(model: Model) -> list[Term]:
+    """The terms, the loss among them, that act on values of f at the rows."""
+    return [term for term in model.terms if not term.acts.of_coefficients]
+
+
+def data_of(model: Model, rows: DataRows) -> Data:
+    """The data that the model is fitted to."""
+    assert rows.x is not None
+    return model.data_of(rows.x, rows.y, rows.weights, rows.offset)
+
+
+def sorted_rows(parts: Iterable[DataRows], seen: Survey, numbered: bool) -> DataRows:
+    """The rows that have a weight, in the order of one x column, with their numbers if they are asked for."""
+    rows = _gathered(parts, seen, ("y", "x", "weights", "offset", *(["numbers"] if numbered else [])))
     if rows.x is not None and rows.x.shape[1] == 1 and (rows.x[1:] < rows.x[:-1]).any():
         rows = rows.cut(np.argsort(rows.x[:, 0], kind="stable"))
-    assert rows.x is not None
-    return model.on(model.data_of(rows.x, rows.y, rows.weights, rows.offset))
+    return rows
 
 
-def _gathered(parts: Iterable[DataRows], seen: Survey) -> DataRows:
-    """The rows that have a weight, in one piece."""
-    columns: dict[str, Array] = {}
+def _gathered(parts: Iterable[DataRows], seen: Survey, names: Sequence[str]) -> DataRows:
+    """These columns of the rows that have a weight, in one piece."""
+    columns: dict[str, np.ndarray] = {}
     low = high = 0
     for part in parts:
         rows = seen.kept.weighted(part)
         high = low + len(rows)
         if high > seen.count:
             break
-        for name in ("y", "x", "weights", "offset"):
+        for name in names:
             if (values := getattr(rows, name)) is not None:
                 if name not in columns:
-                    columns[name] = np.empty((seen.count, *values.shape[1:]))
+                    columns[name] = np.empty((seen.count, *values.shape[1:]), values.dtype)
                 columns[name][low:high] = values
         low = high
     if high != seen.count:

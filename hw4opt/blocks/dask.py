@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
@@ -71,8 +71,17 @@ class DaskRows:
         self.passes += 1
         sums = self.client.map(lambda blocks: tree_reduce(combine, map(act, blocks)), self._partitions, pure=False)
         total = tree_reduce(lambda one, other: self.client.submit(combine, one, other, pure=False), sums)
+        return None if total is None else self._result(total)
+
+    def rows(self) -> Iterator[DataRows]:
+        """All rows, block after block, from the workers that keep them."""
+        self.passes += 1
+        for partition in self._partitions:
+            yield from self._result(partition)
+
+    def _result(self, future: Any) -> Any:
         try:
-            return None if total is None else total.result()
+            return future.result()
         except import_module("distributed").KilledWorker as error:
             raise InputError(
                 "a task ended Dask workers repeatedly, mostly for lack of memory; give workers more"

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from hw4opt.between import breaks
-from hw4opt.blocks.all_rows import fit_all_rows, keeps_states, terms_with_states
+from hw4opt.blocks.all_rows import fit_all_rows, keeps_states
 from hw4opt.blocks.basis import design_of
 from hw4opt.blocks.certificate import certify
 from hw4opt.blocks.existence import settle_blocks
@@ -24,7 +24,7 @@ from hw4opt.blocks.result import BlocksResult
 from hw4opt.blocks.rows import BlockSums, RowSource, SourceSums
 from hw4opt.blocks.survey import Survey, survey
 from hw4opt.design import Design, Sum
-from hw4opt.errors import InputError, RefusedError, listed
+from hw4opt.errors import InputError, RefusedError
 from hw4opt.fit import STATIONARY_GAP, UNATTAINED, choose, solve_with
 from hw4opt.form.answer import Status
 from hw4opt.form.canonicalize import canonicalize
@@ -97,12 +97,11 @@ def fit_blocks(
         raise InputError(f"max_iterations is {max_iterations!r}; it must be 1 or more")
     if memory is not None and memory < 1:
         raise InputError(f"memory is {memory!r}; it must be 1 byte or more")
-    clock = _Since(sums_for(model, source))
+    clock = _Since(sums_for(source))
     sums = clock.sums
     with one_blas_thread():
         found = survey(model, sums)
         if keeps_states(model):
-            assert isinstance(sums, SourceSums)
             limits = tol, max_iterations, time_limit
             whole = fit_all_rows(model, sums.rows(), found, memory, *limits)
             return _without_rows(whole, found, clock)
@@ -147,16 +146,9 @@ class _Since:
         return time.perf_counter() - self._started
 
 
-def sums_for(model: Model, source: RowSource | BlockSums) -> BlockSums:
-    """The sums over a source's rows; sums stay what they are. Raises `RefusedError` for sums that are had elsewhere
-    where the model has a state for each row."""
-    sums = SourceSums(source) if isinstance(source, RowSource) else source
-    if keeps_states(model) and not isinstance(sums, SourceSums):
-        raise RefusedError(
-            f"{listed(terms_with_states(model))} needs the columns of all rows in one process, and these rows are kept "
-            "elsewhere; fit the source itself"
-        )
-    return sums
+def sums_for(source: RowSource | BlockSums) -> BlockSums:
+    """The sums over a source's rows; sums stay what they are."""
+    return SourceSums(source) if isinstance(source, RowSource) else source
 
 
 def penalized(design: Design) -> Array:

@@ -171,12 +171,17 @@ def _fold_sums(blocked: BlockedRows, w: Array, rule: FoldRule) -> _FoldSums:
 
     found = blocked.total(one, _FoldSums.plus)
     assert found is not None
-    if not found.rows.all():
+    check_rows_held_out(found.rows)
+    return found
+
+
+def check_rows_held_out(counts: np.ndarray) -> None:
+    """Raise `InputError` where one of the folds, which hold out so many rows, holds out none."""
+    if not counts.all():
         raise InputError(
-            f"of {rule.count} folds one holds out no row, for few rows have a weight above 0; take fewer folds, or "
+            f"of {len(counts)} folds one holds out no row, for few rows have a weight above 0; take fewer folds, or "
             "`folds='contiguous'`"
         )
-    return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -105,13 +105,16 @@ class ArrayRows:
 
 @runtime_checkable
 class BlockSums(Protocol):
-    """Sums over all rows, the one thing that a fit asks of them.
+    """Sums over all rows, or the rows themselves: what a fit asks of them.
 
     `passes` counts how often all rows were read. `total` gives what `act` finds of each block, combined in pairs by the
-    blocks' numbers alone (`tree_reduce`), whoever works on them; None where there are no rows.
+    blocks' numbers alone (`tree_reduce`), whoever works on them; None where there are no rows. `rows` gives the blocks
+    themselves, with x, for fits that keep a state for each row.
     """
 
     passes: int
+
+    def rows(self) -> Iterator[DataRows]: ...
 
     def total(self, act: Callable[[DataRows], R], combine: Callable[[R, R], R], with_x: bool = True) -> R | None: ...
 
@@ -124,9 +127,9 @@ class SourceSums:
     passes: int = 0
 
     def rows(self) -> Iterator[DataRows]:
-        """All rows, in parts of any size."""
+        """All rows, block after block."""
         self.passes += 1
-        return self.source.parts(with_x=True)
+        return in_blocks(self.source.parts(with_x=True))
 
     def total(self, act: Callable[[DataRows], R], combine: Callable[[R, R], R], with_x: bool = True) -> R | None:
         self.passes += 1

@@ -54,6 +54,20 @@ def refit(problems: Sequence[Problem], result: FoldResults) -> None:
         _refit_in_batches(problems, result, left[possible][:most], size, solve)
 
 
+def refit_one_by_one(problem: Problem, result: FoldResults, fitted: Callable[[], None]) -> None:
+    """The folds of one problem, each as a fit would solve it: rows so many that memory holds the states of one fold.
+
+    fitted    called behind every fit
+    """
+
+    def solve(problems: Sequence[Problem], form: Form) -> Proof:
+        proof = _as_a_fit(form)
+        fitted()
+        return proof
+
+    _refit_in_batches([problem], result, _unproven(result), 1, solve)
+
+
 def _unproven(result: FoldResults) -> np.ndarray:
     """(m, 2) setting and fold of those without proof that may have a finite maximum."""
     return np.argwhere(~(result.gaps <= PROVEN_GAP) & ~result.no_maximum & ~result.dropped[:, None])
@@ -72,12 +86,16 @@ def _by_interior(inside: Callable[[tuple[Term, ...]], Array | None], problems: S
 
 def _alone(problems: Sequence[Problem], form: Form) -> Proof:
     """One fold as a fit would solve it, and if that does not prove it, by ADMM."""
-    options = Options(tol=PROVEN_GAP)
-    proof, _ = prove(form, solve_with("interior", form, options), options.tol, partial(solve_with, "interior"))
-    if proof.certificates[0].holds(options.tol):
+    proof = _as_a_fit(form)
+    if proof.certificates[0].holds(PROVEN_GAP):
         return proof
-    other, _ = prove(form, solve_with("admm", form, options), options.tol)
-    return other if other.certificates[0].holds(options.tol) else proof
+    other, _ = prove(form, solve_with("admm", form, Options(tol=PROVEN_GAP)), PROVEN_GAP)
+    return other if other.certificates[0].holds(PROVEN_GAP) else proof
+
+
+def _as_a_fit(form: Form) -> Proof:
+    answer = solve_with("interior", form, Options(tol=PROVEN_GAP))
+    return prove(form, answer, PROVEN_GAP, partial(solve_with, "interior"))[0]
 
 
 def _refit_in_batches(

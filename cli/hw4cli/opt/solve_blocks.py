@@ -22,7 +22,6 @@ from hw4cli.opt.report import description, number_text, show, warn
 from hw4cli.opt.row_files import check_sizes, feature_names
 from hw4cli.opt.select_hyperparameters import (
     LEAVE_ONE_OUT,
-    Progress,
     check_anything_to_select,
     check_selection_options,
     full_name,
@@ -32,7 +31,7 @@ from hw4cli.options import typed
 from hw4cli.progress import Bar
 from hw4opt import InputError, Status
 from hw4opt.blocks import BlocksSelection, DaskRows, TableRows, fit_blocks, save_blocks, select_blocks
-from hw4opt.blocks.all_rows import keeps_states, terms_with_states
+from hw4opt.blocks.all_rows import keeps_states
 from hw4opt.blocks.dask import connect
 from hw4opt.blocks.fit import refuse
 from hw4opt.blocks.rows import BlockSums, SourceSums
@@ -75,11 +74,9 @@ def solve_in_blocks(
         check_digest(_nameplate(files), problem_options)
     task = _task(files, problem_options, solver_options)
     source = task.source
-    if dask is not None and (names := terms_with_states(task.model)):
-        raise RefusedError(f"{listed(names)} needs the columns of all rows in one process; drop --dask")
     with _sums(source, dask) as sums:
         with Bar("choosing", output_options.quiet) as bar:
-            model, selection = _choose(task, sums, selection_options, output_options.seed, bar.update)
+            model, selection = _choose(task, sums, selection_options, output_options.seed, bar, memory)
         with Bar("solving", output_options.quiet):
             limits = solver_options.tol, solver_options.max_iterations, solver_options.time_limit
             result = fit_blocks(model, sums, *limits, memory)
@@ -135,7 +132,7 @@ def _check_options(solver_options: SolverOptions, selection_options: SelectionOp
     if selection_options.select in LEAVE_ONE_OUT:
         raise InputError(
             f"--select {selection_options.select} needs all rows at once; give auto, which chooses on a sample, or "
-            "kfold:K, which reads them in blocks, where there is ridge alone and no quantile or absolute loss"
+            "kfold:K, which chooses on all rows"
         )
     if typed("separated") and solver_options.separated != "refuse":
         raise InputError("--separated drop needs all rows at once; leave out the separated rows, or give a ridge")
@@ -170,7 +167,7 @@ def _task(files: TableFiles, options: ProblemOptions, solver_options: SolverOpti
     )
     if (refusal := refuse(model)) is not None:
         raise RefusedError(with_columns(refusal, names))
-    only = "auto" if keeps_states(model) else "newton"
+    only = "interior" if keeps_states(model) else "newton"
     if solver_options.solver not in ("auto", only):
         raise InputError(
             f"--solver {solver_options.solver} needs all rows at once; rows in blocks are fitted by --solver {only}"
@@ -198,7 +195,7 @@ def _sums(source: TableRows, dask: str | None) -> Iterator[BlockSums]:
 
 
 def _choose(
-    task: _BlocksTask, sums: BlockSums, options: SelectionOptions, seed: int, progress: Progress
+    task: _BlocksTask, sums: BlockSums, options: SelectionOptions, seed: int, bar: Bar, memory: int | None
 ) -> tuple[Model, BlocksSelection | None]:
     """The model with its hyper-parameters chosen, and how; None where all are given and no score is asked for."""
     ranges: dict[str, LogRange] = {}
@@ -233,6 +230,8 @@ def _choose(
         seed=seed if options.search_seed is None else options.search_seed,
         one_se=options.one_se,
         workers=options.workers,
-        progress=progress,
+        progress=bar.update,
+        memory=memory,
+        cost=bar.cost,
     )
     return selection.model, selection

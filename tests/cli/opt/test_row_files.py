@@ -3,6 +3,7 @@
 import csv
 import errno
 import hashlib
+import io
 import json
 import re
 import signal
@@ -13,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hw4cli.progress import Bar
 from hw4opt import InputError, Result
 from hw4opt.blocks import load_blocks
 from hw4opt.tables.files import TableFiles
@@ -154,18 +156,13 @@ def test_predictions_go_from_file_to_file(hw4opt, data):
         (["--x", "x", "--constraint", "increasing:everywhere"], "at every x cannot be had over rows in blocks"),
         (["--loss", "quantile:tau=0.1;0.9"], "quantile of several levels cannot be had over rows in blocks"),
         (["--x", "x", "--reg", "tv=1", "--memory", "300k"], "tv over rows in blocks takes"),
-        (["--x", "x", "--reg", "tv=1", "--solver", "newton"], "rows in blocks are fitted by --solver auto"),
-        (
-            ["--x", "x", "--reg", "tv=1", "--select", "kfold:3"],
-            "would fit tv to all rows 3 times a setting; give --select auto",
-        ),
+        (["--x", "x", "--reg", "tv=1", "--solver", "newton"], "rows in blocks are fitted by --solver interior"),
         (["--x", "count,x", "--constraint", "increasing"], "give increasing:column=NAME, or one x column"),
         (["--x", "x", "--reg", "tv=1", "--y", "name"], "0.parquet: column 'name' holds text ('a, b') in row 1"),
         (["--x", "x,count", "--gamma", "each", "--select", "none"], "--select none chooses nothing: give --gamma"),
         (["--x", "x,count", "--gamma", "x=2"], "count has no gamma"),
         (["--plot", "a.png"], "--plot needs all rows at once"),
         (["--select", "loo"], "--select loo needs all rows at once; give auto, which chooses on a sample, or kfold:K"),
-        (["--reg", "tv=0.3", "--dask", "tcp://127.0.0.1:1"], "tv needs the columns of all rows in one process; drop"),
         (["--select", "kfold:4000"], "kfold:4000 needs as many rows as folds at least, and 3000 have a weight above 0"),
         (["--grid", "ridge=0.1:1:3"], "--grid ridge: ridge is given a value, too"),
         (["--grid", "delta=0.1:1:3", "--loss", "huber"], "metric loss would reward a shrinking loss"),
@@ -205,6 +202,30 @@ def test_hyperparameters_are_chosen_on_all_rows_or_on_a_sample(hw4opt, data):
     named = hw4opt("solve", data, *words, "--gamma", "each").json
     assert set(named["selection"]["table"][0]) >= {"gamma.x", "gamma.count", "ridge"}
     assert named["hyperparameters"]["gamma.count"] in [row["gamma.count"] for row in named["selection"]["table"]]
+
+
+def test_terms_with_a_state_for_each_row_are_chosen_fold_by_fold_and_the_cost_is_told(hw4opt, data, monkeypatch):
+    words = ["--x", "x", "--gamma", "30", "--reg", "tv=0.3", "--reg", "ridge", "--search", "grid", "--json", "-"]
+    words += ["--grid", "ridge=0.1:1:2", "--folds", "contiguous", "--select", "kfold:3"]
+    monkeypatch.setattr(Bar.__init__, "__defaults__", (False, None, 0.0))
+    done, whole = hw4opt("solve", data, *words), hw4opt("solve", data / "../all.csv", *words)
+    found, known = done.json["selection"], whole.json["selection"]
+    assert [row["score"] for row in found["table"]] == pytest.approx([row["score"] for row in known["table"]], rel=1e-6)
+    assert done.json["hyperparameters"] == whole.json["hyperparameters"] and found["fits"] == 6
+    told = r"choosing: 6 fits to 3,000 rows before the search refines anything; the first took \S+ s, so that they take"
+    assert len(re.findall(told, done.err)) == 1
+    assert "fits to" not in hw4opt("solve", data, *words, "--quiet").err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.5, "0.5 s, so that they take about 50 s"), (90, "90 s, so that they take about 2.5 hours")]
+)
+def test_the_cost_is_in_units_that_are_read_at_a_glance(seconds, said):
+    stream = io.StringIO()
+    Bar("choosing", stream=stream).cost(100, 5, seconds)
+    assert said in stream.getvalue()
+    Bar("choosing", stream=stream).cost(1, 5, 0.1)
+    assert stream.getvalue().count("\n") == 1
 
 
 def test_a_damaged_file_and_a_missing_column_are_one_sentence_and_nothing_is_written(hw4opt, data):

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from hw4opt import RBF, Huber, InputError, Poisson, RefusedError, Ridge, Squared
+from hw4opt import RBF, Huber, InputError, Poisson, RefusedError, Ridge, Squared, TotalVariation
 from hw4opt.blocks import ArrayRows, DaskRows, TableRows, dask, fit_blocks, select_blocks
 from hw4opt.problem import Model
 from hw4opt.tables import TableFiles
@@ -77,6 +77,15 @@ def test_choosing_goes_through_the_same_client(client, folder):
     model, more = Model(RBF(30.0), Huber(0.5), [Ridge(0.1)]), ("kfold:3", "grid", {"ridge": (0.01, 1.0, 2)})
     there, here = (select_blocks(model, rows, (), *more) for rows in (DaskRows(source, client), source))
     assert there.table == here.table and there.passes == here.passes
+
+
+def test_states_of_rows_are_fitted_here_to_the_columns_of_the_workers(client, folder):
+    source, folds = rows_of(folder, weights="w"), ((), "kfold:2")
+    model = Model(RBF(30.0), Huber(0.5), [Ridge(0.1), TotalVariation(0.3)])
+    there, here = fit_blocks(model, DaskRows(source, client)), fit_blocks(model, source)
+    assert there.certificate == here.certificate and (there.w == here.w).all() and there.passes == here.passes == 2
+    found, known = (select_blocks(model, rows, *folds) for rows in (DaskRows(source, client), source))
+    assert found.table == known.table and found.passes == known.passes == 2
 
 
 def test_little_goes_between_workers(client, folder):

@@ -1,0 +1,88 @@
+"""Held-out errors of K folds where rows have a state each: the columns are read once, and each fold is fitted to them,
+one after the other, with large arrays in files where memory is short (all_rows.py)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from hw4opt.blocks.all_rows import arrays_for, bytes_a_row, data_of, sorted_rows, terms_on_rows
+from hw4opt.blocks.held_out import FoldRule, HeldOut, check_rows_held_out
+from hw4opt.blocks.rows import DataRows
+from hw4opt.blocks.survey import Survey
+from hw4opt.form.canonicalize import canonicalize
+from hw4opt.problem import Data, Model, Problem
+from hw4opt.selection.fold_results import FoldResults
+from hw4opt.selection.folds import Folds
+from hw4opt.selection.refits import refit_one_by_one
+from hw4opt.selection.scores import scores_of
+
+ROW_FOLD_BYTES = 64  # of memory that a row takes besides: its number, its fold, its prediction, and what its score is
+TERM_FOLD_BYTES = 208  # and for each term on it: which of the term's rows a fold has, and their bounds
+
+
+@contextmanager
+def fold_by_fold(
+    model: Model,
+    rows: Iterable[DataRows],
+    seen: Survey,
+    rule: FoldRule,
+    metric: str,
+    first_fit: Callable[[float], None],
+    memory: int | None = None,
+) -> Iterator[FoldByFold]:
+    """Inside the block, the scores of the model's settings; memory and errors as in `fit_all_rows`.
+
+    first_fit    called with the seconds of the first fit, once it is made
+    """
+    with arrays_for(model, seen, memory, fold_bytes_a_row(model, seen.span.shape[1])):
+        gathered = sorted_rows(rows, seen, numbered=True)
+        assert gathered.numbers is not None
+        yield FoldByFold(data_of(model, gathered), folds_of(rule, gathered.numbers), metric, first_fit)
+
+
+def fold_bytes_a_row(model: Model, columns: int) -> int:
+    """Memory that a row of so many x takes while a fold is fitted, about, whatever lies in files."""
+    return bytes_a_row(model, columns) + ROW_FOLD_BYTES + TERM_FOLD_BYTES * len(terms_on_rows(model))
+
+
+def folds_of(rule: FoldRule, numbers: np.ndarray) -> Folds:
+    """The rows that each fold holds out, of rows in any order, from their numbers in the source."""
+    order, labels = np.argsort(numbers), np.empty(len(numbers), dtype=np.int32)
+    labels[order] = rule.of(numbers[order])
+    check_rows_held_out(np.bincount(labels, minlength=rule.count))
+    return [np.flatnonzero(labels == fold) for fold in range(rule.count)]
+
+
+class FoldByFold:
+    """Scores of models that differ in their hyper-parameters."""
+
+    def __init__(self, data: Data, folds: Folds, metric: str, first_fit: Callable[[float], None]) -> None:
+        self._data, self._folds, self._metric = data, folds, metric
+        self._first_fit, self._fitted = first_fit, False
+
+    def __call__(self, models: Sequence[Model]) -> Iterator[HeldOut]:
+        """One of each model; the models share a basis."""
+        first: Problem | None = None
+        for model in models:
+            problem = model.on(self._data)
+            if first is not None:
+                problem.share_design(first.design)
+            first = problem if first is None else first
+            yield self._score(problem)
+
+    def _score(self, problem: Problem) -> HeldOut:
+        started = time.perf_counter()
+
+        def fitted() -> None:
+            if not self._fitted:
+                self._fitted = True
+                self._first_fit(time.perf_counter() - started)
+
+        result = FoldResults.none([problem], canonicalize(problem), self._folds, False)
+        refit_one_by_one(problem, result, fitted)
+        (score,) = scores_of([problem], result, self._metric, None)
+        return HeldOut(score.score, score.standard_error, score.largest_gap)
