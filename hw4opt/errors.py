@@ -71,3 +71,11 @@ class CoreError(Hw4Error, ImportError):
 
 class NotCertifiedError(Hw4Error):
     """Raised by `Result.raise_for_status` when the answer does not carry a proof."""
+
+
+def size_text(count: float) -> str:
+    """A number of bytes in the unit that is read at a glance: 15.4 kB, 2.05 GB."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:.3g} bytes"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 MAX_INTEGER = 2**63 - 1  # the largest count or seed that the libraries take
-BYTE_COUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([kKMGT]?)(i?)B?")
+BYTE_COUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([kKMGT]?)(i?)B?", re.IGNORECASE)
 F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R", bound="DataclassInstance")
 

@@ -91,6 +91,8 @@ def _check_writable(one: Files) -> None:
         raise click.UsageError(
             f"{one.what.rstrip()}: the name is empty; give {'a file name' if one.includes is None else 'a folder'}"
         )
+    if one.path == STDOUT:
+        raise click.UsageError(f"{one.what}: nothing but --json goes to stdout; give a name, as in ./{STDOUT}")
     if one.includes is None:
         _check_file(one, one.path)
     else:

@@ -10,7 +10,7 @@ import numpy as np
 
 from hw4opt.blocks.rows import DataRows
 from hw4opt.blocks.survey import Survey
-from hw4opt.errors import InputError, RefusedError, listed
+from hw4opt.errors import InputError, RefusedError, listed, size_text
 from hw4opt.fit import fit
 from hw4opt.problem import Data, Model
 from hw4opt.regularizers.ridge import Ridge
@@ -71,7 +71,7 @@ def arrays_for(model: Model, seen: Survey, memory: int | None, of_row: int) -> I
     if needed > memory:
         raise RefusedError(
             f"{listed(terms_with_states(model))} over rows in blocks takes {of_row} bytes of memory a row besides what "
-            f"may lie on disk: {needed / 1e9:.3g} GB for {seen.count:,} rows, which may take {memory / 1e9:.3g} GB; "
+            f"may lie on disk: {size_text(needed)} for {seen.count:,} rows, which may take {size_text(memory)}; "
             "give a larger `memory`, or fewer rows"
         )
     states = needed + of_states <= memory

@@ -22,7 +22,7 @@ from hw4opt.running.threads import one_blas_thread, threads
 from hw4opt.selection.axes import Setting, Tried
 from hw4opt.selection.choose import axes_of, one_standard_error, select
 from hw4opt.selection.fold_fits import PROVEN_GAP
-from hw4opt.selection.notes import beyond, edge, unproven
+from hw4opt.selection.notes import beyond, edge, on_twins, unproven
 from hw4opt.selection.scores import METRICS
 from hw4opt.selection.search import parse_search, rounds
 from hw4opt.selection.setting_runs import distinct_settings
@@ -151,7 +151,8 @@ def select_blocks(
         raise InputError(
             f"none of the {len(pairs)} settings tried has a finite held-out error; give the values instead"
         )
-    notes = [f"interrupted after {len(pairs)} settings; the best so far is used"] if interrupted else []
+    notes = [] if model.kernel is None else _on_twins(seen)
+    notes += [f"interrupted after {len(pairs)} settings; the best so far is used"] if interrupted else []
     notes += [note for axis in axes if (note := beyond(axis, runs.history()) or edge(axis, best.setting)) is not None]
     notes += unproven(score.largest_gap, [one.largest_gap for _, one in pairs])
     return BlocksSelection(
@@ -184,6 +185,13 @@ def _sampled(model: Model, seen: Survey) -> Problem:
         parts = model.kernel, model.loss, model.regularizers, model.constraints, model.intercept
         model = Model(*parts)
     return model.on(model.data_of(sample, seen.sample.y, weights * (seen.count / len(sample)), seen.sample.offset))
+
+
+def _on_twins(seen: Survey) -> list[str]:
+    """The note on rows of equal x, by the sample."""
+    assert seen.sample.x is not None
+    rows = "rows" if len(seen.sample) == seen.count else "sampled rows"
+    return on_twins(seen.sample.x, rows, "select loo:x, of rows in memory, leaves equal x out together")
 
 
 def _with_terms(model: Model, chosen: Model) -> Model:

@@ -19,6 +19,12 @@ from hw4opt.terms import Likelihood
 from hw4opt.terms.base import Array
 from hw4opt.validation.arrays import finite_array, finite_column
 
+ADVICE = {  # where rows in blocks have no other solver to take
+    Status.UNCERTIFIED: "the answer carries no proof; see the certificate's reason",
+    Status.INACCURATE: "the gap is proven but above tolerance; raise `max_iterations`, or loosen `tol`",
+    Status.ITERATION_LIMIT: "stopped at its limit; raise `max_iterations` or `time_limit`",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class BlocksResult:
@@ -61,8 +67,8 @@ class BlocksResult:
     @property
     def message(self) -> str:
         """The advice: the status in words, and what is behind it, if anything."""
-        reason = self.note or self.certificate.reason
-        return self.status.value if reason is None else f"{self.status.value}: {reason}"
+        advice, reason = ADVICE.get(self.status, self.status.value), self.note or self.certificate.reason
+        return advice if reason is None else f"{advice}: {reason}"
 
     def raise_for_status(self) -> BlocksResult:
         """This result; raises `NotCertifiedError` if it is not certified."""

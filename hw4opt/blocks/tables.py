@@ -78,7 +78,13 @@ class TableRows:
         offset = None if self.offset is None else columns[self.offset]
         if self.exposure is not None:
             offset = self._log(columns[self.exposure], table, here)
-        return DataRows(columns[self.y], x, None if self.weights is None else columns[self.weights], offset)
+        weights = None if self.weights is None else columns[self.weights]
+        if weights is not None and (weights < 0).any():
+            place, row = int(np.argmin(weights)), int(table.first + np.flatnonzero(here)[np.argmin(weights)])
+            raise InputError(
+                f"column {self.weights!r} holds {weights[place]:g} in row {row}; weights must be 0 or more", row
+            )
+        return DataRows(columns[self.y], x, weights, offset)
 
     def _numbers(self, table: Table, name: str, here: np.ndarray) -> Array:
         if not self.drop and (gap := table.missing(name)).any():

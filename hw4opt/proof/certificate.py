@@ -231,7 +231,7 @@ def _reason(wrong: float, balanced: bool, gap: float) -> str | None:
     if wrong > 0:
         return f"a constraint is violated by {wrong:.1e} and no strictly feasible point is known to blend towards"
     if not balanced:
-        return "no dual point balances the unpenalised columns; give the ridge a weight above 0, or another solver"
+        return "no dual point balances the unpenalised columns; give the ridge a weight above 0"
     return None if math.isfinite(gap) else "the point lies outside the domain of a term"
 
 

@@ -17,11 +17,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hw4opt.errors import RefusedError
+from hw4opt.errors import RefusedError, size_text
 
 SMALLEST_FILE = 1 << 20  # bytes: smaller arrays are always in memory
 LARGE_FILES = Path("/var/tmp")  # of systems whose usual temporary folder may lie in memory
 MEMORY_INFO = Path("/proc/meminfo")
+OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")  # of control groups, which containers have
+GROUP_FILES = {  # by the name of the controller, none in version 2: limit, use, and what of that are pages of files
+    "": ("memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
 
 Array = NDArray[np.float64]
 
@@ -87,12 +92,33 @@ def disk_folder() -> str:
 
 
 def free_memory() -> int:
-    """Bytes that new work may take: what the system says is available, else its whole memory."""
+    """Bytes that new work may take: what the system says is available, else its whole memory, and no more than the
+    process's control groups leave."""
     try:
         fields = dict(line.split(":") for line in MEMORY_INFO.read_text().splitlines())
-        return 1024 * int(fields["MemAvailable"].split()[0])
+        free = 1024 * int(fields["MemAvailable"].split()[0])
     except (OSError, ValueError, KeyError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 32
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 32
+    return min([free, *_left_by_groups()])
+
+
+def _left_by_groups() -> Iterator[int]:
+    """What the limit of the process's group, and of each group around it, leaves beside what cannot be given back."""
+    try:
+        lines = [line.split(":", 2) for line in OWN_GROUPS.read_text().splitlines()]
+    except OSError:
+        return
+    for _, controller, own in lines:
+        if (names := GROUP_FILES.get(controller)) is None:
+            continue
+        group = GROUPS / controller / own.lstrip("/")
+        for folder in (group, *group.parents):
+            try:
+                limit, used = (int((folder / name).read_text()) for name in names[:2])
+                fields = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+                yield max(limit - used + int(fields.get(names[2], 0)), 1)
+            except (OSError, ValueError):  # no such group, or no limit: "max"
+                continue
 
 
 def _on_disk(shape: tuple[int, ...], size: int) -> Array:
@@ -106,8 +132,8 @@ def _on_disk(shape: tuple[int, ...], size: int) -> Array:
     except OSError as error:
         free = shutil.disk_usage(folder).free if os.path.isdir(folder) else 0
         raise RefusedError(
-            f"memory does not hold an array of {size / 1e9:.3g} GB, and neither does {folder}, where "
-            f"{free / 1e9:.3g} GB are free ({error.strerror or error}); give a larger `memory`, or set TMPDIR to a "
+            f"memory does not hold an array of {size_text(size)}, and neither does {folder}, where "
+            f"{size_text(free)} are free ({error.strerror or error}); give a larger `memory`, or set TMPDIR to a "
             "folder of a larger disk"
         ) from error
 

@@ -8,8 +8,10 @@ from hw4opt.problem import Problem
 from hw4opt.problem.hyperparameters import RIDGE
 from hw4opt.selection.axes import Axis, Setting, Tried, lowest
 from hw4opt.selection.fold_fits import PROVEN_GAP
+from hw4opt.selection.folds import labels_of, shared
 from hw4opt.selection.refine import EDGE_FACTOR
 from hw4opt.selection.scores import Score
+from hw4opt.terms.base import Array
 
 
 def remedy_for(problem: Problem, axes: Sequence[Axis]) -> str:
@@ -62,3 +64,12 @@ def edge(axis: Axis, setting: Setting) -> str | None:
     side, way = ("lower", "downwards") if value <= low * EDGE_FACTOR else ("upper", "upwards")
     where = f"the best {axis.name} = {value:.4g} lies on the {side} edge of its range {low:.4g} to {high:.4g}"
     return f"{where}; widen it {way} with `grid={{{axis.name!r}: (low, high, count)}}`"
+
+
+def on_twins(x: Array, rows: str, advice: str) -> list[str]:
+    """The note on folds of single rows, whose x are these (or of some of them, as `rows` says), where some are
+    equal."""
+    if not (count := shared(labels_of(x))):
+        return []
+    stays = "another row at the same x may stay in the fit when one is left out"
+    return [f"{count} of {len(x)} {rows} have twins: {stays}; {advice}"]

@@ -16,6 +16,7 @@ from hw4opt.selection.axes import Axis, Setting
 from hw4opt.selection.folds import Folds, fold_labels, k_fold, labels_of, leave_one_out, leave_x_out, shared
 from hw4opt.selection.held_out import score_settings
 from hw4opt.selection.loo.layout import Layouts
+from hw4opt.selection.notes import on_twins
 from hw4opt.selection.ranges import is_gamma
 from hw4opt.selection.search import most_settings, rounds
 from hw4opt.validation.arguments import whole_of
@@ -137,11 +138,9 @@ def _repeats(problem: Problem) -> tuple[np.ndarray | None, str, list[str]]:
 
 def _on_twins(problem: Problem, labels: np.ndarray | None) -> list[str]:
     """A note for folds of single rows where a kernel design has rows of equal x; none with groups, which rule."""
-    if problem.kernel is None or labels is not None or not (count := shared(labels_of(problem.active_x))):
+    if problem.kernel is None or labels is not None:
         return []
-    said = f"{count} of {len(problem.active_x)} rows have twins"
-    stays = "another row at the same x may stay in the fit when one is left out"
-    return [f"{said}: {stays}; select loo:x leaves equal x out together"]
+    return on_twins(problem.active_x, "rows", "select loo:x leaves equal x out together")
 
 
 def _ten(size: int, order: str, labels: np.ndarray | None, seed: int) -> tuple[str, Folds]:

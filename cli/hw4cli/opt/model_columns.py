@@ -60,8 +60,9 @@ def new_rows(
     names: Sequence[str] | None = None,
     more: Sequence[str] = (),
     groups: str | None = None,
+    may_be_empty: bool = False,
 ) -> NewRows:
-    """The features of a table other than the fitted one.
+    """The features of a table other than the fitted one. Raises `InputError` where no row is left, unless that may be.
 
     names     its feature columns, if they are named differently
     more      further columns of numbers that are used;  groups  a column of groups that is used
@@ -73,6 +74,8 @@ def new_rows(
     dropped = np.logical_or.reduce([np.zeros(len(table), dtype=bool), *gaps.values()])
     if dropped.any() and missing == "refuse":
         refuse_missing(table, groups, gaps)
+    if dropped.all() and may_be_empty:
+        return NewRows(np.empty((0, len(names))), ~dropped, ())
     if dropped.all():
         raise InputError(
             f"every row of {table.source} misses a cell of {listed(map(repr, gaps))}; --missing drop leaves none"

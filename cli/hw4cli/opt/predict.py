@@ -190,8 +190,10 @@ def rows_without_gaps(
     table: Table,
     mixture_columns: MixtureColumns,
     more: tuple[str, ...],
+    may_be_empty: bool = False,
 ) -> NewRows:
-    """The rows without a missing cell; x (m, d) holds the features, then the counts of a mixture, if given."""
+    """The rows without a missing cell; x (m, d) holds the features, then the counts of a mixture, if given. Raises
+    `InputError` where there are none, unless that may be."""
     features = model.features
     names = None if predict_options.x is None else [name.strip() for name in predict_options.x.split(",")]
     if features is None and names is None:
@@ -207,7 +209,7 @@ def rows_without_gaps(
         raise InputError(f"--x names {len(names)} columns and the {model.kind} has {len(features.columns)} features")
     if mixture_columns.counts is not None:
         features, names = Features((*features.columns, mixture_columns.counts)), [*names, mixture_columns.name]
-    return new_rows(table, features, predict_options.missing, names, more, mixture_columns.groups)
+    return new_rows(table, features, predict_options.missing, names, more, mixture_columns.groups, may_be_empty)
 
 
 def prediction_rows(

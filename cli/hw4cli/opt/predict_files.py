@@ -61,6 +61,8 @@ def predict_files(
                 except InputError as error:
                     said = "" if table.source in str(error) else f"{table.source}: "
                     raise InputError(f"{said}{error}", error.row) from error
+        if not done.rows:
+            raise InputError(f"every row of {files.source} misses a cell; --missing drop leaves none")
     message = f"{done.rows} predictions in {predict_options.out}"
     record = provenance(output_options.seed, files.sha256) | model.status_record(message, done.ends)
     warnings = [*model.caveats, *done.warnings(predict_options.outside), *unit_warnings(model)]
@@ -113,7 +115,10 @@ def _predict_block(
     done: _Done,
 ) -> None:
     mixture_columns, offset = model.mixture_columns(predict_options, table), offset_column(model, named, table)
-    new = rows_without_gaps(model, predict_options, table, mixture_columns, tuple(offset.values()))
+    new = rows_without_gaps(model, predict_options, table, mixture_columns, tuple(offset.values()), may_be_empty=True)
+    if not new.used.any():
+        done.dropped += len(new.used)
+        return
     rows, row_range = prediction_rows(model, predict_options, table, mixture_columns, offset, new)
     predictions = model.predictions(rows)
     check_names(predictions, table)

@@ -62,7 +62,7 @@ def check_digest(table: Table, options: ProblemOptions) -> None:
         asks = "--data-sha256" if options.problem is None else f"--problem {options.problem}"
         other = "" if options.problem is None else "; restore it, or name DATA to fit other data"
         raise InputError(
-            f"{table.source} has the SHA-256 {table.sha256[:12]}… and {asks} asks for {shortened(wanted)}{other}"
+            f"the SHA-256 of {table.source} is {table.sha256[:12]}… and {asks} asks for {shortened(wanted)}{other}"
         )
 
 

@@ -93,7 +93,7 @@ def refused(done):
 def test_other_data_are_refused(hw4opt, saved, dose):
     dose.write_text(dose.read_text() + "s40,1.0,30,1,a,6.5\n")
     sentence = refused(hw4opt("solve", "--problem", saved))
-    assert "dose.csv has the SHA-256" in sentence and "name DATA to fit other data" in sentence
+    assert "the SHA-256 of " in sentence and "dose.csv is " in sentence and "name DATA to fit other data" in sentence
     assert "asks for abc" in refused(hw4opt("solve", dose, "--x", "dose", "--y", "response", "--data-sha256", "abc"))
 
 

@@ -155,6 +155,9 @@ def test_predictions_go_from_file_to_file(hw4opt, data):
     [
         (["--x", "x", "--constraint", "increasing:everywhere"], "at every x cannot be had over rows in blocks"),
         (["--loss", "quantile:tau=0.1;0.9"], "quantile of several levels cannot be had over rows in blocks"),
+        (["--x", "x", "--reg", "tv=1", "--memory", "300kb"], "for 3,000 rows, which may take 300 kB; give a larger"),
+        (["--x", "x", "--weights", "y"], "0.parquet: column 'y' holds -1.61146 in row 891"),
+        (["--x", "x", "--save", "-"], "--save -: nothing but --json goes to stdout; give a name, as in ./-"),
         (["--x", "x", "--reg", "tv=1", "--memory", "300k"], "tv over rows in blocks takes"),
         (["--x", "x", "--reg", "tv=1", "--solver", "newton"], "rows in blocks are fitted by --solver interior"),
         (["--x", "count,x", "--constraint", "increasing"], "give increasing:column=NAME, or one x column"),
@@ -226,6 +229,31 @@ def test_the_cost_is_in_units_that_are_read_at_a_glance(seconds, said):
     assert said in stream.getvalue()
     Bar("choosing", stream=stream).cost(1, 5, 0.1)
     assert stream.getvalue().count("\n") == 1
+
+
+def test_the_solver_that_runs_may_be_named(hw4opt, data):
+    for more, name in (["--reg", "tv=0.3"], "interior"), ([], "newton"):
+        done = hw4opt("solve", data, *GIVEN, "--x", "x", *more, "--solver", name, "--json", "-")
+        assert done.status == 0 and done.json["solver"] == name
+
+
+def test_a_file_without_a_whole_row_is_left_out_of_predictions(hw4opt, data):
+    assert hw4opt("solve", data, *GIVEN, "--x", "x", "--save", "m.json").status == 0
+    empty = arrow.table({"x": arrow.array([None] * 5, arrow.float64()), "y": [1.0] * 5})
+    parquet.write_table(empty, data / "../empty.parquet")
+    (data / "../new.csv").write_text("x,y\n0.5,1\n,2\n")
+    (data / "../new").mkdir()
+    words = ["predict", "m.json", data / "../new", "--out", "p.csv", "--missing", "drop", "--json", "-"]
+    for name, n in (("a.parquet", 0), ("b.csv", 1)):
+        source = data / f"../{'empty.parquet' if n == 0 else 'new.csv'}"
+        (data / "../new" / name).write_bytes(source.read_bytes())
+        done = hw4opt(*words)
+        if n == 0:
+            assert done.status == 2 and "misses a cell; --missing drop leaves none" in done.err
+    assert done.status == 0 and done.json["n"] == 1 and done.json["dropped_count"] == 6
+    assert any("6 rows are left out, for a missing cell" in one for one in done.json["warnings"])
+    done = hw4opt(*words[:4], "-", *words[5:])
+    assert done.status == 2 and "--out -: nothing but --json goes to stdout" in done.err
 
 
 def test_a_damaged_file_and_a_missing_column_are_one_sentence_and_nothing_is_written(hw4opt, data):

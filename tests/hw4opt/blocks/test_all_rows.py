@@ -198,7 +198,10 @@ def test_files_lie_where_tmpdir_says_and_else_in_the_folder_of_large_ones(monkey
 def test_too_little_memory_or_disk_is_one_sentence_with_numbers(monkeypatch):
     model, columns = cases()["tv"]
     few = needed(model, columns[0]) - 1
-    with pytest.raises(RefusedError, match=r"tv over rows in blocks takes \d+ bytes of memory a row .* for 900 rows"):
+    with pytest.raises(
+        RefusedError,
+        match=r"tv over rows in blocks takes \d+ bytes of memory a row .*: 115 kB for 900 rows, which may take 115 kB;",
+    ):
         fit_blocks(model, Parts(*columns), memory=few)
 
     def full(file, size):
@@ -208,8 +211,31 @@ def test_too_little_memory_or_disk_is_one_sentence_with_numbers(monkeypatch):
     monkeypatch.setattr(array_files, "_reserve", full)
     for smallest in (0, 1 << 30):  # where the matrix has no room, and where the solver's vectors have none
         monkeypatch.setattr(array_files, "SMALLEST_FILE", smallest)
-        with pytest.raises(RefusedError, match=r"memory does not hold an array of .* GB, and neither does .* are free"):
+        with pytest.raises(RefusedError, match=r"memory does not hold an array of .*B, and neither does .* are free"):
             fit_blocks(model, Parts(*columns), memory=few + 1)
+
+
+@pytest.mark.parametrize(
+    ("own", "files"),
+    [
+        ("0::/a/b\n", ("memory.max", "memory.current", "inactive_file")),
+        ("3:cpu:/\n2:memory:/a/b\n", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")),
+    ],
+)
+def test_free_memory_is_what_the_control_groups_leave(own, files, monkeypatch, tmp_path):
+    (tmp_path / "own").write_text(own)
+    monkeypatch.setattr(array_files, "OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(array_files, "GROUPS", tmp_path)
+    whole = array_files.free_memory()
+    outer = tmp_path / ("memory/a" if "memory" in own else "a")
+    for folder, limit in ((outer, "1000000"), (outer / "b", "max")):
+        folder.mkdir(parents=True)
+        for name, text in zip(files[:2], (limit, "300000"), strict=True):
+            (folder / name).write_text(f"{text}\n")
+        (folder / "memory.stat").write_text(f"anon 200000\n{files[2]} 100000\n")
+    assert array_files.free_memory() == 800_000 < whole
+    (outer / files[0]).write_text("100000\n")
+    assert array_files.free_memory() == 1  # more is in use than may be
 
 
 def test_the_model_file_says_the_same(tmp_path):
@@ -220,6 +246,15 @@ def test_the_model_file_says_the_same(tmp_path):
     x = columns[0][:20]
     assert (again.predict(x) == found.predict(x)).all() and again.solver == "interior"
     assert (again.bound(x) == found.bound(x)).all()
+
+
+def test_advice_names_no_other_solver():
+    model, columns = cases()["quantile"]
+    for limits in ({"max_iterations": 1}, {"tol": 1e-30}):
+        found = fit_blocks(model, Parts(*columns), **limits)
+        assert (
+            found.status.word != "certified" and "solver" not in found.message and "`max_iterations`" in found.message
+        )
 
 
 def test_what_a_source_may_not_do():

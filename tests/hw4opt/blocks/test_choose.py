@@ -96,6 +96,21 @@ def test_runs_of_rows_are_of_those_with_a_weight():
     assert found.score == pytest.approx(known.score, rel=1e-8)
 
 
+@pytest.mark.parametrize("loss", [Squared(), Quantile(0.7)])
+def test_twins_are_told_as_in_memory_and_of_many_rows_by_the_sample(loss, monkeypatch):
+    x, y, _ = data_of("squared", 0)
+    model, source = Model(RBF(30.0), loss, [Ridge(0.1)]), ArrayRows.of(np.round(x, 2), y)
+    monkeypatch.setattr(survey, "SAMPLE_ROWS", SIZE)
+    (note,) = select_blocks(model, source, (), "kfold:3").notes
+    known = select(model.on(model.data_of(np.round(x, 2), y)), [], "kfold:3").notes[0]
+    assert note.partition(";")[0] == known.partition(";")[0] and "1500 of 1500 rows have twins" in note
+    monkeypatch.setattr(survey, "SAMPLE_ROWS", 300)
+    assert "sampled rows have twins" in select_blocks(model, source, (), "kfold:3").notes[0]
+    assert select_blocks(model, ArrayRows.of(x, y), (), "kfold:3").notes == []
+    linear = Model(None, loss, [Ridge(0.1)])
+    assert select_blocks(linear, source, (), "kfold:3").notes == []
+
+
 def test_a_fold_without_a_row_is_refused():
     x, y, weights = data_of("squared", 0)
     weights[:] = 0
