@@ -71,7 +71,7 @@ class Bar:
         if fits * seconds < self.delay:
             return
         took = f"the first took {_duration(seconds)}, so that they take about {_duration(fits * seconds)}"
-        self._say(f"{fits:,} fits to {rows:,} rows before the search refines anything; {took}")
+        self._say(f"{fits:,} fits to {rows:,} rows in the first round of the search; {took}")
 
     def _say(self, what: str) -> None:
         if self.quiet:
