@@ -358,7 +358,7 @@ REFUSED = {
     "is given twice; give each": lambda: Additive([Component("a"), Component("a", [1])]),
     "are the same function": lambda: Additive([Component("a", [1]), Component("b", [1])]),
     "at least one component": lambda: Additive([]),
-    "is no component": lambda: Additive([RBF(1.0)]),
+    "is not a component": lambda: Additive([RBF(1.0)]),
     "'tv' of a component is that of": lambda: Component("tv"),
     "'gamma' of a component is that of": lambda: Component("gamma"),
     "give a word without": lambda: Component("dose.mg"),

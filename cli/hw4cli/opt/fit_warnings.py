@@ -37,7 +37,7 @@ def dispersion_warnings(result: Result, errors: str) -> list[str]:
         return []
     if errors != ERRORS[0] or inference.dispersion is None or inference.dispersion <= OVERDISPERSION:
         return []
-    overdispersed = f"counts are spread wider than Poisson counts: the dispersion is {inference.dispersion:.3g}"
+    overdispersed = f"counts vary more than Poisson counts: the dispersion is {inference.dispersion:.3g}"
     if inference.standard_errors is None or quasi.standard_errors is None:
         return [overdispersed]
     place = int(np.isfinite(inference.standard_errors).nonzero()[0][-1])
