@@ -271,7 +271,7 @@ def test_what_several_levels_do_not_go_with():
         select(problem, ["ridge"], keep_folds=True)
     with pytest.raises(InputError, match="several numbers"):
         problem.with_hyperparameters({"quantile.tau": 0.5})
-    with pytest.raises(InputError, match="a table per level"):
+    with pytest.raises(InputError, match="one table per level"):
         _ = Quantile(LEVELS).tables
     assert fit(problem, max_iterations=1).status is Status.ITERATION_LIMIT
 
