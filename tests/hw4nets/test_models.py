@@ -197,7 +197,7 @@ def test_the_seed_draws_the_weights_and_leaves_torchs_generator_alone():
         ("cnov", {}, "no network 'cnov' (did you mean 'conv'?); there are logistic, hidden, conv, base, fast"),
         ("conv", {"q": 3}, "no option of conv 'q'; there are M, p, N, activation, pool, batch_norm, dropout, whiten"),
         ("logistic", {"M": 3}, "logistic has no options; leave M out"),
-        ("conv", {"p": 33}, "p = 33 exceeds the 32×32 it slides over; take p ≤ 32"),
+        ("conv", {"p": 33}, "p = 33 exceeds its input of 32×32; take p ≤ 32"),
         ("conv", {"p": 5, "N": 29}, "a pool of N = 29 leaves nothing of 28×28; take N ≤ 28"),
         ("conv", {"M": 0}, "M is 0; it must be a whole number from 1"),
         ("conv", {"M": 2.5}, "M is 2.5; it must be a whole number"),

@@ -165,7 +165,7 @@ def test_leave_one_out_by_row_says_that_twins_stay():
     assert select(DOSES, [], "kfold:3", groups=np.arange(24) % 6).notes == []
     assert select(repeating(6, 4, kernel=None), [], "loo").notes == []
     gram = RBF(1e-3).gram(X[:, None], X[:, None])
-    assert "twins" in select(Problem(gram, Y, Precomputed(), regularizers=[Ridge(0.1)]), [], "loo").notes[0]
+    assert "share their x" in select(Problem(gram, Y, Precomputed(), regularizers=[Ridge(0.1)]), [], "loo").notes[0]
 
 
 def test_groups_rule_over_equal_x():
