@@ -14,7 +14,7 @@ MOST_RESIDUALS = 0.95  # share of residuals beyond delta above which a warning i
 
 
 def fit_warnings(result: Result, not_given: Collection[str]) -> list[str]:
-    """Warnings on constraints that fail between the data rows, and on a delta beyond none or nearly all residuals.
+    """Warnings on constraints violated between the data rows, and on a delta that no or nearly every residual exceeds.
 
     not_given    parameters that the data determined, for which there is no warning
     """
