@@ -88,7 +88,7 @@ def test_what_cannot_be_read_is_an_empty_row_a_warning_and_exit_1(hw4nets, pictu
     assert len(rows("p.csv")) == 12 and done.json["status"] == "uncertified"
     assert [one["file"] for one in done.json["unreadable"]] == empty and done.json["predictions"][1]["class"] is None
     assert "warning: pictures/1.png is not an image that can be decoded" in done.err
-    assert "warning: images that could not be read: 3 of 12" in done.err and "a link to nothing" in done.err
+    assert "warning: images that could not be read: 3 of 12" in done.err and "a broken link" in done.err
 
 
 def test_other_sizes_are_refused_or_scaled_and_said(hw4nets, trained):

@@ -62,7 +62,7 @@ WRONG = [
         ["train", "--net", "conv", "--data", "nosuch", "--out", "r"],
         "no data 'nosuch': give official, synthetic, or the path",
     ),
-    (["train", "--net", "conv", "--data", "empty", "--out", "r"], "holds no CIFAR-10"),
+    (["train", "--net", "conv", "--data", "empty", "--out", "r"], "holds neither CIFAR-10"),
     (["train", "--net", "conv", "--data", "synthetic", "--out", "c.toml"], "c.toml is a file; give a folder"),
     (["train", "--net", "conv", "--data", "synthetic", "--out", "r", "--device", "gpu"], "no device 'gpu'"),
     (

@@ -142,9 +142,9 @@ def changed_byte(path):
     ("damage", "said"),
     [
         (changed_byte, "its checksum does not fit its content"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-200]), "is damaged, or no checkpoint"),
-        (lambda path: path.write_bytes(b""), "is damaged, or no checkpoint"),
-        (lambda path: torch.save({"a": 1}, path), "is damaged, or no checkpoint"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-200]), "is damaged, or not a checkpoint"),
+        (lambda path: path.write_bytes(b""), "is damaged, or not a checkpoint"),
+        (lambda path: torch.save({"a": 1}, path), "is damaged, or not a checkpoint"),
     ],
 )
 def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_used(saved, damage, said):

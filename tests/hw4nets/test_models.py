@@ -206,7 +206,7 @@ def test_the_seed_draws_the_weights_and_leaves_torchs_generator_alone():
         ("conv", {"dropout": 1.0}, "dropout is 1.0; it must be a number from 0 to 0.95"),
         ("base", {"filters": (6,)}, "filters has 1 numbers (6); it must have 2"),
         ("base", {"filters": 6}, "filters is 6; give whole numbers, as in 6,16"),
-        ("base", {"sizes": (5, 20)}, "sizes = 20 exceeds the 14×14"),
+        ("base", {"sizes": (5, 20)}, "sizes = 20 exceeds its input of 14×14"),
         ("base", {"pools": (2, 11)}, "a pool of pools = 11 leaves nothing of 10×10"),
         ("fast", {"widths": (8, 8)}, "depths has 3 numbers (2,2,2); it must have 2"),
         ("fast", {"pools": (4, 4, 4)}, "leaves nothing of 1×1"),

@@ -180,7 +180,7 @@ REFUSED = {
     "--component dose is given twice": ["--component", "dose=dose", "--component", "dose=age"],
     "give NAME=COL": ["--component", "dose="],
     "no column 'nope'": ["--component", "dose=nope"],
-    "'tv' of a component is that of": ["--component", "tv=dose"],
+    "component's name 'tv' is that of": ["--component", "tv=dose"],
     "drop everywhere": ["--component", "dose=dose:linear", "--constraint", "dose.increasing:everywhere"],
     "low must be below high": ["--component", "dose=dose", "--constraint", "dose.increasing:everywhere=5..2"],
     "levels have no order": ["--component", "site=site:categorical", "--constraint", "site.increasing"],

@@ -130,9 +130,9 @@ def test_what_is_no_data_has_the_color_of_a_dark_style(hw4opt, tmp_path):
     ("content", "words", "said"),
     [
         (None, ["--plot", "f.png"], "cannot read --style s.mplstyle: No such file"),
-        (b"axes.colour: red\n", ["--plot", "f.png"], "--style s.mplstyle is no matplotlib style"),
-        (b"axes.facecolor: nocolor\n", ["--plot", "f.png"], "--style s.mplstyle is no matplotlib style"),
-        (b"\xff\xfe", ["--plot", "f.png"], "is no UTF-8"),
+        (b"axes.colour: red\n", ["--plot", "f.png"], "--style s.mplstyle is not a matplotlib style"),
+        (b"axes.facecolor: nocolor\n", ["--plot", "f.png"], "--style s.mplstyle is not a matplotlib style"),
+        (b"\xff\xfe", ["--plot", "f.png"], "is not UTF-8"),
         (b"font.size: 9\n", [], "--style s.mplstyle is for the figure of --plot"),
         (b"font.size: 9\n", ["--plot", "f.png", "--json", "s.mplstyle"], "would overwrite the style"),
     ],

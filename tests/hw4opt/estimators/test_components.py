@@ -260,7 +260,7 @@ REFUSED = {
     "gamma of a line": (dict(SUM, gamma={"age": 1.0}), "gamma of component age: it has no kernel with a gamma"),
     "no intercept": (dict(SUM, fit_intercept=False), "the intercept of a sum of components is free; leave it True"),
     "gamma of no column": (dict(gamma={"wine": 1.0}), "no x column 'wine'"),
-    "no gamma of a column": (dict(gamma={"dose": None}), "gamma is None of some columns; give a number for each"),
+    "no gamma of a column": (dict(gamma={"dose": None}), "gamma is None for some columns; give a number for each"),
     "gammas of a polynomial": (dict(gamma="each", kernel="polynomial"), "the polynomial kernel takes one gamma"),
     "a mapping of columns": (dict(ridge={"dose": 1.0}), re.escape("ridge is {'dose': 1.0}; give a number")),
     "intervals of several": (dict(loss=Quantile((0.1, 0.9)), keep_folds=True), "an interval is around one curve"),
