@@ -289,7 +289,7 @@ def test_views_hold_curves_partial_residuals_and_what_is_asked_for():
         places = np.searchsorted(view.curve_x, view.x)
         assert_allclose(view.curve[places], part.fitted[5:], atol=1e-9)
     assert site.levels == ("0", "1", "2", "3") and len(site.curve) == 4
-    with pytest.raises(InputError, match="no sum"):
+    with pytest.raises(InputError, match="not a sum"):
         component_views(fit(Problem(*table(), RBF(1.0), regularizers=[Ridge(1.0)])))
 
 

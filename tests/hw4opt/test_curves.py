@@ -259,7 +259,7 @@ def test_what_several_levels_do_not_go_with():
     x, y = spreading()
     problem = Problem(x, y, RBF(20), Quantile(LEVELS), [Ridge(0.1)])
     for levels in ((0.5,), (0.5, 0.5), (0.9, 0.1), ()):
-        with pytest.raises(InputError, match="that rise"):
+        with pytest.raises(InputError, match="increasing levels"):
             Quantile(levels)
     with pytest.raises(InputError, match="between 0 and 1"):
         Quantile((0.5, 1.0))
