@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hw4nets.settings import Range, Settings, setting
 
-SELECT_CHOICES = ("none", "validation", "test")  # with each a test accuracy says less than with the one before
+SELECT_CHOICES = ("none", "validation", "test")  # from the most to the least independent test accuracy
 PRECISION_CHOICES = ("auto", "float32", "bfloat16", "float16", "float64")
 POSITIVE_LIMITS = (1e-12, 1e6)
 
@@ -87,10 +87,10 @@ class Config(Settings):
 
     @property
     def selected_on(self) -> str:
-        """On which images epoch or settings were chosen, the weaker of the two: every report says it."""
+        """The images on which epoch or settings were chosen, the weaker of the two, as in every report."""
         return weaker_selection(self.select, self.chosen_on)
 
 
 def weaker_selection(first: str, second: str) -> str:
-    """Of two of `SELECT_CHOICES` that with which a test accuracy says less."""
+    """The weaker of two `SELECT_CHOICES`: the one with the less independent test accuracy."""
     return max(first, second, key=SELECT_CHOICES.index)

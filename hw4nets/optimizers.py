@@ -14,9 +14,9 @@ from hw4nets.config import Config
 from hw4nets.errors import InputError
 
 NORM_LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d)
-AVERAGE_INTERVAL_STEPS = 5  # between two updates of an average
+AVERAGE_INTERVAL_STEPS = 5  # steps between two updates of an average
 WARMUP_START_FACTOR = 0.2  # factor of the learning rate at the first step of a warm-up
-NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan 2024: fast, singular values end in about 0.7 … 1.2
+NEWTON_SCHULZ_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Jordan 2024: fast; singular values end in about 0.7 … 1.2
 
 # ---- parameter groups and optimizers ---------------------------------------------------------------------------------
 
@@ -38,21 +38,21 @@ def make_optimizer(model: nn.Module, config: Config, precision: torch.dtype = to
 
 
 def check_together(model: nn.Module, config: Config) -> None:
-    """Raise `InputError` where network and settings do not fit: Muon without filters, normalisation of one image."""
+    """Raise `InputError` if network and settings do not fit: Muon without filters, normalisation of one image."""
     if config.optimizer == "muon" and not any(
         weight.ndim == 4 and weight.requires_grad for weight in model.parameters()
     ):
-        raise InputError("optimizer muon moves filters that are trained, and this network has none; take sgd or adamw")
+        raise InputError("optimizer muon is for trained filters, and this network has none; take sgd or adamw")
     if config.batch_size == 1 and any(isinstance(layer, NORM_LAYERS) for layer in model.modules()):
         raise InputError("batch normalisation needs a batch of two images or more; batch_size is 1")
 
 
 def parameter_groups(model: nn.Module, config: Config) -> list[dict[str, Any]]:
-    """Filters, other weights, offsets, offsets of normalisation: weight decay on weights alone.
+    """Filters, other weights, offsets, offsets of normalisation: weight decay on weights only.
 
     The last group's rate is `norm_bias_lr` times the others'.
 
-    With Muon only filters (4-D) are orthogonalised; everything else moves by SGD at `side_lr`.
+    With Muon only filters (4-D) are orthogonalised; all else is updated by SGD at `side_lr`.
     """
     norm_offsets = {id(layer.bias) for layer in model.modules() if isinstance(layer, NORM_LAYERS)}
     trained = [weight for weight in model.parameters() if weight.requires_grad]
@@ -90,7 +90,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:
-        """One step from the gradients that stand, or from those of `closure`; gives its loss, None without it."""
+        """One step from the current gradients, or those of `closure`; returns its loss, None without it."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -136,7 +136,7 @@ def orthogonal(matrix: Tensor, products: torch.dtype = torch.float32, steps: int
 def factor(config: Config, step: int, total: int) -> float:
     """The factor of the learning rate at `step` of `total`, in 0 … 1: a warm-up, then constant, linear or cosine decay.
 
-    triangular   1 at the end of the warm-up, `final_lr` after the last step, straight lines between
+    triangular   1 at the end of the warm-up, `final_lr` after the last step, linear in between
     """
     rise = config.warmup * total
     if step < rise:
@@ -149,9 +149,9 @@ def factor(config: Config, step: int, total: int) -> float:
 
 
 def why_no_more_epochs(config: Config) -> str:
-    """Why a run cannot go on beyond its own number of epochs, "" where it can: what its steps do depends on it.
+    """Why a run cannot continue beyond its number of epochs, "" if it can: its steps depend on that number.
 
-    Where it can, it goes on as a run of more epochs from the start does, but for one more update of an average `ema`.
+    A continued run equals one of more epochs from the start, except for one more update of an average `ema`.
     """
     fixed = {
         f"the schedule {config.schedule}": config.schedule != "constant",
@@ -165,7 +165,7 @@ def why_no_more_epochs(config: Config) -> str:
 
 
 def scale_rates(optimizer: torch.optim.Optimizer, times: float) -> None:
-    """Every group's learning rate = its full rate × `times`."""
+    """Set every group's learning rate to its full rate × `times`."""
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"] * times
 
@@ -189,7 +189,7 @@ class Averaging:
 
     @torch.no_grad()
     def step(self, step: int, total: int) -> None:
-        """After training step number `step` = 1 … total."""
+        """Update after training step `step` = 1 … total."""
         if self.kind == "none" or (step % AVERAGE_INTERVAL_STEPS and step != total):
             return
         if self.kind == "ema":
@@ -202,7 +202,7 @@ class Averaging:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Inside the block the network has the weights that are to be tested."""
+        """Within the block the network has the weights to be tested."""
         if self.kind != "ema":
             yield
             return
@@ -214,7 +214,7 @@ class Averaging:
             _copy(trained, self.tensors)
 
     def adopt(self) -> None:
-        """The network's weights become those that are tested, for good."""
+        """Replace the network's weights permanently by those tested."""
         if self.kind == "ema":
             _copy(self.average, self.tensors)
 

@@ -1,4 +1,4 @@
-"""A basis that goes on over functionals at points that are no data: further columns of the same pivoted Cholesky
+"""Extension of a basis by functionals at points outside the data: further columns of the same pivoted Cholesky
 decomposition."""
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from hw4opt.design.truncation import gram_of
 from hw4opt.terms.base import Array
 
 Long = np.longdouble
-NEGLIGIBLE_REST = 1e-13  # of a functional's own square: what lies beyond the basis and gives it no column
+NEGLIGIBLE_REST = 1e-13  # of a functional's own square: a remainder outside the basis that adds no column
 
 
 def extend(basis: Basis, appended: Sequence[Functionals]) -> Basis:
-    """The basis with a column for every functional that it does not span, the largest rest first.
+    """The basis with a column for every functional that it does not span, the largest remainder first.
 
-    In long doubles: what is left of a square is a difference of numbers that agree in many digits.
+    Computed in long doubles, because the remainder of a square is a difference of nearly equal numbers.
     """
     points = np.concatenate([one.points for one in appended])
     columns = np.concatenate([np.full(len(one.points), one.column) for one in appended])

@@ -142,8 +142,12 @@ def test_the_first_epochs_see_smaller_images(small):
 @pytest.mark.parametrize(
     ("name", "given", "sentence"),
     [
-        ("conv", 24, "start_side is 24: this network takes no images of 24×24; of the built-in ones fast takes others"),
-        ("fast", 8, "start_side is 8: this network takes no images of 8×8"),
+        (
+            "conv",
+            24,
+            "start_side is 24: this network does not take images of 24×24; of the built-in ones fast takes others",
+        ),
+        ("fast", 8, "start_side is 8: this network does not take images of 8×8"),
         ("fast", 40, "start_side is 40, more than the images' side of 32 pixels"),
     ],
 )
