@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -69,17 +70,21 @@ def _reflected(length: int, pixels: int, device: torch.device) -> Tensor:
 
 
 def training_side(side: int, config: Config, epoch: int) -> int:
-    """Side in pixels of the images of an epoch, counted from 0: it grows from `start_side` to their own side in equal
-    steps of `SIDE_STEP` pixels, which it reaches at the fraction `full_side` of the run, at the latest in the last
-    epoch.
+    """Side in pixels of the images of an epoch, counted from 0: it grows from `first_side` to their own side in steps
+    of `SIDE_STEP` pixels, which it reaches at the fraction `full_scale` of the run, at the latest in the last epoch.
 
     Convolutions of an image of side s cost s² (progressive resizing: Howard, fast.ai at DAWNBench 2018).
     """
-    if not config.start_side or epoch >= config.epochs - 1:
+    if epoch >= config.epochs - 1:
         return side
-    sides = [*range(config.start_side, side, SIDE_STEP), side]
-    part = epoch / (config.full_side * config.epochs)
+    sides = [*range(first_side(side, config), side, SIDE_STEP), side]
+    part = epoch / (config.full_scale * config.epochs)
     return sides[min(int(part * (len(sides) - 1)), len(sides) - 1)]
+
+
+def first_side(side: int, config: Config) -> int:
+    """Side in pixels of the first epoch's images: `start_scale` × side, rounded up to a multiple of `SIDE_STEP`."""
+    return min(side, math.ceil(config.start_scale * side / SIDE_STEP) * SIDE_STEP)
 
 
 def scaled(images: Tensor, side: int) -> Tensor:

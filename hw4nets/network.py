@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from hw4nets.augment import first_side
 from hw4nets.config import Config
 from hw4nets.errors import InputError, out_of_memory
 from hw4nets.image_set import CLASS_COUNTS, CLASSES, IMAGE_SIDE, IMAGE_SIDES
@@ -90,15 +91,12 @@ def check_fits(model: nn.Module, side: int, classes: int) -> None:
         )
 
 
-def check_start_side(model: nn.Module, config: Config, side: int) -> None:
-    """Raise `InputError` if the first epochs' images would be larger than the images, or of a side that the network
-    does not take."""
-    start = config.start_side
-    if start > side:
-        raise InputError(f"start_side is {start}, more than the images' side of {side} pixels")
-    if not start and config.full_side != Config.full_side:
-        raise InputError(f"full_side is {config.full_side:g} without start_side; give both, or neither")
-    if not start:
+def check_start_scale(model: nn.Module, config: Config, side: int) -> None:
+    """Raise `InputError` where the network does not take the first epochs' scaled images; side: of the images."""
+    start = first_side(side, config)
+    if config.start_scale == 1 and config.full_scale != Config.full_scale:
+        raise InputError(f"full_scale is {config.full_scale:g} without start_scale; give both, or neither")
+    if start == side:
         return
     try:
         with torch.no_grad():
@@ -106,8 +104,8 @@ def check_start_side(model: nn.Module, config: Config, side: int) -> None:
             shapes(blank_image(shapes, start))
     except RuntimeError as error:
         raise InputError(
-            f"start_side is {start}: this network does not take images of {start}×{start}; of the built-in ones fast "
-            "takes others than its own, as long as its pools leave a pixel"
+            f"start_scale is {config.start_scale:g}: this network does not take images of {start}×{start}; give 1, or take "
+            "`fast`, which takes others than its own as long as its pools leave a pixel"
         ) from error
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hw4nets.config import Config
 from hw4nets.errors import InputError
+from hw4nets.execution import at_least_float32
 
 NORM_LAYERS = (nn.BatchNorm1d, nn.BatchNorm2d)
 AVERAGE_INTERVAL_STEPS = 5  # steps between two updates of an average
@@ -116,17 +117,24 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor, products: torch.dtype = torch.float32, steps: int = 5) -> Tensor:
-    """Approximately U Vᵀ of matrix = U S Vᵀ (m, n), by Newton-Schulz: X ← aX + b(XXᵀ)X + c(XXᵀ)²X.
+    """Approximately U Vᵀ of matrix = U S Vᵀ (m, n), by Newton-Schulz: X ← P X with P = a I + b XXᵀ + c (XXᵀ)².
 
-    products   the precision of the matrix products
+    All P are polynomials of the first XXᵀ and commute with it, so that XXᵀ ← P XXᵀ P needs no X: of the products with
+    the longer side two are left, XXᵀ at the start and (P₅ ⋯ P₁) X at the end.
+
+    products   the precision of these two; the others, of the shorter side alone, are done in float32 or better
     """
     a, b, c = NEWTON_SCHULZ_COEFFICIENTS
     x = matrix.to(products)
     x = x / (x.norm() + 1e-7)
     wide = x.T if len(x) > x.shape[1] else x
+    gram = at_least_float32(wide @ wide.T)
+    whole = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     for _ in range(steps):
-        square = wide @ wide.T
-        wide = a * wide + (b * square + c * square @ square) @ wide
+        step = b * gram + c * gram @ gram
+        step.diagonal().add_(a)
+        gram, whole = step @ gram @ step, step @ whole
+    wide = whole.to(products) @ wide
     return (wide.T if len(x) > x.shape[1] else wide).to(matrix.dtype)
 
 
@@ -157,7 +165,7 @@ def why_no_more_epochs(config: Config) -> str:
         f"the schedule {config.schedule}": config.schedule != "constant",
         "a warm-up": config.warmup > 0,
         "lookahead": config.average == "lookahead",
-        "start_side": config.start_side > 0,
+        "start_scale": config.start_scale < 1,
     }
     if not (names := [name for name, holds in fixed.items() if holds]):
         return ""

@@ -17,7 +17,7 @@ from hw4nets.config import Config
 from hw4nets.errors import InputError, UnknownNameError
 from hw4nets.files import read_text
 from hw4nets.models import NETS, Net, build, net
-from hw4nets.network import check_start_side
+from hw4nets.network import check_start_scale
 from hw4nets.optimizers import check_together
 from hw4nets.settings import settings_of, shown
 
@@ -36,11 +36,11 @@ class Recipe:
     def __post_init__(self) -> None:
         """Raise `InputError` for settings that exclude each other."""
         Augmentation.parse(self.config.augment, self.shape.image_side)
-        if self.config.optimizer == "muon" or self.config.batch_size == 1 or self.config.start_side:
+        if self.config.optimizer == "muon" or self.config.batch_size == 1 or self.config.start_scale < 1:
             with torch.device("meta"):  # its shapes without its numbers
                 model = build(self.shape, 0)
             check_together(model, self.config)
-            check_start_side(model, self.config, self.shape.image_side)
+            check_start_scale(model, self.config, self.shape.image_side)
 
     def changed(self, options: Mapping[str, Any]) -> Recipe:
         """The recipe with other options, of the network or of the training, by name."""

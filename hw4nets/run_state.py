@@ -21,7 +21,7 @@ from hw4nets.execution import Execution, choose_device, prepare
 from hw4nets.history import EpochRow, History, Watch, check_row
 from hw4nets.image_set import ImageSet
 from hw4nets.initial_weights import take_weights
-from hw4nets.network import check_fits, check_start_side, whiten
+from hw4nets.network import check_fits, check_start_scale, whiten
 from hw4nets.optimizers import Averaging, make_optimizer, why_no_more_epochs
 from hw4nets.process import preserved_generators
 
@@ -77,7 +77,7 @@ class TrainingState:
         checkpoint   the checkpoint that will be loaded, if any: its precision and memory format are used
         """
         check_fits(model, data.side, len(data.classes))
-        check_start_side(model, config, data.side)
+        check_start_scale(model, config, data.side)
         augmentation = Augmentation.parse(config.augment, data.side)
         split = hold_out(data, SPLIT_SEED) if config.select == "validation" else None
         training, held_out = (split.train, split.test) if split is not None else (data.train, None)
