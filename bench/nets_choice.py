@@ -50,9 +50,9 @@ def table(done: dict[str, dict[str, Any]]) -> str:
     lines = [
         "# Settings of `fast`, on held-out training images",
         "",
-        "`python -m bench.nets_choice --data PATH`: one seed each; 45,000 training images of the JPEG",
-        "copy, 5,000 held out, which no run has seen (a standard error of 0.5 points). Other work ran beside, so the time",
-        "is that of the processor, on both cores together.",
+        "`python -m bench.nets_choice --data PATH`: one seed each; trained on 45,000 training images of the JPEG copy,",
+        "judged on the other 5,000 (standard error of an accuracy: 0.5 points). Other work ran at the same time;",
+        "the time is processor time, of both cores together.",
         "",
         "| settings | held-out accuracy | flips averaged | training accuracy | processor minutes | machine |",
         "|---|---|---|---|---|---|",
